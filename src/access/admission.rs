@@ -1,0 +1,144 @@
+//! How many may be in: in all, by address, by connector. One place for every listener.
+//!
+//! Always: a slot is counted exactly as long as its [`Slot`] lives.
+
+use std::collections::HashMap;
+use std::hash::Hash;
+use std::net::IpAddr;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use crate::domain::refusal::Rule;
+
+/// Sessions of one address that have not logged in.
+pub const NOT_LOGGED_IN_MAX: usize = 50;
+
+/// The limits of one moment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Sessions in all.
+    pub sessions_max: usize,
+    /// Sessions from one address.
+    pub per_address_max: usize,
+    /// Sessions of one connector.
+    pub per_connector_max: usize,
+}
+
+#[derive(Debug, Default)]
+struct Counts {
+    all: usize,
+    by_address: HashMap<IpAddr, usize>,
+    not_logged_in: HashMap<IpAddr, usize>,
+    by_connector: HashMap<String, usize>,
+}
+
+/// Counts sessions.
+#[derive(Clone, Debug, Default)]
+pub struct Admission {
+    counts: Arc<Mutex<Counts>>,
+}
+
+impl Admission {
+    /// A connection comes in; no, by that rule, when there are too many.
+    pub fn enter(&self, address: IpAddr, limits: &Limits) -> Result<Slot, Rule> {
+        let mut counts = self.lock();
+        if counts.all >= limits.sessions_max {
+            return Err(Rule::TooManySessions);
+        }
+        let of = |map: &HashMap<IpAddr, usize>| map.get(&address).copied().unwrap_or(0);
+        if of(&counts.by_address) >= limits.per_address_max || of(&counts.not_logged_in) >= NOT_LOGGED_IN_MAX {
+            return Err(Rule::TooManyFromAddress);
+        }
+        counts.all += 1;
+        *counts.by_address.entry(address).or_default() += 1;
+        *counts.not_logged_in.entry(address).or_default() += 1;
+        Ok(Slot { admission: self.clone(), address, connector: None })
+    }
+
+    /// Sessions of a connector, by its id in lower case.
+    pub fn of_connector(&self, key: &str) -> usize {
+        self.lock().by_connector.get(key).copied().unwrap_or(0)
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, Counts> {
+        self.counts.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// One counted session.
+#[derive(Debug)]
+pub struct Slot {
+    admission: Admission,
+    address: IpAddr,
+    connector: Option<String>,
+}
+
+impl Slot {
+    /// The session logs in as `connector` (its id in lower case), unless that has too many sessions.
+    pub fn log_in(&mut self, connector: &str, sessions_max: usize) -> Result<(), Rule> {
+        self.log_out();
+        let mut counts = self.admission.lock();
+        let of_connector = counts.by_connector.entry(connector.to_owned()).or_default();
+        if *of_connector >= sessions_max {
+            return Err(Rule::TooManyForConnector);
+        }
+        *of_connector += 1;
+        take(&mut counts.not_logged_in, &self.address);
+        drop(counts);
+        self.connector = Some(connector.to_owned());
+        Ok(())
+    }
+
+    /// The session is not logged in any more.
+    pub fn log_out(&mut self) {
+        if let Some(connector) = self.connector.take() {
+            let mut counts = self.admission.lock();
+            take(&mut counts.by_connector, &connector);
+            *counts.not_logged_in.entry(self.address).or_default() += 1;
+        }
+    }
+}
+
+impl Drop for Slot {
+    fn drop(&mut self) {
+        self.log_out();
+        let mut counts = self.admission.lock();
+        counts.all = counts.all.saturating_sub(1);
+        take(&mut counts.by_address, &self.address);
+        take(&mut counts.not_logged_in, &self.address);
+    }
+}
+
+/// Counts one down; a count of nothing is not kept.
+fn take<K: Eq + Hash>(counts: &mut HashMap<K, usize>, key: &K) {
+    if let Some(count) = counts.get_mut(key) {
+        *count = count.saturating_sub(1);
+        if *count == 0 {
+            counts.remove(key);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_slot_goes_back() {
+        let admission = Admission::default();
+        let limits = Limits { sessions_max: 3, per_address_max: 2, per_connector_max: 1 };
+        let (one, two) = (IpAddr::from([192, 0, 2, 1]), IpAddr::from([192, 0, 2, 2]));
+        let mut first = admission.enter(one, &limits).unwrap();
+        let mut second = admission.enter(one, &limits).unwrap();
+        assert_eq!(admission.enter(one, &limits).err(), Some(Rule::TooManyFromAddress));
+        let third = admission.enter(two, &limits).unwrap();
+        assert_eq!(admission.enter(two, &limits).err(), Some(Rule::TooManySessions));
+        first.log_in("acme", 1).unwrap();
+        assert_eq!(second.log_in("acme", 1), Err(Rule::TooManyForConnector));
+        drop((first, third));
+        second.log_in("acme", 1).unwrap();
+        drop(second);
+        let counts = admission.lock();
+        assert!(counts.all == 0 && counts.by_address.is_empty());
+        assert!(counts.by_connector.values().all(|n| *n == 0) && counts.not_logged_in.is_empty());
+    }
+}

@@ -1,0 +1,250 @@
+//! The certificates of one appliance: what the store holds, opened, and what the profile lets servers present. Whoever
+//! changes one goes through here, so that a running server follows at once.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
+use rustls::sign::CertifiedKey;
+use tokio::sync::Mutex;
+
+use super::check::{self, Facts, Material};
+use super::expiry::Expiring;
+use super::keystore::{SealError, Sealer};
+use super::made;
+use super::served::{Presented, Served};
+use crate::base::clock::{Clock, Timestamp};
+use crate::base::id::{CertificateId, IdSource};
+use crate::domain::appliance::ApplianceSettings;
+use crate::domain::setting::{Mistake, Value};
+use crate::domain::value::{CertificateName, CertificateNames};
+use crate::store::certificate::{self, Contents, Origin, StoredCertificate};
+use crate::store::setting::{Change, SaveError};
+use crate::store::{Db, StoreError, profile};
+
+/// The name of the certificate that is made at first start.
+pub const SELF_SIGNED: &str = "self-signed";
+
+/// Why the certificates cannot be had.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// The database.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The master key.
+    #[error(transparent)]
+    Seal(#[from] SealError),
+    /// The first certificate could not be made or saved.
+    #[error("{0}")]
+    First(String),
+}
+
+/// One certificate of the store, as pages show it.
+#[derive(Clone, Debug)]
+pub struct Held {
+    /// As it is stored; its key sealed.
+    pub stored: StoredCertificate,
+    /// What it says; an error when it cannot be read.
+    pub facts: Result<Facts, String>,
+    /// With its key opened, or why that cannot be.
+    certified: Result<Arc<CertifiedKey>, String>,
+}
+
+impl Held {
+    /// Why it cannot be presented, in words.
+    pub fn problem(&self) -> Option<&str> {
+        self.facts.as_ref().err().or(self.certified.as_ref().err()).map(String::as_str)
+    }
+
+    fn presented(&self) -> Option<Presented> {
+        let (facts, certified) = (self.facts.clone().ok()?, self.certified.clone().ok()?);
+        Some(Presented { name: self.stored.name.to_string(), facts, certified })
+    }
+}
+
+/// What was read last.
+#[derive(Debug, Default)]
+struct State {
+    all: Vec<Arc<Held>>,
+    served: Arc<Served>,
+}
+
+#[derive(Debug)]
+struct Inner {
+    db: Db,
+    sealer: Sealer,
+    clock: Clock,
+    ids: IdSource,
+    state: ArcSwap<State>,
+    /// Refreshes one after the other: an older reading never overwrites a newer one.
+    refreshing: Mutex<()>,
+}
+
+/// The certificates of one appliance; cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Certificates(Arc<Inner>);
+
+impl Certificates {
+    /// Opens the store; makes the master key if there is none, and a first certificate if it is empty.
+    pub async fn open(db: Db, data: &Path, clock: Clock, ids: IdSource) -> Result<Self, OpenError> {
+        let sealer = Sealer::open(data)?;
+        let inner = Inner { db, sealer, clock, ids, state: ArcSwap::default(), refreshing: Mutex::default() };
+        let certificates = Self(Arc::new(inner));
+        if certificate::all(&certificates.0.db).await?.is_empty() {
+            certificates.make_first().await?;
+        }
+        certificates.refresh().await?;
+        Ok(certificates)
+    }
+
+    async fn make_first(&self) -> Result<(), OpenError> {
+        let stored = profile::load_appliance(&self.0.db).await?;
+        let shown = ApplianceSettings::parse(&stored.texts).ok().and_then(|settings| settings.public_host);
+        let hosts = first_hosts(shown.map(|host| host.text()).as_deref());
+        let now = self.0.clock.now();
+        let material = made::self_signed(&hosts, now).map_err(OpenError::First)?;
+        let change = Change { who: "first start", remote: "", at: now, ids: &self.0.ids };
+        match self.add(SELF_SIGNED, &material, Origin::SelfSigned, &change).await {
+            // A mistake there is only that another process was first.
+            Ok(()) | Err(SaveError::Mistakes(_)) => Ok(()),
+            Err(SaveError::Store(error)) => Err(error.into()),
+            Err(error @ SaveError::Stale(_)) => Err(OpenError::First(error.to_string())),
+        }
+    }
+
+    /// Reads the store and the profile again and swaps what is served, if either changed. Whoever follows the
+    /// configuration calls it at each change; what cannot be opened is left out and said aloud.
+    pub async fn refresh(&self) -> Result<(), StoreError> {
+        let _one_at_a_time = self.0.refreshing.lock().await;
+        let stored = certificate::all(&self.0.db).await?;
+        let texts = profile::load(&self.0.db).await?.texts;
+        let names = texts.get("certificates").and_then(|text| CertificateNames::parse(text).ok()).unwrap_or_default();
+        let before = self.0.state.load_full();
+        let all: Vec<_> = stored.into_iter().map(|stored| self.held(stored, &before)).collect();
+        let served = Served::new(choose(&all, &names, self.0.clock.now()), self.0.clock.clone());
+        let served = if served.is_same(&before.served) { Arc::clone(&before.served) } else { Arc::new(served) };
+        if served.is_empty() {
+            tracing::error!("No certificate can be presented: every TLS handshake will fail");
+        }
+        self.0.state.store(Arc::new(State { all, served }));
+        Ok(())
+    }
+
+    /// What servers present now. The same `Arc` until that changes.
+    pub fn served(&self) -> Arc<Served> {
+        Arc::clone(&self.0.state.load().served)
+    }
+
+    /// Every certificate of the store as of the last refresh, by name.
+    pub fn list(&self) -> Vec<Arc<Held>> {
+        self.0.state.load().all.clone()
+    }
+
+    /// The certificate of that name, without regard to case.
+    pub fn find(&self, name: &str) -> Option<Arc<Held>> {
+        let key = name.trim().to_lowercase();
+        self.0.state.load().all.iter().find(|held| held.stored.name.key() == key).cloned()
+    }
+
+    /// Which of the certificates that servers present expire within 30 days, the most urgent first.
+    pub fn warnings(&self, now: Timestamp) -> Vec<Expiring> {
+        let served = self.served();
+        let mut found: Vec<_> = served.facts().filter_map(|(name, facts)| Expiring::of(name, facts, now)).collect();
+        found.sort_by_key(|one| one.not_after);
+        found
+    }
+
+    /// Adds a certificate under a new name.
+    pub async fn add(
+        &self,
+        name: &str,
+        material: &Material,
+        origin: Origin,
+        change: &Change<'_>,
+    ) -> Result<(), SaveError> {
+        let name = parse_name(name)?;
+        let id = CertificateId::new(&self.0.ids);
+        let contents = self.sealed(&id, material, origin)?;
+        certificate::add(&self.0.db, &id, &name, &contents, change).await?;
+        Ok(self.refresh().await?)
+    }
+
+    /// Puts a certificate in the place of the one of that name, which can come back for 7 days.
+    pub async fn replace(
+        &self,
+        name: &str,
+        material: &Material,
+        origin: Origin,
+        change: &Change<'_>,
+    ) -> Result<(), SaveError> {
+        let name = parse_name(name)?;
+        // Without one there, the id is nobody's and the store says which names there are.
+        let there = certificate::find(&self.0.db, &name).await?;
+        let id = there.map_or_else(|| CertificateId::new(&self.0.ids), |there| there.id);
+        let contents = self.sealed(&id, material, origin)?;
+        certificate::replace(&self.0.db, &id, &name, &contents, change).await?;
+        Ok(self.refresh().await?)
+    }
+
+    /// Puts the certificate that was replaced last in place again.
+    pub async fn roll_back(&self, name: &str, change: &Change<'_>) -> Result<(), SaveError> {
+        certificate::roll_back(&self.0.db, &parse_name(name)?, change).await?;
+        Ok(self.refresh().await?)
+    }
+
+    /// Removes a certificate; refused while the profile names it, and for the last one.
+    pub async fn remove(&self, name: &str, change: &Change<'_>) -> Result<(), SaveError> {
+        certificate::remove(&self.0.db, &parse_name(name)?, change).await?;
+        Ok(self.refresh().await?)
+    }
+
+    fn sealed(&self, id: &CertificateId, material: &Material, origin: Origin) -> Result<Contents, SaveError> {
+        let sealed = self.0.sealer.seal(id, &material.key);
+        let sealed_key = sealed.map_err(|error| SaveError::Mistakes(vec![Mistake::new("key", error.to_string())]))?;
+        Ok(Contents { origin, chain_pem: material.chain_pem(), sealed_key, sha256: material.facts.sha256.clone() })
+    }
+
+    /// What was opened before stays open.
+    fn held(&self, stored: StoredCertificate, before: &State) -> Arc<Held> {
+        if let Some(known) = before.all.iter().find(|known| known.stored == stored) {
+            return Arc::clone(known);
+        }
+        let chain = check::chain_of(&stored.contents.chain_pem);
+        let facts = chain.as_ref().map_err(Clone::clone).and_then(|chain| Facts::of(chain));
+        let key = self.0.sealer.unseal(&stored.id, &stored.contents.sealed_key).map_err(|error| error.to_string());
+        let signer = key.and_then(|key| check::signer(&key).ok_or_else(|| "its private key can't be used".to_owned()));
+        let certified = chain.and_then(|chain| signer.map(|signer| Arc::new(CertifiedKey::new(chain, signer))));
+        let held = Held { stored, facts, certified };
+        if let Some(problem) = held.problem() {
+            tracing::error!(certificate = %held.stored.name, "A certificate can't be presented: {problem}");
+        }
+        Arc::new(held)
+    }
+}
+
+/// What the profile lets servers present. Where it names none, or none that can be opened: the certificate of the first
+/// start, then the newest that is valid, so that TLS goes on.
+fn choose(all: &[Arc<Held>], names: &CertificateNames, now: Timestamp) -> Vec<Presented> {
+    let by_name = |name: &str| all.iter().find(|held| held.stored.name.key() == name.to_lowercase());
+    let chosen: Vec<_> = names.iter().filter_map(by_name).filter_map(|held| held.presented()).collect();
+    if !chosen.is_empty() {
+        return chosen;
+    }
+    if let Some(first) = by_name(SELF_SIGNED).and_then(|held| held.presented()) {
+        return vec![first];
+    }
+    let rank = |held: &&Arc<Held>| (held.facts.as_ref().is_ok_and(|facts| facts.is_valid(now)), held.stored.made_at);
+    let newest = all.iter().filter(|held| held.problem().is_none()).max_by_key(rank);
+    newest.and_then(|held| held.presented()).into_iter().collect()
+}
+
+/// Hosts of the first certificate: what partners are told, this host's name, and this machine itself.
+fn first_hosts(shown: Option<&str>) -> Vec<String> {
+    let own = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+    let known = shown.into_iter().chain([own.trim(), "localhost", "127.0.0.1", "::1"]);
+    known.filter_map(|host| made::check_host(host).ok()).collect()
+}
+
+fn parse_name(name: &str) -> Result<CertificateName, SaveError> {
+    CertificateName::parse(name).map_err(|words| SaveError::Mistakes(vec![Mistake::new("name", words)]))
+}

@@ -1,0 +1,19 @@
+//! The certificate store: reads what administrators bring, says every mistake in words, seals private keys and holds
+//! what servers present now. A private key leaves this folder only sealed, or as a signer that TLS can use.
+
+mod check;
+mod expiry;
+mod held;
+mod keystore;
+mod made;
+mod parse;
+mod pem;
+mod served;
+
+pub use check::{Facts, Material};
+pub use expiry::{Expiring, Urgency};
+pub use held::{Certificates, Held, OpenError, SELF_SIGNED};
+pub use keystore::{KeyDer, SealError, Sealer};
+pub use made::{Request, csr, self_signed};
+pub use parse::{FILE_BYTES_MAX, read};
+pub use served::Served;

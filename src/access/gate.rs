@@ -1,0 +1,185 @@
+//! The one password gate of FTP and web. A right password costs argon2 once and microseconds afterwards; a wrong one
+//! is delayed; unknown names take the work and the words of known ones; nobody can lock a partner out from elsewhere.
+
+use std::collections::HashMap;
+use std::net::IpAddr;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use hmac::{Hmac, KeyInit, Mac};
+use sha2::Sha256;
+
+use super::guard::{Block, Caller, Guard, Limits};
+use super::password::{HashError, Hasher};
+use crate::base::clock::{Clock, Timestamp};
+use crate::base::secret::Secret;
+use crate::domain::administrator::PASSWORD_BYTES_MAX;
+
+/// Verified logins remembered.
+pub const VERIFIED_MAX: usize = 4_096;
+/// How long a verified login spares argon2.
+pub const VERIFIED_FOR: Duration = Duration::from_mins(10);
+/// Addresses whose passwords are being hashed or wait for it.
+pub const HASHING_ADDRESSES_MAX: usize = 4_096;
+
+/// What the gate says.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// The password is right.
+    Accepted,
+    /// It is wrong, or there is no such name: answer after this delay.
+    Wrong(Duration),
+    /// Blocked until then; the password was not looked at.
+    Blocked(Timestamp),
+}
+
+/// Checks passwords for both doors.
+#[derive(Clone, Debug)]
+pub struct Gate {
+    hasher: Hasher,
+    clock: Clock,
+    key: [u8; 32],
+    guard: Arc<Mutex<Guard>>,
+    verified: Arc<Mutex<HashMap<[u8; 32], Timestamp>>>,
+    /// One password at a time per address, so that one address cannot fill the queue.
+    hashing: Arc<Mutex<HashMap<IpAddr, Arc<tokio::sync::Mutex<()>>>>>,
+}
+
+impl Gate {
+    /// A gate that remembers nothing yet.
+    pub fn new(hasher: Hasher, clock: Clock) -> Self {
+        Self {
+            hasher,
+            clock,
+            key: rand::random(),
+            guard: Arc::default(),
+            verified: Arc::default(),
+            hashing: Arc::default(),
+        }
+    }
+
+    /// Who hashes new passwords.
+    pub fn hasher(&self) -> &Hasher {
+        &self.hasher
+    }
+
+    /// Whether `password` is one of `hashes`. `limits`: `None` lifts the guard for this caller.
+    pub async fn check(
+        &self,
+        caller: &Caller<'_>,
+        password: &Secret,
+        hashes: Vec<String>,
+        limits: Option<&Limits>,
+    ) -> Result<Verdict, HashError> {
+        if limits.is_some()
+            && let Some(until) = locked(&self.guard).blocked(caller, self.clock.now())
+        {
+            return Ok(Verdict::Blocked(until));
+        }
+        let tags: Vec<_> = hashes.iter().map(|hash| self.tag(caller.name, password, hash)).collect();
+        if tags.iter().any(|tag| self.was_verified(tag)) {
+            locked(&self.guard).succeeded(caller, self.clock.now());
+            return Ok(Verdict::Accepted);
+        }
+        let found =
+            if password.len() > PASSWORD_BYTES_MAX { None } else { self.verify(caller, password, hashes).await? };
+        let now = self.clock.now();
+        if let Some(index) = found {
+            self.remember(tags[index], now);
+            locked(&self.guard).succeeded(caller, now);
+            return Ok(Verdict::Accepted);
+        }
+        Ok(Verdict::Wrong(limits.map_or(Duration::ZERO, |limits| locked(&self.guard).failed(caller, limits, now))))
+    }
+
+    /// Every block in force.
+    pub fn blocks(&self) -> Vec<Block> {
+        locked(&self.guard).blocks(self.clock.now())
+    }
+
+    /// Lifts every block of an address.
+    pub fn unblock(&self, address: IpAddr) {
+        locked(&self.guard).unblock(address);
+    }
+
+    async fn verify(
+        &self,
+        caller: &Caller<'_>,
+        password: &Secret,
+        hashes: Vec<String>,
+    ) -> Result<Option<usize>, HashError> {
+        let turn = {
+            let mut hashing = locked(&self.hashing);
+            if hashing.len() >= HASHING_ADDRESSES_MAX {
+                hashing.retain(|_, turn| Arc::strong_count(turn) > 1);
+            }
+            Arc::clone(hashing.entry(caller.address).or_default())
+        };
+        let _turn = turn.lock().await;
+        self.hasher.verify(password, hashes).await
+    }
+
+    /// Names and passwords are not kept: only a keyed digest, and only in memory. The stored hash is part of it, so a
+    /// changed password is forgotten by itself.
+    fn tag(&self, name: &str, password: &Secret, hash: &str) -> [u8; 32] {
+        let Ok(mut mac) = Hmac::<Sha256>::new_from_slice(&self.key) else { return [0; 32] };
+        for part in [name, password.reveal(), hash] {
+            mac.update(&(part.len() as u64).to_le_bytes());
+            mac.update(part.as_bytes());
+        }
+        mac.finalize().into_bytes().into()
+    }
+
+    fn was_verified(&self, tag: &[u8; 32]) -> bool {
+        locked(&self.verified).get(tag).is_some_and(|at| self.clock.now().since(*at) < VERIFIED_FOR)
+    }
+
+    fn remember(&self, tag: [u8; 32], now: Timestamp) {
+        let mut verified = locked(&self.verified);
+        if verified.len() >= VERIFIED_MAX {
+            verified.retain(|_, at| now.since(*at) < VERIFIED_FOR);
+            if verified.len() >= VERIFIED_MAX {
+                verified.clear();
+            }
+        }
+        verified.insert(tag, now);
+    }
+}
+
+/// A panic while a lock was held leaves bookkeeping that is still usable.
+fn locked<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::access::guard::{Door, Known};
+
+    const LIMITS: Limits =
+        Limits { failures_max: 3, window: Duration::from_mins(5), block_for: Duration::from_mins(15) };
+
+    #[tokio::test]
+    async fn a_right_password_is_remembered_until_its_hash_changes() {
+        let clock = Clock::fixed(Timestamp::from_us(0));
+        let gate = Gate::new(Hasher::new().unwrap(), clock.clone());
+        let caller =
+            Caller { door: Door::Ftp, name: "acme", known: Known::Yes, address: IpAddr::from([203, 0, 113, 1]) };
+        let right = Secret::new("correct horse battery");
+        let hash = gate.hasher().hash(&right).await.unwrap();
+        let ask = |password: &'static str, hash: String| {
+            let (gate, caller) = (gate.clone(), caller);
+            async move { gate.check(&caller, &Secret::new(password), vec![hash], Some(&LIMITS)).await.unwrap() }
+        };
+        assert_eq!(ask("correct horse battery", hash.clone()).await, Verdict::Accepted);
+        assert!(gate.was_verified(&gate.tag("acme", &right, &hash)));
+        let other = gate.hasher().hash(&Secret::new("another password")).await.unwrap();
+        assert!(matches!(ask("correct horse battery", other).await, Verdict::Wrong(_)));
+        for _ in 0..3 {
+            ask("wrong", hash.clone()).await;
+        }
+        assert!(matches!(ask("correct horse battery", hash.clone()).await, Verdict::Blocked(_)));
+        clock.advance(Duration::from_secs(901));
+        assert_eq!(ask("correct horse battery", hash).await, Verdict::Accepted);
+    }
+}

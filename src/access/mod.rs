@@ -1,0 +1,7 @@
+//! Floor 3: the door, shared by FTP and web: who may come in, how many, and what they may do.
+
+pub mod admission;
+pub mod certificate;
+pub mod gate;
+pub mod guard;
+pub mod password;

@@ -1,0 +1,51 @@
+//! What must go in time: unfinished uploads older than the profile keeps them, certificates that were replaced.
+
+use std::time::Duration;
+
+use crate::base::human;
+use crate::domain::event::EventKind;
+use crate::domain::place::Folder;
+use crate::store::certificate;
+use crate::store::event::Event;
+use crate::store::live::Live;
+use crate::transfer::depot::Depot;
+
+/// How often it is looked for.
+const EVERY: Duration = Duration::from_mins(10);
+
+/// Looks for it, for ever.
+pub(super) async fn run(depot: Depot, live: Live) {
+    loop {
+        tokio::time::sleep(EVERY).await;
+        purge_unfinished(&depot, &live).await;
+        if let Err(error) = certificate::forget_previous(&depot.db, depot.clock.now()).await {
+            tracing::error!(%error, "Could not forget replaced certificates; it is tried again");
+        }
+    }
+}
+
+async fn purge_unfinished(depot: &Depot, live: &Live) {
+    let snapshot = live.snapshot();
+    let now = depot.clock.now();
+    let oldest = now.minus(snapshot.profile.unfinished_keep_h.hours());
+    for live in snapshot.connectors.values() {
+        let Ok(workspace) = depot.workspaces.get(&snapshot.profile, &live.connector) else { continue };
+        let mut purged = 0;
+        for side in Folder::ALL {
+            let folder = workspace.folder(side);
+            for (names, _) in folder.all_unfinished().iter().filter(|(_, unfinished)| unfinished.since < oldest) {
+                if let Some(taken) = folder.take_unfinished(names) {
+                    folder.remove_part(&taken.part);
+                    purged += 1;
+                }
+            }
+        }
+        if purged > 0 {
+            let what = human::count(purged, "unfinished upload", "unfinished uploads");
+            let summary = format!("Removed {what} of {}: older than they are kept", live.connector.id);
+            let mut event = Event::new(&depot.ids, EventKind::UnfinishedPurged, now, summary);
+            live.connector.id.as_str().clone_into(&mut event.connector);
+            depot.recorder.event(event).await;
+        }
+    }
+}

@@ -1,0 +1,94 @@
+//! Builds everything, starts the tasks, waits for the end.
+
+use std::process::ExitCode;
+
+use super::{housekeeping, shutdown, telemetry, web};
+use crate::access::admission::Admission;
+use crate::access::certificate::Certificates;
+use crate::access::gate::Gate;
+use crate::access::password::Hasher;
+use crate::base::clock::Clock;
+use crate::base::id::IdSource;
+use crate::cli::ServeOptions;
+use crate::engine::{Engine, Listeners, Ports, Stop, TlsBase};
+use crate::store::Db;
+use crate::store::commit::Recorder;
+use crate::store::live::Live;
+use crate::store::open::{Lock, make_private_folder};
+use crate::transfer::copy::Buffers;
+use crate::transfer::depot::Depot;
+use crate::transfer::presence::Presence;
+use crate::transfer::recovery;
+use crate::workspace::workspaces::Workspaces;
+
+type Failure = Box<dyn std::error::Error + Send + Sync>;
+
+/// Runs the appliance until it is stopped.
+pub fn run(options: &ServeOptions) -> ExitCode {
+    let log = telemetry::start();
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => return failed(&error.into()),
+    };
+    match runtime.block_on(serve(options, log)) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => failed(&error),
+    }
+}
+
+fn failed(error: &Failure) -> ExitCode {
+    tracing::error!("{error}");
+    ExitCode::FAILURE
+}
+
+async fn serve(options: &ServeOptions, log: Option<telemetry::Handle>) -> Result<(), Failure> {
+    make_private_folder(&options.data)?;
+    let data = options.data.canonicalize()?;
+    let running = Lock::try_take(&data.join("serve.lock"))
+        .map_err(|_| format!("{} is in use by another waybill that is running", data.display()))?;
+    let clock = Clock::System;
+    let ids = IdSource::random(clock.clone());
+    let db = Db::open(&data).await?;
+    let live = Live::open(db.clone(), clock.clone()).await?;
+    let (recorder, writer) = Recorder::new(db.clone());
+    let depot = Depot {
+        db: db.clone(),
+        recorder,
+        workspaces: Workspaces::new(data.clone()),
+        clock: clock.clone(),
+        ids: ids.clone(),
+        buffers: Buffers::default(),
+    };
+    // Before anybody may connect: what a crash left is finished.
+    recovery::recover(&depot, &live.snapshot()).await?;
+    let writing = tokio::spawn(writer.run());
+    let stop = Stop::default();
+    let engine = Engine {
+        live: live.clone(),
+        depot: depot.clone(),
+        gate: Gate::new(Hasher::new()?, clock.clone()),
+        admission: Admission::default(),
+        presence: Presence::default(),
+        ports: Ports::default(),
+        certificates: Certificates::open(db.clone(), &data, clock.clone(), ids.clone()).await?,
+        tls: TlsBase::default(),
+    };
+    if let Some(log) = log {
+        tokio::spawn(telemetry::follow(log, live.clone()));
+    }
+    let mut background = tokio::task::JoinSet::new();
+    background.spawn(live.clone().follow());
+    background.spawn(engine.ports.clone().follow(live.clone()));
+    background.spawn(housekeeping::run(depot.clone(), live));
+    tokio::spawn(shutdown::follow_signals(stop.clone()));
+    let pages = web::start(options, &engine, stop.drain.clone()).await?;
+    Listeners::new(engine, stop).run().await;
+    pages.await?;
+    background.shutdown().await;
+    // The writer ends when the last recorder is gone; what was recorded is written first.
+    drop(depot);
+    writing.await?;
+    db.close().await;
+    drop(running);
+    Ok(())
+}

@@ -1,0 +1,110 @@
+//! Fault points of the commit path, for the crash tests. Without the feature `faults` a point is nothing at all.
+//!
+//! `WAYBILL_FAULT=after_commit:kill:3` kills the process when that point is reached for the third time;
+//! `sync_part:eio:1` makes that step fail once.
+
+/// A named step that tests can break.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Point {
+    /// The part was made.
+    PartMade,
+    /// Bytes are written to the part.
+    WritePart,
+    /// The part is synced.
+    SyncPart,
+    /// The part is synced; nothing is recorded.
+    PartSynced,
+    /// Receipt and event are committed; the part is in staging.
+    Committed,
+    /// The part has its final name; the folder is not synced.
+    Renamed,
+    /// The folder is synced.
+    SyncFolder,
+    /// The folder is synced; 226 is not sent.
+    FolderSynced,
+    /// Recovery has begun.
+    Recovering,
+}
+
+impl Point {
+    /// Every point.
+    pub const ALL: [Self; 9] = [
+        Self::PartMade,
+        Self::WritePart,
+        Self::SyncPart,
+        Self::PartSynced,
+        Self::Committed,
+        Self::Renamed,
+        Self::SyncFolder,
+        Self::FolderSynced,
+        Self::Recovering,
+    ];
+
+    /// Its name in `WAYBILL_FAULT`.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::PartMade => "part_made",
+            Self::WritePart => "write_part",
+            Self::SyncPart => "sync_part",
+            Self::PartSynced => "part_synced",
+            Self::Committed => "committed",
+            Self::Renamed => "renamed",
+            Self::SyncFolder => "sync_folder",
+            Self::FolderSynced => "folder_synced",
+            Self::Recovering => "recovering",
+        }
+    }
+}
+
+/// Passes a point: nothing happens, unless a test has set it to fail or to kill.
+#[cfg(not(feature = "faults"))]
+#[inline]
+pub const fn pass(_: Point) -> std::io::Result<()> {
+    Ok(())
+}
+
+#[cfg(feature = "faults")]
+pub use armed::pass;
+
+#[cfg(feature = "faults")]
+mod armed {
+    use std::sync::OnceLock;
+    use std::sync::atomic::{AtomicU32, Ordering};
+
+    use super::Point;
+
+    struct Armed {
+        point: String,
+        what: String,
+        at: u32,
+    }
+
+    static ARMED: OnceLock<Option<Armed>> = OnceLock::new();
+    static PASSED: AtomicU32 = AtomicU32::new(0);
+
+    fn armed() -> Option<&'static Armed> {
+        let read = || {
+            let text = std::env::var("WAYBILL_FAULT").ok()?;
+            let mut parts = text.split(':').map(str::to_owned);
+            let (point, what) = (parts.next()?, parts.next()?);
+            Some(Armed { point, what, at: parts.next()?.parse().ok()? })
+        };
+        ARMED.get_or_init(read).as_ref()
+    }
+
+    /// Passes a point: kills or fails when the environment says so.
+    pub fn pass(point: Point) -> std::io::Result<()> {
+        let Some(armed) = armed().filter(|armed| armed.point == point.name()) else { return Ok(()) };
+        if PASSED.fetch_add(1, Ordering::SeqCst) + 1 != armed.at {
+            return Ok(());
+        }
+        match armed.what.as_str() {
+            "eio" => Err(rustix::io::Errno::IO.into()),
+            "enospc" => Err(rustix::io::Errno::NOSPC.into()),
+            _ => {
+                let _ = rustix::process::kill_process(rustix::process::getpid(), rustix::process::Signal::KILL);
+                std::process::abort()
+            }
+        }
+    }
+}

@@ -1,0 +1,8 @@
+//! Floor 0: small things that know nothing of Waybill: time, ids, secrets, names, words for people.
+
+pub mod clock;
+pub mod fault;
+pub mod human;
+pub mod id;
+pub mod path;
+pub mod secret;

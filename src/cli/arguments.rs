@@ -1,0 +1,448 @@
+//! The arguments as people type them, and what they mean. Bad usage ends the process with status 2, as clap does it.
+
+use std::ffi::OsString;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{Args, CommandFactory, Parser, Subcommand, error::ErrorKind};
+
+use crate::base::clock::Timestamp;
+use crate::domain::event::EventKind;
+
+/// Where the web interface listens unless told otherwise.
+const WEB_DEFAULT: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 8020);
+
+/// What was asked for.
+#[derive(Debug)]
+pub enum Invocation {
+    /// Run the appliance.
+    Serve(ServeOptions),
+    /// Do one thing and end.
+    Verb {
+        /// What to do.
+        verb: Verb,
+        /// The data folder to do it in.
+        data: PathBuf,
+    },
+}
+
+/// Where things are; everything else is in the database.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ServeOptions {
+    /// The data folder.
+    pub data: PathBuf,
+    /// Where the web interface listens; port 0 takes any free one.
+    pub web: SocketAddr,
+    /// Whether it was said aloud that the web interface may be reached from elsewhere without encryption.
+    pub web_plain: bool,
+}
+
+#[derive(Debug, Parser)]
+#[command(
+    name = "waybill",
+    version,
+    about = "A managed-file-transfer appliance: an FTP server for trading partners, administered in the browser",
+    long_about = "A managed-file-transfer appliance: an FTP server for trading partners, administered in the \
+                  browser.\n\nWithout a verb it serves. Every other verb works on the data folder of a running or a \
+                  stopped appliance, with the same checks and the same audit as the pages; a running appliance \
+                  follows at once.",
+    after_help = "Exit status: 0 done, 1 could not be done (the reason is on standard error), 2 bad usage."
+)]
+struct Arguments {
+    /// The folder that holds everything: database, keys, partners' folders. Made and migrated if need be.
+    #[arg(long, global = true, env = "WAYBILL_DATA", default_value = "./waybill-data", value_name = "DIR")]
+    data: PathBuf,
+
+    /// Where the web interface listens; port 0 takes any free one. Default: 127.0.0.1:8020.
+    #[arg(long, env = "WAYBILL_WEB", value_name = "ADDRESS:PORT")]
+    web: Option<SocketAddr>,
+
+    /// Lets the web interface listen beyond this machine without encryption.
+    #[arg(long)]
+    web_plain: bool,
+
+    #[command(subcommand)]
+    command: Option<Command>,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run the appliance. The same as no verb at all.
+    Serve(ServeArguments),
+    #[command(flatten)]
+    Verb(Verb),
+}
+
+#[derive(Debug, Args)]
+struct ServeArguments {
+    /// Where the web interface listens (also `WAYBILL_WEB`); port 0 takes any free one. Default: 127.0.0.1:8020.
+    #[arg(long, value_name = "ADDRESS:PORT")]
+    web: Option<SocketAddr>,
+
+    /// Lets the web interface listen beyond this machine without encryption.
+    #[arg(long)]
+    web_plain: bool,
+}
+
+/// One thing to do.
+#[derive(Debug, Subcommand)]
+pub enum Verb {
+    /// Tell whether the FTP and the web listener answer: exit status 0 when both do.
+    Health,
+    /// Show or set the appliance's own settings.
+    #[command(subcommand)]
+    Settings(GroupVerb),
+    /// Show or set the FTP server's settings. A running server follows at once.
+    #[command(subcommand)]
+    Profile(GroupVerb),
+    /// List, show, add, change and remove connectors: one for each trading partner.
+    #[command(subcommand)]
+    Connector(ConnectorVerb),
+    /// List received files, oldest first.
+    Receipts(ReceiptsVerb),
+    /// List what happened, oldest first.
+    Events(EventsVerb),
+    /// List, add and repair administrators of the web interface.
+    #[command(subcommand)]
+    Admin(AdminVerb),
+    /// List, add, make, replace and remove the certificates that servers present.
+    #[command(subcommand)]
+    Certificate(CertificateVerb),
+}
+
+/// What can be done with a group of settings.
+#[derive(Debug, Subcommand)]
+pub enum GroupVerb {
+    /// Print every setting as KEY=VALUE; a line end within a value is written \n.
+    Show {
+        /// Print one JSON object instead.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Set one or more settings, all or nothing.
+    Set {
+        /// A setting and its value as a form would take it; an empty value means none.
+        #[arg(required = true, value_name = "KEY=VALUE", value_parser = parse_pair)]
+        pairs: Vec<Pair>,
+    },
+}
+
+/// What can be done with connectors.
+#[derive(Debug, Subcommand)]
+pub enum ConnectorVerb {
+    /// List every connector.
+    List {
+        /// Print one JSON object a line instead.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Print every setting of one connector as KEY=VALUE.
+    Show {
+        /// The connector's id, which is the partner's user name.
+        id: String,
+        /// Print one JSON object instead.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Add a connector. Without a password one is made and printed once.
+    Add {
+        /// The connector's id, which is the partner's user name.
+        id: String,
+        /// Settings that differ from their defaults; also `password`.
+        #[arg(value_name = "KEY=VALUE", value_parser = parse_pair)]
+        pairs: Vec<Pair>,
+        /// Read the password from the first line of standard input: other users of this machine can read arguments.
+        #[arg(long)]
+        password_stdin: bool,
+    },
+    /// Change settings of a connector, or its password: all or nothing.
+    Set {
+        /// The connector's id.
+        id: String,
+        /// Settings and their values; also `password`.
+        #[arg(required_unless_present = "password_stdin", value_name = "KEY=VALUE", value_parser = parse_pair)]
+        pairs: Vec<Pair>,
+        /// Read a new password from the first line of standard input.
+        #[arg(long)]
+        password_stdin: bool,
+    },
+    /// Remove a connector. Its files, receipts and events stay.
+    Remove {
+        /// The connector's id.
+        id: String,
+    },
+}
+
+/// Which receipts.
+#[derive(Debug, Args)]
+pub struct ReceiptsVerb {
+    /// Only this connector's.
+    #[arg(long, value_name = "ID")]
+    pub connector: Option<String>,
+    /// Only files completed since then: 2026-11-25T09:00:00Z, or 10m, 2h, 3d ago.
+    #[arg(long, value_name = "TIME", value_parser = Since::parse)]
+    pub since: Option<Since>,
+    /// Print one JSON object a line.
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// Which events.
+#[derive(Debug, Args)]
+pub struct EventsVerb {
+    /// Only this kind.
+    #[arg(long, value_name = "KIND", value_parser = parse_kind)]
+    pub kind: Option<EventKind>,
+    /// Only events since then: 2026-11-25T09:00:00Z, or 10m, 2h, 3d ago.
+    #[arg(long, value_name = "TIME", value_parser = Since::parse)]
+    pub since: Option<Since>,
+    /// Print one JSON object a line.
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// What can be done with administrators.
+#[derive(Debug, Subcommand)]
+pub enum AdminVerb {
+    /// List every administrator.
+    List,
+    /// Add an administrator. Without a password one is made and printed once.
+    Add {
+        /// The name to sign in with.
+        name: String,
+        /// Read the password from the first line of standard input.
+        #[arg(long)]
+        password_stdin: bool,
+    },
+    /// Set a new password and sign every browser of that administrator out.
+    ResetPassword {
+        /// The name to sign in with.
+        name: String,
+        /// Read the password from the first line of standard input; without it one is made and printed once.
+        #[arg(long)]
+        password_stdin: bool,
+    },
+}
+
+/// What can be done with certificates.
+#[derive(Debug, Subcommand)]
+pub enum CertificateVerb {
+    /// List every certificate with its names, its end and its SHA-256.
+    List {
+        /// Print one JSON object a line instead.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Add a certificate with its issuers and its private key: PEM or PKCS#12.
+    Add {
+        /// Its name in the store, which the profile's `certificates` names.
+        name: String,
+        /// The file of the certificate, its issuers and, unless --key is given, its key.
+        #[arg(long, value_name = "FILE")]
+        file: PathBuf,
+        /// The file of the key, if it is another.
+        #[arg(long, value_name = "FILE")]
+        key: Option<PathBuf>,
+        /// Read the password of the key from the first line of standard input.
+        #[arg(long)]
+        password_stdin: bool,
+        /// Put it in the place of the certificate of that name, which is kept for 7 days.
+        #[arg(long)]
+        replace: bool,
+    },
+    /// Make a certificate that signs itself (ECDSA P-256, one year): it encrypts, and partners accept it by its SHA-256.
+    SelfSigned {
+        /// Its name in the store.
+        name: String,
+        /// A host name or address that it is for; may be given several times.
+        #[arg(long = "host", value_name = "HOST", required = true)]
+        hosts: Vec<String>,
+        /// Put it in the place of the certificate of that name, which is kept for 7 days.
+        #[arg(long)]
+        replace: bool,
+    },
+    /// Put back the certificate that was replaced last, within 7 days.
+    RollBack {
+        /// Its name in the store.
+        name: String,
+    },
+    /// Remove a certificate and its key. Refused while the profile names it.
+    Remove {
+        /// Its name in the store.
+        name: String,
+    },
+}
+
+/// `KEY=VALUE`, the value as typed. It does not show its value when printed: it may be a password.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Pair {
+    /// The setting.
+    pub key: String,
+    /// Its value.
+    pub value: String,
+}
+
+impl std::fmt::Debug for Pair {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Pair({}=..)", self.key)
+    }
+}
+
+/// A moment as people type it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Since {
+    /// That moment.
+    At(Timestamp),
+    /// So long ago.
+    Ago(Duration),
+}
+
+impl Since {
+    /// Reads RFC 3339, or a whole number of seconds, minutes, hours, days or weeks: `30s`, `10m`, `2h`, `3d`, `1w`.
+    pub fn parse(text: &str) -> Result<Self, String> {
+        if let Some(at) = Timestamp::parse_rfc3339(text) {
+            return Ok(Self::At(at));
+        }
+        let wrong = || format!("{text} is no time: type 2026-11-25T09:00:00Z, or 10m, 2h, 3d for so long ago");
+        let unit = text.chars().last().ok_or_else(wrong)?;
+        let unit_s = match unit {
+            's' => 1,
+            'm' => 60,
+            'h' => 3_600,
+            'd' => 86_400,
+            'w' => 604_800,
+            _ => return Err(wrong()),
+        };
+        let count = &text[..text.len() - unit.len_utf8()];
+        if !count.bytes().all(|byte| byte.is_ascii_digit()) {
+            return Err(wrong());
+        }
+        let seconds = count.parse::<u64>().ok().and_then(|count| count.checked_mul(unit_s)).ok_or_else(wrong)?;
+        Ok(Self::Ago(Duration::from_secs(seconds)))
+    }
+
+    /// The moment it means.
+    pub fn moment(self, now: Timestamp) -> Timestamp {
+        match self {
+            Self::At(at) => at,
+            Self::Ago(age) => now.minus(age),
+        }
+    }
+}
+
+/// Reads this process's arguments; help, version and bad usage end it.
+pub fn parse() -> Invocation {
+    parse_from(std::env::args_os()).unwrap_or_else(|error| error.exit())
+}
+
+/// Reads `arguments`, the first of which is the program's name.
+pub fn parse_from(arguments: impl IntoIterator<Item = OsString>) -> Result<Invocation, clap::Error> {
+    let Arguments { data, web, web_plain, command } = Arguments::try_parse_from(arguments)?;
+    let (nearer_web, nearer_plain) = match command {
+        Some(Command::Verb(verb)) => return Ok(Invocation::Verb { verb, data }),
+        Some(Command::Serve(serve)) => (serve.web, serve.web_plain),
+        None => (None, false),
+    };
+    let options =
+        ServeOptions { data, web: nearer_web.or(web).unwrap_or(WEB_DEFAULT), web_plain: nearer_plain || web_plain };
+    if !options.web_plain && !options.web.ip().to_canonical().is_loopback() {
+        let words = format!(
+            "the web interface would be reached at {} without encryption: keep it on 127.0.0.1 behind a proxy that \
+             encrypts, or say --web-plain if the way to it is safe",
+            options.web
+        );
+        return Err(Arguments::command().error(ErrorKind::ValueValidation, words));
+    }
+    Ok(Invocation::Serve(options))
+}
+
+fn parse_pair(text: &str) -> Result<Pair, String> {
+    match text.split_once('=') {
+        Some((key, value)) if !key.is_empty() => Ok(Pair { key: key.to_owned(), value: value.to_owned() }),
+        _ => Err("expected KEY=VALUE".to_owned()),
+    }
+}
+
+fn parse_kind(text: &str) -> Result<EventKind, String> {
+    EventKind::parse(text).ok_or_else(|| {
+        let kinds: Vec<_> = EventKind::ALL.iter().map(|kind| kind.name()).collect();
+        format!("there is no such kind of event; there are {}", kinds.join(", "))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(line: &str) -> Result<Invocation, clap::Error> {
+        parse_from(std::iter::once("waybill").chain(line.split_whitespace()).map(OsString::from))
+    }
+
+    fn serve(line: &str) -> ServeOptions {
+        match read(line).unwrap() {
+            Invocation::Serve(options) => options,
+            Invocation::Verb { verb, .. } => panic!("{verb:?}"),
+        }
+    }
+
+    #[test]
+    fn the_definition_is_sound() {
+        Arguments::command().debug_assert();
+    }
+
+    #[test]
+    fn serving_is_the_default_and_takes_its_flags_on_either_side() {
+        assert_eq!(serve("--data d").web, WEB_DEFAULT);
+        assert_eq!(serve("serve --data d --web 127.0.0.1:0").data, PathBuf::from("d"));
+        assert_eq!(serve("--web 127.0.0.1:1 serve").web.port(), 1);
+        assert_eq!(serve("--web 127.0.0.1:1 serve --web 127.0.0.1:2").web.port(), 2);
+        assert!(serve("serve --web 0.0.0.0:8020 --web-plain").web_plain);
+        assert_eq!(serve("--web [::1]:8020").web.port(), 8020);
+    }
+
+    #[test]
+    fn beyond_this_machine_in_clear_must_be_said_aloud() {
+        let error = read("--web 0.0.0.0:8020").unwrap_err();
+        assert!(error.to_string().contains("--web-plain"), "{error}");
+        assert_eq!(error.exit_code(), 2);
+    }
+
+    #[test]
+    fn bad_usage_says_what_is_expected() {
+        for (line, words) in [
+            ("profile set port", "expected KEY=VALUE"),
+            ("profile set =1", "expected KEY=VALUE"),
+            ("profile set", "KEY=VALUE"),
+            ("connector set acme", "KEY=VALUE"),
+            ("receipts --since yesterday", "10m, 2h, 3d"),
+            ("events --kind uploads", "after_receive"),
+            ("conector list", "unrecognized subcommand"),
+        ] {
+            let error = read(line).unwrap_err();
+            assert!(error.to_string().contains(words), "{line}: {error}");
+            assert_eq!(error.exit_code(), 2, "{line}");
+        }
+    }
+
+    #[test]
+    fn a_value_may_hold_anything_and_is_never_printed() {
+        let pair = parse_pair("password=a=b c").unwrap();
+        assert_eq!((pair.key.as_str(), pair.value.as_str()), ("password", "a=b c"));
+        assert!(!format!("{pair:?}").contains("a=b"));
+        assert_eq!(parse_pair("description=").unwrap().value, "");
+    }
+
+    #[test]
+    fn times_are_moments_or_ages() {
+        let now = Timestamp::from_us(10_000_000_000);
+        let ago = |text| Since::parse(text).unwrap().moment(now).seconds();
+        assert_eq!([ago("30s"), ago("10m"), ago("2h"), ago("0d")], [9_970, 9_400, 2_800, 10_000]);
+        let at = Since::parse("2026-11-25T09:41:52.000123Z").unwrap().moment(now);
+        assert_eq!(at.to_string(), "2026-11-25T09:41:52.000123Z");
+        for wrong in ["", "m", "-3d", "+3d", "3", "3y", "99999999999999999999d", "3\u{b5}", "18446744073709551615w"] {
+            assert!(Since::parse(wrong).is_err(), "{wrong}");
+        }
+        assert!(Since::parse("99999999999999d").unwrap().moment(now) < Timestamp::default());
+    }
+}

@@ -1,0 +1,248 @@
+//! `connector`: list, show, add, set, remove.
+
+use std::io::BufRead;
+use std::time::Duration;
+
+use serde::Serialize;
+
+use super::arguments::ConnectorVerb;
+use super::follow;
+use super::output;
+use super::verb::{Desk, Failure};
+use crate::access::password;
+use crate::base::secret::Secret;
+use crate::domain::administrator::{PASSWORD_BYTES_MAX, check_password};
+use crate::domain::connector::{ConnectorId, ConnectorSettings};
+use crate::domain::setting::{Mistake, Texts};
+use crate::store::connector::{self, Edit, StoredConnector};
+
+/// The key that is no setting: it is hashed, never stored or shown.
+const PASSWORD: &str = "password";
+
+pub(super) async fn run(desk: &mut Desk<'_>, verb: &ConnectorVerb) -> Result<(), Failure> {
+    match verb {
+        ConnectorVerb::List { json } => list(desk, *json).await,
+        ConnectorVerb::Show { id, json } => {
+            let found = find(desk, id).await?;
+            Ok(output::settings(desk.out, ConnectorSettings::SETTINGS, &found.stored.texts, *json)?)
+        }
+        ConnectorVerb::Add { id, pairs, password_stdin } => {
+            let values = output::texts(ConnectorSettings::SETTINGS, pairs)?;
+            add(desk, id, values, *password_stdin).await
+        }
+        ConnectorVerb::Set { id, pairs, password_stdin } => {
+            let values = output::texts(ConnectorSettings::SETTINGS, pairs)?;
+            set(desk, id, values, *password_stdin).await
+        }
+        ConnectorVerb::Remove { id } => remove(desk, id).await,
+    }
+}
+
+#[derive(Serialize)]
+struct Row<'a> {
+    id: &'a str,
+    r#type: &'a str,
+    enabled: &'a str,
+    group: &'a str,
+    description: &'a str,
+    created_at: String,
+}
+
+async fn list(desk: &mut Desk<'_>, json: bool) -> Result<(), Failure> {
+    let all = connector::all(&desk.db).await?;
+    if !json && all.is_empty() {
+        return Ok(writeln!(desk.out, "There is no connector yet. Add one: waybill connector add ID")?);
+    }
+    let rows = all.iter().map(|found| Row {
+        id: found.id.as_str(),
+        r#type: value(&found.stored.texts, "type"),
+        enabled: value(&found.stored.texts, "enabled"),
+        group: value(&found.stored.texts, "group"),
+        description: value(&found.stored.texts, "description"),
+        created_at: found.created_at.to_string(),
+    });
+    if json {
+        return Ok(rows.into_iter().try_for_each(|row| output::json_line(desk.out, &row))?);
+    }
+    let rows: Vec<_> =
+        rows.map(|row| [row.id, row.r#type, row.enabled, row.group, row.description].map(output::printable)).collect();
+    Ok(output::columns(desk.out, ["ID", "TYPE", "ENABLED", "GROUP", "DESCRIPTION"], &rows)?)
+}
+
+/// The value in force of one setting.
+fn value<'a>(texts: &'a Texts, key: &str) -> &'a str {
+    let default = || ConnectorSettings::SETTINGS.iter().find(|setting| setting.key == key).map_or("", |s| s.default);
+    texts.get(key).map_or_else(default, String::as_str)
+}
+
+async fn add(desk: &mut Desk<'_>, id: &str, mut values: Texts, from_stdin: bool) -> Result<(), Failure> {
+    let id = parse_id(id)?;
+    let chosen = chosen_password(desk, &mut values, from_stdin)?;
+    let password = new_password(chosen.as_ref(), id.as_str())?;
+    connector::add(&desk.db, &id, &values, Some(&password::hash_now(&password)?), &desk.change()).await?;
+    follow::saved(desk, &format!("Added connector {id}.")).await?;
+    if chosen.is_none() {
+        tell_once(desk, &password)?;
+    }
+    Ok(())
+}
+
+async fn set(desk: &mut Desk<'_>, id: &str, mut values: Texts, from_stdin: bool) -> Result<(), Failure> {
+    let found = find(desk, id).await?;
+    let chosen = chosen_password(desk, &mut values, from_stdin)?;
+    let change = desk.change();
+    let mut merged = found.stored.texts;
+    merged.extend(values.clone());
+    let overlap_h = value(&merged, "password_overlap_h").parse::<u64>().unwrap_or(0);
+    let hash = match &chosen {
+        Some(password) => {
+            check(password, found.id.as_str())?;
+            Some(password::hash_now(password)?)
+        }
+        None => None,
+    };
+    let edit = Edit {
+        values,
+        expected_version: None,
+        password_hash: hash.as_deref(),
+        older_until: (overlap_h > 0).then(|| change.at.plus(Duration::from_secs(overlap_h.saturating_mul(3_600)))),
+    };
+    connector::save(&desk.db, &found.id, &edit, &change).await?;
+    follow::saved(desk, "Saved.").await.map(drop)
+}
+
+async fn remove(desk: &mut Desk<'_>, id: &str) -> Result<(), Failure> {
+    let found = find(desk, id).await?;
+    if !connector::remove(&desk.db, &found.id, &desk.change()).await? {
+        return Err(unknown(id));
+    }
+    let words = format!("Removed connector {}. Its files, receipts and events stay.", found.id);
+    follow::saved(desk, &words).await.map(drop)
+}
+
+async fn find(desk: &Desk<'_>, typed: &str) -> Result<StoredConnector, Failure> {
+    let id = parse_id(typed)?;
+    let all = connector::all(&desk.db).await?;
+    all.into_iter().find(|found| found.id.key() == id.key()).ok_or_else(|| unknown(typed))
+}
+
+fn unknown(id: &str) -> Failure {
+    Failure::Failed(format!("There is no connector {id}"))
+}
+
+fn parse_id(typed: &str) -> Result<ConnectorId, Failure> {
+    ConnectorId::parse(typed).map_err(|words| Failure::Failed(Mistake::new("id", words).to_string()))
+}
+
+/// The password that was given, taken out of the values.
+fn chosen_password(desk: &mut Desk<'_>, values: &mut Texts, from_stdin: bool) -> Result<Option<Secret>, Failure> {
+    match (values.remove(PASSWORD), from_stdin) {
+        (Some(_), true) => {
+            Err(Failure::Usage("the password is given twice: password=… and --password-stdin".to_owned()))
+        }
+        (Some(typed), false) => Ok(Some(Secret::new(typed))),
+        (None, true) => Ok(Some(read_password(desk.input)?)),
+        (None, false) => Ok(None),
+    }
+}
+
+/// The chosen password once it is checked, else a new one.
+pub(super) fn new_password(chosen: Option<&Secret>, owner: &str) -> Result<Secret, Failure> {
+    let Some(password) = chosen else { return Ok(password::generate()) };
+    check(password, owner)?;
+    Ok(password.clone())
+}
+
+fn check(password: &Secret, owner: &str) -> Result<(), Failure> {
+    check_password(password.reveal(), owner).map_err(|words| Failure::Failed(Mistake::new(PASSWORD, words).to_string()))
+}
+
+/// Reads the first line of `input`, bounded: one byte over the limit is enough to be refused.
+pub(super) fn read_password(input: &mut dyn BufRead) -> Result<Secret, Failure> {
+    let failed = |error| Failure::Failed(format!("could not read the password from standard input: {error}"));
+    let mut bytes = zeroize::Zeroizing::new(Vec::new());
+    let limit = PASSWORD_BYTES_MAX as u64 + 3;
+    std::io::Read::take(input, limit).read_until(b'\n', &mut bytes).map_err(failed)?;
+    let line = std::str::from_utf8(&bytes)
+        .map_err(|_| Failure::Failed("could not read the password from standard input: it is not UTF-8".to_owned()))?;
+    let line = line.strip_suffix('\n').unwrap_or(line);
+    Ok(Secret::new(line.strip_suffix('\r').unwrap_or(line)))
+}
+
+/// Prints a made password, the only time it can be.
+pub(super) fn tell_once(desk: &mut Desk<'_>, password: &Secret) -> Result<(), Failure> {
+    writeln!(desk.out, "{PASSWORD}={}", password.reveal())?;
+    Ok(writeln!(desk.out, "The password is shown only now: Waybill keeps nothing it could be read from.")?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cli::verb::tests::{refused, say};
+    use crate::store::{Db, audit};
+
+    #[tokio::test]
+    async fn a_connector_is_added_shown_changed_and_removed() {
+        let folder = tempfile::tempdir().unwrap();
+        let data = folder.path();
+        let said = say(data, &["connector", "add", "Acme-EDI", "description=Acme, Ghent"], "").await.unwrap();
+        let password = said.lines().find_map(|line| line.strip_prefix("password=")).unwrap();
+        assert_eq!(password.len(), 24);
+        let words = refused(data, &["connector", "add", "acme-edi"]).await;
+        assert!(words.contains("There is a connector Acme-EDI already"), "{words}");
+
+        assert_eq!(say(data, &["connector", "set", "ACME-edi", "enabled=off"], "").await.unwrap(), "Saved.\n");
+        let shown = say(data, &["connector", "show", "acme-edi"], "").await.unwrap();
+        assert!(shown.contains("\nenabled=off\n") && shown.contains("\ndescription=Acme, Ghent\n"), "{shown}");
+        assert!(!shown.contains("\npassword="), "{shown}");
+        let list = say(data, &["connector", "list"], "").await.unwrap();
+        let row: Vec<_> = list.lines().nth(1).unwrap().split_whitespace().collect();
+        assert_eq!(row, ["Acme-EDI", "ftp_server", "off", "Acme,", "Ghent"]);
+        let json: serde_json::Value =
+            serde_json::from_str(&say(data, &["connector", "list", "--json"], "").await.unwrap()).unwrap();
+        assert_eq!(json["type"], "ftp_server");
+
+        let removed = say(data, &["connector", "remove", "acme-edi"], "").await.unwrap();
+        assert!(removed.starts_with("Removed connector Acme-EDI."), "{removed}");
+        assert_eq!(refused(data, &["connector", "show", "acme-edi"]).await, "There is no connector acme-edi");
+        let db = Db::open(data).await.unwrap();
+        let entries = audit::latest(&db, Some("connector Acme-EDI"), 100).await.unwrap();
+        assert!(entries.iter().all(|entry| entry.who == "command line" && entry.remote.is_empty()));
+        assert!(entries.len() >= 4, "{entries:?}");
+    }
+
+    #[tokio::test]
+    async fn a_password_is_taken_as_a_value_or_from_standard_input_and_checked() {
+        let folder = tempfile::tempdir().unwrap();
+        let data = folder.path();
+        let add = say(data, &["connector", "add", "a", "password=long enough indeed"], "").await.unwrap();
+        assert_eq!(add, "Added connector a.\n");
+        let add =
+            say(data, &["connector", "add", "b", "--password-stdin"], "long enough indeed\r\nrest").await.unwrap();
+        assert_eq!(add, "Added connector b.\n");
+        let set = ["connector", "set", "a", "--password-stdin", "password_overlap_h=24"];
+        assert_eq!(say(data, &set, "another long one\n").await.unwrap(), "Saved.\n");
+        let db = Db::open(data).await.unwrap();
+        let now = crate::base::clock::Clock::System.now();
+        let passwords = connector::passwords(&db, now).await.unwrap();
+        assert_eq!((passwords["a"].len(), passwords["b"].len()), (2, 1));
+        assert!(passwords["a"][1].valid_until.unwrap() > now.plus(Duration::from_hours(23)));
+
+        let words = refused(data, &["connector", "add", "c", "password=short"]).await;
+        assert!(words.starts_with("password: Password needs at least 12 characters"), "{words}");
+        let both = ["connector", "add", "c", "password=long enough indeed", "--password-stdin"];
+        assert!(matches!(say(data, &both, "x\n").await, Err(Failure::Usage(_))));
+        let long = "x".repeat(PASSWORD_BYTES_MAX + 100);
+        assert!(say(data, &["connector", "add", "c", "--password-stdin"], &long).await.is_err());
+        assert_eq!(refused(data, &["connector", "show", "c"]).await, "There is no connector c");
+    }
+
+    #[tokio::test]
+    async fn an_id_that_cannot_be_is_refused_in_the_words_of_the_form() {
+        let folder = tempfile::tempdir().unwrap();
+        for id in ["Send", "..", "a/b", ""] {
+            let words = refused(folder.path(), &["connector", "add", id]).await;
+            assert!(words.starts_with("id: "), "{words}");
+        }
+    }
+}

@@ -1,0 +1,19 @@
+//! Floor 4: the command line. Its verbs use the same domain and store functions as the pages, on the data folder of a
+//! running or a stopped appliance. It never serves: `serve` is handed back to the caller.
+
+mod admin;
+mod arguments;
+mod certificate;
+mod connector;
+mod events;
+mod follow;
+mod health;
+mod output;
+mod receipts;
+mod settings;
+pub mod verb;
+
+pub use arguments::{
+    AdminVerb, CertificateVerb, ConnectorVerb, EventsVerb, GroupVerb, Invocation, Pair, ReceiptsVerb, ServeOptions,
+    Since, Verb, parse, parse_from,
+};

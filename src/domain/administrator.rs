@@ -1,0 +1,57 @@
+//! Who administers, and what each role may do.
+
+/// What an administrator may do; each role includes the ones before it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Role {
+    /// Sees everything but secrets.
+    Viewer,
+    /// Also changes connectors and flows.
+    Editor,
+    /// Also changes the profile, certificates, settings and administrators.
+    Admin,
+}
+
+impl Role {
+    /// Every role.
+    pub const ALL: [Self; 3] = [Self::Viewer, Self::Editor, Self::Admin];
+
+    /// Its stable name.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Viewer => "viewer",
+            Self::Editor => "editor",
+            Self::Admin => "admin",
+        }
+    }
+
+    /// Reads [`Role::name`].
+    pub fn parse(text: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|role| role.name() == text)
+    }
+}
+
+/// Shortest password taken for a person or a connector.
+pub const PASSWORD_CHARS_MIN: usize = 12;
+/// Longest password taken; bounds the work of hashing.
+pub const PASSWORD_BYTES_MAX: usize = 512;
+
+/// Checks a new password: the error says what would be right.
+pub fn check_password(password: &str, owner: &str) -> Result<(), String> {
+    let chars = password.chars().count();
+    if chars < PASSWORD_CHARS_MIN {
+        return Err(format!("Password needs at least {PASSWORD_CHARS_MIN} characters; what you typed had {chars}"));
+    }
+    if password.len() > PASSWORD_BYTES_MAX {
+        return Err(format!(
+            "Password may have at most {PASSWORD_BYTES_MAX} bytes; what you typed had {}",
+            password.len()
+        ));
+    }
+    if password.chars().any(char::is_control) {
+        return Err("Password may not hold control characters, such as a line end".to_owned());
+    }
+    if password.eq_ignore_ascii_case(owner) {
+        return Err("Password must differ from the name it belongs to".to_owned());
+    }
+    Ok(())
+}

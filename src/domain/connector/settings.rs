@@ -1,0 +1,365 @@
+//! What can be set for one partner.
+
+use crate::domain::filter::{Filter, TempExtensions};
+use crate::domain::profile::Profile;
+use crate::domain::scheme::Scheme;
+use crate::domain::setting::{Control, Mistake, Reach, Setting, Texts, Value};
+use crate::domain::value::{
+    Alias, AppendRule, AsProfile, AsciiUploads, ByteCount, CertificateMatch, ClientCertificate, ConnectorTls,
+    ConnectorType, EncodingName, FileMode, FolderScheme, FolderText, FtpOverTls, Label, LogLevel, Networks, Overwrite,
+    RequireTls, SessionReuse, StartFolder, Switch, TlsEnd, ValidityDate, Whole, ZoneName,
+};
+use crate::settings;
+
+settings! {
+    /// The settings of one connector.
+    pub struct ConnectorSettings {
+        r#type: ConnectorType = "ftp_server", InForce, "Type",
+            "What stands behind the connector: a partner that signs in over FTP.";
+        description: Label = "", InForce, "Description",
+            "Who this partner is and what it exchanges; for you only.";
+        group: Label = "", InForce, "Group",
+            "A label by which the Flows page bands and filters connectors.";
+        enabled: bool = "on", InForce, "Connector enabled",
+            "Off refuses new logins and ends the live sessions.";
+        valid_from: Option<ValidityDate> = "", InForce, "Valid from",
+            "The first day, in UTC, or the moment from which the partner may sign in. Empty is now.";
+        valid_until: Option<ValidityDate> = "", InForce, "Valid until",
+            "The last day, in UTC, or the moment until which the partner may sign in. Empty is for ever.";
+        password_overlap_h: Whole<0, 8_760> = "0", InForce, "Older password stays valid",
+            "Hours that the older password is taken after a new one is set, so that the partner can change over.";
+        start_folder: StartFolder = "/", InForce, "Start folder",
+            "Where a login lands. /Receive suits devices that upload without changing folder.";
+        send_alias: Alias = "", InForce, "Alias of Send",
+            "Another name for Send, for scripts that say cd outbox. It is not listed.";
+        receive_alias: Alias = "", InForce, "Alias of Receive",
+            "Another name for Receive, for scripts that say cd inbox. It is not listed.";
+        name_encoding: EncodingName = "utf-8", InForce, "Name encoding",
+            "The encoding in which the partner's client writes file names, such as windows-1252 or shift_jis.";
+        list_time_zone: ZoneName = "UTC", InForce, "List time zone",
+            "The time zone of the times in LIST. Clients that use MLSD don't need it.";
+        send_read: bool = "on", InForce, "Send: read",
+            "Let the partner list and download the files you leave for it.";
+        send_write: bool = "off", InForce, "Send: write",
+            "Let the partner upload, rename and delete in Send.";
+        receive_read: bool = "on", InForce, "Receive: read",
+            "Let the partner list and download what it uploaded. Without it Receive is a drop box.";
+        receive_write: bool = "on", InForce, "Receive: write",
+            "Let the partner upload, rename and delete in Receive.";
+        delete_collected: bool = "on", NotYet, "Delete what was collected",
+            "Let the partner delete a Send file that it has wholly collected, even without Write.";
+        allowed_addresses: Networks = "", InForce, "Allowed addresses",
+            "One address or CIDR range a line. Empty means from anywhere.";
+        require_tls: ConnectorTls = "as_profile", InForce, "Encryption for this partner",
+            "What is refused in clear text. Plain is allowed only from the Allowed addresses.";
+        tls_session_reuse: AsProfile<SessionReuse> = "as_profile", InForce, "TLS session reuse on data connections",
+            "Whether a data connection must prove that it belongs to its control connection.";
+        tls_end: AsProfile<TlsEnd> = "as_profile", InForce, "TLS end of upload",
+            "Tolerant is for a client that never closes TLS in order; a cut-off file may then pass as whole.";
+        active_mode: AsProfile<Switch> = "as_profile", InForce, "Active Mode",
+            "Let the server connect back to this partner's client (PORT and EPRT).";
+        client_certificate: ClientCertificate = "none", NotYet, "Client certificate",
+            "Whether the partner signs in with a certificate, a password, or both.";
+        client_certificate_match: Option<CertificateMatch> = "", NotYet, "Client certificate match",
+            "Which certificate is the partner's: sha256: and its fingerprint, or ca:NAME subject: and its subject.";
+        input_folder: FolderText = "", InForce, "Input Folder (Send)",
+            "Where the partner downloads from. Empty is the connector's own Send folder; a relative path lies below \
+             the Root Directory.";
+        output_folder: FolderText = "", InForce, "Output Folder (Receive)",
+            "Where uploads land. Empty is the connector's own Receive folder; a relative path lies below the Root \
+             Directory.";
+        received_file_mode: FileMode = "0640", InForce, "Mode of received files",
+            "Permission bits that a received file has from the moment it appears, in octal.";
+        allowed_files_filter: AsProfile<Filter> = "as_profile", InForce, "Allowed Files Filter",
+            "Which file names pass. An own filter replaces the profile's; * accepts every name.";
+        remove_file_after_send: bool = "off", NotYet, "Remove File After Send",
+            "Remove a file after a complete download; a broken one keeps the file.";
+        temp_receive_extensions: TempExtensions = ".tmp,.part,.partial,.filepart,.in.*", InForce,
+            "Temp Receive Extensions",
+            "Files with these names are not recorded and make no event until they are renamed. name* is a beginning.";
+        timeout_s: Whole<1, 3_600> = "60", InForce, "Timeout",
+            "Seconds the server waits for the client's data connection and its handshake.";
+        stall_timeout_s: Whole<1, 86_400> = "300", InForce, "Stall timeout",
+            "Seconds without a byte moving, through the partner's doing, before a transfer is ended.";
+        save_subfolder: bool = "off", InForce, "Save Subfolder",
+            "Adds a SubFolder header to the receipt: the path of the file under Receive.";
+        local_file_scheme: Scheme = "%Filename%", InForce, "Local File Scheme",
+            "How a received file is named, with macros such as %FilenameNoExt%, %ShortDate% and %Seq%.";
+        overwrite: Overwrite = "replace", InForce, "Overwrite",
+            "What an upload does when its name is taken. The old file stays whole until the new one is.";
+        append: AppendRule = "each", InForce, "Append",
+            "Whether APPE may go on with a complete file; each time makes a receipt.";
+        ascii_uploads: AsciiUploads = "keep", InForce, "ASCII uploads",
+            "What happens to the line ends of uploads in TYPE A.";
+        settle_s: Whole<0, 3_600> = "2", InForce, "Settle",
+            "Seconds between a receipt and the delivery of its event; a rename meanwhile changes the name it carries.";
+        send_settle_s: Whole<0, 3_600> = "2", InForce, "Send settle",
+            "Seconds a file that another program puts into Send must rest before the partner sees it.";
+        sessions_max: Option<Whole<1, 100_000>> = "", InForce, "Sessions",
+            "Most sessions of this partner at a time. Empty is as in the FTP Server profile.";
+        upload_bytes_per_s: Option<ByteCount> = "", NotYet, "Upload limit",
+            "Bytes a second the partner may upload, such as 10 MiB. Empty is no limit.";
+        download_bytes_per_s: Option<ByteCount> = "", NotYet, "Download limit",
+            "Bytes a second the partner may download, such as 10 MiB. Empty is no limit.";
+        file_bytes_max: Option<ByteCount> = "", InForce, "Largest file",
+            "The largest upload, such as 2 GiB, counted while writing. Empty is no limit.";
+        quota_bytes: Option<ByteCount> = "", InForce, "Quota in bytes",
+            "What Receive may hold in all, counted while writing. Empty is no limit.";
+        quota_files: Option<Whole<1, 1_000_000_000>> = "", InForce, "Quota in files",
+            "How many files Receive may hold. Empty is no limit.";
+        save_to_sent_folder: bool = "off", NotYet, "Save to Sent Folder",
+            "Keep a copy of what the partner collected.";
+        sent_folder_scheme: FolderScheme = "monthly", NotYet, "Sent Folder Scheme",
+            "How the copies are sorted into dated folders.";
+        log_level: LogLevel = "info", NotYet, "Log Level",
+            "How much of what this partner does is logged. Passwords never are.";
+        log_subfolder_scheme: FolderScheme = "weekly", NotYet, "Log Subfolder Scheme",
+            "How the log is sorted into dated folders.";
+        log_messages: bool = "off", NotYet, "Log Messages",
+            "Keep a copy of each file with its log entry.";
+    }
+}
+
+/// The password, which forms and the command line write like a setting. It is no part of [`ConnectorSettings`]: what
+/// is stored is its hash, by other means, and it is never read back.
+pub const PASSWORD: Setting = Setting {
+    key: "password",
+    label: "Password",
+    hint: "12 characters or more. Stored as an Argon2id hash, so it can be replaced but never shown again.",
+    default: "",
+    control: Control::Password,
+    reach: Reach::InForce,
+};
+
+impl ConnectorSettings {
+    /// Reads and checks all of it, what values must fulfil together included.
+    pub fn parse(texts: &Texts) -> Result<Self, Vec<Mistake>> {
+        let settings = Self::read(texts)?;
+        let mistakes = settings.mistakes();
+        if mistakes.is_empty() { Ok(settings) } else { Err(mistakes) }
+    }
+
+    /// What its values do not fulfil together.
+    fn mistakes(&self) -> Vec<Mistake> {
+        let mut mistakes = Vec::new();
+        let mut wrong = |key, message: String| mistakes.push(Mistake::new(key, message));
+        if self.require_tls == ConnectorTls::PlainAllowed && self.allowed_addresses.is_empty() {
+            wrong(
+                "require_tls",
+                "plain_allowed needs Allowed addresses: clear text is taken from known addresses only".to_owned(),
+            );
+        }
+        if self.client_certificate != ClientCertificate::None && self.client_certificate_match.is_none() {
+            let message = format!(
+                "{} needs a match, sha256:… or ca:NAME subject:…, that says which certificate is the partner's",
+                self.client_certificate
+            );
+            wrong("client_certificate_match", message);
+        }
+        if let (Some(send), Some(receive)) = (self.send_alias.name(), self.receive_alias.name())
+            && self.send_alias.matches(receive.as_str())
+        {
+            wrong("receive_alias", format!("{receive} is the alias of Send too ({send}); choose another"));
+        }
+        if let (Some(from), Some(until)) = (self.valid_from, self.valid_until)
+            && from.start() >= until.end()
+        {
+            let message = format!("{} lies before valid_from, {}; choose a later day", until.text(), from.text());
+            wrong("valid_until", message);
+        }
+        let (input, output) = (&self.input_folder, &self.output_folder);
+        if !input.is_empty() && !output.is_empty() && FolderText::overlap(input.as_str(), output.as_str()) {
+            let message = format!(
+                "{} is, holds or lies in the Input Folder, {}; Send and Receive need folders of their own",
+                output.as_str(),
+                input.as_str()
+            );
+            wrong("output_folder", message);
+        }
+        mistakes
+    }
+
+    /// What may be meant, but seldom is.
+    pub fn warnings(&self, profile: &Profile) -> Vec<Mistake> {
+        let mut warnings = self.encryption_warnings(profile);
+        let mut warn = |key, message: String| warnings.push(Mistake::new(key, message));
+        if !self.receive_write {
+            warn("receive_write", "Receive has no Write: nobody can upload to it".to_owned());
+        }
+        if !(self.send_read || self.send_write || self.receive_read || self.receive_write) {
+            warn("send_read", "Nothing is allowed in either folder: the partner can sign in and do nothing".to_owned());
+        }
+        if self.allowed_files_filter.own().is_some_and(Filter::accepts_nothing) {
+            let message = format!("{} excludes every file", self.allowed_files_filter.text());
+            warn("allowed_files_filter", message);
+        }
+        if self.local_file_scheme.is_constant() && self.overwrite == Overwrite::Replace {
+            let message = format!(
+                "{} gives every file the same name, and each replaces the one before; add a macro such as %Seq%",
+                self.local_file_scheme.text()
+            );
+            warn("local_file_scheme", message);
+        }
+        warnings
+    }
+
+    fn encryption_warnings(&self, profile: &Profile) -> Vec<Mistake> {
+        let own = match self.require_tls {
+            ConnectorTls::AsProfile => return Vec::new(),
+            ConnectorTls::Login => RequireTls::Login,
+            ConnectorTls::LoginAndData => RequireTls::LoginAndData,
+            ConnectorTls::PlainAllowed => RequireTls::None,
+        };
+        let message = if own != RequireTls::None && profile.ftp_over_tls == FtpOverTls::None {
+            format!("{own} keeps this partner out while FTP Over TLS is none in the FTP Server profile")
+        } else if own < profile.require_tls {
+            format!(
+                "{} is weaker than {} of the FTP Server profile, for this partner only",
+                self.require_tls, profile.require_tls
+            )
+        } else {
+            return Vec::new();
+        };
+        vec![Mistake::new("require_tls", message)]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn texts(pairs: &[(&str, &str)]) -> Texts {
+        pairs.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect()
+    }
+
+    fn said(pairs: &[(&str, &str)]) -> Vec<String> {
+        ConnectorSettings::parse(&texts(pairs)).unwrap_err().iter().map(ToString::to_string).collect()
+    }
+
+    fn warned(profile: &[(&str, &str)], pairs: &[(&str, &str)]) -> Vec<String> {
+        let profile = Profile::parse(&texts(profile)).unwrap();
+        let settings = ConnectorSettings::parse(&texts(pairs)).unwrap();
+        settings.warnings(&profile).iter().map(ToString::to_string).collect()
+    }
+
+    #[test]
+    fn the_keys_and_defaults_are_those_of_the_command_line() {
+        let table: Vec<_> = ConnectorSettings::SETTINGS.iter().map(|s| format!("{}={}", s.key, s.default)).collect();
+        assert_eq!(
+            table.join(" "),
+            "type=ftp_server description= group= enabled=on valid_from= valid_until= password_overlap_h=0 \
+             start_folder=/ send_alias= receive_alias= name_encoding=utf-8 list_time_zone=UTC send_read=on \
+             send_write=off receive_read=on receive_write=on delete_collected=on allowed_addresses= \
+             require_tls=as_profile tls_session_reuse=as_profile tls_end=as_profile active_mode=as_profile \
+             client_certificate=none client_certificate_match= input_folder= output_folder= received_file_mode=0640 \
+             allowed_files_filter=as_profile remove_file_after_send=off \
+             temp_receive_extensions=.tmp,.part,.partial,.filepart,.in.* timeout_s=60 stall_timeout_s=300 \
+             save_subfolder=off local_file_scheme=%Filename% overwrite=replace append=each ascii_uploads=keep \
+             settle_s=2 send_settle_s=2 sessions_max= upload_bytes_per_s= download_bytes_per_s= file_bytes_max= \
+             quota_bytes= quota_files= save_to_sent_folder=off sent_folder_scheme=monthly log_level=info \
+             log_subfolder_scheme=weekly log_messages=off"
+        );
+    }
+
+    #[test]
+    fn the_defaults_are_whole_quiet_and_read_back() {
+        let defaults = ConnectorSettings::default();
+        assert_eq!(ConnectorSettings::parse(&Texts::new()).as_ref(), Ok(&defaults));
+        assert_eq!(ConnectorSettings::parse(&defaults.texts()).as_ref(), Ok(&defaults));
+        assert_eq!(defaults.warnings(&Profile::default()), []);
+        for setting in ConnectorSettings::SETTINGS {
+            assert!(setting.hint.len() > 20 && setting.hint.ends_with('.'), "{} needs a hint", setting.key);
+            assert_eq!(defaults.texts()[setting.key], setting.default, "{}", setting.key);
+        }
+    }
+
+    #[test]
+    fn the_password_is_no_setting_that_is_stored() {
+        assert!(ConnectorSettings::setting(PASSWORD.key).is_none());
+        assert_eq!(said(&[("password", "x")]), ["password: There is no setting password."]);
+    }
+
+    #[test]
+    fn the_folder_filter_and_certificate_rules_are_told_with_the_words_of_the_form() {
+        let plain = said(&[("require_tls", "plain_allowed")]);
+        assert!(plain[0].starts_with("require_tls: plain_allowed needs Allowed addresses"));
+        let certificate = said(&[("client_certificate", "only")]);
+        assert!(certificate[0].starts_with("client_certificate_match: only needs a match"));
+        let aliases = said(&[("send_alias", "box"), ("receive_alias", "BOX")]);
+        assert_eq!(aliases, ["receive_alias: BOX is the alias of Send too (box); choose another"]);
+        let dates = said(&[("valid_from", "2026-02-01"), ("valid_until", "2026-01-31")]);
+        assert!(dates[0].contains("2026-01-31 lies before valid_from, 2026-02-01"));
+        let folders = said(&[("input_folder", "a"), ("output_folder", "a/b/")]);
+        assert!(folders[0].starts_with("output_folder: a/b is, holds or lies in the Input Folder, a;"));
+        for fine in [
+            &[("require_tls", "plain_allowed"), ("allowed_addresses", "10.0.0.0/8")][..],
+            &[("client_certificate", "only"), ("client_certificate_match", "ca:x subject:CN=acme")],
+            &[("valid_from", "2026-02-01"), ("valid_until", "2026-02-01")],
+            &[("input_folder", "a/Send"), ("output_folder", "a/Receive")],
+        ] {
+            assert!(ConnectorSettings::parse(&texts(fine)).is_ok(), "{fine:?}");
+        }
+    }
+
+    #[test]
+    fn what_is_seldom_meant_is_warned_of() {
+        assert!(warned(&[], &[("receive_write", "off")])[0].contains("nobody can upload"));
+        let nothing = warned(&[], &[("receive_write", "off"), ("receive_read", "off"), ("send_read", "off")]);
+        assert!(nothing[1].contains("do nothing"));
+        assert!(warned(&[], &[("require_tls", "login")])[0].contains("login is weaker than login_and_data"));
+        let plain = warned(&[], &[("require_tls", "plain_allowed"), ("allowed_addresses", "10.0.0.0/8")]);
+        assert!(plain[0].contains("plain_allowed is weaker"));
+        let clear = [("ftp_over_tls", "none"), ("require_tls", "none")];
+        assert!(warned(&clear, &[("require_tls", "login")])[0].contains("keeps this partner out"));
+        assert_eq!(warned(&[("require_tls", "none")], &[("require_tls", "login")]), [""; 0]);
+        assert!(warned(&[], &[("allowed_files_filter", "-*")])[0].contains("excludes every file"));
+        assert!(warned(&[], &[("local_file_scheme", "orders.edi")])[0].contains("the same name"));
+        assert_eq!(warned(&[], &[("local_file_scheme", "orders.edi"), ("overwrite", "keep_both")]), [""; 0]);
+    }
+
+    #[test]
+    fn an_own_filter_replaces_the_profiles_and_reads_back() {
+        let settings = ConnectorSettings::parse(&texts(&[("allowed_files_filter", "*")])).unwrap();
+        assert_eq!(settings.texts()["allowed_files_filter"], "*");
+        assert!(settings.allowed_files_filter.own().is_some());
+        let empty = ConnectorSettings::parse(&texts(&[("allowed_files_filter", "")])).unwrap();
+        assert_eq!(empty.texts()["allowed_files_filter"], "as_profile");
+    }
+
+    /// For each key a few values that an administrator may type.
+    const TYPED: &[(&str, &[&str])] = &[
+        ("description", &["Acme, orders", "Ünïcode = fine"]),
+        ("enabled", &["off", "yes"]),
+        ("valid_from", &["2026-01-01", "2026-01-01T12:00:00+01:00"]),
+        ("valid_until", &["2027-01-01", "2026-12-01T12:00:00.5Z"]),
+        ("start_folder", &["receive/in", "/Send"]),
+        ("send_alias", &["Outbox"]),
+        ("receive_alias", &["Inbox", "in box"]),
+        ("name_encoding", &["latin1", "UTF8"]),
+        ("list_time_zone", &["europe/berlin"]),
+        ("allowed_addresses", &["10.0.0.1/8\n2001:db8::1", "192.0.2.1"]),
+        ("tls_session_reuse", &["require", "as_profile", ""]),
+        ("active_mode", &["on", "off"]),
+        ("client_certificate_match", &["ca:Partners subject:CN=acme"]),
+        ("input_folder", &["/srv/send/", "a//Send"]),
+        ("output_folder", &["/srv/receive/", "a/./Receive"]),
+        ("received_file_mode", &["660", "0600"]),
+        ("allowed_files_filter", &["*", "*.{x12,edi} , -draft*", "\\-x,[a,b]"]),
+        ("temp_receive_extensions", &["", "tmp,*.part,.in.*"]),
+        ("local_file_scheme", &["%Seq%-%Filename%", "%DateFormat:yyyyMMdd%%%%Ext%"]),
+        ("sessions_max", &["1", "100000"]),
+        ("file_bytes_max", &["10mib", "1000", "1536 KiB"]),
+    ];
+
+    proptest! {
+        #[test]
+        fn what_is_typed_reads_back_from_its_text(picks in prop::collection::vec(any::<Option<usize>>(), TYPED.len())) {
+            let picked = TYPED.iter().zip(picks).filter_map(|((key, values), pick)| {
+                Some(((*key).to_owned(), values[pick? % values.len()].to_owned()))
+            });
+            let settings = ConnectorSettings::parse(&picked.collect()).unwrap();
+            prop_assert_eq!(ConnectorSettings::parse(&settings.texts()), Ok(settings));
+        }
+    }
+}

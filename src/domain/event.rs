@@ -1,0 +1,73 @@
+//! Events: a closed list with names that never change. Table, page, log and webhook are views of the same value.
+
+/// What happened.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum EventKind {
+    /// A file was received: whole, synced, recorded.
+    AfterReceive,
+    /// A partner collected a file from Send.
+    AfterSend,
+    /// An administrator signed in.
+    AdministratorSignedIn,
+    /// An administrator's sign-in failed.
+    AdministratorSignInFailed,
+    /// The listener's state changed: bound, could not bind, stopped.
+    ListenerChanged,
+    /// A partner's login failed.
+    LoginFailed,
+    /// What recovery at start found and did.
+    Recovered,
+    /// Storage fails: a write or a sync could not be done.
+    StorageFailing,
+    /// Unfinished uploads older than they may be were removed.
+    UnfinishedPurged,
+}
+
+impl EventKind {
+    /// Every kind.
+    pub const ALL: [Self; 9] = [
+        Self::AfterReceive,
+        Self::AfterSend,
+        Self::AdministratorSignedIn,
+        Self::AdministratorSignInFailed,
+        Self::ListenerChanged,
+        Self::LoginFailed,
+        Self::Recovered,
+        Self::StorageFailing,
+        Self::UnfinishedPurged,
+    ];
+
+    /// Its stable name.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::AfterReceive => "after_receive",
+            Self::AfterSend => "after_send",
+            Self::AdministratorSignedIn => "administrator_signed_in",
+            Self::AdministratorSignInFailed => "administrator_sign_in_failed",
+            Self::ListenerChanged => "listener_changed",
+            Self::LoginFailed => "login_failed",
+            Self::Recovered => "recovered",
+            Self::StorageFailing => "storage_failing",
+            Self::UnfinishedPurged => "unfinished_purged",
+        }
+    }
+
+    /// Reads [`EventKind::name`].
+    pub fn parse(text: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|kind| kind.name() == text)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_never_change() {
+        assert_eq!(
+            EventKind::ALL.map(EventKind::name).join(" "),
+            "after_receive after_send administrator_signed_in administrator_sign_in_failed listener_changed \
+             login_failed recovered storage_failing unfinished_purged"
+        );
+    }
+}

@@ -1,0 +1,18 @@
+//! Floor 1: the trading words and their rules. Pure: no database, file, socket or clock.
+
+pub mod administrator;
+pub mod appliance;
+pub mod authorise;
+pub mod connector;
+mod date_format;
+pub mod event;
+pub mod filter;
+mod glob;
+pub mod place;
+pub mod profile;
+pub mod receipt;
+pub mod refusal;
+pub mod scheme;
+pub mod setting;
+mod stored_name;
+pub mod value;

@@ -1,0 +1,70 @@
+//! Where a client's path lies: in the root that shows two folders, or within one of them.
+
+use super::connector::ConnectorSettings;
+use crate::base::path::{Name, PathError, VirtualPath};
+
+/// A partner's two folders, named from Waybill's side.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Folder {
+    /// What the partner downloads.
+    Send,
+    /// What the partner uploads.
+    Receive,
+}
+
+impl Folder {
+    /// Both.
+    pub const ALL: [Self; 2] = [Self::Send, Self::Receive];
+
+    /// Its name in the partner's root.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Send => "Send",
+            Self::Receive => "Receive",
+        }
+    }
+}
+
+/// Where a path lies.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Place {
+    /// `/` itself.
+    Root,
+    /// A folder, or something below it.
+    Within(Folder, Vec<Name>),
+    /// Beside the two folders: there is nothing.
+    Outside,
+}
+
+impl Place {
+    /// Reads a path as this partner means it: the two folders are found without regard to case, and by their aliases.
+    pub fn of(settings: &ConnectorSettings, path: &VirtualPath) -> Self {
+        let Some((first, below)) = path.names().split_first() else { return Self::Root };
+        let is = |folder: Folder| {
+            let alias = match folder {
+                Folder::Send => &settings.send_alias,
+                Folder::Receive => &settings.receive_alias,
+            };
+            first.as_str().eq_ignore_ascii_case(folder.name()) || alias.matches(first.as_str())
+        };
+        match Folder::ALL.into_iter().find(|folder| is(*folder)) {
+            Some(folder) => Self::Within(folder, below.to_vec()),
+            None => Self::Outside,
+        }
+    }
+
+    /// The path with the folder's own name, as `PWD` says it.
+    pub fn path(&self) -> Option<VirtualPath> {
+        match self {
+            Self::Root => Some(VirtualPath::root()),
+            Self::Within(folder, names) => path_of(*folder, names).ok(),
+            Self::Outside => None,
+        }
+    }
+}
+
+/// The client's path of something within a folder.
+pub fn path_of(folder: Folder, names: &[Name]) -> Result<VirtualPath, PathError> {
+    let top = VirtualPath::root().child(Name::parse(folder.name())?);
+    Ok(names.iter().fold(top, |path, name| path.child(name.clone())))
+}

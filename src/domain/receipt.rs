@@ -1,0 +1,85 @@
+//! The words of a receipt: one row of the Receive table.
+
+macro_rules! words {
+    ($(#[$doc:meta])* pub enum $name:ident { $($(#[$vdoc:meta])* $variant:ident = $text:literal, $label:literal;)+ }) => {
+        $(#[$doc])*
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+        pub enum $name { $($(#[$vdoc])* $variant,)+ }
+
+        impl $name {
+            /// Every value.
+            pub const ALL: &'static [Self] = &[$(Self::$variant,)+];
+
+            /// Its stable name, as stored and exported.
+            pub const fn name(self) -> &'static str {
+                match self { $(Self::$variant => $text,)+ }
+            }
+
+            /// Words for people.
+            pub const fn label(self) -> &'static str {
+                match self { $(Self::$variant => $label,)+ }
+            }
+
+            /// Reads the stable name.
+            pub fn parse(text: &str) -> Option<Self> {
+                Self::ALL.iter().copied().find(|value| value.name() == text)
+            }
+        }
+    };
+}
+
+words! {
+    /// Where a received file is now.
+    pub enum Status {
+        /// Committed, on its way to its final name; no page or partner sees it.
+        Publishing = "publishing", "Publishing";
+        /// In the connector's Receive folder.
+        InReceive = "in_receive", "In Receive";
+        /// Waits for a target.
+        Waiting = "waiting", "Waiting";
+        /// Every target has it.
+        PassedAlong = "passed_along", "Passed along";
+        /// Deleted by the partner or an administrator.
+        Removed = "removed", "Removed";
+        /// A later upload took its name.
+        Replaced = "replaced", "Replaced";
+        /// Not there any more, and Waybill did not do it.
+        Gone = "gone", "Gone";
+        /// The bytes were lost before the partner was told 226.
+        Lost = "lost", "Lost before 226";
+    }
+}
+
+words! {
+    /// How the data connection of an upload ended (PRODUCT 5.3).
+    pub enum Ending {
+        /// Orderly: `close_notify`, or in clear a FIN while the control connection lives.
+        Closed = "closed", "Closed in order";
+        /// TLS without `close_notify`.
+        Unsigned = "unsigned", "TLS not closed in order";
+        /// Reset, or a FIN inside a record, or with the control connection gone.
+        Cut = "cut", "Cut off";
+        /// The client sent ABOR.
+        Aborted = "aborted", "Aborted by the client";
+        /// No byte moved for too long.
+        Stalled = "stalled", "Stalled";
+        /// A limit was hit on the way.
+        Refused = "refused", "Refused on the way";
+        /// Writing or reading failed on our side.
+        Failed = "failed", "Failed on this side";
+    }
+}
+
+words! {
+    /// How sure it is that the file is what the partner meant to send.
+    pub enum Proof {
+        /// The client confirmed digest or size afterwards.
+        A = "A", "Client confirmed it";
+        /// Closed by TLS.
+        B = "B", "Closed by TLS";
+        /// Closed by TCP.
+        C = "C", "Closed by TCP";
+        /// Not signed.
+        D = "D", "Not signed";
+    }
+}

@@ -1,0 +1,392 @@
+//! Settings with a closed list of values, and those of a connector that may follow the profile's.
+
+use super::typed;
+use crate::domain::setting::{Control, Value, nearest};
+
+/// The text of [`AsProfile::AsProfile`].
+const AS_PROFILE: &str = "as_profile";
+
+/// A setting of the profile that a connector may have its own value of.
+pub trait Overridable: Value {
+    /// The control of a connector, *as profile* included.
+    const OWN_CONTROL: Control;
+
+    /// The text that says *none of it* in a connector, where an empty text says *as profile*.
+    const OWN_EMPTY: &'static str = "";
+}
+
+/// Why `text` is none of `known`.
+fn none_of(text: &str, known: &[(&'static str, &'static str)]) -> String {
+    let names: Vec<_> = known.iter().map(|(name, _)| *name).collect();
+    let near = nearest(&text.trim().to_lowercase(), names.iter().copied())
+        .map(|near| format!("; did you mean {near}?"))
+        .unwrap_or_default();
+    format!("{} isn't one of {}{near}", typed(text), names.join(", "))
+}
+
+macro_rules! words {
+    ($(#[$doc:meta])* $name:ident { $($(#[$vdoc:meta])* $variant:ident = $text:literal, $label:literal;)+ }) => {
+        $(#[$doc])*
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        pub enum $name { $($(#[$vdoc])* $variant,)+ }
+
+        impl $name {
+            /// Every value, in the order of the pages.
+            pub const ALL: &'static [Self] = &[$(Self::$variant,)+];
+
+            /// Its text, as typed and stored.
+            pub const fn name(self) -> &'static str {
+                match self { $(Self::$variant => $text,)+ }
+            }
+
+            /// Words for people.
+            pub const fn label(self) -> &'static str {
+                match self { $(Self::$variant => $label,)+ }
+            }
+        }
+
+        impl std::fmt::Display for $name {
+            fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                f.write_str(self.name())
+            }
+        }
+    };
+}
+
+macro_rules! choice {
+    ($(#[$doc:meta])* $name:ident { $($(#[$vdoc:meta])* $variant:ident = $text:literal, $label:literal;)+ }) => {
+        words! { $(#[$doc])* $name { $($(#[$vdoc])* $variant = $text, $label;)+ } }
+
+        impl Value for $name {
+            const CONTROL: Control = Control::Choice(&[$(($text, $label),)+]);
+
+            fn parse(text: &str) -> Result<Self, String> {
+                let typed = text.trim();
+                Self::ALL
+                    .iter()
+                    .copied()
+                    .find(|value| value.name().eq_ignore_ascii_case(typed))
+                    .ok_or_else(|| none_of(text, &[$(($text, $label),)+]))
+            }
+
+            fn text(&self) -> String {
+                self.name().to_owned()
+            }
+        }
+
+        impl Overridable for $name {
+            const OWN_CONTROL: Control =
+                Control::Choice(&[(AS_PROFILE, "As in the FTP Server profile"), $(($text, $label),)+]);
+        }
+    };
+}
+
+choice! {
+    /// How encryption starts when a client connects.
+    FtpOverTls {
+        /// Never: all in clear.
+        None = "none", "None: passwords and files cross the network in clear text";
+        /// With AUTH TLS, after a greeting in clear.
+        Explicit = "explicit", "Explicit: plain greeting, then AUTH TLS; what most partners expect";
+        /// From the first byte.
+        Implicit = "implicit", "Implicit: TLS from the first byte, usually on port 990";
+    }
+}
+
+choice! {
+    /// What is refused in clear; each includes the ones before it.
+    RequireTls {
+        /// Nothing.
+        None = "none", "None: clear text is allowed";
+        /// Logins.
+        Login = "login", "Login: passwords are never sent in clear text";
+        /// Logins and data connections.
+        LoginAndData = "login_and_data", "Login and data: neither passwords nor files in clear text";
+    }
+}
+
+choice! {
+    /// Whether a data connection must resume the TLS session of its control connection.
+    SessionReuse {
+        /// Not looked at.
+        Off = "off", "Off";
+        /// A data connection without it goes on and is noted.
+        Log = "log", "Log: noted, never refused";
+        /// A data connection without it is refused.
+        Require = "require", "Require: refused with 522";
+    }
+}
+
+choice! {
+    /// Whether an upload over TLS must end with `close_notify`.
+    TlsEnd {
+        /// Without it the upload is not complete.
+        Strict = "strict", "Strict: an upload must be closed by TLS";
+        /// An orderly end of TCP is enough.
+        Tolerant = "tolerant", "Tolerant: an orderly end of TCP is enough";
+    }
+}
+
+choice! {
+    /// How much is logged; each includes the ones before it.
+    LogLevel {
+        /// Nothing.
+        None = "none", "None";
+        /// What failed.
+        Error = "error", "Error: what failed";
+        /// Also what may fail soon.
+        Warning = "warning", "Warning: also what may fail soon";
+        /// Also logins, transfers and refusals.
+        Info = "info", "Info: also logins, transfers, refusals";
+        /// Also every command and reply.
+        Debug = "debug", "Debug: also every command and reply";
+        /// Everything.
+        Trace = "trace", "Trace: everything";
+    }
+}
+
+choice! {
+    /// What an upload does whose stored name is taken.
+    Overwrite {
+        /// It takes the place of the old file once it is whole.
+        Replace = "replace", "Replace the old file once the new one is whole";
+        /// It is refused.
+        Refuse = "refuse", "Refuse with 553";
+        /// It is stored under the next free numbered name.
+        KeepBoth = "keep_both", "Keep both, as name-1.ext";
+    }
+}
+
+choice! {
+    /// What APPE does.
+    AppendRule {
+        /// Each makes a file and a receipt.
+        Each = "each", "Each append makes a receipt";
+        /// It is refused.
+        Refuse = "refuse", "Refuse with 550";
+    }
+}
+
+choice! {
+    /// What happens to line ends of uploads in TYPE A.
+    AsciiUploads {
+        /// The bytes stay as sent.
+        Keep = "keep", "Keep the bytes as sent";
+        /// CRLF becomes LF.
+        ToLf = "to_lf", "Turn CRLF into LF";
+    }
+}
+
+choice! {
+    /// How dated folders are made below a folder.
+    FolderScheme {
+        /// None.
+        None = "none", "None";
+        /// One a day.
+        Daily = "daily", "Daily";
+        /// One a week.
+        Weekly = "weekly", "Weekly";
+        /// One a month.
+        Monthly = "monthly", "Monthly";
+        /// One a year.
+        Yearly = "yearly", "Yearly";
+    }
+}
+
+choice! {
+    /// What a partner's client certificate counts for.
+    ClientCertificate {
+        /// Nothing.
+        None = "none", "None: password only";
+        /// It or the password.
+        OrPassword = "or_password", "Certificate or password";
+        /// It and the password.
+        AndPassword = "and_password", "Certificate and password";
+        /// It alone.
+        Only = "only", "Certificate only";
+    }
+}
+
+choice! {
+    /// What is refused to this partner in clear.
+    ConnectorTls {
+        /// As in the profile.
+        AsProfile = "as_profile", "As in the FTP Server profile";
+        /// Logins.
+        Login = "login", "Login: passwords are never sent in clear text";
+        /// Logins and data connections.
+        LoginAndData = "login_and_data", "Login and data: neither passwords nor files in clear text";
+        /// Nothing, but only from the allowed addresses.
+        PlainAllowed = "plain_allowed", "Plain allowed, from the allowed addresses only";
+    }
+}
+
+choice! {
+    /// On or off, where a connector may follow the profile.
+    Switch {
+        /// On.
+        On = "on", "On";
+        /// Off.
+        Off = "off", "Off";
+    }
+}
+
+impl From<bool> for Switch {
+    fn from(on: bool) -> Self {
+        if on { Self::On } else { Self::Off }
+    }
+}
+
+impl Switch {
+    /// Whether it is on.
+    pub const fn is_on(self) -> bool {
+        matches!(self, Self::On)
+    }
+}
+
+words! {
+    /// What stands behind a connector.
+    ConnectorType {
+        /// A partner that signs in over FTP.
+        FtpServer = "ftp_server", "FTP Server";
+        /// A folder of this host.
+        Folder = "folder", "Folder";
+        /// An address that files or events are posted to.
+        Webhook = "webhook", "Webhook";
+        /// A program of this host.
+        Command = "command", "Command";
+    }
+}
+
+/// Only [`ConnectorType::FtpServer`] is offered and read: the other types do not work yet.
+impl Value for ConnectorType {
+    const CONTROL: Control = Control::Choice(&[("ftp_server", "FTP Server")]);
+
+    fn parse(text: &str) -> Result<Self, String> {
+        match Self::ALL.iter().copied().find(|kind| kind.name().eq_ignore_ascii_case(text.trim())) {
+            Some(Self::FtpServer) => Ok(Self::FtpServer),
+            Some(kind) => Err(format!("{kind} is not yet in this version; the type that works is ftp_server")),
+            None => Err(none_of(text, &[("ftp_server", "")])),
+        }
+    }
+
+    fn text(&self) -> String {
+        self.name().to_owned()
+    }
+}
+
+/// A connector's own value, or the profile's.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum AsProfile<T> {
+    /// The profile's.
+    AsProfile,
+    /// Its own, which replaces the profile's.
+    Own(T),
+}
+
+impl<T> AsProfile<T> {
+    /// The value in force: its own, or the `profile`'s.
+    pub const fn or<'a>(&'a self, profile: &'a T) -> &'a T {
+        match self {
+            Self::AsProfile => profile,
+            Self::Own(own) => own,
+        }
+    }
+
+    /// Its own value, if it has one.
+    pub const fn own(&self) -> Option<&T> {
+        match self {
+            Self::AsProfile => None,
+            Self::Own(own) => Some(own),
+        }
+    }
+}
+
+impl AsProfile<Switch> {
+    /// Whether it is on, where the profile has `profile`.
+    pub fn is_on(&self, profile: bool) -> bool {
+        self.or(&profile.into()).is_on()
+    }
+}
+
+impl<T: Overridable> Value for AsProfile<T> {
+    const CONTROL: Control = T::OWN_CONTROL;
+
+    fn parse(text: &str) -> Result<Self, String> {
+        match text.trim() {
+            "" => Ok(Self::AsProfile),
+            word if word.eq_ignore_ascii_case(AS_PROFILE) => Ok(Self::AsProfile),
+            own => T::parse(own).map(Self::Own),
+        }
+    }
+
+    fn text(&self) -> String {
+        match self {
+            Self::AsProfile => AS_PROFILE.to_owned(),
+            Self::Own(own) => Some(own.text()).filter(|text| !text.is_empty()).unwrap_or(T::OWN_EMPTY.to_owned()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn every<T: Value + Copy + PartialEq + std::fmt::Debug>(all: &[T], texts: &str) {
+        assert_eq!(all.iter().map(T::text).collect::<Vec<_>>().join(" "), texts);
+        for value in all {
+            assert_eq!(T::parse(&value.text()), Ok(*value));
+            assert_eq!(T::parse(&format!(" {} ", value.text().to_uppercase())), Ok(*value));
+        }
+        assert!(T::parse("").is_err());
+    }
+
+    #[test]
+    fn each_choice_has_the_words_of_the_command_line() {
+        every(FtpOverTls::ALL, "none explicit implicit");
+        every(RequireTls::ALL, "none login login_and_data");
+        every(SessionReuse::ALL, "off log require");
+        every(TlsEnd::ALL, "strict tolerant");
+        every(LogLevel::ALL, "none error warning info debug trace");
+        every(Overwrite::ALL, "replace refuse keep_both");
+        every(AppendRule::ALL, "each refuse");
+        every(AsciiUploads::ALL, "keep to_lf");
+        every(FolderScheme::ALL, "none daily weekly monthly yearly");
+        every(ClientCertificate::ALL, "none or_password and_password only");
+        every(ConnectorTls::ALL, "as_profile login login_and_data plain_allowed");
+        every(Switch::ALL, "on off");
+    }
+
+    #[test]
+    fn a_wrong_word_is_answered_with_the_right_ones() {
+        assert_eq!(
+            FtpOverTls::parse("explict"),
+            Err("explict isn't one of none, explicit, implicit; did you mean explicit?".to_owned())
+        );
+        assert_eq!(TlsEnd::parse("lenient-ish"), Err("lenient-ish isn't one of strict, tolerant".to_owned()));
+    }
+
+    #[test]
+    fn types_that_do_not_work_yet_say_so() {
+        assert_eq!(ConnectorType::parse("ftp_server"), Ok(ConnectorType::FtpServer));
+        assert_eq!(
+            ConnectorType::parse("webhook"),
+            Err("webhook is not yet in this version; the type that works is ftp_server".to_owned())
+        );
+        assert_eq!(
+            ConnectorType::parse("ftpserver"),
+            Err("ftpserver isn't one of ftp_server; did you mean ftp_server?".to_owned())
+        );
+    }
+
+    #[test]
+    fn as_profile_follows_until_there_is_an_own_value() {
+        let follows = AsProfile::<TlsEnd>::parse("As_Profile").unwrap();
+        assert_eq!(follows.or(&TlsEnd::Tolerant), &TlsEnd::Tolerant);
+        assert_eq!(AsProfile::<TlsEnd>::parse(""), Ok(AsProfile::AsProfile));
+        let own = AsProfile::<TlsEnd>::parse("strict").unwrap();
+        assert_eq!((own.or(&TlsEnd::Tolerant), own.own()), (&TlsEnd::Strict, Some(&TlsEnd::Strict)));
+        assert_eq!((follows.text(), own.text()), ("as_profile".to_owned(), "strict".to_owned()));
+        assert!(AsProfile::<Switch>::AsProfile.is_on(true) && !AsProfile::Own(Switch::Off).is_on(true));
+    }
+}

@@ -1,0 +1,25 @@
+//! The values that settings have: each is read from the text an administrator types, and gives that text back.
+//!
+//! Always: what [`Value::text`](crate::domain::setting::Value::text) gives reads back as the same value, and a text
+//! that is refused is answered with a sentence that begins with it and says what would be right.
+
+mod choice;
+mod network;
+mod number;
+mod port;
+mod text;
+mod time;
+mod tls;
+mod typed;
+
+pub use choice::{
+    AppendRule, AsProfile, AsciiUploads, ClientCertificate, ConnectorTls, ConnectorType, FolderScheme, FtpOverTls,
+    LogLevel, Overridable, Overwrite, RequireTls, SessionReuse, Switch, TlsEnd,
+};
+pub use network::{AddressExceptions, HostNames, HostOrAddress, ListenAddress, Networks};
+pub use number::{ByteCount, DiskReserve, FileMode, Whole};
+pub use port::PortRange;
+pub use text::{Alias, EncodingName, FolderText, Label, StartFolder, Welcome};
+pub use time::{ValidityDate, ZoneName};
+pub use tls::{CertificateMatch, CertificateName, CertificateNames, TlsVersions};
+pub use typed::{list, typed};

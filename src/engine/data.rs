@@ -1,0 +1,124 @@
+//! Data connections: passive ones accepted from the control peer's address only, active ones made to it.
+
+use std::collections::HashSet;
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
+
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
+
+use super::passive::{Lease, Ports};
+use crate::domain::value::PortRange;
+
+/// Ports tried before passive mode is given up.
+const BIND_TRIES_MAX: u32 = 50;
+/// Connections that may wait at a passive port: the client's, and a few that are nobody's.
+const BACKLOG: u32 = 8;
+
+/// Where the next data connection comes from.
+#[derive(Debug)]
+pub enum Agreed {
+    /// It will be accepted here.
+    Passive(Passive),
+    /// It will be made to there.
+    Active(SocketAddr),
+}
+
+/// An open passive port.
+#[derive(Debug)]
+pub struct Passive {
+    listener: TcpListener,
+    /// Goes back with the port; `None` when the system chose the port.
+    _lease: Option<Lease>,
+}
+
+/// Why there is no data connection.
+#[derive(Debug, thiserror::Error)]
+pub enum DataError {
+    /// Nobody came, or nobody answered, in time.
+    #[error("the data connection did not come in time")]
+    TimedOut,
+    /// Only others came.
+    #[error("a connection came from {0}, which is not the control connection's address")]
+    WrongPeer(IpAddr),
+    /// The network said no.
+    #[error("the data connection could not be made: {0}")]
+    Network(#[from] io::Error),
+}
+
+/// Opens a passive port on `local`, the control connection's own address.
+pub fn listen(ports: &Ports, range: Option<&PortRange>, local: IpAddr) -> io::Result<(Passive, SocketAddr)> {
+    let mut tried = HashSet::new();
+    for _ in 0..BIND_TRIES_MAX {
+        let lease = match range {
+            None => None,
+            Some(range) => Some(ports.lease(range, &tried).ok_or(io::ErrorKind::AddrInUse)?),
+        };
+        let port = lease.as_ref().map_or(0, Lease::port);
+        match bind(SocketAddr::new(local, port)) {
+            Ok(listener) => {
+                let at = listener.local_addr()?;
+                return Ok((Passive { listener, _lease: lease }, at));
+            }
+            Err(error) if error.kind() == io::ErrorKind::AddrInUse && port != 0 => {
+                tried.insert(port);
+            }
+            Err(error) => return Err(error),
+        }
+    }
+    Err(io::ErrorKind::AddrInUse.into())
+}
+
+fn bind(address: SocketAddr) -> io::Result<TcpListener> {
+    let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
+    socket.set_reuseaddr(true)?;
+    socket.bind(address)?;
+    socket.listen(BACKLOG)
+}
+
+impl Agreed {
+    /// The data connection itself. `peer` is the control connection's client.
+    pub async fn open(self, peer: IpAddr, local: IpAddr, timeout: Duration) -> Result<TcpStream, DataError> {
+        let mut wrong = None;
+        let opened = match self {
+            Self::Passive(passive) => tokio::time::timeout(timeout, accept(&passive, peer, &mut wrong)).await,
+            Self::Active(to) => tokio::time::timeout(timeout, connect(to, local)).await,
+        };
+        let stream = match (opened, wrong) {
+            (Ok(stream), _) => stream?,
+            (Err(_), Some(other)) => return Err(DataError::WrongPeer(other)),
+            (Err(_), None) => return Err(DataError::TimedOut),
+        };
+        stream.set_nodelay(true)?;
+        keep_alive(&stream)?;
+        Ok(stream)
+    }
+}
+
+async fn accept(passive: &Passive, peer: IpAddr, wrong: &mut Option<IpAddr>) -> io::Result<TcpStream> {
+    loop {
+        let (stream, from) = passive.listener.accept().await?;
+        if from.ip().to_canonical() == peer {
+            return Ok(stream);
+        }
+        // Dropped, that is closed; the client itself may still come.
+        *wrong = Some(from.ip());
+    }
+}
+
+/// From the control port minus one where that is allowed (RFC 959 section 3.2), else from any.
+async fn connect(to: SocketAddr, local: IpAddr) -> io::Result<TcpStream> {
+    let socket = if to.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
+    socket.set_reuseaddr(true)?;
+    socket.bind(SocketAddr::new(local, 0))?;
+    socket.connect(to).await
+}
+
+/// Finds out that the other side is gone, also while nothing moves.
+pub fn keep_alive(stream: &TcpStream) -> io::Result<()> {
+    let timing = socket2::TcpKeepalive::new()
+        .with_time(Duration::from_mins(1))
+        .with_interval(Duration::from_secs(15))
+        .with_retries(4);
+    socket2::SockRef::from(stream).set_tcp_keepalive(&timing)
+}

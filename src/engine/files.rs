@@ -1,0 +1,294 @@
+//! What commands ask about single files and folders, and what they do to them: SIZE, MDTM, MLST, MFMT, AVBL, DELE, MKD,
+//! RMD. Every path goes through `domain::authorise` first.
+
+use std::io;
+use std::sync::Arc;
+
+use rustix::fs::{AtFlags, Mode, Timespec, Timestamps};
+
+use super::Engine;
+use super::listing::entry_from;
+use crate::base::clock::Timestamp;
+use crate::base::path::{Name, VirtualPath};
+use crate::domain::authorise::{Granted, Operation, Reach, authorise};
+use crate::domain::place::Folder;
+use crate::domain::receipt::{Proof, Status};
+use crate::domain::refusal::Rule;
+use crate::ftp::listing::{Entry, Kind, Rights};
+use crate::store::receipt;
+use crate::transfer::depot::{Party, TransferError};
+use crate::transfer::receive::is_temporary;
+use crate::transfer::send::{Located, locate, recent};
+use crate::workspace::download::Version;
+
+/// Files up to this size are read to count what TYPE A would send.
+const COUNTED_BYTES_MAX: u64 = 64 * 1024 * 1024;
+/// Folders that partners make.
+const FOLDER_MODE: Mode = Mode::from_bits_truncate(0o750);
+
+/// A path within one of the two folders.
+pub struct Target {
+    /// Which.
+    pub folder: Folder,
+    /// The names below it; never empty.
+    pub names: Vec<Name>,
+    /// How far the permission goes.
+    pub reach: Reach,
+}
+
+/// The path, if the partner may do that there. The folders themselves are no targets.
+pub fn target(party: &Party, operation: Operation, path: &VirtualPath) -> Result<Target, TransferError> {
+    match authorise(&party.snapshot.profile, party.connector(), operation, path)? {
+        Granted::Within { folder, names, reach } if !names.is_empty() => Ok(Target { folder, names, reach }),
+        Granted::Root | Granted::Within { .. } => Err(TransferError::IsFolder),
+    }
+}
+
+/// `CWD`: the path as it is really called.
+pub fn enter(engine: &Engine, party: &Party, path: &VirtualPath) -> Result<VirtualPath, TransferError> {
+    match authorise(&party.snapshot.profile, party.connector(), Operation::Enter, path)? {
+        Granted::Root => Ok(VirtualPath::root()),
+        Granted::Within { folder, names, .. } => {
+            party.workspace(&engine.depot)?.folder(folder).jail().folder(&names)?;
+            Ok(crate::domain::place::path_of(folder, &names).unwrap_or_default())
+        }
+    }
+}
+
+/// `SIZE`: an unfinished upload's is what arrived; a complete file's confirms its receipt.
+pub async fn size(engine: &Engine, party: &Party, path: &VirtualPath, ascii: bool) -> Result<u64, TransferError> {
+    let target = target(party, Operation::Look, path)?;
+    let workspace = party.workspace(&engine.depot)?;
+    if let Some(unfinished) = workspace.folder(target.folder).unfinished(&target.names) {
+        return Ok(unfinished.size_bytes);
+    }
+    own_only(engine, party, &target).await?;
+    let located = locate(&engine.depot, party, target.folder, &target.names).await?;
+    let version = located.source.version();
+    if ascii {
+        return counted(&located).await;
+    }
+    confirm(engine, party, &target, &located).await;
+    Ok(version.size_bytes)
+}
+
+/// What TYPE A would send, where it is cheap enough to count.
+async fn counted(located: &Located) -> Result<u64, TransferError> {
+    let source = located.source.clone();
+    if source.version().size_bytes > COUNTED_BYTES_MAX {
+        return Err(TransferError::refused(Rule::TypeNotSupported, "SIZE in TYPE A of a large file"));
+    }
+    let count = move || {
+        let mut buffer = vec![0; 256 * 1024];
+        let (mut at, mut added, mut last) = (0, 0, 0);
+        loop {
+            let count = source.read_at(&mut buffer, at)?;
+            if count == 0 {
+                return Ok(at + added);
+            }
+            for byte in &buffer[..count] {
+                added += u64::from(*byte == b'\n' && last != b'\r');
+                last = *byte;
+            }
+            at += count as u64;
+        }
+    };
+    tokio::task::spawn_blocking(count).await.map_err(io::Error::other)?.map_err(TransferError::Storage)
+}
+
+/// The client has looked at size or digest of what it uploaded: proof A.
+pub async fn confirm(engine: &Engine, party: &Party, target: &Target, located: &Located) {
+    if target.folder != Folder::Receive {
+        return;
+    }
+    let version = located.source.version();
+    match recent(&engine.depot, party, &target.names).await {
+        Ok(Some(receipt))
+            if receipt.proof != Proof::A
+                && receipt.size_bytes == version.size_bytes
+                && receipt.inode == version.inode =>
+        {
+            if let Err(error) = receipt::set_proof(&engine.depot.db, &receipt.id, Proof::A).await {
+                tracing::warn!(%error, "Could not record that a client confirmed its upload");
+            }
+        }
+        Ok(_) => {}
+        Err(error) => tracing::warn!(%error, "Could not look for a receipt to confirm"),
+    }
+}
+
+/// Without Read a partner sees only what it uploaded lately, or is still uploading.
+async fn own_only(engine: &Engine, party: &Party, target: &Target) -> Result<(), TransferError> {
+    if target.reach == Reach::All {
+        return Ok(());
+    }
+    let name = target.names.last().map_or("", Name::as_str);
+    let own = target.folder == Folder::Receive
+        && (is_temporary(party, target.folder, name) || recent(&engine.depot, party, &target.names).await?.is_some());
+    if own { Ok(()) } else { Err(TransferError::NotFound) }
+}
+
+/// `MDTM`.
+pub async fn modified(engine: &Engine, party: &Party, path: &VirtualPath) -> Result<Timestamp, TransferError> {
+    let target = target(party, Operation::Look, path)?;
+    let workspace = party.workspace(&engine.depot)?;
+    if let Some(unfinished) = workspace.folder(target.folder).unfinished(&target.names) {
+        return Ok(unfinished.since);
+    }
+    own_only(engine, party, &target).await?;
+    match locate(&engine.depot, party, target.folder, &target.names).await {
+        Ok(located) => Ok(located.source.version().modified),
+        Err(TransferError::IsFolder) => {
+            let stat = workspace.folder(target.folder).jail().stat(&target.names)?;
+            Ok(Version::of(&stat).modified)
+        }
+        Err(error) => Err(error),
+    }
+}
+
+/// `MDTM` with a time: a file called so to the letter is asked for its time, else the time is set.
+pub async fn modified_or_touch(
+    engine: &Engine,
+    party: &Party,
+    whole: Option<&VirtualPath>,
+    (path, to): (&VirtualPath, Timestamp),
+) -> Result<Timestamp, TransferError> {
+    if let Some(whole) = whole
+        && let Ok(at) = modified(engine, party, whole).await
+    {
+        return Ok(at);
+    }
+    touch(engine, party, path, to).await?;
+    Ok(to)
+}
+
+/// `MFMT` and its kin.
+pub async fn touch(engine: &Engine, party: &Party, path: &VirtualPath, to: Timestamp) -> Result<(), TransferError> {
+    let target = target(party, Operation::Touch, path)?;
+    own_only(engine, party, &target).await?;
+    let located = locate(&engine.depot, party, target.folder, &target.names).await?;
+    let at = Timespec { tv_sec: to.seconds(), tv_nsec: 0 };
+    let times = Timestamps { last_access: at, last_modification: at };
+    rustix::fs::futimens(&**located.source.file(), &times).map_err(io::Error::from)?;
+    if target.folder == Folder::Send {
+        // Its change time is new, but Waybill knows that it is whole.
+        let workspace = party.workspace(&engine.depot)?;
+        workspace.folder(target.folder).published(located.source.version().inode, engine.depot.clock.now());
+    }
+    Ok(())
+}
+
+/// `MLST`, and LIST of a single file.
+pub async fn entry(engine: &Engine, party: &Party, path: &VirtualPath) -> Result<Entry, TransferError> {
+    let granted = authorise(&party.snapshot.profile, party.connector(), Operation::Look, path)?;
+    let workspace = party.workspace(&engine.depot)?;
+    let (folder, names, reach) = match granted {
+        Granted::Within { folder, names, reach } => (folder, names, reach),
+        Granted::Root => {
+            let stat = rustix::fs::fstat(workspace.folder(Folder::Send).jail().root()).map_err(io::Error::from)?;
+            let entry = entry_from(party, Folder::Send, ("/", Kind::Folder), &Version::of(&stat));
+            return Ok(Entry { rights: Rights::ENTER.and(Rights::LIST), ..entry });
+        }
+    };
+    let open = workspace.folder(folder);
+    let name = names.last().map_or(folder.name(), Name::as_str).to_owned();
+    if let Some(unfinished) = open.unfinished(&names) {
+        return Ok(Entry {
+            name,
+            kind: Kind::File,
+            size: unfinished.size_bytes,
+            modified: unfinished.since,
+            rights: Rights::APPEND.and(Rights::STORE).and(Rights::DELETE),
+            unique: unfinished.part,
+        });
+    }
+    if open.jail().folder(&names).is_ok() {
+        let version = Version::of(&open.jail().stat(&names)?);
+        return Ok(entry_from(party, folder, (&name, Kind::Folder), &version));
+    }
+    own_only(engine, party, &Target { folder, names: names.clone(), reach }).await?;
+    let located = locate(&engine.depot, party, folder, &names).await?;
+    Ok(entry_from(party, folder, (&name, Kind::File), &located.source.version()))
+}
+
+/// `AVBL`: what the quota leaves, or the disk.
+pub async fn available(engine: &Engine, party: &Party, path: &VirtualPath) -> Result<u64, TransferError> {
+    let Granted::Within { folder, .. } = authorise(&party.snapshot.profile, party.connector(), Operation::Enter, path)?
+    else {
+        return Err(TransferError::refused(Rule::OutsideFolders, "AVBL of the root"));
+    };
+    let (free, total) = party.workspace(&engine.depot)?.folder(folder).room().map_err(TransferError::Storage)?;
+    let left = free.saturating_sub(party.snapshot.profile.disk_reserve.bytes(total));
+    match &party.connector().settings.quota_bytes {
+        Some(quota) => {
+            let (_, used) = receipt::usage(&engine.depot.db, party.connector().id.key()).await?;
+            Ok(left.min(quota.get().saturating_sub(used)))
+        }
+        None => Ok(left),
+    }
+}
+
+/// `DELE`: an unfinished upload is dropped, a file removed; its receipt says so.
+pub async fn delete(engine: &Engine, party: &Party, path: &VirtualPath) -> Result<(), TransferError> {
+    let target = target(party, Operation::Delete, path)?;
+    let workspace = party.workspace(&engine.depot)?;
+    let folder = workspace.folder(target.folder);
+    if let Some(unfinished) = folder.take_unfinished(&target.names) {
+        folder.remove_part(&unfinished.part);
+        return Ok(());
+    }
+    if target.folder == Folder::Send && target.reach == Reach::OwnUploads {
+        return Err(TransferError::refused(Rule::NoWrite, "Send is not writable for this partner"));
+    }
+    own_only(engine, party, &target).await?;
+    let located = locate(&engine.depot, party, target.folder, &target.names).await?;
+    engine.depot.recorder.flush().await;
+    let _turn = folder.naming(&located.names).await;
+    let (parent, name) = folder.jail().parent(&located.names)?;
+    rustix::fs::unlinkat(&parent, name, AtFlags::empty()).map_err(io::Error::from)?;
+    if target.folder == Folder::Receive {
+        let path = crate::domain::place::path_of(target.folder, &located.names).unwrap_or_default().to_string();
+        engine.depot.recorder.moved(party.connector().id.key(), &path, Status::Removed).await;
+    }
+    Ok(())
+}
+
+/// `MKD`: made, and on disk before it is said.
+pub async fn make_folder(engine: &Engine, party: &Party, path: &VirtualPath) -> Result<(), TransferError> {
+    let target = target(party, Operation::MakeFolder, path)?;
+    let workspace = party.workspace(&engine.depot)?;
+    let folder = workspace.folder(target.folder);
+    if target.names.iter().any(|name| name.as_str() == crate::workspace::jail::STAGING) {
+        return Err(TransferError::refused(Rule::NameNotStorable, "the name is Waybill's own"));
+    }
+    let (parent, name) = folder.jail().parent(&target.names)?;
+    rustix::fs::mkdirat(&parent, name, FOLDER_MODE).map_err(io::Error::from)?;
+    folder.sync_folder(engine.depot.workspaces.syncer(), Arc::new(parent)).await.map_err(TransferError::Storage)
+}
+
+/// `RMD`: only an empty folder.
+pub fn remove_folder(engine: &Engine, party: &Party, path: &VirtualPath) -> Result<(), TransferError> {
+    let target = target(party, Operation::RemoveFolder, path)?;
+    let workspace = party.workspace(&engine.depot)?;
+    let folder = workspace.folder(target.folder);
+    folder.jail().folder(&target.names)?;
+    let (parent, name) = folder.jail().parent(&target.names)?;
+    Ok(rustix::fs::unlinkat(parent, name, AtFlags::REMOVEDIR).map_err(io::Error::from)?)
+}
+
+/// `SITE RECEIPT`: the receipt of the partner's latest upload of that name.
+pub async fn receipt_lines(engine: &Engine, party: &Party, path: &VirtualPath) -> Result<Vec<String>, TransferError> {
+    let target = target(party, Operation::Look, path)?;
+    let path = crate::domain::place::path_of(target.folder, &target.names).unwrap_or_default().to_string();
+    let key = party.connector().id.key();
+    let since = Timestamp::from_us(0);
+    let receipt = receipt::latest_of_path(&engine.depot.db, key, &path, since).await?;
+    let receipt = receipt.ok_or(TransferError::NotFound)?;
+    Ok(vec![
+        format!("id={}", receipt.id),
+        format!("name={}", receipt.name),
+        format!("size={}", receipt.size_bytes),
+        format!("sha256={}", receipt.sha256),
+        format!("completed={}", receipt.completed_at),
+    ])
+}

@@ -1,0 +1,398 @@
+//! LIST, NLST, MLSD, STAT: entries to lines, streaming, in constant memory.
+
+use std::collections::BTreeMap;
+
+use tokio::io::AsyncWriteExt;
+
+use super::Engine;
+use super::refusal::Kind as ReplyKind;
+use super::stream::DataStream;
+use super::transfers::Job;
+use crate::base::clock::Timestamp;
+use crate::base::path::Name;
+use crate::domain::authorise::{Granted, Operation, Reach, authorise, is_listed};
+use crate::domain::place::Folder;
+use crate::domain::receipt::Status;
+use crate::ftp::listing::{Entry, Format, Kind, Rights};
+use crate::ftp::session::Listing;
+use crate::store::receipt;
+use crate::transfer::copy::{self, Sent, Watch};
+use crate::transfer::depot::{Party, TransferError};
+use crate::transfer::send::RECENT_FOR;
+use crate::workspace::download::Version;
+use crate::workspace::folder::OpenFolder;
+use crate::workspace::listing::{Entries, Found, Kind as FoundKind};
+
+/// Folders below the first that `-R` enters.
+pub const DEPTH_MAX: usize = 8;
+/// Lines of one listing with `-R` or with wildcards.
+pub const LINES_MAX: usize = 100_000;
+/// Lines of a listing over the control connection.
+pub const STAT_LINES_MAX: usize = 1_000;
+/// Bytes gathered before they are sent.
+const CHUNK_BYTES: usize = 32 * 1024;
+
+/// What a listing shows.
+#[derive(Debug)]
+pub enum Source {
+    /// The partner's root.
+    Root,
+    /// A single file.
+    File(Entry),
+    /// A folder.
+    Folder(Side),
+}
+
+/// A folder to be listed.
+#[derive(Clone, Debug)]
+pub struct Side {
+    /// Which of the two it is in.
+    pub folder: Folder,
+    /// The names below that.
+    pub names: Vec<Name>,
+    /// Whether all of it, or only the partner's own uploads.
+    pub reach: Reach,
+}
+
+/// What is missing is said with another code by LIST than by MLSD (PRODUCT section 12).
+pub fn kind(listing: &Listing) -> ReplyKind {
+    match listing.format {
+        Format::List | Format::Names => ReplyKind::Listing,
+        Format::Machine => ReplyKind::File,
+    }
+}
+
+/// Whether it may be listed and is there.
+pub async fn prepare(engine: &Engine, party: &Party, listing: &Listing) -> Result<Source, TransferError> {
+    let granted = authorise(&party.snapshot.profile, party.connector(), Operation::List, &listing.path)?;
+    let Granted::Within { folder, names, reach } = granted else { return Ok(Source::Root) };
+    let workspace = party.workspace(&engine.depot)?;
+    let open = workspace.folder(folder);
+    match open.jail().folder(&names) {
+        Ok(_) => Ok(Source::Folder(Side { folder, names, reach })),
+        Err(error) if error.kind() == std::io::ErrorKind::NotADirectory && listing.format != Format::Machine => {
+            let entry = super::files::entry(engine, party, &listing.path).await?;
+            Ok(Source::File(entry))
+        }
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound && listing.format != Format::Machine => {
+            // An unfinished upload, or a recent one under another name, is a file to its own partner.
+            super::files::entry(engine, party, &listing.path).await.map(Source::File)
+        }
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// Sends the lines and closes the data connection.
+pub async fn send(
+    source: Source,
+    job: &Job,
+    listing: &Listing,
+    to: &mut DataStream,
+    watch: &Watch<'_>,
+) -> Result<(), TransferError> {
+    let offset_s = list_offset_s(&job.party, job.engine.depot.clock.now());
+    let mut out = Lines { job, listing, offset_s, buffer: Vec::new(), count: 0 };
+    match source {
+        Source::Root => {
+            for entry in root_entries(&job.engine, &job.party)? {
+                out.add(&entry);
+            }
+        }
+        Source::File(entry) => {
+            let line = listing.line_of_file(&entry, job.engine.depot.clock.now(), offset_s);
+            out.raw(&line);
+        }
+        Source::Folder(side) => folder(&mut out, side, to, watch).await?,
+    }
+    out.flush(to, watch).await?;
+    match tokio::time::timeout(watch.stall, to.shutdown()).await {
+        Ok(Ok(())) => Ok(()),
+        _ => Err(TransferError::Broken(crate::domain::receipt::Ending::Cut)),
+    }
+}
+
+/// Seconds that LIST's times are ahead of UTC for this partner.
+pub fn list_offset_s(party: &Party, now: Timestamp) -> i32 {
+    party.connector().settings.list_time_zone.offset_s_at(now)
+}
+
+struct Lines<'a> {
+    job: &'a Job,
+    listing: &'a Listing,
+    offset_s: i32,
+    buffer: Vec<u8>,
+    count: usize,
+}
+
+impl Lines<'_> {
+    fn add(&mut self, entry: &Entry) {
+        if self.listing.wants(&entry.name) {
+            let line = self.listing.line(entry, self.job.engine.depot.clock.now(), self.offset_s);
+            self.raw(&line);
+        }
+    }
+
+    fn raw(&mut self, line: &str) {
+        self.buffer.extend_from_slice(&self.job.encoding.encode(line));
+        self.buffer.extend_from_slice(b"\r\n");
+        self.count += 1;
+    }
+
+    async fn flush(&mut self, to: &mut DataStream, watch: &Watch<'_>) -> Result<(), TransferError> {
+        if self.buffer.is_empty() {
+            return Ok(());
+        }
+        let sent = copy::send_bytes(&self.buffer, to, watch).await;
+        self.buffer.clear();
+        match sent {
+            Sent::All => Ok(()),
+            Sent::Ended(ending) => Err(TransferError::Broken(ending)),
+            Sent::Short | Sent::Failed(_) => Err(TransferError::Broken(crate::domain::receipt::Ending::Failed)),
+        }
+    }
+}
+
+/// One folder, or with `-R` its folders too: breadth first, so that a deep tree holds no handles open.
+async fn folder(out: &mut Lines<'_>, first: Side, to: &mut DataStream, watch: &Watch<'_>) -> Result<(), TransferError> {
+    let mut waiting = std::collections::VecDeque::from([(first, 0)]);
+    let bounded = out.listing.recursive || out.listing.pattern.is_some();
+    while let Some((side, depth)) = waiting.pop_front() {
+        if depth > 0 {
+            let path = crate::domain::place::path_of(side.folder, &side.names).unwrap_or_default();
+            out.raw("");
+            out.raw(&format!("{path}:"));
+        }
+        let mut walk = Walk::open(&out.job.engine, &out.job.party, &side, out.listing.all).await?;
+        while let Some(entry) = walk.next()? {
+            if bounded && out.count >= LINES_MAX {
+                out.raw(&format!("(more than {LINES_MAX} lines: the rest is left out)"));
+                return Ok(());
+            }
+            out.add(&entry);
+            if out.listing.recursive && entry.kind == Kind::Folder && depth < DEPTH_MAX && waiting.len() < 1_000 {
+                let mut names = side.names.clone();
+                names.extend(Name::parse(&entry.name));
+                waiting.push_back((Side { names, ..side.clone() }, depth + 1));
+            }
+            if out.buffer.len() >= CHUNK_BYTES {
+                out.flush(to, watch).await?;
+            }
+        }
+    }
+    Ok(())
+}
+
+/// At most [`STAT_LINES_MAX`] entries, for the control connection.
+pub async fn few(engine: &Engine, party: &Party, listing: &Listing) -> Result<Vec<Entry>, TransferError> {
+    match prepare(engine, party, listing).await? {
+        Source::Root => root_entries(engine, party),
+        Source::File(entry) => Ok(vec![entry]),
+        Source::Folder(side) => {
+            let mut walk = Walk::open(engine, party, &side, listing.all).await?;
+            let mut entries = Vec::new();
+            while entries.len() < STAT_LINES_MAX
+                && let Some(entry) = walk.next()?
+            {
+                if listing.wants(&entry.name) {
+                    entries.push(entry);
+                }
+            }
+            Ok(entries)
+        }
+    }
+}
+
+/// The entries of one folder as this partner sees it.
+struct Walk<'a> {
+    party: &'a Party,
+    side: &'a Side,
+    open: std::sync::Arc<crate::workspace::workspaces::Workspace>,
+    entries: Option<Entries>,
+    dots: Vec<Entry>,
+    /// Uploads whose names are not, or not fully, on disk: unfinished ones, and recent ones stored under other names.
+    own: BTreeMap<String, Entry>,
+    now: Timestamp,
+}
+
+impl<'a> Walk<'a> {
+    async fn open(engine: &Engine, party: &'a Party, side: &'a Side, dots: bool) -> Result<Self, TransferError> {
+        let open = party.workspace(&engine.depot)?;
+        let folder = open.folder(side.folder);
+        let entries = match side.reach {
+            Reach::All => Some(Entries::open(folder, &side.names)?),
+            Reach::OwnUploads => {
+                folder.jail().folder(&side.names)?;
+                None
+            }
+        };
+        let now = engine.depot.clock.now();
+        let mut own = recent(engine, party, side, now).await?;
+        own.extend(unfinished(side, folder));
+        let dots = if dots { dot_entries(party, side, folder)? } else { Vec::new() };
+        Ok(Self { party, side, open, entries, dots, own, now })
+    }
+
+    fn next(&mut self) -> Result<Option<Entry>, TransferError> {
+        if let Some(dot) = self.dots.pop() {
+            return Ok(Some(dot));
+        }
+        if let Some(entries) = &mut self.entries {
+            for found in entries.by_ref() {
+                let found = found?;
+                if let Some(own) = self.own.remove(found.name.as_str())
+                    && own.rights == UNFINISHED
+                {
+                    return Ok(Some(own));
+                }
+                if is_visible(self.party, self.side.folder, self.open.folder(self.side.folder), &found, self.now) {
+                    return Ok(Some(entry_of(self.party, self.side.folder, &found)));
+                }
+            }
+            self.entries = None;
+        }
+        Ok(self.own.pop_first().map(|(_, entry)| entry))
+    }
+}
+
+/// Files that the filter forbids, or that have not rested in Send yet, are not listed.
+fn is_visible(party: &Party, folder: Folder, open: &OpenFolder, found: &Found, now: Timestamp) -> bool {
+    if found.kind == FoundKind::Folder {
+        return true;
+    }
+    let settle = party.connector().settings.send_settle_s.seconds();
+    is_listed(&party.snapshot.profile, party.connector(), found.name.as_str())
+        && (folder == Folder::Receive || open.is_settled(found.version.inode, found.version.changed, settle, now))
+}
+
+/// An entry of the disk.
+pub fn entry_of(party: &Party, folder: Folder, found: &Found) -> Entry {
+    let kind = match found.kind {
+        FoundKind::File => Kind::File,
+        FoundKind::Folder => Kind::Folder,
+    };
+    entry_from(party, folder, (found.name.as_str(), kind), &found.version)
+}
+
+/// An entry from what is known of a file or folder.
+pub fn entry_from(party: &Party, folder: Folder, (name, kind): (&str, Kind), version: &Version) -> Entry {
+    Entry {
+        name: name.to_owned(),
+        kind,
+        size: version.size_bytes,
+        modified: version.modified,
+        rights: rights(party, folder, kind),
+        unique: format!("{:x}", version.inode),
+    }
+}
+
+/// What the partner may really do (RFC 3659 section 7.5.5).
+fn rights(party: &Party, folder: Folder, kind: Kind) -> Rights {
+    let settings = &party.connector().settings;
+    let (read, write) = match folder {
+        Folder::Send => (settings.send_read, settings.send_write),
+        Folder::Receive => (settings.receive_read, settings.receive_write),
+    };
+    let mut rights = Rights::NONE;
+    match kind {
+        Kind::File => {
+            if read {
+                rights = rights | Rights::RETRIEVE;
+            }
+            if write {
+                rights = rights | Rights::APPEND | Rights::STORE;
+                if read {
+                    rights = rights | Rights::DELETE | Rights::RENAME;
+                }
+            }
+        }
+        Kind::Folder | Kind::This | Kind::Parent => {
+            rights = rights | Rights::ENTER | Rights::LIST;
+            if write {
+                rights = rights | Rights::CREATE | Rights::MAKE_FOLDER | Rights::PURGE;
+                if kind == Kind::Folder {
+                    rights = rights | Rights::DELETE | Rights::RENAME;
+                }
+            }
+        }
+    }
+    rights
+}
+
+/// What a partner may do with its unfinished upload; no complete file has exactly these rights.
+const UNFINISHED: Rights = Rights::APPEND.and(Rights::STORE).and(Rights::DELETE);
+
+/// Unfinished uploads right below the folder: shown to their own partner with the size they have.
+fn unfinished(side: &Side, folder: &OpenFolder) -> BTreeMap<String, Entry> {
+    let all = folder.all_unfinished().into_iter();
+    all.filter_map(|(names, unfinished)| {
+        let (name, above) = names.split_last()?;
+        (above == side.names.as_slice()).then(|| {
+            let entry = Entry {
+                name: name.as_str().to_owned(),
+                kind: Kind::File,
+                size: unfinished.size_bytes,
+                modified: unfinished.since,
+                rights: UNFINISHED,
+                unique: unfinished.part,
+            };
+            (name.as_str().to_owned(), entry)
+        })
+    })
+    .collect()
+}
+
+/// Recent uploads that were stored under other names: found by the client's own (PRODUCT 5.9).
+async fn recent(
+    engine: &Engine,
+    party: &Party,
+    side: &Side,
+    now: Timestamp,
+) -> Result<BTreeMap<String, Entry>, TransferError> {
+    let plain = party.connector().settings.local_file_scheme.is_filename()
+        && party.connector().settings.overwrite != crate::domain::value::Overwrite::KeepBoth;
+    if side.folder != Folder::Receive || side.reach != Reach::All || plain {
+        return Ok(BTreeMap::new());
+    }
+    let above = crate::domain::place::path_of(side.folder, &side.names).unwrap_or_default().to_string();
+    let receipts = receipt::recent(&engine.depot.db, party.connector().id.key(), now.minus(RECENT_FOR)).await?;
+    let here = receipts.into_iter().filter(|receipt| {
+        matches!(receipt.status, Status::InReceive | Status::PassedAlong | Status::Waiting)
+            && receipt.client_path.rsplit_once('/').is_some_and(|(folder, _)| folder == above)
+            && receipt.client_path != receipt.stored_path
+    });
+    Ok(here
+        .map(|receipt| {
+            let entry = Entry {
+                name: receipt.name.clone(),
+                kind: Kind::File,
+                size: receipt.size_bytes,
+                modified: receipt.completed_at,
+                rights: Rights::RETRIEVE,
+                unique: receipt.id.to_string(),
+            };
+            (receipt.name, entry)
+        })
+        .collect())
+}
+
+/// `..` and `.`, last first.
+fn dot_entries(party: &Party, side: &Side, folder: &OpenFolder) -> Result<Vec<Entry>, TransferError> {
+    let version = Version::of(&rustix::fs::fstat(folder.jail().folder(&side.names)?).map_err(std::io::Error::from)?);
+    Ok([("..", Kind::Parent), (".", Kind::This)]
+        .map(|(name, kind)| entry_from(party, side.folder, (name, kind), &version))
+        .into())
+}
+
+/// The two folders of the root.
+fn root_entries(engine: &Engine, party: &Party) -> Result<Vec<Entry>, TransferError> {
+    let workspace = party.workspace(&engine.depot)?;
+    Folder::ALL
+        .into_iter()
+        .map(|side| {
+            let stat = rustix::fs::fstat(workspace.folder(side).jail().root()).map_err(std::io::Error::from)?;
+            let entry = entry_from(party, side, (side.name(), Kind::Folder), &Version::of(&stat));
+            let rights = entry.rights.without(Rights::DELETE | Rights::RENAME);
+            Ok(Entry { rights, ..entry })
+        })
+        .collect()
+}

@@ -1,0 +1,58 @@
+//! Floor 4: FTP over sockets: listeners, control and data connections, and every error to its reply.
+
+mod bind_error;
+mod control;
+mod data;
+mod digests;
+mod files;
+mod listener;
+mod listing;
+mod login;
+mod passive;
+mod refusal;
+mod rename;
+mod stream;
+mod tls;
+mod transcript;
+mod transfers;
+
+use std::time::Duration;
+
+pub use listener::{Listeners, Stop};
+pub use passive::Ports;
+pub use tls::TlsBase;
+
+use crate::access::admission::Admission;
+use crate::access::certificate::Certificates;
+use crate::access::gate::Gate;
+use crate::store::live::Live;
+use crate::transfer::depot::Depot;
+use crate::transfer::presence::Presence;
+
+/// A client must have logged in within this time; no byte extends it.
+pub const LOGIN_DEADLINE: Duration = Duration::from_mins(2);
+/// How long a reply may take to leave; a client that does not read is let go.
+pub const REPLY_TIMEOUT: Duration = Duration::from_secs(30);
+/// How long running transfers may go on after a stop was asked for.
+pub const DRAIN_FOR: Duration = Duration::from_secs(30);
+
+/// What every session needs. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Engine {
+    /// The configuration.
+    pub live: Live,
+    /// What transfers need.
+    pub depot: Depot,
+    /// Passwords.
+    pub gate: Gate,
+    /// Session counts.
+    pub admission: Admission,
+    /// Who is connected.
+    pub presence: Presence,
+    /// Passive ports.
+    pub ports: Ports,
+    /// What is served.
+    pub certificates: Certificates,
+    /// TLS as profile and certificates have it now.
+    pub tls: TlsBase,
+}

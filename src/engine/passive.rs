@@ -1,0 +1,126 @@
+//! The pool of passive ports. It never opens a socket.
+//! Always: a port is free, or leased to exactly one session.
+
+use std::collections::HashSet;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use rand::RngExt;
+
+use crate::domain::value::{HostOrAddress, PortRange};
+use crate::store::live::{Live, Snapshot};
+
+/// How often the host name of the Passive Address is resolved anew.
+const RESOLVE_EVERY: Duration = Duration::from_mins(1);
+/// Random picks before the pool is searched in order.
+const RANDOM_PICKS: u32 = 16;
+
+/// The ports that are leased now.
+#[derive(Clone, Debug, Default)]
+pub struct Ports {
+    leased: Arc<Mutex<HashSet<u16>>>,
+    /// The Passive Address's host name and what it last resolved to.
+    resolved: Arc<Mutex<Option<(String, Ipv4Addr)>>>,
+}
+
+/// A port that is this session's until it is dropped.
+#[derive(Debug)]
+pub struct Lease {
+    ports: Ports,
+    port: u16,
+}
+
+impl Lease {
+    /// Which port.
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+}
+
+impl Ports {
+    /// A free port of the range that is not in `tried`; `None` when there is none.
+    pub fn lease(&self, range: &PortRange, tried: &HashSet<u16>) -> Option<Lease> {
+        let mut leased = self.leased.lock().unwrap_or_else(PoisonError::into_inner);
+        let free = |port: &u16| !leased.contains(port) && !tried.contains(port);
+        let mut random = rand::rng();
+        let picked = (0..RANDOM_PICKS).map(|_| random.random_range(range.first..=range.last)).find(free);
+        // A nearly full range is searched from a random place on, so that the next port cannot be guessed.
+        let start = random.random_range(range.first..=range.last);
+        let port = picked.or_else(|| (start..=range.last).chain(range.first..start).find(free))?;
+        leased.insert(port);
+        Some(Lease { ports: self.clone(), port })
+    }
+
+    /// The address that 227 tells `client`: the exception for its network, the Passive Address, else our own.
+    pub fn told(&self, snapshot: &Snapshot, client: IpAddr, local: IpAddr) -> IpAddr {
+        if let Some(address) = snapshot.profile.passive_address_exceptions.address_for(client) {
+            return IpAddr::V4(address);
+        }
+        match &snapshot.profile.passive_address {
+            Some(HostOrAddress::Address(address)) => IpAddr::V4(*address),
+            Some(HostOrAddress::Host(host)) => self.last_resolved(host).map_or(local, IpAddr::V4),
+            None => local,
+        }
+    }
+
+    fn last_resolved(&self, host: &str) -> Option<Ipv4Addr> {
+        let resolved = self.resolved.lock().unwrap_or_else(PoisonError::into_inner);
+        resolved.as_ref().filter(|(of, _)| of == host).map(|(_, address)| *address)
+    }
+
+    /// Resolves the Passive Address in the background, for ever; the last good answer stays.
+    pub async fn follow(self, live: Live) {
+        let mut changes = live.watch();
+        loop {
+            if let Some(HostOrAddress::Host(host)) = live.snapshot().profile.passive_address.clone() {
+                self.resolve(host).await;
+            }
+            let _ = tokio::time::timeout(RESOLVE_EVERY, changes.changed()).await;
+        }
+    }
+
+    async fn resolve(&self, host: String) {
+        let found = match tokio::net::lookup_host((host.as_str(), 0)).await {
+            Ok(mut found) => found.find_map(|address| match address {
+                SocketAddr::V4(address) => Some(*address.ip()),
+                SocketAddr::V6(_) => None,
+            }),
+            Err(error) => {
+                tracing::warn!(host, %error, "The Passive Address could not be resolved; the last one stays");
+                None
+            }
+        };
+        if let Some(address) = found {
+            *self.resolved.lock().unwrap_or_else(PoisonError::into_inner) = Some((host, address));
+        }
+    }
+
+    /// How many are leased.
+    pub fn leased(&self) -> usize {
+        self.leased.lock().unwrap_or_else(PoisonError::into_inner).len()
+    }
+}
+
+impl Drop for Lease {
+    fn drop(&mut self) {
+        self.ports.leased.lock().unwrap_or_else(PoisonError::into_inner).remove(&self.port);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_port_of_the_range_is_leased_once_and_comes_back() {
+        let ports = Ports::default();
+        let range = PortRange { first: 50_000, last: 50_009 };
+        let leases: Vec<_> = std::iter::from_fn(|| ports.lease(&range, &HashSet::new())).collect();
+        let distinct: HashSet<_> = leases.iter().map(Lease::port).collect();
+        assert_eq!((leases.len(), distinct.len()), (10, 10));
+        drop(leases);
+        assert_eq!(ports.leased(), 0);
+        assert_eq!(ports.lease(&range, &(50_000..50_009).collect()).map(|lease| lease.port()), Some(50_009));
+    }
+}

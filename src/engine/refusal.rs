@@ -1,0 +1,96 @@
+//! Every error to its reply: one table. 4yz if trying again may help, 5yz if not. What the partner hears is short; the
+//! administrator sees the rule.
+
+use crate::domain::authorise::No;
+use crate::domain::receipt::Ending;
+use crate::domain::refusal::Rule;
+use crate::ftp::reply::{Code, Reply};
+use crate::transfer::depot::TransferError;
+
+/// Which kind of command failed: the same reason has another code for a name to be stored (RFC 959 section 5.4).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// `STOR`, `STOU`, `RNTO`: a name that is to be.
+    Name,
+    /// `LIST`, `NLST`.
+    Listing,
+    /// `APPE`, `RETR` and the rest: a file that is.
+    File,
+}
+
+/// What the client hears, and the rule to record when a rule said no.
+pub fn reply(error: &TransferError, kind: Kind) -> (Reply, Option<No>) {
+    use TransferError as E;
+    let named = if kind == Kind::Name { Code::NameRefused } else { Code::FileUnavailable };
+    let missing = match kind {
+        Kind::Name => (Code::NameRefused, "There is no such folder."),
+        Kind::Listing => (Code::FileBusy, "There is no such file or folder."),
+        Kind::File => (Code::FileUnavailable, "There is no such file or folder."),
+    };
+    let (code, text) = match error {
+        E::Refused(no) => return (refused(no, named), Some(no.clone())),
+        E::NotFound => missing,
+        E::IsFolder => (named, "That is a folder."),
+        E::NotFolder if kind == Kind::Listing => missing,
+        E::NotFolder => (named, "That is not a folder."),
+        E::Exists => (named, "There is something of that name already."),
+        E::NotEmpty => (Code::FileUnavailable, "The folder is not empty."),
+        E::Busy => (Code::FileBusy, "The file is still being written; please try again later."),
+        E::Restart => (Code::InvalidRestart, "The file cannot be gone on with from there."),
+        E::Changed => (Code::ActionAborted, "The file changed while it was sent; please fetch it again."),
+        E::Broken(ending) => return (broken(*ending), rule_of(*ending, error)),
+        E::NoSpace => (Code::NoSpace, "There is no room for this file now."),
+        E::Storage(cause) => {
+            tracing::error!(error = %cause, "Storage failed");
+            let no = No { rule: Rule::StorageFailing, detail: cause.to_string() };
+            return (Reply::new(Code::ActionAborted, "Storage failed here; please try again later."), Some(no));
+        }
+        E::NotRecorded(cause) => {
+            tracing::error!(error = cause, "A transfer could not be recorded");
+            (Code::ActionAborted, "It could not be recorded here; please try again later.")
+        }
+    };
+    (Reply::new(code, text), None)
+}
+
+fn broken(ending: Ending) -> Reply {
+    let text = match ending {
+        Ending::Aborted => "The transfer was aborted.",
+        Ending::Stalled => "No byte moved for too long; the transfer was ended.",
+        Ending::Unsigned => {
+            "The data connection ended without TLS close_notify, so the file may be cut short. Update the client or ask \
+             the administrator to allow this."
+        }
+        Ending::Closed | Ending::Cut | Ending::Refused | Ending::Failed => {
+            "The data connection broke off before the end."
+        }
+    };
+    Reply::new(Code::TransferAborted, text)
+}
+
+fn rule_of(ending: Ending, error: &TransferError) -> Option<No> {
+    let rule = match ending {
+        Ending::Unsigned => Rule::TlsEndUnsigned,
+        Ending::Stalled | Ending::Cut => Rule::BrokenOff,
+        Ending::Closed | Ending::Aborted | Ending::Refused | Ending::Failed => return None,
+    };
+    Some(No { rule, detail: error.to_string() })
+}
+
+fn refused(no: &No, named: Code) -> Reply {
+    let (code, text) = match no.rule {
+        Rule::OutsideFolders => (named, "Please use the folders Send and Receive.".to_owned()),
+        Rule::NoRead => (Code::FileUnavailable, "Reading is not allowed in this folder.".to_owned()),
+        Rule::NoWrite => (named, "Writing is not allowed in this folder.".to_owned()),
+        Rule::NameFilter => (named, "Files of this name are not accepted here.".to_owned()),
+        Rule::NameNotStorable => (Code::NameRefused, "This name cannot be stored.".to_owned()),
+        Rule::FileExists => (named, "A file of that name is there already.".to_owned()),
+        Rule::Quota => (Code::QuotaExceeded, "The quota is used up.".to_owned()),
+        Rule::FileTooLarge => (Code::QuotaExceeded, "The file is larger than is allowed here.".to_owned()),
+        Rule::DiskFull => (Code::NoSpace, "There is no room for this file now.".to_owned()),
+        Rule::StorageFailing => (Code::ActionAborted, "Storage is failing here; please try again later.".to_owned()),
+        Rule::AlreadyTakenOver => (Code::FileUnavailable, no.detail.clone()),
+        _ => (Code::FileUnavailable, no.rule.label().to_owned()),
+    };
+    Reply::new(code, text)
+}

@@ -1,0 +1,144 @@
+//! RNFR and RNTO: within one folder. From a temporary name to a final one a file becomes "received"; otherwise its
+//! receipt follows it.
+
+use std::io;
+use std::os::fd::AsFd;
+use std::sync::Arc;
+
+use rustix::fs::FileType;
+
+use super::Engine;
+use super::files::{self, Target};
+use crate::base::path::{Name, VirtualPath};
+use crate::domain::authorise::{Operation, Reach};
+use crate::domain::place::{Folder, path_of};
+use crate::domain::refusal::Rule;
+use crate::domain::value::Overwrite;
+use crate::store::receipt;
+use crate::transfer::depot::{Party, TransferError};
+use crate::transfer::publish::publish_temporary;
+use crate::transfer::receive::is_temporary;
+use crate::transfer::send::{locate, recent};
+use crate::workspace::jail::{self, Replace};
+
+/// `RNFR`: there is such a file or folder, and it may be renamed.
+pub async fn from(engine: &Engine, party: &Party, path: &VirtualPath) -> Result<(), TransferError> {
+    source(engine, party, path).await.map(drop)
+}
+
+/// What is to be renamed, under the name it is stored with.
+async fn source(engine: &Engine, party: &Party, path: &VirtualPath) -> Result<(Target, FileType), TransferError> {
+    let target = files::target(party, Operation::RenameFrom, path)?;
+    let workspace = party.workspace(&engine.depot)?;
+    let folder = workspace.folder(target.folder);
+    if target.reach == Reach::OwnUploads {
+        let name = target.names.last().map_or("", Name::as_str);
+        if !is_temporary(party, target.folder, name) && recent(&engine.depot, party, &target.names).await?.is_none() {
+            return Err(TransferError::NotFound);
+        }
+    }
+    match folder.jail().stat(&target.names) {
+        Ok(stat) => match FileType::from_raw_mode(stat.st_mode) {
+            kind @ (FileType::RegularFile | FileType::Directory) => Ok((target, kind)),
+            _ => Err(TransferError::NotFound),
+        },
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            if folder.unfinished(&target.names).is_some() {
+                return Err(TransferError::Busy);
+            }
+            let located = locate(&engine.depot, party, target.folder, &target.names).await?;
+            Ok((Target { names: located.names, ..target }, FileType::RegularFile))
+        }
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// `RNTO`.
+pub async fn rename(engine: &Engine, party: &Party, from: &VirtualPath, to: &VirtualPath) -> Result<(), TransferError> {
+    let (source, kind) = source(engine, party, from).await?;
+    let target = files::target(party, Operation::RenameTo, to)?;
+    if source.folder != target.folder {
+        return Err(TransferError::refused(Rule::OutsideFolders, "a rename between Send and Receive"));
+    }
+    if target.names.iter().any(|name| name.as_str() == jail::STAGING) {
+        return Err(TransferError::refused(Rule::NameNotStorable, "the name is Waybill's own"));
+    }
+    let (from, to) = (source.names.as_slice(), target.names.as_slice());
+    engine.depot.recorder.flush().await;
+    if kind == FileType::Directory {
+        return rename_folder(engine, party, source.folder, from, to).await;
+    }
+    let temporary = |names: &[Name]| is_temporary(party, source.folder, names.last().map_or("", Name::as_str));
+    let key = party.connector().id.key();
+    let path = |names: &[Name]| path_of(source.folder, names).unwrap_or_default().to_string();
+    let known = if source.folder == Folder::Receive {
+        receipt::latest_stored_at(&engine.depot.db, key, &path(from)).await?
+    } else {
+        None
+    };
+    if source.folder == Folder::Receive && known.is_none() && temporary(from) && !temporary(to) {
+        publish_temporary(&engine.depot, party, from, to).await?;
+        return Ok(());
+    }
+    move_file(engine, party, source.folder, from, to).await?;
+    if let Some(receipt) = known {
+        let name = target.names.last().map_or("", Name::as_str);
+        receipt::rename(&engine.depot.db, &receipt.id, name, &path(to)).await?;
+        receipt::mark_replaced(&engine.depot.db, &receipt::Receipt { stored_path: path(to), ..receipt }).await?;
+    }
+    Ok(())
+}
+
+async fn move_file(
+    engine: &Engine,
+    party: &Party,
+    side: Folder,
+    from: &[Name],
+    to: &[Name],
+) -> Result<(), TransferError> {
+    if from == to {
+        return Ok(());
+    }
+    let workspace = party.workspace(&engine.depot)?;
+    let folder = workspace.folder(side);
+    let _turn = folder.naming(to).await;
+    let replace = if party.connector().settings.overwrite == Overwrite::Replace { Replace::Yes } else { Replace::No };
+    if let Ok(stat) = folder.jail().stat(to)
+        && FileType::from_raw_mode(stat.st_mode) != FileType::RegularFile
+    {
+        return Err(TransferError::IsFolder);
+    }
+    let (from_folder, from_name) = folder.jail().parent(from)?;
+    let (to_folder, to_name) = folder.jail().parent(to)?;
+    let inode = folder.jail().stat(from)?.st_ino;
+    jail::rename((from_folder.as_fd(), from_name), (to_folder.as_fd(), to_name), replace)?;
+    folder.published(inode, engine.depot.clock.now());
+    let syncer = engine.depot.workspaces.syncer();
+    for changed in [to_folder, from_folder] {
+        folder.sync_folder(syncer, Arc::new(changed)).await.map_err(TransferError::Storage)?;
+    }
+    Ok(())
+}
+
+async fn rename_folder(
+    engine: &Engine,
+    party: &Party,
+    side: Folder,
+    from: &[Name],
+    to: &[Name],
+) -> Result<(), TransferError> {
+    let workspace = party.workspace(&engine.depot)?;
+    let folder = workspace.folder(side);
+    let (from_folder, from_name) = folder.jail().parent(from)?;
+    let (to_folder, to_name) = folder.jail().parent(to)?;
+    jail::rename((from_folder.as_fd(), from_name), (to_folder.as_fd(), to_name), Replace::No)?;
+    let syncer = engine.depot.workspaces.syncer();
+    for changed in [to_folder, from_folder] {
+        folder.sync_folder(syncer, Arc::new(changed)).await.map_err(TransferError::Storage)?;
+    }
+    if side == Folder::Receive {
+        let path = |names: &[Name]| path_of(side, names).unwrap_or_default().to_string();
+        receipt::rename_folder(&engine.depot.db, party.connector().id.key(), &path(from), &path(to)).await?;
+    }
+    Ok(())
+}

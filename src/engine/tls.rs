@@ -1,0 +1,334 @@
+//! TLS on control and data connections. Every control connection has a configuration of its own with its own store of
+//! sessions, so that a data connection that resumes is proof of the same client (RFC 4217 section 10).
+
+use std::collections::{HashMap, VecDeque};
+use std::io;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use arc_swap::ArcSwapOption;
+use rustls::server::{ServerConfig, StoresServerSessions};
+use rustls::{HandshakeKind, ServerConnection, SupportedProtocolVersion};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::TcpStream;
+use tokio_rustls::TlsAcceptor;
+use tokio_rustls::server::TlsStream;
+
+use crate::access::certificate::Certificates;
+use crate::domain::profile::Profile;
+
+/// A handshake on the control connection takes no longer.
+pub(super) const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(30);
+/// Tickets on the control connection: some clients spend one for each data connection, and uploads never give any.
+const CONTROL_TICKETS: usize = 8;
+/// Tickets on a data connection that the client reads.
+const READ_TICKETS: usize = 2;
+/// Sessions of data connections that are kept; older ones go.
+const DATA_SESSIONS_MAX: usize = 64;
+/// Sessions of the control connection that are kept.
+const CONTROL_SESSIONS_MAX: usize = 64;
+
+/// The configuration that control connections begin with; made anew when profile or certificates change.
+fn base(profile: &Profile, certificates: &Certificates) -> Result<Arc<ServerConfig>, rustls::Error> {
+    let mut versions: Vec<&'static SupportedProtocolVersion> = Vec::new();
+    if profile.tls_protocols.tls13 {
+        versions.push(&rustls::version::TLS13);
+    }
+    if profile.tls_protocols.tls12 {
+        versions.push(&rustls::version::TLS12);
+    }
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let mut config = ServerConfig::builder_with_provider(provider)
+        .with_protocol_versions(&versions)?
+        .with_no_client_auth()
+        .with_cert_resolver(certificates.served());
+    // What another protocol's client offers is refused, so that it cannot be led here (ALPACA).
+    config.alpn_protocols = vec![b"ftp".to_vec(), b"x-filezilla-ftp".to_vec()];
+    Ok(Arc::new(config))
+}
+
+/// The configuration in force, shared by all sessions; each makes its own copy.
+#[derive(Clone, Debug, Default)]
+pub struct TlsBase {
+    current: Arc<ArcSwapOption<ServerConfig>>,
+}
+
+impl TlsBase {
+    /// Follows profile and certificates. What cannot be is said aloud, and the last one stays in force.
+    pub(super) fn follow(&self, profile: &Profile, certificates: &Certificates) {
+        match base(profile, certificates) {
+            Ok(config) => self.current.store(Some(config)),
+            Err(error) => tracing::error!(%error, "TLS could not be set up; the last configuration stays in force"),
+        }
+    }
+
+    /// The configuration now.
+    pub(super) fn current(&self) -> Option<Arc<ServerConfig>> {
+        self.current.load_full()
+    }
+}
+
+/// Which way the bytes of a data connection go: it decides whether the client will read tickets.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Reads {
+    /// A download or listing.
+    Client,
+    /// An upload: a client that closes without reading tickets resets the connection and loses its tail.
+    Server,
+}
+
+/// One control connection's TLS.
+#[derive(Clone, Debug)]
+pub(super) struct SessionTls {
+    control: Arc<ServerConfig>,
+    to_client: Arc<ServerConfig>,
+    from_client: Arc<ServerConfig>,
+}
+
+impl SessionTls {
+    /// Its own copies of the configuration, with one store of sessions.
+    pub(super) fn new(base: &ServerConfig) -> Self {
+        let store: Arc<Sessions> = Arc::default();
+        let with = |tickets: usize, data: bool| {
+            let mut config = base.clone();
+            config.send_tls13_tickets = tickets;
+            config.session_storage =
+                if data { Arc::new(ForDataConnections(Arc::clone(&store))) } else { Arc::clone(&store) as _ };
+            if data {
+                config.alpn_protocols = vec![b"ftp-data".to_vec(), b"ftp".to_vec(), b"x-filezilla-ftp".to_vec()];
+            }
+            Arc::new(config)
+        };
+        Self { control: with(CONTROL_TICKETS, false), to_client: with(READ_TICKETS, true), from_client: with(0, true) }
+    }
+
+    /// Shakes hands on the control connection.
+    pub(super) async fn accept(&self, stream: TcpStream) -> io::Result<TlsStream<Metered>> {
+        let handshake = TlsAcceptor::from(Arc::clone(&self.control)).accept(Metered::new(stream));
+        tokio::time::timeout(HANDSHAKE_TIMEOUT, handshake)
+            .await
+            .map_err(|_| io::Error::from(io::ErrorKind::TimedOut))?
+    }
+
+    /// Shakes hands on a data connection.
+    pub(super) async fn accept_data(
+        &self,
+        stream: TcpStream,
+        reads: Reads,
+        timeout: Duration,
+    ) -> io::Result<TlsStream<Metered>> {
+        let config = match reads {
+            Reads::Client => &self.to_client,
+            Reads::Server => &self.from_client,
+        };
+        let handshake = TlsAcceptor::from(Arc::clone(config)).accept(Metered::new(stream));
+        tokio::time::timeout(timeout, handshake).await.map_err(|_| io::Error::from(io::ErrorKind::TimedOut))?
+    }
+}
+
+/// `TLS 1.3, TLS13_AES_256_GCM_SHA384`.
+pub(super) fn describe(connection: &ServerConnection) -> String {
+    let version = match connection.protocol_version() {
+        Some(rustls::ProtocolVersion::TLSv1_3) => "TLS 1.3",
+        _ => "TLS 1.2",
+    };
+    let cipher = connection.negotiated_cipher_suite().map(|suite| format!("{:?}", suite.suite())).unwrap_or_default();
+    format!("{version}, {cipher}")
+}
+
+/// Whether a data connection resumed a session of its own control connection.
+pub(super) fn is_resumed(connection: &ServerConnection) -> bool {
+    connection.handshake_kind() == Some(HandshakeKind::Resumed)
+}
+
+/// Sessions of one control connection and of its data connections. `take` does not remove: clients resume the same
+/// session for each of their data connections. 0-RTT is off, so a replay gains nothing.
+#[derive(Debug, Default)]
+struct Sessions {
+    kept: Mutex<Kept>,
+}
+
+#[derive(Debug, Default)]
+struct Kept {
+    sessions: HashMap<Vec<u8>, Vec<u8>>,
+    control: VecDeque<Vec<u8>>,
+    data: VecDeque<Vec<u8>>,
+}
+
+impl Sessions {
+    fn keep(&self, key: Vec<u8>, value: Vec<u8>, of_data: bool) -> bool {
+        let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        let Kept { sessions, control, data } = &mut *kept;
+        let (ring, max) = if of_data { (data, DATA_SESSIONS_MAX) } else { (control, CONTROL_SESSIONS_MAX) };
+        if ring.len() >= max
+            && let Some(oldest) = ring.pop_front()
+        {
+            sessions.remove(&oldest);
+        }
+        ring.push_back(key.clone());
+        sessions.insert(key, value);
+        true
+    }
+
+    fn find(&self, key: &[u8]) -> Option<Vec<u8>> {
+        self.kept.lock().unwrap_or_else(PoisonError::into_inner).sessions.get(key).cloned()
+    }
+}
+
+impl StoresServerSessions for Sessions {
+    fn put(&self, key: Vec<u8>, value: Vec<u8>) -> bool {
+        self.keep(key, value, false)
+    }
+
+    fn get(&self, key: &[u8]) -> Option<Vec<u8>> {
+        self.find(key)
+    }
+
+    fn take(&self, key: &[u8]) -> Option<Vec<u8>> {
+        self.find(key)
+    }
+
+    fn can_cache(&self) -> bool {
+        true
+    }
+}
+
+/// The same store, as data connections use it.
+#[derive(Debug)]
+struct ForDataConnections(Arc<Sessions>);
+
+impl StoresServerSessions for ForDataConnections {
+    fn put(&self, key: Vec<u8>, value: Vec<u8>) -> bool {
+        self.0.keep(key, value, true)
+    }
+
+    fn get(&self, key: &[u8]) -> Option<Vec<u8>> {
+        self.0.find(key)
+    }
+
+    fn take(&self, key: &[u8]) -> Option<Vec<u8>> {
+        self.0.find(key)
+    }
+
+    fn can_cache(&self) -> bool {
+        true
+    }
+}
+
+/// A socket that knows whether what was read ends with a whole TLS record: a FIN inside one is a cut, not an end.
+#[derive(Debug)]
+pub(super) struct Metered {
+    stream: TcpStream,
+    header: [u8; 5],
+    header_len: usize,
+    body_left: usize,
+}
+
+impl Metered {
+    fn new(stream: TcpStream) -> Self {
+        Self { stream, header: [0; 5], header_len: 0, body_left: 0 }
+    }
+
+    /// Whether the last byte read was the last of a record.
+    pub(super) fn is_between_records(&self) -> bool {
+        self.header_len == 0 && self.body_left == 0
+    }
+
+    /// The socket itself.
+    pub(super) fn socket(&self) -> &TcpStream {
+        &self.stream
+    }
+
+    fn meter(&mut self, mut bytes: &[u8]) {
+        while !bytes.is_empty() {
+            if self.body_left > 0 {
+                let step = self.body_left.min(bytes.len());
+                self.body_left -= step;
+                bytes = &bytes[step..];
+                continue;
+            }
+            let step = (self.header.len() - self.header_len).min(bytes.len());
+            self.header[self.header_len..self.header_len + step].copy_from_slice(&bytes[..step]);
+            self.header_len += step;
+            bytes = &bytes[step..];
+            if self.header_len == self.header.len() {
+                self.body_left = usize::from(u16::from_be_bytes([self.header[3], self.header[4]]));
+                self.header_len = 0;
+            }
+        }
+    }
+}
+
+impl AsyncRead for Metered {
+    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        let this = self.get_mut();
+        let before = buf.filled().len();
+        let polled = Pin::new(&mut this.stream).poll_read(cx, buf);
+        this.meter(&buf.filled()[before..]);
+        polled
+    }
+}
+
+impl AsyncWrite for Metered {
+    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.get_mut().stream).poll_write(cx, buf)
+    }
+
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.get_mut().stream).poll_write_vectored(cx, bufs)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.get_mut().stream).poll_flush(cx)
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.get_mut().stream).poll_shutdown(cx)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_meter_knows_where_records_end_however_they_come() {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let stream = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+        let mut meter = Metered::new(stream);
+        let record = [23, 3, 3, 0, 4, 1, 2, 3, 4];
+        for cut in 0..record.len() {
+            meter.meter(&record[..cut]);
+            assert_eq!(meter.is_between_records(), cut == 0, "after {cut} bytes");
+            meter.meter(&record[cut..]);
+            assert!(meter.is_between_records());
+        }
+        let two: Vec<u8> = record.iter().chain(&record).copied().collect();
+        meter.meter(&two);
+        assert!(meter.is_between_records());
+    }
+
+    #[test]
+    fn the_control_connections_sessions_outlive_those_of_data_connections() {
+        let store: Arc<Sessions> = Arc::default();
+        store.put(b"control".to_vec(), b"secret".to_vec());
+        let data = ForDataConnections(Arc::clone(&store));
+        for n in 0..200_u32 {
+            data.put(n.to_be_bytes().to_vec(), Vec::new());
+        }
+        assert_eq!(data.take(b"control"), Some(b"secret".to_vec()));
+        assert_eq!(data.take(b"control"), Some(b"secret".to_vec()));
+        assert_eq!(data.get(&0_u32.to_be_bytes()), None);
+        assert!(data.get(&199_u32.to_be_bytes()).is_some());
+    }
+}

@@ -1,0 +1,346 @@
+//! One transfer, on a task of its own, so that the control connection is heard meanwhile. Order as in PRODUCT 5.1 and
+//! 5.2: may it be, the data connection, 150, the bytes.
+
+use std::net::IpAddr;
+use std::os::fd::{AsFd, OwnedFd};
+use std::sync::Arc;
+use std::time::Duration;
+
+use rustix::net::RecvFlags;
+use tokio::net::TcpStream;
+use tokio::sync::{mpsc, oneshot};
+use tokio_util::sync::CancellationToken;
+
+use super::Engine;
+use super::data::{Agreed, DataError};
+use super::listing;
+use super::refusal::{self, Kind};
+use super::stream::{DataStream, Stream};
+use super::tls::{self, Reads, SessionTls};
+use crate::base::clock::Timestamp;
+use crate::base::id::{ReceiptId, TransferId};
+use crate::domain::authorise::No;
+use crate::domain::receipt::Ending;
+use crate::domain::refusal::Rule;
+use crate::domain::value::SessionReuse;
+use crate::ftp::encoding::Encoding;
+use crate::ftp::reply::{Code, Reply};
+use crate::ftp::session::{Outcome, StoreMode, Transfer};
+use crate::store::transfer::{Direction, Transfer as Record};
+use crate::transfer::copy::Watch;
+use crate::transfer::depot::{Party, TransferError};
+use crate::transfer::plan::{self, Base, Plan};
+use crate::transfer::presence::Place;
+use crate::transfer::receive::{self, Upload};
+use crate::transfer::send;
+
+/// What a transfer tells the control connection.
+#[derive(Debug)]
+pub enum Progress {
+    /// The data connection stands: send 150, then say go.
+    Opened {
+        /// `STOU`'s name.
+        unique: Option<String>,
+        /// Answered when the 150 has left.
+        go: oneshot::Sender<()>,
+    },
+    /// It has ended.
+    Ended(Box<End>),
+}
+
+/// How it ended.
+#[derive(Debug)]
+pub struct End {
+    /// For the session.
+    pub outcome: Outcome,
+    /// The rule that said no, to be recorded.
+    pub refused: Option<No>,
+    /// What to record of the transfer, once its reply is known.
+    pub record: Option<Record>,
+}
+
+impl End {
+    fn failed(error: &TransferError, kind: Kind) -> Self {
+        let (reply, refused) = refusal::reply(error, kind);
+        Self { outcome: Outcome::Refused(reply), refused, record: None }
+    }
+}
+
+/// Everything one transfer needs.
+#[derive(Debug)]
+pub struct Job {
+    /// The services.
+    pub engine: Engine,
+    /// Whose it is.
+    pub party: Party,
+    /// Where the data connection comes from.
+    pub agreed: Agreed,
+    /// Our own address on the control connection.
+    pub local: IpAddr,
+    /// Who sees its progress.
+    pub place: Arc<Place>,
+    /// Cancelled by ABOR and by the end of the session.
+    pub abort: CancellationToken,
+    /// The control connection, looked at before a file is published.
+    pub control: ControlLine,
+    /// How names are written.
+    pub encoding: Encoding,
+    /// TLS of the data connection; `None`: in clear.
+    pub tls: Option<SessionTls>,
+    /// Where progress goes.
+    pub progress: mpsc::Sender<Progress>,
+}
+
+/// A second handle of the control connection's socket, only to look whether the client still holds it.
+#[derive(Debug)]
+pub struct ControlLine {
+    socket: OwnedFd,
+    gone: CancellationToken,
+}
+
+impl ControlLine {
+    /// From the control connection; `gone` is cancelled when its end was read.
+    pub(super) fn of(stream: &Stream, gone: CancellationToken) -> std::io::Result<Self> {
+        Ok(Self { socket: stream.second_handle()?, gone })
+    }
+}
+
+impl receive::Control for ControlLine {
+    fn is_alive(&self) -> bool {
+        let mut byte = [0_u8; 1];
+        let flags = RecvFlags::PEEK | RecvFlags::DONTWAIT;
+        !self.gone.is_cancelled()
+            && match rustix::net::recv(self.socket.as_fd(), &mut byte, flags) {
+                // Bytes wait to be read: the client speaks.
+                Ok((count, _)) => count > 0,
+                Err(errno) => errno == rustix::io::Errno::AGAIN,
+            }
+    }
+}
+
+/// Does the transfer and tells its end.
+pub async fn run(job: Job, transfer: Transfer) {
+    let progress = job.progress.clone();
+    let end = match transfer {
+        Transfer::Retrieve { path, offset, end, ascii } => job.retrieve(&path, (offset, end, ascii)).await,
+        Transfer::Store { path, mode, ascii } => job.store(&path, mode, ascii).await,
+        Transfer::List(listing) => job.list(listing).await,
+    };
+    // The control connection is gone when nobody listens: there is nobody to tell.
+    let _ = progress.send(Progress::Ended(Box::new(end))).await;
+}
+
+type Path = crate::base::path::VirtualPath;
+
+impl Job {
+    async fn retrieve(mut self, path: &Path, (offset, end, ascii): (u64, Option<u64>, bool)) -> End {
+        let begun_at = self.now();
+        let download = match send::prepare(&self.engine.depot, &self.party, path, (offset, end, ascii)).await {
+            Ok(download) => download,
+            Err(error) => return End::failed(&error, Kind::File),
+        };
+        let mut stream = match self.open(None, Reads::Client).await {
+            Ok(stream) => stream,
+            Err(end) => return end,
+        };
+        self.place.begin_transfer(format!("Sending {path}"), Some(download.size_bytes()));
+        let (place, abort) = (Arc::clone(&self.place), self.abort.clone());
+        let watch = Watch { place: &place, abort: &abort, stall: self.stall() };
+        let done = download.run(&self.engine.depot, &mut stream, &watch).await;
+        self.place.end_transfer();
+        let record = self.record(Direction::Send, path, begun_at);
+        let record = Record { offset_bytes: offset, ending: done.ending, complete: done.result.is_ok(), ..record };
+        match done.result {
+            Ok(()) => {
+                End { outcome: Outcome::Transferred { note: String::new() }, refused: None, record: Some(record) }
+            }
+            Err(error) => End { record: Some(record), ..End::failed(&error, Kind::File) },
+        }
+    }
+
+    async fn store(mut self, path: &Path, mode: StoreMode, ascii: bool) -> End {
+        let begun_at = self.now();
+        let kind = if mode == StoreMode::Append { Kind::File } else { Kind::Name };
+        let plan = match plan::plan(&self.engine.depot, &self.party, path, mode).await {
+            Ok(plan) => plan,
+            Err(error) => return End::failed(&error, kind),
+        };
+        let path = plan.client_path();
+        let (mut upload, mut stream) = match self.begin(plan, kind).await {
+            Ok(begun) => begun,
+            Err(end) => return end,
+        };
+        self.place.begin_transfer(format!("Receiving {path}"), None);
+        let (place, abort) = (Arc::clone(&self.place), self.abort.clone());
+        let watch = Watch { place: &place, abort: &abort, stall: self.stall() };
+        upload.begun_at(begun_at);
+        let offset = upload.offset();
+        let depot = self.engine.depot.clone();
+        let done = upload.run(&depot, &self.party, &mut stream, (&watch, &self.control, ascii)).await;
+        self.place.end_transfer();
+        let record = Record {
+            offset_bytes: offset,
+            ending: done.ending,
+            complete: done.result.is_ok(),
+            receipt_id: done.receipt.clone(),
+            ..self.record(Direction::Receive, &path, begun_at)
+        };
+        match done.result {
+            Ok(()) => {
+                let outcome = Outcome::Transferred { note: received_note(done.receipt.as_ref()) };
+                End { outcome, refused: None, record: Some(record) }
+            }
+            Err(error) => End { record: Some(record), ..End::failed(&error, kind) },
+        }
+    }
+
+    /// Data connection first, file second; only a new version of a complete file is built before the 150.
+    async fn begin(&mut self, plan: Plan, kind: Kind) -> Result<(Upload, DataStream), End> {
+        let failed = |error: TransferError| End::failed(&error, kind);
+        let unique = plan.unique.then(|| plan.client_path().to_string());
+        if matches!(plan.base, Base::Complete { .. }) {
+            let upload = Upload::begin(&self.engine.depot, plan).map_err(failed)?;
+            return match self.open(unique, Reads::Server).await {
+                Ok(stream) => Ok((upload, stream)),
+                Err(end) => {
+                    upload.give_up(&self.engine.depot);
+                    Err(end)
+                }
+            };
+        }
+        let stream = self.open(unique, Reads::Server).await?;
+        Ok((Upload::begin(&self.engine.depot, plan).map_err(failed)?, stream))
+    }
+
+    async fn list(mut self, listing: crate::ftp::session::Listing) -> End {
+        let kind = listing::kind(&listing);
+        let source = match listing::prepare(&self.engine, &self.party, &listing).await {
+            Ok(source) => source,
+            Err(error) => return End::failed(&error, kind),
+        };
+        let mut stream = match self.open(None, Reads::Client).await {
+            Ok(stream) => stream,
+            Err(end) => return end,
+        };
+        self.place.begin_transfer(format!("Listing {}", listing.path), None);
+        let (place, abort) = (Arc::clone(&self.place), self.abort.clone());
+        let watch = Watch { place: &place, abort: &abort, stall: self.stall() };
+        let result = listing::send(source, &self, &listing, &mut stream, &watch).await;
+        self.place.end_transfer();
+        match result {
+            Ok(()) => End { outcome: Outcome::Transferred { note: String::new() }, refused: None, record: None },
+            Err(error) => End::failed(&error, kind),
+        }
+    }
+
+    /// The data connection; 150 has been sent, and TLS stands, when this returns.
+    async fn open(&mut self, unique: Option<String>, reads: Reads) -> Result<DataStream, End> {
+        let timeout = self.party.connector().settings.timeout_s.seconds();
+        let nowhere = Agreed::Active(std::net::SocketAddr::new(self.local, 0));
+        let agreed = std::mem::replace(&mut self.agreed, nowhere);
+        let aborted = || End::failed(&TransferError::Broken(Ending::Aborted), Kind::File);
+        let opened = tokio::select! {
+            biased;
+            () = self.abort.cancelled() => return Err(aborted()),
+            opened = agreed.open(self.party.remote, self.local, timeout) => opened,
+        };
+        let stream = opened.map_err(|error| not_opened(&error))?;
+        let (go, gone) = oneshot::channel();
+        let told = self.progress.send(Progress::Opened { unique, go }).await.is_ok() && gone.await.is_ok();
+        if !told {
+            return Err(End::failed(&TransferError::Broken(Ending::Cut), Kind::File));
+        }
+        let stream = match &self.tls {
+            None => Stream::Plain(stream),
+            // Clients begin TLS only after the 150.
+            Some(session) => tokio::select! {
+                biased;
+                () = self.abort.cancelled() => return Err(aborted()),
+                secured = self.secure(session, stream, (reads, timeout)) => secured?,
+            },
+        };
+        let settings = &self.party.connector().settings;
+        let tls_end = *settings.tls_end.or(&self.party.snapshot.profile.tls_end);
+        Ok(DataStream { stream, tls_end })
+    }
+
+    async fn secure(
+        &self,
+        session: &SessionTls,
+        stream: TcpStream,
+        (reads, timeout): (Reads, Duration),
+    ) -> Result<Stream, End> {
+        let secured = session.accept_data(stream, reads, timeout).await.map_err(|error| {
+            let reply = Reply::new(Code::NoDataConnection, "The TLS handshake of the data connection failed.");
+            let no = No { rule: Rule::TlsHandshakeFailed, detail: format!("data connection: {error}") };
+            End { outcome: Outcome::Refused(reply), refused: Some(no), record: None }
+        })?;
+        let settings = &self.party.connector().settings;
+        let reuse = *settings.tls_session_reuse.or(&self.party.snapshot.profile.tls_session_reuse);
+        let resumed = tls::is_resumed(secured.get_ref().1);
+        if resumed || reuse == SessionReuse::Off {
+            return Ok(Stream::Tls(Box::new(secured)));
+        }
+        if reuse == SessionReuse::Log {
+            tracing::debug!(
+                connector.id = self.party.connector().id.as_str(),
+                session.id = self.party.session.as_str(),
+                "A data connection did not resume the TLS session of its control connection"
+            );
+            return Ok(Stream::Tls(Box::new(secured)));
+        }
+        let text = "The data connection must resume the TLS session of the control connection; please turn on TLS session \
+                    reuse in your client.";
+        let no = No { rule: Rule::SessionNotReused, detail: tls::describe(secured.get_ref().1) };
+        let outcome = Outcome::Refused(Reply::new(Code::NetworkNotSupported, text));
+        Err(End { outcome, refused: Some(no), record: None })
+    }
+
+    fn now(&self) -> Timestamp {
+        self.engine.depot.clock.now()
+    }
+
+    fn stall(&self) -> Duration {
+        self.party.connector().settings.stall_timeout_s.seconds()
+    }
+
+    fn record(&self, direction: Direction, path: &Path, begun_at: Timestamp) -> Record {
+        Record {
+            id: TransferId::new(&self.engine.depot.ids),
+            direction,
+            connector: self.party.connector().id.as_str().to_owned(),
+            path: path.to_string(),
+            bytes_moved: self.place.moved_bytes(),
+            offset_bytes: 0,
+            begun_at,
+            ended_at: self.now(),
+            ending: Ending::Failed,
+            complete: false,
+            remote: self.party.remote.to_string(),
+            tls: self.party.tls.clone(),
+            session_id: self.party.session.as_str().to_owned(),
+            receipt_id: None,
+            reply: String::new(),
+        }
+    }
+}
+
+fn received_note(receipt: Option<&ReceiptId>) -> String {
+    receipt.map_or_else(String::new, |id| format!("File received, receipt {id}."))
+}
+
+fn not_opened(error: &DataError) -> End {
+    let (rule, text) = match error {
+        DataError::TimedOut => (Rule::DataConnectionNotOpened, "The data connection did not come in time."),
+        DataError::WrongPeer(_) => (
+            Rule::DataConnectionWrongAddress,
+            "The data connection must come from the address of the control connection.",
+        ),
+        DataError::Network(_) => (Rule::DataConnectionNotOpened, "The data connection could not be opened."),
+    };
+    End {
+        outcome: Outcome::Refused(Reply::new(Code::NoDataConnection, text)),
+        refused: Some(No { rule, detail: error.to_string() }),
+        record: None,
+    }
+}

@@ -1,0 +1,408 @@
+//! Lines of LIST, NLST, MLSD and MLST from entries (RFC 959 section 4.1.3, RFC 3659 section 7). It never reads a
+//! folder or a clock: entries and the time are handed in.
+//! Always: a line holds no control character, so that no name can end a line or begin another.
+
+use std::fmt::{self, Write as _};
+use std::ops::BitOr;
+use std::time::Duration;
+
+use jiff::civil::DateTime;
+use jiff::tz::Offset;
+
+pub use super::wildcard::{has_wildcard, matches};
+use crate::base::clock::Timestamp;
+
+/// LIST shows the year instead of the time of day for what is older.
+const RECENT: Duration = Duration::from_hours(180 * 24);
+/// And for what lies further ahead: clocks may differ by a little.
+const AHEAD: Duration = Duration::from_hours(24);
+/// English, whatever the appliance's language.
+const MONTHS: [&str; 12] = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
+
+/// One file or folder as a listing shows it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Entry {
+    /// What the line ends with: a name, or for MLST whatever the session puts there.
+    pub name: String,
+    /// What it is.
+    pub kind: Kind,
+    /// Bytes; ignored for folders.
+    pub size: u64,
+    /// Time of the last change.
+    pub modified: Timestamp,
+    /// What this partner may do with it.
+    pub rights: Rights,
+    /// The same for two names of the same file, different otherwise (RFC 3659 section 7.5.2). Empty: not told.
+    pub unique: String,
+}
+
+/// What an entry is (RFC 3659 section 7.5.1).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// A file.
+    File,
+    /// A folder within the one that is listed.
+    Folder,
+    /// The listed folder itself, `.`.
+    This,
+    /// The folder above it, `..`.
+    Parent,
+}
+
+/// What a partner may do with an entry (RFC 3659 section 7.5.5); put together with `|`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Rights(u16);
+
+impl Rights {
+    /// Nothing at all.
+    pub const NONE: Self = Self(0);
+    /// These and those.
+    #[must_use]
+    pub const fn and(self, other: Self) -> Self {
+        Self(self.0 | other.0)
+    }
+
+    /// These but not those.
+    #[must_use]
+    pub const fn without(self, other: Self) -> Self {
+        Self(self.0 & !other.0)
+    }
+
+    /// `a`: the file may be appended to.
+    pub const APPEND: Self = Self(1);
+    /// `c`: files may be created in the folder.
+    pub const CREATE: Self = Self(1 << 1);
+    /// `d`: it may be deleted.
+    pub const DELETE: Self = Self(1 << 2);
+    /// `e`: the folder may be entered.
+    pub const ENTER: Self = Self(1 << 3);
+    /// `f`: it may be renamed.
+    pub const RENAME: Self = Self(1 << 4);
+    /// `l`: the folder may be listed.
+    pub const LIST: Self = Self(1 << 5);
+    /// `m`: folders may be made in the folder.
+    pub const MAKE_FOLDER: Self = Self(1 << 6);
+    /// `p`: what is in the folder may be deleted.
+    pub const PURGE: Self = Self(1 << 7);
+    /// `r`: the file may be retrieved.
+    pub const RETRIEVE: Self = Self(1 << 8);
+    /// `w`: the file may be stored over.
+    pub const STORE: Self = Self(1 << 9);
+
+    const LETTERS: [(Self, char); 10] = [
+        (Self::APPEND, 'a'),
+        (Self::CREATE, 'c'),
+        (Self::DELETE, 'd'),
+        (Self::ENTER, 'e'),
+        (Self::RENAME, 'f'),
+        (Self::LIST, 'l'),
+        (Self::MAKE_FOLDER, 'm'),
+        (Self::PURGE, 'p'),
+        (Self::RETRIEVE, 'r'),
+        (Self::STORE, 'w'),
+    ];
+
+    /// Whether all of `other` are among these.
+    pub const fn contains(self, other: Self) -> bool {
+        self.0 & other.0 == other.0
+    }
+
+    /// Whether any of `other` is among these.
+    pub const fn intersects(self, other: Self) -> bool {
+        self.0 & other.0 != 0
+    }
+}
+
+impl BitOr for Rights {
+    type Output = Self;
+
+    fn bitor(self, other: Self) -> Self {
+        Self(self.0 | other.0)
+    }
+}
+
+/// The value of the `perm` fact.
+impl fmt::Display for Rights {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        Self::LETTERS
+            .iter()
+            .filter(|(right, _)| self.contains(*right))
+            .try_for_each(|(_, letter)| f.write_char(*letter))
+    }
+}
+
+/// Which facts MLSD and MLST lines carry, chosen with `OPTS MLST`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Facts(u8);
+
+impl Default for Facts {
+    fn default() -> Self {
+        Self::ALL
+    }
+}
+
+impl Facts {
+    /// Every fact there is.
+    pub const ALL: Self = Self(0b1_1111);
+    /// None: lines are a blank and a name.
+    pub const NONE: Self = Self(0);
+
+    const NAMES: [&str; 5] = ["type", "size", "modify", "perm", "unique"];
+    const TYPE: usize = 0;
+    const SIZE: usize = 1;
+    const MODIFY: usize = 2;
+    const PERM: usize = 3;
+    const UNIQUE: usize = 4;
+
+    /// Reads `type;size;`, in any case. Names of facts that Waybill does not have mean nothing (RFC 3659 section 7.9).
+    pub fn parse(text: &str) -> Self {
+        let chosen = text.split(';').filter_map(|name| {
+            Self::NAMES.iter().position(|known| known.eq_ignore_ascii_case(name.trim())).map(|bit| 1 << bit)
+        });
+        Self(chosen.fold(0, BitOr::bitor))
+    }
+
+    /// `type*;size*;modify;…`: every fact, a star behind the chosen ones, as FEAT shows them.
+    pub fn starred(self) -> String {
+        let mut out = String::new();
+        for (bit, name) in Self::NAMES.iter().enumerate() {
+            out.push_str(name);
+            out.push_str(if self.has(bit) { "*;" } else { ";" });
+        }
+        out
+    }
+
+    const fn has(self, bit: usize) -> bool {
+        self.0 & (1 << bit) != 0
+    }
+}
+
+/// `type;size;`: the chosen facts.
+impl fmt::Display for Facts {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let chosen = Self::NAMES.iter().enumerate().filter(|(bit, _)| self.has(*bit));
+        chosen.map(|(_, name)| name).try_for_each(|name| write!(f, "{name};"))
+    }
+}
+
+/// How lines look.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Format {
+    /// LIST and STAT: as `ls -l` has it.
+    List,
+    /// NLST: names alone.
+    Names,
+    /// MLSD and MLST: facts, a blank, the name.
+    Machine,
+}
+
+/// One line, without its line end. `now` decides whether LIST shows the year; `offset_s` is the time zone of LIST's
+/// dates (0: UTC), MLSD has UTC always.
+pub fn line(entry: &Entry, format: Format, facts: Facts, now: Timestamp, offset_s: i32) -> String {
+    let mut out = String::with_capacity(entry.name.len() + 96);
+    match format {
+        Format::List => long(&mut out, entry, now, offset_s),
+        Format::Names => {}
+        Format::Machine => machine(&mut out, entry, facts),
+    }
+    out.extend(entry.name.chars().map(|c| if c.is_control() { '?' } else { c }));
+    out
+}
+
+/// `20261125140352`: time as RFC 3659 section 2.3 has it, in UTC, whole seconds.
+pub fn time_value(at: Timestamp) -> String {
+    let at = civil(at, 0);
+    let (date, time) = (at.date(), at.time());
+    format!(
+        "{:04}{:02}{:02}{:02}{:02}{:02}",
+        date.year(),
+        date.month(),
+        date.day(),
+        time.hour(),
+        time.minute(),
+        time.second()
+    )
+}
+
+/// Reads `YYYYMMDDHHMMSS`, with or without a fraction (which is kept to the microsecond); UTC.
+pub fn parse_time_value(text: &str) -> Option<Timestamp> {
+    let (whole, fraction) = text.split_once('.').map_or((text, None), |(whole, fraction)| (whole, Some(fraction)));
+    if whole.len() != 14 || !whole.bytes().all(|byte| byte.is_ascii_digit()) {
+        return None;
+    }
+    let part = |from: usize, to: usize| whole[from..to].parse::<i8>().ok();
+    let year = whole[..4].parse::<i16>().ok()?;
+    let (month, day, hour, minute) = (part(4, 6)?, part(6, 8)?, part(8, 10)?, part(10, 12)?);
+    // A leap second is the last one of its minute.
+    let second = part(12, 14)?.clamp(0, 60).min(if part(12, 14)? == 60 { 59 } else { 60 });
+    let at = DateTime::new(year, month, day, hour, minute, second, 0).ok()?;
+    let us = Offset::UTC.to_timestamp(at).ok()?.as_microsecond();
+    Some(Timestamp::from_us(us + microseconds(fraction)?))
+}
+
+/// The first six digits of a fraction; `None` if something else is in it, or nothing.
+fn microseconds(fraction: Option<&str>) -> Option<i64> {
+    let Some(digits) = fraction else { return Some(0) };
+    if digits.is_empty() || !digits.bytes().all(|byte| byte.is_ascii_digit()) {
+        return None;
+    }
+    let digits: String = digits.chars().chain("000000".chars()).take(6).collect();
+    digits.parse().ok()
+}
+
+/// Everything before the name of an `ls -l` line.
+fn long(out: &mut String, entry: &Entry, now: Timestamp, offset_s: i32) {
+    let folder = entry.kind != Kind::File;
+    let rights = entry.rights;
+    let mode = [
+        if rights.intersects(Rights::RETRIEVE | Rights::LIST) { 'r' } else { '-' },
+        if rights.intersects(Rights::STORE | Rights::APPEND | Rights::CREATE | Rights::MAKE_FOLDER) {
+            'w'
+        } else {
+            '-'
+        },
+        if folder && rights.contains(Rights::ENTER) { 'x' } else { '-' },
+    ];
+    out.push(if folder { 'd' } else { '-' });
+    // The partner is owner and group; for others there is nothing.
+    out.extend(mode);
+    out.extend(mode);
+    let size = if folder { 0 } else { entry.size };
+    let at = civil(entry.modified, offset_s);
+    let (date, time) = (at.date(), at.time());
+    let month = MONTHS[usize::try_from(date.month() - 1).unwrap_or(0).min(11)];
+    let recent = now.since(entry.modified) <= RECENT && entry.modified.since(now) <= AHEAD;
+    // Writing to a String cannot fail.
+    let _ = write!(out, "--- 1 partner  partner  {size:>12} {month} {:>2} ", date.day());
+    let _ = if recent {
+        write!(out, "{:02}:{:02} ", time.hour(), time.minute())
+    } else {
+        write!(out, " {:04} ", date.year())
+    };
+}
+
+/// Everything before the name of an MLSD line.
+fn machine(out: &mut String, entry: &Entry, facts: Facts) {
+    // Writing to a String cannot fail.
+    if facts.has(Facts::TYPE) {
+        out.push_str(match entry.kind {
+            Kind::File => "type=file;",
+            Kind::Folder => "type=dir;",
+            Kind::This => "type=cdir;",
+            Kind::Parent => "type=pdir;",
+        });
+    }
+    if facts.has(Facts::SIZE) && entry.kind == Kind::File {
+        let _ = write!(out, "size={};", entry.size);
+    }
+    if facts.has(Facts::MODIFY) {
+        let _ = write!(out, "modify={};", time_value(entry.modified));
+    }
+    if facts.has(Facts::PERM) {
+        let _ = write!(out, "perm={};", entry.rights);
+    }
+    if facts.has(Facts::UNIQUE) && !entry.unique.is_empty() {
+        out.push_str("unique=");
+        // A fact ends at a semicolon and a blank ends the facts.
+        out.extend(entry.unique.chars().filter(|c| c.is_ascii_graphic() && *c != ';'));
+        out.push(';');
+    }
+    out.push(' ');
+}
+
+/// Calendar fields; 1970 for what has no year of four digits.
+fn civil(at: Timestamp, offset_s: i32) -> DateTime {
+    let moved = Timestamp::from_us(at.us().saturating_add(i64::from(offset_s) * 1_000_000));
+    let there = Offset::UTC.to_datetime(moved.calendar());
+    if there.year() >= 0 { there } else { Offset::UTC.to_datetime(jiff::Timestamp::UNIX_EPOCH) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn at(text: &str) -> Timestamp {
+        Timestamp::parse_rfc3339(text).unwrap()
+    }
+
+    fn file(name: &str, modified: &str) -> Entry {
+        let rights = Rights::RETRIEVE | Rights::DELETE | Rights::STORE | Rights::APPEND | Rights::RENAME;
+        let (name, unique) = (name.to_owned(), "8g1".to_owned());
+        Entry { name, kind: Kind::File, size: 48_219, modified: at(modified), rights, unique }
+    }
+
+    fn shown(entry: &Entry, format: Format) -> String {
+        line(entry, format, Facts::ALL, at("2026-12-01T00:00:00Z"), 0)
+    }
+
+    #[test]
+    fn a_list_line_is_what_ls_prints() {
+        let mut entry = file("po 1.edi", "2026-11-05T14:03:52Z");
+        let line = "-rw-rw---- 1 partner  partner         48219 Nov  5 14:03 po 1.edi";
+        assert_eq!(shown(&entry, Format::List), line);
+        entry.modified = at("2026-04-25T14:03:52Z");
+        assert_eq!(shown(&entry, Format::List), line.replace("Nov  5 14:03", "Apr 25  2026"));
+        entry.modified = at("2026-12-02T00:00:01Z");
+        assert_eq!(shown(&entry, Format::List), line.replace("Nov  5 14:03", "Dec  2  2026"));
+        let folder = Entry {
+            kind: Kind::Folder,
+            rights: Rights::ENTER | Rights::LIST,
+            size: 4_096,
+            ..file("Send", "2026-11-25T23:30:00Z")
+        };
+        let moved = super::line(&folder, Format::List, Facts::ALL, at("2026-12-01T00:00:00Z"), 3_600);
+        assert_eq!(moved, "dr-xr-x--- 1 partner  partner             0 Nov 26 00:30 Send");
+    }
+
+    #[test]
+    fn a_machine_line_has_the_chosen_facts() {
+        let entry = file("po 1.edi", "2026-11-25T14:03:52Z");
+        let whole = "type=file;size=48219;modify=20261125140352;perm=adfrw;unique=8g1; po 1.edi";
+        assert_eq!(shown(&entry, Format::Machine), whole);
+        let some =
+            line(&entry, Format::Machine, Facts::parse("SIZE;colour;modify;"), at("2026-12-01T00:00:00Z"), 7_200);
+        assert_eq!(some, "size=48219;modify=20261125140352; po 1.edi");
+        assert_eq!(line(&entry, Format::Machine, Facts::NONE, entry.modified, 0), " po 1.edi");
+        let folder = Entry { kind: Kind::This, rights: Rights::ENTER | Rights::LIST | Rights::CREATE, ..entry };
+        assert_eq!(shown(&folder, Format::Machine), "type=cdir;modify=20261125140352;perm=cel;unique=8g1; po 1.edi");
+        assert_eq!(Facts::parse("size;type").to_string(), "type;size;");
+        assert_eq!(Facts::parse("size").starred(), "type;size*;modify;perm;unique;");
+    }
+
+    #[test]
+    fn times_read_as_they_are_written() {
+        assert_eq!(parse_time_value("20261125140352"), Some(at("2026-11-25T14:03:52Z")));
+        assert_eq!(parse_time_value("20261125140352.5"), Some(at("2026-11-25T14:03:52.5Z")));
+        assert_eq!(parse_time_value("20161231235960"), Some(at("2016-12-31T23:59:59Z")));
+        for bad in [
+            "",
+            "2026112514035",
+            "20261325140352",
+            "20260229000000",
+            "20261125140361",
+            "2026112514035x",
+            "20261125140352.",
+        ] {
+            assert_eq!(parse_time_value(bad), None, "{bad}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn no_line_holds_a_control_character(name in ".{0,40}", unique in ".{0,9}", us in any::<i64>(), now in any::<i64>(), size: u64) {
+            let (modified, now) = (Timestamp::from_us(us), Timestamp::from_us(now));
+            let entry = Entry { name, size, modified, unique, ..file("", "2026-11-25T14:03:52Z") };
+            for format in [Format::List, Format::Names, Format::Machine] {
+                let line = line(&entry, format, Facts::ALL, now, 50_000);
+                prop_assert!(!line.chars().any(char::is_control), "{:?}", line);
+            }
+        }
+
+        #[test]
+        fn a_time_value_comes_back(seconds in 0_i64..253_402_300_799) {
+            let at = Timestamp::from_us(seconds * 1_000_000);
+            prop_assert_eq!(parse_time_value(&time_value(at)), Some(at));
+        }
+    }
+}

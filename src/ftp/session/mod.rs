@@ -1,0 +1,15 @@
+//! One control connection's protocol state. Pure: a command goes in, a step comes out; what it cannot decide it asks
+//! for by name and waits in a state that says so; the outcome goes in, the reply comes out (RFC 959 section 5.4).
+
+mod data;
+mod dispatch;
+mod files;
+mod login;
+mod outcome;
+mod settings;
+mod state;
+mod step;
+
+pub use dispatch::{UNKNOWN_MAX, UNKNOWN_MAX_BEFORE_LOGIN};
+pub use state::{DataType, Protection, Session};
+pub use step::{Algorithm, Ask, Family, Listing, Outcome, Policy, Step, StoreMode, Transfer};

@@ -1,0 +1,304 @@
+//! The states a session can be in, and what the engine may ask about them.
+
+use super::step::{Algorithm, Listing, Policy, StoreMode};
+use crate::base::clock::Timestamp;
+use crate::base::path::VirtualPath;
+use crate::ftp::encoding::Encoding;
+use crate::ftp::feature::View;
+use crate::ftp::listing::Facts;
+use crate::ftp::reply::{Code, Reply};
+
+/// How hard MODE Z tries unless `OPTS MODE Z LEVEL` says otherwise.
+const DEFLATE_LEVEL: u8 = 6;
+
+/// One control connection's protocol state.
+#[derive(Debug, Default)]
+pub struct Session {
+    pub(super) login: Login,
+    pub(super) tls: Tls,
+    pub(super) asked: Asked,
+    pub(super) settings: Settings,
+    pub(super) data: DataPort,
+    pub(super) restart: Restart,
+    /// What `RNFR` named, for the very next command.
+    pub(super) renaming: Option<VirtualPath>,
+    /// Commands nobody knows, since the beginning or the login.
+    pub(super) unknown: u32,
+    pub(super) last_ending: Ending,
+}
+
+/// Whether somebody is logged in.
+#[derive(Debug, Default)]
+pub(super) enum Login {
+    #[default]
+    Fresh,
+    /// `USER` was accepted; `PASS` may come.
+    Named(String),
+    In(Partner),
+}
+
+/// Who is logged in, and what goes with that.
+#[derive(Debug)]
+pub(super) struct Partner {
+    pub(super) name: String,
+    pub(super) here: VirtualPath,
+    pub(super) encoding: Encoding,
+    pub(super) list_offset_s: i32,
+}
+
+/// TLS on the control connection, and what it means for data.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) enum Tls {
+    #[default]
+    Clear,
+    /// 234 was answered; the handshake is under way. Data connections will begin so.
+    Starting(Protection),
+    On {
+        /// What data connections begin with.
+        first: Protection,
+        /// `PBSZ` was said, so that `PROT` may be.
+        agreed: bool,
+        /// What data connections are now.
+        protection: Protection,
+    },
+}
+
+/// Whether data connections are protected by TLS (RFC 4217 section 9).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Protection {
+    /// `PROT C`.
+    Clear,
+    /// `PROT P`.
+    Private,
+}
+
+/// How bytes are understood (RFC 959 section 3.1.1).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum DataType {
+    /// `TYPE A`, what every session begins with.
+    #[default]
+    Ascii,
+    /// `TYPE I`, and `L 8`, which is the same.
+    Image,
+}
+
+/// What the engine was asked and has not answered.
+#[derive(Debug, Default)]
+pub(super) enum Asked {
+    #[default]
+    Nothing,
+    Question(Question),
+    Transfer {
+        moves: Moves,
+        /// `ABOR` was said; another one waits.
+        aborting: bool,
+    },
+}
+
+/// What a transfer moves: all that its replies need.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Moves {
+    FileOut,
+    FileIn(StoreMode),
+    Listing,
+}
+
+/// A question, with what its reply needs.
+#[derive(Debug)]
+pub(super) enum Question {
+    Name(String),
+    Login(String),
+    Logout,
+    Host,
+    StartTls(Protection),
+    Passive {
+        extended: bool,
+    },
+    Active,
+    Enter(VirtualPath),
+    Stat(Listing),
+    Mlst(VirtualPath),
+    Size,
+    Modified,
+    /// The time set, and the path as written, for the replies of MFMT and MFF.
+    Facts(Timestamp, String),
+    Touch,
+    Digest(DigestForm),
+    Available,
+    Delete,
+    MakeFolder(VirtualPath),
+    RemoveFolder,
+    RenameFrom(VirtualPath),
+    Rename,
+    ClientName,
+    Receipt,
+    Unsupported,
+}
+
+/// How a digest is told.
+#[derive(Debug)]
+pub(super) enum DigestForm {
+    /// HASH: algorithm, range, digest, the path as written.
+    Hash(Algorithm, String),
+    /// The XCRC family: the digest alone.
+    Plain,
+    /// MD5: the path as written and the digest.
+    Named(String),
+}
+
+/// What the client chose, and a new login keeps (RFC 959 section 4.1.1, USER).
+#[derive(Debug)]
+pub(super) struct Settings {
+    pub(super) data_type: DataType,
+    pub(super) deflate: bool,
+    pub(super) deflate_level: u8,
+    pub(super) facts: Facts,
+    pub(super) algorithm: Algorithm,
+    pub(super) epsv_all: bool,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            data_type: DataType::default(),
+            deflate: false,
+            deflate_level: DEFLATE_LEVEL,
+            facts: Facts::ALL,
+            algorithm: Algorithm::Sha256,
+            epsv_all: false,
+        }
+    }
+}
+
+/// Whether it is agreed where the next data connection goes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) enum DataPort {
+    #[default]
+    Unknown,
+    Agreed,
+}
+
+/// Where the next transfer begins and ends.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) enum Restart {
+    #[default]
+    Whole,
+    /// `REST`, above 0.
+    From(u64),
+    /// `RANG`: first byte and the byte after the last.
+    Range(u64, u64),
+}
+
+/// How the last transfer ended.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) enum Ending {
+    #[default]
+    Cut,
+    Complete,
+}
+
+impl Session {
+    /// A connection that has just been made.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// TLS stands on the control connection: everything said before is forgotten (RFC 4217, and because it may have
+    /// been said by somebody in between). `implicit`: it was there from the first byte.
+    pub fn secured(&mut self, implicit: bool) {
+        let first = match self.tls {
+            Tls::Starting(first) => first,
+            _ if implicit => Protection::Private,
+            _ => Protection::Clear,
+        };
+        *self = Self { tls: Tls::On { first, agreed: false, protection: first }, ..Self::default() };
+    }
+
+    /// Whether a partner is logged in.
+    pub const fn logged_in(&self) -> bool {
+        matches!(self.login, Login::In(_))
+    }
+
+    /// How names are written on this connection.
+    pub fn encoding(&self) -> &Encoding {
+        static UTF_8: Encoding = Encoding::UTF_8;
+        match &self.login {
+            Login::In(partner) => &partner.encoding,
+            Login::Fresh | Login::Named(_) => &UTF_8,
+        }
+    }
+
+    /// Where the partner stands; the root before the login.
+    pub fn here(&self) -> VirtualPath {
+        match &self.login {
+            Login::In(partner) => partner.here.clone(),
+            Login::Fresh | Login::Named(_) => VirtualPath::root(),
+        }
+    }
+
+    /// Whether data connections are protected.
+    pub const fn protection(&self) -> Protection {
+        match self.tls {
+            Tls::On { protection, .. } => protection,
+            Tls::Clear | Tls::Starting(_) => Protection::Clear,
+        }
+    }
+
+    /// How bytes are understood.
+    pub const fn data_type(&self) -> DataType {
+        self.settings.data_type
+    }
+
+    /// Whether data connections are deflated (MODE Z).
+    pub const fn mode_z(&self) -> bool {
+        self.settings.deflate
+    }
+
+    /// How hard to deflate, 0 to 9.
+    pub const fn mode_z_level(&self) -> u8 {
+        self.settings.deflate_level
+    }
+
+    /// Whether a transfer is under way, from its being asked for to its final reply.
+    pub const fn is_transferring(&self) -> bool {
+        matches!(self.asked, Asked::Transfer { .. })
+    }
+
+    /// Whether nothing is asked: commands that were kept for later may be given again.
+    pub const fn is_idle(&self) -> bool {
+        matches!(self.asked, Asked::Nothing)
+    }
+
+    /// Whether PASV, EPSV, PORT or EPRT stand and wait for a transfer. When this is false and no transfer is under
+    /// way, the engine gives back the port it may still hold.
+    pub fn is_data_agreed(&self) -> bool {
+        self.data == DataPort::Agreed
+    }
+
+    pub(super) fn is_secured(&self) -> bool {
+        matches!(self.tls, Tls::On { .. })
+    }
+
+    pub(super) fn view<'a>(&self, policy: &'a Policy) -> View<'a> {
+        View {
+            policy,
+            secured: self.is_secured(),
+            utf_8: self.encoding().is_utf_8(),
+            facts: self.settings.facts,
+            algorithm: self.settings.algorithm,
+        }
+    }
+
+    /// A path as the client means it; `code` for one that cannot be.
+    pub(super) fn resolve(&self, text: &str, code: Code) -> Result<VirtualPath, Reply> {
+        self.here().resolve(text).map_err(|error| Reply::new(code, format!("That path {error}.")))
+    }
+
+    /// Forgets what belongs to a login; what the client chose for its data stays.
+    pub(super) fn log_out(&mut self) {
+        self.login = Login::Fresh;
+        self.renaming = None;
+        self.restart = Restart::Whole;
+        self.data = DataPort::Unknown;
+    }
+}

@@ -1,0 +1,342 @@
+//! What goes into a session and comes out of it: the whole interface to the engine. Nothing here decides anything.
+
+use std::net::SocketAddr;
+
+use crate::base::clock::Timestamp;
+use crate::base::path::VirtualPath;
+use crate::base::secret::Secret;
+use crate::ftp::command::Command;
+use crate::ftp::encoding::Encoding;
+use crate::ftp::listing::{self, Entry, Facts, Format};
+use crate::ftp::reply::Reply;
+
+/// What the engine does next.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Step {
+    /// Send this; nothing else happens.
+    Send(Reply),
+    /// Send this, then close the control connection.
+    Close(Reply),
+    /// Find this out or do it, then tell the session with [`Session::outcome`](super::Session::outcome).
+    Ask(Ask),
+    /// A transfer is under way: end it. The transfer's own outcome comes first (426, or 226 when it was already
+    /// complete), then [`Session::aborted`](super::Session::aborted) gives ABOR's own reply (PRODUCT 5.11).
+    Abort,
+    /// A transfer or another question is under way: keep this command, and give it again when that has ended.
+    Wait(Box<Command>),
+    /// `STAT` without a path: the engine sends [`Session::status`](super::Session::status) with what it knows of the transfer.
+    Status,
+}
+
+/// What only the outside can decide or do. Each has one successful [`Outcome`], named beside it; a refusal or a
+/// failure is always [`Outcome::Refused`] with the reply the client hears.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Ask {
+    /// `USER`: may this name be given now (TLS demanded, addresses)? → [`Outcome::NameAccepted`], or
+    /// [`Outcome::LoggedIn`] when a client certificate is all it takes (232).
+    Name(String),
+    /// `PASS` → [`Outcome::LoggedIn`].
+    Login {
+        /// As given with `USER`.
+        name: String,
+        /// As given with `PASS`.
+        password: Secret,
+    },
+    /// `REIN`: forget who is logged in. → [`Outcome::Done`]
+    Logout,
+    /// `HOST` (RFC 7151): choose certificate and banner. → [`Outcome::Banner`]
+    Host(String),
+    /// `AUTH`: may TLS start? → [`Outcome::Done`]; after the 234 has been sent the engine shakes hands and makes the
+    /// session afresh with [`Session::secured`](super::Session::secured).
+    StartTls,
+    /// `PASV`, `EPSV`: open a passive port. `family` is what `EPSV 1|2` asked for. → [`Outcome::Listening`]
+    Passive {
+        /// `None`: the control connection's own.
+        family: Option<Family>,
+        /// `EPSV` (the reply carries only the port) or `PASV`.
+        extended: bool,
+    },
+    /// `PORT`, `EPRT`: remember where to connect to. → [`Outcome::Done`]
+    Active(SocketAddr),
+    /// `CWD`, `CDUP`: is this a folder the partner may stand in? → [`Outcome::Done`], or
+    /// [`Outcome::Entered`] where its name is spelt otherwise
+    Enter(VirtualPath),
+    /// A transfer over the data connection. First → [`Outcome::Opened`] when the data connection stands (150), then
+    /// → [`Outcome::Transferred`].
+    Transfer(Transfer),
+    /// `STAT path`, over the control connection, at most 1,000 lines. → [`Outcome::Entries`]
+    Stat(Listing),
+    /// `MLST`. → [`Outcome::Entries`] with one entry
+    Mlst(VirtualPath),
+    /// `SIZE`. `ascii` when TYPE A is in force. → [`Outcome::Size`]
+    Size {
+        /// The file.
+        path: VirtualPath,
+        /// Whether TYPE A is in force.
+        ascii: bool,
+    },
+    /// `MDTM`. → [`Outcome::Modified`]
+    Modified(VirtualPath),
+    /// `MDTM YYYYMMDDHHMMSS name`: if a file has `whole` as its name its time is asked for, else `path`'s time is set
+    /// (PRODUCT section 12). → [`Outcome::Modified`]
+    ModifiedOrTouch {
+        /// Time and name together, read as one name; `None` if that is no name.
+        whole: Option<VirtualPath>,
+        /// The file named after the time.
+        path: VirtualPath,
+        /// The time to set.
+        to: Timestamp,
+    },
+    /// `MFMT`, `MFF modify=`, `SITE UTIME`: set the time. → [`Outcome::Done`]
+    Touch {
+        /// The file.
+        path: VirtualPath,
+        /// The time to set.
+        to: Timestamp,
+    },
+    /// `HASH`, `XCRC`, `XMD5`, `XSHA…`, `MD5`. → [`Outcome::Digest`]
+    Digest {
+        /// The file.
+        path: VirtualPath,
+        /// Which digest.
+        algorithm: Algorithm,
+        /// First byte and the byte after the last, `None`: to the end.
+        range: (u64, Option<u64>),
+    },
+    /// `AVBL`. → [`Outcome::Available`]
+    Available(VirtualPath),
+    /// `DELE`. → [`Outcome::Done`]
+    Delete(VirtualPath),
+    /// `MKD`. → [`Outcome::Done`]
+    MakeFolder(VirtualPath),
+    /// `RMD`. → [`Outcome::Done`]
+    RemoveFolder(VirtualPath),
+    /// `RNFR`: is there such a file or folder, and may it be renamed? → [`Outcome::Done`]
+    RenameFrom(VirtualPath),
+    /// `RNTO`. → [`Outcome::Done`]
+    Rename {
+        /// What `RNFR` named.
+        from: VirtualPath,
+        /// What `RNTO` named.
+        to: VirtualPath,
+    },
+    /// `CLNT`, `CSID`: what the client calls itself; for the session record. → [`Outcome::Done`]
+    ClientName(String),
+    /// `SITE RECEIPT path`: the receipt of the partner's latest upload of that name. → [`Outcome::Receipt`]
+    Receipt(VirtualPath),
+    /// A command whose parameter Waybill refuses on purpose (TYPE E, STRU R, MODE B, unknown PROT…): the engine
+    /// records the refusal and gives the reply back. → [`Outcome::Refused`]
+    Unsupported(Reply),
+}
+
+/// A transfer over a data connection.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Transfer {
+    /// `RETR`, from `offset`, to the byte before `end` when `RANG` said so.
+    Retrieve {
+        /// The file.
+        path: VirtualPath,
+        /// Where to begin.
+        offset: u64,
+        /// The byte after the last one wanted.
+        end: Option<u64>,
+        /// How bytes go out.
+        ascii: bool,
+    },
+    /// `STOR`, `APPE`, `STOU`.
+    Store {
+        /// The file; for `STOU` the folder, or the name the client proposed.
+        path: VirtualPath,
+        /// Which command and from where.
+        mode: StoreMode,
+        /// Whether TYPE A was in force.
+        ascii: bool,
+    },
+    /// `LIST`, `NLST`, `MLSD`.
+    List(Listing),
+}
+
+/// How an upload meets what is there already.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum StoreMode {
+    /// `STOR` from the beginning.
+    Replace,
+    /// `REST n`, then `STOR`; n is above 0.
+    From(u64),
+    /// `APPE`.
+    Append,
+    /// `STOU`.
+    Unique,
+}
+
+/// A listing to make.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Listing {
+    /// The folder, or a file.
+    pub path: VirtualPath,
+    /// Wildcards in the last component: only matching names of `path` are listed.
+    pub pattern: Option<String>,
+    /// How lines look.
+    pub format: Format,
+    /// `-a`: with `.` and `..` (LIST only).
+    pub all: bool,
+    /// `-R`, bounded by the engine.
+    pub recursive: bool,
+    /// Which facts MLSD and MLST lines carry.
+    pub facts: Facts,
+    /// The folder (without a pattern: the folder or file) as the client wrote it; empty: where it stands. NLST puts it
+    /// before each name, because its names must do as arguments of RETR (RFC 1123 section 4.1.2.7).
+    pub written: String,
+}
+
+impl Listing {
+    /// Whether an entry of the folder is wanted: it fits the pattern, or is called so to the letter.
+    pub fn wants(&self, name: &str) -> bool {
+        self.pattern.as_deref().is_none_or(|pattern| pattern == name || listing::matches(pattern, name))
+    }
+
+    /// The line of an entry of the folder, without its line end.
+    pub fn line(&self, entry: &Entry, now: Timestamp, offset_s: i32) -> String {
+        let line = listing::line(entry, self.format, self.facts, now, offset_s);
+        match self.format {
+            Format::Names if self.written.is_empty() => line,
+            Format::Names if self.written.ends_with('/') => format!("{}{line}", self.written),
+            Format::Names => format!("{}/{line}", self.written),
+            Format::List | Format::Machine => line,
+        }
+    }
+
+    /// The line when `path` turned out to be a file, without its line end.
+    pub fn line_of_file(&self, entry: &Entry, now: Timestamp, offset_s: i32) -> String {
+        match self.format {
+            Format::Names if !self.written.is_empty() => self.written.clone(),
+            _ => listing::line(entry, self.format, self.facts, now, offset_s),
+        }
+    }
+}
+
+/// `EPSV`'s network protocols (RFC 2428).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Family {
+    /// 1.
+    V4,
+    /// 2.
+    V6,
+}
+
+/// Digests of the HASH family.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Algorithm {
+    /// CRC32, as zip has it.
+    Crc32,
+    /// MD5.
+    Md5,
+    /// SHA-1.
+    Sha1,
+    /// SHA-256, the default.
+    Sha256,
+    /// SHA-512.
+    Sha512,
+}
+
+impl Algorithm {
+    /// In the order of preference, as FEAT shows them.
+    pub const ALL: [Self; 5] = [Self::Sha256, Self::Sha512, Self::Sha1, Self::Md5, Self::Crc32];
+
+    /// Its name in HASH, OPTS and FEAT.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Crc32 => "CRC32",
+            Self::Md5 => "MD5",
+            Self::Sha1 => "SHA-1",
+            Self::Sha256 => "SHA-256",
+            Self::Sha512 => "SHA-512",
+        }
+    }
+
+    /// Reads a name, in any case, with or without the dash.
+    pub fn parse(text: &str) -> Option<Self> {
+        let plain = |name: &str| name.replace('-', "").to_ascii_uppercase();
+        Self::ALL.into_iter().find(|algorithm| plain(algorithm.name()) == plain(text.trim()))
+    }
+
+    /// `SHA-256*;SHA-512;…`: all of them, a star behind the chosen one.
+    pub fn starred(chosen: Self) -> String {
+        let one = |algorithm: Self| format!("{}{}", algorithm.name(), if algorithm == chosen { "*" } else { "" });
+        Self::ALL.map(one).join(";")
+    }
+}
+
+/// What came of an [`Ask`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// It was done.
+    Done,
+    /// No; the client hears this.
+    Refused(Reply),
+    /// No, and the control connection closes after this reply (421).
+    RefusedAndClose(Reply),
+    /// `CWD`, `CDUP`: in, and this is how the folder is really called (`CWD send` leads to `/Send`); [`Self::Done`]
+    /// means that it is called as asked.
+    Entered(VirtualPath),
+    /// `USER` may go on.
+    NameAccepted,
+    /// The partner is in.
+    LoggedIn {
+        /// Where the partner stands first.
+        start: VirtualPath,
+        /// How this partner's names are encoded.
+        encoding: Encoding,
+        /// The time zone offset to show in LIST, in seconds (0: UTC).
+        list_offset_s: i32,
+        /// By certificate alone, answering `USER` (232).
+        by_certificate: bool,
+    },
+    /// The welcome text for a `HOST`.
+    Banner(String),
+    /// The passive port is open here: the address to tell the client.
+    Listening(SocketAddr),
+    /// The data connection stands; for `STOU`: the name chosen.
+    Opened {
+        /// `STOU`'s name.
+        unique: Option<String>,
+    },
+    /// The transfer ended well. `note` is a short remark for the client, such as the digest; may be empty.
+    Transferred {
+        /// Ends the 226 line.
+        note: String,
+    },
+    /// Entries for the control connection.
+    Entries(Vec<Entry>),
+    /// A size in bytes.
+    Size(u64),
+    /// A time of last change.
+    Modified(Timestamp),
+    /// A digest.
+    Digest {
+        /// Lower-case hex.
+        hex: String,
+        /// First byte covered.
+        start: u64,
+        /// Byte after the last covered.
+        end: u64,
+    },
+    /// Bytes that may be stored.
+    Available(u64),
+    /// What `SITE RECEIPT` shows: lines.
+    Receipt(Vec<String>),
+}
+
+/// What the session needs to know of the live settings when it reads a command.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[expect(clippy::struct_excessive_bools, reason = "four independent switches of the administrator, no state")]
+pub struct Policy {
+    /// `AUTH` is offered (502 otherwise; FEAT says so too).
+    pub tls_offered: bool,
+    /// The profile's or connector's Active Mode (502 for PORT, EPRT otherwise).
+    pub active_mode: bool,
+    /// MODE Z is offered.
+    pub mode_z: bool,
+    /// Once logged in: data in clear is refused with 521.
+    pub data_tls_required: bool,
+}

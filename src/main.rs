@@ -1,0 +1,14 @@
+//! Arguments to the library, and its exit code; nothing else.
+
+use std::process::ExitCode;
+
+use waybill::cli::{self, Invocation};
+
+fn main() -> ExitCode {
+    match cli::parse() {
+        Invocation::Serve(options) => waybill::app::run(&options),
+        Invocation::Verb { verb, data } => {
+            ExitCode::from(u8::try_from(cli::verb::run(&verb, &data)).unwrap_or(u8::MAX))
+        }
+    }
+}

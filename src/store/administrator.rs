@@ -1,0 +1,219 @@
+//! People in the web interface and their signed-in browsers.
+
+use std::time::Duration;
+
+use sha2::{Digest, Sha256};
+use sqlx::Row;
+
+use super::audit;
+use super::open::{Db, StoreError};
+use super::setting::{Change, SaveError};
+use crate::base::clock::Timestamp;
+use crate::base::id::AdministratorId;
+use crate::base::secret::Secret;
+use crate::domain::administrator::Role;
+use crate::domain::setting::Mistake;
+
+/// A browser that has not been seen for this long is signed out.
+pub const SESSION_IDLE_MAX: Duration = Duration::from_hours(12);
+/// A browser is signed out this long after it signed in, whatever it does.
+pub const SESSION_LIFE_MAX: Duration = Duration::from_hours(168);
+/// Signed-in browsers of one administrator; the oldest goes first.
+pub const SESSIONS_MAX: i64 = 20;
+
+const COUNT: &str = "SELECT COUNT(*) FROM administrators";
+const LIST: &str = "SELECT id, name, role, password_hash, created_at_us FROM administrators ORDER BY name_key";
+const BY_NAME: &str = "SELECT id, name, role, password_hash, created_at_us FROM administrators WHERE name_key = $1";
+const ADD: &str = "INSERT INTO administrators (id, name, name_key, role, password_hash, created_at_us) \
+     VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT (name_key) DO NOTHING";
+const SET_PASSWORD: &str = "UPDATE administrators SET password_hash = $2 WHERE name_key = $1";
+const END_SESSIONS: &str = "DELETE FROM web_sessions WHERE administrator_id = (SELECT id FROM administrators \
+     WHERE name_key = $1)";
+const ADD_SESSION: &str = "INSERT INTO web_sessions (token_sha256, administrator_id, csrf_token, created_at_us, \
+     seen_at_us, remote) VALUES ($1, $2, $3, $4, $4, $5)";
+const PRUNE_SESSIONS: &str = "DELETE FROM web_sessions WHERE seen_at_us < $1 OR created_at_us < $2";
+const BOUND_SESSIONS: &str = "DELETE FROM web_sessions WHERE administrator_id = $1 AND token_sha256 NOT IN \
+     (SELECT token_sha256 FROM web_sessions WHERE administrator_id = $1 ORDER BY created_at_us DESC LIMIT $2)";
+const SESSION: &str = "SELECT a.id, a.name, a.role, a.password_hash, a.created_at_us, s.csrf_token, s.seen_at_us \
+     FROM web_sessions s JOIN administrators a ON a.id = s.administrator_id \
+     WHERE s.token_sha256 = $1 AND s.seen_at_us >= $2 AND s.created_at_us >= $3";
+const SEEN: &str = "UPDATE web_sessions SET seen_at_us = $2 WHERE token_sha256 = $1";
+const END_SESSION: &str = "DELETE FROM web_sessions WHERE token_sha256 = $1";
+
+/// A person who administers.
+#[derive(Clone, Debug)]
+pub struct Administrator {
+    /// The id.
+    pub id: AdministratorId,
+    /// The name as written.
+    pub name: String,
+    /// What they may do.
+    pub role: Role,
+    /// Argon2id, PHC form.
+    pub password_hash: String,
+    /// When they were added.
+    pub created_at: Timestamp,
+}
+
+/// A signed-in browser.
+#[derive(Clone, Debug)]
+pub struct WebSession {
+    /// Who signed in.
+    pub administrator: Administrator,
+    /// The token every form of this session carries.
+    pub csrf_token: String,
+}
+
+/// How many there are.
+pub async fn count(db: &Db) -> Result<u64, StoreError> {
+    Ok(sqlx::query(COUNT).fetch_one(db.reader()).await?.try_get::<i64, _>(0)?.unsigned_abs())
+}
+
+/// All of them, by name.
+pub async fn list(db: &Db) -> Result<Vec<Administrator>, StoreError> {
+    sqlx::query(LIST).fetch_all(db.reader()).await?.iter().map(decode).collect()
+}
+
+/// The one of that name, without regard to case.
+pub async fn find(db: &Db, name: &str) -> Result<Option<Administrator>, StoreError> {
+    let query = sqlx::query(BY_NAME).bind(name.to_lowercase());
+    query.fetch_optional(db.reader()).await?.as_ref().map(decode).transpose()
+}
+
+/// Whom to add.
+#[derive(Clone, Debug)]
+pub struct New<'a> {
+    /// The name.
+    pub name: &'a str,
+    /// What they may do.
+    pub role: Role,
+    /// Argon2id, PHC form.
+    pub password_hash: &'a str,
+    /// Only if there is nobody yet: the first run. Decided within the transaction.
+    pub only_first: bool,
+}
+
+/// Adds an administrator. `Ok(false)`: `only_first`, and there is one already.
+pub async fn add(db: &Db, new: &New<'_>, change: &Change<'_>) -> Result<bool, SaveError> {
+    let name = check_name(new.name).map_err(|message| SaveError::Mistakes(vec![Mistake::new("name", message)]))?;
+    let mut tx = db.begin().await?;
+    if new.only_first && sqlx::query(COUNT).fetch_one(&mut *tx).await?.try_get::<i64, _>(0)? > 0 {
+        return Ok(false);
+    }
+    let added = sqlx::query(ADD)
+        .bind(AdministratorId::new(change.ids).as_str())
+        .bind(name)
+        .bind(name.to_lowercase())
+        .bind(new.role.name())
+        .bind(new.password_hash)
+        .bind(change.at.us())
+        .execute(&mut *tx)
+        .await?;
+    if added.rows_affected() == 0 {
+        let message = format!("There is an administrator {name} already");
+        return Err(SaveError::Mistakes(vec![Mistake::new("name", message)]));
+    }
+    let subject = format!("administrator {name}");
+    let entry = audit::Entry { subject: &subject, key: "added", before: "", after: new.role.name() };
+    audit::add(&mut tx, change, &entry).await?;
+    tx.commit().await?;
+    Ok(true)
+}
+
+/// Sets a new password and signs every browser of that administrator out. Whether there is one of that name.
+pub async fn set_password(db: &Db, name: &str, hash: &str, change: &Change<'_>) -> Result<bool, StoreError> {
+    let mut tx = db.begin().await?;
+    let key = name.to_lowercase();
+    let found = sqlx::query(SET_PASSWORD).bind(&key).bind(hash).execute(&mut *tx).await?.rows_affected() > 0;
+    if found {
+        sqlx::query(END_SESSIONS).bind(&key).execute(&mut *tx).await?;
+        let subject = format!("administrator {name}");
+        let entry = audit::Entry { subject: &subject, key: "password", before: "", after: "changed" };
+        audit::add(&mut tx, change, &entry).await?;
+    }
+    tx.commit().await?;
+    Ok(found)
+}
+
+/// What a new signed-in browser is.
+#[derive(Clone, Debug)]
+pub struct NewSession<'a> {
+    /// What the cookie holds; only its digest is stored.
+    pub token: &'a Secret,
+    /// What every form will carry.
+    pub csrf_token: &'a str,
+    /// Where from.
+    pub remote: &'a str,
+}
+
+/// Signs a browser in.
+pub async fn begin_session(
+    db: &Db,
+    administrator: &AdministratorId,
+    new: &NewSession<'_>,
+    now: Timestamp,
+) -> Result<(), StoreError> {
+    let mut tx = db.begin().await?;
+    let (idle, life) = (now.minus(SESSION_IDLE_MAX), now.minus(SESSION_LIFE_MAX));
+    sqlx::query(PRUNE_SESSIONS).bind(idle.us()).bind(life.us()).execute(&mut *tx).await?;
+    sqlx::query(ADD_SESSION)
+        .bind(digest(new.token))
+        .bind(administrator.as_str())
+        .bind(new.csrf_token)
+        .bind(now.us())
+        .bind(new.remote)
+        .execute(&mut *tx)
+        .await?;
+    sqlx::query(BOUND_SESSIONS).bind(administrator.as_str()).bind(SESSIONS_MAX).execute(&mut *tx).await?;
+    tx.commit().await?;
+    Ok(())
+}
+
+/// The session that a cookie's token belongs to, if it is still good.
+pub async fn session(db: &Db, token: &Secret, now: Timestamp) -> Result<Option<WebSession>, StoreError> {
+    let row = sqlx::query(SESSION)
+        .bind(digest(token))
+        .bind(now.minus(SESSION_IDLE_MAX).us())
+        .bind(now.minus(SESSION_LIFE_MAX).us())
+        .fetch_optional(db.reader())
+        .await?;
+    let Some(row) = row else { return Ok(None) };
+    let session = WebSession { administrator: decode(&row)?, csrf_token: row.try_get(5)? };
+    // A minute's precision is enough, and spares a write for most requests.
+    if now.since(Timestamp::from_us(row.try_get(6)?)) > Duration::from_mins(1) {
+        sqlx::query(SEEN).bind(digest(token)).bind(now.us()).execute(db.writer()).await?;
+    }
+    Ok(Some(session))
+}
+
+/// Signs a browser out.
+pub async fn end_session(db: &Db, token: &Secret) -> Result<(), StoreError> {
+    sqlx::query(END_SESSION).bind(digest(token)).execute(db.writer()).await?;
+    Ok(())
+}
+
+fn check_name(name: &str) -> Result<&str, String> {
+    let name = name.trim();
+    if name.is_empty() {
+        return Err("Name is missing: type the name to sign in with".to_owned());
+    }
+    if name.chars().count() > 64 || name.chars().any(|c| c.is_control() || c.is_whitespace()) {
+        return Err(format!("{name:?} is no name: 1 to 64 characters without blanks"));
+    }
+    Ok(name)
+}
+
+fn digest(token: &Secret) -> String {
+    Sha256::digest(token.reveal().as_bytes()).iter().fold(String::new(), |hex, byte| format!("{hex}{byte:02x}"))
+}
+
+fn decode(row: &sqlx::sqlite::SqliteRow) -> Result<Administrator, StoreError> {
+    let (id, role): (String, String) = (row.try_get(0)?, row.try_get(2)?);
+    Ok(Administrator {
+        id: AdministratorId::parse(&id).ok_or_else(|| StoreError::Unreadable(format!("administrator {id}")))?,
+        name: row.try_get(1)?,
+        role: Role::parse(&role).ok_or_else(|| StoreError::Unreadable(format!("role {role}")))?,
+        password_hash: row.try_get(3)?,
+        created_at: Timestamp::from_us(row.try_get(4)?),
+    })
+}

@@ -1,0 +1,302 @@
+//! Certificates with their sealed keys, and the one that each replaced. What is inside a key is never known here.
+
+use std::time::Duration;
+
+use sqlx::sqlite::SqliteRow;
+use sqlx::{Row, Sqlite, SqliteConnection, Transaction};
+
+use super::audit;
+use super::open::{Db, StoreError};
+use super::setting::{self, Change, SaveError, Scope};
+use crate::base::clock::Timestamp;
+use crate::base::id::CertificateId;
+use crate::domain::setting::{Mistake, Value};
+use crate::domain::value::{CertificateName, CertificateNames};
+
+/// Certificates one appliance can hold.
+pub const CERTIFICATES_MAX: i64 = 1_000;
+/// How long a replaced certificate can come back.
+pub const ROLL_BACK_WITHIN: Duration = Duration::from_hours(7 * 24);
+
+const ALL: &str = "SELECT id, name, origin, chain_pem, sealed_key, sha256, made_at_us, previous_origin, \
+     previous_chain_pem, previous_key, previous_sha256, replaced_at_us FROM certificates ORDER BY name_key";
+const ONE: &str = "SELECT id, name, origin, chain_pem, sealed_key, sha256, made_at_us, previous_origin, \
+     previous_chain_pem, previous_key, previous_sha256, replaced_at_us FROM certificates WHERE name_key = $1";
+const NAMES: &str = "SELECT name FROM certificates ORDER BY name_key";
+const ADD: &str = "INSERT INTO certificates (id, name, name_key, origin, chain_pem, sealed_key, sha256, made_at_us) \
+     VALUES ($1, $2, $3, $4, $5, $6, $7, $8)";
+const REPLACE: &str = "UPDATE certificates SET previous_origin = origin, previous_chain_pem = chain_pem, \
+     previous_key = sealed_key, previous_sha256 = sha256, replaced_at_us = $6, origin = $2, chain_pem = $3, \
+     sealed_key = $4, sha256 = $5, made_at_us = $6 WHERE id = $1";
+const FORGET_PREVIOUS: &str = "UPDATE certificates SET previous_origin = NULL, previous_chain_pem = NULL, \
+     previous_key = NULL, previous_sha256 = NULL, replaced_at_us = NULL WHERE replaced_at_us < $1";
+const REMOVE: &str = "DELETE FROM certificates WHERE id = $1";
+
+/// Where a certificate came from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Origin {
+    /// Waybill made and signed it.
+    SelfSigned,
+    /// An administrator brought it.
+    Uploaded,
+    /// An authority issued it to Waybill by ACME.
+    Acme,
+}
+
+impl Origin {
+    /// Its stable name.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::SelfSigned => "self_signed",
+            Self::Uploaded => "uploaded",
+            Self::Acme => "acme",
+        }
+    }
+
+    /// Reads [`Origin::name`].
+    pub fn parse(text: &str) -> Option<Self> {
+        [Self::SelfSigned, Self::Uploaded, Self::Acme].into_iter().find(|origin| origin.name() == text)
+    }
+}
+
+/// A certificate, its issuers and its sealed key.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Contents {
+    /// Where it came from.
+    pub origin: Origin,
+    /// PEM, its own certificate first.
+    pub chain_pem: String,
+    /// The key, sealed to the certificate's id.
+    pub sealed_key: Vec<u8>,
+    /// SHA-256 of its own certificate, as pages show it.
+    pub sha256: String,
+}
+
+/// A certificate as it is stored.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StoredCertificate {
+    /// Its id; it stays when the contents are replaced.
+    pub id: CertificateId,
+    /// Its name.
+    pub name: CertificateName,
+    /// What is presented.
+    pub contents: Contents,
+    /// When these contents took their place.
+    pub made_at: Timestamp,
+    /// The contents before and when they were replaced.
+    pub previous: Option<(Contents, Timestamp)>,
+}
+
+impl StoredCertificate {
+    /// Until when the contents before can come back; `None` when there are none or it is too late.
+    pub fn roll_back_until(&self, now: Timestamp) -> Option<Timestamp> {
+        let until = self.previous.as_ref()?.1.plus(ROLL_BACK_WITHIN);
+        (until >= now).then_some(until)
+    }
+}
+
+/// Every certificate, by name.
+pub async fn all(db: &Db) -> Result<Vec<StoredCertificate>, StoreError> {
+    sqlx::query(ALL).fetch_all(db.reader()).await?.iter().map(decode).collect()
+}
+
+/// The certificate of that name, without regard to case.
+pub async fn find(db: &Db, name: &CertificateName) -> Result<Option<StoredCertificate>, StoreError> {
+    sqlx::query(ONE).bind(name.key()).fetch_optional(db.reader()).await?.as_ref().map(decode).transpose()
+}
+
+/// Adds a certificate. `id` is what its key was sealed to.
+pub async fn add(
+    db: &Db,
+    id: &CertificateId,
+    name: &CertificateName,
+    contents: &Contents,
+    change: &Change<'_>,
+) -> Result<(), SaveError> {
+    let mut tx = db.begin().await?;
+    let names = names(&mut tx).await?;
+    if let Some(there) = names.iter().find(|there| there.to_lowercase() == name.key()) {
+        return Err(mistake(
+            "name",
+            format!("There is a certificate {there} already; replace it, or take another name"),
+        ));
+    }
+    if i64::try_from(names.len()).unwrap_or(i64::MAX) >= CERTIFICATES_MAX {
+        return Err(mistake(
+            "name",
+            format!("There are {CERTIFICATES_MAX} certificates, the most one appliance holds"),
+        ));
+    }
+    sqlx::query(ADD)
+        .bind(id.as_str())
+        .bind(name.as_str())
+        .bind(name.key())
+        .bind(contents.origin.name())
+        .bind(&contents.chain_pem)
+        .bind(&contents.sealed_key)
+        .bind(&contents.sha256)
+        .bind(change.at.us())
+        .execute(&mut *tx)
+        .await?;
+    done(tx, name, ("added", "", &contents.sha256), change).await
+}
+
+/// Puts `contents` in the place of what `name` has; that is kept for [`ROLL_BACK_WITHIN`]. Their key is sealed to `id`.
+pub async fn replace(
+    db: &Db,
+    id: &CertificateId,
+    name: &CertificateName,
+    contents: &Contents,
+    change: &Change<'_>,
+) -> Result<(), SaveError> {
+    let mut tx = db.begin().await?;
+    let there = one(&mut tx, name).await?;
+    if there.id != *id {
+        // Removed and added anew since the key was sealed.
+        return Err(mistake("name", format!("Somebody else changed the certificate {name} in between: look again")));
+    }
+    put(&mut tx, id, contents, change).await?;
+    done(tx, &there.name, ("replaced", &there.contents.sha256, &contents.sha256), change).await
+}
+
+/// Puts the contents before in place again; those of now are then the ones before.
+pub async fn roll_back(db: &Db, name: &CertificateName, change: &Change<'_>) -> Result<(), SaveError> {
+    let mut tx = db.begin().await?;
+    let there = one(&mut tx, name).await?;
+    let in_time = there.roll_back_until(change.at).is_some();
+    let Some((before, _)) = there.previous.filter(|_| in_time) else {
+        let words = format!("There is nothing to roll {} back to: it wasn't replaced in the last 7 days", there.name);
+        return Err(mistake("name", words));
+    };
+    put(&mut tx, &there.id, &before, change).await?;
+    done(tx, &there.name, ("rolled back", &there.contents.sha256, &before.sha256), change).await
+}
+
+/// Removes a certificate with the one before; refused while the profile names it, and for the last one.
+pub async fn remove(db: &Db, name: &CertificateName, change: &Change<'_>) -> Result<(), SaveError> {
+    let mut tx = db.begin().await?;
+    let there = one(&mut tx, name).await?;
+    let profile = setting::read(&mut tx, Scope::Profile).await?;
+    let named = profile.texts.get("certificates").and_then(|text| CertificateNames::parse(text).ok());
+    if named.is_some_and(|names| names.iter().any(|named| named.to_lowercase() == there.name.key())) {
+        let words = format!(
+            "The FTP server presents {}: take it out of its profile's Server TLS Certificate first",
+            there.name
+        );
+        return Err(mistake("name", words));
+    }
+    if names(&mut tx).await?.len() < 2 {
+        let words = format!("{} is the only certificate, and TLS needs one: add another first", there.name);
+        return Err(mistake("name", words));
+    }
+    sqlx::query(REMOVE).bind(there.id.as_str()).execute(&mut *tx).await?;
+    done(tx, &there.name, ("removed", &there.contents.sha256, ""), change).await
+}
+
+/// Forgets replaced certificates that can no longer come back.
+pub async fn forget_previous(db: &Db, now: Timestamp) -> Result<(), StoreError> {
+    sqlx::query(FORGET_PREVIOUS).bind(now.minus(ROLL_BACK_WITHIN).us()).execute(db.writer()).await?;
+    Ok(())
+}
+
+/// What is wrong with naming these: one mistake for each that is not in the store.
+pub async fn check_names(db: &Db, names: &CertificateNames) -> Result<Vec<Mistake>, StoreError> {
+    let mut connection = db.reader().acquire().await?;
+    missing(&mut connection, names).await
+}
+
+pub(super) async fn missing(
+    connection: &mut SqliteConnection,
+    wanted: &CertificateNames,
+) -> Result<Vec<Mistake>, StoreError> {
+    let there = names(connection).await?;
+    let known = |name: &str| there.iter().any(|there| there.to_lowercase() == name.to_lowercase());
+    let say = |name| Mistake::new("certificates", none_such(name, &there));
+    Ok(wanted.iter().filter(|name| !known(name)).map(say).collect())
+}
+
+fn none_such(name: &str, there: &[String]) -> String {
+    if there.is_empty() {
+        format!("There is no certificate {name}; there are none yet")
+    } else {
+        format!("There is no certificate {name}; there are: {}", there.join(", "))
+    }
+}
+
+async fn names(connection: &mut SqliteConnection) -> sqlx::Result<Vec<String>> {
+    sqlx::query(NAMES).fetch_all(connection).await?.iter().map(|row| row.try_get(0)).collect()
+}
+
+async fn one(tx: &mut Transaction<'_, Sqlite>, name: &CertificateName) -> Result<StoredCertificate, SaveError> {
+    match sqlx::query(ONE).bind(name.key()).fetch_optional(&mut **tx).await? {
+        Some(row) => Ok(decode(&row)?),
+        None => Err(mistake("name", none_such(name.as_str(), &names(tx).await?))),
+    }
+}
+
+async fn put(
+    tx: &mut Transaction<'_, Sqlite>,
+    id: &CertificateId,
+    contents: &Contents,
+    change: &Change<'_>,
+) -> sqlx::Result<()> {
+    sqlx::query(REPLACE)
+        .bind(id.as_str())
+        .bind(contents.origin.name())
+        .bind(&contents.chain_pem)
+        .bind(&contents.sealed_key)
+        .bind(&contents.sha256)
+        .bind(change.at.us())
+        .execute(&mut **tx)
+        .await?;
+    Ok(())
+}
+
+/// Writes the audit (what, before, after), tells every process, commits.
+async fn done(
+    mut tx: Transaction<'_, Sqlite>,
+    name: &CertificateName,
+    (key, before, after): (&str, &str, &str),
+    change: &Change<'_>,
+) -> Result<(), SaveError> {
+    let subject = format!("certificate {name}");
+    audit::add(&mut tx, change, &audit::Entry { subject: &subject, key, before, after }).await?;
+    setting::bump(&mut tx).await?;
+    tx.commit().await?;
+    Ok(())
+}
+
+fn mistake(key: &str, message: String) -> SaveError {
+    SaveError::Mistakes(vec![Mistake::new(key, message)])
+}
+
+fn decode(row: &SqliteRow) -> Result<StoredCertificate, StoreError> {
+    let (id, name): (String, String) = (row.try_get(0)?, row.try_get(1)?);
+    let unreadable = |what: &str| StoreError::Unreadable(format!("certificate {name}: {what}"));
+    let origin = |text: &str| Origin::parse(text).ok_or_else(|| unreadable(text));
+    let contents = Contents {
+        origin: origin(row.try_get(2)?)?,
+        chain_pem: row.try_get(3)?,
+        sealed_key: row.try_get(4)?,
+        sha256: row.try_get(5)?,
+    };
+    let previous = match row.try_get::<Option<i64>, _>(11)? {
+        None => None,
+        Some(replaced_at) => {
+            let before = Contents {
+                origin: origin(row.try_get(7)?)?,
+                chain_pem: row.try_get(8)?,
+                sealed_key: row.try_get(9)?,
+                sha256: row.try_get(10)?,
+            };
+            Some((before, Timestamp::from_us(replaced_at)))
+        }
+    };
+    Ok(StoredCertificate {
+        id: CertificateId::parse(&id).ok_or_else(|| unreadable(&id))?,
+        name: CertificateName::parse(&name).map_err(StoreError::Unreadable)?,
+        contents,
+        made_at: Timestamp::from_us(row.try_get(6)?),
+        previous,
+    })
+}

@@ -1,0 +1,257 @@
+//! Group commit: everything the engine records goes through one queue and one writer, many rows to a transaction.
+//!
+//! Always: [`Recorder::receive`] returns only after its receipt and event are committed with a full sync. Records that
+//! nobody waits for ride along with the next commit, or make one of their own a few milliseconds later.
+
+use std::time::Duration;
+
+use sqlx::{Row, Sqlite, Transaction};
+use tokio::sync::{mpsc, oneshot};
+
+use super::open::Db;
+use super::receipt::{Receipt, encode_headers};
+use super::{event, refusal, transfer};
+use crate::base::id::{EventId, ReceiptId};
+use crate::domain::receipt::Status;
+
+/// Jobs in one transaction.
+pub const BATCH_MAX: usize = 128;
+/// Jobs that may wait; a full queue slows the sessions down instead of growing.
+pub const QUEUE_MAX: usize = 4_096;
+/// How long records that nobody waits for may wait for company.
+const LINGER: Duration = Duration::from_millis(4);
+/// Same connector, name and digest within this time is a duplicate.
+const DUPLICATE_WITHIN_US: i64 = 24 * 3_600 * 1_000_000;
+
+const ADD_RECEIPT: &str = "INSERT INTO receipts (id, connector, connector_key, name, client_path, stored_path, \
+     size_bytes, sha256, headers, begun_at_us, completed_at_us, remote_address, tls, session_id, ending, \
+     resumed_from, ascii, proof, status, publishing, inode, staged_name, duplicate_of) \
+     VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, 1, $20, $21, \
+     (SELECT id FROM receipts WHERE connector_key = $3 AND client_path = $5 AND completed_at_us >= $22 \
+     AND sha256 = $8 ORDER BY completed_at_us DESC LIMIT 1)) RETURNING duplicate_of";
+const CLEAR_MARK: &str = "UPDATE receipts SET publishing = 0 WHERE id = $1";
+const RELEASE_EVENTS: &str = "UPDATE events SET held = 0 WHERE receipt_id = $1 AND held = 1";
+const MARK_REPLACED: &str = "UPDATE receipts SET status = 'replaced' WHERE connector_key = $1 AND stored_path = $2 \
+     AND status = 'in_receive' AND id <> $3";
+const SET_STATUS_AT: &str = "UPDATE receipts SET status = $3 WHERE connector_key = $1 AND stored_path = $2 \
+     AND status = 'in_receive'";
+
+/// The database did not take it; nothing of it is promised.
+#[derive(Clone, Debug, thiserror::Error)]
+#[error("could not record it: {0}")]
+pub struct NotRecorded(pub String);
+
+/// A receipt and its event, to be committed together.
+#[derive(Clone, Debug)]
+pub struct Received {
+    /// The receipt; its mark and `duplicate_of` are set here.
+    pub receipt: Receipt,
+    /// Its After Receive event's id.
+    pub event_id: EventId,
+}
+
+/// A file that lies under its final name now: its mark is cleared and its event released.
+#[derive(Clone, Debug)]
+pub struct Published {
+    /// The receipt.
+    pub id: ReceiptId,
+    /// The connector's id in lower case.
+    pub connector_key: String,
+    /// Where it lies: an older receipt of that place is marked replaced.
+    pub stored_path: String,
+}
+
+enum Job {
+    Receive(Box<Received>, oneshot::Sender<Result<Option<ReceiptId>, NotRecorded>>),
+    Publish(Published),
+    Moved { connector_key: String, stored_path: String, status: Status },
+    Event(Box<event::Event>),
+    Transfer(Box<transfer::Transfer>),
+    Refusal(Box<refusal::Refusal>),
+    Flush(oneshot::Sender<()>),
+}
+
+impl Job {
+    /// Whether somebody waits for it.
+    fn is_awaited(&self) -> bool {
+        matches!(self, Self::Receive(..) | Self::Flush(_))
+    }
+}
+
+/// Hands records to the one writer.
+#[derive(Clone, Debug)]
+pub struct Recorder {
+    jobs: mpsc::Sender<Job>,
+}
+
+impl Recorder {
+    /// A recorder, and the writer that must be run for it.
+    pub fn new(db: Db) -> (Self, Writer) {
+        let (jobs, queue) = mpsc::channel(QUEUE_MAX);
+        (Self { jobs }, Writer { db, queue })
+    }
+
+    /// Commits a receipt and its event; returns when both are on disk, with the receipt it duplicates.
+    pub async fn receive(&self, received: Received) -> Result<Option<ReceiptId>, NotRecorded> {
+        let (done, answer) = oneshot::channel();
+        let gone = || NotRecorded("the writer has stopped".to_owned());
+        self.jobs.send(Job::Receive(Box::new(received), done)).await.map_err(|_| gone())?;
+        answer.await.map_err(|_| gone())?
+    }
+
+    /// Clears the mark and releases the event with the next commit.
+    pub async fn publish(&self, published: Published) {
+        self.send(Job::Publish(published)).await;
+    }
+
+    /// The received file that lay at `stored_path` is `status` now.
+    pub async fn moved(&self, connector_key: &str, stored_path: &str, status: Status) {
+        let (connector_key, stored_path) = (connector_key.to_owned(), stored_path.to_owned());
+        self.send(Job::Moved { connector_key, stored_path, status }).await;
+    }
+
+    /// Records an event.
+    pub async fn event(&self, event: event::Event) {
+        self.send(Job::Event(Box::new(event))).await;
+    }
+
+    /// Records a transfer.
+    pub async fn transfer(&self, transfer: transfer::Transfer) {
+        self.send(Job::Transfer(Box::new(transfer))).await;
+    }
+
+    /// Records a refusal if there is room: nobody waits for it, and a flood of them cannot slow a session down.
+    pub fn refusal(&self, refusal: refusal::Refusal) {
+        if self.jobs.capacity() > QUEUE_MAX / 2 {
+            let _ = self.jobs.try_send(Job::Refusal(Box::new(refusal)));
+        }
+    }
+
+    /// Waits until everything handed over before is committed: before a received file is renamed or removed, so that
+    /// recovery never looks for it where it was.
+    pub async fn flush(&self) {
+        let (done, answer) = oneshot::channel();
+        self.send(Job::Flush(done)).await;
+        // An error says that the writer has stopped, and with it the appliance.
+        let _ = answer.await;
+    }
+
+    async fn send(&self, job: Job) {
+        if self.jobs.send(job).await.is_err() {
+            tracing::warn!("A record came after the writer had stopped");
+        }
+    }
+}
+
+/// The one writer. It ends when every [`Recorder`] is gone and the queue is empty.
+#[derive(Debug)]
+pub struct Writer {
+    db: Db,
+    queue: mpsc::Receiver<Job>,
+}
+
+impl Writer {
+    /// Writes until the last recorder is gone.
+    pub async fn run(mut self) {
+        let mut batch = Vec::with_capacity(BATCH_MAX);
+        while self.queue.recv_many(&mut batch, BATCH_MAX).await > 0 {
+            self.wait_for_company(&mut batch).await;
+            let result = self.write(&mut batch).await;
+            if let Err(error) = &result {
+                tracing::error!(%error, "Could not record {} things", batch.len());
+            }
+            for job in batch.drain(..) {
+                match job {
+                    Job::Receive(received, done) => {
+                        let duplicate_of = received.receipt.duplicate_of;
+                        let _ = done.send(result.clone().map(|()| duplicate_of));
+                    }
+                    Job::Flush(done) => drop(done.send(())),
+                    _ => {}
+                }
+            }
+        }
+    }
+
+    /// Nobody waits for what is in the batch: take more for a moment, unless somebody begins to wait.
+    async fn wait_for_company(&mut self, batch: &mut Vec<Job>) {
+        let until = tokio::time::Instant::now() + LINGER;
+        while batch.len() < BATCH_MAX && !batch.iter().any(Job::is_awaited) {
+            match tokio::time::timeout_at(until, self.queue.recv()).await {
+                Ok(Some(job)) => batch.push(job),
+                Ok(None) | Err(_) => return,
+            }
+        }
+        while batch.len() < BATCH_MAX {
+            let Ok(job) = self.queue.try_recv() else { return };
+            batch.push(job);
+        }
+    }
+
+    async fn write(&self, batch: &mut [Job]) -> Result<(), NotRecorded> {
+        let failed = |error: sqlx::Error| NotRecorded(error.to_string());
+        let mut tx = self.db.begin().await.map_err(failed)?;
+        for job in batch.iter_mut() {
+            write_one(&mut tx, job).await.map_err(failed)?;
+        }
+        tx.commit().await.map_err(failed)
+    }
+}
+
+async fn write_one(tx: &mut Transaction<'_, Sqlite>, job: &mut Job) -> sqlx::Result<()> {
+    match job {
+        Job::Receive(received, _) => {
+            let duplicate: Option<String> = add_receipt(tx, &received.receipt).await?;
+            received.receipt.duplicate_of = duplicate.as_deref().and_then(ReceiptId::parse);
+            event::add(tx, &event::Event::after_receive(&received.receipt, received.event_id.clone()), true).await
+        }
+        Job::Publish(Published { id, connector_key, stored_path }) => {
+            sqlx::query(CLEAR_MARK).bind(id.as_str()).execute(&mut **tx).await?;
+            sqlx::query(RELEASE_EVENTS).bind(id.as_str()).execute(&mut **tx).await?;
+            let replaced = sqlx::query(MARK_REPLACED).bind(&*connector_key).bind(&*stored_path).bind(id.as_str());
+            replaced.execute(&mut **tx).await.map(drop)
+        }
+        Job::Moved { connector_key, stored_path, status } => {
+            let moved = sqlx::query(SET_STATUS_AT).bind(&*connector_key).bind(&*stored_path).bind(status.name());
+            moved.execute(&mut **tx).await.map(drop)
+        }
+        Job::Event(event) => event::add(tx, event, false).await,
+        Job::Transfer(transfer) => transfer::add(tx, transfer).await,
+        Job::Refusal(refusal) => refusal::add(tx, refusal).await,
+        Job::Flush(_) => Ok(()),
+    }
+}
+
+/// Numbers from outside are below 2^63 by far; one that is not is refused by the table's CHECK.
+pub(super) fn signed(n: u64) -> i64 {
+    i64::try_from(n).unwrap_or(-1)
+}
+
+async fn add_receipt(tx: &mut Transaction<'_, Sqlite>, receipt: &Receipt) -> sqlx::Result<Option<String>> {
+    sqlx::query(ADD_RECEIPT)
+        .bind(receipt.id.as_str())
+        .bind(&receipt.connector)
+        .bind(receipt.connector.to_ascii_lowercase())
+        .bind(&receipt.name)
+        .bind(&receipt.client_path)
+        .bind(&receipt.stored_path)
+        .bind(signed(receipt.size_bytes))
+        .bind(&receipt.sha256)
+        .bind(encode_headers(&receipt.headers))
+        .bind(receipt.begun_at.us())
+        .bind(receipt.completed_at.us())
+        .bind(&receipt.remote_address)
+        .bind(&receipt.tls)
+        .bind(receipt.session_id.as_str())
+        .bind(receipt.ending.name())
+        .bind(signed(receipt.resumed_from))
+        .bind(i64::from(receipt.ascii))
+        .bind(receipt.proof.name())
+        .bind(receipt.status.name())
+        .bind(receipt.inode.cast_signed())
+        .bind(&receipt.staged_name)
+        .bind(receipt.completed_at.us() - DUPLICATE_WITHIN_US)
+        .fetch_one(&mut **tx)
+        .await?
+        .try_get(0)
+}

@@ -1,0 +1,203 @@
+//! Connectors: their settings and the hashes of their passwords.
+
+use std::collections::BTreeMap;
+
+use sqlx::{Row, Sqlite, Transaction};
+
+use super::audit;
+use super::open::{Db, StoreError};
+use super::setting::{self, Change, Save, SaveError, Scope, Stored};
+use crate::base::clock::Timestamp;
+use crate::domain::connector::{ConnectorId, ConnectorSettings};
+use crate::domain::setting::{Mistake, Texts};
+
+/// Connectors one appliance can hold.
+pub const CONNECTORS_MAX: i64 = 10_000;
+
+const ALL: &str = "SELECT id, created_at_us FROM connectors ORDER BY id_key";
+const ALL_VALUES: &str = "SELECT owner, key, value FROM setting_values WHERE scope = 'connector'";
+const ALL_VERSIONS: &str =
+    "SELECT owner, version, changed_at_us, changed_by FROM setting_groups WHERE scope = 'connector'";
+const COUNT: &str = "SELECT COUNT(*) FROM connectors";
+const ADD: &str =
+    "INSERT INTO connectors (id_key, id, created_at_us) VALUES ($1, $2, $3) ON CONFLICT (id_key) DO NOTHING";
+const EXISTS: &str = "SELECT id FROM connectors WHERE id_key = $1";
+const REMOVE: &str = "DELETE FROM connectors WHERE id_key = $1";
+const PASSWORDS: &str = "SELECT id_key, hash, set_at_us, valid_until_us FROM connector_passwords \
+     WHERE valid_until_us IS NULL OR valid_until_us > $1 ORDER BY id_key, set_at_us DESC";
+const ADD_PASSWORD: &str =
+    "INSERT INTO connector_passwords (id_key, hash, set_at_us, valid_until_us) VALUES ($1, $2, $3, NULL)";
+const RETIRE_PASSWORDS: &str =
+    "UPDATE connector_passwords SET valid_until_us = $2 WHERE id_key = $1 AND valid_until_us IS NULL";
+const DROP_PASSWORDS: &str = "DELETE FROM connector_passwords WHERE id_key = $1 AND valid_until_us <= $2";
+
+/// A connector as it is stored.
+#[derive(Clone, Debug)]
+pub struct StoredConnector {
+    /// Its id as written.
+    pub id: ConnectorId,
+    /// When it was made.
+    pub created_at: Timestamp,
+    /// Its settings and their version.
+    pub stored: Stored,
+}
+
+/// One password that is valid now.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PasswordHash {
+    /// Argon2id, PHC form.
+    pub hash: String,
+    /// When it was set.
+    pub set_at: Timestamp,
+    /// Until when it is valid; `None`: until replaced.
+    pub valid_until: Option<Timestamp>,
+}
+
+/// Every connector, by id without regard to case.
+pub async fn all(db: &Db) -> Result<Vec<StoredConnector>, StoreError> {
+    let mut tx = db.reader().begin().await?;
+    let mut texts: BTreeMap<String, Texts> = BTreeMap::new();
+    for row in sqlx::query(ALL_VALUES).fetch_all(&mut *tx).await? {
+        texts.entry(row.try_get(0)?).or_default().insert(row.try_get(1)?, row.try_get(2)?);
+    }
+    let mut stored = BTreeMap::new();
+    for row in sqlx::query(ALL_VERSIONS).fetch_all(&mut *tx).await? {
+        let owner: String = row.try_get(0)?;
+        let entry = Stored {
+            texts: texts.remove(&owner).unwrap_or_default(),
+            version: row.try_get(1)?,
+            changed_at: Timestamp::from_us(row.try_get(2)?),
+            changed_by: row.try_get(3)?,
+        };
+        stored.insert(owner, entry);
+    }
+    let mut all = Vec::new();
+    for row in sqlx::query(ALL).fetch_all(&mut *tx).await? {
+        let id = ConnectorId::parse(row.try_get(0)?).map_err(StoreError::Unreadable)?;
+        let created_at = Timestamp::from_us(row.try_get(1)?);
+        let stored = stored.remove(id.key()).unwrap_or_default();
+        all.push(StoredConnector { id, created_at, stored });
+    }
+    Ok(all)
+}
+
+/// The passwords valid at `now`, newest first, by the connector's id in lower case.
+pub async fn passwords(db: &Db, now: Timestamp) -> Result<BTreeMap<String, Vec<PasswordHash>>, StoreError> {
+    let mut by_key: BTreeMap<String, Vec<PasswordHash>> = BTreeMap::new();
+    for row in sqlx::query(PASSWORDS).bind(now.us()).fetch_all(db.reader()).await? {
+        let hash = PasswordHash {
+            hash: row.try_get(1)?,
+            set_at: Timestamp::from_us(row.try_get(2)?),
+            valid_until: row.try_get::<Option<i64>, _>(3)?.map(Timestamp::from_us),
+        };
+        by_key.entry(row.try_get(0)?).or_default().push(hash);
+    }
+    Ok(by_key)
+}
+
+/// Adds a connector with its settings and its first password, all or nothing.
+pub async fn add(
+    db: &Db,
+    id: &ConnectorId,
+    values: &Texts,
+    password_hash: Option<&str>,
+    change: &Change<'_>,
+) -> Result<(), SaveError> {
+    let mut tx = db.begin().await?;
+    if let Some(row) = sqlx::query(EXISTS).bind(id.key()).fetch_optional(&mut *tx).await? {
+        let there: String = row.try_get(0)?;
+        return Err(mistake("id", format!("There is a connector {there} already; ids differ by more than case")));
+    }
+    if sqlx::query(COUNT).fetch_one(&mut *tx).await?.try_get::<i64, _>(0)? >= CONNECTORS_MAX {
+        return Err(mistake("id", format!("There are {CONNECTORS_MAX} connectors, the most one appliance holds")));
+    }
+    sqlx::query(ADD).bind(id.key()).bind(id.as_str()).bind(change.at.us()).execute(&mut *tx).await?;
+    let entry = audit::Entry { subject: &subject(id), key: "added", before: "", after: id.as_str() };
+    audit::add(&mut tx, change, &entry).await?;
+    save_values(&mut tx, id, values, None, change).await?;
+    if let Some(hash) = password_hash {
+        put_password(&mut tx, id, hash, None, change).await?;
+    }
+    tx.commit().await?;
+    Ok(())
+}
+
+/// What a save of a connector changes.
+#[derive(Clone, Debug, Default)]
+pub struct Edit<'a> {
+    /// New values by key; other keys stay.
+    pub values: Texts,
+    /// The version the editor saw; `None`: whatever is there.
+    pub expected_version: Option<i64>,
+    /// A new password's hash.
+    pub password_hash: Option<&'a str>,
+    /// Until when the older password stays valid; `None`: it ends now.
+    pub older_until: Option<Timestamp>,
+}
+
+/// Saves settings and, if given, a new password: all or nothing.
+pub async fn save(db: &Db, id: &ConnectorId, edit: &Edit<'_>, change: &Change<'_>) -> Result<(), SaveError> {
+    let mut tx = db.begin().await?;
+    if sqlx::query(EXISTS).bind(id.key()).fetch_optional(&mut *tx).await?.is_none() {
+        return Err(mistake("id", format!("There is no connector {id}")));
+    }
+    save_values(&mut tx, id, &edit.values, edit.expected_version, change).await?;
+    if let Some(hash) = edit.password_hash {
+        put_password(&mut tx, id, hash, edit.older_until, change).await?;
+    }
+    tx.commit().await?;
+    Ok(())
+}
+
+/// Removes a connector: its settings and passwords. Files, receipts and events stay. Whether it was there.
+pub async fn remove(db: &Db, id: &ConnectorId, change: &Change<'_>) -> Result<bool, StoreError> {
+    let mut tx = db.begin().await?;
+    let removed = sqlx::query(REMOVE).bind(id.key()).execute(&mut *tx).await?.rows_affected() > 0;
+    if removed {
+        setting::remove(&mut tx, Scope::Connector(id.key())).await?;
+        setting::bump(&mut tx).await?;
+        let entry = audit::Entry { subject: &subject(id), key: "removed", before: id.as_str(), after: "" };
+        audit::add(&mut tx, change, &entry).await?;
+    }
+    tx.commit().await?;
+    Ok(removed)
+}
+
+fn subject(id: &ConnectorId) -> String {
+    format!("connector {id}")
+}
+
+fn mistake(key: &str, message: String) -> SaveError {
+    SaveError::Mistakes(vec![Mistake::new(key, message)])
+}
+
+async fn save_values(
+    tx: &mut Transaction<'_, Sqlite>,
+    id: &ConnectorId,
+    values: &Texts,
+    expected_version: Option<i64>,
+    change: &Change<'_>,
+) -> Result<(), SaveError> {
+    let save = Save { scope: Scope::Connector(id.key()), subject: subject(id), values, expected_version };
+    setting::save(tx, save, change, |texts| ConnectorSettings::parse(texts).map(|s| s.texts())).await?;
+    Ok(())
+}
+
+async fn put_password(
+    tx: &mut Transaction<'_, Sqlite>,
+    id: &ConnectorId,
+    hash: &str,
+    older_until: Option<Timestamp>,
+    change: &Change<'_>,
+) -> Result<(), SaveError> {
+    let until = older_until.unwrap_or(change.at);
+    // An older password that still had time loses it: at most two are valid.
+    sqlx::query(DROP_PASSWORDS).bind(id.key()).bind(i64::MAX).execute(&mut **tx).await?;
+    sqlx::query(RETIRE_PASSWORDS).bind(id.key()).bind(until.us()).execute(&mut **tx).await?;
+    sqlx::query(DROP_PASSWORDS).bind(id.key()).bind(change.at.us()).execute(&mut **tx).await?;
+    sqlx::query(ADD_PASSWORD).bind(id.key()).bind(hash).bind(change.at.us()).execute(&mut **tx).await?;
+    setting::bump(tx).await?;
+    let entry = audit::Entry { subject: &subject(id), key: "password", before: "", after: "changed" };
+    audit::add(tx, change, &entry).await?;
+    Ok(())
+}

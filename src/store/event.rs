@@ -1,0 +1,147 @@
+//! Events: what happened, and the outbox of what it sets off.
+
+use sqlx::{Row, Sqlite, Transaction};
+
+use super::open::{Db, StoreError};
+use super::receipt::Receipt;
+use crate::base::clock::Timestamp;
+use crate::base::human;
+use crate::base::id::{EventId, IdSource, ReceiptId};
+use crate::domain::event::EventKind;
+
+const ADD: &str = "INSERT INTO events (id, kind, at_us, connector, session_id, receipt_id, remote, summary, held) \
+     VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)";
+const OLDEST_FIRST: &str = "SELECT id, kind, at_us, connector, session_id, receipt_id, remote, summary FROM events \
+     WHERE held = 0 AND at_us >= $1 AND (at_us, id) > ($2, $3) AND ($4 = '' OR kind = $4) ORDER BY at_us, id LIMIT $5";
+const NEWEST_FIRST: &str = "SELECT id, kind, at_us, connector, session_id, receipt_id, remote, summary FROM events \
+     WHERE held = 0 AND (at_us, id) < ($1, $2) AND ($3 = '' OR kind = $3) ORDER BY at_us DESC, id DESC LIMIT $4";
+const RELEASE: &str = "UPDATE events SET held = 0 WHERE receipt_id = $1";
+const DROP_HELD: &str = "DELETE FROM events WHERE receipt_id = $1 AND held = 1";
+
+/// One event.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Event {
+    /// Its id; the same however often it is delivered.
+    pub id: EventId,
+    /// What happened.
+    pub kind: EventKind,
+    /// When.
+    pub at: Timestamp,
+    /// The connector's id; empty when it concerns none.
+    pub connector: String,
+    /// The session; empty when there was none.
+    pub session_id: String,
+    /// The receipt it is about.
+    pub receipt_id: Option<ReceiptId>,
+    /// Where from; empty when from here.
+    pub remote: String,
+    /// One sentence for people.
+    pub summary: String,
+}
+
+impl Event {
+    /// An event of the appliance itself.
+    pub fn new(ids: &IdSource, kind: EventKind, at: Timestamp, summary: impl Into<String>) -> Self {
+        Self {
+            id: EventId::new(ids),
+            kind,
+            at,
+            connector: String::new(),
+            session_id: String::new(),
+            receipt_id: None,
+            remote: String::new(),
+            summary: summary.into(),
+        }
+    }
+
+    /// The event of a received file.
+    pub fn after_receive(receipt: &Receipt, id: EventId) -> Self {
+        let size = human::size(receipt.size_bytes);
+        Self {
+            id,
+            kind: EventKind::AfterReceive,
+            at: receipt.completed_at,
+            connector: receipt.connector.clone(),
+            session_id: receipt.session_id.as_str().to_owned(),
+            receipt_id: Some(receipt.id.clone()),
+            remote: receipt.remote_address.clone(),
+            summary: format!("Received {} from {}, {size}", receipt.client_path, receipt.connector),
+        }
+    }
+}
+
+pub(super) async fn add(tx: &mut Transaction<'_, Sqlite>, event: &Event, held: bool) -> sqlx::Result<()> {
+    sqlx::query(ADD)
+        .bind(event.id.as_str())
+        .bind(event.kind.name())
+        .bind(event.at.us())
+        .bind(&event.connector)
+        .bind(&event.session_id)
+        .bind(event.receipt_id.as_ref().map(ReceiptId::as_str))
+        .bind(&event.remote)
+        .bind(&event.summary)
+        .bind(i64::from(held))
+        .execute(&mut **tx)
+        .await?;
+    Ok(())
+}
+
+/// Records one event at once, for processes without a recorder.
+pub async fn record(db: &Db, event: &Event) -> Result<(), StoreError> {
+    let mut tx = db.begin().await?;
+    add(&mut tx, event, false).await?;
+    tx.commit().await?;
+    Ok(())
+}
+
+/// Events at or after `since`, oldest first, behind `after`: for exports in steps of `count`.
+pub async fn oldest_first(
+    db: &Db,
+    kind: Option<EventKind>,
+    since: Timestamp,
+    after: Option<(Timestamp, &str)>,
+    count: i64,
+) -> Result<Vec<Event>, StoreError> {
+    let (at, id) = after.map_or((i64::MIN, ""), |(at, id)| (at.us(), id));
+    let query = sqlx::query(OLDEST_FIRST).bind(since.us()).bind(at).bind(id).bind(kind.map_or("", EventKind::name));
+    query.bind(count).fetch_all(db.reader()).await?.iter().map(decode).collect()
+}
+
+/// Events before `before`, newest first.
+pub async fn newest_first(
+    db: &Db,
+    kind: Option<EventKind>,
+    before: Option<(Timestamp, &str)>,
+    count: i64,
+) -> Result<Vec<Event>, StoreError> {
+    let (at, id) = before.map_or((i64::MAX, ""), |(at, id)| (at.us(), id));
+    let query = sqlx::query(NEWEST_FIRST).bind(at).bind(id).bind(kind.map_or("", EventKind::name)).bind(count);
+    query.fetch_all(db.reader()).await?.iter().map(decode).collect()
+}
+
+/// Releases a receipt's events: its file lies under its final name.
+pub async fn release(db: &Db, receipt: &ReceiptId) -> Result<(), StoreError> {
+    sqlx::query(RELEASE).bind(receipt.as_str()).execute(db.writer()).await?;
+    Ok(())
+}
+
+/// Drops a receipt's events that nobody has seen: its file was lost before 226.
+pub async fn drop_held(db: &Db, receipt: &ReceiptId) -> Result<(), StoreError> {
+    sqlx::query(DROP_HELD).bind(receipt.as_str()).execute(db.writer()).await?;
+    Ok(())
+}
+
+fn decode(row: &sqlx::sqlite::SqliteRow) -> Result<Event, StoreError> {
+    let (id, kind): (String, String) = (row.try_get(0)?, row.try_get(1)?);
+    let unreadable = |what: &str| StoreError::Unreadable(format!("event with {what}"));
+    Ok(Event {
+        id: EventId::parse(&id).ok_or_else(|| unreadable(&id))?,
+        kind: EventKind::parse(&kind).ok_or_else(|| unreadable(&kind))?,
+        at: Timestamp::from_us(row.try_get(2)?),
+        connector: row.try_get(3)?,
+        session_id: row.try_get(4)?,
+        receipt_id: row.try_get::<Option<String>, _>(5)?.as_deref().and_then(ReceiptId::parse),
+        remote: row.try_get(6)?,
+        summary: row.try_get(7)?,
+    })
+}

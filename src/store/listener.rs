@@ -1,0 +1,106 @@
+//! What the engine made of the wish to listen. Pages and command line read it here, also from another process.
+
+use sqlx::Row;
+
+use super::open::{Db, StoreError};
+use crate::base::clock::Timestamp;
+
+const PUT: &str = "INSERT INTO listener_states (listener, state, address, message, since_us, followed_version) \
+     VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT (listener) DO UPDATE SET state = excluded.state, \
+     address = excluded.address, message = excluded.message, since_us = excluded.since_us, \
+     followed_version = excluded.followed_version";
+const GET: &str = "SELECT state, address, message, since_us, followed_version FROM listener_states WHERE listener = $1";
+
+/// Which listener.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Listener {
+    /// The FTP server.
+    Ftp,
+    /// The web interface.
+    Web,
+}
+
+impl Listener {
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Ftp => "ftp",
+            Self::Web => "web",
+        }
+    }
+}
+
+/// What became of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum State {
+    /// Clients can connect.
+    Listening,
+    /// Not running.
+    Stopped,
+    /// The wish could not be met; an older listener may go on.
+    CouldNotBind,
+}
+
+impl State {
+    /// Its stable name.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Listening => "listening",
+            Self::Stopped => "stopped",
+            Self::CouldNotBind => "could_not_bind",
+        }
+    }
+}
+
+/// A listener's state.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ListenerState {
+    /// What became of it.
+    pub state: State,
+    /// Where clients can connect: `[::]:8021`; empty when nowhere. After a failed change the old address.
+    pub address: String,
+    /// In words, with the ways out; empty when all is well.
+    pub message: String,
+    /// Since when.
+    pub since: Timestamp,
+    /// The version of the configuration this answers.
+    pub followed_version: i64,
+}
+
+/// Writes what became of the wish.
+pub async fn put(db: &Db, listener: Listener, state: &ListenerState) -> Result<(), StoreError> {
+    sqlx::query(PUT)
+        .bind(listener.name())
+        .bind(state.state.name())
+        .bind(&state.address)
+        .bind(&state.message)
+        .bind(state.since.us())
+        .bind(state.followed_version)
+        .execute(db.writer())
+        .await?;
+    Ok(())
+}
+
+/// Reads it; stopped when it never ran.
+pub async fn get(db: &Db, listener: Listener) -> Result<ListenerState, StoreError> {
+    let Some(row) = sqlx::query(GET).bind(listener.name()).fetch_optional(db.reader()).await? else {
+        return Ok(ListenerState {
+            state: State::Stopped,
+            address: String::new(),
+            message: String::new(),
+            since: Timestamp::default(),
+            followed_version: 0,
+        });
+    };
+    let state: String = row.try_get(0)?;
+    Ok(ListenerState {
+        state: match state.as_str() {
+            "listening" => State::Listening,
+            "could_not_bind" => State::CouldNotBind,
+            _ => State::Stopped,
+        },
+        address: row.try_get(1)?,
+        message: row.try_get(2)?,
+        since: Timestamp::from_us(row.try_get(3)?),
+        followed_version: row.try_get(4)?,
+    })
+}

@@ -1,0 +1,186 @@
+//! The configuration as of one moment, immutable, and the one place that republishes it: after a save of this process,
+//! and when another process changed the database.
+
+use std::collections::HashMap;
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use sqlx::Row;
+use tokio::sync::watch;
+
+use super::connector::{self, PasswordHash};
+use super::open::{Db, StoreError};
+use super::profile;
+use crate::base::clock::Clock;
+use crate::domain::appliance::ApplianceSettings;
+use crate::domain::connector::{Connector, ConnectorId, ConnectorSettings};
+use crate::domain::profile::Profile;
+use crate::domain::setting::Texts;
+
+/// How often the database is asked whether another process changed it (PRODUCT P5: in force within 250 ms).
+pub const POLL_EVERY: Duration = Duration::from_millis(100);
+
+const VERSION: &str = "SELECT version FROM configuration WHERE one = 1";
+
+/// A connector with what is needed to let its partner in.
+#[derive(Clone, Debug)]
+pub struct LiveConnector {
+    /// Id, version and settings.
+    pub connector: Connector,
+    /// Passwords valid when the snapshot was made, newest first.
+    pub passwords: Vec<PasswordHash>,
+}
+
+/// All configuration as of one moment.
+#[derive(Clone, Debug)]
+pub struct Snapshot {
+    /// Counts every change.
+    pub version: i64,
+    /// The FTP server's settings.
+    pub profile: Arc<Profile>,
+    /// The version of the profile's form.
+    pub profile_version: i64,
+    /// The appliance's settings.
+    pub appliance: Arc<ApplianceSettings>,
+    /// Connectors by their id in lower case.
+    pub connectors: HashMap<String, Arc<LiveConnector>>,
+}
+
+impl Snapshot {
+    /// The connector of that id, without regard to case.
+    pub fn connector(&self, id: &str) -> Option<&Arc<LiveConnector>> {
+        self.connectors.get(&id.to_ascii_lowercase())
+    }
+
+    /// Connectors in the order of their ids.
+    pub fn connectors_sorted(&self) -> Vec<&Arc<LiveConnector>> {
+        let mut all: Vec<_> = self.connectors.values().collect();
+        all.sort_by(|a, b| a.connector.id.cmp(&b.connector.id));
+        all
+    }
+
+    /// Whether `address` may send PROXY headers.
+    pub fn is_balancer(&self, address: IpAddr) -> bool {
+        self.profile.proxy_protocol_from.contains(address)
+    }
+}
+
+/// The current snapshot; cheap to clone and to read.
+#[derive(Clone, Debug)]
+pub struct Live {
+    db: Db,
+    clock: Clock,
+    current: Arc<ArcSwap<Snapshot>>,
+    changed: Arc<watch::Sender<i64>>,
+}
+
+impl Live {
+    /// Reads the configuration for the first time.
+    pub async fn open(db: Db, clock: Clock) -> Result<Self, StoreError> {
+        let first = read(&db, &clock).await?;
+        let (changed, _) = watch::channel(first.version);
+        Ok(Self { db, clock, current: Arc::new(ArcSwap::from_pointee(first)), changed: Arc::new(changed) })
+    }
+
+    /// The configuration now.
+    pub fn snapshot(&self) -> Arc<Snapshot> {
+        self.current.load_full()
+    }
+
+    /// Tells when the configuration has changed.
+    pub fn watch(&self) -> watch::Receiver<i64> {
+        self.changed.subscribe()
+    }
+
+    /// Publishes what the database holds now, if it changed. Whoever saved calls it before saying "saved".
+    pub async fn refresh(&self) -> Result<(), StoreError> {
+        let version: i64 = sqlx::query(VERSION).fetch_one(self.db.reader()).await?.try_get(0)?;
+        if version == self.current.load().version {
+            return Ok(());
+        }
+        let next = read(&self.db, &self.clock).await?;
+        // Two refreshes may overlap: the newer configuration stays.
+        self.current.rcu(|current| if current.version > next.version { (**current).clone() } else { next.clone() });
+        self.changed.send_replace(self.current.load().version);
+        Ok(())
+    }
+
+    /// Follows changes made by other processes, for ever.
+    pub async fn follow(self) {
+        let mut failing = false;
+        loop {
+            tokio::time::sleep(POLL_EVERY).await;
+            match self.refresh().await {
+                Ok(()) => failing = false,
+                Err(error) if !failing => {
+                    failing = true;
+                    tracing::error!(%error, "Could not read the configuration; the last one stays in force");
+                }
+                Err(_) => {}
+            }
+        }
+    }
+}
+
+async fn read(db: &Db, clock: &Clock) -> Result<Snapshot, StoreError> {
+    // The version first: a change in between is then seen by the next refresh.
+    let version: i64 = sqlx::query(VERSION).fetch_one(db.reader()).await?.try_get(0)?;
+    let stored = profile::load(db).await?;
+    let profile = tolerant("profile", &stored.texts, Profile::parse)?;
+    let appliance = tolerant("settings", &profile::load_appliance(db).await?.texts, ApplianceSettings::parse)?;
+    let mut passwords = connector::passwords(db, clock.now()).await?;
+    let mut connectors = HashMap::new();
+    for found in connector::all(db).await? {
+        let settings = tolerant(found.id.as_str(), &found.stored.texts, ConnectorSettings::parse)?;
+        let key = found.id.key().to_owned();
+        let connector = Connector { id: found.id, version: found.stored.version, settings };
+        let passwords = passwords.remove(&key).unwrap_or_default();
+        connectors.insert(key, Arc::new(LiveConnector { connector, passwords }));
+    }
+    Ok(Snapshot {
+        version,
+        profile: Arc::new(profile),
+        profile_version: stored.version,
+        appliance: Arc::new(appliance),
+        connectors,
+    })
+}
+
+/// Stored values passed the checks of the version that saved them. One that this version no longer takes is left at
+/// its default and said aloud, so that a single value cannot keep the appliance from starting.
+fn tolerant<T>(
+    whose: &str,
+    texts: &Texts,
+    parse: impl Fn(&Texts) -> Result<T, Vec<crate::domain::setting::Mistake>>,
+) -> Result<T, StoreError> {
+    let mut texts = texts.clone();
+    loop {
+        let mistakes = match parse(&texts) {
+            Ok(parsed) => return Ok(parsed),
+            Err(mistakes) => mistakes,
+        };
+        let before = texts.len();
+        for mistake in &mistakes {
+            tracing::error!(
+                setting.owner = whose,
+                setting.key = mistake.key,
+                "Stored value left out: {}",
+                mistake.message
+            );
+            texts.remove(&mistake.key);
+        }
+        if texts.len() == before {
+            let all: Vec<_> = mistakes.iter().map(ToString::to_string).collect();
+            return Err(StoreError::Unreadable(format!("{whose}: {}", all.join("; "))));
+        }
+    }
+}
+
+impl Live {
+    /// The id as it is written in the configuration, for a name typed in any case.
+    pub fn written_id(&self, typed: &str) -> Option<ConnectorId> {
+        self.snapshot().connector(typed).map(|live| live.connector.id.clone())
+    }
+}

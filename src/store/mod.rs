@@ -1,0 +1,20 @@
+//! Floor 2: all SQL, a module per aggregate, free functions on a [`Db`]. Statements are constants in the dialect that
+//! SQLite and `PostgreSQL` share: `$n`, ids made by us, unix microseconds, no date or JSON functions.
+
+pub mod administrator;
+pub mod audit;
+pub mod certificate;
+pub mod commit;
+pub mod connector;
+pub mod event;
+pub mod listener;
+pub mod live;
+pub mod open;
+pub mod profile;
+pub mod receipt;
+pub mod refusal;
+pub mod sequence;
+pub mod setting;
+pub mod transfer;
+
+pub use open::{Db, StoreError};

@@ -1,0 +1,213 @@
+//! The database: pragmas, migrations, one pool of readers and exactly one writer. SQLite's own parts are here only.
+
+use std::fs::{File, OpenOptions};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use sqlx::SqlitePool;
+use sqlx::migrate::{Migration, MigrationType, Migrator};
+use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
+use sqlx::{Row, SqlSafeStr, Sqlite, Transaction};
+
+/// Oldest SQLite without the WAL-reset corruption.
+const SQLITE_VERSION_MIN: (u32, u32, u32) = (3, 51, 3);
+/// Connections that read beside the writer.
+const READERS_MAX: u32 = 4;
+/// How long a statement waits for another process's write.
+const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
+/// Prepared statements kept by each connection.
+const STATEMENTS_CACHED: usize = 200;
+
+const MIGRATIONS: [(i64, &str, &str); 4] = [
+    (1, "settings", include_str!("../../migrations/0001_settings.sql")),
+    (2, "receipts", include_str!("../../migrations/0002_receipts.sql")),
+    (3, "administration", include_str!("../../migrations/0003_administration.sql")),
+    (4, "certificates", include_str!("../../migrations/0004_certificates.sql")),
+];
+
+/// Why the store could not do something.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// The database said no.
+    #[error("could not use the database: {0}")]
+    Database(#[from] sqlx::Error),
+    /// The data folder or its lock.
+    #[error("could not use {path}: {source}")]
+    Folder {
+        /// Which folder or file.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// Migrations failed.
+    #[error("could not bring the database up to date: {0}")]
+    Migrate(#[from] sqlx::migrate::MigrateError),
+    /// A library too old to be trusted with receipts.
+    #[error("SQLite {0} is too old: at least 3.51.3 is needed, older ones can corrupt the database")]
+    SqliteTooOld(String),
+    /// A stored value that this version cannot read.
+    #[error("could not read what is stored: {0}")]
+    Unreadable(String),
+}
+
+/// The embedded database of one appliance.
+#[derive(Clone, Debug)]
+pub struct Db {
+    read: SqlitePool,
+    write: SqlitePool,
+}
+
+impl Db {
+    /// Opens `waybill.db` in `folder`; makes folder and database and migrates them if need be.
+    pub async fn open(folder: &Path) -> Result<Self, StoreError> {
+        make_private_folder(folder)?;
+        let file = folder.join("waybill.db");
+        if !file.exists() {
+            OpenOptions::new()
+                .write(true)
+                .create(true)
+                .truncate(false)
+                .mode(0o600)
+                .open(&file)
+                .map_err(|source| StoreError::Folder { path: file.clone(), source })?;
+        }
+        let options = SqliteConnectOptions::new()
+            .filename(&file)
+            .journal_mode(SqliteJournalMode::Wal)
+            .synchronous(SqliteSynchronous::Full)
+            .foreign_keys(true)
+            .busy_timeout(BUSY_TIMEOUT)
+            .statement_cache_capacity(STATEMENTS_CACHED);
+        let write = pool(1).connect_with(options.clone()).await?;
+        check_version(&write).await?;
+        let lock = Lock::wait(&folder.join("migrate.lock"))?;
+        migrator().run(&write).await?;
+        drop(lock);
+        let read = pool(READERS_MAX).connect_with(options.read_only(true)).await?;
+        Ok(Self { read, write })
+    }
+
+    /// Readers; a query here never waits for a writer.
+    pub(super) fn reader(&self) -> &SqlitePool {
+        &self.read
+    }
+
+    /// The one writer, for a single statement.
+    pub(super) fn writer(&self) -> &SqlitePool {
+        &self.write
+    }
+
+    /// A transaction of the one writer. It takes the write lock at once, so it cannot fail half way for lack of it.
+    pub(super) async fn begin(&self) -> sqlx::Result<Transaction<'static, Sqlite>> {
+        self.write.begin_with("BEGIN IMMEDIATE").await
+    }
+
+    /// Closes both pools; the write-ahead log is folded in.
+    pub async fn close(&self) {
+        self.read.close().await;
+        self.write.close().await;
+    }
+}
+
+fn pool(connections_max: u32) -> SqlitePoolOptions {
+    SqlitePoolOptions::new()
+        .max_connections(connections_max)
+        .min_connections(1)
+        .idle_timeout(None)
+        .max_lifetime(None)
+        .test_before_acquire(false)
+        .acquire_timeout(Duration::from_secs(30))
+}
+
+async fn check_version(pool: &SqlitePool) -> Result<(), StoreError> {
+    let text: String = sqlx::query("SELECT sqlite_version()").fetch_one(pool).await?.try_get(0)?;
+    let mut numbers = text.split('.').map(|part| part.parse::<u32>().unwrap_or(0));
+    let mut next = || numbers.next().unwrap_or(0);
+    if (next(), next(), next()) < SQLITE_VERSION_MIN { Err(StoreError::SqliteTooOld(text)) } else { Ok(()) }
+}
+
+fn migrator() -> Migrator {
+    Migrator::with_migrations(
+        MIGRATIONS
+            .iter()
+            .map(|(version, name, sql)| {
+                Migration::new(*version, (*name).into(), MigrationType::Simple, sql.into_sql_str(), false)
+            })
+            .collect(),
+    )
+}
+
+/// Makes a folder that only this user can enter.
+pub fn make_private_folder(folder: &Path) -> Result<(), StoreError> {
+    use std::os::unix::fs::DirBuilderExt;
+    std::fs::DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(folder)
+        .map_err(|source| StoreError::Folder { path: folder.to_owned(), source })
+}
+
+/// A lock between processes; it goes back when dropped, also by a crash.
+#[derive(Debug)]
+pub struct Lock(#[expect(dead_code, reason = "holding the file is holding the lock")] File);
+
+impl Lock {
+    /// Waits until no other process holds it.
+    pub fn wait(path: &Path) -> Result<Self, StoreError> {
+        Self::take(path, rustix::fs::FlockOperation::LockExclusive)
+    }
+
+    /// Takes it if no other process holds it.
+    pub fn try_take(path: &Path) -> Result<Self, StoreError> {
+        Self::take(path, rustix::fs::FlockOperation::NonBlockingLockExclusive)
+    }
+
+    fn take(path: &Path, how: rustix::fs::FlockOperation) -> Result<Self, StoreError> {
+        let failed = |source| StoreError::Folder { path: path.to_owned(), source };
+        let file =
+            OpenOptions::new().create(true).write(true).truncate(false).mode(0o600).open(path).map_err(failed)?;
+        rustix::fs::flock(&file, how).map_err(|errno| failed(errno.into()))?;
+        Ok(Self(file))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Every `const NAME: &str = "…SQL…";` of this folder is prepared against a migrated database: what `query!` would
+    /// check, without its second build of SQLite.
+    #[tokio::test]
+    async fn every_statement_prepares() {
+        let folder = tempfile::tempdir().unwrap();
+        let db = Db::open(folder.path()).await.unwrap();
+        let constant = regex::Regex::new(r#"const ([A-Z0-9_]+): &str =\s*"((?:[^"\\]|\\.)*)";"#).unwrap();
+        let continued = regex::Regex::new(r"\\\s*").unwrap();
+        let mut prepared = 0;
+        for entry in std::fs::read_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/src/store")).unwrap() {
+            let path = entry.unwrap().path();
+            let text = std::fs::read_to_string(&path).unwrap();
+            for found in constant.captures_iter(&text) {
+                let sql = continued.replace_all(&found[2], "").into_owned();
+                if !["SELECT", "INSERT", "UPDATE", "DELETE"].iter().any(|verb| sql.starts_with(verb)) {
+                    continue;
+                }
+                let explained = sqlx::query(sqlx::AssertSqlSafe(format!("EXPLAIN {sql}")));
+                if let Err(error) = explained.fetch_all(db.writer()).await {
+                    panic!("{} {}: {error}", path.display(), &found[1]);
+                }
+                prepared += 1;
+            }
+        }
+        assert!(prepared > 30, "only {prepared} statements were found: the pattern no longer fits");
+    }
+
+    #[tokio::test]
+    async fn a_second_start_finds_the_database_as_it_was() {
+        let folder = tempfile::tempdir().unwrap();
+        Db::open(folder.path()).await.unwrap().close().await;
+        Db::open(folder.path()).await.unwrap().close().await;
+        assert!(Lock::try_take(&folder.path().join("serve.lock")).is_ok());
+    }
+}

@@ -1,0 +1,57 @@
+//! The FTP server's settings and the appliance's own.
+
+use super::certificate;
+use super::open::{Db, StoreError};
+use super::setting::{self, Change, Save, SaveError, Scope, Stored};
+use crate::domain::appliance::ApplianceSettings;
+use crate::domain::profile::Profile;
+use crate::domain::setting::{Texts, Value};
+use crate::domain::value::CertificateNames;
+
+/// What is stored of the profile.
+pub async fn load(db: &Db) -> Result<Stored, StoreError> {
+    setting::load(db, Scope::Profile).await
+}
+
+/// What is stored of the appliance's settings.
+pub async fn load_appliance(db: &Db) -> Result<Stored, StoreError> {
+    setting::load(db, Scope::Settings).await
+}
+
+/// Saves profile settings: all or nothing. `expected_version` is what the editor saw. Certificates that it newly names
+/// must be in the store.
+pub async fn save(
+    db: &Db,
+    values: &Texts,
+    expected_version: Option<i64>,
+    change: &Change<'_>,
+) -> Result<(), SaveError> {
+    let mut tx = db.begin().await?;
+    let save = Save { scope: Scope::Profile, subject: "profile".to_owned(), values, expected_version };
+    let missing = match values.get("certificates").map(|text| CertificateNames::parse(text)) {
+        Some(Ok(names)) => certificate::missing(&mut tx, &names).await?,
+        _ => Vec::new(),
+    };
+    setting::save(&mut tx, save, change, |texts| match Profile::parse(texts) {
+        Ok(profile) if missing.is_empty() => Ok(profile.texts()),
+        Ok(_) => Err(missing.clone()),
+        Err(mistakes) => Err(mistakes.into_iter().chain(missing.clone()).collect()),
+    })
+    .await?;
+    tx.commit().await?;
+    Ok(())
+}
+
+/// Saves settings of the appliance: all or nothing.
+pub async fn save_appliance(
+    db: &Db,
+    values: &Texts,
+    expected_version: Option<i64>,
+    change: &Change<'_>,
+) -> Result<(), SaveError> {
+    let mut tx = db.begin().await?;
+    let save = Save { scope: Scope::Settings, subject: "settings".to_owned(), values, expected_version };
+    setting::save(&mut tx, save, change, |texts| ApplianceSettings::parse(texts).map(|s| s.texts())).await?;
+    tx.commit().await?;
+    Ok(())
+}

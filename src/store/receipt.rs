@@ -1,0 +1,338 @@
+//! Receipts: rows of the Receive table. They are added by `commit` only.
+
+use sqlx::sqlite::SqliteRow;
+use sqlx::{AssertSqlSafe, Row};
+
+use super::open::{Db, StoreError};
+use crate::base::clock::Timestamp;
+use crate::base::id::{ReceiptId, SessionId};
+use crate::domain::receipt::{Ending, Proof, Status};
+
+/// One row of the Receive table.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Receipt {
+    /// Its id; also names the part while it is written.
+    pub id: ReceiptId,
+    /// The connector's id as written.
+    pub connector: String,
+    /// The client's name for the file.
+    pub name: String,
+    /// As the partner sees it: `/Receive/a`.
+    pub client_path: String,
+    /// Where it lies: differs when the scheme or *keep both* renamed it.
+    pub stored_path: String,
+    /// Bytes.
+    pub size_bytes: u64,
+    /// Lower-case hex.
+    pub sha256: String,
+    /// Header names and values.
+    pub headers: Vec<(String, String)>,
+    /// When its first byte was awaited.
+    pub begun_at: Timestamp,
+    /// When it was whole and synced.
+    pub completed_at: Timestamp,
+    /// The partner's address.
+    pub remote_address: String,
+    /// TLS version and cipher; empty in clear.
+    pub tls: String,
+    /// The session that brought it.
+    pub session_id: SessionId,
+    /// How the data connection ended.
+    pub ending: Ending,
+    /// The offset of the last part of a resumed upload; 0 when sent in one go.
+    pub resumed_from: u64,
+    /// Whether TYPE A was in force.
+    pub ascii: bool,
+    /// How sure it is that this is what the partner meant to send.
+    pub proof: Proof,
+    /// The receipt of the same connector, name and digest within 24 hours.
+    pub duplicate_of: Option<ReceiptId>,
+    /// Where the file is now.
+    pub status: Status,
+    /// Committed, not yet known to lie under its final name.
+    pub publishing: bool,
+    /// The file's inode, for recovery.
+    pub inode: u64,
+    /// The part's name in staging, for recovery.
+    pub staged_name: String,
+}
+
+macro_rules! select {
+    ($rest:literal) => {
+        concat!(
+            "SELECT id, connector, name, client_path, stored_path, size_bytes, sha256, headers, begun_at_us, \
+             completed_at_us, remote_address, tls, session_id, ending, resumed_from, ascii, proof, duplicate_of, \
+             status, publishing, inode, staged_name FROM receipts ",
+            $rest
+        )
+    };
+}
+
+/// What [`page`] looks for. Empty: everything.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Search {
+    /// One connector, by its id in lower case.
+    pub connector_key: Option<String>,
+    /// One status.
+    pub status: Option<Status>,
+    /// Part of the name or path, without regard to case, or a whole id or SHA-256.
+    pub text: Option<String>,
+    /// Completed at or after.
+    pub since: Option<Timestamp>,
+}
+
+/// Where a page begins: the completion time and id of the row beside it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Cursor {
+    /// Its completion.
+    pub completed_at: Timestamp,
+    /// Its id.
+    pub id: String,
+}
+
+/// Which way a page goes from its cursor.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Direction {
+    /// Rows before the cursor in time.
+    Older,
+    /// Rows after the cursor in time.
+    Newer,
+}
+
+/// One page, newest first, of receipts whose files lie under their final names.
+pub async fn page(
+    db: &Db,
+    search: &Search,
+    from: Option<(Direction, &Cursor)>,
+    count: i64,
+) -> Result<Vec<Receipt>, StoreError> {
+    // Only constant pieces are joined here; what was typed is bound.
+    let mut sql = String::from(select!("WHERE publishing = 0"));
+    sql.push_str(search.clauses());
+    let newer = matches!(from, Some((Direction::Newer, _)));
+    if from.is_some() {
+        let newer_clause = " AND (completed_at_us, id) > ($5, $6)";
+        sql.push_str(if newer { newer_clause } else { " AND (completed_at_us, id) < ($5, $6)" });
+    }
+    let newer_order = " ORDER BY completed_at_us ASC, id ASC LIMIT $7";
+    sql.push_str(if newer { newer_order } else { " ORDER BY completed_at_us DESC, id DESC LIMIT $7" });
+    let query = search.bind(sqlx::query(AssertSqlSafe(sql)));
+    let rows = query
+        .bind(from.map_or(0, |(_, cursor)| cursor.completed_at.us()))
+        .bind(from.map_or("", |(_, cursor)| cursor.id.as_str()))
+        .bind(count)
+        .fetch_all(db.reader())
+        .await?;
+    let mut receipts = rows.iter().map(decode).collect::<Result<Vec<_>, _>>()?;
+    if newer {
+        receipts.reverse();
+    }
+    Ok(receipts)
+}
+
+/// How many receipts match, counting no further than `most`.
+pub async fn count(db: &Db, search: &Search, most: i64) -> Result<u64, StoreError> {
+    let sql =
+        format!("SELECT COUNT(*) FROM (SELECT 1 FROM receipts WHERE publishing = 0{} LIMIT $5)", search.clauses());
+    let count: i64 =
+        search.bind(sqlx::query(AssertSqlSafe(sql))).bind(most).fetch_one(db.reader()).await?.try_get(0)?;
+    Ok(count.unsigned_abs())
+}
+
+type Query<'q> = sqlx::query::Query<'q, sqlx::Sqlite, sqlx::sqlite::SqliteArguments>;
+
+impl Search {
+    fn clauses(&self) -> &'static str {
+        // A clause for every absent filter would keep the database from using its indexes.
+        match (self.connector_key.is_some(), self.status.is_some() || self.text.is_some()) {
+            (false, false) => " AND completed_at_us >= $4",
+            (true, false) => " AND connector_key = $1 AND completed_at_us >= $4",
+            (false, true) => {
+                " AND completed_at_us >= $4 AND ($2 = '' OR status = $2) AND ($3 = '' OR id = $3 OR sha256 = $3 \
+                 OR instr(LOWER(client_path), $3) > 0 OR instr(LOWER(stored_path), $3) > 0)"
+            }
+            (true, true) => {
+                " AND connector_key = $1 AND completed_at_us >= $4 AND ($2 = '' OR status = $2) AND ($3 = '' \
+                 OR id = $3 OR sha256 = $3 OR instr(LOWER(client_path), $3) > 0 OR instr(LOWER(stored_path), $3) > 0)"
+            }
+        }
+    }
+
+    fn bind<'q>(&self, query: Query<'q>) -> Query<'q> {
+        query
+            .bind(self.connector_key.clone().unwrap_or_default())
+            .bind(self.status.map_or("", Status::name))
+            .bind(self.text.as_deref().unwrap_or_default().to_lowercase())
+            .bind(self.since.map_or(i64::MIN, Timestamp::us))
+    }
+}
+
+const ONE: &str = select!("WHERE id = $1");
+const OLDEST_FIRST: &str =
+    select!("WHERE completed_at_us >= $1 AND (completed_at_us, id) > ($2, $3) ORDER BY completed_at_us, id LIMIT $4");
+const OLDEST_FIRST_OF: &str = select!(
+    "WHERE connector_key = $5 AND completed_at_us >= $1 AND (completed_at_us, id) > ($2, $3) \
+     ORDER BY completed_at_us, id LIMIT $4"
+);
+const LATEST_OF_PATH: &str = select!(
+    "WHERE connector_key = $1 AND client_path = $2 AND completed_at_us >= $3 \
+     ORDER BY completed_at_us DESC, id DESC LIMIT 1"
+);
+const LATEST_STORED_AT: &str = select!(
+    "WHERE connector_key = $1 AND stored_path = $2 AND status = 'in_receive' \
+     ORDER BY completed_at_us DESC, id DESC LIMIT 1"
+);
+const RECENT: &str = select!(
+    "WHERE connector_key = $1 AND completed_at_us >= $2 AND client_path >= $3 \
+     ORDER BY completed_at_us DESC, id DESC LIMIT 1000"
+);
+const USAGE: &str = "SELECT COUNT(*), CAST(COALESCE(SUM(size_bytes), 0) AS BIGINT) FROM receipts \
+     WHERE connector_key = $1 AND status = 'in_receive'";
+const PUBLISHING: &str = select!("WHERE publishing = 1 ORDER BY id");
+const SET_STATUS: &str = "UPDATE receipts SET status = $2, publishing = 0 WHERE id = $1";
+const MARK_REPLACED: &str = "UPDATE receipts SET status = 'replaced' WHERE connector_key = $1 AND stored_path = $2 \
+     AND status = 'in_receive' AND publishing = 0 AND id <> $3 AND completed_at_us <= $4";
+const SET_PROOF: &str = "UPDATE receipts SET proof = $2 WHERE id = $1";
+const RENAME: &str = "UPDATE receipts SET name = $2, client_path = $3, stored_path = $3 WHERE id = $1";
+const RENAME_BELOW: &str = "UPDATE receipts SET stored_path = $3 || substr(stored_path, $4), \
+     client_path = $3 || substr(client_path, $4) \
+     WHERE connector_key = $1 AND status = 'in_receive' AND substr(stored_path, 1, $4) = $2 || '/'";
+
+/// The receipt of that id, if there is one.
+pub async fn find(db: &Db, id: &ReceiptId) -> Result<Option<Receipt>, StoreError> {
+    sqlx::query(ONE).bind(id.as_str()).fetch_optional(db.reader()).await?.as_ref().map(decode).transpose()
+}
+
+/// Receipts completed at or after `since`, oldest first, beginning behind `after`: for exports in steps of `count`.
+pub async fn oldest_first(
+    db: &Db,
+    connector_key: Option<&str>,
+    since: Timestamp,
+    after: Option<&Cursor>,
+    count: i64,
+) -> Result<Vec<Receipt>, StoreError> {
+    let (at, id) = after.map_or((i64::MIN, ""), |cursor| (cursor.completed_at.us(), cursor.id.as_str()));
+    let sql = if connector_key.is_some() { OLDEST_FIRST_OF } else { OLDEST_FIRST };
+    let query = sqlx::query(sql).bind(since.us()).bind(at).bind(id).bind(count);
+    let query = if let Some(key) = connector_key { query.bind(key) } else { query };
+    query.fetch_all(db.reader()).await?.iter().map(decode).collect()
+}
+
+/// The partner's latest upload under that name, completed at or after `since`.
+pub async fn latest_of_path(
+    db: &Db,
+    connector_key: &str,
+    client_path: &str,
+    since: Timestamp,
+) -> Result<Option<Receipt>, StoreError> {
+    let row = sqlx::query(LATEST_OF_PATH)
+        .bind(connector_key)
+        .bind(client_path)
+        .bind(since.us())
+        .fetch_optional(db.reader())
+        .await?;
+    row.as_ref().map(decode).transpose()
+}
+
+/// The receipt of the file that lies at `stored_path` now.
+pub async fn latest_stored_at(db: &Db, connector_key: &str, stored_path: &str) -> Result<Option<Receipt>, StoreError> {
+    let row = sqlx::query(LATEST_STORED_AT).bind(connector_key).bind(stored_path).fetch_optional(db.reader()).await?;
+    row.as_ref().map(decode).transpose()
+}
+
+/// The partner's uploads since `since`, newest first, at most 1,000.
+pub async fn recent(db: &Db, connector_key: &str, since: Timestamp) -> Result<Vec<Receipt>, StoreError> {
+    let query = sqlx::query(RECENT).bind(connector_key).bind(since.us()).bind("");
+    query.fetch_all(db.reader()).await?.iter().map(decode).collect()
+}
+
+/// Files and bytes of a connector that lie in Receive: what its quota counts.
+pub async fn usage(db: &Db, connector_key: &str) -> Result<(u64, u64), StoreError> {
+    let row = sqlx::query(USAGE).bind(connector_key).fetch_one(db.reader()).await?;
+    Ok((row.try_get::<i64, _>(0)?.unsigned_abs(), row.try_get::<i64, _>(1)?.unsigned_abs()))
+}
+
+/// Receipts that a crash left between commit and publication.
+pub async fn publishing(db: &Db) -> Result<Vec<Receipt>, StoreError> {
+    sqlx::query(PUBLISHING).fetch_all(db.reader()).await?.iter().map(decode).collect()
+}
+
+/// Where the file is now.
+pub async fn set_status(db: &Db, id: &ReceiptId, status: Status) -> Result<(), StoreError> {
+    sqlx::query(SET_STATUS).bind(id.as_str()).bind(status.name()).execute(db.writer()).await?;
+    Ok(())
+}
+
+/// Older receipts of the place where `receipt`'s file lies now are replaced.
+pub async fn mark_replaced(db: &Db, receipt: &Receipt) -> Result<(), StoreError> {
+    sqlx::query(MARK_REPLACED)
+        .bind(receipt.connector.to_ascii_lowercase())
+        .bind(&receipt.stored_path)
+        .bind(receipt.id.as_str())
+        .bind(receipt.completed_at.us())
+        .execute(db.writer())
+        .await?;
+    Ok(())
+}
+
+/// The client confirmed digest or size.
+pub async fn set_proof(db: &Db, id: &ReceiptId, proof: Proof) -> Result<(), StoreError> {
+    sqlx::query(SET_PROOF).bind(id.as_str()).bind(proof.name()).execute(db.writer()).await?;
+    Ok(())
+}
+
+/// The partner renamed the received file.
+pub async fn rename(db: &Db, id: &ReceiptId, name: &str, path: &str) -> Result<(), StoreError> {
+    sqlx::query(RENAME).bind(id.as_str()).bind(name).bind(path).execute(db.writer()).await?;
+    Ok(())
+}
+
+/// The partner renamed a folder: paths of the receipts below follow.
+pub async fn rename_folder(db: &Db, connector_key: &str, from: &str, to: &str) -> Result<(), StoreError> {
+    let beyond = i64::try_from(from.chars().count()).unwrap_or(i64::MAX).saturating_add(1);
+    let query = sqlx::query(RENAME_BELOW).bind(connector_key).bind(from).bind(to).bind(beyond);
+    query.execute(db.writer()).await?;
+    Ok(())
+}
+
+fn decode(row: &SqliteRow) -> Result<Receipt, StoreError> {
+    let text = |index: usize| row.try_get::<String, _>(index);
+    let number = |index: usize| row.try_get::<i64, _>(index).map(i64::unsigned_abs);
+    let unreadable = |what: &str, value: &str| StoreError::Unreadable(format!("receipt with {what} {value}"));
+    let id = text(0)?;
+    let (session, ending, proof, status) = (text(12)?, text(13)?, text(16)?, text(18)?);
+    Ok(Receipt {
+        id: ReceiptId::parse(&id).ok_or_else(|| unreadable("id", &id))?,
+        connector: text(1)?,
+        name: text(2)?,
+        client_path: text(3)?,
+        stored_path: text(4)?,
+        size_bytes: number(5)?,
+        sha256: text(6)?,
+        headers: decode_headers(&text(7)?),
+        begun_at: Timestamp::from_us(row.try_get(8)?),
+        completed_at: Timestamp::from_us(row.try_get(9)?),
+        remote_address: text(10)?,
+        tls: text(11)?,
+        session_id: SessionId::parse(&session).ok_or_else(|| unreadable("session", &session))?,
+        ending: Ending::parse(&ending).ok_or_else(|| unreadable("ending", &ending))?,
+        resumed_from: number(14)?,
+        ascii: row.try_get::<i64, _>(15)? == 1,
+        proof: Proof::parse(&proof).ok_or_else(|| unreadable("proof", &proof))?,
+        duplicate_of: row.try_get::<Option<String>, _>(17)?.as_deref().and_then(ReceiptId::parse),
+        status: Status::parse(&status).ok_or_else(|| unreadable("status", &status))?,
+        publishing: row.try_get::<i64, _>(19)? == 1,
+        // Stored as the same 64 bits.
+        inode: row.try_get::<i64, _>(20)?.cast_unsigned(),
+        staged_name: text(21)?,
+    })
+}
+
+/// Headers are stored in their order, as a JSON list of pairs.
+pub(super) fn encode_headers(headers: &[(String, String)]) -> String {
+    serde_json::to_string(headers).unwrap_or_default()
+}
+
+fn decode_headers(text: &str) -> Vec<(String, String)> {
+    serde_json::from_str(text).unwrap_or_default()
+}

@@ -1,0 +1,114 @@
+//! Refusals: every no, by the rule that said it. Equal ones within a minute are one row with a count.
+
+use sqlx::{Row, Sqlite, Transaction};
+
+use super::open::{Db, StoreError};
+use crate::base::clock::Timestamp;
+use crate::base::id::RefusalId;
+use crate::domain::refusal::Rule;
+
+/// Refusals of the same connector, address and rule within this time are one row.
+const EQUAL_WITHIN_US: i64 = 60 * 1_000_000;
+
+const COUNT_ON: &str = "UPDATE refusals SET times = times + 1, last_at_us = $4 WHERE id = (SELECT id FROM refusals \
+     WHERE connector = $1 AND remote = $2 AND rule = $3 AND last_at_us >= $5 ORDER BY last_at_us DESC LIMIT 1)";
+const ADD: &str = "INSERT INTO refusals (id, rule, connector, remote, command, reply, detail, transcript, session_id, \
+     first_at_us, last_at_us, times) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $10, 1)";
+const NEWEST_FIRST: &str = "SELECT id, rule, connector, remote, command, reply, detail, transcript, session_id, \
+     first_at_us, last_at_us, times FROM refusals WHERE (last_at_us, id) < ($1, $2) AND ($3 = '' OR connector = $3) \
+     ORDER BY last_at_us DESC, id DESC LIMIT $4";
+const ONE: &str = "SELECT id, rule, connector, remote, command, reply, detail, transcript, session_id, first_at_us, \
+     last_at_us, times FROM refusals WHERE id = $1";
+
+/// One refusal.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Refusal {
+    /// Its id.
+    pub id: RefusalId,
+    /// The rule that said no.
+    pub rule: Rule,
+    /// The connector's id; the first 3 characters of a name that is not known.
+    pub connector: String,
+    /// The client's address.
+    pub remote: String,
+    /// The command, secrets masked.
+    pub command: String,
+    /// What the client was told.
+    pub reply: String,
+    /// What the administrator should know beyond the rule's own words.
+    pub detail: String,
+    /// The session's last lines, secrets masked.
+    pub transcript: String,
+    /// The session.
+    pub session_id: String,
+    /// When first.
+    pub first_at: Timestamp,
+    /// When last.
+    pub last_at: Timestamp,
+    /// How often.
+    pub times: u64,
+}
+
+pub(super) async fn add(tx: &mut Transaction<'_, Sqlite>, refusal: &Refusal) -> sqlx::Result<()> {
+    let counted = sqlx::query(COUNT_ON)
+        .bind(&refusal.connector)
+        .bind(&refusal.remote)
+        .bind(refusal.rule.name())
+        .bind(refusal.last_at.us())
+        .bind(refusal.last_at.us() - EQUAL_WITHIN_US)
+        .execute(&mut **tx)
+        .await?;
+    if counted.rows_affected() > 0 {
+        return Ok(());
+    }
+    sqlx::query(ADD)
+        .bind(refusal.id.as_str())
+        .bind(refusal.rule.name())
+        .bind(&refusal.connector)
+        .bind(&refusal.remote)
+        .bind(&refusal.command)
+        .bind(&refusal.reply)
+        .bind(&refusal.detail)
+        .bind(&refusal.transcript)
+        .bind(&refusal.session_id)
+        .bind(refusal.last_at.us())
+        .execute(&mut **tx)
+        .await?;
+    Ok(())
+}
+
+/// Refusals before `before`, newest first; of one connector (id as recorded) or of all.
+pub async fn newest_first(
+    db: &Db,
+    connector: Option<&str>,
+    before: Option<(Timestamp, &str)>,
+    count: i64,
+) -> Result<Vec<Refusal>, StoreError> {
+    let (at, id) = before.map_or((i64::MAX, ""), |(at, id)| (at.us(), id));
+    let query = sqlx::query(NEWEST_FIRST).bind(at).bind(id).bind(connector.unwrap_or_default()).bind(count);
+    query.fetch_all(db.reader()).await?.iter().map(decode).collect()
+}
+
+/// The refusal of that id, if there is one.
+pub async fn find(db: &Db, id: &RefusalId) -> Result<Option<Refusal>, StoreError> {
+    sqlx::query(ONE).bind(id.as_str()).fetch_optional(db.reader()).await?.as_ref().map(decode).transpose()
+}
+
+fn decode(row: &sqlx::sqlite::SqliteRow) -> Result<Refusal, StoreError> {
+    let (id, rule): (String, String) = (row.try_get(0)?, row.try_get(1)?);
+    let unreadable = |what: &str| StoreError::Unreadable(format!("refusal with {what}"));
+    Ok(Refusal {
+        id: RefusalId::parse(&id).ok_or_else(|| unreadable(&id))?,
+        rule: Rule::parse(&rule).ok_or_else(|| unreadable(&rule))?,
+        connector: row.try_get(2)?,
+        remote: row.try_get(3)?,
+        command: row.try_get(4)?,
+        reply: row.try_get(5)?,
+        detail: row.try_get(6)?,
+        transcript: row.try_get(7)?,
+        session_id: row.try_get(8)?,
+        first_at: Timestamp::from_us(row.try_get(9)?),
+        last_at: Timestamp::from_us(row.try_get(10)?),
+        times: row.try_get::<i64, _>(11)?.unsigned_abs(),
+    })
+}

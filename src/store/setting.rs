@@ -1,0 +1,165 @@
+//! Settings of any scope: one way to read and to save them, with version, audit and configuration count.
+
+use sqlx::{Row, Sqlite, Transaction};
+
+use super::open::{Db, StoreError};
+use crate::base::clock::Timestamp;
+use crate::base::id::{AuditId, IdSource};
+use crate::domain::setting::{Mistake, Texts};
+
+const VALUES: &str = "SELECT key, value FROM setting_values WHERE scope = $1 AND owner = $2";
+const VERSION: &str = "SELECT version, changed_at_us, changed_by FROM setting_groups WHERE scope = $1 AND owner = $2";
+const ADD_GROUP: &str = "INSERT INTO setting_groups (scope, owner, version, changed_at_us, changed_by) \
+     VALUES ($1, $2, 1, $3, $4) ON CONFLICT (scope, owner) DO UPDATE SET version = setting_groups.version + 1, \
+     changed_at_us = excluded.changed_at_us, changed_by = excluded.changed_by";
+const SET_VALUE: &str = "INSERT INTO setting_values (scope, owner, key, value) VALUES ($1, $2, $3, $4) \
+     ON CONFLICT (scope, owner, key) DO UPDATE SET value = excluded.value";
+const REMOVE_GROUP: &str = "DELETE FROM setting_groups WHERE scope = $1 AND owner = $2";
+const BUMP: &str = "UPDATE configuration SET version = version + 1 WHERE one = 1";
+
+/// Whose settings.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Scope<'a> {
+    /// The appliance's own.
+    Settings,
+    /// The FTP server's.
+    Profile,
+    /// One connector's, by its id in lower case.
+    Connector(&'a str),
+}
+
+impl<'a> Scope<'a> {
+    fn parts(self) -> (&'static str, &'a str) {
+        match self {
+            Self::Settings => ("settings", ""),
+            Self::Profile => ("profile", ""),
+            Self::Connector(key) => ("connector", key),
+        }
+    }
+}
+
+/// Who changes something, when: for the audit.
+#[derive(Clone, Debug)]
+pub struct Change<'a> {
+    /// An administrator's name, or `command line`.
+    pub who: &'a str,
+    /// Where from; empty for the command line.
+    pub remote: &'a str,
+    /// When.
+    pub at: Timestamp,
+    /// Where new ids come from.
+    pub ids: &'a IdSource,
+}
+
+/// What is stored, with its version.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Stored {
+    /// Values that differ from their defaults.
+    pub texts: Texts,
+    /// Counts the saves; 0 when never saved.
+    pub version: i64,
+    /// When it was last saved.
+    pub changed_at: Timestamp,
+    /// Who saved it last.
+    pub changed_by: String,
+}
+
+/// Why a save did not happen. Nothing was saved.
+#[derive(Debug, thiserror::Error)]
+pub enum SaveError {
+    /// Values that cannot be.
+    #[error("{}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))]
+    Mistakes(Vec<Mistake>),
+    /// Somebody else saved in between.
+    #[error("somebody else saved these settings in between: look at them again")]
+    Stale(Box<Stored>),
+    /// The database failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+impl From<sqlx::Error> for SaveError {
+    fn from(error: sqlx::Error) -> Self {
+        Self::Store(error.into())
+    }
+}
+
+/// Reads what is stored in `scope`.
+pub async fn load(db: &Db, scope: Scope<'_>) -> Result<Stored, StoreError> {
+    let mut connection = db.reader().acquire().await?;
+    read(&mut connection, scope).await
+}
+
+pub(super) async fn read(connection: &mut sqlx::SqliteConnection, scope: Scope<'_>) -> Result<Stored, StoreError> {
+    let (scope, owner) = scope.parts();
+    let mut stored = Stored::default();
+    if let Some(row) = sqlx::query(VERSION).bind(scope).bind(owner).fetch_optional(&mut *connection).await? {
+        stored.version = row.try_get(0)?;
+        stored.changed_at = Timestamp::from_us(row.try_get(1)?);
+        stored.changed_by = row.try_get(2)?;
+    }
+    for row in sqlx::query(VALUES).bind(scope).bind(owner).fetch_all(&mut *connection).await? {
+        stored.texts.insert(row.try_get(0)?, row.try_get(1)?);
+    }
+    Ok(stored)
+}
+
+/// What a save asks for.
+pub(super) struct Save<'a> {
+    pub scope: Scope<'a>,
+    /// The audit's name for it.
+    pub subject: String,
+    /// New values by key; other keys stay.
+    pub values: &'a Texts,
+    /// The version the editor saw; `None`: whatever is there.
+    pub expected_version: Option<i64>,
+}
+
+/// Saves within `tx`: values merged over what is stored, `check`ed as a whole, written with their audit.
+/// Gives the new texts. A value that is in force already is neither stored nor told.
+pub(super) async fn save(
+    tx: &mut Transaction<'_, Sqlite>,
+    save: Save<'_>,
+    change: &Change<'_>,
+    check: impl Fn(&Texts) -> Result<Texts, Vec<Mistake>>,
+) -> Result<Texts, SaveError> {
+    let before = read(&mut *tx, save.scope).await?;
+    if save.expected_version.is_some_and(|version| version != before.version) {
+        return Err(SaveError::Stale(Box::new(before)));
+    }
+    let mut merged = before.texts.clone();
+    merged.extend(save.values.clone());
+    let canonical = check(&merged).map_err(SaveError::Mistakes)?;
+    let effective = check(&before.texts).unwrap_or_default();
+    let (scope, owner) = save.scope.parts();
+    sqlx::query(ADD_GROUP).bind(scope).bind(owner).bind(change.at.us()).bind(change.who).execute(&mut **tx).await?;
+    for key in save.values.keys() {
+        let value = canonical.get(key).cloned().unwrap_or_default();
+        let old = before.texts.get(key).or_else(|| effective.get(key)).map_or("", String::as_str);
+        if old == value {
+            continue;
+        }
+        sqlx::query(SET_VALUE).bind(scope).bind(owner).bind(key).bind(&value).execute(&mut **tx).await?;
+        let entry = super::audit::Entry { subject: &save.subject, key, before: old, after: &value };
+        super::audit::add(tx, change, &entry).await?;
+    }
+    bump(tx).await?;
+    Ok(canonical)
+}
+
+pub(super) async fn remove(tx: &mut Transaction<'_, Sqlite>, scope: Scope<'_>) -> sqlx::Result<()> {
+    let (scope, owner) = scope.parts();
+    sqlx::query(REMOVE_GROUP).bind(scope).bind(owner).execute(&mut **tx).await?;
+    Ok(())
+}
+
+/// Tells every process that the configuration changed.
+pub(super) async fn bump(tx: &mut Transaction<'_, Sqlite>) -> sqlx::Result<()> {
+    sqlx::query(BUMP).execute(&mut **tx).await?;
+    Ok(())
+}
+
+/// A new id for the audit.
+pub(super) fn audit_id(change: &Change<'_>) -> AuditId {
+    AuditId::new(change.ids)
+}

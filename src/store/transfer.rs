@@ -1,0 +1,120 @@
+//! Transfer records: every upload and download, complete or broken off.
+
+use sqlx::{Row, Sqlite, Transaction};
+
+use super::commit::signed;
+use super::open::{Db, StoreError};
+use crate::base::clock::Timestamp;
+use crate::base::id::{ReceiptId, TransferId};
+use crate::domain::receipt::Ending;
+
+const ADD: &str = "INSERT INTO transfers (id, direction, connector, path, bytes_moved, offset_bytes, begun_at_us, \
+     ended_at_us, ending, complete, remote, tls, session_id, receipt_id, reply) \
+     VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)";
+const NEWEST_FIRST: &str = "SELECT id, direction, connector, path, bytes_moved, offset_bytes, begun_at_us, \
+     ended_at_us, ending, complete, remote, tls, session_id, receipt_id, reply FROM transfers \
+     WHERE (ended_at_us, id) < ($1, $2) ORDER BY ended_at_us DESC, id DESC LIMIT $3";
+
+/// Which way bytes went, from our side.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Direction {
+    /// From the partner.
+    Receive,
+    /// To the partner.
+    Send,
+}
+
+impl Direction {
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Receive => "receive",
+            Self::Send => "send",
+        }
+    }
+}
+
+/// One upload or download.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Transfer {
+    /// Its id.
+    pub id: TransferId,
+    /// Which way.
+    pub direction: Direction,
+    /// The connector's id.
+    pub connector: String,
+    /// The client's path.
+    pub path: String,
+    /// Bytes that went over the data connection.
+    pub bytes_moved: u64,
+    /// Where it began.
+    pub offset_bytes: u64,
+    /// When it began.
+    pub begun_at: Timestamp,
+    /// When it ended.
+    pub ended_at: Timestamp,
+    /// How the data connection ended.
+    pub ending: Ending,
+    /// Whether all of it arrived.
+    pub complete: bool,
+    /// The partner's address.
+    pub remote: String,
+    /// TLS version and cipher; empty in clear.
+    pub tls: String,
+    /// The session.
+    pub session_id: String,
+    /// The receipt it led to.
+    pub receipt_id: Option<ReceiptId>,
+    /// What the client was told.
+    pub reply: String,
+}
+
+pub(super) async fn add(tx: &mut Transaction<'_, Sqlite>, transfer: &Transfer) -> sqlx::Result<()> {
+    sqlx::query(ADD)
+        .bind(transfer.id.as_str())
+        .bind(transfer.direction.name())
+        .bind(&transfer.connector)
+        .bind(&transfer.path)
+        .bind(signed(transfer.bytes_moved))
+        .bind(signed(transfer.offset_bytes))
+        .bind(transfer.begun_at.us())
+        .bind(transfer.ended_at.us())
+        .bind(transfer.ending.name())
+        .bind(i64::from(transfer.complete))
+        .bind(&transfer.remote)
+        .bind(&transfer.tls)
+        .bind(&transfer.session_id)
+        .bind(transfer.receipt_id.as_ref().map(ReceiptId::as_str))
+        .bind(&transfer.reply)
+        .execute(&mut **tx)
+        .await?;
+    Ok(())
+}
+
+/// Transfers that ended before `before`, newest first.
+pub async fn newest_first(db: &Db, before: Option<(Timestamp, &str)>, count: i64) -> Result<Vec<Transfer>, StoreError> {
+    let (at, id) = before.map_or((i64::MAX, ""), |(at, id)| (at.us(), id));
+    let rows = sqlx::query(NEWEST_FIRST).bind(at).bind(id).bind(count).fetch_all(db.reader()).await?;
+    rows.iter().map(decode).collect()
+}
+
+fn decode(row: &sqlx::sqlite::SqliteRow) -> Result<Transfer, StoreError> {
+    let (id, direction, ending): (String, String, String) = (row.try_get(0)?, row.try_get(1)?, row.try_get(8)?);
+    let unreadable = |what: &str| StoreError::Unreadable(format!("transfer with {what}"));
+    Ok(Transfer {
+        id: TransferId::parse(&id).ok_or_else(|| unreadable(&id))?,
+        direction: if direction == "send" { Direction::Send } else { Direction::Receive },
+        connector: row.try_get(2)?,
+        path: row.try_get(3)?,
+        bytes_moved: row.try_get::<i64, _>(4)?.unsigned_abs(),
+        offset_bytes: row.try_get::<i64, _>(5)?.unsigned_abs(),
+        begun_at: Timestamp::from_us(row.try_get(6)?),
+        ended_at: Timestamp::from_us(row.try_get(7)?),
+        ending: Ending::parse(&ending).ok_or_else(|| unreadable(&ending))?,
+        complete: row.try_get::<i64, _>(9)? == 1,
+        remote: row.try_get(10)?,
+        tls: row.try_get(11)?,
+        session_id: row.try_get(12)?,
+        receipt_id: row.try_get::<Option<String>, _>(13)?.as_deref().and_then(ReceiptId::parse),
+        reply: row.try_get(14)?,
+    })
+}

@@ -1,0 +1,334 @@
+//! The hot loops: plain arguments, counts and limits. They run on the async task, without a hop per chunk.
+
+use std::io;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, Interest};
+use tokio::net::TcpStream;
+use tokio_util::sync::CancellationToken;
+
+use super::digest::Digest;
+use super::presence::Place;
+use crate::domain::receipt::Ending;
+use crate::workspace::download::Source;
+use crate::workspace::sync::Syncer;
+use crate::workspace::upload::Part;
+
+/// Bytes moved at a time.
+pub const BUFFER_BYTES: usize = 256 * 1024;
+/// Buffers kept for the next transfer.
+const BUFFERS_KEPT: usize = 64;
+/// Bytes one `sendfile` may move before other tasks get their turn.
+const SENDFILE_BYTES: usize = 1024 * 1024;
+
+/// A data connection that bytes come from.
+pub trait Inbound: AsyncRead + AsyncWrite + Unpin + Send {
+    /// How it ended: after end of file (`None`) or an error.
+    fn ending(&self, error: Option<&io::Error>) -> Ending;
+
+    /// Whether an end that TLS did not sign is tolerated (PRODUCT 5.3).
+    fn ends_tolerantly(&self) -> bool;
+}
+
+/// A data connection that bytes go to.
+pub trait Outbound: AsyncWrite + Unpin + Send {
+    /// The socket itself, when bytes go out as they are.
+    fn socket(&self) -> Option<&TcpStream>;
+}
+
+/// What a transfer is watched by.
+#[derive(Debug)]
+pub struct Watch<'a> {
+    /// Who sees its progress.
+    pub place: &'a Place,
+    /// Cancelled by ABOR and by whoever ends the session.
+    pub abort: &'a CancellationToken,
+    /// How long no byte may move through the partner's doing.
+    pub stall: Duration,
+}
+
+/// Buffers that transfers share, so that none is held while idle.
+#[derive(Clone, Debug, Default)]
+pub struct Buffers {
+    free: Arc<Mutex<Vec<Box<[u8]>>>>,
+}
+
+impl Buffers {
+    /// A buffer of [`BUFFER_BYTES`].
+    pub fn take(&self) -> Box<[u8]> {
+        let kept = self.free.lock().unwrap_or_else(PoisonError::into_inner).pop();
+        kept.unwrap_or_else(|| vec![0; BUFFER_BYTES].into_boxed_slice())
+    }
+
+    /// Gives it back.
+    pub fn put(&self, buffer: Box<[u8]>) {
+        let mut free = self.free.lock().unwrap_or_else(PoisonError::into_inner);
+        if free.len() < BUFFERS_KEPT {
+            free.push(buffer);
+        }
+    }
+}
+
+/// Turns CRLF into LF, across chunks (`to_lf`).
+#[derive(Debug, Default)]
+pub struct ToLf {
+    carriage_return: bool,
+}
+
+impl ToLf {
+    /// The bytes to store for `bytes`, in `out`.
+    pub fn turn(&mut self, bytes: &[u8], out: &mut Vec<u8>) {
+        out.clear();
+        for byte in bytes {
+            if self.carriage_return && *byte != b'\n' {
+                out.push(b'\r');
+            }
+            self.carriage_return = *byte == b'\r';
+            if !self.carriage_return {
+                out.push(*byte);
+            }
+        }
+    }
+
+    /// What was held back at the end.
+    pub fn rest(&self) -> &'static [u8] {
+        if self.carriage_return { b"\r" } else { b"" }
+    }
+}
+
+/// What the receiving loop writes to.
+#[derive(Debug)]
+pub struct Sink<'a> {
+    /// The part.
+    pub part: &'a mut Part,
+    /// Its digest.
+    pub digest: &'a mut Digest,
+    /// Who syncs.
+    pub syncer: &'a Syncer,
+    /// The size it may not exceed.
+    pub size_bytes_max: u64,
+    /// `Some`: line ends are turned.
+    pub to_lf: Option<ToLf>,
+}
+
+/// How the receiving loop ended.
+#[derive(Debug)]
+pub enum Received {
+    /// The data connection ended so.
+    Ended(Ending),
+    /// The limit was reached.
+    TooLarge,
+    /// Writing failed.
+    Failed(io::Error),
+}
+
+/// Moves bytes from the data connection to the part until it ends.
+pub async fn receive(from: &mut impl Inbound, sink: &mut Sink<'_>, watch: &Watch<'_>, buffer: &mut [u8]) -> Received {
+    let mut turned = Vec::new();
+    loop {
+        let read = tokio::select! {
+            biased;
+            read = tokio::time::timeout(watch.stall, from.read(buffer)) => read,
+            () = watch.abort.cancelled() => return Received::Ended(Ending::Aborted),
+        };
+        let count = match read {
+            Err(_) => return Received::Ended(Ending::Stalled),
+            Ok(Err(error)) => return Received::Ended(from.ending(Some(&error))),
+            Ok(Ok(0)) => {
+                let rest = sink.to_lf.as_ref().map_or(&b""[..], ToLf::rest);
+                return match store(sink, rest).await {
+                    Ok(true) => Received::Ended(from.ending(None)),
+                    Ok(false) => Received::TooLarge,
+                    Err(error) => Received::Failed(error),
+                };
+            }
+            Ok(Ok(count)) => count,
+        };
+        watch.place.moved(count as u64);
+        let bytes = match &mut sink.to_lf {
+            Some(to_lf) => {
+                to_lf.turn(&buffer[..count], &mut turned);
+                turned.as_slice()
+            }
+            None => &buffer[..count],
+        };
+        match store(sink, bytes).await {
+            Ok(true) => {}
+            Ok(false) => return Received::TooLarge,
+            Err(error) => return Received::Failed(error),
+        }
+        // A client that ABORs while bytes still come must be heard, too.
+        if watch.abort.is_cancelled() {
+            return Received::Ended(Ending::Aborted);
+        }
+    }
+}
+
+/// `Ok(false)`: it would become too large; nothing of `bytes` was written.
+async fn store(sink: &mut Sink<'_>, bytes: &[u8]) -> io::Result<bool> {
+    if sink.part.size_bytes() + bytes.len() as u64 > sink.size_bytes_max {
+        return Ok(false);
+    }
+    sink.part.write(bytes)?;
+    let length = sink.part.size_bytes();
+    sink.digest.update(bytes, length);
+    sink.part.write_back(sink.syncer).await?;
+    Ok(true)
+}
+
+/// How the sending loop ended.
+#[derive(Debug)]
+pub enum Sent {
+    /// Every byte was handed to the network.
+    All,
+    /// The data connection ended before that.
+    Ended(Ending),
+    /// The file ended before that: it was cut while it was sent.
+    Short,
+    /// Reading failed.
+    Failed(io::Error),
+}
+
+/// Bytes `from..to` of a file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Span {
+    /// The first byte.
+    pub from: u64,
+    /// The byte after the last.
+    pub to: u64,
+}
+
+/// Sends part of a file as it is.
+pub async fn send(source: &Source, span: Span, to: &mut impl Outbound, watch: &Watch<'_>, buffer: &mut [u8]) -> Sent {
+    let mut at = span.from;
+    while at < span.to {
+        let rest = Span { from: at, to: span.to };
+        let moving = async {
+            if let Some(socket) = to.socket() {
+                sendfile(source, rest, socket).await
+            } else {
+                write_chunk(source, rest, to, buffer).await
+            }
+        };
+        let moved = tokio::select! {
+            biased;
+            () = watch.abort.cancelled() => return Sent::Ended(Ending::Aborted),
+            moved = tokio::time::timeout(watch.stall, moving) => moved,
+        };
+        match moved {
+            Err(_) => return Sent::Ended(Ending::Stalled),
+            Ok(Err(Trouble::Reading(error))) => return Sent::Failed(error),
+            Ok(Err(Trouble::Writing)) => return Sent::Ended(Ending::Cut),
+            Ok(Ok(0)) => return Sent::Short,
+            Ok(Ok(count)) => {
+                at += count as u64;
+                watch.place.moved(count as u64);
+            }
+        }
+    }
+    Sent::All
+}
+
+enum Trouble {
+    Reading(io::Error),
+    Writing,
+}
+
+async fn sendfile(source: &Source, span: Span, socket: &TcpStream) -> Result<usize, Trouble> {
+    let want = usize::try_from(span.to - span.from).unwrap_or(usize::MAX).min(SENDFILE_BYTES);
+    loop {
+        socket.writable().await.map_err(|_| Trouble::Writing)?;
+        let mut offset = span.from;
+        let sent = socket.try_io(Interest::WRITABLE, || {
+            Ok(rustix::fs::sendfile(socket, &**source.file(), Some(&mut offset), want)?)
+        });
+        match sent {
+            Ok(count) => {
+                // The readiness loop never waits on a fast network: others get their turn here.
+                tokio::task::consume_budget().await;
+                return Ok(count);
+            }
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+            Err(error) if error.raw_os_error() == Some(rustix::io::Errno::IO.raw_os_error()) => {
+                return Err(Trouble::Reading(error));
+            }
+            Err(_) => return Err(Trouble::Writing),
+        }
+    }
+}
+
+async fn write_chunk(source: &Source, span: Span, to: &mut impl Outbound, buffer: &mut [u8]) -> Result<usize, Trouble> {
+    let want = usize::try_from(span.to - span.from).unwrap_or(usize::MAX).min(buffer.len());
+    let count = source.read_at(&mut buffer[..want], span.from).map_err(Trouble::Reading)?;
+    to.write_all(&buffer[..count]).await.map_err(|_| Trouble::Writing)?;
+    Ok(count)
+}
+
+/// Sends bytes that are in memory, under the same watch: listings, and files whose line ends are turned.
+pub async fn send_bytes(bytes: &[u8], to: &mut impl Outbound, watch: &Watch<'_>) -> Sent {
+    let moved = tokio::select! {
+        biased;
+        () = watch.abort.cancelled() => return Sent::Ended(Ending::Aborted),
+        moved = tokio::time::timeout(watch.stall, to.write_all(bytes)) => moved,
+    };
+    match moved {
+        Err(_) => Sent::Ended(Ending::Stalled),
+        Ok(Err(_)) => Sent::Ended(Ending::Cut),
+        Ok(Ok(())) => {
+            watch.place.moved(bytes.len() as u64);
+            Sent::All
+        }
+    }
+}
+
+/// Turns bare LF into CRLF, across chunks (TYPE A).
+#[derive(Debug, Default)]
+pub struct ToCrLf {
+    after_carriage_return: bool,
+}
+
+impl ToCrLf {
+    /// The bytes to send for `bytes`, in `out`.
+    pub fn turn(&mut self, bytes: &[u8], out: &mut Vec<u8>) {
+        out.clear();
+        for byte in bytes {
+            if *byte == b'\n' && !self.after_carriage_return {
+                out.push(b'\r');
+            }
+            self.after_carriage_return = *byte == b'\r';
+            out.push(*byte);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn line_ends_do_not_depend_on_how_the_bytes_were_cut(text in "[a\r\n]{0,40}", at in 0_usize..40) {
+            let bytes = text.as_bytes();
+            let (one, two) = bytes.split_at(at.min(bytes.len()));
+            let mut out = Vec::new();
+            let mut lf = ToLf::default();
+            let mut turned = Vec::new();
+            for chunk in [one, two] {
+                lf.turn(chunk, &mut out);
+                turned.extend_from_slice(&out);
+            }
+            turned.extend_from_slice(lf.rest());
+            prop_assert_eq!(turned, text.replace("\r\n", "\n").into_bytes());
+
+            let mut crlf = ToCrLf::default();
+            let mut sent = Vec::new();
+            for chunk in [one, two] {
+                crlf.turn(chunk, &mut out);
+                sent.extend_from_slice(&out);
+            }
+            prop_assert_eq!(sent, text.replace("\r\n", "\n").replace('\n', "\r\n").into_bytes());
+        }
+    }
+}

@@ -1,0 +1,139 @@
+//! What every transfer needs, and what can go wrong with one.
+
+use std::io;
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use super::copy::Buffers;
+use crate::base::clock::Clock;
+use crate::base::id::{IdSource, SessionId};
+use crate::domain::authorise::No;
+use crate::domain::connector::Connector;
+use crate::domain::receipt::Ending;
+use crate::domain::refusal::Rule;
+use crate::store::Db;
+use crate::store::commit::Recorder;
+use crate::store::live::{LiveConnector, Snapshot};
+use crate::workspace::workspaces::{Workspace, Workspaces};
+
+/// The services behind every transfer. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Depot {
+    /// The database.
+    pub db: Db,
+    /// The one writer of records.
+    pub recorder: Recorder,
+    /// The partners' folders.
+    pub workspaces: Workspaces,
+    /// The time.
+    pub clock: Clock,
+    /// New ids.
+    pub ids: IdSource,
+    /// Buffers that transfers share.
+    pub buffers: Buffers,
+}
+
+/// Whose transfer it is: a logged-in session, with the configuration its command began under.
+#[derive(Clone, Debug)]
+pub struct Party {
+    /// The configuration of that moment.
+    pub snapshot: Arc<Snapshot>,
+    /// The partner's connector.
+    pub connector: Arc<LiveConnector>,
+    /// The session.
+    pub session: SessionId,
+    /// The client's address.
+    pub remote: IpAddr,
+    /// TLS version and cipher of the control connection; empty in clear.
+    pub tls: String,
+}
+
+impl Party {
+    /// The connector itself.
+    pub fn connector(&self) -> &Connector {
+        &self.connector.connector
+    }
+
+    /// The partner's folders.
+    pub fn workspace(&self, depot: &Depot) -> Result<Arc<Workspace>, TransferError> {
+        depot.workspaces.get(&self.snapshot.profile, self.connector()).map_err(TransferError::Storage)
+    }
+}
+
+/// Why a transfer did not happen, or did not complete. `engine::refusal` says what the partner hears.
+#[derive(Debug, thiserror::Error)]
+pub enum TransferError {
+    /// A rule said no.
+    #[error("refused by {}: {}", .0.rule.name(), .0.detail)]
+    Refused(No),
+    /// There is nothing of that name.
+    #[error("no such file or folder")]
+    NotFound,
+    /// A folder where a file is needed.
+    #[error("it is a folder")]
+    IsFolder,
+    /// A file where a folder is needed.
+    #[error("it is not a folder")]
+    NotFolder,
+    /// Something is there already.
+    #[error("there is something of that name already")]
+    Exists,
+    /// The folder holds something.
+    #[error("the folder is not empty")]
+    NotEmpty,
+    /// Not now: it is being written, or has not rested yet.
+    #[error("the file is still being written")]
+    Busy,
+    /// REST beyond the end, or with TYPE A.
+    #[error("cannot begin there")]
+    Restart,
+    /// The file changed while it was sent.
+    #[error("the file changed while it was sent")]
+    Changed,
+    /// The data connection ended otherwise than in order.
+    #[error("the data connection ended: {}", .0.label())]
+    Broken(Ending),
+    /// No room on the disk.
+    #[error("no room")]
+    NoSpace,
+    /// Reading or writing failed on this side.
+    #[error("storage failed: {0}")]
+    Storage(io::Error),
+    /// The database failed.
+    #[error("could not record it: {0}")]
+    NotRecorded(String),
+}
+
+impl TransferError {
+    /// A rule said no.
+    pub fn refused(rule: Rule, detail: impl Into<String>) -> Self {
+        Self::Refused(No { rule, detail: detail.into() })
+    }
+}
+
+impl From<No> for TransferError {
+    fn from(no: No) -> Self {
+        Self::Refused(no)
+    }
+}
+
+impl From<io::Error> for TransferError {
+    fn from(error: io::Error) -> Self {
+        use io::ErrorKind as Kind;
+        match error.kind() {
+            Kind::NotFound => Self::NotFound,
+            Kind::IsADirectory => Self::IsFolder,
+            Kind::NotADirectory => Self::NotFolder,
+            Kind::AlreadyExists => Self::Exists,
+            Kind::DirectoryNotEmpty => Self::NotEmpty,
+            Kind::StorageFull | Kind::QuotaExceeded => Self::NoSpace,
+            _ => Self::Storage(error),
+        }
+    }
+}
+
+impl From<crate::store::StoreError> for TransferError {
+    fn from(error: crate::store::StoreError) -> Self {
+        Self::NotRecorded(error.to_string())
+    }
+}

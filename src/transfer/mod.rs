@@ -1,0 +1,11 @@
+//! Floor 3: bytes in and out, receipts, events, and who is connected.
+
+pub mod copy;
+pub mod depot;
+pub mod digest;
+pub mod plan;
+pub mod presence;
+pub mod publish;
+pub mod receive;
+pub mod recovery;
+pub mod send;

@@ -1,0 +1,260 @@
+//! Before an upload: may it be, under which name, from which bytes, how large. Nothing is made on disk here.
+
+use std::io;
+use std::sync::Arc;
+
+use super::depot::{Depot, Party, TransferError};
+use crate::base::path::{Name, VirtualPath};
+use crate::domain::authorise::{Granted, Operation, authorise};
+use crate::domain::connector::Connector;
+use crate::domain::place::{Folder, path_of};
+use crate::domain::refusal::Rule;
+use crate::domain::value::{AppendRule, Overwrite};
+use crate::ftp::session::StoreMode;
+use crate::store::receipt;
+use crate::workspace::download::Source;
+use crate::workspace::folder::{OpenFolder, Unfinished};
+use crate::workspace::workspaces::Workspace;
+
+/// Attempts at a name for `STOU` that nothing has yet.
+const UNIQUE_TRIES_MAX: u32 = 100;
+
+/// Which bytes an upload begins with.
+#[derive(Debug)]
+pub enum Base {
+    /// None.
+    Empty,
+    /// An unfinished upload, up to `offset`.
+    Unfinished {
+        /// The upload to go on with.
+        unfinished: Unfinished,
+        /// Where to go on.
+        offset: u64,
+    },
+    /// A complete file, up to `offset`: a new version is built from its bytes.
+    Complete {
+        /// The file.
+        source: Source,
+        /// Where to go on.
+        offset: u64,
+    },
+}
+
+impl Base {
+    /// Where the upload begins.
+    pub fn offset(&self) -> u64 {
+        match self {
+            Self::Empty => 0,
+            Self::Unfinished { offset, .. } | Self::Complete { offset, .. } => *offset,
+        }
+    }
+}
+
+/// An upload that may be.
+#[derive(Debug)]
+pub struct Plan {
+    /// The partner's folders.
+    pub workspace: Arc<Workspace>,
+    /// Which of them.
+    pub side: Folder,
+    /// The client's name, below that folder; never empty.
+    pub names: Vec<Name>,
+    /// The bytes it begins with.
+    pub base: Base,
+    /// The size it may not exceed, and the rule that says so.
+    pub size_max: SizeMax,
+    /// Whether the command was `STOU`: the name must be told.
+    pub unique: bool,
+}
+
+/// The largest size an upload may reach.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SizeMax {
+    /// Bytes.
+    pub bytes: u64,
+    /// The rule behind it.
+    pub rule: Rule,
+}
+
+impl Plan {
+    /// The open folder.
+    pub fn folder(&self) -> &OpenFolder {
+        self.workspace.folder(self.side)
+    }
+
+    /// The client's path.
+    pub fn client_path(&self) -> VirtualPath {
+        path_of(self.side, &self.names).unwrap_or_default()
+    }
+
+    /// The last of the client's names.
+    pub fn name(&self) -> &str {
+        self.names.last().map_or("", Name::as_str)
+    }
+}
+
+/// Whether this upload may be. Order as in PRODUCT 5.1: the first no is the answer.
+pub async fn plan(depot: &Depot, party: &Party, path: &VirtualPath, mode: StoreMode) -> Result<Plan, TransferError> {
+    let connector = party.connector();
+    let path = if mode == StoreMode::Unique { unique_path(depot, party, path)? } else { path.clone() };
+    let operation = if mode == StoreMode::Append { Operation::Append } else { Operation::Store };
+    let (side, names) = match authorise(&party.snapshot.profile, connector, operation, &path)? {
+        Granted::Within { folder, names, .. } if !names.is_empty() => (folder, names),
+        _ => return Err(TransferError::refused(Rule::OutsideFolders, format!("{path} is a folder"))),
+    };
+    let workspace = party.workspace(depot)?;
+    let folder = workspace.folder(side);
+    if folder.is_failing() {
+        let failing = |error: io::Error| TransferError::refused(Rule::StorageFailing, error.to_string());
+        folder.probe(depot.workspaces.syncer()).await.map_err(failing)?;
+    }
+    // The folder must be there, and must not be a file.
+    folder.jail().parent(&names)?;
+    let there = match folder.jail().file(&names) {
+        Ok(_) => true,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => false,
+        Err(error) => return Err(error.into()),
+    };
+    check_overwrite(connector, side, mode, there, &names)?;
+    let base = base(folder, connector, &names, mode, side)?;
+    let size_max = size_max(depot, party, folder, &base).await?;
+    Ok(Plan { workspace, side, names, base, size_max, unique: mode == StoreMode::Unique })
+}
+
+/// The name for `STOU`: what the client proposed if nothing has it, else made by us.
+fn unique_path(depot: &Depot, party: &Party, path: &VirtualPath) -> Result<VirtualPath, TransferError> {
+    let connector = party.connector();
+    let filter = connector.filter(&party.snapshot.profile);
+    let workspace = party.workspace(depot)?;
+    let is_folder = |path: &VirtualPath| match authorise(&party.snapshot.profile, connector, Operation::Enter, path) {
+        Ok(Granted::Root) => true,
+        Ok(Granted::Within { folder, names, .. }) => workspace.folder(folder).jail().folder(&names).is_ok(),
+        Err(_) => false,
+    };
+    let (folder, stem, extension) = if is_folder(path) {
+        let extension = filter.first_extension().unwrap_or_default().to_owned();
+        (path.clone(), "file".to_owned(), extension)
+    } else {
+        let name = path.name().map_or("file", Name::as_str);
+        let (stem, extension) = name.rsplit_once('.').filter(|(stem, _)| !stem.is_empty()).unwrap_or((name, ""));
+        (path.parent(), stem.to_owned(), extension.to_owned())
+    };
+    for _ in 0..UNIQUE_TRIES_MAX {
+        // The tail of a fresh id: unique under load without a look at the disk, and short enough to read.
+        let id = crate::base::id::TransferId::new(&depot.ids);
+        let tail = id.as_str().rsplit('-').next().unwrap_or_default();
+        let dot = if extension.is_empty() { "" } else { "." };
+        let stem: String = stem.chars().take(60).collect();
+        let Ok(name) = Name::parse(&format!("{stem}-{tail}{dot}{extension}")) else { break };
+        let candidate = folder.child(name);
+        let free = match authorise(&party.snapshot.profile, connector, Operation::Store, &candidate)? {
+            Granted::Within { folder, names, .. } => workspace.folder(folder).jail().stat(&names).is_err(),
+            Granted::Root => false,
+        };
+        if free {
+            return Ok(candidate);
+        }
+    }
+    Err(TransferError::Exists)
+}
+
+/// Overwrite is judged on the stored name: here as far as it is the client's own, and again when the file is whole.
+fn check_overwrite(
+    connector: &Connector,
+    side: Folder,
+    mode: StoreMode,
+    there: bool,
+    names: &[Name],
+) -> Result<(), TransferError> {
+    let settings = &connector.settings;
+    let refuses = settings.overwrite == Overwrite::Refuse && matches!(mode, StoreMode::Replace | StoreMode::From(_));
+    let name = names.last().map_or("", Name::as_str);
+    let as_sent = side == Folder::Send || settings.local_file_scheme.is_filename();
+    if refuses && there && as_sent && !settings.temp_receive_extensions.is_temporary(name) {
+        return Err(TransferError::refused(Rule::FileExists, format!("{name} is there already")));
+    }
+    Ok(())
+}
+
+fn base(
+    folder: &OpenFolder,
+    connector: &Connector,
+    names: &[Name],
+    mode: StoreMode,
+    side: Folder,
+) -> Result<Base, TransferError> {
+    let complete = || match Source::open(folder, names) {
+        Ok(source) => Ok(Some(source)),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(TransferError::from(error)),
+    };
+    match mode {
+        StoreMode::Replace | StoreMode::Unique => Ok(Base::Empty),
+        StoreMode::From(offset) => {
+            if let Some(unfinished) = folder.unfinished(names) {
+                return if offset <= unfinished.size_bytes {
+                    Ok(Base::Unfinished { unfinished, offset })
+                } else {
+                    Err(TransferError::Restart)
+                };
+            }
+            match complete()? {
+                Some(source) if offset <= source.version().size_bytes => Ok(Base::Complete { source, offset }),
+                _ => Err(TransferError::Restart),
+            }
+        }
+        StoreMode::Append => {
+            if let Some(unfinished) = folder.unfinished(names) {
+                let offset = unfinished.size_bytes;
+                return Ok(Base::Unfinished { unfinished, offset });
+            }
+            match complete()? {
+                Some(_) if side == Folder::Receive && connector.settings.append == AppendRule::Refuse => {
+                    Err(TransferError::refused(Rule::AppendRefused, "Append is set to refuse for this partner"))
+                }
+                Some(source) => {
+                    let offset = source.version().size_bytes;
+                    Ok(Base::Complete { source, offset })
+                }
+                None => Ok(Base::Empty),
+            }
+        }
+    }
+}
+
+/// The disk reserve must be free before a byte is written; largest file and quota hold while writing.
+async fn size_max(depot: &Depot, party: &Party, folder: &OpenFolder, base: &Base) -> Result<SizeMax, TransferError> {
+    let settings = &party.connector().settings;
+    let (free, total) = folder.room().map_err(TransferError::Storage)?;
+    let reserve = party.snapshot.profile.disk_reserve.bytes(total);
+    if free < reserve {
+        return Err(TransferError::refused(
+            Rule::DiskFull,
+            format!("{free} bytes are free, {reserve} are kept in reserve"),
+        ));
+    }
+    let largest = settings.file_bytes_max.as_ref().map_or(u64::MAX, |most| most.get());
+    let mut most = SizeMax { bytes: largest, rule: Rule::FileTooLarge };
+    if settings.quota_bytes.is_some() || settings.quota_files.is_some() {
+        let (files, bytes) = receipt::usage(&depot.db, party.connector().id.key()).await?;
+        if let Some(files_max) = &settings.quota_files
+            && files >= files_max.get()
+            && matches!(base, Base::Empty)
+        {
+            return Err(TransferError::refused(Rule::Quota, format!("{files} files are in Receive, the most allowed")));
+        }
+        if let Some(quota) = &settings.quota_bytes {
+            let left = quota.get().saturating_sub(bytes);
+            if left == 0 {
+                return Err(TransferError::refused(
+                    Rule::Quota,
+                    format!("{bytes} bytes are in Receive, the most allowed"),
+                ));
+            }
+            if left < most.bytes {
+                most = SizeMax { bytes: left, rule: Rule::Quota };
+            }
+        }
+    }
+    Ok(most)
+}

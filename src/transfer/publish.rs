@@ -1,0 +1,324 @@
+//! From a whole, synced part to a file under its final name: one commit for receipt and event, rename, folder sync.
+//! Also the way from a temporary name to "received".
+
+use std::sync::Arc;
+
+use super::depot::{Depot, Party, TransferError};
+use super::digest::hex;
+use super::plan::Plan;
+use super::receive::is_temporary;
+use crate::base::clock::Timestamp;
+use crate::base::fault::{self, Point};
+use crate::base::id::{EventId, ReceiptId};
+use crate::base::path::Name;
+use crate::domain::place::{Folder, path_of};
+use crate::domain::receipt::{Ending, Proof, Status};
+use crate::domain::refusal::Rule;
+use crate::domain::scheme::{self, Facts};
+use crate::domain::value::Overwrite;
+use crate::store::commit::{Published, Received};
+use crate::store::receipt::Receipt;
+use crate::store::{event, receipt, sequence};
+use crate::workspace::folder::{FileId, OpenFolder};
+use crate::workspace::jail::Replace;
+use crate::workspace::upload::Part;
+
+/// Numbers tried for *keep both*.
+const NUMBERS_MAX: u32 = 10_000;
+
+/// What is known of a whole file.
+#[derive(Clone, Debug)]
+pub struct Whole {
+    /// When its upload began.
+    pub begun_at: Timestamp,
+    /// How the data connection ended.
+    pub ending: Ending,
+    /// Whether TYPE A was in force.
+    pub ascii: bool,
+    /// Where its last part began.
+    pub resumed_from: u64,
+    /// Its size.
+    pub size_bytes: u64,
+    /// Its digest.
+    pub sha256: [u8; 32],
+}
+
+/// Publishes a synced part. Gives the receipt's id, when there is one: uploads to Send and under temporary names have
+/// none.
+pub async fn publish(
+    depot: &Depot,
+    party: &Party,
+    plan: &Plan,
+    part: &Part,
+    whole: &Whole,
+) -> Result<Option<ReceiptId>, TransferError> {
+    let folder = plan.folder();
+    part.dress(party.connector().settings.received_file_mode.bits())?;
+    let parent = Arc::new(folder.jail().parent(&plan.names)?.0);
+    let silent = plan.side == Folder::Send || is_temporary(party, plan.side, plan.name());
+    if silent {
+        let Some(name) = plan.names.last() else { return Err(TransferError::NotFound) };
+        let _turn = folder.naming(&plan.names).await;
+        let replace = silent_replace(party, plan.side);
+        part.publish(folder, &parent, name, replace).map_err(exists)?;
+        let inode = part.inode()?;
+        folder.published(inode, depot.clock.now());
+        folder.remember_digest(FileId { inode, size_bytes: whole.size_bytes }, whole.sha256);
+        folder.sync_folder(depot.workspaces.syncer(), parent).await.map_err(TransferError::Storage)?;
+        return Ok(None);
+    }
+    let id = ReceiptId::parse(part.name()).unwrap_or_else(|| ReceiptId::new(&depot.ids));
+    let staged = Staged { id, inode: part.inode()?, name: part.name().to_owned(), names: &plan.names };
+    let (receipt, _turn, replace) = named(depot, party, folder, &staged, whole).await?;
+    let id = receipt.id.clone();
+    let Some(stored) = receipt.stored_path.rsplit('/').next().and_then(|name| Name::parse(name).ok()) else {
+        return Err(TransferError::refused(Rule::NameNotStorable, receipt.stored_path));
+    };
+    let published = commit(depot, receipt).await?;
+    if let Err(error) = part.publish(folder, &parent, &stored, replace) {
+        lost(depot, &id).await;
+        return Err(exists(error));
+    }
+    finish(depot, folder, parent, published).await?;
+    Ok(Some(id))
+}
+
+/// A file that is whole and has no receipt yet.
+struct Staged<'a> {
+    id: ReceiptId,
+    inode: u64,
+    /// Where it is: the part's name in staging, or the client's path of a temporary name, which begins with a slash.
+    name: String,
+    /// The client's final name below Receive.
+    names: &'a [Name],
+}
+
+/// Chooses the stored name and keeps it until the returned turn is dropped; makes the receipt.
+async fn named(
+    depot: &Depot,
+    party: &Party,
+    folder: &OpenFolder,
+    staged: &Staged<'_>,
+    whole: &Whole,
+) -> Result<(Receipt, tokio::sync::OwnedMutexGuard<()>, Replace), TransferError> {
+    let settings = &party.connector().settings;
+    let client_path = path_of(Folder::Receive, staged.names).unwrap_or_default();
+    let (last, above) = staged.names.split_last().ok_or(TransferError::NotFound)?;
+    let mut headers = Vec::new();
+    if settings.save_subfolder {
+        let sub = above.iter().map(Name::as_str).collect::<Vec<_>>().join("/");
+        headers.push(("SubFolder".to_owned(), sub));
+    }
+    let stored = apply_scheme(depot, party, last, (staged, whole), &headers).await?;
+    let mut names = above.to_vec();
+    names.push(stored);
+    let turn = folder.naming(&names).await;
+    let replace = match settings.overwrite {
+        Overwrite::Replace => Replace::Yes,
+        Overwrite::Refuse | Overwrite::KeepBoth => Replace::No,
+    };
+    if let Ok(stat) = folder.jail().stat(&names) {
+        use rustix::fs::FileType;
+        if FileType::from_raw_mode(stat.st_mode) != FileType::RegularFile {
+            return Err(TransferError::refused(Rule::NameNotStorable, format!("{last} is taken by something else")));
+        }
+        match settings.overwrite {
+            Overwrite::Replace => {}
+            Overwrite::Refuse => {
+                return Err(TransferError::refused(
+                    Rule::FileExists,
+                    format!("{} is there already", names_text(&names)),
+                ));
+            }
+            Overwrite::KeepBoth => number(folder, &mut names)?,
+        }
+    }
+    let stored_path = path_of(Folder::Receive, &names).unwrap_or_default();
+    let receipt = Receipt {
+        id: staged.id.clone(),
+        connector: party.connector().id.as_str().to_owned(),
+        name: last.as_str().to_owned(),
+        client_path: client_path.to_string(),
+        stored_path: stored_path.to_string(),
+        size_bytes: whole.size_bytes,
+        sha256: hex(&whole.sha256),
+        headers,
+        begun_at: whole.begun_at,
+        completed_at: depot.clock.now(),
+        remote_address: party.remote.to_string(),
+        tls: party.tls.clone(),
+        session_id: party.session.clone(),
+        ending: whole.ending,
+        resumed_from: whole.resumed_from,
+        ascii: whole.ascii,
+        proof: proof(whole.ending, party),
+        duplicate_of: None,
+        status: Status::InReceive,
+        publishing: true,
+        inode: staged.inode,
+        staged_name: staged.name.clone(),
+    };
+    Ok((receipt, turn, replace))
+}
+
+fn proof(ending: Ending, party: &Party) -> Proof {
+    match (ending, party.tls.is_empty()) {
+        (Ending::Unsigned, _) => Proof::D,
+        (_, false) => Proof::B,
+        (_, true) => Proof::C,
+    }
+}
+
+async fn apply_scheme(
+    depot: &Depot,
+    party: &Party,
+    client_name: &Name,
+    (staged, whole): (&Staged<'_>, &Whole),
+    headers: &[(String, String)],
+) -> Result<Name, TransferError> {
+    let settings = &party.connector().settings;
+    let scheme = &settings.local_file_scheme;
+    if scheme.is_filename() {
+        return Ok(client_name.clone());
+    }
+    let key = party.connector().id.key();
+    let seq = if scheme.needs_seq() { sequence::next(&depot.db, key).await? } else { 0 };
+    let sha256 = hex(&whole.sha256);
+    let guid = EventId::new(&depot.ids);
+    let facts = Facts {
+        connector_id: party.connector().id.as_str(),
+        filename: client_name,
+        message_id: staged.id.as_str(),
+        at: depot.clock.now(),
+        zone: &party.snapshot.appliance.time_zone,
+        sha256: &sha256,
+        seq,
+        remote_ip: party.remote,
+        guid: guid.as_str(),
+        headers,
+    };
+    let (name, warnings) = scheme.apply(&facts);
+    for warning in warnings {
+        tracing::warn!(connector.id = key, receipt.id = staged.id.as_str(), "Local File Scheme: {warning}");
+    }
+    Ok(name)
+}
+
+/// `name-1.ext`, `name-2.ext`…: the first that nothing has.
+fn number(folder: &OpenFolder, names: &mut Vec<Name>) -> Result<(), TransferError> {
+    let Some(base) = names.pop() else { return Err(TransferError::NotFound) };
+    for n in 1..NUMBERS_MAX {
+        names.push(scheme::numbered(&base, n));
+        if folder.jail().stat(names).is_err() {
+            return Ok(());
+        }
+        names.pop();
+    }
+    Err(TransferError::refused(Rule::FileExists, format!("{NUMBERS_MAX} files called {base} are there already")))
+}
+
+fn names_text(names: &[Name]) -> String {
+    names.iter().map(Name::as_str).collect::<Vec<_>>().join("/")
+}
+
+fn exists(error: std::io::Error) -> TransferError {
+    match error.kind() {
+        std::io::ErrorKind::AlreadyExists => {
+            TransferError::refused(Rule::FileExists, "a file of that name came up meanwhile")
+        }
+        _ => TransferError::from(error),
+    }
+}
+
+fn silent_replace(party: &Party, side: Folder) -> Replace {
+    if side == Folder::Send && party.connector().settings.overwrite == Overwrite::Refuse {
+        Replace::No
+    } else {
+        Replace::Yes
+    }
+}
+
+async fn commit(depot: &Depot, receipt: Receipt) -> Result<Published, TransferError> {
+    let published = Published {
+        id: receipt.id.clone(),
+        connector_key: receipt.connector.to_ascii_lowercase(),
+        stored_path: receipt.stored_path.clone(),
+    };
+    let received = Received { receipt, event_id: EventId::new(&depot.ids) };
+    depot.recorder.receive(received).await.map_err(|error| TransferError::NotRecorded(error.0))?;
+    fault::pass(Point::Committed)?;
+    Ok(published)
+}
+
+async fn finish(
+    depot: &Depot,
+    folder: &OpenFolder,
+    parent: Arc<std::os::fd::OwnedFd>,
+    published: Published,
+) -> Result<(), TransferError> {
+    folder.sync_folder(depot.workspaces.syncer(), parent).await.map_err(TransferError::Storage)?;
+    fault::pass(Point::FolderSynced)?;
+    depot.recorder.publish(published).await;
+    Ok(())
+}
+
+/// The rename failed after the commit: the receipt says so, and nobody sees its event.
+async fn lost(depot: &Depot, id: &ReceiptId) {
+    let done = async {
+        event::drop_held(&depot.db, id).await?;
+        receipt::set_status(&depot.db, id, Status::Lost).await
+    };
+    if let Err(error) = done.await {
+        tracing::error!(receipt.id = id.as_str(), %error, "Could not mark a receipt as lost before 226");
+    }
+}
+
+/// A temporary name becomes a final one: now the receipt and the event, by the same steps (PRODUCT section 7).
+pub async fn publish_temporary(
+    depot: &Depot,
+    party: &Party,
+    from: &[Name],
+    to: &[Name],
+) -> Result<ReceiptId, TransferError> {
+    use crate::workspace::download::Source;
+    let workspace = party.workspace(depot)?;
+    let folder = workspace.folder(Folder::Receive);
+    let source = Source::open(folder, from)?;
+    let version = source.version();
+    let known = folder.digest(FileId { inode: version.inode, size_bytes: version.size_bytes });
+    // Another program may have put it there: what is promised is synced here in any case.
+    depot.workspaces.syncer().file(Arc::clone(source.file())).await.map_err(TransferError::Storage)?;
+    let sha256 = match known {
+        Some(sha256) => sha256,
+        None => super::digest::of_file(Arc::clone(source.file())).await?,
+    };
+    let whole = Whole {
+        begun_at: version.modified,
+        ending: Ending::Closed,
+        ascii: false,
+        resumed_from: 0,
+        size_bytes: version.size_bytes,
+        sha256,
+    };
+    let from_path = path_of(Folder::Receive, from).unwrap_or_default().to_string();
+    let staged = Staged { id: ReceiptId::new(&depot.ids), inode: version.inode, name: from_path, names: to };
+    let (from_folder, from_name) = folder.jail().parent(from)?;
+    let (to_folder, _) = folder.jail().parent(to)?;
+    let (receipt, _turn, replace) = named(depot, party, folder, &staged, &whole).await?;
+    let id = receipt.id.clone();
+    let stored = receipt.stored_path.rsplit('/').next().unwrap_or_default().to_owned();
+    let published = commit(depot, receipt).await?;
+    let renamed = crate::workspace::jail::rename(
+        (std::os::fd::AsFd::as_fd(&from_folder), from_name),
+        (std::os::fd::AsFd::as_fd(&to_folder), &stored),
+        replace,
+    );
+    if let Err(error) = renamed {
+        lost(depot, &id).await;
+        return Err(exists(error));
+    }
+    fault::pass(Point::Renamed)?;
+    folder.sync_folder(depot.workspaces.syncer(), Arc::new(from_folder)).await.map_err(TransferError::Storage)?;
+    finish(depot, folder, Arc::new(to_folder), published).await?;
+    Ok(id)
+}

@@ -1,0 +1,234 @@
+//! STOR, STOU, APPE and resume: from bytes to receipt and event. The only way to "received" (PRODUCT 5.4).
+//!
+//! Always: success is returned only after the bytes are synced under their final name and, in Receive, the receipt and
+//! its event are committed.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::io::AsyncWriteExt;
+
+use super::copy::{self, Inbound, Sink, ToLf, Watch};
+use super::depot::{Depot, Party, TransferError};
+use super::digest::{self, Digest};
+use super::plan::{Base, Plan};
+use super::publish::{self, Whole};
+use crate::base::clock::Timestamp;
+use crate::base::id::ReceiptId;
+use crate::domain::place::Folder;
+use crate::domain::receipt::Ending;
+use crate::domain::value::AsciiUploads;
+use crate::workspace::upload::Part;
+
+/// What came of an upload.
+#[derive(Debug)]
+pub struct Done {
+    /// How the data connection ended.
+    pub ending: Ending,
+    /// Bytes the file has now, or the part that was kept.
+    pub size_bytes: u64,
+    /// The receipt, when there is one.
+    pub receipt: Option<ReceiptId>,
+    /// SHA-256 in hex, of a complete file.
+    pub sha256: Option<String>,
+    /// Success, or why not.
+    pub result: Result<(), TransferError>,
+}
+
+/// An upload whose first bytes are in place.
+#[derive(Debug)]
+pub struct Upload {
+    plan: Plan,
+    part: Part,
+    digest: Digest,
+    begun_at: Timestamp,
+}
+
+/// How the control connection fares: a plain FIN counts only while it lives.
+pub trait Control: Send + Sync {
+    /// Whether the client still holds it; looked at anew.
+    fn is_alive(&self) -> bool;
+}
+
+impl Upload {
+    /// Makes the part. For a new upload this comes after the 150: a data connection that never came leaves nothing.
+    pub fn begin(depot: &Depot, plan: Plan) -> Result<Self, TransferError> {
+        let folder = plan.folder();
+        let begun_at = depot.clock.now();
+        let (part, digest) = match &plan.base {
+            Base::Empty => {
+                // A plain STOR discards what was unfinished under this name.
+                if let Some(older) = folder.take_unfinished(&plan.names) {
+                    folder.remove_part(&older.part);
+                }
+                let part = new_part(depot, &plan)?;
+                (part, Digest::default())
+            }
+            Base::Unfinished { unfinished, offset } => {
+                let taken = folder.take_unfinished(&plan.names).filter(|taken| taken == unfinished);
+                let taken = taken.ok_or(TransferError::Busy)?;
+                let part = Part::resume(folder, &taken, *offset)?;
+                let digest = Digest::follow(Arc::clone(part.file()), *offset);
+                (part, digest)
+            }
+            Base::Complete { source, offset } => {
+                let mut part = new_part(depot, &plan)?;
+                if let Err(error) = part.copy_from(source.file(), *offset) {
+                    part.discard(folder);
+                    return Err(error.into());
+                }
+                let digest = Digest::follow(Arc::clone(part.file()), *offset);
+                (part, digest)
+            }
+        };
+        Ok(Self { plan, part, digest, begun_at })
+    }
+
+    /// The command came earlier than the first byte could.
+    pub fn begun_at(&mut self, at: Timestamp) {
+        self.begun_at = at;
+    }
+
+    /// Where it begins.
+    pub fn offset(&self) -> u64 {
+        self.plan.base.offset()
+    }
+
+    /// Gives the upload up before a byte came: an unfinished one stays what it was.
+    pub fn give_up(self, depot: &Depot) {
+        let folder = Arc::clone(&self.plan.workspace);
+        let folder = folder.folder(self.plan.side);
+        match self.plan.base {
+            Base::Unfinished { .. } => self.part.keep(folder, self.plan.names, depot.clock.now()),
+            Base::Empty | Base::Complete { .. } => self.part.discard(folder),
+        }
+    }
+
+    /// Moves the bytes, then publishes or keeps what arrived.
+    pub async fn run(
+        mut self,
+        depot: &Depot,
+        party: &Party,
+        from: &mut impl Inbound,
+        (watch, control, ascii): (&Watch<'_>, &dyn Control, bool),
+    ) -> Done {
+        let turns = ascii && party.connector().settings.ascii_uploads == AsciiUploads::ToLf;
+        let offset = self.plan.base.offset();
+        let mut buffer = depot.buffers.take();
+        let mut sink = Sink {
+            part: &mut self.part,
+            digest: &mut self.digest,
+            syncer: depot.workspaces.syncer(),
+            size_bytes_max: self.plan.size_max.bytes,
+            to_lf: turns.then(ToLf::default),
+        };
+        let received = copy::receive(from, &mut sink, watch, &mut buffer).await;
+        depot.buffers.put(buffer);
+        // Clients that end TLS in order wait for our end before they read the reply.
+        let _ = tokio::time::timeout(CLOSE_TIMEOUT, from.shutdown()).await;
+        let size_bytes = self.part.size_bytes();
+        match received {
+            copy::Received::Ended(ending) if completes(ending, from.ends_tolerantly()) => {
+                let unchanged = matches!(self.plan.base, Base::Complete { .. }) && size_bytes == offset;
+                if unchanged {
+                    self.part.discard(self.plan.workspace.folder(self.plan.side));
+                    return Done { ending, size_bytes, receipt: None, sha256: None, result: Ok(()) };
+                }
+                self.complete(depot, party, control, (ending, ascii)).await
+            }
+            copy::Received::Ended(ending) => self.broken(depot, ending, TransferError::Broken(ending)),
+            copy::Received::TooLarge => {
+                let most = self.plan.size_max;
+                let why = TransferError::refused(most.rule, format!("more than {} bytes", most.bytes));
+                self.broken(depot, Ending::Refused, why)
+            }
+            copy::Received::Failed(error) => self.failed(error),
+        }
+    }
+
+    async fn complete(
+        mut self,
+        depot: &Depot,
+        party: &Party,
+        control: &dyn Control,
+        (ending, ascii): (Ending, bool),
+    ) -> Done {
+        if let Err(error) = self.part.sync(depot.workspaces.syncer()).await {
+            return self.failed(error);
+        }
+        let digest = std::mem::take(&mut self.digest);
+        let sha256 = match digest.finish().await {
+            Ok(sha256) => sha256,
+            Err(error) => return self.failed(error),
+        };
+        // A killed client closes both connections; its FIN must not pass for the end of a file.
+        if !control.is_alive() && party.tls.is_empty() {
+            return self.broken(depot, Ending::Cut, TransferError::Broken(Ending::Cut));
+        }
+        let size_bytes = self.part.size_bytes();
+        let resumed_from = self.plan.base.offset();
+        let whole = Whole { begun_at: self.begun_at, ending, ascii, resumed_from, size_bytes, sha256 };
+        let hex = digest::hex(&sha256);
+        match publish::publish(depot, party, &self.plan, &self.part, &whole).await {
+            Ok(receipt) => Done { ending, size_bytes, receipt, sha256: Some(hex), result: Ok(()) },
+            Err(why @ TransferError::Storage(_)) => {
+                self.plan.folder().set_failing();
+                Done { ending, size_bytes, receipt: None, sha256: None, result: Err(why) }
+            }
+            Err(why) => self.broken(depot, ending, why),
+        }
+    }
+
+    /// Not complete: what arrived is kept under the client's name; a new version of a complete file is dropped.
+    fn broken(self, depot: &Depot, ending: Ending, why: TransferError) -> Done {
+        let size_bytes = self.part.size_bytes();
+        let workspace = Arc::clone(&self.plan.workspace);
+        let folder = workspace.folder(self.plan.side);
+        let new_version = matches!(self.plan.base, Base::Complete { .. });
+        if new_version || size_bytes == 0 || matches!(why, TransferError::Refused(_)) {
+            self.part.discard(folder);
+        } else {
+            self.part.keep(folder, self.plan.names, depot.clock.now());
+        }
+        Done { ending, size_bytes, receipt: None, sha256: None, result: Err(why) }
+    }
+
+    /// Writing or syncing failed on this side. A full disk keeps a part worth keeping; anything else cannot be trusted.
+    fn failed(self, error: std::io::Error) -> Done {
+        let size_bytes = self.part.size_bytes();
+        let workspace = Arc::clone(&self.plan.workspace);
+        let folder = workspace.folder(self.plan.side);
+        let why = TransferError::from(error);
+        let new_version = matches!(self.plan.base, Base::Complete { .. });
+        if matches!(why, TransferError::NoSpace) && size_bytes >= KEEP_BYTES_MIN && !new_version {
+            let since = self.begun_at;
+            self.part.keep(folder, self.plan.names, since);
+        } else {
+            if !matches!(why, TransferError::NoSpace) {
+                folder.set_failing();
+            }
+            self.part.discard(folder);
+        }
+        Done { ending: Ending::Failed, size_bytes, receipt: None, sha256: None, result: Err(why) }
+    }
+}
+
+/// How long our end of a data connection may take to leave.
+const CLOSE_TIMEOUT: Duration = Duration::from_secs(5);
+/// When the disk is full, only a part of at least this size is kept (PRODUCT 5.10).
+const KEEP_BYTES_MIN: u64 = 1024 * 1024;
+
+/// PRODUCT 5.3: only an orderly end completes an upload; without TLS's own signature where that is tolerated.
+fn completes(ending: Ending, tolerant: bool) -> bool {
+    ending == Ending::Closed || (ending == Ending::Unsigned && tolerant)
+}
+
+fn new_part(depot: &Depot, plan: &Plan) -> Result<Part, TransferError> {
+    let id = ReceiptId::new(&depot.ids);
+    Ok(Part::create(plan.folder(), id.as_str(), &plan.client_path())?)
+}
+
+/// Whether a name in that folder is one that a client uses while it writes (PRODUCT section 7).
+pub fn is_temporary(party: &Party, side: Folder, name: &str) -> bool {
+    side == Folder::Receive && party.connector().settings.temp_receive_extensions.is_temporary(name)
+}

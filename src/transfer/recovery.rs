@@ -1,0 +1,172 @@
+//! What a crash left, finished before anybody may connect (PRODUCT 5.5). Idempotent: a crash in here is no different.
+
+use std::collections::HashMap;
+use std::io;
+use std::os::fd::AsFd;
+use std::sync::Arc;
+
+use rustix::fs::AtFlags;
+
+use super::depot::Depot;
+use crate::base::fault::{self, Point};
+use crate::base::human;
+use crate::base::path::{Name, VirtualPath};
+use crate::domain::connector::Connector;
+use crate::domain::event::EventKind;
+use crate::domain::place::{Folder, Place};
+use crate::domain::receipt::Status;
+use crate::store::live::Snapshot;
+use crate::store::receipt::Receipt;
+use crate::store::{StoreError, event, receipt};
+use crate::workspace::folder::{OpenFolder, Unfinished};
+use crate::workspace::jail::{self, Replace};
+use crate::workspace::upload;
+
+/// What recovery found and did.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Report {
+    /// Receipts whose files were put, or found, under their final names.
+    pub completed: u64,
+    /// Unfinished uploads that can be resumed.
+    pub unfinished: u64,
+    /// Receipts whose bytes are gone; the partner was never told 226.
+    pub lost: u64,
+}
+
+/// Finishes every receipt that was on its way, and finds the unfinished uploads.
+pub async fn recover(depot: &Depot, snapshot: &Snapshot) -> Result<Report, StoreError> {
+    let mut report = Report::default();
+    let mut waiting: HashMap<String, Vec<Receipt>> = HashMap::new();
+    for receipt in receipt::publishing(&depot.db).await? {
+        waiting.entry(receipt.connector.to_ascii_lowercase()).or_default().push(receipt);
+    }
+    for live in snapshot.connectors.values() {
+        let connector = &live.connector;
+        let receipts = waiting.remove(connector.id.key()).unwrap_or_default();
+        let workspace = match depot.workspaces.get(&snapshot.profile, connector) {
+            Ok(workspace) => workspace,
+            Err(error) => {
+                storage_failing(depot, connector.id.as_str(), &error.to_string()).await?;
+                continue;
+            }
+        };
+        for receipt in &receipts {
+            finish(depot, connector, workspace.folder(Folder::Receive), receipt, &mut report).await?;
+        }
+        for side in Folder::ALL {
+            find_unfinished(connector, side, workspace.folder(side), &mut report);
+        }
+    }
+    // Receipts of connectors that were removed meanwhile: nobody can look for their files any more.
+    for receipt in waiting.values().flatten() {
+        mark_lost(depot, receipt, &mut report).await?;
+    }
+    if report != Report::default() {
+        let summary = format!(
+            "Recovery at start: {} completed, {} kept, {} lost before 226",
+            human::count(report.completed, "upload", "uploads"),
+            human::count(report.unfinished, "unfinished upload", "unfinished uploads"),
+            report.lost
+        );
+        tracing::info!(report.completed, report.unfinished, report.lost, "{summary}");
+        let event = event::Event::new(&depot.ids, EventKind::Recovered, depot.clock.now(), summary);
+        event::record(&depot.db, &event).await?;
+    }
+    Ok(report)
+}
+
+async fn finish(
+    depot: &Depot,
+    connector: &Connector,
+    folder: &OpenFolder,
+    receipt: &Receipt,
+    report: &mut Report,
+) -> Result<(), StoreError> {
+    match put_in_place(depot, connector, folder, receipt).await {
+        Ok(true) => {
+            receipt::set_status(&depot.db, &receipt.id, Status::InReceive).await?;
+            receipt::mark_replaced(&depot.db, receipt).await?;
+            event::release(&depot.db, &receipt.id).await?;
+            report.completed += 1;
+        }
+        Ok(false) => mark_lost(depot, receipt, report).await?,
+        Err(error) => storage_failing(depot, connector.id.as_str(), &error.to_string()).await?,
+    }
+    Ok(())
+}
+
+/// Whether the receipt's bytes lie under their final name now.
+async fn put_in_place(
+    depot: &Depot,
+    connector: &Connector,
+    folder: &OpenFolder,
+    receipt: &Receipt,
+) -> io::Result<bool> {
+    let Some(names) = names_of(connector, &receipt.stored_path) else { return Ok(false) };
+    let Ok((parent, name)) = folder.jail().parent(&names) else { return Ok(false) };
+    let is_it = |stat: rustix::io::Result<rustix::fs::Stat>| stat.is_ok_and(|stat| stat.st_ino == receipt.inode);
+    // Before staging: a part that was renamed already is not there any more.
+    let staged = if receipt.staged_name.starts_with('/') {
+        names_of(connector, &receipt.staged_name)
+            .and_then(|names| folder.jail().parent(&names).ok().map(|(above, last)| (above, last.to_owned())))
+    } else {
+        Some((folder.staging().as_fd().try_clone_to_owned()?, receipt.staged_name.clone()))
+    };
+    if let Some((from, staged_name)) = staged
+        && is_it(rustix::fs::statat(&from, &*staged_name, AtFlags::SYMLINK_NOFOLLOW))
+    {
+        jail::rename((from.as_fd(), &staged_name), (parent.as_fd(), name), Replace::Yes)?;
+        depot.workspaces.syncer().folder(Arc::new(from)).await?;
+    } else if !is_it(rustix::fs::statat(&parent, name, AtFlags::SYMLINK_NOFOLLOW)) {
+        return Ok(false);
+    }
+    fault::pass(Point::Recovering)?;
+    depot.workspaces.syncer().folder(Arc::new(parent)).await?;
+    Ok(true)
+}
+
+fn names_of(connector: &Connector, path: &str) -> Option<Vec<Name>> {
+    let path = VirtualPath::root().resolve(path).ok()?;
+    match Place::of(&connector.settings, &path) {
+        Place::Within(Folder::Receive, names) if !names.is_empty() => Some(names),
+        _ => None,
+    }
+}
+
+async fn mark_lost(depot: &Depot, receipt: &Receipt, report: &mut Report) -> Result<(), StoreError> {
+    event::drop_held(&depot.db, &receipt.id).await?;
+    receipt::set_status(&depot.db, &receipt.id, Status::Lost).await?;
+    report.lost += 1;
+    let what = format!("the bytes of {} were lost before the partner was told 226", receipt.client_path);
+    storage_failing(depot, &receipt.connector, &what).await
+}
+
+async fn storage_failing(depot: &Depot, connector: &str, what: &str) -> Result<(), StoreError> {
+    tracing::error!(connector.id = connector, "Storage of {connector}: {what}");
+    let summary = format!("Storage of {connector}: {what}");
+    let mut event = event::Event::new(&depot.ids, EventKind::StorageFailing, depot.clock.now(), summary);
+    connector.clone_into(&mut event.connector);
+    event::record(&depot.db, &event).await
+}
+
+/// Parts without a receipt can be resumed when the client's name is known; others are nobody's and go.
+fn find_unfinished(connector: &Connector, side: Folder, folder: &OpenFolder, report: &mut Report) {
+    let parts = match upload::parts(folder) {
+        Ok(parts) => parts,
+        Err(error) => {
+            tracing::error!(connector.id = connector.id.as_str(), %error, "Could not look for unfinished uploads");
+            return;
+        }
+    };
+    for part in parts {
+        let place = part.client_path.as_ref().map(|path| Place::of(&connector.settings, path));
+        match place {
+            Some(Place::Within(of, names)) if of == side && !names.is_empty() && part.size_bytes > 0 => {
+                let unfinished = Unfinished { part: part.name, size_bytes: part.size_bytes, since: part.since };
+                folder.keep_unfinished(names, unfinished);
+                report.unfinished += 1;
+            }
+            _ => folder.remove_part(&part.name),
+        }
+    }
+}

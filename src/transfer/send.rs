@@ -1,0 +1,182 @@
+//! RETR: from file to bytes. What is sent is one version of a file, from its beginning to its end, or an error.
+
+use std::io;
+use std::time::Duration;
+
+use tokio::io::AsyncWriteExt;
+
+use super::copy::{self, Outbound, Sent, Span, ToCrLf, Watch};
+use super::depot::{Depot, Party, TransferError};
+use crate::base::clock::Timestamp;
+use crate::base::path::{Name, VirtualPath};
+use crate::domain::authorise::{Granted, Operation, authorise};
+use crate::domain::place::{Folder, Place};
+use crate::domain::receipt::Ending;
+use crate::store::receipt::{self, Receipt};
+use crate::workspace::download::Source;
+
+/// How long a received file is found by the client's own name, whatever became of it (PRODUCT 5.9).
+pub const RECENT_FOR: Duration = Duration::from_mins(15);
+
+/// A download that may be.
+#[derive(Debug)]
+pub struct Download {
+    source: Source,
+    span: Span,
+    ascii: bool,
+}
+
+/// What came of it.
+#[derive(Debug)]
+pub struct Done {
+    /// How the data connection ended.
+    pub ending: Ending,
+    /// Success, or why not.
+    pub result: Result<(), TransferError>,
+}
+
+/// Where a file of the partner's is: under the name asked for, or under the name it was stored with.
+#[derive(Debug)]
+pub struct Located {
+    /// Which folder.
+    pub side: Folder,
+    /// The names below it.
+    pub names: Vec<Name>,
+    /// The open file.
+    pub source: Source,
+}
+
+/// Opens the file a client means: what lies there, else what it uploaded under that name within [`RECENT_FOR`].
+pub async fn locate(depot: &Depot, party: &Party, side: Folder, names: &[Name]) -> Result<Located, TransferError> {
+    let workspace = party.workspace(depot)?;
+    let error = match Source::open(workspace.folder(side), names) {
+        Ok(source) => return Ok(Located { side, names: names.to_vec(), source }),
+        Err(error) => error,
+    };
+    if error.kind() == io::ErrorKind::NotFound && side == Folder::Receive {
+        let stored = recent(depot, party, names).await?.and_then(|receipt| {
+            let path = VirtualPath::root().resolve(&receipt.stored_path).ok()?;
+            match Place::of(&party.connector().settings, &path) {
+                Place::Within(Folder::Receive, names) => Some(names),
+                _ => None,
+            }
+        });
+        if let Some(stored) = stored {
+            let source = Source::open(workspace.folder(side), &stored)?;
+            return Ok(Located { side, names: stored, source });
+        }
+    }
+    Err(error.into())
+}
+
+/// The partner's recent upload under that name.
+pub async fn recent(depot: &Depot, party: &Party, names: &[Name]) -> Result<Option<Receipt>, TransferError> {
+    let since = depot.clock.now().minus(RECENT_FOR);
+    let path = crate::domain::place::path_of(Folder::Receive, names).unwrap_or_default().to_string();
+    Ok(receipt::latest_of_path(&depot.db, party.connector().id.key(), &path, since).await?)
+}
+
+/// Whether this download may be, and of which bytes.
+pub async fn prepare(
+    depot: &Depot,
+    party: &Party,
+    path: &VirtualPath,
+    (offset, end, ascii): (u64, Option<u64>, bool),
+) -> Result<Download, TransferError> {
+    let profile = &party.snapshot.profile;
+    let Granted::Within { folder: side, names, .. } = authorise(profile, party.connector(), Operation::Retrieve, path)?
+    else {
+        return Err(TransferError::IsFolder);
+    };
+    if names.is_empty() {
+        return Err(TransferError::IsFolder);
+    }
+    let workspace = party.workspace(depot)?;
+    let located = match locate(depot, party, side, &names).await {
+        // The complete file is what RETR means; while there is only an unfinished one, it is busy.
+        Err(TransferError::NotFound) if workspace.folder(side).unfinished(&names).is_some() => {
+            return Err(TransferError::Busy);
+        }
+        other => other?,
+    };
+    let version = located.source.version();
+    let settle = Duration::from_secs(party.connector().settings.send_settle_s.get());
+    if side == Folder::Send
+        && !workspace.folder(side).is_settled(version.inode, version.changed, settle, depot.clock.now())
+    {
+        return Err(TransferError::Busy);
+    }
+    if offset > version.size_bytes || (ascii && offset > 0) {
+        return Err(TransferError::Restart);
+    }
+    let to = end.unwrap_or(version.size_bytes).min(version.size_bytes).max(offset);
+    Ok(Download { source: located.source, span: Span { from: offset, to }, ascii })
+}
+
+impl Download {
+    /// Bytes that will be sent, for the 150.
+    pub fn size_bytes(&self) -> u64 {
+        self.span.to - self.span.from
+    }
+
+    /// When the file last changed.
+    pub fn modified(&self) -> Timestamp {
+        self.source.version().modified
+    }
+
+    /// Sends it and closes the data connection in order.
+    pub async fn run(&self, depot: &Depot, to: &mut impl Outbound, watch: &Watch<'_>) -> Done {
+        let mut buffer = depot.buffers.take();
+        let sent = if self.ascii {
+            self.send_ascii(to, watch, &mut buffer).await
+        } else {
+            copy::send(&self.source, self.span, to, watch, &mut buffer).await
+        };
+        depot.buffers.put(buffer);
+        match sent {
+            Sent::All => {}
+            Sent::Short => return Done { ending: Ending::Failed, result: Err(TransferError::Changed) },
+            Sent::Failed(error) => return Done { ending: Ending::Failed, result: Err(TransferError::Storage(error)) },
+            Sent::Ended(ending) => return Done { ending, result: Err(TransferError::Broken(ending)) },
+        }
+        match self.source.is_unchanged() {
+            Ok(true) => {}
+            Ok(false) => return Done { ending: Ending::Failed, result: Err(TransferError::Changed) },
+            Err(error) => return Done { ending: Ending::Failed, result: Err(TransferError::Storage(error)) },
+        }
+        let closed = tokio::select! {
+            biased;
+            () = watch.abort.cancelled() => return aborted(),
+            closed = tokio::time::timeout(watch.stall, to.shutdown()) => closed,
+        };
+        match closed {
+            Ok(Ok(())) => Done { ending: Ending::Closed, result: Ok(()) },
+            Ok(Err(_)) => Done { ending: Ending::Cut, result: Err(TransferError::Broken(Ending::Cut)) },
+            Err(_) => Done { ending: Ending::Stalled, result: Err(TransferError::Broken(Ending::Stalled)) },
+        }
+    }
+
+    async fn send_ascii(&self, to: &mut impl Outbound, watch: &Watch<'_>, buffer: &mut [u8]) -> Sent {
+        let mut turn = ToCrLf::default();
+        let mut turned = Vec::with_capacity(buffer.len() * 2);
+        let mut at = self.span.from;
+        while at < self.span.to {
+            let want = usize::try_from(self.span.to - at).unwrap_or(usize::MAX).min(buffer.len());
+            let count = match self.source.read_at(&mut buffer[..want], at) {
+                Ok(0) => return Sent::Short,
+                Ok(count) => count,
+                Err(error) => return Sent::Failed(error),
+            };
+            turn.turn(&buffer[..count], &mut turned);
+            match copy::send_bytes(&turned, to, watch).await {
+                Sent::All => at += count as u64,
+                other => return other,
+            }
+        }
+        Sent::All
+    }
+}
+
+fn aborted() -> Done {
+    Done { ending: Ending::Aborted, result: Err(TransferError::Broken(Ending::Aborted)) }
+}

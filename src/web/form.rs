@@ -1,0 +1,203 @@
+//! Forms of settings: what was typed is kept, every mistake is told at once, passwords never come back.
+
+use std::collections::BTreeMap;
+
+use super::csrf::Posted;
+use crate::domain::setting::{Control, Mistake, Reach, Setting, Texts};
+
+/// One choice of a control.
+#[derive(Clone, Debug)]
+pub struct Choice {
+    /// What is stored.
+    pub value: &'static str,
+    /// What people read.
+    pub label: &'static str,
+    /// What stands below that, smaller; may be empty.
+    pub more: &'static str,
+    /// Whether it is chosen.
+    pub chosen: bool,
+}
+
+/// Which control a field is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// One line.
+    Line,
+    /// Several lines.
+    Area,
+    /// A number with its unit.
+    Number,
+    /// On or off.
+    Check,
+    /// One of a few.
+    Choice,
+    /// Any of a few.
+    Choices,
+}
+
+/// A field, ready to be shown.
+#[derive(Clone, Debug)]
+pub struct Field {
+    /// The setting's key: the control's name and id.
+    pub key: &'static str,
+    /// Its name.
+    pub label: &'static str,
+    /// What it does.
+    pub hint: &'static str,
+    /// What is wrong with what was typed; empty when nothing is.
+    pub error: String,
+    /// What stands in it.
+    pub value: String,
+    /// The control.
+    pub kind: Kind,
+    /// The unit behind a number.
+    pub unit: &'static str,
+    /// The choices of a choice.
+    pub choices: Vec<Choice>,
+    /// Whether the engine does not follow it yet.
+    pub not_yet: bool,
+}
+
+impl Field {
+    /// The ids that describe the control: hint and error, as far as there are any.
+    pub fn described_by(&self) -> String {
+        let hint = (!self.hint.is_empty()).then(|| format!("{}-h", self.key));
+        let error = (!self.error.is_empty()).then(|| format!("{}-e", self.key));
+        [hint, error].into_iter().flatten().collect::<Vec<_>>().join(" ")
+    }
+
+    /// Whether it is checked.
+    pub fn is_on(&self) -> bool {
+        self.value == "on"
+    }
+}
+
+/// A form of settings.
+#[derive(Clone, Debug, Default)]
+pub struct SettingForm {
+    /// What stands in each field.
+    pub texts: Texts,
+    /// What is wrong, by key.
+    pub mistakes: BTreeMap<String, String>,
+}
+
+impl SettingForm {
+    /// A form that shows what is stored.
+    pub fn showing(texts: Texts) -> Self {
+        Self { texts, mistakes: BTreeMap::new() }
+    }
+
+    /// The field of a setting.
+    pub fn field(&self, setting: &'static Setting) -> Field {
+        let value = self.texts.get(setting.key).map_or(setting.default, String::as_str);
+        let chosen = |text: &str| value.split(',').any(|one| one.trim() == text);
+        let of = |choices: &'static [(&'static str, &'static str)]| {
+            let choice = |(value, words): &(&'static str, &'static str)| {
+                let (label, more) = words.split_once(": ").unwrap_or((words, ""));
+                Choice { value, label, more, chosen: chosen(value) }
+            };
+            choices.iter().map(choice).collect()
+        };
+        let (kind, unit, choices) = match setting.control {
+            Control::Line | Control::Password => (Kind::Line, "", Vec::new()),
+            Control::Area => (Kind::Area, "", Vec::new()),
+            Control::Number(unit) => (Kind::Number, unit, Vec::new()),
+            Control::Check => (Kind::Check, "", Vec::new()),
+            Control::Choice(choices) => (Kind::Choice, "", of(choices)),
+            Control::Choices(choices) => (Kind::Choices, "", of(choices)),
+        };
+        Field {
+            key: setting.key,
+            label: setting.label,
+            hint: setting.hint,
+            error: self.mistakes.get(setting.key).cloned().unwrap_or_default(),
+            value: value.to_owned(),
+            kind,
+            unit,
+            choices,
+            not_yet: setting.reach == Reach::NotYet,
+        }
+    }
+
+    /// The fields of these keys, in this order.
+    pub fn fields(&self, table: &'static [Setting], keys: &[&str]) -> Vec<Field> {
+        keys.iter()
+            .filter_map(|key| table.iter().find(|setting| setting.key == *key))
+            .map(|setting| self.field(setting))
+            .collect()
+    }
+
+    /// Notes mistakes: the form is shown again with them.
+    pub fn refuse(&mut self, mistakes: Vec<Mistake>) {
+        for mistake in mistakes {
+            self.mistakes.entry(mistake.key).or_insert(mistake.message);
+        }
+    }
+
+    /// Every mistake with the name of its field, in the order of the table; then those of no field.
+    pub fn summary(&self, table: &'static [Setting]) -> Vec<Problem> {
+        let known = table.iter().filter_map(|setting| {
+            let message = self.mistakes.get(setting.key)?;
+            Some(Problem { key: setting.key.to_owned(), text: format!("{}: {message}", setting.label) })
+        });
+        let other = self
+            .mistakes
+            .iter()
+            .filter(|(key, _)| !table.iter().any(|setting| setting.key == key.as_str()))
+            .map(|(key, message)| Problem { key: key.clone(), text: message.clone() });
+        known.chain(other).collect()
+    }
+}
+
+/// One line of the summary.
+#[derive(Clone, Debug)]
+pub struct Problem {
+    /// The control it leads to.
+    pub key: String,
+    /// What is wrong.
+    pub text: String,
+}
+
+/// Warnings with the names of their fields.
+pub fn warnings(warnings: Vec<Mistake>, table: &'static [Setting]) -> Vec<Problem> {
+    let named = |warning: Mistake| {
+        let setting = table.iter().find(|setting| setting.key == warning.key);
+        let label = setting.map_or(warning.key.as_str(), |setting| setting.label);
+        Problem { text: format!("{label}: {}", warning.message), key: warning.key }
+    };
+    warnings.into_iter().map(named).collect()
+}
+
+/// The values of those settings that the form had controls for. A box that is not ticked sends nothing: the form names
+/// its fields in `fields`, so that "off" can be told from "not on this page".
+pub fn posted_texts(posted: &Posted, table: &'static [Setting]) -> Texts {
+    let on_page: Vec<&str> = posted.text("fields").split(',').collect();
+    let mut texts = Texts::new();
+    for setting in table.iter().filter(|setting| on_page.contains(&setting.key)) {
+        let value = match setting.control {
+            Control::Check => if posted.get(setting.key).is_some() { "on" } else { "off" }.to_owned(),
+            Control::Choices(_) => posted.all(setting.key).collect::<Vec<_>>().join(","),
+            Control::Area => posted.text(setting.key).replace("\r\n", "\n").trim_end().to_owned(),
+            _ => posted.text(setting.key).to_owned(),
+        };
+        texts.insert(setting.key.to_owned(), value);
+    }
+    texts
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::profile::Profile;
+
+    #[test]
+    fn an_unticked_box_is_off_and_a_field_of_another_page_stays_away() {
+        let posted =
+            Posted::of(&[("fields", "active_mode,port,tls_protocols"), ("port", "21"), ("tls_protocols", "1.3")]);
+        let texts = posted_texts(&posted, Profile::SETTINGS);
+        assert_eq!(texts.get("active_mode").map(String::as_str), Some("off"));
+        assert_eq!(texts.get("port").map(String::as_str), Some("21"));
+        assert_eq!(texts.get("tls_protocols").map(String::as_str), Some("1.3"));
+        assert_eq!(texts.len(), 3);
+    }
+}

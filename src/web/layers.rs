@@ -1,0 +1,125 @@
+//! What every request passes: the host it may ask for, who asks, and the headers every answer carries. Errors become
+//! pages of the site here, and their causes are logged here, once.
+
+use axum::extract::{Request, State};
+use axum::http::header::{
+    CACHE_CONTROL, CONTENT_SECURITY_POLICY, HOST, HeaderName, REFERRER_POLICY, SET_COOKIE, X_CONTENT_TYPE_OPTIONS,
+};
+use axum::http::{HeaderValue, StatusCode};
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Redirect, Response};
+
+use super::context::{Context, Visitor};
+use super::error::WebError;
+use super::state::{Peer, WebState};
+use super::{csrf, login, shell};
+use crate::base::secret::Secret;
+use crate::store::administrator;
+
+/// UI.md section 2.
+const POLICY: &str = "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self' data:; connect-src 'self'; \
+     form-action 'self'; base-uri 'none'; frame-ancestors 'none'";
+
+/// Headers of every answer. Pages are never stored; what may be kept says so itself.
+pub async fn headers(request: Request, next: Next) -> Response {
+    let mut response = next.run(request).await;
+    let headers = response.headers_mut();
+    let fixed: [(HeaderName, &'static str); 3] =
+        [(CONTENT_SECURITY_POLICY, POLICY), (REFERRER_POLICY, "no-referrer"), (X_CONTENT_TYPE_OPTIONS, "nosniff")];
+    for (name, value) in fixed {
+        headers.insert(name, HeaderValue::from_static(value));
+    }
+    headers.entry(CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
+    response
+}
+
+/// A name that this server does not go by is refused, so that a foreign name cannot be pointed here (DNS rebinding).
+pub async fn known_host(State(state): State<WebState>, request: Request, next: Next) -> Response {
+    let asked = request.headers().get(HOST).and_then(|host| host.to_str().ok()).or_else(|| request.uri().host());
+    let host = host_name(asked.unwrap_or_default());
+    let appliance = &state.live.snapshot().appliance;
+    let named = appliance.web_hosts.contains(&host)
+        || appliance.public_host.as_ref().is_some_and(|public| public.to_string().eq_ignore_ascii_case(&host));
+    let address = host.trim_matches(['[', ']']).parse::<std::net::IpAddr>();
+    // An address cannot be pointed elsewhere; only names can.
+    if named || address.is_ok() || host.eq_ignore_ascii_case("localhost") {
+        return next.run(request).await;
+    }
+    let text = format!(
+        "This server does not go by the name {host}. If it should, add it: waybill settings set web_hosts={host}"
+    );
+    WebError::new(StatusCode::MISDIRECTED_REQUEST, "Unknown host name", text).into_response()
+}
+
+/// The host without its port.
+pub fn host_name(asked: &str) -> String {
+    match asked.rsplit_once(':') {
+        Some((host, port)) if !port.contains(']') => host.to_owned(),
+        _ => asked.to_owned(),
+    }
+}
+
+/// Finds out who asks. A visit without a cookie gets one, so that its first form can be told from a foreign one.
+pub async fn know_visitor(State(state): State<WebState>, mut request: Request, next: Next) -> Response {
+    let headers = request.headers();
+    let token = login::cookie(headers, login::session_cookie(state.tls)).unwrap_or_default().to_owned();
+    let visit = login::cookie(headers, login::VISIT).filter(|visit| visit.len() >= 32).map(str::to_owned);
+    let theme = match login::cookie(headers, login::THEME) {
+        Some("light") => Some("light"),
+        Some("dark") => Some("dark"),
+        _ => None,
+    };
+    let host = headers.get(HOST).and_then(|host| host.to_str().ok()).map(host_name).unwrap_or_default();
+    let remote = Peer::of(request.extensions());
+    let token = Secret::new(token);
+    let session = if token.is_empty() {
+        None
+    } else {
+        match administrator::session(&state.db, &token, state.clock.now()).await {
+            Ok(session) => session,
+            Err(error) => return WebError::from(error).into_response(),
+        }
+    };
+    let new_visit = (session.is_none() && visit.is_none()).then(login::random_token);
+    let csrf = match &session {
+        Some(session) => session.csrf_token.clone(),
+        None => csrf::visit_token(&state.visit_key, new_visit.as_ref().or(visit.as_ref()).map_or("", String::as_str)),
+    };
+    request.extensions_mut().insert(Visitor { session, token, csrf, remote, theme, host });
+    let mut response = next.run(request).await;
+    if let Some(visit) = new_visit
+        && let Ok(header) = login::set_cookie(login::VISIT, &visit, (state.tls, 24 * 3_600))
+    {
+        response.headers_mut().append(SET_COOKIE, header);
+    }
+    response
+}
+
+/// An error becomes a page of the site; what caused it goes to the log.
+pub async fn dress(State(state): State<WebState>, request: Request, next: Next) -> Response {
+    let visitor = request.extensions().get::<Visitor>().cloned();
+    let path = request.uri().path().to_owned();
+    let response = next.run(request).await;
+    let status = response.status();
+    let error = match response.extensions().get::<WebError>() {
+        Some(error) => error.clone(),
+        // What the router itself refuses has no words yet.
+        None if status == StatusCode::METHOD_NOT_ALLOWED || status == StatusCode::NOT_FOUND => WebError::status(status),
+        None => return response,
+    };
+    if let Some(cause) = &error.cause {
+        tracing::error!(request.path = path, error = cause, "A page could not be given");
+    }
+    let Some(visitor) = visitor else { return response };
+    if error.status == StatusCode::UNAUTHORIZED {
+        return Redirect::to("/sign-in").into_response();
+    }
+    let context = Context { state, visitor, path };
+    match shell::error_page(&context, &error).await {
+        Ok(page) => (error.status, page).into_response(),
+        Err(cause) => {
+            tracing::error!(error = ?cause, "An error page could not be given");
+            response
+        }
+    }
+}

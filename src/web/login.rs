@@ -1,0 +1,64 @@
+//! The session cookie: 32 random bytes, of which the database holds only a digest.
+
+use axum::http::header::{COOKIE, SET_COOKIE};
+use axum::http::{HeaderMap, HeaderValue};
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+
+use super::context::Context;
+use super::error::WebError;
+use crate::base::id::AdministratorId;
+use crate::base::secret::Secret;
+use crate::store::administrator::{self, NewSession, SESSION_LIFE_MAX};
+
+/// The cookie of a visit that has not signed in; its token protects the sign-in form.
+pub const VISIT: &str = "waybill_visit";
+/// The cookie of the chosen theme.
+pub const THEME: &str = "theme";
+
+/// The session's cookie. With TLS its name keeps others from setting it (RFC 6265bis section 4.1.3).
+pub fn session_cookie(tls: bool) -> &'static str {
+    if tls { "__Host-waybill" } else { "waybill" }
+}
+
+/// The value of a cookie that the browser sent.
+pub fn cookie<'h>(headers: &'h HeaderMap, name: &str) -> Option<&'h str> {
+    headers
+        .get_all(COOKIE)
+        .iter()
+        .filter_map(|header| header.to_str().ok())
+        .flat_map(|header| header.split(';'))
+        .filter_map(|pair| pair.trim().split_once('='))
+        .find(|(key, _)| *key == name)
+        .map(|(_, value)| value)
+}
+
+/// 32 random bytes as text.
+pub fn random_token() -> String {
+    URL_SAFE_NO_PAD.encode(rand::random::<[u8; 32]>())
+}
+
+/// A `Set-Cookie` header that only this server reads.
+pub fn set_cookie(name: &str, value: &str, (tls, seconds): (bool, u64)) -> Result<HeaderValue, WebError> {
+    let secure = if tls { "; Secure" } else { "" };
+    let text = format!("{name}={value}; Path=/; HttpOnly; SameSite=Lax; Max-Age={seconds}{secure}");
+    HeaderValue::from_str(&text).map_err(WebError::internal)
+}
+
+/// Signs the browser in under a new token, whatever it had before. Gives the header that tells it.
+pub async fn sign_in(
+    context: &Context,
+    id: &AdministratorId,
+) -> Result<(axum::http::HeaderName, HeaderValue), WebError> {
+    let state = &context.state;
+    if !context.visitor.token.is_empty() {
+        administrator::end_session(&state.db, &context.visitor.token).await?;
+    }
+    let token = random_token();
+    let remote = context.visitor.remote.to_string();
+    let secret = Secret::new(token.clone());
+    let new = NewSession { token: &secret, csrf_token: &random_token(), remote: &remote };
+    administrator::begin_session(&state.db, id, &new, context.now()).await?;
+    let life = SESSION_LIFE_MAX.as_secs();
+    Ok((SET_COOKIE, set_cookie(session_cookie(state.tls), &token, (state.tls, life))?))
+}

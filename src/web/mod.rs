@@ -1,0 +1,30 @@
+//! Floor 4: the browser interface. Pages are HTML from the server; links and forms do everything, the script only
+//! makes it faster.
+//!
+//! It never touches a partner's files and never sees the FTP engine: what it shows comes from the database, the live
+//! configuration and the list of who is connected. Always: a route that is not in [`routes::ROUTES`] does not exist,
+//! and no handler reads a form whose token was not checked.
+
+mod assets;
+mod context;
+mod csrf;
+mod error;
+mod form;
+mod layers;
+mod login;
+mod notes;
+mod pages;
+mod routes;
+mod serve;
+mod setup_code;
+mod shell;
+mod state;
+mod view;
+
+#[cfg(test)]
+mod tests;
+
+pub use routes::router;
+pub use serve::serve;
+pub use setup_code::SetupCode;
+pub use state::{Parts, WebState};

@@ -1,0 +1,13 @@
+//! One file per page. A page is a struct; its template shows fields and computes nothing.
+
+pub mod connectors;
+pub mod events;
+pub mod flows;
+pub mod health;
+pub mod profiles;
+pub mod receive;
+pub mod refusals;
+pub mod sessions;
+pub mod setup;
+pub mod sign_in;
+pub mod transfers;

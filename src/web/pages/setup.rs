@@ -1,0 +1,96 @@
+//! The first run: one page makes the administrator. It exists only while there is none.
+
+use askama::Template;
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Redirect, Response};
+
+use crate::domain::administrator::{Role, check_password};
+use crate::store::administrator::{self, New};
+use crate::store::setting::SaveError;
+use crate::web::context::Context;
+use crate::web::csrf::Posted;
+use crate::web::error::WebError;
+use crate::web::form::Problem;
+use crate::web::login;
+use crate::web::setup_code::Tried;
+use crate::web::shell::{Nav, Shell, html};
+
+#[derive(Template)]
+#[template(path = "setup.html")]
+struct SetupPage {
+    shell: Shell,
+    name: String,
+    problems: Vec<Problem>,
+}
+
+impl SetupPage {
+    /// What is wrong with one field; empty when nothing is.
+    fn error(&self, key: &str) -> &str {
+        self.problems.iter().find(|problem| problem.key == key).map_or("", |problem| problem.text.as_str())
+    }
+}
+
+async fn page(context: &Context, name: &str, problems: Vec<Problem>) -> Result<Response, WebError> {
+    let (title, status) = if problems.is_empty() {
+        ("First run", StatusCode::OK)
+    } else {
+        ("Error: First run", StatusCode::UNPROCESSABLE_ENTITY)
+    };
+    let shell = Shell::new(context, title, Nav::Elsewhere).await?;
+    Ok((status, html(&SetupPage { shell, name: name.to_owned(), problems })?).into_response())
+}
+
+/// The form.
+pub async fn show(context: Context) -> Result<Response, WebError> {
+    if administrator::count(&context.state.db).await? > 0 {
+        return Err(WebError::not_found());
+    }
+    page(&context, "", Vec::new()).await
+}
+
+/// Makes the administrator; whether there is one already is decided within the transaction that makes one.
+pub async fn submit(context: Context, posted: Posted) -> Result<Response, WebError> {
+    let state = &context.state;
+    if administrator::count(&state.db).await? > 0 {
+        return Err(WebError::not_found());
+    }
+    let name = posted.text("name").trim().to_owned();
+    let password = posted.secret("password");
+    let problem = |key: &str, text: String| Problem { key: key.to_owned(), text };
+    let mut problems = Vec::new();
+    match state.setup_code.check(posted.text("code"), context.now()) {
+        Tried::Right => {}
+        Tried::Wrong => {
+            let text = "That is not the code. It was printed when the appliance started; look at its output or log";
+            problems.push(problem("code", text.to_owned()));
+        }
+        Tried::Wait(wait) => {
+            let wait = crate::base::human::duration(wait.max(std::time::Duration::from_secs(1)));
+            problems.push(problem("code", format!("Too many wrong codes. Wait {wait}, then try again")));
+        }
+    }
+    if name.is_empty() {
+        problems.push(problem("name", "Name is missing: type the name to sign in with".to_owned()));
+    }
+    if let Err(text) = check_password(password.reveal(), &name) {
+        problems.push(problem("password", text));
+    }
+    if !problems.is_empty() {
+        return page(&context, &name, problems).await;
+    }
+    let hash = state.gate.hasher().hash(&password).await?;
+    let new = New { name: &name, role: Role::Admin, password_hash: &hash, only_first: true };
+    let added = context.changing(async |change| administrator::add(&state.db, &new, change).await).await;
+    match added {
+        Ok(true) => {}
+        Ok(false) => return Err(WebError::not_found()),
+        Err(SaveError::Mistakes(mistakes)) => {
+            let problems = mistakes.into_iter().map(|mistake| problem(&mistake.key, mistake.message)).collect();
+            return page(&context, &name, problems).await;
+        }
+        Err(error) => return Err(WebError::internal(error)),
+    }
+    let made = administrator::find(&state.db, &name).await?.ok_or_else(WebError::not_found)?;
+    let cookie = login::sign_in(&context, &made.id).await?;
+    Ok(([cookie], Redirect::to("/flows")).into_response())
+}

@@ -1,0 +1,135 @@
+//! The table of every route and who may use it. What is not in it does not exist; a test tries each as a stranger.
+
+use axum::Router;
+use axum::extract::{DefaultBodyLimit, Request};
+use axum::http::{Method, StatusCode};
+use axum::middleware::{self, Next};
+use axum::response::{IntoResponse, Redirect, Response};
+use axum::routing::{MethodRouter, get, post};
+use tower_http::catch_panic::CatchPanicLayer;
+use tower_http::compression::CompressionLayer;
+use tower_http::csrf::CsrfLayer;
+use tower_http::timeout::TimeoutLayer;
+
+use super::context::Visitor;
+use super::error::WebError;
+use super::pages::{
+    connectors, events, flows, health, profiles, receive, refusals, sessions, setup, sign_in, transfers,
+};
+use super::state::WebState;
+use super::{assets, layers};
+use crate::domain::administrator::Role;
+
+/// Bytes of one form.
+pub const FORM_BYTES_MAX: usize = 256 * 1024;
+/// A request must be answered within this time.
+const REQUEST_WITHIN: std::time::Duration = std::time::Duration::from_secs(30);
+
+/// Who may use a route.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Access {
+    /// Everybody.
+    Anyone,
+    /// Everybody, while there is no administrator; the handler decides.
+    Setup,
+    /// Whoever signed in with at least this role.
+    Role(Role),
+}
+
+/// One route.
+#[derive(Debug)]
+pub struct Route {
+    /// Its path.
+    pub path: &'static str,
+    /// Who may use it.
+    pub access: Access,
+    /// What answers.
+    pub methods: fn() -> MethodRouter<WebState>,
+}
+
+const fn anyone(path: &'static str, methods: fn() -> MethodRouter<WebState>) -> Route {
+    Route { path, access: Access::Anyone, methods }
+}
+
+const fn viewer(path: &'static str, methods: fn() -> MethodRouter<WebState>) -> Route {
+    Route { path, access: Access::Role(Role::Viewer), methods }
+}
+
+const fn editor(path: &'static str, methods: fn() -> MethodRouter<WebState>) -> Route {
+    Route { path, access: Access::Role(Role::Editor), methods }
+}
+
+const fn admin(path: &'static str, methods: fn() -> MethodRouter<WebState>) -> Route {
+    Route { path, access: Access::Role(Role::Admin), methods }
+}
+
+/// Every route.
+pub const ROUTES: &[Route] = &[
+    anyone("/healthz", || get(health::show)),
+    anyone("/static/{name}", || get(assets::get)),
+    anyone("/sign-in", || get(sign_in::show).post(sign_in::submit)),
+    anyone("/theme", || post(sign_in::theme)),
+    Route { path: "/setup", access: Access::Setup, methods: || get(setup::show).post(setup::submit) },
+    viewer("/sign-out", || post(sign_in::sign_out)),
+    viewer("/", || get(async || Redirect::to("/flows"))),
+    viewer("/flows", || get(flows::show)),
+    editor("/connectors", || post(flows::add)),
+    viewer("/connectors/{id}", || get(connectors::first_tab)),
+    viewer("/connectors/{id}/settings", || get(connectors::settings)),
+    viewer("/connectors/{id}/advanced", || get(connectors::advanced)),
+    editor("/connectors/{id}/save", || post(connectors::save)),
+    editor("/connectors/{id}/delete", || get(connectors::ask_delete).post(connectors::delete)),
+    viewer("/connectors/{id}/receive", || get(receive::of_connector)),
+    viewer("/profiles", || get(async || Redirect::to("/profiles/ftp"))),
+    viewer("/profiles/ftp", || get(profiles::show)),
+    admin("/profiles/ftp/save", || post(profiles::save)),
+    viewer("/profiles/ftp/filter-test", || get(profiles::filter_test)),
+    viewer("/activity", || get(async || Redirect::to("/activity/receive"))),
+    viewer("/activity/receive", || get(receive::show)),
+    viewer("/activity/receive/{id}", || get(receive::one)),
+    viewer("/activity/transfers", || get(transfers::show)),
+    viewer("/activity/sessions", || get(sessions::show)),
+    editor("/activity/sessions/{id}/disconnect", || post(sessions::disconnect)),
+    viewer("/activity/events", || get(events::show)),
+    viewer("/activity/refusals", || get(refusals::show)),
+    viewer("/refusals/{id}", || get(refusals::one)),
+];
+
+/// The whole site.
+pub fn router(state: WebState) -> Router {
+    let mut router = Router::new();
+    for route in ROUTES {
+        let access = route.access;
+        let guard = move |request: Request, next: Next| guard(access, request, next);
+        router = router.route(route.path, (route.methods)().layer(middleware::from_fn(guard)));
+    }
+    router
+        .fallback(async || WebError::not_found())
+        .layer(DefaultBodyLimit::max(FORM_BYTES_MAX))
+        .layer(middleware::from_fn_with_state(state.clone(), layers::dress))
+        .layer(middleware::from_fn_with_state(state.clone(), layers::know_visitor))
+        .layer(CsrfLayer::new())
+        .layer(middleware::from_fn_with_state(state.clone(), layers::known_host))
+        .layer(TimeoutLayer::with_status_code(StatusCode::REQUEST_TIMEOUT, REQUEST_WITHIN))
+        .layer(CatchPanicLayer::new())
+        .layer(middleware::from_fn(layers::headers))
+        .layer(CompressionLayer::new())
+        .with_state(state)
+}
+
+/// Nobody passes whose role the table does not name.
+async fn guard(access: Access, request: Request, next: Next) -> Response {
+    let Access::Role(needed) = access else { return next.run(request).await };
+    let session = request.extensions().get::<Visitor>().and_then(|visitor| visitor.session.as_ref());
+    match session.map(|session| session.administrator.role) {
+        Some(role) if role >= needed => next.run(request).await,
+        Some(_) => WebError::status(StatusCode::FORBIDDEN).into_response(),
+        None if request.method() == Method::GET => Redirect::to("/sign-in").into_response(),
+        None => WebError::new(
+            StatusCode::FORBIDDEN,
+            "Sign in first",
+            "You are not signed in, or not any more. Nothing was saved.",
+        )
+        .into_response(),
+    }
+}

@@ -1,0 +1,105 @@
+//! The one-time code that the first run asks for. It is printed at start, so only who can read the appliance's output
+//! can make the first administrator. It is kept in memory only.
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use rand::seq::IndexedRandom;
+
+use crate::base::clock::Timestamp;
+use crate::base::secret::Secret;
+
+/// Letters of the code: 12 of 31, about 59 bits, none that looks like another.
+const CHARS: usize = 12;
+const ALPHABET: &[u8] = b"23456789ABCDEFGHJKLMNPQRSTUVWXYZ";
+/// Wrong tries that cost nothing.
+const FREE_TRIES: u32 = 3;
+/// The longest wait after a wrong try.
+const WAIT_MAX: Duration = Duration::from_mins(1);
+
+/// What a try gives.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Tried {
+    /// It is the code.
+    Right,
+    /// It is not.
+    Wrong,
+    /// Too many wrong tries: this one was not looked at. The next counts after this time.
+    Wait(Duration),
+}
+
+#[derive(Debug, Default)]
+struct Tries {
+    wrong: u32,
+    next_at: Timestamp,
+}
+
+/// The code, and how often it was mistyped. Clones share the count.
+#[derive(Clone, Debug)]
+pub struct SetupCode {
+    code: Secret,
+    tries: Arc<Mutex<Tries>>,
+}
+
+impl Default for SetupCode {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl SetupCode {
+    /// A code that nobody can guess.
+    pub fn new() -> Self {
+        let mut random = rand::rng();
+        let code: String = (0..CHARS).filter_map(|_| ALPHABET.choose(&mut random).copied().map(char::from)).collect();
+        Self { code: Secret::new(code), tries: Arc::default() }
+    }
+
+    /// The code as it is printed: `ABCD-EFGH-JKLM`.
+    pub fn printed(&self) -> String {
+        let code = self.code.reveal();
+        format!("{}-{}-{}", &code[..4], &code[4..8], &code[8..])
+    }
+
+    /// Whether `typed` is the code; blanks, dashes and case do not matter. Wrong tries make the next one wait.
+    pub fn check(&self, typed: &str, now: Timestamp) -> Tried {
+        let mut tries = self.tries.lock().unwrap_or_else(PoisonError::into_inner);
+        if now < tries.next_at {
+            return Tried::Wait(tries.next_at.since(now));
+        }
+        let typed: String = typed.chars().filter(char::is_ascii_alphanumeric).collect();
+        if self.code == Secret::new(typed.to_ascii_uppercase()) {
+            return Tried::Right;
+        }
+        tries.wrong = tries.wrong.saturating_add(1);
+        let doublings = tries.wrong.saturating_sub(FREE_TRIES);
+        if doublings > 0 {
+            tries.next_at = now.plus(Duration::from_secs(1 << doublings.min(6)).min(WAIT_MAX));
+        }
+        Tried::Wrong
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn blanks_dashes_and_case_do_not_matter() {
+        let code = SetupCode::new();
+        let typed = format!(" {} ", code.printed().to_lowercase().replace('-', " "));
+        assert_eq!(code.check(&typed, Timestamp::from_us(0)), Tried::Right);
+        assert_eq!(code.check("", Timestamp::from_us(0)), Tried::Wrong);
+    }
+
+    #[test]
+    fn wrong_tries_make_the_next_one_wait() {
+        let code = SetupCode::new();
+        let at = |seconds: i64| Timestamp::from_us(seconds * 1_000_000);
+        for _ in 0..4 {
+            assert_eq!(code.check("wrong", at(0)), Tried::Wrong);
+        }
+        assert_eq!(code.check(&code.printed(), at(1)), Tried::Wait(Duration::from_secs(1)));
+        assert_eq!(code.check(&code.printed(), at(2)), Tried::Right);
+    }
+}

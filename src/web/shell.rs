@@ -1,0 +1,190 @@
+//! What stands around every page: navigation, the listener's lamp, who is signed in, the note of the last action.
+
+use askama::Template;
+use axum::response::Html;
+
+use super::assets::{Addresses, addresses};
+use super::context::Context;
+use super::error::WebError;
+use super::notes::{Note, Tone};
+use crate::domain::value::FtpOverTls;
+use crate::store::listener::{self, Listener, State};
+
+/// A page's place in the site.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Nav {
+    /// Flows and connectors.
+    Flows,
+    /// Profiles.
+    Profiles,
+    /// Activity.
+    Activity,
+    /// None of them.
+    Elsewhere,
+}
+
+/// The listener's state, in words.
+#[derive(Clone, Debug)]
+pub struct Lamp {
+    /// `live`, `bad` or nothing.
+    pub dot: &'static str,
+    /// `FTP server listening`.
+    pub words: &'static str,
+    /// Host and port; empty when nowhere.
+    pub address: String,
+    /// `:8021`, for narrow screens.
+    pub short: String,
+    /// TLS mode and sessions.
+    pub detail: String,
+}
+
+/// A note, as the page shows it.
+#[derive(Clone, Debug)]
+pub struct ShownNote {
+    /// `ok` or `warn`.
+    pub tone: &'static str,
+    /// What was done.
+    pub text: String,
+    /// A password to show this once.
+    pub password: String,
+}
+
+/// The shell of one page.
+#[derive(Clone, Debug)]
+pub struct Shell {
+    /// The page's title.
+    pub title: String,
+    /// Where it is in the site.
+    pub nav: Nav,
+    /// Style, script, icon.
+    pub assets: &'static Addresses,
+    /// `light`, `dark`, or empty for the system's.
+    pub theme: &'static str,
+    /// What every form carries.
+    pub csrf: String,
+    /// Who is signed in; empty for a stranger.
+    pub who: String,
+    /// Two letters of that.
+    pub initials: String,
+    /// The listener's lamp.
+    pub lamp: Lamp,
+    /// How many connectors there are.
+    pub connectors: usize,
+    /// The note of the last action.
+    pub note: Option<ShownNote>,
+    /// The page's own path.
+    pub path: String,
+}
+
+impl Shell {
+    /// The shell for this request.
+    pub async fn new(context: &Context, title: impl Into<String>, nav: Nav) -> Result<Self, WebError> {
+        let snapshot = context.state.live.snapshot();
+        let who = context.who().to_owned();
+        let initials: String = who.split(['.', '-', '_']).filter_map(|part| part.chars().next()).take(2).collect();
+        Ok(Self {
+            title: title.into(),
+            nav,
+            assets: addresses(),
+            theme: context.visitor.theme.unwrap_or_default(),
+            csrf: context.visitor.csrf.clone(),
+            initials: initials.to_uppercase(),
+            lamp: if who.is_empty() { Lamp::dark() } else { lamp(context).await? },
+            who,
+            connectors: snapshot.connectors.len(),
+            note: context.note().map(ShownNote::from),
+            path: context.path.clone(),
+        })
+    }
+
+    /// Whether this page is among the flows.
+    pub fn is_flows(&self) -> bool {
+        self.nav == Nav::Flows
+    }
+
+    /// Whether this page is among the profiles.
+    pub fn is_profiles(&self) -> bool {
+        self.nav == Nav::Profiles
+    }
+
+    /// Whether this page is among the activity.
+    pub fn is_activity(&self) -> bool {
+        self.nav == Nav::Activity
+    }
+}
+
+impl Lamp {
+    fn dark() -> Self {
+        Self { dot: "", words: "", address: String::new(), short: String::new(), detail: String::new() }
+    }
+}
+
+impl From<Note> for ShownNote {
+    fn from(note: Note) -> Self {
+        Self {
+            tone: match note.tone {
+                Tone::Done => "ok",
+                Tone::Warning => "warn",
+            },
+            text: note.text,
+            password: note.password.map(|secret| secret.reveal().to_owned()).unwrap_or_default(),
+        }
+    }
+}
+
+async fn lamp(context: &Context) -> Result<Lamp, WebError> {
+    let state = listener::get(&context.state.db, Listener::Ftp).await?;
+    let snapshot = context.state.live.snapshot();
+    let port = snapshot.profile.port.port();
+    let host = snapshot.appliance.public_host.as_ref().map(ToString::to_string);
+    let (dot, words) = match state.state {
+        State::Listening => ("live", "FTP server listening"),
+        State::Stopped => ("", "FTP server stopped"),
+        State::CouldNotBind => ("bad", "FTP server could not bind"),
+    };
+    let tls = match snapshot.profile.ftp_over_tls {
+        FtpOverTls::None => "No TLS",
+        FtpOverTls::Explicit => "Explicit TLS",
+        FtpOverTls::Implicit => "Implicit TLS",
+    };
+    let sessions = crate::base::human::count(context.state.presence.count() as u64, "session", "sessions");
+    Ok(Lamp {
+        dot,
+        words,
+        address: host.map_or(state.address, |host| format!("{host}:{port}")),
+        short: format!(":{port}"),
+        detail: format!("{tls} · {sessions}"),
+    })
+}
+
+/// Renders a page.
+pub fn html(page: &impl Template) -> Result<Html<String>, WebError> {
+    Ok(Html(page.render()?))
+}
+
+#[derive(Template)]
+#[template(path = "error.html")]
+struct ErrorPage {
+    shell: Shell,
+    title: String,
+    text: String,
+}
+
+#[derive(Template)]
+#[template(path = "error_outside.html")]
+struct OutsideErrorPage {
+    shell: Shell,
+    title: String,
+    text: String,
+}
+
+/// The page of an error.
+pub async fn error_page(context: &Context, error: &WebError) -> Result<Html<String>, WebError> {
+    let shell = Shell::new(context, error.title.clone(), Nav::Elsewhere).await?;
+    let (title, text) = (error.title.clone(), error.text.clone());
+    if context.visitor.session.is_some() {
+        html(&ErrorPage { shell, title, text })
+    } else {
+        html(&OutsideErrorPage { shell, title, text })
+    }
+}

@@ -1,0 +1,75 @@
+//! What every handler can reach: the database, the live configuration, the door and the clock.
+
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::sync::Arc;
+
+use super::notes::Notes;
+use super::setup_code::SetupCode;
+use crate::access::gate::Gate;
+use crate::base::clock::Clock;
+use crate::base::id::IdSource;
+use crate::store::Db;
+use crate::store::commit::Recorder;
+use crate::store::live::Live;
+use crate::transfer::presence::Presence;
+
+/// What the web interface is built from.
+#[derive(Clone, Debug)]
+pub struct Parts {
+    /// The database.
+    pub db: Db,
+    /// The configuration in force.
+    pub live: Live,
+    /// Where events go.
+    pub recorder: Recorder,
+    /// The password gate, shared with FTP.
+    pub gate: Gate,
+    /// Who is connected over FTP.
+    pub presence: Presence,
+    /// What time it is.
+    pub clock: Clock,
+    /// Where new ids come from.
+    pub ids: IdSource,
+    /// The one-time code of the first run.
+    pub setup_code: SetupCode,
+    /// Where the web interface listens.
+    pub address: SocketAddr,
+    /// Whether it listens with TLS.
+    pub tls: bool,
+}
+
+/// The state of the web interface; cheap to clone.
+#[derive(Clone, Debug)]
+pub struct WebState {
+    parts: Arc<Parts>,
+    /// Keys the tokens of forms that stand before sign-in; a new one at each start.
+    pub(super) visit_key: [u8; 32],
+    /// Lines and secrets that the next page shows once.
+    pub(super) notes: Notes,
+}
+
+impl WebState {
+    /// A state that remembers nobody.
+    pub fn new(parts: Parts) -> Self {
+        Self { parts: Arc::new(parts), visit_key: rand::random(), notes: Notes::default() }
+    }
+}
+
+impl std::ops::Deref for WebState {
+    type Target = Parts;
+
+    fn deref(&self) -> &Parts {
+        &self.parts
+    }
+}
+
+/// The browser's address, put into each request by [`super::serve`].
+#[derive(Clone, Copy, Debug)]
+pub struct Peer(pub SocketAddr);
+
+impl Peer {
+    /// The address of a request; loopback where there was no connection, as in tests.
+    pub(super) fn of(extensions: &axum::http::Extensions) -> IpAddr {
+        extensions.get::<Self>().map_or(IpAddr::V4(Ipv4Addr::LOCALHOST), |peer| peer.0.ip().to_canonical())
+    }
+}

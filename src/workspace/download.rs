@@ -1,0 +1,86 @@
+//! Reading a partner's files: opened once, read by position; what they were at the start is remembered.
+
+use std::io;
+use std::os::fd::OwnedFd;
+use std::sync::Arc;
+
+use rustix::fs::Stat;
+
+use super::folder::OpenFolder;
+use crate::base::clock::Timestamp;
+use crate::base::path::Name;
+
+/// A file opened for reading.
+#[derive(Clone, Debug)]
+pub struct Source {
+    file: Arc<OwnedFd>,
+    stat: Version,
+}
+
+/// What tells one content of a file from another.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Version {
+    /// Inode.
+    pub inode: u64,
+    /// Size in bytes.
+    pub size_bytes: u64,
+    /// Last change of the content.
+    pub modified: Timestamp,
+    /// Last change of anything about the file.
+    pub changed: Timestamp,
+}
+
+impl Version {
+    /// From what the file system says.
+    pub fn of(stat: &Stat) -> Self {
+        let time = |seconds: i64, nanoseconds: u64| {
+            let us = i64::try_from(nanoseconds / 1_000).unwrap_or(0);
+            Timestamp::from_us(seconds.saturating_mul(1_000_000).saturating_add(us))
+        };
+        Self {
+            inode: stat.st_ino,
+            size_bytes: stat.st_size.cast_unsigned(),
+            modified: time(stat.st_mtime, stat.st_mtime_nsec),
+            changed: time(stat.st_ctime, stat.st_ctime_nsec),
+        }
+    }
+}
+
+impl Source {
+    /// Opens the file `names` leads to.
+    pub fn open(folder: &OpenFolder, names: &[Name]) -> io::Result<Self> {
+        let file = folder.jail().file(names)?;
+        let stat = Version::of(&rustix::fs::fstat(&file)?);
+        Ok(Self { file: Arc::new(file), stat })
+    }
+
+    /// What it was when it was opened.
+    pub fn version(&self) -> Version {
+        self.stat
+    }
+
+    /// Whether its content is still what it was.
+    pub fn is_unchanged(&self) -> io::Result<bool> {
+        let now = Version::of(&rustix::fs::fstat(&*self.file)?);
+        Ok(now.size_bytes == self.stat.size_bytes && now.modified == self.stat.modified)
+    }
+
+    /// The open file.
+    pub fn file(&self) -> &Arc<OwnedFd> {
+        &self.file
+    }
+
+    /// Reads at `offset`; fewer bytes than asked for only at the end.
+    pub fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
+        let mut filled = 0;
+        while filled < buffer.len() {
+            match rustix::io::pread(&*self.file, &mut buffer[filled..], offset + filled as u64) {
+                Ok(0) => break,
+                Ok(count) => filled += count,
+                Err(rustix::io::Errno::INTR) => {}
+                Err(errno) => return Err(errno.into()),
+            }
+        }
+        Ok(filled)
+    }
+}

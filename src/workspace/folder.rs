@@ -1,0 +1,239 @@
+//! One open partner folder: its jail, its staging folder with the unfinished uploads, and what must be one at a time.
+
+use std::collections::HashMap;
+use std::io;
+use std::os::fd::{AsFd, OwnedFd};
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::time::Duration;
+
+use rustix::fs::{AtFlags, Mode, OFlags};
+
+use super::jail::{Jail, STAGING};
+use super::sync::{SharedSync, Syncer};
+use crate::base::clock::Timestamp;
+use crate::base::path::Name;
+
+/// Unfinished uploads of one folder; the oldest is dropped for a new one.
+pub const UNFINISHED_MAX: usize = 1_000;
+/// Folders above a new one that are synced: the connector's, the root, and what holds it.
+const PARENTS_SYNCED: usize = 3;
+/// Files that Waybill put there itself and that are still new enough for that to matter.
+const PUBLISHED_MAX: usize = 10_000;
+/// Digests remembered of files that have no receipt yet.
+const DIGESTS_MAX: usize = 1_000;
+
+/// An upload that was broken off: resumable under the client's name.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Unfinished {
+    /// The part's name in staging; a receipt id.
+    pub part: String,
+    /// Bytes that arrived.
+    pub size_bytes: u64,
+    /// When the last of them did.
+    pub since: Timestamp,
+}
+
+/// Which file a digest belongs to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct FileId {
+    /// Inode.
+    pub inode: u64,
+    /// Size in bytes.
+    pub size_bytes: u64,
+}
+
+/// An open Send or Receive folder.
+#[derive(Debug)]
+pub struct OpenFolder {
+    jail: Jail,
+    staging: Arc<OwnedFd>,
+    unfinished: Mutex<HashMap<Vec<Name>, Unfinished>>,
+    naming: Mutex<HashMap<Vec<Name>, Weak<tokio::sync::Mutex<()>>>>,
+    syncs: Mutex<HashMap<(u64, u64), Weak<SharedSync>>>,
+    published: Mutex<HashMap<u64, Timestamp>>,
+    digests: Mutex<HashMap<FileId, [u8; 32]>>,
+    failing: AtomicBool,
+}
+
+impl OpenFolder {
+    /// Opens the folder, made if missing, with its staging folder.
+    pub fn open(path: &Path) -> io::Result<Self> {
+        if !path.is_dir() {
+            std::fs::create_dir_all(path)?;
+            // A file is safe only if the folders on the way to it are.
+            for folder in path.ancestors().skip(1).take(PARENTS_SYNCED) {
+                std::fs::File::open(folder)?.sync_all()?;
+            }
+        }
+        let jail = Jail::open(path)?;
+        match rustix::fs::mkdirat(jail.root(), STAGING, Mode::RWXU) {
+            Ok(()) => rustix::fs::fsync(jail.root())?,
+            Err(rustix::io::Errno::EXIST) => {}
+            Err(errno) => return Err(errno.into()),
+        }
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC | OFlags::NOFOLLOW;
+        let staging = Arc::new(rustix::fs::openat(jail.root(), STAGING, flags, Mode::empty())?);
+        Ok(Self {
+            jail,
+            staging,
+            unfinished: Mutex::default(),
+            naming: Mutex::default(),
+            syncs: Mutex::default(),
+            published: Mutex::default(),
+            digests: Mutex::default(),
+            failing: AtomicBool::new(false),
+        })
+    }
+
+    /// The way to its files.
+    pub fn jail(&self) -> &Jail {
+        &self.jail
+    }
+
+    /// Where parts are written.
+    pub fn staging(&self) -> &Arc<OwnedFd> {
+        &self.staging
+    }
+
+    /// The unfinished upload under that name.
+    pub fn unfinished(&self, names: &[Name]) -> Option<Unfinished> {
+        lock(&self.unfinished).get(names).cloned()
+    }
+
+    /// Every unfinished upload, by the client's name below this folder.
+    pub fn all_unfinished(&self) -> Vec<(Vec<Name>, Unfinished)> {
+        lock(&self.unfinished).iter().map(|(names, unfinished)| (names.clone(), unfinished.clone())).collect()
+    }
+
+    /// Remembers an upload that was broken off; an older one of that name is dropped.
+    pub fn keep_unfinished(&self, names: Vec<Name>, unfinished: Unfinished) {
+        let dropped = {
+            let mut all = lock(&self.unfinished);
+            let oldest = (all.len() >= UNFINISHED_MAX && !all.contains_key(&names))
+                .then(|| all.iter().min_by_key(|(_, one)| one.since).map(|(names, _)| names.clone()))
+                .flatten()
+                .and_then(|names| all.remove(&names));
+            let part = unfinished.part.clone();
+            let replaced = all.insert(names, unfinished).filter(|older| older.part != part);
+            [oldest, replaced]
+        };
+        for part in dropped.into_iter().flatten() {
+            self.remove_part(&part.part);
+        }
+    }
+
+    /// Takes an unfinished upload over, to go on with it or to drop it. Nobody else can have it then.
+    pub fn take_unfinished(&self, names: &[Name]) -> Option<Unfinished> {
+        lock(&self.unfinished).remove(names)
+    }
+
+    /// Removes a part from staging. That it is gone already is fine.
+    pub fn remove_part(&self, part: &str) {
+        if let Err(errno) = rustix::fs::unlinkat(&*self.staging, part, AtFlags::empty())
+            && errno != rustix::io::Errno::NOENT
+        {
+            tracing::warn!(part, error = %io::Error::from(errno), "Could not remove an unfinished upload");
+        }
+    }
+
+    /// One at a time for each final name: from choosing it until the file lies there. Different names never wait for
+    /// each other.
+    pub async fn naming(&self, names: &[Name]) -> tokio::sync::OwnedMutexGuard<()> {
+        let turn = {
+            let mut naming = lock(&self.naming);
+            naming.retain(|_, turn| turn.strong_count() > 0);
+            let known = naming.get(names).and_then(Weak::upgrade);
+            known.unwrap_or_else(|| {
+                let turn = Arc::default();
+                naming.insert(names.to_vec(), Arc::downgrade(&turn));
+                turn
+            })
+        };
+        turn.lock_owned().await
+    }
+
+    /// Waits until the entries of `folder`, one below this, are on disk; shared with others who wait for the same.
+    pub async fn sync_folder(&self, syncer: &Syncer, folder: Arc<OwnedFd>) -> io::Result<()> {
+        let stat = rustix::fs::fstat(&*folder)?;
+        let key = (stat.st_dev, stat.st_ino);
+        let shared = {
+            let mut syncs = lock(&self.syncs);
+            let known = syncs.get(&key).and_then(Weak::upgrade);
+            known.unwrap_or_else(|| {
+                syncs.retain(|_, shared| shared.strong_count() > 0);
+                let shared = Arc::default();
+                syncs.insert(key, Arc::downgrade(&shared));
+                shared
+            })
+        };
+        shared.wait(syncer, folder).await
+    }
+
+    /// Waybill put this file there, whole: it need not rest before it is served.
+    pub fn published(&self, inode: u64, at: Timestamp) {
+        let mut published = lock(&self.published);
+        if published.len() >= PUBLISHED_MAX {
+            published.retain(|_, then| at.since(*then) < Duration::from_hours(1));
+        }
+        published.insert(inode, at);
+    }
+
+    /// Whether a file that last changed at `changed` may be served: it has rested for `settle`, or is Waybill's own.
+    pub fn is_settled(&self, inode: u64, changed: Timestamp, settle: Duration, now: Timestamp) -> bool {
+        now.since(changed) >= settle || lock(&self.published).get(&inode).is_some_and(|at| *at >= changed.minus(SLACK))
+    }
+
+    /// Remembers the digest of a file that has no receipt.
+    pub fn remember_digest(&self, file: FileId, sha256: [u8; 32]) {
+        let mut digests = lock(&self.digests);
+        if digests.len() >= DIGESTS_MAX {
+            digests.clear();
+        }
+        digests.insert(file, sha256);
+    }
+
+    /// The remembered digest.
+    pub fn digest(&self, file: FileId) -> Option<[u8; 32]> {
+        lock(&self.digests).get(&file).copied()
+    }
+
+    /// Whether a write or sync failed here and no probe has succeeded since.
+    pub fn is_failing(&self) -> bool {
+        self.failing.load(Ordering::Relaxed)
+    }
+
+    /// A write or a sync failed: uploads are refused until [`Self::probe`] succeeds.
+    pub fn set_failing(&self) {
+        self.failing.store(true, Ordering::Relaxed);
+    }
+
+    /// Writes, syncs, renames and removes a small file.
+    pub async fn probe(&self, syncer: &Syncer) -> io::Result<()> {
+        let (one, two) = ("probe", "probe.renamed");
+        let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::TRUNC | OFlags::CLOEXEC | OFlags::NOFOLLOW;
+        let file = rustix::fs::openat(&*self.staging, one, flags, Mode::RUSR | Mode::WUSR)?;
+        rustix::io::write(&file, b"probe")?;
+        syncer.file(Arc::new(file)).await?;
+        rustix::fs::renameat(&*self.staging, one, &*self.staging, two)?;
+        syncer.folder(Arc::clone(&self.staging)).await?;
+        rustix::fs::unlinkat(&*self.staging, two, AtFlags::empty())?;
+        self.failing.store(false, Ordering::Relaxed);
+        Ok(())
+    }
+
+    /// Free bytes and all bytes of the file system.
+    pub fn room(&self) -> io::Result<(u64, u64)> {
+        let stat = rustix::fs::fstatvfs(self.staging.as_fd())?;
+        Ok((stat.f_bavail.saturating_mul(stat.f_frsize), stat.f_blocks.saturating_mul(stat.f_frsize)))
+    }
+}
+
+/// A file's change time may be a little later than the moment its publication was noted, since the kernel's clock for
+/// files ticks coarsely.
+const SLACK: Duration = Duration::from_millis(50);
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

@@ -1,0 +1,179 @@
+//! Names to open handles beneath one folder, never to a string. No symbolic link is followed anywhere, whatever is
+//! swapped meanwhile; FIFOs and devices are never opened.
+
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags, RenameFlags, ResolveFlags, Stat};
+use rustix::io::Errno;
+
+use crate::base::path::Name;
+
+/// The folder in each partner folder that Waybill keeps for itself; no client path reaches it.
+pub const STAGING: &str = ".waybill";
+
+const FOLDER: OFlags = OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::CLOEXEC).union(OFlags::NOFOLLOW);
+
+/// Set once the kernel has said that it has no `openat2`.
+static WITHOUT_OPENAT2: AtomicBool = AtomicBool::new(false);
+
+/// A folder, and what lies beneath it.
+#[derive(Debug)]
+pub struct Jail {
+    root: OwnedFd,
+}
+
+impl Jail {
+    /// Opens the folder itself; it is the administrator's choice, so links on the way to it are followed.
+    pub fn open(path: &Path) -> io::Result<Self> {
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        Ok(Self { root: rustix::fs::openat(CWD, path, flags, Mode::empty())? })
+    }
+
+    /// The folder itself.
+    pub fn root(&self) -> BorrowedFd<'_> {
+        self.root.as_fd()
+    }
+
+    /// The folder `names` leads to.
+    pub fn folder(&self, names: &[Name]) -> io::Result<OwnedFd> {
+        self.open_beneath(names, FOLDER)
+    }
+
+    /// The folder that holds the last of `names`, and that name. `names` must not be empty.
+    pub fn parent<'n>(&self, names: &'n [Name]) -> io::Result<(OwnedFd, &'n str)> {
+        let (last, above) = names.split_last().ok_or(Errno::INVAL)?;
+        Ok((self.folder(above)?, last.as_str()))
+    }
+
+    /// What is at `names`, links not followed.
+    pub fn stat(&self, names: &[Name]) -> io::Result<Stat> {
+        if names.is_empty() {
+            return Ok(rustix::fs::fstat(&self.root)?);
+        }
+        refuse_staging(names)?;
+        let (folder, name) = self.parent(names)?;
+        Ok(rustix::fs::statat(folder, name, AtFlags::SYMLINK_NOFOLLOW)?)
+    }
+
+    /// Opens a regular file for reading. Anything else is "no such file".
+    pub fn file(&self, names: &[Name]) -> io::Result<OwnedFd> {
+        // Looked at first, so that opening a device has no effect of its own; then once more, on the open handle.
+        regular(&self.stat(names)?)?;
+        let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NOFOLLOW | OFlags::NONBLOCK;
+        let file = self.open_beneath(names, flags)?;
+        regular(&rustix::fs::fstat(&file)?)?;
+        Ok(file)
+    }
+
+    fn open_beneath(&self, names: &[Name], flags: OFlags) -> io::Result<OwnedFd> {
+        refuse_staging(names)?;
+        if names.is_empty() {
+            return Ok(rustix::fs::openat(&self.root, ".", flags, Mode::empty())?);
+        }
+        if !WITHOUT_OPENAT2.load(Ordering::Relaxed) {
+            let path = names.iter().map(Name::as_str).collect::<Vec<_>>().join("/");
+            let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_MAGICLINKS;
+            match rustix::fs::openat2(&self.root, path, flags, Mode::empty(), resolve) {
+                // A container's filter answers EPERM where an old kernel answers ENOSYS.
+                Err(Errno::NOSYS | Errno::PERM) => WITHOUT_OPENAT2.store(true, Ordering::Relaxed),
+                Err(Errno::LOOP | Errno::XDEV) => return Err(Errno::NOENT.into()),
+                other => return Ok(other?),
+            }
+        }
+        self.open_step_by_step(names, flags)
+    }
+
+    fn open_step_by_step(&self, names: &[Name], flags: OFlags) -> io::Result<OwnedFd> {
+        let (last, above) = names.split_last().ok_or(Errno::INVAL)?;
+        let mut folder = rustix::fs::openat(&self.root, ".", FOLDER, Mode::empty())?;
+        for name in above {
+            folder = rustix::fs::openat(&folder, name.as_str(), FOLDER, Mode::empty()).map_err(hide_link)?;
+        }
+        rustix::fs::openat(&folder, last.as_str(), flags, Mode::empty()).map_err(|errno| hide_link(errno).into())
+    }
+}
+
+/// A link is nothing that a partner can see.
+fn hide_link(errno: Errno) -> Errno {
+    if errno == Errno::LOOP { Errno::NOENT } else { errno }
+}
+
+fn refuse_staging(names: &[Name]) -> io::Result<()> {
+    if names.iter().any(|name| name.as_str() == STAGING) { Err(Errno::NOENT.into()) } else { Ok(()) }
+}
+
+fn regular(stat: &Stat) -> io::Result<()> {
+    match FileType::from_raw_mode(stat.st_mode) {
+        FileType::RegularFile => Ok(()),
+        FileType::Directory => Err(Errno::ISDIR.into()),
+        _ => Err(Errno::NOENT.into()),
+    }
+}
+
+/// Renames between two open folders. `replace`: what is there goes; otherwise it is an error (`AlreadyExists`).
+pub fn rename(from: (BorrowedFd<'_>, &str), to: (BorrowedFd<'_>, &str), replace: Replace) -> io::Result<()> {
+    match replace {
+        Replace::Yes => Ok(rustix::fs::renameat(from.0, from.1, to.0, to.1)?),
+        Replace::No => Ok(rustix::fs::renameat_with(from.0, from.1, to.0, to.1, RenameFlags::NOREPLACE)?),
+    }
+}
+
+/// Whether a rename may replace what is there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Replace {
+    /// What is there goes, atomically.
+    Yes,
+    /// What is there stays, and the rename fails.
+    No,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::fs::symlink;
+
+    fn names(path: &str) -> Vec<Name> {
+        path.split('/').map(|name| Name::parse(name).unwrap()).collect()
+    }
+
+    #[test]
+    fn links_are_nothing_wherever_they_stand() {
+        let outside = tempfile::tempdir().unwrap();
+        std::fs::write(outside.path().join("secret"), "s").unwrap();
+        let inside = tempfile::tempdir().unwrap();
+        std::fs::create_dir(inside.path().join("sub")).unwrap();
+        std::fs::write(inside.path().join("sub/file"), "f").unwrap();
+        symlink(outside.path(), inside.path().join("folder")).unwrap();
+        symlink(outside.path().join("secret"), inside.path().join("file")).unwrap();
+        symlink("sub", inside.path().join("within")).unwrap();
+        let jail = Jail::open(inside.path()).unwrap();
+        for (label, open) in [
+            ("openat2", Jail::open_beneath as fn(&Jail, &[Name], OFlags) -> io::Result<OwnedFd>),
+            ("step by step", Jail::open_step_by_step),
+        ] {
+            let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NOFOLLOW;
+            assert!(open(&jail, &names("sub/file"), flags).is_ok(), "{label}");
+            for path in ["folder/secret", "file", "within/file"] {
+                assert!(open(&jail, &names(path), flags).is_err(), "{label} followed {path}");
+            }
+        }
+        assert!(jail.file(&names("sub")).is_err());
+        assert_eq!(jail.file(&names("file")).unwrap_err().kind(), io::ErrorKind::NotFound);
+    }
+
+    #[test]
+    fn a_fifo_and_the_staging_folder_are_nothing() {
+        let inside = tempfile::tempdir().unwrap();
+        let jail = Jail::open(inside.path()).unwrap();
+        rustix::fs::mknodat(jail.root(), "pipe", FileType::Fifo, Mode::RWXU, 0).unwrap();
+        std::fs::create_dir(inside.path().join(STAGING)).unwrap();
+        std::fs::write(inside.path().join(STAGING).join("part"), "p").unwrap();
+        assert!(jail.file(&names("pipe")).is_err());
+        assert!(jail.stat(&names(".waybill")).is_err());
+        assert!(jail.file(&names(".waybill/part")).is_err());
+        assert!(jail.folder(&names(".waybill")).is_err());
+    }
+}

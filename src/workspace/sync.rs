@@ -1,0 +1,79 @@
+//! Syncs: a small pool of their own, so that they starve nothing else, and folders whose waiting syncs are one.
+
+use std::io;
+use std::os::fd::OwnedFd;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use tokio::sync::{Mutex, Semaphore};
+
+use crate::base::fault::{self, Point};
+
+/// Syncs in flight: disks take 4 to 16 at once for 3 to 10 times the rate of one.
+pub const SYNCS_MAX: usize = 16;
+
+/// Runs syncs, a bounded number at a time.
+#[derive(Clone, Debug)]
+pub struct Syncer {
+    permits: Arc<Semaphore>,
+}
+
+impl Default for Syncer {
+    fn default() -> Self {
+        Self { permits: Arc::new(Semaphore::new(SYNCS_MAX)) }
+    }
+}
+
+impl Syncer {
+    /// Waits until a file's bytes and size are on disk.
+    pub async fn file(&self, file: Arc<OwnedFd>) -> io::Result<()> {
+        fault::pass(Point::SyncPart)?;
+        self.run(move || Ok(rustix::fs::fdatasync(&*file)?)).await
+    }
+
+    /// Waits until a folder's entries are on disk.
+    pub async fn folder(&self, folder: Arc<OwnedFd>) -> io::Result<()> {
+        fault::pass(Point::SyncFolder)?;
+        self.run(move || Ok(rustix::fs::fsync(&*folder)?)).await
+    }
+
+    async fn run(&self, sync: impl FnOnce() -> io::Result<()> + Send + 'static) -> io::Result<()> {
+        let _permit = self.permits.acquire().await.map_err(io::Error::other)?;
+        tokio::task::spawn_blocking(sync).await.map_err(io::Error::other)?
+    }
+}
+
+/// One folder's syncs: whoever asks while one is running waits for the next, which serves all who asked by then.
+#[derive(Debug, Default)]
+pub struct SharedSync {
+    asked: AtomicU64,
+    done: Mutex<Done>,
+}
+
+#[derive(Debug, Default)]
+struct Done {
+    up_to: u64,
+    /// Who asked up to here was told that the sync failed; it is never tried again for them.
+    failed: Option<(u64, io::ErrorKind)>,
+}
+
+impl SharedSync {
+    /// Waits until everything that happened in the folder before this call is on disk.
+    pub async fn wait(&self, syncer: &Syncer, folder: Arc<OwnedFd>) -> io::Result<()> {
+        let mine = self.asked.fetch_add(1, Ordering::SeqCst) + 1;
+        let mut done = self.done.lock().await;
+        if done.up_to < mine {
+            let all = self.asked.load(Ordering::SeqCst);
+            let result = syncer.folder(folder).await;
+            done.up_to = all;
+            if let Err(error) = result {
+                done.failed = Some((all, error.kind()));
+                return Err(error);
+            }
+        }
+        match done.failed {
+            Some((up_to, kind)) if mine <= up_to => Err(kind.into()),
+            _ => Ok(()),
+        }
+    }
+}

@@ -1,0 +1,208 @@
+//! Parts: an upload is written aside in staging, and gets its final name only when it is whole, synced and recorded.
+
+use std::io;
+use std::os::fd::{AsFd, OwnedFd};
+use std::sync::Arc;
+
+use rustix::fs::{AtFlags, Mode, OFlags, XattrFlags};
+use rustix::io::Errno;
+
+use super::folder::{OpenFolder, Unfinished};
+use super::jail::{self, Replace};
+use super::sync::Syncer;
+use crate::base::clock::Timestamp;
+use crate::base::fault::{self, Point};
+use crate::base::path::{Name, VirtualPath};
+
+/// The extended attribute of a part that tells the client's name after a crash.
+const CLIENT_PATH: &str = "user.waybill.path";
+/// Bytes between two write-backs, so that the sync at the end is short.
+const WRITE_BACK_BYTES: u64 = 32 * 1024 * 1024;
+
+/// A part being written.
+#[derive(Debug)]
+pub struct Part {
+    file: Arc<OwnedFd>,
+    name: String,
+    written: u64,
+    written_back: u64,
+    write_back: Option<tokio::task::JoinHandle<io::Result<()>>>,
+}
+
+impl Part {
+    /// A new, empty part. `client_path` is kept with it, so that it can be resumed after a crash.
+    pub fn create(folder: &OpenFolder, name: &str, client_path: &VirtualPath) -> io::Result<Self> {
+        let flags = OFlags::RDWR | OFlags::CREATE | OFlags::EXCL | OFlags::CLOEXEC | OFlags::NOFOLLOW;
+        let file = rustix::fs::openat(&**folder.staging(), name, flags, Mode::RUSR | Mode::WUSR)?;
+        fault::pass(Point::PartMade)?;
+        // Where the file system has no such attributes the part can still be resumed until the next start.
+        match rustix::fs::fsetxattr(&file, CLIENT_PATH, client_path.to_string().as_bytes(), XattrFlags::empty()) {
+            Ok(()) | Err(Errno::NOTSUP | Errno::NOSPC | Errno::PERM) => {}
+            Err(errno) => return Err(errno.into()),
+        }
+        Ok(Self { file: Arc::new(file), name: name.to_owned(), written: 0, written_back: 0, write_back: None })
+    }
+
+    /// Goes on with an unfinished part at `offset`; bytes behind it are cut off.
+    pub fn resume(folder: &OpenFolder, unfinished: &Unfinished, offset: u64) -> io::Result<Self> {
+        let flags = OFlags::RDWR | OFlags::CLOEXEC | OFlags::NOFOLLOW;
+        let file = rustix::fs::openat(&**folder.staging(), unfinished.part.as_str(), flags, Mode::empty())?;
+        if rustix::fs::fstat(&file)?.st_size.cast_unsigned() < offset {
+            return Err(Errno::INVAL.into());
+        }
+        rustix::fs::ftruncate(&file, offset)?;
+        let name = unfinished.part.clone();
+        Ok(Self { file: Arc::new(file), name, written: offset, written_back: offset, write_back: None })
+    }
+
+    /// Fills a new part with the first `length` bytes of `old`: shared blocks where the file system can, else copied.
+    pub fn copy_from(&mut self, old: &OwnedFd, length: u64) -> io::Result<()> {
+        if rustix::fs::ioctl_ficlone(&*self.file, old).is_ok() {
+            rustix::fs::ftruncate(&*self.file, length)?;
+        } else {
+            let (mut from, mut to) = (0, 0);
+            while to < length {
+                let step = usize::try_from((length - to).min(64 << 20)).unwrap_or(usize::MAX);
+                if rustix::fs::copy_file_range(old, Some(&mut from), &*self.file, Some(&mut to), step)? == 0 {
+                    return Err(io::ErrorKind::UnexpectedEof.into());
+                }
+            }
+        }
+        self.written = length;
+        Ok(())
+    }
+
+    /// Writes all of `bytes` behind what is there.
+    pub fn write(&mut self, mut bytes: &[u8]) -> io::Result<()> {
+        fault::pass(Point::WritePart)?;
+        while !bytes.is_empty() {
+            match rustix::io::pwrite(&*self.file, bytes, self.written) {
+                Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+                Ok(count) => {
+                    self.written += count as u64;
+                    bytes = bytes.get(count..).unwrap_or_default();
+                }
+                Err(Errno::INTR) => {}
+                Err(errno) => return Err(errno.into()),
+            }
+        }
+        Ok(())
+    }
+
+    /// Starts writing back what has been written for a while. A failure of the one before is an error here.
+    pub async fn write_back(&mut self, syncer: &Syncer) -> io::Result<()> {
+        if self.written - self.written_back < WRITE_BACK_BYTES {
+            return Ok(());
+        }
+        self.written_back = self.written;
+        self.wait_for_write_back().await?;
+        let (syncer, file) = (syncer.clone(), Arc::clone(&self.file));
+        self.write_back = Some(tokio::spawn(async move { syncer.file(file).await }));
+        Ok(())
+    }
+
+    async fn wait_for_write_back(&mut self) -> io::Result<()> {
+        match self.write_back.take() {
+            Some(running) => running.await.map_err(io::Error::other)?,
+            None => Ok(()),
+        }
+    }
+
+    /// Waits until all of it is on disk. A failure is final: the kernel forgets it after telling once.
+    pub async fn sync(&mut self, syncer: &Syncer) -> io::Result<()> {
+        self.wait_for_write_back().await?;
+        syncer.file(Arc::clone(&self.file)).await?;
+        fault::pass(Point::PartSynced)
+    }
+
+    /// The open file, for a digest that follows the writing.
+    pub fn file(&self) -> &Arc<OwnedFd> {
+        &self.file
+    }
+
+    /// Bytes in it.
+    pub fn size_bytes(&self) -> u64 {
+        self.written
+    }
+
+    /// Its name in staging.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Its inode.
+    pub fn inode(&self) -> io::Result<u64> {
+        Ok(rustix::fs::fstat(&*self.file)?.st_ino)
+    }
+
+    /// Sets mode and, for a file that another program shall see, drops Waybill's own attribute.
+    pub fn dress(&self, mode: u32) -> io::Result<()> {
+        rustix::fs::fchmod(&*self.file, Mode::from_raw_mode(mode))?;
+        match rustix::fs::fremovexattr(&*self.file, CLIENT_PATH) {
+            Ok(()) | Err(Errno::NODATA | Errno::NOTSUP | Errno::PERM) => Ok(()),
+            Err(errno) => Err(errno.into()),
+        }
+    }
+
+    /// Gives the part its final name in `to`.
+    pub fn publish(&self, folder: &OpenFolder, to: &OwnedFd, name: &Name, replace: Replace) -> io::Result<()> {
+        jail::rename((folder.staging().as_fd(), &self.name), (to.as_fd(), name.as_str()), replace)?;
+        fault::pass(Point::Renamed)
+    }
+
+    /// Keeps what arrived, to be resumed under the client's name.
+    pub fn keep(self, folder: &OpenFolder, names: Vec<Name>, now: Timestamp) {
+        let unfinished = Unfinished { part: self.name, size_bytes: self.written, since: now };
+        folder.keep_unfinished(names, unfinished);
+    }
+
+    /// Drops it.
+    pub fn discard(self, folder: &OpenFolder) {
+        folder.remove_part(&self.name);
+    }
+}
+
+/// A part found in staging at start.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FoundPart {
+    /// Its name; a receipt id.
+    pub name: String,
+    /// Its inode.
+    pub inode: u64,
+    /// The client's path, when it is known.
+    pub client_path: Option<VirtualPath>,
+    /// Bytes in it.
+    pub size_bytes: u64,
+    /// When it was last written.
+    pub since: Timestamp,
+}
+
+/// Every part in staging.
+pub fn parts(folder: &OpenFolder) -> io::Result<Vec<FoundPart>> {
+    let mut found = Vec::new();
+    for entry in rustix::fs::Dir::read_from(&**folder.staging())? {
+        let entry = entry?;
+        let Ok(name) = entry.file_name().to_str() else { continue };
+        if name == "." || name == ".." {
+            continue;
+        }
+        let stat = rustix::fs::statat(&**folder.staging(), name, AtFlags::SYMLINK_NOFOLLOW)?;
+        found.push(FoundPart {
+            name: name.to_owned(),
+            inode: stat.st_ino,
+            client_path: client_path(folder, name),
+            size_bytes: stat.st_size.cast_unsigned(),
+            since: Timestamp::from_us(stat.st_mtime.saturating_mul(1_000_000)),
+        });
+    }
+    Ok(found)
+}
+
+fn client_path(folder: &OpenFolder, part: &str) -> Option<VirtualPath> {
+    let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NOFOLLOW | OFlags::NONBLOCK;
+    let file = rustix::fs::openat(&**folder.staging(), part, flags, Mode::empty()).ok()?;
+    let mut buffer = [0_u8; crate::base::path::PATH_BYTES_MAX];
+    let length = rustix::fs::fgetxattr(&file, CLIENT_PATH, &mut buffer).ok()?;
+    let text = std::str::from_utf8(buffer.get(..length)?).ok()?;
+    VirtualPath::root().resolve(text).ok()
+}

@@ -1,0 +1,84 @@
+//! Every connector's workspace, opened when first needed and again when its folders change.
+
+use std::collections::HashMap;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use super::folder::OpenFolder;
+use super::sync::Syncer;
+use crate::domain::connector::Connector;
+use crate::domain::place::Folder;
+use crate::domain::profile::Profile;
+
+/// A connector's two open folders.
+#[derive(Debug)]
+pub struct Workspace {
+    send: OpenFolder,
+    receive: OpenFolder,
+}
+
+impl Workspace {
+    /// One of the two.
+    pub fn folder(&self, folder: Folder) -> &OpenFolder {
+        match folder {
+            Folder::Send => &self.send,
+            Folder::Receive => &self.receive,
+        }
+    }
+}
+
+/// Where a connector's folders are.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Paths {
+    /// What the partner downloads.
+    pub send: PathBuf,
+    /// What the partner uploads.
+    pub receive: PathBuf,
+}
+
+impl Paths {
+    /// As profile and connector say: relative folders lie below the root, a relative root below the data folder.
+    pub fn of(data: &Path, profile: &Profile, connector: &Connector) -> Self {
+        let root = data.join(profile.root_directory.as_str());
+        Self { send: root.join(connector.input_folder_text()), receive: root.join(connector.output_folder_text()) }
+    }
+}
+
+/// The open workspaces.
+#[derive(Clone, Debug)]
+pub struct Workspaces {
+    data: PathBuf,
+    syncer: Syncer,
+    open: Arc<Mutex<HashMap<String, Open>>>,
+}
+
+/// Where a workspace was opened, and the workspace.
+type Open = (Paths, Arc<Workspace>);
+
+impl Workspaces {
+    /// None is open yet. `data` is the appliance's data folder.
+    pub fn new(data: PathBuf) -> Self {
+        Self { data, syncer: Syncer::default(), open: Arc::default() }
+    }
+
+    /// Who syncs.
+    pub fn syncer(&self) -> &Syncer {
+        &self.syncer
+    }
+
+    /// The connector's workspace; its folders are made if missing.
+    pub fn get(&self, profile: &Profile, connector: &Connector) -> io::Result<Arc<Workspace>> {
+        let paths = Paths::of(&self.data, profile, connector);
+        let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((known, workspace)) = open.get(connector.id.key())
+            && *known == paths
+        {
+            return Ok(Arc::clone(workspace));
+        }
+        let workspace =
+            Arc::new(Workspace { send: OpenFolder::open(&paths.send)?, receive: OpenFolder::open(&paths.receive)? });
+        open.insert(connector.id.key().to_owned(), (paths, Arc::clone(&workspace)));
+        Ok(workspace)
+    }
+}

@@ -1,0 +1,133 @@
+// Waybill: the whole of the page script. No dependency, no build step.
+// Everything here is an improvement on pages that already work as plain links and forms.
+(() => {
+  'use strict';
+  const root = document.documentElement;
+  root.classList.add('js');
+  const $ = (s, el = document) => el.querySelector(s);
+  const $$ = (s, el = document) => [...el.querySelectorAll(s)];
+  const say = (text) => { const r = $('#say'); if (r) { r.textContent = ''; setTimeout(() => { r.textContent = text; }, 30); } };
+
+  // Theme: the server writes data-theme from a cookie; the button posts, or flips in place.
+  const dark = () => root.dataset.theme ? root.dataset.theme === 'dark' : matchMedia('(prefers-color-scheme: dark)').matches;
+  document.addEventListener('submit', (e) => {
+    const f = e.target.closest('[data-theme-form]');
+    if (!f) return;
+    e.preventDefault();
+    root.dataset.theme = dark() ? 'light' : 'dark';
+    document.cookie = `theme=${root.dataset.theme};path=/;max-age=31536000;samesite=lax`;
+    say(root.dataset.theme === 'dark' ? 'Dark theme' : 'Light theme');
+  });
+
+  // Copy buttons: data-copy holds the text, or #id of the element to copy.
+  document.addEventListener('click', async (e) => {
+    const b = e.target.closest('[data-copy]');
+    if (!b) return;
+    const from = b.dataset.copy.startsWith('#') ? $(b.dataset.copy).textContent : b.dataset.copy;
+    try { await navigator.clipboard.writeText(from.trim()); say('Copied'); b.dataset.done = ''; } catch { say('Copy is not allowed here: select the text instead'); }
+  });
+
+  // Show and hide a password without losing what was typed.
+  document.addEventListener('click', (e) => {
+    const b = e.target.closest('[data-reveal]');
+    if (!b) return;
+    const input = $('#' + b.dataset.reveal);
+    const show = input.type === 'password';
+    input.type = show ? 'text' : 'password';
+    b.setAttribute('aria-pressed', String(show));
+  });
+
+  // After a refused form the summary takes the focus; its links focus the field, not just scroll to it.
+  const summary = $('[data-error-summary]');
+  if (summary) { summary.tabIndex = -1; summary.focus({ preventScroll: true }); }
+  document.addEventListener('click', (e) => {
+    const a = e.target.closest('[data-error-summary] a[href^="#"]');
+    const field = a && $(a.getAttribute('href'));
+    if (!field) return;
+    e.preventDefault();
+    (field.closest('.field') || field).scrollIntoView({ block: 'center' });
+    field.focus({ preventScroll: true });
+  });
+
+  // Unsaved changes: say how many, and ask before leaving. Only named fields count.
+  // After a refused save the server sets data-dirty to the number of values it sent back unsaved.
+  const changed = (f) => {
+    if (!f.name || f.disabled || f.tagName === 'BUTTON') return false;
+    if (f.type === 'checkbox' || f.type === 'radio') return f.checked !== f.defaultChecked && (f.type === 'checkbox' || f.checked);
+    if (f.tagName === 'SELECT') return f.selectedIndex !== Math.max(0, [...f.options].findIndex((o) => o.defaultSelected));
+    return f.value !== f.defaultValue;
+  };
+  for (const form of $$('form[data-guard]')) {
+    const note = $('[data-changes]', form), sent = Number(form.dataset.dirty || 0);
+    const count = () => sent + [...form.elements].filter(changed).length;
+    let leaving = false;
+    form.addEventListener('input', () => { const n = count(); if (note) note.textContent = n ? `${n} unsaved change${n > 1 ? 's' : ''}` : 'No unsaved changes'; });
+    form.addEventListener('submit', () => { leaving = true; });
+    addEventListener('beforeunload', (e) => { if (!leaving && count()) e.preventDefault(); });
+  }
+
+  // Filter tester: the server's own rule answers, so that page and engine cannot differ.
+  for (const t of $$('[data-filter-test]')) {
+    const src = $('#' + t.dataset.filterTest), name = $('input', t), out = $('output', t);
+    let asked = 0;
+    const run = async () => {
+      const turn = ++asked;
+      const query = new URLSearchParams({ filter: src.value, name: name.value });
+      try {
+        const answer = await fetch(`/profiles/ftp/filter-test?${query}`);
+        if (turn !== asked || !answer.ok) return;
+        const said = await answer.json();
+        out.textContent = said.text; out.className = said.accepted ? 'yes' : 'no';
+      } catch { /* the page still works */ }
+    };
+    let timer = 0;
+    const soon = () => { clearTimeout(timer); timer = setTimeout(run, 150); };
+    src.addEventListener('input', soon); name.addEventListener('input', soon);
+  }
+
+  // Live parts: the server pushes  event: fragment  with an HTML fragment whose root id names what it replaces.
+  // A region the reader is working in is left alone until focus leaves it.
+  const live = document.body.dataset.live;
+  if (live && 'EventSource' in window && location.protocol !== 'file:') {
+    const waiting = new Map();
+    const put = (html) => {
+      const t = document.createElement('template'); t.innerHTML = html;
+      const next = t.content.firstElementChild, old = next && document.getElementById(next.id);
+      if (!old) return;
+      if (old.contains(document.activeElement)) { waiting.set(next.id, html); return; }
+      old.replaceWith(next);
+    };
+    document.addEventListener('focusout', () => setTimeout(() => { for (const [id, html] of waiting) { waiting.delete(id); put(html); } }, 0));
+    const lamp = $('#live-lamp');
+    let es = null, opened = false;
+    const open = () => {
+      if (es) return;
+      es = new EventSource(live);
+      es.addEventListener('fragment', (e) => put(e.data));
+      es.onopen = () => { opened = true; if (lamp) lamp.hidden = true; };
+      es.onerror = () => { if (lamp && opened) lamp.hidden = false; };   // "Live updates paused. Trying again"
+    };
+    const close = () => { if (es) { es.close(); es = null; } };
+    // One stream for the tab in front only: browsers allow few connections to one host.
+    // The server sends every live region afresh when a stream opens, so nothing is missed.
+    document.addEventListener('visibilitychange', () => { if (document.hidden) close(); else open(); });
+    addEventListener('pagehide', close);
+    if (!document.hidden) open();
+  }
+
+  // Keys: / searches, g then a letter goes, ? lists them. Never while typing.
+  const keys = { f: '/flows', p: '/profiles/ftp', a: '/activity/receive' };
+  let g = 0;
+  document.addEventListener('keydown', (e) => {
+    if (e.ctrlKey || e.metaKey || e.altKey || e.target.closest('input, textarea, select, dialog')) return;
+    if (e.key === '/') { const s = $('[data-search]'); if (s) { e.preventDefault(); s.focus(); s.select(); } }
+    else if (e.key === '?') { const d = $('#keys'); if (d) d.showModal(); }
+    else if (e.key === 'g') g = Date.now();
+    else if (keys[e.key] && Date.now() - g < 1200) location.href = keys[e.key];
+  });
+  document.addEventListener('click', (e) => {
+    const o = e.target.closest('[data-dialog]');
+    if (o) $(o.dataset.dialog).showModal();
+    if (e.target.closest('[data-close]')) e.target.closest('dialog').close();
+  });
+})();

@@ -1,0 +1,376 @@
+#!/usr/bin/python3
+"""One journey through the pages in headless Chromium: first run, connector, upload by curl, the row appears.
+
+Every page is looked at by axe-core in light and dark, at 1280 and 390 px, and must not scroll sideways at 320 px. A second
+run with scripting off adds a connector. Pictures of every page go to target/screenshots/.
+
+    tests/browser/journey.py [--binary target/debug/waybill] [--axe target/axe/node_modules/axe-core/axe.min.js]
+"""
+
+import argparse
+import re
+import shutil
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+from selenium import webdriver
+from selenium.common.exceptions import NoSuchElementException, WebDriverException
+from selenium.webdriver.chrome.options import Options
+from selenium.webdriver.chrome.service import Service
+from selenium.webdriver.common.by import By
+from selenium.webdriver.support.ui import Select, WebDriverWait
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+from appliance import PROJECT, Appliance, free_port  # noqa: E402
+
+RULES = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
+WIDTHS = [1280, 390]
+THEMES = ["light", "dark"]
+NARROWEST = 320
+HEIGHT = 900
+PAGE_SECONDS_MAX = 20
+FLAGS = [
+    "--headless=new", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
+    "--disable-component-update", "--disable-sync", "--disable-dev-shm-usage", "--hide-scrollbars", "--lang=en-GB",
+]
+ADMINISTRATOR = "mira.okafor"
+ADMINISTRATOR_PASSWORD = "a long enough secret"
+# What access::password::generate makes: 24 characters without those that look like others.
+GENERATED = re.compile(r"(?<![A-Za-z0-9])[a-km-zA-HJ-NP-Z2-9]{24}(?![A-Za-z0-9])")
+
+
+class Report:
+    """Counts what held, and goes on after what did not."""
+
+    def __init__(self):
+        self.passed, self.failed = 0, 0
+
+    def check(self, holds, words):
+        if holds:
+            self.passed += 1
+            print(f"ok   {words}")
+        else:
+            self.failed += 1
+            print(f"FAIL {words}")
+        sys.stdout.flush()
+
+
+class Browser:
+    """A browser with a profile folder of its own."""
+
+    def __init__(self, origin, report, axe=None, scripting=True):
+        self.origin, self.report, self.axe, self.scripting = origin, report, axe, scripting
+        self.profile = tempfile.mkdtemp(prefix="waybill-browser-")
+        options = Options()
+        options.binary_location = shutil.which("chromium")
+        for flag in [*FLAGS, f"--user-data-dir={self.profile}", f"--window-size={WIDTHS[0]},{HEIGHT}"]:
+            options.add_argument(flag)
+        if not scripting:
+            options.add_experimental_option("prefs", {"profile.managed_default_content_settings.javascript": 2})
+        options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
+        self.driver = webdriver.Chrome(service=Service(shutil.which("chromedriver")), options=options)
+        self.driver.set_page_load_timeout(PAGE_SECONDS_MAX)
+        self.driver.set_script_timeout(PAGE_SECONDS_MAX * 3)
+
+    def close(self):
+        self.driver.quit()
+        shutil.rmtree(self.profile, ignore_errors=True)
+
+    def go(self, path):
+        self.driver.get(self.origin + path)
+
+    @property
+    def path(self):
+        return self.driver.current_url.removeprefix(self.origin)
+
+    @property
+    def text(self):
+        return self.driver.find_element(By.TAG_NAME, "body").text
+
+    def named(self, name):
+        return self.driver.find_element(By.CSS_SELECTOR, f'main [name="{name}"]')
+
+    def labelled(self, words):
+        """The control whose label holds these words."""
+        for label in self.driver.find_elements(By.CSS_SELECTOR, "main label[for]"):
+            if words.lower() in (label.text or "").lower():
+                return self.driver.find_element(By.ID, label.get_attribute("for"))
+        raise NoSuchElementException(f"no label holds {words!r} on {self.path}:\n{self.text}")
+
+    def fill(self, control, text):
+        if control.tag_name == "select":
+            Select(control).select_by_value(text)
+            return
+        if not control.is_displayed() and self.scripting:
+            self.driver.execute_script("arguments[0].closest('details')?.setAttribute('open', '')", control)
+        control.clear()
+        control.send_keys(text)
+
+    def submit(self, control):
+        """Sends the form that a control belongs to and waits for the answer."""
+        form = control.find_element(By.XPATH, "ancestor::form")
+        buttons = form.find_elements(By.CSS_SELECTOR, "button.primary") or form.find_elements(
+            By.CSS_SELECTOR, "button:not([type=button])"
+        )
+        before = self.driver.find_element(By.TAG_NAME, "html")
+        buttons[-1].click()
+        WebDriverWait(self.driver, PAGE_SECONDS_MAX).until(lambda _: is_gone(before))
+
+    def status(self):
+        return self.driver.execute_script("return performance.getEntriesByType('navigation')[0].responseStatus")
+
+    def shape(self, width, theme):
+        metrics = {"width": width, "height": HEIGHT, "deviceScaleFactor": 1, "mobile": False}
+        self.driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", metrics)
+        features = [{"name": "prefers-color-scheme", "value": theme}]
+        self.driver.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": features})
+
+    def look(self, name):
+        """Pictures, axe-core and the narrowest width for the page that is open."""
+        found = {}
+        for theme in THEMES:
+            for width in WIDTHS:
+                self.shape(width, theme)
+                self.picture(f"{name}-{width}-{theme}")
+                for violation in self.violations():
+                    places = [" ".join(map(str, node["target"])) for node in violation["nodes"]]
+                    found.setdefault(f"{violation['id']} at {', '.join(places[:3])}", []).append(f"{width} {theme}")
+        self.shape(NARROWEST, THEMES[0])
+        root = "document.documentElement"
+        wide = self.driver.execute_script(f"return {root}.scrollWidth - {root}.clientWidth")
+        self.picture(f"{name}-{NARROWEST}")
+        self.shape(WIDTHS[0], THEMES[0])
+        words = "; ".join(f"{what} ({', '.join(where)})" for what, where in found.items())
+        self.report.check(not found, f"{name}: axe-core finds nothing {words}")
+        self.report.check(wide <= 0, f"{name}: no sideways scroll at {NARROWEST} px ({wide} px)")
+        errors = [entry["message"] for entry in self.driver.get_log("browser") if not is_expected(entry)]
+        self.report.check(not errors, f"{name}: nothing in the console {errors or ''}")
+
+    def violations(self):
+        if not self.driver.execute_script("return typeof axe === 'object'"):
+            self.driver.execute_script(self.axe)
+        script = """
+            const done = arguments[arguments.length - 1];
+            axe.run(document, { runOnly: { type: 'tag', values: arguments[0] }, resultTypes: ['violations'] })
+                .then(result => done(result.violations), error => done([{ id: String(error), nodes: [] }]));
+        """
+        return self.driver.execute_async_script(script, RULES)
+
+    def picture(self, name):
+        folder = PROJECT / "target/screenshots"
+        folder.mkdir(parents=True, exist_ok=True)
+        self.driver.save_screenshot(str(folder / f"{name}.png"))
+
+
+def is_gone(element):
+    """Whether the page that an element was on is no longer there."""
+    try:
+        element.is_enabled()
+        return False
+    except WebDriverException:
+        return True
+
+
+def is_expected(entry):
+    """A refused form is a 422, and the set-up page is gone after the first run; the browser says so."""
+    return "422" in entry["message"] or ("/setup" in entry["message"] and "404" in entry["message"])
+
+
+class Session:
+    """An FTP session in clear, to see that changes do not drop it."""
+
+    def __init__(self, port):
+        self.socket = socket.create_connection(("127.0.0.1", port), timeout=10)
+        self.lines = self.socket.makefile("rb")
+        self.greeting = self.reply()
+
+    def reply(self):
+        text = ""
+        while True:
+            line = self.lines.readline().decode()
+            text += line
+            if not line or re.match(r"\d{3} ", line):
+                return text
+
+    def send(self, command):
+        self.socket.sendall(f"{command}\r\n".encode())
+        return self.reply()
+
+
+def generated_password(browser):
+    values = [control.get_attribute("value") or "" for control in browser.driver.find_elements(By.TAG_NAME, "input")]
+    found = GENERATED.search("\n".join([browser.text, *values]))
+    return found.group(0) if found else None
+
+
+def sign_in(browser):
+    browser.go("/sign-in")
+    browser.fill(browser.labelled("name"), ADMINISTRATOR)
+    password = browser.driver.find_element(By.CSS_SELECTOR, 'main input[type="password"]')
+    browser.fill(password, ADMINISTRATOR_PASSWORD)
+    browser.submit(password)
+
+
+def first_run(browser, appliance, report):
+    browser.go("/")
+    report.check(browser.path.startswith("/setup"), f"the first visit leads to the set-up page ({browser.path})")
+    browser.look("setup")
+    browser.fill(browser.labelled("code"), appliance.setup_code())
+    browser.fill(browser.labelled("name"), ADMINISTRATOR)
+    passwords = browser.driver.find_elements(By.CSS_SELECTOR, 'main input[type="password"]')
+    for control in passwords:
+        browser.fill(control, ADMINISTRATOR_PASSWORD)
+    browser.submit(passwords[-1])
+    report.check("/setup" not in browser.path, f"the administrator is made ({browser.path})")
+    browser.driver.delete_all_cookies()
+    browser.go("/flows")
+    report.check(browser.path.startswith("/sign-in"), f"a stranger is asked to sign in ({browser.path})")
+    browser.look("sign-in")
+    sign_in(browser)
+    report.check("/sign-in" not in browser.path, f"the administrator is signed in ({browser.path})")
+    browser.go("/setup")
+    report.check("/setup" not in browser.path or browser.status() in (403, 404), "the set-up page is gone")
+    # The browser notes that refusal; it was asked for.
+    browser.driver.get_log("browser")
+
+
+def add_connector(browser, name, report):
+    browser.go("/flows")
+    browser.fill(browser.named("id"), name)
+    browser.submit(browser.named("id"))
+    password = generated_password(browser)
+    report.check(f"/connectors/{name}" in browser.path, f"the new connector's page opens ({browser.path})")
+    report.check(bool(password), "the generated password is shown")
+    return password
+
+
+def upload(appliance, name, password, report):
+    with tempfile.NamedTemporaryFile(suffix=".x12") as file:
+        file.write(b"ISA*00*" * 500)
+        file.flush()
+        target = f"ftp://127.0.0.1:{appliance.port}/Receive/orders.x12"
+        done = subprocess.run(
+            ["curl", "-sS", "--max-time", "30", "-u", f"{name}:{password}", "-T", file.name, target],
+            capture_output=True, text=True,
+        )
+    report.check(done.returncode == 0, f"curl uploads with the generated password {done.stderr.strip()}")
+
+
+def receive_table(browser, appliance, name, password, report):
+    browser.go("/activity/receive")
+    browser.look("receive-empty")
+    upload(appliance, name, password, report)
+    end = time.monotonic() + 1
+    browser.go("/activity/receive")
+    while "orders.x12" not in browser.text and time.monotonic() < end:
+        browser.driver.refresh()
+    report.check("orders.x12" in browser.text and name in browser.text, "the row appears in the Receive table")
+    browser.look("receive")
+    browser.driver.find_element(By.PARTIAL_LINK_TEXT, "orders.x12").click()
+    digest = appliance.receipts(name)[0]["sha256"]
+    report.check(digest in browser.text.replace("\n", ""), "the opened row shows the SHA-256")
+    browser.look("receive-row")
+
+
+def change_profile(browser, appliance, report):
+    session = Session(appliance.port)
+    browser.go("/profiles/ftp")
+    browser.look("profile")
+    port = free_port()
+    browser.fill(browser.named("port"), str(port))
+    browser.fill(browser.named("welcome_message"), "Dock 7, rear entrance")
+    browser.submit(browser.named("port"))
+    end = time.monotonic() + 5
+    while not ("listening" in browser.text.lower() and str(port) in browser.text) and time.monotonic() < end:
+        browser.go("/profiles/ftp")
+    report.check("listening" in browser.text.lower() and str(port) in browser.text, "the page says Listening, on the new port")
+    browser.look("profile-saved")
+    report.check(Session(port).greeting == "220 Dock 7, rear entrance\r\n", "the new port greets with the new message")
+    report.check(session.send("NOOP").startswith("200"), "the session from before is still there")
+    appliance.port = port
+
+    browser.fill(browser.named("port"), "70000")
+    browser.submit(browser.named("port"))
+    refused(browser, "profile-error", "70000", report)
+
+
+def refused(browser, name, typed, report):
+    """What holds for every form that was refused."""
+    report.check(browser.status() == 422, f"{name}: status 422 ({browser.status()})")
+    report.check(browser.driver.title.startswith("Error:"), f"{name}: the title says so ({browser.driver.title})")
+    focused = browser.driver.execute_script("return !!document.activeElement.closest('[data-error-summary]')")
+    report.check(focused, f"{name}: the summary has the focus")
+    values = browser.driver.execute_script("return [...document.querySelectorAll('main [name]')].map(c => c.value)")
+    report.check(any(typed in (value or "") for value in values), f"{name}: what was typed is still there")
+    browser.look(name)
+
+
+def connector_pages(browser, name, report):
+    browser.look("connector-new")
+    browser.go(f"/connectors/{name}/settings")
+    report.check(generated_password(browser) is None, "the generated password is shown only once")
+    browser.look("connector-settings")
+    browser.fill(browser.named("allowed_addresses"), "10.0.0.0/40")
+    browser.submit(browser.named("allowed_addresses"))
+    refused(browser, "connector-error", "10.0.0.0/40", report)
+    browser.go(f"/connectors/{name}/advanced")
+    browser.look("connector-advanced")
+    browser.go("/flows")
+    report.check(name in browser.text, "the connector is on the Flows page")
+    browser.look("flows")
+    browser.fill(browser.named("id"), name.upper())
+    browser.submit(browser.named("id"))
+    refused(browser, "flows-error", name.upper(), report)
+
+
+def without_scripting(origin, report):
+    browser = Browser(origin, report, scripting=False)
+    try:
+        sign_in(browser)
+        password = add_connector(browser, "no-script", report)
+        browser.go("/connectors/no-script/settings")
+        browser.fill(browser.named("description"), "Added without a script")
+        browser.submit(browser.named("description"))
+        browser.go("/flows")
+        report.check(bool(password) and "no-script" in browser.text, "with scripting off a connector is added and changed")
+        browser.picture("flows-no-script")
+    finally:
+        browser.close()
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--binary", default=PROJECT / "target/debug/waybill", type=Path)
+    parser.add_argument("--axe", default=PROJECT / "target/axe/node_modules/axe-core/axe.min.js", type=Path)
+    arguments = parser.parse_args()
+    report = Report()
+    with Appliance(arguments.binary) as appliance:
+        appliance.start()
+        origin = f"http://{appliance.web}"
+        browser = Browser(origin, report, axe=arguments.axe.read_text())
+        try:
+            first_run(browser, appliance, report)
+            browser.go("/flows")
+            browser.look("flows-empty")
+            password = add_connector(browser, "acme-edi", report)
+            connector_pages(browser, "acme-edi", report)
+            receive_table(browser, appliance, "acme-edi", password, report)
+            change_profile(browser, appliance, report)
+            without_scripting(origin, report)
+        except Exception:
+            browser.picture("where-it-stopped")
+            print(f"Stopped at {browser.path}, see target/screenshots/where-it-stopped.png\n{browser.text}\n{appliance.tail()}")
+            raise
+        finally:
+            browser.close()
+        appliance.stop()
+    print(f"{report.passed} passed, {report.failed} failed")
+    return 1 if report.failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

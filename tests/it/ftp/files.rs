@@ -1,0 +1,96 @@
+//! Files and folders: listing, downloading, renaming, deleting.
+
+use crate::kit::{Appliance, PARTNER, Passive};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_root_holds_exactly_send_and_receive() {
+    let appliance = Appliance::new();
+    let running = appliance.start().await;
+    let mut client = running.partner().await;
+    let mut names: Vec<_> = client.list("NLST").await.lines().map(str::to_owned).collect();
+    names.sort();
+    assert_eq!(names, ["Receive", "Send"]);
+    client.expect("CWD send", 250).await;
+    assert!(client.expect("PWD", 257).await.text.starts_with("257 \"/Send\""));
+    client.expect("CDUP", 250).await;
+    client.expect("RETR Send", 425).await;
+    client.expect("EPSV", 229).await;
+    for line in ["MKD new", "RMD Send", "DELE Receive", "RETR Send"] {
+        let reply = client.send(line).await;
+        assert!((500..600).contains(&reply.code), "{line}: {reply:?}");
+    }
+    let reply = client.put("STOR loose.edi", b"x").await;
+    assert_eq!(reply.code, 553, "{reply:?}");
+    assert!(reply.text.contains("Receive"), "{reply:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_put_into_send_is_listed_and_collected() {
+    let appliance = Appliance::new();
+    let running = appliance.start().await;
+    let mut client = running.partner().await;
+    client.expect("CWD /Send", 250).await;
+    assert_eq!(client.list("NLST").await, "");
+    let bytes: Vec<u8> = (0..=255).cycle().take(300_000).collect();
+    std::fs::write(appliance.place(PARTNER, "Send").join("order é.edi"), &bytes).unwrap();
+
+    for passive in [Passive::Pasv, Passive::Epsv] {
+        client.passive = passive;
+        assert_eq!(client.list("NLST").await, "order é.edi\r\n");
+        assert!(client.list("LIST").await.trim_end().ends_with(" order é.edi"));
+        let facts = client.list("MLSD").await;
+        assert!(facts.to_lowercase().contains("size=300000;") && facts.contains(" order é.edi\r\n"), "{facts}");
+        assert_eq!(client.fetch("RETR order é.edi").await.unwrap(), bytes);
+    }
+    assert_eq!(client.expect("SIZE order é.edi", 213).await.text, "213 300000\r\n");
+    assert_eq!(client.expect("MDTM order é.edi", 213).await.text.len(), "213 20260102030405\r\n".len());
+    client.expect("REST 299990", 350).await;
+    assert_eq!(client.fetch("RETR order é.edi").await.unwrap(), &bytes[299_990..]);
+    // Send is read-only unless told otherwise.
+    client.expect("RNFR order é.edi", 550).await;
+    let reply = client.put("STOR other.edi", b"x").await;
+    assert_eq!(reply.code, 553, "{reply:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn folders_in_receive_are_made_renamed_and_removed() {
+    let appliance = Appliance::new();
+    let running = appliance.start().await;
+    let mut client = running.partner().await;
+    client.expect("CWD Receive", 250).await;
+    client.expect("MKD in", 257).await;
+    client.expect("MKD in/deep", 257).await;
+    client.store("in/deep/a.edi", b"1").await;
+    client.expect("RMD in/deep", 550).await;
+    client.expect("RNFR in/deep/a.edi", 350).await;
+    client.expect("RNTO in/b.edi", 250).await;
+    assert_eq!(running.receipts(1).await[0]["path"], "/Receive/in/b.edi");
+    client.expect("RMD in/deep", 250).await;
+    client.expect("DELE in/b.edi", 250).await;
+    client.expect("RMD in", 250).await;
+    client.expect("CWD in", 550).await;
+    client.expect("RNTO x", 503).await;
+    client.expect("RNFR nothing", 550).await;
+    client.store("a.edi", b"2").await;
+    client.expect("RNFR a.edi", 350).await;
+    client.expect("RNTO /Send/a.edi", 553).await;
+    assert_eq!(client.list("NLST").await, "a.edi\r\n");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn permissions_hold_in_each_folder() {
+    let appliance = Appliance::new();
+    appliance.add("dropbox", &["receive_read=off"]);
+    appliance.add("reader", &["receive_write=off", "send_write=on"]);
+    let running = appliance.start().await;
+    let mut dropbox = crate::kit::Client::login(running.ftp(), "dropbox", crate::kit::PASSWORD).await;
+    dropbox.store("/Receive/a.edi", b"dropped").await;
+    assert_eq!(dropbox.list("NLST /Receive").await, "");
+    assert_eq!(dropbox.fetch("RETR /Receive/a.edi").await.unwrap_err().code, 550);
+
+    let mut reader = crate::kit::Client::login(running.ftp(), "reader", crate::kit::PASSWORD).await;
+    assert_eq!(reader.put("STOR /Receive/a.edi", b"x").await.code, 553);
+    reader.store("/Send/a.edi", b"into Send").await;
+    assert_eq!(reader.fetch("RETR /Send/a.edi").await.unwrap(), b"into Send");
+    assert!(appliance.receipts("reader").is_empty(), "an upload into Send makes no receipt");
+}

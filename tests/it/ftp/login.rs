@@ -1,0 +1,73 @@
+//! Who may come in, and how the refusal sounds.
+
+use crate::kit::{Appliance, Client, PARTNER, PASSWORD, Passive};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn in_clear_no_name_is_asked_for_a_password_by_default() {
+    let appliance = Appliance::untouched();
+    appliance.add(PARTNER, &[]);
+    let running = appliance.start().await;
+    let mut client = Client::connect(running.ftp()).await;
+    assert!(client.greeting.text.contains("File exchange. Authorised use only."), "{:?}", client.greeting);
+    assert!(!client.greeting.text.to_lowercase().contains("waybill"), "{:?}", client.greeting);
+    let known = client.expect(&format!("USER {PARTNER}"), 530).await;
+    let unknown = client.expect("USER nobody-here", 530).await;
+    assert_eq!(known, unknown);
+
+    appliance.set(&["require_tls=none"]);
+    let mut client = running.partner().await;
+    client.expect("NOOP", 200).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn wrong_passwords_and_unknown_names_sound_the_same() {
+    let appliance = Appliance::new();
+    let running = appliance.start().await;
+    let mut replies = Vec::new();
+    for name in [PARTNER, "nobody-here"] {
+        let mut client = Client::connect(running.ftp()).await;
+        client.expect(&format!("USER {name}"), 331).await;
+        replies.push(client.expect("PASS wrong wrong wrong", 530).await);
+    }
+    assert_eq!(replies[0], replies[1]);
+    // The same session may try again, in any case of the name.
+    let mut client = Client::connect(running.ftp()).await;
+    client.expect("PWD", 530).await;
+    client.expect("USER ACME-edi", 331).await;
+    client.expect(&format!("PASS {PASSWORD}"), 230).await;
+    let here = client.expect("PWD", 257).await;
+    assert!(here.text.starts_with("257 \"/\""), "{here:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_session_works_over_ipv6() {
+    let appliance = Appliance::new();
+    let running = appliance.start().await;
+    let Some(address) = running.ftp_v6() else {
+        println!("this machine has no IPv6");
+        return;
+    };
+    let mut client = Client::login(address, PARTNER, PASSWORD).await;
+    client.passive = Passive::Epsv;
+    client.store("/Receive/six.edi", b"over IPv6").await;
+    assert_eq!(client.fetch("RETR /Receive/six.edi").await.unwrap(), b"over IPv6");
+    assert_eq!(running.receipts(1).await[0]["remote_address"], "::1");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_the_server_can_do_is_said_before_login() {
+    let appliance = Appliance::new();
+    let running = appliance.start().await;
+    let mut client = Client::connect(running.ftp()).await;
+    let features = client.expect("FEAT", 211).await.text;
+    for feature in ["UTF8", "EPSV", "SIZE", "MDTM", "REST STREAM", "MLST", "TVFS"] {
+        assert!(features.contains(&format!("\r\n {feature}")), "{feature}: {features}");
+    }
+    client.expect("PWD", 530).await;
+    let mut client = running.partner().await;
+    assert_eq!(client.expect("SYST", 215).await.text, "215 UNIX Type: L8\r\n");
+    client.expect("OPTS UTF8 ON", 200).await;
+    client.expect("XYZZY", 500).await;
+    client.expect("QUIT", 221).await;
+    assert!(client.try_reply().await.is_err());
+}

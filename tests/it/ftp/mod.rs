@@ -1,0 +1,6 @@
+//! The FTP server as a client sees it.
+
+mod escape;
+mod files;
+mod login;
+mod upload;

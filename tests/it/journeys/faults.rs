@@ -1,0 +1,125 @@
+//! Every step of the commit path is broken once: by `kill -9`, by an input/output error, by a full disk. Whatever the
+//! partner was told holds after a restart.
+
+use waybill::base::fault::Point;
+
+use crate::kit::{Appliance, Client, PARTNER, PASSWORD, sha256};
+
+const NAME: &str = "orders.edi";
+
+/// What the partner was told about an upload.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Told {
+    /// 226.
+    Safe,
+    /// A refusal, with its code.
+    Refused(u16),
+    /// Nothing: the connection broke.
+    Nothing,
+}
+
+/// One upload of `bytes`, whatever becomes of it.
+async fn upload(address: std::net::SocketAddr, name: &str, bytes: &[u8]) -> Told {
+    let upload = async {
+        let mut client = Client::try_connect(address).await?;
+        for line in [format!("USER {PARTNER}"), format!("PASS {PASSWORD}"), "TYPE I".to_owned()] {
+            client.try_send(&line).await?;
+        }
+        let mut data = client.try_data().await?;
+        let reply = client.try_send(&format!("STOR /Receive/{name}")).await?;
+        if reply.code != 150 {
+            return Ok(reply.code);
+        }
+        tokio::io::AsyncWriteExt::write_all(&mut data, bytes).await?;
+        tokio::io::AsyncWriteExt::shutdown(&mut data).await?;
+        drop(data);
+        client.try_reply().await.map(|reply| reply.code)
+    };
+    let outcome: std::io::Result<u16> = upload.await;
+    match outcome {
+        Ok(226) => Told::Safe,
+        Ok(code) => Told::Refused(code),
+        Err(_) => Told::Nothing,
+    }
+}
+
+/// After a restart: the old version or the new one, whole; a receipt for each version that is or was there; the
+/// acknowledged one in any case.
+fn check(appliance: &Appliance, what: &str, told: Told, (old, new): (&[u8], &[u8])) {
+    let there = std::fs::read(appliance.place(PARTNER, "Receive").join(NAME)).expect("one of the versions is there");
+    assert!(there == old || there == new, "{what}: neither version is there whole");
+    let receipts = appliance.receipts(PARTNER);
+    let of = |bytes: &[u8]| {
+        let digest = sha256(bytes);
+        receipts.iter().filter(|one| one["sha256"] == digest.as_str() && one["status"] != "lost").count()
+    };
+    assert_eq!(of(old), 1, "{what}: the old version has its one receipt");
+    if told == Told::Safe {
+        assert!(there == new, "{what}: what was acknowledged is not there");
+        assert_eq!(of(new), 1, "{what}: what was acknowledged has one receipt");
+    }
+    assert_eq!(there == new, of(new) == 1, "{what}: {told:?}: a file and its receipt belong together");
+    let current = receipts.iter().filter(|one| one["status"] == "in_receive").count();
+    assert_eq!(current, 1, "{what}: one receipt is of the file that lies there");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn killed_at_each_step_a_new_version_is_whole_or_not_there() {
+    for point in Point::ALL {
+        let appliance = Appliance::new();
+        let (old, new) = (b"the old version".to_vec(), vec![7_u8; 100_000]);
+        // Stopped in order, so that recovery has nothing to do when the fault is set.
+        let mut running = appliance.start().await;
+        assert_eq!(upload(running.ftp(), NAME, &old).await, Told::Safe);
+        running.terminate();
+        running.ended().await;
+        // Recovery itself is broken off, too: first a kill that leaves it something to do.
+        let at = if point == Point::Recovering { Point::Committed } else { point };
+        let mut running = appliance.start_with_fault(Some(&format!("{}:kill:1", at.name()))).await;
+        let told = upload(running.ftp(), NAME, &new).await;
+        let what = format!("killed at {}", point.name());
+        assert_eq!(told, Told::Nothing, "{what}");
+        running.ended().await;
+        if point == Point::Recovering {
+            appliance.start_and_die(&format!("{}:kill:1", point.name())).await;
+        }
+        let running = appliance.start().await;
+        check(&appliance, &what, told, (&old, &new));
+        let again = b"and one more";
+        assert_eq!(upload(running.ftp(), "later.edi", again).await, Told::Safe, "{what}: it goes on afterwards");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_error_at_each_step_is_told_and_leaves_the_old_version() {
+    for (point, error, code) in [
+        (Point::PartMade, "eio", 451),
+        (Point::WritePart, "eio", 451),
+        (Point::WritePart, "enospc", 452),
+        (Point::SyncPart, "eio", 451),
+        (Point::PartSynced, "eio", 451),
+        (Point::SyncFolder, "eio", 451),
+    ] {
+        let appliance = Appliance::new();
+        let (old, new) = (b"the old version".to_vec(), vec![7_u8; 100_000]);
+        // Stopped in order, so that recovery has nothing to do when the fault is set.
+        let mut running = appliance.start().await;
+        assert_eq!(upload(running.ftp(), NAME, &old).await, Told::Safe);
+        running.terminate();
+        running.ended().await;
+        let what = format!("{error} at {}", point.name());
+        let running = appliance.start_with_fault(Some(&format!("{}:{error}:1", point.name()))).await;
+        let told = upload(running.ftp(), NAME, &new).await;
+        assert_eq!(told, Told::Refused(code), "{what}");
+        // The next upload finds, by a probe, that storage works again.
+        assert_eq!(upload(running.ftp(), "later.edi", b"later").await, Told::Safe, "{what}: afterwards");
+        drop(running);
+        let running = appliance.start().await;
+        let receipts = appliance.receipts(PARTNER);
+        let later = receipts.iter().filter(|one| one["name"] == "later.edi").count();
+        assert_eq!(later, 1, "{what}");
+        let there = std::fs::read(appliance.place(PARTNER, "Receive").join(NAME)).expect("a version is there");
+        assert!(there == old || (there == new && point == Point::SyncFolder), "{what}: the old version is not whole");
+        drop(running);
+    }
+}
