@@ -124,20 +124,21 @@ pub enum Received {
 }
 
 /// Moves bytes from the data connection to the part until it ends.
-pub async fn receive(from: &mut impl Inbound, sink: &mut Sink<'_>, watch: &Watch<'_>, buffer: &mut [u8]) -> Received {
+pub async fn receive(from: &mut impl Inbound, sink: &mut Sink<'_>, watch: &Watch<'_>, buffers: &Buffers) -> Received {
+    let mut buffer = buffers.take();
     let mut turned = Vec::new();
-    loop {
+    let received = loop {
         let read = tokio::select! {
             biased;
-            read = tokio::time::timeout(watch.stall, from.read(buffer)) => read,
-            () = watch.abort.cancelled() => return Received::Ended(Ending::Aborted),
+            read = tokio::time::timeout(watch.stall, from.read(&mut buffer)) => read,
+            () = watch.abort.cancelled() => break Received::Ended(Ending::Aborted),
         };
         let count = match read {
-            Err(_) => return Received::Ended(Ending::Stalled),
-            Ok(Err(error)) => return Received::Ended(from.ending(Some(&error))),
+            Err(_) => break Received::Ended(Ending::Stalled),
+            Ok(Err(error)) => break Received::Ended(from.ending(Some(&error))),
             Ok(Ok(0)) => {
                 let rest = sink.to_lf.as_ref().map_or(&b""[..], ToLf::rest);
-                return match store(sink, rest).await {
+                break match store_bytes(sink, rest).await {
                     Ok(true) => Received::Ended(from.ending(None)),
                     Ok(false) => Received::TooLarge,
                     Err(error) => Received::Failed(error),
@@ -146,35 +147,60 @@ pub async fn receive(from: &mut impl Inbound, sink: &mut Sink<'_>, watch: &Watch
             Ok(Ok(count)) => count,
         };
         watch.place.moved(count as u64);
-        let bytes = match &mut sink.to_lf {
+        let stored = match &mut sink.to_lf {
             Some(to_lf) => {
                 to_lf.turn(&buffer[..count], &mut turned);
-                turned.as_slice()
+                store_bytes(sink, &turned).await.map(|fits| fits.then_some(buffer))
             }
-            None => &buffer[..count],
+            None => store_buffer(sink, buffer, count, buffers).await,
         };
-        match store(sink, bytes).await {
-            Ok(true) => {}
-            Ok(false) => return Received::TooLarge,
+        buffer = match stored {
+            Ok(Some(next)) => next,
+            Ok(None) => return Received::TooLarge,
             Err(error) => return Received::Failed(error),
-        }
+        };
         // A client that ABORs while bytes still come must be heard, too.
         if watch.abort.is_cancelled() {
-            return Received::Ended(Ending::Aborted);
+            break Received::Ended(Ending::Aborted);
         }
-    }
+    };
+    buffers.put(buffer);
+    received
 }
 
 /// `Ok(false)`: it would become too large; nothing of `bytes` was written.
-async fn store(sink: &mut Sink<'_>, bytes: &[u8]) -> io::Result<bool> {
-    if sink.part.size_bytes() + bytes.len() as u64 > sink.size_bytes_max {
-        return Ok(false);
+async fn store_bytes(sink: &mut Sink<'_>, bytes: &[u8]) -> io::Result<bool> {
+    if !bytes.is_empty() {
+        if !fits(sink, bytes.len()) {
+            return Ok(false);
+        }
+        sink.part.write(bytes)?;
+        let length = sink.part.size_bytes();
+        sink.digest.update(bytes, length);
+        sink.part.write_back(sink.syncer).await?;
     }
-    sink.part.write(bytes)?;
-    let length = sink.part.size_bytes();
-    sink.digest.update(bytes, length);
-    sink.part.write_back(sink.syncer).await?;
     Ok(true)
+}
+
+/// The same for a whole buffer; gives the one to go on with. `Ok(None)`: too large.
+async fn store_buffer(
+    sink: &mut Sink<'_>,
+    buffer: Box<[u8]>,
+    count: usize,
+    buffers: &Buffers,
+) -> io::Result<Option<Box<[u8]>>> {
+    if !fits(sink, count) {
+        return Ok(None);
+    }
+    sink.part.write(&buffer[..count])?;
+    let length = sink.part.size_bytes();
+    let next = sink.digest.update_owned(buffer, (count, length), buffers).await?;
+    sink.part.write_back(sink.syncer).await?;
+    Ok(Some(next))
+}
+
+fn fits(sink: &Sink<'_>, more: usize) -> bool {
+    sink.part.size_bytes() + more as u64 <= sink.size_bytes_max
 }
 
 /// How the sending loop ended.

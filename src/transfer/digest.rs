@@ -1,23 +1,62 @@
-//! SHA-256 of a stored file. For a new upload the bytes are hashed as they come; for one that goes on with bytes on
-//! disk a follower reads the file from its beginning while the rest still arrives, so that the end is not delayed.
+//! SHA-256 of a stored file. A small upload is hashed as its bytes come; a large one on another core, beside the
+//! receiving; for one that goes on with bytes on disk a follower reads the file from its beginning while the rest still
+//! arrives, so that the end is not delayed.
 
 use std::io;
 use std::os::fd::OwnedFd;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use sha2::{Digest as _, Sha256};
-use tokio::sync::watch;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch};
+
+use super::copy::Buffers;
 
 /// Bytes a follower reads at a time.
 const STEP_BYTES: usize = 1024 * 1024;
+
+/// Bytes hashed as they come before another core takes over: below that the hop costs more than it spares.
+const INLINE_BYTES: u64 = 2 * 1024 * 1024;
+/// Buffers that wait to be hashed, for each upload.
+const WAITING_MAX: usize = 4;
+
+/// As many uploads as there are cores are hashed beside their receiving; further ones as their bytes come. So threads
+/// that wait for bytes can never take those that syncs need.
+static BESIDE: LazyLock<Arc<Semaphore>> = LazyLock::new(|| {
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    Arc::new(Semaphore::new(cores))
+});
 
 /// A digest in the making.
 #[derive(Debug)]
 pub enum Digest {
     /// Hashed as bytes come.
     Inline(Box<Sha256>),
+    /// Hashed on another core.
+    Beside(Beside),
     /// Read back from the file, always a little behind.
     Following(Follower),
+}
+
+/// Hashes buffers on a thread of its own, in their order.
+#[derive(Debug)]
+pub struct Beside {
+    chunks: mpsc::Sender<(Box<[u8]>, usize)>,
+    result: tokio::task::JoinHandle<[u8; 32]>,
+}
+
+impl Beside {
+    fn new(mut hasher: Box<Sha256>, buffers: Buffers, permit: OwnedSemaphorePermit) -> Self {
+        let (chunks, mut queue) = mpsc::channel::<(Box<[u8]>, usize)>(WAITING_MAX);
+        let result = tokio::task::spawn_blocking(move || {
+            while let Some((buffer, length)) = queue.blocking_recv() {
+                hasher.update(&buffer[..length]);
+                buffers.put(buffer);
+            }
+            drop(permit);
+            hasher.finalize().into()
+        });
+        Self { chunks, result }
+    }
 }
 
 /// Reads a growing file.
@@ -52,16 +91,44 @@ impl Digest {
     pub fn update(&mut self, bytes: &[u8], length: u64) {
         match self {
             Self::Inline(hasher) => hasher.update(bytes),
+            Self::Beside(_) => debug_assert!(false, "bytes that are hashed beside come in their own buffers"),
             Self::Following(follower) => {
                 follower.length.send_replace((length, Grows::Yes));
             }
         }
     }
 
+    /// The first `count` bytes of `buffer` have been written; the file has `length` bytes now. Gives a buffer to go on
+    /// with: the same, or another while that one is hashed.
+    pub async fn update_owned(
+        &mut self,
+        buffer: Box<[u8]>,
+        (count, length): (usize, u64),
+        buffers: &Buffers,
+    ) -> io::Result<Box<[u8]>> {
+        if let Self::Inline(hasher) = self
+            && length > INLINE_BYTES
+            && let Ok(permit) = Arc::clone(&BESIDE).try_acquire_owned()
+        {
+            *self = Self::Beside(Beside::new(std::mem::take(hasher), buffers.clone(), permit));
+        }
+        if let Self::Beside(beside) = self {
+            let gone = |_| io::Error::other("the digest's thread has ended");
+            beside.chunks.send((buffer, count)).await.map_err(gone)?;
+            return Ok(buffers.take());
+        }
+        self.update(&buffer[..count], length);
+        Ok(buffer)
+    }
+
     /// The digest of all of it.
     pub async fn finish(self) -> io::Result<[u8; 32]> {
         match self {
             Self::Inline(hasher) => Ok(hasher.finalize().into()),
+            Self::Beside(Beside { chunks, result }) => {
+                drop(chunks);
+                result.await.map_err(io::Error::other)
+            }
             Self::Following(Follower { length, result }) => {
                 length.send_modify(|(_, grows)| *grows = Grows::No);
                 result.await.map_err(io::Error::other)?
@@ -117,6 +184,22 @@ pub fn hex(bytes: &[u8]) -> String {
 mod tests {
     use super::*;
     use std::io::Write as _;
+
+    #[tokio::test]
+    async fn a_digest_beside_and_an_inline_one_agree() {
+        let buffers = Buffers::default();
+        let (mut beside, mut inline) = (Digest::default(), Digest::default());
+        let (mut buffer, mut length) = (buffers.take(), 0);
+        for round in 0..40_u8 {
+            let count = 200_000 + usize::from(round);
+            buffer[..count].fill(round);
+            length += count as u64;
+            inline.update(&buffer[..count], length);
+            buffer = beside.update_owned(buffer, (count, length), &buffers).await.unwrap();
+        }
+        assert!(matches!(beside, Digest::Beside(_)), "8 MB were hashed inline");
+        assert_eq!(beside.finish().await.unwrap(), inline.finish().await.unwrap());
+    }
 
     #[tokio::test]
     async fn a_follower_and_an_inline_digest_agree() {

@@ -114,7 +114,6 @@ impl Upload {
     ) -> Done {
         let turns = ascii && party.connector().settings.ascii_uploads == AsciiUploads::ToLf;
         let offset = self.plan.base.offset();
-        let mut buffer = depot.buffers.take();
         let mut sink = Sink {
             part: &mut self.part,
             digest: &mut self.digest,
@@ -122,8 +121,7 @@ impl Upload {
             size_bytes_max: self.plan.size_max.bytes,
             to_lf: turns.then(ToLf::default),
         };
-        let received = copy::receive(from, &mut sink, watch, &mut buffer).await;
-        depot.buffers.put(buffer);
+        let received = copy::receive(from, &mut sink, watch, &depot.buffers).await;
         // Clients that end TLS in order wait for our end before they read the reply.
         let _ = tokio::time::timeout(CLOSE_TIMEOUT, from.shutdown()).await;
         let size_bytes = self.part.size_bytes();
