@@ -1,13 +1,12 @@
-//! One file per page. A page is a struct; its template shows fields and computes nothing.
+//! One file per page: its struct, its handlers, its sample. Templates show fields and compute nothing.
 
-pub mod connectors;
-pub mod events;
+pub mod activity;
+pub mod connector;
+pub mod error;
 pub mod flows;
-pub mod health;
-pub mod profiles;
+pub mod profile;
 pub mod receive;
 pub mod refusals;
 pub mod sessions;
 pub mod setup;
 pub mod sign_in;
-pub mod transfers;
