@@ -10,7 +10,9 @@ use tokio_util::sync::CancellationToken;
 
 use super::digest::Digest;
 use super::presence::Place;
+use crate::base::clock::Clock;
 use crate::domain::receipt::Ending;
+use crate::workspace::active::Entry;
 use crate::workspace::download::Source;
 use crate::workspace::sync::Syncer;
 use crate::workspace::upload::Part;
@@ -110,6 +112,10 @@ pub struct Sink<'a> {
     pub size_bytes_max: u64,
     /// `Some`: line ends are turned.
     pub to_lf: Option<ToLf>,
+    /// Tells others of its name that it still moves.
+    pub entry: &'a Entry,
+    /// What time it is.
+    pub clock: &'a Clock,
 }
 
 /// How the receiving loop ended.
@@ -132,6 +138,7 @@ pub async fn receive(from: &mut impl Inbound, sink: &mut Sink<'_>, watch: &Watch
             biased;
             read = tokio::time::timeout(watch.stall, from.read(&mut buffer)) => read,
             () = watch.abort.cancelled() => break Received::Ended(Ending::Aborted),
+            () = sink.entry.end().cancelled() => break Received::Ended(Ending::Stalled),
         };
         let count = match read {
             Err(_) => break Received::Ended(Ending::Stalled),
@@ -147,6 +154,7 @@ pub async fn receive(from: &mut impl Inbound, sink: &mut Sink<'_>, watch: &Watch
             Ok(Ok(count)) => count,
         };
         watch.place.moved(count as u64);
+        sink.entry.moved(sink.clock.now());
         let stored = match &mut sink.to_lf {
             Some(to_lf) => {
                 to_lf.turn(&buffer[..count], &mut turned);

@@ -108,6 +108,8 @@ pub async fn plan(depot: &Depot, party: &Party, path: &VirtualPath, mode: StoreM
         let failing = |error: io::Error| TransferError::refused(Rule::StorageFailing, error.to_string());
         folder.probe(depot.workspaces.syncer()).await.map_err(failing)?;
     }
+    // A client that comes back finds the part of its dead session.
+    folder.active().end_dead(&names, depot.clock.now()).await;
     // The folder must be there, and must not be a file.
     folder.jail().parent(&names)?;
     let there = match folder.jail().file(&names) {

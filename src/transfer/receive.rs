@@ -114,12 +114,16 @@ impl Upload {
     ) -> Done {
         let turns = ascii && party.connector().settings.ascii_uploads == AsciiUploads::ToLf;
         let offset = self.plan.base.offset();
+        let workspace = Arc::clone(&self.plan.workspace);
+        let entry = workspace.folder(self.plan.side).active().enter(&self.plan.names, depot.clock.now());
         let mut sink = Sink {
             part: &mut self.part,
             digest: &mut self.digest,
             syncer: depot.workspaces.syncer(),
             size_bytes_max: self.plan.size_max.bytes,
             to_lf: turns.then(ToLf::default),
+            entry: &entry,
+            clock: &depot.clock,
         };
         let received = copy::receive(from, &mut sink, watch, &depot.buffers).await;
         // Clients that end TLS in order wait for our end before they read the reply.

@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use rustix::fs::{AtFlags, Mode, OFlags};
 
+use super::active::Active;
 use super::jail::{Jail, STAGING};
 use super::sync::{SharedSync, Syncer};
 use crate::base::clock::Timestamp;
@@ -55,6 +56,7 @@ pub struct OpenFolder {
     published: Mutex<HashMap<u64, Timestamp>>,
     digests: Mutex<HashMap<FileId, [u8; 32]>>,
     failing: AtomicBool,
+    active: Active,
 }
 
 impl OpenFolder {
@@ -84,6 +86,7 @@ impl OpenFolder {
             published: Mutex::default(),
             digests: Mutex::default(),
             failing: AtomicBool::new(false),
+            active: Active::default(),
         })
     }
 
@@ -95,6 +98,11 @@ impl OpenFolder {
     /// Where parts are written.
     pub fn staging(&self) -> &Arc<OwnedFd> {
         &self.staging
+    }
+
+    /// The uploads under way.
+    pub fn active(&self) -> &Active {
+        &self.active
     }
 
     /// The unfinished upload under that name.

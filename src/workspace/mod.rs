@@ -1,6 +1,7 @@
 //! Floor 2: the partner's folders on disk. The only module that touches their files. Everything goes by directory
 //! handles beneath the partner's folder; no link is followed, only regular files and folders are opened.
 
+pub mod active;
 pub mod download;
 pub mod folder;
 pub mod jail;
