@@ -155,3 +155,75 @@ async fn put(
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::access::certificate::fixtures::Workshop;
+    use crate::cli::verb::tests::{refused, say};
+
+    #[tokio::test]
+    async fn a_certificate_is_added_presented_replaced_rolled_back_and_removed() {
+        let (folder, work) = (tempfile::tempdir().unwrap(), Workshop::with_chain());
+        let data = folder.path();
+        let path = |name: &str| work.path(name).to_string_lossy().into_owned();
+        work.openssl("pkcs8 -topk8 -in leaf.key -out sealed.key -passout pass:sesame");
+        let (chain, key) = (path("chain.pem"), path("sealed.key"));
+        let add = ["certificate", "add", "partners", "--file", &chain, "--key", &key, "--password-stdin"];
+        assert!(refused(data, &add[..7]).await.contains("give its password"));
+        let Err(Failure::Failed(words)) = say(data, &add, "Sesame\n").await else {
+            panic!("a wrong password opens it")
+        };
+        assert_eq!(words, "The password doesn't open this file");
+        let said = say(data, &add, "sesame\n").await.unwrap();
+        assert!(said.starts_with("Added certificate partners: ECDSA P-256, ftp.example.com, *.example.org"), "{said}");
+        assert!(said.ends_with("It is not presented yet: waybill profile set certificates=partners\n"), "{said}");
+
+        assert_eq!(say(data, &["profile", "set", "certificates=Partners"], "").await.unwrap(), "Saved.\n");
+        let list = say(data, &["certificate", "list"], "").await.unwrap();
+        let row: Vec<_> = list.lines().nth(1).unwrap().split_whitespace().collect();
+        assert_eq!(row[..4], ["partners", "yes", "ECDSA", "P-256"], "{list}");
+        assert_eq!(row.last().unwrap().len(), 95, "{list}");
+        assert!(refused(data, &["certificate", "remove", "partners"]).await.contains("The FTP server presents"));
+
+        let renew =
+            ["certificate", "self-signed", "partners", "--host", "a.example", "--host", "10.0.0.1", "--replace"];
+        let said = say(data, &renew, "").await.unwrap();
+        assert!(said.contains("certificate roll-back partners") && !said.contains("not presented"), "{said}");
+        let rows = say(data, &["certificate", "list", "--json"], "").await.unwrap();
+        let row: serde_json::Value = serde_json::from_str(rows.lines().next().unwrap()).unwrap();
+        assert_eq!((&row["name"], &row["presented"]), (&"partners".into(), &true.into()));
+        assert_eq!(row["names"], serde_json::json!(["a.example", "10.0.0.1"]));
+        assert!(row["roll_back_until"].is_string() && row["problem"].is_null(), "{row}");
+        let back = say(data, &["certificate", "roll-back", "partners"], "").await.unwrap();
+        assert!(back.starts_with("Certificate partners is rolled back. It expires on "), "{back}");
+
+        say(data, &["profile", "set", "certificates="], "").await.unwrap();
+        let removed = say(data, &["certificate", "remove", "PARTNERS"], "").await.unwrap();
+        assert_eq!(removed, "Removed certificate PARTNERS and its key.\n");
+        assert_eq!(
+            refused(data, &["profile", "set", "certificates=partners"]).await,
+            "certificates: There is no certificate partners; there are: self-signed"
+        );
+    }
+
+    #[tokio::test]
+    async fn warnings_and_mistakes_are_told() {
+        let (folder, work) = (tempfile::tempdir().unwrap(), Workshop::with_chain());
+        let data = folder.path();
+        let path = |name: &str| work.path(name).to_string_lossy().into_owned();
+        let (leaf, key, other) = (path("leaf.pem"), path("leaf.key"), path("inter.key"));
+        let said = say(data, &["certificate", "add", "a", "--file", &leaf, "--key", &key], "").await.unwrap();
+        assert!(said.contains("\nMind: The certificate of its issuer, CN=inter, doesn't come with it"), "{said}");
+        let words = refused(data, &["certificate", "add", "a", "--file", &leaf, "--key", &other]).await;
+        assert!(words.starts_with("The private key doesn't fit the certificate CN=leaf"), "{words}");
+        let words = refused(data, &["certificate", "add", "a", "--file", &path("none.pem")]).await;
+        assert!(words.starts_with("could not read "), "{words}");
+        let words = refused(data, &["certificate", "self-signed", "a", "--host", "a b"]).await;
+        assert!(words.starts_with("a b isn't a host name"), "{words}");
+        let words = refused(data, &["certificate", "self-signed", "A", "--host", "b"]).await;
+        assert!(words.contains("There is a certificate a already"), "{words}");
+        let words = refused(data, &["certificate", "self-signed", "b", "--host", "b", "--replace"]).await;
+        assert!(words.contains("There is no certificate b; there are: a, self-signed"), "{words}");
+    }
+}

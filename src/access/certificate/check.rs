@@ -21,7 +21,7 @@ use crate::base::human;
 const ISSUERS_MAX: usize = 10;
 /// Bits of the weakest RSA key that clients take.
 const RSA_BITS_MIN: usize = 2_048;
-const SECONDS_OF_DAY: i64 = 86_400;
+const DAY_US: i64 = 86_400 * 1_000_000;
 const KINDS: &str = "ECDSA (P-256, P-384), RSA of 2048 bits or more, and Ed25519";
 
 /// A certificate with issuers and key, checked: ready to be stored.
@@ -86,7 +86,7 @@ impl Facts {
 
     /// Whole days until it expires; below 0 when it has.
     pub fn days_left(&self, now: Timestamp) -> i64 {
-        (self.not_after.seconds() - now.seconds()).div_euclid(SECONDS_OF_DAY)
+        (self.not_after.us() - now.us()).div_euclid(DAY_US)
     }
 
     /// Whether it is valid at `now`.

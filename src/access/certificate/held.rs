@@ -248,3 +248,207 @@ fn first_hosts(shown: Option<&str>) -> Vec<String> {
 fn parse_name(name: &str) -> Result<CertificateName, SaveError> {
     CertificateName::parse(name).map_err(|words| SaveError::Mistakes(vec![Mistake::new("name", words)]))
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::access::certificate::{Urgency, self_signed};
+    use crate::domain::setting::Texts;
+    use crate::store::audit;
+
+    const WHO: &str = "mira";
+
+    /// One process on the data folder.
+    struct Process {
+        db: Db,
+        clock: Clock,
+        ids: IdSource,
+        certificates: Certificates,
+    }
+
+    impl Process {
+        async fn start(data: &Path, clock: &Clock) -> Self {
+            Self::start_on(Db::open(data).await.unwrap(), data, clock).await
+        }
+
+        async fn start_on(db: Db, data: &Path, clock: &Clock) -> Self {
+            let ids = IdSource::random(clock.clone());
+            let certificates = Certificates::open(db.clone(), data, clock.clone(), ids.clone()).await.unwrap();
+            Self { db, clock: clock.clone(), ids, certificates }
+        }
+
+        fn change(&self) -> Change<'_> {
+            Change { who: WHO, remote: "", at: self.clock.now(), ids: &self.ids }
+        }
+
+        async fn add(&self, name: &str) -> Result<String, SaveError> {
+            let host = format!("{}.example", name.replace(',', ""));
+            let material = self_signed(&[host], self.clock.now()).unwrap();
+            self.certificates.add(name, &material, Origin::Uploaded, &self.change()).await?;
+            Ok(material.facts.sha256)
+        }
+
+        async fn name_in_profile(&self, names: &str) -> Result<(), SaveError> {
+            let values = Texts::from([("certificates".to_owned(), names.to_owned())]);
+            profile::save(&self.db, &values, None, &self.change()).await
+        }
+
+        fn served(&self) -> Vec<String> {
+            self.certificates.served().fingerprints().map(|(name, _)| name.to_owned()).collect()
+        }
+    }
+
+    fn clock() -> Clock {
+        Clock::fixed(Timestamp::parse_rfc3339("2026-11-25T12:00:00Z").unwrap())
+    }
+
+    fn words(result: Result<impl std::fmt::Debug, SaveError>) -> String {
+        result.unwrap_err().to_string()
+    }
+
+    #[tokio::test]
+    async fn the_first_start_makes_a_certificate_and_the_second_keeps_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let first = Process::start(folder.path(), &clock()).await;
+        assert_eq!(first.served(), [SELF_SIGNED]);
+        let held = first.certificates.find("SELF-signed").unwrap();
+        assert_eq!((held.stored.contents.origin, held.problem()), (Origin::SelfSigned, None));
+        let facts = held.facts.clone().unwrap();
+        assert!(["localhost", "127.0.0.1", "::1"].iter().all(|host| facts.names.iter().any(|name| name == host)));
+        assert_eq!((facts.days_left(first.clock.now()), facts.self_signed), (364, true));
+        let second = Process::start(folder.path(), &clock()).await;
+        assert_eq!(second.certificates.find(SELF_SIGNED).unwrap().stored, held.stored);
+        let sealed = &held.stored.contents.sealed_key;
+        assert!(!format!("{:?}", first.certificates).contains("BEGIN PRIVATE") && sealed.len() > 100);
+    }
+
+    #[tokio::test]
+    async fn two_that_start_at_once_make_one() {
+        let folder = tempfile::tempdir().unwrap();
+        let clock = clock();
+        // One after the other: opening a database waits for its lock, and here both are on one thread.
+        let (one, two) = (Db::open(folder.path()).await.unwrap(), Db::open(folder.path()).await.unwrap());
+        let start = |db| Process::start_on(db, folder.path(), &clock);
+        let (a, b) = tokio::join!(start(one), start(two));
+        assert_eq!(a.certificates.list().len(), 1);
+        assert_eq!(a.certificates.list()[0].stored, b.certificates.list()[0].stored);
+        assert_eq!((a.served(), b.served()), (vec![SELF_SIGNED.to_owned()], vec![SELF_SIGNED.to_owned()]));
+    }
+
+    #[tokio::test]
+    async fn what_another_process_changes_is_served_after_a_refresh() {
+        let folder = tempfile::tempdir().unwrap();
+        let clock = clock();
+        let (here, there) = (Process::start(folder.path(), &clock).await, Process::start(folder.path(), &clock).await);
+        let before = here.certificates.served();
+        there.add("B").await.unwrap();
+        there.add("a").await.unwrap();
+        here.certificates.refresh().await.unwrap();
+        assert!(Arc::ptr_eq(&before, &here.certificates.served()), "nothing that is served changed");
+        there.name_in_profile("b, A").await.unwrap();
+        assert_eq!(here.served(), [SELF_SIGNED]);
+        here.certificates.refresh().await.unwrap();
+        assert_eq!(here.served(), ["B", "a"]);
+        assert!(here.certificates.served().for_host("a.example").is_some());
+
+        let served = here.certificates.served();
+        let renewed = self_signed(&["b.example".to_owned()], clock.now()).unwrap();
+        there.certificates.replace("b", &renewed, Origin::Acme, &there.change()).await.unwrap();
+        here.certificates.refresh().await.unwrap();
+        let now = here.certificates.served();
+        assert_eq!(now.fingerprints().next().unwrap(), ("B", renewed.facts.sha256.as_str()));
+        let same = |host| Arc::ptr_eq(&served.for_host(host).unwrap(), &now.for_host(host).unwrap());
+        assert!(same("a.example") && !same("b.example"), "what did not change stays open");
+        assert!(Arc::ptr_eq(&there.certificates.find("B").unwrap(), &there.certificates.find("b").unwrap()));
+    }
+
+    #[tokio::test]
+    async fn a_replaced_certificate_can_come_back_for_seven_days() {
+        let folder = tempfile::tempdir().unwrap();
+        let at = Process::start(folder.path(), &clock()).await;
+        let old = at.add("a").await.unwrap();
+        let nothing = words(at.certificates.roll_back("a", &at.change()).await);
+        assert!(nothing.contains("nothing to roll a back to"), "{nothing}");
+        let renewed = self_signed(&["a.example".to_owned()], at.clock.now()).unwrap();
+        at.certificates.replace("A", &renewed, Origin::Uploaded, &at.change()).await.unwrap();
+        let sha256 = || at.certificates.find("a").unwrap().stored.contents.sha256.clone();
+        assert_eq!(sha256(), renewed.facts.sha256);
+        at.certificates.roll_back("a", &at.change()).await.unwrap();
+        assert_eq!((sha256(), at.certificates.find("a").unwrap().problem()), (old.clone(), None));
+        at.certificates.roll_back("a", &at.change()).await.unwrap();
+        at.clock.advance(certificate::ROLL_BACK_WITHIN);
+        certificate::forget_previous(&at.db, at.clock.now()).await.unwrap();
+        assert!(at.certificates.find("a").unwrap().stored.roll_back_until(at.clock.now()).is_some());
+        at.clock.advance(Duration::from_secs(1));
+        assert!(words(at.certificates.roll_back("a", &at.change()).await).contains("last 7 days"));
+        certificate::forget_previous(&at.db, at.clock.now()).await.unwrap();
+        at.certificates.refresh().await.unwrap();
+        assert_eq!(at.certificates.find("a").unwrap().stored.previous, None);
+        let audited = audit::latest(&at.db, Some("certificate a"), 10).await.unwrap();
+        let done: Vec<_> = audited.iter().map(|entry| (entry.who.as_str(), entry.key.as_str())).collect();
+        assert_eq!(done, [(WHO, "rolled back"), (WHO, "rolled back"), (WHO, "replaced"), (WHO, "added")]);
+        assert_eq!((audited[3].after.as_str(), audited[2].before.as_str()), (old.as_str(), old.as_str()));
+    }
+
+    #[tokio::test]
+    async fn what_the_profile_names_must_be_there_and_stays() {
+        let folder = tempfile::tempdir().unwrap();
+        let at = Process::start(folder.path(), &clock()).await;
+        let last = words(at.certificates.remove(SELF_SIGNED, &at.change()).await);
+        assert!(last.contains("is the only certificate"), "{last}");
+        let missing = words(at.name_in_profile("self-signed,x,y").await);
+        let there = "there are: self-signed";
+        assert_eq!(
+            missing,
+            format!(
+                "certificates: There is no certificate x; {there}\ncertificates: There is no certificate y; {there}"
+            )
+        );
+        at.add("x").await.unwrap();
+        assert!(words(at.add("X").await).contains("There is a certificate x already"));
+        assert!(words(at.add("a,b").await).starts_with("name: "));
+        at.name_in_profile("X").await.unwrap();
+        assert!(words(at.certificates.remove("x", &at.change()).await).contains("The FTP server presents x"));
+        assert!(
+            words(at.certificates.remove("y", &at.change()).await).contains("There is no certificate y; there are: ")
+        );
+        let renewed = self_signed(&["y".to_owned()], at.clock.now()).unwrap();
+        let none = words(at.certificates.replace("y", &renewed, Origin::Uploaded, &at.change()).await);
+        assert!(none.contains("There is no certificate y"), "{none}");
+        at.certificates.remove(SELF_SIGNED, &at.change()).await.unwrap();
+        at.name_in_profile("").await.unwrap();
+        at.certificates.refresh().await.unwrap();
+        assert_eq!(at.served(), ["x"], "without the first one, the newest is presented");
+    }
+
+    #[tokio::test]
+    async fn a_lost_master_key_is_said_and_the_way_out_works() {
+        let folder = tempfile::tempdir().unwrap();
+        let clock = clock();
+        Process::start(folder.path(), &clock).await;
+        let file = folder.path().join("keys/master.key");
+        std::fs::remove_file(&file).unwrap();
+        let at = Process::start(folder.path(), &clock).await;
+        assert!(at.certificates.served().is_empty());
+        let problem = at.certificates.find(SELF_SIGNED).unwrap().problem().unwrap().to_owned();
+        assert!(problem.contains("keys/master.key"), "{problem}");
+        at.add("new").await.unwrap();
+        assert_eq!(at.served(), ["new"]);
+    }
+
+    #[tokio::test]
+    async fn certificates_that_are_presented_warn_before_they_expire() {
+        let folder = tempfile::tempdir().unwrap();
+        let at = Process::start(folder.path(), &clock()).await;
+        let end = at.certificates.find(SELF_SIGNED).unwrap().facts.clone().unwrap().not_after;
+        let warned = |before: Duration| at.certificates.warnings(end.minus(before)).pop();
+        assert_eq!(warned(Duration::from_hours(30 * 24)), None);
+        let fortnight = warned(Duration::from_hours(13 * 24)).unwrap();
+        assert_eq!((fortnight.urgency, fortnight.days_left), (Urgency::Fortnight, 13));
+        assert_eq!(fortnight.to_string(), "Certificate self-signed expires on 25 November 2027, in 13 days");
+        let expired = at.certificates.warnings(end.plus(Duration::from_secs(1))).pop().unwrap();
+        assert_eq!(expired.to_string(), "Certificate self-signed expired on 25 November 2027");
+    }
+}

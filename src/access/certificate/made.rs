@@ -100,3 +100,65 @@ fn parts(date: Date) -> Result<(i32, u8, u8), String> {
 fn failed(error: impl std::fmt::Display) -> String {
     format!("The certificate could not be made: {error}")
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::access::certificate::fixtures::{Workshop, now};
+    use crate::access::certificate::read;
+
+    fn hosts(names: &[&str]) -> Vec<String> {
+        names.iter().map(ToString::to_string).collect()
+    }
+
+    #[test]
+    fn a_self_signed_certificate_is_valid_for_a_year_and_openssl_takes_it() {
+        let at = now();
+        let made =
+            self_signed(&hosts(&["Ftp.Example.com.", "*.example.org", "192.0.2.7", "[2001:db8::7]"]), at).unwrap();
+        assert_eq!(made.facts.names, ["ftp.example.com", "*.example.org", "192.0.2.7", "2001:db8::7"]);
+        assert_eq!((made.facts.subject.as_str(), made.facts.key_kind.as_str()), ("CN=ftp.example.com", "ECDSA P-256"));
+        assert!(made.facts.not_before < at && (364..=365).contains(&made.facts.days_left(at)));
+        assert!(made.facts.self_signed && made.facts.chain_complete);
+        let work = Workshop::new();
+        std::fs::write(work.path("a.pem"), made.chain_pem()).unwrap();
+        work.openssl("verify -CAfile a.pem -purpose sslserver -verify_hostname ftp.example.com a.pem");
+        // A leap day has no anniversary.
+        let leap = Timestamp::parse_rfc3339("2028-02-29T12:00:00Z").unwrap();
+        let made = self_signed(&hosts(&["a"]), leap).unwrap();
+        assert_eq!(made.facts.not_after.to_string(), "2029-02-28T00:00:00.000000Z");
+        assert_ne!(self_signed(&hosts(&["a"]), leap).unwrap().facts.sha256, made.facts.sha256);
+    }
+
+    #[test]
+    fn a_request_is_answered_with_a_certificate_that_fits_its_key() {
+        let work = Workshop::with_chain();
+        let request = csr(&hosts(&["ftp.example.com"])).unwrap();
+        std::fs::write(work.path("r.csr"), &request.pem).unwrap();
+        work.openssl("req -in r.csr -noout -verify");
+        work.openssl(
+            "x509 -req -in r.csr -CA inter.pem -CAkey inter.key -CAcreateserial -copy_extensions copy -out r.pem",
+        );
+        let material = read(&work.file("r.pem"), Some(request.key.reveal()), None, now()).unwrap();
+        assert_eq!(material.facts.names, ["ftp.example.com"]);
+        assert!(!format!("{request:?}").contains(&format!("{:?}", request.key.reveal())));
+    }
+
+    #[test]
+    fn hosts_that_cannot_be_are_refused() {
+        for wrong in
+            ["", "a b", "a..b", "*", "*.", "a.*.b", "-.\u{e9}", "http://a", "a:1", &"x".repeat(64), &"a.".repeat(128)]
+        {
+            assert!(self_signed(&hosts(&[wrong]), now()).is_err(), "{wrong}");
+        }
+        assert!(self_signed(&[], now()).unwrap_err().contains("at least one"));
+        assert!(self_signed(&hosts(&["m\u{fc}nchen.example"]), now()).unwrap_err().contains("xn--"));
+        let many: Vec<_> = (0..=HOSTS_MAX).map(|n| format!("h{n}.example")).collect();
+        assert!(csr(&many).unwrap_err().contains("at most 100"));
+        assert!(self_signed(&many[1..], now().plus(Duration::from_hours(1))).is_ok());
+        let long = ["x".repeat(60).as_str(), "example"].join(".");
+        assert_eq!(self_signed(&[long], now()).unwrap().facts.subject, "");
+    }
+}

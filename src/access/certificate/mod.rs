@@ -3,6 +3,8 @@
 
 mod check;
 mod expiry;
+#[cfg(test)]
+pub(crate) mod fixtures;
 mod held;
 mod keystore;
 mod made;

@@ -96,3 +96,144 @@ impl ResolvesServerCert for Served {
         self.best(hello.server_name(), usable).map(|(_, found)| Arc::clone(&found.certified))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use rustls::pki_types::ServerName;
+    use rustls::{
+        ClientConfig, ClientConnection, Connection, RootCertStore, ServerConfig, ServerConnection,
+        SupportedProtocolVersion,
+    };
+
+    use super::*;
+    use crate::access::certificate::check::{Material, signer};
+    use crate::access::certificate::fixtures::{KINDS, Workshop, now};
+    use crate::access::certificate::{read, self_signed};
+    use crate::base::clock::Timestamp;
+
+    fn presented(name: &str, material: &Material) -> Presented {
+        let key = signer(&material.key).unwrap();
+        let certified = Arc::new(CertifiedKey::new(material.chain.clone(), key));
+        Presented { name: name.to_owned(), facts: material.facts.clone(), certified }
+    }
+
+    fn made(hosts: &[&str], at: Timestamp) -> Material {
+        self_signed(&hosts.iter().map(ToString::to_string).collect::<Vec<_>>(), at).unwrap()
+    }
+
+    fn named(served: &Served, host: &str) -> Option<String> {
+        let found = served.for_host(host)?;
+        served.list.iter().find(|one| Arc::ptr_eq(&one.certified, &found)).map(|one| one.name.clone())
+    }
+
+    #[test]
+    fn a_host_gets_the_certificate_made_for_it() {
+        let list = vec![
+            presented("default", &made(&["other.example"], now())),
+            presented("wild", &made(&["*.example.com", "192.0.2.7", "::1"], now())),
+            presented("exact", &made(&["ftp.example.com"], now())),
+        ];
+        let served = Served::new(list, Clock::System);
+        for (host, name) in [
+            ("ftp.example.com", Some("exact")),
+            ("FTP.Example.COM.", Some("exact")),
+            ("www.example.com", Some("wild")),
+            ("192.0.2.7", Some("wild")),
+            ("[::1]", Some("wild")),
+            ("a.b.example.com", None),
+            ("example.com", None),
+            (".example.com", None),
+            ("", None),
+        ] {
+            assert_eq!(named(&served, host).as_deref(), name, "{host}");
+        }
+        assert_eq!(served.fingerprints().map(|(name, _)| name).collect::<Vec<_>>(), ["default", "wild", "exact"]);
+        assert!(Served::default().is_empty() && Served::default().for_host("x").is_none());
+    }
+
+    #[test]
+    fn of_two_for_a_host_the_valid_one_is_presented() {
+        let early = Timestamp::parse_rfc3339("2020-01-01T00:00:00Z").unwrap();
+        let list = vec![presented("old", &made(&["a.b"], early)), presented("new", &made(&["a.b"], now()))];
+        assert_eq!(named(&Served::new(list, Clock::System), "a.b").as_deref(), Some("new"));
+    }
+
+    /// Shakes hands in memory; gives the certificate that the client saw.
+    fn shake(
+        served: &Arc<Served>,
+        trusted: &[&Material],
+        host: &str,
+        version: &'static SupportedProtocolVersion,
+    ) -> Vec<u8> {
+        let (mut client, mut peer) = pair(served, trusted, host, version);
+        while client.is_handshaking() || peer.is_handshaking() {
+            carry(&mut client, &mut peer);
+            carry(&mut peer, &mut client);
+        }
+        client.peer_certificates().unwrap()[0].to_vec()
+    }
+
+    fn carry(from: &mut Connection, to: &mut Connection) {
+        let mut bytes = Vec::new();
+        while from.wants_write() {
+            from.write_tls(&mut bytes).unwrap();
+        }
+        let mut bytes = bytes.as_slice();
+        while !bytes.is_empty() {
+            to.read_tls(&mut bytes).unwrap();
+            to.process_new_packets().unwrap();
+        }
+    }
+
+    /// A client that trusts the last certificate of each chain, and a server that presents `served`.
+    fn pair(
+        served: &Arc<Served>,
+        trusted: &[&Material],
+        host: &str,
+        version: &'static SupportedProtocolVersion,
+    ) -> (Connection, Connection) {
+        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+        let mut roots = RootCertStore::empty();
+        for material in trusted {
+            roots.add(material.chain[material.chain.len() - 1].clone()).unwrap();
+        }
+        let client =
+            ClientConfig::builder_with_provider(Arc::clone(&provider)).with_protocol_versions(&[version]).unwrap();
+        let client = client.with_root_certificates(roots).with_no_client_auth();
+        let config = ServerConfig::builder_with_provider(provider).with_safe_default_protocol_versions().unwrap();
+        let resolver: Arc<dyn ResolvesServerCert> = Arc::<Served>::clone(served);
+        let config = config.with_no_client_auth().with_cert_resolver(resolver);
+        let name = ServerName::try_from(host.to_owned()).unwrap();
+        let client = ClientConnection::new(Arc::new(client), name).unwrap();
+        let peer = ServerConnection::new(Arc::new(config)).unwrap();
+        (Connection::from(client), Connection::from(peer))
+    }
+
+    #[test]
+    fn clients_of_both_versions_see_the_certificate_for_the_name_they_ask_for() {
+        let (one, two) = (made(&["one.example", "127.0.0.1"], now()), made(&["*.two.example"], now()));
+        let served = Arc::new(Served::new(vec![presented("one", &one), presented("two", &two)], Clock::System));
+        for version in [&rustls::version::TLS12, &rustls::version::TLS13] {
+            for (host, wanted) in [("one.example", &one), ("a.two.example", &two), ("127.0.0.1", &one)] {
+                assert_eq!(shake(&served, &[&one, &two], host, version), wanted.chain[0].to_vec(), "{host}");
+            }
+        }
+    }
+
+    #[test]
+    fn every_kind_of_key_and_a_chain_shake_hands() {
+        for (newkey, kind) in KINDS {
+            let work = Workshop::new();
+            work.self_signed("a", "leaf", newkey);
+            let material = read(&work.file("a.pem"), Some(&work.file("a.key")), None, now()).unwrap();
+            let served = Arc::new(Served::new(vec![presented("a", &material)], Clock::System));
+            let seen = shake(&served, &[&material], "ftp.example.com", &rustls::version::TLS13);
+            assert_eq!(seen, material.chain[0].to_vec(), "{kind}");
+        }
+        let work = Workshop::with_chain();
+        work.join(&["root.pem", "inter.pem", "leaf.pem"], "all.pem");
+        let material = read(&work.file("all.pem"), Some(&work.file("leaf.key")), None, now()).unwrap();
+        let served = Arc::new(Served::new(vec![presented("leaf", &material)], Clock::System));
+        shake(&served, &[&material], "any.example.org", &rustls::version::TLS12);
+    }
+}
