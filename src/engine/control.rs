@@ -142,7 +142,7 @@ impl Control {
     /// Serves until either side ends it.
     pub async fn serve(mut self, stop: Stop) {
         if self.implicit {
-            self.secure(true).await;
+            Box::pin(self.secure(true)).await;
         }
         let welcome = self.engine.live.snapshot().profile.welcome_message.lines().collect::<Vec<_>>().join("\n");
         if !self.closed {
@@ -164,7 +164,7 @@ impl Control {
             }
             self.wait(&stop, &mut changes).await;
         }
-        self.finish().await;
+        Box::pin(self.finish()).await;
     }
 
     /// Waits for whatever comes next.
@@ -337,10 +337,11 @@ impl Control {
             Step::Ask(Ask::Transfer(transfer)) => self.begin(transfer).await,
             Step::Ask(Ask::StartTls) => {
                 self.outcome(Outcome::Done, None).await;
-                self.secure(false).await;
+                Box::pin(self.secure(false)).await;
             }
             Step::Ask(ask) => {
-                let (outcome, no) = self.answer(ask).await;
+                // On the heap: what a command needs would else be part of every idle session.
+                let (outcome, no) = Box::pin(self.answer(ask)).await;
                 self.outcome(outcome, no).await;
             }
             Step::Abort => {
@@ -462,7 +463,7 @@ impl Control {
                     let _ = go.send(());
                 }
             }
-            Progress::Ended(end) => self.ended(*end).await,
+            Progress::Ended(end) => Box::pin(self.ended(*end)).await,
         }
     }
 
