@@ -5,9 +5,10 @@ use std::time::Duration;
 use crate::base::human;
 use crate::domain::event::EventKind;
 use crate::domain::place::Folder;
-use crate::store::certificate;
 use crate::store::event::Event;
 use crate::store::live::Live;
+use crate::store::{certificate, collected};
+use crate::transfer::collect;
 use crate::transfer::depot::Depot;
 
 /// How often it is looked for.
@@ -18,9 +19,19 @@ pub(super) async fn run(depot: Depot, live: Live) {
     loop {
         tokio::time::sleep(EVERY).await;
         purge_unfinished(&depot, &live).await;
+        look_after_collected(&depot, &live).await;
         if let Err(error) = certificate::forget_previous(&depot.db, depot.clock.now()).await {
             tracing::error!(%error, "Could not forget replaced certificates; it is tried again");
         }
+    }
+}
+
+/// Copies and removals that failed are tried again.
+async fn look_after_collected(depot: &Depot, live: &Live) {
+    let forgotten = collected::forget(&depot.db, depot.clock.now().minus(collect::COVERED_FOR)).await;
+    let finished = collect::finish_pending(depot, &live.snapshot()).await;
+    for error in [forgotten, finished].into_iter().filter_map(Result::err) {
+        tracing::error!(%error, "Could not look after collected files; it is tried again");
     }
 }
 

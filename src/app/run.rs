@@ -15,6 +15,8 @@ use crate::store::Db;
 use crate::store::commit::Recorder;
 use crate::store::live::Live;
 use crate::store::open::{Lock, make_private_folder};
+use crate::transfer::collect;
+use crate::transfer::collections::Collections;
 use crate::transfer::copy::Buffers;
 use crate::transfer::depot::Depot;
 use crate::transfer::presence::Presence;
@@ -58,10 +60,12 @@ async fn serve(options: &ServeOptions, log: Option<telemetry::Handle>) -> Result
         clock: clock.clone(),
         ids: ids.clone(),
         buffers: Buffers::default(),
+        collections: Collections::default(),
     };
     // Before anybody may connect: what a crash left is finished.
     recovery::recover(&depot, &live.snapshot()).await?;
     let writing = tokio::spawn(writer.run());
+    collect::finish_pending(&depot, &live.snapshot()).await?;
     let stop = Stop::default();
     let engine = Engine {
         live: live.clone(),
@@ -85,6 +89,8 @@ async fn serve(options: &ServeOptions, log: Option<telemetry::Handle>) -> Result
     Listeners::new(engine, stop).run().await;
     pages.await?;
     background.shutdown().await;
+    // Downloads that nobody has acknowledged yet count as not collected; the files stay.
+    depot.collections.closing().cancel();
     // The writer ends when the last recorder is gone; what was recorded is written first.
     drop(depot);
     writing.await?;

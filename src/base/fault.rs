@@ -24,11 +24,22 @@ pub enum Point {
     FolderSynced,
     /// Recovery has begun.
     Recovering,
+    /// A collected file is recorded; nothing is done with it.
+    Collected,
+    /// Its copy is whole and synced, without a name.
+    SentCopied,
+    /// Its copy has its name; that is not recorded.
+    SentNamed,
+    /// It is removed; that is neither synced nor recorded.
+    SentRemoved,
 }
 
 impl Point {
-    /// Every point.
-    pub const ALL: [Self; 9] = [
+    /// Every point on the way of a collected file.
+    pub const SENDING: [Self; 4] = [Self::Collected, Self::SentCopied, Self::SentNamed, Self::SentRemoved];
+
+    /// Every point on the way of an upload.
+    pub const RECEIVING: [Self; 9] = [
         Self::PartMade,
         Self::WritePart,
         Self::SyncPart,
@@ -52,6 +63,10 @@ impl Point {
             Self::SyncFolder => "sync_folder",
             Self::FolderSynced => "folder_synced",
             Self::Recovering => "recovering",
+            Self::Collected => "collected",
+            Self::SentCopied => "sent_copied",
+            Self::SentNamed => "sent_named",
+            Self::SentRemoved => "sent_removed",
         }
     }
 }

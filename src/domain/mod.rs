@@ -13,6 +13,7 @@ pub mod profile;
 pub mod receipt;
 pub mod refusal;
 pub mod scheme;
+pub mod sent;
 pub mod setting;
 mod stored_name;
 pub mod value;

@@ -485,6 +485,9 @@ impl Control {
         if let Some(record) = end.record {
             self.engine.depot.recorder.transfer(Record { reply: reply.summary(), ..record }).await;
         }
+        if let Some(collecting) = end.collecting {
+            tokio::spawn(collecting.run());
+        }
         self.closed |= self.gone.is_cancelled();
         if !self.session.is_data_agreed() {
             self.agreed = None;

@@ -16,10 +16,11 @@ use crate::domain::receipt::{Proof, Status};
 use crate::domain::refusal::Rule;
 use crate::ftp::listing::{Entry, Kind, Rights};
 use crate::store::receipt;
+use crate::transfer::collect::{self, Deletable};
 use crate::transfer::depot::{Party, TransferError};
 use crate::transfer::receive::is_temporary;
 use crate::transfer::send::{Located, locate, recent};
-use crate::workspace::download::Version;
+use crate::workspace::download::{Source, Version};
 
 /// Files up to this size are read to count what TYPE A would send.
 const COUNTED_BYTES_MAX: u64 = 64 * 1024 * 1024;
@@ -63,13 +64,27 @@ pub async fn size(engine: &Engine, party: &Party, path: &VirtualPath, ascii: boo
         return Ok(unfinished.size_bytes);
     }
     own_only(engine, party, &target).await?;
-    let located = locate(&engine.depot, party, target.folder, &target.names).await?;
+    let located = match locate(&engine.depot, party, target.folder, &target.names).await {
+        Err(TransferError::NotFound) if target.folder == Folder::Send => {
+            let (size_bytes, _) = remembered(engine, party, &target).await?;
+            if ascii {
+                return Err(TransferError::refused(Rule::TypeNotSupported, "SIZE in TYPE A of a collected file"));
+            }
+            return Ok(size_bytes);
+        }
+        located => located?,
+    };
     let version = located.source.version();
     if ascii {
         return counted(&located).await;
     }
     confirm(engine, party, &target, &located).await;
     Ok(version.size_bytes)
+}
+
+/// Size and time of a file that the partner collected and that is gone since.
+async fn remembered(engine: &Engine, party: &Party, target: &Target) -> Result<(u64, Timestamp), TransferError> {
+    collect::remembered(&engine.depot, party, &target.names).await?.ok_or(TransferError::NotFound)
 }
 
 /// What TYPE A would send, where it is cheap enough to count.
@@ -141,6 +156,9 @@ pub async fn modified(engine: &Engine, party: &Party, path: &VirtualPath) -> Res
         Err(TransferError::IsFolder) => {
             let stat = workspace.folder(target.folder).jail().stat(&target.names)?;
             Ok(Version::of(&stat).modified)
+        }
+        Err(TransferError::NotFound) if target.folder == Folder::Send => {
+            Ok(remembered(engine, party, &target).await?.1)
         }
         Err(error) => Err(error),
     }
@@ -237,8 +255,8 @@ pub async fn delete(engine: &Engine, party: &Party, path: &VirtualPath) -> Resul
         folder.remove_part(&unfinished.part);
         return Ok(());
     }
-    if target.folder == Folder::Send && target.reach == Reach::OwnUploads {
-        return Err(TransferError::refused(Rule::NoWrite, "Send is not writable for this partner"));
+    if target.folder == Folder::Send {
+        return delete_sent(engine, party, &target).await;
     }
     own_only(engine, party, &target).await?;
     let located = locate(&engine.depot, party, target.folder, &target.names).await?;
@@ -246,11 +264,36 @@ pub async fn delete(engine: &Engine, party: &Party, path: &VirtualPath) -> Resul
     let _turn = folder.naming(&located.names).await;
     let (parent, name) = folder.jail().parent(&located.names)?;
     rustix::fs::unlinkat(&parent, name, AtFlags::empty()).map_err(io::Error::from)?;
-    if target.folder == Folder::Receive {
-        let path = crate::domain::place::path_of(target.folder, &located.names).unwrap_or_default().to_string();
-        engine.depot.recorder.moved(party.connector().id.key(), &path, Status::Removed).await;
-    }
+    let path = crate::domain::place::path_of(target.folder, &located.names).unwrap_or_default().to_string();
+    engine.depot.recorder.moved(party.connector().id.key(), &path, Status::Removed).await;
     Ok(())
+}
+
+/// `DELE` in Send: with Write any file, else one that the partner has wholly collected (PRODUCT section 2).
+async fn delete_sent(engine: &Engine, party: &Party, target: &Target) -> Result<(), TransferError> {
+    collect::decided(&engine.depot, party, &target.names).await;
+    let workspace = party.workspace(&engine.depot)?;
+    let folder = workspace.folder(Folder::Send);
+    let _turn = folder.naming(&target.names).await;
+    let source = match Source::open(folder, &target.names) {
+        // Gone already, by its own hand or by Remove File After Send: what the client wants is so.
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            return remembered(engine, party, target).await.map(drop);
+        }
+        source => source?,
+    };
+    let version = source.version();
+    match collect::deletable(&engine.depot, party, &target.names, &version).await? {
+        Deletable::NotYet => return Err(TransferError::Busy),
+        Deletable::No if target.reach == Reach::OwnUploads => {
+            let detail = "Send is not writable for this partner, and it has not collected this file in the last day";
+            return Err(TransferError::refused(Rule::NoWrite, detail));
+        }
+        Deletable::No | Deletable::Collected => {}
+    }
+    let (parent, name) = folder.jail().parent(&target.names)?;
+    rustix::fs::unlinkat(&parent, name, AtFlags::empty()).map_err(io::Error::from)?;
+    Ok(collect::deleted(&engine.depot, party, &target.names, &version).await?)
 }
 
 /// `MKD`: made, and on disk before it is said.

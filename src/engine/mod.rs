@@ -1,5 +1,6 @@
 //! Floor 4: FTP over sockets: listeners, control and data connections, and every error to its reply.
 
+mod acknowledged;
 mod bind_error;
 mod control;
 mod data;

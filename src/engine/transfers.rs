@@ -12,6 +12,7 @@ use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 
 use super::Engine;
+use super::acknowledged::acknowledged;
 use super::data::{Agreed, DataError};
 use super::listing;
 use super::refusal::{self, Kind};
@@ -27,8 +28,9 @@ use crate::ftp::encoding::Encoding;
 use crate::ftp::reply::{Code, Reply};
 use crate::ftp::session::{Outcome, StoreMode, Transfer};
 use crate::store::transfer::{Direction, Transfer as Record};
+use crate::transfer::collect::Collecting;
 use crate::transfer::copy::Watch;
-use crate::transfer::depot::{Party, TransferError};
+use crate::transfer::depot::{Depot, Party, TransferError};
 use crate::transfer::plan::{self, Base, Plan};
 use crate::transfer::presence::Place;
 use crate::transfer::receive::{self, Upload};
@@ -57,12 +59,39 @@ pub struct End {
     pub refused: Option<No>,
     /// What to record of the transfer, once its reply is known.
     pub record: Option<Record>,
+    /// What follows once that record is on its way: whether the file was collected.
+    pub collecting: Option<Box<Acknowledging>>,
+}
+
+/// A download whose bytes have all been handed to the network, and the connection they are on.
+#[derive(Debug)]
+pub struct Acknowledging {
+    depot: Depot,
+    collecting: Collecting,
+    stream: DataStream,
+    transfer: TransferId,
+}
+
+impl Acknowledging {
+    /// Waits for the partner's TCP, and has done with the file what its settings want.
+    pub async fn run(self) {
+        let taken = match self.stream.stream.socket() {
+            Some(socket) => acknowledged(socket, self.depot.collections.closing()).await,
+            None => false,
+        };
+        drop(self.stream);
+        self.collecting.decide(&self.depot, taken, &self.transfer).await;
+    }
 }
 
 impl End {
+    fn transferred(note: String) -> Self {
+        Self { outcome: Outcome::Transferred { note }, refused: None, record: None, collecting: None }
+    }
+
     fn failed(error: &TransferError, kind: Kind) -> Self {
         let (reply, refused) = refusal::reply(error, kind);
-        Self { outcome: Outcome::Refused(reply), refused, record: None }
+        Self { outcome: Outcome::Refused(reply), refused, record: None, collecting: None }
     }
 }
 
@@ -152,9 +181,19 @@ impl Job {
         let record = Record { offset_bytes: offset, ending: done.ending, complete: done.result.is_ok(), ..record };
         match done.result {
             Ok(()) => {
-                End { outcome: Outcome::Transferred { note: String::new() }, refused: None, record: Some(record) }
+                let (depot, transfer) = (self.engine.depot.clone(), record.id.clone());
+                let collecting = download.collecting(&depot, &self.party);
+                let collecting =
+                    collecting.map(|collecting| Box::new(Acknowledging { depot, collecting, stream, transfer }));
+                End { record: Some(record), collecting, ..End::transferred(String::new()) }
             }
-            Err(error) => End { record: Some(record), ..End::failed(&error, Kind::File) },
+            Err(error) => {
+                let goes_on = !ascii && matches!(error, TransferError::Broken(_));
+                if let Some(collecting) = download.collecting(&self.engine.depot, &self.party).filter(|_| goes_on) {
+                    collecting.broken(&self.engine.depot, record.bytes_moved).await;
+                }
+                End { record: Some(record), ..End::failed(&error, Kind::File) }
+            }
         }
     }
 
@@ -186,10 +225,7 @@ impl Job {
             ..self.record(Direction::Receive, &path, begun_at)
         };
         match done.result {
-            Ok(()) => {
-                let outcome = Outcome::Transferred { note: received_note(done.receipt.as_ref()) };
-                End { outcome, refused: None, record: Some(record) }
-            }
+            Ok(()) => End { record: Some(record), ..End::transferred(received_note(done.receipt.as_ref())) },
             Err(error) => End { record: Some(record), ..End::failed(&error, kind) },
         }
     }
@@ -228,7 +264,7 @@ impl Job {
         let result = listing::send(source, &self, &listing, &mut stream, &watch).await;
         self.place.end_transfer();
         match result {
-            Ok(()) => End { outcome: Outcome::Transferred { note: String::new() }, refused: None, record: None },
+            Ok(()) => End::transferred(String::new()),
             Err(error) => End::failed(&error, kind),
         }
     }
@@ -273,7 +309,7 @@ impl Job {
         let secured = session.accept_data(stream, reads, timeout).await.map_err(|error| {
             let reply = Reply::new(Code::NoDataConnection, "The TLS handshake of the data connection failed.");
             let no = No { rule: Rule::TlsHandshakeFailed, detail: format!("data connection: {error}") };
-            End { outcome: Outcome::Refused(reply), refused: Some(no), record: None }
+            End { outcome: Outcome::Refused(reply), refused: Some(no), record: None, collecting: None }
         })?;
         let settings = &self.party.connector().settings;
         let reuse = *settings.tls_session_reuse.or(&self.party.snapshot.profile.tls_session_reuse);
@@ -293,7 +329,7 @@ impl Job {
                     reuse in your client.";
         let no = No { rule: Rule::SessionNotReused, detail: tls::describe(secured.get_ref().1) };
         let outcome = Outcome::Refused(Reply::new(Code::NetworkNotSupported, text));
-        Err(End { outcome, refused: Some(no), record: None })
+        Err(End { outcome, refused: Some(no), record: None, collecting: None })
     }
 
     fn now(&self) -> Timestamp {
@@ -342,5 +378,6 @@ fn not_opened(error: &DataError) -> End {
         outcome: Outcome::Refused(Reply::new(Code::NoDataConnection, text)),
         refused: Some(No { rule, detail: error.to_string() }),
         record: None,
+        collecting: None,
     }
 }

@@ -10,7 +10,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use super::open::Db;
 use super::receipt::{Receipt, encode_headers};
-use super::{event, refusal, transfer};
+use super::{collected, event, refusal, transfer};
 use crate::base::id::{EventId, ReceiptId};
 use crate::domain::receipt::Status;
 
@@ -63,6 +63,7 @@ pub struct Published {
 
 enum Job {
     Receive(Box<Received>, oneshot::Sender<Result<Option<ReceiptId>, NotRecorded>>),
+    Collect(Box<(collected::Collection, event::Event)>, oneshot::Sender<Result<(), NotRecorded>>),
     Publish(Published),
     Moved { connector_key: String, stored_path: String, status: Status },
     Event(Box<event::Event>),
@@ -74,7 +75,7 @@ enum Job {
 impl Job {
     /// Whether somebody waits for it.
     fn is_awaited(&self) -> bool {
-        matches!(self, Self::Receive(..) | Self::Flush(_))
+        matches!(self, Self::Receive(..) | Self::Collect(..) | Self::Flush(_))
     }
 }
 
@@ -96,6 +97,14 @@ impl Recorder {
         let (done, answer) = oneshot::channel();
         let gone = || NotRecorded("the writer has stopped".to_owned());
         self.jobs.send(Job::Receive(Box::new(received), done)).await.map_err(|_| gone())?;
+        answer.await.map_err(|_| gone())?
+    }
+
+    /// Commits that a file was collected, with its event and whatever was handed over before; returns when it is on disk.
+    pub async fn collect(&self, collection: collected::Collection, event: event::Event) -> Result<(), NotRecorded> {
+        let (done, answer) = oneshot::channel();
+        let gone = || NotRecorded("the writer has stopped".to_owned());
+        self.jobs.send(Job::Collect(Box::new((collection, event)), done)).await.map_err(|_| gone())?;
         answer.await.map_err(|_| gone())?
     }
 
@@ -166,6 +175,7 @@ impl Writer {
                         let duplicate_of = received.receipt.duplicate_of;
                         let _ = done.send(result.clone().map(|()| duplicate_of));
                     }
+                    Job::Collect(_, done) => drop(done.send(result.clone())),
                     Job::Flush(done) => drop(done.send(())),
                     _ => {}
                 }
@@ -204,6 +214,11 @@ async fn write_one(tx: &mut Transaction<'_, Sqlite>, job: &mut Job) -> sqlx::Res
             let duplicate: Option<String> = add_receipt(tx, &received.receipt).await?;
             received.receipt.duplicate_of = duplicate.as_deref().and_then(ReceiptId::parse);
             event::add(tx, &event::Event::after_receive(&received.receipt, received.event_id.clone()), true).await
+        }
+        Job::Collect(collected, _) => {
+            let (collection, event) = &**collected;
+            collected::add(tx, collection).await?;
+            event::add(tx, event, false).await
         }
         Job::Publish(Published { id, connector_key, stored_path }) => {
             sqlx::query(CLEAR_MARK).bind(id.as_str()).execute(&mut **tx).await?;

@@ -4,6 +4,7 @@
 pub mod administrator;
 pub mod audit;
 pub mod certificate;
+pub mod collected;
 pub mod commit;
 pub mod connector;
 pub mod event;

@@ -4,6 +4,7 @@ use std::io;
 use std::net::IpAddr;
 use std::sync::Arc;
 
+use super::collections::Collections;
 use super::copy::Buffers;
 use crate::base::clock::Clock;
 use crate::base::id::{IdSource, SessionId};
@@ -31,6 +32,8 @@ pub struct Depot {
     pub ids: IdSource,
     /// Buffers that transfers share.
     pub buffers: Buffers,
+    /// Who fetches which Send file.
+    pub collections: Collections,
 }
 
 /// Whose transfer it is: a logged-in session, with the configuration its command began under.

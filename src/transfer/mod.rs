@@ -1,5 +1,7 @@
 //! Floor 3: bytes in and out, receipts, events, and who is connected.
 
+pub mod collect;
+pub mod collections;
 pub mod copy;
 pub mod depot;
 pub mod digest;

@@ -5,6 +5,8 @@ use std::time::Duration;
 
 use tokio::io::AsyncWriteExt;
 
+use super::collect::{Collecting, Fetched};
+use super::collections::Counted;
 use super::copy::{self, Outbound, Sent, Span, ToCrLf, Watch};
 use super::depot::{Depot, Party, TransferError};
 use crate::base::clock::Timestamp;
@@ -24,6 +26,8 @@ pub struct Download {
     source: Source,
     span: Span,
     ascii: bool,
+    /// Of a file in Send: its names, and what keeps it from being removed.
+    sent: Option<(Vec<Name>, Counted)>,
 }
 
 /// What came of it.
@@ -110,7 +114,11 @@ pub async fn prepare(
         return Err(TransferError::Restart);
     }
     let to = end.unwrap_or(version.size_bytes).min(version.size_bytes).max(offset);
-    Ok(Download { source: located.source, span: Span { from: offset, to }, ascii })
+    let sent = (side == Folder::Send).then(|| {
+        let reading = depot.collections.reading(party.connector().id.key(), version.inode);
+        (located.names, reading)
+    });
+    Ok(Download { source: located.source, span: Span { from: offset, to }, ascii, sent })
 }
 
 impl Download {
@@ -154,6 +162,13 @@ impl Download {
             Ok(Err(_)) => Done { ending: Ending::Cut, result: Err(TransferError::Broken(Ending::Cut)) },
             Err(_) => Done { ending: Ending::Stalled, result: Err(TransferError::Broken(Ending::Stalled)) },
         }
+    }
+
+    /// What follows a download of a file in Send.
+    pub fn collecting(self, depot: &Depot, party: &Party) -> Option<Collecting> {
+        let (names, reading) = self.sent?;
+        let Span { from, to } = self.span;
+        Some(Collecting::new(depot, party, Fetched { source: self.source, names, from, to, reading }))
     }
 
     async fn send_ascii(&self, to: &mut impl Outbound, watch: &Watch<'_>, buffer: &mut [u8]) -> Sent {

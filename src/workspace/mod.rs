@@ -6,6 +6,7 @@ pub mod download;
 pub mod folder;
 pub mod jail;
 pub mod listing;
+pub mod sent;
 pub mod sync;
 pub mod upload;
 pub mod workspaces;

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use super::folder::OpenFolder;
+use super::sent::SENT;
 use super::sync::Syncer;
 use crate::domain::connector::Connector;
 use crate::domain::place::Folder;
@@ -65,6 +66,19 @@ impl Workspaces {
     /// Who syncs.
     pub fn syncer(&self) -> &Syncer {
         &self.syncer
+    }
+
+    /// The folder that holds the connector's Sent: its own, below the root. An error where Sent would be within the
+    /// partner's reach.
+    pub fn sent_parent(&self, profile: &Profile, connector: &Connector) -> io::Result<PathBuf> {
+        let paths = Paths::of(&self.data, profile, connector);
+        let parent = self.data.join(profile.root_directory.as_str()).join(connector.id.as_str());
+        let sent = parent.join(SENT);
+        let reaches = |folder: &PathBuf| folder.starts_with(&sent) || sent.starts_with(folder);
+        if reaches(&paths.send) || reaches(&paths.receive) {
+            return Err(io::Error::other("Send or Receive is, holds or lies in the Sent folder"));
+        }
+        Ok(parent)
     }
 
     /// The connector's workspace; its folders are made if missing.

@@ -46,7 +46,7 @@ settings! {
             "Let the partner list and download what it uploaded. Without it Receive is a drop box.";
         receive_write: bool = "on", InForce, "Receive: write",
             "Let the partner upload, rename and delete in Receive.";
-        delete_collected: bool = "on", NotYet, "Delete what was collected",
+        delete_collected: bool = "on", InForce, "Delete what was collected",
             "Let the partner delete a Send file that it has wholly collected, even without Write.";
         allowed_addresses: Networks = "", InForce, "Allowed addresses",
             "One address or CIDR range a line. Empty means from anywhere.";
@@ -72,7 +72,7 @@ settings! {
             "Permission bits that a received file has from the moment it appears, in octal.";
         allowed_files_filter: AsProfile<Filter> = "as_profile", InForce, "Allowed Files Filter",
             "Which file names pass. An own filter replaces the profile's; * accepts every name.";
-        remove_file_after_send: bool = "off", NotYet, "Remove File After Send",
+        remove_file_after_send: bool = "off", InForce, "Remove File After Send",
             "Remove a file after a complete download; a broken one keeps the file.";
         temp_receive_extensions: TempExtensions = ".tmp,.part,.partial,.filepart,.in.*", InForce,
             "Temp Receive Extensions",
@@ -107,9 +107,9 @@ settings! {
             "What Receive may hold in all, counted while writing. Empty is no limit.";
         quota_files: Option<Whole<1, 1_000_000_000>> = "", InForce, "Quota in files",
             "How many files Receive may hold. Empty is no limit.";
-        save_to_sent_folder: bool = "off", NotYet, "Save to Sent Folder",
+        save_to_sent_folder: bool = "off", InForce, "Save to Sent Folder",
             "Keep a copy of what the partner collected.";
-        sent_folder_scheme: FolderScheme = "monthly", NotYet, "Sent Folder Scheme",
+        sent_folder_scheme: FolderScheme = "monthly", InForce, "Sent Folder Scheme",
             "How the copies are sorted into dated folders.";
         log_level: LogLevel = "info", NotYet, "Log Level",
             "How much of what this partner does is logged. Passwords never are.";

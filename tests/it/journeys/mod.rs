@@ -4,4 +4,6 @@ mod crash;
 #[cfg(feature = "faults")]
 mod faults;
 mod live;
+#[cfg(feature = "faults")]
+mod sent_faults;
 mod stop;

@@ -1,0 +1,186 @@
+//! What partners collected from Send: how far each version of a file was covered, and what is still to be done with it.
+
+use sqlx::sqlite::SqliteRow;
+use sqlx::{Row, Sqlite, Transaction};
+
+use super::commit::signed;
+use super::open::{Db, StoreError};
+use crate::base::clock::Timestamp;
+
+const COVER: &str = "INSERT INTO collected (connector_key, path, inode, size_bytes, modified_us, covered_to, seen_at_us, \
+     copy, copy_id, copy_folder, copy_name, remove) VALUES ($1, $2, $3, $4, $5, $6, $7, 'none', '', '', '', 0) \
+     ON CONFLICT (connector_key, path, inode, size_bytes, modified_us) DO UPDATE SET \
+     covered_to = CASE WHEN collected.gone_at_us IS NULL AND collected.covered_to > excluded.covered_to \
+     THEN collected.covered_to ELSE excluded.covered_to END, \
+     collected_at_us = CASE WHEN collected.gone_at_us IS NULL THEN collected.collected_at_us END, \
+     copy = CASE WHEN collected.gone_at_us IS NULL THEN collected.copy ELSE 'none' END, \
+     gone_at_us = NULL, seen_at_us = excluded.seen_at_us";
+const COLLECT: &str = "UPDATE collected SET covered_to = size_bytes, collected_at_us = $6, remove = $7 \
+     WHERE connector_key = $1 AND path = $2 AND inode = $3 AND size_bytes = $4 AND modified_us = $5";
+const WANT_COPY: &str = "UPDATE collected SET copy = 'wanted', copy_id = $6, copy_folder = $7, copy_name = '' \
+     WHERE connector_key = $1 AND path = $2 AND inode = $3 AND size_bytes = $4 AND modified_us = $5 AND copy = 'none'";
+const ONE: &str = "SELECT connector_key, path, inode, size_bytes, modified_us, covered_to, collected_at_us, copy, \
+     copy_id, copy_folder, copy_name, remove FROM collected WHERE connector_key = $1 AND path = $2 AND inode = $3 \
+     AND size_bytes = $4 AND modified_us = $5 AND gone_at_us IS NULL";
+const PENDING: &str = "SELECT connector_key, path, inode, size_bytes, modified_us, covered_to, collected_at_us, copy, \
+     copy_id, copy_folder, copy_name, remove FROM collected WHERE copy = 'wanted' OR remove = 1 ORDER BY seen_at_us";
+const LATELY_GONE: &str = "SELECT connector_key, path, inode, size_bytes, modified_us FROM collected \
+     WHERE connector_key = $1 AND path = $2 AND collected_at_us IS NOT NULL AND gone_at_us >= $3 \
+     ORDER BY gone_at_us DESC LIMIT 1";
+const NAME_COPY: &str = "UPDATE collected SET copy_name = $6 \
+     WHERE connector_key = $1 AND path = $2 AND inode = $3 AND size_bytes = $4 AND modified_us = $5";
+const END_COPY: &str = "UPDATE collected SET copy = $6 \
+     WHERE connector_key = $1 AND path = $2 AND inode = $3 AND size_bytes = $4 AND modified_us = $5";
+const GONE: &str = "UPDATE collected SET gone_at_us = $6, remove = 0 \
+     WHERE connector_key = $1 AND path = $2 AND inode = $3 AND size_bytes = $4 AND modified_us = $5";
+const FORGET: &str = "DELETE FROM collected WHERE seen_at_us < $1 AND copy <> 'wanted' AND remove = 0";
+
+/// One version of one file in a partner's Send.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Subject {
+    /// The connector's id in lower case.
+    pub connector_key: String,
+    /// The file as the partner sees it: `/Send/a`.
+    pub path: String,
+    /// Its inode.
+    pub inode: u64,
+    /// Its size.
+    pub size_bytes: u64,
+    /// When its content last changed.
+    pub modified: Timestamp,
+}
+
+/// What is known of one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Collected {
+    /// Of which.
+    pub subject: Subject,
+    /// Bytes from the beginning that downloads have moved.
+    pub covered_to: u64,
+    /// When all of it was collected.
+    pub collected_at: Option<Timestamp>,
+    /// The copy that is still to be made.
+    pub copy: Option<SentCopy>,
+    /// Whether it is still to be removed.
+    pub remove: bool,
+}
+
+/// A copy on its way into the Sent folder.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SentCopy {
+    /// The download it is of; names it while it is made.
+    pub id: String,
+    /// The dated folder below Sent; empty: Sent itself.
+    pub folder: String,
+    /// Its name, chosen once it is whole and synced; empty before.
+    pub name: String,
+}
+
+/// A file that was wholly collected, and what the connector's settings want done with it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Collection {
+    /// Which.
+    pub subject: Subject,
+    /// When.
+    pub at: Timestamp,
+    /// Keep a copy.
+    pub copy: Option<SentCopy>,
+    /// Remove it from Send.
+    pub remove: bool,
+}
+
+type Query<'q> = sqlx::query::Query<'q, Sqlite, <Sqlite as sqlx::Database>::Arguments>;
+
+fn of(sql: &'static str, subject: &Subject) -> Query<'static> {
+    sqlx::query(sql)
+        .bind(subject.connector_key.clone())
+        .bind(subject.path.clone())
+        .bind(subject.inode.cast_signed())
+        .bind(signed(subject.size_bytes))
+        .bind(subject.modified.us())
+}
+
+/// Downloads have moved the first `covered_to` bytes of it.
+pub async fn cover(db: &Db, subject: &Subject, covered_to: u64, at: Timestamp) -> Result<(), StoreError> {
+    of(COVER, subject).bind(signed(covered_to)).bind(at.us()).execute(db.writer()).await?;
+    Ok(())
+}
+
+pub(super) async fn add(tx: &mut Transaction<'_, Sqlite>, collection: &Collection) -> sqlx::Result<()> {
+    let Collection { subject, at, copy, remove } = collection;
+    of(COVER, subject).bind(signed(subject.size_bytes)).bind(at.us()).execute(&mut **tx).await?;
+    of(COLLECT, subject).bind(at.us()).bind(i64::from(*remove)).execute(&mut **tx).await?;
+    if let Some(copy) = copy {
+        // Only where there is none: collected twice, a version is kept once.
+        of(WANT_COPY, subject).bind(&copy.id).bind(&copy.folder).execute(&mut **tx).await?;
+    }
+    Ok(())
+}
+
+/// What is known of a file that lies there.
+pub async fn one(db: &Db, subject: &Subject) -> Result<Option<Collected>, StoreError> {
+    of(ONE, subject).fetch_optional(db.reader()).await?.as_ref().map(decode).transpose()
+}
+
+/// Every file that is still to be copied or removed, oldest first.
+pub async fn pending(db: &Db) -> Result<Vec<Collected>, StoreError> {
+    sqlx::query(PENDING).fetch_all(db.reader()).await?.iter().map(decode).collect()
+}
+
+/// The file of that path that was collected, and removed at or after `since`.
+pub async fn lately_gone(
+    db: &Db,
+    connector_key: &str,
+    path: &str,
+    since: Timestamp,
+) -> Result<Option<Subject>, StoreError> {
+    let row =
+        sqlx::query(LATELY_GONE).bind(connector_key).bind(path).bind(since.us()).fetch_optional(db.reader()).await?;
+    row.as_ref().map(subject).transpose()
+}
+
+/// The copy is whole and synced, and gets this name.
+pub async fn name_copy(db: &Db, subject: &Subject, name: &str) -> Result<(), StoreError> {
+    of(NAME_COPY, subject).bind(name).execute(db.writer()).await?;
+    Ok(())
+}
+
+/// The copy lies there (`kept`), or cannot be made any more.
+pub async fn end_copy(db: &Db, subject: &Subject, kept: bool) -> Result<(), StoreError> {
+    of(END_COPY, subject).bind(if kept { "done" } else { "none" }).execute(db.writer()).await?;
+    Ok(())
+}
+
+/// It does not lie in Send any more.
+pub async fn gone(db: &Db, subject: &Subject, at: Timestamp) -> Result<(), StoreError> {
+    of(GONE, subject).bind(at.us()).execute(db.writer()).await?;
+    Ok(())
+}
+
+/// Forgets what was last downloaded before `before`, unless something is still to be done with it.
+pub async fn forget(db: &Db, before: Timestamp) -> Result<(), StoreError> {
+    sqlx::query(FORGET).bind(before.us()).execute(db.writer()).await?;
+    Ok(())
+}
+
+fn subject(row: &SqliteRow) -> Result<Subject, StoreError> {
+    Ok(Subject {
+        connector_key: row.try_get(0)?,
+        path: row.try_get(1)?,
+        inode: row.try_get::<i64, _>(2)?.cast_unsigned(),
+        size_bytes: row.try_get::<i64, _>(3)?.unsigned_abs(),
+        modified: Timestamp::from_us(row.try_get(4)?),
+    })
+}
+
+fn decode(row: &SqliteRow) -> Result<Collected, StoreError> {
+    let wanted = row.try_get::<String, _>(7)? == "wanted";
+    let copy = SentCopy { id: row.try_get(8)?, folder: row.try_get(9)?, name: row.try_get(10)? };
+    Ok(Collected {
+        subject: subject(row)?,
+        covered_to: row.try_get::<i64, _>(5)?.unsigned_abs(),
+        collected_at: row.try_get::<Option<i64>, _>(6)?.map(Timestamp::from_us),
+        copy: wanted.then_some(copy),
+        remove: row.try_get::<i64, _>(11)? == 1,
+    })
+}

@@ -1,0 +1,350 @@
+//! What follows a download from Send. Order: download record, copy in Sent, removal (PRODUCT section 8). Each step can be
+//! done again after a crash: what is still to be done stands in the table of collected files.
+
+use std::io;
+use std::os::fd::OwnedFd;
+use std::time::Duration;
+
+use rustix::fs::AtFlags;
+
+use super::collections::Counted;
+use super::depot::{Depot, Party};
+use crate::base::clock::Timestamp;
+use crate::base::fault::{self, Point};
+use crate::base::human;
+use crate::base::id::TransferId;
+use crate::base::path::{Name, VirtualPath};
+use crate::domain::connector::Connector;
+use crate::domain::event::EventKind;
+use crate::domain::place::{Folder, Place, path_of};
+use crate::domain::scheme::numbered;
+use crate::domain::{profile::Profile, sent};
+use crate::store::collected::{self, Collected, Collection, SentCopy, Subject};
+use crate::store::event::Event;
+use crate::store::live::Snapshot;
+use crate::store::{StoreError, commit::NotRecorded};
+use crate::workspace::download::{Source, Version};
+use crate::workspace::sent::SentFolder;
+use crate::workspace::workspaces::Workspace;
+
+/// How long a partner may delete what it collected (PRODUCT section 2).
+pub const DELETABLE_FOR: Duration = Duration::from_hours(24);
+/// How long a collected file that is gone still answers SIZE, MDTM and a second DELE.
+pub const REMEMBERED_FOR: Duration = Duration::from_mins(15);
+/// How long a DELE waits for the acknowledgement of the download before it.
+const DECIDED_WITHIN: Duration = Duration::from_secs(5);
+/// How long a download counts for a later one that goes on with it.
+pub const COVERED_FOR: Duration = Duration::from_hours(30 * 24);
+/// Numbers tried beside a name that is taken in Sent.
+const NUMBERS_MAX: u32 = 100_000;
+
+/// Why a step could not be done; it is tried again later.
+#[derive(Debug, thiserror::Error)]
+enum StepError {
+    #[error("{0}")]
+    Disk(#[from] io::Error),
+    #[error("{0}")]
+    Store(#[from] StoreError),
+}
+
+/// A download from Send whose bytes have all been handed to the network.
+#[derive(Debug)]
+pub struct Collecting {
+    party: Party,
+    subject: Subject,
+    source: Source,
+    names: Vec<Name>,
+    from: u64,
+    to: u64,
+    reading: Counted,
+    undecided: Counted,
+}
+
+/// What [`Collecting`] is made of.
+#[derive(Debug)]
+pub struct Fetched {
+    /// The open file.
+    pub source: Source,
+    /// Its names below Send.
+    pub names: Vec<Name>,
+    /// The first byte asked for.
+    pub from: u64,
+    /// The byte after the last.
+    pub to: u64,
+    /// Keeps the file from being removed.
+    pub reading: Counted,
+}
+
+impl Collecting {
+    /// From now on a DELE of the file waits until this is decided.
+    pub fn new(depot: &Depot, party: &Party, fetched: Fetched) -> Self {
+        let Fetched { source, names, from, to, reading } = fetched;
+        let subject = subject(party.connector(), &names, &source.version());
+        let undecided = depot.collections.undecided(&subject.connector_key, &subject.path);
+        Self { party: party.clone(), subject, source, names, from, to, reading, undecided }
+    }
+
+    /// It was broken off after `moved` bytes: a later RETR may go on there.
+    pub async fn broken(self, depot: &Depot, moved: u64) {
+        let to = self.from.saturating_add(moved).min(self.to);
+        if let Err(error) = self.cover(depot, to).await {
+            tracing::warn!(%error, "Could not record how far a download came");
+        }
+    }
+
+    /// Whether what came before this download was downloaded, too.
+    async fn goes_on(&self, depot: &Depot) -> Result<bool, StoreError> {
+        Ok(self.from == 0
+            || collected::one(&depot.db, &self.subject).await?.is_some_and(|known| known.covered_to >= self.from))
+    }
+
+    async fn cover(&self, depot: &Depot, to: u64) -> Result<(), StoreError> {
+        if to > 0 && self.goes_on(depot).await? {
+            collected::cover(&depot.db, &self.subject, to, depot.clock.now()).await?;
+        }
+        Ok(())
+    }
+
+    /// Whether every byte was acknowledged is known now: records it, and does what the settings want.
+    pub async fn decide(self, depot: &Depot, acknowledged: bool, transfer: &TransferId) {
+        let partly = !acknowledged || self.to < self.subject.size_bytes;
+        match self.goes_on(depot).await {
+            Ok(true) if !partly => {}
+            Ok(_) => return self.broken(depot, u64::MAX).await,
+            Err(error) => {
+                tracing::error!(%error, "Could not see whether {} was collected", self.subject.path);
+                return;
+            }
+        }
+        if let Err(error) = self.record(depot, transfer).await {
+            tracing::error!(%error, "Could not record that {} was collected; it is kept", self.subject.path);
+            return;
+        }
+        let Self { party, subject, source, names, reading, undecided, .. } = self;
+        let work = Work { depot, profile: &party.snapshot.profile, connector: party.connector(), subject: &subject };
+        let copied = work.copy(&names, Some(source)).await;
+        // What DELE waits for has happened; removal waits for others who fetch the file.
+        drop((undecided, reading));
+        work.tell(copied).await;
+        let removed = work.remove(&names).await;
+        work.tell(removed).await;
+    }
+
+    async fn record(&self, depot: &Depot, transfer: &TransferId) -> Result<(), NotRecorded> {
+        let connector = self.party.connector();
+        let settings = &connector.settings;
+        let at = depot.clock.now();
+        let copy = settings.save_to_sent_folder.then(|| SentCopy {
+            id: transfer.as_str().to_owned(),
+            folder: sent::folder(settings.sent_folder_scheme, at, &self.party.snapshot.appliance.time_zone),
+            name: String::new(),
+        });
+        let size = human::size(self.subject.size_bytes);
+        let summary = format!("{} collected {}, {size}", connector.id, self.subject.path);
+        let mut event = Event::new(&depot.ids, EventKind::AfterSend, at, summary);
+        connector.id.as_str().clone_into(&mut event.connector);
+        self.party.session.as_str().clone_into(&mut event.session_id);
+        event.remote = self.party.remote.to_string();
+        let remove = settings.remove_file_after_send;
+        depot.recorder.collect(Collection { subject: self.subject.clone(), at, copy, remove }, event).await?;
+        fault::pass(Point::Collected).map_err(|error| NotRecorded(error.to_string()))
+    }
+}
+
+fn subject(connector: &Connector, names: &[Name], version: &Version) -> Subject {
+    Subject {
+        connector_key: connector.id.key().to_owned(),
+        path: path_of(Folder::Send, names).unwrap_or_default().to_string(),
+        inode: version.inode,
+        size_bytes: version.size_bytes,
+        modified: version.modified,
+    }
+}
+
+/// One collected file and where it belongs.
+struct Work<'a> {
+    depot: &'a Depot,
+    profile: &'a Profile,
+    connector: &'a Connector,
+    subject: &'a Subject,
+}
+
+impl Work<'_> {
+    fn workspace(&self) -> io::Result<std::sync::Arc<Workspace>> {
+        self.depot.workspaces.get(self.profile, self.connector)
+    }
+
+    /// What is still to be done, as of now: another session may have done it.
+    async fn known(&self) -> Result<Option<Collected>, StoreError> {
+        collected::one(&self.depot.db, self.subject).await
+    }
+
+    fn is_it(&self, version: &Version) -> bool {
+        version.inode == self.subject.inode
+            && version.size_bytes == self.subject.size_bytes
+            && version.modified == self.subject.modified
+    }
+
+    /// Makes the copy in Sent, if one is wanted.
+    async fn copy(&self, names: &[Name], source: Option<Source>) -> Result<(), StepError> {
+        let workspace = self.workspace()?;
+        let folder = workspace.folder(Folder::Send);
+        let _turn = folder.naming(names).await;
+        let Some(Collected { copy: Some(copy), remove, .. }) = self.known().await? else { return Ok(()) };
+        let path = self.depot.workspaces.sent_parent(self.profile, self.connector)?;
+        let aside = format!(".waybill-{}", copy.id);
+        let sent = SentFolder::open(&path, &copy.folder)?;
+        // A copy with a name is whole; without one it is begun afresh, whatever lies there.
+        if copy.name.is_empty() {
+            let source = match source {
+                Some(source) => source,
+                None => match Source::open(folder, names) {
+                    Ok(source) if self.is_it(&source.version()) => source,
+                    Ok(_) => return self.cannot_copy("it was replaced").await,
+                    Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                        return self.cannot_copy("it is gone").await;
+                    }
+                    Err(error) => return Err(error.into()),
+                },
+            };
+            let from: Option<(OwnedFd, String)> = remove
+                .then(|| folder.jail().parent(names).ok().map(|(parent, name)| (parent, name.to_owned())))
+                .flatten();
+            let inode = source.version().inode;
+            let making = aside.clone();
+            let sent = SentFolder::open(&path, &copy.folder)?;
+            let make = move || sent.make(&making, &source, from.as_ref().map(|(folder, name)| (folder, name.as_str())));
+            tokio::task::spawn_blocking(make).await.map_err(io::Error::other)??;
+            // A link changes the file's change time; Waybill knows that it is whole.
+            folder.published(inode, self.depot.clock.now());
+            fault::pass(Point::SentCopied)?;
+        } else if !sent.has(&aside) {
+            // It had got its name when the crash came.
+            return Ok(collected::end_copy(&self.depot.db, self.subject, true).await?);
+        }
+        self.name(&sent, &aside, names).await
+    }
+
+    async fn name(&self, sent: &SentFolder, aside: &str, names: &[Name]) -> Result<(), StepError> {
+        let Some(base) = names.last() else { return Ok(()) };
+        for n in 0..NUMBERS_MAX {
+            let name = if n == 0 { base.clone() } else { numbered(base, n) };
+            if sent.has(name.as_str()) {
+                continue;
+            }
+            collected::name_copy(&self.depot.db, self.subject, name.as_str()).await?;
+            if sent.name(aside, name.as_str())? {
+                fault::pass(Point::SentNamed)?;
+                return Ok(collected::end_copy(&self.depot.db, self.subject, true).await?);
+            }
+        }
+        Err(io::Error::from(io::ErrorKind::AlreadyExists).into())
+    }
+
+    async fn cannot_copy(&self, why: &str) -> Result<(), StepError> {
+        tracing::warn!(connector.id = self.connector.id.as_str(), "No copy of {} in Sent: {why}", self.subject.path);
+        Ok(collected::end_copy(&self.depot.db, self.subject, false).await?)
+    }
+
+    /// Removes the file, once nobody fetches it, if that is wanted and its copy is there.
+    async fn remove(&self, names: &[Name]) -> Result<(), StepError> {
+        let Subject { connector_key, inode, .. } = self.subject;
+        let wanted = |known: &Option<Collected>| known.as_ref().is_some_and(|one| one.remove && one.copy.is_none());
+        if !wanted(&self.known().await?) || !self.depot.collections.unread(connector_key, *inode).await {
+            return Ok(());
+        }
+        let workspace = self.workspace()?;
+        let folder = workspace.folder(Folder::Send);
+        let _turn = folder.naming(names).await;
+        if !wanted(&self.known().await?) {
+            return Ok(());
+        }
+        // Another version of that name was not collected: it stays.
+        if folder.jail().stat(names).is_ok_and(|stat| self.is_it(&Version::of(&stat))) {
+            let (parent, name) = folder.jail().parent(names)?;
+            rustix::fs::unlinkat(&parent, name, AtFlags::empty()).map_err(io::Error::from)?;
+            fault::pass(Point::SentRemoved)?;
+            folder.sync_folder(self.depot.workspaces.syncer(), std::sync::Arc::new(parent)).await?;
+        }
+        Ok(collected::gone(&self.depot.db, self.subject, self.depot.clock.now()).await?)
+    }
+
+    async fn tell(&self, step: Result<(), StepError>) {
+        let Err(error) = step else { return };
+        let id = self.connector.id.as_str();
+        let summary = format!("Storage of {id}: {} was collected and is kept: {error}", self.subject.path);
+        tracing::error!(connector.id = id, "{summary}");
+        let mut event = Event::new(&self.depot.ids, EventKind::StorageFailing, self.depot.clock.now(), summary);
+        id.clone_into(&mut event.connector);
+        self.depot.recorder.event(event).await;
+    }
+}
+
+/// Does what was left to do: at start, before anybody may connect, and from time to time.
+pub async fn finish_pending(depot: &Depot, snapshot: &Snapshot) -> Result<(), StoreError> {
+    for one in collected::pending(&depot.db).await? {
+        let subject = &one.subject;
+        let names =
+            VirtualPath::root().resolve(&subject.path).ok().zip(snapshot.connectors.get(&subject.connector_key));
+        let found = names.and_then(|(path, live)| match Place::of(&live.connector.settings, &path) {
+            Place::Within(Folder::Send, names) if !names.is_empty() => Some((names, &live.connector)),
+            _ => None,
+        });
+        let Some((names, connector)) = found else {
+            // The connector was removed: nobody can look for its files any more.
+            collected::end_copy(&depot.db, subject, false).await?;
+            collected::gone(&depot.db, subject, depot.clock.now()).await?;
+            continue;
+        };
+        let work = Work { depot, profile: &snapshot.profile, connector, subject };
+        let copied = work.copy(&names, None).await;
+        work.tell(copied).await;
+        let removed = work.remove(&names).await;
+        work.tell(removed).await;
+    }
+    Ok(())
+}
+
+/// Waits until it is known whether downloads of that file were collected.
+pub async fn decided(depot: &Depot, party: &Party, names: &[Name]) {
+    let path = path_of(Folder::Send, names).unwrap_or_default().to_string();
+    depot.collections.decided(party.connector().id.key(), &path, DECIDED_WITHIN).await;
+}
+
+/// Whether a file in Send may go by the partner's own hand.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Deletable {
+    /// It was wholly collected within [`DELETABLE_FOR`].
+    Collected,
+    /// It was not.
+    No,
+    /// It was, but its copy in Sent is still to be made.
+    NotYet,
+}
+
+/// Whether this version of the file may be deleted because the partner collected it.
+pub async fn deletable(depot: &Depot, party: &Party, names: &[Name], of: &Version) -> Result<Deletable, StoreError> {
+    let known = collected::one(&depot.db, &subject(party.connector(), names, of)).await?;
+    let since = depot.clock.now().minus(DELETABLE_FOR);
+    Ok(match known {
+        Some(Collected { copy: Some(_), .. }) => Deletable::NotYet,
+        Some(Collected { collected_at: Some(at), .. }) if at >= since => Deletable::Collected,
+        _ => Deletable::No,
+    })
+}
+
+/// A file that the partner collected and that was removed within [`REMEMBERED_FOR`]: its size and time.
+pub async fn remembered(depot: &Depot, party: &Party, names: &[Name]) -> Result<Option<(u64, Timestamp)>, StoreError> {
+    if !party.connector().settings.delete_collected {
+        return Ok(None);
+    }
+    let path = path_of(Folder::Send, names).unwrap_or_default().to_string();
+    let since = depot.clock.now().minus(REMEMBERED_FOR);
+    let gone = collected::lately_gone(&depot.db, party.connector().id.key(), &path, since).await?;
+    Ok(gone.map(|gone| (gone.size_bytes, gone.modified)))
+}
+
+/// The partner deleted that file.
+pub async fn deleted(depot: &Depot, party: &Party, names: &[Name], of: &Version) -> Result<(), StoreError> {
+    collected::gone(&depot.db, &subject(party.connector(), names, of), depot.clock.now()).await
+}

@@ -1,0 +1,142 @@
+//! The Sent folder: copies of what a partner collected, beside Send and Receive and out of its reach. A copy is made
+//! aside, synced, and only then given its name.
+
+use std::io;
+use std::os::fd::OwnedFd;
+use std::path::Path;
+
+use rustix::fs::{AtFlags, CWD, Mode, OFlags, RenameFlags};
+use rustix::io::Errno;
+
+use super::download::Source;
+
+/// The name of the folder.
+pub const SENT: &str = "Sent";
+
+const FOLDER: OFlags = OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::CLOEXEC).union(OFlags::NOFOLLOW);
+const FOLDER_MODE: Mode = Mode::from_bits_truncate(0o750);
+const FILE_MODE: Mode = Mode::from_bits_truncate(0o640);
+
+/// One open folder of copies.
+#[derive(Debug)]
+pub struct SentFolder(OwnedFd);
+
+impl SentFolder {
+    /// Opens `Sent`, or the dated folder `sub` in it, beneath the connector's folder; made if missing, and on disk.
+    pub fn open(connector: &Path, sub: &str) -> io::Result<Self> {
+        if !connector.is_dir() {
+            std::fs::create_dir_all(connector)?;
+            if let Some(parent) = connector.parent() {
+                std::fs::File::open(parent)?.sync_all()?;
+            }
+        }
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        let sent = child(&rustix::fs::openat(CWD, connector, flags, Mode::empty())?, SENT)?;
+        Ok(Self(if sub.is_empty() { sent } else { child(&sent, sub)? }))
+    }
+
+    /// Makes a whole, synced copy called `aside`: shared blocks where the file system can, else a link or the bytes.
+    /// `link` is where the file lies, given only when that name goes afterwards: a link kept beside a file that stays
+    /// would change with it.
+    pub fn make(&self, aside: &str, source: &Source, link: Option<(&OwnedFd, &str)>) -> io::Result<()> {
+        self.discard(aside)?;
+        if let Err(error) = self.fill(aside, source, link) {
+            // What was begun is worth nothing; the first error is the one to tell.
+            let _ = self.discard(aside);
+            return Err(error);
+        }
+        Ok(rustix::fs::fsync(&self.0)?)
+    }
+
+    fn fill(&self, aside: &str, source: &Source, link: Option<(&OwnedFd, &str)>) -> io::Result<()> {
+        let mut file = self.create(aside)?;
+        if rustix::fs::ioctl_ficlone(&file, &**source.file()).is_err() {
+            if let Some(from) = link {
+                self.discard(aside)?;
+                if self.link(aside, source, from)? {
+                    return Ok(());
+                }
+                file = self.create(aside)?;
+            }
+            copy_bytes(source, &file)?;
+        }
+        if !source.is_unchanged()? {
+            return Err(io::Error::new(io::ErrorKind::InvalidData, "the file changed while it was copied"));
+        }
+        Ok(rustix::fs::fsync(&file)?)
+    }
+
+    fn create(&self, aside: &str) -> io::Result<OwnedFd> {
+        let flags = OFlags::RDWR | OFlags::CREATE | OFlags::EXCL | OFlags::CLOEXEC | OFlags::NOFOLLOW;
+        Ok(rustix::fs::openat(&self.0, aside, flags, FILE_MODE)?)
+    }
+
+    /// Whether a link of the very file could be made.
+    fn link(&self, aside: &str, source: &Source, (folder, name): (&OwnedFd, &str)) -> io::Result<bool> {
+        if rustix::fs::linkat(folder, name, &self.0, aside, AtFlags::empty()).is_err() {
+            return Ok(false);
+        }
+        let linked = rustix::fs::statat(&self.0, aside, AtFlags::SYMLINK_NOFOLLOW)?;
+        if linked.st_ino != source.version().inode || !source.is_unchanged()? {
+            self.discard(aside)?;
+            return Ok(false);
+        }
+        // Whoever put the file there may not have synced it; after its removal this is the only one.
+        rustix::fs::fsync(&**source.file())?;
+        Ok(true)
+    }
+
+    /// Gives the copy its name; `false` when the name is taken.
+    pub fn name(&self, aside: &str, name: &str) -> io::Result<bool> {
+        match rustix::fs::renameat_with(&self.0, aside, &self.0, name, RenameFlags::NOREPLACE) {
+            Ok(()) => {
+                rustix::fs::fsync(&self.0)?;
+                Ok(true)
+            }
+            Err(Errno::EXIST) => Ok(false),
+            Err(errno) => Err(errno.into()),
+        }
+    }
+
+    /// Whether there is something of that name.
+    pub fn has(&self, name: &str) -> bool {
+        rustix::fs::statat(&self.0, name, AtFlags::SYMLINK_NOFOLLOW).is_ok()
+    }
+
+    fn discard(&self, aside: &str) -> io::Result<()> {
+        match rustix::fs::unlinkat(&self.0, aside, AtFlags::empty()) {
+            Ok(()) | Err(Errno::NOENT) => Ok(()),
+            Err(errno) => Err(errno.into()),
+        }
+    }
+}
+
+fn child(folder: &OwnedFd, name: &str) -> io::Result<OwnedFd> {
+    match rustix::fs::mkdirat(folder, name, FOLDER_MODE) {
+        Ok(()) => rustix::fs::fsync(folder)?,
+        Err(Errno::EXIST) => {}
+        Err(errno) => return Err(errno.into()),
+    }
+    Ok(rustix::fs::openat(folder, name, FOLDER, Mode::empty())?)
+}
+
+fn copy_bytes(source: &Source, to: &OwnedFd) -> io::Result<()> {
+    let mut buffer = vec![0; 256 * 1024];
+    let mut at = 0;
+    loop {
+        let count = source.read_at(&mut buffer, at)?;
+        if count == 0 {
+            return Ok(());
+        }
+        let mut written = 0;
+        while written < count {
+            match rustix::io::pwrite(to, &buffer[written..count], at + written as u64) {
+                Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+                Ok(more) => written += more,
+                Err(Errno::INTR) => {}
+                Err(errno) => return Err(errno.into()),
+            }
+        }
+        at += count as u64;
+    }
+}
