@@ -23,6 +23,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 from appliance import PASSWORD, PROJECT  # noqa: E402
 
 COMMAND_SECONDS_MAX = 120
+# A client that was through in plain passive mode already.
+VARIANT_FILES = 40
 FOLDER = Path(__file__).resolve().parent
 BASIC_FTP = PROJECT / "target/basic-ftp/node_modules"
 
@@ -112,7 +114,6 @@ class CurlActive(Curl):
     name = "curl-active"
     mode = "active"
     options = ("--ftp-port", "-")
-    many = 20
 
 
 class CurlTls12(Curl):
@@ -196,23 +197,23 @@ class Lftp(Client):
 class LftpActive(Lftp):
     name = "lftp-active"
     mode = "active"
+    many = VARIANT_FILES
     options = "set ftp:ssl-allow no; set ftp:passive-mode no; "
-    many = 200
 
 
 class LftpExplicit(Lftp):
     name = "lftp-explicit"
     mode = "explicit"
+    many = VARIANT_FILES
     options = "set ftp:ssl-force yes; set ftp:ssl-protect-data yes; "
-    many = 200
 
 
 class LftpImplicit(Lftp):
     name = "lftp-implicit"
     mode = "implicit"
+    many = VARIANT_FILES
     scheme = "ftps"
     options = "set ftp:ssl-protect-data yes; "
-    many = 200
 
 
 class ImplicitFtp(ftplib.FTP_TLS):
@@ -323,16 +324,19 @@ class Ftplib(Client):
 class FtplibActive(Ftplib):
     name = "ftplib-active"
     mode = "active"
+    many = VARIANT_FILES
 
 
 class FtplibExplicit(Ftplib):
     name = "ftplib-explicit"
     mode = "explicit"
+    many = VARIANT_FILES
 
 
 class FtplibImplicit(Ftplib):
     name = "ftplib-implicit"
     mode = "implicit"
+    many = VARIANT_FILES
 
 
 class Wget(Client):
@@ -378,6 +382,7 @@ class Wget(Client):
 class WgetActive(Wget):
     name = "wget-active"
     mode = "active"
+    many = VARIANT_FILES
     options = ("--no-passive-ftp",)
 
 
@@ -444,6 +449,7 @@ class Tnftp(Client):
 class TnftpActive(Tnftp):
     name = "tnftp-active"
     mode = "active"
+    many = VARIANT_FILES
     program = ("tnftp", "-n", "-v", "-i", "-A")
 
 
@@ -456,6 +462,7 @@ class InetutilsFtp(Tnftp):
 class InetutilsFtpActive(InetutilsFtp):
     name = "inetutils-ftp-active"
     mode = "active"
+    many = VARIANT_FILES
     program = ("inetutils-ftp", "-n", "-v", "-i", "-A")
 
 
@@ -478,7 +485,8 @@ class Ncftp(Client):
 
     def resume_put(self, local, remote):
         expect(local.name == Path(remote).name, "it goes on with a file of the same name only")
-        run("ncftpput", *self.login(), "-V", "-z", "127.0.0.1", str(Path(remote).parent), str(local))
+        # Without -s, ncftp 3.2.6 resumes at the right place and sends the file from its beginning.
+        run("ncftpput", *self.login(), "-V", "-s", "-z", "127.0.0.1", str(Path(remote).parent), str(local))
 
     def resume_get(self, remote, local):
         expect(local.name == Path(remote).name, "it goes on with a file of the same name only")
@@ -521,6 +529,7 @@ class Ncftp(Client):
 class NcftpActive(Ncftp):
     name = "ncftp-active"
     mode = "active"
+    many = VARIANT_FILES
     direction = "-E"
 
 
@@ -573,12 +582,14 @@ class Rclone(Client):
 class RcloneExplicit(Rclone):
     name = "rclone-explicit"
     mode = "explicit"
+    many = VARIANT_FILES
     options = {"explicit_tls": "true", "no_check_certificate": "true"}
 
 
 class RcloneImplicit(Rclone):
     name = "rclone-implicit"
     mode = "implicit"
+    many = VARIANT_FILES
     options = {"tls": "true", "no_check_certificate": "true"}
 
 
@@ -642,6 +653,7 @@ class NetFtp(Script):
 class NetFtpActive(NetFtp):
     name = "net-ftp-active"
     mode = "active"
+    many = VARIANT_FILES
 
 
 class BasicFtp(Script):
@@ -654,11 +666,13 @@ class BasicFtp(Script):
 class BasicFtpExplicit(BasicFtp):
     name = "basic-ftp-explicit"
     mode = "explicit"
+    many = VARIANT_FILES
 
 
 class BasicFtpImplicit(BasicFtp):
     name = "basic-ftp-implicit"
     mode = "implicit"
+    many = VARIANT_FILES
 
 
 class Aioftp(Client):
@@ -719,7 +733,12 @@ class Aioftp(Client):
         self.session(lambda client: client.make_directory(path))
 
     def put_all(self, local_folder, remote_folder):
-        self.session(lambda client: client.upload(local_folder, remote_folder, write_into=True))
+        # For a folder, aioftp 0.21 sends names relative to the target's parent and takes that for the current folder.
+        async def work(client):
+            await client.change_directory(Path(remote_folder).parent)
+            await client.upload(local_folder, remote_folder, write_into=True)
+
+        self.session(work)
 
     def get_all(self, remote_folder, local_folder):
         self.session(lambda client: client.download(remote_folder, local_folder, write_into=True))
