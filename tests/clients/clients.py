@@ -35,6 +35,7 @@ MODES = {
     "explicit": ("ftp_over_tls=explicit", "require_tls=login_and_data"),
     "implicit": ("ftp_over_tls=implicit", "require_tls=login_and_data"),
 }
+TLS_MODES = ("explicit", "implicit")
 
 
 def expect(condition, words):
@@ -58,6 +59,8 @@ class Client:
     mode = "plain"
     # Programs, Python modules and files that must be there.
     needs = ()
+    # How the TLS version and cipher of its receipts begin.
+    tls = ""
     # Few where each file costs a connection of its own.
     many = 200
 
@@ -120,12 +123,14 @@ class CurlTls12(Curl):
     name = "curl-explicit-tls1.2"
     mode = "explicit"
     options = ("--ssl-reqd", "--insecure", "--tlsv1.2", "--tls-max", "1.2")
+    tls = "TLS 1.2"
 
 
 class CurlTls13(Curl):
     name = "curl-explicit-tls1.3"
     mode = "explicit"
     options = ("--ssl-reqd", "--insecure", "--tlsv1.3")
+    tls = "TLS 1.3"
 
 
 class CurlImplicit(Curl):
@@ -232,7 +237,7 @@ class ImplicitFtp(ftplib.FTP_TLS):
 
 def library_session(mode, port, user, password=PASSWORD):
     """A logged-in ftplib connection."""
-    if mode in ("explicit", "implicit"):
+    if mode in TLS_MODES:
         context = ssl.create_default_context()
         context.check_hostname = False
         context.verify_mode = ssl.CERT_NONE
@@ -244,7 +249,7 @@ def library_session(mode, port, user, password=PASSWORD):
     try:
         ftp.connect("127.0.0.1", port)
         ftp.login(user, password)
-        if mode in ("explicit", "implicit"):
+        if mode in TLS_MODES:
             ftp.prot_p()
     except Exception:
         ftp.close()

@@ -20,7 +20,7 @@ import time
 import traceback
 from pathlib import Path
 
-from clients import CLIENTS, MODES, expect, library_session, missing
+from clients import CLIENTS, MODES, TLS_MODES, expect, library_session, missing
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 from appliance import PROJECT, Appliance  # noqa: E402
@@ -82,6 +82,9 @@ class Bench:
                 break
         expect(len(live) == 1, f"{len(live)} receipts of /Receive/{name}: {receipts}")
         expect(live[0]["sha256"] == digest(local), f"the receipt of {name} has another digest")
+        tls = live[0]["tls"] or ""
+        expect(tls.startswith(self.client.tls), f"the receipt of {name} says {tls or 'no TLS'}")
+        expect(bool(tls) == (self.mode in TLS_MODES), f"the receipt of {name} says {tls or 'no TLS'}")
         expect(live[0]["size_bytes"] == local.stat().st_size, f"the receipt of {name} has another size")
 
     def broken_upload(self, local, name, sent):
