@@ -1,6 +1,9 @@
 //! Forms of settings: what was typed is kept, every mistake is told at once, passwords never come back.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
+
+use axum::http::StatusCode;
 
 use super::csrf::Posted;
 use crate::domain::setting::{Control, Mistake, Reach, Setting, Texts};
@@ -9,9 +12,9 @@ use crate::domain::setting::{Control, Mistake, Reach, Setting, Texts};
 #[derive(Clone, Debug)]
 pub struct Choice {
     /// What is stored.
-    pub value: &'static str,
+    pub value: Cow<'static, str>,
     /// What people read.
-    pub label: &'static str,
+    pub label: Cow<'static, str>,
     /// What stands below that, smaller; may be empty.
     pub more: &'static str,
     /// Whether it is chosen.
@@ -33,6 +36,8 @@ pub enum Kind {
     Choice,
     /// Any of a few.
     Choices,
+    /// Certificates of the store: the first, and others beside it.
+    Certificates,
 }
 
 /// A field, ready to be shown.
@@ -94,7 +99,7 @@ impl SettingForm {
         let of = |choices: &'static [(&'static str, &'static str)]| {
             let choice = |(value, words): &(&'static str, &'static str)| {
                 let (label, more) = words.split_once(": ").unwrap_or((words, ""));
-                Choice { value, label, more, chosen: chosen(value) }
+                Choice { value: (*value).into(), label: label.into(), more, chosen: chosen(value) }
             };
             choices.iter().map(choice).collect()
         };
@@ -158,6 +163,33 @@ pub struct Problem {
     pub text: String,
 }
 
+impl Problem {
+    /// A problem of one control.
+    pub fn new(key: &str, text: impl Into<String>) -> Self {
+        Self { key: key.to_owned(), text: text.into() }
+    }
+
+    /// What is wrong with the control `key`; empty when nothing is.
+    pub fn text_of<'a>(problems: &'a [Self], key: &str) -> &'a str {
+        problems.iter().find(|problem| problem.key == key).map_or("", |problem| problem.text.as_str())
+    }
+
+    /// Title and status of a page: they say whether its form was refused.
+    pub fn title(problems: &[Self], title: &str) -> (String, StatusCode) {
+        if problems.is_empty() {
+            (title.to_owned(), StatusCode::OK)
+        } else {
+            (format!("Error: {title}"), StatusCode::UNPROCESSABLE_ENTITY)
+        }
+    }
+}
+
+impl From<Mistake> for Problem {
+    fn from(mistake: Mistake) -> Self {
+        Self { key: mistake.key, text: mistake.message }
+    }
+}
+
 /// Warnings with the names of their fields.
 pub fn warnings(warnings: Vec<Mistake>, table: &'static [Setting]) -> Vec<Problem> {
     let named = |warning: Mistake| {
@@ -166,6 +198,22 @@ pub fn warnings(warnings: Vec<Mistake>, table: &'static [Setting]) -> Vec<Proble
         Problem { text: format!("{label}: {}", warning.message), key: warning.key }
     };
     warnings.into_iter().map(named).collect()
+}
+
+/// Turns a line of certificates' names into a choice among those there are: the first chosen one, then others beside it.
+pub fn choose_certificates(field: &mut Field, there: &[String]) {
+    let chosen: Vec<String> =
+        field.value.split([',', '\n']).map(str::trim).filter(|name| !name.is_empty()).map(str::to_owned).collect();
+    let is_chosen = |name: &str| chosen.iter().any(|one| one.to_lowercase() == name.to_lowercase());
+    let others = there.iter().filter(|name| !is_chosen(name));
+    let choice = |name: &String| Choice {
+        value: name.clone().into(),
+        label: name.clone().into(),
+        more: "",
+        chosen: is_chosen(name),
+    };
+    field.choices = chosen.iter().chain(others).map(choice).collect();
+    field.kind = Kind::Certificates;
 }
 
 /// The values of those settings that the form had controls for. A box that is not ticked sends nothing: the form names
@@ -178,7 +226,11 @@ pub fn posted_texts(posted: &Posted, table: &'static [Setting]) -> Texts {
             Control::Check => if posted.get(setting.key).is_some() { "on" } else { "off" }.to_owned(),
             Control::Choices(_) => posted.all(setting.key).collect::<Vec<_>>().join(","),
             Control::Area => posted.text(setting.key).replace("\r\n", "\n").trim_end().to_owned(),
-            _ => posted.text(setting.key).to_owned(),
+            // Several controls may be one list.
+            _ => {
+                let typed: Vec<_> = posted.all(setting.key).filter(|text| !text.is_empty()).collect();
+                typed.join(",")
+            }
         };
         texts.insert(setting.key.to_owned(), value);
     }

@@ -22,6 +22,8 @@ mod state;
 mod view;
 
 #[cfg(test)]
+mod administration_tests;
+#[cfg(test)]
 mod tests;
 
 pub use routes::router;

@@ -14,14 +14,18 @@ use tower_http::timeout::TimeoutLayer;
 use super::context::Visitor;
 use super::error::WebError;
 use super::pages::{
-    connectors, events, flows, health, profiles, receive, refusals, sessions, setup, sign_in, transfers,
+    audit, certificates, connectors, events, flows, health, profiles, receive, refusals, sessions, settings, setup,
+    sign_in, transfers, users,
 };
 use super::state::WebState;
 use super::{assets, layers};
+use crate::access::certificate::FILE_BYTES_MAX;
 use crate::domain::administrator::Role;
 
 /// Bytes of one form.
 pub const FORM_BYTES_MAX: usize = 256 * 1024;
+/// Bytes of one form with files: a certificate, its key, and what is around them.
+pub const UPLOAD_BYTES_MAX: usize = 2 * FILE_BYTES_MAX + FORM_BYTES_MAX;
 /// A request must be answered within this time.
 const REQUEST_WITHIN: std::time::Duration = std::time::Duration::from_secs(30);
 
@@ -63,6 +67,11 @@ const fn admin(path: &'static str, methods: fn() -> MethodRouter<WebState>) -> R
     Route { path, access: Access::Role(Role::Admin), methods }
 }
 
+/// Takes files: more bytes than other forms.
+fn files(methods: MethodRouter<WebState>) -> MethodRouter<WebState> {
+    methods.layer(DefaultBodyLimit::max(UPLOAD_BYTES_MAX))
+}
+
 /// Every route.
 pub const ROUTES: &[Route] = &[
     anyone("/healthz", || get(health::show)),
@@ -93,6 +102,18 @@ pub const ROUTES: &[Route] = &[
     viewer("/activity/events", || get(events::show)),
     viewer("/activity/refusals", || get(refusals::show)),
     viewer("/refusals/{id}", || get(refusals::one)),
+    admin("/certificates", || get(certificates::show).merge(files(post(certificates::upload)))),
+    admin("/certificates/self-signed", || post(certificates::make)),
+    admin("/certificates/{id}", || get(certificates::one)),
+    admin("/certificates/{id}/replace", || files(post(certificates::replace))),
+    admin("/certificates/{id}/self-signed", || post(certificates::make_anew)),
+    admin("/certificates/{id}/roll-back", || post(certificates::roll_back)),
+    admin("/certificates/{id}/remove", || post(certificates::remove)),
+    admin("/users", || get(users::show).post(users::add)),
+    admin("/users/{id}", || get(users::one).post(users::save)),
+    admin("/users/{id}/remove", || post(users::remove)),
+    admin("/audit", || get(audit::show)),
+    admin("/settings", || get(settings::show).post(settings::save)),
 ];
 
 /// The whole site.

@@ -7,6 +7,7 @@ use super::assets::{Addresses, addresses};
 use super::context::Context;
 use super::error::WebError;
 use super::notes::{Note, Tone};
+use crate::domain::administrator::Role;
 use crate::domain::value::FtpOverTls;
 use crate::store::listener::{self, Listener, State};
 
@@ -19,6 +20,12 @@ pub enum Nav {
     Profiles,
     /// Activity.
     Activity,
+    /// Certificates.
+    Certificates,
+    /// Administrators and the audit.
+    Administrators,
+    /// Settings of the appliance.
+    Settings,
     /// None of them.
     Elsewhere,
 }
@@ -72,6 +79,8 @@ pub struct Shell {
     pub connectors: usize,
     /// The note of the last action.
     pub note: Option<ShownNote>,
+    /// Whether the pages under Administration are open to the reader.
+    pub administers: bool,
     /// The page's own path.
     pub path: String,
 }
@@ -93,6 +102,7 @@ impl Shell {
             who,
             connectors: snapshot.connectors.len(),
             note: context.note().map(ShownNote::from),
+            administers: context.may(Role::Admin),
             path: context.path.clone(),
         })
     }
@@ -110,6 +120,21 @@ impl Shell {
     /// Whether this page is among the activity.
     pub fn is_activity(&self) -> bool {
         self.nav == Nav::Activity
+    }
+
+    /// Whether this page is among the certificates.
+    pub fn is_certificates(&self) -> bool {
+        self.nav == Nav::Certificates
+    }
+
+    /// Whether this page is among administrators and audit.
+    pub fn is_administrators(&self) -> bool {
+        self.nav == Nav::Administrators
+    }
+
+    /// Whether this page is the settings.
+    pub fn is_settings(&self) -> bool {
+        self.nav == Nav::Settings
     }
 }
 

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use super::notes::Notes;
 use super::setup_code::SetupCode;
+use crate::access::certificate::Certificates;
 use crate::access::gate::Gate;
 use crate::base::clock::Clock;
 use crate::base::id::IdSource;
@@ -24,6 +25,8 @@ pub struct Parts {
     pub recorder: Recorder,
     /// The password gate, shared with FTP.
     pub gate: Gate,
+    /// What servers present.
+    pub certificates: Certificates,
     /// Who is connected over FTP.
     pub presence: Presence,
     /// What time it is.

@@ -9,6 +9,7 @@ use tower::ServiceExt;
 use super::login::THEME;
 use super::routes::{Access, ROUTES};
 use super::{Parts, SetupCode, WebState, router};
+use crate::access::certificate::Certificates;
 use crate::access::gate::Gate;
 use crate::access::password::{Hasher, hash_now};
 use crate::base::clock::Clock;
@@ -24,27 +25,28 @@ use crate::store::setting::Change;
 use crate::store::{Db, connector};
 use crate::transfer::presence::Presence;
 
-const PASSWORD: &str = "correct horse battery";
+pub(super) const PASSWORD: &str = "correct horse battery";
 
 /// A site with a database of its own.
-struct Site {
+pub(super) struct Site {
     app: Router,
     code: SetupCode,
-    db: Db,
-    live: Live,
+    pub db: Db,
+    pub live: Live,
     ids: IdSource,
+    pub certificates: Certificates,
     _folder: tempfile::TempDir,
 }
 
 /// An answer, read to its end.
-struct Answer {
-    status: StatusCode,
+pub(super) struct Answer {
+    pub status: StatusCode,
     headers: axum::http::HeaderMap,
-    text: String,
+    pub text: String,
 }
 
 impl Answer {
-    fn header(&self, name: axum::http::HeaderName) -> &str {
+    pub fn header(&self, name: axum::http::HeaderName) -> &str {
         self.headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default()
     }
 
@@ -55,14 +57,14 @@ impl Answer {
     }
 
     /// The token of the page's first form.
-    fn csrf(&self) -> String {
+    pub fn csrf(&self) -> String {
         let (_, rest) = self.text.split_once("name=\"csrf\" value=\"").unwrap_or_default();
         rest.split('"').next().unwrap_or_default().to_owned()
     }
 }
 
 impl Site {
-    async fn new() -> Self {
+    pub async fn new() -> Self {
         let folder = tempfile::tempdir().unwrap();
         let (clock, db) = (Clock::System, Db::open(folder.path()).await.unwrap());
         let ids = IdSource::random(clock.clone());
@@ -70,11 +72,13 @@ impl Site {
         let (recorder, writer) = Recorder::new(db.clone());
         tokio::spawn(writer.run());
         let code = SetupCode::new();
+        let certificates = Certificates::open(db.clone(), folder.path(), clock.clone(), ids.clone()).await.unwrap();
         let parts = Parts {
             db: db.clone(),
             live: live.clone(),
             recorder,
             gate: Gate::new(Hasher::new().unwrap(), clock.clone()),
+            certificates: certificates.clone(),
             presence: Presence::default(),
             clock,
             ids: ids.clone(),
@@ -82,10 +86,10 @@ impl Site {
             address: "127.0.0.1:8020".parse().unwrap(),
             tls: false,
         };
-        Self { app: router(WebState::new(parts)), code, db, live, ids, _folder: folder }
+        Self { app: router(WebState::new(parts)), code, db, live, ids, certificates, _folder: folder }
     }
 
-    async fn ask(&self, method: Method, path: &str, cookies: &str, form: Option<&[(&str, &str)]>) -> Answer {
+    pub async fn ask(&self, method: Method, path: &str, cookies: &str, form: Option<&[(&str, &str)]>) -> Answer {
         let mut request = Request::builder().method(method).uri(path).header(HOST, "127.0.0.1:8020");
         request = request.header(COOKIE, cookies);
         let body = match form {
@@ -98,22 +102,22 @@ impl Site {
         self.send(request.body(body).unwrap()).await
     }
 
-    async fn send(&self, request: Request<Body>) -> Answer {
+    pub async fn send(&self, request: Request<Body>) -> Answer {
         let response = self.app.clone().oneshot(request).await.unwrap();
         let (parts, body) = response.into_parts();
         let bytes = axum::body::to_bytes(body, 10_000_000).await.unwrap();
         Answer { status: parts.status, headers: parts.headers, text: String::from_utf8(bytes.to_vec()).unwrap() }
     }
 
-    async fn get(&self, path: &str, cookies: &str) -> Answer {
+    pub async fn get(&self, path: &str, cookies: &str) -> Answer {
         self.ask(Method::GET, path, cookies, None).await
     }
 
-    fn change(&self) -> Change<'_> {
+    pub fn change(&self) -> Change<'_> {
         Change { who: "test", remote: "", at: Clock::System.now(), ids: &self.ids }
     }
 
-    async fn person(&self, name: &str, role: Role) -> String {
+    pub async fn person(&self, name: &str, role: Role) -> String {
         let hash = hash_now(&Secret::new(PASSWORD)).unwrap();
         let new = New { name, role, password_hash: &hash, only_first: false };
         administrator::add(&self.db, &new, &self.change()).await.unwrap();

@@ -1,5 +1,7 @@
 //! One file per page. A page is a struct; its template shows fields and computes nothing.
 
+pub mod audit;
+pub mod certificates;
 pub mod connectors;
 pub mod events;
 pub mod flows;
@@ -8,6 +10,8 @@ pub mod profiles;
 pub mod receive;
 pub mod refusals;
 pub mod sessions;
+pub mod settings;
 pub mod setup;
 pub mod sign_in;
 pub mod transfers;
+pub mod users;

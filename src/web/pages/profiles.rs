@@ -19,7 +19,7 @@ use crate::store::{audit, profile};
 use crate::web::context::Context;
 use crate::web::csrf::Posted;
 use crate::web::error::WebError;
-use crate::web::form::{Field, Kind, Problem, SettingForm, posted_texts, warnings};
+use crate::web::form::{Field, Kind, Problem, SettingForm, choose_certificates, posted_texts, warnings};
 use crate::web::notes::{Note, Tone};
 use crate::web::shell::{Nav, Shell, html};
 use crate::web::view::Time;
@@ -124,8 +124,15 @@ struct ProfilePage {
 async fn page(context: &Context, form: &SettingForm, version: i64) -> Result<ProfilePage, WebError> {
     let state = listener::get(&context.state.db, Listener::Ftp).await?;
     let snapshot = context.state.live.snapshot();
-    let sections =
-        SECTIONS.iter().map(|(id, title, keys)| Section { id, title, fields: form.fields(Profile::SETTINGS, keys) });
+    let held = context.state.certificates.list();
+    let certificates: Vec<_> = held.iter().map(|held| held.stored.name.to_string()).collect();
+    let sections = SECTIONS.iter().map(|(id, title, keys)| {
+        let mut fields = form.fields(Profile::SETTINGS, keys);
+        for field in fields.iter_mut().filter(|field| field.key == "certificates") {
+            choose_certificates(field, &certificates);
+        }
+        Section { id, title, fields }
+    });
     let keys: Vec<&str> = SECTIONS.iter().flat_map(|(_, _, keys)| keys.iter().copied()).collect();
     let changes = audit::latest(&context.state.db, Some("profile"), 5).await?.into_iter().map(|entered| Changed {
         at: entered.at.into(),

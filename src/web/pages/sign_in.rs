@@ -18,7 +18,7 @@ use crate::web::login;
 use crate::web::shell::{Nav, Shell, html};
 
 /// Failures of one name from one address before it must wait.
-const LIMITS: Limits = Limits {
+pub(super) const LIMITS: Limits = Limits {
     failures_max: 10,
     window: std::time::Duration::from_mins(5),
     block_for: std::time::Duration::from_mins(5),
