@@ -35,7 +35,7 @@ struct Row {
 
 #[derive(Template)]
 #[template(path = "users.html")]
-struct UsersPage {
+struct AdministratorsPage {
     shell: Shell,
     rows: Vec<Row>,
     typed_name: String,
@@ -45,7 +45,7 @@ struct UsersPage {
 
 #[derive(Template)]
 #[template(path = "user.html")]
-struct UserPage {
+struct AdministratorPage {
     shell: Shell,
     id: String,
     name: String,
@@ -56,13 +56,13 @@ struct UserPage {
     problems: Vec<Problem>,
 }
 
-impl UsersPage {
+impl AdministratorsPage {
     fn error(&self, key: &str) -> &str {
         Problem::text_of(&self.problems, key)
     }
 }
 
-impl UserPage {
+impl AdministratorPage {
     fn error(&self, key: &str) -> &str {
         Problem::text_of(&self.problems, key)
     }
@@ -97,7 +97,7 @@ async fn page(context: &Context, posted: &Posted, problems: Vec<Problem>) -> Res
         name: one.name,
     };
     let (title, status) = Problem::title(&problems, "Users");
-    let page = UsersPage {
+    let page = AdministratorsPage {
         shell: Shell::new(context, title, Nav::Administrators).await?,
         rows: administrator::list(&context.state.db).await?.into_iter().map(row).collect(),
         typed_name: posted.text("name").to_owned(),
@@ -198,7 +198,7 @@ async fn one_page(
     let (title, status) = Problem::title(&problems, &found.name);
     let subject = [("subject", format!("administrator {}", found.name))];
     let query = serde_urlencoded::to_string(subject).map_err(WebError::internal)?;
-    let page = UserPage {
+    let page = AdministratorPage {
         shell: Shell::new(context, title, Nav::Administrators).await?,
         id: found.id.to_string(),
         name: found.name.clone(),
