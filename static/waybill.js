@@ -10,12 +10,13 @@
 
   // Theme: the server writes data-theme from a cookie; the button posts, or flips in place.
   const dark = () => root.dataset.theme ? root.dataset.theme === 'dark' : matchMedia('(prefers-color-scheme: dark)').matches;
-  document.addEventListener('click', (e) => {
-    if (!e.target.closest('[data-theme-toggle]')) return;
+  document.addEventListener('submit', (e) => {
+    const f = e.target.closest('[data-theme-form]');
+    if (!f) return;
     e.preventDefault();
-    const t = root.dataset.theme = dark() ? 'light' : 'dark';
-    document.cookie = `waybill-theme=${t}; Path=/; Max-Age=31536000; SameSite=Lax${location.protocol === 'https:' ? '; Secure' : ''}`;
-    say(t === 'dark' ? 'Dark theme' : 'Light theme');
+    root.dataset.theme = dark() ? 'light' : 'dark';
+    document.cookie = `theme=${root.dataset.theme};path=/;max-age=31536000;samesite=lax`;
+    say(root.dataset.theme === 'dark' ? 'Dark theme' : 'Light theme');
   });
 
   // Copy buttons: data-copy holds the text, or #id of the element to copy.
@@ -44,7 +45,6 @@
     const field = a && $(a.getAttribute('href'));
     if (!field) return;
     e.preventDefault();
-    field.closest('details')?.setAttribute('open', '');
     (field.closest('.field') || field).scrollIntoView({ block: 'center' });
     field.focus({ preventScroll: true });
   });
@@ -66,29 +66,29 @@
     addEventListener('beforeunload', (e) => { if (!leaving && count()) e.preventDefault(); });
   }
 
-  // Filter tester: the server's own rule answers for the filter as it stands in the form.
+  // Filter tester: the server's own rule answers, so that page and engine cannot differ.
   for (const t of $$('[data-filter-test]')) {
     const src = $('#' + t.dataset.filterTest), name = $('input', t), out = $('output', t);
-    let timer = 0, asked = 0;
+    let asked = 0;
     const run = async () => {
-      const n = ++asked;
+      const turn = ++asked;
+      const query = new URLSearchParams({ filter: src.value, name: name.value });
       try {
-        const r = await fetch('/filter-test?' + new URLSearchParams({ filter: src.value, name: name.value }));
-        const text = r.ok && !r.redirected ? await r.text() : '';
-        if (n !== asked) return;
-        out.textContent = text || 'Type a file name to try the filter.';
-        out.className = text.startsWith('Accepted') ? 'yes' : 'no';
-      } catch { /* the button still works */ }
+        const answer = await fetch(`/profiles/ftp/filter-test?${query}`);
+        if (turn !== asked || !answer.ok) return;
+        const said = await answer.json();
+        out.textContent = said.text; out.className = said.accepted ? 'yes' : 'no';
+      } catch { /* the page still works */ }
     };
+    let timer = 0;
     const soon = () => { clearTimeout(timer); timer = setTimeout(run, 150); };
     src.addEventListener('input', soon); name.addEventListener('input', soon);
-    t.addEventListener('submit', (e) => { e.preventDefault(); run(); });
   }
 
   // Live parts: the server pushes  event: fragment  with an HTML fragment whose root id names what it replaces.
   // A region the reader is working in is left alone until focus leaves it.
   const live = document.body.dataset.live;
-  if (live && 'EventSource' in window ) {
+  if (live && 'EventSource' in window && location.protocol !== 'file:') {
     const waiting = new Map();
     const put = (html) => {
       const t = document.createElement('template'); t.innerHTML = html;
@@ -99,14 +99,13 @@
     };
     document.addEventListener('focusout', () => setTimeout(() => { for (const [id, html] of waiting) { waiting.delete(id); put(html); } }, 0));
     const lamp = $('#live-lamp');
-    let es = null, opened = false, late = 0;
+    let es = null, opened = false;
     const open = () => {
       if (es) return;
       es = new EventSource(live);
       es.addEventListener('fragment', (e) => put(e.data));
-      es.onopen = () => { opened = true; clearTimeout(late); if (lamp) lamp.hidden = true; };
-      // A stream ends now and then by itself and opens again at once: only a lasting loss is said.
-      es.onerror = () => { clearTimeout(late); late = setTimeout(() => { if (lamp && opened) { lamp.hidden = false; say(lamp.textContent); } }, 4000); };
+      es.onopen = () => { opened = true; if (lamp) lamp.hidden = true; };
+      es.onerror = () => { if (lamp && opened) lamp.hidden = false; };   // "Live updates paused. Trying again"
     };
     const close = () => { if (es) { es.close(); es = null; } };
     // One stream for the tab in front only: browsers allow few connections to one host.

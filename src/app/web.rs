@@ -39,6 +39,7 @@ pub(super) async fn start(
         live: engine.live.clone(),
         recorder: depot.recorder.clone(),
         gate: engine.gate.clone(),
+        certificates: engine.certificates.clone(),
         presence: engine.presence.clone(),
         clock: depot.clock.clone(),
         ids: depot.ids.clone(),

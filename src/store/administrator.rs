@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use sha2::{Digest, Sha256};
-use sqlx::Row;
+use sqlx::{Row, Sqlite, Transaction};
 
 use super::audit;
 use super::open::{Db, StoreError};
@@ -26,6 +26,10 @@ const LIST: &str = "SELECT id, name, role, password_hash, created_at_us FROM adm
 const BY_NAME: &str = "SELECT id, name, role, password_hash, created_at_us FROM administrators WHERE name_key = $1";
 const ADD: &str = "INSERT INTO administrators (id, name, name_key, role, password_hash, created_at_us) \
      VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT (name_key) DO NOTHING";
+const BY_ID: &str = "SELECT id, name, role, password_hash, created_at_us FROM administrators WHERE id = $1";
+const OTHER_ADMINS: &str = "SELECT COUNT(*) FROM administrators WHERE role = 'admin' AND id <> $1";
+const SET_ROLE: &str = "UPDATE administrators SET role = $2 WHERE id = $1";
+const REMOVE: &str = "DELETE FROM administrators WHERE id = $1";
 const SET_PASSWORD: &str = "UPDATE administrators SET password_hash = $2 WHERE name_key = $1";
 const END_SESSIONS: &str = "DELETE FROM web_sessions WHERE administrator_id = (SELECT id FROM administrators \
      WHERE name_key = $1)";
@@ -118,6 +122,76 @@ pub async fn add(db: &Db, new: &New<'_>, change: &Change<'_>) -> Result<bool, Sa
     audit::add(&mut tx, change, &entry).await?;
     tx.commit().await?;
     Ok(true)
+}
+
+/// The one of that id.
+pub async fn by_id(db: &Db, id: &AdministratorId) -> Result<Option<Administrator>, StoreError> {
+    sqlx::query(BY_ID).bind(id.as_str()).fetch_optional(db.reader()).await?.as_ref().map(decode).transpose()
+}
+
+/// What is to be another about an administrator.
+#[derive(Clone, Debug)]
+pub struct Edit<'a> {
+    /// What they may do from now on.
+    pub role: Role,
+    /// A new password, Argon2id, PHC form; every browser of that administrator is then signed out.
+    pub password_hash: Option<&'a str>,
+}
+
+/// Changes an administrator. Refused where nobody would be left who may do everything.
+pub async fn edit(db: &Db, id: &AdministratorId, edit: &Edit<'_>, change: &Change<'_>) -> Result<(), SaveError> {
+    let mut tx = db.begin().await?;
+    let there = one(&mut tx, id).await?;
+    let subject = format!("administrator {}", there.name);
+    if there.role != edit.role {
+        if there.role == Role::Admin {
+            keep_an_admin(&mut tx, &there, "role").await?;
+        }
+        sqlx::query(SET_ROLE).bind(id.as_str()).bind(edit.role.name()).execute(&mut *tx).await?;
+        let (before, after) = (there.role.name(), edit.role.name());
+        audit::add(&mut tx, change, &audit::Entry { subject: &subject, key: "role", before, after }).await?;
+    }
+    if let Some(hash) = edit.password_hash {
+        let key = there.name.to_lowercase();
+        sqlx::query(SET_PASSWORD).bind(&key).bind(hash).execute(&mut *tx).await?;
+        sqlx::query(END_SESSIONS).bind(&key).execute(&mut *tx).await?;
+        let entry = audit::Entry { subject: &subject, key: "password", before: "", after: "changed" };
+        audit::add(&mut tx, change, &entry).await?;
+    }
+    tx.commit().await?;
+    Ok(())
+}
+
+/// Removes an administrator and signs every browser of theirs out. Never the last admin.
+pub async fn remove(db: &Db, id: &AdministratorId, change: &Change<'_>) -> Result<(), SaveError> {
+    let mut tx = db.begin().await?;
+    let there = one(&mut tx, id).await?;
+    if there.role == Role::Admin {
+        keep_an_admin(&mut tx, &there, "confirm").await?;
+    }
+    sqlx::query(END_SESSIONS).bind(there.name.to_lowercase()).execute(&mut *tx).await?;
+    sqlx::query(REMOVE).bind(id.as_str()).execute(&mut *tx).await?;
+    let subject = format!("administrator {}", there.name);
+    let entry = audit::Entry { subject: &subject, key: "removed", before: there.role.name(), after: "" };
+    audit::add(&mut tx, change, &entry).await?;
+    tx.commit().await?;
+    Ok(())
+}
+
+async fn one(tx: &mut Transaction<'_, Sqlite>, id: &AdministratorId) -> Result<Administrator, SaveError> {
+    let row = sqlx::query(BY_ID).bind(id.as_str()).fetch_optional(&mut **tx).await?;
+    let gone = || SaveError::Mistakes(vec![Mistake::new("role", "This administrator was removed meanwhile")]);
+    Ok(decode(&row.ok_or_else(gone)?)?)
+}
+
+/// Refuses unless another admin than `there` stays.
+async fn keep_an_admin(tx: &mut Transaction<'_, Sqlite>, there: &Administrator, key: &str) -> Result<(), SaveError> {
+    let others = sqlx::query(OTHER_ADMINS).bind(there.id.as_str()).fetch_one(&mut **tx).await?;
+    if others.try_get::<i64, _>(0)? > 0 {
+        return Ok(());
+    }
+    let words = format!("{} is the last admin, and somebody must be: make another one admin first", there.name);
+    Err(SaveError::Mistakes(vec![Mistake::new(key, words)]))
 }
 
 /// Sets a new password and signs every browser of that administrator out. Whether there is one of that name.

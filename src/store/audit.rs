@@ -1,5 +1,6 @@
 //! Who changed what: added to, never changed.
 
+use sqlx::sqlite::SqliteRow;
 use sqlx::{Row, Sqlite, Transaction};
 
 use super::open::{Db, StoreError};
@@ -8,8 +9,11 @@ use crate::base::clock::Timestamp;
 
 const ADD: &str = "INSERT INTO audit (id, at_us, who, remote, subject, key, before, after) \
      VALUES ($1, $2, $3, $4, $5, $6, $7, $8)";
-const LATEST: &str = "SELECT at_us, who, remote, subject, key, before, after FROM audit \
+const LATEST: &str = "SELECT id, at_us, who, remote, subject, key, before, after FROM audit \
      WHERE ($1 IS NULL OR subject = $1) ORDER BY at_us DESC, id DESC LIMIT $2";
+const NEWEST_FIRST: &str = "SELECT id, at_us, who, remote, subject, key, before, after FROM audit \
+     WHERE (at_us, id) < ($1, $2) AND ($3 = '' OR LOWER(subject) LIKE $3 ESCAPE '\\') \
+     ORDER BY at_us DESC, id DESC LIMIT $4";
 
 /// One change, as it is written.
 pub struct Entry<'a> {
@@ -26,6 +30,8 @@ pub struct Entry<'a> {
 /// One change, as it is read.
 #[derive(Clone, Debug)]
 pub struct Entered {
+    /// Its id.
+    pub id: String,
     /// When.
     pub at: Timestamp,
     /// Who.
@@ -60,18 +66,38 @@ pub(super) async fn add(tx: &mut Transaction<'_, Sqlite>, change: &Change<'_>, e
 /// The newest changes first; of one subject or of all.
 pub async fn latest(db: &Db, subject: Option<&str>, count: i64) -> Result<Vec<Entered>, StoreError> {
     let rows = sqlx::query(LATEST).bind(subject).bind(count).fetch_all(db.reader()).await?;
-    rows.iter()
-        .map(|row| {
-            Ok(Entered {
-                at: Timestamp::from_us(row.try_get(0)?),
-                who: row.try_get(1)?,
-                remote: row.try_get(2)?,
-                subject: row.try_get(3)?,
-                key: row.try_get(4)?,
-                before: row.try_get(5)?,
-                after: row.try_get(6)?,
-            })
-        })
-        .collect::<sqlx::Result<_>>()
-        .map_err(StoreError::from)
+    rows.iter().map(decode).collect()
+}
+
+/// The newest changes first, those before `before`, of subjects that hold `subject` (without regard to case).
+pub async fn newest_first(
+    db: &Db,
+    subject: &str,
+    before: Option<(Timestamp, &str)>,
+    count: i64,
+) -> Result<Vec<Entered>, StoreError> {
+    let (at, id) = before.map_or((i64::MAX, ""), |(at, id)| (at.us(), id));
+    let mut like = String::new();
+    for c in subject.trim().to_lowercase().chars() {
+        if matches!(c, '%' | '_' | '\\') {
+            like.push('\\');
+        }
+        like.push(c);
+    }
+    let like = if like.is_empty() { like } else { format!("%{like}%") };
+    let query = sqlx::query(NEWEST_FIRST).bind(at).bind(id).bind(like).bind(count);
+    query.fetch_all(db.reader()).await?.iter().map(decode).collect()
+}
+
+fn decode(row: &SqliteRow) -> Result<Entered, StoreError> {
+    Ok(Entered {
+        id: row.try_get(0)?,
+        at: Timestamp::from_us(row.try_get(1)?),
+        who: row.try_get(2)?,
+        remote: row.try_get(3)?,
+        subject: row.try_get(4)?,
+        key: row.try_get(5)?,
+        before: row.try_get(6)?,
+        after: row.try_get(7)?,
+    })
 }

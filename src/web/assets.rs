@@ -27,7 +27,7 @@ struct Asset {
 impl Asset {
     fn new(stem: &str, ending: &str, kind: &'static str, body: &'static str) -> Self {
         let digest = Sha256::digest(body.as_bytes());
-        let digest = digest.iter().fold(String::new(), |hex, byte| format!("{hex}{byte:02x}"));
+        let digest: String = digest.iter().fold(String::new(), |hex, byte| format!("{hex}{byte:02x}"));
         Self { name: format!("{stem}-{}.{ending}", &digest[..DIGITS]), kind, body }
     }
 

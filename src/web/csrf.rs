@@ -1,12 +1,14 @@
-//! A form that was not made by this server for this browser cannot be read: [`Posted`] is the only way to a form's
-//! fields, and it checks the token first. Before sign-in the token is keyed to a cookie of the visit, afterwards it is
+//! A form that was not made by this server for this browser cannot be read: [`Posted`] and [`Uploaded`] are the only
+//! ways to a form's fields, and they check the token first. Before sign-in the token is keyed to a cookie of the visit, afterwards it is
 //! the session's own.
 
 use axum::body::Bytes;
-use axum::extract::{FromRequest, Request};
+use axum::extract::multipart::MultipartError;
+use axum::extract::{FromRequest, Multipart, Request};
 use axum::http::StatusCode;
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
+use zeroize::Zeroizing;
 
 use super::context::Visitor;
 use super::error::WebError;
@@ -17,6 +19,8 @@ use crate::base::secret::Secret;
 pub const FIELD: &str = "csrf";
 /// Fields of one form.
 pub const FIELDS_MAX: usize = 500;
+/// Bytes of a token, and more.
+const TOKEN_BYTES_MAX: usize = 1_024;
 
 /// The token of forms that a visit which has not signed in may send.
 pub fn visit_token(key: &[u8; 32], visit: &str) -> String {
@@ -60,14 +64,80 @@ impl Posted {
     }
 }
 
+/// A form with files, whose token came first and was right: nothing behind a wrong one is read.
+#[derive(Debug, Default)]
+pub struct Uploaded {
+    /// Its fields that are no files.
+    pub posted: Posted,
+    files: Vec<(String, Zeroizing<Vec<u8>>)>,
+}
+
+impl Uploaded {
+    /// The file chosen in `name`; `None` when none was.
+    pub fn file(&self, name: &str) -> Option<&Zeroizing<Vec<u8>>> {
+        self.files.iter().find(|(key, bytes)| key == name && !bytes.is_empty()).map(|(_, bytes)| bytes)
+    }
+}
+
+impl FromRequest<WebState> for Uploaded {
+    type Rejection = WebError;
+
+    async fn from_request(request: Request, state: &WebState) -> Result<Self, WebError> {
+        let expected = request.extensions().get::<Visitor>().map(|visitor| visitor.csrf.clone()).unwrap_or_default();
+        let mut parts = Multipart::from_request(request, state).await.map_err(|_| unreadable())?;
+        let mut uploaded = Self::default();
+        let mut trusted = false;
+        while let Some(mut part) = parts.next_field().await.map_err(|error| broken(&error))? {
+            let name = part.name().unwrap_or_default().to_owned();
+            let is_file = part.file_name().is_some();
+            // A key may be in it: wiped when dropped.
+            let mut bytes = Zeroizing::new(Vec::new());
+            while let Some(chunk) = part.chunk().await.map_err(|error| broken(&error))? {
+                if !trusted && bytes.len() + chunk.len() > TOKEN_BYTES_MAX {
+                    return Err(WebError::stale_form());
+                }
+                bytes.extend_from_slice(&chunk);
+            }
+            if is_file && trusted {
+                uploaded.files.push((name, bytes));
+                continue;
+            }
+            let text = std::str::from_utf8(&bytes).map_err(|_| unreadable())?;
+            if !trusted {
+                trusted = name == FIELD && !expected.is_empty() && Secret::new(text) == Secret::new(expected.as_str());
+                if !trusted {
+                    return Err(WebError::stale_form());
+                }
+            }
+            uploaded.posted.fields.push((name, text.to_owned()));
+            if uploaded.posted.fields.len() + uploaded.files.len() > FIELDS_MAX {
+                return Err(WebError::stale_form());
+            }
+        }
+        if trusted { Ok(uploaded) } else { Err(WebError::stale_form()) }
+    }
+}
+
+fn unreadable() -> WebError {
+    WebError::new(StatusCode::BAD_REQUEST, "This form could not be read", "Nothing was saved.")
+}
+
+fn broken(error: &MultipartError) -> WebError {
+    match error.status() {
+        StatusCode::PAYLOAD_TOO_LARGE => {
+            WebError::new(StatusCode::PAYLOAD_TOO_LARGE, "These files are too large", "Nothing was saved.")
+        }
+        _ => unreadable(),
+    }
+}
+
 impl FromRequest<WebState> for Posted {
     type Rejection = WebError;
 
     async fn from_request(request: Request, state: &WebState) -> Result<Self, WebError> {
         let expected = request.extensions().get::<Visitor>().map(|visitor| visitor.csrf.clone()).unwrap_or_default();
         let body = Bytes::from_request(request, state).await.map_err(|error| WebError::status(error.status()))?;
-        let fields: Vec<(String, String)> = serde_urlencoded::from_bytes(&body)
-            .map_err(|_| WebError::new(StatusCode::BAD_REQUEST, "This form could not be read", "Nothing was saved."))?;
+        let fields: Vec<(String, String)> = serde_urlencoded::from_bytes(&body).map_err(|_| unreadable())?;
         let posted = Self { fields };
         let sent = Secret::new(posted.text(FIELD));
         if expected.is_empty() || sent != Secret::new(expected) || posted.fields.len() > FIELDS_MAX {

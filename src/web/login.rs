@@ -1,158 +1,64 @@
-//! Signing in and out. The cookie holds 32 random bytes, the database their digest only; a new one is made at each
-//! sign-in. Unknown names take the words and the time of known ones.
+//! The session cookie: 32 random bytes, of which the database holds only a digest.
 
-use std::time::Duration;
-
-use axum::extract::Query;
-use axum::http::StatusCode;
-use axum::response::{IntoResponse, Redirect, Response};
-use axum_extra::extract::CookieJar;
-use base64::Engine;
+use axum::http::header::{COOKIE, SET_COOKIE};
+use axum::http::{HeaderMap, HeaderValue};
+use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use serde::Deserialize;
 
-use super::context::{Ctx, Guest, Theme, local, page};
-use super::csrf::Posted;
+use super::context::Context;
 use super::error::WebError;
-use super::layers::append_cookie;
-use super::pages::sign_in::SignInPage;
-use super::state::WebState;
-use crate::access::gate::Verdict;
-use crate::access::guard::{Caller, Door, Known, Limits};
-use crate::base::human;
 use crate::base::id::AdministratorId;
 use crate::base::secret::Secret;
-use crate::domain::event::EventKind;
-use crate::store::administrator::{self, NewSession};
-use crate::store::event::Event;
+use crate::store::administrator::{self, NewSession, SESSION_LIFE_MAX};
 
-/// The cookie of a session.
-pub(super) const SESSION: &str = "waybill-session";
-/// The cookie of a visit before sign-in.
-pub(super) const VISIT: &str = "waybill-visit";
-/// The cookie of the theme.
-pub(super) const THEME: &str = "waybill-theme";
-/// Letters of a name that belongs to nobody which are recorded: people type passwords there.
-const UNKNOWN_NAME_CHARS: usize = 3;
+/// The cookie of a visit that has not signed in; its token protects the sign-in form.
+pub const VISIT: &str = "waybill_visit";
+/// The cookie of the chosen theme.
+pub const THEME: &str = "theme";
+
+/// The session's cookie. With TLS its name keeps others from setting it (RFC 6265bis section 4.1.3).
+pub fn session_cookie(tls: bool) -> &'static str {
+    if tls { "__Host-waybill" } else { "waybill" }
+}
+
+/// The value of a cookie that the browser sent.
+pub fn cookie<'h>(headers: &'h HeaderMap, name: &str) -> Option<&'h str> {
+    headers
+        .get_all(COOKIE)
+        .iter()
+        .filter_map(|header| header.to_str().ok())
+        .flat_map(|header| header.split(';'))
+        .filter_map(|pair| pair.trim().split_once('='))
+        .find(|(key, _)| *key == name)
+        .map(|(_, value)| value)
+}
 
 /// 32 random bytes as text.
-pub(super) fn random_token() -> Secret {
-    let bytes: [u8; 32] = rand::random();
-    Secret::new(URL_SAFE_NO_PAD.encode(bytes))
+pub fn random_token() -> String {
+    URL_SAFE_NO_PAD.encode(rand::random::<[u8; 32]>())
 }
 
-/// The name of a cookie: with TLS the browser itself keeps it to this host.
-pub(super) fn cookie_name(name: &str, tls: bool) -> String {
-    if tls { format!("__Host-{name}") } else { name.to_owned() }
-}
-
-/// A cookie that scripts cannot read, until the browser is closed.
-pub(super) fn cookie(name: &str, value: &str, tls: bool) -> String {
+/// A `Set-Cookie` header that only this server reads.
+pub fn set_cookie(name: &str, value: &str, (tls, seconds): (bool, u64)) -> Result<HeaderValue, WebError> {
     let secure = if tls { "; Secure" } else { "" };
-    format!("{name}={value}; Path=/; HttpOnly; SameSite=Lax{secure}")
+    let text = format!("{name}={value}; Path=/; HttpOnly; SameSite=Lax; Max-Age={seconds}{secure}");
+    HeaderValue::from_str(&text).map_err(WebError::internal)
 }
 
-/// Where the reader wanted to go.
-#[derive(Debug, Default, Deserialize)]
-pub struct To {
-    /// An address of this site.
-    #[serde(default)]
-    to: String,
-}
-
-/// The sign-in page.
-pub async fn show(guest: Guest, Query(query): Query<To>) -> Result<Response, WebError> {
-    if guest.visitor.session.is_some() {
-        return Ok(Redirect::to(local(&query.to)).into_response());
+/// Signs the browser in under a new token, whatever it had before. Gives the header that tells it.
+pub async fn sign_in(
+    context: &Context,
+    id: &AdministratorId,
+) -> Result<(axum::http::HeaderName, HeaderValue), WebError> {
+    let state = &context.state;
+    if !context.visitor.token.is_empty() {
+        administrator::end_session(&state.db, &context.visitor.token).await?;
     }
-    if administrator::count(&guest.state.db).await? == 0 {
-        return Ok(Redirect::to("/setup").into_response());
-    }
-    page(StatusCode::OK, &SignInPage::new(&guest, local(&query.to)))
-}
-
-/// Checks name and password.
-pub async fn submit(guest: Guest, posted: Posted) -> Result<Response, WebError> {
-    let name = posted.text("name").trim().to_lowercase();
-    let found = administrator::find(&guest.state.db, &name).await?;
-    let known = if found.is_some() { Known::Yes } else { Known::No };
-    let caller = Caller { door: Door::Web, name: &name, known, address: guest.visitor.remote };
-    let hashes = found.iter().map(|administrator| administrator.password_hash.clone()).collect();
-    let limits = limits(&guest.state);
-    let verdict = guest.state.gate.check(&caller, &posted.secret("password"), hashes, Some(&limits)).await?;
-    if let (Verdict::Accepted, Some(found)) = (&verdict, found) {
-        record(&guest, EventKind::AdministratorSignedIn, format!("{} signed in", found.name)).await;
-        return begin(&guest, &found.id, local(posted.text("to"))).await;
-    }
-    let shown = if known == Known::Yes { name.clone() } else { name.chars().take(UNKNOWN_NAME_CHARS).collect() };
-    record(&guest, EventKind::AdministratorSignInFailed, format!("Sign-in as {shown} failed")).await;
-    let message = match verdict {
-        Verdict::Blocked(until) => {
-            let wait = human::duration(until.since(guest.now()).max(Duration::from_mins(1)));
-            format!("Too many sign-ins failed from here. Wait {wait}, then try again.")
-        }
-        Verdict::Wrong(delay) => {
-            tokio::time::sleep(delay).await;
-            let wait = if delay >= Duration::from_secs(1) {
-                format!(" After each failure the answer takes longer, now {}.", human::duration(delay))
-            } else {
-                String::new()
-            };
-            format!("Name or password is wrong.{wait}")
-        }
-        Verdict::Accepted => "Name or password is wrong.".to_owned(),
-    };
-    let page_again = SignInPage::new(&guest, local(posted.text("to"))).refused(posted.text("name"), message);
-    page(StatusCode::UNPROCESSABLE_ENTITY, &page_again)
-}
-
-/// The guard's limits, as the profile has them.
-fn limits(state: &WebState) -> Limits {
-    let profile = &state.live.snapshot().profile;
-    Limits {
-        failures_max: u32::try_from(profile.block_after_failures.get()).unwrap_or(u32::MAX),
-        window: profile.block_window_s.seconds(),
-        block_for: profile.block_for_s.seconds(),
-    }
-}
-
-async fn record(guest: &Guest, kind: EventKind, summary: String) {
-    let mut event = Event::new(&guest.state.ids, kind, guest.now(), summary);
-    event.remote = guest.visitor.remote.to_string();
-    guest.state.recorder.event(event).await;
-}
-
-/// Begins a session with a new cookie and goes to `to`.
-pub(super) async fn begin(guest: &Guest, id: &AdministratorId, to: &str) -> Result<Response, WebError> {
     let token = random_token();
-    let csrf_token = random_token();
-    let remote = guest.visitor.remote.to_string();
-    let new = NewSession { token: &token, csrf_token: csrf_token.reveal(), remote: &remote };
-    administrator::begin_session(&guest.state.db, id, &new, guest.now()).await?;
-    let mut response = Redirect::to(to).into_response();
-    let tls = guest.state.tls;
-    append_cookie(&mut response, &cookie(&cookie_name(SESSION, tls), token.reveal(), tls));
-    append_cookie(&mut response, &format!("{}; Max-Age=0", cookie(&cookie_name(VISIT, tls), "", tls)));
-    Ok(response)
-}
-
-/// Ends the session.
-pub async fn sign_out(ctx: Ctx, jar: CookieJar, _posted: Posted) -> Result<Response, WebError> {
-    let name = cookie_name(SESSION, ctx.state.tls);
-    if let Some(token) = jar.get(&name) {
-        administrator::end_session(&ctx.state.db, &Secret::new(token.value())).await?;
-    }
-    let mut response = Redirect::to("/sign-in").into_response();
-    append_cookie(&mut response, &format!("{}; Max-Age=0", cookie(&name, "", ctx.state.tls)));
-    Ok(response)
-}
-
-/// Keeps the choice of light or dark and goes back to the page.
-pub async fn theme(guest: Guest, posted: Posted) -> Response {
-    let theme = Theme::parse(posted.text("theme"));
-    let mut response = Redirect::to(local(posted.text("to"))).into_response();
-    let secure = if guest.state.tls { "; Secure" } else { "" };
-    let cookie = format!("{THEME}={}; Path=/; Max-Age=31536000; SameSite=Lax{secure}", theme.name());
-    append_cookie(&mut response, &cookie);
-    response
+    let remote = context.visitor.remote.to_string();
+    let secret = Secret::new(token.clone());
+    let new = NewSession { token: &secret, csrf_token: &random_token(), remote: &remote };
+    administrator::begin_session(&state.db, id, &new, context.now()).await?;
+    let life = SESSION_LIFE_MAX.as_secs();
+    Ok((SET_COOKIE, set_cookie(session_cookie(state.tls), &token, (state.tls, life))?))
 }

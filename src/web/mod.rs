@@ -5,24 +5,24 @@
 //! configuration and the list of who is connected. Always: a route that is not in [`routes::ROUTES`] does not exist,
 //! and no handler reads a form whose token was not checked.
 
-pub mod assets;
-pub mod context;
-pub mod csrf;
-pub mod error;
-pub mod form;
-pub mod layers;
-pub mod layout;
-pub mod live;
-pub mod login;
-pub mod notes;
-pub mod pages;
-pub mod routes;
-pub mod serve;
-pub mod setup_code;
-pub mod shell;
-pub mod state;
-pub mod view;
+mod assets;
+mod context;
+mod csrf;
+mod error;
+mod form;
+mod layers;
+mod login;
+mod notes;
+mod pages;
+mod routes;
+mod serve;
+mod setup_code;
+mod shell;
+mod state;
+mod view;
 
+#[cfg(test)]
+mod administration_tests;
 #[cfg(test)]
 mod tests;
 

@@ -1,128 +1,156 @@
-//! The table of every route and who may use it. The router is built from it and from nothing else, so a page outside
-//! the table cannot be reached, and a test tries each row as a stranger and as a viewer.
+//! The table of every route and who may use it. What is not in it does not exist; a test tries each as a stranger.
 
 use axum::Router;
-use axum::extract::DefaultBodyLimit;
-use axum::http::StatusCode;
-use axum::middleware::{from_fn, from_fn_with_state};
+use axum::extract::{DefaultBodyLimit, Request};
+use axum::http::{Method, StatusCode};
+use axum::middleware::{self, Next};
+use axum::response::{IntoResponse, Redirect, Response};
 use axum::routing::{MethodRouter, get, post};
-use std::time::Duration;
 use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::compression::CompressionLayer;
 use tower_http::csrf::CsrfLayer;
-use tower_http::limit::RequestBodyLimitLayer;
-use tower_http::timeout::{RequestBodyDeadlineLayer, TimeoutLayer};
+use tower_http::timeout::TimeoutLayer;
 
+use super::context::Visitor;
 use super::error::WebError;
-use super::layers::{self, BODY_BYTES_MAX};
-use super::pages::{activity, connector, flows, profile, receive, refusals, sessions, setup};
+use super::pages::{
+    audit, certificates, connectors, events, flows, health, profiles, receive, refusals, sessions, settings, setup,
+    sign_in, transfers, users,
+};
 use super::state::WebState;
-use super::{assets, live, login};
+use super::{assets, layers};
+use crate::access::certificate::FILE_BYTES_MAX;
+use crate::domain::administrator::Role;
 
-/// How long a page may take. A sign-in that is delayed and a save that waits for the listener fit in.
-pub const REQUEST_TIME_MAX: Duration = Duration::from_secs(30);
+/// Bytes of one form.
+pub const FORM_BYTES_MAX: usize = 256 * 1024;
+/// Bytes of one form with files: a certificate, its key, and what is around them.
+pub const UPLOAD_BYTES_MAX: usize = 2 * FILE_BYTES_MAX + FORM_BYTES_MAX;
+/// A request must be answered within this time.
+const REQUEST_WITHIN: std::time::Duration = std::time::Duration::from_secs(30);
 
 /// Who may use a route.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Access {
     /// Everybody.
     Anyone,
-    /// Everybody, while there is no administrator.
+    /// Everybody, while there is no administrator; the handler decides.
     Setup,
-    /// Who has signed in.
-    Viewer,
-    /// Editors and admins.
-    Editor,
-    /// Admins.
-    Admin,
-}
-
-/// What a route does.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Verb {
-    /// Shows.
-    Get,
-    /// Changes.
-    Post,
+    /// Whoever signed in with at least this role.
+    Role(Role),
 }
 
 /// One route.
-#[derive(Clone, Copy, Debug)]
+#[derive(Debug)]
 pub struct Route {
-    /// The verb.
-    pub verb: Verb,
-    /// The address.
+    /// Its path.
     pub path: &'static str,
     /// Who may use it.
     pub access: Access,
-    /// Its handler.
-    handler: fn() -> MethodRouter<WebState>,
+    /// What answers.
+    pub methods: fn() -> MethodRouter<WebState>,
 }
 
-const fn reads(path: &'static str, access: Access, handler: fn() -> MethodRouter<WebState>) -> Route {
-    Route { verb: Verb::Get, path, access, handler }
+const fn anyone(path: &'static str, methods: fn() -> MethodRouter<WebState>) -> Route {
+    Route { path, access: Access::Anyone, methods }
 }
 
-const fn writes(path: &'static str, access: Access, handler: fn() -> MethodRouter<WebState>) -> Route {
-    Route { verb: Verb::Post, path, access, handler }
+const fn viewer(path: &'static str, methods: fn() -> MethodRouter<WebState>) -> Route {
+    Route { path, access: Access::Role(Role::Viewer), methods }
+}
+
+const fn editor(path: &'static str, methods: fn() -> MethodRouter<WebState>) -> Route {
+    Route { path, access: Access::Role(Role::Editor), methods }
+}
+
+const fn admin(path: &'static str, methods: fn() -> MethodRouter<WebState>) -> Route {
+    Route { path, access: Access::Role(Role::Admin), methods }
+}
+
+/// Takes files: more bytes than other forms.
+fn files(methods: MethodRouter<WebState>) -> MethodRouter<WebState> {
+    methods.layer(DefaultBodyLimit::max(UPLOAD_BYTES_MAX))
 }
 
 /// Every route.
 pub const ROUTES: &[Route] = &[
-    reads("/healthz", Access::Anyone, || get(|| async { "ok\n" })),
-    reads("/static/{name}", Access::Anyone, || get(assets::get)),
-    reads("/setup", Access::Setup, || get(setup::show)),
-    writes("/setup", Access::Setup, || post(setup::submit)),
-    reads("/sign-in", Access::Anyone, || get(login::show)),
-    writes("/sign-in", Access::Anyone, || post(login::submit)),
-    writes("/sign-out", Access::Viewer, || post(login::sign_out)),
-    writes("/theme", Access::Anyone, || post(login::theme)),
-    reads("/", Access::Viewer, || get(flows::home)),
-    reads("/flows", Access::Viewer, || get(flows::show)),
-    writes("/flows", Access::Editor, || post(flows::add)),
-    reads("/filter-test", Access::Viewer, || get(profile::filter_test)),
-    reads("/profiles", Access::Viewer, || get(profile::home)),
-    reads("/profiles/ftp", Access::Viewer, || get(profile::show)),
-    writes("/profiles/ftp", Access::Admin, || post(profile::save)),
-    reads("/connectors/{id}", Access::Viewer, || get(connector::home)),
-    reads("/connectors/{id}/settings", Access::Viewer, || get(connector::settings)),
-    writes("/connectors/{id}/settings", Access::Editor, || post(connector::save_settings)),
-    reads("/connectors/{id}/advanced", Access::Viewer, || get(connector::advanced)),
-    writes("/connectors/{id}/advanced", Access::Editor, || post(connector::save_advanced)),
-    writes("/connectors/{id}/password", Access::Editor, || post(connector::generate_password)),
-    reads("/connectors/{id}/receive", Access::Viewer, || get(receive::of_connector)),
-    reads("/connectors/{id}/remove", Access::Editor, || get(connector::ask_remove)),
-    writes("/connectors/{id}/remove", Access::Editor, || post(connector::remove)),
-    reads("/activity", Access::Viewer, || get(activity::home)),
-    reads("/activity/receive", Access::Viewer, || get(receive::show)),
-    reads("/activity/receive/{id}", Access::Viewer, || get(receive::one)),
-    reads("/activity/transfers", Access::Viewer, || get(activity::transfers)),
-    reads("/activity/events", Access::Viewer, || get(activity::events)),
-    reads("/activity/sessions", Access::Viewer, || get(sessions::show)),
-    writes("/activity/sessions/{id}/disconnect", Access::Editor, || post(sessions::disconnect)),
-    reads("/activity/refusals", Access::Viewer, || get(refusals::list)),
-    reads("/refusals/{id}", Access::Viewer, || get(refusals::one)),
-    reads("/live", Access::Viewer, || get(live::stream)),
+    anyone("/healthz", || get(health::show)),
+    anyone("/static/{name}", || get(assets::get)),
+    anyone("/sign-in", || get(sign_in::show).post(sign_in::submit)),
+    anyone("/theme", || post(sign_in::theme)),
+    Route { path: "/setup", access: Access::Setup, methods: || get(setup::show).post(setup::submit) },
+    viewer("/sign-out", || post(sign_in::sign_out)),
+    viewer("/", || get(async || Redirect::to("/flows"))),
+    viewer("/flows", || get(flows::show)),
+    editor("/connectors", || post(flows::add)),
+    viewer("/connectors/{id}", || get(connectors::first_tab)),
+    viewer("/connectors/{id}/settings", || get(connectors::settings)),
+    viewer("/connectors/{id}/advanced", || get(connectors::advanced)),
+    editor("/connectors/{id}/save", || post(connectors::save)),
+    editor("/connectors/{id}/delete", || get(connectors::ask_delete).post(connectors::delete)),
+    viewer("/connectors/{id}/receive", || get(receive::of_connector)),
+    viewer("/profiles", || get(async || Redirect::to("/profiles/ftp"))),
+    viewer("/profiles/ftp", || get(profiles::show)),
+    admin("/profiles/ftp/save", || post(profiles::save)),
+    viewer("/profiles/ftp/filter-test", || get(profiles::filter_test)),
+    viewer("/activity", || get(async || Redirect::to("/activity/receive"))),
+    viewer("/activity/receive", || get(receive::show)),
+    viewer("/activity/receive/{id}", || get(receive::one)),
+    viewer("/activity/transfers", || get(transfers::show)),
+    viewer("/activity/sessions", || get(sessions::show)),
+    editor("/activity/sessions/{id}/disconnect", || post(sessions::disconnect)),
+    viewer("/activity/events", || get(events::show)),
+    viewer("/activity/refusals", || get(refusals::show)),
+    viewer("/refusals/{id}", || get(refusals::one)),
+    admin("/certificates", || get(certificates::show).merge(files(post(certificates::upload)))),
+    admin("/certificates/self-signed", || post(certificates::make)),
+    admin("/certificates/{id}", || get(certificates::one)),
+    admin("/certificates/{id}/replace", || files(post(certificates::replace))),
+    admin("/certificates/{id}/self-signed", || post(certificates::make_anew)),
+    admin("/certificates/{id}/roll-back", || post(certificates::roll_back)),
+    admin("/certificates/{id}/remove", || post(certificates::remove)),
+    admin("/users", || get(users::show).post(users::add)),
+    admin("/users/{id}", || get(users::one).post(users::save)),
+    admin("/users/{id}/remove", || post(users::remove)),
+    admin("/audit", || get(audit::show)),
+    admin("/settings", || get(settings::show).post(settings::save)),
 ];
 
-/// The whole web interface.
+/// The whole site.
 pub fn router(state: WebState) -> Router {
     let mut router = Router::new();
     for route in ROUTES {
-        let admit = from_fn_with_state((state.clone(), route.access), layers::admit);
-        router = router.route(route.path, (route.handler)().route_layer(admit));
+        let access = route.access;
+        let guard = move |request: Request, next: Next| guard(access, request, next);
+        router = router.route(route.path, (route.methods)().layer(middleware::from_fn(guard)));
     }
     router
-        .fallback(|| async { WebError::not_found() })
-        .layer(DefaultBodyLimit::disable())
-        .layer(RequestBodyLimitLayer::new(BODY_BYTES_MAX))
-        .layer(RequestBodyDeadlineLayer::new(REQUEST_TIME_MAX))
+        .fallback(async || WebError::not_found())
+        .layer(DefaultBodyLimit::max(FORM_BYTES_MAX))
+        .layer(middleware::from_fn_with_state(state.clone(), layers::dress))
+        .layer(middleware::from_fn_with_state(state.clone(), layers::know_visitor))
         .layer(CsrfLayer::new())
-        .layer(from_fn_with_state(state.clone(), layers::check_host))
-        .layer(TimeoutLayer::with_status_code(StatusCode::REQUEST_TIMEOUT, REQUEST_TIME_MAX))
-        .layer(CatchPanicLayer::custom(layers::panicked))
-        .layer(from_fn_with_state(state.clone(), layers::dress))
+        .layer(middleware::from_fn_with_state(state.clone(), layers::known_host))
+        .layer(TimeoutLayer::with_status_code(StatusCode::REQUEST_TIMEOUT, REQUEST_WITHIN))
+        .layer(CatchPanicLayer::new())
+        .layer(middleware::from_fn(layers::headers))
         .layer(CompressionLayer::new())
-        .layer(from_fn(layers::headers))
         .with_state(state)
+}
+
+/// Nobody passes whose role the table does not name.
+async fn guard(access: Access, request: Request, next: Next) -> Response {
+    let Access::Role(needed) = access else { return next.run(request).await };
+    let session = request.extensions().get::<Visitor>().and_then(|visitor| visitor.session.as_ref());
+    match session.map(|session| session.administrator.role) {
+        Some(role) if role >= needed => next.run(request).await,
+        Some(_) => WebError::status(StatusCode::FORBIDDEN).into_response(),
+        None if request.method() == Method::GET => Redirect::to("/sign-in").into_response(),
+        None => WebError::new(
+            StatusCode::FORBIDDEN,
+            "Sign in first",
+            "You are not signed in, or not any more. Nothing was saved.",
+        )
+        .into_response(),
+    }
 }

@@ -1,204 +1,215 @@
-//! What stands around every page of somebody who has signed in: the places to go, the state of the FTP listener, who it
-//! is.
+//! What stands around every page: navigation, the listener's lamp, who is signed in, the note of the last action.
+
+use askama::Template;
+use axum::response::Html;
 
 use super::assets::{Addresses, addresses};
-use super::context::Ctx;
+use super::context::Context;
 use super::error::WebError;
 use super::notes::{Note, Tone};
-use crate::base::human;
-use crate::base::id::IdSource;
 use crate::domain::administrator::Role;
-use crate::domain::profile::Profile;
-use crate::domain::value::{FtpOverTls, HostOrAddress};
-use crate::store::listener::{self, Listener, ListenerState, State};
+use crate::domain::value::FtpOverTls;
+use crate::store::listener::{self, Listener, State};
 
-/// The place in the sidebar that a page belongs to.
+/// A page's place in the site.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Nav {
-    /// Activity.
-    Activity,
-    /// Flows.
+    /// Flows and connectors.
     Flows,
     /// Profiles.
     Profiles,
+    /// Activity.
+    Activity,
+    /// Certificates.
+    Certificates,
+    /// Administrators and the audit.
+    Administrators,
+    /// Settings of the appliance.
+    Settings,
+    /// None of them.
+    Elsewhere,
 }
 
-/// The FTP listener in words.
+/// The listener's state, in words.
 #[derive(Clone, Debug)]
 pub struct Lamp {
-    /// The dot's class.
+    /// `live`, `bad` or nothing.
     pub dot: &'static str,
-    /// What became of the wish to listen.
+    /// `FTP server listening`.
     pub words: &'static str,
-    /// Host and port.
-    pub place: String,
-    /// The port alone, for small screens.
-    pub port: String,
-    /// How connections are encrypted, and how many sessions there are.
+    /// Host and port; empty when nowhere.
+    pub address: String,
+    /// `:8021`, for narrow screens.
+    pub short: String,
+    /// TLS mode and sessions.
     pub detail: String,
 }
 
-/// The frame of a page.
+/// A note, as the page shows it.
+#[derive(Clone, Debug)]
+pub struct ShownNote {
+    /// `ok` or `warn`.
+    pub tone: &'static str,
+    /// What was done.
+    pub text: String,
+    /// A password to show this once.
+    pub password: String,
+}
+
+/// The shell of one page.
 #[derive(Clone, Debug)]
 pub struct Shell {
-    /// Which place is marked.
+    /// The page's title.
+    pub title: String,
+    /// Where it is in the site.
     pub nav: Nav,
-    /// How many connectors there are.
-    pub flows: usize,
-    /// The listener.
-    pub lamp: Lamp,
-    /// Who has signed in.
-    pub who: String,
-    /// Two letters for them.
-    pub initials: String,
-    /// Whether they may change connectors.
-    pub can_edit: bool,
-    /// Whether they may change the profile.
-    pub can_admin: bool,
-    /// The token of forms.
-    pub csrf: String,
-    /// `light`, `dark` or empty.
-    pub theme: &'static str,
-    /// Where this page is, to come back to.
-    pub here: String,
-    /// What was just done.
-    pub note: Option<Note>,
-    /// The query of the page's stream of live updates; empty: it has none.
-    pub live: String,
     /// Style, script, icon.
-    pub files: &'static Addresses,
-    /// Waybill's version.
-    pub version: &'static str,
+    pub assets: &'static Addresses,
+    /// `light`, `dark`, or empty for the system's.
+    pub theme: &'static str,
+    /// What every form carries.
+    pub csrf: String,
+    /// Who is signed in; empty for a stranger.
+    pub who: String,
+    /// Two letters of that.
+    pub initials: String,
+    /// The listener's lamp.
+    pub lamp: Lamp,
+    /// How many connectors there are.
+    pub connectors: usize,
+    /// The note of the last action.
+    pub note: Option<ShownNote>,
+    /// Whether the pages under Administration are open to the reader.
+    pub administers: bool,
+    /// The page's own path.
+    pub path: String,
 }
 
 impl Shell {
-    /// The frame of this request's page. Takes the note that waits for it.
-    pub async fn of(ctx: &Ctx, nav: Nav) -> Result<Self, WebError> {
-        let snapshot = ctx.state.live.snapshot();
-        let state = listener::get(&ctx.state.db, Listener::Ftp).await?;
-        let name = ctx.session().administrator.name.clone();
+    /// The shell for this request.
+    pub async fn new(context: &Context, title: impl Into<String>, nav: Nav) -> Result<Self, WebError> {
+        let snapshot = context.state.live.snapshot();
+        let who = context.who().to_owned();
+        let initials: String = who.split(['.', '-', '_']).filter_map(|part| part.chars().next()).take(2).collect();
         Ok(Self {
+            title: title.into(),
             nav,
-            flows: snapshot.connectors.len(),
-            lamp: Lamp::of(ctx, &state),
-            initials: initials(&name),
-            who: name,
-            can_edit: ctx.role() >= Role::Editor,
-            can_admin: ctx.role() >= Role::Admin,
-            csrf: ctx.session().csrf_token.clone(),
-            theme: ctx.visitor.theme.name(),
-            here: ctx.here().to_owned(),
-            note: ctx.note(),
-            live: String::new(),
-            files: addresses(),
-            version: env!("CARGO_PKG_VERSION"),
+            assets: addresses(),
+            theme: context.visitor.theme.unwrap_or_default(),
+            csrf: context.visitor.csrf.clone(),
+            initials: initials.to_uppercase(),
+            lamp: if who.is_empty() { Lamp::dark() } else { lamp(context).await? },
+            who,
+            connectors: snapshot.connectors.len(),
+            note: context.note().map(ShownNote::from),
+            administers: context.may(Role::Admin),
+            path: context.path.clone(),
         })
     }
 
-    /// Whether this place is marked.
-    pub fn is(&self, nav: Nav) -> bool {
-        self.nav == nav
+    /// Whether this page is among the flows.
+    pub fn is_flows(&self) -> bool {
+        self.nav == Nav::Flows
     }
 
-    /// The theme that the button leads to without a script.
-    pub fn other_theme(&self) -> &'static str {
-        if self.theme == "dark" { "light" } else { "dark" }
+    /// Whether this page is among the profiles.
+    pub fn is_profiles(&self) -> bool {
+        self.nav == Nav::Profiles
     }
 
-    /// The look of the note.
-    pub fn note_class(&self) -> &'static str {
-        match self.note.as_ref().map(|note| note.tone) {
-            Some(Tone::Warning) => "warn",
-            _ => "ok",
-        }
+    /// Whether this page is among the activity.
+    pub fn is_activity(&self) -> bool {
+        self.nav == Nav::Activity
     }
 
-    /// A frame for tests.
-    pub fn sample(nav: Nav) -> Self {
-        let lamp = Lamp {
-            dot: "live",
-            words: "FTP server listening",
-            place: "files.example.com:8021".to_owned(),
-            port: ":8021".to_owned(),
-            detail: "Explicit TLS, 7 sessions".to_owned(),
-        };
-        Self {
-            nav,
-            flows: 10,
-            lamp,
-            who: "mira.okafor".to_owned(),
-            initials: "MO".to_owned(),
-            can_edit: true,
-            can_admin: true,
-            csrf: "token".to_owned(),
-            theme: "",
-            here: "/flows".to_owned(),
-            note: Some(Note::done("Saved. Applies to the next login.")),
-            live: String::new(),
-            files: addresses(),
-            version: env!("CARGO_PKG_VERSION"),
-        }
+    /// Whether this page is among the certificates.
+    pub fn is_certificates(&self) -> bool {
+        self.nav == Nav::Certificates
+    }
+
+    /// Whether this page is among administrators and audit.
+    pub fn is_administrators(&self) -> bool {
+        self.nav == Nav::Administrators
+    }
+
+    /// Whether this page is the settings.
+    pub fn is_settings(&self) -> bool {
+        self.nav == Nav::Settings
     }
 }
 
 impl Lamp {
-    /// The lamp for a state of the listener.
-    pub fn of(ctx: &Ctx, state: &ListenerState) -> Self {
-        let snapshot = ctx.state.live.snapshot();
-        let port = state.address.rsplit_once(':').map_or_else(String::new, |(_, port)| format!(":{port}"));
-        let (dot, words) = match state.state {
-            State::Listening => ("live", "FTP server listening"),
-            State::Stopped => ("", "FTP server stopped"),
-            State::CouldNotBind => ("bad", "FTP server could not bind"),
-        };
-        let place = if port.is_empty() { "nowhere".to_owned() } else { format!("{}{port}", public_host(ctx)) };
-        let sessions = u64::try_from(ctx.state.presence.count()).unwrap_or(u64::MAX);
-        let detail = format!("{}, {}", tls_words(&snapshot.profile), human::count(sessions, "session", "sessions"));
-        Self { dot, words, place, port, detail }
+    fn dark() -> Self {
+        Self { dot: "", words: "", address: String::new(), short: String::new(), detail: String::new() }
     }
 }
 
-/// How connections of this profile are encrypted, in words.
-pub fn tls_words(profile: &Profile) -> &'static str {
-    match profile.ftp_over_tls {
+impl From<Note> for ShownNote {
+    fn from(note: Note) -> Self {
+        Self {
+            tone: match note.tone {
+                Tone::Done => "ok",
+                Tone::Warning => "warn",
+            },
+            text: note.text,
+            password: note.password.map(|secret| secret.reveal().to_owned()).unwrap_or_default(),
+        }
+    }
+}
+
+async fn lamp(context: &Context) -> Result<Lamp, WebError> {
+    let state = listener::get(&context.state.db, Listener::Ftp).await?;
+    let snapshot = context.state.live.snapshot();
+    let port = snapshot.profile.port.port();
+    let host = snapshot.appliance.public_host.as_ref().map(ToString::to_string);
+    let (dot, words) = match state.state {
+        State::Listening => ("live", "FTP server listening"),
+        State::Stopped => ("", "FTP server stopped"),
+        State::CouldNotBind => ("bad", "FTP server could not bind"),
+    };
+    let tls = match snapshot.profile.ftp_over_tls {
         FtpOverTls::None => "No TLS",
         FtpOverTls::Explicit => "Explicit TLS",
         FtpOverTls::Implicit => "Implicit TLS",
-    }
-}
-
-/// The host name that partners connect to: the one that is set, or the one this page was asked for under.
-pub fn public_host(ctx: &Ctx) -> String {
-    match &ctx.state.live.snapshot().appliance.public_host {
-        Some(HostOrAddress::Host(name)) => name.clone(),
-        Some(HostOrAddress::Address(address)) => address.to_string(),
-        None => ctx.host.clone(),
-    }
-}
-
-/// Two letters: of the first two words of a name, or its first two.
-fn initials(name: &str) -> String {
-    let words: Vec<&str> = name.split(|c: char| !c.is_alphanumeric()).filter(|word| !word.is_empty()).collect();
-    let letters: String = match words.as_slice() {
-        [first, second, ..] => first.chars().take(1).chain(second.chars().take(1)).collect(),
-        _ => name.chars().take(2).collect(),
     };
-    letters.to_uppercase()
+    let sessions = crate::base::human::count(context.state.presence.count() as u64, "session", "sessions");
+    Ok(Lamp {
+        dot,
+        words,
+        address: host.map_or(state.address, |host| format!("{host}:{port}")),
+        short: format!(":{port}"),
+        detail: format!("{tls} · {sessions}"),
+    })
 }
 
-/// Ids that samples show.
-pub(super) fn sample_ids() -> IdSource {
-    IdSource::seeded(crate::base::clock::Clock::fixed(crate::base::clock::Timestamp::from_us(1_774_000_000_000_000)), 1)
+/// Renders a page.
+pub fn html(page: &impl Template) -> Result<Html<String>, WebError> {
+    Ok(Html(page.render()?))
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
+#[derive(Template)]
+#[template(path = "error.html")]
+struct ErrorPage {
+    shell: Shell,
+    title: String,
+    text: String,
+}
 
-    #[test]
-    fn initials_are_two_letters() {
-        assert_eq!(initials("mira.okafor"), "MO");
-        assert_eq!(initials("admin"), "AD");
-        assert_eq!(initials("x"), "X");
+#[derive(Template)]
+#[template(path = "error_outside.html")]
+struct OutsideErrorPage {
+    shell: Shell,
+    title: String,
+    text: String,
+}
+
+/// The page of an error.
+pub async fn error_page(context: &Context, error: &WebError) -> Result<Html<String>, WebError> {
+    let shell = Shell::new(context, error.title.clone(), Nav::Elsewhere).await?;
+    let (title, text) = (error.title.clone(), error.text.clone());
+    if context.visitor.session.is_some() {
+        html(&ErrorPage { shell, title, text })
+    } else {
+        html(&OutsideErrorPage { shell, title, text })
     }
 }

@@ -327,6 +327,42 @@ def connector_pages(browser, name, report):
     refused(browser, "flows-error", name.upper(), report)
 
 
+def administration(browser, report):
+    """What an admin alone sees: each page, and its form when it was refused."""
+    browser.go("/certificates")
+    browser.look("certificates")
+    browser.fill(browser.named("name"), "files, and more")
+    browser.submit(browser.named("name"))
+    refused(browser, "certificates-error", "files, and more", report)
+    browser.fill(browser.named("made_name"), "files")
+    browser.fill(browser.named("hosts"), "files.example.com 192.0.2.7")
+    browser.submit(browser.named("hosts"))
+    report.check("files.example.com" in browser.text, "a self-signed certificate is made and listed")
+    browser.driver.find_element(By.LINK_TEXT, "files").click()
+    browser.fill(browser.named("hosts"), "new.example.com")
+    browser.submit(browser.named("hosts"))
+    report.check("Roll back" in browser.text and "new.example.com" in browser.text, "it is replaced and could come back")
+    browser.look("certificate")
+    browser.go("/users")
+    browser.look("users")
+    browser.fill(browser.named("name"), "kim")
+    browser.submit(browser.named("name"))
+    refused(browser, "users-error", "kim", report)
+    browser.fill(browser.named("own_password"), ADMINISTRATOR_PASSWORD)
+    browser.submit(browser.named("own_password"))
+    report.check(generated_password(browser) is not None, "the new user's password is shown")
+    browser.driver.find_element(By.LINK_TEXT, "kim").click()
+    browser.look("user")
+    browser.go("/audit")
+    report.check("administrator kim" in browser.text, "the audit tells who was added")
+    browser.look("audit")
+    browser.go("/settings")
+    browser.look("settings")
+    browser.fill(browser.named("time_zone"), "Mars/Base")
+    browser.submit(browser.named("time_zone"))
+    refused(browser, "settings-error", "Mars/Base", report)
+
+
 def without_scripting(origin, report):
     browser = Browser(origin, report, scripting=False)
     try:
@@ -360,6 +396,7 @@ def main():
             connector_pages(browser, "acme-edi", report)
             receive_table(browser, appliance, "acme-edi", password, report)
             change_profile(browser, appliance, report)
+            administration(browser, report)
             without_scripting(origin, report)
         except Exception:
             browser.picture("where-it-stopped")

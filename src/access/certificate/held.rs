@@ -10,7 +10,7 @@ use tokio::sync::Mutex;
 
 use super::check::{self, Facts, Material};
 use super::expiry::Expiring;
-use super::keystore::{SealError, Sealer};
+use super::keystore::{KeyDer, SealError, Sealer};
 use super::made;
 use super::served::{Presented, Served};
 use crate::base::clock::{Clock, Timestamp};
@@ -152,6 +152,17 @@ impl Certificates {
         let mut found: Vec<_> = served.facts().filter_map(|(name, facts)| Expiring::of(name, facts, now)).collect();
         found.sort_by_key(|one| one.not_after);
         found
+    }
+
+    /// The key of the certificate of that name, for an authority's answer that comes without one.
+    pub fn key_of(&self, held: &Held) -> Option<KeyDer> {
+        self.0.sealer.unseal(&held.stored.id, &held.stored.contents.sealed_key).ok()
+    }
+
+    /// The request by which an authority can issue a certificate for the names and the key of `held`, as PEM.
+    pub fn request(&self, held: &Held) -> Result<String, String> {
+        let facts = held.facts.as_ref().map_err(Clone::clone)?;
+        made::csr_of(&facts.names, &self.key_of(held).ok_or("Its private key can't be opened")?)
     }
 
     /// Adds a certificate under a new name.

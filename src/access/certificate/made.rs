@@ -7,6 +7,7 @@ use jiff::ToSpan;
 use jiff::civil::Date;
 use jiff::tz::TimeZone;
 use rcgen::{CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, KeyPair, KeyUsagePurpose};
+use rustls::pki_types::PrivateKeyDer;
 
 use super::check::{Facts, Material};
 use super::keystore::KeyDer;
@@ -48,6 +49,13 @@ pub fn csr(hosts: &[String]) -> Result<Request, String> {
     let pair = KeyPair::generate().map_err(failed)?;
     let request = params(hosts)?.serialize_request(&pair).map_err(failed)?;
     Ok(Request { pem: request.pem().map_err(failed)?, key: KeyDer::new(pair.serialize_der()) })
+}
+
+/// Makes the request for a certificate of a key that is here already. Gives it as PEM.
+pub(super) fn csr_of(hosts: &[String], key: &KeyDer) -> Result<String, String> {
+    let der = PrivateKeyDer::try_from(key.reveal()).map_err(failed)?;
+    let pair = KeyPair::try_from(&der).map_err(failed)?;
+    params(hosts)?.serialize_request(&pair).map_err(failed)?.pem().map_err(failed)
 }
 
 fn params(hosts: &[String]) -> Result<CertificateParams, String> {

@@ -44,9 +44,23 @@ pub fn read(
     password: Option<&Secret>,
     now: Timestamp,
 ) -> Result<Material, String> {
+    let files: Vec<_> = std::iter::once(file).chain(key_file).collect();
+    read_with(&files, password, None, now)
+}
+
+/// Like [`read`]; when the files hold no key, `own` is it: the key that stayed here when its certificate was asked for.
+pub fn read_with(
+    files: &[&[u8]],
+    password: Option<&Secret>,
+    own: Option<KeyDer>,
+    now: Timestamp,
+) -> Result<Material, String> {
     let mut found = Found::default();
-    for file in std::iter::once(file).chain(key_file) {
+    for file in files {
         found.take(file, password)?;
+    }
+    if found.keys.is_empty() {
+        found.keys.extend(own);
     }
     if found.certificates.is_empty() {
         let why = if found.keys.is_empty() { "" } else { ": it holds a private key only" };

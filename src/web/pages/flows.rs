@@ -1,7 +1,5 @@
 //! Flows: every connector, and the form that adds one.
 
-use std::time::Duration;
-
 use askama::Template;
 use axum::extract::Query;
 use axum::http::StatusCode;
@@ -9,308 +7,179 @@ use axum::response::{IntoResponse, Redirect, Response};
 use serde::Deserialize;
 
 use crate::access::password;
-use crate::base::clock::Timestamp;
-use crate::base::human;
+use crate::domain::administrator::Role;
 use crate::domain::connector::ConnectorId;
 use crate::domain::setting::{Mistake, Texts};
-use crate::store::live::LiveConnector;
+use crate::store::connector;
 use crate::store::receipt::{self, Search};
 use crate::store::setting::SaveError;
-use crate::store::{StoreError, connector};
-use crate::transfer::presence::LiveSession;
-use crate::web::context::{Ctx, ok, page};
+use crate::web::context::Context;
 use crate::web::csrf::Posted;
 use crate::web::error::WebError;
 use crate::web::form::Problem;
 use crate::web::notes::{Note, Tone};
-use crate::web::shell::{Nav, Shell};
-use crate::web::view::{Badge, Choice, Moment, address};
+use crate::web::shell::{Nav, Shell, html};
 
-/// Connectors on one page.
-pub const CONNECTORS_SHOWN: usize = 100;
-/// Files of a day that are counted; more read "more than".
-const COUNTED_MAX: i64 = 10_000;
-/// Connectors offered to copy from while typing.
-const OFFERED_MAX: usize = 200;
-
-/// What is looked for.
+/// What the list is narrowed to.
 #[derive(Clone, Debug, Default, Deserialize)]
-#[serde(default)]
 pub struct Filter {
-    /// Part of id, description or group.
+    #[serde(default)]
     q: String,
-    /// `enabled`, `disabled` or empty.
+    #[serde(default)]
     state: String,
-    /// One group.
+    #[serde(default)]
     group: String,
-    /// The id the page begins behind.
-    after: String,
-    /// A connector to copy.
-    copy_of: String,
 }
 
-/// One connector.
-#[derive(Clone, Debug)]
-pub struct Row {
-    /// Its id.
-    pub id: String,
-    /// Its description.
-    pub description: String,
-    /// Its group.
-    pub group: String,
-    /// Enabled, disabled, expired.
-    pub state: Badge,
-    /// Its live sessions.
-    pub sessions: usize,
-    /// When its last file came.
-    pub last: Option<Moment>,
-    /// Files today.
-    pub today: String,
+struct Row {
+    id: String,
+    description: String,
+    group: String,
+    enabled: bool,
+    sessions: usize,
+    today: u64,
+    last: String,
 }
 
-/// What was typed to add a connector.
-#[derive(Clone, Debug, Default)]
-pub struct AddForm {
-    /// The id.
-    pub id: String,
-    /// The description.
-    pub description: String,
-    /// A connector to copy.
-    pub copy_of: String,
-    /// What is wrong.
-    pub problems: Vec<Problem>,
-}
-
-impl AddForm {
-    /// What is wrong with a field; empty: nothing.
-    pub fn mistake(&self, id: &str) -> &str {
-        self.problems.iter().find(|problem| problem.id == id).map_or("", |problem| problem.text.as_str())
-    }
-}
-
-/// The page.
-#[derive(Debug, Template)]
+#[derive(Template)]
 #[template(path = "flows.html")]
-pub struct FlowsPage {
+struct FlowsPage {
     shell: Shell,
-    filter: Filter,
-    groups: Vec<Choice>,
     rows: Vec<Row>,
+    filter: Filter,
+    groups: Vec<String>,
     total: usize,
-    matching: String,
-    older: String,
-    add: AddForm,
-    offered: Vec<String>,
+    may_edit: bool,
+    ids: Vec<String>,
+    typed_id: String,
+    typed_description: String,
+    copy_of: String,
+    problems: Vec<Problem>,
 }
 
 impl FlowsPage {
-    /// Whether something is filtered.
-    pub fn is_filtered(&self) -> bool {
-        !(self.filter.q.is_empty() && self.filter.state.is_empty() && self.filter.group.is_empty())
-    }
-
-    /// A page for tests.
-    pub fn sample() -> Self {
-        let row = Row {
-            id: "acme-edi".to_owned(),
-            description: "<script>alert(1)</script>".to_owned(),
-            group: "EDI partners".to_owned(),
-            state: Badge::new("ok", "Enabled"),
-            sessions: 1,
-            last: Some(Moment::new(Timestamp::default(), Timestamp::default())),
-            today: "84".to_owned(),
-        };
-        Self {
-            shell: Shell::sample(Nav::Flows),
-            filter: Filter::default(),
-            groups: vec![Choice::new("EDI partners", "EDI partners", false)],
-            rows: vec![row],
-            total: 1,
-            matching: "1 connector".to_owned(),
-            older: "/flows?after=acme-edi".to_owned(),
-            add: AddForm {
-                id: "acme edi".to_owned(),
-                problems: vec![Problem { id: "id".to_owned(), text: "acme edi holds a blank".to_owned() }],
-                ..AddForm::default()
-            },
-            offered: vec!["acme-edi".to_owned()],
-        }
+    /// What is wrong with one field; empty when nothing is.
+    fn error(&self, key: &str) -> &str {
+        self.problems.iter().find(|problem| problem.key == key).map_or("", |problem| problem.text.as_str())
     }
 }
 
-/// `/` leads here.
-pub async fn home() -> Redirect {
-    Redirect::to("/flows")
+/// The list.
+pub async fn show(context: Context, Query(filter): Query<Filter>) -> Result<Response, WebError> {
+    let page = page(&context, filter).await?;
+    Ok(html(&page)?.into_response())
 }
 
-/// Shows the page.
-pub async fn show(ctx: Ctx, Query(filter): Query<Filter>) -> Result<Response, WebError> {
-    let add = AddForm { copy_of: filter.copy_of.clone(), ..AddForm::default() };
-    ok(&build(&ctx, filter, add).await?)
-}
-
-async fn build(ctx: &Ctx, filter: Filter, add: AddForm) -> Result<FlowsPage, WebError> {
-    let snapshot = ctx.state.live.snapshot();
+async fn page(context: &Context, filter: Filter) -> Result<FlowsPage, WebError> {
+    let snapshot = context.state.live.snapshot();
     let all = snapshot.connectors_sorted();
-    let mut groups: Vec<&str> = all.iter().map(|live| live.connector.settings.group.as_str()).collect();
-    groups.sort_unstable();
+    let mut groups: Vec<_> = all.iter().map(|live| live.connector.settings.group.as_str().to_owned()).collect();
+    groups.retain(|group| !group.is_empty());
+    groups.sort();
     groups.dedup();
-    let groups = groups.iter().filter(|group| !group.is_empty());
-    let groups = groups.map(|group| Choice::new(*group, *group, *group == filter.group)).collect();
-    let found: Vec<_> = all.iter().filter(|live| matches(live, &filter)).collect();
-    let after = filter.after.to_ascii_lowercase();
-    let behind = found.iter().filter(|live| after.is_empty() || live.connector.id.key() > after.as_str());
-    let shown: Vec<_> = behind.take(CONNECTORS_SHOWN + 1).collect();
+    let sessions = context.state.presence.sessions();
+    let (wanted, now) = (filter.q.to_lowercase(), context.now());
+    let day = now.minus(std::time::Duration::from_hours(24));
     let mut rows = Vec::new();
-    let sessions = ctx.state.presence.sessions();
-    for live in shown.iter().take(CONNECTORS_SHOWN) {
-        rows.push(row(ctx, live, &sessions).await?);
+    for live in &all {
+        let (connector, settings) = (&live.connector, &live.connector.settings);
+        let text = format!("{} {}", connector.id, settings.description.as_str()).to_lowercase();
+        let state_fits = match filter.state.as_str() {
+            "enabled" => settings.enabled,
+            "disabled" => !settings.enabled,
+            _ => true,
+        };
+        let group_fits = filter.group.is_empty() || settings.group.as_str() == filter.group;
+        if !text.contains(&wanted) || !state_fits || !group_fits {
+            continue;
+        }
+        let search = Search { connector_key: Some(connector.id.key().to_owned()), ..Search::default() };
+        let last = receipt::page(&context.state.db, &search, None, 1).await?;
+        let today = receipt::count(&context.state.db, &Search { since: Some(day), ..search }, 10_000).await?;
+        rows.push(Row {
+            id: connector.id.to_string(),
+            description: settings.description.as_str().to_owned(),
+            group: settings.group.as_str().to_owned(),
+            enabled: settings.enabled,
+            sessions: sessions
+                .iter()
+                .filter(|one| one.doing.connector.as_deref() == Some(connector.id.as_str()))
+                .count(),
+            today,
+            last: last.first().map_or("never".to_owned(), |receipt| crate::base::human::ago(receipt.completed_at, now)),
+        });
     }
-    let older = match rows.last() {
-        Some(last) if shown.len() > CONNECTORS_SHOWN => address(
-            "/flows",
-            &[("q", &filter.q), ("state", &filter.state), ("group", &filter.group), ("after", &last.id)],
-        ),
-        _ => String::new(),
-    };
     Ok(FlowsPage {
-        shell: Shell::of(ctx, Nav::Flows).await?,
-        groups,
+        shell: Shell::new(context, "Flows", Nav::Flows).await?,
         rows,
-        total: all.len(),
-        matching: human::count(u64::try_from(found.len()).unwrap_or(u64::MAX), "connector", "connectors"),
-        older,
-        add,
-        offered: all.iter().take(OFFERED_MAX).map(|live| live.connector.id.as_str().to_owned()).collect(),
         filter,
-    })
-}
-
-fn matches(live: &LiveConnector, filter: &Filter) -> bool {
-    let settings = &live.connector.settings;
-    let looked_for = filter.q.trim().to_lowercase();
-    let holds = |text: &str| text.to_lowercase().contains(&looked_for);
-    let state = match filter.state.as_str() {
-        "enabled" => settings.enabled,
-        "disabled" => !settings.enabled,
-        _ => true,
-    };
-    state
-        && (filter.group.is_empty() || settings.group.as_str() == filter.group)
-        && (holds(live.connector.id.as_str()) || holds(settings.description.as_str()) || holds(settings.group.as_str()))
-}
-
-async fn row(ctx: &Ctx, live: &LiveConnector, sessions: &[LiveSession]) -> Result<Row, StoreError> {
-    let now = ctx.now();
-    let connector = &live.connector;
-    let key = connector.id.key().to_owned();
-    let search = Search { connector_key: Some(key), ..Search::default() };
-    let last = receipt::page(&ctx.state.db, &search, None, 1).await?;
-    let midnight = now.minus(Duration::from_secs(now.seconds().unsigned_abs() % 86_400));
-    let today = Search { since: Some(midnight), ..search };
-    Ok(Row {
-        id: connector.id.as_str().to_owned(),
-        description: connector.settings.description.as_str().to_owned(),
-        group: connector.settings.group.as_str().to_owned(),
-        state: state_of(ctx, live),
-        sessions: sessions.iter().filter(|s| s.doing.connector.as_deref() == Some(connector.id.as_str())).count(),
-        last: last.first().map(|receipt| Moment::new(receipt.completed_at, now)),
-        today: count_words(receipt::count(&ctx.state.db, &today, COUNTED_MAX + 1).await?),
-    })
-}
-
-/// Whether the partner may sign in now, in a word.
-pub(super) fn state_of(ctx: &Ctx, live: &LiveConnector) -> Badge {
-    match live.connector.valid_at(ctx.now()) {
-        Ok(()) => Badge::new("ok", "Enabled"),
-        Err(why) => Badge::new(
-            if live.connector.settings.enabled { "warn" } else { "" },
-            match why {
-                crate::domain::connector::WhyNot::Disabled => "Disabled",
-                crate::domain::connector::WhyNot::Expired { .. } => "Expired",
-                crate::domain::connector::WhyNot::NotYetValid { .. } => "Not yet valid",
-            },
-        ),
-    }
-}
-
-fn count_words(counted: u64) -> String {
-    if counted > COUNTED_MAX.unsigned_abs() {
-        format!("more than {}", human::thousands(COUNTED_MAX.unsigned_abs()))
-    } else {
-        human::thousands(counted)
-    }
-}
-
-/// Adds a connector with a generated password, which its page shows once.
-pub async fn add(ctx: Ctx, posted: Posted) -> Result<Response, WebError> {
-    let mut form = AddForm {
-        id: posted.text("id").trim().to_owned(),
-        description: posted.text("description").trim().to_owned(),
-        copy_of: posted.text("copy_of").trim().to_owned(),
+        groups,
+        total: all.len(),
+        may_edit: context.may(Role::Editor),
+        ids: all.iter().map(|live| live.connector.id.to_string()).collect(),
+        typed_id: String::new(),
+        typed_description: String::new(),
+        copy_of: String::new(),
         problems: Vec::new(),
-    };
-    match create(&ctx, &form).await {
-        Ok(response) => Ok(response),
-        Err(SaveError::Mistakes(mistakes)) => {
-            let problem = |mistake: Mistake| Problem {
-                id: if mistake.key == "id" || mistake.key == "copy_of" {
-                    mistake.key
-                } else {
-                    "description".to_owned()
-                },
-                text: mistake.message,
-            };
-            form.problems = mistakes.into_iter().map(problem).collect();
-            page(StatusCode::UNPROCESSABLE_ENTITY, &build(&ctx, Filter::default(), form).await?)
-        }
-        Err(error) => Err(WebError::internal(error)),
-    }
+    })
 }
 
-async fn create(ctx: &Ctx, form: &AddForm) -> Result<Response, SaveError> {
-    let mut mistakes = Vec::new();
-    let id = ConnectorId::parse(&form.id).map_err(|message| mistakes.push(Mistake::new("id", message))).ok();
-    let mut values = match copied(ctx, &form.copy_of) {
-        Ok(values) => values,
-        Err(mistake) => {
-            mistakes.push(mistake);
-            Texts::new()
+/// Adds a connector, with a password that its page shows once.
+pub async fn add(context: Context, posted: Posted) -> Result<Response, WebError> {
+    let (typed, description, copy_of) = (posted.text("id").trim(), posted.text("description"), posted.text("copy_of"));
+    let added = try_add(&context, typed, description, copy_of).await?;
+    let mistakes = match added {
+        Ok(id) => {
+            let place = format!("/connectors/{id}/settings");
+            return Ok(Redirect::to(&place).into_response());
         }
+        Err(mistakes) => mistakes,
     };
-    let (Some(id), true) = (id, mistakes.is_empty()) else { return Err(SaveError::Mistakes(mistakes)) };
-    if !form.description.is_empty() || form.copy_of.is_empty() {
-        values.insert("description".to_owned(), form.description.clone());
-    }
-    let secret = password::generate();
-    let failed = |error: password::HashError| SaveError::Store(StoreError::Unreadable(error.to_string()));
-    let hash = ctx.state.gate.hasher().hash(&secret).await.map_err(failed)?;
-    let remote = ctx.remote();
-    connector::add(&ctx.state.db, &id, &values, Some(&hash), &ctx.change(&remote)).await?;
-    ctx.state.live.refresh().await?;
-    let note = Note {
-        tone: Tone::Done,
-        text: format!("{id} is added and can sign in now. Its password is shown this once: copy it for the partner."),
-        password: Some(secret),
-    };
-    Ok(ctx.go(&format!("/connectors/{id}/settings"), note).into_response())
+    let problems = mistakes.into_iter().map(|mistake| Problem { key: mistake.key, text: mistake.message }).collect();
+    let mut page = page(&context, Filter::default()).await?;
+    "Error: Flows".clone_into(&mut page.shell.title);
+    page.problems = problems;
+    typed.clone_into(&mut page.typed_id);
+    description.clone_into(&mut page.typed_description);
+    copy_of.clone_into(&mut page.copy_of);
+    Ok((StatusCode::UNPROCESSABLE_ENTITY, html(&page)?).into_response())
 }
 
-/// The settings of the connector to copy: all but its folders, which no two may share.
-fn copied(ctx: &Ctx, id: &str) -> Result<Texts, Mistake> {
-    if id.is_empty() {
-        return Ok(Texts::new());
-    }
-    let snapshot = ctx.state.live.snapshot();
-    let Some(live) = snapshot.connector(id) else {
-        return Err(Mistake::new(
-            "copy_of",
-            format!("There is no connector {id} to copy; leave it empty for defaults"),
-        ));
+async fn try_add(
+    context: &Context,
+    typed: &str,
+    description: &str,
+    copy_of: &str,
+) -> Result<Result<ConnectorId, Vec<Mistake>>, WebError> {
+    let state = &context.state;
+    let id = match ConnectorId::parse(typed) {
+        Ok(id) => id,
+        Err(message) => return Ok(Err(vec![Mistake::new("id", message)])),
     };
-    let mut values = live.connector.settings.texts();
-    for own in ["input_folder", "output_folder"] {
-        values.remove(own);
+    let mut values = Texts::new();
+    if !copy_of.is_empty() {
+        let all = connector::all(&state.db).await?;
+        let Some(model) = all.into_iter().find(|one| one.id.as_str() == copy_of) else {
+            return Ok(Err(vec![Mistake::new("copy_of", format!("There is no connector {copy_of}"))]));
+        };
+        values = model.stored.texts;
+        // Two partners never share a folder.
+        values.remove("input_folder");
+        values.remove("output_folder");
     }
-    Ok(values)
+    values.insert("description".to_owned(), description.to_owned());
+    let password = password::generate();
+    let hash = state.gate.hasher().hash(&password).await?;
+    let added =
+        context.changing(async |change| connector::add(&state.db, &id, &values, Some(&hash), change).await).await;
+    match added {
+        Ok(()) => {}
+        Err(SaveError::Mistakes(mistakes)) => return Ok(Err(mistakes)),
+        Err(error) => return Err(WebError::internal(error)),
+    }
+    state.live.refresh().await?;
+    let text = format!("Added {id}. Its password is shown here once; give it to the partner now.");
+    let note = Note { tone: Tone::Done, text, password: Some(password) };
+    context.leave(&format!("/connectors/{id}/settings"), note);
+    Ok(Ok(id))
 }

@@ -1,12 +1,17 @@
-//! One file per page: its struct, its handlers, its sample. Templates show fields and compute nothing.
+//! One file per page. A page is a struct; its template shows fields and computes nothing.
 
-pub mod activity;
-pub mod connector;
-pub mod error;
+pub mod audit;
+pub mod certificates;
+pub mod connectors;
+pub mod events;
 pub mod flows;
-pub mod profile;
+pub mod health;
+pub mod profiles;
 pub mod receive;
 pub mod refusals;
 pub mod sessions;
+pub mod settings;
 pub mod setup;
 pub mod sign_in;
+pub mod transfers;
+pub mod users;

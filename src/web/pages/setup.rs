@@ -1,145 +1,96 @@
-//! The first run: whoever has the one-time code makes the first administrator. The page exists only while there is
-//! none; the transaction that adds one decides.
+//! The first run: one page makes the administrator. It exists only while there is none.
 
 use askama::Template;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Redirect, Response};
 
-use crate::base::human;
 use crate::domain::administrator::{Role, check_password};
-use crate::domain::setting::Mistake;
 use crate::store::administrator::{self, New};
-use crate::store::setting::{Change, SaveError};
-use crate::web::assets::{Addresses, addresses};
-use crate::web::context::{Guest, ok, page};
+use crate::store::setting::SaveError;
+use crate::web::context::Context;
 use crate::web::csrf::Posted;
 use crate::web::error::WebError;
 use crate::web::form::Problem;
 use crate::web::login;
 use crate::web::setup_code::Tried;
+use crate::web::shell::{Nav, Shell, html};
 
-/// Name, password, one-time code.
-#[derive(Debug, Template)]
+#[derive(Template)]
 #[template(path = "setup.html")]
-pub struct SetupPage {
-    csrf: String,
-    theme: &'static str,
-    code: String,
+struct SetupPage {
+    shell: Shell,
     name: String,
     problems: Vec<Problem>,
-    files: &'static Addresses,
 }
 
 impl SetupPage {
-    fn new(guest: &Guest) -> Self {
-        Self {
-            csrf: guest.visitor.csrf.clone(),
-            theme: guest.visitor.theme.name(),
-            code: String::new(),
-            name: String::new(),
-            problems: Vec::new(),
-            files: addresses(),
-        }
-    }
-
-    /// What is wrong with a field; empty: nothing.
-    pub fn mistake(&self, id: &str) -> &str {
-        self.problems.iter().find(|problem| problem.id == id).map_or("", |problem| problem.text.as_str())
-    }
-
-    /// The ids that describe a field.
-    pub fn described_by(&self, id: &str) -> String {
-        if self.mistake(id).is_empty() { format!("{id}-hint") } else { format!("{id}-hint {id}-mistake") }
-    }
-
-    /// A page for tests.
-    pub fn sample() -> Self {
-        Self {
-            csrf: "token".to_owned(),
-            theme: "",
-            code: "ABCD".to_owned(),
-            name: "mira".to_owned(),
-            problems: vec![
-                Problem { id: "code".to_owned(), text: "This is not the code.".to_owned() },
-                Problem { id: "password".to_owned(), text: "Password needs at least 12 characters".to_owned() },
-            ],
-            files: addresses(),
-        }
+    /// What is wrong with one field; empty when nothing is.
+    fn error(&self, key: &str) -> &str {
+        self.problems.iter().find(|problem| problem.key == key).map_or("", |problem| problem.text.as_str())
     }
 }
 
-/// Shows the page.
-pub async fn show(guest: Guest) -> Result<Response, WebError> {
-    ok(&SetupPage::new(&guest))
-}
-
-/// Makes the administrator and signs in.
-pub async fn submit(guest: Guest, posted: Posted) -> Result<Response, WebError> {
-    let name = posted.text("name").trim();
-    let mut mistakes = check(&posted, name);
-    // The code is looked at last, so that a short password does not cost a try.
-    if mistakes.is_empty() {
-        mistakes.extend(check_code(&guest, posted.text("code")));
-    }
-    if mistakes.is_empty() {
-        match add(&guest, name, &posted).await? {
-            Ok(response) => return Ok(response),
-            Err(found) => mistakes = found,
-        }
-    }
-    let problem = |mistake: Mistake| Problem { id: mistake.key, text: mistake.message };
-    let again = SetupPage {
-        code: posted.text("code").to_owned(),
-        name: name.to_owned(),
-        problems: mistakes.into_iter().map(problem).collect(),
-        ..SetupPage::new(&guest)
+async fn page(context: &Context, name: &str, problems: Vec<Problem>) -> Result<Response, WebError> {
+    let (title, status) = if problems.is_empty() {
+        ("First run", StatusCode::OK)
+    } else {
+        ("Error: First run", StatusCode::UNPROCESSABLE_ENTITY)
     };
-    page(StatusCode::UNPROCESSABLE_ENTITY, &again)
+    let shell = Shell::new(context, title, Nav::Elsewhere).await?;
+    Ok((status, html(&SetupPage { shell, name: name.to_owned(), problems })?).into_response())
 }
 
-fn check(posted: &Posted, name: &str) -> Vec<Mistake> {
-    let mut mistakes = Vec::new();
-    if posted.text("code").trim().is_empty() {
-        mistakes.push(Mistake::new("code", "The code is missing. It was printed when Waybill started."));
+/// The form.
+pub async fn show(context: Context) -> Result<Response, WebError> {
+    if administrator::count(&context.state.db).await? > 0 {
+        return Err(WebError::not_found());
+    }
+    page(&context, "", Vec::new()).await
+}
+
+/// Makes the administrator; whether there is one already is decided within the transaction that makes one.
+pub async fn submit(context: Context, posted: Posted) -> Result<Response, WebError> {
+    let state = &context.state;
+    if administrator::count(&state.db).await? > 0 {
+        return Err(WebError::not_found());
+    }
+    let name = posted.text("name").trim().to_owned();
+    let password = posted.secret("password");
+    let problem = |key: &str, text: String| Problem { key: key.to_owned(), text };
+    let mut problems = Vec::new();
+    match state.setup_code.check(posted.text("code"), context.now()) {
+        Tried::Right => {}
+        Tried::Wrong => {
+            let text = "That is not the code. It was printed when the appliance started; look at its output or log";
+            problems.push(problem("code", text.to_owned()));
+        }
+        Tried::Wait(wait) => {
+            let wait = crate::base::human::duration(wait.max(std::time::Duration::from_secs(1)));
+            problems.push(problem("code", format!("Too many wrong codes. Wait {wait}, then try again")));
+        }
     }
     if name.is_empty() {
-        mistakes.push(Mistake::new("name", "Name is missing: type the name to sign in with"));
+        problems.push(problem("name", "Name is missing: type the name to sign in with".to_owned()));
     }
-    let password = posted.secret("password");
-    if let Err(message) = check_password(password.reveal(), name) {
-        mistakes.push(Mistake::new("password", message));
-    } else if password != posted.secret("again") {
-        mistakes.push(Mistake::new("again", "The two passwords differ. Type the same one twice."));
+    if let Err(text) = check_password(password.reveal(), &name) {
+        problems.push(problem("password", text));
     }
-    mistakes
-}
-
-fn check_code(guest: &Guest, typed: &str) -> Option<Mistake> {
-    match guest.state.setup_code.check(typed, guest.now()) {
-        Tried::Right => None,
-        Tried::Wrong => Some(Mistake::new("code", "This is not the code. It was printed when Waybill started.")),
-        Tried::Wait(wait) => {
-            let wait = human::duration(wait.max(std::time::Duration::from_secs(1)));
-            Some(Mistake::new("code", format!("Too many wrong codes. Wait {wait}, then try again.")))
-        }
+    if !problems.is_empty() {
+        return page(&context, &name, problems).await;
     }
-}
-
-async fn add(guest: &Guest, name: &str, posted: &Posted) -> Result<Result<Response, Vec<Mistake>>, WebError> {
-    let hash = guest.state.gate.hasher().hash(&posted.secret("password")).await?;
-    let remote = guest.visitor.remote.to_string();
-    let change = Change { who: name, remote: &remote, at: guest.now(), ids: &guest.state.ids };
-    let new = New { name, role: Role::Admin, password_hash: &hash, only_first: true };
-    match administrator::add(&guest.state.db, &new, &change).await {
+    let hash = state.gate.hasher().hash(&password).await?;
+    let new = New { name: &name, role: Role::Admin, password_hash: &hash, only_first: true };
+    let added = context.changing(async |change| administrator::add(&state.db, &new, change).await).await;
+    match added {
         Ok(true) => {}
-        // Somebody else was first.
-        Ok(false) => return Ok(Ok(Redirect::to("/sign-in").into_response())),
-        Err(SaveError::Mistakes(mistakes)) => return Ok(Err(mistakes)),
+        Ok(false) => return Err(WebError::not_found()),
+        Err(SaveError::Mistakes(mistakes)) => {
+            let problems = mistakes.into_iter().map(|mistake| problem(&mistake.key, mistake.message)).collect();
+            return page(&context, &name, problems).await;
+        }
         Err(error) => return Err(WebError::internal(error)),
     }
-    let Some(added) = administrator::find(&guest.state.db, name).await? else {
-        return Err(WebError::internal("the administrator who was just added is not there"));
-    };
-    tracing::info!(administrator.name = name, "Made the first administrator");
-    Ok(Ok(login::begin(guest, &added.id, "/flows").await?))
+    let made = administrator::find(&state.db, &name).await?.ok_or_else(WebError::not_found)?;
+    let cookie = login::sign_in(&context, &made.id).await?;
+    Ok(([cookie], Redirect::to("/flows")).into_response())
 }

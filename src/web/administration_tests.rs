@@ -1,0 +1,263 @@
+//! The pages of an admin through the whole router: certificates, users and audit, settings.
+
+use axum::body::Body;
+use axum::http::header::{CONTENT_TYPE, COOKIE, HOST, LOCATION};
+use axum::http::{Method, Request, StatusCode};
+
+use super::routes::UPLOAD_BYTES_MAX;
+use super::tests::{Answer, PASSWORD, Site};
+use crate::domain::administrator::Role;
+use crate::store::{administrator, profile};
+
+const BOUNDARY: &str = "0123456789abcdef";
+
+/// One part of an upload: name, file name if it is a file, contents.
+type Part<'a> = (&'a str, Option<&'a str>, &'a str);
+
+impl Site {
+    async fn upload(&self, path: &str, cookies: &str, parts: &[Part<'_>]) -> Answer {
+        let mut body = String::new();
+        for (name, file, contents) in parts {
+            let file = file.map(|file| format!("; filename=\"{file}\"")).unwrap_or_default();
+            let head = format!("--{BOUNDARY}\r\nContent-Disposition: form-data; name=\"{name}\"{file}");
+            body.extend([&head, "\r\n\r\n", contents, "\r\n"]);
+        }
+        body.extend(["--", BOUNDARY, "--\r\n"]);
+        let request = Request::post(path)
+            .header(HOST, "127.0.0.1:8020")
+            .header(COOKIE, cookies)
+            .header(CONTENT_TYPE, format!("multipart/form-data; boundary={BOUNDARY}"));
+        self.send(request.body(Body::from(body)).unwrap()).await
+    }
+
+    async fn post(&self, path: &str, cookies: &str, form: &[(&str, &str)]) -> Answer {
+        self.ask(Method::POST, path, cookies, Some(form)).await
+    }
+
+    fn names(&self) -> Vec<String> {
+        self.certificates.list().iter().map(|held| held.stored.name.to_string()).collect()
+    }
+
+    fn certificate_page(&self, name: &str) -> String {
+        format!("/certificates/{}", self.certificates.find(name).unwrap().stored.id)
+    }
+}
+
+/// A certificate with its key, made elsewhere.
+fn made(host: &str) -> (String, String) {
+    let made = rcgen::generate_simple_self_signed([host.to_owned()]).unwrap();
+    (made.cert.pem(), made.signing_key.serialize_pem())
+}
+
+#[tokio::test]
+async fn an_upload_is_checked_and_every_mistake_is_told_in_words() {
+    let site = Site::new().await;
+    let cookies = site.person("mira", Role::Admin).await;
+    let csrf = site.get("/certificates", &cookies).await.csrf();
+    let (chain, key) = made("ftp.example.com");
+    let (_, foreign) = made("other.example.com");
+    let token: Part<'_> = ("csrf", None, &csrf);
+    let tries: [(&[Part<'_>], &[&str]); 5] = [
+        (&[token, ("name", None, ""), ("file", Some(""), "")], &["needs a name", "No file was chosen", "2 problems"]),
+        (&[token, ("name", None, "new"), ("file", Some("a.pem"), "hello")], &["neither PEM nor PKCS#12"]),
+        (&[token, ("name", None, "new"), ("file", Some("a.pem"), &chain)], &["No private key found"]),
+        (
+            &[token, ("name", None, "new"), ("file", Some("a.pem"), &chain), ("key_file", Some("a.key"), &foreign)],
+            &["doesn&#39;t fit the certificate"],
+        ),
+        (
+            &[token, ("name", None, "a,b"), ("file", Some("a.pem"), &chain), ("key_file", Some("a.key"), &key)],
+            &["no commas", "value=\"a,b\""],
+        ),
+    ];
+    for (parts, expected) in tries {
+        let refused = site.upload("/certificates", &cookies, parts).await;
+        assert_eq!(refused.status, StatusCode::UNPROCESSABLE_ENTITY, "{}", refused.text);
+        for words in expected {
+            assert!(refused.text.contains(words), "no {words:?} in {}", refused.text);
+        }
+        assert!(refused.text.contains("Nothing was saved"));
+    }
+    assert_eq!(site.names(), ["self-signed"]);
+    let whole = [token, ("name", None, "new"), ("file", Some("a.pem"), &chain), ("key_file", Some("a.key"), &key)];
+    let added = site.upload("/certificates", &cookies, &whole).await;
+    assert_eq!((added.status, added.header(LOCATION)), (StatusCode::SEE_OTHER, "/certificates"), "{}", added.text);
+    let page = site.get("/certificates", &cookies).await;
+    assert!(page.text.contains("Added new") && page.text.contains("ftp.example.com"), "{}", page.text);
+    let one = site.get(&site.certificate_page("new"), &cookies).await;
+    assert!(!one.text.contains("PRIVATE KEY") && one.text.contains("BEGIN CERTIFICATE REQUEST"), "{}", one.text);
+}
+
+#[tokio::test]
+async fn an_upload_without_its_token_first_or_of_too_many_bytes_is_not_read() {
+    let site = Site::new().await;
+    let cookies = site.person("mira", Role::Admin).await;
+    let editor = site.person("eddy", Role::Editor).await;
+    let csrf = site.get("/certificates", &cookies).await.csrf();
+    let (chain, key) = made("ftp.example.com");
+    let file: Part<'_> = ("file", Some("a.pem"), &chain);
+    let rest = [("name", None, "new"), file, ("key_file", Some("a.key"), key.as_str())];
+    let wrong = [&[("csrf", None, "wrong")], &rest[..]].concat();
+    let late = [&rest[..], &[("csrf", None, csrf.as_str())]].concat();
+    for parts in [&wrong, &late, &Vec::new()] {
+        let refused = site.upload("/certificates", &cookies, parts).await;
+        assert_eq!(refused.status, StatusCode::FORBIDDEN, "{}", refused.text);
+    }
+    let right = [&[("csrf", None, csrf.as_str())], &rest[..]].concat();
+    assert_eq!(site.upload("/certificates", &editor, &right).await.status, StatusCode::FORBIDDEN);
+    let huge = "x".repeat(UPLOAD_BYTES_MAX);
+    let parts = [("csrf", None, csrf.as_str()), ("file", Some("a.pem"), &huge)];
+    let refused = site.upload("/certificates", &cookies, &parts).await;
+    assert_eq!(refused.status, StatusCode::PAYLOAD_TOO_LARGE, "{}", refused.text);
+    assert_eq!(site.names(), ["self-signed"]);
+}
+
+#[tokio::test]
+async fn a_certificate_is_replaced_rolled_back_and_removed_once_nothing_names_it() {
+    let site = Site::new().await;
+    let cookies = site.person("mira", Role::Admin).await;
+    let csrf = site.get("/certificates", &cookies).await.csrf();
+    let token = ("csrf", csrf.as_str());
+    let form = [token, ("made_name", "files"), ("hosts", "files.example.com, 192.0.2.7")];
+    let added = site.post("/certificates/self-signed", &cookies, &form).await;
+    assert_eq!(added.status, StatusCode::SEE_OTHER, "{}", added.text);
+    let again = site.post("/certificates/self-signed", &cookies, &form).await;
+    assert!(again.status == StatusCode::UNPROCESSABLE_ENTITY && again.text.contains("href=\"#made_name\""));
+    let page = site.certificate_page("files");
+    let sha256 = || site.certificates.find("files").unwrap().stored.contents.sha256.clone();
+    let first = sha256();
+    let form = [token, ("hosts", "nonsense!")];
+    let refused = site.post(&format!("{page}/self-signed"), &cookies, &form).await;
+    assert!(refused.status == StatusCode::UNPROCESSABLE_ENTITY && refused.text.contains("value=\"nonsense!\""));
+    let form = [token, ("hosts", "new.example.com")];
+    let replaced = site.post(&format!("{page}/self-signed"), &cookies, &form).await;
+    assert_eq!(replaced.header(LOCATION), page, "{}", replaced.text);
+    assert_ne!(sha256(), first);
+    assert!(site.get(&page, &cookies).await.text.contains(&first), "what it can go back to is not shown");
+    site.post(&format!("{page}/roll-back"), &cookies, &[token]).await;
+    assert_eq!(sha256(), first);
+
+    let profile = site.get("/profiles/ftp", &cookies).await;
+    assert!(profile.text.contains("<option value=\"files\">"), "the profile offers no certificates");
+    let form = [token, ("version", "0"), ("fields", "certificates"), ("certificates", "files"), ("certificates", "")];
+    assert_eq!(site.post("/profiles/ftp/save", &cookies, &form).await.status, StatusCode::SEE_OTHER);
+    let remove = format!("{page}/remove");
+    let unsure = site.post(&remove, &cookies, &[token, ("confirm", "file")]).await;
+    assert!(unsure.text.contains("Type files to confirm"), "{}", unsure.text);
+    let named = site.post(&remove, &cookies, &[token, ("confirm", "files")]).await;
+    assert_eq!(named.status, StatusCode::UNPROCESSABLE_ENTITY);
+    assert!(named.text.contains("take it out of its profile"), "{}", named.text);
+    let form = [token, ("version", "1"), ("fields", "certificates"), ("certificates", "")];
+    assert_eq!(site.post("/profiles/ftp/save", &cookies, &form).await.status, StatusCode::SEE_OTHER);
+    let removed = site.post(&remove, &cookies, &[token, ("confirm", "files")]).await;
+    assert_eq!((removed.status, removed.header(LOCATION)), (StatusCode::SEE_OTHER, "/certificates"));
+    assert_eq!(site.names(), ["self-signed"]);
+}
+
+#[tokio::test]
+async fn the_answer_to_a_request_needs_no_key_and_a_foreign_one_is_refused() {
+    let site = Site::new().await;
+    let held = site.certificates.find("self-signed").unwrap();
+    let cookies = site.person("mira", Role::Admin).await;
+    let csrf = site.get("/certificates", &cookies).await.csrf();
+    let path = format!("{}/replace", site.certificate_page("self-signed"));
+    let own = held.stored.contents.chain_pem.clone();
+    for (chain, status) in [(made("x.example.com").0, StatusCode::UNPROCESSABLE_ENTITY), (own, StatusCode::SEE_OTHER)] {
+        let parts = [("csrf", None, csrf.as_str()), ("file", Some("a.pem"), &chain)];
+        let answer = site.upload(&path, &cookies, &parts).await;
+        assert_eq!(answer.status, status, "{}", answer.text);
+    }
+}
+
+#[tokio::test]
+async fn users_are_added_changed_and_removed_but_never_the_last_admin() {
+    let site = Site::new().await;
+    let cookies = site.person("mira", Role::Admin).await;
+    let csrf = site.get("/users", &cookies).await.csrf();
+    let (token, own) = (("csrf", csrf.as_str()), ("own_password", PASSWORD));
+    let refused = site.post("/users", &cookies, &[token, ("role", "king"), ("password", "short")]).await;
+    assert_eq!(refused.status, StatusCode::UNPROCESSABLE_ENTITY);
+    assert!(refused.text.contains("There are 4 problems") && !refused.text.contains("value=\"short\""));
+    let form = [token, ("name", "kim"), ("role", "editor"), ("password", "")];
+    let wrong = site.post("/users", &cookies, &[&form[..], &[("own_password", "not mine, no")]].concat()).await;
+    assert!(wrong.text.contains("not your own password"), "{}", wrong.text);
+    let added = site.post("/users", &cookies, &[&form[..], &[own]].concat()).await;
+    assert_eq!(added.header(LOCATION), "/users", "{}", added.text);
+    assert!(site.get("/users", &cookies).await.text.contains("id=\"new-password\""));
+    assert!(!site.get("/users", &cookies).await.text.contains("id=\"new-password\""), "shown twice");
+
+    let id = async |name: &str| administrator::find(&site.db, name).await.unwrap().unwrap().id.to_string();
+    let (mira, kim) = (id("mira").await, id("kim").await);
+    let path = format!("/users/{mira}");
+    let last = site.post(&path, &cookies, &[token, own, ("role", "viewer")]).await;
+    assert!(last.text.contains("mira is the last admin"), "{}", last.text);
+    let form = [token, ("confirm", "mira"), ("your_password", PASSWORD)];
+    let last = site.post(&format!("{path}/remove"), &cookies, &form).await;
+    assert!(last.text.contains("mira is the last admin"), "{}", last.text);
+    let path = format!("/users/{kim}");
+    let saved = site.post(&path, &cookies, &[token, own, ("role", "admin"), ("generate", "1")]).await;
+    assert_eq!(saved.header(LOCATION), path, "{}", saved.text);
+    assert_eq!(administrator::find(&site.db, "kim").await.unwrap().unwrap().role, Role::Admin);
+    let form = [token, ("confirm", "kim"), ("your_password", PASSWORD)];
+    let removed = site.post(&format!("{path}/remove"), &cookies, &form).await;
+    assert_eq!(removed.header(LOCATION), "/users", "{}", removed.text);
+    assert_eq!(administrator::count(&site.db).await.unwrap(), 1);
+
+    let audit = site.get("/audit?subject=KIM", &cookies).await.text;
+    for words in ["added", "role", "password", "removed", "administrator kim"] {
+        assert!(audit.contains(words), "no {words} in {audit}");
+    }
+    assert!(!audit.contains("administrator mira") && !audit.contains("argon2"));
+}
+
+#[tokio::test]
+async fn the_audit_is_paged_without_a_gap() {
+    let site = Site::new().await;
+    let cookies = site.person("mira", Role::Admin).await;
+    for turn in 0..60 {
+        let values = [("time_zone".to_owned(), if turn % 2 == 0 { "Europe/Berlin" } else { "UTC" }.to_owned())];
+        profile::save_appliance(&site.db, &values.into(), None, &site.change()).await.unwrap();
+    }
+    let first = site.get("/audit?subject=settings", &cookies).await.text;
+    let (_, rest) = first.split_once("href=\"/audit?subject=settings&#38;before=").expect("no older page");
+    let before = rest.split('"').next().unwrap();
+    let second = site.get(&format!("/audit?subject=settings&before={before}"), &cookies).await.text;
+    let rows = |text: &str| text.matches("time_zone").count();
+    assert_eq!((rows(&first), rows(&second)), (50, 10));
+}
+
+#[tokio::test]
+async fn settings_are_saved_and_nobody_shuts_themselves_out() {
+    let site = Site::new().await;
+    let cookies = site.person("mira", Role::Admin).await;
+    let csrf = site.get("/settings", &cookies).await.csrf();
+    let form = |zone: &'static str, days: &'static str| {
+        [
+            ("csrf", csrf.as_str()),
+            ("version", "0"),
+            ("fields", "time_zone,events_keep_days"),
+            ("time_zone", zone),
+            ("events_keep_days", days),
+        ]
+    };
+    let refused = site.post("/settings", &cookies, &form("Mars/Base", "-1")).await;
+    assert_eq!(refused.status, StatusCode::UNPROCESSABLE_ENTITY);
+    assert!(refused.text.contains("There are 2 problems") && refused.text.contains("Mars/Base"));
+    let saved = site.post("/settings", &cookies, &form("Europe/Berlin", "30")).await;
+    assert_eq!(saved.header(LOCATION), "/settings", "{}", saved.text);
+    let stale = site.post("/settings", &cookies, &form("Europe/Paris", "30")).await;
+    assert!(stale.status == StatusCode::CONFLICT && stale.text.contains("mira saved"), "{}", stale.text);
+
+    let named = [("web_hosts".to_owned(), "mft.example.com".to_owned())];
+    profile::save_appliance(&site.db, &named.into(), None, &site.change()).await.unwrap();
+    site.live.refresh().await.unwrap();
+    let body = [("csrf", csrf.as_str()), ("fields", "web_hosts"), ("web_hosts", "")];
+    let request = Request::post("/settings")
+        .header(HOST, "mft.example.com")
+        .header(COOKIE, &cookies)
+        .header(CONTENT_TYPE, "application/x-www-form-urlencoded")
+        .body(Body::from(serde_urlencoded::to_string(body).unwrap()));
+    let refused = site.send(request.unwrap()).await;
+    assert_eq!(refused.status, StatusCode::UNPROCESSABLE_ENTITY);
+    assert!(refused.text.contains("You are here as mft.example.com"), "{}", refused.text);
+}

@@ -1,0 +1,72 @@
+//! Audit: who changed what, newest first.
+
+use askama::Template;
+use axum::extract::Query;
+use axum::response::{IntoResponse, Response};
+use serde::Deserialize;
+
+use crate::store::audit;
+use crate::web::context::Context;
+use crate::web::error::WebError;
+use crate::web::shell::{Nav, Shell, html};
+use crate::web::view::{PAGE_SIZE, Time, cursor, cursor_text};
+
+/// Which changes.
+#[derive(Clone, Debug, Default, Deserialize)]
+pub struct Asked {
+    /// Part of the subject's name.
+    #[serde(default)]
+    subject: String,
+    /// The row beside it.
+    #[serde(default)]
+    before: String,
+}
+
+struct Row {
+    at: Time,
+    who: String,
+    remote: String,
+    subject: String,
+    key: String,
+    before: String,
+    after: String,
+}
+
+#[derive(Template)]
+#[template(path = "audit.html")]
+struct AuditPage {
+    shell: Shell,
+    subject: String,
+    rows: Vec<Row>,
+    older: String,
+}
+
+/// The table.
+pub async fn show(context: Context, Query(asked): Query<Asked>) -> Result<Response, WebError> {
+    let before = cursor(&asked.before);
+    let from = before.as_ref().map(|cursor| (cursor.completed_at, cursor.id.as_str()));
+    let mut found = audit::newest_first(&context.state.db, &asked.subject, from, PAGE_SIZE + 1).await?;
+    let more = found.len() > usize::try_from(PAGE_SIZE).unwrap_or(usize::MAX);
+    if more {
+        found.pop();
+    }
+    let last = found.last().filter(|_| more).map(|one| cursor_text(one.at, &one.id));
+    let older = last.map(|before| [("subject", asked.subject.clone()), ("before", before)]);
+    let older = older.map(serde_urlencoded::to_string).transpose().map_err(WebError::internal)?;
+    let rows = found.into_iter().map(|one| Row {
+        at: one.at.into(),
+        who: one.who,
+        remote: one.remote,
+        subject: one.subject,
+        key: one.key,
+        before: one.before,
+        after: one.after,
+    });
+    let page = AuditPage {
+        shell: Shell::new(&context, "Audit", Nav::Administrators).await?,
+        subject: asked.subject.trim().to_owned(),
+        rows: rows.collect(),
+        older: older.map(|query| format!("/audit?{query}")).unwrap_or_default(),
+    };
+    Ok(html(&page)?.into_response())
+}

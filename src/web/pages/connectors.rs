@@ -1,0 +1,357 @@
+//! One connector: its settings on two tabs, its password, its removal.
+
+use askama::Template;
+use axum::extract::Path;
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Redirect, Response};
+
+use super::profiles::{Conflict, conflicts};
+use crate::access::password;
+use crate::base::secret::Secret;
+use crate::domain::administrator::{Role, check_password};
+use crate::domain::connector::{ConnectorId, ConnectorSettings};
+use crate::domain::setting::{Mistake, Texts};
+use crate::domain::value::FtpOverTls;
+use crate::store::connector::{self, Edit, StoredConnector};
+use crate::store::receipt::{self, Search};
+use crate::store::setting::{SaveError, Stored};
+use crate::web::context::Context;
+use crate::web::csrf::Posted;
+use crate::web::error::WebError;
+use crate::web::form::{Field, Kind, Problem, SettingForm, posted_texts, warnings};
+use crate::web::notes::{Note, Tone};
+use crate::web::shell::{Nav, Shell, html};
+
+/// A section: title, text below it, keys of its fields.
+type Sections = &'static [(&'static str, &'static str, &'static [&'static str])];
+
+const SETTINGS: Sections = &[
+    ("Partner", "", &["description", "group"]),
+    (
+        "Permissions",
+        "From the partner’s side: Read lets them list and download, Write lets them upload, rename and delete.",
+        &["send_read", "send_write", "receive_read", "receive_write"],
+    ),
+    ("Access", "", &["require_tls", "allowed_addresses", "enabled", "valid_from", "valid_until", "password_overlap_h"]),
+];
+
+const ADVANCED: Sections = &[
+    (
+        "Folders and names",
+        "",
+        &[
+            "input_folder",
+            "output_folder",
+            "received_file_mode",
+            "allowed_files_filter",
+            "temp_receive_extensions",
+            "local_file_scheme",
+            "save_subfolder",
+        ],
+    ),
+    (
+        "Receiving",
+        "",
+        &["overwrite", "append", "ascii_uploads", "settle_s", "file_bytes_max", "quota_bytes", "quota_files"],
+    ),
+    (
+        "Sending",
+        "",
+        &["send_settle_s", "delete_collected", "remove_file_after_send", "save_to_sent_folder", "sent_folder_scheme"],
+    ),
+    (
+        "Connections",
+        "",
+        &[
+            "timeout_s",
+            "stall_timeout_s",
+            "sessions_max",
+            "upload_bytes_per_s",
+            "download_bytes_per_s",
+            "active_mode",
+            "tls_session_reuse",
+            "tls_end",
+            "client_certificate",
+            "client_certificate_match",
+        ],
+    ),
+    (
+        "For older clients",
+        "What scripts and devices of this partner expect.",
+        &["start_folder", "send_alias", "receive_alias", "name_encoding", "list_time_zone"],
+    ),
+    ("Logging", "", &["log_level", "log_subfolder_scheme", "log_messages"]),
+];
+
+/// Which tab.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Tab {
+    Settings,
+    Advanced,
+}
+
+impl Tab {
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Settings => "settings",
+            Self::Advanced => "advanced",
+        }
+    }
+
+    const fn sections(self) -> Sections {
+        match self {
+            Self::Settings => SETTINGS,
+            Self::Advanced => ADVANCED,
+        }
+    }
+
+    fn parse(text: &str) -> Self {
+        if text == "advanced" { Self::Advanced } else { Self::Settings }
+    }
+}
+
+struct Section {
+    title: &'static str,
+    text: &'static str,
+    fields: Vec<Field>,
+}
+
+#[derive(Template)]
+#[template(path = "connector.html")]
+struct ConnectorPage {
+    shell: Shell,
+    id: String,
+    tab: &'static str,
+    description: String,
+    enabled: bool,
+    live_sessions: usize,
+    received: u64,
+    sections: Vec<Section>,
+    keys: String,
+    version: i64,
+    problems: Vec<Problem>,
+    password_error: String,
+    warnings: Vec<Problem>,
+    conflicts: Vec<Conflict>,
+    conflict_by: String,
+    host: String,
+    port: u16,
+    mode: &'static str,
+    may_edit: bool,
+}
+
+/// The connector of that id; its id as written.
+pub async fn find(context: &Context, id: &str) -> Result<StoredConnector, WebError> {
+    let all = connector::all(&context.state.db).await?;
+    let key = id.to_ascii_lowercase();
+    all.into_iter().find(|one| one.id.key() == key).ok_or_else(|| WebError::no_connector(id))
+}
+
+async fn page(
+    context: &Context,
+    found: &StoredConnector,
+    tab: Tab,
+    form: &SettingForm,
+) -> Result<ConnectorPage, WebError> {
+    let snapshot = context.state.live.snapshot();
+    let live = snapshot.connector(found.id.as_str());
+    let settings = live.map(|live| live.connector.settings.clone()).unwrap_or_default();
+    let sections = tab.sections().iter().map(|(title, text, keys)| Section {
+        title,
+        text,
+        fields: form.fields(ConnectorSettings::SETTINGS, keys),
+    });
+    let keys: Vec<&str> = tab.sections().iter().flat_map(|(_, _, keys)| keys.iter().copied()).collect();
+    let sessions = context.state.presence.sessions();
+    let search = Search { connector_key: Some(found.id.key().to_owned()), ..Search::default() };
+    let public = snapshot.appliance.public_host.as_ref().map(ToString::to_string);
+    Ok(ConnectorPage {
+        shell: Shell::new(context, format!("{} {}", found.id, tab.name()), Nav::Flows).await?,
+        id: found.id.to_string(),
+        tab: tab.name(),
+        description: settings.description.as_str().to_owned(),
+        enabled: settings.enabled,
+        live_sessions: sessions.iter().filter(|one| one.doing.connector.as_deref() == Some(found.id.as_str())).count(),
+        received: receipt::count(&context.state.db, &search, 10_000).await?,
+        sections: sections.collect(),
+        keys: keys.join(","),
+        version: found.stored.version,
+        problems: form.summary(ConnectorSettings::SETTINGS),
+        password_error: form.mistakes.get("password").cloned().unwrap_or_default(),
+        warnings: warnings(settings.warnings(&snapshot.profile), ConnectorSettings::SETTINGS),
+        conflicts: Vec::new(),
+        conflict_by: String::new(),
+        host: public.unwrap_or_else(|| context.visitor.host.clone()),
+        port: snapshot.profile.port.port(),
+        mode: match snapshot.profile.ftp_over_tls {
+            FtpOverTls::None => "FTP, without TLS",
+            FtpOverTls::Explicit => "FTP, explicit TLS",
+            FtpOverTls::Implicit => "FTP, implicit TLS",
+        },
+        may_edit: context.may(Role::Editor),
+    })
+}
+
+/// A connector's address leads to its first tab.
+pub async fn first_tab(Path(id): Path<String>) -> Result<Redirect, WebError> {
+    let id = ConnectorId::parse(&id).map_err(|_| WebError::not_found())?;
+    Ok(Redirect::to(&format!("/connectors/{id}/settings")))
+}
+
+/// The Settings tab.
+pub async fn settings(context: Context, Path(id): Path<String>) -> Result<Response, WebError> {
+    show(&context, &id, Tab::Settings).await
+}
+
+/// The Advanced tab.
+pub async fn advanced(context: Context, Path(id): Path<String>) -> Result<Response, WebError> {
+    show(&context, &id, Tab::Advanced).await
+}
+
+async fn show(context: &Context, id: &str, tab: Tab) -> Result<Response, WebError> {
+    let found = find(context, id).await?;
+    let form = SettingForm::showing(found.stored.texts.clone());
+    Ok(html(&page(context, &found, tab, &form).await?)?.into_response())
+}
+
+/// Saves one tab; also sets or makes a password.
+pub async fn save(context: Context, Path(id): Path<String>, posted: Posted) -> Result<Response, WebError> {
+    let state = &context.state;
+    let found = find(&context, &id).await?;
+    let tab = Tab::parse(posted.text("tab"));
+    let texts = posted_texts(&posted, ConnectorSettings::SETTINGS);
+    let version = posted.text("version").parse().ok();
+    let mut form = SettingForm::showing(texts.clone());
+    let generate = posted.get("generate").is_some();
+    let password = match new_password(&posted, &found.id, generate) {
+        Ok(password) => password,
+        Err(message) => {
+            // What else is wrong is told at the same time.
+            let mut merged = found.stored.texts.clone();
+            merged.extend(texts);
+            form.refuse(ConnectorSettings::parse(&merged).err().unwrap_or_default());
+            form.refuse(vec![Mistake::new("password", message)]);
+            return refused(&context, &found, tab, &form).await;
+        }
+    };
+    let hash = match &password {
+        Some(password) => Some(state.gate.hasher().hash(password).await?),
+        None => None,
+    };
+    let edit = Edit {
+        values: texts.clone(),
+        expected_version: version,
+        password_hash: hash.as_deref(),
+        older_until: overlap(&context, &found.stored.texts, &texts),
+    };
+    let saved = context.changing(async |change| connector::save(&state.db, &found.id, &edit, change).await).await;
+    match saved {
+        Ok(()) => {}
+        Err(SaveError::Mistakes(mistakes)) => {
+            form.refuse(mistakes);
+            return refused(&context, &found, tab, &form).await;
+        }
+        Err(SaveError::Stale(stored)) => return stale(&context, &found, (tab, &form), &stored).await,
+        Err(error) => return Err(WebError::internal(error)),
+    }
+    state.live.refresh().await?;
+    let place = format!("/connectors/{}/{}", found.id, tab.name());
+    let note = match password {
+        Some(password) if generate => Note {
+            tone: Tone::Done,
+            text: "Saved. The new password is shown here once; give it to the partner now.".to_owned(),
+            password: Some(password),
+        },
+        _ => Note::done("Saved. Applies to the next command or login."),
+    };
+    context.leave(&place, note);
+    Ok(Redirect::to(&place).into_response())
+}
+
+fn new_password(posted: &Posted, id: &ConnectorId, generate: bool) -> Result<Option<Secret>, String> {
+    if generate {
+        return Ok(Some(password::generate()));
+    }
+    let typed = posted.secret("password");
+    if typed.is_empty() {
+        return Ok(None);
+    }
+    check_password(typed.reveal(), id.as_str()).map(|()| Some(typed))
+}
+
+/// Until when the older password stays valid, by the overlap that is being saved or is stored.
+fn overlap(context: &Context, stored: &Texts, posted: &Texts) -> Option<crate::base::clock::Timestamp> {
+    let text = posted.get("password_overlap_h").or_else(|| stored.get("password_overlap_h"))?;
+    let hours: u64 = text.parse().ok().filter(|hours| *hours > 0)?;
+    Some(context.now().plus(std::time::Duration::from_secs(hours.saturating_mul(3_600))))
+}
+
+async fn refused(
+    context: &Context,
+    found: &StoredConnector,
+    tab: Tab,
+    form: &SettingForm,
+) -> Result<Response, WebError> {
+    let mut page = page(context, found, tab, form).await?;
+    page.shell.title = format!("Error: {}", page.shell.title);
+    Ok((StatusCode::UNPROCESSABLE_ENTITY, html(&page)?).into_response())
+}
+
+async fn stale(
+    context: &Context,
+    found: &StoredConnector,
+    (tab, form): (Tab, &SettingForm),
+    stored: &Stored,
+) -> Result<Response, WebError> {
+    let mut page = page(context, found, tab, form).await?;
+    page.version = stored.version;
+    page.conflicts = conflicts(form, stored, ConnectorSettings::SETTINGS);
+    page.conflict_by.clone_from(&stored.changed_by);
+    page.shell.title = format!("Error: {}", page.shell.title);
+    Ok((StatusCode::CONFLICT, html(&page)?).into_response())
+}
+
+#[derive(Template)]
+#[template(path = "connector_delete.html")]
+struct DeletePage {
+    shell: Shell,
+    id: String,
+    receipts: u64,
+    sessions: usize,
+    error: String,
+}
+
+async fn delete_page(context: &Context, id: &ConnectorId, error: &str) -> Result<DeletePage, WebError> {
+    let search = Search { connector_key: Some(id.key().to_owned()), ..Search::default() };
+    let sessions = context.state.presence.sessions();
+    let title = if error.is_empty() { format!("Delete {id}") } else { format!("Error: Delete {id}") };
+    Ok(DeletePage {
+        shell: Shell::new(context, title, Nav::Flows).await?,
+        id: id.to_string(),
+        receipts: receipt::count(&context.state.db, &search, 1_000_000).await?,
+        sessions: sessions.iter().filter(|one| one.doing.connector.as_deref() == Some(id.as_str())).count(),
+        error: error.to_owned(),
+    })
+}
+
+/// What would be lost, before anything is.
+pub async fn ask_delete(context: Context, Path(id): Path<String>) -> Result<Response, WebError> {
+    let found = find(&context, &id).await?;
+    Ok(html(&delete_page(&context, &found.id, "").await?)?.into_response())
+}
+
+/// Deletes it, when its id was typed.
+pub async fn delete(context: Context, Path(id): Path<String>, posted: Posted) -> Result<Response, WebError> {
+    let state = &context.state;
+    let found = find(&context, &id).await?;
+    let typed = posted.text("confirm").trim();
+    if typed != found.id.as_str() {
+        let error = format!("Type {} to confirm; what you typed was {typed:?}. Nothing was deleted.", found.id);
+        let page = delete_page(&context, &found.id, &error).await?;
+        return Ok((StatusCode::UNPROCESSABLE_ENTITY, html(&page)?).into_response());
+    }
+    context.changing(async |change| connector::remove(&state.db, &found.id, change).await).await?;
+    state.live.refresh().await?;
+    context.leave("/flows", Note::done(format!("Deleted {}. Its files and receipts stay.", found.id)));
+    Ok(Redirect::to("/flows").into_response())
+}

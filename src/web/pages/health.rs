@@ -1,0 +1,6 @@
+//! Whether the web interface answers, for `waybill health`.
+
+/// `ok`.
+pub async fn show() -> &'static str {
+    "ok\n"
+}

@@ -1,0 +1,277 @@
+//! Profiles, FTP Server: the settings of the server itself.
+
+use std::time::Duration;
+
+use askama::Template;
+use axum::Json;
+use axum::extract::Query;
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Redirect, Response};
+use serde::{Deserialize, Serialize};
+
+use crate::domain::administrator::Role;
+use crate::domain::filter::{Filter, Verdict};
+use crate::domain::profile::Profile;
+use crate::domain::setting::Value as _;
+use crate::store::listener::{self, Listener, ListenerState, State};
+use crate::store::setting::{SaveError, Stored};
+use crate::store::{audit, profile};
+use crate::web::context::Context;
+use crate::web::csrf::Posted;
+use crate::web::error::WebError;
+use crate::web::form::{Field, Kind, Problem, SettingForm, choose_certificates, posted_texts, warnings};
+use crate::web::notes::{Note, Tone};
+use crate::web::shell::{Nav, Shell, html};
+use crate::web::view::Time;
+
+/// The page shows what became of a new port within this time.
+const LISTENER_WITHIN: Duration = Duration::from_secs(2);
+const PATH: &str = "/profiles/ftp";
+
+/// The sections, with the keys of their fields.
+const SECTIONS: &[(&str, &str, &[&str])] = &[
+    (
+        "server",
+        "Server",
+        &[
+            "port",
+            "listen_address",
+            "ftp_over_tls",
+            "explicit_port",
+            "require_tls",
+            "certificates",
+            "welcome_message",
+            "root_directory",
+            "allowed_files_filter",
+        ],
+    ),
+    (
+        "data",
+        "Data connections",
+        &[
+            "active_mode",
+            "passive_port_range",
+            "passive_address",
+            "passive_address_exceptions",
+            "mode_z",
+            "tls_session_reuse",
+            "tls_end",
+        ],
+    ),
+    ("timeouts", "Time-outs and TLS versions", &["inactivity_timeout_s", "tls_protocols"]),
+    (
+        "limits",
+        "Limits",
+        &[
+            "sessions_max",
+            "sessions_per_address_max",
+            "sessions_per_connector_max",
+            "block_after_failures",
+            "block_window_s",
+            "block_for_s",
+            "guard_allow",
+            "proxy_protocol_from",
+            "disk_reserve",
+            "unfinished_keep_h",
+        ],
+    ),
+    ("logging", "Logging", &["log_level", "log_keep_days"]),
+];
+
+struct Section {
+    id: &'static str,
+    title: &'static str,
+    fields: Vec<Field>,
+}
+
+struct Changed {
+    at: Time,
+    who: String,
+    key: String,
+    before: String,
+    after: String,
+}
+
+/// A value that somebody else saved meanwhile.
+pub struct Conflict {
+    /// The field's name.
+    pub label: &'static str,
+    /// What was typed here.
+    pub typed: String,
+    /// What is stored now.
+    pub stored: String,
+}
+
+#[derive(Template)]
+#[template(path = "profile.html")]
+struct ProfilePage {
+    shell: Shell,
+    sections: Vec<Section>,
+    keys: String,
+    version: i64,
+    problems: Vec<Problem>,
+    warnings: Vec<Problem>,
+    conflicts: Vec<Conflict>,
+    conflict_by: String,
+    state: ListenerState,
+    state_words: &'static str,
+    since: Time,
+    sessions: usize,
+    changes: Vec<Changed>,
+    may_save: bool,
+}
+
+async fn page(context: &Context, form: &SettingForm, version: i64) -> Result<ProfilePage, WebError> {
+    let state = listener::get(&context.state.db, Listener::Ftp).await?;
+    let snapshot = context.state.live.snapshot();
+    let held = context.state.certificates.list();
+    let certificates: Vec<_> = held.iter().map(|held| held.stored.name.to_string()).collect();
+    let sections = SECTIONS.iter().map(|(id, title, keys)| {
+        let mut fields = form.fields(Profile::SETTINGS, keys);
+        for field in fields.iter_mut().filter(|field| field.key == "certificates") {
+            choose_certificates(field, &certificates);
+        }
+        Section { id, title, fields }
+    });
+    let keys: Vec<&str> = SECTIONS.iter().flat_map(|(_, _, keys)| keys.iter().copied()).collect();
+    let changes = audit::latest(&context.state.db, Some("profile"), 5).await?.into_iter().map(|entered| Changed {
+        at: entered.at.into(),
+        who: entered.who,
+        key: entered.key,
+        before: entered.before,
+        after: entered.after,
+    });
+    let state_words = match state.state {
+        State::Listening => "Listening",
+        State::Stopped => "Stopped",
+        State::CouldNotBind => "Could not bind",
+    };
+    Ok(ProfilePage {
+        shell: Shell::new(context, "FTP Server profile", Nav::Profiles).await?,
+        sections: sections.collect(),
+        keys: keys.join(","),
+        version,
+        problems: form.summary(Profile::SETTINGS),
+        warnings: warnings(snapshot.profile.warnings(), Profile::SETTINGS),
+        conflicts: Vec::new(),
+        conflict_by: String::new(),
+        since: state.since.into(),
+        state,
+        state_words,
+        sessions: context.state.presence.count(),
+        changes: changes.collect(),
+        may_save: context.may(Role::Admin),
+    })
+}
+
+/// The form with what is stored.
+pub async fn show(context: Context) -> Result<Response, WebError> {
+    let stored = profile::load(&context.state.db).await?;
+    let page = page(&context, &SettingForm::showing(stored.texts), stored.version).await?;
+    Ok(html(&page)?.into_response())
+}
+
+/// Saves, then waits for a moment to say what became of it.
+pub async fn save(context: Context, posted: Posted) -> Result<Response, WebError> {
+    let state = &context.state;
+    let texts = posted_texts(&posted, Profile::SETTINGS);
+    let version = posted.text("version").parse().ok();
+    let saved = context.changing(async |change| profile::save(&state.db, &texts, version, change).await).await;
+    let mut form = SettingForm::showing(texts);
+    match saved {
+        Ok(()) => {}
+        Err(SaveError::Mistakes(mistakes)) => {
+            form.refuse(mistakes);
+            let mut page = page(&context, &form, version.unwrap_or(0)).await?;
+            "Error: FTP Server profile".clone_into(&mut page.shell.title);
+            return Ok((StatusCode::UNPROCESSABLE_ENTITY, html(&page)?).into_response());
+        }
+        Err(SaveError::Stale(stored)) => return stale(&context, &form, &stored).await,
+        Err(error) => return Err(WebError::internal(error)),
+    }
+    state.live.refresh().await?;
+    let became = wait_for_listener(&context).await?;
+    let note = match became.state {
+        State::Listening => Note::done(format!("Saved. The FTP server listens on {}.", became.address)),
+        State::Stopped => {
+            Note { tone: Tone::Warning, text: "Saved. The FTP server is stopped.".to_owned(), password: None }
+        }
+        State::CouldNotBind => {
+            Note { tone: Tone::Warning, text: format!("Saved, but: {}", became.message), password: None }
+        }
+    };
+    context.leave(PATH, note);
+    Ok(Redirect::to(PATH).into_response())
+}
+
+/// Somebody else saved in between: both values, and a form that saves the typed ones when sent again.
+async fn stale(context: &Context, form: &SettingForm, stored: &Stored) -> Result<Response, WebError> {
+    let mut page = page(context, form, stored.version).await?;
+    page.conflicts = conflicts(form, stored, Profile::SETTINGS);
+    page.conflict_by.clone_from(&stored.changed_by);
+    "Error: FTP Server profile".clone_into(&mut page.shell.title);
+    Ok((StatusCode::CONFLICT, html(&page)?).into_response())
+}
+
+/// The fields in which typed and stored values differ.
+pub fn conflicts(
+    form: &SettingForm,
+    stored: &Stored,
+    table: &'static [crate::domain::setting::Setting],
+) -> Vec<Conflict> {
+    table
+        .iter()
+        .filter_map(|setting| {
+            let typed = form.texts.get(setting.key)?;
+            let stored = stored.texts.get(setting.key).map_or(setting.default, String::as_str);
+            (typed != stored).then(|| Conflict {
+                label: setting.label,
+                typed: typed.clone(),
+                stored: stored.to_owned(),
+            })
+        })
+        .collect()
+}
+
+async fn wait_for_listener(context: &Context) -> Result<ListenerState, WebError> {
+    let version = context.state.live.snapshot().version;
+    let until = tokio::time::Instant::now() + LISTENER_WITHIN;
+    loop {
+        let state = listener::get(&context.state.db, Listener::Ftp).await?;
+        if state.followed_version >= version || tokio::time::Instant::now() >= until {
+            return Ok(state);
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
+/// A filter and a name to try it on.
+#[derive(Debug, Deserialize)]
+pub struct Trial {
+    #[serde(default)]
+    filter: String,
+    #[serde(default)]
+    name: String,
+}
+
+/// What the engine's own rule says.
+#[derive(Debug, Serialize)]
+pub struct Said {
+    accepted: bool,
+    text: String,
+}
+
+/// The filter tester.
+pub async fn filter_test(Query(trial): Query<Trial>) -> Json<Said> {
+    let said = |accepted, text: String| Json(Said { accepted, text });
+    if trial.name.is_empty() {
+        return said(false, "Type a file name to try the filter.".to_owned());
+    }
+    match Filter::parse(&trial.filter).map(|filter| filter.judge(&trial.name)) {
+        Err(message) => said(false, message),
+        Ok(Verdict::Accepted { by: Some(by) }) => said(true, format!("Accepted: matches {by}")),
+        Ok(Verdict::Accepted { by: None }) => said(true, "Accepted: nothing excludes it".to_owned()),
+        Ok(Verdict::Excluded { by }) => said(false, format!("Refused: excluded by {by}")),
+        Ok(Verdict::NoMatch) => said(false, "Refused: no pattern matches it".to_owned()),
+    }
+}

@@ -1,0 +1,297 @@
+//! Requests through the whole router: who may do what, what is refused in which words, what is shown once.
+
+use axum::Router;
+use axum::body::Body;
+use axum::http::header::{CONTENT_SECURITY_POLICY, CONTENT_TYPE, COOKIE, HOST, LOCATION, ORIGIN, SET_COOKIE};
+use axum::http::{Method, Request, StatusCode};
+use tower::ServiceExt;
+
+use super::login::THEME;
+use super::routes::{Access, ROUTES};
+use super::{Parts, SetupCode, WebState, router};
+use crate::access::certificate::Certificates;
+use crate::access::gate::Gate;
+use crate::access::password::{Hasher, hash_now};
+use crate::base::clock::Clock;
+use crate::base::id::IdSource;
+use crate::base::secret::Secret;
+use crate::domain::administrator::Role;
+use crate::domain::connector::ConnectorId;
+use crate::domain::setting::Texts;
+use crate::store::administrator::{self, New};
+use crate::store::commit::Recorder;
+use crate::store::live::Live;
+use crate::store::setting::Change;
+use crate::store::{Db, connector};
+use crate::transfer::presence::Presence;
+
+pub(super) const PASSWORD: &str = "correct horse battery";
+
+/// A site with a database of its own.
+pub(super) struct Site {
+    app: Router,
+    code: SetupCode,
+    pub db: Db,
+    pub live: Live,
+    ids: IdSource,
+    pub certificates: Certificates,
+    _folder: tempfile::TempDir,
+}
+
+/// An answer, read to its end.
+pub(super) struct Answer {
+    pub status: StatusCode,
+    headers: axum::http::HeaderMap,
+    pub text: String,
+}
+
+impl Answer {
+    pub fn header(&self, name: axum::http::HeaderName) -> &str {
+        self.headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default()
+    }
+
+    /// `name=value` of each cookie it sets.
+    fn cookies(&self) -> String {
+        let set = self.headers.get_all(SET_COOKIE).iter().filter_map(|value| value.to_str().ok());
+        set.filter_map(|cookie| cookie.split(';').next()).collect::<Vec<_>>().join("; ")
+    }
+
+    /// The token of the page's first form.
+    pub fn csrf(&self) -> String {
+        let (_, rest) = self.text.split_once("name=\"csrf\" value=\"").unwrap_or_default();
+        rest.split('"').next().unwrap_or_default().to_owned()
+    }
+}
+
+impl Site {
+    pub async fn new() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let (clock, db) = (Clock::System, Db::open(folder.path()).await.unwrap());
+        let ids = IdSource::random(clock.clone());
+        let live = Live::open(db.clone(), clock.clone()).await.unwrap();
+        let (recorder, writer) = Recorder::new(db.clone());
+        tokio::spawn(writer.run());
+        let code = SetupCode::new();
+        let certificates = Certificates::open(db.clone(), folder.path(), clock.clone(), ids.clone()).await.unwrap();
+        let parts = Parts {
+            db: db.clone(),
+            live: live.clone(),
+            recorder,
+            gate: Gate::new(Hasher::new().unwrap(), clock.clone()),
+            certificates: certificates.clone(),
+            presence: Presence::default(),
+            clock,
+            ids: ids.clone(),
+            setup_code: code.clone(),
+            address: "127.0.0.1:8020".parse().unwrap(),
+            tls: false,
+        };
+        Self { app: router(WebState::new(parts)), code, db, live, ids, certificates, _folder: folder }
+    }
+
+    pub async fn ask(&self, method: Method, path: &str, cookies: &str, form: Option<&[(&str, &str)]>) -> Answer {
+        let mut request = Request::builder().method(method).uri(path).header(HOST, "127.0.0.1:8020");
+        request = request.header(COOKIE, cookies);
+        let body = match form {
+            Some(form) => {
+                request = request.header(CONTENT_TYPE, "application/x-www-form-urlencoded");
+                Body::from(serde_urlencoded::to_string(form).unwrap())
+            }
+            None => Body::empty(),
+        };
+        self.send(request.body(body).unwrap()).await
+    }
+
+    pub async fn send(&self, request: Request<Body>) -> Answer {
+        let response = self.app.clone().oneshot(request).await.unwrap();
+        let (parts, body) = response.into_parts();
+        let bytes = axum::body::to_bytes(body, 10_000_000).await.unwrap();
+        Answer { status: parts.status, headers: parts.headers, text: String::from_utf8(bytes.to_vec()).unwrap() }
+    }
+
+    pub async fn get(&self, path: &str, cookies: &str) -> Answer {
+        self.ask(Method::GET, path, cookies, None).await
+    }
+
+    pub fn change(&self) -> Change<'_> {
+        Change { who: "test", remote: "", at: Clock::System.now(), ids: &self.ids }
+    }
+
+    pub async fn person(&self, name: &str, role: Role) -> String {
+        let hash = hash_now(&Secret::new(PASSWORD)).unwrap();
+        let new = New { name, role, password_hash: &hash, only_first: false };
+        administrator::add(&self.db, &new, &self.change()).await.unwrap();
+        let page = self.get("/sign-in", "").await;
+        let form = [("csrf", page.csrf()), ("name", name.to_owned()), ("password", PASSWORD.to_owned())];
+        let form: Vec<_> = form.iter().map(|(key, value)| (*key, value.as_str())).collect();
+        let signed_in = self.ask(Method::POST, "/sign-in", &page.cookies(), Some(&form)).await;
+        assert_eq!(signed_in.status, StatusCode::SEE_OTHER, "{}", signed_in.text);
+        signed_in.cookies()
+    }
+
+    async fn add_connector(&self, id: &str, description: &str) {
+        let id = ConnectorId::parse(id).unwrap();
+        let values = Texts::from([("description".to_owned(), description.to_owned())]);
+        connector::add(&self.db, &id, &values, None, &self.change()).await.unwrap();
+        self.live.refresh().await.unwrap();
+    }
+}
+
+/// The path of a route with something in its places.
+fn filled(path: &str) -> String {
+    path.replace("{id}", "acme").replace("{name}", "nothing.css")
+}
+
+#[tokio::test]
+async fn a_stranger_gets_nowhere_and_a_viewer_changes_nothing() {
+    let site = Site::new().await;
+    let viewer = site.person("vera", Role::Viewer).await;
+    for route in ROUTES {
+        let Access::Role(needed) = route.access else { continue };
+        let path = filled(route.path);
+        for method in [Method::GET, Method::POST] {
+            let answer = site.ask(method.clone(), &path, "", Some(&[])).await;
+            let sent_away = answer.status == StatusCode::SEE_OTHER && answer.header(LOCATION) == "/sign-in";
+            let refused = [StatusCode::FORBIDDEN, StatusCode::METHOD_NOT_ALLOWED].contains(&answer.status);
+            assert!(sent_away || refused, "a stranger: {method} {path}: {}", answer.status);
+            if needed > Role::Viewer {
+                let answer = site.ask(method.clone(), &path, &viewer, Some(&[])).await;
+                let refused = [StatusCode::FORBIDDEN, StatusCode::METHOD_NOT_ALLOWED].contains(&answer.status);
+                assert!(refused, "a viewer: {method} {path}: {}", answer.status);
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn every_answer_carries_the_policy_and_a_foreign_host_name_gets_none() {
+    let site = Site::new().await;
+    let page = site.get("/sign-in", "").await;
+    assert!(page.header(CONTENT_SECURITY_POLICY).starts_with("default-src 'none'"));
+    assert_eq!(page.headers["cache-control"], "no-store");
+    let foreign = Request::builder().uri("/sign-in").header(HOST, "evil.example").body(Body::empty()).unwrap();
+    let answer = site.send(foreign).await;
+    assert_eq!(answer.status, StatusCode::MISDIRECTED_REQUEST);
+    assert!(answer.text.contains("web_hosts"), "{}", answer.text);
+}
+
+#[tokio::test]
+async fn the_first_run_needs_the_code_and_is_gone_afterwards() {
+    let site = Site::new().await;
+    let page = site.get("/setup", "").await;
+    let (csrf, cookies) = (page.csrf(), page.cookies());
+    let wrong = [("csrf", csrf.as_str()), ("code", "AAAA-BBBB-CCCC"), ("name", ""), ("password", "short")];
+    let refused = site.ask(Method::POST, "/setup", &cookies, Some(&wrong)).await;
+    assert_eq!(refused.status, StatusCode::UNPROCESSABLE_ENTITY);
+    assert!(refused.text.contains("There are 3 problems. Nothing was saved."), "{}", refused.text);
+    assert!(!refused.text.contains("value=\"short\""), "a password came back");
+    let code = site.code.printed();
+    let right = [("csrf", csrf.as_str()), ("code", &code), ("name", "mira"), ("password", PASSWORD)];
+    let made = site.ask(Method::POST, "/setup", &cookies, Some(&right)).await;
+    assert_eq!((made.status, made.header(LOCATION)), (StatusCode::SEE_OTHER, "/flows"), "{}", made.text);
+    assert_eq!(site.get("/flows", &made.cookies()).await.status, StatusCode::OK);
+    assert_eq!(site.get("/setup", "").await.status, StatusCode::NOT_FOUND);
+    assert_eq!(site.ask(Method::POST, "/setup", &cookies, Some(&right)).await.status, StatusCode::NOT_FOUND);
+}
+
+#[tokio::test]
+async fn a_form_without_its_token_or_from_elsewhere_changes_nothing() {
+    let site = Site::new().await;
+    let cookies = site.person("mira", Role::Admin).await;
+    let csrf = site.get("/flows", &cookies).await.csrf();
+    let without = site.ask(Method::POST, "/connectors", &cookies, Some(&[("id", "acme")])).await;
+    assert_eq!(without.status, StatusCode::FORBIDDEN);
+    let body = serde_urlencoded::to_string([("csrf", csrf.as_str()), ("id", "acme")]).unwrap();
+    let foreign = Request::post("/connectors")
+        .header(HOST, "127.0.0.1:8020")
+        .header(ORIGIN, "http://evil.example")
+        .header(COOKIE, &cookies)
+        .header(CONTENT_TYPE, "application/x-www-form-urlencoded")
+        .body(Body::from(body))
+        .unwrap();
+    assert_eq!(site.send(foreign).await.status, StatusCode::FORBIDDEN);
+    assert!(site.live.snapshot().connectors.is_empty());
+}
+
+#[tokio::test]
+async fn a_generated_password_is_shown_once_and_works() {
+    let site = Site::new().await;
+    let cookies = site.person("mira", Role::Editor).await;
+    let csrf = site.get("/flows", &cookies).await.csrf();
+    let form = [("csrf", csrf.as_str()), ("id", "acme-edi"), ("description", "Acme & <Sons>")];
+    let added = site.ask(Method::POST, "/connectors", &cookies, Some(&form)).await;
+    assert_eq!(added.header(LOCATION), "/connectors/acme-edi/settings", "{}", added.text);
+    let page = site.get("/connectors/acme-edi/settings", &cookies).await;
+    let (_, rest) = page.text.split_once("id=\"new-password\">").expect("the password is shown");
+    let password = rest.split('<').next().unwrap().to_owned();
+    assert!(!site.get("/connectors/acme-edi/settings", &cookies).await.text.contains(&password), "shown twice");
+    let snapshot = site.live.snapshot();
+    let stored = snapshot.connector("ACME-EDI").unwrap().passwords.iter().map(|one| one.hash.clone()).collect();
+    let hasher = Hasher::new().unwrap();
+    assert_eq!(hasher.verify(&Secret::new(password), stored).await.unwrap(), Some(0));
+    assert!(page.text.contains("Acme &#38; &#60;Sons&#62;"), "what was typed is not escaped");
+}
+
+#[tokio::test]
+async fn every_mistake_is_told_at_once_and_a_stale_save_shows_both_values() {
+    let site = Site::new().await;
+    let cookies = site.person("mira", Role::Admin).await;
+    site.add_connector("acme", "").await;
+    let page = site.get("/profiles/ftp", &cookies).await;
+    let csrf = page.csrf();
+    let typed = |port: &'static str, welcome: &'static str| {
+        vec![
+            ("csrf", csrf.as_str()),
+            ("version", "0"),
+            ("fields", "port,welcome_message"),
+            ("port", port),
+            ("welcome_message", welcome),
+        ]
+    };
+    let long: &'static str = Box::leak("x".repeat(3_000).into_boxed_str());
+    let refused = site.ask(Method::POST, "/profiles/ftp/save", &cookies, Some(&typed("70000", long))).await;
+    assert_eq!(refused.status, StatusCode::UNPROCESSABLE_ENTITY);
+    assert!(refused.text.contains("There are 2 problems. Nothing was saved."), "{}", refused.text);
+    assert!(refused.text.contains("value=\"70000\"") && refused.text.contains("<title>Error:"));
+    let saved = site.ask(Method::POST, "/profiles/ftp/save", &cookies, Some(&typed("2121", "Hello"))).await;
+    assert_eq!(saved.status, StatusCode::SEE_OTHER, "{}", saved.text);
+    let stale = site.ask(Method::POST, "/profiles/ftp/save", &cookies, Some(&typed("2222", "Good day"))).await;
+    assert_eq!(stale.status, StatusCode::CONFLICT);
+    assert!(stale.text.contains("Good day") && stale.text.contains("Hello") && stale.text.contains("mira saved"));
+    assert_eq!(site.live.snapshot().profile.port.port(), 2121);
+}
+
+#[tokio::test]
+async fn pages_hold_no_inline_style_or_script_and_their_ids_and_labels_fit() {
+    let site = Site::new().await;
+    let cookies = format!("{}; {THEME}=dark", site.person("mira", Role::Admin).await);
+    site.add_connector("acme", "<script>alert(1)</script>").await;
+    let id = regex::Regex::new(r#" id="([^"]+)""#).unwrap();
+    let refers = regex::Regex::new(r#" (?:for|aria-describedby|aria-labelledby)="([^"]+)""#).unwrap();
+    let control = regex::Regex::new(r"<(?:input|select|textarea)[^>]*>").unwrap();
+    for route in ROUTES {
+        let path = filled(route.path);
+        let page = site.get(&path, &cookies).await;
+        if !page.text.starts_with("<!doctype html>") {
+            continue;
+        }
+        assert!(!page.text.contains(" style=") && !page.text.contains(" onclick="), "{path}");
+        assert!(!page.text.contains("<script>"), "{path}: inline script, or a name that was not escaped");
+        let ids: Vec<_> = id.captures_iter(&page.text).map(|found| found[1].to_owned()).collect();
+        let distinct: std::collections::BTreeSet<_> = ids.iter().collect();
+        assert_eq!(ids.len(), distinct.len(), "{path}: an id stands twice");
+        for found in refers.captures_iter(&page.text) {
+            for target in found[1].split(' ') {
+                assert!(ids.iter().any(|id| id == target), "{path}: nothing is called {target}");
+            }
+        }
+        for found in control.find_iter(&page.text) {
+            let text = found.as_str();
+            let named = text.contains("type=\"hidden\"")
+                || text.contains("type=\"radio\"")
+                || text.contains("type=\"checkbox\"")
+                || id.captures(text).is_some_and(|found| page.text.contains(&format!("for=\"{}\"", &found[1])));
+            assert!(named, "{path}: no label for {text}");
+        }
+    }
+}
