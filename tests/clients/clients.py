@@ -671,12 +671,16 @@ class BasicFtp(Script):
 class BasicFtpExplicit(BasicFtp):
     name = "basic-ftp-explicit"
     mode = "explicit"
+    # Node.js now and then destroys a TLS socket that nothing was written to before its close_notify has left; an upload
+    # that ends so is refused while *TLS end of upload* is strict, as it must be.
+    left_out = ("put_empty",)
     many = VARIANT_FILES
 
 
 class BasicFtpImplicit(BasicFtp):
     name = "basic-ftp-implicit"
     mode = "implicit"
+    left_out = BasicFtpExplicit.left_out
     many = VARIANT_FILES
 
 
