@@ -8,7 +8,7 @@ use super::audit;
 use super::open::{Db, StoreError};
 use super::setting::{self, Change, Save, SaveError, Scope, Stored};
 use crate::base::clock::Timestamp;
-use crate::domain::connector::{ConnectorId, ConnectorSettings};
+use crate::domain::connector::{Connector, ConnectorId, ConnectorSettings};
 use crate::domain::setting::{Mistake, Texts};
 
 /// Connectors one appliance can hold.
@@ -22,6 +22,10 @@ const COUNT: &str = "SELECT COUNT(*) FROM connectors";
 const ADD: &str =
     "INSERT INTO connectors (id_key, id, created_at_us) VALUES ($1, $2, $3) ON CONFLICT (id_key) DO NOTHING";
 const EXISTS: &str = "SELECT id FROM connectors WHERE id_key = $1";
+const OTHER_FOLDERS: &str = "SELECT c.id, COALESCE(i.value, ''), COALESCE(o.value, '') FROM connectors c \
+     LEFT JOIN setting_values i ON i.scope = 'connector' AND i.owner = c.id_key AND i.key = 'input_folder' \
+     LEFT JOIN setting_values o ON o.scope = 'connector' AND o.owner = c.id_key AND o.key = 'output_folder' \
+     WHERE c.id_key <> $1";
 const REMOVE: &str = "DELETE FROM connectors WHERE id_key = $1";
 const PASSWORDS: &str = "SELECT id_key, hash, set_at_us, valid_until_us FROM connector_passwords \
      WHERE valid_until_us IS NULL OR valid_until_us > $1 ORDER BY id_key, set_at_us DESC";
@@ -179,8 +183,30 @@ async fn save_values(
     change: &Change<'_>,
 ) -> Result<(), SaveError> {
     let save = Save { scope: Scope::Connector(id.key()), subject: subject(id), values, expected_version };
-    setting::save(tx, save, change, |texts| ConnectorSettings::parse(texts).map(|s| s.texts())).await?;
+    let texts = setting::save(tx, save, change, |texts| ConnectorSettings::parse(texts).map(|s| s.texts())).await?;
+    check_folders(tx, id, &texts).await
+}
+
+/// A partner sees its own two folders and nothing else: no folder may be, hold or lie in another connector's.
+async fn check_folders(tx: &mut Transaction<'_, Sqlite>, id: &ConnectorId, texts: &Texts) -> Result<(), SaveError> {
+    let own = connector(id.clone(), texts)?;
+    for row in sqlx::query(OTHER_FOLDERS).bind(id.key()).fetch_all(&mut **tx).await? {
+        let other = ConnectorId::parse(row.try_get(0)?).map_err(StoreError::Unreadable)?;
+        let folders = [("input_folder", row.try_get(1)?), ("output_folder", row.try_get(2)?)];
+        let folders: Texts = folders.map(|(key, text): (&str, String)| (key.to_owned(), text)).into();
+        let other = connector(other, &folders)?;
+        if let Some((one, two)) = own.shared_folder(&other) {
+            let key = if one == own.input_folder_text() { "input_folder" } else { "output_folder" };
+            let text = format!("{one} is, holds or lies in {two}, a folder of {}; choose one of its own", other.id);
+            return Err(mistake(key, text));
+        }
+    }
     Ok(())
+}
+
+fn connector(id: ConnectorId, texts: &Texts) -> Result<Connector, SaveError> {
+    let settings = ConnectorSettings::parse(texts).map_err(SaveError::Mistakes)?;
+    Ok(Connector { id, version: 0, settings })
 }
 
 async fn put_password(
@@ -200,4 +226,30 @@ async fn put_password(
     let entry = audit::Entry { subject: &subject(id), key: "password", before: "", after: "changed" };
     audit::add(tx, change, &entry).await?;
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base::clock::Clock;
+    use crate::base::id::IdSource;
+
+    #[tokio::test]
+    async fn no_two_connectors_share_a_folder() {
+        let folder = tempfile::tempdir().unwrap();
+        let db = Db::open(folder.path()).await.unwrap();
+        let ids = IdSource::random(Clock::System);
+        let change = Change { who: "test", remote: "", at: Timestamp::default(), ids: &ids };
+        let id = |text: &str| ConnectorId::parse(text).unwrap();
+        let texts = |key: &str, value: &str| Texts::from([(key.to_owned(), value.to_owned())]);
+        add(&db, &id("acme"), &Texts::new(), None, &change).await.unwrap();
+        for value in ["acme/Receive", "acme", "acme/Send/deeper"] {
+            let refused = add(&db, &id("globex"), &texts("output_folder", value), None, &change).await;
+            let Err(SaveError::Mistakes(mistakes)) = refused else { panic!("{value}: {refused:?}") };
+            assert_eq!(mistakes[0].key, "output_folder");
+            assert!(mistakes[0].message.contains("a folder of acme"), "{}", mistakes[0].message);
+        }
+        assert_eq!(all(&db).await.unwrap().len(), 1, "a refused connector was kept");
+        add(&db, &id("globex"), &texts("output_folder", "acme-too/Receive"), None, &change).await.unwrap();
+    }
 }
