@@ -10,6 +10,7 @@ use crate::store::live::Live;
 use crate::store::{certificate, collected};
 use crate::transfer::collect;
 use crate::transfer::depot::Depot;
+use crate::transfer::held;
 
 /// How often it is looked for.
 const EVERY: Duration = Duration::from_mins(10);
@@ -20,6 +21,9 @@ pub(super) async fn run(depot: Depot, live: Live) {
         tokio::time::sleep(EVERY).await;
         purge_unfinished(&depot, &live).await;
         look_after_collected(&depot, &live).await;
+        if let Err(error) = held::free_ended(&depot, &live.snapshot()).await {
+            tracing::error!(%error, "Could not look for held bytes to free; it is tried again");
+        }
         if let Err(error) = certificate::forget_previous(&depot.db, depot.clock.now()).await {
             tracing::error!(%error, "Could not forget replaced certificates; it is tried again");
         }

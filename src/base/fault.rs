@@ -16,6 +16,8 @@ pub enum Point {
     PartSynced,
     /// Receipt and event are committed; the part is in staging.
     Committed,
+    /// A delivery needs the bytes: they are held; the part is in staging.
+    Held,
     /// The part has its final name; the folder is not synced.
     Renamed,
     /// The folder is synced.
@@ -59,6 +61,7 @@ impl Point {
             Self::SyncPart => "sync_part",
             Self::PartSynced => "part_synced",
             Self::Committed => "committed",
+            Self::Held => "held",
             Self::Renamed => "renamed",
             Self::SyncFolder => "sync_folder",
             Self::FolderSynced => "folder_synced",

@@ -134,6 +134,8 @@ mod tests {
             publishing: true,
             inode: number,
             staged_name: String::new(),
+            hidden: false,
+            taken_over: false,
         }
     }
 
@@ -150,7 +152,7 @@ mod tests {
             }
             let connector = if number % 2 == 0 { "Acme" } else { "globex" };
             let receipt = sample(&ids, connector, number, clock.now());
-            recorder.receive(Received { receipt, event_id: EventId::new(&ids) }).await.unwrap();
+            recorder.receive(Received { receipt, event_id: EventId::new(&ids), folder: String::new() }).await.unwrap();
         }
         drop(recorder);
         writer.await.unwrap();

@@ -48,7 +48,7 @@ pub async fn digest(
         None => read(located.source.clone(), algorithm, start, end.max(start)).await?,
     };
     if whole {
-        files::confirm(engine, party, &target, &located).await;
+        files::confirm(engine, &located).await;
     }
     Ok(Outcome::Digest { hex, start, end: end.max(start) })
 }
@@ -58,8 +58,12 @@ async fn received(engine: &Engine, party: &Party, located: &Located) -> Result<O
     if located.side != Folder::Receive {
         return Ok(None);
     }
-    let path = path_of(located.side, &located.names).unwrap_or_default().to_string();
-    let receipt = receipt::latest_stored_at(&engine.depot.db, party.connector().id.key(), &path).await?;
+    let receipt = if located.receipt.is_some() {
+        located.receipt.clone()
+    } else {
+        let path = path_of(located.side, &located.names).unwrap_or_default().to_string();
+        receipt::latest_stored_at(&engine.depot.db, party.connector().id.key(), &path).await?
+    };
     let version = located.source.version();
     Ok(receipt
         .filter(|receipt| {

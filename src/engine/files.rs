@@ -21,6 +21,7 @@ use crate::transfer::depot::{Party, TransferError};
 use crate::transfer::receive::is_temporary;
 use crate::transfer::send::{Located, locate, recent};
 use crate::workspace::download::{Source, Version};
+use crate::workspace::held;
 
 /// Files up to this size are read to count what TYPE A would send.
 const COUNTED_BYTES_MAX: u64 = 64 * 1024 * 1024;
@@ -78,7 +79,7 @@ pub async fn size(engine: &Engine, party: &Party, path: &VirtualPath, ascii: boo
     if ascii {
         return counted(&located).await;
     }
-    confirm(engine, party, &target, &located).await;
+    confirm(engine, &located).await;
     Ok(version.size_bytes)
 }
 
@@ -112,23 +113,14 @@ async fn counted(located: &Located) -> Result<u64, TransferError> {
 }
 
 /// The client has looked at size or digest of what it uploaded: proof A.
-pub async fn confirm(engine: &Engine, party: &Party, target: &Target, located: &Located) {
-    if target.folder != Folder::Receive {
-        return;
-    }
+pub async fn confirm(engine: &Engine, located: &Located) {
     let version = located.source.version();
-    match recent(&engine.depot, party, &target.names).await {
-        Ok(Some(receipt))
-            if receipt.proof != Proof::A
-                && receipt.size_bytes == version.size_bytes
-                && receipt.inode == version.inode =>
-        {
-            if let Err(error) = receipt::set_proof(&engine.depot.db, &receipt.id, Proof::A).await {
-                tracing::warn!(%error, "Could not record that a client confirmed its upload");
-            }
-        }
-        Ok(_) => {}
-        Err(error) => tracing::warn!(%error, "Could not look for a receipt to confirm"),
+    if let Some(receipt) = &located.receipt
+        && receipt.proof != Proof::A
+        && receipt.size_bytes == version.size_bytes
+        && let Err(error) = receipt::set_proof(&engine.depot.db, &receipt.id, Proof::A).await
+    {
+        tracing::warn!(%error, "Could not record that a client confirmed its upload");
     }
 }
 
@@ -246,7 +238,8 @@ pub async fn available(engine: &Engine, party: &Party, path: &VirtualPath) -> Re
     }
 }
 
-/// `DELE`: an unfinished upload is dropped, a file removed; its receipt says so.
+/// `DELE`: an unfinished upload is dropped, a file removed; its receipt says so. What the partner uploaded lately and what
+/// does not lie under its own name is only taken out of its view.
 pub async fn delete(engine: &Engine, party: &Party, path: &VirtualPath) -> Result<(), TransferError> {
     let target = target(party, Operation::Delete, path)?;
     let workspace = party.workspace(&engine.depot)?;
@@ -260,8 +253,15 @@ pub async fn delete(engine: &Engine, party: &Party, path: &VirtualPath) -> Resul
     }
     own_only(engine, party, &target).await?;
     let located = locate(&engine.depot, party, target.folder, &target.names).await?;
+    if let Some(receipt) = &located.receipt
+        && (receipt.stored_path != receipt.client_path || receipt.status == Status::PassedAlong)
+    {
+        // It is the administrator's by now, under a name that is not the partner's (PRODUCT 5.9).
+        return Ok(receipt::hide(&engine.depot.db, &receipt.id).await?);
+    }
     engine.depot.recorder.flush().await;
     let _turn = folder.naming(&located.names).await;
+    held::secure(folder, engine.depot.workspaces.syncer()).await.map_err(TransferError::Storage)?;
     let (parent, name) = folder.jail().parent(&located.names)?;
     rustix::fs::unlinkat(&parent, name, AtFlags::empty()).map_err(io::Error::from)?;
     let path = crate::domain::place::path_of(target.folder, &located.names).unwrap_or_default().to_string();

@@ -1,6 +1,6 @@
 //! LIST, NLST, MLSD, STAT: entries to lines, streaming, in constant memory.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use tokio::io::AsyncWriteExt;
 
@@ -12,13 +12,12 @@ use crate::base::clock::Timestamp;
 use crate::base::path::Name;
 use crate::domain::authorise::{Granted, Operation, Reach, authorise, is_listed};
 use crate::domain::place::Folder;
-use crate::domain::receipt::Status;
 use crate::ftp::listing::{Entry, Format, Kind, Rights};
 use crate::ftp::session::Listing;
 use crate::store::receipt;
 use crate::transfer::copy::{self, Sent, Watch};
 use crate::transfer::depot::{Party, TransferError};
-use crate::transfer::send::RECENT_FOR;
+use crate::transfer::send::{self, RECENT_FOR};
 use crate::workspace::download::Version;
 use crate::workspace::folder::OpenFolder;
 use crate::workspace::listing::{Entries, Found, Kind as FoundKind};
@@ -211,6 +210,8 @@ struct Walk<'a> {
     dots: Vec<Entry>,
     /// Uploads whose names are not, or not fully, on disk: unfinished ones, and recent ones stored under other names.
     own: BTreeMap<String, Entry>,
+    /// Names that the partner does not see: of files it has deleted or sees under its own name.
+    unseen: BTreeSet<String>,
     now: Timestamp,
 }
 
@@ -226,10 +227,10 @@ impl<'a> Walk<'a> {
             }
         };
         let now = engine.depot.clock.now();
-        let mut own = recent(engine, party, side, now).await?;
+        let (mut own, unseen) = recent(engine, party, side, now).await?;
         own.extend(unfinished(side, folder));
         let dots = if dots { dot_entries(party, side, folder)? } else { Vec::new() };
-        Ok(Self { party, side, open, entries, dots, own, now })
+        Ok(Self { party, side, open, entries, dots, own, unseen, now })
     }
 
     fn next(&mut self) -> Result<Option<Entry>, TransferError> {
@@ -239,10 +240,11 @@ impl<'a> Walk<'a> {
         if let Some(entries) = &mut self.entries {
             for found in entries.by_ref() {
                 let found = found?;
-                if let Some(own) = self.own.remove(found.name.as_str())
-                    && own.rights == UNFINISHED
-                {
+                if let Some(own) = self.own.remove(found.name.as_str()) {
                     return Ok(Some(own));
+                }
+                if self.unseen.contains(found.name.as_str()) {
+                    continue;
                 }
                 if is_visible(self.party, self.side.folder, self.open.folder(self.side.folder), &found, self.now) {
                     return Ok(Some(entry_of(self.party, self.side.folder, &found)));
@@ -318,7 +320,7 @@ fn rights(party: &Party, folder: Folder, kind: Kind) -> Rights {
     rights
 }
 
-/// What a partner may do with its unfinished upload; no complete file has exactly these rights.
+/// What a partner may do with its unfinished upload.
 const UNFINISHED: Rights = Rights::APPEND.and(Rights::STORE).and(Rights::DELETE);
 
 /// Unfinished uploads right below the folder: shown to their own partner with the size they have.
@@ -341,38 +343,33 @@ fn unfinished(side: &Side, folder: &OpenFolder) -> BTreeMap<String, Entry> {
     .collect()
 }
 
-/// Recent uploads that were stored under other names: found by the client's own (PRODUCT 5.9).
+/// Recent uploads that lie elsewhere: shown under the client's own name (PRODUCT 5.9), and not also under the other. With
+/// the names of files that the partner has taken out of its view.
 async fn recent(
     engine: &Engine,
     party: &Party,
     side: &Side,
     now: Timestamp,
-) -> Result<BTreeMap<String, Entry>, TransferError> {
-    let plain = party.connector().settings.local_file_scheme.is_filename()
-        && party.connector().settings.overwrite != crate::domain::value::Overwrite::KeepBoth;
-    if side.folder != Folder::Receive || side.reach != Reach::All || plain {
-        return Ok(BTreeMap::new());
+) -> Result<(BTreeMap<String, Entry>, BTreeSet<String>), TransferError> {
+    if side.folder != Folder::Receive || side.reach != Reach::All {
+        return Ok(Default::default());
     }
     let above = crate::domain::place::path_of(side.folder, &side.names).unwrap_or_default().to_string();
-    let receipts = receipt::recent(&engine.depot.db, party.connector().id.key(), now.minus(RECENT_FOR)).await?;
-    let here = receipts.into_iter().filter(|receipt| {
-        matches!(receipt.status, Status::InReceive | Status::PassedAlong | Status::Waiting)
-            && receipt.client_path.rsplit_once('/').is_some_and(|(folder, _)| folder == above)
-            && receipt.client_path != receipt.stored_path
-    });
-    Ok(here
-        .map(|receipt| {
-            let entry = Entry {
-                name: receipt.name.clone(),
-                kind: Kind::File,
-                size: receipt.size_bytes,
-                modified: receipt.completed_at,
-                rights: Rights::RETRIEVE,
-                unique: receipt.id.to_string(),
-            };
-            (receipt.name, entry)
-        })
-        .collect())
+    let here =
+        |path: &str| path.rsplit_once('/').filter(|(folder, _)| *folder == above).map(|(_, name)| name.to_owned());
+    let (db, key) = (&engine.depot.db, party.connector().id.key());
+    let mut unseen: BTreeSet<_> = receipt::hidden(db, key).await?.iter().filter_map(|path| here(path)).collect();
+    let mut own = BTreeMap::new();
+    for receipt in receipt::recent_elsewhere(db, key, now.minus(RECENT_FOR)).await? {
+        unseen.extend(here(&receipt.stored_path));
+        // Newest first: what was uploaded under that name last is what it means.
+        let Some(name) = here(&receipt.client_path).filter(|name| !own.contains_key(name)) else { continue };
+        if let Some(located) = send::received(&engine.depot, party, receipt).await? {
+            let entry = entry_from(party, side.folder, (&name, Kind::File), &located.source.version());
+            own.insert(name, entry);
+        }
+    }
+    Ok((own, unseen))
 }
 
 /// `..` and `.`, last first.

@@ -12,13 +12,15 @@ use super::files::{self, Target};
 use crate::base::path::{Name, VirtualPath};
 use crate::domain::authorise::{Operation, Reach};
 use crate::domain::place::{Folder, path_of};
+use crate::domain::receipt::Status;
 use crate::domain::refusal::Rule;
 use crate::domain::value::Overwrite;
-use crate::store::receipt;
+use crate::store::receipt::{self, Receipt};
 use crate::transfer::depot::{Party, TransferError};
 use crate::transfer::publish::publish_temporary;
 use crate::transfer::receive::is_temporary;
-use crate::transfer::send::{locate, recent};
+use crate::transfer::send::{recent, stored_names};
+use crate::workspace::held;
 use crate::workspace::jail::{self, Replace};
 
 /// `RNFR`: there is such a file or folder, and it may be renamed.
@@ -37,20 +39,35 @@ async fn source(engine: &Engine, party: &Party, path: &VirtualPath) -> Result<(T
             return Err(TransferError::NotFound);
         }
     }
+    if target.folder == Folder::Receive
+        && let Some(receipt) = recent(&engine.depot, party, &target.names).await?
+    {
+        if receipt.taken_over || receipt.status == Status::PassedAlong {
+            return Err(taken_over(&receipt));
+        }
+        // Its own name, whatever it is stored under, before another file that lies under that name.
+        if let Some(names) = stored_names(party.connector(), &receipt)
+            && folder.jail().stat(&names).is_ok_and(|stat| stat.st_ino == receipt.inode)
+        {
+            return Ok((Target { names, ..target }, FileType::RegularFile));
+        }
+    }
     match folder.jail().stat(&target.names) {
         Ok(stat) => match FileType::from_raw_mode(stat.st_mode) {
             kind @ (FileType::RegularFile | FileType::Directory) => Ok((target, kind)),
             _ => Err(TransferError::NotFound),
         },
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            if folder.unfinished(&target.names).is_some() {
-                return Err(TransferError::Busy);
-            }
-            let located = locate(&engine.depot, party, target.folder, &target.names).await?;
-            Ok((Target { names: located.names, ..target }, FileType::RegularFile))
+            let unfinished = folder.unfinished(&target.names).is_some();
+            Err(if unfinished { TransferError::Busy } else { TransferError::NotFound })
         }
         Err(error) => Err(error.into()),
     }
+}
+
+/// PRODUCT 5.9: what is on its way to somebody else keeps its name.
+fn taken_over(receipt: &Receipt) -> TransferError {
+    TransferError::refused(Rule::AlreadyTakenOver, format!("already taken over as receipt {}", receipt.id))
 }
 
 /// `RNTO`.
@@ -80,19 +97,13 @@ pub async fn rename(engine: &Engine, party: &Party, from: &VirtualPath, to: &Vir
         publish_temporary(&engine.depot, party, from, to).await?;
         return Ok(());
     }
-    move_file(engine, party, source.folder, from, to).await?;
-    if let Some(receipt) = known {
-        let name = target.names.last().map_or("", Name::as_str);
-        receipt::rename(&engine.depot.db, &receipt.id, name, &path(to)).await?;
-        receipt::mark_replaced(&engine.depot.db, &receipt::Receipt { stored_path: path(to), ..receipt }).await?;
-    }
-    Ok(())
+    move_file(engine, party, (source.folder, known), from, to).await
 }
 
 async fn move_file(
     engine: &Engine,
     party: &Party,
-    side: Folder,
+    (side, known): (Folder, Option<Receipt>),
     from: &[Name],
     to: &[Name],
 ) -> Result<(), TransferError> {
@@ -101,7 +112,15 @@ async fn move_file(
     }
     let workspace = party.workspace(&engine.depot)?;
     let folder = workspace.folder(side);
-    let _turn = folder.naming(to).await;
+    let db = &engine.depot.db;
+    // In one order everywhere, so that two renames never wait for each other.
+    let (first, second) = if from < to { (from, to) } else { (to, from) };
+    let _turns = (folder.naming(first).await, folder.naming(second).await);
+    if let Some(receipt) = &known
+        && receipt::find(db, &receipt.id).await?.is_some_and(|receipt| receipt.taken_over)
+    {
+        return Err(taken_over(receipt));
+    }
     let replace = if party.connector().settings.overwrite == Overwrite::Replace { Replace::Yes } else { Replace::No };
     if let Ok(stat) = folder.jail().stat(to)
         && FileType::from_raw_mode(stat.st_mode) != FileType::RegularFile
@@ -111,11 +130,18 @@ async fn move_file(
     let (from_folder, from_name) = folder.jail().parent(from)?;
     let (to_folder, to_name) = folder.jail().parent(to)?;
     let inode = folder.jail().stat(from)?.st_ino;
+    let syncer = engine.depot.workspaces.syncer();
+    held::secure(folder, syncer).await.map_err(TransferError::Storage)?;
     jail::rename((from_folder.as_fd(), from_name), (to_folder.as_fd(), to_name), replace)?;
     folder.published(inode, engine.depot.clock.now());
-    let syncer = engine.depot.workspaces.syncer();
     for changed in [to_folder, from_folder] {
         folder.sync_folder(syncer, Arc::new(changed)).await.map_err(TransferError::Storage)?;
+    }
+    if let Some(receipt) = known {
+        let path = path_of(side, to).unwrap_or_default().to_string();
+        let name = to.last().map_or("", Name::as_str);
+        receipt::rename(db, &receipt.id, (name, &path), engine.depot.clock.now()).await?;
+        receipt::mark_replaced(db, &Receipt { stored_path: path, ..receipt }).await?;
     }
     Ok(())
 }

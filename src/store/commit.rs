@@ -10,7 +10,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use super::open::Db;
 use super::receipt::{Receipt, encode_headers};
-use super::{collected, event, refusal, transfer};
+use super::{collected, event, held, refusal, transfer};
 use crate::base::id::{EventId, ReceiptId};
 use crate::domain::receipt::Status;
 
@@ -32,9 +32,9 @@ const ADD_RECEIPT: &str = "INSERT INTO receipts (id, connector, connector_key, n
 const CLEAR_MARK: &str = "UPDATE receipts SET publishing = 0 WHERE id = $1";
 const RELEASE_EVENTS: &str = "UPDATE events SET held = 0 WHERE receipt_id = $1 AND held = 1";
 const MARK_REPLACED: &str = "UPDATE receipts SET status = 'replaced' WHERE connector_key = $1 AND stored_path = $2 \
-     AND status = 'in_receive' AND id <> $3";
+     AND status IN ('in_receive', 'waiting') AND id <> $3";
 const SET_STATUS_AT: &str = "UPDATE receipts SET status = $3 WHERE connector_key = $1 AND stored_path = $2 \
-     AND status = 'in_receive'";
+     AND status IN ('in_receive', 'waiting')";
 
 /// The database did not take it; nothing of it is promised.
 #[derive(Clone, Debug, thiserror::Error)]
@@ -48,6 +48,17 @@ pub struct Received {
     pub receipt: Receipt,
     /// Its After Receive event's id.
     pub event_id: EventId,
+    /// The Receive folder it is for, as a path of this machine: where its bytes will be held if a delivery needs them.
+    pub folder: String,
+}
+
+/// What came of a commit.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Committed {
+    /// The receipt of the same connector, name and digest within 24 hours.
+    pub duplicate_of: Option<ReceiptId>,
+    /// Whether a delivery needs its bytes: they are to be held before the file gets its final name.
+    pub held: bool,
 }
 
 /// A file that lies under its final name now: its mark is cleared and its event released.
@@ -62,7 +73,7 @@ pub struct Published {
 }
 
 enum Job {
-    Receive(Box<Received>, oneshot::Sender<Result<Option<ReceiptId>, NotRecorded>>),
+    Receive(Box<Received>, bool, oneshot::Sender<Result<Committed, NotRecorded>>),
     Collect(Box<(collected::Collection, event::Event)>, oneshot::Sender<Result<(), NotRecorded>>),
     Publish(Published),
     Moved { connector_key: String, stored_path: String, status: Status },
@@ -92,11 +103,11 @@ impl Recorder {
         (Self { jobs }, Writer { db, queue })
     }
 
-    /// Commits a receipt and its event; returns when both are on disk, with the receipt it duplicates.
-    pub async fn receive(&self, received: Received) -> Result<Option<ReceiptId>, NotRecorded> {
+    /// Commits a receipt and its event; returns when both are on disk, with what came of it.
+    pub async fn receive(&self, received: Received) -> Result<Committed, NotRecorded> {
         let (done, answer) = oneshot::channel();
         let gone = || NotRecorded("the writer has stopped".to_owned());
-        self.jobs.send(Job::Receive(Box::new(received), done)).await.map_err(|_| gone())?;
+        self.jobs.send(Job::Receive(Box::new(received), false, done)).await.map_err(|_| gone())?;
         answer.await.map_err(|_| gone())?
     }
 
@@ -171,9 +182,9 @@ impl Writer {
             }
             for job in batch.drain(..) {
                 match job {
-                    Job::Receive(received, done) => {
+                    Job::Receive(received, held, done) => {
                         let duplicate_of = received.receipt.duplicate_of;
-                        let _ = done.send(result.clone().map(|()| duplicate_of));
+                        let _ = done.send(result.clone().map(|()| Committed { duplicate_of, held }));
                     }
                     Job::Collect(_, done) => drop(done.send(result.clone())),
                     Job::Flush(done) => drop(done.send(())),
@@ -210,10 +221,13 @@ impl Writer {
 
 async fn write_one(tx: &mut Transaction<'_, Sqlite>, job: &mut Job) -> sqlx::Result<()> {
     match job {
-        Job::Receive(received, _) => {
+        Job::Receive(received, is_held, _) => {
             let duplicate: Option<String> = add_receipt(tx, &received.receipt).await?;
             received.receipt.duplicate_of = duplicate.as_deref().and_then(ReceiptId::parse);
-            event::add(tx, &event::Event::after_receive(&received.receipt, received.event_id.clone()), true).await
+            event::add(tx, &event::Event::after_receive(&received.receipt, received.event_id.clone()), true).await?;
+            // After everything that makes deliveries of it.
+            *is_held = held::is_held(tx, &received.receipt.id).await?;
+            Ok(())
         }
         Job::Collect(collected, _) => {
             let (collection, event) = &**collected;

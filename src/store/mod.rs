@@ -8,6 +8,7 @@ pub mod collected;
 pub mod commit;
 pub mod connector;
 pub mod event;
+pub mod held;
 pub mod listener;
 pub mod live;
 pub mod open;

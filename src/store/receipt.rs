@@ -10,6 +10,7 @@ use crate::domain::receipt::{Ending, Proof, Status};
 
 /// One row of the Receive table.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[expect(clippy::struct_excessive_bools, reason = "columns of a row, independent of each other")]
 pub struct Receipt {
     /// Its id; also names the part while it is written.
     pub id: ReceiptId,
@@ -55,6 +56,10 @@ pub struct Receipt {
     pub inode: u64,
     /// The part's name in staging, for recovery.
     pub staged_name: String,
+    /// Whether the partner has deleted it by its own name; the file stays under the name it is stored with.
+    pub hidden: bool,
+    /// Whether its delivery has begun: it cannot be renamed any more.
+    pub taken_over: bool,
 }
 
 macro_rules! select {
@@ -62,7 +67,7 @@ macro_rules! select {
         concat!(
             "SELECT id, connector, name, client_path, stored_path, size_bytes, sha256, headers, begun_at_us, \
              completed_at_us, remote_address, tls, session_id, ending, resumed_from, ascii, proof, duplicate_of, \
-             status, publishing, inode, staged_name FROM receipts ",
+             status, publishing, inode, staged_name, hidden, taken_over FROM receipts ",
             $rest
         )
     };
@@ -179,24 +184,38 @@ const LATEST_OF_PATH: &str = select!(
      ORDER BY completed_at_us DESC, id DESC LIMIT 1"
 );
 const LATEST_STORED_AT: &str = select!(
-    "WHERE connector_key = $1 AND stored_path = $2 AND status = 'in_receive' \
+    "WHERE connector_key = $1 AND stored_path = $2 AND status IN ('in_receive', 'waiting') \
      ORDER BY completed_at_us DESC, id DESC LIMIT 1"
 );
-const RECENT: &str = select!(
-    "WHERE connector_key = $1 AND completed_at_us >= $2 AND client_path >= $3 \
-     ORDER BY completed_at_us DESC, id DESC LIMIT 1000"
+const RECENT_OF_PATH: &str = select!(
+    "WHERE connector_key = $1 AND client_path = $2 AND completed_at_us >= $3 AND hidden = 0 \
+     AND status IN ('in_receive', 'waiting', 'passed_along') ORDER BY completed_at_us DESC, id DESC LIMIT 1"
 );
+const RECENT_ELSEWHERE: &str = select!(
+    "WHERE connector_key = $1 AND completed_at_us >= $2 AND hidden = 0 \
+     AND (client_path <> stored_path OR status = 'passed_along') \
+     AND status IN ('in_receive', 'waiting', 'passed_along') ORDER BY completed_at_us DESC, id DESC LIMIT 1000"
+);
+const HIDDEN: &str = "SELECT stored_path FROM receipts WHERE connector_key = $1 AND hidden = 1 \
+     AND status IN ('in_receive', 'waiting')";
+const HIDDEN_AT: &str = "SELECT COUNT(*) FROM receipts WHERE connector_key = $1 AND stored_path = $2 AND hidden = 1 \
+     AND inode = $3 AND status IN ('in_receive', 'waiting')";
+const HIDE: &str = "UPDATE receipts SET hidden = 1 WHERE id = $1";
+const TAKE_OVER: &str = "UPDATE receipts SET taken_over = 1 WHERE id = $1";
 const USAGE: &str = "SELECT COUNT(*), CAST(COALESCE(SUM(size_bytes), 0) AS BIGINT) FROM receipts \
-     WHERE connector_key = $1 AND status = 'in_receive'";
+     WHERE connector_key = $1 AND status IN ('in_receive', 'waiting')";
 const PUBLISHING: &str = select!("WHERE publishing = 1 ORDER BY id");
 const SET_STATUS: &str = "UPDATE receipts SET status = $2, publishing = 0 WHERE id = $1";
 const MARK_REPLACED: &str = "UPDATE receipts SET status = 'replaced' WHERE connector_key = $1 AND stored_path = $2 \
-     AND status = 'in_receive' AND publishing = 0 AND id <> $3 AND completed_at_us <= $4";
+     AND status IN ('in_receive', 'waiting') AND publishing = 0 AND id <> $3 AND completed_at_us <= $4";
 const SET_PROOF: &str = "UPDATE receipts SET proof = $2 WHERE id = $1";
 const RENAME: &str = "UPDATE receipts SET name = $2, client_path = $3, stored_path = $3 WHERE id = $1";
 const RENAME_BELOW: &str = "UPDATE receipts SET stored_path = $3 || substr(stored_path, $4), \
      client_path = $3 || substr(client_path, $4) \
-     WHERE connector_key = $1 AND status = 'in_receive' AND substr(stored_path, 1, $4) = $2 || '/'";
+     WHERE connector_key = $1 AND status IN ('in_receive', 'waiting') AND substr(stored_path, 1, $4) = $2 || '/'";
+const ADD_NAME: &str = "INSERT INTO receipt_names (receipt_id, at_us, from_path, to_path) \
+     SELECT id, $2, client_path, $3 FROM receipts WHERE id = $1";
+const NAMES: &str = "SELECT at_us, from_path, to_path FROM receipt_names WHERE receipt_id = $1 ORDER BY at_us";
 
 /// The receipt of that id, if there is one.
 pub async fn find(db: &Db, id: &ReceiptId) -> Result<Option<Receipt>, StoreError> {
@@ -240,10 +259,45 @@ pub async fn latest_stored_at(db: &Db, connector_key: &str, stored_path: &str) -
     row.as_ref().map(decode).transpose()
 }
 
-/// The partner's uploads since `since`, newest first, at most 1,000.
-pub async fn recent(db: &Db, connector_key: &str, since: Timestamp) -> Result<Vec<Receipt>, StoreError> {
-    let query = sqlx::query(RECENT).bind(connector_key).bind(since.us()).bind("");
+/// The partner's latest upload under that name that it still sees, completed at or after `since`.
+pub async fn recent_of_path(
+    db: &Db,
+    connector_key: &str,
+    client_path: &str,
+    since: Timestamp,
+) -> Result<Option<Receipt>, StoreError> {
+    let query = sqlx::query(RECENT_OF_PATH).bind(connector_key).bind(client_path).bind(since.us());
+    query.fetch_optional(db.reader()).await?.as_ref().map(decode).transpose()
+}
+
+/// The partner's uploads since `since` that do not lie under the names it gave them, newest first, at most 1,000.
+pub async fn recent_elsewhere(db: &Db, connector_key: &str, since: Timestamp) -> Result<Vec<Receipt>, StoreError> {
+    let query = sqlx::query(RECENT_ELSEWHERE).bind(connector_key).bind(since.us());
     query.fetch_all(db.reader()).await?.iter().map(decode).collect()
+}
+
+/// Where files lie that the partner has taken out of its view.
+pub async fn hidden(db: &Db, connector_key: &str) -> Result<Vec<String>, StoreError> {
+    let rows = sqlx::query(HIDDEN).bind(connector_key).fetch_all(db.reader()).await?;
+    rows.iter().map(|row| Ok(row.try_get(0)?)).collect()
+}
+
+/// Whether the file of that inode at `stored_path` is one of them.
+pub async fn is_hidden(db: &Db, connector_key: &str, stored_path: &str, inode: u64) -> Result<bool, StoreError> {
+    let query = sqlx::query(HIDDEN_AT).bind(connector_key).bind(stored_path).bind(inode.cast_signed());
+    Ok(query.fetch_one(db.reader()).await?.try_get::<i64, _>(0)? > 0)
+}
+
+/// The partner deleted it by its own name: it sees it no longer, and the file stays.
+pub async fn hide(db: &Db, id: &ReceiptId) -> Result<(), StoreError> {
+    sqlx::query(HIDE).bind(id.as_str()).execute(db.writer()).await?;
+    Ok(())
+}
+
+/// Its delivery begins.
+pub async fn take_over(db: &Db, id: &ReceiptId) -> Result<(), StoreError> {
+    sqlx::query(TAKE_OVER).bind(id.as_str()).execute(db.writer()).await?;
+    Ok(())
 }
 
 /// Files and bytes of a connector that lie in Receive: what its quota counts.
@@ -281,10 +335,34 @@ pub async fn set_proof(db: &Db, id: &ReceiptId, proof: Proof) -> Result<(), Stor
     Ok(())
 }
 
-/// The partner renamed the received file.
-pub async fn rename(db: &Db, id: &ReceiptId, name: &str, path: &str) -> Result<(), StoreError> {
-    sqlx::query(RENAME).bind(id.as_str()).bind(name).bind(path).execute(db.writer()).await?;
-    Ok(())
+/// The partner renamed the received file; what it was called before is kept.
+pub async fn rename(db: &Db, id: &ReceiptId, (name, path): (&str, &str), at: Timestamp) -> Result<(), StoreError> {
+    let mut tx = db.begin().await?;
+    sqlx::query(ADD_NAME).bind(id.as_str()).bind(at.us()).bind(path).execute(&mut *tx).await?;
+    sqlx::query(RENAME).bind(id.as_str()).bind(name).bind(path).execute(&mut *tx).await?;
+    Ok(tx.commit().await?)
+}
+
+/// One renaming of a received file by its partner.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Renaming {
+    /// When.
+    pub at: Timestamp,
+    /// What it was called until then, as the partner saw it.
+    pub from: String,
+    /// What it was called from then on.
+    pub to: String,
+}
+
+/// What the receipt's file was called, oldest first.
+pub async fn renamings(db: &Db, id: &ReceiptId) -> Result<Vec<Renaming>, StoreError> {
+    let rows = sqlx::query(NAMES).bind(id.as_str()).fetch_all(db.reader()).await?;
+    rows.iter()
+        .map(|row| {
+            let at = Timestamp::from_us(row.try_get(0)?);
+            Ok(Renaming { at, from: row.try_get(1)?, to: row.try_get(2)? })
+        })
+        .collect()
 }
 
 /// The partner renamed a folder: paths of the receipts below follow.
@@ -325,6 +403,8 @@ fn decode(row: &SqliteRow) -> Result<Receipt, StoreError> {
         // Stored as the same 64 bits.
         inode: row.try_get::<i64, _>(20)?.cast_unsigned(),
         staged_name: text(21)?,
+        hidden: row.try_get::<i64, _>(22)? == 1,
+        taken_over: row.try_get::<i64, _>(23)? == 1,
     })
 }
 

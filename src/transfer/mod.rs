@@ -5,6 +5,7 @@ pub mod collections;
 pub mod copy;
 pub mod depot;
 pub mod digest;
+pub mod held;
 pub mod plan;
 pub mod presence;
 pub mod publish;

@@ -1,6 +1,7 @@
 //! From a whole, synced part to a file under its final name: one commit for receipt and event, rename, folder sync.
 //! Also the way from a temporary name to "received".
 
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::Arc;
 
 use super::depot::{Depot, Party, TransferError};
@@ -18,9 +19,10 @@ use crate::domain::scheme::{self, Facts};
 use crate::domain::value::Overwrite;
 use crate::store::commit::{Published, Received};
 use crate::store::receipt::Receipt;
-use crate::store::{event, receipt, sequence};
+use crate::store::{StoreError, event, held as store_held, receipt, sequence};
 use crate::workspace::folder::{FileId, OpenFolder};
-use crate::workspace::jail::Replace;
+use crate::workspace::held::{self, HeldFolder};
+use crate::workspace::jail::{self, Replace};
 use crate::workspace::upload::Part;
 
 /// Numbers tried for *keep both*.
@@ -74,12 +76,16 @@ pub async fn publish(
     let Some(stored) = receipt.stored_path.rsplit('/').next().and_then(|name| Name::parse(name).ok()) else {
         return Err(TransferError::refused(Rule::NameNotStorable, receipt.stored_path));
     };
-    let published = commit(depot, receipt).await?;
-    if let Err(error) = part.publish(folder, &parent, &stored, replace) {
-        lost(depot, &id).await;
+    let committed = commit(depot, party, receipt).await?;
+    let place = async {
+        make_way(depot, folder, &committed, (folder.staging().as_fd(), part.name()), replace).await?;
+        part.publish(folder, &parent, &stored, replace)
+    };
+    if let Err(error) = place.await {
+        lost(depot, folder, &committed).await;
         return Err(exists(error));
     }
-    finish(depot, folder, parent, published).await?;
+    finish(depot, folder, parent, committed.published).await?;
     Ok(Some(id))
 }
 
@@ -157,6 +163,8 @@ async fn named(
         publishing: true,
         inode: staged.inode,
         staged_name: staged.name.clone(),
+        hidden: false,
+        taken_over: false,
     };
     Ok((receipt, turn, replace))
 }
@@ -238,22 +246,49 @@ fn silent_replace(party: &Party, side: Folder) -> Replace {
     }
 }
 
-async fn commit(depot: &Depot, receipt: Receipt) -> Result<Published, TransferError> {
+/// A receipt that is committed; its file has not its final name yet.
+struct Recorded {
+    published: Published,
+    /// Whether a delivery needs its bytes, whatever becomes of the name.
+    held: bool,
+}
+
+async fn commit(depot: &Depot, party: &Party, receipt: Receipt) -> Result<Recorded, TransferError> {
     let published = Published {
         id: receipt.id.clone(),
         connector_key: receipt.connector.to_ascii_lowercase(),
         stored_path: receipt.stored_path.clone(),
     };
-    let received = Received { receipt, event_id: EventId::new(&depot.ids) };
-    depot.recorder.receive(received).await.map_err(|error| TransferError::NotRecorded(error.0))?;
+    let folder = depot.workspaces.receive_path(&party.snapshot.profile, party.connector());
+    let received = Received { receipt, event_id: EventId::new(&depot.ids), folder };
+    let committed = depot.recorder.receive(received).await.map_err(|error| TransferError::NotRecorded(error.0))?;
     fault::pass(Point::Committed)?;
-    Ok(published)
+    Ok(Recorded { published, held: committed.held })
+}
+
+/// Before the rename: the file's own bytes are held if a delivery needs them, and so are those of the file whose name it
+/// takes.
+async fn make_way(
+    depot: &Depot,
+    folder: &OpenFolder,
+    recorded: &Recorded,
+    from: (BorrowedFd<'_>, &str),
+    replace: Replace,
+) -> std::io::Result<()> {
+    if recorded.held {
+        HeldFolder::of(folder)?.hold(from, recorded.published.id.as_str()).await?;
+        fault::pass(Point::Held)?;
+    }
+    if replace == Replace::Yes {
+        held::secure(folder, depot.workspaces.syncer()).await?;
+    }
+    Ok(())
 }
 
 async fn finish(
     depot: &Depot,
     folder: &OpenFolder,
-    parent: Arc<std::os::fd::OwnedFd>,
+    parent: Arc<OwnedFd>,
     published: Published,
 ) -> Result<(), TransferError> {
     folder.sync_folder(depot.workspaces.syncer(), parent).await.map_err(TransferError::Storage)?;
@@ -263,9 +298,17 @@ async fn finish(
 }
 
 /// The rename failed after the commit: the receipt says so, and nobody sees its event.
-async fn lost(depot: &Depot, id: &ReceiptId) {
+async fn lost(depot: &Depot, folder: &OpenFolder, recorded: &Recorded) {
+    let id = &recorded.published.id;
     let done = async {
         event::drop_held(&depot.db, id).await?;
+        if recorded.held {
+            // Without the row the bytes are nobody's; with bytes and without a delivery the row would stay for ever.
+            HeldFolder::of(folder)
+                .and_then(|held| held.free(id.as_str()))
+                .map_err(|error| StoreError::Unreadable(format!("held bytes that could not be freed: {error}")))?;
+            store_held::forget(&depot.db, id).await?;
+        }
         receipt::set_status(&depot.db, id, Status::Lost).await
     };
     if let Err(error) = done.await {
@@ -307,18 +350,17 @@ pub async fn publish_temporary(
     let (receipt, _turn, replace) = named(depot, party, folder, &staged, &whole).await?;
     let id = receipt.id.clone();
     let stored = receipt.stored_path.rsplit('/').next().unwrap_or_default().to_owned();
-    let published = commit(depot, receipt).await?;
-    let renamed = crate::workspace::jail::rename(
-        (std::os::fd::AsFd::as_fd(&from_folder), from_name),
-        (std::os::fd::AsFd::as_fd(&to_folder), &stored),
-        replace,
-    );
-    if let Err(error) = renamed {
-        lost(depot, &id).await;
+    let committed = commit(depot, party, receipt).await?;
+    let place = async {
+        make_way(depot, folder, &committed, (from_folder.as_fd(), from_name), replace).await?;
+        jail::rename((from_folder.as_fd(), from_name), (to_folder.as_fd(), &stored), replace)
+    };
+    if let Err(error) = place.await {
+        lost(depot, folder, &committed).await;
         return Err(exists(error));
     }
     fault::pass(Point::Renamed)?;
     folder.sync_folder(depot.workspaces.syncer(), Arc::new(from_folder)).await.map_err(TransferError::Storage)?;
-    finish(depot, folder, Arc::new(to_folder), published).await?;
+    finish(depot, folder, Arc::new(to_folder), committed.published).await?;
     Ok(id)
 }

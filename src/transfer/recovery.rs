@@ -8,9 +8,10 @@ use std::sync::Arc;
 use rustix::fs::AtFlags;
 
 use super::depot::Depot;
+use super::held as holds;
+use super::send::{received_names, stored_names};
 use crate::base::fault::{self, Point};
 use crate::base::human;
-use crate::base::path::{Name, VirtualPath};
 use crate::domain::connector::Connector;
 use crate::domain::event::EventKind;
 use crate::domain::place::{Folder, Place};
@@ -19,6 +20,7 @@ use crate::store::live::Snapshot;
 use crate::store::receipt::Receipt;
 use crate::store::{StoreError, event, receipt};
 use crate::workspace::folder::{OpenFolder, Unfinished};
+use crate::workspace::held;
 use crate::workspace::jail::{self, Replace};
 use crate::workspace::upload;
 
@@ -35,6 +37,8 @@ pub struct Report {
 
 /// Finishes every receipt that was on its way, and finds the unfinished uploads.
 pub async fn recover(depot: &Depot, snapshot: &Snapshot) -> Result<Report, StoreError> {
+    // Before a name is touched: the bytes that deliveries need.
+    holds::recover(depot, snapshot).await?;
     let mut report = Report::default();
     let mut waiting: HashMap<String, Vec<Receipt>> = HashMap::new();
     for receipt in receipt::publishing(&depot.db).await? {
@@ -102,12 +106,12 @@ async fn put_in_place(
     folder: &OpenFolder,
     receipt: &Receipt,
 ) -> io::Result<bool> {
-    let Some(names) = names_of(connector, &receipt.stored_path) else { return Ok(false) };
+    let Some(names) = stored_names(connector, receipt) else { return Ok(false) };
     let Ok((parent, name)) = folder.jail().parent(&names) else { return Ok(false) };
     let is_it = |stat: rustix::io::Result<rustix::fs::Stat>| stat.is_ok_and(|stat| stat.st_ino == receipt.inode);
     // Before staging: a part that was renamed already is not there any more.
     let staged = if receipt.staged_name.starts_with('/') {
-        names_of(connector, &receipt.staged_name)
+        received_names(connector, &receipt.staged_name)
             .and_then(|names| folder.jail().parent(&names).ok().map(|(above, last)| (above, last.to_owned())))
     } else {
         Some((folder.staging().as_fd().try_clone_to_owned()?, receipt.staged_name.clone()))
@@ -115,6 +119,7 @@ async fn put_in_place(
     if let Some((from, staged_name)) = staged
         && is_it(rustix::fs::statat(&from, &*staged_name, AtFlags::SYMLINK_NOFOLLOW))
     {
+        held::secure(folder, depot.workspaces.syncer()).await?;
         jail::rename((from.as_fd(), &staged_name), (parent.as_fd(), name), Replace::Yes)?;
         depot.workspaces.syncer().folder(Arc::new(from)).await?;
     } else if !is_it(rustix::fs::statat(&parent, name, AtFlags::SYMLINK_NOFOLLOW)) {
@@ -123,14 +128,6 @@ async fn put_in_place(
     fault::pass(Point::Recovering)?;
     depot.workspaces.syncer().folder(Arc::new(parent)).await?;
     Ok(true)
-}
-
-fn names_of(connector: &Connector, path: &str) -> Option<Vec<Name>> {
-    let path = VirtualPath::root().resolve(path).ok()?;
-    match Place::of(&connector.settings, &path) {
-        Place::Within(Folder::Receive, names) if !names.is_empty() => Some(names),
-        _ => None,
-    }
 }
 
 async fn mark_lost(depot: &Depot, receipt: &Receipt, report: &mut Report) -> Result<(), StoreError> {

@@ -1,6 +1,5 @@
 //! RETR: from file to bytes. What is sent is one version of a file, from its beginning to its end, or an error.
 
-use std::io;
 use std::time::Duration;
 
 use tokio::io::AsyncWriteExt;
@@ -9,11 +8,13 @@ use super::collect::{Collecting, Fetched};
 use super::collections::Counted;
 use super::copy::{self, Outbound, Sent, Span, ToCrLf, Watch};
 use super::depot::{Depot, Party, TransferError};
+use super::held;
 use crate::base::clock::Timestamp;
 use crate::base::path::{Name, VirtualPath};
 use crate::domain::authorise::{Granted, Operation, authorise};
-use crate::domain::place::{Folder, Place};
-use crate::domain::receipt::Ending;
+use crate::domain::connector::Connector;
+use crate::domain::place::{Folder, Place, path_of};
+use crate::domain::receipt::{Ending, Status};
 use crate::store::receipt::{self, Receipt};
 use crate::workspace::download::Source;
 
@@ -48,36 +49,69 @@ pub struct Located {
     pub names: Vec<Name>,
     /// The open file.
     pub source: Source,
+    /// The receipt of what the client uploaded under the name it asked for, within [`RECENT_FOR`].
+    pub receipt: Option<Receipt>,
 }
 
-/// Opens the file a client means: what lies there, else what it uploaded under that name within [`RECENT_FOR`].
+/// Opens the file a client means: what it uploaded under that name within [`RECENT_FOR`], wherever that is now, else
+/// what lies there.
 pub async fn locate(depot: &Depot, party: &Party, side: Folder, names: &[Name]) -> Result<Located, TransferError> {
     let workspace = party.workspace(depot)?;
-    let error = match Source::open(workspace.folder(side), names) {
-        Ok(source) => return Ok(Located { side, names: names.to_vec(), source }),
-        Err(error) => error,
-    };
-    if error.kind() == io::ErrorKind::NotFound && side == Folder::Receive {
-        let stored = recent(depot, party, names).await?.and_then(|receipt| {
-            let path = VirtualPath::root().resolve(&receipt.stored_path).ok()?;
-            match Place::of(&party.connector().settings, &path) {
-                Place::Within(Folder::Receive, names) => Some(names),
-                _ => None,
-            }
-        });
-        if let Some(stored) = stored {
-            let source = Source::open(workspace.folder(side), &stored)?;
-            return Ok(Located { side, names: stored, source });
+    let folder = workspace.folder(side);
+    if side == Folder::Receive {
+        if let Some(receipt) = recent(depot, party, names).await?
+            && let Some(located) = received(depot, party, receipt).await?
+        {
+            return Ok(located);
         }
+        let source = Source::open(folder, names)?;
+        let path = path_of(side, names).unwrap_or_default().to_string();
+        if receipt::is_hidden(&depot.db, party.connector().id.key(), &path, source.version().inode).await? {
+            return Err(TransferError::NotFound);
+        }
+        return Ok(Located { side, names: names.to_vec(), source, receipt: None });
     }
-    Err(error.into())
+    Ok(Located { side, names: names.to_vec(), source: Source::open(folder, names)?, receipt: None })
 }
 
-/// The partner's recent upload under that name.
+/// The file of a receipt: where it is stored, else held. `None` when it is not Waybill's any more.
+pub async fn received(depot: &Depot, party: &Party, receipt: Receipt) -> Result<Option<Located>, TransferError> {
+    let side = Folder::Receive;
+    let workspace = party.workspace(depot)?;
+    let folder = workspace.folder(side);
+    let names = stored_names(party.connector(), &receipt);
+    if let Some(names) = &names
+        && let Ok(source) = Source::open(folder, names)
+        && source.version().inode == receipt.inode
+    {
+        return Ok(Some(Located { side, names: names.clone(), source, receipt: Some(receipt) }));
+    }
+    if receipt.status != Status::PassedAlong {
+        return Ok(None);
+    }
+    let source = held::open_recorded(depot, &receipt.id).await?;
+    Ok(source.map(|source| Located { side, names: names.unwrap_or_default(), source, receipt: Some(receipt) }))
+}
+
+/// The names below Receive of the place where a receipt's file is stored.
+pub fn stored_names(connector: &Connector, receipt: &Receipt) -> Option<Vec<Name>> {
+    received_names(connector, &receipt.stored_path)
+}
+
+/// The names below Receive of a recorded path.
+pub(super) fn received_names(connector: &Connector, path: &str) -> Option<Vec<Name>> {
+    let path = VirtualPath::root().resolve(path).ok()?;
+    match Place::of(&connector.settings, &path) {
+        Place::Within(Folder::Receive, names) if !names.is_empty() => Some(names),
+        _ => None,
+    }
+}
+
+/// The partner's recent upload under that name, unless it has taken it out of its view.
 pub async fn recent(depot: &Depot, party: &Party, names: &[Name]) -> Result<Option<Receipt>, TransferError> {
     let since = depot.clock.now().minus(RECENT_FOR);
-    let path = crate::domain::place::path_of(Folder::Receive, names).unwrap_or_default().to_string();
-    Ok(receipt::latest_of_path(&depot.db, party.connector().id.key(), &path, since).await?)
+    let path = path_of(Folder::Receive, names).unwrap_or_default().to_string();
+    Ok(receipt::recent_of_path(&depot.db, party.connector().id.key(), &path, since).await?)
 }
 
 /// Whether this download may be, and of which bytes.

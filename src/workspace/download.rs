@@ -49,7 +49,11 @@ impl Version {
 impl Source {
     /// Opens the file `names` leads to.
     pub fn open(folder: &OpenFolder, names: &[Name]) -> io::Result<Self> {
-        let file = folder.jail().file(names)?;
+        Self::from_file(folder.jail().file(names)?)
+    }
+
+    /// Of a file that is open already.
+    pub(super) fn from_file(file: OwnedFd) -> io::Result<Self> {
         let stat = Version::of(&rustix::fs::fstat(&file)?);
         Ok(Self { file: Arc::new(file), stat })
     }

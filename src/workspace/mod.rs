@@ -4,6 +4,7 @@
 pub mod active;
 pub mod download;
 pub mod folder;
+pub mod held;
 pub mod jail;
 pub mod listing;
 pub mod sent;

@@ -4,7 +4,7 @@ use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
 
-use rustix::fs::{AtFlags, Mode, OFlags, XattrFlags};
+use rustix::fs::{AtFlags, FileType, Mode, OFlags, XattrFlags};
 use rustix::io::Errno;
 
 use super::folder::{OpenFolder, Unfinished};
@@ -57,17 +57,7 @@ impl Part {
 
     /// Fills a new part with the first `length` bytes of `old`: shared blocks where the file system can, else copied.
     pub fn copy_from(&mut self, old: &OwnedFd, length: u64) -> io::Result<()> {
-        if rustix::fs::ioctl_ficlone(&*self.file, old).is_ok() {
-            rustix::fs::ftruncate(&*self.file, length)?;
-        } else {
-            let (mut from, mut to) = (0, 0);
-            while to < length {
-                let step = usize::try_from((length - to).min(64 << 20)).unwrap_or(usize::MAX);
-                if rustix::fs::copy_file_range(old, Some(&mut from), &*self.file, Some(&mut to), step)? == 0 {
-                    return Err(io::ErrorKind::UnexpectedEof.into());
-                }
-            }
-        }
+        copy_first(old, &self.file, length)?;
         self.written = length;
         Ok(())
     }
@@ -162,6 +152,21 @@ impl Part {
     }
 }
 
+/// The first `length` bytes of `old` become those of `new`: shared blocks where the file system can, else copied.
+pub(super) fn copy_first(old: &OwnedFd, new: &OwnedFd, length: u64) -> io::Result<()> {
+    if rustix::fs::ioctl_ficlone(new, old).is_ok() {
+        return Ok(rustix::fs::ftruncate(new, length)?);
+    }
+    let (mut from, mut to) = (0, 0);
+    while to < length {
+        let step = usize::try_from((length - to).min(64 << 20)).unwrap_or(usize::MAX);
+        if rustix::fs::copy_file_range(old, Some(&mut from), new, Some(&mut to), step)? == 0 {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
+    }
+    Ok(())
+}
+
 /// A part found in staging at start.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FoundPart {
@@ -187,6 +192,9 @@ pub fn parts(folder: &OpenFolder) -> io::Result<Vec<FoundPart>> {
             continue;
         }
         let stat = rustix::fs::statat(&**folder.staging(), name, AtFlags::SYMLINK_NOFOLLOW)?;
+        if FileType::from_raw_mode(stat.st_mode) != FileType::RegularFile {
+            continue;
+        }
         found.push(FoundPart {
             name: name.to_owned(),
             inode: stat.st_ino,

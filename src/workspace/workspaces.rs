@@ -81,6 +81,11 @@ impl Workspaces {
         Ok(parent)
     }
 
+    /// The connector's Receive folder, as a path of this machine.
+    pub fn receive_path(&self, profile: &Profile, connector: &Connector) -> String {
+        Paths::of(&self.data, profile, connector).receive.to_string_lossy().into_owned()
+    }
+
     /// The connector's workspace; its folders are made if missing.
     pub fn get(&self, profile: &Profile, connector: &Connector) -> io::Result<Arc<Workspace>> {
         let paths = Paths::of(&self.data, profile, connector);

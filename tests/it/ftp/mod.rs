@@ -4,4 +4,5 @@ mod collect;
 mod escape;
 mod files;
 mod login;
+mod recent;
 mod upload;

@@ -9,7 +9,7 @@ const NAME: &str = "orders.edi";
 
 /// What the partner was told about an upload.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Told {
+pub(super) enum Told {
     /// 226.
     Safe,
     /// A refusal, with its code.
@@ -19,7 +19,7 @@ enum Told {
 }
 
 /// One upload of `bytes`, whatever becomes of it.
-async fn upload(address: std::net::SocketAddr, name: &str, bytes: &[u8]) -> Told {
+pub(super) async fn upload(address: std::net::SocketAddr, name: &str, bytes: &[u8]) -> Told {
     let upload = async {
         let mut client = Client::try_connect(address).await?;
         for line in [format!("USER {PARTNER}"), format!("PASS {PASSWORD}"), "TYPE I".to_owned()] {

@@ -3,6 +3,8 @@
 mod crash;
 #[cfg(feature = "faults")]
 mod faults;
+#[cfg(feature = "faults")]
+mod held_faults;
 mod live;
 #[cfg(feature = "faults")]
 mod sent_faults;

@@ -53,7 +53,7 @@ impl Appliance {
         self.port
     }
 
-    fn data(&self) -> PathBuf {
+    pub(crate) fn data(&self) -> PathBuf {
         self.folder.path().join("data")
     }
 
@@ -212,8 +212,9 @@ impl Running<'_> {
     /// 226 with the next commit.
     pub(crate) async fn receipts(&self, count: usize) -> Vec<Value> {
         self.until(&format!("{count} receipts are there"), async |running| {
-            let receipts = running.appliance.receipts(PARTNER);
-            (receipts.len() == count && running.appliance.told(PARTNER) == count).then_some(receipts)
+            // Asked in this order: what a receipt says when its event is released is what is looked at.
+            let told = running.appliance.told(PARTNER);
+            (told == count).then(|| running.appliance.receipts(PARTNER)).filter(|receipts| receipts.len() == count)
         })
         .await
     }

@@ -3,10 +3,12 @@
 
 mod appliance;
 mod client;
+mod depot;
 mod random;
 
 pub(crate) use appliance::{Appliance, PARTNER, PASSWORD, Running, free_port};
 pub(crate) use client::{Client, Passive};
+pub(crate) use depot::{Beside, id_of};
 pub(crate) use random::Random;
 
 use sha2::{Digest, Sha256};

@@ -1,0 +1,111 @@
+//! Holds: which receipts own bytes beyond the name of their file (PRODUCT 5.8). A row is written before the bytes are
+//! held, and goes after they are freed: what has no row is not held.
+
+use sqlx::sqlite::SqliteRow;
+use sqlx::{Row, SqliteConnection};
+
+use super::commit::signed;
+use super::open::{Db, StoreError};
+use super::receipt::Receipt;
+use crate::base::clock::Timestamp;
+use crate::base::id::ReceiptId;
+
+const ADD: &str = "INSERT INTO holds (receipt_id, connector_key, folder, size_bytes, since_us, ended) \
+     VALUES ($1, $2, $3, $4, $5, 0) ON CONFLICT (receipt_id) DO UPDATE SET ended = 0";
+const IS_HELD: &str = "SELECT COUNT(*) FROM holds WHERE receipt_id = $1";
+const ONE: &str =
+    "SELECT receipt_id, connector_key, folder, size_bytes, since_us, ended FROM holds WHERE receipt_id = $1";
+const ALL: &str =
+    "SELECT receipt_id, connector_key, folder, size_bytes, since_us, ended FROM holds ORDER BY receipt_id";
+const ENDED: &str = "SELECT receipt_id, connector_key, folder, size_bytes, since_us, ended FROM holds WHERE ended = 1 \
+     ORDER BY receipt_id";
+const USAGE: &str = "SELECT COUNT(*), CAST(COALESCE(SUM(size_bytes), 0) AS BIGINT) FROM holds";
+const END: &str = "UPDATE holds SET ended = 1 WHERE receipt_id = $1";
+const FORGET: &str = "DELETE FROM holds WHERE receipt_id = $1";
+
+/// Bytes that a receipt owns.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Hold {
+    /// Whose they are.
+    pub receipt: ReceiptId,
+    /// The connector's id in lower case.
+    pub connector_key: String,
+    /// The Receive folder they are held in, as a path of this machine.
+    pub folder: String,
+    /// How many there are.
+    pub size_bytes: u64,
+    /// Since when.
+    pub since: Timestamp,
+    /// Whether no delivery needs them any more.
+    pub ended: bool,
+}
+
+/// Within the transaction that commits the receipt, or by itself: the receipt owns its bytes from now on. `folder` is the
+/// Receive folder its file lies in.
+pub async fn add(connection: &mut SqliteConnection, receipt: &Receipt, folder: &str) -> sqlx::Result<()> {
+    sqlx::query(ADD)
+        .bind(receipt.id.as_str())
+        .bind(receipt.connector.to_ascii_lowercase())
+        .bind(folder)
+        .bind(signed(receipt.size_bytes))
+        .bind(receipt.completed_at.us())
+        .execute(connection)
+        .await?;
+    Ok(())
+}
+
+pub(super) async fn is_held(connection: &mut SqliteConnection, receipt: &ReceiptId) -> sqlx::Result<bool> {
+    Ok(sqlx::query(IS_HELD).bind(receipt.as_str()).fetch_one(connection).await?.try_get::<i64, _>(0)? > 0)
+}
+
+/// Adds it at once.
+pub async fn record(db: &Db, receipt: &Receipt, folder: &str) -> Result<(), StoreError> {
+    let mut tx = db.begin().await?;
+    add(&mut tx, receipt, folder).await?;
+    Ok(tx.commit().await?)
+}
+
+/// The receipt's hold.
+pub async fn one(db: &Db, receipt: &ReceiptId) -> Result<Option<Hold>, StoreError> {
+    sqlx::query(ONE).bind(receipt.as_str()).fetch_optional(db.reader()).await?.as_ref().map(decode).transpose()
+}
+
+/// Every hold, oldest receipt first.
+pub async fn all(db: &Db) -> Result<Vec<Hold>, StoreError> {
+    sqlx::query(ALL).fetch_all(db.reader()).await?.iter().map(decode).collect()
+}
+
+/// Holds that no delivery needs any more.
+pub async fn ended(db: &Db) -> Result<Vec<Hold>, StoreError> {
+    sqlx::query(ENDED).fetch_all(db.reader()).await?.iter().map(decode).collect()
+}
+
+/// How many receipts hold bytes, and how many bytes in all.
+pub async fn usage(db: &Db) -> Result<(u64, u64), StoreError> {
+    let row = sqlx::query(USAGE).fetch_one(db.reader()).await?;
+    Ok((row.try_get::<i64, _>(0)?.unsigned_abs(), row.try_get::<i64, _>(1)?.unsigned_abs()))
+}
+
+/// The last delivery has ended.
+pub async fn end(db: &Db, receipt: &ReceiptId) -> Result<(), StoreError> {
+    sqlx::query(END).bind(receipt.as_str()).execute(db.writer()).await?;
+    Ok(())
+}
+
+/// The bytes are freed.
+pub async fn forget(db: &Db, receipt: &ReceiptId) -> Result<(), StoreError> {
+    sqlx::query(FORGET).bind(receipt.as_str()).execute(db.writer()).await?;
+    Ok(())
+}
+
+fn decode(row: &SqliteRow) -> Result<Hold, StoreError> {
+    let id: String = row.try_get(0)?;
+    Ok(Hold {
+        receipt: ReceiptId::parse(&id).ok_or_else(|| StoreError::Unreadable(format!("hold of {id}")))?,
+        connector_key: row.try_get(1)?,
+        folder: row.try_get(2)?,
+        size_bytes: row.try_get::<i64, _>(3)?.unsigned_abs(),
+        since: Timestamp::from_us(row.try_get(4)?),
+        ended: row.try_get::<i64, _>(5)? == 1,
+    })
+}

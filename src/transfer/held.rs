@@ -1,0 +1,195 @@
+//! What a receipt owns until its deliveries have ended (PRODUCT 5.8): its bytes, whatever becomes of the name. Deliveries
+//! read them by receipt id, never by path.
+//!
+//! Order, so that a crash at any point loses nothing: the row, the bytes; and back: the bytes, the row. What a crash left
+//! without its bytes held is held again by [`recover`], before anybody can touch the name.
+
+use std::io;
+use std::os::fd::AsFd;
+use std::path::Path;
+
+use rustix::fs::AtFlags;
+
+use super::depot::{Depot, TransferError};
+use super::send::{RECENT_FOR, received_names, stored_names};
+use crate::base::id::ReceiptId;
+use crate::base::path::Name;
+use crate::domain::place::Folder;
+use crate::domain::receipt::Status;
+use crate::store::live::Snapshot;
+use crate::store::receipt::Receipt;
+use crate::store::{StoreError, held as rows, receipt};
+use crate::workspace::download::Source;
+use crate::workspace::held::{self, HeldFolder};
+use crate::workspace::workspaces::Workspace;
+
+/// The receipt owns its bytes from now on, until [`release`]. The commit of an upload does the same by
+/// [`rows::add`] when it makes deliveries.
+pub async fn hold(depot: &Depot, snapshot: &Snapshot, id: &ReceiptId) -> Result<(), TransferError> {
+    let found = Found::of(depot, snapshot, id).await?;
+    let _turn = found.workspace.folder(Folder::Receive).naming(&found.names).await;
+    rows::record(&depot.db, &found.receipt, &found.path).await?;
+    let held = match found.hold().await {
+        Ok(held) => held,
+        Err(error) => {
+            rows::forget(&depot.db, id).await?;
+            return Err(error.into());
+        }
+    };
+    held.sync(depot.workspaces.syncer()).await.map_err(TransferError::Storage)
+}
+
+/// The receipt's bytes, whatever became of the file's name.
+pub async fn open_held(depot: &Depot, id: &ReceiptId) -> Result<Source, TransferError> {
+    open_recorded(depot, id).await?.ok_or(TransferError::NotFound)
+}
+
+/// The same; `None` when nothing is held for it.
+pub(super) async fn open_recorded(depot: &Depot, id: &ReceiptId) -> Result<Option<Source>, TransferError> {
+    let Some(hold) = rows::one(&depot.db, id).await? else { return Ok(None) };
+    let opened = HeldFolder::at(Path::new(&hold.folder)).and_then(|held| held.open(id.as_str()));
+    match opened {
+        Ok(source) => Ok(Some(source)),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(TransferError::Storage(error)),
+    }
+}
+
+/// Its delivery begins: from now on its partner cannot rename it (PRODUCT 5.9). Gives the receipt with the name it has.
+pub async fn take_over(depot: &Depot, snapshot: &Snapshot, id: &ReceiptId) -> Result<Receipt, TransferError> {
+    // A rename under way ends first; its file may have no name any more, or no folder.
+    let found = Found::of(depot, snapshot, id).await;
+    let _turn = match &found {
+        Ok(found) => Some(found.workspace.folder(Folder::Receive).naming(&found.names).await),
+        Err(_) => None,
+    };
+    receipt::take_over(&depot.db, id).await?;
+    receipt::find(&depot.db, id).await?.ok_or(TransferError::NotFound)
+}
+
+/// The last target has it: the file leaves Receive, unless another one lies under its name by now. Its bytes stay held
+/// until [`release`], and at least as long as its partner may still ask for it (PRODUCT 5.9).
+pub async fn pass_along(depot: &Depot, snapshot: &Snapshot, id: &ReceiptId) -> Result<(), TransferError> {
+    let found = Found::of(depot, snapshot, id).await?;
+    let folder = found.workspace.folder(Folder::Receive);
+    let _turn = folder.naming(&found.names).await;
+    // The status goes first: after a crash in between the file only stays longer than it must.
+    receipt::set_status(&depot.db, id, Status::PassedAlong).await?;
+    if found.lies_there() {
+        held::secure(folder, depot.workspaces.syncer()).await.map_err(TransferError::Storage)?;
+        let (parent, name) = folder.jail().parent(&found.names)?;
+        rustix::fs::unlinkat(&parent, name, AtFlags::empty()).map_err(io::Error::from)?;
+    }
+    Ok(())
+}
+
+/// The last delivery has ended: the bytes are freed at once, or when its partner can no longer ask for them.
+pub async fn release(depot: &Depot, snapshot: &Snapshot, id: &ReceiptId) -> Result<(), TransferError> {
+    rows::end(&depot.db, id).await?;
+    let Some(hold) = rows::one(&depot.db, id).await? else { return Ok(()) };
+    Ok(free_if_due(depot, snapshot, &hold).await?)
+}
+
+/// Frees what is due by now.
+pub async fn free_ended(depot: &Depot, snapshot: &Snapshot) -> Result<(), StoreError> {
+    for hold in rows::ended(&depot.db).await? {
+        if let Err(error) = free_if_due(depot, snapshot, &hold).await {
+            tracing::warn!(receipt.id = hold.receipt.as_str(), %error, "Could not free held bytes; it is tried again");
+        }
+    }
+    Ok(())
+}
+
+async fn free_if_due(depot: &Depot, snapshot: &Snapshot, hold: &rows::Hold) -> Result<(), StoreError> {
+    // What lies in Receive needs no hold; what was passed along may still be asked for.
+    if let Ok(found) = Found::of(depot, snapshot, &hold.receipt).await {
+        let Receipt { status, hidden, completed_at, .. } = &found.receipt;
+        let asked_for = *status == Status::PassedAlong && !hidden && !found.lies_there();
+        if asked_for && depot.clock.now() < completed_at.plus(RECENT_FOR) {
+            return Ok(());
+        }
+    }
+    let failed = |source| StoreError::Folder { path: Path::new(&hold.folder).to_owned(), source };
+    match HeldFolder::at(Path::new(&hold.folder)) {
+        Ok(folder) => folder.free(hold.receipt.as_str()).map_err(failed)?,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+        Err(error) => return Err(failed(error)),
+    }
+    rows::forget(&depot.db, &hold.receipt).await
+}
+
+/// At start, before anything else: what should be held is. Gives how many receipts have lost their bytes.
+pub async fn recover(depot: &Depot, snapshot: &Snapshot) -> Result<u64, StoreError> {
+    let mut lost = 0;
+    for hold in rows::all(&depot.db).await?.iter().filter(|hold| !hold.ended) {
+        let id = &hold.receipt;
+        let is_held = HeldFolder::at(Path::new(&hold.folder)).is_ok_and(|held| held.has(id.as_str()));
+        if is_held {
+            continue;
+        }
+        let held = async {
+            let held = Found::of(depot, snapshot, id).await?.hold().await?;
+            held.sync(depot.workspaces.syncer()).await.map_err(TransferError::Storage)
+        };
+        if let Err(error) = held.await {
+            tracing::error!(receipt.id = id.as_str(), %error, "The bytes that a delivery needs are not there any more");
+            lost += 1;
+        }
+    }
+    Ok(lost)
+}
+
+/// A receipt, and where its file should lie.
+struct Found {
+    receipt: Receipt,
+    workspace: std::sync::Arc<Workspace>,
+    /// The Receive folder.
+    path: String,
+    names: Vec<Name>,
+    /// Where it lies until it has its final name, when that is a temporary name of its partner's.
+    temporary: Option<Vec<Name>>,
+}
+
+impl Found {
+    async fn of(depot: &Depot, snapshot: &Snapshot, id: &ReceiptId) -> Result<Self, TransferError> {
+        let receipt = receipt::find(&depot.db, id).await?.ok_or(TransferError::NotFound)?;
+        let live = snapshot.connector(&receipt.connector).ok_or(TransferError::NotFound)?;
+        let names = stored_names(&live.connector, &receipt).ok_or(TransferError::NotFound)?;
+        let path = depot.workspaces.receive_path(&snapshot.profile, &live.connector);
+        let workspace = depot.workspaces.get(&snapshot.profile, &live.connector).map_err(TransferError::Storage)?;
+        let temporary = receipt.staged_name.starts_with('/').then_some(&receipt.staged_name);
+        let temporary = temporary.and_then(|path| received_names(&live.connector, path));
+        Ok(Self { receipt, workspace, path, names, temporary })
+    }
+
+    /// Whether the file under the stored name is still the receipt's.
+    fn lies_there(&self) -> bool {
+        self.is_at(&self.names)
+    }
+
+    fn is_at(&self, names: &[Name]) -> bool {
+        let stat = self.workspace.folder(Folder::Receive).jail().stat(names);
+        stat.is_ok_and(|stat| stat.st_ino == self.receipt.inode)
+    }
+
+    /// Holds what lies under the stored name, or still in staging.
+    async fn hold(&self) -> io::Result<HeldFolder> {
+        let folder = self.workspace.folder(Folder::Receive);
+        let held = HeldFolder::of(folder)?;
+        let id = self.receipt.id.as_str();
+        let staging = (folder.staging().as_fd(), self.receipt.staged_name.as_str());
+        let staged = self.temporary.is_none()
+            && rustix::fs::statat(staging.0, staging.1, AtFlags::SYMLINK_NOFOLLOW)
+                .is_ok_and(|stat| stat.st_ino == self.receipt.inode);
+        let named = [Some(&self.names), self.temporary.as_ref()].into_iter().flatten().find(|names| self.is_at(names));
+        if staged {
+            held.hold(staging, id).await?;
+        } else if let Some(names) = named {
+            let (parent, name) = folder.jail().parent(names)?;
+            held.hold((parent.as_fd(), name), id).await?;
+        } else if !held.has(id) {
+            return Err(io::ErrorKind::NotFound.into());
+        }
+        Ok(held)
+    }
+}

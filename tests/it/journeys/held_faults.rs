@@ -1,0 +1,60 @@
+//! An upload that a delivery waits for, killed at each step: its bytes are held afterwards whatever becomes of the name.
+
+use waybill::base::fault::Point;
+use waybill::transfer::held;
+
+use super::faults::{Told, upload};
+use crate::kit::{Appliance, Beside, PARTNER, id_of};
+
+/// As the flows do it: what makes a delivery of a receipt also says, in the same transaction, that its bytes are held.
+const DELIVERS: &str = "CREATE TRIGGER delivers AFTER INSERT ON receipts BEGIN INSERT INTO holds (receipt_id, \
+     connector_key, folder, size_bytes, since_us, ended) VALUES (NEW.id, NEW.connector_key, 'FOLDER', NEW.size_bytes, \
+     0, 0); END";
+
+async fn make_deliveries(appliance: &Appliance) {
+    use std::str::FromStr;
+    let folder = appliance.place(PARTNER, "Receive");
+    let file = appliance.data().join("waybill.db");
+    let options = sqlx::sqlite::SqliteConnectOptions::from_str(&format!("sqlite:{}", file.display())).expect("a path");
+    let pool = sqlx::SqlitePool::connect_with(options).await.expect("the database opens");
+    let sql = DELIVERS.replace("FOLDER", &folder.to_string_lossy());
+    sqlx::query(sqlx::AssertSqlSafe(sql)).execute(&pool).await.expect("the trigger is made");
+    pool.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn killed_at_each_step_an_upload_that_is_waited_for_is_held_or_not_there() {
+    for point in [Point::Committed, Point::Held, Point::Renamed, Point::FolderSynced] {
+        let appliance = Appliance::new();
+        make_deliveries(&appliance).await;
+        let mut running = appliance.start_with_fault(Some(&format!("{}:kill:1", point.name()))).await;
+        let what = format!("killed at {}", point.name());
+        assert_eq!(upload(running.ftp(), "a.edi", b"the bytes").await, Told::Nothing, "{what}");
+        running.ended().await;
+        let running = appliance.start().await;
+        let receipts = running.receipts(1).await;
+        let (beside, id) = (Beside::of(&appliance).await, id_of(&receipts[0]));
+        running.partner().await.expect("DELE /Receive/a.edi", 250).await;
+        assert_eq!(beside.held(&id).await.as_deref(), Some(&b"the bytes"[..]), "{what}");
+        held::release(&beside.depot, &beside.snapshot, &id).await.expect("it is freed");
+        assert!(beside.held(&id).await.is_none(), "{what}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_upload_that_cannot_be_held_is_refused() {
+    let appliance = Appliance::new();
+    make_deliveries(&appliance).await;
+    let running = appliance.start_with_fault(Some("held:eio:1")).await;
+    assert_eq!(upload(running.ftp(), "a.edi", b"the bytes").await, Told::Refused(451));
+    assert_eq!(upload(running.ftp(), "a.edi", b"again").await, Told::Safe);
+    running
+        .until("the second one is in place", async |_| {
+            let receipts = appliance.receipts(PARTNER);
+            let statuses: Vec<_> = receipts.iter().map(|one| one["status"].as_str().unwrap_or_default()).collect();
+            (statuses == ["lost", "in_receive"]).then_some(())
+        })
+        .await;
+    let usage = waybill::store::held::usage(&Beside::of(&appliance).await.depot.db).await.expect("it is read");
+    assert_eq!(usage, (1, 5), "nothing is held for the lost one");
+}
