@@ -1,4 +1,5 @@
-//! What must go in time: unfinished uploads older than the profile keeps them, certificates that were replaced.
+//! What must go in time: unfinished uploads older than the profile keeps them, certificates that were replaced, held
+//! bytes, and records by the settings of the appliance.
 
 use std::time::Duration;
 
@@ -11,11 +12,25 @@ use crate::store::{certificate, collected};
 use crate::transfer::collect;
 use crate::transfer::depot::Depot;
 use crate::transfer::held;
+use crate::transfer::retention;
 
 /// How often it is looked for.
 const EVERY: Duration = Duration::from_mins(10);
 
-/// Looks for it, for ever.
+/// How often records that are older than they are kept are removed.
+const RECORDS_EVERY: Duration = Duration::from_hours(1);
+
+/// Removes records that are older than they are kept, for ever: by itself, since it may take long and takes its time.
+pub(super) async fn keep_records(depot: Depot, live: Live) {
+    loop {
+        if let Err(error) = retention::run(&depot, &live.snapshot()).await {
+            tracing::error!(%error, "Could not remove what is older than it is kept; it is tried again");
+        }
+        tokio::time::sleep(RECORDS_EVERY).await;
+    }
+}
+
+/// Looks for the rest, for ever.
 pub(super) async fn run(depot: Depot, live: Live) {
     loop {
         tokio::time::sleep(EVERY).await;

@@ -83,7 +83,8 @@ async fn serve(options: &ServeOptions, log: Option<telemetry::Handle>) -> Result
     let mut background = tokio::task::JoinSet::new();
     background.spawn(live.clone().follow());
     background.spawn(engine.ports.clone().follow(live.clone()));
-    background.spawn(housekeeping::run(depot.clone(), live));
+    background.spawn(housekeeping::run(depot.clone(), live.clone()));
+    background.spawn(housekeeping::keep_records(depot.clone(), live));
     tokio::spawn(shutdown::follow_signals(stop.clone()));
     let pages = web::start(options, &engine, stop.drain.clone()).await?;
     Listeners::new(engine, stop).run().await;

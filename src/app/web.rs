@@ -44,6 +44,7 @@ pub(super) async fn start(
         clock: depot.clock.clone(),
         ids: depot.ids.clone(),
         setup_code: setup_code.clone(),
+        depot: depot.clone(),
         address,
         tls: false,
     };

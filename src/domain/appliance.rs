@@ -13,13 +13,14 @@ settings! {
             "Dates in stored names and on pages, such as Europe/Berlin.";
         web_hosts: HostNames = "", InForce, "Web host names",
             "Host names and addresses the web interface answers to, besides the ones it listens on. One a line.";
-        receipts_keep_days: Option<Whole<1, 36_500>> = "", NotYet, "Receipts kept",
-            "Days a row of the Receive table is kept. Empty keeps it for ever.";
-        transfers_keep_days: Option<Whole<1, 36_500>> = "90", NotYet, "Transfers kept",
+        receipts_keep_days: Option<Whole<1, 36_500>> = "", InForce, "Receipts kept",
+            "Days a row of the Receive table is kept; the file itself stays, but counts for no quota any more. Empty keeps it \
+             for ever.";
+        transfers_keep_days: Option<Whole<1, 36_500>> = "90", InForce, "Transfers kept",
             "Days the record of an upload or download is kept. Empty keeps it for ever.";
-        events_keep_days: Option<Whole<1, 36_500>> = "90", NotYet, "Events kept",
-            "Days an event and its deliveries are kept. Empty keeps them for ever.";
-        sent_keep_days: Option<Whole<1, 36_500>> = "90", NotYet, "Sent copies kept",
+        events_keep_days: Option<Whole<1, 36_500>> = "90", InForce, "Events kept",
+            "Days events and refusals are kept. Empty keeps them for ever.";
+        sent_keep_days: Option<Whole<1, 36_500>> = "90", InForce, "Sent copies kept",
             "Days a copy in the Sent folder is kept. Empty keeps it for ever.";
     }
 }

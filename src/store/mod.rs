@@ -15,6 +15,7 @@ pub mod open;
 pub mod profile;
 pub mod receipt;
 pub mod refusal;
+pub mod retention;
 pub mod sequence;
 pub mod setting;
 pub mod transfer;

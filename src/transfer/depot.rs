@@ -36,6 +36,25 @@ pub struct Depot {
     pub collections: Collections,
 }
 
+#[cfg(test)]
+impl Depot {
+    /// A depot over a new data folder; its writer runs until the last recorder is gone.
+    pub(crate) async fn for_tests(data: &std::path::Path, clock: Clock) -> Self {
+        let db = Db::open(data).await.unwrap();
+        let (recorder, writer) = Recorder::new(db.clone());
+        tokio::spawn(writer.run());
+        Self {
+            db,
+            recorder,
+            workspaces: Workspaces::new(data.to_owned()),
+            ids: IdSource::random(clock.clone()),
+            clock,
+            buffers: Buffers::default(),
+            collections: Collections::default(),
+        }
+    }
+}
+
 /// Whose transfer it is: a logged-in session, with the configuration its command began under.
 #[derive(Clone, Debug)]
 pub struct Party {

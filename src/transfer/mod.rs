@@ -11,4 +11,5 @@ pub mod presence;
 pub mod publish;
 pub mod receive;
 pub mod recovery;
+pub mod retention;
 pub mod send;

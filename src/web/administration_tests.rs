@@ -261,3 +261,25 @@ async fn settings_are_saved_and_nobody_shuts_themselves_out() {
     assert_eq!(refused.status, StatusCode::UNPROCESSABLE_ENTITY);
     assert!(refused.text.contains("You are here as mft.example.com"), "{}", refused.text);
 }
+
+#[tokio::test]
+async fn what_would_go_is_shown_by_what_is_typed_and_nothing_is_saved() {
+    let site = Site::new().await;
+    let cookies = site.person("mira", Role::Admin).await;
+    let page = site.get("/settings", &cookies).await;
+    assert!(!page.text.contains("What would go now") && page.text.contains("Show what would go"));
+    let csrf = page.csrf();
+    let form = |days| {
+        let fields = "transfers_keep_days";
+        [("csrf", csrf.as_str()), ("fields", fields), (fields, days), ("version", "0"), ("preview", "1")]
+    };
+    let preview = site.post("/settings", &cookies, &form("7")).await;
+    assert_eq!(preview.status, StatusCode::OK, "{}", preview.text);
+    for part in ["What would go now", "<td>Transfers</td>", "Copies in Sent folders", "Held for deliveries"] {
+        assert!(preview.text.contains(part), "no {part} in {}", preview.text);
+    }
+    assert!(preview.text.contains("value=\"7\""), "what was typed is gone");
+    assert_eq!(site.post("/settings", &cookies, &form("soon")).await.status, StatusCode::UNPROCESSABLE_ENTITY);
+    let stored = profile::load_appliance(&site.db).await.unwrap();
+    assert!(stored.texts.get("transfers_keep_days").is_none_or(|days| days == "90"), "it was saved");
+}

@@ -12,6 +12,7 @@ use crate::base::id::IdSource;
 use crate::store::Db;
 use crate::store::commit::Recorder;
 use crate::store::live::Live;
+use crate::transfer::depot::Depot;
 use crate::transfer::presence::Presence;
 
 /// What the web interface is built from.
@@ -35,6 +36,8 @@ pub struct Parts {
     pub ids: IdSource,
     /// The one-time code of the first run.
     pub setup_code: SetupCode,
+    /// What transfers use, for what pages tell of the partners' folders.
+    pub depot: Depot,
     /// Where the web interface listens.
     pub address: SocketAddr,
     /// Whether it listens with TLS.

@@ -19,10 +19,10 @@ use crate::domain::administrator::Role;
 use crate::domain::connector::ConnectorId;
 use crate::domain::setting::Texts;
 use crate::store::administrator::{self, New};
-use crate::store::commit::Recorder;
 use crate::store::live::Live;
 use crate::store::setting::Change;
 use crate::store::{Db, connector};
+use crate::transfer::depot::Depot;
 use crate::transfer::presence::Presence;
 
 pub(super) const PASSWORD: &str = "correct horse battery";
@@ -66,11 +66,10 @@ impl Answer {
 impl Site {
     pub async fn new() -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let (clock, db) = (Clock::System, Db::open(folder.path()).await.unwrap());
-        let ids = IdSource::random(clock.clone());
+        let clock = Clock::System;
+        let depot = Depot::for_tests(folder.path(), clock.clone()).await;
+        let (db, ids, recorder) = (depot.db.clone(), depot.ids.clone(), depot.recorder.clone());
         let live = Live::open(db.clone(), clock.clone()).await.unwrap();
-        let (recorder, writer) = Recorder::new(db.clone());
-        tokio::spawn(writer.run());
         let code = SetupCode::new();
         let certificates = Certificates::open(db.clone(), folder.path(), clock.clone(), ids.clone()).await.unwrap();
         let parts = Parts {
@@ -83,6 +82,7 @@ impl Site {
             clock,
             ids: ids.clone(),
             setup_code: code.clone(),
+            depot,
             address: "127.0.0.1:8020".parse().unwrap(),
             tls: false,
         };

@@ -2,6 +2,7 @@
 //! handles beneath the partner's folder; no link is followed, only regular files and folders are opened.
 
 pub mod active;
+pub mod aged;
 pub mod download;
 pub mod folder;
 pub mod held;

@@ -81,6 +81,11 @@ impl Workspaces {
         Ok(parent)
     }
 
+    /// The connector's Sent folder itself, under the same condition.
+    pub fn sent_path(&self, profile: &Profile, connector: &Connector) -> io::Result<PathBuf> {
+        Ok(self.sent_parent(profile, connector)?.join(SENT))
+    }
+
     /// The connector's Receive folder, as a path of this machine.
     pub fn receive_path(&self, profile: &Profile, connector: &Connector) -> String {
         Paths::of(&self.data, profile, connector).receive.to_string_lossy().into_owned()

@@ -7,10 +7,12 @@ use axum::http::StatusCode;
 use axum::response::{IntoResponse, Redirect, Response};
 
 use super::profiles::{Conflict, conflicts};
+use crate::base::human;
 use crate::domain::appliance::ApplianceSettings;
 use crate::domain::setting::{Mistake, Texts};
 use crate::store::profile;
 use crate::store::setting::{SaveError, Stored};
+use crate::transfer::retention::{self, Due};
 use crate::web::context::Context;
 use crate::web::csrf::Posted;
 use crate::web::error::WebError;
@@ -41,6 +43,25 @@ struct SettingsPage {
     problems: Vec<Problem>,
     conflicts: Vec<Conflict>,
     conflict_by: String,
+    /// What would go by what is typed; shown when it was asked for.
+    preview: Option<Vec<Row>>,
+}
+
+/// A line of the preview.
+struct Row {
+    what: &'static str,
+    amount: String,
+}
+
+impl Row {
+    fn of(due: &Due) -> Self {
+        let count = human::thousands(due.count);
+        let amount = match due.bytes {
+            Some(bytes) => format!("{count}, {}", human::size(bytes)),
+            None => count,
+        };
+        Self { what: due.what, amount }
+    }
 }
 
 async fn page(context: &Context, form: &SettingForm, version: i64) -> Result<SettingsPage, WebError> {
@@ -58,6 +79,7 @@ async fn page(context: &Context, form: &SettingForm, version: i64) -> Result<Set
         problems,
         conflicts: Vec::new(),
         conflict_by: String::new(),
+        preview: None,
     })
 }
 
@@ -74,6 +96,9 @@ pub async fn save(context: Context, posted: Posted) -> Result<Response, WebError
     let texts = posted_texts(&posted, ApplianceSettings::SETTINGS);
     let version = posted.text("version").parse().ok();
     let mut form = SettingForm::showing(texts.clone());
+    if !posted.text("preview").is_empty() {
+        return preview(&context, form, &texts, version).await;
+    }
     if let Some(mistake) = shut_out(&context, &texts).await? {
         form.refuse(vec![mistake]);
         return refused(&context, &form, version).await;
@@ -90,6 +115,30 @@ pub async fn save(context: Context, posted: Posted) -> Result<Response, WebError
     state.live.refresh().await?;
     context.leave(PATH, Note::done("Saved. In force now."));
     Ok(Redirect::to(PATH).into_response())
+}
+
+/// What would be removed if what is typed were saved. Nothing is.
+async fn preview(
+    context: &Context,
+    mut form: SettingForm,
+    texts: &Texts,
+    version: Option<i64>,
+) -> Result<Response, WebError> {
+    let mut merged = profile::load_appliance(&context.state.db).await?.texts;
+    merged.extend(texts.clone());
+    let settings = match ApplianceSettings::parse(&merged) {
+        Ok(settings) => settings,
+        Err(mistakes) => {
+            form.refuse(mistakes);
+            return refused(context, &form, version).await;
+        }
+    };
+    let (depot, snapshot) = (&context.state.depot, context.state.live.snapshot());
+    let mut rows: Vec<_> = retention::preview(depot, &settings, &snapshot).await?.iter().map(Row::of).collect();
+    rows.push(Row::of(&retention::held_now(depot).await?));
+    let mut page = page(context, &form, version.unwrap_or(0)).await?;
+    page.preview = Some(rows);
+    Ok(html(&page)?.into_response())
 }
 
 async fn refused(context: &Context, form: &SettingForm, version: Option<i64>) -> Result<Response, WebError> {

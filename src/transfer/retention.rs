@@ -1,0 +1,295 @@
+//! What goes after the time it is kept for: records, copies in Sent. Small steps with pauses between them, so that no 226
+//! waits for it. Held bytes go when their deliveries have ended; here they are only counted.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use super::depot::Depot;
+use crate::base::clock::Timestamp;
+use crate::base::human;
+use crate::domain::appliance::ApplianceSettings;
+use crate::domain::event::EventKind;
+use crate::store::event::Event;
+use crate::store::live::Snapshot;
+use crate::store::retention::{self as records, Records};
+use crate::store::{StoreError, held};
+use crate::workspace::aged::{self, Aged};
+
+/// Between two steps others have the writer for themselves.
+const PAUSE: Duration = Duration::from_millis(25);
+/// Files removed in one step.
+const STEP_FILES: u64 = 100;
+const DAY: Duration = Duration::from_hours(24);
+
+/// Something that is kept for a time, and what of it is older.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Due {
+    /// In words: `Receipts`.
+    pub what: &'static str,
+    /// How many of them.
+    pub count: u64,
+    /// Their bytes on disk, where they are files.
+    pub bytes: Option<u64>,
+}
+
+/// Which records are kept how long.
+struct Kept {
+    what: &'static str,
+    records: Records,
+    days: Option<u64>,
+}
+
+fn kept(settings: &ApplianceSettings, snapshot: &Snapshot) -> [Kept; 5] {
+    let transcripts = Some(snapshot.profile.log_keep_days.get());
+    let events = settings.events_keep_days.as_ref().map(|days| days.get());
+    let days = |records| match records {
+        Records::Receipts => settings.receipts_keep_days.as_ref().map(|days| days.get()),
+        Records::Transfers => settings.transfers_keep_days.as_ref().map(|days| days.get()),
+        Records::Events | Records::Refusals => events,
+        Records::Transcripts => transcripts,
+    };
+    let what = |records| match records {
+        Records::Receipts => "Receipts",
+        Records::Transfers => "Transfers",
+        Records::Events => "Events",
+        Records::Refusals => "Refusals",
+        Records::Transcripts => "Transcripts of refusals",
+    };
+    Records::ALL.map(|records| Kept { what: what(records), records, days: days(records) })
+}
+
+fn before(depot: &Depot, days: u64) -> Timestamp {
+    depot.clock.now().minus(DAY * u32::try_from(days).unwrap_or(u32::MAX))
+}
+
+/// What would go now under these settings, and what is held for deliveries.
+pub async fn preview(depot: &Depot, settings: &ApplianceSettings, snapshot: &Snapshot) -> Result<Vec<Due>, StoreError> {
+    let mut due = Vec::new();
+    for Kept { what, records, days } in kept(settings, snapshot) {
+        let count = match days {
+            Some(days) => records::count(&depot.db, records, before(depot, days)).await?,
+            None => 0,
+        };
+        due.push(Due { what, count, bytes: None });
+    }
+    let mut copies = Aged::default();
+    if let Some(days) = &settings.sent_keep_days {
+        for folder in sent_folders(depot, snapshot) {
+            let before = before(depot, days.get());
+            let counting = tokio::task::spawn_blocking(move || aged::count(&folder, before));
+            match counting.await.map_err(std::io::Error::other).flatten() {
+                Ok(aged) => {
+                    copies.files += aged.files;
+                    copies.bytes += aged.bytes;
+                }
+                Err(error) => tracing::warn!(%error, "Could not look through a Sent folder"),
+            }
+        }
+    }
+    due.push(Due { what: "Copies in Sent folders", count: copies.files, bytes: Some(copies.bytes) });
+    Ok(due)
+}
+
+/// Receipts whose bytes are held for deliveries, and how many bytes: they go by themselves.
+pub async fn held_now(depot: &Depot) -> Result<Due, StoreError> {
+    let (count, bytes) = held::usage(&depot.db).await?;
+    Ok(Due { what: "Held for deliveries", count, bytes: Some(bytes) })
+}
+
+/// Removes what is older than it is kept; an event says what went.
+pub async fn run(depot: &Depot, snapshot: &Snapshot) -> Result<Vec<Due>, StoreError> {
+    let mut gone = Vec::new();
+    for Kept { what, records, days } in kept(&snapshot.appliance, snapshot) {
+        let Some(days) = days else { continue };
+        let mut count = 0;
+        loop {
+            let removed = records::remove_some(&depot.db, records, before(depot, days)).await?;
+            count += removed;
+            if removed == 0 {
+                break;
+            }
+            tokio::time::sleep(PAUSE).await;
+        }
+        gone.push(Due { what, count, bytes: None });
+    }
+    gone.push(copies(depot, snapshot).await);
+    gone.retain(|due| due.count > 0);
+    if !gone.is_empty() {
+        let all: Vec<_> = gone.iter().map(in_words).collect();
+        let summary = format!("Removed what is older than it is kept: {}", all.join(", "));
+        tracing::info!("{summary}");
+        depot.recorder.event(Event::new(&depot.ids, EventKind::Expired, depot.clock.now(), summary)).await;
+    }
+    Ok(gone)
+}
+
+async fn copies(depot: &Depot, snapshot: &Snapshot) -> Due {
+    let mut gone = Aged::default();
+    if let Some(days) = &snapshot.appliance.sent_keep_days {
+        for folder in sent_folders(depot, snapshot) {
+            loop {
+                let (folder, before) = (folder.clone(), before(depot, days.get()));
+                let removing = tokio::task::spawn_blocking(move || aged::remove(&folder, before, STEP_FILES));
+                match removing.await.map_err(std::io::Error::other).flatten() {
+                    Ok(Aged { files: 0, .. }) => break,
+                    Ok(aged) => {
+                        gone.files += aged.files;
+                        gone.bytes += aged.bytes;
+                    }
+                    Err(error) => {
+                        tracing::warn!(%error, "Could not remove old copies from a Sent folder; it is tried again");
+                        break;
+                    }
+                }
+                tokio::time::sleep(PAUSE).await;
+            }
+        }
+    }
+    Due { what: "Copies in Sent folders", count: gone.files, bytes: Some(gone.bytes) }
+}
+
+/// Where copies lie. A connector whose Sent would be within its partner's reach has none.
+fn sent_folders(depot: &Depot, snapshot: &Snapshot) -> Vec<PathBuf> {
+    let of = |live: &&std::sync::Arc<crate::store::live::LiveConnector>| {
+        depot.workspaces.sent_path(&snapshot.profile, &live.connector).ok()
+    };
+    snapshot.connectors_sorted().iter().filter_map(of).collect()
+}
+
+fn in_words(due: &Due) -> String {
+    let what = due.what.to_lowercase();
+    let count = human::thousands(due.count);
+    match due.bytes {
+        Some(bytes) => format!("{count} {what} ({})", human::size(bytes)),
+        None => format!("{count} {what}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base::clock::Clock;
+    use crate::base::id::{EventId, ReceiptId, SessionId, TransferId};
+    use crate::domain::connector::ConnectorId;
+    use crate::domain::receipt::{Ending, Proof, Status};
+    use crate::domain::setting::Texts;
+    use crate::store::commit::Received;
+    use crate::store::live::Live;
+    use crate::store::receipt::{self, Receipt};
+    use crate::store::setting::Change;
+    use crate::store::transfer::{Direction, Transfer};
+    use crate::store::{connector, event, profile};
+
+    fn receipt_of(depot: &Depot, name: &str) -> Receipt {
+        let at = depot.clock.now();
+        Receipt {
+            id: ReceiptId::new(&depot.ids),
+            connector: "acme".to_owned(),
+            name: name.to_owned(),
+            client_path: format!("/Receive/{name}"),
+            stored_path: format!("/Receive/{name}"),
+            size_bytes: 5,
+            sha256: String::new(),
+            headers: Vec::new(),
+            begun_at: at,
+            completed_at: at,
+            remote_address: String::new(),
+            tls: String::new(),
+            session_id: SessionId::new(&depot.ids),
+            ending: Ending::Closed,
+            resumed_from: 0,
+            ascii: false,
+            proof: Proof::C,
+            duplicate_of: None,
+            status: Status::InReceive,
+            publishing: false,
+            inode: 1,
+            staged_name: String::new(),
+            hidden: false,
+            taken_over: false,
+        }
+    }
+
+    async fn receive(depot: &Depot, name: &str) -> Receipt {
+        let receipt = receipt_of(depot, name);
+        let received = Received { receipt: receipt.clone(), event_id: EventId::new(&depot.ids), folder: String::new() };
+        depot.recorder.receive(received).await.unwrap();
+        receipt::set_status(&depot.db, &receipt.id, Status::InReceive).await.unwrap();
+        event::release(&depot.db, &receipt.id).await.unwrap();
+        receipt
+    }
+
+    fn transfer(depot: &Depot) -> Transfer {
+        let at = depot.clock.now();
+        Transfer {
+            id: TransferId::new(&depot.ids),
+            direction: Direction::Send,
+            connector: "acme".to_owned(),
+            path: "/Send/a".to_owned(),
+            bytes_moved: 1,
+            offset_bytes: 0,
+            begun_at: at,
+            ended_at: at,
+            ending: Ending::Closed,
+            complete: true,
+            remote: String::new(),
+            tls: String::new(),
+            session_id: String::new(),
+            receipt_id: None,
+            reply: String::new(),
+        }
+    }
+
+    async fn left(depot: &Depot) -> [u64; 3] {
+        let far = Timestamp::from_us(i64::MAX);
+        let mut left = [0; 3];
+        for (count, kind) in left.iter_mut().zip([Records::Receipts, Records::Transfers, Records::Events]) {
+            *count = records::count(&depot.db, kind, far).await.unwrap();
+        }
+        left
+    }
+
+    #[tokio::test]
+    async fn what_is_older_goes_in_steps_and_what_a_delivery_needs_stays() {
+        let folder = tempfile::tempdir().unwrap();
+        let clock = Clock::fixed(Timestamp::from_us(1_774_000_000_000_000));
+        let depot = Depot::for_tests(folder.path(), clock.clone()).await;
+        let live = Live::open(depot.db.clone(), clock.clone()).await.unwrap();
+        let change = Change { who: "test", remote: "", at: clock.now(), ids: &depot.ids };
+        let days = Texts::from(["receipts_keep_days", "transfers_keep_days"].map(|key| (key.into(), "10".into())));
+        profile::save_appliance(&depot.db, &days, None, &change).await.unwrap();
+        connector::add(&depot.db, &ConnectorId::parse("acme").unwrap(), &Texts::new(), None, &change).await.unwrap();
+        live.refresh().await.unwrap();
+        let snapshot = live.snapshot();
+
+        let held = receive(&depot, "held").await;
+        crate::store::held::record(&depot.db, &held, "nowhere").await.unwrap();
+        let many = u64::try_from(records::STEP_ROWS).unwrap() + 7;
+        for n in 0..many {
+            depot.recorder.transfer(transfer(&depot)).await;
+            if n < 3 {
+                receive(&depot, &format!("old-{n}")).await;
+            }
+        }
+        clock.advance(DAY * 11);
+        let young = receive(&depot, "young").await;
+        depot.recorder.flush().await;
+
+        let due = preview(&depot, &snapshot.appliance, &snapshot).await.unwrap();
+        let counts: Vec<_> = due.iter().map(|due| (due.what, due.count)).collect();
+        assert_eq!(counts[..3], [("Receipts", 3), ("Transfers", many), ("Events", 0)]);
+        let gone: Vec<_> = run(&depot, &snapshot).await.unwrap().iter().map(|due| due.count).collect();
+        assert_eq!(gone, [3, many]);
+        depot.recorder.flush().await;
+        // The young one; and five After Receive events with the one that tells of the removal, less the held receipt's.
+        assert_eq!(left(&depot).await, [1, 0, 5]);
+        for kept in [&held, &young] {
+            assert!(receipt::find(&depot.db, &kept.id).await.unwrap().is_some());
+        }
+        let told = event::newest_first(&depot.db, Some(EventKind::Expired), None, 9).await.unwrap();
+        assert_eq!(told[0].summary, format!("Removed what is older than it is kept: 3 receipts, {many} transfers"));
+        assert!(run(&depot, &snapshot).await.unwrap().is_empty());
+        assert_eq!(held_now(&depot).await.unwrap().bytes, Some(5));
+        assert!(records::count(&depot.db, Records::Refusals, clock.now()).await.unwrap() == 0);
+    }
+}
