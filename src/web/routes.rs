@@ -18,7 +18,7 @@ use super::pages::{
     sign_in, transfers, users,
 };
 use super::state::WebState;
-use super::{assets, layers};
+use super::{assets, layers, live};
 use crate::access::certificate::FILE_BYTES_MAX;
 use crate::domain::administrator::Role;
 
@@ -79,6 +79,7 @@ pub const ROUTES: &[Route] = &[
     anyone("/sign-in", || get(sign_in::show).post(sign_in::submit)),
     anyone("/theme", || post(sign_in::theme)),
     Route { path: "/setup", access: Access::Setup, methods: || get(setup::show).post(setup::submit) },
+    viewer("/live/{page}", || get(live::stream)),
     viewer("/sign-out", || post(sign_in::sign_out)),
     viewer("/", || get(async || Redirect::to("/flows"))),
     viewer("/flows", || get(flows::show)),

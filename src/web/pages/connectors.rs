@@ -1,16 +1,18 @@
 //! One connector: its settings on two tabs, its password, its removal.
 
 use askama::Template;
-use axum::extract::Path;
+use axum::extract::{Path, Query};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Redirect, Response};
+use serde::Deserialize;
 
+use super::preview::Preview;
 use super::profiles::{Conflict, conflicts};
 use crate::access::password;
 use crate::base::secret::Secret;
 use crate::domain::administrator::{Role, check_password};
 use crate::domain::connector::{ConnectorId, ConnectorSettings};
-use crate::domain::setting::{Mistake, Texts};
+use crate::domain::setting::{Mistake, Texts, Value};
 use crate::domain::value::FtpOverTls;
 use crate::store::connector::{self, Edit, StoredConnector};
 use crate::store::receipt::{self, Search};
@@ -138,6 +140,13 @@ struct ConnectorPage {
     port: u16,
     mode: &'static str,
     may_edit: bool,
+    preview: Option<Preview>,
+}
+
+/// What may be tried on the Advanced tab.
+#[derive(Debug, Default, Deserialize)]
+pub struct Tried {
+    scheme: Option<String>,
 }
 
 /// The connector of that id; its id as written.
@@ -189,6 +198,7 @@ async fn page(
             FtpOverTls::Implicit => "FTP, implicit TLS",
         },
         may_edit: context.may(Role::Editor),
+        preview: None,
     })
 }
 
@@ -200,18 +210,28 @@ pub async fn first_tab(Path(id): Path<String>) -> Result<Redirect, WebError> {
 
 /// The Settings tab.
 pub async fn settings(context: Context, Path(id): Path<String>) -> Result<Response, WebError> {
-    show(&context, &id, Tab::Settings).await
+    show(&context, &id, Tab::Settings, None).await
 }
 
 /// The Advanced tab.
-pub async fn advanced(context: Context, Path(id): Path<String>) -> Result<Response, WebError> {
-    show(&context, &id, Tab::Advanced).await
+pub async fn advanced(
+    context: Context,
+    Path(id): Path<String>,
+    Query(tried): Query<Tried>,
+) -> Result<Response, WebError> {
+    show(&context, &id, Tab::Advanced, tried.scheme).await
 }
 
-async fn show(context: &Context, id: &str, tab: Tab) -> Result<Response, WebError> {
+async fn show(context: &Context, id: &str, tab: Tab, tried: Option<String>) -> Result<Response, WebError> {
     let found = find(context, id).await?;
     let form = SettingForm::showing(found.stored.texts.clone());
-    Ok(html(&page(context, &found, tab, &form).await?)?.into_response())
+    let mut page = page(context, &found, tab, &form).await?;
+    if tab == Tab::Advanced {
+        let stored = ConnectorSettings::parse(&found.stored.texts).unwrap_or_default().local_file_scheme;
+        let scheme = tried.unwrap_or_else(|| stored.text());
+        page.preview = Some(Preview::of(context, &found.id, &scheme));
+    }
+    Ok(html(&page)?.into_response())
 }
 
 /// Saves one tab; also sets or makes a password.

@@ -6,6 +6,7 @@ pub mod connectors;
 pub mod events;
 pub mod flows;
 pub mod health;
+pub mod preview;
 pub mod profiles;
 pub mod receive;
 pub mod refusals;
