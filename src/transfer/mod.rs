@@ -5,6 +5,7 @@ pub mod collections;
 pub mod copy;
 pub mod depot;
 pub mod digest;
+pub mod offer;
 pub mod plan;
 pub mod presence;
 pub mod publish;

@@ -23,7 +23,11 @@ use crate::store::commit::Recorder;
 use crate::store::live::Live;
 use crate::store::setting::Change;
 use crate::store::{Db, connector};
+use crate::transfer::collections::Collections;
+use crate::transfer::copy::Buffers;
+use crate::transfer::depot::Depot;
 use crate::transfer::presence::Presence;
+use crate::workspace::workspaces::Workspaces;
 
 pub(super) const PASSWORD: &str = "correct horse battery";
 
@@ -33,9 +37,10 @@ pub(super) struct Site {
     code: SetupCode,
     pub db: Db,
     pub live: Live,
+    pub depot: Depot,
     ids: IdSource,
     pub certificates: Certificates,
-    _folder: tempfile::TempDir,
+    pub folder: tempfile::TempDir,
 }
 
 /// An answer, read to its end.
@@ -73,7 +78,17 @@ impl Site {
         tokio::spawn(writer.run());
         let code = SetupCode::new();
         let certificates = Certificates::open(db.clone(), folder.path(), clock.clone(), ids.clone()).await.unwrap();
+        let depot = Depot {
+            db: db.clone(),
+            recorder: recorder.clone(),
+            workspaces: Workspaces::new(folder.path().to_owned()),
+            clock: clock.clone(),
+            ids: ids.clone(),
+            buffers: Buffers::default(),
+            collections: Collections::default(),
+        };
         let parts = Parts {
+            depot: depot.clone(),
             db: db.clone(),
             live: live.clone(),
             recorder,
@@ -86,7 +101,7 @@ impl Site {
             address: "127.0.0.1:8020".parse().unwrap(),
             tls: false,
         };
-        Self { app: router(WebState::new(parts)), code, db, live, ids, certificates, _folder: folder }
+        Self { app: router(WebState::new(parts)), code, db, live, depot, ids, certificates, folder }
     }
 
     pub async fn ask(&self, method: Method, path: &str, cookies: &str, form: Option<&[(&str, &str)]>) -> Answer {
@@ -129,7 +144,7 @@ impl Site {
         signed_in.cookies()
     }
 
-    async fn add_connector(&self, id: &str, description: &str) {
+    pub(super) async fn add_connector(&self, id: &str, description: &str) {
         let id = ConnectorId::parse(id).unwrap();
         let values = Texts::from([("description".to_owned(), description.to_owned())]);
         connector::add(&self.db, &id, &values, None, &self.change()).await.unwrap();

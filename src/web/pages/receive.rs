@@ -8,6 +8,7 @@ use axum::response::{IntoResponse, Response};
 use serde::Deserialize;
 
 use super::connectors;
+use super::head::Head;
 use crate::base::human;
 use crate::base::id::ReceiptId;
 use crate::domain::receipt::Status;
@@ -97,6 +98,8 @@ struct Offer {
 #[template(path = "receive.html")]
 struct ReceivePage {
     shell: Shell,
+    /// Of one connector.
+    head: Option<Head>,
     base: String,
     of_connector: String,
     asked: Asked,
@@ -126,7 +129,8 @@ pub async fn of_connector(
     let found = connectors::find(&context, &id).await?;
     let base = format!("/connectors/{}/receive", found.id);
     let asked = Asked { connector: found.id.to_string(), ..asked };
-    let page = page(&context, asked, base, found.id.to_string()).await?;
+    let mut page = page(&context, asked, base, found.id.to_string()).await?;
+    page.head = Some(Head::new(&context, &found.id, "receive").await?);
     Ok(html(&page)?.into_response())
 }
 
@@ -176,6 +180,7 @@ async fn page(context: &Context, asked: Asked, base: String, of: String) -> Resu
     let title = if of.is_empty() { "Receive table".to_owned() } else { format!("{of} receive") };
     Ok(ReceivePage {
         shell: Shell::new(context, title, if of.is_empty() { Nav::Activity } else { Nav::Flows }).await?,
+        head: None,
         rows: receipts.iter().map(row).collect(),
         count,
         chips: chips(&asked, &base, &of),
