@@ -12,3 +12,4 @@ pub mod publish;
 pub mod receive;
 pub mod recovery;
 pub mod send;
+pub mod stand_in;

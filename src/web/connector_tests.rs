@@ -8,9 +8,13 @@ use axum::http::{Method, StatusCode};
 use super::tests::{Answer, Site};
 use crate::domain::administrator::Role;
 use crate::domain::connector::ConnectorId;
+use crate::domain::event::EventKind;
+use crate::domain::receipt::Ending;
 use crate::domain::setting::Texts;
 use crate::store::connector::{self, Edit};
-use crate::store::{audit, collected};
+use crate::store::receipt::{self, Search};
+use crate::store::{audit, collected, event, transfer};
+use crate::transfer::stand_in::{Feed, StandIn};
 
 impl Site {
     /// A file or folder below the connector's folders.
@@ -150,4 +154,59 @@ async fn only_the_version_that_was_seen_is_removed_and_downloads_are_counted() {
     form[1].1 = "../../secret".to_owned();
     assert_eq!(send(form).await.status, StatusCode::CONFLICT);
     assert!(outside.exists());
+}
+
+#[tokio::test]
+async fn an_upload_as_if_the_partner_had_makes_receipt_and_event_by_the_partners_own_rules() {
+    let site = Site::new().await;
+    let cookies = site.person("mira", Role::Editor).await;
+    site.add_connector("acme", "").await;
+    site.set("acme", "allowed_files_filter", "*.edi").await;
+    let csrf = site.get("/connectors/acme/receive/upload", &cookies).await.csrf();
+    let send = async |files: &[(&str, &str)]| {
+        let mut parts = vec![("csrf", None, csrf.as_str())];
+        parts.extend(files.iter().map(|(name, contents)| ("files", Some(*name), *contents)));
+        site.upload("/connectors/acme/receive/add", &cookies, &parts).await
+    };
+    let refused = send(&[("po.edi", "one"), ("report.pdf", "x")]).await;
+    assert_eq!(refused.status, StatusCode::UNPROCESSABLE_ENTITY);
+    assert!(refused.text.contains("There is 1 problem. 1 file was received."), "{}", refused.text);
+    assert!(refused.text.contains("report.pdf: Name not accepted"), "{}", refused.text);
+    let done = send(&[("po.edi.tmp", "aside")]).await;
+    assert_eq!(done.header(LOCATION), "/connectors/acme/receive", "{}", done.text);
+    assert_eq!(std::fs::read_to_string(site.partner_path("acme/Receive/po.edi")).unwrap(), "one");
+    site.depot.recorder.flush().await;
+    let receipts = receipt::page(&site.db, &Search::default(), None, 10).await.unwrap();
+    assert_eq!(receipts.len(), 1, "a temporary name made a receipt");
+    assert_eq!((receipts[0].client_path.as_str(), receipts[0].size_bytes), ("/Receive/po.edi", 3));
+    let events = event::newest_first(&site.db, Some(EventKind::AfterReceive), None, 10).await.unwrap();
+    assert_eq!(events.len(), 1);
+    assert_eq!(events[0].receipt_id.as_ref(), Some(&receipts[0].id));
+    let moved = transfer::newest_first(&site.db, None, 10).await.unwrap();
+    assert!(moved.iter().all(|one| one.reply == "Uploaded by mira as if the partner had"), "{moved:?}");
+    assert_eq!(site.get("/connectors/acme/receive/upload", &site.person("vera", Role::Viewer).await).await.status, 403);
+}
+
+#[tokio::test]
+async fn an_upload_whose_browser_goes_away_is_not_received() {
+    let site = Site::new().await;
+    site.add_connector("acme", "").await;
+    let snapshot = site.live.snapshot();
+    let live = snapshot.connector("acme").cloned().unwrap();
+    let by = StandIn { who: "mira", remote: [127, 0, 0, 1].into() };
+    let mut feed = Feed::begin(&site.depot, (snapshot, live), &by, "big.edi").await.unwrap();
+    assert!(feed.write(b"half").await);
+    drop(feed);
+    let end = tokio::time::Instant::now() + std::time::Duration::from_secs(5);
+    let record = loop {
+        site.depot.recorder.flush().await;
+        match transfer::newest_first(&site.db, None, 1).await.unwrap().pop() {
+            Some(record) => break record,
+            None if tokio::time::Instant::now() < end => tokio::task::yield_now().await,
+            None => panic!("no record of the broken upload"),
+        }
+    };
+    assert!(!record.complete && record.ending == Ending::Cut, "{record:?}");
+    assert!(!site.partner_path("acme/Receive/big.edi").exists());
+    assert!(receipt::page(&site.db, &Search::default(), None, 10).await.unwrap().is_empty());
 }

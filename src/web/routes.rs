@@ -14,8 +14,8 @@ use tower_http::timeout::TimeoutLayer;
 use super::context::Visitor;
 use super::error::WebError;
 use super::pages::{
-    audit, certificates, connectors, events, flows, health, profiles, receive, refusals, send, sessions, settings,
-    setup, sign_in, transfers, users,
+    as_partner, audit, certificates, connectors, events, flows, health, profiles, receive, refusals, send, sessions,
+    settings, setup, sign_in, transfers, users,
 };
 use super::state::WebState;
 use super::{assets, layers};
@@ -26,7 +26,7 @@ use crate::domain::administrator::Role;
 pub const FORM_BYTES_MAX: usize = 256 * 1024;
 /// Bytes of one form with files: a certificate, its key, and what is around them.
 pub const UPLOAD_BYTES_MAX: usize = 2 * FILE_BYTES_MAX + FORM_BYTES_MAX;
-/// Bytes of one form with files for Send.
+/// Bytes of one form with files for a partner's folders.
 pub const SENT_BYTES_MAX: usize = 64 * 1024 * 1024 * 1024;
 /// A request must be answered within this time, unless it streams.
 const REQUEST_WITHIN: std::time::Duration = std::time::Duration::from_secs(30);
@@ -112,6 +112,8 @@ pub const ROUTES: &[Route] = &[
     editor("/connectors/{id}/save", || post(connectors::save)),
     editor("/connectors/{id}/delete", || get(connectors::ask_delete).post(connectors::delete)),
     viewer("/connectors/{id}/receive", || get(receive::of_connector)),
+    editor("/connectors/{id}/receive/upload", || get(as_partner::show)),
+    streams("/connectors/{id}/receive/add", || post(as_partner::add).layer(DefaultBodyLimit::max(SENT_BYTES_MAX))),
     viewer("/connectors/{id}/send", || get(send::show)),
     streams("/connectors/{id}/send/add", || post(send::add).layer(DefaultBodyLimit::max(SENT_BYTES_MAX))),
     editor("/connectors/{id}/send/remove", || post(send::remove)),

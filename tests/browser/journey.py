@@ -308,6 +308,20 @@ def send_tab(browser, appliance, name, password, report):
     report.check(not (appliance.place(name, "Send") / "prices.csv").exists(), "it is gone from the disk")
 
 
+def as_partner(browser, appliance, name, report):
+    """A file is received in the browser as if the partner had sent it."""
+    browser.go(f"/connectors/{name}/receive")
+    browser.driver.find_element(By.PARTIAL_LINK_TEXT, "as if the partner had").click()
+    browser.look("as-partner")
+    file = appliance.folder / "trial.x12"
+    file.write_text("ISA*00*")
+    browser.named("files").send_keys(str(file))
+    browser.submit(browser.named("files"))
+    report.check("Received trial.x12" in browser.text, f"a file is received as if the partner had sent it ({browser.path})")
+    names = [receipt["name"] for receipt in appliance.receipts(name)]
+    report.check("trial.x12" in names, f"it has a receipt ({names})")
+
+
 def change_profile(browser, appliance, report):
     session = Session(appliance.port)
     browser.go("/profiles/ftp")
@@ -428,6 +442,7 @@ def main():
             connector_pages(browser, "acme-edi", report)
             receive_table(browser, appliance, "acme-edi", password, report)
             send_tab(browser, appliance, "acme-edi", password, report)
+            as_partner(browser, appliance, "acme-edi", report)
             change_profile(browser, appliance, report)
             administration(browser, report)
             without_scripting(origin, report)

@@ -1,5 +1,6 @@
 //! What stands on top of every page of a connector: its name and state, and its tabs.
 
+use crate::domain::administrator::Role;
 use crate::domain::connector::ConnectorId;
 use crate::store::receipt::{self, Search};
 use crate::transfer::offer::{self, Owner};
@@ -28,6 +29,8 @@ pub struct Head {
     pub received: String,
     /// Files that wait in Send.
     pub waiting: String,
+    /// Whether the reader may change something here.
+    pub may_edit: bool,
 }
 
 impl Head {
@@ -53,6 +56,7 @@ impl Head {
             live_sessions: live_sessions(context, id),
             received: at_most(received, COUNTED_MAX.unsigned_abs()),
             waiting: at_most(waiting as u64, WAITING_MAX as u64 - 1),
+            may_edit: context.may(Role::Editor),
         })
     }
 

@@ -270,7 +270,7 @@ pub fn words(error: &TransferError) -> String {
 }
 
 /// The words about a file, with its name unless they begin with it.
-fn named(name: &str, words: &str) -> String {
+pub fn named(name: &str, words: &str) -> String {
     if words.starts_with(name) { words.to_owned() } else { format!("{name}: {words}") }
 }
 
