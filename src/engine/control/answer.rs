@@ -1,0 +1,178 @@
+//! What the session asks, transfers and TLS apart: who comes in, where data connections go, files and folders.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use super::connection::Control;
+use crate::base::secret::Secret;
+use crate::domain::authorise::No;
+use crate::domain::refusal::Rule;
+use crate::engine::data::{self, Agreed};
+use crate::engine::login::{self, Visitor};
+use crate::engine::refusal::{self, Kind};
+use crate::engine::{Engine, digests, files, listing, rename};
+use crate::ftp::reply::{Code, Reply};
+use crate::ftp::session::{Ask, Family, Outcome};
+use crate::transfer::depot::{Party, TransferError};
+
+impl Control {
+    pub(super) fn party(&self) -> Option<Party> {
+        let snapshot = self.engine.live.snapshot();
+        let connector = Arc::clone(snapshot.connectors.get(self.connector.as_ref()?)?);
+        Some(Party {
+            snapshot,
+            connector,
+            session: self.place.id().clone(),
+            remote: self.remote,
+            tls: self.tls_text.clone(),
+        })
+    }
+
+    /// Answers what the session asks, transfers apart.
+    pub(super) async fn answer(&mut self, ask: Ask) -> (Outcome, Option<No>) {
+        match ask {
+            Ask::Name(name) => {
+                let snapshot = self.engine.live.snapshot();
+                self.log_out();
+                self.shown = login::shown_name(&snapshot, &name);
+                login::name(&snapshot, &Visitor { name: &name, remote: self.remote, secure: self.tls.is_some() })
+            }
+            Ask::Login { name, password } => self.login(&name, &password).await,
+            Ask::Logout => {
+                self.log_out();
+                (Outcome::Done, None)
+            }
+            Ask::Host(_) => {
+                let snapshot = self.engine.live.snapshot();
+                let text = snapshot.profile.welcome_message.lines().collect::<Vec<_>>().join("\n");
+                (Outcome::Banner(text), None)
+            }
+            Ask::Passive { family, extended } => self.listen(family, extended),
+            Ask::Active(to) => self.active(to),
+            Ask::ClientName(name) => {
+                self.place.update(|doing| doing.client = Some(name));
+                (Outcome::Done, None)
+            }
+            Ask::Unsupported(reply) => {
+                let no = No { rule: Rule::TypeNotSupported, detail: String::new() };
+                (Outcome::Refused(reply), Some(no))
+            }
+            other => self.about_files(other).await,
+        }
+    }
+
+    async fn about_files(&self, ask: Ask) -> (Outcome, Option<No>) {
+        let Some(party) = self.party() else {
+            let reply = Reply::new(Code::NotLoggedIn, "Please sign in with USER and PASS first.");
+            return (Outcome::Refused(reply), None);
+        };
+        let kind = if matches!(ask, Ask::Rename { .. }) { Kind::Name } else { Kind::File };
+        match about(&self.engine, &party, ask).await {
+            Ok(outcome) => (outcome, None),
+            Err(error) => {
+                let (reply, no) = refusal::reply(&error, kind);
+                (Outcome::Refused(reply), no)
+            }
+        }
+    }
+
+    async fn login(&mut self, name: &str, password: &Secret) -> (Outcome, Option<No>) {
+        let visitor = Visitor { name, remote: self.remote, secure: self.tls.is_some() };
+        let (outcome, no) = login::login(&self.engine, &visitor, password, &mut self.slot).await;
+        if matches!(outcome, Outcome::LoggedIn { .. }) {
+            let id = self.engine.live.written_id(name);
+            self.connector = id.as_ref().map(|id| id.key().to_owned());
+            self.place.update(|doing| doing.connector = id.map(|id| id.to_string()));
+            tracing::info!(
+                connector.id = self.shown,
+                session.id = self.place.id().as_str(),
+                "{} logged in",
+                self.shown
+            );
+        }
+        (outcome, no)
+    }
+
+    pub(super) fn log_out(&mut self) {
+        self.slot.log_out();
+        self.connector = None;
+        self.place.update(|doing| doing.connector = None);
+    }
+
+    fn listen(&mut self, family: Option<Family>, extended: bool) -> (Outcome, Option<No>) {
+        let fits = match family {
+            None => true,
+            Some(Family::V4) => self.local.is_ipv4(),
+            Some(Family::V6) => self.local.is_ipv6(),
+        };
+        if !fits {
+            let supported = if self.local.is_ipv4() { "(1)" } else { "(2)" };
+            let text = format!("That network protocol is not the control connection's, use {supported}");
+            return (Outcome::Refused(Reply::new(Code::NetworkNotSupported, text)), None);
+        }
+        let snapshot = self.engine.live.snapshot();
+        // One pending port a session: an older one goes back first.
+        self.agreed = None;
+        match data::listen(&self.engine.ports, snapshot.profile.passive_port_range.as_ref(), self.local) {
+            Ok((passive, at)) => {
+                self.agreed = Some(Agreed::Passive(passive));
+                let told =
+                    if extended { self.local } else { self.engine.ports.told(&snapshot, self.remote, self.local) };
+                (Outcome::Listening(SocketAddr::new(told, at.port())), None)
+            }
+            Err(error) => {
+                let reply =
+                    Reply::new(Code::NoDataConnection, "No port is free for a data connection; please try again.");
+                (Outcome::Refused(reply), Some(No { rule: Rule::DataConnectionNotOpened, detail: error.to_string() }))
+            }
+        }
+    }
+
+    fn active(&mut self, to: SocketAddr) -> (Outcome, Option<No>) {
+        if to.ip().to_canonical() != self.remote {
+            let reply = Reply::new(Code::ArgumentError, "Only the address of the control connection is allowed.");
+            let no = No { rule: Rule::DataConnectionWrongAddress, detail: to.to_string() };
+            return (Outcome::Refused(reply), Some(no));
+        }
+        if to.port() < 1024 {
+            let reply = Reply::new(Code::ArgumentError, "Only ports of 1024 and above are allowed.");
+            return (Outcome::Refused(reply), None);
+        }
+        self.agreed = Some(Agreed::Active(to));
+        (Outcome::Done, None)
+    }
+}
+
+/// What is asked about files and folders.
+async fn about(engine: &Engine, party: &Party, ask: Ask) -> Result<Outcome, TransferError> {
+    match ask {
+        Ask::Enter(path) => files::enter(engine, party, &path).map(Outcome::Entered),
+        Ask::Stat(listed) => listing::few(engine, party, &listed).await.map(Outcome::Entries),
+        Ask::Mlst(path) => files::entry(engine, party, &path).await.map(|entry| Outcome::Entries(vec![entry])),
+        Ask::Size { path, ascii } => files::size(engine, party, &path, ascii).await.map(Outcome::Size),
+        Ask::Modified(path) => files::modified(engine, party, &path).await.map(Outcome::Modified),
+        Ask::ModifiedOrTouch { whole, path, to } => {
+            files::modified_or_touch(engine, party, whole.as_ref(), (&path, to)).await.map(Outcome::Modified)
+        }
+        Ask::Touch { path, to } => files::touch(engine, party, &path, to).await.map(|()| Outcome::Done),
+        Ask::Digest { path, algorithm, range } => digests::digest(engine, party, &path, (algorithm, range)).await,
+        Ask::Available(path) => files::available(engine, party, &path).await.map(Outcome::Available),
+        Ask::Delete(path) => files::delete(engine, party, &path).await.map(|()| Outcome::Done),
+        Ask::MakeFolder(path) => files::make_folder(engine, party, &path).await.map(|()| Outcome::Done),
+        Ask::RemoveFolder(path) => files::remove_folder(engine, party, &path).map(|()| Outcome::Done),
+        Ask::RenameFrom(path) => rename::from(engine, party, &path).await.map(|()| Outcome::Done),
+        Ask::Rename { from, to } => rename::rename(engine, party, &from, &to).await.map(|()| Outcome::Done),
+        Ask::Receipt(path) => files::receipt_lines(engine, party, &path).await.map(Outcome::Receipt),
+        // Answered before it comes here.
+        Ask::Name(_)
+        | Ask::Login { .. }
+        | Ask::Logout
+        | Ask::Host(_)
+        | Ask::StartTls
+        | Ask::Passive { .. }
+        | Ask::Active(_)
+        | Ask::Transfer(_)
+        | Ask::ClientName(_)
+        | Ask::Unsupported(_) => Err(TransferError::NotFound),
+    }
+}

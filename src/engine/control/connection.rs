@@ -1,0 +1,331 @@
+//! What one control connection is, and its loop: read, one command or report at a time, answer.
+//! Always: replies leave in the order of their commands, and nothing here awaits the disk of a transfer.
+
+use std::collections::VecDeque;
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::Poll;
+use std::time::Duration;
+
+use tokio::io::{AsyncRead, AsyncWriteExt, ReadBuf};
+use tokio::net::TcpStream;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+use super::transfer::{Running, next_progress};
+use crate::access::admission::Slot;
+use crate::base::id::RefusalId;
+use crate::domain::authorise::No;
+use crate::domain::refusal::Rule;
+use crate::domain::value::{FtpOverTls, RequireTls};
+use crate::engine::data::{self, Agreed};
+use crate::engine::listener::Stop;
+use crate::engine::stream::Stream;
+use crate::engine::tls::SessionTls;
+use crate::engine::transcript::{Transcript, masked};
+use crate::engine::{Engine, LOGIN_DEADLINE, REPLY_TIMEOUT};
+use crate::ftp::command::Command;
+use crate::ftp::line::{LineReader, PIPELINE_BYTES_MAX};
+use crate::ftp::reply::{Code, Reply};
+use crate::ftp::session::{Ask, Outcome, Policy, Session, Step};
+use crate::store::refusal::Refusal;
+use crate::transfer::presence::Place;
+
+/// Commands that wait for the end of a transfer.
+const WAITING_MAX: usize = 64;
+/// Bytes read from the control connection at a time.
+const READ_BYTES: usize = 1024;
+/// A session without an inactivity timeout looks at itself this often.
+pub(super) const NEVER: Duration = Duration::from_hours(8760);
+
+/// A control connection.
+pub struct Control {
+    pub(super) engine: Engine,
+    pub(super) stream: Stream,
+    /// TLS of this connection, once it stands; its data connections resume it.
+    pub(super) tls: Option<SessionTls>,
+    /// TLS version and cipher; empty in clear.
+    pub(super) tls_text: String,
+    pub(super) reader: LineReader,
+    pub(super) session: Session,
+    pub(super) remote: IpAddr,
+    pub(super) local: IpAddr,
+    pub(super) place: Arc<Place>,
+    pub(super) slot: Slot,
+    pub(super) transcript: Transcript,
+    /// The connector logged in, by its id in lower case.
+    pub(super) connector: Option<String>,
+    /// The name given with USER, as refusals may show it.
+    pub(super) shown: String,
+    pub(super) agreed: Option<Agreed>,
+    pub(super) waiting: VecDeque<Command>,
+    pub(super) running: Option<Running>,
+    /// Cancelled when the client's end was read.
+    pub(super) gone: CancellationToken,
+    /// The last command or final reply.
+    pub(super) active: Instant,
+    pub(super) login_by: Instant,
+    /// The line being answered, secrets masked.
+    pub(super) line: String,
+    pub(super) implicit: bool,
+    pub(super) closed: bool,
+}
+
+/// What a session is made of.
+pub struct Arrival {
+    /// The connection.
+    pub stream: TcpStream,
+    /// Whose.
+    pub from: SocketAddr,
+    /// Its place among the sessions that are counted.
+    pub slot: Slot,
+    /// Whether TLS begins with the first byte.
+    pub implicit: bool,
+}
+
+impl Control {
+    /// A session for a connection that was admitted.
+    pub fn new(engine: Engine, arrival: Arrival) -> io::Result<Self> {
+        let Arrival { stream, from, slot, implicit } = arrival;
+        stream.set_nodelay(true)?;
+        data::keep_alive(&stream)?;
+        // The data mark before an ABOR comes as urgent data (RFC 959 section 4.1.3).
+        socket2::SockRef::from(&stream).set_out_of_band_inline(true)?;
+        let local = stream.local_addr()?.ip().to_canonical();
+        let remote = from.ip().to_canonical();
+        let id = crate::base::id::SessionId::new(&engine.depot.ids);
+        let place = Arc::new(engine.presence.enter(id, remote, engine.depot.clock.now()));
+        let now = Instant::now();
+        Ok(Self {
+            engine,
+            stream: Stream::Plain(stream),
+            tls: None,
+            tls_text: String::new(),
+            reader: LineReader::new(),
+            session: Session::new(),
+            remote,
+            local,
+            place,
+            slot,
+            transcript: Transcript::default(),
+            connector: None,
+            shown: String::new(),
+            agreed: None,
+            waiting: VecDeque::new(),
+            running: None,
+            gone: CancellationToken::new(),
+            active: now,
+            login_by: now + LOGIN_DEADLINE,
+            line: String::new(),
+            implicit,
+            closed: false,
+        })
+    }
+
+    /// Serves until either side ends it.
+    pub async fn serve(mut self, stop: Stop) {
+        if self.implicit {
+            Box::pin(self.secure(true)).await;
+        }
+        let welcome = self.engine.live.snapshot().profile.welcome_message.lines().collect::<Vec<_>>().join("\n");
+        if !self.closed {
+            self.send(&Reply::text(Code::Ready, &welcome)).await;
+        }
+        let mut changes = self.engine.live.watch();
+        while !self.closed {
+            if self.session.is_idle()
+                && let Some(command) = self.waiting.pop_front()
+            {
+                self.command(command).await;
+                continue;
+            }
+            if self.waiting.len() < WAITING_MAX
+                && let Some(line) = self.reader.next()
+            {
+                self.line(line).await;
+                continue;
+            }
+            self.wait(&stop, &mut changes).await;
+        }
+        Box::pin(self.finish()).await;
+    }
+
+    /// Waits for whatever comes next.
+    async fn wait(&mut self, stop: &Stop, changes: &mut tokio::sync::watch::Receiver<i64>) {
+        let idle = self.idle_at();
+        let end = self.place.end().clone();
+        let may_read = self.reader.buffered() < PIPELINE_BYTES_MAX && !self.gone.is_cancelled();
+        let running = self.running.as_mut();
+        let transferring = running.is_some();
+        tokio::select! {
+            Some(progress) = next_progress(running) => self.progress(progress).await,
+            read = read_some(&mut self.stream, &mut self.reader), if may_read => {
+                if !matches!(read, Ok(count) if count > 0) {
+                    self.client_is_gone();
+                }
+            }
+            () = tokio::time::sleep_until(idle) => self.timed_out().await,
+            () = end.cancelled() => self.end(Rule::AbortedByAdministrator, "The session was ended by the administrator.").await,
+            () = stop.drain.cancelled(), if !transferring => self.end(Rule::Draining, "Closing down; please come back later.").await,
+            () = stop.now.cancelled() => self.end(Rule::Draining, "Closing down; please come back later.").await,
+            _ = changes.changed() => self.check_still_allowed().await,
+        }
+    }
+
+    async fn line(&mut self, line: Result<Vec<u8>, crate::ftp::line::LineError>) {
+        self.active = Instant::now();
+        let step = match line {
+            Err(error) => self.session.line_failed(error),
+            Ok(bytes) => match self.session.encoding().decode(&bytes) {
+                None => {
+                    let step = self.session.undecodable();
+                    self.refused(Rule::NameEncoding, "a line that is not in the name encoding");
+                    step
+                }
+                Some(text) => {
+                    self.transcript.client(&text);
+                    self.line = masked(&text);
+                    let shown = self.line.clone();
+                    self.place.update(|doing| doing.command = shown);
+                    return self.command(Command::read(&text)).await;
+                }
+            },
+        };
+        self.step(step).await;
+    }
+
+    async fn command(&mut self, command: Command) {
+        let policy = self.policy();
+        let step = self.session.command(command, &policy);
+        self.step(step).await;
+    }
+
+    fn policy(&self) -> Policy {
+        let snapshot = self.engine.live.snapshot();
+        let live = self.connector.as_ref().and_then(|key| snapshot.connectors.get(key));
+        let required = live
+            .map_or(snapshot.profile.require_tls, |live| live.connector.tls_required(&snapshot.profile, self.remote));
+        Policy {
+            tls_offered: snapshot.profile.ftp_over_tls != FtpOverTls::None,
+            active_mode: live
+                .is_some_and(|live| live.connector.settings.active_mode.is_on(snapshot.profile.active_mode)),
+            mode_z: false,
+            data_tls_required: required == RequireTls::LoginAndData,
+        }
+    }
+
+    async fn step(&mut self, step: Step) {
+        match step {
+            Step::Send(reply) => {
+                self.note_refusal(&reply);
+                self.send(&reply).await;
+            }
+            Step::Close(reply) => {
+                self.send(&reply).await;
+                self.closed = true;
+            }
+            Step::Ask(Ask::Transfer(transfer)) => self.begin(transfer).await,
+            Step::Ask(Ask::StartTls) => {
+                self.outcome(Outcome::Done, None).await;
+                Box::pin(self.secure(false)).await;
+            }
+            Step::Ask(ask) => {
+                // On the heap: what a command needs would else be part of every idle session.
+                let (outcome, no) = Box::pin(self.answer(ask)).await;
+                self.outcome(outcome, no).await;
+            }
+            Step::Abort => {
+                if let Some(running) = &mut self.running {
+                    running.aborting = true;
+                    running.abort.cancel();
+                }
+            }
+            Step::Wait(command) => self.waiting.push_back(*command),
+            Step::Status => {
+                let moved = self.place.moved_bytes();
+                let status = self.session.status(Some(&format!("{moved} bytes have been moved.")));
+                self.send(&status).await;
+            }
+        }
+        if !self.session.is_data_agreed() && !self.session.is_transferring() {
+            self.agreed = None;
+        }
+    }
+
+    pub(super) async fn outcome(&mut self, outcome: Outcome, no: Option<No>) {
+        let step = self.session.outcome(outcome);
+        let (reply, close) = match step {
+            Step::Send(reply) => (reply, false),
+            Step::Close(reply) => (reply, true),
+            _ => return,
+        };
+        if let Some(no) = no {
+            self.record_refusal(&no, &reply.summary());
+        }
+        self.send(&reply).await;
+        self.closed |= close;
+    }
+
+    /// Rules that the session itself applies.
+    fn note_refusal(&mut self, reply: &Reply) {
+        let verb = self.line.split(' ').next().unwrap_or_default().to_ascii_uppercase();
+        let rule = match (reply.code(), verb.as_str()) {
+            (Code::DataMustBeProtected, _) => Rule::TlsRequiredData,
+            (Code::NotImplemented, "PORT" | "EPRT") => Rule::ActiveModeOff,
+            _ => return,
+        };
+        self.record_refusal(&No { rule, detail: String::new() }, &reply.summary());
+    }
+
+    pub(super) fn refused(&mut self, rule: Rule, detail: &str) {
+        self.record_refusal(&No { rule, detail: detail.to_owned() }, "");
+    }
+
+    pub(super) fn record_refusal(&self, no: &No, reply: &str) {
+        let now = self.engine.depot.clock.now();
+        self.engine.depot.recorder.refusal(Refusal {
+            id: RefusalId::new(&self.engine.depot.ids),
+            rule: no.rule,
+            connector: self.shown.clone(),
+            remote: self.remote.to_string(),
+            command: self.line.clone(),
+            reply: reply.to_owned(),
+            detail: no.detail.clone(),
+            transcript: self.transcript.text(),
+            session_id: self.place.id().to_string(),
+            first_at: now,
+            last_at: now,
+            times: 1,
+        });
+    }
+
+    pub(super) async fn send(&mut self, reply: &Reply) {
+        self.transcript.server(&reply.summary());
+        let encoding = self.session.encoding().clone();
+        let wire = reply.to_wire(|text| encoding.encode(text));
+        if let Ok(Ok(())) = tokio::time::timeout(REPLY_TIMEOUT, self.stream.write_all(&wire)).await {
+        } else {
+            self.client_is_gone();
+            self.closed = true;
+        }
+    }
+}
+
+/// Reads into the line reader by way of the stack, so that an idle session holds no buffer.
+async fn read_some(stream: &mut Stream, reader: &mut LineReader) -> io::Result<usize> {
+    std::future::poll_fn(|cx| {
+        let mut bytes = [0; READ_BYTES];
+        let mut buffer = ReadBuf::new(&mut bytes);
+        match Pin::new(&mut *stream).poll_read(cx, &mut buffer) {
+            Poll::Ready(Ok(())) => {
+                reader.push(buffer.filled());
+                Poll::Ready(Ok(buffer.filled().len()))
+            }
+            Poll::Ready(Err(error)) => Poll::Ready(Err(error)),
+            Poll::Pending => Poll::Pending,
+        }
+    })
+    .await
+}

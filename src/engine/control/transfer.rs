@@ -1,0 +1,123 @@
+//! Transfers beside a session: started, heard of, ended. A session runs one at a time and outlives it, so that what
+//! arrived is kept and recorded whatever becomes of the client.
+
+use std::sync::Arc;
+
+use tokio::io::AsyncWriteExt;
+use tokio::sync::mpsc;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+use super::connection::Control;
+use crate::engine::refusal::{self, Kind};
+use crate::engine::transfers::{self, ControlLine, End, Job, Progress};
+use crate::ftp::reply::{Code, Reply};
+use crate::ftp::session::{Outcome, Protection, Step, Transfer};
+use crate::store::transfer::Transfer as Record;
+use crate::transfer::depot::TransferError;
+
+/// A transfer under way.
+pub(super) struct Running {
+    pub(super) progress: mpsc::Receiver<Progress>,
+    pub(super) abort: CancellationToken,
+    /// Its command, for records.
+    pub(super) line: String,
+    /// Whether the client asked for its end.
+    pub(super) aborting: bool,
+}
+
+impl Control {
+    /// Starts a transfer beside this task.
+    pub(super) async fn begin(&mut self, transfer: Transfer) {
+        let agreed = self.agreed.take();
+        let (Some(agreed), Some(party)) = (agreed, self.party()) else {
+            let reply = Reply::new(Code::NoDataConnection, "Please send PASV or EPSV first.");
+            return self.outcome(Outcome::Refused(reply), None).await;
+        };
+        let control = match ControlLine::of(&self.stream, self.gone.clone()) {
+            Ok(control) => control,
+            Err(error) => {
+                let (reply, no) = refusal::reply(&TransferError::Storage(error), Kind::File);
+                return self.outcome(Outcome::Refused(reply), no).await;
+            }
+        };
+        let (progress, receiver) = mpsc::channel(2);
+        let abort = CancellationToken::new();
+        let job = Job {
+            engine: self.engine.clone(),
+            party,
+            agreed,
+            local: self.local,
+            place: Arc::clone(&self.place),
+            abort: abort.clone(),
+            control,
+            encoding: self.session.encoding().clone(),
+            tls: self.tls.clone().filter(|_| self.session.protection() == Protection::Private),
+            progress,
+        };
+        tokio::spawn(transfers::run(job, transfer));
+        self.running = Some(Running { progress: receiver, abort, line: self.line.clone(), aborting: false });
+    }
+
+    pub(super) async fn progress(&mut self, progress: Progress) {
+        match progress {
+            Progress::Opened { unique, go } => {
+                if let Step::Send(reply) = self.session.outcome(Outcome::Opened { unique }) {
+                    self.send(&reply).await;
+                }
+                // The transfer gives up by itself when nobody says go.
+                if !self.closed && !self.gone.is_cancelled() {
+                    let _ = go.send(());
+                }
+            }
+            Progress::Ended(end) => Box::pin(self.ended(*end)).await,
+        }
+    }
+
+    async fn ended(&mut self, end: End) {
+        self.active = Instant::now();
+        let Some(running) = self.running.take() else { return };
+        self.line = running.line;
+        let (Step::Send(reply) | Step::Close(reply)) = self.session.outcome(end.outcome) else { return };
+        if let Some(no) = &end.refused {
+            self.record_refusal(no, &reply.summary());
+        }
+        if !self.gone.is_cancelled() && !self.closed {
+            self.send(&reply).await;
+            if running.aborting {
+                let aborted = self.session.aborted();
+                self.send(&aborted).await;
+            }
+        }
+        if let Some(record) = end.record {
+            self.engine.depot.recorder.transfer(Record { reply: reply.summary(), ..record }).await;
+        }
+        if let Some(collecting) = end.collecting {
+            tokio::spawn(collecting.run());
+        }
+        self.closed |= self.gone.is_cancelled();
+        if !self.session.is_data_agreed() {
+            self.agreed = None;
+        }
+    }
+
+    /// A transfer that is still under way ends before the session does, so that what arrived is kept and recorded.
+    pub(super) async fn finish(&mut self) {
+        while let Some(running) = &mut self.running {
+            running.abort.cancel();
+            match running.progress.recv().await {
+                Some(Progress::Opened { .. }) => {}
+                Some(Progress::Ended(end)) => self.ended(*end).await,
+                None => self.running = None,
+            }
+        }
+        let _ = self.stream.shutdown().await;
+    }
+}
+
+pub(super) async fn next_progress(running: Option<&mut Running>) -> Option<Progress> {
+    match running {
+        Some(running) => running.progress.recv().await,
+        None => std::future::pending().await,
+    }
+}
