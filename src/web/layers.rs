@@ -111,7 +111,11 @@ pub async fn dress(State(state): State<WebState>, request: Request, next: Next) 
     let error = match response.extensions().get::<WebError>() {
         Some(error) => error.clone(),
         // What the router itself refuses has no words yet.
-        None if status == StatusCode::METHOD_NOT_ALLOWED || status == StatusCode::NOT_FOUND => WebError::status(status),
+        None if [StatusCode::METHOD_NOT_ALLOWED, StatusCode::NOT_FOUND, StatusCode::REQUEST_TIMEOUT]
+            .contains(&status) =>
+        {
+            WebError::status(status)
+        }
         None => return response,
     };
     if let Some(cause) = &error.cause {

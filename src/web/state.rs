@@ -16,11 +16,14 @@ use crate::base::id::IdSource;
 use crate::store::Db;
 use crate::store::commit::Recorder;
 use crate::store::live::Live;
+use crate::transfer::depot::Depot;
 use crate::transfer::presence::Presence;
 
 /// What the web interface is built from.
 #[derive(Clone, Debug)]
 pub struct Parts {
+    /// What files are moved with.
+    pub depot: Depot,
     /// The database.
     pub db: Db,
     /// The configuration in force.

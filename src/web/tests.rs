@@ -24,7 +24,11 @@ use crate::store::commit::Recorder;
 use crate::store::live::Live;
 use crate::store::setting::Change;
 use crate::store::{Db, connector};
+use crate::transfer::collections::Collections;
+use crate::transfer::copy::Buffers;
+use crate::transfer::depot::Depot;
 use crate::transfer::presence::Presence;
+use crate::workspace::workspaces::Workspaces;
 
 /// Within this time something must come, on a machine that is busy with other things.
 const WITHIN: std::time::Duration = std::time::Duration::from_secs(10);
@@ -36,11 +40,12 @@ pub(super) struct Site {
     code: SetupCode,
     pub db: Db,
     pub live: Live,
+    pub depot: Depot,
     pub ids: IdSource,
     pub recorder: Recorder,
     pub presence: Presence,
     pub certificates: Certificates,
-    _folder: tempfile::TempDir,
+    pub folder: tempfile::TempDir,
 }
 
 /// An answer, read to its end.
@@ -103,7 +108,17 @@ impl Site {
         let code = SetupCode::new();
         let presence = Presence::default();
         let certificates = Certificates::open(db.clone(), folder.path(), clock.clone(), ids.clone()).await.unwrap();
+        let depot = Depot {
+            db: db.clone(),
+            recorder: recorder.clone(),
+            workspaces: Workspaces::new(folder.path().to_owned()),
+            clock: clock.clone(),
+            ids: ids.clone(),
+            buffers: Buffers::default(),
+            collections: Collections::default(),
+        };
         let parts = Parts {
+            depot: depot.clone(),
             db: db.clone(),
             live: live.clone(),
             recorder: recorder.clone(),
@@ -116,17 +131,7 @@ impl Site {
             address: "127.0.0.1:8020".parse().unwrap(),
             tls: false,
         };
-        Self {
-            app: router(WebState::new(parts)),
-            code,
-            db,
-            live,
-            ids,
-            recorder,
-            presence,
-            certificates,
-            _folder: folder,
-        }
+        Self { app: router(WebState::new(parts)), code, db, live, depot, ids, recorder, presence, certificates, folder }
     }
 
     pub async fn ask(&self, method: Method, path: &str, cookies: &str, form: Option<&[(&str, &str)]>) -> Answer {
@@ -180,7 +185,7 @@ impl Site {
         signed_in.cookies()
     }
 
-    async fn add_connector(&self, id: &str, description: &str) {
+    pub(super) async fn add_connector(&self, id: &str, description: &str) {
         let id = ConnectorId::parse(id).unwrap();
         let values = Texts::from([("description".to_owned(), description.to_owned())]);
         connector::add(&self.db, &id, &values, None, &self.change()).await.unwrap();

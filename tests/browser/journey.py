@@ -295,6 +295,52 @@ def sessions(browser, appliance, name, password, report):
     wait.until(lambda driver: "Nobody is connected" in driver.find_element(By.ID, "sessions").text)
 
 
+def send_tab(browser, appliance, name, password, report):
+    """What waits for the partner: put there by the browser, fetched by curl, removed by the browser."""
+    browser.go(f"/connectors/{name}/send")
+    browser.look("send-empty")
+    files = [appliance.folder / "prices.csv", appliance.folder / "stock.csv"]
+    for file in files:
+        file.write_text("sku;price\n" * 1_000)
+    chosen = "\n".join(map(str, files))
+    browser.named("files").send_keys(chosen)
+    browser.submit(browser.named("files"))
+    report.check("Added 2 files" in browser.text and "stock.csv" in browser.text, "two files are put into Send")
+    browser.named("files").send_keys(chosen)
+    browser.submit(browser.named("files"))
+    report.check(browser.status() == 422 and "prices.csv is there already" in browser.text, "a taken name is refused")
+    browser.look("send-error")
+    got = subprocess.run(
+        ["curl", "-sS", "--max-time", "30", "-u", f"{name}:{password}", f"ftp://127.0.0.1:{appliance.port}/Send/prices.csv"],
+        capture_output=True, text=True,
+    )
+    report.check(got.stdout == files[0].read_text(), f"the partner fetches the file {got.stderr.strip()}")
+    end = time.monotonic() + 5
+    browser.go(f"/connectors/{name}/send")
+    row = "//tr[contains(., 'prices.csv')]"
+    while "never" in browser.driver.find_element(By.XPATH, row).text and time.monotonic() < end:
+        browser.driver.refresh()
+    report.check(" 1" in browser.driver.find_element(By.XPATH, row).text, "the row counts the download")
+    browser.look("send")
+    browser.submit(browser.driver.find_element(By.XPATH, f"{row}//button"))
+    report.check("Removed prices.csv" in browser.text, "the file is taken away")
+    report.check(not (appliance.place(name, "Send") / "prices.csv").exists(), "it is gone from the disk")
+
+
+def as_partner(browser, appliance, name, report):
+    """A file is received in the browser as if the partner had sent it."""
+    browser.go(f"/connectors/{name}/receive")
+    browser.driver.find_element(By.PARTIAL_LINK_TEXT, "as if the partner had").click()
+    browser.look("as-partner")
+    file = appliance.folder / "trial.x12"
+    file.write_text("ISA*00*")
+    browser.named("files").send_keys(str(file))
+    browser.submit(browser.named("files"))
+    report.check("Received trial.x12" in browser.text, f"a file is received as if the partner had sent it ({browser.path})")
+    names = [receipt["name"] for receipt in appliance.receipts(name)]
+    report.check("trial.x12" in names, f"it has a receipt ({names})")
+
+
 def change_profile(browser, appliance, report):
     session = Session(appliance.port)
     browser.go("/profiles/ftp")
@@ -420,6 +466,8 @@ def main():
             connector_pages(browser, "acme-edi", report)
             receive_table(browser, appliance, "acme-edi", password, report)
             sessions(browser, appliance, "acme-edi", password, report)
+            send_tab(browser, appliance, "acme-edi", password, report)
+            as_partner(browser, appliance, "acme-edi", report)
             change_profile(browser, appliance, report)
             administration(browser, report)
             without_scripting(origin, report)

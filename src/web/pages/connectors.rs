@@ -6,6 +6,7 @@ use axum::http::StatusCode;
 use axum::response::{IntoResponse, Redirect, Response};
 use serde::Deserialize;
 
+use super::head::{self, Head};
 use super::preview::Preview;
 use super::profiles::{Conflict, conflicts};
 use crate::access::password;
@@ -122,12 +123,9 @@ struct Section {
 #[template(path = "connector.html")]
 struct ConnectorPage {
     shell: Shell,
+    head: Head,
     id: String,
     tab: &'static str,
-    description: String,
-    enabled: bool,
-    live_sessions: usize,
-    received: u64,
     sections: Vec<Section>,
     keys: String,
     version: i64,
@@ -171,17 +169,12 @@ async fn page(
         fields: form.fields(ConnectorSettings::SETTINGS, keys),
     });
     let keys: Vec<&str> = tab.sections().iter().flat_map(|(_, _, keys)| keys.iter().copied()).collect();
-    let sessions = context.state.presence.sessions();
-    let search = Search { connector_key: Some(found.id.key().to_owned()), ..Search::default() };
     let public = snapshot.appliance.public_host.as_ref().map(ToString::to_string);
     Ok(ConnectorPage {
         shell: Shell::new(context, format!("{} {}", found.id, tab.name()), Nav::Flows).await?,
         id: found.id.to_string(),
         tab: tab.name(),
-        description: settings.description.as_str().to_owned(),
-        enabled: settings.enabled,
-        live_sessions: sessions.iter().filter(|one| one.doing.connector.as_deref() == Some(found.id.as_str())).count(),
-        received: receipt::count(&context.state.db, &search, 10_000).await?,
+        head: Head::new(context, &found.id, tab.name()).await?,
         sections: sections.collect(),
         keys: keys.join(","),
         version: found.stored.version,
@@ -343,13 +336,12 @@ struct DeletePage {
 
 async fn delete_page(context: &Context, id: &ConnectorId, error: &str) -> Result<DeletePage, WebError> {
     let search = Search { connector_key: Some(id.key().to_owned()), ..Search::default() };
-    let sessions = context.state.presence.sessions();
     let title = if error.is_empty() { format!("Delete {id}") } else { format!("Error: Delete {id}") };
     Ok(DeletePage {
         shell: Shell::new(context, title, Nav::Flows).await?,
         id: id.to_string(),
         receipts: receipt::count(&context.state.db, &search, 1_000_000).await?,
-        sessions: sessions.iter().filter(|one| one.doing.connector.as_deref() == Some(id.as_str())).count(),
+        sessions: head::live_sessions(context, id),
         error: error.to_owned(),
     })
 }

@@ -10,6 +10,7 @@ use axum::extract::{Path, Query};
 use axum::response::{IntoResponse, Response};
 
 use super::connectors;
+use super::head::Head;
 use crate::base::id::ReceiptId;
 use crate::store::receipt;
 use crate::web::context::Context;
@@ -25,13 +26,14 @@ use table::Table;
 #[template(path = "receive.html")]
 struct ReceivePage {
     shell: Shell,
-    of_connector: String,
+    /// Of one connector.
+    head: Option<Head>,
     table: Table,
 }
 
 /// All connectors.
 pub async fn show(context: Context, Query(asked): Query<Asked>) -> Result<Response, WebError> {
-    page(&context, "/activity/receive", Asked { at_one: false, ..asked }).await
+    page(&context, "/activity/receive", Asked { at_one: false, ..asked }, None).await
 }
 
 /// One connector.
@@ -42,13 +44,13 @@ pub async fn of_connector(
 ) -> Result<Response, WebError> {
     let found = connectors::find(&context, &id).await?;
     let asked = Asked { connector: found.id.to_string(), at_one: true, ..asked };
-    page(&context, &format!("/connectors/{}/receive", found.id), asked).await
+    let head = Head::new(&context, &found.id, "receive").await?;
+    page(&context, &format!("/connectors/{}/receive", found.id), asked, Some(head)).await
 }
 
-async fn page(context: &Context, base: &str, asked: Asked) -> Result<Response, WebError> {
-    let of_connector = if asked.at_one { asked.connector.clone() } else { String::new() };
+async fn page(context: &Context, base: &str, asked: Asked, head: Option<Head>) -> Result<Response, WebError> {
     let (title, nav) = if asked.at_one {
-        (format!("{of_connector} receive"), Nav::Flows)
+        (format!("{} receive", asked.connector), Nav::Flows)
     } else {
         ("Receive table".to_owned(), Nav::Activity)
     };
@@ -57,7 +59,7 @@ async fn page(context: &Context, base: &str, asked: Asked) -> Result<Response, W
     if !table.live.is_empty() {
         shell.live.clone_from(&table.live);
     }
-    Ok(html(&ReceivePage { shell, of_connector, table })?.into_response())
+    Ok(html(&ReceivePage { shell, head, table })?.into_response())
 }
 
 #[derive(Template)]
