@@ -255,9 +255,9 @@ fn escaped(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::super::connector::{ConnectorId, ConnectorSettings};
-    use super::super::setting::Texts;
     use super::*;
+    use crate::domain::connector::{ConnectorId, ConnectorSettings};
+    use crate::domain::setting::Texts;
 
     fn sheet(profile: &[(&str, &str)], connector: &[(&str, &str)]) -> Sheet {
         let texts = |pairs: &[(&str, &str)]| -> Texts {
