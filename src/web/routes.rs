@@ -15,7 +15,7 @@ use super::context::Visitor;
 use super::error::WebError;
 use super::pages::{
     as_partner, audit, certificates, connectors, events, flows, health, profiles, receive, refusals, send, sessions,
-    settings, setup, sign_in, transfers, users,
+    settings, setup, sheet, sign_in, transfers, users,
 };
 use super::state::WebState;
 use super::{assets, layers, live};
@@ -111,6 +111,10 @@ pub const ROUTES: &[Route] = &[
     viewer("/connectors/{id}/settings", || get(connectors::settings)),
     viewer("/connectors/{id}/advanced", || get(connectors::advanced)),
     editor("/connectors/{id}/save", || post(connectors::save)),
+    viewer("/connectors/{id}/sheet", || get(sheet::show)),
+    editor("/connectors/{id}/sheet/given", || post(sheet::give)),
+    viewer("/connectors/{id}/sheet.txt", || get(sheet::text)),
+    viewer("/connectors/{id}/filezilla.xml", || get(sheet::filezilla)),
     editor("/connectors/{id}/delete", || get(connectors::ask_delete).post(connectors::delete)),
     viewer("/connectors/{id}/receive", || get(receive::of_connector)),
     editor("/connectors/{id}/receive/upload", || get(as_partner::show)),
