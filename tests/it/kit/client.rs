@@ -67,6 +67,13 @@ impl Client {
         self.writer.write_all(bytes).await.expect("the control connection takes bytes");
     }
 
+    /// Sends one byte as urgent data (RFC 959 section 4.1.3: telnet's data mark).
+    pub(crate) fn write_urgent(&mut self, byte: u8) {
+        let stream: &TcpStream = self.writer.as_ref();
+        let sent = rustix::net::send(stream, &[byte], rustix::net::SendFlags::OOB).expect("an urgent byte is sent");
+        assert_eq!(sent, 1);
+    }
+
     /// Sends a command and reads its reply.
     pub(crate) async fn send(&mut self, line: &str) -> Reply {
         self.write(format!("{line}\r\n").as_bytes()).await;
