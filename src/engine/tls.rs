@@ -79,6 +79,8 @@ pub(super) enum Reads {
     Client,
     /// An upload: a client that closes without reading tickets resets the connection and loses its tail.
     Server,
+    /// The client shakes hands before its command: it could be an upload.
+    Unknown,
 }
 
 /// One control connection's TLS.
@@ -87,6 +89,7 @@ pub(super) struct SessionTls {
     control: Arc<ServerConfig>,
     to_client: Arc<ServerConfig>,
     from_client: Arc<ServerConfig>,
+    store: Arc<Sessions>,
 }
 
 impl SessionTls {
@@ -96,14 +99,14 @@ impl SessionTls {
         let with = |tickets: usize, data: bool| {
             let mut config = base.clone();
             config.send_tls13_tickets = tickets;
-            config.session_storage =
-                if data { Arc::new(ForDataConnections(Arc::clone(&store))) } else { Arc::clone(&store) as _ };
+            config.session_storage = Arc::<Sessions>::clone(&store);
             if data {
                 config.alpn_protocols = vec![b"ftp-data".to_vec(), b"ftp".to_vec(), b"x-filezilla-ftp".to_vec()];
             }
             Arc::new(config)
         };
-        Self { control: with(CONTROL_TICKETS, false), to_client: with(READ_TICKETS, true), from_client: with(0, true) }
+        let (to_client, from_client) = (with(READ_TICKETS, true), with(0, true));
+        Self { control: with(CONTROL_TICKETS, false), to_client, from_client, store }
     }
 
     /// Shakes hands on the control connection.
@@ -123,10 +126,18 @@ impl SessionTls {
     ) -> io::Result<TlsStream<Metered>> {
         let config = match reads {
             Reads::Client => &self.to_client,
-            Reads::Server => &self.from_client,
+            Reads::Server | Reads::Unknown => &self.from_client,
         };
-        let handshake = TlsAcceptor::from(Arc::clone(config)).accept(Metered::new(stream));
-        tokio::time::timeout(timeout, handshake).await.map_err(|_| io::Error::from(io::ErrorKind::TimedOut))?
+        let sessions = Arc::new(OfDataConnection { known: Arc::clone(&self.store), made: Mutex::default() });
+        let mut config = ServerConfig::clone(config);
+        config.session_storage = Arc::<OfDataConnection>::clone(&sessions);
+        let handshake = TlsAcceptor::from(Arc::new(config)).accept(Metered::new(stream));
+        let secured =
+            tokio::time::timeout(timeout, handshake).await.map_err(|_| io::Error::from(io::ErrorKind::TimedOut))??;
+        if is_resumed(secured.get_ref().1) {
+            sessions.keep();
+        }
+        Ok(secured)
     }
 }
 
@@ -197,21 +208,34 @@ impl StoresServerSessions for Sessions {
     }
 }
 
-/// The same store, as data connections use it.
+/// The same store, as one data connection uses it. What it makes is kept only if it resumed itself: else a stranger whose
+/// full handshake was refused could resume that one, and pass for the client.
 #[derive(Debug)]
-struct ForDataConnections(Arc<Sessions>);
+struct OfDataConnection {
+    known: Arc<Sessions>,
+    made: Mutex<Vec<(Vec<u8>, Vec<u8>)>>,
+}
 
-impl StoresServerSessions for ForDataConnections {
+impl OfDataConnection {
+    fn keep(&self) {
+        for (key, value) in self.made.lock().unwrap_or_else(PoisonError::into_inner).drain(..) {
+            self.known.keep(key, value, true);
+        }
+    }
+}
+
+impl StoresServerSessions for OfDataConnection {
     fn put(&self, key: Vec<u8>, value: Vec<u8>) -> bool {
-        self.0.keep(key, value, true)
+        self.made.lock().unwrap_or_else(PoisonError::into_inner).push((key, value));
+        true
     }
 
     fn get(&self, key: &[u8]) -> Option<Vec<u8>> {
-        self.0.find(key)
+        self.known.find(key)
     }
 
     fn take(&self, key: &[u8]) -> Option<Vec<u8>> {
-        self.0.find(key)
+        self.known.find(key)
     }
 
     fn can_cache(&self) -> bool {
@@ -340,13 +364,19 @@ mod tests {
     fn the_control_connections_sessions_outlive_those_of_data_connections() {
         let store: Arc<Sessions> = Arc::default();
         store.put(b"control".to_vec(), b"secret".to_vec());
-        let data = ForDataConnections(Arc::clone(&store));
+        let other = OfDataConnection { known: Arc::clone(&store), made: Mutex::default() };
+        other.put(b"full handshake".to_vec(), Vec::new());
+        drop(other);
         for n in 0..200_u32 {
+            let data = OfDataConnection { known: Arc::clone(&store), made: Mutex::default() };
             data.put(n.to_be_bytes().to_vec(), Vec::new());
+            assert_eq!(store.get(&n.to_be_bytes()), None, "not before it is known to have resumed");
+            data.keep();
         }
-        assert_eq!(data.take(b"control"), Some(b"secret".to_vec()));
-        assert_eq!(data.take(b"control"), Some(b"secret".to_vec()));
-        assert_eq!(data.get(&0_u32.to_be_bytes()), None);
-        assert!(data.get(&199_u32.to_be_bytes()).is_some());
+        assert_eq!(store.take(b"control"), Some(b"secret".to_vec()));
+        assert_eq!(store.take(b"control"), Some(b"secret".to_vec()));
+        assert_eq!(store.get(b"full handshake"), None);
+        assert_eq!(store.get(&0_u32.to_be_bytes()), None);
+        assert!(store.get(&199_u32.to_be_bytes()).is_some());
     }
 }

@@ -235,14 +235,19 @@ class ImplicitFtp(ftplib.FTP_TLS):
         self._sock = connection
 
 
+def unverified_context():
+    """TLS with a server whose certificate nobody signed."""
+    context = ssl.create_default_context()
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+    return context
+
+
 def library_session(mode, port, user, password=PASSWORD):
     """A logged-in ftplib connection."""
     if mode in TLS_MODES:
-        context = ssl.create_default_context()
-        context.check_hostname = False
-        context.verify_mode = ssl.CERT_NONE
         kind = ftplib.FTP_TLS if mode == "explicit" else ImplicitFtp
-        ftp = kind(context=context, timeout=60, encoding="utf-8")
+        ftp = kind(context=unverified_context(), timeout=60, encoding="utf-8")
     else:
         ftp = ftplib.FTP(timeout=60, encoding="utf-8")
         ftp.set_pasv(mode != "active")
@@ -691,11 +696,15 @@ class Aioftp(Client):
     def __init__(self, port, user):
         self.port, self.user = port, user
 
+    def tls_context(self):
+        return None
+
     def session(self, work, password=PASSWORD):
         import aioftp
 
         async def whole():
-            async with aioftp.Client.context("127.0.0.1", self.port, self.user, password, socket_timeout=60) as client:
+            there = ("127.0.0.1", self.port, self.user, password)
+            async with aioftp.Client.context(*there, socket_timeout=60, ssl=self.tls_context()) as client:
                 return await work(client)
 
         return asyncio.run(asyncio.wait_for(whole(), COMMAND_SECONDS_MAX))
@@ -762,11 +771,33 @@ class Aioftp(Client):
             return "530" in str(error)
 
 
+class AioftpImplicit(Aioftp):
+    """It shakes hands on the data connection before it sends the command, and never resumes a session."""
+
+    name = "aioftp-implicit-tls1.3"
+    mode = "implicit"
+    tls = "TLS 1.3"
+    version = ssl.TLSVersion.TLSv1_3
+    many = VARIANT_FILES
+
+    def tls_context(self):
+        context = unverified_context()
+        context.minimum_version = context.maximum_version = self.version
+        return context
+
+
+class AioftpImplicitTls12(AioftpImplicit):
+    name = "aioftp-implicit-tls1.2"
+    tls = "TLS 1.2"
+    version = ssl.TLSVersion.TLSv1_2
+
+
 CLIENTS = [
     Curl, Lftp, Ftplib, Wget, Tnftp, InetutilsFtp, Ncftp, Rclone, NetFtp, Aioftp, BasicFtp,
     CurlActive, LftpActive, FtplibActive, WgetActive, TnftpActive, InetutilsFtpActive, NcftpActive, NetFtpActive,
     CurlTls12, CurlTls13, LftpExplicit, FtplibExplicit, RcloneExplicit, BasicFtpExplicit,
     CurlImplicit, LftpImplicit, FtplibImplicit, RcloneImplicit, BasicFtpImplicit,
+    AioftpImplicit, AioftpImplicitTls12,
 ]
 
 

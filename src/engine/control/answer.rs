@@ -7,7 +7,8 @@ use super::connection::Control;
 use crate::base::secret::Secret;
 use crate::domain::authorise::No;
 use crate::domain::refusal::Rule;
-use crate::engine::data::{self, Agreed};
+use crate::engine::data::{self, Agreed, Passive};
+use crate::engine::early::Early;
 use crate::engine::login::{self, Visitor};
 use crate::engine::refusal::{self, Kind};
 use crate::engine::{Engine, files, listing, rename};
@@ -115,7 +116,7 @@ impl Control {
         self.agreed = None;
         match data::listen(&self.engine.ports, snapshot.profile.passive_port_range.as_ref(), self.local) {
             Ok((passive, at)) => {
-                self.agreed = Some(Agreed::Passive(passive));
+                self.agreed = Some(self.passive(passive));
                 let told =
                     if extended { self.local } else { self.engine.ports.told(&snapshot, self.remote, self.local) };
                 (Outcome::Listening(SocketAddr::new(told, at.port())), None)
@@ -125,6 +126,17 @@ impl Control {
                     Reply::new(Code::NoDataConnection, "No port is free for a data connection; please try again.");
                 (Outcome::Refused(reply), Some(No { rule: Rule::DataConnectionNotOpened, detail: error.to_string() }))
             }
+        }
+    }
+
+    /// With TLS the client may be early.
+    fn passive(&self, passive: Passive) -> Agreed {
+        match (self.data_tls(), self.party()) {
+            (Some(session), Some(party)) => {
+                let timeout = party.connector().settings.timeout_s.seconds();
+                Agreed::Early(Early::wait(passive, self.remote, session, timeout))
+            }
+            _ => Agreed::Passive(passive),
         }
     }
 

@@ -4,6 +4,7 @@ use super::connection::Control;
 use crate::domain::refusal::Rule;
 use crate::engine::stream::Stream;
 use crate::engine::tls::{self, SessionTls};
+use crate::ftp::session::Protection;
 
 impl Control {
     /// Shakes hands on the control connection. Nothing that was read in clear is used afterwards: a byte that came
@@ -35,5 +36,10 @@ impl Control {
                 self.closed = true;
             }
         }
+    }
+
+    /// TLS of data connections, where the client asked for it.
+    pub(super) fn data_tls(&self) -> Option<SessionTls> {
+        self.tls.clone().filter(|_| self.session.protection() == Protection::Private)
     }
 }

@@ -14,7 +14,7 @@ use crate::engine::digests::{Digesting, Wanted};
 use crate::engine::refusal::{self, Kind};
 use crate::engine::transfers::{self, ControlLine, End, Job, Progress};
 use crate::ftp::reply::{Code, Reply};
-use crate::ftp::session::{Outcome, Protection, Step, Transfer};
+use crate::ftp::session::{Outcome, Step, Transfer};
 use crate::store::transfer::Transfer as Record;
 use crate::transfer::depot::TransferError;
 
@@ -54,7 +54,7 @@ impl Control {
             abort: abort.clone(),
             control,
             encoding: self.session.encoding().clone(),
-            tls: self.tls.clone().filter(|_| self.session.protection() == Protection::Private),
+            tls: self.data_tls(),
             progress,
         };
         tokio::spawn(transfers::run(job, transfer));

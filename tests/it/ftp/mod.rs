@@ -5,4 +5,5 @@ mod collect;
 mod escape;
 mod files;
 mod login;
+mod tls;
 mod upload;

@@ -3,9 +3,8 @@
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
-use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
+use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, BufReader};
 use tokio::net::TcpStream;
-use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::time::timeout;
 
 /// How long a reply may take.
@@ -28,8 +27,8 @@ pub(crate) enum Passive {
 
 /// One control connection.
 pub(crate) struct Client {
-    reader: BufReader<OwnedReadHalf>,
-    writer: OwnedWriteHalf,
+    reader: BufReader<Box<dyn AsyncRead + Send + Unpin>>,
+    writer: Box<dyn AsyncWrite + Send + Unpin>,
     server: SocketAddr,
     pub(crate) greeting: Reply,
     pub(crate) passive: Passive,
@@ -45,11 +44,17 @@ impl Client {
     pub(crate) async fn try_connect(server: SocketAddr) -> std::io::Result<Self> {
         let stream = TcpStream::connect(server).await?;
         stream.set_nodelay(true)?;
-        let (reader, writer) = stream.into_split();
-        let greeting = Reply { code: 0, text: String::new() };
-        let mut client = Self { reader: BufReader::new(reader), writer, server, greeting, passive: Passive::Epsv };
+        let mut client = Self::over(stream, server);
         client.greeting = client.try_reply().await?;
         Ok(client)
+    }
+
+    /// Goes on over a connection that stands; nothing is read yet.
+    pub(crate) fn over(stream: impl AsyncRead + AsyncWrite + Send + 'static, server: SocketAddr) -> Self {
+        let (reader, writer) = tokio::io::split(stream);
+        let greeting = Reply { code: 0, text: String::new() };
+        let reader = BufReader::new(Box::new(reader) as Box<dyn AsyncRead + Send + Unpin>);
+        Self { reader, writer: Box::new(writer), server, greeting, passive: Passive::Epsv }
     }
 
     /// Connects and logs in; TYPE I.
