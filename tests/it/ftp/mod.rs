@@ -1,5 +1,6 @@
 //! The FTP server as a client sees it.
 
+mod client_certificate;
 mod collect;
 mod escape;
 mod files;
