@@ -16,8 +16,8 @@ use tokio::net::TcpStream;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 
-use crate::access::certificate::Certificates;
-use crate::domain::profile::Profile;
+use crate::access::certificate::{self, Certificates};
+use crate::store::live::Snapshot;
 
 /// A handshake on the control connection takes no longer.
 pub(super) const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(30);
@@ -33,7 +33,8 @@ const DATA_SESSIONS_MAX: usize = 64;
 const CONTROL_SESSIONS_MAX: usize = 64;
 
 /// The configuration that control connections begin with; made anew when profile or certificates change.
-fn base(profile: &Profile, certificates: &Certificates) -> Result<Arc<ServerConfig>, rustls::Error> {
+fn base(snapshot: &Snapshot, certificates: &Certificates) -> Result<Arc<ServerConfig>, rustls::Error> {
+    let profile = &snapshot.profile;
     let mut versions: Vec<&'static SupportedProtocolVersion> = Vec::new();
     if profile.tls_protocols.tls13 {
         versions.push(&rustls::version::TLS13);
@@ -42,10 +43,14 @@ fn base(profile: &Profile, certificates: &Certificates) -> Result<Arc<ServerConf
         versions.push(&rustls::version::TLS12);
     }
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-    let mut config = ServerConfig::builder_with_provider(provider)
-        .with_protocol_versions(&versions)?
-        .with_no_client_auth()
-        .with_cert_resolver(certificates.served());
+    let builder = ServerConfig::builder_with_provider(provider).with_protocol_versions(&versions)?;
+    // Only where a partner needs it: some clients ask their user which certificate to take.
+    let builder = if snapshot.asks_for_certificates() {
+        builder.with_client_cert_verifier(certificate::asking())
+    } else {
+        builder.with_no_client_auth()
+    };
+    let mut config = builder.with_cert_resolver(certificates.served());
     // What another protocol's client offers is refused, so that it cannot be led here (ALPACA).
     config.alpn_protocols = vec![b"ftp".to_vec(), b"x-filezilla-ftp".to_vec()];
     Ok(Arc::new(config))
@@ -58,9 +63,9 @@ pub struct TlsBase {
 }
 
 impl TlsBase {
-    /// Follows profile and certificates. What cannot be is said aloud, and the last one stays in force.
-    pub(super) fn follow(&self, profile: &Profile, certificates: &Certificates) {
-        match base(profile, certificates) {
+    /// Follows configuration and certificates. What cannot be is said aloud, and the last one stays in force.
+    pub(super) fn follow(&self, snapshot: &Snapshot, certificates: &Certificates) {
+        match base(snapshot, certificates) {
             Ok(config) => self.current.store(Some(config)),
             Err(error) => tracing::error!(%error, "TLS could not be set up; the last configuration stays in force"),
         }

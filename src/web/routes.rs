@@ -137,6 +137,8 @@ pub const ROUTES: &[Route] = &[
     viewer("/refusals/{id}", || get(refusals::one)),
     admin("/certificates", || get(certificates::show).merge(files(post(certificates::upload)))),
     admin("/certificates/self-signed", || post(certificates::make)),
+    admin("/certificates/authorities", || files(post(certificates::put_authority))),
+    admin("/certificates/authorities/remove", || post(certificates::remove_authority)),
     admin("/certificates/{id}", || get(certificates::one)),
     admin("/certificates/{id}/replace", || files(post(certificates::replace))),
     admin("/certificates/{id}/self-signed", || post(certificates::make_anew)),

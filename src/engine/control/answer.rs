@@ -1,7 +1,9 @@
 //! What the session asks, transfers and TLS apart: who comes in, where data connections go, files and folders.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
+
+use rustls::pki_types::CertificateDer;
 
 use super::connection::Control;
 use crate::base::secret::Secret;
@@ -33,10 +35,11 @@ impl Control {
     pub(super) async fn answer(&mut self, ask: Ask) -> (Outcome, Option<No>) {
         match ask {
             Ask::Name(name) => {
-                let snapshot = self.engine.live.snapshot();
                 self.log_out();
-                self.shown = login::shown_name(&snapshot, &name);
-                login::name(&snapshot, &Visitor { name: &name, remote: self.remote, secure: self.tls.is_some() })
+                self.shown = login::shown_name(&self.engine.live.snapshot(), &name);
+                let visitor = visitor(&name, (self.remote, self.tls.is_some()), &self.certificates);
+                let answer = login::name(&self.engine, &visitor, &mut self.slot);
+                self.came_in(&name, answer)
             }
             Ask::Login { name, password } => self.login(&name, &password).await,
             Ask::Logout => {
@@ -78,8 +81,13 @@ impl Control {
     }
 
     async fn login(&mut self, name: &str, password: &Secret) -> (Outcome, Option<No>) {
-        let visitor = Visitor { name, remote: self.remote, secure: self.tls.is_some() };
-        let (outcome, no) = login::login(&self.engine, &visitor, password, &mut self.slot).await;
+        let visitor = visitor(name, (self.remote, self.tls.is_some()), &self.certificates);
+        let answer = login::login(&self.engine, &visitor, password, &mut self.slot).await;
+        self.came_in(name, answer)
+    }
+
+    /// Remembers who is logged in, if that is the answer.
+    fn came_in(&mut self, name: &str, (outcome, no): (Outcome, Option<No>)) -> (Outcome, Option<No>) {
         if matches!(outcome, Outcome::LoggedIn { .. }) {
             let id = self.engine.live.written_id(name);
             self.connector = id.as_ref().map(|id| id.key().to_owned());
@@ -153,6 +161,14 @@ impl Control {
         self.agreed = Some(Agreed::Active(to));
         (Outcome::Done, None)
     }
+}
+
+fn visitor<'a>(
+    name: &'a str,
+    (remote, secure): (IpAddr, bool),
+    certificates: &'a [CertificateDer<'static>],
+) -> Visitor<'a> {
+    Visitor { name, remote, secure, certificates }
 }
 
 /// What is asked about files and folders.

@@ -10,6 +10,7 @@ use std::task::Poll;
 use std::time::Duration;
 
 use rustix::net::RecvFlags;
+use rustls::pki_types::CertificateDer;
 use tokio::io::{AsyncRead, AsyncWriteExt, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::time::Instant;
@@ -50,6 +51,8 @@ pub struct Control {
     pub(super) tls: Option<SessionTls>,
     /// TLS version and cipher; empty in clear.
     pub(super) tls_text: String,
+    /// What the client presented in the handshake, its own certificate first.
+    pub(super) certificates: Vec<CertificateDer<'static>>,
     pub(super) reader: LineReader,
     pub(super) session: Session,
     pub(super) remote: IpAddr,
@@ -105,6 +108,7 @@ impl Control {
             stream: Stream::Plain(stream),
             tls: None,
             tls_text: String::new(),
+            certificates: Vec::new(),
             reader: LineReader::new(),
             session: Session::new(),
             remote,

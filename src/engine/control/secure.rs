@@ -23,6 +23,8 @@ impl Control {
         match session.accept(stream).await {
             Ok(secured) => {
                 self.tls_text = tls::describe(secured.get_ref().1);
+                let presented = secured.get_ref().1.peer_certificates().unwrap_or_default();
+                self.certificates = presented.iter().map(|one| one.clone().into_owned()).collect();
                 let text = self.tls_text.clone();
                 self.place.update(|doing| doing.tls = text);
                 self.stream = Stream::Tls(Box::new(secured));

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::{CryptoProvider, aws_lc_rs, verify_tls12_signature, verify_tls13_signature};
-use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
 use rustls::{ClientConfig, DigitallySignedStruct, SignatureScheme, SupportedProtocolVersion};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -32,6 +32,9 @@ impl Version {
     }
 }
 
+/// A client certificate with its issuers, and its key.
+pub(crate) type Identity = (Vec<CertificateDer<'static>>, PrivateKeyDer<'static>);
+
 /// A session over TLS, its data connections too.
 pub(crate) struct Secured {
     pub(crate) client: Client,
@@ -41,12 +44,17 @@ pub(crate) struct Secured {
 impl Secured {
     /// `AUTH TLS`, `PBSZ 0`, `PROT P`; nobody is logged in.
     pub(crate) async fn connect(server: SocketAddr, version: Version) -> Self {
+        Self::connect_as(server, version, None).await
+    }
+
+    /// The same, with a client certificate.
+    pub(crate) async fn connect_as(server: SocketAddr, version: Version, identity: Option<Identity>) -> Self {
         let mut stream = TcpStream::connect(server).await.expect("the server accepts");
         stream.set_nodelay(true).expect("the socket takes options");
         line(&mut stream, "220").await;
         stream.write_all(b"AUTH TLS\r\n").await.expect("the server reads");
         line(&mut stream, "234").await;
-        let connector = connector(version);
+        let connector = connector(version, identity);
         let stream = shake(&connector, stream).await.expect("the handshake of the control connection");
         let mut client = Client::over(stream, server);
         client.expect("PBSZ 0", 200).await;
@@ -111,14 +119,17 @@ async fn line(stream: &mut TcpStream, code: &str) {
     assert!(text.starts_with(format!("{code} ").as_bytes()), "{}", String::from_utf8_lossy(&text));
 }
 
-fn connector(version: Version) -> TlsConnector {
+fn connector(version: Version, identity: Option<Identity>) -> TlsConnector {
     let provider = Arc::new(aws_lc_rs::default_provider());
-    let config = ClientConfig::builder_with_provider(Arc::clone(&provider))
+    let builder = ClientConfig::builder_with_provider(Arc::clone(&provider))
         .with_protocol_versions(&[version.supported()])
         .expect("a version")
         .dangerous()
-        .with_custom_certificate_verifier(Arc::new(Trusting(provider)))
-        .with_no_client_auth();
+        .with_custom_certificate_verifier(Arc::new(Trusting(provider)));
+    let config = match identity {
+        None => builder.with_no_client_auth(),
+        Some((chain, key)) => builder.with_client_auth_cert(chain, key).expect("a key that fits"),
+    };
     TlsConnector::from(Arc::new(config))
 }
 
