@@ -35,6 +35,7 @@ pub(super) async fn start(
     let depot = &engine.depot;
     let setup_code = SetupCode::new();
     let parts = Parts {
+        depot: depot.clone(),
         db: depot.db.clone(),
         live: engine.live.clone(),
         recorder: depot.recorder.clone(),
@@ -44,7 +45,6 @@ pub(super) async fn start(
         clock: depot.clock.clone(),
         ids: depot.ids.clone(),
         setup_code: setup_code.clone(),
-        depot: depot.clone(),
         address,
         tls: false,
     };

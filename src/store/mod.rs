@@ -3,6 +3,7 @@
 
 pub mod administrator;
 pub mod audit;
+pub mod authority;
 pub mod certificate;
 pub mod collected;
 pub mod commit;
@@ -18,6 +19,7 @@ pub mod refusal;
 pub mod retention;
 pub mod sequence;
 pub mod setting;
+pub mod sheet;
 pub mod transfer;
 
 pub use open::{Db, StoreError};

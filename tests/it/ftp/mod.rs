@@ -1,8 +1,11 @@
 //! The FTP server as a client sees it.
 
+mod beside;
+mod client_certificate;
 mod collect;
 mod escape;
 mod files;
 mod login;
 mod recent;
+mod tls;
 mod upload;
