@@ -21,6 +21,7 @@ use crate::transfer::copy::Buffers;
 use crate::transfer::depot::Depot;
 use crate::transfer::presence::Presence;
 use crate::transfer::recovery;
+use crate::transfer::throttle::Throttles;
 use crate::workspace::workspaces::Workspaces;
 
 type Failure = Box<dyn std::error::Error + Send + Sync>;
@@ -61,6 +62,7 @@ async fn serve(options: &ServeOptions, log: Option<telemetry::Handle>) -> Result
         ids: ids.clone(),
         buffers: Buffers::default(),
         collections: Collections::default(),
+        throttles: Throttles::new(live.clone(), clock.clone()),
     };
     // Before anybody may connect: what a crash left is finished.
     recovery::recover(&depot, &live.snapshot()).await?;

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use super::collections::Collections;
 use super::copy::Buffers;
+use super::throttle::Throttles;
 use crate::base::clock::Clock;
 use crate::base::id::{IdSource, SessionId};
 use crate::domain::authorise::No;
@@ -14,6 +15,8 @@ use crate::domain::receipt::Ending;
 use crate::domain::refusal::Rule;
 use crate::store::Db;
 use crate::store::commit::Recorder;
+#[cfg(test)]
+use crate::store::live::Live;
 use crate::store::live::{LiveConnector, Snapshot};
 use crate::workspace::workspaces::{Workspace, Workspaces};
 
@@ -34,6 +37,8 @@ pub struct Depot {
     pub buffers: Buffers,
     /// Who fetches which Send file.
     pub collections: Collections,
+    /// How fast each connector may be.
+    pub throttles: Throttles,
 }
 
 #[cfg(test)]
@@ -41,6 +46,7 @@ impl Depot {
     /// A depot over a new data folder; its writer runs until the last recorder is gone.
     pub(crate) async fn for_tests(data: &std::path::Path, clock: Clock) -> Self {
         let db = Db::open(data).await.unwrap();
+        let live = Live::open(db.clone(), clock.clone()).await.unwrap();
         let (recorder, writer) = Recorder::new(db.clone());
         tokio::spawn(writer.run());
         Self {
@@ -48,6 +54,7 @@ impl Depot {
             recorder,
             workspaces: Workspaces::new(data.to_owned()),
             ids: IdSource::random(clock.clone()),
+            throttles: Throttles::new(live, clock.clone()),
             clock,
             buffers: Buffers::default(),
             collections: Collections::default(),

@@ -15,3 +15,4 @@ pub mod recovery;
 pub mod retention;
 pub mod send;
 pub mod stand_in;
+pub mod throttle;

@@ -13,11 +13,15 @@ use super::depot::{Depot, Party, TransferError};
 use super::digest::{self, Digest};
 use super::plan::{Base, Plan};
 use super::publish::{self, Whole};
+use super::throttle::{Throttled, Way};
 use crate::base::clock::Timestamp;
 use crate::base::id::ReceiptId;
+use crate::domain::event::EventKind;
 use crate::domain::place::Folder;
 use crate::domain::receipt::Ending;
 use crate::domain::value::AsciiUploads;
+use crate::store::event::Event;
+use crate::workspace::folder::OpenFolder;
 use crate::workspace::upload::Part;
 
 /// What came of an upload.
@@ -125,7 +129,8 @@ impl Upload {
             entry: &entry,
             clock: &depot.clock,
         };
-        let received = copy::receive(from, &mut sink, watch, &depot.buffers).await;
+        let throttle = depot.throttles.of(party.connector().id.key(), Way::Up);
+        let received = copy::receive(&mut Throttled::new(from, throttle), &mut sink, watch, &depot.buffers).await;
         // Clients that end TLS in order wait for our end before they read the reply.
         let _ = tokio::time::timeout(CLOSE_TIMEOUT, from.shutdown()).await;
         let size_bytes = self.part.size_bytes();
@@ -144,7 +149,7 @@ impl Upload {
                 let why = TransferError::refused(most.rule, format!("more than {} bytes", most.bytes));
                 self.broken(depot, Ending::Refused, why)
             }
-            copy::Received::Failed(error) => self.failed(error),
+            copy::Received::Failed(error) => self.failed(depot, party, error).await,
         }
     }
 
@@ -156,12 +161,12 @@ impl Upload {
         (ending, ascii): (Ending, bool),
     ) -> Done {
         if let Err(error) = self.part.sync(depot.workspaces.syncer()).await {
-            return self.failed(error);
+            return self.failed(depot, party, error).await;
         }
         let digest = std::mem::take(&mut self.digest);
         let sha256 = match digest.finish().await {
             Ok(sha256) => sha256,
-            Err(error) => return self.failed(error),
+            Err(error) => return self.failed(depot, party, error).await,
         };
         // A killed client closes both connections; its FIN must not pass for the end of a file.
         if !control.is_alive() && party.tls.is_empty() {
@@ -174,7 +179,7 @@ impl Upload {
         match publish::publish(depot, party, &self.plan, &self.part, &whole).await {
             Ok(receipt) => Done { ending, size_bytes, receipt, sha256: Some(hex), result: Ok(()) },
             Err(why @ TransferError::Storage(_)) => {
-                self.plan.folder().set_failing();
+                failing(depot, party, self.plan.folder(), &why).await;
                 Done { ending, size_bytes, receipt: None, sha256: None, result: Err(why) }
             }
             Err(why) => self.broken(depot, ending, why),
@@ -195,24 +200,41 @@ impl Upload {
         Done { ending, size_bytes, receipt: None, sha256: None, result: Err(why) }
     }
 
-    /// Writing or syncing failed on this side. A full disk keeps a part worth keeping; anything else cannot be trusted.
-    fn failed(self, error: std::io::Error) -> Done {
+    /// Writing or syncing failed on this side. A full disk keeps a part worth keeping, where the reserve holds in spite of
+    /// it; anything else cannot be trusted.
+    async fn failed(self, depot: &Depot, party: &Party, error: std::io::Error) -> Done {
         let size_bytes = self.part.size_bytes();
         let workspace = Arc::clone(&self.plan.workspace);
         let folder = workspace.folder(self.plan.side);
         let why = TransferError::from(error);
         let new_version = matches!(self.plan.base, Base::Complete { .. });
-        if matches!(why, TransferError::NoSpace) && size_bytes >= KEEP_BYTES_MIN && !new_version {
-            let since = self.begun_at;
-            self.part.keep(folder, self.plan.names, since);
+        let is_full = matches!(why, TransferError::NoSpace);
+        let reserve = &party.snapshot.profile.disk_reserve;
+        let reserved = || folder.room().is_ok_and(|(free, total)| free >= reserve.bytes(total));
+        if is_full && size_bytes >= KEEP_BYTES_MIN && !new_version && reserved() {
+            self.part.keep(folder, self.plan.names, self.begun_at);
         } else {
-            if !matches!(why, TransferError::NoSpace) {
-                folder.set_failing();
-            }
             self.part.discard(folder);
+        }
+        if !is_full {
+            failing(depot, party, folder, &why).await;
         }
         Done { ending: Ending::Failed, size_bytes, receipt: None, sha256: None, result: Err(why) }
     }
+}
+
+/// Uploads are refused from now on until a probe succeeds; told once.
+async fn failing(depot: &Depot, party: &Party, folder: &OpenFolder, why: &TransferError) {
+    if !folder.set_failing() {
+        return;
+    }
+    let connector = party.connector().id.as_str();
+    let summary = format!("Storage of {connector}: {why}; uploads are refused until a test write succeeds");
+    tracing::error!(connector.id = connector, "{summary}");
+    let mut event = Event::new(&depot.ids, EventKind::StorageFailing, depot.clock.now(), summary);
+    connector.clone_into(&mut event.connector);
+    party.session.as_str().clone_into(&mut event.session_id);
+    depot.recorder.event(event).await;
 }
 
 /// How long our end of a data connection may take to leave.

@@ -9,6 +9,7 @@ use super::collections::Counted;
 use super::copy::{self, Outbound, Sent, Span, ToCrLf, Watch};
 use super::depot::{Depot, Party, TransferError};
 use super::held;
+use super::throttle::{Throttle, Way};
 use crate::base::clock::Timestamp;
 use crate::base::path::{Name, VirtualPath};
 use crate::domain::authorise::{Granted, Operation, authorise};
@@ -27,6 +28,7 @@ pub struct Download {
     source: Source,
     span: Span,
     ascii: bool,
+    throttle: Throttle,
     /// Of a file in Send: its names, and what keeps it from being removed.
     sent: Option<(Vec<Name>, Counted)>,
 }
@@ -148,11 +150,12 @@ pub async fn prepare(
         return Err(TransferError::Restart);
     }
     let to = end.unwrap_or(version.size_bytes).min(version.size_bytes).max(offset);
+    let throttle = depot.throttles.of(party.connector().id.key(), Way::Down);
     let sent = (side == Folder::Send).then(|| {
         let reading = depot.collections.reading(party.connector().id.key(), version.inode);
         (located.names, reading)
     });
-    Ok(Download { source: located.source, span: Span { from: offset, to }, ascii, sent })
+    Ok(Download { source: located.source, span: Span { from: offset, to }, ascii, throttle, sent })
 }
 
 impl Download {
@@ -172,7 +175,7 @@ impl Download {
         let sent = if self.ascii {
             self.send_ascii(to, watch, &mut buffer).await
         } else {
-            copy::send(&self.source, self.span, to, watch, &mut buffer).await
+            self.send_as_it_is(to, watch, &mut buffer).await
         };
         depot.buffers.put(buffer);
         match sent {
@@ -205,12 +208,42 @@ impl Download {
         Some(Collecting::new(depot, party, Fetched { source: self.source, names, from, to, reading }))
     }
 
+    async fn send_as_it_is(&self, to: &mut impl Outbound, watch: &Watch<'_>, buffer: &mut [u8]) -> Sent {
+        let Span { from, to: end } = self.span;
+        let mut at = from;
+        while at < end {
+            if !self.may_send(watch).await {
+                return Sent::Ended(Ending::Aborted);
+            }
+            let next = at.saturating_add(self.throttle.step_bytes()).min(end);
+            match copy::send(&self.source, Span { from: at, to: next }, to, watch, buffer).await {
+                Sent::All => self.throttle.spend(next - at),
+                other => return other,
+            }
+            at = next;
+        }
+        Sent::All
+    }
+
+    /// Waits for the rate limit, which is our doing and no stall; `false` when the transfer is aborted meanwhile.
+    async fn may_send(&self, watch: &Watch<'_>) -> bool {
+        tokio::select! {
+            biased;
+            () = watch.abort.cancelled() => false,
+            () = self.throttle.ready() => true,
+        }
+    }
+
     async fn send_ascii(&self, to: &mut impl Outbound, watch: &Watch<'_>, buffer: &mut [u8]) -> Sent {
         let mut turn = ToCrLf::default();
         let mut turned = Vec::with_capacity(buffer.len() * 2);
         let mut at = self.span.from;
         while at < self.span.to {
-            let want = usize::try_from(self.span.to - at).unwrap_or(usize::MAX).min(buffer.len());
+            if !self.may_send(watch).await {
+                return Sent::Ended(Ending::Aborted);
+            }
+            let left = (self.span.to - at).min(self.throttle.step_bytes());
+            let want = usize::try_from(left).unwrap_or(usize::MAX).min(buffer.len());
             let count = match self.source.read_at(&mut buffer[..want], at) {
                 Ok(0) => return Sent::Short,
                 Ok(count) => count,
@@ -218,7 +251,10 @@ impl Download {
             };
             turn.turn(&buffer[..count], &mut turned);
             match copy::send_bytes(&turned, to, watch).await {
-                Sent::All => at += count as u64,
+                Sent::All => {
+                    at += count as u64;
+                    self.throttle.spend(count as u64);
+                }
                 other => return other,
             }
         }

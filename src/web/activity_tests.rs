@@ -62,7 +62,10 @@ impl Site {
         let receipt = receipt_of(self, connector, name);
         let id = receipt.id.clone();
         let (connector_key, stored_path) = (connector.to_ascii_lowercase(), receipt.stored_path.clone());
-        self.recorder.receive(Received { receipt, event_id: EventId::new(&self.ids) }).await.unwrap();
+        self.recorder
+            .receive(Received { receipt, event_id: EventId::new(&self.ids), folder: String::new() })
+            .await
+            .unwrap();
         self.recorder.publish(Published { id: id.clone(), connector_key, stored_path }).await;
         self.recorder.flush().await;
         id
@@ -94,5 +97,7 @@ fn receipt_of(site: &Site, connector: &str, name: &str) -> Receipt {
         publishing: false,
         inode: 1,
         staged_name: String::new(),
+        hidden: false,
+        taken_over: false,
     }
 }

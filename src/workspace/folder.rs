@@ -212,9 +212,9 @@ impl OpenFolder {
         self.failing.load(Ordering::Relaxed)
     }
 
-    /// A write or a sync failed: uploads are refused until [`Self::probe`] succeeds.
-    pub fn set_failing(&self) {
-        self.failing.store(true, Ordering::Relaxed);
+    /// A write or a sync failed: uploads are refused until [`Self::probe`] succeeds. Whether that is new.
+    pub fn set_failing(&self) -> bool {
+        !self.failing.swap(true, Ordering::Relaxed)
     }
 
     /// Writes, syncs, renames and removes a small file.

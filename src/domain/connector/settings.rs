@@ -97,10 +97,10 @@ settings! {
             "Seconds a file that another program puts into Send must rest before the partner sees it.";
         sessions_max: Option<Whole<1, 100_000>> = "", InForce, "Sessions",
             "Most sessions of this partner at a time. Empty is as in the FTP Server profile.";
-        upload_bytes_per_s: Option<ByteCount> = "", NotYet, "Upload limit",
-            "Bytes a second the partner may upload, such as 10 MiB. Empty is no limit.";
-        download_bytes_per_s: Option<ByteCount> = "", NotYet, "Download limit",
-            "Bytes a second the partner may download, such as 10 MiB. Empty is no limit.";
+        upload_bytes_per_s: Option<ByteCount> = "", InForce, "Upload limit",
+            "Bytes a second the partner may upload, all its sessions together, such as 10 MiB. Empty is no limit.";
+        download_bytes_per_s: Option<ByteCount> = "", InForce, "Download limit",
+            "Bytes a second the partner may download, all its sessions together, such as 10 MiB. Empty is no limit.";
         file_bytes_max: Option<ByteCount> = "", InForce, "Largest file",
             "The largest upload, such as 2 GiB, counted while writing. Empty is no limit.";
         quota_bytes: Option<ByteCount> = "", InForce, "Quota in bytes",

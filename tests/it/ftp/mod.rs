@@ -5,6 +5,7 @@ mod client_certificate;
 mod collect;
 mod escape;
 mod files;
+mod limits;
 mod login;
 mod recent;
 mod tls;

@@ -30,8 +30,10 @@ pub(super) async fn upload(address: std::net::SocketAddr, name: &str, bytes: &[u
         if reply.code != 150 {
             return Ok(reply.code);
         }
-        tokio::io::AsyncWriteExt::write_all(&mut data, bytes).await?;
-        tokio::io::AsyncWriteExt::shutdown(&mut data).await?;
+        // A data connection that the server has closed is no answer: that comes on the control connection.
+        if tokio::io::AsyncWriteExt::write_all(&mut data, bytes).await.is_ok() {
+            let _ = tokio::io::AsyncWriteExt::shutdown(&mut data).await;
+        }
         drop(data);
         client.try_reply().await.map(|reply| reply.code)
     };
@@ -122,4 +124,29 @@ async fn an_error_at_each_step_is_told_and_leaves_the_old_version() {
         assert!(there == old || (there == new && point == Point::SyncFolder), "{what}: the old version is not whole");
         drop(running);
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_full_disk_keeps_a_part_that_is_worth_it_and_an_error_is_told_once() {
+    let appliance = Appliance::new();
+    appliance.set(&["disk_reserve=1"]);
+    let running = appliance.start_with_fault(Some("write_part:enospc:200")).await;
+    assert_eq!(upload(running.ftp(), NAME, &vec![7; 60_000_000]).await, Told::Refused(452));
+    let mut client = running.partner().await;
+    let size = client.expect(&format!("SIZE /Receive/{NAME}"), 213).await;
+    let size: usize = size.text[4..].trim().parse().expect("a number");
+    assert!((1_048_576..60_000_000).contains(&size), "{size}");
+    client.expect(&format!("REST {size}"), 350).await;
+    client.store(&format!("/Receive/{NAME}"), &vec![7; 60_000_000 - size]).await;
+    assert_eq!(running.receipts(1).await[0]["sha256"], sha256(&vec![7; 60_000_000]));
+    drop(running);
+
+    let running = appliance.start_with_fault(Some("sync_part:eio:1")).await;
+    assert_eq!(upload(running.ftp(), "b.edi", b"b").await, Told::Refused(451));
+    assert_eq!(upload(running.ftp(), "b.edi", b"b").await, Told::Safe);
+    let told = running.until("the failure is an event", async |_| {
+        let text = appliance.say(&["events", "--json", "--kind", "storage_failing"]);
+        (text.lines().count() == 1).then_some(text)
+    });
+    assert!(told.await.contains("uploads are refused until a test write succeeds"));
 }

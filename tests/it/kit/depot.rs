@@ -11,6 +11,7 @@ use waybill::transfer::collections::Collections;
 use waybill::transfer::copy::Buffers;
 use waybill::transfer::depot::Depot;
 use waybill::transfer::held;
+use waybill::transfer::throttle::Throttles;
 use waybill::workspace::workspaces::Workspaces;
 
 use super::appliance::Appliance;
@@ -36,6 +37,7 @@ impl Beside {
             clock,
             buffers: Buffers::default(),
             collections: Collections::default(),
+            throttles: Throttles::new(live.clone(), Clock::System),
         };
         Self { depot, snapshot: live.snapshot() }
     }

@@ -1,0 +1,57 @@
+//! How fast a partner may be, and what it does not see yet.
+
+use std::time::{Duration, Instant};
+
+use crate::kit::{Appliance, PARTNER};
+
+fn configure(appliance: &Appliance, pairs: &[&str]) {
+    appliance.say(&[&["connector", "set", PARTNER], pairs].concat());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_sessions_of_a_partner_share_its_limits_and_a_change_is_live() {
+    let appliance = Appliance::new();
+    configure(&appliance, &["upload_bytes_per_s=400000", "download_bytes_per_s=400000", "stall_timeout_s=1"]);
+    let running = appliance.start().await;
+    let (mut one, mut two) = (running.partner().await, running.partner().await);
+    let bytes = vec![7_u8; 400_000];
+    // Two of them are 2 s of the limit, less the quarter second that a rest is worth.
+    let begun = Instant::now();
+    tokio::join!(one.store("/Receive/a.edi", &bytes), two.store("/Receive/b.edi", &bytes));
+    let took = begun.elapsed();
+    assert!(took > Duration::from_millis(1_500), "{took:?}");
+    let begun = Instant::now();
+    let (first, second) = tokio::join!(one.fetch("RETR /Receive/a.edi"), two.fetch("RETR /Receive/b.edi"));
+    assert!(first.unwrap() == bytes && second.unwrap() == bytes);
+    let took = begun.elapsed();
+    assert!(took > Duration::from_millis(1_500), "{took:?}");
+
+    // 100 s by the old limit.
+    let bytes = vec![7_u8; 40_000_000];
+    let change = async {
+        tokio::time::sleep(Duration::from_millis(300)).await;
+        configure(&appliance, &["upload_bytes_per_s="]);
+    };
+    let begun = Instant::now();
+    tokio::join!(one.store("/Receive/c.edi", &bytes), change);
+    let took = begun.elapsed();
+    assert!(took < Duration::from_secs(25), "{took:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_another_program_puts_into_send_rests_before_it_is_offered() {
+    let appliance = Appliance::new();
+    configure(&appliance, &["send_settle_s=3", "send_write=on"]);
+    let running = appliance.start().await;
+    let mut client = running.partner().await;
+    std::fs::write(appliance.place(PARTNER, "Send").join("a.edi"), b"half").unwrap();
+    assert_eq!(client.list("NLST /Send").await, "");
+    assert_eq!(client.fetch("RETR /Send/a.edi").await.unwrap_err().code, 450);
+    // Waybill's own files are whole at once.
+    client.store("/Send/own.edi", b"own").await;
+    assert_eq!(client.list("NLST /Send").await, "/Send/own.edi\r\n");
+    assert_eq!(client.fetch("RETR /Send/own.edi").await.unwrap(), b"own");
+    tokio::time::sleep(Duration::from_millis(3_300)).await;
+    assert_eq!(client.fetch("RETR /Send/a.edi").await.unwrap(), b"half");
+    assert!(client.list("NLST /Send").await.contains("a.edi"));
+}
