@@ -16,3 +16,4 @@ pub mod retention;
 pub mod send;
 pub mod stand_in;
 pub mod throttle;
+pub mod unfinished;

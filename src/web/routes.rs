@@ -15,7 +15,7 @@ use super::context::Visitor;
 use super::error::WebError;
 use super::pages::{
     as_partner, audit, certificates, connectors, events, flows, health, profiles, receive, refusals, send, sessions,
-    settings, setup, sheet, sign_in, transfers, users,
+    settings, setup, sheet, sign_in, transfers, unfinished, users,
 };
 use super::state::WebState;
 use super::{assets, layers, live};
@@ -130,6 +130,8 @@ pub const ROUTES: &[Route] = &[
     viewer("/activity/receive", || get(receive::show)),
     viewer("/activity/receive/{id}", || get(receive::one)),
     viewer("/activity/transfers", || get(transfers::show)),
+    viewer("/activity/unfinished", || get(unfinished::show)),
+    editor("/activity/unfinished/{id}/{part}/discard", || post(unfinished::discard)),
     viewer("/activity/sessions", || get(sessions::show)),
     editor("/activity/sessions/{id}/disconnect", || post(sessions::disconnect)),
     viewer("/activity/events", || get(events::show)),

@@ -15,16 +15,21 @@ use crate::access::gate::Gate;
 use crate::access::password::{Hasher, hash_now};
 use crate::base::clock::Clock;
 use crate::base::id::IdSource;
+use crate::base::path::{Name, VirtualPath};
 use crate::base::secret::Secret;
 use crate::domain::administrator::Role;
 use crate::domain::connector::ConnectorId;
+use crate::domain::event::EventKind;
+use crate::domain::place::Folder;
 use crate::domain::setting::Texts;
 use crate::store::administrator::{self, New};
+use crate::store::commit::Recorder;
 use crate::store::live::Live;
 use crate::store::setting::Change;
-use crate::store::{Db, connector};
+use crate::store::{Db, connector, event};
 use crate::transfer::depot::Depot;
 use crate::transfer::presence::Presence;
+use crate::workspace::upload::Part;
 
 /// Within this time something must come, on a machine that is busy with other things.
 const WITHIN: std::time::Duration = std::time::Duration::from_secs(10);
@@ -181,7 +186,7 @@ impl Site {
 
 /// The path of a route with something in its places.
 fn filled(path: &str) -> String {
-    path.replace("{id}", "acme").replace("{name}", "nothing.css")
+    path.replace("{id}", "acme").replace("{part}", "none").replace("{name}", "nothing.css")
 }
 
 #[tokio::test]
@@ -336,4 +341,36 @@ async fn pages_hold_no_inline_style_or_script_and_their_ids_and_labels_fit() {
             assert!(named, "{path}: no label for {text}");
         }
     }
+}
+
+#[tokio::test]
+async fn an_unfinished_upload_is_listed_and_an_editor_may_discard_it() {
+    let site = Site::new().await;
+    let cookies = site.person("eda", Role::Editor).await;
+    let empty = site.get("/activity/unfinished", &cookies).await;
+    assert!(empty.text.contains("No upload is unfinished"), "{}", empty.text);
+    site.add_connector("acme", "").await;
+    let snapshot = site.live.snapshot();
+    let workspaces = &site.depot.workspaces;
+    let workspace = workspaces.get(&snapshot.profile, &snapshot.connector("acme").unwrap().connector).unwrap();
+    let folder = workspace.folder(Folder::Receive);
+    let path = VirtualPath::root().resolve("/Receive/big.edi").unwrap();
+    let mut part = Part::create(folder, "p1", &path).unwrap();
+    part.write(&[7; 4_200]).unwrap();
+    part.keep(folder, vec![Name::parse("big.edi").unwrap()], Clock::System.now());
+    let page = site.get("/activity/unfinished", &cookies).await;
+    assert!(page.text.contains("/Receive/big.edi") && page.text.contains("4.2 KB"), "{}", page.text);
+    let csrf = page.csrf();
+    for found in [true, false] {
+        let action = "/activity/unfinished/acme/p1/discard";
+        let answer = site.ask(Method::POST, action, &cookies, Some(&[("csrf", &csrf)])).await;
+        assert_eq!(answer.header(LOCATION), "/activity/unfinished");
+        let notice = site.get("/activity/unfinished", &cookies).await.text;
+        assert!(notice.contains(if found { "Removed." } else { "not unfinished any more" }), "{notice}");
+    }
+    assert!(folder.all_unfinished().is_empty() && crate::workspace::upload::parts(folder).unwrap().is_empty());
+    site.depot.recorder.flush().await;
+    let events = event::newest_first(&site.db, Some(EventKind::UnfinishedPurged), None, 9).await.unwrap();
+    assert_eq!(events.len(), 1);
+    assert_eq!(events[0].summary, "eda removed the unfinished upload /Receive/big.edi of acme, 4.2 KB");
 }

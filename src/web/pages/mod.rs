@@ -19,4 +19,5 @@ pub mod setup;
 pub mod sheet;
 pub mod sign_in;
 pub mod transfers;
+pub mod unfinished;
 pub mod users;
