@@ -6,6 +6,7 @@ mod faults;
 #[cfg(feature = "faults")]
 mod held_faults;
 mod live;
+mod order;
 #[cfg(feature = "faults")]
 mod sent_faults;
 mod stop;
