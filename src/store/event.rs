@@ -15,6 +15,7 @@ const OLDEST_FIRST: &str = "SELECT id, kind, at_us, connector, session_id, recei
      WHERE held = 0 AND at_us >= $1 AND (at_us, id) > ($2, $3) AND ($4 = '' OR kind = $4) ORDER BY at_us, id LIMIT $5";
 const NEWEST_FIRST: &str = "SELECT id, kind, at_us, connector, session_id, receipt_id, remote, summary FROM events \
      WHERE held = 0 AND (at_us, id) < ($1, $2) AND ($3 = '' OR kind = $3) ORDER BY at_us DESC, id DESC LIMIT $4";
+const COUNT_SINCE: &str = "SELECT COUNT(*) FROM events WHERE kind = $1 AND at_us >= $2";
 const RELEASE: &str = "UPDATE events SET held = 0 WHERE receipt_id = $1";
 const DROP_HELD: &str = "DELETE FROM events WHERE receipt_id = $1 AND held = 1";
 
@@ -117,6 +118,12 @@ pub async fn newest_first(
     let (at, id) = before.map_or((i64::MAX, ""), |(at, id)| (at.us(), id));
     let query = sqlx::query(NEWEST_FIRST).bind(at).bind(id).bind(kind.map_or("", EventKind::name)).bind(count);
     query.fetch_all(db.reader()).await?.iter().map(decode).collect()
+}
+
+/// How many events of a kind there were since then, from the index alone.
+pub async fn count_since(db: &Db, kind: EventKind, since: Timestamp) -> Result<u64, StoreError> {
+    let row = sqlx::query(COUNT_SINCE).bind(kind.name()).bind(since.us()).fetch_one(db.reader()).await?;
+    Ok(row.try_get::<i64, _>(0)?.unsigned_abs())
 }
 
 /// Releases a receipt's events: its file lies under its final name.

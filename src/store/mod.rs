@@ -16,6 +16,8 @@ pub mod receipt;
 pub mod refusal;
 pub mod sequence;
 pub mod setting;
+pub mod snooze;
+pub mod traffic;
 pub mod transfer;
 
 pub use open::{Db, StoreError};

@@ -19,12 +19,15 @@ const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 /// Prepared statements kept by each connection.
 const STATEMENTS_CACHED: usize = 200;
 
-const MIGRATIONS: [(i64, &str, &str); 6] = [
+const MIGRATIONS: [(i64, &str, &str); 9] = [
     (1, "settings", include_str!("../../migrations/0001_settings.sql")),
     (2, "receipts", include_str!("../../migrations/0002_receipts.sql")),
     (3, "administration", include_str!("../../migrations/0003_administration.sql")),
     (4, "certificates", include_str!("../../migrations/0004_certificates.sql")),
     (5, "collected", include_str!("../../migrations/0005_collected.sql")),
+    (10, "traffic", include_str!("../../migrations/0010_traffic.sql")),
+    (11, "snoozed", include_str!("../../migrations/0011_snoozed.sql")),
+    (12, "refusals of", include_str!("../../migrations/0012_refusals_of.sql")),
     (15, "collected times", include_str!("../../migrations/0015_collected_times.sql")),
 ];
 
@@ -103,6 +106,12 @@ impl Db {
     /// A transaction of the one writer. It takes the write lock at once, so it cannot fail half way for lack of it.
     pub(super) async fn begin(&self) -> sqlx::Result<Transaction<'static, Sqlite>> {
         self.write.begin_with("BEGIN IMMEDIATE").await
+    }
+
+    /// Bytes of the database, without what its write-ahead log holds.
+    pub async fn size_bytes(&self) -> Result<u64, StoreError> {
+        let row = sqlx::query("SELECT page_count * page_size FROM pragma_page_count(), pragma_page_size()");
+        Ok(row.fetch_one(&self.read).await?.try_get::<i64, _>(0)?.unsigned_abs())
     }
 
     /// Closes both pools; the write-ahead log is folded in.

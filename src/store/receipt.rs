@@ -139,6 +139,12 @@ pub async fn count(db: &Db, search: &Search, most: i64) -> Result<u64, StoreErro
     Ok(count.unsigned_abs())
 }
 
+/// How many files were received since then, from indexes alone.
+pub async fn count_since(db: &Db, since: Timestamp) -> Result<u64, StoreError> {
+    let row = sqlx::query(COUNT_SINCE).bind(since.us()).fetch_one(db.reader()).await?;
+    Ok(row.try_get::<i64, _>(0)?.unsigned_abs())
+}
+
 /// How many receipts match and are newer than `from`, counting no further than `most`.
 pub async fn count_newer(db: &Db, search: &Search, from: &Cursor, most: i64) -> Result<u64, StoreError> {
     let sql = format!(
@@ -178,6 +184,8 @@ impl Search {
     }
 }
 
+const COUNT_SINCE: &str = "SELECT (SELECT COUNT(*) FROM receipts WHERE completed_at_us >= $1) \
+     - (SELECT COUNT(*) FROM receipts WHERE publishing = 1 AND completed_at_us >= $1)";
 const ONE: &str = select!("WHERE id = $1");
 const OLDEST_FIRST: &str =
     select!("WHERE completed_at_us >= $1 AND (completed_at_us, id) > ($2, $3) ORDER BY completed_at_us, id LIMIT $4");

@@ -17,6 +17,10 @@ const ADD: &str = "INSERT INTO refusals (id, rule, connector, remote, command, r
 const NEWEST_FIRST: &str = "SELECT id, rule, connector, remote, command, reply, detail, transcript, session_id, \
      first_at_us, last_at_us, times FROM refusals WHERE (last_at_us, id) < ($1, $2) AND ($3 = '' OR connector = $3) \
      ORDER BY last_at_us DESC, id DESC LIMIT $4";
+const FREQUENT: &str = "SELECT connector, rule, SUM(times), MAX(id) FROM refusals WHERE last_at_us >= $1 \
+     GROUP BY connector, rule ORDER BY 3 DESC, connector, rule LIMIT $2";
+const TIMES: &str = "SELECT CAST(COALESCE(SUM(times), 0) AS BIGINT) FROM refusals \
+     WHERE connector = $1 AND rule = $2 AND last_at_us >= $3 AND last_at_us < $4";
 const ONE: &str = "SELECT id, rule, connector, remote, command, reply, detail, transcript, session_id, first_at_us, \
      last_at_us, times FROM refusals WHERE id = $1";
 
@@ -87,6 +91,46 @@ pub async fn newest_first(
     let (at, id) = before.map_or((i64::MAX, ""), |(at, id)| (at.us(), id));
     let query = sqlx::query(NEWEST_FIRST).bind(at).bind(id).bind(connector.unwrap_or_default()).bind(count);
     query.fetch_all(db.reader()).await?.iter().map(decode).collect()
+}
+
+/// How often one rule said no to one connector.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Frequency {
+    /// The connector's id as recorded.
+    pub connector: String,
+    /// The rule.
+    pub rule: Rule,
+    /// How often.
+    pub times: u64,
+    /// The latest of them.
+    pub latest: RefusalId,
+}
+
+/// How often each rule said no to each connector since then, the most frequent first.
+pub async fn frequent(db: &Db, since: Timestamp, count: i64) -> Result<Vec<Frequency>, StoreError> {
+    let rows = sqlx::query(FREQUENT).bind(since.us()).bind(count).fetch_all(db.reader()).await?;
+    let decode = |row: &sqlx::sqlite::SqliteRow| -> Result<Frequency, StoreError> {
+        let (rule, id): (String, String) = (row.try_get(1)?, row.try_get(3)?);
+        let unreadable = |what: &str| StoreError::Unreadable(format!("refusal with {what}"));
+        Ok(Frequency {
+            connector: row.try_get(0)?,
+            rule: Rule::parse(&rule).ok_or_else(|| unreadable(&rule))?,
+            times: row.try_get::<i64, _>(2)?.unsigned_abs(),
+            latest: RefusalId::parse(&id).ok_or_else(|| unreadable(&id))?,
+        })
+    };
+    rows.iter().map(decode).collect()
+}
+
+/// How often `rule` said no to `connector` from one moment until another.
+pub async fn times(
+    db: &Db,
+    connector: &str,
+    rule: Rule,
+    (from, to): (Timestamp, Timestamp),
+) -> Result<u64, StoreError> {
+    let query = sqlx::query(TIMES).bind(connector).bind(rule.name()).bind(from.us()).bind(to.us());
+    Ok(query.fetch_one(db.reader()).await?.try_get::<i64, _>(0)?.unsigned_abs())
 }
 
 /// The refusal of that id, if there is one.

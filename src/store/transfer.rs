@@ -4,6 +4,7 @@ use sqlx::{Row, Sqlite, Transaction};
 
 use super::commit::signed;
 use super::open::{Db, StoreError};
+use super::traffic;
 use crate::base::clock::Timestamp;
 use crate::base::id::{ReceiptId, TransferId};
 use crate::domain::receipt::Ending;
@@ -25,11 +26,17 @@ pub enum Direction {
 }
 
 impl Direction {
-    const fn name(self) -> &'static str {
+    /// Its stable name.
+    pub const fn name(self) -> &'static str {
         match self {
             Self::Receive => "receive",
             Self::Send => "send",
         }
+    }
+
+    /// Reads [`Direction::name`].
+    pub(super) fn parse(text: &str) -> Self {
+        if text == "send" { Self::Send } else { Self::Receive }
     }
 }
 
@@ -87,7 +94,7 @@ pub(super) async fn add(tx: &mut Transaction<'_, Sqlite>, transfer: &Transfer) -
         .bind(&transfer.reply)
         .execute(&mut **tx)
         .await?;
-    Ok(())
+    traffic::add(tx, transfer).await
 }
 
 /// Transfers that ended before `before`, newest first.
@@ -102,7 +109,7 @@ fn decode(row: &sqlx::sqlite::SqliteRow) -> Result<Transfer, StoreError> {
     let unreadable = |what: &str| StoreError::Unreadable(format!("transfer with {what}"));
     Ok(Transfer {
         id: TransferId::parse(&id).ok_or_else(|| unreadable(&id))?,
-        direction: if direction == "send" { Direction::Send } else { Direction::Receive },
+        direction: Direction::parse(&direction),
         connector: row.try_get(2)?,
         path: row.try_get(3)?,
         bytes_moved: row.try_get::<i64, _>(4)?.unsigned_abs(),

@@ -6,6 +6,7 @@
 //! and no handler reads a form whose token was not checked.
 
 mod assets;
+mod attention;
 mod context;
 mod csrf;
 mod error;
@@ -29,6 +30,8 @@ mod activity_tests;
 mod administration_tests;
 #[cfg(test)]
 mod connector_tests;
+#[cfg(test)]
+mod dashboard_tests;
 #[cfg(test)]
 mod tests;
 

@@ -14,8 +14,8 @@ use tower_http::timeout::TimeoutLayer;
 use super::context::Visitor;
 use super::error::WebError;
 use super::pages::{
-    as_partner, audit, certificates, connectors, events, flows, health, profiles, receive, refusals, send, sessions,
-    settings, setup, sign_in, transfers, users,
+    as_partner, audit, certificates, connectors, dashboard, events, flows, health, profiles, receive, refusals, send,
+    sessions, settings, setup, sign_in, transfers, users,
 };
 use super::state::WebState;
 use super::{assets, layers, live};
@@ -104,7 +104,8 @@ pub const ROUTES: &[Route] = &[
     },
     viewer("/live/{page}", || get(live::stream)),
     viewer("/sign-out", || post(sign_in::sign_out)),
-    viewer("/", || get(async || Redirect::to("/flows"))),
+    viewer("/", || get(dashboard::show)),
+    editor("/attention/snooze", || post(dashboard::snooze)),
     viewer("/flows", || get(flows::show)),
     editor("/connectors", || post(flows::add)),
     viewer("/connectors/{id}", || get(connectors::first_tab)),

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
+use super::attention::Found;
 use super::live::STREAMS_MAX;
 use super::notes::Notes;
 use super::setup_code::SetupCode;
@@ -56,6 +57,8 @@ pub struct WebState {
     pub(super) visit_key: [u8; 32],
     /// Lines and secrets that the next page shows once.
     pub(super) notes: Notes,
+    /// What needed attention a moment ago.
+    pub(super) attention: Arc<tokio::sync::Mutex<Found>>,
     /// Streams of live updates that may still open.
     pub(super) streams: Arc<Semaphore>,
 }
@@ -67,6 +70,7 @@ impl WebState {
             parts: Arc::new(parts),
             visit_key: rand::random(),
             notes: Notes::default(),
+            attention: Arc::default(),
             streams: Arc::new(Semaphore::new(STREAMS_MAX)),
         }
     }

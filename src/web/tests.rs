@@ -244,7 +244,7 @@ async fn the_first_run_needs_the_code_and_is_gone_afterwards() {
     let code = site.code.printed();
     let right = [("csrf", csrf.as_str()), ("code", &code), ("name", "mira"), ("password", PASSWORD)];
     let made = site.ask(Method::POST, "/setup", &cookies, Some(&right)).await;
-    assert_eq!((made.status, made.header(LOCATION)), (StatusCode::SEE_OTHER, "/flows"), "{}", made.text);
+    assert_eq!((made.status, made.header(LOCATION)), (StatusCode::SEE_OTHER, "/"), "{}", made.text);
     assert_eq!(site.get("/flows", &made.cookies()).await.status, StatusCode::OK);
     assert_eq!(site.get("/setup", "").await.status, StatusCode::NOT_FOUND);
     assert_eq!(site.ask(Method::POST, "/setup", &cookies, Some(&right)).await.status, StatusCode::NOT_FOUND);

@@ -286,7 +286,7 @@ def sessions(browser, appliance, name, password, report):
     session = Session(appliance.port)
     wait = WebDriverWait(browser.driver, 5)
     wait.until(lambda driver: "127.0.0.1" in driver.find_element(By.ID, "sessions").text)
-    report.check("1 live session" in browser.text, "a session appears on the open page")
+    report.check("1 connected" in browser.text, "a session appears on the open page")
     lamp = browser.driver.find_element(By.ID, "lamp").text
     report.check("1 session" in lamp, f"the lamp counts it ({lamp})")
     browser.look("sessions")
@@ -339,6 +339,31 @@ def as_partner(browser, appliance, name, report):
     report.check("Received trial.x12" in browser.text, f"a file is received as if the partner had sent it ({browser.path})")
     names = [receipt["name"] for receipt in appliance.receipts(name)]
     report.check("trial.x12" in names, f"it has a receipt ({names})")
+
+
+def dashboard(browser, appliance, name, password, report):
+    """Trouble, figures, chart and sessions, while a partner is connected; a matter is put off and brought back."""
+    for attempt in range(6):
+        subprocess.run(["curl", "-sS", "--max-time", "20", "-u", f"{name}:{password}", "-T", "-",
+                        f"ftp://127.0.0.1:{appliance.port}/Send/no-{attempt}.zip"], input=b"x", capture_output=True)
+    browser.go("/")
+    session = Session(appliance.port)
+    wait = WebDriverWait(browser.driver, 10)
+    wait.until(lambda driver: "127.0.0.1" in driver.find_element(By.ID, "sessions").text)
+    report.check("6 times in the last hour" in browser.text, "refusals above the usual need attention")
+    report.check("orders.x12" in browser.driver.find_element(By.ID, "latest").text, "the latest file is shown")
+    peaks = browser.driver.find_element(By.CSS_SELECTOR, "#chart svg").get_attribute("aria-label")
+    report.check("received peaks at" in peaks, f"the chart tells its peak in words ({peaks})")
+    browser.look("dashboard")
+    button = browser.driver.find_element(By.CSS_SELECTOR, '#attention button[value="tomorrow"]')
+    browser.submit(button)
+    report.check("Put off until" in browser.text, "a matter is put off")
+    browser.look("dashboard-snoozed")
+    browser.driver.find_element(By.LINK_TEXT, "24 hours").click()
+    browser.driver.find_element(By.LINK_TEXT, "Show as table").click()
+    report.check("Received a minute" in browser.text, "the chart can be read as a table")
+    browser.look("dashboard-table")
+    session.send("QUIT")
 
 
 def change_profile(browser, appliance, report):
@@ -460,6 +485,9 @@ def main():
         browser = Browser(origin, report, axe=arguments.axe.read_text())
         try:
             first_run(browser, appliance, report)
+            browser.go("/")
+            report.check("First steps" in browser.text, "the dashboard of a new appliance shows the first steps")
+            browser.look("dashboard-empty")
             browser.go("/flows")
             browser.look("flows-empty")
             password = add_connector(browser, "acme-edi", report)
@@ -468,6 +496,7 @@ def main():
             sessions(browser, appliance, "acme-edi", password, report)
             send_tab(browser, appliance, "acme-edi", password, report)
             as_partner(browser, appliance, "acme-edi", report)
+            dashboard(browser, appliance, "acme-edi", password, report)
             change_profile(browser, appliance, report)
             administration(browser, report)
             without_scripting(origin, report)

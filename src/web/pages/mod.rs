@@ -4,6 +4,7 @@ pub mod as_partner;
 pub mod audit;
 pub mod certificates;
 pub mod connectors;
+pub mod dashboard;
 pub mod events;
 pub mod flows;
 pub mod head;

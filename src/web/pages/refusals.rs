@@ -6,6 +6,7 @@ use axum::response::{IntoResponse, Response};
 
 use super::transfers::Asked;
 use crate::base::id::RefusalId;
+use crate::domain::refusal::Rule;
 use crate::store::refusal::{self, Refusal};
 use crate::web::context::Context;
 use crate::web::error::WebError;
@@ -75,14 +76,7 @@ struct RefusalPage {
 pub async fn one(context: Context, Path(id): Path<String>) -> Result<Response, WebError> {
     let id = RefusalId::parse(&id).ok_or_else(WebError::not_found)?;
     let refusal = refusal::find(&context.state.db, &id).await?.ok_or_else(WebError::not_found)?;
-    let connector = context.state.live.written_id(&refusal.connector);
-    let (fix, fix_words) = match (refusal.rule.setting_key(), connector) {
-        (Some(("profile", key)), _) => (format!("/profiles/ftp#{key}"), "Open the FTP Server profile"),
-        (Some((_, key)), Some(id)) => {
-            (format!("/connectors/{id}/{}#{key}", tab_of(key)), "Open this connector’s settings")
-        }
-        _ => (String::new(), ""),
-    };
+    let (fix, fix_words) = fix(&context, refusal.rule, &refusal.connector);
     let what = if refusal.command.is_empty() { "a connection".to_owned() } else { refusal.command.clone() };
     let question = format!("Why was {what} refused?");
     let page = RefusalPage {
@@ -97,6 +91,17 @@ pub async fn one(context: Context, Path(id): Path<String>) -> Result<Response, W
         refusal,
     };
     Ok(html(&page)?.into_response())
+}
+
+/// Where a rule is set for a connector, and the words for it; empty where there is nothing to set.
+pub fn fix(context: &Context, rule: Rule, connector: &str) -> (String, &'static str) {
+    match (rule.setting_key(), context.state.live.written_id(connector)) {
+        (Some(("profile", key)), _) => (format!("/profiles/ftp#{key}"), "Open the FTP Server profile"),
+        (Some((_, key)), Some(id)) => {
+            (format!("/connectors/{id}/{}#{key}", tab_of(key)), "Open this connector’s settings")
+        }
+        _ => (String::new(), ""),
+    }
 }
 
 fn tab_of(key: &str) -> &'static str {
