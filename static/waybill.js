@@ -27,6 +27,9 @@
     try { await navigator.clipboard.writeText(from.trim()); say('Copied'); b.dataset.done = ''; } catch { say('Copy is not allowed here: select the text instead'); }
   });
 
+  // The partner sheet's Print button.
+  document.addEventListener('click', (e) => { if (e.target.closest('[data-print]')) print(); });
+
   // Show and hide a password without losing what was typed.
   document.addEventListener('click', (e) => {
     const b = e.target.closest('[data-reveal]');

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use axum::http::header::LOCATION;
+use axum::http::header::{CONTENT_DISPOSITION, LOCATION};
 use axum::http::{Method, StatusCode};
 
 use super::tests::{Answer, Site};
@@ -209,4 +209,31 @@ async fn an_upload_whose_browser_goes_away_is_not_received() {
     assert!(!record.complete && record.ending == Ending::Cut, "{record:?}");
     assert!(!site.partner_path("acme/Receive/big.edi").exists());
     assert!(receipt::page(&site.db, &Search::default(), None, 10).await.unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn the_sheet_says_when_a_fact_on_it_changed_since_the_partner_got_it() {
+    let site = Site::new().await;
+    let cookies = site.person("mira", Role::Editor).await;
+    site.add_connector("acme", "Acme & <Sons>").await;
+    let page = site.get("/connectors/acme/sheet?contact=edi%40example.com", &cookies).await;
+    for part in ["sent separately", "FTP, explicit TLS", "Questions: edi@example.com"] {
+        assert!(page.text.contains(part), "{part}: {}", page.text);
+    }
+    assert!(!page.text.contains("Sons"), "the description is for the administrator only");
+    let text = site.get("/connectors/acme/sheet.txt?contact=edi%40example.com", &cookies).await;
+    assert_eq!(text.header(CONTENT_DISPOSITION), "attachment; filename=\"acme-sheet.txt\"");
+    assert!(text.text.ends_with("Questions: edi@example.com\n") && text.text.contains("SHA-256 "), "{}", text.text);
+    let xml = site.get("/connectors/acme/filezilla.xml", &cookies).await;
+    assert!(xml.text.contains("<User>acme</User>") && !xml.text.contains("<Pass"), "{}", xml.text);
+    let csrf = page.csrf();
+    let given = site.ask(Method::POST, "/connectors/acme/sheet/given", &cookies, Some(&[("csrf", &csrf)])).await;
+    assert_eq!(given.header(LOCATION), "/connectors/acme/settings", "{}", given.text);
+    let page = site.get("/connectors/acme/settings", &cookies).await;
+    assert!(page.text.contains("acme has sheet 1") && !page.text.contains("Sheet out of date"), "{}", page.text);
+    site.set("acme", "description", "Another name").await;
+    assert!(!site.get("/connectors/acme/settings", &cookies).await.text.contains("Sheet out of date"));
+    site.set("acme", "allowed_files_filter", "*.edi").await;
+    assert!(site.get("/connectors/acme/settings", &cookies).await.text.contains("Sheet out of date"));
+    assert!(site.get("/connectors/acme/sheet", &cookies).await.text.contains("A fact on this sheet has changed"));
 }

@@ -15,7 +15,7 @@ use super::context::Visitor;
 use super::error::WebError;
 use super::pages::{
     as_partner, audit, certificates, connectors, dashboard, events, flows, health, profiles, receive, refusals, send,
-    sessions, settings, setup, sign_in, transfers, users,
+    sessions, settings, setup, sheet, sign_in, transfers, users,
 };
 use super::state::WebState;
 use super::{assets, layers, live};
@@ -112,6 +112,10 @@ pub const ROUTES: &[Route] = &[
     viewer("/connectors/{id}/settings", || get(connectors::settings)),
     viewer("/connectors/{id}/advanced", || get(connectors::advanced)),
     editor("/connectors/{id}/save", || post(connectors::save)),
+    viewer("/connectors/{id}/sheet", || get(sheet::show)),
+    editor("/connectors/{id}/sheet/given", || post(sheet::give)),
+    viewer("/connectors/{id}/sheet.txt", || get(sheet::text)),
+    viewer("/connectors/{id}/filezilla.xml", || get(sheet::filezilla)),
     editor("/connectors/{id}/delete", || get(connectors::ask_delete).post(connectors::delete)),
     viewer("/connectors/{id}/receive", || get(receive::of_connector)),
     editor("/connectors/{id}/receive/upload", || get(as_partner::show)),
@@ -134,6 +138,8 @@ pub const ROUTES: &[Route] = &[
     viewer("/refusals/{id}", || get(refusals::one)),
     admin("/certificates", || get(certificates::show).merge(files(post(certificates::upload)))),
     admin("/certificates/self-signed", || post(certificates::make)),
+    admin("/certificates/authorities", || files(post(certificates::put_authority))),
+    admin("/certificates/authorities/remove", || post(certificates::remove_authority)),
     admin("/certificates/{id}", || get(certificates::one)),
     admin("/certificates/{id}/replace", || files(post(certificates::replace))),
     admin("/certificates/{id}/self-signed", || post(certificates::make_anew)),

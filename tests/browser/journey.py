@@ -8,6 +8,7 @@ run with scripting off adds a connector. Pictures of every page go to target/scr
 """
 
 import argparse
+import base64
 import re
 import shutil
 import socket
@@ -366,6 +367,19 @@ def dashboard(browser, appliance, name, password, report):
     session.send("QUIT")
 
 
+def partner_sheet(browser, name, report):
+    """The sheet is on one page of paper and never holds the password."""
+    browser.go(f"/connectors/{name}/sheet?contact=edi%40example.com")
+    browser.look("sheet")
+    paper = {"paperWidth": 8.27, "paperHeight": 11.69, "preferCSSPageSize": False, "printBackground": False}
+    printed = base64.b64decode(browser.driver.execute_cdp_cmd("Page.printToPDF", paper)["data"])
+    pages = len(re.findall(rb"/Type\s*/Page[^s]", printed))
+    (PROJECT / "target/screenshots/sheet.pdf").write_bytes(printed)
+    report.check(pages == 1, f"the partner sheet prints on one page of A4 ({pages})")
+    browser.driver.find_element(By.XPATH, "//button[contains(., 'has this sheet')]").click()
+    report.check("has sheet 1" in browser.text, f"it is noted that the partner has it ({browser.path})")
+
+
 def change_profile(browser, appliance, report):
     session = Session(appliance.port)
     browser.go("/profiles/ftp")
@@ -497,6 +511,7 @@ def main():
             send_tab(browser, appliance, "acme-edi", password, report)
             as_partner(browser, appliance, "acme-edi", report)
             dashboard(browser, appliance, "acme-edi", password, report)
+            partner_sheet(browser, "acme-edi", report)
             change_profile(browser, appliance, report)
             administration(browser, report)
             without_scripting(origin, report)

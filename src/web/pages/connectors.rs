@@ -9,12 +9,13 @@ use serde::Deserialize;
 use super::head::{self, Head};
 use super::preview::Preview;
 use super::profiles::{Conflict, conflicts};
+use super::sheet::{self, Stand};
 use crate::access::password;
 use crate::base::secret::Secret;
 use crate::domain::administrator::{Role, check_password};
-use crate::domain::connector::{ConnectorId, ConnectorSettings};
+use crate::domain::connector::{Connector, ConnectorId, ConnectorSettings};
 use crate::domain::setting::{Mistake, Texts, Value};
-use crate::domain::value::FtpOverTls;
+use crate::domain::sheet::Sheet;
 use crate::store::connector::{self, Edit, StoredConnector};
 use crate::store::receipt::{self, Search};
 use crate::store::setting::{SaveError, Stored};
@@ -134,9 +135,9 @@ struct ConnectorPage {
     warnings: Vec<Problem>,
     conflicts: Vec<Conflict>,
     conflict_by: String,
-    host: String,
-    port: u16,
-    mode: &'static str,
+    /// What the partner needs to connect.
+    sheet: Sheet,
+    stand: Stand,
     may_edit: bool,
     preview: Option<Preview>,
 }
@@ -169,7 +170,8 @@ async fn page(
         fields: form.fields(ConnectorSettings::SETTINGS, keys),
     });
     let keys: Vec<&str> = tab.sections().iter().flat_map(|(_, _, keys)| keys.iter().copied()).collect();
-    let public = snapshot.appliance.public_host.as_ref().map(ToString::to_string);
+    let connector = Connector { id: found.id.clone(), version: found.stored.version, settings: settings.clone() };
+    let (sheet, stand) = sheet::of(context, &snapshot, &connector).await?;
     Ok(ConnectorPage {
         shell: Shell::new(context, format!("{} {}", found.id, tab.name()), Nav::Flows).await?,
         id: found.id.to_string(),
@@ -183,13 +185,8 @@ async fn page(
         warnings: warnings(settings.warnings(&snapshot.profile), ConnectorSettings::SETTINGS),
         conflicts: Vec::new(),
         conflict_by: String::new(),
-        host: public.unwrap_or_else(|| context.visitor.host.clone()),
-        port: snapshot.profile.port.port(),
-        mode: match snapshot.profile.ftp_over_tls {
-            FtpOverTls::None => "FTP, without TLS",
-            FtpOverTls::Explicit => "FTP, explicit TLS",
-            FtpOverTls::Implicit => "FTP, implicit TLS",
-        },
+        sheet,
+        stand,
         may_edit: context.may(Role::Editor),
         preview: None,
     })

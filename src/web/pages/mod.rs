@@ -17,6 +17,7 @@ pub mod send;
 pub mod sessions;
 pub mod settings;
 pub mod setup;
+pub mod sheet;
 pub mod sign_in;
 pub mod transfers;
 pub mod users;
