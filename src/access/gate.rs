@@ -71,6 +71,9 @@ impl Gate {
         hashes: Vec<String>,
         limits: Option<&Limits>,
     ) -> Result<Verdict, HashError> {
+        if let Some(until) = self.blocked_by_hand(caller) {
+            return Ok(Verdict::Blocked(until));
+        }
         if limits.is_some()
             && let Some(until) = locked(&self.guard).blocked(caller, self.clock.now())
         {
@@ -100,6 +103,16 @@ impl Gate {
     /// Every block in force.
     pub fn blocks(&self) -> Vec<Block> {
         locked(&self.guard).blocks(self.clock.now())
+    }
+
+    /// Until when an administrator keeps this caller out, if so; whatever it proves itself with.
+    pub fn blocked_by_hand(&self, caller: &Caller<'_>) -> Option<Timestamp> {
+        locked(&self.guard).blocked_by_hand(caller, self.clock.now())
+    }
+
+    /// Keeps an address out of the FTP server until then.
+    pub fn block(&self, address: IpAddr, until: Timestamp) {
+        locked(&self.guard).block(address, until, self.clock.now());
     }
 
     /// Lifts every block of an address.

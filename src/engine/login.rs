@@ -54,7 +54,11 @@ pub fn name(engine: &Engine, visitor: &Visitor<'_>, slot: &mut Slot) -> Answer {
             // All other reasons to refuse are told at PASS, in the words that everybody hears.
             None => (Outcome::NameAccepted, None),
             Some(live) => {
-                engine.gate.by_certificate(&caller(visitor, live.connector.id.key(), Known::Yes));
+                let caller = caller(visitor, live.connector.id.key(), Known::Yes);
+                if let Some(until) = engine.gate.blocked_by_hand(&caller) {
+                    return blocked(until);
+                }
+                engine.gate.by_certificate(&caller);
                 admit(engine, &snapshot, &live.connector, (slot, By::Certificate))
             }
         };

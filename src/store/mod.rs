@@ -14,6 +14,7 @@ pub mod live;
 pub mod open;
 pub mod profile;
 pub mod receipt;
+pub mod receipt_page;
 pub mod refusal;
 pub mod sequence;
 pub mod setting;

@@ -28,6 +28,7 @@ const MIGRATIONS: &[(i64, &str, &str)] = &[
     (10, "traffic", include_str!("../../migrations/0010_traffic.sql")),
     (11, "snoozed", include_str!("../../migrations/0011_snoozed.sql")),
     (12, "refusals of", include_str!("../../migrations/0012_refusals_of.sql")),
+    (13, "pages", include_str!("../../migrations/0013_pages.sql")),
     (15, "collected times", include_str!("../../migrations/0015_collected_times.sql")),
     (16, "sheets", include_str!("../../migrations/0016_sheets.sql")),
     (25, "authorities", include_str!("../../migrations/0025_authorities.sql")),

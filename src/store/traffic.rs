@@ -18,18 +18,19 @@ const MINUTE_US: i64 = 60_000_000;
 const ADD: &str = "INSERT INTO traffic (minute, direction, bytes, files) VALUES ($1, $2, $3, $4) \
      ON CONFLICT (minute, direction) DO UPDATE SET bytes = traffic.bytes + excluded.bytes, \
      files = traffic.files + excluded.files";
-const SINCE: &str = "SELECT minute, direction, bytes, files FROM traffic WHERE minute >= $1 ORDER BY minute, direction";
+const SUMS: &str = "SELECT (minute - $1) / $2, direction, SUM(bytes), SUM(files) FROM traffic WHERE minute >= $1 \
+     GROUP BY (minute - $1) / $2, direction ORDER BY 1, 2";
 const FOLD: &str = "INSERT INTO traffic (minute, direction, bytes, files) SELECT minute - minute % 60, direction, \
      SUM(bytes), SUM(files) FROM traffic WHERE minute < $1 AND minute % 60 <> 0 GROUP BY minute - minute % 60, direction \
      ON CONFLICT (minute, direction) DO UPDATE SET bytes = traffic.bytes + excluded.bytes, \
      files = traffic.files + excluded.files";
 const DROP_FOLDED: &str = "DELETE FROM traffic WHERE minute < $1 AND (minute % 60 <> 0 OR minute < $2)";
 
-/// What was moved one way in one minute, or in one hour where those are kept.
+/// What was moved one way in a span of time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Traffic {
-    /// Unix minutes.
-    pub minute: i64,
+    /// Which span, counted from the first.
+    pub span: i64,
     /// Which way.
     pub direction: Direction,
     /// Bytes.
@@ -62,12 +63,12 @@ fn spread(from: i64, to: i64, bytes: i64) -> Vec<(i64, i64)> {
     (0..rows).rev().map(|row| (to - row * step, if row == 0 { bytes - each * (rows - 1) } else { each })).collect()
 }
 
-/// Everything since a minute, oldest first.
-pub async fn since(db: &Db, minute: i64) -> Result<Vec<Traffic>, StoreError> {
-    let rows = sqlx::query(SINCE).bind(minute).fetch_all(db.reader()).await?;
+/// Everything since the minute `first`, added up over spans of so many minutes, oldest first.
+pub async fn sums(db: &Db, first: i64, minutes: i64) -> Result<Vec<Traffic>, StoreError> {
+    let rows = sqlx::query(SUMS).bind(first).bind(minutes).fetch_all(db.reader()).await?;
     let decode = |row: &sqlx::sqlite::SqliteRow| -> Result<Traffic, StoreError> {
         Ok(Traffic {
-            minute: row.try_get(0)?,
+            span: row.try_get(0)?,
             direction: Direction::parse(&row.try_get::<String, _>(1)?),
             bytes: row.try_get::<i64, _>(2)?.unsigned_abs(),
             files: row.try_get::<i64, _>(3)?.unsigned_abs(),
@@ -114,8 +115,8 @@ mod tests {
         }
         for _ in 0..2 {
             fold(&db, now).await.unwrap();
-            let kept: Vec<_> = since(&db, i64::MIN).await.unwrap();
-            let kept: Vec<_> = kept.iter().map(|one| (one.minute, one.bytes, one.files)).collect();
+            let kept: Vec<_> = sums(&db, old - 60, 1).await.unwrap();
+            let kept: Vec<_> = kept.iter().map(|one| (one.span + old - 60, one.bytes, one.files)).collect();
             assert_eq!(kept, [(old, 3, 2), (old + 60, 4, 1), (minute(now), 8, 1)]);
         }
     }

@@ -9,6 +9,7 @@ mod assets;
 mod attention;
 mod context;
 mod csrf;
+mod csv;
 mod error;
 mod form;
 mod layers;

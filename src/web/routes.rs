@@ -14,8 +14,8 @@ use tower_http::timeout::TimeoutLayer;
 use super::context::Visitor;
 use super::error::WebError;
 use super::pages::{
-    as_partner, audit, certificates, connectors, dashboard, events, flows, health, profiles, receive, refusals, send,
-    sessions, settings, setup, sheet, sign_in, transfers, users,
+    as_partner, audit, blocked, certificates, connectors, dashboard, events, flows, health, profiles, receive,
+    refusals, send, sessions, settings, setup, sheet, sign_in, transfers, users,
 };
 use super::state::WebState;
 use super::{assets, layers, live};
@@ -130,11 +130,17 @@ pub const ROUTES: &[Route] = &[
     viewer("/activity", || get(async || Redirect::to("/activity/receive"))),
     viewer("/activity/receive", || get(receive::show)),
     viewer("/activity/receive/{id}", || get(receive::one)),
+    viewer("/activity/receive.csv", || get(receive::export)),
     viewer("/activity/transfers", || get(transfers::show)),
+    viewer("/activity/transfers.csv", || get(transfers::export)),
     viewer("/activity/sessions", || get(sessions::show)),
     editor("/activity/sessions/{id}/disconnect", || post(sessions::disconnect)),
     viewer("/activity/events", || get(events::show)),
+    viewer("/activity/events.csv", || get(events::export)),
     viewer("/activity/refusals", || get(refusals::show)),
+    viewer("/activity/refusals.csv", || get(refusals::export)),
+    viewer("/activity/blocked", || get(blocked::show)),
+    editor("/activity/blocked/unblock", || post(blocked::unblock)),
     viewer("/refusals/{id}", || get(refusals::one)),
     admin("/certificates", || get(certificates::show).merge(files(post(certificates::upload)))),
     admin("/certificates/self-signed", || post(certificates::make)),

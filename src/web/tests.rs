@@ -161,6 +161,11 @@ impl Site {
         self.ask(Method::GET, path, cookies, None).await
     }
 
+    /// The answer as it comes.
+    pub async fn raw(&self, request: Request<Body>) -> axum::response::Response {
+        self.app.clone().oneshot(request).await.unwrap()
+    }
+
     /// Opens a stream of live updates.
     pub async fn follow(&self, path: &str, cookies: &str) -> Follow {
         let request = Request::get(path).header(HOST, "127.0.0.1:8020").header(COOKIE, cookies);

@@ -2,6 +2,7 @@
 
 pub mod as_partner;
 pub mod audit;
+pub mod blocked;
 pub mod certificates;
 pub mod connectors;
 pub mod dashboard;
@@ -9,6 +10,7 @@ pub mod events;
 pub mod flows;
 pub mod head;
 pub mod health;
+pub mod list;
 pub mod preview;
 pub mod profiles;
 pub mod receive;

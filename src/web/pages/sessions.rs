@@ -1,5 +1,7 @@
 //! Sessions: who is connected now, and the way to end one.
 
+use std::time::Duration;
+
 use askama::Template;
 use axum::extract::Path;
 use axum::response::{IntoResponse, Redirect, Response};
@@ -135,15 +137,27 @@ pub async fn show(context: Context) -> Result<Response, WebError> {
     Ok(html(&SessionsPage { shell, table: SessionsTable::now(&context) })?.into_response())
 }
 
-/// Ends one session with 421.
+/// How long *Disconnect and block address* keeps the address out.
+const BLOCKED_FOR: Duration = Duration::from_hours(1);
+
+/// Ends one session with 421; when asked to, its address is kept out of the FTP server for an hour.
 pub async fn disconnect(context: Context, Path(id): Path<String>, posted: Posted) -> Result<Response, WebError> {
     let id = SessionId::parse(&id).ok_or_else(WebError::not_found)?;
-    let found = context.state.presence.disconnect(&id);
-    let note = if found {
-        tracing::info!(session.id = id.as_str(), administrator.name = context.who(), "Disconnected");
-        "The session is being disconnected. The partner can sign in again."
-    } else {
-        "That session had ended already."
+    let sessions = context.state.presence.sessions();
+    let remote = sessions.iter().find(|session| session.id == id).map(|session| session.remote);
+    let note = match remote {
+        Some(remote) if posted.text("block") == "1h" => {
+            context.state.gate.block(remote, context.now().plus(BLOCKED_FOR));
+            let ended = context.state.presence.disconnect_where(|session| session.remote == remote);
+            tracing::info!(client.address = %remote, administrator.name = context.who(), "Disconnected and blocked");
+            let ended = human::count(ended as u64, "session", "sessions");
+            format!("{remote} is blocked for an hour; {ended} of it are being disconnected. Blocked lists it.")
+        }
+        Some(_) if context.state.presence.disconnect(&id) => {
+            tracing::info!(session.id = id.as_str(), administrator.name = context.who(), "Disconnected");
+            "The session is being disconnected. The partner can sign in again.".to_owned()
+        }
+        _ => "That session had ended already.".to_owned(),
     };
     // Only pages that offer it are gone back to.
     let to = if posted.text("to") == "/" { "/" } else { "/activity/sessions" };

@@ -90,8 +90,8 @@ impl Chart {
         // Bars end with whole bars since 1970, so that they do not change their borders every minute.
         let last = minute(context.now()).div_euclid(minutes) * minutes;
         let first = last - (count - 1) * minutes;
-        let moved = traffic::since(&context.state.db, first).await?;
-        let rates = rates(&moved, (first, minutes, count));
+        let moved = traffic::sums(&context.state.db, first, minutes).await?;
+        let rates = rates(&moved, minutes, count);
         let view = if asked.view == "table" { "table" } else { "" };
         let span = |(of, words, ..): &(&str, &'static str, i64, i64)| Span {
             words,
@@ -115,11 +115,10 @@ impl Chart {
     }
 }
 
-fn rates(moved: &[Traffic], (first, minutes, count): (i64, i64, i64)) -> Vec<Rate> {
+fn rates(moved: &[Traffic], minutes: i64, count: i64) -> Vec<Rate> {
     let mut sums = vec![Rate::default(); usize::try_from(count).unwrap_or(0)];
     for one in moved {
-        let bar = usize::try_from((one.minute - first).div_euclid(minutes)).ok();
-        let Some(sum) = bar.and_then(|bar| sums.get_mut(bar)) else { continue };
+        let Some(sum) = usize::try_from(one.span).ok().and_then(|bar| sums.get_mut(bar)) else { continue };
         match one.direction {
             Direction::Receive => sum.received += one.bytes,
             Direction::Send => sum.sent += one.bytes,
@@ -219,20 +218,16 @@ fn lines(rates: &[Rate], first: i64, minutes: i64) -> Vec<Line> {
 mod tests {
     use super::*;
 
-    fn moved(minute: i64, direction: Direction, bytes: u64) -> Traffic {
-        Traffic { minute, direction, bytes, files: 1 }
-    }
-
     #[test]
     fn bytes_fall_into_their_bars_and_out_of_range_ones_nowhere() {
+        let moved = |span, direction, bytes| Traffic { span, direction, bytes, files: 1 };
         let all = [
-            moved(99, Direction::Receive, 7),
-            moved(100, Direction::Receive, 240),
-            moved(123, Direction::Receive, 240),
-            moved(124, Direction::Send, 48),
-            moved(148, Direction::Send, 9),
+            moved(-1, Direction::Receive, 7),
+            moved(0, Direction::Receive, 480),
+            moved(1, Direction::Send, 48),
+            moved(2, Direction::Send, 9),
         ];
-        let rates = rates(&all, (100, 24, 2));
+        let rates = rates(&all, 24, 2);
         assert_eq!(rates, [Rate { received: 20, sent: 0 }, Rate { received: 0, sent: 2 }]);
     }
 

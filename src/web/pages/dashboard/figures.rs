@@ -40,7 +40,7 @@ impl Figures {
     /// The figures as they are now.
     pub async fn now(context: &Context) -> Result<Self, WebError> {
         let (db, today) = (&context.state.db, midnight(context.now()));
-        let moved = traffic::since(db, minute(today)).await?;
+        let moved = traffic::sums(db, minute(today), 24 * 60).await?;
         let bytes = |way| human::size(moved.iter().filter(|one| one.direction == way).map(|one| one.bytes).sum());
         let received = receipt::count_since(db, today).await?;
         let collected = event::count_since(db, EventKind::AfterSend, today).await?;
