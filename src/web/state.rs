@@ -4,6 +4,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 
 use super::notes::Notes;
+use super::pages::test_connection::Trials;
 use super::setup_code::SetupCode;
 use crate::access::certificate::Certificates;
 use crate::access::gate::Gate;
@@ -52,12 +53,14 @@ pub struct WebState {
     pub(super) visit_key: [u8; 32],
     /// Lines and secrets that the next page shows once.
     pub(super) notes: Notes,
+    /// What came of *Test connection* last.
+    pub(super) trials: Trials,
 }
 
 impl WebState {
     /// A state that remembers nobody.
     pub fn new(parts: Parts) -> Self {
-        Self { parts: Arc::new(parts), visit_key: rand::random(), notes: Notes::default() }
+        Self { parts: Arc::new(parts), visit_key: rand::random(), notes: Notes::default(), trials: Trials::default() }
     }
 }
 

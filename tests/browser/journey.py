@@ -336,6 +336,27 @@ def partner_sheet(browser, name, report):
     report.check("has sheet 1" in browser.text, f"it is noted that the partner has it ({browser.path})")
 
 
+def test_connection(browser, appliance, name, report):
+    """The door is tried from here, in the open and through TLS; nothing is left behind."""
+    browser.go(f"/connectors/{name}/test")
+    before = len(appliance.receipts(name))
+    for mode, words in (("explicit", "TLS 1.3"), ("none", "The profile offers none")):
+        appliance.cli("profile", "set", f"ftp_over_tls={mode}")
+        time.sleep(0.5)
+        browser.go(f"/connectors/{name}/test")
+        browser.submit(browser.driver.find_element(By.CSS_SELECTOR, "main form button.primary"))
+        report.check("and deleted it" in browser.text and words in browser.text, f"every step is tried, TLS {mode}")
+    report.check(len(appliance.receipts(name)) == before, "the test left no receipt")
+    browser.look("test")
+    appliance.cli("profile", "set", "ftp_over_tls=explicit")
+    appliance.cli("connector", "set", name, "enabled=off")
+    time.sleep(0.5)
+    browser.submit(browser.driver.find_element(By.CSS_SELECTOR, "main form button.primary"))
+    report.check("Failed" in browser.text and "The connector is switched off" in browser.text, "the failing step is explained")
+    browser.look("test-failed")
+    appliance.cli("connector", "set", name, "enabled=on")
+
+
 def change_profile(browser, appliance, report):
     session = Session(appliance.port)
     browser.go("/profiles/ftp")
@@ -458,6 +479,7 @@ def main():
             send_tab(browser, appliance, "acme-edi", password, report)
             as_partner(browser, appliance, "acme-edi", report)
             partner_sheet(browser, "acme-edi", report)
+            test_connection(browser, appliance, "acme-edi", report)
             change_profile(browser, appliance, report)
             administration(browser, report)
             without_scripting(origin, report)

@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use super::connection::Control;
+use crate::access::test_pass::Client;
 use crate::base::secret::Secret;
 use crate::domain::authorise::No;
 use crate::domain::refusal::Rule;
@@ -78,7 +79,11 @@ impl Control {
 
     async fn login(&mut self, name: &str, password: &Secret) -> (Outcome, Option<No>) {
         let visitor = Visitor { name, remote: self.remote, secure: self.tls.is_some() };
-        let (outcome, no) = login::login(&self.engine, &visitor, password, &mut self.slot).await;
+        let (outcome, no) = if self.redeems(name, password) {
+            login::by_test_pass(&self.engine, name, &mut self.slot)
+        } else {
+            login::login(&self.engine, &visitor, password, &mut self.slot).await
+        };
         if matches!(outcome, Outcome::LoggedIn { .. }) {
             let id = self.engine.live.written_id(name);
             self.connector = id.as_ref().map(|id| id.key().to_owned());
@@ -91,6 +96,14 @@ impl Control {
             );
         }
         (outcome, no)
+    }
+
+    /// Whether this is *Test connection*, which comes from this very host with a pass of its own.
+    fn redeems(&self, name: &str, password: &Secret) -> bool {
+        let here = self.remote.is_loopback() || self.remote == self.local;
+        let client = if here { Client::Here } else { Client::Elsewhere };
+        let now = self.engine.depot.clock.now();
+        self.engine.gate.test_passes().redeem(&name.to_ascii_lowercase(), password, client, now)
     }
 
     pub(super) fn log_out(&mut self) {

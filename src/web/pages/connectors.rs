@@ -8,6 +8,7 @@ use axum::response::{IntoResponse, Redirect, Response};
 use super::head::{self, Head};
 use super::profiles::{Conflict, conflicts};
 use super::sheet::{self, Stand};
+use super::test_connection;
 use crate::access::password;
 use crate::base::secret::Secret;
 use crate::domain::administrator::{Role, check_password};
@@ -136,6 +137,7 @@ struct ConnectorPage {
     /// What the partner needs to connect.
     sheet: Sheet,
     stand: Stand,
+    report: Option<test_connection::Shown>,
     may_edit: bool,
 }
 
@@ -178,6 +180,7 @@ async fn page(
         conflict_by: String::new(),
         sheet,
         stand,
+        report: test_connection::last(context, &found.id),
         may_edit: context.may(Role::Editor),
     })
 }

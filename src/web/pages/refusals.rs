@@ -99,7 +99,8 @@ pub async fn one(context: Context, Path(id): Path<String>) -> Result<Response, W
     Ok(html(&page)?.into_response())
 }
 
-fn tab_of(key: &str) -> &'static str {
+/// The tab of a connector on which a setting is.
+pub fn tab_of(key: &str) -> &'static str {
     let settings = [
         "send_read",
         "send_write",
