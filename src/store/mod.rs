@@ -3,6 +3,7 @@
 
 pub mod administrator;
 pub mod audit;
+pub mod authority;
 pub mod certificate;
 pub mod collected;
 pub mod commit;

@@ -75,7 +75,14 @@ pub async fn know_visitor(State(state): State<WebState>, mut request: Request, n
     let session = if token.is_empty() {
         None
     } else {
-        match administrator::session(&state.db, &token, state.clock.now()).await {
+        let now = state.clock.now();
+        // A page that only stays open is nobody being there.
+        let found = if request.uri().path().starts_with("/live/") {
+            administrator::peek_session(&state.db, &token, now).await
+        } else {
+            administrator::session(&state.db, &token, now).await
+        };
+        match found {
             Ok(session) => session,
             Err(error) => return WebError::from(error).into_response(),
         }

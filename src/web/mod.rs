@@ -11,6 +11,7 @@ mod csrf;
 mod error;
 mod form;
 mod layers;
+mod live;
 mod login;
 mod notes;
 mod pages;
@@ -19,8 +20,11 @@ mod serve;
 mod setup_code;
 mod shell;
 mod state;
+mod table;
 mod view;
 
+#[cfg(test)]
+mod activity_tests;
 #[cfg(test)]
 mod administration_tests;
 #[cfg(test)]

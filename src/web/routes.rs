@@ -18,7 +18,7 @@ use super::pages::{
     settings, setup, sheet, sign_in, test_connection, transfers, users,
 };
 use super::state::WebState;
-use super::{assets, layers};
+use super::{assets, layers, live};
 use crate::access::certificate::FILE_BYTES_MAX;
 use crate::domain::administrator::Role;
 
@@ -102,6 +102,7 @@ pub const ROUTES: &[Route] = &[
         methods: || get(setup::show).post(setup::submit),
         pace: Pace::Quick,
     },
+    viewer("/live/{page}", || get(live::stream)),
     viewer("/sign-out", || post(sign_in::sign_out)),
     viewer("/", || get(async || Redirect::to("/flows"))),
     viewer("/flows", || get(flows::show)),
@@ -138,6 +139,8 @@ pub const ROUTES: &[Route] = &[
     viewer("/refusals/{id}", || get(refusals::one)),
     admin("/certificates", || get(certificates::show).merge(files(post(certificates::upload)))),
     admin("/certificates/self-signed", || post(certificates::make)),
+    admin("/certificates/authorities", || files(post(certificates::put_authority))),
+    admin("/certificates/authorities/remove", || post(certificates::remove_authority)),
     admin("/certificates/{id}", || get(certificates::one)),
     admin("/certificates/{id}/replace", || files(post(certificates::replace))),
     admin("/certificates/{id}/self-signed", || post(certificates::make_anew)),

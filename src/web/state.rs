@@ -3,6 +3,10 @@
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 
+use tokio::sync::Semaphore;
+use tokio_util::sync::CancellationToken;
+
+use super::live::STREAMS_MAX;
 use super::notes::Notes;
 use super::pages::test_connection::Trials;
 use super::setup_code::SetupCode;
@@ -55,12 +59,20 @@ pub struct WebState {
     pub(super) notes: Notes,
     /// What came of *Test connection* last.
     pub(super) trials: Trials,
+    /// Streams of live updates that may still open.
+    pub(super) streams: Arc<Semaphore>,
 }
 
 impl WebState {
     /// A state that remembers nobody.
     pub fn new(parts: Parts) -> Self {
-        Self { parts: Arc::new(parts), visit_key: rand::random(), notes: Notes::default(), trials: Trials::default() }
+        Self {
+            parts: Arc::new(parts),
+            visit_key: rand::random(),
+            notes: Notes::default(),
+            trials: Trials::default(),
+            streams: Arc::new(Semaphore::new(STREAMS_MAX)),
+        }
     }
 }
 
@@ -75,6 +87,10 @@ impl std::ops::Deref for WebState {
 /// The browser's address, put into each request by [`super::serve`].
 #[derive(Clone, Copy, Debug)]
 pub struct Peer(pub SocketAddr);
+
+/// Cancelled when the server stops, put into each request by [`super::serve`]: streams of live updates end by it.
+#[derive(Clone, Debug, Default)]
+pub struct Closing(pub CancellationToken);
 
 impl Peer {
     /// The address of a request; loopback where there was no connection, as in tests.

@@ -265,6 +265,10 @@ def receive_table(browser, appliance, name, password, report):
     browser.go("/activity/receive")
     browser.look("receive-empty")
     upload(appliance, name, password, report)
+    wait = WebDriverWait(browser.driver, 5)
+    bar = wait.until(lambda driver: driver.find_elements(By.CSS_SELECTOR, "#newrows a"))
+    report.check("1 newer file" in bar[0].text, f"the open page says that a newer file is there ({bar[0].text})")
+    browser.look("receive-newer")
     end = time.monotonic() + 1
     browser.go("/activity/receive")
     while "orders.x12" not in browser.text and time.monotonic() < end:
@@ -275,6 +279,21 @@ def receive_table(browser, appliance, name, password, report):
     digest = appliance.receipts(name)[0]["sha256"]
     report.check(digest in browser.text.replace("\n", ""), "the opened row shows the SHA-256")
     browser.look("receive-row")
+
+
+def sessions(browser, appliance, name, password, report):
+    browser.go("/activity/sessions")
+    browser.look("sessions-empty")
+    session = Session(appliance.port)
+    wait = WebDriverWait(browser.driver, 5)
+    wait.until(lambda driver: "127.0.0.1" in driver.find_element(By.ID, "sessions").text)
+    report.check("1 live session" in browser.text, "a session appears on the open page")
+    lamp = browser.driver.find_element(By.ID, "lamp").text
+    report.check("1 session" in lamp, f"the lamp counts it ({lamp})")
+    browser.look("sessions")
+    browser.driver.find_element(By.CSS_SELECTOR, "#sessions form button").click()
+    report.check(session.reply().startswith("421"), "Disconnect ends it with 421")
+    wait.until(lambda driver: "Nobody is connected" in driver.find_element(By.ID, "sessions").text)
 
 
 def send_tab(browser, appliance, name, password, report):
@@ -400,6 +419,11 @@ def connector_pages(browser, name, report):
     refused(browser, "connector-error", "10.0.0.0/40", report)
     browser.go(f"/connectors/{name}/advanced")
     browser.look("connector-advanced")
+    browser.fill(browser.named("scheme"), "%Nonsense%")
+    browser.named("scheme").submit()
+    WebDriverWait(browser.driver, PAGE_SECONDS_MAX).until(lambda driver: "Nonsense" in driver.current_url)
+    report.check("%FilenameNoExt%" in browser.text, "a scheme that cannot be used is said, with the macros there are")
+    browser.look("connector-scheme-error")
     browser.go("/flows")
     report.check(name in browser.text, "the connector is on the Flows page")
     browser.look("flows")
@@ -476,6 +500,7 @@ def main():
             password = add_connector(browser, "acme-edi", report)
             connector_pages(browser, "acme-edi", report)
             receive_table(browser, appliance, "acme-edi", password, report)
+            sessions(browser, appliance, "acme-edi", password, report)
             send_tab(browser, appliance, "acme-edi", password, report)
             as_partner(browser, appliance, "acme-edi", report)
             partner_sheet(browser, "acme-edi", report)

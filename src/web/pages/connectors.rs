@@ -1,11 +1,13 @@
 //! One connector: its settings on two tabs, its password, its removal.
 
 use askama::Template;
-use axum::extract::Path;
+use axum::extract::{Path, Query};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Redirect, Response};
+use serde::Deserialize;
 
 use super::head::{self, Head};
+use super::preview::Preview;
 use super::profiles::{Conflict, conflicts};
 use super::sheet::{self, Stand};
 use super::test_connection;
@@ -13,7 +15,7 @@ use crate::access::password;
 use crate::base::secret::Secret;
 use crate::domain::administrator::{Role, check_password};
 use crate::domain::connector::{Connector, ConnectorId, ConnectorSettings};
-use crate::domain::setting::{Mistake, Texts};
+use crate::domain::setting::{Mistake, Texts, Value};
 use crate::domain::sheet::Sheet;
 use crate::store::connector::{self, Edit, StoredConnector};
 use crate::store::receipt::{self, Search};
@@ -139,6 +141,13 @@ struct ConnectorPage {
     stand: Stand,
     report: Option<test_connection::Shown>,
     may_edit: bool,
+    preview: Option<Preview>,
+}
+
+/// What may be tried on the Advanced tab.
+#[derive(Debug, Default, Deserialize)]
+pub struct Tried {
+    scheme: Option<String>,
 }
 
 /// The connector of that id; its id as written.
@@ -182,6 +191,7 @@ async fn page(
         stand,
         report: test_connection::last(context, &found.id),
         may_edit: context.may(Role::Editor),
+        preview: None,
     })
 }
 
@@ -193,18 +203,28 @@ pub async fn first_tab(Path(id): Path<String>) -> Result<Redirect, WebError> {
 
 /// The Settings tab.
 pub async fn settings(context: Context, Path(id): Path<String>) -> Result<Response, WebError> {
-    show(&context, &id, Tab::Settings).await
+    show(&context, &id, Tab::Settings, None).await
 }
 
 /// The Advanced tab.
-pub async fn advanced(context: Context, Path(id): Path<String>) -> Result<Response, WebError> {
-    show(&context, &id, Tab::Advanced).await
+pub async fn advanced(
+    context: Context,
+    Path(id): Path<String>,
+    Query(tried): Query<Tried>,
+) -> Result<Response, WebError> {
+    show(&context, &id, Tab::Advanced, tried.scheme).await
 }
 
-async fn show(context: &Context, id: &str, tab: Tab) -> Result<Response, WebError> {
+async fn show(context: &Context, id: &str, tab: Tab, tried: Option<String>) -> Result<Response, WebError> {
     let found = find(context, id).await?;
     let form = SettingForm::showing(found.stored.texts.clone());
-    Ok(html(&page(context, &found, tab, &form).await?)?.into_response())
+    let mut page = page(context, &found, tab, &form).await?;
+    if tab == Tab::Advanced {
+        let stored = ConnectorSettings::parse(&found.stored.texts).unwrap_or_default().local_file_scheme;
+        let scheme = tried.unwrap_or_else(|| stored.text());
+        page.preview = Some(Preview::of(context, &found.id, &scheme));
+    }
+    Ok(html(&page)?.into_response())
 }
 
 /// Saves one tab; also sets or makes a password.

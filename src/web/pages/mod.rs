@@ -8,6 +8,7 @@ pub mod events;
 pub mod flows;
 pub mod head;
 pub mod health;
+pub mod preview;
 pub mod profiles;
 pub mod receive;
 pub mod refusals;
