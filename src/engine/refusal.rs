@@ -87,6 +87,10 @@ fn refused(no: &No, named: Code) -> Reply {
         Rule::FileExists => (named, "A file of that name is there already.".to_owned()),
         Rule::Quota => (Code::QuotaExceeded, "The quota is used up.".to_owned()),
         Rule::FileTooLarge => (Code::QuotaExceeded, "The file is larger than is allowed here.".to_owned()),
+        Rule::DeflateRatio => {
+            (Code::QuotaExceeded, "That inflates beyond all measure; please send the file in MODE S.".to_owned())
+        }
+        Rule::NotDeflated => (Code::TransferAborted, "What came is not a zlib stream; please use MODE S.".to_owned()),
         Rule::DiskFull => (Code::NoSpace, "There is no room for this file now.".to_owned()),
         Rule::StorageFailing => (Code::ActionAborted, "Storage is failing here; please try again later.".to_owned()),
         Rule::AlreadyTakenOver => (Code::FileUnavailable, no.detail.clone()),

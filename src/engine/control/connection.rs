@@ -213,7 +213,7 @@ impl Control {
             tls_offered: snapshot.profile.ftp_over_tls != FtpOverTls::None,
             active_mode: live
                 .is_some_and(|live| live.connector.settings.active_mode.is_on(snapshot.profile.active_mode)),
-            mode_z: false,
+            mode_z: snapshot.profile.mode_z,
             data_tls_required: required == RequireTls::LoginAndData,
         }
     }

@@ -2,6 +2,7 @@
 
 mod beside;
 mod collect;
+mod deflate;
 mod escape;
 mod files;
 mod login;
