@@ -4,11 +4,15 @@
 
 #![expect(clippy::unwrap_used, reason = "a transcript that cannot be read stops the test")]
 
+#[path = "transcripts/unescape.rs"]
+mod unescape;
+
 use std::collections::{BTreeSet, VecDeque};
 use std::fs;
 use std::path::{Path, PathBuf};
 
 use proptest::prelude::*;
+use unescape::unescape;
 use waybill::base::clock::Timestamp;
 use waybill::base::path::VirtualPath;
 use waybill::ftp::address::{parse_eprt, parse_port};
@@ -70,6 +74,8 @@ impl Player {
         let (mark, text) = line.split_once(' ').unwrap_or((line, ""));
         match mark {
             "=" => self.policy = policy(text),
+            // For the player over real sockets.
+            "~" => {}
             "C:" => self.hear(&[unescape(text), b"\r\n".to_vec()].concat()),
             "c:" => self.hear(&unescape(text)),
             "!" if text == "secured" => self.session.secured(false),
@@ -320,22 +326,6 @@ fn time(text: &str) -> Timestamp {
 
 fn path(text: &str) -> VirtualPath {
     VirtualPath::root().resolve(text).unwrap()
-}
-
-/// `\xNN` is a byte, `\x20*5` is five of them.
-fn unescape(text: &str) -> Vec<u8> {
-    let mut out = Vec::new();
-    let mut pieces = text.split("\\x");
-    out.extend(pieces.next().unwrap_or_default().bytes());
-    for piece in pieces {
-        let byte = u8::from_str_radix(&piece[..2], 16).unwrap();
-        let digits = piece[2..]
-            .strip_prefix('*')
-            .map_or("", |rest| &rest[..rest.find(|c: char| !c.is_ascii_digit()).unwrap_or(rest.len())]);
-        out.extend(std::iter::repeat_n(byte, digits.parse().unwrap_or(1)));
-        out.extend(piece[2 + if digits.is_empty() { 0 } else { digits.len() + 1 }..].bytes());
-    }
-    out
 }
 
 fn escape(bytes: &[u8]) -> String {

@@ -28,6 +28,10 @@ pub fn reply(error: &TransferError, kind: Kind) -> (Reply, Option<No>) {
         Kind::File => (Code::FileUnavailable, "There is no such file or folder."),
     };
     let (code, text) = match error {
+        // A name beside Send and Receive is missing, to who lists it.
+        E::Refused(no) if kind == Kind::Listing && no.rule == Rule::OutsideFolders => {
+            return (Reply::new(missing.0, missing.1), Some(no.clone()));
+        }
         E::Refused(no) => return (refused(no, named), Some(no.clone())),
         E::NotFound => missing,
         E::IsFolder => (named, "That is a folder."),

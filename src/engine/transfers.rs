@@ -7,13 +7,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use rustix::net::RecvFlags;
-use tokio::net::TcpStream;
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 
 use super::Engine;
 use super::acknowledged::acknowledged;
 use super::data::{Agreed, DataError};
+use super::early::Come;
 use super::listing;
 use super::mode::DataConnection;
 use super::refusal::{self, Kind};
@@ -277,7 +277,7 @@ impl Job {
     /// The data connection; 150 has been sent, and TLS stands, when this returns.
     async fn open(&mut self, unique: Option<String>, reads: Reads) -> Result<DataConnection, End> {
         let timeout = self.party.connector().settings.timeout_s.seconds();
-        let nowhere = Agreed::Active(std::net::SocketAddr::new(self.local, 0));
+        let nowhere = Agreed::Active { to: std::net::SocketAddr::new(self.local, 0), from: 0 };
         let agreed = std::mem::replace(&mut self.agreed, nowhere);
         let aborted = || End::failed(&TransferError::Broken(Ending::Aborted), Kind::File);
         let opened = tokio::select! {
@@ -285,46 +285,51 @@ impl Job {
             () = self.abort.cancelled() => return Err(aborted()),
             opened = agreed.open(self.party.remote, self.local, timeout) => opened,
         };
-        let stream = opened.map_err(|error| not_opened(&error))?;
+        let come = opened.map_err(|error| not_opened(&error))?;
         let (go, gone) = oneshot::channel();
         let told = self.progress.send(Progress::Opened { unique, go }).await.is_ok() && gone.await.is_ok();
         if !told {
             return Err(End::failed(&TransferError::Broken(Ending::Cut), Kind::File));
         }
-        let stream = match &self.tls {
-            None => Stream::Plain(stream),
-            // Clients begin TLS only after the 150.
-            Some(session) => tokio::select! {
-                biased;
-                () = self.abort.cancelled() => return Err(aborted()),
-                secured = self.secure(session, stream, (reads, timeout)) => secured?,
-            },
+        let stream = tokio::select! {
+            biased;
+            () = self.abort.cancelled() => return Err(aborted()),
+            secured = self.secure(come, (reads, timeout)) => secured?,
         };
         let settings = &self.party.connector().settings;
         let tls_end = *settings.tls_end.or(&self.party.snapshot.profile.tls_end);
         let stream = DataStream { stream, tls_end };
         Ok(match reads {
             Reads::Client => DataConnection::sending(stream, self.deflate),
-            Reads::Server => DataConnection::receiving(stream, self.deflate),
+            Reads::Server | Reads::Unknown => DataConnection::receiving(stream, self.deflate),
         })
     }
 
-    async fn secure(
-        &self,
-        session: &SessionTls,
-        stream: TcpStream,
-        (reads, timeout): (Reads, Duration),
-    ) -> Result<Stream, End> {
-        let secured = session.accept_data(stream, reads, timeout).await.map_err(|error| {
+    /// TLS, if it is to be; most clients begin it only after the 150.
+    async fn secure(&self, come: Come, (reads, timeout): (Reads, Duration)) -> Result<Stream, End> {
+        let secured = match (come, &self.tls) {
+            (Come::Silent(stream), None) => return Ok(Stream::Plain(stream)),
+            (Come::Silent(stream), Some(session)) => session.accept_data(stream, reads, timeout).await,
+            // It has a deadline of its own.
+            (Come::Speaking(shaking), _) => shaking.await.unwrap_or_else(|ended| Err(std::io::Error::other(ended))),
+        };
+        let secured = secured.map_err(|error| {
             let reply = Reply::new(Code::NoDataConnection, "The TLS handshake of the data connection failed.");
             let no = No { rule: Rule::TlsHandshakeFailed, detail: format!("data connection: {error}") };
             End { outcome: Outcome::Refused(reply), refused: Some(no), record: None, collecting: None }
         })?;
+        match self.not_reused(secured.get_ref().1) {
+            None => Ok(Stream::Tls(Box::new(secured))),
+            Some(refused) => Err(refused),
+        }
+    }
+
+    /// The refusal of a data connection that did not resume its control connection's session, where it must.
+    fn not_reused(&self, connection: &rustls::ServerConnection) -> Option<End> {
         let settings = &self.party.connector().settings;
         let reuse = *settings.tls_session_reuse.or(&self.party.snapshot.profile.tls_session_reuse);
-        let resumed = tls::is_resumed(secured.get_ref().1);
-        if resumed || reuse == SessionReuse::Off {
-            return Ok(Stream::Tls(Box::new(secured)));
+        if reuse == SessionReuse::Off || tls::is_resumed(connection) {
+            return None;
         }
         if reuse == SessionReuse::Log {
             tracing::debug!(
@@ -332,13 +337,13 @@ impl Job {
                 session.id = self.party.session.as_str(),
                 "A data connection did not resume the TLS session of its control connection"
             );
-            return Ok(Stream::Tls(Box::new(secured)));
+            return None;
         }
         let text = "The data connection must resume the TLS session of the control connection; please turn on TLS session \
                     reuse in your client.";
-        let no = No { rule: Rule::SessionNotReused, detail: tls::describe(secured.get_ref().1) };
+        let no = No { rule: Rule::SessionNotReused, detail: tls::describe(connection) };
         let outcome = Outcome::Refused(Reply::new(Code::NetworkNotSupported, text));
-        Err(End { outcome, refused: Some(no), record: None, collecting: None })
+        Some(End { outcome, refused: Some(no), record: None, collecting: None })
     }
 
     fn now(&self) -> Timestamp {

@@ -1,7 +1,9 @@
 //! The certificate store: reads what administrators bring, says every mistake in words, seals private keys and holds
 //! what servers present now. A private key leaves this folder only sealed, or as a signer that TLS can use.
 
+mod authorities;
 mod check;
+mod client;
 mod expiry;
 #[cfg(test)]
 pub(crate) mod fixtures;
@@ -13,9 +15,10 @@ mod pem;
 mod served;
 
 pub use check::{Facts, Material};
+pub use client::{Authority, asking, read_authority};
 pub use expiry::{Expiring, Urgency};
 pub use held::{Certificates, Held, OpenError, SELF_SIGNED};
 pub use keystore::{KeyDer, SealError, Sealer};
 pub use made::{Request, csr, self_signed};
 pub use parse::{FILE_BYTES_MAX, read, read_with};
-pub use served::Served;
+pub use served::{ForHost, Served};

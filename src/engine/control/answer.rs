@@ -1,13 +1,16 @@
 //! What the session asks, transfers and TLS apart: who comes in, where data connections go, files and folders.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
+
+use rustls::pki_types::CertificateDer;
 
 use super::connection::Control;
 use crate::base::secret::Secret;
 use crate::domain::authorise::No;
 use crate::domain::refusal::Rule;
-use crate::engine::data::{self, Agreed};
+use crate::engine::data::{self, Agreed, Passive};
+use crate::engine::early::Early;
 use crate::engine::login::{self, Visitor};
 use crate::engine::refusal::{self, Kind};
 use crate::engine::{Engine, files, listing, rename};
@@ -32,21 +35,19 @@ impl Control {
     pub(super) async fn answer(&mut self, ask: Ask) -> (Outcome, Option<No>) {
         match ask {
             Ask::Name(name) => {
-                let snapshot = self.engine.live.snapshot();
                 self.log_out();
-                self.shown = login::shown_name(&snapshot, &name);
-                login::name(&snapshot, &Visitor { name: &name, remote: self.remote, secure: self.tls.is_some() })
+                self.shown = login::shown_name(&self.engine.live.snapshot(), &name);
+                let visitor = visitor(&name, (self.remote, self.tls.is_some()), &self.certificates);
+                let answer = login::name(&self.engine, &visitor, &mut self.slot);
+                self.came_in(&name, answer)
             }
             Ask::Login { name, password } => self.login(&name, &password).await,
             Ask::Logout => {
                 self.log_out();
+                self.host = None;
                 (Outcome::Done, None)
             }
-            Ask::Host(_) => {
-                let snapshot = self.engine.live.snapshot();
-                let text = snapshot.profile.welcome_message.lines().collect::<Vec<_>>().join("\n");
-                (Outcome::Banner(text), None)
-            }
+            Ask::Host(host) => (self.choose_host(host), None),
             Ask::Passive { family, extended } => self.listen(family, extended),
             Ask::Active(to) => self.active(to),
             Ask::ClientName(name) => {
@@ -61,12 +62,28 @@ impl Control {
         }
     }
 
+    /// HOST (RFC 7151): there is one welcome for all names; the certificate is chosen when TLS begins. A name that TLS
+    /// was not set up for cannot be proven any more.
+    fn choose_host(&mut self, host: String) -> Outcome {
+        let bare = |name: &str| name.trim_end_matches('.').to_ascii_lowercase();
+        if self.name_of_handshake().is_some_and(|name| bare(name) != bare(&host)) {
+            return Outcome::Refused(Reply::new(Code::ParameterNotImplemented, "TLS was set up for another name."));
+        }
+        self.host = Some(host);
+        let snapshot = self.engine.live.snapshot();
+        Outcome::Banner(snapshot.profile.welcome_message.lines().collect::<Vec<_>>().join("\n"))
+    }
+
     async fn about_files(&self, ask: Ask) -> (Outcome, Option<No>) {
         let Some(party) = self.party() else {
             let reply = Reply::new(Code::NotLoggedIn, "Please sign in with USER and PASS first.");
             return (Outcome::Refused(reply), None);
         };
-        let kind = if matches!(ask, Ask::Rename { .. }) { Kind::Name } else { Kind::File };
+        let kind = match ask {
+            Ask::Rename { .. } => Kind::Name,
+            Ask::Stat(_) => Kind::Listing,
+            _ => Kind::File,
+        };
         match about(&self.engine, &party, ask).await {
             Ok(outcome) => (outcome, None),
             Err(error) => {
@@ -77,8 +94,13 @@ impl Control {
     }
 
     async fn login(&mut self, name: &str, password: &Secret) -> (Outcome, Option<No>) {
-        let visitor = Visitor { name, remote: self.remote, secure: self.tls.is_some() };
-        let (outcome, no) = login::login(&self.engine, &visitor, password, &mut self.slot).await;
+        let visitor = visitor(name, (self.remote, self.tls.is_some()), &self.certificates);
+        let answer = login::login(&self.engine, &visitor, password, &mut self.slot).await;
+        self.came_in(name, answer)
+    }
+
+    /// Remembers who is logged in, if that is the answer.
+    fn came_in(&mut self, name: &str, (outcome, no): (Outcome, Option<No>)) -> (Outcome, Option<No>) {
         if matches!(outcome, Outcome::LoggedIn { .. }) {
             let id = self.engine.live.written_id(name);
             self.connector = id.as_ref().map(|id| id.key().to_owned());
@@ -115,7 +137,7 @@ impl Control {
         self.agreed = None;
         match data::listen(&self.engine.ports, snapshot.profile.passive_port_range.as_ref(), self.local) {
             Ok((passive, at)) => {
-                self.agreed = Some(Agreed::Passive(passive));
+                self.agreed = Some(self.passive(passive));
                 let told =
                     if extended { self.local } else { self.engine.ports.told(&snapshot, self.remote, self.local) };
                 (Outcome::Listening(SocketAddr::new(told, at.port())), None)
@@ -125,6 +147,17 @@ impl Control {
                     Reply::new(Code::NoDataConnection, "No port is free for a data connection; please try again.");
                 (Outcome::Refused(reply), Some(No { rule: Rule::DataConnectionNotOpened, detail: error.to_string() }))
             }
+        }
+    }
+
+    /// With TLS the client may be early.
+    fn passive(&self, passive: Passive) -> Agreed {
+        match (self.data_tls(), self.party()) {
+            (Some(session), Some(party)) => {
+                let timeout = party.connector().settings.timeout_s.seconds();
+                Agreed::Early(Early::wait(passive, self.remote, session, timeout))
+            }
+            _ => Agreed::Passive(passive),
         }
     }
 
@@ -138,9 +171,17 @@ impl Control {
             let reply = Reply::new(Code::ArgumentError, "Only ports of 1024 and above are allowed.");
             return (Outcome::Refused(reply), None);
         }
-        self.agreed = Some(Agreed::Active(to));
+        self.agreed = Some(Agreed::Active { to, from: self.port.saturating_sub(1) });
         (Outcome::Done, None)
     }
+}
+
+fn visitor<'a>(
+    name: &'a str,
+    (remote, secure): (IpAddr, bool),
+    certificates: &'a [CertificateDer<'static>],
+) -> Visitor<'a> {
+    Visitor { name, remote, secure, certificates }
 }
 
 /// What is asked about files and folders.

@@ -10,6 +10,7 @@ use std::task::Poll;
 use std::time::Duration;
 
 use rustix::net::RecvFlags;
+use rustls::pki_types::CertificateDer;
 use tokio::io::{AsyncRead, AsyncWriteExt, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::time::Instant;
@@ -50,10 +51,16 @@ pub struct Control {
     pub(super) tls: Option<SessionTls>,
     /// TLS version and cipher; empty in clear.
     pub(super) tls_text: String,
+    /// What the client presented in the handshake, its own certificate first.
+    pub(super) certificates: Vec<CertificateDer<'static>>,
     pub(super) reader: LineReader,
     pub(super) session: Session,
     pub(super) remote: IpAddr,
     pub(super) local: IpAddr,
+    /// Our port of the control connection.
+    pub(super) port: u16,
+    /// What the client said with HOST, until TLS stands or the client begins anew.
+    pub(super) host: Option<String>,
     pub(super) place: Arc<Place>,
     pub(super) slot: Slot,
     pub(super) transcript: Transcript,
@@ -95,7 +102,8 @@ impl Control {
         data::keep_alive(&stream)?;
         // The data mark before an ABOR comes as urgent data (RFC 959 section 4.1.3).
         socket2::SockRef::from(&stream).set_out_of_band_inline(true)?;
-        let local = stream.local_addr()?.ip().to_canonical();
+        let at = stream.local_addr()?;
+        let (local, port) = (at.ip().to_canonical(), at.port());
         let remote = from.ip().to_canonical();
         let id = crate::base::id::SessionId::new(&engine.depot.ids);
         let place = Arc::new(engine.presence.enter(id, remote, engine.depot.clock.now()));
@@ -105,10 +113,13 @@ impl Control {
             stream: Stream::Plain(stream),
             tls: None,
             tls_text: String::new(),
+            certificates: Vec::new(),
             reader: LineReader::new(),
             session: Session::new(),
             remote,
             local,
+            port,
+            host: None,
             place,
             slot,
             transcript: Transcript::default(),

@@ -1,9 +1,15 @@
 //! TLS on the control connection.
 
+use std::sync::Arc;
+
+use rustls::ServerConfig;
+
 use super::connection::Control;
+use crate::access::certificate::ForHost;
 use crate::domain::refusal::Rule;
 use crate::engine::stream::Stream;
 use crate::engine::tls::{self, SessionTls};
+use crate::ftp::session::Protection;
 
 impl Control {
     /// Shakes hands on the control connection. Nothing that was read in clear is used afterwards: a byte that came
@@ -18,16 +24,19 @@ impl Control {
             self.closed = true;
             return;
         };
-        let session = SessionTls::new(&base);
+        let session = SessionTls::new(&self.presenting(base));
         match session.accept(stream).await {
             Ok(secured) => {
                 self.tls_text = tls::describe(secured.get_ref().1);
+                let presented = secured.get_ref().1.peer_certificates().unwrap_or_default();
+                self.certificates = presented.iter().map(|one| one.clone().into_owned()).collect();
                 let text = self.tls_text.clone();
                 self.place.update(|doing| doing.tls = text);
                 self.stream = Stream::Tls(Box::new(secured));
                 self.tls = Some(session);
                 self.session.secured(implicit);
                 self.reader.clear();
+                self.host = None;
                 self.log_out();
             }
             Err(error) => {
@@ -35,5 +44,26 @@ impl Control {
                 self.closed = true;
             }
         }
+    }
+
+    /// With the certificate that is made for what the client said with HOST. A name in its handshake is asked first.
+    fn presenting(&self, base: Arc<ServerConfig>) -> Arc<ServerConfig> {
+        let Some(host) = &self.host else { return base };
+        let mut config = ServerConfig::clone(&base);
+        config.cert_resolver = Arc::new(ForHost::new(self.engine.certificates.served(), host.clone()));
+        Arc::new(config)
+    }
+
+    /// The name that the client's TLS handshake was for.
+    pub(super) fn name_of_handshake(&self) -> Option<&str> {
+        match &self.stream {
+            Stream::Tls(stream) => stream.get_ref().1.server_name(),
+            Stream::Plain(_) | Stream::Gone => None,
+        }
+    }
+
+    /// TLS of data connections, where the client asked for it.
+    pub(super) fn data_tls(&self) -> Option<SessionTls> {
+        self.tls.clone().filter(|_| self.session.protection() == Protection::Private)
     }
 }

@@ -14,7 +14,7 @@ use crate::engine::digests::{Digesting, Wanted};
 use crate::engine::refusal::{self, Kind};
 use crate::engine::transfers::{self, ControlLine, End, Job, Progress};
 use crate::ftp::reply::{Code, Reply};
-use crate::ftp::session::{Outcome, Protection, Step, Transfer};
+use crate::ftp::session::{Outcome, Step, Transfer};
 use crate::store::transfer::Transfer as Record;
 use crate::transfer::depot::TransferError;
 
@@ -55,7 +55,7 @@ impl Control {
             control,
             encoding: self.session.encoding().clone(),
             deflate: self.session.mode_z().then(|| self.session.mode_z_level()),
-            tls: self.tls.clone().filter(|_| self.session.protection() == Protection::Private),
+            tls: self.data_tls(),
             progress,
         };
         tokio::spawn(transfers::run(job, transfer));

@@ -192,27 +192,28 @@ pub(in crate::ftp) fn opts(argument: &str) -> Result<Command, Bad> {
         ("HASH", name) => OptsArgument::Hash(Some(Algorithm::parse(name).ok_or_else(|| {
             Bad::reply(Code::ParameterNotImplemented, "HASH knows SHA-256, SHA-512, SHA-1, MD5 and CRC32.")
         })?)),
-        ("MODE", words) => OptsArgument::ModeZ(
-            deflate_options(words).ok_or_else(|| Bad::reply(Code::ArgumentError, "Usage: OPTS MODE Z LEVEL 0-9"))?,
-        ),
+        ("MODE", words) => OptsArgument::ModeZ(deflate_options(words)?),
         ("", _) => return Err(Bad::Usage),
         _ => return Err(Bad::reply(Code::ArgumentError, "There is no such option.")),
     }))
 }
 
 /// `Z ENGINE ZLIB METHOD 8 LEVEL 9`, in any order: the level if one was given. There is one engine and one method.
-fn deflate_options(words: &str) -> Option<Option<u8>> {
+fn deflate_options(words: &str) -> Result<Option<u8>, Bad> {
+    let usage = || Bad::reply(Code::ArgumentError, "Usage: OPTS MODE Z LEVEL 0-9");
     let mut words = words.split(' ').filter(|word| !word.is_empty());
-    (words.next() == Some("Z")).then_some(())?;
+    if words.next() != Some("Z") {
+        return Err(usage());
+    }
     let mut level = None;
     while let Some(word) = words.next() {
-        match (word, words.next()?) {
-            ("LEVEL", number) => level = Some(decimal(number).filter(|level| *level <= 9)?),
+        match (word, words.next().ok_or_else(usage)?) {
+            ("LEVEL", number) => level = Some(decimal(number).filter(|level| *level <= 9).ok_or_else(usage)?),
             ("ENGINE", "ZLIB") | ("METHOD", "8") => {}
-            _ => return None,
+            _ => return Err(usage()),
         }
     }
-    Some(level)
+    Ok(level)
 }
 
 /// `PBSZ 0`: whatever is asked for, the answer is 0 (RFC 4217 section 9).

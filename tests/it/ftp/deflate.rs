@@ -10,13 +10,13 @@ use crate::kit::{Appliance, Client, PARTNER, Running, sha256};
 
 fn deflated(bytes: &[u8]) -> Vec<u8> {
     let mut encoder = ZlibEncoder::new(Vec::new(), Compression::default());
-    encoder.write_all(bytes).unwrap();
-    encoder.finish().unwrap()
+    encoder.write_all(bytes).expect("it deflates");
+    encoder.finish().expect("it deflates")
 }
 
 fn inflated(bytes: &[u8]) -> Vec<u8> {
     let mut inflated = Vec::new();
-    ZlibDecoder::new(bytes).read_to_end(&mut inflated).unwrap();
+    ZlibDecoder::new(bytes).read_to_end(&mut inflated).expect("a zlib stream");
     inflated
 }
 
