@@ -24,8 +24,13 @@ pub enum Agreed {
     Passive(Passive),
     /// It will be accepted here, and TLS may begin before the command.
     Early(Early),
-    /// It will be made to there.
-    Active(SocketAddr),
+    /// It will be made.
+    Active {
+        /// To there.
+        to: SocketAddr,
+        /// From this port where that can be, the one below the control connection's (RFC 959 section 3.2).
+        from: u16,
+    },
 }
 
 /// An open passive port.
@@ -87,7 +92,7 @@ impl Agreed {
         let opened = match self {
             Self::Passive(passive) => tokio::time::timeout(timeout, passive.accept(peer, &wrong)).await,
             Self::Early(early) => return early.come(timeout).await,
-            Self::Active(to) => tokio::time::timeout(timeout, connect(to, local)).await,
+            Self::Active { to, from } => tokio::time::timeout(timeout, connect(to, SocketAddr::new(local, from))).await,
         };
         match (opened, wrong.get()) {
             (Ok(stream), _) => Ok(Come::Silent(stream?)),
@@ -117,11 +122,25 @@ fn made_ready(stream: TcpStream) -> io::Result<TcpStream> {
     Ok(stream)
 }
 
-/// From the control port minus one where that is allowed (RFC 959 section 3.2), else from any.
-async fn connect(to: SocketAddr, local: IpAddr) -> io::Result<TcpStream> {
+/// From that port where it can be had, else from any: it may be privileged, somebody else's, or still remember an earlier
+/// connection to the same port of the client.
+async fn connect(to: SocketAddr, from: SocketAddr) -> io::Result<TcpStream> {
+    let any = SocketAddr::new(from.ip(), 0);
+    match connect_from(to, from).await {
+        Err(error) if from.port() != 0 && is_taken(&error) => connect_from(to, any).await,
+        other => other,
+    }
+}
+
+fn is_taken(error: &io::Error) -> bool {
+    use io::ErrorKind::{AddrInUse, AddrNotAvailable, PermissionDenied};
+    matches!(error.kind(), AddrInUse | AddrNotAvailable | PermissionDenied)
+}
+
+async fn connect_from(to: SocketAddr, from: SocketAddr) -> io::Result<TcpStream> {
     let socket = if to.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
     socket.set_reuseaddr(true)?;
-    socket.bind(SocketAddr::new(local, 0))?;
+    socket.bind(from)?;
     made_ready(socket.connect(to).await?)
 }
 
@@ -132,4 +151,28 @@ pub fn keep_alive(stream: &TcpStream) -> io::Result<()> {
         .with_interval(Duration::from_secs(15))
         .with_retries(4);
     socket2::SockRef::from(stream).set_tcp_keepalive(&timing)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn an_active_connection_comes_from_the_wanted_port_or_else_from_any() {
+        let client = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let to = client.local_addr().unwrap();
+        let held = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let from = held.local_addr().unwrap();
+        let ours = connect(to, from).await.unwrap();
+        assert_ne!(ours.local_addr().unwrap().port(), from.port(), "it is somebody else's");
+        drop((ours, held));
+        let ours = connect(to, from).await.unwrap();
+        assert_eq!(client.accept().await.unwrap().1.ip(), from.ip());
+        assert_eq!(ours.local_addr().unwrap(), from);
+        // The same again while the first one lives: there cannot be two between the same two ports.
+        let again = connect(to, from).await.unwrap();
+        assert_ne!(again.local_addr().unwrap(), from);
+        let privileged = connect(to, SocketAddr::new(from.ip(), 20)).await.unwrap();
+        assert_eq!(privileged.peer_addr().unwrap(), to);
+    }
 }

@@ -97,6 +97,28 @@ impl ResolvesServerCert for Served {
     }
 }
 
+/// The same for a client that said FTP's HOST (RFC 7151) and names nobody in its handshake.
+#[derive(Debug)]
+pub struct ForHost {
+    served: Arc<Served>,
+    host: String,
+}
+
+impl ForHost {
+    /// `host` as it was said.
+    pub const fn new(served: Arc<Served>, host: String) -> Self {
+        Self { served, host }
+    }
+}
+
+impl ResolvesServerCert for ForHost {
+    fn resolve(&self, hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
+        let usable = |one: &CertifiedKey| one.key.choose_scheme(hello.signature_schemes()).is_some();
+        let host = hello.server_name().unwrap_or(&self.host);
+        self.served.best(Some(host), usable).map(|(_, found)| Arc::clone(&found.certified))
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use rustls::pki_types::ServerName;

@@ -45,13 +45,10 @@ impl Control {
             Ask::Login { name, password } => self.login(&name, &password).await,
             Ask::Logout => {
                 self.log_out();
+                self.host = None;
                 (Outcome::Done, None)
             }
-            Ask::Host(_) => {
-                let snapshot = self.engine.live.snapshot();
-                let text = snapshot.profile.welcome_message.lines().collect::<Vec<_>>().join("\n");
-                (Outcome::Banner(text), None)
-            }
+            Ask::Host(host) => (self.choose_host(host), None),
             Ask::Passive { family, extended } => self.listen(family, extended),
             Ask::Active(to) => self.active(to),
             Ask::ClientName(name) => {
@@ -66,12 +63,28 @@ impl Control {
         }
     }
 
+    /// HOST (RFC 7151): there is one welcome for all names; the certificate is chosen when TLS begins. A name that TLS
+    /// was not set up for cannot be proven any more.
+    fn choose_host(&mut self, host: String) -> Outcome {
+        let bare = |name: &str| name.trim_end_matches('.').to_ascii_lowercase();
+        if self.name_of_handshake().is_some_and(|name| bare(name) != bare(&host)) {
+            return Outcome::Refused(Reply::new(Code::ParameterNotImplemented, "TLS was set up for another name."));
+        }
+        self.host = Some(host);
+        let snapshot = self.engine.live.snapshot();
+        Outcome::Banner(snapshot.profile.welcome_message.lines().collect::<Vec<_>>().join("\n"))
+    }
+
     async fn about_files(&self, ask: Ask) -> (Outcome, Option<No>) {
         let Some(party) = self.party() else {
             let reply = Reply::new(Code::NotLoggedIn, "Please sign in with USER and PASS first.");
             return (Outcome::Refused(reply), None);
         };
-        let kind = if matches!(ask, Ask::Rename { .. }) { Kind::Name } else { Kind::File };
+        let kind = match ask {
+            Ask::Rename { .. } => Kind::Name,
+            Ask::Stat(_) => Kind::Listing,
+            _ => Kind::File,
+        };
         match about(&self.engine, &party, ask).await {
             Ok(outcome) => (outcome, None),
             Err(error) => {
@@ -171,7 +184,7 @@ impl Control {
             let reply = Reply::new(Code::ArgumentError, "Only ports of 1024 and above are allowed.");
             return (Outcome::Refused(reply), None);
         }
-        self.agreed = Some(Agreed::Active(to));
+        self.agreed = Some(Agreed::Active { to, from: self.port.saturating_sub(1) });
         (Outcome::Done, None)
     }
 }

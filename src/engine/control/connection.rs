@@ -57,6 +57,10 @@ pub struct Control {
     pub(super) session: Session,
     pub(super) remote: IpAddr,
     pub(super) local: IpAddr,
+    /// Our port of the control connection.
+    pub(super) port: u16,
+    /// What the client said with HOST, until TLS stands or the client begins anew.
+    pub(super) host: Option<String>,
     pub(super) place: Arc<Place>,
     pub(super) slot: Slot,
     pub(super) transcript: Transcript,
@@ -98,7 +102,8 @@ impl Control {
         data::keep_alive(&stream)?;
         // The data mark before an ABOR comes as urgent data (RFC 959 section 4.1.3).
         socket2::SockRef::from(&stream).set_out_of_band_inline(true)?;
-        let local = stream.local_addr()?.ip().to_canonical();
+        let at = stream.local_addr()?;
+        let (local, port) = (at.ip().to_canonical(), at.port());
         let remote = from.ip().to_canonical();
         let id = crate::base::id::SessionId::new(&engine.depot.ids);
         let place = Arc::new(engine.presence.enter(id, remote, engine.depot.clock.now()));
@@ -113,6 +118,8 @@ impl Control {
             session: Session::new(),
             remote,
             local,
+            port,
+            host: None,
             place,
             slot,
             transcript: Transcript::default(),
@@ -217,7 +224,7 @@ impl Control {
             tls_offered: snapshot.profile.ftp_over_tls != FtpOverTls::None,
             active_mode: live
                 .is_some_and(|live| live.connector.settings.active_mode.is_on(snapshot.profile.active_mode)),
-            mode_z: false,
+            mode_z: snapshot.profile.mode_z,
             data_tls_required: required == RequireTls::LoginAndData,
         }
     }

@@ -110,6 +110,12 @@ async fn shake(connector: &TlsConnector, stream: TcpStream) -> std::io::Result<T
     connector.connect(ServerName::try_from("localhost").expect("a name"), stream).await
 }
 
+/// A handshake on a connection for which AUTH was answered. `name` goes into it, unless it is an address.
+pub(crate) async fn handshake(stream: TcpStream, name: &str) -> std::io::Result<TlsStream<TcpStream>> {
+    let name = ServerName::try_from(name.to_owned()).expect("a name or an address");
+    connector(Version::Tls13, None).connect(name, stream).await
+}
+
 /// Reads one line in clear, byte by byte: nothing behind it is taken.
 async fn line(stream: &mut TcpStream, code: &str) {
     let mut text = Vec::new();
