@@ -36,7 +36,7 @@ use crate::transfer::presence::Place;
 use crate::transfer::receive::{self, Upload};
 use crate::transfer::send;
 
-/// What a transfer tells the control connection.
+/// What runs beside a session tells it.
 #[derive(Debug)]
 pub enum Progress {
     /// The data connection stands: send 150, then say go.
@@ -48,6 +48,8 @@ pub enum Progress {
     },
     /// It has ended.
     Ended(Box<End>),
+    /// A digest is made, or is not; with the rule that said no.
+    Digested(Outcome, Option<No>),
 }
 
 /// How it ended.

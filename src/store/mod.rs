@@ -17,6 +17,7 @@ pub mod receipt;
 pub mod refusal;
 pub mod sequence;
 pub mod setting;
+pub mod sheet;
 pub mod transfer;
 
 pub use open::{Db, StoreError};

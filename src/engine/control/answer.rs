@@ -13,7 +13,7 @@ use crate::engine::data::{self, Agreed, Passive};
 use crate::engine::early::Early;
 use crate::engine::login::{self, Visitor};
 use crate::engine::refusal::{self, Kind};
-use crate::engine::{Engine, digests, files, listing, rename};
+use crate::engine::{Engine, files, listing, rename};
 use crate::ftp::reply::{Code, Reply};
 use crate::ftp::session::{Ask, Family, Outcome};
 use crate::transfer::depot::{Party, TransferError};
@@ -183,7 +183,6 @@ async fn about(engine: &Engine, party: &Party, ask: Ask) -> Result<Outcome, Tran
             files::modified_or_touch(engine, party, whole.as_ref(), (&path, to)).await.map(Outcome::Modified)
         }
         Ask::Touch { path, to } => files::touch(engine, party, &path, to).await.map(|()| Outcome::Done),
-        Ask::Digest { path, algorithm, range } => digests::digest(engine, party, &path, (algorithm, range)).await,
         Ask::Available(path) => files::available(engine, party, &path).await.map(Outcome::Available),
         Ask::Delete(path) => files::delete(engine, party, &path).await.map(|()| Outcome::Done),
         Ask::MakeFolder(path) => files::make_folder(engine, party, &path).await.map(|()| Outcome::Done),
@@ -200,6 +199,7 @@ async fn about(engine: &Engine, party: &Party, ask: Ask) -> Result<Outcome, Tran
         | Ask::Passive { .. }
         | Ask::Active(_)
         | Ask::Transfer(_)
+        | Ask::Digest { .. }
         | Ask::ClientName(_)
         | Ask::Unsupported(_) => Err(TransferError::NotFound),
     }

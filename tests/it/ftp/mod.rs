@@ -1,5 +1,6 @@
 //! The FTP server as a client sees it.
 
+mod beside;
 mod client_certificate;
 mod collect;
 mod escape;

@@ -1,6 +1,7 @@
 //! A small FTP client that shows every reply. It does what it is told, wrong things included.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::os::fd::{AsFd, OwnedFd};
 use std::time::Duration;
 
 use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, BufReader};
@@ -29,6 +30,8 @@ pub(crate) enum Passive {
 pub(crate) struct Client {
     reader: BufReader<Box<dyn AsyncRead + Send + Unpin>>,
     writer: Box<dyn AsyncWrite + Send + Unpin>,
+    /// A second handle of the control connection, where it is in clear.
+    socket: Option<OwnedFd>,
     server: SocketAddr,
     pub(crate) greeting: Reply,
     pub(crate) passive: Passive,
@@ -44,7 +47,9 @@ impl Client {
     pub(crate) async fn try_connect(server: SocketAddr) -> std::io::Result<Self> {
         let stream = TcpStream::connect(server).await?;
         stream.set_nodelay(true)?;
+        let socket = stream.as_fd().try_clone_to_owned()?;
         let mut client = Self::over(stream, server);
+        client.socket = Some(socket);
         client.greeting = client.try_reply().await?;
         Ok(client)
     }
@@ -54,7 +59,7 @@ impl Client {
         let (reader, writer) = tokio::io::split(stream);
         let greeting = Reply { code: 0, text: String::new() };
         let reader = BufReader::new(Box::new(reader) as Box<dyn AsyncRead + Send + Unpin>);
-        Self { reader, writer: Box::new(writer), server, greeting, passive: Passive::Epsv }
+        Self { reader, writer: Box::new(writer), socket: None, server, greeting, passive: Passive::Epsv }
     }
 
     /// Connects and logs in; TYPE I.
@@ -70,6 +75,13 @@ impl Client {
     /// Sends bytes as they are.
     pub(crate) async fn write(&mut self, bytes: &[u8]) {
         self.writer.write_all(bytes).await.expect("the control connection takes bytes");
+    }
+
+    /// Sends one byte as urgent data (RFC 959 section 4.1.3: telnet's data mark).
+    pub(crate) fn write_urgent(&mut self, byte: u8) {
+        let socket = self.socket.as_ref().expect("a connection in clear");
+        let sent = rustix::net::send(socket, &[byte], rustix::net::SendFlags::OOB).expect("an urgent byte is sent");
+        assert_eq!(sent, 1);
     }
 
     /// Sends a command and reads its reply.
