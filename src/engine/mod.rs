@@ -11,6 +11,8 @@ mod listener;
 mod listing;
 mod login;
 mod passive;
+mod proxy;
+mod reception;
 mod refusal;
 mod rename;
 mod stream;

@@ -122,7 +122,7 @@ impl Control {
         let snapshot = self.engine.live.snapshot();
         // One pending port a session: an older one goes back first.
         self.agreed = None;
-        match data::listen(&self.engine.ports, snapshot.profile.passive_port_range.as_ref(), self.local) {
+        match data::listen(&self.engine.ports, &snapshot.profile, self.local) {
             Ok((passive, at)) => {
                 self.agreed = Some(self.passive(passive));
                 let told =

@@ -3,7 +3,7 @@
 
 use std::collections::VecDeque;
 use std::io;
-use std::net::{IpAddr, SocketAddr};
+use std::net::IpAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::Poll;
@@ -83,7 +83,7 @@ pub struct Arrival {
     /// The connection.
     pub stream: TcpStream,
     /// Whose.
-    pub from: SocketAddr,
+    pub remote: IpAddr,
     /// Its place among the sessions that are counted.
     pub slot: Slot,
     /// Whether TLS begins with the first byte.
@@ -93,13 +93,12 @@ pub struct Arrival {
 impl Control {
     /// A session for a connection that was admitted.
     pub fn new(engine: Engine, arrival: Arrival) -> io::Result<Self> {
-        let Arrival { stream, from, slot, implicit } = arrival;
+        let Arrival { stream, remote, slot, implicit } = arrival;
         stream.set_nodelay(true)?;
         data::keep_alive(&stream)?;
         // The data mark before an ABOR comes as urgent data (RFC 959 section 4.1.3).
         socket2::SockRef::from(&stream).set_out_of_band_inline(true)?;
         let local = stream.local_addr()?.ip().to_canonical();
-        let remote = from.ip().to_canonical();
         let id = crate::base::id::SessionId::new(&engine.depot.ids);
         let place = Arc::new(engine.presence.enter(id, remote, engine.depot.clock.now()));
         let now = Instant::now();

@@ -6,5 +6,6 @@ mod collect;
 mod escape;
 mod files;
 mod login;
+mod proxy;
 mod tls;
 mod upload;
