@@ -19,7 +19,7 @@ const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 /// Prepared statements kept by each connection.
 const STATEMENTS_CACHED: usize = 200;
 
-const MIGRATIONS: [(i64, &str, &str); 8] = [
+const MIGRATIONS: &[(i64, &str, &str)] = &[
     (1, "settings", include_str!("../../migrations/0001_settings.sql")),
     (2, "receipts", include_str!("../../migrations/0002_receipts.sql")),
     (3, "administration", include_str!("../../migrations/0003_administration.sql")),

@@ -30,7 +30,7 @@ pub(crate) enum Passive {
 pub(crate) struct Client {
     reader: BufReader<Box<dyn AsyncRead + Send + Unpin>>,
     writer: Box<dyn AsyncWrite + Send + Unpin>,
-    /// A second handle of the control connection, where it is in clear.
+    /// The socket itself, of a connection in clear: urgent data goes past every layer.
     socket: Option<OwnedFd>,
     server: SocketAddr,
     pub(crate) greeting: Reply,
