@@ -176,14 +176,23 @@ pub async fn roll_back(db: &Db, name: &CertificateName, change: &Change<'_>) -> 
 pub async fn remove(db: &Db, name: &CertificateName, change: &Change<'_>) -> Result<(), SaveError> {
     let mut tx = db.begin().await?;
     let there = one(&mut tx, name).await?;
-    let profile = setting::read(&mut tx, Scope::Profile).await?;
-    let named = profile.texts.get("certificates").and_then(|text| CertificateNames::parse(text).ok());
-    if named.is_some_and(|names| names.iter().any(|named| named.to_lowercase() == there.name.key())) {
-        let words = format!(
+    for (scope, key, words) in [
+        (
+            Scope::Profile,
+            "certificates",
             "The FTP server presents {}: take it out of its profile's Server TLS Certificate first",
-            there.name
-        );
-        return Err(mistake("name", words));
+        ),
+        (
+            Scope::Settings,
+            "web_certificates",
+            "The web interface presents {}: take it out of its certificates in Settings first",
+        ),
+    ] {
+        let stored = setting::read(&mut tx, scope).await?;
+        let named = stored.texts.get(key).and_then(|text| CertificateNames::parse(text).ok());
+        if named.is_some_and(|names| names.iter().any(|named| named.to_lowercase() == there.name.key())) {
+            return Err(mistake("name", words.replace("{}", there.name.as_str())));
+        }
     }
     if names(&mut tx).await?.len() < 2 {
         let words = format!("{} is the only certificate, and TLS needs one: add another first", there.name);
@@ -202,16 +211,17 @@ pub async fn forget_previous(db: &Db, now: Timestamp) -> Result<(), StoreError> 
 /// What is wrong with naming these: one mistake for each that is not in the store.
 pub async fn check_names(db: &Db, names: &CertificateNames) -> Result<Vec<Mistake>, StoreError> {
     let mut connection = db.reader().acquire().await?;
-    missing(&mut connection, names).await
+    missing(&mut connection, names, "certificates").await
 }
 
 pub(super) async fn missing(
     connection: &mut SqliteConnection,
     wanted: &CertificateNames,
+    key: &'static str,
 ) -> Result<Vec<Mistake>, StoreError> {
     let there = names(connection).await?;
     let known = |name: &str| there.iter().any(|there| there.to_lowercase() == name.to_lowercase());
-    let say = |name| Mistake::new("certificates", none_such(name, &there));
+    let say = |name| Mistake::new(key, none_such(name, &there));
     Ok(wanted.iter().filter(|name| !known(name)).map(say).collect())
 }
 

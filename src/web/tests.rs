@@ -129,7 +129,6 @@ impl Site {
             ids: ids.clone(),
             setup_code: code.clone(),
             address: "127.0.0.1:8020".parse().unwrap(),
-            tls: false,
         };
         Self { app: router(WebState::new(parts)), code, db, live, depot, ids, recorder, presence, certificates, folder }
     }

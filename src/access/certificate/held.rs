@@ -69,6 +69,8 @@ pub(super) struct State {
     all: Vec<Arc<Held>>,
     pub(super) authorities: Vec<Arc<Authority>>,
     served: Arc<Served>,
+    /// What the web interface presents.
+    to_browsers: Arc<Served>,
 }
 
 #[derive(Debug)]
@@ -123,14 +125,27 @@ impl Certificates {
         let names = texts.get("certificates").and_then(|text| CertificateNames::parse(text).ok()).unwrap_or_default();
         let before = self.0.state.load_full();
         let all: Vec<_> = stored.into_iter().map(|stored| self.held(stored, &before)).collect();
-        let served = Served::new(choose(&all, &names, self.0.clock.now()), self.0.clock.clone());
-        let served = if served.is_same(&before.served) { Arc::clone(&before.served) } else { Arc::new(served) };
+        let texts = profile::load_appliance(&self.0.db).await?.texts;
+        let of_web = texts.get("web_certificates").and_then(|text| CertificateNames::parse(text).ok());
+        let of_web = of_web.filter(|names| !names.is_empty()).unwrap_or_else(|| names.clone());
+        let served = self.chosen(&all, &names, &before.served);
+        let to_browsers = self.chosen(&all, &of_web, &before.to_browsers);
         if served.is_empty() {
             tracing::error!("No certificate can be presented: every TLS handshake will fail");
         }
         let authorities = self.open_authorities(&before).await?;
-        self.0.state.store(Arc::new(State { all, authorities, served }));
+        self.0.state.store(Arc::new(State { all, authorities, served, to_browsers }));
         Ok(())
+    }
+
+    fn chosen(&self, all: &[Arc<Held>], names: &CertificateNames, before: &Arc<Served>) -> Arc<Served> {
+        let served = Served::new(choose(all, names, self.0.clock.now()), self.0.clock.clone());
+        if served.is_same(before) { Arc::clone(before) } else { Arc::new(served) }
+    }
+
+    /// What the web interface presents now, where it has HTTPS.
+    pub fn served_to_browsers(&self) -> Arc<Served> {
+        Arc::clone(&self.0.state.load().to_browsers)
     }
 
     /// What servers present now. The same `Arc` until that changes.
