@@ -54,12 +54,16 @@ pub enum DataError {
 }
 
 /// Opens a passive port on `local`, the control connection's own address.
-pub fn listen(ports: &Ports, profile: &Arc<Profile>, local: IpAddr) -> io::Result<(Passive, SocketAddr)> {
+pub fn listen(
+    ports: &Ports,
+    profile: &Arc<Profile>,
+    (local, client): (IpAddr, IpAddr),
+) -> io::Result<(Passive, SocketAddr)> {
     let mut tried = HashSet::new();
     for _ in 0..BIND_TRIES_MAX {
         let lease = match &profile.passive_port_range {
             None => None,
-            Some(range) => Some(ports.lease(range, &tried).ok_or(io::ErrorKind::AddrInUse)?),
+            Some(range) => Some(ports.lease(range, client, &tried).ok_or(io::ErrorKind::AddrInUse)?),
         };
         let port = lease.as_ref().map_or(0, Lease::port);
         match bind(SocketAddr::new(local, port)) {

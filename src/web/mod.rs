@@ -31,6 +31,8 @@ mod administration_tests;
 #[cfg(test)]
 mod connector_tests;
 #[cfg(test)]
+mod refusal_tests;
+#[cfg(test)]
 mod tests;
 
 pub use https::{Clear, Https};

@@ -135,6 +135,7 @@ pub const ROUTES: &[Route] = &[
     viewer("/activity/events", || get(events::show)),
     viewer("/activity/refusals", || get(refusals::show)),
     viewer("/refusals/{id}", || get(refusals::one)),
+    editor("/refusals/{id}/allow", || post(refusals::allow)),
     admin("/certificates", || get(certificates::show).merge(files(post(certificates::upload)))),
     admin("/certificates/self-signed", || post(certificates::make)),
     admin("/certificates/authorities", || files(post(certificates::put_authority))),

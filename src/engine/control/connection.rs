@@ -309,6 +309,16 @@ impl Control {
         self.record_refusal(&No { rule, detail: detail.to_owned() }, "");
     }
 
+    /// What an administrator should know; of a client that ends TLS out of order, which one it is.
+    fn detail(&self, no: &No) -> String {
+        let mut client = None;
+        self.place.update(|doing| client.clone_from(&doing.client));
+        match client.filter(|_| no.rule == Rule::TlsEndUnsigned) {
+            Some(client) => format!("{}; the client calls itself {client}", no.detail),
+            None => no.detail.clone(),
+        }
+    }
+
     pub(super) fn record_refusal(&self, no: &No, reply: &str) {
         let now = self.engine.depot.clock.now();
         self.engine.depot.recorder.refusal(Refusal {
@@ -318,7 +328,7 @@ impl Control {
             remote: self.remote.to_string(),
             command: self.line.clone(),
             reply: reply.to_owned(),
-            detail: no.detail.clone(),
+            detail: self.detail(no),
             transcript: self.transcript.text(),
             session_id: self.place.id().to_string(),
             first_at: now,
