@@ -5,6 +5,7 @@ mod client_certificate;
 mod collect;
 mod escape;
 mod files;
+mod guard;
 mod login;
 mod proxy;
 mod tls;
