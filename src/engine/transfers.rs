@@ -312,7 +312,8 @@ impl Job {
         };
         let secured = secured.map_err(|error| {
             let reply = Reply::new(Code::NoDataConnection, "The TLS handshake of the data connection failed.");
-            let no = No { rule: Rule::TlsHandshakeFailed, detail: format!("data connection: {error}") };
+            let no =
+                No { rule: Rule::TlsHandshakeFailed, detail: format!("data connection: {}", tls::explain(&error)) };
             End { outcome: Outcome::Refused(reply), refused: Some(no), record: None, collecting: None }
         })?;
         match self.not_reused(secured.get_ref().1) {

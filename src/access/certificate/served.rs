@@ -90,10 +90,35 @@ fn fit(names: &[String], host: &str) -> Fit {
     }
 }
 
+/// Presents as for `host` to a client that asks for no name itself.
+#[derive(Debug)]
+struct AsFor {
+    served: Arc<Served>,
+    host: String,
+}
+
+impl ResolvesServerCert for AsFor {
+    fn resolve(&self, hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
+        self.served.resolve_for(&hello, hello.server_name().or(Some(&self.host)))
+    }
+}
+
+impl Served {
+    /// What is presented after HOST (RFC 7151 section 3.3): the certificate made for `host`, unless the client asks for a
+    /// name in the handshake.
+    pub fn as_for(self: Arc<Self>, host: &str) -> Arc<dyn ResolvesServerCert> {
+        Arc::new(AsFor { served: self, host: host.to_owned() })
+    }
+
+    fn resolve_for(&self, hello: &ClientHello<'_>, host: Option<&str>) -> Option<Arc<CertifiedKey>> {
+        let usable = |one: &CertifiedKey| one.key.choose_scheme(hello.signature_schemes()).is_some();
+        self.best(host, usable).map(|(_, found)| Arc::clone(&found.certified))
+    }
+}
+
 impl ResolvesServerCert for Served {
     fn resolve(&self, hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
-        let usable = |one: &CertifiedKey| one.key.choose_scheme(hello.signature_schemes()).is_some();
-        self.best(hello.server_name(), usable).map(|(_, found)| Arc::clone(&found.certified))
+        self.resolve_for(&hello, hello.server_name())
     }
 }
 

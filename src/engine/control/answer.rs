@@ -48,7 +48,8 @@ impl Control {
                 self.log_out();
                 (Outcome::Done, None)
             }
-            Ask::Host(_) => {
+            Ask::Host(host) => {
+                self.host = Some(host);
                 let snapshot = self.engine.live.snapshot();
                 let text = snapshot.profile.welcome_message.lines().collect::<Vec<_>>().join("\n");
                 (Outcome::Banner(text), None)

@@ -51,6 +51,8 @@ pub struct Control {
     pub(super) tls: Option<SessionTls>,
     /// TLS version and cipher; empty in clear.
     pub(super) tls_text: String,
+    /// The host that HOST named; its certificate is presented where the handshake names none.
+    pub(super) host: Option<String>,
     /// What the client presented in the handshake, its own certificate first.
     pub(super) certificates: Vec<CertificateDer<'static>>,
     pub(super) reader: LineReader,
@@ -107,6 +109,7 @@ impl Control {
             stream: Stream::Plain(stream),
             tls: None,
             tls_text: String::new(),
+            host: None,
             certificates: Vec::new(),
             reader: LineReader::new(),
             session: Session::new(),

@@ -19,7 +19,8 @@ impl Control {
             self.closed = true;
             return;
         };
-        let session = SessionTls::new(&base);
+        let presented = self.host.as_ref().map(|host| self.engine.certificates.served().as_for(host));
+        let session = SessionTls::new(&base, presented);
         match session.accept(stream).await {
             Ok(secured) => {
                 self.tls_text = tls::describe(secured.get_ref().1);
@@ -34,7 +35,7 @@ impl Control {
                 self.log_out();
             }
             Err(error) => {
-                self.refused(Rule::TlsHandshakeFailed, &format!("control connection: {error}"));
+                self.refused(Rule::TlsHandshakeFailed, &format!("control connection: {}", tls::explain(&error)));
                 self.closed = true;
             }
         }

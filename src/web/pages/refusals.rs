@@ -89,6 +89,7 @@ pub async fn one(context: Context, Path(id): Path<String>) -> Result<Response, W
     let refusal = refusal::find(&context.state.db, &id).await?.ok_or_else(WebError::not_found)?;
     let written = context.state.live.written_id(&refusal.connector);
     let (fix, fix_words) = match (refusal.rule.setting_key(), written) {
+        _ if refusal.rule == Rule::AddressBlocked => ("/activity/blocked".to_owned(), "Open the blocked addresses"),
         (Some(("profile", key)), _) => (format!("/profiles/ftp#{key}"), "Open the FTP Server profile"),
         (Some((_, key)), Some(id)) => {
             (format!("/connectors/{id}/{}#{key}", tab_of(key)), "Open this connector’s settings")

@@ -9,7 +9,7 @@ mod secured;
 pub(crate) use appliance::{Appliance, PARTNER, PASSWORD, Running, free_port};
 pub(crate) use client::{Client, Passive};
 pub(crate) use random::Random;
-pub(crate) use secured::{Identity, Secured, Version, shake_as_browser};
+pub(crate) use secured::{Identity, Secured, Version, shake_as_browser, shake_without_name};
 
 use sha2::{Digest, Sha256};
 

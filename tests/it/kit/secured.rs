@@ -115,6 +115,12 @@ impl Secured {
     }
 }
 
+/// Shakes hands as a client does that names no host.
+pub(crate) async fn shake_without_name(stream: TcpStream) -> std::io::Result<TlsStream<TcpStream>> {
+    let address = ServerName::IpAddress(std::net::Ipv4Addr::LOCALHOST.into());
+    connector(Version::Tls12, None).connect(address, stream).await
+}
+
 /// Shakes hands as a browser does that trusts every certificate.
 pub(crate) async fn shake_as_browser(stream: TcpStream) -> std::io::Result<TlsStream<TcpStream>> {
     shake(&connector(Version::Tls13, None), stream).await
