@@ -6,6 +6,7 @@ use sqlx::sqlite::SqliteRow;
 use sqlx::{Row, Sqlite, SqliteConnection, Transaction};
 
 use super::audit;
+use super::event::{self, Event};
 use super::open::{Db, StoreError};
 use super::setting::{self, Change, SaveError, Scope};
 use crate::base::clock::Timestamp;
@@ -30,6 +31,8 @@ const REPLACE: &str = "UPDATE certificates SET previous_origin = origin, previou
      sealed_key = $4, sha256 = $5, made_at_us = $6 WHERE id = $1";
 const FORGET_PREVIOUS: &str = "UPDATE certificates SET previous_origin = NULL, previous_chain_pem = NULL, \
      previous_key = NULL, previous_sha256 = NULL, replaced_at_us = NULL WHERE replaced_at_us < $1";
+const WARN: &str =
+    "INSERT INTO certificate_warnings (sha256, urgency, at_us) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING";
 const REMOVE: &str = "DELETE FROM certificates WHERE id = $1";
 
 /// Where a certificate came from.
@@ -206,6 +209,18 @@ pub async fn remove(db: &Db, name: &CertificateName, change: &Change<'_>) -> Res
 pub async fn forget_previous(db: &Db, now: Timestamp) -> Result<(), StoreError> {
     sqlx::query(FORGET_PREVIOUS).bind(now.minus(ROLL_BACK_WITHIN).us()).execute(db.writer()).await?;
     Ok(())
+}
+
+/// Records `event` unless that was said of the certificate already. Whether it was news.
+pub async fn warn_once(db: &Db, (sha256, urgency): (&str, &str), event: &Event) -> Result<bool, StoreError> {
+    let mut tx = db.begin().await?;
+    let said = sqlx::query(WARN).bind(sha256).bind(urgency).bind(event.at.us()).execute(&mut *tx).await?;
+    let is_news = said.rows_affected() > 0;
+    if is_news {
+        event::add(&mut tx, event, false).await?;
+    }
+    tx.commit().await?;
+    Ok(is_news)
 }
 
 /// What is wrong with naming these: one mistake for each that is not in the store.

@@ -17,9 +17,11 @@ use super::served::{Presented, Served};
 use crate::base::clock::{Clock, Timestamp};
 use crate::base::id::{CertificateId, IdSource};
 use crate::domain::appliance::ApplianceSettings;
+use crate::domain::event::EventKind;
 use crate::domain::setting::{Mistake, Value};
 use crate::domain::value::{CertificateName, CertificateNames};
 use crate::store::certificate::{self, Contents, Origin, StoredCertificate};
+use crate::store::event::Event;
 use crate::store::setting::{Change, SaveError};
 use crate::store::{Db, StoreError, profile};
 
@@ -166,10 +168,24 @@ impl Certificates {
 
     /// Which of the certificates that servers present expire within 30 days, the most urgent first.
     pub fn warnings(&self, now: Timestamp) -> Vec<Expiring> {
-        let served = self.served();
-        let mut found: Vec<_> = served.facts().filter_map(|(name, facts)| Expiring::of(name, facts, now)).collect();
-        found.sort_by_key(|one| one.not_after);
+        let (served, to_browsers) = (self.served(), self.served_to_browsers());
+        let all = served.facts().chain(to_browsers.facts());
+        let mut found: Vec<_> = all.filter_map(|(name, facts)| Expiring::of(name, facts, now)).collect();
+        found.sort_by(|a, b| (a.not_after, &a.sha256).cmp(&(b.not_after, &b.sha256)));
+        found.dedup_by(|a, b| a.sha256 == b.sha256);
         found
+    }
+
+    /// Records an event for each that expires, once for each nearness.
+    pub async fn tell_expiring(&self) -> Result<(), StoreError> {
+        let now = self.0.clock.now();
+        for one in self.warnings(now) {
+            let event = Event::new(&self.0.ids, EventKind::CertificateExpiring, now, one.to_string());
+            if certificate::warn_once(&self.0.db, (&one.sha256, one.urgency.name()), &event).await? {
+                tracing::warn!(certificate = one.name, "{one}");
+            }
+        }
+        Ok(())
     }
 
     /// The key of the certificate of that name, for an authority's answer that comes without one.
@@ -477,6 +493,23 @@ mod tests {
         let fortnight = warned(Duration::from_hours(13 * 24)).unwrap();
         assert_eq!((fortnight.urgency, fortnight.days_left), (Urgency::Fortnight, 13));
         assert_eq!(fortnight.to_string(), "Certificate self-signed expires on 25 November 2027, in 13 days");
+        at.clock.advance(Duration::from_hours(24 * 352));
+        for days in [0, 0, 4, 8, 3] {
+            at.clock.advance(Duration::from_hours(24 * days));
+            at.certificates.tell_expiring().await.unwrap();
+        }
+        let kind = Some(EventKind::CertificateExpiring);
+        let told = crate::store::event::oldest_first(&at.db, kind, Timestamp::default(), None, 10);
+        let told: Vec<_> = told.await.unwrap().into_iter().map(|event| event.summary).collect();
+        let said = |left: &str| format!("Certificate self-signed {left}");
+        assert_eq!(
+            told,
+            [
+                said("expires on 25 November 2027, in 12 days"),
+                said("expires on 25 November 2027, within a day"),
+                said("expired on 25 November 2027")
+            ]
+        );
         let expired = at.certificates.warnings(end.plus(Duration::from_secs(1))).pop().unwrap();
         assert_eq!(expired.to_string(), "Certificate self-signed expired on 25 November 2027");
     }
