@@ -68,7 +68,7 @@ settings! {
             "Seconds that a block lasts.";
         guard_allow: Networks = "", InForce, "Never blocked",
             "Addresses and ranges that are never delayed or blocked, one a line.";
-        proxy_protocol_from: Networks = "", NotYet, "PROXY protocol from",
+        proxy_protocol_from: Networks = "", InForce, "PROXY protocol from",
             "Addresses and ranges of load balancers that tell the client's address, one a line. Empty has none.";
         disk_reserve: DiskReserve = "", InForce, "Disk reserve",
             "What stays free on the disk: bytes, such as 2 GiB, or a share, such as 5%. Empty is the smaller of 256 \

@@ -107,6 +107,9 @@ rules! {
     OutsideFolders = "outside_folders", "Outside Send and Receive", Some(("connector", "start_folder")),
         "Files live in Send and Receive only, and renaming stays within one of them. The client should change to \
          Receive first, or Start folder can land its login there.";
+    ProxyHeader = "proxy_header", "PROXY header missing or damaged", Some(("profile", "proxy_protocol_from")),
+        "A connection came from an address in PROXY protocol from without a header that says whom it is for. Turn the \
+         PROXY protocol on in the balancer (version 1 or 2), or take its address out of the setting.";
     Quota = "quota", "Quota reached", Some(("connector", "quota_bytes")),
         "Receive holds as many bytes or files as the connector's quota allows. Remove files, or raise the quota.";
     SessionNotReused = "session_not_reused", "TLS session not reused", Some(("profile", "tls_session_reuse")),
@@ -171,7 +174,7 @@ mod tests {
              append_refused broken_off client_certificate connector_disabled connector_expired connector_not_yet_valid \
              data_connection_not_opened data_connection_wrong_address deflate_ratio disk_full draining file_exists \
              file_too_large idle name_encoding name_filter name_not_storable no_read no_write not_deflated \
-             outside_folders quota \
+             outside_folders proxy_header quota \
              session_not_reused stalled storage_failing tls_end_unsigned tls_handshake_failed tls_required_data \
              tls_required_login too_many_for_connector too_many_from_address too_many_sessions type_not_supported \
              unknown_user wrong_password"

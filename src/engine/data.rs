@@ -3,14 +3,15 @@
 use std::collections::HashSet;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 
 use super::early::{Come, Early};
 use super::passive::{Lease, Ports};
-use crate::domain::value::PortRange;
+use super::proxy;
+use crate::domain::profile::Profile;
 
 /// Ports tried before passive mode is given up.
 const BIND_TRIES_MAX: u32 = 50;
@@ -37,6 +38,8 @@ pub enum Agreed {
 #[derive(Debug)]
 pub struct Passive {
     listener: TcpListener,
+    /// As of the command that asked for it: which balancers speak for others.
+    profile: Arc<Profile>,
     /// Goes back with the port; `None` when the system chose the port.
     _lease: Option<Lease>,
 }
@@ -56,18 +59,22 @@ pub enum DataError {
 }
 
 /// Opens a passive port on `local`, the control connection's own address.
-pub fn listen(ports: &Ports, range: Option<&PortRange>, local: IpAddr) -> io::Result<(Passive, SocketAddr)> {
+pub fn listen(
+    ports: &Ports,
+    profile: &Arc<Profile>,
+    (local, client): (IpAddr, IpAddr),
+) -> io::Result<(Passive, SocketAddr)> {
     let mut tried = HashSet::new();
     for _ in 0..BIND_TRIES_MAX {
-        let lease = match range {
+        let lease = match &profile.passive_port_range {
             None => None,
-            Some(range) => Some(ports.lease(range, &tried).ok_or(io::ErrorKind::AddrInUse)?),
+            Some(range) => Some(ports.lease(range, client, &tried).ok_or(io::ErrorKind::AddrInUse)?),
         };
         let port = lease.as_ref().map_or(0, Lease::port);
         match bind(SocketAddr::new(local, port)) {
             Ok(listener) => {
                 let at = listener.local_addr()?;
-                return Ok((Passive { listener, _lease: lease }, at));
+                return Ok((Passive { listener, _lease: lease, profile: Arc::clone(profile) }, at));
             }
             Err(error) if error.kind() == io::ErrorKind::AddrInUse && port != 0 => {
                 tried.insert(port);
@@ -106,12 +113,22 @@ impl Passive {
     /// The first connection that comes from `peer`; `wrong` keeps who else came.
     pub(super) async fn accept(&self, peer: IpAddr, wrong: &OnceLock<IpAddr>) -> io::Result<TcpStream> {
         loop {
-            let (stream, from) = self.listener.accept().await?;
-            if from.ip().to_canonical() == peer {
+            let (mut stream, from) = self.listener.accept().await?;
+            let mut from = from.ip().to_canonical();
+            if self.profile.proxy_protocol_from.contains(from) {
+                match proxy::read(&mut stream).await {
+                    Ok(client) => from = client.unwrap_or(from),
+                    Err(error) => {
+                        tracing::warn!(balancer = %from, "A data connection was closed: {error}");
+                        continue;
+                    }
+                }
+            }
+            if from == peer {
                 return made_ready(stream);
             }
             // Dropped, that is closed; the client itself may still come.
-            let _ = wrong.set(from.ip());
+            let _ = wrong.set(from);
         }
     }
 }

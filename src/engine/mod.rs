@@ -12,6 +12,8 @@ mod listing;
 mod login;
 mod mode;
 mod passive;
+mod proxy;
+mod reception;
 mod refusal;
 mod rename;
 mod stream;

@@ -75,7 +75,8 @@ fn broken(ending: Ending) -> Reply {
 fn rule_of(ending: Ending, error: &TransferError) -> Option<No> {
     let rule = match ending {
         Ending::Unsigned => Rule::TlsEndUnsigned,
-        Ending::Stalled | Ending::Cut => Rule::BrokenOff,
+        Ending::Stalled => Rule::Stalled,
+        Ending::Cut => Rule::BrokenOff,
         Ending::Closed | Ending::Aborted | Ending::Refused | Ending::Failed => return None,
     };
     Some(No { rule, detail: error.to_string() })

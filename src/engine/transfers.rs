@@ -291,10 +291,14 @@ impl Job {
         if !told {
             return Err(End::failed(&TransferError::Broken(Ending::Cut), Kind::File));
         }
-        let stream = tokio::select! {
-            biased;
-            () = self.abort.cancelled() => return Err(aborted()),
-            secured = self.secure(come, (reads, timeout)) => secured?,
+        let stream = match (come, &self.tls) {
+            // Whatever has come by now is kept, even if the client is gone already.
+            (Come::Silent(stream), None) => Stream::Plain(stream),
+            (come, _) => tokio::select! {
+                biased;
+                () = self.abort.cancelled() => return Err(aborted()),
+                secured = self.secure(come, (reads, timeout)) => secured?,
+            },
         };
         let settings = &self.party.connector().settings;
         let tls_end = *settings.tls_end.or(&self.party.snapshot.profile.tls_end);
@@ -315,7 +319,8 @@ impl Job {
         };
         let secured = secured.map_err(|error| {
             let reply = Reply::new(Code::NoDataConnection, "The TLS handshake of the data connection failed.");
-            let no = No { rule: Rule::TlsHandshakeFailed, detail: format!("data connection: {error}") };
+            let no =
+                No { rule: Rule::TlsHandshakeFailed, detail: format!("data connection: {}", tls::explain(&error)) };
             End { outcome: Outcome::Refused(reply), refused: Some(no), record: None, collecting: None }
         })?;
         match self.not_reused(secured.get_ref().1) {

@@ -1,11 +1,13 @@
 //! The FTP server's settings and the appliance's own.
 
+use sqlx::{Sqlite, Transaction};
+
 use super::certificate;
 use super::open::{Db, StoreError};
 use super::setting::{self, Change, Save, SaveError, Scope, Stored};
 use crate::domain::appliance::ApplianceSettings;
 use crate::domain::profile::Profile;
-use crate::domain::setting::{Texts, Value};
+use crate::domain::setting::{Mistake, Texts, Value};
 use crate::domain::value::CertificateNames;
 
 /// What is stored of the profile.
@@ -28,10 +30,7 @@ pub async fn save(
 ) -> Result<(), SaveError> {
     let mut tx = db.begin().await?;
     let save = Save { scope: Scope::Profile, subject: "profile".to_owned(), values, expected_version };
-    let missing = match values.get("certificates").map(|text| CertificateNames::parse(text)) {
-        Some(Ok(names)) => certificate::missing(&mut tx, &names).await?,
-        _ => Vec::new(),
-    };
+    let missing = missing(&mut tx, values, "certificates").await?;
     setting::save(&mut tx, save, change, |texts| match Profile::parse(texts) {
         Ok(profile) if missing.is_empty() => Ok(profile.texts()),
         Ok(_) => Err(missing.clone()),
@@ -42,7 +41,19 @@ pub async fn save(
     Ok(())
 }
 
-/// Saves settings of the appliance: all or nothing.
+/// Certificates that `key` newly names and that are not in the store.
+async fn missing(
+    tx: &mut Transaction<'_, Sqlite>,
+    values: &Texts,
+    key: &'static str,
+) -> Result<Vec<Mistake>, StoreError> {
+    match values.get(key).map(|text| CertificateNames::parse(text)) {
+        Some(Ok(names)) => certificate::missing(&mut *tx, &names, key).await,
+        _ => Ok(Vec::new()),
+    }
+}
+
+/// Saves settings of the appliance: all or nothing. Certificates that it newly names must be in the store.
 pub async fn save_appliance(
     db: &Db,
     values: &Texts,
@@ -51,7 +62,13 @@ pub async fn save_appliance(
 ) -> Result<(), SaveError> {
     let mut tx = db.begin().await?;
     let save = Save { scope: Scope::Settings, subject: "settings".to_owned(), values, expected_version };
-    setting::save(&mut tx, save, change, |texts| ApplianceSettings::parse(texts).map(|s| s.texts())).await?;
+    let missing = missing(&mut tx, values, "web_certificates").await?;
+    setting::save(&mut tx, save, change, |texts| match ApplianceSettings::parse(texts) {
+        Ok(settings) if missing.is_empty() => Ok(settings.texts()),
+        Ok(_) => Err(missing.clone()),
+        Err(mistakes) => Err(mistakes.into_iter().chain(missing.clone()).collect()),
+    })
+    .await?;
     tx.commit().await?;
     Ok(())
 }

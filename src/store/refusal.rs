@@ -17,6 +17,7 @@ const ADD: &str = "INSERT INTO refusals (id, rule, connector, remote, command, r
 const NEWEST_FIRST: &str = "SELECT id, rule, connector, remote, command, reply, detail, transcript, session_id, \
      first_at_us, last_at_us, times FROM refusals WHERE (last_at_us, id) < ($1, $2) AND ($3 = '' OR connector = $3) \
      ORDER BY last_at_us DESC, id DESC LIMIT $4";
+const TIMES: &str = "SELECT CAST(COALESCE(SUM(times), 0) AS BIGINT) FROM refusals WHERE connector = $1 AND rule = $2";
 const ONE: &str = "SELECT id, rule, connector, remote, command, reply, detail, transcript, session_id, first_at_us, \
      last_at_us, times FROM refusals WHERE id = $1";
 
@@ -87,6 +88,12 @@ pub async fn newest_first(
     let (at, id) = before.map_or((i64::MAX, ""), |(at, id)| (at.us(), id));
     let query = sqlx::query(NEWEST_FIRST).bind(at).bind(id).bind(connector.unwrap_or_default()).bind(count);
     query.fetch_all(db.reader()).await?.iter().map(decode).collect()
+}
+
+/// How often `rule` said no to `connector` (id as recorded), as far back as refusals are kept.
+pub async fn times(db: &Db, connector: &str, rule: Rule) -> Result<u64, StoreError> {
+    let row = sqlx::query(TIMES).bind(connector).bind(rule.name()).fetch_one(db.reader()).await?;
+    Ok(row.try_get::<i64, _>(0)?.unsigned_abs())
 }
 
 /// The refusal of that id, if there is one.

@@ -10,6 +10,7 @@ mod context;
 mod csrf;
 mod error;
 mod form;
+mod https;
 mod layers;
 mod live;
 mod login;
@@ -30,8 +31,11 @@ mod administration_tests;
 #[cfg(test)]
 mod connector_tests;
 #[cfg(test)]
+mod refusal_tests;
+#[cfg(test)]
 mod tests;
 
+pub use https::{Clear, Https};
 pub use routes::router;
 pub use serve::serve;
 pub use setup_code::SetupCode;

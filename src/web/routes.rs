@@ -14,8 +14,8 @@ use tower_http::timeout::TimeoutLayer;
 use super::context::Visitor;
 use super::error::WebError;
 use super::pages::{
-    as_partner, audit, certificates, connectors, events, flows, health, profiles, receive, refusals, send, sessions,
-    settings, setup, sheet, sign_in, test_connection, transfers, users,
+    as_partner, audit, blocked, certificates, connectors, events, flows, health, profiles, receive, refusals, send,
+    sessions, settings, setup, sheet, sign_in, test_connection, transfers, users,
 };
 use super::state::WebState;
 use super::{assets, layers, live};
@@ -135,8 +135,11 @@ pub const ROUTES: &[Route] = &[
     viewer("/activity/sessions", || get(sessions::show)),
     editor("/activity/sessions/{id}/disconnect", || post(sessions::disconnect)),
     viewer("/activity/events", || get(events::show)),
+    viewer("/activity/blocked", || get(blocked::show)),
+    editor("/activity/blocked/unblock", || post(blocked::unblock)),
     viewer("/activity/refusals", || get(refusals::show)),
     viewer("/refusals/{id}", || get(refusals::one)),
+    editor("/refusals/{id}/allow", || post(refusals::allow)),
     admin("/certificates", || get(certificates::show).merge(files(post(certificates::upload)))),
     admin("/certificates/self-signed", || post(certificates::make)),
     admin("/certificates/authorities", || files(post(certificates::put_authority))),

@@ -434,6 +434,8 @@ def connector_pages(browser, name, report):
 
 def administration(browser, report):
     """What an admin alone sees: each page, and its form when it was refused."""
+    browser.go("/activity/blocked")
+    browser.look("blocked")
     browser.go("/certificates")
     browser.look("certificates")
     browser.fill(browser.named("name"), "files, and more")

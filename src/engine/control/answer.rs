@@ -9,6 +9,7 @@ use super::connection::Control;
 use crate::access::test_pass::Client;
 use crate::base::secret::Secret;
 use crate::domain::authorise::No;
+use crate::domain::event::EventKind;
 use crate::domain::refusal::Rule;
 use crate::engine::data::{self, Agreed, Passive};
 use crate::engine::early::Early;
@@ -17,6 +18,7 @@ use crate::engine::refusal::{self, Kind};
 use crate::engine::{Engine, files, listing, rename};
 use crate::ftp::reply::{Code, Reply};
 use crate::ftp::session::{Ask, Family, Outcome};
+use crate::store::event::Event;
 use crate::transfer::depot::{Party, TransferError};
 
 impl Control {
@@ -117,6 +119,9 @@ impl Control {
                 self.shown
             );
         }
+        if let Some(no) = no.as_ref().filter(|no| no.rule != Rule::TlsRequiredLogin) {
+            self.login_failed(name, no);
+        }
         (outcome, no)
     }
 
@@ -126,6 +131,18 @@ impl Control {
         let client = if here { Client::Here } else { Client::Elsewhere };
         let now = self.engine.depot.clock.now();
         self.engine.gate.test_passes().redeem(&name.to_ascii_lowercase(), password, client, now)
+    }
+
+    fn login_failed(&self, name: &str, no: &No) {
+        let depot = &self.engine.depot;
+        let summary = format!("Login of {} failed: {}", self.shown, no.rule.label());
+        let event = Event::new(&depot.ids, EventKind::LoginFailed, depot.clock.now(), summary);
+        depot.recorder.login_failed(Event {
+            connector: self.engine.live.written_id(name).map(|id| id.to_string()).unwrap_or_default(),
+            session_id: self.place.id().to_string(),
+            remote: self.remote.to_string(),
+            ..event
+        });
     }
 
     pub(super) fn log_out(&mut self) {
@@ -148,7 +165,7 @@ impl Control {
         let snapshot = self.engine.live.snapshot();
         // One pending port a session: an older one goes back first.
         self.agreed = None;
-        match data::listen(&self.engine.ports, snapshot.profile.passive_port_range.as_ref(), self.local) {
+        match data::listen(&self.engine.ports, &snapshot.profile, (self.local, self.remote)) {
             Ok((passive, at)) => {
                 self.agreed = Some(self.passive(passive));
                 let told =

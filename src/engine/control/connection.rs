@@ -3,7 +3,7 @@
 
 use std::collections::VecDeque;
 use std::io;
-use std::net::{IpAddr, SocketAddr};
+use std::net::IpAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::Poll;
@@ -87,7 +87,7 @@ pub struct Arrival {
     /// The connection.
     pub stream: TcpStream,
     /// Whose.
-    pub from: SocketAddr,
+    pub remote: IpAddr,
     /// Its place among the sessions that are counted.
     pub slot: Slot,
     /// Whether TLS begins with the first byte.
@@ -97,14 +97,13 @@ pub struct Arrival {
 impl Control {
     /// A session for a connection that was admitted.
     pub fn new(engine: Engine, arrival: Arrival) -> io::Result<Self> {
-        let Arrival { stream, from, slot, implicit } = arrival;
+        let Arrival { stream, remote, slot, implicit } = arrival;
         stream.set_nodelay(true)?;
         data::keep_alive(&stream)?;
         // The data mark before an ABOR comes as urgent data (RFC 959 section 4.1.3).
         socket2::SockRef::from(&stream).set_out_of_band_inline(true)?;
         let at = stream.local_addr()?;
         let (local, port) = (at.ip().to_canonical(), at.port());
-        let remote = from.ip().to_canonical();
         let id = crate::base::id::SessionId::new(&engine.depot.ids);
         let place = Arc::new(engine.presence.enter(id, remote, engine.depot.clock.now()));
         let now = Instant::now();
@@ -317,6 +316,16 @@ impl Control {
         self.record_refusal(&No { rule, detail: detail.to_owned() }, "");
     }
 
+    /// What an administrator should know; of a client that ends TLS out of order, which one it is.
+    fn detail(&self, no: &No) -> String {
+        let mut client = None;
+        self.place.update(|doing| client.clone_from(&doing.client));
+        match client.filter(|_| no.rule == Rule::TlsEndUnsigned) {
+            Some(client) => format!("{}; the client calls itself {client}", no.detail),
+            None => no.detail.clone(),
+        }
+    }
+
     pub(super) fn record_refusal(&self, no: &No, reply: &str) {
         let now = self.engine.depot.clock.now();
         self.engine.depot.recorder.refusal(Refusal {
@@ -326,7 +335,7 @@ impl Control {
             remote: self.remote.to_string(),
             command: self.line.clone(),
             reply: reply.to_owned(),
-            detail: no.detail.clone(),
+            detail: self.detail(no),
             transcript: self.transcript.text(),
             session_id: self.place.id().to_string(),
             first_at: now,

@@ -40,7 +40,7 @@ impl Control {
                 self.log_out();
             }
             Err(error) => {
-                self.refused(Rule::TlsHandshakeFailed, &format!("control connection: {error}"));
+                self.refused(Rule::TlsHandshakeFailed, &format!("control connection: {}", tls::explain(&error)));
                 self.closed = true;
             }
         }

@@ -2,6 +2,7 @@
 
 pub mod as_partner;
 pub mod audit;
+pub mod blocked;
 pub mod certificates;
 pub mod connectors;
 pub mod events;

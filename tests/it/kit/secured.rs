@@ -49,7 +49,16 @@ impl Secured {
 
     /// The same, with a client certificate.
     pub(crate) async fn connect_as(server: SocketAddr, version: Version, identity: Option<Identity>) -> Self {
-        let mut stream = TcpStream::connect(server).await.expect("the server accepts");
+        let stream = TcpStream::connect(server).await.expect("the server accepts");
+        Self::over(stream, server, (version, identity)).await
+    }
+
+    /// The same over a connection that stands.
+    pub(crate) async fn over(
+        mut stream: TcpStream,
+        server: SocketAddr,
+        (version, identity): (Version, Option<Identity>),
+    ) -> Self {
         stream.set_nodelay(true).expect("the socket takes options");
         line(&mut stream, "220").await;
         stream.write_all(b"AUTH TLS\r\n").await.expect("the server reads");
@@ -104,6 +113,17 @@ impl Secured {
         let reply = self.client.reply().await;
         if reply.code == 226 { Ok(bytes) } else { Err(reply) }
     }
+}
+
+/// Shakes hands as a client does that names no host.
+pub(crate) async fn shake_without_name(stream: TcpStream) -> std::io::Result<TlsStream<TcpStream>> {
+    let address = ServerName::IpAddress(std::net::Ipv4Addr::LOCALHOST.into());
+    connector(Version::Tls12, None).connect(address, stream).await
+}
+
+/// Shakes hands as a browser does that trusts every certificate.
+pub(crate) async fn shake_as_browser(stream: TcpStream) -> std::io::Result<TlsStream<TcpStream>> {
+    shake(&connector(Version::Tls13, None), stream).await
 }
 
 async fn shake(connector: &TlsConnector, stream: TcpStream) -> std::io::Result<TlsStream<TcpStream>> {
