@@ -31,12 +31,8 @@ pub async fn save(
     let mut tx = db.begin().await?;
     let save = Save { scope: Scope::Profile, subject: "profile".to_owned(), values, expected_version };
     let missing = missing(&mut tx, values, "certificates").await?;
-    setting::save(&mut tx, save, change, |texts| match Profile::parse(texts) {
-        Ok(profile) if missing.is_empty() => Ok(profile.texts()),
-        Ok(_) => Err(missing.clone()),
-        Err(mistakes) => Err(mistakes.into_iter().chain(missing.clone()).collect()),
-    })
-    .await?;
+    let parse = |texts: &Texts| all_mistakes(Profile::parse(texts).map(|profile| profile.texts()), &missing);
+    setting::save(&mut tx, save, change, parse).await?;
     tx.commit().await?;
     Ok(())
 }
@@ -53,6 +49,14 @@ async fn missing(
     }
 }
 
+/// What was parsed, unless there is a mistake: in it, or a certificate that is missing.
+fn all_mistakes(parsed: Result<Texts, Vec<Mistake>>, missing: &[Mistake]) -> Result<Texts, Vec<Mistake>> {
+    match parsed {
+        Ok(texts) if missing.is_empty() => Ok(texts),
+        parsed => Err(parsed.err().into_iter().flatten().chain(missing.iter().cloned()).collect()),
+    }
+}
+
 /// Saves settings of the appliance: all or nothing. Certificates that it newly names must be in the store.
 pub async fn save_appliance(
     db: &Db,
@@ -63,12 +67,9 @@ pub async fn save_appliance(
     let mut tx = db.begin().await?;
     let save = Save { scope: Scope::Settings, subject: "settings".to_owned(), values, expected_version };
     let missing = missing(&mut tx, values, "web_certificates").await?;
-    setting::save(&mut tx, save, change, |texts| match ApplianceSettings::parse(texts) {
-        Ok(settings) if missing.is_empty() => Ok(settings.texts()),
-        Ok(_) => Err(missing.clone()),
-        Err(mistakes) => Err(mistakes.into_iter().chain(missing.clone()).collect()),
-    })
-    .await?;
+    let parse =
+        |texts: &Texts| all_mistakes(ApplianceSettings::parse(texts).map(|settings| settings.texts()), &missing);
+    setting::save(&mut tx, save, change, parse).await?;
     tx.commit().await?;
     Ok(())
 }

@@ -90,10 +90,17 @@ fn fit(names: &[String], host: &str) -> Fit {
     }
 }
 
+impl Served {
+    /// The best for `host` of those whose signatures the client can check.
+    fn present(&self, hello: &ClientHello<'_>, host: Option<&str>) -> Option<Arc<CertifiedKey>> {
+        let usable = |one: &CertifiedKey| one.key.choose_scheme(hello.signature_schemes()).is_some();
+        self.best(host, usable).map(|(_, found)| Arc::clone(&found.certified))
+    }
+}
+
 impl ResolvesServerCert for Served {
     fn resolve(&self, hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
-        let usable = |one: &CertifiedKey| one.key.choose_scheme(hello.signature_schemes()).is_some();
-        self.best(hello.server_name(), usable).map(|(_, found)| Arc::clone(&found.certified))
+        self.present(&hello, hello.server_name())
     }
 }
 
@@ -113,9 +120,7 @@ impl ForHost {
 
 impl ResolvesServerCert for ForHost {
     fn resolve(&self, hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
-        let usable = |one: &CertifiedKey| one.key.choose_scheme(hello.signature_schemes()).is_some();
-        let host = hello.server_name().unwrap_or(&self.host);
-        self.served.best(Some(host), usable).map(|(_, found)| Arc::clone(&found.certified))
+        self.served.present(&hello, hello.server_name().or(Some(&self.host)))
     }
 }
 

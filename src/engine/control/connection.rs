@@ -318,11 +318,11 @@ impl Control {
 
     /// What an administrator should know; of a client that ends TLS out of order, which one it is.
     fn detail(&self, no: &No) -> String {
-        let mut client = None;
-        self.place.update(|doing| client.clone_from(&doing.client));
-        match client.filter(|_| no.rule == Rule::TlsEndUnsigned) {
-            Some(client) => format!("{}; the client calls itself {client}", no.detail),
-            None => no.detail.clone(),
+        match self.place.doing().client {
+            Some(client) if no.rule == Rule::TlsEndUnsigned => {
+                format!("{}; the client calls itself {client}", no.detail)
+            }
+            _ => no.detail.clone(),
         }
     }
 

@@ -3,7 +3,7 @@
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-use crate::kit::{Appliance, Running, handshake};
+use crate::kit::{Appliance, Running, Version, handshake};
 
 /// Reads a reply of one line, byte by byte: nothing behind it is taken.
 async fn reply(stream: &mut (impl AsyncReadExt + Unpin)) -> String {
@@ -22,7 +22,7 @@ async fn presented(running: &Running<'_>, host: &str, name: &str, then: &str) ->
         stream.write_all(format!("{line}\r\n").as_bytes()).await.expect("the server reads");
         assert!(reply(&mut stream).await.starts_with(code), "{line}");
     }
-    let mut secured = handshake(stream, name).await.expect("the handshake");
+    let mut secured = handshake(stream, Version::Tls13, name).await.expect("the handshake");
     let certificate = secured.get_ref().1.peer_certificates().expect("a certificate")[0].to_vec();
     secured.write_all(format!("HOST {then}\r\n").as_bytes()).await.expect("the server reads");
     (certificate, reply(&mut secured).await)

@@ -2,8 +2,9 @@
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
+use tokio_rustls::client::TlsStream;
 
-use crate::kit::{Appliance, PARTNER, PASSWORD, Running, Secured, Version, sha256, shake_without_name};
+use crate::kit::{Appliance, PARTNER, PASSWORD, Running, Secured, Version, handshake, sha256};
 
 /// Partners of the default settings: TLS for login and data.
 fn appliance() -> Appliance {
@@ -101,6 +102,11 @@ async fn begin_tls(running: &Running<'_>, lines: &str) -> TcpStream {
         heard.push(stream.read_u8().await.expect("a reply"));
     }
     stream
+}
+
+/// Shakes hands as a client does that names no host.
+async fn shake_without_name(stream: TcpStream) -> std::io::Result<TlsStream<TcpStream>> {
+    handshake(stream, Version::Tls12, "127.0.0.1").await
 }
 
 /// The SHA-256 of the certificate presented after these lines to a client that names no host.

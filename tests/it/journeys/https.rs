@@ -6,7 +6,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use waybill::store::listener::Listener;
 
-use crate::kit::{Appliance, Running, sha256, shake_as_browser};
+use crate::kit::{Appliance, Running, Version, handshake, sha256};
 
 const REQUEST: &[u8] = b"GET /sign-in HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n\r\n";
 
@@ -25,7 +25,7 @@ async fn in_clear(running: &Running<'_>) -> String {
 
 /// The answer over HTTPS and the SHA-256 of the certificate presented; an error when there is no TLS.
 async fn by_https(running: &Running<'_>) -> std::io::Result<(String, String)> {
-    let mut stream = shake_as_browser(connect(running).await).await?;
+    let mut stream = handshake(connect(running).await, Version::Tls13, "localhost").await?;
     let certificate = stream.get_ref().1.peer_certificates().map(|chain| sha256(&chain[0])).unwrap_or_default();
     stream.write_all(REQUEST).await?;
     let mut answer = String::new();

@@ -13,7 +13,7 @@ pub(crate) use appliance::{Appliance, PARTNER, PASSWORD, Running, free_port};
 pub(crate) use client::{Client, Passive};
 pub(crate) use player::{Doors, Player};
 pub(crate) use random::Random;
-pub(crate) use secured::{Identity, Secured, Version, handshake, shake_as_browser, shake_without_name};
+pub(crate) use secured::{Identity, Secured, Version, handshake};
 
 use sha2::{Digest, Sha256};
 

@@ -15,7 +15,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::time::timeout;
 
 use super::client::{epsv_address, pasv_address};
-use super::secured::handshake;
+use super::secured::{Version, handshake};
 use super::unescape::unescape;
 
 /// How long a reply or a data connection may take.
@@ -110,7 +110,8 @@ impl<'a> Player<'a> {
         let Control::Plain(stream) = std::mem::replace(&mut self.control, Control::None) else {
             panic!("{}: TLS is there already", self.number)
         };
-        let secured = handshake(stream, "localhost").await.expect("the handshake of the control connection");
+        let secured =
+            handshake(stream, Version::Tls13, "localhost").await.expect("the handshake of the control connection");
         self.control = Control::Tls(Box::new(secured));
     }
 
@@ -265,7 +266,11 @@ impl<'a> Player<'a> {
 
     /// A data connection after the 150.
     async fn secured(&self, stream: TcpStream) -> std::io::Result<Box<dyn Wire>> {
-        Ok(if self.private { Box::new(handshake(stream, "localhost").await?) } else { Box::new(stream) })
+        Ok(if self.private {
+            Box::new(handshake(stream, Version::Tls13, "localhost").await?)
+        } else {
+            Box::new(stream)
+        })
     }
 
     /// Moves the bytes of a transfer and ends it in order.

@@ -115,25 +115,18 @@ impl Secured {
     }
 }
 
-/// Shakes hands as a client does that names no host.
-pub(crate) async fn shake_without_name(stream: TcpStream) -> std::io::Result<TlsStream<TcpStream>> {
-    let address = ServerName::IpAddress(std::net::Ipv4Addr::LOCALHOST.into());
-    connector(Version::Tls12, None).connect(address, stream).await
-}
-
-/// Shakes hands as a browser does that trusts every certificate.
-pub(crate) async fn shake_as_browser(stream: TcpStream) -> std::io::Result<TlsStream<TcpStream>> {
-    shake(&connector(Version::Tls13, None), stream).await
-}
-
 async fn shake(connector: &TlsConnector, stream: TcpStream) -> std::io::Result<TlsStream<TcpStream>> {
     connector.connect(ServerName::try_from("localhost").expect("a name"), stream).await
 }
 
-/// A handshake on a connection for which AUTH was answered. `name` goes into it, unless it is an address.
-pub(crate) async fn handshake(stream: TcpStream, name: &str) -> std::io::Result<TlsStream<TcpStream>> {
+/// A handshake on a connection on which TLS begins now. `name` goes into it, unless it is an address.
+pub(crate) async fn handshake(
+    stream: TcpStream,
+    version: Version,
+    name: &str,
+) -> std::io::Result<TlsStream<TcpStream>> {
     let name = ServerName::try_from(name.to_owned()).expect("a name or an address");
-    connector(Version::Tls13, None).connect(name, stream).await
+    connector(version, None).connect(name, stream).await
 }
 
 /// Reads one line in clear, byte by byte: nothing behind it is taken.
