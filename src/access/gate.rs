@@ -11,6 +11,7 @@ use sha2::Sha256;
 
 use super::guard::{Block, Caller, Guard, Limits};
 use super::password::{HashError, Hasher};
+use super::test_pass::TestPasses;
 use crate::base::clock::{Clock, Timestamp};
 use crate::base::secret::Secret;
 use crate::domain::administrator::PASSWORD_BYTES_MAX;
@@ -40,6 +41,7 @@ pub struct Gate {
     clock: Clock,
     key: [u8; 32],
     guard: Arc<Mutex<Guard>>,
+    test_passes: TestPasses,
     verified: Arc<Mutex<HashMap<[u8; 32], Timestamp>>>,
     /// One password at a time per address, so that one address cannot fill the queue.
     hashing: Arc<Mutex<HashMap<IpAddr, Arc<tokio::sync::Mutex<()>>>>>,
@@ -53,6 +55,7 @@ impl Gate {
             clock,
             key: rand::random(),
             guard: Arc::default(),
+            test_passes: TestPasses::default(),
             verified: Arc::default(),
             hashing: Arc::default(),
         }
@@ -61,6 +64,11 @@ impl Gate {
     /// Who hashes new passwords.
     pub fn hasher(&self) -> &Hasher {
         &self.hasher
+    }
+
+    /// One-time passes of *Test connection*.
+    pub fn test_passes(&self) -> &TestPasses {
+        &self.test_passes
     }
 
     /// Whether `password` is one of `hashes`. `limits`: `None` lifts the guard for this caller.

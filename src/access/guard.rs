@@ -68,6 +68,8 @@ pub struct Caller<'a> {
 /// One block, for the page of blocked addresses.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Block {
+    /// At which door.
+    pub door: Door,
     /// The name; empty when the address as a whole is blocked.
     pub name: String,
     /// The address.
@@ -185,13 +187,15 @@ impl Guard {
 
     /// Every block in force, by the time it ends.
     pub fn blocks(&self, now: Timestamp) -> Vec<Block> {
-        let of_callers = self.callers.iter().map(|((_, name, address), record)| (name.as_str(), *address, record));
-        let of_addresses = self.addresses.iter().map(|((_, address), record)| ("", *address, record));
-        let counted = of_callers.chain(of_addresses).filter_map(|(name, address, record)| {
+        let of_callers =
+            self.callers.iter().map(|((door, name, address), record)| (*door, name.as_str(), *address, record));
+        let of_addresses = self.addresses.iter().map(|((door, address), record)| (*door, "", *address, record));
+        let counted = of_callers.chain(of_addresses).filter_map(|(door, name, address, record)| {
             let until = record.blocked(now)?;
-            Some(Block { name: name.to_owned(), address, until, failures: record.failures(), by_hand: false })
+            Some(Block { door, name: name.to_owned(), address, until, failures: record.failures(), by_hand: false })
         });
         let by_hand = self.by_hand.iter().filter(|(_, until)| **until > now).map(|(address, until)| Block {
+            door: Door::Ftp,
             name: String::new(),
             address: *address,
             until: *until,

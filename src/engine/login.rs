@@ -118,6 +118,15 @@ pub async fn login(engine: &Engine, visitor: &Visitor<'_>, password: &Secret, sl
     }
 }
 
+/// `PASS` with the one-time pass of *Test connection*: all but address, certificate and password is judged as for the partner.
+pub fn by_test_pass(engine: &Engine, name: &str, slot: &mut Slot) -> Answer {
+    let snapshot = engine.live.snapshot();
+    match snapshot.connector(name) {
+        Some(live) => admit(engine, &snapshot, &live.connector, (slot, By::Password)),
+        None => wrong(Rule::UnknownUser, String::new()),
+    }
+}
+
 fn caller<'a>(visitor: &Visitor<'_>, key: &'a str, known: Known) -> Caller<'a> {
     Caller { door: Door::Ftp, name: key, known, address: visitor.remote }
 }

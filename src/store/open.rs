@@ -32,6 +32,7 @@ const MIGRATIONS: &[(i64, &str, &str)] = &[
     (15, "collected times", include_str!("../../migrations/0015_collected_times.sql")),
     (16, "sheets", include_str!("../../migrations/0016_sheets.sql")),
     (25, "authorities", include_str!("../../migrations/0025_authorities.sql")),
+    (26, "certificate warnings", include_str!("../../migrations/0026_certificate_warnings.sql")),
 ];
 
 /// Why the store could not do something.

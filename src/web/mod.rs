@@ -12,6 +12,7 @@ mod csrf;
 mod csv;
 mod error;
 mod form;
+mod https;
 mod layers;
 mod live;
 mod login;
@@ -34,8 +35,11 @@ mod connector_tests;
 #[cfg(test)]
 mod dashboard_tests;
 #[cfg(test)]
+mod refusal_tests;
+#[cfg(test)]
 mod tests;
 
+pub use https::{Clear, Https};
 pub use routes::router;
 pub use serve::serve;
 pub use setup_code::SetupCode;

@@ -15,7 +15,7 @@ use super::context::Visitor;
 use super::error::WebError;
 use super::pages::{
     as_partner, audit, blocked, certificates, connectors, dashboard, events, flows, health, profiles, receive,
-    refusals, send, sessions, settings, setup, sheet, sign_in, transfers, users,
+    refusals, send, sessions, settings, setup, sheet, sign_in, test_connection, transfers, users,
 };
 use super::state::WebState;
 use super::{assets, layers, live};
@@ -116,6 +116,8 @@ pub const ROUTES: &[Route] = &[
     editor("/connectors/{id}/sheet/given", || post(sheet::give)),
     viewer("/connectors/{id}/sheet.txt", || get(sheet::text)),
     viewer("/connectors/{id}/filezilla.xml", || get(sheet::filezilla)),
+    viewer("/connectors/{id}/test", || get(test_connection::show)),
+    editor("/connectors/{id}/test/start", || post(test_connection::start)),
     editor("/connectors/{id}/delete", || get(connectors::ask_delete).post(connectors::delete)),
     viewer("/connectors/{id}/receive", || get(receive::of_connector)),
     editor("/connectors/{id}/receive/upload", || get(as_partner::show)),
@@ -142,6 +144,7 @@ pub const ROUTES: &[Route] = &[
     viewer("/activity/blocked", || get(blocked::show)),
     editor("/activity/blocked/unblock", || post(blocked::unblock)),
     viewer("/refusals/{id}", || get(refusals::one)),
+    editor("/refusals/{id}/allow", || post(refusals::allow)),
     admin("/certificates", || get(certificates::show).merge(files(post(certificates::upload)))),
     admin("/certificates/self-signed", || post(certificates::make)),
     admin("/certificates/authorities", || files(post(certificates::put_authority))),

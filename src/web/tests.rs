@@ -44,6 +44,7 @@ pub(super) struct Site {
     pub ids: IdSource,
     pub recorder: Recorder,
     pub presence: Presence,
+    pub gate: Gate,
     pub certificates: Certificates,
     pub folder: tempfile::TempDir,
 }
@@ -117,21 +118,33 @@ impl Site {
             buffers: Buffers::default(),
             collections: Collections::default(),
         };
+        let gate = Gate::new(Hasher::new().unwrap(), clock.clone());
         let parts = Parts {
             depot: depot.clone(),
             db: db.clone(),
             live: live.clone(),
             recorder: recorder.clone(),
-            gate: Gate::new(Hasher::new().unwrap(), clock.clone()),
+            gate: gate.clone(),
             certificates: certificates.clone(),
             presence: presence.clone(),
             clock,
             ids: ids.clone(),
             setup_code: code.clone(),
             address: "127.0.0.1:8020".parse().unwrap(),
-            tls: false,
         };
-        Self { app: router(WebState::new(parts)), code, db, live, depot, ids, recorder, presence, certificates, folder }
+        Self {
+            app: router(WebState::new(parts)),
+            code,
+            db,
+            live,
+            depot,
+            ids,
+            recorder,
+            presence,
+            gate,
+            certificates,
+            folder,
+        }
     }
 
     pub async fn ask(&self, method: Method, path: &str, cookies: &str, form: Option<&[(&str, &str)]>) -> Answer {

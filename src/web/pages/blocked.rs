@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use askama::Template;
 use axum::response::{IntoResponse, Redirect, Response};
 
-use crate::access::guard::Block;
+use crate::access::guard::{Block, Door};
 use crate::base::clock::Timestamp;
 use crate::base::human;
 use crate::domain::administrator::Role;
@@ -23,6 +23,7 @@ const SHOWN_MAX: usize = 500;
 struct Row {
     address: String,
     name: String,
+    door: &'static str,
     why: String,
     left: String,
     until: Time,
@@ -32,6 +33,10 @@ impl Row {
     fn new(block: Block, now: Timestamp) -> Self {
         let failures = human::count(u64::from(block.failures), "failed sign-in", "failed sign-ins");
         Self {
+            door: match block.door {
+                Door::Ftp => "FTP server",
+                Door::Web => "Web interface",
+            },
             address: block.address.to_string(),
             why: match (block.by_hand, block.name.is_empty()) {
                 (true, _) => "Blocked by an administrator".to_owned(),

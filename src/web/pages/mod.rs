@@ -21,5 +21,6 @@ pub mod settings;
 pub mod setup;
 pub mod sheet;
 pub mod sign_in;
+pub mod test_connection;
 pub mod transfers;
 pub mod users;

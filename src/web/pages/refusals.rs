@@ -5,17 +5,24 @@ use std::time::Duration;
 
 use askama::Template;
 use axum::extract::{Path, Query};
-use axum::response::{IntoResponse, Response};
+use axum::response::{IntoResponse, Redirect, Response};
 
 use super::list::{Asked, Filters, Select, cut};
+use crate::base::clock::Timestamp;
 use crate::base::human;
 use crate::base::id::RefusalId;
+use crate::domain::administrator::Role;
 use crate::domain::refusal::Rule;
+use crate::domain::setting::Texts;
+use crate::domain::value::TlsEnd;
+use crate::store::connector::{self, Edit};
 use crate::store::receipt::Cursor;
 use crate::store::refusal::{self, Filter, Refusal};
 use crate::web::context::Context;
+use crate::web::csrf::Posted;
 use crate::web::csv::{self, STEP_ROWS, Source};
 use crate::web::error::WebError;
+use crate::web::notes::Note;
 use crate::web::shell::{Nav, Shell, html};
 use crate::web::table::{Offer, Pager};
 use crate::web::view::{Time, cursor_text};
@@ -25,6 +32,8 @@ const PATH: &str = "/activity/refusals";
 const GROUPS_MAX: i64 = 12;
 /// Groups are of this time, and compared with the same time before it.
 const GROUPED_OVER: Duration = Duration::from_hours(24);
+/// Unsigned endings of one partner from which on allowing them is offered.
+const UNSIGNED_OFFERED_FROM: u64 = 2;
 
 struct Row {
     id: String,
@@ -195,6 +204,8 @@ struct RefusalPage {
     last: Time,
     fix: String,
     fix_words: &'static str,
+    /// How often uploads of this partner ended unsigned, where that may be allowed; 0: nothing is offered.
+    unsigned: u64,
 }
 
 /// One refusal.
@@ -213,6 +224,7 @@ pub async fn one(context: Context, Path(id): Path<String>) -> Result<Response, W
         last: refusal.last_at.into(),
         fix,
         fix_words,
+        unsigned: unsigned(&context, &refusal).await?,
         refusal,
     };
     Ok(html(&page)?.into_response())
@@ -221,6 +233,7 @@ pub async fn one(context: Context, Path(id): Path<String>) -> Result<Response, W
 /// Where a rule is set for a connector, and the words for it; empty where there is nothing to set.
 pub fn fix(context: &Context, rule: Rule, connector: &str) -> (String, &'static str) {
     match (rule.setting_key(), context.state.live.written_id(connector)) {
+        _ if rule == Rule::AddressBlocked => ("/activity/blocked".to_owned(), "Open the blocked addresses"),
         (Some(("profile", key)), _) => (format!("/profiles/ftp#{key}"), "Open the FTP Server profile"),
         (Some((_, key)), Some(id)) => {
             (format!("/connectors/{id}/{}#{key}", tab_of(key)), "Open this connector’s settings")
@@ -229,7 +242,44 @@ pub fn fix(context: &Context, rule: Rule, connector: &str) -> (String, &'static 
     }
 }
 
-fn tab_of(key: &str) -> &'static str {
+/// How often this partner's uploads ended as this one, when once was no accident and it is not allowed yet (PRODUCT
+/// 5.3); else 0.
+async fn unsigned(context: &Context, refusal: &Refusal) -> Result<u64, WebError> {
+    let snapshot = context.state.live.snapshot();
+    let Some(live) = snapshot.connector(&refusal.connector) else { return Ok(0) };
+    let strict = *live.connector.settings.tls_end.or(&snapshot.profile.tls_end) == TlsEnd::Strict;
+    if refusal.rule != Rule::TlsEndUnsigned || !strict || !context.may(Role::Editor) {
+        return Ok(0);
+    }
+    let ever = (Timestamp::from_us(0), context.now());
+    let times = refusal::times(&context.state.db, &refusal.connector, refusal.rule, ever).await?;
+    Ok(if times < UNSIGNED_OFFERED_FROM { 0 } else { times })
+}
+
+/// Lets this partner's uploads end without TLS's own close, as the page offered.
+pub async fn allow(context: Context, Path(id): Path<String>, _: Posted) -> Result<Response, WebError> {
+    let id = RefusalId::parse(&id).ok_or_else(WebError::not_found)?;
+    let refusal = refusal::find(&context.state.db, &id).await?.ok_or_else(WebError::not_found)?;
+    let place = format!("/refusals/{id}");
+    let connector = context.state.live.written_id(&refusal.connector);
+    let Some(connector) = connector.filter(|_| refusal.rule == Rule::TlsEndUnsigned) else {
+        return Err(WebError::not_found());
+    };
+    let values = Texts::from([("tls_end".to_owned(), TlsEnd::Tolerant.to_string())]);
+    let edit = Edit { values, ..Edit::default() };
+    let db = &context.state.db;
+    context
+        .changing(async |change| connector::save(db, &connector, &edit, change).await)
+        .await
+        .map_err(WebError::internal)?;
+    context.state.live.refresh().await?;
+    let note = format!("TLS end of upload is tolerant for {connector} now. It applies to the next upload.");
+    context.leave(&place, Note::done(note));
+    Ok(Redirect::to(&place).into_response())
+}
+
+/// The tab of a connector on which a setting is.
+pub fn tab_of(key: &str) -> &'static str {
     let settings = [
         "send_read",
         "send_write",
