@@ -11,6 +11,8 @@ pub enum EventKind {
     AdministratorSignedIn,
     /// An administrator's sign-in failed.
     AdministratorSignInFailed,
+    /// A certificate that servers present expires soon, or has.
+    CertificateExpiring,
     /// Records or copies older than they are kept were removed.
     Expired,
     /// The listener's state changed: bound, could not bind, stopped.
@@ -27,11 +29,12 @@ pub enum EventKind {
 
 impl EventKind {
     /// Every kind.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::AfterReceive,
         Self::AfterSend,
         Self::AdministratorSignedIn,
         Self::AdministratorSignInFailed,
+        Self::CertificateExpiring,
         Self::Expired,
         Self::ListenerChanged,
         Self::LoginFailed,
@@ -47,6 +50,7 @@ impl EventKind {
             Self::AfterSend => "after_send",
             Self::AdministratorSignedIn => "administrator_signed_in",
             Self::AdministratorSignInFailed => "administrator_sign_in_failed",
+            Self::CertificateExpiring => "certificate_expiring",
             Self::Expired => "expired",
             Self::ListenerChanged => "listener_changed",
             Self::LoginFailed => "login_failed",
@@ -70,7 +74,7 @@ mod tests {
     fn names_never_change() {
         assert_eq!(
             EventKind::ALL.map(EventKind::name).join(" "),
-            "after_receive after_send administrator_signed_in administrator_sign_in_failed expired \
+            "after_receive after_send administrator_signed_in administrator_sign_in_failed certificate_expiring expired \
              listener_changed login_failed recovered storage_failing unfinished_purged"
         );
     }

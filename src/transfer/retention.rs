@@ -286,7 +286,8 @@ mod tests {
         for kept in [&held, &young] {
             assert!(receipt::find(&depot.db, &kept.id).await.unwrap().is_some());
         }
-        let told = event::newest_first(&depot.db, Some(EventKind::Expired), None, 9).await.unwrap();
+        let told =
+            event::oldest_first(&depot.db, Some(EventKind::Expired), Timestamp::default(), None, 9).await.unwrap();
         assert_eq!(told[0].summary, format!("Removed what is older than it is kept: 3 receipts, {many} transfers"));
         assert!(run(&depot, &snapshot).await.unwrap().is_empty());
         assert_eq!(held_now(&depot).await.unwrap().bytes, Some(5));

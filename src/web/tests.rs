@@ -45,6 +45,7 @@ pub(super) struct Site {
     pub ids: IdSource,
     pub recorder: Recorder,
     pub presence: Presence,
+    pub gate: Gate,
     pub certificates: Certificates,
     pub folder: tempfile::TempDir,
 }
@@ -108,21 +109,33 @@ impl Site {
         let code = SetupCode::new();
         let presence = Presence::default();
         let certificates = Certificates::open(db.clone(), folder.path(), clock.clone(), ids.clone()).await.unwrap();
+        let gate = Gate::new(Hasher::new().unwrap(), clock.clone());
         let parts = Parts {
             depot: depot.clone(),
             db: db.clone(),
             live: live.clone(),
             recorder: recorder.clone(),
-            gate: Gate::new(Hasher::new().unwrap(), clock.clone()),
+            gate: gate.clone(),
             certificates: certificates.clone(),
             presence: presence.clone(),
             clock,
             ids: ids.clone(),
             setup_code: code.clone(),
             address: "127.0.0.1:8020".parse().unwrap(),
-            tls: false,
         };
-        Self { app: router(WebState::new(parts)), code, db, live, depot, ids, recorder, presence, certificates, folder }
+        Self {
+            app: router(WebState::new(parts)),
+            code,
+            db,
+            live,
+            depot,
+            ids,
+            recorder,
+            presence,
+            gate,
+            certificates,
+            folder,
+        }
     }
 
     pub async fn ask(&self, method: Method, path: &str, cookies: &str, form: Option<&[(&str, &str)]>) -> Answer {
@@ -150,6 +163,11 @@ impl Site {
 
     pub async fn get(&self, path: &str, cookies: &str) -> Answer {
         self.ask(Method::GET, path, cookies, None).await
+    }
+
+    /// The answer as it comes.
+    pub async fn raw(&self, request: Request<Body>) -> axum::response::Response {
+        self.app.clone().oneshot(request).await.unwrap()
     }
 
     /// Opens a stream of live updates.
@@ -235,7 +253,7 @@ async fn the_first_run_needs_the_code_and_is_gone_afterwards() {
     let code = site.code.printed();
     let right = [("csrf", csrf.as_str()), ("code", &code), ("name", "mira"), ("password", PASSWORD)];
     let made = site.ask(Method::POST, "/setup", &cookies, Some(&right)).await;
-    assert_eq!((made.status, made.header(LOCATION)), (StatusCode::SEE_OTHER, "/flows"), "{}", made.text);
+    assert_eq!((made.status, made.header(LOCATION)), (StatusCode::SEE_OTHER, "/"), "{}", made.text);
     assert_eq!(site.get("/flows", &made.cookies()).await.status, StatusCode::OK);
     assert_eq!(site.get("/setup", "").await.status, StatusCode::NOT_FOUND);
     assert_eq!(site.ask(Method::POST, "/setup", &cookies, Some(&right)).await.status, StatusCode::NOT_FOUND);
@@ -370,7 +388,8 @@ async fn an_unfinished_upload_is_listed_and_an_editor_may_discard_it() {
     }
     assert!(folder.all_unfinished().is_empty() && crate::workspace::upload::parts(folder).unwrap().is_empty());
     site.depot.recorder.flush().await;
-    let events = event::newest_first(&site.db, Some(EventKind::UnfinishedPurged), None, 9).await.unwrap();
+    let purged = event::Filter { kind: Some(EventKind::UnfinishedPurged), ..event::Filter::default() };
+    let events = event::page(&site.db, &purged, None, 9).await.unwrap();
     assert_eq!(events.len(), 1);
     assert_eq!(events[0].summary, "eda removed the unfinished upload /Receive/big.edi of acme, 4.2 KB");
 }

@@ -21,4 +21,4 @@ pub use held::{Certificates, Held, OpenError, SELF_SIGNED};
 pub use keystore::{KeyDer, SealError, Sealer};
 pub use made::{Request, csr, self_signed};
 pub use parse::{FILE_BYTES_MAX, read, read_with};
-pub use served::Served;
+pub use served::{ForHost, Served};

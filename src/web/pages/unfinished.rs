@@ -15,6 +15,8 @@ use crate::web::shell::{Nav, Shell, html};
 use crate::web::view::Time;
 
 const PATH: &str = "/activity/unfinished";
+/// Uploads on the page, the oldest.
+const SHOWN_MAX: usize = 500;
 
 struct Row {
     connector: String,
@@ -31,24 +33,28 @@ struct Row {
 struct UnfinishedPage {
     shell: Shell,
     rows: Vec<Row>,
+    total: usize,
     may_edit: bool,
 }
 
 /// The table.
 pub async fn show(context: Context) -> Result<Response, WebError> {
     let (state, now) = (&context.state, context.state.clock.now());
-    let rows = unfinished::all(&state.depot, &state.live.snapshot()).into_iter().map(|row| Row {
+    let all = unfinished::all(&state.depot, &state.live.snapshot());
+    let total = all.len();
+    let rows = all.into_iter().take(SHOWN_MAX).map(|row| Row {
         connector: row.connector,
         path: row.path,
         size: human::size(row.size_bytes),
         age: human::ago(row.since, now),
-        since: row.since.into(),
+        since: Time::seen(row.since, now),
         until: row.until.into(),
         part: row.part,
     });
     let page = UnfinishedPage {
         shell: Shell::new(&context, "Unfinished uploads", Nav::Activity).await?,
         rows: rows.collect(),
+        total,
         may_edit: context.may(Role::Editor),
     };
     Ok(html(&page)?.into_response())

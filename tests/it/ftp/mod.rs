@@ -1,12 +1,18 @@
 //! The FTP server as a client sees it.
 
+mod active;
 mod beside;
 mod client_certificate;
 mod collect;
+mod deflate;
 mod escape;
 mod files;
+mod guard;
+mod host;
 mod limits;
 mod login;
+mod proxy;
 mod recent;
 mod tls;
+mod transcripts;
 mod upload;

@@ -5,6 +5,7 @@ mod crash;
 mod faults;
 #[cfg(feature = "faults")]
 mod held_faults;
+mod https;
 mod live;
 mod order;
 #[cfg(feature = "faults")]

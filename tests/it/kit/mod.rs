@@ -4,14 +4,20 @@
 mod appliance;
 mod client;
 mod depot;
+mod player;
 mod random;
 mod secured;
+mod trusting;
+#[path = "../../transcripts/unescape.rs"]
+mod unescape;
 
 pub(crate) use appliance::{Appliance, PARTNER, PASSWORD, Running, free_port};
 pub(crate) use client::{Client, Passive};
 pub(crate) use depot::{Beside, id_of};
+pub(crate) use player::{Doors, Player};
 pub(crate) use random::Random;
-pub(crate) use secured::{Identity, Secured, Version};
+pub(crate) use secured::{Secured, handshake};
+pub(crate) use trusting::{Identity, Version};
 
 use sha2::{Digest, Sha256};
 
