@@ -78,7 +78,7 @@ settings! {
         log_level: LogLevel = "info", InForce, "Log Level",
             "How much of what happens is logged. Passwords never are.";
         log_keep_days: Whole<0, 3_650> = "30", InForce, "Transcripts kept",
-            "Days that the transcripts of sessions are kept with their refusals.";
+            "Days that the records of sessions, what was said in them and the transcripts of refusals are kept. 0 keeps none.";
     }
 }
 

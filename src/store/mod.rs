@@ -19,6 +19,7 @@ pub mod receipt_page;
 pub mod refusal;
 pub mod retention;
 pub mod sequence;
+pub mod session;
 pub mod setting;
 pub mod sheet;
 pub mod snooze;

@@ -34,6 +34,7 @@ const MIGRATIONS: &[(i64, &str, &str)] = &[
     (25, "authorities", include_str!("../../migrations/0025_authorities.sql")),
     (26, "certificate warnings", include_str!("../../migrations/0026_certificate_warnings.sql")),
     (30, "held", include_str!("../../migrations/0030_held.sql")),
+    (40, "sessions", include_str!("../../migrations/0040_sessions.sql")),
 ];
 
 /// Why the store could not do something.

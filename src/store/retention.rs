@@ -26,10 +26,12 @@ const REMOVE_EVENTS: &str = "DELETE FROM events WHERE id IN (SELECT id FROM even
 const COUNT_REFUSALS: &str = "SELECT COUNT(*) FROM refusals WHERE last_at_us < $1";
 const REMOVE_REFUSALS: &str = "DELETE FROM refusals WHERE id IN (SELECT id FROM refusals WHERE last_at_us < $1 \
      ORDER BY last_at_us LIMIT $2)";
-const COUNT_TRANSCRIPTS: &str = "SELECT COUNT(*), CAST(COALESCE(SUM(LENGTH(transcript)), 0) AS BIGINT) FROM refusals \
-     WHERE last_at_us < $1 AND transcript <> ''";
+const COUNT_TRANSCRIPTS: &str = "SELECT COUNT(*) FROM refusals WHERE last_at_us < $1 AND transcript <> ''";
 const REMOVE_TRANSCRIPTS: &str = "UPDATE refusals SET transcript = '' WHERE id IN (SELECT id FROM refusals \
      WHERE last_at_us < $1 AND transcript <> '' ORDER BY last_at_us LIMIT $2)";
+const COUNT_SESSIONS: &str = "SELECT COUNT(*) FROM sessions WHERE ended_at_us < $1";
+const REMOVE_SESSIONS: &str = "DELETE FROM sessions WHERE id IN (SELECT id FROM sessions WHERE ended_at_us < $1 \
+     ORDER BY ended_at_us LIMIT $2)";
 
 /// A kind of record that is kept for a time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -44,11 +46,14 @@ pub enum Records {
     Refusals,
     /// The transcripts within refusals, which stay.
     Transcripts,
+    /// Records of sessions that have ended, with what was said in them.
+    Sessions,
 }
 
 impl Records {
     /// Every kind.
-    pub const ALL: [Self; 5] = [Self::Receipts, Self::Transfers, Self::Events, Self::Refusals, Self::Transcripts];
+    pub const ALL: [Self; 6] =
+        [Self::Receipts, Self::Transfers, Self::Events, Self::Refusals, Self::Transcripts, Self::Sessions];
 
     const fn count(self) -> &'static str {
         match self {
@@ -57,6 +62,7 @@ impl Records {
             Self::Events => COUNT_EVENTS,
             Self::Refusals => COUNT_REFUSALS,
             Self::Transcripts => COUNT_TRANSCRIPTS,
+            Self::Sessions => COUNT_SESSIONS,
         }
     }
 
@@ -67,6 +73,7 @@ impl Records {
             Self::Events => REMOVE_EVENTS,
             Self::Refusals => REMOVE_REFUSALS,
             Self::Transcripts => REMOVE_TRANSCRIPTS,
+            Self::Sessions => REMOVE_SESSIONS,
         }
     }
 }

@@ -16,4 +16,5 @@ pub mod retention;
 pub mod send;
 pub mod stand_in;
 pub mod throttle;
+pub mod transcript;
 pub mod unfinished;

@@ -39,14 +39,14 @@ struct Kept {
     days: Option<u64>,
 }
 
-fn kept(settings: &ApplianceSettings, snapshot: &Snapshot) -> [Kept; 5] {
+fn kept(settings: &ApplianceSettings, snapshot: &Snapshot) -> [Kept; Records::ALL.len()] {
     let transcripts = Some(snapshot.profile.log_keep_days.get());
     let events = settings.events_keep_days.as_ref().map(|days| days.get());
     let days = |records| match records {
         Records::Receipts => settings.receipts_keep_days.as_ref().map(|days| days.get()),
         Records::Transfers => settings.transfers_keep_days.as_ref().map(|days| days.get()),
         Records::Events | Records::Refusals => events,
-        Records::Transcripts => transcripts,
+        Records::Transcripts | Records::Sessions => transcripts,
     };
     let what = |records| match records {
         Records::Receipts => "Receipts",
@@ -54,6 +54,7 @@ fn kept(settings: &ApplianceSettings, snapshot: &Snapshot) -> [Kept; 5] {
         Records::Events => "Events",
         Records::Refusals => "Refusals",
         Records::Transcripts => "Transcripts of refusals",
+        Records::Sessions => "Records of sessions",
     };
     Records::ALL.map(|records| Kept { what: what(records), records, days: days(records) })
 }
@@ -176,6 +177,7 @@ mod tests {
     use crate::store::commit::Received;
     use crate::store::live::Live;
     use crate::store::receipt::{self, Receipt};
+    use crate::store::session::{Session, SessionEnd, Tally};
     use crate::store::setting::Change;
     use crate::store::transfer::{Direction, Transfer};
     use crate::store::{connector, event, profile};
@@ -240,6 +242,22 @@ mod tests {
         }
     }
 
+    fn session(depot: &Depot) -> Session {
+        let at = depot.clock.now();
+        Session {
+            id: SessionId::new(&depot.ids),
+            connector: "acme".to_owned(),
+            remote: String::new(),
+            client: String::new(),
+            tls: String::new(),
+            begun_at: at,
+            ended_at: at,
+            ending: SessionEnd::Quit,
+            tally: Tally::default(),
+            transcript: String::new(),
+        }
+    }
+
     async fn left(depot: &Depot) -> [u64; 3] {
         let far = Timestamp::from_us(i64::MAX);
         let mut left = [0; 3];
@@ -271,6 +289,7 @@ mod tests {
                 receive(&depot, &format!("old-{n}")).await;
             }
         }
+        depot.recorder.session(session(&depot)).await;
         clock.advance(DAY * 11);
         let young = receive(&depot, "young").await;
         depot.recorder.flush().await;
@@ -278,6 +297,7 @@ mod tests {
         let due = preview(&depot, &snapshot.appliance, &snapshot).await.unwrap();
         let counts: Vec<_> = due.iter().map(|due| (due.what, due.count)).collect();
         assert_eq!(counts[..3], [("Receipts", 3), ("Transfers", many), ("Events", 0)]);
+        assert!(!counts.contains(&("Records of sessions", 1)), "they are kept for 30 days: {counts:?}");
         let gone: Vec<_> = run(&depot, &snapshot).await.unwrap().iter().map(|due| due.count).collect();
         assert_eq!(gone, [3, many]);
         depot.recorder.flush().await;
@@ -290,6 +310,9 @@ mod tests {
             event::oldest_first(&depot.db, Some(EventKind::Expired), Timestamp::default(), None, 9).await.unwrap();
         assert_eq!(told[0].summary, format!("Removed what is older than it is kept: 3 receipts, {many} transfers"));
         assert!(run(&depot, &snapshot).await.unwrap().is_empty());
+        clock.advance(DAY * 20);
+        let gone = run(&depot, &snapshot).await.unwrap();
+        assert!(gone.contains(&Due { what: "Records of sessions", count: 1, bytes: None }), "{gone:?}");
         assert_eq!(held_now(&depot).await.unwrap().bytes, Some(5));
         assert!(records::count(&depot.db, Records::Refusals, clock.now()).await.unwrap() == 0);
     }

@@ -13,6 +13,7 @@ mod limits;
 mod login;
 mod proxy;
 mod recent;
+mod record;
 mod tls;
 mod transcripts;
 mod upload;
