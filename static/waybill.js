@@ -27,6 +27,9 @@
     try { await navigator.clipboard.writeText(from.trim()); say('Copied'); b.dataset.done = ''; } catch { say('Copy is not allowed here: select the text instead'); }
   });
 
+  // The partner sheet's Print button.
+  document.addEventListener('click', (e) => { if (e.target.closest('[data-print]')) print(); });
+
   // Show and hide a password without losing what was typed.
   document.addEventListener('click', (e) => {
     const b = e.target.closest('[data-reveal]');
@@ -94,20 +97,30 @@
       const t = document.createElement('template'); t.innerHTML = html;
       const next = t.content.firstElementChild, old = next && document.getElementById(next.id);
       if (!old) return;
+      if (old.isEqualNode(next)) return;
       if (old.contains(document.activeElement)) { waiting.set(next.id, html); return; }
       old.replaceWith(next);
     };
     document.addEventListener('focusout', () => setTimeout(() => { for (const [id, html] of waiting) { waiting.delete(id); put(html); } }, 0));
     const lamp = $('#live-lamp');
-    let es = null, opened = false;
+    let es = null, late = 0, again = 0, pause = 2000;
+    const lost = () => { if (lamp && lamp.hidden) { lamp.hidden = false; say(lamp.textContent); } };
     const open = () => {
       if (es) return;
       es = new EventSource(live);
       es.addEventListener('fragment', (e) => put(e.data));
-      es.onopen = () => { opened = true; if (lamp) lamp.hidden = true; };
-      es.onerror = () => { if (lamp && opened) lamp.hidden = false; };   // "Live updates paused. Trying again"
+      es.onopen = () => {
+        clearTimeout(late); pause = 2000;
+        if (lamp && !lamp.hidden) { lamp.hidden = true; say('Live updates are back.'); }
+      };
+      // A stream ends now and then by itself and opens again at once: only a lasting loss is said.
+      es.onerror = () => {
+        clearTimeout(late); late = setTimeout(lost, 4000);
+        // Refused, such as for too many streams: the browser gives up, so the pause is ours.
+        if (es.readyState === EventSource.CLOSED) { es = null; again = setTimeout(open, pause); pause = Math.min(pause * 2, 60000); }
+      };
     };
-    const close = () => { if (es) { es.close(); es = null; } };
+    const close = () => { clearTimeout(late); clearTimeout(again); if (es) { es.close(); es = null; } };
     // One stream for the tab in front only: browsers allow few connections to one host.
     // The server sends every live region afresh when a stream opens, so nothing is missed.
     document.addEventListener('visibilitychange', () => { if (document.hidden) close(); else open(); });

@@ -113,7 +113,7 @@ impl Player {
                 self.waiting.push_back(*command);
             }
             Step::Status => {
-                let transfer = self.session.is_transferring().then_some("12,345 bytes so far");
+                let transfer = (!self.session.is_idle()).then_some("12,345 bytes so far");
                 self.say(&self.session.status(transfer));
             }
         }

@@ -35,6 +35,7 @@ pub(super) async fn start(
     let depot = &engine.depot;
     let setup_code = SetupCode::new();
     let parts = Parts {
+        depot: depot.clone(),
         db: depot.db.clone(),
         live: engine.live.clone(),
         recorder: depot.recorder.clone(),

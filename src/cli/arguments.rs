@@ -228,6 +228,25 @@ pub enum AdminVerb {
 /// What can be done with certificates.
 #[derive(Debug, Subcommand)]
 pub enum CertificateVerb {
+    /// List the authorities whose client certificates partners can sign in with.
+    Authorities {
+        /// Print one JSON object a line instead.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Add an authority of client certificates, or put its new certificate in place: PEM or DER, no key.
+    AddAuthority {
+        /// Its name, which a connector's `client_certificate_match` names: ca:NAME subject:…
+        name: String,
+        /// The file of its certificate.
+        #[arg(long, value_name = "FILE")]
+        file: PathBuf,
+    },
+    /// Remove an authority that no connector names.
+    RemoveAuthority {
+        /// Its name.
+        name: String,
+    },
     /// List every certificate with its names, its end and its SHA-256.
     List {
         /// Print one JSON object a line instead.

@@ -17,6 +17,17 @@ use crate::store::certificate::Origin;
 pub(super) async fn run(desk: &mut Desk<'_>, verb: &CertificateVerb) -> Result<(), Failure> {
     let certificates = Certificates::open(desk.db.clone(), desk.data, desk.clock.clone(), desk.ids.clone()).await?;
     match verb {
+        CertificateVerb::Authorities { json } => authorities(desk, &certificates, *json),
+        CertificateVerb::AddAuthority { name, file } => {
+            let facts = certificates.put_authority(name, &read_file(file)?, &desk.change()).await?;
+            let (subject, expiry) = (output::printable(&facts.subject), facts.expiry(desk.clock.now()));
+            writeln!(desk.out, "The authority {} is {subject}; it {expiry}.", name.trim())?;
+            Ok(writeln!(desk.out, "SHA-256 {}", facts.sha256)?)
+        }
+        CertificateVerb::RemoveAuthority { name } => {
+            certificates.remove_authority(name, &desk.change()).await?;
+            Ok(writeln!(desk.out, "Removed authority {}.", name.trim())?)
+        }
         CertificateVerb::List { json } => list(desk, &certificates, *json),
         CertificateVerb::Add { name, file, key, password_stdin, replace } => {
             let material = read(desk, file, key.as_ref(), *password_stdin)?;
@@ -82,6 +93,40 @@ fn list(desk: &mut Desk<'_>, certificates: &Certificates, json: bool) -> Result<
         })
         .collect();
     Ok(output::columns(desk.out, ["NAME", "PRESENTED", "KEY", "NAMES", "EXPIRY", "SHA-256"], &rows)?)
+}
+
+#[derive(Serialize)]
+struct AuthorityRow<'a> {
+    name: &'a str,
+    subject: &'a str,
+    not_after: String,
+    days_left: i64,
+    sha256: &'a str,
+    added_at: String,
+}
+
+fn authorities(desk: &mut Desk<'_>, certificates: &Certificates, json: bool) -> Result<(), Failure> {
+    let now = desk.clock.now();
+    let all = certificates.authorities();
+    if json {
+        let rows = all.iter().map(|one| AuthorityRow {
+            name: one.stored.name.as_str(),
+            subject: &one.facts.subject,
+            not_after: one.facts.not_after.to_string(),
+            days_left: one.facts.days_left(now),
+            sha256: &one.stored.sha256,
+            added_at: one.stored.added_at.to_string(),
+        });
+        return Ok(rows.into_iter().try_for_each(|row| output::json_line(desk.out, &row))?);
+    }
+    let rows: Vec<_> = all
+        .iter()
+        .map(|one| {
+            let (name, expiry) = (one.stored.name.as_str(), one.facts.expiry(now));
+            [name, &one.facts.subject, &expiry, &one.stored.sha256].map(output::printable)
+        })
+        .collect();
+    Ok(output::columns(desk.out, ["NAME", "SUBJECT", "END", "SHA-256"], &rows)?)
 }
 
 /// `None` for one that cannot be read at all; it is told at start and in the plain list.

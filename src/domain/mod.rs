@@ -15,5 +15,6 @@ pub mod refusal;
 pub mod scheme;
 pub mod sent;
 pub mod setting;
+pub mod sheet;
 mod stored_name;
 pub mod value;

@@ -53,6 +53,10 @@ rules! {
     BrokenOff = "broken_off", "Broken off by the client", None,
         "The connection ended before the upload was complete, so nothing was received. What arrived is kept as \
          unfinished for the partner to resume.";
+    ClientCertificate = "client_certificate", "Client certificate not the partner's",
+        Some(("connector", "client_certificate_match")),
+        "The partner signs in with a certificate, and the client presented none, another one, or one that is no longer \
+         valid. If what it presented is the partner's, put its sha256:… into Client certificate match.";
     ConnectorDisabled = "connector_disabled", "Connector disabled", Some(("connector", "enabled")),
         "The connector is switched off. Enable it to let the partner sign in.";
     ConnectorExpired = "connector_expired", "Connector expired", Some(("connector", "valid_until")),
@@ -158,7 +162,7 @@ mod tests {
         assert_eq!(
             names.join(" "),
             "aborted_by_administrator active_mode_off address_blocked address_not_allowed already_taken_over \
-             append_refused broken_off connector_disabled connector_expired connector_not_yet_valid \
+             append_refused broken_off client_certificate connector_disabled connector_expired connector_not_yet_valid \
              data_connection_not_opened data_connection_wrong_address disk_full draining file_exists file_too_large \
              idle name_encoding name_filter name_not_storable no_read no_write outside_folders quota \
              session_not_reused stalled storage_failing tls_end_unsigned tls_handshake_failed tls_required_data \

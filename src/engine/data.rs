@@ -3,10 +3,12 @@
 use std::collections::HashSet;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
+use std::sync::OnceLock;
 use std::time::Duration;
 
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 
+use super::early::{Come, Early};
 use super::passive::{Lease, Ports};
 use crate::domain::value::PortRange;
 
@@ -20,6 +22,8 @@ const BACKLOG: u32 = 8;
 pub enum Agreed {
     /// It will be accepted here.
     Passive(Passive),
+    /// It will be accepted here, and TLS may begin before the command.
+    Early(Early),
     /// It will be made to there.
     Active(SocketAddr),
 }
@@ -77,33 +81,40 @@ fn bind(address: SocketAddr) -> io::Result<TcpListener> {
 }
 
 impl Agreed {
-    /// The data connection itself. `peer` is the control connection's client.
-    pub async fn open(self, peer: IpAddr, local: IpAddr, timeout: Duration) -> Result<TcpStream, DataError> {
-        let mut wrong = None;
+    /// The data connection itself, which may be shaking hands already. `peer` is the control connection's client.
+    pub(super) async fn open(self, peer: IpAddr, local: IpAddr, timeout: Duration) -> Result<Come, DataError> {
+        let wrong = OnceLock::new();
         let opened = match self {
-            Self::Passive(passive) => tokio::time::timeout(timeout, accept(&passive, peer, &mut wrong)).await,
+            Self::Passive(passive) => tokio::time::timeout(timeout, passive.accept(peer, &wrong)).await,
+            Self::Early(early) => return early.come(timeout).await,
             Self::Active(to) => tokio::time::timeout(timeout, connect(to, local)).await,
         };
-        let stream = match (opened, wrong) {
-            (Ok(stream), _) => stream?,
-            (Err(_), Some(other)) => return Err(DataError::WrongPeer(other)),
-            (Err(_), None) => return Err(DataError::TimedOut),
-        };
-        stream.set_nodelay(true)?;
-        keep_alive(&stream)?;
-        Ok(stream)
+        match (opened, wrong.get()) {
+            (Ok(stream), _) => Ok(Come::Silent(stream?)),
+            (Err(_), Some(other)) => Err(DataError::WrongPeer(*other)),
+            (Err(_), None) => Err(DataError::TimedOut),
+        }
     }
 }
 
-async fn accept(passive: &Passive, peer: IpAddr, wrong: &mut Option<IpAddr>) -> io::Result<TcpStream> {
-    loop {
-        let (stream, from) = passive.listener.accept().await?;
-        if from.ip().to_canonical() == peer {
-            return Ok(stream);
+impl Passive {
+    /// The first connection that comes from `peer`; `wrong` keeps who else came.
+    pub(super) async fn accept(&self, peer: IpAddr, wrong: &OnceLock<IpAddr>) -> io::Result<TcpStream> {
+        loop {
+            let (stream, from) = self.listener.accept().await?;
+            if from.ip().to_canonical() == peer {
+                return made_ready(stream);
+            }
+            // Dropped, that is closed; the client itself may still come.
+            let _ = wrong.set(from.ip());
         }
-        // Dropped, that is closed; the client itself may still come.
-        *wrong = Some(from.ip());
     }
+}
+
+fn made_ready(stream: TcpStream) -> io::Result<TcpStream> {
+    stream.set_nodelay(true)?;
+    keep_alive(&stream)?;
+    Ok(stream)
 }
 
 /// From the control port minus one where that is allowed (RFC 959 section 3.2), else from any.
@@ -111,7 +122,7 @@ async fn connect(to: SocketAddr, local: IpAddr) -> io::Result<TcpStream> {
     let socket = if to.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
     socket.set_reuseaddr(true)?;
     socket.bind(SocketAddr::new(local, 0))?;
-    socket.connect(to).await
+    made_ready(socket.connect(to).await?)
 }
 
 /// Finds out that the other side is gone, also while nothing moves.

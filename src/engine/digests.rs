@@ -1,56 +1,116 @@
-//! HASH and its kin: from the receipt when the file is what was received, else read in the background, a bounded number
-//! at a time.
+//! HASH and its kin: from the receipt when the file is what was received, else read on threads of their own, a bounded
+//! number at a time. It never makes the session wait: NOOP, STAT and ABOR are heard meanwhile.
 
 use std::io;
-use std::sync::LazyLock;
+use std::sync::{Arc, LazyLock};
 
 use tokio::sync::Semaphore;
+use tokio_util::sync::CancellationToken;
 
 use super::Engine;
 use super::files;
+use super::refusal::{self, Kind};
 use crate::base::path::VirtualPath;
-use crate::domain::authorise::Operation;
+use crate::domain::authorise::{No, Operation};
 use crate::domain::place::{Folder, path_of};
+use crate::domain::receipt::Ending;
+use crate::ftp::reply::{Code, Reply};
 use crate::ftp::session::{Algorithm, Outcome};
 use crate::store::receipt;
+use crate::transfer::copy::Span;
 use crate::transfer::depot::{Party, TransferError};
 use crate::transfer::digest::hex;
+use crate::transfer::presence::Place;
 use crate::transfer::send::{Located, locate};
 use crate::workspace::download::Source;
 
 /// Files read for digests at a time, in all.
 const READERS_MAX: usize = 2;
+/// Bytes read between two looks at ABOR.
 const STEP_BYTES: usize = 256 * 1024;
 
 static READERS: LazyLock<Semaphore> = LazyLock::new(|| Semaphore::new(READERS_MAX));
 
-/// The digest of bytes `range.0..range.1` of a file.
-pub async fn digest(
-    engine: &Engine,
-    party: &Party,
-    path: &VirtualPath,
-    (algorithm, range): (Algorithm, (u64, Option<u64>)),
-) -> Result<Outcome, TransferError> {
-    let target = files::target(party, Operation::Look, path)?;
-    let workspace = party.workspace(&engine.depot)?;
-    let located = match locate(&engine.depot, party, target.folder, &target.names).await {
-        Err(TransferError::NotFound) if workspace.folder(target.folder).unfinished(&target.names).is_some() => {
-            return Err(TransferError::Busy);
+/// Which digest is asked for.
+#[derive(Debug)]
+pub struct Wanted {
+    /// Of which file.
+    pub path: VirtualPath,
+    /// By which algorithm.
+    pub algorithm: Algorithm,
+    /// First byte and the byte after the last; `None`: to the end.
+    pub range: (u64, Option<u64>),
+}
+
+/// A digest that is made beside its session.
+#[derive(Debug)]
+pub struct Digesting {
+    /// The services.
+    pub engine: Engine,
+    /// Whose file it is.
+    pub party: Party,
+    /// Who sees its progress.
+    pub place: Arc<Place>,
+    /// Cancelled by ABOR and by the end of the session.
+    pub abort: CancellationToken,
+}
+
+impl Digesting {
+    /// Makes it; the rule to record when a rule said no.
+    pub async fn run(self, wanted: Wanted) -> (Outcome, Option<No>) {
+        match self.digest(&wanted).await {
+            Ok(outcome) => (outcome, None),
+            Err(TransferError::Broken(Ending::Aborted)) => {
+                let reply = Reply::new(Code::TransferAborted, "Reading the file was ended as you asked.");
+                (Outcome::Refused(reply), None)
+            }
+            Err(error) => {
+                let (reply, no) = refusal::reply(&error, Kind::File);
+                (Outcome::Refused(reply), no)
+            }
         }
-        other => other?,
-    };
-    let size = located.source.version().size_bytes;
-    let (start, end) = (range.0.min(size), range.1.unwrap_or(size).min(size));
-    let whole = start == 0 && end == size;
-    let known = if whole && algorithm == Algorithm::Sha256 { received(engine, party, &located).await? } else { None };
-    let hex = match known {
-        Some(hex) => hex,
-        None => read(located.source.clone(), algorithm, start, end.max(start)).await?,
-    };
-    if whole {
-        files::confirm(engine, party, &target, &located).await;
     }
-    Ok(Outcome::Digest { hex, start, end: end.max(start) })
+
+    async fn digest(&self, wanted: &Wanted) -> Result<Outcome, TransferError> {
+        let (engine, party) = (&self.engine, &self.party);
+        let target = files::target(party, Operation::Look, &wanted.path)?;
+        let workspace = party.workspace(&engine.depot)?;
+        let located = match locate(&engine.depot, party, target.folder, &target.names).await {
+            Err(TransferError::NotFound) if workspace.folder(target.folder).unfinished(&target.names).is_some() => {
+                return Err(TransferError::Busy);
+            }
+            other => other?,
+        };
+        let size = located.source.version().size_bytes;
+        let start = wanted.range.0.min(size);
+        let end = wanted.range.1.unwrap_or(size).min(size).max(start);
+        let whole = start == 0 && end == size;
+        let recorded = whole && wanted.algorithm == Algorithm::Sha256;
+        let known = if recorded { received(engine, party, &located).await? } else { None };
+        let hex = match known {
+            Some(hex) => hex,
+            None => self.read(located.source.clone(), wanted, Span { from: start, to: end }).await?,
+        };
+        if whole {
+            files::confirm(engine, party, &target, &located).await;
+        }
+        Ok(Outcome::Digest { hex, start, end })
+    }
+
+    /// Reads in its turn, on a thread that may block.
+    async fn read(&self, source: Source, wanted: &Wanted, span: Span) -> Result<String, TransferError> {
+        let _turn = tokio::select! {
+            biased;
+            () = self.abort.cancelled() => return Err(TransferError::Broken(Ending::Aborted)),
+            turn = READERS.acquire() => turn.map_err(io::Error::other).map_err(TransferError::Storage)?,
+        };
+        let (place, abort, algorithm) = (Arc::clone(&self.place), self.abort.clone(), wanted.algorithm);
+        place.begin_transfer(format!("Reading {}", wanted.path), Some(span.to - span.from));
+        let reading = Reading { source, span, place, abort };
+        let read = tokio::task::spawn_blocking(move || reading.digest(algorithm)).await;
+        self.place.end_transfer();
+        read.map_err(io::Error::other).map_err(TransferError::Storage)?
+    }
 }
 
 /// The receipt's digest, if the file is still the one that was received.
@@ -71,40 +131,52 @@ async fn received(engine: &Engine, party: &Party, located: &Located) -> Result<O
         .map(|receipt| receipt.sha256))
 }
 
-async fn read(source: Source, algorithm: Algorithm, start: u64, end: u64) -> Result<String, TransferError> {
-    let _turn = READERS.acquire().await.map_err(|error| TransferError::Storage(io::Error::other(error)))?;
-    let work = move || match algorithm {
-        Algorithm::Crc32 => {
-            let mut crc = crc32fast::Hasher::new();
-            chunks(&source, start, end, |bytes| crc.update(bytes))?;
-            Ok(format!("{:08x}", crc.finalize()))
-        }
-        Algorithm::Md5 => of::<md5::Md5>(&source, start, end),
-        Algorithm::Sha1 => of::<sha1::Sha1>(&source, start, end),
-        Algorithm::Sha256 => of::<sha2::Sha256>(&source, start, end),
-        Algorithm::Sha512 => of::<sha2::Sha512>(&source, start, end),
-    };
-    tokio::task::spawn_blocking(work).await.map_err(io::Error::other)?.map_err(TransferError::Storage)
+/// A file that is being read, byte by byte accounted for.
+struct Reading {
+    source: Source,
+    span: Span,
+    place: Arc<Place>,
+    abort: CancellationToken,
 }
 
-fn of<D: sha2::Digest>(source: &Source, start: u64, end: u64) -> io::Result<String> {
-    let mut digest = D::new();
-    chunks(source, start, end, |bytes| digest.update(bytes))?;
-    Ok(hex(&digest.finalize()))
-}
-
-fn chunks(source: &Source, start: u64, end: u64, mut each: impl FnMut(&[u8])) -> io::Result<()> {
-    let mut buffer = vec![0; STEP_BYTES];
-    let mut at = start;
-    while at < end {
-        let want = usize::try_from(end - at).unwrap_or(STEP_BYTES).min(STEP_BYTES);
-        match source.read_at(&mut buffer[..want], at)? {
-            0 => return Err(io::ErrorKind::UnexpectedEof.into()),
-            count => {
-                each(&buffer[..count]);
-                at += count as u64;
+impl Reading {
+    fn digest(&self, algorithm: Algorithm) -> Result<String, TransferError> {
+        match algorithm {
+            Algorithm::Crc32 => {
+                let mut crc = crc32fast::Hasher::new();
+                self.chunks(|bytes| crc.update(bytes))?;
+                Ok(format!("{:08x}", crc.finalize()))
             }
+            Algorithm::Md5 => self.of::<md5::Md5>(),
+            Algorithm::Sha1 => self.of::<sha1::Sha1>(),
+            Algorithm::Sha256 => self.of::<sha2::Sha256>(),
+            Algorithm::Sha512 => self.of::<sha2::Sha512>(),
         }
     }
-    Ok(())
+
+    fn of<D: sha2::Digest>(&self) -> Result<String, TransferError> {
+        let mut digest = D::new();
+        self.chunks(|bytes| digest.update(bytes))?;
+        Ok(hex(&digest.finalize()))
+    }
+
+    fn chunks(&self, mut each: impl FnMut(&[u8])) -> Result<(), TransferError> {
+        let mut buffer = vec![0; STEP_BYTES];
+        let Span { from: mut at, to } = self.span;
+        while at < to {
+            if self.abort.is_cancelled() {
+                return Err(TransferError::Broken(Ending::Aborted));
+            }
+            let want = usize::try_from(to - at).unwrap_or(STEP_BYTES).min(STEP_BYTES);
+            match self.source.read_at(&mut buffer[..want], at)? {
+                0 => return Err(TransferError::Changed),
+                count => {
+                    each(&buffer[..count]);
+                    at += count as u64;
+                    self.place.moved(count as u64);
+                }
+            }
+        }
+        Ok(())
+    }
 }

@@ -95,7 +95,7 @@ impl Listeners {
         if let Err(error) = self.engine.certificates.refresh().await {
             tracing::error!(%error, "Could not read the certificates; the last ones stay in force");
         }
-        self.engine.tls.follow(&snapshot.profile, &self.engine.certificates);
+        self.engine.tls.follow(&snapshot, &self.engine.certificates);
         let at = |port| SocketAddr::new(snapshot.profile.listen_address.ip(), port);
         let wish = at(snapshot.profile.port.port());
         let implicit = snapshot.profile.ftp_over_tls == FtpOverTls::Implicit;

@@ -1,8 +1,10 @@
 //! LIST, NLST, MLSD, STAT: entries to lines, streaming, in constant memory.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
+use std::time::Duration;
 
 use tokio::io::AsyncWriteExt;
+use tokio::time::Instant;
 
 use super::Engine;
 use super::refusal::Kind as ReplyKind;
@@ -11,8 +13,8 @@ use super::transfers::Job;
 use crate::base::clock::Timestamp;
 use crate::base::path::Name;
 use crate::domain::authorise::{Granted, Operation, Reach, authorise, is_listed};
-use crate::domain::place::Folder;
-use crate::domain::receipt::Status;
+use crate::domain::place::{Folder, path_of};
+use crate::domain::receipt::{Ending, Status};
 use crate::ftp::listing::{Entry, Format, Kind, Rights};
 use crate::ftp::session::Listing;
 use crate::store::receipt;
@@ -29,8 +31,14 @@ pub const DEPTH_MAX: usize = 8;
 pub const LINES_MAX: usize = 100_000;
 /// Lines of a listing over the control connection.
 pub const STAT_LINES_MAX: usize = 1_000;
+/// Folders that `-R` keeps in mind to enter later.
+const WAITING_MAX: usize = 1_000;
 /// Bytes gathered before they are sent.
 const CHUNK_BYTES: usize = 32 * 1024;
+/// How long a line may wait for others to go with it. The first one does not wait at all.
+const LINE_WAIT_MAX: Duration = Duration::from_millis(100);
+/// Entries looked at before other tasks get their turn, and ABOR is looked at.
+const TURN_ENTRIES: usize = 512;
 
 /// What a listing shows.
 #[derive(Debug)]
@@ -91,23 +99,27 @@ pub async fn send(
     watch: &Watch<'_>,
 ) -> Result<(), TransferError> {
     let offset_s = list_offset_s(&job.party, job.engine.depot.clock.now());
-    let mut out = Lines { job, listing, offset_s, buffer: Vec::new(), count: 0 };
+    let mut out = Lines { job, listing, offset_s, buffer: Vec::new(), count: 0, seen: 0, sent_at: None };
     match source {
         Source::Root => {
             for entry in root_entries(&job.engine, &job.party)? {
                 out.add(&entry);
+            }
+            if listing.recursive {
+                let sides = Folder::ALL.into_iter().filter_map(|folder| whole_side(&job.party, folder));
+                folders(&mut out, sides.map(|side| (side, 1)).collect(), (to, watch)).await?;
             }
         }
         Source::File(entry) => {
             let line = listing.line_of_file(&entry, job.engine.depot.clock.now(), offset_s);
             out.raw(&line);
         }
-        Source::Folder(side) => folder(&mut out, side, to, watch).await?,
+        Source::Folder(side) => folders(&mut out, VecDeque::from([(side, 0)]), (to, watch)).await?,
     }
     out.flush(to, watch).await?;
     match tokio::time::timeout(watch.stall, to.shutdown()).await {
         Ok(Ok(())) => Ok(()),
-        _ => Err(TransferError::Broken(crate::domain::receipt::Ending::Cut)),
+        _ => Err(TransferError::Broken(Ending::Cut)),
     }
 }
 
@@ -122,6 +134,9 @@ struct Lines<'a> {
     offset_s: i32,
     buffer: Vec<u8>,
     count: usize,
+    /// Entries looked at, listed or not.
+    seen: usize,
+    sent_at: Option<Instant>,
 }
 
 impl Lines<'_> {
@@ -138,45 +153,76 @@ impl Lines<'_> {
         self.count += 1;
     }
 
+    /// Sends what is due: a full chunk, or lines that have waited long enough.
+    async fn go_on(&mut self, to: &mut DataStream, watch: &Watch<'_>) -> Result<(), TransferError> {
+        self.seen += 1;
+        let waited = self.sent_at.is_none_or(|at| at.elapsed() >= LINE_WAIT_MAX);
+        if self.buffer.len() >= CHUNK_BYTES || (waited && !self.buffer.is_empty()) {
+            return self.flush(to, watch).await;
+        }
+        if self.seen.is_multiple_of(TURN_ENTRIES) {
+            tokio::task::yield_now().await;
+            if watch.abort.is_cancelled() {
+                return Err(TransferError::Broken(Ending::Aborted));
+            }
+        }
+        Ok(())
+    }
+
     async fn flush(&mut self, to: &mut DataStream, watch: &Watch<'_>) -> Result<(), TransferError> {
         if self.buffer.is_empty() {
             return Ok(());
         }
         let sent = copy::send_bytes(&self.buffer, to, watch).await;
         self.buffer.clear();
+        self.sent_at = Some(Instant::now());
         match sent {
             Sent::All => Ok(()),
             Sent::Ended(ending) => Err(TransferError::Broken(ending)),
-            Sent::Short | Sent::Failed(_) => Err(TransferError::Broken(crate::domain::receipt::Ending::Failed)),
+            Sent::Short | Sent::Failed(_) => Err(TransferError::Broken(Ending::Failed)),
         }
     }
 }
 
-/// One folder, or with `-R` its folders too: breadth first, so that a deep tree holds no handles open.
-async fn folder(out: &mut Lines<'_>, first: Side, to: &mut DataStream, watch: &Watch<'_>) -> Result<(), TransferError> {
-    let mut waiting = std::collections::VecDeque::from([(first, 0)]);
+/// All of Send or of Receive, as far as this partner may see it.
+fn whole_side(party: &Party, folder: Folder) -> Option<Side> {
+    let path = path_of(folder, &[]).ok()?;
+    match authorise(&party.snapshot.profile, party.connector(), Operation::List, &path) {
+        Ok(Granted::Within { folder, names, reach }) => Some(Side { folder, names, reach }),
+        Ok(Granted::Root) | Err(_) => None,
+    }
+}
+
+/// Folders and how deep each is, with `-R` theirs too: breadth first, so that a deep tree holds no handles open.
+async fn folders(
+    out: &mut Lines<'_>,
+    mut waiting: VecDeque<(Side, usize)>,
+    (to, watch): (&mut DataStream, &Watch<'_>),
+) -> Result<(), TransferError> {
     let bounded = out.listing.recursive || out.listing.pattern.is_some();
     while let Some((side, depth)) = waiting.pop_front() {
+        let mut walk = match Walk::open(&out.job.engine, &out.job.party, &side, out.listing.all).await {
+            // Gone since it was listed above.
+            Err(TransferError::NotFound | TransferError::NotFolder) if depth > 0 => continue,
+            other => other?,
+        };
         if depth > 0 {
-            let path = crate::domain::place::path_of(side.folder, &side.names).unwrap_or_default();
+            let path = path_of(side.folder, &side.names).unwrap_or_default();
             out.raw("");
             out.raw(&format!("{path}:"));
         }
-        let mut walk = Walk::open(&out.job.engine, &out.job.party, &side, out.listing.all).await?;
         while let Some(entry) = walk.next()? {
             if bounded && out.count >= LINES_MAX {
                 out.raw(&format!("(more than {LINES_MAX} lines: the rest is left out)"));
                 return Ok(());
             }
             out.add(&entry);
-            if out.listing.recursive && entry.kind == Kind::Folder && depth < DEPTH_MAX && waiting.len() < 1_000 {
+            if out.listing.recursive && entry.kind == Kind::Folder && depth < DEPTH_MAX && waiting.len() < WAITING_MAX {
                 let mut names = side.names.clone();
                 names.extend(Name::parse(&entry.name));
                 waiting.push_back((Side { names, ..side.clone() }, depth + 1));
             }
-            if out.buffer.len() >= CHUNK_BYTES {
-                out.flush(to, watch).await?;
-            }
+            out.go_on(to, watch).await?;
         }
     }
     Ok(())
@@ -185,7 +231,11 @@ async fn folder(out: &mut Lines<'_>, first: Side, to: &mut DataStream, watch: &W
 /// At most [`STAT_LINES_MAX`] entries, for the control connection.
 pub async fn few(engine: &Engine, party: &Party, listing: &Listing) -> Result<Vec<Entry>, TransferError> {
     match prepare(engine, party, listing).await? {
-        Source::Root => root_entries(engine, party),
+        Source::Root => {
+            let mut entries = root_entries(engine, party)?;
+            entries.retain(|entry| listing.wants(&entry.name));
+            Ok(entries)
+        }
         Source::File(entry) => Ok(vec![entry]),
         Source::Folder(side) => {
             let mut walk = Walk::open(engine, party, &side, listing.all).await?;
@@ -353,7 +403,7 @@ async fn recent(
     if side.folder != Folder::Receive || side.reach != Reach::All || plain {
         return Ok(BTreeMap::new());
     }
-    let above = crate::domain::place::path_of(side.folder, &side.names).unwrap_or_default().to_string();
+    let above = path_of(side.folder, &side.names).unwrap_or_default().to_string();
     let receipts = receipt::recent(&engine.depot.db, party.connector().id.key(), now.minus(RECENT_FOR)).await?;
     let here = receipts.into_iter().filter(|receipt| {
         matches!(receipt.status, Status::InReceive | Status::PassedAlong | Status::Waiting)

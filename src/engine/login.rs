@@ -2,6 +2,8 @@
 
 use std::net::IpAddr;
 
+use rustls::pki_types::CertificateDer;
+
 use super::Engine;
 use crate::access::admission::Slot;
 use crate::access::gate::Verdict;
@@ -14,11 +16,11 @@ use crate::domain::connector::{Connector, ConnectorSettings};
 use crate::domain::place::Place;
 use crate::domain::profile::Profile;
 use crate::domain::refusal::Rule;
-use crate::domain::value::RequireTls;
+use crate::domain::value::{ClientCertificate, RequireTls};
 use crate::ftp::encoding::Encoding;
 use crate::ftp::reply::{Code, Reply};
 use crate::ftp::session::Outcome;
-use crate::store::live::Snapshot;
+use crate::store::live::{LiveConnector, Snapshot};
 use crate::workspace::workspaces::Workspace;
 
 /// Characters of an unknown name that are kept: people type passwords there.
@@ -36,15 +38,26 @@ pub struct Visitor<'a> {
     pub remote: IpAddr,
     /// Whether the control connection is protected.
     pub secure: bool,
+    /// What the client presented in the handshake, its own certificate first.
+    pub certificates: &'a [CertificateDer<'static>],
 }
 
-/// `USER`: refused in clear where TLS is required, so that no password is sent.
-pub fn name(snapshot: &Snapshot, visitor: &Visitor<'_>) -> Answer {
+/// `USER`: refused in clear where TLS is required, so that no password is sent; a login where the partner's certificate
+/// is enough.
+pub fn name(engine: &Engine, visitor: &Visitor<'_>, slot: &mut Slot) -> Answer {
+    let snapshot = engine.live.snapshot();
     let required = snapshot
         .connector(visitor.name)
         .map_or(snapshot.profile.require_tls, |live| live.connector.tls_required(&snapshot.profile, visitor.remote));
     if visitor.secure || required == RequireTls::None {
-        return (Outcome::NameAccepted, None);
+        return match snapshot.connector(visitor.name).filter(|live| is_enough(engine, live, visitor)) {
+            // All other reasons to refuse are told at PASS, in the words that everybody hears.
+            None => (Outcome::NameAccepted, None),
+            Some(live) => {
+                engine.gate.by_certificate(&caller(visitor, live.connector.id.key(), Known::Yes));
+                admit(engine, &snapshot, &live.connector, (slot, By::Certificate))
+            }
+        };
     }
     let reply = Reply::new(Code::NotLoggedIn, "Please use TLS (AUTH TLS) before you sign in.");
     let no = No { rule: Rule::TlsRequiredLogin, detail: "USER came in clear".to_owned() };
@@ -68,10 +81,15 @@ pub async fn login(engine: &Engine, visitor: &Visitor<'_>, password: &Secret, sl
     {
         return wrong(Rule::AddressNotAllowed, format!("{} is not among the allowed addresses", visitor.remote));
     }
-    let hashes = live.map(|live| live.passwords.iter().map(|one| one.hash.clone()).collect()).unwrap_or_default();
+    let demand = live.map_or(Ok(()), |live| demanded(engine, &live.connector, visitor));
+    let hashes = match (live, &demand) {
+        (Some(live), Ok(())) => live.passwords.iter().map(|one| one.hash.clone()).collect(),
+        // Nothing fits, and that takes the time of a wrong password.
+        (Some(_), Err(_)) | (None, _) => Vec::new(),
+    };
     let key = visitor.name.to_ascii_lowercase();
     let known = if live.is_some() { Known::Yes } else { Known::No };
-    let caller = Caller { door: Door::Ftp, name: &key, known, address: visitor.remote };
+    let caller = caller(visitor, &key, known);
     let limits = limits(&snapshot.profile, visitor.remote);
     let verdict = match engine.gate.check(&caller, password, hashes, limits.as_ref()).await {
         Ok(verdict) => verdict,
@@ -85,15 +103,58 @@ pub async fn login(engine: &Engine, visitor: &Visitor<'_>, password: &Secret, sl
         (Verdict::Wrong(delay), live) => {
             // The session waits; others are served meanwhile.
             tokio::time::sleep(delay).await;
-            let rule = if live.is_some() { Rule::WrongPassword } else { Rule::UnknownUser };
-            wrong(rule, "the password was wrong, or there is no such name".to_owned())
+            match (demand, live) {
+                (Err(why), _) => wrong(Rule::ClientCertificate, why),
+                (Ok(()), Some(_)) => wrong(Rule::WrongPassword, "the password was wrong".to_owned()),
+                (Ok(()), None) => wrong(Rule::UnknownUser, "there is no such name".to_owned()),
+            }
         }
         (Verdict::Accepted, None) => wrong(Rule::UnknownUser, String::new()),
-        (Verdict::Accepted, Some(live)) => admit(engine, &snapshot, &live.connector, slot),
+        (Verdict::Accepted, Some(live)) => admit(engine, &snapshot, &live.connector, (slot, By::Password)),
     }
 }
 
-fn admit(engine: &Engine, snapshot: &Snapshot, connector: &Connector, slot: &mut Slot) -> Answer {
+fn caller<'a>(visitor: &Visitor<'_>, key: &'a str, known: Known) -> Caller<'a> {
+    Caller { door: Door::Ftp, name: key, known, address: visitor.remote }
+}
+
+/// By what a partner came in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum By {
+    Certificate,
+    Password,
+}
+
+/// Whether the certificate of a client is all that its partner needs.
+fn is_enough(engine: &Engine, live: &LiveConnector, visitor: &Visitor<'_>) -> bool {
+    let settings = &live.connector.settings;
+    matches!(settings.client_certificate, ClientCertificate::OrPassword | ClientCertificate::Only)
+        && live.connector.address_allowed(visitor.remote)
+        && presented(engine, &live.connector, visitor).is_ok()
+}
+
+/// Whether the client presented the partner's certificate; why not.
+fn presented(engine: &Engine, connector: &Connector, visitor: &Visitor<'_>) -> Result<(), String> {
+    match &connector.settings.client_certificate_match {
+        Some(wanted) => engine.certificates.judge(visitor.certificates, wanted),
+        None => Err("no Client certificate match is set".to_owned()),
+    }
+}
+
+/// Whether a password may be right at all, as far as the certificate goes.
+fn demanded(engine: &Engine, connector: &Connector, visitor: &Visitor<'_>) -> Result<(), String> {
+    match connector.settings.client_certificate {
+        ClientCertificate::None | ClientCertificate::OrPassword => Ok(()),
+        ClientCertificate::AndPassword | ClientCertificate::Only if !visitor.secure => {
+            Err("the control connection is in clear, so no certificate can be presented".to_owned())
+        }
+        ClientCertificate::AndPassword => presented(engine, connector, visitor),
+        ClientCertificate::Only => presented(engine, connector, visitor)
+            .and(Err("the certificate alone signs in, at USER; a password never does".to_owned())),
+    }
+}
+
+fn admit(engine: &Engine, snapshot: &Snapshot, connector: &Connector, (slot, by): (&mut Slot, By)) -> Answer {
     let now = engine.depot.clock.now();
     if let Err(why) = connector.valid_at(now) {
         return wrong(why.rule(), why.rule().label().to_owned());
@@ -116,7 +177,7 @@ fn admit(engine: &Engine, snapshot: &Snapshot, connector: &Connector, slot: &mut
         start: start(settings, &workspace),
         encoding: Encoding::parse(settings.name_encoding.as_str()).unwrap_or_default(),
         list_offset_s: settings.list_time_zone.offset_s_at(now),
-        by_certificate: false,
+        by_certificate: by == By::Certificate,
     };
     (outcome, None)
 }

@@ -16,8 +16,8 @@ use tokio::net::TcpStream;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 
-use crate::access::certificate::Certificates;
-use crate::domain::profile::Profile;
+use crate::access::certificate::{self, Certificates};
+use crate::store::live::Snapshot;
 
 /// A handshake on the control connection takes no longer.
 pub(super) const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(30);
@@ -33,7 +33,8 @@ const DATA_SESSIONS_MAX: usize = 64;
 const CONTROL_SESSIONS_MAX: usize = 64;
 
 /// The configuration that control connections begin with; made anew when profile or certificates change.
-fn base(profile: &Profile, certificates: &Certificates) -> Result<Arc<ServerConfig>, rustls::Error> {
+fn base(snapshot: &Snapshot, certificates: &Certificates) -> Result<Arc<ServerConfig>, rustls::Error> {
+    let profile = &snapshot.profile;
     let mut versions: Vec<&'static SupportedProtocolVersion> = Vec::new();
     if profile.tls_protocols.tls13 {
         versions.push(&rustls::version::TLS13);
@@ -42,10 +43,14 @@ fn base(profile: &Profile, certificates: &Certificates) -> Result<Arc<ServerConf
         versions.push(&rustls::version::TLS12);
     }
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-    let mut config = ServerConfig::builder_with_provider(provider)
-        .with_protocol_versions(&versions)?
-        .with_no_client_auth()
-        .with_cert_resolver(certificates.served());
+    let builder = ServerConfig::builder_with_provider(provider).with_protocol_versions(&versions)?;
+    // Only where a partner needs it: some clients ask their user which certificate to take.
+    let builder = if snapshot.asks_for_certificates() {
+        builder.with_client_cert_verifier(certificate::asking())
+    } else {
+        builder.with_no_client_auth()
+    };
+    let mut config = builder.with_cert_resolver(certificates.served());
     // What another protocol's client offers is refused, so that it cannot be led here (ALPACA).
     config.alpn_protocols = vec![b"ftp".to_vec(), b"x-filezilla-ftp".to_vec()];
     Ok(Arc::new(config))
@@ -58,9 +63,9 @@ pub struct TlsBase {
 }
 
 impl TlsBase {
-    /// Follows profile and certificates. What cannot be is said aloud, and the last one stays in force.
-    pub(super) fn follow(&self, profile: &Profile, certificates: &Certificates) {
-        match base(profile, certificates) {
+    /// Follows configuration and certificates. What cannot be is said aloud, and the last one stays in force.
+    pub(super) fn follow(&self, snapshot: &Snapshot, certificates: &Certificates) {
+        match base(snapshot, certificates) {
             Ok(config) => self.current.store(Some(config)),
             Err(error) => tracing::error!(%error, "TLS could not be set up; the last configuration stays in force"),
         }
@@ -79,6 +84,8 @@ pub(super) enum Reads {
     Client,
     /// An upload: a client that closes without reading tickets resets the connection and loses its tail.
     Server,
+    /// The client shakes hands before its command: it could be an upload.
+    Unknown,
 }
 
 /// One control connection's TLS.
@@ -87,6 +94,7 @@ pub(super) struct SessionTls {
     control: Arc<ServerConfig>,
     to_client: Arc<ServerConfig>,
     from_client: Arc<ServerConfig>,
+    store: Arc<Sessions>,
 }
 
 impl SessionTls {
@@ -96,14 +104,14 @@ impl SessionTls {
         let with = |tickets: usize, data: bool| {
             let mut config = base.clone();
             config.send_tls13_tickets = tickets;
-            config.session_storage =
-                if data { Arc::new(ForDataConnections(Arc::clone(&store))) } else { Arc::clone(&store) as _ };
+            config.session_storage = Arc::<Sessions>::clone(&store);
             if data {
                 config.alpn_protocols = vec![b"ftp-data".to_vec(), b"ftp".to_vec(), b"x-filezilla-ftp".to_vec()];
             }
             Arc::new(config)
         };
-        Self { control: with(CONTROL_TICKETS, false), to_client: with(READ_TICKETS, true), from_client: with(0, true) }
+        let (to_client, from_client) = (with(READ_TICKETS, true), with(0, true));
+        Self { control: with(CONTROL_TICKETS, false), to_client, from_client, store }
     }
 
     /// Shakes hands on the control connection.
@@ -123,10 +131,18 @@ impl SessionTls {
     ) -> io::Result<TlsStream<Metered>> {
         let config = match reads {
             Reads::Client => &self.to_client,
-            Reads::Server => &self.from_client,
+            Reads::Server | Reads::Unknown => &self.from_client,
         };
-        let handshake = TlsAcceptor::from(Arc::clone(config)).accept(Metered::new(stream));
-        tokio::time::timeout(timeout, handshake).await.map_err(|_| io::Error::from(io::ErrorKind::TimedOut))?
+        let sessions = Arc::new(OfDataConnection { known: Arc::clone(&self.store), made: Mutex::default() });
+        let mut config = ServerConfig::clone(config);
+        config.session_storage = Arc::<OfDataConnection>::clone(&sessions);
+        let handshake = TlsAcceptor::from(Arc::new(config)).accept(Metered::new(stream));
+        let secured =
+            tokio::time::timeout(timeout, handshake).await.map_err(|_| io::Error::from(io::ErrorKind::TimedOut))??;
+        if is_resumed(secured.get_ref().1) {
+            sessions.keep();
+        }
+        Ok(secured)
     }
 }
 
@@ -197,21 +213,34 @@ impl StoresServerSessions for Sessions {
     }
 }
 
-/// The same store, as data connections use it.
+/// The same store, as one data connection uses it. What it makes is kept only if it resumed itself: else a stranger whose
+/// full handshake was refused could resume that one, and pass for the client.
 #[derive(Debug)]
-struct ForDataConnections(Arc<Sessions>);
+struct OfDataConnection {
+    known: Arc<Sessions>,
+    made: Mutex<Vec<(Vec<u8>, Vec<u8>)>>,
+}
 
-impl StoresServerSessions for ForDataConnections {
+impl OfDataConnection {
+    fn keep(&self) {
+        for (key, value) in self.made.lock().unwrap_or_else(PoisonError::into_inner).drain(..) {
+            self.known.keep(key, value, true);
+        }
+    }
+}
+
+impl StoresServerSessions for OfDataConnection {
     fn put(&self, key: Vec<u8>, value: Vec<u8>) -> bool {
-        self.0.keep(key, value, true)
+        self.made.lock().unwrap_or_else(PoisonError::into_inner).push((key, value));
+        true
     }
 
     fn get(&self, key: &[u8]) -> Option<Vec<u8>> {
-        self.0.find(key)
+        self.known.find(key)
     }
 
     fn take(&self, key: &[u8]) -> Option<Vec<u8>> {
-        self.0.find(key)
+        self.known.find(key)
     }
 
     fn can_cache(&self) -> bool {
@@ -340,13 +369,19 @@ mod tests {
     fn the_control_connections_sessions_outlive_those_of_data_connections() {
         let store: Arc<Sessions> = Arc::default();
         store.put(b"control".to_vec(), b"secret".to_vec());
-        let data = ForDataConnections(Arc::clone(&store));
+        let other = OfDataConnection { known: Arc::clone(&store), made: Mutex::default() };
+        other.put(b"full handshake".to_vec(), Vec::new());
+        drop(other);
         for n in 0..200_u32 {
+            let data = OfDataConnection { known: Arc::clone(&store), made: Mutex::default() };
             data.put(n.to_be_bytes().to_vec(), Vec::new());
+            assert_eq!(store.get(&n.to_be_bytes()), None, "not before it is known to have resumed");
+            data.keep();
         }
-        assert_eq!(data.take(b"control"), Some(b"secret".to_vec()));
-        assert_eq!(data.take(b"control"), Some(b"secret".to_vec()));
-        assert_eq!(data.get(&0_u32.to_be_bytes()), None);
-        assert!(data.get(&199_u32.to_be_bytes()).is_some());
+        assert_eq!(store.take(b"control"), Some(b"secret".to_vec()));
+        assert_eq!(store.take(b"control"), Some(b"secret".to_vec()));
+        assert_eq!(store.get(b"full handshake"), None);
+        assert_eq!(store.get(&0_u32.to_be_bytes()), None);
+        assert!(store.get(&199_u32.to_be_bytes()).is_some());
     }
 }

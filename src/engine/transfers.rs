@@ -7,13 +7,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use rustix::net::RecvFlags;
-use tokio::net::TcpStream;
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 
 use super::Engine;
 use super::acknowledged::acknowledged;
 use super::data::{Agreed, DataError};
+use super::early::Come;
 use super::listing;
 use super::refusal::{self, Kind};
 use super::stream::{DataStream, Stream};
@@ -36,7 +36,7 @@ use crate::transfer::presence::Place;
 use crate::transfer::receive::{self, Upload};
 use crate::transfer::send;
 
-/// What a transfer tells the control connection.
+/// What runs beside a session tells it.
 #[derive(Debug)]
 pub enum Progress {
     /// The data connection stands: send 150, then say go.
@@ -48,6 +48,8 @@ pub enum Progress {
     },
     /// It has ended.
     Ended(Box<End>),
+    /// A digest is made, or is not; with the rule that said no.
+    Digested(Outcome, Option<No>),
 }
 
 /// How it ended.
@@ -280,42 +282,47 @@ impl Job {
             () = self.abort.cancelled() => return Err(aborted()),
             opened = agreed.open(self.party.remote, self.local, timeout) => opened,
         };
-        let stream = opened.map_err(|error| not_opened(&error))?;
+        let come = opened.map_err(|error| not_opened(&error))?;
         let (go, gone) = oneshot::channel();
         let told = self.progress.send(Progress::Opened { unique, go }).await.is_ok() && gone.await.is_ok();
         if !told {
             return Err(End::failed(&TransferError::Broken(Ending::Cut), Kind::File));
         }
-        let stream = match &self.tls {
-            None => Stream::Plain(stream),
-            // Clients begin TLS only after the 150.
-            Some(session) => tokio::select! {
-                biased;
-                () = self.abort.cancelled() => return Err(aborted()),
-                secured = self.secure(session, stream, (reads, timeout)) => secured?,
-            },
+        let stream = tokio::select! {
+            biased;
+            () = self.abort.cancelled() => return Err(aborted()),
+            secured = self.secure(come, (reads, timeout)) => secured?,
         };
         let settings = &self.party.connector().settings;
         let tls_end = *settings.tls_end.or(&self.party.snapshot.profile.tls_end);
         Ok(DataStream { stream, tls_end })
     }
 
-    async fn secure(
-        &self,
-        session: &SessionTls,
-        stream: TcpStream,
-        (reads, timeout): (Reads, Duration),
-    ) -> Result<Stream, End> {
-        let secured = session.accept_data(stream, reads, timeout).await.map_err(|error| {
+    /// TLS, if it is to be; most clients begin it only after the 150.
+    async fn secure(&self, come: Come, (reads, timeout): (Reads, Duration)) -> Result<Stream, End> {
+        let secured = match (come, &self.tls) {
+            (Come::Silent(stream), None) => return Ok(Stream::Plain(stream)),
+            (Come::Silent(stream), Some(session)) => session.accept_data(stream, reads, timeout).await,
+            // It has a deadline of its own.
+            (Come::Speaking(shaking), _) => shaking.await.unwrap_or_else(|ended| Err(std::io::Error::other(ended))),
+        };
+        let secured = secured.map_err(|error| {
             let reply = Reply::new(Code::NoDataConnection, "The TLS handshake of the data connection failed.");
             let no = No { rule: Rule::TlsHandshakeFailed, detail: format!("data connection: {error}") };
             End { outcome: Outcome::Refused(reply), refused: Some(no), record: None, collecting: None }
         })?;
+        match self.not_reused(secured.get_ref().1) {
+            None => Ok(Stream::Tls(Box::new(secured))),
+            Some(refused) => Err(refused),
+        }
+    }
+
+    /// The refusal of a data connection that did not resume its control connection's session, where it must.
+    fn not_reused(&self, connection: &rustls::ServerConnection) -> Option<End> {
         let settings = &self.party.connector().settings;
         let reuse = *settings.tls_session_reuse.or(&self.party.snapshot.profile.tls_session_reuse);
-        let resumed = tls::is_resumed(secured.get_ref().1);
-        if resumed || reuse == SessionReuse::Off {
-            return Ok(Stream::Tls(Box::new(secured)));
+        if reuse == SessionReuse::Off || tls::is_resumed(connection) {
+            return None;
         }
         if reuse == SessionReuse::Log {
             tracing::debug!(
@@ -323,13 +330,13 @@ impl Job {
                 session.id = self.party.session.as_str(),
                 "A data connection did not resume the TLS session of its control connection"
             );
-            return Ok(Stream::Tls(Box::new(secured)));
+            return None;
         }
         let text = "The data connection must resume the TLS session of the control connection; please turn on TLS session \
                     reuse in your client.";
-        let no = No { rule: Rule::SessionNotReused, detail: tls::describe(secured.get_ref().1) };
+        let no = No { rule: Rule::SessionNotReused, detail: tls::describe(connection) };
         let outcome = Outcome::Refused(Reply::new(Code::NetworkNotSupported, text));
-        Err(End { outcome, refused: Some(no), record: None, collecting: None })
+        Some(End { outcome, refused: Some(no), record: None, collecting: None })
     }
 
     fn now(&self) -> Timestamp {

@@ -243,8 +243,22 @@ pub async fn begin_session(
     Ok(())
 }
 
-/// The session that a cookie's token belongs to, if it is still good.
+/// The session that a cookie's token belongs to, if it is still good. Asking counts as activity: the session lives on.
 pub async fn session(db: &Db, token: &Secret, now: Timestamp) -> Result<Option<WebSession>, StoreError> {
+    let Some((session, seen)) = read_session(db, token, now).await? else { return Ok(None) };
+    // A minute's precision is enough, and spares a write for most requests.
+    if now.since(seen) > Duration::from_mins(1) {
+        sqlx::query(SEEN).bind(digest(token)).bind(now.us()).execute(db.writer()).await?;
+    }
+    Ok(Some(session))
+}
+
+/// The same for what a page asks by itself: it does not count as activity.
+pub async fn peek_session(db: &Db, token: &Secret, now: Timestamp) -> Result<Option<WebSession>, StoreError> {
+    Ok(read_session(db, token, now).await?.map(|(session, _)| session))
+}
+
+async fn read_session(db: &Db, token: &Secret, now: Timestamp) -> Result<Option<(WebSession, Timestamp)>, StoreError> {
     let row = sqlx::query(SESSION)
         .bind(digest(token))
         .bind(now.minus(SESSION_IDLE_MAX).us())
@@ -253,11 +267,7 @@ pub async fn session(db: &Db, token: &Secret, now: Timestamp) -> Result<Option<W
         .await?;
     let Some(row) = row else { return Ok(None) };
     let session = WebSession { administrator: decode(&row)?, csrf_token: row.try_get(5)? };
-    // A minute's precision is enough, and spares a write for most requests.
-    if now.since(Timestamp::from_us(row.try_get(6)?)) > Duration::from_mins(1) {
-        sqlx::query(SEEN).bind(digest(token)).bind(now.us()).execute(db.writer()).await?;
-    }
-    Ok(Some(session))
+    Ok(Some((session, Timestamp::from_us(row.try_get(6)?))))
 }
 
 /// Signs a browser out.

@@ -63,6 +63,14 @@ pub(super) async fn add(tx: &mut Transaction<'_, Sqlite>, change: &Change<'_>, e
     Ok(())
 }
 
+/// Writes a change that is no setting: what was done stands for itself.
+pub async fn note(db: &Db, change: &Change<'_>, entry: &Entry<'_>) -> Result<(), StoreError> {
+    let mut tx = db.begin().await?;
+    add(&mut tx, change, entry).await?;
+    tx.commit().await?;
+    Ok(())
+}
+
 /// The newest changes first; of one subject or of all.
 pub async fn latest(db: &Db, subject: Option<&str>, count: i64) -> Result<Vec<Entered>, StoreError> {
     let rows = sqlx::query(LATEST).bind(subject).bind(count).fetch_all(db.reader()).await?;

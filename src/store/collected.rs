@@ -14,16 +14,20 @@ const COVER: &str = "INSERT INTO collected (connector_key, path, inode, size_byt
      THEN collected.covered_to ELSE excluded.covered_to END, \
      collected_at_us = CASE WHEN collected.gone_at_us IS NULL THEN collected.collected_at_us END, \
      copy = CASE WHEN collected.gone_at_us IS NULL THEN collected.copy ELSE 'none' END, \
+     times = CASE WHEN collected.gone_at_us IS NULL THEN collected.times ELSE 0 END, \
      gone_at_us = NULL, seen_at_us = excluded.seen_at_us";
-const COLLECT: &str = "UPDATE collected SET covered_to = size_bytes, collected_at_us = $6, remove = $7 \
+const COLLECT: &str = "UPDATE collected SET covered_to = size_bytes, collected_at_us = $6, remove = $7, times = times + 1 \
      WHERE connector_key = $1 AND path = $2 AND inode = $3 AND size_bytes = $4 AND modified_us = $5";
 const WANT_COPY: &str = "UPDATE collected SET copy = 'wanted', copy_id = $6, copy_folder = $7, copy_name = '' \
      WHERE connector_key = $1 AND path = $2 AND inode = $3 AND size_bytes = $4 AND modified_us = $5 AND copy = 'none'";
 const ONE: &str = "SELECT connector_key, path, inode, size_bytes, modified_us, covered_to, collected_at_us, copy, \
-     copy_id, copy_folder, copy_name, remove FROM collected WHERE connector_key = $1 AND path = $2 AND inode = $3 \
+     copy_id, copy_folder, copy_name, remove, seen_at_us, times FROM collected WHERE connector_key = $1 AND path = $2 AND inode = $3 \
      AND size_bytes = $4 AND modified_us = $5 AND gone_at_us IS NULL";
 const PENDING: &str = "SELECT connector_key, path, inode, size_bytes, modified_us, covered_to, collected_at_us, copy, \
-     copy_id, copy_folder, copy_name, remove FROM collected WHERE copy = 'wanted' OR remove = 1 ORDER BY seen_at_us";
+     copy_id, copy_folder, copy_name, remove, seen_at_us, times FROM collected WHERE copy = 'wanted' OR remove = 1 ORDER BY seen_at_us";
+const OF_CONNECTOR: &str = "SELECT connector_key, path, inode, size_bytes, modified_us, covered_to, collected_at_us, \
+     copy, copy_id, copy_folder, copy_name, remove, seen_at_us, times FROM collected WHERE connector_key = $1 \
+     AND gone_at_us IS NULL ORDER BY seen_at_us DESC LIMIT $2";
 const LATELY_GONE: &str = "SELECT connector_key, path, inode, size_bytes, modified_us FROM collected \
      WHERE connector_key = $1 AND path = $2 AND collected_at_us IS NOT NULL AND gone_at_us >= $3 \
      ORDER BY gone_at_us DESC LIMIT 1";
@@ -34,6 +38,9 @@ const END_COPY: &str = "UPDATE collected SET copy = $6 \
 const GONE: &str = "UPDATE collected SET gone_at_us = $6, remove = 0 \
      WHERE connector_key = $1 AND path = $2 AND inode = $3 AND size_bytes = $4 AND modified_us = $5";
 const FORGET: &str = "DELETE FROM collected WHERE seen_at_us < $1 AND copy <> 'wanted' AND remove = 0";
+
+/// Rows read for one connector; a file beyond them shows as never downloaded.
+const OF_CONNECTOR_MAX: i64 = 20_000;
 
 /// One version of one file in a partner's Send.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -63,6 +70,10 @@ pub struct Collected {
     pub copy: Option<SentCopy>,
     /// Whether it is still to be removed.
     pub remove: bool,
+    /// When it was last downloaded, wholly or in part.
+    pub seen_at: Timestamp,
+    /// How often all of it was collected.
+    pub times: u64,
 }
 
 /// A copy on its way into the Sent folder.
@@ -120,6 +131,12 @@ pub(super) async fn add(tx: &mut Transaction<'_, Sqlite>, collection: &Collectio
 /// What is known of a file that lies there.
 pub async fn one(db: &Db, subject: &Subject) -> Result<Option<Collected>, StoreError> {
     of(ONE, subject).fetch_optional(db.reader()).await?.as_ref().map(decode).transpose()
+}
+
+/// What is known of the files of one connector that still lie there, the last downloaded first.
+pub async fn of_connector(db: &Db, connector_key: &str) -> Result<Vec<Collected>, StoreError> {
+    let query = sqlx::query(OF_CONNECTOR).bind(connector_key).bind(OF_CONNECTOR_MAX);
+    query.fetch_all(db.reader()).await?.iter().map(decode).collect()
 }
 
 /// Every file that is still to be copied or removed, oldest first.
@@ -182,5 +199,7 @@ fn decode(row: &SqliteRow) -> Result<Collected, StoreError> {
         collected_at: row.try_get::<Option<i64>, _>(6)?.map(Timestamp::from_us),
         copy: wanted.then_some(copy),
         remove: row.try_get::<i64, _>(11)? == 1,
+        seen_at: Timestamp::from_us(row.try_get(12)?),
+        times: row.try_get::<i64, _>(13)?.unsigned_abs(),
     })
 }

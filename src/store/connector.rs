@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 
 use sqlx::{Row, Sqlite, Transaction};
 
-use super::audit;
 use super::open::{Db, StoreError};
 use super::setting::{self, Change, Save, SaveError, Scope, Stored};
+use super::{audit, authority};
 use crate::base::clock::Timestamp;
 use crate::domain::connector::{Connector, ConnectorId, ConnectorSettings};
 use crate::domain::setting::{Mistake, Texts};
@@ -184,13 +184,18 @@ async fn save_values(
 ) -> Result<(), SaveError> {
     let save = Save { scope: Scope::Connector(id.key()), subject: subject(id), values, expected_version };
     let texts = setting::save(tx, save, change, |texts| ConnectorSettings::parse(texts).map(|s| s.texts())).await?;
-    check_folders(tx, id, &texts).await
+    let own = connector(id.clone(), &texts)?;
+    if let Some(wanted) = &own.settings.client_certificate_match
+        && let Some(mistake) = authority::missing(&mut *tx, wanted).await?
+    {
+        return Err(SaveError::Mistakes(vec![mistake]));
+    }
+    check_folders(tx, &own).await
 }
 
 /// A partner sees its own two folders and nothing else: no folder may be, hold or lie in another connector's.
-async fn check_folders(tx: &mut Transaction<'_, Sqlite>, id: &ConnectorId, texts: &Texts) -> Result<(), SaveError> {
-    let own = connector(id.clone(), texts)?;
-    for row in sqlx::query(OTHER_FOLDERS).bind(id.key()).fetch_all(&mut **tx).await? {
+async fn check_folders(tx: &mut Transaction<'_, Sqlite>, own: &Connector) -> Result<(), SaveError> {
+    for row in sqlx::query(OTHER_FOLDERS).bind(own.id.key()).fetch_all(&mut **tx).await? {
         let other = ConnectorId::parse(row.try_get(0)?).map_err(StoreError::Unreadable)?;
         let folders = [("input_folder", row.try_get(1)?), ("output_folder", row.try_get(2)?)];
         let folders: Texts = folders.map(|(key, text): (&str, String)| (key.to_owned(), text)).into();

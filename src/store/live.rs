@@ -18,6 +18,7 @@ use crate::domain::appliance::ApplianceSettings;
 use crate::domain::connector::{Connector, ConnectorId, ConnectorSettings};
 use crate::domain::profile::Profile;
 use crate::domain::setting::Texts;
+use crate::domain::value::ClientCertificate;
 
 /// How often the database is asked whether another process changed it (PRODUCT P5: in force within 250 ms).
 pub const POLL_EVERY: Duration = Duration::from_millis(100);
@@ -59,6 +60,12 @@ impl Snapshot {
         let mut all: Vec<_> = self.connectors.values().collect();
         all.sort_by(|a, b| a.connector.id.cmp(&b.connector.id));
         all
+    }
+
+    /// Whether any partner signs in with a certificate.
+    pub fn asks_for_certificates(&self) -> bool {
+        let wants = |live: &Arc<LiveConnector>| live.connector.settings.client_certificate != ClientCertificate::None;
+        self.connectors.values().any(wants)
     }
 
     /// Whether `address` may send PROXY headers.

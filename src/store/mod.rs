@@ -3,6 +3,7 @@
 
 pub mod administrator;
 pub mod audit;
+pub mod authority;
 pub mod certificate;
 pub mod collected;
 pub mod commit;
@@ -16,6 +17,7 @@ pub mod receipt;
 pub mod refusal;
 pub mod sequence;
 pub mod setting;
+pub mod sheet;
 pub mod transfer;
 
 pub use open::{Db, StoreError};

@@ -19,12 +19,15 @@ const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 /// Prepared statements kept by each connection.
 const STATEMENTS_CACHED: usize = 200;
 
-const MIGRATIONS: [(i64, &str, &str); 5] = [
+const MIGRATIONS: &[(i64, &str, &str)] = &[
     (1, "settings", include_str!("../../migrations/0001_settings.sql")),
     (2, "receipts", include_str!("../../migrations/0002_receipts.sql")),
     (3, "administration", include_str!("../../migrations/0003_administration.sql")),
     (4, "certificates", include_str!("../../migrations/0004_certificates.sql")),
     (5, "collected", include_str!("../../migrations/0005_collected.sql")),
+    (15, "collected times", include_str!("../../migrations/0015_collected_times.sql")),
+    (16, "sheets", include_str!("../../migrations/0016_sheets.sql")),
+    (25, "authorities", include_str!("../../migrations/0025_authorities.sql")),
 ];
 
 /// Why the store could not do something.

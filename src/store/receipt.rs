@@ -139,6 +139,17 @@ pub async fn count(db: &Db, search: &Search, most: i64) -> Result<u64, StoreErro
     Ok(count.unsigned_abs())
 }
 
+/// How many receipts match and are newer than `from`, counting no further than `most`.
+pub async fn count_newer(db: &Db, search: &Search, from: &Cursor, most: i64) -> Result<u64, StoreError> {
+    let sql = format!(
+        "SELECT COUNT(*) FROM (SELECT 1 FROM receipts WHERE publishing = 0{} AND (completed_at_us, id) > ($5, $6) \
+         LIMIT $7)",
+        search.clauses()
+    );
+    let query = search.bind(sqlx::query(AssertSqlSafe(sql))).bind(from.completed_at.us()).bind(&from.id).bind(most);
+    Ok(query.fetch_one(db.reader()).await?.try_get::<i64, _>(0)?.unsigned_abs())
+}
+
 type Query<'q> = sqlx::query::Query<'q, sqlx::Sqlite, sqlx::sqlite::SqliteArguments>;
 
 impl Search {

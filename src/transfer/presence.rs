@@ -127,6 +127,11 @@ impl Place {
         change(&mut lock(&self.present.doing));
     }
 
+    /// What the pages show now.
+    pub fn doing(&self) -> Doing {
+        lock(&self.present.doing).clone()
+    }
+
     /// The counter of the transfer under way; the copy loop adds to it.
     pub fn begin_transfer(&self, file: String, size_bytes: Option<u64>) {
         self.present.moved.store(0, Ordering::Relaxed);

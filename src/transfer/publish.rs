@@ -205,7 +205,7 @@ async fn apply_scheme(
 }
 
 /// `name-1.ext`, `name-2.ext`…: the first that nothing has.
-fn number(folder: &OpenFolder, names: &mut Vec<Name>) -> Result<(), TransferError> {
+pub(super) fn number(folder: &OpenFolder, names: &mut Vec<Name>) -> Result<(), TransferError> {
     let Some(base) = names.pop() else { return Err(TransferError::NotFound) };
     for n in 1..NUMBERS_MAX {
         names.push(scheme::numbered(&base, n));

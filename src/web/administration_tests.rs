@@ -15,7 +15,7 @@ const BOUNDARY: &str = "0123456789abcdef";
 type Part<'a> = (&'a str, Option<&'a str>, &'a str);
 
 impl Site {
-    async fn upload(&self, path: &str, cookies: &str, parts: &[Part<'_>]) -> Answer {
+    pub(super) async fn upload(&self, path: &str, cookies: &str, parts: &[Part<'_>]) -> Answer {
         let mut body = String::new();
         for (name, file, contents) in parts {
             let file = file.map(|file| format!("; filename=\"{file}\"")).unwrap_or_default();

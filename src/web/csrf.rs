@@ -1,9 +1,11 @@
-//! A form that was not made by this server for this browser cannot be read: [`Posted`] and [`Uploaded`] are the only
-//! ways to a form's fields, and they check the token first. Before sign-in the token is keyed to a cookie of the visit, afterwards it is
-//! the session's own.
+//! A form that was not made by this server for this browser cannot be read: [`Posted`], [`Uploaded`] and [`Streamed`] are
+//! the only ways to a form's fields, and they check the token first. Before sign-in the token is keyed to a cookie of the
+//! visit, afterwards it is the session's own.
+
+use std::time::Duration;
 
 use axum::body::Bytes;
-use axum::extract::multipart::MultipartError;
+use axum::extract::multipart::{Field, MultipartError};
 use axum::extract::{FromRequest, Multipart, Request};
 use axum::http::StatusCode;
 use hmac::{Hmac, KeyInit, Mac};
@@ -19,6 +21,8 @@ use crate::base::secret::Secret;
 pub const FIELD: &str = "csrf";
 /// Fields of one form.
 pub const FIELDS_MAX: usize = 500;
+/// The next bytes of a file must be here within this time.
+const CHUNK_WITHIN: Duration = Duration::from_mins(1);
 /// Bytes of a token, and more.
 const TOKEN_BYTES_MAX: usize = 1_024;
 
@@ -129,6 +133,92 @@ fn broken(error: &MultipartError) -> WebError {
         }
         _ => unreadable(),
     }
+}
+
+/// A form whose files are read as they come, however large. Its token came first and was right.
+#[derive(Debug)]
+pub struct Streamed {
+    posted: Posted,
+    parts: Multipart,
+}
+
+/// One part of a form.
+#[derive(Debug)]
+pub enum Part<'a> {
+    /// A field: it stands in the fields that later files come with.
+    Kept,
+    /// A file, and the fields that came before it.
+    File(Box<Incoming<'a>>, &'a Posted),
+}
+
+/// One file of a form, on its way.
+#[derive(Debug)]
+pub struct Incoming<'a> {
+    /// The name that the browser gave it, without folders.
+    pub name: String,
+    field: Field<'a>,
+}
+
+impl Streamed {
+    /// The next part, until there is none.
+    pub async fn next(&mut self) -> Result<Option<Part<'_>>, WebError> {
+        if self.posted.fields.len() > FIELDS_MAX {
+            return Err(WebError::stale_form());
+        }
+        let Some(field) = chunk_in_time(self.parts.next_field()).await? else { return Ok(None) };
+        match field.file_name().map(|name| name.rsplit('/').next().unwrap_or_default().to_owned()) {
+            // A file input in which nothing was chosen.
+            Some(name) if name.is_empty() => Ok(Some(Part::Kept)),
+            Some(name) => Ok(Some(Part::File(Box::new(Incoming { name, field }), &self.posted))),
+            None => {
+                self.posted.fields.push(small_field(field).await?);
+                Ok(Some(Part::Kept))
+            }
+        }
+    }
+}
+
+impl Incoming<'_> {
+    /// Its next bytes; `None` at its end.
+    pub async fn chunk(&mut self) -> Result<Option<Bytes>, WebError> {
+        chunk_in_time(self.field.chunk()).await
+    }
+}
+
+impl FromRequest<WebState> for Streamed {
+    type Rejection = WebError;
+
+    async fn from_request(request: Request, state: &WebState) -> Result<Self, WebError> {
+        let expected = request.extensions().get::<Visitor>().map(|visitor| visitor.csrf.clone()).unwrap_or_default();
+        let mut parts = Multipart::from_request(request, state).await.map_err(|_| unreadable())?;
+        let first = chunk_in_time(parts.next_field()).await?.ok_or_else(WebError::stale_form)?;
+        if first.file_name().is_some() {
+            return Err(WebError::stale_form());
+        }
+        let (name, text) = small_field(first).await?;
+        if name != FIELD || expected.is_empty() || Secret::new(text.as_str()) != Secret::new(expected) {
+            return Err(WebError::stale_form());
+        }
+        Ok(Self { posted: Posted { fields: vec![(name, text)] }, parts })
+    }
+}
+
+/// Waits for more of a form, but not for ever.
+async fn chunk_in_time<T>(more: impl Future<Output = Result<T, MultipartError>>) -> Result<T, WebError> {
+    let more = tokio::time::timeout(CHUNK_WITHIN, more).await;
+    more.map_err(|_| WebError::status(StatusCode::REQUEST_TIMEOUT))?.map_err(|error| broken(&error))
+}
+
+async fn small_field(mut part: Field<'_>) -> Result<(String, String), WebError> {
+    let name = part.name().unwrap_or_default().to_owned();
+    let mut bytes = Vec::new();
+    while let Some(chunk) = chunk_in_time(part.chunk()).await? {
+        bytes.extend_from_slice(&chunk);
+        if bytes.len() > TOKEN_BYTES_MAX {
+            return Err(WebError::stale_form());
+        }
+    }
+    Ok((name, String::from_utf8(bytes).map_err(|_| unreadable())?))
 }
 
 impl FromRequest<WebState> for Posted {

@@ -75,7 +75,14 @@ pub async fn know_visitor(State(state): State<WebState>, mut request: Request, n
     let session = if token.is_empty() {
         None
     } else {
-        match administrator::session(&state.db, &token, state.clock.now()).await {
+        let now = state.clock.now();
+        // A page that only stays open is nobody being there.
+        let found = if request.uri().path().starts_with("/live/") {
+            administrator::peek_session(&state.db, &token, now).await
+        } else {
+            administrator::session(&state.db, &token, now).await
+        };
+        match found {
             Ok(session) => session,
             Err(error) => return WebError::from(error).into_response(),
         }
@@ -104,7 +111,11 @@ pub async fn dress(State(state): State<WebState>, request: Request, next: Next) 
     let error = match response.extensions().get::<WebError>() {
         Some(error) => error.clone(),
         // What the router itself refuses has no words yet.
-        None if status == StatusCode::METHOD_NOT_ALLOWED || status == StatusCode::NOT_FOUND => WebError::status(status),
+        None if [StatusCode::METHOD_NOT_ALLOWED, StatusCode::NOT_FOUND, StatusCode::REQUEST_TIMEOUT]
+            .contains(&status) =>
+        {
+            WebError::status(status)
+        }
         None => return response,
     };
     if let Some(cause) = &error.cause {

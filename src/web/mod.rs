@@ -1,8 +1,8 @@
 //! Floor 4: the browser interface. Pages are HTML from the server; links and forms do everything, the script only
 //! makes it faster.
 //!
-//! It never touches a partner's files and never sees the FTP engine: what it shows comes from the database, the live
-//! configuration and the list of who is connected. Always: a route that is not in [`routes::ROUTES`] does not exist,
+//! It never sees the FTP engine: what it shows comes from the database, the live configuration and the list of who is
+//! connected. A partner's files it reaches through `transfer` only, by the same steps as the engine. Always: a route that is not in [`routes::ROUTES`] does not exist,
 //! and no handler reads a form whose token was not checked.
 
 mod assets;
@@ -11,6 +11,7 @@ mod csrf;
 mod error;
 mod form;
 mod layers;
+mod live;
 mod login;
 mod notes;
 mod pages;
@@ -19,10 +20,15 @@ mod serve;
 mod setup_code;
 mod shell;
 mod state;
+mod table;
 mod view;
 
 #[cfg(test)]
+mod activity_tests;
+#[cfg(test)]
 mod administration_tests;
+#[cfg(test)]
+mod connector_tests;
 #[cfg(test)]
 mod tests;
 

@@ -14,11 +14,11 @@ use tower_http::timeout::TimeoutLayer;
 use super::context::Visitor;
 use super::error::WebError;
 use super::pages::{
-    audit, certificates, connectors, events, flows, health, profiles, receive, refusals, sessions, settings, setup,
-    sign_in, transfers, users,
+    as_partner, audit, certificates, connectors, events, flows, health, profiles, receive, refusals, send, sessions,
+    settings, setup, sheet, sign_in, transfers, users,
 };
 use super::state::WebState;
-use super::{assets, layers};
+use super::{assets, layers, live};
 use crate::access::certificate::FILE_BYTES_MAX;
 use crate::domain::administrator::Role;
 
@@ -26,7 +26,9 @@ use crate::domain::administrator::Role;
 pub const FORM_BYTES_MAX: usize = 256 * 1024;
 /// Bytes of one form with files: a certificate, its key, and what is around them.
 pub const UPLOAD_BYTES_MAX: usize = 2 * FILE_BYTES_MAX + FORM_BYTES_MAX;
-/// A request must be answered within this time.
+/// Bytes of one form with files for a partner's folders.
+pub const SENT_BYTES_MAX: usize = 64 * 1024 * 1024 * 1024;
+/// A request must be answered within this time, unless it streams.
 const REQUEST_WITHIN: std::time::Duration = std::time::Duration::from_secs(30);
 
 /// Who may use a route.
@@ -49,22 +51,38 @@ pub struct Route {
     pub access: Access,
     /// What answers.
     pub methods: fn() -> MethodRouter<WebState>,
+    /// How long an answer may take.
+    pub pace: Pace,
+}
+
+/// How long an answer may take.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Pace {
+    /// [`REQUEST_WITHIN`].
+    Quick,
+    /// As long as the browser sends files and waits for none of its chunks too long (`csrf::Streamed`).
+    Streams,
 }
 
 const fn anyone(path: &'static str, methods: fn() -> MethodRouter<WebState>) -> Route {
-    Route { path, access: Access::Anyone, methods }
+    Route { path, access: Access::Anyone, methods, pace: Pace::Quick }
 }
 
 const fn viewer(path: &'static str, methods: fn() -> MethodRouter<WebState>) -> Route {
-    Route { path, access: Access::Role(Role::Viewer), methods }
+    Route { path, access: Access::Role(Role::Viewer), methods, pace: Pace::Quick }
 }
 
 const fn editor(path: &'static str, methods: fn() -> MethodRouter<WebState>) -> Route {
-    Route { path, access: Access::Role(Role::Editor), methods }
+    Route { path, access: Access::Role(Role::Editor), methods, pace: Pace::Quick }
 }
 
 const fn admin(path: &'static str, methods: fn() -> MethodRouter<WebState>) -> Route {
-    Route { path, access: Access::Role(Role::Admin), methods }
+    Route { path, access: Access::Role(Role::Admin), methods, pace: Pace::Quick }
+}
+
+/// Takes files that go to disk as they come.
+const fn streams(path: &'static str, methods: fn() -> MethodRouter<WebState>) -> Route {
+    Route { path, access: Access::Role(Role::Editor), methods, pace: Pace::Streams }
 }
 
 /// Takes files: more bytes than other forms.
@@ -78,7 +96,13 @@ pub const ROUTES: &[Route] = &[
     anyone("/static/{name}", || get(assets::get)),
     anyone("/sign-in", || get(sign_in::show).post(sign_in::submit)),
     anyone("/theme", || post(sign_in::theme)),
-    Route { path: "/setup", access: Access::Setup, methods: || get(setup::show).post(setup::submit) },
+    Route {
+        path: "/setup",
+        access: Access::Setup,
+        methods: || get(setup::show).post(setup::submit),
+        pace: Pace::Quick,
+    },
+    viewer("/live/{page}", || get(live::stream)),
     viewer("/sign-out", || post(sign_in::sign_out)),
     viewer("/", || get(async || Redirect::to("/flows"))),
     viewer("/flows", || get(flows::show)),
@@ -87,8 +111,17 @@ pub const ROUTES: &[Route] = &[
     viewer("/connectors/{id}/settings", || get(connectors::settings)),
     viewer("/connectors/{id}/advanced", || get(connectors::advanced)),
     editor("/connectors/{id}/save", || post(connectors::save)),
+    viewer("/connectors/{id}/sheet", || get(sheet::show)),
+    editor("/connectors/{id}/sheet/given", || post(sheet::give)),
+    viewer("/connectors/{id}/sheet.txt", || get(sheet::text)),
+    viewer("/connectors/{id}/filezilla.xml", || get(sheet::filezilla)),
     editor("/connectors/{id}/delete", || get(connectors::ask_delete).post(connectors::delete)),
     viewer("/connectors/{id}/receive", || get(receive::of_connector)),
+    editor("/connectors/{id}/receive/upload", || get(as_partner::show)),
+    streams("/connectors/{id}/receive/add", || post(as_partner::add).layer(DefaultBodyLimit::max(SENT_BYTES_MAX))),
+    viewer("/connectors/{id}/send", || get(send::show)),
+    streams("/connectors/{id}/send/add", || post(send::add).layer(DefaultBodyLimit::max(SENT_BYTES_MAX))),
+    editor("/connectors/{id}/send/remove", || post(send::remove)),
     viewer("/profiles", || get(async || Redirect::to("/profiles/ftp"))),
     viewer("/profiles/ftp", || get(profiles::show)),
     admin("/profiles/ftp/save", || post(profiles::save)),
@@ -104,6 +137,8 @@ pub const ROUTES: &[Route] = &[
     viewer("/refusals/{id}", || get(refusals::one)),
     admin("/certificates", || get(certificates::show).merge(files(post(certificates::upload)))),
     admin("/certificates/self-signed", || post(certificates::make)),
+    admin("/certificates/authorities", || files(post(certificates::put_authority))),
+    admin("/certificates/authorities/remove", || post(certificates::remove_authority)),
     admin("/certificates/{id}", || get(certificates::one)),
     admin("/certificates/{id}/replace", || files(post(certificates::replace))),
     admin("/certificates/{id}/self-signed", || post(certificates::make_anew)),
@@ -122,7 +157,10 @@ pub fn router(state: WebState) -> Router {
     for route in ROUTES {
         let access = route.access;
         let guard = move |request: Request, next: Next| guard(access, request, next);
-        router = router.route(route.path, (route.methods)().layer(middleware::from_fn(guard)));
+        let methods = (route.methods)().layer(middleware::from_fn(guard));
+        let timed = TimeoutLayer::with_status_code(StatusCode::REQUEST_TIMEOUT, REQUEST_WITHIN);
+        let methods = if route.pace == Pace::Quick { methods.layer(timed) } else { methods };
+        router = router.route(route.path, methods);
     }
     router
         .fallback(async || WebError::not_found())
@@ -131,7 +169,6 @@ pub fn router(state: WebState) -> Router {
         .layer(middleware::from_fn_with_state(state.clone(), layers::know_visitor))
         .layer(CsrfLayer::new())
         .layer(middleware::from_fn_with_state(state.clone(), layers::known_host))
-        .layer(TimeoutLayer::with_status_code(StatusCode::REQUEST_TIMEOUT, REQUEST_WITHIN))
         .layer(CatchPanicLayer::new())
         .layer(middleware::from_fn(layers::headers))
         .layer(CompressionLayer::new())

@@ -19,7 +19,7 @@ use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 use tower::ServiceExt;
 
-use super::state::Peer;
+use super::state::{Closing, Peer};
 
 /// Browsers' connections at a time.
 pub const CONNECTIONS_MAX: usize = 512;
@@ -42,13 +42,14 @@ pub async fn serve(listener: TcpListener, tls: Option<TlsAcceptor>, app: Router,
         };
         let Some((stream, peer, permit)) = accepted else { continue };
         let (app, tls, watcher) = (app.clone(), tls.clone(), graceful.watcher());
+        let marks = (Peer(peer), Closing(stop.clone()));
         tokio::spawn(async move {
             let _permit = permit;
             match tls {
-                None => connection(stream, (peer, app), watcher).await,
+                None => connection(stream, (marks, app), watcher).await,
                 Some(tls) => {
                     if let Ok(Ok(stream)) = tokio::time::timeout(HANDSHAKE_WITHIN, tls.accept(stream)).await {
-                        connection(stream, (peer, app), watcher).await;
+                        connection(stream, (marks, app), watcher).await;
                     }
                 }
             }
@@ -79,12 +80,13 @@ async fn accept(
 
 async fn connection(
     stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
-    (peer, app): (SocketAddr, Router),
+    ((peer, closing), app): ((Peer, Closing), Router),
     watcher: Watcher,
 ) {
     let service = app.map_request(move |request: Request<Incoming>| {
         let mut request = request.map(axum::body::Body::new);
-        request.extensions_mut().insert(Peer(peer));
+        request.extensions_mut().insert(peer);
+        request.extensions_mut().insert(closing.clone());
         request
     });
     let mut builder = auto::Builder::new(TokioExecutor::new());

@@ -6,6 +6,7 @@ use axum::response::Html;
 use super::assets::{Addresses, addresses};
 use super::context::Context;
 use super::error::WebError;
+use super::live::Followed;
 use super::notes::{Note, Tone};
 use crate::domain::administrator::Role;
 use crate::domain::value::FtpOverTls;
@@ -83,6 +84,8 @@ pub struct Shell {
     pub administers: bool,
     /// The page's own path.
     pub path: String,
+    /// The address of the page's live updates; empty for a stranger, who gets none.
+    pub live: String,
 }
 
 impl Shell {
@@ -98,7 +101,8 @@ impl Shell {
             theme: context.visitor.theme.unwrap_or_default(),
             csrf: context.visitor.csrf.clone(),
             initials: initials.to_uppercase(),
-            lamp: if who.is_empty() { Lamp::dark() } else { lamp(context).await? },
+            lamp: if who.is_empty() { Lamp::dark() } else { Lamp::now(context).await? },
+            live: if who.is_empty() { String::new() } else { Followed::Shell.address("") },
             who,
             connectors: snapshot.connectors.len(),
             note: context.note().map(ShownNote::from),
@@ -142,6 +146,32 @@ impl Lamp {
     fn dark() -> Self {
         Self { dot: "", words: "", address: String::new(), short: String::new(), detail: String::new() }
     }
+
+    /// The lamp as it is now.
+    pub async fn now(context: &Context) -> Result<Self, WebError> {
+        let state = listener::get(&context.state.db, Listener::Ftp).await?;
+        let snapshot = context.state.live.snapshot();
+        let port = snapshot.profile.port.port();
+        let host = snapshot.appliance.public_host.as_ref().map(ToString::to_string);
+        let (dot, words) = match state.state {
+            State::Listening => ("live", "FTP server listening"),
+            State::Stopped => ("", "FTP server stopped"),
+            State::CouldNotBind => ("bad", "FTP server could not bind"),
+        };
+        let tls = match snapshot.profile.ftp_over_tls {
+            FtpOverTls::None => "No TLS",
+            FtpOverTls::Explicit => "Explicit TLS",
+            FtpOverTls::Implicit => "Implicit TLS",
+        };
+        let sessions = crate::base::human::count(context.state.presence.count() as u64, "session", "sessions");
+        Ok(Self {
+            dot,
+            words,
+            address: host.map_or(state.address, |host| format!("{host}:{port}")),
+            short: format!(":{port}"),
+            detail: format!("{tls} · {sessions}"),
+        })
+    }
 }
 
 impl From<Note> for ShownNote {
@@ -155,31 +185,6 @@ impl From<Note> for ShownNote {
             password: note.password.map(|secret| secret.reveal().to_owned()).unwrap_or_default(),
         }
     }
-}
-
-async fn lamp(context: &Context) -> Result<Lamp, WebError> {
-    let state = listener::get(&context.state.db, Listener::Ftp).await?;
-    let snapshot = context.state.live.snapshot();
-    let port = snapshot.profile.port.port();
-    let host = snapshot.appliance.public_host.as_ref().map(ToString::to_string);
-    let (dot, words) = match state.state {
-        State::Listening => ("live", "FTP server listening"),
-        State::Stopped => ("", "FTP server stopped"),
-        State::CouldNotBind => ("bad", "FTP server could not bind"),
-    };
-    let tls = match snapshot.profile.ftp_over_tls {
-        FtpOverTls::None => "No TLS",
-        FtpOverTls::Explicit => "Explicit TLS",
-        FtpOverTls::Implicit => "Implicit TLS",
-    };
-    let sessions = crate::base::human::count(context.state.presence.count() as u64, "session", "sessions");
-    Ok(Lamp {
-        dot,
-        words,
-        address: host.map_or(state.address, |host| format!("{host}:{port}")),
-        short: format!(":{port}"),
-        detail: format!("{tls} · {sessions}"),
-    })
 }
 
 /// Renders a page.

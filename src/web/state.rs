@@ -3,6 +3,10 @@
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 
+use tokio::sync::Semaphore;
+use tokio_util::sync::CancellationToken;
+
+use super::live::STREAMS_MAX;
 use super::notes::Notes;
 use super::setup_code::SetupCode;
 use crate::access::certificate::Certificates;
@@ -12,11 +16,14 @@ use crate::base::id::IdSource;
 use crate::store::Db;
 use crate::store::commit::Recorder;
 use crate::store::live::Live;
+use crate::transfer::depot::Depot;
 use crate::transfer::presence::Presence;
 
 /// What the web interface is built from.
 #[derive(Clone, Debug)]
 pub struct Parts {
+    /// What files are moved with.
+    pub depot: Depot,
     /// The database.
     pub db: Db,
     /// The configuration in force.
@@ -49,12 +56,19 @@ pub struct WebState {
     pub(super) visit_key: [u8; 32],
     /// Lines and secrets that the next page shows once.
     pub(super) notes: Notes,
+    /// Streams of live updates that may still open.
+    pub(super) streams: Arc<Semaphore>,
 }
 
 impl WebState {
     /// A state that remembers nobody.
     pub fn new(parts: Parts) -> Self {
-        Self { parts: Arc::new(parts), visit_key: rand::random(), notes: Notes::default() }
+        Self {
+            parts: Arc::new(parts),
+            visit_key: rand::random(),
+            notes: Notes::default(),
+            streams: Arc::new(Semaphore::new(STREAMS_MAX)),
+        }
     }
 }
 
@@ -69,6 +83,10 @@ impl std::ops::Deref for WebState {
 /// The browser's address, put into each request by [`super::serve`].
 #[derive(Clone, Copy, Debug)]
 pub struct Peer(pub SocketAddr);
+
+/// Cancelled when the server stops, put into each request by [`super::serve`]: streams of live updates end by it.
+#[derive(Clone, Debug, Default)]
+pub struct Closing(pub CancellationToken);
 
 impl Peer {
     /// The address of a request; loopback where there was no connection, as in tests.

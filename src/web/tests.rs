@@ -4,6 +4,7 @@ use axum::Router;
 use axum::body::Body;
 use axum::http::header::{CONTENT_SECURITY_POLICY, CONTENT_TYPE, COOKIE, HOST, LOCATION, ORIGIN, SET_COOKIE};
 use axum::http::{Method, Request, StatusCode};
+use futures_util::StreamExt;
 use tower::ServiceExt;
 
 use super::login::THEME;
@@ -23,8 +24,14 @@ use crate::store::commit::Recorder;
 use crate::store::live::Live;
 use crate::store::setting::Change;
 use crate::store::{Db, connector};
+use crate::transfer::collections::Collections;
+use crate::transfer::copy::Buffers;
+use crate::transfer::depot::Depot;
 use crate::transfer::presence::Presence;
+use crate::workspace::workspaces::Workspaces;
 
+/// Within this time something must come, on a machine that is busy with other things.
+const WITHIN: std::time::Duration = std::time::Duration::from_secs(10);
 pub(super) const PASSWORD: &str = "correct horse battery";
 
 /// A site with a database of its own.
@@ -33,9 +40,12 @@ pub(super) struct Site {
     code: SetupCode,
     pub db: Db,
     pub live: Live,
-    ids: IdSource,
+    pub depot: Depot,
+    pub ids: IdSource,
+    pub recorder: Recorder,
+    pub presence: Presence,
     pub certificates: Certificates,
-    _folder: tempfile::TempDir,
+    pub folder: tempfile::TempDir,
 }
 
 /// An answer, read to its end.
@@ -63,6 +73,30 @@ impl Answer {
     }
 }
 
+/// A stream of live updates.
+pub(super) struct Follow {
+    stream: axum::body::BodyDataStream,
+}
+
+impl Follow {
+    /// What comes until `words` came.
+    pub async fn until(&mut self, words: &str) -> String {
+        let mut text = String::new();
+        while !text.contains(words) {
+            let next = tokio::time::timeout(WITHIN, self.stream.next()).await;
+            let Ok(Some(Ok(bytes))) = next else { panic!("{words} did not come within {WITHIN:?}, but: {text}") };
+            text.push_str(std::str::from_utf8(&bytes).unwrap());
+        }
+        text
+    }
+
+    /// Waits for the stream's end.
+    pub async fn end(mut self) {
+        let end = async { while self.stream.next().await.is_some() {} };
+        tokio::time::timeout(WITHIN, end).await.expect("the stream goes on");
+    }
+}
+
 impl Site {
     pub async fn new() -> Self {
         let folder = tempfile::tempdir().unwrap();
@@ -72,21 +106,32 @@ impl Site {
         let (recorder, writer) = Recorder::new(db.clone());
         tokio::spawn(writer.run());
         let code = SetupCode::new();
+        let presence = Presence::default();
         let certificates = Certificates::open(db.clone(), folder.path(), clock.clone(), ids.clone()).await.unwrap();
+        let depot = Depot {
+            db: db.clone(),
+            recorder: recorder.clone(),
+            workspaces: Workspaces::new(folder.path().to_owned()),
+            clock: clock.clone(),
+            ids: ids.clone(),
+            buffers: Buffers::default(),
+            collections: Collections::default(),
+        };
         let parts = Parts {
+            depot: depot.clone(),
             db: db.clone(),
             live: live.clone(),
-            recorder,
+            recorder: recorder.clone(),
             gate: Gate::new(Hasher::new().unwrap(), clock.clone()),
             certificates: certificates.clone(),
-            presence: Presence::default(),
+            presence: presence.clone(),
             clock,
             ids: ids.clone(),
             setup_code: code.clone(),
             address: "127.0.0.1:8020".parse().unwrap(),
             tls: false,
         };
-        Self { app: router(WebState::new(parts)), code, db, live, ids, certificates, _folder: folder }
+        Self { app: router(WebState::new(parts)), code, db, live, depot, ids, recorder, presence, certificates, folder }
     }
 
     pub async fn ask(&self, method: Method, path: &str, cookies: &str, form: Option<&[(&str, &str)]>) -> Answer {
@@ -105,12 +150,23 @@ impl Site {
     pub async fn send(&self, request: Request<Body>) -> Answer {
         let response = self.app.clone().oneshot(request).await.unwrap();
         let (parts, body) = response.into_parts();
+        if parts.headers.get(CONTENT_TYPE).is_some_and(|kind| kind == "text/event-stream") {
+            return Answer { status: parts.status, headers: parts.headers, text: String::new() };
+        }
         let bytes = axum::body::to_bytes(body, 10_000_000).await.unwrap();
         Answer { status: parts.status, headers: parts.headers, text: String::from_utf8(bytes.to_vec()).unwrap() }
     }
 
     pub async fn get(&self, path: &str, cookies: &str) -> Answer {
         self.ask(Method::GET, path, cookies, None).await
+    }
+
+    /// Opens a stream of live updates.
+    pub async fn follow(&self, path: &str, cookies: &str) -> Follow {
+        let request = Request::get(path).header(HOST, "127.0.0.1:8020").header(COOKIE, cookies);
+        let response = self.app.clone().oneshot(request.body(Body::empty()).unwrap()).await.unwrap();
+        assert_eq!(response.status(), StatusCode::OK, "{path}");
+        Follow { stream: response.into_body().into_data_stream() }
     }
 
     pub fn change(&self) -> Change<'_> {
@@ -129,7 +185,7 @@ impl Site {
         signed_in.cookies()
     }
 
-    async fn add_connector(&self, id: &str, description: &str) {
+    pub(super) async fn add_connector(&self, id: &str, description: &str) {
         let id = ConnectorId::parse(id).unwrap();
         let values = Texts::from([("description".to_owned(), description.to_owned())]);
         connector::add(&self.db, &id, &values, None, &self.change()).await.unwrap();

@@ -1,6 +1,7 @@
 //! Times and pages of tables, as the templates show them.
 
 use crate::base::clock::Timestamp;
+use crate::base::human;
 use crate::store::receipt::Cursor;
 
 /// Rows of one page that may be asked for.
@@ -9,18 +10,35 @@ pub const PAGE_SIZES: [i64; 4] = [25, 50, 100, 250];
 pub const PAGE_SIZE: i64 = 50;
 
 /// A time: for machines and for people, UTC, with seconds.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Time {
     /// RFC 3339.
     pub machine: String,
-    /// `25 Nov 2026, 09:41:52`.
+    /// `25 Nov 2026, 09:41:52`; today's without the date in tables.
     pub words: String,
+    /// Date, time and zone, and in tables the age.
+    pub title: String,
+}
+
+impl Time {
+    /// How `at` reads in a table that is looked at `now`.
+    pub fn seen(at: Timestamp, now: Timestamp) -> Self {
+        let whole = Self::from(at);
+        let (day, time) = whole.words.split_once(", ").unwrap_or_default();
+        let is_today = Self::from(now).words.split_once(", ").is_some_and(|(today, _)| today == day);
+        Self {
+            title: format!("{}, {}", whole.title, human::ago(at, now)),
+            words: if is_today { time.to_owned() } else { whole.words.clone() },
+            ..whole
+        }
+    }
 }
 
 impl From<Timestamp> for Time {
     fn from(at: Timestamp) -> Self {
         let zoned = at.calendar().to_zoned(jiff::tz::TimeZone::UTC);
-        Self { machine: at.to_string(), words: zoned.strftime("%-d %b %Y, %H:%M:%S").to_string() }
+        let words = zoned.strftime("%-d %b %Y, %H:%M:%S").to_string();
+        Self { machine: at.to_string(), title: format!("{words} UTC"), words }
     }
 }
 
@@ -38,4 +56,28 @@ pub fn cursor(text: &str) -> Option<Cursor> {
 /// The size of a page that was asked for, if it is one of [`PAGE_SIZES`].
 pub fn page_size(asked: Option<i64>) -> i64 {
     asked.filter(|size| PAGE_SIZES.contains(size)).unwrap_or(PAGE_SIZE)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_time_has_seconds_and_its_date_unless_it_is_today() {
+        let at = |text| Timestamp::parse_rfc3339(text).unwrap();
+        let now = at("2026-03-20T09:46:40Z");
+        let today = Time::seen(at("2026-03-20T09:41:52.5Z"), now);
+        assert_eq!(
+            (today.words.as_str(), today.title.as_str()),
+            ("09:41:52", "20 Mar 2026, 09:41:52 UTC, 4 minutes ago")
+        );
+        assert_eq!(Time::seen(at("2026-03-19T09:41:52Z"), now).words, "19 Mar 2026, 09:41:52");
+    }
+
+    #[test]
+    fn a_cursor_reads_back() {
+        let at = Timestamp::from_us(5);
+        assert_eq!(cursor(&cursor_text(at, "a-b")), Some(Cursor { completed_at: at, id: "a-b".to_owned() }));
+        assert_eq!(cursor("5"), None);
+    }
 }

@@ -32,14 +32,19 @@ pub struct Part {
 impl Part {
     /// A new, empty part. `client_path` is kept with it, so that it can be resumed after a crash.
     pub fn create(folder: &OpenFolder, name: &str, client_path: &VirtualPath) -> io::Result<Self> {
-        let flags = OFlags::RDWR | OFlags::CREATE | OFlags::EXCL | OFlags::CLOEXEC | OFlags::NOFOLLOW;
-        let file = rustix::fs::openat(&**folder.staging(), name, flags, Mode::RUSR | Mode::WUSR)?;
+        let part = Self::create_nameless(folder, name)?;
         fault::pass(Point::PartMade)?;
         // Where the file system has no such attributes the part can still be resumed until the next start.
-        match rustix::fs::fsetxattr(&file, CLIENT_PATH, client_path.to_string().as_bytes(), XattrFlags::empty()) {
-            Ok(()) | Err(Errno::NOTSUP | Errno::NOSPC | Errno::PERM) => {}
-            Err(errno) => return Err(errno.into()),
+        match rustix::fs::fsetxattr(&part.file, CLIENT_PATH, client_path.to_string().as_bytes(), XattrFlags::empty()) {
+            Ok(()) | Err(Errno::NOTSUP | Errno::NOSPC | Errno::PERM) => Ok(part),
+            Err(errno) => Err(errno.into()),
         }
+    }
+
+    /// A new, empty part that nobody can resume: after a crash it is dropped.
+    pub fn create_nameless(folder: &OpenFolder, name: &str) -> io::Result<Self> {
+        let flags = OFlags::RDWR | OFlags::CREATE | OFlags::EXCL | OFlags::CLOEXEC | OFlags::NOFOLLOW;
+        let file = rustix::fs::openat(&**folder.staging(), name, flags, Mode::RUSR | Mode::WUSR)?;
         Ok(Self { file: Arc::new(file), name: name.to_owned(), written: 0, written_back: 0, write_back: None })
     }
 

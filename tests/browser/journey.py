@@ -8,6 +8,7 @@ run with scripting off adds a connector. Pictures of every page go to target/scr
 """
 
 import argparse
+import base64
 import re
 import shutil
 import socket
@@ -264,6 +265,10 @@ def receive_table(browser, appliance, name, password, report):
     browser.go("/activity/receive")
     browser.look("receive-empty")
     upload(appliance, name, password, report)
+    wait = WebDriverWait(browser.driver, 5)
+    bar = wait.until(lambda driver: driver.find_elements(By.CSS_SELECTOR, "#newrows a"))
+    report.check("1 newer file" in bar[0].text, f"the open page says that a newer file is there ({bar[0].text})")
+    browser.look("receive-newer")
     end = time.monotonic() + 1
     browser.go("/activity/receive")
     while "orders.x12" not in browser.text and time.monotonic() < end:
@@ -274,6 +279,80 @@ def receive_table(browser, appliance, name, password, report):
     digest = appliance.receipts(name)[0]["sha256"]
     report.check(digest in browser.text.replace("\n", ""), "the opened row shows the SHA-256")
     browser.look("receive-row")
+
+
+def sessions(browser, appliance, name, password, report):
+    browser.go("/activity/sessions")
+    browser.look("sessions-empty")
+    session = Session(appliance.port)
+    wait = WebDriverWait(browser.driver, 5)
+    wait.until(lambda driver: "127.0.0.1" in driver.find_element(By.ID, "sessions").text)
+    report.check("1 live session" in browser.text, "a session appears on the open page")
+    lamp = browser.driver.find_element(By.ID, "lamp").text
+    report.check("1 session" in lamp, f"the lamp counts it ({lamp})")
+    browser.look("sessions")
+    browser.driver.find_element(By.CSS_SELECTOR, "#sessions form button").click()
+    report.check(session.reply().startswith("421"), "Disconnect ends it with 421")
+    wait.until(lambda driver: "Nobody is connected" in driver.find_element(By.ID, "sessions").text)
+
+
+def send_tab(browser, appliance, name, password, report):
+    """What waits for the partner: put there by the browser, fetched by curl, removed by the browser."""
+    browser.go(f"/connectors/{name}/send")
+    browser.look("send-empty")
+    files = [appliance.folder / "prices.csv", appliance.folder / "stock.csv"]
+    for file in files:
+        file.write_text("sku;price\n" * 1_000)
+    chosen = "\n".join(map(str, files))
+    browser.named("files").send_keys(chosen)
+    browser.submit(browser.named("files"))
+    report.check("Added 2 files" in browser.text and "stock.csv" in browser.text, "two files are put into Send")
+    browser.named("files").send_keys(chosen)
+    browser.submit(browser.named("files"))
+    report.check(browser.status() == 422 and "prices.csv is there already" in browser.text, "a taken name is refused")
+    browser.look("send-error")
+    got = subprocess.run(
+        ["curl", "-sS", "--max-time", "30", "-u", f"{name}:{password}", f"ftp://127.0.0.1:{appliance.port}/Send/prices.csv"],
+        capture_output=True, text=True,
+    )
+    report.check(got.stdout == files[0].read_text(), f"the partner fetches the file {got.stderr.strip()}")
+    end = time.monotonic() + 5
+    browser.go(f"/connectors/{name}/send")
+    row = "//tr[contains(., 'prices.csv')]"
+    while "never" in browser.driver.find_element(By.XPATH, row).text and time.monotonic() < end:
+        browser.driver.refresh()
+    report.check(" 1" in browser.driver.find_element(By.XPATH, row).text, "the row counts the download")
+    browser.look("send")
+    browser.submit(browser.driver.find_element(By.XPATH, f"{row}//button"))
+    report.check("Removed prices.csv" in browser.text, "the file is taken away")
+    report.check(not (appliance.place(name, "Send") / "prices.csv").exists(), "it is gone from the disk")
+
+
+def as_partner(browser, appliance, name, report):
+    """A file is received in the browser as if the partner had sent it."""
+    browser.go(f"/connectors/{name}/receive")
+    browser.driver.find_element(By.PARTIAL_LINK_TEXT, "as if the partner had").click()
+    browser.look("as-partner")
+    file = appliance.folder / "trial.x12"
+    file.write_text("ISA*00*")
+    browser.named("files").send_keys(str(file))
+    browser.submit(browser.named("files"))
+    report.check("Received trial.x12" in browser.text, f"a file is received as if the partner had sent it ({browser.path})")
+    names = [receipt["name"] for receipt in appliance.receipts(name)]
+    report.check("trial.x12" in names, f"it has a receipt ({names})")
+
+
+def partner_sheet(browser, name, report):
+    """The sheet is on one page of paper and never holds the password."""
+    browser.go(f"/connectors/{name}/sheet?contact=edi%40example.com")
+    browser.look("sheet")
+    paper = {"paperWidth": 8.27, "paperHeight": 11.69, "preferCSSPageSize": False, "printBackground": False}
+    printed = base64.b64decode(browser.driver.execute_cdp_cmd("Page.printToPDF", paper)["data"])
+    pages = len(re.findall(rb"/Type\s*/Page[^s]", printed))
+    (PROJECT / "target/screenshots/sheet.pdf").write_bytes(printed)
+    report.check(pages == 1, f"the partner sheet prints on one page of A4 ({pages})")
+    browser.driver.find_element(By.XPATH, "//button[contains(., 'has this sheet')]").click()
+    report.check("has sheet 1" in browser.text, f"it is noted that the partner has it ({browser.path})")
 
 
 def change_profile(browser, appliance, report):
@@ -319,6 +398,11 @@ def connector_pages(browser, name, report):
     refused(browser, "connector-error", "10.0.0.0/40", report)
     browser.go(f"/connectors/{name}/advanced")
     browser.look("connector-advanced")
+    browser.fill(browser.named("scheme"), "%Nonsense%")
+    browser.named("scheme").submit()
+    WebDriverWait(browser.driver, PAGE_SECONDS_MAX).until(lambda driver: "Nonsense" in driver.current_url)
+    report.check("%FilenameNoExt%" in browser.text, "a scheme that cannot be used is said, with the macros there are")
+    browser.look("connector-scheme-error")
     browser.go("/flows")
     report.check(name in browser.text, "the connector is on the Flows page")
     browser.look("flows")
@@ -395,6 +479,10 @@ def main():
             password = add_connector(browser, "acme-edi", report)
             connector_pages(browser, "acme-edi", report)
             receive_table(browser, appliance, "acme-edi", password, report)
+            sessions(browser, appliance, "acme-edi", password, report)
+            send_tab(browser, appliance, "acme-edi", password, report)
+            as_partner(browser, appliance, "acme-edi", report)
+            partner_sheet(browser, "acme-edi", report)
             change_profile(browser, appliance, report)
             administration(browser, report)
             without_scripting(origin, report)

@@ -5,8 +5,11 @@ how many files its folder cases have. A client that cannot do a thing has no met
 """
 
 import asyncio
+import atexit
 import contextlib
 import ftplib
+import functools
+import hashlib
 import html
 import importlib.util
 import os
@@ -61,8 +64,15 @@ class Client:
     needs = ()
     # How the TLS version and cipher of its receipts begin.
     tls = ""
+    # Cases that this client cannot go through, each with its reason beside.
+    left_out = ()
     # Few where each file costs a connection of its own.
     many = 200
+
+    @classmethod
+    def settings(cls):
+        """Settings of its connector."""
+        return ()
 
 
 class Curl(Client):
@@ -131,6 +141,43 @@ class CurlTls13(Curl):
     mode = "explicit"
     options = ("--ssl-reqd", "--insecure", "--tlsv1.3")
     tls = "TLS 1.3"
+
+
+@functools.cache
+def client_certificate():
+    """A file with a certificate and its key, and its SHA-256."""
+    folder = Path(tempfile.mkdtemp(prefix="waybill-certificate-"))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    both = folder / "both.pem"
+    run("openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "30",
+        "-subj", "/CN=partner", "-keyout", str(folder / "key.pem"), "-out", str(folder / "certificate.pem"))
+    both.write_text((folder / "certificate.pem").read_text() + (folder / "key.pem").read_text())
+    der = ssl.PEM_cert_to_DER_cert((folder / "certificate.pem").read_text())
+    return str(both), hashlib.sha256(der).hexdigest()
+
+
+class WithCertificate:
+    """Signs in with a certificate; the password it has is a wrong one."""
+
+    left_out = ("wrong_password",)
+
+    @classmethod
+    def settings(cls):
+        return "client_certificate=or_password", f"client_certificate_match=sha256:{client_certificate()[1]}"
+
+
+class CurlWithCertificate(WithCertificate):
+    def __init__(self, port, user):
+        super().__init__(port, user)
+        self.common = [*self.common[:-1], f"{user}:not the password", "--cert", client_certificate()[0]]
+
+
+class CurlCertificateTls12(CurlWithCertificate, CurlTls12):
+    name = "curl-certificate-tls1.2"
+
+
+class CurlCertificateTls13(CurlWithCertificate, CurlTls13):
+    name = "curl-certificate-tls1.3"
 
 
 class CurlImplicit(Curl):
@@ -235,13 +282,21 @@ class ImplicitFtp(ftplib.FTP_TLS):
         self._sock = connection
 
 
-def library_session(mode, port, user, password=PASSWORD):
+def unverified_context():
+    """TLS with a server whose certificate nobody signed."""
+    context = ssl.create_default_context()
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+    return context
+
+
+def library_session(mode, port, user, password=PASSWORD, certificate=None):
     """A logged-in ftplib connection."""
     if mode in TLS_MODES:
-        context = ssl.create_default_context()
-        context.check_hostname = False
-        context.verify_mode = ssl.CERT_NONE
         kind = ftplib.FTP_TLS if mode == "explicit" else ImplicitFtp
+        context = unverified_context()
+        if certificate:
+            context.load_cert_chain(certificate)
         ftp = kind(context=context, timeout=60, encoding="utf-8")
     else:
         ftp = ftplib.FTP(timeout=60, encoding="utf-8")
@@ -336,6 +391,21 @@ class FtplibExplicit(Ftplib):
     name = "ftplib-explicit"
     mode = "explicit"
     many = VARIANT_FILES
+
+
+class FtplibCertificate(WithCertificate, Ftplib):
+    name = "ftplib-certificate"
+    mode = "explicit"
+    many = VARIANT_FILES
+
+    @contextlib.contextmanager
+    def session(self):
+        ftp = library_session(self.mode, self.port, self.user, "not the password", client_certificate()[0])
+        try:
+            yield ftp
+            ftp.quit()
+        finally:
+            ftp.close()
 
 
 class FtplibImplicit(Ftplib):
@@ -691,11 +761,15 @@ class Aioftp(Client):
     def __init__(self, port, user):
         self.port, self.user = port, user
 
+    def tls_context(self):
+        return None
+
     def session(self, work, password=PASSWORD):
         import aioftp
 
         async def whole():
-            async with aioftp.Client.context("127.0.0.1", self.port, self.user, password, socket_timeout=60) as client:
+            there = ("127.0.0.1", self.port, self.user, password)
+            async with aioftp.Client.context(*there, socket_timeout=60, ssl=self.tls_context()) as client:
                 return await work(client)
 
         return asyncio.run(asyncio.wait_for(whole(), COMMAND_SECONDS_MAX))
@@ -762,11 +836,33 @@ class Aioftp(Client):
             return "530" in str(error)
 
 
+class AioftpImplicit(Aioftp):
+    """It shakes hands on the data connection before it sends the command, and never resumes a session."""
+
+    name = "aioftp-implicit-tls1.3"
+    mode = "implicit"
+    tls = "TLS 1.3"
+    version = ssl.TLSVersion.TLSv1_3
+    many = VARIANT_FILES
+
+    def tls_context(self):
+        context = unverified_context()
+        context.minimum_version = context.maximum_version = self.version
+        return context
+
+
+class AioftpImplicitTls12(AioftpImplicit):
+    name = "aioftp-implicit-tls1.2"
+    tls = "TLS 1.2"
+    version = ssl.TLSVersion.TLSv1_2
+
+
 CLIENTS = [
     Curl, Lftp, Ftplib, Wget, Tnftp, InetutilsFtp, Ncftp, Rclone, NetFtp, Aioftp, BasicFtp,
     CurlActive, LftpActive, FtplibActive, WgetActive, TnftpActive, InetutilsFtpActive, NcftpActive, NetFtpActive,
     CurlTls12, CurlTls13, LftpExplicit, FtplibExplicit, RcloneExplicit, BasicFtpExplicit,
     CurlImplicit, LftpImplicit, FtplibImplicit, RcloneImplicit, BasicFtpImplicit,
+    AioftpImplicit, AioftpImplicitTls12, CurlCertificateTls12, CurlCertificateTls13, FtplibCertificate,
 ]
 
 

@@ -40,7 +40,7 @@ class Bench:
     def __init__(self, appliance, make, folder):
         self.appliance, self.folder, self.mode = appliance, folder, make.mode
         self.user = f"with-{make.name}"
-        appliance.add_connector(self.user)
+        appliance.add_connector(self.user, *make.settings())
         self.client = make(appliance.port, self.user)
         # The folders exist once the partner was there.
         with self.library() as ftp:
@@ -263,7 +263,7 @@ def go_through(appliance, make):
     with tempfile.TemporaryDirectory(prefix="waybill-client-") as folder:
         bench = Bench(appliance, make, Path(folder))
         for case in cases:
-            if not hasattr(bench.client, NEEDS.get(case, case)) or case in getattr(bench.client, "left_out", ()):
+            if not hasattr(bench.client, NEEDS.get(case, case)) or case in bench.client.left_out:
                 continue
             begun = time.monotonic()
             try:

@@ -10,7 +10,9 @@ use rustls::sign::SigningKey;
 use sha2::{Digest, Sha256};
 use x509_parser::certificate::X509Certificate;
 use x509_parser::extensions::{GeneralName, ParsedExtension};
+use x509_parser::objects::{oid_registry, oid2abbrev};
 use x509_parser::public_key::PublicKey;
+use x509_parser::x509::AttributeTypeAndValue;
 
 use super::keystore::KeyDer;
 use super::pem;
@@ -39,8 +41,13 @@ pub struct Material {
 impl Material {
     /// The certificates as PEM; never the key.
     pub fn chain_pem(&self) -> String {
-        self.chain.iter().map(|certificate| pem::write("CERTIFICATE", certificate)).collect()
+        chain_pem(&self.chain)
     }
+}
+
+/// Certificates as PEM.
+pub(super) fn chain_pem(chain: &[CertificateDer<'_>]) -> String {
+    chain.iter().map(|certificate| pem::write("CERTIFICATE", certificate)).collect()
 }
 
 /// What a certificate says of itself.
@@ -243,6 +250,23 @@ fn parsed<'a>(der: &'a CertificateDer<'_>) -> Result<X509Certificate<'a>, String
         Ok(([], certificate)) => Ok(certificate),
         _ => Err("A certificate in the file is damaged".to_owned()),
     }
+}
+
+/// The subject of a certificate, part by part in its order: `CN=acme`.
+pub(super) fn subject_parts(der: &CertificateDer<'_>) -> Result<Vec<String>, String> {
+    let certificate = parsed(der)?;
+    let part = |part: &AttributeTypeAndValue<'_>| {
+        let kind =
+            oid2abbrev(part.attr_type(), oid_registry()).map_or_else(|_| part.attr_type().to_string(), str::to_owned);
+        format!("{kind}={}", printable(part.as_str().unwrap_or_default()))
+    };
+    Ok(certificate.subject().iter_attributes().map(part).collect())
+}
+
+/// Whether every certificate may issue others.
+pub(super) fn are_authorities(chain: &[CertificateDer<'_>]) -> Result<bool, String> {
+    let all: Vec<_> = chain.iter().map(|der| parsed(der)).collect::<Result<_, _>>()?;
+    Ok(all.iter().all(|one| one.is_ca()))
 }
 
 fn names(certificate: &X509Certificate<'_>) -> Vec<String> {

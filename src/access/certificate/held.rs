@@ -9,6 +9,7 @@ use rustls::sign::CertifiedKey;
 use tokio::sync::Mutex;
 
 use super::check::{self, Facts, Material};
+use super::client::Authority;
 use super::expiry::Expiring;
 use super::keystore::{KeyDer, SealError, Sealer};
 use super::made;
@@ -64,25 +65,26 @@ impl Held {
 
 /// What was read last.
 #[derive(Debug, Default)]
-struct State {
+pub(super) struct State {
     all: Vec<Arc<Held>>,
+    pub(super) authorities: Vec<Arc<Authority>>,
     served: Arc<Served>,
 }
 
 #[derive(Debug)]
-struct Inner {
-    db: Db,
+pub(super) struct Inner {
+    pub(super) db: Db,
     sealer: Sealer,
-    clock: Clock,
+    pub(super) clock: Clock,
     ids: IdSource,
-    state: ArcSwap<State>,
+    pub(super) state: ArcSwap<State>,
     /// Refreshes one after the other: an older reading never overwrites a newer one.
     refreshing: Mutex<()>,
 }
 
 /// The certificates of one appliance; cheap to clone.
 #[derive(Clone, Debug)]
-pub struct Certificates(Arc<Inner>);
+pub struct Certificates(pub(super) Arc<Inner>);
 
 impl Certificates {
     /// Opens the store; makes the master key if there is none, and a first certificate if it is empty.
@@ -126,7 +128,8 @@ impl Certificates {
         if served.is_empty() {
             tracing::error!("No certificate can be presented: every TLS handshake will fail");
         }
-        self.0.state.store(Arc::new(State { all, served }));
+        let authorities = self.open_authorities(&before).await?;
+        self.0.state.store(Arc::new(State { all, authorities, served }));
         Ok(())
     }
 
@@ -256,7 +259,7 @@ fn first_hosts(shown: Option<&str>) -> Vec<String> {
     known.filter_map(|host| made::check_host(host).ok()).collect()
 }
 
-fn parse_name(name: &str) -> Result<CertificateName, SaveError> {
+pub(super) fn parse_name(name: &str) -> Result<CertificateName, SaveError> {
     CertificateName::parse(name).map_err(|words| SaveError::Mistakes(vec![Mistake::new("name", words)]))
 }
 

@@ -1,7 +1,9 @@
 //! The certificate store: reads what administrators bring, says every mistake in words, seals private keys and holds
 //! what servers present now. A private key leaves this folder only sealed, or as a signer that TLS can use.
 
+mod authorities;
 mod check;
+mod client;
 mod expiry;
 #[cfg(test)]
 pub(crate) mod fixtures;
@@ -13,6 +15,7 @@ mod pem;
 mod served;
 
 pub use check::{Facts, Material};
+pub use client::{Authority, asking, read_authority};
 pub use expiry::{Expiring, Urgency};
 pub use held::{Certificates, Held, OpenError, SELF_SIGNED};
 pub use keystore::{KeyDer, SealError, Sealer};

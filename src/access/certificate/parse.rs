@@ -74,6 +74,16 @@ pub fn read_with(
     check::assemble(found.certificates, &found.keys, now)
 }
 
+/// Reads the certificates of one file that holds nothing secret.
+pub(super) fn certificates(file: &[u8]) -> Result<Vec<CertificateDer<'static>>, String> {
+    let mut found = Found::default();
+    found.take(file, None)?;
+    if found.certificates.is_empty() {
+        return Err("No certificate found. A file of PEM (-----BEGIN CERTIFICATE-----) or DER is needed".to_owned());
+    }
+    Ok(found.certificates)
+}
+
 impl Found {
     fn take(&mut self, file: &[u8], password: Option<&Secret>) -> Result<(), String> {
         if file.len() > FILE_BYTES_MAX {

@@ -58,9 +58,9 @@ settings! {
             "Tolerant is for a client that never closes TLS in order; a cut-off file may then pass as whole.";
         active_mode: AsProfile<Switch> = "as_profile", InForce, "Active Mode",
             "Let the server connect back to this partner's client (PORT and EPRT).";
-        client_certificate: ClientCertificate = "none", NotYet, "Client certificate",
+        client_certificate: ClientCertificate = "none", InForce, "Client certificate",
             "Whether the partner signs in with a certificate, a password, or both.";
-        client_certificate_match: Option<CertificateMatch> = "", NotYet, "Client certificate match",
+        client_certificate_match: Option<CertificateMatch> = "", InForce, "Client certificate match",
             "Which certificate is the partner's: sha256: and its fingerprint, or ca:NAME subject: and its subject.";
         input_folder: FolderText = "", InForce, "Input Folder (Send)",
             "Where the partner downloads from. Empty is the connector's own Send folder; a relative path lies below \

@@ -1,16 +1,19 @@
 //! What the session asks, transfers and TLS apart: who comes in, where data connections go, files and folders.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
+
+use rustls::pki_types::CertificateDer;
 
 use super::connection::Control;
 use crate::base::secret::Secret;
 use crate::domain::authorise::No;
 use crate::domain::refusal::Rule;
-use crate::engine::data::{self, Agreed};
+use crate::engine::data::{self, Agreed, Passive};
+use crate::engine::early::Early;
 use crate::engine::login::{self, Visitor};
 use crate::engine::refusal::{self, Kind};
-use crate::engine::{Engine, digests, files, listing, rename};
+use crate::engine::{Engine, files, listing, rename};
 use crate::ftp::reply::{Code, Reply};
 use crate::ftp::session::{Ask, Family, Outcome};
 use crate::transfer::depot::{Party, TransferError};
@@ -32,10 +35,11 @@ impl Control {
     pub(super) async fn answer(&mut self, ask: Ask) -> (Outcome, Option<No>) {
         match ask {
             Ask::Name(name) => {
-                let snapshot = self.engine.live.snapshot();
                 self.log_out();
-                self.shown = login::shown_name(&snapshot, &name);
-                login::name(&snapshot, &Visitor { name: &name, remote: self.remote, secure: self.tls.is_some() })
+                self.shown = login::shown_name(&self.engine.live.snapshot(), &name);
+                let visitor = visitor(&name, (self.remote, self.tls.is_some()), &self.certificates);
+                let answer = login::name(&self.engine, &visitor, &mut self.slot);
+                self.came_in(&name, answer)
             }
             Ask::Login { name, password } => self.login(&name, &password).await,
             Ask::Logout => {
@@ -77,8 +81,13 @@ impl Control {
     }
 
     async fn login(&mut self, name: &str, password: &Secret) -> (Outcome, Option<No>) {
-        let visitor = Visitor { name, remote: self.remote, secure: self.tls.is_some() };
-        let (outcome, no) = login::login(&self.engine, &visitor, password, &mut self.slot).await;
+        let visitor = visitor(name, (self.remote, self.tls.is_some()), &self.certificates);
+        let answer = login::login(&self.engine, &visitor, password, &mut self.slot).await;
+        self.came_in(name, answer)
+    }
+
+    /// Remembers who is logged in, if that is the answer.
+    fn came_in(&mut self, name: &str, (outcome, no): (Outcome, Option<No>)) -> (Outcome, Option<No>) {
         if matches!(outcome, Outcome::LoggedIn { .. }) {
             let id = self.engine.live.written_id(name);
             self.connector = id.as_ref().map(|id| id.key().to_owned());
@@ -115,7 +124,7 @@ impl Control {
         self.agreed = None;
         match data::listen(&self.engine.ports, snapshot.profile.passive_port_range.as_ref(), self.local) {
             Ok((passive, at)) => {
-                self.agreed = Some(Agreed::Passive(passive));
+                self.agreed = Some(self.passive(passive));
                 let told =
                     if extended { self.local } else { self.engine.ports.told(&snapshot, self.remote, self.local) };
                 (Outcome::Listening(SocketAddr::new(told, at.port())), None)
@@ -125,6 +134,17 @@ impl Control {
                     Reply::new(Code::NoDataConnection, "No port is free for a data connection; please try again.");
                 (Outcome::Refused(reply), Some(No { rule: Rule::DataConnectionNotOpened, detail: error.to_string() }))
             }
+        }
+    }
+
+    /// With TLS the client may be early.
+    fn passive(&self, passive: Passive) -> Agreed {
+        match (self.data_tls(), self.party()) {
+            (Some(session), Some(party)) => {
+                let timeout = party.connector().settings.timeout_s.seconds();
+                Agreed::Early(Early::wait(passive, self.remote, session, timeout))
+            }
+            _ => Agreed::Passive(passive),
         }
     }
 
@@ -143,6 +163,14 @@ impl Control {
     }
 }
 
+fn visitor<'a>(
+    name: &'a str,
+    (remote, secure): (IpAddr, bool),
+    certificates: &'a [CertificateDer<'static>],
+) -> Visitor<'a> {
+    Visitor { name, remote, secure, certificates }
+}
+
 /// What is asked about files and folders.
 async fn about(engine: &Engine, party: &Party, ask: Ask) -> Result<Outcome, TransferError> {
     match ask {
@@ -155,7 +183,6 @@ async fn about(engine: &Engine, party: &Party, ask: Ask) -> Result<Outcome, Tran
             files::modified_or_touch(engine, party, whole.as_ref(), (&path, to)).await.map(Outcome::Modified)
         }
         Ask::Touch { path, to } => files::touch(engine, party, &path, to).await.map(|()| Outcome::Done),
-        Ask::Digest { path, algorithm, range } => digests::digest(engine, party, &path, (algorithm, range)).await,
         Ask::Available(path) => files::available(engine, party, &path).await.map(Outcome::Available),
         Ask::Delete(path) => files::delete(engine, party, &path).await.map(|()| Outcome::Done),
         Ask::MakeFolder(path) => files::make_folder(engine, party, &path).await.map(|()| Outcome::Done),
@@ -172,6 +199,7 @@ async fn about(engine: &Engine, party: &Party, ask: Ask) -> Result<Outcome, Tran
         | Ask::Passive { .. }
         | Ask::Active(_)
         | Ask::Transfer(_)
+        | Ask::Digest { .. }
         | Ask::ClientName(_)
         | Ask::Unsupported(_) => Err(TransferError::NotFound),
     }

@@ -9,6 +9,8 @@ use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
 
+use rustix::net::RecvFlags;
+use rustls::pki_types::CertificateDer;
 use tokio::io::{AsyncRead, AsyncWriteExt, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::time::Instant;
@@ -21,6 +23,7 @@ use crate::domain::authorise::No;
 use crate::domain::refusal::Rule;
 use crate::domain::value::{FtpOverTls, RequireTls};
 use crate::engine::data::{self, Agreed};
+use crate::engine::digests::Wanted;
 use crate::engine::listener::Stop;
 use crate::engine::stream::Stream;
 use crate::engine::tls::SessionTls;
@@ -48,6 +51,8 @@ pub struct Control {
     pub(super) tls: Option<SessionTls>,
     /// TLS version and cipher; empty in clear.
     pub(super) tls_text: String,
+    /// What the client presented in the handshake, its own certificate first.
+    pub(super) certificates: Vec<CertificateDer<'static>>,
     pub(super) reader: LineReader,
     pub(super) session: Session,
     pub(super) remote: IpAddr,
@@ -103,6 +108,7 @@ impl Control {
             stream: Stream::Plain(stream),
             tls: None,
             tls_text: String::new(),
+            certificates: Vec::new(),
             reader: LineReader::new(),
             session: Session::new(),
             remote,
@@ -158,7 +164,7 @@ impl Control {
         let end = self.place.end().clone();
         let may_read = self.reader.buffered() < PIPELINE_BYTES_MAX && !self.gone.is_cancelled();
         let running = self.running.as_mut();
-        let transferring = running.is_some();
+        let transferring = self.session.is_transferring();
         tokio::select! {
             Some(progress) = next_progress(running) => self.progress(progress).await,
             read = read_some(&mut self.stream, &mut self.reader), if may_read => {
@@ -217,6 +223,8 @@ impl Control {
     }
 
     async fn step(&mut self, step: Step) {
+        // Before the reply: a client that reads it may count on the port being free.
+        self.give_back_port();
         match step {
             Step::Send(reply) => {
                 self.note_refusal(&reply);
@@ -227,6 +235,9 @@ impl Control {
                 self.closed = true;
             }
             Step::Ask(Ask::Transfer(transfer)) => self.begin(transfer).await,
+            Step::Ask(Ask::Digest { path, algorithm, range }) => {
+                self.begin_digest(Wanted { path, algorithm, range }).await;
+            }
             Step::Ask(Ask::StartTls) => {
                 self.outcome(Outcome::Done, None).await;
                 Box::pin(self.secure(false)).await;
@@ -244,13 +255,29 @@ impl Control {
             }
             Step::Wait(command) => self.waiting.push_back(*command),
             Step::Status => {
-                let moved = self.place.moved_bytes();
-                let status = self.session.status(Some(&format!("{moved} bytes have been moved.")));
+                let doing = self.running.as_ref().map(|_| self.doing());
+                let status = self.session.status(doing.as_deref());
                 self.send(&status).await;
             }
         }
+        self.give_back_port();
+    }
+
+    /// A passive port that no transfer will use any more.
+    pub(super) fn give_back_port(&mut self) {
         if !self.session.is_data_agreed() && !self.session.is_transferring() {
             self.agreed = None;
+        }
+    }
+
+    /// What is under way, for STAT.
+    fn doing(&self) -> String {
+        let (doing, moved) = (self.place.doing(), self.place.moved_bytes());
+        match (doing.file, doing.size_bytes) {
+            (Some(file), Some(size)) => format!("{file}: {moved} of {size} bytes"),
+            (Some(file), None) => format!("{file}: {moved} bytes so far"),
+            (None, _) if self.session.is_digesting() => "Waiting for a turn to read".to_owned(),
+            (None, _) => "Waiting for the data connection".to_owned(),
         }
     }
 
@@ -321,11 +348,28 @@ async fn read_some(stream: &mut Stream, reader: &mut LineReader) -> io::Result<u
         match Pin::new(&mut *stream).poll_read(cx, &mut buffer) {
             Poll::Ready(Ok(())) => {
                 reader.push(buffer.filled());
-                Poll::Ready(Ok(buffer.filled().len()))
+                let count = buffer.filled().len();
+                if let (1.., Stream::Plain(stream)) = (count, &*stream) {
+                    read_behind_the_mark(stream, reader);
+                }
+                Poll::Ready(Ok(count))
             }
             Poll::Ready(Err(error)) => Poll::Ready(Err(error)),
             Poll::Pending => Poll::Pending,
         }
     })
     .await
+}
+
+/// A read ends before urgent data, and the runtime takes a short read for "nothing is left": without a look behind the
+/// mark, `ABOR` after telnet's urgent data mark would lie there until the client says something more.
+fn read_behind_the_mark(stream: &TcpStream, reader: &mut LineReader) {
+    let mut bytes = [0; READ_BYTES];
+    while reader.buffered() < PIPELINE_BYTES_MAX {
+        match rustix::net::recv(stream, &mut bytes, RecvFlags::DONTWAIT) {
+            Ok((count, _)) if count > 0 => reader.push(&bytes[..count]),
+            // Nothing more, or an end that the next read tells.
+            Ok(_) | Err(_) => return,
+        }
+    }
 }

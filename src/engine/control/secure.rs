@@ -4,6 +4,7 @@ use super::connection::Control;
 use crate::domain::refusal::Rule;
 use crate::engine::stream::Stream;
 use crate::engine::tls::{self, SessionTls};
+use crate::ftp::session::Protection;
 
 impl Control {
     /// Shakes hands on the control connection. Nothing that was read in clear is used afterwards: a byte that came
@@ -22,6 +23,8 @@ impl Control {
         match session.accept(stream).await {
             Ok(secured) => {
                 self.tls_text = tls::describe(secured.get_ref().1);
+                let presented = secured.get_ref().1.peer_certificates().unwrap_or_default();
+                self.certificates = presented.iter().map(|one| one.clone().into_owned()).collect();
                 let text = self.tls_text.clone();
                 self.place.update(|doing| doing.tls = text);
                 self.stream = Stream::Tls(Box::new(secured));
@@ -35,5 +38,10 @@ impl Control {
                 self.closed = true;
             }
         }
+    }
+
+    /// TLS of data connections, where the client asked for it.
+    pub(super) fn data_tls(&self) -> Option<SessionTls> {
+        self.tls.clone().filter(|_| self.session.protection() == Protection::Private)
     }
 }

@@ -1,5 +1,5 @@
-//! Transfers beside a session: started, heard of, ended. A session runs one at a time and outlives it, so that what
-//! arrived is kept and recorded whatever becomes of the client.
+//! What runs beside a session, transfers and digests: started, heard of, ended. A session runs one at a time and outlives
+//! it, so that what arrived is kept and recorded whatever becomes of the client.
 
 use std::sync::Arc;
 
@@ -9,14 +9,16 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::connection::Control;
+use crate::domain::authorise::No;
+use crate::engine::digests::{Digesting, Wanted};
 use crate::engine::refusal::{self, Kind};
 use crate::engine::transfers::{self, ControlLine, End, Job, Progress};
 use crate::ftp::reply::{Code, Reply};
-use crate::ftp::session::{Outcome, Protection, Step, Transfer};
+use crate::ftp::session::{Outcome, Step, Transfer};
 use crate::store::transfer::Transfer as Record;
 use crate::transfer::depot::TransferError;
 
-/// A transfer under way.
+/// A transfer or a digest under way.
 pub(super) struct Running {
     pub(super) progress: mpsc::Receiver<Progress>,
     pub(super) abort: CancellationToken,
@@ -52,10 +54,28 @@ impl Control {
             abort: abort.clone(),
             control,
             encoding: self.session.encoding().clone(),
-            tls: self.tls.clone().filter(|_| self.session.protection() == Protection::Private),
+            tls: self.data_tls(),
             progress,
         };
         tokio::spawn(transfers::run(job, transfer));
+        self.running = Some(Running { progress: receiver, abort, line: self.line.clone(), aborting: false });
+    }
+
+    /// Starts a digest beside this task.
+    pub(super) async fn begin_digest(&mut self, wanted: Wanted) {
+        let Some(party) = self.party() else {
+            let reply = Reply::new(Code::NotLoggedIn, "Please sign in with USER and PASS first.");
+            return self.outcome(Outcome::Refused(reply), None).await;
+        };
+        let (progress, receiver) = mpsc::channel(1);
+        let abort = CancellationToken::new();
+        let (engine, place) = (self.engine.clone(), Arc::clone(&self.place));
+        let digesting = Digesting { engine, party, place, abort: abort.clone() };
+        tokio::spawn(async move {
+            let (outcome, no) = digesting.run(wanted).await;
+            // Nobody hears it when the session is gone.
+            let _ = progress.send(Progress::Digested(outcome, no)).await;
+        });
         self.running = Some(Running { progress: receiver, abort, line: self.line.clone(), aborting: false });
     }
 
@@ -71,15 +91,23 @@ impl Control {
                 }
             }
             Progress::Ended(end) => Box::pin(self.ended(*end)).await,
+            Progress::Digested(outcome, no) => Box::pin(self.digested(outcome, no)).await,
         }
     }
 
-    async fn ended(&mut self, end: End) {
+    /// A digest has ended.
+    async fn digested(&mut self, outcome: Outcome, no: Option<No>) {
+        self.final_reply(outcome, no.as_ref()).await;
+        self.closed |= self.gone.is_cancelled();
+    }
+
+    /// What ran beside has ended: its reply, and ABOR's own behind it.
+    async fn final_reply(&mut self, outcome: Outcome, no: Option<&No>) -> Option<Reply> {
         self.active = Instant::now();
-        let Some(running) = self.running.take() else { return };
+        let running = self.running.take()?;
         self.line = running.line;
-        let (Step::Send(reply) | Step::Close(reply)) = self.session.outcome(end.outcome) else { return };
-        if let Some(no) = &end.refused {
+        let (Step::Send(reply) | Step::Close(reply)) = self.session.outcome(outcome) else { return None };
+        if let Some(no) = no {
             self.record_refusal(no, &reply.summary());
         }
         if !self.gone.is_cancelled() && !self.closed {
@@ -89,6 +117,12 @@ impl Control {
                 self.send(&aborted).await;
             }
         }
+        Some(reply)
+    }
+
+    /// A transfer has ended.
+    async fn ended(&mut self, end: End) {
+        let Some(reply) = self.final_reply(end.outcome, end.refused.as_ref()).await else { return };
         if let Some(record) = end.record {
             self.engine.depot.recorder.transfer(Record { reply: reply.summary(), ..record }).await;
         }
@@ -96,18 +130,17 @@ impl Control {
             tokio::spawn(collecting.run());
         }
         self.closed |= self.gone.is_cancelled();
-        if !self.session.is_data_agreed() {
-            self.agreed = None;
-        }
+        self.give_back_port();
     }
 
-    /// A transfer that is still under way ends before the session does, so that what arrived is kept and recorded.
+    /// What is still under way ends before the session does, so that what arrived is kept and recorded.
     pub(super) async fn finish(&mut self) {
         while let Some(running) = &mut self.running {
             running.abort.cancel();
             match running.progress.recv().await {
                 Some(Progress::Opened { .. }) => {}
                 Some(Progress::Ended(end)) => self.ended(*end).await,
+                Some(Progress::Digested(outcome, no)) => self.digested(outcome, no).await,
                 None => self.running = None,
             }
         }

@@ -26,8 +26,8 @@ impl Session {
     /// was complete already and `ABOR` changed nothing (PRODUCT 5.11).
     pub fn aborted(&mut self) -> Reply {
         match std::mem::take(&mut self.last_ending) {
-            Ending::Complete => Reply::new(Code::NothingToAbort, "The transfer was complete already."),
-            Ending::Cut => Reply::new(Code::Complete, "The transfer is aborted."),
+            Ending::Complete => Reply::new(Code::NothingToAbort, "It was complete already."),
+            Ending::Cut => Reply::new(Code::Complete, "It is ended as you asked."),
         }
     }
 

@@ -19,7 +19,9 @@ impl Session {
         let feature = feature::of(&command);
         match &mut self.asked {
             Asked::Nothing => {}
-            Asked::Transfer { aborting, .. } if feature.is_some_and(|feature| feature.at_once) => {
+            Asked::Transfer { aborting, .. } | Asked::Digest { aborting, .. }
+                if feature.is_some_and(|feature| feature.at_once) =>
+            {
                 return match command {
                     Command::Noop => Step::Send(noop()),
                     Command::Stat(None) => Step::Status,
@@ -30,7 +32,7 @@ impl Session {
                     other => Step::Wait(Box::new(other)),
                 };
             }
-            Asked::Transfer { .. } | Asked::Question(_) => return Step::Wait(Box::new(command)),
+            Asked::Transfer { .. } | Asked::Digest { .. } | Asked::Question(_) => return Step::Wait(Box::new(command)),
         }
         if !matches!(command, Command::Rnto(_)) {
             self.renaming = None;

@@ -1,7 +1,7 @@
 //! Files and folders over the control connection: CWD, PWD, MKD, RMD, DELE, RNFR, RNTO, SIZE, MDTM, MFMT, MLST, HASH,
 //! AVBL.
 
-use super::state::{DataType, DigestForm, Question, Restart, Session};
+use super::state::{Asked, DataType, DigestForm, Question, Restart, Session};
 use super::step::{Algorithm, Ask, Step};
 use crate::base::clock::Timestamp;
 use crate::base::path::VirtualPath;
@@ -98,19 +98,28 @@ impl Session {
         };
         let text = written.clone();
         let form = DigestForm::Hash(algorithm, written);
-        self.ask_of(&text, |path| (Ask::Digest { path, algorithm, range }, Question::Digest(form)))
+        self.digest(&text, (algorithm, range), form)
+    }
+
+    fn digest(&mut self, path: &str, (algorithm, range): (Algorithm, (u64, Option<u64>)), form: DigestForm) -> Step {
+        match self.resolve(path, Code::FileUnavailable) {
+            Ok(path) => {
+                self.asked = Asked::Digest { form, aborting: false };
+                Step::Ask(Ask::Digest { path, algorithm, range })
+            }
+            Err(reply) => Step::Send(reply),
+        }
     }
 
     pub(super) fn check(&mut self, check: &Check, algorithm: Algorithm) -> Step {
-        let range = (check.start, check.end);
-        self.ask_of(&check.path, |path| (Ask::Digest { path, algorithm, range }, Question::Digest(DigestForm::Plain)))
+        self.digest(&check.path, (algorithm, (check.start, check.end)), DigestForm::Plain)
     }
 
     pub(super) fn md5(&mut self, check: Check) -> Step {
         let (algorithm, range) = (Algorithm::Md5, (check.start, check.end));
         let text = check.path.clone();
         let form = DigestForm::Named(check.path);
-        self.ask_of(&text, |path| (Ask::Digest { path, algorithm, range }, Question::Digest(form)))
+        self.digest(&text, (algorithm, range), form)
     }
 }
 

@@ -33,13 +33,17 @@ impl Session {
                 self.last_ending = Ending::Complete;
                 Step::Send(transferred(moves, note))
             }
+            (Asked::Digest { form, .. }, Outcome::Digest { hex, start, end }) => {
+                self.last_ending = Ending::Complete;
+                Step::Send(digest_reply(form, &hex, start, end))
+            }
             (Asked::Question(question), outcome) => Step::Send(self.answered(question, outcome)),
-            (Asked::Nothing | Asked::Transfer { .. }, _) => Step::Send(unexpected()),
+            (Asked::Nothing | Asked::Digest { .. } | Asked::Transfer { .. }, _) => Step::Send(unexpected()),
         }
     }
 
     fn refused(&mut self, asked: &Asked) {
-        if let Asked::Transfer { .. } = asked {
+        if let Asked::Transfer { .. } | Asked::Digest { .. } = asked {
             self.last_ending = Ending::Cut;
         }
     }
@@ -80,7 +84,6 @@ impl Session {
                 Reply::new(Code::FileStatus, format!("Modify={}; {written}", time_value(to)))
             }
             (Question::Touch, Outcome::Done) => Reply::new(Code::FileOk, "The time is set."),
-            (Question::Digest(form), Outcome::Digest { hex, start, end }) => digest_reply(form, &hex, start, end),
             (Question::Available, Outcome::Available(bytes)) => Reply::new(Code::FileStatus, bytes.to_string()),
             (Question::Delete, Outcome::Done) => Reply::new(Code::FileOk, "Deleted."),
             (Question::MakeFolder(path), Outcome::Done) => {

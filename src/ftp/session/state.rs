@@ -88,6 +88,12 @@ pub(super) enum Asked {
     #[default]
     Nothing,
     Question(Question),
+    /// The file is read beside the session, which may take long.
+    Digest {
+        form: DigestForm,
+        /// `ABOR` was said; another one waits.
+        aborting: bool,
+    },
     Transfer {
         moves: Moves,
         /// `ABOR` was said; another one waits.
@@ -123,7 +129,6 @@ pub(super) enum Question {
     /// The time set, and the path as written, for the replies of MFMT and MFF.
     Facts(Timestamp, String),
     Touch,
-    Digest(DigestForm),
     Available,
     Delete,
     MakeFolder(VirtualPath),
@@ -262,6 +267,11 @@ impl Session {
     /// Whether a transfer is under way, from its being asked for to its final reply.
     pub const fn is_transferring(&self) -> bool {
         matches!(self.asked, Asked::Transfer { .. })
+    }
+
+    /// Whether a file is read for its digest.
+    pub const fn is_digesting(&self) -> bool {
+        matches!(self.asked, Asked::Digest { .. })
     }
 
     /// Whether nothing is asked: commands that were kept for later may be given again.

@@ -19,7 +19,7 @@ pub enum Step {
     Close(Reply),
     /// Find this out or do it, then tell the session with [`Session::outcome`](super::Session::outcome).
     Ask(Ask),
-    /// A transfer is under way: end it. The transfer's own outcome comes first (426, or 226 when it was already
+    /// A transfer or a digest is under way: end it. Its own outcome comes first (426, or 226 when it was already
     /// complete), then [`Session::aborted`](super::Session::aborted) gives ABOR's own reply (PRODUCT 5.11).
     Abort,
     /// A transfer or another question is under way: keep this command, and give it again when that has ended.
@@ -94,7 +94,8 @@ pub enum Ask {
         /// The time to set.
         to: Timestamp,
     },
-    /// `HASH`, `XCRC`, `XMD5`, `XSHA…`, `MD5`. → [`Outcome::Digest`]
+    /// `HASH`, `XCRC`, `XMD5`, `XSHA…`, `MD5`: beside the session, which goes on to hear NOOP, STAT and ABOR.
+    /// → [`Outcome::Digest`]
     Digest {
         /// The file.
         path: VirtualPath,

@@ -6,7 +6,7 @@ use askama::Template;
 use axum::extract::Path;
 use axum::response::{IntoResponse, Redirect, Response};
 
-use crate::access::certificate::{self, Held, KeyDer, Material, Urgency};
+use crate::access::certificate::{self, Authority, Held, KeyDer, Material, Urgency};
 use crate::base::human;
 use crate::domain::value::CertificateName;
 use crate::store::certificate::Origin;
@@ -35,6 +35,13 @@ struct Row {
     problem: String,
 }
 
+struct AuthorityRow {
+    name: String,
+    subject: String,
+    expiry: String,
+    sha256: String,
+}
+
 #[derive(Template)]
 #[template(path = "certificates.html")]
 struct CertificatesPage {
@@ -43,6 +50,8 @@ struct CertificatesPage {
     typed_name: String,
     typed_made_name: String,
     typed_hosts: String,
+    authorities: Vec<AuthorityRow>,
+    typed_authority: String,
     problems: Vec<Problem>,
 }
 
@@ -122,9 +131,21 @@ async fn page(context: &Context, posted: &Posted, problems: Vec<Problem>) -> Res
         typed_name: posted.text("name").to_owned(),
         typed_made_name: posted.text("made_name").to_owned(),
         typed_hosts: posted.text("hosts").to_owned(),
+        authorities: authorities(context),
+        typed_authority: posted.text("authority").to_owned(),
         problems,
     };
     Ok((status, html(&page)?).into_response())
+}
+
+fn authorities(context: &Context) -> Vec<AuthorityRow> {
+    let row = |one: &Arc<Authority>| AuthorityRow {
+        name: one.stored.name.to_string(),
+        subject: one.facts.subject.clone(),
+        expiry: one.facts.expiry(context.now()),
+        sha256: one.stored.sha256.clone(),
+    };
+    context.state.certificates.authorities().iter().map(row).collect()
 }
 
 async fn find(context: &Context, id: &str) -> Result<Arc<Held>, WebError> {
@@ -363,4 +384,37 @@ pub async fn remove(context: Context, Path(id): Path<String>, posted: Posted) ->
             one_page(&context, &held, None, problems).await
         }
     }
+}
+
+/// Adds an authority of client certificates, or puts its new certificate in place.
+pub async fn put_authority(context: Context, uploaded: Uploaded) -> Result<Response, WebError> {
+    let name = uploaded.posted.text("authority").trim();
+    let file = uploaded.file("authority_file").map(|bytes| bytes.to_vec()).unwrap_or_default();
+    let certificates = &context.state.certificates;
+    let done = context.changing(async |change| certificates.put_authority(name, &file, change).await.map(drop)).await;
+    let note = || Note::done(format!("{name} is an authority: a connector's match can say ca:{name} subject:…"));
+    match saved(&context, done, (PATH, note)).await? {
+        Ok(response) => Ok(response),
+        Err(problems) => page(&context, &uploaded.posted, of_authority(problems)).await,
+    }
+}
+
+/// Removes an authority that no connector names.
+pub async fn remove_authority(context: Context, posted: Posted) -> Result<Response, WebError> {
+    let name = posted.text("remove_authority").trim();
+    let certificates = &context.state.certificates;
+    let done = context.changing(async |change| certificates.remove_authority(name, change).await).await;
+    match saved(&context, done, (PATH, || Note::done(format!("Removed the authority {name}.")))).await? {
+        Ok(response) => Ok(response),
+        Err(problems) => page(&context, &Posted::default(), of_authority(problems)).await,
+    }
+}
+
+/// This page has names and files of three kinds.
+fn of_authority(mut problems: Vec<Problem>) -> Vec<Problem> {
+    for problem in &mut problems {
+        let key = if problem.key == "name" { "authority" } else { "authority_file" };
+        key.clone_into(&mut problem.key);
+    }
+    problems
 }

@@ -1,17 +1,21 @@
 //! One connector: its settings on two tabs, its password, its removal.
 
 use askama::Template;
-use axum::extract::Path;
+use axum::extract::{Path, Query};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Redirect, Response};
+use serde::Deserialize;
 
+use super::head::{self, Head};
+use super::preview::Preview;
 use super::profiles::{Conflict, conflicts};
+use super::sheet::{self, Stand};
 use crate::access::password;
 use crate::base::secret::Secret;
 use crate::domain::administrator::{Role, check_password};
-use crate::domain::connector::{ConnectorId, ConnectorSettings};
-use crate::domain::setting::{Mistake, Texts};
-use crate::domain::value::FtpOverTls;
+use crate::domain::connector::{Connector, ConnectorId, ConnectorSettings};
+use crate::domain::setting::{Mistake, Texts, Value};
+use crate::domain::sheet::Sheet;
 use crate::store::connector::{self, Edit, StoredConnector};
 use crate::store::receipt::{self, Search};
 use crate::store::setting::{SaveError, Stored};
@@ -120,12 +124,9 @@ struct Section {
 #[template(path = "connector.html")]
 struct ConnectorPage {
     shell: Shell,
+    head: Head,
     id: String,
     tab: &'static str,
-    description: String,
-    enabled: bool,
-    live_sessions: usize,
-    received: u64,
     sections: Vec<Section>,
     keys: String,
     version: i64,
@@ -134,10 +135,17 @@ struct ConnectorPage {
     warnings: Vec<Problem>,
     conflicts: Vec<Conflict>,
     conflict_by: String,
-    host: String,
-    port: u16,
-    mode: &'static str,
+    /// What the partner needs to connect.
+    sheet: Sheet,
+    stand: Stand,
     may_edit: bool,
+    preview: Option<Preview>,
+}
+
+/// What may be tried on the Advanced tab.
+#[derive(Debug, Default, Deserialize)]
+pub struct Tried {
+    scheme: Option<String>,
 }
 
 /// The connector of that id; its id as written.
@@ -162,17 +170,13 @@ async fn page(
         fields: form.fields(ConnectorSettings::SETTINGS, keys),
     });
     let keys: Vec<&str> = tab.sections().iter().flat_map(|(_, _, keys)| keys.iter().copied()).collect();
-    let sessions = context.state.presence.sessions();
-    let search = Search { connector_key: Some(found.id.key().to_owned()), ..Search::default() };
-    let public = snapshot.appliance.public_host.as_ref().map(ToString::to_string);
+    let connector = Connector { id: found.id.clone(), version: found.stored.version, settings: settings.clone() };
+    let (sheet, stand) = sheet::of(context, &snapshot, &connector).await?;
     Ok(ConnectorPage {
         shell: Shell::new(context, format!("{} {}", found.id, tab.name()), Nav::Flows).await?,
         id: found.id.to_string(),
         tab: tab.name(),
-        description: settings.description.as_str().to_owned(),
-        enabled: settings.enabled,
-        live_sessions: sessions.iter().filter(|one| one.doing.connector.as_deref() == Some(found.id.as_str())).count(),
-        received: receipt::count(&context.state.db, &search, 10_000).await?,
+        head: Head::new(context, &found.id, tab.name()).await?,
         sections: sections.collect(),
         keys: keys.join(","),
         version: found.stored.version,
@@ -181,14 +185,10 @@ async fn page(
         warnings: warnings(settings.warnings(&snapshot.profile), ConnectorSettings::SETTINGS),
         conflicts: Vec::new(),
         conflict_by: String::new(),
-        host: public.unwrap_or_else(|| context.visitor.host.clone()),
-        port: snapshot.profile.port.port(),
-        mode: match snapshot.profile.ftp_over_tls {
-            FtpOverTls::None => "FTP, without TLS",
-            FtpOverTls::Explicit => "FTP, explicit TLS",
-            FtpOverTls::Implicit => "FTP, implicit TLS",
-        },
+        sheet,
+        stand,
         may_edit: context.may(Role::Editor),
+        preview: None,
     })
 }
 
@@ -200,18 +200,28 @@ pub async fn first_tab(Path(id): Path<String>) -> Result<Redirect, WebError> {
 
 /// The Settings tab.
 pub async fn settings(context: Context, Path(id): Path<String>) -> Result<Response, WebError> {
-    show(&context, &id, Tab::Settings).await
+    show(&context, &id, Tab::Settings, None).await
 }
 
 /// The Advanced tab.
-pub async fn advanced(context: Context, Path(id): Path<String>) -> Result<Response, WebError> {
-    show(&context, &id, Tab::Advanced).await
+pub async fn advanced(
+    context: Context,
+    Path(id): Path<String>,
+    Query(tried): Query<Tried>,
+) -> Result<Response, WebError> {
+    show(&context, &id, Tab::Advanced, tried.scheme).await
 }
 
-async fn show(context: &Context, id: &str, tab: Tab) -> Result<Response, WebError> {
+async fn show(context: &Context, id: &str, tab: Tab, tried: Option<String>) -> Result<Response, WebError> {
     let found = find(context, id).await?;
     let form = SettingForm::showing(found.stored.texts.clone());
-    Ok(html(&page(context, &found, tab, &form).await?)?.into_response())
+    let mut page = page(context, &found, tab, &form).await?;
+    if tab == Tab::Advanced {
+        let stored = ConnectorSettings::parse(&found.stored.texts).unwrap_or_default().local_file_scheme;
+        let scheme = tried.unwrap_or_else(|| stored.text());
+        page.preview = Some(Preview::of(context, &found.id, &scheme));
+    }
+    Ok(html(&page)?.into_response())
 }
 
 /// Saves one tab; also sets or makes a password.
@@ -323,13 +333,12 @@ struct DeletePage {
 
 async fn delete_page(context: &Context, id: &ConnectorId, error: &str) -> Result<DeletePage, WebError> {
     let search = Search { connector_key: Some(id.key().to_owned()), ..Search::default() };
-    let sessions = context.state.presence.sessions();
     let title = if error.is_empty() { format!("Delete {id}") } else { format!("Error: Delete {id}") };
     Ok(DeletePage {
         shell: Shell::new(context, title, Nav::Flows).await?,
         id: id.to_string(),
         receipts: receipt::count(&context.state.db, &search, 1_000_000).await?,
-        sessions: sessions.iter().filter(|one| one.doing.connector.as_deref() == Some(id.as_str())).count(),
+        sessions: head::live_sessions(context, id),
         error: error.to_owned(),
     })
 }

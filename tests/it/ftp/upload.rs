@@ -93,8 +93,14 @@ async fn the_overwrite_rule_decides_about_a_second_file_of_a_name() {
     client.expect("CWD Receive", 250).await;
     client.store("a.edi", b"first").await;
     client.store("a.edi", b"second").await;
-    let statuses: Vec<_> = running.receipts(2).await.iter().map(|receipt| receipt["status"].clone()).collect();
-    assert_eq!(statuses, ["replaced", "in_receive"]);
+    // That the older one is marked follows its successor's 226 with the next commit.
+    running
+        .until("the first receipt is marked as replaced", async |running| {
+            let receipts = running.receipts(2).await;
+            let statuses: Vec<_> = receipts.iter().map(|receipt| receipt["status"].clone()).collect();
+            (statuses == ["replaced", "in_receive"]).then_some(())
+        })
+        .await;
 
     // In force from the next command on, in a session that was there before.
     appliance.say(&["connector", "set", PARTNER, "overwrite=refuse"]);

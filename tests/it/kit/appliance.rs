@@ -219,7 +219,7 @@ impl Running<'_> {
     }
 
     /// Waits until `look` finds something, and fails the test with the log when it never does.
-    pub(crate) async fn until<T>(&self, what: &str, look: impl AsyncFn(&Self) -> Option<T>) -> T {
+    pub(crate) async fn until<T>(&self, what: &str, mut look: impl AsyncFnMut(&Self) -> Option<T>) -> T {
         let end = Instant::now() + WITHIN;
         loop {
             if let Some(found) = look(self).await {

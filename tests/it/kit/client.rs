@@ -1,11 +1,11 @@
 //! A small FTP client that shows every reply. It does what it is told, wrong things included.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::os::fd::{AsFd, OwnedFd};
 use std::time::Duration;
 
-use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
+use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, BufReader};
 use tokio::net::TcpStream;
-use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::time::timeout;
 
 /// How long a reply may take.
@@ -28,8 +28,10 @@ pub(crate) enum Passive {
 
 /// One control connection.
 pub(crate) struct Client {
-    reader: BufReader<OwnedReadHalf>,
-    writer: OwnedWriteHalf,
+    reader: BufReader<Box<dyn AsyncRead + Send + Unpin>>,
+    writer: Box<dyn AsyncWrite + Send + Unpin>,
+    /// The socket itself, of a connection in clear: urgent data goes past every layer.
+    socket: Option<OwnedFd>,
     server: SocketAddr,
     pub(crate) greeting: Reply,
     pub(crate) passive: Passive,
@@ -45,11 +47,19 @@ impl Client {
     pub(crate) async fn try_connect(server: SocketAddr) -> std::io::Result<Self> {
         let stream = TcpStream::connect(server).await?;
         stream.set_nodelay(true)?;
-        let (reader, writer) = stream.into_split();
-        let greeting = Reply { code: 0, text: String::new() };
-        let mut client = Self { reader: BufReader::new(reader), writer, server, greeting, passive: Passive::Epsv };
+        let socket = stream.as_fd().try_clone_to_owned()?;
+        let mut client = Self::over(stream, server);
+        client.socket = Some(socket);
         client.greeting = client.try_reply().await?;
         Ok(client)
+    }
+
+    /// Goes on over a connection that stands; nothing is read yet.
+    pub(crate) fn over(stream: impl AsyncRead + AsyncWrite + Send + 'static, server: SocketAddr) -> Self {
+        let (reader, writer) = tokio::io::split(stream);
+        let greeting = Reply { code: 0, text: String::new() };
+        let reader = BufReader::new(Box::new(reader) as Box<dyn AsyncRead + Send + Unpin>);
+        Self { reader, writer: Box::new(writer), socket: None, server, greeting, passive: Passive::Epsv }
     }
 
     /// Connects and logs in; TYPE I.
@@ -65,6 +75,13 @@ impl Client {
     /// Sends bytes as they are.
     pub(crate) async fn write(&mut self, bytes: &[u8]) {
         self.writer.write_all(bytes).await.expect("the control connection takes bytes");
+    }
+
+    /// Sends one byte as urgent data (RFC 959 section 4.1.3: telnet's data mark).
+    pub(crate) fn write_urgent(&mut self, byte: u8) {
+        let socket = self.socket.as_ref().expect("a connection in clear");
+        let sent = rustix::net::send(socket, &[byte], rustix::net::SendFlags::OOB).expect("an urgent byte is sent");
+        assert_eq!(sent, 1);
     }
 
     /// Sends a command and reads its reply.

@@ -4,10 +4,12 @@
 mod appliance;
 mod client;
 mod random;
+mod secured;
 
 pub(crate) use appliance::{Appliance, PARTNER, PASSWORD, Running, free_port};
 pub(crate) use client::{Client, Passive};
 pub(crate) use random::Random;
+pub(crate) use secured::{Identity, Secured, Version};
 
 use sha2::{Digest, Sha256};
 

@@ -1,0 +1,358 @@
+//! Files that Waybill itself puts into a partner's Send, what waits there, and its removal. The same safe steps as for an
+//! upload: aside, synced, renamed, folder synced. It makes no receipt and no event: nothing was received.
+//!
+//! Always: under its final name a file is whole, and one that is given up on the way leaves nothing behind.
+
+use std::collections::HashMap;
+use std::io;
+use std::sync::Arc;
+
+use rustix::fs::{AtFlags, FileType};
+
+use super::depot::{Depot, TransferError};
+use super::publish::number;
+use crate::base::clock::Timestamp;
+use crate::base::id::TransferId;
+use crate::base::path::{Name, VirtualPath};
+use crate::domain::authorise::{self, Granted, Operation};
+use crate::domain::connector::Connector;
+use crate::domain::place::{Folder, path_of};
+use crate::domain::refusal::Rule;
+use crate::store::collected::{self, Collected, Subject};
+use crate::store::live::Snapshot;
+use crate::workspace::download::Version;
+use crate::workspace::folder::OpenFolder;
+use crate::workspace::jail::Replace;
+use crate::workspace::listing::{Entries, Kind};
+use crate::workspace::upload::Part;
+use crate::workspace::workspaces::Workspace;
+
+/// Files looked at in one Send; a page says when there are more.
+pub const FILES_MAX: usize = 10_000;
+/// Folders below Send that are looked into.
+const FOLDERS_MAX: usize = 1_000;
+/// Bytes written between two looks at the disk's reserve.
+const LOOK_EVERY_BYTES: u64 = 64 * 1024 * 1024;
+
+/// Whose Send it is, under the configuration of one moment.
+#[derive(Clone, Copy, Debug)]
+pub struct Owner<'a> {
+    /// The configuration.
+    pub snapshot: &'a Snapshot,
+    /// The partner's connector.
+    pub connector: &'a Connector,
+}
+
+impl Owner<'_> {
+    fn workspace(&self, depot: &Depot) -> Result<Arc<Workspace>, TransferError> {
+        depot.workspaces.get(&self.snapshot.profile, self.connector).map_err(TransferError::Storage)
+    }
+}
+
+/// What becomes of a file whose name is taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Clash {
+    /// Neither is changed: the new one is refused.
+    Refuse,
+    /// The new one takes the place of the old one, at once and whole.
+    Replace,
+    /// The new one gets a number: `name-1.ext`.
+    Number,
+}
+
+/// A file on its way into Send.
+#[derive(Debug)]
+pub struct Offer {
+    depot: Depot,
+    workspace: Arc<Workspace>,
+    name: Name,
+    clash: Clash,
+    mode: u32,
+    reserve_bytes: u64,
+    looked_at: u64,
+    /// `None` once it is published.
+    part: Option<Part>,
+}
+
+/// A file that lies in Send now.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Offered {
+    /// The name it got.
+    pub name: String,
+    /// Its size.
+    pub size_bytes: u64,
+}
+
+impl Offer {
+    /// Begins one. Refused where the partner could not fetch it, by the engine's own rule.
+    pub async fn begin(depot: &Depot, owner: Owner<'_>, name: &str, clash: Clash) -> Result<Self, TransferError> {
+        let name = Name::parse(name)
+            .map_err(|error| TransferError::refused(Rule::NameNotStorable, format!("{name:?} {error}")))?;
+        let names = fetchable(owner, &name)?;
+        let workspace = owner.workspace(depot)?;
+        let folder = workspace.folder(Folder::Send);
+        if folder.is_failing() {
+            let failing = |error: io::Error| TransferError::refused(Rule::StorageFailing, error.to_string());
+            folder.probe(depot.workspaces.syncer()).await.map_err(failing)?;
+        }
+        // Said before the bytes are sent, and looked at once more when they are here.
+        if there(folder, &names)? && clash == Clash::Refuse {
+            return Err(taken(&name));
+        }
+        let (free, total) = folder.room().map_err(TransferError::Storage)?;
+        let reserve_bytes = owner.snapshot.profile.disk_reserve.bytes(total);
+        check_reserve(free, reserve_bytes)?;
+        let aside = TransferId::new(&depot.ids);
+        let part = Part::create_nameless(folder, aside.as_str())?;
+        let mode = owner.connector.settings.received_file_mode.bits();
+        let depot = depot.clone();
+        Ok(Self { depot, workspace, name, clash, mode, reserve_bytes, looked_at: 0, part: Some(part) })
+    }
+
+    /// Writes the next bytes.
+    pub async fn write(&mut self, bytes: &[u8]) -> Result<(), TransferError> {
+        let Some(part) = &mut self.part else { return Ok(()) };
+        let written = match part.write(bytes) {
+            Ok(()) => part.write_back(self.depot.workspaces.syncer()).await,
+            Err(error) => Err(error),
+        };
+        written.map_err(|error| failed(self.workspace.folder(Folder::Send), error))?;
+        if part.size_bytes() - self.looked_at >= LOOK_EVERY_BYTES {
+            self.looked_at = part.size_bytes();
+            let (free, _) = self.workspace.folder(Folder::Send).room().map_err(TransferError::Storage)?;
+            check_reserve(free, self.reserve_bytes)?;
+        }
+        Ok(())
+    }
+
+    /// Gives it its name. When this returns the file is on disk, and the partner sees it.
+    pub async fn finish(mut self) -> Result<Offered, TransferError> {
+        let workspace = Arc::clone(&self.workspace);
+        let folder = workspace.folder(Folder::Send);
+        let syncer = self.depot.workspaces.syncer().clone();
+        let Some(part) = &mut self.part else { return Err(TransferError::NotFound) };
+        part.sync(&syncer).await.map_err(|error| failed(folder, error))?;
+        part.dress(self.mode)?;
+        let mut names = vec![self.name.clone()];
+        let _turn = folder.naming(&names).await;
+        let replace = match (there(folder, &names)?, self.clash) {
+            (true, Clash::Refuse) => return Err(taken(&self.name)),
+            (true, Clash::Number) => {
+                number(folder, &mut names)?;
+                Replace::No
+            }
+            (_, Clash::Replace) => Replace::Yes,
+            (false, _) => Replace::No,
+        };
+        let (parent, _) = folder.jail().parent(&names)?;
+        let name = names.pop().unwrap_or_else(|| self.name.clone());
+        // Waybill's own files are whole at once: the partner need not wait until it has rested.
+        folder.published(part.inode()?, self.depot.clock.now());
+        part.publish(folder, &parent, &name, replace)?;
+        let size_bytes = part.size_bytes();
+        self.part = None;
+        folder.sync_folder(&syncer, Arc::new(parent)).await.map_err(TransferError::Storage)?;
+        Ok(Offered { name: name.as_str().to_owned(), size_bytes })
+    }
+}
+
+impl Drop for Offer {
+    fn drop(&mut self) {
+        if let Some(part) = self.part.take() {
+            part.discard(self.workspace.folder(Folder::Send));
+        }
+    }
+}
+
+/// A write or a sync could not be done: uploads are refused until a probe succeeds, unless only room is missing.
+fn failed(folder: &OpenFolder, error: io::Error) -> TransferError {
+    let why = TransferError::from(error);
+    if !matches!(why, TransferError::NoSpace) {
+        folder.set_failing();
+    }
+    why
+}
+
+/// The names below Send of a file called `name`, if the partner may fetch one of that name.
+fn fetchable(owner: Owner<'_>, name: &Name) -> Result<Vec<Name>, TransferError> {
+    let path = path_of(Folder::Send, std::slice::from_ref(name)).unwrap_or_default();
+    match authorise::authorise(&owner.snapshot.profile, owner.connector, Operation::Retrieve, &path)? {
+        Granted::Within { names, .. } if names.len() == 1 && name.as_str() != crate::workspace::jail::STAGING => {
+            Ok(names)
+        }
+        _ => Err(TransferError::refused(Rule::NameNotStorable, format!("{name} is one of Waybill's own names"))),
+    }
+}
+
+/// Whether a file lies there; an error where something else does.
+fn there(folder: &OpenFolder, names: &[Name]) -> Result<bool, TransferError> {
+    match folder.jail().stat(names) {
+        Ok(stat) if FileType::from_raw_mode(stat.st_mode) == FileType::RegularFile => Ok(true),
+        Ok(_) => Err(TransferError::refused(Rule::NameNotStorable, "a folder or something else has that name")),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+        Err(error) => Err(error.into()),
+    }
+}
+
+fn taken(name: &Name) -> TransferError {
+    TransferError::refused(Rule::FileExists, format!("{name} is there already"))
+}
+
+fn check_reserve(free: u64, reserve: u64) -> Result<(), TransferError> {
+    if free >= reserve {
+        return Ok(());
+    }
+    Err(TransferError::refused(Rule::DiskFull, format!("{free} bytes are free, {reserve} are kept in reserve")))
+}
+
+/// Whether the partner can fetch a waiting file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fetchable {
+    /// It can.
+    Now,
+    /// Not while the file may still be written.
+    Resting,
+    /// Never: the filter forbids its name, or Send is not readable.
+    Never,
+}
+
+/// A file that waits in Send.
+#[derive(Clone, Debug)]
+pub struct Waiting {
+    /// Where it is below Send: `a`, `b/a`.
+    pub below: String,
+    /// What the partner calls it: `/Send/a`.
+    pub path: String,
+    /// Which version of it.
+    pub version: Version,
+    /// Whether the partner can fetch it.
+    pub fetchable: Fetchable,
+    /// What is known of its downloads.
+    pub known: Option<Collected>,
+}
+
+/// What waits in one Send.
+#[derive(Clone, Debug, Default)]
+pub struct Shelf {
+    /// The files, those that wait longest first.
+    pub files: Vec<Waiting>,
+    /// Whether there are more than [`FILES_MAX`].
+    pub more: bool,
+}
+
+/// Every file that waits in Send, links and Waybill's own parts left out.
+pub async fn waiting(depot: &Depot, owner: Owner<'_>) -> Result<Shelf, TransferError> {
+    let found = walk(depot, owner, FILES_MAX + 1).await?;
+    let mut downloads: HashMap<_, _> = collected::of_connector(&depot.db, owner.connector.id.key())
+        .await?
+        .into_iter()
+        .map(|one| (key(&one.subject.path, one.subject.inode, one.subject.size_bytes, one.subject.modified), one))
+        .collect();
+    let folder = owner.workspace(depot)?;
+    let (folder, now) = (folder.folder(Folder::Send), depot.clock.now());
+    let settle = owner.connector.settings.send_settle_s.seconds();
+    let more = found.len() > FILES_MAX;
+    let mut files = Vec::with_capacity(found.len().min(FILES_MAX));
+    for (names, version) in found.into_iter().take(FILES_MAX) {
+        let path = path_of(Folder::Send, &names).unwrap_or_default();
+        let allowed = authorise::authorise(&owner.snapshot.profile, owner.connector, Operation::Retrieve, &path);
+        let fetchable = match allowed {
+            Err(_) => Fetchable::Never,
+            Ok(_) if folder.is_settled(version.inode, version.changed, settle, now) => Fetchable::Now,
+            Ok(_) => Fetchable::Resting,
+        };
+        let path = path.to_string();
+        let known = downloads.remove(&key(&path, version.inode, version.size_bytes, version.modified));
+        let below = names.iter().map(Name::as_str).collect::<Vec<_>>().join("/");
+        files.push(Waiting { below, path, version, fetchable, known });
+    }
+    files.sort_by(|a, b| (a.version.changed, &a.below).cmp(&(b.version.changed, &b.below)));
+    Ok(Shelf { files, more })
+}
+
+/// How many files wait, counted up to `most`.
+pub async fn count(depot: &Depot, owner: Owner<'_>, most: usize) -> Result<usize, TransferError> {
+    Ok(walk(depot, owner, most).await?.len())
+}
+
+fn key(path: &str, inode: u64, size_bytes: u64, modified: Timestamp) -> (String, u64, u64, i64) {
+    (path.to_owned(), inode, size_bytes, modified.us())
+}
+
+async fn walk(depot: &Depot, owner: Owner<'_>, most: usize) -> Result<Vec<(Vec<Name>, Version)>, TransferError> {
+    let workspace = owner.workspace(depot)?;
+    let walked = tokio::task::spawn_blocking(move || walk_now(workspace.folder(Folder::Send), most));
+    Ok(walked.await.map_err(|error| TransferError::Storage(io::Error::other(error)))??)
+}
+
+fn walk_now(folder: &OpenFolder, most: usize) -> io::Result<Vec<(Vec<Name>, Version)>> {
+    let mut found = Vec::new();
+    let mut folders = vec![Vec::new()];
+    let mut looked_into = 0;
+    while let Some(above) = folders.pop() {
+        looked_into += 1;
+        let entries = match Entries::open(folder, &above) {
+            Ok(entries) => entries,
+            // Gone since its parent was read.
+            Err(error) if error.kind() == io::ErrorKind::NotFound && !above.is_empty() => continue,
+            Err(error) => return Err(error),
+        };
+        for entry in entries {
+            let entry = entry?;
+            let mut names = above.clone();
+            names.push(entry.name);
+            match entry.kind {
+                Kind::File => found.push((names, entry.version)),
+                Kind::Folder if looked_into + folders.len() < FOLDERS_MAX => folders.push(names),
+                Kind::Folder => {}
+            }
+            if found.len() >= most {
+                return Ok(found);
+            }
+        }
+    }
+    Ok(found)
+}
+
+/// Removes one version of a file from Send; another one of that name stays. A partner that is fetching it gets all of it.
+pub async fn remove(depot: &Depot, owner: Owner<'_>, below: &str, seen: &Seen) -> Result<u64, TransferError> {
+    let path = VirtualPath::root().resolve(below).map_err(|_| TransferError::NotFound)?;
+    let names = path.names().to_vec();
+    let workspace = owner.workspace(depot)?;
+    let folder = workspace.folder(Folder::Send);
+    let _turn = folder.naming(&names).await;
+    let stat = folder.jail().stat(&names)?;
+    let version = Version::of(&stat);
+    if FileType::from_raw_mode(stat.st_mode) != FileType::RegularFile {
+        return Err(TransferError::NotFound);
+    }
+    if (version.inode, version.size_bytes, version.modified) != (seen.inode, seen.size_bytes, seen.modified) {
+        return Err(TransferError::Changed);
+    }
+    let subject = Subject {
+        connector_key: owner.connector.id.key().to_owned(),
+        path: path_of(Folder::Send, &names).unwrap_or_default().to_string(),
+        inode: version.inode,
+        size_bytes: version.size_bytes,
+        modified: version.modified,
+    };
+    if collected::one(&depot.db, &subject).await?.is_some_and(|known| known.copy.is_some()) {
+        return Err(TransferError::Busy);
+    }
+    let (parent, name) = folder.jail().parent(&names)?;
+    rustix::fs::unlinkat(&parent, name, AtFlags::empty()).map_err(io::Error::from)?;
+    folder.sync_folder(depot.workspaces.syncer(), Arc::new(parent)).await.map_err(TransferError::Storage)?;
+    collected::gone(&depot.db, &subject, depot.clock.now()).await?;
+    Ok(version.size_bytes)
+}
+
+/// The version of a file that somebody saw.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Seen {
+    /// Inode.
+    pub inode: u64,
+    /// Size in bytes.
+    pub size_bytes: u64,
+    /// Last change of its content.
+    pub modified: Timestamp,
+}

@@ -1,0 +1,239 @@
+//! The pages of one connector through the whole router: what waits for the partner, and what is put there.
+
+use std::path::PathBuf;
+
+use axum::http::header::{CONTENT_DISPOSITION, LOCATION};
+use axum::http::{Method, StatusCode};
+
+use super::tests::{Answer, Site};
+use crate::domain::administrator::Role;
+use crate::domain::connector::ConnectorId;
+use crate::domain::event::EventKind;
+use crate::domain::receipt::Ending;
+use crate::domain::setting::Texts;
+use crate::store::connector::{self, Edit};
+use crate::store::receipt::{self, Search};
+use crate::store::{audit, collected, event, transfer};
+use crate::transfer::stand_in::{Feed, StandIn};
+
+impl Site {
+    /// A file or folder below the connector's folders.
+    pub(super) fn partner_path(&self, below: &str) -> PathBuf {
+        self.folder.path().join("partners").join(below)
+    }
+
+    /// Sets one value of a connector.
+    pub(super) async fn set(&self, id: &str, key: &str, value: &str) {
+        let values = Texts::from([(key.to_owned(), value.to_owned())]);
+        let edit = Edit { values, ..Edit::default() };
+        connector::save(&self.db, &ConnectorId::parse(id).unwrap(), &edit, &self.change()).await.unwrap();
+        self.live.refresh().await.unwrap();
+    }
+
+    async fn put(&self, cookies: &str, clash: &str, files: &[(&str, &str)]) -> Answer {
+        let csrf = self.get("/connectors/acme/send", cookies).await.csrf();
+        let mut parts = vec![("csrf", None, csrf.as_str()), ("clash", None, clash)];
+        parts.extend(files.iter().map(|(name, contents)| ("files", Some(*name), *contents)));
+        self.upload("/connectors/acme/send/add", cookies, &parts).await
+    }
+
+    fn in_send(&self) -> Vec<String> {
+        let mut names: Vec<_> = std::fs::read_dir(self.partner_path("acme/Send"))
+            .unwrap()
+            .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+            .filter(|name| name != ".waybill")
+            .collect();
+        names.sort();
+        names
+    }
+}
+
+/// The hidden field `name` of the row's form.
+fn hidden(page: &str, below: &str, name: &str) -> String {
+    let (_, row) = page.split_once(&format!("name=\"below\" value=\"{below}\"")).expect("the row");
+    let (_, rest) = row.split_once(&format!("name=\"{name}\" value=\"")).expect("the field");
+    rest.split('"').next().unwrap().to_owned()
+}
+
+#[tokio::test]
+async fn files_put_into_send_lie_there_whole_and_a_taken_name_is_refused_replaced_or_numbered() {
+    let site = Site::new().await;
+    let cookies = site.person("mira", Role::Editor).await;
+    site.add_connector("acme", "").await;
+    let empty = site.get("/connectors/acme/send", &cookies).await;
+    assert!(empty.text.contains("Nothing waits for acme"), "{}", empty.text);
+    let added = site.put(&cookies, "refuse", &[("po.edi", "one"), ("inv <1>.edi", "two")]).await;
+    assert_eq!(
+        (added.status, added.header(LOCATION)),
+        (StatusCode::SEE_OTHER, "/connectors/acme/send"),
+        "{}",
+        added.text
+    );
+    let page = site.get("/connectors/acme/send", &cookies).await;
+    assert!(page.text.contains("Added 2 files") && page.text.contains("inv &#60;1&#62;.edi"), "{}", page.text);
+    let refused = site.put(&cookies, "refuse", &[("po.edi", "three"), ("new.edi", "new")]).await;
+    assert_eq!(refused.status, StatusCode::UNPROCESSABLE_ENTITY);
+    assert!(refused.text.contains("There is 1 problem. 1 file was added."), "{}", refused.text);
+    assert!(refused.text.contains(">po.edi is there already."), "{}", refused.text);
+    let read = |name: &str| std::fs::read_to_string(site.partner_path("acme/Send").join(name)).unwrap();
+    assert_eq!(read("po.edi"), "one");
+    assert_eq!(site.put(&cookies, "number", &[("po.edi", "four")]).await.status, StatusCode::SEE_OTHER);
+    assert_eq!(site.put(&cookies, "replace", &[("po.edi", "five")]).await.status, StatusCode::SEE_OTHER);
+    assert_eq!(site.in_send(), ["inv <1>.edi", "new.edi", "po-1.edi", "po.edi"]);
+    assert_eq!((read("po.edi").as_str(), read("po-1.edi").as_str()), ("five", "four"));
+    assert_eq!(std::fs::read_dir(site.partner_path("acme/Send/.waybill")).unwrap().count(), 0, "parts stayed");
+    let noted = audit::latest(&site.db, Some("connector acme"), 10).await.unwrap();
+    assert!(noted.iter().any(|one| one.who == "mira" && one.after == "po-1.edi, 4 bytes"), "{noted:?}");
+}
+
+#[tokio::test]
+async fn what_the_partner_could_not_fetch_is_not_put_there_and_no_name_leads_out() {
+    let site = Site::new().await;
+    let cookies = site.person("mira", Role::Editor).await;
+    site.add_connector("acme", "").await;
+    site.set("acme", "allowed_files_filter", "*.edi").await;
+    let names = [("../../up.edi", "x"), (".waybill", "x"), ("report.pdf", "x")];
+    let answer = site.put(&cookies, "replace", &names).await;
+    assert_eq!(answer.status, StatusCode::UNPROCESSABLE_ENTITY);
+    assert!(answer.text.contains("report.pdf matches no pattern"), "{}", answer.text);
+    assert_eq!(site.in_send(), ["up.edi"], "folders of a name are left away");
+    site.set("acme", "send_read", "off").await;
+    let answer = site.put(&cookies, "replace", &[("po.edi", "x")]).await;
+    assert!(answer.text.contains("Send has no Read"), "{}", answer.text);
+    let page = site.get("/connectors/acme/send", &cookies).await;
+    assert!(page.text.contains("The partner cannot fetch it"), "{}", page.text);
+    let nothing = site.put(&cookies, "replace", &[]).await;
+    assert!(nothing.text.contains("Choose at least one file"), "{}", nothing.text);
+    let parts = [("csrf", None, "wrong"), ("files", Some("evil.edi"), "x")];
+    let forged = site.upload("/connectors/acme/send/add", &cookies, &parts).await;
+    assert_eq!(forged.status, StatusCode::FORBIDDEN);
+    assert_eq!(site.in_send(), ["up.edi"]);
+}
+
+#[tokio::test]
+async fn only_the_version_that_was_seen_is_removed_and_downloads_are_counted() {
+    let site = Site::new().await;
+    let cookies = site.person("mira", Role::Editor).await;
+    site.add_connector("acme", "").await;
+    site.put(&cookies, "refuse", &[("po.edi", "one")]).await;
+    let seen = site.get("/connectors/acme/send", &cookies).await;
+    let form = |page: &Answer| {
+        let value = |name| (name, hidden(&page.text, "po.edi", name));
+        let mut form = vec![("csrf", page.csrf()), ("below", "po.edi".to_owned())];
+        form.extend([value("inode"), value("size"), value("modified")]);
+        form
+    };
+    let send = async |form: Vec<(&str, String)>| {
+        let form: Vec<_> = form.iter().map(|(key, value)| (*key, value.as_str())).collect();
+        site.ask(Method::POST, "/connectors/acme/send/remove", &cookies, Some(&form)).await
+    };
+    site.put(&cookies, "replace", &[("po.edi", "longer")]).await;
+    let stale = send(form(&seen)).await;
+    assert_eq!(stale.status, StatusCode::CONFLICT);
+    assert!(stale.text.contains("po.edi was replaced meanwhile"), "{}", stale.text);
+    assert_eq!(site.in_send(), ["po.edi"]);
+    let page = site.get("/connectors/acme/send", &cookies).await;
+    let number = |name| hidden(&page.text, "po.edi", name).parse::<i64>().unwrap();
+    let subject = collected::Subject {
+        connector_key: "acme".to_owned(),
+        path: "/Send/po.edi".to_owned(),
+        inode: number("inode").cast_unsigned(),
+        size_bytes: number("size").unsigned_abs(),
+        modified: crate::base::clock::Timestamp::from_us(number("modified")),
+    };
+    collected::cover(&site.db, &subject, 2, site.depot.clock.now()).await.unwrap();
+    let page = site.get("/connectors/acme/send", &cookies).await;
+    assert!(page.text.contains("data-label=\"Downloaded\"><time") && page.text.contains(">0</td>"), "{}", page.text);
+    let removed = send(form(&page)).await;
+    assert_eq!(removed.status, StatusCode::SEE_OTHER, "{}", removed.text);
+    assert!(site.in_send().is_empty());
+    assert_eq!(send(form(&page)).await.status, StatusCode::CONFLICT);
+    let outside = site.partner_path("secret");
+    std::fs::write(&outside, "s").unwrap();
+    let mut form = form(&page);
+    form[1].1 = "../../secret".to_owned();
+    assert_eq!(send(form).await.status, StatusCode::CONFLICT);
+    assert!(outside.exists());
+}
+
+#[tokio::test]
+async fn an_upload_as_if_the_partner_had_makes_receipt_and_event_by_the_partners_own_rules() {
+    let site = Site::new().await;
+    let cookies = site.person("mira", Role::Editor).await;
+    site.add_connector("acme", "").await;
+    site.set("acme", "allowed_files_filter", "*.edi").await;
+    let csrf = site.get("/connectors/acme/receive/upload", &cookies).await.csrf();
+    let send = async |files: &[(&str, &str)]| {
+        let mut parts = vec![("csrf", None, csrf.as_str())];
+        parts.extend(files.iter().map(|(name, contents)| ("files", Some(*name), *contents)));
+        site.upload("/connectors/acme/receive/add", &cookies, &parts).await
+    };
+    let refused = send(&[("po.edi", "one"), ("report.pdf", "x")]).await;
+    assert_eq!(refused.status, StatusCode::UNPROCESSABLE_ENTITY);
+    assert!(refused.text.contains("There is 1 problem. 1 file was received."), "{}", refused.text);
+    assert!(refused.text.contains("report.pdf: Name not accepted"), "{}", refused.text);
+    let done = send(&[("po.edi.tmp", "aside")]).await;
+    assert_eq!(done.header(LOCATION), "/connectors/acme/receive", "{}", done.text);
+    assert_eq!(std::fs::read_to_string(site.partner_path("acme/Receive/po.edi")).unwrap(), "one");
+    site.depot.recorder.flush().await;
+    let receipts = receipt::page(&site.db, &Search::default(), None, 10).await.unwrap();
+    assert_eq!(receipts.len(), 1, "a temporary name made a receipt");
+    assert_eq!((receipts[0].client_path.as_str(), receipts[0].size_bytes), ("/Receive/po.edi", 3));
+    let events = event::newest_first(&site.db, Some(EventKind::AfterReceive), None, 10).await.unwrap();
+    assert_eq!(events.len(), 1);
+    assert_eq!(events[0].receipt_id.as_ref(), Some(&receipts[0].id));
+    let moved = transfer::newest_first(&site.db, None, 10).await.unwrap();
+    assert!(moved.iter().all(|one| one.reply == "Uploaded by mira as if the partner had"), "{moved:?}");
+    assert_eq!(site.get("/connectors/acme/receive/upload", &site.person("vera", Role::Viewer).await).await.status, 403);
+}
+
+#[tokio::test]
+async fn an_upload_whose_browser_goes_away_is_not_received() {
+    let site = Site::new().await;
+    site.add_connector("acme", "").await;
+    let snapshot = site.live.snapshot();
+    let live = snapshot.connector("acme").cloned().unwrap();
+    let by = StandIn { who: "mira", remote: [127, 0, 0, 1].into() };
+    let mut feed = Feed::begin(&site.depot, (snapshot, live), &by, "big.edi").await.unwrap();
+    assert!(feed.write(b"half").await);
+    drop(feed);
+    let end = tokio::time::Instant::now() + std::time::Duration::from_secs(5);
+    let record = loop {
+        site.depot.recorder.flush().await;
+        match transfer::newest_first(&site.db, None, 1).await.unwrap().pop() {
+            Some(record) => break record,
+            None if tokio::time::Instant::now() < end => tokio::task::yield_now().await,
+            None => panic!("no record of the broken upload"),
+        }
+    };
+    assert!(!record.complete && record.ending == Ending::Cut, "{record:?}");
+    assert!(!site.partner_path("acme/Receive/big.edi").exists());
+    assert!(receipt::page(&site.db, &Search::default(), None, 10).await.unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn the_sheet_says_when_a_fact_on_it_changed_since_the_partner_got_it() {
+    let site = Site::new().await;
+    let cookies = site.person("mira", Role::Editor).await;
+    site.add_connector("acme", "Acme & <Sons>").await;
+    let page = site.get("/connectors/acme/sheet?contact=edi%40example.com", &cookies).await;
+    for part in ["sent separately", "FTP, explicit TLS", "Questions: edi@example.com"] {
+        assert!(page.text.contains(part), "{part}: {}", page.text);
+    }
+    assert!(!page.text.contains("Sons"), "the description is for the administrator only");
+    let text = site.get("/connectors/acme/sheet.txt?contact=edi%40example.com", &cookies).await;
+    assert_eq!(text.header(CONTENT_DISPOSITION), "attachment; filename=\"acme-sheet.txt\"");
+    assert!(text.text.ends_with("Questions: edi@example.com\n") && text.text.contains("SHA-256 "), "{}", text.text);
+    let xml = site.get("/connectors/acme/filezilla.xml", &cookies).await;
+    assert!(xml.text.contains("<User>acme</User>") && !xml.text.contains("<Pass"), "{}", xml.text);
+    let csrf = page.csrf();
+    let given = site.ask(Method::POST, "/connectors/acme/sheet/given", &cookies, Some(&[("csrf", &csrf)])).await;
+    assert_eq!(given.header(LOCATION), "/connectors/acme/settings", "{}", given.text);
+    let page = site.get("/connectors/acme/settings", &cookies).await;
+    assert!(page.text.contains("acme has sheet 1") && !page.text.contains("Sheet out of date"), "{}", page.text);
+    site.set("acme", "description", "Another name").await;
+    assert!(!site.get("/connectors/acme/settings", &cookies).await.text.contains("Sheet out of date"));
+    site.set("acme", "allowed_files_filter", "*.edi").await;
+    assert!(site.get("/connectors/acme/settings", &cookies).await.text.contains("Sheet out of date"));
+    assert!(site.get("/connectors/acme/sheet", &cookies).await.text.contains("A fact on this sheet has changed"));
+}

@@ -1,0 +1,166 @@
+//! Live updates: one stream per visible tab, each a few pieces of HTML that say by their id what they replace.
+//!
+//! It never changes anything and never counts as somebody being there: a page left open does not keep its session from
+//! ending. Always: at most one round a second, a piece that did not change is not sent again, a stream that opens gets
+//! every piece, and a stream ends with the sign-in it was opened by.
+
+use std::collections::VecDeque;
+use std::convert::Infallible;
+use std::sync::Arc;
+use std::time::Duration;
+
+use askama::Template;
+use axum::Extension;
+use axum::extract::{Path, Query};
+use axum::http::StatusCode;
+use axum::response::sse::{Event, KeepAlive, Sse};
+use axum::response::{IntoResponse, Response};
+use futures_util::stream;
+use tokio::sync::OwnedSemaphorePermit;
+use tokio::time::{Instant, Interval, MissedTickBehavior};
+use tokio_util::sync::CancellationToken;
+
+use super::context::Context;
+use super::error::WebError;
+use super::pages::receive::{Asked, new_rows};
+use super::pages::sessions::SessionsTable;
+use super::shell::Lamp;
+use super::state::Closing;
+use crate::store::administrator;
+
+/// Streams at a time; one more is told to come back later.
+pub const STREAMS_MAX: usize = 64;
+/// How often a stream looks.
+pub const ROUND: Duration = Duration::from_secs(1);
+/// A quiet stream says so, so that nothing between closes it.
+pub const HEARTBEAT: Duration = Duration::from_secs(15);
+/// A stream ends after this time; the browser opens it again.
+pub const LIFE_MAX: Duration = Duration::from_mins(10);
+/// The browser's pause before it opens a stream again.
+const RETRY: Duration = Duration::from_secs(1);
+
+/// What a page follows beside the lamp, which every page does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Followed {
+    /// The Receive table: how many newer files there are.
+    Receive,
+    /// Who is connected.
+    Sessions,
+    /// Nothing.
+    Shell,
+}
+
+impl Followed {
+    const ALL: [Self; 3] = [Self::Receive, Self::Sessions, Self::Shell];
+
+    /// Its part of the address.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Receive => "receive",
+            Self::Sessions => "sessions",
+            Self::Shell => "shell",
+        }
+    }
+
+    /// The address of its stream; `query` is the page's own.
+    pub fn address(self, query: &str) -> String {
+        let and = if query.is_empty() { "" } else { "?" };
+        format!("/live/{}{and}{query}", self.name())
+    }
+}
+
+#[derive(Debug, Template)]
+#[template(path = "parts/lamp.html")]
+struct LampPart {
+    lamp: Lamp,
+}
+
+#[derive(Debug, Template)]
+#[template(path = "parts/lamp_small.html")]
+struct SmallLampPart {
+    lamp: Lamp,
+}
+
+/// The stream of a page.
+pub async fn stream(
+    context: Context,
+    closing: Option<Extension<Closing>>,
+    Path(page): Path<String>,
+    Query(asked): Query<Asked>,
+) -> Result<Response, WebError> {
+    let followed = Followed::ALL.into_iter().find(|followed| followed.name() == page);
+    let followed = followed.ok_or_else(WebError::not_found)?;
+    let Ok(permit) = Arc::clone(&context.state.streams).try_acquire_owned() else {
+        return Ok((StatusCode::SERVICE_UNAVAILABLE, "Too many live pages are open.\n").into_response());
+    };
+    let mut rounds = tokio::time::interval(ROUND);
+    rounds.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let until = Instant::now() + LIFE_MAX;
+    let closing = closing.map(|Extension(closing)| closing.0).unwrap_or_default();
+    let (sent, queue) = (Vec::new(), VecDeque::new());
+    let state = Follower { context, closing, followed, asked, sent, queue, rounds, until, _permit: permit };
+    let events = stream::unfold(state, |mut state| async move {
+        let event = state.next().await?;
+        Some((Ok::<_, Infallible>(event), state))
+    });
+    Ok(Sse::new(events).keep_alive(KeepAlive::new().interval(HEARTBEAT)).into_response())
+}
+
+struct Follower {
+    context: Context,
+    closing: CancellationToken,
+    followed: Followed,
+    asked: Asked,
+    /// What the page shows now.
+    sent: Vec<String>,
+    queue: VecDeque<String>,
+    rounds: Interval,
+    until: Instant,
+    _permit: OwnedSemaphorePermit,
+}
+
+impl Follower {
+    async fn next(&mut self) -> Option<Event> {
+        loop {
+            if let Some(html) = self.queue.pop_front() {
+                return Some(Event::default().event("fragment").retry(RETRY).data(html));
+            }
+            tokio::select! {
+                () = self.closing.cancelled() => return None,
+                _ = self.rounds.tick() => {}
+            }
+            if Instant::now() >= self.until {
+                return None;
+            }
+            let now = match self.pieces().await {
+                Ok(Some(pieces)) => pieces,
+                Ok(None) => return None,
+                Err(error) => {
+                    tracing::warn!(cause = error.cause, "Live updates of a page ended");
+                    return None;
+                }
+            };
+            self.queue = now.iter().filter(|piece| !self.sent.contains(piece)).cloned().collect();
+            self.sent = now;
+        }
+    }
+
+    /// What the page should show now; nothing once whoever opened it is not signed in any more.
+    async fn pieces(&mut self) -> Result<Option<Vec<String>>, WebError> {
+        let state = &self.context.state;
+        let session = administrator::peek_session(&state.db, &self.context.visitor.token, state.clock.now()).await?;
+        if session.is_none() {
+            return Ok(None);
+        }
+        // The role may have been changed meanwhile.
+        self.context.visitor.session = session;
+        let lamp = Lamp::now(&self.context).await?;
+        let mut pieces = vec![SmallLampPart { lamp: lamp.clone() }.render()?, LampPart { lamp }.render()?];
+        match self.followed {
+            Followed::Receive => pieces.push(new_rows(&self.context, &self.asked).await?.render()?),
+            Followed::Sessions => pieces.push(SessionsTable::now(&self.context).render()?),
+            Followed::Shell => {}
+        }
+        Ok(Some(pieces))
+    }
+}

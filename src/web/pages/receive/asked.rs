@@ -1,0 +1,120 @@
+//! What is asked of the Receive table: it is all in the address, so that every state of the page can be sent on.
+
+use std::time::Duration;
+
+use serde::Deserialize;
+
+use crate::base::clock::Timestamp;
+use crate::domain::receipt::Status;
+use crate::store::receipt::Search;
+use crate::web::table::{Chip, address};
+
+/// What is looked for, and which page of it.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default)]
+pub struct Asked {
+    /// Part of name or path, or a whole id or SHA-256.
+    pub q: String,
+    /// A connector's id.
+    pub connector: String,
+    /// A status.
+    pub status: String,
+    /// One of [`SINCE`].
+    pub since: String,
+    /// The page begins older than this row.
+    pub before: String,
+    /// The page ends newer than this row.
+    pub after: String,
+    /// Rows on a page.
+    pub size: Option<i64>,
+    /// The row that is open.
+    pub open: String,
+    /// The table is of one connector, and its address says so.
+    pub at_one: bool,
+}
+
+/// The choices of "received": what is asked for, and its words.
+pub const SINCE: [(&str, &str); 4] =
+    [("today", "Today"), ("24h", "Last 24 hours"), ("7d", "Last 7 days"), ("30d", "Last 30 days")];
+
+/// When one of [`SINCE`] began; a day begins at midnight UTC, as the times of the pages are.
+pub fn since(asked: &str, now: Timestamp) -> Option<Timestamp> {
+    let hours = |n: u64| Some(now.minus(Duration::from_secs(n * 3_600)));
+    match asked {
+        "today" => Some(Timestamp::from_us(now.us() - now.us().rem_euclid(86_400_000_000))),
+        "24h" => hours(24),
+        "7d" => hours(7 * 24),
+        "30d" => hours(30 * 24),
+        _ => None,
+    }
+}
+
+impl Asked {
+    /// What the database is asked.
+    pub fn search(&self, now: Timestamp) -> Search {
+        let text = |text: &str| Some(text.trim().to_owned()).filter(|text| !text.is_empty());
+        Search {
+            connector_key: text(&self.connector).map(|id| id.to_ascii_lowercase()),
+            status: Status::parse(&self.status),
+            text: text(&self.q),
+            since: since(&self.since, now),
+        }
+    }
+
+    /// The address of this filter at `path` without one of its parts and with others; the place in the table and the
+    /// open row are left out.
+    pub fn at(&self, path: &str, without: &str, with: &[(&str, &str)]) -> String {
+        let size = self.size.map(|size| size.to_string()).unwrap_or_default();
+        let connector = if self.at_one { "" } else { self.connector.as_str() };
+        let mut query = vec![
+            ("q", self.q.trim()),
+            ("connector", connector),
+            ("status", &self.status),
+            ("since", &self.since),
+            ("size", &size),
+        ];
+        query.retain(|(key, _)| *key != without);
+        query.extend(with);
+        address(path, &query)
+    }
+
+    /// The filters in force, each with the address without it.
+    pub fn chips(&self, path: &str) -> Vec<Chip> {
+        let connector = Some(self.connector.clone()).filter(|_| !self.at_one);
+        let period = SINCE.iter().find(|(name, _)| *name == self.since).map(|(_, words)| words.to_lowercase());
+        let filters = [
+            ("q", "Search", Some(self.q.trim().to_owned())),
+            ("connector", "Connector", connector),
+            ("status", "State", Status::parse(&self.status).map(|status| status.label().to_owned())),
+            ("since", "Received", period),
+        ];
+        let chip = |(key, name, value): (&str, &str, Option<String>)| {
+            let value = value.filter(|value| !value.is_empty())?;
+            Some(Chip { words: format!("{name}: {value}"), remove: self.at(path, key, &[]) })
+        };
+        filters.into_iter().filter_map(chip).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_chip_removes_its_filter_and_keeps_the_others() {
+        let asked = Asked { q: "po 1".to_owned(), status: "in_receive".to_owned(), ..Asked::default() };
+        let chips = asked.chips("/activity/receive");
+        assert_eq!(chips[0].remove, "/activity/receive?status=in_receive");
+        assert_eq!(chips[1].remove, "/activity/receive?q=po+1");
+        let of_one = Asked { connector: "acme".to_owned(), at_one: true, ..Asked::default() };
+        assert!(of_one.chips("/connectors/acme/receive").is_empty());
+    }
+
+    #[test]
+    fn today_begins_at_midnight() {
+        let now = Timestamp::parse_rfc3339("2026-03-20T09:46:40Z").unwrap();
+        assert_eq!(since("today", now), Timestamp::parse_rfc3339("2026-03-20T00:00:00Z"));
+        assert_eq!(since("24h", now), Timestamp::parse_rfc3339("2026-03-19T09:46:40Z"));
+        assert_eq!(since("ever", now), None);
+    }
+}

@@ -1,0 +1,97 @@
+//! All of one receipt: within the table, and on a page of its own.
+
+use crate::base::human;
+use crate::domain::receipt::Status;
+use crate::store::receipt::Receipt;
+use crate::web::view::Time;
+
+/// All of a receipt.
+#[derive(Clone, Debug)]
+pub struct Detail {
+    /// Its connector's id.
+    pub connector: String,
+    /// Where the file is now, in words.
+    pub status: &'static str,
+    /// How that looks.
+    pub tone: &'static str,
+    /// Its digest.
+    pub sha256: String,
+    /// Everything else, in order.
+    pub facts: Vec<Fact>,
+}
+
+/// One fact of a receipt.
+#[derive(Clone, Debug)]
+pub struct Fact {
+    /// Its name.
+    pub name: String,
+    /// Its value.
+    pub value: String,
+    /// Can be typed or copied.
+    pub mono: bool,
+    /// An address to follow; empty for none.
+    pub link: String,
+}
+
+impl Detail {
+    /// All of `receipt`.
+    pub fn of(receipt: &Receipt) -> Self {
+        Self {
+            connector: receipt.connector.clone(),
+            status: receipt.status.label(),
+            tone: tone(receipt.status),
+            sha256: receipt.sha256.clone(),
+            facts: facts(receipt),
+        }
+    }
+}
+
+/// How a status looks; its words stand beside it.
+pub fn tone(status: Status) -> &'static str {
+    match status {
+        Status::PassedAlong => "ok",
+        Status::Lost => "bad",
+        Status::Waiting | Status::Gone => "warn",
+        Status::Publishing | Status::InReceive | Status::Removed | Status::Replaced => "",
+    }
+}
+
+fn facts(receipt: &Receipt) -> Vec<Fact> {
+    let mut facts = Vec::new();
+    let mut add = |name: &str, value: String, mono: bool, link: String| {
+        facts.push(Fact { name: name.to_owned(), value, mono, link });
+    };
+    let took = receipt.completed_at.since(receipt.begun_at);
+    let tls = if receipt.tls.is_empty() { "in clear text" } else { &receipt.tls };
+    add("Receive Id", receipt.id.to_string(), true, String::new());
+    add("Uploaded as", receipt.client_path.clone(), true, String::new());
+    add("Stored as", receipt.stored_path.clone(), true, String::new());
+    add("Size", size_words(receipt.size_bytes), false, String::new());
+    add("From", format!("{}, {tls}", receipt.remote_address), false, String::new());
+    add("Begun", Time::from(receipt.begun_at).title, false, String::new());
+    let completed = Time::from(receipt.completed_at).title;
+    add("Completed", format!("{completed}, after {} ms", took.as_millis()), false, String::new());
+    add("Ending", receipt.ending.label().to_owned(), false, String::new());
+    add("Proof", format!("{}: {}", receipt.proof.name(), receipt.proof.label()), false, String::new());
+    if receipt.resumed_from > 0 {
+        add("Resumed from", format!("byte {}", human::thousands(receipt.resumed_from)), false, String::new());
+    }
+    add("Type", if receipt.ascii { "ASCII (TYPE A)" } else { "Image (TYPE I)" }.to_owned(), false, String::new());
+    for (name, value) in &receipt.headers {
+        let shown = if value.is_empty() { "none".to_owned() } else { value.clone() };
+        add(name, shown, !value.is_empty(), String::new());
+    }
+    if let Some(first) = &receipt.duplicate_of {
+        add("Duplicate of", first.to_string(), true, format!("/activity/receive/{first}"));
+    }
+    add("Session", receipt.session_id.to_string(), true, String::new());
+    facts
+}
+
+fn size_words(bytes: u64) -> String {
+    if bytes < 1_000 {
+        human::size(bytes)
+    } else {
+        format!("{}, {} bytes", human::size(bytes), human::thousands(bytes))
+    }
+}

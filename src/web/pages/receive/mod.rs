@@ -1,0 +1,84 @@
+//! The Receive table: of all connectors or of one; one receipt in full, within the table or on a page of its own.
+
+mod asked;
+mod detail;
+mod newer;
+mod table;
+
+use askama::Template;
+use axum::extract::{Path, Query};
+use axum::response::{IntoResponse, Response};
+
+use super::connectors;
+use super::head::Head;
+use crate::base::id::ReceiptId;
+use crate::store::receipt;
+use crate::web::context::Context;
+use crate::web::error::WebError;
+use crate::web::shell::{Nav, Shell, html};
+
+pub use asked::Asked;
+use detail::Detail;
+pub use newer::new_rows;
+use table::Table;
+
+#[derive(Template)]
+#[template(path = "receive.html")]
+struct ReceivePage {
+    shell: Shell,
+    /// Of one connector.
+    head: Option<Head>,
+    table: Table,
+}
+
+/// All connectors.
+pub async fn show(context: Context, Query(asked): Query<Asked>) -> Result<Response, WebError> {
+    page(&context, "/activity/receive", Asked { at_one: false, ..asked }, None).await
+}
+
+/// One connector.
+pub async fn of_connector(
+    context: Context,
+    Path(id): Path<String>,
+    Query(asked): Query<Asked>,
+) -> Result<Response, WebError> {
+    let found = connectors::find(&context, &id).await?;
+    let asked = Asked { connector: found.id.to_string(), at_one: true, ..asked };
+    let head = Head::new(&context, &found.id, "receive").await?;
+    page(&context, &format!("/connectors/{}/receive", found.id), asked, Some(head)).await
+}
+
+async fn page(context: &Context, base: &str, asked: Asked, head: Option<Head>) -> Result<Response, WebError> {
+    let (title, nav) = if asked.at_one {
+        (format!("{} receive", asked.connector), Nav::Flows)
+    } else {
+        ("Receive table".to_owned(), Nav::Activity)
+    };
+    let mut shell = Shell::new(context, title, nav).await?;
+    let table = Table::new(context, base, asked).await?;
+    if !table.live.is_empty() {
+        shell.live.clone_from(&table.live);
+    }
+    Ok(html(&ReceivePage { shell, head, table })?.into_response())
+}
+
+#[derive(Template)]
+#[template(path = "receipt.html")]
+struct ReceiptPage {
+    shell: Shell,
+    name: String,
+    detail: Detail,
+}
+
+/// One receipt.
+pub async fn one(context: Context, Path(id): Path<String>) -> Result<Response, WebError> {
+    let id = ReceiptId::parse(&id).ok_or_else(WebError::not_found)?;
+    let receipt = receipt::find(&context.state.db, &id).await?.filter(|receipt| !receipt.publishing);
+    let receipt = receipt.ok_or_else(WebError::not_found)?;
+    let page = ReceiptPage {
+        shell: Shell::new(&context, receipt.name.clone(), Nav::Activity).await?,
+        name: receipt.name.clone(),
+        detail: Detail::of(&receipt),
+    };
+    Ok(html(&page)?.into_response())
+}

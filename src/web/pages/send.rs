@@ -1,0 +1,282 @@
+//! The Send tab of a connector: the files that wait for the partner, putting files there, taking them away.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use askama::Template;
+use axum::extract::{Path, Query};
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Redirect, Response};
+use serde::Deserialize;
+
+use super::head::Head;
+use crate::base::clock::Timestamp;
+use crate::base::human;
+use crate::domain::administrator::Role;
+use crate::domain::refusal::Rule;
+use crate::store::audit::{self, Entry};
+use crate::store::live::{LiveConnector, Snapshot};
+use crate::transfer::depot::TransferError;
+use crate::transfer::offer::{self, Clash, Fetchable, Offer, Offered, Owner, Seen, Waiting};
+use crate::web::context::Context;
+use crate::web::csrf::{Incoming, Part, Posted, Streamed};
+use crate::web::error::WebError;
+use crate::web::form::Problem;
+use crate::web::notes::Note;
+use crate::web::shell::{Nav, Shell, html};
+use crate::web::view::{PAGE_SIZE, Time};
+
+/// A file that nobody collected for this long is marked.
+const FORGOTTEN_AFTER: Duration = Duration::from_hours(72);
+/// Files of one form; a browser that sends more is told so.
+const FILES_MAX: usize = 1_000;
+
+/// Where the list begins.
+#[derive(Clone, Debug, Default, Deserialize)]
+pub struct Asked {
+    /// How many files stand before the first.
+    #[serde(default)]
+    skip: usize,
+}
+
+struct Row {
+    below: String,
+    size: String,
+    since: Time,
+    age: String,
+    last: Option<Time>,
+    times: u64,
+    forgotten: bool,
+    resting: bool,
+    hidden: bool,
+    inode: u64,
+    size_bytes: u64,
+    modified_us: i64,
+}
+
+#[derive(Template)]
+#[template(path = "send.html")]
+struct SendPage {
+    shell: Shell,
+    head: Head,
+    rows: Vec<Row>,
+    count: String,
+    unreadable: String,
+    before: String,
+    after: String,
+    problems: Vec<Problem>,
+    added: Vec<Offered>,
+    clash: &'static str,
+    may_edit: bool,
+    removes: bool,
+}
+
+/// The connector of that id as it is in force, with the configuration it is of.
+pub fn in_force(context: &Context, id: &str) -> Result<(Arc<Snapshot>, Arc<LiveConnector>), WebError> {
+    let snapshot = context.state.live.snapshot();
+    let live = snapshot.connector(id).cloned().ok_or_else(|| WebError::no_connector(id))?;
+    Ok((snapshot, live))
+}
+
+/// The tab.
+pub async fn show(context: Context, Path(id): Path<String>, Query(asked): Query<Asked>) -> Result<Response, WebError> {
+    let page = page(&context, &id, asked.skip).await?;
+    Ok(html(&page)?.into_response())
+}
+
+async fn page(context: &Context, id: &str, skip: usize) -> Result<SendPage, WebError> {
+    let (snapshot, live) = in_force(context, id)?;
+    let connector = &live.connector;
+    let owner = Owner { snapshot: &snapshot, connector };
+    let (shelf, unreadable) = match offer::waiting(&context.state.depot, owner).await {
+        Ok(shelf) => (shelf, String::new()),
+        Err(error @ TransferError::NotRecorded(_)) => return Err(WebError::internal(error)),
+        Err(error) => (offer::Shelf::default(), error.to_string()),
+    };
+    let size = usize::try_from(PAGE_SIZE).unwrap_or(usize::MAX);
+    let total = shelf.files.len();
+    let skip = if skip < total { skip - skip % size } else { 0 };
+    let base = format!("/connectors/{}/send", connector.id);
+    let count = match (shelf.more, total) {
+        (true, _) => format!("More than {} files", human::thousands(total as u64)),
+        (false, n) => human::count(n as u64, "file", "files"),
+    };
+    let now = context.now();
+    Ok(SendPage {
+        shell: Shell::new(context, format!("{} send", connector.id), Nav::Flows).await?,
+        head: Head::new(context, &connector.id, "send").await?,
+        rows: shelf.files.iter().skip(skip).take(size).map(|file| row(file, now)).collect(),
+        count,
+        unreadable,
+        before: if skip > 0 { format!("{base}?skip={}", skip - size) } else { String::new() },
+        after: if skip + size < total { format!("{base}?skip={}", skip + size) } else { String::new() },
+        problems: Vec::new(),
+        added: Vec::new(),
+        clash: "refuse",
+        may_edit: context.may(Role::Editor),
+        removes: connector.settings.remove_file_after_send,
+    })
+}
+
+fn row(file: &Waiting, now: Timestamp) -> Row {
+    let since = file.version.changed;
+    let times = file.known.as_ref().map_or(0, |known| known.times);
+    Row {
+        below: file.below.clone(),
+        size: human::size(file.version.size_bytes),
+        age: human::ago(since, now),
+        since: since.into(),
+        last: file.known.as_ref().map(|known| known.seen_at.into()),
+        times,
+        forgotten: times == 0 && file.fetchable == Fetchable::Now && now.since(since) >= FORGOTTEN_AFTER,
+        resting: file.fetchable == Fetchable::Resting,
+        hidden: file.fetchable == Fetchable::Never,
+        inode: file.version.inode,
+        size_bytes: file.version.size_bytes,
+        modified_us: file.version.modified.us(),
+    }
+}
+
+/// Puts files into Send, each as it comes; one that cannot be put there does not hold up the others.
+pub async fn add(context: Context, Path(id): Path<String>, mut form: Streamed) -> Result<Response, WebError> {
+    let (snapshot, live) = in_force(&context, &id)?;
+    let owner = Owner { snapshot: &snapshot, connector: &live.connector };
+    let (mut added, mut problems) = (Vec::new(), Vec::new());
+    let mut clash = Clash::Refuse;
+    while added.len() + problems.len() < FILES_MAX {
+        // The choice stands before the files in the form.
+        let Some(part) = form.next().await? else { break };
+        let Part::File(file, posted) = part else { continue };
+        let name = file.name.clone();
+        clash = clash_of(posted.text("clash"));
+        match put(&context, owner, file, clash).await? {
+            Ok(offered) => added.push(offered),
+            Err(error) => problems.push(Problem::new("files", named(&name, &words(&error)))),
+        }
+    }
+    if added.is_empty() && problems.is_empty() {
+        problems.push(Problem::new("files", "Choose at least one file"));
+    }
+    let base = format!("/connectors/{}/send", live.connector.id);
+    if problems.is_empty() {
+        context.leave(&base, Note::done(added_words(&added)));
+        return Ok(Redirect::to(&base).into_response());
+    }
+    let mut page = page(&context, &id, 0).await?;
+    page.shell.title = format!("Error: {}", page.shell.title);
+    (page.problems, page.added, page.clash) = (problems, added, clash_name(clash));
+    Ok((StatusCode::UNPROCESSABLE_ENTITY, html(&page)?).into_response())
+}
+
+/// One file, from the browser to the partner's Send. An error of the outer kind ends the whole form: the browser is gone.
+async fn put(
+    context: &Context,
+    owner: Owner<'_>,
+    mut file: Box<Incoming<'_>>,
+    clash: Clash,
+) -> Result<Result<Offered, TransferError>, WebError> {
+    let state = &context.state;
+    let mut offer = match Offer::begin(&state.depot, owner, &file.name, clash).await {
+        Ok(offer) => offer,
+        Err(error) => return Ok(Err(error)),
+    };
+    while let Some(chunk) = file.chunk().await? {
+        if let Err(error) = offer.write(&chunk).await {
+            return Ok(Err(error));
+        }
+    }
+    let offered = match offer.finish().await {
+        Ok(offered) => offered,
+        Err(error) => return Ok(Err(error)),
+    };
+    let after = format!("{}, {}", offered.name, human::size(offered.size_bytes));
+    note(context, owner, ("", &after)).await?;
+    Ok(Ok(offered))
+}
+
+/// The audit's line for a file that was put into Send or taken out of it.
+async fn note(context: &Context, owner: Owner<'_>, (before, after): (&str, &str)) -> Result<(), WebError> {
+    let subject = format!("connector {}", owner.connector.id);
+    let entry = Entry { subject: &subject, key: "file in Send", before, after };
+    Ok(context.changing(async |change| audit::note(&context.state.db, change, &entry).await).await?)
+}
+
+/// Takes one file away, in the version that the page showed.
+pub async fn remove(context: Context, Path(id): Path<String>, posted: Posted) -> Result<Response, WebError> {
+    let (snapshot, live) = in_force(&context, &id)?;
+    let owner = Owner { snapshot: &snapshot, connector: &live.connector };
+    let below = posted.text("below");
+    let base = format!("/connectors/{}/send", live.connector.id);
+    match offer::remove(&context.state.depot, owner, below, &seen(&posted)?).await {
+        Ok(size) => {
+            let before = format!("{below}, {}", human::size(size));
+            note(&context, owner, (&before, "")).await?;
+            context.leave(&base, Note::done(format!("Removed {below}. The partner does not see it any more.")));
+            Ok(Redirect::to(&base).into_response())
+        }
+        Err(error) => {
+            let text = match error {
+                TransferError::NotFound => format!("{below} is not there any more"),
+                TransferError::Changed => format!("{below} was replaced meanwhile; this is the new one"),
+                TransferError::Busy => format!("{below} was collected, and its copy in Sent is still to be made"),
+                error => named(below, &words(&error)),
+            };
+            let mut page = page(&context, &id, 0).await?;
+            page.shell.title = format!("Error: {}", page.shell.title);
+            page.problems = vec![Problem::new("waiting", text)];
+            Ok((StatusCode::CONFLICT, html(&page)?).into_response())
+        }
+    }
+}
+
+fn seen(posted: &Posted) -> Result<Seen, WebError> {
+    let number = |name: &str| posted.text(name).parse::<u64>().map_err(|_| WebError::stale_form());
+    let modified = posted.text("modified").parse().map_err(|_| WebError::stale_form())?;
+    let (inode, size_bytes) = (number("inode")?, number("size")?);
+    Ok(Seen { inode, size_bytes, modified: Timestamp::from_us(modified) })
+}
+
+fn clash_of(text: &str) -> Clash {
+    match text {
+        "replace" => Clash::Replace,
+        "number" => Clash::Number,
+        _ => Clash::Refuse,
+    }
+}
+
+const fn clash_name(clash: Clash) -> &'static str {
+    match clash {
+        Clash::Refuse => "refuse",
+        Clash::Replace => "replace",
+        Clash::Number => "number",
+    }
+}
+
+/// Why a file could not be put there, for the administrator.
+pub fn words(error: &TransferError) -> String {
+    match error {
+        TransferError::Refused(no) if no.rule == Rule::FileExists => {
+            format!("{}. Choose to replace it or to number the new one", no.detail)
+        }
+        TransferError::Refused(no) if no.rule == Rule::NoRead => {
+            "the partner could not fetch it: Send has no Read for this partner".to_owned()
+        }
+        TransferError::Refused(no) if no.rule == Rule::NameFilter => {
+            format!("the partner could not fetch it: {}", no.detail)
+        }
+        TransferError::Refused(no) => format!("{}: {}", no.rule.label(), no.detail),
+        error => error.to_string(),
+    }
+}
+
+/// The words about a file, with its name unless they begin with it.
+pub fn named(name: &str, words: &str) -> String {
+    if words.starts_with(name) { words.to_owned() } else { format!("{name}: {words}") }
+}
+
+fn added_words(added: &[Offered]) -> String {
+    match added {
+        [one] => format!("Added {}. The partner sees it now.", one.name),
+        many => format!("Added {} files. The partner sees them now.", human::thousands(many.len() as u64)),
+    }
+}

@@ -1,0 +1,93 @@
+//! TLS on control and data connections, in both versions.
+
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+
+use crate::kit::{Appliance, PARTNER, PASSWORD, Secured, Version};
+
+/// Partners of the default settings: TLS for login and data.
+fn appliance() -> Appliance {
+    let appliance = Appliance::untouched();
+    appliance.add(PARTNER, &[]);
+    appliance
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn data_connections_shake_hands_before_or_after_their_command() {
+    let appliance = appliance();
+    let running = appliance.start().await;
+    for version in Version::ALL {
+        let mut partner = Secured::login(running.ftp(), version, (PARTNER, PASSWORD)).await;
+        assert_eq!(partner.put("STOR /Receive/after.edi", b"after").await.code, 226, "{version:?}");
+
+        // The handshake ends while the server knows of no command.
+        let early = partner.client.data().await;
+        let mut early = partner.shake(early).await.unwrap();
+        assert_eq!(early.get_ref().1.handshake_kind(), Some(rustls::HandshakeKind::Resumed), "{version:?}");
+        early.write_all(b"bef").await.unwrap();
+        partner.client.expect("STOR /Receive/before.edi", 150).await;
+        early.write_all(b"ore").await.unwrap();
+        early.shutdown().await.unwrap();
+        assert_eq!(partner.client.reply().await.code, 226, "{version:?}");
+
+        let early = partner.client.data().await;
+        let mut early = partner.shake(early).await.unwrap();
+        partner.client.expect("RETR /Receive/before.edi", 150).await;
+        let mut fetched = Vec::new();
+        early.read_to_end(&mut fetched).await.unwrap();
+        assert_eq!(fetched, b"before", "{version:?}");
+        assert_eq!(partner.client.reply().await.code, 226, "{version:?}");
+        assert_eq!(partner.fetch("RETR /Receive/after.edi").await.unwrap(), b"after", "{version:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_early_connection_that_is_not_used_is_closed_with_its_port() {
+    let appliance = appliance();
+    let running = appliance.start().await;
+    let mut partner = Secured::login(running.ftp(), Version::Tls13, (PARTNER, PASSWORD)).await;
+    let early = partner.client.data().await;
+    let mut early = partner.shake(early).await.unwrap();
+    // Another port is asked for: the first one and who came there are let go.
+    assert_eq!(partner.put("STOR /Receive/other.edi", b"other").await.code, 226);
+    assert_eq!(early.read(&mut [0]).await.ok().unwrap_or(0), 0);
+    // Nonsense instead of a handshake is the end of that transfer only.
+    let mut nonsense = partner.client.data().await;
+    nonsense.write_all(b"GET / HTTP/1.1\r\n\r\n").await.unwrap();
+    partner.client.expect("STOR /Receive/nonsense.edi", 150).await;
+    assert_eq!(partner.client.reply().await.code, 425);
+    assert_eq!(partner.put("STOR /Receive/again.edi", b"again").await.code, 226);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_data_connection_must_resume_its_own_session_where_that_is_required() {
+    let appliance = appliance();
+    appliance.set(&["tls_session_reuse=require"]);
+    let running = appliance.start().await;
+    for version in Version::ALL {
+        let mut partner = Secured::login(running.ftp(), version, (PARTNER, PASSWORD)).await;
+        let other = Secured::login(running.ftp(), version, (PARTNER, PASSWORD)).await;
+        assert_eq!(partner.put("STOR /Receive/own.edi", b"own").await.code, 226, "{version:?}");
+        partner.resume_of(&other);
+        let refused = partner.put("STOR /Receive/foreign.edi", b"foreign").await;
+        assert_eq!(refused.code, 522, "{version:?}: {}", refused.text);
+        assert!(refused.text.contains("resume the TLS session"), "{}", refused.text);
+        // The session of the refused connection is worth nothing, here where the client is early.
+        let early = partner.client.data().await;
+        let _early = partner.shake(early).await.unwrap();
+        partner.client.expect("STOR /Receive/foreign.edi", 150).await;
+        assert_eq!(partner.client.reply().await.code, 522, "{version:?}");
+    }
+    assert!(!appliance.place(PARTNER, "Receive").join("foreign.edi").exists());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_comes_in_clear_behind_auth_closes_the_connection() {
+    let appliance = appliance();
+    let running = appliance.start().await;
+    let mut stream = TcpStream::connect(running.ftp()).await.unwrap();
+    stream.write_all(b"AUTH TLS\r\nUSER acme-edi\r\n").await.unwrap();
+    let mut said = String::new();
+    stream.read_to_string(&mut said).await.unwrap();
+    assert!(said.starts_with("220 ") && !said.contains("331"), "{said}");
+}

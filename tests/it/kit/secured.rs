@@ -1,0 +1,173 @@
+//! The same FTP client over TLS, of either version. It trusts any server: what is tested is the other side.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::crypto::{CryptoProvider, aws_lc_rs, verify_tls12_signature, verify_tls13_signature};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
+use rustls::{ClientConfig, DigitallySignedStruct, SignatureScheme, SupportedProtocolVersion};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio_rustls::TlsConnector;
+use tokio_rustls::client::TlsStream;
+
+use super::client::{Client, Reply};
+
+/// Which version of TLS the client speaks; it speaks no other.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Version {
+    Tls12,
+    Tls13,
+}
+
+impl Version {
+    pub(crate) const ALL: [Self; 2] = [Self::Tls12, Self::Tls13];
+
+    fn supported(self) -> &'static SupportedProtocolVersion {
+        match self {
+            Self::Tls12 => &rustls::version::TLS12,
+            Self::Tls13 => &rustls::version::TLS13,
+        }
+    }
+}
+
+/// A client certificate with its issuers, and its key.
+pub(crate) type Identity = (Vec<CertificateDer<'static>>, PrivateKeyDer<'static>);
+
+/// A session over TLS, its data connections too.
+pub(crate) struct Secured {
+    pub(crate) client: Client,
+    connector: TlsConnector,
+}
+
+impl Secured {
+    /// `AUTH TLS`, `PBSZ 0`, `PROT P`; nobody is logged in.
+    pub(crate) async fn connect(server: SocketAddr, version: Version) -> Self {
+        Self::connect_as(server, version, None).await
+    }
+
+    /// The same, with a client certificate.
+    pub(crate) async fn connect_as(server: SocketAddr, version: Version, identity: Option<Identity>) -> Self {
+        let mut stream = TcpStream::connect(server).await.expect("the server accepts");
+        stream.set_nodelay(true).expect("the socket takes options");
+        line(&mut stream, "220").await;
+        stream.write_all(b"AUTH TLS\r\n").await.expect("the server reads");
+        line(&mut stream, "234").await;
+        let connector = connector(version, identity);
+        let stream = shake(&connector, stream).await.expect("the handshake of the control connection");
+        let mut client = Client::over(stream, server);
+        client.expect("PBSZ 0", 200).await;
+        client.expect("PROT P", 200).await;
+        Self { client, connector }
+    }
+
+    /// The same, logged in.
+    pub(crate) async fn login(server: SocketAddr, version: Version, (name, password): (&str, &str)) -> Self {
+        let mut secured = Self::connect(server, version).await;
+        secured.client.expect(&format!("USER {name}"), 331).await;
+        secured.client.expect(&format!("PASS {password}"), 230).await;
+        secured.client.expect("TYPE I", 200).await;
+        secured
+    }
+
+    /// Shakes hands on a data connection; it resumes the control connection's session.
+    pub(crate) async fn shake(&self, data: TcpStream) -> std::io::Result<TlsStream<TcpStream>> {
+        shake(&self.connector, data).await
+    }
+
+    /// Its data connections belong to another session from now on.
+    pub(crate) fn resume_of(&mut self, other: &Self) {
+        self.connector = other.connector.clone();
+    }
+
+    /// An upload that shakes hands after the 150; the final reply.
+    pub(crate) async fn put(&mut self, line: &str, bytes: &[u8]) -> Reply {
+        let data = match self.client.begin(line).await {
+            Ok(data) => data,
+            Err(refusal) => return refusal,
+        };
+        let Ok(mut data) = self.shake(data).await else { return self.client.reply().await };
+        // A server that refuses the connection takes no bytes.
+        let _ = data.write_all(bytes).await;
+        let _ = data.shutdown().await;
+        drop(data);
+        self.client.reply().await
+    }
+
+    /// A download or a listing that shakes hands after the 150.
+    pub(crate) async fn fetch(&mut self, line: &str) -> Result<Vec<u8>, Reply> {
+        let data = self.client.begin(line).await?;
+        let mut data = self.shake(data).await.expect("the handshake of the data connection");
+        let mut bytes = Vec::new();
+        data.read_to_end(&mut bytes).await.expect("the data connection gives bytes and says that it ends");
+        let reply = self.client.reply().await;
+        if reply.code == 226 { Ok(bytes) } else { Err(reply) }
+    }
+}
+
+async fn shake(connector: &TlsConnector, stream: TcpStream) -> std::io::Result<TlsStream<TcpStream>> {
+    connector.connect(ServerName::try_from("localhost").expect("a name"), stream).await
+}
+
+/// Reads one line in clear, byte by byte: nothing behind it is taken.
+async fn line(stream: &mut TcpStream, code: &str) {
+    let mut text = Vec::new();
+    while !text.ends_with(b"\r\n") {
+        text.push(stream.read_u8().await.expect("a reply in clear"));
+    }
+    assert!(text.starts_with(format!("{code} ").as_bytes()), "{}", String::from_utf8_lossy(&text));
+}
+
+fn connector(version: Version, identity: Option<Identity>) -> TlsConnector {
+    let provider = Arc::new(aws_lc_rs::default_provider());
+    let builder = ClientConfig::builder_with_provider(Arc::clone(&provider))
+        .with_protocol_versions(&[version.supported()])
+        .expect("a version")
+        .dangerous()
+        .with_custom_certificate_verifier(Arc::new(Trusting(provider)));
+    let config = match identity {
+        None => builder.with_no_client_auth(),
+        Some((chain, key)) => builder.with_client_auth_cert(chain, key).expect("a key that fits"),
+    };
+    TlsConnector::from(Arc::new(config))
+}
+
+/// Takes every certificate whose key signs.
+#[derive(Debug)]
+struct Trusting(Arc<CryptoProvider>);
+
+impl ServerCertVerifier for Trusting {
+    fn verify_server_cert(
+        &self,
+        _end_entity: &CertificateDer<'_>,
+        _intermediates: &[CertificateDer<'_>],
+        _server_name: &ServerName<'_>,
+        _ocsp_response: &[u8],
+        _now: UnixTime,
+    ) -> Result<ServerCertVerified, rustls::Error> {
+        Ok(ServerCertVerified::assertion())
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        dss: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        verify_tls12_signature(message, cert, dss, &self.0.signature_verification_algorithms)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        dss: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        verify_tls13_signature(message, cert, dss, &self.0.signature_verification_algorithms)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.0.signature_verification_algorithms.supported_schemes()
+    }
+}
