@@ -129,7 +129,7 @@
   }
 
   // Keys: / searches, g then a letter goes, ? lists them. Never while typing.
-  const keys = { f: '/flows', p: '/profiles/ftp', a: '/activity/receive' };
+  const keys = { d: '/', f: '/flows', p: '/profiles/ftp', a: '/activity/receive' };
   let g = 0;
   document.addEventListener('keydown', (e) => {
     if (e.ctrlKey || e.metaKey || e.altKey || e.target.closest('input, textarea, select, dialog')) return;

@@ -2,14 +2,13 @@
 
 use std::fs;
 use std::io;
-use std::os::unix::fs::chown;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Barrier};
 use std::time::{Duration, Instant};
 
 use crate::client::{Client, Speech};
-use crate::server::{PASSWORD, Server};
+use crate::server::{PASSWORD, Server, pause};
 
 /// What a case does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -191,10 +190,6 @@ pub fn prepare(server: &Server, large: &Path) -> io::Result<()> {
             fs::write(folder.join(format!("invoice-{n:06}.edi")), b"")?;
         }
     }
-    for path in [send.join("large.bin"), send] {
-        // Only root can, and only root starts those that need it.
-        let _ = chown(path, None, None);
-    }
     Ok(())
 }
 
@@ -210,14 +205,14 @@ where
     let clients = (0..sessions).map(|_| log_in(server, speech)).collect::<io::Result<Vec<_>>>()?;
     let ready = Barrier::new(sessions + 1);
     std::thread::scope(|scope| {
-        let begin = |(session, mut client): (usize, Client)| {
+        let start = |(session, mut client): (usize, Client)| {
             let (ready, work) = (&ready, &work);
             scope.spawn(move || {
                 ready.wait();
                 work(&mut client, session).map(|()| client)
             })
         };
-        let threads: Vec<_> = clients.into_iter().enumerate().map(begin).collect();
+        let threads: Vec<_> = clients.into_iter().enumerate().map(start).collect();
         let before = server.tree().usage();
         ready.wait();
         let begun = Instant::now();
@@ -308,13 +303,13 @@ fn latency(server: &Server, speech: &Speech) -> io::Result<Measured> {
         }
         fetcher.command("QUIT", "221")
     });
-    std::thread::sleep(Duration::from_millis(50));
+    pause(Duration::from_millis(50));
     let mut times = Vec::new();
     for _ in 0..1000 {
         let begun = Instant::now();
         asker.command("PWD", "257")?;
         times.push(begun.elapsed().as_secs_f64() * 1000.0);
-        std::thread::sleep(Duration::from_micros(500));
+        pause(Duration::from_micros(500));
     }
     done.store(true, Ordering::Relaxed);
     asker.command("QUIT", "221")?;
@@ -329,7 +324,7 @@ fn idle(server: &Server, speech: &Speech, held: usize) -> io::Result<Measured> {
     let mut first = (0..8).map(|_| log_in(server, speech)).collect::<io::Result<Vec<_>>>()?;
     let before = server.tree().usage().memory_kib;
     let mut sessions = (0..held).map(|_| log_in(server, speech)).collect::<io::Result<Vec<_>>>()?;
-    std::thread::sleep(Duration::from_millis(500));
+    pause(Duration::from_millis(500));
     let after = server.tree().usage().memory_kib;
     for client in sessions.iter_mut().chain(&mut first) {
         client.command("QUIT", "221")?;

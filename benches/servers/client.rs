@@ -13,7 +13,7 @@ use rustls::{ClientConfig, ClientConnection, StreamOwned};
 /// Bytes moved by one call.
 const CHUNK_BYTES: usize = 256 * 1024;
 /// A server that says nothing for so long has failed.
-const READ_TIMEOUT: Duration = Duration::from_secs(60);
+const READ_TIMEOUT: Duration = Duration::from_mins(1);
 
 /// How a session speaks.
 #[derive(Clone)]

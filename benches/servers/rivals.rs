@@ -89,7 +89,7 @@ pub fn vsftpd(root: &Path, ground: &Ground) -> io::Result<Server> {
     Ok(Server::new("vsftpd", child, ground, home).user("anonymous"))
 }
 
-/// ProFTPD with mod_tls and a file of users.
+/// ProFTPD with `mod_tls` and a file of users.
 pub fn proftpd(root: &Path, ground: &Ground) -> io::Result<Server> {
     let home = folders(ground)?;
     let hash = Command::new("openssl").args(["passwd", "-6", PASSWORD]).output()?.stdout;

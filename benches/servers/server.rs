@@ -67,9 +67,15 @@ pub fn launch(command: &mut Command, ground: &Ground) -> io::Result<Child> {
             child.kill()?;
             return Err(io::Error::other(format!("{command:?} does not answer")));
         }
-        std::thread::sleep(Duration::from_millis(1));
+        pause(Duration::from_millis(1));
     }
     Ok(child)
+}
+
+/// Waits, on a thread of its own: nothing here is async.
+#[expect(clippy::disallowed_methods, reason = "no clock is paused in a benchmark")]
+pub fn pause(time: Duration) {
+    std::thread::sleep(time);
 }
 
 impl Server {
@@ -101,7 +107,7 @@ impl Drop for Server {
             if matches!(self.child.try_wait(), Ok(Some(_))) {
                 return;
             }
-            std::thread::sleep(Duration::from_millis(20));
+            pause(Duration::from_millis(20));
         }
         let _ = self.child.kill();
         let _ = self.child.wait();

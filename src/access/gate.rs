@@ -11,6 +11,7 @@ use sha2::Sha256;
 
 use super::guard::{Block, Caller, Guard, Limits};
 use super::password::{HashError, Hasher};
+use super::test_pass::TestPasses;
 use crate::base::clock::{Clock, Timestamp};
 use crate::base::secret::Secret;
 use crate::domain::administrator::PASSWORD_BYTES_MAX;
@@ -40,6 +41,7 @@ pub struct Gate {
     clock: Clock,
     key: [u8; 32],
     guard: Arc<Mutex<Guard>>,
+    test_passes: TestPasses,
     verified: Arc<Mutex<HashMap<[u8; 32], Timestamp>>>,
     /// One password at a time per address, so that one address cannot fill the queue.
     hashing: Arc<Mutex<HashMap<IpAddr, Arc<tokio::sync::Mutex<()>>>>>,
@@ -53,6 +55,7 @@ impl Gate {
             clock,
             key: rand::random(),
             guard: Arc::default(),
+            test_passes: TestPasses::default(),
             verified: Arc::default(),
             hashing: Arc::default(),
         }
@@ -63,6 +66,11 @@ impl Gate {
         &self.hasher
     }
 
+    /// One-time passes of *Test connection*.
+    pub fn test_passes(&self) -> &TestPasses {
+        &self.test_passes
+    }
+
     /// Whether `password` is one of `hashes`. `limits`: `None` lifts the guard for this caller.
     pub async fn check(
         &self,
@@ -71,6 +79,9 @@ impl Gate {
         hashes: Vec<String>,
         limits: Option<&Limits>,
     ) -> Result<Verdict, HashError> {
+        if let Some(until) = self.blocked_by_hand(caller) {
+            return Ok(Verdict::Blocked(until));
+        }
         if limits.is_some()
             && let Some(until) = locked(&self.guard).blocked(caller, self.clock.now())
         {
@@ -100,6 +111,16 @@ impl Gate {
     /// Every block in force.
     pub fn blocks(&self) -> Vec<Block> {
         locked(&self.guard).blocks(self.clock.now())
+    }
+
+    /// Until when an administrator keeps this caller out, if so; whatever it proves itself with.
+    pub fn blocked_by_hand(&self, caller: &Caller<'_>) -> Option<Timestamp> {
+        locked(&self.guard).blocked_by_hand(caller, self.clock.now())
+    }
+
+    /// Keeps an address out of the FTP server until then.
+    pub fn block(&self, address: IpAddr, until: Timestamp) {
+        locked(&self.guard).block(address, until, self.clock.now());
     }
 
     /// Lifts every block of an address.

@@ -68,6 +68,8 @@ pub struct Caller<'a> {
 /// One block, for the page of blocked addresses.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Block {
+    /// At which door.
+    pub door: Door,
     /// The name; empty when the address as a whole is blocked.
     pub name: String,
     /// The address.
@@ -76,6 +78,8 @@ pub struct Block {
     pub until: Timestamp,
     /// Failures that led to it.
     pub failures: u32,
+    /// Whether an administrator made it.
+    pub by_hand: bool,
 }
 
 #[derive(Debug, Default)]
@@ -112,6 +116,8 @@ pub struct Guard {
     callers: HashMap<(Door, String, IpAddr), Record>,
     addresses: HashMap<(Door, IpAddr), Record>,
     trusted: HashMap<IpAddr, Timestamp>,
+    /// What an administrator said holds for FTP, whatever is trusted or allowed.
+    by_hand: HashMap<IpAddr, Timestamp>,
 }
 
 impl Guard {
@@ -122,6 +128,21 @@ impl Guard {
             return of_caller;
         }
         self.addresses.get(&(caller.door, caller.address)).and_then(|record| record.blocked(now))
+    }
+
+    /// Until when an administrator keeps this caller out, if so: of the FTP server alone, so that nobody shuts the pages
+    /// for themselves.
+    pub fn blocked_by_hand(&self, caller: &Caller<'_>, now: Timestamp) -> Option<Timestamp> {
+        let until = self.by_hand.get(&caller.address).copied()?;
+        (caller.door == Door::Ftp && until > now).then_some(until)
+    }
+
+    /// An administrator keeps an address out of the FTP server.
+    pub fn block(&mut self, address: IpAddr, until: Timestamp, now: Timestamp) {
+        if self.by_hand.len() >= REMEMBERED_MAX {
+            self.by_hand.retain(|_, until| *until > now);
+        }
+        self.by_hand.insert(address, until);
     }
 
     /// Counts a failure; gives how long the refusal is to be delayed.
@@ -166,15 +187,22 @@ impl Guard {
 
     /// Every block in force, by the time it ends.
     pub fn blocks(&self, now: Timestamp) -> Vec<Block> {
-        let of_callers = self.callers.iter().map(|((_, name, address), record)| (name.as_str(), *address, record));
-        let of_addresses = self.addresses.iter().map(|((_, address), record)| ("", *address, record));
-        let mut blocks: Vec<_> = of_callers
-            .chain(of_addresses)
-            .filter_map(|(name, address, record)| {
-                let until = record.blocked(now)?;
-                Some(Block { name: name.to_owned(), address, until, failures: record.failures() })
-            })
-            .collect();
+        let of_callers =
+            self.callers.iter().map(|((door, name, address), record)| (*door, name.as_str(), *address, record));
+        let of_addresses = self.addresses.iter().map(|((door, address), record)| (*door, "", *address, record));
+        let counted = of_callers.chain(of_addresses).filter_map(|(door, name, address, record)| {
+            let until = record.blocked(now)?;
+            Some(Block { door, name: name.to_owned(), address, until, failures: record.failures(), by_hand: false })
+        });
+        let by_hand = self.by_hand.iter().filter(|(_, until)| **until > now).map(|(address, until)| Block {
+            door: Door::Ftp,
+            name: String::new(),
+            address: *address,
+            until: *until,
+            failures: 0,
+            by_hand: true,
+        });
+        let mut blocks: Vec<_> = counted.chain(by_hand).collect();
         blocks.sort_by_key(|block| block.until);
         blocks
     }
@@ -183,6 +211,7 @@ impl Guard {
     pub fn unblock(&mut self, address: IpAddr) {
         self.callers.retain(|(_, _, of), _| *of != address);
         self.addresses.retain(|(_, of), _| *of != address);
+        self.by_hand.remove(&address);
     }
 
     fn is_trusted(&self, address: IpAddr, now: Timestamp) -> bool {
@@ -257,6 +286,22 @@ mod tests {
         assert_eq!(guard.blocks(at(50)).len(), 3);
         guard.unblock(IpAddr::from([198, 51, 100, 2]));
         assert_eq!(guard.blocked(&caller("acme", Known::Yes, [198, 51, 100, 2]), at(50)), None);
+    }
+
+    #[test]
+    fn an_administrator_blocks_a_trusted_address_until_it_is_over_or_lifted() {
+        let mut guard = Guard::default();
+        let partner = caller("acme", Known::Yes, [203, 0, 113, 1]);
+        guard.succeeded(&partner, at(0));
+        guard.block(partner.address, at(3_600), at(0));
+        assert_eq!(guard.blocked_by_hand(&partner, at(1)), Some(at(3_600)));
+        let pages = Caller { door: Door::Web, ..partner };
+        assert_eq!(guard.blocked_by_hand(&pages, at(1)), None, "the pages stay open");
+        assert!(guard.blocks(at(1))[0].by_hand);
+        assert_eq!(guard.blocked_by_hand(&partner, at(3_600)), None);
+        guard.block(partner.address, at(3_600), at(0));
+        guard.unblock(partner.address);
+        assert_eq!(guard.blocked_by_hand(&partner, at(1)), None);
     }
 
     #[test]

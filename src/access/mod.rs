@@ -5,3 +5,5 @@ pub mod certificate;
 pub mod gate;
 pub mod guard;
 pub mod password;
+pub mod test_pass;
+pub mod trial;

@@ -7,7 +7,7 @@ use crate::domain::event::EventKind;
 use crate::domain::place::Folder;
 use crate::store::event::Event;
 use crate::store::live::Live;
-use crate::store::{certificate, collected};
+use crate::store::{certificate, collected, traffic};
 use crate::transfer::collect;
 use crate::transfer::depot::Depot;
 
@@ -20,6 +20,9 @@ pub(super) async fn run(depot: Depot, live: Live) {
         tokio::time::sleep(EVERY).await;
         purge_unfinished(&depot, &live).await;
         look_after_collected(&depot, &live).await;
+        if let Err(error) = traffic::fold(&depot.db, depot.clock.now()).await {
+            tracing::error!(%error, "Could not fold the traffic of old minutes; it is tried again");
+        }
         if let Err(error) = certificate::forget_previous(&depot.db, depot.clock.now()).await {
             tracing::error!(%error, "Could not forget replaced certificates; it is tried again");
         }

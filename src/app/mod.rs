@@ -1,5 +1,6 @@
 //! Floor 5: starts the appliance, wires its parts together, and stops it.
 
+mod expiry;
 mod housekeeping;
 mod run;
 mod shutdown;

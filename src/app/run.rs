@@ -2,7 +2,7 @@
 
 use std::process::ExitCode;
 
-use super::{housekeeping, shutdown, telemetry, web};
+use super::{expiry, housekeeping, shutdown, telemetry, web};
 use crate::access::admission::Admission;
 use crate::access::certificate::Certificates;
 use crate::access::gate::Gate;
@@ -83,6 +83,7 @@ async fn serve(options: &ServeOptions, log: Option<telemetry::Handle>) -> Result
     let mut background = tokio::task::JoinSet::new();
     background.spawn(live.clone().follow());
     background.spawn(engine.ports.clone().follow(live.clone()));
+    background.spawn(expiry::run(engine.certificates.clone()));
     background.spawn(housekeeping::run(depot.clone(), live));
     tokio::spawn(shutdown::follow_signals(stop.clone()));
     let pages = web::start(options, &engine, stop.drain.clone()).await?;

@@ -10,7 +10,7 @@ use crate::cli::ServeOptions;
 use crate::engine::Engine;
 use crate::store::administrator;
 use crate::store::listener::{self, Listener, ListenerState, State};
-use crate::web::{Parts, SetupCode, WebState, router, serve};
+use crate::web::{Clear, Https, Parts, SetupCode, WebState, router, serve};
 
 type Failure = Box<dyn std::error::Error + Send + Sync>;
 
@@ -21,13 +21,18 @@ pub(super) async fn start(
     stop: CancellationToken,
 ) -> Result<JoinHandle<()>, Failure> {
     let wish = options.web;
-    if !wish.ip().is_loopback() && !options.web_plain {
+    let clear =
+        if wish.ip().to_canonical().is_loopback() || options.web_plain { Clear::Allowed } else { Clear::Forbidden };
+    if clear == Clear::Forbidden && !engine.live.snapshot().appliance.web_https {
         return Err(format!(
-            "The web interface would be reachable at {wish} without encryption. Use a loopback address (--web \
-             127.0.0.1:8020), or say --web-plain if something in front of it encrypts"
+            "The web interface would be reached at {wish} without encryption. Turn HTTPS on (waybill settings set \
+             web_https=on), keep it on this machine (--web 127.0.0.1:8020), or say --web-plain if something in front of \
+             it encrypts"
         )
         .into());
     }
+    let https = Https::default();
+    https.apply(&engine.live, &engine.certificates, clear);
     let listener = TcpListener::bind(wish)
         .await
         .map_err(|error| format!("The web interface could not listen on {wish}: {error}. Choose another with --web"))?;
@@ -46,10 +51,9 @@ pub(super) async fn start(
         ids: depot.ids.clone(),
         setup_code: setup_code.clone(),
         address,
-        tls: false,
     };
     let app = router(WebState::new(parts));
-    announce(engine, address, &setup_code).await?;
+    announce(engine, (scheme(&https), address), &setup_code).await?;
     let db = depot.db.clone();
     let state = ListenerState {
         state: State::Listening,
@@ -59,8 +63,10 @@ pub(super) async fn start(
         followed_version: engine.live.snapshot().version,
     };
     listener::put(&db, Listener::Web, &state).await?;
+    let following = tokio::spawn(https.clone().follow(engine.live.clone(), engine.certificates.clone(), clear));
     Ok(tokio::spawn(async move {
-        serve(listener, None, app, stop).await;
+        serve(listener, https, app, stop).await;
+        following.abort();
         let stopped = ListenerState { state: State::Stopped, address: String::new(), ..state };
         if let Err(error) = listener::put(&db, Listener::Web, &stopped).await {
             tracing::error!(%error, "Could not write the listener state");
@@ -68,11 +74,19 @@ pub(super) async fn start(
     }))
 }
 
+fn scheme(https: &Https) -> &'static str {
+    if https.current().is_some() { "https" } else { "http" }
+}
+
 /// Tells where the pages are, on standard output: it is the one thing a newcomer looks for.
-async fn announce(engine: &Engine, address: SocketAddr, setup_code: &SetupCode) -> Result<(), Failure> {
+async fn announce(
+    engine: &Engine,
+    (scheme, address): (&str, SocketAddr),
+    setup_code: &SetupCode,
+) -> Result<(), Failure> {
     use std::io::Write as _;
     let mut out = std::io::stdout();
-    writeln!(out, "Web interface: http://{address}/")?;
+    writeln!(out, "Web interface: {scheme}://{address}/")?;
     if administrator::count(&engine.depot.db).await? == 0 {
         writeln!(
             out,

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::{Args, CommandFactory, Parser, Subcommand, error::ErrorKind};
+use clap::{Args, Parser, Subcommand};
 
 use crate::base::clock::Timestamp;
 use crate::domain::event::EventKind;
@@ -365,14 +365,6 @@ pub fn parse_from(arguments: impl IntoIterator<Item = OsString>) -> Result<Invoc
     };
     let options =
         ServeOptions { data, web: nearer_web.or(web).unwrap_or(WEB_DEFAULT), web_plain: nearer_plain || web_plain };
-    if !options.web_plain && !options.web.ip().to_canonical().is_loopback() {
-        let words = format!(
-            "the web interface would be reached at {} without encryption: keep it on 127.0.0.1 behind a proxy that \
-             encrypts, or say --web-plain if the way to it is safe",
-            options.web
-        );
-        return Err(Arguments::command().error(ErrorKind::ValueValidation, words));
-    }
     Ok(Invocation::Serve(options))
 }
 
@@ -392,6 +384,8 @@ fn parse_kind(text: &str) -> Result<EventKind, String> {
 
 #[cfg(test)]
 mod tests {
+    use clap::CommandFactory;
+
     use super::*;
 
     fn read(line: &str) -> Result<Invocation, clap::Error> {
@@ -418,13 +412,6 @@ mod tests {
         assert_eq!(serve("--web 127.0.0.1:1 serve --web 127.0.0.1:2").web.port(), 2);
         assert!(serve("serve --web 0.0.0.0:8020 --web-plain").web_plain);
         assert_eq!(serve("--web [::1]:8020").web.port(), 8020);
-    }
-
-    #[test]
-    fn beyond_this_machine_in_clear_must_be_said_aloud() {
-        let error = read("--web 0.0.0.0:8020").unwrap_err();
-        assert!(error.to_string().contains("--web-plain"), "{error}");
-        assert_eq!(error.exit_code(), 2);
     }
 
     #[test]

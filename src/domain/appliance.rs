@@ -1,7 +1,7 @@
 //! The settings of the appliance as a whole (PRODUCT section 13).
 
 use super::setting::{Mistake, Texts};
-use super::value::{HostNames, HostOrAddress, Whole, ZoneName};
+use super::value::{CertificateNames, HostNames, HostOrAddress, Whole, ZoneName};
 use crate::settings;
 
 settings! {
@@ -13,6 +13,10 @@ settings! {
             "Dates in stored names and on pages, such as Europe/Berlin.";
         web_hosts: HostNames = "", InForce, "Web host names",
             "Host names and addresses the web interface answers to, besides the ones it listens on. One a line.";
+        web_https: bool = "off", InForce, "HTTPS for the web interface",
+            "Browsers come by https:// then, and sign in anew. Needed where pages are read from other machines.";
+        web_certificates: CertificateNames = "", InForce, "Certificates of the web interface",
+            "Names of certificates of the store, the first presented when no other fits. Empty takes the FTP server's.";
         receipts_keep_days: Option<Whole<1, 36_500>> = "", NotYet, "Receipts kept",
             "Days a row of the Receive table is kept. Empty keeps it for ever.";
         transfers_keep_days: Option<Whole<1, 36_500>> = "90", NotYet, "Transfers kept",
@@ -40,7 +44,7 @@ mod tests {
         let table: Vec<_> = ApplianceSettings::SETTINGS.iter().map(|s| format!("{}={}", s.key, s.default)).collect();
         assert_eq!(
             table.join(" "),
-            "public_host= time_zone=UTC web_hosts= receipts_keep_days= transfers_keep_days=90 events_keep_days=90 \
+            "public_host= time_zone=UTC web_hosts= web_https=off web_certificates= receipts_keep_days= transfers_keep_days=90 events_keep_days=90 \
              sent_keep_days=90"
         );
         let defaults = ApplianceSettings::default();

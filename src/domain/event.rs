@@ -11,6 +11,8 @@ pub enum EventKind {
     AdministratorSignedIn,
     /// An administrator's sign-in failed.
     AdministratorSignInFailed,
+    /// A certificate that servers present expires soon, or has.
+    CertificateExpiring,
     /// The listener's state changed: bound, could not bind, stopped.
     ListenerChanged,
     /// A partner's login failed.
@@ -25,11 +27,12 @@ pub enum EventKind {
 
 impl EventKind {
     /// Every kind.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::AfterReceive,
         Self::AfterSend,
         Self::AdministratorSignedIn,
         Self::AdministratorSignInFailed,
+        Self::CertificateExpiring,
         Self::ListenerChanged,
         Self::LoginFailed,
         Self::Recovered,
@@ -44,6 +47,7 @@ impl EventKind {
             Self::AfterSend => "after_send",
             Self::AdministratorSignedIn => "administrator_signed_in",
             Self::AdministratorSignInFailed => "administrator_sign_in_failed",
+            Self::CertificateExpiring => "certificate_expiring",
             Self::ListenerChanged => "listener_changed",
             Self::LoginFailed => "login_failed",
             Self::Recovered => "recovered",
@@ -66,7 +70,7 @@ mod tests {
     fn names_never_change() {
         assert_eq!(
             EventKind::ALL.map(EventKind::name).join(" "),
-            "after_receive after_send administrator_signed_in administrator_sign_in_failed listener_changed \
+            "after_receive after_send administrator_signed_in administrator_sign_in_failed certificate_expiring listener_changed \
              login_failed recovered storage_failing unfinished_purged"
         );
     }

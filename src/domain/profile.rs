@@ -51,8 +51,9 @@ settings! {
              only works inside your network.";
         passive_address_exceptions: AddressExceptions = "", InForce, "Passive Address exceptions",
             "Another address for the clients of a network, one a line: 10.0.0.0/8=10.0.4.12.";
-        mode_z: bool = "off", NotYet, "MODE Z",
-            "Let clients compress listings and files on the way.";
+        mode_z: bool = "off", InForce, "MODE Z",
+            "Let clients deflate listings and files on the way. An upload that inflates to more than 250 times its size \
+             is refused.";
         sessions_max: Whole<1, 100_000> = "1000", InForce, "Sessions in all",
             "Most sessions at a time. One more is answered with 421.";
         sessions_per_address_max: Whole<1, 100_000> = "200", InForce, "Sessions per address",
@@ -67,7 +68,7 @@ settings! {
             "Seconds that a block lasts.";
         guard_allow: Networks = "", InForce, "Never blocked",
             "Addresses and ranges that are never delayed or blocked, one a line.";
-        proxy_protocol_from: Networks = "", NotYet, "PROXY protocol from",
+        proxy_protocol_from: Networks = "", InForce, "PROXY protocol from",
             "Addresses and ranges of load balancers that tell the client's address, one a line. Empty has none.";
         disk_reserve: DiskReserve = "", InForce, "Disk reserve",
             "What stays free on the disk: bytes, such as 2 GiB, or a share, such as 5%. Empty is the smaller of 256 \

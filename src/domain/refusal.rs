@@ -72,6 +72,9 @@ rules! {
     DataConnectionWrongAddress = "data_connection_wrong_address", "Data connection from another address", None,
         "A data connection came from, or was to go to, another address than the client's own. Clients behind several \
          addresses must use one for both connections.";
+    DeflateRatio = "deflate_ratio", "Inflates beyond measure", Some(("profile", "mode_z")),
+        "The upload came in MODE Z and became more than 250 times as large when it was inflated, as data made to fill a \
+         disk does. The client should send such a file in MODE S, or MODE Z can be turned off.";
     DiskFull = "disk_full", "Disk reserve reached", Some(("profile", "disk_reserve")),
         "The disk has less free space than the Disk reserve wants to keep. Make room, or choose a smaller reserve.";
     Draining = "draining", "Closing down", None,
@@ -98,9 +101,15 @@ rules! {
     NoWrite = "no_write", "No Write in this folder", Some(("connector", "receive_write")),
         "The connector has no Write in this folder, so nothing there can be uploaded, renamed or deleted. The partner \
          uploads to Receive; allow Write for Send or Receive on the connector.";
+    NotDeflated = "not_deflated", "Not a zlib stream", Some(("profile", "mode_z")),
+        "The client chose MODE Z and then sent something that is not one whole zlib stream. It should use MODE S, or \
+         MODE Z can be turned off.";
     OutsideFolders = "outside_folders", "Outside Send and Receive", Some(("connector", "start_folder")),
         "Files live in Send and Receive only, and renaming stays within one of them. The client should change to \
          Receive first, or Start folder can land its login there.";
+    ProxyHeader = "proxy_header", "PROXY header missing or damaged", Some(("profile", "proxy_protocol_from")),
+        "A connection came from an address in PROXY protocol from without a header that says whom it is for. Turn the \
+         PROXY protocol on in the balancer (version 1 or 2), or take its address out of the setting.";
     Quota = "quota", "Quota reached", Some(("connector", "quota_bytes")),
         "Receive holds as many bytes or files as the connector's quota allows. Remove files, or raise the quota.";
     SessionNotReused = "session_not_reused", "TLS session not reused", Some(("profile", "tls_session_reuse")),
@@ -163,8 +172,9 @@ mod tests {
             names.join(" "),
             "aborted_by_administrator active_mode_off address_blocked address_not_allowed already_taken_over \
              append_refused broken_off client_certificate connector_disabled connector_expired connector_not_yet_valid \
-             data_connection_not_opened data_connection_wrong_address disk_full draining file_exists file_too_large \
-             idle name_encoding name_filter name_not_storable no_read no_write outside_folders quota \
+             data_connection_not_opened data_connection_wrong_address deflate_ratio disk_full draining file_exists \
+             file_too_large idle name_encoding name_filter name_not_storable no_read no_write not_deflated \
+             outside_folders proxy_header quota \
              session_not_reused stalled storage_failing tls_end_unsigned tls_handshake_failed tls_required_data \
              tls_required_login too_many_for_connector too_many_from_address too_many_sessions type_not_supported \
              unknown_user wrong_password"

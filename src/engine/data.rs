@@ -3,14 +3,15 @@
 use std::collections::HashSet;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 
 use super::early::{Come, Early};
 use super::passive::{Lease, Ports};
-use crate::domain::value::PortRange;
+use super::proxy;
+use crate::domain::profile::Profile;
 
 /// Ports tried before passive mode is given up.
 const BIND_TRIES_MAX: u32 = 50;
@@ -24,14 +25,21 @@ pub enum Agreed {
     Passive(Passive),
     /// It will be accepted here, and TLS may begin before the command.
     Early(Early),
-    /// It will be made to there.
-    Active(SocketAddr),
+    /// It will be made.
+    Active {
+        /// To there.
+        to: SocketAddr,
+        /// From this port where that can be, the one below the control connection's (RFC 959 section 3.2).
+        from: u16,
+    },
 }
 
 /// An open passive port.
 #[derive(Debug)]
 pub struct Passive {
     listener: TcpListener,
+    /// As of the command that asked for it: which balancers speak for others.
+    profile: Arc<Profile>,
     /// Goes back with the port; `None` when the system chose the port.
     _lease: Option<Lease>,
 }
@@ -51,18 +59,22 @@ pub enum DataError {
 }
 
 /// Opens a passive port on `local`, the control connection's own address.
-pub fn listen(ports: &Ports, range: Option<&PortRange>, local: IpAddr) -> io::Result<(Passive, SocketAddr)> {
+pub fn listen(
+    ports: &Ports,
+    profile: &Arc<Profile>,
+    (local, client): (IpAddr, IpAddr),
+) -> io::Result<(Passive, SocketAddr)> {
     let mut tried = HashSet::new();
     for _ in 0..BIND_TRIES_MAX {
-        let lease = match range {
+        let lease = match &profile.passive_port_range {
             None => None,
-            Some(range) => Some(ports.lease(range, &tried).ok_or(io::ErrorKind::AddrInUse)?),
+            Some(range) => Some(ports.lease(range, client, &tried).ok_or(io::ErrorKind::AddrInUse)?),
         };
         let port = lease.as_ref().map_or(0, Lease::port);
         match bind(SocketAddr::new(local, port)) {
             Ok(listener) => {
                 let at = listener.local_addr()?;
-                return Ok((Passive { listener, _lease: lease }, at));
+                return Ok((Passive { listener, _lease: lease, profile: Arc::clone(profile) }, at));
             }
             Err(error) if error.kind() == io::ErrorKind::AddrInUse && port != 0 => {
                 tried.insert(port);
@@ -87,7 +99,7 @@ impl Agreed {
         let opened = match self {
             Self::Passive(passive) => tokio::time::timeout(timeout, passive.accept(peer, &wrong)).await,
             Self::Early(early) => return early.come(timeout).await,
-            Self::Active(to) => tokio::time::timeout(timeout, connect(to, local)).await,
+            Self::Active { to, from } => tokio::time::timeout(timeout, connect(to, SocketAddr::new(local, from))).await,
         };
         match (opened, wrong.get()) {
             (Ok(stream), _) => Ok(Come::Silent(stream?)),
@@ -101,12 +113,22 @@ impl Passive {
     /// The first connection that comes from `peer`; `wrong` keeps who else came.
     pub(super) async fn accept(&self, peer: IpAddr, wrong: &OnceLock<IpAddr>) -> io::Result<TcpStream> {
         loop {
-            let (stream, from) = self.listener.accept().await?;
-            if from.ip().to_canonical() == peer {
+            let (mut stream, from) = self.listener.accept().await?;
+            let mut from = from.ip().to_canonical();
+            if self.profile.proxy_protocol_from.contains(from) {
+                match proxy::read(&mut stream).await {
+                    Ok(client) => from = client.unwrap_or(from),
+                    Err(error) => {
+                        tracing::warn!(balancer = %from, "A data connection was closed: {error}");
+                        continue;
+                    }
+                }
+            }
+            if from == peer {
                 return made_ready(stream);
             }
             // Dropped, that is closed; the client itself may still come.
-            let _ = wrong.set(from.ip());
+            let _ = wrong.set(from);
         }
     }
 }
@@ -117,11 +139,25 @@ fn made_ready(stream: TcpStream) -> io::Result<TcpStream> {
     Ok(stream)
 }
 
-/// From the control port minus one where that is allowed (RFC 959 section 3.2), else from any.
-async fn connect(to: SocketAddr, local: IpAddr) -> io::Result<TcpStream> {
+/// From that port where it can be had, else from any: it may be privileged, somebody else's, or still remember an earlier
+/// connection to the same port of the client.
+async fn connect(to: SocketAddr, from: SocketAddr) -> io::Result<TcpStream> {
+    let any = SocketAddr::new(from.ip(), 0);
+    match connect_from(to, from).await {
+        Err(error) if from.port() != 0 && is_taken(&error) => connect_from(to, any).await,
+        other => other,
+    }
+}
+
+fn is_taken(error: &io::Error) -> bool {
+    use io::ErrorKind::{AddrInUse, AddrNotAvailable, PermissionDenied};
+    matches!(error.kind(), AddrInUse | AddrNotAvailable | PermissionDenied)
+}
+
+async fn connect_from(to: SocketAddr, from: SocketAddr) -> io::Result<TcpStream> {
     let socket = if to.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
     socket.set_reuseaddr(true)?;
-    socket.bind(SocketAddr::new(local, 0))?;
+    socket.bind(from)?;
     made_ready(socket.connect(to).await?)
 }
 
@@ -132,4 +168,28 @@ pub fn keep_alive(stream: &TcpStream) -> io::Result<()> {
         .with_interval(Duration::from_secs(15))
         .with_retries(4);
     socket2::SockRef::from(stream).set_tcp_keepalive(&timing)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn an_active_connection_comes_from_the_wanted_port_or_else_from_any() {
+        let client = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let to = client.local_addr().unwrap();
+        let held = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let from = held.local_addr().unwrap();
+        let ours = connect(to, from).await.unwrap();
+        assert_ne!(ours.local_addr().unwrap().port(), from.port(), "it is somebody else's");
+        drop((ours, held));
+        let ours = connect(to, from).await.unwrap();
+        assert_eq!(client.accept().await.unwrap().1.ip(), from.ip());
+        assert_eq!(ours.local_addr().unwrap(), from);
+        // The same again while the first one lives: there cannot be two between the same two ports.
+        let again = connect(to, from).await.unwrap();
+        assert_ne!(again.local_addr().unwrap(), from);
+        let privileged = connect(to, SocketAddr::new(from.ip(), 20)).await.unwrap();
+        assert_eq!(privileged.peer_addr().unwrap(), to);
+    }
 }

@@ -231,11 +231,14 @@ pub async fn entry(engine: &Engine, party: &Party, path: &VirtualPath) -> Result
 
 /// `AVBL`: what the quota leaves, or the disk.
 pub async fn available(engine: &Engine, party: &Party, path: &VirtualPath) -> Result<u64, TransferError> {
-    let Granted::Within { folder, .. } = authorise(&party.snapshot.profile, party.connector(), Operation::Enter, path)?
-    else {
-        return Err(TransferError::refused(Rule::OutsideFolders, "AVBL of the root"));
+    let (folder, names) = match authorise(&party.snapshot.profile, party.connector(), Operation::Enter, path)? {
+        Granted::Within { folder, names, .. } => (folder, names),
+        // Where a partner stands after its login: what it may upload is asked for.
+        Granted::Root => (Folder::Receive, Vec::new()),
     };
-    let (free, total) = party.workspace(&engine.depot)?.folder(folder).room().map_err(TransferError::Storage)?;
+    let workspace = party.workspace(&engine.depot)?;
+    workspace.folder(folder).jail().folder(&names)?;
+    let (free, total) = workspace.folder(folder).room().map_err(TransferError::Storage)?;
     let left = free.saturating_sub(party.snapshot.profile.disk_reserve.bytes(total));
     match &party.connector().settings.quota_bytes {
         Some(quota) => {

@@ -5,25 +5,18 @@ use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
-use tokio::io::AsyncWriteExt;
 use tokio::net::{TcpListener, TcpStream};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::bind_error;
-use super::control::{Arrival, Control};
+use super::reception::{self, Door, Reception};
 use super::{DRAIN_FOR, Engine};
-use crate::access::admission::Limits;
-use crate::base::clock::Timestamp;
-use crate::base::id::RefusalId;
 use crate::domain::event::EventKind;
-use crate::domain::refusal::Rule;
 use crate::domain::value::FtpOverTls;
-use crate::ftp::reply::{Code, Reply};
 use crate::store::event::Event;
 use crate::store::listener::{self, Listener, ListenerState, State};
 use crate::store::live::Snapshot;
-use crate::store::refusal::Refusal;
 
 /// A wish that could not be met is tried again this often.
 const RETRY_EVERY: Duration = Duration::from_secs(5);
@@ -45,6 +38,7 @@ pub struct Listeners {
     engine: Engine,
     stop: Stop,
     sessions: TaskTracker,
+    reception: Reception,
     /// The main listener.
     bound: Option<(SocketAddr, TcpListener)>,
     /// The Explicit listener beside an Implicit one.
@@ -57,7 +51,9 @@ pub struct Listeners {
 impl Listeners {
     /// Nothing is bound yet.
     pub fn new(engine: Engine, stop: Stop) -> Self {
-        Self { engine, stop, sessions: TaskTracker::new(), bound: None, beside: None, answered: None, failed: false }
+        let sessions = TaskTracker::new();
+        let reception = Reception::new(engine.clone(), stop.clone(), sessions.clone());
+        Self { engine, stop, sessions, reception, bound: None, beside: None, answered: None, failed: false }
     }
 
     /// Listens until stopped; returns when every session has ended.
@@ -68,8 +64,8 @@ impl Listeners {
             tokio::select! {
                 biased;
                 () = self.stop.drain.cancelled() => break,
-                accepted = accept(self.bound.as_ref()) => self.admit(accepted, Door::Main).await,
-                accepted = accept(self.beside.as_ref()) => self.admit(accepted, Door::Beside).await,
+                accepted = accept(self.bound.as_ref()) => self.receive(accepted, Door::Main).await,
+                accepted = accept(self.beside.as_ref()) => self.receive(accepted, Door::Beside).await,
                 _ = changes.changed() => self.follow().await,
                 () = tokio::time::sleep(RETRY_EVERY), if self.failed => self.retry().await,
             }
@@ -186,42 +182,12 @@ impl Listeners {
         }
     }
 
-    async fn admit(&self, accepted: io::Result<(TcpStream, SocketAddr)>, door: Door) {
-        let (stream, from) = match accepted {
-            Ok(accepted) => accepted,
-            Err(error) => {
-                // Out of file handles, mostly: a pause lets some come back.
-                tracing::warn!(%error, "Could not accept a connection");
-                return tokio::time::sleep(Duration::from_millis(50)).await;
-            }
-        };
-        let snapshot = self.engine.live.snapshot();
-        let limits = Limits {
-            sessions_max: snapshot.profile.sessions_max.count(),
-            per_address_max: snapshot.profile.sessions_per_address_max.count(),
-            per_connector_max: snapshot.profile.sessions_per_connector_max.count(),
-        };
-        let implicit = door == Door::Main && snapshot.profile.ftp_over_tls == FtpOverTls::Implicit;
-        let remote = from.ip().to_canonical();
-        match self.engine.admission.enter(remote, &limits) {
-            Ok(slot) => match Control::new(self.engine.clone(), Arrival { stream, from, slot, implicit }) {
-                Ok(control) => drop(self.sessions.spawn(control.serve(self.stop.clone()))),
-                Err(error) => tracing::debug!(%error, "A connection was gone before it began"),
-            },
-            Err(rule) => {
-                let now = self.engine.depot.clock.now();
-                self.engine.depot.recorder.refusal(not_admitted(&self.engine, rule, remote, now));
-                self.sessions.spawn(turn_away(stream));
-            }
+    async fn receive(&self, accepted: io::Result<(TcpStream, SocketAddr)>, door: Door) {
+        match accepted {
+            Ok((stream, from)) => self.reception.receive(stream, from, door),
+            Err(error) => reception::not_accepted(&error).await,
         }
     }
-}
-
-/// Which of the two listeners.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Door {
-    Main,
-    Beside,
 }
 
 async fn accept(listener: Option<&(SocketAddr, TcpListener)>) -> io::Result<(TcpStream, SocketAddr)> {
@@ -260,27 +226,4 @@ fn bind_one(address: SocketAddr) -> io::Result<TcpListener> {
     socket.bind(&address.into())?;
     socket.listen(i32::try_from(BACKLOG).unwrap_or(i32::MAX))?;
     TcpListener::from_std(socket.into())
-}
-
-async fn turn_away(mut stream: TcpStream) {
-    let reply = Reply::new(Code::ClosingControl, "Too many connections; please try again later.");
-    let wire = reply.to_wire(|text| text.as_bytes().to_vec());
-    let _ = tokio::time::timeout(Duration::from_secs(1), stream.write_all(&wire)).await;
-}
-
-fn not_admitted(engine: &Engine, rule: Rule, remote: IpAddr, now: Timestamp) -> Refusal {
-    Refusal {
-        id: RefusalId::new(&engine.depot.ids),
-        rule,
-        connector: String::new(),
-        remote: remote.to_string(),
-        command: String::new(),
-        reply: "421 Too many connections; please try again later.".to_owned(),
-        detail: String::new(),
-        transcript: String::new(),
-        session_id: String::new(),
-        first_at: now,
-        last_at: now,
-        times: 1,
-    }
 }

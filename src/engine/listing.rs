@@ -7,8 +7,8 @@ use tokio::io::AsyncWriteExt;
 use tokio::time::Instant;
 
 use super::Engine;
+use super::mode::DataConnection;
 use super::refusal::Kind as ReplyKind;
-use super::stream::DataStream;
 use super::transfers::Job;
 use crate::base::clock::Timestamp;
 use crate::base::path::Name;
@@ -95,7 +95,7 @@ pub async fn send(
     source: Source,
     job: &Job,
     listing: &Listing,
-    to: &mut DataStream,
+    to: &mut DataConnection,
     watch: &Watch<'_>,
 ) -> Result<(), TransferError> {
     let offset_s = list_offset_s(&job.party, job.engine.depot.clock.now());
@@ -154,7 +154,7 @@ impl Lines<'_> {
     }
 
     /// Sends what is due: a full chunk, or lines that have waited long enough.
-    async fn go_on(&mut self, to: &mut DataStream, watch: &Watch<'_>) -> Result<(), TransferError> {
+    async fn go_on(&mut self, to: &mut DataConnection, watch: &Watch<'_>) -> Result<(), TransferError> {
         self.seen += 1;
         let waited = self.sent_at.is_none_or(|at| at.elapsed() >= LINE_WAIT_MAX);
         if self.buffer.len() >= CHUNK_BYTES || (waited && !self.buffer.is_empty()) {
@@ -169,7 +169,7 @@ impl Lines<'_> {
         Ok(())
     }
 
-    async fn flush(&mut self, to: &mut DataStream, watch: &Watch<'_>) -> Result<(), TransferError> {
+    async fn flush(&mut self, to: &mut DataConnection, watch: &Watch<'_>) -> Result<(), TransferError> {
         if self.buffer.is_empty() {
             return Ok(());
         }
@@ -177,10 +177,24 @@ impl Lines<'_> {
         self.buffer.clear();
         self.sent_at = Some(Instant::now());
         match sent {
-            Sent::All => Ok(()),
+            Sent::All => flush(to, watch).await,
             Sent::Ended(ending) => Err(TransferError::Broken(ending)),
             Sent::Short | Sent::Failed(_) => Err(TransferError::Broken(Ending::Failed)),
         }
+    }
+}
+
+/// Out of the connection's own buffers: what MODE Z holds back would make a client wait for its first line.
+async fn flush(to: &mut DataConnection, watch: &Watch<'_>) -> Result<(), TransferError> {
+    let flushed = tokio::select! {
+        biased;
+        () = watch.abort.cancelled() => return Err(TransferError::Broken(Ending::Aborted)),
+        flushed = tokio::time::timeout(watch.stall, to.flush()) => flushed,
+    };
+    match flushed {
+        Ok(Ok(())) => Ok(()),
+        Ok(Err(_)) => Err(TransferError::Broken(Ending::Cut)),
+        Err(_) => Err(TransferError::Broken(Ending::Stalled)),
     }
 }
 
@@ -197,7 +211,7 @@ fn whole_side(party: &Party, folder: Folder) -> Option<Side> {
 async fn folders(
     out: &mut Lines<'_>,
     mut waiting: VecDeque<(Side, usize)>,
-    (to, watch): (&mut DataStream, &Watch<'_>),
+    (to, watch): (&mut DataConnection, &Watch<'_>),
 ) -> Result<(), TransferError> {
     let bounded = out.listing.recursive || out.listing.pattern.is_some();
     while let Some((side, depth)) = waiting.pop_front() {

@@ -54,7 +54,11 @@ pub fn name(engine: &Engine, visitor: &Visitor<'_>, slot: &mut Slot) -> Answer {
             // All other reasons to refuse are told at PASS, in the words that everybody hears.
             None => (Outcome::NameAccepted, None),
             Some(live) => {
-                engine.gate.by_certificate(&caller(visitor, live.connector.id.key(), Known::Yes));
+                let caller = caller(visitor, live.connector.id.key(), Known::Yes);
+                if let Some(until) = engine.gate.blocked_by_hand(&caller) {
+                    return blocked(until);
+                }
+                engine.gate.by_certificate(&caller);
                 admit(engine, &snapshot, &live.connector, (slot, By::Certificate))
             }
         };
@@ -111,6 +115,15 @@ pub async fn login(engine: &Engine, visitor: &Visitor<'_>, password: &Secret, sl
         }
         (Verdict::Accepted, None) => wrong(Rule::UnknownUser, String::new()),
         (Verdict::Accepted, Some(live)) => admit(engine, &snapshot, &live.connector, (slot, By::Password)),
+    }
+}
+
+/// `PASS` with the one-time pass of *Test connection*: all but address, certificate and password is judged as for the partner.
+pub fn by_test_pass(engine: &Engine, name: &str, slot: &mut Slot) -> Answer {
+    let snapshot = engine.live.snapshot();
+    match snapshot.connector(name) {
+        Some(live) => admit(engine, &snapshot, &live.connector, (slot, By::Password)),
+        None => wrong(Rule::UnknownUser, String::new()),
     }
 }
 

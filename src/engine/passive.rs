@@ -1,7 +1,7 @@
 //! The pool of passive ports. It never opens a socket.
 //! Always: a port is free, or leased to exactly one session.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -19,7 +19,7 @@ const RANDOM_PICKS: u32 = 16;
 /// The ports that are leased now.
 #[derive(Clone, Debug, Default)]
 pub struct Ports {
-    leased: Arc<Mutex<HashSet<u16>>>,
+    leased: Arc<Mutex<HashMap<u16, IpAddr>>>,
     /// The Passive Address's host name and what it last resolved to.
     resolved: Arc<Mutex<Option<(String, Ipv4Addr)>>>,
 }
@@ -39,16 +39,21 @@ impl Lease {
 }
 
 impl Ports {
-    /// A free port of the range that is not in `tried`; `None` when there is none.
-    pub fn lease(&self, range: &PortRange, tried: &HashSet<u16>) -> Option<Lease> {
+    /// A free port of the range that is not in `tried`; `None` when there is none, or when `client` holds half of the
+    /// range already: no address can take every port from the others.
+    pub fn lease(&self, range: &PortRange, client: IpAddr, tried: &HashSet<u16>) -> Option<Lease> {
         let mut leased = self.leased.lock().unwrap_or_else(PoisonError::into_inner);
-        let free = |port: &u16| !leased.contains(port) && !tried.contains(port);
+        let ports = usize::from(range.last - range.first) + 1;
+        if leased.values().filter(|holder| **holder == client).count() >= ports.div_ceil(2) {
+            return None;
+        }
+        let free = |port: &u16| !leased.contains_key(port) && !tried.contains(port);
         let mut random = rand::rng();
         let picked = (0..RANDOM_PICKS).map(|_| random.random_range(range.first..=range.last)).find(free);
         // A nearly full range is searched from a random place on, so that the next port cannot be guessed.
         let start = random.random_range(range.first..=range.last);
         let port = picked.or_else(|| (start..=range.last).chain(range.first..start).find(free))?;
-        leased.insert(port);
+        leased.insert(port, client);
         Some(Lease { ports: self.clone(), port })
     }
 
@@ -113,14 +118,23 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_port_of_the_range_is_leased_once_and_comes_back() {
+    fn every_port_of_the_range_is_leased_once_half_of_them_to_one_address_and_comes_back() {
         let ports = Ports::default();
         let range = PortRange { first: 50_000, last: 50_009 };
-        let leases: Vec<_> = std::iter::from_fn(|| ports.lease(&range, &HashSet::new())).collect();
+        let [one, two, three] = [1, 2, 3].map(|last| IpAddr::from([192, 0, 2, last]));
+        let leases_of = |client| {
+            std::iter::repeat_with(|| ports.lease(&range, client, &HashSet::new()))
+                .map_while(|one| one)
+                .collect::<Vec<_>>()
+        };
+        let mut leases = leases_of(one);
+        assert_eq!(leases.len(), 5);
+        leases.extend(leases_of(two));
+        leases.extend(leases_of(three));
         let distinct: HashSet<_> = leases.iter().map(Lease::port).collect();
         assert_eq!((leases.len(), distinct.len()), (10, 10));
         drop(leases);
         assert_eq!(ports.leased(), 0);
-        assert_eq!(ports.lease(&range, &(50_000..50_009).collect()).map(|lease| lease.port()), Some(50_009));
+        assert_eq!(ports.lease(&range, one, &(50_000..50_009).collect()).map(|lease| lease.port()), Some(50_009));
     }
 }

@@ -28,6 +28,10 @@ pub fn reply(error: &TransferError, kind: Kind) -> (Reply, Option<No>) {
         Kind::File => (Code::FileUnavailable, "There is no such file or folder."),
     };
     let (code, text) = match error {
+        // A name beside Send and Receive is missing, to who lists it.
+        E::Refused(no) if kind == Kind::Listing && no.rule == Rule::OutsideFolders => {
+            return (Reply::new(missing.0, missing.1), Some(no.clone()));
+        }
         E::Refused(no) => return (refused(no, named), Some(no.clone())),
         E::NotFound => missing,
         E::IsFolder => (named, "That is a folder."),
@@ -71,7 +75,8 @@ fn broken(ending: Ending) -> Reply {
 fn rule_of(ending: Ending, error: &TransferError) -> Option<No> {
     let rule = match ending {
         Ending::Unsigned => Rule::TlsEndUnsigned,
-        Ending::Stalled | Ending::Cut => Rule::BrokenOff,
+        Ending::Stalled => Rule::Stalled,
+        Ending::Cut => Rule::BrokenOff,
         Ending::Closed | Ending::Aborted | Ending::Refused | Ending::Failed => return None,
     };
     Some(No { rule, detail: error.to_string() })
@@ -87,6 +92,10 @@ fn refused(no: &No, named: Code) -> Reply {
         Rule::FileExists => (named, "A file of that name is there already.".to_owned()),
         Rule::Quota => (Code::QuotaExceeded, "The quota is used up.".to_owned()),
         Rule::FileTooLarge => (Code::QuotaExceeded, "The file is larger than is allowed here.".to_owned()),
+        Rule::DeflateRatio => {
+            (Code::QuotaExceeded, "That inflates beyond all measure; please send the file in MODE S.".to_owned())
+        }
+        Rule::NotDeflated => (Code::TransferAborted, "What came is not a zlib stream; please use MODE S.".to_owned()),
         Rule::DiskFull => (Code::NoSpace, "There is no room for this file now.".to_owned()),
         Rule::StorageFailing => (Code::ActionAborted, "Storage is failing here; please try again later.".to_owned()),
         Rule::AlreadyTakenOver => (Code::FileUnavailable, no.detail.clone()),

@@ -148,6 +148,35 @@ impl SessionTls {
     }
 }
 
+/// Why a handshake failed, in words for the administrator.
+pub(super) fn explain(error: &io::Error) -> String {
+    use rustls::{AlertDescription, Error, InvalidMessage};
+    let inner = error.get_ref().and_then(|inner| inner.downcast_ref::<Error>());
+    let words = match (inner, error.kind()) {
+        (Some(Error::InvalidMessage(InvalidMessage::InvalidContentType)), _) => {
+            "the client spoke in clear, or another protocol, where TLS was to begin"
+        }
+        (Some(Error::PeerIncompatible(_)), _) => "client and server have no TLS version or cipher in common",
+        (
+            Some(Error::AlertReceived(
+                AlertDescription::UnknownCA
+                | AlertDescription::BadCertificate
+                | AlertDescription::CertificateUnknown
+                | AlertDescription::CertificateExpired,
+            )),
+            _,
+        ) => "the client does not trust the certificate",
+        (Some(Error::AlertReceived(AlertDescription::ProtocolVersion)), _) => "the client wants another version of TLS",
+        (Some(Error::NoApplicationProtocol), _) => "the client offered another protocol than FTP",
+        (None, io::ErrorKind::TimedOut) => "it was not done in time",
+        (None, io::ErrorKind::UnexpectedEof | io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe) => {
+            "the client closed the connection in the middle of it"
+        }
+        _ => return error.to_string(),
+    };
+    format!("{words} ({error})")
+}
+
 /// `TLS 1.3, TLS13_AES_256_GCM_SHA384`.
 pub(super) fn describe(connection: &ServerConnection) -> String {
     let version = match connection.protocol_version() {

@@ -15,6 +15,7 @@ use super::acknowledged::acknowledged;
 use super::data::{Agreed, DataError};
 use super::early::Come;
 use super::listing;
+use super::mode::DataConnection;
 use super::refusal::{self, Kind};
 use super::stream::{DataStream, Stream};
 use super::tls::{self, Reads, SessionTls};
@@ -70,14 +71,14 @@ pub struct End {
 pub struct Acknowledging {
     depot: Depot,
     collecting: Collecting,
-    stream: DataStream,
+    stream: DataConnection,
     transfer: TransferId,
 }
 
 impl Acknowledging {
     /// Waits for the partner's TCP, and has done with the file what its settings want.
     pub async fn run(self) {
-        let taken = match self.stream.stream.socket() {
+        let taken = match self.stream.tcp() {
             Some(socket) => acknowledged(socket, self.depot.collections.closing()).await,
             None => false,
         };
@@ -116,6 +117,8 @@ pub struct Job {
     pub control: ControlLine,
     /// How names are written.
     pub encoding: Encoding,
+    /// The level of MODE Z; `None`: MODE S.
+    pub deflate: Option<u8>,
     /// TLS of the data connection; `None`: in clear.
     pub tls: Option<SessionTls>,
     /// Where progress goes.
@@ -233,7 +236,7 @@ impl Job {
     }
 
     /// Data connection first, file second; only a new version of a complete file is built before the 150.
-    async fn begin(&mut self, plan: Plan, kind: Kind) -> Result<(Upload, DataStream), End> {
+    async fn begin(&mut self, plan: Plan, kind: Kind) -> Result<(Upload, DataConnection), End> {
         let failed = |error: TransferError| End::failed(&error, kind);
         let unique = plan.unique.then(|| plan.client_path().to_string());
         if matches!(plan.base, Base::Complete { .. }) {
@@ -272,9 +275,9 @@ impl Job {
     }
 
     /// The data connection; 150 has been sent, and TLS stands, when this returns.
-    async fn open(&mut self, unique: Option<String>, reads: Reads) -> Result<DataStream, End> {
+    async fn open(&mut self, unique: Option<String>, reads: Reads) -> Result<DataConnection, End> {
         let timeout = self.party.connector().settings.timeout_s.seconds();
-        let nowhere = Agreed::Active(std::net::SocketAddr::new(self.local, 0));
+        let nowhere = Agreed::Active { to: std::net::SocketAddr::new(self.local, 0), from: 0 };
         let agreed = std::mem::replace(&mut self.agreed, nowhere);
         let aborted = || End::failed(&TransferError::Broken(Ending::Aborted), Kind::File);
         let opened = tokio::select! {
@@ -288,14 +291,22 @@ impl Job {
         if !told {
             return Err(End::failed(&TransferError::Broken(Ending::Cut), Kind::File));
         }
-        let stream = tokio::select! {
-            biased;
-            () = self.abort.cancelled() => return Err(aborted()),
-            secured = self.secure(come, (reads, timeout)) => secured?,
+        let stream = match (come, &self.tls) {
+            // Whatever has come by now is kept, even if the client is gone already.
+            (Come::Silent(stream), None) => Stream::Plain(stream),
+            (come, _) => tokio::select! {
+                biased;
+                () = self.abort.cancelled() => return Err(aborted()),
+                secured = self.secure(come, (reads, timeout)) => secured?,
+            },
         };
         let settings = &self.party.connector().settings;
         let tls_end = *settings.tls_end.or(&self.party.snapshot.profile.tls_end);
-        Ok(DataStream { stream, tls_end })
+        let stream = DataStream { stream, tls_end };
+        Ok(match reads {
+            Reads::Client => DataConnection::sending(stream, self.deflate),
+            Reads::Server | Reads::Unknown => DataConnection::receiving(stream, self.deflate),
+        })
     }
 
     /// TLS, if it is to be; most clients begin it only after the 150.
@@ -308,7 +319,8 @@ impl Job {
         };
         let secured = secured.map_err(|error| {
             let reply = Reply::new(Code::NoDataConnection, "The TLS handshake of the data connection failed.");
-            let no = No { rule: Rule::TlsHandshakeFailed, detail: format!("data connection: {error}") };
+            let no =
+                No { rule: Rule::TlsHandshakeFailed, detail: format!("data connection: {}", tls::explain(&error)) };
             End { outcome: Outcome::Refused(reply), refused: Some(no), record: None, collecting: None }
         })?;
         match self.not_reused(secured.get_ref().1) {

@@ -6,6 +6,7 @@ use sqlx::sqlite::SqliteRow;
 use sqlx::{Row, Sqlite, SqliteConnection, Transaction};
 
 use super::audit;
+use super::event::{self, Event};
 use super::open::{Db, StoreError};
 use super::setting::{self, Change, SaveError, Scope};
 use crate::base::clock::Timestamp;
@@ -30,6 +31,8 @@ const REPLACE: &str = "UPDATE certificates SET previous_origin = origin, previou
      sealed_key = $4, sha256 = $5, made_at_us = $6 WHERE id = $1";
 const FORGET_PREVIOUS: &str = "UPDATE certificates SET previous_origin = NULL, previous_chain_pem = NULL, \
      previous_key = NULL, previous_sha256 = NULL, replaced_at_us = NULL WHERE replaced_at_us < $1";
+const WARN: &str =
+    "INSERT INTO certificate_warnings (sha256, urgency, at_us) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING";
 const REMOVE: &str = "DELETE FROM certificates WHERE id = $1";
 
 /// Where a certificate came from.
@@ -176,14 +179,23 @@ pub async fn roll_back(db: &Db, name: &CertificateName, change: &Change<'_>) -> 
 pub async fn remove(db: &Db, name: &CertificateName, change: &Change<'_>) -> Result<(), SaveError> {
     let mut tx = db.begin().await?;
     let there = one(&mut tx, name).await?;
-    let profile = setting::read(&mut tx, Scope::Profile).await?;
-    let named = profile.texts.get("certificates").and_then(|text| CertificateNames::parse(text).ok());
-    if named.is_some_and(|names| names.iter().any(|named| named.to_lowercase() == there.name.key())) {
-        let words = format!(
+    for (scope, key, words) in [
+        (
+            Scope::Profile,
+            "certificates",
             "The FTP server presents {}: take it out of its profile's Server TLS Certificate first",
-            there.name
-        );
-        return Err(mistake("name", words));
+        ),
+        (
+            Scope::Settings,
+            "web_certificates",
+            "The web interface presents {}: take it out of its certificates in Settings first",
+        ),
+    ] {
+        let stored = setting::read(&mut tx, scope).await?;
+        let named = stored.texts.get(key).and_then(|text| CertificateNames::parse(text).ok());
+        if named.is_some_and(|names| names.iter().any(|named| named.to_lowercase() == there.name.key())) {
+            return Err(mistake("name", words.replace("{}", there.name.as_str())));
+        }
     }
     if names(&mut tx).await?.len() < 2 {
         let words = format!("{} is the only certificate, and TLS needs one: add another first", there.name);
@@ -199,19 +211,32 @@ pub async fn forget_previous(db: &Db, now: Timestamp) -> Result<(), StoreError> 
     Ok(())
 }
 
+/// Records `event` unless that was said of the certificate already. Whether it was news.
+pub async fn warn_once(db: &Db, (sha256, urgency): (&str, &str), event: &Event) -> Result<bool, StoreError> {
+    let mut tx = db.begin().await?;
+    let said = sqlx::query(WARN).bind(sha256).bind(urgency).bind(event.at.us()).execute(&mut *tx).await?;
+    let is_news = said.rows_affected() > 0;
+    if is_news {
+        event::add(&mut tx, event, false).await?;
+    }
+    tx.commit().await?;
+    Ok(is_news)
+}
+
 /// What is wrong with naming these: one mistake for each that is not in the store.
 pub async fn check_names(db: &Db, names: &CertificateNames) -> Result<Vec<Mistake>, StoreError> {
     let mut connection = db.reader().acquire().await?;
-    missing(&mut connection, names).await
+    missing(&mut connection, names, "certificates").await
 }
 
 pub(super) async fn missing(
     connection: &mut SqliteConnection,
     wanted: &CertificateNames,
+    key: &'static str,
 ) -> Result<Vec<Mistake>, StoreError> {
     let there = names(connection).await?;
     let known = |name: &str| there.iter().any(|there| there.to_lowercase() == name.to_lowercase());
-    let say = |name| Mistake::new("certificates", none_such(name, &there));
+    let say = |name| Mistake::new(key, none_such(name, &there));
     Ok(wanted.iter().filter(|name| !known(name)).map(say).collect())
 }
 

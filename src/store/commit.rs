@@ -3,6 +3,7 @@
 //! Always: [`Recorder::receive`] returns only after its receipt and event are committed with a full sync. Records that
 //! nobody waits for ride along with the next commit, or make one of their own a few milliseconds later.
 
+use std::collections::HashMap;
 use std::time::Duration;
 
 use sqlx::{Row, Sqlite, Transaction};
@@ -11,6 +12,7 @@ use tokio::sync::{mpsc, oneshot};
 use super::open::Db;
 use super::receipt::{Receipt, encode_headers};
 use super::{collected, event, refusal, transfer};
+use crate::base::clock::Timestamp;
 use crate::base::id::{EventId, ReceiptId};
 use crate::domain::receipt::Status;
 
@@ -20,6 +22,10 @@ pub const BATCH_MAX: usize = 128;
 pub const QUEUE_MAX: usize = 4_096;
 /// How long records that nobody waits for may wait for company.
 const LINGER: Duration = Duration::from_millis(4);
+/// Failed logins of the same partner and address within this time are one event.
+const LOGIN_FAILED_EVERY: Duration = Duration::from_mins(1);
+/// Partners and addresses whose failed logins are remembered; above it none is recorded until the oldest are forgotten.
+const LOGINS_FAILED_REMEMBERED: usize = 10_000;
 /// Same connector, name and digest within this time is a duplicate.
 const DUPLICATE_WITHIN_US: i64 = 24 * 3_600 * 1_000_000;
 
@@ -68,6 +74,7 @@ enum Job {
     Moved { connector_key: String, stored_path: String, status: Status },
     Event(Box<event::Event>),
     Transfer(Box<transfer::Transfer>),
+    LoginFailed(Box<event::Event>),
     Refusal(Box<refusal::Refusal>),
     Flush(oneshot::Sender<()>),
 }
@@ -89,7 +96,7 @@ impl Recorder {
     /// A recorder, and the writer that must be run for it.
     pub fn new(db: Db) -> (Self, Writer) {
         let (jobs, queue) = mpsc::channel(QUEUE_MAX);
-        (Self { jobs }, Writer { db, queue })
+        (Self { jobs }, Writer { db, queue, failed: HashMap::new() })
     }
 
     /// Commits a receipt and its event; returns when both are on disk, with the receipt it duplicates.
@@ -136,6 +143,14 @@ impl Recorder {
         }
     }
 
+    /// Records a failed login if there is room. More of the same partner and address within a minute say nothing new:
+    /// refusals count them.
+    pub fn login_failed(&self, event: event::Event) {
+        if self.jobs.capacity() > QUEUE_MAX / 2 {
+            let _ = self.jobs.try_send(Job::LoginFailed(Box::new(event)));
+        }
+    }
+
     /// Waits until everything handed over before is committed: before a received file is renamed or removed, so that
     /// recovery never looks for it where it was.
     pub async fn flush(&self) {
@@ -157,6 +172,8 @@ impl Recorder {
 pub struct Writer {
     db: Db,
     queue: mpsc::Receiver<Job>,
+    /// When the last failed login of a partner (or of nobody) from an address was recorded.
+    failed: HashMap<(String, String), Timestamp>,
 }
 
 impl Writer {
@@ -165,6 +182,7 @@ impl Writer {
         let mut batch = Vec::with_capacity(BATCH_MAX);
         while self.queue.recv_many(&mut batch, BATCH_MAX).await > 0 {
             self.wait_for_company(&mut batch).await;
+            batch.retain(|job| !matches!(job, Job::LoginFailed(event) if !self.is_news(event)));
             let result = self.write(&mut batch).await;
             if let Err(error) = &result {
                 tracing::error!(%error, "Could not record {} things", batch.len());
@@ -196,6 +214,22 @@ impl Writer {
             let Ok(job) = self.queue.try_recv() else { return };
             batch.push(job);
         }
+    }
+
+    fn is_news(&mut self, event: &event::Event) -> bool {
+        let recent = |last: &Timestamp| event.at.since(*last) < LOGIN_FAILED_EVERY;
+        if self.failed.len() >= LOGINS_FAILED_REMEMBERED {
+            self.failed.retain(|_, last| recent(last));
+        }
+        if self.failed.len() >= LOGINS_FAILED_REMEMBERED {
+            return false;
+        }
+        let whose = (event.connector.clone(), event.remote.clone());
+        if self.failed.get(&whose).is_some_and(recent) {
+            return false;
+        }
+        self.failed.insert(whose, event.at);
+        true
     }
 
     async fn write(&self, batch: &mut [Job]) -> Result<(), NotRecorded> {
@@ -230,7 +264,7 @@ async fn write_one(tx: &mut Transaction<'_, Sqlite>, job: &mut Job) -> sqlx::Res
             let moved = sqlx::query(SET_STATUS_AT).bind(&*connector_key).bind(&*stored_path).bind(status.name());
             moved.execute(&mut **tx).await.map(drop)
         }
-        Job::Event(event) => event::add(tx, event, false).await,
+        Job::Event(event) | Job::LoginFailed(event) => event::add(tx, event, false).await,
         Job::Transfer(transfer) => transfer::add(tx, transfer).await,
         Job::Refusal(refusal) => refusal::add(tx, refusal).await,
         Job::Flush(_) => Ok(()),

@@ -1,9 +1,9 @@
 //! Events: what happened, and the outbox of what it sets off.
 
-use sqlx::{Row, Sqlite, Transaction};
+use sqlx::{AssertSqlSafe, Row, Sqlite, Transaction};
 
 use super::open::{Db, StoreError};
-use super::receipt::Receipt;
+use super::receipt::{Cursor, Receipt};
 use crate::base::clock::Timestamp;
 use crate::base::human;
 use crate::base::id::{EventId, IdSource, ReceiptId};
@@ -13,8 +13,9 @@ const ADD: &str = "INSERT INTO events (id, kind, at_us, connector, session_id, r
      VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)";
 const OLDEST_FIRST: &str = "SELECT id, kind, at_us, connector, session_id, receipt_id, remote, summary FROM events \
      WHERE held = 0 AND at_us >= $1 AND (at_us, id) > ($2, $3) AND ($4 = '' OR kind = $4) ORDER BY at_us, id LIMIT $5";
-const NEWEST_FIRST: &str = "SELECT id, kind, at_us, connector, session_id, receipt_id, remote, summary FROM events \
-     WHERE held = 0 AND (at_us, id) < ($1, $2) AND ($3 = '' OR kind = $3) ORDER BY at_us DESC, id DESC LIMIT $4";
+const SELECT: &str = "SELECT id, kind, at_us, connector, session_id, receipt_id, remote, summary FROM events \
+     WHERE held = 0 AND at_us >= $4";
+const COUNT_SINCE: &str = "SELECT COUNT(*) FROM events WHERE kind = $1 AND at_us >= $2";
 const RELEASE: &str = "UPDATE events SET held = 0 WHERE receipt_id = $1";
 const DROP_HELD: &str = "DELETE FROM events WHERE receipt_id = $1 AND held = 1";
 
@@ -107,16 +108,42 @@ pub async fn oldest_first(
     query.bind(count).fetch_all(db.reader()).await?.iter().map(decode).collect()
 }
 
+/// What [`page`] looks for. Empty: everything.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Filter {
+    /// One kind.
+    pub kind: Option<EventKind>,
+    /// One connector, by its id as recorded.
+    pub connector: Option<String>,
+    /// Happened at or after.
+    pub since: Option<Timestamp>,
+}
+
 /// Events before `before`, newest first.
-pub async fn newest_first(
-    db: &Db,
-    kind: Option<EventKind>,
-    before: Option<(Timestamp, &str)>,
-    count: i64,
-) -> Result<Vec<Event>, StoreError> {
-    let (at, id) = before.map_or((i64::MAX, ""), |(at, id)| (at.us(), id));
-    let query = sqlx::query(NEWEST_FIRST).bind(at).bind(id).bind(kind.map_or("", EventKind::name)).bind(count);
+pub async fn page(db: &Db, filter: &Filter, before: Option<&Cursor>, count: i64) -> Result<Vec<Event>, StoreError> {
+    // Only constant pieces are joined here. A clause for every absent filter would keep the database from its indexes.
+    let mut sql = String::from(SELECT);
+    let clauses = [
+        (filter.kind.is_some(), " AND kind = $1"),
+        (filter.connector.is_some(), " AND connector = $2"),
+        (before.is_some(), " AND (at_us, id) < ($5, $6)"),
+    ];
+    sql.extend(clauses.iter().filter(|(wanted, _)| *wanted).map(|(_, clause)| *clause));
+    sql.push_str(" ORDER BY at_us DESC, id DESC LIMIT $3");
+    let query = sqlx::query(AssertSqlSafe(sql))
+        .bind(filter.kind.map_or("", EventKind::name))
+        .bind(filter.connector.as_deref().unwrap_or_default())
+        .bind(count)
+        .bind(filter.since.map_or(i64::MIN, Timestamp::us))
+        .bind(before.map_or(i64::MAX, |before| before.completed_at.us()))
+        .bind(before.map_or("", |before| before.id.as_str()));
     query.fetch_all(db.reader()).await?.iter().map(decode).collect()
+}
+
+/// How many events of a kind there were since then, from the index alone.
+pub async fn count_since(db: &Db, kind: EventKind, since: Timestamp) -> Result<u64, StoreError> {
+    let row = sqlx::query(COUNT_SINCE).bind(kind.name()).bind(since.us()).fetch_one(db.reader()).await?;
+    Ok(row.try_get::<i64, _>(0)?.unsigned_abs())
 }
 
 /// Releases a receipt's events: its file lies under its final name.

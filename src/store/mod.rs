@@ -14,10 +14,13 @@ pub mod live;
 pub mod open;
 pub mod profile;
 pub mod receipt;
+pub mod receipt_page;
 pub mod refusal;
 pub mod sequence;
 pub mod setting;
 pub mod sheet;
+pub mod snooze;
+pub mod traffic;
 pub mod transfer;
 
 pub use open::{Db, StoreError};

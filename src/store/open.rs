@@ -25,9 +25,14 @@ const MIGRATIONS: &[(i64, &str, &str)] = &[
     (3, "administration", include_str!("../../migrations/0003_administration.sql")),
     (4, "certificates", include_str!("../../migrations/0004_certificates.sql")),
     (5, "collected", include_str!("../../migrations/0005_collected.sql")),
+    (10, "traffic", include_str!("../../migrations/0010_traffic.sql")),
+    (11, "snoozed", include_str!("../../migrations/0011_snoozed.sql")),
+    (12, "refusals of", include_str!("../../migrations/0012_refusals_of.sql")),
+    (13, "pages", include_str!("../../migrations/0013_pages.sql")),
     (15, "collected times", include_str!("../../migrations/0015_collected_times.sql")),
     (16, "sheets", include_str!("../../migrations/0016_sheets.sql")),
     (25, "authorities", include_str!("../../migrations/0025_authorities.sql")),
+    (26, "certificate warnings", include_str!("../../migrations/0026_certificate_warnings.sql")),
 ];
 
 /// Why the store could not do something.
@@ -105,6 +110,12 @@ impl Db {
     /// A transaction of the one writer. It takes the write lock at once, so it cannot fail half way for lack of it.
     pub(super) async fn begin(&self) -> sqlx::Result<Transaction<'static, Sqlite>> {
         self.write.begin_with("BEGIN IMMEDIATE").await
+    }
+
+    /// Bytes of the database, without what its write-ahead log holds.
+    pub async fn size_bytes(&self) -> Result<u64, StoreError> {
+        let row = sqlx::query("SELECT page_count * page_size FROM pragma_page_count(), pragma_page_size()");
+        Ok(row.fetch_one(&self.read).await?.try_get::<i64, _>(0)?.unsigned_abs())
     }
 
     /// Closes both pools; the write-ahead log is folded in.

@@ -1,11 +1,13 @@
 //! The FTP server's settings and the appliance's own.
 
+use sqlx::{Sqlite, Transaction};
+
 use super::certificate;
 use super::open::{Db, StoreError};
 use super::setting::{self, Change, Save, SaveError, Scope, Stored};
 use crate::domain::appliance::ApplianceSettings;
 use crate::domain::profile::Profile;
-use crate::domain::setting::{Texts, Value};
+use crate::domain::setting::{Mistake, Texts, Value};
 use crate::domain::value::CertificateNames;
 
 /// What is stored of the profile.
@@ -28,21 +30,34 @@ pub async fn save(
 ) -> Result<(), SaveError> {
     let mut tx = db.begin().await?;
     let save = Save { scope: Scope::Profile, subject: "profile".to_owned(), values, expected_version };
-    let missing = match values.get("certificates").map(|text| CertificateNames::parse(text)) {
-        Some(Ok(names)) => certificate::missing(&mut tx, &names).await?,
-        _ => Vec::new(),
-    };
-    setting::save(&mut tx, save, change, |texts| match Profile::parse(texts) {
-        Ok(profile) if missing.is_empty() => Ok(profile.texts()),
-        Ok(_) => Err(missing.clone()),
-        Err(mistakes) => Err(mistakes.into_iter().chain(missing.clone()).collect()),
-    })
-    .await?;
+    let missing = missing(&mut tx, values, "certificates").await?;
+    let parse = |texts: &Texts| all_mistakes(Profile::parse(texts).map(|profile| profile.texts()), &missing);
+    setting::save(&mut tx, save, change, parse).await?;
     tx.commit().await?;
     Ok(())
 }
 
-/// Saves settings of the appliance: all or nothing.
+/// Certificates that `key` newly names and that are not in the store.
+async fn missing(
+    tx: &mut Transaction<'_, Sqlite>,
+    values: &Texts,
+    key: &'static str,
+) -> Result<Vec<Mistake>, StoreError> {
+    match values.get(key).map(|text| CertificateNames::parse(text)) {
+        Some(Ok(names)) => certificate::missing(&mut *tx, &names, key).await,
+        _ => Ok(Vec::new()),
+    }
+}
+
+/// What was parsed, unless there is a mistake: in it, or a certificate that is missing.
+fn all_mistakes(parsed: Result<Texts, Vec<Mistake>>, missing: &[Mistake]) -> Result<Texts, Vec<Mistake>> {
+    match parsed {
+        Ok(texts) if missing.is_empty() => Ok(texts),
+        parsed => Err(parsed.err().into_iter().flatten().chain(missing.iter().cloned()).collect()),
+    }
+}
+
+/// Saves settings of the appliance: all or nothing. Certificates that it newly names must be in the store.
 pub async fn save_appliance(
     db: &Db,
     values: &Texts,
@@ -51,7 +66,10 @@ pub async fn save_appliance(
 ) -> Result<(), SaveError> {
     let mut tx = db.begin().await?;
     let save = Save { scope: Scope::Settings, subject: "settings".to_owned(), values, expected_version };
-    setting::save(&mut tx, save, change, |texts| ApplianceSettings::parse(texts).map(|s| s.texts())).await?;
+    let missing = missing(&mut tx, values, "web_certificates").await?;
+    let parse =
+        |texts: &Texts| all_mistakes(ApplianceSettings::parse(texts).map(|settings| settings.texts()), &missing);
+    setting::save(&mut tx, save, change, parse).await?;
     tx.commit().await?;
     Ok(())
 }

@@ -68,6 +68,8 @@ macro_rules! select {
     };
 }
 
+pub(super) const SELECT: &str = select!("");
+
 /// What [`page`] looks for. Empty: everything.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Search {
@@ -108,11 +110,14 @@ pub async fn page(
 ) -> Result<Vec<Receipt>, StoreError> {
     // Only constant pieces are joined here; what was typed is bound.
     let mut sql = String::from(select!("WHERE publishing = 0"));
-    sql.push_str(search.clauses());
     let newer = matches!(from, Some((Direction::Newer, _)));
-    if from.is_some() {
-        let newer_clause = " AND (completed_at_us, id) > ($5, $6)";
-        sql.push_str(if newer { newer_clause } else { " AND (completed_at_us, id) < ($5, $6)" });
+    match from {
+        Some((Direction::Newer, cursor)) => sql.push_str(&search.clauses_behind(cursor)),
+        Some((Direction::Older, _)) => {
+            sql.push_str(&search.clauses());
+            sql.push_str(" AND (completed_at_us, id) < ($5, $6)");
+        }
+        None => sql.push_str(&search.clauses()),
     }
     let newer_order = " ORDER BY completed_at_us ASC, id ASC LIMIT $7";
     sql.push_str(if newer { newer_order } else { " ORDER BY completed_at_us DESC, id DESC LIMIT $7" });
@@ -130,46 +135,92 @@ pub async fn page(
     Ok(receipts)
 }
 
+/// Receipts on their way at a time, by far.
+const PUBLISHING_MAX: i64 = 100_000;
+
 /// How many receipts match, counting no further than `most`.
 pub async fn count(db: &Db, search: &Search, most: i64) -> Result<u64, StoreError> {
-    let sql =
-        format!("SELECT COUNT(*) FROM (SELECT 1 FROM receipts WHERE publishing = 0{} LIMIT $5)", search.clauses());
-    let count: i64 =
-        search.bind(sqlx::query(AssertSqlSafe(sql))).bind(most).fetch_one(db.reader()).await?.try_get(0)?;
-    Ok(count.unsigned_abs())
+    let clauses = search.clauses();
+    // All of them from an index alone, without the few that are on their way: these are found by their own index, which
+    // the limit makes sure of.
+    let sql = format!(
+        "SELECT (SELECT COUNT(*) FROM (SELECT 1 FROM receipts WHERE TRUE{clauses} LIMIT $5)) \
+         - (SELECT COUNT(*) FROM (SELECT * FROM receipts WHERE publishing = 1 LIMIT $6) AS p WHERE TRUE{clauses})"
+    );
+    let query = search.bind(sqlx::query(AssertSqlSafe(sql))).bind(most).bind(PUBLISHING_MAX);
+    Ok(u64::try_from(query.fetch_one(db.reader()).await?.try_get::<i64, _>(0)?).unwrap_or(0))
+}
+
+/// How many files were received since then, from indexes alone.
+pub async fn count_since(db: &Db, since: Timestamp) -> Result<u64, StoreError> {
+    let row = sqlx::query(COUNT_SINCE).bind(since.us()).fetch_one(db.reader()).await?;
+    Ok(row.try_get::<i64, _>(0)?.unsigned_abs())
 }
 
 /// How many receipts match and are newer than `from`, counting no further than `most`.
 pub async fn count_newer(db: &Db, search: &Search, from: &Cursor, most: i64) -> Result<u64, StoreError> {
     let sql = format!(
-        "SELECT COUNT(*) FROM (SELECT 1 FROM receipts WHERE publishing = 0{} AND (completed_at_us, id) > ($5, $6) \
-         LIMIT $7)",
-        search.clauses()
+        "SELECT COUNT(*) FROM (SELECT 1 FROM receipts WHERE publishing = 0{} LIMIT $7)",
+        search.clauses_behind(from)
     );
     let query = search.bind(sqlx::query(AssertSqlSafe(sql))).bind(from.completed_at.us()).bind(&from.id).bind(most);
     Ok(query.fetch_one(db.reader()).await?.try_get::<i64, _>(0)?.unsigned_abs())
 }
 
+/// Whether a text is a whole SHA-256.
+fn is_digest(text: &str) -> bool {
+    text.len() == 64 && text.bytes().all(|byte| byte.is_ascii_hexdigit())
+}
+
 type Query<'q> = sqlx::query::Query<'q, sqlx::Sqlite, sqlx::sqlite::SqliteArguments>;
 
 impl Search {
-    fn clauses(&self) -> &'static str {
-        // A clause for every absent filter would keep the database from using its indexes.
-        match (self.connector_key.is_some(), self.status.is_some() || self.text.is_some()) {
-            (false, false) => " AND completed_at_us >= $4",
-            (true, false) => " AND connector_key = $1 AND completed_at_us >= $4",
-            (false, true) => {
-                " AND completed_at_us >= $4 AND ($2 = '' OR status = $2) AND ($3 = '' OR id = $3 OR sha256 = $3 \
-                 OR instr(LOWER(client_path), $3) > 0 OR instr(LOWER(stored_path), $3) > 0)"
-            }
-            (true, true) => {
-                " AND connector_key = $1 AND completed_at_us >= $4 AND ($2 = '' OR status = $2) AND ($3 = '' \
-                 OR id = $3 OR sha256 = $3 OR instr(LOWER(client_path), $3) > 0 OR instr(LOWER(stored_path), $3) > 0)"
-            }
-        }
+    /// Whether rows have to be looked at one by one: no index leads to what is asked for.
+    pub fn is_looking(&self) -> bool {
+        let by_text = self.text.as_deref().is_some_and(|text| !is_digest(text));
+        by_text || (self.connector_key.is_some() && self.status.is_some())
     }
 
-    fn bind<'q>(&self, query: Query<'q>) -> Query<'q> {
+    /// Only constant pieces: what was typed is bound. A clause for every absent filter would keep the database from using
+    /// its indexes.
+    pub(super) fn clauses(&self) -> String {
+        let since = if self.since.is_some() { " AND completed_at_us >= $4" } else { "" };
+        format!("{since}{}", self.clauses_but_since())
+    }
+
+    /// The same for what is newer than a row. The database takes one lower bound to its index and looks at the rest row
+    /// by row: it is given the later one alone.
+    fn clauses_behind(&self, from: &Cursor) -> String {
+        let behind = if self.since.is_some_and(|since| since > from.completed_at) {
+            " AND completed_at_us >= $4"
+        } else {
+            " AND (completed_at_us, id) > ($5, $6)"
+        };
+        format!("{behind}{}", self.clauses_but_since())
+    }
+
+    /// The same without a lower bound in time.
+    pub(super) fn clauses_but_since(&self) -> String {
+        let mut sql = String::new();
+        if self.connector_key.is_some() {
+            sql.push_str(" AND connector_key = $1");
+        }
+        if self.status.is_some() {
+            sql.push_str(" AND status = $2");
+        }
+        match &self.text {
+            Some(text) if is_digest(text) => sql.push_str(" AND sha256 = $3"),
+            Some(_) => {
+                sql.push_str(
+                    " AND (id = $3 OR instr(LOWER(client_path), $3) > 0 OR instr(LOWER(stored_path), $3) > 0)",
+                );
+            }
+            None => {}
+        }
+        sql
+    }
+
+    pub(super) fn bind<'q>(&self, query: Query<'q>) -> Query<'q> {
         query
             .bind(self.connector_key.clone().unwrap_or_default())
             .bind(self.status.map_or("", Status::name))
@@ -178,6 +229,8 @@ impl Search {
     }
 }
 
+const COUNT_SINCE: &str = "SELECT (SELECT COUNT(*) FROM receipts WHERE completed_at_us >= $1) \
+     - (SELECT COUNT(*) FROM receipts WHERE publishing = 1 AND completed_at_us >= $1)";
 const ONE: &str = select!("WHERE id = $1");
 const OLDEST_FIRST: &str =
     select!("WHERE completed_at_us >= $1 AND (completed_at_us, id) > ($2, $3) ORDER BY completed_at_us, id LIMIT $4");
@@ -306,7 +359,7 @@ pub async fn rename_folder(db: &Db, connector_key: &str, from: &str, to: &str) -
     Ok(())
 }
 
-fn decode(row: &SqliteRow) -> Result<Receipt, StoreError> {
+pub(super) fn decode(row: &SqliteRow) -> Result<Receipt, StoreError> {
     let text = |index: usize| row.try_get::<String, _>(index);
     let number = |index: usize| row.try_get::<i64, _>(index).map(i64::unsigned_abs);
     let unreadable = |what: &str, value: &str| StoreError::Unreadable(format!("receipt with {what} {value}"));

@@ -1,8 +1,9 @@
 //! Refusals: every no, by the rule that said it. Equal ones within a minute are one row with a count.
 
-use sqlx::{Row, Sqlite, Transaction};
+use sqlx::{AssertSqlSafe, Row, Sqlite, Transaction};
 
 use super::open::{Db, StoreError};
+use super::receipt::Cursor;
 use crate::base::clock::Timestamp;
 use crate::base::id::RefusalId;
 use crate::domain::refusal::Rule;
@@ -14,9 +15,12 @@ const COUNT_ON: &str = "UPDATE refusals SET times = times + 1, last_at_us = $4 W
      WHERE connector = $1 AND remote = $2 AND rule = $3 AND last_at_us >= $5 ORDER BY last_at_us DESC LIMIT 1)";
 const ADD: &str = "INSERT INTO refusals (id, rule, connector, remote, command, reply, detail, transcript, session_id, \
      first_at_us, last_at_us, times) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $10, 1)";
-const NEWEST_FIRST: &str = "SELECT id, rule, connector, remote, command, reply, detail, transcript, session_id, \
-     first_at_us, last_at_us, times FROM refusals WHERE (last_at_us, id) < ($1, $2) AND ($3 = '' OR connector = $3) \
-     ORDER BY last_at_us DESC, id DESC LIMIT $4";
+const SELECT: &str = "SELECT id, rule, connector, remote, command, reply, detail, transcript, session_id, first_at_us, \
+     last_at_us, times FROM refusals WHERE last_at_us >= $4";
+const FREQUENT: &str = "SELECT connector, rule, SUM(times), MAX(id) FROM refusals WHERE last_at_us >= $1 \
+     GROUP BY connector, rule ORDER BY 3 DESC, connector, rule LIMIT $2";
+const TIMES: &str = "SELECT CAST(COALESCE(SUM(times), 0) AS BIGINT) FROM refusals \
+     WHERE connector = $1 AND rule = $2 AND last_at_us >= $3 AND last_at_us < $4";
 const ONE: &str = "SELECT id, rule, connector, remote, command, reply, detail, transcript, session_id, first_at_us, \
      last_at_us, times FROM refusals WHERE id = $1";
 
@@ -77,16 +81,76 @@ pub(super) async fn add(tx: &mut Transaction<'_, Sqlite>, refusal: &Refusal) -> 
     Ok(())
 }
 
-/// Refusals before `before`, newest first; of one connector (id as recorded) or of all.
-pub async fn newest_first(
-    db: &Db,
-    connector: Option<&str>,
-    before: Option<(Timestamp, &str)>,
-    count: i64,
-) -> Result<Vec<Refusal>, StoreError> {
-    let (at, id) = before.map_or((i64::MAX, ""), |(at, id)| (at.us(), id));
-    let query = sqlx::query(NEWEST_FIRST).bind(at).bind(id).bind(connector.unwrap_or_default()).bind(count);
+/// What [`page`] looks for. Empty: everything.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Filter {
+    /// One connector, by its id as recorded.
+    pub connector: Option<String>,
+    /// One rule.
+    pub rule: Option<Rule>,
+    /// Last said at or after.
+    pub since: Option<Timestamp>,
+}
+
+/// Refusals before `before`, newest first.
+pub async fn page(db: &Db, filter: &Filter, before: Option<&Cursor>, count: i64) -> Result<Vec<Refusal>, StoreError> {
+    // Only constant pieces are joined here. A clause for every absent filter would keep the database from its indexes.
+    let mut sql = String::from(SELECT);
+    let clauses = [
+        (filter.connector.is_some(), " AND connector = $1"),
+        (filter.rule.is_some(), " AND rule = $2"),
+        (before.is_some(), " AND (last_at_us, id) < ($5, $6)"),
+    ];
+    sql.extend(clauses.iter().filter(|(wanted, _)| *wanted).map(|(_, clause)| *clause));
+    sql.push_str(" ORDER BY last_at_us DESC, id DESC LIMIT $3");
+    let query = sqlx::query(AssertSqlSafe(sql))
+        .bind(filter.connector.as_deref().unwrap_or_default())
+        .bind(filter.rule.map_or("", Rule::name))
+        .bind(count)
+        .bind(filter.since.map_or(i64::MIN, Timestamp::us))
+        .bind(before.map_or(i64::MAX, |before| before.completed_at.us()))
+        .bind(before.map_or("", |before| before.id.as_str()));
     query.fetch_all(db.reader()).await?.iter().map(decode).collect()
+}
+
+/// How often one rule said no to one connector.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Frequency {
+    /// The connector's id as recorded.
+    pub connector: String,
+    /// The rule.
+    pub rule: Rule,
+    /// How often.
+    pub times: u64,
+    /// The latest of them.
+    pub latest: RefusalId,
+}
+
+/// How often each rule said no to each connector since then, the most frequent first.
+pub async fn frequent(db: &Db, since: Timestamp, count: i64) -> Result<Vec<Frequency>, StoreError> {
+    let rows = sqlx::query(FREQUENT).bind(since.us()).bind(count).fetch_all(db.reader()).await?;
+    let decode = |row: &sqlx::sqlite::SqliteRow| -> Result<Frequency, StoreError> {
+        let (rule, id): (String, String) = (row.try_get(1)?, row.try_get(3)?);
+        let unreadable = |what: &str| StoreError::Unreadable(format!("refusal with {what}"));
+        Ok(Frequency {
+            connector: row.try_get(0)?,
+            rule: Rule::parse(&rule).ok_or_else(|| unreadable(&rule))?,
+            times: row.try_get::<i64, _>(2)?.unsigned_abs(),
+            latest: RefusalId::parse(&id).ok_or_else(|| unreadable(&id))?,
+        })
+    };
+    rows.iter().map(decode).collect()
+}
+
+/// How often `rule` said no to `connector` from one moment until another.
+pub async fn times(
+    db: &Db,
+    connector: &str,
+    rule: Rule,
+    (from, to): (Timestamp, Timestamp),
+) -> Result<u64, StoreError> {
+    let query = sqlx::query(TIMES).bind(connector).bind(rule.name()).bind(from.us()).bind(to.us());
+    Ok(query.fetch_one(db.reader()).await?.try_get::<i64, _>(0)?.unsigned_abs())
 }
 
 /// The refusal of that id, if there is one.

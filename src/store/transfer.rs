@@ -1,9 +1,11 @@
 //! Transfer records: every upload and download, complete or broken off.
 
-use sqlx::{Row, Sqlite, Transaction};
+use sqlx::{AssertSqlSafe, Row, Sqlite, Transaction};
 
 use super::commit::signed;
 use super::open::{Db, StoreError};
+use super::receipt::Cursor;
+use super::traffic;
 use crate::base::clock::Timestamp;
 use crate::base::id::{ReceiptId, TransferId};
 use crate::domain::receipt::Ending;
@@ -11,9 +13,8 @@ use crate::domain::receipt::Ending;
 const ADD: &str = "INSERT INTO transfers (id, direction, connector, path, bytes_moved, offset_bytes, begun_at_us, \
      ended_at_us, ending, complete, remote, tls, session_id, receipt_id, reply) \
      VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)";
-const NEWEST_FIRST: &str = "SELECT id, direction, connector, path, bytes_moved, offset_bytes, begun_at_us, \
-     ended_at_us, ending, complete, remote, tls, session_id, receipt_id, reply FROM transfers \
-     WHERE (ended_at_us, id) < ($1, $2) ORDER BY ended_at_us DESC, id DESC LIMIT $3";
+const SELECT: &str = "SELECT id, direction, connector, path, bytes_moved, offset_bytes, begun_at_us, ended_at_us, ending, \
+     complete, remote, tls, session_id, receipt_id, reply FROM transfers WHERE ended_at_us >= $4";
 
 /// Which way bytes went, from our side.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -25,11 +26,17 @@ pub enum Direction {
 }
 
 impl Direction {
-    const fn name(self) -> &'static str {
+    /// Its stable name.
+    pub const fn name(self) -> &'static str {
         match self {
             Self::Receive => "receive",
             Self::Send => "send",
         }
+    }
+
+    /// Reads [`Direction::name`].
+    pub(super) fn parse(text: &str) -> Self {
+        if text == "send" { Self::Send } else { Self::Receive }
     }
 }
 
@@ -87,14 +94,43 @@ pub(super) async fn add(tx: &mut Transaction<'_, Sqlite>, transfer: &Transfer) -
         .bind(&transfer.reply)
         .execute(&mut **tx)
         .await?;
-    Ok(())
+    traffic::add(tx, transfer).await
+}
+
+/// What [`page`] looks for. Empty: everything.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Filter {
+    /// One connector, by its id as recorded.
+    pub connector: Option<String>,
+    /// One way.
+    pub direction: Option<Direction>,
+    /// Completed ones, or those that were not.
+    pub complete: Option<bool>,
+    /// Ended at or after.
+    pub since: Option<Timestamp>,
 }
 
 /// Transfers that ended before `before`, newest first.
-pub async fn newest_first(db: &Db, before: Option<(Timestamp, &str)>, count: i64) -> Result<Vec<Transfer>, StoreError> {
-    let (at, id) = before.map_or((i64::MAX, ""), |(at, id)| (at.us(), id));
-    let rows = sqlx::query(NEWEST_FIRST).bind(at).bind(id).bind(count).fetch_all(db.reader()).await?;
-    rows.iter().map(decode).collect()
+pub async fn page(db: &Db, filter: &Filter, before: Option<&Cursor>, count: i64) -> Result<Vec<Transfer>, StoreError> {
+    // Only constant pieces are joined here. A clause for every absent filter would keep the database from its indexes.
+    let mut sql = String::from(SELECT);
+    let clauses = [
+        (filter.connector.is_some(), " AND connector = $1"),
+        (filter.direction.is_some(), " AND direction = $2"),
+        (filter.complete == Some(true), " AND complete = 1"),
+        (filter.complete == Some(false), " AND complete = 0"),
+        (before.is_some(), " AND (ended_at_us, id) < ($5, $6)"),
+    ];
+    sql.extend(clauses.iter().filter(|(wanted, _)| *wanted).map(|(_, clause)| *clause));
+    sql.push_str(" ORDER BY ended_at_us DESC, id DESC LIMIT $3");
+    let query = sqlx::query(AssertSqlSafe(sql))
+        .bind(filter.connector.as_deref().unwrap_or_default())
+        .bind(filter.direction.map_or("", Direction::name))
+        .bind(count)
+        .bind(filter.since.map_or(i64::MIN, Timestamp::us))
+        .bind(before.map_or(i64::MAX, |before| before.completed_at.us()))
+        .bind(before.map_or("", |before| before.id.as_str()));
+    query.fetch_all(db.reader()).await?.iter().map(decode).collect()
 }
 
 fn decode(row: &sqlx::sqlite::SqliteRow) -> Result<Transfer, StoreError> {
@@ -102,7 +138,7 @@ fn decode(row: &sqlx::sqlite::SqliteRow) -> Result<Transfer, StoreError> {
     let unreadable = |what: &str| StoreError::Unreadable(format!("transfer with {what}"));
     Ok(Transfer {
         id: TransferId::parse(&id).ok_or_else(|| unreadable(&id))?,
-        direction: if direction == "send" { Direction::Send } else { Direction::Receive },
+        direction: Direction::parse(&direction),
         connector: row.try_get(2)?,
         path: row.try_get(3)?,
         bytes_moved: row.try_get::<i64, _>(4)?.unsigned_abs(),

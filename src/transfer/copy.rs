@@ -14,6 +14,7 @@ use tokio_util::sync::CancellationToken;
 use super::digest::Digest;
 use super::presence::Place;
 use crate::base::clock::Clock;
+use crate::domain::authorise::No;
 use crate::domain::receipt::Ending;
 use crate::workspace::active::Entry;
 use crate::workspace::download::Source;
@@ -34,6 +35,11 @@ pub trait Inbound: AsyncRead + AsyncWrite + Unpin + Send {
 
     /// Whether an end that TLS did not sign is tolerated (PRODUCT 5.3).
     fn ends_tolerantly(&self) -> bool;
+
+    /// The rule by which what came was not taken, when it ended as [`Ending::Refused`].
+    fn refusal(&self) -> Option<No> {
+        None
+    }
 }
 
 /// A data connection that bytes go to.

@@ -138,7 +138,10 @@ impl Upload {
                 }
                 self.complete(depot, party, control, (ending, ascii)).await
             }
-            copy::Received::Ended(ending) => self.broken(depot, ending, TransferError::Broken(ending)),
+            copy::Received::Ended(ending) => {
+                let why = from.refusal().map_or(TransferError::Broken(ending), TransferError::Refused);
+                self.broken(depot, ending, why)
+            }
             copy::Received::TooLarge => {
                 let most = self.plan.size_max;
                 let why = TransferError::refused(most.rule, format!("more than {} bytes", most.bytes));

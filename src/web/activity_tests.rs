@@ -3,15 +3,20 @@
 use std::net::IpAddr;
 use std::time::Duration;
 
-use axum::http::{Method, StatusCode};
+use axum::body::Body;
+use axum::http::header::{ACCEPT_ENCODING, CONTENT_ENCODING, CONTENT_TYPE, COOKIE, HOST};
+use axum::http::{Method, Request, StatusCode};
 
 use super::tests::Site;
 use crate::base::clock::{Clock, Timestamp};
 use crate::base::id::{EventId, ReceiptId, SessionId};
 use crate::domain::administrator::Role;
 use crate::domain::receipt::{Ending, Proof, Status};
+use crate::domain::refusal::Rule;
 use crate::store::commit::{Published, Received};
-use crate::store::receipt::Receipt;
+use crate::store::receipt::{Receipt, Search};
+use crate::store::receipt_page;
+use crate::store::transfer::Direction;
 
 #[tokio::test]
 async fn a_live_page_gets_every_piece_at_once_and_only_what_changed_afterwards() {
@@ -54,6 +59,102 @@ async fn newer_files_are_told_and_a_row_opens_within_its_table() {
     let opened = site.get(&format!("/activity/receive?open={id}"), &cookies).await;
     assert!(opened.text.contains("aria-expanded=\"true\"") && opened.text.contains("Receive Id"), "{}", opened.text);
     assert_eq!(opened.text.matches("class=\"detail\"").count(), 1);
+}
+
+#[tokio::test]
+async fn a_search_an_order_and_a_status_find_their_files_and_exports_hold_them_all() {
+    let site = Site::new().await;
+    site.add_connector("acme", "").await;
+    let cookies = site.person("vera", Role::Viewer).await;
+    let mut ids = Vec::new();
+    for name in ["b.x12", "=cmd|calc.edi", "a.x12", "c.xml"] {
+        ids.push(site.receive("acme", name).await);
+    }
+    let get = async |query: &str| site.get(&format!("/activity/receive?{query}"), &cookies).await.text;
+    let found = get("q=X12").await;
+    assert!(found.contains("2 files") && found.contains("b.x12") && !found.contains("c.xml"), "{found}");
+    assert!(get(&format!("q={}", ids[3])).await.contains("c.xml"));
+    assert!(get("q=B1946AC92492D2347C6235B4D2611184AA03C1F7E2D94B8C5F60718293A4A3F2").await.contains("4 files"));
+    assert!(get("q=nothing").await.contains("No file fits"));
+    assert!(get("connector=acme&status=lost").await.contains("No file fits"));
+    let by_name = get("sort=file&dir=asc").await;
+    let place = |name: &str| by_name.find(&format!(">{name}</a>")).unwrap_or_else(|| panic!("{name}: {by_name}"));
+    assert!(place("a.x12") < place("b.x12") && place("b.x12") < place("c.xml"));
+    assert!(by_name.contains("aria-sort=\"ascending\"") && !by_name.contains("data-live=\"/live/receive"));
+    let behind = get(&format!("sort=file&dir=asc&before={}", ids[0])).await;
+    assert!(behind.contains("c.xml") && !behind.contains(">a.x12<"), "{behind}");
+    let export = site.get("/activity/receive.csv?connector=acme", &cookies).await;
+    let lines: Vec<_> = export.text.lines().collect();
+    assert_eq!(lines.len(), 5, "{}", export.text);
+    assert!(lines[0].starts_with("id,connector,name,path") && lines[3].contains(",'=cmd|calc.edi,"), "{}", export.text);
+    assert!(export.header(CONTENT_TYPE).starts_with("text/csv"));
+    let zipped = Request::get("/activity/receive.csv").header(HOST, "127.0.0.1:8020").header(COOKIE, &cookies);
+    let zipped = site.raw(zipped.header(ACCEPT_ENCODING, "gzip").body(Body::empty()).unwrap()).await;
+    assert_eq!(zipped.headers()[CONTENT_ENCODING], "gzip");
+}
+
+#[tokio::test]
+async fn a_search_looks_at_so_many_rows_and_goes_on_where_it_stopped() {
+    let site = Site::new().await;
+    for name in ["one.x12", "two.edi", "three.edi", "four.x12"] {
+        site.receive("acme", name).await;
+    }
+    let search = Search { text: Some("x12".to_owned()), ..Search::default() };
+    let first = receipt_page::look(&site.db, &search, None, (2, 10)).await.unwrap();
+    assert_eq!(first.receipts.iter().map(|one| one.name.as_str()).collect::<Vec<_>>(), ["four.x12"]);
+    let second = receipt_page::look(&site.db, &search, first.stopped_at.as_ref(), (2, 10)).await.unwrap();
+    assert_eq!(second.receipts.iter().map(|one| one.name.as_str()).collect::<Vec<_>>(), ["one.x12"]);
+    let third = receipt_page::look(&site.db, &search, second.stopped_at.as_ref(), (2, 10)).await.unwrap();
+    assert_eq!(third, receipt_page::Looked::default());
+}
+
+#[tokio::test]
+async fn lists_are_filtered_each_with_its_chip_and_its_export() {
+    let site = Site::new().await;
+    site.add_connector("acme", "").await;
+    let cookies = site.person("vera", Role::Viewer).await;
+    site.receive("acme", "po.x12").await;
+    site.transfer(Direction::Receive, "/Receive/po.x12", 5, true).await;
+    site.transfer(Direction::Send, "/Send/prices.csv", 5, false).await;
+    let why = site.refuse(Rule::NameFilter, "acme", 3).await;
+    let get = async |path: &str| site.get(path, &cookies).await.text;
+    let broken = get("/activity/transfers?result=broken&connector=ACME").await;
+    assert!(broken.contains("prices.csv") && !broken.contains("po.x12"), "{broken}");
+    assert!(broken.contains("Remove filter: Result: Broken off") && broken.contains("transfers?connector=ACME"));
+    assert!(get("/activity/transfers?way=receive").await.contains("/Receive/po.x12"));
+    let events = get("/activity/events?kind=after_receive").await;
+    assert!(
+        events.contains("Received /Receive/po.x12 from acme") && events.contains("Kind: After receive"),
+        "{events}"
+    );
+    assert!(get("/activity/events?kind=recovered").await.contains("No event fits"));
+    let refusals = get("/activity/refusals").await;
+    assert!(refusals.contains("acme, Name not accepted") && refusals.contains(">New<"), "{refusals}");
+    assert!(refusals.contains(&format!("/refusals/{why}")) && refusals.contains("STOR &#60;i&#62;a"));
+    assert!(get("/activity/refusals?rule=idle").await.contains("No refusal fits"));
+    for (list, rows) in [("transfers.csv", 2), ("events.csv?kind=after_receive", 1), ("refusals.csv", 1)] {
+        let export = get(&format!("/activity/{list}")).await;
+        assert_eq!(export.lines().count(), rows + 1, "{list}: {export}");
+    }
+}
+
+#[tokio::test]
+async fn an_editor_disconnects_and_blocks_an_address_and_lets_it_in_again() {
+    let site = Site::new().await;
+    let cookies = site.person("ed", Role::Editor).await;
+    let remote = IpAddr::from([203, 0, 113, 9]);
+    let places = [(); 2].map(|()| site.presence.enter(SessionId::new(&site.ids), remote, Timestamp::default()));
+    let csrf = site.get("/activity/sessions", &cookies).await.csrf();
+    let path = format!("/activity/sessions/{}/disconnect", places[0].id());
+    let form = [("csrf", csrf.as_str()), ("block", "1h")];
+    assert_eq!(site.ask(Method::POST, &path, &cookies, Some(&form)).await.status, StatusCode::SEE_OTHER);
+    assert!(places.iter().all(|place| place.end().is_cancelled()), "both sessions of the address end");
+    let page = site.get("/activity/blocked", &cookies).await;
+    assert!(page.text.contains("203.0.113.9") && page.text.contains("Blocked by an administrator"), "{}", page.text);
+    let form = [("csrf", csrf.as_str()), ("address", "203.0.113.9")];
+    site.ask(Method::POST, "/activity/blocked/unblock", &cookies, Some(&form)).await;
+    let page = site.get("/activity/blocked", &cookies).await;
+    assert!(page.text.contains("203.0.113.9 may sign in again") && page.text.contains("Nobody is blocked"));
 }
 
 impl Site {

@@ -179,10 +179,17 @@ async fn an_upload_as_if_the_partner_had_makes_receipt_and_event_by_the_partners
     let receipts = receipt::page(&site.db, &Search::default(), None, 10).await.unwrap();
     assert_eq!(receipts.len(), 1, "a temporary name made a receipt");
     assert_eq!((receipts[0].client_path.as_str(), receipts[0].size_bytes), ("/Receive/po.edi", 3));
-    let events = event::newest_first(&site.db, Some(EventKind::AfterReceive), None, 10).await.unwrap();
+    let events = event::page(
+        &site.db,
+        &event::Filter { kind: Some(EventKind::AfterReceive), ..event::Filter::default() },
+        None,
+        10,
+    )
+    .await
+    .unwrap();
     assert_eq!(events.len(), 1);
     assert_eq!(events[0].receipt_id.as_ref(), Some(&receipts[0].id));
-    let moved = transfer::newest_first(&site.db, None, 10).await.unwrap();
+    let moved = transfer::page(&site.db, &transfer::Filter::default(), None, 10).await.unwrap();
     assert!(moved.iter().all(|one| one.reply == "Uploaded by mira as if the partner had"), "{moved:?}");
     assert_eq!(site.get("/connectors/acme/receive/upload", &site.person("vera", Role::Viewer).await).await.status, 403);
 }
@@ -200,7 +207,7 @@ async fn an_upload_whose_browser_goes_away_is_not_received() {
     let end = tokio::time::Instant::now() + std::time::Duration::from_secs(5);
     let record = loop {
         site.depot.recorder.flush().await;
-        match transfer::newest_first(&site.db, None, 1).await.unwrap().pop() {
+        match transfer::page(&site.db, &transfer::Filter::default(), None, 1).await.unwrap().pop() {
             Some(record) => break record,
             None if tokio::time::Instant::now() < end => tokio::task::yield_now().await,
             None => panic!("no record of the broken upload"),

@@ -25,6 +25,8 @@ pub struct Visitor {
     pub csrf: String,
     /// From where.
     pub remote: IpAddr,
+    /// Whether the request came by TLS.
+    pub tls: bool,
     /// `light` or `dark` when chosen; else the system's.
     pub theme: Option<&'static str>,
     /// The host the browser asked for, without its port.

@@ -3,7 +3,8 @@
 
 use axum::extract::{Request, State};
 use axum::http::header::{
-    CACHE_CONTROL, CONTENT_SECURITY_POLICY, HOST, HeaderName, REFERRER_POLICY, SET_COOKIE, X_CONTENT_TYPE_OPTIONS,
+    CACHE_CONTROL, CONTENT_SECURITY_POLICY, HOST, HeaderName, REFERRER_POLICY, SET_COOKIE, STRICT_TRANSPORT_SECURITY,
+    X_CONTENT_TYPE_OPTIONS,
 };
 use axum::http::{HeaderValue, StatusCode};
 use axum::middleware::Next;
@@ -20,10 +21,17 @@ use crate::store::administrator;
 const POLICY: &str = "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self' data:; connect-src 'self'; \
      form-action 'self'; base-uri 'none'; frame-ancestors 'none'";
 
+/// Only over HTTPS (RFC 6797 section 7.2); browsers pass it over while they do not trust the certificate.
+const HTTPS_ONLY: &str = "max-age=31536000";
+
 /// Headers of every answer. Pages are never stored; what may be kept says so itself.
 pub async fn headers(request: Request, next: Next) -> Response {
+    let secured = Peer::is_secured(request.extensions());
     let mut response = next.run(request).await;
     let headers = response.headers_mut();
+    if secured {
+        headers.insert(STRICT_TRANSPORT_SECURITY, HeaderValue::from_static(HTTPS_ONLY));
+    }
     let fixed: [(HeaderName, &'static str); 3] =
         [(CONTENT_SECURITY_POLICY, POLICY), (REFERRER_POLICY, "no-referrer"), (X_CONTENT_TYPE_OPTIONS, "nosniff")];
     for (name, value) in fixed {
@@ -35,8 +43,7 @@ pub async fn headers(request: Request, next: Next) -> Response {
 
 /// A name that this server does not go by is refused, so that a foreign name cannot be pointed here (DNS rebinding).
 pub async fn known_host(State(state): State<WebState>, request: Request, next: Next) -> Response {
-    let asked = request.headers().get(HOST).and_then(|host| host.to_str().ok()).or_else(|| request.uri().host());
-    let host = host_name(asked.unwrap_or_default());
+    let host = asked_host(&request);
     let appliance = &state.live.snapshot().appliance;
     let named = appliance.web_hosts.contains(&host)
         || appliance.public_host.as_ref().is_some_and(|public| public.to_string().eq_ignore_ascii_case(&host));
@@ -51,6 +58,12 @@ pub async fn known_host(State(state): State<WebState>, request: Request, next: N
     WebError::new(StatusCode::MISDIRECTED_REQUEST, "Unknown host name", text).into_response()
 }
 
+/// The host that a request asks for, without its port; HTTP/2 has it in the address.
+fn asked_host(request: &Request) -> String {
+    let asked = request.headers().get(HOST).and_then(|host| host.to_str().ok()).or_else(|| request.uri().host());
+    host_name(asked.unwrap_or_default())
+}
+
 /// The host without its port.
 pub fn host_name(asked: &str) -> String {
     match asked.rsplit_once(':') {
@@ -62,14 +75,15 @@ pub fn host_name(asked: &str) -> String {
 /// Finds out who asks. A visit without a cookie gets one, so that its first form can be told from a foreign one.
 pub async fn know_visitor(State(state): State<WebState>, mut request: Request, next: Next) -> Response {
     let headers = request.headers();
-    let token = login::cookie(headers, login::session_cookie(state.tls)).unwrap_or_default().to_owned();
+    let tls = Peer::is_secured(request.extensions());
+    let token = login::cookie(headers, login::session_cookie(tls)).unwrap_or_default().to_owned();
     let visit = login::cookie(headers, login::VISIT).filter(|visit| visit.len() >= 32).map(str::to_owned);
     let theme = match login::cookie(headers, login::THEME) {
         Some("light") => Some("light"),
         Some("dark") => Some("dark"),
         _ => None,
     };
-    let host = headers.get(HOST).and_then(|host| host.to_str().ok()).map(host_name).unwrap_or_default();
+    let host = asked_host(&request);
     let remote = Peer::of(request.extensions());
     let token = Secret::new(token);
     let session = if token.is_empty() {
@@ -92,10 +106,10 @@ pub async fn know_visitor(State(state): State<WebState>, mut request: Request, n
         Some(session) => session.csrf_token.clone(),
         None => csrf::visit_token(&state.visit_key, new_visit.as_ref().or(visit.as_ref()).map_or("", String::as_str)),
     };
-    request.extensions_mut().insert(Visitor { session, token, csrf, remote, theme, host });
+    request.extensions_mut().insert(Visitor { session, token, csrf, remote, tls, theme, host });
     let mut response = next.run(request).await;
     if let Some(visit) = new_visit
-        && let Ok(header) = login::set_cookie(login::VISIT, &visit, (state.tls, 24 * 3_600))
+        && let Ok(header) = login::set_cookie(login::VISIT, &visit, (tls, 24 * 3_600))
     {
         response.headers_mut().append(SET_COOKIE, header);
     }

@@ -22,6 +22,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::context::Context;
 use super::error::WebError;
+use super::pages::dashboard;
 use super::pages::receive::{Asked, new_rows};
 use super::pages::sessions::SessionsTable;
 use super::shell::Lamp;
@@ -42,6 +43,8 @@ const RETRY: Duration = Duration::from_secs(1);
 /// What a page follows beside the lamp, which every page does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Followed {
+    /// The dashboard, all of it.
+    Dashboard,
     /// The Receive table: how many newer files there are.
     Receive,
     /// Who is connected.
@@ -51,11 +54,12 @@ pub enum Followed {
 }
 
 impl Followed {
-    const ALL: [Self; 3] = [Self::Receive, Self::Sessions, Self::Shell];
+    const ALL: [Self; 4] = [Self::Dashboard, Self::Receive, Self::Sessions, Self::Shell];
 
     /// Its part of the address.
     pub const fn name(self) -> &'static str {
         match self {
+            Self::Dashboard => "dashboard",
             Self::Receive => "receive",
             Self::Sessions => "sessions",
             Self::Shell => "shell",
@@ -87,6 +91,7 @@ pub async fn stream(
     closing: Option<Extension<Closing>>,
     Path(page): Path<String>,
     Query(asked): Query<Asked>,
+    Query(dashboard): Query<dashboard::Asked>,
 ) -> Result<Response, WebError> {
     let followed = Followed::ALL.into_iter().find(|followed| followed.name() == page);
     let followed = followed.ok_or_else(WebError::not_found)?;
@@ -98,7 +103,8 @@ pub async fn stream(
     let until = Instant::now() + LIFE_MAX;
     let closing = closing.map(|Extension(closing)| closing.0).unwrap_or_default();
     let (sent, queue) = (Vec::new(), VecDeque::new());
-    let state = Follower { context, closing, followed, asked, sent, queue, rounds, until, _permit: permit };
+    let place = (followed, asked, dashboard);
+    let state = Follower { context, closing, place, sent, queue, rounds, round: 0, until, _permit: permit };
     let events = stream::unfold(state, |mut state| async move {
         let event = state.next().await?;
         Some((Ok::<_, Infallible>(event), state))
@@ -109,12 +115,13 @@ pub async fn stream(
 struct Follower {
     context: Context,
     closing: CancellationToken,
-    followed: Followed,
-    asked: Asked,
+    /// What is followed, with what was asked of its page.
+    place: (Followed, Asked, dashboard::Asked),
     /// What the page shows now.
     sent: Vec<String>,
     queue: VecDeque<String>,
     rounds: Interval,
+    round: u64,
     until: Instant,
     _permit: OwnedSemaphorePermit,
 }
@@ -140,6 +147,7 @@ impl Follower {
                     return None;
                 }
             };
+            self.round += 1;
             self.queue = now.iter().filter(|piece| !self.sent.contains(piece)).cloned().collect();
             self.sent = now;
         }
@@ -156,8 +164,13 @@ impl Follower {
         self.context.visitor.session = session;
         let lamp = Lamp::now(&self.context).await?;
         let mut pieces = vec![SmallLampPart { lamp: lamp.clone() }.render()?, LampPart { lamp }.render()?];
-        match self.followed {
-            Followed::Receive => pieces.push(new_rows(&self.context, &self.asked).await?.render()?),
+        let (followed, asked, dashboard) = &self.place;
+        match followed {
+            Followed::Dashboard => {
+                let with_chart = self.round.is_multiple_of(dashboard::CHART_EVERY);
+                pieces.extend(dashboard::pieces(&self.context, dashboard, with_chart).await?);
+            }
+            Followed::Receive => pieces.push(new_rows(&self.context, asked).await?.render()?),
             Followed::Sessions => pieces.push(SessionsTable::now(&self.context).render()?),
             Followed::Shell => {}
         }

@@ -60,5 +60,5 @@ pub async fn sign_in(
     let new = NewSession { token: &secret, csrf_token: &random_token(), remote: &remote };
     administrator::begin_session(&state.db, id, &new, context.now()).await?;
     let life = SESSION_LIFE_MAX.as_secs();
-    Ok((SET_COOKIE, set_cookie(session_cookie(state.tls), &token, (state.tls, life))?))
+    Ok((SET_COOKIE, set_cookie(session_cookie(context.visitor.tls), &token, (context.visitor.tls, life))?))
 }

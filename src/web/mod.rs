@@ -6,10 +6,13 @@
 //! and no handler reads a form whose token was not checked.
 
 mod assets;
+mod attention;
 mod context;
 mod csrf;
+mod csv;
 mod error;
 mod form;
+mod https;
 mod layers;
 mod live;
 mod login;
@@ -30,8 +33,13 @@ mod administration_tests;
 #[cfg(test)]
 mod connector_tests;
 #[cfg(test)]
+mod dashboard_tests;
+#[cfg(test)]
+mod refusal_tests;
+#[cfg(test)]
 mod tests;
 
+pub use https::{Clear, Https};
 pub use routes::router;
 pub use serve::serve;
 pub use setup_code::SetupCode;

@@ -14,8 +14,8 @@ use tower_http::timeout::TimeoutLayer;
 use super::context::Visitor;
 use super::error::WebError;
 use super::pages::{
-    as_partner, audit, certificates, connectors, events, flows, health, profiles, receive, refusals, send, sessions,
-    settings, setup, sheet, sign_in, transfers, users,
+    as_partner, audit, blocked, certificates, connectors, dashboard, events, flows, health, profiles, receive,
+    refusals, send, sessions, settings, setup, sheet, sign_in, test_connection, transfers, users,
 };
 use super::state::WebState;
 use super::{assets, layers, live};
@@ -104,7 +104,8 @@ pub const ROUTES: &[Route] = &[
     },
     viewer("/live/{page}", || get(live::stream)),
     viewer("/sign-out", || post(sign_in::sign_out)),
-    viewer("/", || get(async || Redirect::to("/flows"))),
+    viewer("/", || get(dashboard::show)),
+    editor("/attention/snooze", || post(dashboard::snooze)),
     viewer("/flows", || get(flows::show)),
     editor("/connectors", || post(flows::add)),
     viewer("/connectors/{id}", || get(connectors::first_tab)),
@@ -115,6 +116,8 @@ pub const ROUTES: &[Route] = &[
     editor("/connectors/{id}/sheet/given", || post(sheet::give)),
     viewer("/connectors/{id}/sheet.txt", || get(sheet::text)),
     viewer("/connectors/{id}/filezilla.xml", || get(sheet::filezilla)),
+    viewer("/connectors/{id}/test", || get(test_connection::show)),
+    editor("/connectors/{id}/test/start", || post(test_connection::start)),
     editor("/connectors/{id}/delete", || get(connectors::ask_delete).post(connectors::delete)),
     viewer("/connectors/{id}/receive", || get(receive::of_connector)),
     editor("/connectors/{id}/receive/upload", || get(as_partner::show)),
@@ -129,12 +132,19 @@ pub const ROUTES: &[Route] = &[
     viewer("/activity", || get(async || Redirect::to("/activity/receive"))),
     viewer("/activity/receive", || get(receive::show)),
     viewer("/activity/receive/{id}", || get(receive::one)),
+    viewer("/activity/receive.csv", || get(receive::export)),
     viewer("/activity/transfers", || get(transfers::show)),
+    viewer("/activity/transfers.csv", || get(transfers::export)),
     viewer("/activity/sessions", || get(sessions::show)),
     editor("/activity/sessions/{id}/disconnect", || post(sessions::disconnect)),
     viewer("/activity/events", || get(events::show)),
+    viewer("/activity/events.csv", || get(events::export)),
     viewer("/activity/refusals", || get(refusals::show)),
+    viewer("/activity/refusals.csv", || get(refusals::export)),
+    viewer("/activity/blocked", || get(blocked::show)),
+    editor("/activity/blocked/unblock", || post(blocked::unblock)),
     viewer("/refusals/{id}", || get(refusals::one)),
+    editor("/refusals/{id}/allow", || post(refusals::allow)),
     admin("/certificates", || get(certificates::show).merge(files(post(certificates::upload)))),
     admin("/certificates/self-signed", || post(certificates::make)),
     admin("/certificates/authorities", || files(post(certificates::put_authority))),

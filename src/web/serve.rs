@@ -12,6 +12,7 @@ use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
 use hyper_util::server::graceful::{GracefulShutdown, Watcher};
 use hyper_util::service::TowerToHyperService;
+use rustls::server::ServerConfig;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
@@ -19,6 +20,7 @@ use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 use tower::ServiceExt;
 
+use super::https::{Https, begins_with_tls, elsewhere};
 use super::state::{Closing, Peer};
 
 /// Browsers' connections at a time.
@@ -31,7 +33,7 @@ const HANDSHAKE_WITHIN: Duration = Duration::from_secs(10);
 const DRAIN_FOR: Duration = Duration::from_secs(5);
 
 /// Serves until `stop`, then lets requests finish for a moment.
-pub async fn serve(listener: TcpListener, tls: Option<TlsAcceptor>, app: Router, stop: CancellationToken) {
+pub async fn serve(listener: TcpListener, https: Https, app: Router, stop: CancellationToken) {
     let permits = Arc::new(Semaphore::new(CONNECTIONS_MAX));
     let graceful = GracefulShutdown::new();
     loop {
@@ -41,17 +43,13 @@ pub async fn serve(listener: TcpListener, tls: Option<TlsAcceptor>, app: Router,
             accepted = accept(&listener, &permits) => accepted,
         };
         let Some((stream, peer, permit)) = accepted else { continue };
-        let (app, tls, watcher) = (app.clone(), tls.clone(), graceful.watcher());
-        let marks = (Peer(peer), Closing(stop.clone()));
+        let (app, tls, watcher) = (app.clone(), https.current(), graceful.watcher());
+        let marks = (Peer::in_clear(peer), Closing(stop.clone()));
         tokio::spawn(async move {
             let _permit = permit;
             match tls {
                 None => connection(stream, (marks, app), watcher).await,
-                Some(tls) => {
-                    if let Ok(Ok(stream)) = tokio::time::timeout(HANDSHAKE_WITHIN, tls.accept(stream)).await {
-                        connection(stream, (marks, app), watcher).await;
-                    }
-                }
+                Some(config) => secured(stream, (marks, config, app), watcher).await,
             }
         });
     }
@@ -75,6 +73,24 @@ async fn accept(
             tokio::time::sleep(Duration::from_millis(50)).await;
             None
         }
+    }
+}
+
+/// One port for both: a browser that comes in clear is led to HTTPS.
+async fn secured(
+    stream: TcpStream,
+    (marks, config, app): ((Peer, Closing), Arc<ServerConfig>, Router),
+    watcher: Watcher,
+) {
+    match tokio::time::timeout(HANDSHAKE_WITHIN, begins_with_tls(&stream)).await {
+        Ok(Ok(true)) => {
+            let handshake = TlsAcceptor::from(config).accept(stream);
+            if let Ok(Ok(stream)) = tokio::time::timeout(HANDSHAKE_WITHIN, handshake).await {
+                connection(stream, ((marks.0.by_tls(), marks.1), app), watcher).await;
+            }
+        }
+        Ok(Ok(false)) => connection(stream, (marks, elsewhere()), watcher).await,
+        Ok(Err(_)) | Err(_) => {}
     }
 }
 

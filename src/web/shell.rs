@@ -4,6 +4,7 @@ use askama::Template;
 use axum::response::Html;
 
 use super::assets::{Addresses, addresses};
+use super::attention;
 use super::context::Context;
 use super::error::WebError;
 use super::live::Followed;
@@ -15,6 +16,8 @@ use crate::store::listener::{self, Listener, State};
 /// A page's place in the site.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Nav {
+    /// The dashboard.
+    Dashboard,
     /// Flows and connectors.
     Flows,
     /// Profiles.
@@ -78,6 +81,8 @@ pub struct Shell {
     pub lamp: Lamp,
     /// How many connectors there are.
     pub connectors: usize,
+    /// How many matters need attention.
+    pub attention: usize,
     /// The note of the last action.
     pub note: Option<ShownNote>,
     /// Whether the pages under Administration are open to the reader.
@@ -103,12 +108,18 @@ impl Shell {
             initials: initials.to_uppercase(),
             lamp: if who.is_empty() { Lamp::dark() } else { Lamp::now(context).await? },
             live: if who.is_empty() { String::new() } else { Followed::Shell.address("") },
+            attention: if who.is_empty() { 0 } else { open_matters(context).await? },
             who,
             connectors: snapshot.connectors.len(),
             note: context.note().map(ShownNote::from),
             administers: context.may(Role::Admin),
             path: context.path.clone(),
         })
+    }
+
+    /// Whether this page is the dashboard.
+    pub fn is_dashboard(&self) -> bool {
+        self.nav == Nav::Dashboard
     }
 
     /// Whether this page is among the flows.
@@ -185,6 +196,11 @@ impl From<Note> for ShownNote {
             password: note.password.map(|secret| secret.reveal().to_owned()).unwrap_or_default(),
         }
     }
+}
+
+async fn open_matters(context: &Context) -> Result<usize, WebError> {
+    let matters = attention::matters(context).await?;
+    Ok(matters.iter().filter(|matter| !matter.is_snoozed()).count())
 }
 
 /// Renders a page.

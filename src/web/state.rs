@@ -6,8 +6,10 @@ use std::sync::Arc;
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
+use super::attention::Found;
 use super::live::STREAMS_MAX;
 use super::notes::Notes;
+use super::pages::test_connection::Trials;
 use super::setup_code::SetupCode;
 use crate::access::certificate::Certificates;
 use crate::access::gate::Gate;
@@ -44,8 +46,6 @@ pub struct Parts {
     pub setup_code: SetupCode,
     /// Where the web interface listens.
     pub address: SocketAddr,
-    /// Whether it listens with TLS.
-    pub tls: bool,
 }
 
 /// The state of the web interface; cheap to clone.
@@ -56,6 +56,10 @@ pub struct WebState {
     pub(super) visit_key: [u8; 32],
     /// Lines and secrets that the next page shows once.
     pub(super) notes: Notes,
+    /// What needed attention a moment ago.
+    pub(super) attention: Arc<tokio::sync::Mutex<Found>>,
+    /// What came of *Test connection* last.
+    pub(super) trials: Trials,
     /// Streams of live updates that may still open.
     pub(super) streams: Arc<Semaphore>,
 }
@@ -67,6 +71,8 @@ impl WebState {
             parts: Arc::new(parts),
             visit_key: rand::random(),
             notes: Notes::default(),
+            attention: Arc::default(),
+            trials: Trials::default(),
             streams: Arc::new(Semaphore::new(STREAMS_MAX)),
         }
     }
@@ -82,15 +88,33 @@ impl std::ops::Deref for WebState {
 
 /// The browser's address, put into each request by [`super::serve`].
 #[derive(Clone, Copy, Debug)]
-pub struct Peer(pub SocketAddr);
+pub struct Peer {
+    address: SocketAddr,
+    tls: bool,
+}
 
 /// Cancelled when the server stops, put into each request by [`super::serve`]: streams of live updates end by it.
 #[derive(Clone, Debug, Default)]
 pub struct Closing(pub CancellationToken);
 
 impl Peer {
+    /// A browser that came in clear.
+    pub(super) const fn in_clear(address: SocketAddr) -> Self {
+        Self { address, tls: false }
+    }
+
+    /// The same browser, once TLS stands.
+    pub(super) const fn by_tls(self) -> Self {
+        Self { tls: true, ..self }
+    }
+
+    /// Whether a request came by TLS.
+    pub(super) fn is_secured(extensions: &axum::http::Extensions) -> bool {
+        extensions.get::<Self>().is_some_and(|peer| peer.tls)
+    }
+
     /// The address of a request; loopback where there was no connection, as in tests.
     pub(super) fn of(extensions: &axum::http::Extensions) -> IpAddr {
-        extensions.get::<Self>().map_or(IpAddr::V4(Ipv4Addr::LOCALHOST), |peer| peer.0.ip().to_canonical())
+        extensions.get::<Self>().map_or(IpAddr::V4(Ipv4Addr::LOCALHOST), |peer| peer.address.ip().to_canonical())
     }
 }

@@ -44,6 +44,7 @@ pub(super) struct Site {
     pub ids: IdSource,
     pub recorder: Recorder,
     pub presence: Presence,
+    pub gate: Gate,
     pub certificates: Certificates,
     pub folder: tempfile::TempDir,
 }
@@ -117,21 +118,33 @@ impl Site {
             buffers: Buffers::default(),
             collections: Collections::default(),
         };
+        let gate = Gate::new(Hasher::new().unwrap(), clock.clone());
         let parts = Parts {
             depot: depot.clone(),
             db: db.clone(),
             live: live.clone(),
             recorder: recorder.clone(),
-            gate: Gate::new(Hasher::new().unwrap(), clock.clone()),
+            gate: gate.clone(),
             certificates: certificates.clone(),
             presence: presence.clone(),
             clock,
             ids: ids.clone(),
             setup_code: code.clone(),
             address: "127.0.0.1:8020".parse().unwrap(),
-            tls: false,
         };
-        Self { app: router(WebState::new(parts)), code, db, live, depot, ids, recorder, presence, certificates, folder }
+        Self {
+            app: router(WebState::new(parts)),
+            code,
+            db,
+            live,
+            depot,
+            ids,
+            recorder,
+            presence,
+            gate,
+            certificates,
+            folder,
+        }
     }
 
     pub async fn ask(&self, method: Method, path: &str, cookies: &str, form: Option<&[(&str, &str)]>) -> Answer {
@@ -159,6 +172,11 @@ impl Site {
 
     pub async fn get(&self, path: &str, cookies: &str) -> Answer {
         self.ask(Method::GET, path, cookies, None).await
+    }
+
+    /// The answer as it comes.
+    pub async fn raw(&self, request: Request<Body>) -> axum::response::Response {
+        self.app.clone().oneshot(request).await.unwrap()
     }
 
     /// Opens a stream of live updates.
@@ -244,7 +262,7 @@ async fn the_first_run_needs_the_code_and_is_gone_afterwards() {
     let code = site.code.printed();
     let right = [("csrf", csrf.as_str()), ("code", &code), ("name", "mira"), ("password", PASSWORD)];
     let made = site.ask(Method::POST, "/setup", &cookies, Some(&right)).await;
-    assert_eq!((made.status, made.header(LOCATION)), (StatusCode::SEE_OTHER, "/flows"), "{}", made.text);
+    assert_eq!((made.status, made.header(LOCATION)), (StatusCode::SEE_OTHER, "/"), "{}", made.text);
     assert_eq!(site.get("/flows", &made.cookies()).await.status, StatusCode::OK);
     assert_eq!(site.get("/setup", "").await.status, StatusCode::NOT_FOUND);
     assert_eq!(site.ask(Method::POST, "/setup", &cookies, Some(&right)).await.status, StatusCode::NOT_FOUND);

@@ -81,6 +81,13 @@ impl Workspaces {
         Ok(parent)
     }
 
+    /// Free bytes and all bytes of the file system that holds the root directory, or will hold it.
+    pub fn room(&self, profile: &Profile) -> io::Result<(u64, u64)> {
+        let root = self.data.join(profile.root_directory.as_str());
+        let stat = rustix::fs::statvfs(&root).or_else(|_| rustix::fs::statvfs(&self.data))?;
+        Ok((stat.f_bavail.saturating_mul(stat.f_frsize), stat.f_blocks.saturating_mul(stat.f_frsize)))
+    }
+
     /// The connector's workspace; its folders are made if missing.
     pub fn get(&self, profile: &Profile, connector: &Connector) -> io::Result<Arc<Workspace>> {
         let paths = Paths::of(&self.data, profile, connector);

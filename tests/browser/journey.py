@@ -19,7 +19,7 @@ import time
 from pathlib import Path
 
 from selenium import webdriver
-from selenium.common.exceptions import NoSuchElementException, WebDriverException
+from selenium.common.exceptions import NoSuchElementException, TimeoutException, WebDriverException
 from selenium.webdriver.chrome.options import Options
 from selenium.webdriver.chrome.service import Service
 from selenium.webdriver.common.by import By
@@ -117,9 +117,21 @@ class Browser:
         buttons = form.find_elements(By.CSS_SELECTOR, "button.primary") or form.find_elements(
             By.CSS_SELECTOR, "button:not([type=button])"
         )
+        self.press(buttons[-1])
+
+    def press(self, element):
+        """Clicks what leads to another page, and waits for it."""
         before = self.driver.find_element(By.TAG_NAME, "html")
-        buttons[-1].click()
+        element.click()
         WebDriverWait(self.driver, PAGE_SECONDS_MAX).until(lambda _: is_gone(before))
+
+    def waits_for(self, words):
+        """Whether the page comes to show these words, wherever its lines break."""
+        text = "return document.body ? document.body.innerText.replaceAll('\\n', '') : ''"
+        try:
+            return WebDriverWait(self.driver, PAGE_SECONDS_MAX).until(lambda driver: words in driver.execute_script(text))
+        except TimeoutException:
+            return False
 
     def status(self):
         return self.driver.execute_script("return performance.getEntriesByType('navigation')[0].responseStatus")
@@ -277,7 +289,7 @@ def receive_table(browser, appliance, name, password, report):
     browser.look("receive")
     browser.driver.find_element(By.PARTIAL_LINK_TEXT, "orders.x12").click()
     digest = appliance.receipts(name)[0]["sha256"]
-    report.check(digest in browser.text.replace("\n", ""), "the opened row shows the SHA-256")
+    report.check(browser.waits_for(digest), "the opened row shows the SHA-256")
     browser.look("receive-row")
 
 
@@ -285,15 +297,51 @@ def sessions(browser, appliance, name, password, report):
     browser.go("/activity/sessions")
     browser.look("sessions-empty")
     session = Session(appliance.port)
-    wait = WebDriverWait(browser.driver, 5)
+    # What is followed live may be replaced while it is read.
+    wait = WebDriverWait(browser.driver, PAGE_SECONDS_MAX, ignored_exceptions=[WebDriverException])
     wait.until(lambda driver: "127.0.0.1" in driver.find_element(By.ID, "sessions").text)
-    report.check("1 live session" in browser.text, "a session appears on the open page")
-    lamp = browser.driver.find_element(By.ID, "lamp").text
-    report.check("1 session" in lamp, f"the lamp counts it ({lamp})")
+    report.check("1 connected" in browser.text, "a session appears on the open page")
+    lamp = wait.until(lambda driver: "1 session" in driver.find_element(By.ID, "lamp").text)
+    report.check(lamp, "the lamp counts it")
     browser.look("sessions")
     browser.driver.find_element(By.CSS_SELECTOR, "#sessions form button").click()
     report.check(session.reply().startswith("421"), "Disconnect ends it with 421")
     wait.until(lambda driver: "Nobody is connected" in driver.find_element(By.ID, "sessions").text)
+    session = Session(appliance.port)
+    block = wait.until(lambda driver: driver.find_elements(By.CSS_SELECTOR, '#sessions button[name="block"]'))
+    block[0].click()
+    report.check(session.reply().startswith("421"), "Block ends the address's sessions")
+    again = Session(appliance.port)
+    again.send(f"USER {name}")
+    report.check(again.send(f"PASS {password}").startswith("421"), "the right password does not help a blocked address")
+    browser.go("/activity/blocked")
+    report.check("127.0.0.1" in browser.text, "the blocked address is listed")
+    browser.look("blocked")
+    browser.submit(browser.driver.find_element(By.CSS_SELECTOR, 'main button'))
+    report.check("Nobody is blocked" in browser.text, "Unblock lets it in again")
+    again = Session(appliance.port)
+    again.send(f"USER {name}")
+    report.check(again.send(f"PASS {password}").startswith("230"), "the partner can sign in again")
+    again.send("QUIT")
+
+
+def activity(browser, name, report):
+    """Lists with their filters, and the Receive table in another order."""
+    for page in ("transfers", "events", "refusals"):
+        browser.go(f"/activity/{page}?since=24h&connector={name}")
+        report.check("Clear all" in browser.text, f"{page}: filters in force are shown")
+        browser.look(page)
+    browser.go("/activity/refusals")
+    report.check("Last 24 hours" in browser.text, "refusals are grouped")
+    browser.look("refusals-grouped")
+    browser.driver.find_element(By.LINK_TEXT, "Why?").click()
+    report.check("Why was" in browser.text, "a refusal is explained")
+    browser.look("refusal")
+    browser.go("/activity/receive")
+    browser.driver.find_element(By.PARTIAL_LINK_TEXT, "Size").click()
+    order = browser.driver.find_element(By.CSS_SELECTOR, "th[aria-sort]")
+    report.check(order.get_attribute("aria-sort") == "descending" and "Size" in order.text, "the table is ordered by size")
+    browser.look("receive-by-size")
 
 
 def send_tab(browser, appliance, name, password, report):
@@ -331,7 +379,7 @@ def send_tab(browser, appliance, name, password, report):
 def as_partner(browser, appliance, name, report):
     """A file is received in the browser as if the partner had sent it."""
     browser.go(f"/connectors/{name}/receive")
-    browser.driver.find_element(By.PARTIAL_LINK_TEXT, "as if the partner had").click()
+    browser.press(browser.driver.find_element(By.PARTIAL_LINK_TEXT, "as if the partner had"))
     browser.look("as-partner")
     file = appliance.folder / "trial.x12"
     file.write_text("ISA*00*")
@@ -340,6 +388,32 @@ def as_partner(browser, appliance, name, report):
     report.check("Received trial.x12" in browser.text, f"a file is received as if the partner had sent it ({browser.path})")
     names = [receipt["name"] for receipt in appliance.receipts(name)]
     report.check("trial.x12" in names, f"it has a receipt ({names})")
+
+
+def dashboard(browser, appliance, name, password, report):
+    """Trouble, figures, chart and sessions, while a partner is connected; a matter is put off and brought back."""
+    for attempt in range(6):
+        subprocess.run(["curl", "-sS", "--max-time", "20", "-u", f"{name}:{password}", "-T", "-",
+                        f"ftp://127.0.0.1:{appliance.port}/Send/no-{attempt}.zip"], input=b"x", capture_output=True)
+    browser.go("/")
+    session = Session(appliance.port)
+    wait = WebDriverWait(browser.driver, 10)
+    wait.until(lambda driver: "127.0.0.1" in driver.find_element(By.ID, "sessions").text)
+    wait.until(lambda driver: "6 times in the last hour" in driver.find_element(By.ID, "attention").text)
+    report.check("no Write in this folder, 6 times" in browser.text, "refusals above the usual need attention")
+    report.check("orders.x12" in browser.driver.find_element(By.ID, "latest").text, "the latest file is shown")
+    peaks = browser.driver.find_element(By.CSS_SELECTOR, "#chart svg").get_attribute("aria-label")
+    report.check("received peaks at" in peaks, f"the chart tells its peak in words ({peaks})")
+    browser.look("dashboard")
+    button = browser.driver.find_element(By.CSS_SELECTOR, '#attention button[value="tomorrow"]')
+    browser.submit(button)
+    report.check("Put off until" in browser.text, "a matter is put off")
+    browser.look("dashboard-snoozed")
+    browser.driver.find_element(By.LINK_TEXT, "24 hours").click()
+    browser.driver.find_element(By.LINK_TEXT, "Show as table").click()
+    report.check("Received a minute" in browser.text, "the chart can be read as a table")
+    browser.look("dashboard-table")
+    session.send("QUIT")
 
 
 def partner_sheet(browser, name, report):
@@ -351,8 +425,29 @@ def partner_sheet(browser, name, report):
     pages = len(re.findall(rb"/Type\s*/Page[^s]", printed))
     (PROJECT / "target/screenshots/sheet.pdf").write_bytes(printed)
     report.check(pages == 1, f"the partner sheet prints on one page of A4 ({pages})")
-    browser.driver.find_element(By.XPATH, "//button[contains(., 'has this sheet')]").click()
+    browser.press(browser.driver.find_element(By.XPATH, "//button[contains(., 'has this sheet')]"))
     report.check("has sheet 1" in browser.text, f"it is noted that the partner has it ({browser.path})")
+
+
+def test_connection(browser, appliance, name, report):
+    """The door is tried from here, in the open and through TLS; nothing is left behind."""
+    browser.go(f"/connectors/{name}/test")
+    before = len(appliance.receipts(name))
+    for mode, words in (("explicit", "TLS 1.3"), ("none", "The profile offers none")):
+        appliance.cli("profile", "set", f"ftp_over_tls={mode}")
+        time.sleep(0.5)
+        browser.go(f"/connectors/{name}/test")
+        browser.submit(browser.driver.find_element(By.CSS_SELECTOR, "main form button.primary"))
+        report.check("and deleted it" in browser.text and words in browser.text, f"every step is tried, TLS {mode}")
+    report.check(len(appliance.receipts(name)) == before, "the test left no receipt")
+    browser.look("test")
+    appliance.cli("profile", "set", "ftp_over_tls=explicit")
+    appliance.cli("connector", "set", name, "enabled=off")
+    time.sleep(0.5)
+    browser.submit(browser.driver.find_element(By.CSS_SELECTOR, "main form button.primary"))
+    report.check("Failed" in browser.text and "The connector is switched off" in browser.text, "the failing step is explained")
+    browser.look("test-failed")
+    appliance.cli("connector", "set", name, "enabled=on")
 
 
 def change_profile(browser, appliance, report):
@@ -422,7 +517,7 @@ def administration(browser, report):
     browser.fill(browser.named("hosts"), "files.example.com 192.0.2.7")
     browser.submit(browser.named("hosts"))
     report.check("files.example.com" in browser.text, "a self-signed certificate is made and listed")
-    browser.driver.find_element(By.LINK_TEXT, "files").click()
+    browser.press(browser.driver.find_element(By.LINK_TEXT, "files"))
     browser.fill(browser.named("hosts"), "new.example.com")
     browser.submit(browser.named("hosts"))
     report.check("Roll back" in browser.text and "new.example.com" in browser.text, "it is replaced and could come back")
@@ -435,7 +530,7 @@ def administration(browser, report):
     browser.fill(browser.named("own_password"), ADMINISTRATOR_PASSWORD)
     browser.submit(browser.named("own_password"))
     report.check(generated_password(browser) is not None, "the new user's password is shown")
-    browser.driver.find_element(By.LINK_TEXT, "kim").click()
+    browser.press(browser.driver.find_element(By.LINK_TEXT, "kim"))
     browser.look("user")
     browser.go("/audit")
     report.check("administrator kim" in browser.text, "the audit tells who was added")
@@ -474,6 +569,9 @@ def main():
         browser = Browser(origin, report, axe=arguments.axe.read_text())
         try:
             first_run(browser, appliance, report)
+            browser.go("/")
+            report.check("First steps" in browser.text, "the dashboard of a new appliance shows the first steps")
+            browser.look("dashboard-empty")
             browser.go("/flows")
             browser.look("flows-empty")
             password = add_connector(browser, "acme-edi", report)
@@ -482,7 +580,10 @@ def main():
             sessions(browser, appliance, "acme-edi", password, report)
             send_tab(browser, appliance, "acme-edi", password, report)
             as_partner(browser, appliance, "acme-edi", report)
+            dashboard(browser, appliance, "acme-edi", password, report)
             partner_sheet(browser, "acme-edi", report)
+            activity(browser, "acme-edi", report)
+            test_connection(browser, appliance, "acme-edi", report)
             change_profile(browser, appliance, report)
             administration(browser, report)
             without_scripting(origin, report)

@@ -35,6 +35,7 @@ BASIC_FTP = PROJECT / "target/basic-ftp/node_modules"
 MODES = {
     "plain": ("ftp_over_tls=explicit", "require_tls=none"),
     "active": ("ftp_over_tls=explicit", "require_tls=none", "active_mode=on"),
+    "deflate": ("ftp_over_tls=explicit", "require_tls=none", "mode_z=on"),
     "explicit": ("ftp_over_tls=explicit", "require_tls=login_and_data"),
     "implicit": ("ftp_over_tls=implicit", "require_tls=login_and_data"),
 }
@@ -251,6 +252,27 @@ class LftpActive(Lftp):
     mode = "active"
     many = VARIANT_FILES
     options = "set ftp:ssl-allow no; set ftp:passive-mode no; "
+
+
+class LftpDeflate(Lftp):
+    """MODE Z; it is an error when nothing went in it."""
+
+    name = "lftp-deflate"
+    mode = "deflate"
+    many = VARIANT_FILES
+    options = "set ftp:ssl-allow no; set ftp:passive-mode yes; set ftp:use-mode-z yes; set ftp:mode-z-level 9; "
+
+    def told(self, commands):
+        with tempfile.TemporaryDirectory(prefix="waybill-debug-") as place:
+            self.script(f'debug -o "{place}/said" 9; {commands}')
+            said = Path(place, "said").read_text(errors="replace")
+        expect("MODE Z" in said, f"nothing was said of MODE Z: {said[-400:]}")
+
+    def put(self, local, remote):
+        self.told(f'put "{local}" -o "{remote}"')
+
+    def get(self, remote, local):
+        self.told(f'get "{remote}" -o "{local}"')
 
 
 class LftpExplicit(Lftp):
@@ -859,6 +881,7 @@ class AioftpImplicitTls12(AioftpImplicit):
 
 CLIENTS = [
     Curl, Lftp, Ftplib, Wget, Tnftp, InetutilsFtp, Ncftp, Rclone, NetFtp, Aioftp, BasicFtp,
+    LftpDeflate,
     CurlActive, LftpActive, FtplibActive, WgetActive, TnftpActive, InetutilsFtpActive, NcftpActive, NetFtpActive,
     CurlTls12, CurlTls13, LftpExplicit, FtplibExplicit, RcloneExplicit, BasicFtpExplicit,
     CurlImplicit, LftpImplicit, FtplibImplicit, RcloneImplicit, BasicFtpImplicit,

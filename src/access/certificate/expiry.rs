@@ -20,6 +20,16 @@ pub enum Urgency {
 }
 
 impl Urgency {
+    /// Its stable name.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Month => "month",
+            Self::Fortnight => "fortnight",
+            Self::Days => "days",
+            Self::Expired => "expired",
+        }
+    }
+
     /// How near the end is with so many whole days left; `None` when it is far.
     pub const fn of(days_left: i64) -> Option<Self> {
         match days_left {

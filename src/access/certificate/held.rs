@@ -17,9 +17,11 @@ use super::served::{Presented, Served};
 use crate::base::clock::{Clock, Timestamp};
 use crate::base::id::{CertificateId, IdSource};
 use crate::domain::appliance::ApplianceSettings;
+use crate::domain::event::EventKind;
 use crate::domain::setting::{Mistake, Value};
 use crate::domain::value::{CertificateName, CertificateNames};
 use crate::store::certificate::{self, Contents, Origin, StoredCertificate};
+use crate::store::event::Event;
 use crate::store::setting::{Change, SaveError};
 use crate::store::{Db, StoreError, profile};
 
@@ -69,6 +71,8 @@ pub(super) struct State {
     all: Vec<Arc<Held>>,
     pub(super) authorities: Vec<Arc<Authority>>,
     served: Arc<Served>,
+    /// What the web interface presents.
+    to_browsers: Arc<Served>,
 }
 
 #[derive(Debug)]
@@ -123,14 +127,27 @@ impl Certificates {
         let names = texts.get("certificates").and_then(|text| CertificateNames::parse(text).ok()).unwrap_or_default();
         let before = self.0.state.load_full();
         let all: Vec<_> = stored.into_iter().map(|stored| self.held(stored, &before)).collect();
-        let served = Served::new(choose(&all, &names, self.0.clock.now()), self.0.clock.clone());
-        let served = if served.is_same(&before.served) { Arc::clone(&before.served) } else { Arc::new(served) };
+        let texts = profile::load_appliance(&self.0.db).await?.texts;
+        let of_web = texts.get("web_certificates").and_then(|text| CertificateNames::parse(text).ok());
+        let of_web = of_web.filter(|names| !names.is_empty()).unwrap_or_else(|| names.clone());
+        let served = self.chosen(&all, &names, &before.served);
+        let to_browsers = self.chosen(&all, &of_web, &before.to_browsers);
         if served.is_empty() {
             tracing::error!("No certificate can be presented: every TLS handshake will fail");
         }
         let authorities = self.open_authorities(&before).await?;
-        self.0.state.store(Arc::new(State { all, authorities, served }));
+        self.0.state.store(Arc::new(State { all, authorities, served, to_browsers }));
         Ok(())
+    }
+
+    fn chosen(&self, all: &[Arc<Held>], names: &CertificateNames, before: &Arc<Served>) -> Arc<Served> {
+        let served = Served::new(choose(all, names, self.0.clock.now()), self.0.clock.clone());
+        if served.is_same(before) { Arc::clone(before) } else { Arc::new(served) }
+    }
+
+    /// What the web interface presents now, where it has HTTPS.
+    pub fn served_to_browsers(&self) -> Arc<Served> {
+        Arc::clone(&self.0.state.load().to_browsers)
     }
 
     /// What servers present now. The same `Arc` until that changes.
@@ -151,10 +168,24 @@ impl Certificates {
 
     /// Which of the certificates that servers present expire within 30 days, the most urgent first.
     pub fn warnings(&self, now: Timestamp) -> Vec<Expiring> {
-        let served = self.served();
-        let mut found: Vec<_> = served.facts().filter_map(|(name, facts)| Expiring::of(name, facts, now)).collect();
-        found.sort_by_key(|one| one.not_after);
+        let (served, to_browsers) = (self.served(), self.served_to_browsers());
+        let all = served.facts().chain(to_browsers.facts());
+        let mut found: Vec<_> = all.filter_map(|(name, facts)| Expiring::of(name, facts, now)).collect();
+        found.sort_by(|a, b| (a.not_after, &a.sha256).cmp(&(b.not_after, &b.sha256)));
+        found.dedup_by(|a, b| a.sha256 == b.sha256);
         found
+    }
+
+    /// Records an event for each that expires, once for each nearness.
+    pub async fn tell_expiring(&self) -> Result<(), StoreError> {
+        let now = self.0.clock.now();
+        for one in self.warnings(now) {
+            let event = Event::new(&self.0.ids, EventKind::CertificateExpiring, now, one.to_string());
+            if certificate::warn_once(&self.0.db, (&one.sha256, one.urgency.name()), &event).await? {
+                tracing::warn!(certificate = one.name, "{one}");
+            }
+        }
+        Ok(())
     }
 
     /// The key of the certificate of that name, for an authority's answer that comes without one.
@@ -462,6 +493,23 @@ mod tests {
         let fortnight = warned(Duration::from_hours(13 * 24)).unwrap();
         assert_eq!((fortnight.urgency, fortnight.days_left), (Urgency::Fortnight, 13));
         assert_eq!(fortnight.to_string(), "Certificate self-signed expires on 25 November 2027, in 13 days");
+        at.clock.advance(Duration::from_hours(24 * 352));
+        for days in [0, 0, 4, 8, 3] {
+            at.clock.advance(Duration::from_hours(24 * days));
+            at.certificates.tell_expiring().await.unwrap();
+        }
+        let kind = Some(EventKind::CertificateExpiring);
+        let told = crate::store::event::oldest_first(&at.db, kind, Timestamp::default(), None, 10);
+        let told: Vec<_> = told.await.unwrap().into_iter().map(|event| event.summary).collect();
+        let said = |left: &str| format!("Certificate self-signed {left}");
+        assert_eq!(
+            told,
+            [
+                said("expires on 25 November 2027, in 12 days"),
+                said("expires on 25 November 2027, within a day"),
+                said("expired on 25 November 2027")
+            ]
+        );
         let expired = at.certificates.warnings(end.plus(Duration::from_secs(1))).pop().unwrap();
         assert_eq!(expired.to_string(), "Certificate self-signed expired on 25 November 2027");
     }

@@ -23,4 +23,4 @@ pub use keystore::{KeyDer, SealError, Sealer};
 pub use made::{Request, csr, self_signed};
 pub use parse::{FILE_BYTES_MAX, read, read_with};
 pub use provider::provider;
-pub use served::Served;
+pub use served::{ForHost, Served};

@@ -90,10 +90,37 @@ fn fit(names: &[String], host: &str) -> Fit {
     }
 }
 
+impl Served {
+    /// The best for `host` of those whose signatures the client can check.
+    fn present(&self, hello: &ClientHello<'_>, host: Option<&str>) -> Option<Arc<CertifiedKey>> {
+        let usable = |one: &CertifiedKey| one.key.choose_scheme(hello.signature_schemes()).is_some();
+        self.best(host, usable).map(|(_, found)| Arc::clone(&found.certified))
+    }
+}
+
 impl ResolvesServerCert for Served {
     fn resolve(&self, hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
-        let usable = |one: &CertifiedKey| one.key.choose_scheme(hello.signature_schemes()).is_some();
-        self.best(hello.server_name(), usable).map(|(_, found)| Arc::clone(&found.certified))
+        self.present(&hello, hello.server_name())
+    }
+}
+
+/// The same for a client that said FTP's HOST (RFC 7151) and names nobody in its handshake.
+#[derive(Debug)]
+pub struct ForHost {
+    served: Arc<Served>,
+    host: String,
+}
+
+impl ForHost {
+    /// `host` as it was said.
+    pub const fn new(served: Arc<Served>, host: String) -> Self {
+        Self { served, host }
+    }
+}
+
+impl ResolvesServerCert for ForHost {
+    fn resolve(&self, hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
+        self.served.present(&hello, hello.server_name().or(Some(&self.host)))
     }
 }
 

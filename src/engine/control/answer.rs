@@ -6,8 +6,10 @@ use std::sync::Arc;
 use rustls::pki_types::CertificateDer;
 
 use super::connection::Control;
+use crate::access::test_pass::Client;
 use crate::base::secret::Secret;
 use crate::domain::authorise::No;
+use crate::domain::event::EventKind;
 use crate::domain::refusal::Rule;
 use crate::engine::data::{self, Agreed, Passive};
 use crate::engine::early::Early;
@@ -16,6 +18,7 @@ use crate::engine::refusal::{self, Kind};
 use crate::engine::{Engine, files, listing, rename};
 use crate::ftp::reply::{Code, Reply};
 use crate::ftp::session::{Ask, Family, Outcome};
+use crate::store::event::Event;
 use crate::transfer::depot::{Party, TransferError};
 
 impl Control {
@@ -44,13 +47,10 @@ impl Control {
             Ask::Login { name, password } => self.login(&name, &password).await,
             Ask::Logout => {
                 self.log_out();
+                self.host = None;
                 (Outcome::Done, None)
             }
-            Ask::Host(_) => {
-                let snapshot = self.engine.live.snapshot();
-                let text = snapshot.profile.welcome_message.lines().collect::<Vec<_>>().join("\n");
-                (Outcome::Banner(text), None)
-            }
+            Ask::Host(host) => (self.choose_host(host), None),
             Ask::Passive { family, extended } => self.listen(family, extended),
             Ask::Active(to) => self.active(to),
             Ask::ClientName(name) => {
@@ -65,12 +65,28 @@ impl Control {
         }
     }
 
+    /// HOST (RFC 7151): there is one welcome for all names; the certificate is chosen when TLS begins. A name that TLS
+    /// was not set up for cannot be proven any more.
+    fn choose_host(&mut self, host: String) -> Outcome {
+        let bare = |name: &str| name.trim_end_matches('.').to_ascii_lowercase();
+        if self.name_of_handshake().is_some_and(|name| bare(name) != bare(&host)) {
+            return Outcome::Refused(Reply::new(Code::ParameterNotImplemented, "TLS was set up for another name."));
+        }
+        self.host = Some(host);
+        let snapshot = self.engine.live.snapshot();
+        Outcome::Banner(snapshot.profile.welcome_message.lines().collect::<Vec<_>>().join("\n"))
+    }
+
     async fn about_files(&self, ask: Ask) -> (Outcome, Option<No>) {
         let Some(party) = self.party() else {
             let reply = Reply::new(Code::NotLoggedIn, "Please sign in with USER and PASS first.");
             return (Outcome::Refused(reply), None);
         };
-        let kind = if matches!(ask, Ask::Rename { .. }) { Kind::Name } else { Kind::File };
+        let kind = match ask {
+            Ask::Rename { .. } => Kind::Name,
+            Ask::Stat(_) => Kind::Listing,
+            _ => Kind::File,
+        };
         match about(&self.engine, &party, ask).await {
             Ok(outcome) => (outcome, None),
             Err(error) => {
@@ -82,7 +98,11 @@ impl Control {
 
     async fn login(&mut self, name: &str, password: &Secret) -> (Outcome, Option<No>) {
         let visitor = visitor(name, (self.remote, self.tls.is_some()), &self.certificates);
-        let answer = login::login(&self.engine, &visitor, password, &mut self.slot).await;
+        let answer = if self.redeems(name, password) {
+            login::by_test_pass(&self.engine, name, &mut self.slot)
+        } else {
+            login::login(&self.engine, &visitor, password, &mut self.slot).await
+        };
         self.came_in(name, answer)
     }
 
@@ -99,7 +119,30 @@ impl Control {
                 self.shown
             );
         }
+        if let Some(no) = no.as_ref().filter(|no| no.rule != Rule::TlsRequiredLogin) {
+            self.login_failed(name, no);
+        }
         (outcome, no)
+    }
+
+    /// Whether this is *Test connection*, which comes from this very host with a pass of its own.
+    fn redeems(&self, name: &str, password: &Secret) -> bool {
+        let here = self.remote.is_loopback() || self.remote == self.local;
+        let client = if here { Client::Here } else { Client::Elsewhere };
+        let now = self.engine.depot.clock.now();
+        self.engine.gate.test_passes().redeem(&name.to_ascii_lowercase(), password, client, now)
+    }
+
+    fn login_failed(&self, name: &str, no: &No) {
+        let depot = &self.engine.depot;
+        let summary = format!("Login of {} failed: {}", self.shown, no.rule.label());
+        let event = Event::new(&depot.ids, EventKind::LoginFailed, depot.clock.now(), summary);
+        depot.recorder.login_failed(Event {
+            connector: self.engine.live.written_id(name).map(|id| id.to_string()).unwrap_or_default(),
+            session_id: self.place.id().to_string(),
+            remote: self.remote.to_string(),
+            ..event
+        });
     }
 
     pub(super) fn log_out(&mut self) {
@@ -122,7 +165,7 @@ impl Control {
         let snapshot = self.engine.live.snapshot();
         // One pending port a session: an older one goes back first.
         self.agreed = None;
-        match data::listen(&self.engine.ports, snapshot.profile.passive_port_range.as_ref(), self.local) {
+        match data::listen(&self.engine.ports, &snapshot.profile, (self.local, self.remote)) {
             Ok((passive, at)) => {
                 self.agreed = Some(self.passive(passive));
                 let told =
@@ -158,7 +201,7 @@ impl Control {
             let reply = Reply::new(Code::ArgumentError, "Only ports of 1024 and above are allowed.");
             return (Outcome::Refused(reply), None);
         }
-        self.agreed = Some(Agreed::Active(to));
+        self.agreed = Some(Agreed::Active { to, from: self.port.saturating_sub(1) });
         (Outcome::Done, None)
     }
 }

@@ -3,7 +3,7 @@
 
 use std::collections::VecDeque;
 use std::io;
-use std::net::{IpAddr, SocketAddr};
+use std::net::IpAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::Poll;
@@ -57,6 +57,10 @@ pub struct Control {
     pub(super) session: Session,
     pub(super) remote: IpAddr,
     pub(super) local: IpAddr,
+    /// Our port of the control connection.
+    pub(super) port: u16,
+    /// What the client said with HOST, until TLS stands or the client begins anew.
+    pub(super) host: Option<String>,
     pub(super) place: Arc<Place>,
     pub(super) slot: Slot,
     pub(super) transcript: Transcript,
@@ -83,7 +87,7 @@ pub struct Arrival {
     /// The connection.
     pub stream: TcpStream,
     /// Whose.
-    pub from: SocketAddr,
+    pub remote: IpAddr,
     /// Its place among the sessions that are counted.
     pub slot: Slot,
     /// Whether TLS begins with the first byte.
@@ -93,13 +97,13 @@ pub struct Arrival {
 impl Control {
     /// A session for a connection that was admitted.
     pub fn new(engine: Engine, arrival: Arrival) -> io::Result<Self> {
-        let Arrival { stream, from, slot, implicit } = arrival;
+        let Arrival { stream, remote, slot, implicit } = arrival;
         stream.set_nodelay(true)?;
         data::keep_alive(&stream)?;
         // The data mark before an ABOR comes as urgent data (RFC 959 section 4.1.3).
         socket2::SockRef::from(&stream).set_out_of_band_inline(true)?;
-        let local = stream.local_addr()?.ip().to_canonical();
-        let remote = from.ip().to_canonical();
+        let at = stream.local_addr()?;
+        let (local, port) = (at.ip().to_canonical(), at.port());
         let id = crate::base::id::SessionId::new(&engine.depot.ids);
         let place = Arc::new(engine.presence.enter(id, remote, engine.depot.clock.now()));
         let now = Instant::now();
@@ -113,6 +117,8 @@ impl Control {
             session: Session::new(),
             remote,
             local,
+            port,
+            host: None,
             place,
             slot,
             transcript: Transcript::default(),
@@ -217,7 +223,7 @@ impl Control {
             tls_offered: snapshot.profile.ftp_over_tls != FtpOverTls::None,
             active_mode: live
                 .is_some_and(|live| live.connector.settings.active_mode.is_on(snapshot.profile.active_mode)),
-            mode_z: false,
+            mode_z: snapshot.profile.mode_z,
             data_tls_required: required == RequireTls::LoginAndData,
         }
     }
@@ -310,6 +316,16 @@ impl Control {
         self.record_refusal(&No { rule, detail: detail.to_owned() }, "");
     }
 
+    /// What an administrator should know; of a client that ends TLS out of order, which one it is.
+    fn detail(&self, no: &No) -> String {
+        match self.place.doing().client {
+            Some(client) if no.rule == Rule::TlsEndUnsigned => {
+                format!("{}; the client calls itself {client}", no.detail)
+            }
+            _ => no.detail.clone(),
+        }
+    }
+
     pub(super) fn record_refusal(&self, no: &No, reply: &str) {
         let now = self.engine.depot.clock.now();
         self.engine.depot.recorder.refusal(Refusal {
@@ -319,7 +335,7 @@ impl Control {
             remote: self.remote.to_string(),
             command: self.line.clone(),
             reply: reply.to_owned(),
-            detail: no.detail.clone(),
+            detail: self.detail(no),
             transcript: self.transcript.text(),
             session_id: self.place.id().to_string(),
             first_at: now,

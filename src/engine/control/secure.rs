@@ -1,6 +1,11 @@
 //! TLS on the control connection.
 
+use std::sync::Arc;
+
+use rustls::ServerConfig;
+
 use super::connection::Control;
+use crate::access::certificate::ForHost;
 use crate::domain::refusal::Rule;
 use crate::engine::stream::Stream;
 use crate::engine::tls::{self, SessionTls};
@@ -19,7 +24,7 @@ impl Control {
             self.closed = true;
             return;
         };
-        let session = SessionTls::new(&base);
+        let session = SessionTls::new(&self.presenting(base));
         match session.accept(stream).await {
             Ok(secured) => {
                 self.tls_text = tls::describe(secured.get_ref().1);
@@ -31,12 +36,29 @@ impl Control {
                 self.tls = Some(session);
                 self.session.secured(implicit);
                 self.reader.clear();
+                self.host = None;
                 self.log_out();
             }
             Err(error) => {
-                self.refused(Rule::TlsHandshakeFailed, &format!("control connection: {error}"));
+                self.refused(Rule::TlsHandshakeFailed, &format!("control connection: {}", tls::explain(&error)));
                 self.closed = true;
             }
+        }
+    }
+
+    /// With the certificate that is made for what the client said with HOST. A name in its handshake is asked first.
+    fn presenting(&self, base: Arc<ServerConfig>) -> Arc<ServerConfig> {
+        let Some(host) = &self.host else { return base };
+        let mut config = ServerConfig::clone(&base);
+        config.cert_resolver = Arc::new(ForHost::new(self.engine.certificates.served(), host.clone()));
+        Arc::new(config)
+    }
+
+    /// The name that the client's TLS handshake was for.
+    pub(super) fn name_of_handshake(&self) -> Option<&str> {
+        match &self.stream {
+            Stream::Tls(stream) => stream.get_ref().1.server_name(),
+            Stream::Plain(_) | Stream::Gone => None,
         }
     }
 

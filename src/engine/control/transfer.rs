@@ -54,6 +54,7 @@ impl Control {
             abort: abort.clone(),
             control,
             encoding: self.session.encoding().clone(),
+            deflate: self.session.mode_z().then(|| self.session.mode_z_level()),
             tls: self.data_tls(),
             progress,
         };

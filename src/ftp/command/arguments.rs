@@ -192,13 +192,28 @@ pub(in crate::ftp) fn opts(argument: &str) -> Result<Command, Bad> {
         ("HASH", name) => OptsArgument::Hash(Some(Algorithm::parse(name).ok_or_else(|| {
             Bad::reply(Code::ParameterNotImplemented, "HASH knows SHA-256, SHA-512, SHA-1, MD5 and CRC32.")
         })?)),
-        ("MODE", words) => {
-            let level = words.strip_prefix("Z LEVEL ").and_then(decimal).filter(|level| *level <= 9);
-            OptsArgument::ModeZ(level.ok_or_else(|| Bad::reply(Code::ArgumentError, "Usage: OPTS MODE Z LEVEL 0-9"))?)
-        }
+        ("MODE", words) => OptsArgument::ModeZ(deflate_options(words)?),
         ("", _) => return Err(Bad::Usage),
         _ => return Err(Bad::reply(Code::ArgumentError, "There is no such option.")),
     }))
+}
+
+/// `Z ENGINE ZLIB METHOD 8 LEVEL 9`, in any order: the level if one was given. There is one engine and one method.
+fn deflate_options(words: &str) -> Result<Option<u8>, Bad> {
+    let usage = || Bad::reply(Code::ArgumentError, "Usage: OPTS MODE Z LEVEL 0-9");
+    let mut words = words.split(' ').filter(|word| !word.is_empty());
+    if words.next() != Some("Z") {
+        return Err(usage());
+    }
+    let mut level = None;
+    while let Some(word) = words.next() {
+        match (word, words.next().ok_or_else(usage)?) {
+            ("LEVEL", number) => level = Some(decimal(number).filter(|level| *level <= 9).ok_or_else(usage)?),
+            ("ENGINE", "ZLIB") | ("METHOD", "8") => {}
+            _ => return Err(usage()),
+        }
+    }
+    Ok(level)
 }
 
 /// `PBSZ 0`: whatever is asked for, the answer is 0 (RFC 4217 section 9).
@@ -375,7 +390,9 @@ mod tests {
         assert_eq!(read("AUTH tls-p"), Command::Auth(Mechanism::TlsPrivate));
         assert_eq!(read("OPTS utf8 on"), Command::Opts(OptsArgument::Utf8On));
         assert_eq!(read("OPTS HASH sha-1"), Command::Opts(OptsArgument::Hash(Some(Algorithm::Sha1))));
-        assert_eq!(read("OPTS MODE Z LEVEL 9"), Command::Opts(OptsArgument::ModeZ(9)));
+        assert_eq!(read("OPTS MODE Z LEVEL 9"), Command::Opts(OptsArgument::ModeZ(Some(9))));
+        let several = read("OPTS mode z engine zlib method 8 level 1");
+        assert_eq!(several, Command::Opts(OptsArgument::ModeZ(Some(1))));
         let codes = ["TYPE X", "STRU", "EPSV 3", "EPSV x", "OPTS RETR x", "OPTS HASH SHA3", "PROT X"].map(code);
         assert_eq!(codes, [501, 501, 522, 501, 501, 504, 504]);
     }

@@ -341,8 +341,8 @@ pub enum OptsArgument {
     Mlst(Facts),
     /// `HASH SHA-256`; `None` asks for the one in force.
     Hash(Option<Algorithm>),
-    /// `MODE Z LEVEL 6`.
-    ModeZ(u8),
+    /// `MODE Z LEVEL 6`; `None` when it names what is so anyway.
+    ModeZ(Option<u8>),
 }
 
 /// `LIST`, `NLST` and `STAT`: what looks like options of `ls`, then a path. A path that begins with a dash is written

@@ -176,6 +176,10 @@ impl Session {
         if data == DataPort::Unknown {
             return Step::Send(Reply::new(Code::NoDataConnection, "Please say PASV or EPSV first."));
         }
+        if self.settings.deflate && !policy.mode_z {
+            let text = "MODE Z is not offered any more; please use MODE S.";
+            return Step::Send(Reply::new(Code::ParameterNotImplemented, text));
+        }
         match make(self, restart) {
             Ok(transfer) => {
                 self.asked = Asked::Transfer { moves, aborting: false };

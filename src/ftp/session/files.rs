@@ -29,7 +29,7 @@ impl Session {
     }
 
     pub(super) fn mkd(&mut self, path: &str) -> Step {
-        match self.resolve(path, Code::NameRefused) {
+        match self.resolve(path, Code::FileUnavailable) {
             Ok(path) => self.ask(Ask::MakeFolder(path.clone()), Question::MakeFolder(path)),
             Err(reply) => Step::Send(reply),
         }

@@ -86,6 +86,7 @@ impl Session {
                 (Code::Ok, self.settings.algorithm.name().to_owned())
             }
             OptsArgument::ModeZ(level) if policy.mode_z => {
+                let level = level.unwrap_or(self.settings.deflate_level);
                 self.settings.deflate_level = level;
                 (Code::Ok, format!("MODE Z LEVEL is {level}."))
             }

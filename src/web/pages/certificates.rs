@@ -31,6 +31,7 @@ struct Row {
     left: String,
     tone: &'static str,
     presented: bool,
+    to_browsers: bool,
     sha256: String,
     problem: String,
 }
@@ -86,6 +87,7 @@ fn row(context: &Context, held: &Held) -> Row {
     let now = context.now();
     let stored = &held.stored;
     let served = context.state.certificates.served();
+    let browsers = context.state.certificates.served_to_browsers();
     let origin = match stored.contents.origin {
         Origin::SelfSigned => "Self-signed",
         Origin::Uploaded => "Uploaded",
@@ -100,6 +102,7 @@ fn row(context: &Context, held: &Held) -> Row {
         expires: String::new(),
         left: "Unreadable".to_owned(),
         tone: "bad",
+        to_browsers: context.visitor.tls && browsers.fingerprints().any(|(name, _)| name == stored.name.as_str()),
         presented: served.fingerprints().any(|(name, _)| name == stored.name.as_str()),
         sha256: stored.contents.sha256.clone(),
         problem: held.problem().unwrap_or_default().to_owned(),

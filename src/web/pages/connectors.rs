@@ -10,6 +10,7 @@ use super::head::{self, Head};
 use super::preview::Preview;
 use super::profiles::{Conflict, conflicts};
 use super::sheet::{self, Stand};
+use super::test_connection;
 use crate::access::password;
 use crate::base::secret::Secret;
 use crate::domain::administrator::{Role, check_password};
@@ -138,6 +139,7 @@ struct ConnectorPage {
     /// What the partner needs to connect.
     sheet: Sheet,
     stand: Stand,
+    report: Option<test_connection::Shown>,
     may_edit: bool,
     preview: Option<Preview>,
 }
@@ -187,6 +189,7 @@ async fn page(
         conflict_by: String::new(),
         sheet,
         stand,
+        report: test_connection::last(context, &found.id),
         may_edit: context.may(Role::Editor),
         preview: None,
     })

@@ -4,15 +4,21 @@ use askama::Template;
 use axum::extract::Query;
 use axum::response::{IntoResponse, Response};
 
-use super::transfers::Asked;
-use crate::store::event;
+use super::list::{Asked, Filters, Select, cut};
+use crate::domain::event::EventKind;
+use crate::store::event::{self, Event, Filter};
+use crate::store::receipt::Cursor;
 use crate::web::context::Context;
+use crate::web::csv::{self, STEP_ROWS, Source};
 use crate::web::error::WebError;
 use crate::web::shell::{Nav, Shell, html};
-use crate::web::view::{PAGE_SIZE, Time, cursor, cursor_text};
+use crate::web::table::{Offer, Pager};
+use crate::web::view::{Time, cursor_text};
+
+const PATH: &str = "/activity/events";
 
 struct Row {
-    kind: &'static str,
+    kind: String,
     summary: String,
     connector: String,
     receipt: String,
@@ -23,31 +29,76 @@ struct Row {
 #[template(path = "events.html")]
 struct EventsPage {
     shell: Shell,
+    filters: Filters,
     rows: Vec<Row>,
-    older: String,
+    pager: Pager,
+}
+
+fn filter(context: &Context, asked: &Asked) -> Filter {
+    Filter {
+        kind: EventKind::parse(&asked.kind),
+        connector: asked.connector(context),
+        since: asked.since(context.now()),
+    }
+}
+
+/// A kind's name as words: `after_receive` reads `After receive`.
+fn words(kind: EventKind) -> String {
+    let words = kind.name().replace('_', " ");
+    let mut chars = words.chars();
+    chars.next().into_iter().flat_map(char::to_uppercase).chain(chars).collect()
 }
 
 /// The table.
 pub async fn show(context: Context, Query(asked): Query<Asked>) -> Result<Response, WebError> {
-    let before = cursor(&asked.before);
-    let from = before.as_ref().map(|cursor| (cursor.completed_at, cursor.id.as_str()));
-    let mut found = event::newest_first(&context.state.db, None, from, PAGE_SIZE + 1).await?;
-    let more = found.len() > usize::try_from(PAGE_SIZE).unwrap_or(usize::MAX);
-    if more {
-        found.pop();
-    }
-    let last = found.last().map(|one| cursor_text(one.at, one.id.as_str())).unwrap_or_default();
+    let (before, size, now) = (asked.before(), asked.size(), context.now());
+    let mut found = event::page(&context.state.db, &filter(&context, &asked), before.as_ref(), size + 1).await?;
+    let older = cut(&mut found, size, |one| cursor_text(one.at, one.id.as_str()));
+    let kinds = EventKind::ALL.map(|kind| (kind.name(), words(kind)));
+    let offers = Offer::all(kinds.iter().map(|(name, words)| (*name, words.as_str())), &asked.kind);
+    let own = vec![Select { key: "kind", label: "Kind", any: "Every kind", offers }];
     let rows = found.into_iter().map(|one| Row {
-        kind: one.kind.name(),
+        kind: words(one.kind),
         summary: one.summary,
         connector: one.connector,
         receipt: one.receipt_id.map(|id| id.to_string()).unwrap_or_default(),
-        at: one.at.into(),
+        at: Time::seen(one.at, now),
     });
     let page = EventsPage {
         shell: Shell::new(&context, "Events", Nav::Activity).await?,
+        filters: Filters::new(&context, (PATH, "Happened"), &asked, own),
         rows: rows.collect(),
-        older: if more { format!("/activity/events?before={last}") } else { String::new() },
+        pager: asked.pager(PATH, older),
     };
     Ok(html(&page)?.into_response())
+}
+
+/// The same as CSV, without a limit.
+pub async fn export(context: Context, Query(asked): Query<Asked>) -> Response {
+    let filter = filter(&context, &asked);
+    csv::file("events", Rows { context, filter, before: None })
+}
+
+struct Rows {
+    context: Context,
+    filter: Filter,
+    before: Option<Cursor>,
+}
+
+impl Source for Rows {
+    const COLUMNS: &'static [&'static str] =
+        &["id", "kind", "at", "connector", "session_id", "receipt_id", "remote", "summary"];
+
+    async fn step(&mut self) -> Result<Vec<Vec<String>>, WebError> {
+        let found = event::page(&self.context.state.db, &self.filter, self.before.as_ref(), STEP_ROWS).await?;
+        if let Some(last) = found.last() {
+            self.before = Some(Cursor { completed_at: last.at, id: last.id.as_str().to_owned() });
+        }
+        let cells = |one: Event| {
+            let receipt = one.receipt_id.map(|id| id.to_string()).unwrap_or_default();
+            let (id, kind) = (one.id.to_string(), one.kind.name().to_owned());
+            vec![id, kind, one.at.to_string(), one.connector, one.session_id, receipt, one.remote, one.summary]
+        };
+        Ok(found.into_iter().map(cells).collect())
+    }
 }

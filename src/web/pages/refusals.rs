@@ -1,60 +1,195 @@
-//! Refusals: every no with its rule, and one of them in full: why, where it is set, what was said.
+//! Refusals: every no with its rule; grouped, so that a pattern is seen; and one of them in full: why, where it is set,
+//! what was said.
+
+use std::time::Duration;
 
 use askama::Template;
 use axum::extract::{Path, Query};
-use axum::response::{IntoResponse, Response};
+use axum::response::{IntoResponse, Redirect, Response};
 
-use super::transfers::Asked;
+use super::list::{Asked, Filters, Select, cut};
+use crate::base::clock::Timestamp;
+use crate::base::human;
 use crate::base::id::RefusalId;
-use crate::store::refusal::{self, Refusal};
+use crate::domain::administrator::Role;
+use crate::domain::refusal::Rule;
+use crate::domain::setting::Texts;
+use crate::domain::value::TlsEnd;
+use crate::store::connector::{self, Edit};
+use crate::store::receipt::Cursor;
+use crate::store::refusal::{self, Filter, Refusal};
 use crate::web::context::Context;
+use crate::web::csrf::Posted;
+use crate::web::csv::{self, STEP_ROWS, Source};
 use crate::web::error::WebError;
+use crate::web::notes::Note;
 use crate::web::shell::{Nav, Shell, html};
-use crate::web::view::{PAGE_SIZE, Time, cursor, cursor_text};
+use crate::web::table::{Offer, Pager};
+use crate::web::view::{Time, cursor_text};
+
+const PATH: &str = "/activity/refusals";
+/// Rules and connectors shown as groups.
+const GROUPS_MAX: i64 = 12;
+/// Groups are of this time, and compared with the same time before it.
+const GROUPED_OVER: Duration = Duration::from_hours(24);
+/// Unsigned endings of one partner from which on allowing them is offered.
+const UNSIGNED_OFFERED_FROM: u64 = 2;
 
 struct Row {
     id: String,
     label: &'static str,
     connector: String,
+    known: bool,
     remote: String,
     command: String,
-    times: u64,
+    times: String,
     last: Time,
+}
+
+/// How often one rule said no to one connector.
+struct Group {
+    label: &'static str,
+    connector: String,
+    address: String,
+    latest: String,
+    times: String,
+    hour: String,
+    trend: String,
+    tone: &'static str,
 }
 
 #[derive(Template)]
 #[template(path = "refusals.html")]
 struct RefusalsPage {
     shell: Shell,
+    groups: Vec<Group>,
+    filters: Filters,
     rows: Vec<Row>,
-    older: String,
+    pager: Pager,
 }
 
-/// The table.
+fn filter(context: &Context, asked: &Asked) -> Filter {
+    Filter { connector: asked.connector(context), rule: Rule::parse(&asked.rule), since: asked.since(context.now()) }
+}
+
+/// The page.
 pub async fn show(context: Context, Query(asked): Query<Asked>) -> Result<Response, WebError> {
-    let before = cursor(&asked.before);
-    let from = before.as_ref().map(|cursor| (cursor.completed_at, cursor.id.as_str()));
-    let mut found = refusal::newest_first(&context.state.db, None, from, PAGE_SIZE + 1).await?;
-    let more = found.len() > usize::try_from(PAGE_SIZE).unwrap_or(usize::MAX);
-    if more {
-        found.pop();
-    }
-    let last = found.last().map(|one| cursor_text(one.last_at, one.id.as_str())).unwrap_or_default();
+    let (before, size, now) = (asked.before(), asked.size(), context.now());
+    let mut found = refusal::page(&context.state.db, &filter(&context, &asked), before.as_ref(), size + 1).await?;
+    let older = cut(&mut found, size, |one| cursor_text(one.last_at, one.id.as_str()));
     let rows = found.into_iter().map(|one| Row {
         id: one.id.to_string(),
         label: one.rule.label(),
+        known: context.state.live.written_id(&one.connector).is_some(),
         connector: one.connector,
         remote: one.remote,
         command: one.command,
-        times: one.times,
-        last: one.last_at.into(),
+        times: human::thousands(one.times),
+        last: Time::seen(one.last_at, now),
     });
+    let rules = Rule::ALL.iter().map(|rule| (rule.name(), rule.label()));
+    let own = vec![Select { key: "rule", label: "Rule", any: "Every rule", offers: Offer::all(rules, &asked.rule) }];
+    let filters = Filters::new(&context, (PATH, "Refused"), &asked, own);
+    // Groups tell of everything: beside a filter they would say something else than the list.
+    let is_whole = filters.chips.is_empty() && asked.before.is_empty();
     let page = RefusalsPage {
         shell: Shell::new(&context, "Refusals", Nav::Activity).await?,
+        groups: if is_whole { groups(&context).await? } else { Vec::new() },
         rows: rows.collect(),
-        older: if more { format!("/activity/refusals?before={last}") } else { String::new() },
+        pager: asked.pager(PATH, older),
+        filters,
     };
     Ok(html(&page)?.into_response())
+}
+
+async fn groups(context: &Context) -> Result<Vec<Group>, WebError> {
+    let (db, now) = (&context.state.db, context.now());
+    let (day, before) = (now.minus(GROUPED_OVER), now.minus(GROUPED_OVER * 2));
+    let hour = now.minus(Duration::from_hours(1));
+    let mut groups = Vec::new();
+    for one in refusal::frequent(db, day, GROUPS_MAX).await? {
+        let earlier = refusal::times(db, &one.connector, one.rule, (before, day)).await?;
+        let lately = refusal::times(db, &one.connector, one.rule, (hour, now)).await?;
+        let asked = Asked { connector: one.connector.clone(), rule: one.rule.name().to_owned(), ..Asked::default() };
+        let (trend, tone) = trend(one.times, earlier);
+        groups.push(Group {
+            label: one.rule.label(),
+            connector: one.connector,
+            address: asked.at(PATH, "", &[]),
+            latest: one.latest.to_string(),
+            times: human::thousands(one.times),
+            hour: human::thousands(lately),
+            trend,
+            tone,
+        });
+    }
+    Ok(groups)
+}
+
+/// How a day compares with the one before, in words, and how that looks.
+fn trend(now: u64, before: u64) -> (String, &'static str) {
+    if before == 0 {
+        return ("New".to_owned(), "warn");
+    }
+    if now >= before.saturating_mul(2) {
+        return (format!("{} times as often as the day before", human::thousands(now / before)), "bad");
+    }
+    match now.cmp(&before) {
+        std::cmp::Ordering::Greater => (format!("Up from {}", human::thousands(before)), "warn"),
+        std::cmp::Ordering::Equal => ("As the day before".to_owned(), ""),
+        std::cmp::Ordering::Less => (format!("Down from {}", human::thousands(before)), "ok"),
+    }
+}
+
+/// The same as CSV, without a limit.
+pub async fn export(context: Context, Query(asked): Query<Asked>) -> Response {
+    let filter = filter(&context, &asked);
+    csv::file("refusals", Rows { context, filter, before: None })
+}
+
+struct Rows {
+    context: Context,
+    filter: Filter,
+    before: Option<Cursor>,
+}
+
+impl Source for Rows {
+    const COLUMNS: &'static [&'static str] = &[
+        "id",
+        "rule",
+        "connector",
+        "remote",
+        "command",
+        "reply",
+        "detail",
+        "session_id",
+        "first_at",
+        "last_at",
+        "times",
+    ];
+
+    async fn step(&mut self) -> Result<Vec<Vec<String>>, WebError> {
+        let found = refusal::page(&self.context.state.db, &self.filter, self.before.as_ref(), STEP_ROWS).await?;
+        if let Some(last) = found.last() {
+            self.before = Some(Cursor { completed_at: last.last_at, id: last.id.as_str().to_owned() });
+        }
+        let cells = |one: Refusal| {
+            vec![
+                one.id.to_string(),
+                one.rule.name().to_owned(),
+                one.connector,
+                one.remote,
+                one.command,
+                one.reply,
+                one.detail,
+                one.session_id,
+                one.first_at.to_string(),
+                one.last_at.to_string(),
+                one.times.to_string(),
+            ]
+        };
+        Ok(found.into_iter().map(cells).collect())
+    }
 }
 
 #[derive(Template)]
@@ -69,20 +204,15 @@ struct RefusalPage {
     last: Time,
     fix: String,
     fix_words: &'static str,
+    /// How often uploads of this partner ended unsigned, where that may be allowed; 0: nothing is offered.
+    unsigned: u64,
 }
 
 /// One refusal.
 pub async fn one(context: Context, Path(id): Path<String>) -> Result<Response, WebError> {
     let id = RefusalId::parse(&id).ok_or_else(WebError::not_found)?;
     let refusal = refusal::find(&context.state.db, &id).await?.ok_or_else(WebError::not_found)?;
-    let connector = context.state.live.written_id(&refusal.connector);
-    let (fix, fix_words) = match (refusal.rule.setting_key(), connector) {
-        (Some(("profile", key)), _) => (format!("/profiles/ftp#{key}"), "Open the FTP Server profile"),
-        (Some((_, key)), Some(id)) => {
-            (format!("/connectors/{id}/{}#{key}", tab_of(key)), "Open this connector’s settings")
-        }
-        _ => (String::new(), ""),
-    };
+    let (fix, fix_words) = fix(&context, refusal.rule, &refusal.connector);
     let what = if refusal.command.is_empty() { "a connection".to_owned() } else { refusal.command.clone() };
     let question = format!("Why was {what} refused?");
     let page = RefusalPage {
@@ -94,12 +224,62 @@ pub async fn one(context: Context, Path(id): Path<String>) -> Result<Response, W
         last: refusal.last_at.into(),
         fix,
         fix_words,
+        unsigned: unsigned(&context, &refusal).await?,
         refusal,
     };
     Ok(html(&page)?.into_response())
 }
 
-fn tab_of(key: &str) -> &'static str {
+/// Where a rule is set for a connector, and the words for it; empty where there is nothing to set.
+pub fn fix(context: &Context, rule: Rule, connector: &str) -> (String, &'static str) {
+    match (rule.setting_key(), context.state.live.written_id(connector)) {
+        _ if rule == Rule::AddressBlocked => ("/activity/blocked".to_owned(), "Open the blocked addresses"),
+        (Some(("profile", key)), _) => (format!("/profiles/ftp#{key}"), "Open the FTP Server profile"),
+        (Some((_, key)), Some(id)) => {
+            (format!("/connectors/{id}/{}#{key}", tab_of(key)), "Open this connector’s settings")
+        }
+        _ => (String::new(), ""),
+    }
+}
+
+/// How often this partner's uploads ended as this one, when once was no accident and it is not allowed yet (PRODUCT
+/// 5.3); else 0.
+async fn unsigned(context: &Context, refusal: &Refusal) -> Result<u64, WebError> {
+    let snapshot = context.state.live.snapshot();
+    let Some(live) = snapshot.connector(&refusal.connector) else { return Ok(0) };
+    let strict = *live.connector.settings.tls_end.or(&snapshot.profile.tls_end) == TlsEnd::Strict;
+    if refusal.rule != Rule::TlsEndUnsigned || !strict || !context.may(Role::Editor) {
+        return Ok(0);
+    }
+    let ever = (Timestamp::from_us(0), context.now());
+    let times = refusal::times(&context.state.db, &refusal.connector, refusal.rule, ever).await?;
+    Ok(if times < UNSIGNED_OFFERED_FROM { 0 } else { times })
+}
+
+/// Lets this partner's uploads end without TLS's own close, as the page offered.
+pub async fn allow(context: Context, Path(id): Path<String>, _: Posted) -> Result<Response, WebError> {
+    let id = RefusalId::parse(&id).ok_or_else(WebError::not_found)?;
+    let refusal = refusal::find(&context.state.db, &id).await?.ok_or_else(WebError::not_found)?;
+    let place = format!("/refusals/{id}");
+    let connector = context.state.live.written_id(&refusal.connector);
+    let Some(connector) = connector.filter(|_| refusal.rule == Rule::TlsEndUnsigned) else {
+        return Err(WebError::not_found());
+    };
+    let values = Texts::from([("tls_end".to_owned(), TlsEnd::Tolerant.to_string())]);
+    let edit = Edit { values, ..Edit::default() };
+    let db = &context.state.db;
+    context
+        .changing(async |change| connector::save(db, &connector, &edit, change).await)
+        .await
+        .map_err(WebError::internal)?;
+    context.state.live.refresh().await?;
+    let note = format!("TLS end of upload is tolerant for {connector} now. It applies to the next upload.");
+    context.leave(&place, Note::done(note));
+    Ok(Redirect::to(&place).into_response())
+}
+
+/// The tab of a connector on which a setting is.
+pub fn tab_of(key: &str) -> &'static str {
     let settings = [
         "send_read",
         "send_write",
@@ -113,4 +293,15 @@ fn tab_of(key: &str) -> &'static str {
         "password",
     ];
     if settings.contains(&key) { "settings" } else { "advanced" }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_trend_compares_two_days() {
+        let said = [(5, 0), (10, 5), (6, 5), (5, 5), (4, 5)].map(|(now, before)| trend(now, before).0);
+        assert_eq!(said.join("|"), "New|2 times as often as the day before|Up from 5|As the day before|Down from 5");
+    }
 }

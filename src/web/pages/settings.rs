@@ -23,6 +23,7 @@ const PATH: &str = "/settings";
 /// The sections, with the keys of their fields.
 const SECTIONS: &[(&str, &[&str])] = &[
     ("Names and time", &["public_host", "web_hosts", "time_zone"]),
+    ("Web interface", &["web_https", "web_certificates"]),
     ("How long records are kept", &["receipts_keep_days", "transfers_keep_days", "events_keep_days", "sent_keep_days"]),
 ];
 

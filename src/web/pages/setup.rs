@@ -92,5 +92,5 @@ pub async fn submit(context: Context, posted: Posted) -> Result<Response, WebErr
     }
     let made = administrator::find(&state.db, &name).await?.ok_or_else(WebError::not_found)?;
     let cookie = login::sign_in(&context, &made.id).await?;
-    Ok(([cookie], Redirect::to("/flows")).into_response())
+    Ok(([cookie], Redirect::to("/")).into_response())
 }

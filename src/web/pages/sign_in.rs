@@ -95,7 +95,7 @@ async fn record(context: &Context, kind: EventKind, summary: String) {
 pub async fn sign_out(context: Context, _: Posted) -> Result<Response, WebError> {
     let state = &context.state;
     administrator::end_session(&state.db, &context.visitor.token).await?;
-    let gone = login::set_cookie(login::session_cookie(state.tls), "", (state.tls, 0))?;
+    let gone = login::set_cookie(login::session_cookie(context.visitor.tls), "", (context.visitor.tls, 0))?;
     Ok(([(SET_COOKIE, gone)], Redirect::to("/sign-in")).into_response())
 }
 

@@ -3,74 +3,169 @@
 use askama::Template;
 use axum::extract::Query;
 use axum::response::{IntoResponse, Response};
-use serde::Deserialize;
 
+use super::list::{Asked, Filters, Select, cut};
+use crate::base::clock::Timestamp;
 use crate::base::human;
-use crate::store::transfer::{self, Direction};
+use crate::store::receipt::Cursor;
+use crate::store::transfer::{self, Direction, Filter, Transfer};
 use crate::web::context::Context;
+use crate::web::csv::{self, STEP_ROWS, Source};
 use crate::web::error::WebError;
 use crate::web::shell::{Nav, Shell, html};
-use crate::web::view::{PAGE_SIZE, Time, cursor, cursor_text};
+use crate::web::table::{Offer, Pager};
+use crate::web::view::{Time, cursor_text};
 
-/// Which page of a table.
-#[derive(Clone, Debug, Default, Deserialize)]
-pub struct Asked {
-    /// The row beside it.
-    #[serde(default)]
-    pub before: String,
-}
+const PATH: &str = "/activity/transfers";
+const WAYS: [(&str, &str); 2] = [("receive", "Received"), ("send", "Sent")];
+const RESULTS: [(&str, &str); 2] = [("complete", "Complete"), ("broken", "Broken off")];
 
 struct Row {
-    direction: &'static str,
+    way: &'static str,
     path: String,
+    receipt: String,
     connector: String,
     moved: String,
+    offset: String,
     rate: String,
     complete: bool,
     ending: &'static str,
+    reply: String,
     remote: String,
     ended: Time,
+}
+
+impl Row {
+    fn new(one: Transfer, now: Timestamp) -> Self {
+        Self {
+            way: way(one.direction),
+            path: one.path,
+            receipt: one.receipt_id.map(|id| id.to_string()).unwrap_or_default(),
+            connector: one.connector,
+            moved: human::size(one.bytes_moved),
+            offset: if one.offset_bytes > 0 { human::size(one.offset_bytes) } else { String::new() },
+            rate: format!("{}/s", human::size(rate(one.bytes_moved, one.begun_at, one.ended_at))),
+            complete: one.complete,
+            ending: one.ending.label(),
+            reply: one.reply,
+            remote: one.remote,
+            ended: Time::seen(one.ended_at, now),
+        }
+    }
+}
+
+fn way(direction: Direction) -> &'static str {
+    match direction {
+        Direction::Receive => "Received",
+        Direction::Send => "Sent",
+    }
+}
+
+/// Bytes a second.
+fn rate(bytes: u64, begun: Timestamp, ended: Timestamp) -> u64 {
+    let millis = u64::try_from(ended.since(begun).as_millis()).unwrap_or(u64::MAX).max(1);
+    bytes.saturating_mul(1_000) / millis
+}
+
+fn filter(context: &Context, asked: &Asked) -> Filter {
+    Filter {
+        connector: asked.connector(context),
+        direction: match asked.way.as_str() {
+            "receive" => Some(Direction::Receive),
+            "send" => Some(Direction::Send),
+            _ => None,
+        },
+        complete: match asked.result.as_str() {
+            "complete" => Some(true),
+            "broken" => Some(false),
+            _ => None,
+        },
+        since: asked.since(context.now()),
+    }
 }
 
 #[derive(Template)]
 #[template(path = "transfers.html")]
 struct TransfersPage {
     shell: Shell,
+    filters: Filters,
     rows: Vec<Row>,
-    older: String,
+    pager: Pager,
 }
 
 /// The table.
 pub async fn show(context: Context, Query(asked): Query<Asked>) -> Result<Response, WebError> {
-    let before = cursor(&asked.before);
-    let from = before.as_ref().map(|cursor| (cursor.completed_at, cursor.id.as_str()));
-    let mut found = transfer::newest_first(&context.state.db, from, PAGE_SIZE + 1).await?;
-    let more = found.len() > usize::try_from(PAGE_SIZE).unwrap_or(usize::MAX);
-    if more {
-        found.pop();
-    }
-    let last = found.last().map(|one| cursor_text(one.ended_at, one.id.as_str())).unwrap_or_default();
-    let rows = found.into_iter().map(|one| {
-        let millis = u64::try_from(one.ended_at.since(one.begun_at).as_millis()).unwrap_or(u64::MAX).max(1);
-        Row {
-            direction: match one.direction {
-                Direction::Receive => "Received",
-                Direction::Send => "Sent",
-            },
-            path: one.path,
-            connector: one.connector,
-            moved: human::size(one.bytes_moved),
-            rate: format!("{}/s", human::size(one.bytes_moved.saturating_mul(1_000) / millis)),
-            complete: one.complete,
-            ending: one.ending.label(),
-            remote: one.remote,
-            ended: one.ended_at.into(),
-        }
-    });
+    let (before, size, now) = (asked.before(), asked.size(), context.now());
+    let mut found = transfer::page(&context.state.db, &filter(&context, &asked), before.as_ref(), size + 1).await?;
+    let older = cut(&mut found, size, |one| cursor_text(one.ended_at, one.id.as_str()));
+    let own = vec![
+        Select { key: "way", label: "Way", any: "Both", offers: Offer::all(WAYS, &asked.way) },
+        Select { key: "result", label: "Result", any: "Any", offers: Offer::all(RESULTS, &asked.result) },
+    ];
     let page = TransfersPage {
         shell: Shell::new(&context, "Transfers", Nav::Activity).await?,
-        rows: rows.collect(),
-        older: if more { format!("/activity/transfers?before={last}") } else { String::new() },
+        filters: Filters::new(&context, (PATH, "Ended"), &asked, own),
+        rows: found.into_iter().map(|one| Row::new(one, now)).collect(),
+        pager: asked.pager(PATH, older),
     };
     Ok(html(&page)?.into_response())
+}
+
+/// The same as CSV, without a limit.
+pub async fn export(context: Context, Query(asked): Query<Asked>) -> Response {
+    let filter = filter(&context, &asked);
+    csv::file("transfers", Rows { context, filter, before: None })
+}
+
+struct Rows {
+    context: Context,
+    filter: Filter,
+    before: Option<Cursor>,
+}
+
+impl Source for Rows {
+    const COLUMNS: &'static [&'static str] = &[
+        "id",
+        "direction",
+        "connector",
+        "path",
+        "bytes_moved",
+        "offset_bytes",
+        "begun_at",
+        "ended_at",
+        "ending",
+        "complete",
+        "remote",
+        "tls",
+        "session_id",
+        "receipt_id",
+        "reply",
+    ];
+
+    async fn step(&mut self) -> Result<Vec<Vec<String>>, WebError> {
+        let found = transfer::page(&self.context.state.db, &self.filter, self.before.as_ref(), STEP_ROWS).await?;
+        if let Some(last) = found.last() {
+            self.before = Some(Cursor { completed_at: last.ended_at, id: last.id.as_str().to_owned() });
+        }
+        let cells = |one: Transfer| {
+            vec![
+                one.id.to_string(),
+                one.direction.name().to_owned(),
+                one.connector,
+                one.path,
+                one.bytes_moved.to_string(),
+                one.offset_bytes.to_string(),
+                one.begun_at.to_string(),
+                one.ended_at.to_string(),
+                one.ending.name().to_owned(),
+                one.complete.to_string(),
+                one.remote,
+                one.tls,
+                one.session_id,
+                one.receipt_id.map(|id| id.to_string()).unwrap_or_default(),
+                one.reply,
+            ]
+        };
+        Ok(found.into_iter().map(cells).collect())
+    }
 }

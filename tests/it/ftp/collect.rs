@@ -37,7 +37,7 @@ async fn gone(running: &Running<'_>, path: &Path) {
     running.until("the collected file is removed", async |_| (!path.exists()).then_some(())).await;
 }
 
-/// Every file beneath Sent, sorted, with its bytes.
+/// Every file beneath Sent that has its name, sorted, with its bytes.
 fn copies(appliance: &Appliance) -> Vec<(String, Vec<u8>)> {
     let top = appliance.place(PARTNER, "Sent");
     let (mut folders, mut found) = (vec![top.clone()], Vec::new());
@@ -48,7 +48,10 @@ fn copies(appliance: &Appliance) -> Vec<(String, Vec<u8>)> {
                 folders.push(path);
             } else {
                 let name = path.strip_prefix(&top).expect("beneath Sent").to_string_lossy().into_owned();
-                found.push((name, std::fs::read(path).expect("a file")));
+                // A copy is made aside first.
+                if !name.contains("/.waybill-") && !name.starts_with(".waybill-") {
+                    found.push((name, std::fs::read(path).expect("a file")));
+                }
             }
         }
     }

@@ -71,3 +71,28 @@ async fn what_the_server_can_do_is_said_before_login() {
     client.expect("QUIT", 221).await;
     assert!(client.try_reply().await.is_err());
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn failed_logins_are_events_a_few_of_many() {
+    let appliance = Appliance::new();
+    let running = appliance.start().await;
+    for name in [PARTNER, PARTNER, "nobody-here", "somebody-else"] {
+        let mut client = Client::connect(running.ftp()).await;
+        client.expect(&format!("USER {name}"), 331).await;
+        client.expect("PASS wrong wrong wrong", 530).await;
+    }
+    let told = running
+        .until("the events are recorded", async |_| {
+            let text = appliance.say(&["events", "--json", "--kind", "login_failed"]);
+            (text.lines().count() >= 2).then_some(text)
+        })
+        .await;
+    let told: Vec<serde_json::Value> = told.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert_eq!(told.len(), 2, "{told:?}");
+    assert_eq!((&told[0]["connector"], &told[0]["remote"]), (&PARTNER.into(), &"127.0.0.1".into()));
+    assert_eq!(told[0]["summary"], format!("Login of {PARTNER} failed: Wrong password"));
+    assert_eq!((&told[1]["connector"], &told[1]["summary"]), (&"".into(), &"Login of nob failed: Unknown user".into()));
+    // Four refusals all the same, each of a partner and a rule in one row.
+    let times: u64 = running.refusals().await.iter().map(|one| one.times).sum();
+    assert_eq!(times, 4);
+}

@@ -2,8 +2,9 @@
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
+use tokio_rustls::client::TlsStream;
 
-use crate::kit::{Appliance, PARTNER, PASSWORD, Secured, Version};
+use crate::kit::{Appliance, PARTNER, PASSWORD, Running, Secured, Version, handshake, sha256};
 
 /// Partners of the default settings: TLS for login and data.
 fn appliance() -> Appliance {
@@ -90,4 +91,59 @@ async fn what_comes_in_clear_behind_auth_closes_the_connection() {
     let mut said = String::new();
     stream.read_to_string(&mut said).await.unwrap();
     assert!(said.starts_with("220 ") && !said.contains("331"), "{said}");
+}
+
+/// A connection after these lines in clear, of which the last is `AUTH TLS`.
+async fn begin_tls(running: &Running<'_>, lines: &str) -> TcpStream {
+    let mut stream = TcpStream::connect(running.ftp()).await.expect("the server accepts");
+    stream.write_all(lines.as_bytes()).await.expect("the server reads");
+    let mut heard = Vec::new();
+    while !heard.ends_with(b"234 Please begin the TLS handshake.\r\n") {
+        heard.push(stream.read_u8().await.expect("a reply"));
+    }
+    stream
+}
+
+/// Shakes hands as a client does that names no host.
+async fn shake_without_name(stream: TcpStream) -> std::io::Result<TlsStream<TcpStream>> {
+    handshake(stream, Version::Tls12, "127.0.0.1").await
+}
+
+/// The SHA-256 of the certificate presented after these lines to a client that names no host.
+async fn presented_after(running: &Running<'_>, lines: &str) -> String {
+    let secured = shake_without_name(begin_tls(running, lines).await).await.expect("the handshake");
+    secured.get_ref().1.peer_certificates().map(|chain| sha256(&chain[0])).expect("a certificate")
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn host_chooses_the_certificate_where_the_handshake_names_none() {
+    let appliance = Appliance::untouched();
+    for name in ["one", "two"] {
+        appliance.say(&["certificate", "self-signed", name, "--host", &format!("{name}.example")]);
+    }
+    appliance.set(&["certificates=one,two"]);
+    let running = appliance.start().await;
+    let usual = presented_after(&running, "AUTH TLS\r\n").await;
+    assert_eq!(presented_after(&running, "HOST one.example\r\nAUTH TLS\r\n").await, usual);
+    assert_ne!(presented_after(&running, "HOST two.example\r\nAUTH TLS\r\n").await, usual);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_failed_handshake_is_explained() {
+    let appliance = appliance();
+    appliance.set(&["tls_protocols=1.3"]);
+    let running = appliance.start().await;
+    let mut clear = begin_tls(&running, "AUTH TLS\r\n").await;
+    clear.write_all(b"USER acme-edi\r\n").await.unwrap();
+    let _ = clear.read_to_end(&mut Vec::new()).await;
+    // TLS 1.2 where only 1.3 is on.
+    assert!(shake_without_name(begin_tls(&running, "AUTH TLS\r\n").await).await.is_err());
+    let told = running
+        .until("the refusal is recorded", async |running| {
+            let told = running.refusals().await;
+            (!told.is_empty() && told[0].times == 2).then_some(told)
+        })
+        .await;
+    assert_eq!(told[0].rule.name(), "tls_handshake_failed");
+    assert!(told[0].detail.contains("spoke in clear"), "{}", told[0].detail);
 }

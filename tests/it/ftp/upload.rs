@@ -38,6 +38,13 @@ async fn a_broken_upload_is_unfinished_and_goes_on_where_it_stopped() {
     let mut data = client.begin("STOR /Receive/big.edi").await.unwrap();
     data.write_all(&bytes[..500_000]).await.unwrap();
     data.flush().await.unwrap();
+    // What has not come to the server when the client is gone is not kept.
+    running
+        .until("some of it has arrived", async |_| {
+            let status = client.expect("STAT", 211).await.text;
+            (status.contains("bytes so far") && !status.contains(": 0 bytes")).then_some(())
+        })
+        .await;
     // The whole client goes away: neither end of file nor ABOR means that the file is complete.
     drop(client);
     data.shutdown().await.unwrap();

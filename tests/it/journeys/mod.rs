@@ -3,6 +3,7 @@
 mod crash;
 #[cfg(feature = "faults")]
 mod faults;
+mod https;
 mod live;
 #[cfg(feature = "faults")]
 mod sent_faults;

@@ -14,6 +14,7 @@ use tokio::time::{Instant, sleep};
 use waybill::base::clock::Timestamp;
 use waybill::store::Db;
 use waybill::store::listener::{self, Listener, ListenerState, State};
+use waybill::store::refusal::{self, Refusal};
 
 use super::client::Client;
 
@@ -216,6 +217,11 @@ impl Running<'_> {
             (receipts.len() == count && running.appliance.told(PARTNER) == count).then_some(receipts)
         })
         .await
+    }
+
+    /// Refusals, newest first.
+    pub(crate) async fn refusals(&self) -> Vec<Refusal> {
+        refusal::page(&self.db, &refusal::Filter::default(), None, 1_000).await.expect("refusals are read")
     }
 
     /// Waits until `look` finds something, and fails the test with the log when it never does.

@@ -185,13 +185,13 @@ impl Client {
     }
 }
 
-fn epsv_address(server: SocketAddr, text: &str) -> SocketAddr {
+pub(crate) fn epsv_address(server: SocketAddr, text: &str) -> SocketAddr {
     let inside = text.split_once("(|||").and_then(|(_, rest)| rest.split_once("|)")).map(|(port, _)| port);
     let port = inside.and_then(|port| port.parse().ok()).unwrap_or_else(|| panic!("no port in {text}"));
     SocketAddr::new(server.ip(), port)
 }
 
-fn pasv_address(text: &str) -> SocketAddr {
+pub(crate) fn pasv_address(text: &str) -> SocketAddr {
     let inside = text.split_once('(').and_then(|(_, rest)| rest.split_once(')')).map_or("", |(inside, _)| inside);
     let numbers: Vec<u8> = inside.split(',').filter_map(|number| number.parse().ok()).collect();
     let &[a, b, c, d, high, low] = numbers.as_slice() else { panic!("no address in {text}") };

@@ -3,13 +3,17 @@
 
 mod appliance;
 mod client;
+mod player;
 mod random;
 mod secured;
+#[path = "../../transcripts/unescape.rs"]
+mod unescape;
 
 pub(crate) use appliance::{Appliance, PARTNER, PASSWORD, Running, free_port};
 pub(crate) use client::{Client, Passive};
+pub(crate) use player::{Doors, Player};
 pub(crate) use random::Random;
-pub(crate) use secured::{Identity, Secured, Version};
+pub(crate) use secured::{Identity, Secured, Version, handshake};
 
 use sha2::{Digest, Sha256};
 

@@ -49,7 +49,16 @@ impl Secured {
 
     /// The same, with a client certificate.
     pub(crate) async fn connect_as(server: SocketAddr, version: Version, identity: Option<Identity>) -> Self {
-        let mut stream = TcpStream::connect(server).await.expect("the server accepts");
+        let stream = TcpStream::connect(server).await.expect("the server accepts");
+        Self::over(stream, server, (version, identity)).await
+    }
+
+    /// The same over a connection that stands.
+    pub(crate) async fn over(
+        mut stream: TcpStream,
+        server: SocketAddr,
+        (version, identity): (Version, Option<Identity>),
+    ) -> Self {
         stream.set_nodelay(true).expect("the socket takes options");
         line(&mut stream, "220").await;
         stream.write_all(b"AUTH TLS\r\n").await.expect("the server reads");
@@ -108,6 +117,16 @@ impl Secured {
 
 async fn shake(connector: &TlsConnector, stream: TcpStream) -> std::io::Result<TlsStream<TcpStream>> {
     connector.connect(ServerName::try_from("localhost").expect("a name"), stream).await
+}
+
+/// A handshake on a connection on which TLS begins now. `name` goes into it, unless it is an address.
+pub(crate) async fn handshake(
+    stream: TcpStream,
+    version: Version,
+    name: &str,
+) -> std::io::Result<TlsStream<TcpStream>> {
+    let name = ServerName::try_from(name.to_owned()).expect("a name or an address");
+    connector(version, None).connect(name, stream).await
 }
 
 /// Reads one line in clear, byte by byte: nothing behind it is taken.

@@ -7,6 +7,7 @@ use serde::Deserialize;
 use crate::base::clock::Timestamp;
 use crate::domain::receipt::Status;
 use crate::store::receipt::Search;
+use crate::store::receipt_page::{Column, Order};
 use crate::web::table::{Chip, address};
 
 /// What is looked for, and which page of it.
@@ -27,6 +28,10 @@ pub struct Asked {
     pub after: String,
     /// Rows on a page.
     pub size: Option<i64>,
+    /// What it is ordered by, one of [`COLUMNS`]; empty: received.
+    pub sort: String,
+    /// `asc` or `desc`.
+    pub dir: String,
     /// The row that is open.
     pub open: String,
     /// The table is of one connector, and its address says so.
@@ -36,6 +41,14 @@ pub struct Asked {
 /// The choices of "received": what is asked for, and its words.
 pub const SINCE: [(&str, &str); 4] =
     [("today", "Today"), ("24h", "Last 24 hours"), ("7d", "Last 7 days"), ("30d", "Last 30 days")];
+
+/// The columns that a table can be ordered by: the column, its name in addresses, its words.
+pub const COLUMNS: [(Column, &str, &str); 4] = [
+    (Column::File, "file", "File"),
+    (Column::Connector, "connector", "Connector"),
+    (Column::Size, "size", "Size"),
+    (Column::Received, "received", "Received"),
+];
 
 /// When one of [`SINCE`] began; a day begins at midnight UTC, as the times of the pages are.
 pub fn since(asked: &str, now: Timestamp) -> Option<Timestamp> {
@@ -61,6 +74,25 @@ impl Asked {
         }
     }
 
+    /// Whether something is filtered.
+    pub fn is_filtered(&self) -> bool {
+        [&self.q, &self.connector, &self.status, &self.since].iter().any(|filter| !filter.trim().is_empty())
+    }
+
+    /// The order that is asked for, if it is another than the plain one; beside a filter there is none.
+    pub fn sorted(&self) -> Option<(Column, Order)> {
+        let (column, ..) = COLUMNS.iter().find(|(_, name, _)| *name == self.sort)?;
+        let order = if self.dir == "asc" { Order::Ascending } else { Order::Descending };
+        let plain = *column == Column::Received && order == Order::Descending;
+        (!self.is_filtered() && !plain).then_some((*column, order))
+    }
+
+    /// The address of this filter as CSV.
+    pub fn csv(&self) -> String {
+        let all = Self { at_one: false, sort: String::new(), dir: String::new(), ..self.clone() };
+        all.at("/activity/receive.csv", "size", &[])
+    }
+
     /// The address of this filter at `path` without one of its parts and with others; the place in the table and the
     /// open row are left out.
     pub fn at(&self, path: &str, without: &str, with: &[(&str, &str)]) -> String {
@@ -72,8 +104,10 @@ impl Asked {
             ("status", &self.status),
             ("since", &self.since),
             ("size", &size),
+            ("sort", &self.sort),
+            ("dir", &self.dir),
         ];
-        query.retain(|(key, _)| *key != without);
+        query.retain(|(key, _)| *key != without && !(without == "sort" && *key == "dir"));
         query.extend(with);
         address(path, &query)
     }

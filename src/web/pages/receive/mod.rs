@@ -2,6 +2,8 @@
 
 mod asked;
 mod detail;
+mod export;
+mod fetch;
 mod newer;
 mod table;
 
@@ -14,10 +16,11 @@ use super::head::Head;
 use crate::base::id::ReceiptId;
 use crate::store::receipt;
 use crate::web::context::Context;
+use crate::web::csv;
 use crate::web::error::WebError;
 use crate::web::shell::{Nav, Shell, html};
 
-pub use asked::Asked;
+pub use asked::{Asked, SINCE, since};
 use detail::Detail;
 pub use newer::new_rows;
 use table::Table;
@@ -60,6 +63,12 @@ async fn page(context: &Context, base: &str, asked: Asked, head: Option<Head>) -
         shell.live.clone_from(&table.live);
     }
     Ok(html(&ReceivePage { shell, head, table })?.into_response())
+}
+
+/// The table as CSV, without a limit.
+pub async fn export(context: Context, Query(asked): Query<Asked>) -> Response {
+    let rows = export::Rows::new(context, &asked);
+    csv::file("receive", rows)
 }
 
 #[derive(Template)]

@@ -1,22 +1,35 @@
 //! The rows of the Receive table with everything around them; a part of two pages.
 
 use super::Asked;
-use super::asked::SINCE;
+use super::asked::{COLUMNS, SINCE};
 use super::detail::{Detail, tone};
+use super::fetch::{Fetched, fetch, place};
 use crate::base::clock::Timestamp;
 use crate::base::human;
 use crate::domain::receipt::Status;
-use crate::store::receipt::{self, Direction, Receipt};
+use crate::store::receipt::Receipt;
+use crate::store::receipt_page::{Column, Order};
 use crate::web::context::Context;
 use crate::web::error::WebError;
 use crate::web::live::Followed;
 use crate::web::table::{Chip, Offer, Pager};
-use crate::web::view::{Time, cursor, cursor_text, page_size};
+use crate::web::view::{Time, cursor_text, page_size};
 
-/// Counting stops here: "more than 10,000".
-pub const COUNTED_MAX: i64 = 10_000;
 /// Connectors offered in the filter.
 const OFFERED_MAX: usize = 500;
+
+/// The head of a column.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Heading {
+    /// Its words.
+    pub label: &'static str,
+    /// The address that orders by it; empty where nothing does.
+    pub address: String,
+    /// `ascending`, `descending` or empty.
+    pub order: &'static str,
+    /// Numbers stand to the right.
+    pub number: bool,
+}
 
 /// One row.
 #[derive(Clone, Debug)]
@@ -52,6 +65,8 @@ pub struct Table {
     pub asked: Asked,
     /// How many match, in words.
     pub count: String,
+    /// How far a search looked, in words; empty when at everything.
+    pub note: String,
     /// Filters in force.
     pub chips: Vec<Chip>,
     /// Connectors to choose.
@@ -62,10 +77,14 @@ pub struct Table {
     pub periods: Vec<Offer>,
     /// Sizes of a page to choose.
     pub sizes: Vec<Offer>,
+    /// The heads of the columns.
+    pub headings: Vec<Heading>,
     /// The rows.
     pub rows: Vec<Row>,
     /// Links to the pages beside.
     pub pager: Pager,
+    /// The same rows as CSV.
+    pub csv: String,
     /// The address of the page's live updates; empty when these are not the newest rows.
     pub live: String,
 }
@@ -73,55 +92,36 @@ pub struct Table {
 impl Table {
     /// The table that is asked for.
     pub async fn new(context: &Context, base: &str, asked: Asked) -> Result<Self, WebError> {
-        let (db, now) = (&context.state.db, context.now());
-        let search = asked.search(now);
-        let size = page_size(asked.size);
-        let from = match (cursor(&asked.before), cursor(&asked.after)) {
-            (Some(before), _) => Some((Direction::Older, before)),
-            (None, Some(after)) => Some((Direction::Newer, after)),
-            (None, None) => None,
-        };
-        let from = from.as_ref().map(|(direction, cursor)| (*direction, cursor));
-        // One more than is shown tells whether there are more.
-        let mut receipts = receipt::page(db, &search, from, size + 1).await?;
-        let more = i64::try_from(receipts.len()).is_ok_and(|len| len > size);
-        let upwards = matches!(from, Some((Direction::Newer, _)));
-        if more {
-            receipts.remove(if upwards { 0 } else { receipts.len() - 1 });
-        }
-        let count = receipt::count(db, &search, COUNTED_MAX + 1).await?;
-        let live = if from.is_none() { asked.live(receipts.first(), now) } else { String::new() };
+        let now = context.now();
+        let Fetched { receipts, count, note, older, newer } = fetch(context, &asked).await?;
         let snapshot = context.state.live.snapshot();
         let connectors = snapshot.connectors_sorted();
         let ids = connectors.iter().take(OFFERED_MAX).map(|live| live.connector.id.as_str());
         let statuses = Status::ALL.iter().filter(|status| **status != Status::Publishing);
+        let link =
+            |key: &str, place: &str| if place.is_empty() { String::new() } else { asked.at(base, "", &[(key, place)]) };
+        let moved = !asked.before.is_empty() || !asked.after.is_empty();
         Ok(Self {
-            count: counted(count),
+            count,
+            note,
             chips: asked.chips(base),
             connectors: Offer::all(ids.map(|id| (id, id)), &asked.connector),
             statuses: Offer::all(statuses.map(|status| (status.name(), status.label())), &asked.status),
             periods: Offer::all(SINCE, &asked.since),
-            sizes: Offer::sizes(size),
+            sizes: Offer::sizes(page_size(asked.size)),
+            headings: asked.headings(base),
             rows: receipts.iter().map(|receipt| asked.row(base, receipt, now)).collect(),
-            pager: asked.pager(base, &receipts, more),
-            live,
+            pager: Pager {
+                newest: if moved { asked.at(base, "", &[]) } else { String::new() },
+                newer: link("after", &newer),
+                older: link("before", &older),
+            },
+            csv: asked.csv(),
+            live: if moved || asked.sorted().is_some() { String::new() } else { asked.live(receipts.first(), now) },
             base: base.to_owned(),
             asked,
         })
     }
-}
-
-fn counted(count: u64) -> String {
-    let most = COUNTED_MAX.unsigned_abs();
-    if count > most {
-        format!("More than {} files", human::thousands(most))
-    } else {
-        human::count(count, "file", "files")
-    }
-}
-
-fn place(receipt: &Receipt) -> String {
-    cursor_text(receipt.completed_at, receipt.id.as_str())
 }
 
 impl Asked {
@@ -147,17 +147,37 @@ impl Asked {
         }
     }
 
-    fn pager(&self, base: &str, receipts: &[Receipt], more: bool) -> Pager {
-        let upwards = self.before.is_empty() && !self.after.is_empty();
-        let moved = upwards || !self.before.is_empty();
-        let link = |key: &str, receipt: Option<&Receipt>| {
-            receipt.map(|receipt| self.at(base, "", &[(key, &place(receipt))])).unwrap_or_default()
+    /// Columns lead to their order where an index gives it: beside a filter only the plain one is offered.
+    fn headings(&self, base: &str) -> Vec<Heading> {
+        let (by, order) = self.sorted().unwrap_or((Column::Received, Order::Descending));
+        let heading = |(column, name, label): &(Column, &str, &'static str)| {
+            let first = if matches!(column, Column::File | Column::Connector) { "asc" } else { "desc" };
+            let next = match (*column == by, order) {
+                (true, Order::Ascending) => "desc",
+                (true, Order::Descending) => "asc",
+                (false, _) => first,
+            };
+            let address = if *column == Column::Received && next == "desc" {
+                self.at(base, "sort", &[("dir", "")])
+            } else {
+                self.at(base, "sort", &[("sort", name), ("dir", next)])
+            };
+            Heading {
+                label,
+                address: if self.is_filtered() { String::new() } else { address },
+                order: match (*column == by, order) {
+                    (true, Order::Ascending) => "ascending",
+                    (true, Order::Descending) => "descending",
+                    (false, _) => "",
+                },
+                number: *column == Column::Size,
+            }
         };
-        Pager {
-            newest: if moved { self.at(base, "", &[]) } else { String::new() },
-            newer: link("after", receipts.first().filter(|_| if upwards { more } else { moved })),
-            older: link("before", receipts.last().filter(|_| more || upwards)),
-        }
+        let mut headings: Vec<_> =
+            COLUMNS.iter().filter(|(column, ..)| !(self.at_one && *column == Column::Connector)).map(heading).collect();
+        let status = Heading { label: "Next step", address: String::new(), order: "", number: false };
+        headings.insert(headings.len() - 1, status);
+        headings
     }
 
     /// The address of the stream that counts what is newer than the first row.

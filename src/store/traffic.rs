@@ -1,0 +1,123 @@
+//! Bytes moved by minute and direction, for charts. A transfer's bytes are spread over the minutes it took.
+
+use sqlx::{Row, Sqlite, Transaction};
+
+use super::commit::signed;
+use super::open::{Db, StoreError};
+use super::transfer::{Direction, Transfer};
+use crate::base::clock::Timestamp;
+
+/// Rows that one transfer adds to: those of a transfer that took longer stand further apart.
+const ROWS_MAX: i64 = 60;
+/// Minutes are kept this long; then their hour is one row.
+const MINUTES_KEPT: i64 = 48 * 60;
+/// Hours are kept this long.
+const HOURS_KEPT: i64 = 366 * 24 * 60;
+const MINUTE_US: i64 = 60_000_000;
+
+const ADD: &str = "INSERT INTO traffic (minute, direction, bytes, files) VALUES ($1, $2, $3, $4) \
+     ON CONFLICT (minute, direction) DO UPDATE SET bytes = traffic.bytes + excluded.bytes, \
+     files = traffic.files + excluded.files";
+const SUMS: &str = "SELECT (minute - $1) / $2, direction, SUM(bytes), SUM(files) FROM traffic WHERE minute >= $1 \
+     GROUP BY (minute - $1) / $2, direction ORDER BY 1, 2";
+const FOLD: &str = "INSERT INTO traffic (minute, direction, bytes, files) SELECT minute - minute % 60, direction, \
+     SUM(bytes), SUM(files) FROM traffic WHERE minute < $1 AND minute % 60 <> 0 GROUP BY minute - minute % 60, direction \
+     ON CONFLICT (minute, direction) DO UPDATE SET bytes = traffic.bytes + excluded.bytes, \
+     files = traffic.files + excluded.files";
+const DROP_FOLDED: &str = "DELETE FROM traffic WHERE minute < $1 AND (minute % 60 <> 0 OR minute < $2)";
+
+/// What was moved one way in a span of time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Traffic {
+    /// Which span, counted from the first.
+    pub span: i64,
+    /// Which way.
+    pub direction: Direction,
+    /// Bytes.
+    pub bytes: u64,
+    /// Transfers that were completed.
+    pub files: u64,
+}
+
+/// The unix minute of a moment.
+pub const fn minute(at: Timestamp) -> i64 {
+    at.us().div_euclid(MINUTE_US)
+}
+
+pub(super) async fn add(tx: &mut Transaction<'_, Sqlite>, transfer: &Transfer) -> sqlx::Result<()> {
+    let complete = i64::from(transfer.complete);
+    for (minute, bytes) in spread(minute(transfer.begun_at), minute(transfer.ended_at), signed(transfer.bytes_moved)) {
+        let files = if minute == self::minute(transfer.ended_at) { complete } else { 0 };
+        let query = sqlx::query(ADD).bind(minute).bind(transfer.direction.name()).bind(bytes).bind(files);
+        query.execute(&mut **tx).await?;
+    }
+    Ok(())
+}
+
+/// `bytes` spread evenly from one minute to another; what does not divide goes to the last.
+fn spread(from: i64, to: i64, bytes: i64) -> Vec<(i64, i64)> {
+    let minutes = (to - from).max(0) + 1;
+    let step = (minutes + ROWS_MAX - 1) / ROWS_MAX;
+    let rows = (minutes + step - 1) / step;
+    let each = bytes / rows;
+    (0..rows).rev().map(|row| (to - row * step, if row == 0 { bytes - each * (rows - 1) } else { each })).collect()
+}
+
+/// Everything since the minute `first`, added up over spans of so many minutes, oldest first.
+pub async fn sums(db: &Db, first: i64, minutes: i64) -> Result<Vec<Traffic>, StoreError> {
+    let rows = sqlx::query(SUMS).bind(first).bind(minutes).fetch_all(db.reader()).await?;
+    let decode = |row: &sqlx::sqlite::SqliteRow| -> Result<Traffic, StoreError> {
+        Ok(Traffic {
+            span: row.try_get(0)?,
+            direction: Direction::parse(&row.try_get::<String, _>(1)?),
+            bytes: row.try_get::<i64, _>(2)?.unsigned_abs(),
+            files: row.try_get::<i64, _>(3)?.unsigned_abs(),
+        })
+    };
+    rows.iter().map(decode).collect()
+}
+
+/// Makes one row of each hour that is older than minutes are kept, and forgets what is older than a year.
+pub async fn fold(db: &Db, now: Timestamp) -> Result<(), StoreError> {
+    let oldest = minute(now) - MINUTES_KEPT;
+    let before = oldest - oldest.rem_euclid(60);
+    let mut tx = db.begin().await?;
+    sqlx::query(FOLD).bind(before).execute(&mut *tx).await?;
+    sqlx::query(DROP_FOLDED).bind(before).bind(minute(now) - HOURS_KEPT).execute(&mut *tx).await?;
+    tx.commit().await?;
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nothing_is_lost_by_spreading() {
+        assert_eq!(spread(7, 7, 10), [(7, 10)]);
+        assert_eq!(spread(5, 7, 10), [(5, 3), (6, 3), (7, 4)]);
+        assert_eq!(spread(9, 7, 10), [(7, 10)], "a clock that was set back");
+        let long = spread(0, 100_000, 1_000_003);
+        assert!(i64::try_from(long.len()).unwrap() <= ROWS_MAX);
+        assert_eq!(long.iter().map(|(_, bytes)| bytes).sum::<i64>(), 1_000_003);
+        assert_eq!(long.last().unwrap().0, 100_000);
+        assert!(long[0].0 >= 0);
+    }
+
+    #[tokio::test]
+    async fn old_minutes_become_hours_and_keep_their_sum() {
+        let folder = tempfile::tempdir().unwrap();
+        let db = Db::open(folder.path()).await.unwrap();
+        let now = Timestamp::from_us(100 * 24 * 60 * MINUTE_US);
+        let old = minute(now) - MINUTES_KEPT - 600;
+        for (minute, bytes) in [(old, 1_i64), (old + 1, 2), (old + 61, 4), (minute(now), 8), (1 - HOURS_KEPT, 16)] {
+            sqlx::query(ADD).bind(minute).bind("receive").bind(bytes).bind(1_i64).execute(db.writer()).await.unwrap();
+        }
+        for _ in 0..2 {
+            fold(&db, now).await.unwrap();
+            let kept: Vec<_> = sums(&db, old - 60, 1).await.unwrap();
+            let kept: Vec<_> = kept.iter().map(|one| (one.span + old - 60, one.bytes, one.files)).collect();
+            assert_eq!(kept, [(old, 3, 2), (old + 60, 4, 1), (minute(now), 8, 1)]);
+        }
+    }
+}

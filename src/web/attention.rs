@@ -1,0 +1,288 @@
+//! What needs a person: each matter with what to do about it. Told from the state of things, never from a list of
+//! messages, so that it goes by itself when its cause is gone.
+//!
+//! Always: a matter has a name that stays the same while it lasts, so that it can be put off.
+
+use std::net::{IpAddr, Ipv4Addr};
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::access::certificate::Urgency;
+use crate::base::clock::Timestamp;
+use crate::base::human;
+use crate::domain::administrator::Role;
+use crate::domain::place::Folder;
+use crate::domain::refusal::Rule;
+use crate::domain::value::{FtpOverTls, HostOrAddress};
+use crate::store::listener::{self, Listener, State};
+use crate::store::{refusal, snooze};
+use crate::web::context::Context;
+use crate::web::error::WebError;
+use crate::web::pages::refusals::fix;
+
+/// Looked at no more often than this: every page tells how much there is.
+const KEPT_FOR: Duration = Duration::from_secs(2);
+/// Refusals in an hour, of one rule and connector, that are worth a look.
+const REFUSED_MIN: u64 = 5;
+/// Above the usual: this many times the average hour of the last week.
+const USUAL_TIMES: u64 = 3;
+/// Rules and connectors told at a time.
+const REFUSED_SHOWN_MAX: i64 = 5;
+/// Connectors whose storage fails told at a time.
+const FAILING_SHOWN_MAX: usize = 5;
+/// Open to admins only.
+const CERTIFICATES: &str = "/certificates";
+/// Per cent of the disk in use.
+const DISK_WARN: u64 = 85;
+/// Per cent of the disk in use that will not do for long.
+const DISK_BAD: u64 = 95;
+
+/// One matter.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Matter {
+    /// Its name: the same while it lasts.
+    pub item: String,
+    /// `bad` or `warn`.
+    pub tone: &'static str,
+    /// What is the matter.
+    pub title: String,
+    /// What that means.
+    pub text: String,
+    /// Words and address of what can be done.
+    pub actions: Vec<(&'static str, String)>,
+    /// Until when it is put off, in words; empty when it is not.
+    pub until: String,
+}
+
+impl Matter {
+    fn new(item: impl Into<String>, tone: &'static str, title: impl Into<String>, text: impl Into<String>) -> Self {
+        let (item, title, text) = (item.into(), title.into(), text.into());
+        Self { item, tone, title, text, actions: Vec::new(), until: String::new() }
+    }
+
+    fn with(mut self, words: &'static str, address: impl Into<String>) -> Self {
+        self.actions.push((words, address.into()));
+        self
+    }
+
+    /// What the reader can do: not everybody sees every page.
+    pub fn open_to(mut self, context: &Context) -> Self {
+        self.actions.retain(|(_, address)| address != CERTIFICATES || context.may(Role::Admin));
+        self
+    }
+
+    /// Whether it is put off.
+    pub fn is_snoozed(&self) -> bool {
+        !self.until.is_empty()
+    }
+}
+
+/// What was found a moment ago.
+pub type Found = Option<(Timestamp, Arc<Vec<Matter>>)>;
+
+/// Every matter there is, the pressing ones first and those that are put off last.
+pub async fn matters(context: &Context) -> Result<Arc<Vec<Matter>>, WebError> {
+    let now = context.now();
+    // Whoever comes meanwhile waits for the same answer.
+    let mut found = context.state.attention.lock().await;
+    if let Some((at, matters)) = &*found
+        && now.since(*at) < KEPT_FOR
+        && *at <= now
+    {
+        return Ok(Arc::clone(matters));
+    }
+    let mut matters = listener(context).await?;
+    matters.extend(storage(context));
+    matters.extend(disk(context));
+    matters.extend(certificates(context));
+    matters.extend(passive_address(context));
+    matters.extend(refusals(context).await?);
+    let put_off = snooze::all(&context.state.db, now).await?;
+    for matter in &mut matters {
+        if let Some(until) = put_off.get(&matter.item) {
+            matter.until = super::view::Time::seen(*until, now).words;
+        }
+    }
+    matters.sort_by_key(|matter| (matter.is_snoozed(), matter.tone != "bad"));
+    let matters = Arc::new(matters);
+    *found = Some((now, Arc::clone(&matters)));
+    Ok(matters)
+}
+
+/// Looked at again when next asked: something was put off or brought back.
+pub async fn forget(context: &Context) {
+    *context.state.attention.lock().await = None;
+}
+
+async fn listener(context: &Context) -> Result<Vec<Matter>, WebError> {
+    let state = listener::get(&context.state.db, Listener::Ftp).await?;
+    let title = match state.state {
+        State::Listening => return Ok(Vec::new()),
+        State::Stopped => "The FTP server is stopped",
+        State::CouldNotBind => "The FTP server could not listen as it should",
+    };
+    let text = if state.message.is_empty() { "No partner can connect.".to_owned() } else { state.message };
+    Ok(vec![Matter::new("listener", "bad", title, text).with("Open the profile", "/profiles/ftp#port")])
+}
+
+fn storage(context: &Context) -> Vec<Matter> {
+    let snapshot = context.state.live.snapshot();
+    let mut failing = Vec::new();
+    for live in snapshot.connectors_sorted() {
+        let id = &live.connector.id;
+        let text = match context.state.depot.workspaces.get(&snapshot.profile, &live.connector) {
+            Err(error) => format!("Its folders cannot be opened: {error}. The partner’s transfers are refused."),
+            Ok(workspace) if Folder::ALL.iter().any(|side| workspace.folder(*side).is_failing()) => {
+                "A write or a sync failed. Uploads are refused until a test write succeeds.".to_owned()
+            }
+            Ok(_) => continue,
+        };
+        let matter = Matter::new(format!("storage {}", id.key()), "bad", format!("{id}: storage fails"), text);
+        failing.push(matter.with("Open its folders", format!("/connectors/{id}/advanced#input_folder")));
+        if failing.len() == FAILING_SHOWN_MAX {
+            break;
+        }
+    }
+    failing
+}
+
+fn disk(context: &Context) -> Option<Matter> {
+    let snapshot = context.state.live.snapshot();
+    let (free, all) = context.state.depot.workspaces.room(&snapshot.profile).ok()?;
+    let used = used_percent(free, all);
+    let tone = if used > DISK_BAD { "bad" } else { "warn" };
+    let text = format!(
+        "{} of {} are free beneath the root directory. Below the disk reserve uploads are refused.",
+        human::size(free),
+        human::size(all)
+    );
+    (used > DISK_WARN).then(|| {
+        let matter = Matter::new("disk", tone, format!("The disk is {used} per cent full"), text);
+        matter.with("Open the disk reserve", "/profiles/ftp#disk_reserve")
+    })
+}
+
+/// Per cent in use, rounded down.
+pub fn used_percent(free: u64, all: u64) -> u64 {
+    let used = u128::from(all.saturating_sub(free)) * 100 / u128::from(all.max(1));
+    u64::try_from(used).unwrap_or(100)
+}
+
+fn certificates(context: &Context) -> Vec<Matter> {
+    let (snapshot, now) = (context.state.live.snapshot(), context.now());
+    if snapshot.profile.ftp_over_tls == FtpOverTls::None {
+        return Vec::new();
+    }
+    let served = context.state.certificates.served();
+    let open = |matter: Matter| matter.with("Open certificates", CERTIFICATES);
+    if served.is_empty() {
+        let text = "Every TLS handshake fails. The log says why it cannot be read.";
+        return vec![open(Matter::new("no certificate", "bad", "There is no certificate to present", text))];
+    }
+    let mut matters = Vec::new();
+    for (name, facts) in served.facts() {
+        if let Some(urgency) = Urgency::of(facts.days_left(now)) {
+            let tone = if urgency >= Urgency::Days { "bad" } else { "warn" };
+            let text = "Partners’ clients refuse a certificate that has expired. Replace it; sessions go on.";
+            let title = format!("Certificate {name} {}", facts.expiry(now));
+            matters.push(open(Matter::new(format!("expiry {}", facts.sha256), tone, title, text)));
+        } else if facts.self_signed {
+            let title = "The server certificate is self-signed";
+            let text = format!("{name}: a partner’s client trusts it only when its fingerprint is compared or pinned.");
+            matters.push(open(Matter::new(format!("self-signed {}", facts.sha256), "warn", title, text)));
+        }
+    }
+    matters
+}
+
+fn passive_address(context: &Context) -> Option<Matter> {
+    let snapshot = context.state.live.snapshot();
+    let Some(HostOrAddress::Address(handed_out)) = &snapshot.profile.passive_address else { return None };
+    let outside = context.state.presence.sessions().into_iter().find(|session| is_outside(session.remote))?;
+    let text = format!(
+        "Clients come from outside, such as {}, and cannot reach it: their transfers fail. Hand out the public address.",
+        outside.remote
+    );
+    is_private(*handed_out).then(|| {
+        let title = format!("The Passive Address {handed_out} is a private one");
+        Matter::new(format!("passive {handed_out}"), "warn", title, text)
+            .with("Change it", "/profiles/ftp#passive_address")
+    })
+}
+
+const fn is_private(address: Ipv4Addr) -> bool {
+    address.is_private() || address.is_loopback() || address.is_link_local()
+}
+
+fn is_outside(address: IpAddr) -> bool {
+    match address {
+        IpAddr::V4(address) => !is_private(address),
+        // IPv6 clients are given a port alone, on the address they came to.
+        IpAddr::V6(_) => false,
+    }
+}
+
+async fn refusals(context: &Context) -> Result<Vec<Matter>, WebError> {
+    let (db, now) = (&context.state.db, context.now());
+    let hour = now.minus(Duration::from_hours(1));
+    let week = now.minus(Duration::from_hours(7 * 24));
+    let mut matters = Vec::new();
+    for one in refusal::frequent(db, hour, REFUSED_SHOWN_MAX).await? {
+        let before = refusal::times(db, &one.connector, one.rule, (week, hour)).await?;
+        if one.rule == Rule::AbortedByAdministrator || !is_unusual(one.times, before) {
+            continue;
+        }
+        let who = if one.connector.is_empty() { "Before sign-in".to_owned() } else { one.connector.clone() };
+        let times = human::count(one.times, "time", "times");
+        let title = format!("{who}: {}, {times} in the last hour", lower_first(one.rule.label()));
+        let item = format!("refusals {} {}", one.rule.name(), one.connector);
+        let matter = Matter::new(item, "bad", title, one.rule.explain());
+        let matter = matter.with("Why?", format!("/refusals/{}", one.latest));
+        let (address, words) = fix(context, one.rule, &one.connector);
+        matters.push(if address.is_empty() { matter } else { matter.with(words, address) });
+    }
+    Ok(matters)
+}
+
+/// Whether an hour with `now` refusals stands out from a week with `before` of them.
+const fn is_unusual(now: u64, before: u64) -> bool {
+    now >= REFUSED_MIN && now.saturating_mul(7 * 24) > before.saturating_mul(USUAL_TIMES)
+}
+
+fn lower_first(words: &str) -> String {
+    let mut chars = words.chars();
+    let first = chars.next().map(char::to_lowercase);
+    // `TLS required` keeps its capitals.
+    if chars.as_str().starts_with(char::is_uppercase) {
+        return words.to_owned();
+    }
+    first.into_iter().flatten().chain(chars).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_hour_stands_out_by_number_and_against_its_week() {
+        assert!(is_unusual(5, 0));
+        assert!(!is_unusual(4, 0), "a handful is nothing");
+        assert!(!is_unusual(10, 168 * 10), "as every hour");
+        assert!(is_unusual(31, 168 * 10));
+    }
+
+    #[test]
+    fn a_disk_is_full_by_what_is_left() {
+        assert_eq!((used_percent(15, 100), used_percent(14, 100), used_percent(0, 0)), (85, 86, 0));
+        assert_eq!(
+            (lower_first("Name not accepted"), lower_first("TLS required")),
+            ("name not accepted".to_owned(), "TLS required".to_owned())
+        );
+    }
+
+    #[test]
+    fn inside_and_outside_are_told_apart() {
+        assert!(is_private(Ipv4Addr::new(10, 0, 4, 12)) && !is_private(Ipv4Addr::new(203, 0, 113, 80)));
+        assert!(is_outside(IpAddr::from([198, 51, 100, 7])) && !is_outside(IpAddr::from([127, 0, 0, 1])));
+    }
+}

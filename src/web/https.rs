@@ -1,0 +1,102 @@
+//! HTTPS of the web interface as it is in force: on or off by a setting, with certificates of the store, swapped live.
+//! Connections that stand keep what they began with.
+
+use std::sync::Arc;
+
+use arc_swap::ArcSwapOption;
+use axum::Router;
+use axum::extract::Request;
+use axum::http::header::{HOST, LOCATION};
+use axum::http::{HeaderValue, StatusCode};
+use axum::response::{IntoResponse, Response};
+use rustls::server::ServerConfig;
+use tokio::net::TcpStream;
+
+use crate::access::certificate::{Certificates, Served};
+use crate::store::live::Live;
+
+/// The first byte of a TLS connection: a handshake record (RFC 8446 section 5.1).
+const TLS_HANDSHAKE: u8 = 22;
+
+/// Where the pages may be read in clear.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Clear {
+    /// On this machine only, or where `--web-plain` was said.
+    Allowed,
+    /// Nowhere: HTTPS stays on whatever the setting says.
+    Forbidden,
+}
+
+/// What new connections begin with; cheap to clone.
+#[derive(Clone, Debug, Default)]
+pub struct Https {
+    current: Arc<ArcSwapOption<ServerConfig>>,
+}
+
+impl Https {
+    /// TLS for a new connection; `None`: in clear.
+    pub fn current(&self) -> Option<Arc<ServerConfig>> {
+        self.current.load_full()
+    }
+
+    /// Brings it to what the settings and certificates are now.
+    pub fn apply(&self, live: &Live, certificates: &Certificates, clear: Clear) {
+        let wanted = live.snapshot().appliance.web_https;
+        if !wanted && clear == Clear::Forbidden {
+            tracing::warn!(
+                "The web interface stays with HTTPS: it is reached from elsewhere, and --web-plain was not said"
+            );
+        }
+        if !wanted && clear == Clear::Allowed {
+            return self.current.store(None);
+        }
+        match configuration(certificates.served_to_browsers()) {
+            Ok(config) => self.current.store(Some(Arc::new(config))),
+            Err(error) => tracing::error!(%error, "HTTPS could not be set up; the last configuration stays in force"),
+        }
+    }
+
+    /// Follows settings and certificates, for ever.
+    pub async fn follow(self, live: Live, certificates: Certificates, clear: Clear) {
+        let mut changes = live.watch();
+        while changes.changed().await.is_ok() {
+            match certificates.refresh().await {
+                Ok(()) => self.apply(&live, &certificates, clear),
+                Err(error) => tracing::error!(%error, "Could not read the certificates; the last ones stay in force"),
+            }
+        }
+    }
+}
+
+fn configuration(served: Arc<Served>) -> Result<ServerConfig, rustls::Error> {
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let builder = ServerConfig::builder_with_provider(provider).with_safe_default_protocol_versions()?;
+    let mut config = builder.with_no_client_auth().with_cert_resolver(served);
+    config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+    Ok(config)
+}
+
+/// Whether the browser begins with TLS; an error when it is gone before its first byte.
+pub(super) async fn begins_with_tls(stream: &TcpStream) -> std::io::Result<bool> {
+    let mut first = [0];
+    match stream.peek(&mut first).await? {
+        0 => Err(std::io::ErrorKind::UnexpectedEof.into()),
+        _ => Ok(first[0] == TLS_HANDSHAKE),
+    }
+}
+
+/// What a browser hears that came in clear although HTTPS is on.
+pub(super) fn elsewhere() -> Router {
+    Router::new().fallback(to_https)
+}
+
+async fn to_https(request: Request) -> Response {
+    let host = request.headers().get(HOST).and_then(|host| host.to_str().ok()).unwrap_or_default();
+    let path = request.uri().path_and_query().map_or("/", axum::http::uri::PathAndQuery::as_str);
+    match HeaderValue::from_str(&format!("https://{host}{path}")) {
+        Ok(place) if !host.is_empty() && path.starts_with('/') => {
+            (StatusCode::PERMANENT_REDIRECT, [(LOCATION, place)]).into_response()
+        }
+        _ => (StatusCode::BAD_REQUEST, "This is HTTPS: begin the address with https://\n").into_response(),
+    }
+}

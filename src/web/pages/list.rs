@@ -1,0 +1,175 @@
+//! What the lists of transfers, events and refusals share: what is asked for, the form that asks, the way to older rows.
+
+use serde::Deserialize;
+
+use super::receive::{SINCE, since};
+use crate::base::clock::Timestamp;
+use crate::store::receipt::Cursor;
+use crate::web::context::Context;
+use crate::web::table::{Chip, Offer, Pager, address};
+use crate::web::view::{cursor, page_size};
+
+/// Connectors offered in a filter.
+const OFFERED_MAX: usize = 500;
+
+/// What is asked for; each list knows some of it.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default)]
+pub struct Asked {
+    /// A connector's id.
+    pub connector: String,
+    /// Which way a transfer went.
+    pub way: String,
+    /// Whether a transfer was completed.
+    pub result: String,
+    /// A kind of event.
+    pub kind: String,
+    /// A rule that refuses.
+    pub rule: String,
+    /// A time, as the Receive table has them.
+    pub since: String,
+    /// Rows on a page.
+    pub size: Option<i64>,
+    /// The page begins older than this row.
+    pub before: String,
+}
+
+impl Asked {
+    /// The connector, if one is asked for, as it is written in the configuration.
+    pub fn connector(&self, context: &Context) -> Option<String> {
+        let typed = Some(self.connector.trim()).filter(|typed| !typed.is_empty())?;
+        Some(context.state.live.written_id(typed).map_or_else(|| typed.to_owned(), |id| id.to_string()))
+    }
+
+    /// From when.
+    pub fn since(&self, now: Timestamp) -> Option<Timestamp> {
+        since(&self.since, now)
+    }
+
+    /// The row the page begins behind.
+    pub fn before(&self) -> Option<Cursor> {
+        cursor(&self.before)
+    }
+
+    /// Rows on a page.
+    pub fn size(&self) -> i64 {
+        page_size(self.size)
+    }
+
+    /// The address of this filter without one of its parts and with others; the place in the list is left out.
+    pub fn at(&self, path: &str, without: &str, with: &[(&str, &str)]) -> String {
+        let size = self.size.map(|size| size.to_string()).unwrap_or_default();
+        let mut query = vec![
+            ("connector", self.connector.trim()),
+            ("way", &self.way),
+            ("result", &self.result),
+            ("kind", &self.kind),
+            ("rule", &self.rule),
+            ("since", &self.since),
+            ("size", &size),
+        ];
+        query.retain(|(key, _)| *key != without);
+        query.extend(with);
+        address(path, &query)
+    }
+
+    /// Links to the pages beside; `older` is the place of the last row when there are more.
+    pub fn pager(&self, path: &str, older: Option<String>) -> Pager {
+        Pager {
+            newest: if self.before.is_empty() { String::new() } else { self.at(path, "", &[]) },
+            newer: String::new(),
+            older: older.map(|place| self.at(path, "", &[("before", &place)])).unwrap_or_default(),
+        }
+    }
+}
+
+/// One choice of the form.
+#[derive(Clone, Debug)]
+pub struct Select {
+    /// Its key.
+    pub key: &'static str,
+    /// Its words.
+    pub label: &'static str,
+    /// Everything, in words.
+    pub any: &'static str,
+    /// What can be chosen.
+    pub offers: Vec<Offer>,
+}
+
+/// The form above a list, and the filters in force.
+#[derive(Clone, Debug)]
+pub struct Filters {
+    /// Where it leads.
+    pub path: &'static str,
+    /// Its choices.
+    pub selects: Vec<Select>,
+    /// Sizes of a page.
+    pub sizes: Vec<Offer>,
+    /// Filters in force.
+    pub chips: Vec<Chip>,
+    /// The same rows as CSV.
+    pub csv: String,
+}
+
+impl Filters {
+    /// The form of a list with its own choices, those of every list before and behind them.
+    pub fn new(
+        context: &Context,
+        (path, label): (&'static str, &'static str),
+        asked: &Asked,
+        own: Vec<Select>,
+    ) -> Self {
+        let snapshot = context.state.live.snapshot();
+        let connectors = snapshot.connectors_sorted();
+        let ids = connectors.iter().take(OFFERED_MAX).map(|live| live.connector.id.as_str());
+        let mut offers = Offer::all(ids.map(|id| (id, id)), asked.connector.trim());
+        // One that was deleted still has its rows; so have the names that nobody has.
+        if !asked.connector.trim().is_empty() && !offers.iter().any(|offer| offer.chosen) {
+            let id = asked.connector(context).unwrap_or_default();
+            match offers.iter_mut().find(|offer| offer.value == id) {
+                Some(offer) => offer.chosen = true,
+                None => offers.extend(Offer::all([(id.as_str(), id.as_str())], &id)),
+            }
+        }
+        let mut selects = vec![Select { key: "connector", label: "Connector", any: "All connectors", offers }];
+        selects.extend(own);
+        selects.push(Select { key: "since", label, any: "Any time", offers: Offer::all(SINCE, &asked.since) });
+        let chip = |select: &Select| {
+            let chosen = select.offers.iter().find(|offer| offer.chosen)?;
+            let words = format!("{}: {}", select.label, chosen.label);
+            Some(Chip { words, remove: asked.at(path, select.key, &[]) })
+        };
+        Self {
+            path,
+            chips: selects.iter().filter_map(chip).collect(),
+            selects,
+            sizes: Offer::sizes(asked.size()),
+            csv: asked.at(&format!("{path}.csv"), "size", &[]),
+        }
+    }
+}
+
+/// Takes away the row that only told that there are more; gives the place of the last one then.
+pub fn cut<R>(rows: &mut Vec<R>, size: i64, place: impl Fn(&R) -> String) -> Option<String> {
+    let size = usize::try_from(size).unwrap_or(usize::MAX);
+    let more = rows.len() > size;
+    rows.truncate(size);
+    rows.last().filter(|_| more).map(place)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_row_beyond_a_page_tells_that_there_are_more() {
+        let mut rows = vec![3, 2, 1];
+        assert_eq!(cut(&mut rows, 2, ToString::to_string), Some("2".to_owned()));
+        assert_eq!(rows, [3, 2]);
+        assert_eq!(cut(&mut rows, 2, ToString::to_string), None);
+        let asked = Asked { rule: "idle".to_owned(), before: "5,a".to_owned(), ..Asked::default() };
+        let pager = asked.pager("/activity/refusals", Some("4,b".to_owned()));
+        assert_eq!(pager.newest, "/activity/refusals?rule=idle");
+        assert_eq!(pager.older, "/activity/refusals?rule=idle&before=4%2Cb");
+    }
+}

@@ -1,0 +1,156 @@
+//! The rows of one page of the Receive table: in their plain order, in another one, or by looking at them one by one.
+
+use super::Asked;
+use crate::base::human;
+use crate::base::id::ReceiptId;
+use crate::store::receipt::{self, Cursor, Direction, Receipt, Search};
+use crate::store::receipt_page::{self, Looked};
+use crate::web::context::Context;
+use crate::web::error::WebError;
+use crate::web::view::{Time, cursor, cursor_text, page_size};
+
+/// Counting stops here: "more than 10,000".
+pub const COUNTED_MAX: i64 = 10_000;
+/// Rows that a search looks at in one go.
+const WINDOW_ROWS: i64 = 5_000;
+/// How often it goes on for one page; then the reader says whether to go on.
+const WINDOWS_MAX: usize = 3;
+
+/// Rows with what is told around them.
+#[derive(Clone, Debug, Default)]
+pub struct Fetched {
+    /// The rows.
+    pub receipts: Vec<Receipt>,
+    /// How many there are, in words.
+    pub count: String,
+    /// How far was looked, in words; empty when at everything.
+    pub note: String,
+    /// The place of the next older page; empty when there is none.
+    pub older: String,
+    /// The place of the next newer page.
+    pub newer: String,
+}
+
+/// The page that is asked for.
+pub async fn fetch(context: &Context, asked: &Asked) -> Result<Fetched, WebError> {
+    let search = asked.search(context.now());
+    if asked.sorted().is_some() {
+        return sorted(context, asked).await;
+    }
+    if search.is_looking() {
+        return look(context, asked, &search).await;
+    }
+    plain(context, asked, &search).await
+}
+
+/// Takes the row away that only told that there are more.
+fn cut(receipts: &mut Vec<Receipt>, size: i64, upwards: bool) -> bool {
+    let more = i64::try_from(receipts.len()).is_ok_and(|len| len > size);
+    if more {
+        receipts.remove(if upwards { 0 } else { receipts.len() - 1 });
+    }
+    more
+}
+
+async fn plain(context: &Context, asked: &Asked, search: &Search) -> Result<Fetched, WebError> {
+    let (db, size) = (&context.state.db, page_size(asked.size));
+    let from = match (cursor(&asked.before), cursor(&asked.after)) {
+        (Some(before), _) => Some((Direction::Older, before)),
+        (None, Some(after)) => Some((Direction::Newer, after)),
+        (None, None) => None,
+    };
+    let from = from.as_ref().map(|(direction, cursor)| (*direction, cursor));
+    let upwards = matches!(from, Some((Direction::Newer, _)));
+    let mut receipts = receipt::page(db, search, from, size + 1).await?;
+    let more = cut(&mut receipts, size, upwards);
+    let count = receipt::count(db, search, COUNTED_MAX + 1).await?;
+    let (older, newer) = beside(&receipts, (from.is_some(), upwards, more), place);
+    Ok(Fetched { receipts, count: counted(count), note: String::new(), older, newer })
+}
+
+async fn sorted(context: &Context, asked: &Asked) -> Result<Fetched, WebError> {
+    let (db, size) = (&context.state.db, page_size(asked.size));
+    let Some(by) = asked.sorted() else { return Ok(Fetched::default()) };
+    // The row beside the page is all that such an address holds.
+    let (direction, id) = match (ReceiptId::parse(&asked.before), ReceiptId::parse(&asked.after)) {
+        (Some(id), _) => (Direction::Older, Some(id)),
+        (None, id) => (Direction::Newer, id),
+    };
+    let row = match &id {
+        Some(id) => receipt::find(db, id).await?,
+        None => None,
+    };
+    let from = row.as_ref().map(|row| (direction, row));
+    let upwards = from.is_some() && direction == Direction::Newer;
+    let mut receipts = receipt_page::sorted(db, by, from, size + 1).await?;
+    let more = cut(&mut receipts, size, upwards);
+    let count = receipt::count(db, &Search::default(), COUNTED_MAX + 1).await?;
+    let id = |receipt: &Receipt| receipt.id.to_string();
+    let (older, newer) = beside(&receipts, (from.is_some(), upwards, more), id);
+    Ok(Fetched { receipts, count: counted(count), note: String::new(), older, newer })
+}
+
+/// The places of the pages beside one.
+fn beside(
+    receipts: &[Receipt],
+    (moved, upwards, more): (bool, bool, bool),
+    place: impl Fn(&Receipt) -> String,
+) -> (String, String) {
+    let older = receipts.last().filter(|_| more || upwards).map(&place);
+    let newer = receipts.first().filter(|_| if upwards { more } else { moved }).map(&place);
+    (older.unwrap_or_default(), newer.unwrap_or_default())
+}
+
+async fn look(context: &Context, asked: &Asked, search: &Search) -> Result<Fetched, WebError> {
+    let (db, size) = (&context.state.db, page_size(asked.size));
+    if let Some(id) = search.text.as_deref().and_then(|text| ReceiptId::parse(&text.to_lowercase())) {
+        let found = receipt::find(db, &id).await?.filter(|receipt| !receipt.publishing);
+        let receipts: Vec<_> = found.into_iter().collect();
+        return Ok(Fetched { count: counted(receipts.len() as u64), receipts, ..Fetched::default() });
+    }
+    let mut from = cursor(&asked.before);
+    let mut receipts = Vec::new();
+    for _ in 0..WINDOWS_MAX {
+        let wanted = size + 1 - i64::try_from(receipts.len()).unwrap_or(size);
+        let Looked { receipts: found, stopped_at } =
+            receipt_page::look(db, search, from.as_ref(), (WINDOW_ROWS, wanted)).await?;
+        receipts.extend(found);
+        from = stopped_at;
+        if from.is_none() || i64::try_from(receipts.len()).is_ok_and(|len| len > size) {
+            break;
+        }
+    }
+    let more = cut(&mut receipts, size, false);
+    let stopped: Option<Cursor> = if more { None } else { from };
+    let whole = asked.before.is_empty() && !more && stopped.is_none();
+    let note = stopped.as_ref().map(|at| {
+        let until = Time::seen(at.completed_at, context.now()).words;
+        format!("Looked at files received since {until}. Older looks further back.")
+    });
+    let files = human::count(receipts.len() as u64, "file", "files");
+    Ok(Fetched {
+        count: if whole { files } else { format!("{files} on this page") },
+        note: note.unwrap_or_default(),
+        older: match (more, stopped) {
+            (true, _) => receipts.last().map(place).unwrap_or_default(),
+            (false, Some(at)) => cursor_text(at.completed_at, &at.id),
+            (false, None) => String::new(),
+        },
+        newer: String::new(),
+        receipts,
+    })
+}
+
+fn counted(count: u64) -> String {
+    let most = COUNTED_MAX.unsigned_abs();
+    if count > most {
+        format!("More than {} files", human::thousands(most))
+    } else {
+        human::count(count, "file", "files")
+    }
+}
+
+/// The place of a receipt in the plain order.
+pub fn place(receipt: &Receipt) -> String {
+    cursor_text(receipt.completed_at, receipt.id.as_str())
+}

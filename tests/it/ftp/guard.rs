@@ -1,0 +1,162 @@
+//! The guard at the door (PRODUCT section 11). A balancer's PROXY header makes the tests come from addresses that are not
+//! this machine's own, which would be delayed and never blocked.
+
+use std::net::{Ipv4Addr, SocketAddr};
+
+use tokio::io::AsyncWriteExt;
+use tokio::net::{TcpSocket, TcpStream};
+use tokio::task::JoinSet;
+use tokio::time::Instant;
+
+use crate::kit::{Appliance, Client, PASSWORD, Running, Secured, Version};
+
+/// Partners behind one address.
+const PARTNERS: usize = 8;
+/// `AUTH TLS` in parallel; `benches/doors.rs` has ten thousand.
+const HANDSHAKES: usize = 500;
+
+/// A session of a client at `address`.
+async fn at(server: SocketAddr, address: &str) -> Client {
+    let mut stream = TcpStream::connect(server).await.expect("the server accepts");
+    let header = format!("PROXY TCP4 {address} 192.0.2.1 40000 21\r\n");
+    stream.write_all(header.as_bytes()).await.expect("the server reads");
+    let mut client = Client::over(stream, server);
+    assert_eq!(client.reply().await.code, 220);
+    client
+}
+
+/// The answer to PASS.
+async fn login(server: SocketAddr, address: &str, (name, password): (&str, &str)) -> u16 {
+    let mut client = at(server, address).await;
+    client.expect(&format!("USER {name}"), 331).await;
+    client.send(&format!("PASS {password}")).await.code
+}
+
+/// Several at once; their answers, sorted.
+async fn logins(server: SocketAddr, address: &'static str, name: &str, count: usize) -> Vec<u16> {
+    let mut tries = JoinSet::new();
+    for _ in 0..count {
+        let name = name.to_owned();
+        tries.spawn(async move { login(server, address, (&name, "a stale password")).await });
+    }
+    let mut answers = tries.join_all().await;
+    answers.sort_unstable();
+    answers
+}
+
+fn appliance() -> Appliance {
+    let appliance = Appliance::untouched();
+    appliance.set(&["require_tls=none", "proxy_protocol_from=127.0.0.1"]);
+    appliance
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_stale_password_behind_an_address_harms_nobody_else_there() {
+    let appliance = appliance();
+    let partners: Vec<_> = (0..PARTNERS).map(|n| format!("partner-{n}")).collect();
+    for partner in &partners {
+        appliance.add(partner, &[]);
+    }
+    let running = appliance.start().await;
+    let (server, shared) = (running.ftp(), "203.0.113.1");
+    for partner in &partners[1..] {
+        assert_eq!(login(server, shared, (partner, PASSWORD)).await, 230);
+    }
+    assert_eq!(logins(server, shared, &partners[0], 10).await, [530; 10]);
+    // Blocked there, right password or not, and from nowhere else.
+    assert_eq!(login(server, shared, (&partners[0], PASSWORD)).await, 421);
+    assert_eq!(login(server, "203.0.113.2", (&partners[0], PASSWORD)).await, 230);
+    for partner in &partners[1..] {
+        let begun = Instant::now();
+        assert_eq!(login(server, shared, (partner, PASSWORD)).await, 230);
+        // A right password is never delayed; 5 s is what the stale one waits by now.
+        assert!(begun.elapsed().as_secs() < 4, "{partner} waited {:?}", begun.elapsed());
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn unknown_names_block_their_address_unless_a_partner_came_from_it() {
+    let appliance = appliance();
+    appliance.add("acme", &[]);
+    let running = appliance.start().await;
+    let server = running.ftp();
+    assert_eq!(login(server, "198.51.100.2", ("acme", PASSWORD)).await, 230);
+    for address in ["198.51.100.1", "198.51.100.2"] {
+        for name in ["root", "admin", "test"] {
+            assert_eq!(login(server, address, (name, "guess")).await, 530);
+        }
+    }
+    assert_eq!(login(server, "198.51.100.1", ("acme", PASSWORD)).await, 421);
+    assert_eq!(login(server, "198.51.100.2", ("acme", PASSWORD)).await, 230);
+    appliance.set(&["guard_allow=198.51.100.0/24"]);
+    let lifted = async |_: &Running<'_>| (login(server, "198.51.100.1", ("acme", PASSWORD)).await == 230).then_some(());
+    running.until("guard_allow lifts the block", lifted).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn silent_connections_of_one_address_leave_room_for_others() {
+    let appliance = appliance();
+    appliance.add("acme", &[]);
+    let running = appliance.start().await;
+    let server = running.ftp();
+    let mut silent = Vec::new();
+    for _ in 0..50 {
+        silent.push(at(server, "203.0.113.9").await);
+    }
+    let mut more = TcpStream::connect(server).await.unwrap();
+    more.write_all(b"PROXY TCP4 203.0.113.9 192.0.2.1 40000 21\r\n").await.unwrap();
+    assert_eq!(Client::over(more, server).reply().await.code, 421);
+    assert_eq!(login(server, "203.0.113.8", ("acme", PASSWORD)).await, 230);
+    drop(silent);
+    let back = async |_: &Running<'_>| {
+        let mut stream = TcpStream::connect(server).await.ok()?;
+        stream.write_all(b"PROXY TCP4 203.0.113.9 192.0.2.1 40000 21\r\n").await.ok()?;
+        (Client::over(stream, server).try_reply().await.ok()?.code == 220).then_some(())
+    };
+    running.until("the places are free again", back).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_address_never_holds_every_passive_port() {
+    let appliance = appliance();
+    appliance.add("acme", &[]);
+    let first = 40_000 + u16::try_from(std::process::id() % 20_000).unwrap();
+    appliance.set(&[&format!("passive_port_range={first}-{}", first + 9)]);
+    let running = appliance.start().await;
+    let server = running.ftp();
+    let mut held = Vec::new();
+    let mut codes = Vec::new();
+    for _ in 0..10 {
+        let mut client = at(server, "203.0.113.1").await;
+        client.expect("USER acme", 331).await;
+        client.expect(&format!("PASS {PASSWORD}"), 230).await;
+        codes.push(client.send("PASV").await.code);
+        held.push(client);
+    }
+    assert!(codes.contains(&425) && codes.contains(&227), "{codes:?}");
+    let mut other = at(server, "203.0.113.2").await;
+    other.expect("USER acme", 331).await;
+    other.expect(&format!("PASS {PASSWORD}"), 230).await;
+    other.expect("PASV", 227).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn of_many_parallel_handshakes_none_is_lost() {
+    let appliance = Appliance::untouched();
+    let running = appliance.start().await;
+    let server = running.ftp();
+    let mut shaking = JoinSet::new();
+    for n in 0..HANDSHAKES {
+        // No more than 25 of one address: strangers have 50 places there.
+        let from = Ipv4Addr::new(127, 0, 1, u8::try_from(1 + n / 25).unwrap());
+        let version = Version::ALL[n % 2];
+        shaking.spawn(async move {
+            let socket = TcpSocket::new_v4().expect("a socket");
+            socket.bind((from, 0).into()).expect("a loopback address");
+            let stream = socket.connect(server).await.expect("the server accepts");
+            Secured::over(stream, server, (version, None)).await.client.expect("NOOP", 200).await;
+        });
+    }
+    let done = shaking.join_all().await;
+    assert_eq!(done.len(), HANDSHAKES);
+}
