@@ -30,6 +30,7 @@ COMMAND_SECONDS_MAX = 120
 VARIANT_FILES = 40
 FOLDER = Path(__file__).resolve().parent
 BASIC_FTP = PROJECT / "target/basic-ftp/node_modules"
+SUPPAFTP = PROJECT / "target/debug/examples/suppaftp"
 
 # What the server is set to. "plain" refuses active mode, as it does by default.
 MODES = {
@@ -776,6 +777,30 @@ class BasicFtpImplicit(BasicFtp):
     many = VARIANT_FILES
 
 
+class SuppaFtp(Script):
+    name = "suppaftp"
+    needs = (SUPPAFTP,)
+    program = (str(SUPPAFTP),)
+
+
+class SuppaFtpActive(SuppaFtp):
+    name = "suppaftp-active"
+    mode = "active"
+    many = VARIANT_FILES
+
+
+class SuppaFtpExplicit(SuppaFtp):
+    name = "suppaftp-explicit"
+    mode = "explicit"
+    many = VARIANT_FILES
+
+
+class SuppaFtpImplicit(SuppaFtp):
+    name = "suppaftp-implicit"
+    mode = "implicit"
+    many = VARIANT_FILES
+
+
 class Aioftp(Client):
     name = "aioftp"
     needs = ("python:aioftp",)
@@ -880,11 +905,14 @@ class AioftpImplicitTls12(AioftpImplicit):
 
 
 CLIENTS = [
-    Curl, Lftp, Ftplib, Wget, Tnftp, InetutilsFtp, Ncftp, Rclone, NetFtp, Aioftp, BasicFtp,
+    Curl, Lftp, Ftplib, Wget, Tnftp, InetutilsFtp, Ncftp, Rclone, NetFtp, Aioftp, BasicFtp, SuppaFtp,
     LftpDeflate,
     CurlActive, LftpActive, FtplibActive, WgetActive, TnftpActive, InetutilsFtpActive, NcftpActive, NetFtpActive,
+    SuppaFtpActive,
     CurlTls12, CurlTls13, LftpExplicit, FtplibExplicit, RcloneExplicit, BasicFtpExplicit,
+    SuppaFtpExplicit,
     CurlImplicit, LftpImplicit, FtplibImplicit, RcloneImplicit, BasicFtpImplicit,
+    SuppaFtpImplicit,
     AioftpImplicit, AioftpImplicitTls12, CurlCertificateTls12, CurlCertificateTls13, FtplibCertificate,
 ]
 

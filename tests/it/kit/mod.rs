@@ -6,6 +6,7 @@ mod client;
 mod player;
 mod random;
 mod secured;
+mod trusting;
 #[path = "../../transcripts/unescape.rs"]
 mod unescape;
 
@@ -13,7 +14,8 @@ pub(crate) use appliance::{Appliance, PARTNER, PASSWORD, Running, free_port};
 pub(crate) use client::{Client, Passive};
 pub(crate) use player::{Doors, Player};
 pub(crate) use random::Random;
-pub(crate) use secured::{Identity, Secured, Version, handshake};
+pub(crate) use secured::{Secured, handshake};
+pub(crate) use trusting::{Identity, Version};
 
 use sha2::{Digest, Sha256};
 

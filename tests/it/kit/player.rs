@@ -15,7 +15,8 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::time::timeout;
 
 use super::client::{epsv_address, pasv_address};
-use super::secured::{Version, handshake};
+use super::secured::handshake;
+use super::trusting::Version;
 use super::unescape::unescape;
 
 /// How long a reply or a data connection may take.
