@@ -17,10 +17,10 @@ pub enum Work {
     Download(usize),
     /// Stores one large file, by so many sessions at once.
     Upload(usize),
-    /// Fetches files of 4 KiB, by four sessions.
-    SmallDownloads,
-    /// Stores files of 4 KiB, by four sessions.
-    SmallUploads,
+    /// Fetches files of so many KiB, by four sessions.
+    SmallDownloads(usize),
+    /// Stores files of so many KiB, by four sessions.
+    SmallUploads(usize),
     /// Logs in, by two sessions at once.
     Logins,
     /// Lists a folder by this command: so many names.
@@ -69,10 +69,14 @@ pub struct Scale {
     pub pieces: usize,
     /// Sessions held idle.
     pub held: usize,
+    /// Names in the large folder.
+    pub names: usize,
 }
 
-/// Small files are of this size.
-const SMALL_BYTES: u64 = 4096;
+/// KiB of small files.
+const SMALL_KIB: [usize; 2] = [4, 64];
+/// Small files of each size in Send.
+const SMALL_FILES: usize = 1000;
 /// Sessions that move small files.
 const SMALL_SESSIONS: usize = 4;
 /// Sessions that log in.
@@ -81,19 +85,21 @@ const LOGIN_SESSIONS: usize = 2;
 const GB: f64 = 1e9;
 
 /// Every case, in the order of the table.
-pub fn all() -> Vec<Case> {
+pub fn all(scale: Scale) -> Vec<Case> {
     let works = [
         Work::Download(1),
         Work::Download(4),
         Work::Upload(1),
         Work::Upload(4),
-        Work::SmallUploads,
-        Work::SmallDownloads,
+        Work::SmallUploads(SMALL_KIB[0]),
+        Work::SmallUploads(SMALL_KIB[1]),
+        Work::SmallDownloads(SMALL_KIB[0]),
+        Work::SmallDownloads(SMALL_KIB[1]),
         Work::Logins,
         Work::Idle,
         Work::List("LIST", 1000),
         Work::List("MLSD", 1000),
-        Work::List("LIST", 100_000),
+        Work::List("LIST", scale.names),
         Work::Latency,
     ];
     works.into_iter().flat_map(|work| [false, true].map(|tls| Case { work, tls })).collect()
@@ -108,8 +114,8 @@ impl Case {
             Work::Download(count) => format!("download, {count} sessions"),
             Work::Upload(1) => "upload".to_owned(),
             Work::Upload(count) => format!("upload, {count} sessions"),
-            Work::SmallDownloads => "4 KiB downloads, 4 sessions".to_owned(),
-            Work::SmallUploads => "4 KiB uploads, 4 sessions".to_owned(),
+            Work::SmallDownloads(kib) => format!("{kib} KiB downloads, {SMALL_SESSIONS} sessions"),
+            Work::SmallUploads(kib) => format!("{kib} KiB uploads, {SMALL_SESSIONS} sessions"),
             Work::Logins => "logins".to_owned(),
             Work::List(verb, count) => format!("{verb} of {count}"),
             Work::Latency => "PWD during a download, p99".to_owned(),
@@ -122,7 +128,7 @@ impl Case {
     pub fn units(self) -> (&'static str, &'static str) {
         match self.work {
             Work::Download(_) | Work::Upload(_) => ("GB/s", "s/GB"),
-            Work::SmallDownloads | Work::SmallUploads | Work::Logins => ("/s", "ms"),
+            Work::SmallDownloads(_) | Work::SmallUploads(_) | Work::Logins => ("/s", "ms"),
             Work::List(..) => ("ms", "ms"),
             Work::Latency => ("ms", ""),
             Work::Idle => ("KiB", ""),
@@ -160,11 +166,11 @@ impl Case {
                 }
                 measured
             }
-            Work::SmallUploads => pieces(server, speech, scale, |client, (session, n)| {
-                client.store(&format!("/Receive/small-{session}-{n}.bin"), SMALL_BYTES)
+            Work::SmallUploads(kib) => pieces(server, speech, scale, |client, (session, n)| {
+                client.store(&format!("/Receive/small-{session}-{n}.bin"), kib as u64 * 1024)
             }),
-            Work::SmallDownloads => pieces(server, speech, scale, |client, (_, n)| {
-                client.fetch(&format!("RETR /Send/small-{}.bin", n % 1000)).map(drop)
+            Work::SmallDownloads(kib) => pieces(server, speech, scale, |client, (_, n)| {
+                client.fetch(&format!("RETR /Send/of-{kib}-kib-{}.bin", n % SMALL_FILES)).map(drop)
             }),
             Work::Logins => logins(server, speech, scale),
             Work::List(verb, names) => list(server, speech, (verb, names), scale),
@@ -175,15 +181,17 @@ impl Case {
 }
 
 /// Puts what is fetched and listed into Send.
-pub fn prepare(server: &Server, large: &Path) -> io::Result<()> {
+pub fn prepare(server: &Server, large: &Path, scale: Scale) -> io::Result<()> {
     let send = server.home.join("Send");
     fs::create_dir_all(&send)?;
     fs::hard_link(large, send.join("large.bin"))?;
-    let small = vec![b's'; usize::try_from(SMALL_BYTES).unwrap_or_default()];
-    for n in 0..1000 {
-        fs::write(send.join(format!("small-{n}.bin")), &small)?;
+    for kib in SMALL_KIB {
+        let small = vec![b's'; kib * 1024];
+        for n in 0..SMALL_FILES {
+            fs::write(send.join(format!("of-{kib}-kib-{n}.bin")), &small)?;
+        }
     }
-    for names in [1000_usize, 100_000] {
+    for names in [1000, scale.names] {
         let folder = send.join(format!("of-{names}"));
         fs::create_dir(&folder)?;
         for n in 0..names {

@@ -117,7 +117,12 @@ impl Client {
     pub fn fetch(&mut self, command: &str) -> io::Result<u64> {
         let stream = self.open(command)?;
         let count = match &self.speech {
-            Speech::Plain => drain(&stream)?,
+            Speech::Plain => {
+                let count = drain(&stream)?;
+                // ProFTPD keeps its 226 back until the client has closed its side, or ten seconds are over.
+                drop(stream);
+                count
+            }
             Speech::Tls(config) => {
                 let mut secured = secure(stream, config)?;
                 let mut count = 0;

@@ -5,8 +5,9 @@
 //!     cargo bench --bench servers -- --quick
 //!
 //! It fetches the others from Debian (as root), starts each on a free loopback port with its files on a memory file
-//! system, runs every case with every server in turn, some rounds, and prints one table of medians and ratios.
-//! Waybill keeps all its promises meanwhile: digest, sync and record are on.
+//! system (`--disk`: in the build folder), runs every case with every server in turn, some rounds, and prints one table
+//! of medians and ratios. Waybill keeps all its promises meanwhile: digest, sync and record are on.
+//! `--case` and `--server` take several words with commas between them; a case is run when its name has one of them.
 
 mod cases;
 mod client;
@@ -29,22 +30,25 @@ use table::Results;
 /// What was asked for.
 struct Arguments {
     rounds: usize,
-    case: String,
+    cases: Vec<String>,
     servers: Vec<String>,
     quick: bool,
+    disk: bool,
 }
 
 impl Arguments {
     fn read() -> io::Result<Self> {
-        let mut arguments = Self { rounds: 3, case: String::new(), servers: Vec::new(), quick: false };
+        let mut arguments = Self { rounds: 3, cases: Vec::new(), servers: Vec::new(), quick: false, disk: false };
+        let words = |value: String| value.to_lowercase().split(',').map(str::to_owned).collect();
         let mut given = std::env::args().skip(1);
         while let Some(argument) = given.next() {
             let mut value = || given.next().ok_or_else(|| io::Error::other(format!("{argument} needs a value")));
             match argument.as_str() {
                 "--rounds" => arguments.rounds = value()?.parse().map_err(io::Error::other)?,
-                "--case" => arguments.case = value()?.to_lowercase(),
-                "--server" => arguments.servers = value()?.to_lowercase().split(',').map(str::to_owned).collect(),
+                "--case" => arguments.cases = words(value()?),
+                "--server" => arguments.servers = words(value()?),
                 "--quick" => arguments.quick = true,
+                "--disk" => arguments.disk = true,
                 // What cargo itself adds.
                 "--bench" => {}
                 other => return Err(io::Error::other(format!("{other}: see the head of benches/servers/main.rs"))),
@@ -57,11 +61,16 @@ impl Arguments {
         self.servers.is_empty() || self.servers.contains(&name.to_lowercase())
     }
 
+    fn asks(&self, case: &str) -> bool {
+        let case = case.to_lowercase();
+        self.cases.is_empty() || self.cases.iter().any(|part| case.contains(part))
+    }
+
     fn scale(&self) -> Scale {
         if self.quick {
-            Scale { large_bytes: 64 << 20, repeats: 4, pieces: 200, held: 50 }
+            Scale { large_bytes: 64 << 20, repeats: 4, pieces: 200, held: 50, names: 10_000 }
         } else {
-            Scale { large_bytes: 512 << 20, repeats: 8, pieces: 4000, held: 500 }
+            Scale { large_bytes: 512 << 20, repeats: 8, pieces: 4000, held: 500, names: 100_000 }
         }
     }
 }
@@ -70,7 +79,7 @@ fn main() -> io::Result<()> {
     let arguments = Arguments::read()?;
     let scale = arguments.scale();
     let target = Path::new(env!("CARGO_MANIFEST_DIR")).join("target");
-    let place = Place::new()?;
+    let place = Place::new(if arguments.disk { &target } else { Path::new("/dev/shm") })?;
     let pem = certificate(&place.0)?;
     let large = place.0.join("large.bin");
     let file = fs::File::create(&large)?;
@@ -84,10 +93,9 @@ fn main() -> io::Result<()> {
     let speech = speeches();
     for server in &servers {
         client::Client::log_in(server.address, &speech[0], server.user, server::PASSWORD)?.command("QUIT", "221")?;
-        cases::prepare(server, &large)?;
+        cases::prepare(server, &large, scale)?;
     }
-    let cases: Vec<Case> =
-        cases::all().into_iter().filter(|case| case.name().to_lowercase().contains(&arguments.case)).collect();
+    let cases: Vec<Case> = cases::all(scale).into_iter().filter(|case| arguments.asks(&case.name())).collect();
     let mut results = Results::new(&servers, &cases);
     for round in 0..arguments.rounds {
         for (row, case) in cases.iter().enumerate() {
@@ -147,13 +155,11 @@ fn start(arguments: &Arguments, (target, place, pem): (&Path, &Path, &Path)) -> 
     Ok(servers)
 }
 
-/// A folder on a memory file system where there is one; it goes with the value.
+/// A folder that goes with the value.
 struct Place(PathBuf);
 
 impl Place {
-    fn new() -> io::Result<Self> {
-        let memory = Path::new("/dev/shm");
-        let above = if memory.is_dir() { memory.to_owned() } else { std::env::temp_dir() };
+    fn new(above: &Path) -> io::Result<Self> {
         let folder = above.join(format!("waybill-bench-{}", std::process::id()));
         fs::create_dir(&folder)?;
         Ok(Self(folder))

@@ -139,7 +139,7 @@ pub fn pure_ftpd(root: &Path, ground: &Ground) -> io::Result<Server> {
             .arg(format!("127.0.0.1,{}", ground.port))
             .arg("-l")
             .arg(format!("puredb:{}", database.display()))
-            .args(["-E", "-H", "-A", "-u", "1", "-c", "2000", "-C", "2000", "-Y", "1", "-4", "-2"])
+            .args(["-E", "-H", "-A", "-u", "1", "-c", "2000", "-C", "2000", "-Y", "1", "-4", "-L", "200000:5", "-2"])
             .arg(&ground.pem),
         ground,
     )?;
