@@ -7,6 +7,7 @@ use crate::access::admission::Admission;
 use crate::access::certificate::Certificates;
 use crate::access::gate::Gate;
 use crate::access::password::Hasher;
+use crate::base::app_log::AppLog;
 use crate::base::clock::Clock;
 use crate::base::id::IdSource;
 use crate::cli::ServeOptions;
@@ -27,12 +28,13 @@ type Failure = Box<dyn std::error::Error + Send + Sync>;
 
 /// Runs the appliance until it is stopped.
 pub fn run(options: &ServeOptions) -> ExitCode {
-    let log = telemetry::start();
+    let lines = AppLog::default();
+    let log = telemetry::start(lines.clone());
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => return failed(&error.into()),
     };
-    match runtime.block_on(serve(options, log)) {
+    match runtime.block_on(serve(options, (log, lines))) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => failed(&error),
     }
@@ -43,7 +45,7 @@ fn failed(error: &Failure) -> ExitCode {
     ExitCode::FAILURE
 }
 
-async fn serve(options: &ServeOptions, log: Option<telemetry::Handle>) -> Result<(), Failure> {
+async fn serve(options: &ServeOptions, (log, lines): (Option<telemetry::Handle>, AppLog)) -> Result<(), Failure> {
     make_private_folder(&options.data)?;
     let data = options.data.canonicalize()?;
     let running = Lock::try_take(&data.join("serve.lock"))
@@ -86,7 +88,7 @@ async fn serve(options: &ServeOptions, log: Option<telemetry::Handle>) -> Result
     background.spawn(expiry::run(engine.certificates.clone()));
     background.spawn(housekeeping::run(depot.clone(), live));
     tokio::spawn(shutdown::follow_signals(stop.clone()));
-    let pages = web::start(options, &engine, stop.drain.clone()).await?;
+    let pages = web::start(options, &engine, (stop.drain.clone(), lines)).await?;
     Listeners::new(engine, stop).run().await;
     pages.await?;
     background.shutdown().await;

@@ -6,6 +6,7 @@ use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
+use crate::base::app_log::AppLog;
 use crate::cli::ServeOptions;
 use crate::engine::Engine;
 use crate::store::administrator;
@@ -18,7 +19,7 @@ type Failure = Box<dyn std::error::Error + Send + Sync>;
 pub(super) async fn start(
     options: &ServeOptions,
     engine: &Engine,
-    stop: CancellationToken,
+    (stop, app_log): (CancellationToken, AppLog),
 ) -> Result<JoinHandle<()>, Failure> {
     let wish = options.web;
     let clear =
@@ -50,6 +51,7 @@ pub(super) async fn start(
         clock: depot.clock.clone(),
         ids: depot.ids.clone(),
         setup_code: setup_code.clone(),
+        app_log,
         address,
     };
     let app = router(WebState::new(parts));

@@ -47,6 +47,11 @@ impl Timestamp {
         jiff::Timestamp::from_microsecond(self.0).unwrap_or(jiff::Timestamp::UNIX_EPOCH)
     }
 
+    /// The time of day in UTC with milliseconds: `09:41:52.000`.
+    pub fn time_of_day(self) -> String {
+        self.calendar().strftime("%H:%M:%S.%3f").to_string()
+    }
+
     /// Reads RFC 3339, with or without a fraction.
     pub fn parse_rfc3339(text: &str) -> Option<Self> {
         text.parse::<jiff::Timestamp>().ok().map(|at| Self(at.as_microsecond()))

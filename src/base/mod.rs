@@ -1,5 +1,6 @@
 //! Floor 0: small things that know nothing of Waybill: time, ids, secrets, names, words for people.
 
+pub mod app_log;
 pub mod clock;
 pub mod fault;
 pub mod human;

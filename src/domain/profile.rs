@@ -77,8 +77,8 @@ settings! {
             "Hours after which an upload that was not finished is removed.";
         log_level: LogLevel = "info", InForce, "Log Level",
             "How much of what happens is logged. Passwords never are.";
-        log_keep_days: Whole<0, 3_650> = "30", NotYet, "Transcripts kept",
-            "Days that the transcripts of sessions are kept.";
+        log_keep_days: Whole<0, 3_650> = "30", InForce, "Transcripts kept",
+            "Days that the records of sessions and what was said in them are kept. 0 keeps none.";
     }
 }
 

@@ -19,7 +19,6 @@ mod refusal;
 mod rename;
 mod stream;
 mod tls;
-mod transcript;
 mod transfers;
 
 use std::time::Duration;

@@ -4,6 +4,7 @@ use sqlx::sqlite::SqliteRow;
 use sqlx::{Row, Sqlite, Transaction};
 
 use super::open::{Db, StoreError};
+use super::receipt::Cursor;
 use super::setting::{Change, audit_id};
 use crate::base::clock::Timestamp;
 
@@ -11,6 +12,8 @@ const ADD: &str = "INSERT INTO audit (id, at_us, who, remote, subject, key, befo
      VALUES ($1, $2, $3, $4, $5, $6, $7, $8)";
 const LATEST: &str = "SELECT id, at_us, who, remote, subject, key, before, after FROM audit \
      WHERE ($1 IS NULL OR subject = $1) ORDER BY at_us DESC, id DESC LIMIT $2";
+const OF_SUBJECT: &str = "SELECT id, at_us, who, remote, subject, key, before, after FROM audit \
+     WHERE subject = $1 AND (at_us, id) < ($2, $3) ORDER BY at_us DESC, id DESC LIMIT $4";
 const NEWEST_FIRST: &str = "SELECT id, at_us, who, remote, subject, key, before, after FROM audit \
      WHERE (at_us, id) < ($1, $2) AND ($3 = '' OR LOWER(subject) LIKE $3 ESCAPE '\\') \
      ORDER BY at_us DESC, id DESC LIMIT $4";
@@ -75,6 +78,21 @@ pub async fn note(db: &Db, change: &Change<'_>, entry: &Entry<'_>) -> Result<(),
 pub async fn latest(db: &Db, subject: Option<&str>, count: i64) -> Result<Vec<Entered>, StoreError> {
     let rows = sqlx::query(LATEST).bind(subject).bind(count).fetch_all(db.reader()).await?;
     rows.iter().map(decode).collect()
+}
+
+/// Changes of one subject before `before`, newest first.
+pub async fn of_subject(
+    db: &Db,
+    subject: &str,
+    before: Option<&Cursor>,
+    count: i64,
+) -> Result<Vec<Entered>, StoreError> {
+    let query = sqlx::query(OF_SUBJECT)
+        .bind(subject)
+        .bind(before.map_or(i64::MAX, |before| before.completed_at.us()))
+        .bind(before.map_or("", |before| before.id.as_str()))
+        .bind(count);
+    query.fetch_all(db.reader()).await?.iter().map(decode).collect()
 }
 
 /// The newest changes first, those before `before`, of subjects that hold `subject` (without regard to case).

@@ -11,7 +11,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use super::open::Db;
 use super::receipt::{Receipt, encode_headers};
-use super::{collected, event, refusal, transfer};
+use super::{collected, event, refusal, session, transfer};
 use crate::base::clock::Timestamp;
 use crate::base::id::{EventId, ReceiptId};
 use crate::domain::receipt::Status;
@@ -74,6 +74,7 @@ enum Job {
     Moved { connector_key: String, stored_path: String, status: Status },
     Event(Box<event::Event>),
     Transfer(Box<transfer::Transfer>),
+    Session(Box<session::Session>),
     LoginFailed(Box<event::Event>),
     Refusal(Box<refusal::Refusal>),
     Flush(oneshot::Sender<()>),
@@ -134,6 +135,11 @@ impl Recorder {
     /// Records a transfer.
     pub async fn transfer(&self, transfer: transfer::Transfer) {
         self.send(Job::Transfer(Box::new(transfer))).await;
+    }
+
+    /// Records a session that has ended.
+    pub async fn session(&self, session: session::Session) {
+        self.send(Job::Session(Box::new(session))).await;
     }
 
     /// Records a refusal if there is room: nobody waits for it, and a flood of them cannot slow a session down.
@@ -266,6 +272,7 @@ async fn write_one(tx: &mut Transaction<'_, Sqlite>, job: &mut Job) -> sqlx::Res
         }
         Job::Event(event) | Job::LoginFailed(event) => event::add(tx, event, false).await,
         Job::Transfer(transfer) => transfer::add(tx, transfer).await,
+        Job::Session(session) => session::add(tx, session).await,
         Job::Refusal(refusal) => refusal::add(tx, refusal).await,
         Job::Flush(_) => Ok(()),
     }

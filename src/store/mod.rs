@@ -17,6 +17,7 @@ pub mod receipt;
 pub mod receipt_page;
 pub mod refusal;
 pub mod sequence;
+pub mod session;
 pub mod setting;
 pub mod sheet;
 pub mod snooze;

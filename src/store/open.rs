@@ -33,6 +33,7 @@ const MIGRATIONS: &[(i64, &str, &str)] = &[
     (16, "sheets", include_str!("../../migrations/0016_sheets.sql")),
     (25, "authorities", include_str!("../../migrations/0025_authorities.sql")),
     (26, "certificate warnings", include_str!("../../migrations/0026_certificate_warnings.sql")),
+    (40, "sessions", include_str!("../../migrations/0040_sessions.sql")),
 ];
 
 /// Why the store could not do something.

@@ -13,3 +13,4 @@ pub mod receive;
 pub mod recovery;
 pub mod send;
 pub mod stand_in;
+pub mod transcript;

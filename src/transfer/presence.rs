@@ -12,6 +12,8 @@ use tokio_util::sync::CancellationToken;
 use crate::base::clock::Timestamp;
 use crate::base::id::SessionId;
 
+use super::transcript::Transcript;
+
 /// What a session is doing now.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Doing {
@@ -35,8 +37,21 @@ struct Present {
     remote: IpAddr,
     since: Timestamp,
     doing: Mutex<Doing>,
+    transcript: Mutex<Transcript>,
     moved: AtomicU64,
     end: CancellationToken,
+}
+
+impl Present {
+    fn seen(&self) -> LiveSession {
+        LiveSession {
+            id: self.id.clone(),
+            remote: self.remote,
+            since: self.since,
+            doing: lock(&self.doing).clone(),
+            moved_bytes: self.moved.load(Ordering::Relaxed),
+        }
+    }
 }
 
 /// One live session, as a page shows it.
@@ -68,6 +83,7 @@ impl Presence {
             remote,
             since,
             doing: Mutex::default(),
+            transcript: Mutex::default(),
             moved: AtomicU64::new(0),
             end: CancellationToken::new(),
         });
@@ -78,15 +94,14 @@ impl Presence {
     /// Every live session, oldest first.
     pub fn sessions(&self) -> Vec<LiveSession> {
         let all: Vec<_> = self.lock().values().cloned().collect();
-        all.iter()
-            .map(|present| LiveSession {
-                id: present.id.clone(),
-                remote: present.remote,
-                since: present.since,
-                doing: lock(&present.doing).clone(),
-                moved_bytes: present.moved.load(Ordering::Relaxed),
-            })
-            .collect()
+        all.iter().map(|present| present.seen()).collect()
+    }
+
+    /// A live session by its id, with what was said in it so far.
+    pub fn find(&self, id: &SessionId) -> Option<(LiveSession, String)> {
+        let present = self.lock().get(id).cloned()?;
+        let said = lock(&present.transcript).text();
+        Some((present.seen(), said))
     }
 
     /// How many there are.
@@ -130,6 +145,26 @@ impl Place {
     /// What the pages show now.
     pub fn doing(&self) -> Doing {
         lock(&self.present.doing).clone()
+    }
+
+    /// Since when.
+    pub fn since(&self) -> Timestamp {
+        self.present.since
+    }
+
+    /// The client said a line.
+    pub fn heard(&self, at: Timestamp, line: &str) {
+        lock(&self.present.transcript).client(at, line);
+    }
+
+    /// It was answered.
+    pub fn answered(&self, at: Timestamp, reply: &str) {
+        lock(&self.present.transcript).server(at, reply);
+    }
+
+    /// What was said so far.
+    pub fn transcript(&self) -> String {
+        lock(&self.present.transcript).text()
     }
 
     /// The counter of the transfer under way; the copy loop adds to it.

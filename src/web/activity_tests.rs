@@ -8,14 +8,19 @@ use axum::http::header::{ACCEPT_ENCODING, CONTENT_ENCODING, CONTENT_TYPE, COOKIE
 use axum::http::{Method, Request, StatusCode};
 
 use super::tests::Site;
+use crate::base::app_log::Gravity;
 use crate::base::clock::{Clock, Timestamp};
 use crate::base::id::{EventId, ReceiptId, SessionId};
 use crate::domain::administrator::Role;
+use crate::domain::connector::ConnectorId;
 use crate::domain::receipt::{Ending, Proof, Status};
 use crate::domain::refusal::Rule;
+use crate::domain::setting::Texts;
 use crate::store::commit::{Published, Received};
+use crate::store::connector;
 use crate::store::receipt::{Receipt, Search};
 use crate::store::receipt_page;
+use crate::store::session::{Session, SessionEnd, Tally};
 use crate::store::transfer::Direction;
 
 #[tokio::test]
@@ -136,6 +141,71 @@ async fn lists_are_filtered_each_with_its_chip_and_its_export() {
         let export = get(&format!("/activity/{list}")).await;
         assert_eq!(export.lines().count(), rows + 1, "{list}: {export}");
     }
+}
+
+#[tokio::test]
+async fn a_session_is_watched_while_it_lives_and_read_afterwards() {
+    let site = Site::new().await;
+    let id = ConnectorId::parse("acme").unwrap();
+    connector::add(&site.db, &id, &Texts::new(), None, &site.change()).await.unwrap();
+    site.live.refresh().await.unwrap();
+    let viewer = site.person("vera", Role::Viewer).await;
+    let place = site.presence.enter(SessionId::new(&site.ids), IpAddr::from([203, 0, 113, 9]), Timestamp::default());
+    place.heard(Timestamp::default(), "PASS hunter2");
+    let path = format!("/activity/sessions/{}", place.id());
+    let page = site.get(&path, &viewer).await;
+    assert!(page.text.contains("C: PASS ****") && page.text.contains("Connected"), "{}", page.text);
+    let mut stream = site.follow(&format!("/live/session?session={}", place.id()), &viewer).await;
+    stream.until("C: PASS ****").await;
+    place.heard(Timestamp::default(), "STOR <b>.edi");
+    stream.until("C: STOR &#60;b&#62;.edi").await;
+
+    let (session_id, now) = (place.id().clone(), Clock::System.now());
+    drop(place);
+    assert_eq!(site.get(&path, &viewer).await.status, StatusCode::NOT_FOUND, "nothing was kept yet");
+    site.recorder
+        .session(Session {
+            id: session_id,
+            connector: "acme".to_owned(),
+            remote: "203.0.113.9".to_owned(),
+            client: "<i>OldFTP</i>".to_owned(),
+            tls: String::new(),
+            begun_at: now,
+            ended_at: now,
+            ending: SessionEnd::Quit,
+            tally: Tally { received_files: 3, received_bytes: 2_048, ..Tally::default() },
+            transcript: "C: QUIT".to_owned(),
+        })
+        .await;
+    site.recorder.flush().await;
+    stream.until("Signed out").await;
+    let logs = site.get("/connectors/acme/logs", &viewer).await;
+    for words in ["Signed out after", "3 files received, 2.0 KB", "&#60;i&#62;OldFTP", &path, "Change"] {
+        assert!(logs.text.contains(words), "{words}: {}", logs.text);
+    }
+    let changes = site.get("/connectors/acme/logs?kind=change", &viewer).await;
+    assert!(!changes.text.contains("Signed out after") && changes.text.contains("Change"), "{}", changes.text);
+    let afterwards = site.get(&path, &viewer).await;
+    assert!(afterwards.text.contains("C: QUIT") && afterwards.text.contains("Signed out"), "{}", afterwards.text);
+}
+
+#[tokio::test]
+async fn the_application_log_is_searched_and_followed() {
+    let site = Site::new().await;
+    let viewer = site.person("vera", Role::Viewer).await;
+    let now = Clock::System.now();
+    site.app_log.push(now, Gravity::Error, "Could not write <b>here</b>");
+    site.app_log.push(now, Gravity::Info, "acme logged in");
+    let page = site.get("/activity/logs?level=warning", &viewer).await;
+    assert!(page.text.contains("Could not write &#60;b&#62;here") && page.text.contains("Pause"), "{}", page.text);
+    assert!(!page.text.contains("acme logged in"), "{}", page.text);
+    let found = site.get("/activity/logs?words=ACME&paused=yes", &viewer).await;
+    assert!(found.text.contains("acme logged in") && !found.text.contains("Could not write"), "{}", found.text);
+    assert!(found.text.contains("/activity/logs?words=ACME\">Follow"), "{}", found.text);
+    let mut stream = site.follow("/live/log?words=later", &viewer).await;
+    stream.until("No line fits").await;
+    site.app_log.push(now, Gravity::Debug, "It came later");
+    stream.until("It came later").await;
 }
 
 #[tokio::test]

@@ -12,19 +12,22 @@ use std::time::Duration;
 use askama::Template;
 use axum::Extension;
 use axum::extract::{Path, Query};
-use axum::http::StatusCode;
+use axum::http::{StatusCode, Uri};
 use axum::response::sse::{Event, KeepAlive, Sse};
 use axum::response::{IntoResponse, Response};
 use futures_util::stream;
+use serde::de::DeserializeOwned;
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::{Instant, Interval, MissedTickBehavior};
 use tokio_util::sync::CancellationToken;
 
 use super::context::Context;
 use super::error::WebError;
-use super::pages::dashboard;
+use super::pages::app_log::{self, AppLogPart};
 use super::pages::receive::{Asked, new_rows};
+use super::pages::session::SessionPart;
 use super::pages::sessions::SessionsTable;
+use super::pages::{dashboard, session};
 use super::shell::Lamp;
 use super::state::Closing;
 use crate::store::administrator;
@@ -49,12 +52,16 @@ pub enum Followed {
     Receive,
     /// Who is connected.
     Sessions,
+    /// One session.
+    Session,
+    /// The application log.
+    AppLog,
     /// Nothing.
     Shell,
 }
 
 impl Followed {
-    const ALL: [Self; 4] = [Self::Dashboard, Self::Receive, Self::Sessions, Self::Shell];
+    const ALL: [Self; 6] = [Self::Dashboard, Self::Receive, Self::Sessions, Self::Session, Self::AppLog, Self::Shell];
 
     /// Its part of the address.
     pub const fn name(self) -> &'static str {
@@ -62,6 +69,8 @@ impl Followed {
             Self::Dashboard => "dashboard",
             Self::Receive => "receive",
             Self::Sessions => "sessions",
+            Self::Session => "session",
+            Self::AppLog => "log",
             Self::Shell => "shell",
         }
     }
@@ -90,11 +99,10 @@ pub async fn stream(
     context: Context,
     closing: Option<Extension<Closing>>,
     Path(page): Path<String>,
-    Query(asked): Query<Asked>,
-    Query(dashboard): Query<dashboard::Asked>,
+    uri: Uri,
 ) -> Result<Response, WebError> {
     let followed = Followed::ALL.into_iter().find(|followed| followed.name() == page);
-    let followed = followed.ok_or_else(WebError::not_found)?;
+    let place = Place::new(followed.ok_or_else(WebError::not_found)?, &uri);
     let Ok(permit) = Arc::clone(&context.state.streams).try_acquire_owned() else {
         return Ok((StatusCode::SERVICE_UNAVAILABLE, "Too many live pages are open.\n").into_response());
     };
@@ -103,7 +111,6 @@ pub async fn stream(
     let until = Instant::now() + LIFE_MAX;
     let closing = closing.map(|Extension(closing)| closing.0).unwrap_or_default();
     let (sent, queue) = (Vec::new(), VecDeque::new());
-    let place = (followed, asked, dashboard);
     let state = Follower { context, closing, place, sent, queue, rounds, round: 0, until, _permit: permit };
     let events = stream::unfold(state, |mut state| async move {
         let event = state.next().await?;
@@ -112,11 +119,30 @@ pub async fn stream(
     Ok(Sse::new(events).keep_alive(KeepAlive::new().interval(HEARTBEAT)).into_response())
 }
 
+/// What is followed, with what was asked of its page.
+struct Place {
+    followed: Followed,
+    receive: Asked,
+    dashboard: dashboard::Asked,
+    session: session::Asked,
+    app_log: app_log::Asked,
+}
+
+impl Place {
+    /// What cannot be read is not asked for.
+    fn new(followed: Followed, uri: &Uri) -> Self {
+        Self { followed, receive: asked(uri), dashboard: asked(uri), session: asked(uri), app_log: asked(uri) }
+    }
+}
+
+fn asked<T: DeserializeOwned + Default>(uri: &Uri) -> T {
+    Query::try_from_uri(uri).map(|Query(asked)| asked).unwrap_or_default()
+}
+
 struct Follower {
     context: Context,
     closing: CancellationToken,
-    /// What is followed, with what was asked of its page.
-    place: (Followed, Asked, dashboard::Asked),
+    place: Place,
     /// What the page shows now.
     sent: Vec<String>,
     queue: VecDeque<String>,
@@ -164,14 +190,19 @@ impl Follower {
         self.context.visitor.session = session;
         let lamp = Lamp::now(&self.context).await?;
         let mut pieces = vec![SmallLampPart { lamp: lamp.clone() }.render()?, LampPart { lamp }.render()?];
-        let (followed, asked, dashboard) = &self.place;
-        match followed {
+        let place = &self.place;
+        match place.followed {
             Followed::Dashboard => {
                 let with_chart = self.round.is_multiple_of(dashboard::CHART_EVERY);
-                pieces.extend(dashboard::pieces(&self.context, dashboard, with_chart).await?);
+                pieces.extend(dashboard::pieces(&self.context, &place.dashboard, with_chart).await?);
             }
-            Followed::Receive => pieces.push(new_rows(&self.context, asked).await?.render()?),
+            Followed::Receive => pieces.push(new_rows(&self.context, &place.receive).await?.render()?),
             Followed::Sessions => pieces.push(SessionsTable::now(&self.context).render()?),
+            Followed::Session => {
+                let part = SessionPart::now(&self.context, &place.session).await?;
+                pieces.extend(part.map(|part| part.render()).transpose()?);
+            }
+            Followed::AppLog => pieces.push(AppLogPart::now(&self.context, &place.app_log).render()?),
             Followed::Shell => {}
         }
         Ok(Some(pieces))

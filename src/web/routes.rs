@@ -14,8 +14,8 @@ use tower_http::timeout::TimeoutLayer;
 use super::context::Visitor;
 use super::error::WebError;
 use super::pages::{
-    as_partner, audit, blocked, certificates, connectors, dashboard, events, flows, health, profiles, receive,
-    refusals, send, sessions, settings, setup, sheet, sign_in, test_connection, transfers, users,
+    app_log, as_partner, audit, blocked, certificates, connectors, dashboard, events, flows, health, logs, profiles,
+    receive, refusals, send, session, sessions, settings, setup, sheet, sign_in, test_connection, transfers, users,
 };
 use super::state::WebState;
 use super::{assets, layers, live};
@@ -125,6 +125,7 @@ pub const ROUTES: &[Route] = &[
     viewer("/connectors/{id}/send", || get(send::show)),
     streams("/connectors/{id}/send/add", || post(send::add).layer(DefaultBodyLimit::max(SENT_BYTES_MAX))),
     editor("/connectors/{id}/send/remove", || post(send::remove)),
+    viewer("/connectors/{id}/logs", || get(logs::of_connector)),
     viewer("/profiles", || get(async || Redirect::to("/profiles/ftp"))),
     viewer("/profiles/ftp", || get(profiles::show)),
     admin("/profiles/ftp/save", || post(profiles::save)),
@@ -136,11 +137,13 @@ pub const ROUTES: &[Route] = &[
     viewer("/activity/transfers", || get(transfers::show)),
     viewer("/activity/transfers.csv", || get(transfers::export)),
     viewer("/activity/sessions", || get(sessions::show)),
+    viewer("/activity/sessions/{id}", || get(session::show)),
     editor("/activity/sessions/{id}/disconnect", || post(sessions::disconnect)),
     viewer("/activity/events", || get(events::show)),
     viewer("/activity/events.csv", || get(events::export)),
     viewer("/activity/refusals", || get(refusals::show)),
     viewer("/activity/refusals.csv", || get(refusals::export)),
+    viewer("/activity/logs", || get(app_log::show)),
     viewer("/activity/blocked", || get(blocked::show)),
     editor("/activity/blocked/unblock", || post(blocked::unblock)),
     viewer("/refusals/{id}", || get(refusals::one)),

@@ -13,6 +13,7 @@ use super::pages::test_connection::Trials;
 use super::setup_code::SetupCode;
 use crate::access::certificate::Certificates;
 use crate::access::gate::Gate;
+use crate::base::app_log::AppLog;
 use crate::base::clock::Clock;
 use crate::base::id::IdSource;
 use crate::store::Db;
@@ -44,6 +45,8 @@ pub struct Parts {
     pub ids: IdSource,
     /// The one-time code of the first run.
     pub setup_code: SetupCode,
+    /// The last lines of the log.
+    pub app_log: AppLog,
     /// Where the web interface listens.
     pub address: SocketAddr,
 }

@@ -13,6 +13,7 @@ use super::{Parts, SetupCode, WebState, router};
 use crate::access::certificate::Certificates;
 use crate::access::gate::Gate;
 use crate::access::password::{Hasher, hash_now};
+use crate::base::app_log::AppLog;
 use crate::base::clock::Clock;
 use crate::base::id::IdSource;
 use crate::base::secret::Secret;
@@ -46,6 +47,7 @@ pub(super) struct Site {
     pub presence: Presence,
     pub gate: Gate,
     pub certificates: Certificates,
+    pub app_log: AppLog,
     pub folder: tempfile::TempDir,
 }
 
@@ -119,6 +121,7 @@ impl Site {
             collections: Collections::default(),
         };
         let gate = Gate::new(Hasher::new().unwrap(), clock.clone());
+        let app_log = AppLog::default();
         let parts = Parts {
             depot: depot.clone(),
             db: db.clone(),
@@ -130,6 +133,7 @@ impl Site {
             clock,
             ids: ids.clone(),
             setup_code: code.clone(),
+            app_log: app_log.clone(),
             address: "127.0.0.1:8020".parse().unwrap(),
         };
         Self {
@@ -143,6 +147,7 @@ impl Site {
             presence,
             gate,
             certificates,
+            app_log,
             folder,
         }
     }

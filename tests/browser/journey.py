@@ -304,6 +304,12 @@ def sessions(browser, appliance, name, password, report):
     lamp = wait.until(lambda driver: "1 session" in driver.find_element(By.ID, "lamp").text)
     report.check(lamp, "the lamp counts it")
     browser.look("sessions")
+    browser.press(browser.driver.find_element(By.PARTIAL_LINK_TEXT, "What is said"))
+    session.send("NOOP")
+    wait.until(lambda driver: "C: NOOP" in driver.find_element(By.ID, "session").text)
+    report.check(True, "what is said in a session is watched live")
+    browser.look("session")
+    browser.go("/activity/sessions")
     browser.driver.find_element(By.CSS_SELECTOR, "#sessions form button").click()
     report.check(session.reply().startswith("421"), "Disconnect ends it with 421")
     wait.until(lambda driver: "Nobody is connected" in driver.find_element(By.ID, "sessions").text)
@@ -323,10 +329,20 @@ def sessions(browser, appliance, name, password, report):
     again.send(f"USER {name}")
     report.check(again.send(f"PASS {password}").startswith("230"), "the partner can sign in again")
     again.send("QUIT")
+    browser.go(f"/connectors/{name}/logs")
+    for what in ("Signed out after", "Session", "Refusal", "Change"):
+        report.check(what in browser.text, f"the Logs tab tells of: {what}")
+    browser.look("logs")
+    browser.press(browser.driver.find_element(By.PARTIAL_LINK_TEXT, "Signed out after"))
+    report.check("Lasted" in browser.text, "the record of a session opens")
+    browser.look("session-ended")
 
 
 def activity(browser, name, report):
     """Lists with their filters, and the Receive table in another order."""
+    browser.go("/activity/logs")
+    report.check("logged in" in browser.text, "the application log tells who signed in")
+    browser.look("app-log")
     for page in ("transfers", "events", "refusals"):
         browser.go(f"/activity/{page}?since=24h&connector={name}")
         report.check("Clear all" in browser.text, f"{page}: filters in force are shown")

@@ -111,8 +111,8 @@ settings! {
             "Keep a copy of what the partner collected.";
         sent_folder_scheme: FolderScheme = "monthly", InForce, "Sent Folder Scheme",
             "How the copies are sorted into dated folders.";
-        log_level: LogLevel = "info", NotYet, "Log Level",
-            "How much of what this partner does is logged. Passwords never are.";
+        log_level: LogLevel = "info", InForce, "Log Level",
+            "How much of this partner’s sessions is kept: those with trouble, all, or all with every command and reply.";
         log_subfolder_scheme: FolderScheme = "weekly", NotYet, "Log Subfolder Scheme",
             "How the log is sorted into dated folders.";
         log_messages: bool = "off", NotYet, "Log Messages",

@@ -145,6 +145,22 @@ choice! {
     }
 }
 
+impl LogLevel {
+    /// Whether the record of a session is kept. `trouble`: something was refused, failed or cut off in it.
+    pub fn keeps_session(self, trouble: bool) -> bool {
+        match self {
+            Self::None => false,
+            Self::Error | Self::Warning => trouble,
+            Self::Info | Self::Debug | Self::Trace => true,
+        }
+    }
+
+    /// Whether what was said is kept with it.
+    pub fn keeps_transcript(self, trouble: bool) -> bool {
+        self.keeps_session(trouble) && (trouble || matches!(self, Self::Debug | Self::Trace))
+    }
+}
+
 choice! {
     /// What an upload does whose stored name is taken.
     Overwrite {

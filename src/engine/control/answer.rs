@@ -111,7 +111,9 @@ impl Control {
         if matches!(outcome, Outcome::LoggedIn { .. }) {
             let id = self.engine.live.written_id(name);
             self.connector = id.as_ref().map(|id| id.key().to_owned());
-            self.place.update(|doing| doing.connector = id.map(|id| id.to_string()));
+            self.whose = id.map(|id| id.to_string());
+            let whose = self.whose.clone();
+            self.place.update(|doing| doing.connector = whose);
             tracing::info!(
                 connector.id = self.shown,
                 session.id = self.place.id().as_str(),

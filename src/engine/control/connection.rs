@@ -27,19 +27,22 @@ use crate::engine::digests::Wanted;
 use crate::engine::listener::Stop;
 use crate::engine::stream::Stream;
 use crate::engine::tls::SessionTls;
-use crate::engine::transcript::{Transcript, masked};
 use crate::engine::{Engine, LOGIN_DEADLINE, REPLY_TIMEOUT};
 use crate::ftp::command::Command;
 use crate::ftp::line::{LineReader, PIPELINE_BYTES_MAX};
 use crate::ftp::reply::{Code, Reply};
 use crate::ftp::session::{Ask, Outcome, Policy, Session, Step};
 use crate::store::refusal::Refusal;
+use crate::store::session::{SessionEnd, Tally};
 use crate::transfer::presence::Place;
+use crate::transfer::transcript::masked;
 
 /// Commands that wait for the end of a transfer.
 const WAITING_MAX: usize = 64;
 /// Bytes read from the control connection at a time.
 const READ_BYTES: usize = 1024;
+/// Replies from this number on say no (RFC 959 section 4.2.1).
+const FIRST_FAILURE: u16 = 400;
 /// A session without an inactivity timeout looks at itself this often.
 pub(super) const NEVER: Duration = Duration::from_hours(8760);
 
@@ -63,7 +66,6 @@ pub struct Control {
     pub(super) host: Option<String>,
     pub(super) place: Arc<Place>,
     pub(super) slot: Slot,
-    pub(super) transcript: Transcript,
     /// The connector logged in, by its id in lower case.
     pub(super) connector: Option<String>,
     /// The name given with USER, as refusals may show it.
@@ -80,6 +82,11 @@ pub struct Control {
     pub(super) line: String,
     pub(super) implicit: bool,
     pub(super) closed: bool,
+    /// The connector that signed in last, as its id is written: whose session this is, also after it signed out.
+    pub(super) whose: Option<String>,
+    pub(super) tally: Tally,
+    /// How it ends, once that is known.
+    pub(super) ending: SessionEnd,
 }
 
 /// What a session is made of.
@@ -121,7 +128,6 @@ impl Control {
             host: None,
             place,
             slot,
-            transcript: Transcript::default(),
             connector: None,
             shown: String::new(),
             agreed: None,
@@ -133,6 +139,9 @@ impl Control {
             line: String::new(),
             implicit,
             closed: false,
+            whose: None,
+            tally: Tally::default(),
+            ending: SessionEnd::Lost,
         })
     }
 
@@ -162,6 +171,7 @@ impl Control {
             self.wait(&stop, &mut changes).await;
         }
         Box::pin(self.finish()).await;
+        self.record_session().await;
     }
 
     /// Waits for whatever comes next.
@@ -197,7 +207,7 @@ impl Control {
                     step
                 }
                 Some(text) => {
-                    self.transcript.client(&text);
+                    self.place.heard(self.engine.depot.clock.now(), &text);
                     self.line = masked(&text);
                     let shown = self.line.clone();
                     self.place.update(|doing| doing.command = shown);
@@ -237,6 +247,8 @@ impl Control {
                 self.send(&reply).await;
             }
             Step::Close(reply) => {
+                let said_goodbye = reply.code() == Code::Closing;
+                self.ending = if said_goodbye { SessionEnd::Quit } else { SessionEnd::NotFtp };
                 self.send(&reply).await;
                 self.closed = true;
             }
@@ -336,7 +348,7 @@ impl Control {
             command: self.line.clone(),
             reply: reply.to_owned(),
             detail: self.detail(no),
-            transcript: self.transcript.text(),
+            transcript: self.place.transcript(),
             session_id: self.place.id().to_string(),
             first_at: now,
             last_at: now,
@@ -345,7 +357,8 @@ impl Control {
     }
 
     pub(super) async fn send(&mut self, reply: &Reply) {
-        self.transcript.server(&reply.summary());
+        self.tally.failures += u64::from(reply.code().number() >= FIRST_FAILURE);
+        self.place.answered(self.engine.depot.clock.now(), &reply.summary());
         let encoding = self.session.encoding().clone();
         let wire = reply.to_wire(|text| encoding.encode(text));
         if let Ok(Ok(())) = tokio::time::timeout(REPLY_TIMEOUT, self.stream.write_all(&wire)).await {

@@ -7,6 +7,7 @@ use super::connection::{Control, NEVER};
 use crate::domain::authorise::No;
 use crate::domain::refusal::Rule;
 use crate::ftp::reply::{Code, Reply};
+use crate::store::session::{Session, SessionEnd};
 
 impl Control {
     pub(super) fn idle_at(&self) -> Instant {
@@ -44,9 +45,35 @@ impl Control {
         if let Some(running) = &self.running {
             running.abort.cancel();
         }
+        self.ending = SessionEnd::Rule(rule);
         self.record_refusal(&No { rule, detail: text.to_owned() }, "421");
         self.send(&Reply::new(Code::ClosingControl, text)).await;
         self.closed = true;
+    }
+
+    /// What stays of the session, as far as its connector's Log Level says. Nobody's session leaves its refusals only.
+    pub(super) async fn record_session(&self) {
+        let Some(whose) = &self.whose else { return };
+        let snapshot = self.engine.live.snapshot();
+        let Some(live) = snapshot.connector(whose) else { return };
+        let level = live.connector.settings.log_level;
+        let trouble = self.tally.failures > 0 || self.ending != SessionEnd::Quit;
+        if !level.keeps_session(trouble) || snapshot.profile.log_keep_days.get() == 0 {
+            return;
+        }
+        let session = Session {
+            id: self.place.id().clone(),
+            connector: whose.clone(),
+            remote: self.remote.to_string(),
+            client: self.place.doing().client.unwrap_or_default(),
+            tls: self.tls_text.clone(),
+            begun_at: self.place.since(),
+            ended_at: self.engine.depot.clock.now(),
+            ending: self.ending,
+            tally: self.tally,
+            transcript: if level.keeps_transcript(trouble) { self.place.transcript() } else { String::new() },
+        };
+        self.engine.depot.recorder.session(session).await;
     }
 
     pub(super) fn client_is_gone(&mut self) {

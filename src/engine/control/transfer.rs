@@ -15,7 +15,7 @@ use crate::engine::refusal::{self, Kind};
 use crate::engine::transfers::{self, ControlLine, End, Job, Progress};
 use crate::ftp::reply::{Code, Reply};
 use crate::ftp::session::{Outcome, Step, Transfer};
-use crate::store::transfer::Transfer as Record;
+use crate::store::transfer::{Direction, Transfer as Record};
 use crate::transfer::depot::TransferError;
 
 /// A transfer or a digest under way.
@@ -125,6 +125,7 @@ impl Control {
     async fn ended(&mut self, end: End) {
         let Some(reply) = self.final_reply(end.outcome, end.refused.as_ref()).await else { return };
         if let Some(record) = end.record {
+            self.count(&record);
             self.engine.depot.recorder.transfer(Record { reply: reply.summary(), ..record }).await;
         }
         if let Some(collecting) = end.collecting {
@@ -132,6 +133,16 @@ impl Control {
         }
         self.closed |= self.gone.is_cancelled();
         self.give_back_port();
+    }
+
+    fn count(&mut self, record: &Record) {
+        let tally = &mut self.tally;
+        let (files, bytes) = match record.direction {
+            Direction::Receive => (&mut tally.received_files, &mut tally.received_bytes),
+            Direction::Send => (&mut tally.sent_files, &mut tally.sent_bytes),
+        };
+        *files += u64::from(record.complete);
+        *bytes += record.bytes_moved;
     }
 
     /// What is still under way ends before the session does, so that what arrived is kept and recorded.

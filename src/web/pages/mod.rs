@@ -1,5 +1,6 @@
 //! One file per page. A page is a struct; its template shows fields and computes nothing.
 
+pub mod app_log;
 pub mod as_partner;
 pub mod audit;
 pub mod blocked;
@@ -11,11 +12,13 @@ pub mod flows;
 pub mod head;
 pub mod health;
 pub mod list;
+pub mod logs;
 pub mod preview;
 pub mod profiles;
 pub mod receive;
 pub mod refusals;
 pub mod send;
+pub mod session;
 pub mod sessions;
 pub mod settings;
 pub mod setup;

@@ -8,6 +8,7 @@ use axum::extract::{Path, Query};
 use axum::response::{IntoResponse, Redirect, Response};
 
 use super::list::{Asked, Filters, Select, cut};
+use super::session;
 use crate::base::clock::Timestamp;
 use crate::base::human;
 use crate::base::id::RefusalId;
@@ -204,6 +205,8 @@ struct RefusalPage {
     last: Time,
     fix: String,
     fix_words: &'static str,
+    /// The session it was said in, where that is live or kept.
+    session: String,
     /// How often uploads of this partner ended unsigned, where that may be allowed; 0: nothing is offered.
     unsigned: u64,
 }
@@ -225,6 +228,7 @@ pub async fn one(context: Context, Path(id): Path<String>) -> Result<Response, W
         fix,
         fix_words,
         unsigned: unsigned(&context, &refusal).await?,
+        session: session::known(&context, &refusal.session_id).await?,
         refusal,
     };
     Ok(html(&page)?.into_response())

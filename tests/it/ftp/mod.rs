@@ -11,6 +11,7 @@ mod guard;
 mod host;
 mod login;
 mod proxy;
+mod record;
 mod tls;
 mod transcripts;
 mod upload;

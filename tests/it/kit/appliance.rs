@@ -15,6 +15,7 @@ use waybill::base::clock::Timestamp;
 use waybill::store::Db;
 use waybill::store::listener::{self, Listener, ListenerState, State};
 use waybill::store::refusal::{self, Refusal};
+use waybill::store::session::{self, Session};
 
 use super::client::Client;
 
@@ -222,6 +223,16 @@ impl Running<'_> {
     /// Refusals, newest first.
     pub(crate) async fn refusals(&self) -> Vec<Refusal> {
         refusal::page(&self.db, &refusal::Filter::default(), None, 1_000).await.expect("refusals are read")
+    }
+
+    /// The records of a connector's sessions that have ended, newest first, without what was said.
+    pub(crate) async fn sessions(&self, connector: &str) -> Vec<Session> {
+        session::of_connector(&self.db, connector, None, 1_000).await.expect("sessions are read")
+    }
+
+    /// What was said in a session, as far as it is kept.
+    pub(crate) async fn transcript(&self, session: &Session) -> String {
+        session::find(&self.db, &session.id).await.expect("the session is read").expect("it is there").transcript
     }
 
     /// Waits until `look` finds something, and fails the test with the log when it never does.

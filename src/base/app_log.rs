@@ -1,0 +1,104 @@
+//! The last lines of the log, kept in memory so that a page can show them. It never holds more than [`LINES_MAX`].
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use crate::base::clock::Timestamp;
+
+/// Lines kept; the oldest goes first.
+pub const LINES_MAX: usize = 5_000;
+/// Characters of a line kept.
+pub const LINE_CHARS_MAX: usize = 1_000;
+
+/// How grave a line is, the gravest first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Gravity {
+    /// Somebody should act.
+    Error,
+    /// Something may fail soon.
+    Warning,
+    /// What happens.
+    Info,
+    /// What happens, step by step.
+    Debug,
+    /// Everything.
+    Trace,
+}
+
+impl Gravity {
+    /// Every one, the gravest first.
+    pub const ALL: [Self; 5] = [Self::Error, Self::Warning, Self::Info, Self::Debug, Self::Trace];
+
+    /// Its word.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Error => "error",
+            Self::Warning => "warning",
+            Self::Info => "info",
+            Self::Debug => "debug",
+            Self::Trace => "trace",
+        }
+    }
+
+    /// Reads [`Gravity::name`].
+    pub fn parse(text: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|one| one.name() == text)
+    }
+}
+
+/// One line.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Line {
+    /// When.
+    pub at: Timestamp,
+    /// How grave.
+    pub gravity: Gravity,
+    /// What, and the fields that belong to it; one line, without control characters.
+    pub text: String,
+}
+
+/// The last lines; cheap to clone.
+#[derive(Clone, Debug, Default)]
+pub struct AppLog {
+    lines: Arc<Mutex<VecDeque<Line>>>,
+}
+
+impl AppLog {
+    /// A line was written.
+    pub fn push(&self, at: Timestamp, gravity: Gravity, text: &str) {
+        let printable = |c: char| if c.is_control() { ' ' } else { c };
+        let text = text.chars().take(LINE_CHARS_MAX).map(printable).collect();
+        let mut lines = self.lines.lock().unwrap_or_else(PoisonError::into_inner);
+        if lines.len() >= LINES_MAX {
+            lines.pop_front();
+        }
+        lines.push_back(Line { at, gravity, text });
+    }
+
+    /// The newest `most` lines at least as grave as `gravity` that hold `words` without regard to case, newest first.
+    pub fn newest(&self, gravity: Gravity, words: &str, most: usize) -> Vec<Line> {
+        let words = words.to_lowercase();
+        let lines = self.lines.lock().unwrap_or_else(PoisonError::into_inner);
+        let fits = |line: &&Line| line.gravity <= gravity && line.text.to_lowercase().contains(&words);
+        lines.iter().rev().filter(fits).take(most).cloned().collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_last_lines_are_found_by_gravity_and_words() {
+        let log = AppLog::default();
+        for number in 0..=LINES_MAX {
+            log.push(Timestamp::default(), Gravity::Info, &format!("Line {number}\nand more"));
+        }
+        log.push(Timestamp::default(), Gravity::Error, "The disk is full");
+        let texts = |found: Vec<Line>| found.into_iter().map(|line| line.text).collect::<Vec<_>>();
+        assert_eq!(texts(log.newest(Gravity::Warning, "", 9)), ["The disk is full"]);
+        assert_eq!(texts(log.newest(Gravity::Trace, "LINE 5000", 9)), ["Line 5000 and more"]);
+        assert!(log.newest(Gravity::Trace, "Line 1 and", 9).is_empty(), "the oldest went");
+        assert_eq!(log.newest(Gravity::Trace, "", LINES_MAX * 2).len(), LINES_MAX);
+    }
+}

@@ -1,0 +1,164 @@
+//! Records of sessions that have ended.
+
+use sqlx::{Row, Sqlite, Transaction};
+
+use super::commit::signed;
+use super::open::{Db, StoreError};
+use super::receipt::Cursor;
+use crate::base::clock::Timestamp;
+use crate::base::id::SessionId;
+use crate::domain::refusal::Rule;
+
+const ADD: &str = "INSERT INTO sessions (id, connector, connector_key, remote, client, tls, begun_at_us, ended_at_us, \
+     ending, received_files, received_bytes, sent_files, sent_bytes, failures, transcript) \
+     VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)";
+const ONE: &str = "SELECT id, connector, remote, client, tls, begun_at_us, ended_at_us, ending, received_files, \
+     received_bytes, sent_files, sent_bytes, failures, transcript FROM sessions WHERE id = $1";
+const OF_CONNECTOR: &str = "SELECT id, connector, remote, client, tls, begun_at_us, ended_at_us, ending, received_files, \
+     received_bytes, sent_files, sent_bytes, failures, '' FROM sessions \
+     WHERE connector_key = $1 AND (ended_at_us, id) < ($2, $3) ORDER BY ended_at_us DESC, id DESC LIMIT $4";
+
+/// How a session ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SessionEnd {
+    /// The client said QUIT.
+    Quit,
+    /// The connection was lost.
+    Lost,
+    /// We closed it on commands that are not FTP.
+    NotFtp,
+    /// We ended it, by this rule.
+    Rule(Rule),
+}
+
+impl SessionEnd {
+    /// Its stable name.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Quit => "quit",
+            Self::Lost => "lost",
+            Self::NotFtp => "not_ftp",
+            Self::Rule(rule) => rule.name(),
+        }
+    }
+
+    /// Its words.
+    pub fn label(self) -> &'static str {
+        match self {
+            Self::Quit => "Signed out",
+            Self::Lost => "Connection lost",
+            Self::NotFtp => "Closed on commands that are not FTP",
+            Self::Rule(rule) => rule.label(),
+        }
+    }
+
+    fn parse(text: &str) -> Option<Self> {
+        match text {
+            "quit" => Some(Self::Quit),
+            "lost" => Some(Self::Lost),
+            "not_ftp" => Some(Self::NotFtp),
+            _ => Rule::parse(text).map(Self::Rule),
+        }
+    }
+}
+
+/// What a session has done.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Tally {
+    /// Files received whole.
+    pub received_files: u64,
+    /// Bytes received, of broken uploads too.
+    pub received_bytes: u64,
+    /// Files sent whole.
+    pub sent_files: u64,
+    /// Bytes sent, of broken downloads too.
+    pub sent_bytes: u64,
+    /// Replies that said no.
+    pub failures: u64,
+}
+
+/// A session that has ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Session {
+    /// Its id.
+    pub id: SessionId,
+    /// The connector's id as it was written then.
+    pub connector: String,
+    /// The client's address.
+    pub remote: String,
+    /// What the client called itself; may be empty.
+    pub client: String,
+    /// TLS version and cipher; empty in clear.
+    pub tls: String,
+    /// Connected.
+    pub begun_at: Timestamp,
+    /// Gone.
+    pub ended_at: Timestamp,
+    /// How.
+    pub ending: SessionEnd,
+    /// What it did.
+    pub tally: Tally,
+    /// What was said, secrets masked; empty when it is not kept, and in [`of_connector`].
+    pub transcript: String,
+}
+
+pub(super) async fn add(tx: &mut Transaction<'_, Sqlite>, session: &Session) -> sqlx::Result<()> {
+    let tally = session.tally;
+    let query = sqlx::query(ADD)
+        .bind(session.id.as_str())
+        .bind(&session.connector)
+        .bind(session.connector.to_ascii_lowercase())
+        .bind(&session.remote)
+        .bind(&session.client)
+        .bind(&session.tls)
+        .bind(session.begun_at.us())
+        .bind(session.ended_at.us())
+        .bind(session.ending.name())
+        .bind(signed(tally.received_files))
+        .bind(signed(tally.received_bytes))
+        .bind(signed(tally.sent_files))
+        .bind(signed(tally.sent_bytes))
+        .bind(signed(tally.failures))
+        .bind(&session.transcript);
+    query.execute(&mut **tx).await.map(drop)
+}
+
+/// The session of that id, if it has ended and its record is kept.
+pub async fn find(db: &Db, id: &SessionId) -> Result<Option<Session>, StoreError> {
+    let row = sqlx::query(ONE).bind(id.as_str()).fetch_optional(db.reader()).await?;
+    row.as_ref().map(decode).transpose()
+}
+
+/// A connector's sessions that ended before `before`, newest first, without their transcripts. `key`: its id in lower case.
+pub async fn of_connector(db: &Db, key: &str, before: Option<&Cursor>, count: i64) -> Result<Vec<Session>, StoreError> {
+    let query = sqlx::query(OF_CONNECTOR)
+        .bind(key)
+        .bind(before.map_or(i64::MAX, |before| before.completed_at.us()))
+        .bind(before.map_or("", |before| before.id.as_str()))
+        .bind(count);
+    query.fetch_all(db.reader()).await?.iter().map(decode).collect()
+}
+
+fn decode(row: &sqlx::sqlite::SqliteRow) -> Result<Session, StoreError> {
+    let (id, ending): (String, String) = (row.try_get(0)?, row.try_get(7)?);
+    let unreadable = |what: &str| StoreError::Unreadable(format!("session with {what}"));
+    let count = |column: usize| row.try_get::<i64, _>(column).map(i64::unsigned_abs);
+    Ok(Session {
+        id: SessionId::parse(&id).ok_or_else(|| unreadable(&id))?,
+        connector: row.try_get(1)?,
+        remote: row.try_get(2)?,
+        client: row.try_get(3)?,
+        tls: row.try_get(4)?,
+        begun_at: Timestamp::from_us(row.try_get(5)?),
+        ended_at: Timestamp::from_us(row.try_get(6)?),
+        ending: SessionEnd::parse(&ending).ok_or_else(|| unreadable(&ending))?,
+        tally: Tally {
+            received_files: count(8)?,
+            received_bytes: count(9)?,
+            sent_files: count(10)?,
+            sent_bytes: count(11)?,
+            failures: count(12)?,
+        },
+        transcript: row.try_get(13)?,
+    })
+}

@@ -1,0 +1,91 @@
+//! What was said on a control connection, secrets masked: kept in memory while the session lives, stored with each refusal
+//! and, as far as the connector's Log Level says, with the record of the session.
+
+use std::collections::VecDeque;
+
+use crate::base::clock::Timestamp;
+
+/// Lines kept: the first and the last of a longer session.
+pub const LINES_MAX: usize = 200;
+/// Of them from the beginning: who signed in, and how.
+const FIRST_LINES: usize = 20;
+/// Characters of a line kept.
+const LINE_CHARS_MAX: usize = 300;
+
+/// The first and last lines of a session.
+#[derive(Debug, Default)]
+pub struct Transcript {
+    first: Vec<String>,
+    last: VecDeque<String>,
+    left_out: u64,
+}
+
+impl Transcript {
+    /// A line from the client; `PASS` and `ACCT` without their arguments.
+    pub fn client(&mut self, at: Timestamp, line: &str) {
+        self.push(at, "C", &masked(line));
+    }
+
+    /// A reply to the client.
+    pub fn server(&mut self, at: Timestamp, reply: &str) {
+        self.push(at, "S", reply);
+    }
+
+    /// Everything kept, a line each: `09:41:52.000 C: NOOP`.
+    pub fn text(&self) -> String {
+        let gap = (self.left_out > 0).then(|| format!("… {} lines are left out …", self.left_out));
+        let lines = self.first.iter().chain(&gap).chain(&self.last);
+        lines.map(String::as_str).collect::<Vec<_>>().join("\n")
+    }
+
+    fn push(&mut self, at: Timestamp, who: &str, said: &str) {
+        let printable = |c: char| if c.is_control() { '?' } else { c };
+        let said: String = said.chars().take(LINE_CHARS_MAX).map(printable).collect();
+        let line = format!("{} {who}: {said}", at.time_of_day());
+        if self.first.len() < FIRST_LINES {
+            return self.first.push(line);
+        }
+        if self.last.len() >= LINES_MAX - FIRST_LINES {
+            self.last.pop_front();
+            self.left_out += 1;
+        }
+        self.last.push_back(line);
+    }
+}
+
+/// The line as it may be shown: what follows a verb that takes a secret is left out.
+pub fn masked(line: &str) -> String {
+    let verb = line.split(' ').next().unwrap_or_default();
+    if ["PASS", "ACCT"].iter().any(|secret| verb.eq_ignore_ascii_case(secret)) {
+        format!("{} ****", verb.to_ascii_uppercase())
+    } else {
+        line.to_owned()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_password_is_never_kept() {
+        let (mut transcript, at) = (Transcript::default(), Timestamp::from_us(1_500_000));
+        transcript.client(at, "USER acme");
+        transcript.client(at, "pass hunter2 and more");
+        transcript.server(at, "230 You are logged in.");
+        let text = "00:00:01.500 C: USER acme\n00:00:01.500 C: PASS ****\n00:00:01.500 S: 230 You are logged in.";
+        assert_eq!(transcript.text(), text);
+    }
+
+    #[test]
+    fn a_long_session_keeps_its_beginning_and_its_end() {
+        let mut transcript = Transcript::default();
+        for number in 0..300 {
+            transcript.client(Timestamp::default(), &format!("NOOP {number}"));
+        }
+        let text = transcript.text();
+        assert_eq!(text.lines().count(), LINES_MAX + 1);
+        assert!(text.contains("NOOP 0\n") && text.ends_with("NOOP 299"), "{text}");
+        assert!(text.contains("NOOP 19\n… 100 lines are left out …\n00:00:00.000 C: NOOP 120\n"), "{text}");
+    }
+}

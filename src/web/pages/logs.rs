@@ -1,0 +1,159 @@
+//! The Logs tab of a connector: its sessions, refusals and changes in one time line.
+
+use askama::Template;
+use axum::extract::{Path, Query};
+use axum::response::{IntoResponse, Response};
+use serde::Deserialize;
+
+use super::connectors;
+use super::head::Head;
+use super::list::cut;
+use super::session::did;
+use crate::base::clock::Timestamp;
+use crate::base::human;
+use crate::domain::connector::ConnectorId;
+use crate::store::audit::{self, Entered};
+use crate::store::refusal::{self, Filter, Refusal};
+use crate::store::session::{self, Session, SessionEnd};
+use crate::web::context::Context;
+use crate::web::error::WebError;
+use crate::web::shell::{Nav, Shell, html};
+use crate::web::table::{Offer, Pager, address};
+use crate::web::view::{PAGE_SIZE, Time, cursor, cursor_text};
+
+const KINDS: [(&str, &str); 4] =
+    [("", "Everything"), ("session", "Sessions"), ("refusal", "Refusals"), ("change", "Changes")];
+
+/// Which entries.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default)]
+pub struct Asked {
+    /// A kind of entry; empty: every kind.
+    kind: String,
+    /// The entries begin older than this one.
+    before: String,
+}
+
+/// One entry of the time line.
+struct Entry {
+    at: Timestamp,
+    id: String,
+    kind: &'static str,
+    tone: &'static str,
+    what: String,
+    more: String,
+    /// Where it is told in full; empty when this is all.
+    link: String,
+    who: String,
+    time: Time,
+}
+
+impl Entry {
+    fn session(one: Session, now: Timestamp) -> Self {
+        let lasted = human::duration(one.ended_at.since(one.begun_at));
+        let client = if one.client.is_empty() { String::new() } else { format!(", {}", one.client) };
+        let tls = if one.tls.is_empty() { "In clear text" } else { &one.tls };
+        Self {
+            at: one.ended_at,
+            kind: "Session",
+            tone: if one.ending == SessionEnd::Quit && one.tally.failures == 0 { "ok" } else { "warn" },
+            what: format!("{} after {lasted}", one.ending.label()),
+            more: format!("{}. {tls}{client}", did(one.tally)),
+            link: format!("/activity/sessions/{}", one.id),
+            id: one.id.to_string(),
+            who: one.remote,
+            time: Time::seen(one.ended_at, now),
+        }
+    }
+
+    fn refusal(one: Refusal, now: Timestamp) -> Self {
+        let times = if one.times > 1 { format!(", {} times", human::thousands(one.times)) } else { String::new() };
+        Self {
+            at: one.last_at,
+            kind: "Refusal",
+            tone: "bad",
+            what: format!("{}{times}", one.rule.label()),
+            more: format!("{} {}", one.command, one.detail).trim().to_owned(),
+            link: format!("/refusals/{}", one.id),
+            id: one.id.to_string(),
+            who: one.remote,
+            time: Time::seen(one.last_at, now),
+        }
+    }
+
+    fn change(one: Entered, now: Timestamp) -> Self {
+        let shown = |text: &str| if text.is_empty() { "empty".to_owned() } else { text.to_owned() };
+        Self {
+            at: one.at,
+            kind: "Change",
+            tone: "info",
+            what: one.key,
+            more: format!("{} → {}", shown(&one.before), shown(&one.after)),
+            link: String::new(),
+            id: one.id,
+            who: one.who,
+            time: Time::seen(one.at, now),
+        }
+    }
+}
+
+#[derive(Template)]
+#[template(path = "logs.html")]
+struct LogsPage {
+    shell: Shell,
+    head: Head,
+    kinds: Vec<(Offer, String)>,
+    entries: Vec<Entry>,
+    pager: Pager,
+}
+
+/// The tab.
+pub async fn of_connector(
+    context: Context,
+    Path(id): Path<String>,
+    Query(asked): Query<Asked>,
+) -> Result<Response, WebError> {
+    let id = connectors::find(&context, &id).await?.id;
+    let base = format!("/connectors/{id}/logs");
+    let mut entries = entries(&context, &id, &asked).await?;
+    let older = cut(&mut entries, PAGE_SIZE, |one| cursor_text(one.at, &one.id));
+    let at = |before: &str| address(&base, &[("kind", &asked.kind), ("before", before)]);
+    let page = LogsPage {
+        shell: Shell::new(&context, format!("{id} logs"), Nav::Flows).await?,
+        head: Head::new(&context, &id, "logs").await?,
+        kinds: Offer::all(KINDS, &asked.kind)
+            .into_iter()
+            .map(|offer| (offer.clone(), address(&base, &[("kind", &offer.value)])))
+            .collect(),
+        entries,
+        pager: Pager {
+            newest: if asked.before.is_empty() { String::new() } else { at("") },
+            newer: String::new(),
+            older: older.map(|place| at(&place)).unwrap_or_default(),
+        },
+    };
+    Ok(html(&page)?.into_response())
+}
+
+/// One entry more than a page of the newest of each kind, in one order.
+async fn entries(context: &Context, id: &ConnectorId, asked: &Asked) -> Result<Vec<Entry>, WebError> {
+    let (db, now, before) = (&context.state.db, context.now(), cursor(&asked.before));
+    let (before, count) = (before.as_ref(), PAGE_SIZE + 1);
+    let wanted = |kind: &str| asked.kind.is_empty() || asked.kind == kind;
+    let mut entries = Vec::new();
+    if wanted("session") {
+        let found = session::of_connector(db, id.key(), before, count).await?;
+        entries.extend(found.into_iter().map(|one| Entry::session(one, now)));
+    }
+    if wanted("refusal") {
+        let filter = Filter { connector: Some(id.to_string()), ..Filter::default() };
+        let found = refusal::page(db, &filter, before, count).await?;
+        entries.extend(found.into_iter().map(|one| Entry::refusal(one, now)));
+    }
+    if wanted("change") {
+        let found = audit::of_subject(db, &format!("connector {id}"), before, count).await?;
+        entries.extend(found.into_iter().map(|one| Entry::change(one, now)));
+    }
+    entries.sort_by(|a, b| (b.at, &b.id).cmp(&(a.at, &a.id)));
+    Ok(entries)
+}
