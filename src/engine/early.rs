@@ -15,7 +15,8 @@ use tokio_rustls::server::TlsStream;
 use tokio_util::task::AbortOnDropHandle;
 
 use super::data::{DataError, Passive};
-use super::tls::{Metered, Reads, SessionTls};
+use super::metered::Metered;
+use super::tls::{Reads, SessionTls};
 
 /// A passive port where the client may be early.
 #[derive(Debug)]

@@ -10,6 +10,7 @@ mod files;
 mod listener;
 mod listing;
 mod login;
+mod metered;
 mod mode;
 mod passive;
 mod proxy;

@@ -9,7 +9,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio_rustls::server::TlsStream;
 
-use super::tls::Metered;
+use super::metered::Metered;
 use crate::domain::receipt::Ending;
 use crate::domain::value::TlsEnd;
 use crate::transfer::copy::{Inbound, Outbound};

@@ -3,18 +3,17 @@
 
 use std::collections::{HashMap, VecDeque};
 use std::io;
-use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::task::{Context, Poll};
 use std::time::Duration;
 
 use arc_swap::ArcSwapOption;
 use rustls::server::{ServerConfig, StoresServerSessions};
 use rustls::{HandshakeKind, ServerConnection, SupportedProtocolVersion};
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
+
+use super::metered::{Metered, ReadAhead};
 
 use crate::access::certificate::{self, Certificates};
 use crate::store::live::Snapshot;
@@ -25,8 +24,8 @@ pub(super) const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(30);
 const CONTROL_TICKETS: usize = 8;
 /// Tickets on a data connection that the client reads.
 const READ_TICKETS: usize = 2;
-/// Reads of a connection that are acknowledged at once.
-const ACKNOWLEDGED_READS: u32 = 16;
+/// Bytes that are encrypted before they are written: many records go out in one call.
+const DATA_BUFFER_BYTES: usize = 512 * 1024;
 /// Sessions of data connections that are kept; older ones go.
 const DATA_SESSIONS_MAX: usize = 64;
 /// Sessions of the control connection that are kept.
@@ -42,7 +41,7 @@ fn base(snapshot: &Snapshot, certificates: &Certificates) -> Result<Arc<ServerCo
     if profile.tls_protocols.tls12 {
         versions.push(&rustls::version::TLS12);
     }
-    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let provider = Arc::new(crate::access::certificate::provider());
     let builder = ServerConfig::builder_with_provider(provider).with_protocol_versions(&versions)?;
     // Only where a partner needs it: some clients ask their user which certificate to take.
     let builder = if snapshot.asks_for_certificates() {
@@ -116,7 +115,7 @@ impl SessionTls {
 
     /// Shakes hands on the control connection.
     pub(super) async fn accept(&self, stream: TcpStream) -> io::Result<TlsStream<Metered>> {
-        let handshake = TlsAcceptor::from(Arc::clone(&self.control)).accept(Metered::new(stream));
+        let handshake = TlsAcceptor::from(Arc::clone(&self.control)).accept(Metered::new(stream, ReadAhead::No));
         tokio::time::timeout(HANDSHAKE_TIMEOUT, handshake)
             .await
             .map_err(|_| io::Error::from(io::ErrorKind::TimedOut))?
@@ -136,7 +135,10 @@ impl SessionTls {
         let sessions = Arc::new(OfDataConnection { known: Arc::clone(&self.store), made: Mutex::default() });
         let mut config = ServerConfig::clone(config);
         config.session_storage = Arc::<OfDataConnection>::clone(&sessions);
-        let handshake = TlsAcceptor::from(Arc::new(config)).accept(Metered::new(stream));
+        let ahead = if reads == Reads::Client { ReadAhead::No } else { ReadAhead::Yes };
+        let handshake = TlsAcceptor::from(Arc::new(config)).accept_with(Metered::new(stream, ahead), |connection| {
+            connection.set_buffer_limit(Some(DATA_BUFFER_BYTES));
+        });
         let secured =
             tokio::time::timeout(timeout, handshake).await.map_err(|_| io::Error::from(io::ErrorKind::TimedOut))??;
         if is_resumed(secured.get_ref().1) {
@@ -277,122 +279,9 @@ impl StoresServerSessions for OfDataConnection {
     }
 }
 
-/// A socket that knows whether what was read ends with a whole TLS record: a FIN inside one is a cut, not an end.
-#[derive(Debug)]
-pub(super) struct Metered {
-    stream: TcpStream,
-    header: [u8; 5],
-    header_len: usize,
-    body_left: usize,
-    reads: u32,
-}
-
-impl Metered {
-    fn new(stream: TcpStream) -> Self {
-        Self { stream, header: [0; 5], header_len: 0, body_left: 0, reads: 0 }
-    }
-
-    /// Acknowledges the first reads at once. A client that ends its handshake, sends a small file and closes makes
-    /// three small writes, and its kernel holds each back until the one before is acknowledged (RFC 896); with our
-    /// kernel's delay of 40 ms every small upload would take that long.
-    fn acknowledge(&mut self) {
-        if self.reads < ACKNOWLEDGED_READS {
-            self.reads += 1;
-            // A hint only: a kernel without it is slower, nothing else.
-            let _ = rustix::net::sockopt::set_tcp_quickack(&self.stream, true);
-        }
-    }
-
-    /// Whether the last byte read was the last of a record.
-    pub(super) fn is_between_records(&self) -> bool {
-        self.header_len == 0 && self.body_left == 0
-    }
-
-    /// The socket itself.
-    pub(super) fn socket(&self) -> &TcpStream {
-        &self.stream
-    }
-
-    fn meter(&mut self, mut bytes: &[u8]) {
-        while !bytes.is_empty() {
-            if self.body_left > 0 {
-                let step = self.body_left.min(bytes.len());
-                self.body_left -= step;
-                bytes = &bytes[step..];
-                continue;
-            }
-            let step = (self.header.len() - self.header_len).min(bytes.len());
-            self.header[self.header_len..self.header_len + step].copy_from_slice(&bytes[..step]);
-            self.header_len += step;
-            bytes = &bytes[step..];
-            if self.header_len == self.header.len() {
-                self.body_left = usize::from(u16::from_be_bytes([self.header[3], self.header[4]]));
-                self.header_len = 0;
-            }
-        }
-    }
-}
-
-impl AsyncRead for Metered {
-    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        let this = self.get_mut();
-        let before = buf.filled().len();
-        let polled = Pin::new(&mut this.stream).poll_read(cx, buf);
-        let read = &buf.filled()[before..];
-        if !read.is_empty() {
-            this.meter(read);
-            this.acknowledge();
-        }
-        polled
-    }
-}
-
-impl AsyncWrite for Metered {
-    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.get_mut().stream).poll_write(cx, buf)
-    }
-
-    fn poll_write_vectored(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        bufs: &[io::IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.get_mut().stream).poll_write_vectored(cx, bufs)
-    }
-
-    fn is_write_vectored(&self) -> bool {
-        self.stream.is_write_vectored()
-    }
-
-    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.get_mut().stream).poll_flush(cx)
-    }
-
-    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.get_mut().stream).poll_shutdown(cx)
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[tokio::test]
-    async fn a_meter_knows_where_records_end_however_they_come() {
-        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let stream = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
-        let mut meter = Metered::new(stream);
-        let record = [23, 3, 3, 0, 4, 1, 2, 3, 4];
-        for cut in 0..record.len() {
-            meter.meter(&record[..cut]);
-            assert_eq!(meter.is_between_records(), cut == 0, "after {cut} bytes");
-            meter.meter(&record[cut..]);
-            assert!(meter.is_between_records());
-        }
-        let two: Vec<u8> = record.iter().chain(&record).copied().collect();
-        meter.meter(&two);
-        assert!(meter.is_between_records());
-    }
 
     #[test]
     fn the_control_connections_sessions_outlive_those_of_data_connections() {

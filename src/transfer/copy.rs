@@ -1,10 +1,13 @@
 //! The hot loops: plain arguments, counts and limits. They run on the async task, without a hop per chunk.
 
+use std::future::poll_fn;
 use std::io;
+use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::task::Poll;
 use std::time::Duration;
 
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, Interest};
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, Interest, ReadBuf};
 use tokio::net::TcpStream;
 use tokio_util::sync::CancellationToken;
 
@@ -140,28 +143,19 @@ pub async fn receive(from: &mut impl Inbound, sink: &mut Sink<'_>, watch: &Watch
     let mut buffer = buffers.take();
     let mut turned = Vec::new();
     let received = loop {
-        let read = tokio::select! {
+        let filled = tokio::select! {
             biased;
-            read = tokio::time::timeout(watch.stall, from.read(&mut buffer)) => read,
+            filled = tokio::time::timeout(watch.stall, fill(from, &mut buffer)) => filled,
             () = watch.abort.cancelled() => break Received::Ended(Ending::Aborted),
             () = sink.entry.end().cancelled() => break Received::Ended(Ending::Stalled),
         };
-        let count = match read {
-            Err(_) => break Received::Ended(Ending::Stalled),
-            Ok(Err(error)) => break Received::Ended(from.ending(Some(&error))),
-            Ok(Ok(0)) => {
-                let rest = sink.to_lf.as_ref().map_or(&b""[..], ToLf::rest);
-                break match store_bytes(sink, rest).await {
-                    Ok(true) => Received::Ended(from.ending(None)),
-                    Ok(false) => Received::TooLarge,
-                    Err(error) => Received::Failed(error),
-                };
-            }
-            Ok(Ok(count)) => count,
-        };
-        watch.place.moved(count as u64);
-        sink.entry.moved(sink.clock.now());
+        let Ok((count, then)) = filled else { break Received::Ended(Ending::Stalled) };
+        if count > 0 {
+            watch.place.moved(count as u64);
+            sink.entry.moved(sink.clock.now());
+        }
         let stored = match &mut sink.to_lf {
+            _ if count == 0 => Ok(Some(buffer)),
             Some(to_lf) => {
                 to_lf.turn(&buffer[..count], &mut turned);
                 store_bytes(sink, &turned).await.map(|fits| fits.then_some(buffer))
@@ -173,6 +167,11 @@ pub async fn receive(from: &mut impl Inbound, sink: &mut Sink<'_>, watch: &Watch
             Ok(None) => return Received::TooLarge,
             Err(error) => return Received::Failed(error),
         };
+        match then {
+            Then::More => {}
+            Then::End => break last(from, sink).await,
+            Then::Failed(error) => break Received::Ended(from.ending(Some(&error))),
+        }
         // A client that ABORs while bytes still come must be heard, too.
         if watch.abort.is_cancelled() {
             break Received::Ended(Ending::Aborted);
@@ -180,6 +179,45 @@ pub async fn receive(from: &mut impl Inbound, sink: &mut Sink<'_>, watch: &Watch
     };
     buffers.put(buffer);
     received
+}
+
+/// What follows the bytes that were read.
+enum Then {
+    More,
+    End,
+    Failed(io::Error),
+}
+
+/// Reads until nothing more is there at once, or the buffer is full. TLS gives one record of at most 16 KiB at a time;
+/// they are written together.
+async fn fill(from: &mut impl Inbound, buffer: &mut [u8]) -> (usize, Then) {
+    let mut buffer = ReadBuf::new(buffer);
+    poll_fn(|cx| {
+        loop {
+            let before = buffer.filled().len();
+            match Pin::new(&mut *from).poll_read(cx, &mut buffer) {
+                Poll::Pending if before == 0 => return Poll::Pending,
+                Poll::Pending => return Poll::Ready((before, Then::More)),
+                Poll::Ready(Err(error)) => return Poll::Ready((before, Then::Failed(error))),
+                Poll::Ready(Ok(())) => match buffer.filled().len() {
+                    count if count == before => return Poll::Ready((count, Then::End)),
+                    count if buffer.remaining() == 0 => return Poll::Ready((count, Then::More)),
+                    _ => {}
+                },
+            }
+        }
+    })
+    .await
+}
+
+/// The end of the data connection: what was held back is stored, too.
+async fn last(from: &impl Inbound, sink: &mut Sink<'_>) -> Received {
+    let rest = sink.to_lf.as_ref().map_or(&b""[..], ToLf::rest);
+    match store_bytes(sink, rest).await {
+        Ok(true) => Received::Ended(from.ending(None)),
+        Ok(false) => Received::TooLarge,
+        Err(error) => Received::Failed(error),
+    }
 }
 
 /// `Ok(false)`: it would become too large; nothing of `bytes` was written.

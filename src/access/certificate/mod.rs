@@ -12,6 +12,7 @@ mod keystore;
 mod made;
 mod parse;
 mod pem;
+mod provider;
 mod served;
 
 pub use check::{Facts, Material};
@@ -21,4 +22,5 @@ pub use held::{Certificates, Held, OpenError, SELF_SIGNED};
 pub use keystore::{KeyDer, SealError, Sealer};
 pub use made::{Request, csr, self_signed};
 pub use parse::{FILE_BYTES_MAX, read, read_with};
+pub use provider::provider;
 pub use served::{ForHost, Served};
