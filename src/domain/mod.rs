@@ -16,5 +16,6 @@ pub mod scheme;
 pub mod sent;
 pub mod setting;
 pub mod sheet;
+pub mod sla;
 mod stored_name;
 pub mod value;

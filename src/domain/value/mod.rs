@@ -3,6 +3,7 @@
 //! Always: what [`Value::text`](crate::domain::setting::Value::text) gives reads back as the same value, and a text
 //! that is refused is answered with a sentence that begins with it and says what would be right.
 
+mod calendar;
 mod choice;
 mod network;
 mod number;
@@ -12,6 +13,7 @@ mod time;
 mod tls;
 mod typed;
 
+pub use calendar::{DaysOff, TimeOfDay, Weekdays};
 pub use choice::{
     AppendRule, AsProfile, AsciiUploads, ClientCertificate, ConnectorTls, ConnectorType, FolderScheme, FtpOverTls,
     LogLevel, Overridable, Overwrite, RequireTls, SessionReuse, Switch, TlsEnd,
