@@ -12,7 +12,6 @@ use crate::base::id::ReceiptId;
 
 const ADD: &str = "INSERT INTO holds (receipt_id, connector_key, folder, size_bytes, since_us, ended) \
      VALUES ($1, $2, $3, $4, $5, 0) ON CONFLICT (receipt_id) DO UPDATE SET ended = 0";
-const IS_HELD: &str = "SELECT COUNT(*) FROM holds WHERE receipt_id = $1";
 const ONE: &str =
     "SELECT receipt_id, connector_key, folder, size_bytes, since_us, ended FROM holds WHERE receipt_id = $1";
 const ALL: &str =
@@ -52,10 +51,6 @@ pub async fn add(connection: &mut SqliteConnection, receipt: &Receipt, folder: &
         .execute(connection)
         .await?;
     Ok(())
-}
-
-pub(super) async fn is_held(connection: &mut SqliteConnection, receipt: &ReceiptId) -> sqlx::Result<bool> {
-    Ok(sqlx::query(IS_HELD).bind(receipt.as_str()).fetch_one(connection).await?.try_get::<i64, _>(0)? > 0)
 }
 
 /// Adds it at once.

@@ -1,5 +1,6 @@
 //! Floor 2: all SQL, a module per aggregate, free functions on a [`Db`]. Statements are constants in the dialect that
-//! SQLite and `PostgreSQL` share: `$n`, ids made by us, unix microseconds, no date or JSON functions.
+//! SQLite and `PostgreSQL` share: `$n`, ids made by us, unix microseconds, no date or JSON functions; but
+//! for `group`, where the engine's records are written.
 
 pub mod administrator;
 pub mod audit;
@@ -9,6 +10,7 @@ pub mod collected;
 pub mod commit;
 pub mod connector;
 pub mod event;
+mod group;
 pub mod held;
 pub mod listener;
 pub mod live;
