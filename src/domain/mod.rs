@@ -7,6 +7,7 @@ pub mod connector;
 mod date_format;
 pub mod event;
 pub mod filter;
+pub mod flow;
 mod glob;
 pub mod place;
 pub mod profile;

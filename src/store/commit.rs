@@ -43,6 +43,8 @@ pub struct Received {
     pub event_id: EventId,
     /// The Receive folder it is for, as a path of this machine: where its bytes will be held if a delivery needs them.
     pub folder: String,
+    /// When its deliveries may begin: it has settled by then.
+    pub deliver_at: Timestamp,
 }
 
 /// What came of a commit.
@@ -247,7 +249,7 @@ impl Writer {
         let mut group = Group::default();
         for job in batch {
             match job {
-                Job::Receive(received, _) => group.receipt(&received.receipt, &received.event_id),
+                Job::Receive(received, _) => group.receipt(received),
                 Job::Collect(collected, _) => {
                     let (collection, event) = &**collected;
                     collected::add(&mut tx, collection).await?;

@@ -8,11 +8,11 @@ use std::sync::LazyLock;
 use serde_json::{Value, json};
 use sqlx::{AssertSqlSafe, Row, Sqlite, Transaction};
 
-use super::commit::{Committed, Published, signed};
+use super::commit::{Committed, Published, Received, signed};
 use super::receipt::{Receipt, encode_headers};
 use super::transfer::Transfer;
 use super::{event, traffic, transfer};
-use crate::base::id::{EventId, ReceiptId};
+use crate::base::id::ReceiptId;
 
 /// Same connector, name and digest within this time is a duplicate.
 const DUPLICATE_WITHIN_US: i64 = 24 * 3_600 * 1_000_000;
@@ -44,9 +44,18 @@ const ADD_RECEIPTS: &str = "INSERT INTO receipts (id, connector, connector_key, 
      resumed_from, ascii, proof, status, publishing, inode, staged_name, duplicate_of) \
      SELECT value->>0, value->>1, value->>2, value->>3, value->>4, value->>5, value->>6, value->>7, value->>8, \
      value->>9, value->>10, value->>11, value->>12, value->>13, value->>14, value->>15, value->>16, value->>17, \
-     value->>18, 1, value->>19, value->>20, COALESCE(value->>21, (SELECT id FROM receipts \
+     CASE WHEN EXISTS (SELECT 1 FROM arrows WHERE from_key = value->>2 AND on_error = 0) THEN 'waiting' \
+     ELSE value->>18 END, 1, value->>19, value->>20, COALESCE(value->>21, (SELECT id FROM receipts \
      WHERE connector_key = value->>2 AND client_path = value->>4 AND completed_at_us >= (value->>10) - $6 \
      AND sha256 = value->>7 ORDER BY completed_at_us DESC LIMIT 1)) FROM json_each($5)";
+// What is to be delivered is held from the same moment on.
+const ADD_DELIVERIES: &str = "INSERT INTO deliveries (event_id, receipt_id, source_key, target, state, attempts, \
+     since_attempt, next_at_us, created_at_us) SELECT value->>22, value->>0, from_key, 'connector:' || to_key, 'waiting', \
+     0, 0, value->>23, value->>10 FROM json_each($5) AS added CROSS JOIN arrows ON from_key = added.value->>2 \
+     WHERE on_error = 0 ORDER BY added.key, added_at_us";
+const ADD_HOLDS: &str = "INSERT INTO holds (receipt_id, connector_key, folder, size_bytes, since_us, ended) \
+     SELECT value->>0, value->>2, value->>24, value->>6, value->>10, 0 FROM json_each($5) \
+     WHERE EXISTS (SELECT 1 FROM deliveries WHERE receipt_id = value->>0)";
 const COMMITTED: &str = "SELECT duplicate_of, EXISTS (SELECT 1 FROM holds WHERE receipt_id = receipts.id) \
      FROM json_each($5) AS added CROSS JOIN receipts ON receipts.id = added.value->>0 ORDER BY added.key";
 
@@ -54,7 +63,7 @@ const COMMITTED: &str = "SELECT duplicate_of, EXISTS (SELECT 1 FROM holds WHERE 
 /// it replaced.
 static SCRIPT: LazyLock<String> = LazyLock::new(|| {
     let published = [CLEAR_MARK, RELEASE_EVENTS, MARK_REPLACED];
-    let added = [ADD_TRANSFERS, ADD_TRAFFIC, ADD_RECEIPTS, ADD_EVENTS, COMMITTED];
+    let added = [ADD_TRANSFERS, ADD_TRAFFIC, ADD_RECEIPTS, ADD_EVENTS, ADD_DELIVERIES, ADD_HOLDS, COMMITTED];
     [&published[..], &added[..]].concat().join(";\n")
 });
 
@@ -84,7 +93,8 @@ impl<'a> Group<'a> {
     }
 
     /// A receipt with its event, which is held back until the file is published.
-    pub(super) fn receipt(&mut self, receipt: &'a Receipt, event_id: &EventId) {
+    pub(super) fn receipt(&mut self, received: &'a Received) {
+        let Received { receipt, event_id, folder, deliver_at } = received;
         let connector_key = receipt.connector.to_ascii_lowercase();
         let alike = (connector_key.clone(), receipt.client_path.as_str(), receipt.sha256.as_str());
         let duplicate_of = self.latest.insert(alike, &receipt.id).map(ReceiptId::as_str);
@@ -111,6 +121,9 @@ impl<'a> Group<'a> {
             receipt.inode.cast_signed(),
             receipt.staged_name,
             duplicate_of,
+            event_id.as_str(),
+            deliver_at.us(),
+            folder,
         ]));
         self.events.push(event::row(&event::Event::after_receive(receipt, event_id.clone()), true));
     }

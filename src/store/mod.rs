@@ -3,12 +3,14 @@
 //! for `group`, where the engine's records are written.
 
 pub mod administrator;
+pub mod arrow;
 pub mod audit;
 pub mod authority;
 pub mod certificate;
 pub mod collected;
 pub mod commit;
 pub mod connector;
+pub mod delivery;
 pub mod event;
 mod group;
 pub mod held;

@@ -214,7 +214,7 @@ mod tests {
 
     async fn receive(depot: &Depot, name: &str) -> Receipt {
         let receipt = receipt_of(depot, name);
-        let received = Received { receipt: receipt.clone(), event_id: EventId::new(&depot.ids), folder: String::new() };
+        let received = Received { receipt: receipt.clone(), event_id: EventId::new(&depot.ids), folder: String::new(), deliver_at: Timestamp::default() };
         depot.recorder.receive(received).await.unwrap();
         receipt::set_status(&depot.db, &receipt.id, Status::InReceive).await.unwrap();
         event::release(&depot.db, &receipt.id).await.unwrap();
