@@ -47,7 +47,9 @@ CREATE TABLE attempts (
 CREATE TABLE placements (
     delivery_id INTEGER PRIMARY KEY REFERENCES deliveries (id) ON DELETE CASCADE,
     folder      TEXT NOT NULL,     -- as a path of this machine
-    staged_name TEXT NOT NULL
+    staged_name TEXT NOT NULL,
+    name        TEXT NOT NULL,     -- the one it gets
+    inode       INTEGER NOT NULL
 ) STRICT;
 
 -- Files that lie in a Folder connector's folder, until they are older than it keeps them.

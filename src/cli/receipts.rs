@@ -152,7 +152,15 @@ mod tests {
             }
             let connector = if number % 2 == 0 { "Acme" } else { "globex" };
             let receipt = sample(&ids, connector, number, clock.now());
-            recorder.receive(Received { receipt, event_id: EventId::new(&ids), folder: String::new(), deliver_at: Timestamp::default() }).await.unwrap();
+            recorder
+                .receive(Received {
+                    receipt,
+                    event_id: EventId::new(&ids),
+                    folder: String::new(),
+                    deliver_at: Timestamp::default(),
+                })
+                .await
+                .unwrap();
         }
         drop(recorder);
         writer.await.unwrap();

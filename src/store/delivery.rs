@@ -19,28 +19,34 @@ const LANES: &str = "WITH RECURSIVE lanes (source_key, target) AS ( \
      FROM deliveries WHERE ended_at_us IS NULL AND (source_key, target) > (lanes.source_key, lanes.target) \
      ORDER BY source_key, target, id LIMIT 1)) SELECT source_key, target FROM lanes";
 const IN_ORDER: &str = "SELECT d.id, d.event_id, d.receipt_id, d.attempts, d.since_attempt, d.next_at_us, \
-     COALESCE(e.held, 0) FROM deliveries d LEFT JOIN events e ON e.id = d.event_id \
+     COALESCE(e.held, 0), p.delivery_id IS NOT NULL FROM deliveries d LEFT JOIN events e ON e.id = d.event_id \
+     LEFT JOIN placements p ON p.delivery_id = d.id \
      WHERE d.source_key = $1 AND d.target = $2 AND d.ended_at_us IS NULL ORDER BY d.id LIMIT $3";
 const BY_TIME: &str = "SELECT d.id, d.event_id, d.receipt_id, d.attempts, d.since_attempt, d.next_at_us, \
-     COALESCE(e.held, 0) FROM deliveries d LEFT JOIN events e ON e.id = d.event_id \
+     COALESCE(e.held, 0), p.delivery_id IS NOT NULL FROM deliveries d LEFT JOIN events e ON e.id = d.event_id \
+     LEFT JOIN placements p ON p.delivery_id = d.id \
      WHERE d.source_key = $1 AND d.target = $2 AND d.ended_at_us IS NULL ORDER BY d.next_at_us LIMIT $3";
 const ADD_ATTEMPT: &str = "INSERT INTO attempts (delivery_id, number, at_us, duration_us, outcome, answer) \
      SELECT id, attempts + 1, $2, $3, $4, $5 FROM deliveries WHERE id = $1";
 const AFTER_ATTEMPT: &str = "UPDATE deliveries SET attempts = attempts + 1, state = $2, next_at_us = $3, \
      ended_at_us = $4 WHERE id = $1";
 const FORGET_PLACEMENT: &str = "DELETE FROM placements WHERE delivery_id = $1";
-const PLACE: &str = "INSERT INTO placements (delivery_id, folder, staged_name) VALUES ($1, $2, $3) \
-     ON CONFLICT (delivery_id) DO UPDATE SET folder = excluded.folder, staged_name = excluded.staged_name";
-const PLACEMENTS: &str = "SELECT p.delivery_id, p.folder, p.staged_name, d.receipt_id, d.target FROM placements p \
-     JOIN deliveries d ON d.id = p.delivery_id ORDER BY p.delivery_id";
-const PLACEMENT: &str = "SELECT p.delivery_id, p.folder, p.staged_name, d.receipt_id, d.target FROM placements p \
-     JOIN deliveries d ON d.id = p.delivery_id WHERE p.delivery_id = $1";
-const KEEP_FILE: &str = "INSERT INTO kept_files (connector_key, name, inode, at_us) VALUES ($1, $2, $3, $4) \
+const PLACE: &str =
+    "INSERT INTO placements (delivery_id, folder, staged_name, name, inode) VALUES ($1, $2, $3, $4, $5)";
+const PLACEMENTS: &str = "SELECT p.delivery_id, p.folder, p.staged_name, p.name, p.inode, d.receipt_id, d.target \
+     FROM placements p JOIN deliveries d ON d.id = p.delivery_id ORDER BY p.delivery_id";
+const PLACEMENT: &str = "SELECT p.delivery_id, p.folder, p.staged_name, p.name, p.inode, d.receipt_id, d.target \
+     FROM placements p JOIN deliveries d ON d.id = p.delivery_id WHERE p.delivery_id = $1";
+// What lies in a partner's Send is the partner's to collect; what lies in a Folder is kept for a time.
+const KEEP_FILE: &str = "INSERT INTO kept_files (connector_key, name, inode, at_us) SELECT owner, $2, $3, $4 \
+     FROM deliveries JOIN setting_values ON scope = 'connector' AND 'connector:' || owner = deliveries.target \
+     AND key = 'type' AND value = 'folder' WHERE deliveries.id = $1 \
      ON CONFLICT (connector_key, name) DO UPDATE SET inode = excluded.inode, at_us = excluded.at_us";
 // What is passed along to a Folder goes on along its arrows; each delivery once, however often it is recorded.
 const PASS_ON: &str = "INSERT INTO deliveries (event_id, receipt_id, source_key, target, state, attempts, since_attempt, \
      next_at_us, created_at_us) SELECT d.event_id, d.receipt_id, a.from_key, 'connector:' || a.to_key, 'waiting', 0, 0, \
      $2, $2 FROM deliveries d JOIN arrows a ON 'connector:' || a.from_key = d.target AND a.on_error = 0 \
+     JOIN setting_values t ON t.scope = 'connector' AND t.owner = a.from_key AND t.key = 'type' AND t.value = 'folder' \
      WHERE d.id = $1 AND NOT EXISTS (SELECT 1 FROM deliveries made WHERE made.receipt_id = d.receipt_id \
      AND made.event_id = d.event_id AND made.source_key = a.from_key)";
 const LEAD_ELSEWHERE: &str = "INSERT INTO deliveries (event_id, receipt_id, source_key, target, state, attempts, \
@@ -95,6 +101,8 @@ pub struct Pending {
     pub next_at: Timestamp,
     /// Its file has not its final name yet.
     pub held: bool,
+    /// Its file was on its way into a folder: it may lie there already.
+    pub placed: bool,
 }
 
 /// What became of one attempt.
@@ -127,11 +135,9 @@ pub enum Next {
     Stop,
 }
 
-/// A file that was put into a Folder connector's folder.
+/// A file that was put into a folder.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Placed {
-    /// The Folder connector, by its id in lower case.
-    pub connector_key: String,
     /// The name it got.
     pub name: String,
     /// Its inode.
@@ -147,6 +153,10 @@ pub struct Placement {
     pub folder: String,
     /// Its name in staging.
     pub staged_name: String,
+    /// The name it gets.
+    pub name: String,
+    /// Its inode.
+    pub inode: u64,
     /// The file.
     pub receipt_id: Option<ReceiptId>,
     /// Where the delivery goes.
@@ -182,6 +192,7 @@ fn pending(row: &SqliteRow) -> Result<Pending, StoreError> {
         failed: attempts.saturating_sub(row.try_get(4)?),
         next_at: Timestamp::from_us(row.try_get(5)?),
         held: row.try_get::<i64, _>(6)? == 1,
+        placed: row.try_get::<i64, _>(7)? == 1,
     })
 }
 
@@ -190,6 +201,7 @@ pub async fn place(db: &Db, placements: &[Placement]) -> Result<(), StoreError> 
     let mut tx = db.begin().await?;
     for one in placements {
         let query = sqlx::query(PLACE).bind(one.delivery).bind(&one.folder).bind(&one.staged_name);
+        let query = query.bind(&one.name).bind(one.inode.cast_signed());
         query.execute(&mut *tx).await?;
     }
     Ok(tx.commit().await?)
@@ -197,21 +209,23 @@ pub async fn place(db: &Db, placements: &[Placement]) -> Result<(), StoreError> 
 
 /// Every file that was on its way into a folder.
 pub async fn placements(db: &Db) -> Result<Vec<Placement>, StoreError> {
-    sqlx::query(PLACEMENTS).fetch_all(db.reader()).await?.iter().map(placement).collect()
+    sqlx::query(PLACEMENTS).fetch_all(db.reader()).await?.iter().map(read_placement).collect()
 }
 
 /// The file of one delivery that was on its way into a folder.
 pub async fn placement(db: &Db, delivery: i64) -> Result<Option<Placement>, StoreError> {
-    sqlx::query(PLACEMENT).bind(delivery).fetch_optional(db.reader()).await?.as_ref().map(placement).transpose()
+    sqlx::query(PLACEMENT).bind(delivery).fetch_optional(db.reader()).await?.as_ref().map(read_placement).transpose()
 }
 
-fn placement(row: &SqliteRow) -> Result<Placement, StoreError> {
+fn read_placement(row: &SqliteRow) -> Result<Placement, StoreError> {
     Ok(Placement {
         delivery: row.try_get(0)?,
         folder: row.try_get(1)?,
         staged_name: row.try_get(2)?,
-        receipt_id: row.try_get::<Option<String>, _>(3)?.as_deref().and_then(ReceiptId::parse),
-        target: row.try_get(4)?,
+        name: row.try_get(3)?,
+        inode: row.try_get::<i64, _>(4)?.cast_unsigned(),
+        receipt_id: row.try_get::<Option<String>, _>(5)?.as_deref().and_then(ReceiptId::parse),
+        target: row.try_get(6)?,
     })
 }
 
@@ -239,10 +253,12 @@ pub async fn record(db: &Db, attempts: &[Attempted]) -> Result<Vec<ReceiptId>, S
         add.bind(outcome).bind(&one.answer).execute(&mut *tx).await?;
         let after = sqlx::query(AFTER_ATTEMPT).bind(one.delivery).bind(state.name()).bind(next_at.us());
         after.bind(ended_at.map(Timestamp::us)).execute(&mut *tx).await?;
-        sqlx::query(FORGET_PLACEMENT).bind(one.delivery).execute(&mut *tx).await?;
+        if ended_at.is_some() {
+            sqlx::query(FORGET_PLACEMENT).bind(one.delivery).execute(&mut *tx).await?;
+        }
         match &one.next {
             Next::Delivered(Some(placed)) => {
-                let keep = sqlx::query(KEEP_FILE).bind(&placed.connector_key).bind(&placed.name);
+                let keep = sqlx::query(KEEP_FILE).bind(one.delivery).bind(&placed.name);
                 keep.bind(placed.inode.cast_signed()).bind(ended.us()).execute(&mut *tx).await?;
                 sqlx::query(PASS_ON).bind(one.delivery).bind(ended.us()).execute(&mut *tx).await?;
             }

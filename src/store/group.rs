@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use sqlx::{AssertSqlSafe, Row, Sqlite, Transaction};
 
 use super::commit::{Committed, Published, Received, signed};
-use super::receipt::{Receipt, encode_headers};
+use super::receipt::encode_headers;
 use super::transfer::Transfer;
 use super::{event, traffic, transfer};
 use crate::base::id::ReceiptId;
@@ -163,14 +163,19 @@ impl<'a> Group<'a> {
 mod tests {
     use super::*;
     use crate::base::clock::{Clock, Timestamp};
-    use crate::base::id::{IdSource, SessionId, TransferId};
+    use crate::base::id::{EventId, IdSource, SessionId, TransferId};
     use crate::domain::receipt::{Ending, Proof, Status};
     use crate::store::open::Db;
-    use crate::store::receipt::find;
+    use crate::store::receipt::{Receipt, find};
     use crate::store::traffic::sums;
     use crate::store::transfer::Direction;
 
     const AT: Timestamp = Timestamp::from_us(1_800_000_000_000_000);
+
+    fn received(ids: &IdSource, path: &str, sha256: &str) -> Received {
+        let receipt = receipt(ids, path, sha256);
+        Received { receipt, event_id: EventId::new(ids), folder: String::new(), deliver_at: AT }
+    }
 
     fn receipt(ids: &IdSource, path: &str, sha256: &str) -> Receipt {
         Receipt {
@@ -215,21 +220,25 @@ mod tests {
         let ids = IdSource::seeded(Clock::System, 7);
         let [first, second, third, other] =
             [("/Receive/a", "11"), ("/Receive/a", "11"), ("/Receive/a", "11"), ("/Receive/b", "11")]
-                .map(|(path, sha256)| receipt(&ids, path, sha256));
+                .map(|(path, sha256)| received(&ids, path, sha256));
         let mut group = Group::default();
         for one in [&first, &second, &other] {
-            group.receipt(one, &EventId::new(&ids));
+            group.receipt(one);
         }
         let committed = write(&db, group).await;
         let duplicates: Vec<_> = committed.iter().map(|one| one.duplicate_of.clone()).collect();
-        assert_eq!(duplicates, [None, Some(first.id.clone()), None]);
-        assert_eq!(find(&db, &first.id).await.unwrap().unwrap(), first, "every column comes back as it went in");
+        assert_eq!(duplicates, [None, Some(first.receipt.id.clone()), None]);
+        assert_eq!(
+            find(&db, &first.receipt.id).await.unwrap().unwrap(),
+            first.receipt,
+            "every column comes back as it went in"
+        );
 
         // The second was published over the first; the third came after it, to the same place.
         let mut group = Group::default();
-        let stored_path = second.stored_path.clone();
-        group.publish(&Published { id: second.id.clone(), connector_key: "acme".to_owned(), stored_path });
-        group.receipt(&third, &EventId::new(&ids));
+        let stored_path = second.receipt.stored_path.clone();
+        group.publish(&Published { id: second.receipt.id.clone(), connector_key: "acme".to_owned(), stored_path });
+        group.receipt(&third);
         let transfer = Transfer {
             id: TransferId::new(&ids),
             direction: Direction::Receive,
@@ -251,9 +260,9 @@ mod tests {
         group.transfer(&transfer);
         group.transfer(&broken);
         let committed = write(&db, group).await;
-        assert_eq!(committed[0].duplicate_of.as_ref(), Some(&second.id), "the latest before it");
+        assert_eq!(committed[0].duplicate_of.as_ref(), Some(&second.receipt.id), "the latest before it");
         let mut now = Vec::new();
-        for id in [&first.id, &second.id, &third.id, &other.id] {
+        for id in [&first.receipt.id, &second.receipt.id, &third.receipt.id, &other.receipt.id] {
             let found = find(&db, id).await.unwrap().unwrap();
             now.push((found.status, found.publishing));
         }

@@ -128,7 +128,7 @@ async fn listener(context: &Context) -> Result<Vec<Matter>, WebError> {
 fn storage(context: &Context) -> Vec<Matter> {
     let snapshot = context.state.live.snapshot();
     let mut failing = Vec::new();
-    for live in snapshot.connectors_sorted() {
+    for live in snapshot.partners() {
         let id = &live.connector.id;
         let text = match context.state.depot.workspaces.get(&snapshot.profile, &live.connector) {
             Err(error) => format!("Its folders cannot be opened: {error}. The partner’s transfers are refused."),

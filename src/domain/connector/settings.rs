@@ -151,7 +151,8 @@ impl ConnectorSettings {
         let mut mistakes = Vec::new();
         let mut wrong = |key, message: String| mistakes.push(Mistake::new(key, message));
         if matches!(self.r#type, ConnectorType::Webhook | ConnectorType::Command) {
-            let message = format!("{} is not yet in this version; types that work are ftp_server and folder", self.r#type);
+            let message =
+                format!("{} is not yet in this version; types that work are ftp_server and folder", self.r#type);
             wrong("type", message);
         }
         if self.require_tls == ConnectorTls::PlainAllowed && self.allowed_addresses.is_empty() {

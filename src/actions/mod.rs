@@ -1,0 +1,4 @@
+//! Floor 4: what received files and events set off: deliveries, one attempt after the other.
+
+pub mod attempt;
+pub mod runner;
