@@ -170,6 +170,7 @@ impl Runner {
             Some(target) if !target.settings.enabled => Some(format!("{} is disabled", target.id)),
             Some(_) => None,
         };
+        let was_open = target.is_some() && not_now.is_none();
         let mut receipts = Vec::new();
         let mut results: Vec<(i64, Result<Placed, String>)> = match (target, not_now) {
             (Some(target), None) => {
@@ -184,7 +185,7 @@ impl Runner {
             }
         };
         // What has no receipt any more cannot be delivered.
-        let gone = |one: &&Pending| !receipts.is_empty() && parcel(one, &receipts).is_none();
+        let gone = |one: &&Pending| was_open && parcel(one, &receipts).is_none();
         results
             .extend(due.iter().filter(gone).map(|one| (one.id, Err("Its receipt is not there any more".to_owned()))));
         let took = self.depot.clock.now().since(at);

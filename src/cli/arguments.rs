@@ -99,6 +99,9 @@ pub enum Verb {
     /// List, show, add, change and remove connectors: one for each trading partner.
     #[command(subcommand)]
     Connector(ConnectorVerb),
+    /// List, draw and remove arrows: files received by one connector are passed along to the next.
+    #[command(subcommand)]
+    Flow(FlowVerb),
     /// List received files, oldest first.
     Receipts(ReceiptsVerb),
     /// List what happened, oldest first.
@@ -171,6 +174,34 @@ pub enum ConnectorVerb {
     Remove {
         /// The connector's id.
         id: String,
+    },
+}
+
+/// What can be done with arrows.
+#[derive(Debug, Subcommand)]
+pub enum FlowVerb {
+    /// List every arrow.
+    List {
+        /// Print one JSON object a line instead.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Pass files received by one connector along to another. Loops are refused.
+    Connect {
+        /// The connector that receives them.
+        from: String,
+        /// The connector they are passed along to.
+        to: String,
+        /// Only what another arrow of FROM has given up after its last retry.
+        #[arg(long)]
+        error: bool,
+    },
+    /// Remove an arrow. Files that wait for it stay in Receive.
+    Disconnect {
+        /// The connector that receives the files.
+        from: String,
+        /// The connector they were passed along to.
+        to: String,
     },
 }
 

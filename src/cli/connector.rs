@@ -14,6 +14,7 @@ use crate::base::secret::Secret;
 use crate::domain::administrator::{PASSWORD_BYTES_MAX, check_password};
 use crate::domain::connector::{ConnectorId, ConnectorSettings};
 use crate::domain::setting::{Mistake, Texts};
+use crate::domain::value::ConnectorType;
 use crate::store::connector::{self, Edit, StoredConnector};
 
 /// The key that is no setting: it is hashed, never stored or shown.
@@ -78,6 +79,11 @@ fn value<'a>(texts: &'a Texts, key: &str) -> &'a str {
 async fn add(desk: &mut Desk<'_>, id: &str, mut values: Texts, from_stdin: bool) -> Result<(), Failure> {
     let id = parse_id(id)?;
     let chosen = chosen_password(desk, &mut values, from_stdin)?;
+    if !is_partner(&values) {
+        no_password(chosen.as_ref())?;
+        connector::add(&desk.db, &id, &values, None, &desk.change()).await?;
+        return follow::saved(desk, &format!("Added connector {id}.")).await.map(drop);
+    }
     let password = new_password(chosen.as_ref(), id.as_str())?;
     connector::add(&desk.db, &id, &values, Some(&password::hash_now(&password)?), &desk.change()).await?;
     follow::saved(desk, &format!("Added connector {id}.")).await?;
@@ -93,6 +99,9 @@ async fn set(desk: &mut Desk<'_>, id: &str, mut values: Texts, from_stdin: bool)
     let change = desk.change();
     let mut merged = found.stored.texts;
     merged.extend(values.clone());
+    if !is_partner(&merged) {
+        no_password(chosen.as_ref())?;
+    }
     let overlap_h = value(&merged, "password_overlap_h").parse::<u64>().unwrap_or(0);
     let hash = match &chosen {
         Some(password) => {
@@ -109,6 +118,21 @@ async fn set(desk: &mut Desk<'_>, id: &str, mut values: Texts, from_stdin: bool)
     };
     connector::save(&desk.db, &found.id, &edit, &change).await?;
     follow::saved(desk, "Saved.").await.map(drop)
+}
+
+/// Whether somebody signs in with a connector of these settings.
+fn is_partner(texts: &Texts) -> bool {
+    ConnectorSettings::parse(texts).is_ok_and(|settings| settings.r#type == ConnectorType::FtpServer)
+}
+
+fn no_password(chosen: Option<&Secret>) -> Result<(), Failure> {
+    match chosen {
+        None => Ok(()),
+        Some(_) => {
+            let words = "Nobody signs in with a connector of this type; leave the password out";
+            Err(Failure::Failed(Mistake::new(PASSWORD, words).to_string()))
+        }
+    }
 }
 
 async fn remove(desk: &mut Desk<'_>, id: &str) -> Result<(), Failure> {

@@ -17,7 +17,7 @@ const ONE: &str =
 const ALL: &str =
     "SELECT receipt_id, connector_key, folder, size_bytes, since_us, ended FROM holds ORDER BY receipt_id";
 const ENDED: &str = "SELECT receipt_id, connector_key, folder, size_bytes, since_us, ended FROM holds WHERE ended = 1 \
-     AND since_us <= $1 ORDER BY receipt_id LIMIT 10000";
+     AND receipt_id > $1 ORDER BY receipt_id LIMIT 1000";
 const USAGE: &str = "SELECT COUNT(*), CAST(COALESCE(SUM(size_bytes), 0) AS BIGINT) FROM holds";
 const END: &str = "UPDATE holds SET ended = 1 WHERE receipt_id = $1";
 const FORGET: &str = "DELETE FROM holds WHERE receipt_id = $1";
@@ -70,9 +70,9 @@ pub async fn all(db: &Db) -> Result<Vec<Hold>, StoreError> {
     sqlx::query(ALL).fetch_all(db.reader()).await?.iter().map(decode).collect()
 }
 
-/// Holds that began before that and that no delivery needs any more, at most 10,000.
-pub async fn ended(db: &Db, before: Timestamp) -> Result<Vec<Hold>, StoreError> {
-    sqlx::query(ENDED).bind(before.us()).fetch_all(db.reader()).await?.iter().map(decode).collect()
+/// Holds that no delivery needs any more, behind that receipt, at most 1,000.
+pub async fn ended(db: &Db, after: &str) -> Result<Vec<Hold>, StoreError> {
+    sqlx::query(ENDED).bind(after).fetch_all(db.reader()).await?.iter().map(decode).collect()
 }
 
 /// How many receipts hold bytes, and how many bytes in all.

@@ -99,12 +99,17 @@ pub async fn release(depot: &Depot, snapshot: &Snapshot, id: &ReceiptId) -> Resu
 
 /// Frees what is due by now.
 pub async fn free_ended(depot: &Depot, snapshot: &Snapshot) -> Result<(), StoreError> {
-    for hold in rows::ended(&depot.db, depot.clock.now().minus(RECENT_FOR)).await? {
-        if let Err(error) = free_if_due(depot, snapshot, &hold).await {
-            tracing::warn!(receipt.id = hold.receipt.as_str(), %error, "Could not free held bytes; it is tried again");
+    let mut after = String::new();
+    loop {
+        let ended = rows::ended(&depot.db, &after).await?;
+        let Some(last) = ended.last() else { return Ok(()) };
+        last.receipt.as_str().clone_into(&mut after);
+        for hold in &ended {
+            if let Err(error) = free_if_due(depot, snapshot, hold).await {
+                tracing::warn!(receipt.id = hold.receipt.as_str(), %error, "Could not free held bytes; it is tried again");
+            }
         }
     }
-    Ok(())
 }
 
 async fn free_if_due(depot: &Depot, snapshot: &Snapshot, hold: &rows::Hold) -> Result<(), StoreError> {

@@ -3,6 +3,7 @@
 mod crash;
 #[cfg(feature = "faults")]
 mod faults;
+mod flows;
 #[cfg(feature = "faults")]
 mod held_faults;
 mod https;
