@@ -126,13 +126,11 @@ fn is_partner(texts: &Texts) -> bool {
 }
 
 fn no_password(chosen: Option<&Secret>) -> Result<(), Failure> {
-    match chosen {
-        None => Ok(()),
-        Some(_) => {
-            let words = "Nobody signs in with a connector of this type; leave the password out";
-            Err(Failure::Failed(Mistake::new(PASSWORD, words).to_string()))
-        }
+    if chosen.is_none() {
+        return Ok(());
     }
+    let words = "Nobody signs in with a connector of this type; leave the password out";
+    Err(Failure::Failed(Mistake::new(PASSWORD, words).to_string()))
 }
 
 async fn remove(desk: &mut Desk<'_>, id: &str) -> Result<(), Failure> {

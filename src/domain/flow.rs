@@ -305,7 +305,7 @@ mod tests {
 
     #[test]
     fn waits_double_up_to_the_longest_and_then_it_is_given_up() {
-        let usual = Retries { most: 10, first: Duration::from_secs(60), longest: Duration::from_hours(1) };
+        let usual = Retries { most: 10, first: Duration::from_mins(1), longest: Duration::from_hours(1) };
         let waits: Vec<_> = (1..=10).map(|failed| usual.wait(failed).unwrap().as_secs()).collect();
         assert_eq!(waits, [60, 120, 240, 480, 960, 1_920, 3_600, 3_600, 3_600, 3_600]);
         assert_eq!((usual.wait(0), usual.wait(11)), (Some(Duration::ZERO), None));

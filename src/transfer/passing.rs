@@ -241,8 +241,8 @@ impl Way<'_> {
         let (folder, syncer) = (self.folder(), self.depot.workspaces.syncer());
         let recorded = async {
             let syncs = staged.iter_mut().map(|one| one.part.sync(syncer));
-            let synced = futures_util::future::try_join_all(syncs).await;
-            synced.map_err(|error| offer::failed(folder, error))?;
+            let all = futures_util::future::try_join_all(syncs).await;
+            all.map_err(|error| offer::failed(folder, error))?;
             // Else a copy that a power cut took out of staging would pass for one that has its name.
             let staging = Arc::clone(folder.staging());
             folder.sync_folder(syncer, staging).await.map_err(|error| offer::failed(folder, error))?;
@@ -313,8 +313,9 @@ pub async fn recover(depot: &Depot, snapshot: &Snapshot) -> Result<Vec<(Placemen
             continue;
         }
         let Ok(shelf) = depot.workspaces.shelf(&snapshot.profile, &live.connector) else { continue };
-        let unknown = upload::parts(&shelf.folder).unwrap_or_default();
-        unknown.iter().for_each(|part| shelf.folder.remove_part(&part.name));
+        for part in upload::parts(&shelf.folder).unwrap_or_default() {
+            shelf.folder.remove_part(&part.name);
+        }
     }
     Ok(there)
 }

@@ -134,8 +134,8 @@ impl Workspaces {
         if let Some(shelf) = kept.get(connector.id.key()).filter(|shelf| shelf.path == path) {
             return Ok(shelf.clone());
         }
-        let shelf = Shelf { folder: Arc::new(OpenFolder::open(&path)?), path };
-        kept.insert(connector.id.key().to_owned(), shelf.clone());
-        Ok(shelf)
+        let opened = Shelf { folder: Arc::new(OpenFolder::open(&path)?), path };
+        kept.insert(connector.id.key().to_owned(), opened.clone());
+        Ok(opened)
     }
 }
