@@ -4,10 +4,8 @@
 //! Always: within a lane the order is kept, unless the target says otherwise.
 
 use std::collections::{HashMap, HashSet};
-use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::Notify;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
@@ -33,19 +31,8 @@ pub const WORKERS_MAX: usize = 64;
 pub const BATCH_MAX: i64 = 64;
 /// How often it is looked for lanes that have something due.
 const LOOK_EVERY: Duration = Duration::from_millis(250);
-/// How long a lane rests in which nothing could even be recorded.
+/// How long a lane rests at most: what is made due by hand is seen then.
 const REST: Duration = Duration::from_secs(1);
-
-/// Wakes the runner: something was made due by hand.
-#[derive(Clone, Debug, Default)]
-pub struct Waker(Arc<Notify>);
-
-impl Waker {
-    /// Looks at once.
-    pub fn wake(&self) {
-        self.0.notify_one();
-    }
-}
 
 /// Delivers.
 #[derive(Clone, Debug)]
@@ -54,8 +41,6 @@ pub struct Runner {
     pub depot: Depot,
     /// The configuration.
     pub live: Live,
-    /// Who may wake it.
-    pub waker: Waker,
 }
 
 impl Runner {
@@ -78,7 +63,6 @@ impl Runner {
                         working.shutdown().await;
                     }
                 },
-                () = self.waker.0.notified() => rest.clear(),
                 () = tokio::time::sleep(LOOK_EVERY) => {}
                 () = stop.cancelled() => {}
             }

@@ -7,7 +7,7 @@ use crate::access::admission::Admission;
 use crate::access::certificate::Certificates;
 use crate::access::gate::Gate;
 use crate::access::password::Hasher;
-use crate::actions::runner::{Runner, Waker};
+use crate::actions::runner::Runner;
 use crate::base::app_log::AppLog;
 use crate::base::clock::Clock;
 use crate::base::id::IdSource;
@@ -92,9 +92,8 @@ async fn serve(options: &ServeOptions, (log, lines): (Option<telemetry::Handle>,
     background.spawn(housekeeping::run(depot.clone(), live.clone()));
     background.spawn(housekeeping::keep_records(depot.clone(), live));
     tokio::spawn(shutdown::follow_signals(stop.clone()));
-    let delivering = tokio::spawn(
-        Runner { depot: depot.clone(), live: engine.live.clone(), waker: Waker::default() }.run(stop.drain.clone()),
-    );
+    let runner = Runner { depot: depot.clone(), live: engine.live.clone() };
+    let delivering = tokio::spawn(runner.run(stop.drain.clone()));
     let pages = web::start(options, &engine, (stop.drain.clone(), lines)).await?;
     Listeners::new(engine, stop).run().await;
     pages.await?;

@@ -280,7 +280,7 @@ pub async fn record(db: &Db, attempts: &[Attempted]) -> Result<Vec<ReceiptId>, S
 
 /// After a delivery of that receipt has ended: where its file is now, and whether its bytes are still needed. Whether its
 /// last target has it by this.
-async fn settle(tx: &mut Transaction<'_, Sqlite>, receipt: &ReceiptId) -> sqlx::Result<bool> {
+pub(super) async fn settle(tx: &mut Transaction<'_, Sqlite>, receipt: &ReceiptId) -> sqlx::Result<bool> {
     sqlx::query(END_HOLD).bind(receipt.as_str()).execute(&mut **tx).await?;
     let passed = sqlx::query(PASSED_ALONG).bind(receipt.as_str()).execute(&mut **tx).await?.rows_affected() > 0;
     if !passed {

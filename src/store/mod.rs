@@ -11,6 +11,7 @@ pub mod collected;
 pub mod commit;
 pub mod connector;
 pub mod delivery;
+pub mod delivery_page;
 pub mod event;
 mod group;
 pub mod held;

@@ -118,7 +118,7 @@ settings! {
         log_messages: bool = "off", NotYet, "Log Messages",
             "Keep a copy of each file with its log entry.";
         folder: FolderText = "", InForce, "Folder",
-            "Where files land that are passed along to it. Empty is a folder of the connector's name; a relative path \
+            "Where files land that are passed along to it. Empty is a folder of the connector’s name; a relative path \
              lies below the Root Directory.";
         keep_days: Option<Whole<1, 36_500>> = "", InForce, "Files kept",
             "Days a file that was passed along to this folder stays there. Empty keeps it for ever.";

@@ -6,6 +6,7 @@ use axum::http::StatusCode;
 use axum::response::{IntoResponse, Redirect, Response};
 use serde::Deserialize;
 
+use super::flows::Flow;
 use super::head::{self, Head};
 use super::preview::Preview;
 use super::profiles::{Conflict, conflicts};
@@ -17,7 +18,9 @@ use crate::domain::administrator::{Role, check_password};
 use crate::domain::connector::{Connector, ConnectorId, ConnectorSettings};
 use crate::domain::setting::{Mistake, Texts, Value};
 use crate::domain::sheet::Sheet;
+use crate::domain::value::ConnectorType;
 use crate::store::connector::{self, Edit, StoredConnector};
+use crate::store::delivery_page;
 use crate::store::receipt::{self, Search};
 use crate::store::setting::{SaveError, Stored};
 use crate::web::context::Context;
@@ -62,7 +65,14 @@ const ADVANCED: Sections = &[
     (
         "Sending",
         "",
-        &["send_settle_s", "delete_collected", "remove_file_after_send", "save_to_sent_folder", "sent_folder_scheme"],
+        &[
+            "send_settle_s",
+            "keep_order",
+            "delete_collected",
+            "remove_file_after_send",
+            "save_to_sent_folder",
+            "sent_folder_scheme",
+        ],
     ),
     (
         "Connections",
@@ -88,6 +98,16 @@ const ADVANCED: Sections = &[
     ("Logging", "", &["log_level", "log_subfolder_scheme", "log_messages"]),
 ];
 
+const FOLDER: Sections = &[
+    ("Connector", "", &["description", "group", "enabled"]),
+    (
+        "Folder",
+        "Files that are passed along to this connector land here, each whole and synced before it has its name.",
+        &["folder", "keep_days", "overwrite", "received_file_mode"],
+    ),
+    ("Delivery", "", &["keep_order"]),
+];
+
 /// Which tab.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Tab {
@@ -103,10 +123,11 @@ impl Tab {
         }
     }
 
-    const fn sections(self) -> Sections {
-        match self {
-            Self::Settings => SETTINGS,
-            Self::Advanced => ADVANCED,
+    const fn sections(self, kind: ConnectorType) -> Sections {
+        match (kind, self) {
+            (ConnectorType::Folder, _) => FOLDER,
+            (_, Self::Settings) => SETTINGS,
+            (_, Self::Advanced) => ADVANCED,
         }
     }
 
@@ -142,6 +163,7 @@ struct ConnectorPage {
     report: Option<test_connection::Shown>,
     may_edit: bool,
     preview: Option<Preview>,
+    flow: Flow,
 }
 
 /// What may be tried on the Advanced tab.
@@ -166,12 +188,13 @@ async fn page(
     let snapshot = context.state.live.snapshot();
     let live = snapshot.connector(found.id.as_str());
     let settings = live.map(|live| live.connector.settings.clone()).unwrap_or_default();
-    let sections = tab.sections().iter().map(|(title, text, keys)| Section {
+    let all = tab.sections(settings.r#type);
+    let sections = all.iter().map(|(title, text, keys)| Section {
         title,
         text,
         fields: form.fields(ConnectorSettings::SETTINGS, keys),
     });
-    let keys: Vec<&str> = tab.sections().iter().flat_map(|(_, _, keys)| keys.iter().copied()).collect();
+    let keys: Vec<&str> = all.iter().flat_map(|(_, _, keys)| keys.iter().copied()).collect();
     let connector = Connector { id: found.id.clone(), version: found.stored.version, settings: settings.clone() };
     let (sheet, stand) = sheet::of(context, &snapshot, &connector).await?;
     Ok(ConnectorPage {
@@ -192,6 +215,7 @@ async fn page(
         report: test_connection::last(context, &found.id),
         may_edit: context.may(Role::Editor),
         preview: None,
+        flow: Flow::of(context, found.id.key()).await?,
     })
 }
 
@@ -331,6 +355,8 @@ struct DeletePage {
     id: String,
     receipts: u64,
     sessions: usize,
+    /// Files that wait to leave it or to come to it.
+    waiting: u64,
     error: String,
 }
 
@@ -342,6 +368,7 @@ async fn delete_page(context: &Context, id: &ConnectorId, error: &str) -> Result
         id: id.to_string(),
         receipts: receipt::count(&context.state.db, &search, 1_000_000).await?,
         sessions: head::live_sessions(context, id),
+        waiting: delivery_page::waiting_of(&context.state.db, id.key()).await?,
         error: error.to_owned(),
     })
 }

@@ -1,0 +1,85 @@
+//! The form that adds a connector.
+
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Redirect, Response};
+
+use super::{Filter, Typed, page};
+use crate::access::password;
+use crate::domain::connector::ConnectorId;
+use crate::domain::setting::{Mistake, Texts};
+use crate::domain::value::ConnectorType;
+use crate::store::connector;
+use crate::store::setting::SaveError;
+use crate::web::context::Context;
+use crate::web::csrf::Posted;
+use crate::web::error::WebError;
+use crate::web::form::Problem;
+use crate::web::notes::{Note, Tone};
+use crate::web::shell::html;
+
+/// Adds a connector; a partner's with a password that its page shows once.
+pub async fn add(context: Context, posted: Posted) -> Result<Response, WebError> {
+    let typed = Typed {
+        id: posted.text("id").trim().to_owned(),
+        kind: posted.text("type").to_owned(),
+        description: posted.text("description").to_owned(),
+        copy_of: posted.text("copy_of").to_owned(),
+        ..Typed::default()
+    };
+    let mistakes = match try_add(&context, &typed).await? {
+        Ok(id) => return Ok(Redirect::to(&format!("/connectors/{id}/settings")).into_response()),
+        Err(mistakes) => mistakes,
+    };
+    let problems = mistakes.into_iter().map(|mistake| Problem { key: mistake.key, text: mistake.message }).collect();
+    let mut page = page(&context, Filter::default()).await?;
+    "Error: Flows".clone_into(&mut page.shell.title);
+    page.problems = problems;
+    page.typed = typed;
+    Ok((StatusCode::UNPROCESSABLE_ENTITY, html(&page)?).into_response())
+}
+
+async fn try_add(context: &Context, typed: &Typed) -> Result<Result<ConnectorId, Vec<Mistake>>, WebError> {
+    let state = &context.state;
+    let id = match ConnectorId::parse(&typed.id) {
+        Ok(id) => id,
+        Err(message) => return Ok(Err(vec![Mistake::new("id", message)])),
+    };
+    let mut values = Texts::new();
+    if !typed.kind.is_empty() {
+        values.insert("type".to_owned(), typed.kind.clone());
+    }
+    if !typed.copy_of.is_empty() {
+        let all = connector::all(&state.db).await?;
+        let Some(model) = all.into_iter().find(|one| one.id.as_str() == typed.copy_of) else {
+            return Ok(Err(vec![Mistake::new("copy_of", format!("There is no connector {}", typed.copy_of))]));
+        };
+        values = model.stored.texts;
+        // Two connectors never share a folder.
+        for key in ["input_folder", "output_folder", "folder"] {
+            values.remove(key);
+        }
+    }
+    values.insert("description".to_owned(), typed.description.clone());
+    let is_partner = values.get("type").is_none_or(|kind| kind == ConnectorType::FtpServer.name());
+    let password = is_partner.then(password::generate);
+    let hash = match &password {
+        Some(password) => Some(state.gate.hasher().hash(password).await?),
+        None => None,
+    };
+    let added =
+        context.changing(async |change| connector::add(&state.db, &id, &values, hash.as_deref(), change).await).await;
+    match added {
+        Ok(()) => {}
+        Err(SaveError::Mistakes(mistakes)) => return Ok(Err(mistakes)),
+        Err(error) => return Err(WebError::internal(error)),
+    }
+    state.live.refresh().await?;
+    let note = if password.is_some() {
+        let text = format!("Added {id}. Its password is shown here once; give it to the partner now.");
+        Note { tone: Tone::Done, text, password }
+    } else {
+        Note::done(format!("Added {id}."))
+    };
+    context.leave(&format!("/connectors/{id}/settings"), note);
+    Ok(Ok(id))
+}
