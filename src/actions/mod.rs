@@ -1,4 +1,6 @@
 //! Floor 4: what received files and events set off: deliveries, one attempt after the other.
 
 pub mod attempt;
+pub mod payload;
 pub mod runner;
+pub mod webhook;

@@ -2,7 +2,7 @@
 
 use super::flow::Retries;
 use super::setting::{Mistake, Texts};
-use super::value::{CertificateNames, HostNames, HostOrAddress, Whole, ZoneName};
+use super::value::{CertificateNames, HostNames, HostOrAddress, Networks, Whole, ZoneName};
 use crate::settings;
 
 settings! {
@@ -33,6 +33,8 @@ settings! {
             "Seconds between a failed delivery and its first retry; each next wait is twice as long.";
         delivery_retry_longest_s: Whole<1, 604_800> = "3600", InForce, "Longest wait",
             "Seconds the wait between two retries grows to.";
+        webhook_networks: Networks = "", InForce, "Networks that webhooks may reach",
+            "Loopback, private and link-local addresses that webhooks may post to, such as 10.1.2.0/24. One a line.";
     }
 }
 
@@ -62,7 +64,7 @@ mod tests {
         assert_eq!(
             table.join(" "),
             "public_host= time_zone=UTC web_hosts= web_https=off web_certificates= receipts_keep_days= transfers_keep_days=90 events_keep_days=90 \
-             sent_keep_days=90 delivery_retries=10 delivery_retry_first_s=60 delivery_retry_longest_s=3600"
+             sent_keep_days=90 delivery_retries=10 delivery_retry_first_s=60 delivery_retry_longest_s=3600 webhook_networks="
         );
         let defaults = ApplianceSettings::default();
         assert_eq!(ApplianceSettings::parse(&defaults.texts()), Ok(defaults));

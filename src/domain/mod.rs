@@ -11,6 +11,7 @@ pub mod flow;
 mod glob;
 pub mod place;
 pub mod profile;
+pub mod reach;
 pub mod receipt;
 pub mod refusal;
 pub mod scheme;

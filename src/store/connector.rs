@@ -6,7 +6,7 @@ use sqlx::{Row, Sqlite, Transaction};
 
 use super::open::{Db, StoreError};
 use super::setting::{self, Change, Save, SaveError, Scope, Stored};
-use super::{arrow, audit, authority};
+use super::{arrow, audit, authority, secret};
 use crate::base::clock::Timestamp;
 use crate::domain::connector::{Connector, ConnectorId, ConnectorSettings};
 use crate::domain::setting::{Mistake, Texts, Value};
@@ -174,12 +174,18 @@ pub async fn remove(db: &Db, id: &ConnectorId, change: &Change<'_>) -> Result<bo
     if removed {
         setting::remove(&mut tx, Scope::Connector(id.key())).await?;
         arrow::remove_of(&mut tx, id.key(), change.at).await?;
+        secret::remove(&mut tx, &webhook_secret(id)).await?;
         setting::bump(&mut tx).await?;
         let entry = audit::Entry { subject: &subject(id), key: "removed", before: id.as_str(), after: "" };
         audit::add(&mut tx, change, &entry).await?;
     }
     tx.commit().await?;
     Ok(removed)
+}
+
+/// The name of what a Webhook connector signs with.
+pub fn webhook_secret(id: &ConnectorId) -> String {
+    format!("webhook {}", id.key())
 }
 
 fn subject(id: &ConnectorId) -> String {

@@ -36,6 +36,7 @@ const MIGRATIONS: &[(i64, &str, &str)] = &[
     (30, "held", include_str!("../../migrations/0030_held.sql")),
     (40, "sessions", include_str!("../../migrations/0040_sessions.sql")),
     (50, "flows", include_str!("../../migrations/0050_flows.sql")),
+    (55, "secrets", include_str!("../../migrations/0055_secrets.sql")),
 ];
 
 /// Why the store could not do something.

@@ -274,6 +274,16 @@ choice! {
     }
 }
 
+choice! {
+    /// What a webhook sends.
+    WebhookBody {
+        /// What happened, as JSON.
+        Event = "event", "The event, as JSON";
+        /// The file itself.
+        File = "file", "The file itself";
+    }
+}
+
 /// A connector's own value, or the profile's.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum AsProfile<T> {
@@ -355,6 +365,7 @@ mod tests {
         every(ConnectorTls::ALL, "as_profile login login_and_data plain_allowed");
         every(Switch::ALL, "on off");
         every(ConnectorType::ALL, "ftp_server folder webhook command");
+        every(WebhookBody::ALL, "event file");
     }
 
     #[test]

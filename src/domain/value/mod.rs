@@ -11,10 +11,11 @@ mod text;
 mod time;
 mod tls;
 mod typed;
+mod web;
 
 pub use choice::{
     AppendRule, AsProfile, AsciiUploads, ClientCertificate, ConnectorTls, ConnectorType, FolderScheme, FtpOverTls,
-    LogLevel, Overridable, Overwrite, RequireTls, SessionReuse, Switch, TlsEnd,
+    LogLevel, Overridable, Overwrite, RequireTls, SessionReuse, Switch, TlsEnd, WebhookBody,
 };
 pub use network::{AddressExceptions, HostNames, HostOrAddress, ListenAddress, Networks};
 pub use number::{ByteCount, DiskReserve, FileMode, Whole};
@@ -23,3 +24,4 @@ pub use text::{Alias, EncodingName, FolderText, Label, StartFolder, Welcome};
 pub use time::{ValidityDate, ZoneName};
 pub use tls::{CertificateMatch, CertificateName, CertificateNames, TlsVersions};
 pub use typed::{list, typed};
+pub use web::WebAddress;

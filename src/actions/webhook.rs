@@ -1,0 +1,245 @@
+//! Webhooks (PRODUCT section 10): a POST that is signed, to an address that was looked up once, checked, and is the one
+//! that is connected to. No redirect is followed, no proxy asked.
+
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+use std::time::Duration;
+
+use hmac::{Hmac, KeyInit, Mac};
+use reqwest::Url;
+use reqwest::header::{CONTENT_DISPOSITION, CONTENT_LENGTH, CONTENT_TYPE};
+use reqwest::redirect::Policy;
+use rustls::ClientConfig;
+use rustls_platform_verifier::Verifier;
+use sha2::Sha256;
+
+use super::attempt::{ANSWER_BYTES, Attempt, Outcome, Shipment};
+use super::payload;
+use crate::access::certificate::provider;
+use crate::base::secret::Secret;
+use crate::domain::reach::is_public;
+use crate::domain::value::{Networks, WebhookBody};
+use crate::transfer::digest::hex;
+use crate::workspace::download::Source;
+
+/// How long one attempt may take, from the look-up of the name to the end of the answer.
+pub const WITHIN: Duration = Duration::from_secs(30);
+/// A file may take longer, as long as it goes at least as fast.
+const FILE_BYTES_PER_S_MIN: u64 = 1024 * 1024;
+/// Bytes of a file read at a time.
+const STEP_BYTES: usize = 256 * 1024;
+
+/// One address that is posted to.
+#[derive(Clone, Copy, Debug)]
+pub struct Webhook<'a> {
+    /// Where.
+    pub url: &'a Url,
+    /// What it is signed with.
+    pub secret: &'a Secret,
+    /// What is sent.
+    pub body: WebhookBody,
+    /// Addresses that are reached although they are not public.
+    pub networks: &'a Networks,
+}
+
+/// Posts; cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Poster {
+    tls: ClientConfig,
+}
+
+/// What is sent.
+enum Body {
+    Event(String),
+    File(Source),
+}
+
+impl Poster {
+    /// Trusts what this machine trusts.
+    pub fn new() -> Result<Self, rustls::Error> {
+        let provider = Arc::new(provider());
+        let verifier = Verifier::new(Arc::clone(&provider))?;
+        let tls = ClientConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()?
+            .dangerous()
+            .with_custom_certificate_verifier(Arc::new(verifier))
+            .with_no_client_auth();
+        Ok(Self { tls })
+    }
+
+    /// One attempt. `file` is the shipment's, where the webhook wants it.
+    pub async fn post(&self, to: &Webhook<'_>, shipment: &Shipment, file: Option<Source>) -> Attempt {
+        let (body, most) = match (to.body, file) {
+            (WebhookBody::File, Some(file)) => {
+                let more = file.version().size_bytes / FILE_BYTES_PER_S_MIN;
+                (Body::File(file), WITHIN + Duration::from_secs(more))
+            }
+            (WebhookBody::File, None) => return retry("The bytes of the file are not there any more".to_owned()),
+            (WebhookBody::Event, _) => (Body::Event(payload::json(shipment)), WITHIN),
+        };
+        match tokio::time::timeout(most, self.send(to, shipment, body)).await {
+            Ok(Ok(attempt)) => attempt,
+            Ok(Err(why)) => retry(why),
+            Err(_) => retry(format!("No answer within {} s", most.as_secs())),
+        }
+    }
+
+    async fn send(&self, to: &Webhook<'_>, shipment: &Shipment, body: Body) -> Result<Attempt, String> {
+        let (host, addresses) = reach(to.url, to.networks).await?;
+        let mut client = reqwest::Client::builder()
+            .no_proxy()
+            .redirect(Policy::none())
+            .referer(false)
+            .tls_backend_preconfigured(self.tls.clone());
+        // A name is not looked up once more: who answers for it could say something else then.
+        if host.parse::<IpAddr>().is_err() {
+            client = client.resolve_to_addrs(&host, &addresses);
+        }
+        let client = client.build().map_err(|error| words(&error))?;
+        let timestamp = (shipment.at.us() / 1_000_000).to_string();
+        let request = client
+            .post(to.url.clone())
+            .header("Waybill-Event", shipment.event.kind.name())
+            .header("Waybill-Event-Id", shipment.event.id.as_str())
+            .header("Waybill-Attempt", shipment.attempt)
+            .header("Waybill-Timestamp", &timestamp);
+        let request = match body {
+            Body::Event(json) => {
+                let mut mac = begin(to.secret, &timestamp);
+                mac.update(json.as_bytes());
+                request.header("Waybill-Signature", signature(mac)).header(CONTENT_TYPE, "application/json").body(json)
+            }
+            Body::File(file) => {
+                let mac = begin(to.secret, &timestamp);
+                let signature = sign_file(mac, file.clone()).await.map_err(|error| error.to_string())?;
+                request
+                    .header("Waybill-Signature", signature)
+                    .header(CONTENT_TYPE, "application/octet-stream")
+                    .header(CONTENT_DISPOSITION, disposition(shipment))
+                    .header(CONTENT_LENGTH, file.version().size_bytes)
+                    .body(reqwest::Body::wrap_stream(steps(file)))
+            }
+        };
+        let response = request.send().await.map_err(|error| words(&error))?;
+        Ok(read(response).await)
+    }
+}
+
+/// What came back: 2xx is delivered, 410 wants no more, anything else is tried again.
+async fn read(mut response: reqwest::Response) -> Attempt {
+    let status = response.status();
+    let outcome = match status.as_u16() {
+        200..=299 => Outcome::Delivered,
+        410 => Outcome::Stopped,
+        _ => Outcome::Retry,
+    };
+    let mut answer = status.to_string().into_bytes();
+    answer.push(b'\n');
+    // Whether the rest of an answer arrives does not matter: the receiver has decided.
+    while answer.len() < ANSWER_BYTES {
+        let Ok(Some(chunk)) = response.chunk().await else { break };
+        answer.extend_from_slice(&chunk);
+    }
+    answer.truncate(ANSWER_BYTES);
+    let answer = String::from_utf8_lossy(&answer).trim_end().replace('\0', "\u{fffd}");
+    Attempt { outcome, answer }
+}
+
+/// The host, and its addresses that may be reached.
+async fn reach(url: &Url, networks: &Networks) -> Result<(String, Vec<SocketAddr>), String> {
+    let host = url.host_str().unwrap_or_default().trim_matches(['[', ']']).to_owned();
+    let port = url.port_or_known_default().unwrap_or(443);
+    let looked_up = tokio::net::lookup_host((host.as_str(), port)).await;
+    let found: Vec<SocketAddr> =
+        looked_up.map_err(|error| format!("{host} could not be looked up: {error}"))?.collect();
+    let may = |address: &SocketAddr| is_public(address.ip()) || networks.contains(address.ip());
+    let allowed: Vec<_> = found.iter().copied().filter(may).collect();
+    match (allowed.is_empty(), found.first()) {
+        (false, _) => Ok((host, allowed)),
+        (true, Some(address)) => {
+            let ip = address.ip().to_canonical();
+            let bits = if ip.is_ipv4() { 32 } else { 128 };
+            Err(format!(
+                "{host} is {ip}, which is no address of the internet; to allow it, add {ip}/{bits} to Networks that \
+                 webhooks may reach, in Settings"
+            ))
+        }
+        (true, None) => Err(format!("{host} has no address")),
+    }
+}
+
+fn begin(secret: &Secret, timestamp: &str) -> Hmac<Sha256> {
+    // HMAC takes a key of any length.
+    let mut mac = match Hmac::<Sha256>::new_from_slice(secret.reveal().as_bytes()) {
+        Ok(mac) => mac,
+        Err(error) => unreachable!("{error}"),
+    };
+    mac.update(timestamp.as_bytes());
+    mac.update(b".");
+    mac
+}
+
+fn signature(mac: Hmac<Sha256>) -> String {
+    format!("v1={}", hex(&mac.finalize().into_bytes()))
+}
+
+async fn sign_file(mut mac: Hmac<Sha256>, file: Source) -> std::io::Result<String> {
+    let signed = tokio::task::spawn_blocking(move || {
+        let (mut buffer, mut offset) = (vec![0; STEP_BYTES], 0);
+        loop {
+            let count = file.read_at(&mut buffer, offset)?;
+            if count == 0 {
+                return Ok(signature(mac));
+            }
+            mac.update(&buffer[..count]);
+            offset += count as u64;
+        }
+    });
+    signed.await.map_err(std::io::Error::other)?
+}
+
+/// A file in steps, each read on a thread that may wait for the disk.
+fn steps(file: Source) -> impl futures_util::Stream<Item = std::io::Result<Vec<u8>>> {
+    futures_util::stream::try_unfold((file, 0_u64), async |(file, offset)| {
+        let read = tokio::task::spawn_blocking(move || {
+            let mut buffer = vec![0; STEP_BYTES];
+            let count = file.read_at(&mut buffer, offset)?;
+            buffer.truncate(count);
+            Ok::<_, std::io::Error>((buffer, file))
+        });
+        let (buffer, file) = read.await.map_err(std::io::Error::other)??;
+        let next = offset + buffer.len() as u64;
+        Ok((!buffer.is_empty()).then_some((buffer, (file, next))))
+    })
+}
+
+/// The file's name, for receivers that keep it (RFC 6266, with RFC 8187 for what is not ASCII).
+fn disposition(shipment: &Shipment) -> String {
+    let name = shipment.receipt.as_ref().map_or("", |receipt| receipt.name.as_str());
+    let mut encoded = String::with_capacity(name.len());
+    for byte in name.bytes() {
+        if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
+            encoded.push(char::from(byte));
+        } else {
+            encoded.push('%');
+            encoded.push_str(&hex(&[byte]).to_uppercase());
+        }
+    }
+    format!("attachment; filename*=UTF-8''{encoded}")
+}
+
+fn retry(answer: String) -> Attempt {
+    Attempt { outcome: Outcome::Retry, answer }
+}
+
+/// Why there was no answer, the innermost reason last.
+fn words(error: &reqwest::Error) -> String {
+    let mut words = if error.is_connect() { "Could not connect".to_owned() } else { "No answer".to_owned() };
+    let mut source = std::error::Error::source(error);
+    while let Some(inner) = source {
+        words = format!("{words}: {inner}");
+        source = inner.source();
+    }
+    words.truncate(words.floor_char_boundary(ANSWER_BYTES));
+    words
+}
