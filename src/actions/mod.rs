@@ -3,4 +3,5 @@
 pub mod attempt;
 pub mod payload;
 pub mod runner;
+pub mod targets;
 pub mod webhook;

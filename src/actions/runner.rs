@@ -9,25 +9,28 @@ use std::time::Duration;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
+use super::attempt::{Attempt, Outcome};
+use super::targets::{Reach, Tried, at_a_time};
 use crate::base::clock::Timestamp;
 use crate::base::fault::{self, Point};
+use crate::base::human;
 use crate::base::id::ReceiptId;
 use crate::domain::connector::Connector;
 use crate::domain::event::EventKind;
 use crate::domain::flow::Target;
-use crate::store::delivery::{self, Attempted, Lane, Next, Pending, Placed};
+use crate::store::Db;
+use crate::store::delivery::{self, Attempted, Lane, Next, Pending};
 use crate::store::event::Event;
 use crate::store::live::{Live, Snapshot};
 use crate::store::receipt::Receipt;
-use crate::transfer::depot::{Depot, TransferError};
+use crate::transfer::depot::TransferError;
 use crate::transfer::held;
-use crate::transfer::passing::{self, Parcel};
 
 /// Lanes of one target that are worked on at a time.
 pub const WORKERS_PER_TARGET: usize = 2;
 /// Lanes that are worked on at a time, of all targets.
 pub const WORKERS_MAX: usize = 64;
-/// Deliveries of a lane that are put into a folder together: they share syncs and commits.
+/// Deliveries of a lane that are looked at together.
 pub const BATCH_MAX: i64 = 64;
 /// How often it is looked for lanes that have something due.
 const LOOK_EVERY: Duration = Duration::from_millis(250);
@@ -37,8 +40,8 @@ const REST: Duration = Duration::from_secs(1);
 /// Delivers.
 #[derive(Clone, Debug)]
 pub struct Runner {
-    /// The services of every transfer.
-    pub depot: Depot,
+    /// How targets are reached.
+    pub reach: Reach,
     /// The configuration.
     pub live: Live,
 }
@@ -78,9 +81,9 @@ impl Runner {
         rest: &mut HashMap<Lane, Timestamp>,
         stop: &CancellationToken,
     ) {
-        let now = self.depot.clock.now();
+        let now = self.reach.depot.clock.now();
         rest.retain(|_, until| *until > now);
-        let lanes = match delivery::lanes(&self.depot.db).await {
+        let lanes = match delivery::lanes(self.db()).await {
             Ok(lanes) => lanes,
             Err(error) => {
                 tracing::error!(%error, "Could not look for deliveries; it is tried again");
@@ -101,7 +104,7 @@ impl Runner {
                     Ok(until) => until,
                     Err(error) => {
                         tracing::error!(%error, "Could not deliver; it is tried again");
-                        runner.depot.clock.now().plus(REST)
+                        runner.reach.depot.clock.now().plus(REST)
                     }
                 };
                 (lane, until)
@@ -117,11 +120,11 @@ impl Runner {
                 Target::Connector(key) => snapshot.connectors.get(key).map(|live| &live.connector),
             };
             let in_order = target.is_none_or(|target| target.settings.keep_order);
-            let pending = delivery::next(&self.depot.db, lane, !in_order, BATCH_MAX).await?;
-            let now = self.depot.clock.now();
+            let pending = delivery::next(self.db(), lane, !in_order, BATCH_MAX).await?;
+            let now = self.reach.depot.clock.now();
             let is_due = |one: &Pending| !one.held && one.next_at <= now;
             let later = pending.iter().find(|one| !is_due(one)).map(|one| one.next_at);
-            let due: Vec<_> = if in_order {
+            let mut due: Vec<_> = if in_order {
                 pending.into_iter().take_while(is_due).collect()
             } else {
                 pending.into_iter().filter(is_due).collect()
@@ -130,17 +133,19 @@ impl Runner {
                 // Others may come before what waits now, and what is held back is released soon.
                 return Ok(later.unwrap_or(now).max(now.plus(LOOK_EVERY)).min(now.plus(REST)));
             }
+            due.truncate(target.map_or(1, |target| at_a_time(target.settings.r#type, in_order)));
             let attempts = self.attempt(&snapshot, target, &due, in_order).await?;
             if attempts.is_empty() {
                 return Ok(now.plus(REST));
             }
-            let leaving = delivery::record(&self.depot.db, &attempts).await?;
+            let leaving = delivery::record(self.db(), &attempts).await?;
             fault::pass(Point::PassEnded)?;
-            held::leave(&self.depot, &snapshot, &leaving).await?;
+            held::leave(&self.reach.depot, &snapshot, &leaving).await?;
             fault::pass(Point::PassLeft)?;
         }
     }
 
+    /// Takes the files over and tries each delivery once.
     async fn attempt(
         &self,
         snapshot: &Snapshot,
@@ -148,78 +153,64 @@ impl Runner {
         due: &[Pending],
         in_order: bool,
     ) -> Result<Vec<Attempted>, TransferError> {
-        let at = self.depot.clock.now();
-        let not_now = match target {
-            None => Some("The connector it goes to is not there any more".to_owned()),
-            Some(target) if !target.settings.enabled => Some(format!("{} is disabled", target.id)),
-            Some(_) => None,
+        let at = self.reach.depot.clock.now();
+        let why = match target {
+            None => "The connector it goes to is not there any more".to_owned(),
+            Some(target) if !target.settings.enabled => format!("{} is disabled", target.id),
+            Some(_) => String::new(),
         };
-        let was_open = target.is_some() && not_now.is_none();
+        let fails =
+            |one: &Pending, why: &str| (one.id, Attempt { outcome: Outcome::Retry, answer: why.to_owned() }, None);
         let mut receipts = Vec::new();
-        let mut results: Vec<(i64, Result<Placed, String>)> = match (target, not_now) {
-            (Some(target), None) => {
-                receipts = self.take_over(snapshot, due).await?;
-                let parcels: Vec<_> = due.iter().filter_map(|one| parcel(one, &receipts)).collect();
-                let put = passing::put(&self.depot, snapshot, target, &parcels, in_order).await;
-                put.into_iter().map(|(id, result)| (id, result.map_err(|error| words(&error)))).collect()
+        let tried: Vec<Tried> = match target.filter(|_| why.is_empty()) {
+            Some(target) => {
+                let ids: Vec<ReceiptId> = due.iter().filter_map(|one| one.receipt_id.clone()).collect();
+                receipts = held::take_over(&self.reach.depot, snapshot, &ids).await?;
+                let has_receipt =
+                    |one: &&Pending| receipts.iter().any(|found| Some(&found.id) == one.receipt_id.as_ref());
+                // A record may be older than it is kept.
+                let gone = due.iter().filter(|one| !has_receipt(one));
+                let gone = gone.map(|one| fails(one, "Its receipt is not there any more")).collect::<Vec<_>>();
+                let mut tried = self.reach.attempt(snapshot, target, (due, &receipts), in_order).await;
+                tried.retain(|(id, ..)| gone.iter().all(|(other, ..)| other != id));
+                tried.extend(gone);
+                tried
             }
-            (_, why) => {
-                let why = why.unwrap_or_default();
-                due.iter().take(if in_order { 1 } else { usize::MAX }).map(|one| (one.id, Err(why.clone()))).collect()
-            }
+            None => due.iter().take(if in_order { 1 } else { usize::MAX }).map(|one| fails(one, &why)).collect(),
         };
-        // What has no receipt any more cannot be delivered.
-        let gone = |one: &&Pending| was_open && parcel(one, &receipts).is_none();
-        results
-            .extend(due.iter().filter(gone).map(|one| (one.id, Err("Its receipt is not there any more".to_owned()))));
-        let took = self.depot.clock.now().since(at);
+        let took = self.reach.depot.clock.now().since(at);
         let retries = snapshot.appliance.retries();
-        let attempted = results.into_iter().filter_map(|(id, result)| {
+        let attempted = tried.into_iter().filter_map(|(id, attempt, placed)| {
             let one = due.iter().find(|one| one.id == id)?;
-            let (answer, next) = match result {
-                Ok(placed) => (format!("Put there as {}", placed.name), Next::Delivered(Some(placed))),
-                Err(why) => {
-                    let next = match retries.wait(one.failed + 1) {
-                        Some(wait) => Next::Retry(at.plus(took).plus(wait)),
-                        None => Next::GiveUp(Box::new(self.given_up(one, target, &receipts, &why))),
-                    };
-                    (why, next)
-                }
+            let next = match attempt.outcome {
+                Outcome::Delivered => Next::Delivered(placed),
+                Outcome::Stopped => Next::Stop,
+                Outcome::Retry => match retries.wait(one.failed + 1) {
+                    Some(wait) => Next::Retry(at.plus(took).plus(wait)),
+                    None => Next::GiveUp(Box::new(self.given_up(one, target, &receipts, &attempt.answer))),
+                },
             };
-            Some(Attempted { delivery: id, receipt_id: one.receipt_id.clone(), at, took, answer, next })
+            let (answer, receipt_id) = (attempt.answer, one.receipt_id.clone());
+            Some(Attempted { delivery: id, receipt_id, at, took, answer, next })
         });
         Ok(attempted.collect())
     }
 
-    /// Their files, with the names they have from now on.
-    async fn take_over(&self, snapshot: &Snapshot, due: &[Pending]) -> Result<Vec<Receipt>, TransferError> {
-        let ids: Vec<ReceiptId> = due.iter().filter_map(|one| one.receipt_id.clone()).collect();
-        held::take_over(&self.depot, snapshot, &ids).await
+    fn db(&self) -> &Db {
+        &self.reach.depot.db
     }
 
     fn given_up(&self, one: &Pending, target: Option<&Connector>, receipts: &[Receipt], why: &str) -> Event {
         let receipt = receipts.iter().find(|receipt| Some(&receipt.id) == one.receipt_id.as_ref());
         let (what, whose) = receipt.map_or(("a file", ""), |receipt| (&receipt.stored_path, &receipt.connector));
         let to = target.map_or("a connector that is gone", |target| target.id.as_str());
-        let attempts = crate::base::human::count(u64::from(one.failed) + 1, "attempt", "attempts");
+        let attempts = human::count(u64::from(one.failed) + 1, "attempt", "attempts");
+        let why = why.lines().next().unwrap_or_default();
         let summary = format!("Gave up passing {what} of {whose} along to {to} after {attempts}: {why}");
-        let mut event = Event::new(&self.depot.ids, EventKind::DeliveryFailed, self.depot.clock.now(), summary);
+        let depot = &self.reach.depot;
+        let mut event = Event::new(&depot.ids, EventKind::DeliveryFailed, depot.clock.now(), summary);
         whose.clone_into(&mut event.connector);
         event.receipt_id.clone_from(&one.receipt_id);
         event
-    }
-}
-
-fn parcel(one: &Pending, receipts: &[Receipt]) -> Option<Parcel> {
-    let receipt = receipts.iter().find(|receipt| Some(&receipt.id) == one.receipt_id.as_ref())?;
-    Some(Parcel { delivery: one.id, placed: one.placed, receipt: receipt.clone() })
-}
-
-/// Why it could not be put there, for the administrator.
-fn words(error: &TransferError) -> String {
-    match error {
-        TransferError::Refused(no) => format!("{}: {}", no.rule.name(), no.detail),
-        TransferError::NotFound => "The bytes of the file are not there any more".to_owned(),
-        other => other.to_string(),
     }
 }

@@ -152,7 +152,7 @@ pub enum ConnectorVerb {
     Add {
         /// The connector's id, which is the partner's user name.
         id: String,
-        /// Settings that differ from their defaults; also `password`.
+        /// Settings that differ from their defaults; also `password`, or `secret` of a Webhook.
         #[arg(value_name = "KEY=VALUE", value_parser = parse_pair)]
         pairs: Vec<Pair>,
         /// Read the password from the first line of standard input: other users of this machine can read arguments.
@@ -163,7 +163,7 @@ pub enum ConnectorVerb {
     Set {
         /// The connector's id.
         id: String,
-        /// Settings and their values; also `password`.
+        /// Settings and their values; also `password`, or `secret` of a Webhook.
         #[arg(required_unless_present = "password_stdin", value_name = "KEY=VALUE", value_parser = parse_pair)]
         pairs: Vec<Pair>,
         /// Read a new password from the first line of standard input.

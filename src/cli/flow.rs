@@ -90,6 +90,16 @@ mod tests {
         assert!(no("connector set archive type=ftp_server").await.starts_with("type: archive is a Folder, for good"));
         assert!(no("connector set archive password=long-enough-indeed").await.starts_with("password: "));
         assert!(no("connector set Acme output_folder=archive/in").await.contains("a folder of archive"));
+        let added = said("connector add erp type=webhook url=https://erp.example.com/in").await;
+        assert!(added.contains("\nsecret="), "{added}");
+        said("connector set Acme description=Ghent").await;
+        assert!(no("connector add hook type=webhook").await.starts_with("url: A Webhook needs the address"));
+        assert!(
+            no("connector set erp password=long-enough-indeed").await.starts_with("password: A Webhook has a secret")
+        );
+        assert_eq!(said("connector set erp secret=long-enough-indeed").await, "Saved.\n");
+        assert!(no("flow connect erp acme").await.starts_with("from: erp is a Webhook, where files end"));
+        said("connector remove erp").await;
         assert_eq!(said("flow connect acme ARCHIVE").await, "Files received by Acme are passed along to archive.\n");
         assert_eq!(no("flow connect acme archive").await, "to: Acme passes files along to archive already");
         assert_eq!(no("flow connect nobody archive").await, "from: There is no connector nobody");

@@ -223,7 +223,9 @@ async fn check_folders(tx: &mut Transaction<'_, Sqlite>, own: &Connector) -> Res
     for row in sqlx::query(OTHERS).bind(own.id.key()).fetch_all(&mut **tx).await? {
         let other = ConnectorId::parse(row.try_get(0)?).map_err(StoreError::Unreadable)?;
         let texts = folders.remove(other.key()).unwrap_or_default();
-        let other = connector(other, &texts)?;
+        // Only what names its folders is here: whether its values fit each other was seen when they were saved.
+        let settings = ConnectorSettings::read(&texts).map_err(SaveError::Mistakes)?;
+        let other = Connector { id: other, version: 0, settings };
         if let Some((key, one, two)) = own.shared_folder(&other) {
             let text = format!("{one} is, holds or lies in {two}, a folder of {}; choose one of its own", other.id);
             return Err(mistake(key, text));

@@ -15,6 +15,8 @@ const OLDEST_FIRST: &str = "SELECT id, kind, at_us, connector, session_id, recei
      WHERE held = 0 AND at_us >= $1 AND (at_us, id) > ($2, $3) AND ($4 = '' OR kind = $4) ORDER BY at_us, id LIMIT $5";
 const SELECT: &str = "SELECT id, kind, at_us, connector, session_id, receipt_id, remote, summary FROM events \
      WHERE held = 0 AND at_us >= $4";
+const ONE: &str =
+    "SELECT id, kind, at_us, connector, session_id, receipt_id, remote, summary FROM events WHERE id = $1";
 const COUNT_SINCE: &str = "SELECT COUNT(*) FROM events WHERE kind = $1 AND at_us >= $2";
 const RELEASE: &str = "UPDATE events SET held = 0 WHERE receipt_id = $1";
 const DROP_HELD: &str = "DELETE FROM events WHERE receipt_id = $1 AND held = 1";
@@ -150,6 +152,11 @@ pub async fn page(db: &Db, filter: &Filter, before: Option<&Cursor>, count: i64)
 pub async fn count_since(db: &Db, kind: EventKind, since: Timestamp) -> Result<u64, StoreError> {
     let row = sqlx::query(COUNT_SINCE).bind(kind.name()).bind(since.us()).fetch_one(db.reader()).await?;
     Ok(row.try_get::<i64, _>(0)?.unsigned_abs())
+}
+
+/// The event of that id.
+pub async fn find(db: &Db, id: &EventId) -> Result<Option<Event>, StoreError> {
+    sqlx::query(ONE).bind(id.as_str()).fetch_optional(db.reader()).await?.as_ref().map(decode).transpose()
 }
 
 /// Releases a receipt's events: its file lies under its final name.

@@ -274,6 +274,17 @@ choice! {
     }
 }
 
+impl ConnectorType {
+    /// The key of what its other side proves itself with, or checks ours with: made when the connector is added, shown once.
+    pub const fn credential(self) -> Option<&'static str> {
+        match self {
+            Self::FtpServer => Some("password"),
+            Self::Webhook => Some("secret"),
+            Self::Folder | Self::Command => None,
+        }
+    }
+}
+
 choice! {
     /// What a webhook sends.
     WebhookBody {

@@ -108,6 +108,15 @@ const FOLDER: Sections = &[
     ("Delivery", "", &["keep_order"]),
 ];
 
+const WEBHOOK: Sections = &[
+    ("Connector", "", &["description", "group", "enabled"]),
+    (
+        "Webhook",
+        "Each file that is passed along here is posted, signed, until the receiver answers with 2xx.",
+        &["url", "body", "keep_order"],
+    ),
+];
+
 /// Which tab.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Tab {
@@ -126,6 +135,7 @@ impl Tab {
     const fn sections(self, kind: ConnectorType) -> Sections {
         match (kind, self) {
             (ConnectorType::Folder, _) => FOLDER,
+            (ConnectorType::Webhook | ConnectorType::Command, _) => WEBHOOK,
             (_, Self::Settings) => SETTINGS,
             (_, Self::Advanced) => ADVANCED,
         }
@@ -271,7 +281,8 @@ pub async fn save(context: Context, Path(id): Path<String>, posted: Posted) -> R
             return refused(&context, &found, tab, &form).await;
         }
     };
-    let hash = match &password {
+    let kind = ConnectorSettings::parse(&found.stored.texts).map_or(ConnectorType::FtpServer, |own| own.r#type);
+    let hash = match password.as_ref().filter(|_| kind == ConnectorType::FtpServer) {
         Some(password) => Some(state.gate.hasher().hash(password).await?),
         None => None,
     };
@@ -291,9 +302,18 @@ pub async fn save(context: Context, Path(id): Path<String>, posted: Posted) -> R
         Err(SaveError::Stale(stored)) => return stale(&context, &found, (tab, &form), &stored).await,
         Err(error) => return Err(WebError::internal(error)),
     }
+    if let Some(secret) = password.as_ref().filter(|_| kind == ConnectorType::Webhook) {
+        put_secret(&context, &found.id, secret).await?;
+    }
     state.live.refresh().await?;
     let place = format!("/connectors/{}/{}", found.id, tab.name());
     let note = match password {
+        Some(secret) if generate && kind == ConnectorType::Webhook => Note {
+            tone: Tone::Done,
+            text: "Saved. The new signing secret is shown here once; the receiver needs it now.".to_owned(),
+            password: Some(secret),
+        },
+        _ if kind != ConnectorType::FtpServer => Note::done("Saved. Applies to the next delivery."),
         Some(password) if generate => Note {
             tone: Tone::Done,
             text: "Saved. The new password is shown here once; give it to the partner now.".to_owned(),
@@ -303,6 +323,14 @@ pub async fn save(context: Context, Path(id): Path<String>, posted: Posted) -> R
     };
     context.leave(&place, note);
     Ok(Redirect::to(&place).into_response())
+}
+
+/// Puts what a Webhook connector signs with in place.
+pub async fn put_secret(context: &Context, id: &ConnectorId, secret: &Secret) -> Result<(), WebError> {
+    let (name, subject) = (connector::webhook_secret(id), format!("connector {id}"));
+    let secrets = &context.state.secrets;
+    let put = context.changing(async |change| secrets.put(&name, secret, &subject, change).await).await;
+    put.map_err(WebError::internal)
 }
 
 fn new_password(posted: &Posted, id: &ConnectorId, generate: bool) -> Result<Option<Secret>, String> {

@@ -12,3 +12,4 @@ mod order;
 #[cfg(feature = "faults")]
 mod sent_faults;
 mod stop;
+mod webhooks;

@@ -6,7 +6,7 @@ use axum::response::{IntoResponse, Redirect, Response};
 use super::{Filter, Typed, page};
 use crate::access::password;
 use crate::domain::connector::ConnectorId;
-use crate::domain::setting::{Mistake, Texts};
+use crate::domain::setting::{Mistake, Texts, Value};
 use crate::domain::value::ConnectorType;
 use crate::store::connector;
 use crate::store::setting::SaveError;
@@ -15,6 +15,7 @@ use crate::web::csrf::Posted;
 use crate::web::error::WebError;
 use crate::web::form::Problem;
 use crate::web::notes::{Note, Tone};
+use crate::web::pages::connectors::put_secret;
 use crate::web::shell::html;
 
 /// Adds a connector; a partner's with a password that its page shows once.
@@ -24,6 +25,7 @@ pub async fn add(context: Context, posted: Posted) -> Result<Response, WebError>
         kind: posted.text("type").to_owned(),
         description: posted.text("description").to_owned(),
         copy_of: posted.text("copy_of").to_owned(),
+        url: posted.text("url").to_owned(),
         ..Typed::default()
     };
     let mistakes = match try_add(&context, &typed).await? {
@@ -60,9 +62,12 @@ async fn try_add(context: &Context, typed: &Typed) -> Result<Result<ConnectorId,
         }
     }
     values.insert("description".to_owned(), typed.description.clone());
-    let is_partner = values.get("type").is_none_or(|kind| kind == ConnectorType::FtpServer.name());
-    let password = is_partner.then(password::generate);
-    let hash = match &password {
+    if !typed.url.is_empty() {
+        values.insert("url".to_owned(), typed.url.clone());
+    }
+    let kind = values.get("type").and_then(|kind| ConnectorType::parse(kind).ok()).unwrap_or(ConnectorType::FtpServer);
+    let credential = kind.credential().map(|_| password::generate());
+    let hash = match credential.as_ref().filter(|_| kind == ConnectorType::FtpServer) {
         Some(password) => Some(state.gate.hasher().hash(password).await?),
         None => None,
     };
@@ -73,13 +78,18 @@ async fn try_add(context: &Context, typed: &Typed) -> Result<Result<ConnectorId,
         Err(SaveError::Mistakes(mistakes)) => return Ok(Err(mistakes)),
         Err(error) => return Err(WebError::internal(error)),
     }
+    if let Some(secret) = credential.as_ref().filter(|_| kind == ConnectorType::Webhook) {
+        put_secret(context, &id, secret).await?;
+    }
     state.live.refresh().await?;
-    let note = if password.is_some() {
-        let text = format!("Added {id}. Its password is shown here once; give it to the partner now.");
-        Note { tone: Tone::Done, text, password }
-    } else {
-        Note::done(format!("Added {id}."))
+    let text = match kind {
+        ConnectorType::FtpServer => format!("Added {id}. Its password is shown here once; give it to the partner now."),
+        ConnectorType::Webhook => {
+            format!("Added {id}. Its signing secret is shown here once; give it to the receiver now.")
+        }
+        ConnectorType::Folder | ConnectorType::Command => format!("Added {id}."),
     };
+    let note = Note { tone: Tone::Done, text, password: credential };
     context.leave(&format!("/connectors/{id}/settings"), note);
     Ok(Ok(id))
 }

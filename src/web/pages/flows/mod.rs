@@ -32,7 +32,7 @@ use drawn::{Edge, Node};
 /// Cards on the map; more are shown as a list, or group by group.
 const MAP_MAX: usize = map::ROWS_MAX;
 /// What can be added.
-const KINDS: &[ConnectorType] = &[ConnectorType::FtpServer, ConnectorType::Folder];
+const KINDS: &[ConnectorType] = &[ConnectorType::FtpServer, ConnectorType::Folder, ConnectorType::Webhook];
 const DAY: std::time::Duration = std::time::Duration::from_hours(24);
 
 /// What the page is narrowed to, and how it is shown.
@@ -109,6 +109,7 @@ struct Typed {
     kind: String,
     description: String,
     copy_of: String,
+    url: String,
     from: String,
     to: String,
     on_error: bool,
