@@ -10,6 +10,8 @@ RUN cargo build --locked --profile dist \
 
 FROM debian:bookworm-slim
 COPY --from=build /out/usr/ /usr/
+# Whom webhooks trust.
+COPY --from=build /etc/ssl/certs/ca-certificates.crt /etc/ssl/certs/ca-certificates.crt
 COPY --from=build --chown=10001:10001 /out/data /data
 ENV WAYBILL_DATA=/data
 USER 10001:10001

@@ -15,6 +15,7 @@ pub mod workspace;
 pub mod access;
 pub mod transfer;
 
+pub mod actions;
 pub mod cli;
 pub mod engine;
 pub mod web;

@@ -128,6 +128,42 @@
     if (!document.hidden) open();
   }
 
+  // Flow map: drag from an out port to a card. The same thing is a two-field form below the map.
+  const map = $('.map');
+  if (map) {
+    let line = null, from = null;
+    const at = (el, right) => { const m = map.getBoundingClientRect(), r = el.getBoundingClientRect(); return [(right ? r.right : r.left) - m.left - 28, r.top + r.height / 2 - m.top - 28]; };
+    const path = (x1, y1, x2, y2) => { const d = Math.max(40, (x2 - x1) / 2); return `M${x1} ${y1}C${x1 + d} ${y1} ${x2 - d} ${y2} ${x2} ${y2}`; };
+    map.addEventListener('pointerdown', (e) => {
+      const port = e.target.closest('.port.out');
+      if (!port) return;
+      e.preventDefault(); port.setPointerCapture(e.pointerId);
+      from = port.closest('.node');
+      line = document.createElementNS('http://www.w3.org/2000/svg', 'path');
+      line.setAttribute('class', 'edge hot'); $('svg', map).append(line);
+    });
+    map.addEventListener('pointermove', (e) => {
+      if (!line) return;
+      const m = map.getBoundingClientRect(), [x, y] = at(from, true);
+      line.setAttribute('d', path(x, y, e.clientX - m.left - 28, e.clientY - m.top - 28));
+      const over = document.elementFromPoint(e.clientX, e.clientY)?.closest('.node');
+      $$('.node.target', map).forEach((n) => n.classList.remove('target'));
+      if (over && over !== from) over.classList.add('target');
+    });
+    const done = () => {
+      if (!line) return;
+      const to = $('.node.target', map), form = $('#connect');
+      line.remove(); line = null;
+      if (!to || !form) return;
+      to.classList.remove('target');
+      form.elements.from.value = from.dataset.id; form.elements.to.value = to.dataset.id;
+      say(`${from.dataset.id} will pass files to ${to.dataset.id}. Press Connect to confirm.`);
+      form.scrollIntoView({ block: 'nearest' }); $('button', form).focus();
+    };
+    map.addEventListener('pointerup', done); map.addEventListener('pointercancel', done);
+    map.addEventListener('click', (e) => { if (e.target.closest('.port.out')) e.preventDefault(); });
+  }
+
   // Keys: / searches, g then a letter goes, ? lists them. Never while typing.
   const keys = { d: '/', f: '/flows', p: '/profiles/ftp', a: '/activity/receive' };
   let g = 0;

@@ -5,5 +5,6 @@ pub mod certificate;
 pub mod gate;
 pub mod guard;
 pub mod password;
+pub mod secrets;
 pub mod test_pass;
 pub mod trial;

@@ -61,7 +61,7 @@ async fn purge_unfinished(depot: &Depot, live: &Live) {
     let snapshot = live.snapshot();
     let now = depot.clock.now();
     let oldest = now.minus(snapshot.profile.unfinished_keep_h.hours());
-    for live in snapshot.connectors.values() {
+    for live in snapshot.partners() {
         let Ok(workspace) = depot.workspaces.get(&snapshot.profile, &live.connector) else { continue };
         let mut purged = 0;
         for side in Folder::ALL {

@@ -7,6 +7,10 @@ use crate::access::admission::Admission;
 use crate::access::certificate::Certificates;
 use crate::access::gate::Gate;
 use crate::access::password::Hasher;
+use crate::access::secrets::Secrets;
+use crate::actions::runner::Runner;
+use crate::actions::targets::Reach;
+use crate::actions::webhook::Poster;
 use crate::base::app_log::AppLog;
 use crate::base::clock::Clock;
 use crate::base::id::IdSource;
@@ -91,9 +95,14 @@ async fn serve(options: &ServeOptions, (log, lines): (Option<telemetry::Handle>,
     background.spawn(housekeeping::run(depot.clone(), live.clone()));
     background.spawn(housekeeping::keep_records(depot.clone(), live));
     tokio::spawn(shutdown::follow_signals(stop.clone()));
+    let secrets = Secrets::open(db.clone(), &data)?;
+    let reach = Reach { depot: depot.clone(), secrets: secrets.clone(), poster: Poster::new()? };
+    let runner = Runner { reach, live: engine.live.clone() };
+    let delivering = tokio::spawn(runner.run(stop.drain.clone()));
     let pages = web::start(options, &engine, (stop.drain.clone(), lines)).await?;
     Listeners::new(engine, stop).run().await;
     pages.await?;
+    delivering.await?;
     background.shutdown().await;
     // Downloads that nobody has acknowledged yet count as not collected; the files stay.
     depot.collections.closing().cancel();

@@ -6,6 +6,7 @@ use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
+use crate::access::secrets::Secrets;
 use crate::base::app_log::AppLog;
 use crate::cli::ServeOptions;
 use crate::engine::Engine;
@@ -46,6 +47,7 @@ pub(super) async fn start(
         live: engine.live.clone(),
         recorder: depot.recorder.clone(),
         gate: engine.gate.clone(),
+        secrets: Secrets::open(depot.db.clone(), &options.data)?,
         certificates: engine.certificates.clone(),
         presence: engine.presence.clone(),
         clock: depot.clock.clone(),

@@ -34,11 +34,27 @@ pub enum Point {
     SentNamed,
     /// It is removed; that is neither synced nor recorded.
     SentRemoved,
+    /// A file to be passed along is staged and synced; nothing is recorded.
+    PassStaged,
+    /// That is recorded.
+    PassRecorded,
+    /// It has its name; the folder is not synced.
+    PassNamed,
+    /// The folder is synced; nothing is recorded.
+    PassSynced,
+    /// It is recorded that the target has it; the file is still in Receive.
+    PassEnded,
+    /// The file has left Receive.
+    PassLeft,
 }
 
 impl Point {
     /// Every point on the way of a collected file.
     pub const SENDING: [Self; 4] = [Self::Collected, Self::SentCopied, Self::SentNamed, Self::SentRemoved];
+
+    /// Every point on the way of a file that is passed along.
+    pub const PASSING: [Self; 6] =
+        [Self::PassStaged, Self::PassRecorded, Self::PassNamed, Self::PassSynced, Self::PassEnded, Self::PassLeft];
 
     /// Every point on the way of an upload.
     pub const RECEIVING: [Self; 9] = [
@@ -70,6 +86,12 @@ impl Point {
             Self::SentCopied => "sent_copied",
             Self::SentNamed => "sent_named",
             Self::SentRemoved => "sent_removed",
+            Self::PassStaged => "pass_staged",
+            Self::PassRecorded => "pass_recorded",
+            Self::PassNamed => "pass_named",
+            Self::PassSynced => "pass_synced",
+            Self::PassEnded => "pass_ended",
+            Self::PassLeft => "pass_left",
         }
     }
 }

@@ -1,7 +1,7 @@
 //! `admin`: people in the web interface, also for whoever has locked themselves out of it.
 
 use super::arguments::AdminVerb;
-use super::connector::{new_password, read_password, tell_once};
+use super::connector::{PASSWORD, new_password, read_password, tell_once};
 use super::output;
 use super::verb::{Desk, Failure};
 use crate::access::password;
@@ -36,7 +36,7 @@ async fn add(desk: &mut Desk<'_>, name: &str, from_stdin: bool) -> Result<(), Fa
     administrator::add(&desk.db, &new, &desk.change()).await?;
     writeln!(desk.out, "Added administrator {}.", name.trim())?;
     if chosen.is_none() {
-        tell_once(desk, &password)?;
+        tell_once(desk, PASSWORD, &password)?;
     }
     Ok(())
 }
@@ -50,7 +50,7 @@ async fn reset_password(desk: &mut Desk<'_>, name: &str, from_stdin: bool) -> Re
     }
     writeln!(desk.out, "The password of {name} is changed, and every browser of that administrator is signed out.")?;
     if chosen.is_none() {
-        tell_once(desk, &password)?;
+        tell_once(desk, PASSWORD, &password)?;
     }
     Ok(())
 }

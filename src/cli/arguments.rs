@@ -99,6 +99,9 @@ pub enum Verb {
     /// List, show, add, change and remove connectors: one for each trading partner.
     #[command(subcommand)]
     Connector(ConnectorVerb),
+    /// List, draw and remove arrows: files received by one connector are passed along to the next.
+    #[command(subcommand)]
+    Flow(FlowVerb),
     /// List received files, oldest first.
     Receipts(ReceiptsVerb),
     /// List what happened, oldest first.
@@ -149,7 +152,7 @@ pub enum ConnectorVerb {
     Add {
         /// The connector's id, which is the partner's user name.
         id: String,
-        /// Settings that differ from their defaults; also `password`.
+        /// Settings that differ from their defaults; also `password`, or `secret` of a Webhook.
         #[arg(value_name = "KEY=VALUE", value_parser = parse_pair)]
         pairs: Vec<Pair>,
         /// Read the password from the first line of standard input: other users of this machine can read arguments.
@@ -160,7 +163,7 @@ pub enum ConnectorVerb {
     Set {
         /// The connector's id.
         id: String,
-        /// Settings and their values; also `password`.
+        /// Settings and their values; also `password`, or `secret` of a Webhook.
         #[arg(required_unless_present = "password_stdin", value_name = "KEY=VALUE", value_parser = parse_pair)]
         pairs: Vec<Pair>,
         /// Read a new password from the first line of standard input.
@@ -171,6 +174,34 @@ pub enum ConnectorVerb {
     Remove {
         /// The connector's id.
         id: String,
+    },
+}
+
+/// What can be done with arrows.
+#[derive(Debug, Subcommand)]
+pub enum FlowVerb {
+    /// List every arrow.
+    List {
+        /// Print one JSON object a line instead.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Pass files received by one connector along to another. Loops are refused.
+    Connect {
+        /// The connector that receives them.
+        from: String,
+        /// The connector they are passed along to.
+        to: String,
+        /// Only what another arrow of FROM has given up after its last retry.
+        #[arg(long)]
+        error: bool,
+    },
+    /// Remove an arrow. Files that wait for it stay in Receive.
+    Disconnect {
+        /// The connector that receives the files.
+        from: String,
+        /// The connector they were passed along to.
+        to: String,
     },
 }
 

@@ -10,14 +10,18 @@ use super::follow;
 use super::output;
 use super::verb::{Desk, Failure};
 use crate::access::password;
+use crate::access::secrets::Secrets;
 use crate::base::secret::Secret;
 use crate::domain::administrator::{PASSWORD_BYTES_MAX, check_password};
 use crate::domain::connector::{ConnectorId, ConnectorSettings};
-use crate::domain::setting::{Mistake, Texts};
+use crate::domain::setting::{Mistake, Texts, Value};
+use crate::domain::value::ConnectorType;
 use crate::store::connector::{self, Edit, StoredConnector};
 
 /// The key that is no setting: it is hashed, never stored or shown.
-const PASSWORD: &str = "password";
+pub(super) const PASSWORD: &str = "password";
+/// What a Webhook connector signs with: sealed, never shown again.
+const SECRET: &str = "secret";
 
 pub(super) async fn run(desk: &mut Desk<'_>, verb: &ConnectorVerb) -> Result<(), Failure> {
     match verb {
@@ -77,29 +81,39 @@ fn value<'a>(texts: &'a Texts, key: &str) -> &'a str {
 
 async fn add(desk: &mut Desk<'_>, id: &str, mut values: Texts, from_stdin: bool) -> Result<(), Failure> {
     let id = parse_id(id)?;
-    let chosen = chosen_password(desk, &mut values, from_stdin)?;
-    let password = new_password(chosen.as_ref(), id.as_str())?;
-    connector::add(&desk.db, &id, &values, Some(&password::hash_now(&password)?), &desk.change()).await?;
+    let kind = kind(&values);
+    let chosen = chosen_credential(desk, &mut values, kind, from_stdin)?;
+    let Some(key) = kind.credential() else {
+        connector::add(&desk.db, &id, &values, None, &desk.change()).await?;
+        return follow::saved(desk, &format!("Added connector {id}.")).await.map(drop);
+    };
+    let credential = new_password(chosen.as_ref(), id.as_str())?;
+    let hash = if key == PASSWORD { Some(password::hash_now(&credential)?) } else { None };
+    connector::add(&desk.db, &id, &values, hash.as_deref(), &desk.change()).await?;
+    if hash.is_none() {
+        put_secret(desk, &id, &credential).await?;
+    }
     follow::saved(desk, &format!("Added connector {id}.")).await?;
     if chosen.is_none() {
-        tell_once(desk, &password)?;
+        tell_once(desk, key, &credential)?;
     }
     Ok(())
 }
 
 async fn set(desk: &mut Desk<'_>, id: &str, mut values: Texts, from_stdin: bool) -> Result<(), Failure> {
     let found = find(desk, id).await?;
-    let chosen = chosen_password(desk, &mut values, from_stdin)?;
+    let kind = kind(&found.stored.texts);
+    let chosen = chosen_credential(desk, &mut values, kind, from_stdin)?;
     let change = desk.change();
     let mut merged = found.stored.texts;
     merged.extend(values.clone());
     let overlap_h = value(&merged, "password_overlap_h").parse::<u64>().unwrap_or(0);
+    if let Some(credential) = &chosen {
+        check(credential, found.id.as_str())?;
+    }
     let hash = match &chosen {
-        Some(password) => {
-            check(password, found.id.as_str())?;
-            Some(password::hash_now(password)?)
-        }
-        None => None,
+        Some(password) if kind.credential() == Some(PASSWORD) => Some(password::hash_now(password)?),
+        _ => None,
     };
     let edit = Edit {
         values,
@@ -108,7 +122,21 @@ async fn set(desk: &mut Desk<'_>, id: &str, mut values: Texts, from_stdin: bool)
         older_until: (overlap_h > 0).then(|| change.at.plus(Duration::from_secs(overlap_h.saturating_mul(3_600)))),
     };
     connector::save(&desk.db, &found.id, &edit, &change).await?;
+    if let (Some(secret), None) = (&chosen, &hash) {
+        put_secret(desk, &found.id, secret).await?;
+    }
     follow::saved(desk, "Saved.").await.map(drop)
+}
+
+/// What stands behind a connector of these settings.
+fn kind(texts: &Texts) -> ConnectorType {
+    ConnectorType::parse(value(texts, "type")).unwrap_or(ConnectorType::FtpServer)
+}
+
+async fn put_secret(desk: &Desk<'_>, id: &ConnectorId, secret: &Secret) -> Result<(), Failure> {
+    let secrets = Secrets::open(desk.db.clone(), desk.data).map_err(|error| Failure::Failed(error.to_string()))?;
+    let put = secrets.put(&connector::webhook_secret(id), secret, &format!("connector {id}"), &desk.change()).await;
+    put.map_err(|error| Failure::Failed(error.to_string()))
 }
 
 async fn remove(desk: &mut Desk<'_>, id: &str) -> Result<(), Failure> {
@@ -134,9 +162,24 @@ fn parse_id(typed: &str) -> Result<ConnectorId, Failure> {
     ConnectorId::parse(typed).map_err(|words| Failure::Failed(Mistake::new("id", words).to_string()))
 }
 
-/// The password that was given, taken out of the values.
-fn chosen_password(desk: &mut Desk<'_>, values: &mut Texts, from_stdin: bool) -> Result<Option<Secret>, Failure> {
-    match (values.remove(PASSWORD), from_stdin) {
+/// The password or secret that was given, taken out of the values.
+fn chosen_credential(
+    desk: &mut Desk<'_>,
+    values: &mut Texts,
+    kind: ConnectorType,
+    from_stdin: bool,
+) -> Result<Option<Secret>, Failure> {
+    let own = kind.credential();
+    for key in [PASSWORD, SECRET] {
+        if own != Some(key) && (values.contains_key(key) || (from_stdin && own.is_none())) {
+            let words = match own {
+                Some(own) => format!("A {} has a {own}, no {key}; write {own}=…", kind.label()),
+                None => "Nobody signs in with a connector of this type; leave the password out".to_owned(),
+            };
+            return Err(Failure::Failed(Mistake::new(key, words).to_string()));
+        }
+    }
+    match (own.and_then(|key| values.remove(key)), from_stdin) {
         (Some(_), true) => {
             Err(Failure::Usage("the password is given twice: password=… and --password-stdin".to_owned()))
         }
@@ -170,9 +213,9 @@ pub(super) fn read_password(input: &mut dyn BufRead) -> Result<Secret, Failure> 
 }
 
 /// Prints a made password, the only time it can be.
-pub(super) fn tell_once(desk: &mut Desk<'_>, password: &Secret) -> Result<(), Failure> {
-    writeln!(desk.out, "{PASSWORD}={}", password.reveal())?;
-    Ok(writeln!(desk.out, "The password is shown only now: Waybill keeps nothing it could be read from.")?)
+pub(super) fn tell_once(desk: &mut Desk<'_>, key: &str, password: &Secret) -> Result<(), Failure> {
+    writeln!(desk.out, "{key}={}", password.reveal())?;
+    Ok(writeln!(desk.out, "The {key} is shown only now: no page and no command shows it again.")?)
 }
 
 #[cfg(test)]

@@ -1,29 +1,13 @@
 //! `events`: what happened, oldest first and without limit.
 
-use serde::Serialize;
-
 use super::arguments::{EventsVerb, Since};
 use super::output;
 use super::verb::{Desk, Failure};
 use crate::base::clock::Timestamp;
-use crate::base::id::ReceiptId;
-use crate::store::event::{self, Event};
+use crate::store::{event, exported};
 
 /// Rows read at a time.
 const STEP_ROWS: i64 = 500;
-
-/// An event as exported. Names and order of the fields do not change.
-#[derive(Serialize)]
-struct Line<'a> {
-    id: &'a str,
-    kind: &'static str,
-    at: String,
-    connector: &'a str,
-    session_id: &'a str,
-    receipt_id: Option<&'a str>,
-    remote: &'a str,
-    summary: &'a str,
-}
 
 pub(super) async fn run(desk: &mut Desk<'_>, verb: &EventsVerb) -> Result<(), Failure> {
     let now = desk.clock.now();
@@ -34,7 +18,7 @@ pub(super) async fn run(desk: &mut Desk<'_>, verb: &EventsVerb) -> Result<(), Fa
         let rows = event::oldest_first(&desk.db, verb.kind, since, after, STEP_ROWS).await?;
         for row in &rows {
             if verb.json {
-                output::json_line(desk.out, &line(row))?;
+                output::json_line(desk.out, &exported::Event::of(row))?;
             } else {
                 let (kind, summary) = (row.kind.name(), output::printable(&row.summary));
                 writeln!(desk.out, "{}  {kind:<28}  {summary}", row.at)?;
@@ -44,19 +28,6 @@ pub(super) async fn run(desk: &mut Desk<'_>, verb: &EventsVerb) -> Result<(), Fa
             return Ok(());
         };
         last = Some((end.at, end.id.as_str().to_owned()));
-    }
-}
-
-fn line(row: &Event) -> Line<'_> {
-    Line {
-        id: row.id.as_str(),
-        kind: row.kind.name(),
-        at: row.at.to_string(),
-        connector: &row.connector,
-        session_id: &row.session_id,
-        receipt_id: row.receipt_id.as_ref().map(ReceiptId::as_str),
-        remote: &row.remote,
-        summary: &row.summary,
     }
 }
 

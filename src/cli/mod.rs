@@ -6,6 +6,7 @@ mod arguments;
 mod certificate;
 mod connector;
 mod events;
+mod flow;
 mod follow;
 mod health;
 mod output;

@@ -1,13 +1,11 @@
 //! `receipts`: the Receive table as text, oldest first and without limit.
 
-use serde::{Serialize, Serializer};
-
 use super::arguments::{ReceiptsVerb, Since};
 use super::output;
 use super::verb::{Desk, Failure};
 use crate::base::clock::Timestamp;
 use crate::base::human;
-use crate::base::id::ReceiptId;
+use crate::store::exported;
 use crate::store::receipt::{self, Cursor, Receipt};
 
 /// Rows read at a time: the whole table never stands in memory.
@@ -21,7 +19,7 @@ pub(super) async fn run(desk: &mut Desk<'_>, verb: &ReceiptsVerb) -> Result<(), 
     loop {
         let rows = receipt::oldest_first(&desk.db, key.as_deref(), since, after.as_ref(), STEP_ROWS).await?;
         if verb.json {
-            rows.iter().try_for_each(|row| output::json_line(desk.out, &Line::new(row)))?;
+            rows.iter().try_for_each(|row| output::json_line(desk.out, &exported::Receipt::of(row)))?;
         } else if !rows.is_empty() {
             let cells: Vec<_> = rows.iter().map(cells).collect();
             output::columns(desk.out, ["COMPLETED", "CONNECTOR", "SIZE", "STATUS", "SHA-256", "PATH"], &cells)?;
@@ -45,66 +43,11 @@ fn cells(row: &Receipt) -> [String; 6] {
     ]
 }
 
-/// A receipt as exported. Names and order of the fields do not change.
-#[derive(Serialize)]
-struct Line<'a> {
-    id: &'a str,
-    connector: &'a str,
-    name: &'a str,
-    path: &'a str,
-    size_bytes: u64,
-    sha256: &'a str,
-    status: &'static str,
-    ending: &'static str,
-    proof: &'static str,
-    begun_at: String,
-    completed_at: String,
-    remote_address: &'a str,
-    tls: &'a str,
-    stored_path: &'a str,
-    session_id: &'a str,
-    #[serde(serialize_with = "as_object")]
-    headers: &'a [(String, String)],
-    resumed_from: u64,
-    r#type: &'static str,
-    duplicate_of: Option<&'a str>,
-}
-
-impl<'a> Line<'a> {
-    fn new(row: &'a Receipt) -> Self {
-        Self {
-            id: row.id.as_str(),
-            connector: &row.connector,
-            name: &row.name,
-            path: &row.client_path,
-            size_bytes: row.size_bytes,
-            sha256: &row.sha256,
-            status: row.status.name(),
-            ending: row.ending.name(),
-            proof: row.proof.name(),
-            begun_at: row.begun_at.to_string(),
-            completed_at: row.completed_at.to_string(),
-            remote_address: &row.remote_address,
-            tls: &row.tls,
-            stored_path: &row.stored_path,
-            session_id: row.session_id.as_str(),
-            headers: &row.headers,
-            resumed_from: row.resumed_from,
-            r#type: if row.ascii { "A" } else { "I" },
-            duplicate_of: row.duplicate_of.as_ref().map(ReceiptId::as_str),
-        }
-    }
-}
-
-fn as_object<S: Serializer>(headers: &[(String, String)], serializer: S) -> Result<S::Ok, S::Error> {
-    serializer.collect_map(headers.iter().map(|(name, value)| (name, value)))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::base::clock::Clock;
-    use crate::base::id::{EventId, IdSource, SessionId};
+    use crate::base::id::{EventId, IdSource, ReceiptId, SessionId};
     use crate::cli::verb::tests::say;
     use crate::domain::receipt::{Ending, Proof, Status};
     use crate::store::Db;
@@ -152,7 +95,15 @@ mod tests {
             }
             let connector = if number % 2 == 0 { "Acme" } else { "globex" };
             let receipt = sample(&ids, connector, number, clock.now());
-            recorder.receive(Received { receipt, event_id: EventId::new(&ids), folder: String::new() }).await.unwrap();
+            recorder
+                .receive(Received {
+                    receipt,
+                    event_id: EventId::new(&ids),
+                    folder: String::new(),
+                    deliver_at: Timestamp::default(),
+                })
+                .await
+                .unwrap();
         }
         drop(recorder);
         writer.await.unwrap();

@@ -5,7 +5,7 @@ use std::io::{BufRead, ErrorKind, Write};
 use std::path::Path;
 
 use super::arguments::{GroupVerb, Verb};
-use super::{admin, certificate, connector, events, health, receipts, settings};
+use super::{admin, certificate, connector, events, flow, health, receipts, settings};
 use crate::access::certificate::OpenError;
 use crate::access::password::HashError;
 use crate::base::clock::Clock;
@@ -116,6 +116,7 @@ async fn dispatch(verb: &Verb, desk: &mut Desk<'_>) -> Result<(), Failure> {
         Verb::Profile(GroupVerb::Show { json }) => settings::show_profile(desk, *json).await,
         Verb::Profile(GroupVerb::Set { pairs }) => settings::set_profile(desk, pairs).await,
         Verb::Connector(verb) => connector::run(desk, verb).await,
+        Verb::Flow(verb) => flow::run(desk, verb).await,
         Verb::Receipts(verb) => receipts::run(desk, verb).await,
         Verb::Events(verb) => events::run(desk, verb).await,
         Verb::Admin(verb) => admin::run(desk, verb).await,

@@ -13,6 +13,8 @@ pub enum EventKind {
     AdministratorSignInFailed,
     /// A certificate that servers present expires soon, or has.
     CertificateExpiring,
+    /// A delivery was given up after its last retry.
+    DeliveryFailed,
     /// Records or copies older than they are kept were removed.
     Expired,
     /// The listener's state changed: bound, could not bind, stopped.
@@ -29,12 +31,13 @@ pub enum EventKind {
 
 impl EventKind {
     /// Every kind.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 12] = [
         Self::AfterReceive,
         Self::AfterSend,
         Self::AdministratorSignedIn,
         Self::AdministratorSignInFailed,
         Self::CertificateExpiring,
+        Self::DeliveryFailed,
         Self::Expired,
         Self::ListenerChanged,
         Self::LoginFailed,
@@ -51,6 +54,7 @@ impl EventKind {
             Self::AdministratorSignedIn => "administrator_signed_in",
             Self::AdministratorSignInFailed => "administrator_sign_in_failed",
             Self::CertificateExpiring => "certificate_expiring",
+            Self::DeliveryFailed => "delivery_failed",
             Self::Expired => "expired",
             Self::ListenerChanged => "listener_changed",
             Self::LoginFailed => "login_failed",
@@ -74,7 +78,7 @@ mod tests {
     fn names_never_change() {
         assert_eq!(
             EventKind::ALL.map(EventKind::name).join(" "),
-            "after_receive after_send administrator_signed_in administrator_sign_in_failed certificate_expiring expired \
+            "after_receive after_send administrator_signed_in administrator_sign_in_failed certificate_expiring delivery_failed expired \
              listener_changed login_failed recovered storage_failing unfinished_purged"
         );
     }

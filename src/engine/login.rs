@@ -50,7 +50,7 @@ pub fn name(engine: &Engine, visitor: &Visitor<'_>, slot: &mut Slot) -> Answer {
         .connector(visitor.name)
         .map_or(snapshot.profile.require_tls, |live| live.connector.tls_required(&snapshot.profile, visitor.remote));
     if visitor.secure || required == RequireTls::None {
-        return match snapshot.connector(visitor.name).filter(|live| is_enough(engine, live, visitor)) {
+        return match snapshot.partner(visitor.name).filter(|live| is_enough(engine, live, visitor)) {
             // All other reasons to refuse are told at PASS, in the words that everybody hears.
             None => (Outcome::NameAccepted, None),
             Some(live) => {
@@ -70,7 +70,7 @@ pub fn name(engine: &Engine, visitor: &Visitor<'_>, slot: &mut Slot) -> Answer {
 
 /// The name as refusals show it: of an unknown one only the beginning.
 pub fn shown_name(snapshot: &Snapshot, name: &str) -> String {
-    match snapshot.connector(name) {
+    match snapshot.partner(name) {
         Some(live) => live.connector.id.as_str().to_owned(),
         None => name.chars().take(UNKNOWN_NAME_CHARS).filter(|c| !c.is_control()).collect(),
     }
@@ -79,7 +79,7 @@ pub fn shown_name(snapshot: &Snapshot, name: &str) -> String {
 /// `PASS`.
 pub async fn login(engine: &Engine, visitor: &Visitor<'_>, password: &Secret, slot: &mut Slot) -> Answer {
     let snapshot = engine.live.snapshot();
-    let live = snapshot.connector(visitor.name);
+    let live = snapshot.partner(visitor.name);
     if let Some(live) = live
         && !live.connector.address_allowed(visitor.remote)
     {
@@ -121,7 +121,7 @@ pub async fn login(engine: &Engine, visitor: &Visitor<'_>, password: &Secret, sl
 /// `PASS` with the one-time pass of *Test connection*: all but address, certificate and password is judged as for the partner.
 pub fn by_test_pass(engine: &Engine, name: &str, slot: &mut Slot) -> Answer {
     let snapshot = engine.live.snapshot();
-    match snapshot.connector(name) {
+    match snapshot.partner(name) {
         Some(live) => admit(engine, &snapshot, &live.connector, (slot, By::Password)),
         None => wrong(Rule::UnknownUser, String::new()),
     }

@@ -217,7 +217,7 @@ pub async fn warn_once(db: &Db, (sha256, urgency): (&str, &str), event: &Event) 
     let said = sqlx::query(WARN).bind(sha256).bind(urgency).bind(event.at.us()).execute(&mut *tx).await?;
     let is_news = said.rows_affected() > 0;
     if is_news {
-        event::add(&mut tx, event, false).await?;
+        event::add(&mut tx, event).await?;
     }
     tx.commit().await?;
     Ok(is_news)

@@ -6,12 +6,12 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
-use sqlx::{Row, Sqlite, Transaction};
 use tokio::sync::{mpsc, oneshot};
 
+use super::group::Group;
 use super::open::Db;
-use super::receipt::{Receipt, encode_headers};
-use super::{collected, event, held, refusal, session, transfer};
+use super::receipt::Receipt;
+use super::{collected, event, refusal, session, transfer};
 use crate::base::clock::Timestamp;
 use crate::base::id::{EventId, ReceiptId};
 use crate::domain::receipt::Status;
@@ -26,19 +26,6 @@ const LINGER: Duration = Duration::from_millis(4);
 const LOGIN_FAILED_EVERY: Duration = Duration::from_mins(1);
 /// Partners and addresses whose failed logins are remembered; above it none is recorded until the oldest are forgotten.
 const LOGINS_FAILED_REMEMBERED: usize = 10_000;
-/// Same connector, name and digest within this time is a duplicate.
-const DUPLICATE_WITHIN_US: i64 = 24 * 3_600 * 1_000_000;
-
-const ADD_RECEIPT: &str = "INSERT INTO receipts (id, connector, connector_key, name, client_path, stored_path, \
-     size_bytes, sha256, headers, begun_at_us, completed_at_us, remote_address, tls, session_id, ending, \
-     resumed_from, ascii, proof, status, publishing, inode, staged_name, duplicate_of) \
-     VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, 1, $20, $21, \
-     (SELECT id FROM receipts WHERE connector_key = $3 AND client_path = $5 AND completed_at_us >= $22 \
-     AND sha256 = $8 ORDER BY completed_at_us DESC LIMIT 1)) RETURNING duplicate_of";
-const CLEAR_MARK: &str = "UPDATE receipts SET publishing = 0 WHERE id = $1";
-const RELEASE_EVENTS: &str = "UPDATE events SET held = 0 WHERE receipt_id = $1 AND held = 1";
-const MARK_REPLACED: &str = "UPDATE receipts SET status = 'replaced' WHERE connector_key = $1 AND stored_path = $2 \
-     AND status IN ('in_receive', 'waiting') AND id <> $3";
 const SET_STATUS_AT: &str = "UPDATE receipts SET status = $3 WHERE connector_key = $1 AND stored_path = $2 \
      AND status IN ('in_receive', 'waiting')";
 
@@ -56,6 +43,8 @@ pub struct Received {
     pub event_id: EventId,
     /// The Receive folder it is for, as a path of this machine: where its bytes will be held if a delivery needs them.
     pub folder: String,
+    /// When its deliveries may begin: it has settled by then.
+    pub deliver_at: Timestamp,
 }
 
 /// What came of a commit.
@@ -79,7 +68,7 @@ pub struct Published {
 }
 
 enum Job {
-    Receive(Box<Received>, bool, oneshot::Sender<Result<Committed, NotRecorded>>),
+    Receive(Box<Received>, oneshot::Sender<Result<Committed, NotRecorded>>),
     Collect(Box<(collected::Collection, event::Event)>, oneshot::Sender<Result<(), NotRecorded>>),
     Publish(Published),
     Moved { connector_key: String, stored_path: String, status: Status },
@@ -115,7 +104,7 @@ impl Recorder {
     pub async fn receive(&self, received: Received) -> Result<Committed, NotRecorded> {
         let (done, answer) = oneshot::channel();
         let gone = || NotRecorded("the writer has stopped".to_owned());
-        self.jobs.send(Job::Receive(Box::new(received), false, done)).await.map_err(|_| gone())?;
+        self.jobs.send(Job::Receive(Box::new(received), done)).await.map_err(|_| gone())?;
         answer.await.map_err(|_| gone())?
     }
 
@@ -200,17 +189,23 @@ impl Writer {
         while self.queue.recv_many(&mut batch, BATCH_MAX).await > 0 {
             self.wait_for_company(&mut batch).await;
             batch.retain(|job| !matches!(job, Job::LoginFailed(event) if !self.is_news(event)));
-            let result = self.write(&mut batch).await;
+            let result = self.write(&batch).await.map_err(|error| NotRecorded(error.to_string()));
             if let Err(error) = &result {
                 tracing::error!(%error, "Could not record {} things", batch.len());
             }
+            let mut committed = result.as_ref().map(|committed| committed.iter());
             for job in batch.drain(..) {
                 match job {
-                    Job::Receive(received, held, done) => {
-                        let duplicate_of = received.receipt.duplicate_of;
-                        let _ = done.send(result.clone().map(|()| Committed { duplicate_of, held }));
+                    Job::Receive(_, done) => {
+                        let own = match &mut committed {
+                            Ok(committed) => {
+                                committed.next().cloned().ok_or_else(|| NotRecorded("it is missing".into()))
+                            }
+                            Err(error) => Err((*error).clone()),
+                        };
+                        drop(done.send(own));
                     }
-                    Job::Collect(_, done) => drop(done.send(result.clone())),
+                    Job::Collect(_, done) => drop(done.send(result.clone().map(drop))),
                     Job::Flush(done) => drop(done.send(())),
                     _ => {}
                 }
@@ -249,79 +244,36 @@ impl Writer {
         true
     }
 
-    async fn write(&self, batch: &mut [Job]) -> Result<(), NotRecorded> {
-        let failed = |error: sqlx::Error| NotRecorded(error.to_string());
-        let mut tx = self.db.begin().await.map_err(failed)?;
-        for job in batch.iter_mut() {
-            write_one(&mut tx, job).await.map_err(failed)?;
+    async fn write(&self, batch: &[Job]) -> sqlx::Result<Vec<Committed>> {
+        let mut tx = self.db.begin().await?;
+        let mut group = Group::default();
+        for job in batch {
+            match job {
+                Job::Receive(received, _) => group.receipt(received),
+                Job::Collect(collected, _) => {
+                    let (collection, event) = &**collected;
+                    collected::add(&mut tx, collection).await?;
+                    group.event(event);
+                }
+                Job::Publish(published) => group.publish(published),
+                Job::Moved { connector_key, stored_path, status } => {
+                    let moved = sqlx::query(SET_STATUS_AT).bind(connector_key).bind(stored_path).bind(status.name());
+                    moved.execute(&mut *tx).await?;
+                }
+                Job::Event(event) | Job::LoginFailed(event) => group.event(event),
+                Job::Transfer(transfer) => group.transfer(transfer),
+                Job::Session(session) => session::add(&mut tx, session).await?,
+                Job::Refusal(refusal) => refusal::add(&mut tx, refusal).await?,
+                Job::Flush(_) => {}
+            }
         }
-        tx.commit().await.map_err(failed)
-    }
-}
-
-async fn write_one(tx: &mut Transaction<'_, Sqlite>, job: &mut Job) -> sqlx::Result<()> {
-    match job {
-        Job::Receive(received, is_held, _) => {
-            let duplicate: Option<String> = add_receipt(tx, &received.receipt).await?;
-            received.receipt.duplicate_of = duplicate.as_deref().and_then(ReceiptId::parse);
-            event::add(tx, &event::Event::after_receive(&received.receipt, received.event_id.clone()), true).await?;
-            // After everything that makes deliveries of it.
-            *is_held = held::is_held(tx, &received.receipt.id).await?;
-            Ok(())
-        }
-        Job::Collect(collected, _) => {
-            let (collection, event) = &**collected;
-            collected::add(tx, collection).await?;
-            event::add(tx, event, false).await
-        }
-        Job::Publish(Published { id, connector_key, stored_path }) => {
-            sqlx::query(CLEAR_MARK).bind(id.as_str()).execute(&mut **tx).await?;
-            sqlx::query(RELEASE_EVENTS).bind(id.as_str()).execute(&mut **tx).await?;
-            let replaced = sqlx::query(MARK_REPLACED).bind(&*connector_key).bind(&*stored_path).bind(id.as_str());
-            replaced.execute(&mut **tx).await.map(drop)
-        }
-        Job::Moved { connector_key, stored_path, status } => {
-            let moved = sqlx::query(SET_STATUS_AT).bind(&*connector_key).bind(&*stored_path).bind(status.name());
-            moved.execute(&mut **tx).await.map(drop)
-        }
-        Job::Event(event) | Job::LoginFailed(event) => event::add(tx, event, false).await,
-        Job::Transfer(transfer) => transfer::add(tx, transfer).await,
-        Job::Session(session) => session::add(tx, session).await,
-        Job::Refusal(refusal) => refusal::add(tx, refusal).await,
-        Job::Flush(_) => Ok(()),
+        let committed = group.write(&mut tx).await?;
+        tx.commit().await?;
+        Ok(committed)
     }
 }
 
 /// Numbers from outside are below 2^63 by far; one that is not is refused by the table's CHECK.
 pub(super) fn signed(n: u64) -> i64 {
     i64::try_from(n).unwrap_or(-1)
-}
-
-async fn add_receipt(tx: &mut Transaction<'_, Sqlite>, receipt: &Receipt) -> sqlx::Result<Option<String>> {
-    sqlx::query(ADD_RECEIPT)
-        .bind(receipt.id.as_str())
-        .bind(&receipt.connector)
-        .bind(receipt.connector.to_ascii_lowercase())
-        .bind(&receipt.name)
-        .bind(&receipt.client_path)
-        .bind(&receipt.stored_path)
-        .bind(signed(receipt.size_bytes))
-        .bind(&receipt.sha256)
-        .bind(encode_headers(&receipt.headers))
-        .bind(receipt.begun_at.us())
-        .bind(receipt.completed_at.us())
-        .bind(&receipt.remote_address)
-        .bind(&receipt.tls)
-        .bind(receipt.session_id.as_str())
-        .bind(receipt.ending.name())
-        .bind(signed(receipt.resumed_from))
-        .bind(i64::from(receipt.ascii))
-        .bind(receipt.proof.name())
-        .bind(receipt.status.name())
-        .bind(receipt.inode.cast_signed())
-        .bind(&receipt.staged_name)
-        .bind(receipt.completed_at.us() - DUPLICATE_WITHIN_US)
-        .fetch_one(&mut **tx)
-        .await?
-        .try_get(0)
 }

@@ -6,10 +6,11 @@ use sqlx::{Row, Sqlite, Transaction};
 
 use super::open::{Db, StoreError};
 use super::setting::{self, Change, Save, SaveError, Scope, Stored};
-use super::{audit, authority};
+use super::{arrow, audit, authority, secret};
 use crate::base::clock::Timestamp;
 use crate::domain::connector::{Connector, ConnectorId, ConnectorSettings};
-use crate::domain::setting::{Mistake, Texts};
+use crate::domain::setting::{Mistake, Texts, Value};
+use crate::domain::value::ConnectorType;
 
 /// Connectors one appliance can hold.
 pub const CONNECTORS_MAX: i64 = 10_000;
@@ -22,10 +23,10 @@ const COUNT: &str = "SELECT COUNT(*) FROM connectors";
 const ADD: &str =
     "INSERT INTO connectors (id_key, id, created_at_us) VALUES ($1, $2, $3) ON CONFLICT (id_key) DO NOTHING";
 const EXISTS: &str = "SELECT id FROM connectors WHERE id_key = $1";
-const OTHER_FOLDERS: &str = "SELECT c.id, COALESCE(i.value, ''), COALESCE(o.value, '') FROM connectors c \
-     LEFT JOIN setting_values i ON i.scope = 'connector' AND i.owner = c.id_key AND i.key = 'input_folder' \
-     LEFT JOIN setting_values o ON o.scope = 'connector' AND o.owner = c.id_key AND o.key = 'output_folder' \
-     WHERE c.id_key <> $1";
+const OTHERS: &str = "SELECT id FROM connectors WHERE id_key <> $1";
+const OTHER_FOLDERS: &str = "SELECT owner, key, value FROM setting_values WHERE scope = 'connector' AND owner <> $1 \
+     AND key IN ('type', 'input_folder', 'output_folder', 'folder')";
+const TYPE: &str = "SELECT value FROM setting_values WHERE scope = 'connector' AND owner = $1 AND key = 'type'";
 const REMOVE: &str = "DELETE FROM connectors WHERE id_key = $1";
 const PASSWORDS: &str = "SELECT id_key, hash, set_at_us, valid_until_us FROM connector_passwords \
      WHERE valid_until_us IS NULL OR valid_until_us > $1 ORDER BY id_key, set_at_us DESC";
@@ -145,6 +146,7 @@ pub async fn save(db: &Db, id: &ConnectorId, edit: &Edit<'_>, change: &Change<'_
     if sqlx::query(EXISTS).bind(id.key()).fetch_optional(&mut *tx).await?.is_none() {
         return Err(mistake("id", format!("There is no connector {id}")));
     }
+    check_type(&mut tx, id, &edit.values).await?;
     save_values(&mut tx, id, &edit.values, edit.expected_version, change).await?;
     if let Some(hash) = edit.password_hash {
         put_password(&mut tx, id, hash, edit.older_until, change).await?;
@@ -153,18 +155,37 @@ pub async fn save(db: &Db, id: &ConnectorId, edit: &Edit<'_>, change: &Change<'_
     Ok(())
 }
 
-/// Removes a connector: its settings and passwords. Files, receipts and events stay. Whether it was there.
+/// What stands behind a connector is settled when it is made: files, arrows and a partner's password depend on it.
+async fn check_type(tx: &mut Transaction<'_, Sqlite>, id: &ConnectorId, values: &Texts) -> Result<(), SaveError> {
+    let Some(wanted) = values.get("type").and_then(|text| ConnectorType::parse(text).ok()) else { return Ok(()) };
+    let stored = sqlx::query(TYPE).bind(id.key()).fetch_optional(&mut **tx).await?;
+    let stored: Option<String> = stored.map(|row| row.try_get(0)).transpose()?;
+    let is = stored.and_then(|text| ConnectorType::parse(&text).ok()).unwrap_or(ConnectorType::FtpServer);
+    if is == wanted {
+        return Ok(());
+    }
+    Err(mistake("type", format!("{id} is a {}, for good; add another connector for a {}", is.label(), wanted.label())))
+}
+
+/// Removes a connector: its settings, passwords and arrows; what waits on these stops. Files, receipts and events stay. Whether it was there.
 pub async fn remove(db: &Db, id: &ConnectorId, change: &Change<'_>) -> Result<bool, StoreError> {
     let mut tx = db.begin().await?;
     let removed = sqlx::query(REMOVE).bind(id.key()).execute(&mut *tx).await?.rows_affected() > 0;
     if removed {
         setting::remove(&mut tx, Scope::Connector(id.key())).await?;
+        arrow::remove_of(&mut tx, id.key(), change.at).await?;
+        secret::remove(&mut tx, &webhook_secret(id)).await?;
         setting::bump(&mut tx).await?;
         let entry = audit::Entry { subject: &subject(id), key: "removed", before: id.as_str(), after: "" };
         audit::add(&mut tx, change, &entry).await?;
     }
     tx.commit().await?;
     Ok(removed)
+}
+
+/// The name of what a Webhook connector signs with.
+pub fn webhook_secret(id: &ConnectorId) -> String {
+    format!("webhook {}", id.key())
 }
 
 fn subject(id: &ConnectorId) -> String {
@@ -195,13 +216,17 @@ async fn save_values(
 
 /// A partner sees its own two folders and nothing else: no folder may be, hold or lie in another connector's.
 async fn check_folders(tx: &mut Transaction<'_, Sqlite>, own: &Connector) -> Result<(), SaveError> {
+    let mut folders: BTreeMap<String, Texts> = BTreeMap::new();
     for row in sqlx::query(OTHER_FOLDERS).bind(own.id.key()).fetch_all(&mut **tx).await? {
+        folders.entry(row.try_get(0)?).or_default().insert(row.try_get(1)?, row.try_get(2)?);
+    }
+    for row in sqlx::query(OTHERS).bind(own.id.key()).fetch_all(&mut **tx).await? {
         let other = ConnectorId::parse(row.try_get(0)?).map_err(StoreError::Unreadable)?;
-        let folders = [("input_folder", row.try_get(1)?), ("output_folder", row.try_get(2)?)];
-        let folders: Texts = folders.map(|(key, text): (&str, String)| (key.to_owned(), text)).into();
-        let other = connector(other, &folders)?;
-        if let Some((one, two)) = own.shared_folder(&other) {
-            let key = if one == own.input_folder_text() { "input_folder" } else { "output_folder" };
+        let texts = folders.remove(other.key()).unwrap_or_default();
+        // Only what names its folders is here: whether its values fit each other was seen when they were saved.
+        let settings = ConnectorSettings::read(&texts).map_err(SaveError::Mistakes)?;
+        let other = Connector { id: other, version: 0, settings };
+        if let Some((key, one, two)) = own.shared_folder(&other) {
             let text = format!("{one} is, holds or lies in {two}, a folder of {}; choose one of its own", other.id);
             return Err(mistake(key, text));
         }

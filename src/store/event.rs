@@ -1,7 +1,9 @@
 //! Events: what happened, and the outbox of what it sets off.
 
+use serde_json::{Value, json};
 use sqlx::{AssertSqlSafe, Row, Sqlite, Transaction};
 
+use super::group::Group;
 use super::open::{Db, StoreError};
 use super::receipt::{Cursor, Receipt};
 use crate::base::clock::Timestamp;
@@ -9,12 +11,12 @@ use crate::base::human;
 use crate::base::id::{EventId, IdSource, ReceiptId};
 use crate::domain::event::EventKind;
 
-const ADD: &str = "INSERT INTO events (id, kind, at_us, connector, session_id, receipt_id, remote, summary, held) \
-     VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)";
 const OLDEST_FIRST: &str = "SELECT id, kind, at_us, connector, session_id, receipt_id, remote, summary FROM events \
      WHERE held = 0 AND at_us >= $1 AND (at_us, id) > ($2, $3) AND ($4 = '' OR kind = $4) ORDER BY at_us, id LIMIT $5";
 const SELECT: &str = "SELECT id, kind, at_us, connector, session_id, receipt_id, remote, summary FROM events \
      WHERE held = 0 AND at_us >= $4";
+const ONE: &str =
+    "SELECT id, kind, at_us, connector, session_id, receipt_id, remote, summary FROM events WHERE id = $1";
 const COUNT_SINCE: &str = "SELECT COUNT(*) FROM events WHERE kind = $1 AND at_us >= $2";
 const RELEASE: &str = "UPDATE events SET held = 0 WHERE receipt_id = $1";
 const DROP_HELD: &str = "DELETE FROM events WHERE receipt_id = $1 AND held = 1";
@@ -71,26 +73,32 @@ impl Event {
     }
 }
 
-pub(super) async fn add(tx: &mut Transaction<'_, Sqlite>, event: &Event, held: bool) -> sqlx::Result<()> {
-    sqlx::query(ADD)
-        .bind(event.id.as_str())
-        .bind(event.kind.name())
-        .bind(event.at.us())
-        .bind(&event.connector)
-        .bind(&event.session_id)
-        .bind(event.receipt_id.as_ref().map(ReceiptId::as_str))
-        .bind(&event.remote)
-        .bind(&event.summary)
-        .bind(i64::from(held))
-        .execute(&mut **tx)
-        .await?;
-    Ok(())
+/// One as a group commit takes it.
+pub(super) fn row(event: &Event, held: bool) -> Value {
+    json!([
+        event.id.as_str(),
+        event.kind.name(),
+        event.at.us(),
+        event.connector,
+        event.session_id,
+        event.receipt_id.as_ref().map(ReceiptId::as_str),
+        event.remote,
+        event.summary,
+        i64::from(held),
+    ])
+}
+
+/// Within another transaction.
+pub(super) async fn add(tx: &mut Transaction<'_, Sqlite>, event: &Event) -> sqlx::Result<()> {
+    let mut group = Group::default();
+    group.event(event);
+    group.write(tx).await.map(drop)
 }
 
 /// Records one event at once, for processes without a recorder.
 pub async fn record(db: &Db, event: &Event) -> Result<(), StoreError> {
     let mut tx = db.begin().await?;
-    add(&mut tx, event, false).await?;
+    add(&mut tx, event).await?;
     tx.commit().await?;
     Ok(())
 }
@@ -144,6 +152,11 @@ pub async fn page(db: &Db, filter: &Filter, before: Option<&Cursor>, count: i64)
 pub async fn count_since(db: &Db, kind: EventKind, since: Timestamp) -> Result<u64, StoreError> {
     let row = sqlx::query(COUNT_SINCE).bind(kind.name()).bind(since.us()).fetch_one(db.reader()).await?;
     Ok(row.try_get::<i64, _>(0)?.unsigned_abs())
+}
+
+/// The event of that id.
+pub async fn find(db: &Db, id: &EventId) -> Result<Option<Event>, StoreError> {
+    sqlx::query(ONE).bind(id.as_str()).fetch_optional(db.reader()).await?.as_ref().map(decode).transpose()
 }
 
 /// Releases a receipt's events: its file lies under its final name.

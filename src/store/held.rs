@@ -12,13 +12,12 @@ use crate::base::id::ReceiptId;
 
 const ADD: &str = "INSERT INTO holds (receipt_id, connector_key, folder, size_bytes, since_us, ended) \
      VALUES ($1, $2, $3, $4, $5, 0) ON CONFLICT (receipt_id) DO UPDATE SET ended = 0";
-const IS_HELD: &str = "SELECT COUNT(*) FROM holds WHERE receipt_id = $1";
 const ONE: &str =
     "SELECT receipt_id, connector_key, folder, size_bytes, since_us, ended FROM holds WHERE receipt_id = $1";
 const ALL: &str =
     "SELECT receipt_id, connector_key, folder, size_bytes, since_us, ended FROM holds ORDER BY receipt_id";
 const ENDED: &str = "SELECT receipt_id, connector_key, folder, size_bytes, since_us, ended FROM holds WHERE ended = 1 \
-     ORDER BY receipt_id";
+     AND receipt_id > $1 ORDER BY receipt_id LIMIT 1000";
 const USAGE: &str = "SELECT COUNT(*), CAST(COALESCE(SUM(size_bytes), 0) AS BIGINT) FROM holds";
 const END: &str = "UPDATE holds SET ended = 1 WHERE receipt_id = $1";
 const FORGET: &str = "DELETE FROM holds WHERE receipt_id = $1";
@@ -54,10 +53,6 @@ pub async fn add(connection: &mut SqliteConnection, receipt: &Receipt, folder: &
     Ok(())
 }
 
-pub(super) async fn is_held(connection: &mut SqliteConnection, receipt: &ReceiptId) -> sqlx::Result<bool> {
-    Ok(sqlx::query(IS_HELD).bind(receipt.as_str()).fetch_one(connection).await?.try_get::<i64, _>(0)? > 0)
-}
-
 /// Adds it at once.
 pub async fn record(db: &Db, receipt: &Receipt, folder: &str) -> Result<(), StoreError> {
     let mut tx = db.begin().await?;
@@ -75,9 +70,9 @@ pub async fn all(db: &Db) -> Result<Vec<Hold>, StoreError> {
     sqlx::query(ALL).fetch_all(db.reader()).await?.iter().map(decode).collect()
 }
 
-/// Holds that no delivery needs any more.
-pub async fn ended(db: &Db) -> Result<Vec<Hold>, StoreError> {
-    sqlx::query(ENDED).fetch_all(db.reader()).await?.iter().map(decode).collect()
+/// Holds that no delivery needs any more, behind that receipt, at most 1,000.
+pub async fn ended(db: &Db, after: &str) -> Result<Vec<Hold>, StoreError> {
+    sqlx::query(ENDED).bind(after).fetch_all(db.reader()).await?.iter().map(decode).collect()
 }
 
 /// How many receipts hold bytes, and how many bytes in all.

@@ -55,6 +55,16 @@ impl Snapshot {
         self.connectors.get(&id.to_ascii_lowercase())
     }
 
+    /// The connector of a partner that signs in, by its id without regard to case.
+    pub fn partner(&self, id: &str) -> Option<&Arc<LiveConnector>> {
+        self.connector(id).filter(|live| live.connector.is_partner())
+    }
+
+    /// Every connector that a partner signs in with.
+    pub fn partners(&self) -> impl Iterator<Item = &Arc<LiveConnector>> {
+        self.connectors_sorted().into_iter().filter(|live| live.connector.is_partner())
+    }
+
     /// Connectors in the order of their ids.
     pub fn connectors_sorted(&self) -> Vec<&Arc<LiveConnector>> {
         let mut all: Vec<_> = self.connectors.values().collect();

@@ -1,14 +1,20 @@
 //! Floor 2: all SQL, a module per aggregate, free functions on a [`Db`]. Statements are constants in the dialect that
-//! SQLite and `PostgreSQL` share: `$n`, ids made by us, unix microseconds, no date or JSON functions.
+//! SQLite and `PostgreSQL` share: `$n`, ids made by us, unix microseconds, no date or JSON functions; but
+//! for `group`, where the engine's records are written.
 
 pub mod administrator;
+pub mod arrow;
 pub mod audit;
 pub mod authority;
 pub mod certificate;
 pub mod collected;
 pub mod commit;
 pub mod connector;
+pub mod delivery;
+pub mod delivery_page;
 pub mod event;
+pub mod exported;
+mod group;
 pub mod held;
 pub mod listener;
 pub mod live;
@@ -18,6 +24,7 @@ pub mod receipt;
 pub mod receipt_page;
 pub mod refusal;
 pub mod retention;
+pub mod secret;
 pub mod sequence;
 pub mod session;
 pub mod setting;

@@ -35,6 +35,8 @@ const MIGRATIONS: &[(i64, &str, &str)] = &[
     (26, "certificate warnings", include_str!("../../migrations/0026_certificate_warnings.sql")),
     (30, "held", include_str!("../../migrations/0030_held.sql")),
     (40, "sessions", include_str!("../../migrations/0040_sessions.sql")),
+    (50, "flows", include_str!("../../migrations/0050_flows.sql")),
+    (55, "secrets", include_str!("../../migrations/0055_secrets.sql")),
 ];
 
 /// Why the store could not do something.

@@ -269,6 +269,7 @@ const TAKE_OVER: &str = "UPDATE receipts SET taken_over = 1 WHERE id = $1";
 const USAGE: &str = "SELECT COUNT(*), CAST(COALESCE(SUM(size_bytes), 0) AS BIGINT) FROM receipts \
      WHERE connector_key = $1 AND status IN ('in_receive', 'waiting')";
 const PUBLISHING: &str = select!("WHERE publishing = 1 ORDER BY id");
+const CLEAR_MARK: &str = "UPDATE receipts SET publishing = 0 WHERE id = $1";
 const SET_STATUS: &str = "UPDATE receipts SET status = $2, publishing = 0 WHERE id = $1";
 const MARK_REPLACED: &str = "UPDATE receipts SET status = 'replaced' WHERE connector_key = $1 AND stored_path = $2 \
      AND status IN ('in_receive', 'waiting') AND publishing = 0 AND id <> $3 AND completed_at_us <= $4";
@@ -358,10 +359,18 @@ pub async fn hide(db: &Db, id: &ReceiptId) -> Result<(), StoreError> {
     Ok(())
 }
 
-/// Its delivery begins.
-pub async fn take_over(db: &Db, id: &ReceiptId) -> Result<(), StoreError> {
-    sqlx::query(TAKE_OVER).bind(id.as_str()).execute(db.writer()).await?;
-    Ok(())
+/// Their deliveries begin. Gives those that there are.
+pub async fn take_over(db: &Db, ids: &[ReceiptId]) -> Result<Vec<Receipt>, StoreError> {
+    let mut tx = db.begin().await?;
+    let mut receipts = Vec::with_capacity(ids.len());
+    for id in ids {
+        sqlx::query(TAKE_OVER).bind(id.as_str()).execute(&mut *tx).await?;
+        receipts.extend(
+            sqlx::query(ONE).bind(id.as_str()).fetch_optional(&mut *tx).await?.as_ref().map(decode).transpose()?,
+        );
+    }
+    tx.commit().await?;
+    Ok(receipts)
 }
 
 /// Files and bytes of a connector that lie in Receive: what its quota counts.
@@ -373,6 +382,12 @@ pub async fn usage(db: &Db, connector_key: &str) -> Result<(u64, u64), StoreErro
 /// Receipts that a crash left between commit and publication.
 pub async fn publishing(db: &Db) -> Result<Vec<Receipt>, StoreError> {
     sqlx::query(PUBLISHING).fetch_all(db.reader()).await?.iter().map(decode).collect()
+}
+
+/// Its file lies under its final name.
+pub async fn clear_mark(db: &Db, id: &ReceiptId) -> Result<(), StoreError> {
+    sqlx::query(CLEAR_MARK).bind(id.as_str()).execute(db.writer()).await?;
+    Ok(())
 }
 
 /// Where the file is now.

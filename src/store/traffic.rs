@@ -1,6 +1,9 @@
 //! Bytes moved by minute and direction, for charts. A transfer's bytes are spread over the minutes it took.
 
-use sqlx::{Row, Sqlite, Transaction};
+use std::collections::BTreeMap;
+
+use serde_json::{Value, json};
+use sqlx::Row;
 
 use super::commit::signed;
 use super::open::{Db, StoreError};
@@ -15,9 +18,6 @@ const MINUTES_KEPT: i64 = 48 * 60;
 const HOURS_KEPT: i64 = 366 * 24 * 60;
 const MINUTE_US: i64 = 60_000_000;
 
-const ADD: &str = "INSERT INTO traffic (minute, direction, bytes, files) VALUES ($1, $2, $3, $4) \
-     ON CONFLICT (minute, direction) DO UPDATE SET bytes = traffic.bytes + excluded.bytes, \
-     files = traffic.files + excluded.files";
 const SUMS: &str = "SELECT (minute - $1) / $2, direction, SUM(bytes), SUM(files) FROM traffic WHERE minute >= $1 \
      GROUP BY (minute - $1) / $2, direction ORDER BY 1, 2";
 const FOLD: &str = "INSERT INTO traffic (minute, direction, bytes, files) SELECT minute - minute % 60, direction, \
@@ -44,14 +44,18 @@ pub const fn minute(at: Timestamp) -> i64 {
     at.us().div_euclid(MINUTE_US)
 }
 
-pub(super) async fn add(tx: &mut Transaction<'_, Sqlite>, transfer: &Transfer) -> sqlx::Result<()> {
-    let complete = i64::from(transfer.complete);
-    for (minute, bytes) in spread(minute(transfer.begun_at), minute(transfer.ended_at), signed(transfer.bytes_moved)) {
-        let files = if minute == self::minute(transfer.ended_at) { complete } else { 0 };
-        let query = sqlx::query(ADD).bind(minute).bind(transfer.direction.name()).bind(bytes).bind(files);
-        query.execute(&mut **tx).await?;
+/// What transfers add to, one row for each minute and direction.
+pub(super) fn rows<'a>(transfers: impl Iterator<Item = &'a Transfer>) -> Value {
+    let mut sums: BTreeMap<(i64, &str), (i64, i64)> = BTreeMap::new();
+    for transfer in transfers {
+        let (first, last) = (minute(transfer.begun_at), minute(transfer.ended_at));
+        for (minute, bytes) in spread(first, last, signed(transfer.bytes_moved)) {
+            let sum = sums.entry((minute, transfer.direction.name())).or_default();
+            sum.0 = sum.0.saturating_add(bytes);
+            sum.1 += i64::from(transfer.complete && minute == last);
+        }
     }
-    Ok(())
+    sums.into_iter().map(|((minute, direction), (bytes, files))| json!([minute, direction, bytes, files])).collect()
 }
 
 /// `bytes` spread evenly from one minute to another; what does not divide goes to the last.
@@ -111,7 +115,8 @@ mod tests {
         let now = Timestamp::from_us(100 * 24 * 60 * MINUTE_US);
         let old = minute(now) - MINUTES_KEPT - 600;
         for (minute, bytes) in [(old, 1_i64), (old + 1, 2), (old + 61, 4), (minute(now), 8), (1 - HOURS_KEPT, 16)] {
-            sqlx::query(ADD).bind(minute).bind("receive").bind(bytes).bind(1_i64).execute(db.writer()).await.unwrap();
+            let add = "INSERT INTO traffic (minute, direction, bytes, files) VALUES ($1, 'receive', $2, 1)";
+            sqlx::query(add).bind(minute).bind(bytes).execute(db.writer()).await.unwrap();
         }
         for _ in 0..2 {
             fold(&db, now).await.unwrap();

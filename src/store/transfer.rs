@@ -1,18 +1,15 @@
 //! Transfer records: every upload and download, complete or broken off.
 
-use sqlx::{AssertSqlSafe, Row, Sqlite, Transaction};
+use serde_json::{Value, json};
+use sqlx::{AssertSqlSafe, Row};
 
 use super::commit::signed;
 use super::open::{Db, StoreError};
 use super::receipt::Cursor;
-use super::traffic;
 use crate::base::clock::Timestamp;
 use crate::base::id::{ReceiptId, TransferId};
 use crate::domain::receipt::Ending;
 
-const ADD: &str = "INSERT INTO transfers (id, direction, connector, path, bytes_moved, offset_bytes, begun_at_us, \
-     ended_at_us, ending, complete, remote, tls, session_id, receipt_id, reply) \
-     VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)";
 const SELECT: &str = "SELECT id, direction, connector, path, bytes_moved, offset_bytes, begun_at_us, ended_at_us, ending, \
      complete, remote, tls, session_id, receipt_id, reply FROM transfers WHERE ended_at_us >= $4";
 
@@ -75,26 +72,25 @@ pub struct Transfer {
     pub reply: String,
 }
 
-pub(super) async fn add(tx: &mut Transaction<'_, Sqlite>, transfer: &Transfer) -> sqlx::Result<()> {
-    sqlx::query(ADD)
-        .bind(transfer.id.as_str())
-        .bind(transfer.direction.name())
-        .bind(&transfer.connector)
-        .bind(&transfer.path)
-        .bind(signed(transfer.bytes_moved))
-        .bind(signed(transfer.offset_bytes))
-        .bind(transfer.begun_at.us())
-        .bind(transfer.ended_at.us())
-        .bind(transfer.ending.name())
-        .bind(i64::from(transfer.complete))
-        .bind(&transfer.remote)
-        .bind(&transfer.tls)
-        .bind(&transfer.session_id)
-        .bind(transfer.receipt_id.as_ref().map(ReceiptId::as_str))
-        .bind(&transfer.reply)
-        .execute(&mut **tx)
-        .await?;
-    traffic::add(tx, transfer).await
+/// One as a group commit takes it.
+pub(super) fn row(transfer: &Transfer) -> Value {
+    json!([
+        transfer.id.as_str(),
+        transfer.direction.name(),
+        transfer.connector,
+        transfer.path,
+        signed(transfer.bytes_moved),
+        signed(transfer.offset_bytes),
+        transfer.begun_at.us(),
+        transfer.ended_at.us(),
+        transfer.ending.name(),
+        i64::from(transfer.complete),
+        transfer.remote,
+        transfer.tls,
+        transfer.session_id,
+        transfer.receipt_id.as_ref().map(ReceiptId::as_str),
+        transfer.reply,
+    ])
 }
 
 /// What [`page`] looks for. Empty: everything.

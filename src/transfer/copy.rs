@@ -25,8 +25,8 @@ use crate::workspace::upload::Part;
 pub const BUFFER_BYTES: usize = 256 * 1024;
 /// Buffers kept for the next transfer.
 const BUFFERS_KEPT: usize = 64;
-/// Bytes one `sendfile` may move before other tasks get their turn.
-const SENDFILE_BYTES: usize = 1024 * 1024;
+/// Bytes one `sendfile` may move: a piece, after which other tasks get their turn.
+const SENDFILE_BYTES: usize = 256 * 1024;
 
 /// A data connection that bytes come from.
 pub trait Inbound: AsyncRead + AsyncWrite + Unpin + Send {
@@ -176,6 +176,9 @@ pub async fn receive(from: &mut impl Inbound, sink: &mut Sink<'_>, watch: &Watch
         if watch.abort.is_cancelled() {
             break Received::Ended(Ending::Aborted);
         }
+        if count == BUFFER_BYTES {
+            give_way().await;
+        }
     };
     buffers.put(buffer);
     received
@@ -304,8 +307,17 @@ pub async fn send(source: &Source, span: Span, to: &mut impl Outbound, watch: &W
                 watch.place.moved(count as u64);
             }
         }
+        if at < span.to {
+            give_way().await;
+        }
     }
     Sent::All
+}
+
+/// A fast network never lets these loops wait, and tokio's own budget (128 steps) would be 32 MiB. Yielding is what has the
+/// sockets looked at again, so that another session's command is heard at once.
+async fn give_way() {
+    tokio::task::yield_now().await;
 }
 
 enum Trouble {
@@ -322,11 +334,7 @@ async fn sendfile(source: &Source, span: Span, socket: &TcpStream) -> Result<usi
             Ok(rustix::fs::sendfile(socket, &**source.file(), Some(&mut offset), want)?)
         });
         match sent {
-            Ok(count) => {
-                // The readiness loop never waits on a fast network: others get their turn here.
-                tokio::task::consume_budget().await;
-                return Ok(count);
-            }
+            Ok(count) => return Ok(count),
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
             Err(error) if error.raw_os_error() == Some(rustix::io::Errno::IO.raw_os_error()) => {
                 return Err(Trouble::Reading(error));

@@ -55,30 +55,37 @@ pub(super) async fn open_recorded(depot: &Depot, id: &ReceiptId) -> Result<Optio
     }
 }
 
-/// Its delivery begins: from now on its partner cannot rename it (PRODUCT 5.9). Gives the receipt with the name it has.
-pub async fn take_over(depot: &Depot, snapshot: &Snapshot, id: &ReceiptId) -> Result<Receipt, TransferError> {
-    // A rename under way ends first; its file may have no name any more, or no folder.
-    let found = Found::of(depot, snapshot, id).await;
-    let _turn = match &found {
-        Ok(found) => Some(found.workspace.folder(Folder::Receive).naming(&found.names).await),
-        Err(_) => None,
-    };
-    receipt::take_over(&depot.db, id).await?;
-    receipt::find(&depot.db, id).await?.ok_or(TransferError::NotFound)
+/// Their deliveries begin: from now on their partners cannot rename them (PRODUCT 5.9). Gives the receipts with the names
+/// they have; those that are no more are left out.
+pub async fn take_over(depot: &Depot, snapshot: &Snapshot, ids: &[ReceiptId]) -> Result<Vec<Receipt>, TransferError> {
+    let mut found = Vec::new();
+    for id in ids {
+        // A file may have no name any more, or no folder: its bytes are held all the same.
+        found.extend(Found::of(depot, snapshot, id).await.ok());
+    }
+    // In the same order whoever asks, so that no two wait for each other.
+    found.sort_by(|a, b| (&a.path, &a.names).cmp(&(&b.path, &b.names)));
+    found.dedup_by(|a, b| (&a.path, &a.names) == (&b.path, &b.names));
+    let mut turns = Vec::with_capacity(found.len());
+    for one in &found {
+        // A rename under way ends first.
+        turns.push(one.workspace.folder(Folder::Receive).naming(&one.names).await);
+    }
+    Ok(receipt::take_over(&depot.db, ids).await?)
 }
 
-/// The last target has it: the file leaves Receive, unless another one lies under its name by now. Its bytes stay held
-/// until [`release`], and at least as long as its partner may still ask for it (PRODUCT 5.9).
-pub async fn pass_along(depot: &Depot, snapshot: &Snapshot, id: &ReceiptId) -> Result<(), TransferError> {
-    let found = Found::of(depot, snapshot, id).await?;
-    let folder = found.workspace.folder(Folder::Receive);
-    let _turn = folder.naming(&found.names).await;
-    // The status goes first: after a crash in between the file only stays longer than it must.
-    receipt::set_status(&depot.db, id, Status::PassedAlong).await?;
-    if found.lies_there() {
-        held::secure(folder, depot.workspaces.syncer()).await.map_err(TransferError::Storage)?;
-        let (parent, name) = folder.jail().parent(&found.names)?;
-        rustix::fs::unlinkat(&parent, name, AtFlags::empty()).map_err(io::Error::from)?;
+/// The last target has each of them: the files leave Receive, unless others lie under their names by now. Their bytes stay
+/// held at least as long as their partners may still ask for them (PRODUCT 5.9).
+pub async fn leave(depot: &Depot, snapshot: &Snapshot, ids: &[ReceiptId]) -> Result<(), TransferError> {
+    let mut secured: Vec<String> = Vec::new();
+    for id in ids {
+        let Ok(found) = Found::of(depot, snapshot, id).await else { continue };
+        if !secured.contains(&found.path) {
+            let folder = found.workspace.folder(Folder::Receive);
+            held::secure(folder, depot.workspaces.syncer()).await.map_err(TransferError::Storage)?;
+            secured.push(found.path.clone());
+        }
+        found.leave().await?;
     }
     Ok(())
 }
@@ -92,17 +99,27 @@ pub async fn release(depot: &Depot, snapshot: &Snapshot, id: &ReceiptId) -> Resu
 
 /// Frees what is due by now.
 pub async fn free_ended(depot: &Depot, snapshot: &Snapshot) -> Result<(), StoreError> {
-    for hold in rows::ended(&depot.db).await? {
-        if let Err(error) = free_if_due(depot, snapshot, &hold).await {
-            tracing::warn!(receipt.id = hold.receipt.as_str(), %error, "Could not free held bytes; it is tried again");
+    let mut after = String::new();
+    loop {
+        let ended = rows::ended(&depot.db, &after).await?;
+        let Some(last) = ended.last() else { return Ok(()) };
+        last.receipt.as_str().clone_into(&mut after);
+        for hold in &ended {
+            if let Err(error) = free_if_due(depot, snapshot, hold).await {
+                tracing::warn!(receipt.id = hold.receipt.as_str(), %error, "Could not free held bytes; it is tried again");
+            }
         }
     }
-    Ok(())
 }
 
 async fn free_if_due(depot: &Depot, snapshot: &Snapshot, hold: &rows::Hold) -> Result<(), StoreError> {
     // What lies in Receive needs no hold; what was passed along may still be asked for.
     if let Ok(found) = Found::of(depot, snapshot, &hold.receipt).await {
+        if found.receipt.status == Status::PassedAlong
+            && let Err(error) = leave(depot, snapshot, std::slice::from_ref(&hold.receipt)).await
+        {
+            return Err(StoreError::Unreadable(format!("a file that could not leave Receive: {error}")));
+        }
         let Receipt { status, hidden, completed_at, .. } = &found.receipt;
         let asked_for = *status == Status::PassedAlong && !hidden && !found.lies_there();
         if asked_for && depot.clock.now() < completed_at.plus(RECENT_FOR) {
@@ -121,8 +138,17 @@ async fn free_if_due(depot: &Depot, snapshot: &Snapshot, hold: &rows::Hold) -> R
 /// At start, before anything else: what should be held is. Gives how many receipts have lost their bytes.
 pub async fn recover(depot: &Depot, snapshot: &Snapshot) -> Result<u64, StoreError> {
     let mut lost = 0;
-    for hold in rows::all(&depot.db).await?.iter().filter(|hold| !hold.ended) {
+    for hold in rows::all(&depot.db).await? {
         let id = &hold.receipt;
+        if hold.ended {
+            if let Ok(found) = Found::of(depot, snapshot, id).await
+                && found.receipt.status == Status::PassedAlong
+                && let Err(error) = found.leave().await
+            {
+                tracing::error!(receipt.id = id.as_str(), %error, "A file that was passed along could not leave Receive");
+            }
+            continue;
+        }
         let is_held = HeldFolder::at(Path::new(&hold.folder)).is_ok_and(|held| held.has(id.as_str()));
         if is_held {
             continue;
@@ -160,6 +186,17 @@ impl Found {
         let temporary = receipt.staged_name.starts_with('/').then_some(&receipt.staged_name);
         let temporary = temporary.and_then(|path| received_names(&live.connector, path));
         Ok(Self { receipt, workspace, path, names, temporary })
+    }
+
+    /// Removes the file's name from Receive, if it is still the receipt's. What is held is on disk by now.
+    async fn leave(&self) -> Result<(), TransferError> {
+        let folder = self.workspace.folder(Folder::Receive);
+        let _turn = folder.naming(&self.names).await;
+        if self.lies_there() {
+            let (parent, name) = folder.jail().parent(&self.names)?;
+            rustix::fs::unlinkat(&parent, name, AtFlags::empty()).map_err(io::Error::from)?;
+        }
+        Ok(())
     }
 
     /// Whether the file under the stored name is still the receipt's.

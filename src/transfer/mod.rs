@@ -7,6 +7,7 @@ pub mod depot;
 pub mod digest;
 pub mod held;
 pub mod offer;
+pub mod passing;
 pub mod plan;
 pub mod presence;
 pub mod publish;

@@ -165,7 +165,7 @@ impl Drop for Offer {
 }
 
 /// A write or a sync could not be done: uploads are refused until a probe succeeds, unless only room is missing.
-fn failed(folder: &OpenFolder, error: io::Error) -> TransferError {
+pub(super) fn failed(folder: &OpenFolder, error: io::Error) -> TransferError {
     let why = TransferError::from(error);
     if !matches!(why, TransferError::NoSpace) {
         folder.set_failing();
@@ -174,7 +174,7 @@ fn failed(folder: &OpenFolder, error: io::Error) -> TransferError {
 }
 
 /// The names below Send of a file called `name`, if the partner may fetch one of that name.
-fn fetchable(owner: Owner<'_>, name: &Name) -> Result<Vec<Name>, TransferError> {
+pub(super) fn fetchable(owner: Owner<'_>, name: &Name) -> Result<Vec<Name>, TransferError> {
     let path = path_of(Folder::Send, std::slice::from_ref(name)).unwrap_or_default();
     match authorise::authorise(&owner.snapshot.profile, owner.connector, Operation::Retrieve, &path)? {
         Granted::Within { names, .. } if names.len() == 1 && name.as_str() != crate::workspace::jail::STAGING => {
@@ -185,7 +185,7 @@ fn fetchable(owner: Owner<'_>, name: &Name) -> Result<Vec<Name>, TransferError> 
 }
 
 /// Whether a file lies there; an error where something else does.
-fn there(folder: &OpenFolder, names: &[Name]) -> Result<bool, TransferError> {
+pub(super) fn there(folder: &OpenFolder, names: &[Name]) -> Result<bool, TransferError> {
     match folder.jail().stat(names) {
         Ok(stat) if FileType::from_raw_mode(stat.st_mode) == FileType::RegularFile => Ok(true),
         Ok(_) => Err(TransferError::refused(Rule::NameNotStorable, "a folder or something else has that name")),
@@ -194,11 +194,11 @@ fn there(folder: &OpenFolder, names: &[Name]) -> Result<bool, TransferError> {
     }
 }
 
-fn taken(name: &Name) -> TransferError {
+pub(super) fn taken(name: &Name) -> TransferError {
     TransferError::refused(Rule::FileExists, format!("{name} is there already"))
 }
 
-fn check_reserve(free: u64, reserve: u64) -> Result<(), TransferError> {
+pub(super) fn check_reserve(free: u64, reserve: u64) -> Result<(), TransferError> {
     if free >= reserve {
         return Ok(());
     }

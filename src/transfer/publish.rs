@@ -19,7 +19,7 @@ use crate::domain::scheme::{self, Facts};
 use crate::domain::value::Overwrite;
 use crate::store::commit::{Published, Received};
 use crate::store::receipt::Receipt;
-use crate::store::{StoreError, event, held as store_held, receipt, sequence};
+use crate::store::{StoreError, delivery, event, held as store_held, receipt, sequence};
 use crate::workspace::folder::{FileId, OpenFolder};
 use crate::workspace::held::{self, HeldFolder};
 use crate::workspace::jail::{self, Replace};
@@ -260,7 +260,8 @@ async fn commit(depot: &Depot, party: &Party, receipt: Receipt) -> Result<Record
         stored_path: receipt.stored_path.clone(),
     };
     let folder = depot.workspaces.receive_path(&party.snapshot.profile, party.connector());
-    let received = Received { receipt, event_id: EventId::new(&depot.ids), folder };
+    let deliver_at = receipt.completed_at.plus(party.connector().settings.settle_s.seconds());
+    let received = Received { receipt, event_id: EventId::new(&depot.ids), folder, deliver_at };
     let committed = depot.recorder.receive(received).await.map_err(|error| TransferError::NotRecorded(error.0))?;
     fault::pass(Point::Committed)?;
     Ok(Recorded { published, held: committed.held })
@@ -302,6 +303,7 @@ async fn lost(depot: &Depot, folder: &OpenFolder, recorded: &Recorded) {
     let id = &recorded.published.id;
     let done = async {
         event::drop_held(&depot.db, id).await?;
+        delivery::drop_of(&depot.db, id).await?;
         if recorded.held {
             // Without the row the bytes are nobody's; with bytes and without a delivery the row would stay for ever.
             HeldFolder::of(folder)

@@ -4,18 +4,21 @@ use std::collections::HashMap;
 use std::io;
 use std::os::fd::AsFd;
 use std::sync::Arc;
+use std::time::Duration;
 
 use rustix::fs::AtFlags;
 
 use super::depot::Depot;
-use super::held as holds;
 use super::send::{received_names, stored_names};
+use super::{held as holds, passing};
 use crate::base::fault::{self, Point};
 use crate::base::human;
+use crate::base::id::ReceiptId;
 use crate::domain::connector::Connector;
 use crate::domain::event::EventKind;
 use crate::domain::place::{Folder, Place};
 use crate::domain::receipt::Status;
+use crate::store::delivery::{self, Attempted, Next};
 use crate::store::live::Snapshot;
 use crate::store::receipt::Receipt;
 use crate::store::{StoreError, event, receipt};
@@ -38,13 +41,15 @@ pub struct Report {
 /// Finishes every receipt that was on its way, and finds the unfinished uploads.
 pub async fn recover(depot: &Depot, snapshot: &Snapshot) -> Result<Report, StoreError> {
     // Before a name is touched: the bytes that deliveries need.
+    delivery::end_idle_holds(&depot.db).await?;
     holds::recover(depot, snapshot).await?;
+    let delivered = finish_passing(depot, snapshot).await?;
     let mut report = Report::default();
     let mut waiting: HashMap<String, Vec<Receipt>> = HashMap::new();
     for receipt in receipt::publishing(&depot.db).await? {
         waiting.entry(receipt.connector.to_ascii_lowercase()).or_default().push(receipt);
     }
-    for live in snapshot.connectors.values() {
+    for live in snapshot.partners() {
         let connector = &live.connector;
         let receipts = waiting.remove(connector.id.key()).unwrap_or_default();
         let workspace = match depot.workspaces.get(&snapshot.profile, connector) {
@@ -65,6 +70,9 @@ pub async fn recover(depot: &Depot, snapshot: &Snapshot) -> Result<Report, Store
     for receipt in waiting.values().flatten() {
         mark_lost(depot, receipt, &mut report).await?;
     }
+    if let Err(error) = holds::leave(depot, snapshot, &delivered).await {
+        tracing::error!(%error, "Could not remove what was passed along from Receive; it is tried again");
+    }
     if report != Report::default() {
         let summary = format!(
             "Recovery at start: {} completed, {} kept, {} lost before 226",
@@ -79,6 +87,21 @@ pub async fn recover(depot: &Depot, snapshot: &Snapshot) -> Result<Report, Store
     Ok(report)
 }
 
+/// Files that were on their way into a folder when the power went, and have their names there.
+async fn finish_passing(depot: &Depot, snapshot: &Snapshot) -> Result<Vec<ReceiptId>, StoreError> {
+    let at = depot.clock.now();
+    let there = passing::recover(depot, snapshot).await?;
+    let attempted = there.into_iter().map(|(placement, placed)| Attempted {
+        delivery: placement.delivery,
+        receipt_id: placement.receipt_id,
+        at,
+        took: Duration::ZERO,
+        answer: "It lay in its place already when Waybill started".to_owned(),
+        next: Next::Delivered(Some(placed)),
+    });
+    delivery::record(&depot.db, &attempted.collect::<Vec<_>>()).await
+}
+
 async fn finish(
     depot: &Depot,
     connector: &Connector,
@@ -88,7 +111,7 @@ async fn finish(
 ) -> Result<(), StoreError> {
     match put_in_place(depot, connector, folder, receipt).await {
         Ok(true) => {
-            receipt::set_status(&depot.db, &receipt.id, Status::InReceive).await?;
+            receipt::clear_mark(&depot.db, &receipt.id).await?;
             receipt::mark_replaced(&depot.db, receipt).await?;
             event::release(&depot.db, &receipt.id).await?;
             report.completed += 1;
@@ -132,6 +155,7 @@ async fn put_in_place(
 
 async fn mark_lost(depot: &Depot, receipt: &Receipt, report: &mut Report) -> Result<(), StoreError> {
     event::drop_held(&depot.db, &receipt.id).await?;
+    delivery::drop_of(&depot.db, &receipt.id).await?;
     receipt::set_status(&depot.db, &receipt.id, Status::Lost).await?;
     report.lost += 1;
     let what = format!("the bytes of {} were lost before the partner was told 226", receipt.client_path);

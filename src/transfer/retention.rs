@@ -151,10 +151,10 @@ async fn copies(depot: &Depot, snapshot: &Snapshot) -> Due {
 
 /// Where copies lie. A connector whose Sent would be within its partner's reach has none.
 fn sent_folders(depot: &Depot, snapshot: &Snapshot) -> Vec<PathBuf> {
-    let of = |live: &&std::sync::Arc<crate::store::live::LiveConnector>| {
+    let of = |live: &std::sync::Arc<crate::store::live::LiveConnector>| {
         depot.workspaces.sent_path(&snapshot.profile, &live.connector).ok()
     };
-    snapshot.connectors_sorted().iter().filter_map(of).collect()
+    snapshot.partners().filter_map(of).collect()
 }
 
 fn in_words(due: &Due) -> String {
@@ -214,7 +214,12 @@ mod tests {
 
     async fn receive(depot: &Depot, name: &str) -> Receipt {
         let receipt = receipt_of(depot, name);
-        let received = Received { receipt: receipt.clone(), event_id: EventId::new(&depot.ids), folder: String::new() };
+        let received = Received {
+            receipt: receipt.clone(),
+            event_id: EventId::new(&depot.ids),
+            folder: String::new(),
+            deliver_at: Timestamp::default(),
+        };
         depot.recorder.receive(received).await.unwrap();
         receipt::set_status(&depot.db, &receipt.id, Status::InReceive).await.unwrap();
         event::release(&depot.db, &receipt.id).await.unwrap();

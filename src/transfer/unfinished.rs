@@ -29,7 +29,7 @@ pub struct Row {
 pub fn all(depot: &Depot, snapshot: &Snapshot) -> Vec<Row> {
     let keep = snapshot.profile.unfinished_keep_h.hours();
     let mut rows = Vec::new();
-    for live in snapshot.connectors_sorted() {
+    for live in snapshot.partners() {
         // A folder that cannot be opened has told so elsewhere; the others are shown all the same.
         let Ok(workspace) = depot.workspaces.get(&snapshot.profile, &live.connector) else { continue };
         for side in Folder::ALL {

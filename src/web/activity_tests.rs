@@ -234,7 +234,12 @@ impl Site {
         let id = receipt.id.clone();
         let (connector_key, stored_path) = (connector.to_ascii_lowercase(), receipt.stored_path.clone());
         self.recorder
-            .receive(Received { receipt, event_id: EventId::new(&self.ids), folder: String::new() })
+            .receive(Received {
+                receipt,
+                event_id: EventId::new(&self.ids),
+                folder: String::new(),
+                deliver_at: Timestamp::default(),
+            })
             .await
             .unwrap();
         self.recorder.publish(Published { id: id.clone(), connector_key, stored_path }).await;

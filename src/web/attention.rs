@@ -11,14 +11,18 @@ use crate::access::certificate::Urgency;
 use crate::base::clock::Timestamp;
 use crate::base::human;
 use crate::domain::administrator::Role;
+use crate::domain::event::EventKind;
+use crate::domain::flow::Target;
 use crate::domain::place::Folder;
+use crate::domain::receipt::Status;
 use crate::domain::refusal::Rule;
 use crate::domain::value::{FtpOverTls, HostOrAddress};
 use crate::store::listener::{self, Listener, State};
-use crate::store::{refusal, snooze};
+use crate::store::{delivery_page, refusal, snooze};
 use crate::web::context::Context;
 use crate::web::error::WebError;
 use crate::web::pages::refusals::fix;
+use crate::web::table::address;
 
 /// Looked at no more often than this: every page tells how much there is.
 const KEPT_FOR: Duration = Duration::from_secs(2);
@@ -28,6 +32,8 @@ const REFUSED_MIN: u64 = 5;
 const USUAL_TIMES: u64 = 3;
 /// Rules and connectors told at a time.
 const REFUSED_SHOWN_MAX: i64 = 5;
+/// Lanes in which deliveries were given up told at a time.
+const FAILED_SHOWN_MAX: usize = 5;
 /// Connectors whose storage fails told at a time.
 const FAILING_SHOWN_MAX: usize = 5;
 /// Open to admins only.
@@ -97,6 +103,7 @@ pub async fn matters(context: &Context) -> Result<Arc<Vec<Matter>>, WebError> {
     matters.extend(certificates(context));
     matters.extend(passive_address(context));
     matters.extend(refusals(context).await?);
+    matters.extend(deliveries(context).await?);
     let put_off = snooze::all(&context.state.db, now).await?;
     for matter in &mut matters {
         if let Some(until) = put_off.get(&matter.item) {
@@ -128,7 +135,7 @@ async fn listener(context: &Context) -> Result<Vec<Matter>, WebError> {
 fn storage(context: &Context) -> Vec<Matter> {
     let snapshot = context.state.live.snapshot();
     let mut failing = Vec::new();
-    for live in snapshot.connectors_sorted() {
+    for live in snapshot.partners() {
         let id = &live.connector.id;
         let text = match context.state.depot.workspaces.get(&snapshot.profile, &live.connector) {
             Err(error) => format!("Its folders cannot be opened: {error}. The partner’s transfers are refused."),
@@ -160,6 +167,32 @@ fn disk(context: &Context) -> Option<Matter> {
         let matter = Matter::new("disk", tone, format!("The disk is {used} per cent full"), text);
         matter.with("Open the disk reserve", "/profiles/ftp#disk_reserve")
     })
+}
+
+/// What was given up, lane by lane.
+async fn deliveries(context: &Context) -> Result<Vec<Matter>, WebError> {
+    let snapshot = context.state.live.snapshot();
+    let written =
+        |key: &str| snapshot.connector(key).map_or_else(|| key.to_owned(), |live| live.connector.id.to_string());
+    let failed = delivery_page::failed(&context.state.db).await?;
+    let matter = |lane: delivery_page::Failed| {
+        let from = written(&lane.source_key);
+        let to = match Target::parse(&lane.target) {
+            Some(Target::Connector(key)) => written(&key),
+            None => lane.target.clone(),
+        };
+        let files = human::count(lane.count, "file", "files");
+        let title = format!("{files} of {from} could not be passed along to {to}");
+        let text = format!(
+            "The first was given up {}. They stay in Receive; each receipt says why and offers to pass it along again.",
+            human::ago(lane.since, context.now())
+        );
+        let list = address("/activity/receive", &[("connector", &from), ("status", Status::Waiting.name())]);
+        Matter::new(format!("delivery:{}:{}", lane.source_key, lane.target), "bad", title, text)
+            .with("Show them", list)
+            .with("Events", address("/activity/events", &[("kind", EventKind::DeliveryFailed.name())]))
+    };
+    Ok(failed.into_iter().take(FAILED_SHOWN_MAX).map(matter).collect())
 }
 
 /// Per cent in use, rounded down.

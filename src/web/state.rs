@@ -13,6 +13,7 @@ use super::pages::test_connection::Trials;
 use super::setup_code::SetupCode;
 use crate::access::certificate::Certificates;
 use crate::access::gate::Gate;
+use crate::access::secrets::Secrets;
 use crate::base::app_log::AppLog;
 use crate::base::clock::Clock;
 use crate::base::id::IdSource;
@@ -35,6 +36,8 @@ pub struct Parts {
     pub recorder: Recorder,
     /// The password gate, shared with FTP.
     pub gate: Gate,
+    /// Secrets that are used as they are.
+    pub secrets: Secrets,
     /// What servers present.
     pub certificates: Certificates,
     /// Who is connected over FTP.

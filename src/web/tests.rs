@@ -13,6 +13,7 @@ use super::{Parts, SetupCode, WebState, router};
 use crate::access::certificate::Certificates;
 use crate::access::gate::Gate;
 use crate::access::password::{Hasher, hash_now};
+use crate::access::secrets::Secrets;
 use crate::base::app_log::AppLog;
 use crate::base::clock::Clock;
 use crate::base::id::IdSource;
@@ -119,6 +120,7 @@ impl Site {
             live: live.clone(),
             recorder: recorder.clone(),
             gate: gate.clone(),
+            secrets: Secrets::open(db.clone(), folder.path()).unwrap(),
             certificates: certificates.clone(),
             presence: presence.clone(),
             clock,

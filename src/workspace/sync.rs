@@ -12,6 +12,10 @@ use crate::base::fault::{self, Point};
 /// Syncs in flight: disks take 4 to 16 at once for 3 to 10 times the rate of one.
 pub const SYNCS_MAX: usize = 16;
 
+/// What `statfs(2)` calls file systems that live in memory.
+const TMPFS_MAGIC: rustix::fs::FsWord = 0x0102_1994;
+const RAMFS_MAGIC: rustix::fs::FsWord = 0x8584_58f6;
+
 /// Runs syncs, a bounded number at a time.
 #[derive(Clone, Debug)]
 pub struct Syncer {
@@ -28,19 +32,29 @@ impl Syncer {
     /// Waits until a file's bytes and size are on disk.
     pub async fn file(&self, file: Arc<OwnedFd>) -> io::Result<()> {
         fault::pass(Point::SyncPart)?;
-        self.run(move || Ok(rustix::fs::fdatasync(&*file)?)).await
+        self.run(file, |file| rustix::fs::fdatasync(file)).await
     }
 
     /// Waits until a folder's entries are on disk.
     pub async fn folder(&self, folder: Arc<OwnedFd>) -> io::Result<()> {
         fault::pass(Point::SyncFolder)?;
-        self.run(move || Ok(rustix::fs::fsync(&*folder)?)).await
+        self.run(folder, |folder| rustix::fs::fsync(folder)).await
     }
 
-    async fn run(&self, sync: impl FnOnce() -> io::Result<()> + Send + 'static) -> io::Result<()> {
+    async fn run(&self, what: Arc<OwnedFd>, sync: fn(&OwnedFd) -> rustix::io::Result<()>) -> io::Result<()> {
+        if is_in_memory(&what)? {
+            return Ok(sync(&what)?);
+        }
         let _permit = self.permits.acquire().await.map_err(io::Error::other)?;
-        tokio::task::spawn_blocking(sync).await.map_err(io::Error::other)?
+        tokio::task::spawn_blocking(move || Ok(sync(&what)?)).await.map_err(io::Error::other)?
     }
+}
+
+/// Whether its file system has no disk to wait for. A sync returns at once there, and the hop to another thread would cost
+/// more than the rest of a small upload.
+fn is_in_memory(what: &OwnedFd) -> io::Result<bool> {
+    let kind = rustix::fs::fstatfs(what)?.f_type;
+    Ok(kind == TMPFS_MAGIC || kind == RAMFS_MAGIC)
 }
 
 /// One folder's syncs: whoever asks while one is running waits for the next, which serves all who asked by then.

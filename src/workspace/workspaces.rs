@@ -15,8 +15,8 @@ use crate::domain::profile::Profile;
 /// A connector's two open folders.
 #[derive(Debug)]
 pub struct Workspace {
-    send: OpenFolder,
-    receive: OpenFolder,
+    send: Arc<OpenFolder>,
+    receive: Arc<OpenFolder>,
 }
 
 impl Workspace {
@@ -52,6 +52,17 @@ pub struct Workspaces {
     data: PathBuf,
     syncer: Syncer,
     open: Arc<Mutex<HashMap<String, Open>>>,
+    /// The folders of Folder connectors.
+    kept: Arc<Mutex<HashMap<String, Shelf>>>,
+}
+
+/// A folder that files are passed along into.
+#[derive(Clone, Debug)]
+pub struct Shelf {
+    /// Where it is.
+    pub path: PathBuf,
+    /// It, open.
+    pub folder: Arc<OpenFolder>,
 }
 
 /// Where a workspace was opened, and the workspace.
@@ -60,7 +71,7 @@ type Open = (Paths, Arc<Workspace>);
 impl Workspaces {
     /// None is open yet. `data` is the appliance's data folder.
     pub fn new(data: PathBuf) -> Self {
-        Self { data, syncer: Syncer::default(), open: Arc::default() }
+        Self { data, syncer: Syncer::default(), open: Arc::default(), kept: Arc::default() }
     }
 
     /// Who syncs.
@@ -107,9 +118,24 @@ impl Workspaces {
         {
             return Ok(Arc::clone(workspace));
         }
-        let workspace =
-            Arc::new(Workspace { send: OpenFolder::open(&paths.send)?, receive: OpenFolder::open(&paths.receive)? });
+        let folder = |path| OpenFolder::open(path).map(Arc::new);
+        let workspace = Arc::new(Workspace { send: folder(&paths.send)?, receive: folder(&paths.receive)? });
         open.insert(connector.id.key().to_owned(), (paths, Arc::clone(&workspace)));
         Ok(workspace)
+    }
+    /// Where files land that are passed along to the connector: a partner's Send, a Folder's folder. Made if missing.
+    pub fn shelf(&self, profile: &Profile, connector: &Connector) -> io::Result<Shelf> {
+        if connector.is_partner() {
+            let path = Paths::of(&self.data, profile, connector).send;
+            return Ok(Shelf { path, folder: Arc::clone(&self.get(profile, connector)?.send) });
+        }
+        let path = self.data.join(profile.root_directory.as_str()).join(connector.folder_text());
+        let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(shelf) = kept.get(connector.id.key()).filter(|shelf| shelf.path == path) {
+            return Ok(shelf.clone());
+        }
+        let opened = Shelf { folder: Arc::new(OpenFolder::open(&path)?), path };
+        kept.insert(connector.id.key().to_owned(), opened.clone());
+        Ok(opened)
     }
 }

@@ -26,6 +26,7 @@ from selenium.webdriver.common.by import By
 from selenium.webdriver.support.ui import Select, WebDriverWait
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+import flows  # noqa: E402
 from appliance import PROJECT, Appliance, free_port  # noqa: E402
 
 RULES = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
@@ -599,6 +600,7 @@ def main():
             dashboard(browser, appliance, "acme-edi", password, report)
             partner_sheet(browser, "acme-edi", report)
             activity(browser, "acme-edi", report)
+            flows.journey(browser, appliance, ("acme-edi", password), report)
             test_connection(browser, appliance, "acme-edi", report)
             change_profile(browser, appliance, report)
             administration(browser, report)

@@ -101,9 +101,13 @@ impl Sealer {
 
     /// Seals `key` for the certificate `id`.
     pub fn seal(&self, id: &CertificateId, key: &KeyDer) -> Result<Vec<u8>, SealError> {
+        self.seal_for(&bound_to(id), key.reveal())
+    }
+
+    /// Seals bytes that open only for that purpose.
+    pub(in crate::access) fn seal_for(&self, purpose: &[u8], bytes: &[u8]) -> Result<Vec<u8>, SealError> {
         let nonce: [u8; NONCE_BYTES] = rand::random();
-        let bound = bound_to(id);
-        let payload = Payload { msg: key.reveal(), aad: &bound };
+        let payload = Payload { msg: bytes, aad: purpose };
         // The only failure the cipher knows is a text of more than 256 GiB.
         let sealed = self.cipher().encrypt(&XNonce::from(nonce), payload).map_err(|_| SealError::Foreign)?;
         Ok([&[FORM], nonce.as_slice(), &sealed].concat())
@@ -111,15 +115,18 @@ impl Sealer {
 
     /// Opens what [`Sealer::seal`] gave for the same certificate.
     pub fn unseal(&self, id: &CertificateId, sealed: &[u8]) -> Result<KeyDer, SealError> {
+        Ok(KeyDer::new(self.unseal_for(&bound_to(id), sealed)?))
+    }
+
+    /// Opens what [`Sealer::seal_for`] gave for the same purpose.
+    pub(in crate::access) fn unseal_for(&self, purpose: &[u8], sealed: &[u8]) -> Result<Vec<u8>, SealError> {
         let (form, rest) = sealed.split_first().ok_or(SealError::Foreign)?;
         let (nonce, sealed) = rest.split_first_chunk::<NONCE_BYTES>().ok_or(SealError::Foreign)?;
         if *form != FORM {
             return Err(SealError::Foreign);
         }
-        let bound = bound_to(id);
-        let payload = Payload { msg: sealed, aad: &bound };
-        let opened = self.cipher().decrypt(&XNonce::from(*nonce), payload).map_err(|_| SealError::Foreign)?;
-        Ok(KeyDer::new(opened))
+        let payload = Payload { msg: sealed, aad: purpose };
+        self.cipher().decrypt(&XNonce::from(*nonce), payload).map_err(|_| SealError::Foreign)
     }
 
     fn cipher(&self) -> XChaCha20Poly1305 {

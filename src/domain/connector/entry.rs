@@ -7,7 +7,7 @@ use crate::base::clock::Timestamp;
 use crate::domain::filter::Filter;
 use crate::domain::profile::Profile;
 use crate::domain::refusal::Rule;
-use crate::domain::value::{ConnectorTls, FolderText, RequireTls, ValidityDate};
+use crate::domain::value::{ConnectorTls, ConnectorType, FolderText, RequireTls, ValidityDate};
 
 /// One trading partner.
 #[derive(Clone, Debug, PartialEq)]
@@ -102,14 +102,35 @@ impl Connector {
         self.settings.sessions_max.unwrap_or(profile.sessions_per_connector_max).count()
     }
 
-    /// Whether a folder of this connector is, holds or lies in one of `other`'s; both of them, if so. Absolute and
-    /// relative ones are compared after the caller has made all absolute.
-    pub fn shared_folder(&self, other: &Self) -> Option<(String, String)> {
-        let own = [self.input_folder_text(), self.output_folder_text()];
-        let others = [other.input_folder_text(), other.output_folder_text()];
-        own.into_iter().find_map(|one| {
-            let two = others.iter().find(|two| FolderText::overlap(&one, two))?.clone();
-            Some((one, two))
+    /// The folder of a Folder connector, absolute or below the Root Directory.
+    pub fn folder_text(&self) -> String {
+        let own = &self.settings.folder;
+        if own.is_empty() { self.id.to_string() } else { own.as_str().to_owned() }
+    }
+
+    /// Every folder of this connector, each with the key of the setting that names it.
+    pub fn folders(&self) -> Vec<(&'static str, String)> {
+        match self.settings.r#type {
+            ConnectorType::FtpServer => {
+                vec![("input_folder", self.input_folder_text()), ("output_folder", self.output_folder_text())]
+            }
+            ConnectorType::Folder => vec![("folder", self.folder_text())],
+            ConnectorType::Webhook | ConnectorType::Command => Vec::new(),
+        }
+    }
+
+    /// Whether a partner signs in with it.
+    pub fn is_partner(&self) -> bool {
+        self.settings.r#type == ConnectorType::FtpServer
+    }
+
+    /// Whether a folder of this connector is, holds or lies in one of `other`'s: the setting that names it, and both
+    /// of them, if so. Absolute and relative ones are compared after the caller has made all absolute.
+    pub fn shared_folder(&self, other: &Self) -> Option<(&'static str, String, String)> {
+        let theirs = other.folders();
+        self.folders().into_iter().find_map(|(key, one)| {
+            let (_, two) = theirs.iter().find(|(_, two)| FolderText::overlap(&one, two))?;
+            Some((key, one, two.clone()))
         })
     }
 }
@@ -139,7 +160,10 @@ mod tests {
         let named = connector(&[("input_folder", "/srv/out"), ("output_folder", "ACME/Receive/in")]);
         assert_eq!(named.input_folder_text(), "/srv/out");
         let shared = usual.shared_folder(&named);
-        assert_eq!(shared, Some(("ACME/Receive".to_owned(), "ACME/Receive/in".to_owned())));
+        assert_eq!(shared, Some(("output_folder", "ACME/Receive".to_owned(), "ACME/Receive/in".to_owned())));
+        let folder = connector(&[("type", "folder")]);
+        assert_eq!(folder.folders(), [("folder", "ACME".to_owned())]);
+        assert_eq!(usual.shared_folder(&folder).map(|(key, ..)| key), Some("input_folder"));
         let apart = Connector { id: ConnectorId::parse("other").unwrap(), ..usual.clone() };
         assert_eq!(usual.shared_folder(&apart), None);
     }

@@ -7,7 +7,7 @@ use crate::domain::setting::{Control, Mistake, Reach, Setting, Texts, Value};
 use crate::domain::value::{
     Alias, AppendRule, AsProfile, AsciiUploads, ByteCount, CertificateMatch, ClientCertificate, ConnectorTls,
     ConnectorType, EncodingName, FileMode, FolderScheme, FolderText, FtpOverTls, Label, LogLevel, Networks, Overwrite,
-    RequireTls, SessionReuse, StartFolder, Switch, TlsEnd, ValidityDate, Whole, ZoneName,
+    RequireTls, SessionReuse, StartFolder, Switch, TlsEnd, ValidityDate, WebAddress, WebhookBody, Whole, ZoneName,
 };
 use crate::settings;
 
@@ -117,6 +117,17 @@ settings! {
             "How the log is sorted into dated folders.";
         log_messages: bool = "off", NotYet, "Log Messages",
             "Keep a copy of each file with its log entry.";
+        folder: FolderText = "", InForce, "Folder",
+            "Where files land that are passed along to it. Empty is a folder of the connector’s name; a relative path \
+             lies below the Root Directory.";
+        keep_days: Option<Whole<1, 36_500>> = "", InForce, "Files kept",
+            "Days a file that was passed along to this folder stays there. Empty keeps it for ever.";
+        keep_order: bool = "on", InForce, "Keep order",
+            "Deliver files in the order they came: one that cannot be delivered holds up those behind it.";
+        url: Option<WebAddress> = "", InForce, "Address",
+            "Where each file or event is posted to, such as https://erp.example.com/inbound.";
+        body: WebhookBody = "event", InForce, "Body",
+            "What is posted. A receiver of events fetches the file by other means.";
     }
 }
 
@@ -143,6 +154,14 @@ impl ConnectorSettings {
     fn mistakes(&self) -> Vec<Mistake> {
         let mut mistakes = Vec::new();
         let mut wrong = |key, message: String| mistakes.push(Mistake::new(key, message));
+        if self.r#type == ConnectorType::Command {
+            let message = "command is not yet in this version; types that work are ftp_server, folder and webhook";
+            wrong("type", message.to_owned());
+        }
+        if self.r#type == ConnectorType::Webhook && self.url.is_none() {
+            let message = "A Webhook needs the address it posts to, such as https://erp.example.com/inbound";
+            wrong("url", message.to_owned());
+        }
         if self.require_tls == ConnectorTls::PlainAllowed && self.allowed_addresses.is_empty() {
             wrong(
                 "require_tls",
@@ -258,7 +277,7 @@ mod tests {
              save_subfolder=off local_file_scheme=%Filename% overwrite=replace append=each ascii_uploads=keep \
              settle_s=2 send_settle_s=2 sessions_max= upload_bytes_per_s= download_bytes_per_s= file_bytes_max= \
              quota_bytes= quota_files= save_to_sent_folder=off sent_folder_scheme=monthly log_level=info \
-             log_subfolder_scheme=weekly log_messages=off"
+             log_subfolder_scheme=weekly log_messages=off folder= keep_days= keep_order=on url= body=event"
         );
     }
 

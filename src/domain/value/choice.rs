@@ -260,7 +260,7 @@ impl Switch {
     }
 }
 
-words! {
+choice! {
     /// What stands behind a connector.
     ConnectorType {
         /// A partner that signs in over FTP.
@@ -274,20 +274,24 @@ words! {
     }
 }
 
-/// Only [`ConnectorType::FtpServer`] is offered and read: the other types do not work yet.
-impl Value for ConnectorType {
-    const CONTROL: Control = Control::Choice(&[("ftp_server", "FTP Server")]);
-
-    fn parse(text: &str) -> Result<Self, String> {
-        match Self::ALL.iter().copied().find(|kind| kind.name().eq_ignore_ascii_case(text.trim())) {
-            Some(Self::FtpServer) => Ok(Self::FtpServer),
-            Some(kind) => Err(format!("{kind} is not yet in this version; the type that works is ftp_server")),
-            None => Err(none_of(text, &[("ftp_server", "")])),
+impl ConnectorType {
+    /// The key of what its other side proves itself with, or checks ours with: made when the connector is added, shown once.
+    pub const fn credential(self) -> Option<&'static str> {
+        match self {
+            Self::FtpServer => Some("password"),
+            Self::Webhook => Some("secret"),
+            Self::Folder | Self::Command => None,
         }
     }
+}
 
-    fn text(&self) -> String {
-        self.name().to_owned()
+choice! {
+    /// What a webhook sends.
+    WebhookBody {
+        /// What happened, as JSON.
+        Event = "event", "The event, as JSON";
+        /// The file itself.
+        File = "file", "The file itself";
     }
 }
 
@@ -371,6 +375,8 @@ mod tests {
         every(ClientCertificate::ALL, "none or_password and_password only");
         every(ConnectorTls::ALL, "as_profile login login_and_data plain_allowed");
         every(Switch::ALL, "on off");
+        every(ConnectorType::ALL, "ftp_server folder webhook command");
+        every(WebhookBody::ALL, "event file");
     }
 
     #[test]
@@ -380,19 +386,6 @@ mod tests {
             Err("explict isn't one of none, explicit, implicit; did you mean explicit?".to_owned())
         );
         assert_eq!(TlsEnd::parse("lenient-ish"), Err("lenient-ish isn't one of strict, tolerant".to_owned()));
-    }
-
-    #[test]
-    fn types_that_do_not_work_yet_say_so() {
-        assert_eq!(ConnectorType::parse("ftp_server"), Ok(ConnectorType::FtpServer));
-        assert_eq!(
-            ConnectorType::parse("webhook"),
-            Err("webhook is not yet in this version; the type that works is ftp_server".to_owned())
-        );
-        assert_eq!(
-            ConnectorType::parse("ftpserver"),
-            Err("ftpserver isn't one of ftp_server; did you mean ftp_server?".to_owned())
-        );
     }
 
     #[test]

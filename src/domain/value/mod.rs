@@ -12,11 +12,12 @@ mod text;
 mod time;
 mod tls;
 mod typed;
+mod web;
 
 pub use calendar::{DaysOff, TimeOfDay, Weekdays};
 pub use choice::{
     AppendRule, AsProfile, AsciiUploads, ClientCertificate, ConnectorTls, ConnectorType, FolderScheme, FtpOverTls,
-    LogLevel, Overridable, Overwrite, RequireTls, SessionReuse, Switch, TlsEnd,
+    LogLevel, Overridable, Overwrite, RequireTls, SessionReuse, Switch, TlsEnd, WebhookBody,
 };
 pub use network::{AddressExceptions, HostNames, HostOrAddress, ListenAddress, Networks};
 pub use number::{ByteCount, DiskReserve, FileMode, Whole};
@@ -25,3 +26,4 @@ pub use text::{Alias, EncodingName, FolderText, Label, StartFolder, Welcome};
 pub use time::{ValidityDate, ZoneName};
 pub use tls::{CertificateMatch, CertificateName, CertificateNames, TlsVersions};
 pub use typed::{list, typed};
+pub use web::WebAddress;

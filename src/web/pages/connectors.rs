@@ -6,6 +6,7 @@ use axum::http::StatusCode;
 use axum::response::{IntoResponse, Redirect, Response};
 use serde::Deserialize;
 
+use super::flows::Flow;
 use super::head::{self, Head};
 use super::preview::Preview;
 use super::profiles::{Conflict, conflicts};
@@ -17,7 +18,9 @@ use crate::domain::administrator::{Role, check_password};
 use crate::domain::connector::{Connector, ConnectorId, ConnectorSettings};
 use crate::domain::setting::{Mistake, Texts, Value};
 use crate::domain::sheet::Sheet;
+use crate::domain::value::ConnectorType;
 use crate::store::connector::{self, Edit, StoredConnector};
+use crate::store::delivery_page;
 use crate::store::receipt::{self, Search};
 use crate::store::setting::{SaveError, Stored};
 use crate::web::context::Context;
@@ -62,7 +65,14 @@ const ADVANCED: Sections = &[
     (
         "Sending",
         "",
-        &["send_settle_s", "delete_collected", "remove_file_after_send", "save_to_sent_folder", "sent_folder_scheme"],
+        &[
+            "send_settle_s",
+            "keep_order",
+            "delete_collected",
+            "remove_file_after_send",
+            "save_to_sent_folder",
+            "sent_folder_scheme",
+        ],
     ),
     (
         "Connections",
@@ -88,6 +98,25 @@ const ADVANCED: Sections = &[
     ("Logging", "", &["log_level", "log_subfolder_scheme", "log_messages"]),
 ];
 
+const FOLDER: Sections = &[
+    ("Connector", "", &["description", "group", "enabled"]),
+    (
+        "Folder",
+        "Files that are passed along to this connector land here, each whole and synced before it has its name.",
+        &["folder", "keep_days", "overwrite", "received_file_mode"],
+    ),
+    ("Delivery", "", &["keep_order"]),
+];
+
+const WEBHOOK: Sections = &[
+    ("Connector", "", &["description", "group", "enabled"]),
+    (
+        "Webhook",
+        "Each file that is passed along here is posted, signed, until the receiver answers with 2xx.",
+        &["url", "body", "keep_order"],
+    ),
+];
+
 /// Which tab.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Tab {
@@ -103,10 +132,12 @@ impl Tab {
         }
     }
 
-    const fn sections(self) -> Sections {
-        match self {
-            Self::Settings => SETTINGS,
-            Self::Advanced => ADVANCED,
+    const fn sections(self, kind: ConnectorType) -> Sections {
+        match (kind, self) {
+            (ConnectorType::Folder, _) => FOLDER,
+            (ConnectorType::Webhook | ConnectorType::Command, _) => WEBHOOK,
+            (_, Self::Settings) => SETTINGS,
+            (_, Self::Advanced) => ADVANCED,
         }
     }
 
@@ -142,6 +173,7 @@ struct ConnectorPage {
     report: Option<test_connection::Shown>,
     may_edit: bool,
     preview: Option<Preview>,
+    flow: Flow,
 }
 
 /// What may be tried on the Advanced tab.
@@ -166,12 +198,13 @@ async fn page(
     let snapshot = context.state.live.snapshot();
     let live = snapshot.connector(found.id.as_str());
     let settings = live.map(|live| live.connector.settings.clone()).unwrap_or_default();
-    let sections = tab.sections().iter().map(|(title, text, keys)| Section {
+    let all = tab.sections(settings.r#type);
+    let sections = all.iter().map(|(title, text, keys)| Section {
         title,
         text,
         fields: form.fields(ConnectorSettings::SETTINGS, keys),
     });
-    let keys: Vec<&str> = tab.sections().iter().flat_map(|(_, _, keys)| keys.iter().copied()).collect();
+    let keys: Vec<&str> = all.iter().flat_map(|(_, _, keys)| keys.iter().copied()).collect();
     let connector = Connector { id: found.id.clone(), version: found.stored.version, settings: settings.clone() };
     let (sheet, stand) = sheet::of(context, &snapshot, &connector).await?;
     Ok(ConnectorPage {
@@ -192,6 +225,7 @@ async fn page(
         report: test_connection::last(context, &found.id),
         may_edit: context.may(Role::Editor),
         preview: None,
+        flow: Flow::of(context, found.id.key()).await?,
     })
 }
 
@@ -247,7 +281,8 @@ pub async fn save(context: Context, Path(id): Path<String>, posted: Posted) -> R
             return refused(&context, &found, tab, &form).await;
         }
     };
-    let hash = match &password {
+    let kind = ConnectorSettings::parse(&found.stored.texts).map_or(ConnectorType::FtpServer, |own| own.r#type);
+    let hash = match password.as_ref().filter(|_| kind == ConnectorType::FtpServer) {
         Some(password) => Some(state.gate.hasher().hash(password).await?),
         None => None,
     };
@@ -267,9 +302,18 @@ pub async fn save(context: Context, Path(id): Path<String>, posted: Posted) -> R
         Err(SaveError::Stale(stored)) => return stale(&context, &found, (tab, &form), &stored).await,
         Err(error) => return Err(WebError::internal(error)),
     }
+    if let Some(secret) = password.as_ref().filter(|_| kind == ConnectorType::Webhook) {
+        put_secret(&context, &found.id, secret).await?;
+    }
     state.live.refresh().await?;
     let place = format!("/connectors/{}/{}", found.id, tab.name());
     let note = match password {
+        Some(secret) if generate && kind == ConnectorType::Webhook => Note {
+            tone: Tone::Done,
+            text: "Saved. The new signing secret is shown here once; the receiver needs it now.".to_owned(),
+            password: Some(secret),
+        },
+        _ if kind != ConnectorType::FtpServer => Note::done("Saved. Applies to the next delivery."),
         Some(password) if generate => Note {
             tone: Tone::Done,
             text: "Saved. The new password is shown here once; give it to the partner now.".to_owned(),
@@ -279,6 +323,14 @@ pub async fn save(context: Context, Path(id): Path<String>, posted: Posted) -> R
     };
     context.leave(&place, note);
     Ok(Redirect::to(&place).into_response())
+}
+
+/// Puts what a Webhook connector signs with in place.
+pub async fn put_secret(context: &Context, id: &ConnectorId, secret: &Secret) -> Result<(), WebError> {
+    let (name, subject) = (connector::webhook_secret(id), format!("connector {id}"));
+    let secrets = &context.state.secrets;
+    let put = context.changing(async |change| secrets.put(&name, secret, &subject, change).await).await;
+    put.map_err(WebError::internal)
 }
 
 fn new_password(posted: &Posted, id: &ConnectorId, generate: bool) -> Result<Option<Secret>, String> {
@@ -331,6 +383,8 @@ struct DeletePage {
     id: String,
     receipts: u64,
     sessions: usize,
+    /// Files that wait to leave it or to come to it.
+    waiting: u64,
     error: String,
 }
 
@@ -342,6 +396,7 @@ async fn delete_page(context: &Context, id: &ConnectorId, error: &str) -> Result
         id: id.to_string(),
         receipts: receipt::count(&context.state.db, &search, 1_000_000).await?,
         sessions: head::live_sessions(context, id),
+        waiting: delivery_page::waiting_of(&context.state.db, id.key()).await?,
         error: error.to_owned(),
     })
 }

@@ -23,6 +23,10 @@ pub struct Head {
     pub description: String,
     /// Whether its partner may sign in.
     pub enabled: bool,
+    /// Whether a partner signs in with it.
+    pub is_partner: bool,
+    /// What stands behind it, in words.
+    pub kind: &'static str,
     /// Sessions of the partner now.
     pub live_sessions: usize,
     /// Files received.
@@ -40,7 +44,8 @@ impl Head {
         let live = snapshot.connector(id.as_str());
         let search = Search { connector_key: Some(id.key().to_owned()), ..Search::default() };
         let received = receipt::count(&context.state.db, &search, COUNTED_MAX + 1).await?;
-        let waiting = match live {
+        let is_partner = live.is_none_or(|live| live.connector.is_partner());
+        let waiting = match live.filter(|_| is_partner) {
             // A folder that cannot be read is told where it matters: on the Send tab.
             Some(live) => {
                 let owner = Owner { snapshot: &snapshot, connector: &live.connector };
@@ -53,6 +58,8 @@ impl Head {
             tab,
             description: live.map(|live| live.connector.settings.description.as_str().to_owned()).unwrap_or_default(),
             enabled: live.is_some_and(|live| live.connector.settings.enabled),
+            is_partner,
+            kind: live.map_or("", |live| live.connector.settings.r#type.label()),
             live_sessions: live_sessions(context, id),
             received: at_most(received, COUNTED_MAX.unsigned_abs()),
             waiting: at_most(waiting as u64, WAITING_MAX as u64 - 1),

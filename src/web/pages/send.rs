@@ -71,10 +71,10 @@ struct SendPage {
     removes: bool,
 }
 
-/// The connector of that id as it is in force, with the configuration it is of.
+/// The partner's connector of that id as it is in force, with the configuration it is of.
 pub fn in_force(context: &Context, id: &str) -> Result<(Arc<Snapshot>, Arc<LiveConnector>), WebError> {
     let snapshot = context.state.live.snapshot();
-    let live = snapshot.connector(id).cloned().ok_or_else(|| WebError::no_connector(id))?;
+    let live = snapshot.partner(id).cloned().ok_or_else(|| WebError::no_connector(id))?;
     Ok((snapshot, live))
 }
 

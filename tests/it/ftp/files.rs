@@ -94,3 +94,40 @@ async fn permissions_hold_in_each_folder() {
     assert_eq!(reader.fetch("RETR /Send/a.edi").await.unwrap(), b"into Send");
     assert!(appliance.receipts("reader").is_empty(), "an upload into Send makes no receipt");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn offsets_are_counted_beyond_4_gib() {
+    use std::os::unix::fs::FileExt as _;
+
+    const AT: u64 = (4 << 30) + 5;
+    let appliance = Appliance::new();
+    let running = appliance.start().await;
+    let mut client = running.partner().await;
+    // Sparse: they take no room.
+    let file = std::fs::File::create(appliance.place(PARTNER, "Send").join("large.bin")).unwrap();
+    file.write_all_at(b"the end", AT).unwrap();
+    client.expect("TYPE I", 200).await;
+    assert_eq!(client.expect("SIZE /Send/large.bin", 213).await.text.trim_end(), format!("213 {}", AT + 7));
+    client.expect(&format!("REST {AT}"), 350).await;
+    assert_eq!(client.fetch("RETR /Send/large.bin").await.unwrap(), b"the end");
+
+    let received = appliance.place(PARTNER, "Receive").join("large.bin");
+    std::fs::File::create(&received).unwrap().set_len(AT).unwrap();
+    client.expect(&format!("REST {}", AT + 1), 350).await;
+    assert_eq!(client.put("STOR /Receive/large.bin", b"x").await.code, 554);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_folder_of_100_000_names_is_listed_whole() {
+    const NAMES: usize = 100_000;
+    let appliance = Appliance::new();
+    let running = appliance.start().await;
+    let mut client = running.partner().await;
+    let folder = appliance.place(PARTNER, "Send").join("many");
+    std::fs::create_dir(&folder).unwrap();
+    for n in 0..NAMES {
+        std::fs::File::create(folder.join(format!("{n}.edi"))).unwrap();
+    }
+    let listed = client.list("LIST /Send/many").await;
+    assert_eq!(listed.lines().filter(|line| line.contains(".edi")).count(), NAMES);
+}

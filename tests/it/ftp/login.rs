@@ -93,6 +93,11 @@ async fn failed_logins_are_events_a_few_of_many() {
     assert_eq!(told[0]["summary"], format!("Login of {PARTNER} failed: Wrong password"));
     assert_eq!((&told[1]["connector"], &told[1]["summary"]), (&"".into(), &"Login of nob failed: Unknown user".into()));
     // Four refusals all the same, each of a partner and a rule in one row.
-    let times: u64 = running.refusals().await.iter().map(|one| one.times).sum();
+    let times = running
+        .until("the refusals are recorded", async |running| {
+            let times: u64 = running.refusals().await.iter().map(|one| one.times).sum();
+            (times >= 4).then_some(times)
+        })
+        .await;
     assert_eq!(times, 4);
 }

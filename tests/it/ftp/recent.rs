@@ -1,5 +1,6 @@
 //! What a partner finds of its recent uploads, wherever they are by now, and what it cannot take back (PRODUCT 5.9).
 
+use waybill::domain::receipt::Status;
 use waybill::store::receipt;
 use waybill::transfer::held;
 
@@ -76,12 +77,13 @@ async fn what_is_taken_over_keeps_its_name_and_is_found_after_it_was_passed_alon
     let id = id_of(&running.receipts(1).await[0]);
     let Beside { depot, snapshot } = Beside::of(&appliance).await;
     held::hold(&depot, &snapshot, &id).await.unwrap();
-    let receipt = held::take_over(&depot, &snapshot, &id).await.unwrap();
-    assert_eq!(receipt.client_path, "/Receive/a.edi");
+    let taken = held::take_over(&depot, &snapshot, std::slice::from_ref(&id)).await.unwrap();
+    assert_eq!(taken[0].client_path, "/Receive/a.edi");
     let refusal = client.expect("RNFR a.edi", 550).await;
     assert!(refusal.text.contains(&format!("already taken over as receipt {id}")), "{}", refusal.text);
 
-    held::pass_along(&depot, &snapshot, &id).await.unwrap();
+    receipt::set_status(&depot.db, &id, Status::PassedAlong).await.unwrap();
+    held::leave(&depot, &snapshot, std::slice::from_ref(&id)).await.unwrap();
     held::release(&depot, &snapshot, &id).await.unwrap();
     assert!(!appliance.place(PARTNER, "Receive").join("a.edi").exists());
     assert_eq!(client.expect("SIZE a.edi", 213).await.text, "213 9\r\n");

@@ -6,27 +6,19 @@ use waybill::transfer::held;
 use super::faults::{Told, upload};
 use crate::kit::{Appliance, Beside, PARTNER, id_of};
 
-/// As the flows do it: what makes a delivery of a receipt also says, in the same transaction, that its bytes are held.
-const DELIVERS: &str = "CREATE TRIGGER delivers AFTER INSERT ON receipts BEGIN INSERT INTO holds (receipt_id, \
-     connector_key, folder, size_bytes, since_us, ended) VALUES (NEW.id, NEW.connector_key, 'FOLDER', NEW.size_bytes, \
-     0, 0); END";
-
-async fn make_deliveries(appliance: &Appliance) {
-    use std::str::FromStr;
-    let folder = appliance.place(PARTNER, "Receive");
-    let file = appliance.data().join("waybill.db");
-    let options = sqlx::sqlite::SqliteConnectOptions::from_str(&format!("sqlite:{}", file.display())).expect("a path");
-    let pool = sqlx::SqlitePool::connect_with(options).await.expect("the database opens");
-    let sql = DELIVERS.replace("FOLDER", &folder.to_string_lossy());
-    sqlx::query(sqlx::AssertSqlSafe(sql)).execute(&pool).await.expect("the trigger is made");
-    pool.close().await;
+/// What is received waits for longer than a test.
+fn waiting() -> Appliance {
+    let appliance = Appliance::new();
+    appliance.say(&["connector", "set", PARTNER, "settle_s=3600"]);
+    appliance.say(&["connector", "add", "archive", "type=folder"]);
+    appliance.say(&["flow", "connect", PARTNER, "archive"]);
+    appliance
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn killed_at_each_step_an_upload_that_is_waited_for_is_held_or_not_there() {
     for point in [Point::Committed, Point::Held, Point::Renamed, Point::FolderSynced] {
-        let appliance = Appliance::new();
-        make_deliveries(&appliance).await;
+        let appliance = waiting();
         let mut running = appliance.start_with_fault(Some(&format!("{}:kill:1", point.name()))).await;
         let what = format!("killed at {}", point.name());
         assert_eq!(upload(running.ftp(), "a.edi", b"the bytes").await, Told::Nothing, "{what}");
@@ -43,8 +35,7 @@ async fn killed_at_each_step_an_upload_that_is_waited_for_is_held_or_not_there()
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_upload_that_cannot_be_held_is_refused() {
-    let appliance = Appliance::new();
-    make_deliveries(&appliance).await;
+    let appliance = waiting();
     let running = appliance.start_with_fault(Some("held:eio:1")).await;
     assert_eq!(upload(running.ftp(), "a.edi", b"the bytes").await, Told::Refused(451));
     assert_eq!(upload(running.ftp(), "a.edi", b"again").await, Told::Safe);
@@ -52,7 +43,7 @@ async fn an_upload_that_cannot_be_held_is_refused() {
         .until("the second one is in place", async |_| {
             let receipts = appliance.receipts(PARTNER);
             let statuses: Vec<_> = receipts.iter().map(|one| one["status"].as_str().unwrap_or_default()).collect();
-            (statuses == ["lost", "in_receive"]).then_some(())
+            (statuses == ["lost", "waiting"]).then_some(())
         })
         .await;
     let usage = waybill::store::held::usage(&Beside::of(&appliance).await.depot.db).await.expect("it is read");

@@ -3,6 +3,7 @@
 mod crash;
 #[cfg(feature = "faults")]
 mod faults;
+mod flows;
 #[cfg(feature = "faults")]
 mod held_faults;
 mod https;
@@ -11,3 +12,4 @@ mod order;
 #[cfg(feature = "faults")]
 mod sent_faults;
 mod stop;
+mod webhooks;

@@ -1,6 +1,7 @@
 //! The Receive table: of all connectors or of one; one receipt in full, within the table or on a page of its own.
 
 mod asked;
+mod deliveries;
 mod detail;
 mod export;
 mod fetch;
@@ -14,6 +15,7 @@ use axum::response::{IntoResponse, Response};
 use super::connectors;
 use super::head::Head;
 use crate::base::id::ReceiptId;
+use crate::domain::administrator::Role;
 use crate::store::receipt;
 use crate::web::context::Context;
 use crate::web::csv;
@@ -21,6 +23,7 @@ use crate::web::error::WebError;
 use crate::web::shell::{Nav, Shell, html};
 
 pub use asked::{Asked, SINCE, since};
+pub use deliveries::{again, fire, stop};
 use detail::Detail;
 pub use newer::new_rows;
 use table::Table;
@@ -77,6 +80,8 @@ struct ReceiptPage {
     shell: Shell,
     name: String,
     detail: Detail,
+    deliveries: Vec<deliveries::Row>,
+    may_edit: bool,
 }
 
 /// One receipt.
@@ -88,6 +93,8 @@ pub async fn one(context: Context, Path(id): Path<String>) -> Result<Response, W
         shell: Shell::new(&context, receipt.name.clone(), Nav::Activity).await?,
         name: receipt.name.clone(),
         detail: Detail::of(&receipt),
+        deliveries: deliveries::of(&context, &receipt).await?,
+        may_edit: context.may(Role::Editor),
     };
     Ok(html(&page)?.into_response())
 }

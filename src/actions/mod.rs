@@ -1,0 +1,7 @@
+//! Floor 4: what received files and events set off: deliveries, one attempt after the other.
+
+pub mod attempt;
+pub mod payload;
+pub mod runner;
+pub mod targets;
+pub mod webhook;

@@ -1,0 +1,216 @@
+//! Who delivers: looks for what is due, one worker for each lane, at most [`WORKERS_PER_TARGET`] lanes of a target at a
+//! time, and records what came of each attempt.
+//!
+//! Always: within a lane the order is kept, unless the target says otherwise.
+
+use std::collections::{HashMap, HashSet};
+use std::time::Duration;
+
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+use super::attempt::{Attempt, Outcome};
+use super::targets::{Reach, Tried, at_a_time};
+use crate::base::clock::Timestamp;
+use crate::base::fault::{self, Point};
+use crate::base::human;
+use crate::base::id::ReceiptId;
+use crate::domain::connector::Connector;
+use crate::domain::event::EventKind;
+use crate::domain::flow::Target;
+use crate::store::Db;
+use crate::store::delivery::{self, Attempted, Lane, Next, Pending};
+use crate::store::event::Event;
+use crate::store::live::{Live, Snapshot};
+use crate::store::receipt::Receipt;
+use crate::transfer::depot::TransferError;
+use crate::transfer::held;
+
+/// Lanes of one target that are worked on at a time.
+pub const WORKERS_PER_TARGET: usize = 2;
+/// Lanes that are worked on at a time, of all targets.
+pub const WORKERS_MAX: usize = 64;
+/// Deliveries of a lane that are looked at together.
+pub const BATCH_MAX: i64 = 64;
+/// How often it is looked for lanes that have something due.
+const LOOK_EVERY: Duration = Duration::from_millis(250);
+/// How long a lane rests at most: what is made due by hand is seen then.
+const REST: Duration = Duration::from_secs(1);
+
+/// Delivers.
+#[derive(Clone, Debug)]
+pub struct Runner {
+    /// How targets are reached.
+    pub reach: Reach,
+    /// The configuration.
+    pub live: Live,
+}
+
+impl Runner {
+    /// Delivers until told to stop; what is under way then ends first.
+    pub async fn run(self, stop: CancellationToken) {
+        let mut working: JoinSet<(Lane, Timestamp)> = JoinSet::new();
+        let mut busy: HashSet<Lane> = HashSet::new();
+        let mut rest: HashMap<Lane, Timestamp> = HashMap::new();
+        while !stop.is_cancelled() {
+            self.start_workers(&mut working, &mut busy, &mut rest, &stop).await;
+            tokio::select! {
+                Some(done) = working.join_next(), if !working.is_empty() => match done {
+                    Ok((lane, until)) => {
+                        busy.remove(&lane);
+                        rest.insert(lane, until);
+                    }
+                    Err(error) => {
+                        tracing::error!(%error, "A delivery ended in a way it should not");
+                        busy.clear();
+                        working.shutdown().await;
+                    }
+                },
+                () = tokio::time::sleep(LOOK_EVERY) => {}
+                () = stop.cancelled() => {}
+            }
+        }
+        while working.join_next().await.is_some() {}
+    }
+
+    /// A worker for each lane that may have something due and has none yet.
+    async fn start_workers(
+        &self,
+        working: &mut JoinSet<(Lane, Timestamp)>,
+        busy: &mut HashSet<Lane>,
+        rest: &mut HashMap<Lane, Timestamp>,
+        stop: &CancellationToken,
+    ) {
+        let now = self.reach.depot.clock.now();
+        rest.retain(|_, until| *until > now);
+        let lanes = match delivery::lanes(self.db()).await {
+            Ok(lanes) => lanes,
+            Err(error) => {
+                tracing::error!(%error, "Could not look for deliveries; it is tried again");
+                return;
+            }
+        };
+        for lane in lanes {
+            let of_target = busy.iter().filter(|other| other.target == lane.target).count();
+            if busy.len() >= WORKERS_MAX {
+                return;
+            }
+            if of_target >= WORKERS_PER_TARGET || rest.contains_key(&lane) || !busy.insert(lane.clone()) {
+                continue;
+            }
+            let (runner, stop) = (self.clone(), stop.clone());
+            working.spawn(async move {
+                let until = match runner.work(&lane, &stop).await {
+                    Ok(until) => until,
+                    Err(error) => {
+                        tracing::error!(%error, "Could not deliver; it is tried again");
+                        runner.reach.depot.clock.now().plus(REST)
+                    }
+                };
+                (lane, until)
+            });
+        }
+    }
+
+    /// Delivers what is due in a lane. Gives when to look again.
+    async fn work(&self, lane: &Lane, stop: &CancellationToken) -> Result<Timestamp, TransferError> {
+        loop {
+            let snapshot = self.live.snapshot();
+            let target = match &lane.target {
+                Target::Connector(key) => snapshot.connectors.get(key).map(|live| &live.connector),
+            };
+            let in_order = target.is_none_or(|target| target.settings.keep_order);
+            let pending = delivery::next(self.db(), lane, !in_order, BATCH_MAX).await?;
+            let now = self.reach.depot.clock.now();
+            let is_due = |one: &Pending| !one.held && one.next_at <= now;
+            let later = pending.iter().find(|one| !is_due(one)).map(|one| one.next_at);
+            let mut due: Vec<_> = if in_order {
+                pending.into_iter().take_while(is_due).collect()
+            } else {
+                pending.into_iter().filter(is_due).collect()
+            };
+            if due.is_empty() || stop.is_cancelled() {
+                // Others may come before what waits now, and what is held back is released soon.
+                return Ok(later.unwrap_or(now).max(now.plus(LOOK_EVERY)).min(now.plus(REST)));
+            }
+            due.truncate(target.map_or(1, |target| at_a_time(target.settings.r#type, in_order)));
+            let attempts = self.attempt(&snapshot, target, &due, in_order).await?;
+            if attempts.is_empty() {
+                return Ok(now.plus(REST));
+            }
+            let leaving = delivery::record(self.db(), &attempts).await?;
+            fault::pass(Point::PassEnded)?;
+            held::leave(&self.reach.depot, &snapshot, &leaving).await?;
+            fault::pass(Point::PassLeft)?;
+        }
+    }
+
+    /// Takes the files over and tries each delivery once.
+    async fn attempt(
+        &self,
+        snapshot: &Snapshot,
+        target: Option<&Connector>,
+        due: &[Pending],
+        in_order: bool,
+    ) -> Result<Vec<Attempted>, TransferError> {
+        let at = self.reach.depot.clock.now();
+        let why = match target {
+            None => "The connector it goes to is not there any more".to_owned(),
+            Some(target) if !target.settings.enabled => format!("{} is disabled", target.id),
+            Some(_) => String::new(),
+        };
+        let fails =
+            |one: &Pending, why: &str| (one.id, Attempt { outcome: Outcome::Retry, answer: why.to_owned() }, None);
+        let mut receipts = Vec::new();
+        let tried: Vec<Tried> = match target.filter(|_| why.is_empty()) {
+            Some(target) => {
+                let ids: Vec<ReceiptId> = due.iter().filter_map(|one| one.receipt_id.clone()).collect();
+                receipts = held::take_over(&self.reach.depot, snapshot, &ids).await?;
+                let has_receipt =
+                    |one: &&Pending| receipts.iter().any(|found| Some(&found.id) == one.receipt_id.as_ref());
+                // A record may be older than it is kept.
+                let gone = due.iter().filter(|one| !has_receipt(one));
+                let gone = gone.map(|one| fails(one, "Its receipt is not there any more")).collect::<Vec<_>>();
+                let mut tried = self.reach.attempt(snapshot, target, (due, &receipts), in_order).await;
+                tried.retain(|(id, ..)| gone.iter().all(|(other, ..)| other != id));
+                tried.extend(gone);
+                tried
+            }
+            None => due.iter().take(if in_order { 1 } else { usize::MAX }).map(|one| fails(one, &why)).collect(),
+        };
+        let took = self.reach.depot.clock.now().since(at);
+        let retries = snapshot.appliance.retries();
+        let attempted = tried.into_iter().filter_map(|(id, attempt, placed)| {
+            let one = due.iter().find(|one| one.id == id)?;
+            let next = match attempt.outcome {
+                Outcome::Delivered => Next::Delivered(placed),
+                Outcome::Stopped => Next::Stop,
+                Outcome::Retry => match retries.wait(one.failed + 1) {
+                    Some(wait) => Next::Retry(at.plus(took).plus(wait)),
+                    None => Next::GiveUp(Box::new(self.given_up(one, target, &receipts, &attempt.answer))),
+                },
+            };
+            let (answer, receipt_id) = (attempt.answer, one.receipt_id.clone());
+            Some(Attempted { delivery: id, receipt_id, at, took, answer, next })
+        });
+        Ok(attempted.collect())
+    }
+
+    fn db(&self) -> &Db {
+        &self.reach.depot.db
+    }
+
+    fn given_up(&self, one: &Pending, target: Option<&Connector>, receipts: &[Receipt], why: &str) -> Event {
+        let receipt = receipts.iter().find(|receipt| Some(&receipt.id) == one.receipt_id.as_ref());
+        let (what, whose) = receipt.map_or(("a file", ""), |receipt| (&receipt.stored_path, &receipt.connector));
+        let to = target.map_or("a connector that is gone", |target| target.id.as_str());
+        let attempts = human::count(u64::from(one.failed) + 1, "attempt", "attempts");
+        let why = why.lines().next().unwrap_or_default();
+        let summary = format!("Gave up passing {what} of {whose} along to {to} after {attempts}: {why}");
+        let depot = &self.reach.depot;
+        let mut event = Event::new(&depot.ids, EventKind::DeliveryFailed, depot.clock.now(), summary);
+        whose.clone_into(&mut event.connector);
+        event.receipt_id.clone_from(&one.receipt_id);
+        event
+    }
+}

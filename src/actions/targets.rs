@@ -1,0 +1,120 @@
+//! How each kind of target is reached: a partner's Send or a Folder by placing, a Webhook by a post.
+
+use super::attempt::{Attempt, Outcome, Shipment};
+use super::webhook::{Poster, Webhook};
+use crate::access::secrets::Secrets;
+use crate::domain::connector::Connector;
+use crate::domain::value::{ConnectorType, WebhookBody};
+use crate::store::connector::webhook_secret;
+use crate::store::delivery::{Pending, Placed};
+use crate::store::event;
+use crate::store::live::Snapshot;
+use crate::store::receipt::Receipt;
+use crate::transfer::depot::{Depot, TransferError};
+use crate::transfer::held;
+use crate::transfer::passing::{self, Parcel};
+
+/// Deliveries that are put into a folder together: they share syncs and commits.
+const PLACED_TOGETHER_MAX: usize = 64;
+/// Posts under way at a time in a lane whose order need not be kept.
+const POSTS_AT_A_TIME: usize = 2;
+
+/// What reaches targets; cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Reach {
+    /// The services of every transfer.
+    pub depot: Depot,
+    /// What webhooks are signed with.
+    pub secrets: Secrets,
+    /// Who posts.
+    pub poster: Poster,
+}
+
+/// One attempt, and where the file lies if it was put into a folder.
+pub type Tried = (i64, Attempt, Option<Placed>);
+
+/// How many deliveries one call takes.
+pub fn at_a_time(kind: ConnectorType, in_order: bool) -> usize {
+    match (kind, in_order) {
+        (ConnectorType::FtpServer | ConnectorType::Folder, _) => PLACED_TOGETHER_MAX,
+        // Each outcome is recorded before the next post: a crash repeats one at most.
+        (ConnectorType::Webhook | ConnectorType::Command, true) => 1,
+        (ConnectorType::Webhook | ConnectorType::Command, false) => POSTS_AT_A_TIME,
+    }
+}
+
+impl Reach {
+    /// One attempt for each of `due`, whose files are `receipts`. With `in_order` those behind one that fails have none.
+    pub async fn attempt(
+        &self,
+        snapshot: &Snapshot,
+        target: &Connector,
+        (due, receipts): (&[Pending], &[Receipt]),
+        in_order: bool,
+    ) -> Vec<Tried> {
+        match target.settings.r#type {
+            ConnectorType::FtpServer | ConnectorType::Folder => {
+                let parcels: Vec<_> = due.iter().filter_map(|one| parcel(one, receipts)).collect();
+                let put = passing::put(&self.depot, snapshot, target, &parcels, in_order).await;
+                put.into_iter().map(|(id, result)| placed(id, result)).collect()
+            }
+            ConnectorType::Webhook => {
+                let posts = due.iter().map(|one| async {
+                    let receipt = receipts.iter().find(|receipt| Some(&receipt.id) == one.receipt_id.as_ref());
+                    let attempt = self.post(snapshot, target, one, receipt).await;
+                    (one.id, attempt.unwrap_or_else(|why| Attempt { outcome: Outcome::Retry, answer: why }), None)
+                });
+                futures_util::future::join_all(posts).await
+            }
+            ConnectorType::Command => Vec::new(),
+        }
+    }
+
+    async fn post(
+        &self,
+        snapshot: &Snapshot,
+        target: &Connector,
+        one: &Pending,
+        receipt: Option<&Receipt>,
+    ) -> Result<Attempt, String> {
+        let settings = &target.settings;
+        let Some(address) = &settings.url else { return Err(format!("{} has no address to post to", target.id)) };
+        let secret = self.secrets.get(&webhook_secret(&target.id)).await.map_err(|error| error.to_string())?;
+        let Some(secret) = secret else { return Err(format!("{} has no secret to sign with; set one", target.id)) };
+        let found = event::find(&self.depot.db, &one.event_id).await.map_err(|error| error.to_string())?;
+        let Some(event) = found else { return Err("The event is older than events are kept".to_owned()) };
+        let file = match receipt.filter(|_| settings.body == WebhookBody::File) {
+            Some(receipt) => held::open_held(&self.depot, &receipt.id).await.ok(),
+            None => None,
+        };
+        let at = self.depot.clock.now();
+        let shipment = Shipment { event, receipt: receipt.cloned(), attempt: one.attempts + 1, at };
+        let networks = &snapshot.appliance.webhook_networks;
+        let webhook = Webhook { url: address.url(), secret: &secret, body: settings.body, networks };
+        Ok(self.poster.post(&webhook, &shipment, file).await)
+    }
+}
+
+fn parcel(one: &Pending, receipts: &[Receipt]) -> Option<Parcel> {
+    let receipt = receipts.iter().find(|receipt| Some(&receipt.id) == one.receipt_id.as_ref())?;
+    Some(Parcel { delivery: one.id, placed: one.placed, receipt: receipt.clone() })
+}
+
+fn placed(id: i64, result: Result<Placed, TransferError>) -> Tried {
+    match result {
+        Ok(placed) => {
+            let answer = format!("Put there as {}", placed.name);
+            (id, Attempt { outcome: Outcome::Delivered, answer }, Some(placed))
+        }
+        Err(error) => (id, Attempt { outcome: Outcome::Retry, answer: words(&error) }, None),
+    }
+}
+
+/// Why it could not be put there, for the administrator.
+fn words(error: &TransferError) -> String {
+    match error {
+        TransferError::Refused(no) => format!("{}: {}", no.rule.name(), no.detail),
+        TransferError::NotFound => "The bytes of the file are not there any more".to_owned(),
+        other => other.to_string(),
+    }
+}

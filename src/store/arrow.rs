@@ -1,0 +1,108 @@
+//! Arrows: files received by one connector are passed along to the next (PRODUCT section 10).
+
+use sqlx::{Row, Sqlite, Transaction};
+
+use super::open::{Db, StoreError};
+use super::setting::{self, Change, SaveError};
+use super::{audit, delivery};
+use crate::base::clock::Timestamp;
+use crate::domain::flow::{Arrow, Map, NoArrow, Node};
+use crate::domain::setting::{Mistake, Value};
+use crate::domain::value::ConnectorType;
+
+const ALL: &str = "SELECT from_key, to_key, on_error FROM arrows ORDER BY added_at_us, from_key, to_key";
+const NODES: &str = "SELECT c.id_key, c.id, COALESCE(t.value, 'ftp_server'), COALESCE(e.value, 'on') FROM connectors c \
+     LEFT JOIN setting_values t ON t.scope = 'connector' AND t.owner = c.id_key AND t.key = 'type' \
+     LEFT JOIN setting_values e ON e.scope = 'connector' AND e.owner = c.id_key AND e.key = 'enabled'";
+const ADD: &str = "INSERT INTO arrows (from_key, to_key, on_error, added_at_us) VALUES ($1, $2, $3, $4)";
+const REMOVE: &str = "DELETE FROM arrows WHERE from_key = $1 AND to_key = $2";
+const REMOVE_OF: &str = "DELETE FROM arrows WHERE from_key = $1 OR to_key = $1";
+
+/// Every connector and arrow, as they are stored now.
+pub async fn map(db: &Db) -> Result<Map, StoreError> {
+    let mut tx = db.reader().begin().await?;
+    read(&mut tx).await
+}
+
+async fn read(tx: &mut Transaction<'_, Sqlite>) -> Result<Map, StoreError> {
+    let mut map = Map { arrows: all(tx).await?, ..Map::default() };
+    for row in sqlx::query(NODES).fetch_all(&mut **tx).await? {
+        let kind: String = row.try_get(2)?;
+        let node = Node {
+            id: row.try_get(1)?,
+            kind: ConnectorType::parse(&kind).map_err(StoreError::Unreadable)?,
+            enabled: row.try_get::<String, _>(3)? != "off",
+        };
+        map.nodes.insert(row.try_get(0)?, node);
+    }
+    Ok(map)
+}
+
+async fn all(tx: &mut Transaction<'_, Sqlite>) -> Result<Vec<Arrow>, StoreError> {
+    let rows = sqlx::query(ALL).fetch_all(&mut **tx).await?;
+    let arrow = |row: &sqlx::sqlite::SqliteRow| -> Result<Arrow, StoreError> {
+        Ok(Arrow { from: row.try_get(0)?, to: row.try_get(1)?, on_error: row.try_get::<i64, _>(2)? == 1 })
+    };
+    rows.iter().map(arrow).collect()
+}
+
+/// Adds an arrow between two connectors, by their ids in any case; refused in words where there cannot be one.
+pub async fn connect(db: &Db, wanted: (&str, &str), on_error: bool, change: &Change<'_>) -> Result<(), SaveError> {
+    let arrow = Arrow { from: wanted.0.to_ascii_lowercase(), to: wanted.1.to_ascii_lowercase(), on_error };
+    let mut tx = db.begin().await?;
+    let map = read(&mut tx).await?;
+    map.check(&arrow).map_err(|why| {
+        let of_from = matches!(&why, NoArrow::Unknown(key) if *key == arrow.from)
+            || matches!(why, NoArrow::End(..) | NoArrow::NothingToGiveUp(_) | NoArrow::TooMany(_));
+        // A name that is none is repeated as it was typed.
+        let message = match &why {
+            NoArrow::Unknown(_) => NoArrow::Unknown((if of_from { wanted.0 } else { wanted.1 }).to_owned()).to_string(),
+            _ => why.to_string(),
+        };
+        SaveError::Mistakes(vec![Mistake::new(if of_from { "from" } else { "to" }, message)])
+    })?;
+    let add = sqlx::query(ADD).bind(&arrow.from).bind(&arrow.to).bind(i64::from(on_error)).bind(change.at.us());
+    add.execute(&mut *tx).await?;
+    let after = if on_error { format!("{} on error", written(&map, &arrow.to)) } else { written(&map, &arrow.to) };
+    record(&mut tx, &written(&map, &arrow.from), ("", &after), change).await?;
+    tx.commit().await?;
+    Ok(())
+}
+
+/// Removes the arrow. What waits on it stops; the files stay in Receive. Gives how many waited, or `None` when there was
+/// no such arrow.
+pub async fn disconnect(db: &Db, from: &str, to: &str, change: &Change<'_>) -> Result<Option<u64>, StoreError> {
+    let (from, to) = (from.to_ascii_lowercase(), to.to_ascii_lowercase());
+    let mut tx = db.begin().await?;
+    let map = read(&mut tx).await?;
+    if sqlx::query(REMOVE).bind(&from).bind(&to).execute(&mut *tx).await?.rows_affected() == 0 {
+        return Ok(None);
+    }
+    let stopped = delivery::stop_lane(&mut tx, &from, &to, change.at).await?;
+    record(&mut tx, &written(&map, &from), (&written(&map, &to), ""), change).await?;
+    tx.commit().await?;
+    Ok(Some(stopped))
+}
+
+/// The connector is removed, and with it every arrow that begins or ends there.
+pub(super) async fn remove_of(tx: &mut Transaction<'_, Sqlite>, key: &str, at: Timestamp) -> sqlx::Result<()> {
+    sqlx::query(REMOVE_OF).bind(key).execute(&mut **tx).await?;
+    delivery::stop_of(tx, key, at).await
+}
+
+fn written(map: &Map, key: &str) -> String {
+    map.nodes.get(key).map_or_else(|| key.to_owned(), |node| node.id.clone())
+}
+
+async fn record(
+    tx: &mut Transaction<'_, Sqlite>,
+    from: &str,
+    (before, after): (&str, &str),
+    change: &Change<'_>,
+) -> Result<(), StoreError> {
+    setting::bump(tx).await?;
+    let subject = format!("connector {from}");
+    let entry = audit::Entry { subject: &subject, key: "passes along to", before, after };
+    audit::add(tx, change, &entry).await?;
+    Ok(())
+}

@@ -1,0 +1,333 @@
+//! Deliveries: what an event sets off, one row for each target, and each attempt (PRODUCT section 10). Those of a received
+//! file are made in its receipt's own commit (`group`). All of one source for one target are a *lane*.
+
+use std::time::Duration;
+
+use sqlx::sqlite::SqliteRow;
+use sqlx::{Row, Sqlite, Transaction};
+
+use super::event::{self, Event};
+use super::open::{Db, StoreError};
+use crate::base::clock::Timestamp;
+use crate::base::id::{EventId, ReceiptId};
+use crate::domain::flow::{DeliveryState, Target};
+
+const LANES: &str = "WITH RECURSIVE lanes (source_key, target) AS ( \
+     SELECT source_key, target FROM (SELECT source_key, target FROM deliveries WHERE ended_at_us IS NULL \
+     ORDER BY source_key, target LIMIT 1) AS first UNION ALL \
+     SELECT next.source_key, next.target FROM lanes CROSS JOIN deliveries AS next WHERE next.id = (SELECT id \
+     FROM deliveries WHERE ended_at_us IS NULL AND (source_key, target) > (lanes.source_key, lanes.target) \
+     ORDER BY source_key, target, id LIMIT 1)) SELECT source_key, target FROM lanes";
+const IN_ORDER: &str = "SELECT d.id, d.event_id, d.receipt_id, d.attempts, d.since_attempt, d.next_at_us, \
+     COALESCE(e.held, 0), p.delivery_id IS NOT NULL FROM deliveries d LEFT JOIN events e ON e.id = d.event_id \
+     LEFT JOIN placements p ON p.delivery_id = d.id \
+     WHERE d.source_key = $1 AND d.target = $2 AND d.ended_at_us IS NULL ORDER BY d.id LIMIT $3";
+const BY_TIME: &str = "SELECT d.id, d.event_id, d.receipt_id, d.attempts, d.since_attempt, d.next_at_us, \
+     COALESCE(e.held, 0), p.delivery_id IS NOT NULL FROM deliveries d LEFT JOIN events e ON e.id = d.event_id \
+     LEFT JOIN placements p ON p.delivery_id = d.id \
+     WHERE d.source_key = $1 AND d.target = $2 AND d.ended_at_us IS NULL ORDER BY d.next_at_us LIMIT $3";
+const ADD_ATTEMPT: &str = "INSERT INTO attempts (delivery_id, number, at_us, duration_us, outcome, answer) \
+     SELECT id, attempts + 1, $2, $3, $4, $5 FROM deliveries WHERE id = $1";
+const AFTER_ATTEMPT: &str = "UPDATE deliveries SET attempts = attempts + 1, state = $2, next_at_us = $3, \
+     ended_at_us = $4 WHERE id = $1";
+const FORGET_PLACEMENT: &str = "DELETE FROM placements WHERE delivery_id = $1";
+const PLACE: &str =
+    "INSERT INTO placements (delivery_id, folder, staged_name, name, inode) VALUES ($1, $2, $3, $4, $5)";
+const PLACEMENTS: &str = "SELECT p.delivery_id, p.folder, p.staged_name, p.name, p.inode, d.receipt_id, d.target \
+     FROM placements p JOIN deliveries d ON d.id = p.delivery_id ORDER BY p.delivery_id";
+const PLACEMENT: &str = "SELECT p.delivery_id, p.folder, p.staged_name, p.name, p.inode, d.receipt_id, d.target \
+     FROM placements p JOIN deliveries d ON d.id = p.delivery_id WHERE p.delivery_id = $1";
+// What lies in a partner's Send is the partner's to collect; what lies in a Folder is kept for a time.
+const KEEP_FILE: &str = "INSERT INTO kept_files (connector_key, name, inode, at_us) SELECT owner, $2, $3, $4 \
+     FROM deliveries JOIN setting_values ON scope = 'connector' AND 'connector:' || owner = deliveries.target \
+     AND key = 'type' AND value = 'folder' WHERE deliveries.id = $1 \
+     ON CONFLICT (connector_key, name) DO UPDATE SET inode = excluded.inode, at_us = excluded.at_us";
+// What is passed along to a Folder goes on along its arrows; each delivery once, however often it is recorded.
+const PASS_ON: &str = "INSERT INTO deliveries (event_id, receipt_id, source_key, target, state, attempts, since_attempt, \
+     next_at_us, created_at_us) SELECT d.event_id, d.receipt_id, a.from_key, 'connector:' || a.to_key, 'waiting', 0, 0, \
+     $2, $2 FROM deliveries d JOIN arrows a ON 'connector:' || a.from_key = d.target AND a.on_error = 0 \
+     JOIN setting_values t ON t.scope = 'connector' AND t.owner = a.from_key AND t.key = 'type' AND t.value = 'folder' \
+     WHERE d.id = $1 AND NOT EXISTS (SELECT 1 FROM deliveries made WHERE made.receipt_id = d.receipt_id \
+     AND made.event_id = d.event_id AND made.source_key = a.from_key)";
+const LEAD_ELSEWHERE: &str = "INSERT INTO deliveries (event_id, receipt_id, source_key, target, state, attempts, \
+     since_attempt, next_at_us, created_at_us, instead_of) SELECT d.event_id, d.receipt_id, d.source_key, \
+     'connector:' || a.to_key, 'waiting', 0, 0, $2, $2, d.id FROM deliveries d JOIN arrows a \
+     ON a.from_key = d.source_key AND a.on_error = 1 WHERE d.id = $1 AND d.instead_of IS NULL \
+     AND NOT EXISTS (SELECT 1 FROM deliveries made WHERE made.receipt_id = d.receipt_id AND made.instead_of = d.id)";
+const END_HOLD: &str = "UPDATE holds SET ended = 1 WHERE receipt_id = $1 AND NOT EXISTS (SELECT 1 FROM deliveries \
+     WHERE deliveries.receipt_id = holds.receipt_id AND ended_at_us IS NULL)";
+const PASSED_ALONG: &str = "UPDATE receipts SET status = 'passed_along' WHERE id = $1 \
+     AND status IN ('in_receive', 'waiting') AND NOT EXISTS (SELECT 1 FROM deliveries d WHERE d.receipt_id = receipts.id \
+     AND d.source_key = receipts.connector_key AND substr(d.target, 1, 10) = 'connector:' AND d.state <> 'delivered' \
+     AND NOT EXISTS (SELECT 1 FROM deliveries e WHERE e.receipt_id = d.receipt_id AND e.instead_of = d.id \
+     AND e.state = 'delivered')) AND EXISTS (SELECT 1 FROM deliveries d WHERE d.receipt_id = receipts.id \
+     AND d.source_key = receipts.connector_key AND substr(d.target, 1, 10) = 'connector:' AND d.state = 'delivered')";
+const STAYS: &str = "UPDATE receipts SET status = 'in_receive' WHERE id = $1 AND status = 'waiting' \
+     AND NOT EXISTS (SELECT 1 FROM deliveries d WHERE d.receipt_id = receipts.id \
+     AND d.source_key = receipts.connector_key AND (d.ended_at_us IS NULL OR d.state = 'failed'))";
+const LANE_RECEIPTS: &str = "SELECT DISTINCT receipt_id FROM deliveries WHERE source_key = $1 AND target = $2 \
+     AND ended_at_us IS NULL AND receipt_id IS NOT NULL";
+const STOP_LANE: &str = "UPDATE deliveries SET state = 'stopped', ended_at_us = $3 WHERE source_key = $1 \
+     AND target = $2 AND ended_at_us IS NULL";
+const LANES_OF: &str = "SELECT DISTINCT source_key, target FROM deliveries WHERE ended_at_us IS NULL \
+     AND (source_key = $1 OR target = $2)";
+const DROP_OF: &str = "DELETE FROM deliveries WHERE receipt_id = $1 AND attempts = 0";
+const END_IDLE_HOLDS: &str = "UPDATE holds SET ended = 1 WHERE ended = 0 AND NOT EXISTS (SELECT 1 FROM deliveries \
+     WHERE deliveries.receipt_id = holds.receipt_id AND ended_at_us IS NULL)";
+
+/// All deliveries of one source for one target.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Lane {
+    /// The connector they come from, by its id in lower case; empty for the appliance.
+    pub source_key: String,
+    /// Where they go.
+    pub target: Target,
+}
+
+/// A delivery that has not ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Pending {
+    /// Its number; smaller ones are older.
+    pub id: i64,
+    /// The event it delivers.
+    pub event_id: EventId,
+    /// The file, if it is about one.
+    pub receipt_id: Option<ReceiptId>,
+    /// Attempts made so far, since it was made.
+    pub attempts: u32,
+    /// Attempts that failed since it was last begun anew.
+    pub failed: u32,
+    /// When the next one is due.
+    pub next_at: Timestamp,
+    /// Its file has not its final name yet.
+    pub held: bool,
+    /// Its file was on its way into a folder: it may lie there already.
+    pub placed: bool,
+}
+
+/// What became of one attempt.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Attempted {
+    /// Which delivery.
+    pub delivery: i64,
+    /// The file it is about.
+    pub receipt_id: Option<ReceiptId>,
+    /// When it began.
+    pub at: Timestamp,
+    /// How long it took.
+    pub took: Duration,
+    /// What the other side said, or why it was not reached.
+    pub answer: String,
+    /// What follows.
+    pub next: Next,
+}
+
+/// What follows an attempt.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Next {
+    /// Nothing: the target has it; where it was put, if into a folder.
+    Delivered(Option<Placed>),
+    /// Another attempt, at that time.
+    Retry(Timestamp),
+    /// It is given up: the event that says so.
+    GiveUp(Box<Event>),
+    /// The target wants no more of it.
+    Stop,
+}
+
+/// A file that was put into a folder.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Placed {
+    /// The name it got.
+    pub name: String,
+    /// Its inode.
+    pub inode: u64,
+}
+
+/// A file on its way into a folder: staged and synced, not known to have its name.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Placement {
+    /// The delivery.
+    pub delivery: i64,
+    /// The folder, as a path of this machine.
+    pub folder: String,
+    /// Its name in staging.
+    pub staged_name: String,
+    /// The name it gets.
+    pub name: String,
+    /// Its inode.
+    pub inode: u64,
+    /// The file.
+    pub receipt_id: Option<ReceiptId>,
+    /// Where the delivery goes.
+    pub target: String,
+}
+
+/// Lanes in which something is still to be delivered.
+pub async fn lanes(db: &Db) -> Result<Vec<Lane>, StoreError> {
+    let rows = sqlx::query(LANES).fetch_all(db.reader()).await?;
+    let lane = |row: &SqliteRow| -> Result<Option<Lane>, StoreError> {
+        let target: String = row.try_get(1)?;
+        Ok(Target::parse(&target).map(|target| Lane { target, source_key: row.get(0) }))
+    };
+    rows.iter().filter_map(|row| lane(row).transpose()).collect()
+}
+
+/// The next deliveries of a lane, at most `count`: the oldest, or with `by_time` those due first.
+pub async fn next(db: &Db, lane: &Lane, by_time: bool, count: i64) -> Result<Vec<Pending>, StoreError> {
+    let query = sqlx::query(if by_time { BY_TIME } else { IN_ORDER });
+    let query = query.bind(&lane.source_key).bind(lane.target.text()).bind(count);
+    query.fetch_all(db.reader()).await?.iter().map(pending).collect()
+}
+
+fn pending(row: &SqliteRow) -> Result<Pending, StoreError> {
+    let id: i64 = row.try_get(0)?;
+    let event_id: String = row.try_get(1)?;
+    let attempts = row.try_get::<u32, _>(3)?;
+    Ok(Pending {
+        id,
+        event_id: EventId::parse(&event_id).ok_or_else(|| StoreError::Unreadable(format!("delivery {id}")))?,
+        receipt_id: row.try_get::<Option<String>, _>(2)?.as_deref().and_then(ReceiptId::parse),
+        attempts,
+        failed: attempts.saturating_sub(row.try_get(4)?),
+        next_at: Timestamp::from_us(row.try_get(5)?),
+        held: row.try_get::<i64, _>(6)? == 1,
+        placed: row.try_get::<i64, _>(7)? == 1,
+    })
+}
+
+/// Files are staged and synced: from now on a staged file that is not there any more counts as delivered.
+pub async fn place(db: &Db, placements: &[Placement]) -> Result<(), StoreError> {
+    let mut tx = db.begin().await?;
+    for one in placements {
+        let query = sqlx::query(PLACE).bind(one.delivery).bind(&one.folder).bind(&one.staged_name);
+        let query = query.bind(&one.name).bind(one.inode.cast_signed());
+        query.execute(&mut *tx).await?;
+    }
+    Ok(tx.commit().await?)
+}
+
+/// Every file that was on its way into a folder.
+pub async fn placements(db: &Db) -> Result<Vec<Placement>, StoreError> {
+    sqlx::query(PLACEMENTS).fetch_all(db.reader()).await?.iter().map(read_placement).collect()
+}
+
+/// The file of one delivery that was on its way into a folder.
+pub async fn placement(db: &Db, delivery: i64) -> Result<Option<Placement>, StoreError> {
+    sqlx::query(PLACEMENT).bind(delivery).fetch_optional(db.reader()).await?.as_ref().map(read_placement).transpose()
+}
+
+fn read_placement(row: &SqliteRow) -> Result<Placement, StoreError> {
+    Ok(Placement {
+        delivery: row.try_get(0)?,
+        folder: row.try_get(1)?,
+        staged_name: row.try_get(2)?,
+        name: row.try_get(3)?,
+        inode: row.try_get::<i64, _>(4)?.cast_unsigned(),
+        receipt_id: row.try_get::<Option<String>, _>(5)?.as_deref().and_then(ReceiptId::parse),
+        target: row.try_get(6)?,
+    })
+}
+
+/// It did not get its name: it is staged anew.
+pub async fn forget_placement(db: &Db, delivery: i64) -> Result<(), StoreError> {
+    sqlx::query(FORGET_PLACEMENT).bind(delivery).execute(db.writer()).await?;
+    Ok(())
+}
+
+/// Records attempts and what follows from them, all or nothing. Gives the receipts whose last target has them now: their
+/// files leave Receive.
+pub async fn record(db: &Db, attempts: &[Attempted]) -> Result<Vec<ReceiptId>, StoreError> {
+    let mut tx = db.begin().await?;
+    let mut leaving = Vec::new();
+    for one in attempts {
+        let ended = one.at.plus(one.took);
+        let (state, outcome, next_at, ended_at) = match &one.next {
+            Next::Delivered(_) => (DeliveryState::Delivered, "delivered", ended, Some(ended)),
+            Next::Retry(at) => (DeliveryState::Retrying, "retry", *at, None),
+            Next::GiveUp(_) => (DeliveryState::Failed, "retry", ended, Some(ended)),
+            Next::Stop => (DeliveryState::Stopped, "stopped", ended, Some(ended)),
+        };
+        let took = i64::try_from(one.took.as_micros()).unwrap_or(i64::MAX);
+        let add = sqlx::query(ADD_ATTEMPT).bind(one.delivery).bind(one.at.us()).bind(took);
+        add.bind(outcome).bind(&one.answer).execute(&mut *tx).await?;
+        let after = sqlx::query(AFTER_ATTEMPT).bind(one.delivery).bind(state.name()).bind(next_at.us());
+        after.bind(ended_at.map(Timestamp::us)).execute(&mut *tx).await?;
+        if ended_at.is_some() {
+            sqlx::query(FORGET_PLACEMENT).bind(one.delivery).execute(&mut *tx).await?;
+        }
+        match &one.next {
+            Next::Delivered(Some(placed)) => {
+                let keep = sqlx::query(KEEP_FILE).bind(one.delivery).bind(&placed.name);
+                keep.bind(placed.inode.cast_signed()).bind(ended.us()).execute(&mut *tx).await?;
+                sqlx::query(PASS_ON).bind(one.delivery).bind(ended.us()).execute(&mut *tx).await?;
+            }
+            Next::GiveUp(event) => {
+                sqlx::query(LEAD_ELSEWHERE).bind(one.delivery).bind(ended.us()).execute(&mut *tx).await?;
+                event::add(&mut tx, event).await?;
+            }
+            Next::Delivered(None) | Next::Retry(_) | Next::Stop => {}
+        }
+        if let (Some(receipt), Some(_)) = (&one.receipt_id, ended_at)
+            && settle(&mut tx, receipt).await?
+        {
+            leaving.push(receipt.clone());
+        }
+    }
+    tx.commit().await?;
+    Ok(leaving)
+}
+
+/// After a delivery of that receipt has ended: where its file is now, and whether its bytes are still needed. Whether its
+/// last target has it by this.
+pub(super) async fn settle(tx: &mut Transaction<'_, Sqlite>, receipt: &ReceiptId) -> sqlx::Result<bool> {
+    sqlx::query(END_HOLD).bind(receipt.as_str()).execute(&mut **tx).await?;
+    let passed = sqlx::query(PASSED_ALONG).bind(receipt.as_str()).execute(&mut **tx).await?.rows_affected() > 0;
+    if !passed {
+        sqlx::query(STAYS).bind(receipt.as_str()).execute(&mut **tx).await?;
+    }
+    Ok(passed)
+}
+
+/// The arrow is gone: what waits on it stops. Gives how many there were.
+pub(super) async fn stop_lane(
+    tx: &mut Transaction<'_, Sqlite>,
+    from: &str,
+    to: &str,
+    at: Timestamp,
+) -> sqlx::Result<u64> {
+    stop(tx, from, &Target::Connector(to.to_owned()).text(), at).await
+}
+
+/// The connector is gone: what waits to leave it or to come to it stops.
+pub(super) async fn stop_of(tx: &mut Transaction<'_, Sqlite>, key: &str, at: Timestamp) -> sqlx::Result<()> {
+    let target = Target::Connector(key.to_owned()).text();
+    for row in sqlx::query(LANES_OF).bind(key).bind(target).fetch_all(&mut **tx).await? {
+        let (source, target): (String, String) = (row.try_get(0)?, row.try_get(1)?);
+        stop(tx, &source, &target, at).await?;
+    }
+    Ok(())
+}
+
+async fn stop(tx: &mut Transaction<'_, Sqlite>, source: &str, target: &str, at: Timestamp) -> sqlx::Result<u64> {
+    let receipts = sqlx::query(LANE_RECEIPTS).bind(source).bind(target).fetch_all(&mut **tx).await?;
+    let stopped = sqlx::query(STOP_LANE).bind(source).bind(target).bind(at.us()).execute(&mut **tx).await?;
+    for row in receipts {
+        if let Some(receipt) = ReceiptId::parse(row.try_get(0)?) {
+            settle(tx, &receipt).await?;
+        }
+    }
+    Ok(stopped.rows_affected())
+}
+
+/// The receipt's bytes were lost before 226: nobody is told of it, and nothing is delivered.
+pub async fn drop_of(db: &Db, receipt: &ReceiptId) -> Result<(), StoreError> {
+    sqlx::query(DROP_OF).bind(receipt.as_str()).execute(db.writer()).await?;
+    Ok(())
+}
+
+/// At start: bytes that no delivery needs are not held for ever.
+pub async fn end_idle_holds(db: &Db) -> Result<(), StoreError> {
+    sqlx::query(END_IDLE_HOLDS).execute(db.writer()).await?;
+    Ok(())
+}

@@ -1,0 +1,239 @@
+//! Deliveries as the pages show them, and what an administrator does about them.
+
+use sqlx::sqlite::SqliteRow;
+use sqlx::{Row, Sqlite, Transaction};
+
+use super::audit;
+use super::delivery::settle;
+use super::open::{Db, StoreError};
+use super::setting::Change;
+use crate::base::clock::Timestamp;
+use crate::base::id::ReceiptId;
+use crate::domain::flow::{DeliveryState, Target};
+
+const OF_RECEIPT: &str = "SELECT id, receipt_id, source_key, target, state, attempts, next_at_us, ended_at_us, instead_of \
+     FROM deliveries WHERE receipt_id = $1 ORDER BY id";
+const ONE: &str = "SELECT id, receipt_id, source_key, target, state, attempts, next_at_us, ended_at_us, instead_of \
+     FROM deliveries WHERE id = $1";
+const TRIES: &str = "SELECT number, at_us, duration_us, outcome, answer FROM attempts WHERE delivery_id = $1 \
+     ORDER BY number DESC LIMIT 50";
+const PENDING: &str = "SELECT source_key, target, COUNT(*), COUNT(CASE WHEN attempts > since_attempt THEN 1 END), \
+     MIN(created_at_us) FROM deliveries WHERE ended_at_us IS NULL GROUP BY source_key, target";
+const DELIVERED: &str = "SELECT COUNT(*) FROM deliveries WHERE source_key = $1 AND target = $2 AND state = 'delivered' \
+     AND ended_at_us >= $3 AND ended_at_us IS NOT NULL";
+const LAST_DELIVERED: &str = "SELECT MAX((SELECT MAX(ended_at_us) FROM deliveries d \
+     WHERE d.source_key = arrows.from_key AND d.target = $1 AND d.state = 'delivered' AND d.ended_at_us IS NOT NULL)) \
+     FROM arrows WHERE 'connector:' || to_key = $1";
+const FAILED: &str = "SELECT source_key, target, COUNT(*), MIN(ended_at_us) FROM deliveries WHERE state = 'failed' \
+     GROUP BY source_key, target ORDER BY 3 DESC LIMIT 100";
+// Those before it in its lane go first, so they are due too.
+const FIRE: &str = "UPDATE deliveries SET next_at_us = $2 WHERE ended_at_us IS NULL AND next_at_us > $2 AND id <= $1 \
+     AND source_key = (SELECT source_key FROM deliveries WHERE id = $1) \
+     AND target = (SELECT target FROM deliveries WHERE id = $1)";
+const STOP: &str = "UPDATE deliveries SET state = 'stopped', ended_at_us = $2 WHERE id = $1 AND ended_at_us IS NULL";
+const AGAIN: &str = "UPDATE deliveries SET state = 'waiting', ended_at_us = NULL, next_at_us = $2, \
+     since_attempt = attempts WHERE id = $1 AND ended_at_us IS NOT NULL";
+const WAITS_AGAIN: &str = "UPDATE receipts SET status = 'waiting' WHERE id = $1 AND status = 'in_receive'";
+
+/// One delivery.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Delivery {
+    /// Its number.
+    pub id: i64,
+    /// The file it is about.
+    pub receipt_id: Option<ReceiptId>,
+    /// The connector it comes from, by its id in lower case.
+    pub source_key: String,
+    /// Where it goes: `connector:KEY`.
+    pub target: String,
+    /// Where it stands.
+    pub state: DeliveryState,
+    /// Attempts made.
+    pub attempts: u32,
+    /// When the next one is due.
+    pub next_at: Timestamp,
+    /// When it ended.
+    pub ended_at: Option<Timestamp>,
+    /// Whether an error arrow led here.
+    pub on_error: bool,
+}
+
+/// One attempt.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Try {
+    /// 1 is the first.
+    pub number: u32,
+    /// When it began.
+    pub at: Timestamp,
+    /// Microseconds it took.
+    pub took_us: u64,
+    /// `delivered`, `retry` or `stopped`.
+    pub outcome: String,
+    /// What the other side said, or why it was not reached.
+    pub answer: String,
+}
+
+/// What waits in one lane.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Waiting {
+    /// The connector it comes from, by its id in lower case.
+    pub source_key: String,
+    /// Where it goes.
+    pub target: String,
+    /// How many.
+    pub count: u64,
+    /// How many of them have failed before.
+    pub retrying: u64,
+    /// Since when the oldest waits.
+    pub since: Timestamp,
+}
+
+/// What was given up in one lane and not begun anew.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Failed {
+    /// The connector it comes from, by its id in lower case.
+    pub source_key: String,
+    /// Where it goes.
+    pub target: String,
+    /// How many.
+    pub count: u64,
+    /// When the first of them was given up.
+    pub since: Timestamp,
+}
+
+/// The deliveries of a received file, in the order they were made.
+pub async fn of_receipt(db: &Db, receipt: &ReceiptId) -> Result<Vec<Delivery>, StoreError> {
+    sqlx::query(OF_RECEIPT).bind(receipt.as_str()).fetch_all(db.reader()).await?.iter().map(decode).collect()
+}
+
+/// One delivery.
+pub async fn find(db: &Db, id: i64) -> Result<Option<Delivery>, StoreError> {
+    sqlx::query(ONE).bind(id).fetch_optional(db.reader()).await?.as_ref().map(decode).transpose()
+}
+
+fn decode(row: &SqliteRow) -> Result<Delivery, StoreError> {
+    let (id, state): (i64, String) = (row.try_get(0)?, row.try_get(4)?);
+    Ok(Delivery {
+        id,
+        receipt_id: row.try_get::<Option<String>, _>(1)?.as_deref().and_then(ReceiptId::parse),
+        source_key: row.try_get(2)?,
+        target: row.try_get(3)?,
+        state: DeliveryState::parse(&state)
+            .ok_or_else(|| StoreError::Unreadable(format!("delivery {id}, which is {state}")))?,
+        attempts: row.try_get(5)?,
+        next_at: Timestamp::from_us(row.try_get(6)?),
+        ended_at: row.try_get::<Option<i64>, _>(7)?.map(Timestamp::from_us),
+        on_error: row.try_get::<Option<i64>, _>(8)?.is_some(),
+    })
+}
+
+/// Its attempts, the latest first, at most 50.
+pub async fn tries(db: &Db, delivery: i64) -> Result<Vec<Try>, StoreError> {
+    let rows = sqlx::query(TRIES).bind(delivery).fetch_all(db.reader()).await?;
+    let one = |row: &SqliteRow| -> Result<Try, StoreError> {
+        Ok(Try {
+            number: row.try_get(0)?,
+            at: Timestamp::from_us(row.try_get(1)?),
+            took_us: row.try_get::<i64, _>(2)?.unsigned_abs(),
+            outcome: row.try_get(3)?,
+            answer: row.try_get(4)?,
+        })
+    };
+    rows.iter().map(one).collect()
+}
+
+/// What waits, lane by lane.
+pub async fn waiting(db: &Db) -> Result<Vec<Waiting>, StoreError> {
+    let rows = sqlx::query(PENDING).fetch_all(db.reader()).await?;
+    let lane = |row: &SqliteRow| -> Result<Waiting, StoreError> {
+        Ok(Waiting {
+            source_key: row.try_get(0)?,
+            target: row.try_get(1)?,
+            count: row.try_get::<i64, _>(2)?.unsigned_abs(),
+            retrying: row.try_get::<i64, _>(3)?.unsigned_abs(),
+            since: Timestamp::from_us(row.try_get(4)?),
+        })
+    };
+    rows.iter().map(lane).collect()
+}
+
+/// How many wait to leave a connector or to come to it.
+pub async fn waiting_of(db: &Db, key: &str) -> Result<u64, StoreError> {
+    let target = Target::Connector(key.to_owned()).text();
+    let lanes = waiting(db).await?;
+    Ok(lanes.iter().filter(|lane| lane.source_key == key || lane.target == target).map(|lane| lane.count).sum())
+}
+
+/// What was given up, lane by lane, most first, at most 100 lanes.
+pub async fn failed(db: &Db) -> Result<Vec<Failed>, StoreError> {
+    let rows = sqlx::query(FAILED).fetch_all(db.reader()).await?;
+    let lane = |row: &SqliteRow| -> Result<Failed, StoreError> {
+        Ok(Failed {
+            source_key: row.try_get(0)?,
+            target: row.try_get(1)?,
+            count: row.try_get::<i64, _>(2)?.unsigned_abs(),
+            since: Timestamp::from_us(row.try_get(3)?),
+        })
+    };
+    rows.iter().map(lane).collect()
+}
+
+/// How many were delivered in a lane since then.
+pub async fn delivered(db: &Db, source_key: &str, target: &str, since: Timestamp) -> Result<u64, StoreError> {
+    let query = sqlx::query(DELIVERED).bind(source_key).bind(target).bind(since.us());
+    Ok(query.fetch_one(db.reader()).await?.try_get::<i64, _>(0)?.unsigned_abs())
+}
+
+/// When something was delivered there last, along the arrows there are.
+pub async fn last_delivered(db: &Db, target: &str) -> Result<Option<Timestamp>, StoreError> {
+    let row = sqlx::query(LAST_DELIVERED).bind(target).fetch_one(db.reader()).await?;
+    Ok(row.try_get::<Option<i64>, _>(0)?.map(Timestamp::from_us))
+}
+
+/// *Fire now*: it is due at once, and so are those before it in its lane. How many were not due yet.
+pub async fn fire(db: &Db, delivery: &Delivery, change: &Change<'_>) -> Result<u64, StoreError> {
+    let mut tx = db.begin().await?;
+    let fired = sqlx::query(FIRE).bind(delivery.id).bind(change.at.us()).execute(&mut *tx).await?.rows_affected();
+    record(&mut tx, delivery, "fired now", change).await?;
+    tx.commit().await?;
+    Ok(fired)
+}
+
+/// *Stop retrying*. Whether it had not ended.
+pub async fn stop(db: &Db, delivery: &Delivery, change: &Change<'_>) -> Result<bool, StoreError> {
+    let mut tx = db.begin().await?;
+    let query = sqlx::query(STOP).bind(delivery.id).bind(change.at.us());
+    let stopped = query.execute(&mut *tx).await?.rows_affected() > 0;
+    if let (true, Some(receipt)) = (stopped, &delivery.receipt_id) {
+        settle(&mut tx, receipt).await?;
+    }
+    record(&mut tx, delivery, "stopped", change).await?;
+    tx.commit().await?;
+    Ok(stopped)
+}
+
+/// *Pass along again*: begun anew, with the same event id and a higher attempt. Its bytes are held by then. Whether it had
+/// ended.
+pub async fn again(db: &Db, delivery: &Delivery, change: &Change<'_>) -> Result<bool, StoreError> {
+    let mut tx = db.begin().await?;
+    let query = sqlx::query(AGAIN).bind(delivery.id).bind(change.at.us());
+    let begun = query.execute(&mut *tx).await?.rows_affected() > 0;
+    if let (true, Some(receipt)) = (begun, &delivery.receipt_id) {
+        sqlx::query(WAITS_AGAIN).bind(receipt.as_str()).execute(&mut *tx).await?;
+    }
+    record(&mut tx, delivery, "begun anew", change).await?;
+    tx.commit().await?;
+    Ok(begun)
+}
+
+async fn record(
+    tx: &mut Transaction<'_, Sqlite>,
+    delivery: &Delivery,
+    key: &str,
+    change: &Change<'_>,
+) -> sqlx::Result<()> {
+    let subject =
+        delivery.receipt_id.as_ref().map_or_else(|| format!("delivery {}", delivery.id), |id| format!("receipt {id}"));
+    let entry = audit::Entry { subject: &subject, key, before: "", after: &delivery.target };
+    audit::add(tx, change, &entry).await
+}

@@ -1,0 +1,33 @@
+//! Secrets that are used as they are, sealed (`access::secrets`).
+
+use sqlx::{Row, Sqlite, Transaction};
+
+use super::audit;
+use super::open::{Db, StoreError};
+use super::setting::{self, Change};
+
+const PUT: &str = "INSERT INTO secrets (name, sealed, set_at_us) VALUES ($1, $2, $3) \
+     ON CONFLICT (name) DO UPDATE SET sealed = excluded.sealed, set_at_us = excluded.set_at_us";
+const GET: &str = "SELECT sealed FROM secrets WHERE name = $1";
+const REMOVE: &str = "DELETE FROM secrets WHERE name = $1";
+
+/// Puts a sealed secret in place. `subject` is whose it is, for the audit.
+pub async fn put(db: &Db, name: &str, sealed: &[u8], subject: &str, change: &Change<'_>) -> Result<(), StoreError> {
+    let mut tx = db.begin().await?;
+    sqlx::query(PUT).bind(name).bind(sealed).bind(change.at.us()).execute(&mut *tx).await?;
+    setting::bump(&mut tx).await?;
+    audit::add(&mut tx, change, &audit::Entry { subject, key: "secret", before: "", after: "changed" }).await?;
+    Ok(tx.commit().await?)
+}
+
+/// The sealed secret of that name.
+pub async fn get(db: &Db, name: &str) -> Result<Option<Vec<u8>>, StoreError> {
+    let row = sqlx::query(GET).bind(name).fetch_optional(db.reader()).await?;
+    Ok(row.map(|row| row.try_get(0)).transpose()?)
+}
+
+/// Whoever it belonged to is removed.
+pub(super) async fn remove(tx: &mut Transaction<'_, Sqlite>, name: &str) -> sqlx::Result<()> {
+    sqlx::query(REMOVE).bind(name).execute(&mut **tx).await?;
+    Ok(())
+}

@@ -1,0 +1,321 @@
+//! Received files into a partner's Send or a Folder: whole, synced, and exactly once however often the power goes.
+//!
+//! Order: copies in staging, synced; one commit that says so; the names; the folder synced. From the commit on a copy
+//! that is not in staging any more has its name, or had it until somebody took the file: it is never put there again.
+
+use std::collections::HashSet;
+use std::io;
+use std::os::fd::AsFd;
+use std::path::Path;
+use std::sync::Arc;
+
+use rustix::fs::{AtFlags, CWD, Mode, OFlags};
+
+use super::depot::{Depot, TransferError};
+use super::held;
+use super::offer::{self, Owner};
+use super::publish::number;
+use crate::base::fault::{self, Point};
+use crate::base::path::Name;
+use crate::domain::connector::Connector;
+use crate::domain::refusal::Rule;
+use crate::domain::value::Overwrite;
+use crate::store::StoreError;
+use crate::store::delivery::{self, Placed, Placement};
+use crate::store::live::Snapshot;
+use crate::store::receipt::Receipt;
+use crate::workspace::folder::OpenFolder;
+use crate::workspace::jail::{self, Replace, STAGING};
+use crate::workspace::upload::{self, Part};
+use crate::workspace::workspaces::Shelf;
+
+/// Files up to this size are copied where they are asked for; a hop to another thread would cost more.
+const COPIED_INLINE_BYTES: u64 = 256 * 1024;
+
+/// A received file on its way to a target.
+#[derive(Clone, Debug)]
+pub struct Parcel {
+    /// The delivery it belongs to.
+    pub delivery: i64,
+    /// Whether it was on its way into a folder before: it may lie there already.
+    pub placed: bool,
+    /// The file.
+    pub receipt: Receipt,
+}
+
+/// What became of one parcel.
+pub type Outcome = (i64, Result<Placed, TransferError>);
+
+/// Puts parcels into the target's folder, in their order. With `in_order` one that fails holds up those behind it: they
+/// have no outcome then. Nor has one whose name another of the same call has already.
+pub async fn put(
+    depot: &Depot,
+    snapshot: &Snapshot,
+    target: &Connector,
+    parcels: &[Parcel],
+    in_order: bool,
+) -> Vec<Outcome> {
+    let mut outcomes = Vec::new();
+    let shelf = match depot.workspaces.shelf(&snapshot.profile, target) {
+        Ok(shelf) => shelf,
+        Err(error) => {
+            let fails = |parcel: &Parcel| {
+                (parcel.delivery, Err(TransferError::Storage(io::Error::new(error.kind(), error.to_string()))))
+            };
+            return parcels.iter().take(if in_order { 1 } else { usize::MAX }).map(fails).collect();
+        }
+    };
+    let way = Way { depot, snapshot, target, shelf: &shelf };
+    let mut staged = Vec::new();
+    let mut names = HashSet::new();
+    for parcel in parcels {
+        let prepared = way.prepare(parcel, &mut names).await;
+        match prepared {
+            Ok(Prepared::There(placed)) => outcomes.push((parcel.delivery, Ok(placed))),
+            Ok(Prepared::Staged(one)) => staged.push(one),
+            Ok(Prepared::NotNow) => break,
+            Err(error) => {
+                outcomes.push((parcel.delivery, Err(error)));
+                if in_order {
+                    break;
+                }
+            }
+        }
+    }
+    outcomes.extend(way.name_all(staged, in_order).await);
+    outcomes
+}
+
+/// A copy in staging.
+struct Staged {
+    part: Part,
+    placement: Placement,
+    name: Name,
+    replace: Replace,
+}
+
+enum Prepared {
+    /// It has its name since an earlier attempt.
+    There(Placed),
+    Staged(Staged),
+    /// Another one of its name is on the way.
+    NotNow,
+}
+
+struct Way<'a> {
+    depot: &'a Depot,
+    snapshot: &'a Snapshot,
+    target: &'a Connector,
+    shelf: &'a Shelf,
+}
+
+impl Way<'_> {
+    fn folder(&self) -> &OpenFolder {
+        &self.shelf.folder
+    }
+
+    /// Copies one into staging, unless it lies in the folder already.
+    async fn prepare(&self, parcel: &Parcel, names: &mut HashSet<String>) -> Result<Prepared, TransferError> {
+        if parcel.placed
+            && let Some(placement) = delivery::placement(&self.depot.db, parcel.delivery).await?
+            && let Some(placed) = settle(self.depot, &placement).await?
+        {
+            return Ok(Prepared::There(placed));
+        }
+        let name = self.name_of(&parcel.receipt)?;
+        if !names.insert(name.as_str().to_owned()) {
+            return Ok(Prepared::NotNow);
+        }
+        let mut chosen = vec![name];
+        let there = offer::there(self.folder(), &chosen)?;
+        let replace = match self.target.settings.overwrite {
+            Overwrite::Replace => Replace::Yes,
+            Overwrite::Refuse if there => return Err(offer::taken(&chosen[0])),
+            Overwrite::KeepBoth if there => {
+                number(self.folder(), &mut chosen)?;
+                Replace::No
+            }
+            Overwrite::Refuse | Overwrite::KeepBoth => Replace::No,
+        };
+        let Some(name) = chosen.pop() else { return Err(TransferError::NotFound) };
+        let part = self.copy(parcel).await?;
+        let placement = Placement {
+            delivery: parcel.delivery,
+            folder: self.shelf.path.to_string_lossy().into_owned(),
+            staged_name: part.name().to_owned(),
+            name: name.as_str().to_owned(),
+            inode: part.inode()?,
+            receipt_id: Some(parcel.receipt.id.clone()),
+            target: String::new(),
+        };
+        Ok(Prepared::Staged(Staged { part, placement, name, replace }))
+    }
+
+    /// The name it gets: the last of the stored path, as its partner or a rename left it.
+    fn name_of(&self, receipt: &Receipt) -> Result<Name, TransferError> {
+        let last = receipt.stored_path.rsplit('/').next().unwrap_or_default();
+        let not_storable = |why: String| TransferError::refused(Rule::NameNotStorable, why);
+        let name = Name::parse(last).map_err(|error| not_storable(format!("{last:?} {error}")))?;
+        if self.target.is_partner() {
+            // Judged as for RETR: what the partner may not fetch waits, visibly.
+            let owner = Owner { snapshot: self.snapshot, connector: self.target };
+            offer::fetchable(owner, &name)?;
+        } else if name.as_str() == STAGING {
+            return Err(not_storable(format!("{name} is one of Waybill's own names")));
+        }
+        Ok(name)
+    }
+
+    async fn copy(&self, parcel: &Parcel) -> Result<Part, TransferError> {
+        let folder = self.folder();
+        if folder.is_failing() {
+            let failing = |error: io::Error| TransferError::refused(Rule::StorageFailing, error.to_string());
+            folder.probe(self.depot.workspaces.syncer()).await.map_err(failing)?;
+        }
+        let source = held::open_held(self.depot, &parcel.receipt.id).await?;
+        let size = source.version().size_bytes;
+        let (free, total) = folder.room().map_err(TransferError::Storage)?;
+        offer::check_reserve(free.saturating_sub(size), self.snapshot.profile.disk_reserve.bytes(total))?;
+        let name = format!("d{}", parcel.delivery);
+        folder.remove_part(&name);
+        let mut part = Part::create_nameless(folder, &name)?;
+        let copied = if size <= COPIED_INLINE_BYTES {
+            part.copy_from(source.file(), size).map(|()| part)
+        } else {
+            let copying = tokio::task::spawn_blocking(move || part.copy_from(source.file(), size).map(|()| part));
+            copying.await.map_err(io::Error::other).flatten()
+        };
+        let part = copied.map_err(|error| {
+            folder.remove_part(&name);
+            offer::failed(folder, error)
+        })?;
+        part.dress(self.target.settings.received_file_mode.bits())?;
+        Ok(part)
+    }
+
+    /// From staging to their names.
+    async fn name_all(&self, staged: Vec<Staged>, in_order: bool) -> Vec<Outcome> {
+        let mut outcomes = Vec::new();
+        let staged = match self.record(staged).await {
+            Ok(staged) => staged,
+            Err((deliveries, error)) => {
+                let again = |error: &TransferError| TransferError::Storage(io::Error::other(error.to_string()));
+                let most = if in_order { 1 } else { usize::MAX };
+                return deliveries.into_iter().take(most).map(|delivery| (delivery, Err(again(&error)))).collect();
+            }
+        };
+        for one in &staged {
+            let delivery = one.placement.delivery;
+            match self.name(one).await {
+                Ok(placed) => outcomes.push((delivery, Ok(placed))),
+                Err(error) => {
+                    outcomes.push((delivery, Err(error)));
+                    if in_order {
+                        break;
+                    }
+                }
+            }
+        }
+        if outcomes.iter().any(|(_, outcome)| outcome.is_ok()) {
+            let folder = self.folder();
+            let synced = async {
+                let root = Arc::new(folder.jail().root().try_clone_to_owned()?);
+                folder.sync_folder(self.depot.workspaces.syncer(), root).await?;
+                fault::pass(Point::PassSynced)
+            };
+            if let Err(error) = synced.await {
+                // Their names are there, perhaps not for good: the next attempt looks.
+                for (_, outcome) in &mut outcomes {
+                    *outcome = Err(TransferError::Storage(io::Error::new(error.kind(), error.to_string())));
+                }
+            }
+        }
+        outcomes
+    }
+
+    /// The copies are on disk, and the database knows of them.
+    async fn record(&self, mut staged: Vec<Staged>) -> Result<Vec<Staged>, (Vec<i64>, TransferError)> {
+        if staged.is_empty() {
+            return Ok(staged);
+        }
+        let (folder, syncer) = (self.folder(), self.depot.workspaces.syncer());
+        let recorded = async {
+            let syncs = staged.iter_mut().map(|one| one.part.sync(syncer));
+            let all = futures_util::future::try_join_all(syncs).await;
+            all.map_err(|error| offer::failed(folder, error))?;
+            // Else a copy that a power cut took out of staging would pass for one that has its name.
+            let staging = Arc::clone(folder.staging());
+            folder.sync_folder(syncer, staging).await.map_err(|error| offer::failed(folder, error))?;
+            fault::pass(Point::PassStaged)?;
+            let placements: Vec<_> = staged.iter().map(|one| one.placement.clone()).collect();
+            delivery::place(&self.depot.db, &placements).await?;
+            fault::pass(Point::PassRecorded)?;
+            Ok(())
+        };
+        match recorded.await {
+            Ok(()) => Ok(staged),
+            Err(error) => Err((staged.iter().map(|one| one.placement.delivery).collect(), error)),
+        }
+    }
+
+    async fn name(&self, one: &Staged) -> Result<Placed, TransferError> {
+        let folder = self.folder();
+        let names = vec![one.name.clone()];
+        let _turn = folder.naming(&names).await;
+        // Waybill's own files are whole at once: the partner need not wait until it has rested.
+        folder.published(one.placement.inode, self.depot.clock.now());
+        let from = (folder.staging().as_fd(), one.part.name());
+        jail::rename(from, (folder.jail().root(), one.name.as_str()), one.replace)?;
+        fault::pass(Point::PassNamed)?;
+        Ok(placed(&one.placement))
+    }
+}
+
+fn placed(placement: &Placement) -> Placed {
+    Placed { name: placement.name.clone(), inode: placement.inode }
+}
+
+/// A file that was on its way: where it lies, if it has its name; else it is forgotten, to be staged anew.
+async fn settle(depot: &Depot, placement: &Placement) -> Result<Option<Placed>, TransferError> {
+    let folder = Path::new(&placement.folder);
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    let open = |path: &Path| rustix::fs::openat(CWD, path, flags, Mode::empty()).map_err(io::Error::from);
+    let staging = open(&folder.join(STAGING))?;
+    match rustix::fs::statat(&staging, &*placement.staged_name, AtFlags::SYMLINK_NOFOLLOW) {
+        Ok(_) => {
+            delivery::forget_placement(&depot.db, placement.delivery).await?;
+            rustix::fs::unlinkat(&staging, &*placement.staged_name, AtFlags::empty()).map_err(io::Error::from)?;
+            Ok(None)
+        }
+        Err(rustix::io::Errno::NOENT) => {
+            depot.workspaces.syncer().folder(Arc::new(open(folder)?)).await.map_err(TransferError::Storage)?;
+            Ok(Some(placed(placement)))
+        }
+        Err(errno) => Err(io::Error::from(errno).into()),
+    }
+}
+
+/// At start, before anybody may connect and before anything in staging is thrown away: every file that was on its way
+/// either has its name, or is staged anew. Gives those that have.
+pub async fn recover(depot: &Depot, snapshot: &Snapshot) -> Result<Vec<(Placement, Placed)>, StoreError> {
+    let mut there = Vec::new();
+    for placement in delivery::placements(&depot.db).await? {
+        match settle(depot, &placement).await {
+            Ok(Some(placed)) => there.push((placement, placed)),
+            Ok(None) => {}
+            // Looked for again when it is its turn.
+            Err(error) => tracing::error!(delivery = placement.delivery, %error, "Could not look after a delivery"),
+        }
+    }
+    // What is left in staging of a Folder is a copy nobody knows of.
+    for live in snapshot.connectors.values().filter(|live| !live.connector.is_partner()) {
+        if live.connector.folders().is_empty() {
+            continue;
+        }
+        let Ok(shelf) = depot.workspaces.shelf(&snapshot.profile, &live.connector) else { continue };
+        for part in upload::parts(&shelf.folder).unwrap_or_default() {
+            shelf.folder.remove_part(&part.name);
+        }
+    }
+    Ok(there)
+}

@@ -1,0 +1,95 @@
+//! The form that adds a connector.
+
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Redirect, Response};
+
+use super::{Filter, Typed, page};
+use crate::access::password;
+use crate::domain::connector::ConnectorId;
+use crate::domain::setting::{Mistake, Texts, Value};
+use crate::domain::value::ConnectorType;
+use crate::store::connector;
+use crate::store::setting::SaveError;
+use crate::web::context::Context;
+use crate::web::csrf::Posted;
+use crate::web::error::WebError;
+use crate::web::form::Problem;
+use crate::web::notes::{Note, Tone};
+use crate::web::pages::connectors::put_secret;
+use crate::web::shell::html;
+
+/// Adds a connector; a partner's with a password that its page shows once.
+pub async fn add(context: Context, posted: Posted) -> Result<Response, WebError> {
+    let typed = Typed {
+        id: posted.text("id").trim().to_owned(),
+        kind: posted.text("type").to_owned(),
+        description: posted.text("description").to_owned(),
+        copy_of: posted.text("copy_of").to_owned(),
+        url: posted.text("url").to_owned(),
+        ..Typed::default()
+    };
+    let mistakes = match try_add(&context, &typed).await? {
+        Ok(id) => return Ok(Redirect::to(&format!("/connectors/{id}/settings")).into_response()),
+        Err(mistakes) => mistakes,
+    };
+    let problems = mistakes.into_iter().map(|mistake| Problem { key: mistake.key, text: mistake.message }).collect();
+    let mut page = page(&context, Filter::default()).await?;
+    "Error: Flows".clone_into(&mut page.shell.title);
+    page.problems = problems;
+    page.typed = typed;
+    Ok((StatusCode::UNPROCESSABLE_ENTITY, html(&page)?).into_response())
+}
+
+async fn try_add(context: &Context, typed: &Typed) -> Result<Result<ConnectorId, Vec<Mistake>>, WebError> {
+    let state = &context.state;
+    let id = match ConnectorId::parse(&typed.id) {
+        Ok(id) => id,
+        Err(message) => return Ok(Err(vec![Mistake::new("id", message)])),
+    };
+    let mut values = Texts::new();
+    if !typed.kind.is_empty() {
+        values.insert("type".to_owned(), typed.kind.clone());
+    }
+    if !typed.copy_of.is_empty() {
+        let all = connector::all(&state.db).await?;
+        let Some(model) = all.into_iter().find(|one| one.id.as_str() == typed.copy_of) else {
+            return Ok(Err(vec![Mistake::new("copy_of", format!("There is no connector {}", typed.copy_of))]));
+        };
+        values = model.stored.texts;
+        // Two connectors never share a folder.
+        for key in ["input_folder", "output_folder", "folder"] {
+            values.remove(key);
+        }
+    }
+    values.insert("description".to_owned(), typed.description.clone());
+    if !typed.url.is_empty() {
+        values.insert("url".to_owned(), typed.url.clone());
+    }
+    let kind = values.get("type").and_then(|kind| ConnectorType::parse(kind).ok()).unwrap_or(ConnectorType::FtpServer);
+    let credential = kind.credential().map(|_| password::generate());
+    let hash = match credential.as_ref().filter(|_| kind == ConnectorType::FtpServer) {
+        Some(password) => Some(state.gate.hasher().hash(password).await?),
+        None => None,
+    };
+    let added =
+        context.changing(async |change| connector::add(&state.db, &id, &values, hash.as_deref(), change).await).await;
+    match added {
+        Ok(()) => {}
+        Err(SaveError::Mistakes(mistakes)) => return Ok(Err(mistakes)),
+        Err(error) => return Err(WebError::internal(error)),
+    }
+    if let Some(secret) = credential.as_ref().filter(|_| kind == ConnectorType::Webhook) {
+        put_secret(context, &id, secret).await?;
+    }
+    state.live.refresh().await?;
+    let text = match kind {
+        ConnectorType::FtpServer => format!("Added {id}. Its password is shown here once; give it to the partner now."),
+        ConnectorType::Webhook => {
+            format!("Added {id}. Its signing secret is shown here once; give it to the receiver now.")
+        }
+        ConnectorType::Folder | ConnectorType::Command => format!("Added {id}."),
+    };
+    let note = Note { tone: Tone::Done, text, password: credential };
+    context.leave(&format!("/connectors/{id}/settings"), note);
+    Ok(Ok(id))
+}

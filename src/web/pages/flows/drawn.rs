@@ -1,0 +1,95 @@
+//! The cards and arrows of the flow map, ready to be shown.
+
+use super::map::{cells, label_width, line};
+use super::{Next, Passes, Row};
+use crate::base::human;
+use crate::domain::value::ConnectorType;
+
+/// One card.
+pub struct Node {
+    pub id: String,
+    pub kind: ConnectorType,
+    pub column: usize,
+    pub row: usize,
+    /// How it looks: empty, `bad`, `off`.
+    pub look: &'static str,
+    pub meta: String,
+    pub next: Vec<Next>,
+    pub is_source: bool,
+    pub is_target: bool,
+}
+
+/// One arrow, or two in both directions.
+pub struct Edge {
+    pub path: String,
+    pub tips: Vec<String>,
+    /// How it looks: empty or `bad`.
+    pub look: &'static str,
+    pub label: String,
+    pub label_width: usize,
+    pub label_x: usize,
+    pub label_y: usize,
+    pub text_x: usize,
+    pub text_y: usize,
+}
+
+/// The map of these connectors.
+pub fn draw(rows: &[Row], arrows: &[Passes]) -> (Vec<Node>, Vec<Edge>) {
+    let at = |id: &str| rows.iter().position(|row| row.id == id);
+    let shown: Vec<_> = arrows.iter().filter_map(|one| Some((at(&one.from)?, at(&one.to)?, one))).collect();
+    let keys: Vec<_> = rows.iter().map(|row| row.key.clone()).collect();
+    let pairs: Vec<_> = shown.iter().map(|(from, to, _)| (keys[*from].clone(), keys[*to].clone())).collect();
+    let cells = cells(&keys, &pairs);
+    let mut edges = Vec::new();
+    for (from, to, arrow) in &shown {
+        let back = shown.iter().find(|(a, b, _)| (a, b) == (to, from)).map(|(.., back)| *back);
+        // A pair is drawn once, from left to right.
+        if back.is_some() && (cells[*from].column, from) > (cells[*to].column, to) {
+            continue;
+        }
+        let drawn = line(cells[*from], cells[*to], back.is_some());
+        let waiting = arrow.waiting + back.map_or(0, |back| back.waiting);
+        let retrying = arrow.retrying + back.map_or(0, |back| back.retrying);
+        let label = match back {
+            _ if waiting > 0 => format!("{} waiting", human::thousands(waiting)),
+            Some(back) => format!("{} and {}", human::thousands(arrow.today), human::thousands(back.today)),
+            None => human::thousands(arrow.today),
+        };
+        let (width, (x, y)) = (label_width(&label), drawn.middle);
+        edges.push(Edge {
+            path: drawn.path,
+            tips: drawn.tips,
+            look: if retrying > 0 { "bad" } else { "" },
+            label_width: width,
+            label_x: x.saturating_sub(width / 2),
+            label_y: y - 10,
+            text_x: x,
+            text_y: y + 4,
+            label,
+        });
+    }
+    let node = |(row, cell): (&Row, super::map::Cell)| Node {
+        id: row.id.clone(),
+        kind: row.kind,
+        column: cell.column,
+        row: cell.row,
+        look: match (row.enabled, row.failing) {
+            (false, _) => "off",
+            (true, true) => "bad",
+            (true, false) => "",
+        },
+        meta: meta(row),
+        next: row.next.iter().map(|next| Next { id: next.id.clone(), on_error: next.on_error }).collect(),
+        is_source: matches!(row.kind, ConnectorType::FtpServer | ConnectorType::Folder),
+        is_target: arrows.iter().any(|arrow| arrow.to == row.id),
+    };
+    let mut nodes: Vec<_> = rows.iter().zip(cells).map(node).collect();
+    nodes.sort_by_key(|node| (node.row, node.column));
+    (nodes, edges)
+}
+
+/// `FTP Server, 84 in 24 h, 1 live`.
+fn meta(row: &Row) -> String {
+    let live = if row.sessions > 0 { format!(", {} live", row.sessions) } else { String::new() };
+    format!("{}, {} in 24 h{live}", row.kind.label(), human::thousands(row.today))
+}

@@ -1,0 +1,204 @@
+//! Where the cards and arrows of the flow map go: computed from columns and rows alone, so that there is nothing to tidy
+//! and nothing to store. The numbers are those of the style sheet.
+
+use std::collections::{HashMap, HashSet};
+
+/// Columns the style sheet has; what is farther away stands in the last one.
+pub const COLUMNS_MAX: usize = 5;
+/// Rows the style sheet has.
+pub const ROWS_MAX: usize = 60;
+/// A card's width, and from one column to the next.
+const CARD_WIDTH: usize = 240;
+const COLUMN_WIDTH: usize = CARD_WIDTH + 88;
+/// From one row to the next, and the middle of a card.
+const ROW_HEIGHT: usize = 84 + 24;
+const MIDDLE: usize = 42;
+/// Where an arrow begins behind a card, and where its line and its tip end before the next.
+const BEGINS: usize = 6;
+const LINE_ENDS: usize = 15;
+const TIP_ENDS: usize = 8;
+/// How far the curve goes straight on at least.
+const STRAIGHT_MIN: usize = 37;
+
+/// Where a card stands, both from 1.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Cell {
+    /// Column.
+    pub column: usize,
+    /// Row.
+    pub row: usize,
+}
+
+/// An arrow as it is drawn.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Line {
+    /// The curve.
+    pub path: String,
+    /// Its tips: one, or two when both pass along to each other.
+    pub tips: Vec<String>,
+    /// The middle of its label.
+    pub middle: (usize, usize),
+}
+
+/// The cell of each of `nodes`, in their order. Column: the longest way from a source. Rows: near those that lead here, in
+/// two sweeps of the median rule, so that few arrows cross.
+pub fn cells(nodes: &[String], arrows: &[(String, String)]) -> Vec<Cell> {
+    let index: HashMap<&str, usize> = nodes.iter().enumerate().map(|(i, key)| (key.as_str(), i)).collect();
+    let mut edges: Vec<(usize, usize)> =
+        arrows.iter().filter_map(|(a, b)| Some((*index.get(a.as_str())?, *index.get(b.as_str())?))).collect();
+    edges.sort_unstable();
+    edges.dedup();
+    let edges = without_cycles(nodes.len(), &edges);
+    let mut column = vec![1; nodes.len()];
+    // Each round settles at least the next column.
+    for _ in 1..COLUMNS_MAX {
+        for (from, to) in &edges {
+            column[*to] = column[*to].max(column[*from] + 1).min(COLUMNS_MAX);
+        }
+    }
+    let mut columns: Vec<Vec<usize>> = vec![Vec::new(); COLUMNS_MAX];
+    for (node, at) in column.iter().enumerate() {
+        columns[at - 1].push(node);
+    }
+    let mut row = vec![0; nodes.len()];
+    for nodes in &columns {
+        nodes.iter().enumerate().for_each(|(at, node)| row[*node] = at + 1);
+    }
+    for forward in [true, false, true] {
+        let order: Vec<usize> = if forward { (0..COLUMNS_MAX).collect() } else { (0..COLUMNS_MAX).rev().collect() };
+        for at in order {
+            place(&mut columns[at], &mut row, |node| {
+                let beside = |(from, to): &(usize, usize)| match forward {
+                    true if *to == node => Some(*from),
+                    false if *from == node => Some(*to),
+                    _ => None,
+                };
+                edges.iter().filter_map(beside).collect()
+            });
+        }
+    }
+    column.into_iter().zip(row).map(|(column, row)| Cell { column, row }).collect()
+}
+
+/// Orders one column by the median row of what its nodes are joined with, and gives each a row of its own.
+fn place(column: &mut [usize], row: &mut [usize], joined: impl Fn(usize) -> Vec<usize>) {
+    let wanted = |node: usize, row: &[usize]| {
+        let mut rows: Vec<_> = joined(node).into_iter().map(|other| row[other]).collect();
+        rows.sort_unstable();
+        rows.get(rows.len().saturating_sub(1) / 2).copied().unwrap_or(row[node])
+    };
+    let mut order: Vec<_> = column.iter().map(|node| (wanted(*node, row), row[*node], *node)).collect();
+    order.sort_unstable();
+    let mut next = 1;
+    for (at, (wish, _, node)) in order.into_iter().enumerate() {
+        column[at] = node;
+        row[node] = wish.max(next);
+        next = row[node] + 1;
+    }
+}
+
+/// The arrows but those that lead back to where a way began.
+fn without_cycles(nodes: usize, edges: &[(usize, usize)]) -> Vec<(usize, usize)> {
+    let mut next: HashMap<usize, Vec<usize>> = HashMap::new();
+    for (from, to) in edges {
+        next.entry(*from).or_default().push(*to);
+    }
+    let has_source: HashSet<usize> = edges.iter().map(|(_, to)| *to).collect();
+    // Sources first: then an arrow back is one that closes a ring.
+    let mut starts: Vec<usize> = (0..nodes).collect();
+    starts.sort_by_key(|node| (has_source.contains(node), *node));
+    let (mut done, mut kept) = (HashSet::new(), Vec::new());
+    for start in starts {
+        let mut way = vec![(start, 0)];
+        let mut on_way = HashSet::from([start]);
+        if !done.insert(start) {
+            continue;
+        }
+        while let Some((node, at)) = way.last_mut() {
+            let Some(to) = next.get(node).and_then(|next| next.get(*at)).copied() else {
+                on_way.remove(node);
+                way.pop();
+                continue;
+            };
+            *at += 1;
+            if on_way.contains(&to) {
+                continue;
+            }
+            kept.push((*node, to));
+            if done.insert(to) {
+                on_way.insert(to);
+                way.push((to, 0));
+            }
+        }
+    }
+    kept
+}
+
+/// The arrow from one card to another.
+pub fn line(from: Cell, to: Cell, both_ways: bool) -> Line {
+    let left = |cell: Cell| (cell.column - 1) * COLUMN_WIDTH;
+    let y = |cell: Cell| MIDDLE + (cell.row - 1) * ROW_HEIGHT;
+    // An arrow within its column or back leaves and arrives on the right and left all the same, around the cards.
+    let (x0, x1) = (left(from) + CARD_WIDTH + BEGINS, left(to).saturating_sub(LINE_ENDS));
+    let (y0, y1) = (y(from), y(to));
+    let straight = (x1.saturating_sub(x0) / 2).max(STRAIGHT_MIN);
+    let (c0, c1) = (x0 + straight + 9, x1.saturating_sub(straight));
+    let path = format!("M{x0} {y0}C{c0} {y0} {c1} {y1} {x1} {y1}");
+    let mut tips = vec![format!("M{} {y1}l-9 -5v10z", left(to).saturating_sub(TIP_ENDS))];
+    if both_ways {
+        tips.push(format!("M{} {y0}l9 -5v10z", x0 - 4));
+    }
+    Line { path, tips, middle: (usize::midpoint(x0, x1 + 5), usize::midpoint(y0, y1)) }
+}
+
+/// The width of a label's frame, by its characters.
+pub fn label_width(text: &str) -> usize {
+    15 + text.chars().count() * 13 / 2
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn keys(names: &[&str]) -> Vec<String> {
+        names.iter().map(|name| (*name).to_owned()).collect()
+    }
+
+    fn pairs(arrows: &[(&str, &str)]) -> Vec<(String, String)> {
+        arrows.iter().map(|(a, b)| ((*a).to_owned(), (*b).to_owned())).collect()
+    }
+
+    #[test]
+    fn a_column_is_the_longest_way_from_a_source() {
+        let nodes = keys(&["acme", "archive", "cold", "globex", "erp"]);
+        let arrows = pairs(&[("acme", "archive"), ("globex", "archive"), ("archive", "cold"), ("acme", "cold")]);
+        let cells = cells(&nodes, &arrows);
+        assert_eq!(cells.iter().map(|cell| cell.column).collect::<Vec<_>>(), [1, 2, 3, 1, 1]);
+        // Two partners that pass along to each other stand side by side.
+        let both = super::cells(&keys(&["a", "b"]), &pairs(&[("a", "b"), ("b", "a")]));
+        assert_eq!(both.iter().map(|cell| cell.column).collect::<Vec<_>>(), [1, 2]);
+    }
+
+    #[test]
+    fn an_arrow_goes_from_a_card_to_the_next() {
+        let line = line(Cell { column: 1, row: 1 }, Cell { column: 2, row: 2 }, false);
+        assert_eq!(line.path, "M246 42C292 42 276 150 313 150");
+        assert_eq!(line.tips, ["M320 150l-9 -5v10z"]);
+        assert_eq!((line.middle, label_width("84")), ((282, 96), 28));
+    }
+
+    proptest! {
+        /// Whatever the arrows, rings included: no two cards on one place, and none beside the map.
+        #[test]
+        fn no_two_cards_share_a_place(arrows in proptest::collection::vec((0_usize..12, 0_usize..12), 0..40)) {
+            let nodes: Vec<_> = (0..12).map(|n| format!("n{n}")).collect();
+            let arrows: Vec<_> = arrows.into_iter().filter(|(a, b)| a != b)
+                .map(|(a, b)| (format!("n{a}"), format!("n{b}"))).collect();
+            let cells = cells(&nodes, &arrows);
+            let places: HashSet<_> = cells.iter().collect();
+            prop_assert_eq!(places.len(), nodes.len());
+            prop_assert!(cells.iter().all(|cell| (1..=COLUMNS_MAX).contains(&cell.column) && cell.row >= 1));
+        }
+    }
+}

@@ -1,0 +1,290 @@
+//! Flows: every connector on a map and in a list, the arrows between them, and the form that adds one.
+
+mod add;
+mod connect;
+mod drawn;
+mod map;
+
+use askama::Template;
+use axum::extract::Query;
+use axum::response::{IntoResponse, Response};
+use serde::Deserialize;
+
+use crate::base::clock::Timestamp;
+use crate::base::human;
+use crate::domain::administrator::Role;
+use crate::domain::flow::{Arrow, Map, Target};
+use crate::domain::value::ConnectorType;
+use crate::store::arrow;
+use crate::store::delivery_page::{self, Waiting};
+use crate::store::live::LiveConnector;
+use crate::store::receipt::{self, Search};
+use crate::web::context::Context;
+use crate::web::error::WebError;
+use crate::web::form::Problem;
+use crate::web::shell::{Nav, Shell, html};
+use crate::web::table::address;
+
+pub use add::add;
+pub use connect::{ask_disconnect, connect, disconnect};
+use drawn::{Edge, Node};
+
+/// Cards on the map; more are shown as a list, or group by group.
+const MAP_MAX: usize = map::ROWS_MAX;
+/// What can be added.
+const KINDS: &[ConnectorType] = &[ConnectorType::FtpServer, ConnectorType::Folder, ConnectorType::Webhook];
+const DAY: std::time::Duration = std::time::Duration::from_hours(24);
+
+/// What the page is narrowed to, and how it is shown.
+#[derive(Clone, Debug, Default, Deserialize)]
+pub struct Filter {
+    #[serde(default)]
+    q: String,
+    #[serde(default)]
+    state: String,
+    #[serde(default)]
+    group: String,
+    #[serde(default)]
+    view: String,
+}
+
+/// A connector that a card or a row leads to.
+pub struct Next {
+    pub id: String,
+    pub on_error: bool,
+}
+
+/// One connector.
+struct Row {
+    id: String,
+    key: String,
+    kind: ConnectorType,
+    description: String,
+    group: String,
+    enabled: bool,
+    sessions: usize,
+    today: u64,
+    last: String,
+    /// Something on its way to it fails.
+    failing: bool,
+    next: Vec<Next>,
+}
+
+/// One arrow.
+struct Passes {
+    from: String,
+    to: String,
+    on_error: bool,
+    today: u64,
+    waiting: u64,
+    retrying: u64,
+    /// How long the oldest waits; empty when nothing does.
+    since: String,
+}
+
+#[derive(Template)]
+#[template(path = "flows.html")]
+struct FlowsPage {
+    shell: Shell,
+    rows: Vec<Row>,
+    arrows: Vec<Passes>,
+    nodes: Vec<Node>,
+    edges: Vec<Edge>,
+    filter: Filter,
+    groups: Vec<String>,
+    total: usize,
+    may_edit: bool,
+    ids: Vec<String>,
+    /// Those that an arrow can begin at.
+    sources: Vec<String>,
+    kinds: &'static [ConnectorType],
+    typed: Typed,
+    problems: Vec<Problem>,
+}
+
+/// What was typed into a form that was refused.
+#[derive(Default)]
+struct Typed {
+    id: String,
+    kind: String,
+    description: String,
+    copy_of: String,
+    url: String,
+    from: String,
+    to: String,
+    on_error: bool,
+}
+
+impl FlowsPage {
+    /// What is wrong with one field; empty when nothing is.
+    fn error(&self, key: &str) -> &str {
+        self.problems.iter().find(|problem| problem.key == key).map_or("", |problem| problem.text.as_str())
+    }
+
+    fn is_map(&self) -> bool {
+        !self.nodes.is_empty()
+    }
+
+    /// The address of the other view, with the same filter.
+    fn view(&self, view: &str) -> String {
+        let filter = &self.filter;
+        let query = [("q", &*filter.q), ("state", &filter.state), ("group", &filter.group), ("view", view)];
+        address("/flows", &query)
+    }
+
+    fn count(&self, is: impl Fn(&Row) -> bool) -> usize {
+        self.rows.iter().filter(|row| is(row)).count()
+    }
+
+    fn healthy(&self) -> usize {
+        self.count(|row| row.enabled && !row.failing)
+    }
+
+    fn failing(&self) -> usize {
+        self.count(|row| row.enabled && row.failing)
+    }
+
+    fn disabled(&self) -> usize {
+        self.count(|row| !row.enabled)
+    }
+}
+
+/// The map or the list.
+pub async fn show(context: Context, Query(filter): Query<Filter>) -> Result<Response, WebError> {
+    let page = page(&context, filter).await?;
+    Ok(html(&page)?.into_response())
+}
+
+async fn page(context: &Context, filter: Filter) -> Result<FlowsPage, WebError> {
+    let snapshot = context.state.live.snapshot();
+    let all = snapshot.connectors_sorted();
+    let mut groups: Vec<_> = all.iter().map(|live| live.connector.settings.group.as_str().to_owned()).collect();
+    groups.retain(|group| !group.is_empty());
+    groups.sort();
+    groups.dedup();
+    let map = arrow::map(&context.state.db).await?;
+    let waiting = delivery_page::waiting(&context.state.db).await?;
+    let mut rows = Vec::new();
+    for live in all.iter().filter(|live| filter.fits(live)) {
+        rows.push(row(context, live, &map, &waiting).await?);
+    }
+    let arrows = arrows(context, &map, &waiting).await?;
+    let wants_map = filter.view != "list" && rows.len() <= MAP_MAX;
+    let (nodes, edges) = if wants_map { drawn::draw(&rows, &arrows) } else { Default::default() };
+    let id = |live: &&std::sync::Arc<LiveConnector>| live.connector.id.to_string();
+    let is_source = |live: &&&std::sync::Arc<LiveConnector>| {
+        matches!(live.connector.settings.r#type, ConnectorType::FtpServer | ConnectorType::Folder)
+    };
+    Ok(FlowsPage {
+        shell: Shell::new(context, "Flows", Nav::Flows).await?,
+        rows,
+        arrows,
+        nodes,
+        edges,
+        filter,
+        groups,
+        total: all.len(),
+        may_edit: context.may(Role::Editor),
+        ids: all.iter().map(id).collect(),
+        sources: all.iter().filter(is_source).map(id).collect(),
+        kinds: KINDS,
+        typed: Typed::default(),
+        problems: Vec::new(),
+    })
+}
+
+impl Filter {
+    fn fits(&self, live: &LiveConnector) -> bool {
+        let (connector, settings) = (&live.connector, &live.connector.settings);
+        let text = format!("{} {}", connector.id, settings.description.as_str()).to_lowercase();
+        let state_fits = match self.state.as_str() {
+            "enabled" => settings.enabled,
+            "disabled" => !settings.enabled,
+            _ => true,
+        };
+        let group_fits = self.group.is_empty() || settings.group.as_str() == self.group;
+        text.contains(&self.q.to_lowercase()) && state_fits && group_fits
+    }
+}
+
+async fn row(context: &Context, live: &LiveConnector, map: &Map, waiting: &[Waiting]) -> Result<Row, WebError> {
+    let (connector, settings) = (&live.connector, &live.connector.settings);
+    let now = context.now();
+    let target = Target::Connector(connector.id.key().to_owned()).text();
+    let (today, last) = match settings.r#type {
+        ConnectorType::FtpServer => {
+            let search = Search { connector_key: Some(connector.id.key().to_owned()), ..Search::default() };
+            let last = receipt::page(&context.state.db, &search, None, 1).await?;
+            let since = Some(now.minus(DAY));
+            let today = receipt::count(&context.state.db, &Search { since, ..search }, 10_000).await?;
+            (today, last.first().map(|receipt| receipt.completed_at))
+        }
+        ConnectorType::Folder | ConnectorType::Webhook | ConnectorType::Command => {
+            let mut today = 0;
+            for arrow in map.arrows.iter().filter(|arrow| arrow.to == connector.id.key()) {
+                today += delivery_page::delivered(&context.state.db, &arrow.from, &target, now.minus(DAY)).await?;
+            }
+            (today, delivery_page::last_delivered(&context.state.db, &target).await?)
+        }
+    };
+    let sessions = context.state.presence.sessions();
+    Ok(Row {
+        id: connector.id.to_string(),
+        key: connector.id.key().to_owned(),
+        kind: settings.r#type,
+        description: settings.description.as_str().to_owned(),
+        group: settings.group.as_str().to_owned(),
+        enabled: settings.enabled,
+        sessions: sessions.iter().filter(|one| one.doing.connector.as_deref() == Some(connector.id.as_str())).count(),
+        today,
+        last: last.map_or("never".to_owned(), |at: Timestamp| human::ago(at, now)),
+        failing: waiting.iter().any(|lane| lane.target == target && lane.retrying > 0),
+        next: next(map, connector.id.key()),
+    })
+}
+
+/// What leads to one connector, and where its files go.
+pub struct Flow {
+    pub from: Vec<Next>,
+    pub next: Vec<Next>,
+}
+
+impl Flow {
+    /// Of the connector of that id in lower case.
+    pub async fn of(context: &Context, key: &str) -> Result<Self, WebError> {
+        let map = arrow::map(&context.state.db).await?;
+        let written = |key: &str| map.nodes.get(key).map_or_else(|| key.to_owned(), |node| node.id.clone());
+        let leads = map.arrows.iter().filter(|arrow| arrow.to == key);
+        let from = leads.map(|arrow| Next { id: written(&arrow.from), on_error: arrow.on_error }).collect();
+        Ok(Self { from, next: next(&map, key) })
+    }
+}
+
+/// Where files received by that connector go.
+fn next(map: &Map, key: &str) -> Vec<Next> {
+    let to =
+        |arrow: &Arrow| map.nodes.get(&arrow.to).map(|node| Next { id: node.id.clone(), on_error: arrow.on_error });
+    map.from(key).filter_map(to).collect()
+}
+
+/// What every arrow carries.
+async fn arrows(context: &Context, map: &Map, waiting: &[Waiting]) -> Result<Vec<Passes>, WebError> {
+    let now = context.now();
+    let written = |key: &str| map.nodes.get(key).map_or_else(|| key.to_owned(), |node| node.id.clone());
+    let mut all = Vec::new();
+    for arrow in &map.arrows {
+        let target = Target::Connector(arrow.to.clone()).text();
+        let lane = waiting.iter().find(|lane| lane.source_key == arrow.from && lane.target == target);
+        all.push(Passes {
+            from: written(&arrow.from),
+            to: written(&arrow.to),
+            on_error: arrow.on_error,
+            today: delivery_page::delivered(&context.state.db, &arrow.from, &target, now.minus(DAY)).await?,
+            waiting: lane.map_or(0, |lane| lane.count),
+            retrying: lane.map_or(0, |lane| lane.retrying),
+            since: lane.map(|lane| human::ago(lane.since, now)).unwrap_or_default(),
+        });
+    }
+    all.sort_by(|a, b| (&a.from, &a.to).cmp(&(&b.from, &b.to)));
+    Ok(all)
+}

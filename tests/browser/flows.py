@@ -1,0 +1,117 @@
+"""The flows: connectors of several types, arrows drawn by form and by drag, a file that is passed along, one that is not."""
+
+import ftplib
+import io
+import time
+
+from selenium.webdriver.common.action_chains import ActionChains
+from selenium.webdriver.common.by import By
+
+WITHIN_SECONDS = 20
+
+
+def waits_until(holds):
+    end = time.monotonic() + WITHIN_SECONDS
+    while time.monotonic() < end:
+        if holds():
+            return True
+        time.sleep(0.1)
+    return False
+
+
+def add(browser, name, kind):
+    browser.go("/flows")
+    browser.fill(browser.named("id"), name)
+    browser.fill(browser.named("type"), kind)
+    browser.submit(browser.named("id"))
+
+
+def connect(browser, source, target):
+    browser.go("/flows")
+    browser.fill(browser.named("from"), source)
+    browser.fill(browser.named("to"), target)
+    browser.submit(browser.named("from"))
+
+
+def press_button(browser, words):
+    for button in browser.driver.find_elements(By.CSS_SELECTOR, "main button"):
+        if button.text.strip() == words:
+            browser.press(button)
+            return
+    raise RuntimeError(f"no button {words!r} on {browser.path}")
+
+
+def upload(appliance, partner, name, content):
+    with ftplib.FTP() as ftp:
+        ftp.connect("127.0.0.1", appliance.port, timeout=WITHIN_SECONDS)
+        ftp.login(*partner)
+        ftp.storbinary(f"STOR /Receive/{name}", io.BytesIO(content))
+
+
+def journey(browser, appliance, partner, report):
+    """`partner` is the name and password of acme-edi."""
+    add(browser, "archive", "folder")
+    report.check("Added archive." in browser.text and "password" not in browser.text.lower(), "a folder needs no password")
+    browser.look("connector-folder")
+    browser.fill(browser.named("keep_days"), "soon")
+    browser.submit(browser.named("keep_days"))
+    report.check(browser.status() == 422 and "soon" in browser.text, "what a folder cannot keep is refused")
+    add(browser, "erp-inbound", "webhook")
+    report.check("needs the address it posts to" in browser.text, "a webhook without an address is refused")
+    browser.fill(browser.named("url"), "http://127.0.0.1:9/inbound")
+    browser.submit(browser.named("url"))
+    report.check("Its signing secret is shown here once" in browser.text, "a webhook's secret is shown once")
+    browser.look("connector-webhook")
+    add(browser, "globex-3pl", "ftp_server")
+    connect(browser, "acme-edi", "archive")
+    report.check("passed along to archive from now on" in browser.text, "an arrow is drawn by the form")
+    connect(browser, "acme-edi", "archive")
+    report.check("acme-edi passes files along to archive already" in browser.text, "an arrow that is there is refused")
+    browser.look("flows-refused")
+    drag(browser, "acme-edi", "globex-3pl", report)
+    appliance.cli("connector", "set", "acme-edi", "settle_s=0")
+    appliance.cli("connector", "set", "globex-3pl", "enabled=off")
+    upload(appliance, partner, "passed.edi", b"passed along")
+    there = appliance.data / "partners/archive/passed.edi"
+    report.check(waits_until(there.exists), "an uploaded file is passed along to the folder")
+    report.check(waits_until(lambda: "1 waiting" in reload(browser, "/flows")), "what a disabled target refuses waits, on the map")
+    browser.look("flows-map")
+    browser.go("/flows?view=list")
+    report.check("archive and globex-3pl" in browser.text, "the list says in words what the arrows say")
+    browser.look("flows-list")
+    receipt = next(one["id"] for one in appliance.receipts("acme-edi") if one["name"] == "passed.edi")
+    browser.go(f"/activity/receive/{receipt}")
+    report.check("globex-3pl is disabled" in browser.text and "Retrying" in browser.text, "the receipt tells each attempt")
+    browser.look("receipt-deliveries")
+    appliance.cli("connector", "set", "globex-3pl", "enabled=on")
+    press_button(browser, "Fire now")
+    send = appliance.place("globex-3pl", "Send") / "passed.edi"
+    report.check(waits_until(send.exists) and send.read_bytes() == b"passed along", "fired now, it is delivered")
+    gone = appliance.place("acme-edi", "Receive") / "passed.edi"
+    report.check(waits_until(lambda: not gone.exists()), "and has left Receive")
+    report.check("Passed along" in reload(browser, f"/activity/receive/{receipt}"), "its receipt says so")
+    send.unlink()
+    press_button(browser, "Pass along again")
+    report.check(waits_until(lambda: there.exists() or send.exists()), "it can be passed along again")
+    browser.go("/flows")
+    browser.press(browser.driver.find_element(By.CSS_SELECTOR, '[aria-label="Remove the arrow from acme-edi to globex-3pl"]'))
+    browser.look("disconnect")
+    press_button(browser, "Remove the arrow")
+    report.check("acme-edi passes nothing along to globex-3pl any more" in browser.text, "an arrow is removed")
+    appliance.cli("flow", "disconnect", "acme-edi", "archive")
+
+
+def drag(browser, source, target, report):
+    browser.go("/flows")
+    port = browser.driver.find_element(By.CSS_SELECTOR, f'.node[data-id="{source}"] .port.out')
+    card = browser.driver.find_element(By.CSS_SELECTOR, f'.node[data-id="{target}"]')
+    ActionChains(browser.driver).click_and_hold(port).move_to_element(card).release().perform()
+    chosen = [browser.named(name).get_attribute("value") for name in ("from", "to")]
+    report.check(chosen == [source, target], "dragging from a port to a card fills the form")
+    browser.submit(browser.named("from"))
+    report.check(f"passed along to {target} from now on" in browser.text, "and Connect draws the arrow")
+
+
+def reload(browser, path):
+    browser.go(path)
+    return browser.text

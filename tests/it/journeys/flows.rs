@@ -1,0 +1,180 @@
+//! Files that are passed along: to a folder, to another partner, through a folder; refused, given up, and killed at every
+//! step on the way.
+
+use std::path::{Path, PathBuf};
+
+use waybill::base::fault::Point;
+
+use super::faults::{Told, upload};
+use crate::kit::{Appliance, Client, PARTNER, PASSWORD, Running};
+
+/// `acme-edi` passes along to the Folder `archive` and to the partner `globex`.
+fn flowing() -> Appliance {
+    let appliance = Appliance::new();
+    appliance.say(&["connector", "set", PARTNER, "settle_s=0"]);
+    appliance.add("globex", &[]);
+    appliance.say(&["connector", "add", "archive", "type=folder"]);
+    appliance.say(&["flow", "connect", PARTNER, "archive"]);
+    appliance.say(&["flow", "connect", PARTNER, "globex"]);
+    appliance
+}
+
+fn archive(appliance: &Appliance) -> PathBuf {
+    appliance.data().join("partners/archive")
+}
+
+/// What lies in a folder, Waybill's own left out.
+fn files(folder: &Path) -> Vec<(String, Vec<u8>)> {
+    let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
+    let file = |entry: std::fs::DirEntry| {
+        let name = entry.file_name().to_string_lossy().into_owned();
+        entry.path().is_file().then(|| (name, std::fs::read(entry.path()).expect("it is read")))
+    };
+    let mut files: Vec<_> = entries.filter_map(file).collect();
+    files.sort();
+    files
+}
+
+async fn until_status(running: &Running<'_>, appliance: &Appliance, statuses: &[&str]) {
+    running
+        .until(&format!("the receipts are {statuses:?}"), async |_| {
+            let receipts = appliance.receipts(PARTNER);
+            let now: Vec<_> = receipts.iter().map(|one| one["status"].as_str().unwrap_or_default()).collect();
+            (now == statuses).then_some(())
+        })
+        .await;
+}
+
+fn one(name: &str, bytes: &[u8]) -> Vec<(String, Vec<u8>)> {
+    vec![(name.to_owned(), bytes.to_vec())]
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_file_is_passed_along_to_a_folder_and_into_another_partners_send() {
+    let appliance = flowing();
+    appliance.say(&["connector", "add", "cold", "type=folder"]);
+    appliance.say(&["flow", "connect", "archive", "cold"]);
+    let running = appliance.start().await;
+    let mut client = running.partner().await;
+    client.store("/Receive/a.edi", b"the bytes").await;
+    until_status(&running, &appliance, &["passed_along"]).await;
+    let cold = appliance.data().join("partners/cold");
+    running.until("it went on from the folder", async |_| (files(&cold).len() == 1).then_some(())).await;
+    for folder in [archive(&appliance), appliance.place("globex", "Send"), cold] {
+        assert_eq!(files(&folder), one("a.edi", b"the bytes"), "{}", folder.display());
+    }
+    let receive = appliance.place(PARTNER, "Receive");
+    running.until("it has left Receive", async |_| files(&receive).is_empty().then_some(())).await;
+    // Its partner may still ask for it, and the next one fetches it at once: it need not rest.
+    assert_eq!(client.expect("SIZE /Receive/a.edi", 213).await.text, "213 9\r\n");
+    let mut globex = Client::login(running.ftp(), "globex", PASSWORD).await;
+    assert_eq!(globex.fetch("RETR /Send/a.edi").await.unwrap(), b"the bytes");
+    // Nobody signs in with a folder.
+    let mut nobody = Client::connect(running.ftp()).await;
+    nobody.expect("USER archive", 331).await;
+    nobody.expect(&format!("PASS {PASSWORD}"), 530).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_target_refuses_waits_in_order_and_is_led_elsewhere_when_it_is_given_up() {
+    let appliance = Appliance::new();
+    appliance.say(&["connector", "set", PARTNER, "settle_s=0"]);
+    appliance.add("globex", &["overwrite=refuse"]);
+    appliance.say(&["connector", "add", "problems", "type=folder"]);
+    appliance.say(&["settings", "set", "delivery_retries=1", "delivery_retry_first_s=1"]);
+    appliance.say(&["flow", "connect", PARTNER, "globex"]);
+    let send = appliance.place("globex", "Send");
+    std::fs::create_dir_all(&send).unwrap();
+    std::fs::write(send.join("taken"), b"there before").unwrap();
+    let running = appliance.start().await;
+    let mut client = running.partner().await;
+    client.store("/Receive/taken", b"refused").await;
+    client.store("/Receive/behind", b"waits for its turn").await;
+    until_status(&running, &appliance, &["waiting", "passed_along"]).await;
+    assert_eq!(files(&appliance.place(PARTNER, "Receive")), one("taken", b"refused"), "it stays, visibly");
+    let failed = appliance.say(&["events", "--kind", "delivery_failed"]);
+    assert!(failed.contains("Gave up passing /Receive/taken of acme-edi along to globex after 2 attempts"), "{failed}");
+    assert_eq!(std::fs::read(send.join("taken")).unwrap(), b"there before");
+    assert_eq!(std::fs::read(send.join("behind")).unwrap(), b"waits for its turn");
+
+    appliance.say(&["flow", "connect", PARTNER, "problems", "--error"]);
+    client.store("/Receive/behind", b"refused too").await;
+    until_status(&running, &appliance, &["waiting", "passed_along", "passed_along"]).await;
+    assert_eq!(files(&appliance.data().join("partners/problems")), one("behind", b"refused too"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_removed_arrow_stops_what_waits_and_the_file_stays() {
+    let appliance = Appliance::new();
+    appliance.say(&["connector", "set", PARTNER, "settle_s=3600"]);
+    appliance.say(&["connector", "add", "archive", "type=folder"]);
+    appliance.say(&["flow", "connect", PARTNER, "archive"]);
+    let running = appliance.start().await;
+    let mut client = running.partner().await;
+    client.store("/Receive/a.edi", b"the bytes").await;
+    until_status(&running, &appliance, &["waiting"]).await;
+    let said = appliance.say(&["flow", "disconnect", PARTNER, "archive"]);
+    assert!(said.contains("One file that waited for it stays."), "{said}");
+    until_status(&running, &appliance, &["in_receive"]).await;
+    assert_eq!(files(&appliance.place(PARTNER, "Receive")), one("a.edi", b"the bytes"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn killed_at_each_step_a_file_is_passed_along_once() {
+    for point in Point::PASSING {
+        let what = format!("killed at {}", point.name());
+        let appliance = flowing();
+        // Whoever collects from the folder has taken the file by the time the power comes back.
+        let mut running = appliance.start_with_fault(Some(&format!("{}:kill:1", point.name()))).await;
+        assert_eq!(upload(running.ftp(), "a.edi", b"the bytes").await, Told::Safe, "{what}");
+        running.ended().await;
+        let mut taken = 0;
+        for folder in [archive(&appliance), appliance.place("globex", "Send")] {
+            for (name, bytes) in files(&folder) {
+                assert_eq!((name.as_str(), bytes.as_slice()), ("a.edi", &b"the bytes"[..]), "{what}: it is whole");
+                std::fs::remove_file(folder.join(name)).unwrap();
+                taken += 1;
+            }
+        }
+        let running = appliance.start().await;
+        until_status(&running, &appliance, &["passed_along"]).await;
+        let receive = appliance.place(PARTNER, "Receive");
+        running.until(&format!("{what}: it has left"), async |_| files(&receive).is_empty().then_some(())).await;
+        let there = files(&archive(&appliance)).len() + files(&appliance.place("globex", "Send")).len();
+        assert_eq!(taken + there, 2, "{what}: each target got it once");
+        for folder in [archive(&appliance), appliance.place("globex", "Send")] {
+            assert_eq!(files(&folder.join(".waybill")), [], "{what}: nothing is left in staging");
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_error_on_the_way_is_tried_again_and_nothing_comes_twice() {
+    for point in Point::PASSING {
+        let what = format!("failed at {}", point.name());
+        let appliance = flowing();
+        appliance.say(&["settings", "set", "delivery_retry_first_s=1"]);
+        let running = appliance.start_with_fault(Some(&format!("{}:eio:1", point.name()))).await;
+        assert_eq!(upload(running.ftp(), "a.edi", b"the bytes").await, Told::Safe, "{what}");
+        until_status(&running, &appliance, &["passed_along"]).await;
+        for folder in [archive(&appliance), appliance.place("globex", "Send")] {
+            assert_eq!(files(&folder), one("a.edi", b"the bytes"), "{what}");
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn killed_while_it_is_received_a_file_is_passed_along_or_not_there() {
+    for point in [Point::Committed, Point::Held, Point::Renamed, Point::FolderSynced] {
+        let what = format!("killed at {}", point.name());
+        let appliance = flowing();
+        let mut running = appliance.start_with_fault(Some(&format!("{}:kill:1", point.name()))).await;
+        assert_eq!(upload(running.ftp(), "a.edi", b"the bytes").await, Told::Nothing, "{what}");
+        running.ended().await;
+        let running = appliance.start().await;
+        until_status(&running, &appliance, &["passed_along"]).await;
+        for folder in [archive(&appliance), appliance.place("globex", "Send")] {
+            assert_eq!(files(&folder), one("a.edi", b"the bytes"), "{what}");
+        }
+    }
+}

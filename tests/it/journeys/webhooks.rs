@@ -1,0 +1,156 @@
+//! Files that are posted: whole and signed, again with the same event id until the receiver takes them.
+
+use std::sync::{Arc, Mutex};
+
+use hmac::{Hmac, KeyInit, Mac};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpListener;
+
+use crate::kit::{Appliance, PARTNER, Running, free_port};
+
+/// What a receiver got.
+#[derive(Clone, Debug, Default)]
+struct Post {
+    head: String,
+    body: Vec<u8>,
+}
+
+impl Post {
+    fn header(&self, name: &str) -> &str {
+        let lines = self.head.lines();
+        let found = lines.filter_map(|line| line.split_once(": ")).find(|(key, _)| key.eq_ignore_ascii_case(name));
+        found.unwrap_or_else(|| panic!("no {name} in {}", self.head)).1
+    }
+
+    fn is_signed_with(&self, secret: &str) -> bool {
+        let mut mac = Hmac::<sha2::Sha256>::new_from_slice(secret.as_bytes()).expect("any key will do");
+        mac.update(self.header("Waybill-Timestamp").as_bytes());
+        mac.update(b".");
+        mac.update(&self.body);
+        let signed = waybill::transfer::digest::hex(&mac.finalize().into_bytes());
+        self.header("Waybill-Signature") == format!("v1={signed}")
+    }
+}
+
+type Posts = Arc<Mutex<Vec<Post>>>;
+
+/// Takes posts on that port and answers each with 204.
+async fn receive(port: u16) -> Posts {
+    let posts = Posts::default();
+    let listener = TcpListener::bind(("127.0.0.1", port)).await.expect("the port is free");
+    let taken = Arc::clone(&posts);
+    tokio::spawn(async move {
+        while let Ok((mut stream, _)) = listener.accept().await {
+            let mut bytes = Vec::new();
+            loop {
+                let mut buffer = [0; 16_384];
+                let count = stream.read(&mut buffer).await.unwrap_or(0);
+                bytes.extend_from_slice(&buffer[..count]);
+                let Some(end) = bytes.windows(4).position(|four| four == b"\r\n\r\n") else { continue };
+                let head = String::from_utf8_lossy(&bytes[..end]).into_owned();
+                let length = head.lines().find_map(|line| line.strip_prefix("content-length: ")?.parse::<usize>().ok());
+                if count == 0 || bytes.len() - end - 4 >= length.unwrap_or(0) {
+                    taken.lock().expect("nobody panicked").push(Post { head, body: bytes.split_off(end + 4) });
+                    let _ = stream.write_all(b"HTTP/1.1 204 No Content\r\nconnection: close\r\n\r\n").await;
+                    break;
+                }
+            }
+        }
+    });
+    posts
+}
+
+/// `acme-edi` passes along to a Webhook; gives its secret.
+fn posting(port: u16, body: &str) -> (Appliance, String) {
+    let appliance = Appliance::new();
+    appliance.say(&["connector", "set", PARTNER, "settle_s=0"]);
+    appliance.say(&["settings", "set", "webhook_networks=127.0.0.1", "delivery_retry_first_s=1"]);
+    let url = format!("url=http://127.0.0.1:{port}/inbound");
+    let said = appliance.say(&["connector", "add", "erp", "type=webhook", &url, &format!("body={body}")]);
+    let secret = said.lines().find_map(|line| line.strip_prefix("secret=")).expect("a secret is made").to_owned();
+    appliance.say(&["flow", "connect", PARTNER, "erp"]);
+    (appliance, secret)
+}
+
+async fn until_passed_along(running: &Running<'_>, appliance: &Appliance) {
+    running
+        .until("the file is passed along", async |_| {
+            let receipts = appliance.receipts(PARTNER);
+            (receipts.len() == 1 && receipts[0]["status"] == "passed_along").then_some(())
+        })
+        .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_event_is_posted_again_with_its_id_until_the_receiver_takes_it() {
+    let port = free_port();
+    let (appliance, secret) = posting(port, "event");
+    let running = appliance.start().await;
+    running.partner().await.store("/Receive/a.edi", b"the bytes").await;
+    // Nobody listens yet: at least one attempt fails.
+    let failed = async |_: &Running<'_>| {
+        let page = waybill::store::delivery_page::waiting(&crate::kit::Beside::of(&appliance).await.depot.db).await;
+        page.expect("it is read").first().is_some_and(|lane| lane.retrying == 1).then_some(())
+    };
+    running.until("the first attempt has failed", failed).await;
+    assert_eq!(appliance.receipts(PARTNER)[0]["status"], "waiting");
+    let posts = receive(port).await;
+    until_passed_along(&running, &appliance).await;
+    let posts = posts.lock().unwrap().clone();
+    assert_eq!(posts.len(), 1, "it came once");
+    let first = &posts[0];
+    assert!(first.is_signed_with(&secret) && !first.is_signed_with("another secret"));
+    assert!(first.header("Waybill-Attempt").parse::<u32>().unwrap() > 1);
+    let body: serde_json::Value = serde_json::from_slice(&first.body).unwrap();
+    let receipt = &appliance.receipts(PARTNER)[0];
+    let events = appliance.say(&["events", "--kind", "after_receive", "--json"]);
+    let event: serde_json::Value = serde_json::from_str(events.lines().next().unwrap()).unwrap();
+    assert_eq!((&body["id"], &body["receipt"]["id"]), (&event["id"], &receipt["id"]));
+    assert_eq!(first.header("Waybill-Event-Id"), event["id"].as_str().unwrap());
+    assert_eq!(body["receipt"]["sha256"], receipt["sha256"]);
+    verified_as_the_readme_says(first, &secret);
+}
+
+/// The lines of the README, run by Python on what a receiver got.
+fn verified_as_the_readme_says(post: &Post, secret: &str) {
+    let readme = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/README.md")).expect("it is read");
+    let lines = readme
+        .split("```python\n")
+        .nth(1)
+        .expect("the README shows a receiver")
+        .split("```")
+        .next()
+        .unwrap_or_default();
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    std::fs::write(folder.path().join("body"), &post.body).expect("it is written");
+    let call = format!(
+        "{lines}\nheaders = {{'Waybill-Timestamp': {:?}, 'Waybill-Signature': {:?}}}\nbody = open('body', 'rb').read()\n\
+         assert genuine(headers, body, {secret:?})\nassert not genuine(headers, body + b' ', {secret:?})\n",
+        post.header("Waybill-Timestamp"),
+        post.header("Waybill-Signature")
+    );
+    // What is older than five minutes is refused too; the clock of this machine is the one that signed.
+    let run = std::process::Command::new("python3").arg("-c").arg(call).current_dir(folder.path()).output();
+    match run {
+        Ok(run) => assert!(run.status.success(), "{}", String::from_utf8_lossy(&run.stderr)),
+        Err(error) => println!("skipped: there is no python3 here: {error}"),
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_file_itself_is_posted_whole_and_signed() {
+    let port = free_port();
+    let (appliance, secret) = posting(port, "file");
+    let posts = receive(port).await;
+    let running = appliance.start().await;
+    let bytes: Vec<u8> = (0..1_000_003_u32).map(|n| u8::try_from(n % 251).unwrap()).collect();
+    running.partner().await.store("/Receive/o'r ders.edi", &bytes).await;
+    until_passed_along(&running, &appliance).await;
+    let posts = posts.lock().unwrap().clone();
+    assert_eq!(posts.len(), 1);
+    assert!(posts[0].body == bytes && posts[0].is_signed_with(&secret));
+    assert_eq!(posts[0].header("Content-Disposition"), "attachment; filename*=UTF-8''o%27r%20ders.edi");
+    // A new secret is in force for the next one.
+    appliance.say(&["connector", "set", "erp", "secret=another long secret"]);
+    assert!(!appliance.say(&["connector", "show", "erp"]).contains("secret"), "it is shown nowhere");
+}
