@@ -3,5 +3,6 @@
 pub mod attempt;
 pub mod payload;
 pub mod runner;
+pub mod slas;
 pub mod targets;
 pub mod webhook;

@@ -99,6 +99,6 @@ mod tests {
             std::fs::write(DOCUMENT, format!("{before}{BEGIN}{}{END}{after}", samples())).unwrap();
             return;
         }
-        assert_eq!(there, samples(), "run this test once with WAYBILL_WRITE_DOCS=1");
+        assert!(there == samples(), "run this test once with WAYBILL_WRITE_DOCS=1");
     }
 }

@@ -23,6 +23,14 @@ pub enum EventKind {
     LoginFailed,
     /// What recovery at start found and did.
     Recovered,
+    /// A window of an SLA lacks files and ends soon.
+    SlaAtRisk,
+    /// A window of an SLA got its files in the grace after its end.
+    SlaLate,
+    /// A window of an SLA that was at risk has its files.
+    SlaMet,
+    /// A window of an SLA ended without its files.
+    SlaViolated,
     /// Storage fails: a write or a sync could not be done.
     StorageFailing,
     /// Unfinished uploads older than they may be were removed.
@@ -31,7 +39,7 @@ pub enum EventKind {
 
 impl EventKind {
     /// Every kind.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 16] = [
         Self::AfterReceive,
         Self::AfterSend,
         Self::AdministratorSignedIn,
@@ -42,6 +50,10 @@ impl EventKind {
         Self::ListenerChanged,
         Self::LoginFailed,
         Self::Recovered,
+        Self::SlaAtRisk,
+        Self::SlaLate,
+        Self::SlaMet,
+        Self::SlaViolated,
         Self::StorageFailing,
         Self::UnfinishedPurged,
     ];
@@ -59,6 +71,10 @@ impl EventKind {
             Self::ListenerChanged => "listener_changed",
             Self::LoginFailed => "login_failed",
             Self::Recovered => "recovered",
+            Self::SlaAtRisk => "sla_at_risk",
+            Self::SlaLate => "sla_late",
+            Self::SlaMet => "sla_met",
+            Self::SlaViolated => "sla_violated",
             Self::StorageFailing => "storage_failing",
             Self::UnfinishedPurged => "unfinished_purged",
         }
@@ -79,7 +95,7 @@ mod tests {
         assert_eq!(
             EventKind::ALL.map(EventKind::name).join(" "),
             "after_receive after_send administrator_signed_in administrator_sign_in_failed certificate_expiring delivery_failed expired \
-             listener_changed login_failed recovered storage_failing unfinished_purged"
+             listener_changed login_failed recovered sla_at_risk sla_late sla_met sla_violated storage_failing unfinished_purged"
         );
     }
 }

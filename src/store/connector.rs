@@ -6,7 +6,7 @@ use sqlx::{Row, Sqlite, Transaction};
 
 use super::open::{Db, StoreError};
 use super::setting::{self, Change, Save, SaveError, Scope, Stored};
-use super::{arrow, audit, authority, secret};
+use super::{arrow, audit, authority, secret, sla};
 use crate::base::clock::Timestamp;
 use crate::domain::connector::{Connector, ConnectorId, ConnectorSettings};
 use crate::domain::setting::{Mistake, Texts, Value};
@@ -174,6 +174,7 @@ pub async fn remove(db: &Db, id: &ConnectorId, change: &Change<'_>) -> Result<bo
     if removed {
         setting::remove(&mut tx, Scope::Connector(id.key())).await?;
         arrow::remove_of(&mut tx, id.key(), change.at).await?;
+        sla::remove_of(&mut tx, id.key()).await?;
         secret::remove(&mut tx, &webhook_secret(id)).await?;
         setting::bump(&mut tx).await?;
         let entry = audit::Entry { subject: &subject(id), key: "removed", before: id.as_str(), after: "" };

@@ -29,6 +29,7 @@ pub mod sequence;
 pub mod session;
 pub mod setting;
 pub mod sheet;
+pub mod sla;
 pub mod snooze;
 pub mod traffic;
 pub mod transfer;

@@ -37,6 +37,7 @@ const MIGRATIONS: &[(i64, &str, &str)] = &[
     (40, "sessions", include_str!("../../migrations/0040_sessions.sql")),
     (50, "flows", include_str!("../../migrations/0050_flows.sql")),
     (55, "secrets", include_str!("../../migrations/0055_secrets.sql")),
+    (60, "slas", include_str!("../../migrations/0060_slas.sql")),
 ];
 
 /// Why the store could not do something.

@@ -4,13 +4,15 @@
 //! stands follows from the moment and the counts alone, so that it can be told afterwards as it was.
 
 mod schedule;
+mod settings;
 
 use std::time::Duration;
 
 pub use schedule::{Schedule, Window, Windows};
+pub use settings::SlaSettings;
 
 use super::filter::Filter;
-use super::value::Whole;
+use super::value::{Whole, ZoneName};
 use crate::base::clock::Timestamp;
 
 /// Which files count.
@@ -44,6 +46,11 @@ pub enum EmptyFiles {
     Count,
     /// Not at all.
     Ignored,
+}
+
+/// A moment as the clocks of `zone` show it: `Fri 27 Nov 09:00`.
+pub fn shown(at: Timestamp, zone: &ZoneName) -> String {
+    zone.zone().to_datetime(at.calendar()).strftime("%a %-d %b %H:%M").to_string()
 }
 
 /// How a window stands.
@@ -152,7 +159,7 @@ mod tests {
 
     use super::*;
     use crate::domain::setting::Value;
-    use crate::domain::value::{DaysOff, TimeOfDay, Weekdays, ZoneName};
+    use crate::domain::value::{DaysOff, TimeOfDay, Weekdays};
 
     fn at(text: &str) -> Timestamp {
         Timestamp::parse_rfc3339(text).unwrap()

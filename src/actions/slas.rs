@@ -1,0 +1,337 @@
+//! Looks how the windows of SLAs stand, and tells each change once: *at risk*, *violated*, *late*, and *met* after it was
+//! at risk. What happened while nobody looked is told afterwards, and marked so.
+
+use std::time::Duration;
+
+use crate::base::clock::Timestamp;
+use crate::base::id::IdSource;
+use crate::domain::event::EventKind;
+use crate::domain::sla::{Counted, Counts, Sla, SlaSettings, State, Window};
+use crate::store::event::Event;
+use crate::store::live::{Live, Snapshot};
+use crate::store::sla::{self, Stand, StoredSla};
+use crate::store::{Db, StoreError};
+use crate::transfer::depot::Depot;
+
+/// How often it is looked: a notice comes this late at most.
+pub const EVERY: Duration = Duration::from_secs(10);
+/// Files of a window read at a time.
+const STEP: i64 = 1_000;
+/// Windows judged in one look of one SLA; after a long time without one the rest follows with the next looks.
+const WINDOWS_MAX: usize = 2_000;
+/// A file may be committed a moment after it was complete: a window is judged when that is over.
+const MARGIN: Duration = Duration::from_secs(5);
+/// That nothing changed is written this often.
+const WRITE_EVERY: Duration = Duration::from_mins(10);
+/// A change told later than this was told afterwards.
+const IN_TIME: Duration = Duration::from_mins(2);
+
+/// Looks, for ever.
+pub async fn run(depot: Depot, live: Live) {
+    loop {
+        if let Err(error) = look(&depot.db, &live.snapshot(), &depot.ids, depot.clock.now()).await {
+            tracing::error!(%error, "Could not look after SLAs; it is tried again");
+        }
+        tokio::time::sleep(EVERY).await;
+    }
+}
+
+/// Looks at every SLA.
+pub async fn look(db: &Db, snapshot: &Snapshot, ids: &IdSource, now: Timestamp) -> Result<(), StoreError> {
+    let now = now.minus(MARGIN);
+    for stored in sla::all(db).await? {
+        let Some(live) = snapshot.connectors.get(&stored.connector_key) else { continue };
+        match SlaSettings::parse(&stored.texts) {
+            Ok((settings, due)) => {
+                let whose = Whose { connector: live.connector.id.as_str(), stored: &stored, settings: &settings };
+                look_at(db, &whose, &due, ids, now).await?;
+            }
+            // Saved by a version that took it; the page shows what is wrong.
+            Err(mistakes) => tracing::warn!(sla.id = stored.id, "An SLA cannot be judged: {}", mistakes[0]),
+        }
+    }
+    Ok(())
+}
+
+struct Whose<'a> {
+    connector: &'a str,
+    stored: &'a StoredSla,
+    settings: &'a SlaSettings,
+}
+
+async fn look_at(db: &Db, whose: &Whose<'_>, due: &Sla, ids: &IdSource, now: Timestamp) -> Result<(), StoreError> {
+    let stored = whose.stored;
+    let from = stored.looked_at.minus(due.grace);
+    let known = sla::windows(db, &stored.id, from, now).await?;
+    let (mut stands, mut notices) = (Vec::new(), Vec::new());
+    let mut looked_at = now;
+    for (count, window) in due.schedule.between(from, now.plus(Duration::from_micros(1))).enumerate() {
+        if window.start < stored.made_at || due.settled_at(window) <= stored.looked_at {
+            continue;
+        }
+        let before = known.iter().find(|one| one.window == window);
+        if before.is_some_and(|one| one.state.is_final()) {
+            continue;
+        }
+        if count >= WINDOWS_MAX {
+            // The rest with the next look.
+            looked_at = window.start.max(stored.looked_at);
+            break;
+        }
+        let counts = counts(db, whose, due, window, now).await?;
+        let state = due.state(window, counts, now);
+        let files = counts.in_window + counts.in_grace;
+        if before.is_some_and(|one| one.state == state && one.files == files) {
+            continue;
+        }
+        let was = before.map_or(State::Pending, |one| one.state);
+        let afterwards = state == State::Violated && now.since(due.settled_at(window)) > IN_TIME;
+        let changed_at = before.filter(|one| one.state == state).map_or(now, |one| one.changed_at);
+        stands.push(Stand { window, state, files, changed_at, afterwards });
+        if state != was
+            && let Some(kind) = told_as(was, state)
+        {
+            notices.push(notice(whose, (window, files, afterwards), kind, ids, now));
+        }
+    }
+    if stands.is_empty() && looked_at.since(stored.looked_at) < WRITE_EVERY {
+        return Ok(());
+    }
+    sla::looked(db, &stored.id, &stands, &notices, looked_at).await
+}
+
+/// Which event tells of a change; most windows are met without a word.
+const fn told_as(was: State, state: State) -> Option<EventKind> {
+    match (was, state) {
+        (_, State::AtRisk) => Some(EventKind::SlaAtRisk),
+        (_, State::Violated) => Some(EventKind::SlaViolated),
+        (_, State::Late) => Some(EventKind::SlaLate),
+        (State::AtRisk, State::Met) => Some(EventKind::SlaMet),
+        _ => None,
+    }
+}
+
+fn notice(
+    whose: &Whose<'_>,
+    (window, files, afterwards): (Window, u64, bool),
+    kind: EventKind,
+    ids: &IdSource,
+    now: Timestamp,
+) -> Event {
+    let due = whose.settings.at_least.get();
+    let end = crate::domain::sla::shown(window.end, &whose.settings.zone);
+    let so_far = format!("{files} of {due}");
+    let what = match kind {
+        EventKind::SlaAtRisk => format!("at risk: {so_far} by now, due by {end}"),
+        EventKind::SlaViolated => format!("violated: {so_far} by {end}"),
+        EventKind::SlaLate => format!("met late: {so_far}, the last after {end}"),
+        _ => format!("met after all: {so_far} by {end}"),
+    };
+    let afterwards = if afterwards { " (found afterwards: Waybill did not run then)" } else { "" };
+    let summary = format!("SLA of {} {what}. {}{afterwards}", whose.connector, whose.settings.in_words());
+    let mut event = Event::new(ids, kind, now, summary);
+    whose.connector.clone_into(&mut event.connector);
+    event
+}
+
+/// Files that count, no more than are due.
+async fn counts(db: &Db, whose: &Whose<'_>, due: &Sla, window: Window, now: Timestamp) -> Result<Counts, StoreError> {
+    let mut counts = Counts::default();
+    let most = due.at_least.get();
+    let until = due.settled_at(window).min(now.plus(Duration::from_micros(1)));
+    let within = Window { start: window.start, end: until };
+    let mut skip = 0;
+    loop {
+        let page = match due.counted {
+            Counted::Received => sla::received(db, &whose.stored.connector_key, within, (STEP, skip)).await?,
+            Counted::Collected => sla::collected(db, whose.connector, within, (STEP, skip)).await?,
+        };
+        for one in &page {
+            let name = one.path.rsplit('/').next().unwrap_or_default();
+            if !due.counts(name, one.size_bytes) {
+                continue;
+            }
+            if one.at < window.end {
+                counts.in_window += 1;
+            } else {
+                counts.in_grace += 1;
+            }
+            if counts.in_window + counts.in_grace >= most {
+                return Ok(counts);
+            }
+        }
+        if i64::try_from(page.len()).unwrap_or(i64::MAX) < STEP {
+            return Ok(counts);
+        }
+        skip += STEP;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base::clock::Clock;
+    use crate::base::id::{EventId, ReceiptId, SessionId};
+    use crate::domain::connector::ConnectorId;
+    use crate::domain::receipt::{Ending, Proof, Status};
+    use crate::domain::setting::Texts;
+    use crate::store::commit::{Published, Received, Recorder};
+    use crate::store::receipt::Receipt;
+    use crate::store::setting::Change;
+    use crate::store::{connector, event};
+
+    fn at(text: &str) -> Timestamp {
+        Timestamp::parse_rfc3339(text).unwrap()
+    }
+
+    struct Desk {
+        _folder: tempfile::TempDir,
+        db: Db,
+        live: Live,
+        ids: IdSource,
+        recorder: Recorder,
+    }
+
+    impl Desk {
+        /// "At least 1 file received by 09:00 Mon–Fri, warn 30 minutes before", in Berlin, and what else is said.
+        async fn with(pairs: &[(&str, &str)]) -> Self {
+            let folder = tempfile::tempdir().unwrap();
+            let db = Db::open(folder.path()).await.unwrap();
+            let ids = IdSource::random(Clock::System);
+            let change = Change { who: "test", remote: "", at: at("2026-11-22T00:00:00Z"), ids: &ids };
+            let id = ConnectorId::parse("Acme").unwrap();
+            connector::add(&db, &id, &Texts::new(), None, &change).await.unwrap();
+            let own = |(key, value): &(&str, &str)| ((*key).to_owned(), (*value).to_owned());
+            let texts: Texts = [("zone", "Europe/Berlin")].iter().chain(pairs).map(own).collect();
+            sla::put(&db, "s1", ("Acme", "acme"), (&texts, "words"), &change).await.unwrap();
+            let live = Live::open(db.clone(), Clock::System).await.unwrap();
+            let (recorder, writer) = Recorder::new(db.clone());
+            tokio::spawn(writer.run());
+            Self { _folder: folder, db, live, ids, recorder }
+        }
+
+        async fn look(&self, now: &str) {
+            look(&self.db, &self.live.snapshot(), &self.ids, at(now).plus(MARGIN)).await.unwrap();
+        }
+
+        async fn receives(&self, name: &str, size_bytes: u64, when: &str) {
+            let id = ReceiptId::new(&self.ids);
+            let path = format!("/Receive/{name}");
+            let receipt = Receipt {
+                id: id.clone(),
+                connector: "Acme".to_owned(),
+                name: name.to_owned(),
+                client_path: path.clone(),
+                stored_path: path.clone(),
+                size_bytes,
+                sha256: String::new(),
+                headers: Vec::new(),
+                begun_at: at(when),
+                completed_at: at(when),
+                remote_address: String::new(),
+                tls: String::new(),
+                session_id: SessionId::new(&self.ids),
+                ending: Ending::Closed,
+                resumed_from: 0,
+                ascii: false,
+                proof: Proof::C,
+                duplicate_of: None,
+                status: Status::InReceive,
+                publishing: true,
+                inode: 0,
+                staged_name: String::new(),
+                hidden: false,
+                taken_over: false,
+            };
+            let received = Received {
+                receipt,
+                event_id: EventId::new(&self.ids),
+                folder: String::new(),
+                deliver_at: Timestamp::default(),
+            };
+            self.recorder.receive(received).await.unwrap();
+            self.recorder.publish(Published { id, connector_key: "acme".to_owned(), stored_path: path }).await;
+            self.recorder.flush().await;
+        }
+
+        /// What was told so far, the oldest first.
+        async fn told(&self) -> Vec<String> {
+            let all = event::oldest_first(&self.db, None, Timestamp::from_us(0), None, 100).await.unwrap();
+            let slas = all.into_iter().filter(|one| one.kind.name().starts_with("sla_"));
+            slas.map(|one| format!("{}: {}", one.kind.name(), one.summary.split(". ").next().unwrap())).collect()
+        }
+    }
+
+    #[tokio::test]
+    async fn one_notice_at_risk_and_one_when_violated_however_often_it_is_looked() {
+        let desk = Desk::with(&[]).await;
+        for now in ["2026-11-23T06:00:00Z", "2026-11-23T07:29:59Z"] {
+            desk.look(now).await;
+        }
+        assert!(desk.told().await.is_empty(), "at 8:29:59 there is time yet");
+        for now in ["2026-11-23T07:30:00Z", "2026-11-23T07:45:00Z", "2026-11-23T07:59:59Z"] {
+            desk.look(now).await;
+        }
+        let at_risk = "sla_at_risk: SLA of Acme at risk: 0 of 1 by now, due by Mon 23 Nov 09:00";
+        assert_eq!(desk.told().await, [at_risk]);
+        for now in ["2026-11-23T08:00:00Z", "2026-11-23T08:00:10Z", "2026-11-23T20:00:00Z"] {
+            desk.look(now).await;
+        }
+        let violated = "sla_violated: SLA of Acme violated: 0 of 1 by Mon 23 Nov 09:00";
+        assert_eq!(desk.told().await, [at_risk, violated]);
+    }
+
+    #[tokio::test]
+    async fn a_file_in_time_ends_the_risk_and_one_without_a_byte_or_too_late_does_not_count() {
+        let desk = Desk::with(&[("names", "*.x12"), ("grace_min", "60")]).await;
+        desk.receives("empty.x12", 0, "2026-11-23T06:00:00Z").await;
+        desk.receives("other.edi", 9, "2026-11-23T06:00:00Z").await;
+        desk.look("2026-11-23T07:40:00Z").await;
+        desk.receives("po.x12", 9, "2026-11-23T07:59:59Z").await;
+        desk.look("2026-11-23T08:00:00Z").await;
+        assert_eq!(desk.told().await[1..], ["sla_met: SLA of Acme met after all: 1 of 1 by Mon 23 Nov 09:00"]);
+        // The next day's comes in the grace.
+        desk.look("2026-11-24T07:40:00Z").await;
+        desk.receives("po2.x12", 9, "2026-11-24T08:00:00Z").await;
+        desk.look("2026-11-24T08:00:10Z").await;
+        assert_eq!(desk.told().await[3..], ["sla_late: SLA of Acme met late: 1 of 1, the last after Tue 24 Nov 09:00"]);
+    }
+
+    #[tokio::test]
+    async fn what_happened_while_nobody_looked_is_told_afterwards_once() {
+        let desk = Desk::with(&[]).await;
+        desk.look("2026-11-23T05:00:00Z").await;
+        desk.receives("tuesday.edi", 9, "2026-11-24T06:00:00Z").await;
+        // From Monday to Saturday nobody looked.
+        for now in ["2026-11-28T12:00:00Z", "2026-11-28T12:00:10Z"] {
+            desk.look(now).await;
+        }
+        let told = desk.told().await;
+        let days: Vec<_> = told.iter().map(|one| one.split(" by ").nth(1).unwrap()).collect();
+        assert_eq!(days, ["Mon 23 Nov 09:00", "Wed 25 Nov 09:00", "Thu 26 Nov 09:00", "Fri 27 Nov 09:00"]);
+        assert!(told.iter().all(|one| one.starts_with("sla_violated")));
+        let all =
+            event::oldest_first(&desk.db, Some(EventKind::SlaViolated), at("2026-11-23T00:00:00Z"), None, 9).await;
+        assert!(all.unwrap()[0].summary.ends_with("(found afterwards: Waybill did not run then)"));
+        let windows =
+            sla::windows(&desk.db, "s1", at("2026-11-23T00:00:00Z"), at("2026-11-28T00:00:00Z")).await.unwrap();
+        let states: Vec<_> = windows.iter().map(|one| one.state).collect();
+        assert_eq!(states, [State::Violated, State::Met, State::Violated, State::Violated, State::Violated]);
+    }
+
+    #[tokio::test]
+    async fn a_window_that_began_before_the_sla_was_made_is_not_judged() {
+        let desk = Desk::with(&[]).await;
+        // On Monday at half past one in Berlin, within the window from midnight.
+        let made_later = Change { who: "test", remote: "", at: at("2026-11-23T00:30:00Z"), ids: &desk.ids };
+        let texts = Texts::from([("zone".to_owned(), "Europe/Berlin".to_owned())]);
+        sla::put(&desk.db, "s2", ("Acme", "acme"), (&texts, "words"), &made_later).await.unwrap();
+        desk.look("2026-11-23T09:00:00Z").await;
+        assert!(
+            sla::windows(&desk.db, "s2", at("2026-11-22T00:00:00Z"), at("2026-11-30T00:00:00Z"))
+                .await
+                .unwrap()
+                .is_empty()
+        );
+    }
+}

@@ -1,0 +1,248 @@
+//! SLAs and how their windows stand (PRODUCT section 10). A notice is an event, committed with the state it tells of:
+//! exactly one for each state of a window.
+
+use std::collections::BTreeMap;
+
+use sqlx::sqlite::SqliteRow;
+use sqlx::{Row, Sqlite, Transaction};
+
+use super::open::{Db, StoreError};
+use super::setting::Change;
+use super::{audit, event};
+use crate::base::clock::Timestamp;
+use crate::domain::setting::Texts;
+use crate::domain::sla::{State, Window};
+use crate::store::event::Event;
+
+/// SLAs one connector can have.
+pub const SLAS_MAX: i64 = 20;
+
+const ALL: &str =
+    "SELECT id, connector_key, texts, made_at_us, looked_at_us FROM slas ORDER BY connector_key, made_at_us, id";
+const OF_CONNECTOR: &str = "SELECT id, connector_key, texts, made_at_us, looked_at_us FROM slas WHERE connector_key = $1 \
+     ORDER BY made_at_us, id";
+const COUNT: &str = "SELECT COUNT(*) FROM slas WHERE connector_key = $1";
+const PUT: &str = "INSERT INTO slas (id, connector_key, texts, made_at_us, looked_at_us) VALUES ($1, $2, $3, $4, $4) \
+     ON CONFLICT (id) DO UPDATE SET texts = excluded.texts";
+const FORGET_OPEN: &str = "DELETE FROM sla_windows WHERE sla_id = $1 AND state IN ('pending', 'at_risk')";
+const REMOVE: &str = "DELETE FROM slas WHERE id = $1";
+const REMOVE_OF: &str = "DELETE FROM slas WHERE connector_key = $1";
+const WINDOWS: &str = "SELECT starts_us, ends_us, state, files, changed_us, afterwards FROM sla_windows \
+     WHERE sla_id = $1 AND ends_us > $2 AND starts_us < $3 ORDER BY starts_us";
+const SET_WINDOW: &str = "INSERT INTO sla_windows (sla_id, starts_us, ends_us, state, files, changed_us, afterwards) \
+     VALUES ($1, $2, $3, $4, $5, $6, $7) ON CONFLICT (sla_id, starts_us) DO UPDATE SET state = excluded.state, \
+     files = excluded.files, changed_us = excluded.changed_us, afterwards = excluded.afterwards";
+const LOOKED: &str = "UPDATE slas SET looked_at_us = $2 WHERE id = $1";
+const RECEIVED: &str = "SELECT client_path, size_bytes, completed_at_us FROM receipts WHERE connector_key = $1 \
+     AND completed_at_us >= $2 AND completed_at_us < $3 AND publishing = 0 AND status <> 'lost' \
+     ORDER BY completed_at_us, id LIMIT $4 OFFSET $5";
+const COLLECTED: &str = "SELECT path, offset_bytes + bytes_moved, ended_at_us FROM transfers WHERE connector = $1 \
+     AND ended_at_us >= $2 AND ended_at_us < $3 AND direction = 'send' AND complete = 1 \
+     ORDER BY ended_at_us, id LIMIT $4 OFFSET $5";
+const BAD: &str = "SELECT s.id, s.connector_key, s.texts, w.starts_us, w.ends_us, w.state, w.files FROM sla_windows w \
+     JOIN slas s ON s.id = w.sla_id WHERE w.state IN ('at_risk', 'violated') AND w.ends_us >= $1 \
+     ORDER BY w.ends_us DESC LIMIT 20";
+
+/// One SLA as it is stored.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StoredSla {
+    /// Its id.
+    pub id: String,
+    /// Whose it is, by the connector's id in lower case.
+    pub connector_key: String,
+    /// Its settings.
+    pub texts: Texts,
+    /// When it was made: windows that began before are not judged.
+    pub made_at: Timestamp,
+    /// When how its windows stand was last told.
+    pub looked_at: Timestamp,
+}
+
+/// How a window stood when last looked at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Stand {
+    /// The window.
+    pub window: Window,
+    /// How it stands.
+    pub state: State,
+    /// Files that counted.
+    pub files: u64,
+    /// Since when it stands so.
+    pub changed_at: Timestamp,
+    /// Whether that was told after a time in which nobody looked.
+    pub afterwards: bool,
+}
+
+/// A file that may count.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Moved {
+    /// Its path as the partner sees it.
+    pub path: String,
+    /// Its size.
+    pub size_bytes: u64,
+    /// When it was complete.
+    pub at: Timestamp,
+}
+
+/// Every SLA.
+pub async fn all(db: &Db) -> Result<Vec<StoredSla>, StoreError> {
+    sqlx::query(ALL).fetch_all(db.reader()).await?.iter().map(decode).collect()
+}
+
+/// The SLAs of one connector, by its id in lower case.
+pub async fn of_connector(db: &Db, key: &str) -> Result<Vec<StoredSla>, StoreError> {
+    sqlx::query(OF_CONNECTOR).bind(key).fetch_all(db.reader()).await?.iter().map(decode).collect()
+}
+
+fn decode(row: &SqliteRow) -> Result<StoredSla, StoreError> {
+    let (id, texts): (String, String) = (row.try_get(0)?, row.try_get(2)?);
+    Ok(StoredSla {
+        texts: read_texts(&id, &texts)?,
+        connector_key: row.try_get(1)?,
+        made_at: Timestamp::from_us(row.try_get(3)?),
+        looked_at: Timestamp::from_us(row.try_get(4)?),
+        id,
+    })
+}
+
+fn read_texts(id: &str, texts: &str) -> Result<Texts, StoreError> {
+    let texts: BTreeMap<String, String> =
+        serde_json::from_str(texts).map_err(|error| StoreError::Unreadable(format!("SLA {id}: {error}")))?;
+    Ok(texts.into_iter().collect())
+}
+
+/// How many SLAs a connector has.
+pub async fn count(db: &Db, key: &str) -> Result<i64, StoreError> {
+    Ok(sqlx::query(COUNT).bind(key).fetch_one(db.reader()).await?.try_get(0)?)
+}
+
+/// Adds an SLA or changes it. `words` says what it is, for the audit. Windows that are open are judged anew by what is
+/// due now; those that are over stay as they were.
+pub async fn put(
+    db: &Db,
+    id: &str,
+    connector: (&str, &str),
+    (texts, words): (&Texts, &str),
+    change: &Change<'_>,
+) -> Result<(), StoreError> {
+    let (connector_id, key) = connector;
+    let json = serde_json::to_string(texts).map_err(|error| StoreError::Unreadable(error.to_string()))?;
+    let mut tx = db.begin().await?;
+    sqlx::query(PUT).bind(id).bind(key).bind(json).bind(change.at.us()).execute(&mut *tx).await?;
+    sqlx::query(FORGET_OPEN).bind(id).execute(&mut *tx).await?;
+    let subject = format!("connector {connector_id}");
+    audit::add(&mut tx, change, &audit::Entry { subject: &subject, key: "SLA", before: "", after: words }).await?;
+    Ok(tx.commit().await?)
+}
+
+/// Removes one, with its windows.
+pub async fn remove(db: &Db, id: &str, (subject, words): (&str, &str), change: &Change<'_>) -> Result<(), StoreError> {
+    let mut tx = db.begin().await?;
+    sqlx::query(REMOVE).bind(id).execute(&mut *tx).await?;
+    audit::add(&mut tx, change, &audit::Entry { subject, key: "SLA", before: words, after: "" }).await?;
+    Ok(tx.commit().await?)
+}
+
+/// The connector is removed.
+pub(super) async fn remove_of(tx: &mut Transaction<'_, Sqlite>, key: &str) -> sqlx::Result<()> {
+    sqlx::query(REMOVE_OF).bind(key).execute(&mut **tx).await?;
+    Ok(())
+}
+
+/// How windows that share a moment with that time stand, as far as they were looked at, the earliest first.
+pub async fn windows(db: &Db, id: &str, from: Timestamp, until: Timestamp) -> Result<Vec<Stand>, StoreError> {
+    let rows = sqlx::query(WINDOWS).bind(id).bind(from.us()).bind(until.us()).fetch_all(db.reader()).await?;
+    let stand = |row: &SqliteRow| -> Result<Stand, StoreError> {
+        let state: String = row.try_get(2)?;
+        let start = Timestamp::from_us(row.try_get(0)?);
+        Ok(Stand {
+            window: Window { start, end: Timestamp::from_us(row.try_get(1)?) },
+            state: State::parse(&state).ok_or_else(|| StoreError::Unreadable(format!("a window that is {state}")))?,
+            files: row.try_get::<i64, _>(3)?.unsigned_abs(),
+            changed_at: Timestamp::from_us(row.try_get(4)?),
+            afterwards: row.try_get::<i64, _>(5)? == 1,
+        })
+    };
+    rows.iter().map(stand).collect()
+}
+
+/// What was looked at: how windows stand now, and the notices of it.
+pub async fn looked(db: &Db, id: &str, stands: &[Stand], notices: &[Event], at: Timestamp) -> Result<(), StoreError> {
+    let mut tx = db.begin().await?;
+    for one in stands {
+        let set = sqlx::query(SET_WINDOW).bind(id).bind(one.window.start.us()).bind(one.window.end.us());
+        let set = set.bind(one.state.name()).bind(super::commit::signed(one.files)).bind(one.changed_at.us());
+        set.bind(i64::from(one.afterwards)).execute(&mut *tx).await?;
+    }
+    for notice in notices {
+        event::add(&mut tx, notice).await?;
+    }
+    sqlx::query(LOOKED).bind(id).bind(at.us()).execute(&mut *tx).await?;
+    Ok(tx.commit().await?)
+}
+
+/// Files a connector's partner uploaded in that time, the earliest first: `count` of them behind the first `skip`.
+pub async fn received(db: &Db, key: &str, within: Window, (count, skip): (i64, i64)) -> Result<Vec<Moved>, StoreError> {
+    moved(db, RECEIVED, key, within, (count, skip)).await
+}
+
+/// Files a connector's partner collected in that time; `connector` is its id as written.
+pub async fn collected(
+    db: &Db,
+    connector: &str,
+    within: Window,
+    (count, skip): (i64, i64),
+) -> Result<Vec<Moved>, StoreError> {
+    moved(db, COLLECTED, connector, within, (count, skip)).await
+}
+
+async fn moved(
+    db: &Db,
+    sql: &'static str,
+    whose: &str,
+    within: Window,
+    (count, skip): (i64, i64),
+) -> Result<Vec<Moved>, StoreError> {
+    let query = sqlx::query(sql).bind(whose).bind(within.start.us()).bind(within.end.us()).bind(count).bind(skip);
+    let rows = query.fetch_all(db.reader()).await?;
+    let one = |row: &SqliteRow| -> Result<Moved, StoreError> {
+        let size = row.try_get::<i64, _>(1)?.unsigned_abs();
+        Ok(Moved { path: row.try_get(0)?, size_bytes: size, at: Timestamp::from_us(row.try_get(2)?) })
+    };
+    rows.iter().map(one).collect()
+}
+
+/// A window that needs a look.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Bad {
+    /// The SLA.
+    pub id: String,
+    /// Whose it is.
+    pub connector_key: String,
+    /// Its settings.
+    pub texts: Texts,
+    /// The window.
+    pub window: Window,
+    /// At risk or violated.
+    pub state: State,
+    /// Files that counted.
+    pub files: u64,
+}
+
+/// Windows at risk, and those violated that ended since then, the latest first, at most 20.
+pub async fn bad(db: &Db, since: Timestamp) -> Result<Vec<Bad>, StoreError> {
+    let rows = sqlx::query(BAD).bind(since.us()).fetch_all(db.reader()).await?;
+    let one = |row: &SqliteRow| -> Result<Bad, StoreError> {
+        let (id, texts, state): (String, String, String) = (row.try_get(0)?, row.try_get(2)?, row.try_get(5)?);
+        let start = Timestamp::from_us(row.try_get(3)?);
+        Ok(Bad {
+            texts: read_texts(&id, &texts)?,
+            connector_key: row.try_get(1)?,
+            window: Window { start, end: Timestamp::from_us(row.try_get(4)?) },
+            state: State::parse(&state).unwrap_or(State::AtRisk),
+            files: row.try_get::<i64, _>(6)?.unsigned_abs(),
+            id,
+        })
+    };
+    rows.iter().map(one).collect()
+}
