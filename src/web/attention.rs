@@ -16,9 +16,10 @@ use crate::domain::flow::Target;
 use crate::domain::place::Folder;
 use crate::domain::receipt::Status;
 use crate::domain::refusal::Rule;
+use crate::domain::sla::{SlaSettings, State as SlaState, shown};
 use crate::domain::value::{FtpOverTls, HostOrAddress};
 use crate::store::listener::{self, Listener, State};
-use crate::store::{delivery_page, refusal, snooze};
+use crate::store::{delivery_page, refusal, sla, snooze};
 use crate::web::context::Context;
 use crate::web::error::WebError;
 use crate::web::pages::refusals::fix;
@@ -32,6 +33,8 @@ const REFUSED_MIN: u64 = 5;
 const USUAL_TIMES: u64 = 3;
 /// Rules and connectors told at a time.
 const REFUSED_SHOWN_MAX: i64 = 5;
+/// How long a window that was violated is told of.
+const VIOLATED_SHOWN_FOR: Duration = Duration::from_hours(24);
 /// Lanes in which deliveries were given up told at a time.
 const FAILED_SHOWN_MAX: usize = 5;
 /// Connectors whose storage fails told at a time.
@@ -104,6 +107,7 @@ pub async fn matters(context: &Context) -> Result<Arc<Vec<Matter>>, WebError> {
     matters.extend(passive_address(context));
     matters.extend(refusals(context).await?);
     matters.extend(deliveries(context).await?);
+    matters.extend(slas(context).await?);
     let put_off = snooze::all(&context.state.db, now).await?;
     for matter in &mut matters {
         if let Some(until) = put_off.get(&matter.item) {
@@ -167,6 +171,30 @@ fn disk(context: &Context) -> Option<Matter> {
         let matter = Matter::new("disk", tone, format!("The disk is {used} per cent full"), text);
         matter.with("Open the disk reserve", "/profiles/ftp#disk_reserve")
     })
+}
+
+/// Windows of SLAs that lack files: those that end soon, and those of the last day.
+async fn slas(context: &Context) -> Result<Vec<Matter>, WebError> {
+    let snapshot = context.state.live.snapshot();
+    let bad = sla::bad(&context.state.db, context.now().minus(VIOLATED_SHOWN_FOR)).await?;
+    let matter = |one: sla::Bad| {
+        let live = snapshot.connector(&one.connector_key)?;
+        let (settings, due) = SlaSettings::parse(&one.texts).ok()?;
+        let (id, end) = (live.connector.id.to_string(), shown(one.window.end, &settings.zone));
+        let so_far = format!("{} of {}", one.files, due.at_least.get());
+        let (tone, title) = match one.state {
+            SlaState::AtRisk => ("warn", format!("SLA of {id} at risk: {so_far}, due by {end}")),
+            _ => ("bad", format!("SLA of {id} missed: {so_far} by {end}")),
+        };
+        let item = format!("sla:{}:{}:{}", one.id, one.window.start.us(), one.state.name());
+        let matter = Matter::new(item, tone, title, settings.in_words());
+        Some(
+            matter
+                .with("Show it", format!("/connectors/{id}/slas"))
+                .with("What came", format!("/connectors/{id}/receive")),
+        )
+    };
+    Ok(bad.into_iter().filter_map(matter).collect())
 }
 
 /// What was given up, lane by lane.

@@ -15,7 +15,7 @@ use super::context::Visitor;
 use super::error::WebError;
 use super::pages::{
     app_log, as_partner, audit, blocked, certificates, connectors, dashboard, events, flows, health, logs, profiles,
-    receive, refusals, send, session, sessions, settings, setup, sheet, sign_in, test_connection, transfers,
+    receive, refusals, send, session, sessions, settings, setup, sheet, sign_in, slas, test_connection, transfers,
     unfinished, users,
 };
 use super::state::WebState;
@@ -128,6 +128,9 @@ pub const ROUTES: &[Route] = &[
     viewer("/connectors/{id}/send", || get(send::show)),
     streams("/connectors/{id}/send/add", || post(send::add).layer(DefaultBodyLimit::max(SENT_BYTES_MAX))),
     editor("/connectors/{id}/send/remove", || post(send::remove)),
+    viewer("/connectors/{id}/slas", || get(slas::show)),
+    editor("/connectors/{id}/slas/save", || post(slas::save)),
+    editor("/connectors/{id}/slas/remove", || post(slas::remove)),
     viewer("/connectors/{id}/logs", || get(logs::of_connector)),
     viewer("/profiles", || get(async || Redirect::to("/profiles/ftp"))),
     viewer("/profiles/ftp", || get(profiles::show)),

@@ -27,6 +27,7 @@ from selenium.webdriver.support.ui import Select, WebDriverWait
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 import flows  # noqa: E402
+import slas  # noqa: E402
 from appliance import PROJECT, Appliance, free_port  # noqa: E402
 
 RULES = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
@@ -601,6 +602,7 @@ def main():
             partner_sheet(browser, "acme-edi", report)
             activity(browser, "acme-edi", report)
             flows.journey(browser, appliance, ("acme-edi", password), report)
+            slas.journey(browser, report)
             test_connection(browser, appliance, "acme-edi", report)
             change_profile(browser, appliance, report)
             administration(browser, report)

@@ -24,6 +24,7 @@ pub mod settings;
 pub mod setup;
 pub mod sheet;
 pub mod sign_in;
+pub mod slas;
 pub mod test_connection;
 pub mod transfers;
 pub mod unfinished;

@@ -1,0 +1,257 @@
+//! The SLAs tab of a connector: what is due, how it stands, and a month of it.
+
+use askama::Template;
+use axum::extract::{Path, Query};
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Redirect, Response};
+use jiff::ToSpan;
+use jiff::civil::Date;
+use serde::Deserialize;
+
+use super::head::Head;
+use super::send::in_force;
+use crate::base::clock::Timestamp;
+use crate::base::id::EventId;
+use crate::domain::administrator::Role;
+use crate::domain::connector::Connector;
+use crate::domain::setting::{Mistake, Texts};
+use crate::domain::sla::{Sla, SlaSettings, State, Window, shown};
+use crate::store::sla::{self, SLAS_MAX, Stand, StoredSla};
+use crate::web::context::Context;
+use crate::web::csrf::Posted;
+use crate::web::error::WebError;
+use crate::web::form::{Field, Kind, Problem, SettingForm, posted_texts};
+use crate::web::notes::Note;
+use crate::web::shell::{Nav, Shell, html};
+use crate::web::table::address;
+
+/// What is asked for.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default)]
+pub struct Asked {
+    /// `2026-11`.
+    month: String,
+    /// An SLA to change.
+    edit: String,
+}
+
+/// One day of a month.
+struct Day {
+    number: i8,
+    /// How it looks: empty, `ok`, `warn`, `bad`.
+    tone: &'static str,
+    words: String,
+}
+
+/// One SLA.
+struct Row {
+    id: String,
+    words: String,
+    state: &'static str,
+    tone: &'static str,
+    detail: String,
+    /// Weeks from Monday on; days of other months are empty.
+    weeks: Vec<Vec<Option<Day>>>,
+}
+
+#[derive(Template)]
+#[template(path = "slas.html")]
+struct SlasPage {
+    shell: Shell,
+    head: Head,
+    rows: Vec<Row>,
+    month: String,
+    before: String,
+    after: String,
+    fields: Vec<Field>,
+    keys: String,
+    /// Which SLA the form changes; empty: it adds one.
+    editing: String,
+    problems: Vec<Problem>,
+    may_edit: bool,
+}
+
+/// The tab.
+pub async fn show(context: Context, Path(id): Path<String>, Query(asked): Query<Asked>) -> Result<Response, WebError> {
+    let (_, live) = in_force(&context, &id)?;
+    let form = match find(&context, &live.connector, &asked.edit).await? {
+        Some(stored) => SettingForm::showing(stored.texts),
+        None => SettingForm::showing(Texts::new()),
+    };
+    Ok(html(&page(&context, &live.connector, &asked, &form).await?)?.into_response())
+}
+
+async fn find(context: &Context, connector: &Connector, id: &str) -> Result<Option<StoredSla>, WebError> {
+    let all = sla::of_connector(&context.state.db, connector.id.key()).await?;
+    Ok(all.into_iter().find(|one| one.id == id))
+}
+
+async fn page(
+    context: &Context,
+    connector: &Connector,
+    asked: &Asked,
+    form: &SettingForm,
+) -> Result<SlasPage, WebError> {
+    let now = context.now();
+    let first = month(&asked.month, now);
+    let mut rows = Vec::new();
+    for stored in sla::of_connector(&context.state.db, connector.id.key()).await? {
+        if let Ok((settings, due)) = SlaSettings::parse(&stored.texts) {
+            rows.push(row(context, (&stored, &settings, &due), first, now).await?);
+        }
+    }
+    let base = format!("/connectors/{}/slas", connector.id);
+    let beside = |months: i8| {
+        let other = first.checked_add(i32::from(months).months()).unwrap_or(first);
+        address(&base, &[("month", &other.strftime("%Y-%m").to_string())])
+    };
+    let keys: Vec<&str> = SlaSettings::SETTINGS.iter().map(|setting| setting.key).collect();
+    let problems = form.summary(SlaSettings::SETTINGS);
+    let (title, _) = Problem::title(&problems, &format!("{} SLAs", connector.id));
+    Ok(SlasPage {
+        shell: Shell::new(context, title, Nav::Flows).await?,
+        head: Head::new(context, &connector.id, "slas").await?,
+        rows,
+        month: first.strftime("%B %Y").to_string(),
+        before: beside(-1),
+        after: beside(1),
+        fields: form.fields(SlaSettings::SETTINGS, &keys),
+        keys: keys.join(","),
+        editing: asked.edit.clone(),
+        problems,
+        may_edit: context.may(Role::Editor),
+    })
+}
+
+/// The first day of the month that is asked for, or of this one.
+fn month(asked: &str, now: Timestamp) -> Date {
+    let today = now.calendar().to_zoned(jiff::tz::TimeZone::UTC).date();
+    format!("{asked}-01").parse().unwrap_or_else(|_| today.first_of_month())
+}
+
+async fn row(
+    context: &Context,
+    (stored, settings, due): (&StoredSla, &SlaSettings, &Sla),
+    first: Date,
+    now: Timestamp,
+) -> Result<Row, WebError> {
+    let days = first.days_in_month();
+    let of_day = |number: i8| first.checked_add(i32::from(number - 1).days()).unwrap_or(first);
+    let all: Vec<Window> = (1..=days).flat_map(|number| due.schedule.of_day(of_day(number))).collect();
+    let known = match (all.first(), all.last()) {
+        (Some(one), Some(last)) => sla::windows(&context.state.db, &stored.id, one.start, last.end).await?,
+        _ => Vec::new(),
+    };
+    let mut weeks: Vec<Vec<Option<Day>>> = Vec::new();
+    for number in 1..=days {
+        let date = of_day(number);
+        let weekday = usize::try_from(date.weekday().to_monday_zero_offset()).unwrap_or(0);
+        if weeks.is_empty() || weekday == 0 {
+            weeks.push((0..7).map(|_| None).collect());
+        }
+        let windows: Vec<Window> = due.schedule.of_day(date).collect();
+        if let Some(cell) = weeks.last_mut().and_then(|week| week.get_mut(weekday)) {
+            *cell = Some(day(number, &windows, &known, stored, now));
+        }
+    }
+    let (state, tone, detail) = current(context, (stored, settings, due), now).await?;
+    Ok(Row { id: stored.id.clone(), words: settings.in_words(), state, tone, detail, weeks })
+}
+
+/// How one day stands: the worst of its windows.
+fn day(number: i8, windows: &[Window], known: &[Stand], stored: &StoredSla, now: Timestamp) -> Day {
+    let judged: Vec<&Window> = windows.iter().filter(|window| window.start >= stored.made_at).collect();
+    let states: Vec<State> = judged
+        .iter()
+        .map(|window| known.iter().find(|one| one.window == **window).map_or(State::Pending, |one| one.state))
+        .collect();
+    let count = |wanted: State| states.iter().filter(|state| **state == wanted).count();
+    let (violated, late, risky, met) =
+        (count(State::Violated), count(State::Late), count(State::AtRisk), count(State::Met));
+    let (tone, words) = match () {
+        () if states.is_empty() => ("", String::new()),
+        () if violated > 0 && states.len() == 1 => ("bad", "Violated".to_owned()),
+        () if violated > 0 => ("bad", format!("{violated} of {} violated", states.len())),
+        () if risky > 0 => ("warn", "At risk".to_owned()),
+        () if late > 0 => ("warn", if states.len() == 1 { "Late".to_owned() } else { format!("{late} late") }),
+        () if met == states.len() => ("ok", if met == 1 { "Met".to_owned() } else { format!("All {met} met") }),
+        () if met > 0 => ("", format!("{met} of {} met so far", states.len())),
+        () if judged.iter().all(|window| window.start > now) => ("", "Due".to_owned()),
+        () => ("", "Pending".to_owned()),
+    };
+    Day { number, tone, words }
+}
+
+/// How the window of this moment stands, or when the next one is.
+async fn current(
+    context: &Context,
+    (stored, settings, due): (&StoredSla, &SlaSettings, &Sla),
+    now: Timestamp,
+) -> Result<(&'static str, &'static str, String), WebError> {
+    let year = now.plus(std::time::Duration::from_hours(24 * 366));
+    let Some(window) = due.schedule.between(now, year).find(|window| window.start >= stored.made_at) else {
+        return Ok(("Nothing due", "", "No window in the next year".to_owned()));
+    };
+    let end = shown(window.end, &settings.zone);
+    if window.start > now {
+        return Ok(("Waiting", "", format!("The next window begins {}", shown(window.start, &settings.zone))));
+    }
+    let known = sla::windows(&context.state.db, &stored.id, window.start, window.end).await?;
+    let stand = known.iter().find(|one| one.window == window);
+    let files = stand.map_or(0, |one| one.files);
+    let so_far = format!("{files} of {} so far, due by {end}", due.at_least.get());
+    Ok(match stand.map_or(State::Pending, |one| one.state) {
+        State::Met => ("Met", "ok", format!("The window until {end} has its files")),
+        State::AtRisk => ("At risk", "warn", so_far),
+        State::Violated => ("Violated", "bad", so_far),
+        State::Late => ("Late", "warn", so_far),
+        State::Pending => ("Pending", "", so_far),
+    })
+}
+
+/// Adds one or changes it.
+pub async fn save(context: Context, Path(id): Path<String>, posted: Posted) -> Result<Response, WebError> {
+    let (_, live) = in_force(&context, &id)?;
+    let connector = &live.connector;
+    let texts = posted_texts(&posted, SlaSettings::SETTINGS);
+    let asked = Asked { edit: posted.text("sla").to_owned(), ..Asked::default() };
+    let mut form = SettingForm::showing(texts.clone());
+    let there = find(&context, connector, &asked.edit).await?;
+    let refused = match SlaSettings::parse(&texts) {
+        Err(mistakes) => Err(mistakes),
+        Ok(_) if there.is_none() && sla::count(&context.state.db, connector.id.key()).await? >= SLAS_MAX => {
+            let words = format!("{} has {SLAS_MAX} SLAs, the most there can be; remove one", connector.id);
+            Err(vec![Mistake::new("counted", words)])
+        }
+        Ok((settings, _)) => Ok(settings),
+    };
+    let settings = match refused {
+        Ok(settings) => settings,
+        Err(mistakes) => {
+            form.refuse(mistakes);
+            let page = page(&context, connector, &asked, &form).await?;
+            return Ok((StatusCode::UNPROCESSABLE_ENTITY, html(&page)?).into_response());
+        }
+    };
+    let (db, words) = (&context.state.db, settings.in_words());
+    let sla_id = there.map_or_else(|| EventId::new(&context.state.ids).to_string(), |one| one.id);
+    let whose = (connector.id.as_str(), connector.id.key());
+    let texts = settings.texts();
+    context.changing(async |change| sla::put(db, &sla_id, whose, (&texts, &words), change).await).await?;
+    let base = format!("/connectors/{}/slas", connector.id);
+    context.leave(&base, Note::done(format!("Saved: {words}.")));
+    Ok(Redirect::to(&base).into_response())
+}
+
+/// Removes one.
+pub async fn remove(context: Context, Path(id): Path<String>, posted: Posted) -> Result<Response, WebError> {
+    let (_, live) = in_force(&context, &id)?;
+    let connector = &live.connector;
+    let stored = find(&context, connector, posted.text("sla")).await?.ok_or_else(WebError::not_found)?;
+    let words = SlaSettings::parse(&stored.texts).map(|(settings, _)| settings.in_words()).unwrap_or_default();
+    let (db, subject) = (&context.state.db, format!("connector {}", connector.id));
+    context.changing(async |change| sla::remove(db, &stored.id, (&subject, &words), change).await).await?;
+    let base = format!("/connectors/{}/slas", connector.id);
+    context.leave(&base, Note::done(format!("Removed: {words}. What was told of it stays among the events.")));
+    Ok(Redirect::to(&base).into_response())
+}
