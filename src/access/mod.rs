@@ -4,6 +4,7 @@ pub mod admission;
 pub mod certificate;
 pub mod gate;
 pub mod guard;
+pub mod mail;
 pub mod password;
 pub mod secrets;
 pub mod test_pass;

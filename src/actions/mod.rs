@@ -1,5 +1,6 @@
 //! Floor 4: what received files and events set off: deliveries, one attempt after the other.
 
+pub mod alerts;
 pub mod attempt;
 pub mod payload;
 pub mod runner;

@@ -118,8 +118,10 @@ impl Runner {
             let snapshot = self.live.snapshot();
             let target = match &lane.target {
                 Target::Connector(key) => snapshot.connectors.get(key).map(|live| &live.connector),
+                Target::AlertMail => None,
             };
-            let in_order = target.is_none_or(|target| target.settings.keep_order);
+            let is_alert = lane.target == Target::AlertMail;
+            let in_order = !is_alert && target.is_none_or(|target| target.settings.keep_order);
             let pending = delivery::next(self.db(), lane, !in_order, BATCH_MAX).await?;
             let now = self.reach.depot.clock.now();
             let is_due = |one: &Pending| !one.held && one.next_at <= now;
@@ -133,8 +135,14 @@ impl Runner {
                 // Others may come before what waits now, and what is held back is released soon.
                 return Ok(later.unwrap_or(now).max(now.plus(LOOK_EVERY)).min(now.plus(REST)));
             }
-            due.truncate(target.map_or(1, |target| at_a_time(target.settings.r#type, in_order)));
-            let attempts = self.attempt(&snapshot, target, &due, in_order).await?;
+            let attempts = if is_alert {
+                let at = now;
+                let tried = self.reach.alert(&snapshot, &due).await?;
+                self.attempted(&snapshot, (None, &[]), (&due, tried), at)
+            } else {
+                due.truncate(target.map_or(1, |target| at_a_time(target.settings.r#type, in_order)));
+                self.attempt(&snapshot, target, &due, in_order).await?
+            };
             if attempts.is_empty() {
                 return Ok(now.plus(REST));
             }
@@ -178,6 +186,17 @@ impl Runner {
             }
             None => due.iter().take(if in_order { 1 } else { usize::MAX }).map(|one| fails(one, &why)).collect(),
         };
+        Ok(self.attempted(snapshot, (target, &receipts), (due, tried), at))
+    }
+
+    /// What follows from each attempt.
+    fn attempted(
+        &self,
+        snapshot: &Snapshot,
+        (target, receipts): (Option<&Connector>, &[Receipt]),
+        (due, tried): (&[Pending], Vec<Tried>),
+        at: Timestamp,
+    ) -> Vec<Attempted> {
         let took = self.reach.depot.clock.now().since(at);
         let retries = snapshot.appliance.retries();
         let attempted = tried.into_iter().filter_map(|(id, attempt, placed)| {
@@ -187,13 +206,13 @@ impl Runner {
                 Outcome::Stopped => Next::Stop,
                 Outcome::Retry => match retries.wait(one.failed + 1) {
                     Some(wait) => Next::Retry(at.plus(took).plus(wait)),
-                    None => Next::GiveUp(Box::new(self.given_up(one, target, &receipts, &attempt.answer))),
+                    None => Next::GiveUp(Box::new(self.given_up(one, target, receipts, &attempt.answer))),
                 },
             };
             let (answer, receipt_id) = (attempt.answer, one.receipt_id.clone());
             Some(Attempted { delivery: id, receipt_id, at, took, answer, next })
         });
-        Ok(attempted.collect())
+        attempted.collect()
     }
 
     fn db(&self) -> &Db {

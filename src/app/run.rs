@@ -9,9 +9,9 @@ use crate::access::gate::Gate;
 use crate::access::password::Hasher;
 use crate::access::secrets::Secrets;
 use crate::actions::runner::Runner;
-use crate::actions::slas;
 use crate::actions::targets::Reach;
 use crate::actions::webhook::Poster;
+use crate::actions::{alerts, slas};
 use crate::base::app_log::AppLog;
 use crate::base::clock::Clock;
 use crate::base::id::IdSource;
@@ -94,6 +94,7 @@ async fn serve(options: &ServeOptions, (log, lines): (Option<telemetry::Handle>,
     background.spawn(engine.ports.clone().follow(live.clone()));
     background.spawn(expiry::run(engine.certificates.clone()));
     background.spawn(housekeeping::run(depot.clone(), live.clone()));
+    background.spawn(alerts::run(depot.clone(), live.clone()));
     background.spawn(slas::run(depot.clone(), live.clone()));
     background.spawn(housekeeping::keep_records(depot.clone(), live));
     tokio::spawn(shutdown::follow_signals(stop.clone()));

@@ -2,7 +2,10 @@
 
 use super::flow::Retries;
 use super::setting::{Mistake, Texts};
-use super::value::{CertificateNames, HostNames, HostOrAddress, Networks, Whole, ZoneName};
+use super::value::{
+    AlertKinds, CertificateNames, HostNames, HostOrAddress, Label, MailAddress, MailAddresses, MailTls, Networks,
+    Subject, Whole, ZoneName,
+};
 use crate::settings;
 
 settings! {
@@ -35,6 +38,24 @@ settings! {
             "Seconds the wait between two retries grows to.";
         webhook_networks: Networks = "", InForce, "Networks that webhooks may reach",
             "Loopback, private and link-local addresses that webhooks may post to, such as 10.1.2.0/24. One a line.";
+        mail_host: Option<HostOrAddress> = "", InForce, "Mail server",
+            "Where mail is handed in by SMTP. Empty: no mail is sent.";
+        mail_port: Whole<1, 65_535> = "587", InForce, "Port",
+            "587 with STARTTLS, 465 with implicit TLS.";
+        mail_tls: MailTls = "starttls", InForce, "Encryption",
+            "A mail server that cannot encrypt gets no mail, unless none is chosen.";
+        mail_user: Label = "", InForce, "User",
+            "Whom the mail server knows this appliance as. Empty: it is not asked for.";
+        mail_from: Option<MailAddress> = "", InForce, "Sender",
+            "The address mail comes from, such as waybill@example.com.";
+        mail_to: MailAddresses = "", InForce, "Recipients",
+            "Who is told, separated by commas. A connector can have recipients of its own.";
+        alert_on: AlertKinds = "delivery_failed,sla_at_risk,sla_violated,sla_late,storage_failing,listener_not_bound,certificate_expiring", InForce, "Alerts",
+            "What somebody is told of by mail: once for each change.";
+        alert_subject: Subject = "Waybill:", InForce, "Subject begins with",
+            "What the subject of an alert begins with, so that it can be sorted.";
+        alerts_per_hour_max: Whole<1, 1_000> = "20", InForce, "Letters an hour",
+            "At most so many alerts; what comes beyond goes together in the next one.";
     }
 }
 
@@ -64,7 +85,9 @@ mod tests {
         assert_eq!(
             table.join(" "),
             "public_host= time_zone=UTC web_hosts= web_https=off web_certificates= receipts_keep_days= transfers_keep_days=90 events_keep_days=90 \
-             sent_keep_days=90 delivery_retries=10 delivery_retry_first_s=60 delivery_retry_longest_s=3600 webhook_networks="
+             sent_keep_days=90 delivery_retries=10 delivery_retry_first_s=60 delivery_retry_longest_s=3600 webhook_networks= mail_host= mail_port=587 mail_tls=starttls mail_user= mail_from= mail_to= \
+             alert_on=delivery_failed,sla_at_risk,sla_violated,sla_late,storage_failing,listener_not_bound,certificate_expiring \
+             alert_subject=Waybill: alerts_per_hour_max=20"
         );
         let defaults = ApplianceSettings::default();
         assert_eq!(ApplianceSettings::parse(&defaults.texts()), Ok(defaults));

@@ -17,8 +17,10 @@ pub enum EventKind {
     DeliveryFailed,
     /// Records or copies older than they are kept were removed.
     Expired,
-    /// The listener's state changed: bound, could not bind, stopped.
+    /// The listener's state changed: bound, stopped.
     ListenerChanged,
+    /// The listener could not be bound.
+    ListenerNotBound,
     /// A partner's login failed.
     LoginFailed,
     /// What recovery at start found and did.
@@ -39,7 +41,7 @@ pub enum EventKind {
 
 impl EventKind {
     /// Every kind.
-    pub const ALL: [Self; 16] = [
+    pub const ALL: [Self; 17] = [
         Self::AfterReceive,
         Self::AfterSend,
         Self::AdministratorSignedIn,
@@ -48,6 +50,7 @@ impl EventKind {
         Self::DeliveryFailed,
         Self::Expired,
         Self::ListenerChanged,
+        Self::ListenerNotBound,
         Self::LoginFailed,
         Self::Recovered,
         Self::SlaAtRisk,
@@ -69,6 +72,7 @@ impl EventKind {
             Self::DeliveryFailed => "delivery_failed",
             Self::Expired => "expired",
             Self::ListenerChanged => "listener_changed",
+            Self::ListenerNotBound => "listener_not_bound",
             Self::LoginFailed => "login_failed",
             Self::Recovered => "recovered",
             Self::SlaAtRisk => "sla_at_risk",
@@ -95,7 +99,7 @@ mod tests {
         assert_eq!(
             EventKind::ALL.map(EventKind::name).join(" "),
             "after_receive after_send administrator_signed_in administrator_sign_in_failed certificate_expiring delivery_failed expired \
-             listener_changed login_failed recovered sla_at_risk sla_late sla_met sla_violated storage_failing unfinished_purged"
+             listener_changed listener_not_bound login_failed recovered sla_at_risk sla_late sla_met sla_violated storage_failing unfinished_purged"
         );
     }
 }

@@ -226,16 +226,24 @@ impl Retries {
     }
 }
 
+/// How deliveries name mail.
+const ALERT_MAIL: &str = "alert:mail";
+
 /// A target as deliveries name it: `connector:acme`.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Target {
     /// A connector, by its id in lower case.
     Connector(String),
+    /// Mail to whom is told of alerts.
+    AlertMail,
 }
 
 impl Target {
     /// Reads [`Target::text`].
     pub fn parse(text: &str) -> Option<Self> {
+        if text == ALERT_MAIL {
+            return Some(Self::AlertMail);
+        }
         text.strip_prefix("connector:").map(|key| Self::Connector(key.to_owned()))
     }
 
@@ -243,6 +251,7 @@ impl Target {
     pub fn text(&self) -> String {
         match self {
             Self::Connector(key) => format!("connector:{key}"),
+            Self::AlertMail => ALERT_MAIL.to_owned(),
         }
     }
 }
@@ -300,6 +309,7 @@ mod tests {
         let error = Arrow { on_error: true, ..arrow("acme", "hook") };
         assert!(said(&error).starts_with("acme passes files along to nobody yet"));
         assert_eq!(Target::parse("connector:acme").unwrap().text(), "connector:acme");
+        assert_eq!(Target::parse(&Target::AlertMail.text()), Some(Target::AlertMail));
         assert_eq!(Target::parse("acme"), None);
     }
 

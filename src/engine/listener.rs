@@ -178,7 +178,11 @@ impl Listeners {
             tracing::error!(%error, "Could not write the listener state");
         }
         if !same {
-            depot.recorder.event(Event::new(&depot.ids, EventKind::ListenerChanged, now, summary)).await;
+            let kind = match state {
+                State::CouldNotBind => EventKind::ListenerNotBound,
+                State::Listening | State::Stopped => EventKind::ListenerChanged,
+            };
+            depot.recorder.event(Event::new(&depot.ids, kind, now, summary)).await;
         }
     }
 

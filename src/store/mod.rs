@@ -3,6 +3,7 @@
 //! for `group`, where the engine's records are written.
 
 pub mod administrator;
+pub mod alert;
 pub mod arrow;
 pub mod audit;
 pub mod authority;

@@ -38,6 +38,7 @@ const MIGRATIONS: &[(i64, &str, &str)] = &[
     (50, "flows", include_str!("../../migrations/0050_flows.sql")),
     (55, "secrets", include_str!("../../migrations/0055_secrets.sql")),
     (60, "slas", include_str!("../../migrations/0060_slas.sql")),
+    (62, "alerts", include_str!("../../migrations/0062_alerts.sql")),
 ];
 
 /// Why the store could not do something.

@@ -207,6 +207,7 @@ async fn deliveries(context: &Context) -> Result<Vec<Matter>, WebError> {
         let from = written(&lane.source_key);
         let to = match Target::parse(&lane.target) {
             Some(Target::Connector(key)) => written(&key),
+            Some(Target::AlertMail) => "whom alerts go to".to_owned(),
             None => lane.target.clone(),
         };
         let files = human::count(lane.count, "file", "files");

@@ -14,9 +14,9 @@ use tower_http::timeout::TimeoutLayer;
 use super::context::Visitor;
 use super::error::WebError;
 use super::pages::{
-    app_log, as_partner, audit, blocked, certificates, connectors, dashboard, events, flows, health, logs, profiles,
-    receive, refusals, send, session, sessions, settings, setup, sheet, sign_in, slas, test_connection, transfers,
-    unfinished, users,
+    app_log, as_partner, audit, blocked, certificates, connectors, dashboard, events, flows, health, logs, mail,
+    profiles, receive, refusals, send, session, sessions, settings, setup, sheet, sign_in, slas, test_connection,
+    transfers, unfinished, users,
 };
 use super::state::WebState;
 use super::{assets, layers, live};
@@ -136,6 +136,9 @@ pub const ROUTES: &[Route] = &[
     viewer("/profiles/ftp", || get(profiles::show)),
     admin("/profiles/ftp/save", || post(profiles::save)),
     viewer("/profiles/ftp/filter-test", || get(profiles::filter_test)),
+    viewer("/profiles/mail", || get(mail::show)),
+    admin("/profiles/mail/save", || post(mail::save)),
+    admin("/profiles/mail/test", || post(mail::test)),
     viewer("/activity", || get(async || Redirect::to("/activity/receive"))),
     viewer("/activity/receive", || get(receive::show)),
     viewer("/activity/receive/{id}", || get(receive::one)),

@@ -6,8 +6,9 @@ use crate::domain::scheme::Scheme;
 use crate::domain::setting::{Control, Mistake, Reach, Setting, Texts, Value};
 use crate::domain::value::{
     Alias, AppendRule, AsProfile, AsciiUploads, ByteCount, CertificateMatch, ClientCertificate, ConnectorTls,
-    ConnectorType, EncodingName, FileMode, FolderScheme, FolderText, FtpOverTls, Label, LogLevel, Networks, Overwrite,
-    RequireTls, SessionReuse, StartFolder, Switch, TlsEnd, ValidityDate, WebAddress, WebhookBody, Whole, ZoneName,
+    ConnectorType, EncodingName, FileMode, FolderScheme, FolderText, FtpOverTls, Label, LogLevel, MailAddresses,
+    Networks, Overwrite, RequireTls, SessionReuse, StartFolder, Switch, TlsEnd, ValidityDate, WebAddress, WebhookBody,
+    Whole, ZoneName,
 };
 use crate::settings;
 
@@ -126,6 +127,8 @@ settings! {
             "Deliver files in the order they came: one that cannot be delivered holds up those behind it.";
         url: Option<WebAddress> = "", InForce, "Address",
             "Where each file or event is posted to, such as https://erp.example.com/inbound.";
+        alert_to: MailAddresses = "", InForce, "Recipients of alerts",
+            "Who is told when something is wrong with this connector, separated by commas. Empty: as in Profiles, Mail.";
         body: WebhookBody = "event", InForce, "Body",
             "What is posted. A receiver of events fetches the file by other means.";
     }
@@ -277,7 +280,7 @@ mod tests {
              save_subfolder=off local_file_scheme=%Filename% overwrite=replace append=each ascii_uploads=keep \
              settle_s=2 send_settle_s=2 sessions_max= upload_bytes_per_s= download_bytes_per_s= file_bytes_max= \
              quota_bytes= quota_files= save_to_sent_folder=off sent_folder_scheme=monthly log_level=info \
-             log_subfolder_scheme=weekly log_messages=off folder= keep_days= keep_order=on url= body=event"
+             log_subfolder_scheme=weekly log_messages=off folder= keep_days= keep_order=on url= alert_to= body=event"
         );
     }
 

@@ -274,6 +274,18 @@ choice! {
     }
 }
 
+choice! {
+    /// How mail is encrypted on its way to the mail server.
+    MailTls {
+        /// In clear at first, then encrypted, or not sent.
+        Starttls = "starttls", "STARTTLS: encrypted after the greeting, usually on port 587";
+        /// From the first byte.
+        Implicit = "implicit", "Implicit: encrypted from the first byte, usually on port 465";
+        /// Never.
+        None = "none", "None: mail and password cross the network in clear text";
+    }
+}
+
 impl ConnectorType {
     /// The key of what its other side proves itself with, or checks ours with: made when the connector is added, shown once.
     pub const fn credential(self) -> Option<&'static str> {
@@ -377,6 +389,7 @@ mod tests {
         every(Switch::ALL, "on off");
         every(ConnectorType::ALL, "ftp_server folder webhook command");
         every(WebhookBody::ALL, "event file");
+        every(MailTls::ALL, "starttls implicit none");
     }
 
     #[test]

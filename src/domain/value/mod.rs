@@ -5,6 +5,7 @@
 
 mod calendar;
 mod choice;
+mod mail;
 mod network;
 mod number;
 mod port;
@@ -17,8 +18,9 @@ mod web;
 pub use calendar::{DaysOff, TimeOfDay, Weekdays};
 pub use choice::{
     AppendRule, AsProfile, AsciiUploads, ClientCertificate, ConnectorTls, ConnectorType, FolderScheme, FtpOverTls,
-    LogLevel, Overridable, Overwrite, RequireTls, SessionReuse, Switch, TlsEnd, WebhookBody,
+    LogLevel, MailTls, Overridable, Overwrite, RequireTls, SessionReuse, Switch, TlsEnd, WebhookBody,
 };
+pub use mail::{AlertKinds, MailAddress, MailAddresses, Subject};
 pub use network::{AddressExceptions, HostNames, HostOrAddress, ListenAddress, Networks};
 pub use number::{ByteCount, DiskReserve, FileMode, Whole};
 pub use port::PortRange;

@@ -95,7 +95,7 @@ const ADVANCED: Sections = &[
         "What scripts and devices of this partner expect.",
         &["start_folder", "send_alias", "receive_alias", "name_encoding", "list_time_zone"],
     ),
-    ("Logging", "", &["log_level", "log_subfolder_scheme", "log_messages"]),
+    ("Logging and alerts", "", &["log_level", "log_subfolder_scheme", "log_messages", "alert_to"]),
 ];
 
 const FOLDER: Sections = &[

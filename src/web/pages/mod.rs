@@ -13,6 +13,7 @@ pub mod head;
 pub mod health;
 pub mod list;
 pub mod logs;
+pub mod mail;
 pub mod preview;
 pub mod profiles;
 pub mod receive;

@@ -59,7 +59,7 @@ async fn row(context: &Context, receipt: &Receipt, one: Delivery) -> Result<Row,
             Some(id) => (id.clone(), format!("/connectors/{id}/settings")),
             None => (key, String::new()),
         },
-        None => (one.target.clone(), String::new()),
+        Some(Target::AlertMail) | None => (one.target.clone(), String::new()),
     };
     let from = (one.source_key != receipt.connector.to_ascii_lowercase())
         .then(|| format!("through {}", written(&one.source_key).unwrap_or(one.source_key)));

@@ -1,0 +1,109 @@
+//! Mail by SMTP: encrypted unless said otherwise, signed in when a user is set.
+
+use std::time::Duration;
+
+use lettre::message::Mailbox;
+use lettre::transport::smtp::authentication::Credentials;
+use lettre::transport::smtp::client::{Tls, TlsParameters};
+use lettre::{AsyncSmtpTransport, AsyncTransport, Message, Tokio1Executor};
+
+use super::certificate::provider;
+use super::secrets::Secrets;
+use crate::base::secret::Secret;
+use crate::domain::appliance::ApplianceSettings;
+use crate::domain::value::{MailAddress, MailTls};
+
+/// How long one step of the conversation may take.
+pub const WITHIN: Duration = Duration::from_secs(30);
+/// The name of the password among the secrets.
+pub const PASSWORD: &str = "mail";
+
+/// Where letters are handed in.
+#[derive(Clone, Debug)]
+pub struct MailServer {
+    host: String,
+    port: u16,
+    tls: MailTls,
+    user: String,
+    password: Option<Secret>,
+    from: MailAddress,
+}
+
+/// One letter.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Letter {
+    /// Whom it is for.
+    pub to: Vec<MailAddress>,
+    /// What it is about, on one line.
+    pub subject: String,
+    /// What it says.
+    pub text: String,
+    /// The same at each attempt: a mailbox that got it twice shows it once.
+    pub id: String,
+}
+
+impl MailServer {
+    /// As it is set; why there is none, in words.
+    pub async fn of(settings: &ApplianceSettings, secrets: &Secrets) -> Result<Self, String> {
+        let Some(host) = &settings.mail_host else { return Err("No mail server is set, in Profiles, Mail".to_owned()) };
+        let Some(from) = &settings.mail_from else { return Err("Mail has no sender, in Profiles, Mail".to_owned()) };
+        let user = settings.mail_user.as_str().to_owned();
+        let password = match user.is_empty() {
+            true => None,
+            false => secrets.get(PASSWORD).await.map_err(|error| error.to_string())?,
+        };
+        let port = u16::try_from(settings.mail_port.get()).unwrap_or(587);
+        Ok(Self { host: host.to_string(), port, tls: settings.mail_tls, user, password, from: from.clone() })
+    }
+
+    /// Hands a letter in; gives what the server said, or why it did not take it.
+    pub async fn send(&self, letter: &Letter) -> Result<String, String> {
+        let mailbox = |address: &MailAddress| -> Result<Mailbox, String> {
+            Ok(Mailbox::new(None, address.as_str().parse().map_err(|error| format!("{}: {error}", address.as_str()))?))
+        };
+        let mut message = Message::builder()
+            .from(mailbox(&self.from)?)
+            .subject(&letter.subject)
+            .message_id(Some(format!("<{}@waybill.invalid>", letter.id)))
+            .header(lettre::message::header::ContentType::TEXT_PLAIN);
+        for to in &letter.to {
+            message = message.to(mailbox(to)?);
+        }
+        let message = message.body(letter.text.clone()).map_err(|error| error.to_string())?;
+        let transport = self.transport().map_err(|error| error.to_string())?;
+        let sent = transport.send(message).await.map_err(|error| words(&error))?;
+        Ok(format!("{} {}", sent.code(), sent.message().collect::<Vec<_>>().join(" ")))
+    }
+
+    fn transport(&self) -> Result<AsyncSmtpTransport<Tokio1Executor>, lettre::transport::smtp::Error> {
+        // The library takes the process's default. That there is one already is fine: it is this one.
+        let _ = provider().install_default();
+        let tls = match self.tls {
+            MailTls::None => Tls::None,
+            MailTls::Starttls => Tls::Required(TlsParameters::new(self.host.clone())?),
+            MailTls::Implicit => Tls::Wrapper(TlsParameters::new(self.host.clone())?),
+        };
+        let mut builder = AsyncSmtpTransport::<Tokio1Executor>::builder_dangerous(&self.host)
+            .port(self.port)
+            .timeout(Some(WITHIN))
+            .tls(tls);
+        if let Some(password) = &self.password {
+            builder = builder.credentials(Credentials::new(self.user.clone(), password.reveal().to_owned()));
+        }
+        Ok(builder.build())
+    }
+}
+
+/// Why it was not sent, the innermost reason last.
+fn words(error: &lettre::transport::smtp::Error) -> String {
+    let mut words = error.to_string();
+    let mut source = std::error::Error::source(error);
+    while let Some(inner) = source {
+        let inner_words = inner.to_string();
+        if !words.contains(&inner_words) {
+            words = format!("{words}: {inner_words}");
+        }
+        source = inner.source();
+    }
+    words
+}

@@ -1,0 +1,203 @@
+//! Mail: who it is from, who it is for, and what it is sent about.
+
+use super::{list, typed};
+use crate::domain::event::EventKind;
+use crate::domain::setting::{Control, Value};
+
+/// Addresses in one list.
+const ADDRESSES_MAX: usize = 50;
+/// Bytes of the part before the `@` and of the whole (RFC 5321, section 4.5.3.1).
+const LOCAL_BYTES_MAX: usize = 64;
+const ADDRESS_BYTES_MAX: usize = 254;
+/// Characters of a [`Subject`].
+const SUBJECT_CHARS_MAX: usize = 80;
+
+/// One mail address.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MailAddress(String);
+
+impl MailAddress {
+    /// The address.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl Value for MailAddress {
+    const CONTROL: Control = Control::Line;
+
+    fn parse(text: &str) -> Result<Self, String> {
+        let address = text.trim();
+        let wrong = || format!("{} isn't a mail address such as transfers@example.com", typed(text));
+        let (local, host) = address.rsplit_once('@').ok_or_else(wrong)?;
+        let is_local = |c: char| c.is_ascii_alphanumeric() || "!#$%&'*+/=?^_`{|}~.-".contains(c);
+        let local_fits = !local.is_empty() && local.len() <= LOCAL_BYTES_MAX && local.chars().all(is_local);
+        let dots_fit = !local.starts_with('.') && !local.ends_with('.') && !local.contains("..");
+        let label_fits = |label: &str| {
+            let inner = label.chars().all(|c| c.is_ascii_alphanumeric() || c == '-');
+            !label.is_empty() && inner && !label.starts_with('-') && !label.ends_with('-')
+        };
+        if local_fits && dots_fit && host.split('.').all(label_fits) && address.len() <= ADDRESS_BYTES_MAX {
+            Ok(Self(address.to_owned()))
+        } else {
+            Err(wrong())
+        }
+    }
+
+    fn text(&self) -> String {
+        self.0.clone()
+    }
+}
+
+/// Whom mail is for; may be nobody.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct MailAddresses(Vec<MailAddress>);
+
+impl MailAddresses {
+    /// Each of them.
+    pub fn iter(&self) -> impl Iterator<Item = &MailAddress> {
+        self.0.iter()
+    }
+
+    /// Whether there is nobody.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+}
+
+impl Value for MailAddresses {
+    const CONTROL: Control = Control::Line;
+
+    fn parse(text: &str) -> Result<Self, String> {
+        let mut addresses: Vec<MailAddress> = Vec::new();
+        for (place, item) in list(text) {
+            let address = MailAddress::parse(item).map_err(|words| place.clone() + &words)?;
+            if addresses.len() >= ADDRESSES_MAX {
+                return Err(format!("{place}{item} is one address too many: at most {ADDRESSES_MAX} fit"));
+            }
+            if !addresses.contains(&address) {
+                addresses.push(address);
+            }
+        }
+        Ok(Self(addresses))
+    }
+
+    fn text(&self) -> String {
+        self.0.iter().map(MailAddress::as_str).collect::<Vec<_>>().join(", ")
+    }
+}
+
+/// What the subject of a letter begins with: never nothing.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Subject(String);
+
+impl Subject {
+    /// The text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl Value for Subject {
+    const CONTROL: Control = Control::Line;
+
+    fn parse(text: &str) -> Result<Self, String> {
+        let subject = text.trim();
+        if subject.is_empty() {
+            return Err("An alert needs a subject to begin with, such as Waybill:".to_owned());
+        }
+        if subject.chars().count() > SUBJECT_CHARS_MAX || subject.chars().any(char::is_control) {
+            return Err(format!("{} doesn't fit: {SUBJECT_CHARS_MAX} characters on one line", typed(text)));
+        }
+        Ok(Self(subject.to_owned()))
+    }
+
+    fn text(&self) -> String {
+        self.0.clone()
+    }
+}
+
+/// What alerts are sent about.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AlertKinds(Vec<EventKind>);
+
+impl AlertKinds {
+    /// Every event that can be one.
+    const ALL: [EventKind; 7] = [
+        EventKind::DeliveryFailed,
+        EventKind::SlaAtRisk,
+        EventKind::SlaViolated,
+        EventKind::SlaLate,
+        EventKind::StorageFailing,
+        EventKind::ListenerNotBound,
+        EventKind::CertificateExpiring,
+    ];
+
+    /// Whether such an event is told.
+    pub fn contains(&self, kind: EventKind) -> bool {
+        self.0.contains(&kind)
+    }
+}
+
+impl Value for AlertKinds {
+    const CONTROL: Control = Control::Choices(&[
+        ("delivery_failed", "A delivery was given up"),
+        ("sla_at_risk", "An SLA is at risk"),
+        ("sla_violated", "An SLA was violated"),
+        ("sla_late", "An SLA was met late"),
+        ("storage_failing", "Storage fails"),
+        ("listener_not_bound", "The FTP server could not listen"),
+        ("certificate_expiring", "A certificate expires"),
+    ]);
+
+    fn parse(text: &str) -> Result<Self, String> {
+        let mut kinds = Vec::new();
+        for (place, item) in list(text) {
+            let kind = Self::ALL.into_iter().find(|kind| kind.name() == item).ok_or_else(|| {
+                let all = Self::ALL.map(EventKind::name).join(", ");
+                format!("{place}{} isn't one of {all}", typed(item))
+            })?;
+            if !kinds.contains(&kind) {
+                kinds.push(kind);
+            }
+        }
+        Ok(Self(kinds))
+    }
+
+    fn text(&self) -> String {
+        let chosen = Self::ALL.into_iter().filter(|kind| self.contains(*kind));
+        chosen.map(EventKind::name).collect::<Vec<_>>().join(",")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn mail_addresses_are_read_one_or_several() {
+        for good in ["a@b", "transfers+edi@mail.example.com", "o'brien@example.com"] {
+            assert_eq!(MailAddress::parse(&format!(" {good} ")).map(|one| one.text()), Ok(good.to_owned()));
+        }
+        for wrong in
+            ["", "a", "a@", "@b", "a b@c", "a@b..c", ".a@b", "a..b@c", "a@-b", "a@b\r\nBcc: c@d", "ü@b", "a@b@c d"]
+        {
+            assert!(MailAddress::parse(wrong).is_err(), "{wrong}");
+        }
+        let several = MailAddresses::parse("a@b, c@d\na@b").unwrap();
+        assert_eq!(several.text(), "a@b, c@d");
+        assert!(MailAddresses::parse("").unwrap().is_empty());
+        assert!(MailAddresses::parse("a@b\nc").unwrap_err().starts_with("line 2: c isn't a mail address"));
+    }
+
+    #[test]
+    fn every_alert_can_be_chosen() {
+        let all = AlertKinds::ALL.map(EventKind::name).join(",");
+        assert_eq!(AlertKinds::parse(&all).map(|kinds| kinds.text()), Ok(all.clone()));
+        let Control::Choices(offered) = AlertKinds::CONTROL else { panic!("they are choices") };
+        assert_eq!(offered.iter().map(|(name, _)| *name).collect::<Vec<_>>().join(","), all);
+        assert!(
+            AlertKinds::parse("login_failed").is_err() && !AlertKinds::parse("").unwrap().contains(EventKind::SlaLate)
+        );
+    }
+}

@@ -1,0 +1,137 @@
+//! Profiles, Mail: where mail is handed in, and who is told of what.
+
+use askama::Template;
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Redirect, Response};
+
+use super::profiles::{Conflict, conflicts};
+use crate::access::mail::{Letter, MailServer, PASSWORD};
+use crate::base::id::EventId;
+use crate::domain::administrator::Role;
+use crate::domain::appliance::ApplianceSettings;
+use crate::domain::setting::Mistake;
+use crate::store::profile;
+use crate::store::setting::SaveError;
+use crate::web::context::Context;
+use crate::web::csrf::Posted;
+use crate::web::error::WebError;
+use crate::web::form::{Field, Problem, SettingForm, posted_texts};
+use crate::web::notes::{Note, Tone};
+use crate::web::shell::{Nav, Shell, html};
+
+const PATH: &str = "/profiles/mail";
+const SERVER: &[&str] = &["mail_host", "mail_port", "mail_tls", "mail_user"];
+const SENDER: &[&str] = &["mail_from"];
+const ALERTS: &[&str] = &["mail_to", "alert_on", "alert_subject", "alerts_per_hour_max"];
+/// Characters of a password for a mail server.
+const PASSWORD_CHARS_MAX: usize = 1_000;
+
+#[derive(Template)]
+#[template(path = "mail.html")]
+struct MailPage {
+    shell: Shell,
+    server: Vec<Field>,
+    sender: Vec<Field>,
+    alerts: Vec<Field>,
+    keys: String,
+    version: i64,
+    problems: Vec<Problem>,
+    conflicts: Vec<Conflict>,
+    conflict_by: String,
+    password_error: String,
+    may_edit: bool,
+    /// Whether a letter can be sent for a test.
+    is_set: bool,
+}
+
+async fn page(context: &Context, form: &SettingForm, version: i64) -> Result<MailPage, WebError> {
+    let problems = form.summary(ApplianceSettings::SETTINGS);
+    let fields = |keys: &[&str]| form.fields(ApplianceSettings::SETTINGS, keys);
+    let settings = &context.state.live.snapshot().appliance;
+    Ok(MailPage {
+        shell: Shell::new(context, Problem::title(&problems, "Mail").0, Nav::Profiles).await?,
+        server: fields(SERVER),
+        sender: fields(SENDER),
+        alerts: fields(ALERTS),
+        keys: [SERVER, SENDER, ALERTS].concat().join(","),
+        version,
+        problems,
+        conflicts: Vec::new(),
+        conflict_by: String::new(),
+        password_error: form.mistakes.get("password").cloned().unwrap_or_default(),
+        may_edit: context.may(Role::Admin),
+        is_set: settings.mail_host.is_some() && settings.mail_from.is_some() && !settings.mail_to.is_empty(),
+    })
+}
+
+/// The form with what is stored.
+pub async fn show(context: Context) -> Result<Response, WebError> {
+    let stored = profile::load_appliance(&context.state.db).await?;
+    Ok(html(&page(&context, &SettingForm::showing(stored.texts), stored.version).await?)?.into_response())
+}
+
+/// Saves.
+pub async fn save(context: Context, posted: Posted) -> Result<Response, WebError> {
+    let state = &context.state;
+    let texts = posted_texts(&posted, ApplianceSettings::SETTINGS);
+    let version = posted.text("version").parse().ok();
+    let mut form = SettingForm::showing(texts.clone());
+    let password = posted.secret("password");
+    if password.reveal().chars().count() > PASSWORD_CHARS_MAX {
+        form.refuse(vec![Mistake::new("password", format!("A password has at most {PASSWORD_CHARS_MAX} characters"))]);
+        return refused(&context, &form, version).await;
+    }
+    match context.changing(async |change| profile::save_appliance(&state.db, &texts, version, change).await).await {
+        Ok(()) => {}
+        Err(SaveError::Mistakes(mistakes)) => {
+            form.refuse(mistakes);
+            return refused(&context, &form, version).await;
+        }
+        Err(SaveError::Stale(stored)) => {
+            let mut page = page(&context, &form, stored.version).await?;
+            page.conflicts = conflicts(&form, &stored, ApplianceSettings::SETTINGS);
+            page.conflict_by.clone_from(&stored.changed_by);
+            "Error: Mail".clone_into(&mut page.shell.title);
+            return Ok((StatusCode::CONFLICT, html(&page)?).into_response());
+        }
+        Err(error) => return Err(WebError::internal(error)),
+    }
+    if !password.is_empty() {
+        let put = context.changing(async |change| state.secrets.put(PASSWORD, &password, "settings", change).await);
+        put.await.map_err(WebError::internal)?;
+    }
+    state.live.refresh().await?;
+    context.leave(PATH, Note::done("Saved. In force now."));
+    Ok(Redirect::to(PATH).into_response())
+}
+
+async fn refused(context: &Context, form: &SettingForm, version: Option<i64>) -> Result<Response, WebError> {
+    let page = page(context, form, version.unwrap_or(0)).await?;
+    Ok((StatusCode::UNPROCESSABLE_ENTITY, html(&page)?).into_response())
+}
+
+/// *Send test*: a letter to everybody who is told of alerts, and what the mail server said.
+pub async fn test(context: Context, _: Posted) -> Result<Response, WebError> {
+    let settings = &context.state.live.snapshot().appliance;
+    let letter = Letter {
+        to: settings.mail_to.iter().cloned().collect(),
+        subject: format!("{} a test", settings.alert_subject.as_str()),
+        text: format!("{} sent this letter to see whether mail arrives. Nothing is wrong.\n", context.who()),
+        id: EventId::new(&context.state.ids).to_string(),
+    };
+    let sent = match MailServer::of(settings, &context.state.secrets).await {
+        Ok(server) if !letter.to.is_empty() => server.send(&letter).await,
+        Ok(_) => Err("There are no recipients".to_owned()),
+        Err(why) => Err(why),
+    };
+    let note = match sent {
+        Ok(said) => Note::done(format!("Sent to {}. The mail server said: {said}", settings_to(&letter))),
+        Err(why) => Note { tone: Tone::Warning, text: format!("Not sent: {why}"), password: None },
+    };
+    context.leave(PATH, note);
+    Ok(Redirect::to(PATH).into_response())
+}
+
+fn settings_to(letter: &Letter) -> String {
+    letter.to.iter().map(|to| to.as_str()).collect::<Vec<_>>().join(", ")
+}
