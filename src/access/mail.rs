@@ -48,10 +48,8 @@ impl MailServer {
         let Some(host) = &settings.mail_host else { return Err("No mail server is set, in Profiles, Mail".to_owned()) };
         let Some(from) = &settings.mail_from else { return Err("Mail has no sender, in Profiles, Mail".to_owned()) };
         let user = settings.mail_user.as_str().to_owned();
-        let password = match user.is_empty() {
-            true => None,
-            false => secrets.get(PASSWORD).await.map_err(|error| error.to_string())?,
-        };
+        let password =
+            if user.is_empty() { None } else { secrets.get(PASSWORD).await.map_err(|error| error.to_string())? };
         let port = u16::try_from(settings.mail_port.get()).unwrap_or(587);
         Ok(Self { host: host.to_string(), port, tls: settings.mail_tls, user, password, from: from.clone() })
     }

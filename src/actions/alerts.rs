@@ -49,13 +49,16 @@ fn recipients<'a>(snapshot: &'a Snapshot, connector: &str) -> &'a MailAddresses 
     own.filter(|own| !own.is_empty()).unwrap_or(&snapshot.appliance.mail_to)
 }
 
+/// Who is told together, and of which deliveries' events.
+type Circle = (Vec<MailAddress>, Vec<(i64, Event)>);
+
 impl Reach {
     /// One letter for each circle of recipients; none while there were enough in the last hour.
     pub(super) async fn alert(&self, snapshot: &Snapshot, due: &[Pending]) -> Result<Vec<Tried>, StoreError> {
         let now = self.depot.clock.now();
         let most = snapshot.appliance.alerts_per_hour_max.get();
         let mut sent = alert::sent_since(&self.depot.db, now.minus(HOUR)).await?;
-        let mut circles: BTreeMap<String, (Vec<MailAddress>, Vec<(i64, Event)>)> = BTreeMap::new();
+        let mut circles: BTreeMap<String, Circle> = BTreeMap::new();
         let mut tried = Vec::new();
         for one in due {
             let Some(event) = event::find(&self.depot.db, &one.event_id).await? else {
@@ -76,7 +79,7 @@ impl Reach {
                 // They stay due, and go together when the hour allows.
                 break;
             }
-            let letter = letter(&snapshot.appliance.alert_subject.as_str(), to, &events);
+            let letter = letter(snapshot.appliance.alert_subject.as_str(), to, &events);
             let attempt = match MailServer::of(&snapshot.appliance, &self.secrets).await {
                 Ok(server) => server.send(&letter).await,
                 Err(why) => Err(why),
@@ -121,4 +124,216 @@ fn letter(subject: &str, to: Vec<MailAddress>, events: &[(i64, Event)]) -> Lette
 
 fn shown(at: Timestamp) -> String {
     at.calendar().strftime("%Y-%m-%d %H:%M:%S UTC").to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::{Arc, Mutex};
+
+    use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
+    use tokio::net::{TcpListener, TcpStream};
+
+    use super::*;
+    use crate::access::secrets::Secrets;
+    use crate::actions::slas;
+    use crate::actions::webhook::Poster;
+    use crate::base::clock::Clock;
+    use crate::base::id::IdSource;
+    use crate::domain::connector::ConnectorId;
+    use crate::domain::event::EventKind;
+    use crate::domain::flow::Target;
+    use crate::domain::setting::Texts;
+    use crate::store::delivery::{self, Lane};
+    use crate::store::setting::Change;
+    use crate::store::{connector, profile, sla};
+
+    type Letters = Arc<Mutex<Vec<String>>>;
+
+    /// A mail server in clear that takes every letter; `Err` makes it say no.
+    async fn mail_server(answer: &'static str) -> (u16, Letters) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let letters = Letters::default();
+        let taken = Arc::clone(&letters);
+        tokio::spawn(async move {
+            while let Ok((stream, _)) = listener.accept().await {
+                let _ = converse(stream, answer, &taken).await;
+            }
+        });
+        (port, letters)
+    }
+
+    async fn converse(stream: TcpStream, answer: &str, taken: &Letters) -> std::io::Result<()> {
+        let (read, mut write) = stream.into_split();
+        let mut lines = BufReader::new(read).lines();
+        write.write_all(b"220 mail.example.com\r\n").await?;
+        let (mut letter, mut in_letter) = (String::new(), false);
+        while let Some(line) = lines.next_line().await? {
+            let said = match line.split(' ').next().unwrap_or_default() {
+                "." if in_letter => {
+                    in_letter = false;
+                    if answer.starts_with('2') {
+                        taken.lock().unwrap().push(std::mem::take(&mut letter));
+                    }
+                    answer
+                }
+                _ if in_letter => {
+                    letter.push_str(&line);
+                    letter.push('\n');
+                    continue;
+                }
+                "DATA" => {
+                    in_letter = true;
+                    "354 go on"
+                }
+                "QUIT" => return write.write_all(b"221 bye\r\n").await,
+                _ => "250 mail.example.com",
+            };
+            letter.push_str(if in_letter { "" } else { &line });
+            letter.push('\n');
+            write.write_all(format!("{said}\r\n").as_bytes()).await?;
+        }
+        Ok(())
+    }
+
+    struct Desk {
+        _folder: tempfile::TempDir,
+        reach: Reach,
+        live: Live,
+    }
+
+    impl Desk {
+        async fn with(port: u16, pairs: &[(&str, &str)]) -> Self {
+            let folder = tempfile::tempdir().unwrap();
+            let depot = Depot::for_tests(folder.path(), Clock::System).await;
+            let secrets = Secrets::open(depot.db.clone(), folder.path()).unwrap();
+            let change = Change { who: "test", remote: "", at: Timestamp::default(), ids: &depot.ids };
+            let port = port.to_string();
+            let mail = [
+                ("mail_host", "127.0.0.1"),
+                ("mail_port", &port),
+                ("mail_tls", "none"),
+                ("mail_from", "waybill@example.com"),
+                ("mail_to", "mira@example.com"),
+            ];
+            let own = |(key, value): &(&str, &str)| ((*key).to_owned(), (*value).to_owned());
+            let texts: Texts = mail.iter().chain(pairs).map(own).collect();
+            profile::save_appliance(&depot.db, &texts, None, &change).await.unwrap();
+            for (id, to) in [("acme", ""), ("globex", "edi@globex.example")] {
+                let texts = Texts::from([("alert_to".to_owned(), to.to_owned())]);
+                connector::add(&depot.db, &ConnectorId::parse(id).unwrap(), &texts, None, &change).await.unwrap();
+            }
+            let live = Live::open(depot.db.clone(), Clock::System).await.unwrap();
+            let reach = Reach { depot, secrets, poster: Poster::new().unwrap() };
+            Self { _folder: folder, reach, live }
+        }
+
+        fn ids(&self) -> &IdSource {
+            &self.reach.depot.ids
+        }
+
+        async fn happens(&self, kind: EventKind, connector: &str, summary: &str) {
+            let mut event = Event::new(self.ids(), kind, self.reach.depot.clock.now(), summary);
+            connector.clone_into(&mut event.connector);
+            event::record(&self.reach.depot.db, &event).await.unwrap();
+        }
+
+        /// What the runner does once the gathering is over; gives the answers.
+        async fn sends(&self) -> Vec<String> {
+            let (db, snapshot) = (&self.reach.depot.db, self.live.snapshot());
+            look(&self.reach.depot, &snapshot).await.unwrap();
+            let lane = Lane { source_key: String::new(), target: Target::AlertMail };
+            let due = delivery::next(db, &lane, true, 64).await.unwrap();
+            let tried = self.reach.alert(&snapshot, &due).await.unwrap();
+            let at = self.reach.depot.clock.now();
+            let attempted = tried.iter().map(|(id, attempt, _)| delivery::Attempted {
+                delivery: *id,
+                receipt_id: None,
+                at,
+                took: Duration::ZERO,
+                answer: attempt.answer.clone(),
+                next: match attempt.outcome {
+                    Outcome::Delivered => delivery::Next::Delivered(None),
+                    Outcome::Retry => delivery::Next::Retry(at),
+                    Outcome::Stopped => delivery::Next::Stop,
+                },
+            });
+            delivery::record(db, &attempted.collect::<Vec<_>>()).await.unwrap();
+            tried.into_iter().map(|(_, attempt, _)| attempt.answer).collect()
+        }
+    }
+
+    /// Long lines of a head go on behind a blank (RFC 5322, section 2.2.3).
+    fn subjects(letters: &Letters) -> Vec<String> {
+        let letters = letters.lock().unwrap();
+        let unfolded = letters.iter().map(|one| one.replace("\n ", " "));
+        unfolded
+            .filter_map(|one| Some(one.lines().find_map(|line| line.strip_prefix("Subject: "))?.to_owned()))
+            .collect()
+    }
+
+    #[tokio::test]
+    async fn an_sla_makes_one_letter_at_risk_and_one_when_violated() {
+        let (port, letters) = mail_server("250 taken").await;
+        let desk = Desk::with(port, &[]).await;
+        let at = |text: &str| Timestamp::parse_rfc3339(text).unwrap();
+        let change = Change { who: "test", remote: "", at: at("2026-11-22T00:00:00Z"), ids: desk.ids() };
+        sla::put(&desk.reach.depot.db, "s1", ("acme", "acme"), (&Texts::new(), "words"), &change).await.unwrap();
+        let mut seen = Vec::new();
+        for now in ["08:00", "08:31", "08:45", "09:01", "10:00"] {
+            let now = at(&format!("2026-11-23T{now}:00Z"));
+            slas::look(&desk.reach.depot.db, &desk.live.snapshot(), desk.ids(), now).await.unwrap();
+            desk.sends().await;
+            seen.push(letters.lock().unwrap().len());
+        }
+        assert_eq!(seen, [0, 1, 1, 2, 2]);
+        let subjects = subjects(&letters);
+        assert_eq!(subjects[0], "Waybill: SLA of acme at risk: 0 of 1 by now, due by Mon 23 Nov 09:00");
+        assert_eq!(subjects[1], "Waybill: SLA of acme violated: 0 of 1 by Mon 23 Nov 09:00");
+    }
+
+    #[tokio::test]
+    async fn what_happens_together_is_one_letter_for_each_circle_and_what_nobody_is_told_of_is_none() {
+        let (port, letters) = mail_server("250 taken").await;
+        let desk = Desk::with(port, &[("alert_subject", "[edi]")]).await;
+        for connector in ["acme", "acme", "globex"] {
+            desk.happens(EventKind::DeliveryFailed, connector, "Gave up passing a file along").await;
+        }
+        desk.happens(EventKind::LoginFailed, "acme", "not told").await;
+        assert_eq!(desk.sends().await.len(), 3);
+        let all = letters.lock().unwrap().join("\n\n");
+        assert!(all.contains("RCPT TO:<mira@example.com>") && all.contains("RCPT TO:<edi@globex.example>"), "{all}");
+        assert!(
+            all.contains("Subject: [edi] 2 alerts") && all.contains("Subject: [edi] Gave up passing a file along"),
+            "{all}"
+        );
+        assert!(!all.contains("not told"));
+        assert!(desk.sends().await.is_empty(), "each is told once");
+    }
+
+    #[tokio::test]
+    async fn beyond_so_many_an_hour_they_wait_and_what_is_refused_is_tried_again() {
+        let (port, letters) = mail_server("250 taken").await;
+        let desk = Desk::with(port, &[("alerts_per_hour_max", "1")]).await;
+        desk.happens(EventKind::StorageFailing, "acme", "first").await;
+        desk.sends().await;
+        desk.happens(EventKind::StorageFailing, "acme", "second").await;
+        assert!(desk.sends().await.is_empty());
+        assert_eq!(letters.lock().unwrap().len(), 1);
+
+        let (port, letters) = mail_server("451 not now").await;
+        let desk = Desk::with(port, &[]).await;
+        desk.happens(EventKind::StorageFailing, "", "first").await;
+        for _ in 0..2 {
+            let said = desk.sends().await;
+            assert!(said.len() == 1 && said[0].contains("not now"), "{said:?}");
+        }
+        assert!(letters.lock().unwrap().is_empty());
+        // A server that cannot encrypt gets nothing, unless that is allowed.
+        let (port, letters) = mail_server("250 taken").await;
+        let desk = Desk::with(port, &[("mail_tls", "starttls")]).await;
+        desk.happens(EventKind::StorageFailing, "", "first").await;
+        assert!(!desk.sends().await[0].is_empty());
+        assert!(letters.lock().unwrap().is_empty());
+    }
 }

@@ -27,6 +27,7 @@ from selenium.webdriver.support.ui import Select, WebDriverWait
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 import flows  # noqa: E402
+import mail  # noqa: E402
 import slas  # noqa: E402
 from appliance import PROJECT, Appliance, free_port  # noqa: E402
 
@@ -603,6 +604,7 @@ def main():
             activity(browser, "acme-edi", report)
             flows.journey(browser, appliance, ("acme-edi", password), report)
             slas.journey(browser, report)
+            mail.journey(browser, report)
             test_connection(browser, appliance, "acme-edi", report)
             change_profile(browser, appliance, report)
             administration(browser, report)

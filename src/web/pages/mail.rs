@@ -10,12 +10,13 @@ use crate::base::id::EventId;
 use crate::domain::administrator::Role;
 use crate::domain::appliance::ApplianceSettings;
 use crate::domain::setting::Mistake;
+use crate::domain::value::MailAddress;
 use crate::store::profile;
 use crate::store::setting::SaveError;
 use crate::web::context::Context;
 use crate::web::csrf::Posted;
 use crate::web::error::WebError;
-use crate::web::form::{Field, Problem, SettingForm, posted_texts};
+use crate::web::form::{Field, Kind, Problem, SettingForm, posted_texts};
 use crate::web::notes::{Note, Tone};
 use crate::web::shell::{Nav, Shell, html};
 
@@ -133,5 +134,5 @@ pub async fn test(context: Context, _: Posted) -> Result<Response, WebError> {
 }
 
 fn settings_to(letter: &Letter) -> String {
-    letter.to.iter().map(|to| to.as_str()).collect::<Vec<_>>().join(", ")
+    letter.to.iter().map(MailAddress::as_str).collect::<Vec<_>>().join(", ")
 }
