@@ -12,12 +12,15 @@ use crate::base::clock::Timestamp;
 use crate::base::id::{EventId, ReceiptId};
 use crate::domain::flow::{DeliveryState, Target};
 
+// From lane to lane by the index, however many deliveries wait in each.
 const LANES: &str = "WITH RECURSIVE lanes (source_key, target) AS ( \
      SELECT source_key, target FROM (SELECT source_key, target FROM deliveries WHERE ended_at_us IS NULL \
      ORDER BY source_key, target LIMIT 1) AS first UNION ALL \
-     SELECT next.source_key, next.target FROM lanes CROSS JOIN deliveries AS next WHERE next.id = (SELECT id \
-     FROM deliveries WHERE ended_at_us IS NULL AND (source_key, target) > (lanes.source_key, lanes.target) \
-     ORDER BY source_key, target, id LIMIT 1)) SELECT source_key, target FROM lanes";
+     SELECT next.source_key, next.target FROM lanes CROSS JOIN deliveries AS next WHERE next.id = COALESCE( \
+     (SELECT id FROM deliveries WHERE ended_at_us IS NULL AND source_key = lanes.source_key \
+     AND target > lanes.target ORDER BY target, id LIMIT 1), \
+     (SELECT id FROM deliveries WHERE ended_at_us IS NULL AND source_key > lanes.source_key \
+     ORDER BY source_key, target, id LIMIT 1))) SELECT source_key, target FROM lanes";
 const IN_ORDER: &str = "SELECT d.id, d.event_id, d.receipt_id, d.attempts, d.since_attempt, d.next_at_us, \
      COALESCE(e.held, 0), p.delivery_id IS NOT NULL FROM deliveries d LEFT JOIN events e ON e.id = d.event_id \
      LEFT JOIN placements p ON p.delivery_id = d.id \
@@ -330,4 +333,59 @@ pub async fn drop_of(db: &Db, receipt: &ReceiptId) -> Result<(), StoreError> {
 pub async fn end_idle_holds(db: &Db) -> Result<(), StoreError> {
     sqlx::query(END_IDLE_HOLDS).execute(db.writer()).await?;
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base::clock::Clock;
+    use crate::base::id::IdSource;
+    use crate::store::delivery_page;
+
+    const FILL: &str = "WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < $1) INSERT INTO deliveries \
+         (event_id, receipt_id, source_key, target, state, attempts, since_attempt, next_at_us, created_at_us) \
+         SELECT $2, NULL, 'acme', 'connector:' || CASE i % 4 WHEN 0 THEN 'b' ELSE 'archive' END, 'waiting', 0, 0, i, i FROM n";
+
+    /// A target that is down for a week leaves this many waiting.
+    const WAITING: i64 = 100_000;
+
+    #[tokio::test]
+    async fn a_hundred_thousand_waiting_deliveries_are_never_gone_through_to_find_the_next() {
+        let folder = tempfile::tempdir().unwrap();
+        let db = Db::open(folder.path()).await.unwrap();
+        let ids = IdSource::random(Clock::System);
+        let event = EventId::new(&ids);
+        sqlx::query(FILL).bind(WAITING).bind(event.as_str()).execute(db.writer()).await.unwrap();
+        let lanes = lanes(&db).await.unwrap();
+        let archive = Lane { source_key: "acme".to_owned(), target: Target::Connector("archive".to_owned()) };
+        assert_eq!(lanes.len(), 2);
+        assert_eq!(lanes[0], archive);
+        let next = next(&db, &archive, false, 64).await.unwrap();
+        assert_eq!(next.iter().map(|one| one.id).take(4).collect::<Vec<_>>(), [1, 2, 3, 5]);
+        let waiting = delivery_page::waiting(&db).await.unwrap();
+        assert_eq!(waiting.iter().map(|lane| lane.count).collect::<Vec<_>>(), [75_000, 25_000]);
+        // What runs for each file or many times a second looks each row up by an index, and scans none.
+        for statement in [
+            LANES,
+            IN_ORDER,
+            BY_TIME,
+            ADD_ATTEMPT,
+            AFTER_ATTEMPT,
+            PASS_ON,
+            LEAD_ELSEWHERE,
+            END_HOLD,
+            PASSED_ALONG,
+            STAYS,
+        ] {
+            let sql = format!("EXPLAIN QUERY PLAN {statement}");
+            let plan = sqlx::query(sqlx::AssertSqlSafe(sql)).fetch_all(db.reader()).await.unwrap();
+            let steps: Vec<String> = plan.iter().map(|row| row.get(3)).collect();
+            let scans = steps.iter().filter(|step| step.starts_with("SCAN d") || step.starts_with("SCAN deliveries"));
+            // The first lane is the first entry of an index.
+            let scans: Vec<_> = scans.filter(|step| statement != LANES || !step.contains("USING INDEX")).collect();
+            assert!(scans.is_empty(), "{statement}\n{steps:?}");
+            let within_a_lane = steps.iter().any(|step| step.contains("(source_key=? AND target>?)"));
+            assert!(statement != LANES || within_a_lane, "{steps:?}");
+        }
+    }
 }

@@ -17,6 +17,7 @@ pub mod event;
 pub mod exported;
 mod group;
 pub mod held;
+pub mod kept;
 pub mod listener;
 pub mod live;
 pub mod open;

@@ -39,6 +39,7 @@ const MIGRATIONS: &[(i64, &str, &str)] = &[
     (55, "secrets", include_str!("../../migrations/0055_secrets.sql")),
     (60, "slas", include_str!("../../migrations/0060_slas.sql")),
     (62, "alerts", include_str!("../../migrations/0062_alerts.sql")),
+    (63, "kept", include_str!("../../migrations/0063_kept.sql")),
 ];
 
 /// Why the store could not do something.

@@ -33,6 +33,16 @@ const COUNT_SESSIONS: &str = "SELECT COUNT(*) FROM sessions WHERE ended_at_us < 
 const REMOVE_SESSIONS: &str = "DELETE FROM sessions WHERE id IN (SELECT id FROM sessions WHERE ended_at_us < $1 \
      ORDER BY ended_at_us LIMIT $2)";
 
+const COUNT_DELIVERIES: &str = "SELECT COUNT(*) FROM deliveries WHERE ended_at_us < $1 AND ended_at_us IS NOT NULL \
+     AND (receipt_id IS NULL OR receipt_id NOT IN (SELECT receipt_id FROM holds))";
+const REMOVE_DELIVERIES: &str = "DELETE FROM deliveries WHERE id IN (SELECT id FROM deliveries WHERE ended_at_us < $1 \
+     AND ended_at_us IS NOT NULL AND (receipt_id IS NULL OR receipt_id NOT IN (SELECT receipt_id FROM holds)) \
+     ORDER BY ended_at_us LIMIT $2)";
+const COUNT_WINDOWS: &str =
+    "SELECT COUNT(*) FROM sla_windows WHERE ends_us < $1 AND state NOT IN ('pending', 'at_risk')";
+const REMOVE_WINDOWS: &str = "DELETE FROM sla_windows WHERE rowid IN (SELECT rowid FROM sla_windows WHERE ends_us < $1 \
+     AND state NOT IN ('pending', 'at_risk') ORDER BY ends_us LIMIT $2)";
+
 /// A kind of record that is kept for a time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Records {
@@ -48,12 +58,24 @@ pub enum Records {
     Transcripts,
     /// Records of sessions that have ended, with what was said in them.
     Sessions,
+    /// Deliveries that have ended, with their attempts. What another delivery of the same file still needs stays.
+    Deliveries,
+    /// How windows of SLAs stood.
+    Windows,
 }
 
 impl Records {
     /// Every kind.
-    pub const ALL: [Self; 6] =
-        [Self::Receipts, Self::Transfers, Self::Events, Self::Refusals, Self::Transcripts, Self::Sessions];
+    pub const ALL: [Self; 8] = [
+        Self::Receipts,
+        Self::Transfers,
+        Self::Events,
+        Self::Refusals,
+        Self::Transcripts,
+        Self::Sessions,
+        Self::Deliveries,
+        Self::Windows,
+    ];
 
     const fn count(self) -> &'static str {
         match self {
@@ -63,6 +85,8 @@ impl Records {
             Self::Refusals => COUNT_REFUSALS,
             Self::Transcripts => COUNT_TRANSCRIPTS,
             Self::Sessions => COUNT_SESSIONS,
+            Self::Deliveries => COUNT_DELIVERIES,
+            Self::Windows => COUNT_WINDOWS,
         }
     }
 
@@ -74,6 +98,8 @@ impl Records {
             Self::Refusals => REMOVE_REFUSALS,
             Self::Transcripts => REMOVE_TRANSCRIPTS,
             Self::Sessions => REMOVE_SESSIONS,
+            Self::Deliveries => REMOVE_DELIVERIES,
+            Self::Windows => REMOVE_WINDOWS,
         }
     }
 }

@@ -7,18 +7,25 @@ use std::time::Duration;
 use super::depot::Depot;
 use crate::base::clock::Timestamp;
 use crate::base::human;
+use crate::base::path::Name;
 use crate::domain::appliance::ApplianceSettings;
+use crate::domain::connector::Connector;
 use crate::domain::event::EventKind;
+use crate::domain::value::ConnectorType;
 use crate::store::event::Event;
+use crate::store::kept::{self, KeptFile};
 use crate::store::live::Snapshot;
 use crate::store::retention::{self as records, Records};
 use crate::store::{StoreError, held};
 use crate::workspace::aged::{self, Aged};
+use crate::workspace::folder::OpenFolder;
 
 /// Between two steps others have the writer for themselves.
 const PAUSE: Duration = Duration::from_millis(25);
 /// Files removed in one step.
 const STEP_FILES: u64 = 100;
+/// In words.
+const KEPT_FILES: &str = "Files in Folders";
 const DAY: Duration = Duration::from_hours(24);
 
 /// Something that is kept for a time, and what of it is older.
@@ -45,7 +52,7 @@ fn kept(settings: &ApplianceSettings, snapshot: &Snapshot) -> [Kept; Records::AL
     let days = |records| match records {
         Records::Receipts => settings.receipts_keep_days.as_ref().map(|days| days.get()),
         Records::Transfers => settings.transfers_keep_days.as_ref().map(|days| days.get()),
-        Records::Events | Records::Refusals => events,
+        Records::Events | Records::Refusals | Records::Deliveries | Records::Windows => events,
         Records::Transcripts | Records::Sessions => transcripts,
     };
     let what = |records| match records {
@@ -55,6 +62,8 @@ fn kept(settings: &ApplianceSettings, snapshot: &Snapshot) -> [Kept; Records::AL
         Records::Refusals => "Refusals",
         Records::Transcripts => "Transcripts of refusals",
         Records::Sessions => "Records of sessions",
+        Records::Deliveries => "Deliveries",
+        Records::Windows => "Windows of SLAs",
     };
     Records::ALL.map(|records| Kept { what: what(records), records, days: days(records) })
 }
@@ -88,6 +97,11 @@ pub async fn preview(depot: &Depot, settings: &ApplianceSettings, snapshot: &Sna
         }
     }
     due.push(Due { what: "Copies in Sent folders", count: copies.files, bytes: Some(copies.bytes) });
+    let mut kept = 0;
+    for (connector, days) in keeping(snapshot) {
+        kept += kept::count(&depot.db, connector.id.key(), before(depot, days)).await?;
+    }
+    due.push(Due { what: KEPT_FILES, count: kept, bytes: None });
     Ok(due)
 }
 
@@ -114,6 +128,7 @@ pub async fn run(depot: &Depot, snapshot: &Snapshot) -> Result<Vec<Due>, StoreEr
         gone.push(Due { what, count, bytes: None });
     }
     gone.push(copies(depot, snapshot).await);
+    gone.push(Due { what: KEPT_FILES, count: kept_files(depot, snapshot).await?, bytes: None });
     gone.retain(|due| due.count > 0);
     if !gone.is_empty() {
         let all: Vec<_> = gone.iter().map(in_words).collect();
@@ -122,6 +137,53 @@ pub async fn run(depot: &Depot, snapshot: &Snapshot) -> Result<Vec<Due>, StoreEr
         depot.recorder.event(Event::new(&depot.ids, EventKind::Expired, depot.clock.now(), summary)).await;
     }
     Ok(gone)
+}
+
+/// Folder connectors that keep files for a time, and for how many days.
+fn keeping(snapshot: &Snapshot) -> impl Iterator<Item = (&Connector, u64)> {
+    let all = snapshot.connectors.values().map(|live| &live.connector);
+    let folders = all.filter(|connector| connector.settings.r#type == ConnectorType::Folder);
+    folders.filter_map(|connector| Some((connector, connector.settings.keep_days.as_ref()?.get())))
+}
+
+/// Files of Folder connectors go when they are older than their folder keeps them, if they are still those that were put
+/// there. How many went.
+async fn kept_files(depot: &Depot, snapshot: &Snapshot) -> Result<u64, StoreError> {
+    let mut gone = 0;
+    for (connector, days) in keeping(snapshot) {
+        let shelf = match depot.workspaces.shelf(&snapshot.profile, connector) {
+            Ok(shelf) => shelf,
+            Err(error) => {
+                tracing::warn!(connector.id = connector.id.as_str(), %error, "Could not open a folder; it is tried again");
+                continue;
+            }
+        };
+        loop {
+            let older =
+                kept::older(&depot.db, connector.id.key(), before(depot, days), STEP_FILES.cast_signed()).await?;
+            if older.is_empty() {
+                break;
+            }
+            for one in &older {
+                gone += u64::from(remove_kept(&shelf.folder, one).await);
+            }
+            kept::forget(&depot.db, connector.id.key(), &older).await?;
+            tokio::time::sleep(PAUSE).await;
+        }
+    }
+    Ok(gone)
+}
+
+/// Whether the file was there and went. A name that somebody else has by now stays.
+async fn remove_kept(folder: &OpenFolder, file: &KeptFile) -> bool {
+    let Ok(name) = Name::parse(&file.name) else { return false };
+    let names = [name];
+    let _turn = folder.naming(&names).await;
+    if folder.jail().stat(&names).is_ok_and(|stat| stat.st_ino == file.inode) {
+        let removed = rustix::fs::unlinkat(folder.jail().root(), names[0].as_str(), rustix::fs::AtFlags::empty());
+        return removed.is_ok();
+    }
+    false
 }
 
 async fn copies(depot: &Depot, snapshot: &Snapshot) -> Due {
@@ -320,5 +382,35 @@ mod tests {
         assert!(gone.contains(&Due { what: "Records of sessions", count: 1, bytes: None }), "{gone:?}");
         assert_eq!(held_now(&depot).await.unwrap().bytes, Some(5));
         assert!(records::count(&depot.db, Records::Refusals, clock.now()).await.unwrap() == 0);
+    }
+
+    #[tokio::test]
+    async fn a_folder_keeps_files_for_its_days_and_never_removes_what_is_not_its_own() {
+        let folder = tempfile::tempdir().unwrap();
+        let clock = Clock::fixed(Timestamp::from_us(1_774_000_000_000_000));
+        let depot = Depot::for_tests(folder.path(), clock.clone()).await;
+        let change = Change { who: "test", remote: "", at: clock.now(), ids: &depot.ids };
+        let texts =
+            [("type", "folder"), ("keep_days", "90")].map(|(key, value)| (key.to_owned(), value.to_owned())).into();
+        connector::add(&depot.db, &ConnectorId::parse("archive").unwrap(), &texts, None, &change).await.unwrap();
+        let snapshot = Live::open(depot.db.clone(), clock.clone()).await.unwrap().snapshot();
+        let archive = folder.path().join("partners/archive");
+        std::fs::create_dir_all(&archive).unwrap();
+        let inode = |name: &str| std::os::unix::fs::MetadataExt::ino(&std::fs::metadata(archive.join(name)).unwrap());
+        for name in ["kept", "theirs"] {
+            std::fs::write(archive.join(name), name).unwrap();
+        }
+        for (name, inode) in [("kept", inode("kept")), ("theirs", inode("theirs") + 1), ("gone", 1)] {
+            let file = KeptFile { name: name.to_owned(), inode };
+            kept::put_for_tests(&depot.db, "archive", &file, clock.now()).await.unwrap();
+        }
+        clock.advance(DAY * 90);
+        assert_eq!(kept_files(&depot, &snapshot).await.unwrap(), 0, "not yet");
+        clock.advance(Duration::from_secs(1));
+        let due = preview(&depot, &snapshot.appliance, &snapshot).await.unwrap();
+        assert!(due.contains(&Due { what: KEPT_FILES, count: 3, bytes: None }), "{due:?}");
+        assert_eq!(kept_files(&depot, &snapshot).await.unwrap(), 1);
+        assert!(!archive.join("kept").exists() && archive.join("theirs").exists());
+        assert_eq!(kept_files(&depot, &snapshot).await.unwrap(), 0);
     }
 }

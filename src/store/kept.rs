@@ -1,0 +1,54 @@
+//! Files that lie in a Folder connector's folder until they are older than it keeps them.
+
+use sqlx::Row;
+
+use super::open::{Db, StoreError};
+use crate::base::clock::Timestamp;
+
+const COUNT: &str = "SELECT COUNT(*) FROM kept_files WHERE connector_key = $1 AND at_us < $2";
+const OLDER: &str =
+    "SELECT name, inode FROM kept_files WHERE connector_key = $1 AND at_us < $2 ORDER BY at_us LIMIT $3";
+const FORGET: &str = "DELETE FROM kept_files WHERE connector_key = $1 AND name = $2 AND inode = $3";
+
+/// A file that Waybill put there.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KeptFile {
+    /// Its name.
+    pub name: String,
+    /// Its inode: another file of that name is none of Waybill's.
+    pub inode: u64,
+}
+
+/// How many came before that.
+pub async fn count(db: &Db, connector_key: &str, before: Timestamp) -> Result<u64, StoreError> {
+    let query = sqlx::query(COUNT).bind(connector_key).bind(before.us());
+    Ok(query.fetch_one(db.reader()).await?.try_get::<i64, _>(0)?.unsigned_abs())
+}
+
+/// The oldest of those that came before that, at most `count`.
+pub async fn older(db: &Db, connector_key: &str, before: Timestamp, count: i64) -> Result<Vec<KeptFile>, StoreError> {
+    let query = sqlx::query(OLDER).bind(connector_key).bind(before.us()).bind(count);
+    let one = |row: &sqlx::sqlite::SqliteRow| -> Result<KeptFile, StoreError> {
+        Ok(KeptFile { name: row.try_get(0)?, inode: row.try_get::<i64, _>(1)?.cast_unsigned() })
+    };
+    query.fetch_all(db.reader()).await?.iter().map(one).collect()
+}
+
+/// They are gone, or were taken by somebody.
+pub async fn forget(db: &Db, connector_key: &str, files: &[KeptFile]) -> Result<(), StoreError> {
+    let mut tx = db.begin().await?;
+    for one in files {
+        let query = sqlx::query(FORGET).bind(connector_key).bind(&one.name).bind(one.inode.cast_signed());
+        query.execute(&mut *tx).await?;
+    }
+    Ok(tx.commit().await?)
+}
+
+/// As the record of a delivery into a Folder does it.
+#[cfg(test)]
+pub async fn put_for_tests(db: &Db, connector_key: &str, file: &KeptFile, at: Timestamp) -> Result<(), StoreError> {
+    let query = sqlx::query("INSERT INTO kept_files (connector_key, name, inode, at_us) VALUES ($1, $2, $3, $4)");
+    let query = query.bind(connector_key).bind(&file.name).bind(file.inode.cast_signed()).bind(at.us());
+    query.execute(db.writer()).await?;
+    Ok(())
+}
