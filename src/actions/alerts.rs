@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use super::attempt::{ANSWER_BYTES, Attempt, Outcome};
+use super::attempt::{Attempt, Outcome};
 use super::targets::{Reach, Tried};
 use crate::access::mail::{Letter, MailServer};
 use crate::base::clock::Timestamp;
@@ -62,44 +62,38 @@ impl Reach {
         let mut tried = Vec::new();
         for one in due {
             let Some(event) = event::find(&self.depot.db, &one.event_id).await? else {
-                tried.push((one.id, stopped("The event is older than events are kept"), None));
+                tried.push((one.id, Attempt::new(Outcome::Stopped, "The event is older than events are kept"), None));
                 continue;
             };
             let to = recipients(snapshot, &event.connector);
             if to.is_empty() {
-                tried.push((one.id, stopped("Nobody is told of it any more"), None));
+                tried.push((one.id, Attempt::new(Outcome::Stopped, "Nobody is told of it any more"), None));
                 continue;
             }
             let to: Vec<_> = to.iter().cloned().collect();
             let key = to.iter().map(MailAddress::as_str).collect::<Vec<_>>().join(",");
             circles.entry(key).or_insert_with(|| (to, Vec::new())).1.push((one.id, event));
         }
+        let server = MailServer::of(&snapshot.appliance, &self.secrets).await;
         for (to, events) in circles.into_values() {
             if sent >= most {
                 // They stay due, and go together when the hour allows.
                 break;
             }
             let letter = letter(snapshot.appliance.alert_subject.as_str(), to, &events);
-            let attempt = match MailServer::of(&snapshot.appliance, &self.secrets).await {
+            let sending = match &server {
                 Ok(server) => server.send(&letter).await,
-                Err(why) => Err(why),
+                Err(why) => Err(why.clone()),
             };
-            let attempt = match attempt {
-                Ok(answer) => Attempt { outcome: Outcome::Delivered, answer },
-                Err(mut answer) => {
-                    answer.truncate(answer.floor_char_boundary(ANSWER_BYTES));
-                    Attempt { outcome: Outcome::Retry, answer }
-                }
+            let attempt = match sending {
+                Ok(answer) => Attempt::new(Outcome::Delivered, answer),
+                Err(why) => Attempt::retry(why),
             };
             sent += 1;
             tried.extend(events.into_iter().map(|(id, _)| (id, attempt.clone(), None)));
         }
         Ok(tried)
     }
-}
-
-fn stopped(why: &str) -> Attempt {
-    Attempt { outcome: Outcome::Stopped, answer: why.to_owned() }
 }
 
 /// One event by itself, or a digest of several.

@@ -27,6 +27,20 @@ pub struct Attempt {
     pub answer: String,
 }
 
+impl Attempt {
+    /// An attempt that ended so; of a long answer the beginning is kept.
+    pub fn new(outcome: Outcome, answer: impl Into<String>) -> Self {
+        let mut answer = answer.into();
+        answer.truncate(answer.floor_char_boundary(ANSWER_BYTES));
+        Self { outcome, answer }
+    }
+
+    /// It is tried again, for this reason.
+    pub fn retry(why: impl Into<String>) -> Self {
+        Self::new(Outcome::Retry, why)
+    }
+}
+
 /// What a target is given. The bytes of its file are opened by the receipt's id (`transfer::held`).
 #[derive(Clone, Debug)]
 pub struct Shipment {

@@ -30,9 +30,9 @@ mod tests {
 
     use super::*;
     use crate::base::clock::{Clock, Timestamp};
-    use crate::base::id::{EventId, IdSource, ReceiptId, SessionId};
+    use crate::base::id::{EventId, IdSource};
     use crate::domain::event::EventKind;
-    use crate::domain::receipt::{Ending, Proof, Status};
+    use crate::domain::receipt::{Proof, Status};
     use crate::store::event::Event;
     use crate::store::receipt::Receipt;
 
@@ -42,30 +42,19 @@ mod tests {
 
     fn receipt(ids: &IdSource, at: Timestamp) -> Receipt {
         Receipt {
-            id: ReceiptId::new(ids),
-            connector: "acme-edi".to_owned(),
             name: "orders.x12".to_owned(),
             client_path: "/Receive/in/orders.x12".to_owned(),
             stored_path: "/Receive/in/orders.x12".to_owned(),
             size_bytes: 48_211,
             sha256: "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08".to_owned(),
             headers: vec![("SubFolder".to_owned(), "in".to_owned())],
-            begun_at: at,
-            completed_at: at,
             remote_address: "203.0.113.40".to_owned(),
             tls: "TLS 1.3 TLS13_AES_256_GCM_SHA384".to_owned(),
-            session_id: SessionId::new(ids),
-            ending: Ending::Closed,
-            resumed_from: 0,
-            ascii: false,
             proof: Proof::B,
-            duplicate_of: None,
             status: Status::Waiting,
             publishing: false,
-            inode: 0,
-            staged_name: String::new(),
-            hidden: false,
             taken_over: true,
+            ..Receipt::sample(ids, "acme-edi", at)
         }
     }
 

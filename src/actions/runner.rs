@@ -167,8 +167,7 @@ impl Runner {
             Some(target) if !target.settings.enabled => format!("{} is disabled", target.id),
             Some(_) => String::new(),
         };
-        let fails =
-            |one: &Pending, why: &str| (one.id, Attempt { outcome: Outcome::Retry, answer: why.to_owned() }, None);
+        let fails = |one: &Pending, why: &str| (one.id, Attempt::retry(why), None);
         let mut receipts = Vec::new();
         let tried: Vec<Tried> = match target.filter(|_| why.is_empty()) {
             Some(target) => {

@@ -171,9 +171,8 @@ async fn counts(db: &Db, whose: &Whose<'_>, due: &Sla, window: Window, now: Time
 mod tests {
     use super::*;
     use crate::base::clock::Clock;
-    use crate::base::id::{EventId, ReceiptId, SessionId};
+    use crate::base::id::{EventId, ReceiptId};
     use crate::domain::connector::ConnectorId;
-    use crate::domain::receipt::{Ending, Proof, Status};
     use crate::domain::setting::Texts;
     use crate::store::commit::{Published, Received, Recorder};
     use crate::store::receipt::Receipt;
@@ -219,29 +218,11 @@ mod tests {
             let path = format!("/Receive/{name}");
             let receipt = Receipt {
                 id: id.clone(),
-                connector: "Acme".to_owned(),
                 name: name.to_owned(),
                 client_path: path.clone(),
                 stored_path: path.clone(),
                 size_bytes,
-                sha256: String::new(),
-                headers: Vec::new(),
-                begun_at: at(when),
-                completed_at: at(when),
-                remote_address: String::new(),
-                tls: String::new(),
-                session_id: SessionId::new(&self.ids),
-                ending: Ending::Closed,
-                resumed_from: 0,
-                ascii: false,
-                proof: Proof::C,
-                duplicate_of: None,
-                status: Status::InReceive,
-                publishing: true,
-                inode: 0,
-                staged_name: String::new(),
-                hidden: false,
-                taken_over: false,
+                ..Receipt::sample(&self.ids, "Acme", at(when))
             };
             let received = Received {
                 receipt,

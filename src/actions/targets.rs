@@ -62,7 +62,7 @@ impl Reach {
                 let posts = due.iter().map(|one| async {
                     let receipt = receipts.iter().find(|receipt| Some(&receipt.id) == one.receipt_id.as_ref());
                     let attempt = self.post(snapshot, target, one, receipt).await;
-                    (one.id, attempt.unwrap_or_else(|why| Attempt { outcome: Outcome::Retry, answer: why }), None)
+                    (one.id, attempt.unwrap_or_else(Attempt::retry), None)
                 });
                 futures_util::future::join_all(posts).await
             }
@@ -102,11 +102,8 @@ fn parcel(one: &Pending, receipts: &[Receipt]) -> Option<Parcel> {
 
 fn placed(id: i64, result: Result<Placed, TransferError>) -> Tried {
     match result {
-        Ok(placed) => {
-            let answer = format!("Put there as {}", placed.name);
-            (id, Attempt { outcome: Outcome::Delivered, answer }, Some(placed))
-        }
-        Err(error) => (id, Attempt { outcome: Outcome::Retry, answer: words(&error) }, None),
+        Ok(placed) => (id, Attempt::new(Outcome::Delivered, format!("Put there as {}", placed.name)), Some(placed)),
+        Err(error) => (id, Attempt::retry(words(&error)), None),
     }
 }
 

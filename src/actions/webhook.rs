@@ -79,13 +79,15 @@ impl Poster {
                 let more = file.version().size_bytes / FILE_BYTES_PER_S_MIN;
                 (Body::File(file), WITHIN + Duration::from_secs(more))
             }
-            (WebhookBody::File, None) => return retry("The bytes of the file are not there any more".to_owned()),
+            (WebhookBody::File, None) => {
+                return Attempt::retry("The bytes of the file are not there any more".to_owned());
+            }
             (WebhookBody::Event, _) => (Body::Event(payload::json(shipment)), WITHIN),
         };
         match tokio::time::timeout(most, self.send(to, shipment, body)).await {
             Ok(Ok(attempt)) => attempt,
-            Ok(Err(why)) => retry(why),
-            Err(_) => retry(format!("No answer within {} s", most.as_secs())),
+            Ok(Err(why)) => Attempt::retry(why),
+            Err(_) => Attempt::retry(format!("No answer within {} s", most.as_secs())),
         }
     }
 
@@ -146,8 +148,7 @@ async fn read(mut response: reqwest::Response) -> Attempt {
         answer.extend_from_slice(&chunk);
     }
     answer.truncate(ANSWER_BYTES);
-    let answer = String::from_utf8_lossy(&answer).trim_end().replace('\0', "\u{fffd}");
-    Attempt { outcome, answer }
+    Attempt::new(outcome, String::from_utf8_lossy(&answer).trim_end().replace('\0', "\u{fffd}"))
 }
 
 /// The host, and its addresses that may be reached.
@@ -233,10 +234,6 @@ fn disposition(shipment: &Shipment) -> String {
     format!("attachment; filename*=UTF-8''{encoded}")
 }
 
-fn retry(answer: String) -> Attempt {
-    Attempt { outcome: Outcome::Retry, answer }
-}
-
 /// Why there was no answer, the innermost reason last.
 fn words(error: &reqwest::Error) -> String {
     let mut words = if error.is_connect() { "Could not connect".to_owned() } else { "No answer".to_owned() };
@@ -245,7 +242,6 @@ fn words(error: &reqwest::Error) -> String {
         words = format!("{words}: {inner}");
         source = inner.source();
     }
-    words.truncate(words.floor_char_boundary(ANSWER_BYTES));
     words
 }
 

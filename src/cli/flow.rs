@@ -6,7 +6,7 @@ use super::arguments::FlowVerb;
 use super::follow;
 use super::output;
 use super::verb::{Desk, Failure};
-use crate::domain::flow::{Arrow, Map};
+use crate::domain::flow::Arrow;
 use crate::store::arrow;
 
 pub(super) async fn run(desk: &mut Desk<'_>, verb: &FlowVerb) -> Result<(), Failure> {
@@ -15,7 +15,7 @@ pub(super) async fn run(desk: &mut Desk<'_>, verb: &FlowVerb) -> Result<(), Fail
         FlowVerb::Connect { from, to, error } => {
             arrow::connect(&desk.db, (from, to), *error, &desk.change()).await?;
             let map = arrow::map(&desk.db).await?;
-            let (from, to) = (written(&map, from), written(&map, to));
+            let (from, to) = (map.written(from), map.written(to));
             let words = if *error {
                 format!("What {from} cannot pass along goes to {to} after the last retry.")
             } else {
@@ -25,7 +25,7 @@ pub(super) async fn run(desk: &mut Desk<'_>, verb: &FlowVerb) -> Result<(), Fail
         }
         FlowVerb::Disconnect { from, to } => {
             let map = arrow::map(&desk.db).await?;
-            let (from_id, to_id) = (written(&map, from), written(&map, to));
+            let (from_id, to_id) = (map.written(from), map.written(to));
             let Some(waited) = arrow::disconnect(&desk.db, from, to, &desk.change()).await? else {
                 return Err(Failure::Failed(format!("{from_id} passes nothing along to {to_id}")));
             };
@@ -53,7 +53,7 @@ async fn list(desk: &mut Desk<'_>, json: bool) -> Result<(), Failure> {
         let words = "Nothing is passed along yet. Pass files along: waybill flow connect FROM TO";
         return Ok(writeln!(desk.out, "{words}")?);
     }
-    let row = |arrow: &'_ Arrow| (written(&map, &arrow.from), written(&map, &arrow.to), arrow.on_error);
+    let row = |arrow: &'_ Arrow| (map.written(&arrow.from), map.written(&arrow.to), arrow.on_error);
     let mut rows: Vec<_> = map.arrows.iter().map(row).collect();
     rows.sort();
     if json {
@@ -65,11 +65,6 @@ async fn list(desk: &mut Desk<'_>, json: bool) -> Result<(), Failure> {
         .map(|(from, to, on_error)| [&**from, &**to, if *on_error { "on error" } else { "" }].map(output::printable))
         .collect();
     Ok(output::columns(desk.out, ["FROM", "TO", ""], &rows)?)
-}
-
-/// The connector's id as it is written.
-fn written(map: &Map, typed: &str) -> String {
-    map.nodes.get(&typed.to_ascii_lowercase()).map_or_else(|| typed.to_owned(), |node| node.id.clone())
 }
 
 #[cfg(test)]

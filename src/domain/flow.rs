@@ -106,6 +106,11 @@ impl Map {
         Ok(())
     }
 
+    /// The connector's id as it is written, for one typed in any case; what was typed where there is none.
+    pub fn written(&self, typed: &str) -> String {
+        self.nodes.get(&typed.to_ascii_lowercase()).map_or_else(|| typed.to_owned(), |node| node.id.clone())
+    }
+
     fn node(&self, key: &str) -> Result<&Node, NoArrow> {
         self.nodes.get(key).ok_or_else(|| NoArrow::Unknown(key.to_owned()))
     }

@@ -63,8 +63,8 @@ pub async fn connect(db: &Db, wanted: (&str, &str), on_error: bool, change: &Cha
     })?;
     let add = sqlx::query(ADD).bind(&arrow.from).bind(&arrow.to).bind(i64::from(on_error)).bind(change.at.us());
     add.execute(&mut *tx).await?;
-    let after = if on_error { format!("{} on error", written(&map, &arrow.to)) } else { written(&map, &arrow.to) };
-    record(&mut tx, &written(&map, &arrow.from), ("", &after), change).await?;
+    let after = if on_error { format!("{} on error", map.written(&arrow.to)) } else { map.written(&arrow.to) };
+    record(&mut tx, &map.written(&arrow.from), ("", &after), change).await?;
     tx.commit().await?;
     Ok(())
 }
@@ -79,7 +79,7 @@ pub async fn disconnect(db: &Db, from: &str, to: &str, change: &Change<'_>) -> R
         return Ok(None);
     }
     let stopped = delivery::stop_lane(&mut tx, &from, &to, change.at).await?;
-    record(&mut tx, &written(&map, &from), (&written(&map, &to), ""), change).await?;
+    record(&mut tx, &map.written(&from), (&map.written(&to), ""), change).await?;
     tx.commit().await?;
     Ok(Some(stopped))
 }
@@ -88,10 +88,6 @@ pub async fn disconnect(db: &Db, from: &str, to: &str, change: &Change<'_>) -> R
 pub(super) async fn remove_of(tx: &mut Transaction<'_, Sqlite>, key: &str, at: Timestamp) -> sqlx::Result<()> {
     sqlx::query(REMOVE_OF).bind(key).execute(&mut **tx).await?;
     delivery::stop_of(tx, key, at).await
-}
-
-fn written(map: &Map, key: &str) -> String {
-    map.nodes.get(key).map_or_else(|| key.to_owned(), |node| node.id.clone())
 }
 
 async fn record(

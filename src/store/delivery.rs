@@ -36,9 +36,9 @@ const AFTER_ATTEMPT: &str = "UPDATE deliveries SET attempts = attempts + 1, stat
 const FORGET_PLACEMENT: &str = "DELETE FROM placements WHERE delivery_id = $1";
 const PLACE: &str =
     "INSERT INTO placements (delivery_id, folder, staged_name, name, inode) VALUES ($1, $2, $3, $4, $5)";
-const PLACEMENTS: &str = "SELECT p.delivery_id, p.folder, p.staged_name, p.name, p.inode, d.receipt_id, d.target \
+const PLACEMENTS: &str = "SELECT p.delivery_id, p.folder, p.staged_name, p.name, p.inode, d.receipt_id \
      FROM placements p JOIN deliveries d ON d.id = p.delivery_id ORDER BY p.delivery_id";
-const PLACEMENT: &str = "SELECT p.delivery_id, p.folder, p.staged_name, p.name, p.inode, d.receipt_id, d.target \
+const PLACEMENT: &str = "SELECT p.delivery_id, p.folder, p.staged_name, p.name, p.inode, d.receipt_id \
      FROM placements p JOIN deliveries d ON d.id = p.delivery_id WHERE p.delivery_id = $1";
 // What lies in a partner's Send is the partner's to collect; what lies in a Folder is kept for a time.
 const KEEP_FILE: &str = "INSERT INTO kept_files (connector_key, name, inode, at_us) SELECT owner, $2, $3, $4 \
@@ -162,8 +162,6 @@ pub struct Placement {
     pub inode: u64,
     /// The file.
     pub receipt_id: Option<ReceiptId>,
-    /// Where the delivery goes.
-    pub target: String,
 }
 
 /// Lanes in which something is still to be delivered.
@@ -228,7 +226,6 @@ fn read_placement(row: &SqliteRow) -> Result<Placement, StoreError> {
         name: row.try_get(3)?,
         inode: row.try_get::<i64, _>(4)?.cast_unsigned(),
         receipt_id: row.try_get::<Option<String>, _>(5)?.as_deref().and_then(ReceiptId::parse),
-        target: row.try_get(6)?,
     })
 }
 

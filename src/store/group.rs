@@ -163,8 +163,8 @@ impl<'a> Group<'a> {
 mod tests {
     use super::*;
     use crate::base::clock::{Clock, Timestamp};
-    use crate::base::id::{EventId, IdSource, SessionId, TransferId};
-    use crate::domain::receipt::{Ending, Proof, Status};
+    use crate::base::id::{EventId, IdSource, TransferId};
+    use crate::domain::receipt::{Ending, Status};
     use crate::store::open::Db;
     use crate::store::receipt::{Receipt, find};
     use crate::store::traffic::sums;
@@ -179,30 +179,15 @@ mod tests {
 
     fn receipt(ids: &IdSource, path: &str, sha256: &str) -> Receipt {
         Receipt {
-            id: ReceiptId::new(ids),
-            connector: "Acme".to_owned(),
             name: "o'brien \"1\".edi".to_owned(),
             client_path: path.to_owned(),
             stored_path: path.to_owned(),
-            size_bytes: 7,
             sha256: sha256.to_owned(),
             headers: vec![("SubFolder".to_owned(), "a\\b\u{e9}".to_owned())],
-            begun_at: AT,
-            completed_at: AT,
             remote_address: "192.0.2.1".to_owned(),
-            tls: String::new(),
-            session_id: SessionId::new(ids),
-            ending: Ending::Closed,
-            resumed_from: 0,
-            ascii: false,
-            proof: Proof::C,
-            duplicate_of: None,
-            status: Status::InReceive,
-            publishing: true,
             inode: u64::MAX - 1,
             staged_name: "part".to_owned(),
-            hidden: false,
-            taken_over: false,
+            ..Receipt::sample(ids, "Acme", AT)
         }
     }
 

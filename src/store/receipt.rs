@@ -62,6 +62,39 @@ pub struct Receipt {
     pub taken_over: bool,
 }
 
+#[cfg(test)]
+impl Receipt {
+    /// A small file that was just committed, for tests to change what they are about.
+    pub(crate) fn sample(ids: &crate::base::id::IdSource, connector: &str, at: Timestamp) -> Self {
+        Self {
+            id: ReceiptId::new(ids),
+            connector: connector.to_owned(),
+            name: "a.edi".to_owned(),
+            client_path: "/Receive/a.edi".to_owned(),
+            stored_path: "/Receive/a.edi".to_owned(),
+            size_bytes: 7,
+            sha256: String::new(),
+            headers: Vec::new(),
+            begun_at: at,
+            completed_at: at,
+            remote_address: String::new(),
+            tls: String::new(),
+            session_id: SessionId::new(ids),
+            ending: Ending::Closed,
+            resumed_from: 0,
+            ascii: false,
+            proof: Proof::C,
+            duplicate_of: None,
+            status: Status::InReceive,
+            publishing: true,
+            inode: 0,
+            staged_name: String::new(),
+            hidden: false,
+            taken_over: false,
+        }
+    }
+}
+
 macro_rules! select {
     ($rest:literal) => {
         concat!(

@@ -74,12 +74,16 @@ pub async fn take_over(depot: &Depot, snapshot: &Snapshot, ids: &[ReceiptId]) ->
     Ok(receipt::take_over(&depot.db, ids).await?)
 }
 
-/// The last target has each of them: the files leave Receive, unless others lie under their names by now. Their bytes stay
-/// held at least as long as their partners may still ask for them (PRODUCT 5.9).
+/// The last target has them: the files of those that are passed along leave Receive, unless others lie under their names
+/// by now; of any other receipt nothing is touched. Their bytes stay held at least as long as their partners may still ask
+/// for them (PRODUCT 5.9).
 pub async fn leave(depot: &Depot, snapshot: &Snapshot, ids: &[ReceiptId]) -> Result<(), TransferError> {
     let mut secured: Vec<String> = Vec::new();
     for id in ids {
         let Ok(found) = Found::of(depot, snapshot, id).await else { continue };
+        if found.receipt.status != Status::PassedAlong {
+            continue;
+        }
         if !secured.contains(&found.path) {
             let folder = found.workspace.folder(Folder::Receive);
             held::secure(folder, depot.workspaces.syncer()).await.map_err(TransferError::Storage)?;
@@ -113,13 +117,11 @@ pub async fn free_ended(depot: &Depot, snapshot: &Snapshot) -> Result<(), StoreE
 }
 
 async fn free_if_due(depot: &Depot, snapshot: &Snapshot, hold: &rows::Hold) -> Result<(), StoreError> {
+    leave(depot, snapshot, std::slice::from_ref(&hold.receipt))
+        .await
+        .map_err(|error| StoreError::Unreadable(format!("a file that could not leave Receive: {error}")))?;
     // What lies in Receive needs no hold; what was passed along may still be asked for.
     if let Ok(found) = Found::of(depot, snapshot, &hold.receipt).await {
-        if found.receipt.status == Status::PassedAlong
-            && let Err(error) = leave(depot, snapshot, std::slice::from_ref(&hold.receipt)).await
-        {
-            return Err(StoreError::Unreadable(format!("a file that could not leave Receive: {error}")));
-        }
         let Receipt { status, hidden, completed_at, .. } = &found.receipt;
         let asked_for = *status == Status::PassedAlong && !hidden && !found.lies_there();
         if asked_for && depot.clock.now() < completed_at.plus(RECENT_FOR) {
@@ -141,10 +143,7 @@ pub async fn recover(depot: &Depot, snapshot: &Snapshot) -> Result<u64, StoreErr
     for hold in rows::all(&depot.db).await? {
         let id = &hold.receipt;
         if hold.ended {
-            if let Ok(found) = Found::of(depot, snapshot, id).await
-                && found.receipt.status == Status::PassedAlong
-                && let Err(error) = found.leave().await
-            {
+            if let Err(error) = leave(depot, snapshot, std::slice::from_ref(id)).await {
                 tracing::error!(receipt.id = id.as_str(), %error, "A file that was passed along could not leave Receive");
             }
             continue;

@@ -146,7 +146,6 @@ impl Way<'_> {
             name: name.as_str().to_owned(),
             inode: part.inode()?,
             receipt_id: Some(parcel.receipt.id.clone()),
-            target: String::new(),
         };
         Ok(Prepared::Staged(Staged { part, placement, name, replace }))
     }

@@ -24,7 +24,7 @@ fn none_of(text: &str, known: &[(&'static str, &'static str)]) -> String {
     format!("{} isn't one of {}{near}", typed(text), names.join(", "))
 }
 
-macro_rules! words {
+macro_rules! choice {
     ($(#[$doc:meta])* $name:ident { $($(#[$vdoc:meta])* $variant:ident = $text:literal, $label:literal;)+ }) => {
         $(#[$doc])*
         #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -50,12 +50,6 @@ macro_rules! words {
                 f.write_str(self.name())
             }
         }
-    };
-}
-
-macro_rules! choice {
-    ($(#[$doc:meta])* $name:ident { $($(#[$vdoc:meta])* $variant:ident = $text:literal, $label:literal;)+ }) => {
-        words! { $(#[$doc])* $name { $($(#[$vdoc])* $variant = $text, $label;)+ } }
 
         impl Value for $name {
             const CONTROL: Control = Control::Choice(&[$(($text, $label),)+]);

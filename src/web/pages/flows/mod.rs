@@ -19,6 +19,7 @@ use crate::store::arrow;
 use crate::store::delivery_page::{self, Waiting};
 use crate::store::live::LiveConnector;
 use crate::store::receipt::{self, Search};
+use crate::transfer::presence::LiveSession;
 use crate::web::context::Context;
 use crate::web::error::WebError;
 use crate::web::form::Problem;
@@ -164,11 +165,13 @@ async fn page(context: &Context, filter: Filter) -> Result<FlowsPage, WebError> 
     groups.dedup();
     let map = arrow::map(&context.state.db).await?;
     let waiting = delivery_page::waiting(&context.state.db).await?;
+    let arrows = arrows(context, &map, &waiting).await?;
+    let sessions = context.state.presence.sessions();
     let mut rows = Vec::new();
     for live in all.iter().filter(|live| filter.fits(live)) {
-        rows.push(row(context, live, &map, &waiting).await?);
+        let of_it = |one: &&LiveSession| one.doing.connector.as_deref() == Some(live.connector.id.as_str());
+        rows.push(row(context, live, (&map, &arrows), sessions.iter().filter(of_it).count()).await?);
     }
-    let arrows = arrows(context, &map, &waiting).await?;
     let wants_map = filter.view != "list" && rows.len() <= MAP_MAX;
     let (nodes, edges) = if wants_map { drawn::draw(&rows, &arrows) } else { Default::default() };
     let id = |live: &&std::sync::Arc<LiveConnector>| live.connector.id.to_string();
@@ -207,10 +210,15 @@ impl Filter {
     }
 }
 
-async fn row(context: &Context, live: &LiveConnector, map: &Map, waiting: &[Waiting]) -> Result<Row, WebError> {
+async fn row(
+    context: &Context,
+    live: &LiveConnector,
+    (map, arrows): (&Map, &[Passes]),
+    sessions: usize,
+) -> Result<Row, WebError> {
     let (connector, settings) = (&live.connector, &live.connector.settings);
     let now = context.now();
-    let target = Target::Connector(connector.id.key().to_owned()).text();
+    let leads_here = || arrows.iter().filter(|arrow| arrow.to == connector.id.as_str());
     let (today, last) = match settings.r#type {
         ConnectorType::FtpServer => {
             let search = Search { connector_key: Some(connector.id.key().to_owned()), ..Search::default() };
@@ -220,14 +228,11 @@ async fn row(context: &Context, live: &LiveConnector, map: &Map, waiting: &[Wait
             (today, last.first().map(|receipt| receipt.completed_at))
         }
         ConnectorType::Folder | ConnectorType::Webhook | ConnectorType::Command => {
-            let mut today = 0;
-            for arrow in map.arrows.iter().filter(|arrow| arrow.to == connector.id.key()) {
-                today += delivery_page::delivered(&context.state.db, &arrow.from, &target, now.minus(DAY)).await?;
-            }
+            let target = Target::Connector(connector.id.key().to_owned()).text();
+            let today = leads_here().map(|arrow| arrow.today).sum();
             (today, delivery_page::last_delivered(&context.state.db, &target).await?)
         }
     };
-    let sessions = context.state.presence.sessions();
     Ok(Row {
         id: connector.id.to_string(),
         key: connector.id.key().to_owned(),
@@ -235,10 +240,10 @@ async fn row(context: &Context, live: &LiveConnector, map: &Map, waiting: &[Wait
         description: settings.description.as_str().to_owned(),
         group: settings.group.as_str().to_owned(),
         enabled: settings.enabled,
-        sessions: sessions.iter().filter(|one| one.doing.connector.as_deref() == Some(connector.id.as_str())).count(),
+        sessions,
         today,
         last: last.map_or("never".to_owned(), |at: Timestamp| human::ago(at, now)),
-        failing: waiting.iter().any(|lane| lane.target == target && lane.retrying > 0),
+        failing: leads_here().any(|arrow| arrow.retrying > 0),
         next: next(map, connector.id.key()),
     })
 }
@@ -253,9 +258,8 @@ impl Flow {
     /// Of the connector of that id in lower case.
     pub async fn of(context: &Context, key: &str) -> Result<Self, WebError> {
         let map = arrow::map(&context.state.db).await?;
-        let written = |key: &str| map.nodes.get(key).map_or_else(|| key.to_owned(), |node| node.id.clone());
         let leads = map.arrows.iter().filter(|arrow| arrow.to == key);
-        let from = leads.map(|arrow| Next { id: written(&arrow.from), on_error: arrow.on_error }).collect();
+        let from = leads.map(|arrow| Next { id: map.written(&arrow.from), on_error: arrow.on_error }).collect();
         Ok(Self { from, next: next(&map, key) })
     }
 }
@@ -270,14 +274,13 @@ fn next(map: &Map, key: &str) -> Vec<Next> {
 /// What every arrow carries.
 async fn arrows(context: &Context, map: &Map, waiting: &[Waiting]) -> Result<Vec<Passes>, WebError> {
     let now = context.now();
-    let written = |key: &str| map.nodes.get(key).map_or_else(|| key.to_owned(), |node| node.id.clone());
     let mut all = Vec::new();
     for arrow in &map.arrows {
         let target = Target::Connector(arrow.to.clone()).text();
         let lane = waiting.iter().find(|lane| lane.source_key == arrow.from && lane.target == target);
         all.push(Passes {
-            from: written(&arrow.from),
-            to: written(&arrow.to),
+            from: map.written(&arrow.from),
+            to: map.written(&arrow.to),
             on_error: arrow.on_error,
             today: delivery_page::delivered(&context.state.db, &arrow.from, &target, now.minus(DAY)).await?,
             waiting: lane.map_or(0, |lane| lane.count),
