@@ -330,4 +330,29 @@ mod tests {
         assert!(!desk.sends().await[0].is_empty());
         assert!(letters.lock().unwrap().is_empty());
     }
+
+    #[tokio::test]
+    async fn an_alert_that_is_given_up_makes_no_further_alert() {
+        use crate::actions::runner::Runner;
+        use tokio_util::sync::CancellationToken;
+
+        let (port, letters) = mail_server("451 not now").await;
+        let desk = Desk::with(port, &[("delivery_retries", "0")]).await;
+        let db = desk.reach.depot.db.clone();
+        desk.happens(EventKind::StorageFailing, "", "first").await;
+        let now = desk.reach.depot.clock.now();
+        alert::enqueue(&db, |kind, _| kind == EventKind::StorageFailing, (now, now)).await.unwrap();
+        let stop = CancellationToken::new();
+        let running = tokio::spawn(Runner { reach: desk.reach.clone(), live: desk.live.clone() }.run(stop.clone()));
+        while crate::store::delivery_page::failed(&db).await.unwrap().is_empty() {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        stop.cancel();
+        running.await.unwrap();
+        let failed = crate::store::delivery_page::failed(&db).await.unwrap();
+        assert_eq!((failed.len(), failed[0].count, failed[0].target.as_str()), (1, 1, "alert:mail"));
+        let told =
+            event::oldest_first(&db, Some(EventKind::DeliveryFailed), Timestamp::from_us(0), None, 9).await.unwrap();
+        assert!(told.is_empty() && letters.lock().unwrap().is_empty(), "{told:?}");
+    }
 }

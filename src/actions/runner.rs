@@ -205,7 +205,7 @@ impl Runner {
                 Outcome::Stopped => Next::Stop,
                 Outcome::Retry => match retries.wait(one.failed + 1) {
                     Some(wait) => Next::Retry(at.plus(took).plus(wait)),
-                    None => Next::GiveUp(Box::new(self.given_up(one, target, receipts, &attempt.answer))),
+                    None => Next::GiveUp(self.given_up(one, target, receipts, &attempt.answer).map(Box::new)),
                 },
             };
             let (answer, receipt_id) = (attempt.answer, one.receipt_id.clone());
@@ -218,7 +218,9 @@ impl Runner {
         &self.reach.depot.db
     }
 
-    fn given_up(&self, one: &Pending, target: Option<&Connector>, receipts: &[Receipt], why: &str) -> Event {
+    /// The event of a file that was given up; what is about no file is an alert, and the dashboard tells of it.
+    fn given_up(&self, one: &Pending, target: Option<&Connector>, receipts: &[Receipt], why: &str) -> Option<Event> {
+        one.receipt_id.as_ref()?;
         let receipt = receipts.iter().find(|receipt| Some(&receipt.id) == one.receipt_id.as_ref());
         let (what, whose) = receipt.map_or(("a file", ""), |receipt| (&receipt.stored_path, &receipt.connector));
         let to = target.map_or("a connector that is gone", |target| target.id.as_str());
@@ -229,6 +231,6 @@ impl Runner {
         let mut event = Event::new(&depot.ids, EventKind::DeliveryFailed, depot.clock.now(), summary);
         whose.clone_into(&mut event.connector);
         event.receipt_id.clone_from(&one.receipt_id);
-        event
+        Some(event)
     }
 }

@@ -132,8 +132,8 @@ pub enum Next {
     Delivered(Option<Placed>),
     /// Another attempt, at that time.
     Retry(Timestamp),
-    /// It is given up: the event that says so.
-    GiveUp(Box<Event>),
+    /// It is given up: the event that says so. An alert has none, which would be one more alert that cannot be sent.
+    GiveUp(Option<Box<Event>>),
     /// The target wants no more of it.
     Stop,
 }
@@ -264,7 +264,9 @@ pub async fn record(db: &Db, attempts: &[Attempted]) -> Result<Vec<ReceiptId>, S
             }
             Next::GiveUp(event) => {
                 sqlx::query(LEAD_ELSEWHERE).bind(one.delivery).bind(ended.us()).execute(&mut *tx).await?;
-                event::add(&mut tx, event).await?;
+                if let Some(event) = event {
+                    event::add(&mut tx, event).await?;
+                }
             }
             Next::Delivered(None) | Next::Retry(_) | Next::Stop => {}
         }

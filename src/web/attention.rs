@@ -204,20 +204,26 @@ async fn deliveries(context: &Context) -> Result<Vec<Matter>, WebError> {
         |key: &str| snapshot.connector(key).map_or_else(|| key.to_owned(), |live| live.connector.id.to_string());
     let failed = delivery_page::failed(&context.state.db).await?;
     let matter = |lane: delivery_page::Failed| {
-        let from = written(&lane.source_key);
+        let item = format!("delivery:{}:{}", lane.source_key, lane.target);
+        let since = human::ago(lane.since, context.now());
         let to = match Target::parse(&lane.target) {
             Some(Target::Connector(key)) => written(&key),
-            Some(Target::AlertMail) => "whom alerts go to".to_owned(),
+            Some(Target::AlertMail) => {
+                let alerts = human::count(lane.count, "alert", "alerts");
+                let text = format!("The first was given up {since}. Send test says what the mail server answers.");
+                let matter = Matter::new(item, "bad", format!("{alerts} could not be sent by mail"), text);
+                return matter.with("Mail", "/profiles/mail");
+            }
             None => lane.target.clone(),
         };
+        let from = written(&lane.source_key);
         let files = human::count(lane.count, "file", "files");
         let title = format!("{files} of {from} could not be passed along to {to}");
         let text = format!(
-            "The first was given up {}. They stay in Receive; each receipt says why and offers to pass it along again.",
-            human::ago(lane.since, context.now())
+            "The first was given up {since}. They stay in Receive; each receipt says why and offers to pass it along again."
         );
         let list = address("/activity/receive", &[("connector", &from), ("status", Status::Waiting.name())]);
-        Matter::new(format!("delivery:{}:{}", lane.source_key, lane.target), "bad", title, text)
+        Matter::new(item, "bad", title, text)
             .with("Show them", list)
             .with("Events", address("/activity/events", &[("kind", EventKind::DeliveryFailed.name())]))
     };
