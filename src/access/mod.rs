@@ -1,10 +1,12 @@
 //! Floor 3: the door, shared by FTP and web: who may come in, how many, and what they may do.
 
+pub mod acme;
 pub mod admission;
 pub mod certificate;
 pub mod gate;
 pub mod guard;
 pub mod mail;
+pub mod outbound;
 pub mod password;
 pub mod secrets;
 pub mod test_pass;

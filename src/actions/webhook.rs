@@ -2,20 +2,18 @@
 //! that is connected to. No redirect is followed, no proxy asked.
 
 use std::net::{IpAddr, SocketAddr};
-use std::sync::Arc;
 use std::time::Duration;
 
 use hmac::{Hmac, KeyInit, Mac};
 use reqwest::Url;
 use reqwest::header::{CONTENT_DISPOSITION, CONTENT_LENGTH, CONTENT_TYPE};
 use reqwest::redirect::Policy;
-use rustls::{ClientConfig, RootCertStore};
-use rustls_platform_verifier::Verifier;
+use rustls::ClientConfig;
 use sha2::Sha256;
 
 use super::attempt::{ANSWER_BYTES, Attempt, Outcome, Shipment};
 use super::payload;
-use crate::access::certificate::provider;
+use crate::access::outbound::{self, words};
 use crate::base::secret::Secret;
 use crate::domain::reach::is_public;
 use crate::domain::value::{Networks, WebhookBody};
@@ -57,19 +55,7 @@ enum Body {
 impl Poster {
     /// Trusts whom this machine trusts: nobody, said aloud, where it has no certificate authorities.
     pub fn new() -> Result<Self, rustls::Error> {
-        let provider = Arc::new(provider());
-        let config =
-            ClientConfig::builder_with_provider(Arc::clone(&provider)).with_safe_default_protocol_versions()?;
-        let tls = match Verifier::new(provider) {
-            Ok(verifier) => {
-                config.dangerous().with_custom_certificate_verifier(Arc::new(verifier)).with_no_client_auth()
-            }
-            Err(error) => {
-                tracing::warn!(%error, "Webhooks reach no https address: install this system's ca-certificates");
-                config.with_root_certificates(RootCertStore::empty()).with_no_client_auth()
-            }
-        };
-        Ok(Self { tls })
+        Ok(Self { tls: outbound::tls("Webhooks")? })
     }
 
     /// One attempt. `file` is the shipment's, where the webhook wants it.
@@ -232,17 +218,6 @@ fn disposition(shipment: &Shipment) -> String {
         }
     }
     format!("attachment; filename*=UTF-8''{encoded}")
-}
-
-/// Why there was no answer, the innermost reason last.
-fn words(error: &reqwest::Error) -> String {
-    let mut words = if error.is_connect() { "Could not connect".to_owned() } else { "No answer".to_owned() };
-    let mut source = std::error::Error::source(error);
-    while let Some(inner) = source {
-        words = format!("{words}: {inner}");
-        source = inner.source();
-    }
-    words
 }
 
 #[cfg(test)]

@@ -3,6 +3,7 @@
 use std::process::ExitCode;
 
 use super::{expiry, housekeeping, shutdown, telemetry, web};
+use crate::access::acme::Acme;
 use crate::access::admission::Admission;
 use crate::access::certificate::Certificates;
 use crate::access::gate::Gate;
@@ -99,6 +100,14 @@ async fn serve(options: &ServeOptions, (log, lines): (Option<telemetry::Handle>,
     background.spawn(housekeeping::keep_records(depot.clone(), live));
     tokio::spawn(shutdown::follow_signals(stop.clone()));
     let secrets = Secrets::open(db.clone(), &data)?;
+    let acme = Acme {
+        db: db.clone(),
+        certificates: engine.certificates.clone(),
+        secrets: secrets.clone(),
+        clock: depot.clock.clone(),
+        ids: depot.ids.clone(),
+    };
+    background.spawn(acme.run(engine.live.clone()));
     let reach = Reach { depot: depot.clone(), secrets: secrets.clone(), poster: Poster::new()? };
     let runner = Runner { reach, live: engine.live.clone() };
     let delivering = tokio::spawn(runner.run(stop.drain.clone()));

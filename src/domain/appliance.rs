@@ -1,10 +1,11 @@
 //! The settings of the appliance as a whole (PRODUCT section 13).
 
+use super::acme::Wish;
 use super::flow::Retries;
 use super::setting::{Mistake, Texts};
 use super::value::{
-    AlertKinds, CertificateNames, HostNames, HostOrAddress, Label, MailAddress, MailAddresses, MailTls, Networks,
-    Subject, Whole, ZoneName,
+    AcmeChallenge, AlertKinds, CertificateNames, HostNames, HostOrAddress, Label, ListenAddress, MailAddress,
+    MailAddresses, MailTls, Networks, Subject, WebAddress, Whole, ZoneName,
 };
 use crate::settings;
 
@@ -21,6 +22,22 @@ settings! {
             "Browsers come by https:// then, and sign in anew. Needed where pages are read from other machines.";
         web_certificates: CertificateNames = "", InForce, "Certificates of the web interface",
             "Names of certificates of the store, the first presented when no other fits. Empty takes the FTP server's.";
+        acme: bool = "off", InForce, "Certificate by ACME",
+            "An authority issues the certificate named acme and renews it, over and over. Turning it on agrees to the \
+             authority's terms.";
+        acme_hosts: HostNames = "", InForce, "Host names of it",
+            "What partners connect to; the authority must reach each of them. One a line. Empty takes the host name shown \
+             to partners.";
+        acme_directory: WebAddress = "https://acme-v02.api.letsencrypt.org/directory", InForce, "Directory of the authority",
+            "Let's Encrypt, or another that speaks RFC 8555; this machine must trust its certificate.";
+        acme_contact: Option<MailAddress> = "", InForce, "Contact",
+            "Whom the authority writes to about its certificates. Many do without.";
+        acme_challenge: AcmeChallenge = "http-01", InForce, "Challenge",
+            "How the authority sees that the names lead here.";
+        acme_listen_address: ListenAddress = "::", InForce, "Answer on address",
+            "The local address on which the authority is answered, only while it asks. :: is every address.";
+        acme_port: Option<Whole<1, 65_535>> = "", InForce, "Answer on port",
+            "Where port 80 or 443 is led on to, if it is led on. Empty is that port itself.";
         receipts_keep_days: Option<Whole<1, 36_500>> = "", InForce, "Receipts kept",
             "Days a row of the Receive table is kept; the file itself stays, but counts for no quota any more. Empty keeps it \
              for ever.";
@@ -50,7 +67,7 @@ settings! {
             "The address mail comes from, such as waybill@example.com.";
         mail_to: MailAddresses = "", InForce, "Recipients",
             "Who is told, separated by commas. A connector can have recipients of its own.";
-        alert_on: AlertKinds = "delivery_failed,sla_at_risk,sla_violated,sla_late,storage_failing,listener_not_bound,certificate_expiring", InForce, "Alerts",
+        alert_on: AlertKinds = "delivery_failed,sla_at_risk,sla_violated,sla_late,storage_failing,listener_not_bound,certificate_expiring,certificate_failed", InForce, "Alerts",
             "What somebody is told of by mail: once for each change.";
         alert_subject: Subject = "Waybill:", InForce, "Subject begins with",
             "What the subject of an alert begins with, so that it can be sorted.";
@@ -62,7 +79,16 @@ settings! {
 impl ApplianceSettings {
     /// Reads and checks all of it.
     pub fn parse(texts: &Texts) -> Result<Self, Vec<Mistake>> {
-        Self::read(texts)
+        let settings = Self::read(texts)?;
+        match Wish::of(&settings) {
+            Err(mistake) if settings.acme => Err(vec![mistake]),
+            _ => Ok(settings),
+        }
+    }
+
+    /// What an authority is asked for; `None` while that is off.
+    pub fn acme_wish(&self) -> Option<Wish> {
+        Wish::of(self).ok().filter(|_| self.acme)
     }
 
     /// When deliveries are tried again.
@@ -84,9 +110,11 @@ mod tests {
         let table: Vec<_> = ApplianceSettings::SETTINGS.iter().map(|s| format!("{}={}", s.key, s.default)).collect();
         assert_eq!(
             table.join(" "),
-            "public_host= time_zone=UTC web_hosts= web_https=off web_certificates= receipts_keep_days= transfers_keep_days=90 events_keep_days=90 \
+            "public_host= time_zone=UTC web_hosts= web_https=off web_certificates= acme=off acme_hosts= \
+             acme_directory=https://acme-v02.api.letsencrypt.org/directory acme_contact= acme_challenge=http-01 \
+             acme_listen_address=:: acme_port= receipts_keep_days= transfers_keep_days=90 events_keep_days=90 \
              sent_keep_days=90 delivery_retries=10 delivery_retry_first_s=60 delivery_retry_longest_s=3600 webhook_networks= mail_host= mail_port=587 mail_tls=starttls mail_user= mail_from= mail_to= \
-             alert_on=delivery_failed,sla_at_risk,sla_violated,sla_late,storage_failing,listener_not_bound,certificate_expiring \
+             alert_on=delivery_failed,sla_at_risk,sla_violated,sla_late,storage_failing,listener_not_bound,certificate_expiring,certificate_failed \
              alert_subject=Waybill: alerts_per_hour_max=20"
         );
         let defaults = ApplianceSettings::default();

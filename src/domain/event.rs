@@ -13,6 +13,10 @@ pub enum EventKind {
     AdministratorSignInFailed,
     /// A certificate that servers present expires soon, or has.
     CertificateExpiring,
+    /// An authority did not issue a certificate that was asked for.
+    CertificateFailed,
+    /// An authority issued a certificate, and it is in the store.
+    CertificateIssued,
     /// A delivery was given up after its last retry.
     DeliveryFailed,
     /// Records or copies older than they are kept were removed.
@@ -41,12 +45,14 @@ pub enum EventKind {
 
 impl EventKind {
     /// Every kind.
-    pub const ALL: [Self; 17] = [
+    pub const ALL: [Self; 19] = [
         Self::AfterReceive,
         Self::AfterSend,
         Self::AdministratorSignedIn,
         Self::AdministratorSignInFailed,
         Self::CertificateExpiring,
+        Self::CertificateFailed,
+        Self::CertificateIssued,
         Self::DeliveryFailed,
         Self::Expired,
         Self::ListenerChanged,
@@ -69,6 +75,8 @@ impl EventKind {
             Self::AdministratorSignedIn => "administrator_signed_in",
             Self::AdministratorSignInFailed => "administrator_sign_in_failed",
             Self::CertificateExpiring => "certificate_expiring",
+            Self::CertificateFailed => "certificate_failed",
+            Self::CertificateIssued => "certificate_issued",
             Self::DeliveryFailed => "delivery_failed",
             Self::Expired => "expired",
             Self::ListenerChanged => "listener_changed",
@@ -98,7 +106,8 @@ mod tests {
     fn names_never_change() {
         assert_eq!(
             EventKind::ALL.map(EventKind::name).join(" "),
-            "after_receive after_send administrator_signed_in administrator_sign_in_failed certificate_expiring delivery_failed expired \
+            "after_receive after_send administrator_signed_in administrator_sign_in_failed certificate_expiring certificate_failed certificate_issued \
+             delivery_failed expired \
              listener_changed listener_not_bound login_failed recovered sla_at_risk sla_late sla_met sla_violated storage_failing unfinished_purged"
         );
     }

@@ -23,7 +23,7 @@ settings! {
             "Refuse logins, or logins and transfers, in clear text.";
         certificates: CertificateNames = "", InForce, "Server TLS Certificate",
             "Presented to every client; of several, the one that fits the name the client asks for. Empty is the \
-             self-signed one made at first start.";
+             one by ACME if there is one, then the self-signed one made at first start.";
         tls_protocols: TlsVersions = "1.2,1.3", InForce, "TLS Enabled Protocols",
             "SSL and TLS 1.0 and 1.1 are not offered: they have been broken for years.";
         tls_session_reuse: SessionReuse = "log", InForce, "TLS session reuse on data connections",

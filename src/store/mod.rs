@@ -2,6 +2,7 @@
 //! SQLite and `PostgreSQL` share: `$n`, ids made by us, unix microseconds, no date or JSON functions; but
 //! for `group`, where the engine's records are written.
 
+pub mod acme;
 pub mod administrator;
 pub mod alert;
 pub mod arrow;

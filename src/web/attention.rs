@@ -22,6 +22,7 @@ use crate::store::listener::{self, Listener, State};
 use crate::store::{delivery_page, refusal, sla, snooze};
 use crate::web::context::Context;
 use crate::web::error::WebError;
+use crate::web::pages::acme::Standing;
 use crate::web::pages::refusals::fix;
 use crate::web::table::address;
 
@@ -41,6 +42,7 @@ const FAILED_SHOWN_MAX: usize = 5;
 const FAILING_SHOWN_MAX: usize = 5;
 /// Open to admins only.
 const CERTIFICATES: &str = "/certificates";
+const ACME: &str = "/certificates/acme";
 /// Per cent of the disk in use.
 const DISK_WARN: u64 = 85;
 /// Per cent of the disk in use that will not do for long.
@@ -76,7 +78,7 @@ impl Matter {
 
     /// What the reader can do: not everybody sees every page.
     pub fn open_to(mut self, context: &Context) -> Self {
-        self.actions.retain(|(_, address)| address != CERTIFICATES || context.may(Role::Admin));
+        self.actions.retain(|(_, address)| (address != CERTIFICATES && address != ACME) || context.may(Role::Admin));
         self
     }
 
@@ -104,6 +106,7 @@ pub async fn matters(context: &Context) -> Result<Arc<Vec<Matter>>, WebError> {
     matters.extend(storage(context));
     matters.extend(disk(context));
     matters.extend(certificates(context));
+    matters.extend(acme(context).await?);
     matters.extend(passive_address(context));
     matters.extend(refusals(context).await?);
     matters.extend(deliveries(context).await?);
@@ -234,6 +237,16 @@ async fn deliveries(context: &Context) -> Result<Vec<Matter>, WebError> {
 pub fn used_percent(free: u64, all: u64) -> u64 {
     let used = u128::from(all.saturating_sub(free)) * 100 / u128::from(all.max(1));
     u64::try_from(used).unwrap_or(100)
+}
+
+/// The authority did not issue what it was asked for.
+async fn acme(context: &Context) -> Result<Option<Matter>, WebError> {
+    let standing = Standing::of(context).await?;
+    let next = standing.next.map(|next| format!(" It is asked again {}.", next.words)).unwrap_or_default();
+    Ok((standing.tone == "bad").then(|| {
+        let text = format!("{}{next}", standing.message);
+        Matter::new("acme", "warn", "No certificate was issued by ACME", text).with("Open ACME", ACME)
+    }))
 }
 
 fn certificates(context: &Context) -> Vec<Matter> {

@@ -10,6 +10,7 @@ mod attention;
 mod context;
 mod csrf;
 mod csv;
+mod draft;
 mod error;
 mod form;
 mod https;

@@ -14,7 +14,7 @@ use tower_http::timeout::TimeoutLayer;
 use super::context::Visitor;
 use super::error::WebError;
 use super::pages::{
-    app_log, as_partner, audit, blocked, certificates, connectors, dashboard, events, flows, health, logs, mail,
+    acme, app_log, as_partner, audit, blocked, certificates, connectors, dashboard, events, flows, health, logs, mail,
     profiles, receive, refusals, send, session, sessions, settings, setup, sheet, sign_in, slas, test_connection,
     transfers, unfinished, users,
 };
@@ -163,6 +163,8 @@ pub const ROUTES: &[Route] = &[
     viewer("/refusals/{id}", || get(refusals::one)),
     editor("/refusals/{id}/allow", || post(refusals::allow)),
     admin("/certificates", || get(certificates::show).merge(files(post(certificates::upload)))),
+    admin("/certificates/acme", || get(acme::show).post(acme::save)),
+    admin("/certificates/acme/now", || post(acme::now)),
     admin("/certificates/self-signed", || post(certificates::make)),
     admin("/certificates/authorities", || files(post(certificates::put_authority))),
     admin("/certificates/authorities/remove", || post(certificates::remove_authority)),

@@ -16,6 +16,7 @@ use super::made;
 use super::served::{Presented, Served};
 use crate::base::clock::{Clock, Timestamp};
 use crate::base::id::{CertificateId, IdSource};
+use crate::domain::acme::Issued;
 use crate::domain::appliance::ApplianceSettings;
 use crate::domain::event::EventKind;
 use crate::domain::setting::{Mistake, Value};
@@ -57,6 +58,12 @@ impl Held {
     /// Why it cannot be presented, in words.
     pub fn problem(&self) -> Option<&str> {
         self.facts.as_ref().err().or(self.certified.as_ref().err()).map(String::as_str)
+    }
+
+    /// For whom and how long, for when it is renewed; `None` when it cannot be presented.
+    pub fn issued(&self) -> Option<Issued<'_>> {
+        let facts = self.facts.as_ref().ok().filter(|_| self.problem().is_none())?;
+        Some(Issued { hosts: &facts.names, not_before: facts.not_before, not_after: facts.not_after })
     }
 
     fn presented(&self) -> Option<Presented> {
@@ -166,6 +173,11 @@ impl Certificates {
         self.0.state.load().all.iter().find(|held| held.stored.name.key() == key).cloned()
     }
 
+    /// The one that an authority issued by ACME.
+    pub fn by_acme(&self) -> Option<Arc<Held>> {
+        by_acme(&self.0.state.load().all).cloned()
+    }
+
     /// Which of the certificates that servers present expire within 30 days, the most urgent first.
     pub fn warnings(&self, now: Timestamp) -> Vec<Expiring> {
         let (served, to_browsers) = (self.served(), self.served_to_browsers());
@@ -267,20 +279,25 @@ impl Certificates {
     }
 }
 
-/// What the profile lets servers present. Where it names none, or none that can be opened: the certificate of the first
-/// start, then the newest that is valid, so that TLS goes on.
+/// What the profile lets servers present. Where it names none, or none that can be opened: what an authority issued by
+/// ACME, and the certificate of the first start, then the newest that is valid, so that TLS goes on.
 fn choose(all: &[Arc<Held>], names: &CertificateNames, now: Timestamp) -> Vec<Presented> {
     let by_name = |name: &str| all.iter().find(|held| held.stored.name.key() == name.to_lowercase());
     let chosen: Vec<_> = names.iter().filter_map(by_name).filter_map(|held| held.presented()).collect();
     if !chosen.is_empty() {
         return chosen;
     }
-    if let Some(first) = by_name(SELF_SIGNED).and_then(|held| held.presented()) {
-        return vec![first];
+    let valid = by_acme(all).filter(|held| held.facts.as_ref().is_ok_and(|facts| facts.is_valid(now)));
+    if let Some(unnamed) = valid.into_iter().chain(by_name(SELF_SIGNED)).find_map(|held| held.presented()) {
+        return vec![unnamed];
     }
     let rank = |held: &&Arc<Held>| (held.facts.as_ref().is_ok_and(|facts| facts.is_valid(now)), held.stored.made_at);
     let newest = all.iter().filter(|held| held.problem().is_none()).max_by_key(rank);
     newest.and_then(|held| held.presented()).into_iter().collect()
+}
+
+fn by_acme(all: &[Arc<Held>]) -> Option<&Arc<Held>> {
+    all.iter().find(|held| held.stored.contents.origin == Origin::Acme)
 }
 
 /// Hosts of the first certificate: what partners are told, this host's name, and this machine itself.

@@ -25,6 +25,8 @@ const LABEL_CHARS_MAX: usize = 63;
 pub struct Request {
     /// What the authority gets.
     pub pem: String,
+    /// The same as DER.
+    pub der: Vec<u8>,
     /// What the answer will fit.
     pub key: KeyDer,
 }
@@ -48,7 +50,11 @@ pub fn self_signed(hosts: &[String], now: Timestamp) -> Result<Material, String>
 pub fn csr(hosts: &[String]) -> Result<Request, String> {
     let pair = KeyPair::generate().map_err(failed)?;
     let request = params(hosts)?.serialize_request(&pair).map_err(failed)?;
-    Ok(Request { pem: request.pem().map_err(failed)?, key: KeyDer::new(pair.serialize_der()) })
+    Ok(Request {
+        pem: request.pem().map_err(failed)?,
+        der: request.der().to_vec(),
+        key: KeyDer::new(pair.serialize_der()),
+    })
 }
 
 /// Makes the request for a certificate of a key that is here already. Gives it as PEM.

@@ -292,6 +292,16 @@ impl ConnectorType {
 }
 
 choice! {
+    /// How an authority sees that a host name is this server's.
+    AcmeChallenge {
+        /// RFC 8555, section 8.3.
+        Http01 = "http-01", "HTTP-01: the authority asks by http on port 80";
+        /// RFC 8737.
+        TlsAlpn01 = "tls-alpn-01", "TLS-ALPN-01: the authority shakes hands on port 443";
+    }
+}
+
+choice! {
     /// What a webhook sends.
     WebhookBody {
         /// What happened, as JSON.

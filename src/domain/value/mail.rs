@@ -123,7 +123,7 @@ pub struct AlertKinds(Vec<EventKind>);
 
 impl AlertKinds {
     /// Every event that can be one.
-    const ALL: [EventKind; 7] = [
+    const ALL: [EventKind; 8] = [
         EventKind::DeliveryFailed,
         EventKind::SlaAtRisk,
         EventKind::SlaViolated,
@@ -131,6 +131,7 @@ impl AlertKinds {
         EventKind::StorageFailing,
         EventKind::ListenerNotBound,
         EventKind::CertificateExpiring,
+        EventKind::CertificateFailed,
     ];
 
     /// Whether such an event is told.
@@ -148,6 +149,7 @@ impl Value for AlertKinds {
         ("storage_failing", "Storage fails"),
         ("listener_not_bound", "The FTP server could not listen"),
         ("certificate_expiring", "A certificate expires"),
+        ("certificate_failed", "An authority did not issue a certificate"),
     ]);
 
     fn parse(text: &str) -> Result<Self, String> {

@@ -6,6 +6,7 @@ use askama::Template;
 use axum::extract::Path;
 use axum::response::{IntoResponse, Redirect, Response};
 
+use super::acme::Standing;
 use crate::access::certificate::{self, Authority, Held, KeyDer, Material, Urgency};
 use crate::base::human;
 use crate::domain::value::CertificateName;
@@ -47,6 +48,7 @@ struct AuthorityRow {
 #[template(path = "certificates.html")]
 struct CertificatesPage {
     shell: Shell,
+    acme: Standing,
     rows: Vec<Row>,
     typed_name: String,
     typed_made_name: String,
@@ -130,6 +132,7 @@ async fn page(context: &Context, posted: &Posted, problems: Vec<Problem>) -> Res
     let (title, status) = Problem::title(&problems, "Certificates");
     let page = CertificatesPage {
         shell: Shell::new(context, title, Nav::Certificates).await?,
+        acme: Standing::of(context).await?,
         rows: context.state.certificates.list().iter().map(|held| row(context, held)).collect(),
         typed_name: posted.text("name").to_owned(),
         typed_made_name: posted.text("made_name").to_owned(),

@@ -9,7 +9,6 @@ use serde::Deserialize;
 use super::flows::Flow;
 use super::head::{self, Head};
 use super::preview::Preview;
-use super::profiles::{Conflict, conflicts};
 use super::sheet::{self, Stand};
 use super::test_connection;
 use crate::access::password;
@@ -22,11 +21,11 @@ use crate::domain::value::ConnectorType;
 use crate::store::connector::{self, Edit, StoredConnector};
 use crate::store::delivery_page;
 use crate::store::receipt::{self, Search};
-use crate::store::setting::{SaveError, Stored};
 use crate::web::context::Context;
 use crate::web::csrf::Posted;
+use crate::web::draft::{Conflict, Draft};
 use crate::web::error::WebError;
-use crate::web::form::{Field, Kind, Problem, SettingForm, posted_texts, warnings};
+use crate::web::form::{Field, Kind, Problem, warnings};
 use crate::web::notes::{Note, Tone};
 use crate::web::shell::{Nav, Shell, html};
 
@@ -189,12 +188,7 @@ pub async fn find(context: &Context, id: &str) -> Result<StoredConnector, WebErr
     all.into_iter().find(|one| one.id.key() == key).ok_or_else(|| WebError::no_connector(id))
 }
 
-async fn page(
-    context: &Context,
-    found: &StoredConnector,
-    tab: Tab,
-    form: &SettingForm,
-) -> Result<ConnectorPage, WebError> {
+async fn page(context: &Context, found: &StoredConnector, tab: Tab, draft: &Draft) -> Result<ConnectorPage, WebError> {
     let snapshot = context.state.live.snapshot();
     let live = snapshot.connector(found.id.as_str());
     let settings = live.map(|live| live.connector.settings.clone()).unwrap_or_default();
@@ -202,24 +196,24 @@ async fn page(
     let sections = all.iter().map(|(title, text, keys)| Section {
         title,
         text,
-        fields: form.fields(ConnectorSettings::SETTINGS, keys),
+        fields: draft.form.fields(ConnectorSettings::SETTINGS, keys),
     });
     let keys: Vec<&str> = all.iter().flat_map(|(_, _, keys)| keys.iter().copied()).collect();
     let connector = Connector { id: found.id.clone(), version: found.stored.version, settings: settings.clone() };
     let (sheet, stand) = sheet::of(context, &snapshot, &connector).await?;
     Ok(ConnectorPage {
-        shell: Shell::new(context, format!("{} {}", found.id, tab.name()), Nav::Flows).await?,
+        shell: Shell::new(context, draft.title(&format!("{} {}", found.id, tab.name())), Nav::Flows).await?,
         id: found.id.to_string(),
         tab: tab.name(),
         head: Head::new(context, &found.id, tab.name()).await?,
         sections: sections.collect(),
         keys: keys.join(","),
-        version: found.stored.version,
-        problems: form.summary(ConnectorSettings::SETTINGS),
-        password_error: form.mistakes.get("password").cloned().unwrap_or_default(),
+        version: draft.version.unwrap_or(0),
+        problems: draft.problems(),
+        password_error: draft.form.mistakes.get("password").cloned().unwrap_or_default(),
         warnings: warnings(settings.warnings(&snapshot.profile), ConnectorSettings::SETTINGS),
-        conflicts: Vec::new(),
-        conflict_by: String::new(),
+        conflicts: draft.conflicts.clone(),
+        conflict_by: draft.conflict_by.clone(),
         sheet,
         stand,
         report: test_connection::last(context, &found.id),
@@ -251,8 +245,8 @@ pub async fn advanced(
 
 async fn show(context: &Context, id: &str, tab: Tab, tried: Option<String>) -> Result<Response, WebError> {
     let found = find(context, id).await?;
-    let form = SettingForm::showing(found.stored.texts.clone());
-    let mut page = page(context, &found, tab, &form).await?;
+    let draft = Draft::stored(found.stored.clone(), ConnectorSettings::SETTINGS);
+    let mut page = page(context, &found, tab, &draft).await?;
     if tab == Tab::Advanced {
         let stored = ConnectorSettings::parse(&found.stored.texts).unwrap_or_default().local_file_scheme;
         let scheme = tried.unwrap_or_else(|| stored.text());
@@ -266,19 +260,17 @@ pub async fn save(context: Context, Path(id): Path<String>, posted: Posted) -> R
     let state = &context.state;
     let found = find(&context, &id).await?;
     let tab = Tab::parse(posted.text("tab"));
-    let texts = posted_texts(&posted, ConnectorSettings::SETTINGS);
-    let version = posted.text("version").parse().ok();
-    let mut form = SettingForm::showing(texts.clone());
+    let mut draft = Draft::typed(&posted, ConnectorSettings::SETTINGS);
     let generate = posted.get("generate").is_some();
     let password = match new_password(&posted, &found.id, generate) {
         Ok(password) => password,
         Err(message) => {
             // What else is wrong is told at the same time.
             let mut merged = found.stored.texts.clone();
-            merged.extend(texts);
-            form.refuse(ConnectorSettings::parse(&merged).err().unwrap_or_default());
-            form.refuse(vec![Mistake::new("password", message)]);
-            return refused(&context, &found, tab, &form).await;
+            merged.extend(draft.form.texts.clone());
+            draft.form.refuse(ConnectorSettings::parse(&merged).err().unwrap_or_default());
+            draft.form.refuse(vec![Mistake::new("password", message)]);
+            return draft.answer(&page(&context, &found, tab, &draft).await?);
         }
     };
     let kind = ConnectorSettings::parse(&found.stored.texts).map_or(ConnectorType::FtpServer, |own| own.r#type);
@@ -287,20 +279,14 @@ pub async fn save(context: Context, Path(id): Path<String>, posted: Posted) -> R
         None => None,
     };
     let edit = Edit {
-        values: texts.clone(),
-        expected_version: version,
+        values: draft.form.texts.clone(),
+        expected_version: draft.version,
         password_hash: hash.as_deref(),
-        older_until: overlap(&context, &found.stored.texts, &texts),
+        older_until: overlap(&context, &found.stored.texts, &draft.form.texts),
     };
     let saved = context.changing(async |change| connector::save(&state.db, &found.id, &edit, change).await).await;
-    match saved {
-        Ok(()) => {}
-        Err(SaveError::Mistakes(mistakes)) => {
-            form.refuse(mistakes);
-            return refused(&context, &found, tab, &form).await;
-        }
-        Err(SaveError::Stale(stored)) => return stale(&context, &found, (tab, &form), &stored).await,
-        Err(error) => return Err(WebError::internal(error)),
+    if !draft.settle(saved)? {
+        return draft.answer(&page(&context, &found, tab, &draft).await?);
     }
     if let Some(secret) = password.as_ref().filter(|_| kind == ConnectorType::Webhook) {
         put_secret(&context, &found.id, secret).await?;
@@ -349,31 +335,6 @@ fn overlap(context: &Context, stored: &Texts, posted: &Texts) -> Option<crate::b
     let text = posted.get("password_overlap_h").or_else(|| stored.get("password_overlap_h"))?;
     let hours: u64 = text.parse().ok().filter(|hours| *hours > 0)?;
     Some(context.now().plus(std::time::Duration::from_secs(hours.saturating_mul(3_600))))
-}
-
-async fn refused(
-    context: &Context,
-    found: &StoredConnector,
-    tab: Tab,
-    form: &SettingForm,
-) -> Result<Response, WebError> {
-    let mut page = page(context, found, tab, form).await?;
-    page.shell.title = format!("Error: {}", page.shell.title);
-    Ok((StatusCode::UNPROCESSABLE_ENTITY, html(&page)?).into_response())
-}
-
-async fn stale(
-    context: &Context,
-    found: &StoredConnector,
-    (tab, form): (Tab, &SettingForm),
-    stored: &Stored,
-) -> Result<Response, WebError> {
-    let mut page = page(context, found, tab, form).await?;
-    page.version = stored.version;
-    page.conflicts = conflicts(form, stored, ConnectorSettings::SETTINGS);
-    page.conflict_by.clone_from(&stored.changed_by);
-    page.shell.title = format!("Error: {}", page.shell.title);
-    Ok((StatusCode::CONFLICT, html(&page)?).into_response())
 }
 
 #[derive(Template)]

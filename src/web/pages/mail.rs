@@ -1,10 +1,8 @@
 //! Profiles, Mail: where mail is handed in, and who is told of what.
 
 use askama::Template;
-use axum::http::StatusCode;
 use axum::response::{IntoResponse, Redirect, Response};
 
-use super::profiles::{Conflict, conflicts};
 use crate::access::mail::{Letter, MailServer, PASSWORD};
 use crate::base::id::EventId;
 use crate::domain::administrator::Role;
@@ -12,13 +10,13 @@ use crate::domain::appliance::ApplianceSettings;
 use crate::domain::setting::Mistake;
 use crate::domain::value::MailAddress;
 use crate::store::profile;
-use crate::store::setting::SaveError;
 use crate::web::context::Context;
 use crate::web::csrf::Posted;
+use crate::web::draft::{Conflict, Draft};
 use crate::web::error::WebError;
-use crate::web::form::{Field, Kind, Problem, SettingForm, posted_texts};
+use crate::web::form::{Field, Kind, Problem};
 use crate::web::notes::{Note, Tone};
-use crate::web::shell::{Nav, Shell, html};
+use crate::web::shell::{Nav, Shell};
 
 const PATH: &str = "/profiles/mail";
 const SERVER: &[&str] = &["mail_host", "mail_port", "mail_tls", "mail_user"];
@@ -45,21 +43,20 @@ struct MailPage {
     is_set: bool,
 }
 
-async fn page(context: &Context, form: &SettingForm, version: i64) -> Result<MailPage, WebError> {
-    let problems = form.summary(ApplianceSettings::SETTINGS);
-    let fields = |keys: &[&str]| form.fields(ApplianceSettings::SETTINGS, keys);
+async fn page(context: &Context, draft: &Draft) -> Result<MailPage, WebError> {
+    let fields = |keys: &[&str]| draft.form.fields(ApplianceSettings::SETTINGS, keys);
     let settings = &context.state.live.snapshot().appliance;
     Ok(MailPage {
-        shell: Shell::new(context, Problem::title(&problems, "Mail").0, Nav::Profiles).await?,
+        shell: Shell::new(context, draft.title("Mail"), Nav::Profiles).await?,
         server: fields(SERVER),
         sender: fields(SENDER),
         alerts: fields(ALERTS),
         keys: [SERVER, SENDER, ALERTS].concat().join(","),
-        version,
-        problems,
-        conflicts: Vec::new(),
-        conflict_by: String::new(),
-        password_error: form.mistakes.get("password").cloned().unwrap_or_default(),
+        version: draft.version.unwrap_or(0),
+        problems: draft.problems(),
+        conflicts: draft.conflicts.clone(),
+        conflict_by: draft.conflict_by.clone(),
+        password_error: draft.form.mistakes.get("password").cloned().unwrap_or_default(),
         may_edit: context.may(Role::Admin),
         is_set: settings.mail_host.is_some() && settings.mail_from.is_some() && !settings.mail_to.is_empty(),
     })
@@ -67,35 +64,22 @@ async fn page(context: &Context, form: &SettingForm, version: i64) -> Result<Mai
 
 /// The form with what is stored.
 pub async fn show(context: Context) -> Result<Response, WebError> {
-    let stored = profile::load_appliance(&context.state.db).await?;
-    Ok(html(&page(&context, &SettingForm::showing(stored.texts), stored.version).await?)?.into_response())
+    let draft = Draft::stored(profile::load_appliance(&context.state.db).await?, ApplianceSettings::SETTINGS);
+    draft.answer(&page(&context, &draft).await?)
 }
 
 /// Saves.
 pub async fn save(context: Context, posted: Posted) -> Result<Response, WebError> {
     let state = &context.state;
-    let texts = posted_texts(&posted, ApplianceSettings::SETTINGS);
-    let version = posted.text("version").parse().ok();
-    let mut form = SettingForm::showing(texts.clone());
+    let mut draft = Draft::typed(&posted, ApplianceSettings::SETTINGS);
     let password = posted.secret("password");
     if password.reveal().chars().count() > PASSWORD_CHARS_MAX {
-        form.refuse(vec![Mistake::new("password", format!("A password has at most {PASSWORD_CHARS_MAX} characters"))]);
-        return refused(&context, &form, version).await;
+        let words = format!("A password has at most {PASSWORD_CHARS_MAX} characters");
+        draft.form.refuse(vec![Mistake::new("password", words)]);
+        return draft.answer(&page(&context, &draft).await?);
     }
-    match context.changing(async |change| profile::save_appliance(&state.db, &texts, version, change).await).await {
-        Ok(()) => {}
-        Err(SaveError::Mistakes(mistakes)) => {
-            form.refuse(mistakes);
-            return refused(&context, &form, version).await;
-        }
-        Err(SaveError::Stale(stored)) => {
-            let mut page = page(&context, &form, stored.version).await?;
-            page.conflicts = conflicts(&form, &stored, ApplianceSettings::SETTINGS);
-            page.conflict_by.clone_from(&stored.changed_by);
-            "Error: Mail".clone_into(&mut page.shell.title);
-            return Ok((StatusCode::CONFLICT, html(&page)?).into_response());
-        }
-        Err(error) => return Err(WebError::internal(error)),
+    if !draft.save_appliance(&context).await? {
+        return draft.answer(&page(&context, &draft).await?);
     }
     if !password.is_empty() {
         let put = context.changing(async |change| state.secrets.put(PASSWORD, &password, "settings", change).await);
@@ -104,11 +88,6 @@ pub async fn save(context: Context, posted: Posted) -> Result<Response, WebError
     state.live.refresh().await?;
     context.leave(PATH, Note::done("Saved. In force now."));
     Ok(Redirect::to(PATH).into_response())
-}
-
-async fn refused(context: &Context, form: &SettingForm, version: Option<i64>) -> Result<Response, WebError> {
-    let page = page(context, form, version.unwrap_or(0)).await?;
-    Ok((StatusCode::UNPROCESSABLE_ENTITY, html(&page)?).into_response())
 }
 
 /// *Send test*: a letter to everybody who is told of alerts, and what the mail server said.

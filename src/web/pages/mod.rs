@@ -1,5 +1,6 @@
 //! One file per page. A page is a struct; its template shows fields and computes nothing.
 
+pub mod acme;
 pub mod app_log;
 pub mod as_partner;
 pub mod audit;

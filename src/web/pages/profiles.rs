@@ -5,7 +5,6 @@ use std::time::Duration;
 use askama::Template;
 use axum::Json;
 use axum::extract::Query;
-use axum::http::StatusCode;
 use axum::response::{IntoResponse, Redirect, Response};
 use serde::{Deserialize, Serialize};
 
@@ -14,14 +13,14 @@ use crate::domain::filter::{Filter, Verdict};
 use crate::domain::profile::Profile;
 use crate::domain::setting::Value as _;
 use crate::store::listener::{self, Listener, ListenerState, State};
-use crate::store::setting::{SaveError, Stored};
 use crate::store::{audit, profile};
 use crate::web::context::Context;
 use crate::web::csrf::Posted;
+use crate::web::draft::{Conflict, Draft};
 use crate::web::error::WebError;
-use crate::web::form::{Field, Kind, Problem, SettingForm, choose_certificates, posted_texts, warnings};
+use crate::web::form::{Field, Kind, Problem, choose_certificates, warnings};
 use crate::web::notes::{Note, Tone};
-use crate::web::shell::{Nav, Shell, html};
+use crate::web::shell::{Nav, Shell};
 use crate::web::view::Time;
 
 /// The page shows what became of a new port within this time.
@@ -92,16 +91,6 @@ struct Changed {
     after: String,
 }
 
-/// A value that somebody else saved meanwhile.
-pub struct Conflict {
-    /// The field's name.
-    pub label: &'static str,
-    /// What was typed here.
-    pub typed: String,
-    /// What is stored now.
-    pub stored: String,
-}
-
 #[derive(Template)]
 #[template(path = "profile.html")]
 struct ProfilePage {
@@ -121,13 +110,13 @@ struct ProfilePage {
     may_save: bool,
 }
 
-async fn page(context: &Context, form: &SettingForm, version: i64) -> Result<ProfilePage, WebError> {
+async fn page(context: &Context, draft: &Draft) -> Result<ProfilePage, WebError> {
     let state = listener::get(&context.state.db, Listener::Ftp).await?;
     let snapshot = context.state.live.snapshot();
     let held = context.state.certificates.list();
     let certificates: Vec<_> = held.iter().map(|held| held.stored.name.to_string()).collect();
     let sections = SECTIONS.iter().map(|(id, title, keys)| {
-        let mut fields = form.fields(Profile::SETTINGS, keys);
+        let mut fields = draft.form.fields(Profile::SETTINGS, keys);
         for field in fields.iter_mut().filter(|field| field.key == "certificates") {
             choose_certificates(field, &certificates);
         }
@@ -147,14 +136,14 @@ async fn page(context: &Context, form: &SettingForm, version: i64) -> Result<Pro
         State::CouldNotBind => "Could not bind",
     };
     Ok(ProfilePage {
-        shell: Shell::new(context, "FTP Server profile", Nav::Profiles).await?,
+        shell: Shell::new(context, draft.title("FTP Server profile"), Nav::Profiles).await?,
         sections: sections.collect(),
         keys: keys.join(","),
-        version,
-        problems: form.summary(Profile::SETTINGS),
+        version: draft.version.unwrap_or(0),
+        problems: draft.problems(),
         warnings: warnings(snapshot.profile.warnings(), Profile::SETTINGS),
-        conflicts: Vec::new(),
-        conflict_by: String::new(),
+        conflicts: draft.conflicts.clone(),
+        conflict_by: draft.conflict_by.clone(),
         since: state.since.into(),
         state,
         state_words,
@@ -166,28 +155,18 @@ async fn page(context: &Context, form: &SettingForm, version: i64) -> Result<Pro
 
 /// The form with what is stored.
 pub async fn show(context: Context) -> Result<Response, WebError> {
-    let stored = profile::load(&context.state.db).await?;
-    let page = page(&context, &SettingForm::showing(stored.texts), stored.version).await?;
-    Ok(html(&page)?.into_response())
+    let draft = Draft::stored(profile::load(&context.state.db).await?, Profile::SETTINGS);
+    draft.answer(&page(&context, &draft).await?)
 }
 
 /// Saves, then waits for a moment to say what became of it.
 pub async fn save(context: Context, posted: Posted) -> Result<Response, WebError> {
     let state = &context.state;
-    let texts = posted_texts(&posted, Profile::SETTINGS);
-    let version = posted.text("version").parse().ok();
-    let saved = context.changing(async |change| profile::save(&state.db, &texts, version, change).await).await;
-    let mut form = SettingForm::showing(texts);
-    match saved {
-        Ok(()) => {}
-        Err(SaveError::Mistakes(mistakes)) => {
-            form.refuse(mistakes);
-            let mut page = page(&context, &form, version.unwrap_or(0)).await?;
-            "Error: FTP Server profile".clone_into(&mut page.shell.title);
-            return Ok((StatusCode::UNPROCESSABLE_ENTITY, html(&page)?).into_response());
-        }
-        Err(SaveError::Stale(stored)) => return stale(&context, &form, &stored).await,
-        Err(error) => return Err(WebError::internal(error)),
+    let mut draft = Draft::typed(&posted, Profile::SETTINGS);
+    let (texts, version) = (&draft.form.texts, draft.version);
+    let saved = context.changing(async |change| profile::save(&state.db, texts, version, change).await).await;
+    if !draft.settle(saved)? {
+        return draft.answer(&page(&context, &draft).await?);
     }
     state.live.refresh().await?;
     let became = wait_for_listener(&context).await?;
@@ -202,35 +181,6 @@ pub async fn save(context: Context, posted: Posted) -> Result<Response, WebError
     };
     context.leave(PATH, note);
     Ok(Redirect::to(PATH).into_response())
-}
-
-/// Somebody else saved in between: both values, and a form that saves the typed ones when sent again.
-async fn stale(context: &Context, form: &SettingForm, stored: &Stored) -> Result<Response, WebError> {
-    let mut page = page(context, form, stored.version).await?;
-    page.conflicts = conflicts(form, stored, Profile::SETTINGS);
-    page.conflict_by.clone_from(&stored.changed_by);
-    "Error: FTP Server profile".clone_into(&mut page.shell.title);
-    Ok((StatusCode::CONFLICT, html(&page)?).into_response())
-}
-
-/// The fields in which typed and stored values differ.
-pub fn conflicts(
-    form: &SettingForm,
-    stored: &Stored,
-    table: &'static [crate::domain::setting::Setting],
-) -> Vec<Conflict> {
-    table
-        .iter()
-        .filter_map(|setting| {
-            let typed = form.texts.get(setting.key)?;
-            let stored = stored.texts.get(setting.key).map_or(setting.default, String::as_str);
-            (typed != stored).then(|| Conflict {
-                label: setting.label,
-                typed: typed.clone(),
-                stored: stored.to_owned(),
-            })
-        })
-        .collect()
 }
 
 async fn wait_for_listener(context: &Context) -> Result<ListenerState, WebError> {

@@ -3,22 +3,20 @@
 use std::net::IpAddr;
 
 use askama::Template;
-use axum::http::StatusCode;
 use axum::response::{IntoResponse, Redirect, Response};
 
-use super::profiles::{Conflict, conflicts};
 use crate::base::human;
 use crate::domain::appliance::ApplianceSettings;
 use crate::domain::setting::{Mistake, Texts};
 use crate::store::profile;
-use crate::store::setting::{SaveError, Stored};
 use crate::transfer::retention::{self, Due};
 use crate::web::context::Context;
 use crate::web::csrf::Posted;
+use crate::web::draft::{Conflict, Draft};
 use crate::web::error::WebError;
-use crate::web::form::{Field, Kind, Problem, SettingForm, posted_texts};
+use crate::web::form::{Field, Kind, Problem};
 use crate::web::notes::Note;
-use crate::web::shell::{Nav, Shell, html};
+use crate::web::shell::{Nav, Shell};
 
 const PATH: &str = "/settings";
 
@@ -66,94 +64,64 @@ impl Row {
     }
 }
 
-async fn page(context: &Context, form: &SettingForm, version: i64) -> Result<SettingsPage, WebError> {
+async fn page(context: &Context, draft: &Draft) -> Result<SettingsPage, WebError> {
     let section = |(title, keys): &(&'static str, &[&str])| Section {
         title,
-        fields: form.fields(ApplianceSettings::SETTINGS, keys),
+        fields: draft.form.fields(ApplianceSettings::SETTINGS, keys),
     };
     let keys: Vec<&str> = SECTIONS.iter().flat_map(|(_, keys)| keys.iter().copied()).collect();
-    let problems = form.summary(ApplianceSettings::SETTINGS);
     Ok(SettingsPage {
-        shell: Shell::new(context, Problem::title(&problems, "Settings").0, Nav::Settings).await?,
+        shell: Shell::new(context, draft.title("Settings"), Nav::Settings).await?,
         sections: SECTIONS.iter().map(section).collect(),
         keys: keys.join(","),
-        version,
-        problems,
-        conflicts: Vec::new(),
-        conflict_by: String::new(),
+        version: draft.version.unwrap_or(0),
+        problems: draft.problems(),
+        conflicts: draft.conflicts.clone(),
+        conflict_by: draft.conflict_by.clone(),
         preview: None,
     })
 }
 
 /// The form with what is stored.
 pub async fn show(context: Context) -> Result<Response, WebError> {
-    let stored = profile::load_appliance(&context.state.db).await?;
-    let page = page(&context, &SettingForm::showing(stored.texts), stored.version).await?;
-    Ok(html(&page)?.into_response())
+    let draft = Draft::stored(profile::load_appliance(&context.state.db).await?, ApplianceSettings::SETTINGS);
+    draft.answer(&page(&context, &draft).await?)
 }
 
 /// Saves.
 pub async fn save(context: Context, posted: Posted) -> Result<Response, WebError> {
-    let state = &context.state;
-    let texts = posted_texts(&posted, ApplianceSettings::SETTINGS);
-    let version = posted.text("version").parse().ok();
-    let mut form = SettingForm::showing(texts.clone());
+    let mut draft = Draft::typed(&posted, ApplianceSettings::SETTINGS);
     if !posted.text("preview").is_empty() {
-        return preview(&context, form, &texts, version).await;
+        return preview(&context, draft).await;
     }
-    if let Some(mistake) = shut_out(&context, &texts).await? {
-        form.refuse(vec![mistake]);
-        return refused(&context, &form, version).await;
+    if let Some(mistake) = shut_out(&context, &draft.form.texts).await? {
+        draft.form.refuse(vec![mistake]);
     }
-    match context.changing(async |change| profile::save_appliance(&state.db, &texts, version, change).await).await {
-        Ok(()) => {}
-        Err(SaveError::Mistakes(mistakes)) => {
-            form.refuse(mistakes);
-            return refused(&context, &form, version).await;
-        }
-        Err(SaveError::Stale(stored)) => return stale(&context, &form, &stored).await,
-        Err(error) => return Err(WebError::internal(error)),
+    if !draft.form.mistakes.is_empty() || !draft.save_appliance(&context).await? {
+        return draft.answer(&page(&context, &draft).await?);
     }
-    state.live.refresh().await?;
+    context.state.live.refresh().await?;
     context.leave(PATH, Note::done("Saved. In force now."));
     Ok(Redirect::to(PATH).into_response())
 }
 
 /// What would be removed if what is typed were saved. Nothing is.
-async fn preview(
-    context: &Context,
-    mut form: SettingForm,
-    texts: &Texts,
-    version: Option<i64>,
-) -> Result<Response, WebError> {
+async fn preview(context: &Context, mut draft: Draft) -> Result<Response, WebError> {
     let mut merged = profile::load_appliance(&context.state.db).await?.texts;
-    merged.extend(texts.clone());
+    merged.extend(draft.form.texts.clone());
     let settings = match ApplianceSettings::parse(&merged) {
         Ok(settings) => settings,
         Err(mistakes) => {
-            form.refuse(mistakes);
-            return refused(context, &form, version).await;
+            draft.form.refuse(mistakes);
+            return draft.answer(&page(context, &draft).await?);
         }
     };
     let (depot, snapshot) = (&context.state.depot, context.state.live.snapshot());
     let mut rows: Vec<_> = retention::preview(depot, &settings, &snapshot).await?.iter().map(Row::of).collect();
     rows.push(Row::of(&retention::held_now(depot).await?));
-    let mut page = page(context, &form, version.unwrap_or(0)).await?;
+    let mut page = page(context, &draft).await?;
     page.preview = Some(rows);
-    Ok(html(&page)?.into_response())
-}
-
-async fn refused(context: &Context, form: &SettingForm, version: Option<i64>) -> Result<Response, WebError> {
-    let page = page(context, form, version.unwrap_or(0)).await?;
-    Ok((StatusCode::UNPROCESSABLE_ENTITY, html(&page)?).into_response())
-}
-
-async fn stale(context: &Context, form: &SettingForm, stored: &Stored) -> Result<Response, WebError> {
-    let mut page = page(context, form, stored.version).await?;
-    page.conflicts = conflicts(form, stored, ApplianceSettings::SETTINGS);
-    page.conflict_by.clone_from(&stored.changed_by);
-    "Error: Settings".clone_into(&mut page.shell.title);
-    Ok((StatusCode::CONFLICT, html(&page)?).into_response())
+    draft.answer(&page)
 }
 
 /// What is wrong when the name by which the visitor is here would not be answered any more. Other mistakes are told by

@@ -1,0 +1,119 @@
+//! A form of settings on its way: what was typed, what is wrong with it, and who saved in between. Every page of settings
+//! shows and saves through it.
+
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+
+use super::context::Context;
+use super::csrf::Posted;
+use super::error::WebError;
+use super::form::{Problem, SettingForm, posted_texts};
+use super::shell::html;
+use crate::domain::setting::{Setting, Texts};
+use crate::store::profile;
+use crate::store::setting::{SaveError, Stored};
+
+/// A value that somebody else saved meanwhile.
+#[derive(Clone, Debug)]
+pub struct Conflict {
+    /// The field's name.
+    pub label: &'static str,
+    /// What was typed here.
+    pub typed: String,
+    /// What is stored now.
+    pub stored: String,
+}
+
+/// A form and how it stands.
+#[derive(Clone, Debug)]
+pub struct Draft {
+    table: &'static [Setting],
+    /// The fields.
+    pub form: SettingForm,
+    /// The version of the settings that the form was made from; `None` takes whatever is stored.
+    pub version: Option<i64>,
+    /// What somebody else saved meanwhile.
+    pub conflicts: Vec<Conflict>,
+    /// Who.
+    pub conflict_by: String,
+}
+
+impl Draft {
+    /// What is stored.
+    pub fn stored(stored: Stored, table: &'static [Setting]) -> Self {
+        Self::new(stored.texts, Some(stored.version), table)
+    }
+
+    /// What was typed.
+    pub fn typed(posted: &Posted, table: &'static [Setting]) -> Self {
+        Self::new(posted_texts(posted, table), posted.text("version").parse().ok(), table)
+    }
+
+    fn new(texts: Texts, version: Option<i64>, table: &'static [Setting]) -> Self {
+        let form = SettingForm::showing(texts);
+        Self { table, form, version, conflicts: Vec::new(), conflict_by: String::new() }
+    }
+
+    /// Saves it as settings of the appliance.
+    pub async fn save_appliance(&mut self, context: &Context) -> Result<bool, WebError> {
+        let (db, texts, version) = (&context.state.db, &self.form.texts, self.version);
+        let saved = context.changing(async |change| profile::save_appliance(db, texts, version, change).await).await;
+        self.settle(saved)
+    }
+
+    /// Notes how a save ended: whether it is done, or the form is shown again with why not.
+    pub fn settle(&mut self, saved: Result<(), SaveError>) -> Result<bool, WebError> {
+        match saved {
+            Ok(()) => return Ok(true),
+            Err(SaveError::Mistakes(mistakes)) => self.form.refuse(mistakes),
+            // The form saves what was typed when it is sent again.
+            Err(SaveError::Stale(stored)) => {
+                self.conflicts = self.differences(&stored);
+                self.conflict_by = stored.changed_by;
+                self.version = Some(stored.version);
+                // What is stored meanwhile is what was typed.
+                return Ok(self.conflicts.is_empty());
+            }
+            Err(error @ SaveError::Store(_)) => return Err(WebError::internal(error)),
+        }
+        Ok(false)
+    }
+
+    fn differences(&self, stored: &Stored) -> Vec<Conflict> {
+        let differs = |setting: &Setting| {
+            let typed = self.form.texts.get(setting.key)?;
+            let stored = stored.texts.get(setting.key).map_or(setting.default, String::as_str);
+            (typed != stored).then(|| Conflict {
+                label: setting.label,
+                typed: typed.clone(),
+                stored: stored.to_owned(),
+            })
+        };
+        self.table.iter().filter_map(differs).collect()
+    }
+
+    /// Every mistake, for the summary above the form.
+    pub fn problems(&self) -> Vec<Problem> {
+        self.form.summary(self.table)
+    }
+
+    /// The page's title: it says when something is wrong.
+    pub fn title(&self, title: &str) -> String {
+        if self.status() == StatusCode::OK { title.to_owned() } else { format!("Error: {title}") }
+    }
+
+    fn status(&self) -> StatusCode {
+        if !self.conflicts.is_empty() {
+            StatusCode::CONFLICT
+        } else if self.form.mistakes.is_empty() {
+            StatusCode::OK
+        } else {
+            StatusCode::UNPROCESSABLE_ENTITY
+        }
+    }
+
+    /// The answer that shows it.
+    pub fn answer(&self, page: &impl askama::Template) -> Result<Response, WebError> {
+        Ok((self.status(), html(page)?).into_response())
+    }
+}
