@@ -17,11 +17,14 @@ START_SECONDS_MAX = 60
 STOP_SECONDS_MAX = 45
 
 
-def free_port():
-    """A port that nobody has, below those the system hands out by itself: no data connection takes it meanwhile."""
+def free_port(*taken):
+    """A port that nobody has, below those the system hands out by itself: no data connection takes it meanwhile. `taken`
+    are spoken for, though nobody listens there yet."""
     first, count = 30_100, 2_000
     for step in range(count):
         port = first + (os.getpid() + step) % count
+        if port in taken:
+            continue
         with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
             try:
                 probe.bind(("0.0.0.0", port))

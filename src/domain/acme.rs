@@ -120,7 +120,8 @@ pub struct Tried {
 }
 
 impl Tried {
-    /// What follows from one more order; `why` it failed.
+    /// What follows from one more order that ended so, or failed for that reason.
+    #[must_use]
     pub fn after(&self, wish: &Wish, ended: Result<(), String>, now: Timestamp) -> Self {
         let (failures, message, issued_by) = match ended {
             Ok(()) => (0, String::new(), wish.directory.to_string()),
@@ -212,7 +213,7 @@ mod tests {
             tried = tried.after(&wish, Err("no".to_owned()), now);
             let wait = tried.next_at.since(now);
             minutes.push(wait.as_secs() / 60);
-            assert!(!tried.is_due(&wish, None, now.plus(wait - Duration::from_secs(1))));
+            assert!(!tried.is_due(&wish, None, now.plus(wait).minus(Duration::from_secs(1))));
             now = now.plus(wait);
             assert!(tried.is_due(&wish, None, now));
         }

@@ -16,7 +16,6 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use instant_acme::KeyAuthorization;
 use rcgen::{CertificateParams, CustomExtension, KeyPair};
 use rustls::ServerConfig;
-use rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
 use rustls::server::{ClientHello, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
 use tokio::net::{TcpListener, TcpStream};
@@ -24,7 +23,7 @@ use tokio::sync::Semaphore;
 use tokio_rustls::TlsAcceptor;
 use tokio_util::task::AbortOnDropHandle;
 
-use crate::access::certificate::provider;
+use crate::access::certificate::{KeyDer, provider, signer};
 use crate::domain::value::AcmeChallenge;
 
 /// Where HTTP-01 is asked for (RFC 8555, section 8.3).
@@ -164,6 +163,54 @@ fn certificate(host: &str, digest: &[u8]) -> Result<CertifiedKey, Box<dyn std::e
     params.custom_extensions = vec![CustomExtension::new_acme_identifier(digest)];
     let pair = KeyPair::generate()?;
     let certificate = params.self_signed(&pair)?;
-    let key = PrivateKeyDer::from(PrivatePkcs8KeyDer::from(pair.serialize_der()));
-    Ok(CertifiedKey::from_der(vec![certificate.into()], key, &provider())?)
+    let key = signer(&KeyDer::new(pair.serialize_der())).ok_or("its key can't be used")?;
+    // Its extension is critical, and unknown to whoever checks certificates: rustls must not look into it.
+    Ok(CertifiedKey::new(vec![certificate.into()], key))
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+    use super::*;
+
+    async fn free() -> SocketAddr {
+        TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap()
+    }
+
+    async fn ask(at: SocketAddr, request: &str) -> String {
+        let mut stream = TcpStream::connect(at).await.unwrap();
+        stream.write_all(request.as_bytes()).await.unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).await.unwrap();
+        answer
+    }
+
+    #[tokio::test]
+    async fn only_the_token_is_answered_and_only_while_the_order_runs() {
+        let at = free().await;
+        let answers = HashMap::from([("token".to_owned(), Bytes::from_static(b"token.thumbprint"))]);
+        let answering = Answers::Http(answers).give(at).await.unwrap();
+        for (path, status, body) in [
+            ("/.well-known/acme-challenge/token", "200 OK", "token.thumbprint"),
+            ("/.well-known/acme-challenge/other", "404 Not Found", ""),
+            ("/.well-known/acme-challenge/../token", "404 Not Found", ""),
+            ("/", "404 Not Found", ""),
+        ] {
+            let answer = ask(at, &format!("GET {path} HTTP/1.1\r\nHost: a.example\r\n\r\n")).await;
+            assert!(answer.starts_with(&format!("HTTP/1.1 {status}")) && answer.ends_with(&format!("\r\n\r\n{body}")));
+        }
+        let taken = Answers::Http(HashMap::new()).give(at).await.unwrap_err();
+        assert!(taken.starts_with(&format!("The authority can't be answered on {at}: ")), "{taken}");
+        drop(answering);
+        let mut gone = false;
+        for _ in 0..100 {
+            gone = TcpStream::connect(at).await.is_err();
+            if gone {
+                break;
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        assert!(gone, "nobody listens any more");
+    }
 }

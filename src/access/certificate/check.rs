@@ -235,7 +235,7 @@ fn warnings(leaf: &X509Certificate<'_>, facts: &Facts, now: Timestamp) -> Vec<St
 }
 
 /// What signs with `key`; `None` when it is of no kind that TLS uses here.
-pub(super) fn signer(key: &KeyDer) -> Option<Arc<dyn SigningKey>> {
+pub(in crate::access) fn signer(key: &KeyDer) -> Option<Arc<dyn SigningKey>> {
     any_supported_type(&PrivateKeyDer::try_from(key.reveal()).ok()?).ok()
 }
 

@@ -15,6 +15,7 @@ mod pem;
 mod provider;
 mod served;
 
+pub(in crate::access) use check::signer;
 pub use check::{Facts, Material};
 pub use client::{Authority, asking, read_authority};
 pub use expiry::{Expiring, Urgency};
