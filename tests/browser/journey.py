@@ -541,6 +541,7 @@ def administration(browser, report):
     browser.submit(browser.named("hosts"))
     report.check("Roll back" in browser.text and "new.example.com" in browser.text, "it is replaced and could come back")
     browser.look("certificate")
+    acme(browser, report)
     browser.go("/users")
     browser.look("users")
     browser.fill(browser.named("name"), "kim")
@@ -559,6 +560,35 @@ def administration(browser, report):
     browser.fill(browser.named("time_zone"), "Mars/Base")
     browser.submit(browser.named("time_zone"))
     refused(browser, "settings-error", "Mars/Base", report)
+
+
+def acme(browser, report):
+    """An authority that nobody reaches: what is wrong is said, and asked again on demand."""
+    browser.go("/certificates/acme")
+    report.check("Off" in browser.text, "no authority is asked by itself")
+    browser.look("acme")
+    browser.fill(browser.named("acme_hosts"), "192.0.2.7")
+    browser.driver.find_element(By.ID, "acme").click()
+    browser.submit(browser.named("acme_hosts"))
+    refused(browser, "acme-error", "192.0.2.7", report)
+    browser.fill(browser.named("acme_hosts"), "ftp.example.com")
+    browser.fill(browser.named("acme_directory"), f"https://localhost:{free_port()}/dir")
+    browser.submit(browser.named("acme_hosts"))
+    report.check("The authority is asked for ftp.example.com now" in browser.text, "switching ACME on is said")
+
+    def failing(driver):
+        driver.refresh()
+        return "Ask again now" in browser.text
+
+    WebDriverWait(browser.driver, PAGE_SECONDS_MAX).until(failing)
+    report.check("Could not connect" in browser.text, "the page says why no certificate was issued")
+    browser.look("acme-failing")
+    browser.go("/")
+    report.check("No certificate was issued by ACME" in browser.text, "the dashboard tells it")
+    browser.go("/certificates/acme")
+    browser.driver.find_element(By.ID, "acme").click()
+    browser.submit(browser.named("acme_hosts"))
+    report.check("No authority is asked" in browser.text, "switching ACME off is said")
 
 
 def without_scripting(origin, report):
