@@ -3,6 +3,9 @@
 use super::value::{FolderScheme, ZoneName};
 use crate::base::clock::Timestamp;
 
+/// Where copies of what a partner collected are kept, below the connector's folder.
+pub const FOLDER: &str = "Sent";
+
 /// The dated folder for `at`, by the clocks of `zone`: `2026`, `2026-11`, `2026-W48`, `2026-11-25`. Empty: none.
 pub fn folder(scheme: FolderScheme, at: Timestamp, zone: &ZoneName) -> String {
     let date = at.calendar().to_zoned(zone.zone().clone()).date();

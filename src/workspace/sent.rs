@@ -9,9 +9,7 @@ use rustix::fs::{AtFlags, CWD, Mode, OFlags, RenameFlags};
 use rustix::io::Errno;
 
 use super::download::Source;
-
-/// The name of the folder.
-pub const SENT: &str = "Sent";
+use crate::domain::sent;
 
 const FOLDER: OFlags = OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::CLOEXEC).union(OFlags::NOFOLLOW);
 const FOLDER_MODE: Mode = Mode::from_bits_truncate(0o750);
@@ -31,7 +29,7 @@ impl SentFolder {
             }
         }
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
-        let sent = child(&rustix::fs::openat(CWD, connector, flags, Mode::empty())?, SENT)?;
+        let sent = child(&rustix::fs::openat(CWD, connector, flags, Mode::empty())?, sent::FOLDER)?;
         Ok(Self(if sub.is_empty() { sent } else { child(&sent, sub)? }))
     }
 

@@ -6,11 +6,11 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use super::folder::OpenFolder;
-use super::sent::SENT;
 use super::sync::Syncer;
 use crate::domain::connector::Connector;
 use crate::domain::place::Folder;
 use crate::domain::profile::Profile;
+use crate::domain::sent;
 
 /// A connector's two open folders.
 #[derive(Debug)]
@@ -84,8 +84,8 @@ impl Workspaces {
     pub fn sent_parent(&self, profile: &Profile, connector: &Connector) -> io::Result<PathBuf> {
         let paths = Paths::of(&self.data, profile, connector);
         let parent = self.data.join(profile.root_directory.as_str()).join(connector.id.as_str());
-        let sent = parent.join(SENT);
-        let reaches = |folder: &PathBuf| folder.starts_with(&sent) || sent.starts_with(folder);
+        let copies = parent.join(sent::FOLDER);
+        let reaches = |folder: &PathBuf| folder.starts_with(&copies) || copies.starts_with(folder);
         if reaches(&paths.send) || reaches(&paths.receive) {
             return Err(io::Error::other("Send or Receive is, holds or lies in the Sent folder"));
         }
@@ -94,7 +94,7 @@ impl Workspaces {
 
     /// The connector's Sent folder itself, under the same condition.
     pub fn sent_path(&self, profile: &Profile, connector: &Connector) -> io::Result<PathBuf> {
-        Ok(self.sent_parent(profile, connector)?.join(SENT))
+        Ok(self.sent_parent(profile, connector)?.join(sent::FOLDER))
     }
 
     /// The connector's Receive folder, as a path of this machine.
