@@ -4,7 +4,7 @@ use std::future::poll_fn;
 use std::io;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::task::Poll;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, Interest, ReadBuf};
@@ -39,6 +39,11 @@ pub trait Inbound: AsyncRead + AsyncWrite + Unpin + Send {
     /// The rule by which what came was not taken, when it ended as [`Ending::Refused`].
     fn refusal(&self) -> Option<No> {
         None
+    }
+
+    /// Ready when the next bytes may be read: until then it is this server that waits, not the partner.
+    fn poll_allowed(&mut self, _: &mut Context<'_>) -> Poll<()> {
+        Poll::Ready(())
     }
 }
 
@@ -145,11 +150,11 @@ pub async fn receive(from: &mut impl Inbound, sink: &mut Sink<'_>, watch: &Watch
     let received = loop {
         let filled = tokio::select! {
             biased;
-            filled = tokio::time::timeout(watch.stall, fill(from, &mut buffer)) => filled,
+            filled = fill_in_time(from, &mut buffer, watch.stall) => filled,
             () = watch.abort.cancelled() => break Received::Ended(Ending::Aborted),
             () = sink.entry.end().cancelled() => break Received::Ended(Ending::Stalled),
         };
-        let Ok((count, then)) = filled else { break Received::Ended(Ending::Stalled) };
+        let Some((count, then)) = filled else { break Received::Ended(Ending::Stalled) };
         if count > 0 {
             watch.place.moved(count as u64);
             sink.entry.moved(sink.clock.now());
@@ -189,6 +194,12 @@ enum Then {
     More,
     End,
     Failed(io::Error),
+}
+
+/// [`fill`], unless no byte comes for that long through the partner's doing: `None`.
+async fn fill_in_time(from: &mut impl Inbound, buffer: &mut [u8], stall: Duration) -> Option<(usize, Then)> {
+    poll_fn(|cx| from.poll_allowed(cx)).await;
+    tokio::time::timeout(stall, fill(from, buffer)).await.ok()
 }
 
 /// Reads until nothing more is there at once, or the buffer is full. TLS gives one record of at most 16 KiB at a time;
@@ -392,6 +403,55 @@ impl ToCrLf {
 mod tests {
     use super::*;
     use proptest::prelude::*;
+
+    /// The partner has sent all of it; this server reads it late.
+    struct Held {
+        bytes: &'static [u8],
+        until: Pin<Box<tokio::time::Sleep>>,
+    }
+
+    impl AsyncRead for Held {
+        fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+            Pin::new(&mut self.get_mut().bytes).poll_read(cx, buffer)
+        }
+    }
+
+    impl AsyncWrite for Held {
+        fn poll_write(self: Pin<&mut Self>, _: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+            Poll::Ready(Ok(bytes.len()))
+        }
+
+        fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+            Poll::Ready(Ok(()))
+        }
+
+        fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+            Poll::Ready(Ok(()))
+        }
+    }
+
+    impl Inbound for Held {
+        fn ending(&self, _: Option<&io::Error>) -> Ending {
+            Ending::Closed
+        }
+
+        fn ends_tolerantly(&self) -> bool {
+            false
+        }
+
+        fn poll_allowed(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+            self.until.as_mut().poll(cx)
+        }
+    }
+
+    #[tokio::test]
+    async fn what_this_server_holds_back_is_no_stall_of_the_partner() {
+        let stall = Duration::from_millis(20);
+        let mut held = Held { bytes: b"all", until: Box::pin(tokio::time::sleep(stall * 10)) };
+        let mut buffer = [0; 8];
+        let (count, _) = fill_in_time(&mut held, &mut buffer, stall).await.unwrap();
+        assert_eq!(&buffer[..count], b"all");
+    }
 
     proptest! {
         #[test]

@@ -1,7 +1,7 @@
 //! Rate limits of a connector, shared by all its sessions, each way by itself. A limit that is changed holds from the next
 //! bytes on.
 //!
-//! Always: one wait is shorter than the shortest Stall timeout, so that a transfer is never ended for our own slowness.
+//! Always: the Stall timeout does not run while the limit holds a transfer back: that is our own slowness.
 
 use std::collections::HashMap;
 use std::io;
@@ -15,6 +15,7 @@ use tokio::time::Sleep;
 
 use super::copy::Inbound;
 use crate::base::clock::{Clock, Timestamp};
+use crate::domain::authorise::No;
 use crate::domain::receipt::Ending;
 use crate::store::live::Live;
 
@@ -154,16 +155,7 @@ impl<'a, S> Throttled<'a, S> {
 impl<S: Inbound> AsyncRead for Throttled<'_, S> {
     fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let me = self.get_mut();
-        loop {
-            if let Some(waiting) = &mut me.waiting {
-                ready!(waiting.as_mut().poll(cx));
-                me.waiting = None;
-            }
-            match me.throttle.wait() {
-                Some(wait) => me.waiting = Some(Box::pin(tokio::time::sleep(wait))),
-                None => break,
-            }
-        }
+        ready!(me.poll_allowed(cx));
         let most = usize::try_from(me.throttle.step_bytes()).unwrap_or(usize::MAX).min(buf.remaining());
         let mut step = ReadBuf::new(buf.initialize_unfilled_to(most));
         ready!(Pin::new(&mut *me.stream).poll_read(cx, &mut step))?;
@@ -195,6 +187,23 @@ impl<S: Inbound> Inbound for Throttled<'_, S> {
 
     fn ends_tolerantly(&self) -> bool {
         self.stream.ends_tolerantly()
+    }
+
+    fn refusal(&self) -> Option<No> {
+        self.stream.refusal()
+    }
+
+    fn poll_allowed(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        loop {
+            if let Some(waiting) = &mut self.waiting {
+                ready!(waiting.as_mut().poll(cx));
+                self.waiting = None;
+            }
+            match self.throttle.wait() {
+                Some(wait) => self.waiting = Some(Box::pin(tokio::time::sleep(wait))),
+                None => return Poll::Ready(()),
+            }
+        }
     }
 }
 
