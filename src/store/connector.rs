@@ -27,7 +27,7 @@ const ADD: &str =
 const EXISTS: &str = "SELECT id FROM connectors WHERE id_key = $1";
 const OTHERS: &str = "SELECT id FROM connectors WHERE id_key <> $1";
 const OTHER_FOLDERS: &str = "SELECT owner, key, value FROM setting_values WHERE scope = 'connector' AND owner <> $1 \
-     AND key IN ('type', 'input_folder', 'output_folder', 'folder', 'save_to_sent_folder')";
+     AND key IN ('type', 'input_folder', 'output_folder', 'folder', 'save_to_sent_folder', 'log_messages')";
 const ROOT: &str = "SELECT value FROM setting_values WHERE scope = 'profile' AND owner = '' AND key = 'root_directory'";
 const TYPE: &str = "SELECT value FROM setting_values WHERE scope = 'connector' AND owner = $1 AND key = 'type'";
 const REMOVE: &str = "DELETE FROM connectors WHERE id_key = $1";

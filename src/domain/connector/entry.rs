@@ -4,10 +4,10 @@ use std::net::IpAddr;
 
 use super::{ConnectorId, ConnectorSettings};
 use crate::base::clock::Timestamp;
+use crate::domain::copies;
 use crate::domain::filter::Filter;
 use crate::domain::profile::Profile;
 use crate::domain::refusal::Rule;
-use crate::domain::sent;
 use crate::domain::value::{ConnectorTls, ConnectorType, FolderText, RequireTls, ValidityDate};
 
 /// One trading partner.
@@ -116,7 +116,10 @@ impl Connector {
                 let mut folders =
                     vec![("input_folder", self.input_folder_text()), ("output_folder", self.output_folder_text())];
                 if self.settings.save_to_sent_folder {
-                    folders.push(("save_to_sent_folder", format!("{}/{}", self.id, sent::FOLDER)));
+                    folders.push(("save_to_sent_folder", format!("{}/{}", self.id, copies::SENT)));
+                }
+                if self.settings.log_messages {
+                    folders.push(("log_messages", format!("{}/{}", self.id, copies::LOG)));
                 }
                 folders
             }
