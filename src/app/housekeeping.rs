@@ -3,6 +3,7 @@
 
 use std::time::Duration;
 
+use crate::access::certificate::Certificates;
 use crate::base::human;
 use crate::domain::event::EventKind;
 use crate::domain::place::Folder;
@@ -17,16 +18,21 @@ use crate::transfer::retention;
 /// How often it is looked for.
 const EVERY: Duration = Duration::from_mins(10);
 
-/// How often records that are older than they are kept are removed.
-const RECORDS_EVERY: Duration = Duration::from_hours(1);
+/// How often records that are older than they are kept are removed, and certificates that expire are told of; the nearest
+/// warning comes three days before the end.
+const HOURLY: Duration = Duration::from_hours(1);
 
-/// Removes records that are older than they are kept, for ever: by itself, since it may take long and takes its time.
-pub(super) async fn keep_records(depot: Depot, live: Live) {
+/// Tells which certificates expire and removes records that are older than they are kept, for ever: by itself, since that
+/// may take long and takes its time.
+pub(super) async fn hourly(depot: Depot, live: Live, certificates: Certificates) {
     loop {
+        if let Err(error) = certificates.tell_expiring().await {
+            tracing::error!(%error, "Could not record which certificates expire; it is tried again");
+        }
         if let Err(error) = retention::run(&depot, &live.snapshot()).await {
             tracing::error!(%error, "Could not remove what is older than it is kept; it is tried again");
         }
-        tokio::time::sleep(RECORDS_EVERY).await;
+        tokio::time::sleep(HOURLY).await;
     }
 }
 

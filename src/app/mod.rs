@@ -1,6 +1,5 @@
 //! Floor 5: starts the appliance, wires its parts together, and stops it.
 
-mod expiry;
 mod housekeeping;
 mod run;
 mod shutdown;

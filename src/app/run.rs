@@ -2,7 +2,7 @@
 
 use std::process::ExitCode;
 
-use super::{expiry, housekeeping, shutdown, telemetry, web};
+use super::{housekeeping, shutdown, telemetry, web};
 use crate::access::acme::Acme;
 use crate::access::admission::Admission;
 use crate::access::certificate::Certificates;
@@ -93,11 +93,10 @@ async fn serve(options: &ServeOptions, (log, lines): (Option<telemetry::Handle>,
     let mut background = tokio::task::JoinSet::new();
     background.spawn(live.clone().follow());
     background.spawn(engine.ports.clone().follow(live.clone()));
-    background.spawn(expiry::run(engine.certificates.clone()));
     background.spawn(housekeeping::run(depot.clone(), live.clone()));
     background.spawn(alerts::run(depot.clone(), live.clone()));
     background.spawn(slas::run(depot.clone(), live.clone()));
-    background.spawn(housekeeping::keep_records(depot.clone(), live));
+    background.spawn(housekeeping::hourly(depot.clone(), live, engine.certificates.clone()));
     tokio::spawn(shutdown::follow_signals(stop.clone()));
     let secrets = Secrets::open(db.clone(), &data)?;
     let acme = Acme {

@@ -12,7 +12,7 @@ use axum::response::{IntoResponse, Response};
 use rustls::server::ServerConfig;
 use tokio::net::TcpStream;
 
-use crate::access::certificate::{Certificates, Served};
+use crate::access::certificate::{Certificates, Served, provider};
 use crate::store::live::Live;
 
 /// The first byte of a TLS connection: a handshake record (RFC 8446 section 5.1).
@@ -69,7 +69,7 @@ impl Https {
 }
 
 fn configuration(served: Arc<Served>) -> Result<ServerConfig, rustls::Error> {
-    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let provider = Arc::new(provider());
     let builder = ServerConfig::builder_with_provider(provider).with_safe_default_protocol_versions()?;
     let mut config = builder.with_no_client_auth().with_cert_resolver(served);
     config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use rustls::client::danger::HandshakeSignatureValid;
-use rustls::crypto::{CryptoProvider, aws_lc_rs, verify_tls12_signature, verify_tls13_signature};
+use rustls::crypto::{CryptoProvider, verify_tls12_signature, verify_tls13_signature};
 use rustls::pki_types::{CertificateDer, UnixTime};
 use rustls::server::WebPkiClientVerifier;
 use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
@@ -13,6 +13,7 @@ use sha2::{Digest, Sha256};
 
 use super::check::{self, Facts};
 use super::parse;
+use super::provider::provider;
 use crate::base::clock::Timestamp;
 use crate::domain::setting::Value;
 use crate::domain::value::CertificateMatch;
@@ -36,8 +37,7 @@ impl Authority {
         for certificate in chain {
             roots.add(certificate).map_err(|error| format!("It can't be trusted as an authority: {error}"))?;
         }
-        let provider = Arc::new(aws_lc_rs::default_provider());
-        let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider)
+        let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), Arc::new(provider()))
             .build()
             .map_err(|error| format!("It can't be trusted as an authority: {error}"))?;
         Ok(Self { stored, facts, verifier })
@@ -116,7 +116,7 @@ struct Asking(CryptoProvider);
 
 /// What a server's configuration asks with.
 pub fn asking() -> Arc<dyn ClientCertVerifier> {
-    Arc::new(Asking(aws_lc_rs::default_provider()))
+    Arc::new(Asking(provider()))
 }
 
 impl ClientCertVerifier for Asking {

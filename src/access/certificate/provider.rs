@@ -5,7 +5,7 @@
 
 use rustls::crypto::{CryptoProvider, aws_lc_rs, ring};
 
-/// What every TLS configuration of the server is made with.
+/// What every TLS configuration is made with, also where Waybill is the client.
 pub fn provider() -> CryptoProvider {
     CryptoProvider { cipher_suites: ring::ALL_CIPHER_SUITES.to_vec(), ..aws_lc_rs::default_provider() }
 }

@@ -135,7 +135,7 @@ mod tests {
     use super::*;
     use crate::access::certificate::check::{Material, signer};
     use crate::access::certificate::fixtures::{KINDS, Workshop, now};
-    use crate::access::certificate::{read, self_signed};
+    use crate::access::certificate::{provider, read, self_signed};
     use crate::base::clock::Timestamp;
 
     fn presented(name: &str, material: &Material) -> Presented {
@@ -219,7 +219,7 @@ mod tests {
         host: &str,
         version: &'static SupportedProtocolVersion,
     ) -> (Connection, Connection) {
-        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+        let provider = Arc::new(provider());
         let mut roots = RootCertStore::empty();
         for material in trusted {
             roots.add(material.chain[material.chain.len() - 1].clone()).unwrap();

@@ -8,6 +8,8 @@ use rustls::crypto::{CryptoProvider, verify_tls12_signature, verify_tls13_signat
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::{ClientConfig, DigitallySignedStruct, Error, SignatureScheme};
 
+use crate::access::certificate::provider;
+
 #[derive(Debug)]
 struct Lenient(Arc<CryptoProvider>);
 
@@ -48,7 +50,7 @@ impl ServerCertVerifier for Lenient {
 
 /// A client's side of TLS that remembers its sessions: data connections resume the one of the control connection.
 pub fn config() -> Result<Arc<ClientConfig>, Error> {
-    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let provider = Arc::new(provider());
     let config = ClientConfig::builder_with_provider(Arc::clone(&provider))
         .with_safe_default_protocol_versions()?
         .dangerous()
