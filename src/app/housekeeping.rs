@@ -18,6 +18,9 @@ use crate::transfer::retention;
 /// How often it is looked for.
 const EVERY: Duration = Duration::from_mins(10);
 
+/// How often it is looked how full the disk is.
+const DISK_EVERY: Duration = Duration::from_mins(1);
+
 /// How often records that are older than they are kept are removed, and certificates that expire are told of; the nearest
 /// warning comes three days before the end.
 const HOURLY: Duration = Duration::from_hours(1);
@@ -34,6 +37,38 @@ pub(super) async fn hourly(depot: Depot, live: Live, certificates: Certificates)
         }
         tokio::time::sleep(HOURLY).await;
     }
+}
+
+/// Tells when the disk comes near its reserve, for ever: once, until there was room again.
+pub(super) async fn watch_disk(depot: Depot, live: Live) {
+    let mut is_low = false;
+    loop {
+        let profile = &live.snapshot().profile;
+        match depot.workspaces.room(profile) {
+            Ok((free, all)) => {
+                let reserve = profile.disk_reserve.bytes(all);
+                let was_low = is_low;
+                is_low = near((free, all), reserve, was_low);
+                if is_low && !was_low {
+                    let (free, reserve) = (human::size(free), human::size(reserve));
+                    let summary =
+                        format!("The disk has {free} free; below {reserve}, its reserve, uploads are refused");
+                    tracing::warn!("{summary}");
+                    let event = Event::new(&depot.ids, EventKind::DiskLow, depot.clock.now(), summary);
+                    depot.recorder.event(event).await;
+                }
+            }
+            Err(error) => tracing::warn!(%error, "Could not look how full the disk is; it is tried again"),
+        }
+        tokio::time::sleep(DISK_EVERY).await;
+    }
+}
+
+/// Below the reserve and as much again, at most a twentieth of the disk, it is low; until there is twice that margin it stays
+/// so: no message at every other file.
+fn near((free, all): (u64, u64), reserve: u64, is_low: bool) -> bool {
+    let margin = reserve.min(all / 20);
+    free < reserve.saturating_add(if is_low { margin.saturating_mul(2) } else { margin })
 }
 
 /// Looks for the rest, for ever.
@@ -86,5 +121,21 @@ async fn purge_unfinished(depot: &Depot, live: &Live) {
             live.connector.id.as_str().clone_into(&mut event.connector);
             depot.recorder.event(event).await;
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_disk_that_is_low_stays_so_until_there_is_room() {
+        assert!(!near((200, 10_000), 100, false) && near((199, 10_000), 100, false));
+        assert!(near((299, 10_000), 100, true) && !near((300, 10_000), 100, true));
+        assert!(!near((0, 10_000), 0, false), "no reserve is never near");
+        assert!(
+            near((9_499, 10_000), 9_000, false) && !near((9_500, 10_000), 9_000, false),
+            "a large reserve has a margin"
+        );
     }
 }

@@ -94,6 +94,7 @@ async fn serve(options: &ServeOptions, (log, lines): (Option<telemetry::Handle>,
     background.spawn(live.clone().follow());
     background.spawn(engine.ports.clone().follow(live.clone()));
     background.spawn(housekeeping::run(depot.clone(), live.clone()));
+    background.spawn(housekeeping::watch_disk(depot.clone(), live.clone()));
     background.spawn(alerts::run(depot.clone(), live.clone()));
     background.spawn(slas::run(depot.clone(), live.clone()));
     background.spawn(housekeeping::hourly(depot.clone(), live, engine.certificates.clone()));

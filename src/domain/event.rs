@@ -19,6 +19,8 @@ pub enum EventKind {
     CertificateIssued,
     /// A delivery was given up after its last retry.
     DeliveryFailed,
+    /// The free room of the disk comes near the disk reserve, below which uploads are refused.
+    DiskLow,
     /// Records or copies older than they are kept were removed.
     Expired,
     /// The listener's state changed: bound, stopped.
@@ -45,7 +47,7 @@ pub enum EventKind {
 
 impl EventKind {
     /// Every kind.
-    pub const ALL: [Self; 19] = [
+    pub const ALL: [Self; 20] = [
         Self::AfterReceive,
         Self::AfterSend,
         Self::AdministratorSignedIn,
@@ -54,6 +56,7 @@ impl EventKind {
         Self::CertificateFailed,
         Self::CertificateIssued,
         Self::DeliveryFailed,
+        Self::DiskLow,
         Self::Expired,
         Self::ListenerChanged,
         Self::ListenerNotBound,
@@ -78,6 +81,7 @@ impl EventKind {
             Self::CertificateFailed => "certificate_failed",
             Self::CertificateIssued => "certificate_issued",
             Self::DeliveryFailed => "delivery_failed",
+            Self::DiskLow => "disk_low",
             Self::Expired => "expired",
             Self::ListenerChanged => "listener_changed",
             Self::ListenerNotBound => "listener_not_bound",
@@ -107,7 +111,7 @@ mod tests {
         assert_eq!(
             EventKind::ALL.map(EventKind::name).join(" "),
             "after_receive after_send administrator_signed_in administrator_sign_in_failed certificate_expiring certificate_failed certificate_issued \
-             delivery_failed expired \
+             delivery_failed disk_low expired \
              listener_changed listener_not_bound login_failed recovered sla_at_risk sla_late sla_met sla_violated storage_failing unfinished_purged"
         );
     }

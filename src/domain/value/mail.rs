@@ -123,12 +123,13 @@ pub struct AlertKinds(Vec<EventKind>);
 
 impl AlertKinds {
     /// Every event that can be one.
-    const ALL: [EventKind; 8] = [
+    const ALL: [EventKind; 9] = [
         EventKind::DeliveryFailed,
         EventKind::SlaAtRisk,
         EventKind::SlaViolated,
         EventKind::SlaLate,
         EventKind::StorageFailing,
+        EventKind::DiskLow,
         EventKind::ListenerNotBound,
         EventKind::CertificateExpiring,
         EventKind::CertificateFailed,
@@ -147,6 +148,7 @@ impl Value for AlertKinds {
         ("sla_violated", "An SLA was violated"),
         ("sla_late", "An SLA was met late"),
         ("storage_failing", "Storage fails"),
+        ("disk_low", "The disk fills up"),
         ("listener_not_bound", "The FTP server could not listen"),
         ("certificate_expiring", "A certificate expires"),
         ("certificate_failed", "An authority did not issue a certificate"),
