@@ -361,7 +361,11 @@ mod tests {
     use super::*;
     use crate::base::clock::Clock;
     use crate::base::id::IdSource;
-    use crate::store::delivery_page;
+    use crate::domain::receipt::Status;
+    use crate::store::commit::Received;
+    use crate::store::group::Group;
+    use crate::store::receipt::Receipt;
+    use crate::store::{delivery_page, held};
 
     const FILL: &str = "WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < $1) INSERT INTO deliveries \
          (event_id, receipt_id, source_key, target, state, attempts, since_attempt, next_at_us, created_at_us) \
@@ -408,6 +412,80 @@ mod tests {
             assert!(scans.is_empty(), "{statement}\n{steps:?}");
             let within_a_lane = steps.iter().any(|step| step.contains("(source_key=? AND target>?)"));
             assert!(statement != LANES || within_a_lane, "{steps:?}");
+        }
+    }
+
+    const SET_UP: &str = "INSERT INTO arrows (from_key, to_key, on_error, added_at_us) VALUES ('acme', 'archive', 0, 1), \
+         ('acme', 'errors', 1, 1), ('archive', 'beta', 0, 1); \
+         INSERT INTO setting_groups (scope, owner, version, changed_at_us, changed_by) VALUES ('connector', 'archive', 1, 1, ''); \
+         INSERT INTO setting_values (scope, owner, key, value) VALUES ('connector', 'archive', 'type', 'folder')";
+    const AGAIN: &str = "INSERT INTO deliveries (event_id, receipt_id, source_key, target, state, attempts, since_attempt, \
+         next_at_us, created_at_us) SELECT event_id, receipt_id, source_key, target, 'waiting', 0, 0, 1, 1 \
+         FROM deliveries WHERE receipt_id = $1";
+    const MADE: &str = "SELECT receipt_id, source_key, target, state, attempts FROM deliveries ORDER BY id";
+
+    #[tokio::test]
+    async fn a_batch_settles_each_file_by_itself_and_passes_it_on_once() {
+        let folder = tempfile::tempdir().unwrap();
+        let db = Db::open(folder.path()).await.unwrap();
+        let ids = IdSource::random(Clock::System);
+        let at = Timestamp::from_us(1_800_000_000_000_000);
+        sqlx::raw_sql(SET_UP).execute(db.writer()).await.unwrap();
+        let received = |name: &str| Received {
+            receipt: Receipt {
+                client_path: name.to_owned(),
+                stored_path: name.to_owned(),
+                ..Receipt::sample(&ids, "Acme", at)
+            },
+            event_id: EventId::new(&ids),
+            folder: String::new(),
+            deliver_at: at,
+        };
+        let all = ["/Receive/there", "/Receive/later", "/Receive/never"].map(received);
+        let mut tx = db.begin().await.unwrap();
+        let mut group = Group::default();
+        all.iter().for_each(|one| group.receipt(one));
+        group.write(&mut tx).await.unwrap();
+        tx.commit().await.unwrap();
+        let [there, later, never] = all.each_ref().map(|one| &one.receipt.id);
+        // It came to the Folder twice: as what an error arrow of the same target leads there.
+        sqlx::query(AGAIN).bind(there.as_str()).execute(db.writer()).await.unwrap();
+
+        let lane = Lane { source_key: "acme".to_owned(), target: Target::Connector("archive".to_owned()) };
+        let pending = next(&db, &lane, false, 64).await.unwrap();
+        let placed = || Next::Delivered(Some(Placed { name: "there".to_owned(), inode: u64::MAX - 1 }));
+        let nexts = [placed(), Next::Retry(at), Next::GiveUp(None), placed()];
+        let attempts = pending.iter().zip(nexts).map(|(one, next)| Attempted {
+            delivery: one.id,
+            receipt_id: one.receipt_id.clone(),
+            at,
+            took: Duration::from_millis(5),
+            answer: "it's \"there\"".to_owned(),
+            next,
+        });
+        let leaving = record(&db, &attempts.collect::<Vec<_>>()).await.unwrap();
+        assert_eq!(leaving, std::slice::from_ref(there));
+
+        let made = sqlx::query(MADE).fetch_all(db.reader()).await.unwrap();
+        let made: Vec<(String, String, String, String, i64)> =
+            made.iter().map(|row| (row.get(0), row.get(1), row.get(2), row.get(3), row.get(4))).collect();
+        let row = |receipt: &ReceiptId, source: &str, target: &str, state: &str, attempts| {
+            (receipt.to_string(), source.to_owned(), format!("connector:{target}"), state.to_owned(), attempts)
+        };
+        let expected = [
+            row(there, "acme", "archive", "delivered", 1),
+            row(later, "acme", "archive", "retrying", 1),
+            row(never, "acme", "archive", "failed", 1),
+            row(there, "acme", "archive", "delivered", 1),
+            row(there, "archive", "beta", "waiting", 0),
+            row(never, "acme", "errors", "waiting", 0),
+        ];
+        assert_eq!(made, expected);
+        let mut ended: Vec<_> = held::all(&db).await.unwrap().into_iter().map(|hold| hold.ended).collect();
+        ended.dedup();
+        assert_eq!(ended, [false], "each is still needed: by beta, by a retry, by the error arrow");
+        for (id, status) in [(there, Status::PassedAlong), (later, Status::Waiting), (never, Status::Waiting)] {
+            assert_eq!(receipt::find(&db, id).await.unwrap().unwrap().status, status);
         }
     }
 }
