@@ -1,6 +1,7 @@
 //! Connectors: their settings and the hashes of their passwords.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 
 use sqlx::{Row, Sqlite, Transaction};
 
@@ -8,7 +9,8 @@ use super::open::{Db, StoreError};
 use super::setting::{self, Change, Save, SaveError, Scope, Stored};
 use super::{arrow, audit, authority, secret, sla};
 use crate::base::clock::Timestamp;
-use crate::domain::connector::{Connector, ConnectorId, ConnectorSettings};
+use crate::domain::connector::{Connector, ConnectorId, ConnectorSettings, SharedFolder};
+use crate::domain::profile::Profile;
 use crate::domain::setting::{Mistake, Texts, Value};
 use crate::domain::value::ConnectorType;
 
@@ -25,7 +27,8 @@ const ADD: &str =
 const EXISTS: &str = "SELECT id FROM connectors WHERE id_key = $1";
 const OTHERS: &str = "SELECT id FROM connectors WHERE id_key <> $1";
 const OTHER_FOLDERS: &str = "SELECT owner, key, value FROM setting_values WHERE scope = 'connector' AND owner <> $1 \
-     AND key IN ('type', 'input_folder', 'output_folder', 'folder')";
+     AND key IN ('type', 'input_folder', 'output_folder', 'folder', 'save_to_sent_folder', 'log_messages')";
+const ROOT: &str = "SELECT value FROM setting_values WHERE scope = 'profile' AND owner = '' AND key = 'root_directory'";
 const TYPE: &str = "SELECT value FROM setting_values WHERE scope = 'connector' AND owner = $1 AND key = 'type'";
 const REMOVE: &str = "DELETE FROM connectors WHERE id_key = $1";
 const PASSWORDS: &str = "SELECT id_key, hash, set_at_us, valid_until_us FROM connector_passwords \
@@ -119,7 +122,8 @@ pub async fn add(
     sqlx::query(ADD).bind(id.key()).bind(id.as_str()).bind(change.at.us()).execute(&mut *tx).await?;
     let entry = audit::Entry { subject: &subject(id), key: "added", before: "", after: id.as_str() };
     audit::add(&mut tx, change, &entry).await?;
-    save_values(&mut tx, id, values, None, change).await?;
+    let own = save_values(&mut tx, id, values, None, change).await?;
+    check_folders(&mut tx, &own, db.folder()).await?;
     if let Some(hash) = password_hash {
         put_password(&mut tx, id, hash, None, change).await?;
     }
@@ -147,7 +151,8 @@ pub async fn save(db: &Db, id: &ConnectorId, edit: &Edit<'_>, change: &Change<'_
         return Err(mistake("id", format!("There is no connector {id}")));
     }
     check_type(&mut tx, id, &edit.values).await?;
-    save_values(&mut tx, id, &edit.values, edit.expected_version, change).await?;
+    let own = save_values(&mut tx, id, &edit.values, edit.expected_version, change).await?;
+    check_folders(&mut tx, &own, db.folder()).await?;
     if let Some(hash) = edit.password_hash {
         put_password(&mut tx, id, hash, edit.older_until, change).await?;
     }
@@ -203,7 +208,7 @@ async fn save_values(
     values: &Texts,
     expected_version: Option<i64>,
     change: &Change<'_>,
-) -> Result<(), SaveError> {
+) -> Result<Connector, SaveError> {
     let save = Save { scope: Scope::Connector(id.key()), subject: subject(id), values, expected_version };
     let texts = setting::save(tx, save, change, |texts| ConnectorSettings::parse(texts).map(|s| s.texts())).await?;
     let own = connector(id.clone(), &texts)?;
@@ -212,11 +217,21 @@ async fn save_values(
     {
         return Err(SaveError::Mistakes(vec![mistake]));
     }
-    check_folders(tx, &own).await
+    Ok(own)
 }
 
-/// A partner sees its own two folders and nothing else: no folder may be, hold or lie in another connector's.
-async fn check_folders(tx: &mut Transaction<'_, Sqlite>, own: &Connector) -> Result<(), SaveError> {
+/// A partner sees its own two folders and nothing else: no folder may be, hold or lie in another connector's, or in
+/// where copies of what was collected are kept. Relative ones lie below the root directory, and that below `data`.
+async fn check_folders(tx: &mut Transaction<'_, Sqlite>, own: &Connector, data: &Path) -> Result<(), SaveError> {
+    let stored =
+        sqlx::query(ROOT).fetch_optional(&mut **tx).await?.map(|row| row.try_get::<String, _>(0)).transpose()?;
+    let default = || Profile::setting("root_directory").map_or("", |setting| setting.default).to_owned();
+    let root = data.join(stored.unwrap_or_else(default)).to_string_lossy().into_owned();
+    if let Some(SharedFolder { key, one, two }) = own.shared_folder(None, &root) {
+        let text =
+            format!("{one} is, holds or lies in {two}, another folder of this connector; choose one apart from it");
+        return Err(mistake(key, text));
+    }
     let mut folders: BTreeMap<String, Texts> = BTreeMap::new();
     for row in sqlx::query(OTHER_FOLDERS).bind(own.id.key()).fetch_all(&mut **tx).await? {
         folders.entry(row.try_get(0)?).or_default().insert(row.try_get(1)?, row.try_get(2)?);
@@ -227,7 +242,7 @@ async fn check_folders(tx: &mut Transaction<'_, Sqlite>, own: &Connector) -> Res
         // Only what names its folders is here: whether its values fit each other was seen when they were saved.
         let settings = ConnectorSettings::read(&texts).map_err(SaveError::Mistakes)?;
         let other = Connector { id: other, version: 0, settings };
-        if let Some((key, one, two)) = own.shared_folder(&other) {
+        if let Some(SharedFolder { key, one, two }) = own.shared_folder(Some(&other), &root) {
             let text = format!("{one} is, holds or lies in {two}, a folder of {}; choose one of its own", other.id);
             return Err(mistake(key, text));
         }
@@ -274,7 +289,8 @@ mod tests {
         let id = |text: &str| ConnectorId::parse(text).unwrap();
         let texts = |key: &str, value: &str| Texts::from([(key.to_owned(), value.to_owned())]);
         add(&db, &id("acme"), &Texts::new(), None, &change).await.unwrap();
-        for value in ["acme/Receive", "acme", "acme/Send/deeper"] {
+        let inside = folder.path().canonicalize().unwrap().join("partners/acme/Send");
+        for value in ["acme/Receive", "acme", "acme/Send/deeper", inside.to_str().unwrap()] {
             let refused = add(&db, &id("globex"), &texts("output_folder", value), None, &change).await;
             let Err(SaveError::Mistakes(mistakes)) = refused else { panic!("{value}: {refused:?}") };
             assert_eq!(mistakes[0].key, "output_folder");
@@ -282,5 +298,30 @@ mod tests {
         }
         assert_eq!(all(&db).await.unwrap().len(), 1, "a refused connector was kept");
         add(&db, &id("globex"), &texts("output_folder", "acme-too/Receive"), None, &change).await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn sent_copies_are_out_of_every_partners_reach() {
+        let folder = tempfile::tempdir().unwrap();
+        let db = Db::open(folder.path()).await.unwrap();
+        let ids = IdSource::random(Clock::System);
+        let change = Change { who: "test", remote: "", at: Timestamp::default(), ids: &ids };
+        let id = |text: &str| ConnectorId::parse(text).unwrap();
+        let texts = |pairs: &[(&str, &str)]| -> Texts {
+            pairs.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect()
+        };
+        let own = texts(&[("save_to_sent_folder", "on"), ("output_folder", "acme/Sent/in")]);
+        let refused = add(&db, &id("acme"), &own, None, &change).await;
+        let Err(SaveError::Mistakes(mistakes)) = refused else { panic!("{refused:?}") };
+        assert_eq!(mistakes[0].key, "save_to_sent_folder");
+        assert!(
+            mistakes[0].message.starts_with("acme/Sent is, holds or lies in acme/Sent/in"),
+            "{}",
+            mistakes[0].message
+        );
+        add(&db, &id("acme"), &texts(&[("save_to_sent_folder", "on")]), None, &change).await.unwrap();
+        let refused = add(&db, &id("globex"), &texts(&[("input_folder", "acme/Sent/2026")]), None, &change).await;
+        let Err(SaveError::Mistakes(mistakes)) = refused else { panic!("{refused:?}") };
+        assert!(mistakes[0].message.contains("acme/Sent, a folder of acme"), "{}", mistakes[0].message);
     }
 }

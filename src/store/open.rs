@@ -3,6 +3,7 @@
 use std::fs::{File, OpenOptions};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use sqlx::SqlitePool;
@@ -74,6 +75,7 @@ pub enum StoreError {
 pub struct Db {
     read: SqlitePool,
     write: SqlitePool,
+    folder: Arc<Path>,
 }
 
 impl Db {
@@ -103,7 +105,13 @@ impl Db {
         migrator().run(&write).await?;
         drop(lock);
         let read = pool(READERS_MAX).connect_with(options.read_only(true)).await?;
-        Ok(Self { read, write })
+        let folder = folder.canonicalize().map_err(|source| StoreError::Folder { path: folder.to_owned(), source })?;
+        Ok(Self { read, write, folder: folder.into() })
+    }
+
+    /// The data folder, absolute.
+    pub(super) fn folder(&self) -> &Path {
+        &self.folder
     }
 
     /// Readers; a query here never waits for a writer.

@@ -18,13 +18,13 @@ use crate::domain::connector::Connector;
 use crate::domain::event::EventKind;
 use crate::domain::place::{Folder, Place, path_of};
 use crate::domain::scheme::numbered;
-use crate::domain::{profile::Profile, sent};
+use crate::domain::{copies, profile::Profile};
 use crate::store::collected::{self, Collected, Collection, SentCopy, Subject};
 use crate::store::event::Event;
 use crate::store::live::Snapshot;
 use crate::store::{StoreError, commit::NotRecorded};
+use crate::workspace::copies::CopiesFolder;
 use crate::workspace::download::{Source, Version};
-use crate::workspace::sent::SentFolder;
 use crate::workspace::workspaces::Workspace;
 
 /// How long a partner may delete what it collected (PRODUCT section 2).
@@ -136,7 +136,7 @@ impl Collecting {
         let at = depot.clock.now();
         let copy = settings.save_to_sent_folder.then(|| SentCopy {
             id: transfer.as_str().to_owned(),
-            folder: sent::folder(settings.sent_folder_scheme, at, &self.party.snapshot.appliance.time_zone),
+            folder: copies::folder(settings.sent_folder_scheme, at, &self.party.snapshot.appliance.time_zone),
             name: String::new(),
         });
         let size = human::size(self.subject.size_bytes);
@@ -191,9 +191,9 @@ impl Work<'_> {
         let folder = workspace.folder(Folder::Send);
         let _turn = folder.naming(names).await;
         let Some(Collected { copy: Some(copy), remove, .. }) = self.known().await? else { return Ok(()) };
-        let path = self.depot.workspaces.sent_parent(self.profile, self.connector)?;
+        let path = self.depot.workspaces.copies_parent(self.profile, self.connector, copies::SENT)?;
         let aside = format!(".waybill-{}", copy.id);
-        let sent = SentFolder::open(&path, &copy.folder)?;
+        let sent = CopiesFolder::open(&path, copies::SENT, &copy.folder)?;
         // A copy with a name is whole; without one it is begun afresh, whatever lies there.
         if copy.name.is_empty() {
             let source = match source {
@@ -212,7 +212,7 @@ impl Work<'_> {
                 .flatten();
             let inode = source.version().inode;
             let making = aside.clone();
-            let sent = SentFolder::open(&path, &copy.folder)?;
+            let sent = CopiesFolder::open(&path, copies::SENT, &copy.folder)?;
             let make = move || sent.make(&making, &source, from.as_ref().map(|(folder, name)| (folder, name.as_str())));
             tokio::task::spawn_blocking(make).await.map_err(io::Error::other)??;
             // A link changes the file's change time; Waybill knows that it is whole.
@@ -225,7 +225,7 @@ impl Work<'_> {
         self.name(&sent, &aside, names).await
     }
 
-    async fn name(&self, sent: &SentFolder, aside: &str, names: &[Name]) -> Result<(), StepError> {
+    async fn name(&self, sent: &CopiesFolder, aside: &str, names: &[Name]) -> Result<(), StepError> {
         let Some(base) = names.last() else { return Ok(()) };
         for n in 0..NUMBERS_MAX {
             let name = if n == 0 { base.clone() } else { numbered(base, n) };

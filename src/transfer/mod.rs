@@ -6,6 +6,7 @@ pub mod copy;
 pub mod depot;
 pub mod digest;
 pub mod held;
+mod logged;
 pub mod offer;
 pub mod passing;
 pub mod plan;

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use super::depot::{Depot, Party, TransferError};
 use super::digest::hex;
+use super::logged;
 use super::plan::Plan;
 use super::receive::is_temporary;
 use crate::base::clock::Timestamp;
@@ -20,6 +21,7 @@ use crate::domain::value::Overwrite;
 use crate::store::commit::{Published, Received};
 use crate::store::receipt::Receipt;
 use crate::store::{StoreError, delivery, event, held as store_held, receipt, sequence};
+use crate::workspace::download::Source;
 use crate::workspace::folder::{FileId, OpenFolder};
 use crate::workspace::held::{self, HeldFolder};
 use crate::workspace::jail::{self, Replace};
@@ -76,6 +78,7 @@ pub async fn publish(
     let Some(stored) = receipt.stored_path.rsplit('/').next().and_then(|name| Name::parse(name).ok()) else {
         return Err(TransferError::refused(Rule::NameNotStorable, receipt.stored_path));
     };
+    logged::keep(depot, party, &receipt, Source::shared(Arc::clone(part.file()))?).await;
     let committed = commit(depot, party, receipt).await?;
     let place = async {
         make_way(depot, folder, &committed, (folder.staging().as_fd(), part.name()), replace).await?;
@@ -325,7 +328,6 @@ pub async fn publish_temporary(
     from: &[Name],
     to: &[Name],
 ) -> Result<ReceiptId, TransferError> {
-    use crate::workspace::download::Source;
     let workspace = party.workspace(depot)?;
     let folder = workspace.folder(Folder::Receive);
     let source = Source::open(folder, from)?;
@@ -352,6 +354,7 @@ pub async fn publish_temporary(
     let (receipt, _turn, replace) = named(depot, party, folder, &staged, &whole).await?;
     let id = receipt.id.clone();
     let stored = receipt.stored_path.rsplit('/').next().unwrap_or_default().to_owned();
+    logged::keep(depot, party, &receipt, source).await;
     let committed = commit(depot, party, receipt).await?;
     let place = async {
         make_way(depot, folder, &committed, (from_folder.as_fd(), from_name), replace).await?;

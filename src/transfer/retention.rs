@@ -1,4 +1,4 @@
-//! What goes after the time it is kept for: records, copies in Sent. Small steps with pauses between them, so that no 226
+//! What goes after the time it is kept for: records, copies in Sent and in the log. Small steps with pauses between them, so that no 226
 //! waits for it. Held bytes go when their deliveries have ended; here they are only counted.
 
 use std::path::PathBuf;
@@ -10,6 +10,7 @@ use crate::base::human;
 use crate::base::path::Name;
 use crate::domain::appliance::ApplianceSettings;
 use crate::domain::connector::Connector;
+use crate::domain::copies;
 use crate::domain::event::EventKind;
 use crate::domain::value::ConnectorType;
 use crate::store::event::Event;
@@ -82,21 +83,9 @@ pub async fn preview(depot: &Depot, settings: &ApplianceSettings, snapshot: &Sna
         };
         due.push(Due { what, count, bytes: None });
     }
-    let mut copies = Aged::default();
-    if let Some(days) = &settings.sent_keep_days {
-        for folder in sent_folders(depot, snapshot) {
-            let before = before(depot, days.get());
-            let counting = tokio::task::spawn_blocking(move || aged::count(&folder, before));
-            match counting.await.map_err(std::io::Error::other).flatten() {
-                Ok(aged) => {
-                    copies.files += aged.files;
-                    copies.bytes += aged.bytes;
-                }
-                Err(error) => tracing::warn!(%error, "Could not look through a Sent folder"),
-            }
-        }
+    for (kind, days) in copies_kept(settings, snapshot) {
+        due.push(count_copies(depot, snapshot, kind, days).await);
     }
-    due.push(Due { what: "Copies in Sent folders", count: copies.files, bytes: Some(copies.bytes) });
     let mut kept = 0;
     for (connector, days) in keeping(snapshot) {
         kept += kept::count(&depot.db, connector.id.key(), before(depot, days)).await?;
@@ -127,7 +116,9 @@ pub async fn run(depot: &Depot, snapshot: &Snapshot) -> Result<Vec<Due>, StoreEr
         }
         gone.push(Due { what, count, bytes: None });
     }
-    gone.push(copies(depot, snapshot).await);
+    for (kind, days) in copies_kept(&snapshot.appliance, snapshot) {
+        gone.push(remove_copies(depot, snapshot, kind, days).await);
+    }
     gone.push(Due { what: KEPT_FILES, count: kept_files(depot, snapshot).await?, bytes: None });
     gone.retain(|due| due.count > 0);
     if !gone.is_empty() {
@@ -186,37 +177,63 @@ async fn remove_kept(folder: &OpenFolder, file: &KeptFile) -> bool {
     false
 }
 
-async fn copies(depot: &Depot, snapshot: &Snapshot) -> Due {
-    let mut gone = Aged::default();
-    if let Some(days) = &snapshot.appliance.sent_keep_days {
-        for folder in sent_folders(depot, snapshot) {
-            loop {
-                let (folder, before) = (folder.clone(), before(depot, days.get()));
-                let removing = tokio::task::spawn_blocking(move || aged::remove(&folder, before, STEP_FILES));
-                match removing.await.map_err(std::io::Error::other).flatten() {
-                    Ok(Aged { files: 0, .. }) => break,
-                    Ok(aged) => {
-                        gone.files += aged.files;
-                        gone.bytes += aged.bytes;
-                    }
-                    Err(error) => {
-                        tracing::warn!(%error, "Could not remove old copies from a Sent folder; it is tried again");
-                        break;
-                    }
-                }
-                tokio::time::sleep(PAUSE).await;
-            }
-        }
-    }
-    Due { what: "Copies in Sent folders", count: gone.files, bytes: Some(gone.bytes) }
+/// A kind of copies.
+#[derive(Clone, Copy)]
+struct Copies {
+    /// The folder that holds them.
+    folder: &'static str,
+    /// What they are, for people.
+    what: &'static str,
 }
 
-/// Where copies lie. A connector whose Sent would be within its partner's reach has none.
-fn sent_folders(depot: &Depot, snapshot: &Snapshot) -> Vec<PathBuf> {
-    let of = |live: &std::sync::Arc<crate::store::live::LiveConnector>| {
-        depot.workspaces.sent_path(&snapshot.profile, &live.connector).ok()
+/// Each kind of copies, and how many days they are kept; `None`: for ever.
+fn copies_kept(settings: &ApplianceSettings, snapshot: &Snapshot) -> [(Copies, Option<u64>); 2] {
+    let sent = Copies { folder: copies::SENT, what: "Copies in Sent folders" };
+    let log = Copies { folder: copies::LOG, what: "Copies in the log" };
+    let sent_days = settings.sent_keep_days.as_ref().map(|days| days.get());
+    [(sent, sent_days), (log, Some(snapshot.profile.log_keep_days.get()))]
+}
+
+async fn count_copies(depot: &Depot, snapshot: &Snapshot, kind: Copies, days: Option<u64>) -> Due {
+    let mut found = Aged::default();
+    for folder in copies_folders(depot, snapshot, kind).filter(|_| days.is_some()) {
+        let before = before(depot, days.unwrap_or(u64::MAX));
+        let counting = tokio::task::spawn_blocking(move || aged::count(&folder, before));
+        match counting.await.map_err(std::io::Error::other).flatten() {
+            Ok(aged) => found.add(aged),
+            Err(error) => tracing::warn!(%error, "Could not look through a folder of copies"),
+        }
+    }
+    Due { what: kind.what, count: found.files, bytes: Some(found.bytes) }
+}
+
+async fn remove_copies(depot: &Depot, snapshot: &Snapshot, kind: Copies, days: Option<u64>) -> Due {
+    let mut gone = Aged::default();
+    for folder in copies_folders(depot, snapshot, kind).filter(|_| days.is_some()) {
+        loop {
+            let (folder, before) = (folder.clone(), before(depot, days.unwrap_or(u64::MAX)));
+            let removing = tokio::task::spawn_blocking(move || aged::remove(&folder, before, STEP_FILES));
+            match removing.await.map_err(std::io::Error::other).flatten() {
+                Ok(Aged { files: 0, .. }) => break,
+                Ok(aged) => gone.add(aged),
+                Err(error) => {
+                    tracing::warn!(%error, "Could not remove old copies; it is tried again");
+                    break;
+                }
+            }
+            tokio::time::sleep(PAUSE).await;
+        }
+    }
+    Due { what: kind.what, count: gone.files, bytes: Some(gone.bytes) }
+}
+
+/// Where copies lie. A connector whose copies would be within its partner's reach has none.
+fn copies_folders(depot: &Depot, snapshot: &Snapshot, kind: Copies) -> impl Iterator<Item = PathBuf> {
+    let of = move |live: &std::sync::Arc<crate::store::live::LiveConnector>| {
+        let parent = depot.workspaces.copies_parent(&snapshot.profile, &live.connector, kind.folder).ok()?;
+        Some(parent.join(kind.folder))
     };
-    snapshot.partners().filter_map(of).collect()
+    snapshot.partners().filter_map(of)
 }
 
 fn in_words(due: &Due) -> String {

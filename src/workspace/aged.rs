@@ -25,6 +25,14 @@ pub struct Aged {
     pub bytes: u64,
 }
 
+impl Aged {
+    /// Counts these too.
+    pub fn add(&mut self, more: Self) {
+        self.files += more.files;
+        self.bytes += more.bytes;
+    }
+}
+
 /// What is to be done with them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Doing {

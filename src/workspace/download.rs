@@ -54,8 +54,13 @@ impl Source {
 
     /// Of a file that is open already.
     pub(super) fn from_file(file: OwnedFd) -> io::Result<Self> {
+        Self::shared(Arc::new(file))
+    }
+
+    /// Of a file that somebody else has open as well.
+    pub fn shared(file: Arc<OwnedFd>) -> io::Result<Self> {
         let stat = Version::of(&rustix::fs::fstat(&file)?);
-        Ok(Self { file: Arc::new(file), stat })
+        Ok(Self { file, stat })
     }
 
     /// What it was when it was opened.

@@ -3,12 +3,12 @@
 
 pub mod active;
 pub mod aged;
+pub mod copies;
 pub mod download;
 pub mod folder;
 pub mod held;
 pub mod jail;
 pub mod listing;
-pub mod sent;
 pub mod sync;
 pub mod upload;
 pub mod workspaces;

@@ -6,7 +6,6 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use super::folder::OpenFolder;
-use super::sent::SENT;
 use super::sync::Syncer;
 use crate::domain::connector::Connector;
 use crate::domain::place::Folder;
@@ -79,22 +78,17 @@ impl Workspaces {
         &self.syncer
     }
 
-    /// The folder that holds the connector's Sent: its own, below the root. An error where Sent would be within the
-    /// partner's reach.
-    pub fn sent_parent(&self, profile: &Profile, connector: &Connector) -> io::Result<PathBuf> {
+    /// The connector's own folder below the root, which holds `copies` (Sent or Log). An error where those would be within
+    /// the partner's reach.
+    pub fn copies_parent(&self, profile: &Profile, connector: &Connector, copies: &str) -> io::Result<PathBuf> {
         let paths = Paths::of(&self.data, profile, connector);
         let parent = self.data.join(profile.root_directory.as_str()).join(connector.id.as_str());
-        let sent = parent.join(SENT);
-        let reaches = |folder: &PathBuf| folder.starts_with(&sent) || sent.starts_with(folder);
+        let folder = parent.join(copies);
+        let reaches = |of_partner: &PathBuf| of_partner.starts_with(&folder) || folder.starts_with(of_partner);
         if reaches(&paths.send) || reaches(&paths.receive) {
-            return Err(io::Error::other("Send or Receive is, holds or lies in the Sent folder"));
+            return Err(io::Error::other(format!("Send or Receive is, holds or lies in the {copies} folder")));
         }
         Ok(parent)
-    }
-
-    /// The connector's Sent folder itself, under the same condition.
-    pub fn sent_path(&self, profile: &Profile, connector: &Connector) -> io::Result<PathBuf> {
-        Ok(self.sent_parent(profile, connector)?.join(SENT))
     }
 
     /// The connector's Receive folder, as a path of this machine.

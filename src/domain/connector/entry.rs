@@ -4,6 +4,7 @@ use std::net::IpAddr;
 
 use super::{ConnectorId, ConnectorSettings};
 use crate::base::clock::Timestamp;
+use crate::domain::copies;
 use crate::domain::filter::Filter;
 use crate::domain::profile::Profile;
 use crate::domain::refusal::Rule;
@@ -112,7 +113,15 @@ impl Connector {
     pub fn folders(&self) -> Vec<(&'static str, String)> {
         match self.settings.r#type {
             ConnectorType::FtpServer => {
-                vec![("input_folder", self.input_folder_text()), ("output_folder", self.output_folder_text())]
+                let mut folders =
+                    vec![("input_folder", self.input_folder_text()), ("output_folder", self.output_folder_text())];
+                if self.settings.save_to_sent_folder {
+                    folders.push(("save_to_sent_folder", format!("{}/{}", self.id, copies::SENT)));
+                }
+                if self.settings.log_messages {
+                    folders.push(("log_messages", format!("{}/{}", self.id, copies::LOG)));
+                }
+                folders
             }
             ConnectorType::Folder => vec![("folder", self.folder_text())],
             ConnectorType::Webhook | ConnectorType::Command => Vec::new(),
@@ -124,15 +133,32 @@ impl Connector {
         self.settings.r#type == ConnectorType::FtpServer
     }
 
-    /// Whether a folder of this connector is, holds or lies in one of `other`'s: the setting that names it, and both
-    /// of them, if so. Absolute and relative ones are compared after the caller has made all absolute.
-    pub fn shared_folder(&self, other: &Self) -> Option<(&'static str, String, String)> {
-        let theirs = other.folders();
-        self.folders().into_iter().find_map(|(key, one)| {
-            let (_, two) = theirs.iter().find(|(_, two)| FolderText::overlap(&one, two))?;
-            Some((key, one, two.clone()))
-        })
+    /// Two folders of this connector, or one of it and one of `other`'s, of which one is, holds or lies in the other.
+    /// Relative ones lie below `root`, which is absolute.
+    pub fn shared_folder(&self, other: Option<&Self>, root: &str) -> Option<SharedFolder> {
+        let absolute =
+            |folder: &str| if folder.starts_with('/') { folder.to_owned() } else { format!("{root}/{folder}") };
+        let own = self.folders();
+        for (at, (key, one)) in own.iter().enumerate() {
+            let theirs = other.map_or_else(|| own[..at].to_vec(), Self::folders);
+            let shared = |two: &String| FolderText::overlap(&absolute(one), &absolute(two));
+            if let Some((_, two)) = theirs.into_iter().find(|(_, two)| shared(two)) {
+                return Some(SharedFolder { key, one: one.clone(), two });
+            }
+        }
+        None
     }
+}
+
+/// A folder of which another is, holds or lies in one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SharedFolder {
+    /// The setting that names it.
+    pub key: &'static str,
+    /// It, as its setting has it.
+    pub one: String,
+    /// The other.
+    pub two: String,
 }
 
 #[cfg(test)]
@@ -159,13 +185,23 @@ mod tests {
         );
         let named = connector(&[("input_folder", "/srv/out"), ("output_folder", "ACME/Receive/in")]);
         assert_eq!(named.input_folder_text(), "/srv/out");
-        let shared = usual.shared_folder(&named);
-        assert_eq!(shared, Some(("output_folder", "ACME/Receive".to_owned(), "ACME/Receive/in".to_owned())));
+        let shared = usual.shared_folder(Some(&named), "/data/partners").unwrap();
+        let both = (shared.key, shared.one.as_str(), shared.two.as_str());
+        assert_eq!(both, ("output_folder", "ACME/Receive", "ACME/Receive/in"));
         let folder = connector(&[("type", "folder")]);
         assert_eq!(folder.folders(), [("folder", "ACME".to_owned())]);
-        assert_eq!(usual.shared_folder(&folder).map(|(key, ..)| key), Some("input_folder"));
+        assert_eq!(usual.shared_folder(Some(&folder), "/data").map(|shared| shared.key), Some("input_folder"));
         let apart = Connector { id: ConnectorId::parse("other").unwrap(), ..usual.clone() };
-        assert_eq!(usual.shared_folder(&apart), None);
+        assert_eq!(usual.shared_folder(Some(&apart), "/data"), None);
+        // The same folder, written in two ways.
+        let whole = connector(&[("input_folder", "/data/ACME/Receive/deeper"), ("output_folder", "elsewhere")]);
+        assert_eq!(usual.shared_folder(Some(&whole), "/data").map(|shared| shared.key), Some("output_folder"));
+        assert_eq!(usual.shared_folder(Some(&whole), "/other"), None);
+        let twice = connector(&[("input_folder", "/data/ACME/Receive/deeper")]);
+        assert_eq!(twice.shared_folder(None, "/data").map(|shared| shared.key), Some("output_folder"));
+        assert_eq!(usual.shared_folder(None, "/data"), None);
+        let copies = connector(&[("output_folder", "ACME/Sent/x"), ("save_to_sent_folder", "on")]);
+        assert_eq!(copies.shared_folder(None, "/data").map(|shared| shared.key), Some("save_to_sent_folder"));
     }
 
     #[test]

@@ -4,6 +4,6 @@ mod entry;
 mod id;
 mod settings;
 
-pub use entry::{Connector, WhyNot};
+pub use entry::{Connector, SharedFolder, WhyNot};
 pub use id::{CONNECTOR_ID_CHARS_MAX, ConnectorId};
 pub use settings::{ConnectorSettings, PASSWORD};

@@ -114,10 +114,11 @@ settings! {
             "How the copies are sorted into dated folders.";
         log_level: LogLevel = "info", InForce, "Log Level",
             "How much of this partner’s sessions is kept: those with trouble, all, or all with every command and reply.";
-        log_subfolder_scheme: FolderScheme = "weekly", NotYet, "Log Subfolder Scheme",
-            "How the log is sorted into dated folders.";
-        log_messages: bool = "off", NotYet, "Log Messages",
-            "Keep a copy of each file with its log entry.";
+        log_subfolder_scheme: FolderScheme = "weekly", InForce, "Log Subfolder Scheme",
+            "How those copies are sorted into dated folders.";
+        log_messages: bool = "off", InForce, "Log Messages",
+            "Keep a copy of each file that was received, below the connector’s folder in Log, as long as transcripts are kept. \
+             Where the disk cannot share blocks it takes the room twice.";
         folder: FolderText = "", InForce, "Folder",
             "Where files land that are passed along to it. Empty is a folder of the connector’s name; a relative path \
              lies below the Root Directory.";

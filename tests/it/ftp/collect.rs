@@ -37,26 +37,8 @@ async fn gone(running: &Running<'_>, path: &Path) {
     running.until("the collected file is removed", async |_| (!path.exists()).then_some(())).await;
 }
 
-/// Every file beneath Sent that has its name, sorted, with its bytes.
 fn copies(appliance: &Appliance) -> Vec<(String, Vec<u8>)> {
-    let top = appliance.place(PARTNER, "Sent");
-    let (mut folders, mut found) = (vec![top.clone()], Vec::new());
-    while let Some(folder) = folders.pop() {
-        for entry in std::fs::read_dir(folder).into_iter().flatten() {
-            let path = entry.expect("an entry").path();
-            if path.is_dir() {
-                folders.push(path);
-            } else {
-                let name = path.strip_prefix(&top).expect("beneath Sent").to_string_lossy().into_owned();
-                // A copy is made aside first.
-                if !name.contains("/.waybill-") && !name.starts_with(".waybill-") {
-                    found.push((name, std::fs::read(path).expect("a file")));
-                }
-            }
-        }
-    }
-    found.sort();
-    found
+    appliance.copies(PARTNER, "Sent")
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -10,6 +10,7 @@ mod files;
 mod guard;
 mod host;
 mod limits;
+mod logged;
 mod login;
 mod proxy;
 mod recent;

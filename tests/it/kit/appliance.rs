@@ -64,6 +64,28 @@ impl Appliance {
         self.data().join("partners").join(connector).join(folder)
     }
 
+    /// Every copy beneath a connector's Sent or Log that has its name, sorted, with its bytes.
+    pub(crate) fn copies(&self, connector: &str, folder: &str) -> Vec<(String, Vec<u8>)> {
+        let top = self.place(connector, folder);
+        let (mut folders, mut found) = (vec![top.clone()], Vec::new());
+        while let Some(folder) = folders.pop() {
+            for entry in std::fs::read_dir(folder).into_iter().flatten() {
+                let path = entry.expect("an entry").path();
+                if path.is_dir() {
+                    folders.push(path);
+                } else {
+                    let name = path.strip_prefix(&top).expect("beneath it").to_string_lossy().into_owned();
+                    // A copy is made aside first.
+                    if !name.contains("/.waybill-") && !name.starts_with(".waybill-") {
+                        found.push((name, std::fs::read(path).expect("a file")));
+                    }
+                }
+            }
+        }
+        found.sort();
+        found
+    }
+
     /// Runs a verb beside whatever runs.
     pub(crate) fn cli(&self, arguments: &[&str]) -> Output {
         let mut command = binary();

@@ -1,7 +1,19 @@
-//! The Sent Folder Scheme: into which dated folder a copy goes (PRODUCT section 4).
+//! Copies that are kept of what was collected and of what was received: where they go (PRODUCT section 4).
 
+use super::stored_name::storable;
 use super::value::{FolderScheme, ZoneName};
 use crate::base::clock::Timestamp;
+use crate::base::id::ReceiptId;
+
+/// Where copies of what a partner collected are kept, below the connector's folder.
+pub const SENT: &str = "Sent";
+/// Where copies of what was received are kept, beside the records of the sessions.
+pub const LOG: &str = "Log";
+
+/// What the copy of a received file is called: its receipt says what it was.
+pub fn logged(receipt: &ReceiptId, name: &str) -> String {
+    storable(&format!("{receipt} {name}")).map_or_else(|| receipt.to_string(), |name| name.to_string())
+}
 
 /// The dated folder for `at`, by the clocks of `zone`: `2026`, `2026-11`, `2026-W48`, `2026-11-25`. Empty: none.
 pub fn folder(scheme: FolderScheme, at: Timestamp, zone: &ZoneName) -> String {
@@ -25,6 +37,14 @@ mod tests {
     use crate::base::path::Name;
     use crate::domain::setting::Value;
     use proptest::prelude::*;
+
+    #[test]
+    fn the_copy_of_a_received_file_begins_with_its_receipt() {
+        let id = ReceiptId::parse("019d0aa3-cc00-7011-8000-000000000012").unwrap();
+        assert_eq!(logged(&id, "po.edi"), format!("{id} po.edi"));
+        let long = logged(&id, &format!("{}.edi", "x".repeat(250)));
+        assert!(long.len() == 255 && long.starts_with(id.as_str()) && &long[251..] == ".edi");
+    }
 
     fn folders(at: &str, zone: &str) -> String {
         let at = Timestamp::parse_rfc3339(at).unwrap();

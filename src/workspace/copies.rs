@@ -1,5 +1,6 @@
-//! The Sent folder: copies of what a partner collected, beside Send and Receive and out of its reach. A copy is made
-//! aside, synced, and only then given its name.
+//! Folders of copies, beside Send and Receive and out of a partner's reach: Sent holds what the partner collected, Log what
+//! was received. A copy in Sent is made aside, synced, and only then given its name; one in Log is named by its receipt,
+//! which comes after it.
 
 use std::io;
 use std::os::fd::OwnedFd;
@@ -10,20 +11,18 @@ use rustix::io::Errno;
 
 use super::download::Source;
 
-/// The name of the folder.
-pub const SENT: &str = "Sent";
-
 const FOLDER: OFlags = OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::CLOEXEC).union(OFlags::NOFOLLOW);
 const FOLDER_MODE: Mode = Mode::from_bits_truncate(0o750);
 const FILE_MODE: Mode = Mode::from_bits_truncate(0o640);
 
 /// One open folder of copies.
 #[derive(Debug)]
-pub struct SentFolder(OwnedFd);
+pub struct CopiesFolder(OwnedFd);
 
-impl SentFolder {
-    /// Opens `Sent`, or the dated folder `sub` in it, beneath the connector's folder; made if missing, and on disk.
-    pub fn open(connector: &Path, sub: &str) -> io::Result<Self> {
+impl CopiesFolder {
+    /// Opens the folder `name` (Sent or Log), or the dated folder `sub` in it, beneath the connector's folder; made if
+    /// missing, and on disk.
+    pub fn open(connector: &Path, name: &str, sub: &str) -> io::Result<Self> {
         if !connector.is_dir() {
             std::fs::create_dir_all(connector)?;
             if let Some(parent) = connector.parent() {
@@ -31,8 +30,8 @@ impl SentFolder {
             }
         }
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
-        let sent = child(&rustix::fs::openat(CWD, connector, flags, Mode::empty())?, SENT)?;
-        Ok(Self(if sub.is_empty() { sent } else { child(&sent, sub)? }))
+        let top = child(&rustix::fs::openat(CWD, connector, flags, Mode::empty())?, name)?;
+        Ok(Self(if sub.is_empty() { top } else { child(&top, sub)? }))
     }
 
     /// Makes a whole, synced copy called `aside`: shared blocks where the file system can, else a link or the bytes.

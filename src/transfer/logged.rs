@@ -1,0 +1,38 @@
+//! Log Messages (PRODUCT section 4): a copy of each received file beside the records of the sessions.
+//!
+//! Always: it is on disk before its receipt is, so that every receipt made meanwhile has one. What a crash in between
+//! leaves is a copy of an upload that was never confirmed; it goes in time, as all of them do.
+
+use super::depot::{Depot, Party};
+use crate::domain::copies;
+use crate::domain::event::EventKind;
+use crate::store::event::Event;
+use crate::store::receipt::Receipt;
+use crate::workspace::copies::CopiesFolder;
+use crate::workspace::download::Source;
+
+/// Makes the copy, if the connector wants one. That it cannot be made is told, and no reason to refuse the upload.
+pub(super) async fn keep(depot: &Depot, party: &Party, receipt: &Receipt, source: Source) {
+    let (connector, snapshot) = (party.connector(), &party.snapshot);
+    let settings = &connector.settings;
+    if !settings.log_messages || snapshot.profile.log_keep_days.get() == 0 {
+        return;
+    }
+    let dated = copies::folder(settings.log_subfolder_scheme, receipt.completed_at, &snapshot.appliance.time_zone);
+    let stored = receipt.stored_path.rsplit('/').next().unwrap_or_default();
+    let name = copies::logged(&receipt.id, stored);
+    let made = match depot.workspaces.copies_parent(&snapshot.profile, connector, copies::LOG) {
+        Ok(parent) => {
+            let make = move || CopiesFolder::open(&parent, copies::LOG, &dated)?.make(&name, &source, None);
+            tokio::task::spawn_blocking(make).await.map_err(std::io::Error::other).flatten()
+        }
+        Err(error) => Err(error),
+    };
+    let Err(error) = made else { return };
+    let summary = format!("The log has no copy of {}, received from {}: {error}", receipt.name, connector.id);
+    tracing::error!(connector.id = connector.id.as_str(), receipt.id = receipt.id.as_str(), "{summary}");
+    let mut event = Event::new(&depot.ids, EventKind::StorageFailing, depot.clock.now(), summary);
+    connector.id.as_str().clone_into(&mut event.connector);
+    party.session.as_str().clone_into(&mut event.session_id);
+    depot.recorder.event(event).await;
+}
