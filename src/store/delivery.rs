@@ -444,7 +444,9 @@ mod tests {
         let all = ["/Receive/there", "/Receive/later", "/Receive/never"].map(received);
         let mut tx = db.begin().await.unwrap();
         let mut group = Group::default();
-        all.iter().for_each(|one| group.receipt(one));
+        for one in &all {
+            group.receipt(one);
+        }
         group.write(&mut tx).await.unwrap();
         tx.commit().await.unwrap();
         let [there, later, never] = all.each_ref().map(|one| &one.receipt.id);
