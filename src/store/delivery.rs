@@ -1,13 +1,16 @@
 //! Deliveries: what an event sets off, one row for each target, and each attempt (PRODUCT section 10). Those of a received
 //! file are made in its receipt's own commit (`group`). All of one source for one target are a *lane*.
 
+use std::sync::LazyLock;
 use std::time::Duration;
 
+use serde_json::{Value, json};
 use sqlx::sqlite::SqliteRow;
-use sqlx::{Row, Sqlite, Transaction};
+use sqlx::{AssertSqlSafe, Row, Sqlite, Transaction};
 
 use super::event::{self, Event};
 use super::open::{Db, StoreError};
+use super::receipt;
 use crate::base::clock::Timestamp;
 use crate::base::id::{EventId, ReceiptId};
 use crate::domain::flow::{DeliveryState, Target};
@@ -29,45 +32,70 @@ const BY_TIME: &str = "SELECT d.id, d.event_id, d.receipt_id, d.attempts, d.sinc
      COALESCE(e.held, 0), p.delivery_id IS NOT NULL FROM deliveries d LEFT JOIN events e ON e.id = d.event_id \
      LEFT JOIN placements p ON p.delivery_id = d.id \
      WHERE d.source_key = $1 AND d.target = $2 AND d.ended_at_us IS NULL ORDER BY d.next_at_us LIMIT $3";
-const ADD_ATTEMPT: &str = "INSERT INTO attempts (delivery_id, number, at_us, duration_us, outcome, answer) \
-     SELECT id, attempts + 1, $2, $3, $4, $5 FROM deliveries WHERE id = $1";
-const AFTER_ATTEMPT: &str = "UPDATE deliveries SET attempts = attempts + 1, state = $2, next_at_us = $3, \
-     ended_at_us = $4 WHERE id = $1";
+// Of `record`: `$2` is an array of `Attempted::row`.
+const ADD_ATTEMPTS: &str = "INSERT INTO attempts (delivery_id, number, at_us, duration_us, outcome, answer) \
+     SELECT d.id, d.attempts + 1, tried.value->>1, tried.value->>2, tried.value->>3, tried.value->>4 \
+     FROM json_each($2) AS tried CROSS JOIN deliveries d ON d.id = tried.value->>0";
+const AFTER_ATTEMPTS: &str = "UPDATE deliveries SET attempts = attempts + 1, state = tried.value->>5, \
+     next_at_us = tried.value->>6, ended_at_us = tried.value->>7 FROM json_each($2) AS tried \
+     WHERE deliveries.id = tried.value->>0";
+const FORGET_PLACEMENTS: &str = "DELETE FROM placements WHERE delivery_id IN (SELECT value->>0 FROM json_each($2) \
+     WHERE value->>7 IS NOT NULL)";
 const FORGET_PLACEMENT: &str = "DELETE FROM placements WHERE delivery_id = $1";
-const PLACE: &str =
-    "INSERT INTO placements (delivery_id, folder, staged_name, name, inode) VALUES ($1, $2, $3, $4, $5)";
+const PLACE: &str = "INSERT INTO placements (delivery_id, folder, staged_name, name, inode) \
+     SELECT value->>0, value->>1, value->>2, value->>3, value->>4 FROM json_each($1)";
 const PLACEMENTS: &str = "SELECT p.delivery_id, p.folder, p.staged_name, p.name, p.inode, d.receipt_id \
      FROM placements p JOIN deliveries d ON d.id = p.delivery_id ORDER BY p.delivery_id";
 const PLACEMENT: &str = "SELECT p.delivery_id, p.folder, p.staged_name, p.name, p.inode, d.receipt_id \
      FROM placements p JOIN deliveries d ON d.id = p.delivery_id WHERE p.delivery_id = $1";
 // What lies in a partner's Send is the partner's to collect; what lies in a Folder is kept for a time.
-const KEEP_FILE: &str = "INSERT INTO kept_files (connector_key, name, inode, at_us) SELECT owner, $2, $3, $4 \
-     FROM deliveries JOIN setting_values ON scope = 'connector' AND 'connector:' || owner = deliveries.target \
-     AND key = 'type' AND value = 'folder' WHERE deliveries.id = $1 \
+const KEEP_FILES: &str = "INSERT INTO kept_files (connector_key, name, inode, at_us) \
+     SELECT t.owner, placed.value->>8, placed.value->>9, placed.value->>7 FROM json_each($2) AS placed \
+     CROSS JOIN deliveries d ON d.id = placed.value->>0 JOIN setting_values t ON t.scope = 'connector' \
+     AND t.owner = substr(d.target, 11) AND t.key = 'type' AND t.value = 'folder' \
+     WHERE placed.value->>8 IS NOT NULL AND substr(d.target, 1, 10) = 'connector:' ORDER BY placed.key \
      ON CONFLICT (connector_key, name) DO UPDATE SET inode = excluded.inode, at_us = excluded.at_us";
-// What is passed along to a Folder goes on along its arrows; each delivery once, however often it is recorded.
+// What is passed along to a Folder goes on along its arrows; each delivery once, however often it is recorded, and also
+// when a file came there twice in the same batch.
 const PASS_ON: &str = "INSERT INTO deliveries (event_id, receipt_id, source_key, target, state, attempts, since_attempt, \
      next_at_us, created_at_us) SELECT d.event_id, d.receipt_id, a.from_key, 'connector:' || a.to_key, 'waiting', 0, 0, \
-     $2, $2 FROM deliveries d JOIN arrows a ON 'connector:' || a.from_key = d.target AND a.on_error = 0 \
+     placed.value->>7, placed.value->>7 FROM json_each($2) AS placed CROSS JOIN deliveries d \
+     ON d.id = placed.value->>0 JOIN arrows a ON a.from_key = substr(d.target, 11) AND a.on_error = 0 \
      JOIN setting_values t ON t.scope = 'connector' AND t.owner = a.from_key AND t.key = 'type' AND t.value = 'folder' \
-     WHERE d.id = $1 AND NOT EXISTS (SELECT 1 FROM deliveries made WHERE made.receipt_id = d.receipt_id \
-     AND made.event_id = d.event_id AND made.source_key = a.from_key)";
+     WHERE placed.value->>8 IS NOT NULL AND substr(d.target, 1, 10) = 'connector:' \
+     AND NOT EXISTS (SELECT 1 FROM deliveries made WHERE made.receipt_id = d.receipt_id \
+     AND made.event_id = d.event_id AND made.source_key = a.from_key) \
+     GROUP BY d.receipt_id, d.event_id, a.from_key, a.to_key ORDER BY MIN(placed.key), a.added_at_us";
 const LEAD_ELSEWHERE: &str = "INSERT INTO deliveries (event_id, receipt_id, source_key, target, state, attempts, \
      since_attempt, next_at_us, created_at_us, instead_of) SELECT d.event_id, d.receipt_id, d.source_key, \
-     'connector:' || a.to_key, 'waiting', 0, 0, $2, $2, d.id FROM deliveries d JOIN arrows a \
-     ON a.from_key = d.source_key AND a.on_error = 1 WHERE d.id = $1 AND d.instead_of IS NULL \
-     AND NOT EXISTS (SELECT 1 FROM deliveries made WHERE made.receipt_id = d.receipt_id AND made.instead_of = d.id)";
-const END_HOLD: &str = "UPDATE holds SET ended = 1 WHERE receipt_id = $1 AND NOT EXISTS (SELECT 1 FROM deliveries \
-     WHERE deliveries.receipt_id = holds.receipt_id AND ended_at_us IS NULL)";
-const PASSED_ALONG: &str = "UPDATE receipts SET status = 'passed_along' WHERE id = $1 \
+     'connector:' || a.to_key, 'waiting', 0, 0, failed.value->>7, failed.value->>7, d.id FROM json_each($2) AS failed \
+     CROSS JOIN deliveries d ON d.id = failed.value->>0 JOIN arrows a \
+     ON a.from_key = d.source_key AND a.on_error = 1 WHERE failed.value->>5 = 'failed' AND d.instead_of IS NULL \
+     AND NOT EXISTS (SELECT 1 FROM deliveries made WHERE made.receipt_id = d.receipt_id AND made.instead_of = d.id) \
+     ORDER BY failed.key";
+// Of `settle`: `$1` is an array of receipt ids.
+const END_HOLDS: &str = "UPDATE holds SET ended = 1 WHERE receipt_id IN (SELECT value FROM json_each($1)) \
+     AND NOT EXISTS (SELECT 1 FROM deliveries WHERE deliveries.receipt_id = holds.receipt_id AND ended_at_us IS NULL)";
+const PASSED_ALONG: &str = "UPDATE receipts SET status = 'passed_along' WHERE id IN (SELECT value FROM json_each($1)) \
      AND status IN ('in_receive', 'waiting') AND NOT EXISTS (SELECT 1 FROM deliveries d WHERE d.receipt_id = receipts.id \
      AND d.source_key = receipts.connector_key AND substr(d.target, 1, 10) = 'connector:' AND d.state <> 'delivered' \
      AND NOT EXISTS (SELECT 1 FROM deliveries e WHERE e.receipt_id = d.receipt_id AND e.instead_of = d.id \
      AND e.state = 'delivered')) AND EXISTS (SELECT 1 FROM deliveries d WHERE d.receipt_id = receipts.id \
-     AND d.source_key = receipts.connector_key AND substr(d.target, 1, 10) = 'connector:' AND d.state = 'delivered')";
-const STAYS: &str = "UPDATE receipts SET status = 'in_receive' WHERE id = $1 AND status = 'waiting' \
-     AND NOT EXISTS (SELECT 1 FROM deliveries d WHERE d.receipt_id = receipts.id \
+     AND d.source_key = receipts.connector_key AND substr(d.target, 1, 10) = 'connector:' AND d.state = 'delivered') \
+     RETURNING id";
+const STAYS: &str = "UPDATE receipts SET status = 'in_receive' WHERE id IN (SELECT value FROM json_each($1)) \
+     AND status = 'waiting' AND NOT EXISTS (SELECT 1 FROM deliveries d WHERE d.receipt_id = receipts.id \
      AND d.source_key = receipts.connector_key AND (d.ended_at_us IS NULL OR d.state = 'failed'))";
+
+/// Where the files of receipts are now whose deliveries have ended, and whether their bytes are still needed. Its rows are
+/// the receipts that are passed along by this.
+static SETTLE: LazyLock<String> = LazyLock::new(|| [END_HOLDS, PASSED_ALONG, STAYS].join(";\n"));
+/// Attempts, what follows from them, and [`SETTLE`]: one call of the database however many there are (decision 0090).
+static RECORD: LazyLock<String> = LazyLock::new(|| {
+    let attempts = [ADD_ATTEMPTS, AFTER_ATTEMPTS, FORGET_PLACEMENTS, KEEP_FILES, PASS_ON, LEAD_ELSEWHERE];
+    [&attempts.join(";\n"), SETTLE.as_str()].join(";\n")
+});
+
 const LANE_RECEIPTS: &str = "SELECT DISTINCT receipt_id FROM deliveries WHERE source_key = $1 AND target = $2 \
      AND ended_at_us IS NULL AND receipt_id IS NOT NULL";
 const STOP_LANE: &str = "UPDATE deliveries SET state = 'stopped', ended_at_us = $3 WHERE source_key = $1 \
@@ -199,13 +227,10 @@ fn pending(row: &SqliteRow) -> Result<Pending, StoreError> {
 
 /// Files are staged and synced: from now on a staged file that is not there any more counts as delivered.
 pub async fn place(db: &Db, placements: &[Placement]) -> Result<(), StoreError> {
-    let mut tx = db.begin().await?;
-    for one in placements {
-        let query = sqlx::query(PLACE).bind(one.delivery).bind(&one.folder).bind(&one.staged_name);
-        let query = query.bind(&one.name).bind(one.inode.cast_signed());
-        query.execute(&mut *tx).await?;
-    }
-    Ok(tx.commit().await?)
+    let row = |one: &Placement| json!([one.delivery, one.folder, one.staged_name, one.name, one.inode.cast_signed()]);
+    let rows: Value = placements.iter().map(row).collect();
+    sqlx::query(PLACE).bind(rows.to_string()).execute(db.writer()).await?;
+    Ok(())
 }
 
 /// Every file that was on its way into a folder.
@@ -238,57 +263,57 @@ pub async fn forget_placement(db: &Db, delivery: i64) -> Result<(), StoreError> 
 /// Records attempts and what follows from them, all or nothing. Gives the receipts whose last target has them now: their
 /// files leave Receive.
 pub async fn record(db: &Db, attempts: &[Attempted]) -> Result<Vec<ReceiptId>, StoreError> {
+    let rows: Value = attempts.iter().map(Attempted::row).collect();
+    let ended = attempts.iter().filter(|one| !matches!(one.next, Next::Retry(_)));
+    let ended = receipt::array(ended.filter_map(|one| one.receipt_id.as_ref()));
     let mut tx = db.begin().await?;
-    let mut leaving = Vec::new();
+    let query = sqlx::query(AssertSqlSafe(RECORD.as_str())).bind(ended).bind(rows.to_string());
+    let leaving = query.fetch_all(&mut *tx).await?;
     for one in attempts {
-        let ended = one.at.plus(one.took);
-        let (state, outcome, next_at, ended_at) = match &one.next {
+        if let Next::GiveUp(Some(event)) = &one.next {
+            event::add(&mut tx, event).await?;
+        }
+    }
+    tx.commit().await?;
+    leaving.iter().map(passed_along).collect()
+}
+
+impl Attempted {
+    /// One as [`RECORD`] takes it: the delivery; when, how long, the outcome and the answer of the attempt; state, next
+    /// attempt and end of the delivery; name and inode, if it was placed.
+    fn row(&self) -> Value {
+        let ended = self.at.plus(self.took);
+        let (state, outcome, next_at, ended_at) = match &self.next {
             Next::Delivered(_) => (DeliveryState::Delivered, "delivered", ended, Some(ended)),
             Next::Retry(at) => (DeliveryState::Retrying, "retry", *at, None),
             Next::GiveUp(_) => (DeliveryState::Failed, "retry", ended, Some(ended)),
             Next::Stop => (DeliveryState::Stopped, "stopped", ended, Some(ended)),
         };
-        let took = i64::try_from(one.took.as_micros()).unwrap_or(i64::MAX);
-        let add = sqlx::query(ADD_ATTEMPT).bind(one.delivery).bind(one.at.us()).bind(took);
-        add.bind(outcome).bind(&one.answer).execute(&mut *tx).await?;
-        let after = sqlx::query(AFTER_ATTEMPT).bind(one.delivery).bind(state.name()).bind(next_at.us());
-        after.bind(ended_at.map(Timestamp::us)).execute(&mut *tx).await?;
-        if ended_at.is_some() {
-            sqlx::query(FORGET_PLACEMENT).bind(one.delivery).execute(&mut *tx).await?;
-        }
-        match &one.next {
-            Next::Delivered(Some(placed)) => {
-                let keep = sqlx::query(KEEP_FILE).bind(one.delivery).bind(&placed.name);
-                keep.bind(placed.inode.cast_signed()).bind(ended.us()).execute(&mut *tx).await?;
-                sqlx::query(PASS_ON).bind(one.delivery).bind(ended.us()).execute(&mut *tx).await?;
-            }
-            Next::GiveUp(event) => {
-                sqlx::query(LEAD_ELSEWHERE).bind(one.delivery).bind(ended.us()).execute(&mut *tx).await?;
-                if let Some(event) = event {
-                    event::add(&mut tx, event).await?;
-                }
-            }
-            Next::Delivered(None) | Next::Retry(_) | Next::Stop => {}
-        }
-        if let (Some(receipt), Some(_)) = (&one.receipt_id, ended_at)
-            && settle(&mut tx, receipt).await?
-        {
-            leaving.push(receipt.clone());
-        }
+        let placed = if let Next::Delivered(Some(placed)) = &self.next { Some(placed) } else { None };
+        json!([
+            self.delivery,
+            self.at.us(),
+            i64::try_from(self.took.as_micros()).unwrap_or(i64::MAX),
+            outcome,
+            self.answer,
+            state.name(),
+            next_at.us(),
+            ended_at.map(Timestamp::us),
+            placed.map(|placed| &placed.name),
+            placed.map(|placed| placed.inode.cast_signed()),
+        ])
     }
-    tx.commit().await?;
-    Ok(leaving)
 }
 
-/// After a delivery of that receipt has ended: where its file is now, and whether its bytes are still needed. Whether its
-/// last target has it by this.
-pub(super) async fn settle(tx: &mut Transaction<'_, Sqlite>, receipt: &ReceiptId) -> sqlx::Result<bool> {
-    sqlx::query(END_HOLD).bind(receipt.as_str()).execute(&mut **tx).await?;
-    let passed = sqlx::query(PASSED_ALONG).bind(receipt.as_str()).execute(&mut **tx).await?.rows_affected() > 0;
-    if !passed {
-        sqlx::query(STAYS).bind(receipt.as_str()).execute(&mut **tx).await?;
-    }
-    Ok(passed)
+/// After deliveries of these receipts have ended: where their files are now, and whether their bytes are still needed.
+pub(super) async fn settle(tx: &mut Transaction<'_, Sqlite>, receipts: &[ReceiptId]) -> sqlx::Result<()> {
+    let query = sqlx::query(AssertSqlSafe(SETTLE.as_str())).bind(receipt::array(receipts));
+    query.fetch_all(&mut **tx).await.map(drop)
+}
+
+fn passed_along(row: &SqliteRow) -> Result<ReceiptId, StoreError> {
+    let id: String = row.try_get(0)?;
+    ReceiptId::parse(&id).ok_or_else(|| StoreError::Unreadable(format!("receipt {id}")))
 }
 
 /// The arrow is gone: what waits on it stops. Gives how many there were.
@@ -314,11 +339,8 @@ pub(super) async fn stop_of(tx: &mut Transaction<'_, Sqlite>, key: &str, at: Tim
 async fn stop(tx: &mut Transaction<'_, Sqlite>, source: &str, target: &str, at: Timestamp) -> sqlx::Result<u64> {
     let receipts = sqlx::query(LANE_RECEIPTS).bind(source).bind(target).fetch_all(&mut **tx).await?;
     let stopped = sqlx::query(STOP_LANE).bind(source).bind(target).bind(at.us()).execute(&mut **tx).await?;
-    for row in receipts {
-        if let Some(receipt) = ReceiptId::parse(row.try_get(0)?) {
-            settle(tx, &receipt).await?;
-        }
-    }
+    let receipts: Vec<_> = receipts.iter().filter_map(|row| ReceiptId::parse(row.get(0))).collect();
+    settle(tx, &receipts).await?;
     Ok(stopped.rows_affected())
 }
 
@@ -339,7 +361,11 @@ mod tests {
     use super::*;
     use crate::base::clock::Clock;
     use crate::base::id::IdSource;
-    use crate::store::delivery_page;
+    use crate::domain::receipt::Status;
+    use crate::store::commit::Received;
+    use crate::store::group::Group;
+    use crate::store::receipt::Receipt;
+    use crate::store::{delivery_page, held};
 
     const FILL: &str = "WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < $1) INSERT INTO deliveries \
          (event_id, receipt_id, source_key, target, state, attempts, since_attempt, next_at_us, created_at_us) \
@@ -368,11 +394,12 @@ mod tests {
             LANES,
             IN_ORDER,
             BY_TIME,
-            ADD_ATTEMPT,
-            AFTER_ATTEMPT,
+            ADD_ATTEMPTS,
+            AFTER_ATTEMPTS,
+            KEEP_FILES,
             PASS_ON,
             LEAD_ELSEWHERE,
-            END_HOLD,
+            END_HOLDS,
             PASSED_ALONG,
             STAYS,
         ] {
@@ -385,6 +412,82 @@ mod tests {
             assert!(scans.is_empty(), "{statement}\n{steps:?}");
             let within_a_lane = steps.iter().any(|step| step.contains("(source_key=? AND target>?)"));
             assert!(statement != LANES || within_a_lane, "{steps:?}");
+        }
+    }
+
+    const SET_UP: &str = "INSERT INTO arrows (from_key, to_key, on_error, added_at_us) VALUES ('acme', 'archive', 0, 1), \
+         ('acme', 'errors', 1, 1), ('archive', 'beta', 0, 1); \
+         INSERT INTO setting_groups (scope, owner, version, changed_at_us, changed_by) VALUES ('connector', 'archive', 1, 1, ''); \
+         INSERT INTO setting_values (scope, owner, key, value) VALUES ('connector', 'archive', 'type', 'folder')";
+    const AGAIN: &str = "INSERT INTO deliveries (event_id, receipt_id, source_key, target, state, attempts, since_attempt, \
+         next_at_us, created_at_us) SELECT event_id, receipt_id, source_key, target, 'waiting', 0, 0, 1, 1 \
+         FROM deliveries WHERE receipt_id = $1";
+    const MADE: &str = "SELECT receipt_id, source_key, target, state, attempts FROM deliveries ORDER BY id";
+
+    #[tokio::test]
+    async fn a_batch_settles_each_file_by_itself_and_passes_it_on_once() {
+        let folder = tempfile::tempdir().unwrap();
+        let db = Db::open(folder.path()).await.unwrap();
+        let ids = IdSource::random(Clock::System);
+        let at = Timestamp::from_us(1_800_000_000_000_000);
+        sqlx::raw_sql(SET_UP).execute(db.writer()).await.unwrap();
+        let received = |name: &str| Received {
+            receipt: Receipt {
+                client_path: name.to_owned(),
+                stored_path: name.to_owned(),
+                ..Receipt::sample(&ids, "Acme", at)
+            },
+            event_id: EventId::new(&ids),
+            folder: String::new(),
+            deliver_at: at,
+        };
+        let all = ["/Receive/there", "/Receive/later", "/Receive/never"].map(received);
+        let mut tx = db.begin().await.unwrap();
+        let mut group = Group::default();
+        for one in &all {
+            group.receipt(one);
+        }
+        group.write(&mut tx).await.unwrap();
+        tx.commit().await.unwrap();
+        let [there, later, never] = all.each_ref().map(|one| &one.receipt.id);
+        // It came to the Folder twice: as what an error arrow of the same target leads there.
+        sqlx::query(AGAIN).bind(there.as_str()).execute(db.writer()).await.unwrap();
+
+        let lane = Lane { source_key: "acme".to_owned(), target: Target::Connector("archive".to_owned()) };
+        let pending = next(&db, &lane, false, 64).await.unwrap();
+        let placed = || Next::Delivered(Some(Placed { name: "there".to_owned(), inode: u64::MAX - 1 }));
+        let nexts = [placed(), Next::Retry(at), Next::GiveUp(None), placed()];
+        let attempts = pending.iter().zip(nexts).map(|(one, next)| Attempted {
+            delivery: one.id,
+            receipt_id: one.receipt_id.clone(),
+            at,
+            took: Duration::from_millis(5),
+            answer: "it's \"there\"".to_owned(),
+            next,
+        });
+        let leaving = record(&db, &attempts.collect::<Vec<_>>()).await.unwrap();
+        assert_eq!(leaving, std::slice::from_ref(there));
+
+        let made = sqlx::query(MADE).fetch_all(db.reader()).await.unwrap();
+        let made: Vec<(String, String, String, String, i64)> =
+            made.iter().map(|row| (row.get(0), row.get(1), row.get(2), row.get(3), row.get(4))).collect();
+        let row = |receipt: &ReceiptId, source: &str, target: &str, state: &str, attempts| {
+            (receipt.to_string(), source.to_owned(), format!("connector:{target}"), state.to_owned(), attempts)
+        };
+        let expected = [
+            row(there, "acme", "archive", "delivered", 1),
+            row(later, "acme", "archive", "retrying", 1),
+            row(never, "acme", "archive", "failed", 1),
+            row(there, "acme", "archive", "delivered", 1),
+            row(there, "archive", "beta", "waiting", 0),
+            row(never, "acme", "errors", "waiting", 0),
+        ];
+        assert_eq!(made, expected);
+        let mut ended: Vec<_> = held::all(&db).await.unwrap().into_iter().map(|hold| hold.ended).collect();
+        ended.dedup();
+        assert_eq!(ended, [false], "each is still needed: by beta, by a retry, by the error arrow");
+        for (id, status) in [(there, Status::PassedAlong), (later, Status::Waiting), (never, Status::Waiting)] {
+            assert_eq!(receipt::find(&db, id).await.unwrap().unwrap().status, status);
         }
     }
 }

@@ -205,7 +205,7 @@ pub async fn stop(db: &Db, delivery: &Delivery, change: &Change<'_>) -> Result<b
     let query = sqlx::query(STOP).bind(delivery.id).bind(change.at.us());
     let stopped = query.execute(&mut *tx).await?.rows_affected() > 0;
     if let (true, Some(receipt)) = (stopped, &delivery.receipt_id) {
-        settle(&mut tx, receipt).await?;
+        settle(&mut tx, std::slice::from_ref(receipt)).await?;
     }
     record(&mut tx, delivery, "stopped", change).await?;
     tx.commit().await?;

@@ -6,7 +6,7 @@ use sqlx::{Row, SqliteConnection};
 
 use super::commit::signed;
 use super::open::{Db, StoreError};
-use super::receipt::Receipt;
+use super::receipt::{Receipt, array};
 use crate::base::clock::Timestamp;
 use crate::base::id::ReceiptId;
 
@@ -14,13 +14,15 @@ const ADD: &str = "INSERT INTO holds (receipt_id, connector_key, folder, size_by
      VALUES ($1, $2, $3, $4, $5, 0) ON CONFLICT (receipt_id) DO UPDATE SET ended = 0";
 const ONE: &str =
     "SELECT receipt_id, connector_key, folder, size_bytes, since_us, ended FROM holds WHERE receipt_id = $1";
+const SOME: &str = "SELECT receipt_id, connector_key, folder, size_bytes, since_us, ended FROM holds \
+     WHERE receipt_id IN (SELECT value FROM json_each($1))";
 const ALL: &str =
     "SELECT receipt_id, connector_key, folder, size_bytes, since_us, ended FROM holds ORDER BY receipt_id";
 const ENDED: &str = "SELECT receipt_id, connector_key, folder, size_bytes, since_us, ended FROM holds WHERE ended = 1 \
      AND receipt_id > $1 ORDER BY receipt_id LIMIT 1000";
 const USAGE: &str = "SELECT COUNT(*), CAST(COALESCE(SUM(size_bytes), 0) AS BIGINT) FROM holds";
 const END: &str = "UPDATE holds SET ended = 1 WHERE receipt_id = $1";
-const FORGET: &str = "DELETE FROM holds WHERE receipt_id = $1";
+const FORGET: &str = "DELETE FROM holds WHERE receipt_id IN (SELECT value FROM json_each($1))";
 
 /// Bytes that a receipt owns.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -65,6 +67,11 @@ pub async fn one(db: &Db, receipt: &ReceiptId) -> Result<Option<Hold>, StoreErro
     sqlx::query(ONE).bind(receipt.as_str()).fetch_optional(db.reader()).await?.as_ref().map(decode).transpose()
 }
 
+/// The holds of these receipts, in no order.
+pub async fn some(db: &Db, receipts: &[ReceiptId]) -> Result<Vec<Hold>, StoreError> {
+    sqlx::query(SOME).bind(array(receipts)).fetch_all(db.reader()).await?.iter().map(decode).collect()
+}
+
 /// Every hold, oldest receipt first.
 pub async fn all(db: &Db) -> Result<Vec<Hold>, StoreError> {
     sqlx::query(ALL).fetch_all(db.reader()).await?.iter().map(decode).collect()
@@ -87,9 +94,9 @@ pub async fn end(db: &Db, receipt: &ReceiptId) -> Result<(), StoreError> {
     Ok(())
 }
 
-/// The bytes are freed.
-pub async fn forget(db: &Db, receipt: &ReceiptId) -> Result<(), StoreError> {
-    sqlx::query(FORGET).bind(receipt.as_str()).execute(db.writer()).await?;
+/// Their bytes are freed.
+pub async fn forget(db: &Db, receipts: &[ReceiptId]) -> Result<(), StoreError> {
+    sqlx::query(FORGET).bind(array(receipts)).execute(db.writer()).await?;
     Ok(())
 }
 

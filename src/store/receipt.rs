@@ -1,5 +1,6 @@
 //! Receipts: rows of the Receive table. They are added by `commit` only.
 
+use serde_json::Value;
 use sqlx::sqlite::SqliteRow;
 use sqlx::{AssertSqlSafe, Row};
 
@@ -298,7 +299,9 @@ const HIDDEN: &str = "SELECT stored_path FROM receipts WHERE connector_key = $1 
 const HIDDEN_AT: &str = "SELECT COUNT(*) FROM receipts WHERE connector_key = $1 AND stored_path = $2 AND hidden = 1 \
      AND inode = $3 AND status IN ('in_receive', 'waiting')";
 const HIDE: &str = "UPDATE receipts SET hidden = 1 WHERE id = $1";
-const TAKE_OVER: &str = "UPDATE receipts SET taken_over = 1 WHERE id = $1";
+const ALL_OF: &str = select!("WHERE id IN (SELECT value FROM json_each($1))");
+const TAKE_OVER: &str =
+    "UPDATE receipts SET taken_over = 1 WHERE id IN (SELECT value FROM json_each($1)) AND taken_over = 0";
 const USAGE: &str = "SELECT COUNT(*), CAST(COALESCE(SUM(size_bytes), 0) AS BIGINT) FROM receipts \
      WHERE connector_key = $1 AND status IN ('in_receive', 'waiting')";
 const PUBLISHING: &str = select!("WHERE publishing = 1 ORDER BY id");
@@ -394,16 +397,18 @@ pub async fn hide(db: &Db, id: &ReceiptId) -> Result<(), StoreError> {
 
 /// Their deliveries begin. Gives those that there are.
 pub async fn take_over(db: &Db, ids: &[ReceiptId]) -> Result<Vec<Receipt>, StoreError> {
-    let mut tx = db.begin().await?;
-    let mut receipts = Vec::with_capacity(ids.len());
-    for id in ids {
-        sqlx::query(TAKE_OVER).bind(id.as_str()).execute(&mut *tx).await?;
-        receipts.extend(
-            sqlx::query(ONE).bind(id.as_str()).fetch_optional(&mut *tx).await?.as_ref().map(decode).transpose()?,
-        );
-    }
-    tx.commit().await?;
-    Ok(receipts)
+    sqlx::query(TAKE_OVER).bind(array(ids)).execute(db.writer()).await?;
+    all_of(db, ids).await
+}
+
+/// The receipts of these ids that there are, in no order.
+pub async fn all_of(db: &Db, ids: &[ReceiptId]) -> Result<Vec<Receipt>, StoreError> {
+    sqlx::query(ALL_OF).bind(array(ids)).fetch_all(db.reader()).await?.iter().map(decode).collect()
+}
+
+/// Ids as statements take many of them: a JSON array (decision 0090).
+pub(super) fn array<'a>(ids: impl IntoIterator<Item = &'a ReceiptId>) -> String {
+    ids.into_iter().map(ReceiptId::as_str).collect::<Value>().to_string()
 }
 
 /// Files and bytes of a connector that lie in Receive: what its quota counts.

@@ -4,6 +4,8 @@
 //! Order, so that a crash at any point loses nothing: the row, the bytes; and back: the bytes, the row. What a crash left
 //! without its bytes held is held again by [`recover`], before anybody can touch the name.
 
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::io;
 use std::os::fd::AsFd;
 use std::path::Path;
@@ -32,7 +34,7 @@ pub async fn hold(depot: &Depot, snapshot: &Snapshot, id: &ReceiptId) -> Result<
     let held = match found.hold().await {
         Ok(held) => held,
         Err(error) => {
-            rows::forget(&depot.db, id).await?;
+            rows::forget(&depot.db, std::slice::from_ref(id)).await?;
             return Err(error.into());
         }
     };
@@ -46,23 +48,44 @@ pub async fn open_held(depot: &Depot, id: &ReceiptId) -> Result<Source, Transfer
 
 /// The same; `None` when nothing is held for it.
 pub(super) async fn open_recorded(depot: &Depot, id: &ReceiptId) -> Result<Option<Source>, TransferError> {
-    let Some(hold) = rows::one(&depot.db, id).await? else { return Ok(None) };
-    let opened = HeldFolder::at(Path::new(&hold.folder)).and_then(|held| held.open(id.as_str()));
-    match opened {
-        Ok(source) => Ok(Some(source)),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-        Err(error) => Err(TransferError::Storage(error)),
+    Holds::of(depot, std::slice::from_ref(id)).await?.open(id)
+}
+
+/// The bytes that some receipts own, found in one go.
+#[derive(Debug)]
+pub(super) struct Holds {
+    folder_of: HashMap<ReceiptId, String>,
+    open: HashMap<String, HeldFolder>,
+}
+
+impl Holds {
+    /// Of these receipts.
+    pub async fn of(depot: &Depot, ids: &[ReceiptId]) -> Result<Self, TransferError> {
+        let holds = rows::some(&depot.db, ids).await?;
+        let folder_of = holds.into_iter().map(|hold| (hold.receipt, hold.folder)).collect();
+        Ok(Self { folder_of, open: HashMap::new() })
+    }
+
+    /// One's bytes; `None` when nothing is held for it.
+    pub fn open(&mut self, id: &ReceiptId) -> Result<Option<Source>, TransferError> {
+        let Some(folder) = self.folder_of.get(id) else { return Ok(None) };
+        let opened = match self.open.entry(folder.clone()) {
+            Entry::Occupied(open) => open.get().open(id.as_str()),
+            Entry::Vacant(new) => HeldFolder::at(Path::new(folder)).and_then(|held| new.insert(held).open(id.as_str())),
+        };
+        match opened {
+            Ok(source) => Ok(Some(source)),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(TransferError::Storage(error)),
+        }
     }
 }
 
 /// Their deliveries begin: from now on their partners cannot rename them (PRODUCT 5.9). Gives the receipts with the names
 /// they have; those that are no more are left out.
 pub async fn take_over(depot: &Depot, snapshot: &Snapshot, ids: &[ReceiptId]) -> Result<Vec<Receipt>, TransferError> {
-    let mut found = Vec::new();
-    for id in ids {
-        // A file may have no name any more, or no folder: its bytes are held all the same.
-        found.extend(Found::of(depot, snapshot, id).await.ok());
-    }
+    // A file may have no name any more, or no folder: its bytes are held all the same.
+    let mut found = Found::all_of(depot, snapshot, ids).await?;
     // In the same order whoever asks, so that no two wait for each other.
     found.sort_by(|a, b| (&a.path, &a.names).cmp(&(&b.path, &b.names)));
     found.dedup_by(|a, b| (&a.path, &a.names) == (&b.path, &b.names));
@@ -78,27 +101,34 @@ pub async fn take_over(depot: &Depot, snapshot: &Snapshot, ids: &[ReceiptId]) ->
 /// by now; of any other receipt nothing is touched. Their bytes stay held at least as long as their partners may still ask
 /// for them (PRODUCT 5.9).
 pub async fn leave(depot: &Depot, snapshot: &Snapshot, ids: &[ReceiptId]) -> Result<(), TransferError> {
-    let mut secured: Vec<String> = Vec::new();
-    for id in ids {
-        let Ok(found) = Found::of(depot, snapshot, id).await else { continue };
-        if found.receipt.status != Status::PassedAlong {
-            continue;
+    leave_found(depot, &Found::all_of(depot, snapshot, ids).await?).await
+}
+
+/// The same; one that cannot leave now holds up no other, and the last such failure is told.
+async fn leave_found(depot: &Depot, all: &[Found]) -> Result<(), TransferError> {
+    let mut secured: HashMap<&str, bool> = HashMap::new();
+    let mut ended = Ok(());
+    for found in all.iter().filter(|found| found.receipt.status == Status::PassedAlong) {
+        let is_secured = match secured.entry(&found.path) {
+            Entry::Occupied(known) => *known.get(),
+            Entry::Vacant(new) => {
+                let folder = found.workspace.folder(Folder::Receive);
+                let done = held::secure(folder, depot.workspaces.syncer()).await;
+                *new.insert(done.map_err(|error| ended = Err(TransferError::Storage(error))).is_ok())
+            }
+        };
+        if is_secured && let Err(error) = found.leave().await {
+            ended = Err(error);
         }
-        if !secured.contains(&found.path) {
-            let folder = found.workspace.folder(Folder::Receive);
-            held::secure(folder, depot.workspaces.syncer()).await.map_err(TransferError::Storage)?;
-            secured.push(found.path.clone());
-        }
-        found.leave().await?;
     }
-    Ok(())
+    ended
 }
 
 /// The last delivery has ended: the bytes are freed at once, or when its partner can no longer ask for them.
 pub async fn release(depot: &Depot, snapshot: &Snapshot, id: &ReceiptId) -> Result<(), TransferError> {
     rows::end(&depot.db, id).await?;
     let Some(hold) = rows::one(&depot.db, id).await? else { return Ok(()) };
-    Ok(free_if_due(depot, snapshot, &hold).await?)
+    Ok(free_due(depot, snapshot, &[hold]).await?)
 }
 
 /// Frees what is due by now.
@@ -108,24 +138,38 @@ pub async fn free_ended(depot: &Depot, snapshot: &Snapshot) -> Result<(), StoreE
         let ended = rows::ended(&depot.db, &after).await?;
         let Some(last) = ended.last() else { return Ok(()) };
         last.receipt.as_str().clone_into(&mut after);
-        for hold in &ended {
-            if let Err(error) = free_if_due(depot, snapshot, hold).await {
-                tracing::warn!(receipt.id = hold.receipt.as_str(), %error, "Could not free held bytes; it is tried again");
-            }
+        if let Err(error) = free_due(depot, snapshot, &ended).await {
+            tracing::warn!(%error, "Could not free held bytes; it is tried again");
         }
     }
 }
 
-async fn free_if_due(depot: &Depot, snapshot: &Snapshot, hold: &rows::Hold) -> Result<(), StoreError> {
-    leave(depot, snapshot, std::slice::from_ref(&hold.receipt))
-        .await
-        .map_err(|error| StoreError::Unreadable(format!("a file that could not leave Receive: {error}")))?;
-    // What lies in Receive needs no hold; what was passed along may still be asked for.
-    if let Ok(found) = Found::of(depot, snapshot, &hold.receipt).await {
-        let Receipt { status, hidden, completed_at, .. } = &found.receipt;
-        let asked_for = *status == Status::PassedAlong && !hidden && !found.lies_there();
-        if asked_for && depot.clock.now() < completed_at.plus(RECENT_FOR) {
-            return Ok(());
+/// Frees those of `holds` that are due. One that cannot be freed now holds up no other; the last such failure is told.
+async fn free_due(depot: &Depot, snapshot: &Snapshot, holds: &[rows::Hold]) -> Result<(), StoreError> {
+    let ids: Vec<_> = holds.iter().map(|hold| hold.receipt.clone()).collect();
+    let unreadable = |error: TransferError| StoreError::Unreadable(format!("what left Receive: {error}"));
+    let found = Found::all_of(depot, snapshot, &ids).await.map_err(unreadable)?;
+    let mut ended = leave_found(depot, &found).await.map_err(unreadable);
+    let found: HashMap<_, _> = found.iter().map(|found| (&found.receipt.id, found)).collect();
+    let mut freed = Vec::new();
+    for hold in holds {
+        match free_if_due(depot, hold, found.get(&hold.receipt).copied()) {
+            Ok(true) => freed.push(hold.receipt.clone()),
+            Ok(false) => {}
+            Err(error) => ended = Err(error),
+        }
+    }
+    rows::forget(&depot.db, &freed).await?;
+    ended
+}
+
+/// Whether its bytes are freed.
+fn free_if_due(depot: &Depot, hold: &rows::Hold, found: Option<&Found>) -> Result<bool, StoreError> {
+    // What stays in Receive needs no hold. What was passed along has to leave first, and may still be asked for.
+    if let Some(found) = found.filter(|found| found.receipt.status == Status::PassedAlong) {
+        let asked_for = !found.receipt.hidden && depot.clock.now() < found.receipt.completed_at.plus(RECENT_FOR);
+        if asked_for || found.lies_there() {
+            return Ok(false);
         }
     }
     let failed = |source| StoreError::Folder { path: Path::new(&hold.folder).to_owned(), source };
@@ -134,7 +178,7 @@ async fn free_if_due(depot: &Depot, snapshot: &Snapshot, hold: &rows::Hold) -> R
         Err(error) if error.kind() == io::ErrorKind::NotFound => {}
         Err(error) => return Err(failed(error)),
     }
-    rows::forget(&depot.db, &hold.receipt).await
+    Ok(true)
 }
 
 /// At start, before anything else: what should be held is. Gives how many receipts have lost their bytes.
@@ -178,6 +222,16 @@ struct Found {
 impl Found {
     async fn of(depot: &Depot, snapshot: &Snapshot, id: &ReceiptId) -> Result<Self, TransferError> {
         let receipt = receipt::find(&depot.db, id).await?.ok_or(TransferError::NotFound)?;
+        Self::of_receipt(depot, snapshot, receipt)
+    }
+
+    /// Those that there are, and that have a place.
+    async fn all_of(depot: &Depot, snapshot: &Snapshot, ids: &[ReceiptId]) -> Result<Vec<Self>, TransferError> {
+        let receipts = receipt::all_of(&depot.db, ids).await?;
+        Ok(receipts.into_iter().filter_map(|receipt| Self::of_receipt(depot, snapshot, receipt).ok()).collect())
+    }
+
+    fn of_receipt(depot: &Depot, snapshot: &Snapshot, receipt: Receipt) -> Result<Self, TransferError> {
         let live = snapshot.connector(&receipt.connector).ok_or(TransferError::NotFound)?;
         let names = stored_names(&live.connector, &receipt).ok_or(TransferError::NotFound)?;
         let path = depot.workspaces.receive_path(&snapshot.profile, &live.connector);

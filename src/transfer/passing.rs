@@ -12,7 +12,7 @@ use std::sync::Arc;
 use rustix::fs::{AtFlags, CWD, Mode, OFlags};
 
 use super::depot::{Depot, TransferError};
-use super::held;
+use super::held::Holds;
 use super::offer::{self, Owner};
 use super::publish::number;
 use crate::base::fault::{self, Point};
@@ -56,20 +56,23 @@ pub async fn put(
     in_order: bool,
 ) -> Vec<Outcome> {
     let mut outcomes = Vec::new();
+    let deliveries = parcels.iter().map(|parcel| parcel.delivery);
     let shelf = match depot.workspaces.shelf(&snapshot.profile, target) {
         Ok(shelf) => shelf,
-        Err(error) => {
-            let fails = |parcel: &Parcel| {
-                (parcel.delivery, Err(TransferError::Storage(io::Error::new(error.kind(), error.to_string()))))
-            };
-            return parcels.iter().take(if in_order { 1 } else { usize::MAX }).map(fails).collect();
-        }
+        Err(error) => return all_fail(deliveries, &TransferError::Storage(error), in_order),
+    };
+    let ids: Vec<_> = parcels.iter().map(|parcel| parcel.receipt.id.clone()).collect();
+    let mut holds = match Holds::of(depot, &ids).await {
+        Ok(holds) => holds,
+        Err(error) => return all_fail(deliveries, &error, in_order),
     };
     let way = Way { depot, snapshot, target, shelf: &shelf };
     let mut staged = Vec::new();
     let mut names = HashSet::new();
     for parcel in parcels {
-        let prepared = way.prepare(parcel, &mut names).await;
+        // Small copies wait for nothing: who uploads comes in between.
+        tokio::task::yield_now().await;
+        let prepared = way.prepare(parcel, &mut holds, &mut names).await;
         match prepared {
             Ok(Prepared::There(placed)) => outcomes.push((parcel.delivery, Ok(placed))),
             Ok(Prepared::Staged(one)) => staged.push(one),
@@ -115,7 +118,12 @@ impl Way<'_> {
     }
 
     /// Copies one into staging, unless it lies in the folder already.
-    async fn prepare(&self, parcel: &Parcel, names: &mut HashSet<String>) -> Result<Prepared, TransferError> {
+    async fn prepare(
+        &self,
+        parcel: &Parcel,
+        holds: &mut Holds,
+        names: &mut HashSet<String>,
+    ) -> Result<Prepared, TransferError> {
         if parcel.placed
             && let Some(placement) = delivery::placement(&self.depot.db, parcel.delivery).await?
             && let Some(placed) = settle(self.depot, &placement).await?
@@ -138,7 +146,7 @@ impl Way<'_> {
             Overwrite::Refuse | Overwrite::KeepBoth => Replace::No,
         };
         let Some(name) = chosen.pop() else { return Err(TransferError::NotFound) };
-        let part = self.copy(parcel).await?;
+        let part = self.copy(parcel, holds).await?;
         let placement = Placement {
             delivery: parcel.delivery,
             folder: self.shelf.path.to_string_lossy().into_owned(),
@@ -165,13 +173,13 @@ impl Way<'_> {
         Ok(name)
     }
 
-    async fn copy(&self, parcel: &Parcel) -> Result<Part, TransferError> {
+    async fn copy(&self, parcel: &Parcel, holds: &mut Holds) -> Result<Part, TransferError> {
         let folder = self.folder();
         if folder.is_failing() {
             let failing = |error: io::Error| TransferError::refused(Rule::StorageFailing, error.to_string());
             folder.probe(self.depot.workspaces.syncer()).await.map_err(failing)?;
         }
-        let source = held::open_held(self.depot, &parcel.receipt.id).await?;
+        let source = holds.open(&parcel.receipt.id)?.ok_or(TransferError::NotFound)?;
         let size = source.version().size_bytes;
         let (free, total) = folder.room().map_err(TransferError::Storage)?;
         offer::check_reserve(free.saturating_sub(size), self.snapshot.profile.disk_reserve.bytes(total))?;
@@ -197,14 +205,11 @@ impl Way<'_> {
         let mut outcomes = Vec::new();
         let staged = match self.record(staged).await {
             Ok(staged) => staged,
-            Err((deliveries, error)) => {
-                let again = |error: &TransferError| TransferError::Storage(io::Error::other(error.to_string()));
-                let most = if in_order { 1 } else { usize::MAX };
-                return deliveries.into_iter().take(most).map(|delivery| (delivery, Err(again(&error)))).collect();
-            }
+            Err((deliveries, error)) => return all_fail(deliveries, &error, in_order),
         };
         for one in &staged {
             let delivery = one.placement.delivery;
+            tokio::task::yield_now().await;
             match self.name(one).await {
                 Ok(placed) => outcomes.push((delivery, Ok(placed))),
                 Err(error) => {
@@ -268,6 +273,16 @@ impl Way<'_> {
         fault::pass(Point::PassNamed)?;
         Ok(placed(&one.placement))
     }
+}
+
+/// None of them can be put there for the same reason; those that wait for their turn have no outcome.
+fn all_fail(deliveries: impl IntoIterator<Item = i64>, error: &TransferError, in_order: bool) -> Vec<Outcome> {
+    let again = || match error {
+        TransferError::Storage(error) => io::Error::new(error.kind(), error.to_string()),
+        other => io::Error::other(other.to_string()),
+    };
+    let most = if in_order { 1 } else { usize::MAX };
+    deliveries.into_iter().take(most).map(|delivery| (delivery, Err(TransferError::Storage(again())))).collect()
 }
 
 fn placed(placement: &Placement) -> Placed {

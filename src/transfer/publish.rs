@@ -312,7 +312,7 @@ async fn lost(depot: &Depot, folder: &OpenFolder, recorded: &Recorded) {
             HeldFolder::of(folder)
                 .and_then(|held| held.free(id.as_str()))
                 .map_err(|error| StoreError::Unreadable(format!("held bytes that could not be freed: {error}")))?;
-            store_held::forget(&depot.db, id).await?;
+            store_held::forget(&depot.db, std::slice::from_ref(id)).await?;
         }
         receipt::set_status(&depot.db, id, Status::Lost).await
     };
