@@ -41,8 +41,8 @@ const MIGRATIONS: &[(i64, &str, &str)] = &[
     (60, "slas", include_str!("../../migrations/0060_slas.sql")),
     (62, "alerts", include_str!("../../migrations/0062_alerts.sql")),
     (63, "kept", include_str!("../../migrations/0063_kept.sql")),
-    (64, "no event index", include_str!("../../migrations/0064_no_event_index.sql")),
     (65, "acme", include_str!("../../migrations/0065_acme.sql")),
+    (66, "no event index", include_str!("../../migrations/0066_no_event_index.sql")),
 ];
 
 /// Why the store could not do something.
