@@ -1,7 +1,7 @@
 //! Fault points of the commit path, for the crash tests. Without the feature `faults` a point is nothing at all.
 //!
 //! `WAYBILL_FAULT=after_commit:kill:3` kills the process when that point is reached for the third time;
-//! `sync_part:eio:1` makes that step fail once.
+//! `sync_part:eio:1` makes that step fail once, `write_part:short:1` makes every write take a third of its bytes.
 
 /// A named step that tests can break.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -103,8 +103,15 @@ pub const fn pass(_: Point) -> std::io::Result<()> {
     Ok(())
 }
 
+/// How many of `count` bytes a write at that point takes: all of them, unless a test wants short ones.
+#[cfg(not(feature = "faults"))]
+#[inline]
+pub const fn taken(_: Point, count: usize) -> usize {
+    count
+}
+
 #[cfg(feature = "faults")]
-pub use armed::pass;
+pub use armed::{pass, taken};
 
 #[cfg(feature = "faults")]
 mod armed {
@@ -119,6 +126,9 @@ mod armed {
         at: u32,
     }
 
+    /// Writes that take less than they were given.
+    const SHORT: &str = "short";
+
     static ARMED: OnceLock<Option<Armed>> = OnceLock::new();
     static PASSED: AtomicU32 = AtomicU32::new(0);
 
@@ -132,9 +142,19 @@ mod armed {
         ARMED.get_or_init(read).as_ref()
     }
 
+    /// A third of the bytes, and at least one, where the environment says so.
+    pub fn taken(point: Point, count: usize) -> usize {
+        match armed().filter(|armed| armed.point == point.name() && armed.what == SHORT) {
+            Some(_) => count.min(count / 3 + 1),
+            None => count,
+        }
+    }
+
     /// Passes a point: kills or fails when the environment says so.
     pub fn pass(point: Point) -> std::io::Result<()> {
-        let Some(armed) = armed().filter(|armed| armed.point == point.name()) else { return Ok(()) };
+        let Some(armed) = armed().filter(|armed| armed.point == point.name() && armed.what != SHORT) else {
+            return Ok(());
+        };
         if PASSED.fetch_add(1, Ordering::SeqCst) + 1 != armed.at {
             return Ok(());
         }

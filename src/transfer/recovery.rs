@@ -2,13 +2,14 @@
 
 use std::collections::HashMap;
 use std::io;
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::Arc;
 use std::time::Duration;
 
-use rustix::fs::AtFlags;
+use rustix::fs::{FileType, Mode, OFlags};
 
 use super::depot::Depot;
+use super::digest::{self, hex};
 use super::send::{received_names, stored_names};
 use super::{held as holds, passing};
 use crate::base::fault::{self, Point};
@@ -131,7 +132,6 @@ async fn put_in_place(
 ) -> io::Result<bool> {
     let Some(names) = stored_names(connector, receipt) else { return Ok(false) };
     let Ok((parent, name)) = folder.jail().parent(&names) else { return Ok(false) };
-    let is_it = |stat: rustix::io::Result<rustix::fs::Stat>| stat.is_ok_and(|stat| stat.st_ino == receipt.inode);
     // Before staging: a part that was renamed already is not there any more.
     let staged = if receipt.staged_name.starts_with('/') {
         received_names(connector, &receipt.staged_name)
@@ -140,17 +140,33 @@ async fn put_in_place(
         Some((folder.staging().as_fd().try_clone_to_owned()?, receipt.staged_name.clone()))
     };
     if let Some((from, staged_name)) = staged
-        && is_it(rustix::fs::statat(&from, &*staged_name, AtFlags::SYMLINK_NOFOLLOW))
+        && is_it(from.as_fd(), &staged_name, receipt).await?
     {
         held::secure(folder, depot.workspaces.syncer()).await?;
         jail::rename((from.as_fd(), &staged_name), (parent.as_fd(), name), Replace::Yes)?;
         depot.workspaces.syncer().folder(Arc::new(from)).await?;
-    } else if !is_it(rustix::fs::statat(&parent, name, AtFlags::SYMLINK_NOFOLLOW)) {
+    } else if !is_it(parent.as_fd(), name, receipt).await? {
         return Ok(false);
     }
     fault::pass(Point::Recovering)?;
     depot.workspaces.syncer().folder(Arc::new(parent)).await?;
     Ok(true)
+}
+
+/// Whether the receipt's bytes lie there: the very file, or, where the data folder was copied from elsewhere and every file
+/// has another inode, one of the same digest.
+async fn is_it(folder: BorrowedFd<'_>, name: &str, receipt: &Receipt) -> io::Result<bool> {
+    let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NOFOLLOW | OFlags::NONBLOCK;
+    let Ok(file) = rustix::fs::openat(folder, name, flags, Mode::empty()) else { return Ok(false) };
+    let stat = rustix::fs::fstat(&file)?;
+    if stat.st_ino == receipt.inode {
+        return Ok(true);
+    }
+    let is_file = FileType::from_raw_mode(stat.st_mode) == FileType::RegularFile;
+    if !is_file || stat.st_size.cast_unsigned() != receipt.size_bytes {
+        return Ok(false);
+    }
+    Ok(hex(&digest::of_file(Arc::new(file)).await?) == receipt.sha256)
 }
 
 async fn mark_lost(depot: &Depot, receipt: &Receipt, report: &mut Report) -> Result<(), StoreError> {

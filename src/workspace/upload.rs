@@ -71,7 +71,8 @@ impl Part {
     pub fn write(&mut self, mut bytes: &[u8]) -> io::Result<()> {
         fault::pass(Point::WritePart)?;
         while !bytes.is_empty() {
-            match rustix::io::pwrite(&*self.file, bytes, self.written) {
+            let most = fault::taken(Point::WritePart, bytes.len());
+            match rustix::io::pwrite(&*self.file, &bytes[..most], self.written) {
                 Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
                 Ok(count) => {
                     self.written += count as u64;

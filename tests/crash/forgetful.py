@@ -242,7 +242,8 @@ class Recording:
 
 
 def renumber(database, parts, inodes):
-    """A disk keeps a file's number over a power cut, which a folder laid out anew cannot: the receipts get the new ones."""
+    """A disk keeps a file's number over a power cut, which a folder laid out anew cannot: the receipts get the new ones.
+    Without it the folder is what a copy to another disk is."""
     with contextlib.closing(sqlite3.connect(database)) as db, db:
         known = [(inodes[node], receipt) for receipt, node in parts.items() if node in inodes]
         db.executemany("UPDATE receipts SET inode = ? WHERE id = ?", known)
@@ -315,11 +316,12 @@ def check(appliance, uploads, acknowledged):
     return wrong
 
 
-def go_on(appliance, recording, uploads, at, disk):
+def go_on(appliance, recording, uploads, at, disk, copied=False):
     """Starts the server on what the cut left; gives what is broken then."""
     shutil.rmtree(appliance.data)
     inodes = recording.lay_out(disk, appliance.data)
-    renumber(appliance.data / "waybill.db", recording.parts(), inodes)
+    if not copied:
+        renumber(appliance.data / "waybill.db", recording.parts(), inodes)
     acknowledged = [receipt for when, receipt in recording.acknowledged if when < at]
     try:
         appliance.start()
@@ -365,9 +367,10 @@ def main():
         for number in range(arguments.cuts):
             at = last if number == 0 else die.choice(places)
             keep = die.choice([0, 0.1, 0.5, 0.9, 1])
-            wrong = go_on(appliance, recording, uploads, at, recording.cut(at, die, keep))
+            copied = die.random() < 0.3
+            wrong = go_on(appliance, recording, uploads, at, recording.cut(at, die, keep), copied)
             for words in wrong:
-                print(f"FAIL cut {number} at {at}, keeping {keep} of the rest: {words}")
+                print(f"FAIL cut {number} at {at}, keeping {keep} of the rest, {copied=}: {words}")
             failed += bool(wrong)
         print(f"{arguments.cuts} cuts, {failed} failed (seed {arguments.seed}, {len(places)} places)")
     return 1 if failed else 0

@@ -127,6 +127,16 @@ async fn an_error_at_each_step_is_told_and_leaves_the_old_version() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_disk_that_takes_less_than_it_is_given_gets_the_rest() {
+    let appliance = Appliance::new();
+    let running = appliance.start_with_fault(Some("write_part:short:1")).await;
+    let bytes: Vec<u8> = (0..=250).cycle().take(1_000_003).collect();
+    assert_eq!(upload(running.ftp(), NAME, &bytes).await, Told::Safe);
+    assert!(std::fs::read(appliance.place(PARTNER, "Receive").join(NAME)).expect("it is there") == bytes);
+    assert_eq!(running.receipts(1).await[0]["sha256"], sha256(&bytes));
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_full_disk_keeps_a_part_that_is_worth_it_and_an_error_is_told_once() {
     let appliance = Appliance::new();
     appliance.set(&["disk_reserve=1"]);
