@@ -20,8 +20,12 @@ use crate::store::live::Snapshot;
 
 /// A handshake on the control connection takes no longer.
 pub(super) const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(30);
-/// Tickets on the control connection: some clients spend one for each data connection, and uploads never give any.
+/// Tickets on the control connection: some clients spend one for each data connection, and uploads never give any. Without
+/// one they shake hands in full.
 const CONTROL_TICKETS: usize = 8;
+/// The same where a data connection may be refused for that: hundreds in a row must have one each. They cost 60 KiB of
+/// memory a session, and 20 KiB on the wire.
+const CONTROL_TICKETS_REQUIRED: usize = 250;
 /// Tickets on a data connection that the client reads.
 const READ_TICKETS: usize = 2;
 /// Bytes that are encrypted before they are written: many records go out in one call.
@@ -29,7 +33,7 @@ const DATA_BUFFER_BYTES: usize = 512 * 1024;
 /// Sessions of data connections that are kept; older ones go.
 const DATA_SESSIONS_MAX: usize = 64;
 /// Sessions of the control connection that are kept.
-const CONTROL_SESSIONS_MAX: usize = 64;
+const CONTROL_SESSIONS_MAX: usize = 256;
 
 /// The configuration that control connections begin with; made anew when profile or certificates change.
 fn base(snapshot: &Snapshot, certificates: &Certificates) -> Result<Arc<ServerConfig>, rustls::Error> {
@@ -50,6 +54,8 @@ fn base(snapshot: &Snapshot, certificates: &Certificates) -> Result<Arc<ServerCo
         builder.with_no_client_auth()
     };
     let mut config = builder.with_cert_resolver(certificates.served());
+    config.send_tls13_tickets =
+        if snapshot.requires_session_reuse() { CONTROL_TICKETS_REQUIRED } else { CONTROL_TICKETS };
     // What another protocol's client offers is refused, so that it cannot be led here (ALPACA).
     config.alpn_protocols = vec![b"ftp".to_vec(), b"x-filezilla-ftp".to_vec()];
     Ok(Arc::new(config))
@@ -110,7 +116,7 @@ impl SessionTls {
             Arc::new(config)
         };
         let (to_client, from_client) = (with(READ_TICKETS, true), with(0, true));
-        Self { control: with(CONTROL_TICKETS, false), to_client, from_client, store }
+        Self { control: with(base.send_tls13_tickets, false), to_client, from_client, store }
     }
 
     /// Shakes hands on the control connection.

@@ -18,7 +18,7 @@ use crate::domain::appliance::ApplianceSettings;
 use crate::domain::connector::{Connector, ConnectorId, ConnectorSettings};
 use crate::domain::profile::Profile;
 use crate::domain::setting::Texts;
-use crate::domain::value::ClientCertificate;
+use crate::domain::value::{ClientCertificate, SessionReuse};
 
 /// How often the database is asked whether another process changed it (PRODUCT P5: in force within 250 ms).
 pub const POLL_EVERY: Duration = Duration::from_millis(100);
@@ -76,6 +76,15 @@ impl Snapshot {
     pub fn asks_for_certificates(&self) -> bool {
         let wants = |live: &Arc<LiveConnector>| live.connector.settings.client_certificate != ClientCertificate::None;
         self.connectors.values().any(wants)
+    }
+
+    /// Whether a data connection may be refused that does not resume its control connection's session.
+    pub fn requires_session_reuse(&self) -> bool {
+        let of_profile = self.profile.tls_session_reuse;
+        let requires = |live: &Arc<LiveConnector>| {
+            *live.connector.settings.tls_session_reuse.or(&of_profile) == SessionReuse::Require
+        };
+        of_profile == SessionReuse::Require || self.connectors.values().any(requires)
     }
 
     /// Whether `address` may send PROXY headers.

@@ -83,6 +83,18 @@ async fn a_data_connection_must_resume_its_own_session_where_that_is_required() 
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_client_that_spends_each_ticket_once_has_enough_for_hundreds_of_uploads() {
+    let appliance = appliance();
+    appliance.say(&["connector", "set", PARTNER, "tls_session_reuse=require"]);
+    let running = appliance.start().await;
+    let mut partner = Secured::login_saving(running.ftp(), (PARTNER, PASSWORD)).await;
+    for number in 0..240 {
+        let reply = partner.put("STOR /Receive/again.edi", b"again").await;
+        assert_eq!(reply.code, 226, "upload {number}: {}", reply.text);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn what_comes_in_clear_behind_auth_closes_the_connection() {
     let appliance = appliance();
     let running = appliance.start().await;

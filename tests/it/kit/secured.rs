@@ -9,7 +9,7 @@ use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
 use super::client::{Client, Reply};
-use super::trusting::{Identity, Version, connector};
+use super::trusting::{Identity, Version, connector, saver};
 
 /// A session over TLS, its data connections too.
 pub(crate) struct Secured {
@@ -31,15 +31,18 @@ impl Secured {
 
     /// The same over a connection that stands.
     pub(crate) async fn over(
-        mut stream: TcpStream,
+        stream: TcpStream,
         server: SocketAddr,
         (version, identity): (Version, Option<Identity>),
     ) -> Self {
+        Self::with(stream, server, connector(version, identity)).await
+    }
+
+    async fn with(mut stream: TcpStream, server: SocketAddr, connector: TlsConnector) -> Self {
         stream.set_nodelay(true).expect("the socket takes options");
         line(&mut stream, "220").await;
         stream.write_all(b"AUTH TLS\r\n").await.expect("the server reads");
         line(&mut stream, "234").await;
-        let connector = connector(version, identity);
         let stream = shake(&connector, stream).await.expect("the handshake of the control connection");
         let mut client = Client::over(stream, server);
         client.expect("PBSZ 0", 200).await;
@@ -50,10 +53,22 @@ impl Secured {
     /// The same, logged in.
     pub(crate) async fn login(server: SocketAddr, version: Version, (name, password): (&str, &str)) -> Self {
         let mut secured = Self::connect(server, version).await;
-        secured.client.expect(&format!("USER {name}"), 331).await;
-        secured.client.expect(&format!("PASS {password}"), 230).await;
-        secured.client.expect("TYPE I", 200).await;
+        secured.log_in(name, password).await;
         secured
+    }
+
+    /// The same by TLS 1.3, with a client that spends each ticket once.
+    pub(crate) async fn login_saving(server: SocketAddr, (name, password): (&str, &str)) -> Self {
+        let stream = TcpStream::connect(server).await.expect("the server accepts");
+        let mut secured = Self::with(stream, server, saver()).await;
+        secured.log_in(name, password).await;
+        secured
+    }
+
+    async fn log_in(&mut self, name: &str, password: &str) {
+        self.client.expect(&format!("USER {name}"), 331).await;
+        self.client.expect(&format!("PASS {password}"), 230).await;
+        self.client.expect("TYPE I", 200).await;
     }
 
     /// Shakes hands on a data connection; it resumes the control connection's session.

@@ -1,11 +1,13 @@
 //! A TLS client that trusts any server: what is tested is the other side.
 
-use std::sync::Arc;
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex};
 
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::client::{ClientSessionStore, Resumption, Tls12ClientSessionValue, Tls13ClientSessionValue};
 use rustls::crypto::{CryptoProvider, aws_lc_rs, verify_tls12_signature, verify_tls13_signature};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
-use rustls::{ClientConfig, DigitallySignedStruct, SignatureScheme, SupportedProtocolVersion};
+use rustls::{ClientConfig, DigitallySignedStruct, NamedGroup, SignatureScheme, SupportedProtocolVersion};
 use tokio_rustls::TlsConnector;
 
 /// Which version of TLS the client speaks; it speaks no other.
@@ -29,19 +31,57 @@ impl Version {
 /// A client certificate with its issuers, and its key.
 pub(crate) type Identity = (Vec<CertificateDer<'static>>, PrivateKeyDer<'static>);
 
+/// A client of TLS 1.3 that keeps every ticket and spends each once.
+pub(crate) fn saver() -> TlsConnector {
+    let mut config = configuration(Version::Tls13, None);
+    config.resumption = Resumption::store(Arc::new(Tickets::default()));
+    TlsConnector::from(Arc::new(config))
+}
+
+/// Tickets in the order in which they came.
+#[derive(Debug, Default)]
+struct Tickets(Mutex<VecDeque<Tls13ClientSessionValue>>);
+
+impl ClientSessionStore for Tickets {
+    fn set_kx_hint(&self, _: ServerName<'static>, _: NamedGroup) {}
+
+    fn kx_hint(&self, _: &ServerName<'_>) -> Option<NamedGroup> {
+        None
+    }
+
+    fn set_tls12_session(&self, _: ServerName<'static>, _: Tls12ClientSessionValue) {}
+
+    fn tls12_session(&self, _: &ServerName<'_>) -> Option<Tls12ClientSessionValue> {
+        None
+    }
+
+    fn remove_tls12_session(&self, _: &ServerName<'static>) {}
+
+    fn insert_tls13_ticket(&self, _: ServerName<'static>, ticket: Tls13ClientSessionValue) {
+        self.0.lock().expect("no test panicked").push_back(ticket);
+    }
+
+    fn take_tls13_ticket(&self, _: &ServerName<'static>) -> Option<Tls13ClientSessionValue> {
+        self.0.lock().expect("no test panicked").pop_front()
+    }
+}
+
 /// A client of that version, with a certificate of its own where the server is to know it by that.
 pub(crate) fn connector(version: Version, identity: Option<Identity>) -> TlsConnector {
+    TlsConnector::from(Arc::new(configuration(version, identity)))
+}
+
+fn configuration(version: Version, identity: Option<Identity>) -> ClientConfig {
     let provider = Arc::new(aws_lc_rs::default_provider());
     let builder = ClientConfig::builder_with_provider(Arc::clone(&provider))
         .with_protocol_versions(&[version.supported()])
         .expect("a version")
         .dangerous()
         .with_custom_certificate_verifier(Arc::new(Trusting(provider)));
-    let config = match identity {
+    match identity {
         None => builder.with_no_client_auth(),
         Some((chain, key)) => builder.with_client_auth_cert(chain, key).expect("a key that fits"),
-    };
-    TlsConnector::from(Arc::new(config))
+    }
 }
 
 /// Takes every certificate whose key signs.
