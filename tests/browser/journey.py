@@ -584,7 +584,15 @@ def acme(browser, report):
     report.check("Could not connect" in browser.text, "the page says why no certificate was issued")
     browser.look("acme-failing")
     browser.go("/")
-    report.check("No certificate was issued by ACME" in browser.text, "the dashboard tells it")
+
+
+    def told(driver):
+        driver.refresh()
+        return "No certificate was issued by ACME" in browser.text
+
+    # What needs attention is looked at every two seconds.
+    WebDriverWait(browser.driver, PAGE_SECONDS_MAX).until(told)
+    report.check(told(browser.driver), "the dashboard tells it")
     browser.go("/certificates/acme")
     browser.driver.find_element(By.ID, "acme").click()
     browser.submit(browser.named("acme_hosts"))
