@@ -58,6 +58,28 @@ fn hidden(page: &str, below: &str, name: &str) -> String {
 }
 
 #[tokio::test]
+async fn a_password_of_a_save_that_came_too_late_is_not_shown_as_if_it_were_in_force() {
+    let site = Site::new().await;
+    let cookies = site.person("mira", Role::Editor).await;
+    site.add_connector("acme", "").await;
+    site.set("acme", "description", "Retail").await;
+    let csrf = site.get("/connectors/acme/settings", &cookies).await.csrf();
+    // What is typed is what somebody else has saved; the password is not.
+    let form = [
+        ("csrf", csrf.as_str()),
+        ("tab", "settings"),
+        ("version", "0"),
+        ("fields", "description"),
+        ("description", "Retail"),
+        ("generate", "1"),
+    ];
+    let late = site.ask(Method::POST, "/connectors/acme/save", &cookies, Some(&form)).await;
+    assert_eq!(late.status, StatusCode::CONFLICT);
+    assert!(late.text.contains("Nothing of yours was saved"), "{}", late.text);
+    assert!(!site.get("/connectors/acme/settings", &cookies).await.text.contains("shown here once"));
+}
+
+#[tokio::test]
 async fn files_put_into_send_lie_there_whole_and_a_taken_name_is_refused_replaced_or_numbered() {
     let site = Site::new().await;
     let cookies = site.person("mira", Role::Editor).await;

@@ -32,9 +32,9 @@ pub struct Draft {
     pub form: SettingForm,
     /// The version of the settings that the form was made from; `None` takes whatever is stored.
     pub version: Option<i64>,
-    /// What somebody else saved meanwhile.
+    /// What somebody else saved meanwhile, where it differs.
     pub conflicts: Vec<Conflict>,
-    /// Who.
+    /// Who saved meanwhile; empty when nobody did.
     pub conflict_by: String,
 }
 
@@ -71,8 +71,6 @@ impl Draft {
                 self.conflicts = self.differences(&stored);
                 self.conflict_by = stored.changed_by;
                 self.version = Some(stored.version);
-                // What is stored meanwhile is what was typed.
-                return Ok(self.conflicts.is_empty());
             }
             Err(error @ SaveError::Store(_)) => return Err(WebError::internal(error)),
         }
@@ -103,7 +101,7 @@ impl Draft {
     }
 
     fn status(&self) -> StatusCode {
-        if !self.conflicts.is_empty() {
+        if !self.conflict_by.is_empty() {
             StatusCode::CONFLICT
         } else if self.form.mistakes.is_empty() {
             StatusCode::OK
