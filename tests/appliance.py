@@ -79,10 +79,11 @@ class Appliance:
         """A connector's Send or Receive on disk."""
         return self.data / "partners" / connector / folder
 
-    def start(self):
+    def start(self, *under):
+        """Starts it, under another command if one is given, and waits until it answers."""
         log = self.log.open("ab")
         self.process = subprocess.Popen(
-            [self.binary, "serve", "--web", "127.0.0.1:0"],
+            [*under, self.binary, "serve", "--web", "127.0.0.1:0"],
             env=self._environment(), stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT,
         )
         end = time.monotonic() + START_SECONDS_MAX

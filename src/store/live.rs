@@ -80,11 +80,10 @@ impl Snapshot {
 
     /// Whether a data connection may be refused that does not resume its control connection's session.
     pub fn requires_session_reuse(&self) -> bool {
-        let of_profile = self.profile.tls_session_reuse;
         let requires = |live: &Arc<LiveConnector>| {
-            *live.connector.settings.tls_session_reuse.or(&of_profile) == SessionReuse::Require
+            *live.connector.settings.tls_session_reuse.or(&self.profile.tls_session_reuse) == SessionReuse::Require
         };
-        of_profile == SessionReuse::Require || self.connectors.values().any(requires)
+        self.connectors.values().any(requires)
     }
 
     /// Whether `address` may send PROXY headers.

@@ -3,6 +3,9 @@
 //! Always: it is on disk before its receipt is, so that every receipt made meanwhile has one. What a crash in between
 //! leaves is a copy of an upload that was never confirmed; it goes in time, as all of them do.
 
+use std::os::fd::OwnedFd;
+use std::sync::Arc;
+
 use super::depot::{Depot, Party};
 use crate::domain::copies;
 use crate::domain::event::EventKind;
@@ -12,7 +15,7 @@ use crate::workspace::copies::CopiesFolder;
 use crate::workspace::download::Source;
 
 /// Makes the copy, if the connector wants one. That it cannot be made is told, and no reason to refuse the upload.
-pub(super) async fn keep(depot: &Depot, party: &Party, receipt: &Receipt, source: Source) {
+pub(super) async fn keep(depot: &Depot, party: &Party, receipt: &Receipt, file: &Arc<OwnedFd>) {
     let (connector, snapshot) = (party.connector(), &party.snapshot);
     let settings = &connector.settings;
     if !settings.log_messages || snapshot.profile.log_keep_days.get() == 0 {
@@ -23,7 +26,9 @@ pub(super) async fn keep(depot: &Depot, party: &Party, receipt: &Receipt, source
     let name = copies::logged(&receipt.id, stored);
     let made = match depot.workspaces.copies_parent(&snapshot.profile, connector, copies::LOG) {
         Ok(parent) => {
-            let make = move || CopiesFolder::open(&parent, copies::LOG, &dated)?.make(&name, &source, None);
+            let file = Arc::clone(file);
+            let make =
+                move || CopiesFolder::open(&parent, copies::LOG, &dated)?.make(&name, &Source::shared(file)?, None);
             tokio::task::spawn_blocking(make).await.map_err(std::io::Error::other).flatten()
         }
         Err(error) => Err(error),

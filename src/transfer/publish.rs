@@ -21,7 +21,6 @@ use crate::domain::value::Overwrite;
 use crate::store::commit::{Published, Received};
 use crate::store::receipt::Receipt;
 use crate::store::{StoreError, delivery, event, held as store_held, receipt, sequence};
-use crate::workspace::download::Source;
 use crate::workspace::folder::{FileId, OpenFolder};
 use crate::workspace::held::{self, HeldFolder};
 use crate::workspace::jail::{self, Replace};
@@ -78,7 +77,7 @@ pub async fn publish(
     let Some(stored) = receipt.stored_path.rsplit('/').next().and_then(|name| Name::parse(name).ok()) else {
         return Err(TransferError::refused(Rule::NameNotStorable, receipt.stored_path));
     };
-    logged::keep(depot, party, &receipt, Source::shared(Arc::clone(part.file()))?).await;
+    logged::keep(depot, party, &receipt, part.file()).await;
     let committed = commit(depot, party, receipt).await?;
     let place = async {
         make_way(depot, folder, &committed, (folder.staging().as_fd(), part.name()), replace).await?;
@@ -328,6 +327,7 @@ pub async fn publish_temporary(
     from: &[Name],
     to: &[Name],
 ) -> Result<ReceiptId, TransferError> {
+    use crate::workspace::download::Source;
     let workspace = party.workspace(depot)?;
     let folder = workspace.folder(Folder::Receive);
     let source = Source::open(folder, from)?;
@@ -354,7 +354,7 @@ pub async fn publish_temporary(
     let (receipt, _turn, replace) = named(depot, party, folder, &staged, &whole).await?;
     let id = receipt.id.clone();
     let stored = receipt.stored_path.rsplit('/').next().unwrap_or_default().to_owned();
-    logged::keep(depot, party, &receipt, source).await;
+    logged::keep(depot, party, &receipt, source.file()).await;
     let committed = commit(depot, party, receipt).await?;
     let place = async {
         make_way(depot, folder, &committed, (from_folder.as_fd(), from_name), replace).await?;

@@ -1,5 +1,5 @@
-//! What goes after the time it is kept for: records, copies in Sent and in the log. Small steps with pauses between them, so that no 226
-//! waits for it. Held bytes go when their deliveries have ended; here they are only counted.
+//! What goes after the time it is kept for: records, copies in Sent and in the log. Small steps with pauses between them, so
+//! that no 226 waits for it. Held bytes go when their deliveries have ended; here they are only counted.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -83,8 +83,8 @@ pub async fn preview(depot: &Depot, settings: &ApplianceSettings, snapshot: &Sna
         };
         due.push(Due { what, count, bytes: None });
     }
-    for (kind, days) in copies_kept(settings, snapshot) {
-        due.push(count_copies(depot, snapshot, kind, days).await);
+    for kind in copies_kept(settings, snapshot) {
+        due.push(kind.due(kind.count(depot, snapshot).await));
     }
     let mut kept = 0;
     for (connector, days) in keeping(snapshot) {
@@ -116,8 +116,8 @@ pub async fn run(depot: &Depot, snapshot: &Snapshot) -> Result<Vec<Due>, StoreEr
         }
         gone.push(Due { what, count, bytes: None });
     }
-    for (kind, days) in copies_kept(&snapshot.appliance, snapshot) {
-        gone.push(remove_copies(depot, snapshot, kind, days).await);
+    for kind in copies_kept(&snapshot.appliance, snapshot) {
+        gone.push(kind.due(kind.remove(depot, snapshot).await));
     }
     gone.push(Due { what: KEPT_FILES, count: kept_files(depot, snapshot).await?, bytes: None });
     gone.retain(|due| due.count > 0);
@@ -178,62 +178,71 @@ async fn remove_kept(folder: &OpenFolder, file: &KeptFile) -> bool {
 }
 
 /// A kind of copies.
-#[derive(Clone, Copy)]
 struct Copies {
     /// The folder that holds them.
     folder: &'static str,
     /// What they are, for people.
     what: &'static str,
+    /// How many days they are kept; `None`: for ever.
+    days: Option<u64>,
 }
 
-/// Each kind of copies, and how many days they are kept; `None`: for ever.
-fn copies_kept(settings: &ApplianceSettings, snapshot: &Snapshot) -> [(Copies, Option<u64>); 2] {
-    let sent = Copies { folder: copies::SENT, what: "Copies in Sent folders" };
-    let log = Copies { folder: copies::LOG, what: "Copies in the log" };
+fn copies_kept(settings: &ApplianceSettings, snapshot: &Snapshot) -> [Copies; 2] {
     let sent_days = settings.sent_keep_days.as_ref().map(|days| days.get());
-    [(sent, sent_days), (log, Some(snapshot.profile.log_keep_days.get()))]
+    let log_days = Some(snapshot.profile.log_keep_days.get());
+    [
+        Copies { folder: copies::SENT, what: "Copies in Sent folders", days: sent_days },
+        Copies { folder: copies::LOG, what: "Copies in the log", days: log_days },
+    ]
 }
 
-async fn count_copies(depot: &Depot, snapshot: &Snapshot, kind: Copies, days: Option<u64>) -> Due {
-    let mut found = Aged::default();
-    for folder in copies_folders(depot, snapshot, kind).filter(|_| days.is_some()) {
-        let before = before(depot, days.unwrap_or(u64::MAX));
-        let counting = tokio::task::spawn_blocking(move || aged::count(&folder, before));
-        match counting.await.map_err(std::io::Error::other).flatten() {
-            Ok(aged) => found.add(aged),
-            Err(error) => tracing::warn!(%error, "Could not look through a folder of copies"),
-        }
-    }
-    Due { what: kind.what, count: found.files, bytes: Some(found.bytes) }
-}
-
-async fn remove_copies(depot: &Depot, snapshot: &Snapshot, kind: Copies, days: Option<u64>) -> Due {
-    let mut gone = Aged::default();
-    for folder in copies_folders(depot, snapshot, kind).filter(|_| days.is_some()) {
-        loop {
-            let (folder, before) = (folder.clone(), before(depot, days.unwrap_or(u64::MAX)));
-            let removing = tokio::task::spawn_blocking(move || aged::remove(&folder, before, STEP_FILES));
-            match removing.await.map_err(std::io::Error::other).flatten() {
-                Ok(Aged { files: 0, .. }) => break,
-                Ok(aged) => gone.add(aged),
-                Err(error) => {
-                    tracing::warn!(%error, "Could not remove old copies; it is tried again");
-                    break;
-                }
+impl Copies {
+    async fn count(&self, depot: &Depot, snapshot: &Snapshot) -> Aged {
+        let mut found = Aged::default();
+        for (folder, before) in self.folders(depot, snapshot) {
+            let counting = tokio::task::spawn_blocking(move || aged::count(&folder, before));
+            match counting.await.map_err(std::io::Error::other).flatten() {
+                Ok(aged) => found.add(aged),
+                Err(error) => tracing::warn!(%error, "Could not look through a folder of copies"),
             }
-            tokio::time::sleep(PAUSE).await;
         }
+        found
     }
-    Due { what: kind.what, count: gone.files, bytes: Some(gone.bytes) }
-}
 
-/// Where copies lie. A connector whose copies would be within its partner's reach has none.
-fn copies_folders(depot: &Depot, snapshot: &Snapshot, kind: Copies) -> impl Iterator<Item = PathBuf> {
-    let of = move |live: &std::sync::Arc<crate::store::live::LiveConnector>| {
-        let parent = depot.workspaces.copies_parent(&snapshot.profile, &live.connector, kind.folder).ok()?;
-        Some(parent.join(kind.folder))
-    };
-    snapshot.partners().filter_map(of)
+    async fn remove(&self, depot: &Depot, snapshot: &Snapshot) -> Aged {
+        let mut gone = Aged::default();
+        for (folder, before) in self.folders(depot, snapshot) {
+            loop {
+                let folder = folder.clone();
+                let removing = tokio::task::spawn_blocking(move || aged::remove(&folder, before, STEP_FILES));
+                match removing.await.map_err(std::io::Error::other).flatten() {
+                    Ok(Aged { files: 0, .. }) => break,
+                    Ok(aged) => gone.add(aged),
+                    Err(error) => {
+                        tracing::warn!(%error, "Could not remove old copies; it is tried again");
+                        break;
+                    }
+                }
+                tokio::time::sleep(PAUSE).await;
+            }
+        }
+        gone
+    }
+
+    /// Where copies lie that may go, and from before when. A connector whose copies would be within its partner's reach has
+    /// none.
+    fn folders(&self, depot: &Depot, snapshot: &Snapshot) -> Vec<(PathBuf, Timestamp)> {
+        let Some(days) = self.days else { return Vec::new() };
+        let of = |live: &std::sync::Arc<crate::store::live::LiveConnector>| {
+            let parent = depot.workspaces.copies_parent(&snapshot.profile, &live.connector, self.folder).ok()?;
+            Some((parent.join(self.folder), before(depot, days)))
+        };
+        snapshot.partners().filter_map(of).collect()
+    }
+
+    const fn due(&self, aged: Aged) -> Due {
+        Due { what: self.what, count: aged.files, bytes: Some(aged.bytes) }
+    }
 }
 
 fn in_words(due: &Due) -> String {
@@ -249,9 +258,9 @@ fn in_words(due: &Due) -> String {
 mod tests {
     use super::*;
     use crate::base::clock::Clock;
-    use crate::base::id::{EventId, ReceiptId, SessionId, TransferId};
+    use crate::base::id::{EventId, SessionId, TransferId};
     use crate::domain::connector::ConnectorId;
-    use crate::domain::receipt::{Ending, Proof, Status};
+    use crate::domain::receipt::{Ending, Status};
     use crate::domain::setting::Texts;
     use crate::store::commit::Received;
     use crate::store::live::Live;
@@ -262,32 +271,14 @@ mod tests {
     use crate::store::{connector, event, profile};
 
     fn receipt_of(depot: &Depot, name: &str) -> Receipt {
-        let at = depot.clock.now();
         Receipt {
-            id: ReceiptId::new(&depot.ids),
-            connector: "acme".to_owned(),
             name: name.to_owned(),
             client_path: format!("/Receive/{name}"),
             stored_path: format!("/Receive/{name}"),
             size_bytes: 5,
-            sha256: String::new(),
-            headers: Vec::new(),
-            begun_at: at,
-            completed_at: at,
-            remote_address: String::new(),
-            tls: String::new(),
-            session_id: SessionId::new(&depot.ids),
-            ending: Ending::Closed,
-            resumed_from: 0,
-            ascii: false,
-            proof: Proof::C,
-            duplicate_of: None,
-            status: Status::InReceive,
             publishing: false,
             inode: 1,
-            staged_name: String::new(),
-            hidden: false,
-            taken_over: false,
+            ..Receipt::sample(&depot.ids, "acme", depot.clock.now())
         }
     }
 

@@ -13,7 +13,6 @@ use crate::base::clock::{Clock, Timestamp};
 use crate::base::id::{EventId, ReceiptId, SessionId};
 use crate::domain::administrator::Role;
 use crate::domain::connector::ConnectorId;
-use crate::domain::receipt::{Ending, Proof, Status};
 use crate::domain::refusal::Rule;
 use crate::domain::setting::Texts;
 use crate::store::commit::{Published, Received};
@@ -251,8 +250,6 @@ impl Site {
 fn receipt_of(site: &Site, connector: &str, name: &str) -> Receipt {
     let now = Clock::System.now();
     Receipt {
-        id: ReceiptId::new(&site.ids),
-        connector: connector.to_owned(),
         name: name.to_owned(),
         client_path: format!("/Receive/{name}"),
         stored_path: format!("/Receive/{name}"),
@@ -260,20 +257,9 @@ fn receipt_of(site: &Site, connector: &str, name: &str) -> Receipt {
         sha256: "b1946ac92492d2347c6235b4d2611184aa03c1f7e2d94b8c5f60718293a4a3f2".to_owned(),
         headers: vec![("SubFolder".to_owned(), String::new())],
         begun_at: now.minus(Duration::from_secs(1)),
-        completed_at: now,
         remote_address: "198.51.100.7".to_owned(),
-        tls: String::new(),
-        session_id: SessionId::new(&site.ids),
-        ending: Ending::Closed,
-        resumed_from: 0,
-        ascii: false,
-        proof: Proof::C,
-        duplicate_of: None,
-        status: Status::InReceive,
         publishing: false,
         inode: 1,
-        staged_name: String::new(),
-        hidden: false,
-        taken_over: false,
+        ..Receipt::sample(&site.ids, connector, now)
     }
 }

@@ -21,14 +21,12 @@ import random
 import re
 import shutil
 import sqlite3
-import subprocess
 import sys
 import threading
-import time
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
-from appliance import PASSWORD, PROJECT, START_SECONDS_MAX, Appliance  # noqa: E402
+from appliance import PASSWORD, PROJECT, Appliance  # noqa: E402
 
 PARTNER = "acme"
 SESSIONS = 3
@@ -260,21 +258,8 @@ def upload_all(appliance, number):
 
 def record(appliance, trace):
     """Runs the server under strace, uploads, and kills it; gives the receipts of all uploads."""
-    command = ["strace", "-f", "-y", "-xx", "-s", "1000000", "-e", f"trace={TRACED}", "-o", str(trace)]
-    process = subprocess.Popen(
-        [*command, appliance.binary, "serve", "--web", "127.0.0.1:0"],
-        env=appliance._environment(), stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-    )
+    appliance.start("strace", "-f", "-y", "-xx", "-s", "1000000", "-e", f"trace={TRACED}", "-o", str(trace))
     try:
-        end = time.monotonic() + START_SECONDS_MAX
-        while True:
-            try:
-                appliance.cli("health")
-                break
-            except RuntimeError:
-                if process.poll() is not None or time.monotonic() > end:
-                    raise
-                time.sleep(0.1)
         sessions = [threading.Thread(target=upload_all, args=(appliance, number)) for number in range(SESSIONS)]
         for session in sessions:
             session.start()
@@ -282,10 +267,10 @@ def record(appliance, trace):
             session.join()
         receipts = appliance.receipts(PARTNER)
     finally:
-        children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
-        for child in children:
+        strace = appliance.process.pid
+        for child in Path(f"/proc/{strace}/task/{strace}/children").read_text().split():
             os.kill(int(child), 9)
-        process.wait()
+        appliance.process.wait()
     if len(receipts) != SESSIONS * len(UPLOADS):
         raise RuntimeError(f"{len(receipts)} receipts of {SESSIONS * len(UPLOADS)} uploads")
     return receipts

@@ -105,22 +105,22 @@ impl Acme {
     /// The account at the authority; made at first use, and again where the authority has forgotten it.
     async fn account(&self, wish: &Wish) -> Result<Account, String> {
         let name = format!("acme account {} {}", wish.contact.as_deref().unwrap_or("-"), wish.directory);
+        let contact = wish.contact.as_ref().map(|address| format!("mailto:{address}"));
+        let contact: Vec<_> = contact.as_deref().into_iter().collect();
+        let client = Client::new()?;
+        let builder = || Account::builder_with_http(Box::new(client.clone()));
         if let Some(secret) = self.secrets.get(&name).await.map_err(|error| error.to_string())? {
             let credentials: AccountCredentials =
                 serde_json::from_str(secret.reveal()).map_err(|_| "The account's key is damaged".to_owned())?;
-            let builder = Account::builder_with_http(Box::new(Client::new()?));
-            let account = builder.from_credentials(credentials).await.map_err(order::words)?;
-            match account.update_contacts(&contacts(wish).iter().map(String::as_str).collect::<Vec<_>>()).await {
+            let account = builder().from_credentials(credentials).await.map_err(order::words)?;
+            match account.update_contacts(&contact).await {
                 Ok(()) => return Ok(account),
                 Err(Error::Api(problem)) if is_forgotten(problem.r#type.as_deref()) => {}
                 Err(error) => return Err(order::words(error)),
             }
         }
-        let contacts = contacts(wish);
-        let contact: Vec<_> = contacts.iter().map(String::as_str).collect();
         let new = NewAccount { contact: &contact, terms_of_service_agreed: true, only_return_existing: false };
-        let builder = Account::builder_with_http(Box::new(Client::new()?));
-        let made = builder.create(&new, wish.directory.to_string(), None).await;
+        let made = builder().create(&new, wish.directory.to_string(), None).await;
         let (account, credentials) = made.map_err(order::words)?;
         let text = serde_json::to_string(&credentials).map_err(|error| error.to_string())?;
         let change = Change { who: WHO, remote: "", at: self.clock.now(), ids: &self.ids };
@@ -128,10 +128,6 @@ impl Acme {
         put.map_err(|error| error.to_string())?;
         Ok(account)
     }
-}
-
-fn contacts(wish: &Wish) -> Vec<String> {
-    wish.contact.iter().map(|address| format!("mailto:{address}")).collect()
 }
 
 /// RFC 8555, section 7.3.1, and what authorities say of an account that was closed.

@@ -14,10 +14,6 @@ fn give(appliance: &Appliance, name: &str, bytes: &[u8]) -> PathBuf {
     path
 }
 
-fn configure(appliance: &Appliance, pairs: &[&str]) {
-    appliance.say(&[&["connector", "set", PARTNER], pairs].concat());
-}
-
 /// The summaries of what was collected, once there are so many.
 async fn collected(running: &Running<'_>, appliance: &Appliance, count: usize) -> Vec<String> {
     let what = format!("{count} files are collected");
@@ -63,7 +59,7 @@ async fn fetched_then_deleted_without_write() {
     give(&appliance, "a.edi", b"another");
     client.expect("DELE a.edi", 550).await;
     client.expect("DELE never.edi", 550).await;
-    configure(&appliance, &["delete_collected=off"]);
+    appliance.configure(&["delete_collected=off"]);
     client.fetch("RETR a.edi").await.unwrap();
     client.expect("DELE a.edi", 550).await;
 }
@@ -87,7 +83,7 @@ async fn what_was_collected_may_be_deleted_after_a_restart() {
 async fn a_collected_file_is_copied_and_removed() {
     let appliance = Appliance::new();
     let copying = ["save_to_sent_folder=on", "sent_folder_scheme=none"];
-    configure(&appliance, &[&REMOVES[..], &copying[..]].concat());
+    appliance.configure(&[&REMOVES[..], &copying[..]].concat());
     let running = appliance.start().await;
     let mut client = running.partner().await;
     for (count, bytes) in [(1, b"one"), (2, b"two")] {
@@ -109,7 +105,7 @@ async fn a_collected_file_is_copied_and_removed() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_file_that_stays_is_copied_once_and_the_copy_stays_as_it_was() {
     let appliance = Appliance::new();
-    configure(&appliance, &["save_to_sent_folder=on", "sent_folder_scheme=yearly"]);
+    appliance.configure(&["save_to_sent_folder=on", "sent_folder_scheme=yearly"]);
     let running = appliance.start().await;
     let mut client = running.partner().await;
     let path = give(&appliance, "a.edi", b"as collected");
@@ -131,7 +127,7 @@ async fn a_file_that_stays_is_copied_once_and_the_copy_stays_as_it_was() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_broken_download_keeps_the_file_and_going_on_with_it_collects_it() {
     let appliance = Appliance::new();
-    configure(&appliance, &REMOVES);
+    appliance.configure(&REMOVES);
     let running = appliance.start().await;
     let mut client = running.partner().await;
     let bytes: Vec<u8> = (0..=255).cycle().take(30_000_000).collect();
@@ -155,7 +151,7 @@ async fn a_broken_download_keeps_the_file_and_going_on_with_it_collects_it() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_download_closed_unread_is_not_collected() {
     let appliance = Appliance::new();
-    configure(&appliance, &REMOVES);
+    appliance.configure(&REMOVES);
     let running = appliance.start().await;
     let mut client = running.partner().await;
     let path = give(&appliance, "a.edi", &[1; 1_000]);
@@ -173,7 +169,7 @@ async fn a_download_closed_unread_is_not_collected() {
 #[tokio::test(flavor = "multi_thread")]
 async fn two_sessions_fetch_it_and_then_it_goes() {
     let appliance = Appliance::new();
-    configure(&appliance, &REMOVES);
+    appliance.configure(&REMOVES);
     let running = appliance.start().await;
     let (mut one, mut two): (Client, Client) = (running.partner().await, running.partner().await);
     let bytes: Vec<u8> = (0..=255).cycle().take(30_000_000).collect();
@@ -194,7 +190,7 @@ async fn two_sessions_fetch_it_and_then_it_goes() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_file_that_changes_meanwhile_is_neither_sent_nor_removed() {
     let appliance = Appliance::new();
-    configure(&appliance, &REMOVES);
+    appliance.configure(&REMOVES);
     let running = appliance.start().await;
     let mut client = running.partner().await;
     let path = give(&appliance, "a.edi", &vec![1; 30_000_000]);

@@ -4,14 +4,10 @@ use std::time::{Duration, Instant};
 
 use crate::kit::{Appliance, PARTNER};
 
-fn configure(appliance: &Appliance, pairs: &[&str]) {
-    appliance.say(&[&["connector", "set", PARTNER], pairs].concat());
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn the_sessions_of_a_partner_share_its_limits_and_a_change_is_live() {
     let appliance = Appliance::new();
-    configure(&appliance, &["upload_bytes_per_s=400000", "download_bytes_per_s=400000", "stall_timeout_s=1"]);
+    appliance.configure(&["upload_bytes_per_s=400000", "download_bytes_per_s=400000", "stall_timeout_s=1"]);
     let running = appliance.start().await;
     let (mut one, mut two) = (running.partner().await, running.partner().await);
     let bytes = vec![7_u8; 400_000];
@@ -30,7 +26,7 @@ async fn the_sessions_of_a_partner_share_its_limits_and_a_change_is_live() {
     let bytes = vec![7_u8; 40_000_000];
     let change = async {
         tokio::time::sleep(Duration::from_millis(300)).await;
-        configure(&appliance, &["upload_bytes_per_s="]);
+        appliance.configure(&["upload_bytes_per_s="]);
     };
     let begun = Instant::now();
     tokio::join!(one.store("/Receive/c.edi", &bytes), change);
@@ -41,7 +37,7 @@ async fn the_sessions_of_a_partner_share_its_limits_and_a_change_is_live() {
 #[tokio::test(flavor = "multi_thread")]
 async fn what_another_program_puts_into_send_rests_before_it_is_offered() {
     let appliance = Appliance::new();
-    configure(&appliance, &["send_settle_s=3", "send_write=on"]);
+    appliance.configure(&["send_settle_s=3", "send_write=on"]);
     let running = appliance.start().await;
     let mut client = running.partner().await;
     std::fs::write(appliance.place(PARTNER, "Send").join("a.edi"), b"half").unwrap();

@@ -2,14 +2,10 @@
 
 use crate::kit::{Appliance, PARTNER};
 
-fn configure(appliance: &Appliance, pairs: &[&str]) {
-    appliance.say(&[&["connector", "set", PARTNER], pairs].concat());
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn each_received_file_has_a_copy_that_its_receipt_names() {
     let appliance = Appliance::new();
-    configure(&appliance, &["log_messages=on", "log_subfolder_scheme=yearly"]);
+    appliance.configure(&["log_messages=on", "log_subfolder_scheme=yearly"]);
     let running = appliance.start().await;
     let mut client = running.partner().await;
     client.store("/Receive/a.edi", b"first").await;
@@ -37,10 +33,10 @@ async fn each_received_file_has_a_copy_that_its_receipt_names() {
     assert!(!client.list("NLST /").await.contains("Log"));
     assert_eq!(client.send("CWD /Log").await.code, 550);
 
-    configure(&appliance, &["log_messages=off"]);
+    appliance.configure(&["log_messages=off"]);
     client.store("/Receive/c.edi", b"not kept").await;
     appliance.set(&["log_keep_days=0"]);
-    configure(&appliance, &["log_messages=on"]);
+    appliance.configure(&["log_messages=on"]);
     client.store("/Receive/d.edi", b"not kept either").await;
     assert_eq!(appliance.copies(PARTNER, "Log").len(), 3);
 }
@@ -48,7 +44,7 @@ async fn each_received_file_has_a_copy_that_its_receipt_names() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_copy_that_cannot_be_made_is_told_and_refuses_no_upload() {
     let appliance = Appliance::new();
-    configure(&appliance, &["log_messages=on"]);
+    appliance.configure(&["log_messages=on"]);
     let running = appliance.start().await;
     let mut client = running.partner().await;
     std::fs::write(appliance.place(PARTNER, "Log"), b"in the way").unwrap();

@@ -6,14 +6,10 @@ use waybill::transfer::held;
 
 use crate::kit::{Appliance, Beside, PARTNER, id_of, sha256};
 
-fn configure(appliance: &Appliance, pairs: &[&str]) {
-    appliance.say(&[&["connector", "set", PARTNER], pairs].concat());
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn a_file_stored_under_another_name_is_found_by_its_own_and_deleting_it_only_hides_it() {
     let appliance = Appliance::new();
-    configure(&appliance, &["local_file_scheme=in-%Filename%"]);
+    appliance.configure(&["local_file_scheme=in-%Filename%"]);
     let running = appliance.start().await;
     let mut client = running.partner().await;
     client.expect("CWD /Receive", 250).await;
@@ -46,7 +42,7 @@ async fn a_file_stored_under_another_name_is_found_by_its_own_and_deleting_it_on
 #[tokio::test(flavor = "multi_thread")]
 async fn with_keep_both_a_name_means_what_was_uploaded_under_it_last() {
     let appliance = Appliance::new();
-    configure(&appliance, &["overwrite=keep_both"]);
+    appliance.configure(&["overwrite=keep_both"]);
     let running = appliance.start().await;
     let mut client = running.partner().await;
     client.expect("CWD /Receive", 250).await;

@@ -106,6 +106,11 @@ impl Appliance {
         self.say(&[&["profile", "set"], pairs].concat())
     }
 
+    /// Sets settings of the tests' partner.
+    pub(crate) fn configure(&self, pairs: &[&str]) {
+        self.say(&[&["connector", "set", PARTNER], pairs].concat());
+    }
+
     /// Adds a connector with the tests' password. Files put into Send are offered at once.
     pub(crate) fn add(&self, id: &str, pairs: &[&str]) {
         let password = format!("password={PASSWORD}");
