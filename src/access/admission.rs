@@ -7,6 +7,7 @@ use std::hash::Hash;
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use crate::domain::profile::Profile;
 use crate::domain::refusal::Rule;
 
 /// Sessions of one address that have not logged in.
@@ -19,8 +20,13 @@ pub struct Limits {
     pub sessions_max: usize,
     /// Sessions from one address.
     pub per_address_max: usize,
-    /// Sessions of one connector.
-    pub per_connector_max: usize,
+}
+
+impl Limits {
+    /// As the profile has them.
+    pub fn of(profile: &Profile) -> Self {
+        Self { sessions_max: profile.sessions_max.count(), per_address_max: profile.sessions_per_address_max.count() }
+    }
 }
 
 #[derive(Debug, Default)]
@@ -29,6 +35,19 @@ struct Counts {
     by_address: HashMap<IpAddr, usize>,
     not_logged_in: HashMap<IpAddr, usize>,
     by_connector: HashMap<String, usize>,
+}
+
+impl Counts {
+    fn room(&self, address: IpAddr, limits: &Limits) -> Result<(), Rule> {
+        if self.all >= limits.sessions_max {
+            return Err(Rule::TooManySessions);
+        }
+        let of = |map: &HashMap<IpAddr, usize>| map.get(&address).copied().unwrap_or(0);
+        if of(&self.by_address) >= limits.per_address_max || of(&self.not_logged_in) >= NOT_LOGGED_IN_MAX {
+            return Err(Rule::TooManyFromAddress);
+        }
+        Ok(())
+    }
 }
 
 /// Counts sessions.
@@ -41,17 +60,16 @@ impl Admission {
     /// A connection comes in; no, by that rule, when there are too many.
     pub fn enter(&self, address: IpAddr, limits: &Limits) -> Result<Slot, Rule> {
         let mut counts = self.lock();
-        if counts.all >= limits.sessions_max {
-            return Err(Rule::TooManySessions);
-        }
-        let of = |map: &HashMap<IpAddr, usize>| map.get(&address).copied().unwrap_or(0);
-        if of(&counts.by_address) >= limits.per_address_max || of(&counts.not_logged_in) >= NOT_LOGGED_IN_MAX {
-            return Err(Rule::TooManyFromAddress);
-        }
+        counts.room(address, limits)?;
         counts.all += 1;
         *counts.by_address.entry(address).or_default() += 1;
         *counts.not_logged_in.entry(address).or_default() += 1;
         Ok(Slot { admission: self.clone(), address, connector: None })
+    }
+
+    /// Whether a connection could come in now.
+    pub fn has_room(&self, address: IpAddr, limits: &Limits) -> Result<(), Rule> {
+        self.lock().room(address, limits)
     }
 
     /// Sessions of a connector, by its id in lower case.
@@ -125,7 +143,7 @@ mod tests {
     #[test]
     fn every_slot_goes_back() {
         let admission = Admission::default();
-        let limits = Limits { sessions_max: 3, per_address_max: 2, per_connector_max: 1 };
+        let limits = Limits { sessions_max: 3, per_address_max: 2 };
         let (one, two) = (IpAddr::from([192, 0, 2, 1]), IpAddr::from([192, 0, 2, 2]));
         let mut first = admission.enter(one, &limits).unwrap();
         let mut second = admission.enter(one, &limits).unwrap();

@@ -79,12 +79,7 @@ impl Gate {
         hashes: Vec<String>,
         limits: Option<&Limits>,
     ) -> Result<Verdict, HashError> {
-        if let Some(until) = self.blocked_by_hand(caller) {
-            return Ok(Verdict::Blocked(until));
-        }
-        if limits.is_some()
-            && let Some(until) = locked(&self.guard).blocked(caller, self.clock.now())
-        {
+        if let Some(until) = self.blocked(caller, limits) {
             return Ok(Verdict::Blocked(until));
         }
         let tags: Vec<_> = hashes.iter().map(|hash| self.tag(caller.name, password, hash)).collect();
@@ -111,6 +106,12 @@ impl Gate {
     /// Every block in force.
     pub fn blocks(&self) -> Vec<Block> {
         locked(&self.guard).blocks(self.clock.now())
+    }
+
+    /// Until when this caller's password is not looked at, if so.
+    pub fn blocked(&self, caller: &Caller<'_>, limits: Option<&Limits>) -> Option<Timestamp> {
+        let by_hand = self.blocked_by_hand(caller);
+        by_hand.or_else(|| limits.and_then(|_| locked(&self.guard).blocked(caller, self.clock.now())))
     }
 
     /// Until when an administrator keeps this caller out, if so; whatever it proves itself with.

@@ -10,6 +10,7 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use crate::base::clock::Timestamp;
+use crate::domain::profile::Profile;
 
 /// Names and addresses remembered; the least recently seen go first.
 pub const REMEMBERED_MAX: usize = 20_000;
@@ -32,6 +33,17 @@ pub struct Limits {
     pub window: Duration,
     /// Blocked for this time.
     pub block_for: Duration,
+}
+
+impl Limits {
+    /// What blocks at the FTP server, unless the address is excepted.
+    pub fn of(profile: &Profile, remote: IpAddr) -> Option<Self> {
+        (!profile.guard_allow.contains(remote)).then(|| Self {
+            failures_max: u32::try_from(profile.block_after_failures.get()).unwrap_or(u32::MAX),
+            window: profile.block_window_s.seconds(),
+            block_for: profile.block_for_s.seconds(),
+        })
+    }
 }
 
 /// Which door: FTP and web count separately.

@@ -47,6 +47,7 @@ pub(super) async fn start(
         live: engine.live.clone(),
         recorder: depot.recorder.clone(),
         gate: engine.gate.clone(),
+        admission: engine.admission.clone(),
         secrets: Secrets::open(depot.db.clone(), &options.data)?,
         certificates: engine.certificates.clone(),
         presence: engine.presence.clone(),

@@ -72,7 +72,8 @@ pub struct No {
 }
 
 impl No {
-    fn new(rule: Rule, detail: impl Into<String>) -> Self {
+    /// By that rule, with what is to be known beyond it.
+    pub fn new(rule: Rule, detail: impl Into<String>) -> Self {
         Self { rule, detail: detail.into() }
     }
 }

@@ -7,6 +7,7 @@ pub mod authorise;
 pub mod connector;
 pub mod copies;
 mod date_format;
+pub mod entrance;
 pub mod event;
 pub mod filter;
 pub mod flow;

@@ -13,10 +13,10 @@ use crate::base::path::VirtualPath;
 use crate::base::secret::Secret;
 use crate::domain::authorise::No;
 use crate::domain::connector::{Connector, ConnectorSettings};
+use crate::domain::entrance;
 use crate::domain::place::Place;
-use crate::domain::profile::Profile;
 use crate::domain::refusal::Rule;
-use crate::domain::value::{ClientCertificate, RequireTls};
+use crate::domain::value::ClientCertificate;
 use crate::ftp::encoding::Encoding;
 use crate::ftp::reply::{Code, Reply};
 use crate::ftp::session::Outcome;
@@ -46,26 +46,23 @@ pub struct Visitor<'a> {
 /// is enough.
 pub fn name(engine: &Engine, visitor: &Visitor<'_>, slot: &mut Slot) -> Answer {
     let snapshot = engine.live.snapshot();
-    let required = snapshot
-        .connector(visitor.name)
-        .map_or(snapshot.profile.require_tls, |live| live.connector.tls_required(&snapshot.profile, visitor.remote));
-    if visitor.secure || required == RequireTls::None {
-        return match snapshot.partner(visitor.name).filter(|live| is_enough(engine, live, visitor)) {
-            // All other reasons to refuse are told at PASS, in the words that everybody hears.
-            None => (Outcome::NameAccepted, None),
-            Some(live) => {
-                let caller = caller(visitor, live.connector.id.key(), Known::Yes);
-                if let Some(until) = engine.gate.blocked_by_hand(&caller) {
-                    return blocked(until);
-                }
-                engine.gate.by_certificate(&caller);
-                admit(engine, &snapshot, &live.connector, (slot, By::Certificate))
-            }
-        };
+    let named = snapshot.connector(visitor.name).map(|live| &live.connector);
+    if let Err(no) = entrance::may_name(&snapshot.profile, named, (visitor.remote, visitor.secure)) {
+        let reply = Reply::new(Code::NotLoggedIn, "Please use TLS (AUTH TLS) before you sign in.");
+        return (Outcome::Refused(reply), Some(no));
     }
-    let reply = Reply::new(Code::NotLoggedIn, "Please use TLS (AUTH TLS) before you sign in.");
-    let no = No { rule: Rule::TlsRequiredLogin, detail: "USER came in clear".to_owned() };
-    (Outcome::Refused(reply), Some(no))
+    match snapshot.partner(visitor.name).filter(|live| is_enough(engine, live, visitor)) {
+        // All other reasons to refuse are told at PASS, in the words that everybody hears.
+        None => (Outcome::NameAccepted, None),
+        Some(live) => {
+            let caller = caller(visitor, live.connector.id.key(), Known::Yes);
+            if let Some(until) = engine.gate.blocked_by_hand(&caller) {
+                return blocked(until);
+            }
+            engine.gate.by_certificate(&caller);
+            admit(engine, &snapshot, &live.connector, (slot, By::Certificate))
+        }
+    }
 }
 
 /// The name as refusals show it: of an unknown one only the beginning.
@@ -80,10 +77,8 @@ pub fn shown_name(snapshot: &Snapshot, name: &str) -> String {
 pub async fn login(engine: &Engine, visitor: &Visitor<'_>, password: &Secret, slot: &mut Slot) -> Answer {
     let snapshot = engine.live.snapshot();
     let live = snapshot.partner(visitor.name);
-    if let Some(live) = live
-        && !live.connector.address_allowed(visitor.remote)
-    {
-        return wrong(Rule::AddressNotAllowed, format!("{} is not among the allowed addresses", visitor.remote));
+    if let Some(Err(no)) = live.map(|live| entrance::may_come_from(&live.connector, visitor.remote)) {
+        return wrong(no);
     }
     let demand = live.map_or(Ok(()), |live| demanded(engine, &live.connector, visitor));
     let hashes = match (live, &demand) {
@@ -94,7 +89,7 @@ pub async fn login(engine: &Engine, visitor: &Visitor<'_>, password: &Secret, sl
     let key = visitor.name.to_ascii_lowercase();
     let known = if live.is_some() { Known::Yes } else { Known::No };
     let caller = caller(visitor, &key, known);
-    let limits = limits(&snapshot.profile, visitor.remote);
+    let limits = Limits::of(&snapshot.profile, visitor.remote);
     let verdict = match engine.gate.check(&caller, password, hashes, limits.as_ref()).await {
         Ok(verdict) => verdict,
         Err(error) => {
@@ -108,12 +103,12 @@ pub async fn login(engine: &Engine, visitor: &Visitor<'_>, password: &Secret, sl
             // The session waits; others are served meanwhile.
             tokio::time::sleep(delay).await;
             match (demand, live) {
-                (Err(why), _) => wrong(Rule::ClientCertificate, why),
-                (Ok(()), Some(_)) => wrong(Rule::WrongPassword, "the password was wrong".to_owned()),
-                (Ok(()), None) => wrong(Rule::UnknownUser, "there is no such name".to_owned()),
+                (Err(why), _) => wrong(No::new(Rule::ClientCertificate, why)),
+                (Ok(()), Some(_)) => wrong(No::new(Rule::WrongPassword, "the password was wrong")),
+                (Ok(()), None) => wrong(No::new(Rule::UnknownUser, "there is no such name")),
             }
         }
-        (Verdict::Accepted, None) => wrong(Rule::UnknownUser, String::new()),
+        (Verdict::Accepted, None) => wrong(No::new(Rule::UnknownUser, "")),
         (Verdict::Accepted, Some(live)) => admit(engine, &snapshot, &live.connector, (slot, By::Password)),
     }
 }
@@ -123,7 +118,7 @@ pub fn by_test_pass(engine: &Engine, name: &str, slot: &mut Slot) -> Answer {
     let snapshot = engine.live.snapshot();
     match snapshot.partner(name) {
         Some(live) => admit(engine, &snapshot, &live.connector, (slot, By::Password)),
-        None => wrong(Rule::UnknownUser, String::new()),
+        None => wrong(No::new(Rule::UnknownUser, "")),
     }
 }
 
@@ -169,8 +164,8 @@ fn demanded(engine: &Engine, connector: &Connector, visitor: &Visitor<'_>) -> Re
 
 fn admit(engine: &Engine, snapshot: &Snapshot, connector: &Connector, (slot, by): (&mut Slot, By)) -> Answer {
     let now = engine.depot.clock.now();
-    if let Err(why) = connector.valid_at(now) {
-        return wrong(why.rule(), why.rule().label().to_owned());
+    if let Err(no) = entrance::may_sign_in(connector, now) {
+        return wrong(no);
     }
     if let Err(rule) = slot.log_in(connector.id.key(), connector.sessions_max(&snapshot.profile)) {
         let reply = Reply::new(Code::ClosingControl, "Too many sessions of this user; please try again later.");
@@ -205,18 +200,9 @@ fn start(settings: &ConnectorSettings, workspace: &Workspace) -> VirtualPath {
     place.path().filter(|_| there).unwrap_or_default()
 }
 
-/// What blocks, unless the address is excepted.
-fn limits(profile: &Profile, remote: IpAddr) -> Option<Limits> {
-    (!profile.guard_allow.contains(remote)).then(|| Limits {
-        failures_max: u32::try_from(profile.block_after_failures.get()).unwrap_or(u32::MAX),
-        window: profile.block_window_s.seconds(),
-        block_for: profile.block_for_s.seconds(),
-    })
-}
-
-fn wrong(rule: Rule, detail: String) -> Answer {
+fn wrong(no: No) -> Answer {
     let reply = Reply::new(Code::NotLoggedIn, "Sign-in failed. Please check name and password.");
-    (Outcome::Refused(reply), Some(No { rule, detail }))
+    (Outcome::Refused(reply), Some(no))
 }
 
 fn blocked(until: Timestamp) -> Answer {

@@ -90,11 +90,7 @@ impl Reception {
 
     fn admit(&self, stream: TcpStream, remote: IpAddr, (door, snapshot): (Door, &Snapshot)) {
         let profile = &snapshot.profile;
-        let limits = Limits {
-            sessions_max: profile.sessions_max.count(),
-            per_address_max: profile.sessions_per_address_max.count(),
-            per_connector_max: profile.sessions_per_connector_max.count(),
-        };
+        let limits = Limits::of(profile);
         let implicit = door == Door::Main && profile.ftp_over_tls == FtpOverTls::Implicit;
         match self.engine.admission.enter(remote, &limits) {
             Ok(slot) => match Control::new(self.engine.clone(), Arrival { stream, remote, slot, implicit }) {

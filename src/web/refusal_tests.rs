@@ -105,3 +105,81 @@ async fn a_block_is_shown_with_its_reason_and_can_be_lifted() {
     assert!(site.gate.blocks().is_empty());
     assert!(site.get(PATH, &editor).await.text.contains("may sign in again"));
 }
+
+#[tokio::test]
+async fn what_if_answers_with_the_rule_that_the_server_would_go_by() {
+    let site = Site::new().await;
+    site.add_connector("acme", "").await;
+    for (key, value) in [
+        ("allowed_addresses", "192.0.2.0/24"),
+        ("allowed_files_filter", "*.edi,*.x12"),
+        ("overwrite", "refuse"),
+        ("sessions_max", "3"),
+    ] {
+        site.set("acme", key, value).await;
+    }
+    let cookies = site.person("vera", Role::Viewer).await;
+    let receive = site.partner_path("acme/Receive");
+    let ask = async |about: &[(&str, &str)]| {
+        let usual = [("name", "acme"), ("address", "192.0.2.7"), ("by", "tls"), ("command", "STOR")];
+        let mut asked: Vec<_> =
+            usual.into_iter().filter(|(key, _)| !about.iter().any(|(other, _)| key == other)).collect();
+        asked.extend(about);
+        site.get(&format!("/what-if?{}", serde_urlencoded::to_string(asked).unwrap()), &cookies).await
+    };
+    let badge = |page: &str| {
+        let (_, rest) = page.split_once("id=\"an-h\">Answer</h2><span class=\"badge ").expect("an answer");
+        rest.split_once('>').unwrap().1.split('<').next().unwrap().to_owned()
+    };
+    let said = async |about: &[(&str, &str)]| badge(&ask(about).await.text);
+    assert_eq!(said(&[("path", "/Receive/po.edi")]).await, "Allowed");
+    std::fs::write(receive.join("po.edi"), "there").unwrap();
+    for (about, rule) in [
+        (&[("path", "/Receive/po.edi")][..], Rule::FileExists),
+        (&[("path", "/Receive/photo.jpg")], Rule::NameFilter),
+        (&[("path", "/Send/po.edi")], Rule::NoWrite),
+        (&[("path", "/Elsewhere/po.edi")], Rule::OutsideFolders),
+        (&[("path", "/Receive/po.edi"), ("address", "198.51.100.1")], Rule::AddressNotAllowed),
+        (&[("path", "/Receive/po.edi"), ("by", "clear")], Rule::TlsRequiredLogin),
+        (&[("path", "/Receive/po.edi"), ("name", "nobody")], Rule::UnknownUser),
+    ] {
+        let page = ask(about).await;
+        assert_eq!(page.status, StatusCode::OK);
+        assert_eq!(badge(&page.text), format!("Refused: {}", rule.label()), "{about:?}");
+        assert!(page.text.contains(&rule.explain()[..30]), "it is explained");
+    }
+    assert_eq!(said(&[("command", "RETR"), ("path", "/Receive/none.edi")]).await, "Refused: no such file or folder");
+    assert_eq!(said(&[("command", "RETR"), ("path", "/Receive/po.edi")]).await, "Allowed");
+    assert_eq!(said(&[("command", ""), ("path", "")]).await, "Allowed", "signing in alone");
+
+    site.gate.block("192.0.2.9".parse().unwrap(), Clock::System.now().plus(Duration::from_mins(5)));
+    assert_eq!(said(&[("address", "192.0.2.9")]).await, format!("Refused: {}", Rule::AddressBlocked.label()));
+    site.set("acme", "enabled", "off").await;
+    let page = ask(&[("path", "/Receive/new.edi")]).await.text;
+    assert_eq!(badge(&page), format!("Refused: {}", Rule::ConnectorDisabled.label()));
+    assert!(page.contains("/connectors/acme/settings#enabled"), "the way to the setting");
+
+    let wrong = ask(&[("address", "203.0.113"), ("name", "")]).await;
+    assert_eq!(wrong.status, StatusCode::UNPROCESSABLE_ENTITY);
+    for words in ["There are 2 problems", "203.0.113 isn’t an IP address", "Give the user name"] {
+        assert!(wrong.text.contains(words), "no {words} in {}", wrong.text);
+    }
+    let empty = site.get("/what-if", &cookies).await;
+    assert!(empty.status == StatusCode::OK && !empty.text.contains("Answer"));
+}
+
+#[tokio::test]
+async fn a_refusal_leads_to_whether_it_would_be_one_now() {
+    let site = Site::new().await;
+    site.add_connector("acme", "").await;
+    let cookies = site.person("vera", Role::Viewer).await;
+    let page = site.get(&format!("/refusals/{}", site.unsigned("192.0.2.1").await), &cookies).await.text;
+    let (_, rest) = page.split_once("href=\"/what-if?").expect("the way there");
+    let query = rest.split('"').next().unwrap().replace("&#38;", "&").replace("&amp;", "&");
+    assert_eq!(query, "name=acme&address=192.0.2.1&by=tls&command=STOR&path=a.edi");
+    let asked = site.get(&format!("/what-if?{query}"), &cookies).await;
+    assert!(asked.text.contains("Outside Send and Receive"), "relative to the start folder: {}", asked.text);
+    for place in ["/activity/refusals", "/connectors/acme/settings", "/connectors/acme/advanced"] {
+        assert!(site.get(place, &cookies).await.text.contains("action=\"/what-if\""), "{place}");
+    }
+}

@@ -16,7 +16,7 @@ use super::error::WebError;
 use super::pages::{
     acme, app_log, as_partner, audit, blocked, certificates, connectors, dashboard, events, flows, health, logs, mail,
     profiles, receive, refusals, send, session, sessions, settings, setup, sheet, sign_in, slas, test_connection,
-    transfers, unfinished, users,
+    transfers, unfinished, users, what_if,
 };
 use super::state::WebState;
 use super::{assets, layers, live};
@@ -160,6 +160,7 @@ pub const ROUTES: &[Route] = &[
     viewer("/activity/logs", || get(app_log::show)),
     viewer("/activity/blocked", || get(blocked::show)),
     editor("/activity/blocked/unblock", || post(blocked::unblock)),
+    viewer("/what-if", || get(what_if::show)),
     viewer("/refusals/{id}", || get(refusals::one)),
     editor("/refusals/{id}/allow", || post(refusals::allow)),
     admin("/certificates", || get(certificates::show).merge(files(post(certificates::upload)))),

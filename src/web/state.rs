@@ -11,6 +11,7 @@ use super::live::STREAMS_MAX;
 use super::notes::Notes;
 use super::pages::test_connection::Trials;
 use super::setup_code::SetupCode;
+use crate::access::admission::Admission;
 use crate::access::certificate::Certificates;
 use crate::access::gate::Gate;
 use crate::access::secrets::Secrets;
@@ -36,6 +37,8 @@ pub struct Parts {
     pub recorder: Recorder,
     /// The password gate, shared with FTP.
     pub gate: Gate,
+    /// How many are in over FTP.
+    pub admission: Admission,
     /// Secrets that are used as they are.
     pub secrets: Secrets,
     /// What servers present.

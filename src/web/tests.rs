@@ -10,6 +10,7 @@ use tower::ServiceExt;
 use super::login::THEME;
 use super::routes::{Access, ROUTES};
 use super::{Parts, SetupCode, WebState, router};
+use crate::access::admission::Admission;
 use crate::access::certificate::Certificates;
 use crate::access::gate::Gate;
 use crate::access::password::{Hasher, hash_now};
@@ -120,6 +121,7 @@ impl Site {
             live: live.clone(),
             recorder: recorder.clone(),
             gate: gate.clone(),
+            admission: Admission::default(),
             secrets: Secrets::open(db.clone(), folder.path()).unwrap(),
             certificates: certificates.clone(),
             presence: presence.clone(),

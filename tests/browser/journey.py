@@ -356,11 +356,30 @@ def activity(browser, name, report):
     browser.driver.find_element(By.LINK_TEXT, "Why?").click()
     report.check("Why was" in browser.text, "a refusal is explained")
     browser.look("refusal")
+    what_if(browser, name, report)
     browser.go("/activity/receive")
     browser.driver.find_element(By.PARTIAL_LINK_TEXT, "Size").click()
     order = browser.driver.find_element(By.CSS_SELECTOR, "th[aria-sort]")
     report.check(order.get_attribute("aria-sort") == "descending" and "Size" in order.text, "the table is ordered by size")
     browser.look("receive-by-size")
+
+
+def what_if(browser, name, report):
+    """From a refusal to whether it would be one now; what is wrong with the question; a yes."""
+    browser.press(browser.driver.find_element(By.LINK_TEXT, "Would it be refused now?"))
+    report.check("Answer" in browser.text and "Refused" in browser.text, "the same would be refused again, and why")
+    browser.look("what-if-refused")
+    browser.fill(browser.labelled("address"), "203.0.113")
+    browser.submit(browser.labelled("address"))
+    report.check(browser.status() == 422 and "isn’t an IP address" in browser.text, "what is wrong with a question is told")
+    browser.look("what-if-error")
+    browser.go(f"/connectors/{name}/settings")
+    browser.fill(browser.driver.find_element(By.ID, "wi-address"), "127.0.0.1")
+    path = browser.driver.find_element(By.ID, "wi-path")
+    browser.fill(path, "/Receive/fresh.edi")
+    browser.submit(path)
+    report.check("Allowed" in browser.text, "the connector's page asks for its partner")
+    browser.look("what-if-allowed")
 
 
 def send_tab(browser, appliance, name, password, report):

@@ -20,8 +20,9 @@ use super::transfer::{Running, next_progress};
 use crate::access::admission::Slot;
 use crate::base::id::RefusalId;
 use crate::domain::authorise::No;
+use crate::domain::entrance;
 use crate::domain::refusal::Rule;
-use crate::domain::value::{FtpOverTls, RequireTls};
+use crate::domain::value::FtpOverTls;
 use crate::engine::data::{self, Agreed};
 use crate::engine::digests::Wanted;
 use crate::engine::listener::Stop;
@@ -227,14 +228,13 @@ impl Control {
     fn policy(&self) -> Policy {
         let snapshot = self.engine.live.snapshot();
         let live = self.connector.as_ref().and_then(|key| snapshot.connectors.get(key));
-        let required = live
-            .map_or(snapshot.profile.require_tls, |live| live.connector.tls_required(&snapshot.profile, self.remote));
+        let connector = live.map(|live| &live.connector);
         Policy {
             tls_offered: snapshot.profile.ftp_over_tls != FtpOverTls::None,
             active_mode: live
                 .is_some_and(|live| live.connector.settings.active_mode.is_on(snapshot.profile.active_mode)),
             mode_z: snapshot.profile.mode_z,
-            data_tls_required: required == RequireTls::LoginAndData,
+            data_tls_required: !entrance::may_move_in_clear(&snapshot.profile, connector, self.remote),
         }
     }
 

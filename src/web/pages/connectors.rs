@@ -12,6 +12,7 @@ use super::kept::Row;
 use super::preview::Preview;
 use super::sheet::{self, Stand};
 use super::test_connection;
+use super::what_if;
 use crate::access::password;
 use crate::base::secret::Secret;
 use crate::domain::administrator::{Role, check_password};
@@ -186,6 +187,7 @@ struct ConnectorPage {
     may_preview: bool,
     /// What would go by what is typed; shown when it was asked for.
     kept: Option<Vec<Row>>,
+    what_if: what_if::Form,
     flow: Flow,
 }
 
@@ -235,6 +237,7 @@ async fn page(context: &Context, found: &StoredConnector, tab: Tab, draft: &Draf
         preview: None,
         may_preview: KEEPING.iter().any(|key| keys.contains(key)),
         kept: None,
+        what_if: what_if::Form::about(&found.id),
         flow: Flow::of(context, found.id.key()).await?,
     })
 }

@@ -32,3 +32,4 @@ pub mod test_connection;
 pub mod transfers;
 pub mod unfinished;
 pub mod users;
+pub mod what_if;

@@ -9,6 +9,7 @@ use axum::response::{IntoResponse, Redirect, Response};
 
 use super::list::{Asked, Filters, Select, cut};
 use super::session;
+use super::what_if;
 use crate::base::clock::Timestamp;
 use crate::base::human;
 use crate::base::id::RefusalId;
@@ -67,6 +68,7 @@ struct RefusalsPage {
     filters: Filters,
     rows: Vec<Row>,
     pager: Pager,
+    what_if: what_if::Form,
 }
 
 fn filter(context: &Context, asked: &Asked) -> Filter {
@@ -99,6 +101,7 @@ pub async fn show(context: Context, Query(asked): Query<Asked>) -> Result<Respon
         rows: rows.collect(),
         pager: asked.pager(PATH, older),
         filters,
+        what_if: what_if::Form::empty(),
     };
     Ok(html(&page)?.into_response())
 }
@@ -205,6 +208,8 @@ struct RefusalPage {
     last: Time,
     fix: String,
     fix_words: &'static str,
+    /// Where to ask whether it would be refused now.
+    again: String,
     /// The session it was said in, where that is live or kept.
     session: String,
     /// How often uploads of this partner ended unsigned, where that may be allowed; 0: nothing is offered.
@@ -227,6 +232,7 @@ pub async fn one(context: Context, Path(id): Path<String>) -> Result<Response, W
         last: refusal.last_at.into(),
         fix,
         fix_words,
+        again: what_if::address_of(&refusal),
         unsigned: unsigned(&context, &refusal).await?,
         session: session::known(&context, &refusal.session_id).await?,
         refusal,
