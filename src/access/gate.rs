@@ -98,9 +98,14 @@ impl Gate {
         Ok(Verdict::Wrong(limits.map_or(Duration::ZERO, |limits| locked(&self.guard).failed(caller, limits, now))))
     }
 
-    /// A client showed who it is without a password.
-    pub fn by_certificate(&self, caller: &Caller<'_>) {
+    /// Somebody showed who it is without a password.
+    pub fn proved(&self, caller: &Caller<'_>) {
         locked(&self.guard).succeeded(caller, self.clock.now());
+    }
+
+    /// Somebody failed to show it without a password; how long the refusal is to be delayed.
+    pub fn failed(&self, caller: &Caller<'_>, limits: &Limits) -> Duration {
+        locked(&self.guard).failed(caller, limits, self.clock.now())
     }
 
     /// Every block in force.

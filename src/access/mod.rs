@@ -8,6 +8,7 @@ pub mod guard;
 pub mod mail;
 pub mod outbound;
 pub mod password;
+pub mod second_factor;
 pub mod secrets;
 pub mod test_pass;
 pub mod trial;

@@ -7,12 +7,14 @@ use super::verb::{Desk, Failure};
 use crate::access::password;
 use crate::domain::administrator::Role;
 use crate::store::administrator::{self, New};
+use crate::store::second_factor::{self, Owner};
 
 pub(super) async fn run(desk: &mut Desk<'_>, verb: &AdminVerb) -> Result<(), Failure> {
     match verb {
         AdminVerb::List => list(desk).await,
         AdminVerb::Add { name, password_stdin } => add(desk, name, *password_stdin).await,
         AdminVerb::ResetPassword { name, password_stdin } => reset_password(desk, name, *password_stdin).await,
+        AdminVerb::SecondFactorOff { name } => second_factor_off(desk, name).await,
     }
 }
 
@@ -53,6 +55,15 @@ async fn reset_password(desk: &mut Desk<'_>, name: &str, from_stdin: bool) -> Re
         tell_once(desk, PASSWORD, &password)?;
     }
     Ok(())
+}
+
+async fn second_factor_off(desk: &mut Desk<'_>, name: &str) -> Result<(), Failure> {
+    let found = administrator::find(&desk.db, name).await?;
+    let found = found.ok_or_else(|| Failure::Failed(format!("There is no administrator {name}")))?;
+    let owner = Owner { id: &found.id, name: &found.name };
+    let was_on = second_factor::remove(&desk.db, owner, &desk.change()).await?;
+    let now = if was_on { "is off" } else { "was off already" };
+    Ok(writeln!(desk.out, "The second factor of {} {now}.", output::printable(&found.name))?)
 }
 
 #[cfg(test)]

@@ -254,6 +254,11 @@ pub enum AdminVerb {
         #[arg(long)]
         password_stdin: bool,
     },
+    /// Switch the second factor of an administrator off who has lost it.
+    SecondFactorOff {
+        /// The name to sign in with.
+        name: String,
+    },
 }
 
 /// What can be done with certificates.

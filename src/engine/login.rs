@@ -59,7 +59,7 @@ pub fn name(engine: &Engine, visitor: &Visitor<'_>, slot: &mut Slot) -> Answer {
             if let Some(until) = engine.gate.blocked_by_hand(&caller) {
                 return blocked(until);
             }
-            engine.gate.by_certificate(&caller);
+            engine.gate.proved(&caller);
             admit(engine, &snapshot, &live.connector, (slot, By::Certificate))
         }
     }

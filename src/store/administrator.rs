@@ -34,13 +34,17 @@ const SET_PASSWORD: &str = "UPDATE administrators SET password_hash = $2 WHERE n
 const END_SESSIONS: &str = "DELETE FROM web_sessions WHERE administrator_id = (SELECT id FROM administrators \
      WHERE name_key = $1)";
 const ADD_SESSION: &str = "INSERT INTO web_sessions (token_sha256, administrator_id, csrf_token, created_at_us, \
-     seen_at_us, remote) VALUES ($1, $2, $3, $4, $4, $5)";
+     seen_at_us, remote, agent) VALUES ($1, $2, $3, $4, $4, $5, $6)";
 const PRUNE_SESSIONS: &str = "DELETE FROM web_sessions WHERE seen_at_us < $1 OR created_at_us < $2";
 const BOUND_SESSIONS: &str = "DELETE FROM web_sessions WHERE administrator_id = $1 AND token_sha256 NOT IN \
      (SELECT token_sha256 FROM web_sessions WHERE administrator_id = $1 ORDER BY created_at_us DESC LIMIT $2)";
 const SESSION: &str = "SELECT a.id, a.name, a.role, a.password_hash, a.created_at_us, s.csrf_token, s.seen_at_us \
      FROM web_sessions s JOIN administrators a ON a.id = s.administrator_id \
      WHERE s.token_sha256 = $1 AND s.seen_at_us >= $2 AND s.created_at_us >= $3";
+const SESSIONS_OF: &str = "SELECT token_sha256, created_at_us, seen_at_us, remote, agent FROM web_sessions \
+     WHERE administrator_id = $1 AND seen_at_us >= $2 AND created_at_us >= $3 ORDER BY seen_at_us DESC, token_sha256";
+const END_SESSION_OF: &str = "DELETE FROM web_sessions WHERE administrator_id = $1 AND token_sha256 = $2";
+const END_OTHER_SESSIONS: &str = "DELETE FROM web_sessions WHERE administrator_id = $1 AND token_sha256 <> $2";
 const SEEN: &str = "UPDATE web_sessions SET seen_at_us = $2 WHERE token_sha256 = $1";
 const END_SESSION: &str = "DELETE FROM web_sessions WHERE token_sha256 = $1";
 
@@ -218,6 +222,23 @@ pub struct NewSession<'a> {
     pub csrf_token: &'a str,
     /// Where from.
     pub remote: &'a str,
+    /// What the browser calls itself.
+    pub agent: &'a str,
+}
+
+/// A browser in the list of those that are signed in.
+#[derive(Clone, Debug)]
+pub struct Browser {
+    /// The digest of its token: it names the session, and signs nobody in.
+    pub mark: String,
+    /// When it signed in.
+    pub since: Timestamp,
+    /// When it was last seen, to the minute.
+    pub seen: Timestamp,
+    /// From where.
+    pub remote: String,
+    /// What it calls itself.
+    pub agent: String,
 }
 
 /// Signs a browser in.
@@ -236,6 +257,7 @@ pub async fn begin_session(
         .bind(new.csrf_token)
         .bind(now.us())
         .bind(new.remote)
+        .bind(new.agent)
         .execute(&mut *tx)
         .await?;
     sqlx::query(BOUND_SESSIONS).bind(administrator.as_str()).bind(SESSIONS_MAX).execute(&mut *tx).await?;
@@ -268,6 +290,39 @@ async fn read_session(db: &Db, token: &Secret, now: Timestamp) -> Result<Option<
     let Some(row) = row else { return Ok(None) };
     let session = WebSession { administrator: decode(&row)?, csrf_token: row.try_get(5)? };
     Ok(Some((session, Timestamp::from_us(row.try_get(6)?))))
+}
+
+/// The browsers that an administrator is signed in with, the one seen last first.
+pub async fn browsers(db: &Db, id: &AdministratorId, now: Timestamp) -> Result<Vec<Browser>, StoreError> {
+    let (idle, life) = (now.minus(SESSION_IDLE_MAX), now.minus(SESSION_LIFE_MAX));
+    let query = sqlx::query(SESSIONS_OF).bind(id.as_str()).bind(idle.us()).bind(life.us());
+    let browser = |row: &sqlx::sqlite::SqliteRow| -> Result<Browser, StoreError> {
+        Ok(Browser {
+            mark: row.try_get(0)?,
+            since: Timestamp::from_us(row.try_get(1)?),
+            seen: Timestamp::from_us(row.try_get(2)?),
+            remote: row.try_get(3)?,
+            agent: row.try_get(4)?,
+        })
+    };
+    query.fetch_all(db.reader()).await?.iter().map(browser).collect()
+}
+
+/// What [`Browser::mark`] is for a token.
+pub fn mark(token: &Secret) -> String {
+    digest(token)
+}
+
+/// Signs one browser of an administrator out, by its mark. Whether there was one.
+pub async fn end_browser(db: &Db, id: &AdministratorId, mark: &str) -> Result<bool, StoreError> {
+    let query = sqlx::query(END_SESSION_OF).bind(id.as_str()).bind(mark);
+    Ok(query.execute(db.writer()).await?.rows_affected() > 0)
+}
+
+/// Signs every browser of an administrator out but the one with this mark. How many.
+pub async fn end_other_browsers(db: &Db, id: &AdministratorId, mark: &str) -> Result<u64, StoreError> {
+    let query = sqlx::query(END_OTHER_SESSIONS).bind(id.as_str()).bind(mark);
+    Ok(query.execute(db.writer()).await?.rows_affected())
 }
 
 /// Signs a browser out.

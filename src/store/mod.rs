@@ -27,6 +27,7 @@ pub mod receipt;
 pub mod receipt_page;
 pub mod refusal;
 pub mod retention;
+pub mod second_factor;
 pub mod secret;
 pub mod sequence;
 pub mod session;

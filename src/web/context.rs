@@ -29,6 +29,8 @@ pub struct Visitor {
     pub tls: bool,
     /// `light` or `dark` when chosen; else the system's.
     pub theme: Option<&'static str>,
+    /// What the browser calls itself, cut short.
+    pub agent: String,
     /// The host the browser asked for, without its port.
     pub host: String,
 }

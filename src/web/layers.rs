@@ -4,7 +4,7 @@
 use axum::extract::{Request, State};
 use axum::http::header::{
     CACHE_CONTROL, CONTENT_SECURITY_POLICY, HOST, HeaderName, REFERRER_POLICY, SET_COOKIE, STRICT_TRANSPORT_SECURITY,
-    X_CONTENT_TYPE_OPTIONS,
+    USER_AGENT, X_CONTENT_TYPE_OPTIONS,
 };
 use axum::http::{HeaderValue, StatusCode};
 use axum::middleware::Next;
@@ -20,6 +20,9 @@ use crate::store::administrator;
 /// UI.md section 2.
 const POLICY: &str = "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self' data:; connect-src 'self'; \
      form-action 'self'; base-uri 'none'; frame-ancestors 'none'";
+
+/// Characters kept of what a browser calls itself.
+const AGENT_CHARS_MAX: usize = 200;
 
 /// Only over HTTPS (RFC 6797 section 7.2); browsers pass it over while they do not trust the certificate.
 const HTTPS_ONLY: &str = "max-age=31536000";
@@ -83,6 +86,8 @@ pub async fn know_visitor(State(state): State<WebState>, mut request: Request, n
         Some("dark") => Some("dark"),
         _ => None,
     };
+    let agent = headers.get(USER_AGENT).and_then(|agent| agent.to_str().ok()).unwrap_or_default();
+    let agent: String = agent.chars().take(AGENT_CHARS_MAX).collect();
     let host = asked_host(&request);
     let remote = Peer::of(request.extensions());
     let token = Secret::new(token);
@@ -106,7 +111,7 @@ pub async fn know_visitor(State(state): State<WebState>, mut request: Request, n
         Some(session) => session.csrf_token.clone(),
         None => csrf::visit_token(&state.visit_key, new_visit.as_ref().or(visit.as_ref()).map_or("", String::as_str)),
     };
-    request.extensions_mut().insert(Visitor { session, token, csrf, remote, tls, theme, host });
+    request.extensions_mut().insert(Visitor { session, token, csrf, remote, tls, theme, agent, host });
     let mut response = next.run(request).await;
     if let Some(visit) = new_visit
         && let Ok(header) = login::set_cookie(login::VISIT, &visit, (tls, 24 * 3_600))

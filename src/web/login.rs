@@ -45,11 +45,16 @@ pub fn set_cookie(name: &str, value: &str, (tls, seconds): (bool, u64)) -> Resul
     HeaderValue::from_str(&text).map_err(WebError::internal)
 }
 
-/// Signs the browser in under a new token, whatever it had before. Gives the header that tells it.
-pub async fn sign_in(
-    context: &Context,
-    id: &AdministratorId,
-) -> Result<(axum::http::HeaderName, HeaderValue), WebError> {
+/// A browser that has just been signed in.
+pub struct SignedIn {
+    /// The header that tells it.
+    pub cookie: (axum::http::HeaderName, HeaderValue),
+    /// What its cookie holds from now on.
+    pub token: Secret,
+}
+
+/// Signs the browser in under a new token, whatever it had before.
+pub async fn sign_in(context: &Context, id: &AdministratorId) -> Result<SignedIn, WebError> {
     let state = &context.state;
     if !context.visitor.token.is_empty() {
         administrator::end_session(&state.db, &context.visitor.token).await?;
@@ -57,8 +62,10 @@ pub async fn sign_in(
     let token = random_token();
     let remote = context.visitor.remote.to_string();
     let secret = Secret::new(token.clone());
-    let new = NewSession { token: &secret, csrf_token: &random_token(), remote: &remote };
+    let agent = &context.visitor.agent;
+    let new = NewSession { token: &secret, csrf_token: &random_token(), remote: &remote, agent };
     administrator::begin_session(&state.db, id, &new, context.now()).await?;
     let life = SESSION_LIFE_MAX.as_secs();
-    Ok((SET_COOKIE, set_cookie(session_cookie(context.visitor.tls), &token, (context.visitor.tls, life))?))
+    let header = set_cookie(session_cookie(context.visitor.tls), &token, (context.visitor.tls, life))?;
+    Ok(SignedIn { cookie: (SET_COOKIE, header), token: secret })
 }

@@ -20,6 +20,7 @@ mod login;
 mod notes;
 mod pages;
 mod routes;
+mod second_factor;
 mod serve;
 mod setup_code;
 mod shell;
@@ -35,6 +36,8 @@ mod administration_tests;
 mod connector_tests;
 #[cfg(test)]
 mod dashboard_tests;
+#[cfg(test)]
+mod me_tests;
 #[cfg(test)]
 mod refusal_tests;
 #[cfg(test)]

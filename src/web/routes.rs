@@ -15,7 +15,7 @@ use super::context::Visitor;
 use super::error::WebError;
 use super::pages::{
     acme, app_log, as_partner, audit, blocked, certificates, connectors, dashboard, events, flows, health, logs, mail,
-    profiles, receive, refusals, send, session, sessions, settings, setup, sheet, sign_in, slas, test_connection,
+    me, profiles, receive, refusals, send, session, sessions, settings, setup, sheet, sign_in, slas, test_connection,
     transfers, unfinished, users, what_if,
 };
 use super::state::WebState;
@@ -96,6 +96,7 @@ pub const ROUTES: &[Route] = &[
     anyone("/healthz", || get(health::show)),
     anyone("/static/{name}", || get(assets::get)),
     anyone("/sign-in", || get(sign_in::show).post(sign_in::submit)),
+    anyone("/sign-in/code", || get(async || Redirect::to("/sign-in")).post(sign_in::code)),
     anyone("/theme", || post(sign_in::theme)),
     Route {
         path: "/setup",
@@ -105,6 +106,13 @@ pub const ROUTES: &[Route] = &[
     },
     viewer("/live/{page}", || get(live::stream)),
     viewer("/sign-out", || post(sign_in::sign_out)),
+    viewer("/me", || get(me::show)),
+    viewer("/me/password", || post(me::password)),
+    viewer("/me/second-factor", || post(me::begin)),
+    viewer("/me/second-factor/confirm", || post(me::confirm)),
+    viewer("/me/second-factor/codes", || post(me::codes)),
+    viewer("/me/second-factor/off", || post(me::off)),
+    viewer("/me/browsers", || post(me::end_browsers)),
     viewer("/", || get(dashboard::show)),
     editor("/attention/snooze", || post(dashboard::snooze)),
     viewer("/flows", || get(flows::show)),
@@ -176,6 +184,8 @@ pub const ROUTES: &[Route] = &[
     admin("/certificates/{id}/remove", || post(certificates::remove)),
     admin("/users", || get(users::show).post(users::add)),
     admin("/users/{id}", || get(users::one).post(users::save)),
+    admin("/users/{id}/second-factor", || post(users::second_factor_off)),
+    admin("/users/{id}/browsers", || post(users::end_browser)),
     admin("/users/{id}/remove", || post(users::remove)),
     admin("/audit", || get(audit::show)),
     admin("/settings", || get(settings::show).post(settings::save)),

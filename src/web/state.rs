@@ -10,6 +10,7 @@ use super::attention::Found;
 use super::live::STREAMS_MAX;
 use super::notes::Notes;
 use super::pages::test_connection::Trials;
+use super::second_factor::Enrolling;
 use super::setup_code::SetupCode;
 use crate::access::admission::Admission;
 use crate::access::certificate::Certificates;
@@ -67,6 +68,8 @@ pub struct WebState {
     pub(super) notes: Notes,
     /// What needed attention a moment ago.
     pub(super) attention: Arc<tokio::sync::Mutex<Found>>,
+    /// Keys of second factors that wait for a first code.
+    pub(super) enrolling: Enrolling,
     /// What came of *Test connection* last.
     pub(super) trials: Trials,
     /// Streams of live updates that may still open.
@@ -81,6 +84,7 @@ impl WebState {
             visit_key: rand::random(),
             notes: Notes::default(),
             attention: Arc::default(),
+            enrolling: Enrolling::default(),
             trials: Trials::default(),
             streams: Arc::new(Semaphore::new(STREAMS_MAX)),
         }

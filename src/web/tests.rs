@@ -67,7 +67,7 @@ impl Answer {
     }
 
     /// `name=value` of each cookie it sets.
-    fn cookies(&self) -> String {
+    pub(super) fn cookies(&self) -> String {
         let set = self.headers.get_all(SET_COOKIE).iter().filter_map(|value| value.to_str().ok());
         set.filter_map(|cookie| cookie.split(';').next()).collect::<Vec<_>>().join("; ")
     }

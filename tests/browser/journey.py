@@ -26,6 +26,7 @@ from selenium.webdriver.common.by import By
 from selenium.webdriver.support.ui import Select, WebDriverWait
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+import account  # noqa: E402
 import flows  # noqa: E402
 import mail  # noqa: E402
 import slas  # noqa: E402
@@ -662,6 +663,7 @@ def main():
             flows.journey(browser, appliance, ("acme-edi", password), report)
             slas.journey(browser, report)
             mail.journey(browser, report)
+            account.journey(browser, ADMINISTRATOR_PASSWORD, sign_in, report)
             test_connection(browser, appliance, "acme-edi", report)
             change_profile(browser, appliance, report)
             administration(browser, report)

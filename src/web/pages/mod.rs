@@ -16,6 +16,7 @@ mod kept;
 pub mod list;
 pub mod logs;
 pub mod mail;
+pub mod me;
 pub mod preview;
 pub mod profiles;
 pub mod receive;

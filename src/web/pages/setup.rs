@@ -91,6 +91,6 @@ pub async fn submit(context: Context, posted: Posted) -> Result<Response, WebErr
         Err(error) => return Err(WebError::internal(error)),
     }
     let made = administrator::find(&state.db, &name).await?.ok_or_else(WebError::not_found)?;
-    let cookie = login::sign_in(&context, &made.id).await?;
-    Ok(([cookie], Redirect::to("/")).into_response())
+    let signed_in = login::sign_in(&context, &made.id).await?;
+    Ok(([signed_in.cookie], Redirect::to("/")).into_response())
 }

@@ -9,12 +9,14 @@ use axum::response::{IntoResponse, Redirect, Response};
 use crate::access::gate::Verdict;
 use crate::access::guard::{Caller, Door, Known, Limits};
 use crate::domain::event::EventKind;
-use crate::store::administrator;
+use crate::store::administrator::Administrator;
 use crate::store::event::Event;
+use crate::store::{self, administrator};
 use crate::web::context::Context;
 use crate::web::csrf::Posted;
 use crate::web::error::WebError;
 use crate::web::login;
+use crate::web::second_factor::{self, Taken};
 use crate::web::shell::{Nav, Shell, html};
 
 /// Failures of one name from one address before it must wait.
@@ -66,9 +68,10 @@ pub async fn submit(context: Context, posted: Posted) -> Result<Response, WebErr
     let verdict = state.gate.check(&caller, &posted.secret("password"), hashes, Some(&LIMITS)).await?;
     match (verdict, found) {
         (Verdict::Accepted, Some(administrator)) => {
-            let cookie = login::sign_in(&context, &administrator.id).await?;
-            record(&context, EventKind::AdministratorSignedIn, format!("{} signed in", administrator.name)).await;
-            Ok(([cookie], Redirect::to("/")).into_response())
+            if store::second_factor::get(&state.db, &administrator.id).await?.is_some() {
+                return code_page(&context, &second_factor::ticket(&context, &administrator), "").await;
+            }
+            enter(&context, &administrator, "").await
         }
         (Verdict::Blocked(until), _) => {
             let wait = crate::base::human::duration(until.since(context.now()));
@@ -83,6 +86,50 @@ pub async fn submit(context: Context, posted: Posted) -> Result<Response, WebErr
         }
         (Verdict::Accepted, None) => page(&context, name, "Name or password is wrong.").await,
     }
+}
+
+/// Signs in; `how` is added to the words of the event.
+async fn enter(context: &Context, administrator: &Administrator, how: &str) -> Result<Response, WebError> {
+    let signed_in = login::sign_in(context, &administrator.id).await?;
+    record(context, EventKind::AdministratorSignedIn, format!("{} signed in{how}", administrator.name)).await;
+    Ok(([signed_in.cookie], Redirect::to("/")).into_response())
+}
+
+#[derive(Template)]
+#[template(path = "sign_in_code.html")]
+struct CodePage {
+    shell: Shell,
+    ticket: String,
+    error: String,
+}
+
+async fn code_page(context: &Context, ticket: &str, error: &str) -> Result<Response, WebError> {
+    let title = if error.is_empty() { "Code" } else { "Error: Code" };
+    let shell = Shell::new(context, title, Nav::Elsewhere).await?;
+    let status = if error.is_empty() { StatusCode::OK } else { StatusCode::UNPROCESSABLE_ENTITY };
+    let page = CodePage { shell, ticket: ticket.to_owned(), error: error.to_owned() };
+    Ok((status, html(&page)?).into_response())
+}
+
+/// The second factor, after the password was right.
+pub async fn code(context: Context, posted: Posted) -> Result<Response, WebError> {
+    let ticket = posted.text("ticket");
+    let Some(administrator) = second_factor::admitted(&context, ticket).await? else {
+        return page(&context, "", "That took longer than five minutes. Sign in again.").await;
+    };
+    let wrong = match second_factor::take(&context, &administrator, posted.text("code")).await? {
+        Taken::Code => return enter(&context, &administrator, " with a second factor").await,
+        Taken::RecoveryCode { left } => {
+            return enter(&context, &administrator, &format!(" with a recovery code; {left} are left")).await;
+        }
+        Taken::Blocked(wait) => format!("Too many wrong codes. Wait {wait}, then try again."),
+        Taken::Wrong => {
+            let summary = format!("The second factor of {} was wrong", administrator.name);
+            record(&context, EventKind::AdministratorSignInFailed, summary).await;
+            "That code is wrong, or was used already. Each is good once, for about a minute.".to_owned()
+        }
+    };
+    code_page(&context, ticket, &wrong).await
 }
 
 async fn record(context: &Context, kind: EventKind, summary: String) {

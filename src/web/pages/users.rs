@@ -4,6 +4,7 @@ use askama::Template;
 use axum::extract::Path;
 use axum::response::{IntoResponse, Redirect, Response};
 
+use super::me;
 use super::sign_in::LIMITS;
 use crate::access::gate::Verdict;
 use crate::access::guard::{Caller, Door, Known};
@@ -13,6 +14,7 @@ use crate::base::id::AdministratorId;
 use crate::base::secret::Secret;
 use crate::domain::administrator::{Role, check_password};
 use crate::store::administrator::{self, Administrator, Edit, New};
+use crate::store::second_factor::{self, Owner};
 use crate::store::setting::SaveError;
 use crate::web::context::Context;
 use crate::web::csrf::Posted;
@@ -53,6 +55,10 @@ struct AdministratorPage {
     added: Time,
     audit: String,
     roles: Vec<Choice>,
+    /// Since when there is a second factor.
+    factor: Option<Time>,
+    browsers: Vec<me::Row>,
+    browsers_at: String,
     problems: Vec<Problem>,
 }
 
@@ -161,7 +167,12 @@ fn role_of(posted: &Posted, problems: &mut Vec<Problem>) -> Role {
 }
 
 /// Asks for the visitor's own password, with the guard of the sign-in page.
-async fn ask_again(context: &Context, typed: &Secret, key: &str, problems: &mut Vec<Problem>) -> Result<(), WebError> {
+pub(super) async fn ask_again(
+    context: &Context,
+    typed: &Secret,
+    key: &str,
+    problems: &mut Vec<Problem>,
+) -> Result<(), WebError> {
     let own = context.visitor.session.as_ref().map(|session| &session.administrator);
     let own = own.ok_or_else(WebError::stale_form)?;
     let name = own.name.to_lowercase();
@@ -206,6 +217,9 @@ async fn one_page(
         added: found.created_at.into(),
         audit: format!("/audit?{query}"),
         roles: roles(role),
+        factor: second_factor::get(&context.state.db, &found.id).await?.map(|factor| factor.since.into()),
+        browsers: me::browsers(context, &found.id).await?,
+        browsers_at: format!("{PATH}/{}/browsers", found.id),
         problems,
     };
     Ok((status, html(&page)?).into_response())
@@ -253,6 +267,31 @@ pub async fn save(context: Context, Path(id): Path<String>, posted: Posted) -> R
     // Whoever is no admin any more finds nothing here.
     let place = if own && role < Role::Admin { "/flows".to_owned() } else { format!("{PATH}/{}", found.id) };
     context.leave(&place, told("Saved.".to_owned(), generated));
+    Ok(Redirect::to(&place).into_response())
+}
+
+/// Switches the second factor of somebody off who has lost it.
+pub async fn second_factor_off(context: Context, Path(id): Path<String>, posted: Posted) -> Result<Response, WebError> {
+    let found = find(&context, &id).await?;
+    let mut problems = Vec::new();
+    ask_again(&context, &posted.secret("factor_password"), "factor_password", &mut problems).await?;
+    if !problems.is_empty() {
+        return one_page(&context, &found, found.role, problems).await;
+    }
+    let owner = Owner { id: &found.id, name: &found.name };
+    let db = &context.state.db;
+    context.changing(async |change| second_factor::remove(db, owner, change).await).await?;
+    let place = format!("{PATH}/{}", found.id);
+    context.leave(&place, Note::done(format!("The second factor of {} is off.", found.name)));
+    Ok(Redirect::to(&place).into_response())
+}
+
+/// Signs one browser of somebody out.
+pub async fn end_browser(context: Context, Path(id): Path<String>, posted: Posted) -> Result<Response, WebError> {
+    let found = find(&context, &id).await?;
+    administrator::end_browser(&context.state.db, &found.id, posted.text("mark")).await?;
+    let place = format!("{PATH}/{}", found.id);
+    context.leave(&place, Note::done("That browser is signed out."));
     Ok(Redirect::to(&place).into_response())
 }
 

@@ -1,0 +1,53 @@
+"""My account: a second factor is set up as with an app, asked for at the next sign-in, and switched off again."""
+
+import base64
+import hashlib
+import hmac
+import struct
+import time
+
+
+def code(key, steps=0):
+    """What an app shows (RFC 6238), `steps` of thirty seconds from now."""
+    counter = struct.pack(">Q", int(time.time()) // 30 + steps)
+    mac = hmac.new(base64.b32decode(key.replace(" ", "")), counter, hashlib.sha1).digest()
+    at = mac[-1] & 15
+    return f"{(struct.unpack('>I', mac[at:at + 4])[0] & 0x7FFFFFFF) % 1_000_000:06}"
+
+
+def journey(browser, password, sign_in, report):
+    browser.press(browser.driver.find_element("css selector", ".side .me a.who"))
+    report.check(browser.path == "/me", "the own name leads to the own account")
+    browser.look("account")
+    browser.press(browser.driver.find_element("css selector", "#begin button"))
+    key = browser.driver.find_element("id", "totp-key").text
+    browser.look("account-enrol")
+    browser.fill(browser.named("code"), "000000")
+    browser.submit(browser.named("code"))
+    report.check(browser.status() == 422 and "not the code of this key" in browser.text, "a wrong first code is refused")
+    browser.look("account-error")
+    browser.fill(browser.named("code"), code(key, -1))
+    browser.fill(browser.named("own_password"), password)
+    browser.submit(browser.named("own_password"))
+    report.check("shown this once" in browser.text, "recovery codes are shown once")
+    spare = browser.driver.find_element("id", "codes").text.split()
+    report.check(len(set(spare)) == 10, "there are ten of them")
+    browser.look("account-codes")
+    browser.go("/me")
+    report.check("10 recovery codes are left" in browser.text, "the second factor is on")
+    browser.look("account-on")
+    browser.press(browser.driver.find_element("css selector", ".side form[action='/sign-out'] button"))
+    sign_in(browser)
+    report.check("Second factor" in browser.text, "after the password the code is asked for")
+    browser.look("sign-in-code")
+    browser.fill(browser.named("code"), "123")
+    browser.submit(browser.named("code"))
+    report.check("wrong, or was used already" in browser.text, "a wrong code is refused")
+    browser.look("sign-in-code-error")
+    browser.fill(browser.named("code"), code(key))
+    browser.submit(browser.named("code"))
+    report.check(browser.path == "/", f"the right one signs in ({browser.path})")
+    browser.go("/me")
+    browser.fill(browser.named("off_password"), password)
+    browser.press(browser.driver.find_element("css selector", "form[action='/me/second-factor/off'] button"))
+    report.check("Your second factor is off." in browser.text, "it is switched off again")
