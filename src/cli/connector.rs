@@ -3,8 +3,6 @@
 use std::io::BufRead;
 use std::time::Duration;
 
-use serde::Serialize;
-
 use super::arguments::ConnectorVerb;
 use super::follow;
 use super::output;
@@ -17,6 +15,7 @@ use crate::domain::connector::{ConnectorId, ConnectorSettings};
 use crate::domain::setting::{Mistake, Texts, Value};
 use crate::domain::value::ConnectorType;
 use crate::store::connector::{self, Edit, StoredConnector};
+use crate::store::exported;
 
 /// The key that is no setting: it is hashed, never stored or shown.
 pub(super) const PASSWORD: &str = "password";
@@ -42,29 +41,12 @@ pub(super) async fn run(desk: &mut Desk<'_>, verb: &ConnectorVerb) -> Result<(),
     }
 }
 
-#[derive(Serialize)]
-struct Row<'a> {
-    id: &'a str,
-    r#type: &'a str,
-    enabled: &'a str,
-    group: &'a str,
-    description: &'a str,
-    created_at: String,
-}
-
 async fn list(desk: &mut Desk<'_>, json: bool) -> Result<(), Failure> {
     let all = connector::all(&desk.db).await?;
     if !json && all.is_empty() {
         return Ok(writeln!(desk.out, "There is no connector yet. Add one: waybill connector add ID")?);
     }
-    let rows = all.iter().map(|found| Row {
-        id: found.id.as_str(),
-        r#type: value(&found.stored.texts, "type"),
-        enabled: value(&found.stored.texts, "enabled"),
-        group: value(&found.stored.texts, "group"),
-        description: value(&found.stored.texts, "description"),
-        created_at: found.created_at.to_string(),
-    });
+    let rows = all.iter().map(exported::Connector::of);
     if json {
         return Ok(rows.into_iter().try_for_each(|row| output::json_line(desk.out, &row))?);
     }

@@ -1,10 +1,115 @@
-//! Receipts and events as they leave Waybill: for the command line and for webhooks. Names and order of the fields do not
+//! Everything as it leaves Waybill in JSON: for the command line, the API and webhooks. Names and order of the fields do not
 //! change.
 
 use serde::{Serialize, Serializer};
 
+use super::connector::StoredConnector;
+use super::setting::Stored;
 use super::{event, receipt};
 use crate::base::id::ReceiptId;
+use crate::domain::connector::ConnectorSettings;
+use crate::domain::setting::{Setting, Texts};
+
+/// Every setting of a table with the value that is in force, in the order of the pages.
+pub struct Settings<'a> {
+    table: &'static [Setting],
+    texts: &'a Texts,
+}
+
+impl<'a> Settings<'a> {
+    /// Those of `table`, where `texts` is stored.
+    pub const fn of(table: &'static [Setting], texts: &'a Texts) -> Self {
+        Self { table, texts }
+    }
+
+    /// Each key with its value.
+    pub fn iter(&self) -> impl Iterator<Item = (&'static Setting, &'a str)> {
+        self.table.iter().map(|setting| (setting, self.texts.get(setting.key).map_or(setting.default, String::as_str)))
+    }
+
+    /// The value of one; empty where there is no such setting.
+    fn value(&self, key: &str) -> &'a str {
+        self.iter().find(|(setting, _)| setting.key == key).map_or("", |(_, value)| value)
+    }
+}
+
+impl Serialize for Settings<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_map(self.iter().map(|(setting, value)| (setting.key, value)))
+    }
+}
+
+/// A group of settings with its version.
+#[derive(Serialize)]
+pub struct Group<'a> {
+    version: i64,
+    changed_at: Option<String>,
+    changed_by: &'a str,
+    settings: Settings<'a>,
+}
+
+impl<'a> Group<'a> {
+    /// All of it.
+    pub fn of(stored: &'a Stored, table: &'static [Setting]) -> Self {
+        Self {
+            version: stored.version,
+            changed_at: (stored.version > 0).then(|| stored.changed_at.to_string()),
+            changed_by: &stored.changed_by,
+            settings: Settings::of(table, &stored.texts),
+        }
+    }
+}
+
+/// A connector in a list. Names and order of the fields do not change.
+#[derive(Serialize)]
+pub struct Connector<'a> {
+    /// Its id as written.
+    pub id: &'a str,
+    /// What stands behind it.
+    pub r#type: &'a str,
+    /// `on` or `off`.
+    pub enabled: &'a str,
+    /// Its label.
+    pub group: &'a str,
+    /// Who it is.
+    pub description: &'a str,
+    created_at: String,
+}
+
+impl<'a> Connector<'a> {
+    /// What a list tells of it.
+    pub fn of(found: &'a StoredConnector) -> Self {
+        let settings = Settings::of(ConnectorSettings::SETTINGS, &found.stored.texts);
+        Self {
+            id: found.id.as_str(),
+            r#type: settings.value("type"),
+            enabled: settings.value("enabled"),
+            group: settings.value("group"),
+            description: settings.value("description"),
+            created_at: found.created_at.to_string(),
+        }
+    }
+}
+
+/// One connector with all its settings. No password and no secret is among them.
+#[derive(Serialize)]
+pub struct WholeConnector<'a> {
+    id: &'a str,
+    created_at: String,
+    #[serde(flatten)]
+    group: Group<'a>,
+}
+
+impl<'a> WholeConnector<'a> {
+    /// All of it.
+    pub fn of(found: &'a StoredConnector) -> Self {
+        Self {
+            id: found.id.as_str(),
+            created_at: found.created_at.to_string(),
+            group: Group::of(&found.stored, ConnectorSettings::SETTINGS),
+        }
+    }
+}
 
 /// A receipt as exported. Names and order of the fields do not change.
 #[derive(Serialize)]

@@ -18,7 +18,8 @@ mod web;
 pub use calendar::{DaysOff, TimeOfDay, Weekdays};
 pub use choice::{
     AcmeChallenge, AppendRule, AsProfile, AsciiUploads, ClientCertificate, ConnectorTls, ConnectorType, FolderScheme,
-    FtpOverTls, LogLevel, MailTls, Overridable, Overwrite, RequireTls, SessionReuse, Switch, TlsEnd, WebhookBody,
+    FtpOverTls, LogLevel, MailTls, Overridable, Overwrite, RequireTls, SessionReuse, Switch, TlsEnd, TokenScope,
+    WebhookBody,
 };
 pub use mail::{AlertKinds, MailAddress, MailAddresses, Subject};
 pub use network::{AddressExceptions, HostNames, HostOrAddress, ListenAddress, Networks};

@@ -130,7 +130,7 @@ async fn shut_out(context: &Context, texts: &Texts) -> Result<Option<Mistake>, W
     let mut merged = profile::load_appliance(&context.state.db).await?.texts;
     merged.extend(texts.clone());
     let Ok(settings) = ApplianceSettings::parse(&merged) else { return Ok(None) };
-    let host = &context.visitor.host;
+    let host = &context.visitor.host();
     let is_address = host.trim_matches(['[', ']']).parse::<IpAddr>().is_ok();
     let is_public = settings.public_host.is_some_and(|public| public.to_string().eq_ignore_ascii_case(host));
     if is_address || is_public || host.eq_ignore_ascii_case("localhost") || settings.web_hosts.contains(host) {
