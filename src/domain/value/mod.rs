@@ -5,6 +5,7 @@
 
 mod calendar;
 mod choice;
+mod keep;
 mod mail;
 mod network;
 mod number;
@@ -21,6 +22,7 @@ pub use choice::{
     FtpOverTls, LogLevel, MailTls, Overridable, Overwrite, RequireTls, SessionReuse, Switch, TlsEnd, TokenScope,
     WebhookBody,
 };
+pub use keep::KeepDays;
 pub use mail::{AlertKinds, MailAddress, MailAddresses, Subject};
 pub use network::{AddressExceptions, HostNames, HostOrAddress, ListenAddress, Networks};
 pub use number::{ByteCount, DiskReserve, FileMode, Whole};
