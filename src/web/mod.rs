@@ -8,6 +8,7 @@
 mod api;
 mod assets;
 mod attention;
+mod change;
 mod context;
 mod csrf;
 mod csv;

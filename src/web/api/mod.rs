@@ -5,9 +5,14 @@
 //! owner's role both allow it.
 
 mod about;
+mod activity;
 mod answer;
+mod asked;
+mod body;
 mod connectors;
+mod deliveries;
 mod door;
+mod flows;
 mod routes;
 mod settings;
 

@@ -109,7 +109,7 @@ async fn preview(context: &Context, mut draft: Draft) -> Result<Response, WebErr
 
 /// What is wrong when the name by which the visitor is here would not be answered any more. Other mistakes are told by
 /// the save itself.
-async fn shut_out(context: &Context, texts: &Texts) -> Result<Option<Mistake>, WebError> {
+pub async fn shut_out(context: &Context, texts: &Texts) -> Result<Option<Mistake>, WebError> {
     let mut merged = profile::load_appliance(&context.state.db).await?.texts;
     merged.extend(texts.clone());
     let Ok(settings) = ApplianceSettings::parse(&merged) else { return Ok(None) };
