@@ -20,4 +20,6 @@ pub use door::new_token;
 pub use routes::router;
 
 #[cfg(test)]
+mod document;
+#[cfg(test)]
 mod tests;
