@@ -98,14 +98,19 @@ impl Gate {
         Ok(Verdict::Wrong(limits.map_or(Duration::ZERO, |limits| locked(&self.guard).failed(caller, limits, now))))
     }
 
+    /// Counts a failure of something that is no password, such as a token, and says when to answer it.
+    pub fn refused(&self, caller: &Caller<'_>, limits: &Limits) -> Verdict {
+        let now = self.clock.now();
+        let mut guard = locked(&self.guard);
+        match guard.blocked(caller, now) {
+            Some(until) => Verdict::Blocked(until),
+            None => Verdict::Wrong(guard.failed(caller, limits, now)),
+        }
+    }
+
     /// Somebody showed who it is without a password.
     pub fn proved(&self, caller: &Caller<'_>) {
         locked(&self.guard).succeeded(caller, self.clock.now());
-    }
-
-    /// Somebody failed to show it without a password; how long the refusal is to be delayed.
-    pub fn failed(&self, caller: &Caller<'_>, limits: &Limits) -> Duration {
-        locked(&self.guard).failed(caller, limits, self.clock.now())
     }
 
     /// Every block in force.

@@ -46,13 +46,15 @@ impl Limits {
     }
 }
 
-/// Which door: FTP and web count separately.
+/// Which door: each counts separately.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Door {
     /// The FTP server.
     Ftp,
     /// The web interface.
     Web,
+    /// The API.
+    Api,
 }
 
 /// Whether the name at the door exists.

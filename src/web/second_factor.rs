@@ -10,6 +10,7 @@ use sha2::Sha256;
 
 use super::context::Context;
 use super::error::WebError;
+use crate::access::gate::Verdict;
 use crate::access::guard::{Caller, Door, Known, Limits};
 use crate::access::second_factor;
 use crate::base::clock::Timestamp;
@@ -81,6 +82,13 @@ fn caller<'a>(context: &Context, name: &'a str) -> Caller<'a> {
     Caller { door: Door::Web, name, known: Known::Yes, address: context.visitor.remote }
 }
 
+async fn wrong(context: &Context, caller: &Caller<'_>) -> Taken {
+    if let Verdict::Wrong(delay) = context.state.gate.refused(caller, &LIMITS) {
+        tokio::time::sleep(delay).await;
+    }
+    Taken::Wrong
+}
+
 /// Takes a code, once.
 pub async fn take(context: &Context, administrator: &Administrator, typed: &str) -> Result<Taken, WebError> {
     let (state, id) = (&context.state, &administrator.id);
@@ -102,8 +110,7 @@ pub async fn take(context: &Context, administrator: &Administrator, typed: &str)
         state.gate.proved(&caller);
         return Ok(Taken::Code);
     }
-    tokio::time::sleep(state.gate.failed(&caller, &LIMITS)).await;
-    Ok(Taken::Wrong)
+    Ok(wrong(context, &caller).await)
 }
 
 /// The step of a code that shows a new key to be in an app; counted as other codes are.
@@ -120,10 +127,7 @@ pub async fn check_new(
     }
     match second_factor::step_of(key, typed, context.now()) {
         Some(step) => Ok(step),
-        None => {
-            tokio::time::sleep(context.state.gate.failed(&caller, &LIMITS)).await;
-            Err(Taken::Wrong)
-        }
+        None => Err(wrong(context, &caller).await),
     }
 }
 

@@ -30,6 +30,7 @@ import account  # noqa: E402
 import flows  # noqa: E402
 import mail  # noqa: E402
 import slas  # noqa: E402
+import tokens  # noqa: E402
 from appliance import PROJECT, Appliance, free_port  # noqa: E402
 
 RULES = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
@@ -664,6 +665,7 @@ def main():
             slas.journey(browser, report)
             mail.journey(browser, report)
             account.journey(browser, ADMINISTRATOR_PASSWORD, sign_in, report)
+            tokens.journey(browser, report, ADMINISTRATOR_PASSWORD)
             test_connection(browser, appliance, "acme-edi", report)
             change_profile(browser, appliance, report)
             administration(browser, report)

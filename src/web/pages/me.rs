@@ -119,7 +119,7 @@ async fn page(context: &Context, problems: Vec<Problem>) -> Result<Response, Web
     let (title, status) = Problem::title(&problems, "My account");
     let factor = store::get(&context.state.db, &own.id).await?;
     let public = context.state.live.snapshot().appliance.public_host.as_ref().map(ToString::to_string);
-    let host = public.unwrap_or_else(|| context.visitor.host.clone());
+    let host = public.unwrap_or_else(|| context.visitor.host());
     let key = context.state.enrolling.key(&administrator::mark(&context.visitor.token), context.now());
     let page = MePage {
         shell: Shell::new(context, title, Nav::Elsewhere).await?,

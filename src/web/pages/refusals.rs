@@ -71,7 +71,8 @@ struct RefusalsPage {
     what_if: what_if::Form,
 }
 
-fn filter(context: &Context, asked: &Asked) -> Filter {
+/// What the database is asked.
+pub fn filter(context: &Context, asked: &Asked) -> Filter {
     Filter { connector: asked.connector(context), rule: Rule::parse(&asked.rule), since: asked.since(context.now()) }
 }
 
