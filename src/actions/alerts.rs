@@ -128,7 +128,9 @@ mod tests {
     use tokio::net::{TcpListener, TcpStream};
 
     use super::*;
+    use crate::access::programs::Programs;
     use crate::access::secrets::Secrets;
+    use crate::actions::command::Commands;
     use crate::actions::slas;
     use crate::actions::webhook::Poster;
     use crate::base::clock::Clock;
@@ -218,7 +220,8 @@ mod tests {
                 connector::add(&depot.db, &ConnectorId::parse(id).unwrap(), &texts, None, &change).await.unwrap();
             }
             let live = Live::open(depot.db.clone(), Clock::System).await.unwrap();
-            let reach = Reach { depot, secrets, poster: Poster::new().unwrap() };
+            let commands = Commands::open(Programs::default(), folder.path()).unwrap();
+            let reach = Reach { depot, secrets, poster: Poster::new().unwrap(), commands };
             Self { _folder: folder, reach, live }
         }
 

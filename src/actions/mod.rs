@@ -2,7 +2,9 @@
 
 pub mod alerts;
 pub mod attempt;
+pub mod command;
 pub mod payload;
+mod program;
 pub mod runner;
 pub mod slas;
 pub mod targets;

@@ -1,8 +1,10 @@
-//! How each kind of target is reached: a partner's Send or a Folder by placing, a Webhook by a post.
+//! How each kind of target is reached: a partner's Send or a Folder by placing, a Webhook by a post, a Command by a run.
 
 use super::attempt::{Attempt, Outcome, Shipment};
+use super::command::{Command, Commands};
 use super::webhook::{Poster, Webhook};
 use crate::access::secrets::Secrets;
+use crate::base::id::EventId;
 use crate::domain::connector::Connector;
 use crate::domain::value::{ConnectorType, WebhookBody};
 use crate::store::connector::webhook_secret;
@@ -16,7 +18,7 @@ use crate::transfer::passing::{self, Parcel};
 
 /// Deliveries that are put into a folder together: they share syncs and commits.
 const PLACED_TOGETHER_MAX: usize = 64;
-/// Posts under way at a time in a lane whose order need not be kept.
+/// Posts and programs under way at a time in a lane whose order need not be kept.
 const POSTS_AT_A_TIME: usize = 2;
 
 /// What reaches targets; cheap to clone.
@@ -28,6 +30,8 @@ pub struct Reach {
     pub secrets: Secrets,
     /// Who posts.
     pub poster: Poster,
+    /// Who runs programs.
+    pub commands: Commands,
 }
 
 /// One attempt, and where the file lies if it was put into a folder.
@@ -66,8 +70,25 @@ impl Reach {
                 });
                 futures_util::future::join_all(posts).await
             }
-            ConnectorType::Command => Vec::new(),
+            ConnectorType::Command => {
+                let runs = due.iter().map(|one| async {
+                    let receipt = receipts.iter().find(|receipt| Some(&receipt.id) == one.receipt_id.as_ref());
+                    let attempt = self.run(snapshot, target, receipt).await;
+                    (one.id, attempt.unwrap_or_else(Attempt::retry), None)
+                });
+                futures_util::future::join_all(runs).await
+            }
         }
+    }
+
+    async fn run(&self, snapshot: &Snapshot, target: &Connector, receipt: Option<&Receipt>) -> Result<Attempt, String> {
+        let settings = &target.settings;
+        let Some(program) = &settings.program else { return Err(format!("{} has no program to run", target.id)) };
+        let Some(receipt) = receipt else { return Err("Its receipt is not there any more".to_owned()) };
+        let arguments = &settings.arguments;
+        let file = if arguments.name_the_path() { held::open_held(&self.depot, &receipt.id).await.ok() } else { None };
+        let command = Command { program, arguments, zone: &snapshot.appliance.time_zone };
+        Ok(self.commands.run(&command, receipt, &EventId::new(&self.depot.ids), file).await)
     }
 
     async fn post(

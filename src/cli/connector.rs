@@ -17,6 +17,7 @@ use crate::domain::connector::{ConnectorId, ConnectorSettings};
 use crate::domain::setting::{Mistake, Texts, Value};
 use crate::domain::value::ConnectorType;
 use crate::store::connector::{self, Edit, StoredConnector};
+use crate::store::setting::SaveError;
 
 /// The key that is no setting: it is hashed, never stored or shown.
 pub(super) const PASSWORD: &str = "password";
@@ -82,6 +83,7 @@ fn value<'a>(texts: &'a Texts, key: &str) -> &'a str {
 async fn add(desk: &mut Desk<'_>, id: &str, mut values: Texts, from_stdin: bool) -> Result<(), Failure> {
     let id = parse_id(id)?;
     let kind = kind(&values);
+    check_programs(desk, &Texts::new(), &values).await?;
     let chosen = chosen_credential(desk, &mut values, kind, from_stdin)?;
     let Some(key) = kind.credential() else {
         connector::add(&desk.db, &id, &values, None, &desk.change()).await?;
@@ -105,6 +107,7 @@ async fn set(desk: &mut Desk<'_>, id: &str, mut values: Texts, from_stdin: bool)
     let kind = kind(&found.stored.texts);
     let chosen = chosen_credential(desk, &mut values, kind, from_stdin)?;
     let change = desk.change();
+    check_programs(desk, &found.stored.texts, &values).await?;
     let mut merged = found.stored.texts;
     merged.extend(values.clone());
     let overlap_h = value(&merged, "password_overlap_h").parse::<u64>().unwrap_or(0);
@@ -126,6 +129,14 @@ async fn set(desk: &mut Desk<'_>, id: &str, mut values: Texts, from_stdin: bool)
         put_secret(desk, &found.id, secret).await?;
     }
     follow::saved(desk, "Saved.").await.map(drop)
+}
+
+/// Whether what a Command would run is there.
+async fn check_programs(desk: &Desk<'_>, stored: &Texts, values: &Texts) -> Result<(), Failure> {
+    match desk.programs().await?.check(stored, values) {
+        mistakes if mistakes.is_empty() => Ok(()),
+        mistakes => Err(SaveError::Mistakes(mistakes).into()),
+    }
 }
 
 /// What stands behind a connector of these settings.

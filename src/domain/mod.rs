@@ -4,6 +4,7 @@ pub mod acme;
 pub mod administrator;
 pub mod appliance;
 pub mod authorise;
+pub mod command;
 pub mod connector;
 pub mod copies;
 mod date_format;

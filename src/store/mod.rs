@@ -23,6 +23,7 @@ pub mod listener;
 pub mod live;
 pub mod open;
 pub mod profile;
+pub mod programs;
 pub mod receipt;
 pub mod receipt_page;
 pub mod refusal;

@@ -13,6 +13,7 @@ use super::pages::test_connection::Trials;
 use super::setup_code::SetupCode;
 use crate::access::certificate::Certificates;
 use crate::access::gate::Gate;
+use crate::access::programs::Programs;
 use crate::access::secrets::Secrets;
 use crate::base::app_log::AppLog;
 use crate::base::clock::Clock;
@@ -50,6 +51,8 @@ pub struct Parts {
     pub setup_code: SetupCode,
     /// The last lines of the log.
     pub app_log: AppLog,
+    /// What Command connectors may run.
+    pub programs: Programs,
     /// Where the web interface listens.
     pub address: SocketAddr,
 }

@@ -13,6 +13,7 @@ use super::{Parts, SetupCode, WebState, router};
 use crate::access::certificate::Certificates;
 use crate::access::gate::Gate;
 use crate::access::password::{Hasher, hash_now};
+use crate::access::programs::Programs;
 use crate::access::secrets::Secrets;
 use crate::base::app_log::AppLog;
 use crate::base::clock::Clock;
@@ -104,6 +105,11 @@ impl Follow {
 
 impl Site {
     pub async fn new() -> Self {
+        Self::with_programs(Programs::default()).await
+    }
+
+    /// A site where these programs can be run.
+    pub async fn with_programs(programs: Programs) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let clock = Clock::System;
         let depot = Depot::for_tests(folder.path(), clock.clone()).await;
@@ -127,6 +133,7 @@ impl Site {
             ids: ids.clone(),
             setup_code: code.clone(),
             app_log: app_log.clone(),
+            programs,
             address: "127.0.0.1:8020".parse().unwrap(),
         };
         Self {

@@ -116,6 +116,16 @@ const WEBHOOK: Sections = &[
     ),
 ];
 
+const COMMAND: Sections = &[
+    ("Connector", "", &["description", "group", "enabled"]),
+    (
+        "Command",
+        "A program is run for each file that is passed along here, until it ends with status 0. It works in an empty \
+         folder that goes afterwards, without a shell, with nothing in its environment but PATH, for a minute at most.",
+        &["program", "arguments", "keep_order"],
+    ),
+];
+
 /// Which tab.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Tab {
@@ -134,7 +144,8 @@ impl Tab {
     const fn sections(self, kind: ConnectorType) -> Sections {
         match (kind, self) {
             (ConnectorType::Folder, _) => FOLDER,
-            (ConnectorType::Webhook | ConnectorType::Command, _) => WEBHOOK,
+            (ConnectorType::Webhook, _) => WEBHOOK,
+            (ConnectorType::Command, _) => COMMAND,
             (_, Self::Settings) => SETTINGS,
             (_, Self::Advanced) => ADVANCED,
         }
@@ -217,7 +228,7 @@ async fn page(context: &Context, found: &StoredConnector, tab: Tab, draft: &Draf
         sheet,
         stand,
         report: test_connection::last(context, &found.id),
-        may_edit: context.may(Role::Editor),
+        may_edit: context.may(editor_of(settings.r#type)),
         preview: None,
         flow: Flow::of(context, found.id.key()).await?,
     })
@@ -255,12 +266,40 @@ async fn show(context: &Context, id: &str, tab: Tab, tried: Option<String>) -> R
     Ok(html(&page)?.into_response())
 }
 
+/// Who edits connectors of that type: what a Command runs is an admin's to say.
+const fn editor_of(kind: ConnectorType) -> Role {
+    match kind {
+        ConnectorType::Command => Role::Admin,
+        ConnectorType::FtpServer | ConnectorType::Folder | ConnectorType::Webhook => Role::Editor,
+    }
+}
+
+/// Refuses who may not edit connectors of that type.
+pub fn may_edit(context: &Context, kind: ConnectorType) -> Result<(), WebError> {
+    if context.may(editor_of(kind)) {
+        return Ok(());
+    }
+    let words = "Nothing was saved. A Command runs programs of this machine; ask an admin to add or change it.";
+    Err(WebError::new(StatusCode::FORBIDDEN, "Only an admin edits a Command", words))
+}
+
+fn kind_of(found: &StoredConnector) -> ConnectorType {
+    ConnectorSettings::parse(&found.stored.texts).map_or(ConnectorType::FtpServer, |own| own.r#type)
+}
+
 /// Saves one tab; also sets or makes a password.
 pub async fn save(context: Context, Path(id): Path<String>, posted: Posted) -> Result<Response, WebError> {
     let state = &context.state;
     let found = find(&context, &id).await?;
+    let kind = kind_of(&found);
+    may_edit(&context, kind)?;
     let tab = Tab::parse(posted.text("tab"));
     let mut draft = Draft::typed(&posted, ConnectorSettings::SETTINGS);
+    let mistakes = state.programs.check(&found.stored.texts, &draft.form.texts);
+    if !mistakes.is_empty() {
+        draft.form.refuse(mistakes);
+        return draft.answer(&page(&context, &found, tab, &draft).await?);
+    }
     let generate = posted.get("generate").is_some();
     let password = match new_password(&posted, &found.id, generate) {
         Ok(password) => password,
@@ -273,7 +312,6 @@ pub async fn save(context: Context, Path(id): Path<String>, posted: Posted) -> R
             return draft.answer(&page(&context, &found, tab, &draft).await?);
         }
     };
-    let kind = ConnectorSettings::parse(&found.stored.texts).map_or(ConnectorType::FtpServer, |own| own.r#type);
     let hash = match password.as_ref().filter(|_| kind == ConnectorType::FtpServer) {
         Some(password) => Some(state.gate.hasher().hash(password).await?),
         None => None,
@@ -365,6 +403,7 @@ async fn delete_page(context: &Context, id: &ConnectorId, error: &str) -> Result
 /// What would be lost, before anything is.
 pub async fn ask_delete(context: Context, Path(id): Path<String>) -> Result<Response, WebError> {
     let found = find(&context, &id).await?;
+    may_edit(&context, kind_of(&found))?;
     Ok(html(&delete_page(&context, &found.id, "").await?)?.into_response())
 }
 
@@ -372,6 +411,7 @@ pub async fn ask_delete(context: Context, Path(id): Path<String>) -> Result<Resp
 pub async fn delete(context: Context, Path(id): Path<String>, posted: Posted) -> Result<Response, WebError> {
     let state = &context.state;
     let found = find(&context, &id).await?;
+    may_edit(&context, kind_of(&found))?;
     let typed = posted.text("confirm").trim();
     if typed != found.id.as_str() {
         let error = format!("Type {} to confirm; what you typed was {typed:?}. Nothing was deleted.", found.id);

@@ -15,7 +15,7 @@ use crate::web::csrf::Posted;
 use crate::web::error::WebError;
 use crate::web::form::Problem;
 use crate::web::notes::{Note, Tone};
-use crate::web::pages::connectors::put_secret;
+use crate::web::pages::connectors::{may_edit, put_secret};
 use crate::web::shell::html;
 
 /// Adds a connector; a partner's with a password that its page shows once.
@@ -26,6 +26,7 @@ pub async fn add(context: Context, posted: Posted) -> Result<Response, WebError>
         description: posted.text("description").to_owned(),
         copy_of: posted.text("copy_of").to_owned(),
         url: posted.text("url").to_owned(),
+        program: posted.text("program").to_owned(),
         ..Typed::default()
     };
     let mistakes = match try_add(&context, &typed).await? {
@@ -65,7 +66,15 @@ async fn try_add(context: &Context, typed: &Typed) -> Result<Result<ConnectorId,
     if !typed.url.is_empty() {
         values.insert("url".to_owned(), typed.url.clone());
     }
+    if !typed.program.is_empty() {
+        values.insert("program".to_owned(), typed.program.clone());
+    }
     let kind = values.get("type").and_then(|kind| ConnectorType::parse(kind).ok()).unwrap_or(ConnectorType::FtpServer);
+    may_edit(context, kind)?;
+    let mistakes = state.programs.check(&Texts::new(), &values);
+    if !mistakes.is_empty() {
+        return Ok(Err(mistakes));
+    }
     let credential = kind.credential().map(|_| password::generate());
     let hash = match credential.as_ref().filter(|_| kind == ConnectorType::FtpServer) {
         Some(password) => Some(state.gate.hasher().hash(password).await?),
