@@ -61,7 +61,7 @@ struct Arguments {
     /// The folder of the programs that Command connectors may run; without it there are no Commands. Verbs know the one
     /// that Waybill was last started with.
     #[arg(long, global = true, env = "WAYBILL_COMMANDS", value_name = "DIR")]
-    commands: Option<PathBuf>,
+    commands: Option<OsString>,
 
     /// Where the web interface listens; port 0 takes any free one. Default: 127.0.0.1:8020.
     #[arg(long, env = "WAYBILL_WEB", value_name = "ADDRESS:PORT")]
@@ -399,7 +399,7 @@ pub fn parse() -> Invocation {
 pub fn parse_from(arguments: impl IntoIterator<Item = OsString>) -> Result<Invocation, clap::Error> {
     let Arguments { data, commands, web, web_plain, command } = Arguments::try_parse_from(arguments)?;
     // A variable that is set to nothing, as scripts do it, names no folder.
-    let commands = commands.filter(|folder| !folder.as_os_str().is_empty());
+    let commands = commands.filter(|folder| !folder.is_empty()).map(PathBuf::from);
     let (nearer_web, nearer_plain) = match command {
         Some(Command::Verb(verb)) => return Ok(Invocation::Verb { verb, data, commands }),
         Some(Command::Serve(serve)) => (serve.web, serve.web_plain),

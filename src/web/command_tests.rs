@@ -56,13 +56,13 @@ async fn only_an_admin_adds_changes_or_deletes_a_command() {
     assert_eq!(site.get("/connectors/erp/delete", &editor).await.status, StatusCode::FORBIDDEN);
     let refused = site.save("/connectors/erp/delete", &editor, &[("confirm", "erp")]).await;
     assert_eq!(refused.status, StatusCode::FORBIDDEN);
+    let wrong = site.save("/connectors/erp/save", &admin, &change(("arguments", "'open"))).await;
+    assert_eq!(wrong.status, StatusCode::UNPROCESSABLE_ENTITY);
     let saved = site.save("/connectors/erp/save", &admin, &change(("arguments", "--in {path}"))).await;
     assert_eq!(saved.status, StatusCode::SEE_OTHER, "{}", saved.text);
     let all = connector::all(&site.db).await.unwrap();
     let erp = all.iter().find(|one| one.id.as_str() == "erp").unwrap();
     assert_eq!(erp.stored.texts["arguments"], "--in {path}");
-    let wrong = site.save("/connectors/erp/save", &admin, &change(("arguments", "'open"))).await;
-    assert_eq!(wrong.status, StatusCode::UNPROCESSABLE_ENTITY);
 }
 
 #[tokio::test]
