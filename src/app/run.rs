@@ -1,5 +1,6 @@
 //! Builds everything, starts the tasks, waits for the end.
 
+use std::path::Path;
 use std::process::ExitCode;
 
 use super::{housekeeping, shutdown, telemetry, web};
@@ -111,8 +112,7 @@ async fn serve(options: &ServeOptions, (log, lines): (Option<telemetry::Handle>,
         ids: depot.ids.clone(),
     };
     background.spawn(acme.run(engine.live.clone()));
-    let commands = Commands::open(programs.clone(), &data)?;
-    let reach = Reach { depot: depot.clone(), secrets, poster: Poster::new()?, commands };
+    let reach = reach(&depot, secrets, (&programs, &data))?;
     let delivering = tokio::spawn(Runner { reach, live: engine.live.clone() }.run(stop.drain.clone()));
     let pages = web::start(options, &engine, (stop.drain.clone(), lines, programs)).await?;
     Listeners::new(engine, stop).run().await;
@@ -127,6 +127,12 @@ async fn serve(options: &ServeOptions, (log, lines): (Option<telemetry::Handle>,
     db.close().await;
     drop(running);
     Ok(())
+}
+
+/// How targets are reached.
+fn reach(depot: &Depot, secrets: Secrets, (programs, data): (&Programs, &Path)) -> Result<Reach, Failure> {
+    let commands = Commands::open(programs.clone(), data)?;
+    Ok(Reach { depot: depot.clone(), secrets, poster: Poster::new()?, commands })
 }
 
 /// The folder of programs that may be run, if one was given. Whoever asks the database later finds it there.
