@@ -6,10 +6,11 @@ use std::sync::Arc;
 
 use rustix::fs::Access;
 
+use crate::domain::action::ActionSettings;
 use crate::domain::command::ProgramName;
 use crate::domain::connector::ConnectorSettings;
 use crate::domain::setting::{Mistake, Texts, Value};
-use crate::domain::value::ConnectorType;
+use crate::domain::value::{ActionKind, ConnectorType};
 
 /// Names that are offered or told at most.
 const NAMES_MAX: usize = 200;
@@ -76,6 +77,13 @@ impl Programs {
         Ok(path)
     }
 
+    /// What is wrong with an action, as far as programs go.
+    pub fn check_action(&self, settings: &ActionSettings) -> Option<Mistake> {
+        let program = settings.program.as_ref().filter(|_| settings.kind == ActionKind::Command)?;
+        let key = if self.folder().is_none() { "kind" } else { "program" };
+        self.check_program(program).err().map(|why| Mistake::new(key, why))
+    }
+
     /// What is wrong with new `values` over what is `stored` of a connector, as far as programs go. What stays as it is
     /// passes: a Command whose program is gone can still be disabled.
     pub fn check(&self, stored: &Texts, values: &Texts) -> Vec<Mistake> {
@@ -92,12 +100,17 @@ impl Programs {
             return vec![Mistake::new("type", NONE)];
         }
         let Some(program) = settings.program else { return Vec::new() };
-        let Err(why) = self.find(&program) else { return Vec::new() };
-        let there = match self.names() {
-            names if names.is_empty() => "nothing can be run there yet".to_owned(),
-            names => format!("there are {}", names.join(", ")),
-        };
-        vec![Mistake::new("program", format!("{why}; {there}"))]
+        self.check_program(&program).err().map(|why| Mistake::new("program", why)).into_iter().collect()
+    }
+
+    /// Why a program cannot be run, and what can.
+    fn check_program(&self, program: &ProgramName) -> Result<(), String> {
+        let Err(why) = self.find(program) else { return Ok(()) };
+        Err(match self.names() {
+            _ if self.folder().is_none() => why,
+            names if names.is_empty() => format!("{why}; nothing can be run there yet"),
+            names => format!("{why}; there are {}", names.join(", ")),
+        })
     }
 }
 

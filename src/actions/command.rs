@@ -11,12 +11,14 @@ use std::sync::Arc;
 use super::attempt::{ANSWER_BYTES, Attempt, Outcome};
 use super::program::{self, End, Run};
 use crate::access::programs::Programs;
+use crate::base::clock::Timestamp;
 use crate::base::fault::{self, Point};
 use crate::base::id::EventId;
 use crate::base::path::Name;
 use crate::domain::command::{Arguments, ProgramName};
 use crate::domain::scheme::Facts;
 use crate::domain::value::ZoneName;
+use crate::store::event::Event;
 use crate::store::receipt::Receipt;
 use crate::workspace::download::Source;
 
@@ -41,6 +43,58 @@ pub struct Command<'a> {
     pub zone: &'a ZoneName,
 }
 
+/// The file that a program is run for.
+#[derive(Clone, Copy, Debug)]
+pub struct Given<'a> {
+    /// The connector's id.
+    pub connector: &'a str,
+    /// The partner's name for the file.
+    pub name: &'a str,
+    /// Where it lies; its last name is the copy's.
+    pub path: &'a str,
+    /// What tells it from another.
+    pub message_id: &'a str,
+    /// When it came, or was collected.
+    pub at: Timestamp,
+    /// Lower-case hex; empty where it is not known.
+    pub sha256: &'a str,
+    /// The partner's address.
+    pub remote: &'a str,
+    /// Header names and values.
+    pub headers: &'a [(String, String)],
+}
+
+impl<'a> Given<'a> {
+    /// A received file.
+    pub fn of_receipt(receipt: &'a Receipt) -> Option<Self> {
+        Some(Self {
+            connector: &receipt.connector,
+            name: &receipt.name,
+            path: &receipt.stored_path,
+            message_id: receipt.id.as_str(),
+            at: receipt.completed_at,
+            sha256: &receipt.sha256,
+            remote: &receipt.remote_address,
+            headers: &receipt.headers,
+        })
+    }
+
+    /// The file that an event is about, if it is about one.
+    pub fn of_event(event: &'a Event) -> Option<Self> {
+        let path = event.file.as_ref()?.path.as_str();
+        Some(Self {
+            connector: &event.connector,
+            name: path.rsplit('/').next().unwrap_or_default(),
+            path,
+            message_id: event.id.as_str(),
+            at: event.at,
+            sha256: "",
+            remote: &event.remote,
+            headers: &[],
+        })
+    }
+}
+
 impl Commands {
     /// Runs programs of that folder; scratch folders that a crash left in `data` are removed.
     pub fn open(programs: Programs, data: &Path) -> io::Result<Self> {
@@ -56,11 +110,11 @@ impl Commands {
     pub async fn run(
         &self,
         command: &Command<'_>,
-        receipt: &Receipt,
+        given: &Given<'_>,
         run_id: &EventId,
         file: Option<Source>,
     ) -> Attempt {
-        let prepared = self.prepare(command, receipt, run_id, file);
+        let prepared = self.prepare(command, given, run_id, file);
         let (one, warnings) = match prepared {
             Ok(prepared) => prepared,
             Err(why) => return Attempt::retry(why),
@@ -75,27 +129,27 @@ impl Commands {
     fn prepare(
         &self,
         command: &Command<'_>,
-        receipt: &Receipt,
+        given: &Given<'_>,
         run_id: &EventId,
         file: Option<Source>,
     ) -> Result<(OneRun, Vec<String>), String> {
         let program = self.programs.find(command.program)?;
         let folder = self.scratch.join(run_id.as_str());
-        let last = receipt.stored_path.rsplit('/').next().unwrap_or_default();
+        let last = given.path.rsplit('/').next().unwrap_or_default();
         let name = Name::parse(last).map_err(|error| format!("{last:?} {error}"))?;
-        let filename = Name::parse(&receipt.name).unwrap_or_else(|_| name.clone());
+        let filename = Name::parse(given.name).unwrap_or_else(|_| name.clone());
         let path = folder.join(name.as_str());
         let facts = Facts {
-            connector_id: &receipt.connector,
+            connector_id: given.connector,
             filename: &filename,
-            message_id: receipt.id.as_str(),
-            at: receipt.completed_at,
+            message_id: given.message_id,
+            at: given.at,
             zone: command.zone,
-            sha256: &receipt.sha256,
+            sha256: given.sha256,
             seq: 0,
-            remote_ip: receipt.remote_address.parse().unwrap_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED)),
+            remote_ip: given.remote.parse().unwrap_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED)),
             guid: run_id.as_str(),
-            headers: &receipt.headers,
+            headers: given.headers,
         };
         let (arguments, warnings) = command.arguments.expand(&facts, &path.to_string_lossy());
         let copy = match (command.arguments.name_the_path(), file) {
@@ -163,7 +217,7 @@ mod tests {
     use std::os::unix::fs::PermissionsExt;
 
     use super::*;
-    use crate::base::clock::{Clock, Timestamp};
+    use crate::base::clock::Clock;
     use crate::base::id::IdSource;
     use crate::domain::setting::Value;
 
@@ -188,7 +242,8 @@ mod tests {
         // Another test that starts a program meanwhile holds this one open for a moment.
         for _ in 0..100 {
             let source = Source::shared(Arc::new(File::open(&file).unwrap().into())).unwrap();
-            attempt = commands.run(&command, &receipt, &EventId::new(&ids), Some(source)).await;
+            attempt =
+                commands.run(&command, &Given::of_receipt(&receipt).unwrap(), &EventId::new(&ids), Some(source)).await;
             if !attempt.answer.contains("busy") {
                 break;
             }

@@ -15,7 +15,7 @@ use crate::actions::command::Commands;
 use crate::actions::runner::Runner;
 use crate::actions::targets::Reach;
 use crate::actions::webhook::Poster;
-use crate::actions::{alerts, slas};
+use crate::actions::{set_off, slas};
 use crate::base::app_log::AppLog;
 use crate::base::clock::Clock;
 use crate::base::id::IdSource;
@@ -99,7 +99,7 @@ async fn serve(options: &ServeOptions, (log, lines): (Option<telemetry::Handle>,
     background.spawn(engine.ports.clone().follow(live.clone()));
     background.spawn(housekeeping::run(depot.clone(), live.clone()));
     background.spawn(housekeeping::watch_disk(depot.clone(), live.clone()));
-    background.spawn(alerts::run(depot.clone(), live.clone()));
+    background.spawn(set_off::run(depot.clone(), live.clone()));
     background.spawn(slas::run(depot.clone(), live.clone()));
     background.spawn(housekeeping::hourly(depot.clone(), live, engine.certificates.clone()));
     tokio::spawn(shutdown::follow_signals(stop.clone()));

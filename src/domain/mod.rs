@@ -1,6 +1,7 @@
 //! Floor 1: the trading words and their rules. Pure: no database, file, socket or clock.
 
 pub mod acme;
+pub mod action;
 pub mod administrator;
 pub mod appliance;
 pub mod authorise;

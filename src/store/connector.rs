@@ -7,7 +7,7 @@ use sqlx::{Row, Sqlite, Transaction};
 
 use super::open::{Db, StoreError};
 use super::setting::{self, Change, Save, SaveError, Scope, Stored};
-use super::{arrow, audit, authority, programs, secret, sla};
+use super::{action, arrow, audit, authority, programs, secret, sla};
 use crate::base::clock::Timestamp;
 use crate::domain::connector::{Connector, ConnectorId, ConnectorSettings, SharedFolder};
 use crate::domain::profile::Profile;
@@ -179,6 +179,7 @@ pub async fn remove(db: &Db, id: &ConnectorId, change: &Change<'_>) -> Result<bo
     if removed {
         setting::remove(&mut tx, Scope::Connector(id.key())).await?;
         arrow::remove_of(&mut tx, id.key(), change.at).await?;
+        action::remove_of(&mut tx, id.key(), change.at).await?;
         sla::remove_of(&mut tx, id.key()).await?;
         secret::remove(&mut tx, &webhook_secret(id)).await?;
         setting::bump(&mut tx).await?;

@@ -3,6 +3,7 @@
 //! for `group`, where the engine's records are written.
 
 pub mod acme;
+pub mod action;
 pub mod administrator;
 pub mod alert;
 pub mod arrow;
@@ -31,6 +32,7 @@ pub mod retention;
 pub mod secret;
 pub mod sequence;
 pub mod session;
+pub mod set_off;
 pub mod setting;
 pub mod sheet;
 pub mod sla;

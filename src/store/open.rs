@@ -44,6 +44,7 @@ const MIGRATIONS: &[(i64, &str, &str)] = &[
     (65, "acme", include_str!("../../migrations/0065_acme.sql")),
     (66, "no event index", include_str!("../../migrations/0066_no_event_index.sql")),
     (70, "programs", include_str!("../../migrations/0070_programs.sql")),
+    (71, "actions", include_str!("../../migrations/0071_actions.sql")),
 ];
 
 /// Why the store could not do something.

@@ -17,7 +17,7 @@ impl Site {
     }
 }
 
-fn programs(folder: &std::path::Path) -> Programs {
+pub(super) fn programs(folder: &std::path::Path) -> Programs {
     let import = folder.join("import");
     std::fs::write(&import, "#!/bin/sh\n").unwrap();
     std::fs::set_permissions(&import, PermissionsExt::from_mode(0o755)).unwrap();

@@ -26,6 +26,7 @@ from selenium.webdriver.common.by import By
 from selenium.webdriver.support.ui import Select, WebDriverWait
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+import automation  # noqa: E402
 import flows  # noqa: E402
 import mail  # noqa: E402
 import slas  # noqa: E402
@@ -642,6 +643,7 @@ def main():
             partner_sheet(browser, "acme-edi", report)
             activity(browser, "acme-edi", report)
             flows.journey(browser, appliance, ("acme-edi", password), report)
+            automation.journey(browser, appliance, ("acme-edi", password), report)
             slas.journey(browser, report)
             mail.journey(browser, report)
             test_connection(browser, appliance, "acme-edi", report)
