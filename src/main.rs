@@ -7,8 +7,9 @@ use waybill::cli::{self, Invocation};
 fn main() -> ExitCode {
     match cli::parse() {
         Invocation::Serve(options) => waybill::app::run(&options),
-        Invocation::Verb { verb, data } => {
-            ExitCode::from(u8::try_from(cli::verb::run(&verb, &data)).unwrap_or(u8::MAX))
+        Invocation::Verb { verb, data, commands } => {
+            let status = cli::verb::run(&verb, (&data, commands.as_deref()));
+            ExitCode::from(u8::try_from(status).unwrap_or(u8::MAX))
         }
     }
 }

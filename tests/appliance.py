@@ -71,6 +71,13 @@ class Appliance:
     def add_connector(self, name, *pairs):
         self.cli("connector", "add", name, f"password={PASSWORD}", "send_settle_s=0", *pairs)
 
+    def program(self, name, lines):
+        """A shell script where Commands find their programs; from the next start on there are Commands."""
+        folder = self.folder / "programs"
+        folder.mkdir(exist_ok=True)
+        (folder / name).write_text(f"#!/bin/sh\n{lines}\n")
+        (folder / name).chmod(0o755)
+
     def receipts(self, connector):
         text = self.cli("receipts", "--json", "--connector", connector)
         return [json.loads(line) for line in text.splitlines()]
@@ -82,8 +89,9 @@ class Appliance:
     def start(self, *under):
         """Starts it, under another command if one is given, and waits until it answers."""
         log = self.log.open("ab")
+        commands = ["--commands", self.folder / "programs"] if (self.folder / "programs").is_dir() else []
         self.process = subprocess.Popen(
-            [*under, self.binary, "serve", "--web", "127.0.0.1:0"],
+            [*under, self.binary, "serve", "--web", "127.0.0.1:0", *commands],
             env=self._environment(), stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT,
         )
         end = time.monotonic() + START_SECONDS_MAX

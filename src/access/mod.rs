@@ -8,6 +8,7 @@ pub mod guard;
 pub mod mail;
 pub mod outbound;
 pub mod password;
+pub mod programs;
 pub mod second_factor;
 pub mod secrets;
 pub mod test_pass;

@@ -9,38 +9,33 @@ use super::targets::{Reach, Tried};
 use crate::access::mail::{Letter, MailServer};
 use crate::base::clock::Timestamp;
 use crate::base::human;
+use crate::domain::flow::Target;
 use crate::domain::value::{MailAddress, MailAddresses};
 use crate::store::delivery::Pending;
 use crate::store::event::{self, Event};
-use crate::store::live::{Live, Snapshot};
+use crate::store::live::Snapshot;
+use crate::store::set_off::New;
 use crate::store::{StoreError, alert};
-use crate::transfer::depot::Depot;
 
-/// How often it is looked for events that are told.
-const EVERY: Duration = Duration::from_secs(5);
 /// How long an alert waits for others, which go with it.
 const GATHER: Duration = Duration::from_secs(10);
 const HOUR: Duration = Duration::from_hours(1);
 /// Lines of one letter; more are counted.
 const LINES_MAX: usize = 50;
 
-/// Makes deliveries of events that are told, for ever.
-pub async fn run(depot: Depot, live: Live) {
-    loop {
-        if let Err(error) = look(&depot, &live.snapshot()).await {
-            tracing::error!(%error, "Could not look for alerts; it is tried again");
-        }
-        tokio::time::sleep(EVERY).await;
-    }
-}
-
-async fn look(depot: &Depot, snapshot: &Snapshot) -> Result<(), StoreError> {
-    let now = depot.clock.now();
+/// The delivery of an event that somebody is told of.
+pub(super) fn told(snapshot: &Snapshot, event: &Event, now: Timestamp) -> Option<New> {
     let settings = &snapshot.appliance;
-    let is_told = |kind, connector: &str| {
-        settings.alert_on.contains(kind) && settings.mail_host.is_some() && !recipients(snapshot, connector).is_empty()
-    };
-    alert::enqueue(&depot.db, is_told, (now, now.plus(GATHER))).await.map(drop)
+    let is_told = settings.alert_on.contains(event.kind)
+        && settings.mail_host.is_some()
+        && !recipients(snapshot, &event.connector).is_empty();
+    is_told.then(|| New {
+        event_id: event.id.clone(),
+        receipt_id: None,
+        source_key: String::new(),
+        target: Target::AlertMail,
+        due: now.plus(GATHER),
+    })
 }
 
 /// Who is told of what concerns that connector: its own recipients, or everybody's.
@@ -128,18 +123,21 @@ mod tests {
     use tokio::net::{TcpListener, TcpStream};
 
     use super::*;
+    use crate::access::programs::Programs;
     use crate::access::secrets::Secrets;
-    use crate::actions::slas;
+    use crate::actions::command::Commands;
     use crate::actions::webhook::Poster;
+    use crate::actions::{set_off, slas};
     use crate::base::clock::Clock;
     use crate::base::id::IdSource;
     use crate::domain::connector::ConnectorId;
     use crate::domain::event::EventKind;
-    use crate::domain::flow::Target;
     use crate::domain::setting::Texts;
     use crate::store::delivery::{self, Lane};
+    use crate::store::live::Live;
     use crate::store::setting::Change;
-    use crate::store::{connector, profile, sla};
+    use crate::store::{connector, profile, set_off as rows, sla};
+    use crate::transfer::depot::Depot;
 
     type Letters = Arc<Mutex<Vec<String>>>;
 
@@ -218,7 +216,8 @@ mod tests {
                 connector::add(&depot.db, &ConnectorId::parse(id).unwrap(), &texts, None, &change).await.unwrap();
             }
             let live = Live::open(depot.db.clone(), Clock::System).await.unwrap();
-            let reach = Reach { depot, secrets, poster: Poster::new().unwrap() };
+            let commands = Commands::open(Programs::default(), folder.path()).unwrap();
+            let reach = Reach { depot, secrets, poster: Poster::new().unwrap(), commands };
             Self { _folder: folder, reach, live }
         }
 
@@ -235,7 +234,7 @@ mod tests {
         /// What the runner does once the gathering is over; gives the answers.
         async fn sends(&self) -> Vec<String> {
             let (db, snapshot) = (&self.reach.depot.db, self.live.snapshot());
-            look(&self.reach.depot, &snapshot).await.unwrap();
+            set_off::look(&self.reach.depot, &snapshot).await.unwrap();
             let lane = Lane { source_key: String::new(), target: Target::AlertMail };
             let due = delivery::next(db, &lane, true, 64).await.unwrap();
             let tried = self.reach.alert(&snapshot, &due).await.unwrap();
@@ -341,7 +340,10 @@ mod tests {
         let db = desk.reach.depot.db.clone();
         desk.happens(EventKind::StorageFailing, "", "first").await;
         let now = desk.reach.depot.clock.now();
-        alert::enqueue(&db, |kind, _| kind == EventKind::StorageFailing, (now, now)).await.unwrap();
+        // Due at once, where others would be waited for.
+        let newer = rows::newer(&db).await.unwrap().unwrap();
+        let told = told(&desk.live.snapshot(), &newer.events[0], now).unwrap();
+        rows::record(&db, &newer, &[New { due: now, ..told }], now).await.unwrap();
         let stop = CancellationToken::new();
         let running = tokio::spawn(Runner { reach: desk.reach.clone(), live: desk.live.clone() }.run(stop.clone()));
         while crate::store::delivery_page::failed(&db).await.unwrap().is_empty() {

@@ -2,8 +2,12 @@
 
 pub mod alerts;
 pub mod attempt;
+mod automation;
+pub mod command;
 pub mod payload;
+mod program;
 pub mod runner;
+pub mod set_off;
 pub mod slas;
 pub mod targets;
 pub mod webhook;

@@ -33,7 +33,7 @@ mod tests {
     use crate::base::id::{EventId, IdSource};
     use crate::domain::event::EventKind;
     use crate::domain::receipt::{Proof, Status};
-    use crate::store::event::Event;
+    use crate::store::event::{Event, EventFile};
     use crate::store::receipt::Receipt;
 
     const DOCUMENT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/EVENTS.md");
@@ -66,6 +66,11 @@ mod tests {
             let receipt = receipt(&ids, at);
             let event = match kind {
                 EventKind::AfterReceive => Event::after_receive(&receipt, EventId::new(&ids)),
+                EventKind::AfterSend => Event {
+                    file: Some(EventFile { path: "/Send/invoice.x12".to_owned(), size_bytes: 9_120 }),
+                    connector: "acme-edi".to_owned(),
+                    ..Event::new(&ids, kind, at, "acme-edi collected /Send/invoice.x12, 9.1 kB")
+                },
                 _ => Event::new(&ids, kind, at, "One sentence for people"),
             };
             let receipt = event.receipt_id.is_some().then_some(receipt);

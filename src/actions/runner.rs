@@ -10,12 +10,11 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use super::attempt::{Attempt, Outcome};
-use super::targets::{Reach, Tried, at_a_time};
+use super::targets::{Goal, Reach, Tried};
 use crate::base::clock::Timestamp;
 use crate::base::fault::{self, Point};
 use crate::base::human;
 use crate::base::id::ReceiptId;
-use crate::domain::connector::Connector;
 use crate::domain::event::EventKind;
 use crate::domain::flow::Target;
 use crate::store::Db;
@@ -116,12 +115,9 @@ impl Runner {
     async fn work(&self, lane: &Lane, stop: &CancellationToken) -> Result<Timestamp, TransferError> {
         loop {
             let snapshot = self.live.snapshot();
-            let target = match &lane.target {
-                Target::Connector(key) => snapshot.connectors.get(key).map(|live| &live.connector),
-                Target::AlertMail => None,
-            };
+            let target = Goal::of(&snapshot, &lane.target);
             let is_alert = lane.target == Target::AlertMail;
-            let in_order = !is_alert && target.is_none_or(|target| target.settings.keep_order);
+            let in_order = !is_alert && target.is_none_or(Goal::keeps_order);
             let pending = delivery::next(self.db(), lane, !in_order, BATCH_MAX).await?;
             let now = self.reach.depot.clock.now();
             let is_due = |one: &Pending| !one.held && one.next_at <= now;
@@ -140,7 +136,7 @@ impl Runner {
                 let tried = self.reach.alert(&snapshot, &due).await?;
                 self.attempted(&snapshot, (None, &[]), (&due, tried), at)
             } else {
-                due.truncate(target.map_or(1, |target| at_a_time(target.settings.r#type, in_order)));
+                due.truncate(target.map_or(1, |target| target.at_a_time(in_order)));
                 self.attempt(&snapshot, target, &due, in_order).await?
             };
             if attempts.is_empty() {
@@ -157,15 +153,14 @@ impl Runner {
     async fn attempt(
         &self,
         snapshot: &Snapshot,
-        target: Option<&Connector>,
+        target: Option<Goal<'_>>,
         due: &[Pending],
         in_order: bool,
     ) -> Result<Vec<Attempted>, TransferError> {
         let at = self.reach.depot.clock.now();
         let why = match target {
-            None => "The connector it goes to is not there any more".to_owned(),
-            Some(target) if !target.settings.enabled => format!("{} is disabled", target.id),
-            Some(_) => String::new(),
+            None => "What it goes to is not there any more".to_owned(),
+            Some(target) => target.why_not().unwrap_or_default(),
         };
         let fails = |one: &Pending, why: &str| (one.id, Attempt::retry(why), None);
         let mut receipts = Vec::new();
@@ -175,8 +170,8 @@ impl Runner {
                 receipts = held::take_over(&self.reach.depot, snapshot, &ids).await?;
                 let has_receipt =
                     |one: &&Pending| receipts.iter().any(|found| Some(&found.id) == one.receipt_id.as_ref());
-                // A record may be older than it is kept.
-                let gone = due.iter().filter(|one| !has_receipt(one));
+                // A record may be older than it is kept. An action may be about no received file.
+                let gone = due.iter().filter(|one| one.receipt_id.is_some() && !has_receipt(one));
                 let gone = gone.map(|one| fails(one, "Its receipt is not there any more")).collect::<Vec<_>>();
                 let mut tried = self.reach.attempt(snapshot, target, (due, &receipts), in_order).await;
                 tried.retain(|(id, ..)| gone.iter().all(|(other, ..)| other != id));
@@ -192,7 +187,7 @@ impl Runner {
     fn attempted(
         &self,
         snapshot: &Snapshot,
-        (target, receipts): (Option<&Connector>, &[Receipt]),
+        (target, receipts): (Option<Goal<'_>>, &[Receipt]),
         (due, tried): (&[Pending], Vec<Tried>),
         at: Timestamp,
     ) -> Vec<Attempted> {
@@ -218,18 +213,33 @@ impl Runner {
         &self.reach.depot.db
     }
 
-    /// The event of a file that was given up; what is about no file is an alert, and the dashboard tells of it.
-    fn given_up(&self, one: &Pending, target: Option<&Connector>, receipts: &[Receipt], why: &str) -> Option<Event> {
-        one.receipt_id.as_ref()?;
+    /// The event of what was given up; of an alert the dashboard tells.
+    fn given_up(&self, one: &Pending, target: Option<Goal<'_>>, receipts: &[Receipt], why: &str) -> Option<Event> {
         let receipt = receipts.iter().find(|receipt| Some(&receipt.id) == one.receipt_id.as_ref());
-        let (what, whose) = receipt.map_or(("a file", ""), |receipt| (&receipt.stored_path, &receipt.connector));
-        let to = target.map_or("a connector that is gone", |target| target.id.as_str());
+        let what = receipt.map_or("a file", |receipt| &receipt.stored_path);
+        let own = match target {
+            Some(Goal::Action(action)) => self.live.written_id(&action.connector_key),
+            _ => None,
+        };
+        let of_file = || receipt.map_or_else(String::new, |receipt| receipt.connector.clone());
+        let whose = own.map_or_else(of_file, |id| id.to_string());
         let attempts = human::count(u64::from(one.failed) + 1, "attempt", "attempts");
         let why = why.lines().next().unwrap_or_default();
-        let summary = format!("Gave up passing {what} of {whose} along to {to} after {attempts}: {why}");
+        let (kind, done) = match target {
+            Some(Goal::Action(action)) => {
+                let about = receipt.map_or_else(String::new, |_| format!(" for {what}"));
+                (EventKind::ActionFailed, format!("an action of {whose}{about} ({})", action.settings.deed()))
+            }
+            _ if one.receipt_id.is_none() => return None,
+            Some(Goal::Connector(to)) => {
+                (EventKind::DeliveryFailed, format!("passing {what} of {whose} along to {}", to.id))
+            }
+            None => (EventKind::DeliveryFailed, format!("passing {what} of {whose} along to a connector that is gone")),
+        };
         let depot = &self.reach.depot;
-        let mut event = Event::new(&depot.ids, EventKind::DeliveryFailed, depot.clock.now(), summary);
-        whose.clone_into(&mut event.connector);
+        let summary = format!("Gave up {done} after {attempts}: {why}");
+        let mut event = Event::new(&depot.ids, kind, depot.clock.now(), summary);
+        event.connector = whose;
         event.receipt_id.clone_from(&one.receipt_id);
         Some(event)
     }

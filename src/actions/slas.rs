@@ -229,6 +229,7 @@ mod tests {
                 event_id: EventId::new(&self.ids),
                 folder: String::new(),
                 deliver_at: Timestamp::default(),
+                actions: Vec::new(),
             };
             self.recorder.receive(received).await.unwrap();
             self.recorder.publish(Published { id, connector_key: "acme".to_owned(), stored_path: path }).await;

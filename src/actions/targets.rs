@@ -1,9 +1,15 @@
-//! How each kind of target is reached: a partner's Send or a Folder by placing, a Webhook by a post.
+//! How each kind of target is reached: a partner's Send or a Folder by placing, a Webhook by a post, a Command by a run.
+
+use url::Url;
 
 use super::attempt::{Attempt, Outcome, Shipment};
+use super::command::{Command, Commands, Given};
 use super::webhook::{Poster, Webhook};
 use crate::access::secrets::Secrets;
+use crate::base::id::EventId;
+use crate::domain::action::Action;
 use crate::domain::connector::Connector;
+use crate::domain::flow::Target;
 use crate::domain::value::{ConnectorType, WebhookBody};
 use crate::store::connector::webhook_secret;
 use crate::store::delivery::{Pending, Placed};
@@ -16,7 +22,7 @@ use crate::transfer::passing::{self, Parcel};
 
 /// Deliveries that are put into a folder together: they share syncs and commits.
 const PLACED_TOGETHER_MAX: usize = 64;
-/// Posts under way at a time in a lane whose order need not be kept.
+/// Posts and programs under way at a time in a lane whose order need not be kept.
 const POSTS_AT_A_TIME: usize = 2;
 
 /// What reaches targets; cheap to clone.
@@ -28,13 +34,73 @@ pub struct Reach {
     pub secrets: Secrets,
     /// Who posts.
     pub poster: Poster,
+    /// Who runs programs.
+    pub commands: Commands,
+}
+
+/// What is posted where.
+#[derive(Debug)]
+pub(super) struct Post<'a> {
+    pub url: &'a Url,
+    pub body: WebhookBody,
+    /// The name of what it is signed with.
+    pub secret: String,
+    /// Whose post it is, in words.
+    pub whose: &'a str,
+}
+
+/// What is at the other end of a lane.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Goal<'a> {
+    /// A connector.
+    Connector(&'a Connector),
+    /// What an action does.
+    Action(&'a Action),
+}
+
+impl<'a> Goal<'a> {
+    /// Of that target as it is set now.
+    pub fn of(snapshot: &'a Snapshot, target: &Target) -> Option<Self> {
+        match target {
+            Target::Connector(key) => snapshot.connectors.get(key).map(|live| Self::Connector(&live.connector)),
+            Target::Action(id) => snapshot.action(id).map(|action| Self::Action(action)),
+            Target::AlertMail => None,
+        }
+    }
+
+    /// Whether the order of its deliveries is kept.
+    pub fn keeps_order(self) -> bool {
+        match self {
+            Self::Connector(connector) => connector.settings.keep_order,
+            Self::Action(_) => true,
+        }
+    }
+
+    /// How many deliveries one call takes.
+    pub fn at_a_time(self, in_order: bool) -> usize {
+        match self {
+            Self::Connector(connector) => at_a_time(connector.settings.r#type, in_order),
+            // Each outcome is recorded before the next: a crash repeats one at most.
+            Self::Action(_) => 1,
+        }
+    }
+
+    /// Why nothing is tried now, if nothing is.
+    pub fn why_not(self) -> Option<String> {
+        match self {
+            Self::Connector(connector) => {
+                (!connector.settings.enabled).then(|| format!("{} is disabled", connector.id))
+            }
+            Self::Action(_) => None,
+        }
+    }
 }
 
 /// One attempt, and where the file lies if it was put into a folder.
 pub type Tried = (i64, Attempt, Option<Placed>);
 
 /// How many deliveries one call takes.
-pub fn at_a_time(kind: ConnectorType, in_order: bool) -> usize {
+fn at_a_time(kind: ConnectorType, in_order: bool) -> usize {
     match (kind, in_order) {
         (ConnectorType::FtpServer | ConnectorType::Folder, _) => PLACED_TOGETHER_MAX,
         // Each outcome is recorded before the next post: a crash repeats one at most.
@@ -45,13 +111,17 @@ pub fn at_a_time(kind: ConnectorType, in_order: bool) -> usize {
 
 impl Reach {
     /// One attempt for each of `due`, whose files are `receipts`. With `in_order` those behind one that fails have none.
-    pub async fn attempt(
+    pub(super) async fn attempt(
         &self,
         snapshot: &Snapshot,
-        target: &Connector,
+        goal: Goal<'_>,
         (due, receipts): (&[Pending], &[Receipt]),
         in_order: bool,
     ) -> Vec<Tried> {
+        let target = match goal {
+            Goal::Connector(target) => target,
+            Goal::Action(action) => return self.act(snapshot, action, (due, receipts)).await,
+        };
         match target.settings.r#type {
             ConnectorType::FtpServer | ConnectorType::Folder => {
                 let parcels: Vec<_> = due.iter().filter_map(|one| parcel(one, receipts)).collect();
@@ -61,36 +131,61 @@ impl Reach {
             ConnectorType::Webhook => {
                 let posts = due.iter().map(|one| async {
                     let receipt = receipts.iter().find(|receipt| Some(&receipt.id) == one.receipt_id.as_ref());
-                    let attempt = self.post(snapshot, target, one, receipt).await;
+                    let attempt = match &target.settings.url {
+                        Some(address) => {
+                            let (url, body, secret) = (address.url(), target.settings.body, webhook_secret(&target.id));
+                            let post = Post { url, body, secret, whose: target.id.as_str() };
+                            self.post(snapshot, post, one, receipt).await
+                        }
+                        None => Err(format!("{} has no address to post to", target.id)),
+                    };
                     (one.id, attempt.unwrap_or_else(Attempt::retry), None)
                 });
                 futures_util::future::join_all(posts).await
             }
-            ConnectorType::Command => Vec::new(),
+            ConnectorType::Command => {
+                let runs = due.iter().map(|one| async {
+                    let receipt = receipts.iter().find(|receipt| Some(&receipt.id) == one.receipt_id.as_ref());
+                    let attempt = self.run(snapshot, target, receipt).await;
+                    (one.id, attempt.unwrap_or_else(Attempt::retry), None)
+                });
+                futures_util::future::join_all(runs).await
+            }
         }
     }
 
-    async fn post(
+    async fn run(&self, snapshot: &Snapshot, target: &Connector, receipt: Option<&Receipt>) -> Result<Attempt, String> {
+        let settings = &target.settings;
+        let Some(program) = &settings.program else { return Err(format!("{} has no program to run", target.id)) };
+        let Some((receipt, given)) = receipt.and_then(|receipt| Some((receipt, Given::of_receipt(receipt)?))) else {
+            return Err("Its receipt is not there any more".to_owned());
+        };
+        let arguments = &settings.arguments;
+        let file = if arguments.name_the_path() { held::open_held(&self.depot, &receipt.id).await.ok() } else { None };
+        let command = Command { program, arguments, zone: &snapshot.appliance.time_zone };
+        Ok(self.commands.run(&command, &given, &EventId::new(&self.depot.ids), file).await)
+    }
+
+    /// One post.
+    pub(super) async fn post(
         &self,
         snapshot: &Snapshot,
-        target: &Connector,
+        post: Post<'_>,
         one: &Pending,
         receipt: Option<&Receipt>,
     ) -> Result<Attempt, String> {
-        let settings = &target.settings;
-        let Some(address) = &settings.url else { return Err(format!("{} has no address to post to", target.id)) };
-        let secret = self.secrets.get(&webhook_secret(&target.id)).await.map_err(|error| error.to_string())?;
-        let Some(secret) = secret else { return Err(format!("{} has no secret to sign with; set one", target.id)) };
+        let secret = self.secrets.get(&post.secret).await.map_err(|error| error.to_string())?;
+        let Some(secret) = secret else { return Err(format!("{} has no secret to sign with; make one", post.whose)) };
         let found = event::find(&self.depot.db, &one.event_id).await.map_err(|error| error.to_string())?;
         let Some(event) = found else { return Err("The event is older than events are kept".to_owned()) };
-        let file = match receipt.filter(|_| settings.body == WebhookBody::File) {
+        let file = match receipt.filter(|_| post.body == WebhookBody::File) {
             Some(receipt) => held::open_held(&self.depot, &receipt.id).await.ok(),
             None => None,
         };
         let at = self.depot.clock.now();
         let shipment = Shipment { event, receipt: receipt.cloned(), attempt: one.attempts + 1, at };
         let networks = &snapshot.appliance.webhook_networks;
-        let webhook = Webhook { url: address.url(), secret: &secret, body: settings.body, networks };
+        let webhook = Webhook { url: post.url, secret: &secret, body: post.body, networks };
         Ok(self.poster.post(&webhook, &shipment, file).await)
     }
 }

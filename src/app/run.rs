@@ -1,5 +1,6 @@
 //! Builds everything, starts the tasks, waits for the end.
 
+use std::path::Path;
 use std::process::ExitCode;
 
 use super::{housekeeping, shutdown, telemetry, web};
@@ -8,20 +9,22 @@ use crate::access::admission::Admission;
 use crate::access::certificate::Certificates;
 use crate::access::gate::Gate;
 use crate::access::password::Hasher;
+use crate::access::programs::Programs;
 use crate::access::secrets::Secrets;
+use crate::actions::command::Commands;
 use crate::actions::runner::Runner;
 use crate::actions::targets::Reach;
 use crate::actions::webhook::Poster;
-use crate::actions::{alerts, slas};
+use crate::actions::{set_off, slas};
 use crate::base::app_log::AppLog;
 use crate::base::clock::Clock;
 use crate::base::id::IdSource;
 use crate::cli::ServeOptions;
 use crate::engine::{Engine, Listeners, Ports, Stop, TlsBase};
-use crate::store::Db;
 use crate::store::commit::Recorder;
 use crate::store::live::Live;
 use crate::store::open::{Lock, make_private_folder};
+use crate::store::{Db, programs};
 use crate::transfer::collect;
 use crate::transfer::collections::Collections;
 use crate::transfer::copy::Buffers;
@@ -60,6 +63,7 @@ async fn serve(options: &ServeOptions, (log, lines): (Option<telemetry::Handle>,
     let clock = Clock::System;
     let ids = IdSource::random(clock.clone());
     let db = Db::open(&data).await?;
+    let programs = open_programs(options, &db).await?;
     let live = Live::open(db.clone(), clock.clone()).await?;
     let (recorder, writer) = Recorder::new(db.clone());
     let depot = Depot {
@@ -95,7 +99,7 @@ async fn serve(options: &ServeOptions, (log, lines): (Option<telemetry::Handle>,
     background.spawn(engine.ports.clone().follow(live.clone()));
     background.spawn(housekeeping::run(depot.clone(), live.clone()));
     background.spawn(housekeeping::watch_disk(depot.clone(), live.clone()));
-    background.spawn(alerts::run(depot.clone(), live.clone()));
+    background.spawn(set_off::run(depot.clone(), live.clone()));
     background.spawn(slas::run(depot.clone(), live.clone()));
     background.spawn(housekeeping::hourly(depot.clone(), live, engine.certificates.clone()));
     tokio::spawn(shutdown::follow_signals(stop.clone()));
@@ -108,10 +112,9 @@ async fn serve(options: &ServeOptions, (log, lines): (Option<telemetry::Handle>,
         ids: depot.ids.clone(),
     };
     background.spawn(acme.run(engine.live.clone()));
-    let reach = Reach { depot: depot.clone(), secrets: secrets.clone(), poster: Poster::new()? };
-    let runner = Runner { reach, live: engine.live.clone() };
-    let delivering = tokio::spawn(runner.run(stop.drain.clone()));
-    let pages = web::start(options, &engine, (stop.drain.clone(), lines)).await?;
+    let reach = reach(&depot, secrets, (&programs, &data))?;
+    let delivering = tokio::spawn(Runner { reach, live: engine.live.clone() }.run(stop.drain.clone()));
+    let pages = web::start(options, &engine, (stop.drain.clone(), lines, programs)).await?;
     Listeners::new(engine, stop).run().await;
     pages.await?;
     delivering.await?;
@@ -124,4 +127,20 @@ async fn serve(options: &ServeOptions, (log, lines): (Option<telemetry::Handle>,
     db.close().await;
     drop(running);
     Ok(())
+}
+
+/// How targets are reached.
+fn reach(depot: &Depot, secrets: Secrets, (programs, data): (&Programs, &Path)) -> Result<Reach, Failure> {
+    let commands = Commands::open(programs.clone(), data)?;
+    Ok(Reach { depot: depot.clone(), secrets, poster: Poster::new()?, commands })
+}
+
+/// The folder of programs that may be run, if one was given. Whoever asks the database later finds it there.
+async fn open_programs(options: &ServeOptions, db: &Db) -> Result<Programs, Failure> {
+    let opened = match &options.commands {
+        Some(folder) => Programs::open(folder)?,
+        None => Programs::default(),
+    };
+    programs::put(db, opened.folder()).await?;
+    Ok(opened)
 }

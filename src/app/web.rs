@@ -6,6 +6,7 @@ use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
+use crate::access::programs::Programs;
 use crate::access::secrets::Secrets;
 use crate::base::app_log::AppLog;
 use crate::cli::ServeOptions;
@@ -20,7 +21,7 @@ type Failure = Box<dyn std::error::Error + Send + Sync>;
 pub(super) async fn start(
     options: &ServeOptions,
     engine: &Engine,
-    (stop, app_log): (CancellationToken, AppLog),
+    (stop, app_log, programs): (CancellationToken, AppLog, Programs),
 ) -> Result<JoinHandle<()>, Failure> {
     let wish = options.web;
     let clear =
@@ -55,6 +56,7 @@ pub(super) async fn start(
         ids: depot.ids.clone(),
         setup_code: setup_code.clone(),
         app_log,
+        programs,
         address,
     };
     let app = router(WebState::new(parts));

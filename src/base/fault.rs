@@ -46,6 +46,8 @@ pub enum Point {
     PassEnded,
     /// The file has left Receive.
     PassLeft,
+    /// A program has ended; nothing is recorded.
+    ProgramEnded,
 }
 
 impl Point {
@@ -92,6 +94,7 @@ impl Point {
             Self::PassSynced => "pass_synced",
             Self::PassEnded => "pass_ended",
             Self::PassLeft => "pass_left",
+            Self::ProgramEnded => "program_ended",
         }
     }
 }

@@ -23,6 +23,8 @@ pub enum Invocation {
         verb: Verb,
         /// The data folder to do it in.
         data: PathBuf,
+        /// The folder of programs that Commands may run, if it was given.
+        commands: Option<PathBuf>,
     },
 }
 
@@ -35,6 +37,8 @@ pub struct ServeOptions {
     pub web: SocketAddr,
     /// Whether it was said aloud that the web interface may be reached from elsewhere without encryption.
     pub web_plain: bool,
+    /// The folder of programs that Command connectors may run.
+    pub commands: Option<PathBuf>,
 }
 
 #[derive(Debug, Parser)]
@@ -52,6 +56,11 @@ struct Arguments {
     /// The folder that holds everything: database, keys, partners' folders. Made and migrated if need be.
     #[arg(long, global = true, env = "WAYBILL_DATA", default_value = "./waybill-data", value_name = "DIR")]
     data: PathBuf,
+
+    /// The folder of the programs that Command connectors may run; without it there are no Commands. Verbs know the one
+    /// that Waybill was last started with.
+    #[arg(long, global = true, env = "WAYBILL_COMMANDS", value_name = "DIR")]
+    commands: Option<OsString>,
 
     /// Where the web interface listens; port 0 takes any free one. Default: 127.0.0.1:8020.
     #[arg(long, env = "WAYBILL_WEB", value_name = "ADDRESS:PORT")]
@@ -350,15 +359,16 @@ pub fn parse() -> Invocation {
 
 /// Reads `arguments`, the first of which is the program's name.
 pub fn parse_from(arguments: impl IntoIterator<Item = OsString>) -> Result<Invocation, clap::Error> {
-    let Arguments { data, web, web_plain, command } = Arguments::try_parse_from(arguments)?;
+    let Arguments { data, commands, web, web_plain, command } = Arguments::try_parse_from(arguments)?;
+    // A variable that is set to nothing, as scripts do it, names no folder.
+    let commands = commands.filter(|folder| !folder.is_empty()).map(PathBuf::from);
     let (nearer_web, nearer_plain) = match command {
-        Some(Command::Verb(verb)) => return Ok(Invocation::Verb { verb, data }),
+        Some(Command::Verb(verb)) => return Ok(Invocation::Verb { verb, data, commands }),
         Some(Command::Serve(serve)) => (serve.web, serve.web_plain),
         None => (None, false),
     };
-    let options =
-        ServeOptions { data, web: nearer_web.or(web).unwrap_or(WEB_DEFAULT), web_plain: nearer_plain || web_plain };
-    Ok(Invocation::Serve(options))
+    let web = nearer_web.or(web).unwrap_or(WEB_DEFAULT);
+    Ok(Invocation::Serve(ServeOptions { data, web, web_plain: nearer_plain || web_plain, commands }))
 }
 
 fn parse_pair(text: &str) -> Result<Pair, String> {
@@ -405,6 +415,10 @@ mod tests {
         assert_eq!(serve("--web 127.0.0.1:1 serve --web 127.0.0.1:2").web.port(), 2);
         assert!(serve("serve --web 0.0.0.0:8020 --web-plain").web_plain);
         assert_eq!(serve("--web [::1]:8020").web.port(), 8020);
+        for line in ["serve --commands bin", "--commands bin serve", "--commands bin"] {
+            assert_eq!(serve(line).commands, Some(PathBuf::from("bin")), "{line}");
+        }
+        assert_eq!(serve("--commands=").commands, None);
     }
 
     #[test]

@@ -16,6 +16,7 @@ use crate::domain::setting::{Mistake, Texts};
 use crate::domain::value::ConnectorType;
 use crate::store::connector::{self, Edit, StoredConnector};
 use crate::store::exported;
+use crate::store::setting::SaveError;
 
 /// The key that is no setting: it is hashed, never stored or shown.
 pub(super) const PASSWORD: &str = "password";
@@ -62,6 +63,7 @@ fn value<'a>(texts: &'a Texts, key: &str) -> &'a str {
 async fn add(desk: &mut Desk<'_>, id: &str, mut values: Texts, from_stdin: bool) -> Result<(), Failure> {
     let id = parse_id(id)?;
     let kind = type_of(&values);
+    check_programs(desk, &Texts::new(), &values).await?;
     let chosen = chosen_credential(desk, &mut values, (kind, id.as_str()), from_stdin)?;
     let Some(key) = kind.credential() else {
         connector::add(&desk.db, &id, &values, None, &desk.change()).await?;
@@ -85,6 +87,7 @@ async fn set(desk: &mut Desk<'_>, id: &str, mut values: Texts, from_stdin: bool)
     let kind = type_of(&found.stored.texts);
     let chosen = chosen_credential(desk, &mut values, (kind, found.id.as_str()), from_stdin)?;
     let change = desk.change();
+    check_programs(desk, &found.stored.texts, &values).await?;
     let mut merged = found.stored.texts;
     merged.extend(values.clone());
     let overlap_h = value(&merged, "password_overlap_h").parse::<u64>().unwrap_or(0);
@@ -106,6 +109,14 @@ async fn set(desk: &mut Desk<'_>, id: &str, mut values: Texts, from_stdin: bool)
         put_secret(desk, &found.id, secret).await?;
     }
     follow::saved(desk, "Saved.").await.map(drop)
+}
+
+/// Whether what a Command would run is there.
+async fn check_programs(desk: &Desk<'_>, stored: &Texts, values: &Texts) -> Result<(), Failure> {
+    match desk.programs().await?.check(stored, values) {
+        mistakes if mistakes.is_empty() => Ok(()),
+        mistakes => Err(SaveError::Mistakes(mistakes).into()),
+    }
 }
 
 async fn put_secret(desk: &Desk<'_>, id: &ConnectorId, secret: &Secret) -> Result<(), Failure> {

@@ -102,6 +102,7 @@ mod tests {
                     event_id: EventId::new(&ids),
                     folder: String::new(),
                     deliver_at: Timestamp::default(),
+                    actions: Vec::new(),
                 })
                 .await
                 .unwrap();

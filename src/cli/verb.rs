@@ -8,10 +8,11 @@ use super::arguments::{GroupVerb, Verb};
 use super::{admin, certificate, connector, events, flow, health, receipts, settings};
 use crate::access::certificate::OpenError;
 use crate::access::password::HashError;
+use crate::access::programs::Programs;
 use crate::base::clock::Clock;
 use crate::base::id::IdSource;
 use crate::store::setting::{Change, SaveError};
-use crate::store::{Db, StoreError};
+use crate::store::{Db, StoreError, programs};
 
 /// Exit status: done.
 const DONE: i32 = 0;
@@ -24,6 +25,8 @@ const BAD_USAGE: i32 = 2;
 pub(super) struct Desk<'a> {
     pub db: Db,
     pub data: &'a Path,
+    /// The folder of programs that Commands may run, if it was given.
+    pub commands: Option<&'a Path>,
     pub clock: Clock,
     pub ids: IdSource,
     /// Standard output.
@@ -36,6 +39,15 @@ impl Desk<'_> {
     /// Who changes what is changed here.
     pub(super) fn change(&self) -> Change<'_> {
         Change { who: "command line", remote: "", at: self.clock.now(), ids: &self.ids }
+    }
+
+    /// What Commands may run: of the folder that was given, or of the last start's.
+    pub(super) async fn programs(&self) -> Result<Programs, Failure> {
+        let of_last_start = programs::folder(&self.db).await?;
+        match self.commands.or(of_last_start.as_deref()) {
+            Some(folder) => Programs::open(folder).map_err(Failure::Failed),
+            None => Ok(Programs::default()),
+        }
     }
 }
 
@@ -80,15 +92,16 @@ impl From<std::io::Error> for Failure {
     }
 }
 
-/// Does `verb` in the data folder with this process's standard streams; gives the exit status.
-pub fn run(verb: &Verb, data: &Path) -> i32 {
+/// Does `verb` in the data folder with this process's standard streams; gives the exit status. Behind the data folder
+/// stands the folder of programs, if one was given.
+pub fn run(verb: &Verb, places: (&Path, Option<&Path>)) -> i32 {
     let mut out = std::io::BufWriter::new(std::io::stdout().lock());
     let mut input = std::io::stdin().lock();
     let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => return end(Err(Failure::Failed(format!("could not start: {error}"))), &mut std::io::stderr()),
     };
-    let result = runtime.block_on(run_on(verb, data, &mut out, &mut input));
+    let result = runtime.block_on(run_on(verb, places, &mut out, &mut input));
     let result = result.and_then(|()| out.flush().map_err(Failure::from));
     end(result, &mut std::io::stderr())
 }
@@ -96,13 +109,13 @@ pub fn run(verb: &Verb, data: &Path) -> i32 {
 /// Does `verb` with the given streams.
 pub(super) async fn run_on(
     verb: &Verb,
-    data: &Path,
+    (data, commands): (&Path, Option<&Path>),
     out: &mut dyn Write,
     input: &mut dyn BufRead,
 ) -> Result<(), Failure> {
     let clock = Clock::System;
     let db = Db::open(data).await?;
-    let mut desk = Desk { db, data, ids: IdSource::random(clock.clone()), clock, out, input };
+    let mut desk = Desk { db, data, commands, ids: IdSource::random(clock.clone()), clock, out, input };
     let result = dispatch(verb, &mut desk).await;
     desk.db.close().await;
     result
@@ -153,9 +166,9 @@ pub(super) mod tests {
     /// Runs a command line in `data`: what it printed, or why it failed.
     pub(in crate::cli) async fn say(data: &Path, line: &[&str], input: &str) -> Result<String, Failure> {
         let arguments = std::iter::once("waybill").chain(line.iter().copied()).map(std::ffi::OsString::from);
-        let Invocation::Verb { verb, .. } = parse_from(arguments).unwrap() else { panic!("{line:?} serves") };
+        let Invocation::Verb { verb, commands, .. } = parse_from(arguments).unwrap() else { panic!("{line:?} serves") };
         let mut out = Vec::new();
-        run_on(&verb, data, &mut out, &mut input.as_bytes()).await?;
+        run_on(&verb, (data, commands.as_deref()), &mut out, &mut input.as_bytes()).await?;
         Ok(String::from_utf8(out).unwrap())
     }
 

@@ -7,6 +7,8 @@ pub enum EventKind {
     AfterReceive,
     /// A partner collected a file from Send.
     AfterSend,
+    /// What an action does was given up after its last retry.
+    ActionFailed,
     /// An administrator signed in.
     AdministratorSignedIn,
     /// An administrator's sign-in failed.
@@ -47,9 +49,10 @@ pub enum EventKind {
 
 impl EventKind {
     /// Every kind.
-    pub const ALL: [Self; 20] = [
+    pub const ALL: [Self; 21] = [
         Self::AfterReceive,
         Self::AfterSend,
+        Self::ActionFailed,
         Self::AdministratorSignedIn,
         Self::AdministratorSignInFailed,
         Self::CertificateExpiring,
@@ -75,6 +78,7 @@ impl EventKind {
         match self {
             Self::AfterReceive => "after_receive",
             Self::AfterSend => "after_send",
+            Self::ActionFailed => "action_failed",
             Self::AdministratorSignedIn => "administrator_signed_in",
             Self::AdministratorSignInFailed => "administrator_sign_in_failed",
             Self::CertificateExpiring => "certificate_expiring",
@@ -110,7 +114,7 @@ mod tests {
     fn names_never_change() {
         assert_eq!(
             EventKind::ALL.map(EventKind::name).join(" "),
-            "after_receive after_send administrator_signed_in administrator_sign_in_failed certificate_expiring certificate_failed certificate_issued \
+            "after_receive after_send action_failed administrator_signed_in administrator_sign_in_failed certificate_expiring certificate_failed certificate_issued \
              delivery_failed disk_low expired \
              listener_changed listener_not_bound login_failed recovered sla_at_risk sla_late sla_met sla_violated storage_failing unfinished_purged"
         );

@@ -239,6 +239,8 @@ const ALERT_MAIL: &str = "alert:mail";
 pub enum Target {
     /// A connector, by its id in lower case.
     Connector(String),
+    /// An action, by its id.
+    Action(String),
     /// Mail to whom is told of alerts.
     AlertMail,
 }
@@ -249,13 +251,15 @@ impl Target {
         if text == ALERT_MAIL {
             return Some(Self::AlertMail);
         }
-        text.strip_prefix("connector:").map(|key| Self::Connector(key.to_owned()))
+        let action = || text.strip_prefix("action:").map(|id| Self::Action(id.to_owned()));
+        text.strip_prefix("connector:").map(|key| Self::Connector(key.to_owned())).or_else(action)
     }
 
     /// As it is stored.
     pub fn text(&self) -> String {
         match self {
             Self::Connector(key) => format!("connector:{key}"),
+            Self::Action(id) => format!("action:{id}"),
             Self::AlertMail => ALERT_MAIL.to_owned(),
         }
     }
@@ -315,6 +319,7 @@ mod tests {
         assert!(said(&error).starts_with("acme passes files along to nobody yet"));
         assert_eq!(Target::parse("connector:acme").unwrap().text(), "connector:acme");
         assert_eq!(Target::parse(&Target::AlertMail.text()), Some(Target::AlertMail));
+        assert_eq!(Target::parse("action:1").unwrap().text(), "action:1");
         assert_eq!(Target::parse("acme"), None);
     }
 

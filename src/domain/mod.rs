@@ -1,10 +1,12 @@
 //! Floor 1: the trading words and their rules. Pure: no database, file, socket or clock.
 
 pub mod acme;
+pub mod action;
 pub mod administrator;
 pub mod api_token;
 pub mod appliance;
 pub mod authorise;
+pub mod command;
 pub mod connector;
 pub mod copies;
 mod date_format;

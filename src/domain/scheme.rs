@@ -104,22 +104,59 @@ pub struct Facts<'a> {
 impl Scheme {
     /// The name for an upload, and what an administrator should know about it.
     pub fn apply(&self, facts: &Facts<'_>) -> (Name, Vec<String>) {
-        let mut out = String::new();
         let mut warnings = Vec::new();
+        let out = self.expand(facts, &mut warnings);
+        let name = storable(&out).unwrap_or_else(|| {
+            warnings.push(format!("{} gave no name that can be stored; the client's own was kept", self.text));
+            facts.filename.clone()
+        });
+        (name, warnings)
+    }
+
+    /// The text with the value of each macro in its place, as it stands: it need not be a name.
+    pub fn expand(&self, facts: &Facts<'_>, warnings: &mut Vec<String>) -> String {
+        let mut out = String::new();
         let mut dot = false;
         for part in &self.parts {
-            let value = part.value(facts, &mut warnings);
+            let value = part.value(facts, warnings);
             if dot && value.is_empty() && matches!(part, Part::Ext) {
                 out.pop();
             }
             dot = matches!(part, Part::Literal(text) if text.ends_with('.'));
             out.push_str(&value);
         }
-        let name = storable(&out).unwrap_or_else(|| {
-            warnings.push(format!("{} gave no name that can be stored; the client's own was kept", self.text));
-            facts.filename.clone()
-        });
-        (name, warnings)
+        out
+    }
+
+    /// Reads a text with macros that need not give a name.
+    pub fn pattern(text: &str) -> Result<Self, String> {
+        let mut parts = Vec::new();
+        let mut literal = String::new();
+        let mut rest = text;
+        while let Some((before, after)) = rest.split_once('%') {
+            literal.push_str(before);
+            if let Some(after) = after.strip_prefix('%') {
+                literal.push('%');
+                rest = after;
+                continue;
+            }
+            if !literal.is_empty() {
+                parts.push(Part::Literal(std::mem::take(&mut literal)));
+            }
+            let (name, argument, after) = one_macro(after)?;
+            parts.push(part(name, argument)?);
+            rest = after;
+        }
+        literal.push_str(rest);
+        if !literal.is_empty() {
+            parts.push(Part::Literal(literal));
+        }
+        Ok(Self { text: text.to_owned(), parts })
+    }
+
+    /// Whether it begins with what a macro gives.
+    pub fn begins_with_macro(&self) -> bool {
+        self.parts.first().is_some_and(|part| !matches!(part, Part::Literal(_)))
     }
 
     /// Whether the stored name is the client's own: nothing but `%Filename%`.
@@ -196,29 +233,9 @@ impl Value for Scheme {
         if text.chars().any(char::is_control) {
             return Err(format!("{} has a control character; write the scheme on one line", typed(text)));
         }
-        let mut parts = Vec::new();
-        let mut literal = String::new();
-        let mut rest = text;
-        while let Some((before, after)) = rest.split_once('%') {
-            literal.push_str(before);
-            if let Some(after) = after.strip_prefix('%') {
-                literal.push('%');
-                rest = after;
-                continue;
-            }
-            if !literal.is_empty() {
-                parts.push(Part::Literal(std::mem::take(&mut literal)));
-            }
-            let (name, argument, after) = one_macro(after)?;
-            parts.push(part(name, argument)?);
-            rest = after;
-        }
-        literal.push_str(rest);
-        if !literal.is_empty() {
-            parts.push(Part::Literal(literal));
-        }
-        check_literals(text, &parts)?;
-        Ok(Self { text: text.to_owned(), parts })
+        let scheme = Self::pattern(text)?;
+        check_literals(text, &scheme.parts)?;
+        Ok(scheme)
     }
 
     fn text(&self) -> String {

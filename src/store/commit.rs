@@ -45,6 +45,8 @@ pub struct Received {
     pub folder: String,
     /// When its deliveries may begin: it has settled by then.
     pub deliver_at: Timestamp,
+    /// The actions it sets off, by their ids.
+    pub actions: Vec<String>,
 }
 
 /// What came of a commit.

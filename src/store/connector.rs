@@ -7,7 +7,7 @@ use sqlx::{Row, Sqlite, Transaction};
 
 use super::open::{Db, StoreError};
 use super::setting::{self, Change, Save, SaveError, Scope, Stored};
-use super::{arrow, audit, authority, secret, sla};
+use super::{action, arrow, audit, authority, programs, secret, sla};
 use crate::base::clock::Timestamp;
 use crate::domain::connector::{Connector, ConnectorId, ConnectorSettings, SharedFolder};
 use crate::domain::profile::Profile;
@@ -179,6 +179,7 @@ pub async fn remove(db: &Db, id: &ConnectorId, change: &Change<'_>) -> Result<bo
     if removed {
         setting::remove(&mut tx, Scope::Connector(id.key())).await?;
         arrow::remove_of(&mut tx, id.key(), change.at).await?;
+        action::remove_of(&mut tx, id.key(), change.at).await?;
         sla::remove_of(&mut tx, id.key()).await?;
         secret::remove(&mut tx, &webhook_secret(id)).await?;
         setting::bump(&mut tx).await?;
@@ -223,15 +224,13 @@ async fn save_values(
 /// A partner sees its own two folders and nothing else: no folder may be, hold or lie in another connector's, or in
 /// where copies of what was collected are kept. Relative ones lie below the root directory, and that below `data`.
 async fn check_folders(tx: &mut Transaction<'_, Sqlite>, own: &Connector, data: &Path) -> Result<(), SaveError> {
-    let stored =
-        sqlx::query(ROOT).fetch_optional(&mut **tx).await?.map(|row| row.try_get::<String, _>(0)).transpose()?;
-    let default = || Profile::setting("root_directory").map_or("", |setting| setting.default).to_owned();
-    let root = data.join(stored.unwrap_or_else(default)).to_string_lossy().into_owned();
+    let root = root(tx, data).await?;
     if let Some(SharedFolder { key, one, two }) = own.shared_folder(None, &root) {
         let text =
             format!("{one} is, holds or lies in {two}, another folder of this connector; choose one apart from it");
         return Err(mistake(key, text));
     }
+    programs::check_apart(tx, own, &root).await?;
     let mut folders: BTreeMap<String, Texts> = BTreeMap::new();
     for row in sqlx::query(OTHER_FOLDERS).bind(own.id.key()).fetch_all(&mut **tx).await? {
         folders.entry(row.try_get(0)?).or_default().insert(row.try_get(1)?, row.try_get(2)?);
@@ -248,6 +247,14 @@ async fn check_folders(tx: &mut Transaction<'_, Sqlite>, own: &Connector, data: 
         }
     }
     Ok(())
+}
+
+/// The Root Directory as it is saved, absolute.
+pub(super) async fn root(tx: &mut Transaction<'_, Sqlite>, data: &Path) -> sqlx::Result<String> {
+    let stored =
+        sqlx::query(ROOT).fetch_optional(&mut **tx).await?.map(|row| row.try_get::<String, _>(0)).transpose()?;
+    let default = || Profile::setting("root_directory").map_or("", |setting| setting.default).to_owned();
+    Ok(data.join(stored.unwrap_or_else(default)).to_string_lossy().into_owned())
 }
 
 fn connector(id: ConnectorId, texts: &Texts) -> Result<Connector, SaveError> {

@@ -71,7 +71,7 @@ const LEAD_ELSEWHERE: &str = "INSERT INTO deliveries (event_id, receipt_id, sour
      'connector:' || a.to_key, 'waiting', 0, 0, failed.value->>7, failed.value->>7, d.id FROM json_each($2) AS failed \
      CROSS JOIN deliveries d ON d.id = failed.value->>0 JOIN arrows a \
      ON a.from_key = d.source_key AND a.on_error = 1 WHERE failed.value->>5 = 'failed' AND d.instead_of IS NULL \
-     AND NOT EXISTS (SELECT 1 FROM deliveries made WHERE made.receipt_id = d.receipt_id AND made.instead_of = d.id) \
+     AND substr(d.target, 1, 10) = 'connector:' AND NOT EXISTS (SELECT 1 FROM deliveries made WHERE made.receipt_id = d.receipt_id AND made.instead_of = d.id) \
      ORDER BY failed.key";
 // Of `settle`: `$1` is an array of receipt ids.
 const END_HOLDS: &str = "UPDATE holds SET ended = 1 WHERE receipt_id IN (SELECT value FROM json_each($1)) \
@@ -85,7 +85,8 @@ const PASSED_ALONG: &str = "UPDATE receipts SET status = 'passed_along' WHERE id
      RETURNING id";
 const STAYS: &str = "UPDATE receipts SET status = 'in_receive' WHERE id IN (SELECT value FROM json_each($1)) \
      AND status = 'waiting' AND NOT EXISTS (SELECT 1 FROM deliveries d WHERE d.receipt_id = receipts.id \
-     AND d.source_key = receipts.connector_key AND (d.ended_at_us IS NULL OR d.state = 'failed'))";
+     AND d.source_key = receipts.connector_key AND substr(d.target, 1, 10) = 'connector:' \
+     AND (d.ended_at_us IS NULL OR d.state = 'failed'))";
 
 /// Where the files of receipts are now whose deliveries have ended, and whether their bytes are still needed. Its rows are
 /// the receipts that are passed along by this.
@@ -336,7 +337,13 @@ pub(super) async fn stop_of(tx: &mut Transaction<'_, Sqlite>, key: &str, at: Tim
     Ok(())
 }
 
-async fn stop(tx: &mut Transaction<'_, Sqlite>, source: &str, target: &str, at: Timestamp) -> sqlx::Result<u64> {
+/// What waits in a lane stops. Gives how many there were.
+pub(super) async fn stop(
+    tx: &mut Transaction<'_, Sqlite>,
+    source: &str,
+    target: &str,
+    at: Timestamp,
+) -> sqlx::Result<u64> {
     let receipts = sqlx::query(LANE_RECEIPTS).bind(source).bind(target).fetch_all(&mut **tx).await?;
     let stopped = sqlx::query(STOP_LANE).bind(source).bind(target).bind(at.us()).execute(&mut **tx).await?;
     let receipts: Vec<_> = receipts.iter().filter_map(|row| ReceiptId::parse(row.get(0))).collect();
@@ -440,6 +447,7 @@ mod tests {
             event_id: EventId::new(&ids),
             folder: String::new(),
             deliver_at: at,
+            actions: Vec::new(),
         };
         let all = ["/Receive/there", "/Receive/later", "/Receive/never"].map(received);
         let mut tx = db.begin().await.unwrap();

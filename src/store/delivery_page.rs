@@ -8,13 +8,15 @@ use super::delivery::settle;
 use super::open::{Db, StoreError};
 use super::setting::Change;
 use crate::base::clock::Timestamp;
-use crate::base::id::ReceiptId;
+use crate::base::id::{EventId, ReceiptId};
 use crate::domain::flow::{DeliveryState, Target};
 
-const OF_RECEIPT: &str = "SELECT id, receipt_id, source_key, target, state, attempts, next_at_us, ended_at_us, instead_of \
-     FROM deliveries WHERE receipt_id = $1 ORDER BY id";
-const ONE: &str = "SELECT id, receipt_id, source_key, target, state, attempts, next_at_us, ended_at_us, instead_of \
-     FROM deliveries WHERE id = $1";
+const OF_RECEIPT: &str = "SELECT id, receipt_id, source_key, target, state, attempts, next_at_us, ended_at_us, instead_of, \
+     event_id FROM deliveries WHERE receipt_id = $1 ORDER BY id";
+const ONE: &str = "SELECT id, receipt_id, source_key, target, state, attempts, next_at_us, ended_at_us, instead_of, \
+     event_id FROM deliveries WHERE id = $1";
+const OF_EVENT: &str = "SELECT id, receipt_id, source_key, target, state, attempts, next_at_us, ended_at_us, instead_of, \
+     event_id FROM deliveries WHERE event_id = $1 ORDER BY id";
 const TRIES: &str = "SELECT number, at_us, duration_us, outcome, answer FROM attempts WHERE delivery_id = $1 \
      ORDER BY number DESC LIMIT 50";
 const PENDING: &str = "SELECT source_key, target, COUNT(*), COUNT(CASE WHEN attempts > since_attempt THEN 1 END), \
@@ -42,9 +44,11 @@ pub struct Delivery {
     pub id: i64,
     /// The file it is about.
     pub receipt_id: Option<ReceiptId>,
+    /// The event it is of.
+    pub event_id: String,
     /// The connector it comes from, by its id in lower case.
     pub source_key: String,
-    /// Where it goes: `connector:KEY`.
+    /// Where it goes: `connector:KEY` and others.
     pub target: String,
     /// Where it stands.
     pub state: DeliveryState,
@@ -106,6 +110,11 @@ pub async fn of_receipt(db: &Db, receipt: &ReceiptId) -> Result<Vec<Delivery>, S
     sqlx::query(OF_RECEIPT).bind(receipt.as_str()).fetch_all(db.reader()).await?.iter().map(decode).collect()
 }
 
+/// The deliveries of an event, in the order they were made.
+pub async fn of_event(db: &Db, event: &EventId) -> Result<Vec<Delivery>, StoreError> {
+    sqlx::query(OF_EVENT).bind(event.as_str()).fetch_all(db.reader()).await?.iter().map(decode).collect()
+}
+
 /// One delivery.
 pub async fn find(db: &Db, id: i64) -> Result<Option<Delivery>, StoreError> {
     sqlx::query(ONE).bind(id).fetch_optional(db.reader()).await?.as_ref().map(decode).transpose()
@@ -124,6 +133,7 @@ fn decode(row: &SqliteRow) -> Result<Delivery, StoreError> {
         next_at: Timestamp::from_us(row.try_get(6)?),
         ended_at: row.try_get::<Option<i64>, _>(7)?.map(Timestamp::from_us),
         on_error: row.try_get::<Option<i64>, _>(8)?.is_some(),
+        event_id: row.try_get(9)?,
     })
 }
 
@@ -218,7 +228,9 @@ pub async fn again(db: &Db, delivery: &Delivery, change: &Change<'_>) -> Result<
     let mut tx = db.begin().await?;
     let query = sqlx::query(AGAIN).bind(delivery.id).bind(change.at.us());
     let begun = query.execute(&mut *tx).await?.rows_affected() > 0;
-    if let (true, Some(receipt)) = (begun, &delivery.receipt_id) {
+    // What an action does has nothing to do with where the file is.
+    let is_passed = delivery.target.starts_with("connector:");
+    if let (true, true, Some(receipt)) = (begun, is_passed, &delivery.receipt_id) {
         sqlx::query(WAITS_AGAIN).bind(receipt.as_str()).execute(&mut *tx).await?;
     }
     record(&mut tx, delivery, "begun anew", change).await?;

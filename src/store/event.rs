@@ -3,6 +3,7 @@
 use serde_json::{Value, json};
 use sqlx::{AssertSqlSafe, Row, Sqlite, Transaction};
 
+use super::commit::signed;
 use super::group::Group;
 use super::open::{Db, StoreError};
 use super::receipt::{Cursor, Receipt};
@@ -11,12 +12,11 @@ use crate::base::human;
 use crate::base::id::{EventId, IdSource, ReceiptId};
 use crate::domain::event::EventKind;
 
-const OLDEST_FIRST: &str = "SELECT id, kind, at_us, connector, session_id, receipt_id, remote, summary FROM events \
+const OLDEST_FIRST: &str = "SELECT id, kind, at_us, connector, session_id, receipt_id, remote, summary, path, size_bytes FROM events \
      WHERE held = 0 AND at_us >= $1 AND (at_us, id) > ($2, $3) AND ($4 = '' OR kind = $4) ORDER BY at_us, id LIMIT $5";
-const SELECT: &str = "SELECT id, kind, at_us, connector, session_id, receipt_id, remote, summary FROM events \
+const SELECT: &str = "SELECT id, kind, at_us, connector, session_id, receipt_id, remote, summary, path, size_bytes FROM events \
      WHERE held = 0 AND at_us >= $4";
-const ONE: &str =
-    "SELECT id, kind, at_us, connector, session_id, receipt_id, remote, summary FROM events WHERE id = $1";
+const ONE: &str = "SELECT id, kind, at_us, connector, session_id, receipt_id, remote, summary, path, size_bytes FROM events WHERE id = $1";
 const COUNT_SINCE: &str = "SELECT COUNT(*) FROM events WHERE kind = $1 AND at_us >= $2";
 const RELEASE: &str = "UPDATE events SET held = 0 WHERE receipt_id = $1";
 const DROP_HELD: &str = "DELETE FROM events WHERE receipt_id = $1 AND held = 1";
@@ -40,6 +40,17 @@ pub struct Event {
     pub remote: String,
     /// One sentence for people.
     pub summary: String,
+    /// The file it is about where there is no receipt of it: one that was collected.
+    pub file: Option<EventFile>,
+}
+
+/// A file that an event is about.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct EventFile {
+    /// As the partner sees it: `/Send/a`.
+    pub path: String,
+    /// Bytes.
+    pub size_bytes: u64,
 }
 
 impl Event {
@@ -54,6 +65,7 @@ impl Event {
             receipt_id: None,
             remote: String::new(),
             summary: summary.into(),
+            file: None,
         }
     }
 
@@ -69,6 +81,7 @@ impl Event {
             receipt_id: Some(receipt.id.clone()),
             remote: receipt.remote_address.clone(),
             summary: format!("Received {} from {}, {size}", receipt.client_path, receipt.connector),
+            file: None,
         }
     }
 }
@@ -85,6 +98,8 @@ pub(super) fn row(event: &Event, held: bool) -> Value {
         event.remote,
         event.summary,
         i64::from(held),
+        event.file.as_ref().map_or("", |file| &file.path),
+        event.file.as_ref().map(|file| signed(file.size_bytes)),
     ])
 }
 
@@ -171,7 +186,7 @@ pub async fn drop_held(db: &Db, receipt: &ReceiptId) -> Result<(), StoreError> {
     Ok(())
 }
 
-fn decode(row: &sqlx::sqlite::SqliteRow) -> Result<Event, StoreError> {
+pub(super) fn decode(row: &sqlx::sqlite::SqliteRow) -> Result<Event, StoreError> {
     let (id, kind): (String, String) = (row.try_get(0)?, row.try_get(1)?);
     let unreadable = |what: &str| StoreError::Unreadable(format!("event with {what}"));
     Ok(Event {
@@ -183,5 +198,9 @@ fn decode(row: &sqlx::sqlite::SqliteRow) -> Result<Event, StoreError> {
         receipt_id: row.try_get::<Option<String>, _>(5)?.as_deref().and_then(ReceiptId::parse),
         remote: row.try_get(6)?,
         summary: row.try_get(7)?,
+        file: match (row.try_get::<String, _>(8)?, row.try_get::<Option<i64>, _>(9)?) {
+            (path, Some(size)) => Some(EventFile { path, size_bytes: size.unsigned_abs() }),
+            _ => None,
+        },
     })
 }

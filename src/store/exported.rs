@@ -179,6 +179,8 @@ pub struct Event<'a> {
     receipt_id: Option<&'a str>,
     remote: &'a str,
     summary: &'a str,
+    path: Option<&'a str>,
+    size_bytes: Option<u64>,
 }
 
 impl<'a> Event<'a> {
@@ -193,6 +195,8 @@ impl<'a> Event<'a> {
             receipt_id: row.receipt_id.as_ref().map(ReceiptId::as_str),
             remote: &row.remote,
             summary: &row.summary,
+            path: row.file.as_ref().map(|file| file.path.as_str()),
+            size_bytes: row.file.as_ref().map(|file| file.size_bytes),
         }
     }
 }

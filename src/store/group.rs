@@ -35,9 +35,9 @@ const ADD_TRAFFIC: &str = "INSERT INTO traffic (minute, direction, bytes, files)
      SELECT value->>0, value->>1, value->>2, value->>3 FROM json_each($4) WHERE true ON CONFLICT (minute, direction) DO UPDATE SET bytes = traffic.bytes + excluded.bytes, \
      files = traffic.files + excluded.files";
 // `$1`: an array of `event::row`.
-const ADD_EVENTS: &str = "INSERT INTO events (id, kind, at_us, connector, session_id, receipt_id, remote, summary, held) \
-     SELECT value->>0, value->>1, value->>2, value->>3, value->>4, value->>5, value->>6, value->>7, value->>8 \
-     FROM json_each($1)";
+const ADD_EVENTS: &str = "INSERT INTO events (id, kind, at_us, connector, session_id, receipt_id, remote, summary, held, \
+     path, size_bytes) SELECT value->>0, value->>1, value->>2, value->>3, value->>4, value->>5, value->>6, value->>7, \
+     value->>8, value->>9, value->>10 FROM json_each($1)";
 // `$5`: an array of `Group::receipt`'s rows; `$6`: how long a duplicate is one.
 const ADD_RECEIPTS: &str = "INSERT INTO receipts (id, connector, connector_key, name, client_path, stored_path, \
      size_bytes, sha256, headers, begun_at_us, completed_at_us, remote_address, tls, session_id, ending, \
@@ -53,6 +53,10 @@ const ADD_DELIVERIES: &str = "INSERT INTO deliveries (event_id, receipt_id, sour
      since_attempt, next_at_us, created_at_us) SELECT value->>22, value->>0, from_key, 'connector:' || to_key, 'waiting', \
      0, 0, value->>23, value->>10 FROM json_each($5) AS added CROSS JOIN arrows ON from_key = added.value->>2 \
      WHERE on_error = 0 ORDER BY added.key, added_at_us";
+const ADD_ACTIONS: &str = "INSERT INTO deliveries (event_id, receipt_id, source_key, target, state, attempts, \
+     since_attempt, next_at_us, created_at_us) SELECT added.value->>22, added.value->>0, added.value->>2, \
+     'action:' || wanted.value, 'waiting', 0, 0, added.value->>23, added.value->>10 FROM json_each($5) AS added \
+     CROSS JOIN json_each(added.value, '$[25]') AS wanted ORDER BY added.key, wanted.key";
 const ADD_HOLDS: &str = "INSERT INTO holds (receipt_id, connector_key, folder, size_bytes, since_us, ended) \
      SELECT value->>0, value->>2, value->>24, value->>6, value->>10, 0 FROM json_each($5) \
      WHERE EXISTS (SELECT 1 FROM deliveries WHERE receipt_id = value->>0)";
@@ -63,7 +67,8 @@ const COMMITTED: &str = "SELECT duplicate_of, EXISTS (SELECT 1 FROM holds WHERE 
 /// it replaced.
 static SCRIPT: LazyLock<String> = LazyLock::new(|| {
     let published = [CLEAR_MARK, RELEASE_EVENTS, MARK_REPLACED];
-    let added = [ADD_TRANSFERS, ADD_TRAFFIC, ADD_RECEIPTS, ADD_EVENTS, ADD_DELIVERIES, ADD_HOLDS, COMMITTED];
+    let added =
+        [ADD_TRANSFERS, ADD_TRAFFIC, ADD_RECEIPTS, ADD_EVENTS, ADD_DELIVERIES, ADD_ACTIONS, ADD_HOLDS, COMMITTED];
     [&published[..], &added[..]].concat().join(";\n")
 });
 
@@ -94,7 +99,7 @@ impl<'a> Group<'a> {
 
     /// A receipt with its event, which is held back until the file is published.
     pub(super) fn receipt(&mut self, received: &'a Received) {
-        let Received { receipt, event_id, folder, deliver_at } = received;
+        let Received { receipt, event_id, folder, deliver_at, actions } = received;
         let connector_key = receipt.connector.to_ascii_lowercase();
         let alike = (connector_key.clone(), receipt.client_path.as_str(), receipt.sha256.as_str());
         let duplicate_of = self.latest.insert(alike, &receipt.id).map(ReceiptId::as_str);
@@ -124,6 +129,7 @@ impl<'a> Group<'a> {
             event_id.as_str(),
             deliver_at.us(),
             folder,
+            actions,
         ]));
         self.events.push(event::row(&event::Event::after_receive(receipt, event_id.clone()), true));
     }
@@ -174,7 +180,7 @@ mod tests {
 
     fn received(ids: &IdSource, path: &str, sha256: &str) -> Received {
         let receipt = receipt(ids, path, sha256);
-        Received { receipt, event_id: EventId::new(ids), folder: String::new(), deliver_at: AT }
+        Received { receipt, event_id: EventId::new(ids), folder: String::new(), deliver_at: AT, actions: Vec::new() }
     }
 
     fn receipt(ids: &IdSource, path: &str, sha256: &str) -> Receipt {

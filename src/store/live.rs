@@ -12,13 +12,14 @@ use tokio::sync::watch;
 
 use super::connector::{self, PasswordHash};
 use super::open::{Db, StoreError};
-use super::profile;
+use super::{action, profile};
 use crate::base::clock::Clock;
+use crate::domain::action::Action;
 use crate::domain::appliance::ApplianceSettings;
 use crate::domain::connector::{Connector, ConnectorId, ConnectorSettings};
 use crate::domain::profile::Profile;
 use crate::domain::setting::Texts;
-use crate::domain::value::{ClientCertificate, SessionReuse};
+use crate::domain::value::{ActionMoment, ClientCertificate, SessionReuse};
 
 /// How often the database is asked whether another process changed it (PRODUCT P5: in force within 250 ms).
 pub const POLL_EVERY: Duration = Duration::from_millis(100);
@@ -47,6 +48,8 @@ pub struct Snapshot {
     pub appliance: Arc<ApplianceSettings>,
     /// Connectors by their id in lower case.
     pub connectors: HashMap<String, Arc<LiveConnector>>,
+    /// Actions by the id of their connector in lower case.
+    pub actions: HashMap<String, Vec<Arc<Action>>>,
 }
 
 impl Snapshot {
@@ -63,6 +66,22 @@ impl Snapshot {
     /// Every connector that a partner signs in with.
     pub fn partners(&self) -> impl Iterator<Item = &Arc<LiveConnector>> {
         self.connectors_sorted().into_iter().filter(|live| live.connector.is_partner())
+    }
+
+    /// The action of that id.
+    pub fn action(&self, id: &str) -> Option<&Arc<Action>> {
+        self.actions.values().flatten().find(|action| action.id == id)
+    }
+
+    /// What a file of that path and size sets off at that moment; `connector` in any case.
+    pub fn set_off(
+        &self,
+        moment: ActionMoment,
+        connector: &str,
+        (path, size_bytes): (&str, u64),
+    ) -> impl Iterator<Item = &Arc<Action>> {
+        let own = self.actions.get(&connector.to_ascii_lowercase());
+        own.into_iter().flatten().filter(move |action| action.wants(moment, path, size_bytes))
     }
 
     /// Connectors in the order of their ids.
@@ -170,6 +189,7 @@ async fn read(db: &Db, clock: &Clock) -> Result<Snapshot, StoreError> {
         profile_version: stored.version,
         appliance: Arc::new(appliance),
         connectors,
+        actions: action::all(db).await?,
     })
 }
 

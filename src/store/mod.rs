@@ -3,6 +3,7 @@
 //! for `group`, where the engine's records are written.
 
 pub mod acme;
+pub mod action;
 pub mod administrator;
 pub mod alert;
 pub mod api_token;
@@ -24,6 +25,7 @@ pub mod listener;
 pub mod live;
 pub mod open;
 pub mod profile;
+pub mod programs;
 pub mod receipt;
 pub mod receipt_page;
 pub mod refusal;
@@ -32,6 +34,7 @@ pub mod second_factor;
 pub mod secret;
 pub mod sequence;
 pub mod session;
+pub mod set_off;
 pub mod setting;
 pub mod sheet;
 pub mod sla;

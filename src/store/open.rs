@@ -43,6 +43,8 @@ const MIGRATIONS: &[(i64, &str, &str)] = &[
     (63, "kept", include_str!("../../migrations/0063_kept.sql")),
     (65, "acme", include_str!("../../migrations/0065_acme.sql")),
     (66, "no event index", include_str!("../../migrations/0066_no_event_index.sql")),
+    (70, "programs", include_str!("../../migrations/0070_programs.sql")),
+    (71, "actions", include_str!("../../migrations/0071_actions.sql")),
     (77, "api tokens", include_str!("../../migrations/0077_api_tokens.sql")),
     (80, "second factors", include_str!("../../migrations/0080_second_factors.sql")),
 ];

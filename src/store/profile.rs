@@ -2,9 +2,9 @@
 
 use sqlx::{Sqlite, Transaction};
 
-use super::certificate;
 use super::open::{Db, StoreError};
 use super::setting::{self, Change, Save, SaveError, Scope, Stored};
+use super::{certificate, programs};
 use crate::domain::appliance::ApplianceSettings;
 use crate::domain::profile::Profile;
 use crate::domain::setting::{Mistake, Texts, Value};
@@ -33,6 +33,9 @@ pub async fn save(
     let missing = missing(&mut tx, values, "certificates").await?;
     let parse = |texts: &Texts| all_mistakes(Profile::parse(texts).map(|profile| profile.texts()), &missing);
     setting::save(&mut tx, save, change, parse).await?;
+    if values.contains_key("root_directory") {
+        programs::check_root(&mut tx, db.folder()).await?;
+    }
     tx.commit().await?;
     Ok(())
 }

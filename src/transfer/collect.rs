@@ -20,7 +20,7 @@ use crate::domain::place::{Folder, Place, path_of};
 use crate::domain::scheme::numbered;
 use crate::domain::{copies, profile::Profile};
 use crate::store::collected::{self, Collected, Collection, SentCopy, Subject};
-use crate::store::event::Event;
+use crate::store::event::{Event, EventFile};
 use crate::store::live::Snapshot;
 use crate::store::{StoreError, commit::NotRecorded};
 use crate::workspace::copies::CopiesFolder;
@@ -145,6 +145,7 @@ impl Collecting {
         connector.id.as_str().clone_into(&mut event.connector);
         self.party.session.as_str().clone_into(&mut event.session_id);
         event.remote = self.party.remote.to_string();
+        event.file = Some(EventFile { path: self.subject.path.clone(), size_bytes: self.subject.size_bytes });
         let remove = settings.remove_file_after_send;
         depot.recorder.collect(Collection { subject: self.subject.clone(), at, copy, remove }, event).await?;
         fault::pass(Point::Collected).map_err(|error| NotRecorded(error.to_string()))

@@ -17,7 +17,7 @@ use crate::domain::place::{Folder, path_of};
 use crate::domain::receipt::{Ending, Proof, Status};
 use crate::domain::refusal::Rule;
 use crate::domain::scheme::{self, Facts};
-use crate::domain::value::Overwrite;
+use crate::domain::value::{ActionMoment, Overwrite};
 use crate::store::commit::{Published, Received};
 use crate::store::receipt::Receipt;
 use crate::store::{StoreError, delivery, event, held as store_held, receipt, sequence};
@@ -263,7 +263,10 @@ async fn commit(depot: &Depot, party: &Party, receipt: Receipt) -> Result<Record
     };
     let folder = depot.workspaces.receive_path(&party.snapshot.profile, party.connector());
     let deliver_at = receipt.completed_at.plus(party.connector().settings.settle_s.seconds());
-    let received = Received { receipt, event_id: EventId::new(&depot.ids), folder, deliver_at };
+    let file = (receipt.client_path.as_str(), receipt.size_bytes);
+    let actions = party.snapshot.set_off(ActionMoment::AfterReceive, &receipt.connector, file);
+    let actions = actions.map(|action| action.id.clone()).collect();
+    let received = Received { receipt, event_id: EventId::new(&depot.ids), folder, deliver_at, actions };
     let committed = depot.recorder.receive(received).await.map_err(|error| TransferError::NotRecorded(error.0))?;
     fault::pass(Point::Committed)?;
     Ok(Recorded { published, held: committed.held })

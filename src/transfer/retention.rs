@@ -356,6 +356,7 @@ mod tests {
             event_id: EventId::new(&depot.ids),
             folder: String::new(),
             deliver_at: Timestamp::default(),
+            actions: Vec::new(),
         };
         depot.recorder.receive(received).await.unwrap();
         receipt::set_status(&depot.db, &receipt.id, Status::InReceive).await.unwrap();

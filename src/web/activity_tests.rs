@@ -238,6 +238,7 @@ impl Site {
                 event_id: EventId::new(&self.ids),
                 folder: String::new(),
                 deliver_at: Timestamp::default(),
+                actions: Vec::new(),
             })
             .await
             .unwrap();

@@ -217,6 +217,16 @@ async fn deliveries(context: &Context) -> Result<Vec<Matter>, WebError> {
                 let matter = Matter::new(item, "bad", format!("{alerts} could not be sent by mail"), text);
                 return matter.with("Mail", "/profiles/mail");
             }
+            Some(Target::Action(id)) => {
+                let written = written(&lane.source_key);
+                let deed = snapshot.action(&id).map(|action| action.settings.deed()).unwrap_or_default();
+                let times = human::count(lane.count, "time", "times");
+                let text = format!("The first was given up {since}. Each event says why and offers to do it again.");
+                let title = format!("An action of {written} could not be done {times}: {deed}");
+                let events = address("/activity/events", &[("kind", EventKind::ActionFailed.name())]);
+                let automation = format!("/connectors/{written}/automation");
+                return Matter::new(item, "bad", title, text).with("Events", events).with("Automation", automation);
+            }
             None => lane.target.clone(),
         };
         let from = written(&lane.source_key);

@@ -1,12 +1,16 @@
 //! Connectors as they are added and saved, for the forms and for the API: settings, then what the other side proves itself
 //! with, then the configuration in force.
 
+use axum::http::StatusCode;
+
 use super::context::Context;
 use super::error::WebError;
 use crate::access::password;
 use crate::base::secret::Secret;
+use crate::domain::administrator::Role;
 use crate::domain::connector::{ConnectorId, ConnectorSettings, PASSWORD, take_credential, type_of};
 use crate::domain::setting::Texts;
+use crate::domain::value::ConnectorType;
 use crate::store::connector::{self, Edit, StoredConnector};
 use crate::store::setting::SaveError;
 
@@ -26,6 +30,23 @@ impl Made {
     }
 }
 
+/// Who edits connectors of that type: what a Command runs is an admin's to say.
+const fn editor_of(kind: ConnectorType) -> Role {
+    match kind {
+        ConnectorType::Command => Role::Admin,
+        ConnectorType::FtpServer | ConnectorType::Folder | ConnectorType::Webhook => Role::Editor,
+    }
+}
+
+/// Refuses who may not edit connectors of that type.
+pub fn may_edit(context: &Context, kind: ConnectorType) -> Result<(), WebError> {
+    if context.may(editor_of(kind)) {
+        return Ok(());
+    }
+    let words = "Nothing was saved. A Command runs programs of this machine; ask an admin to add or change it.";
+    Err(WebError::new(StatusCode::FORBIDDEN, "Only an admin edits a Command", words))
+}
+
 /// How a change ended: what it gives, or why nothing was saved.
 pub type Ended<T> = Result<Result<T, SaveError>, WebError>;
 
@@ -33,6 +54,11 @@ pub type Ended<T> = Result<Result<T, SaveError>, WebError>;
 pub async fn add_connector(context: &Context, id: &ConnectorId, mut values: Texts) -> Ended<Option<Made>> {
     let state = &context.state;
     let kind = type_of(&values);
+    may_edit(context, kind)?;
+    let mistakes = state.programs.check(&Texts::new(), &values);
+    if !mistakes.is_empty() {
+        return Ok(Err(SaveError::Mistakes(mistakes)));
+    }
     let chosen = match take_credential(&mut values, kind, id.as_str()) {
         Ok(chosen) => chosen,
         Err(mistake) => {
@@ -73,6 +99,11 @@ pub struct Wanted {
 pub async fn save_connector(context: &Context, found: &StoredConnector, wanted: Wanted) -> Ended<()> {
     let state = &context.state;
     let Wanted { values, version, credential } = wanted;
+    may_edit(context, type_of(&found.stored.texts))?;
+    let mistakes = state.programs.check(&found.stored.texts, &values);
+    if !mistakes.is_empty() {
+        return Ok(Err(SaveError::Mistakes(mistakes)));
+    }
     let hash = hash(context, type_of(&found.stored.texts).credential(), credential.as_ref()).await?;
     let older_until = overlap(context, &found.stored.texts, &values);
     let edit = Edit { values, expected_version: version, password_hash: hash.as_deref(), older_until };

@@ -35,6 +35,10 @@ mod activity_tests;
 #[cfg(test)]
 mod administration_tests;
 #[cfg(test)]
+mod automation_tests;
+#[cfg(test)]
+mod command_tests;
+#[cfg(test)]
 mod connector_tests;
 #[cfg(test)]
 mod dashboard_tests;

@@ -14,9 +14,9 @@ use tower_http::timeout::TimeoutLayer;
 use super::context::Visitor;
 use super::error::WebError;
 use super::pages::{
-    acme, app_log, as_partner, audit, blocked, certificates, connectors, dashboard, events, flows, health, logs, mail,
-    me, profiles, receive, refusals, send, session, sessions, settings, setup, sheet, sign_in, slas, test_connection,
-    tokens, transfers, unfinished, users, what_if,
+    acme, app_log, as_partner, audit, automation, blocked, certificates, connectors, dashboard, events, flows, health,
+    logs, mail, me, profiles, receive, refusals, send, session, sessions, settings, setup, sheet, sign_in, slas,
+    test_connection, tokens, transfers, unfinished, users, what_if,
 };
 use super::state::WebState;
 use super::{api, assets, layers, live};
@@ -139,6 +139,9 @@ pub const ROUTES: &[Route] = &[
     viewer("/connectors/{id}/slas", || get(slas::show)),
     editor("/connectors/{id}/slas/save", || post(slas::save)),
     editor("/connectors/{id}/slas/remove", || post(slas::remove)),
+    viewer("/connectors/{id}/automation", || get(automation::show)),
+    editor("/connectors/{id}/automation/save", || post(automation::save)),
+    editor("/connectors/{id}/automation/remove", || post(automation::remove)),
     viewer("/connectors/{id}/logs", || get(logs::of_connector)),
     viewer("/profiles", || get(async || Redirect::to("/profiles/ftp"))),
     viewer("/profiles/ftp", || get(profiles::show)),
@@ -150,6 +153,7 @@ pub const ROUTES: &[Route] = &[
     viewer("/activity", || get(async || Redirect::to("/activity/receive"))),
     viewer("/activity/receive", || get(receive::show)),
     viewer("/activity/receive/{id}", || get(receive::one)),
+    viewer("/activity/events/{id}", || get(events::one)),
     editor("/deliveries/{id}/fire", || post(receive::fire)),
     editor("/deliveries/{id}/stop", || post(receive::stop)),
     editor("/deliveries/{id}/again", || post(receive::again)),

@@ -15,6 +15,7 @@ use super::setup_code::SetupCode;
 use crate::access::admission::Admission;
 use crate::access::certificate::Certificates;
 use crate::access::gate::Gate;
+use crate::access::programs::Programs;
 use crate::access::secrets::Secrets;
 use crate::base::app_log::AppLog;
 use crate::base::clock::Clock;
@@ -54,6 +55,8 @@ pub struct Parts {
     pub setup_code: SetupCode,
     /// The last lines of the log.
     pub app_log: AppLog,
+    /// What Command connectors may run.
+    pub programs: Programs,
     /// Where the web interface listens.
     pub address: SocketAddr,
 }

@@ -14,6 +14,7 @@ use crate::access::admission::Admission;
 use crate::access::certificate::Certificates;
 use crate::access::gate::Gate;
 use crate::access::password::{Hasher, hash_now};
+use crate::access::programs::Programs;
 use crate::access::secrets::Secrets;
 use crate::base::app_log::AppLog;
 use crate::base::clock::Clock;
@@ -105,6 +106,11 @@ impl Follow {
 
 impl Site {
     pub async fn new() -> Self {
+        Self::with_programs(Programs::default()).await
+    }
+
+    /// A site where these programs can be run.
+    pub async fn with_programs(programs: Programs) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let clock = Clock::System;
         let depot = Depot::for_tests(folder.path(), clock.clone()).await;
@@ -129,6 +135,7 @@ impl Site {
             ids: ids.clone(),
             setup_code: code.clone(),
             app_log: app_log.clone(),
+            programs,
             address: "127.0.0.1:8020".parse().unwrap(),
         };
         Self {

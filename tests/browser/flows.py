@@ -99,6 +99,34 @@ def journey(browser, appliance, partner, report):
     press_button(browser, "Remove the arrow")
     report.check("acme-edi passes nothing along to globex-3pl any more" in browser.text, "an arrow is removed")
     appliance.cli("flow", "disconnect", "acme-edi", "archive")
+    command(browser, appliance, partner, report)
+
+
+def command(browser, appliance, partner, report):
+    """A program is run for each file of acme-edi."""
+    add(browser, "orders", "command")
+    report.check("needs the name of the program it runs" in browser.text, "a command without a program is refused")
+    browser.fill(browser.named("program"), "import-orders")
+    browser.submit(browser.named("program"))
+    report.check("Added orders." in browser.text, "a command is added by its form")
+    browser.fill(browser.named("arguments"), "{path} 'open")
+    browser.submit(browser.named("arguments"))
+    report.check(browser.status() == 422 and "close it with '" in browser.text, "arguments that cannot be read are refused")
+    browser.fill(browser.named("arguments"), "{path}\n'%ConnectorId% %Filename%'")
+    browser.submit(browser.named("arguments"))
+    report.check("Saved. Applies to the next delivery." in browser.text, "its arguments are saved")
+    browser.look("connector-command")
+    connect(browser, "acme-edi", "orders")
+    upload(appliance, partner, "orders.edi", b"what was ordered")
+    ended = waits_until(lambda: any(one["status"] == "passed_along" for one in appliance.receipts("acme-edi") if one["name"] == "orders.edi"))
+    report.check(ended, "the program is run for an uploaded file")
+    receipt = next(one["id"] for one in appliance.receipts("acme-edi") if one["name"] == "orders.edi")
+    said = ("Exit status 0", "what was ordered", "acme-edi orders.edi")
+    text = reload(browser, f"/activity/receive/{receipt}")
+    report.check(all(words in text for words in said), "the receipt tells what it said")
+    reload(browser, "/flows")
+    browser.look("flows-command")
+    appliance.cli("connector", "remove", "orders")
 
 
 def drag(browser, source, target, report):

@@ -27,6 +27,7 @@ from selenium.webdriver.support.ui import Select, WebDriverWait
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 import account  # noqa: E402
+import automation  # noqa: E402
 import flows  # noqa: E402
 import mail  # noqa: E402
 import slas  # noqa: E402
@@ -642,6 +643,7 @@ def main():
     arguments = parser.parse_args()
     report = Report()
     with Appliance(arguments.binary) as appliance:
+        appliance.program("import-orders", "cat \"$1\"; echo; echo $2")
         appliance.start()
         origin = f"http://{appliance.web}"
         browser = Browser(origin, report, axe=arguments.axe.read_text())
@@ -662,6 +664,7 @@ def main():
             partner_sheet(browser, "acme-edi", report)
             activity(browser, "acme-edi", report)
             flows.journey(browser, appliance, ("acme-edi", password), report)
+            automation.journey(browser, appliance, ("acme-edi", password), report)
             slas.journey(browser, report)
             mail.journey(browser, report)
             account.journey(browser, ADMINISTRATOR_PASSWORD, sign_in, report)

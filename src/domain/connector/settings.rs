@@ -1,5 +1,6 @@
 //! What can be set for one partner.
 
+use crate::domain::command::{Arguments, ProgramName};
 use crate::domain::filter::{Filter, TempExtensions};
 use crate::domain::profile::Profile;
 use crate::domain::scheme::Scheme;
@@ -138,6 +139,11 @@ settings! {
             "Who is told when something is wrong with this connector, separated by commas. Empty: as in Profiles, Mail.";
         body: WebhookBody = "event", InForce, "Body",
             "What is posted. A receiver of events fetches the file by other means.";
+        program: Option<ProgramName> = "", InForce, "Program",
+            "The file to run, directly in the folder of programs that was given at start.";
+        arguments: Arguments = "", InForce, "Arguments",
+            "Separated by blanks or lines; quotes hold one together. {path} is a copy of the file for this run; macros \
+             such as %Filename% and %ConnectorId% as in the Local File Scheme. No shell reads them.";
     }
 }
 
@@ -164,9 +170,9 @@ impl ConnectorSettings {
     fn mistakes(&self) -> Vec<Mistake> {
         let mut mistakes = Vec::new();
         let mut wrong = |key, message: String| mistakes.push(Mistake::new(key, message));
-        if self.r#type == ConnectorType::Command {
-            let message = "command is not yet in this version; types that work are ftp_server, folder and webhook";
-            wrong("type", message.to_owned());
+        if self.r#type == ConnectorType::Command && self.program.is_none() {
+            let message = "A Command needs the name of the program it runs, such as import-orders";
+            wrong("program", message.to_owned());
         }
         if self.r#type == ConnectorType::Webhook && self.url.is_none() {
             let message = "A Webhook needs the address it posts to, such as https://erp.example.com/inbound";
@@ -288,7 +294,8 @@ mod tests {
              settle_s=2 send_settle_s=2 sessions_max= upload_bytes_per_s= download_bytes_per_s= file_bytes_max= \
              quota_bytes= quota_files= save_to_sent_folder=off sent_folder_scheme=monthly log_level=info \
              log_subfolder_scheme=weekly log_messages=off receipts_keep_days= transfers_keep_days= \
-             sent_keep_days= folder= keep_days= keep_order=on url= alert_to= body=event"
+             sent_keep_days= folder= keep_days= keep_order=on url= alert_to= body=event \
+             program= arguments="
         );
     }
 
@@ -378,6 +385,8 @@ mod tests {
         ("allowed_files_filter", &["*", "*.{x12,edi} , -draft*", "\\-x,[a,b]"]),
         ("temp_receive_extensions", &["", "tmp,*.part,.in.*"]),
         ("local_file_scheme", &["%Seq%-%Filename%", "%DateFormat:yyyyMMdd%%%%Ext%"]),
+        ("program", &["import.sh"]),
+        ("arguments", &["--in {path} '%Filename% x'\r\n--id %MessageId%", ""]),
         ("sessions_max", &["1", "100000"]),
         ("sent_keep_days", &["7", "Forever", ""]),
         ("file_bytes_max", &["10mib", "1000", "1536 KiB"]),

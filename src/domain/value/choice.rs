@@ -269,6 +269,30 @@ choice! {
 }
 
 choice! {
+    /// What sets an action off.
+    ActionMoment {
+        /// A file was received.
+        AfterReceive = "after_receive", "After receive: a file of the partner is here";
+        /// A file was collected.
+        AfterSend = "after_send", "After send: the partner has collected a file";
+        /// A file was given up.
+        DeliveryFailed = "delivery_failed", "Delivery failed: a received file could not be passed along";
+    }
+}
+
+choice! {
+    /// What an action does.
+    ActionKind {
+        /// A signed post.
+        Webhook = "webhook", "Webhook: a signed post to an address of the web";
+        /// A run of a program.
+        Command = "command", "Command: a program of this host is run";
+        /// A letter.
+        Mail = "mail", "Mail: a letter by the server of Profiles, Mail";
+    }
+}
+
+choice! {
     /// How mail is encrypted on its way to the mail server.
     MailTls {
         /// In clear at first, then encrypted, or not sent.

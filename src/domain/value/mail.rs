@@ -123,8 +123,9 @@ pub struct AlertKinds(Vec<EventKind>);
 
 impl AlertKinds {
     /// Every event that can be one.
-    const ALL: [EventKind; 9] = [
+    const ALL: [EventKind; 10] = [
         EventKind::DeliveryFailed,
+        EventKind::ActionFailed,
         EventKind::SlaAtRisk,
         EventKind::SlaViolated,
         EventKind::SlaLate,
@@ -144,6 +145,7 @@ impl AlertKinds {
 impl Value for AlertKinds {
     const CONTROL: Control = Control::Choices(&[
         ("delivery_failed", "A delivery was given up"),
+        ("action_failed", "What an action does was given up"),
         ("sla_at_risk", "An SLA is at risk"),
         ("sla_violated", "An SLA was violated"),
         ("sla_late", "An SLA was met late"),

@@ -19,9 +19,9 @@ mod web;
 
 pub use calendar::{DaysOff, TimeOfDay, Weekdays};
 pub use choice::{
-    AcmeChallenge, AppendRule, AsProfile, AsciiUploads, ClientCertificate, ConnectorTls, ConnectorType, FolderScheme,
-    FtpOverTls, LogLevel, MailTls, Overridable, Overwrite, RequireTls, SessionReuse, Switch, TlsEnd, TokenScope,
-    WebhookBody,
+    AcmeChallenge, ActionKind, ActionMoment, AppendRule, AsProfile, AsciiUploads, ClientCertificate, ConnectorTls,
+    ConnectorType, FolderScheme, FtpOverTls, LogLevel, MailTls, Overridable, Overwrite, RequireTls, SessionReuse,
+    Switch, TlsEnd, TokenScope, WebhookBody,
 };
 pub use keep::KeepDays;
 pub use mail::{AlertKinds, MailAddress, MailAddresses, Subject};

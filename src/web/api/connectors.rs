@@ -125,6 +125,7 @@ pub async fn password(context: Context, Path(id): Path<String>, mut body: Body) 
 /// Removes one. Its files, receipts and events stay.
 pub async fn remove(context: Context, Path(id): Path<String>) -> Result<Response, ApiError> {
     let found = find(&context, &id).await?;
+    change::may_edit(&context, type_of(&found.stored.texts))?;
     let db = &context.state.db;
     context.changing(async |change| connector::remove(db, &found.id, change).await).await?;
     context.state.live.refresh().await?;

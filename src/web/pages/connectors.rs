@@ -15,7 +15,7 @@ use super::test_connection;
 use super::what_if;
 use crate::access::password;
 use crate::base::secret::Secret;
-use crate::domain::administrator::{Role, check_password};
+use crate::domain::administrator::check_password;
 use crate::domain::connector::{Connector, ConnectorId, ConnectorSettings, type_of};
 use crate::domain::setting::{Mistake, Value};
 use crate::domain::sheet::Sheet;
@@ -24,7 +24,7 @@ use crate::store::connector::{self, StoredConnector};
 use crate::store::delivery_page;
 use crate::store::receipt::{self, Search};
 use crate::transfer::retention;
-use crate::web::change::{self, Wanted};
+use crate::web::change::{self, Wanted, may_edit};
 use crate::web::context::Context;
 use crate::web::csrf::Posted;
 use crate::web::draft::{Conflict, Draft};
@@ -125,6 +125,16 @@ const WEBHOOK: Sections = &[
     ),
 ];
 
+const COMMAND: Sections = &[
+    ("Connector", "", &["description", "group", "enabled"]),
+    (
+        "Command",
+        "A program is run for each file that is passed along here, until it ends with status 0. It works in an empty \
+         folder that goes afterwards, without a shell, with nothing in its environment but PATH, for a minute at most.",
+        &["program", "arguments", "keep_order"],
+    ),
+];
+
 /// The settings that say how long something is kept.
 const KEEPING: &[&str] = &["keep_days", "receipts_keep_days", "transfers_keep_days", "sent_keep_days"];
 
@@ -146,7 +156,8 @@ impl Tab {
     const fn sections(self, kind: ConnectorType) -> Sections {
         match (kind, self) {
             (ConnectorType::Folder, _) => FOLDER,
-            (ConnectorType::Webhook | ConnectorType::Command, _) => WEBHOOK,
+            (ConnectorType::Webhook, _) => WEBHOOK,
+            (ConnectorType::Command, _) => COMMAND,
             (_, Self::Settings) => SETTINGS,
             (_, Self::Advanced) => ADVANCED,
         }
@@ -234,7 +245,7 @@ async fn page(context: &Context, found: &StoredConnector, tab: Tab, draft: &Draf
         sheet,
         stand,
         report: test_connection::last(context, &found.id),
-        may_edit: context.may(Role::Editor),
+        may_edit: may_edit(context, settings.r#type).is_ok(),
         preview: None,
         may_preview: KEEPING.iter().any(|key| keys.contains(key)),
         kept: None,
@@ -278,6 +289,8 @@ async fn show(context: &Context, id: &str, tab: Tab, tried: Option<String>) -> R
 /// Saves one tab; also sets or makes a password.
 pub async fn save(context: Context, Path(id): Path<String>, posted: Posted) -> Result<Response, WebError> {
     let found = find(&context, &id).await?;
+    let kind = type_of(&found.stored.texts);
+    may_edit(&context, kind)?;
     let tab = Tab::parse(posted.text("tab"));
     let mut draft = Draft::typed(&posted, ConnectorSettings::SETTINGS);
     if !posted.text("preview").is_empty() {
@@ -295,7 +308,6 @@ pub async fn save(context: Context, Path(id): Path<String>, posted: Posted) -> R
             return draft.answer(&page(&context, &found, tab, &draft).await?);
         }
     };
-    let kind = type_of(&found.stored.texts);
     // Where nobody signs in there is nothing to set.
     let password = password.filter(|_| kind.credential().is_some());
     let (values, version) = (draft.form.texts.clone(), draft.version);
@@ -384,6 +396,7 @@ async fn delete_page(context: &Context, id: &ConnectorId, error: &str) -> Result
 /// What would be lost, before anything is.
 pub async fn ask_delete(context: Context, Path(id): Path<String>) -> Result<Response, WebError> {
     let found = find(&context, &id).await?;
+    may_edit(&context, type_of(&found.stored.texts))?;
     Ok(html(&delete_page(&context, &found.id, "").await?)?.into_response())
 }
 
@@ -391,6 +404,7 @@ pub async fn ask_delete(context: Context, Path(id): Path<String>) -> Result<Resp
 pub async fn delete(context: Context, Path(id): Path<String>, posted: Posted) -> Result<Response, WebError> {
     let state = &context.state;
     let found = find(&context, &id).await?;
+    may_edit(&context, type_of(&found.stored.texts))?;
     let typed = posted.text("confirm").trim();
     if typed != found.id.as_str() {
         let error = format!("Type {} to confirm; what you typed was {typed:?}. Nothing was deleted.", found.id);

@@ -1,11 +1,16 @@
 //! Events: what happened, newest first.
 
 use askama::Template;
-use axum::extract::Query;
+use axum::extract::{Path, Query};
 use axum::response::{IntoResponse, Response};
 
 use super::list::{Asked, Filters, Select, cut};
+use super::receive::{Fact, deliveries};
+use crate::base::human;
+use crate::base::id::EventId;
+use crate::domain::administrator::Role;
 use crate::domain::event::EventKind;
+use crate::store::delivery_page;
 use crate::store::event::{self, Event, Filter};
 use crate::store::receipt::Cursor;
 use crate::web::context::Context;
@@ -21,7 +26,8 @@ struct Row {
     kind: String,
     summary: String,
     connector: String,
-    receipt: String,
+    /// Its receipt's page, or its own.
+    link: String,
     at: Time,
 }
 
@@ -62,7 +68,10 @@ pub async fn show(context: Context, Query(asked): Query<Asked>) -> Result<Respon
         kind: words(one.kind),
         summary: one.summary,
         connector: one.connector,
-        receipt: one.receipt_id.map(|id| id.to_string()).unwrap_or_default(),
+        link: match one.receipt_id.filter(|_| one.kind == EventKind::AfterReceive) {
+            Some(receipt) => format!("/activity/receive/{receipt}"),
+            None => format!("{PATH}/{}", one.id),
+        },
         at: Time::seen(one.at, now),
     });
     let page = EventsPage {
@@ -72,6 +81,56 @@ pub async fn show(context: Context, Query(asked): Query<Asked>) -> Result<Respon
         pager: asked.pager(PATH, older),
     };
     Ok(html(&page)?.into_response())
+}
+
+#[derive(Template)]
+#[template(path = "event.html")]
+struct EventPage {
+    shell: Shell,
+    kind: String,
+    summary: String,
+    facts: Vec<Fact>,
+    deliveries: Vec<deliveries::Row>,
+    may_edit: bool,
+}
+
+/// One event, and what it set off.
+pub async fn one(context: Context, Path(id): Path<String>) -> Result<Response, WebError> {
+    let db = &context.state.db;
+    let id = EventId::parse(&id).ok_or_else(WebError::not_found)?;
+    let event = event::find(db, &id).await?.ok_or_else(WebError::not_found)?;
+    let found = delivery_page::of_event(db, &id).await?;
+    let page = EventPage {
+        shell: Shell::new(&context, words(event.kind), Nav::Activity).await?,
+        kind: words(event.kind),
+        deliveries: deliveries::rows(&context, &event.connector, found).await?,
+        may_edit: context.may(Role::Editor),
+        facts: facts(&event),
+        summary: event.summary,
+    };
+    Ok(html(&page)?.into_response())
+}
+
+fn facts(event: &Event) -> Vec<Fact> {
+    let mut facts = Vec::new();
+    let mut add = |name: &str, value: &str, mono: bool, link: String| {
+        if !value.is_empty() {
+            facts.push(Fact { name: name.to_owned(), value: value.to_owned(), mono, link });
+        }
+    };
+    add("Event Id", event.id.as_str(), true, String::new());
+    add("Happened", &Time::from(event.at).title, false, String::new());
+    add("Connector", &event.connector, false, format!("/connectors/{}/settings", event.connector));
+    if let Some(file) = &event.file {
+        add("File", &file.path, true, String::new());
+        add("Size", &human::size(file.size_bytes), false, String::new());
+    }
+    if let Some(receipt) = &event.receipt_id {
+        add("Receipt", receipt.as_str(), true, format!("/activity/receive/{receipt}"));
+    }
+    add("From", &event.remote, false, String::new());
+    add("Session", &event.session_id, true, String::new());
+    facts
 }
 
 /// The same as CSV, without a limit.

@@ -1,6 +1,8 @@
 //! What an administrator and a partner live through together.
 
+mod actions;
 mod api;
+mod commands;
 mod crash;
 #[cfg(feature = "faults")]
 mod faults;

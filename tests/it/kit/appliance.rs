@@ -2,6 +2,7 @@
 
 use std::fs::File;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener};
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Output, Stdio};
 use std::sync::atomic::{AtomicU16, Ordering};
@@ -84,6 +85,21 @@ impl Appliance {
         }
         found.sort();
         found
+    }
+
+    /// Puts a shell script where Commands find their programs; from then on it is started with that folder.
+    pub(crate) fn program(&self, name: &str, lines: &str) {
+        let folder = self.folder.path().join("programs");
+        std::fs::create_dir_all(&folder).expect("a folder of programs");
+        let path = folder.join(name);
+        std::fs::write(&path, format!("#!/bin/sh\n{lines}\n")).expect("a program");
+        std::fs::set_permissions(&path, PermissionsExt::from_mode(0o755)).expect("it can be executed");
+    }
+
+    /// The folder of programs, if there is one.
+    fn commands(&self) -> Option<PathBuf> {
+        let folder = self.folder.path().join("programs");
+        folder.is_dir().then_some(folder)
     }
 
     /// Runs a verb beside whatever runs.
@@ -187,6 +203,9 @@ impl Appliance {
         let mut command = binary();
         if let Some(fault) = fault {
             command.env("WAYBILL_FAULT", fault);
+        }
+        if let Some(folder) = self.commands() {
+            command.arg("--commands").arg(folder);
         }
         let child = command
             .args(["serve", "--web", "127.0.0.1:0", "--data"])

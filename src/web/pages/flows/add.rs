@@ -25,6 +25,7 @@ pub async fn add(context: Context, posted: Posted) -> Result<Response, WebError>
         description: posted.text("description").to_owned(),
         copy_of: posted.text("copy_of").to_owned(),
         url: posted.text("url").to_owned(),
+        program: posted.text("program").to_owned(),
         ..Typed::default()
     };
     let mistakes = match try_add(&context, &typed).await? {
@@ -63,6 +64,9 @@ async fn try_add(context: &Context, typed: &Typed) -> Result<Result<ConnectorId,
     values.insert("description".to_owned(), typed.description.clone());
     if !typed.url.is_empty() {
         values.insert("url".to_owned(), typed.url.clone());
+    }
+    if !typed.program.is_empty() {
+        values.insert("program".to_owned(), typed.program.clone());
     }
     let kind = type_of(&values);
     let made = match change::add_connector(context, &id, values).await? {

@@ -32,7 +32,7 @@ use drawn::{Edge, Node};
 
 /// Cards on the map; more are shown as a list, or group by group.
 const MAP_MAX: usize = map::ROWS_MAX;
-/// What can be added.
+/// What every editor can add.
 const KINDS: &[ConnectorType] = &[ConnectorType::FtpServer, ConnectorType::Folder, ConnectorType::Webhook];
 const DAY: std::time::Duration = std::time::Duration::from_hours(24);
 
@@ -98,7 +98,9 @@ struct FlowsPage {
     ids: Vec<String>,
     /// Those that an arrow can begin at.
     sources: Vec<String>,
-    kinds: &'static [ConnectorType],
+    kinds: Vec<ConnectorType>,
+    /// What a Command can run; `None` where the reader cannot add one.
+    programs: Option<Vec<String>>,
     typed: Typed,
     problems: Vec<Problem>,
 }
@@ -111,6 +113,7 @@ struct Typed {
     description: String,
     copy_of: String,
     url: String,
+    program: String,
     from: String,
     to: String,
     on_error: bool,
@@ -178,6 +181,7 @@ async fn page(context: &Context, filter: Filter) -> Result<FlowsPage, WebError> 
     let is_source = |live: &&&std::sync::Arc<LiveConnector>| {
         matches!(live.connector.settings.r#type, ConnectorType::FtpServer | ConnectorType::Folder)
     };
+    let can_command = context.state.programs.folder().is_some() && context.may(Role::Admin);
     Ok(FlowsPage {
         shell: Shell::new(context, "Flows", Nav::Flows).await?,
         rows,
@@ -190,7 +194,8 @@ async fn page(context: &Context, filter: Filter) -> Result<FlowsPage, WebError> 
         may_edit: context.may(Role::Editor),
         ids: all.iter().map(id).collect(),
         sources: all.iter().filter(is_source).map(id).collect(),
-        kinds: KINDS,
+        kinds: KINDS.iter().copied().chain(can_command.then_some(ConnectorType::Command)).collect(),
+        programs: can_command.then(|| context.state.programs.names()),
         typed: Typed::default(),
         problems: Vec::new(),
     })

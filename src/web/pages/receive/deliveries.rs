@@ -39,19 +39,26 @@ pub struct Row {
     /// What happens next, and when.
     pub next: String,
     pub has_ended: bool,
+    /// What begins it anew, in words.
+    pub again: &'static str,
     pub attempts: Vec<Attempt>,
 }
 
 /// Every delivery of a receipt.
 pub async fn of(context: &Context, receipt: &Receipt) -> Result<Vec<Row>, WebError> {
+    rows(context, &receipt.connector, delivery_page::of_receipt(&context.state.db, &receipt.id).await?).await
+}
+
+/// Each of these deliveries; `connector` is the one whose file or event they are of.
+pub async fn rows(context: &Context, connector: &str, all: Vec<Delivery>) -> Result<Vec<Row>, WebError> {
     let mut rows = Vec::new();
-    for one in delivery_page::of_receipt(&context.state.db, &receipt.id).await? {
-        rows.push(row(context, receipt, one).await?);
+    for one in all {
+        rows.push(row(context, connector, one).await?);
     }
     Ok(rows)
 }
 
-async fn row(context: &Context, receipt: &Receipt, one: Delivery) -> Result<Row, WebError> {
+async fn row(context: &Context, connector: &str, one: Delivery) -> Result<Row, WebError> {
     let (snapshot, now) = (context.state.live.snapshot(), context.now());
     let written = |key: &str| snapshot.connectors.get(key).map(|live| live.connector.id.to_string());
     let (target, link) = match Target::parse(&one.target) {
@@ -59,9 +66,18 @@ async fn row(context: &Context, receipt: &Receipt, one: Delivery) -> Result<Row,
             Some(id) => (id.clone(), format!("/connectors/{id}/settings")),
             None => (key, String::new()),
         },
-        Some(Target::AlertMail) | None => (one.target.clone(), String::new()),
+        Some(Target::Action(id)) => match snapshot.action(&id) {
+            Some(action) => {
+                let written = written(&action.connector_key).unwrap_or_default();
+                (format!("Action: {}", action.settings.deed()), format!("/connectors/{written}/automation"))
+            }
+            None => ("An action that was removed".to_owned(), String::new()),
+        },
+        Some(Target::AlertMail) => ("Alert by mail".to_owned(), "/profiles/mail".to_owned()),
+        None => (one.target.clone(), String::new()),
     };
-    let from = (one.source_key != receipt.connector.to_ascii_lowercase())
+    let is_passed = one.target.starts_with("connector:");
+    let from = (is_passed && one.source_key != connector.to_ascii_lowercase())
         .then(|| format!("through {}", written(&one.source_key).unwrap_or(one.source_key)));
     let way = if one.on_error { Some("after another target was given up".to_owned()) } else { from };
     let tries = delivery_page::tries(&context.state.db, one.id).await?;
@@ -92,6 +108,7 @@ async fn row(context: &Context, receipt: &Receipt, one: Delivery) -> Result<Row,
             None => format!("next attempt in {}", human::duration(one.next_at.since(now))),
         },
         has_ended: one.state.has_ended(),
+        again: if is_passed { "Pass along again" } else { "Do it again" },
         attempts: tries.into_iter().map(attempt).collect(),
     })
 }
@@ -129,7 +146,7 @@ pub async fn act(
         }
         (Act::Stop, false) => {
             let stopped = context.changing(async |change| delivery_page::stop(db, delivery, change).await).await?;
-            if stopped { Ok("Stopped. The file stays in Receive.") } else { Err(ENDED) }
+            if stopped { Ok("Stopped. A received file stays in Receive.") } else { Err(ENDED) }
         }
         (Act::Again, false) => Err("It is under way already."),
         (Act::Again, true) => again_from_held(context, delivery).await?,
@@ -156,16 +173,16 @@ async fn again_from_held(
         }
     }
     context.changing(async |change| delivery_page::again(&state.db, delivery, change).await).await?;
-    Ok(Ok("It is passed along again, with the same event id."))
+    Ok(Ok("It is begun anew, with the same event id."))
 }
 
 /// Does it and goes back to the page of the receipt.
 async fn act_and_go_back(context: &Context, id: &str, what: Act) -> Result<Response, WebError> {
     let delivery = find(context, id).await?;
-    let page = delivery
-        .receipt_id
-        .as_ref()
-        .map_or_else(|| "/activity/events".to_owned(), |receipt| format!("/activity/receive/{receipt}"));
+    let page = delivery.receipt_id.as_ref().map_or_else(
+        || format!("/activity/events/{}", delivery.event_id),
+        |receipt| format!("/activity/receive/{receipt}"),
+    );
     let note = match act(context, &delivery, what).await? {
         Ok(words) => Note::done(words),
         Err(words) => Note { tone: Tone::Warning, text: words.to_owned(), password: None },

@@ -1,7 +1,7 @@
 //! The Receive table: of all connectors or of one; one receipt in full, within the table or on a page of its own.
 
 mod asked;
-mod deliveries;
+pub mod deliveries;
 mod detail;
 mod export;
 mod fetch;
@@ -25,6 +25,7 @@ use crate::web::shell::{Nav, Shell, html};
 pub use asked::{Asked, SINCE, since};
 pub use deliveries::{Act, act, again, find as find_delivery, fire, stop};
 use detail::Detail;
+pub use detail::Fact;
 pub use fetch::{fetch, place};
 pub use newer::new_rows;
 use table::Table;

@@ -1,0 +1,222 @@
+//! One run of a program: in a process group of its own, for a limited time, with the beginning of what it says.
+
+use std::io::{self, Read};
+use std::os::unix::process::{CommandExt, ExitStatusExt};
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::process::{Pid, PidfdFlags, Signal, kill_process_group, pidfd_open};
+
+/// How long a program may run.
+pub const WITHIN: Duration = Duration::from_mins(1);
+/// All that a program finds in its environment.
+const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+/// Bytes read at a time.
+const STEP_BYTES: usize = 8 * 1024;
+/// Bytes that a pipe may still hold when the program has ended.
+const LEFT_BYTES_MAX: usize = 1024 * 1024;
+
+/// How a run ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum End {
+    /// By itself, with that status.
+    Exited(i32),
+    /// By a signal.
+    Signalled(i32),
+    /// It was still running when its time was over.
+    TooLong,
+}
+
+/// A run that has ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Run {
+    /// How.
+    pub end: End,
+    /// The beginning of what it wrote to standard output and standard error.
+    pub output: Vec<u8>,
+}
+
+/// Runs `program` in `folder` for at most `within`; keeps `kept_bytes` of what it says. It has no standard input, and
+/// nothing in its environment but `PATH`. Whatever it has left running ends with it. Blocks.
+pub fn run(
+    program: &Path,
+    arguments: &[String],
+    folder: &Path,
+    (within, kept_bytes): (Duration, usize),
+) -> io::Result<Run> {
+    let (reader, writer) = io::pipe()?;
+    rustix::io::ioctl_fionbio(&reader, true)?;
+    let mut child = Command::new(program)
+        .args(arguments)
+        .current_dir(folder)
+        .env_clear()
+        .env("PATH", PATH)
+        .stdin(Stdio::null())
+        .stdout(writer.try_clone()?)
+        .stderr(writer)
+        .process_group(0)
+        .spawn()?;
+    let group = Pid::from_child(&child);
+    let mut heard = Heard { reader: Some(reader), output: Vec::new(), kept_bytes };
+    let followed = follow(group, &mut heard, Instant::now() + within);
+    // Its number is not given away before it is waited for: the group is still this one's.
+    let _ = kill_process_group(group, Signal::KILL);
+    let status = child.wait()?;
+    heard.rest();
+    let end = match (followed?, status.code()) {
+        (Followed::TooLong, _) => End::TooLong,
+        (Followed::Ended, Some(code)) => End::Exited(code),
+        (Followed::Ended, None) => End::Signalled(status.signal().unwrap_or_default()),
+    };
+    Ok(Run { end, output: heard.output })
+}
+
+enum Followed {
+    Ended,
+    TooLong,
+}
+
+/// Hears what it says until it ends or its time is over.
+fn follow(child: Pid, heard: &mut Heard, until: Instant) -> io::Result<Followed> {
+    let ended = pidfd_open(child, PidfdFlags::empty())?;
+    loop {
+        let left = until.saturating_duration_since(Instant::now());
+        if left.is_zero() {
+            return Ok(Followed::TooLong);
+        }
+        let mut watched = vec![PollFd::new(&ended, PollFlags::IN)];
+        watched.extend(heard.reader.as_ref().map(|reader| PollFd::new(reader, PollFlags::IN)));
+        let timeout = Timespec::try_from(left).map_err(io::Error::other)?;
+        match poll(&mut watched, Some(&timeout)) {
+            Ok(_) | Err(rustix::io::Errno::INTR) => {}
+            Err(errno) => return Err(errno.into()),
+        }
+        let (has_ended, has_said) = (!watched[0].revents().is_empty(), watched.get(1).is_some_and(is_ready));
+        if has_ended {
+            return Ok(Followed::Ended);
+        }
+        if has_said {
+            heard.step();
+        }
+    }
+}
+
+fn is_ready(watched: &PollFd<'_>) -> bool {
+    !watched.revents().is_empty()
+}
+
+/// What a program says.
+struct Heard {
+    /// Until both its outputs are closed.
+    reader: Option<io::PipeReader>,
+    output: Vec<u8>,
+    kept_bytes: usize,
+}
+
+impl Heard {
+    /// Reads once; of what is too much nothing is kept. Gives how many bytes came.
+    fn step(&mut self) -> usize {
+        let mut buffer = [0; STEP_BYTES];
+        let Some(reader) = &mut self.reader else { return 0 };
+        match reader.read(&mut buffer) {
+            Ok(0) => self.reader = None,
+            Ok(count) => {
+                let room = self.kept_bytes.saturating_sub(self.output.len());
+                self.output.extend_from_slice(&buffer[..count.min(room)]);
+                return count;
+            }
+            Err(error) if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted) => {}
+            Err(_) => self.reader = None,
+        }
+        0
+    }
+
+    /// Reads what the pipe still holds.
+    fn rest(&mut self) {
+        let mut left = LEFT_BYTES_MAX;
+        while left > 0 && self.output.len() < self.kept_bytes {
+            match self.step() {
+                0 => return,
+                count => left = left.saturating_sub(count),
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
+    use super::*;
+
+    const LONG: Duration = Duration::from_secs(30);
+
+    fn script(folder: &Path, text: &str) -> std::path::PathBuf {
+        let path = folder.join("program");
+        std::fs::write(&path, format!("#!/bin/sh\n{text}\n")).unwrap();
+        std::fs::set_permissions(&path, PermissionsExt::from_mode(0o755)).unwrap();
+        path
+    }
+
+    fn ran(text: &str, arguments: &[&str], within: Duration) -> Run {
+        let folder = tempfile::tempdir().unwrap();
+        let arguments: Vec<_> = arguments.iter().map(|one| (*one).to_owned()).collect();
+        // Another test that starts a program meanwhile holds this one open for a moment.
+        let program = script(folder.path(), text);
+        for _ in 0..100 {
+            match run(&program, &arguments, folder.path(), (within, 100)) {
+                Err(error) if error.kind() == io::ErrorKind::ExecutableFileBusy => std::thread::yield_now(),
+                other => return other.unwrap(),
+            }
+        }
+        panic!("it cannot be started");
+    }
+
+    #[test]
+    fn a_program_has_its_arguments_and_nothing_else() {
+        let ended = ran("printf '%s|' \"$@\"; /usr/bin/env | sort; cat; exit 3", &["a b", "$(id)", ""], LONG);
+        let text = String::from_utf8(ended.output).unwrap();
+        assert_eq!(ended.end, End::Exited(3));
+        let (arguments, environment) = text.split_once("||").unwrap();
+        assert_eq!(arguments, "a b|$(id)");
+        // A shell sets these by itself.
+        let own = ["PWD=", "_=", "SHLVL=", "OLDPWD="];
+        let rest: Vec<_> = environment.lines().filter(|line| !own.iter().any(|own| line.starts_with(own))).collect();
+        assert_eq!(rest, [format!("PATH={PATH}")]);
+    }
+
+    #[test]
+    fn both_outputs_are_heard_and_only_the_beginning_is_kept() {
+        let ended = ran("echo out; echo error >&2", &[], LONG);
+        assert_eq!((ended.end, ended.output), (End::Exited(0), b"out\nerror\n".to_vec()));
+        let ended = ran("i=0; while [ $i -lt 20000 ]; do echo 0123456789; i=$((i+1)); done", &[], LONG);
+        assert_eq!((ended.end, ended.output.len()), (End::Exited(0), 100));
+        assert_eq!(ran("kill -9 $$", &[], LONG).end, End::Signalled(9));
+    }
+
+    #[test]
+    fn what_runs_too_long_is_killed_and_whatever_it_started_with_it() {
+        let ended = ran("sleep 1000 & echo $!; sleep 1000", &[], Duration::from_millis(500));
+        assert_eq!(ended.end, End::TooLong);
+        gone(&ended.output);
+        // What is left behind by one that ends does not outlive it, and holds up nobody.
+        let ended = ran("sleep 1000 & echo $!", &[], LONG);
+        assert_eq!(ended.end, End::Exited(0));
+        gone(&ended.output);
+    }
+
+    /// Killed, whether or not somebody has waited for it yet.
+    fn gone(output: &[u8]) {
+        let pid = String::from_utf8_lossy(output).trim().to_owned();
+        for _ in 0..100_000 {
+            let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+            if stat.is_empty() || stat.contains(") Z ") {
+                return;
+            }
+            std::thread::yield_now();
+        }
+        panic!("{pid} still runs");
+    }
+}

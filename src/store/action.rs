@@ -1,0 +1,124 @@
+//! Actions: what a partner's files set off besides being passed along (PRODUCT section 10).
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+
+use sqlx::sqlite::SqliteRow;
+use sqlx::{Row, Sqlite, Transaction};
+
+use super::open::{Db, StoreError};
+use super::setting::{self, Change, SaveError};
+use super::{audit, delivery, secret};
+use crate::base::clock::Timestamp;
+use crate::domain::action::{Action, ActionSettings};
+use crate::domain::flow::Target;
+use crate::domain::setting::{Mistake, Texts};
+
+/// Actions one connector can have.
+pub const ACTIONS_MAX: i64 = 20;
+
+const ALL: &str = "SELECT id, connector_key, texts FROM actions ORDER BY connector_key, made_at_us, id";
+const OF_CONNECTOR: &str =
+    "SELECT id, connector_key, texts FROM actions WHERE connector_key = $1 ORDER BY made_at_us, id";
+const COUNT: &str = "SELECT COUNT(*) FROM actions WHERE connector_key = $1 AND id <> $2";
+const PUT: &str = "INSERT INTO actions (id, connector_key, texts, made_at_us) VALUES ($1, $2, $3, $4) \
+     ON CONFLICT (id) DO UPDATE SET texts = excluded.texts";
+const REMOVE: &str = "DELETE FROM actions WHERE id = $1";
+
+/// One action as it is stored.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StoredAction {
+    /// Its id.
+    pub id: String,
+    /// Whose files it is about, by the connector's id in lower case.
+    pub connector_key: String,
+    /// Its settings.
+    pub texts: Texts,
+}
+
+/// The actions of one connector, by its id in lower case, in the order they were made.
+pub async fn of_connector(db: &Db, key: &str) -> Result<Vec<StoredAction>, StoreError> {
+    sqlx::query(OF_CONNECTOR).bind(key).fetch_all(db.reader()).await?.iter().map(decode).collect()
+}
+
+/// Every action that can be read, by the connector's id in lower case. One that this version cannot read is said aloud
+/// and left out.
+pub(super) async fn all(db: &Db) -> Result<HashMap<String, Vec<Arc<Action>>>, StoreError> {
+    let mut by_key: HashMap<String, Vec<Arc<Action>>> = HashMap::new();
+    for row in sqlx::query(ALL).fetch_all(db.reader()).await? {
+        let StoredAction { id, connector_key, texts } = decode(&row)?;
+        match ActionSettings::parse(&texts) {
+            Ok(settings) => {
+                let action = Action { id, connector_key: connector_key.clone(), settings };
+                by_key.entry(connector_key).or_default().push(Arc::new(action));
+            }
+            Err(mistakes) => {
+                let all: Vec<_> = mistakes.iter().map(ToString::to_string).collect();
+                tracing::error!(connector.id = connector_key, action.id = id, "Action left out: {}", all.join("; "));
+            }
+        }
+    }
+    Ok(by_key)
+}
+
+fn decode(row: &SqliteRow) -> Result<StoredAction, StoreError> {
+    let (id, texts): (String, String) = (row.try_get(0)?, row.try_get(2)?);
+    let texts: BTreeMap<String, String> =
+        serde_json::from_str(&texts).map_err(|error| StoreError::Unreadable(format!("action {id}: {error}")))?;
+    Ok(StoredAction { id, connector_key: row.try_get(1)?, texts })
+}
+
+/// Adds an action or changes it. For the audit: whose it is, and what it is in words.
+pub async fn put(
+    db: &Db,
+    action: &StoredAction,
+    (subject, words): (&str, &str),
+    change: &Change<'_>,
+) -> Result<(), SaveError> {
+    let StoredAction { id, connector_key, texts } = action;
+    let json = serde_json::to_string(texts).map_err(|error| StoreError::Unreadable(error.to_string()))?;
+    let mut tx = db.begin().await?;
+    let others: i64 = sqlx::query(COUNT).bind(connector_key).bind(id).fetch_one(&mut *tx).await?.try_get(0)?;
+    if others >= ACTIONS_MAX {
+        let words = format!("There are {ACTIONS_MAX} actions, the most a connector can have; remove one");
+        return Err(SaveError::Mistakes(vec![Mistake::new("moment", words)]));
+    }
+    sqlx::query(PUT).bind(id).bind(connector_key).bind(json).bind(change.at.us()).execute(&mut *tx).await?;
+    setting::bump(&mut tx).await?;
+    audit::add(&mut tx, change, &audit::Entry { subject, key: "action", before: "", after: words }).await?;
+    tx.commit().await?;
+    Ok(())
+}
+
+/// Removes one; what waits for it stops.
+pub async fn remove(
+    db: &Db,
+    action: &StoredAction,
+    (subject, words): (&str, &str),
+    change: &Change<'_>,
+) -> Result<(), StoreError> {
+    let mut tx = db.begin().await?;
+    remove_one(&mut tx, (&action.connector_key, &action.id), change.at).await?;
+    setting::bump(&mut tx).await?;
+    audit::add(&mut tx, change, &audit::Entry { subject, key: "action", before: words, after: "" }).await?;
+    Ok(tx.commit().await?)
+}
+
+/// The connector is removed.
+pub(super) async fn remove_of(tx: &mut Transaction<'_, Sqlite>, key: &str, at: Timestamp) -> sqlx::Result<()> {
+    for row in sqlx::query(OF_CONNECTOR).bind(key).fetch_all(&mut **tx).await? {
+        remove_one(tx, (key, row.try_get(0)?), at).await?;
+    }
+    Ok(())
+}
+
+async fn remove_one(tx: &mut Transaction<'_, Sqlite>, (key, id): (&str, &str), at: Timestamp) -> sqlx::Result<()> {
+    sqlx::query(REMOVE).bind(id).execute(&mut **tx).await?;
+    secret::remove(tx, &webhook_secret(id)).await?;
+    delivery::stop(tx, key, &Target::Action(id.to_owned()).text(), at).await.map(drop)
+}
+
+/// The name of what a webhook of an action signs with.
+pub fn webhook_secret(id: &str) -> String {
+    format!("action {id}")
+}

@@ -1,0 +1,250 @@
+//! The Automation tab of a connector: what its files set off besides being passed along.
+
+use askama::Template;
+use axum::extract::{Path, Query};
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Redirect, Response};
+use serde::Deserialize;
+
+use super::head::Head;
+use super::send::in_force;
+use crate::access::password;
+use crate::base::id::EventId;
+use crate::domain::action::{ActionSettings, COMMON};
+use crate::domain::administrator::Role;
+use crate::domain::connector::ConnectorId;
+use crate::domain::flow::Target;
+use crate::domain::setting::{Mistake, Texts};
+use crate::domain::value::{ActionKind, ConnectorType};
+use crate::store::action::{self, StoredAction, webhook_secret};
+use crate::store::delivery_page::{self, Waiting};
+use crate::store::setting::SaveError;
+use crate::web::change::may_edit;
+use crate::web::context::Context;
+use crate::web::csrf::Posted;
+use crate::web::error::WebError;
+use crate::web::form::{Field, Kind, Problem, SettingForm, posted_texts};
+use crate::web::notes::{Note, Tone};
+use crate::web::shell::{Nav, Shell, html};
+
+/// The fields of each kind of action.
+const WEBHOOK: &[&str] = &["url", "body"];
+const COMMAND: &[&str] = &["program", "arguments"];
+const MAIL: &[&str] = &["mail_to"];
+
+/// What is asked for.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default)]
+pub struct Asked {
+    /// An action to change.
+    edit: String,
+}
+
+/// One action.
+struct Row {
+    id: String,
+    words: String,
+    /// How it stands, in words, and how that looks.
+    state: String,
+    tone: &'static str,
+    /// Whether the reader may change it.
+    may_edit: bool,
+}
+
+struct Section {
+    title: &'static str,
+    text: &'static str,
+    fields: Vec<Field>,
+}
+
+#[derive(Template)]
+#[template(path = "automation.html")]
+struct AutomationPage {
+    shell: Shell,
+    head: Head,
+    rows: Vec<Row>,
+    sections: Vec<Section>,
+    keys: String,
+    /// Which action the form changes; empty: it adds one.
+    editing: String,
+    /// Whether that one signs its posts: a new secret can be made.
+    signs: bool,
+    problems: Vec<Problem>,
+    may_edit: bool,
+}
+
+/// The tab.
+pub async fn show(context: Context, Path(id): Path<String>, Query(asked): Query<Asked>) -> Result<Response, WebError> {
+    let (_, live) = in_force(&context, &id)?;
+    let texts = find(&context, &live.connector.id, &asked.edit).await?.map(|stored| stored.texts).unwrap_or_default();
+    let form = SettingForm::showing(texts);
+    Ok(html(&page(&context, &live.connector.id, &asked, &form).await?)?.into_response())
+}
+
+async fn find(context: &Context, connector: &ConnectorId, id: &str) -> Result<Option<StoredAction>, WebError> {
+    let all = action::of_connector(&context.state.db, connector.key()).await?;
+    Ok(all.into_iter().find(|one| one.id == id))
+}
+
+fn kind(texts: &Texts) -> Option<ActionKind> {
+    ActionSettings::read(texts).ok().map(|settings| settings.kind)
+}
+
+/// Whether the reader may add or change what runs a program.
+fn runs_programs(context: &Context) -> bool {
+    context.state.programs.folder().is_some() && context.may(Role::Admin)
+}
+
+async fn page(
+    context: &Context,
+    connector: &ConnectorId,
+    asked: &Asked,
+    form: &SettingForm,
+) -> Result<AutomationPage, WebError> {
+    let waiting = delivery_page::waiting(&context.state.db).await?;
+    let mut rows = Vec::new();
+    let mut signs = false;
+    for stored in action::of_connector(&context.state.db, connector.key()).await? {
+        if let Ok(settings) = ActionSettings::parse(&stored.texts) {
+            signs |= stored.id == asked.edit && settings.kind == ActionKind::Webhook;
+            rows.push(row(context, &stored, &settings, &waiting));
+        }
+    }
+    let fields = |keys: &[&str]| form.fields(ActionSettings::SETTINGS, keys);
+    let mut common = fields(COMMON);
+    let can_run = runs_programs(context);
+    if !can_run && let Some(kinds) = common.iter_mut().find(|field| field.key == "kind") {
+        kinds.choices.retain(|choice| choice.value != ActionKind::Command.name());
+    }
+    let mut sections = vec![
+        Section { title: "Action", text: "", fields: common },
+        Section { title: "Webhook", text: "For an action that posts.", fields: fields(WEBHOOK) },
+        Section { title: "Mail", text: "For an action that writes a letter.", fields: fields(MAIL) },
+    ];
+    let mut keys = [COMMON, WEBHOOK, MAIL].concat();
+    if can_run {
+        sections.push(Section {
+            title: "Command",
+            text: "For an action that runs a program.",
+            fields: fields(COMMAND),
+        });
+        keys.extend(COMMAND);
+    }
+    let problems = form.summary(ActionSettings::SETTINGS);
+    let (title, _) = Problem::title(&problems, &format!("{connector} automation"));
+    Ok(AutomationPage {
+        shell: Shell::new(context, title, Nav::Flows).await?,
+        head: Head::new(context, connector, "automation").await?,
+        rows,
+        sections,
+        keys: keys.join(","),
+        editing: asked.edit.clone(),
+        signs,
+        problems,
+        may_edit: context.may(Role::Editor),
+    })
+}
+
+fn row(context: &Context, stored: &StoredAction, settings: &ActionSettings, waiting: &[Waiting]) -> Row {
+    let target = Target::Action(stored.id.clone()).text();
+    let lane = waiting.iter().find(|lane| lane.target == target);
+    let (state, tone) = match lane {
+        Some(lane) if lane.retrying > 0 => (format!("{} waiting, tried again", lane.count), "bad"),
+        Some(lane) => (format!("{} waiting", lane.count), "warn"),
+        None if settings.enabled => ("Enabled".to_owned(), "ok"),
+        None => ("Disabled".to_owned(), ""),
+    };
+    let may_edit = context.may(if settings.kind == ActionKind::Command { Role::Admin } else { Role::Editor });
+    Row { id: stored.id.clone(), words: settings.in_words(), state, tone, may_edit }
+}
+
+/// Adds one or changes it.
+pub async fn save(context: Context, Path(id): Path<String>, posted: Posted) -> Result<Response, WebError> {
+    let (_, live) = in_force(&context, &id)?;
+    let connector = &live.connector.id;
+    let typed = posted_texts(&posted, ActionSettings::SETTINGS);
+    let asked = Asked { edit: posted.text("action").to_owned() };
+    let there = find(&context, connector, &asked.edit).await?;
+    let mut texts = there.as_ref().map(|one| one.texts.clone()).unwrap_or_default();
+    check_kinds(&context, &[kind(&texts), kind(&typed)])?;
+    texts.extend(typed);
+    let mut form = SettingForm::showing(texts.clone());
+    let saved = match check(&context, &texts) {
+        Ok(settings) => put(&context, connector, (there.as_ref(), &settings), posted.get("generate").is_some()).await?,
+        Err(mistakes) => Err(mistakes),
+    };
+    let note = match saved {
+        Ok(note) => note,
+        Err(mistakes) => {
+            form.refuse(mistakes);
+            let page = page(&context, connector, &asked, &form).await?;
+            return Ok((StatusCode::UNPROCESSABLE_ENTITY, html(&page)?).into_response());
+        }
+    };
+    let base = format!("/connectors/{connector}/automation");
+    context.leave(&base, note);
+    Ok(Redirect::to(&base).into_response())
+}
+
+/// What runs a program is an admin's to say.
+fn check_kinds(context: &Context, kinds: &[Option<ActionKind>]) -> Result<(), WebError> {
+    let runs = kinds.contains(&Some(ActionKind::Command));
+    may_edit(context, if runs { ConnectorType::Command } else { ConnectorType::FtpServer })
+}
+
+fn check(context: &Context, texts: &Texts) -> Result<ActionSettings, Vec<Mistake>> {
+    let settings = ActionSettings::parse(texts)?;
+    match context.state.programs.check_action(&settings) {
+        Some(mistake) => Err(vec![mistake]),
+        None => Ok(settings),
+    }
+}
+
+/// Stores it, with a new secret where it signs and has none or one is asked for. Gives what the page says next.
+async fn put(
+    context: &Context,
+    connector: &ConnectorId,
+    (there, settings): (Option<&StoredAction>, &ActionSettings),
+    generate: bool,
+) -> Result<Result<Note, Vec<Mistake>>, WebError> {
+    let state = &context.state;
+    let id = there.map_or_else(|| EventId::new(&state.ids).to_string(), |one| one.id.clone());
+    let name = webhook_secret(&id);
+    let signs = settings.kind == ActionKind::Webhook;
+    let has_secret = signs && state.secrets.get(&name).await.map_err(WebError::internal)?.is_some();
+    let secret = (signs && (generate || !has_secret)).then(password::generate);
+    let (words, subject) = (settings.in_words(), format!("connector {connector}"));
+    let stored = StoredAction { id, connector_key: connector.key().to_owned(), texts: settings.texts() };
+    let saved =
+        context.changing(async |change| action::put(&state.db, &stored, (&subject, &words), change).await).await;
+    match saved {
+        Ok(()) => {}
+        Err(SaveError::Mistakes(mistakes)) => return Ok(Err(mistakes)),
+        Err(error) => return Err(WebError::internal(error)),
+    }
+    if let Some(secret) = &secret {
+        let put = context.changing(async |change| state.secrets.put(&name, secret, &subject, change).await).await;
+        put.map_err(WebError::internal)?;
+    }
+    state.live.refresh().await?;
+    let text = match &secret {
+        Some(_) => format!("Saved: {words}. Its signing secret is shown here once; give it to the receiver now."),
+        None => format!("Saved: {words}."),
+    };
+    Ok(Ok(Note { tone: Tone::Done, text, password: secret }))
+}
+
+/// Removes one.
+pub async fn remove(context: Context, Path(id): Path<String>, posted: Posted) -> Result<Response, WebError> {
+    let (_, live) = in_force(&context, &id)?;
+    let connector = &live.connector.id;
+    let stored = find(&context, connector, posted.text("action")).await?.ok_or_else(WebError::not_found)?;
+    check_kinds(&context, &[kind(&stored.texts)])?;
+    let words = ActionSettings::parse(&stored.texts).map(|settings| settings.in_words()).unwrap_or_default();
+    let (db, subject) = (&context.state.db, format!("connector {connector}"));
+    context.changing(async |change| action::remove(db, &stored, (&subject, &words), change).await).await?;
+    context.state.live.refresh().await?;
+    let base = format!("/connectors/{connector}/automation");
+    context.leave(&base, Note::done(format!("Removed: {words}. What waited for it has stopped.")));
+    Ok(Redirect::to(&base).into_response())
+}

@@ -1,0 +1,124 @@
+//! What a partner's files set off besides being passed along: when received, collected, given up; across kill -9.
+
+use std::path::{Path, PathBuf};
+
+use waybill::base::clock::Clock;
+use waybill::base::id::{EventId, IdSource};
+use waybill::store::Db;
+use waybill::store::action::{self, StoredAction};
+use waybill::store::setting::Change;
+
+use crate::kit::{Appliance, PARTNER, Running};
+
+/// A partner whose actions run a program that appends its arguments to a file; gives that file.
+fn acting() -> (Appliance, PathBuf) {
+    let appliance = Appliance::new();
+    let log = appliance.data().join("ran.txt");
+    appliance.program("tell", &format!("{{ [ -e \"$2\" ] && cat \"$2\"; echo \" $1\"; }} >> '{}'", log.display()));
+    appliance.say(&["connector", "set", PARTNER, "settle_s=0"]);
+    appliance.say(&["settings", "set", "delivery_retry_first_s=1"]);
+    (appliance, log)
+}
+
+/// Adds an action that runs the program, as the page does it.
+async fn add(appliance: &Appliance, pairs: &[(&str, &str)]) {
+    let db = Db::open(&appliance.data()).await.expect("the database opens");
+    let clock = Clock::System;
+    let ids = IdSource::random(clock.clone());
+    let change = Change { who: "test", remote: "", at: clock.now(), ids: &ids };
+    let usual = [("kind", "command"), ("program", "tell")];
+    let texts = usual.iter().chain(pairs).map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
+    let stored = StoredAction { id: EventId::new(&ids).to_string(), connector_key: PARTNER.to_owned(), texts };
+    action::put(&db, &stored, ("connector", "an action"), &change).await.expect("it is stored");
+}
+
+fn lines(log: &Path) -> Vec<String> {
+    std::fs::read_to_string(log).unwrap_or_default().lines().map(ToOwned::to_owned).collect()
+}
+
+/// Whichever came first: when a partner has taken a file is known beside its session.
+async fn until(running: &Running<'_>, log: &Path, wanted: &[&str]) {
+    let told = async |_: &Running<'_>| {
+        let mut told = lines(log);
+        told.sort();
+        (told == wanted).then_some(())
+    };
+    running.until(&format!("{wanted:?} were told"), told).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_received_file_sets_off_what_is_about_it_and_stays_where_it_is() {
+    let (appliance, log) = acting();
+    add(&appliance, &[("names", "*.edi"), ("size_min", "2"), ("arguments", "%Filename% {path}")]).await;
+    let running = appliance.start().await;
+    let mut client = running.partner().await;
+    for (name, bytes) in [("a.txt", "not by name"), ("b.edi", "x"), ("c.edi", "the bytes")] {
+        client.store(&format!("/Receive/{name}"), bytes.as_bytes()).await;
+    }
+    until(&running, &log, &["the bytes c.edi"]).await;
+    let statuses: Vec<_> = appliance.receipts(PARTNER).iter().map(|one| one["status"].clone()).collect();
+    assert_eq!(statuses, ["in_receive"; 3], "an action passes nothing along");
+    assert_eq!(std::fs::read(appliance.place(PARTNER, "Receive").join("c.edi")).unwrap(), b"the bytes");
+    // Its own arrow does not wait for the action, nor the other way round.
+    appliance.say(&["connector", "add", "archive", "type=folder"]);
+    appliance.say(&["flow", "connect", PARTNER, "archive"]);
+    client.store("/Receive/d.edi", b"both").await;
+    until(&running, &log, &["both d.edi", "the bytes c.edi"]).await;
+    let there = appliance.data().join("partners/archive/d.edi");
+    running.until("it is passed along too", async |_| there.exists().then_some(())).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_collected_file_sets_off_what_is_about_it() {
+    let (appliance, log) = acting();
+    add(&appliance, &[("moment", "after_send"), ("names", "-*.tmp"), ("arguments", "%Filename%,%ConnectorId%")]).await;
+    let running = appliance.start().await;
+    let mut client = running.partner().await;
+    for name in ["no.tmp", "yes.edi"] {
+        std::fs::write(appliance.place(PARTNER, "Send").join(name), b"for the partner").unwrap();
+        assert_eq!(client.fetch(&format!("RETR /Send/{name}")).await.unwrap(), b"for the partner");
+    }
+    until(&running, &log, &[&format!(" yes.edi,{PARTNER}")]).await;
+    let events = appliance.say(&["events", "--json", "--kind", "after_send"]);
+    let event = events.lines().find(|line| line.contains("/Send/yes.edi")).expect("it is an event");
+    let event: serde_json::Value = serde_json::from_str(event).unwrap();
+    assert_eq!((&event["path"], &event["size_bytes"]), (&"/Send/yes.edi".into(), &15.into()));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_file_that_is_given_up_sets_off_what_is_about_it_with_its_bytes_and_an_action_that_fails_does_not() {
+    let (appliance, log) = acting();
+    appliance.program("fail", "exit 9");
+    let told = [("moment", "delivery_failed"), ("arguments", "%Filename% {path}")];
+    add(&appliance, &told).await;
+    add(&appliance, &[("program", "fail"), ("names", "b.edi")]).await;
+    appliance.say(&["settings", "set", "delivery_retries=0"]);
+    let running = appliance.start().await;
+    appliance.say(&["connector", "add", "reject", "type=command", "program=fail"]);
+    appliance.say(&["flow", "connect", PARTNER, "reject"]);
+    let mut client = running.partner().await;
+    client.store("/Receive/a.edi", b"the bytes").await;
+    until(&running, &log, &["the bytes a.edi"]).await;
+    client.store("/Receive/b.edi", b"more").await;
+    until(&running, &log, &["more b.edi", "the bytes a.edi"]).await;
+    let failed = async |kind: &str| appliance.say(&["events", "--kind", kind]);
+    running
+        .until("the action is given up", async |_| {
+            failed("action_failed").await.contains("for /Receive/b.edi (run fail) after 1 attempt").then_some(())
+        })
+        .await;
+    assert_eq!(failed("delivery_failed").await.lines().count(), 2, "an action that fails is another event");
+    assert_eq!(lines(&log).len(), 2);
+}
+
+#[cfg(feature = "faults")]
+#[tokio::test(flavor = "multi_thread")]
+async fn killed_before_its_end_is_recorded_an_action_is_done_again_and_none_is_lost() {
+    let (appliance, log) = acting();
+    add(&appliance, &[("arguments", "%Filename% {path}")]).await;
+    let mut running = appliance.start_with_fault(Some("program_ended:kill:1")).await;
+    running.partner().await.store("/Receive/a.edi", b"the bytes").await;
+    running.ended().await;
+    let running = appliance.start().await;
+    until(&running, &log, &["the bytes a.edi", "the bytes a.edi"]).await;
+}
