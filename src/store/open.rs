@@ -99,7 +99,9 @@ impl Db {
             .foreign_keys(true)
             .busy_timeout(BUSY_TIMEOUT)
             .statement_cache_capacity(STATEMENTS_CACHED);
-        let write = pool(1).connect_with(options.clone()).await?;
+        // What a statement would undo is kept in memory: a group commit changes more pages than SQLite holds there by
+        // itself, and each would make, write and remove a file of its own.
+        let write = pool(1).connect_with(options.clone().pragma("temp_store", "MEMORY")).await?;
         check_version(&write).await?;
         let lock = Lock::wait(&folder.join("migrate.lock"))?;
         migrator().run(&write).await?;
@@ -233,6 +235,17 @@ mod tests {
             }
         }
         assert!(prepared > 30, "only {prepared} statements were found: the pattern no longer fits");
+    }
+
+    /// 2 is memory, in the words of SQLite's pragma.
+    #[tokio::test]
+    async fn the_writer_keeps_what_it_would_undo_in_memory_and_syncs_every_commit() {
+        let folder = tempfile::tempdir().unwrap();
+        let db = Db::open(folder.path()).await.unwrap();
+        for (pragma, expected) in [("PRAGMA temp_store", 2), ("PRAGMA synchronous", 2)] {
+            let row = sqlx::query(pragma).fetch_one(db.writer()).await.unwrap();
+            assert_eq!(row.get::<i64, _>(0), expected, "{pragma}");
+        }
     }
 
     #[tokio::test]
