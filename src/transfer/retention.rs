@@ -9,14 +9,14 @@ use crate::base::clock::Timestamp;
 use crate::base::human;
 use crate::base::path::Name;
 use crate::domain::appliance::ApplianceSettings;
-use crate::domain::connector::Connector;
+use crate::domain::connector::{Connector, ConnectorSettings};
 use crate::domain::copies;
 use crate::domain::event::EventKind;
-use crate::domain::value::ConnectorType;
+use crate::domain::value::{ConnectorType, KeepDays};
 use crate::store::event::Event;
 use crate::store::kept::{self, KeptFile};
 use crate::store::live::Snapshot;
-use crate::store::retention::{self as records, Records};
+use crate::store::retention::{self as records, Kept, Progress, Records};
 use crate::store::{StoreError, held};
 use crate::workspace::aged::{self, Aged};
 use crate::workspace::folder::OpenFolder;
@@ -40,23 +40,40 @@ pub struct Due {
     pub bytes: Option<u64>,
 }
 
-/// Which records are kept how long.
-struct Kept {
-    what: &'static str,
-    records: Records,
-    days: Option<u64>,
+/// Which records are kept how many days; `None`: for ever.
+type Term = (Kept, Option<u64>);
+
+fn terms(settings: &ApplianceSettings, snapshot: &Snapshot) -> Vec<Term> {
+    let general = |records| (Kept::Generally(records), generally(records, settings, snapshot));
+    let mut terms: Vec<_> = Records::ALL.map(general).into();
+    let own = snapshot.partners().flat_map(|live| of_one(&live.connector)).filter(|(_, keep)| keep.is_own());
+    terms.extend(own.map(|(kept, keep)| (kept, keep.or(None))));
+    terms
 }
 
-fn kept(settings: &ApplianceSettings, snapshot: &Snapshot) -> [Kept; Records::ALL.len()] {
-    let transcripts = Some(snapshot.profile.log_keep_days.get());
-    let events = settings.events_keep_days.as_ref().map(|days| days.get());
-    let days = |records| match records {
+/// Days that records are kept where their connector says nothing.
+fn generally(records: Records, settings: &ApplianceSettings, snapshot: &Snapshot) -> Option<u64> {
+    match records {
         Records::Receipts => settings.receipts_keep_days.as_ref().map(|days| days.get()),
         Records::Transfers => settings.transfers_keep_days.as_ref().map(|days| days.get()),
-        Records::Events | Records::Refusals | Records::Deliveries | Records::Windows => events,
-        Records::Transcripts | Records::Sessions => transcripts,
-    };
-    let what = |records| match records {
+        Records::Events | Records::Refusals | Records::Deliveries | Records::Windows => {
+            settings.events_keep_days.as_ref().map(|days| days.get())
+        }
+        Records::Transcripts | Records::Sessions => Some(snapshot.profile.log_keep_days.get()),
+    }
+}
+
+/// The records for which a connector may have a time of its own.
+fn of_one(connector: &Connector) -> [(Kept, KeepDays); 2] {
+    let own = &connector.settings;
+    [
+        (Kept::ReceiptsOf(connector.id.clone()), own.receipts_keep_days),
+        (Kept::TransfersOf(connector.id.clone()), own.transfers_keep_days),
+    ]
+}
+
+const fn in_words(records: Records) -> &'static str {
+    match records {
         Records::Receipts => "Receipts",
         Records::Transfers => "Transfers",
         Records::Events => "Events",
@@ -65,33 +82,69 @@ fn kept(settings: &ApplianceSettings, snapshot: &Snapshot) -> [Kept; Records::AL
         Records::Sessions => "Records of sessions",
         Records::Deliveries => "Deliveries",
         Records::Windows => "Windows of SLAs",
-    };
-    Records::ALL.map(|records| Kept { what: what(records), records, days: days(records) })
+    }
 }
 
 fn before(depot: &Depot, days: u64) -> Timestamp {
     depot.clock.now().minus(DAY * u32::try_from(days).unwrap_or(u32::MAX))
 }
 
-/// What would go now under these settings, and what is held for deliveries.
+/// What would go now under these settings, each kind once.
 pub async fn preview(depot: &Depot, settings: &ApplianceSettings, snapshot: &Snapshot) -> Result<Vec<Due>, StoreError> {
+    let mut due = counted(depot, &terms(settings, snapshot)).await?;
+    let partners: Vec<_> = snapshot.partners().map(|live| &live.connector).collect();
+    for kind in copies_kept(settings, snapshot) {
+        due.push(kind.due(kind.count(depot, snapshot, &partners).await));
+    }
+    due.push(Due { what: KEPT_FILES, count: count_kept_files(depot, keeping(snapshot)).await?, bytes: None });
+    Ok(due)
+}
+
+/// What would go now of one connector, if it had these settings.
+pub async fn preview_of(depot: &Depot, connector: &Connector, snapshot: &Snapshot) -> Result<Vec<Due>, StoreError> {
+    if connector.settings.r#type == ConnectorType::Folder {
+        let count = count_kept_files(depot, keeps_days(connector).into_iter()).await?;
+        return Ok(vec![Due { what: KEPT_FILES, count, bytes: None }]);
+    }
+    let settings = &snapshot.appliance;
+    let in_force = |(kept, keep): (Kept, KeepDays)| {
+        let general = generally(kept.records(), settings, snapshot);
+        (kept, keep.or(general))
+    };
+    let mut due = counted(depot, &of_one(connector).map(in_force)).await?;
+    for kind in copies_kept(settings, snapshot) {
+        due.push(kind.due(kind.count(depot, snapshot, &[connector]).await));
+    }
+    Ok(due)
+}
+
+async fn counted(depot: &Depot, terms: &[Term]) -> Result<Vec<Due>, StoreError> {
     let mut due = Vec::new();
-    for Kept { what, records, days } in kept(settings, snapshot) {
+    for (kept, days) in terms {
         let count = match days {
-            Some(days) => records::count(&depot.db, records, before(depot, days)).await?,
+            Some(days) => records::count(&depot.db, kept, before(depot, *days)).await?,
             None => 0,
         };
-        due.push(Due { what, count, bytes: None });
+        add(&mut due, kept.records(), count);
     }
-    for kind in copies_kept(settings, snapshot) {
-        due.push(kind.due(kind.count(depot, snapshot).await));
-    }
-    let mut kept = 0;
-    for (connector, days) in keeping(snapshot) {
-        kept += kept::count(&depot.db, connector.id.key(), before(depot, days)).await?;
-    }
-    due.push(Due { what: KEPT_FILES, count: kept, bytes: None });
     Ok(due)
+}
+
+/// Counts these too; a kind is one line, whoever's its records are.
+fn add(due: &mut Vec<Due>, records: Records, count: u64) {
+    let what = in_words(records);
+    match due.iter_mut().find(|due| due.what == what) {
+        Some(due) => due.count += count,
+        None => due.push(Due { what, count, bytes: None }),
+    }
+}
+
+async fn count_kept_files(depot: &Depot, keeping: impl Iterator<Item = (&Connector, u64)>) -> Result<u64, StoreError> {
+    let mut count = 0;
+    for (connector, days) in keeping {
+        count += kept::count(&depot.db, connector.id.key(), before(depot, days)).await?;
+    }
+    Ok(count)
 }
 
 /// Receipts whose bytes are held for deliveries, and how many bytes: they go by themselves.
@@ -103,26 +156,26 @@ pub async fn held_now(depot: &Depot) -> Result<Due, StoreError> {
 /// Removes what is older than it is kept; an event says what went.
 pub async fn run(depot: &Depot, snapshot: &Snapshot) -> Result<Vec<Due>, StoreError> {
     let mut gone = Vec::new();
-    for Kept { what, records, days } in kept(&snapshot.appliance, snapshot) {
+    for (kept, days) in terms(&snapshot.appliance, snapshot) {
         let Some(days) = days else { continue };
-        let mut count = 0;
+        let mut progress = Progress::begin(before(depot, days));
         loop {
-            let removed = records::remove_some(&depot.db, records, before(depot, days)).await?;
-            count += removed;
+            let removed = records::remove_some(&depot.db, &kept, &mut progress).await?;
+            add(&mut gone, kept.records(), removed);
             if removed == 0 {
                 break;
             }
             tokio::time::sleep(PAUSE).await;
         }
-        gone.push(Due { what, count, bytes: None });
     }
+    let partners: Vec<_> = snapshot.partners().map(|live| &live.connector).collect();
     for kind in copies_kept(&snapshot.appliance, snapshot) {
-        gone.push(kind.due(kind.remove(depot, snapshot).await));
+        gone.push(kind.due(kind.remove(depot, snapshot, &partners).await));
     }
     gone.push(Due { what: KEPT_FILES, count: kept_files(depot, snapshot).await?, bytes: None });
     gone.retain(|due| due.count > 0);
     if !gone.is_empty() {
-        let all: Vec<_> = gone.iter().map(in_words).collect();
+        let all: Vec<_> = gone.iter().map(amount_in_words).collect();
         let summary = format!("Removed what is older than it is kept: {}", all.join(", "));
         tracing::info!("{summary}");
         depot.recorder.event(Event::new(&depot.ids, EventKind::Expired, depot.clock.now(), summary)).await;
@@ -134,7 +187,11 @@ pub async fn run(depot: &Depot, snapshot: &Snapshot) -> Result<Vec<Due>, StoreEr
 fn keeping(snapshot: &Snapshot) -> impl Iterator<Item = (&Connector, u64)> {
     let all = snapshot.connectors.values().map(|live| &live.connector);
     let folders = all.filter(|connector| connector.settings.r#type == ConnectorType::Folder);
-    folders.filter_map(|connector| Some((connector, connector.settings.keep_days.as_ref()?.get())))
+    folders.filter_map(keeps_days)
+}
+
+fn keeps_days(connector: &Connector) -> Option<(&Connector, u64)> {
+    Some((connector, connector.settings.keep_days.as_ref()?.get()))
 }
 
 /// Files of Folder connectors go when they are older than their folder keeps them, if they are still those that were put
@@ -183,23 +240,30 @@ struct Copies {
     folder: &'static str,
     /// What they are, for people.
     what: &'static str,
-    /// How many days they are kept; `None`: for ever.
+    /// How many days they are kept where their connector says nothing; `None`: for ever.
     days: Option<u64>,
+    /// What their connector says.
+    own: fn(&ConnectorSettings) -> KeepDays,
 }
 
 fn copies_kept(settings: &ApplianceSettings, snapshot: &Snapshot) -> [Copies; 2] {
     let sent_days = settings.sent_keep_days.as_ref().map(|days| days.get());
     let log_days = Some(snapshot.profile.log_keep_days.get());
     [
-        Copies { folder: copies::SENT, what: "Copies in Sent folders", days: sent_days },
-        Copies { folder: copies::LOG, what: "Copies in the log", days: log_days },
+        Copies {
+            folder: copies::SENT,
+            what: "Copies in Sent folders",
+            days: sent_days,
+            own: |settings| settings.sent_keep_days,
+        },
+        Copies { folder: copies::LOG, what: "Copies in the log", days: log_days, own: |_| KeepDays::AsSettings },
     ]
 }
 
 impl Copies {
-    async fn count(&self, depot: &Depot, snapshot: &Snapshot) -> Aged {
+    async fn count(&self, depot: &Depot, snapshot: &Snapshot, of: &[&Connector]) -> Aged {
         let mut found = Aged::default();
-        for (folder, before) in self.folders(depot, snapshot) {
+        for (folder, before) in self.folders(depot, snapshot, of) {
             let counting = tokio::task::spawn_blocking(move || aged::count(&folder, before));
             match counting.await.map_err(std::io::Error::other).flatten() {
                 Ok(aged) => found.add(aged),
@@ -209,9 +273,9 @@ impl Copies {
         found
     }
 
-    async fn remove(&self, depot: &Depot, snapshot: &Snapshot) -> Aged {
+    async fn remove(&self, depot: &Depot, snapshot: &Snapshot, of: &[&Connector]) -> Aged {
         let mut gone = Aged::default();
-        for (folder, before) in self.folders(depot, snapshot) {
+        for (folder, before) in self.folders(depot, snapshot, of) {
             loop {
                 let folder = folder.clone();
                 let removing = tokio::task::spawn_blocking(move || aged::remove(&folder, before, STEP_FILES));
@@ -231,13 +295,13 @@ impl Copies {
 
     /// Where copies lie that may go, and from before when. A connector whose copies would be within its partner's reach has
     /// none.
-    fn folders(&self, depot: &Depot, snapshot: &Snapshot) -> Vec<(PathBuf, Timestamp)> {
-        let Some(days) = self.days else { return Vec::new() };
-        let of = |live: &std::sync::Arc<crate::store::live::LiveConnector>| {
-            let parent = depot.workspaces.copies_parent(&snapshot.profile, &live.connector, self.folder).ok()?;
+    fn folders(&self, depot: &Depot, snapshot: &Snapshot, of: &[&Connector]) -> Vec<(PathBuf, Timestamp)> {
+        let old = |connector: &&Connector| {
+            let days = (self.own)(&connector.settings).or(self.days)?;
+            let parent = depot.workspaces.copies_parent(&snapshot.profile, connector, self.folder).ok()?;
             Some((parent.join(self.folder), before(depot, days)))
         };
-        snapshot.partners().filter_map(of).collect()
+        of.iter().filter_map(old).collect()
     }
 
     const fn due(&self, aged: Aged) -> Due {
@@ -245,7 +309,7 @@ impl Copies {
     }
 }
 
-fn in_words(due: &Due) -> String {
+fn amount_in_words(due: &Due) -> String {
     let what = due.what.to_lowercase();
     let count = human::thousands(due.count);
     match due.bytes {
@@ -283,7 +347,10 @@ mod tests {
     }
 
     async fn receive(depot: &Depot, name: &str) -> Receipt {
-        let receipt = receipt_of(depot, name);
+        commit(depot, receipt_of(depot, name)).await
+    }
+
+    async fn commit(depot: &Depot, receipt: Receipt) -> Receipt {
         let received = Received {
             receipt: receipt.clone(),
             event_id: EventId::new(&depot.ids),
@@ -337,7 +404,7 @@ mod tests {
         let far = Timestamp::from_us(i64::MAX);
         let mut left = [0; 3];
         for (count, kind) in left.iter_mut().zip([Records::Receipts, Records::Transfers, Records::Events]) {
-            *count = records::count(&depot.db, kind, far).await.unwrap();
+            *count = records::count(&depot.db, &Kept::Generally(kind), far).await.unwrap();
         }
         left
     }
@@ -389,7 +456,7 @@ mod tests {
         let gone = run(&depot, &snapshot).await.unwrap();
         assert!(gone.contains(&Due { what: "Records of sessions", count: 1, bytes: None }), "{gone:?}");
         assert_eq!(held_now(&depot).await.unwrap().bytes, Some(5));
-        assert!(records::count(&depot.db, Records::Refusals, clock.now()).await.unwrap() == 0);
+        assert!(records::count(&depot.db, &Kept::Generally(Records::Refusals), clock.now()).await.unwrap() == 0);
     }
 
     #[tokio::test]
@@ -420,5 +487,66 @@ mod tests {
         assert_eq!(kept_files(&depot, &snapshot).await.unwrap(), 1);
         assert!(!archive.join("kept").exists() && archive.join("theirs").exists());
         assert_eq!(kept_files(&depot, &snapshot).await.unwrap(), 0);
+    }
+
+    #[tokio::test]
+    async fn a_connector_may_keep_its_own_for_longer_or_shorter_than_the_rest() {
+        let folder = tempfile::tempdir().unwrap();
+        let clock = Clock::fixed(Timestamp::from_us(4_102_444_800_000_000));
+        let depot = Depot::for_tests(folder.path(), clock.clone()).await;
+        let live = Live::open(depot.db.clone(), clock.clone()).await.unwrap();
+        let change = Change { who: "test", remote: "", at: clock.now(), ids: &depot.ids };
+        let pairs = |pairs: &[(&str, &str)]| -> Texts {
+            pairs.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect()
+        };
+        let general = pairs(&[("receipts_keep_days", "30"), ("transfers_keep_days", "30")]);
+        profile::save_appliance(&depot.db, &general, None, &change).await.unwrap();
+        let add = async |id: &str, own: &[(&str, &str)]| {
+            connector::add(&depot.db, &ConnectorId::parse(id).unwrap(), &pairs(own), None, &change).await.unwrap();
+        };
+        add("Keeper", &[("receipts_keep_days", "forever"), ("sent_keep_days", "forever")]).await;
+        add("Brief", &[("receipts_keep_days", "5"), ("transfers_keep_days", "5")]).await;
+        add("plain", &[]).await;
+        live.refresh().await.unwrap();
+        let snapshot = live.snapshot();
+        // Copies in Sent go by when they came there: long before this clock.
+        let copy = |id: &str| folder.path().join(format!("partners/{id}/Sent/po.edi"));
+        for id in ["Keeper", "Brief"] {
+            std::fs::create_dir_all(copy(id).parent().unwrap()).unwrap();
+            std::fs::write(copy(id), "copy").unwrap();
+        }
+        for id in ["Keeper", "Brief", "plain", "deleted"] {
+            for n in 0..3 {
+                let mut receipt = receipt_of(&depot, &format!("{id}-{n}"));
+                id.clone_into(&mut receipt.connector);
+                commit(&depot, receipt).await;
+                depot.recorder.transfer(Transfer { connector: id.to_owned(), ..transfer(&depot) }).await;
+            }
+        }
+        depot.recorder.flush().await;
+        let counts = async |days: u32| {
+            clock.advance(DAY * days);
+            let due = preview(&depot, &snapshot.appliance, &snapshot).await.unwrap();
+            let gone = run(&depot, &snapshot).await.unwrap();
+            let of = |list: &[Due], what| list.iter().find(|due| due.what == what).map_or(0, |due| due.count);
+            for what in ["Receipts", "Transfers"] {
+                assert_eq!(of(&due, what), of(&gone, what), "the preview told it after {days} days");
+            }
+            (of(&gone, "Receipts"), of(&gone, "Transfers"))
+        };
+        assert_eq!(counts(6).await, (3, 3), "Brief's");
+        assert_eq!(counts(25).await, (6, 9), "the receipts of plain and of the deleted one; all transfers");
+        assert_eq!(left(&depot).await[..2], [0, 0], "of connectors without a time of their own");
+        assert!(copy("Keeper").exists() && !copy("Brief").exists());
+        let keeper = Kept::ReceiptsOf(ConnectorId::parse("keeper").unwrap());
+        assert_eq!(records::count(&depot.db, &keeper, Timestamp::from_us(i64::MAX)).await.unwrap(), 3);
+
+        let typed = |text| ConnectorSettings::parse(&pairs(&[("receipts_keep_days", text)])).unwrap();
+        for (text, goes) in [("7", 3), ("", 3), ("60", 0), ("forever", 0)] {
+            let connector = Connector { id: ConnectorId::parse("Keeper").unwrap(), version: 0, settings: typed(text) };
+            let due = preview_of(&depot, &connector, &snapshot).await.unwrap();
+            assert_eq!(due[0], Due { what: "Receipts", count: goes, bytes: None }, "{text:?}");
+            assert_eq!(due.len(), 4, "{due:?}");
+        }
     }
 }

@@ -30,7 +30,7 @@ impl Site {
         self.send(request.body(Body::from(body)).unwrap()).await
     }
 
-    async fn post(&self, path: &str, cookies: &str, form: &[(&str, &str)]) -> Answer {
+    pub(super) async fn post(&self, path: &str, cookies: &str, form: &[(&str, &str)]) -> Answer {
         self.ask(Method::POST, path, cookies, Some(form)).await
     }
 

@@ -301,3 +301,28 @@ async fn the_month_of_an_sla_shows_how_each_day_stood() {
     let beside = ["month=2026-10", "month=2026-12"].map(|month| page.contains(month));
     assert_eq!(beside, [true, true]);
 }
+
+#[tokio::test]
+async fn what_would_go_of_one_partner_is_shown_by_what_is_typed_and_nothing_is_saved() {
+    let site = Site::new().await;
+    let cookies = site.person("edda", Role::Editor).await;
+    site.add_connector("acme", "").await;
+    let page = site.get("/connectors/acme/advanced", &cookies).await;
+    assert!(!page.text.contains("What would go now") && page.text.contains("Show what would go"));
+    assert!(!site.get("/connectors/acme/settings", &cookies).await.text.contains("Show what would go"));
+    let csrf = page.csrf();
+    let form = |days| {
+        let key = "sent_keep_days";
+        [("csrf", csrf.as_str()), ("fields", key), (key, days), ("tab", "advanced"), ("version", "0"), ("preview", "1")]
+    };
+    let preview = site.post("/connectors/acme/save", &cookies, &form("forever")).await;
+    assert_eq!(preview.status, StatusCode::OK, "{}", preview.text);
+    for part in ["What would go now", "<td>Receipts</td>", "Copies in Sent folders", "value=\"forever\""] {
+        assert!(preview.text.contains(part), "no {part} in {}", preview.text);
+    }
+    let refused = site.post("/connectors/acme/save", &cookies, &form("soon")).await;
+    assert_eq!(refused.status, StatusCode::UNPROCESSABLE_ENTITY);
+    assert!(refused.text.contains("soon is neither a number of days from 1 to 36500 nor forever"));
+    let stored = connector::all(&site.db).await.unwrap();
+    assert!(stored.iter().all(|one| one.stored.texts.get("sent_keep_days").is_none_or(String::is_empty)));
+}

@@ -6,9 +6,9 @@ use crate::domain::scheme::Scheme;
 use crate::domain::setting::{Control, Mistake, Reach, Setting, Texts, Value};
 use crate::domain::value::{
     Alias, AppendRule, AsProfile, AsciiUploads, ByteCount, CertificateMatch, ClientCertificate, ConnectorTls,
-    ConnectorType, EncodingName, FileMode, FolderScheme, FolderText, FtpOverTls, Label, LogLevel, MailAddresses,
-    Networks, Overwrite, RequireTls, SessionReuse, StartFolder, Switch, TlsEnd, ValidityDate, WebAddress, WebhookBody,
-    Whole, ZoneName,
+    ConnectorType, EncodingName, FileMode, FolderScheme, FolderText, FtpOverTls, KeepDays, Label, LogLevel,
+    MailAddresses, Networks, Overwrite, RequireTls, SessionReuse, StartFolder, Switch, TlsEnd, ValidityDate,
+    WebAddress, WebhookBody, Whole, ZoneName,
 };
 use crate::settings;
 
@@ -119,6 +119,12 @@ settings! {
         log_messages: bool = "off", InForce, "Log Messages",
             "Keep a copy of each file that was received, below the connector’s folder in Log, as long as transcripts are kept. \
              Where the disk cannot share blocks it takes the room twice.";
+        receipts_keep_days: KeepDays = "", InForce, "Receipts kept",
+            "Days this connector’s rows of the Receive table are kept, or forever. Empty is as in Settings.";
+        transfers_keep_days: KeepDays = "", InForce, "Transfers kept",
+            "Days the records of this connector’s uploads and downloads are kept, or forever. Empty is as in Settings.";
+        sent_keep_days: KeepDays = "", InForce, "Sent copies kept",
+            "Days the copies in this connector’s Sent folder are kept, or forever. Empty is as in Settings.";
         folder: FolderText = "", InForce, "Folder",
             "Where files land that are passed along to it. Empty is a folder of the connector’s name; a relative path \
              lies below the Root Directory.";
@@ -281,7 +287,8 @@ mod tests {
              save_subfolder=off local_file_scheme=%Filename% overwrite=replace append=each ascii_uploads=keep \
              settle_s=2 send_settle_s=2 sessions_max= upload_bytes_per_s= download_bytes_per_s= file_bytes_max= \
              quota_bytes= quota_files= save_to_sent_folder=off sent_folder_scheme=monthly log_level=info \
-             log_subfolder_scheme=weekly log_messages=off folder= keep_days= keep_order=on url= alert_to= body=event"
+             log_subfolder_scheme=weekly log_messages=off receipts_keep_days= transfers_keep_days= \
+             sent_keep_days= folder= keep_days= keep_order=on url= alert_to= body=event"
         );
     }
 
@@ -372,6 +379,7 @@ mod tests {
         ("temp_receive_extensions", &["", "tmp,*.part,.in.*"]),
         ("local_file_scheme", &["%Seq%-%Filename%", "%DateFormat:yyyyMMdd%%%%Ext%"]),
         ("sessions_max", &["1", "100000"]),
+        ("sent_keep_days", &["7", "Forever", ""]),
         ("file_bytes_max", &["10mib", "1000", "1536 KiB"]),
     ];
 

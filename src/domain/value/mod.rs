@@ -5,6 +5,7 @@
 
 mod calendar;
 mod choice;
+mod keep;
 mod mail;
 mod network;
 mod number;
@@ -20,6 +21,7 @@ pub use choice::{
     AcmeChallenge, AppendRule, AsProfile, AsciiUploads, ClientCertificate, ConnectorTls, ConnectorType, FolderScheme,
     FtpOverTls, LogLevel, MailTls, Overridable, Overwrite, RequireTls, SessionReuse, Switch, TlsEnd, WebhookBody,
 };
+pub use keep::KeepDays;
 pub use mail::{AlertKinds, MailAddress, MailAddresses, Subject};
 pub use network::{AddressExceptions, HostNames, HostOrAddress, ListenAddress, Networks};
 pub use number::{ByteCount, DiskReserve, FileMode, Whole};

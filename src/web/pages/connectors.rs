@@ -8,6 +8,7 @@ use serde::Deserialize;
 
 use super::flows::Flow;
 use super::head::{self, Head};
+use super::kept::Row;
 use super::preview::Preview;
 use super::sheet::{self, Stand};
 use super::test_connection;
@@ -21,6 +22,7 @@ use crate::domain::value::ConnectorType;
 use crate::store::connector::{self, Edit, StoredConnector};
 use crate::store::delivery_page;
 use crate::store::receipt::{self, Search};
+use crate::transfer::retention;
 use crate::web::context::Context;
 use crate::web::csrf::Posted;
 use crate::web::draft::{Conflict, Draft};
@@ -94,6 +96,11 @@ const ADVANCED: Sections = &[
         "What scripts and devices of this partner expect.",
         &["start_folder", "send_alias", "receive_alias", "name_encoding", "list_time_zone"],
     ),
+    (
+        "How long records are kept",
+        "For this partner only.",
+        &["receipts_keep_days", "transfers_keep_days", "sent_keep_days"],
+    ),
     ("Logging and alerts", "", &["log_level", "log_subfolder_scheme", "log_messages", "alert_to"]),
 ];
 
@@ -115,6 +122,9 @@ const WEBHOOK: Sections = &[
         &["url", "body", "keep_order"],
     ),
 ];
+
+/// The settings that say how long something is kept.
+const KEEPING: &[&str] = &["keep_days", "receipts_keep_days", "transfers_keep_days", "sent_keep_days"];
 
 /// Which tab.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -172,6 +182,10 @@ struct ConnectorPage {
     report: Option<test_connection::Shown>,
     may_edit: bool,
     preview: Option<Preview>,
+    /// Whether something here is kept for a time.
+    may_preview: bool,
+    /// What would go by what is typed; shown when it was asked for.
+    kept: Option<Vec<Row>>,
     flow: Flow,
 }
 
@@ -219,6 +233,8 @@ async fn page(context: &Context, found: &StoredConnector, tab: Tab, draft: &Draf
         report: test_connection::last(context, &found.id),
         may_edit: context.may(Role::Editor),
         preview: None,
+        may_preview: KEEPING.iter().any(|key| keys.contains(key)),
+        kept: None,
         flow: Flow::of(context, found.id.key()).await?,
     })
 }
@@ -261,6 +277,9 @@ pub async fn save(context: Context, Path(id): Path<String>, posted: Posted) -> R
     let found = find(&context, &id).await?;
     let tab = Tab::parse(posted.text("tab"));
     let mut draft = Draft::typed(&posted, ConnectorSettings::SETTINGS);
+    if !posted.text("preview").is_empty() {
+        return what_would_go(&context, &found, tab, draft).await;
+    }
     let generate = posted.get("generate").is_some();
     let password = match new_password(&posted, &found.id, generate) {
         Ok(password) => password,
@@ -309,6 +328,29 @@ pub async fn save(context: Context, Path(id): Path<String>, posted: Posted) -> R
     };
     context.leave(&place, note);
     Ok(Redirect::to(&place).into_response())
+}
+
+/// What would be removed if what is typed were saved. Nothing is.
+async fn what_would_go(
+    context: &Context,
+    found: &StoredConnector,
+    tab: Tab,
+    mut draft: Draft,
+) -> Result<Response, WebError> {
+    let mut merged = found.stored.texts.clone();
+    merged.extend(draft.form.texts.clone());
+    let settings = match ConnectorSettings::parse(&merged) {
+        Ok(settings) => settings,
+        Err(mistakes) => {
+            draft.form.refuse(mistakes);
+            return draft.answer(&page(context, found, tab, &draft).await?);
+        }
+    };
+    let connector = Connector { id: found.id.clone(), version: found.stored.version, settings };
+    let due = retention::preview_of(&context.state.depot, &connector, &context.state.live.snapshot()).await?;
+    let mut page = page(context, found, tab, &draft).await?;
+    page.kept = Some(due.iter().map(Row::of).collect());
+    draft.answer(&page)
 }
 
 /// Puts what a Webhook connector signs with in place.

@@ -12,6 +12,7 @@ pub mod events;
 pub mod flows;
 pub mod head;
 pub mod health;
+mod kept;
 pub mod list;
 pub mod logs;
 pub mod mail;

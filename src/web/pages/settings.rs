@@ -5,11 +5,11 @@ use std::net::IpAddr;
 use askama::Template;
 use axum::response::{IntoResponse, Redirect, Response};
 
-use crate::base::human;
+use super::kept::Row;
 use crate::domain::appliance::ApplianceSettings;
 use crate::domain::setting::{Mistake, Texts};
 use crate::store::profile;
-use crate::transfer::retention::{self, Due};
+use crate::transfer::retention;
 use crate::web::context::Context;
 use crate::web::csrf::Posted;
 use crate::web::draft::{Conflict, Draft};
@@ -45,23 +45,6 @@ struct SettingsPage {
     conflict_by: String,
     /// What would go by what is typed; shown when it was asked for.
     preview: Option<Vec<Row>>,
-}
-
-/// A line of the preview.
-struct Row {
-    what: &'static str,
-    amount: String,
-}
-
-impl Row {
-    fn of(due: &Due) -> Self {
-        let count = human::thousands(due.count);
-        let amount = match due.bytes {
-            Some(bytes) => format!("{count}, {}", human::size(bytes)),
-            None => count,
-        };
-        Self { what: due.what, amount }
-    }
 }
 
 async fn page(context: &Context, draft: &Draft) -> Result<SettingsPage, WebError> {
