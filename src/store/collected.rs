@@ -1,7 +1,8 @@
 //! What partners collected from Send: how far each version of a file was covered, and what is still to be done with it.
 
+use serde_json::{Value, json};
 use sqlx::sqlite::SqliteRow;
-use sqlx::{Row, Sqlite, Transaction};
+use sqlx::{Row, Sqlite};
 
 use super::commit::signed;
 use super::open::{Db, StoreError};
@@ -16,10 +17,20 @@ const COVER: &str = "INSERT INTO collected (connector_key, path, inode, size_byt
      copy = CASE WHEN collected.gone_at_us IS NULL THEN collected.copy ELSE 'none' END, \
      times = CASE WHEN collected.gone_at_us IS NULL THEN collected.times ELSE 0 END, \
      gone_at_us = NULL, seen_at_us = excluded.seen_at_us";
-const COLLECT: &str = "UPDATE collected SET covered_to = size_bytes, collected_at_us = $6, remove = $7, times = times + 1 \
-     WHERE connector_key = $1 AND path = $2 AND inode = $3 AND size_bytes = $4 AND modified_us = $5";
-const WANT_COPY: &str = "UPDATE collected SET copy = 'wanted', copy_id = $6, copy_folder = $7, copy_name = '' \
-     WHERE connector_key = $1 AND path = $2 AND inode = $3 AND size_bytes = $4 AND modified_us = $5 AND copy = 'none'";
+// `$7`: an array of `row`. Collected twice, a version is copied once: what there is of a copy stays.
+pub(super) const ADD_COLLECTIONS: &str = "INSERT INTO collected (connector_key, path, inode, size_bytes, modified_us, covered_to, \
+     seen_at_us, collected_at_us, copy, copy_id, copy_folder, copy_name, remove, times) SELECT value->>0, value->>1, \
+     value->>2, value->>3, value->>4, value->>3, value->>5, value->>5, value->>6, value->>7, value->>8, '', value->>9, 1 \
+     FROM json_each($7) WHERE true ON CONFLICT (connector_key, path, inode, size_bytes, modified_us) DO UPDATE SET \
+     covered_to = excluded.covered_to, collected_at_us = excluded.collected_at_us, seen_at_us = excluded.seen_at_us, \
+     times = CASE WHEN collected.gone_at_us IS NULL THEN collected.times ELSE 0 END + 1, \
+     copy = CASE WHEN collected.gone_at_us IS NULL AND collected.copy <> 'none' THEN collected.copy ELSE excluded.copy END, \
+     copy_id = CASE WHEN collected.gone_at_us IS NULL AND collected.copy <> 'none' THEN collected.copy_id \
+     ELSE excluded.copy_id END, \
+     copy_folder = CASE WHEN collected.gone_at_us IS NULL AND collected.copy <> 'none' THEN collected.copy_folder \
+     ELSE excluded.copy_folder END, \
+     copy_name = CASE WHEN collected.gone_at_us IS NULL AND collected.copy <> 'none' THEN collected.copy_name \
+     ELSE excluded.copy_name END, gone_at_us = NULL, remove = excluded.remove";
 const ONE: &str = "SELECT connector_key, path, inode, size_bytes, modified_us, covered_to, collected_at_us, copy, \
      copy_id, copy_folder, copy_name, remove, seen_at_us, times FROM collected WHERE connector_key = $1 AND path = $2 AND inode = $3 \
      AND size_bytes = $4 AND modified_us = $5 AND gone_at_us IS NULL";
@@ -117,15 +128,21 @@ pub async fn cover(db: &Db, subject: &Subject, covered_to: u64, at: Timestamp) -
     Ok(())
 }
 
-pub(super) async fn add(tx: &mut Transaction<'_, Sqlite>, collection: &Collection) -> sqlx::Result<()> {
+/// For [`ADD_COLLECTIONS`].
+pub(super) fn row(collection: &Collection) -> Value {
     let Collection { subject, at, copy, remove } = collection;
-    of(COVER, subject).bind(signed(subject.size_bytes)).bind(at.us()).execute(&mut **tx).await?;
-    of(COLLECT, subject).bind(at.us()).bind(i64::from(*remove)).execute(&mut **tx).await?;
-    if let Some(copy) = copy {
-        // Only where there is none: collected twice, a version is kept once.
-        of(WANT_COPY, subject).bind(&copy.id).bind(&copy.folder).execute(&mut **tx).await?;
-    }
-    Ok(())
+    json!([
+        subject.connector_key,
+        subject.path,
+        subject.inode.cast_signed(),
+        signed(subject.size_bytes),
+        subject.modified.us(),
+        at.us(),
+        if copy.is_some() { "wanted" } else { "none" },
+        copy.as_ref().map_or("", |copy| &copy.id),
+        copy.as_ref().map_or("", |copy| &copy.folder),
+        i64::from(*remove),
+    ])
 }
 
 /// What is known of a file that lies there.

@@ -245,29 +245,38 @@ impl Writer {
     }
 
     async fn write(&self, batch: &[Job]) -> sqlx::Result<Vec<Committed>> {
-        let mut tx = self.db.begin().await?;
-        let mut group = Group::default();
+        let (mut group, mut apart) = (Group::default(), Vec::new());
         for job in batch {
             match job {
                 Job::Receive(received, _) => group.receipt(received),
                 Job::Collect(collected, _) => {
                     let (collection, event) = &**collected;
-                    collected::add(&mut tx, collection).await?;
+                    group.collection(collection);
                     group.event(event);
                 }
                 Job::Publish(published) => group.publish(published),
+                Job::Event(event) | Job::LoginFailed(event) => group.event(event),
+                Job::Transfer(transfer) => group.transfer(transfer),
+                Job::Moved { .. } | Job::Session(_) | Job::Refusal(_) => apart.push(job),
+                Job::Flush(_) => {}
+            }
+        }
+        if apart.is_empty() {
+            return group.write(self.db.writer()).await;
+        }
+        let mut tx = self.db.begin().await?;
+        for job in apart {
+            match job {
                 Job::Moved { connector_key, stored_path, status } => {
                     let moved = sqlx::query(SET_STATUS_AT).bind(connector_key).bind(stored_path).bind(status.name());
                     moved.execute(&mut *tx).await?;
                 }
-                Job::Event(event) | Job::LoginFailed(event) => group.event(event),
-                Job::Transfer(transfer) => group.transfer(transfer),
                 Job::Session(session) => session::add(&mut tx, session).await?,
                 Job::Refusal(refusal) => refusal::add(&mut tx, refusal).await?,
-                Job::Flush(_) => {}
+                _ => {}
             }
         }
-        let committed = group.write(&mut tx).await?;
+        let committed = group.write(&mut *tx).await?;
         tx.commit().await?;
         Ok(committed)
     }

@@ -447,7 +447,7 @@ mod tests {
         for one in &all {
             group.receipt(one);
         }
-        group.write(&mut tx).await.unwrap();
+        group.write(&mut *tx).await.unwrap();
         tx.commit().await.unwrap();
         let [there, later, never] = all.each_ref().map(|one| &one.receipt.id);
         // It came to the Folder twice: as what an error arrow of the same target leads there.

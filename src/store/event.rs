@@ -92,7 +92,7 @@ pub(super) fn row(event: &Event, held: bool) -> Value {
 pub(super) async fn add(tx: &mut Transaction<'_, Sqlite>, event: &Event) -> sqlx::Result<()> {
     let mut group = Group::default();
     group.event(event);
-    group.write(tx).await.map(drop)
+    group.write(&mut **tx).await.map(drop)
 }
 
 /// Records one event at once, for processes without a recorder.

@@ -1,13 +1,15 @@
-//! The rows of one group commit, written by one script: every call of SQLite is a hop to its thread and back, which costs
-//! more than the statement itself. Rows go in as JSON arrays, so that the script is the same however many there are. This
-//! is SQLite's own: see docs/decisions/0090.
+//! The rows of one group commit, written by one statement: every call of SQLite is a hop to its thread and back, and so is
+//! every statement's end; each costs more than the statement itself. Rows go in as JSON arrays, so that the text is the
+//! same however many there are. This is SQLite's own: see docs/decisions/0090 and 0091.
 
 use std::collections::HashMap;
 use std::sync::LazyLock;
 
 use serde_json::{Value, json};
-use sqlx::{AssertSqlSafe, Row, Sqlite, Transaction};
+use sqlx::sqlite::SqliteExecutor;
+use sqlx::{AssertSqlSafe, Row};
 
+use super::collected::{self, ADD_COLLECTIONS, Collection};
 use super::commit::{Committed, Published, Received, signed};
 use super::receipt::encode_headers;
 use super::transfer::Transfer;
@@ -56,16 +58,43 @@ const ADD_DELIVERIES: &str = "INSERT INTO deliveries (event_id, receipt_id, sour
 const ADD_HOLDS: &str = "INSERT INTO holds (receipt_id, connector_key, folder, size_bytes, since_us, ended) \
      SELECT value->>0, value->>2, value->>24, value->>6, value->>10, 0 FROM json_each($5) \
      WHERE EXISTS (SELECT 1 FROM deliveries WHERE receipt_id = value->>0)";
-const COMMITTED: &str = "SELECT duplicate_of, EXISTS (SELECT 1 FROM holds WHERE receipt_id = receipts.id) \
-     FROM json_each($5) AS added CROSS JOIN receipts ON receipts.id = added.value->>0 ORDER BY added.key";
+// What came of each receipt, as it stands when everything else is written.
+const WRITE: &str = "INSERT INTO group_commit (events, published, transfers, traffic, receipts, duplicate_within_us, \
+     collections) VALUES ($1, $2, $3, $4, $5, $6, $7) RETURNING (SELECT json_group_array(json_array(duplicate_of, \
+     EXISTS (SELECT 1 FROM holds WHERE receipt_id = receipts.id)) ORDER BY added.key) \
+     FROM json_each($5) AS added CROSS JOIN receipts ON receipts.id = added.value->>0)";
 
+/// What `$1` to `$7` of the statements above are to the trigger, in their order.
+const COLUMNS: [&str; 7] =
+    ["events", "published", "transfers", "traffic", "receipts", "duplicate_within_us", "collections"];
+
+/// A view of nothing, and what an insert into it does instead: all of a group, within one statement that SQLite commits or
+/// undoes as a whole. They belong to the writer's connection and are not part of the database.
+///
 /// What was published goes first: a receipt of the same place that is in the same group came after it, and is not what
 /// it replaced.
-static SCRIPT: LazyLock<String> = LazyLock::new(|| {
+static WRITTEN: LazyLock<[String; 2]> = LazyLock::new(|| {
     let published = [CLEAR_MARK, RELEASE_EVENTS, MARK_REPLACED];
-    let added = [ADD_TRANSFERS, ADD_TRAFFIC, ADD_RECEIPTS, ADD_EVENTS, ADD_DELIVERIES, ADD_HOLDS, COMMITTED];
-    [&published[..], &added[..]].concat().join(";\n")
+    let added = [ADD_TRANSFERS, ADD_TRAFFIC, ADD_RECEIPTS, ADD_EVENTS, ADD_DELIVERIES, ADD_HOLDS, ADD_COLLECTIONS];
+    let mut script = [&published[..], &added[..]].concat().join(";\n");
+    for (column, number) in COLUMNS.iter().zip(1..) {
+        script = script.replace(&format!("${number}"), &format!("NEW.{column}"));
+    }
+    let columns = COLUMNS.join(", ");
+    let nothing = COLUMNS.map(|_| "NULL").join(", ");
+    [
+        format!("CREATE TEMP VIEW group_commit ({columns}) AS SELECT {nothing}"),
+        format!("CREATE TEMP TRIGGER group_commit_written INSTEAD OF INSERT ON group_commit BEGIN {script}; END"),
+    ]
 });
+
+/// Makes a connection one that groups can be written by; the database must be up to date.
+pub(super) async fn prepare(connection: &mut sqlx::SqliteConnection) -> sqlx::Result<()> {
+    for made in WRITTEN.iter() {
+        sqlx::query(AssertSqlSafe(made.as_str())).persistent(false).execute(&mut *connection).await?;
+    }
+    Ok(())
+}
 
 /// The rows of one commit.
 #[derive(Debug, Default)]
@@ -74,6 +103,7 @@ pub(super) struct Group<'a> {
     transfers: Vec<&'a Transfer>,
     receipts: Vec<Value>,
     events: Vec<Value>,
+    collections: Vec<Value>,
     /// The receipts of this group by connector, name and digest: the database does not know them yet.
     latest: HashMap<(String, &'a str, &'a str), &'a ReceiptId>,
 }
@@ -90,6 +120,10 @@ impl<'a> Group<'a> {
 
     pub(super) fn event(&mut self, event: &event::Event) {
         self.events.push(event::row(event, false));
+    }
+
+    pub(super) fn collection(&mut self, collection: &Collection) {
+        self.collections.push(collected::row(collection));
     }
 
     /// A receipt with its event, which is held back until the file is published.
@@ -128,34 +162,40 @@ impl<'a> Group<'a> {
         self.events.push(event::row(&event::Event::after_receive(receipt, event_id.clone()), true));
     }
 
-    /// Writes them; gives what came of each receipt, in their order.
-    pub(super) async fn write(self, tx: &mut Transaction<'_, Sqlite>) -> sqlx::Result<Vec<Committed>> {
-        let receipts = self.receipts.len();
-        if [&self.published, &self.receipts, &self.events].iter().all(|rows| rows.is_empty())
-            && self.transfers.is_empty()
-        {
+    fn is_empty(&self) -> bool {
+        let rows = [&self.published, &self.receipts, &self.events, &self.collections];
+        rows.iter().all(|rows| rows.is_empty()) && self.transfers.is_empty()
+    }
+
+    /// Writes them, in a transaction of their own unless `to` is in one; gives what came of each receipt, in their order.
+    pub(super) async fn write(self, to: impl SqliteExecutor<'_>) -> sqlx::Result<Vec<Committed>> {
+        if self.is_empty() {
             return Ok(Vec::new());
         }
+        let receipts = self.receipts.len();
         let transfers: Value = self.transfers.iter().map(|transfer| transfer::row(transfer)).collect();
-        let rows = sqlx::query(AssertSqlSafe(SCRIPT.as_str()))
+        // All of the answer is waited for: the commit comes after its row.
+        let rows = sqlx::query(WRITE)
             .bind(Value::from(self.events).to_string())
             .bind(Value::from(self.published).to_string())
             .bind(transfers.to_string())
             .bind(traffic::rows(self.transfers.iter().copied()).to_string())
             .bind(Value::from(self.receipts).to_string())
             .bind(DUPLICATE_WITHIN_US)
-            .fetch_all(&mut **tx)
+            .bind(Value::from(self.collections).to_string())
+            .fetch_all(to)
             .await?;
-        if rows.len() != receipts {
+        let row = rows.first().ok_or(sqlx::Error::RowNotFound)?;
+        let committed: Vec<(Option<String>, u8)> =
+            serde_json::from_str(row.try_get(0)?).map_err(|error| sqlx::Error::Decode(error.into()))?;
+        if committed.len() != receipts {
             return Err(sqlx::Error::RowNotFound);
         }
-        rows.iter()
-            .map(|row| {
-                let duplicate_of = row.try_get::<Option<String>, _>(0)?;
-                let duplicate_of = duplicate_of.as_deref().and_then(ReceiptId::parse);
-                Ok(Committed { duplicate_of, held: row.try_get(1)? })
-            })
-            .collect()
+        let decode = |(duplicate_of, held): (Option<String>, u8)| Committed {
+            duplicate_of: duplicate_of.as_deref().and_then(ReceiptId::parse),
+            held: held == 1,
+        };
+        Ok(committed.into_iter().map(decode).collect())
     }
 }
 
@@ -193,9 +233,27 @@ mod tests {
 
     async fn write(db: &Db, group: Group<'_>) -> Vec<Committed> {
         let mut tx = db.begin().await.unwrap();
-        let committed = group.write(&mut tx).await.unwrap();
+        let committed = group.write(&mut *tx).await.unwrap();
         tx.commit().await.unwrap();
         committed
+    }
+
+    #[tokio::test]
+    async fn a_group_that_cannot_be_written_leaves_nothing_of_itself() {
+        let folder = tempfile::tempdir().unwrap();
+        let db = Db::open(folder.path()).await.unwrap();
+        let ids = IdSource::seeded(Clock::System, 7);
+        let (good, mut bad) = (received(&ids, "/Receive/a", "11"), received(&ids, "/Receive/b", "22"));
+        bad.receipt.size_bytes = u64::MAX;
+        let mut group = Group::default();
+        group.receipt(&good);
+        group.receipt(&bad);
+        group.write(db.writer()).await.unwrap_err();
+        assert_eq!(find(&db, &good.receipt.id).await.unwrap(), None);
+        let mut group = Group::default();
+        group.receipt(&good);
+        assert_eq!(group.write(db.writer()).await.unwrap(), [Committed { duplicate_of: None, held: false }]);
+        assert!(find(&db, &good.receipt.id).await.unwrap().is_some(), "it is committed without anybody's COMMIT");
     }
 
     #[tokio::test]

@@ -9,7 +9,9 @@ use std::time::Duration;
 use sqlx::SqlitePool;
 use sqlx::migrate::{Migration, MigrationType, Migrator};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
-use sqlx::{Row, SqlSafeStr, Sqlite, Transaction};
+use sqlx::{ConnectOptions, Connection, Row, SqlSafeStr, Sqlite, SqliteConnection, Transaction};
+
+use super::group;
 
 /// Oldest SQLite without the WAL-reset corruption.
 const SQLITE_VERSION_MIN: (u32, u32, u32) = (3, 51, 3);
@@ -100,11 +102,17 @@ impl Db {
             .foreign_keys(true)
             .busy_timeout(BUSY_TIMEOUT)
             .statement_cache_capacity(STATEMENTS_CACHED);
-        let write = pool(1).connect_with(options.clone()).await?;
-        check_version(&write).await?;
+        let mut first = options.connect().await?;
+        check_version(&mut first).await?;
         let lock = Lock::wait(&folder.join("migrate.lock"))?;
-        migrator().run(&write).await?;
+        migrator().run(&mut first).await?;
         drop(lock);
+        // What a statement would undo is kept in memory: a group commit changes more pages than SQLite holds there by
+        // itself, and each would make, write and remove a file of its own.
+        let prepared = pool(1).after_connect(|connection, _| Box::pin(group::prepare(connection)));
+        let write = prepared.connect_with(options.clone().pragma("temp_store", "MEMORY")).await?;
+        // Only now: with the last connection the write-ahead log would be folded in.
+        first.close().await?;
         let read = pool(READERS_MAX).connect_with(options.read_only(true)).await?;
         let folder = folder.canonicalize().map_err(|source| StoreError::Folder { path: folder.to_owned(), source })?;
         Ok(Self { read, write, folder: folder.into() })
@@ -153,8 +161,8 @@ fn pool(connections_max: u32) -> SqlitePoolOptions {
         .acquire_timeout(Duration::from_secs(30))
 }
 
-async fn check_version(pool: &SqlitePool) -> Result<(), StoreError> {
-    let text: String = sqlx::query("SELECT sqlite_version()").fetch_one(pool).await?.try_get(0)?;
+async fn check_version(connection: &mut SqliteConnection) -> Result<(), StoreError> {
+    let text: String = sqlx::query("SELECT sqlite_version()").fetch_one(connection).await?.try_get(0)?;
     let mut numbers = text.split('.').map(|part| part.parse::<u32>().unwrap_or(0));
     let mut next = || numbers.next().unwrap_or(0);
     if (next(), next(), next()) < SQLITE_VERSION_MIN { Err(StoreError::SqliteTooOld(text)) } else { Ok(()) }
@@ -234,6 +242,17 @@ mod tests {
             }
         }
         assert!(prepared > 30, "only {prepared} statements were found: the pattern no longer fits");
+    }
+
+    /// 2 is memory, in the words of SQLite's pragma.
+    #[tokio::test]
+    async fn the_writer_keeps_what_it_would_undo_in_memory_and_syncs_every_commit() {
+        let folder = tempfile::tempdir().unwrap();
+        let db = Db::open(folder.path()).await.unwrap();
+        for (pragma, expected) in [("PRAGMA temp_store", 2), ("PRAGMA synchronous", 2)] {
+            let row = sqlx::query(pragma).fetch_one(db.writer()).await.unwrap();
+            assert_eq!(row.get::<i64, _>(0), expected, "{pragma}");
+        }
     }
 
     #[tokio::test]
