@@ -645,6 +645,7 @@ def main():
             slas.journey(browser, report)
             mail.journey(browser, report)
             tokens.journey(browser, report, ADMINISTRATOR_PASSWORD)
+            tokens.export_and_import(browser, report, ADMINISTRATOR_PASSWORD)
             test_connection(browser, appliance, "acme-edi", report)
             change_profile(browser, appliance, report)
             administration(browser, report)

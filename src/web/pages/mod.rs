@@ -4,6 +4,7 @@ pub mod acme;
 pub mod app_log;
 pub mod as_partner;
 pub mod audit;
+pub mod backup;
 pub mod blocked;
 pub mod certificates;
 pub mod connectors;
