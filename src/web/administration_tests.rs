@@ -359,7 +359,7 @@ async fn settings_are_exported_and_imported_after_a_look_at_what_would_change() 
 
     let looked = send(&[("file", Some("a.toml"), &text), ("text", None, ""), ("apply", None, "1")]).await;
     assert_eq!(looked.status, StatusCode::OK, "{}", looked.text);
-    for words in ["What would change", "<td class=\"mono wrapany\">2121</td>", "&#60;Gent&#62;", "name=\"apply\""] {
+    for words in ["What would change", "data-label=\"After\">2121</td>", "&#60;Gent&#62;", "name=\"apply\""] {
         assert!(looked.text.contains(words), "no {words} in {}", looked.text);
     }
     let apply = [("text", None, text.as_str()), ("apply", None, "1")];
