@@ -3,6 +3,7 @@
 
 use std::time::Duration;
 
+use crate::access::backup::{self, Backups};
 use crate::access::certificate::Certificates;
 use crate::base::human;
 use crate::domain::event::EventKind;
@@ -20,6 +21,9 @@ const EVERY: Duration = Duration::from_mins(10);
 
 /// How often it is looked how full the disk is.
 const DISK_EVERY: Duration = Duration::from_mins(1);
+
+/// How often it is looked whether a backup is due.
+const BACKUP_LOOKED_EVERY: Duration = Duration::from_secs(20);
 
 /// How often records that are older than they are kept are removed, and certificates that expire are told of; the nearest
 /// warning comes three days before the end.
@@ -61,6 +65,33 @@ pub(super) async fn watch_disk(depot: Depot, live: Live) {
             Err(error) => tracing::warn!(%error, "Could not look how full the disk is; it is tried again"),
         }
         tokio::time::sleep(DISK_EVERY).await;
+    }
+}
+
+/// Makes a backup every night, for ever: one that a stop or a failure held up is made later.
+pub(super) async fn nightly(depot: Depot, live: Live, backups: Backups) {
+    loop {
+        tokio::time::sleep(BACKUP_LOOKED_EVERY).await;
+        let settings = &live.snapshot().appliance;
+        let Some(at) = settings.backup_at else { continue };
+        let now = depot.clock.now();
+        let newest = match backups.list(settings) {
+            Ok(there) => there.first().map(|backup| backup.made_at),
+            Err(error) => {
+                tracing::error!(%error, "Could not look which backups there are; it is tried again");
+                continue;
+            }
+        };
+        if !backup::is_due(newest, at.minutes(), (now, settings.time_zone.offset_s_at(now))) {
+            continue;
+        }
+        let made = backups.make(settings).await;
+        let (kind, summary) = backup::told(&made);
+        depot.recorder.event(Event::new(&depot.ids, kind, depot.clock.now(), summary)).await;
+        if let Err(error) = made {
+            tracing::error!(%error, "Could not make a backup; it is tried again");
+            tokio::time::sleep(HOURLY).await;
+        }
     }
 }
 

@@ -6,6 +6,7 @@ use std::process::ExitCode;
 use super::{housekeeping, shutdown, telemetry, web};
 use crate::access::acme::Acme;
 use crate::access::admission::Admission;
+use crate::access::backup::Backups;
 use crate::access::certificate::Certificates;
 use crate::access::gate::Gate;
 use crate::access::password::Hasher;
@@ -23,7 +24,7 @@ use crate::cli::ServeOptions;
 use crate::engine::{Engine, Listeners, Ports, Stop, TlsBase};
 use crate::store::commit::Recorder;
 use crate::store::live::Live;
-use crate::store::open::{Lock, make_private_folder};
+use crate::store::open::{Lock, SERVE_LOCK, make_private_folder};
 use crate::store::{Db, programs};
 use crate::transfer::collect;
 use crate::transfer::collections::Collections;
@@ -58,7 +59,7 @@ fn failed(error: &Failure) -> ExitCode {
 async fn serve(options: &ServeOptions, (log, lines): (Option<telemetry::Handle>, AppLog)) -> Result<(), Failure> {
     make_private_folder(&options.data)?;
     let data = options.data.canonicalize()?;
-    let running = Lock::try_take(&data.join("serve.lock"))
+    let running = Lock::try_take(&data.join(SERVE_LOCK))
         .map_err(|_| format!("{} is in use by another waybill that is running", data.display()))?;
     let clock = Clock::System;
     let ids = IdSource::random(clock.clone());
@@ -112,9 +113,11 @@ async fn serve(options: &ServeOptions, (log, lines): (Option<telemetry::Handle>,
         ids: depot.ids.clone(),
     };
     background.spawn(acme.run(engine.live.clone()));
+    let backups = Backups::new(db.clone(), data.clone(), secrets.clone(), clock.clone());
+    background.spawn(housekeeping::nightly(depot.clone(), engine.live.clone(), backups.clone()));
     let reach = reach(&depot, secrets, (&programs, &data))?;
     let delivering = tokio::spawn(Runner { reach, live: engine.live.clone() }.run(stop.drain.clone()));
-    let pages = web::start(options, &engine, (stop.drain.clone(), lines, programs)).await?;
+    let pages = web::start(options, &engine, (stop.drain.clone(), lines, programs, backups)).await?;
     Listeners::new(engine, stop).run().await;
     pages.await?;
     delivering.await?;

@@ -6,6 +6,7 @@ use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
+use crate::access::backup::Backups;
 use crate::access::programs::Programs;
 use crate::access::secrets::Secrets;
 use crate::base::app_log::AppLog;
@@ -21,7 +22,7 @@ type Failure = Box<dyn std::error::Error + Send + Sync>;
 pub(super) async fn start(
     options: &ServeOptions,
     engine: &Engine,
-    (stop, app_log, programs): (CancellationToken, AppLog, Programs),
+    (stop, app_log, programs, backups): (CancellationToken, AppLog, Programs, Backups),
 ) -> Result<JoinHandle<()>, Failure> {
     let wish = options.web;
     let clear =
@@ -51,6 +52,7 @@ pub(super) async fn start(
         admission: engine.admission.clone(),
         secrets: Secrets::open(depot.db.clone(), &options.data)?,
         certificates: engine.certificates.clone(),
+        backups,
         presence: engine.presence.clone(),
         clock: depot.clock.clone(),
         ids: depot.ids.clone(),

@@ -124,6 +124,40 @@ pub enum Verb {
     Export,
     /// Read such a text in, all or nothing: it changes what is here and adds what is missing; what it leaves out stays.
     Import(ImportVerb),
+    /// Make, list and try backups: the database and its keys in one encrypted file.
+    #[command(subcommand)]
+    Backup(BackupVerb),
+    /// Put a backup back while no server runs. What the data folder held goes aside, nothing is removed.
+    Restore {
+        /// The file of the backup.
+        file: PathBuf,
+        /// Read the passphrase from the first line of standard input.
+        #[arg(long, required = true)]
+        passphrase_stdin: bool,
+    },
+}
+
+/// What can be done with backups.
+#[derive(Debug, Subcommand)]
+pub enum BackupVerb {
+    /// List the backups in the folder, the newest first.
+    List,
+    /// Make one now.
+    Now,
+    /// Set the passphrase of backups made from now on.
+    Passphrase {
+        /// Read it from the first line of standard input.
+        #[arg(long, required = true)]
+        passphrase_stdin: bool,
+    },
+    /// Read a backup and compare it with what is in use; changes nothing.
+    Try {
+        /// The file of the backup.
+        file: PathBuf,
+        /// Read its passphrase from the first line of standard input; without it the one that is set is taken.
+        #[arg(long)]
+        passphrase_stdin: bool,
+    },
 }
 
 /// What can be done with a group of settings.

@@ -6,14 +6,13 @@ use std::time::Duration;
 use super::verb::{Desk, Failure};
 use crate::store::listener::{self, Listener, ListenerState};
 use crate::store::live::Live;
-use crate::store::open::Lock;
+use crate::store::open::{Lock, SERVE_LOCK};
 
 /// How long to wait for a running server to follow.
 const FOLLOWED_WITHIN: Duration = Duration::from_secs(2);
 /// How often to look whether it has.
 const LOOK_EVERY: Duration = Duration::from_millis(25);
 /// The lock that a serving process holds.
-const SERVE_LOCK: &str = "serve.lock";
 
 /// Says that it is saved, and gives the FTP listener's state once a running server follows: `None` when no server
 /// runs, or when it does not follow in time, which is said.

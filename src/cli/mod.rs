@@ -3,6 +3,7 @@
 
 mod admin;
 mod arguments;
+mod backup;
 mod certificate;
 mod connector;
 mod events;

@@ -5,7 +5,7 @@ use std::io::{BufRead, ErrorKind, Write};
 use std::path::Path;
 
 use super::arguments::{GroupVerb, Verb};
-use super::{admin, certificate, connector, events, flow, health, import, receipts, settings};
+use super::{admin, backup, certificate, connector, events, flow, health, import, receipts, settings};
 use crate::access::certificate::OpenError;
 use crate::access::password::HashError;
 use crate::access::programs::Programs;
@@ -114,6 +114,9 @@ pub(super) async fn run_on(
     input: &mut dyn BufRead,
 ) -> Result<(), Failure> {
     let clock = Clock::System;
+    if let Verb::Restore { file, .. } = verb {
+        return backup::restore((data, file), clock.now(), out, input).await;
+    }
     let db = Db::open(data).await?;
     let mut desk = Desk { db, data, commands, ids: IdSource::random(clock.clone()), clock, out, input };
     let result = dispatch(verb, &mut desk).await;
@@ -136,6 +139,9 @@ async fn dispatch(verb: &Verb, desk: &mut Desk<'_>) -> Result<(), Failure> {
         Verb::Certificate(verb) => certificate::run(desk, verb).await,
         Verb::Export => import::export(desk).await,
         Verb::Import(verb) => import::run(desk, verb).await,
+        Verb::Backup(verb) => backup::run(desk, verb).await,
+        // It comes before the data folder is opened.
+        Verb::Restore { .. } => Ok(()),
     }
 }
 

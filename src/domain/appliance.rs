@@ -4,8 +4,8 @@ use super::acme::Wish;
 use super::flow::Retries;
 use super::setting::{Mistake, Texts};
 use super::value::{
-    AcmeChallenge, AlertKinds, CertificateNames, HostNames, HostOrAddress, Label, ListenAddress, MailAddress,
-    MailAddresses, MailTls, Networks, Subject, WebAddress, Whole, ZoneName,
+    AcmeChallenge, AlertKinds, CertificateNames, FolderText, HostNames, HostOrAddress, Label, ListenAddress,
+    MailAddress, MailAddresses, MailTls, Networks, Subject, TimeOfDay, WebAddress, Whole, ZoneName,
 };
 use crate::settings;
 
@@ -47,6 +47,12 @@ settings! {
             "Days events and refusals are kept. Empty keeps them for ever.";
         sent_keep_days: Option<Whole<1, 36_500>> = "90", InForce, "Sent copies kept",
             "Days a copy in the Sent folder is kept. Empty keeps it for ever.";
+        backup_at: Option<TimeOfDay> = "", InForce, "Every night at",
+            "When a backup is made by itself, on the clock of the time zone above, such as 02:30. Empty makes none.";
+        backup_keep: Whole<1, 1_000> = "14", InForce, "Backups kept",
+            "How many backups stay; the oldest goes when a new one is whole.";
+        backup_folder: FolderText = "backups", InForce, "Folder of backups",
+            "Where they lie. A relative path lies below the data folder; another disk is better.";
         delivery_retries: Whole<0, 1_000> = "10", InForce, "Retries",
             "How often a delivery that failed is tried again before it is given up.";
         delivery_retry_first_s: Whole<1, 86_400> = "60", InForce, "First retry",
@@ -67,7 +73,7 @@ settings! {
             "The address mail comes from, such as waybill@example.com.";
         mail_to: MailAddresses = "", InForce, "Recipients",
             "Who is told, separated by commas. A connector can have recipients of its own.";
-        alert_on: AlertKinds = "delivery_failed,action_failed,sla_at_risk,sla_violated,sla_late,storage_failing,disk_low,listener_not_bound,certificate_expiring,certificate_failed", InForce, "Alerts",
+        alert_on: AlertKinds = "delivery_failed,action_failed,sla_at_risk,sla_violated,sla_late,storage_failing,disk_low,listener_not_bound,certificate_expiring,certificate_failed,backup_failed", InForce, "Alerts",
             "What somebody is told of by mail: once for each change.";
         alert_subject: Subject = "Waybill:", InForce, "Subject begins with",
             "What the subject of an alert begins with, so that it can be sorted.";
@@ -113,8 +119,8 @@ mod tests {
             "public_host= time_zone=UTC web_hosts= web_https=off web_certificates= acme=off acme_hosts= \
              acme_directory=https://acme-v02.api.letsencrypt.org/directory acme_contact= acme_challenge=http-01 \
              acme_listen_address=:: acme_port= receipts_keep_days= transfers_keep_days=90 events_keep_days=90 \
-             sent_keep_days=90 delivery_retries=10 delivery_retry_first_s=60 delivery_retry_longest_s=3600 webhook_networks= mail_host= mail_port=587 mail_tls=starttls mail_user= mail_from= mail_to= \
-             alert_on=delivery_failed,action_failed,sla_at_risk,sla_violated,sla_late,storage_failing,disk_low,listener_not_bound,certificate_expiring,certificate_failed \
+             sent_keep_days=90 backup_at= backup_keep=14 backup_folder=backups delivery_retries=10 delivery_retry_first_s=60 delivery_retry_longest_s=3600 webhook_networks= mail_host= mail_port=587 mail_tls=starttls mail_user= mail_from= mail_to= \
+             alert_on=delivery_failed,action_failed,sla_at_risk,sla_violated,sla_late,storage_failing,disk_low,listener_not_bound,certificate_expiring,certificate_failed,backup_failed \
              alert_subject=Waybill: alerts_per_hour_max=20"
         );
         let defaults = ApplianceSettings::default();

@@ -13,6 +13,10 @@ pub enum EventKind {
     AdministratorSignedIn,
     /// An administrator's sign-in failed.
     AdministratorSignInFailed,
+    /// A backup could not be made.
+    BackupFailed,
+    /// A backup was made.
+    BackupMade,
     /// A certificate that servers present expires soon, or has.
     CertificateExpiring,
     /// An authority did not issue a certificate that was asked for.
@@ -49,12 +53,14 @@ pub enum EventKind {
 
 impl EventKind {
     /// Every kind.
-    pub const ALL: [Self; 21] = [
+    pub const ALL: [Self; 23] = [
         Self::AfterReceive,
         Self::AfterSend,
         Self::ActionFailed,
         Self::AdministratorSignedIn,
         Self::AdministratorSignInFailed,
+        Self::BackupFailed,
+        Self::BackupMade,
         Self::CertificateExpiring,
         Self::CertificateFailed,
         Self::CertificateIssued,
@@ -81,6 +87,8 @@ impl EventKind {
             Self::ActionFailed => "action_failed",
             Self::AdministratorSignedIn => "administrator_signed_in",
             Self::AdministratorSignInFailed => "administrator_sign_in_failed",
+            Self::BackupFailed => "backup_failed",
+            Self::BackupMade => "backup_made",
             Self::CertificateExpiring => "certificate_expiring",
             Self::CertificateFailed => "certificate_failed",
             Self::CertificateIssued => "certificate_issued",
@@ -114,7 +122,7 @@ mod tests {
     fn names_never_change() {
         assert_eq!(
             EventKind::ALL.map(EventKind::name).join(" "),
-            "after_receive after_send action_failed administrator_signed_in administrator_sign_in_failed certificate_expiring certificate_failed certificate_issued \
+            "after_receive after_send action_failed administrator_signed_in administrator_sign_in_failed backup_failed backup_made certificate_expiring certificate_failed certificate_issued \
              delivery_failed disk_low expired \
              listener_changed listener_not_bound login_failed recovered sla_at_risk sla_late sla_met sla_violated storage_failing unfinished_purged"
         );

@@ -10,6 +10,7 @@ pub mod api_token;
 pub mod arrow;
 pub mod audit;
 pub mod authority;
+pub mod backup;
 pub mod certificate;
 pub mod collected;
 pub mod commit;

@@ -15,6 +15,10 @@ use super::group;
 
 /// Oldest SQLite without the WAL-reset corruption.
 const SQLITE_VERSION_MIN: (u32, u32, u32) = (3, 51, 3);
+/// The database, beneath the data folder.
+pub const DATABASE: &str = "waybill.db";
+/// Held by the server of a data folder as long as it runs, beneath it.
+pub const SERVE_LOCK: &str = "serve.lock";
 /// Connections that read beside the writer.
 const READERS_MAX: u32 = 4;
 /// How long a statement waits for another process's write.
@@ -22,7 +26,7 @@ const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 /// Prepared statements kept by each connection.
 const STATEMENTS_CACHED: usize = 200;
 
-const MIGRATIONS: &[(i64, &str, &str)] = &[
+pub(super) const MIGRATIONS: &[(i64, &str, &str)] = &[
     (1, "settings", include_str!("../../migrations/0001_settings.sql")),
     (2, "receipts", include_str!("../../migrations/0002_receipts.sql")),
     (3, "administration", include_str!("../../migrations/0003_administration.sql")),
@@ -88,7 +92,7 @@ impl Db {
     /// Opens `waybill.db` in `folder`; makes folder and database and migrates them if need be.
     pub async fn open(folder: &Path) -> Result<Self, StoreError> {
         make_private_folder(folder)?;
-        let file = folder.join("waybill.db");
+        let file = folder.join(DATABASE);
         if !file.exists() {
             OpenOptions::new()
                 .write(true)

@@ -7,6 +7,7 @@ use axum::http::{Method, Request, StatusCode};
 use super::routes::UPLOAD_BYTES_MAX;
 use super::tests::{Answer, PASSWORD, Site};
 use crate::domain::administrator::Role;
+use crate::domain::setting::Texts;
 use crate::store::{administrator, api_token, profile};
 
 const BOUNDARY: &str = "0123456789abcdef";
@@ -372,4 +373,66 @@ async fn settings_are_exported_and_imported_after_a_look_at_what_would_change() 
     assert!(site.get("/settings/export", &cookies).await.text.contains("2 changes made."));
     let same = send(&[("text", None, &text)]).await;
     assert!(same.text.contains("Nothing differs") && !same.text.contains("name=\"apply\""));
+}
+
+#[tokio::test]
+async fn backups_need_a_passphrase_and_are_made_tried_and_fetched_by_admins() {
+    let site = Site::new().await;
+    let cookies = site.person("mira", Role::Admin).await;
+    let csrf = site.get("/settings/backup", &cookies).await.csrf();
+    let form = |at: &'static str, passphrase: &'static str, own: &'static str| {
+        vec![
+            ("csrf", csrf.clone()),
+            ("version", "0".to_owned()),
+            ("fields", "backup_at,backup_keep".to_owned()),
+            ("backup_at", at.to_owned()),
+            ("backup_keep", "0".to_owned()),
+            ("passphrase", passphrase.to_owned()),
+            ("own_password", own.to_owned()),
+        ]
+    };
+    let post = async |path: &str, form: &[(&str, String)]| {
+        let form: Vec<_> = form.iter().map(|(key, value)| (*key, value.as_str())).collect();
+        site.post(path, &cookies, &form).await
+    };
+    let refused = post("/settings/backup", &form("25:00", "short", "no")).await;
+    assert_eq!(refused.status, StatusCode::UNPROCESSABLE_ENTITY);
+    for words in ["There are 4 problems", "Passphrase needs at least 12", "not your own password", "25:00 isn", "0 isn"]
+    {
+        assert!(refused.text.contains(words), "no {words} in {}", refused.text);
+    }
+    let mut right = form("02:30", "", "");
+    right[4].1 = "3".to_owned();
+    assert!(post("/settings/backup", &right).await.text.contains("Backups need a passphrase"));
+    post("/settings/backup/now", &right[..1]).await;
+    assert!(site.get("/settings/backup", &cookies).await.text.contains("no passphrase is set"));
+    right[5].1 = "a long passphrase".to_owned();
+    right[6].1 = super::tests::PASSWORD.to_owned();
+    assert_eq!(post("/settings/backup", &right).await.status, StatusCode::SEE_OTHER);
+    post("/settings/backup/now", &right[..1]).await;
+    let page = site.get("/settings/backup", &cookies).await.text;
+    assert!(page.contains("was made") && !page.contains("a long passphrase"), "{page}");
+    let (_, rest) = page.split_once("name=\"name\" value=\"").expect("a row");
+    let name = rest.split('"').next().unwrap().to_owned();
+    let tried = post("/settings/backup/try", &[("csrf", csrf.clone()), ("name", name.clone())]).await;
+    assert!(tried.text.contains("It can be put back"), "{}", tried.text);
+    let request =
+        Request::get(format!("/settings/backup/{name}")).header(HOST, "127.0.0.1:8020").header(COOKIE, &cookies);
+    let fetched = site.raw(request.body(Body::empty()).unwrap()).await;
+    let bytes = axum::body::to_bytes(fetched.into_body(), 10_000_000).await.unwrap();
+    assert!(bytes.starts_with(b"age-encryption.org/v1"));
+    for foreign in ["waybill.db", "..%2Fkeys%2Fmaster.key"] {
+        assert_eq!(site.get(&format!("/settings/backup/{foreign}"), &cookies).await.status, StatusCode::NOT_FOUND);
+    }
+}
+
+#[tokio::test]
+async fn a_missing_backup_needs_attention_where_one_is_made_every_night() {
+    let site = Site::new().await;
+    let texts = Texts::from([("backup_at".to_owned(), "02:30".to_owned())]);
+    profile::save_appliance(&site.db, &texts, None, &site.change()).await.unwrap();
+    site.live.refresh().await.unwrap();
+    let cookies = site.person("mira", Role::Admin).await;
+    let page = site.get("/", &cookies).await.text;
+    assert!(page.contains("There is no backup yet") && page.contains("/settings/backup"), "{page}");
 }

@@ -43,6 +43,9 @@ const FAILING_SHOWN_MAX: usize = 5;
 /// Open to admins only.
 const CERTIFICATES: &str = "/certificates";
 const ACME: &str = "/certificates/acme";
+const BACKUP: &str = "/settings/backup";
+/// How old the newest backup may be where one is made every night.
+const BACKUP_AGE_MAX: Duration = Duration::from_hours(48);
 /// Per cent of the disk in use.
 const DISK_WARN: u64 = 85;
 /// Per cent of the disk in use that will not do for long.
@@ -78,7 +81,8 @@ impl Matter {
 
     /// What the reader can do: not everybody sees every page.
     pub fn open_to(mut self, context: &Context) -> Self {
-        self.actions.retain(|(_, address)| (address != CERTIFICATES && address != ACME) || context.may(Role::Admin));
+        let for_admins = [CERTIFICATES, ACME, BACKUP];
+        self.actions.retain(|(_, address)| !for_admins.contains(&address.as_str()) || context.may(Role::Admin));
         self
     }
 
@@ -107,6 +111,7 @@ pub async fn matters(context: &Context) -> Result<Arc<Vec<Matter>>, WebError> {
     matters.extend(disk(context));
     matters.extend(certificates(context));
     matters.extend(acme(context).await?);
+    matters.extend(backups(context));
     matters.extend(passive_address(context));
     matters.extend(refusals(context).await?);
     matters.extend(deliveries(context).await?);
@@ -284,6 +289,22 @@ fn certificates(context: &Context) -> Vec<Matter> {
         }
     }
     matters
+}
+
+/// The newest backup is too old, where one is made every night.
+fn backups(context: &Context) -> Option<Matter> {
+    let snapshot = context.state.live.snapshot();
+    snapshot.appliance.backup_at?;
+    let listed = context.state.backups.list(&snapshot.appliance).unwrap_or_default();
+    let (title, text) = match listed.first() {
+        Some(newest) if context.now().since(newest.made_at) <= BACKUP_AGE_MAX => return None,
+        Some(newest) => {
+            let age = human::duration(context.now().since(newest.made_at));
+            (format!("The newest backup is {age} old"), "One should be made every night; the events tell why none was.")
+        }
+        None => ("There is no backup yet".to_owned(), "One is made every night, and the first within a minute."),
+    };
+    Some(Matter::new("backup", "warn", title, text).with("Open Backup", BACKUP))
 }
 
 fn passive_address(context: &Context) -> Option<Matter> {

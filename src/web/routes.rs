@@ -14,9 +14,9 @@ use tower_http::timeout::TimeoutLayer;
 use super::context::Visitor;
 use super::error::WebError;
 use super::pages::{
-    acme, app_log, as_partner, audit, automation, blocked, certificates, connectors, dashboard, events, flows, health,
-    logs, mail, me, profiles, receive, refusals, send, session, sessions, settings, settings_text, setup, sheet, sign_in,
-    slas, test_connection, tokens, transfers, unfinished, users, what_if,
+    acme, app_log, as_partner, audit, automation, backup, blocked, certificates, connectors, dashboard, events, flows,
+    health, logs, mail, me, profiles, receive, refusals, send, session, sessions, settings, settings_text, setup,
+    sheet, sign_in, slas, test_connection, tokens, transfers, unfinished, users, what_if,
 };
 use super::state::WebState;
 use super::{api, assets, layers, live};
@@ -202,6 +202,10 @@ pub const ROUTES: &[Route] = &[
     viewer("/tokens/{id}/revoke", || get(tokens::ask_revoke).post(tokens::revoke)),
     admin("/settings/export", || get(settings_text::show).merge(settings_files(post(settings_text::import)))),
     admin("/settings/export.toml", || get(settings_text::export)),
+    admin("/settings/backup", || get(backup::show).post(backup::save)),
+    admin("/settings/backup/now", || post(backup::now)),
+    admin("/settings/backup/try", || post(backup::try_one)),
+    admin("/settings/backup/{name}", || get(backup::download)),
     admin("/settings", || get(settings::show).post(settings::save)),
 ];
 

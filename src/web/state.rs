@@ -13,6 +13,7 @@ use super::pages::test_connection::Trials;
 use super::second_factor::Enrolling;
 use super::setup_code::SetupCode;
 use crate::access::admission::Admission;
+use crate::access::backup::Backups;
 use crate::access::certificate::Certificates;
 use crate::access::gate::Gate;
 use crate::access::programs::Programs;
@@ -45,6 +46,8 @@ pub struct Parts {
     pub secrets: Secrets,
     /// What servers present.
     pub certificates: Certificates,
+    /// Makes and reads backups.
+    pub backups: Backups,
     /// Who is connected over FTP.
     pub presence: Presence,
     /// What time it is.

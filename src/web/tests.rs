@@ -11,6 +11,7 @@ use super::login::THEME;
 use super::routes::{Access, ROUTES};
 use super::{Parts, SetupCode, WebState, router};
 use crate::access::admission::Admission;
+use crate::access::backup::Backups;
 use crate::access::certificate::Certificates;
 use crate::access::gate::Gate;
 use crate::access::password::{Hasher, hash_now};
@@ -130,6 +131,12 @@ impl Site {
             admission: Admission::default(),
             secrets: Secrets::open(db.clone(), folder.path()).unwrap(),
             certificates: certificates.clone(),
+            backups: Backups::new(
+                db.clone(),
+                folder.path().to_owned(),
+                Secrets::open(db.clone(), folder.path()).unwrap(),
+                Clock::System,
+            ),
             presence: presence.clone(),
             clock,
             ids: ids.clone(),

@@ -51,3 +51,24 @@ def journey(browser, password, sign_in, report):
     browser.fill(browser.named("off_password"), password)
     browser.press(browser.driver.find_element("css selector", "form[action='/me/second-factor/off'] button"))
     report.check("Your second factor is off." in browser.text, "it is switched off again")
+    backup(browser, password, report)
+
+
+def backup(browser, password, report):
+    """A passphrase is set, a backup made and tried."""
+    browser.go("/settings/backup")
+    browser.look("backup-none")
+    browser.fill(browser.named("backup_at"), "25:00")
+    browser.submit(browser.named("backup_at"))
+    report.check(browser.status() == 422 and "isn't a time of the day" in browser.text, "a time that is none is refused")
+    browser.look("backup-error")
+    browser.fill(browser.named("backup_at"), "02:30")
+    browser.fill(browser.named("passphrase"), "a long passphrase")
+    browser.fill(browser.named("own_password"), password)
+    browser.submit(browser.named("backup_at"))
+    report.check("Saved. In force from the next backup." in browser.text, "a passphrase is set")
+    browser.press(browser.driver.find_element("css selector", "form[action='/settings/backup/now'] button"))
+    report.check("was made" in browser.text, "a backup is made now")
+    browser.press(browser.driver.find_element("css selector", "form[action='/settings/backup/try'] button"))
+    report.check("It can be put back" in browser.text, "it is tried")
+    browser.look("backup")

@@ -123,7 +123,7 @@ pub struct AlertKinds(Vec<EventKind>);
 
 impl AlertKinds {
     /// Every event that can be one.
-    const ALL: [EventKind; 10] = [
+    const ALL: [EventKind; 11] = [
         EventKind::DeliveryFailed,
         EventKind::ActionFailed,
         EventKind::SlaAtRisk,
@@ -134,6 +134,7 @@ impl AlertKinds {
         EventKind::ListenerNotBound,
         EventKind::CertificateExpiring,
         EventKind::CertificateFailed,
+        EventKind::BackupFailed,
     ];
 
     /// Whether such an event is told.
@@ -154,6 +155,7 @@ impl Value for AlertKinds {
         ("listener_not_bound", "The FTP server could not listen"),
         ("certificate_expiring", "A certificate expires"),
         ("certificate_failed", "An authority did not issue a certificate"),
+        ("backup_failed", "A backup could not be made"),
     ]);
 
     fn parse(text: &str) -> Result<Self, String> {

@@ -5,6 +5,7 @@ pub mod app_log;
 pub mod as_partner;
 pub mod audit;
 pub mod automation;
+pub mod backup;
 pub mod blocked;
 pub mod certificates;
 pub mod connectors;

@@ -1,0 +1,310 @@
+//! Backups: the database at one moment and the master key, in one encrypted file; tried, and put back. Partners' files are
+//! not part of it.
+
+mod archive;
+mod restore;
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+pub use self::restore::{Restored, restore};
+use super::secrets::{SecretError, Secrets};
+use crate::base::clock::{Clock, Timestamp};
+use crate::base::human;
+use crate::base::secret::Secret;
+use crate::domain::appliance::ApplianceSettings;
+use crate::domain::event::EventKind;
+use crate::store::backup::{self, Contents};
+use crate::store::open::{DATABASE, make_private_folder};
+use crate::store::{Db, StoreError};
+
+/// The name under which the passphrase is sealed.
+pub const PASSPHRASE: &str = "backup passphrase";
+/// The master key beneath the data folder, and in a backup.
+const KEY: &str = "keys/master.key";
+/// What the file of a backup is called, around its time.
+const NAME: (&str, &str) = ("waybill-", ".tar.gz.age");
+
+/// Why there is no backup, or why one cannot be read.
+#[derive(Debug, thiserror::Error)]
+pub enum BackupError {
+    /// Nobody could open it.
+    #[error("no passphrase is set: set one in Settings, Backup, or with waybill backup passphrase --passphrase-stdin")]
+    NoPassphrase,
+    /// It does not open.
+    #[error("the passphrase doesn't open it: it is the one that was set when the backup was made")]
+    WrongPassphrase,
+    /// It is something else.
+    #[error("it is no backup of Waybill")]
+    NotABackup,
+    /// A part is missing.
+    #[error("{0} is missing in it")]
+    Incomplete(String),
+    /// A server uses the data folder.
+    #[error("a server runs on this data folder: stop it first")]
+    InUse,
+    /// Reading or writing failed.
+    #[error(transparent)]
+    Io(#[from] io::Error),
+    /// The database.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The sealed passphrase.
+    #[error(transparent)]
+    Secret(#[from] SecretError),
+}
+
+/// A backup that lies in the folder.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Backup {
+    /// The name of its file.
+    pub name: String,
+    /// Its bytes.
+    pub size_bytes: u64,
+    /// When it was made.
+    pub made_at: Timestamp,
+}
+
+/// What a try has found: nothing was changed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Tried {
+    /// In the backup.
+    pub backup: Contents,
+    /// In use now.
+    pub now: Contents,
+}
+
+/// Makes and reads backups; cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Backups {
+    db: Db,
+    data: PathBuf,
+    secrets: Secrets,
+    clock: Clock,
+    /// One at a time.
+    turn: Arc<tokio::sync::Mutex<()>>,
+}
+
+impl Backups {
+    /// Of the appliance with this data folder.
+    pub fn new(db: Db, data: PathBuf, secrets: Secrets, clock: Clock) -> Self {
+        Self { db, data, secrets, clock, turn: Arc::default() }
+    }
+
+    /// Where they lie.
+    pub fn folder(&self, settings: &ApplianceSettings) -> PathBuf {
+        self.data.join(settings.backup_folder.as_str())
+    }
+
+    /// Whether a passphrase is set.
+    pub async fn has_passphrase(&self) -> Result<bool, BackupError> {
+        Ok(self.secrets.get(PASSPHRASE).await?.is_some())
+    }
+
+    /// Those that are there, the newest first. No folder is none.
+    pub fn list(&self, settings: &ApplianceSettings) -> io::Result<Vec<Backup>> {
+        let entries = match std::fs::read_dir(self.folder(settings)) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+            entries => entries?,
+        };
+        let mut backups = Vec::new();
+        for entry in entries {
+            let entry = entry?;
+            let name = entry.file_name().to_string_lossy().into_owned();
+            if let (Some(made_at), true) = (time_of(&name), entry.file_type()?.is_file()) {
+                backups.push(Backup { size_bytes: entry.metadata()?.len(), made_at, name });
+            }
+        }
+        backups.sort_by(|one, other| other.name.cmp(&one.name));
+        Ok(backups)
+    }
+
+    /// The file of a backup by its name, if it is one that lies in the folder.
+    pub fn file(&self, settings: &ApplianceSettings, name: &str) -> Option<PathBuf> {
+        let there = self.list(settings).ok()?.into_iter().any(|backup| backup.name == name);
+        there.then(|| self.folder(settings).join(name))
+    }
+
+    /// Makes one and removes the oldest beyond `backup_keep`. Nothing of a backup that failed stays.
+    pub async fn make(&self, settings: &ApplianceSettings) -> Result<Backup, BackupError> {
+        let _turn = self.turn.lock().await;
+        let passphrase = self.secrets.get(PASSPHRASE).await?.ok_or(BackupError::NoPassphrase)?;
+        let folder = self.folder(settings);
+        make_private_folder(&folder)?;
+        let scratch = tempfile::Builder::new().prefix(".waybill-backup-").tempdir_in(&folder)?;
+        let copy = scratch.path().join(DATABASE);
+        backup::copy_to(&self.db, &copy).await?;
+        let (key, made_at) = (self.data.join(KEY), self.clock.now());
+        let name = name_at(made_at);
+        let (part, file) = (scratch.path().join("part"), folder.join(&name));
+        let write = move || -> io::Result<u64> {
+            archive::write(&part, &[(DATABASE, &copy), (KEY, &key)], &passphrase)?;
+            let size = std::fs::metadata(&part)?.len();
+            std::fs::rename(&part, &file)?;
+            std::fs::File::open(&folder)?.sync_all()?;
+            drop(scratch);
+            Ok(size)
+        };
+        let size_bytes = tokio::task::spawn_blocking(write).await.map_err(io::Error::other)??;
+        for old in self.list(settings)?.into_iter().skip(settings.backup_keep.count()) {
+            std::fs::remove_file(self.folder(settings).join(old.name))?;
+        }
+        Ok(Backup { name, size_bytes, made_at })
+    }
+
+    /// Reads a backup and compares it with what is in use; changes nothing.
+    pub async fn try_one(&self, file: &Path, passphrase: Option<Secret>) -> Result<Tried, BackupError> {
+        let passphrase = match passphrase {
+            Some(passphrase) => passphrase,
+            None => self.secrets.get(PASSPHRASE).await?.ok_or(BackupError::NoPassphrase)?,
+        };
+        let scratch = tempfile::Builder::new().prefix(".waybill-backup-").tempdir_in(&self.data)?;
+        let backup = restore::unpack(file, &passphrase, scratch.path()).await?;
+        Ok(Tried { backup, now: backup::contents(&self.db).await? })
+    }
+}
+
+/// What came of it, as an event tells it.
+pub fn told(made: &Result<Backup, BackupError>) -> (EventKind, String) {
+    match made {
+        Ok(backup) => {
+            let size = human::size(backup.size_bytes);
+            (EventKind::BackupMade, format!("The backup {} was made: {size}", backup.name))
+        }
+        Err(error) => (EventKind::BackupFailed, format!("A backup could not be made: {error}")),
+    }
+}
+
+/// `waybill-20261128T020000.000000Z.tar.gz.age`: names sort as their times do.
+fn name_at(at: Timestamp) -> String {
+    let time = at.to_string().replace(['-', ':'], "");
+    format!("{}{time}{}", NAME.0, NAME.1)
+}
+
+fn time_of(name: &str) -> Option<Timestamp> {
+    let time = name.strip_prefix(NAME.0)?.strip_suffix(NAME.1)?;
+    let (date, clock) = (time.get(..8)?, time.get(9..15)?);
+    let rest = time.get(15..)?;
+    let text = format!(
+        "{}-{}-{}T{}:{}:{}{rest}",
+        date.get(..4)?,
+        date.get(4..6)?,
+        date.get(6..)?,
+        clock.get(..2)?,
+        clock.get(2..4)?,
+        clock.get(4..)?
+    );
+    Timestamp::parse_rfc3339(&text)
+}
+
+/// Whether one is due: the newest was made before the last time of the day `at`, on a clock that is `offset_s` seconds
+/// ahead of UTC.
+pub fn is_due(newest: Option<Timestamp>, at_minutes: u16, (now, offset_s): (Timestamp, i32)) -> bool {
+    const DAY_US: i64 = 86_400_000_000;
+    let offset_us = i64::from(offset_s) * 1_000_000;
+    let local = now.us() + offset_us;
+    let today = local.div_euclid(DAY_US) * DAY_US + i64::from(at_minutes) * 60_000_000;
+    let last = if today <= local { today } else { today - DAY_US };
+    newest.is_none_or(|newest| newest.us() + offset_us < last)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base::id::IdSource;
+    use crate::domain::connector::ConnectorId;
+    use crate::domain::setting::Texts;
+    use crate::store::connector;
+    use crate::store::setting::Change;
+
+    fn at(text: &str) -> Timestamp {
+        Timestamp::parse_rfc3339(text).unwrap()
+    }
+
+    #[test]
+    fn names_tell_the_time_and_a_backup_is_due_once_a_day() {
+        let made = at("2026-11-28T02:00:00.5Z");
+        let name = name_at(made);
+        assert_eq!(name, "waybill-20261128T020000.500000Z.tar.gz.age");
+        assert_eq!(time_of(&name), Some(made));
+        for foreign in
+            ["waybill-.tar.gz.age", "notes.txt", "waybill-20261128T020000.500000Z.tar.gz.age.part", "waybill-ä"]
+        {
+            assert_eq!(time_of(foreign), None, "{foreign}");
+        }
+        let half_past_two = 2 * 60 + 30;
+        for (newest, now, due) in [
+            (None, "2026-11-28T12:00:00Z", true),
+            (Some("2026-11-27T02:30:00Z"), "2026-11-28T02:29:59Z", false),
+            (Some("2026-11-27T02:30:00Z"), "2026-11-28T02:30:00Z", true),
+            (Some("2026-11-28T02:30:05Z"), "2026-11-28T23:59:59Z", false),
+            (Some("2026-11-20T00:00:00Z"), "2026-11-28T01:00:00Z", true),
+        ] {
+            assert_eq!(is_due(newest.map(at), half_past_two, (at(now), 0)), due, "{newest:?} {now}");
+        }
+        // 02:30 in Berlin is 01:30 in UTC.
+        assert!(is_due(Some(at("2026-11-28T01:29:59Z")), half_past_two, (at("2026-11-28T01:30:00Z"), 3_600)));
+    }
+
+    #[tokio::test]
+    async fn a_backup_is_made_tried_kept_in_count_and_put_back() {
+        let folder = tempfile::tempdir().unwrap();
+        let clock = Clock::fixed(at("2026-11-28T02:00:00Z"));
+        let db = Db::open(folder.path()).await.unwrap();
+        let secrets = Secrets::open(db.clone(), folder.path()).unwrap();
+        let ids = IdSource::random(clock.clone());
+        let change = Change { who: "test", remote: "", at: clock.now(), ids: &ids };
+        let backups = Backups::new(db.clone(), folder.path().to_owned(), secrets.clone(), clock.clone());
+        let texts = Texts::from([("backup_keep".to_owned(), "2".to_owned())]);
+        let settings = ApplianceSettings::parse(&texts).unwrap();
+        assert!(matches!(backups.make(&settings).await, Err(BackupError::NoPassphrase)));
+        let passphrase = Secret::new("a long passphrase");
+        secrets.put(PASSPHRASE, &passphrase, "backups", &change).await.unwrap();
+        connector::add(&db, &ConnectorId::parse("acme").unwrap(), &Texts::new(), None, &change).await.unwrap();
+        let first = backups.make(&settings).await.unwrap();
+        assert_eq!(backups.list(&settings).unwrap(), [first.clone()]);
+        let file = backups.file(&settings, &first.name).unwrap();
+        let bytes = std::fs::read(&file).unwrap();
+        assert!(bytes.starts_with(b"age-encryption.org/v1\n-> scrypt ") && bytes.len() > 1_000);
+        assert!(backups.file(&settings, "../keys/master.key").is_none());
+
+        connector::add(&db, &ConnectorId::parse("later").unwrap(), &Texts::new(), None, &change).await.unwrap();
+        let tried = backups.try_one(&file, None).await.unwrap();
+        assert_eq!((tried.backup.connectors, tried.now.connectors), (1, 2));
+        let wrong = backups.try_one(&file, Some(Secret::new("another"))).await;
+        assert!(matches!(wrong, Err(BackupError::WrongPassphrase)), "{wrong:?}");
+        let damaged = folder.path().join("damaged");
+        std::fs::write(&damaged, &bytes[..bytes.len() - 100]).unwrap();
+        assert!(backups.try_one(&damaged, None).await.is_err(), "a part of one is none");
+        std::fs::write(&damaged, "hello").unwrap();
+        assert!(matches!(backups.try_one(&damaged, None).await, Err(BackupError::NotABackup)));
+
+        for _ in 0..2 {
+            clock.advance(std::time::Duration::from_hours(24));
+            backups.make(&settings).await.unwrap();
+        }
+        let kept = backups.list(&settings).unwrap();
+        assert!(kept.len() == 2 && !kept.contains(&first), "{kept:?}");
+        let left: Vec<_> = std::fs::read_dir(backups.folder(&settings)).unwrap().collect();
+        assert_eq!(left.len(), 2, "nothing else stays there: {left:?}");
+
+        // Put back into another data folder, and over this one.
+        std::fs::write(&damaged, &bytes).unwrap();
+        let elsewhere = tempfile::tempdir().unwrap();
+        let restored = restore(elsewhere.path(), &damaged, &passphrase, clock.now()).await.unwrap();
+        assert_eq!((restored.contents.connectors, restored.before), (1, None));
+        let fresh = Db::open(elsewhere.path()).await.unwrap();
+        assert_eq!(connector::all(&fresh).await.unwrap().len(), 1);
+        let opened = Secrets::open(fresh, elsewhere.path()).unwrap().get(PASSPHRASE).await.unwrap();
+        assert_eq!(opened, Some(passphrase.clone()), "the keys came along");
+        db.close().await;
+        let restored = restore(folder.path(), &damaged, &passphrase, clock.now()).await.unwrap();
+        let before = restored.before.unwrap();
+        assert!(before.join(DATABASE).exists() && before.join("keys/master.key").exists(), "nothing is lost");
+        let db = Db::open(folder.path()).await.unwrap();
+        assert_eq!(connector::all(&db).await.unwrap().len(), 1);
+        let wrong = restore(folder.path(), &damaged, &Secret::new("no"), clock.now()).await;
+        assert!(matches!(wrong, Err(BackupError::WrongPassphrase)));
+    }
+}

@@ -1,0 +1,63 @@
+//! A copy of the database at one moment, and a look into such a copy. Both have connections of their own: no reader and no
+//! writer waits for them.
+
+use std::path::Path;
+
+use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection};
+use sqlx::{ConnectOptions, Connection, Row};
+
+use super::open::{DATABASE, Db, MIGRATIONS, StoreError};
+
+const COPY: &str = "VACUUM INTO $1";
+const CHECK: &str = "PRAGMA quick_check(1)";
+const VERSION: &str = "SELECT MAX(version) FROM _sqlx_migrations";
+const COUNTS: &str = "SELECT (SELECT COUNT(*) FROM connectors), (SELECT COUNT(*) FROM receipts), \
+     (SELECT COUNT(*) FROM certificates), (SELECT COUNT(*) FROM administrators), \
+     (SELECT MAX(at_us) FROM events)";
+
+/// What a database holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Contents {
+    /// Connectors.
+    pub connectors: u64,
+    /// Rows of the Receive table.
+    pub receipts: u64,
+    /// Certificates.
+    pub certificates: u64,
+    /// Administrators.
+    pub administrators: u64,
+}
+
+/// Copies the database into a new file, as it is at one moment.
+pub async fn copy_to(db: &Db, file: &Path) -> Result<(), StoreError> {
+    let mut connection = SqliteConnectOptions::new().filename(db.folder().join(DATABASE)).connect().await?;
+    sqlx::query(COPY).bind(file.to_string_lossy()).execute(&mut connection).await?;
+    Ok(connection.close().await?)
+}
+
+/// Looks whether a copy is whole and of a version that this one reads, and what it holds.
+pub async fn look(file: &Path) -> Result<Contents, StoreError> {
+    let mut connection = SqliteConnectOptions::new().filename(file).read_only(true).connect().await?;
+    let looked = look_into(&mut connection).await;
+    connection.close().await?;
+    looked
+}
+
+async fn look_into(connection: &mut SqliteConnection) -> Result<Contents, StoreError> {
+    let check: String = sqlx::query(CHECK).fetch_one(&mut *connection).await?.try_get(0)?;
+    if check != "ok" {
+        return Err(StoreError::Unreadable(format!("the database in it is damaged: {check}")));
+    }
+    let version: i64 = sqlx::query(VERSION).fetch_one(&mut *connection).await?.try_get(0)?;
+    if MIGRATIONS.iter().all(|(known, _, _)| *known < version) {
+        return Err(StoreError::Unreadable("it was made by a newer Waybill than this one".to_owned()));
+    }
+    let row = sqlx::query(COUNTS).fetch_one(&mut *connection).await?;
+    let count = |index: usize| row.try_get::<i64, _>(index).map(i64::unsigned_abs);
+    Ok(Contents { connectors: count(0)?, receipts: count(1)?, certificates: count(2)?, administrators: count(3)? })
+}
+
+/// What [`Contents`] would say of the database in use.
+pub async fn contents(db: &Db) -> Result<Contents, StoreError> {
+    look(&db.folder().join(DATABASE)).await
+}

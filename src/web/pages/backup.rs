@@ -1,0 +1,209 @@
+//! Settings, Backup: when backups are made, those that are there, one made now, one tried.
+
+use askama::Template;
+use axum::body::Body;
+use axum::extract::Path;
+use axum::http::header::{CONTENT_DISPOSITION, CONTENT_LENGTH, CONTENT_TYPE};
+use axum::response::{IntoResponse, Redirect, Response};
+use tokio_util::io::ReaderStream;
+
+use super::users::ask_again;
+use crate::access::backup::{self, BackupError, PASSPHRASE};
+use crate::base::human;
+use crate::base::secret::Secret;
+use crate::domain::administrator::check_password;
+use crate::domain::appliance::ApplianceSettings;
+use crate::domain::setting::Mistake;
+use crate::store::backup::Contents;
+use crate::store::event::Event;
+use crate::store::profile;
+use crate::web::context::Context;
+use crate::web::csrf::Posted;
+use crate::web::draft::{Conflict, Draft};
+use crate::web::error::WebError;
+use crate::web::form::{Field, Kind, Problem};
+use crate::web::notes::{Note, Tone};
+use crate::web::shell::{Nav, Shell};
+use crate::web::view::Time;
+
+const PATH: &str = "/settings/backup";
+const KEYS: &[&str] = &["backup_at", "backup_keep", "backup_folder"];
+
+struct Row {
+    name: String,
+    size: String,
+    made: Time,
+}
+
+/// What a try has found.
+struct Comparison {
+    name: String,
+    rows: [(&'static str, String, String); 4],
+}
+
+#[derive(Template)]
+#[template(path = "backup.html")]
+struct BackupPage {
+    shell: Shell,
+    fields: Vec<Field>,
+    keys: String,
+    version: i64,
+    has_passphrase: bool,
+    passphrase_error: String,
+    own_password_error: String,
+    backups: Vec<Row>,
+    folder: String,
+    folder_error: String,
+    tried: Option<Comparison>,
+    problems: Vec<Problem>,
+    conflicts: Vec<Conflict>,
+    conflict_by: String,
+}
+
+async fn page(context: &Context, draft: &Draft) -> Result<BackupPage, WebError> {
+    let (state, now) = (&context.state, context.now());
+    let settings = state.live.snapshot().appliance.clone();
+    let (listed, folder_error) = match state.backups.list(&settings) {
+        Ok(listed) => (listed, String::new()),
+        Err(error) => (Vec::new(), error.to_string()),
+    };
+    let row = |one: backup::Backup| Row {
+        size: human::size(one.size_bytes),
+        made: Time::seen(one.made_at, now),
+        name: one.name,
+    };
+    let error = |key: &str| draft.form.mistakes.get(key).cloned().unwrap_or_default();
+    Ok(BackupPage {
+        shell: Shell::new(context, draft.title("Backup"), Nav::Settings).await?,
+        fields: draft.form.fields(ApplianceSettings::SETTINGS, KEYS),
+        keys: KEYS.join(","),
+        version: draft.version.unwrap_or(0),
+        has_passphrase: state.backups.has_passphrase().await.map_err(WebError::internal)?,
+        passphrase_error: error("passphrase"),
+        own_password_error: error("own_password"),
+        backups: listed.into_iter().map(row).collect(),
+        folder: state.backups.folder(&settings).display().to_string(),
+        folder_error,
+        tried: None,
+        problems: draft.problems(),
+        conflicts: draft.conflicts.clone(),
+        conflict_by: draft.conflict_by.clone(),
+    })
+}
+
+async fn stored(context: &Context) -> Result<Draft, WebError> {
+    Ok(Draft::stored(profile::load_appliance(&context.state.db).await?, ApplianceSettings::SETTINGS))
+}
+
+/// The form and the backups that are there.
+pub async fn show(context: Context) -> Result<Response, WebError> {
+    let draft = stored(&context).await?;
+    draft.answer(&page(&context, &draft).await?)
+}
+
+/// Saves when backups are made and, where one is typed, the passphrase.
+pub async fn save(context: Context, posted: Posted) -> Result<Response, WebError> {
+    let state = &context.state;
+    let mut draft = Draft::typed(&posted, ApplianceSettings::SETTINGS);
+    let passphrase = posted.secret("passphrase");
+    let mut mistakes = passphrase_mistakes(&context, &posted, &passphrase).await?;
+    let nightly = draft.form.texts.get("backup_at").is_some_and(|at| !at.trim().is_empty());
+    let has_one = state.backups.has_passphrase().await.map_err(WebError::internal)?;
+    if nightly && passphrase.is_empty() && !has_one {
+        mistakes.push(Mistake::new("passphrase", "Backups need a passphrase: set one, 12 characters or more"));
+    }
+    if !mistakes.is_empty() {
+        // What else is wrong is told at the same time.
+        let mut merged = profile::load_appliance(&state.db).await?.texts;
+        merged.extend(draft.form.texts.clone());
+        mistakes.extend(ApplianceSettings::parse(&merged).err().unwrap_or_default());
+        draft.form.refuse(mistakes);
+    }
+    if !draft.form.mistakes.is_empty() || !draft.save_appliance(&context).await? {
+        return draft.answer(&page(&context, &draft).await?);
+    }
+    if !passphrase.is_empty() {
+        let put = context.changing(async |change| state.secrets.put(PASSPHRASE, &passphrase, "backups", change).await);
+        put.await.map_err(WebError::internal)?;
+    }
+    state.live.refresh().await?;
+    context.leave(PATH, Note::done("Saved. In force from the next backup."));
+    Ok(Redirect::to(PATH).into_response())
+}
+
+/// Who sets a passphrase types the own password again: whoever knows it can read every key of this appliance.
+async fn passphrase_mistakes(
+    context: &Context,
+    posted: &Posted,
+    passphrase: &Secret,
+) -> Result<Vec<Mistake>, WebError> {
+    if passphrase.is_empty() {
+        return Ok(Vec::new());
+    }
+    let mut problems = Vec::new();
+    if let Err(words) = check_password(passphrase.reveal(), "") {
+        problems.push(Problem::new("passphrase", words.replace("Password", "Passphrase")));
+    }
+    ask_again(context, &posted.secret("own_password"), "own_password", &mut problems).await?;
+    Ok(problems.into_iter().map(|problem| Mistake::new(&problem.key, problem.text)).collect())
+}
+
+/// Makes one now.
+pub async fn now(context: Context, _: Posted) -> Result<Response, WebError> {
+    let state = &context.state;
+    let made = state.backups.make(&state.live.snapshot().appliance).await;
+    let (kind, summary) = backup::told(&made);
+    let note = match &made {
+        Ok(_) => Note::done(format!("{summary}.")),
+        Err(_) => Note { tone: Tone::Warning, text: format!("{summary}."), password: None },
+    };
+    if !matches!(made, Err(BackupError::NoPassphrase)) {
+        state.recorder.event(Event::new(&state.ids, kind, context.now(), summary)).await;
+    }
+    context.leave(PATH, note);
+    Ok(Redirect::to(PATH).into_response())
+}
+
+fn file(context: &Context, name: &str) -> Result<std::path::PathBuf, WebError> {
+    let settings = context.state.live.snapshot();
+    context.state.backups.file(&settings.appliance, name).ok_or_else(WebError::not_found)
+}
+
+/// Reads one and compares it with what is in use; nothing is changed.
+pub async fn try_one(context: Context, posted: Posted) -> Result<Response, WebError> {
+    let name = posted.text("name").to_owned();
+    let file = file(&context, &name)?;
+    let tried = match context.state.backups.try_one(&file, None).await {
+        Ok(tried) => tried,
+        Err(error) => {
+            let text = format!("{name} cannot be put back: {error}.");
+            context.leave(PATH, Note { tone: Tone::Warning, text, password: None });
+            return Ok(Redirect::to(PATH).into_response());
+        }
+    };
+    let draft = stored(&context).await?;
+    let mut page = page(&context, &draft).await?;
+    let row = |what: &'static str, count: fn(&Contents) -> u64| {
+        (what, human::thousands(count(&tried.backup)), human::thousands(count(&tried.now)))
+    };
+    let rows = [
+        row("Connectors", |contents| contents.connectors),
+        row("Administrators", |contents| contents.administrators),
+        row("Certificates", |contents| contents.certificates),
+        row("Receipts", |contents| contents.receipts),
+    ];
+    page.tried = Some(Comparison { name, rows });
+    draft.answer(&page)
+}
+
+/// The file itself; it opens with the passphrase alone.
+pub async fn download(context: Context, Path(name): Path<String>) -> Result<Response, WebError> {
+    let file = tokio::fs::File::open(file(&context, &name)?).await.map_err(WebError::internal)?;
+    let size = file.metadata().await.map_err(WebError::internal)?.len();
+    let headers = [
+        (CONTENT_TYPE, "application/octet-stream".to_owned()),
+        (CONTENT_LENGTH, size.to_string()),
+        (CONTENT_DISPOSITION, format!("attachment; filename=\"{name}\"")),
+    ];
+    Ok((headers, Body::from_stream(ReaderStream::new(file))).into_response())
+}
