@@ -105,14 +105,7 @@ async fn serve(options: &ServeOptions, (log, lines): (Option<telemetry::Handle>,
     background.spawn(housekeeping::hourly(depot.clone(), live, engine.certificates.clone()));
     tokio::spawn(shutdown::follow_signals(stop.clone()));
     let secrets = Secrets::open(db.clone(), &data)?;
-    let acme = Acme {
-        db: db.clone(),
-        certificates: engine.certificates.clone(),
-        secrets: secrets.clone(),
-        clock: depot.clock.clone(),
-        ids: depot.ids.clone(),
-    };
-    background.spawn(acme.run(engine.live.clone()));
+    background.spawn(acme(&engine, &secrets).run(engine.live.clone()));
     let backups = Backups::new(db.clone(), data.clone(), secrets.clone(), clock.clone());
     background.spawn(housekeeping::nightly(depot.clone(), engine.live.clone(), backups.clone()));
     let reach = reach(&depot, secrets, (&programs, &data))?;
@@ -130,6 +123,17 @@ async fn serve(options: &ServeOptions, (log, lines): (Option<telemetry::Handle>,
     db.close().await;
     drop(running);
     Ok(())
+}
+
+/// Who asks an authority for certificates.
+fn acme(engine: &Engine, secrets: &Secrets) -> Acme {
+    Acme {
+        db: engine.depot.db.clone(),
+        certificates: engine.certificates.clone(),
+        secrets: secrets.clone(),
+        clock: engine.depot.clock.clone(),
+        ids: engine.depot.ids.clone(),
+    }
 }
 
 /// How targets are reached.

@@ -12,7 +12,6 @@ use crate::store::open::{Lock, SERVE_LOCK};
 const FOLLOWED_WITHIN: Duration = Duration::from_secs(2);
 /// How often to look whether it has.
 const LOOK_EVERY: Duration = Duration::from_millis(25);
-/// The lock that a serving process holds.
 
 /// Says that it is saved, and gives the FTP listener's state once a running server follows: `None` when no server
 /// runs, or when it does not follow in time, which is said.

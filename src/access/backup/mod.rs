@@ -202,11 +202,11 @@ fn time_of(name: &str) -> Option<Timestamp> {
 /// ahead of UTC.
 pub fn is_due(newest: Option<Timestamp>, at_minutes: u16, (now, offset_s): (Timestamp, i32)) -> bool {
     const DAY_US: i64 = 86_400_000_000;
-    let offset_us = i64::from(offset_s) * 1_000_000;
-    let local = now.us() + offset_us;
+    let ahead_us = i64::from(offset_s) * 1_000_000;
+    let local = now.us() + ahead_us;
     let today = local.div_euclid(DAY_US) * DAY_US + i64::from(at_minutes) * 60_000_000;
     let last = if today <= local { today } else { today - DAY_US };
-    newest.is_none_or(|newest| newest.us() + offset_us < last)
+    newest.is_none_or(|newest| newest.us() + ahead_us < last)
 }
 
 #[cfg(test)]
@@ -263,7 +263,7 @@ mod tests {
         secrets.put(PASSPHRASE, &passphrase, "backups", &change).await.unwrap();
         connector::add(&db, &ConnectorId::parse("acme").unwrap(), &Texts::new(), None, &change).await.unwrap();
         let first = backups.make(&settings).await.unwrap();
-        assert_eq!(backups.list(&settings).unwrap(), [first.clone()]);
+        assert_eq!(backups.list(&settings).unwrap(), std::slice::from_ref(&first));
         let file = backups.file(&settings, &first.name).unwrap();
         let bytes = std::fs::read(&file).unwrap();
         assert!(bytes.starts_with(b"age-encryption.org/v1\n-> scrypt ") && bytes.len() > 1_000);
