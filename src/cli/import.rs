@@ -9,6 +9,7 @@ use super::follow;
 use super::output;
 use super::verb::{Desk, Failure};
 use crate::base::human;
+use crate::domain::setting::Texts;
 use crate::store::import::{Mode, import};
 use crate::store::settings_file::{FILE_BYTES_MAX, SettingsFile};
 
@@ -21,7 +22,9 @@ pub(super) async fn run(desk: &mut Desk<'_>, verb: &ImportVerb) -> Result<(), Fa
     let text = read(desk, &verb.file)?;
     let file = SettingsFile::parse(&text).map_err(|mistake| Failure::Failed(mistake.message))?;
     let mode = if verb.dry_run { Mode::Try } else { Mode::Do };
-    let changes = import(&desk.db, &file, mode, &desk.change()).await?;
+    let programs = desk.programs().await?;
+    let check = |stored: &Texts, values: &Texts| programs.check(stored, values);
+    let changes = import(&desk.db, &file, (mode, &check), &desk.change()).await?;
     let cells = |text: &str| output::printable(if text.is_empty() { "-" } else { text });
     let rows: Vec<_> = changes
         .iter()

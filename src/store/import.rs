@@ -7,12 +7,12 @@ use sqlx::{Row, Sqlite, Transaction};
 use super::audit::{self, Entered};
 use super::connector::Edit;
 use super::open::Db;
-use super::setting::{Change, SaveError, audit_id};
+use super::setting::{self, Change, SaveError, Scope, audit_id};
 use super::settings_file::SettingsFile;
 use super::{arrow, connector, profile};
 use crate::domain::connector::ConnectorId;
 use crate::domain::flow;
-use crate::domain::setting::Mistake;
+use crate::domain::setting::{Mistake, Texts};
 
 const KNOWN: &str = "SELECT id FROM connectors";
 
@@ -25,11 +25,19 @@ pub enum Mode {
     Try,
 }
 
+/// What is wrong with a connector's programs: what is stored of it, and what is read in.
+pub type Check<'a> = dyn Fn(&Texts, &Texts) -> Vec<Mistake> + Send + Sync + 'a;
+
 /// Reads `file` in; gives what changed, or would change, in the words of the audit.
 ///
 /// # Errors
 /// Every mistake with its place, such as `profile.port`; or the database failed. Nothing is changed then.
-pub async fn import(db: &Db, file: &SettingsFile, mode: Mode, change: &Change<'_>) -> Result<Vec<Entered>, SaveError> {
+pub async fn import(
+    db: &Db,
+    file: &SettingsFile,
+    (mode, programs): (Mode, &Check<'_>),
+    change: &Change<'_>,
+) -> Result<Vec<Entered>, SaveError> {
     let mut tx = db.begin().await?;
     let first = audit_id(change);
     let mut mistakes = Vec::new();
@@ -41,7 +49,7 @@ pub async fn import(db: &Db, file: &SettingsFile, mode: Mode, change: &Change<'_
         let saved = profile::save_in(&mut tx, db, (&file.profile, None), change).await;
         collect(saved, "profile", &mut mistakes)?;
     }
-    connectors(&mut tx, (db, file), change, &mut mistakes).await?;
+    connectors(&mut tx, (db, file, programs), change, &mut mistakes).await?;
     if mistakes.is_empty() {
         flows(&mut tx, file, change, &mut mistakes).await?;
     }
@@ -57,6 +65,10 @@ pub async fn import(db: &Db, file: &SettingsFile, mode: Mode, change: &Change<'_
     Ok(changes)
 }
 
+fn refused(mistakes: Vec<Mistake>) -> Result<(), SaveError> {
+    if mistakes.is_empty() { Ok(()) } else { Err(SaveError::Mistakes(mistakes)) }
+}
+
 /// Notes the mistakes of one part; other errors end it all.
 fn collect(saved: Result<(), SaveError>, place: &str, mistakes: &mut Vec<Mistake>) -> Result<(), SaveError> {
     match saved {
@@ -70,7 +82,7 @@ fn collect(saved: Result<(), SaveError>, place: &str, mistakes: &mut Vec<Mistake
 
 async fn connectors(
     tx: &mut Transaction<'_, Sqlite>,
-    (db, file): (&Db, &SettingsFile),
+    (db, file, programs): (&Db, &SettingsFile, &Check<'_>),
     change: &Change<'_>,
     mistakes: &mut Vec<Mistake>,
 ) -> Result<(), SaveError> {
@@ -89,6 +101,8 @@ async fn connectors(
                 continue;
             }
         };
+        let stored = setting::read(&mut *tx, Scope::Connector(id.key())).await?;
+        collect(refused(programs(&stored.texts, values)), &place, mistakes)?;
         let saved = if known.contains_key(id.key()) {
             let edit = Edit { values: values.clone(), ..Edit::default() };
             connector::save_in(tx, db, (&id, &edit), change).await
@@ -137,6 +151,11 @@ mod tests {
         Change { who: "test", remote: "", at: Timestamp::from_us(1), ids }
     }
 
+    /// No connector names a program.
+    fn none(_: &Texts, _: &Texts) -> Vec<Mistake> {
+        Vec::new()
+    }
+
     const FILE: &str = "[settings]\ntime_zone = \"Europe/Berlin\"\n[profile]\nport = \"2121\"\n\
         [connectors.\"Acme.EDI\"]\ndescription = \"Ghent\"\n[connectors.archive]\ntype = \"folder\"\n\
         [[flows]]\nfrom = \"acme.edi\"\nto = \"archive\"\n";
@@ -145,9 +164,9 @@ mod tests {
     async fn what_was_exported_is_the_same_on_another_appliance_and_changes_nothing_on_its_own() {
         let (_one, db, ids) = opened().await;
         let file = SettingsFile::parse(FILE).unwrap();
-        let tried = import(&db, &file, Mode::Try, &change(&ids)).await.unwrap();
+        let tried = import(&db, &file, (Mode::Try, &none), &change(&ids)).await.unwrap();
         assert!(connector::all(&db).await.unwrap().is_empty(), "a try was kept");
-        let done = import(&db, &file, Mode::Do, &change(&ids)).await.unwrap();
+        let done = import(&db, &file, (Mode::Do, &none), &change(&ids)).await.unwrap();
         let told = |changes: &[Entered]| -> Vec<String> {
             changes.iter().map(|one| format!("{} {}: {} -> {}", one.subject, one.key, one.before, one.after)).collect()
         };
@@ -165,10 +184,15 @@ mod tests {
             ]
         );
         let exported = SettingsFile::read(&db).await.unwrap();
-        assert!(import(&db, &exported, Mode::Do, &change(&ids)).await.unwrap().is_empty(), "it differs from itself");
+        assert!(
+            import(&db, &exported, (Mode::Do, &none), &change(&ids)).await.unwrap().is_empty(),
+            "it differs from itself"
+        );
 
         let (_two, other, ids) = opened().await;
-        import(&other, &SettingsFile::parse(&exported.text()).unwrap(), Mode::Do, &change(&ids)).await.unwrap();
+        import(&other, &SettingsFile::parse(&exported.text()).unwrap(), (Mode::Do, &none), &change(&ids))
+            .await
+            .unwrap();
         assert_eq!(SettingsFile::read(&other).await.unwrap(), exported);
     }
 
@@ -177,12 +201,16 @@ mod tests {
         let (_folder, db, ids) = opened().await;
         let text = "[settings]\ntime_zone = \"Mars/Base\"\n[profile]\nport = \"2121\"\nprot = \"1\"\n\
             [connectors.\"../up\"]\n[connectors.acme]\ntimeout_s = \"0\"\n[connectors.fine]\n";
-        let refused = import(&db, &SettingsFile::parse(text).unwrap(), Mode::Do, &change(&ids)).await;
+        let refused = import(&db, &SettingsFile::parse(text).unwrap(), (Mode::Do, &none), &change(&ids)).await;
         let Err(SaveError::Mistakes(mistakes)) = refused else { panic!("{refused:?}") };
         let places: Vec<_> = mistakes.iter().map(|one| one.key.as_str()).collect();
         assert_eq!(places, ["settings.time_zone", "profile.prot", "connectors.../up", "connectors.acme.timeout_s"]);
+        let command = SettingsFile::parse("[connectors.scan]\ntype = \"folder\"\n").unwrap();
+        let says_no = |stored: &Texts, values: &Texts| vec![Mistake::new("program", format!("{stored:?} {values:?}"))];
+        let refused = import(&db, &command, (Mode::Do, &says_no), &change(&ids)).await.unwrap_err();
+        assert_eq!(refused.to_string(), "connectors.scan.program: {} {\"type\": \"folder\"}");
         let loop_of_one = "[connectors.a]\ntype = \"folder\"\n[[flows]]\nfrom = \"a\"\nto = \"a\"\n";
-        let refused = import(&db, &SettingsFile::parse(loop_of_one).unwrap(), Mode::Do, &change(&ids)).await;
+        let refused = import(&db, &SettingsFile::parse(loop_of_one).unwrap(), (Mode::Do, &none), &change(&ids)).await;
         assert!(matches!(refused, Err(SaveError::Mistakes(_))), "{refused:?}");
         assert!(connector::all(&db).await.unwrap().is_empty());
         assert_eq!(profile::load(&db).await.unwrap().version, 0);

@@ -8,6 +8,7 @@ use axum::response::{IntoResponse, Redirect, Response};
 use super::settings::shut_out;
 use super::users::ask_again;
 use crate::base::human;
+use crate::domain::setting::Texts;
 use crate::store::audit::Entered;
 use crate::store::import::{self, Mode};
 use crate::store::setting::SaveError;
@@ -114,8 +115,9 @@ async fn run(
     if let Some(mistake) = shut_out(context, &file.settings).await? {
         return Ok(Err(vec![Problem::new("text", format!("settings.{mistake}"))]));
     }
-    let db = &context.state.db;
-    match context.changing(async |change| import::import(db, file, mode, change).await).await {
+    let (db, programs) = (&context.state.db, &context.state.programs);
+    let check = |stored: &Texts, values: &Texts| programs.check(stored, values);
+    match context.changing(async |change| import::import(db, file, (mode, &check), change).await).await {
         Ok(changes) => Ok(Ok(changes)),
         Err(SaveError::Mistakes(mistakes)) => {
             Ok(Err(mistakes.iter().map(|mistake| Problem::new("text", mistake.to_string())).collect()))
