@@ -2,6 +2,7 @@
 
 use super::attempt::{Attempt, Outcome};
 use super::command::{Command, Given};
+use super::program::WITHIN;
 use super::targets::{Post, Reach, Tried};
 use crate::access::mail::{Letter, MailServer};
 use crate::base::human;
@@ -56,7 +57,7 @@ impl Reach {
                     Some(receipt) => held::open_held(&self.depot, &receipt.id).await.ok(),
                     None => None,
                 };
-                let command = Command { program, arguments, zone: &snapshot.appliance.time_zone };
+                let command = Command { program, arguments, zone: &snapshot.appliance.time_zone, within: WITHIN };
                 Ok(self.commands.run(&command, &given, &EventId::new(&self.depot.ids), file).await)
             }
             (ActionKind::Mail, _) => {

@@ -4,6 +4,7 @@ pub mod alerts;
 pub mod attempt;
 mod automation;
 pub mod command;
+pub mod consent;
 pub mod payload;
 mod program;
 pub mod runner;

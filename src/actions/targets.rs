@@ -4,6 +4,7 @@ use url::Url;
 
 use super::attempt::{Attempt, Outcome, Shipment};
 use super::command::{Command, Commands, Given};
+use super::program::WITHIN;
 use super::webhook::{Poster, Webhook};
 use crate::access::secrets::Secrets;
 use crate::base::id::EventId;
@@ -162,7 +163,7 @@ impl Reach {
         };
         let arguments = &settings.arguments;
         let file = if arguments.name_the_path() { held::open_held(&self.depot, &receipt.id).await.ok() } else { None };
-        let command = Command { program, arguments, zone: &snapshot.appliance.time_zone };
+        let command = Command { program, arguments, zone: &snapshot.appliance.time_zone, within: WITHIN };
         Ok(self.commands.run(&command, &given, &EventId::new(&self.depot.ids), file).await)
     }
 

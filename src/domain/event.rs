@@ -9,6 +9,8 @@ pub enum EventKind {
     AfterSend,
     /// What an action does was given up after its last retry.
     ActionFailed,
+    /// A partner asks for a file, and an action is asked whether it may be sent.
+    BeforeSend,
     /// An administrator signed in.
     AdministratorSignedIn,
     /// An administrator's sign-in failed.
@@ -49,10 +51,11 @@ pub enum EventKind {
 
 impl EventKind {
     /// Every kind.
-    pub const ALL: [Self; 21] = [
+    pub const ALL: [Self; 22] = [
         Self::AfterReceive,
         Self::AfterSend,
         Self::ActionFailed,
+        Self::BeforeSend,
         Self::AdministratorSignedIn,
         Self::AdministratorSignInFailed,
         Self::CertificateExpiring,
@@ -79,6 +82,7 @@ impl EventKind {
             Self::AfterReceive => "after_receive",
             Self::AfterSend => "after_send",
             Self::ActionFailed => "action_failed",
+            Self::BeforeSend => "before_send",
             Self::AdministratorSignedIn => "administrator_signed_in",
             Self::AdministratorSignInFailed => "administrator_sign_in_failed",
             Self::CertificateExpiring => "certificate_expiring",
@@ -114,7 +118,7 @@ mod tests {
     fn names_never_change() {
         assert_eq!(
             EventKind::ALL.map(EventKind::name).join(" "),
-            "after_receive after_send action_failed administrator_signed_in administrator_sign_in_failed certificate_expiring certificate_failed certificate_issued \
+            "after_receive after_send action_failed before_send administrator_signed_in administrator_sign_in_failed certificate_expiring certificate_failed certificate_issued \
              delivery_failed disk_low expired \
              listener_changed listener_not_bound login_failed recovered sla_at_risk sla_late sla_met sla_violated storage_failing unfinished_purged"
         );

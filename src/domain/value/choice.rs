@@ -273,6 +273,8 @@ choice! {
     ActionMoment {
         /// A file was received.
         AfterReceive = "after_receive", "After receive: a file of the partner is here";
+        /// A file is asked for.
+        BeforeSend = "before_send", "Before send: the partner asks for a file, and a no holds it back";
         /// A file was collected.
         AfterSend = "after_send", "After send: the partner has collected a file";
         /// A file was given up.
