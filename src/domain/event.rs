@@ -45,13 +45,15 @@ pub enum EventKind {
     SlaViolated,
     /// Storage fails: a write or a sync could not be done.
     StorageFailing,
+    /// An administrator asked for an event, to see whether it arrives.
+    Test,
     /// Unfinished uploads older than they may be were removed.
     UnfinishedPurged,
 }
 
 impl EventKind {
     /// Every kind.
-    pub const ALL: [Self; 22] = [
+    pub const ALL: [Self; 23] = [
         Self::AfterReceive,
         Self::AfterSend,
         Self::ActionFailed,
@@ -73,6 +75,7 @@ impl EventKind {
         Self::SlaMet,
         Self::SlaViolated,
         Self::StorageFailing,
+        Self::Test,
         Self::UnfinishedPurged,
     ];
 
@@ -100,6 +103,7 @@ impl EventKind {
             Self::SlaMet => "sla_met",
             Self::SlaViolated => "sla_violated",
             Self::StorageFailing => "storage_failing",
+            Self::Test => "test",
             Self::UnfinishedPurged => "unfinished_purged",
         }
     }
@@ -120,7 +124,7 @@ mod tests {
             EventKind::ALL.map(EventKind::name).join(" "),
             "after_receive after_send action_failed before_send administrator_signed_in administrator_sign_in_failed certificate_expiring certificate_failed certificate_issued \
              delivery_failed disk_low expired \
-             listener_changed listener_not_bound login_failed recovered sla_at_risk sla_late sla_met sla_violated storage_failing unfinished_purged"
+             listener_changed listener_not_bound login_failed recovered sla_at_risk sla_late sla_met sla_violated storage_failing test unfinished_purged"
         );
     }
 }

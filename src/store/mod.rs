@@ -17,6 +17,7 @@ pub mod connector;
 pub mod delivery;
 pub mod delivery_page;
 pub mod event;
+pub mod event_target;
 pub mod exported;
 mod group;
 pub mod held;

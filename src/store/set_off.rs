@@ -3,8 +3,8 @@
 
 use std::time::Duration;
 
-use sqlx::Row;
 use sqlx::sqlite::SqliteRow;
+use sqlx::{Row, Sqlite, Transaction};
 
 use super::event::{self, Event};
 use super::open::{Db, StoreError};
@@ -91,6 +91,25 @@ pub async fn answered(db: &Db, event: &Event, answers: &[Answered]) -> Result<()
     Ok(tx.commit().await?)
 }
 
+/// Records an event with the one delivery that it is for.
+pub async fn begin(db: &Db, event: &Event, new: &New) -> Result<(), StoreError> {
+    let mut tx = db.begin().await?;
+    event::add(&mut tx, event).await?;
+    add(&mut tx, new, event.at).await?;
+    Ok(tx.commit().await?)
+}
+
+async fn add(tx: &mut Transaction<'_, Sqlite>, one: &New, now: Timestamp) -> sqlx::Result<()> {
+    let add = sqlx::query(ADD)
+        .bind(one.event_id.as_str())
+        .bind(one.receipt_id.as_ref().map(ReceiptId::as_str))
+        .bind(&one.source_key)
+        .bind(one.target.text())
+        .bind(one.due.us())
+        .bind(now.us());
+    add.execute(&mut **tx).await.map(drop)
+}
+
 /// The next events to look at; `None` when there is no new one.
 pub async fn newer(db: &Db) -> Result<Option<Step>, StoreError> {
     let cursor: i64 = sqlx::query(CURSOR).fetch_one(db.reader()).await?.try_get(0)?;
@@ -103,14 +122,7 @@ pub async fn newer(db: &Db) -> Result<Option<Step>, StoreError> {
 pub async fn record(db: &Db, step: &Step, made: &[New], now: Timestamp) -> Result<(), StoreError> {
     let mut tx = db.begin().await?;
     for one in made {
-        let add = sqlx::query(ADD)
-            .bind(one.event_id.as_str())
-            .bind(one.receipt_id.as_ref().map(ReceiptId::as_str))
-            .bind(&one.source_key)
-            .bind(one.target.text())
-            .bind(one.due.us())
-            .bind(now.us());
-        add.execute(&mut *tx).await?;
+        add(&mut tx, one, now).await?;
     }
     sqlx::query(MOVE).bind(step.last).execute(&mut *tx).await?;
     Ok(tx.commit().await?)

@@ -217,6 +217,13 @@ async fn deliveries(context: &Context) -> Result<Vec<Matter>, WebError> {
                 let matter = Matter::new(item, "bad", format!("{alerts} could not be sent by mail"), text);
                 return matter.with("Mail", "/profiles/mail");
             }
+            Some(Target::Events(id)) => {
+                let url = snapshot.event_target(&id).map(|target| target.settings.address()).unwrap_or_default();
+                let events = human::count(lane.count, "event", "events");
+                let text = format!("The first was given up {since}. Send test event says what the receiver answers.");
+                let matter = Matter::new(item, "bad", format!("{events} could not be posted to {url}"), text);
+                return matter.with("Event targets", "/profiles/events");
+            }
             Some(Target::Action(id)) => {
                 let written = written(&lane.source_key);
                 let deed = snapshot.action(&id).map(|action| action.settings.deed()).unwrap_or_default();

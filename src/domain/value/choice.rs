@@ -295,6 +295,18 @@ choice! {
 }
 
 choice! {
+    /// Which events are posted to an event target.
+    EventChoice {
+        /// Every one.
+        All = "all", "All events";
+        /// What somebody is told of.
+        Alerts = "alerts", "Alerts: what is chosen in Profiles, Mail";
+        /// Chosen ones.
+        Chosen = "chosen", "Those chosen below";
+    }
+}
+
+choice! {
     /// How mail is encrypted on its way to the mail server.
     MailTls {
         /// In clear at first, then encrypted, or not sent.

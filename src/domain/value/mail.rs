@@ -1,5 +1,6 @@
 //! Mail: who it is from, who it is for, and what it is sent about.
 
+use super::events::chosen;
 use super::{list, typed};
 use crate::domain::event::EventKind;
 use crate::domain::setting::{Control, Value};
@@ -157,17 +158,7 @@ impl Value for AlertKinds {
     ]);
 
     fn parse(text: &str) -> Result<Self, String> {
-        let mut kinds = Vec::new();
-        for (place, item) in list(text) {
-            let kind = Self::ALL.into_iter().find(|kind| kind.name() == item).ok_or_else(|| {
-                let all = Self::ALL.map(EventKind::name).join(", ");
-                format!("{place}{} isn't one of {all}", typed(item))
-            })?;
-            if !kinds.contains(&kind) {
-                kinds.push(kind);
-            }
-        }
-        Ok(Self(kinds))
+        chosen(text, &Self::ALL).map(Self)
     }
 
     fn text(&self) -> String {

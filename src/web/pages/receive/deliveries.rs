@@ -74,6 +74,11 @@ async fn row(context: &Context, connector: &str, one: Delivery) -> Result<Row, W
             }
             None => ("An action that was removed".to_owned(), String::new()),
         },
+        Some(Target::Events(id)) => {
+            let address = snapshot.event_target(&id).map(|target| target.settings.address());
+            let words = address.map_or("An event target that was removed".to_owned(), |url| format!("Event to {url}"));
+            (words, "/profiles/events".to_owned())
+        }
         Some(Target::AlertMail) => ("Alert by mail".to_owned(), "/profiles/mail".to_owned()),
         None => (one.target.clone(), String::new()),
     };
