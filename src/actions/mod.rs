@@ -11,4 +11,5 @@ pub mod runner;
 pub mod set_off;
 pub mod slas;
 pub mod targets;
+pub mod watch;
 pub mod webhook;

@@ -16,7 +16,7 @@ use crate::actions::consent::Asker;
 use crate::actions::runner::Runner;
 use crate::actions::targets::Reach;
 use crate::actions::webhook::Poster;
-use crate::actions::{set_off, slas};
+use crate::actions::{set_off, slas, watch};
 use crate::base::app_log::AppLog;
 use crate::base::clock::Clock;
 use crate::base::id::IdSource;
@@ -105,6 +105,7 @@ async fn serve(options: &ServeOptions, (log, lines): (Option<telemetry::Handle>,
     background.spawn(housekeeping::watch_disk(depot.clone(), live.clone()));
     background.spawn(set_off::run(depot.clone(), live.clone()));
     background.spawn(slas::run(depot.clone(), live.clone()));
+    background.spawn(watch::run(depot.clone(), live.clone(), engine.presence.clone()));
     background.spawn(housekeeping::hourly(depot.clone(), live, engine.certificates.clone()));
     tokio::spawn(shutdown::follow_signals(stop.clone()));
     let Asker { secrets, poster, commands, .. } = asker;

@@ -33,8 +33,12 @@ pub enum EventKind {
     ListenerNotBound,
     /// A partner's login failed.
     LoginFailed,
+    /// An enabled partner has not signed in for longer than it may.
+    PartnerNotSeen,
     /// What recovery at start found and did.
     Recovered,
+    /// A partner was refused more often in an hour than is usual.
+    RefusalsMany,
     /// A window of an SLA lacks files and ends soon.
     SlaAtRisk,
     /// A window of an SLA got its files in the grace after its end.
@@ -53,7 +57,7 @@ pub enum EventKind {
 
 impl EventKind {
     /// Every kind.
-    pub const ALL: [Self; 23] = [
+    pub const ALL: [Self; 25] = [
         Self::AfterReceive,
         Self::AfterSend,
         Self::ActionFailed,
@@ -69,7 +73,9 @@ impl EventKind {
         Self::ListenerChanged,
         Self::ListenerNotBound,
         Self::LoginFailed,
+        Self::PartnerNotSeen,
         Self::Recovered,
+        Self::RefusalsMany,
         Self::SlaAtRisk,
         Self::SlaLate,
         Self::SlaMet,
@@ -97,7 +103,9 @@ impl EventKind {
             Self::ListenerChanged => "listener_changed",
             Self::ListenerNotBound => "listener_not_bound",
             Self::LoginFailed => "login_failed",
+            Self::PartnerNotSeen => "partner_not_seen",
             Self::Recovered => "recovered",
+            Self::RefusalsMany => "refusals_many",
             Self::SlaAtRisk => "sla_at_risk",
             Self::SlaLate => "sla_late",
             Self::SlaMet => "sla_met",
@@ -124,7 +132,7 @@ mod tests {
             EventKind::ALL.map(EventKind::name).join(" "),
             "after_receive after_send action_failed before_send administrator_signed_in administrator_sign_in_failed certificate_expiring certificate_failed certificate_issued \
              delivery_failed disk_low expired \
-             listener_changed listener_not_bound login_failed recovered sla_at_risk sla_late sla_met sla_violated storage_failing test unfinished_purged"
+             listener_changed listener_not_bound login_failed partner_not_seen recovered refusals_many sla_at_risk sla_late sla_met sla_violated storage_failing test unfinished_purged"
         );
     }
 }

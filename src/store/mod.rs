@@ -42,5 +42,6 @@ pub mod sla;
 pub mod snooze;
 pub mod traffic;
 pub mod transfer;
+pub mod watched;
 
 pub use open::{Db, StoreError};

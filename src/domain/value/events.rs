@@ -26,6 +26,8 @@ impl Value for EventKinds {
         ("sla_violated", "An SLA was violated"),
         ("sla_late", "An SLA was met late"),
         ("sla_met", "An SLA that was at risk was met"),
+        ("refusals_many", "A partner was refused often"),
+        ("partner_not_seen", "A partner has not signed in for long"),
         ("login_failed", "A partner’s login failed"),
         ("administrator_signed_in", "An administrator signed in"),
         ("administrator_sign_in_failed", "An administrator’s sign-in failed"),

@@ -124,12 +124,14 @@ pub struct AlertKinds(Vec<EventKind>);
 
 impl AlertKinds {
     /// Every event that can be one.
-    const ALL: [EventKind; 10] = [
+    const ALL: [EventKind; 12] = [
         EventKind::DeliveryFailed,
         EventKind::ActionFailed,
         EventKind::SlaAtRisk,
         EventKind::SlaViolated,
         EventKind::SlaLate,
+        EventKind::RefusalsMany,
+        EventKind::PartnerNotSeen,
         EventKind::StorageFailing,
         EventKind::DiskLow,
         EventKind::ListenerNotBound,
@@ -150,6 +152,8 @@ impl Value for AlertKinds {
         ("sla_at_risk", "An SLA is at risk"),
         ("sla_violated", "An SLA was violated"),
         ("sla_late", "An SLA was met late"),
+        ("refusals_many", "A partner was refused often"),
+        ("partner_not_seen", "A partner has not signed in for long"),
         ("storage_failing", "Storage fails"),
         ("disk_low", "The disk fills up"),
         ("listener_not_bound", "The FTP server could not listen"),
