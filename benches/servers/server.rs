@@ -137,6 +137,6 @@ pub fn waybill(ground: &Ground) -> io::Result<Server> {
         "sessions_per_connector_max=20000",
     ])?;
     verb(&["connector", "add", USER, &password, "send_settle_s=0"])?;
-    let child = launch(Command::new(program).args(["serve", "--web", "127.0.0.1:0", "--data"]).arg(&data), ground)?;
+    let child = launch(Command::new(program).args(["serve", "--web", "127.0.0.2:0", "--data"]).arg(&data), ground)?;
     Ok(Server::new("Waybill", child, ground, data.join("partners").join(USER)))
 }

@@ -120,6 +120,10 @@ pub enum Verb {
     /// List, add, make, replace and remove the certificates that servers present.
     #[command(subcommand)]
     Certificate(CertificateVerb),
+    /// Print all settings, connectors and arrows as one text (TOML). No password and no secret is in it.
+    Export,
+    /// Read such a text in, all or nothing: it changes what is here and adds what is missing; what it leaves out stays.
+    Import(ImportVerb),
 }
 
 /// What can be done with a group of settings.
@@ -335,6 +339,17 @@ pub enum CertificateVerb {
         /// Its name in the store.
         name: String,
     },
+}
+
+/// What is read in.
+#[derive(Debug, Args)]
+pub struct ImportVerb {
+    /// The file; - reads standard input.
+    #[arg(value_name = "FILE")]
+    pub file: PathBuf,
+    /// Only say what would change.
+    #[arg(long)]
+    pub dry_run: bool,
 }
 
 /// `KEY=VALUE`, the value as typed. It does not show its value when printed: it may be a password.

@@ -9,12 +9,13 @@ mod events;
 mod flow;
 mod follow;
 mod health;
+mod import;
 mod output;
 mod receipts;
 mod settings;
 pub mod verb;
 
 pub use arguments::{
-    AdminVerb, CertificateVerb, ConnectorVerb, EventsVerb, GroupVerb, Invocation, Pair, ReceiptsVerb, ServeOptions,
-    Verb, parse, parse_from,
+    AdminVerb, CertificateVerb, ConnectorVerb, EventsVerb, GroupVerb, ImportVerb, Invocation, Pair, ReceiptsVerb,
+    ServeOptions, Verb, parse, parse_from,
 };

@@ -5,7 +5,7 @@ use std::io::{BufRead, ErrorKind, Write};
 use std::path::Path;
 
 use super::arguments::{GroupVerb, Verb};
-use super::{admin, certificate, connector, events, flow, health, receipts, settings};
+use super::{admin, certificate, connector, events, flow, health, import, receipts, settings};
 use crate::access::certificate::OpenError;
 use crate::access::password::HashError;
 use crate::access::programs::Programs;
@@ -134,6 +134,8 @@ async fn dispatch(verb: &Verb, desk: &mut Desk<'_>) -> Result<(), Failure> {
         Verb::Events(verb) => events::run(desk, verb).await,
         Verb::Admin(verb) => admin::run(desk, verb).await,
         Verb::Certificate(verb) => certificate::run(desk, verb).await,
+        Verb::Export => import::export(desk).await,
+        Verb::Import(verb) => import::run(desk, verb).await,
     }
 }
 

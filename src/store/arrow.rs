@@ -24,7 +24,7 @@ pub async fn map(db: &Db) -> Result<Map, StoreError> {
     read(&mut tx).await
 }
 
-async fn read(tx: &mut Transaction<'_, Sqlite>) -> Result<Map, StoreError> {
+pub(super) async fn read(tx: &mut Transaction<'_, Sqlite>) -> Result<Map, StoreError> {
     let mut map = Map { arrows: all(tx).await?, ..Map::default() };
     for row in sqlx::query(NODES).fetch_all(&mut **tx).await? {
         let kind: String = row.try_get(2)?;
@@ -48,9 +48,21 @@ async fn all(tx: &mut Transaction<'_, Sqlite>) -> Result<Vec<Arrow>, StoreError>
 
 /// Adds an arrow between two connectors, by their ids in any case; refused in words where there cannot be one.
 pub async fn connect(db: &Db, wanted: (&str, &str), on_error: bool, change: &Change<'_>) -> Result<(), SaveError> {
-    let arrow = Arrow { from: wanted.0.to_ascii_lowercase(), to: wanted.1.to_ascii_lowercase(), on_error };
     let mut tx = db.begin().await?;
-    let map = read(&mut tx).await?;
+    connect_in(&mut tx, wanted, on_error, change).await?;
+    tx.commit().await?;
+    Ok(())
+}
+
+/// The same within another transaction.
+pub(super) async fn connect_in(
+    tx: &mut Transaction<'_, Sqlite>,
+    wanted: (&str, &str),
+    on_error: bool,
+    change: &Change<'_>,
+) -> Result<(), SaveError> {
+    let arrow = Arrow { from: wanted.0.to_ascii_lowercase(), to: wanted.1.to_ascii_lowercase(), on_error };
+    let map = read(tx).await?;
     map.check(&arrow).map_err(|why| {
         let of_from = matches!(&why, NoArrow::Unknown(key) if *key == arrow.from)
             || matches!(why, NoArrow::End(..) | NoArrow::NothingToGiveUp(_) | NoArrow::TooMany(_));
@@ -62,10 +74,9 @@ pub async fn connect(db: &Db, wanted: (&str, &str), on_error: bool, change: &Cha
         SaveError::Mistakes(vec![Mistake::new(if of_from { "from" } else { "to" }, message)])
     })?;
     let add = sqlx::query(ADD).bind(&arrow.from).bind(&arrow.to).bind(i64::from(on_error)).bind(change.at.us());
-    add.execute(&mut *tx).await?;
+    add.execute(&mut **tx).await?;
     let after = if on_error { format!("{} on error", map.written(&arrow.to)) } else { map.written(&arrow.to) };
-    record(&mut tx, &map.written(&arrow.from), ("", &after), change).await?;
-    tx.commit().await?;
+    record(tx, &map.written(&arrow.from), ("", &after), change).await?;
     Ok(())
 }
 

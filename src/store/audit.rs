@@ -18,6 +18,8 @@ const NEWEST_FIRST: &str = "SELECT id, at_us, who, remote, subject, key, before,
      WHERE (at_us, id) < ($1, $2) AND ($3 = '' OR LOWER(subject) LIKE $3 ESCAPE '\\') \
      ORDER BY at_us DESC, id DESC LIMIT $4";
 
+const SINCE: &str = "SELECT id, at_us, who, remote, subject, key, before, after FROM audit WHERE id > $1 ORDER BY id";
+
 /// One change, as it is written.
 pub struct Entry<'a> {
     /// `profile`, `connector acme-edi`, `administrator mira`.
@@ -72,6 +74,11 @@ pub async fn note(db: &Db, change: &Change<'_>, entry: &Entry<'_>) -> Result<(),
     add(&mut tx, change, entry).await?;
     tx.commit().await?;
     Ok(())
+}
+
+/// What was written after the id `first` was made, in the order of writing.
+pub(super) async fn since(tx: &mut Transaction<'_, Sqlite>, first: &str) -> Result<Vec<Entered>, StoreError> {
+    sqlx::query(SINCE).bind(first).fetch_all(&mut **tx).await?.iter().map(decode).collect()
 }
 
 /// The newest changes first; of one subject or of all.

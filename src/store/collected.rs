@@ -21,7 +21,7 @@ const COVER: &str = "INSERT INTO collected (connector_key, path, inode, size_byt
 pub(super) const ADD_COLLECTIONS: &str = "INSERT INTO collected (connector_key, path, inode, size_bytes, modified_us, covered_to, \
      seen_at_us, collected_at_us, copy, copy_id, copy_folder, copy_name, remove, times) SELECT value->>0, value->>1, \
      value->>2, value->>3, value->>4, value->>3, value->>5, value->>5, value->>6, value->>7, value->>8, '', value->>9, 1 \
-     FROM json_each($7) WHERE true ON CONFLICT (connector_key, path, inode, size_bytes, modified_us) DO UPDATE SET \
+     FROM jsonb_each($7) WHERE true ON CONFLICT (connector_key, path, inode, size_bytes, modified_us) DO UPDATE SET \
      covered_to = excluded.covered_to, collected_at_us = excluded.collected_at_us, seen_at_us = excluded.seen_at_us, \
      times = CASE WHEN collected.gone_at_us IS NULL THEN collected.times ELSE 0 END + 1, \
      copy = CASE WHEN collected.gone_at_us IS NULL AND collected.copy <> 'none' THEN collected.copy ELSE excluded.copy END, \

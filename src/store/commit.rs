@@ -83,9 +83,9 @@ enum Job {
 }
 
 impl Job {
-    /// Whether somebody waits for it.
+    /// Whether a partner waits for it. Nobody's reply waits for a collection: those of many downloads are one commit.
     fn is_awaited(&self) -> bool {
-        matches!(self, Self::Receive(..) | Self::Collect(..) | Self::Flush(_))
+        matches!(self, Self::Receive(..) | Self::Flush(_))
     }
 }
 

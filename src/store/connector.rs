@@ -112,22 +112,33 @@ pub async fn add(
     change: &Change<'_>,
 ) -> Result<(), SaveError> {
     let mut tx = db.begin().await?;
-    if let Some(row) = sqlx::query(EXISTS).bind(id.key()).fetch_optional(&mut *tx).await? {
+    add_in(&mut tx, db, (id, values, password_hash), change).await?;
+    tx.commit().await?;
+    Ok(())
+}
+
+/// The same within another transaction, which must not be committed when this fails.
+pub(super) async fn add_in(
+    tx: &mut Transaction<'_, Sqlite>,
+    db: &Db,
+    (id, values, password_hash): (&ConnectorId, &Texts, Option<&str>),
+    change: &Change<'_>,
+) -> Result<(), SaveError> {
+    if let Some(row) = sqlx::query(EXISTS).bind(id.key()).fetch_optional(&mut **tx).await? {
         let there: String = row.try_get(0)?;
         return Err(mistake("id", format!("There is a connector {there} already; ids differ by more than case")));
     }
-    if sqlx::query(COUNT).fetch_one(&mut *tx).await?.try_get::<i64, _>(0)? >= CONNECTORS_MAX {
+    if sqlx::query(COUNT).fetch_one(&mut **tx).await?.try_get::<i64, _>(0)? >= CONNECTORS_MAX {
         return Err(mistake("id", format!("There are {CONNECTORS_MAX} connectors, the most one appliance holds")));
     }
-    sqlx::query(ADD).bind(id.key()).bind(id.as_str()).bind(change.at.us()).execute(&mut *tx).await?;
+    sqlx::query(ADD).bind(id.key()).bind(id.as_str()).bind(change.at.us()).execute(&mut **tx).await?;
     let entry = audit::Entry { subject: &subject(id), key: "added", before: "", after: id.as_str() };
-    audit::add(&mut tx, change, &entry).await?;
-    let own = save_values(&mut tx, id, values, None, change).await?;
-    check_folders(&mut tx, &own, db.folder()).await?;
+    audit::add(tx, change, &entry).await?;
+    let own = save_values(tx, id, values, None, change).await?;
+    check_folders(tx, &own, db.folder()).await?;
     if let Some(hash) = password_hash {
-        put_password(&mut tx, id, hash, None, change).await?;
+        put_password(tx, id, hash, None, change).await?;
     }
-    tx.commit().await?;
     Ok(())
 }
 
@@ -147,16 +158,27 @@ pub struct Edit<'a> {
 /// Saves settings and, if given, a new password: all or nothing.
 pub async fn save(db: &Db, id: &ConnectorId, edit: &Edit<'_>, change: &Change<'_>) -> Result<(), SaveError> {
     let mut tx = db.begin().await?;
-    if sqlx::query(EXISTS).bind(id.key()).fetch_optional(&mut *tx).await?.is_none() {
+    save_in(&mut tx, db, (id, edit), change).await?;
+    tx.commit().await?;
+    Ok(())
+}
+
+/// The same within another transaction, which must not be committed when this fails.
+pub(super) async fn save_in(
+    tx: &mut Transaction<'_, Sqlite>,
+    db: &Db,
+    (id, edit): (&ConnectorId, &Edit<'_>),
+    change: &Change<'_>,
+) -> Result<(), SaveError> {
+    if sqlx::query(EXISTS).bind(id.key()).fetch_optional(&mut **tx).await?.is_none() {
         return Err(mistake("id", format!("There is no connector {id}")));
     }
-    check_type(&mut tx, id, &edit.values).await?;
-    let own = save_values(&mut tx, id, &edit.values, edit.expected_version, change).await?;
-    check_folders(&mut tx, &own, db.folder()).await?;
+    check_type(tx, id, &edit.values).await?;
+    let own = save_values(tx, id, &edit.values, edit.expected_version, change).await?;
+    check_folders(tx, &own, db.folder()).await?;
     if let Some(hash) = edit.password_hash {
-        put_password(&mut tx, id, hash, edit.older_until, change).await?;
+        put_password(tx, id, hash, edit.older_until, change).await?;
     }
-    tx.commit().await?;
     Ok(())
 }
 

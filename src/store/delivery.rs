@@ -35,22 +35,22 @@ const BY_TIME: &str = "SELECT d.id, d.event_id, d.receipt_id, d.attempts, d.sinc
 // Of `record`: `$2` is an array of `Attempted::row`.
 const ADD_ATTEMPTS: &str = "INSERT INTO attempts (delivery_id, number, at_us, duration_us, outcome, answer) \
      SELECT d.id, d.attempts + 1, tried.value->>1, tried.value->>2, tried.value->>3, tried.value->>4 \
-     FROM json_each($2) AS tried CROSS JOIN deliveries d ON d.id = tried.value->>0";
+     FROM jsonb_each($2) AS tried CROSS JOIN deliveries d ON d.id = tried.value->>0";
 const AFTER_ATTEMPTS: &str = "UPDATE deliveries SET attempts = attempts + 1, state = tried.value->>5, \
-     next_at_us = tried.value->>6, ended_at_us = tried.value->>7 FROM json_each($2) AS tried \
+     next_at_us = tried.value->>6, ended_at_us = tried.value->>7 FROM jsonb_each($2) AS tried \
      WHERE deliveries.id = tried.value->>0";
-const FORGET_PLACEMENTS: &str = "DELETE FROM placements WHERE delivery_id IN (SELECT value->>0 FROM json_each($2) \
+const FORGET_PLACEMENTS: &str = "DELETE FROM placements WHERE delivery_id IN (SELECT value->>0 FROM jsonb_each($2) \
      WHERE value->>7 IS NOT NULL)";
 const FORGET_PLACEMENT: &str = "DELETE FROM placements WHERE delivery_id = $1";
 const PLACE: &str = "INSERT INTO placements (delivery_id, folder, staged_name, name, inode) \
-     SELECT value->>0, value->>1, value->>2, value->>3, value->>4 FROM json_each($1)";
+     SELECT value->>0, value->>1, value->>2, value->>3, value->>4 FROM jsonb_each($1)";
 const PLACEMENTS: &str = "SELECT p.delivery_id, p.folder, p.staged_name, p.name, p.inode, d.receipt_id \
      FROM placements p JOIN deliveries d ON d.id = p.delivery_id ORDER BY p.delivery_id";
 const PLACEMENT: &str = "SELECT p.delivery_id, p.folder, p.staged_name, p.name, p.inode, d.receipt_id \
      FROM placements p JOIN deliveries d ON d.id = p.delivery_id WHERE p.delivery_id = $1";
 // What lies in a partner's Send is the partner's to collect; what lies in a Folder is kept for a time.
 const KEEP_FILES: &str = "INSERT INTO kept_files (connector_key, name, inode, at_us) \
-     SELECT t.owner, placed.value->>8, placed.value->>9, placed.value->>7 FROM json_each($2) AS placed \
+     SELECT t.owner, placed.value->>8, placed.value->>9, placed.value->>7 FROM jsonb_each($2) AS placed \
      CROSS JOIN deliveries d ON d.id = placed.value->>0 JOIN setting_values t ON t.scope = 'connector' \
      AND t.owner = substr(d.target, 11) AND t.key = 'type' AND t.value = 'folder' \
      WHERE placed.value->>8 IS NOT NULL AND substr(d.target, 1, 10) = 'connector:' ORDER BY placed.key \
@@ -59,7 +59,7 @@ const KEEP_FILES: &str = "INSERT INTO kept_files (connector_key, name, inode, at
 // when a file came there twice in the same batch.
 const PASS_ON: &str = "INSERT INTO deliveries (event_id, receipt_id, source_key, target, state, attempts, since_attempt, \
      next_at_us, created_at_us) SELECT d.event_id, d.receipt_id, a.from_key, 'connector:' || a.to_key, 'waiting', 0, 0, \
-     placed.value->>7, placed.value->>7 FROM json_each($2) AS placed CROSS JOIN deliveries d \
+     placed.value->>7, placed.value->>7 FROM jsonb_each($2) AS placed CROSS JOIN deliveries d \
      ON d.id = placed.value->>0 JOIN arrows a ON a.from_key = substr(d.target, 11) AND a.on_error = 0 \
      JOIN setting_values t ON t.scope = 'connector' AND t.owner = a.from_key AND t.key = 'type' AND t.value = 'folder' \
      WHERE placed.value->>8 IS NOT NULL AND substr(d.target, 1, 10) = 'connector:' \
@@ -68,7 +68,7 @@ const PASS_ON: &str = "INSERT INTO deliveries (event_id, receipt_id, source_key,
      GROUP BY d.receipt_id, d.event_id, a.from_key, a.to_key ORDER BY MIN(placed.key), a.added_at_us";
 const LEAD_ELSEWHERE: &str = "INSERT INTO deliveries (event_id, receipt_id, source_key, target, state, attempts, \
      since_attempt, next_at_us, created_at_us, instead_of) SELECT d.event_id, d.receipt_id, d.source_key, \
-     'connector:' || a.to_key, 'waiting', 0, 0, failed.value->>7, failed.value->>7, d.id FROM json_each($2) AS failed \
+     'connector:' || a.to_key, 'waiting', 0, 0, failed.value->>7, failed.value->>7, d.id FROM jsonb_each($2) AS failed \
      CROSS JOIN deliveries d ON d.id = failed.value->>0 JOIN arrows a \
      ON a.from_key = d.source_key AND a.on_error = 1 WHERE failed.value->>5 = 'failed' AND d.instead_of IS NULL \
      AND substr(d.target, 1, 10) = 'connector:' AND NOT EXISTS (SELECT 1 FROM deliveries made WHERE made.receipt_id = d.receipt_id AND made.instead_of = d.id) \

@@ -1,7 +1,7 @@
 //! Everything as it leaves Waybill in JSON: for the command line, the API and webhooks. Names and order of the fields do not
 //! change.
 
-use serde::{Serialize, Serializer};
+use serde::{Deserialize, Serialize, Serializer};
 
 use super::connector::StoredConnector;
 use super::setting::Stored;
@@ -332,13 +332,15 @@ impl<'a> Delivery<'a> {
 }
 
 /// An arrow as exported. Names and order of the fields do not change.
-#[derive(Clone, Debug, Serialize, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Debug, Deserialize, Serialize, PartialEq, Eq, PartialOrd, Ord)]
+#[serde(deny_unknown_fields)]
 pub struct Arrow {
     /// The id of the connector that receives the files.
     pub from: String,
     /// The id of the connector they are passed along to.
     pub to: String,
     /// Only what another arrow has given up.
+    #[serde(default)]
     pub on_error: bool,
 }
 

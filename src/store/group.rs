@@ -6,7 +6,7 @@ use std::collections::HashMap;
 use std::sync::LazyLock;
 
 use serde_json::{Value, json};
-use sqlx::sqlite::SqliteExecutor;
+use sqlx::sqlite::{SqliteExecutor, SqliteRow};
 use sqlx::{AssertSqlSafe, Row};
 
 use super::collected::{self, ADD_COLLECTIONS, Collection};
@@ -20,26 +20,26 @@ use crate::base::id::ReceiptId;
 const DUPLICATE_WITHIN_US: i64 = 24 * 3_600 * 1_000_000;
 
 // `$2`: an array of id, connector_key, stored_path.
-const CLEAR_MARK: &str = "UPDATE receipts SET publishing = 0 WHERE id IN (SELECT value->>0 FROM json_each($2))";
+const CLEAR_MARK: &str = "UPDATE receipts SET publishing = 0 WHERE id IN (SELECT value->>0 FROM jsonb_each($2))";
 const RELEASE_EVENTS: &str =
-    "UPDATE events SET held = 0 WHERE receipt_id IN (SELECT value->>0 FROM json_each($2)) AND held = 1";
+    "UPDATE events SET held = 0 WHERE receipt_id IN (SELECT value->>0 FROM jsonb_each($2)) AND held = 1";
 const MARK_REPLACED: &str = "UPDATE receipts SET status = 'replaced' WHERE rowid IN (SELECT older.rowid \
-     FROM json_each($2) AS published CROSS JOIN receipts AS older ON older.connector_key = published.value->>1 \
+     FROM jsonb_each($2) AS published CROSS JOIN receipts AS older ON older.connector_key = published.value->>1 \
      AND older.stored_path = published.value->>2 AND older.status IN ('in_receive', 'waiting') \
      AND older.id <> published.value->>0)";
 // `$3`: an array of `transfer::row`.
 const ADD_TRANSFERS: &str = "INSERT INTO transfers (id, direction, connector, path, bytes_moved, offset_bytes, begun_at_us, \
      ended_at_us, ending, complete, remote, tls, session_id, receipt_id, reply) SELECT value->>0, value->>1, value->>2, \
      value->>3, value->>4, value->>5, value->>6, value->>7, value->>8, value->>9, value->>10, value->>11, value->>12, \
-     value->>13, value->>14 FROM json_each($3)";
+     value->>13, value->>14 FROM jsonb_each($3)";
 // `$4`: `traffic::rows`.
 const ADD_TRAFFIC: &str = "INSERT INTO traffic (minute, direction, bytes, files) \
-     SELECT value->>0, value->>1, value->>2, value->>3 FROM json_each($4) WHERE true ON CONFLICT (minute, direction) DO UPDATE SET bytes = traffic.bytes + excluded.bytes, \
+     SELECT value->>0, value->>1, value->>2, value->>3 FROM jsonb_each($4) WHERE true ON CONFLICT (minute, direction) DO UPDATE SET bytes = traffic.bytes + excluded.bytes, \
      files = traffic.files + excluded.files";
 // `$1`: an array of `event::row`.
 const ADD_EVENTS: &str = "INSERT INTO events (id, kind, at_us, connector, session_id, receipt_id, remote, summary, held, \
      path, size_bytes) SELECT value->>0, value->>1, value->>2, value->>3, value->>4, value->>5, value->>6, value->>7, \
-     value->>8, value->>9, value->>10 FROM json_each($1)";
+     value->>8, value->>9, value->>10 FROM jsonb_each($1)";
 // `$5`: an array of `Group::receipt`'s rows; `$6`: how long a duplicate is one.
 const ADD_RECEIPTS: &str = "INSERT INTO receipts (id, connector, connector_key, name, client_path, stored_path, \
      size_bytes, sha256, headers, begun_at_us, completed_at_us, remote_address, tls, session_id, ending, \
@@ -49,24 +49,27 @@ const ADD_RECEIPTS: &str = "INSERT INTO receipts (id, connector, connector_key, 
      CASE WHEN EXISTS (SELECT 1 FROM arrows WHERE from_key = value->>2 AND on_error = 0) THEN 'waiting' \
      ELSE value->>18 END, 1, value->>19, value->>20, COALESCE(value->>21, (SELECT id FROM receipts \
      WHERE connector_key = value->>2 AND client_path = value->>4 AND completed_at_us >= (value->>10) - $6 \
-     AND sha256 = value->>7 ORDER BY completed_at_us DESC LIMIT 1)) FROM json_each($5)";
+     AND sha256 = value->>7 ORDER BY completed_at_us DESC LIMIT 1)) FROM jsonb_each($5)";
 // What is to be delivered is held from the same moment on.
 const ADD_DELIVERIES: &str = "INSERT INTO deliveries (event_id, receipt_id, source_key, target, state, attempts, \
      since_attempt, next_at_us, created_at_us) SELECT value->>22, value->>0, from_key, 'connector:' || to_key, 'waiting', \
-     0, 0, value->>23, value->>10 FROM json_each($5) AS added CROSS JOIN arrows ON from_key = added.value->>2 \
+     0, 0, value->>23, value->>10 FROM jsonb_each($5) AS added CROSS JOIN arrows ON from_key = added.value->>2 \
      WHERE on_error = 0 ORDER BY added.key, added_at_us";
 const ADD_ACTIONS: &str = "INSERT INTO deliveries (event_id, receipt_id, source_key, target, state, attempts, \
      since_attempt, next_at_us, created_at_us) SELECT added.value->>22, added.value->>0, added.value->>2, \
-     'action:' || wanted.value, 'waiting', 0, 0, added.value->>23, added.value->>10 FROM json_each($5) AS added \
-     CROSS JOIN json_each(added.value, '$[25]') AS wanted ORDER BY added.key, wanted.key";
+     'action:' || wanted.value, 'waiting', 0, 0, added.value->>23, added.value->>10 FROM jsonb_each($5) AS added \
+     CROSS JOIN jsonb_each(added.value, '$[25]') AS wanted ORDER BY added.key, wanted.key";
 const ADD_HOLDS: &str = "INSERT INTO holds (receipt_id, connector_key, folder, size_bytes, since_us, ended) \
-     SELECT value->>0, value->>2, value->>24, value->>6, value->>10, 0 FROM json_each($5) \
+     SELECT value->>0, value->>2, value->>24, value->>6, value->>10, 0 FROM jsonb_each($5) \
      WHERE EXISTS (SELECT 1 FROM deliveries WHERE receipt_id = value->>0)";
-// What came of each receipt, as it stands when everything else is written.
 const WRITE: &str = "INSERT INTO group_commit (events, published, transfers, traffic, receipts, duplicate_within_us, \
-     collections) VALUES ($1, $2, $3, $4, $5, $6, $7) RETURNING (SELECT json_group_array(json_array(duplicate_of, \
-     EXISTS (SELECT 1 FROM holds WHERE receipt_id = receipts.id)) ORDER BY added.key) \
-     FROM json_each($5) AS added CROSS JOIN receipts ON receipts.id = added.value->>0)";
+     collections) VALUES ($1, $2, $3, $4, $5, $6, $7)";
+const COMMITTED: &str = "SELECT duplicate_of, EXISTS (SELECT 1 FROM holds WHERE receipt_id = receipts.id) \
+     FROM jsonb_each($5) AS added CROSS JOIN receipts ON receipts.id = added.value->>0 ORDER BY added.key";
+
+/// What came of each receipt is asked behind the insert: with RETURNING the row would come, and wake whoever waits for it,
+/// before the commit.
+static WRITE_RECEIPTS: LazyLock<String> = LazyLock::new(|| [WRITE, COMMITTED].join(";\n"));
 
 /// What `$1` to `$7` of the statements above are to the trigger, in their order.
 const COLUMNS: [&str; 7] =
@@ -180,28 +183,26 @@ impl<'a> Group<'a> {
         }
         let receipts = self.receipts.len();
         let transfers: Value = self.transfers.iter().map(|transfer| transfer::row(transfer)).collect();
-        // All of the answer is waited for: the commit comes after its row.
-        let rows = sqlx::query(WRITE)
-            .bind(Value::from(self.events).to_string())
-            .bind(Value::from(self.published).to_string())
-            .bind(transfers.to_string())
-            .bind(traffic::rows(self.transfers.iter().copied()).to_string())
-            .bind(Value::from(self.receipts).to_string())
-            .bind(DUPLICATE_WITHIN_US)
-            .bind(Value::from(self.collections).to_string())
-            .fetch_all(to)
-            .await?;
-        let row = rows.first().ok_or(sqlx::Error::RowNotFound)?;
-        let committed: Vec<(Option<String>, u8)> =
-            serde_json::from_str(row.try_get(0)?).map_err(|error| sqlx::Error::Decode(error.into()))?;
-        if committed.len() != receipts {
+        let rows =
+            sqlx::query(if receipts == 0 { AssertSqlSafe(WRITE) } else { AssertSqlSafe(WRITE_RECEIPTS.as_str()) })
+                .bind(Value::from(self.events).to_string())
+                .bind(Value::from(self.published).to_string())
+                .bind(transfers.to_string())
+                .bind(traffic::rows(self.transfers.iter().copied()).to_string())
+                .bind(Value::from(self.receipts).to_string())
+                .bind(DUPLICATE_WITHIN_US)
+                .bind(Value::from(self.collections).to_string())
+                .fetch_all(to)
+                .await?;
+        if rows.len() != receipts {
             return Err(sqlx::Error::RowNotFound);
         }
-        let decode = |(duplicate_of, held): (Option<String>, u8)| Committed {
-            duplicate_of: duplicate_of.as_deref().and_then(ReceiptId::parse),
-            held: held == 1,
+        let decode = |row: &SqliteRow| {
+            let duplicate_of = row.try_get::<Option<String>, _>(0)?;
+            let duplicate_of = duplicate_of.as_deref().and_then(ReceiptId::parse);
+            Ok(Committed { duplicate_of, held: row.try_get(1)? })
         };
-        Ok(committed.into_iter().map(decode).collect())
+        rows.iter().map(decode).collect()
     }
 }
 

@@ -29,14 +29,25 @@ pub async fn save(
     change: &Change<'_>,
 ) -> Result<(), SaveError> {
     let mut tx = db.begin().await?;
-    let save = Save { scope: Scope::Profile, subject: "profile".to_owned(), values, expected_version };
-    let missing = missing(&mut tx, values, "certificates").await?;
-    let parse = |texts: &Texts| all_mistakes(Profile::parse(texts).map(|profile| profile.texts()), &missing);
-    setting::save(&mut tx, save, change, parse).await?;
-    if values.contains_key("root_directory") {
-        programs::check_root(&mut tx, db.folder()).await?;
-    }
+    save_in(&mut tx, db, (values, expected_version), change).await?;
     tx.commit().await?;
+    Ok(())
+}
+
+/// The same within another transaction.
+pub(super) async fn save_in(
+    tx: &mut Transaction<'_, Sqlite>,
+    db: &Db,
+    (values, expected_version): (&Texts, Option<i64>),
+    change: &Change<'_>,
+) -> Result<(), SaveError> {
+    let save = Save { scope: Scope::Profile, subject: "profile".to_owned(), values, expected_version };
+    let missing = missing(tx, values, "certificates").await?;
+    let parse = |texts: &Texts| all_mistakes(Profile::parse(texts).map(|profile| profile.texts()), &missing);
+    setting::save(tx, save, change, parse).await?;
+    if values.contains_key("root_directory") {
+        programs::check_root(tx, db.folder()).await?;
+    }
     Ok(())
 }
 
@@ -68,11 +79,21 @@ pub async fn save_appliance(
     change: &Change<'_>,
 ) -> Result<(), SaveError> {
     let mut tx = db.begin().await?;
-    let save = Save { scope: Scope::Settings, subject: "settings".to_owned(), values, expected_version };
-    let missing = missing(&mut tx, values, "web_certificates").await?;
-    let parse =
-        |texts: &Texts| all_mistakes(ApplianceSettings::parse(texts).map(|settings| settings.texts()), &missing);
-    setting::save(&mut tx, save, change, parse).await?;
+    save_appliance_in(&mut tx, values, expected_version, change).await?;
     tx.commit().await?;
     Ok(())
+}
+
+/// The same within another transaction.
+pub(super) async fn save_appliance_in(
+    tx: &mut Transaction<'_, Sqlite>,
+    values: &Texts,
+    expected_version: Option<i64>,
+    change: &Change<'_>,
+) -> Result<(), SaveError> {
+    let save = Save { scope: Scope::Settings, subject: "settings".to_owned(), values, expected_version };
+    let missing = missing(tx, values, "web_certificates").await?;
+    let parse =
+        |texts: &Texts| all_mistakes(ApplianceSettings::parse(texts).map(|settings| settings.texts()), &missing);
+    setting::save(tx, save, change, parse).await.map(drop)
 }

@@ -120,6 +120,10 @@ impl Collecting {
             tracing::error!(%error, "Could not record that {} was collected; it is kept", self.subject.path);
             return;
         }
+        let settings = &self.party.connector().settings;
+        if !settings.save_to_sent_folder && !settings.remove_file_after_send {
+            return;
+        }
         let Self { party, subject, source, names, reading, undecided, .. } = self;
         let work = Work { depot, profile: &party.snapshot.profile, connector: party.connector(), subject: &subject };
         let copied = work.copy(&names, Some(source)).await;

@@ -333,3 +333,43 @@ async fn a_token_is_made_with_the_own_password_shown_once_and_revoked() {
     assert!(site.get("/tokens", &cookies).await.text.contains("Revoked erp."));
     assert_eq!(site.post(&revoke, &cookies, &[("csrf", csrf.as_str())]).await.status, StatusCode::NOT_FOUND);
 }
+
+#[tokio::test]
+async fn settings_are_exported_and_imported_after_a_look_at_what_would_change() {
+    let site = Site::new().await;
+    let cookies = site.person("mira", Role::Admin).await;
+    site.add_connector("acme", "Ghent").await;
+    let csrf = site.get("/settings/export", &cookies).await.csrf();
+    let export = site.get("/settings/export.toml", &cookies).await;
+    assert!(export.header(CONTENT_TYPE).starts_with("application/toml"));
+    let text = export.text.replace("port = \"8021\"", "port = \"2121\"").replace("\"Ghent\"", "\"<Gent>\"");
+    let send = async |parts: &[Part<'_>]| {
+        let all = [&[("csrf", None, csrf.as_str())], parts].concat();
+        site.upload("/settings/export", &cookies, &all).await
+    };
+    let broken = send(&[("file", Some(""), ""), ("text", None, "[profile]\nport = 21")]).await;
+    assert_eq!(broken.status, StatusCode::UNPROCESSABLE_ENTITY);
+    assert!(
+        broken.text.contains("This is no file of settings") && broken.text.contains("port = 21"),
+        "{}",
+        broken.text
+    );
+    let wrong = send(&[("text", None, "[profile]\nport = \"70000\"\nprot = \"1\"")]).await;
+    assert!(wrong.text.contains("There are 2 problems") && wrong.text.contains("profile.prot: There is no setting"));
+
+    let looked = send(&[("file", Some("a.toml"), &text), ("text", None, ""), ("apply", None, "1")]).await;
+    assert_eq!(looked.status, StatusCode::OK, "{}", looked.text);
+    for words in ["What would change", "data-label=\"After\">2121</td>", "&#60;Gent&#62;", "name=\"apply\""] {
+        assert!(looked.text.contains(words), "no {words} in {}", looked.text);
+    }
+    let apply = [("text", None, text.as_str()), ("apply", None, "1")];
+    let refused = send(&[&apply[..], &[("own_password", None, "not mine at all")]].concat()).await;
+    assert!(refused.text.contains("not your own password") && refused.text.contains("What would change"));
+    assert_eq!(site.live.snapshot().profile.port.port(), 8021);
+    let done = send(&[&apply[..], &[("own_password", None, PASSWORD)]].concat()).await;
+    assert_eq!(done.header(LOCATION), "/settings/export", "{}", done.text);
+    assert_eq!(site.live.snapshot().profile.port.port(), 2121);
+    assert!(site.get("/settings/export", &cookies).await.text.contains("2 changes made."));
+    let same = send(&[("text", None, &text)]).await;
+    assert!(same.text.contains("Nothing differs") && !same.text.contains("name=\"apply\""));
+}

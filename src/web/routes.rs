@@ -15,13 +15,14 @@ use super::context::Visitor;
 use super::error::WebError;
 use super::pages::{
     acme, app_log, as_partner, audit, automation, blocked, certificates, connectors, dashboard, event_targets, events,
-    flows, health, logs, mail, me, profiles, receive, refusals, send, session, sessions, settings, setup, sheet,
-    sign_in, slas, test_connection, tokens, transfers, unfinished, users, what_if,
+    flows, health, logs, mail, me, profiles, receive, refusals, send, session, sessions, settings, settings_text,
+    setup, sheet, sign_in, slas, test_connection, tokens, transfers, unfinished, users, what_if,
 };
 use super::state::WebState;
 use super::{api, assets, layers, live};
 use crate::access::certificate::FILE_BYTES_MAX;
 use crate::domain::administrator::Role;
+use crate::store::settings_file::FILE_BYTES_MAX as FILE_OF_SETTINGS_BYTES_MAX;
 
 /// Bytes of one form.
 pub const FORM_BYTES_MAX: usize = 256 * 1024;
@@ -89,6 +90,11 @@ const fn streams(path: &'static str, methods: fn() -> MethodRouter<WebState>) ->
 /// Takes files: more bytes than other forms.
 fn files(methods: MethodRouter<WebState>) -> MethodRouter<WebState> {
     methods.layer(DefaultBodyLimit::max(UPLOAD_BYTES_MAX))
+}
+
+/// Takes a file of settings.
+fn settings_files(methods: MethodRouter<WebState>) -> MethodRouter<WebState> {
+    methods.layer(DefaultBodyLimit::max(FILE_OF_SETTINGS_BYTES_MAX + FORM_BYTES_MAX))
 }
 
 /// Every route.
@@ -198,6 +204,8 @@ pub const ROUTES: &[Route] = &[
     admin("/audit", || get(audit::show)),
     viewer("/tokens", || get(tokens::show).post(tokens::add)),
     viewer("/tokens/{id}/revoke", || get(tokens::ask_revoke).post(tokens::revoke)),
+    admin("/settings/export", || get(settings_text::show).merge(settings_files(post(settings_text::import)))),
+    admin("/settings/export.toml", || get(settings_text::export)),
     admin("/settings", || get(settings::show).post(settings::save)),
 ];
 

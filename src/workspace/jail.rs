@@ -54,6 +54,9 @@ impl Jail {
             return Ok(rustix::fs::fstat(&self.root)?);
         }
         refuse_staging(names)?;
+        if let [name] = names {
+            return Ok(rustix::fs::statat(&self.root, name.as_str(), AtFlags::SYMLINK_NOFOLLOW)?);
+        }
         let (folder, name) = self.parent(names)?;
         Ok(rustix::fs::statat(folder, name, AtFlags::SYMLINK_NOFOLLOW)?)
     }

@@ -670,6 +670,7 @@ def main():
             mail.journey(browser, report)
             account.journey(browser, ADMINISTRATOR_PASSWORD, sign_in, report)
             tokens.journey(browser, report, ADMINISTRATOR_PASSWORD)
+            tokens.export_and_import(browser, report, ADMINISTRATOR_PASSWORD)
             test_connection(browser, appliance, "acme-edi", report)
             change_profile(browser, appliance, report)
             administration(browser, report)

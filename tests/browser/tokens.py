@@ -1,4 +1,4 @@
-"""API tokens: refused, made and shown once, used, revoked."""
+"""API tokens: refused, made and shown once, used, revoked. Export and import: refused, looked at, imported."""
 
 import json
 import re
@@ -44,3 +44,20 @@ def journey(browser, report, password):
     browser.press(browser.driver.find_element(By.CSS_SELECTOR, "main button.danger"))
     report.check("Revoked erp." in browser.text and "You have no token" in browser.text, "it is revoked")
     report.check(ask(browser.origin, token)[0] == 401, "and opens nothing any more")
+
+
+def export_and_import(browser, report, password):
+    browser.go("/settings/export")
+    browser.look("export")
+    browser.fill(browser.named("text"), '[settings]\nprot = "1"\n[connectors.acme-edi]\ntimeout_s = "0"\n')
+    browser.submit(browser.named("text"))
+    words = "settings.prot: There is no setting prot"
+    report.check(browser.status() == 422 and words in browser.text and "acme-edi.timeout_s" in browser.text, "every mistake is told with its place")
+    browser.look("export-error")
+    browser.fill(browser.named("text"), '[connectors.acme-edi]\ngroup = "Imported"\n')
+    browser.submit(browser.named("text"))
+    report.check("What would change" in browser.text and "Imported" in browser.text, "what would change is shown")
+    browser.look("export-preview")
+    browser.fill(browser.named("own_password"), password)
+    browser.submit(browser.named("own_password"))
+    report.check("1 change made. In force now." in browser.text, "and then made")

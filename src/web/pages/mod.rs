@@ -27,6 +27,7 @@ pub mod send;
 pub mod session;
 pub mod sessions;
 pub mod settings;
+pub mod settings_text;
 pub mod setup;
 pub mod sheet;
 pub mod sign_in;

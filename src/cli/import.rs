@@ -1,0 +1,99 @@
+//! `export` and `import`: all settings as one text, and back.
+
+use std::fs::File;
+use std::io::Read;
+use std::path::Path;
+
+use super::arguments::ImportVerb;
+use super::follow;
+use super::output;
+use super::verb::{Desk, Failure};
+use crate::base::human;
+use crate::store::import::{Mode, import};
+use crate::store::settings_file::{FILE_BYTES_MAX, SettingsFile};
+
+pub(super) async fn export(desk: &mut Desk<'_>) -> Result<(), Failure> {
+    let file = SettingsFile::read(&desk.db).await?;
+    Ok(write!(desk.out, "{}", file.text())?)
+}
+
+pub(super) async fn run(desk: &mut Desk<'_>, verb: &ImportVerb) -> Result<(), Failure> {
+    let text = read(desk, &verb.file)?;
+    let file = SettingsFile::parse(&text).map_err(|mistake| Failure::Failed(mistake.message))?;
+    let mode = if verb.dry_run { Mode::Try } else { Mode::Do };
+    let changes = import(&desk.db, &file, mode, &desk.change()).await?;
+    let cells = |text: &str| output::printable(if text.is_empty() { "-" } else { text });
+    let rows: Vec<_> = changes
+        .iter()
+        .map(|one| [output::printable(&one.subject), one.key.clone(), cells(&one.before), cells(&one.after)])
+        .collect();
+    if !rows.is_empty() {
+        output::columns(desk.out, ["WHAT", "SETTING", "BEFORE", "AFTER"], &rows)?;
+    }
+    match (mode, changes.len() as u64) {
+        (_, 0) => Ok(writeln!(desk.out, "Nothing differs from what is in force.")?),
+        (Mode::Try, count) => {
+            let words = human::count(count, "change", "changes");
+            Ok(writeln!(desk.out, "{words} would be made. Nothing was changed.")?)
+        }
+        (Mode::Do, count) => {
+            let words = human::count(count, "change", "changes");
+            follow::saved(desk, &format!("{words} made.")).await.map(drop)
+        }
+    }
+}
+
+/// All of a file, or of standard input, bounded.
+fn read(desk: &mut Desk<'_>, path: &Path) -> Result<String, Failure> {
+    let failed = |error: std::io::Error| Failure::Failed(format!("could not read {}: {error}", path.display()));
+    let mut text = String::new();
+    let limit = FILE_BYTES_MAX as u64 + 1;
+    if path == Path::new("-") {
+        Read::take(&mut *desk.input, limit).read_to_string(&mut text).map_err(failed)?;
+    } else {
+        File::open(path).map_err(failed)?.take(limit).read_to_string(&mut text).map_err(failed)?;
+    }
+    Ok(text)
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::cli::verb::tests::{refused, say};
+
+    #[tokio::test]
+    async fn what_is_exported_sets_another_appliance_up() {
+        let (one, two) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        say(one.path(), &["connector", "add", "acme", "password=long enough indeed", "timeout_s=90"], "")
+            .await
+            .unwrap();
+        say(one.path(), &["profile", "set", "port=2121"], "").await.unwrap();
+        let text = say(one.path(), &["export"], "").await.unwrap();
+        assert!(text.contains("\n[connectors.\"acme\"]\n") && text.contains("\ntimeout_s = \"90\"\n"), "{text}");
+        assert!(!text.contains("long enough") && !text.contains("argon2"));
+
+        let tried = say(two.path(), &["import", "-", "--dry-run"], &text).await.unwrap();
+        assert!(tried.starts_with("WHAT") && tried.contains("port       8021    2121"), "{tried}");
+        assert!(tried.ends_with("3 changes would be made. Nothing was changed.\n"), "{tried}");
+        let file = two.path().join("settings.toml");
+        std::fs::write(&file, &text).unwrap();
+        let line = ["import", file.to_str().unwrap()];
+        assert!(say(two.path(), &line, "").await.unwrap().ends_with("3 changes made.\n"));
+        assert_eq!(say(two.path(), &line, "").await.unwrap(), "Nothing differs from what is in force.\n");
+        assert_eq!(say(two.path(), &["export"], "").await.unwrap(), text);
+    }
+
+    #[tokio::test]
+    async fn what_cannot_be_read_in_is_told_and_nothing_is_changed() {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::write(folder.path().join("wrong.toml"), "[profile]\nport = \"70000\"\nprot = \"1\"\n").unwrap();
+        let path = folder.path().join("wrong.toml");
+        let words = refused(folder.path(), &["import", path.to_str().unwrap()]).await;
+        assert!(
+            words.contains("profile.port: 70000") && words.contains("profile.prot: There is no setting prot"),
+            "{words}"
+        );
+        assert!(
+            refused(folder.path(), &["import", "/nowhere/at.all"]).await.starts_with("could not read /nowhere/at.all")
+        );
+    }
+}

@@ -1,0 +1,190 @@
+//! Settings are read in from a file: all or nothing, or only to see what would change. Nothing is ever removed by it.
+
+use std::collections::BTreeMap;
+
+use sqlx::{Row, Sqlite, Transaction};
+
+use super::audit::{self, Entered};
+use super::connector::Edit;
+use super::open::Db;
+use super::setting::{Change, SaveError, audit_id};
+use super::settings_file::SettingsFile;
+use super::{arrow, connector, profile};
+use crate::domain::connector::ConnectorId;
+use crate::domain::flow;
+use crate::domain::setting::Mistake;
+
+const KNOWN: &str = "SELECT id FROM connectors";
+
+/// Whether it is done, or only looked at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mode {
+    /// Everything is done.
+    Do,
+    /// Nothing is kept; what would change is told all the same.
+    Try,
+}
+
+/// Reads `file` in; gives what changed, or would change, in the words of the audit.
+///
+/// # Errors
+/// Every mistake with its place, such as `profile.port`; or the database failed. Nothing is changed then.
+pub async fn import(db: &Db, file: &SettingsFile, mode: Mode, change: &Change<'_>) -> Result<Vec<Entered>, SaveError> {
+    let mut tx = db.begin().await?;
+    let first = audit_id(change);
+    let mut mistakes = Vec::new();
+    if !file.settings.is_empty() {
+        let saved = profile::save_appliance_in(&mut tx, &file.settings, None, change).await;
+        collect(saved, "settings", &mut mistakes)?;
+    }
+    if !file.profile.is_empty() {
+        let saved = profile::save_in(&mut tx, db, (&file.profile, None), change).await;
+        collect(saved, "profile", &mut mistakes)?;
+    }
+    connectors(&mut tx, (db, file), change, &mut mistakes).await?;
+    if mistakes.is_empty() {
+        flows(&mut tx, file, change, &mut mistakes).await?;
+    }
+    if !mistakes.is_empty() {
+        return Err(SaveError::Mistakes(mistakes));
+    }
+    let mut changes = audit::since(&mut tx, first.as_str()).await?;
+    // Another process may have made an id within the same millisecond.
+    changes.retain(|one| one.at == change.at && one.who == change.who);
+    if mode == Mode::Do {
+        tx.commit().await?;
+    }
+    Ok(changes)
+}
+
+/// Notes the mistakes of one part; other errors end it all.
+fn collect(saved: Result<(), SaveError>, place: &str, mistakes: &mut Vec<Mistake>) -> Result<(), SaveError> {
+    match saved {
+        Ok(()) => {}
+        Err(SaveError::Mistakes(more)) => mistakes
+            .extend(more.into_iter().map(|one| Mistake { key: format!("{place}.{}", one.key), message: one.message })),
+        Err(error) => return Err(error),
+    }
+    Ok(())
+}
+
+async fn connectors(
+    tx: &mut Transaction<'_, Sqlite>,
+    (db, file): (&Db, &SettingsFile),
+    change: &Change<'_>,
+    mistakes: &mut Vec<Mistake>,
+) -> Result<(), SaveError> {
+    let mut known = BTreeMap::new();
+    for row in sqlx::query(KNOWN).fetch_all(&mut **tx).await? {
+        let id: String = row.try_get(0)?;
+        known.insert(id.to_ascii_lowercase(), id);
+    }
+    for (id, values) in &file.connectors {
+        let place = format!("connectors.{id}");
+        let there = known.get(&id.to_ascii_lowercase()).unwrap_or(id);
+        let id = match ConnectorId::parse(there) {
+            Ok(id) => id,
+            Err(message) => {
+                mistakes.push(Mistake { key: place, message });
+                continue;
+            }
+        };
+        let saved = if known.contains_key(id.key()) {
+            let edit = Edit { values: values.clone(), ..Edit::default() };
+            connector::save_in(tx, db, (&id, &edit), change).await
+        } else {
+            connector::add_in(tx, db, (&id, values, None), change).await
+        };
+        collect(saved, &place, mistakes)?;
+    }
+    Ok(())
+}
+
+/// Draws the arrows that are not there; those on error after the others, since they need one.
+async fn flows(
+    tx: &mut Transaction<'_, Sqlite>,
+    file: &SettingsFile,
+    change: &Change<'_>,
+    mistakes: &mut Vec<Mistake>,
+) -> Result<(), SaveError> {
+    let mut wanted: Vec<_> = file.flows.iter().collect();
+    wanted.sort_by_key(|arrow| arrow.on_error);
+    let there = arrow::read(tx).await?.arrows;
+    for one in wanted {
+        let (from, to) = (one.from.to_ascii_lowercase(), one.to.to_ascii_lowercase());
+        if there.contains(&flow::Arrow { from, to, on_error: one.on_error }) {
+            continue;
+        }
+        let drawn = arrow::connect_in(tx, (&one.from, &one.to), one.on_error, change).await;
+        collect(drawn, &format!("flows.{}", one.from), mistakes)?;
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base::clock::{Clock, Timestamp};
+    use crate::base::id::IdSource;
+
+    async fn opened() -> (tempfile::TempDir, Db, IdSource) {
+        let folder = tempfile::tempdir().unwrap();
+        let db = Db::open(folder.path()).await.unwrap();
+        (folder, db, IdSource::random(Clock::System))
+    }
+
+    fn change(ids: &IdSource) -> Change<'_> {
+        Change { who: "test", remote: "", at: Timestamp::from_us(1), ids }
+    }
+
+    const FILE: &str = "[settings]\ntime_zone = \"Europe/Berlin\"\n[profile]\nport = \"2121\"\n\
+        [connectors.\"Acme.EDI\"]\ndescription = \"Ghent\"\n[connectors.archive]\ntype = \"folder\"\n\
+        [[flows]]\nfrom = \"acme.edi\"\nto = \"archive\"\n";
+
+    #[tokio::test]
+    async fn what_was_exported_is_the_same_on_another_appliance_and_changes_nothing_on_its_own() {
+        let (_one, db, ids) = opened().await;
+        let file = SettingsFile::parse(FILE).unwrap();
+        let tried = import(&db, &file, Mode::Try, &change(&ids)).await.unwrap();
+        assert!(connector::all(&db).await.unwrap().is_empty(), "a try was kept");
+        let done = import(&db, &file, Mode::Do, &change(&ids)).await.unwrap();
+        let told = |changes: &[Entered]| -> Vec<String> {
+            changes.iter().map(|one| format!("{} {}: {} -> {}", one.subject, one.key, one.before, one.after)).collect()
+        };
+        assert_eq!(told(&tried), told(&done));
+        assert_eq!(
+            told(&done),
+            [
+                "settings time_zone: UTC -> Europe/Berlin",
+                "profile port: 8021 -> 2121",
+                "connector Acme.EDI added:  -> Acme.EDI",
+                "connector Acme.EDI description:  -> Ghent",
+                "connector archive added:  -> archive",
+                "connector archive type: ftp_server -> folder",
+                "connector Acme.EDI passes along to:  -> archive",
+            ]
+        );
+        let exported = SettingsFile::read(&db).await.unwrap();
+        assert!(import(&db, &exported, Mode::Do, &change(&ids)).await.unwrap().is_empty(), "it differs from itself");
+
+        let (_two, other, ids) = opened().await;
+        import(&other, &SettingsFile::parse(&exported.text()).unwrap(), Mode::Do, &change(&ids)).await.unwrap();
+        assert_eq!(SettingsFile::read(&other).await.unwrap(), exported);
+    }
+
+    #[tokio::test]
+    async fn every_mistake_is_told_with_its_place_and_nothing_is_changed() {
+        let (_folder, db, ids) = opened().await;
+        let text = "[settings]\ntime_zone = \"Mars/Base\"\n[profile]\nport = \"2121\"\nprot = \"1\"\n\
+            [connectors.\"../up\"]\n[connectors.acme]\ntimeout_s = \"0\"\n[connectors.fine]\n";
+        let refused = import(&db, &SettingsFile::parse(text).unwrap(), Mode::Do, &change(&ids)).await;
+        let Err(SaveError::Mistakes(mistakes)) = refused else { panic!("{refused:?}") };
+        let places: Vec<_> = mistakes.iter().map(|one| one.key.as_str()).collect();
+        assert_eq!(places, ["settings.time_zone", "profile.prot", "connectors.../up", "connectors.acme.timeout_s"]);
+        let loop_of_one = "[connectors.a]\ntype = \"folder\"\n[[flows]]\nfrom = \"a\"\nto = \"a\"\n";
+        let refused = import(&db, &SettingsFile::parse(loop_of_one).unwrap(), Mode::Do, &change(&ids)).await;
+        assert!(matches!(refused, Err(SaveError::Mistakes(_))), "{refused:?}");
+        assert!(connector::all(&db).await.unwrap().is_empty());
+        assert_eq!(profile::load(&db).await.unwrap().version, 0);
+    }
+}

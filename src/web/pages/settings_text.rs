@@ -1,0 +1,125 @@
+//! Export and import: all settings as one text, and what such a text would change before it does.
+
+use askama::Template;
+use axum::http::StatusCode;
+use axum::http::header::{CONTENT_DISPOSITION, CONTENT_TYPE};
+use axum::response::{IntoResponse, Redirect, Response};
+
+use super::settings::shut_out;
+use super::users::ask_again;
+use crate::base::human;
+use crate::store::audit::Entered;
+use crate::store::import::{self, Mode};
+use crate::store::setting::SaveError;
+use crate::store::settings_file::SettingsFile;
+use crate::web::context::Context;
+use crate::web::csrf::Uploaded;
+use crate::web::error::WebError;
+use crate::web::form::Problem;
+use crate::web::notes::Note;
+use crate::web::shell::{Nav, Shell, html};
+
+const PATH: &str = "/settings/export";
+
+#[derive(Template)]
+#[template(path = "settings_text.html")]
+struct SettingsTextPage {
+    shell: Shell,
+    /// What was sent; empty at first.
+    text: String,
+    /// What it would change; shown once it was looked at.
+    preview: Option<Vec<Entered>>,
+    problems: Vec<Problem>,
+}
+
+impl SettingsTextPage {
+    fn error(&self, key: &str) -> &str {
+        Problem::text_of(&self.problems, key)
+    }
+
+    /// Whether there is something to import.
+    fn may_import(&self) -> bool {
+        self.preview.as_ref().is_some_and(|rows| !rows.is_empty())
+    }
+}
+
+async fn page(
+    context: &Context,
+    text: String,
+    preview: Option<Vec<Entered>>,
+    problems: Vec<Problem>,
+) -> Result<Response, WebError> {
+    let (title, status) = Problem::title(&problems, "Export and import");
+    let shell = Shell::new(context, title, Nav::Settings).await?;
+    Ok((status, html(&SettingsTextPage { shell, text, preview, problems })?).into_response())
+}
+
+/// The page.
+pub async fn show(context: Context) -> Result<Response, WebError> {
+    page(&context, String::new(), None, Vec::new()).await
+}
+
+/// The text, to be kept.
+pub async fn export(context: Context) -> Result<Response, WebError> {
+    let file = SettingsFile::read(&context.state.db).await?;
+    let headers = [
+        (CONTENT_TYPE, "application/toml; charset=utf-8"),
+        (CONTENT_DISPOSITION, "attachment; filename=\"waybill-settings.toml\""),
+    ];
+    Ok((headers, file.text()).into_response())
+}
+
+/// Shows what a text would change, or changes it.
+pub async fn import(context: Context, uploaded: Uploaded) -> Result<Response, WebError> {
+    let posted = &uploaded.posted;
+    let text = match uploaded.file("file") {
+        Some(bytes) => std::str::from_utf8(bytes).map(str::to_owned).map_err(|_| {
+            let text = "Settings are text in UTF-8, as Download settings gives it. Nothing was changed.";
+            WebError::new(StatusCode::UNPROCESSABLE_ENTITY, "This file is no text", text)
+        })?,
+        None => posted.text("text").to_owned(),
+    };
+    let file = match SettingsFile::parse(&text) {
+        Ok(file) => file,
+        Err(mistake) => return page(&context, text, None, vec![mistake.into()]).await,
+    };
+    let preview = match run(&context, &file, Mode::Try).await? {
+        Ok(preview) => preview,
+        Err(problems) => return page(&context, text, None, problems).await,
+    };
+    // A file that is chosen is looked at first: what would be imported is not what was shown.
+    if posted.get("apply").is_none() || uploaded.file("file").is_some() {
+        return page(&context, text, Some(preview), Vec::new()).await;
+    }
+    let mut problems = Vec::new();
+    ask_again(&context, &posted.secret("own_password"), "own_password", &mut problems).await?;
+    if !problems.is_empty() {
+        return page(&context, text, Some(preview), problems).await;
+    }
+    let changes = match run(&context, &file, Mode::Do).await? {
+        Ok(changes) => human::count(changes.len() as u64, "change", "changes"),
+        Err(problems) => return page(&context, text, None, problems).await,
+    };
+    context.state.live.refresh().await?;
+    context.leave(PATH, Note::done(format!("{changes} made. In force now.")));
+    Ok(Redirect::to(PATH).into_response())
+}
+
+/// What changes, or would; or what is wrong, each with its place in the file.
+async fn run(
+    context: &Context,
+    file: &SettingsFile,
+    mode: Mode,
+) -> Result<Result<Vec<Entered>, Vec<Problem>>, WebError> {
+    if let Some(mistake) = shut_out(context, &file.settings).await? {
+        return Ok(Err(vec![Problem::new("text", format!("settings.{mistake}"))]));
+    }
+    let db = &context.state.db;
+    match context.changing(async |change| import::import(db, file, mode, change).await).await {
+        Ok(changes) => Ok(Ok(changes)),
+        Err(SaveError::Mistakes(mistakes)) => {
+            Ok(Err(mistakes.iter().map(|mistake| Problem::new("text", mistake.to_string())).collect()))
+        }
+        Err(error) => Err(WebError::internal(error)),
+    }
+}
