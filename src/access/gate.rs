@@ -103,6 +103,16 @@ impl Gate {
         Ok(Verdict::Wrong(limits.map_or(Duration::ZERO, |limits| locked(&self.guard).failed(caller, limits, now))))
     }
 
+    /// Counts a failure of something that is no password, such as a token, and says when to answer it.
+    pub fn refused(&self, caller: &Caller<'_>, limits: &Limits) -> Verdict {
+        let now = self.clock.now();
+        let mut guard = locked(&self.guard);
+        match guard.blocked(caller, now) {
+            Some(until) => Verdict::Blocked(until),
+            None => Verdict::Wrong(guard.failed(caller, limits, now)),
+        }
+    }
+
     /// A client showed who it is without a password.
     pub fn by_certificate(&self, caller: &Caller<'_>) {
         locked(&self.guard).succeeded(caller, self.clock.now());

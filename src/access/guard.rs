@@ -34,13 +34,15 @@ pub struct Limits {
     pub block_for: Duration,
 }
 
-/// Which door: FTP and web count separately.
+/// Which door: each counts separately.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Door {
     /// The FTP server.
     Ftp,
     /// The web interface.
     Web,
+    /// The API.
+    Api,
 }
 
 /// Whether the name at the door exists.

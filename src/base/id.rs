@@ -54,6 +54,8 @@ ids! {
     AuditId,
     /// One certificate in the store.
     CertificateId,
+    /// One token of the API.
+    TokenId,
 }
 
 /// Makes ids from a clock and a source of randomness; ids made by one source come in ascending order.

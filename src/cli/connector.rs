@@ -3,8 +3,6 @@
 use std::io::BufRead;
 use std::time::Duration;
 
-use serde::Serialize;
-
 use super::arguments::ConnectorVerb;
 use super::follow;
 use super::output;
@@ -13,15 +11,14 @@ use crate::access::password;
 use crate::access::secrets::Secrets;
 use crate::base::secret::Secret;
 use crate::domain::administrator::{PASSWORD_BYTES_MAX, check_password};
-use crate::domain::connector::{ConnectorId, ConnectorSettings};
-use crate::domain::setting::{Mistake, Texts, Value};
+use crate::domain::connector::{ConnectorId, ConnectorSettings, no_such_credential, take_credential, type_of};
+use crate::domain::setting::{Mistake, Texts};
 use crate::domain::value::ConnectorType;
 use crate::store::connector::{self, Edit, StoredConnector};
+use crate::store::exported;
 
 /// The key that is no setting: it is hashed, never stored or shown.
 pub(super) const PASSWORD: &str = "password";
-/// What a Webhook connector signs with: sealed, never shown again.
-const SECRET: &str = "secret";
 
 pub(super) async fn run(desk: &mut Desk<'_>, verb: &ConnectorVerb) -> Result<(), Failure> {
     match verb {
@@ -42,29 +39,12 @@ pub(super) async fn run(desk: &mut Desk<'_>, verb: &ConnectorVerb) -> Result<(),
     }
 }
 
-#[derive(Serialize)]
-struct Row<'a> {
-    id: &'a str,
-    r#type: &'a str,
-    enabled: &'a str,
-    group: &'a str,
-    description: &'a str,
-    created_at: String,
-}
-
 async fn list(desk: &mut Desk<'_>, json: bool) -> Result<(), Failure> {
     let all = connector::all(&desk.db).await?;
     if !json && all.is_empty() {
         return Ok(writeln!(desk.out, "There is no connector yet. Add one: waybill connector add ID")?);
     }
-    let rows = all.iter().map(|found| Row {
-        id: found.id.as_str(),
-        r#type: value(&found.stored.texts, "type"),
-        enabled: value(&found.stored.texts, "enabled"),
-        group: value(&found.stored.texts, "group"),
-        description: value(&found.stored.texts, "description"),
-        created_at: found.created_at.to_string(),
-    });
+    let rows = all.iter().map(exported::Connector::of);
     if json {
         return Ok(rows.into_iter().try_for_each(|row| output::json_line(desk.out, &row))?);
     }
@@ -81,8 +61,8 @@ fn value<'a>(texts: &'a Texts, key: &str) -> &'a str {
 
 async fn add(desk: &mut Desk<'_>, id: &str, mut values: Texts, from_stdin: bool) -> Result<(), Failure> {
     let id = parse_id(id)?;
-    let kind = kind(&values);
-    let chosen = chosen_credential(desk, &mut values, kind, from_stdin)?;
+    let kind = type_of(&values);
+    let chosen = chosen_credential(desk, &mut values, (kind, id.as_str()), from_stdin)?;
     let Some(key) = kind.credential() else {
         connector::add(&desk.db, &id, &values, None, &desk.change()).await?;
         return follow::saved(desk, &format!("Added connector {id}.")).await.map(drop);
@@ -102,8 +82,8 @@ async fn add(desk: &mut Desk<'_>, id: &str, mut values: Texts, from_stdin: bool)
 
 async fn set(desk: &mut Desk<'_>, id: &str, mut values: Texts, from_stdin: bool) -> Result<(), Failure> {
     let found = find(desk, id).await?;
-    let kind = kind(&found.stored.texts);
-    let chosen = chosen_credential(desk, &mut values, kind, from_stdin)?;
+    let kind = type_of(&found.stored.texts);
+    let chosen = chosen_credential(desk, &mut values, (kind, found.id.as_str()), from_stdin)?;
     let change = desk.change();
     let mut merged = found.stored.texts;
     merged.extend(values.clone());
@@ -126,11 +106,6 @@ async fn set(desk: &mut Desk<'_>, id: &str, mut values: Texts, from_stdin: bool)
         put_secret(desk, &found.id, secret).await?;
     }
     follow::saved(desk, "Saved.").await.map(drop)
-}
-
-/// What stands behind a connector of these settings.
-fn kind(texts: &Texts) -> ConnectorType {
-    ConnectorType::parse(value(texts, "type")).unwrap_or(ConnectorType::FtpServer)
 }
 
 async fn put_secret(desk: &Desk<'_>, id: &ConnectorId, secret: &Secret) -> Result<(), Failure> {
@@ -166,24 +141,19 @@ fn parse_id(typed: &str) -> Result<ConnectorId, Failure> {
 fn chosen_credential(
     desk: &mut Desk<'_>,
     values: &mut Texts,
-    kind: ConnectorType,
+    (kind, owner): (ConnectorType, &str),
     from_stdin: bool,
 ) -> Result<Option<Secret>, Failure> {
-    let own = kind.credential();
-    for key in [PASSWORD, SECRET] {
-        if own != Some(key) && (values.contains_key(key) || (from_stdin && own.is_none())) {
-            let words = match own {
-                Some(own) => format!("A {} has a {own}, no {key}; write {own}=…", kind.label()),
-                None => "Nobody signs in with a connector of this type; leave the password out".to_owned(),
-            };
-            return Err(Failure::Failed(Mistake::new(key, words).to_string()));
-        }
+    let failed = |mistake: Mistake| Failure::Failed(mistake.to_string());
+    if from_stdin && kind.credential().is_none() {
+        return Err(failed(no_such_credential(kind, PASSWORD)));
     }
-    match (own.and_then(|key| values.remove(key)), from_stdin) {
+    let taken = take_credential(values, kind, owner).map_err(failed)?;
+    match (taken, from_stdin) {
         (Some(_), true) => {
             Err(Failure::Usage("the password is given twice: password=… and --password-stdin".to_owned()))
         }
-        (Some(typed), false) => Ok(Some(Secret::new(typed))),
+        (Some(typed), false) => Ok(Some(typed)),
         (None, true) => Ok(Some(read_password(desk.input)?)),
         (None, false) => Ok(None),
     }

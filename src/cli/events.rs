@@ -1,9 +1,10 @@
 //! `events`: what happened, oldest first and without limit.
 
-use super::arguments::{EventsVerb, Since};
+use super::arguments::EventsVerb;
 use super::output;
 use super::verb::{Desk, Failure};
 use crate::base::clock::Timestamp;
+use crate::domain::value::Since;
 use crate::store::{event, exported};
 
 /// Rows read at a time.

@@ -1,13 +1,10 @@
 //! `flow`: which connector passes files along to which.
 
-use serde::Serialize;
-
 use super::arguments::FlowVerb;
 use super::follow;
 use super::output;
 use super::verb::{Desk, Failure};
-use crate::domain::flow::Arrow;
-use crate::store::arrow;
+use crate::store::{arrow, exported};
 
 pub(super) async fn run(desk: &mut Desk<'_>, verb: &FlowVerb) -> Result<(), Failure> {
     match verb {
@@ -40,29 +37,19 @@ pub(super) async fn run(desk: &mut Desk<'_>, verb: &FlowVerb) -> Result<(), Fail
     }
 }
 
-#[derive(Serialize)]
-struct Row<'a> {
-    from: &'a str,
-    to: &'a str,
-    on_error: bool,
-}
-
 async fn list(desk: &mut Desk<'_>, json: bool) -> Result<(), Failure> {
     let map = arrow::map(&desk.db).await?;
     if !json && map.arrows.is_empty() {
         let words = "Nothing is passed along yet. Pass files along: waybill flow connect FROM TO";
         return Ok(writeln!(desk.out, "{words}")?);
     }
-    let row = |arrow: &'_ Arrow| (map.written(&arrow.from), map.written(&arrow.to), arrow.on_error);
-    let mut rows: Vec<_> = map.arrows.iter().map(row).collect();
-    rows.sort();
+    let arrows = exported::Arrow::all(&map);
     if json {
-        let rows = rows.iter().map(|(from, to, on_error)| Row { from, to, on_error: *on_error });
-        return Ok(rows.into_iter().try_for_each(|row| output::json_line(desk.out, &row))?);
+        return Ok(arrows.iter().try_for_each(|arrow| output::json_line(desk.out, arrow))?);
     }
-    let rows: Vec<_> = rows
+    let rows: Vec<_> = arrows
         .iter()
-        .map(|(from, to, on_error)| [&**from, &**to, if *on_error { "on error" } else { "" }].map(output::printable))
+        .map(|arrow| [&*arrow.from, &*arrow.to, if arrow.on_error { "on error" } else { "" }].map(output::printable))
         .collect();
     Ok(output::columns(desk.out, ["FROM", "TO", ""], &rows)?)
 }

@@ -16,5 +16,5 @@ pub mod verb;
 
 pub use arguments::{
     AdminVerb, CertificateVerb, ConnectorVerb, EventsVerb, GroupVerb, Invocation, Pair, ReceiptsVerb, ServeOptions,
-    Since, Verb, parse, parse_from,
+    Verb, parse, parse_from,
 };

@@ -7,15 +7,7 @@ use serde::Serialize;
 use super::arguments::Pair;
 use super::verb::Failure;
 use crate::domain::setting::{Control, Setting, Texts};
-
-/// An object whose keys keep their order.
-pub(super) struct Object<'a>(pub Vec<(&'a str, &'a str)>);
-
-impl Serialize for Object<'_> {
-    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_map(self.0.iter().copied())
-    }
-}
+use crate::store::exported;
 
 /// Prints `value` as JSON on a line of its own.
 pub(super) fn json_line(out: &mut dyn Write, value: &impl Serialize) -> io::Result<()> {
@@ -25,11 +17,11 @@ pub(super) fn json_line(out: &mut dyn Write, value: &impl Serialize) -> io::Resu
 
 /// Prints every setting with the value that is in force.
 pub(super) fn settings(out: &mut dyn Write, table: &'static [Setting], texts: &Texts, json: bool) -> io::Result<()> {
-    let value = |setting: &Setting| texts.get(setting.key).map_or(setting.default, String::as_str);
+    let settings = exported::Settings::of(table, texts);
     if json {
-        return json_line(out, &Object(table.iter().map(|setting| (setting.key, value(setting))).collect()));
+        return json_line(out, &settings);
     }
-    table.iter().try_for_each(|setting| writeln!(out, "{}={}", setting.key, on_one_line(setting, value(setting))))
+    settings.iter().try_for_each(|(setting, value)| writeln!(out, "{}={}", setting.key, on_one_line(setting, value)))
 }
 
 /// What was typed as `KEY=VALUE`, by key. A key twice is bad usage: one of the values would be lost.

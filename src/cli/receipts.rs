@@ -1,10 +1,11 @@
 //! `receipts`: the Receive table as text, oldest first and without limit.
 
-use super::arguments::{ReceiptsVerb, Since};
+use super::arguments::ReceiptsVerb;
 use super::output;
 use super::verb::{Desk, Failure};
 use crate::base::clock::Timestamp;
 use crate::base::human;
+use crate::domain::value::Since;
 use crate::store::exported;
 use crate::store::receipt::{self, Cursor, Receipt};
 

@@ -2,6 +2,7 @@
 
 pub mod acme;
 pub mod administrator;
+pub mod api_token;
 pub mod appliance;
 pub mod authorise;
 pub mod connector;

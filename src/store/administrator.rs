@@ -287,11 +287,13 @@ fn check_name(name: &str) -> Result<&str, String> {
     Ok(name)
 }
 
-fn digest(token: &Secret) -> String {
+/// What is stored of a token: it is random, so a plain digest gives nobody a way back.
+pub(super) fn digest(token: &Secret) -> String {
     Sha256::digest(token.reveal().as_bytes()).iter().fold(String::new(), |hex, byte| format!("{hex}{byte:02x}"))
 }
 
-fn decode(row: &sqlx::sqlite::SqliteRow) -> Result<Administrator, StoreError> {
+/// Reads the first five columns of a row: id, name, role, hash of the password, when added.
+pub(super) fn decode(row: &sqlx::sqlite::SqliteRow) -> Result<Administrator, StoreError> {
     let (id, role): (String, String) = (row.try_get(0)?, row.try_get(2)?);
     Ok(Administrator {
         id: AdministratorId::parse(&id).ok_or_else(|| StoreError::Unreadable(format!("administrator {id}")))?,

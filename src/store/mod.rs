@@ -5,6 +5,7 @@
 pub mod acme;
 pub mod administrator;
 pub mod alert;
+pub mod api_token;
 pub mod arrow;
 pub mod audit;
 pub mod authority;

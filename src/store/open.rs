@@ -45,6 +45,7 @@ const MIGRATIONS: &[(i64, &str, &str)] = &[
     (63, "kept", include_str!("../../migrations/0063_kept.sql")),
     (65, "acme", include_str!("../../migrations/0065_acme.sql")),
     (66, "no event index", include_str!("../../migrations/0066_no_event_index.sql")),
+    (77, "api tokens", include_str!("../../migrations/0077_api_tokens.sql")),
 ];
 
 /// Why the store could not do something.

@@ -7,7 +7,7 @@ use axum::http::{Method, Request, StatusCode};
 use super::routes::UPLOAD_BYTES_MAX;
 use super::tests::{Answer, PASSWORD, Site};
 use crate::domain::administrator::Role;
-use crate::store::{administrator, profile};
+use crate::store::{administrator, api_token, profile};
 
 const BOUNDARY: &str = "0123456789abcdef";
 
@@ -282,4 +282,54 @@ async fn what_would_go_is_shown_by_what_is_typed_and_nothing_is_saved() {
     assert_eq!(site.post("/settings", &cookies, &form("soon")).await.status, StatusCode::UNPROCESSABLE_ENTITY);
     let stored = profile::load_appliance(&site.db).await.unwrap();
     assert!(stored.texts.get("transfers_keep_days").is_none_or(|days| days == "90"), "it was saved");
+}
+
+#[tokio::test]
+async fn a_token_is_made_with_the_own_password_shown_once_and_revoked() {
+    let site = Site::new().await;
+    let cookies = site.person("vera", Role::Viewer).await;
+    let csrf = site.get("/tokens", &cookies).await.csrf();
+    let fields = ("fields", "name,scope,expires_days,addresses");
+    let typed = |name: &'static str, days: &'static str, password: &'static str| {
+        let token = ("csrf", csrf.as_str());
+        [
+            token,
+            fields,
+            ("name", name),
+            ("scope", "all"),
+            ("expires_days", days),
+            ("addresses", ""),
+            ("own_password", password),
+        ]
+    };
+    let refused = site.post("/tokens", &cookies, &typed("", "soon", "not mine at all")).await;
+    assert_eq!(refused.status, StatusCode::UNPROCESSABLE_ENTITY);
+    for words in ["There are 3 problems", "Name is missing", "soon isn&#39;t a whole number", "not your own password"] {
+        assert!(refused.text.contains(words), "no {words} in {}", refused.text);
+    }
+    assert!(!refused.text.contains("not mine at all") && refused.text.contains("You have no token"));
+    let made = site.post("/tokens", &cookies, &typed("erp", "30", PASSWORD)).await;
+    assert_eq!(made.header(LOCATION), "/tokens", "{}", made.text);
+    let page = site.get("/tokens", &cookies).await.text;
+    let (_, rest) = page.split_once("id=\"new-password\">").expect("the token is shown");
+    let token = rest.split('<').next().unwrap();
+    let curl = format!("curl -H &#34;Authorization: Bearer {token}&#34; http://127.0.0.1:8020/api/v1");
+    assert!(page.contains(&curl) || page.contains(&curl.replace("&#34;", "\"")), "{page}");
+    assert!(!site.get("/tokens", &cookies).await.text.contains(token), "shown twice");
+    let again = site.post("/tokens", &cookies, &typed("ERP", "30", PASSWORD)).await;
+    assert!(again.text.contains("You have a token ERP already"), "{}", again.text);
+
+    let other = site.person("eddy", Role::Editor).await;
+    let id = api_token::all(&site.db).await.unwrap()[0].id.to_string();
+    let revoke = format!("/tokens/{id}/revoke");
+    assert_eq!(site.get(&revoke, &other).await.status, StatusCode::NOT_FOUND);
+    assert!(!site.get("/tokens", &other).await.text.contains("Tokens of others"));
+    let admin = site.person("mira", Role::Admin).await;
+    assert!(site.get("/tokens", &admin).await.text.contains("Tokens of others"));
+    assert!(site.get(&revoke, &admin).await.text.contains("Revoke erp of vera"));
+    assert!(site.get(&revoke, &cookies).await.text.contains("It has not been used yet"));
+    let revoked = site.post(&revoke, &cookies, &[("csrf", csrf.as_str())]).await;
+    assert_eq!(revoked.header(LOCATION), "/tokens", "{}", revoked.text);
+    assert!(site.get("/tokens", &cookies).await.text.contains("Revoked erp."));
+    assert_eq!(site.post(&revoke, &cookies, &[("csrf", csrf.as_str())]).await.status, StatusCode::NOT_FOUND);
 }

@@ -6,6 +6,7 @@ use axum::extract::FromRequestParts;
 use axum::http::request::Parts as RequestParts;
 
 use super::error::WebError;
+use super::layers::host_name;
 use super::notes::Note;
 use super::state::WebState;
 use crate::base::clock::Timestamp;
@@ -17,8 +18,10 @@ use crate::store::setting::Change;
 /// Who asks, put into each request by `layers::know_visitor`.
 #[derive(Clone, Debug)]
 pub struct Visitor {
-    /// Signed in as.
+    /// Signed in as; by a token of the API, as its owner.
     pub session: Option<WebSession>,
+    /// The name that changes are made in; empty for a stranger.
+    pub who: String,
     /// What the session's cookie holds; empty when not signed in.
     pub token: Secret,
     /// What every form of this visitor carries.
@@ -29,8 +32,21 @@ pub struct Visitor {
     pub tls: bool,
     /// `light` or `dark` when chosen; else the system's.
     pub theme: Option<&'static str>,
-    /// The host the browser asked for, without its port.
-    pub host: String,
+    /// The host that was asked for, with its port.
+    pub authority: String,
+}
+
+impl Visitor {
+    /// The host that was asked for, without its port.
+    pub fn host(&self) -> String {
+        host_name(&self.authority)
+    }
+
+    /// Where this server is, as the visitor sees it: `https://mft.example.com:8020`.
+    pub fn origin(&self) -> String {
+        let scheme = if self.tls { "https" } else { "http" };
+        format!("{scheme}://{}", self.authority)
+    }
 }
 
 /// A request's context.
@@ -60,9 +76,9 @@ impl Context {
         self.state.clock.now()
     }
 
-    /// The name signed in with; empty for a stranger.
+    /// The name that changes are made in; empty for a stranger.
     pub fn who(&self) -> &str {
-        self.visitor.session.as_ref().map_or("", |session| session.administrator.name.as_str())
+        &self.visitor.who
     }
 
     /// Whether the visitor's role reaches `role`.

@@ -6,6 +6,7 @@ use axum::http::header::{
     CACHE_CONTROL, CONTENT_SECURITY_POLICY, HOST, HeaderName, REFERRER_POLICY, SET_COOKIE, STRICT_TRANSPORT_SECURITY,
     X_CONTENT_TYPE_OPTIONS,
 };
+use axum::http::uri::Authority;
 use axum::http::{HeaderValue, StatusCode};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Redirect, Response};
@@ -43,7 +44,7 @@ pub async fn headers(request: Request, next: Next) -> Response {
 
 /// A name that this server does not go by is refused, so that a foreign name cannot be pointed here (DNS rebinding).
 pub async fn known_host(State(state): State<WebState>, request: Request, next: Next) -> Response {
-    let host = asked_host(&request);
+    let host = host_name(&authority(&request));
     let appliance = &state.live.snapshot().appliance;
     let named = appliance.web_hosts.contains(&host)
         || appliance.public_host.as_ref().is_some_and(|public| public.to_string().eq_ignore_ascii_case(&host));
@@ -58,10 +59,11 @@ pub async fn known_host(State(state): State<WebState>, request: Request, next: N
     WebError::new(StatusCode::MISDIRECTED_REQUEST, "Unknown host name", text).into_response()
 }
 
-/// The host that a request asks for, without its port; HTTP/2 has it in the address.
-fn asked_host(request: &Request) -> String {
-    let asked = request.headers().get(HOST).and_then(|host| host.to_str().ok()).or_else(|| request.uri().host());
-    host_name(asked.unwrap_or_default())
+/// The host that a request asks for, with its port; HTTP/2 has it in the address.
+pub fn authority(request: &Request) -> String {
+    let of_address = || request.uri().authority().map(Authority::as_str);
+    let asked = request.headers().get(HOST).and_then(|host| host.to_str().ok()).or_else(of_address);
+    asked.unwrap_or_default().to_owned()
 }
 
 /// The host without its port.
@@ -83,7 +85,7 @@ pub async fn know_visitor(State(state): State<WebState>, mut request: Request, n
         Some("dark") => Some("dark"),
         _ => None,
     };
-    let host = asked_host(&request);
+    let authority = authority(&request);
     let remote = Peer::of(request.extensions());
     let token = Secret::new(token);
     let session = if token.is_empty() {
@@ -106,7 +108,8 @@ pub async fn know_visitor(State(state): State<WebState>, mut request: Request, n
         Some(session) => session.csrf_token.clone(),
         None => csrf::visit_token(&state.visit_key, new_visit.as_ref().or(visit.as_ref()).map_or("", String::as_str)),
     };
-    request.extensions_mut().insert(Visitor { session, token, csrf, remote, tls, theme, host });
+    let who = session.as_ref().map(|session| session.administrator.name.clone()).unwrap_or_default();
+    request.extensions_mut().insert(Visitor { session, who, token, csrf, remote, tls, theme, authority });
     let mut response = next.run(request).await;
     if let Some(visit) = new_visit
         && let Ok(header) = login::set_cookie(login::VISIT, &visit, (tls, 24 * 3_600))

@@ -5,8 +5,10 @@
 //! connected. A partner's files it reaches through `transfer` only, by the same steps as the engine. Always: a route that is not in [`routes::ROUTES`] does not exist,
 //! and no handler reads a form whose token was not checked.
 
+mod api;
 mod assets;
 mod attention;
+mod change;
 mod context;
 mod csrf;
 mod csv;

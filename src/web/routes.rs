@@ -16,10 +16,10 @@ use super::error::WebError;
 use super::pages::{
     acme, app_log, as_partner, audit, blocked, certificates, connectors, dashboard, events, flows, health, logs, mail,
     profiles, receive, refusals, send, session, sessions, settings, setup, sheet, sign_in, slas, test_connection,
-    transfers, unfinished, users,
+    tokens, transfers, unfinished, users,
 };
 use super::state::WebState;
-use super::{assets, layers, live};
+use super::{api, assets, layers, live};
 use crate::access::certificate::FILE_BYTES_MAX;
 use crate::domain::administrator::Role;
 
@@ -30,7 +30,7 @@ pub const UPLOAD_BYTES_MAX: usize = 2 * FILE_BYTES_MAX + FORM_BYTES_MAX;
 /// Bytes of one form with files for a partner's folders.
 pub const SENT_BYTES_MAX: usize = 64 * 1024 * 1024 * 1024;
 /// A request must be answered within this time, unless it streams.
-const REQUEST_WITHIN: std::time::Duration = std::time::Duration::from_secs(30);
+pub const REQUEST_WITHIN: std::time::Duration = std::time::Duration::from_secs(30);
 
 /// Who may use a route.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -177,6 +177,8 @@ pub const ROUTES: &[Route] = &[
     admin("/users/{id}", || get(users::one).post(users::save)),
     admin("/users/{id}/remove", || post(users::remove)),
     admin("/audit", || get(audit::show)),
+    viewer("/tokens", || get(tokens::show).post(tokens::add)),
+    viewer("/tokens/{id}/revoke", || get(tokens::ask_revoke).post(tokens::revoke)),
     admin("/settings", || get(settings::show).post(settings::save)),
 ];
 
@@ -196,8 +198,9 @@ pub fn router(state: WebState) -> Router {
         .layer(DefaultBodyLimit::max(FORM_BYTES_MAX))
         .layer(middleware::from_fn_with_state(state.clone(), layers::dress))
         .layer(middleware::from_fn_with_state(state.clone(), layers::know_visitor))
-        .layer(CsrfLayer::new())
         .layer(middleware::from_fn_with_state(state.clone(), layers::known_host))
+        .nest("/api", api::router(&state))
+        .layer(CsrfLayer::new())
         .layer(CatchPanicLayer::new())
         .layer(middleware::from_fn(layers::headers))
         .layer(CompressionLayer::new())

@@ -28,6 +28,8 @@ pub enum Nav {
     Certificates,
     /// Administrators and the audit.
     Administrators,
+    /// Tokens of the API.
+    Tokens,
     /// Settings of the appliance.
     Settings,
     /// None of them.
@@ -145,6 +147,11 @@ impl Shell {
     /// Whether this page is among administrators and audit.
     pub fn is_administrators(&self) -> bool {
         self.nav == Nav::Administrators
+    }
+
+    /// Whether this page is among the tokens.
+    pub fn is_tokens(&self) -> bool {
+        self.nav == Nav::Tokens
     }
 
     /// Whether this page is the settings.

@@ -29,6 +29,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 import flows  # noqa: E402
 import mail  # noqa: E402
 import slas  # noqa: E402
+import tokens  # noqa: E402
 from appliance import PROJECT, Appliance, free_port  # noqa: E402
 
 RULES = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
@@ -643,6 +644,7 @@ def main():
             flows.journey(browser, appliance, ("acme-edi", password), report)
             slas.journey(browser, report)
             mail.journey(browser, report)
+            tokens.journey(browser, report, ADMINISTRATOR_PASSWORD)
             test_connection(browser, appliance, "acme-edi", report)
             change_profile(browser, appliance, report)
             administration(browser, report)

@@ -311,6 +311,20 @@ choice! {
     }
 }
 
+choice! {
+    /// What a token of the API reaches, within what its owner's role allows.
+    TokenScope {
+        /// All there is to read.
+        Read = "read", "Read: everything its owner sees, nothing is changed";
+        /// Connectors and flows.
+        Connectors = "connectors", "Connectors: reads and changes connectors and flows, and nothing else";
+        /// What happened.
+        Activity = "activity", "Activity: reads receipts, events and the like, fires and stops deliveries";
+        /// All of it.
+        All = "all", "All: whatever its owner may";
+    }
+}
+
 /// A connector's own value, or the profile's.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum AsProfile<T> {

@@ -10,6 +10,7 @@ mod mail;
 mod network;
 mod number;
 mod port;
+mod since;
 mod text;
 mod time;
 mod tls;
@@ -19,13 +20,15 @@ mod web;
 pub use calendar::{DaysOff, TimeOfDay, Weekdays};
 pub use choice::{
     AcmeChallenge, AppendRule, AsProfile, AsciiUploads, ClientCertificate, ConnectorTls, ConnectorType, FolderScheme,
-    FtpOverTls, LogLevel, MailTls, Overridable, Overwrite, RequireTls, SessionReuse, Switch, TlsEnd, WebhookBody,
+    FtpOverTls, LogLevel, MailTls, Overridable, Overwrite, RequireTls, SessionReuse, Switch, TlsEnd, TokenScope,
+    WebhookBody,
 };
 pub use keep::KeepDays;
 pub use mail::{AlertKinds, MailAddress, MailAddresses, Subject};
 pub use network::{AddressExceptions, HostNames, HostOrAddress, ListenAddress, Networks};
 pub use number::{ByteCount, DiskReserve, FileMode, Whole};
 pub use port::PortRange;
+pub use since::Since;
 pub use text::{Alias, EncodingName, FolderText, Label, StartFolder, Welcome};
 pub use time::{ValidityDate, ZoneName};
 pub use tls::{CertificateMatch, CertificateName, CertificateNames, TlsVersions};

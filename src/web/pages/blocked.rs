@@ -31,11 +31,16 @@ struct Row {
 
 impl Row {
     fn new(block: Block, now: Timestamp) -> Self {
-        let failures = human::count(u64::from(block.failures), "failed sign-in", "failed sign-ins");
+        let (one, many) = match block.door {
+            Door::Ftp | Door::Web => ("failed sign-in", "failed sign-ins"),
+            Door::Api => ("request with no good token", "requests with no good token"),
+        };
+        let failures = human::count(u64::from(block.failures), one, many);
         Self {
             door: match block.door {
                 Door::Ftp => "FTP server",
                 Door::Web => "Web interface",
+                Door::Api => "API",
             },
             address: block.address.to_string(),
             why: match (block.by_hand, block.name.is_empty()) {

@@ -15,14 +15,15 @@ use super::test_connection;
 use crate::access::password;
 use crate::base::secret::Secret;
 use crate::domain::administrator::{Role, check_password};
-use crate::domain::connector::{Connector, ConnectorId, ConnectorSettings};
-use crate::domain::setting::{Mistake, Texts, Value};
+use crate::domain::connector::{Connector, ConnectorId, ConnectorSettings, type_of};
+use crate::domain::setting::{Mistake, Value};
 use crate::domain::sheet::Sheet;
 use crate::domain::value::ConnectorType;
-use crate::store::connector::{self, Edit, StoredConnector};
+use crate::store::connector::{self, StoredConnector};
 use crate::store::delivery_page;
 use crate::store::receipt::{self, Search};
 use crate::transfer::retention;
+use crate::web::change::{self, Wanted};
 use crate::web::context::Context;
 use crate::web::csrf::Posted;
 use crate::web::draft::{Conflict, Draft};
@@ -273,7 +274,6 @@ async fn show(context: &Context, id: &str, tab: Tab, tried: Option<String>) -> R
 
 /// Saves one tab; also sets or makes a password.
 pub async fn save(context: Context, Path(id): Path<String>, posted: Posted) -> Result<Response, WebError> {
-    let state = &context.state;
     let found = find(&context, &id).await?;
     let tab = Tab::parse(posted.text("tab"));
     let mut draft = Draft::typed(&posted, ConnectorSettings::SETTINGS);
@@ -292,25 +292,14 @@ pub async fn save(context: Context, Path(id): Path<String>, posted: Posted) -> R
             return draft.answer(&page(&context, &found, tab, &draft).await?);
         }
     };
-    let kind = ConnectorSettings::parse(&found.stored.texts).map_or(ConnectorType::FtpServer, |own| own.r#type);
-    let hash = match password.as_ref().filter(|_| kind == ConnectorType::FtpServer) {
-        Some(password) => Some(state.gate.hasher().hash(password).await?),
-        None => None,
-    };
-    let edit = Edit {
-        values: draft.form.texts.clone(),
-        expected_version: draft.version,
-        password_hash: hash.as_deref(),
-        older_until: overlap(&context, &found.stored.texts, &draft.form.texts),
-    };
-    let saved = context.changing(async |change| connector::save(&state.db, &found.id, &edit, change).await).await;
-    if !draft.settle(saved)? {
+    let kind = type_of(&found.stored.texts);
+    // Where nobody signs in there is nothing to set.
+    let password = password.filter(|_| kind.credential().is_some());
+    let (values, version) = (draft.form.texts.clone(), draft.version);
+    let wanted = Wanted { values, version, credential: password.clone() };
+    if !draft.settle(change::save_connector(&context, &found, wanted).await?)? {
         return draft.answer(&page(&context, &found, tab, &draft).await?);
     }
-    if let Some(secret) = password.as_ref().filter(|_| kind == ConnectorType::Webhook) {
-        put_secret(&context, &found.id, secret).await?;
-    }
-    state.live.refresh().await?;
     let place = format!("/connectors/{}/{}", found.id, tab.name());
     let note = match password {
         Some(secret) if generate && kind == ConnectorType::Webhook => Note {
@@ -353,14 +342,6 @@ async fn what_would_go(
     draft.answer(&page)
 }
 
-/// Puts what a Webhook connector signs with in place.
-pub async fn put_secret(context: &Context, id: &ConnectorId, secret: &Secret) -> Result<(), WebError> {
-    let (name, subject) = (connector::webhook_secret(id), format!("connector {id}"));
-    let secrets = &context.state.secrets;
-    let put = context.changing(async |change| secrets.put(&name, secret, &subject, change).await).await;
-    put.map_err(WebError::internal)
-}
-
 fn new_password(posted: &Posted, id: &ConnectorId, generate: bool) -> Result<Option<Secret>, String> {
     if generate {
         return Ok(Some(password::generate()));
@@ -370,13 +351,6 @@ fn new_password(posted: &Posted, id: &ConnectorId, generate: bool) -> Result<Opt
         return Ok(None);
     }
     check_password(typed.reveal(), id.as_str()).map(|()| Some(typed))
-}
-
-/// Until when the older password stays valid, by the overlap that is being saved or is stored.
-fn overlap(context: &Context, stored: &Texts, posted: &Texts) -> Option<crate::base::clock::Timestamp> {
-    let text = posted.get("password_overlap_h").or_else(|| stored.get("password_overlap_h"))?;
-    let hours: u64 = text.parse().ok().filter(|hours| *hours > 0)?;
-    Some(context.now().plus(std::time::Duration::from_secs(hours.saturating_mul(3_600))))
 }
 
 #[derive(Template)]

@@ -34,7 +34,8 @@ struct EventsPage {
     pager: Pager,
 }
 
-fn filter(context: &Context, asked: &Asked) -> Filter {
+/// What the database is asked.
+pub fn filter(context: &Context, asked: &Asked) -> Filter {
     Filter {
         kind: EventKind::parse(&asked.kind),
         connector: asked.connector(context),

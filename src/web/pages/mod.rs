@@ -29,6 +29,7 @@ pub mod sheet;
 pub mod sign_in;
 pub mod slas;
 pub mod test_connection;
+pub mod tokens;
 pub mod transfers;
 pub mod unfinished;
 pub mod users;

@@ -183,7 +183,8 @@ pub async fn save(context: Context, posted: Posted) -> Result<Response, WebError
     Ok(Redirect::to(PATH).into_response())
 }
 
-async fn wait_for_listener(context: &Context) -> Result<ListenerState, WebError> {
+/// What became of the listener, within [`LISTENER_WITHIN`].
+pub async fn wait_for_listener(context: &Context) -> Result<ListenerState, WebError> {
     let version = context.state.live.snapshot().version;
     let until = tokio::time::Instant::now() + LISTENER_WITHIN;
     loop {

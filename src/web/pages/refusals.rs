@@ -69,7 +69,8 @@ struct RefusalsPage {
     pager: Pager,
 }
 
-fn filter(context: &Context, asked: &Asked) -> Filter {
+/// What the database is asked.
+pub fn filter(context: &Context, asked: &Asked) -> Filter {
     Filter { connector: asked.connector(context), rule: Rule::parse(&asked.rule), since: asked.since(context.now()) }
 }
 

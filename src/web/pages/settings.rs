@@ -109,11 +109,11 @@ async fn preview(context: &Context, mut draft: Draft) -> Result<Response, WebErr
 
 /// What is wrong when the name by which the visitor is here would not be answered any more. Other mistakes are told by
 /// the save itself.
-async fn shut_out(context: &Context, texts: &Texts) -> Result<Option<Mistake>, WebError> {
+pub async fn shut_out(context: &Context, texts: &Texts) -> Result<Option<Mistake>, WebError> {
     let mut merged = profile::load_appliance(&context.state.db).await?.texts;
     merged.extend(texts.clone());
     let Ok(settings) = ApplianceSettings::parse(&merged) else { return Ok(None) };
-    let host = &context.visitor.host;
+    let host = &context.visitor.host();
     let is_address = host.trim_matches(['[', ']']).parse::<IpAddr>().is_ok();
     let is_public = settings.public_host.is_some_and(|public| public.to_string().eq_ignore_ascii_case(host));
     if is_address || is_public || host.eq_ignore_ascii_case("localhost") || settings.web_hosts.contains(host) {

@@ -64,7 +64,7 @@ pub struct Stand {
 /// The sheet of a connector as of now, and what the partner has.
 pub async fn of(context: &Context, snapshot: &Snapshot, connector: &Connector) -> Result<(Sheet, Stand), WebError> {
     let public = snapshot.appliance.public_host.as_ref().map(ToString::to_string);
-    let host = public.unwrap_or_else(|| context.visitor.host.clone());
+    let host = public.unwrap_or_else(|| context.visitor.host());
     let served = context.state.certificates.served();
     let proof = served.facts().next().map(|(_, facts)| Proof {
         names: facts.names.clone(),

@@ -37,7 +37,7 @@ async fn page(context: &Context, name: &str, error: &str) -> Result<Response, We
     let title = if error.is_empty() { "Sign in" } else { "Error: Sign in" };
     let shell = Shell::new(context, title, Nav::Elsewhere).await?;
     let public = context.state.live.snapshot().appliance.public_host.as_ref().map(ToString::to_string);
-    let host = public.unwrap_or_else(|| context.visitor.host.clone());
+    let host = public.unwrap_or_else(|| context.visitor.host());
     let page = SignInPage { shell, host, name: name.to_owned(), error: error.to_owned() };
     let status = if error.is_empty() { StatusCode::OK } else { StatusCode::UNPROCESSABLE_ENTITY };
     Ok((status, html(&page)?).into_response())

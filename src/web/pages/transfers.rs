@@ -67,7 +67,8 @@ fn rate(bytes: u64, begun: Timestamp, ended: Timestamp) -> u64 {
     bytes.saturating_mul(1_000) / millis
 }
 
-fn filter(context: &Context, asked: &Asked) -> Filter {
+/// What the database is asked.
+pub fn filter(context: &Context, asked: &Asked) -> Filter {
     Filter {
         connector: asked.connector(context),
         direction: match asked.way.as_str() {

@@ -161,7 +161,12 @@ fn role_of(posted: &Posted, problems: &mut Vec<Problem>) -> Role {
 }
 
 /// Asks for the visitor's own password, with the guard of the sign-in page.
-async fn ask_again(context: &Context, typed: &Secret, key: &str, problems: &mut Vec<Problem>) -> Result<(), WebError> {
+pub(super) async fn ask_again(
+    context: &Context,
+    typed: &Secret,
+    key: &str,
+    problems: &mut Vec<Problem>,
+) -> Result<(), WebError> {
     let own = context.visitor.session.as_ref().map(|session| &session.administrator);
     let own = own.ok_or_else(WebError::stale_form)?;
     let name = own.name.to_lowercase();

@@ -1,5 +1,6 @@
 //! What an administrator and a partner live through together.
 
+mod api;
 mod crash;
 #[cfg(feature = "faults")]
 mod faults;

@@ -4,18 +4,17 @@ use axum::http::StatusCode;
 use axum::response::{IntoResponse, Redirect, Response};
 
 use super::{Filter, Typed, page};
-use crate::access::password;
-use crate::domain::connector::ConnectorId;
-use crate::domain::setting::{Mistake, Texts, Value};
+use crate::domain::connector::{ConnectorId, type_of};
+use crate::domain::setting::{Mistake, Texts};
 use crate::domain::value::ConnectorType;
 use crate::store::connector;
 use crate::store::setting::SaveError;
+use crate::web::change;
 use crate::web::context::Context;
 use crate::web::csrf::Posted;
 use crate::web::error::WebError;
 use crate::web::form::Problem;
 use crate::web::notes::{Note, Tone};
-use crate::web::pages::connectors::put_secret;
 use crate::web::shell::html;
 
 /// Adds a connector; a partner's with a password that its page shows once.
@@ -65,23 +64,12 @@ async fn try_add(context: &Context, typed: &Typed) -> Result<Result<ConnectorId,
     if !typed.url.is_empty() {
         values.insert("url".to_owned(), typed.url.clone());
     }
-    let kind = values.get("type").and_then(|kind| ConnectorType::parse(kind).ok()).unwrap_or(ConnectorType::FtpServer);
-    let credential = kind.credential().map(|_| password::generate());
-    let hash = match credential.as_ref().filter(|_| kind == ConnectorType::FtpServer) {
-        Some(password) => Some(state.gate.hasher().hash(password).await?),
-        None => None,
-    };
-    let added =
-        context.changing(async |change| connector::add(&state.db, &id, &values, hash.as_deref(), change).await).await;
-    match added {
-        Ok(()) => {}
+    let kind = type_of(&values);
+    let made = match change::add_connector(context, &id, values).await? {
+        Ok(made) => made,
         Err(SaveError::Mistakes(mistakes)) => return Ok(Err(mistakes)),
         Err(error) => return Err(WebError::internal(error)),
-    }
-    if let Some(secret) = credential.as_ref().filter(|_| kind == ConnectorType::Webhook) {
-        put_secret(context, &id, secret).await?;
-    }
-    state.live.refresh().await?;
+    };
     let text = match kind {
         ConnectorType::FtpServer => format!("Added {id}. Its password is shown here once; give it to the partner now."),
         ConnectorType::Webhook => {
@@ -89,7 +77,7 @@ async fn try_add(context: &Context, typed: &Typed) -> Result<Result<ConnectorId,
         }
         ConnectorType::Folder | ConnectorType::Command => format!("Added {id}."),
     };
-    let note = Note { tone: Tone::Done, text, password: credential };
+    let note = Note { tone: Tone::Done, text, password: made.map(|made| made.secret) };
     context.leave(&format!("/connectors/{id}/settings"), note);
     Ok(Ok(id))
 }

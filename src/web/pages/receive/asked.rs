@@ -1,11 +1,10 @@
 //! What is asked of the Receive table: it is all in the address, so that every state of the page can be sent on.
 
-use std::time::Duration;
-
 use serde::Deserialize;
 
 use crate::base::clock::Timestamp;
 use crate::domain::receipt::Status;
+use crate::domain::value::Since;
 use crate::store::receipt::Search;
 use crate::store::receipt_page::{Column, Order};
 use crate::web::table::{Chip, address};
@@ -50,15 +49,12 @@ pub const COLUMNS: [(Column, &str, &str); 4] = [
     (Column::Received, "received", "Received"),
 ];
 
-/// When one of [`SINCE`] began; a day begins at midnight UTC, as the times of the pages are.
+/// When one of [`SINCE`] began, or any time as the command line takes it; a day begins at midnight UTC, as the times of the
+/// pages are.
 pub fn since(asked: &str, now: Timestamp) -> Option<Timestamp> {
-    let hours = |n: u64| Some(now.minus(Duration::from_secs(n * 3_600)));
     match asked {
         "today" => Some(Timestamp::from_us(now.us() - now.us().rem_euclid(86_400_000_000))),
-        "24h" => hours(24),
-        "7d" => hours(7 * 24),
-        "30d" => hours(30 * 24),
-        _ => None,
+        _ => Since::parse(asked).ok().map(|since| since.moment(now)),
     }
 }
 
@@ -149,6 +145,7 @@ mod tests {
         let now = Timestamp::parse_rfc3339("2026-03-20T09:46:40Z").unwrap();
         assert_eq!(since("today", now), Timestamp::parse_rfc3339("2026-03-20T00:00:00Z"));
         assert_eq!(since("24h", now), Timestamp::parse_rfc3339("2026-03-19T09:46:40Z"));
+        assert_eq!(since("2026-03-19T09:46:40Z", now), since("24h", now));
         assert_eq!(since("ever", now), None);
     }
 }

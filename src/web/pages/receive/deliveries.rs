@@ -96,51 +96,51 @@ async fn row(context: &Context, receipt: &Receipt, one: Delivery) -> Result<Row,
     })
 }
 
-/// The delivery of that number, and the page to go back to.
-async fn find(context: &Context, id: &str) -> Result<(Delivery, String), WebError> {
+/// The delivery of that number.
+pub async fn find(context: &Context, id: &str) -> Result<Delivery, WebError> {
     let id = id.parse().map_err(|_| WebError::not_found())?;
-    let delivery = delivery_page::find(&context.state.db, id).await?.ok_or_else(WebError::not_found)?;
-    let page = delivery
-        .receipt_id
-        .as_ref()
-        .map_or_else(|| "/activity/events".to_owned(), |receipt| format!("/activity/receive/{receipt}"));
-    Ok((delivery, page))
+    delivery_page::find(&context.state.db, id).await?.ok_or_else(WebError::not_found)
 }
 
-fn back(context: &Context, page: &str, note: Note) -> Response {
-    context.leave(page, note);
-    Redirect::to(page).into_response()
+/// What an administrator does about a delivery.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Act {
+    /// *Fire now*.
+    Fire,
+    /// *Stop retrying*.
+    Stop,
+    /// *Pass along again*.
+    Again,
 }
 
-/// *Fire now*.
-pub async fn fire(context: Context, Path(id): Path<String>, _: Posted) -> Result<Response, WebError> {
-    let (delivery, page) = find(&context, &id).await?;
+/// Does it. What was done, in words; or why nothing was.
+pub async fn act(
+    context: &Context,
+    delivery: &Delivery,
+    act: Act,
+) -> Result<Result<&'static str, &'static str>, WebError> {
+    const ENDED: &str = "It has ended meanwhile; nothing was changed.";
     let db = &context.state.db;
-    let note = if delivery.state.has_ended() {
-        Note::done("It has ended meanwhile; nothing was changed.")
-    } else {
-        context.changing(async |change| delivery_page::fire(db, &delivery, change).await).await?;
-        Note::done("It is tried within a second, after those before it.")
-    };
-    Ok(back(&context, &page, note))
+    Ok(match (act, delivery.state.has_ended()) {
+        (Act::Fire | Act::Stop, true) => Err(ENDED),
+        (Act::Fire, false) => {
+            context.changing(async |change| delivery_page::fire(db, delivery, change).await).await?;
+            Ok("It is tried within a second, after those before it.")
+        }
+        (Act::Stop, false) => {
+            let stopped = context.changing(async |change| delivery_page::stop(db, delivery, change).await).await?;
+            if stopped { Ok("Stopped. The file stays in Receive.") } else { Err(ENDED) }
+        }
+        (Act::Again, false) => Err("It is under way already."),
+        (Act::Again, true) => again_from_held(context, delivery).await?,
+    })
 }
 
-/// *Stop retrying*.
-pub async fn stop(context: Context, Path(id): Path<String>, _: Posted) -> Result<Response, WebError> {
-    let (delivery, page) = find(&context, &id).await?;
-    let db = &context.state.db;
-    let stopped = context.changing(async |change| delivery_page::stop(db, &delivery, change).await).await?;
-    let words =
-        if stopped { "Stopped. The file stays in Receive." } else { "It has ended meanwhile; nothing was changed." };
-    Ok(back(&context, &page, Note::done(words)))
-}
-
-/// *Pass along again*: refused when the bytes are not here any more.
-pub async fn again(context: Context, Path(id): Path<String>, _: Posted) -> Result<Response, WebError> {
-    let (delivery, page) = find(&context, &id).await?;
-    if !delivery.state.has_ended() {
-        return Ok(back(&context, &page, Note::done("It is under way already.")));
-    }
+/// Refused when the bytes are not here any more.
+async fn again_from_held(
+    context: &Context,
+    delivery: &Delivery,
+) -> Result<Result<&'static str, &'static str>, WebError> {
     let state = &context.state;
     if let Some(receipt) = &delivery.receipt_id {
         match held::hold(&state.depot, &state.live.snapshot(), receipt).await {
@@ -149,13 +149,42 @@ pub async fn again(context: Context, Path(id): Path<String>, _: Posted) -> Resul
                 return Err(WebError::internal(error));
             }
             Err(_) => {
-                let text =
-                    "It cannot be passed along again: its bytes are not here any more. Whoever has it now can send it.";
-                let note = Note { tone: Tone::Warning, text: text.to_owned(), password: None };
-                return Ok(back(&context, &page, note));
+                return Ok(Err(
+                    "It cannot be passed along again: its bytes are not here any more. Whoever has it now can send it.",
+                ));
             }
         }
     }
-    context.changing(async |change| delivery_page::again(&state.db, &delivery, change).await).await?;
-    Ok(back(&context, &page, Note::done("It is passed along again, with the same event id.")))
+    context.changing(async |change| delivery_page::again(&state.db, delivery, change).await).await?;
+    Ok(Ok("It is passed along again, with the same event id."))
+}
+
+/// Does it and goes back to the page of the receipt.
+async fn act_and_go_back(context: &Context, id: &str, what: Act) -> Result<Response, WebError> {
+    let delivery = find(context, id).await?;
+    let page = delivery
+        .receipt_id
+        .as_ref()
+        .map_or_else(|| "/activity/events".to_owned(), |receipt| format!("/activity/receive/{receipt}"));
+    let note = match act(context, &delivery, what).await? {
+        Ok(words) => Note::done(words),
+        Err(words) => Note { tone: Tone::Warning, text: words.to_owned(), password: None },
+    };
+    context.leave(&page, note);
+    Ok(Redirect::to(&page).into_response())
+}
+
+/// *Fire now*.
+pub async fn fire(context: Context, Path(id): Path<String>, _: Posted) -> Result<Response, WebError> {
+    act_and_go_back(&context, &id, Act::Fire).await
+}
+
+/// *Stop retrying*.
+pub async fn stop(context: Context, Path(id): Path<String>, _: Posted) -> Result<Response, WebError> {
+    act_and_go_back(&context, &id, Act::Stop).await
+}
+
+/// *Pass along again*.
+pub async fn again(context: Context, Path(id): Path<String>, _: Posted) -> Result<Response, WebError> {
+    act_and_go_back(&context, &id, Act::Again).await
 }

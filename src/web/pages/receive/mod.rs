@@ -23,8 +23,9 @@ use crate::web::error::WebError;
 use crate::web::shell::{Nav, Shell, html};
 
 pub use asked::{Asked, SINCE, since};
-pub use deliveries::{again, fire, stop};
+pub use deliveries::{Act, act, again, find as find_delivery, fire, stop};
 use detail::Detail;
+pub use fetch::{fetch, place};
 pub use newer::new_rows;
 use table::Table;
 

@@ -1,0 +1,189 @@
+//! What happened and what happens: the lists of the Activity pages, by the same filters.
+
+use axum::Json;
+use axum::extract::{Path, RawQuery};
+use axum::response::{IntoResponse, Response};
+use serde::Serialize;
+
+use super::answer::ApiError;
+use super::asked::read;
+use crate::base::id::{ReceiptId, RefusalId};
+use crate::domain::setting::Mistake;
+use crate::store::{delivery_page, event, exported, receipt, refusal, transfer};
+use crate::transfer::presence::LiveSession;
+use crate::web::context::Context;
+use crate::web::error::WebError;
+use crate::web::pages::list::{Asked, cut};
+use crate::web::pages::{events, receive, refusals, transfers};
+use crate::web::view::cursor_text;
+
+/// Live sessions in one answer; `total` says how many there are.
+const SESSIONS_MAX: usize = 1_000;
+
+/// One page of a list; `older` is the place of the next one.
+#[derive(Serialize)]
+struct Page<R> {
+    #[serde(flatten)]
+    rows: R,
+    older: Option<String>,
+}
+
+#[derive(Serialize)]
+struct Receipts<'a> {
+    receipts: Vec<exported::Receipt<'a>>,
+    newer: Option<String>,
+}
+
+/// Received files, newest first.
+pub async fn receipts(context: Context, query: RawQuery) -> Result<Response, ApiError> {
+    let keys = ["q", "connector", "status", "since", "size", "before", "after"];
+    let asked: receive::Asked = read(query, &keys)?;
+    if !asked.after.is_empty() && asked.search(context.now()).is_looking() {
+        let words = "after goes with connector and since alone; a search goes backwards, by before";
+        return Err(ApiError::Mistakes(vec![Mistake::new("after", words)]));
+    }
+    let found = receive::fetch(&context, &asked).await?;
+    let place = |text: String| Some(text).filter(|text| !text.is_empty());
+    // Whoever asks again behind the first row gets what has come since.
+    let newer = found.receipts.first().map(receive::place).or_else(|| place(asked.after));
+    let receipts = found.receipts.iter().map(exported::Receipt::of).collect();
+    Ok(Json(Page { rows: Receipts { receipts, newer }, older: place(found.older) }).into_response())
+}
+
+#[derive(Serialize)]
+struct WholeReceipt<'a> {
+    #[serde(flatten)]
+    receipt: exported::Receipt<'a>,
+    deliveries: Vec<exported::Delivery<'a>>,
+}
+
+/// One received file, with where it is delivered to.
+pub async fn receipt(context: Context, Path(id): Path<String>) -> Result<Response, ApiError> {
+    let db = &context.state.db;
+    let id = ReceiptId::parse(&id).ok_or_else(WebError::not_found)?;
+    let found = receipt::find(db, &id).await?.filter(|receipt| !receipt.publishing);
+    let found = found.ok_or_else(WebError::not_found)?;
+    let mut deliveries = Vec::new();
+    for one in delivery_page::of_receipt(db, &id).await? {
+        let tries = delivery_page::tries(db, one.id).await?;
+        deliveries.push((one, tries));
+    }
+    let deliveries = deliveries.iter().map(|(one, tries)| exported::Delivery::of(one, tries)).collect();
+    Ok(Json(WholeReceipt { receipt: exported::Receipt::of(&found), deliveries }).into_response())
+}
+
+#[derive(Serialize)]
+struct Events<'a> {
+    events: Vec<exported::Event<'a>>,
+}
+
+/// Events, newest first.
+pub async fn events(context: Context, query: RawQuery) -> Result<Response, ApiError> {
+    let asked: Asked = read(query, &["connector", "kind", "since", "size", "before"])?;
+    let (filter, size) = (events::filter(&context, &asked), asked.size());
+    let mut found = event::page(&context.state.db, &filter, asked.before().as_ref(), size + 1).await?;
+    let older = cut(&mut found, size, |one| cursor_text(one.at, one.id.as_str()));
+    let events = found.iter().map(exported::Event::of).collect();
+    Ok(Json(Page { rows: Events { events }, older }).into_response())
+}
+
+#[derive(Serialize)]
+struct Transfers<'a> {
+    transfers: Vec<exported::Transfer<'a>>,
+}
+
+/// Uploads and downloads, complete or broken off, newest first.
+pub async fn transfers(context: Context, query: RawQuery) -> Result<Response, ApiError> {
+    let asked: Asked = read(query, &["connector", "way", "result", "since", "size", "before"])?;
+    let (filter, size) = (transfers::filter(&context, &asked), asked.size());
+    let mut found = transfer::page(&context.state.db, &filter, asked.before().as_ref(), size + 1).await?;
+    let older = cut(&mut found, size, |one| cursor_text(one.ended_at, one.id.as_str()));
+    let transfers = found.iter().map(exported::Transfer::of).collect();
+    Ok(Json(Page { rows: Transfers { transfers }, older }).into_response())
+}
+
+#[derive(Serialize)]
+struct Refusals<'a> {
+    refusals: Vec<exported::Refusal<'a>>,
+}
+
+/// Refusals, newest first.
+pub async fn refusals(context: Context, query: RawQuery) -> Result<Response, ApiError> {
+    let asked: Asked = read(query, &["connector", "rule", "since", "size", "before"])?;
+    let (filter, size) = (refusals::filter(&context, &asked), asked.size());
+    let mut found = refusal::page(&context.state.db, &filter, asked.before().as_ref(), size + 1).await?;
+    let older = cut(&mut found, size, |one| cursor_text(one.last_at, one.id.as_str()));
+    let refusals = found.iter().map(exported::Refusal::of).collect();
+    Ok(Json(Page { rows: Refusals { refusals }, older }).into_response())
+}
+
+#[derive(Serialize)]
+struct Why<'a> {
+    #[serde(flatten)]
+    refusal: exported::Refusal<'a>,
+    label: &'static str,
+    /// What it means, and what would be right.
+    explained: &'static str,
+    /// `profile`, `connector` or `settings`, where there is something to set.
+    set_in: Option<&'static str>,
+    set_by: Option<&'static str>,
+}
+
+/// One refusal, with its rule in words.
+pub async fn refusal(context: Context, Path(id): Path<String>) -> Result<Response, ApiError> {
+    let id = RefusalId::parse(&id).ok_or_else(WebError::not_found)?;
+    let found = refusal::find(&context.state.db, &id).await?.ok_or_else(WebError::not_found)?;
+    let (set_in, set_by) = found.rule.setting_key().unzip();
+    let (label, explained) = (found.rule.label(), found.rule.explain());
+    Ok(Json(Why { refusal: exported::Refusal::of(&found), label, explained, set_in, set_by }).into_response())
+}
+
+#[derive(Serialize)]
+struct Session {
+    id: String,
+    connector: Option<String>,
+    remote: String,
+    client: Option<String>,
+    tls: String,
+    since: String,
+    doing: String,
+    file: Option<String>,
+    moved_bytes: u64,
+    size_bytes: Option<u64>,
+    command: String,
+}
+
+#[derive(Serialize)]
+struct Sessions {
+    sessions: Vec<Session>,
+    total: usize,
+}
+
+impl Session {
+    fn of(session: LiveSession) -> Self {
+        let doing = session.doing;
+        let (word, file) = match &doing.file {
+            Some(file) => file.split_once(' ').map_or(("busy", Some(file.as_str())), |(word, path)| (word, Some(path))),
+            None => ("idle", None),
+        };
+        Self {
+            id: session.id.to_string(),
+            remote: session.remote.to_string(),
+            since: session.since.to_string(),
+            doing: word.to_lowercase(),
+            file: file.map(str::to_owned),
+            moved_bytes: session.moved_bytes,
+            connector: doing.connector,
+            client: doing.client,
+            tls: doing.tls,
+            size_bytes: doing.size_bytes,
+            command: doing.command,
+        }
+    }
+}
+
+/// Who is connected over FTP now, oldest first.
+pub async fn sessions(context: Context) -> Json<impl Serialize> {
+    let all = context.state.presence.sessions();
+    Json(Sessions { total: all.len(), sessions: all.into_iter().take(SESSIONS_MAX).map(Session::of).collect() })
+}

@@ -1,0 +1,74 @@
+//! What a list is asked for. Where a page passes over what it does not know, a program is told: it would take the answer
+//! for the one it asked for.
+
+use axum::extract::RawQuery;
+use serde::de::DeserializeOwned;
+
+use super::answer::ApiError;
+use crate::domain::event::EventKind;
+use crate::domain::receipt::Status;
+use crate::domain::refusal::Rule;
+use crate::domain::setting::{Mistake, nearest};
+use crate::domain::value::{Since, typed};
+use crate::web::view::{PAGE_SIZES, cursor};
+
+/// Bytes of a query.
+const QUERY_BYTES_MAX: usize = 4_096;
+
+/// Reads a query whose keys are among `known`, each at most once.
+pub fn read<T: DeserializeOwned>(query: RawQuery, known: &[&'static str]) -> Result<T, ApiError> {
+    let query = query.0.unwrap_or_default();
+    let whole = |words: String| ApiError::Mistakes(vec![Mistake::new("", words)]);
+    if query.len() > QUERY_BYTES_MAX {
+        return Err(whole(format!("The query has {} bytes; {QUERY_BYTES_MAX} are read", query.len())));
+    }
+    let pairs: Vec<(String, String)> =
+        serde_urlencoded::from_str(&query).map_err(|_| whole("The query could not be read".to_owned()))?;
+    let mut mistakes = Vec::new();
+    for (place, (key, value)) in pairs.iter().enumerate() {
+        let wrong = if !known.contains(&key.as_str()) {
+            let near = nearest(key, known.iter().copied()).map(|near| format!("; did you mean {near}?"));
+            Some(format!(
+                "{} is no filter here; there are {}{}",
+                typed(key),
+                known.join(", "),
+                near.unwrap_or_default()
+            ))
+        } else if pairs.iter().take(place).any(|(earlier, _)| earlier == key) {
+            Some(format!("{key} is given twice"))
+        } else if value.is_empty() {
+            None
+        } else {
+            check(key, value)
+        };
+        mistakes.extend(wrong.map(|words| Mistake::new(key, words)));
+    }
+    if !mistakes.is_empty() {
+        return Err(ApiError::Mistakes(mistakes));
+    }
+    serde_urlencoded::from_str(&query).map_err(|_| whole("The query could not be read".to_owned()))
+}
+
+/// What is wrong with one filter, if something is.
+fn check(key: &str, value: &str) -> Option<String> {
+    let among = |names: &[&str]| {
+        (!names.contains(&value)).then(|| format!("{} isn't one of {}", typed(value), names.join(", ")))
+    };
+    match key {
+        "before" | "after" if cursor(value).is_none() => {
+            Some(format!("{} isn't a place in the list; take what older or newer said", typed(value)))
+        }
+        "size" => among(&PAGE_SIZES.map(|size| size.to_string()).each_ref().map(String::as_str)),
+        "since" if value == "today" => None,
+        "since" => Since::parse(value).err(),
+        "kind" => among(&EventKind::ALL.map(EventKind::name)),
+        "rule" => among(&Rule::ALL.iter().map(|rule| rule.name()).collect::<Vec<_>>()),
+        "status" => {
+            let shown = Status::ALL.iter().filter(|status| **status != Status::Publishing);
+            among(&shown.map(|status| status.name()).collect::<Vec<_>>())
+        }
+        "way" => among(&["receive", "send"]),
+        "result" => among(&["complete", "broken"]),
+        _ => None,
+    }
+}

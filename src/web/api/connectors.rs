@@ -1,0 +1,132 @@
+//! Connectors: listed, shown, added, changed and removed, as the forms and the command line do it.
+
+use axum::Json;
+use axum::extract::Path;
+use axum::http::StatusCode;
+use axum::http::header::LOCATION;
+use axum::response::{IntoResponse, Response};
+use serde::Serialize;
+use serde_json::json;
+
+use super::answer::ApiError;
+use super::body::{Body, whole};
+use crate::domain::connector::{ConnectorId, ConnectorSettings, no_such_credential, take_credential, type_of};
+use crate::domain::setting::{Mistake, Texts};
+use crate::store::connector::{self, StoredConnector};
+use crate::store::exported;
+use crate::web::change::{self, Made, Wanted};
+use crate::web::context::Context;
+use crate::web::pages::connectors::find;
+
+#[derive(Serialize)]
+struct List<'a> {
+    connectors: Vec<exported::Connector<'a>>,
+}
+
+/// Every one, by id.
+pub async fn list(context: Context) -> Result<Response, ApiError> {
+    let all = connector::all(&context.state.db).await?;
+    Ok(Json(List { connectors: all.iter().map(exported::Connector::of).collect() }).into_response())
+}
+
+/// One, with all its settings.
+pub async fn show(context: Context, Path(id): Path<String>) -> Result<Response, ApiError> {
+    let found = find(&context, &id).await?;
+    Ok(Json(exported::WholeConnector::of(&found)).into_response())
+}
+
+#[derive(Serialize)]
+struct Added<'a> {
+    #[serde(flatten)]
+    connector: exported::WholeConnector<'a>,
+    /// Shown this once.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    password: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    secret: Option<&'a str>,
+}
+
+/// Adds one. A password or secret that is not given is made, and told in this answer only.
+pub async fn add(context: Context, mut body: Body) -> Result<Response, ApiError> {
+    let (id, values) = (body.text("id"), body.settings());
+    body.done()?;
+    let id = ConnectorId::parse(&id).map_err(|words| ApiError::Mistakes(vec![Mistake::new("id", words)]))?;
+    let made = change::add_connector(&context, &id, values).await??;
+    let found = find(&context, id.as_str()).await?;
+    let of = |key: &str| made.as_ref().filter(|made| made.key == key).map(|made| made.secret.reveal());
+    let connector = exported::WholeConnector::of(&found);
+    let added = Added { connector, password: of("password"), secret: of("secret") };
+    let place = format!("/api/v1/connectors/{id}");
+    Ok((StatusCode::CREATED, [(LOCATION, place)], Json(added)).into_response())
+}
+
+/// Changes the settings that are given, or the password.
+pub async fn change(context: Context, Path(id): Path<String>, mut body: Body) -> Result<Response, ApiError> {
+    let (values, version) = (body.settings(), body.version());
+    body.done()?;
+    let found = find(&context, &id).await?;
+    save(context, found, values, version).await
+}
+
+/// Puts all of its settings in place. What stands behind it stays, and so does a password that is not given.
+pub async fn put(context: Context, Path(id): Path<String>, mut body: Body) -> Result<Response, ApiError> {
+    let (mut values, version) = (body.settings(), body.version());
+    body.done()?;
+    let found = find(&context, &id).await?;
+    values.entry("type".to_owned()).or_insert_with(|| type_of(&found.stored.texts).name().to_owned());
+    save(context, found, whole(values, ConnectorSettings::SETTINGS), version).await
+}
+
+async fn save(
+    context: Context,
+    found: StoredConnector,
+    mut values: Texts,
+    version: Option<i64>,
+) -> Result<Response, ApiError> {
+    let taken = take_credential(&mut values, type_of(&found.stored.texts), found.id.as_str());
+    let credential = match taken {
+        Ok(credential) => credential,
+        Err(mistake) => {
+            // What else is wrong is told at the same time.
+            let mut merged = found.stored.texts;
+            merged.extend(values.into_iter().filter(|(key, _)| *key != mistake.key));
+            let more = ConnectorSettings::parse(&merged).err().unwrap_or_default();
+            return Err(ApiError::Mistakes(std::iter::once(mistake).chain(more).collect()));
+        }
+    };
+    change::save_connector(&context, &found, Wanted { values, version, credential }).await??;
+    show(context, Path(found.id.to_string())).await
+}
+
+/// Sets a new password or secret; one that is not given is made, and told in this answer only.
+pub async fn password(context: Context, Path(id): Path<String>, mut body: Body) -> Result<Response, ApiError> {
+    let found = find(&context, &id).await?;
+    let kind = type_of(&found.stored.texts);
+    let Some(key) = kind.credential() else {
+        return Err(ApiError::Mistakes(vec![no_such_credential(kind, "password")]));
+    };
+    let typed = body.text(key);
+    body.done()?;
+    let (credential, made) = if typed.is_empty() {
+        let made = Made::new(key);
+        (Some(made.secret.clone()), Some(made))
+    } else {
+        let taken = take_credential(&mut Texts::from([(key.to_owned(), typed)]), kind, found.id.as_str());
+        (taken.map_err(|mistake| ApiError::Mistakes(vec![mistake]))?, None)
+    };
+    let wanted = Wanted { credential, ..Wanted::default() };
+    change::save_connector(&context, &found, wanted).await??;
+    match made {
+        Some(made) => Ok(Json(json!({ key: made.secret.reveal() })).into_response()),
+        None => Ok(StatusCode::NO_CONTENT.into_response()),
+    }
+}
+
+/// Removes one. Its files, receipts and events stay.
+pub async fn remove(context: Context, Path(id): Path<String>) -> Result<Response, ApiError> {
+    let found = find(&context, &id).await?;
+    let db = &context.state.db;
+    context.changing(async |change| connector::remove(db, &found.id, change).await).await?;
+    context.state.live.refresh().await?;
+    Ok(StatusCode::NO_CONTENT.into_response())
+}

@@ -1,0 +1,25 @@
+//! The API: the same verbs as the pages and the command line, as JSON, for programs. Tokens open it, and nothing else does:
+//! a browser's cookie is not looked at here, and a token opens no page.
+//!
+//! Always: a route that is not in [`routes::ROUTES`] does not exist, and none is reached without a token whose scope and whose
+//! owner's role both allow it.
+
+mod about;
+mod activity;
+mod answer;
+mod asked;
+mod body;
+mod connectors;
+mod deliveries;
+mod door;
+mod flows;
+mod routes;
+mod settings;
+
+pub use door::new_token;
+pub use routes::router;
+
+#[cfg(test)]
+mod document;
+#[cfg(test)]
+mod tests;

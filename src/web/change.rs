@@ -1,0 +1,111 @@
+//! Connectors as they are added and saved, for the forms and for the API: settings, then what the other side proves itself
+//! with, then the configuration in force.
+
+use super::context::Context;
+use super::error::WebError;
+use crate::access::password;
+use crate::base::secret::Secret;
+use crate::domain::connector::{ConnectorId, ConnectorSettings, PASSWORD, take_credential, type_of};
+use crate::domain::setting::Texts;
+use crate::store::connector::{self, Edit, StoredConnector};
+use crate::store::setting::SaveError;
+
+/// A password or secret that was made and is to be shown once.
+#[derive(Debug)]
+pub struct Made {
+    /// `password` or `secret`.
+    pub key: &'static str,
+    /// It.
+    pub secret: Secret,
+}
+
+impl Made {
+    /// A new one, where connectors of this type have one.
+    pub fn new(key: &'static str) -> Self {
+        Self { key, secret: password::generate() }
+    }
+}
+
+/// How a change ended: what it gives, or why nothing was saved.
+pub type Ended<T> = Result<Result<T, SaveError>, WebError>;
+
+/// Adds a connector. A password or secret that is not among `values` is made.
+pub async fn add_connector(context: &Context, id: &ConnectorId, mut values: Texts) -> Ended<Option<Made>> {
+    let state = &context.state;
+    let kind = type_of(&values);
+    let chosen = match take_credential(&mut values, kind, id.as_str()) {
+        Ok(chosen) => chosen,
+        Err(mistake) => {
+            // What else is wrong is told at the same time.
+            let mut mistakes = vec![mistake];
+            values.remove("password");
+            values.remove("secret");
+            mistakes.extend(ConnectorSettings::parse(&values).err().unwrap_or_default());
+            return Ok(Err(SaveError::Mistakes(mistakes)));
+        }
+    };
+    let made = if chosen.is_none() { kind.credential().map(Made::new) } else { None };
+    let credential = chosen.as_ref().or(made.as_ref().map(|made| &made.secret));
+    let hash = hash(context, kind.credential(), credential).await?;
+    let added = context.changing(async |change| connector::add(&state.db, id, &values, hash.as_deref(), change).await);
+    if let Err(error) = added.await {
+        return Ok(Err(error));
+    }
+    if let (Some(secret), None) = (credential, &hash) {
+        put_secret(context, id, secret).await?;
+    }
+    state.live.refresh().await?;
+    Ok(Ok(made))
+}
+
+/// What is to be another about a connector.
+#[derive(Debug, Default)]
+pub struct Wanted {
+    /// Its settings.
+    pub values: Texts,
+    /// The version that the editor saw; `None`: whatever is there.
+    pub version: Option<i64>,
+    /// A new password or secret.
+    pub credential: Option<Secret>,
+}
+
+/// Saves settings and, where one is given, a new password or secret.
+pub async fn save_connector(context: &Context, found: &StoredConnector, wanted: Wanted) -> Ended<()> {
+    let state = &context.state;
+    let Wanted { values, version, credential } = wanted;
+    let hash = hash(context, type_of(&found.stored.texts).credential(), credential.as_ref()).await?;
+    let older_until = overlap(context, &found.stored.texts, &values);
+    let edit = Edit { values, expected_version: version, password_hash: hash.as_deref(), older_until };
+    let saved = context.changing(async |change| connector::save(&state.db, &found.id, &edit, change).await).await;
+    if let Err(error) = saved {
+        return Ok(Err(error));
+    }
+    if let (Some(secret), None) = (&credential, &hash) {
+        put_secret(context, &found.id, secret).await?;
+    }
+    state.live.refresh().await?;
+    Ok(Ok(()))
+}
+
+/// What is stored of a password; a secret is not hashed, since it is used as it is.
+async fn hash(context: &Context, key: Option<&str>, credential: Option<&Secret>) -> Result<Option<String>, WebError> {
+    match credential {
+        Some(password) if key == Some(PASSWORD.key) => Ok(Some(context.state.gate.hasher().hash(password).await?)),
+        _ => Ok(None),
+    }
+}
+
+/// Puts what a Webhook connector signs with in place.
+async fn put_secret(context: &Context, id: &ConnectorId, secret: &Secret) -> Result<(), WebError> {
+    let (name, subject) = (connector::webhook_secret(id), format!("connector {id}"));
+    let secrets = &context.state.secrets;
+    let put = context.changing(async |change| secrets.put(&name, secret, &subject, change).await).await;
+    put.map_err(WebError::internal)
+}
+
+/// Until when the older password stays valid, by the overlap that is being saved or is stored.
+fn overlap(context: &Context, stored: &Texts, posted: &Texts) -> Option<crate::base::clock::Timestamp> {
+    let text = posted.get("password_overlap_h").or_else(|| stored.get("password_overlap_h"))?;
+    let hours: u64 = text.parse().ok().filter(|hours| *hours > 0)?;
+    Some(context.now().plus(std::time::Duration::from_secs(hours.saturating_mul(3_600))))
+}
