@@ -85,11 +85,12 @@ async fn a_program_sets_a_partner_up_and_hears_of_its_files() {
     let mut shut_out = Client::connect(running.ftp()).await;
     shut_out.expect("USER acme", 331).await;
     shut_out.expect(&format!("PASS {password}"), 530).await;
+    // Records that nobody waits for are committed a few milliseconds later.
     let refused = async |running: &Running<'_>| {
         let (_, list) = ask(running, &watch, "GET /refusals?rule=connector_disabled", None).await;
         (list["refusals"][0]["connector"] == "acme").then_some(())
     };
-    running.until("the program hears of the refusal", refused).await;
+    running.until("the refusal is recorded", refused).await;
 
     assert!(appliance.say(&["connector", "show", "acme"]).contains("\nenabled=off\n"));
     assert_eq!(ask(&running, "waybill_guess", "GET ", None).await.0, 401);
