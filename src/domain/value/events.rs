@@ -31,6 +31,8 @@ impl Value for EventKinds {
         ("login_failed", "A partner’s login failed"),
         ("administrator_signed_in", "An administrator signed in"),
         ("administrator_sign_in_failed", "An administrator’s sign-in failed"),
+        ("backup_made", "A backup was made"),
+        ("backup_failed", "A backup could not be made"),
         ("certificate_issued", "An authority issued a certificate"),
         ("certificate_failed", "An authority did not issue a certificate"),
         ("certificate_expiring", "A certificate expires"),
