@@ -15,8 +15,8 @@ use super::context::Visitor;
 use super::error::WebError;
 use super::pages::{
     acme, app_log, as_partner, audit, automation, blocked, certificates, connectors, dashboard, events, flows, health,
-    logs, mail, me, profiles, receive, refusals, send, session, sessions, settings, settings_text, setup, sheet, sign_in,
-    slas, test_connection, tokens, transfers, unfinished, users, what_if,
+    logs, mail, me, profiles, receive, refusals, send, session, sessions, settings, settings_text, setup, sheet,
+    sign_in, slas, test_connection, tokens, transfers, unfinished, users, what_if,
 };
 use super::state::WebState;
 use super::{api, assets, layers, live};
