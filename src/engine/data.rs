@@ -9,7 +9,7 @@ use std::time::Duration;
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 
 use super::early::{Come, Early};
-use super::passive::{Lease, Ports};
+use super::passive::{Lease, Ports, any_port};
 use super::proxy;
 use crate::domain::profile::Profile;
 
@@ -70,19 +70,24 @@ pub fn listen(
             None => None,
             Some(range) => Some(ports.lease(range, client, &tried).ok_or(io::ErrorKind::AddrInUse)?),
         };
-        let port = lease.as_ref().map_or(0, Lease::port);
+        let port = lease.as_ref().map_or_else(any_port, Lease::port);
         match bind(SocketAddr::new(local, port)) {
-            Ok(listener) => {
-                let at = listener.local_addr()?;
-                return Ok((Passive { listener, _lease: lease, profile: Arc::clone(profile) }, at));
-            }
+            Ok(listener) => return passive(listener, lease, profile),
             Err(error) if error.kind() == io::ErrorKind::AddrInUse && port != 0 => {
                 tried.insert(port);
             }
             Err(error) => return Err(error),
         }
     }
-    Err(io::ErrorKind::AddrInUse.into())
+    if profile.passive_port_range.is_some() {
+        return Err(io::ErrorKind::AddrInUse.into());
+    }
+    passive(bind(SocketAddr::new(local, 0))?, None, profile)
+}
+
+fn passive(listener: TcpListener, lease: Option<Lease>, profile: &Arc<Profile>) -> io::Result<(Passive, SocketAddr)> {
+    let at = listener.local_addr()?;
+    Ok((Passive { listener, _lease: lease, profile: Arc::clone(profile) }, at))
 }
 
 fn bind(address: SocketAddr) -> io::Result<TcpListener> {

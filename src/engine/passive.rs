@@ -3,7 +3,8 @@
 
 use std::collections::{HashMap, HashSet};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::ops::RangeInclusive;
+use std::sync::{Arc, LazyLock, Mutex, PoisonError};
 use std::time::Duration;
 
 use rand::RngExt;
@@ -15,6 +16,44 @@ use crate::store::live::{Live, Snapshot};
 const RESOLVE_EVERY: Duration = Duration::from_mins(1);
 /// Random picks before the pool is searched in order.
 const RANDOM_PICKS: u32 = 16;
+
+/// What the system says of the ports that it gives to sockets which ask for any, as of the start.
+static EPHEMERAL: LazyLock<Option<Ephemeral>> = LazyLock::new(|| {
+    let read = |name: &str| std::fs::read_to_string(format!("/proc/sys/net/ipv4/{name}")).ok();
+    Ephemeral::parse(&read("ip_local_port_range")?, &read("ip_local_reserved_ports").unwrap_or_default())
+});
+
+/// Ports for sockets that ask for any.
+#[derive(Debug, PartialEq, Eq)]
+struct Ephemeral {
+    range: RangeInclusive<u16>,
+    /// Kept for others.
+    reserved: Vec<RangeInclusive<u16>>,
+}
+
+impl Ephemeral {
+    /// As in `ip_local_port_range` and `ip_local_reserved_ports` (ip(7)).
+    fn parse(range: &str, reserved: &str) -> Option<Self> {
+        let span = |(first, last): (&str, &str)| Some(first.trim().parse().ok()?..=last.trim().parse().ok()?);
+        let one = |text| span(str::split_once(text, '-').unwrap_or((text, text)));
+        let range = span(range.trim().split_once(char::is_whitespace)?).filter(|range| !range.is_empty())?;
+        let reserved = reserved.trim().split(',').filter(|text| !text.is_empty()).map(one).collect::<Option<_>>()?;
+        Some(Self { range, reserved })
+    }
+
+    fn pick(&self) -> Option<u16> {
+        let is_free = |port: &u16| !self.reserved.iter().any(|reserved| reserved.contains(port));
+        (0..RANDOM_PICKS).map(|_| rand::rng().random_range(self.range.clone())).find(is_free)
+    }
+}
+
+/// A port for a socket that may have any; 0, the system's own choice, where it does not say which those are.
+///
+/// The system looks for one that no connection of the last minute was on: after some thousand small downloads, which this
+/// side closes first, it goes through thousands of ports each time. Asked for by number, such a port can be had at once.
+pub fn any_port() -> u16 {
+    EPHEMERAL.as_ref().and_then(Ephemeral::pick).unwrap_or(0)
+}
 
 /// The ports that are leased now.
 #[derive(Clone, Debug, Default)]
@@ -116,6 +155,18 @@ impl Drop for Lease {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn any_port_is_one_that_the_system_would_give() {
+        let ephemeral = Ephemeral::parse("50000\t50009\n", "8080,50001-50008,50000\n").unwrap();
+        assert_eq!(ephemeral.reserved, [8_080..=8_080, 50_001..=50_008, 50_000..=50_000]);
+        let picked: HashSet<_> = (0..200).filter_map(|_| ephemeral.pick()).collect();
+        assert_eq!(picked, HashSet::from([50_009]));
+        assert_eq!(Ephemeral::parse("32768\t60999\n", "\n").unwrap().reserved, []);
+        for (range, reserved) in [("", ""), ("60999\t32768", ""), ("1\t70000", ""), ("1\t9", "x")] {
+            assert_eq!(Ephemeral::parse(range, reserved), None, "{range:?} {reserved:?}");
+        }
+    }
 
     #[test]
     fn every_port_of_the_range_is_leased_once_half_of_them_to_one_address_and_comes_back() {
