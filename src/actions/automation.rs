@@ -2,15 +2,18 @@
 
 use super::attempt::{Attempt, Outcome};
 use super::command::{Command, Given};
+use super::program::WITHIN;
 use super::targets::{Post, Reach, Tried};
 use crate::access::mail::{Letter, MailServer};
 use crate::base::human;
 use crate::base::id::EventId;
 use crate::domain::action::Action;
-use crate::domain::value::{ActionKind, MailAddress};
+use crate::domain::event_target::EventTarget;
+use crate::domain::value::{ActionKind, MailAddress, WebhookBody};
 use crate::store::action::webhook_secret;
 use crate::store::delivery::Pending;
 use crate::store::event::{self, Event};
+use crate::store::event_target;
 use crate::store::live::Snapshot;
 use crate::store::receipt::Receipt;
 use crate::transfer::held;
@@ -29,6 +32,22 @@ impl Reach {
             (one.id, attempt.unwrap_or_else(Attempt::retry), None)
         });
         futures_util::future::join_all(acts).await
+    }
+
+    /// One post of an event for each of `due`.
+    pub(super) async fn tell(&self, snapshot: &Snapshot, target: &EventTarget, due: &[Pending]) -> Vec<Tried> {
+        let secret = event_target::webhook_secret(&target.id);
+        let posts = due.iter().map(|one| async {
+            let attempt = match &target.settings.url {
+                Some(address) => {
+                    let (url, body, secret) = (address.url(), WebhookBody::Event, secret.clone());
+                    self.post(snapshot, Post { url, body, secret, whose: "The event target" }, one, None).await
+                }
+                None => Err("The event target has no address to post to".to_owned()),
+            };
+            (one.id, attempt.unwrap_or_else(Attempt::retry), None)
+        });
+        futures_util::future::join_all(posts).await
     }
 
     async fn act_once(
@@ -56,7 +75,7 @@ impl Reach {
                     Some(receipt) => held::open_held(&self.depot, &receipt.id).await.ok(),
                     None => None,
                 };
-                let command = Command { program, arguments, zone: &snapshot.appliance.time_zone };
+                let command = Command { program, arguments, zone: &snapshot.appliance.time_zone, within: WITHIN };
                 Ok(self.commands.run(&command, &given, &EventId::new(&self.depot.ids), file).await)
             }
             (ActionKind::Mail, _) => {

@@ -7,6 +7,7 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::attempt::{ANSWER_BYTES, Attempt, Outcome};
 use super::program::{self, End, Run};
@@ -41,6 +42,8 @@ pub struct Command<'a> {
     pub arguments: &'a Arguments,
     /// The time zone of dates in them.
     pub zone: &'a ZoneName,
+    /// How long it may run.
+    pub within: Duration,
 }
 
 /// The file that a program is run for.
@@ -121,7 +124,7 @@ impl Commands {
         };
         let ended = tokio::task::spawn_blocking(move || one.run()).await;
         match ended.map_err(io::Error::other).flatten() {
-            Ok(ended) => attempt(&ended, &warnings),
+            Ok(ended) => attempt(&ended, &warnings, command.within),
             Err(error) => Attempt::retry(format!("{} could not be run: {error}", command.program.as_str())),
         }
     }
@@ -157,7 +160,7 @@ impl Commands {
             (true, Some(file)) => Some((path, file)),
             (true, None) => return Err("The bytes of the file are not there any more".to_owned()),
         };
-        Ok((OneRun { program, arguments, folder, copy }, warnings))
+        Ok((OneRun { program, arguments, folder, copy, within: command.within }, warnings))
     }
 }
 
@@ -168,13 +171,14 @@ struct OneRun {
     folder: PathBuf,
     /// Where the program finds the file, and its bytes.
     copy: Option<(PathBuf, Source)>,
+    within: Duration,
 }
 
 impl OneRun {
     fn run(self) -> io::Result<Run> {
         let made = DirBuilder::new().recursive(true).mode(0o700).create(&self.folder);
         let ended = made.and_then(|()| self.fill()).and_then(|()| {
-            let ended = program::run(&self.program, &self.arguments, &self.folder, (program::WITHIN, ANSWER_BYTES))?;
+            let ended = program::run(&self.program, &self.arguments, &self.folder, (self.within, ANSWER_BYTES))?;
             fault::pass(Point::ProgramEnded)?;
             Ok(ended)
         });
@@ -196,13 +200,13 @@ impl OneRun {
 }
 
 /// Status 0 is delivered, anything else is tried again.
-fn attempt(ended: &Run, warnings: &[String]) -> Attempt {
+fn attempt(ended: &Run, warnings: &[String], within: Duration) -> Attempt {
     let (outcome, words) = match ended.end {
         End::Exited(0) => (Outcome::Delivered, "Exit status 0".to_owned()),
         End::Exited(status) => (Outcome::Retry, format!("Exit status {status}")),
         End::Signalled(signal) => (Outcome::Retry, format!("Ended by signal {signal}")),
         End::TooLong => {
-            let most = program::WITHIN.as_secs();
+            let most = within.as_secs();
             (Outcome::Retry, format!("Still running after {most} s, so it was ended with all it had started"))
         }
     };
@@ -217,6 +221,7 @@ mod tests {
     use std::os::unix::fs::PermissionsExt;
 
     use super::*;
+    use crate::actions::program::WITHIN;
     use crate::base::clock::Clock;
     use crate::base::id::IdSource;
     use crate::domain::setting::Value;
@@ -237,7 +242,7 @@ mod tests {
         let receipt = Receipt::sample(&ids, "ACME", Timestamp::from_us(1_800_000_000_000_000));
         let (name, arguments) = (ProgramName::parse("import").unwrap(), Arguments::parse(arguments).unwrap());
         let zone = ZoneName::parse("UTC").unwrap();
-        let command = Command { program: &name, arguments: &arguments, zone: &zone };
+        let command = Command { program: &name, arguments: &arguments, zone: &zone, within: WITHIN };
         let mut attempt = Attempt::retry("busy");
         // Another test that starts a program meanwhile holds this one open for a moment.
         for _ in 0..100 {

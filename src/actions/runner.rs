@@ -231,6 +231,8 @@ impl Runner {
                 (EventKind::ActionFailed, format!("an action of {whose}{about} ({})", action.settings.deed()))
             }
             _ if one.receipt_id.is_none() => return None,
+            // It would be posted to whom it could not be posted.
+            Some(Goal::Events(_)) => return None,
             Some(Goal::Connector(to)) => {
                 (EventKind::DeliveryFailed, format!("passing {what} of {whose} along to {}", to.id))
             }

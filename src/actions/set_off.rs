@@ -1,11 +1,14 @@
 //! What each event sets off: it is looked at once, and makes a delivery for each action that it is about and for whom is
 //! told of it. What a received file sets off is made in its receipt's own commit, since its bytes are held from then on.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::alerts;
 use crate::base::clock::Timestamp;
+use crate::domain::action::Action;
 use crate::domain::event::EventKind;
+use crate::domain::event_target::EventTarget;
 use crate::domain::flow::Target;
 use crate::domain::value::ActionMoment;
 use crate::store::event::Event;
@@ -34,11 +37,27 @@ pub(super) async fn look(depot: &Depot, snapshot: &Snapshot) -> Result<(), Store
         let mut made = Vec::new();
         for event in &step.events {
             made.extend(alerts::told(snapshot, event, now));
+            made.extend(posted(snapshot, event, now));
             made.extend(actions(depot, snapshot, event, now).await?);
         }
         set_off::record(&depot.db, &step, &made, now).await?;
     }
     Ok(())
+}
+
+/// The event targets that an event is posted to.
+fn posted(snapshot: &Snapshot, event: &Event, now: Timestamp) -> Vec<New> {
+    let alerts = &snapshot.appliance.alert_on;
+    let wanting = snapshot.event_targets.iter().filter(|target| target.wants(event.kind, alerts));
+    let new = |target: &Arc<EventTarget>| New {
+        event_id: event.id.clone(),
+        // It is about the event: whoever is told of a file takes nothing over.
+        receipt_id: None,
+        source_key: String::new(),
+        target: Target::Events(target.id.clone()),
+        due: now,
+    };
+    wanting.map(new).collect()
 }
 
 /// The actions of files that were collected or given up.
@@ -58,7 +77,7 @@ async fn actions(depot: &Depot, snapshot: &Snapshot, event: &Event, now: Timesta
             tracing::warn!(receipt.id = id.as_str(), %error, "Could not hold the bytes of a file that was given up");
         }
     }
-    let new = |action: &std::sync::Arc<crate::domain::action::Action>| New {
+    let new = |action: &Arc<Action>| New {
         event_id: event.id.clone(),
         receipt_id: event.receipt_id.clone(),
         source_key: event.connector.to_ascii_lowercase(),

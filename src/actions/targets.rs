@@ -4,18 +4,20 @@ use url::Url;
 
 use super::attempt::{Attempt, Outcome, Shipment};
 use super::command::{Command, Commands, Given};
+use super::program::WITHIN;
 use super::webhook::{Poster, Webhook};
 use crate::access::secrets::Secrets;
 use crate::base::id::EventId;
 use crate::domain::action::Action;
 use crate::domain::connector::Connector;
+use crate::domain::event_target::EventTarget;
 use crate::domain::flow::Target;
 use crate::domain::value::{ConnectorType, WebhookBody};
 use crate::store::connector::webhook_secret;
 use crate::store::delivery::{Pending, Placed};
 use crate::store::event;
 use crate::store::live::Snapshot;
-use crate::store::receipt::Receipt;
+use crate::store::receipt::{self, Receipt};
 use crate::transfer::depot::{Depot, TransferError};
 use crate::transfer::held;
 use crate::transfer::passing::{self, Parcel};
@@ -56,6 +58,8 @@ pub(super) enum Goal<'a> {
     Connector(&'a Connector),
     /// What an action does.
     Action(&'a Action),
+    /// Who is told of events.
+    Events(&'a EventTarget),
 }
 
 impl<'a> Goal<'a> {
@@ -64,6 +68,7 @@ impl<'a> Goal<'a> {
         match target {
             Target::Connector(key) => snapshot.connectors.get(key).map(|live| Self::Connector(&live.connector)),
             Target::Action(id) => snapshot.action(id).map(|action| Self::Action(action)),
+            Target::Events(id) => snapshot.event_target(id).map(|target| Self::Events(target)),
             Target::AlertMail => None,
         }
     }
@@ -72,7 +77,7 @@ impl<'a> Goal<'a> {
     pub fn keeps_order(self) -> bool {
         match self {
             Self::Connector(connector) => connector.settings.keep_order,
-            Self::Action(_) => true,
+            Self::Action(_) | Self::Events(_) => true,
         }
     }
 
@@ -81,7 +86,7 @@ impl<'a> Goal<'a> {
         match self {
             Self::Connector(connector) => at_a_time(connector.settings.r#type, in_order),
             // Each outcome is recorded before the next: a crash repeats one at most.
-            Self::Action(_) => 1,
+            Self::Action(_) | Self::Events(_) => 1,
         }
     }
 
@@ -91,7 +96,7 @@ impl<'a> Goal<'a> {
             Self::Connector(connector) => {
                 (!connector.settings.enabled).then(|| format!("{} is disabled", connector.id))
             }
-            Self::Action(_) => None,
+            Self::Action(_) | Self::Events(_) => None,
         }
     }
 }
@@ -121,6 +126,7 @@ impl Reach {
         let target = match goal {
             Goal::Connector(target) => target,
             Goal::Action(action) => return self.act(snapshot, action, (due, receipts)).await,
+            Goal::Events(target) => return self.tell(snapshot, target, due).await,
         };
         match target.settings.r#type {
             ConnectorType::FtpServer | ConnectorType::Folder => {
@@ -162,7 +168,7 @@ impl Reach {
         };
         let arguments = &settings.arguments;
         let file = if arguments.name_the_path() { held::open_held(&self.depot, &receipt.id).await.ok() } else { None };
-        let command = Command { program, arguments, zone: &snapshot.appliance.time_zone };
+        let command = Command { program, arguments, zone: &snapshot.appliance.time_zone, within: WITHIN };
         Ok(self.commands.run(&command, &given, &EventId::new(&self.depot.ids), file).await)
     }
 
@@ -183,7 +189,11 @@ impl Reach {
             None => None,
         };
         let at = self.depot.clock.now();
-        let shipment = Shipment { event, receipt: receipt.cloned(), attempt: one.attempts + 1, at };
+        let known = match (receipt, &event.receipt_id) {
+            (None, Some(id)) => receipt::find(&self.depot.db, id).await.map_err(|error| error.to_string())?,
+            (receipt, _) => receipt.cloned(),
+        };
+        let shipment = Shipment { event, receipt: known, attempt: one.attempts + 1, at };
         let networks = &snapshot.appliance.webhook_networks;
         let webhook = Webhook { url: post.url, secret: &secret, body: post.body, networks };
         Ok(self.poster.post(&webhook, &shipment, file).await)

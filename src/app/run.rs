@@ -12,10 +12,11 @@ use crate::access::password::Hasher;
 use crate::access::programs::Programs;
 use crate::access::secrets::Secrets;
 use crate::actions::command::Commands;
+use crate::actions::consent::Asker;
 use crate::actions::runner::Runner;
 use crate::actions::targets::Reach;
 use crate::actions::webhook::Poster;
-use crate::actions::{set_off, slas};
+use crate::actions::{set_off, slas, watch};
 use crate::base::app_log::AppLog;
 use crate::base::clock::Clock;
 use crate::base::id::IdSource;
@@ -27,6 +28,7 @@ use crate::store::open::{Lock, make_private_folder};
 use crate::store::{Db, programs};
 use crate::transfer::collect;
 use crate::transfer::collections::Collections;
+use crate::transfer::consent::Consents;
 use crate::transfer::copy::Buffers;
 use crate::transfer::depot::Depot;
 use crate::transfer::presence::Presence;
@@ -65,6 +67,7 @@ async fn serve(options: &ServeOptions, (log, lines): (Option<telemetry::Handle>,
     let db = Db::open(&data).await?;
     let programs = open_programs(options, &db).await?;
     let live = Live::open(db.clone(), clock.clone()).await?;
+    let asker = asker((&db, &clock, &ids), (&programs, &data))?;
     let (recorder, writer) = Recorder::new(db.clone());
     let depot = Depot {
         db: db.clone(),
@@ -75,6 +78,7 @@ async fn serve(options: &ServeOptions, (log, lines): (Option<telemetry::Handle>,
         buffers: Buffers::default(),
         collections: Collections::default(),
         throttles: Throttles::new(live.clone(), clock.clone()),
+        consents: Consents::of(asker.clone()),
     };
     // Before anybody may connect: what a crash left is finished.
     recovery::recover(&depot, &live.snapshot()).await?;
@@ -101,18 +105,12 @@ async fn serve(options: &ServeOptions, (log, lines): (Option<telemetry::Handle>,
     background.spawn(housekeeping::watch_disk(depot.clone(), live.clone()));
     background.spawn(set_off::run(depot.clone(), live.clone()));
     background.spawn(slas::run(depot.clone(), live.clone()));
+    background.spawn(watch::run(depot.clone(), live.clone(), engine.presence.clone()));
     background.spawn(housekeeping::hourly(depot.clone(), live, engine.certificates.clone()));
     tokio::spawn(shutdown::follow_signals(stop.clone()));
-    let secrets = Secrets::open(db.clone(), &data)?;
-    let acme = Acme {
-        db: db.clone(),
-        certificates: engine.certificates.clone(),
-        secrets: secrets.clone(),
-        clock: depot.clock.clone(),
-        ids: depot.ids.clone(),
-    };
-    background.spawn(acme.run(engine.live.clone()));
-    let reach = reach(&depot, secrets, (&programs, &data))?;
+    let Asker { secrets, poster, commands, .. } = asker;
+    background.spawn(acme(&engine, &secrets).run(engine.live.clone()));
+    let reach = Reach { depot: depot.clone(), secrets, poster, commands };
     let delivering = tokio::spawn(Runner { reach, live: engine.live.clone() }.run(stop.drain.clone()));
     let pages = web::start(options, &engine, (stop.drain.clone(), lines, programs)).await?;
     Listeners::new(engine, stop).run().await;
@@ -129,10 +127,28 @@ async fn serve(options: &ServeOptions, (log, lines): (Option<telemetry::Handle>,
     Ok(())
 }
 
-/// How targets are reached.
-fn reach(depot: &Depot, secrets: Secrets, (programs, data): (&Programs, &Path)) -> Result<Reach, Failure> {
-    let commands = Commands::open(programs.clone(), data)?;
-    Ok(Reach { depot: depot.clone(), secrets, poster: Poster::new()?, commands })
+/// Who asks an authority for certificates.
+fn acme(engine: &Engine, secrets: &Secrets) -> Acme {
+    let depot = &engine.depot;
+    Acme {
+        db: depot.db.clone(),
+        certificates: engine.certificates.clone(),
+        secrets: secrets.clone(),
+        clock: depot.clock.clone(),
+        ids: depot.ids.clone(),
+    }
+}
+
+/// Who is asked before a file is sent, with what posts and runs programs.
+fn asker((db, clock, ids): (&Db, &Clock, &IdSource), (programs, data): (&Programs, &Path)) -> Result<Asker, Failure> {
+    Ok(Asker {
+        db: db.clone(),
+        secrets: Secrets::open(db.clone(), data)?,
+        poster: Poster::new()?,
+        commands: Commands::open(programs.clone(), data)?,
+        clock: clock.clone(),
+        ids: ids.clone(),
+    })
 }
 
 /// The folder of programs that may be run, if one was given. Whoever asks the database later finds it there.

@@ -102,6 +102,14 @@ impl ActionSettings {
         {
             wrong("size_max", "No file is as large as the smallest size and no larger than this; write a larger one");
         }
+        if self.moment == ActionMoment::BeforeSend {
+            if self.kind == ActionKind::Mail {
+                wrong("kind", "A letter cannot say no before a file is sent; choose a webhook or a command");
+            }
+            if self.kind == ActionKind::Webhook && self.body == WebhookBody::File {
+                wrong("body", "The partner waits for the answer; post the event, which names the file");
+            }
+        }
         if self.moment == ActionMoment::AfterSend {
             let gone = "A file that was collected may be gone by then";
             if self.kind == ActionKind::Webhook && self.body == WebhookBody::File {
@@ -126,6 +134,7 @@ impl ActionSettings {
         };
         let when = match self.moment {
             ActionMoment::AfterReceive => format!("After {what}{sizes} is received"),
+            ActionMoment::BeforeSend => format!("Before {what}{sizes} is sent, unless it says no"),
             ActionMoment::AfterSend => format!("After {what}{sizes} is collected"),
             ActionMoment::DeliveryFailed => format!("When {what}{sizes} could not be passed along"),
         };
@@ -178,6 +187,8 @@ mod tests {
         let url = ("url", "https://erp.example.com/in");
         assert_eq!(said(&[url, ("size_min", "2"), ("size_max", "1")]), "size_max");
         assert_eq!(said(&[url, ("moment", "after_send"), ("body", "file")]), "body");
+        assert_eq!(said(&[url, ("moment", "before_send"), ("body", "file")]), "body");
+        assert_eq!(said(&[("kind", "mail"), ("mail_to", "a@b"), ("moment", "before_send")]), "kind");
         let run = [("kind", "command"), ("program", "import"), ("arguments", "{path}")];
         assert_eq!(said(&[&run[..], &[("moment", "after_send")]].concat()), "arguments");
         assert!(action(&run).needs_bytes() && !action(&[url]).needs_bytes());

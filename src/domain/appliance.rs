@@ -67,12 +67,16 @@ settings! {
             "The address mail comes from, such as waybill@example.com.";
         mail_to: MailAddresses = "", InForce, "Recipients",
             "Who is told, separated by commas. A connector can have recipients of its own.";
-        alert_on: AlertKinds = "delivery_failed,action_failed,sla_at_risk,sla_violated,sla_late,storage_failing,disk_low,listener_not_bound,certificate_expiring,certificate_failed", InForce, "Alerts",
+        alert_on: AlertKinds = "delivery_failed,action_failed,sla_at_risk,sla_violated,sla_late,refusals_many,partner_not_seen,storage_failing,disk_low,listener_not_bound,certificate_expiring,certificate_failed", InForce, "Alerts",
             "What somebody is told of by mail: once for each change.";
         alert_subject: Subject = "Waybill:", InForce, "Subject begins with",
             "What the subject of an alert begins with, so that it can be sorted.";
         alerts_per_hour_max: Whole<1, 1_000> = "20", InForce, "Letters an hour",
             "At most so many alerts; what comes beyond goes together in the next one.";
+        alert_refusals_per_hour: Option<Whole<1, 1_000_000>> = "100", InForce, "Refusals in an hour",
+            "More than so many refusals of one partner in an hour are told, once. Empty: however many.";
+        alert_not_seen_days: Option<Whole<1, 3_650>> = "", InForce, "Not seen for",
+            "An enabled partner that has not signed in for longer than so many days is told, once. Empty: however long.";
     }
 }
 
@@ -114,8 +118,8 @@ mod tests {
              acme_directory=https://acme-v02.api.letsencrypt.org/directory acme_contact= acme_challenge=http-01 \
              acme_listen_address=:: acme_port= receipts_keep_days= transfers_keep_days=90 events_keep_days=90 \
              sent_keep_days=90 delivery_retries=10 delivery_retry_first_s=60 delivery_retry_longest_s=3600 webhook_networks= mail_host= mail_port=587 mail_tls=starttls mail_user= mail_from= mail_to= \
-             alert_on=delivery_failed,action_failed,sla_at_risk,sla_violated,sla_late,storage_failing,disk_low,listener_not_bound,certificate_expiring,certificate_failed \
-             alert_subject=Waybill: alerts_per_hour_max=20"
+             alert_on=delivery_failed,action_failed,sla_at_risk,sla_violated,sla_late,refusals_many,partner_not_seen,storage_failing,disk_low,listener_not_bound,certificate_expiring,certificate_failed \
+             alert_subject=Waybill: alerts_per_hour_max=20 alert_refusals_per_hour=100 alert_not_seen_days="
         );
         let defaults = ApplianceSettings::default();
         assert_eq!(ApplianceSettings::parse(&defaults.texts()), Ok(defaults));

@@ -9,6 +9,8 @@ pub enum EventKind {
     AfterSend,
     /// What an action does was given up after its last retry.
     ActionFailed,
+    /// A partner asks for a file, and an action is asked whether it may be sent.
+    BeforeSend,
     /// An administrator signed in.
     AdministratorSignedIn,
     /// An administrator's sign-in failed.
@@ -31,8 +33,12 @@ pub enum EventKind {
     ListenerNotBound,
     /// A partner's login failed.
     LoginFailed,
+    /// An enabled partner has not signed in for longer than it may.
+    PartnerNotSeen,
     /// What recovery at start found and did.
     Recovered,
+    /// A partner was refused more often in an hour than is usual.
+    RefusalsMany,
     /// A window of an SLA lacks files and ends soon.
     SlaAtRisk,
     /// A window of an SLA got its files in the grace after its end.
@@ -43,16 +49,19 @@ pub enum EventKind {
     SlaViolated,
     /// Storage fails: a write or a sync could not be done.
     StorageFailing,
+    /// An administrator asked for an event, to see whether it arrives.
+    Test,
     /// Unfinished uploads older than they may be were removed.
     UnfinishedPurged,
 }
 
 impl EventKind {
     /// Every kind.
-    pub const ALL: [Self; 21] = [
+    pub const ALL: [Self; 25] = [
         Self::AfterReceive,
         Self::AfterSend,
         Self::ActionFailed,
+        Self::BeforeSend,
         Self::AdministratorSignedIn,
         Self::AdministratorSignInFailed,
         Self::CertificateExpiring,
@@ -64,12 +73,15 @@ impl EventKind {
         Self::ListenerChanged,
         Self::ListenerNotBound,
         Self::LoginFailed,
+        Self::PartnerNotSeen,
         Self::Recovered,
+        Self::RefusalsMany,
         Self::SlaAtRisk,
         Self::SlaLate,
         Self::SlaMet,
         Self::SlaViolated,
         Self::StorageFailing,
+        Self::Test,
         Self::UnfinishedPurged,
     ];
 
@@ -79,6 +91,7 @@ impl EventKind {
             Self::AfterReceive => "after_receive",
             Self::AfterSend => "after_send",
             Self::ActionFailed => "action_failed",
+            Self::BeforeSend => "before_send",
             Self::AdministratorSignedIn => "administrator_signed_in",
             Self::AdministratorSignInFailed => "administrator_sign_in_failed",
             Self::CertificateExpiring => "certificate_expiring",
@@ -90,12 +103,15 @@ impl EventKind {
             Self::ListenerChanged => "listener_changed",
             Self::ListenerNotBound => "listener_not_bound",
             Self::LoginFailed => "login_failed",
+            Self::PartnerNotSeen => "partner_not_seen",
             Self::Recovered => "recovered",
+            Self::RefusalsMany => "refusals_many",
             Self::SlaAtRisk => "sla_at_risk",
             Self::SlaLate => "sla_late",
             Self::SlaMet => "sla_met",
             Self::SlaViolated => "sla_violated",
             Self::StorageFailing => "storage_failing",
+            Self::Test => "test",
             Self::UnfinishedPurged => "unfinished_purged",
         }
     }
@@ -114,9 +130,9 @@ mod tests {
     fn names_never_change() {
         assert_eq!(
             EventKind::ALL.map(EventKind::name).join(" "),
-            "after_receive after_send action_failed administrator_signed_in administrator_sign_in_failed certificate_expiring certificate_failed certificate_issued \
+            "after_receive after_send action_failed before_send administrator_signed_in administrator_sign_in_failed certificate_expiring certificate_failed certificate_issued \
              delivery_failed disk_low expired \
-             listener_changed listener_not_bound login_failed recovered sla_at_risk sla_late sla_met sla_violated storage_failing unfinished_purged"
+             listener_changed listener_not_bound login_failed partner_not_seen recovered refusals_many sla_at_risk sla_late sla_met sla_violated storage_failing test unfinished_purged"
         );
     }
 }

@@ -241,6 +241,8 @@ pub enum Target {
     Connector(String),
     /// An action, by its id.
     Action(String),
+    /// An event target, by its id.
+    Events(String),
     /// Mail to whom is told of alerts.
     AlertMail,
 }
@@ -251,8 +253,13 @@ impl Target {
         if text == ALERT_MAIL {
             return Some(Self::AlertMail);
         }
-        let action = || text.strip_prefix("action:").map(|id| Self::Action(id.to_owned()));
-        text.strip_prefix("connector:").map(|key| Self::Connector(key.to_owned())).or_else(action)
+        let (kind, id) = text.split_once(':')?;
+        match kind {
+            "connector" => Some(Self::Connector(id.to_owned())),
+            "action" => Some(Self::Action(id.to_owned())),
+            "events" => Some(Self::Events(id.to_owned())),
+            _ => None,
+        }
     }
 
     /// As it is stored.
@@ -260,6 +267,7 @@ impl Target {
         match self {
             Self::Connector(key) => format!("connector:{key}"),
             Self::Action(id) => format!("action:{id}"),
+            Self::Events(id) => format!("events:{id}"),
             Self::AlertMail => ALERT_MAIL.to_owned(),
         }
     }
@@ -319,7 +327,9 @@ mod tests {
         assert!(said(&error).starts_with("acme passes files along to nobody yet"));
         assert_eq!(Target::parse("connector:acme").unwrap().text(), "connector:acme");
         assert_eq!(Target::parse(&Target::AlertMail.text()), Some(Target::AlertMail));
-        assert_eq!(Target::parse("action:1").unwrap().text(), "action:1");
+        for text in ["action:1", "events:1"] {
+            assert_eq!(Target::parse(text).unwrap().text(), text);
+        }
         assert_eq!(Target::parse("acme"), None);
     }
 

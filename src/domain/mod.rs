@@ -12,6 +12,7 @@ pub mod copies;
 mod date_format;
 pub mod entrance;
 pub mod event;
+pub mod event_target;
 pub mod filter;
 pub mod flow;
 mod glob;

@@ -50,6 +50,10 @@ rules! {
          again under the right name, or rename within the Settle time.";
     AppendRefused = "append_refused", "Append not allowed", Some(("connector", "append")),
         "The connector refuses APPE. The client should upload whole files with STOR, or Append can be allowed.";
+    BeforeSend = "before_send", "Held back by an action", None,
+        "An action that is asked before a file is sent did not agree: its program ended with another status than 0, or \
+         its receiver answered with something other than 2xx, or in time with nothing. It is on the connector's \
+         Automation tab.";
     BrokenOff = "broken_off", "Broken off by the client", None,
         "The connection ended before the upload was complete, so nothing was received. What arrived is kept as \
          unfinished for the partner to resume.";
@@ -171,7 +175,7 @@ mod tests {
         assert_eq!(
             names.join(" "),
             "aborted_by_administrator active_mode_off address_blocked address_not_allowed already_taken_over \
-             append_refused broken_off client_certificate connector_disabled connector_expired connector_not_yet_valid \
+             append_refused before_send broken_off client_certificate connector_disabled connector_expired connector_not_yet_valid \
              data_connection_not_opened data_connection_wrong_address deflate_ratio disk_full draining file_exists \
              file_too_large idle name_encoding name_filter name_not_storable no_read no_write not_deflated \
              outside_folders proxy_header quota \

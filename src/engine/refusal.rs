@@ -98,6 +98,7 @@ fn refused(no: &No, named: Code) -> Reply {
         Rule::NotDeflated => (Code::TransferAborted, "What came is not a zlib stream; please use MODE S.".to_owned()),
         Rule::DiskFull => (Code::NoSpace, "There is no room for this file now.".to_owned()),
         Rule::StorageFailing => (Code::ActionAborted, "Storage is failing here; please try again later.".to_owned()),
+        Rule::BeforeSend => (Code::FileUnavailable, "The file is not released; please try again later.".to_owned()),
         Rule::AlreadyTakenOver => (Code::FileUnavailable, no.detail.clone()),
         _ => (Code::FileUnavailable, no.rule.label().to_owned()),
     };

@@ -12,11 +12,12 @@ use tokio::sync::watch;
 
 use super::connector::{self, PasswordHash};
 use super::open::{Db, StoreError};
-use super::{action, profile};
+use super::{action, event_target, profile};
 use crate::base::clock::Clock;
 use crate::domain::action::Action;
 use crate::domain::appliance::ApplianceSettings;
 use crate::domain::connector::{Connector, ConnectorId, ConnectorSettings};
+use crate::domain::event_target::EventTarget;
 use crate::domain::profile::Profile;
 use crate::domain::setting::Texts;
 use crate::domain::value::{ActionMoment, ClientCertificate, SessionReuse};
@@ -50,6 +51,8 @@ pub struct Snapshot {
     pub connectors: HashMap<String, Arc<LiveConnector>>,
     /// Actions by the id of their connector in lower case.
     pub actions: HashMap<String, Vec<Arc<Action>>>,
+    /// Who is told of events by webhook.
+    pub event_targets: Vec<Arc<EventTarget>>,
 }
 
 impl Snapshot {
@@ -71,6 +74,11 @@ impl Snapshot {
     /// The action of that id.
     pub fn action(&self, id: &str) -> Option<&Arc<Action>> {
         self.actions.values().flatten().find(|action| action.id == id)
+    }
+
+    /// The event target of that id.
+    pub fn event_target(&self, id: &str) -> Option<&Arc<EventTarget>> {
+        self.event_targets.iter().find(|target| target.id == id)
     }
 
     /// What a file of that path and size sets off at that moment; `connector` in any case.
@@ -190,6 +198,7 @@ async fn read(db: &Db, clock: &Clock) -> Result<Snapshot, StoreError> {
         appliance: Arc::new(appliance),
         connectors,
         actions: action::all(db).await?,
+        event_targets: event_target::readable(db).await?,
     })
 }
 

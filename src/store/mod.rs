@@ -17,6 +17,7 @@ pub mod connector;
 pub mod delivery;
 pub mod delivery_page;
 pub mod event;
+pub mod event_target;
 pub mod exported;
 mod group;
 pub mod held;
@@ -43,5 +44,6 @@ pub mod sla;
 pub mod snooze;
 pub mod traffic;
 pub mod transfer;
+pub mod watched;
 
 pub use open::{Db, StoreError};

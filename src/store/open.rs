@@ -47,6 +47,8 @@ const MIGRATIONS: &[(i64, &str, &str)] = &[
     (66, "no event index", include_str!("../../migrations/0066_no_event_index.sql")),
     (70, "programs", include_str!("../../migrations/0070_programs.sql")),
     (71, "actions", include_str!("../../migrations/0071_actions.sql")),
+    (72, "event targets", include_str!("../../migrations/0072_event_targets.sql")),
+    (73, "watched", include_str!("../../migrations/0073_watched.sql")),
     (77, "api tokens", include_str!("../../migrations/0077_api_tokens.sql")),
     (80, "second factors", include_str!("../../migrations/0080_second_factors.sql")),
 ];

@@ -5,6 +5,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use super::collections::Collections;
+use super::consent::Consents;
 use super::copy::Buffers;
 use super::throttle::Throttles;
 use crate::base::clock::Clock;
@@ -39,6 +40,8 @@ pub struct Depot {
     pub collections: Collections,
     /// How fast each connector may be.
     pub throttles: Throttles,
+    /// Who is asked before a file is sent.
+    pub consents: Consents,
 }
 
 #[cfg(test)]
@@ -58,6 +61,7 @@ impl Depot {
             clock,
             buffers: Buffers::default(),
             collections: Collections::default(),
+            consents: Consents::default(),
         }
     }
 }

@@ -2,6 +2,7 @@
 
 pub mod collect;
 pub mod collections;
+pub mod consent;
 pub mod copy;
 pub mod depot;
 pub mod digest;

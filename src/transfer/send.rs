@@ -149,6 +149,10 @@ pub async fn prepare(
     if offset > version.size_bytes || (ascii && offset > 0) {
         return Err(TransferError::Restart);
     }
+    if side == Folder::Send {
+        let path = path_of(side, &located.names).unwrap_or_default().to_string();
+        depot.consents.ask(party, &path, &located.source).await?;
+    }
     let to = end.unwrap_or(version.size_bytes).min(version.size_bytes).max(offset);
     let throttle = depot.throttles.of(party.connector().id.key(), Way::Down);
     let sent = (side == Folder::Send).then(|| {

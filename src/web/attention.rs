@@ -19,7 +19,7 @@ use crate::domain::refusal::Rule;
 use crate::domain::sla::{SlaSettings, State as SlaState, shown};
 use crate::domain::value::{FtpOverTls, HostOrAddress};
 use crate::store::listener::{self, Listener, State};
-use crate::store::{delivery_page, refusal, sla, snooze};
+use crate::store::{delivery_page, refusal, sla, snooze, watched};
 use crate::web::context::Context;
 use crate::web::error::WebError;
 use crate::web::pages::acme::Standing;
@@ -111,6 +111,7 @@ pub async fn matters(context: &Context) -> Result<Arc<Vec<Matter>>, WebError> {
     matters.extend(refusals(context).await?);
     matters.extend(deliveries(context).await?);
     matters.extend(slas(context).await?);
+    matters.extend(not_seen(context).await?);
     let put_off = snooze::all(&context.state.db, now).await?;
     for matter in &mut matters {
         if let Some(until) = put_off.get(&matter.item) {
@@ -176,6 +177,24 @@ fn disk(context: &Context) -> Option<Matter> {
     })
 }
 
+/// Partners that do not come any more, as they were told.
+async fn not_seen(context: &Context) -> Result<Vec<Matter>, WebError> {
+    let snapshot = context.state.live.snapshot();
+    let mut told: Vec<_> = watched::all(&context.state.db).await?.into_iter().collect();
+    told.sort_by_key(|(_, at)| *at);
+    let matter = |(item, _): (String, Timestamp)| {
+        let id = snapshot.partner(item.strip_prefix("not_seen:")?)?.connector.id.to_string();
+        let text = "It is enabled and does not sign in. Disable it if it is not to come, or ask the partner.";
+        let matter = Matter::new(item, "warn", format!("{id} has not signed in for long"), text.to_owned());
+        Some(
+            matter
+                .with("Its sessions", format!("/connectors/{id}/logs"))
+                .with("Not seen for", format!("/connectors/{id}/advanced#alert_not_seen_days")),
+        )
+    };
+    Ok(told.into_iter().filter_map(matter).take(FAILING_SHOWN_MAX).collect())
+}
+
 /// Windows of SLAs that lack files: those that end soon, and those of the last day.
 async fn slas(context: &Context) -> Result<Vec<Matter>, WebError> {
     let snapshot = context.state.live.snapshot();
@@ -216,6 +235,13 @@ async fn deliveries(context: &Context) -> Result<Vec<Matter>, WebError> {
                 let text = format!("The first was given up {since}. Send test says what the mail server answers.");
                 let matter = Matter::new(item, "bad", format!("{alerts} could not be sent by mail"), text);
                 return matter.with("Mail", "/profiles/mail");
+            }
+            Some(Target::Events(id)) => {
+                let url = snapshot.event_target(&id).map(|target| target.settings.address()).unwrap_or_default();
+                let events = human::count(lane.count, "event", "events");
+                let text = format!("The first was given up {since}. Send test event says what the receiver answers.");
+                let matter = Matter::new(item, "bad", format!("{events} could not be posted to {url}"), text);
+                return matter.with("Event targets", "/profiles/events");
             }
             Some(Target::Action(id)) => {
                 let written = written(&lane.source_key);

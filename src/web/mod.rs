@@ -43,6 +43,8 @@ mod connector_tests;
 #[cfg(test)]
 mod dashboard_tests;
 #[cfg(test)]
+mod event_target_tests;
+#[cfg(test)]
 mod me_tests;
 #[cfg(test)]
 mod refusal_tests;

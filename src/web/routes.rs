@@ -14,9 +14,9 @@ use tower_http::timeout::TimeoutLayer;
 use super::context::Visitor;
 use super::error::WebError;
 use super::pages::{
-    acme, app_log, as_partner, audit, automation, blocked, certificates, connectors, dashboard, events, flows, health,
-    logs, mail, me, profiles, receive, refusals, send, session, sessions, settings, settings_text, setup, sheet,
-    sign_in, slas, test_connection, tokens, transfers, unfinished, users, what_if,
+    acme, app_log, as_partner, audit, automation, blocked, certificates, connectors, dashboard, event_targets, events,
+    flows, health, logs, mail, me, profiles, receive, refusals, send, session, sessions, settings, settings_text,
+    setup, sheet, sign_in, slas, test_connection, tokens, transfers, unfinished, users, what_if,
 };
 use super::state::WebState;
 use super::{api, assets, layers, live};
@@ -156,6 +156,10 @@ pub const ROUTES: &[Route] = &[
     viewer("/profiles/mail", || get(mail::show)),
     admin("/profiles/mail/save", || post(mail::save)),
     admin("/profiles/mail/test", || post(mail::test)),
+    viewer("/profiles/events", || get(event_targets::show)),
+    admin("/profiles/events/save", || post(event_targets::save)),
+    admin("/profiles/events/remove", || post(event_targets::remove)),
+    admin("/profiles/events/test", || post(event_targets::test)),
     viewer("/activity", || get(async || Redirect::to("/activity/receive"))),
     viewer("/activity/receive", || get(receive::show)),
     viewer("/activity/receive/{id}", || get(receive::one)),

@@ -13,6 +13,10 @@ def journey(browser, appliance, partner, report):
     browser.submit(browser.named("mail_to"))
     report.check(browser.status() == 422 and "A letter needs somebody" in browser.text, "a letter to nobody is refused")
     browser.look("automation-error")
+    browser.fill(browser.named("moment"), "before_send")
+    browser.submit(browser.named("mail_to"))
+    report.check("A letter cannot say no" in browser.text, "a letter is not asked before a file is sent")
+    browser.fill(browser.named("moment"), "after_receive")
     choose(browser, "kind", "command")
     browser.fill(browser.named("names"), "*.act")
     browser.fill(browser.named("program"), "import-orders")
@@ -44,6 +48,28 @@ def journey(browser, appliance, partner, report):
     browser.go(page)
     browser.press(browser.driver.find_element(By.CSS_SELECTOR, f'form[action="{page}/remove"] button'))
     report.check("Files set nothing off" in browser.text, "an action is removed")
+
+
+def event_targets(browser, report):
+    """Profiles, Event targets: refused, added, tested at nobody, removed."""
+    page = "/profiles/events"
+    browser.go(page)
+    browser.look("event-targets-empty")
+    browser.fill(browser.named("url"), "monitor")
+    browser.submit(browser.named("url"))
+    report.check(browser.status() == 422 and "monitor isn't an address of the web" in browser.text, "an address that is none is refused")
+    browser.look("event-targets-error")
+    browser.fill(browser.named("url"), "http://127.0.0.1:9/events")
+    choose(browser, "which", "alerts")
+    browser.submit(browser.named("url"))
+    report.check("Alerts to http://127.0.0.1:9/events" in browser.text, "an event target is added and said in words")
+    report.check("signing secret is shown here once" in browser.text, "its secret is shown once")
+    browser.go(page)
+    browser.look("event-targets")
+    browser.press(browser.driver.find_element(By.CSS_SELECTOR, f'form[action="{page}/test"] button'))
+    report.check("Not sent, and tried again" in browser.text, "a test says what came of it")
+    browser.press(browser.driver.find_element(By.CSS_SELECTOR, f'form[action="{page}/remove"] button'))
+    report.check("Nobody is told by webhook" in browser.text, "it is removed")
 
 
 def choose(browser, name, value):

@@ -665,6 +665,7 @@ def main():
             activity(browser, "acme-edi", report)
             flows.journey(browser, appliance, ("acme-edi", password), report)
             automation.journey(browser, appliance, ("acme-edi", password), report)
+            automation.event_targets(browser, report)
             slas.journey(browser, report)
             mail.journey(browser, report)
             account.journey(browser, ADMINISTRATOR_PASSWORD, sign_in, report)

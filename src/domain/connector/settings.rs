@@ -137,6 +137,8 @@ settings! {
             "Where each file or event is posted to, such as https://erp.example.com/inbound.";
         alert_to: MailAddresses = "", InForce, "Recipients of alerts",
             "Who is told when something is wrong with this connector, separated by commas. Empty: as in Profiles, Mail.";
+        alert_not_seen_days: Option<Whole<1, 3_650>> = "", InForce, "Not seen for",
+            "Tell when this partner has not signed in for longer than so many days. Empty: as in Profiles, Mail.";
         body: WebhookBody = "event", InForce, "Body",
             "What is posted. A receiver of events fetches the file by other means.";
         program: Option<ProgramName> = "", InForce, "Program",
@@ -294,7 +296,7 @@ mod tests {
              settle_s=2 send_settle_s=2 sessions_max= upload_bytes_per_s= download_bytes_per_s= file_bytes_max= \
              quota_bytes= quota_files= save_to_sent_folder=off sent_folder_scheme=monthly log_level=info \
              log_subfolder_scheme=weekly log_messages=off receipts_keep_days= transfers_keep_days= \
-             sent_keep_days= folder= keep_days= keep_order=on url= alert_to= body=event \
+             sent_keep_days= folder= keep_days= keep_order=on url= alert_to= alert_not_seen_days= body=event \
              program= arguments="
         );
     }

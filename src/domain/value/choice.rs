@@ -273,6 +273,8 @@ choice! {
     ActionMoment {
         /// A file was received.
         AfterReceive = "after_receive", "After receive: a file of the partner is here";
+        /// A file is asked for.
+        BeforeSend = "before_send", "Before send: the partner asks for a file, and a no holds it back";
         /// A file was collected.
         AfterSend = "after_send", "After send: the partner has collected a file";
         /// A file was given up.
@@ -289,6 +291,18 @@ choice! {
         Command = "command", "Command: a program of this host is run";
         /// A letter.
         Mail = "mail", "Mail: a letter by the server of Profiles, Mail";
+    }
+}
+
+choice! {
+    /// Which events are posted to an event target.
+    EventChoice {
+        /// Every one.
+        All = "all", "All events";
+        /// What somebody is told of.
+        Alerts = "alerts", "Alerts: what is chosen in Profiles, Mail";
+        /// Chosen ones.
+        Chosen = "chosen", "Those chosen below";
     }
 }
 

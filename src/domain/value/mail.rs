@@ -1,5 +1,6 @@
 //! Mail: who it is from, who it is for, and what it is sent about.
 
+use super::events::chosen;
 use super::{list, typed};
 use crate::domain::event::EventKind;
 use crate::domain::setting::{Control, Value};
@@ -123,12 +124,14 @@ pub struct AlertKinds(Vec<EventKind>);
 
 impl AlertKinds {
     /// Every event that can be one.
-    const ALL: [EventKind; 10] = [
+    const ALL: [EventKind; 12] = [
         EventKind::DeliveryFailed,
         EventKind::ActionFailed,
         EventKind::SlaAtRisk,
         EventKind::SlaViolated,
         EventKind::SlaLate,
+        EventKind::RefusalsMany,
+        EventKind::PartnerNotSeen,
         EventKind::StorageFailing,
         EventKind::DiskLow,
         EventKind::ListenerNotBound,
@@ -149,6 +152,8 @@ impl Value for AlertKinds {
         ("sla_at_risk", "An SLA is at risk"),
         ("sla_violated", "An SLA was violated"),
         ("sla_late", "An SLA was met late"),
+        ("refusals_many", "A partner was refused often"),
+        ("partner_not_seen", "A partner has not signed in for long"),
         ("storage_failing", "Storage fails"),
         ("disk_low", "The disk fills up"),
         ("listener_not_bound", "The FTP server could not listen"),
@@ -157,17 +162,7 @@ impl Value for AlertKinds {
     ]);
 
     fn parse(text: &str) -> Result<Self, String> {
-        let mut kinds = Vec::new();
-        for (place, item) in list(text) {
-            let kind = Self::ALL.into_iter().find(|kind| kind.name() == item).ok_or_else(|| {
-                let all = Self::ALL.map(EventKind::name).join(", ");
-                format!("{place}{} isn't one of {all}", typed(item))
-            })?;
-            if !kinds.contains(&kind) {
-                kinds.push(kind);
-            }
-        }
-        Ok(Self(kinds))
+        chosen(text, &Self::ALL).map(Self)
     }
 
     fn text(&self) -> String {

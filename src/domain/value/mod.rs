@@ -5,6 +5,7 @@
 
 mod calendar;
 mod choice;
+mod events;
 mod keep;
 mod mail;
 mod network;
@@ -20,9 +21,10 @@ mod web;
 pub use calendar::{DaysOff, TimeOfDay, Weekdays};
 pub use choice::{
     AcmeChallenge, ActionKind, ActionMoment, AppendRule, AsProfile, AsciiUploads, ClientCertificate, ConnectorTls,
-    ConnectorType, FolderScheme, FtpOverTls, LogLevel, MailTls, Overridable, Overwrite, RequireTls, SessionReuse,
-    Switch, TlsEnd, TokenScope, WebhookBody,
+    ConnectorType, EventChoice, FolderScheme, FtpOverTls, LogLevel, MailTls, Overridable, Overwrite, RequireTls,
+    SessionReuse, Switch, TlsEnd, TokenScope, WebhookBody,
 };
+pub use events::EventKinds;
 pub use keep::KeepDays;
 pub use mail::{AlertKinds, MailAddress, MailAddresses, Subject};
 pub use network::{AddressExceptions, HostNames, HostOrAddress, ListenAddress, Networks};

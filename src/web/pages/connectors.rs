@@ -103,7 +103,11 @@ const ADVANCED: Sections = &[
         "For this partner only.",
         &["receipts_keep_days", "transfers_keep_days", "sent_keep_days"],
     ),
-    ("Logging and alerts", "", &["log_level", "log_subfolder_scheme", "log_messages", "alert_to"]),
+    (
+        "Logging and alerts",
+        "",
+        &["log_level", "log_subfolder_scheme", "log_messages", "alert_to", "alert_not_seen_days"],
+    ),
 ];
 
 const FOLDER: Sections = &[

@@ -21,7 +21,8 @@ use crate::web::shell::{Nav, Shell};
 const PATH: &str = "/profiles/mail";
 const SERVER: &[&str] = &["mail_host", "mail_port", "mail_tls", "mail_user"];
 const SENDER: &[&str] = &["mail_from"];
-const ALERTS: &[&str] = &["mail_to", "alert_on", "alert_subject", "alerts_per_hour_max"];
+const ALERTS: &[&str] =
+    &["mail_to", "alert_on", "alert_subject", "alerts_per_hour_max", "alert_refusals_per_hour", "alert_not_seen_days"];
 /// Characters of a password for a mail server.
 const PASSWORD_CHARS_MAX: usize = 1_000;
 

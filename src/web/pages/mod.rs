@@ -9,6 +9,7 @@ pub mod blocked;
 pub mod certificates;
 pub mod connectors;
 pub mod dashboard;
+pub mod event_targets;
 pub mod events;
 pub mod flows;
 pub mod head;

@@ -111,6 +111,33 @@ async fn a_file_that_is_given_up_sets_off_what_is_about_it_with_its_bytes_and_an
     assert_eq!(lines(&log).len(), 2);
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_program_that_says_no_holds_a_file_back_and_the_refusal_says_why() {
+    let (appliance, log) = acting();
+    let judge = "cat \"$1\"; [ \"$2\" != held.edi ] || { echo; echo not paid; exit 3; }";
+    appliance.program("judge", judge);
+    let asked = [("moment", "before_send"), ("program", "judge"), ("arguments", "{path} %Filename%")];
+    add(&appliance, &[&asked[..], &[("names", "*.edi")]].concat()).await;
+    add(&appliance, &[("moment", "after_send"), ("arguments", "%Filename%")]).await;
+    let running = appliance.start().await;
+    let mut client = running.partner().await;
+    let send = appliance.place(PARTNER, "Send");
+    for name in ["held.edi", "free.edi", "other.txt"] {
+        std::fs::write(send.join(name), b"for the partner").unwrap();
+    }
+    let no = client.fetch("RETR /Send/held.edi").await.unwrap_err();
+    assert_eq!((no.code, no.text.as_str()), (550, "550 The file is not released; please try again later.\r\n"));
+    for name in ["free.edi", "other.txt"] {
+        assert_eq!(client.fetch(&format!("RETR /Send/{name}")).await.unwrap(), b"for the partner", "{name}");
+    }
+    let refusals = running.refusals().await;
+    assert_eq!((refusals.len(), refusals[0].detail.as_str()), (1, "run judge: Exit status 3"));
+    assert!(send.join("held.edi").exists());
+    let asked = appliance.say(&["events", "--kind", "before_send"]);
+    assert_eq!(asked.lines().count(), 2, "nobody is asked about what the action is not about: {asked}");
+    until(&running, &log, &[" free.edi", " other.txt"]).await;
+}
+
 #[cfg(feature = "faults")]
 #[tokio::test(flavor = "multi_thread")]
 async fn killed_before_its_end_is_recorded_an_action_is_done_again_and_none_is_lost() {

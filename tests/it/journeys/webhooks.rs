@@ -111,6 +111,44 @@ async fn an_event_is_posted_again_with_its_id_until_the_receiver_takes_it() {
     verified_as_the_readme_says(first, &secret);
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn an_event_target_is_told_of_chosen_events_of_every_connector_with_the_receipt() {
+    use waybill::access::secrets::Secrets;
+    use waybill::base::clock::Clock;
+    use waybill::base::id::IdSource;
+    use waybill::base::secret::Secret;
+    use waybill::store::Db;
+    use waybill::store::event_target::{self, StoredTarget, webhook_secret};
+    use waybill::store::setting::Change;
+
+    let port = free_port();
+    let appliance = Appliance::new();
+    appliance.say(&["settings", "set", "webhook_networks=127.0.0.1", "delivery_retry_first_s=1"]);
+    let db = Db::open(&appliance.data()).await.unwrap();
+    let ids = IdSource::random(Clock::System);
+    let change = Change { who: "test", remote: "", at: Clock::System.now(), ids: &ids };
+    let url = format!("http://127.0.0.1:{port}/events");
+    let texts = [("url", url.as_str()), ("which", "chosen"), ("kinds", "after_receive")];
+    let texts = texts.map(|(key, value)| (key.to_owned(), value.to_owned())).into();
+    event_target::put(&db, &StoredTarget { id: "one".to_owned(), texts }, "", &change).await.unwrap();
+    let secrets = Secrets::open(db, &appliance.data()).unwrap();
+    secrets.put(&webhook_secret("one"), &Secret::new("a long enough secret"), "settings", &change).await.unwrap();
+    let posts = receive(port).await;
+    let running = appliance.start().await;
+    let mut client = running.partner().await;
+    client.store("/Receive/a.edi", b"the bytes").await;
+    running.until("it is told", async |_| (posts.lock().unwrap().len() == 1).then_some(())).await;
+    let told = posts.lock().unwrap()[0].clone();
+    assert!(told.is_signed_with("a long enough secret"));
+    let body: serde_json::Value = serde_json::from_slice(&told.body).unwrap();
+    let receipt = &appliance.receipts(PARTNER)[0];
+    assert_eq!((&body["kind"], &body["receipt"]["id"]), (&"after_receive".into(), &receipt["id"]));
+    // Whoever is told takes nothing over: the partner can still rename it, and it stays where it is.
+    client.expect("RNFR /Receive/a.edi", 350).await;
+    client.expect("RNTO /Receive/b.edi", 250).await;
+    assert_eq!(receipt["status"], "in_receive");
+}
+
 /// The lines of the README, run by Python on what a receiver got.
 fn verified_as_the_readme_says(post: &Post, secret: &str) {
     let readme = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/README.md")).expect("it is read");

@@ -8,6 +8,7 @@ use waybill::store::Db;
 use waybill::store::commit::Recorder;
 use waybill::store::live::{Live, Snapshot};
 use waybill::transfer::collections::Collections;
+use waybill::transfer::consent::Consents;
 use waybill::transfer::copy::Buffers;
 use waybill::transfer::depot::Depot;
 use waybill::transfer::held;
@@ -37,6 +38,7 @@ impl Beside {
             clock,
             buffers: Buffers::default(),
             collections: Collections::default(),
+            consents: Consents::default(),
             throttles: Throttles::new(live.clone(), Clock::System),
         };
         Self { depot, snapshot: live.snapshot() }

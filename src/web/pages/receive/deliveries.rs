@@ -5,6 +5,7 @@ use axum::response::{IntoResponse, Redirect, Response};
 
 use crate::base::human;
 use crate::domain::flow::{DeliveryState, Target};
+use crate::domain::value::ActionMoment;
 use crate::store::delivery_page::{self, Delivery};
 use crate::store::receipt::Receipt;
 use crate::transfer::depot::TransferError;
@@ -39,7 +40,7 @@ pub struct Row {
     /// What happens next, and when.
     pub next: String,
     pub has_ended: bool,
-    /// What begins it anew, in words.
+    /// What begins it anew, in words; empty where nothing does.
     pub again: &'static str,
     pub attempts: Vec<Attempt>,
 }
@@ -73,9 +74,16 @@ async fn row(context: &Context, connector: &str, one: Delivery) -> Result<Row, W
             }
             None => ("An action that was removed".to_owned(), String::new()),
         },
+        Some(Target::Events(id)) => {
+            let address = snapshot.event_target(&id).map(|target| target.settings.address());
+            let words = address.map_or("An event target that was removed".to_owned(), |url| format!("Event to {url}"));
+            (words, "/profiles/events".to_owned())
+        }
         Some(Target::AlertMail) => ("Alert by mail".to_owned(), "/profiles/mail".to_owned()),
         None => (one.target.clone(), String::new()),
     };
+    let asks = matches!(Target::parse(&one.target), Some(Target::Action(id)) if snapshot.action(&id)
+        .is_none_or(|action| action.settings.moment == ActionMoment::BeforeSend));
     let is_passed = one.target.starts_with("connector:");
     let from = (is_passed && one.source_key != connector.to_ascii_lowercase())
         .then(|| format!("through {}", written(&one.source_key).unwrap_or(one.source_key)));
@@ -108,7 +116,12 @@ async fn row(context: &Context, connector: &str, one: Delivery) -> Result<Row, W
             None => format!("next attempt in {}", human::duration(one.next_at.since(now))),
         },
         has_ended: one.state.has_ended(),
-        again: if is_passed { "Pass along again" } else { "Do it again" },
+        again: match (is_passed, asks) {
+            (true, _) => "Pass along again",
+            // The partner has had its answer.
+            (false, true) => "",
+            (false, false) => "Do it again",
+        },
         attempts: tries.into_iter().map(attempt).collect(),
     })
 }

@@ -1,0 +1,217 @@
+//! Looks at what nobody reports by itself: many refusals of one partner, and a partner that does not come any more. Each is
+//! told once until it is over.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use crate::base::clock::Timestamp;
+use crate::base::human;
+use crate::domain::connector::Connector;
+use crate::domain::event::EventKind;
+use crate::domain::value::Whole;
+use crate::store::event::Event;
+use crate::store::live::{Live, Snapshot};
+use crate::store::{StoreError, refusal, watched};
+use crate::transfer::depot::Depot;
+use crate::transfer::presence::Presence;
+
+/// How often it is looked.
+const EVERY: Duration = Duration::from_mins(1);
+const HOUR: Duration = Duration::from_hours(1);
+const DAY: Duration = Duration::from_hours(24);
+/// Pairs of connector and rule that are counted, the most frequent first.
+const COUNTED_MAX: i64 = 10_000;
+
+/// Looks, for ever.
+pub async fn run(depot: Depot, live: Live, presence: Presence) {
+    let mut seen_at = None;
+    loop {
+        let (snapshot, now) = (live.snapshot(), depot.clock.now());
+        if let Err(error) = refusals(&depot, &snapshot, now).await {
+            tracing::error!(%error, "Could not count refusals; it is tried again");
+        }
+        if seen_at.is_none_or(|at| now.since(at) >= HOUR) {
+            let live: Vec<_> = presence.sessions().into_iter().filter_map(|one| one.doing.connector.clone()).collect();
+            match not_seen(&depot, &snapshot, &live, now).await {
+                Ok(()) => seen_at = Some(now),
+                Err(error) => tracing::error!(%error, "Could not look who has not come; it is tried again"),
+            }
+        }
+        tokio::time::sleep(EVERY).await;
+    }
+}
+
+/// Tells of each partner that was refused more often in the last hour than is usual. It is over at half of that.
+async fn refusals(depot: &Depot, snapshot: &Snapshot, now: Timestamp) -> Result<(), StoreError> {
+    let told = watched::all(&depot.db).await?;
+    let mut counted: HashMap<String, (u64, &'static str)> = HashMap::new();
+    for one in refusal::frequent(&depot.db, now.minus(HOUR), COUNTED_MAX).await? {
+        // The most frequent rule comes first.
+        let entry = counted.entry(one.connector.to_ascii_lowercase()).or_insert((0, one.rule.label()));
+        entry.0 += one.times;
+    }
+    let most = snapshot.appliance.alert_refusals_per_hour.map(Whole::get);
+    for live in snapshot.partners() {
+        let id = &live.connector.id;
+        let item = format!("refusals:{}", id.key());
+        let (times, rule) = counted.get(id.key()).copied().unwrap_or_default();
+        let is_many = most.is_some_and(|most| times > most);
+        let is_over = most.is_none_or(|most| times <= most / 2);
+        if is_many && !told.contains_key(&item) {
+            let times = human::count(times, "time", "times");
+            let summary = format!("{id} was refused {times} in the last hour, most of them: {rule}");
+            watched::tell(&depot.db, &item, &event(depot, EventKind::RefusalsMany, &live.connector, summary)).await?;
+        } else if is_over && told.contains_key(&item) {
+            watched::end(&depot.db, &item).await?;
+        }
+    }
+    Ok(())
+}
+
+/// Tells of each enabled partner that has not signed in for longer than it may. It is over when it comes.
+async fn not_seen(depot: &Depot, snapshot: &Snapshot, live: &[String], now: Timestamp) -> Result<(), StoreError> {
+    let known = watched::all(&depot.db).await?;
+    for seen in watched::seen(&depot.db).await? {
+        let Some(own) = snapshot.partner(&seen.connector_key).map(|live| &live.connector) else { continue };
+        let (told, kept) = (format!("not_seen:{}", own.id.key()), format!("seen:{}", own.id.key()));
+        let is_here = live.iter().any(|id| *id == own.id.as_str());
+        let before = known.get(&kept).copied();
+        let last = if is_here { Some(now) } else { seen.last.max(before) };
+        if let Some(last) = last.filter(|last| Some(*last) > before) {
+            watched::put(&depot.db, &kept, last).await?;
+        }
+        let days = own.settings.alert_not_seen_days.or(snapshot.appliance.alert_not_seen_days);
+        let since = last.unwrap_or(seen.made_at);
+        let is_missed = own.valid_at(now).is_ok()
+            && days.is_some_and(|days| now.since(since) > DAY * u32::try_from(days.get()).unwrap_or(u32::MAX));
+        if is_missed && !known.contains_key(&told) {
+            let ever = if last.is_some() { "since" } else { "ever; it was added" };
+            let summary = format!("{} has not signed in {ever} {}", own.id, human::ago(since, now));
+            watched::tell(&depot.db, &told, &event(depot, EventKind::PartnerNotSeen, own, summary)).await?;
+        } else if !is_missed && known.contains_key(&told) {
+            watched::end(&depot.db, &told).await?;
+        }
+    }
+    Ok(())
+}
+
+fn event(depot: &Depot, kind: EventKind, connector: &Connector, summary: String) -> Event {
+    let mut event = Event::new(&depot.ids, kind, depot.clock.now(), summary);
+    connector.id.as_str().clone_into(&mut event.connector);
+    event
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base::clock::Clock;
+    use crate::base::id::{RefusalId, SessionId};
+    use crate::domain::connector::ConnectorId;
+    use crate::domain::refusal::Rule;
+    use crate::domain::setting::Texts;
+    use crate::store::refusal::Refusal;
+    use crate::store::session::{Session, SessionEnd, Tally};
+    use crate::store::setting::Change;
+    use crate::store::{connector, event as events, profile};
+
+    struct Desk {
+        _folder: tempfile::TempDir,
+        depot: Depot,
+        live: Live,
+        now: Timestamp,
+    }
+
+    impl Desk {
+        /// A partner `Acme`, made now, and these settings.
+        async fn with(settings: &[(&str, &str)]) -> Self {
+            let folder = tempfile::tempdir().unwrap();
+            let depot = Depot::for_tests(folder.path(), Clock::System).await;
+            let now = depot.clock.now();
+            let change = Change { who: "test", remote: "", at: now, ids: &depot.ids };
+            let texts = settings.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
+            profile::save_appliance(&depot.db, &texts, None, &change).await.unwrap();
+            let id = ConnectorId::parse("Acme").unwrap();
+            connector::add(&depot.db, &id, &Texts::new(), None, &change).await.unwrap();
+            let live = Live::open(depot.db.clone(), Clock::System).await.unwrap();
+            Self { _folder: folder, depot, live, now }
+        }
+
+        async fn told(&self) -> Vec<String> {
+            let all = events::oldest_first(&self.depot.db, None, Timestamp::default(), None, 100).await.unwrap();
+            all.into_iter().map(|event| format!("{} {}", event.kind.name(), event.summary)).collect()
+        }
+
+        async fn refused(&self, rule: Rule, remote: &str) {
+            let refusal = Refusal {
+                id: RefusalId::new(&self.depot.ids),
+                rule,
+                connector: "Acme".to_owned(),
+                remote: remote.to_owned(),
+                command: String::new(),
+                reply: String::new(),
+                detail: String::new(),
+                transcript: String::new(),
+                session_id: String::new(),
+                first_at: self.now,
+                last_at: self.now,
+                times: 1,
+            };
+            self.depot.recorder.refusal(refusal);
+            self.depot.recorder.flush().await;
+        }
+    }
+
+    #[tokio::test]
+    async fn many_refusals_are_told_once_until_there_are_few() {
+        let desk = Desk::with(&[("alert_refusals_per_hour", "2")]).await;
+        let snapshot = desk.live.snapshot();
+        for (n, rule) in [Rule::NameFilter, Rule::WrongPassword, Rule::WrongPassword].into_iter().enumerate() {
+            assert!(desk.told().await.is_empty());
+            desk.refused(rule, &format!("192.0.2.{n}")).await;
+            refusals(&desk.depot, &snapshot, desk.now).await.unwrap();
+        }
+        refusals(&desk.depot, &snapshot, desk.now).await.unwrap();
+        let once = ["refusals_many Acme was refused 3 times in the last hour, most of them: Wrong password"];
+        assert_eq!(desk.told().await, once);
+        let later = desk.now.plus(HOUR + Duration::from_secs(1));
+        refusals(&desk.depot, &snapshot, later).await.unwrap();
+        refusals(&desk.depot, &snapshot, desk.now).await.unwrap();
+        assert_eq!(desk.told().await.len(), 2, "it was over meanwhile");
+    }
+
+    #[tokio::test]
+    async fn a_partner_that_does_not_come_is_told_once_until_it_comes() {
+        let desk = Desk::with(&[("alert_not_seen_days", "3")]).await;
+        let (depot, snapshot) = (&desk.depot, desk.live.snapshot());
+        let after = |days: u32| desk.now.plus(DAY * days + Duration::from_secs(1));
+        not_seen(depot, &snapshot, &[], desk.now.plus(DAY * 3)).await.unwrap();
+        assert!(desk.told().await.is_empty());
+        for _ in 0..2 {
+            not_seen(depot, &snapshot, &[], after(3)).await.unwrap();
+        }
+        assert_eq!(desk.told().await, ["partner_not_seen Acme has not signed in ever; it was added 3 days ago"]);
+        // It is connected; then its session is over, and later its record is gone.
+        not_seen(depot, &snapshot, &["Acme".to_owned()], after(4)).await.unwrap();
+        assert!(!watched::all(&depot.db).await.unwrap().contains_key("not_seen:acme"));
+        not_seen(depot, &snapshot, &[], after(7)).await.unwrap();
+        assert_eq!(desk.told().await.len(), 1, "what was seen is remembered");
+        not_seen(depot, &snapshot, &[], after(8)).await.unwrap();
+        assert_eq!(desk.told().await[1], "partner_not_seen Acme has not signed in since 4 days ago");
+        let ended = Session {
+            id: SessionId::new(&depot.ids),
+            connector: "Acme".to_owned(),
+            remote: String::new(),
+            client: String::new(),
+            tls: String::new(),
+            begun_at: after(8),
+            ended_at: after(8),
+            ending: SessionEnd::Quit,
+            tally: Tally::default(),
+            transcript: String::new(),
+        };
+        depot.recorder.session(ended).await;
+        depot.recorder.flush().await;
+        not_seen(depot, &snapshot, &[], after(9)).await.unwrap();
+        assert!(!watched::all(&depot.db).await.unwrap().contains_key("not_seen:acme"), "it has come");
+    }
+}

@@ -1,0 +1,90 @@
+//! Profiles, Event targets through the whole router: added, refused, tested and removed, by admins alone.
+
+use axum::http::header::LOCATION;
+use axum::http::{Method, StatusCode};
+
+use super::tests::{Answer, Site};
+use crate::access::secrets::Secrets;
+use crate::base::id::EventId;
+use crate::domain::administrator::Role;
+use crate::domain::event::EventKind;
+use crate::domain::flow::Target;
+use crate::store::delivery::{self, Attempted, Lane, Next};
+use crate::store::delivery_page::{self, Delivery};
+use crate::store::{event, event_target};
+
+impl Site {
+    async fn target(&self, cookies: &str, place: &str, fields: &[(&str, &str)]) -> Answer {
+        let csrf = self.get("/profiles/events", cookies).await.csrf();
+        let keys = "description,url,which,kinds,enabled";
+        let form = [&[("csrf", csrf.as_str()), ("fields", keys), ("enabled", "on")], fields].concat();
+        self.ask(Method::POST, &format!("/profiles/events/{place}"), cookies, Some(&form)).await
+    }
+}
+
+impl Site {
+    async fn delivery_of(&self, test: &EventId) -> Delivery {
+        delivery_page::of_event(&self.db, test).await.unwrap().pop().unwrap()
+    }
+
+    /// Delivers the test that is asked for meanwhile; gives its event.
+    async fn takes_a_test(&self, target: &str) -> EventId {
+        let lane = Lane { source_key: String::new(), target: Target::Events(target.to_owned()) };
+        loop {
+            if let Some(one) = delivery::next(&self.db, &lane, false, 1).await.unwrap().pop() {
+                let attempted = Attempted {
+                    delivery: one.id,
+                    receipt_id: None,
+                    at: one.next_at,
+                    took: std::time::Duration::ZERO,
+                    answer: "204 No Content".to_owned(),
+                    next: Next::Delivered(None),
+                };
+                delivery::record(&self.db, &[attempted]).await.unwrap();
+                let told = event::find(&self.db, &one.event_id).await.unwrap().unwrap();
+                assert_eq!((told.kind, told.summary.starts_with("mira asked for this")), (EventKind::Test, true));
+                return one.event_id;
+            }
+            tokio::task::yield_now().await;
+        }
+    }
+}
+
+const URL: (&str, &str) = ("url", "https://monitor.example.com/in");
+
+#[tokio::test]
+async fn an_event_target_is_added_changed_tested_and_removed_by_an_admin() {
+    let site = Site::new().await;
+    let (admin, editor) = (site.person("mira", Role::Admin).await, site.person("ed", Role::Editor).await);
+    assert!(site.get("/profiles/events", &editor).await.text.contains("Nobody is told by webhook"));
+    assert_eq!(site.target(&editor, "save", &[URL, ("which", "all")]).await.status, StatusCode::FORBIDDEN);
+    let refused = site.target(&admin, "save", &[URL, ("which", "chosen")]).await;
+    assert_eq!(refused.status, StatusCode::UNPROCESSABLE_ENTITY);
+    assert!(refused.text.contains("No event is chosen"), "{}", refused.text);
+    let chosen = [URL, ("which", "chosen"), ("kinds", "after_receive"), ("kinds", "disk_low")];
+    let saved = site.target(&admin, "save", &chosen).await;
+    assert_eq!(saved.header(LOCATION), "/profiles/events", "{}", saved.text);
+    let page = site.get("/profiles/events", &admin).await.text;
+    assert!(page.contains("shown here once") && page.contains("after_receive, disk_low to https://monitor"), "{page}");
+
+    let stored = event_target::all(&site.db).await.unwrap().pop().unwrap();
+    let secrets = Secrets::open(site.db.clone(), site.folder.path()).unwrap();
+    let name = event_target::webhook_secret(&stored.id);
+    let first = secrets.get(&name).await.unwrap().unwrap();
+    let own = ("target", stored.id.as_str());
+    assert_eq!(site.target(&admin, "save", &[URL, ("which", "alerts"), own]).await.status, StatusCode::SEE_OTHER);
+    assert_eq!(secrets.get(&name).await.unwrap().unwrap().reveal(), first.reveal(), "it stays");
+    assert_eq!(site.live.snapshot().event_targets.len(), 1);
+
+    // What delivers is played here.
+    let form = [own];
+    let (answer, test) = tokio::join!(site.target(&admin, "test", &form), site.takes_a_test(&stored.id));
+    assert_eq!(answer.status, StatusCode::SEE_OTHER, "{}", answer.text);
+    assert!(site.get("/profiles/events", &admin).await.text.contains("Sent. The receiver said: 204 No Content"));
+    let again = site.delivery_of(&test).await;
+    delivery_page::again(&site.db, &again, &site.change()).await.unwrap();
+    assert_eq!(site.target(&editor, "remove", &[own]).await.status, StatusCode::FORBIDDEN);
+    assert_eq!(site.target(&admin, "remove", &[own]).await.status, StatusCode::SEE_OTHER);
+    assert_eq!(site.delivery_of(&test).await.state.name(), "stopped");
+    assert!(secrets.get(&name).await.unwrap().is_none(), "its secret goes with it");
+}

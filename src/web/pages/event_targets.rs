@@ -1,0 +1,204 @@
+//! Profiles, Event targets: who is told of events by webhook.
+
+use std::time::Duration;
+
+use askama::Template;
+use axum::extract::Query;
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Redirect, Response};
+use serde::Deserialize;
+
+use crate::access::password;
+use crate::base::id::EventId;
+use crate::domain::administrator::Role;
+use crate::domain::event::EventKind;
+use crate::domain::event_target::EventTargetSettings;
+use crate::domain::flow::Target;
+use crate::store::delivery_page::{self, Waiting};
+use crate::store::event::Event;
+use crate::store::event_target::{self, StoredTarget, webhook_secret};
+use crate::store::set_off::{self, New};
+use crate::store::setting::SaveError;
+use crate::web::context::Context;
+use crate::web::csrf::Posted;
+use crate::web::error::WebError;
+use crate::web::form::{Field, Kind, Problem, SettingForm, posted_texts};
+use crate::web::notes::{Note, Tone};
+use crate::web::shell::{Nav, Shell, html};
+
+const PATH: &str = "/profiles/events";
+const KEYS: &[&str] = &["description", "url", "which", "kinds", "enabled"];
+/// How long a test waits for its first attempt, and how often it looks.
+const TEST_WITHIN: Duration = Duration::from_secs(10);
+const TEST_LOOK_EVERY: Duration = Duration::from_millis(100);
+
+/// What is asked for.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default)]
+pub struct Asked {
+    /// One to change.
+    edit: String,
+}
+
+/// One event target.
+struct Row {
+    id: String,
+    words: String,
+    description: String,
+    state: String,
+    tone: &'static str,
+}
+
+#[derive(Template)]
+#[template(path = "event_targets.html")]
+struct EventTargetsPage {
+    shell: Shell,
+    rows: Vec<Row>,
+    fields: Vec<Field>,
+    keys: String,
+    /// Which one the form changes; empty: it adds one.
+    editing: String,
+    problems: Vec<Problem>,
+    may_edit: bool,
+}
+
+/// The list and the form.
+pub async fn show(context: Context, Query(asked): Query<Asked>) -> Result<Response, WebError> {
+    let texts = find(&context, &asked.edit).await?.map(|stored| stored.texts).unwrap_or_default();
+    Ok(html(&page(&context, &asked, &SettingForm::showing(texts)).await?)?.into_response())
+}
+
+async fn find(context: &Context, id: &str) -> Result<Option<StoredTarget>, WebError> {
+    Ok(event_target::all(&context.state.db).await?.into_iter().find(|one| one.id == id))
+}
+
+async fn page(context: &Context, asked: &Asked, form: &SettingForm) -> Result<EventTargetsPage, WebError> {
+    let waiting = delivery_page::waiting(&context.state.db).await?;
+    let mut rows = Vec::new();
+    for stored in event_target::all(&context.state.db).await? {
+        if let Ok(settings) = EventTargetSettings::parse(&stored.texts) {
+            rows.push(row(stored.id, &settings, &waiting));
+        }
+    }
+    let problems = form.summary(EventTargetSettings::SETTINGS);
+    let (title, _) = Problem::title(&problems, "Event targets");
+    Ok(EventTargetsPage {
+        shell: Shell::new(context, title, Nav::Profiles).await?,
+        rows,
+        fields: form.fields(EventTargetSettings::SETTINGS, KEYS),
+        keys: KEYS.join(","),
+        editing: asked.edit.clone(),
+        problems,
+        may_edit: context.may(Role::Admin),
+    })
+}
+
+fn row(id: String, settings: &EventTargetSettings, waiting: &[Waiting]) -> Row {
+    let target = Target::Events(id.clone()).text();
+    let (state, tone) = match waiting.iter().find(|lane| lane.target == target) {
+        Some(lane) if lane.retrying > 0 => (format!("{} waiting, tried again", lane.count), "bad"),
+        Some(lane) => (format!("{} waiting", lane.count), "warn"),
+        None if settings.enabled => ("Enabled".to_owned(), "ok"),
+        None => ("Disabled".to_owned(), ""),
+    };
+    Row { id, words: settings.in_words(), description: settings.description.as_str().to_owned(), state, tone }
+}
+
+/// Adds one or changes it.
+pub async fn save(context: Context, posted: Posted) -> Result<Response, WebError> {
+    let state = &context.state;
+    let texts = posted_texts(&posted, EventTargetSettings::SETTINGS);
+    let asked = Asked { edit: posted.text("target").to_owned() };
+    let there = find(&context, &asked.edit).await?;
+    let mut form = SettingForm::showing(texts.clone());
+    let saved = match EventTargetSettings::parse(&texts) {
+        Ok(settings) => {
+            let id = there.map_or_else(|| EventId::new(&state.ids).to_string(), |one| one.id);
+            let (stored, words) = (StoredTarget { id, texts: settings.texts() }, settings.in_words());
+            let put =
+                context.changing(async |change| event_target::put(&state.db, &stored, &words, change).await).await;
+            put.map(|()| (stored.id, words))
+        }
+        Err(mistakes) => Err(SaveError::Mistakes(mistakes)),
+    };
+    let (id, words) = match saved {
+        Ok(saved) => saved,
+        Err(SaveError::Mistakes(mistakes)) => {
+            form.refuse(mistakes);
+            let page = page(&context, &asked, &form).await?;
+            return Ok((StatusCode::UNPROCESSABLE_ENTITY, html(&page)?).into_response());
+        }
+        Err(error) => return Err(WebError::internal(error)),
+    };
+    let name = webhook_secret(&id);
+    let has_secret = state.secrets.get(&name).await.map_err(WebError::internal)?.is_some();
+    let secret = (!has_secret || posted.get("generate").is_some()).then(password::generate);
+    if let Some(secret) = &secret {
+        let put = context.changing(async |change| state.secrets.put(&name, secret, "settings", change).await).await;
+        put.map_err(WebError::internal)?;
+    }
+    state.live.refresh().await?;
+    let text = match &secret {
+        Some(_) => format!("Saved: {words}. Its signing secret is shown here once; give it to the receiver now."),
+        None => format!("Saved: {words}."),
+    };
+    context.leave(PATH, Note { tone: Tone::Done, text, password: secret });
+    Ok(Redirect::to(PATH).into_response())
+}
+
+/// Removes one.
+pub async fn remove(context: Context, posted: Posted) -> Result<Response, WebError> {
+    let stored = find(&context, posted.text("target")).await?.ok_or_else(WebError::not_found)?;
+    let words = EventTargetSettings::parse(&stored.texts).map(|settings| settings.in_words()).unwrap_or_default();
+    let db = &context.state.db;
+    context.changing(async |change| event_target::remove(db, &stored.id, &words, change).await).await?;
+    context.state.live.refresh().await?;
+    context.leave(PATH, Note::done(format!("Removed: {words}. What waited for it has stopped.")));
+    Ok(Redirect::to(PATH).into_response())
+}
+
+/// *Send test event*: an event for this one alone, and what its receiver said.
+pub async fn test(context: Context, posted: Posted) -> Result<Response, WebError> {
+    let state = &context.state;
+    let stored = find(&context, posted.text("target")).await?.ok_or_else(WebError::not_found)?;
+    let summary = format!("{} asked for this event to see whether it arrives", context.who());
+    let event = Event::new(&state.ids, EventKind::Test, context.now(), summary);
+    let new = New {
+        event_id: event.id.clone(),
+        receipt_id: None,
+        source_key: String::new(),
+        target: Target::Events(stored.id),
+        due: event.at,
+    };
+    set_off::begin(&state.db, &event, &new).await?;
+    let note = match first_attempt(&context, &event.id).await? {
+        Some(one) if one.outcome == "delivered" => Note::done(format!("Sent. The receiver said: {}", one.answer)),
+        Some(one) => {
+            Note { tone: Tone::Warning, text: format!("Not sent, and tried again: {}", one.answer), password: None }
+        }
+        None => Note {
+            tone: Tone::Warning,
+            text: "Not sent yet: it waits for its turn. The page of the event tells its attempts.".to_owned(),
+            password: None,
+        },
+    };
+    context.leave(PATH, note);
+    Ok(Redirect::to(PATH).into_response())
+}
+
+/// What came of the first attempt to deliver an event, if there is one in time.
+async fn first_attempt(context: &Context, event: &EventId) -> Result<Option<delivery_page::Try>, WebError> {
+    let db = &context.state.db;
+    let until = tokio::time::Instant::now() + TEST_WITHIN;
+    loop {
+        for delivery in delivery_page::of_event(db, event).await? {
+            if let Some(first) = delivery_page::tries(db, delivery.id).await?.into_iter().next() {
+                return Ok(Some(first));
+            }
+        }
+        if tokio::time::Instant::now() >= until {
+            return Ok(None);
+        }
+        tokio::time::sleep(TEST_LOOK_EVERY).await;
+    }
+}
