@@ -130,10 +130,15 @@ async fn a_program_that_says_no_holds_a_file_back_and_the_refusal_says_why() {
     for name in ["free.edi", "other.txt"] {
         assert_eq!(client.fetch(&format!("RETR /Send/{name}")).await.unwrap(), b"for the partner", "{name}");
     }
-    let refusals = running.refusals().await;
+    // Records that nobody waits for are committed a few milliseconds later.
+    let recorded = async |running: &Running<'_>| {
+        let refusals = running.refusals().await;
+        let asked = appliance.say(&["events", "--kind", "before_send"]);
+        (!refusals.is_empty() && asked.lines().count() >= 2).then_some((refusals, asked))
+    };
+    let (refusals, asked) = running.until("the refusal and what was asked are recorded", recorded).await;
     assert_eq!((refusals.len(), refusals[0].detail.as_str()), (1, "run judge: Exit status 3"));
     assert!(send.join("held.edi").exists());
-    let asked = appliance.say(&["events", "--kind", "before_send"]);
     assert_eq!(asked.lines().count(), 2, "nobody is asked about what the action is not about: {asked}");
     until(&running, &log, &[" free.edi", " other.txt"]).await;
 }
