@@ -1,8 +1,8 @@
 //! A Command connector: a program is run for each file, until it ends with status 0. It works on a copy of the file, in a
 //! scratch folder that goes when it ends.
 
-use std::fs::{DirBuilder, File, OpenOptions};
-use std::io::{self, Write};
+use std::fs::{DirBuilder, OpenOptions};
+use std::io;
 use std::net::{IpAddr, Ipv4Addr};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
@@ -21,6 +21,7 @@ use crate::domain::scheme::Facts;
 use crate::domain::value::ZoneName;
 use crate::store::event::Event;
 use crate::store::receipt::Receipt;
+use crate::workspace::copies;
 use crate::workspace::download::Source;
 
 /// Where scratch folders are, beneath the data folder.
@@ -191,11 +192,8 @@ impl OneRun {
     /// The file for this run alone: whatever the program does to it touches no other.
     fn fill(&self) -> io::Result<()> {
         let Some((path, source)) = &self.copy else { return Ok(()) };
-        let mut to = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
-        if rustix::fs::ioctl_ficlone(&to, &**source.file()).is_err() {
-            io::copy(&mut File::from(source.file().try_clone()?), &mut to)?;
-        }
-        to.flush()
+        let to = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
+        copies::duplicate(source, to)
     }
 }
 
@@ -218,6 +216,7 @@ fn attempt(ended: &Run, warnings: &[String], within: Duration) -> Attempt {
 
 #[cfg(test)]
 mod tests {
+    use std::fs::File;
     use std::os::unix::fs::PermissionsExt;
 
     use super::*;
@@ -246,7 +245,10 @@ mod tests {
         let mut attempt = Attempt::retry("busy");
         // Another test that starts a program meanwhile holds this one open for a moment.
         for _ in 0..100 {
-            let source = Source::shared(Arc::new(File::open(&file).unwrap().into())).unwrap();
+            // Whoever read it before, such as the program asked before this one, has left it at its end.
+            let mut opened = File::open(&file).unwrap();
+            io::Read::read_to_end(&mut opened, &mut Vec::new()).unwrap();
+            let source = Source::shared(Arc::new(opened.into())).unwrap();
             attempt =
                 commands.run(&command, &Given::of_receipt(&receipt).unwrap(), &EventId::new(&ids), Some(source)).await;
             if !attempt.answer.contains("busy") {

@@ -48,7 +48,7 @@ settings! {
         sent_keep_days: Option<Whole<1, 36_500>> = "90", InForce, "Sent copies kept",
             "Days a copy in the Sent folder is kept. Empty keeps it for ever.";
         backup_at: Option<TimeOfDay> = "", InForce, "Every night at",
-            "When a backup is made by itself, on the clock of the time zone above, such as 02:30. Empty makes none.";
+            "When a backup is made by itself, on the clock of the appliance's time zone, such as 02:30. Empty makes none.";
         backup_keep: Whole<1, 1_000> = "14", InForce, "Backups kept",
             "How many backups stay; the oldest goes when a new one is whole.";
         backup_folder: FolderText = "backups", InForce, "Folder of backups",

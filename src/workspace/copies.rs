@@ -3,7 +3,7 @@
 //! which comes after it.
 
 use std::io;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
 
 use rustix::fs::{AtFlags, CWD, Mode, OFlags, RenameFlags};
@@ -49,7 +49,7 @@ impl CopiesFolder {
 
     fn fill(&self, aside: &str, source: &Source, link: Option<(&OwnedFd, &str)>) -> io::Result<()> {
         let mut file = self.create(aside)?;
-        if rustix::fs::ioctl_ficlone(&file, &**source.file()).is_err() {
+        if !shares_blocks(source, &file) {
             if let Some(from) = link {
                 self.discard(aside)?;
                 if self.link(aside, source, from)? {
@@ -59,9 +59,7 @@ impl CopiesFolder {
             }
             copy_bytes(source, &file)?;
         }
-        if !source.is_unchanged()? {
-            return Err(io::Error::new(io::ErrorKind::InvalidData, "the file changed while it was copied"));
-        }
+        still_the_same(source)?;
         Ok(rustix::fs::fsync(&file)?)
     }
 
@@ -119,7 +117,27 @@ fn child(folder: &OwnedFd, name: &str) -> io::Result<OwnedFd> {
     Ok(rustix::fs::openat(folder, name, FOLDER, Mode::empty())?)
 }
 
-fn copy_bytes(source: &Source, to: &OwnedFd) -> io::Result<()> {
+/// Fills an empty file with the bytes of another: shared blocks where the file system can, else copied. Nothing is synced.
+pub fn duplicate(source: &Source, to: impl AsFd) -> io::Result<()> {
+    if !shares_blocks(source, &to) {
+        copy_bytes(source, to)?;
+    }
+    still_the_same(source)
+}
+
+fn shares_blocks(source: &Source, to: impl AsFd) -> bool {
+    rustix::fs::ioctl_ficlone(to, &**source.file()).is_ok()
+}
+
+fn still_the_same(source: &Source) -> io::Result<()> {
+    if source.is_unchanged()? {
+        return Ok(());
+    }
+    Err(io::Error::new(io::ErrorKind::InvalidData, "the file changed while it was copied"))
+}
+
+/// By positions: whoever else reads the file meanwhile, or has read it, does not matter.
+fn copy_bytes(source: &Source, to: impl AsFd) -> io::Result<()> {
     let mut buffer = vec![0; 256 * 1024];
     let mut at = 0;
     loop {
@@ -129,7 +147,7 @@ fn copy_bytes(source: &Source, to: &OwnedFd) -> io::Result<()> {
         }
         let mut written = 0;
         while written < count {
-            match rustix::io::pwrite(to, &buffer[written..count], at + written as u64) {
+            match rustix::io::pwrite(&to, &buffer[written..count], at + written as u64) {
                 Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
                 Ok(more) => written += more,
                 Err(Errno::INTR) => {}
