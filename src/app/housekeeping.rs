@@ -73,6 +73,9 @@ pub(super) async fn nightly(depot: Depot, live: Live, backups: Backups) {
     loop {
         tokio::time::sleep(BACKUP_LOOKED_EVERY).await;
         let settings = &live.snapshot().appliance;
+        if let Err(error) = backups.sweep(settings) {
+            tracing::warn!(%error, "Could not remove what a backup that was cut off left; it is tried again");
+        }
         let Some(at) = settings.backup_at else { continue };
         let now = depot.clock.now();
         let newest = match backups.list(settings) {

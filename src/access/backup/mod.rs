@@ -5,8 +5,10 @@ mod archive;
 mod restore;
 
 use std::io;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 pub use self::restore::{Restored, restore};
 use super::secrets::{SecretError, Secrets};
@@ -23,6 +25,10 @@ use crate::store::{Db, StoreError};
 pub const PASSPHRASE: &str = "backup passphrase";
 /// The master key beneath the data folder, and in a backup.
 const KEY: &str = "keys/master.key";
+/// What folders for work in progress are called, before some letters.
+const SCRATCH: &str = ".waybill-backup-";
+/// After this time nobody works in one any more, also not another process.
+const SCRATCH_AGE_MAX: Duration = Duration::from_hours(12);
 /// What the file of a backup is called, around its time.
 const NAME: (&str, &str) = ("waybill-", ".tar.gz.age");
 
@@ -132,18 +138,21 @@ impl Backups {
         let passphrase = self.secrets.get(PASSPHRASE).await?.ok_or(BackupError::NoPassphrase)?;
         let folder = self.folder(settings);
         make_private_folder(&folder)?;
-        let scratch = tempfile::Builder::new().prefix(".waybill-backup-").tempdir_in(&folder)?;
+        let scratch = self.scratch()?;
         let copy = scratch.path().join(DATABASE);
         backup::copy_to(&self.db, &copy).await?;
         let (key, made_at) = (self.data.join(KEY), self.clock.now());
         let name = name_at(made_at);
-        let (part, file) = (scratch.path().join("part"), folder.join(&name));
+        let file = folder.join(&name);
         let write = move || -> io::Result<u64> {
-            archive::write(&part, &[(DATABASE, &copy), (KEY, &key)], &passphrase)?;
-            let size = std::fs::metadata(&part)?.len();
-            std::fs::rename(&part, &file)?;
+            // In clear it never leaves the data folder: backups may lie on another machine's disk.
+            let part = tempfile::Builder::new().prefix(SCRATCH).tempdir_in(&folder)?;
+            let written = part.path().join("part");
+            archive::write(&written, &[(DATABASE, &copy), (KEY, &key)], &passphrase)?;
+            let size = std::fs::metadata(&written)?.len();
+            std::fs::rename(&written, &file)?;
             std::fs::File::open(&folder)?.sync_all()?;
-            drop(scratch);
+            drop((scratch, part));
             Ok(size)
         };
         let size_bytes = tokio::task::spawn_blocking(write).await.map_err(io::Error::other)??;
@@ -153,13 +162,37 @@ impl Backups {
         Ok(Backup { name, size_bytes, made_at })
     }
 
+    /// A folder for what is in clear, which goes when it is dropped.
+    fn scratch(&self) -> io::Result<tempfile::TempDir> {
+        tempfile::Builder::new().prefix(SCRATCH).tempdir_in(&self.data)
+    }
+
+    /// Removes what a crash left behind while a backup was made or tried.
+    pub fn sweep(&self, settings: &ApplianceSettings) -> io::Result<()> {
+        for folder in [self.data.clone(), self.folder(settings)] {
+            let entries = match std::fs::read_dir(&folder) {
+                Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+                entries => entries?,
+            };
+            for entry in entries {
+                let entry = entry?;
+                let since = Timestamp::from_us(entry.metadata()?.mtime().saturating_mul(1_000_000));
+                let is_old = self.clock.now().since(since) > SCRATCH_AGE_MAX;
+                if entry.file_name().to_string_lossy().starts_with(SCRATCH) && is_old {
+                    std::fs::remove_dir_all(entry.path())?;
+                }
+            }
+        }
+        Ok(())
+    }
+
     /// Reads a backup and compares it with what is in use; changes nothing.
     pub async fn try_one(&self, file: &Path, passphrase: Option<Secret>) -> Result<Tried, BackupError> {
         let passphrase = match passphrase {
             Some(passphrase) => passphrase,
             None => self.secrets.get(PASSPHRASE).await?.ok_or(BackupError::NoPassphrase)?,
         };
-        let scratch = tempfile::Builder::new().prefix(".waybill-backup-").tempdir_in(&self.data)?;
+        let scratch = self.scratch()?;
         let backup = restore::unpack(file, &passphrase, scratch.path()).await?;
         Ok(Tried { backup, now: backup::contents(&self.db).await? })
     }
@@ -281,13 +314,26 @@ mod tests {
         assert!(matches!(backups.try_one(&damaged, None).await, Err(BackupError::NotABackup)));
 
         for _ in 0..2 {
-            clock.advance(std::time::Duration::from_hours(24));
+            clock.advance(Duration::from_hours(24));
             backups.make(&settings).await.unwrap();
         }
         let kept = backups.list(&settings).unwrap();
         assert!(kept.len() == 2 && !kept.contains(&first), "{kept:?}");
         let left: Vec<_> = std::fs::read_dir(backups.folder(&settings)).unwrap().collect();
         assert_eq!(left.len(), 2, "nothing else stays there: {left:?}");
+
+        // What a crash left goes, what another process works in stays.
+        for (name, hours) in [(".waybill-backup-left", 13), (".waybill-backup-busy", 1), ("kept", 99)] {
+            let scratch = folder.path().join(name);
+            std::fs::create_dir(&scratch).unwrap();
+            std::fs::write(scratch.join(DATABASE), "in clear").unwrap();
+            let now = Duration::from_micros(clock.now().us().unsigned_abs());
+            let since = std::time::UNIX_EPOCH + now - Duration::from_hours(hours);
+            std::fs::File::open(&scratch).unwrap().set_modified(since).unwrap();
+        }
+        backups.sweep(&settings).unwrap();
+        let there = |name: &str| folder.path().join(name).exists();
+        assert!(!there(".waybill-backup-left") && there(".waybill-backup-busy") && there("kept"));
 
         // Put back into another data folder, and over this one.
         std::fs::write(&damaged, &bytes).unwrap();
