@@ -6,6 +6,8 @@ use std::pin::Pin;
 use std::sync::Arc;
 
 use super::depot::{Party, TransferError};
+use crate::base::path::VirtualPath;
+use crate::domain::place::{Folder, Place};
 use crate::domain::refusal::Rule;
 use crate::domain::value::ActionMoment;
 use crate::workspace::download::Source;
@@ -30,6 +32,15 @@ pub trait Consent: Debug + Send + Sync {
     fn ask(&self, asked: Asked) -> Answer<'_>;
 }
 
+/// Whether an action is asked before this file of Send goes to the partner; of files elsewhere none is.
+pub fn is_wanted(party: &Party, path: &VirtualPath, size_bytes: u64) -> bool {
+    let connector = party.connector();
+    let place = Place::of(&connector.settings, path);
+    let (Place::Within(Folder::Send, _), Some(path)) = (&place, place.path()) else { return false };
+    let id = connector.id.as_str();
+    party.snapshot.set_off(ActionMoment::BeforeSend, id, (&path.to_string(), size_bytes)).next().is_some()
+}
+
 /// Whoever is asked; nobody in tests and in processes that only look.
 #[derive(Clone, Debug, Default)]
 pub struct Consents(Option<Arc<dyn Consent>>);
@@ -41,11 +52,10 @@ impl Consents {
     }
 
     /// Asks, if the connector has an action that this file sets off.
-    pub(super) async fn ask(&self, party: &Party, path: &str, source: &Source) -> Result<(), TransferError> {
-        let (connector, size) = (party.connector().id.as_str(), source.version().size_bytes);
-        let is_asked = party.snapshot.set_off(ActionMoment::BeforeSend, connector, (path, size)).next().is_some();
+    pub(super) async fn ask(&self, party: &Party, path: &VirtualPath, source: &Source) -> Result<(), TransferError> {
+        let is_asked = is_wanted(party, path, source.version().size_bytes);
         let Some(consent) = self.0.as_ref().filter(|_| is_asked) else { return Ok(()) };
-        let asked = Asked { party: party.clone(), path: path.to_owned(), source: source.clone() };
+        let asked = Asked { party: party.clone(), path: path.to_string(), source: source.clone() };
         consent.ask(asked).await.map_err(|why| TransferError::refused(Rule::BeforeSend, why))
     }
 }

@@ -150,7 +150,7 @@ pub async fn prepare(
         return Err(TransferError::Restart);
     }
     if side == Folder::Send {
-        let path = path_of(side, &located.names).unwrap_or_default().to_string();
+        let path = path_of(side, &located.names).unwrap_or_default();
         depot.consents.ask(party, &path, &located.source).await?;
     }
     let to = end.unwrap_or(version.size_bytes).min(version.size_bytes).max(offset);

@@ -8,13 +8,14 @@ use axum::http::{Method, StatusCode};
 use super::tests::Site;
 use crate::access::guard::{Caller, Door, Known, Limits};
 use crate::base::clock::Clock;
-use crate::base::id::RefusalId;
+use crate::base::id::{EventId, RefusalId};
 use crate::base::secret::Secret;
 use crate::domain::administrator::Role;
 use crate::domain::connector::ConnectorId;
 use crate::domain::refusal::Rule;
 use crate::domain::setting::Texts;
 use crate::domain::value::TlsEnd;
+use crate::store::action::{self, StoredAction};
 use crate::store::commit::Recorder;
 use crate::store::connector;
 use crate::store::refusal::Refusal;
@@ -151,6 +152,19 @@ async fn what_if_answers_with_the_rule_that_the_server_would_go_by() {
     assert_eq!(said(&[("command", "RETR"), ("path", "/Receive/none.edi")]).await, "Refused: no such file or folder");
     assert_eq!(said(&[("command", "RETR"), ("path", "/Receive/po.edi")]).await, "Allowed");
     assert_eq!(said(&[("command", ""), ("path", "")]).await, "Allowed", "signing in alone");
+
+    // What is asked before a file is sent is not asked by a page: it may run a program.
+    std::fs::write(site.partner_path("acme/Send").join("price.edi"), "there").unwrap();
+    site.set("acme", "send_settle_s", "0").await;
+    assert_eq!(said(&[("command", "RETR"), ("path", "/Send/price.edi")]).await, "Allowed");
+    let texts = [("moment", "before_send"), ("url", "https://erp.example.com/ask")];
+    let texts = texts.map(|(key, value)| (key.to_owned(), value.to_owned())).into();
+    let id = EventId::new(&site.ids).to_string();
+    let stored = StoredAction { id, connector_key: "acme".to_owned(), texts };
+    action::put(&site.db, &stored, ("connector acme", "ask"), &site.change()).await.unwrap();
+    site.live.refresh().await.unwrap();
+    let asked = ask(&[("command", "RETR"), ("path", "/Send/price.edi")]).await.text;
+    assert!(badge(&asked) == "Allowed" && asked.contains("an action is asked when it is really fetched"), "{asked}");
 
     site.gate.block("192.0.2.9".parse().unwrap(), Clock::System.now().plus(Duration::from_mins(5)));
     assert_eq!(said(&[("address", "192.0.2.9")]).await, format!("Refused: {}", Rule::AddressBlocked.label()));

@@ -32,6 +32,7 @@ use crate::store::commit::Recorder;
 use crate::store::live::Live;
 use crate::store::setting::Change;
 use crate::store::{Db, connector, event};
+use crate::transfer::consent::{self, Asked, Consent, Consents};
 use crate::transfer::depot::Depot;
 use crate::transfer::presence::Presence;
 use crate::workspace::upload::Part;
@@ -105,6 +106,16 @@ impl Follow {
     }
 }
 
+/// No page fetches a file for a partner: whoever may hold it back is not asked.
+#[derive(Debug)]
+struct NeverAsked;
+
+impl Consent for NeverAsked {
+    fn ask(&self, asked: Asked) -> consent::Answer<'_> {
+        panic!("a page had {} asked for", asked.path)
+    }
+}
+
 impl Site {
     pub async fn new() -> Self {
         Self::with_programs(Programs::default()).await
@@ -115,6 +126,7 @@ impl Site {
         let folder = tempfile::tempdir().unwrap();
         let clock = Clock::System;
         let depot = Depot::for_tests(folder.path(), clock.clone()).await;
+        let depot = Depot { consents: Consents::of(NeverAsked), ..depot };
         let (db, ids, recorder) = (depot.db.clone(), depot.ids.clone(), depot.recorder.clone());
         let live = Live::open(db.clone(), clock.clone()).await.unwrap();
         let code = SetupCode::new();

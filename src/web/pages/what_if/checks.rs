@@ -15,7 +15,8 @@ use crate::domain::refusal::Rule;
 use crate::domain::value::ClientCertificate;
 use crate::ftp::session::StoreMode;
 use crate::store::live::{LiveConnector, Snapshot};
-use crate::transfer::depot::{Party, TransferError};
+use crate::transfer::consent::{self, Consents};
+use crate::transfer::depot::{Depot, Party, TransferError};
 use crate::transfer::{plan, send};
 use crate::web::context::Context;
 
@@ -237,11 +238,19 @@ async fn command(
 
 /// What lies there, and whether there is room.
 async fn on_disk(context: &Context, action: Action, party: &Party, path: &VirtualPath) -> Result<Check, Check> {
-    let depot = &context.state.depot;
+    // Whoever is asked before a file is sent is not asked here: nobody fetches it.
+    let depot = &Depot { consents: Consents::default(), ..context.state.depot.clone() };
     let (words, looked) = match action {
         Action::Store => ("Name, quota and room", plan::plan(depot, party, path, StoreMode::Replace).await.map(drop)),
         Action::Append => ("Name, quota and room", plan::plan(depot, party, path, StoreMode::Append).await.map(drop)),
-        Action::Retrieve => ("The file", send::prepare(depot, party, path, (0, None, false)).await.map(drop)),
+        Action::Retrieve => {
+            let found = send::prepare(depot, party, path, (0, None, false)).await;
+            if found.as_ref().is_ok_and(|file| consent::is_wanted(party, path, file.size_bytes())) {
+                let words = "an action is asked when it is really fetched, and may hold it back";
+                return Ok(Check::unknown("The file", words));
+            }
+            ("The file", found.map(drop))
+        }
         Action::SignIn | Action::Other(_) => {
             return Ok(Check::unknown("What lies there", "not looked at for this command"));
         }
