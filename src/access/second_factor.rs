@@ -6,6 +6,7 @@ use sha2::{Digest, Sha256};
 use totp_rs::{Algorithm, Builder, Secret as Key, Totp};
 
 use crate::base::clock::Timestamp;
+use crate::base::hex::hex;
 use crate::base::secret::Secret;
 
 /// Bytes of a key: as many as SHA-1 gives (RFC 4226 section 4, R6).
@@ -59,7 +60,7 @@ pub fn recovery_codes() -> Vec<Secret> {
 /// What is stored of a recovery code, however it was typed.
 pub fn digest(code: &str) -> String {
     let plain: String = code.chars().filter(char::is_ascii_alphanumeric).map(|c| c.to_ascii_lowercase()).collect();
-    Sha256::digest(plain.as_bytes()).iter().fold(String::new(), |hex, byte| format!("{hex}{byte:02x}"))
+    hex(&Sha256::digest(plain.as_bytes()))
 }
 
 /// Whether that may be a recovery code: it is longer than the codes of an app.

@@ -14,10 +14,10 @@ use sha2::Sha256;
 use super::attempt::{ANSWER_BYTES, Attempt, Outcome, Shipment};
 use super::payload;
 use crate::access::outbound::{self, words};
+use crate::base::hex::hex;
 use crate::base::secret::Secret;
 use crate::domain::reach::is_public;
 use crate::domain::value::{Networks, WebhookBody};
-use crate::transfer::digest::hex;
 use crate::workspace::download::Source;
 
 /// How long one attempt may take, from the look-up of the name to the end of the answer.

@@ -31,10 +31,13 @@ const HOURLY: Duration = Duration::from_hours(1);
 
 /// Tells which certificates expire and removes records that are older than they are kept, for ever: by itself, since that
 /// may take long and takes its time.
-pub(super) async fn hourly(depot: Depot, live: Live, certificates: Certificates) {
+pub(super) async fn hourly(depot: Depot, live: Live, (certificates, backups): (Certificates, Backups)) {
     loop {
         if let Err(error) = certificates.tell_expiring().await {
             tracing::error!(%error, "Could not record which certificates expire; it is tried again");
+        }
+        if let Err(error) = backups.sweep(&live.snapshot().appliance) {
+            tracing::warn!(%error, "Could not remove what a backup that was cut off left; it is tried again");
         }
         if let Err(error) = retention::run(&depot, &live.snapshot()).await {
             tracing::error!(%error, "Could not remove what is older than it is kept; it is tried again");
@@ -73,9 +76,6 @@ pub(super) async fn nightly(depot: Depot, live: Live, backups: Backups) {
     loop {
         tokio::time::sleep(BACKUP_LOOKED_EVERY).await;
         let settings = &live.snapshot().appliance;
-        if let Err(error) = backups.sweep(settings) {
-            tracing::warn!(%error, "Could not remove what a backup that was cut off left; it is tried again");
-        }
         let Some(at) = settings.backup_at else { continue };
         let now = depot.clock.now();
         let newest = match backups.list(settings) {

@@ -107,12 +107,12 @@ async fn serve(options: &ServeOptions, (log, lines): (Option<telemetry::Handle>,
     background.spawn(set_off::run(depot.clone(), live.clone()));
     background.spawn(slas::run(depot.clone(), live.clone()));
     background.spawn(watch::run(depot.clone(), live.clone(), engine.presence.clone()));
-    background.spawn(housekeeping::hourly(depot.clone(), live, engine.certificates.clone()));
     tokio::spawn(shutdown::follow_signals(stop.clone()));
     let Asker { secrets, poster, commands, .. } = asker;
     background.spawn(acme(&engine, &secrets).run(engine.live.clone()));
     let backups = Backups::new(db.clone(), data.clone(), secrets.clone(), clock.clone());
     background.spawn(housekeeping::nightly(depot.clone(), engine.live.clone(), backups.clone()));
+    background.spawn(housekeeping::hourly(depot.clone(), live, (engine.certificates.clone(), backups.clone())));
     let reach = Reach { depot: depot.clone(), secrets, poster, commands };
     let delivering = tokio::spawn(Runner { reach, live: engine.live.clone() }.run(stop.drain.clone()));
     let pages = web::start(options, &engine, (stop.drain.clone(), lines, programs, backups)).await?;

@@ -3,6 +3,7 @@
 pub mod app_log;
 pub mod clock;
 pub mod fault;
+pub mod hex;
 pub mod human;
 pub mod id;
 pub mod path;

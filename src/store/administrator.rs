@@ -9,6 +9,7 @@ use super::audit;
 use super::open::{Db, StoreError};
 use super::setting::{Change, SaveError};
 use crate::base::clock::Timestamp;
+use crate::base::hex::hex;
 use crate::base::id::AdministratorId;
 use crate::base::secret::Secret;
 use crate::domain::administrator::Role;
@@ -344,7 +345,7 @@ fn check_name(name: &str) -> Result<&str, String> {
 
 /// What is stored of a token: it is random, so a plain digest gives nobody a way back.
 pub(super) fn digest(token: &Secret) -> String {
-    Sha256::digest(token.reveal().as_bytes()).iter().fold(String::new(), |hex, byte| format!("{hex}{byte:02x}"))
+    hex(&Sha256::digest(token.reveal().as_bytes()))
 }
 
 /// Reads the first five columns of a row: id, name, role, hash of the password, when added.

@@ -5,12 +5,12 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::Arc;
 
 use super::depot::{Depot, Party, TransferError};
-use super::digest::hex;
 use super::logged;
 use super::plan::Plan;
 use super::receive::is_temporary;
 use crate::base::clock::Timestamp;
 use crate::base::fault::{self, Point};
+use crate::base::hex::hex;
 use crate::base::id::{EventId, ReceiptId};
 use crate::base::path::Name;
 use crate::domain::place::{Folder, path_of};

@@ -10,11 +10,12 @@ use tokio::io::AsyncWriteExt;
 
 use super::copy::{self, Inbound, Sink, ToLf, Watch};
 use super::depot::{Depot, Party, TransferError};
-use super::digest::{self, Digest};
+use super::digest::Digest;
 use super::plan::{Base, Plan};
 use super::publish::{self, Whole};
 use super::throttle::{Throttled, Way};
 use crate::base::clock::Timestamp;
+use crate::base::hex::hex;
 use crate::base::id::ReceiptId;
 use crate::domain::event::EventKind;
 use crate::domain::place::Folder;
@@ -178,7 +179,7 @@ impl Upload {
         let size_bytes = self.part.size_bytes();
         let resumed_from = self.plan.base.offset();
         let whole = Whole { begun_at: self.begun_at, ending, ascii, resumed_from, size_bytes, sha256 };
-        let hex = digest::hex(&sha256);
+        let hex = hex(&sha256);
         match publish::publish(depot, party, &self.plan, &self.part, &whole).await {
             Ok(receipt) => Done { ending, size_bytes, receipt, sha256: Some(hex), result: Ok(()) },
             Err(why @ TransferError::Storage(_)) => {

@@ -9,10 +9,11 @@ use std::time::Duration;
 use rustix::fs::{FileType, Mode, OFlags};
 
 use super::depot::Depot;
-use super::digest::{self, hex};
+use super::digest;
 use super::send::{received_names, stored_names};
 use super::{held as holds, passing};
 use crate::base::fault::{self, Point};
+use crate::base::hex::hex;
 use crate::base::human;
 use crate::base::id::ReceiptId;
 use crate::domain::connector::Connector;

@@ -9,6 +9,7 @@ use axum::response::{IntoResponse, Response};
 use sha2::{Digest, Sha256};
 
 use super::error::WebError;
+use crate::base::hex::hex;
 
 const CSS: &str = include_str!("../../static/waybill.css");
 const JS: &str = include_str!("../../static/waybill.js");
@@ -27,7 +28,7 @@ struct Asset {
 impl Asset {
     fn new(stem: &str, ending: &str, kind: &'static str, body: &'static str) -> Self {
         let digest = Sha256::digest(body.as_bytes());
-        let digest: String = digest.iter().fold(String::new(), |hex, byte| format!("{hex}{byte:02x}"));
+        let digest: String = hex(&digest);
         Self { name: format!("{stem}-{}.{ending}", &digest[..DIGITS]), kind, body }
     }
 

@@ -15,6 +15,7 @@ use zeroize::Zeroizing;
 use super::context::Visitor;
 use super::error::WebError;
 use super::state::WebState;
+use crate::base::hex::hex;
 use crate::base::secret::Secret;
 
 /// The name of the field that holds the token.
@@ -31,7 +32,7 @@ pub fn visit_token(key: &[u8; 32], visit: &str) -> String {
     let Ok(mut mac) = Hmac::<Sha256>::new_from_slice(key) else { return String::new() };
     mac.update(b"visit ");
     mac.update(visit.as_bytes());
-    mac.finalize().into_bytes().iter().fold(String::new(), |hex, byte| format!("{hex}{byte:02x}"))
+    hex(&mac.finalize().into_bytes())
 }
 
 /// The fields of a form whose token was right.

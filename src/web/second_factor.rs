@@ -14,6 +14,7 @@ use crate::access::gate::Verdict;
 use crate::access::guard::{Caller, Door, Known, Limits};
 use crate::access::second_factor;
 use crate::base::clock::Timestamp;
+use crate::base::hex::hex;
 use crate::base::human;
 use crate::base::id::AdministratorId;
 use crate::base::secret::Secret;
@@ -39,7 +40,7 @@ fn seal(context: &Context, administrator: &Administrator, until: Timestamp) -> S
         mac.update(&(part.len() as u64).to_le_bytes());
         mac.update(part.as_bytes());
     }
-    Secret::new(mac.finalize().into_bytes().iter().fold(String::new(), |hex, byte| format!("{hex}{byte:02x}")))
+    Secret::new(hex(&mac.finalize().into_bytes()))
 }
 
 /// Whose ticket it is; nobody's when it is forged, another visit's, or too old.

@@ -9,6 +9,7 @@ use sha2::{Digest, Sha256};
 
 use super::send::in_force;
 use crate::base::clock::Timestamp;
+use crate::base::hex::hex;
 use crate::domain::administrator::Role;
 use crate::domain::connector::Connector;
 use crate::domain::sheet::{Proof, Sheet};
@@ -83,7 +84,7 @@ pub async fn of(context: &Context, snapshot: &Snapshot, connector: &Connector) -
 }
 
 fn digest(sheet: &Sheet) -> String {
-    Sha256::digest(sheet.text().as_bytes()).iter().fold(String::new(), |hex, byte| format!("{hex}{byte:02x}"))
+    hex(&Sha256::digest(sheet.text().as_bytes()))
 }
 
 fn day(at: Timestamp) -> String {

@@ -27,7 +27,7 @@ impl Post {
         mac.update(self.header("Waybill-Timestamp").as_bytes());
         mac.update(b".");
         mac.update(&self.body);
-        let signed = waybill::transfer::digest::hex(&mac.finalize().into_bytes());
+        let signed = waybill::base::hex::hex(&mac.finalize().into_bytes());
         self.header("Waybill-Signature") == format!("v1={signed}")
     }
 }
