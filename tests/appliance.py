@@ -44,6 +44,8 @@ class Appliance:
         self.log = self.folder / "log.txt"
         self.process = None
         self.port = free_port()
+        # The same one when it begins anew by itself.
+        self.web_port = free_port(self.port)
         self.cli("profile", "set", f"port={self.port}", *settings)
 
     def __enter__(self):
@@ -91,7 +93,7 @@ class Appliance:
         log = self.log.open("ab")
         commands = ["--commands", self.folder / "programs"] if (self.folder / "programs").is_dir() else []
         self.process = subprocess.Popen(
-            [*under, self.binary, "serve", "--web", "127.0.0.1:0", *commands],
+            [*under, self.binary, "serve", "--web", f"127.0.0.1:{self.web_port}", *commands],
             env=self._environment(), stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT,
         )
         end = time.monotonic() + START_SECONDS_MAX

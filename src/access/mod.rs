@@ -10,6 +10,7 @@ pub mod mail;
 pub mod outbound;
 pub mod password;
 pub mod programs;
+pub mod restart;
 pub mod second_factor;
 pub mod secrets;
 pub mod test_pass;

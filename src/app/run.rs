@@ -6,11 +6,12 @@ use std::process::ExitCode;
 use super::{housekeeping, shutdown, telemetry, web};
 use crate::access::acme::Acme;
 use crate::access::admission::Admission;
-use crate::access::backup::Backups;
+use crate::access::backup::{self, Backups};
 use crate::access::certificate::Certificates;
 use crate::access::gate::Gate;
 use crate::access::password::Hasher;
 use crate::access::programs::Programs;
+use crate::access::restart::Restart;
 use crate::access::secrets::Secrets;
 use crate::actions::command::Commands;
 use crate::actions::consent::Asker;
@@ -48,8 +49,34 @@ pub fn run(options: &ServeOptions) -> ExitCode {
         Err(error) => return failed(&error.into()),
     };
     match runtime.block_on(serve(options, (log, lines))) {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(Ended::Stopped) => ExitCode::SUCCESS,
+        Ok(Ended::BeginsAnew) => {
+            drop(runtime);
+            failed(&begin_anew())
+        }
         Err(error) => failed(&error),
+    }
+}
+
+/// Why it does not run any more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Ended {
+    /// It was asked to stop.
+    Stopped,
+    /// It was asked to begin anew.
+    BeginsAnew,
+}
+
+/// The same program with the same arguments and environment takes the place of this one: whoever started it sees no end.
+fn begin_anew() -> Failure {
+    use std::os::unix::process::CommandExt as _;
+    tracing::info!("Beginning anew");
+    match std::env::current_exe() {
+        Ok(program) => {
+            let error = std::process::Command::new(program).args(std::env::args_os().skip(1)).exec();
+            format!("Could not begin anew: {error}. Start it by hand").into()
+        }
+        Err(error) => format!("Could not begin anew: {error}. Start it by hand").into(),
     }
 }
 
@@ -58,11 +85,14 @@ fn failed(error: &Failure) -> ExitCode {
     ExitCode::FAILURE
 }
 
-async fn serve(options: &ServeOptions, (log, lines): (Option<telemetry::Handle>, AppLog)) -> Result<(), Failure> {
+async fn serve(options: &ServeOptions, (log, lines): (Option<telemetry::Handle>, AppLog)) -> Result<Ended, Failure> {
     make_private_folder(&options.data)?;
     let data = options.data.canonicalize()?;
     let running = Lock::try_take(&data.join(SERVE_LOCK))
         .map_err(|_| format!("{} is in use by another waybill that is running", data.display()))?;
+    if let Some(before) = backup::put_in_place(&data)? {
+        tracing::info!("A backup was put back; what was there before lies in {}", before.display());
+    }
     let clock = Clock::System;
     let ids = IdSource::random(clock.clone());
     let db = Db::open(&data).await?;
@@ -115,7 +145,9 @@ async fn serve(options: &ServeOptions, (log, lines): (Option<telemetry::Handle>,
     background.spawn(housekeeping::hourly(depot.clone(), live, (engine.certificates.clone(), backups.clone())));
     let reach = Reach { depot: depot.clone(), secrets, poster, commands };
     let delivering = tokio::spawn(Runner { reach, live: engine.live.clone() }.run(stop.drain.clone()));
-    let pages = web::start(options, &engine, (stop.drain.clone(), lines, programs, backups)).await?;
+    let restart = Restart::new(stop.drain.clone(), stop.now.clone());
+    let handed = web::Handed { app_log: lines, programs, backups, restart: restart.clone() };
+    let pages = web::start(options, &engine, (stop.drain.clone(), handed)).await?;
     Listeners::new(engine, stop).run().await;
     pages.await?;
     delivering.await?;
@@ -127,7 +159,7 @@ async fn serve(options: &ServeOptions, (log, lines): (Option<telemetry::Handle>,
     writing.await?;
     db.close().await;
     drop(running);
-    Ok(())
+    Ok(if restart.is_wanted() { Ended::BeginsAnew } else { Ended::Stopped })
 }
 
 /// Who asks an authority for certificates.

@@ -8,6 +8,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::access::backup::Backups;
 use crate::access::programs::Programs;
+use crate::access::restart::Restart;
 use crate::access::secrets::Secrets;
 use crate::base::app_log::AppLog;
 use crate::cli::ServeOptions;
@@ -18,11 +19,23 @@ use crate::web::{Clear, Https, Parts, SetupCode, WebState, router, serve};
 
 type Failure = Box<dyn std::error::Error + Send + Sync>;
 
+/// What pages reach beside the engine.
+pub(super) struct Handed {
+    /// The last lines of the log.
+    pub app_log: AppLog,
+    /// What Command connectors may run.
+    pub programs: Programs,
+    /// Makes, reads and puts back backups.
+    pub backups: Backups,
+    /// Begins the appliance anew.
+    pub restart: Restart,
+}
+
 /// Begins to serve pages. In clear it listens on a loopback address only, unless that was said aloud.
 pub(super) async fn start(
     options: &ServeOptions,
     engine: &Engine,
-    (stop, app_log, programs, backups): (CancellationToken, AppLog, Programs, Backups),
+    (stop, handed): (CancellationToken, Handed),
 ) -> Result<JoinHandle<()>, Failure> {
     let wish = options.web;
     let clear =
@@ -52,13 +65,14 @@ pub(super) async fn start(
         admission: engine.admission.clone(),
         secrets: Secrets::open(depot.db.clone(), &options.data)?,
         certificates: engine.certificates.clone(),
-        backups,
+        backups: handed.backups,
         presence: engine.presence.clone(),
         clock: depot.clock.clone(),
         ids: depot.ids.clone(),
         setup_code: setup_code.clone(),
-        app_log,
-        programs,
+        app_log: handed.app_log,
+        programs: handed.programs,
+        restart: handed.restart,
         address,
     };
     let app = router(WebState::new(parts));

@@ -6,10 +6,10 @@ use std::path::Path;
 use super::arguments::BackupVerb;
 use super::connector::read_password;
 use super::output;
-use super::verb::{Desk, Failure};
-use crate::access::backup::{self, BackupError, Backups, PASSPHRASE};
+use super::verb::{COMMAND_LINE, Desk, Failure};
+use crate::access::backup::{self, BackupError, Backups, PASSPHRASE, Wanted};
 use crate::access::secrets::Secrets;
-use crate::base::clock::Timestamp;
+use crate::base::clock::Clock;
 use crate::base::human;
 use crate::domain::administrator::check_password;
 use crate::domain::appliance::ApplianceSettings;
@@ -75,12 +75,13 @@ fn in_words(contents: Contents) -> String {
 /// `restore`.
 pub(super) async fn restore(
     (data, file): (&Path, &Path),
-    now: Timestamp,
+    clock: &Clock,
     out: &mut dyn Write,
     input: &mut dyn BufRead,
 ) -> Result<(), Failure> {
     let passphrase = read_password(input)?;
-    let restored = backup::restore(data, file, &passphrase, now).await?;
+    let wanted = Wanted { file, passphrase: &passphrase, who: COMMAND_LINE, remote: "" };
+    let restored = backup::restore(data, wanted, clock).await?;
     writeln!(out, "Put back: {}.", in_words(restored.contents))?;
     if let Some(before) = restored.before {
         writeln!(out, "What was there before lies in {}.", before.display())?;

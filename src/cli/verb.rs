@@ -14,6 +14,9 @@ use crate::base::id::IdSource;
 use crate::store::setting::{Change, SaveError};
 use crate::store::{Db, StoreError, programs};
 
+/// The name that changes are made in.
+pub(super) const COMMAND_LINE: &str = "command line";
+
 /// Exit status: done.
 const DONE: i32 = 0;
 /// Exit status: could not be done.
@@ -38,7 +41,7 @@ pub(super) struct Desk<'a> {
 impl Desk<'_> {
     /// Who changes what is changed here.
     pub(super) fn change(&self) -> Change<'_> {
-        Change { who: "command line", remote: "", at: self.clock.now(), ids: &self.ids }
+        Change { who: COMMAND_LINE, remote: "", at: self.clock.now(), ids: &self.ids }
     }
 
     /// What Commands may run: of the folder that was given, or of the last start's.
@@ -115,7 +118,7 @@ pub(super) async fn run_on(
 ) -> Result<(), Failure> {
     let clock = Clock::System;
     if let Verb::Restore { file, .. } = verb {
-        return backup::restore((data, file), clock.now(), out, input).await;
+        return backup::restore((data, file), &clock, out, input).await;
     }
     let db = Db::open(data).await?;
     let mut desk = Desk { db, data, commands, ids: IdSource::random(clock.clone()), clock, out, input };

@@ -6,11 +6,14 @@ use std::path::Path;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection};
 use sqlx::{ConnectOptions, Connection, Row};
 
+use super::audit;
 use super::open::{DATABASE, Db, MIGRATIONS, StoreError};
+use super::setting::Change;
 
 const COPY: &str = "VACUUM INTO $1";
 const CHECK: &str = "PRAGMA quick_check(1)";
 const VERSION: &str = "SELECT MAX(version) FROM _sqlx_migrations";
+const SIGN_OUT_ALL: &str = "DELETE FROM web_sessions";
 const COUNTS: &str = "SELECT (SELECT COUNT(*) FROM connectors), (SELECT COUNT(*) FROM receipts), \
      (SELECT COUNT(*) FROM certificates), (SELECT COUNT(*) FROM administrators), \
      (SELECT MAX(at_us) FROM events)";
@@ -55,6 +58,13 @@ async fn look_into(connection: &mut SqliteConnection) -> Result<Contents, StoreE
     let row = sqlx::query(COUNTS).fetch_one(&mut *connection).await?;
     let count = |index: usize| row.try_get::<i64, _>(index).map(i64::unsigned_abs);
     Ok(Contents { connectors: count(0)?, receipts: count(1)?, certificates: count(2)?, administrators: count(3)? })
+}
+
+/// A copy that is put back belongs to nobody who was signed in when it was made; its audit says who put it back.
+pub async fn take_over(db: &Db, name: &str, change: &Change<'_>) -> Result<(), StoreError> {
+    sqlx::query(SIGN_OUT_ALL).execute(db.writer()).await?;
+    let entry = audit::Entry { subject: "appliance", key: "restored", before: "", after: name };
+    audit::note(db, change, &entry).await
 }
 
 /// What [`Contents`] would say of the database in use.

@@ -6,6 +6,8 @@ use axum::http::{Method, Request, StatusCode};
 
 use super::routes::UPLOAD_BYTES_MAX;
 use super::tests::{Answer, PASSWORD, Site};
+use crate::access::backup::put_in_place;
+use crate::base::secret::Secret;
 use crate::domain::administrator::Role;
 use crate::domain::setting::Texts;
 use crate::store::{administrator, api_token, profile};
@@ -416,6 +418,7 @@ async fn backups_need_a_passphrase_and_are_made_tried_and_fetched_by_admins() {
     let name = rest.split('"').next().unwrap().to_owned();
     let tried = post("/settings/backup/try", &[("csrf", csrf.clone()), ("name", name.clone())]).await;
     assert!(tried.text.contains("It can be put back"), "{}", tried.text);
+    put_back(&site, (&cookies, &csrf), &name).await;
     let request =
         Request::get(format!("/settings/backup/{name}")).header(HOST, "127.0.0.1:8020").header(COOKIE, &cookies);
     let fetched = site.raw(request.body(Body::empty()).unwrap()).await;
@@ -424,6 +427,40 @@ async fn backups_need_a_passphrase_and_are_made_tried_and_fetched_by_admins() {
     for foreign in ["waybill.db", "..%2Fkeys%2Fmaster.key"] {
         assert_eq!(site.get(&format!("/settings/backup/{foreign}"), &cookies).await.status, StatusCode::NOT_FOUND);
     }
+}
+
+async fn put_back(site: &Site, (cookies, csrf): (&str, &str), name: &str) {
+    site.add_connector("later", "").await;
+    let send = async |more: &[(&str, &str)]| {
+        let form = [&[("csrf", csrf), ("name", name)], more].concat();
+        site.post("/settings/backup/restore", cookies, &form).await
+    };
+    let asked = send(&[]).await;
+    assert_eq!(asked.status, StatusCode::OK);
+    assert!(asked.text.contains("Put this backup back?") && asked.text.contains(">1</td>"), "{}", asked.text);
+    let wrong = [("sure", "on"), ("passphrase", "another passphrase"), ("confirm", "yes"), ("own_password", "no")];
+    let refused = send(&wrong).await;
+    assert_eq!(refused.status, StatusCode::UNPROCESSABLE_ENTITY);
+    for words in ["There are 3 problems", "the passphrase doesn", "Type restore to confirm", "not your own password"] {
+        assert!(refused.text.contains(words), "no {words} in {}", refused.text);
+    }
+    assert!(!site.restart.is_wanted(), "a refused form changes nothing");
+    let right = [("sure", "on"), ("confirm", "restore"), ("own_password", super::tests::PASSWORD)];
+    let done = send(&right).await;
+    assert!(done.text.contains("Beginning anew") && site.restart.is_wanted(), "{}", done.text);
+    assert_eq!(done.headers["refresh"], "5; url=/sign-in");
+    // What the next start does, with a copy of the folder: this one is in use.
+    let copy = tempfile::tempdir().unwrap();
+    let wanted = ".waybill-restore-wanted";
+    std::fs::rename(site.folder.path().join(wanted), copy.path().join(wanted)).unwrap();
+    assert_eq!(put_in_place(copy.path()).unwrap(), None, "nothing was in use there");
+    let db = crate::store::Db::open(copy.path()).await.unwrap();
+    assert!(crate::store::connector::all(&db).await.unwrap().is_empty(), "the later one is not in it");
+    let entry = crate::store::audit::latest(&db, Some("appliance"), 1).await.unwrap().remove(0);
+    assert_eq!((entry.who.as_str(), entry.key.as_str(), entry.after.as_str()), ("mira", "restored", name));
+    let token = Secret::new(cookies.split_once('=').unwrap().1);
+    let session = administrator::peek_session(&db, &token, site.depot.clock.now()).await.unwrap();
+    assert!(session.is_none(), "who was signed in then is not any more");
 }
 
 #[tokio::test]

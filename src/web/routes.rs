@@ -15,8 +15,9 @@ use super::context::Visitor;
 use super::error::WebError;
 use super::pages::{
     acme, app_log, as_partner, audit, automation, backup, blocked, certificates, connectors, dashboard, event_targets,
-    events, flows, health, logs, mail, me, profiles, receive, refusals, saved_views, send, session, sessions, settings,
-    settings_text, setup, sheet, sign_in, slas, test_connection, tokens, transfers, unfinished, users, what_if,
+    events, flows, health, logs, mail, me, profiles, receive, refusals, restore, saved_views, send, session, sessions,
+    settings, settings_text, setup, sheet, sign_in, slas, test_connection, tokens, transfers, unfinished, users,
+    what_if,
 };
 use super::state::WebState;
 use super::{api, assets, layers, live};
@@ -214,6 +215,7 @@ pub const ROUTES: &[Route] = &[
     admin("/settings/export.toml", || get(settings_text::export)),
     admin("/settings/backup", || get(backup::show).post(backup::save)),
     admin("/settings/backup/now", || post(backup::now)),
+    admin("/settings/backup/restore", || post(restore::restore)),
     admin("/settings/backup/try", || post(backup::try_one)),
     admin("/settings/backup/{name}", || get(backup::download)),
     admin("/settings", || get(settings::show).post(settings::save)),

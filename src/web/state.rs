@@ -18,6 +18,7 @@ use crate::access::backup::Backups;
 use crate::access::certificate::Certificates;
 use crate::access::gate::Gate;
 use crate::access::programs::Programs;
+use crate::access::restart::Restart;
 use crate::access::secrets::Secrets;
 use crate::base::app_log::AppLog;
 use crate::base::clock::Clock;
@@ -61,6 +62,8 @@ pub struct Parts {
     pub app_log: AppLog,
     /// What Command connectors may run.
     pub programs: Programs,
+    /// Begins the appliance anew.
+    pub restart: Restart,
     /// Where the web interface listens.
     pub address: SocketAddr,
 }

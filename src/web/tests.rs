@@ -5,6 +5,7 @@ use axum::body::Body;
 use axum::http::header::{CONTENT_SECURITY_POLICY, CONTENT_TYPE, COOKIE, HOST, LOCATION, ORIGIN, SET_COOKIE};
 use axum::http::{Method, Request, StatusCode};
 use futures_util::StreamExt;
+use tokio_util::sync::CancellationToken;
 use tower::ServiceExt;
 
 use super::looks::THEME;
@@ -16,6 +17,7 @@ use crate::access::certificate::Certificates;
 use crate::access::gate::Gate;
 use crate::access::password::{Hasher, hash_now};
 use crate::access::programs::Programs;
+use crate::access::restart::Restart;
 use crate::access::secrets::Secrets;
 use crate::base::app_log::AppLog;
 use crate::base::clock::Clock;
@@ -54,6 +56,7 @@ pub(super) struct Site {
     pub gate: Gate,
     pub certificates: Certificates,
     pub app_log: AppLog,
+    pub restart: Restart,
     pub folder: tempfile::TempDir,
 }
 
@@ -134,6 +137,7 @@ impl Site {
         let certificates = Certificates::open(db.clone(), folder.path(), clock.clone(), ids.clone()).await.unwrap();
         let gate = Gate::new(Hasher::new().unwrap(), clock.clone());
         let app_log = AppLog::default();
+        let restart = Restart::new(CancellationToken::new(), CancellationToken::new());
         let parts = Parts {
             depot: depot.clone(),
             db: db.clone(),
@@ -155,6 +159,7 @@ impl Site {
             setup_code: code.clone(),
             app_log: app_log.clone(),
             programs,
+            restart: restart.clone(),
             address: "127.0.0.1:8020".parse().unwrap(),
         };
         Self {
@@ -169,6 +174,7 @@ impl Site {
             gate,
             certificates,
             app_log,
+            restart,
             folder,
         }
     }

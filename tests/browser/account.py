@@ -51,10 +51,10 @@ def journey(browser, password, sign_in, report):
     browser.fill(browser.named("off_password"), password)
     browser.press(browser.driver.find_element("css selector", "form[action='/me/second-factor/off'] button"))
     report.check("Your second factor is off." in browser.text, "it is switched off again")
-    backup(browser, password, report)
+    backup(browser, password, sign_in, report)
 
 
-def backup(browser, password, report):
+def backup(browser, password, sign_in, report):
     """A passphrase is set, a backup made and tried."""
     browser.go("/settings/backup")
     browser.look("backup-none")
@@ -72,3 +72,30 @@ def backup(browser, password, report):
     browser.press(browser.driver.find_element("css selector", "form[action='/settings/backup/try'] button"))
     report.check("It can be put back" in browser.text, "it is tried")
     browser.look("backup")
+    restore(browser, password, sign_in, report)
+
+
+def restore(browser, password, sign_in, report):
+    """The backup takes the place of what is in use, and the appliance begins anew by itself."""
+    browser.go("/connectors/acme-edi/settings")
+    browser.fill(browser.named("description"), "changed after the backup")
+    browser.submit(browser.named("description"))
+    browser.go("/settings/backup")
+    browser.press(browser.driver.find_element("css selector", "button[formaction='/settings/backup/restore']"))
+    report.check("Put this backup back?" in browser.text, "a page says what would be lost")
+    browser.look("restore")
+    browser.fill(browser.named("confirm"), "yes")
+    browser.submit(browser.named("confirm"))
+    report.check(browser.status() == 422 and "Type restore to confirm" in browser.text, "it has to be confirmed")
+    browser.look("restore-error")
+    browser.fill(browser.named("own_password"), password)
+    browser.fill(browser.named("confirm"), "restore")
+    browser.submit(browser.named("confirm"))
+    report.check("Beginning anew" in browser.text, "the appliance begins anew")
+    browser.until(lambda driver: driver.current_url.endswith("/sign-in") and driver.find_element("id", "name"))
+    sign_in(browser)
+    report.check(browser.path == "/", f"who was signed in signs in anew ({browser.path})")
+    browser.go("/connectors/acme-edi/settings")
+    report.check(browser.named("description").get_attribute("value") == "", "what came after the backup is gone")
+    browser.go("/audit")
+    report.check("restored" in browser.text, "the audit says who put it back")

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-pub use self::restore::{Restored, restore};
+pub use self::restore::{Restored, Wanted, put_in_place, restore};
 use super::secrets::{SecretError, Secrets};
 use crate::base::clock::{Clock, Timestamp};
 use crate::base::human;
@@ -188,13 +188,36 @@ impl Backups {
 
     /// Reads a backup and compares it with what is in use; changes nothing.
     pub async fn try_one(&self, file: &Path, passphrase: Option<Secret>) -> Result<Tried, BackupError> {
-        let passphrase = match passphrase {
-            Some(passphrase) => passphrase,
-            None => self.secrets.get(PASSPHRASE).await?.ok_or(BackupError::NoPassphrase)?,
-        };
+        let passphrase = self.passphrase(passphrase.unwrap_or_else(|| Secret::new(""))).await?;
         let scratch = self.scratch()?;
         let backup = restore::unpack(file, &passphrase, scratch.path()).await?;
         Ok(Tried { backup, now: backup::contents(&self.db).await? })
+    }
+
+    /// Lays a backup beside what is in use; it takes its place when the appliance starts again.
+    pub async fn prepare(&self, wanted: Wanted<'_>) -> Result<Contents, BackupError> {
+        let _turn = self.turn.lock().await;
+        let (data, clock) = (self.data.clone(), self.clock.clone());
+        let (file, passphrase) = (wanted.file.to_owned(), wanted.passphrase.clone());
+        let (who, remote) = (wanted.who.to_owned(), wanted.remote.to_owned());
+        let runtime = tokio::runtime::Handle::current();
+        // A database is opened on one thread: migrations cannot move to another.
+        let prepared = tokio::task::spawn_blocking(move || {
+            let wanted = Wanted { file: &file, passphrase: &passphrase, who: &who, remote: &remote };
+            runtime.block_on(restore::prepare(&data, wanted, &clock))
+        });
+        prepared.await.map_err(io::Error::other)?
+    }
+
+    /// What it opens with: what was typed, else what is set.
+    ///
+    /// # Errors
+    /// [`BackupError::NoPassphrase`]: neither.
+    pub async fn passphrase(&self, typed: Secret) -> Result<Secret, BackupError> {
+        if !typed.is_empty() {
+            return Ok(typed);
+        }
+        self.secrets.get(PASSPHRASE).await?.ok_or(BackupError::NoPassphrase)
     }
 }
 
@@ -338,19 +361,20 @@ mod tests {
         // Put back into another data folder, and over this one.
         std::fs::write(&damaged, &bytes).unwrap();
         let elsewhere = tempfile::tempdir().unwrap();
-        let restored = restore(elsewhere.path(), &damaged, &passphrase, clock.now()).await.unwrap();
+        let wanted = |passphrase| Wanted { file: &damaged, passphrase, who: "mira", remote: "" };
+        let restored = restore(elsewhere.path(), wanted(&passphrase), &clock).await.unwrap();
         assert_eq!((restored.contents.connectors, restored.before), (1, None));
         let fresh = Db::open(elsewhere.path()).await.unwrap();
         assert_eq!(connector::all(&fresh).await.unwrap().len(), 1);
         let opened = Secrets::open(fresh, elsewhere.path()).unwrap().get(PASSPHRASE).await.unwrap();
         assert_eq!(opened, Some(passphrase.clone()), "the keys came along");
         db.close().await;
-        let restored = restore(folder.path(), &damaged, &passphrase, clock.now()).await.unwrap();
+        let restored = restore(folder.path(), wanted(&passphrase), &clock).await.unwrap();
         let before = restored.before.unwrap();
         assert!(before.join(DATABASE).exists() && before.join("keys/master.key").exists(), "nothing is lost");
         let db = Db::open(folder.path()).await.unwrap();
         assert_eq!(connector::all(&db).await.unwrap().len(), 1);
-        let wrong = restore(folder.path(), &damaged, &Secret::new("no"), clock.now()).await;
+        let wrong = restore(folder.path(), wanted(&Secret::new("no")), &clock).await;
         assert!(matches!(wrong, Err(BackupError::WrongPassphrase)));
     }
 }

@@ -1,14 +1,25 @@
-//! Puts a backup back, into a data folder that no server uses. What was there goes aside as a whole; nothing is removed.
+//! Puts a backup back, in two steps. First it is read to its end, looked into and laid beside what is in use; then, while no
+//! server uses the data folder, it takes its place. What was there goes aside as a whole; nothing is removed.
+//!
+//! Always: a crash between any two moves leaves what the next start goes on with.
 
 use std::fs::File;
-use std::io;
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 use super::{BackupError, KEY, archive};
-use crate::base::clock::Timestamp;
+use crate::base::clock::Clock;
+use crate::base::id::IdSource;
 use crate::base::secret::Secret;
+use crate::store::Db;
 use crate::store::backup::{self, Contents};
 use crate::store::open::{DATABASE, Lock, SERVE_LOCK, make_private_folder};
+use crate::store::setting::Change;
+
+/// Beneath the data folder: a backup that was looked into and takes its place at the next start.
+const WANTED: &str = ".waybill-restore-wanted";
+/// Within: the name of the folder that what is in use goes to.
+const ASIDE: &str = "aside";
 
 /// What was put back.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -17,6 +28,19 @@ pub struct Restored {
     pub contents: Contents,
     /// Where what was there before lies now; `None`: there was nothing.
     pub before: Option<PathBuf>,
+}
+
+/// A backup to put back, and who says so.
+#[derive(Clone, Copy, Debug)]
+pub struct Wanted<'a> {
+    /// Its file.
+    pub file: &'a Path,
+    /// What it opens with.
+    pub passphrase: &'a Secret,
+    /// The name of whoever wants it, for the audit.
+    pub who: &'a str,
+    /// Where they are.
+    pub remote: &'a str,
 }
 
 /// Reads a backup into `folder` and looks into it.
@@ -29,25 +53,65 @@ pub(super) async fn unpack(file: &Path, passphrase: &Secret, folder: &Path) -> R
 
 /// Puts the backup in place of what the data folder holds. It is read and looked into first: one that is damaged changes
 /// nothing.
-pub async fn restore(data: &Path, file: &Path, passphrase: &Secret, now: Timestamp) -> Result<Restored, BackupError> {
+pub async fn restore(data: &Path, wanted: Wanted<'_>, clock: &Clock) -> Result<Restored, BackupError> {
     make_private_folder(data)?;
     let _nobody_else = Lock::try_take(&data.join(SERVE_LOCK)).map_err(|_| BackupError::InUse)?;
-    let scratch = tempfile::Builder::new().prefix(".waybill-restore-").tempdir_in(data)?;
-    let contents = unpack(file, passphrase, scratch.path()).await?;
-    let aside = data.join(format!("before-restore-{}", now.to_string().replace(['-', ':'], "")));
-    let mut before = None;
-    let parts = [DATABASE.to_owned(), format!("{DATABASE}-wal"), format!("{DATABASE}-shm"), KEY.to_owned()];
-    for part in &parts {
-        if data.join(part).exists() {
-            move_to(&data.join(part), &aside.join(part))?;
-            before = Some(aside.clone());
+    let contents = prepare(data, wanted, clock).await?;
+    Ok(Restored { contents, before: put_in_place(data)? })
+}
+
+/// Lays the backup beside what is in use, for [`put_in_place`]. Whoever was signed in when it was made is not any more, and
+/// its audit says who put it back.
+pub(super) async fn prepare(data: &Path, wanted: Wanted<'_>, clock: &Clock) -> Result<Contents, BackupError> {
+    let scratch = tempfile::Builder::new().prefix(super::SCRATCH).tempdir_in(data)?;
+    let contents = unpack(wanted.file, wanted.passphrase, scratch.path()).await?;
+    let (now, ids) = (clock.now(), IdSource::random(clock.clone()));
+    let change = Change { who: wanted.who, remote: wanted.remote, at: now, ids: &ids };
+    let name = wanted.file.file_name().unwrap_or_default().to_string_lossy();
+    let db = Db::open(scratch.path()).await?;
+    let taken_over = backup::take_over(&db, &name, &change).await;
+    db.close().await;
+    taken_over?;
+    if scratch.path().join(format!("{DATABASE}-wal")).exists() {
+        return Err(io::Error::other("its database could not be closed").into());
+    }
+    let mut aside = File::create_new(scratch.path().join(ASIDE))?;
+    aside.write_all(format!("before-restore-{}", now.to_string().replace(['-', ':'], "")).as_bytes())?;
+    aside.sync_all()?;
+    File::open(scratch.path().join(DATABASE))?.sync_all()?;
+    File::open(scratch.path())?.sync_all()?;
+    let place = data.join(WANTED);
+    if place.exists() {
+        std::fs::remove_dir_all(&place)?;
+    }
+    std::fs::rename(scratch.keep(), &place)?;
+    File::open(data)?.sync_all()?;
+    Ok(contents)
+}
+
+/// Puts what [`prepare`] has laid there in place; nobody uses the data folder. Where what was in use lies now; `None`: there
+/// was nothing to put back, or nothing in use.
+///
+/// # Errors
+/// A file could not be moved; the next call goes on where this one stopped.
+pub fn put_in_place(data: &Path) -> Result<Option<PathBuf>, BackupError> {
+    let wanted = data.join(WANTED);
+    let Ok(aside) = std::fs::read_to_string(wanted.join(ASIDE)) else { return Ok(None) };
+    let aside = data.join(aside);
+    // The key goes first: a database without its key would make a new one. What is not in the backup any more is in place.
+    let with_it = [DATABASE.to_owned(), format!("{DATABASE}-wal"), format!("{DATABASE}-shm")];
+    for (part, old) in [(KEY, &[KEY.to_owned()][..]), (DATABASE, &with_it[..])] {
+        if !wanted.join(part).exists() {
+            continue;
         }
+        for one in old.iter().filter(|one| data.join(one).exists()) {
+            move_to(&data.join(one), &aside.join(one))?;
+        }
+        move_to(&wanted.join(part), &data.join(part))?;
     }
-    // The key goes first: a database without its key would make a new one.
-    for part in [KEY, DATABASE] {
-        move_to(&scratch.path().join(part), &data.join(part))?;
-    }
-    Ok(Restored { contents, before })
+    std::fs::remove_dir_all(&wanted)?;
+    File::open(data)?.sync_all()?;
+    Ok(aside.exists().then_some(aside))
 }
 
 /// Moves a file, and syncs where it came to.
@@ -58,4 +122,59 @@ fn move_to(from: &Path, to: &Path) -> Result<(), BackupError> {
         File::open(parent)?.sync_all()?;
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A data folder with a backup beside what is in use.
+    fn laid_out() -> tempfile::TempDir {
+        let folder = tempfile::tempdir().unwrap();
+        let write = |name: &str, text: &str| {
+            let path = folder.path().join(name);
+            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+            std::fs::write(path, text).unwrap();
+        };
+        for (name, text) in [(DATABASE, "old"), ("waybill.db-wal", "old log"), (KEY, "old key")] {
+            write(name, text);
+        }
+        for (name, text) in [(DATABASE, "new"), (KEY, "new key"), (ASIDE, "before")] {
+            write(&format!("{WANTED}/{name}"), text);
+        }
+        folder
+    }
+
+    fn read(folder: &Path, name: &str) -> String {
+        std::fs::read_to_string(folder.join(name)).unwrap_or_default()
+    }
+
+    /// The moves that [`put_in_place`] makes, in order.
+    const MOVES: [(&str, &str); 5] = [
+        (KEY, "before/keys/master.key"),
+        (".waybill-restore-wanted/keys/master.key", KEY),
+        (DATABASE, "before/waybill.db"),
+        ("waybill.db-wal", "before/waybill.db-wal"),
+        (".waybill-restore-wanted/waybill.db", DATABASE),
+    ];
+
+    #[test]
+    fn a_crash_after_any_move_is_gone_on_with_and_loses_nothing() {
+        for done in 0..=MOVES.len() {
+            let folder = laid_out();
+            for (from, to) in &MOVES[..done] {
+                let to = folder.path().join(to);
+                std::fs::create_dir_all(to.parent().unwrap()).unwrap();
+                std::fs::rename(folder.path().join(from), to).unwrap();
+            }
+            let before = put_in_place(folder.path()).unwrap();
+            assert_eq!(before, Some(folder.path().join("before")), "after {done} moves");
+            let (data, aside) = (folder.path(), folder.path().join("before"));
+            assert_eq!((read(data, DATABASE), read(data, KEY)), ("new".to_owned(), "new key".to_owned()), "{done}");
+            assert_eq!((read(&aside, DATABASE), read(&aside, KEY)), ("old".to_owned(), "old key".to_owned()), "{done}");
+            assert_eq!(read(&aside, "waybill.db-wal"), "old log", "after {done} moves");
+            assert!(!data.join("waybill.db-wal").exists() && !data.join(WANTED).exists(), "after {done} moves");
+            assert_eq!(put_in_place(data).unwrap(), None, "once is enough");
+        }
+    }
 }

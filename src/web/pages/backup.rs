@@ -1,14 +1,11 @@
 //! Settings, Backup: when backups are made, those that are there, one made now, one tried.
 
 use askama::Template;
-use axum::body::Body;
 use axum::extract::Path;
-use axum::http::header::{CONTENT_DISPOSITION, CONTENT_LENGTH, CONTENT_TYPE};
 use axum::response::{IntoResponse, Redirect, Response};
-use tokio_util::io::ReaderStream;
 
 use super::users::ask_again;
-use crate::access::backup::{self, BackupError, PASSPHRASE};
+use crate::access::backup::{self, BackupError, PASSPHRASE, Tried};
 use crate::base::human;
 use crate::base::secret::Secret;
 use crate::domain::administrator::check_password;
@@ -19,6 +16,7 @@ use crate::store::event::Event;
 use crate::store::profile;
 use crate::web::context::Context;
 use crate::web::csrf::Posted;
+use crate::web::download;
 use crate::web::draft::{Conflict, Draft};
 use crate::web::error::WebError;
 use crate::web::form::{Field, Kind, Problem};
@@ -26,7 +24,7 @@ use crate::web::notes::{Note, Tone};
 use crate::web::shell::{Nav, Shell};
 use crate::web::view::Time;
 
-const PATH: &str = "/settings/backup";
+pub(super) const PATH: &str = "/settings/backup";
 const KEYS: &[&str] = &["backup_at", "backup_keep", "backup_folder"];
 
 struct Row {
@@ -36,9 +34,36 @@ struct Row {
 }
 
 /// What a try has found.
-struct Comparison {
-    name: String,
-    rows: [(&'static str, String, String); 4],
+pub(super) struct Comparison {
+    pub name: String,
+    /// What, in the backup, in use now; none when it does not open.
+    pub rows: Vec<(&'static str, String, String)>,
+}
+
+impl Comparison {
+    /// Of a backup that opens.
+    pub fn new(name: String, tried: &Tried) -> Self {
+        let row = |what: &'static str, count: fn(&Contents) -> u64| {
+            (what, human::thousands(count(&tried.backup)), human::thousands(count(&tried.now)))
+        };
+        let rows = vec![
+            row("Connectors", |contents| contents.connectors),
+            row("Administrators", |contents| contents.administrators),
+            row("Certificates", |contents| contents.certificates),
+            row("Receipts", |contents| contents.receipts),
+        ];
+        Self { name, rows }
+    }
+
+    /// Of one whose passphrase is another.
+    pub fn closed(name: String) -> Self {
+        Self { name, rows: Vec::new() }
+    }
+
+    /// Whether it does not open.
+    pub fn is_closed(&self) -> bool {
+        self.rows.is_empty()
+    }
 }
 
 #[derive(Template)]
@@ -164,7 +189,7 @@ pub async fn now(context: Context, _: Posted) -> Result<Response, WebError> {
     Ok(Redirect::to(PATH).into_response())
 }
 
-fn file(context: &Context, name: &str) -> Result<std::path::PathBuf, WebError> {
+pub(super) fn file(context: &Context, name: &str) -> Result<std::path::PathBuf, WebError> {
     let settings = context.state.live.snapshot();
     context.state.backups.file(&settings.appliance, name).ok_or_else(WebError::not_found)
 }
@@ -183,27 +208,13 @@ pub async fn try_one(context: Context, posted: Posted) -> Result<Response, WebEr
     };
     let draft = stored(&context).await?;
     let mut page = page(&context, &draft).await?;
-    let row = |what: &'static str, count: fn(&Contents) -> u64| {
-        (what, human::thousands(count(&tried.backup)), human::thousands(count(&tried.now)))
-    };
-    let rows = [
-        row("Connectors", |contents| contents.connectors),
-        row("Administrators", |contents| contents.administrators),
-        row("Certificates", |contents| contents.certificates),
-        row("Receipts", |contents| contents.receipts),
-    ];
-    page.tried = Some(Comparison { name, rows });
+    page.tried = Some(Comparison::new(name, &tried));
     draft.answer(&page)
 }
 
 /// The file itself; it opens with the passphrase alone.
 pub async fn download(context: Context, Path(name): Path<String>) -> Result<Response, WebError> {
     let file = tokio::fs::File::open(file(&context, &name)?).await.map_err(WebError::internal)?;
-    let size = file.metadata().await.map_err(WebError::internal)?.len();
-    let headers = [
-        (CONTENT_TYPE, "application/octet-stream".to_owned()),
-        (CONTENT_LENGTH, size.to_string()),
-        (CONTENT_DISPOSITION, format!("attachment; filename=\"{name}\"")),
-    ];
-    Ok((headers, Body::from_stream(ReaderStream::new(file))).into_response())
+    let size_bytes = file.metadata().await.map_err(WebError::internal)?.len();
+    Ok(download::file(&name, size_bytes, file))
 }
