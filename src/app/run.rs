@@ -127,7 +127,7 @@ async fn serve(options: &ServeOptions, (log, lines): (Option<telemetry::Handle>,
         tls: TlsBase::default(),
     };
     if let Some(log) = log {
-        tokio::spawn(telemetry::follow(log, live.clone()));
+        tokio::spawn(telemetry::follow(log, live.clone(), data.clone()));
     }
     let mut background = tokio::task::JoinSet::new();
     background.spawn(live.clone().follow());

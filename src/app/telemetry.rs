@@ -1,29 +1,84 @@
 //! The log: lines on standard error, the last of them in memory for the page that shows them. Its level follows the profile, live; `WAYBILL_LOG` overrides it for support.
 
-use std::fmt::{self, Write};
+use std::fmt::{self, Write as _};
+use std::io::{self, IsTerminal as _};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
 
 use tracing::field::{Field, Visit};
 use tracing::{Event, Level, Subscriber};
+use tracing_appender::non_blocking::{NonBlocking, WorkerGuard};
+use tracing_appender::rolling::{RollingFileAppender, Rotation};
 use tracing_subscriber::filter::LevelFilter;
+use tracing_subscriber::fmt::writer::OptionalWriter;
 use tracing_subscriber::layer::{Context, Layer, SubscriberExt};
 use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{EnvFilter, Registry, reload};
 
 use crate::base::app_log::{AppLog, Gravity};
 use crate::base::clock::Clock;
-use crate::domain::value::LogLevel;
+use crate::domain::value::{LogLevel, LogTarget};
 use crate::store::live::Live;
+use crate::store::open::make_private_folder;
 
-/// The log's level, to be changed while it runs.
-pub(super) type Handle = reload::Handle<EnvFilter, Registry>;
+/// Files of the log that stay; one a day.
+const LOG_FILES_MAX: usize = 30;
+/// Their folder beneath the data folder.
+const LOG_FOLDER: &str = "logs";
+
+/// The log, to be changed while it runs.
+pub(super) struct Handle {
+    level: reload::Handle<EnvFilter, Registry>,
+    outputs: Arc<ArcSwap<Outputs>>,
+}
+
+/// Where lines go.
+struct Outputs {
+    stderr: bool,
+    file: Option<(NonBlocking, WorkerGuard)>,
+}
 
 /// Begins to log. `None`: somebody else has begun already, as in tests.
 pub(super) fn start(log: AppLog) -> Option<Handle> {
     let filter = EnvFilter::try_from_env("WAYBILL_LOG").unwrap_or_else(|_| filter(LogLevel::Info));
-    let (filter, handle) = reload::Layer::new(filter);
-    let lines = tracing_subscriber::fmt::layer().with_writer(std::io::stderr).with_target(false);
+    let (filter, level) = reload::Layer::new(filter);
+    let outputs = Arc::new(ArcSwap::from_pointee(Outputs { stderr: true, file: None }));
+    let (to, ansi) = (Arc::clone(&outputs), io::stderr().is_terminal());
+    let lines = tracing_subscriber::fmt::layer().with_target(false);
+    let lines = lines.with_writer(move || OptionalWriter::from(to.load().stderr.then(io::stderr))).with_ansi(ansi);
+    let to = Arc::clone(&outputs);
+    let in_files = tracing_subscriber::fmt::layer().with_target(false);
+    let in_files =
+        in_files.with_writer(move || OptionalWriter::from(to.load().file.as_ref().map(|(file, _)| file.clone())));
+    let in_files = in_files.with_ansi(false);
     let kept = Kept { log, clock: Clock::System };
-    tracing_subscriber::registry().with(filter).with(lines).with(kept).try_init().ok().map(|()| handle)
+    let started = tracing_subscriber::registry().with(filter).with(lines).with(in_files).with(kept).try_init();
+    started.ok().map(|()| Handle { level, outputs })
+}
+
+impl Outputs {
+    /// As the setting says. Where no file can be written, lines go to standard error all the same.
+    fn of(target: LogTarget, data: &Path) -> Self {
+        if target == LogTarget::Stderr {
+            return Self { stderr: true, file: None };
+        }
+        match Self::file(&data.join(LOG_FOLDER)) {
+            Ok(file) => Self { stderr: target == LogTarget::Both, file: Some(file) },
+            Err(error) => {
+                tracing::error!("Could not write the log to files: {error}. It goes to standard error");
+                Self { stderr: true, file: None }
+            }
+        }
+    }
+
+    fn file(folder: &Path) -> Result<(NonBlocking, WorkerGuard), String> {
+        make_private_folder(folder).map_err(|error| error.to_string())?;
+        let rolling = RollingFileAppender::builder().rotation(Rotation::DAILY).max_log_files(LOG_FILES_MAX);
+        let rolling = rolling.filename_prefix("waybill").filename_suffix("log").build(folder);
+        Ok(tracing_appender::non_blocking(rolling.map_err(|error| error.to_string())?))
+    }
 }
 
 /// Puts each line into memory.
@@ -77,15 +132,21 @@ fn filter(level: LogLevel) -> EnvFilter {
     EnvFilter::new("off").add_directive(format!("waybill={level}").parse().unwrap_or_else(|_| level.into()))
 }
 
-/// Follows the profile's log level, for ever.
-pub(super) async fn follow(handle: Handle, live: Live) {
+/// Follows the profile's log level and where the log goes, for ever.
+pub(super) async fn follow(handle: Handle, live: Live, data: PathBuf) {
     let mut changes = live.watch();
-    if std::env::var_os("WAYBILL_LOG").is_some() {
-        return;
-    }
+    let own_level = std::env::var_os("WAYBILL_LOG").is_some();
+    let mut now = LogTarget::Stderr;
     loop {
-        let level = live.snapshot().profile.log_level;
-        let _ = handle.reload(filter(level));
+        let snapshot = live.snapshot();
+        if !own_level {
+            let _ = handle.level.reload(filter(snapshot.profile.log_level));
+        }
+        let wanted = snapshot.appliance.log_target;
+        if wanted != now {
+            now = wanted;
+            handle.outputs.store(Arc::new(Outputs::of(now, &data)));
+        }
         if changes.changed().await.is_err() {
             return;
         }

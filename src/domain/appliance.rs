@@ -4,7 +4,7 @@ use super::acme::Wish;
 use super::flow::Retries;
 use super::setting::{Mistake, Texts};
 use super::value::{
-    AcmeChallenge, AlertKinds, CertificateNames, FolderText, HostNames, HostOrAddress, Label, ListenAddress,
+    AcmeChallenge, AlertKinds, CertificateNames, FolderText, HostNames, HostOrAddress, Label, ListenAddress, LogTarget,
     MailAddress, MailAddresses, MailTls, Networks, Subject, TimeOfDay, WebAddress, Whole, ZoneName,
 };
 use crate::settings;
@@ -47,6 +47,8 @@ settings! {
             "Days events and refusals are kept. Empty keeps them for ever.";
         sent_keep_days: Option<Whole<1, 36_500>> = "90", InForce, "Sent copies kept",
             "Days a copy in the Sent folder is kept. Empty keeps it for ever.";
+        log_target: LogTarget = "stderr", InForce, "Log goes to",
+            "Lines of the application log, as Activity, Logs shows the last of them. Files of the last 30 days stay.";
         backup_at: Option<TimeOfDay> = "", InForce, "Every night at",
             "When a backup is made by itself, on the clock of the appliance's time zone, such as 02:30. Empty makes none.";
         backup_keep: Whole<1, 1_000> = "14", InForce, "Backups kept",
@@ -123,7 +125,7 @@ mod tests {
             "public_host= time_zone=UTC web_hosts= web_https=off web_certificates= acme=off acme_hosts= \
              acme_directory=https://acme-v02.api.letsencrypt.org/directory acme_contact= acme_challenge=http-01 \
              acme_listen_address=:: acme_port= receipts_keep_days= transfers_keep_days=90 events_keep_days=90 \
-             sent_keep_days=90 backup_at= backup_keep=14 backup_folder=backups delivery_retries=10 delivery_retry_first_s=60 delivery_retry_longest_s=3600 webhook_networks= mail_host= mail_port=587 mail_tls=starttls mail_user= mail_from= mail_to= \
+             sent_keep_days=90 log_target=stderr backup_at= backup_keep=14 backup_folder=backups delivery_retries=10 delivery_retry_first_s=60 delivery_retry_longest_s=3600 webhook_networks= mail_host= mail_port=587 mail_tls=starttls mail_user= mail_from= mail_to= \
              alert_on=delivery_failed,action_failed,sla_at_risk,sla_violated,sla_late,refusals_many,partner_not_seen,storage_failing,disk_low,listener_not_bound,certificate_expiring,certificate_failed,backup_failed \
              alert_subject=Waybill: alerts_per_hour_max=20 alert_refusals_per_hour=100 alert_not_seen_days="
         );

@@ -6,6 +6,7 @@ use sqlx::{Row, Sqlite, Transaction};
 use super::audit;
 use super::delivery::settle;
 use super::open::{Db, StoreError};
+use super::receipt::array;
 use super::setting::Change;
 use crate::base::clock::Timestamp;
 use crate::base::id::{EventId, ReceiptId};
@@ -13,6 +14,8 @@ use crate::domain::flow::{DeliveryState, Target};
 
 const OF_RECEIPT: &str = "SELECT id, receipt_id, source_key, target, state, attempts, next_at_us, ended_at_us, instead_of, \
      event_id FROM deliveries WHERE receipt_id = $1 ORDER BY id";
+const OF_RECEIPTS: &str = "SELECT id, receipt_id, source_key, target, state, attempts, next_at_us, ended_at_us, \
+     instead_of, event_id FROM deliveries WHERE receipt_id IN (SELECT value FROM json_each($1)) ORDER BY id LIMIT $2";
 const ONE: &str = "SELECT id, receipt_id, source_key, target, state, attempts, next_at_us, ended_at_us, instead_of, \
      event_id FROM deliveries WHERE id = $1";
 const OF_EVENT: &str = "SELECT id, receipt_id, source_key, target, state, attempts, next_at_us, ended_at_us, instead_of, \
@@ -108,6 +111,12 @@ pub struct Failed {
 /// The deliveries of a received file, in the order they were made.
 pub async fn of_receipt(db: &Db, receipt: &ReceiptId) -> Result<Vec<Delivery>, StoreError> {
     sqlx::query(OF_RECEIPT).bind(receipt.as_str()).fetch_all(db.reader()).await?.iter().map(decode).collect()
+}
+
+/// The deliveries of several received files, in the order they were made, at most `most`.
+pub async fn of_receipts(db: &Db, receipts: &[ReceiptId], most: i64) -> Result<Vec<Delivery>, StoreError> {
+    let query = sqlx::query(OF_RECEIPTS).bind(array(receipts)).bind(most);
+    query.fetch_all(db.reader()).await?.iter().map(decode).collect()
 }
 
 /// The deliveries of an event, in the order they were made.

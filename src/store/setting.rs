@@ -132,13 +132,15 @@ pub(super) async fn save(
     let canonical = check(&merged).map_err(SaveError::Mistakes)?;
     let effective = check(&before.texts).unwrap_or_default();
     let (scope, owner) = save.scope.parts();
-    sqlx::query(ADD_GROUP).bind(scope).bind(owner).bind(change.at.us()).bind(change.who).execute(&mut **tx).await?;
-    for key in save.values.keys() {
-        let value = canonical.get(key).cloned().unwrap_or_default();
-        let old = before.texts.get(key).or_else(|| effective.get(key)).map_or("", String::as_str);
-        if old == value {
-            continue;
-        }
+    let new = |key: &String| canonical.get(key).cloned().unwrap_or_default();
+    let old = |key: &String| before.texts.get(key).or_else(|| effective.get(key)).map_or("", String::as_str);
+    let changed: Vec<_> = save.values.keys().filter(|key| old(key) != new(key)).collect();
+    // Whoever saves what is in force already makes nobody's open form stale.
+    if !changed.is_empty() || before.version == 0 {
+        sqlx::query(ADD_GROUP).bind(scope).bind(owner).bind(change.at.us()).bind(change.who).execute(&mut **tx).await?;
+    }
+    for key in changed {
+        let (old, value) = (old(key), new(key));
         sqlx::query(SET_VALUE).bind(scope).bind(owner).bind(key).bind(&value).execute(&mut **tx).await?;
         let entry = super::audit::Entry { subject: &save.subject, key, before: old, after: &value };
         super::audit::add(tx, change, &entry).await?;

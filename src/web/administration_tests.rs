@@ -473,3 +473,25 @@ async fn a_missing_backup_needs_attention_where_one_is_made_every_night() {
     let page = site.get("/", &cookies).await.text;
     assert!(page.contains("There is no backup yet") && page.contains("/settings/backup"), "{page}");
 }
+
+#[tokio::test]
+async fn the_audit_is_exported_and_a_save_of_what_is_in_force_makes_no_form_stale() {
+    let site = Site::new().await;
+    let cookies = site.person("mira", Role::Admin).await;
+    let save = async |zone: &str| {
+        let texts = Texts::from([("time_zone".to_owned(), zone.to_owned())]);
+        profile::save_appliance(&site.db, &texts, None, &site.change()).await.unwrap();
+        profile::load_appliance(&site.db).await.unwrap().version
+    };
+    let first = save("Europe/Berlin").await;
+    assert_eq!(save("Europe/Berlin").await, first, "nothing changed");
+    assert_eq!(save("Asia/Kathmandu").await, first + 1);
+    let page = site.get("/audit?subject=settings", &cookies).await;
+    assert!(page.text.contains("href=\"/audit.csv?subject=settings\""), "{}", page.text);
+    let csv = site.get("/audit.csv?subject=settings", &cookies).await.text;
+    let lines: Vec<_> = csv.lines().collect();
+    assert_eq!(lines[0], "id,at,who,remote,subject,key,before,after");
+    assert_eq!(lines.len(), 3, "a save that changes nothing is no change: {csv}");
+    assert!(lines[1].ends_with(",settings,time_zone,Europe/Berlin,Asia/Kathmandu"), "{csv}");
+    assert_eq!(site.get("/audit.csv", &site.person("vera", Role::Viewer).await).await.status, StatusCode::FORBIDDEN);
+}

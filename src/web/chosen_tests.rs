@@ -153,6 +153,9 @@ async fn what_waits_for_another_connector_is_begun_anew_and_not_deleted() {
     upload(&site, &cookies, "po.x12").await;
     let id = receipt::page(&site.db, &Search::default(), None, 1).await.unwrap().pop().unwrap().id;
     assert_eq!(status(&site, &id).await, Status::Waiting);
+    let table = site.get(&format!("/activity/receive?open={id}"), &cookies).await;
+    assert!(table.text.contains("<span class=\"sub hide-s\">globex</span>"), "the row says where it goes");
+    assert!(table.text.contains("No target") && table.text.contains("Fire now: globex"), "{}", table.text);
     let asked = choose(&site, &cookies, &[("act", "delete"), ("id", id.as_str())]).await;
     assert!(asked.text.contains("it waits to be passed along; stop that first"), "{}", asked.text);
     assert!(asked.text.contains("There is nothing to do."), "{}", asked.text);

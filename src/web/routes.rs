@@ -209,6 +209,7 @@ pub const ROUTES: &[Route] = &[
     admin("/users/{id}/browsers", || post(users::end_browser)),
     admin("/users/{id}/remove", || post(users::remove)),
     admin("/audit", || get(audit::show)),
+    admin("/audit.csv", || get(audit::export)),
     viewer("/tokens", || get(tokens::show).post(tokens::add)),
     viewer("/tokens/{id}/revoke", || get(tokens::ask_revoke).post(tokens::revoke)),
     admin("/settings/export", || get(settings_text::show).merge(settings_files(post(settings_text::import)))),

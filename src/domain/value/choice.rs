@@ -139,6 +139,18 @@ choice! {
     }
 }
 
+choice! {
+    /// Where the log goes.
+    LogTarget {
+        /// What collects a service's output has it.
+        Stderr = "stderr", "Standard error: for what collects a service’s output";
+        /// A file a day.
+        File = "file", "Files: one a day in the folder logs of the data folder";
+        /// Both.
+        Both = "both", "Both";
+    }
+}
+
 impl LogLevel {
     /// Whether the record of a session is kept. `trouble`: something was refused, failed or cut off in it.
     pub fn keeps_session(self, trouble: bool) -> bool {
@@ -436,6 +448,7 @@ mod tests {
         every(SessionReuse::ALL, "off log require");
         every(TlsEnd::ALL, "strict tolerant");
         every(LogLevel::ALL, "none error warning info debug trace");
+        every(LogTarget::ALL, "stderr file both");
         every(Overwrite::ALL, "replace refuse keep_both");
         every(AppendRule::ALL, "each refuse");
         every(AsciiUploads::ALL, "keep to_lf");

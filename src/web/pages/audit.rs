@@ -5,10 +5,13 @@ use axum::extract::Query;
 use axum::response::{IntoResponse, Response};
 use serde::Deserialize;
 
+use crate::base::clock::Timestamp;
 use crate::store::audit;
 use crate::web::context::Context;
+use crate::web::csv::{self, STEP_ROWS, Source};
 use crate::web::error::WebError;
 use crate::web::shell::{Nav, Shell, html};
+use crate::web::table::address;
 use crate::web::view::{PAGE_SIZE, Time, cursor, cursor_text};
 
 /// Which changes.
@@ -20,6 +23,33 @@ pub struct Asked {
     /// The row beside it.
     #[serde(default)]
     before: String,
+}
+
+/// The same changes as CSV, all of them.
+pub async fn export(context: Context, Query(asked): Query<Asked>) -> Response {
+    csv::file("audit", Rows { context, subject: asked.subject, before: None })
+}
+
+struct Rows {
+    context: Context,
+    subject: String,
+    before: Option<(Timestamp, String)>,
+}
+
+impl Source for Rows {
+    const COLUMNS: &'static [&'static str] = &["id", "at", "who", "remote", "subject", "key", "before", "after"];
+
+    async fn step(&mut self) -> Result<Vec<Vec<String>>, WebError> {
+        let from = self.before.as_ref().map(|(at, id)| (*at, id.as_str()));
+        let found = audit::newest_first(&self.context.state.db, &self.subject, from, STEP_ROWS).await?;
+        if let Some(last) = found.last() {
+            self.before = Some((last.at, last.id.clone()));
+        }
+        let row = |one: audit::Entered| {
+            vec![one.id, one.at.to_string(), one.who, one.remote, one.subject, one.key, one.before, one.after]
+        };
+        Ok(found.into_iter().map(row).collect())
+    }
 }
 
 struct Row {
@@ -39,6 +69,7 @@ struct AuditPage {
     subject: String,
     rows: Vec<Row>,
     older: String,
+    csv: String,
 }
 
 /// The table.
@@ -66,6 +97,7 @@ pub async fn show(context: Context, Query(asked): Query<Asked>) -> Result<Respon
         shell: Shell::new(&context, "Audit", Nav::Administrators).await?,
         subject: asked.subject.trim().to_owned(),
         rows: rows.collect(),
+        csv: address("/audit.csv", &[("subject", asked.subject.trim())]),
         older: older.map(|query| format!("/audit?{query}")).unwrap_or_default(),
     };
     Ok(html(&page)?.into_response())

@@ -25,6 +25,7 @@ const SECTIONS: &[(&str, &[&str])] = &[
     ("Names and time", &["public_host", "web_hosts", "time_zone"]),
     ("Web interface", &["web_https", "web_certificates"]),
     ("Deliveries", &["delivery_retries", "delivery_retry_first_s", "delivery_retry_longest_s", "webhook_networks"]),
+    ("Application log", &["log_target"]),
     ("How long records are kept", &["receipts_keep_days", "transfers_keep_days", "events_keep_days", "sent_keep_days"]),
 ];
 

@@ -97,3 +97,22 @@ async fn a_port_in_use_is_a_state_in_words_and_not_a_crash() {
     Client::login(address, PARTNER, PASSWORD).await.expect("NOOP", 200).await;
     drop(taken);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_log_goes_to_files_when_that_is_set_without_a_restart() {
+    let appliance = Appliance::new();
+    let running = appliance.start().await;
+    appliance.say(&["settings", "set", "log_target=file"]);
+    let folder = appliance.data().join("logs");
+    running
+        .until("a login is in a file", async |running| {
+            running.partner().await;
+            let files = std::fs::read_dir(&folder).ok()?.filter_map(Result::ok);
+            let texts: Vec<_> = files.filter_map(|file| std::fs::read_to_string(file.path()).ok()).collect();
+            texts
+                .iter()
+                .any(|text| text.contains(&format!("{PARTNER} logged in")) && !text.contains('\u{1b}'))
+                .then_some(())
+        })
+        .await;
+}

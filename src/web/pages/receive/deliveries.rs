@@ -17,6 +17,7 @@ use crate::web::notes::{Note, Tone};
 use crate::web::view::Time;
 
 /// One attempt.
+#[derive(Clone, Debug)]
 pub struct Attempt {
     pub number: u32,
     pub at: Time,
@@ -27,6 +28,7 @@ pub struct Attempt {
 }
 
 /// One delivery.
+#[derive(Clone, Debug)]
 pub struct Row {
     pub id: i64,
     /// Where it goes, in words.
@@ -104,12 +106,7 @@ async fn row(context: &Context, connector: &str, one: Delivery) -> Result<Row, W
         link,
         way: way.unwrap_or_default(),
         state: one.state.label(),
-        tone: match one.state {
-            DeliveryState::Delivered => "ok",
-            DeliveryState::Failed => "bad",
-            DeliveryState::Waiting | DeliveryState::Retrying => "warn",
-            DeliveryState::Stopped => "",
-        },
+        tone: tone(one.state),
         next: match one.ended_at {
             Some(at) => Time::seen(at, now).words,
             None if one.next_at <= now => "due now".to_owned(),
@@ -124,6 +121,16 @@ async fn row(context: &Context, connector: &str, one: Delivery) -> Result<Row, W
         },
         attempts: tries.into_iter().map(attempt).collect(),
     })
+}
+
+/// How a state looks; its words stand beside it.
+pub fn tone(state: DeliveryState) -> &'static str {
+    match state {
+        DeliveryState::Delivered => "ok",
+        DeliveryState::Failed => "bad",
+        DeliveryState::Waiting | DeliveryState::Retrying => "warn",
+        DeliveryState::Stopped => "",
+    }
 }
 
 /// The delivery of that number.

@@ -8,6 +8,7 @@ mod detail;
 mod export;
 mod fetch;
 mod newer;
+mod steps;
 mod table;
 
 use askama::Template;

@@ -4,8 +4,10 @@ use std::time::Duration;
 
 use super::Asked;
 use super::asked::{COLUMNS, SINCE};
+use super::deliveries;
 use super::detail::{Detail, tone};
 use super::fetch::{Fetched, fetch, place};
+use super::steps::{self, Steps};
 use crate::base::clock::Timestamp;
 use crate::base::human;
 use crate::domain::administrator::Role;
@@ -58,6 +60,8 @@ pub struct Row {
     pub received: Time,
     /// The address that opens it, or closes it.
     pub toggle: String,
+    /// What came after it.
+    pub steps: Steps,
     /// All of it, when it is open.
     pub open: Option<Detail>,
 }
@@ -93,6 +97,8 @@ pub struct Table {
     pub csv: String,
     /// The address of the page's live updates; empty when these are not the newest rows.
     pub live: String,
+    /// What became of the row that is open.
+    pub deliveries: Vec<deliveries::Row>,
     /// Rows may be chosen, and something done with them.
     pub may_choose: bool,
     /// Every file of the filter, in words; empty when this page has them all.
@@ -121,6 +127,7 @@ impl Table {
         } else {
             ALL.to_owned()
         };
+        let mut after = steps::after(context, &receipts).await?;
         let views =
             if asked.at_one { Views::default() } else { Views::at(context, base, &asked.at(base, "", &[])).await? };
         Ok(Self {
@@ -136,7 +143,11 @@ impl Table {
             periods: Offer::all(SINCE, &asked.since),
             sizes: Offer::sizes(page_size(asked.size)),
             headings: asked.headings(base),
-            rows: receipts.iter().map(|receipt| asked.row(base, receipt, now)).collect(),
+            rows: receipts.iter().map(|receipt| asked.row(base, receipt, (now, after.remove(&receipt.id)))).collect(),
+            deliveries: match receipts.iter().find(|receipt| receipt.id.as_str() == asked.open) {
+                Some(receipt) => deliveries::of(context, receipt).await?,
+                None => Vec::new(),
+            },
             pager: Pager {
                 newest: if moved { asked.at(base, "", &[]) } else { String::new() },
                 newer: link("after", &newer),
@@ -158,7 +169,7 @@ impl Table {
 }
 
 impl Asked {
-    fn row(&self, base: &str, receipt: &Receipt, now: Timestamp) -> Row {
+    fn row(&self, base: &str, receipt: &Receipt, (now, steps): (Timestamp, Option<Steps>)) -> Row {
         let open = receipt.id.as_str() == self.open;
         let mut query = vec![("before", self.before.as_str()), ("after", self.after.as_str())];
         if !open {
@@ -176,6 +187,7 @@ impl Asked {
             tone: tone(receipt.status),
             received: Time::seen(receipt.completed_at, now),
             toggle: self.at(base, "", &query),
+            steps: steps.unwrap_or_default(),
             open: open.then(|| Detail::of(receipt)),
         }
     }
@@ -208,8 +220,10 @@ impl Asked {
         };
         let mut headings: Vec<_> =
             COLUMNS.iter().filter(|(column, ..)| !(self.at_one && *column == Column::Connector)).map(heading).collect();
-        let status = Heading { label: "Next step", address: String::new(), order: "", number: false };
-        headings.insert(headings.len() - 1, status);
+        for label in ["Next step", "After Receive"] {
+            let heading = Heading { label, address: String::new(), order: "", number: false };
+            headings.insert(headings.len() - 1, heading);
+        }
         headings
     }
 
