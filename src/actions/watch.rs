@@ -155,6 +155,7 @@ mod tests {
                 first_at: self.now,
                 last_at: self.now,
                 times: 1,
+                folder: "/".to_owned(),
             };
             self.depot.recorder.refusal(refusal);
             self.depot.recorder.flush().await;

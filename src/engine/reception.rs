@@ -120,6 +120,7 @@ impl Reception {
             first_at: now,
             last_at: now,
             times: 1,
+            folder: String::new(),
         });
     }
 }

@@ -56,6 +56,7 @@ pub(super) const MIGRATIONS: &[(i64, &str, &str)] = &[
     (77, "api tokens", include_str!("../../migrations/0077_api_tokens.sql")),
     (80, "second factors", include_str!("../../migrations/0080_second_factors.sql")),
     (85, "saved views", include_str!("../../migrations/0085_saved_views.sql")),
+    (86, "refused in", include_str!("../../migrations/0086_refused_in.sql")),
 ];
 
 /// Why the store could not do something.

@@ -14,15 +14,15 @@ const EQUAL_WITHIN_US: i64 = 60 * 1_000_000;
 const COUNT_ON: &str = "UPDATE refusals SET times = times + 1, last_at_us = $4 WHERE id = (SELECT id FROM refusals \
      WHERE connector = $1 AND remote = $2 AND rule = $3 AND last_at_us >= $5 ORDER BY last_at_us DESC LIMIT 1)";
 const ADD: &str = "INSERT INTO refusals (id, rule, connector, remote, command, reply, detail, transcript, session_id, \
-     first_at_us, last_at_us, times) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $10, 1)";
+     first_at_us, last_at_us, times, folder) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $10, 1, $11)";
 const SELECT: &str = "SELECT id, rule, connector, remote, command, reply, detail, transcript, session_id, first_at_us, \
-     last_at_us, times FROM refusals WHERE last_at_us >= $4";
+     last_at_us, times, folder FROM refusals WHERE last_at_us >= $4";
 const FREQUENT: &str = "SELECT connector, rule, SUM(times), MAX(id) FROM refusals WHERE last_at_us >= $1 \
      GROUP BY connector, rule ORDER BY 3 DESC, connector, rule LIMIT $2";
 const TIMES: &str = "SELECT CAST(COALESCE(SUM(times), 0) AS BIGINT) FROM refusals \
      WHERE connector = $1 AND rule = $2 AND last_at_us >= $3 AND last_at_us < $4";
 const ONE: &str = "SELECT id, rule, connector, remote, command, reply, detail, transcript, session_id, first_at_us, \
-     last_at_us, times FROM refusals WHERE id = $1";
+     last_at_us, times, folder FROM refusals WHERE id = $1";
 
 /// One refusal.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -51,6 +51,8 @@ pub struct Refusal {
     pub last_at: Timestamp,
     /// How often.
     pub times: u64,
+    /// Where the client stood; the root before its login.
+    pub folder: String,
 }
 
 pub(super) async fn add(tx: &mut Transaction<'_, Sqlite>, refusal: &Refusal) -> sqlx::Result<()> {
@@ -76,6 +78,7 @@ pub(super) async fn add(tx: &mut Transaction<'_, Sqlite>, refusal: &Refusal) -> 
         .bind(&refusal.transcript)
         .bind(&refusal.session_id)
         .bind(refusal.last_at.us())
+        .bind(&refusal.folder)
         .execute(&mut **tx)
         .await?;
     Ok(())
@@ -174,5 +177,6 @@ fn decode(row: &sqlx::sqlite::SqliteRow) -> Result<Refusal, StoreError> {
         first_at: Timestamp::from_us(row.try_get(9)?),
         last_at: Timestamp::from_us(row.try_get(10)?),
         times: row.try_get::<i64, _>(11)?.unsigned_abs(),
+        folder: row.try_get(12)?,
     })
 }

@@ -44,6 +44,7 @@ impl Site {
                 first_at: Clock::System.now(),
                 last_at: Clock::System.now(),
                 times: 1,
+                folder: "/".to_owned(),
             });
         }
         self.recorder.flush().await;

@@ -41,6 +41,7 @@ impl Site {
             first_at: now,
             last_at: now,
             times: 1,
+            folder: "/Receive".to_owned(),
         });
         recorder.flush().await;
         id
@@ -190,9 +191,9 @@ async fn a_refusal_leads_to_whether_it_would_be_one_now() {
     let page = site.get(&format!("/refusals/{}", site.unsigned("192.0.2.1").await), &cookies).await.text;
     let (_, rest) = page.split_once("href=\"/what-if?").expect("the way there");
     let query = rest.split('"').next().unwrap().replace("&#38;", "&").replace("&amp;", "&");
-    assert_eq!(query, "name=acme&address=192.0.2.1&by=tls&command=STOR&path=a.edi");
+    assert_eq!(query, "name=acme&address=192.0.2.1&by=tls&command=STOR&path=%2FReceive%2Fa.edi", "from where the client stood");
     let asked = site.get(&format!("/what-if?{query}"), &cookies).await;
-    assert!(asked.text.contains("Outside Send and Receive"), "relative to the start folder: {}", asked.text);
+    assert!(!asked.text.contains("Outside Send and Receive"), "{}", asked.text);
     for place in ["/activity/refusals", "/connectors/acme/settings", "/connectors/acme/advanced"] {
         assert!(site.get(place, &cookies).await.text.contains("action=\"/what-if\""), "{place}");
     }

@@ -353,6 +353,7 @@ impl Control {
             first_at: now,
             last_at: now,
             times: 1,
+            folder: self.session.here().to_string(),
         });
     }
 

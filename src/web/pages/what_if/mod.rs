@@ -12,6 +12,7 @@ use serde::Deserialize;
 
 use self::checks::{Action, Case, Check, Stand, checks};
 use super::refusals;
+use crate::base::path::VirtualPath;
 use crate::domain::connector::ConnectorId;
 use crate::store::refusal::Refusal;
 use crate::web::context::Context;
@@ -129,6 +130,10 @@ impl Form {
 pub fn address_of(refusal: &Refusal) -> String {
     let (verb, rest) = refusal.command.split_once(' ').unwrap_or((&refusal.command, ""));
     let (command, path) = if Action::of(verb).is_some() { (verb, rest) } else { ("", "") };
+    // What was meant, wherever the partner would stand now.
+    let stood = VirtualPath::root().resolve(&refusal.folder).and_then(|folder| folder.resolve(path));
+    let path = stood.map_or_else(|_| path.to_owned(), |path| path.to_string());
+    let path = if command.is_empty() || rest.is_empty() { "" } else { path.as_str() };
     let by = if refusal.rule.name().starts_with("tls_required") { "clear" } else { "tls" };
     let asked = [
         ("name", refusal.connector.as_str()),
