@@ -11,6 +11,7 @@ pub mod arrow;
 pub mod audit;
 pub mod authority;
 pub mod backup;
+pub mod busy;
 pub mod certificate;
 pub mod collected;
 pub mod commit;

@@ -191,7 +191,7 @@ async fn first_attempt(context: &Context, event: &EventId) -> Result<Option<deli
     let db = &context.state.db;
     let until = tokio::time::Instant::now() + TEST_WITHIN;
     loop {
-        for delivery in delivery_page::of_event(db, event).await? {
+        for delivery in delivery_page::of_event(db, event, None).await? {
             if let Some(first) = delivery_page::tries(db, delivery.id).await?.into_iter().next() {
                 return Ok(Some(first));
             }

@@ -99,7 +99,7 @@ pub async fn one(context: Context, Path(id): Path<String>) -> Result<Response, W
     let db = &context.state.db;
     let id = EventId::parse(&id).ok_or_else(WebError::not_found)?;
     let event = event::find(db, &id).await?.ok_or_else(WebError::not_found)?;
-    let found = delivery_page::of_event(db, &id).await?;
+    let found = delivery_page::of_event(db, &id, event.receipt_id.as_ref()).await?;
     let page = EventPage {
         shell: Shell::new(&context, words(event.kind), Nav::Activity).await?,
         kind: words(event.kind),

@@ -52,8 +52,8 @@ pub fn draw(rows: &[Row], arrows: &[Passes]) -> (Vec<Node>, Vec<Edge>) {
         let retrying = arrow.retrying + back.map_or(0, |back| back.retrying);
         let label = match back {
             _ if waiting > 0 => format!("{} waiting", human::thousands(waiting)),
-            Some(back) => format!("{} and {}", human::thousands(arrow.today), human::thousands(back.today)),
-            None => human::thousands(arrow.today),
+            Some(back) => format!("{} and {}", arrow.today(), back.today()),
+            None => arrow.today(),
         };
         let (width, (x, y)) = (label_width(&label), drawn.middle);
         edges.push(Edge {
@@ -91,5 +91,5 @@ pub fn draw(rows: &[Row], arrows: &[Passes]) -> (Vec<Node>, Vec<Edge>) {
 /// `FTP Server, 84 in 24 h, 1 live`.
 fn meta(row: &Row) -> String {
     let live = if row.sessions > 0 { format!(", {} live", row.sessions) } else { String::new() };
-    format!("{}, {} in 24 h{live}", row.kind.label(), human::thousands(row.today))
+    format!("{}, {} in 24 h{live}", row.kind.label(), row.today)
 }
