@@ -17,6 +17,7 @@ pub mod collected;
 pub mod commit;
 pub mod connector;
 pub mod delivery;
+pub mod delivery_bulk;
 pub mod delivery_page;
 pub mod event;
 pub mod event_target;

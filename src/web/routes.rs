@@ -14,9 +14,10 @@ use tower_http::timeout::TimeoutLayer;
 use super::context::Visitor;
 use super::error::WebError;
 use super::pages::{
-    acme, app_log, as_partner, audit, automation, backup, blocked, certificates, connectors, dashboard, event_targets,
-    events, flows, health, logs, mail, me, profiles, receive, refusals, send, session, sessions, settings,
-    settings_text, setup, sheet, sign_in, slas, test_connection, tokens, transfers, unfinished, users, what_if,
+    acme, app_log, as_partner, audit, automation, backup, blocked, certificates, connectors, dashboard,
+    event_deliveries, event_targets, events, flows, health, logs, mail, me, profiles, receive, refusals, send, session,
+    sessions, settings, settings_text, setup, sheet, sign_in, slas, test_connection, tokens, transfers, unfinished,
+    users, what_if,
 };
 use super::state::WebState;
 use super::{api, assets, layers, live};
@@ -164,6 +165,7 @@ pub const ROUTES: &[Route] = &[
     viewer("/activity/receive", || get(receive::show)),
     viewer("/activity/receive/{id}", || get(receive::one)),
     viewer("/activity/events/{id}", || get(events::one)),
+    editor("/activity/events/deliveries", || get(event_deliveries::ask).post(event_deliveries::act)),
     editor("/deliveries/{id}/fire", || post(receive::fire)),
     editor("/deliveries/{id}/stop", || post(receive::stop)),
     editor("/deliveries/{id}/again", || post(receive::again)),

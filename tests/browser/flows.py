@@ -83,6 +83,8 @@ def journey(browser, appliance, partner, report):
     browser.go(f"/activity/receive/{receipt}")
     report.check("globex-3pl is disabled" in browser.text and "Retrying" in browser.text, "the receipt tells each attempt")
     browser.look("receipt-deliveries")
+    by_filter(browser, report)
+    browser.go(f"/activity/receive/{receipt}")
     appliance.cli("connector", "set", "globex-3pl", "enabled=on")
     press_button(browser, "Fire now")
     send = appliance.place("globex-3pl", "Send") / "passed.edi"
@@ -100,6 +102,19 @@ def journey(browser, appliance, partner, report):
     report.check("acme-edi passes nothing along to globex-3pl any more" in browser.text, "an arrow is removed")
     appliance.cli("flow", "disconnect", "acme-edi", "archive")
     command(browser, appliance, partner, report)
+
+
+def by_filter(browser, report):
+    """What waits is fired for all events of a filter at once, after a page that says how many there are."""
+    browser.go("/activity/events?kind=after_receive&connector=acme-edi")
+    browser.press(browser.driver.find_element(By.CSS_SELECTOR, 'a[href*="act=fire"]'))
+    report.check("of the kind After receive of acme-edi: 1 delivery waiting" in browser.text, "what would be fired is told in numbers")
+    browser.look("event-deliveries")
+    press_button(browser, "Fire now")
+    report.check("due now" in browser.text and browser.path.startswith("/activity/events?kind=after_receive"), "and fired by the filter")
+    browser.go("/activity/events/deliveries?act=again")
+    report.check("that was delivered: their targets get" in browser.text or "that were delivered" in browser.text, "what was delivered can be passed along again too")
+    browser.look("event-deliveries-again")
 
 
 def command(browser, appliance, partner, report):
