@@ -77,7 +77,7 @@ pub struct One {
 type Query<'q> = sqlx::query::Query<'q, Sqlite, SqliteArguments>;
 
 impl Chosen {
-    fn from_where(&self) -> String {
+    fn source(&self) -> String {
         let which = match self.which {
             Which::Pending => PENDING,
             Which::NotDelivered => ENDED,
@@ -108,7 +108,7 @@ impl Chosen {
 
     /// How many for each target, most first, counting no further than [`COUNTED_MAX`] in all.
     pub async fn count(&self, db: &Db) -> Result<Vec<(String, u64)>, StoreError> {
-        let chosen = self.from_where();
+        let chosen = self.source();
         let sql = format!(
             "SELECT target, COUNT(*) FROM (SELECT d.target AS target {chosen} LIMIT $8) AS chosen \
              GROUP BY target ORDER BY 2 DESC, 1"
@@ -120,7 +120,7 @@ impl Chosen {
 
     /// The next piece behind `after`, lane by lane; the first begins behind the default.
     pub async fn piece(&self, db: &Db, after: &One) -> Result<Vec<One>, StoreError> {
-        let sql = format!("SELECT d.id, d.receipt_id, d.source_key, d.target {}{BEHIND}", self.from_where());
+        let sql = format!("SELECT d.id, d.receipt_id, d.source_key, d.target {}{BEHIND}", self.source());
         let query = self.bind(sqlx::query(AssertSqlSafe(sql)), after, PIECE_MAX.unsigned_abs());
         query.fetch_all(db.reader()).await?.iter().map(one).collect()
     }
