@@ -114,7 +114,7 @@ impl Site {
         self.stream.write_all(request.as_bytes()).await.expect("it is asked");
         let mut answer = Vec::new();
         while !is_whole(&answer) {
-            let mut buffer = [0; 65_536];
+            let mut buffer = vec![0; 65_536];
             let count = self.stream.read(&mut buffer).await.expect("it answers");
             assert!(count > 0, "{path}: the connection ended");
             answer.extend_from_slice(&buffer[..count]);
@@ -163,7 +163,7 @@ async fn receive(port: u16) -> Arc<Mutex<Vec<String>>> {
         while let Ok((mut stream, _)) = listener.accept().await {
             let told = Arc::clone(&told);
             tokio::spawn(async move {
-                let (mut post, mut buffer) = (Vec::new(), [0; 16_384]);
+                let (mut post, mut buffer) = (Vec::new(), vec![0; 16_384]);
                 while let Ok(count @ 1..) = stream.read(&mut buffer).await {
                     post.extend_from_slice(&buffer[..count]);
                     if is_whole(&post) {
