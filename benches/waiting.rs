@@ -155,8 +155,8 @@ fn is_whole(answer: &[u8]) -> bool {
 }
 
 /// Takes posts on that port and notes the names of the files they tell of, in order.
-async fn receive(port: u16) -> Arc<Mutex<Vec<String>>> {
-    let listener = TcpListener::bind(("127.0.0.1", port)).await.expect("the port is free");
+async fn receive(number: u16) -> Arc<Mutex<Vec<String>>> {
+    let listener = TcpListener::bind(("127.0.0.1", number)).await.expect("the port is free");
     let names = Arc::new(Mutex::new(Vec::new()));
     let told = Arc::clone(&names);
     tokio::spawn(async move {
