@@ -129,6 +129,8 @@ pub const ROUTES: &[Route] = &[
     viewer("/connectors/{id}", || get(connectors::first_tab)),
     viewer("/connectors/{id}/settings", || get(connectors::settings)),
     viewer("/connectors/{id}/advanced", || get(connectors::advanced)),
+    viewer("/connectors/{id}/alerts", || get(connectors::alerts)),
+    editor("/connectors/{id}/alerts/test", || post(connectors::test_alerts)),
     editor("/connectors/{id}/save", || post(connectors::save)),
     viewer("/connectors/{id}/sheet", || get(sheet::show)),
     editor("/connectors/{id}/sheet/given", || post(sheet::give)),

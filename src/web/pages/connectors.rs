@@ -9,6 +9,7 @@ use serde::Deserialize;
 use super::flows::Flow;
 use super::head::{self, Head};
 use super::kept::Row;
+use super::mail;
 use super::preview::Preview;
 use super::sheet::{self, Stand};
 use super::test_connection;
@@ -103,11 +104,13 @@ const ADVANCED: Sections = &[
         "For this partner only.",
         &["receipts_keep_days", "transfers_keep_days", "sent_keep_days"],
     ),
-    (
-        "Logging and alerts",
-        "",
-        &["log_level", "log_subfolder_scheme", "log_messages", "alert_to", "alert_not_seen_days"],
-    ),
+    ("Logging", "", &["log_level", "log_subfolder_scheme", "log_messages"]),
+];
+
+const ALERTS: Sections = &[
+    ("Alerts", "Who is told when something is wrong with this partner, and of what.", &["alerts"]),
+    ("Letters", "For own alerts. By the server of Profiles, Mail.", &["alert_subject", "alert_to"]),
+    ("What is told", "For own alerts.", &["alert_on", "alert_refusals_per_hour", "alert_not_seen_days"]),
 ];
 
 const FOLDER: Sections = &[
@@ -147,6 +150,7 @@ const KEEPING: &[&str] = &["keep_days", "receipts_keep_days", "transfers_keep_da
 enum Tab {
     Settings,
     Advanced,
+    Alerts,
 }
 
 impl Tab {
@@ -154,6 +158,7 @@ impl Tab {
         match self {
             Self::Settings => "settings",
             Self::Advanced => "advanced",
+            Self::Alerts => "alerts",
         }
     }
 
@@ -164,11 +169,12 @@ impl Tab {
             (ConnectorType::Command, _) => COMMAND,
             (_, Self::Settings) => SETTINGS,
             (_, Self::Advanced) => ADVANCED,
+            (_, Self::Alerts) => ALERTS,
         }
     }
 
     fn parse(text: &str) -> Self {
-        if text == "advanced" { Self::Advanced } else { Self::Settings }
+        [Self::Advanced, Self::Alerts].into_iter().find(|tab| tab.name() == text).unwrap_or(Self::Settings)
     }
 }
 
@@ -205,6 +211,16 @@ struct ConnectorPage {
     kept: Option<Vec<Row>>,
     what_if: what_if::Form,
     flow: Flow,
+    /// On the Alerts tab: who is told as things stand.
+    told: Option<Told>,
+}
+
+/// Who is told of what is wrong with a partner, as things are saved.
+struct Told {
+    /// Recipients; empty when there are none.
+    to: String,
+    /// Whether mail can be sent at all.
+    is_set: bool,
 }
 
 /// What may be tried on the Advanced tab.
@@ -255,6 +271,10 @@ async fn page(context: &Context, found: &StoredConnector, tab: Tab, draft: &Draf
         kept: None,
         what_if: what_if::Form::about(&found.id),
         flow: Flow::of(context, found.id.key()).await?,
+        told: (tab == Tab::Alerts).then(|| Told {
+            to: mail::alerted(&snapshot.appliance, Some(&settings)).text(),
+            is_set: mail::is_set(&snapshot.appliance),
+        }),
     })
 }
 
@@ -288,6 +308,21 @@ async fn show(context: &Context, id: &str, tab: Tab, tried: Option<String>) -> R
         page.preview = Some(Preview::of(context, &found.id, &scheme));
     }
     Ok(html(&page)?.into_response())
+}
+
+/// The Alerts tab.
+pub async fn alerts(context: Context, Path(id): Path<String>) -> Result<Response, WebError> {
+    show(&context, &id, Tab::Alerts, None).await
+}
+
+/// *Send test* of the Alerts tab: a letter as this connector's alerts are.
+pub async fn test_alerts(context: Context, Path(id): Path<String>, _: Posted) -> Result<Response, WebError> {
+    let (found, snapshot) = (find(&context, &id).await?, context.state.live.snapshot());
+    let live = snapshot.partner(found.id.as_str()).ok_or_else(WebError::not_found)?;
+    let note = mail::send_test(&context, Some(&live.connector.settings)).await;
+    let place = format!("/connectors/{}/{}", found.id, Tab::Alerts.name());
+    context.leave(&place, note);
+    Ok(Redirect::to(&place).into_response())
 }
 
 /// Saves one tab; also sets or makes a password.
@@ -326,6 +361,7 @@ pub async fn save(context: Context, Path(id): Path<String>, posted: Posted) -> R
             text: "Saved. The new signing secret is shown here once; the receiver needs it now.".to_owned(),
             password: Some(secret),
         },
+        _ if tab == Tab::Alerts => Note::done("Saved. In force now."),
         _ if kind != ConnectorType::FtpServer => Note::done("Saved. Applies to the next delivery."),
         Some(password) if generate => Note {
             tone: Tone::Done,
