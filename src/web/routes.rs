@@ -123,6 +123,7 @@ pub const ROUTES: &[Route] = &[
     viewer("/", || get(dashboard::show)),
     editor("/attention/snooze", || post(dashboard::snooze)),
     viewer("/flows", || get(flows::show)),
+    editor("/flows/enable", || post(flows::enable)),
     editor("/flows/connect", || post(flows::connect)),
     editor("/flows/disconnect", || get(flows::ask_disconnect).post(flows::disconnect)),
     editor("/connectors", || post(flows::add)),

@@ -15,10 +15,11 @@ use super::sheet::{self, Stand};
 use super::test_connection;
 use super::what_if;
 use crate::access::password;
+use crate::base::human;
 use crate::base::secret::Secret;
 use crate::domain::administrator::check_password;
 use crate::domain::connector::{Connector, ConnectorId, ConnectorSettings, type_of};
-use crate::domain::setting::{Mistake, Value};
+use crate::domain::setting::{Mistake, Texts, Value};
 use crate::domain::sheet::Sheet;
 use crate::domain::value::ConnectorType;
 use crate::store::connector::{self, StoredConnector};
@@ -211,6 +212,8 @@ struct ConnectorPage {
     kept: Option<Vec<Row>>,
     what_if: what_if::Form,
     flow: Flow,
+    /// Disabling it is asked about: what waits for it is among the problems.
+    asks_first: bool,
     /// On the Alerts tab: who is told as things stand.
     told: Option<Told>,
 }
@@ -271,6 +274,7 @@ async fn page(context: &Context, found: &StoredConnector, tab: Tab, draft: &Draf
         kept: None,
         what_if: what_if::Form::about(&found.id),
         flow: Flow::of(context, found.id.key()).await?,
+        asks_first: false,
         told: (tab == Tab::Alerts).then(|| Told {
             to: mail::alerted(&snapshot.appliance, Some(&settings)).text(),
             is_set: mail::is_set(&snapshot.appliance),
@@ -347,6 +351,11 @@ pub async fn save(context: Context, Path(id): Path<String>, posted: Posted) -> R
             return draft.answer(&page(&context, &found, tab, &draft).await?);
         }
     };
+    if let Some(problem) = waits_for(&context, &found, &draft).await?.filter(|_| posted.get("anyway").is_none()) {
+        draft.form.refuse(vec![Mistake::new("enabled", problem)]);
+        let page = ConnectorPage { asks_first: true, ..page(&context, &found, tab, &draft).await? };
+        return draft.answer(&page);
+    }
     // Where nobody signs in there is nothing to set.
     let password = password.filter(|_| kind.credential().is_some());
     let (values, version) = (draft.form.texts.clone(), draft.version);
@@ -372,6 +381,18 @@ pub async fn save(context: Context, Path(id): Path<String>, posted: Posted) -> R
     };
     context.leave(&place, note);
     Ok(Redirect::to(&place).into_response())
+}
+
+/// Why it should not be disabled without a second look, if what is typed disables it.
+async fn waits_for(context: &Context, found: &StoredConnector, draft: &Draft) -> Result<Option<String>, WebError> {
+    let off = |texts: &Texts| texts.get("enabled").is_some_and(|text| text == "off");
+    if !off(&draft.form.texts) || off(&found.stored.texts) {
+        return Ok(None);
+    }
+    let lanes = delivery_page::waiting(&context.state.db).await?;
+    let count = delivery_page::for_connector(&lanes, found.id.key());
+    let files = human::count(count, "file waits", "files wait");
+    Ok((count > 0).then(|| format!("{files} for {}, and would wait until it is enabled again", found.id)))
 }
 
 /// What would be removed if what is typed were saved. Nothing is.
