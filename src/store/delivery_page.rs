@@ -179,6 +179,12 @@ pub async fn waiting_of(db: &Db, key: &str) -> Result<u64, StoreError> {
     Ok(lanes.iter().filter(|lane| lane.source_key == key || lane.target == target).map(|lane| lane.count).sum())
 }
 
+/// How many of these wait to come to a connector.
+pub fn for_connector(lanes: &[Waiting], key: &str) -> u64 {
+    let target = Target::Connector(key.to_owned()).text();
+    lanes.iter().filter(|lane| lane.target == target).map(|lane| lane.count).sum()
+}
+
 /// What was given up, lane by lane, most first, at most 100 lanes.
 pub async fn failed(db: &Db) -> Result<Vec<Failed>, StoreError> {
     let rows = sqlx::query(FAILED).fetch_all(db.reader()).await?;

@@ -1,9 +1,11 @@
 //! Flows: every connector on a map and in a list, the arrows between them, and the form that adds one.
 
 mod add;
+mod bulk;
 mod connect;
 mod drawn;
 mod map;
+mod week;
 
 use std::collections::HashMap;
 
@@ -29,8 +31,10 @@ use crate::web::shell::{Nav, Shell, html};
 use crate::web::table::address;
 
 pub use add::add;
+pub use bulk::enable;
 pub use connect::{ask_disconnect, connect, disconnect};
-use drawn::{Edge, Node};
+use drawn::Drawn;
+pub use week::Week;
 
 /// Cards on the map; more are shown as a list, or group by group.
 const MAP_MAX: usize = map::ROWS_MAX;
@@ -71,6 +75,10 @@ struct Row {
     /// Something on its way to it fails.
     failing: bool,
     next: Vec<Next>,
+    /// Files on each of the last seven days; none where it is not shown.
+    week: Vec<week::Bar>,
+    /// The same in words.
+    week_words: String,
 }
 
 /// One arrow.
@@ -91,8 +99,9 @@ struct FlowsPage {
     shell: Shell,
     rows: Vec<Row>,
     arrows: Vec<Passes>,
-    nodes: Vec<Node>,
-    edges: Vec<Edge>,
+    drawn: Drawn,
+    /// The map was asked for and there are too many for it.
+    is_too_much: bool,
     filter: Filter,
     groups: Vec<String>,
     total: usize,
@@ -134,7 +143,11 @@ impl FlowsPage {
     }
 
     fn is_map(&self) -> bool {
-        !self.nodes.is_empty()
+        !self.drawn.nodes.is_empty()
+    }
+
+    fn map_max(&self) -> usize {
+        MAP_MAX
     }
 
     /// The address of the other view, with the same filter.
@@ -185,19 +198,24 @@ async fn page(context: &Context, filter: Filter) -> Result<FlowsPage, WebError> 
         let of_it = |one: &&LiveSession| one.doing.connector.as_deref() == Some(live.connector.id.as_str());
         rows.push(row(live, (&map, &arrows), &received, (sessions.iter().filter(of_it).count(), now)));
     }
-    let wants_map = filter.view != "list" && rows.len() <= MAP_MAX;
-    let (nodes, edges) = if wants_map { drawn::draw(&rows, &arrows) } else { Default::default() };
+    // Where there are too many for one map the list comes first.
+    let wants_map = filter.view == "map" || (filter.view.is_empty() && all.len() <= MAP_MAX);
+    let drawn = if wants_map && rows.len() <= MAP_MAX { drawn::draw(&rows, &arrows) } else { Drawn::default() };
+    if drawn.nodes.is_empty() {
+        week::show(context, &mut rows).await?;
+    }
     let id = |live: &&std::sync::Arc<LiveConnector>| live.connector.id.to_string();
     let is_source = |live: &&&std::sync::Arc<LiveConnector>| {
         matches!(live.connector.settings.r#type, ConnectorType::FtpServer | ConnectorType::Folder)
     };
+    let rows_are_empty = rows.is_empty();
     let can_command = context.state.programs.folder().is_some() && context.may(Role::Admin);
     Ok(FlowsPage {
         shell: Shell::new(context, "Flows", Nav::Flows).await?,
         rows,
         arrows,
-        nodes,
-        edges,
+        is_too_much: wants_map && drawn.nodes.is_empty() && !rows_are_empty,
+        drawn,
         filter,
         groups,
         total: all.len(),
@@ -252,6 +270,8 @@ fn row(
         last: busy.last.map_or("never".to_owned(), |at| human::ago(at, now)),
         failing: leads_here().any(|arrow| arrow.retrying > 0),
         next: next(map, connector.id.key()),
+        week: Vec::new(),
+        week_words: String::new(),
     }
 }
 
