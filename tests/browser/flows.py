@@ -79,6 +79,7 @@ def journey(browser, appliance, partner, report):
     browser.go("/flows?view=list")
     report.check("archive and globex-3pl" in browser.text, "the list says in words what the arrows say")
     browser.look("flows-list")
+    disabled_together(browser, report)
     receipt = next(one["id"] for one in appliance.receipts("acme-edi") if one["name"] == "passed.edi")
     browser.go(f"/activity/receive/{receipt}")
     report.check("globex-3pl is disabled" in browser.text and "Retrying" in browser.text, "the receipt tells each attempt")
@@ -102,6 +103,25 @@ def journey(browser, appliance, partner, report):
     report.check("acme-edi passes nothing along to globex-3pl any more" in browser.text, "an arrow is removed")
     appliance.cli("flow", "disconnect", "acme-edi", "archive")
     command(browser, appliance, partner, report)
+
+
+def disabled_together(browser, report):
+    """Connectors are enabled and disabled together; one that files wait for only after a second page."""
+    def tick(name, act):
+        browser.go("/flows?view=list")
+        browser.driver.find_element(By.CSS_SELECTOR, f'[name="id"][value="{name}"]').click()
+        browser.press(browser.driver.find_element(By.CSS_SELECTOR, f'button[name="act"][value="{act}"]'))
+    tick("archive", "disable")
+    report.check("1 connector is disabled." in browser.text, "a chosen connector is disabled from the list")
+    tick("archive", "enable")
+    tick("globex-3pl", "enable")
+    report.check("1 connector is enabled." in browser.text, "and enabled")
+    tick("globex-3pl", "disable")
+    if "Disable globex-3pl?" in browser.text:  # its file waits still, as a rule
+        report.check("1 file waits for one of them" in browser.text, "one that a file waits for is asked about")
+        browser.look("flows-disable")
+        press_button(browser, "Disable all the same")
+    report.check("1 connector is disabled." in browser.text, "and disabled all the same")
 
 
 def by_filter(browser, report):

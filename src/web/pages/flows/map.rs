@@ -62,7 +62,9 @@ pub fn cells(nodes: &[String], arrows: &[(String, String)], bands: &[usize]) -> 
         let members: Vec<usize> = (0..nodes.len()).filter(|node| bands[*node] == band).collect();
         let within: Vec<_> = edges.iter().filter(|(a, b)| bands[*a] == band && bands[*b] == band).copied().collect();
         rows_of_band(&members, &within, &column, &mut row);
-        members.iter().for_each(|node| row[*node] += above);
+        for node in &members {
+            row[*node] += above;
+        }
         above = members.iter().map(|node| row[*node]).max().unwrap_or(above);
     }
     column.into_iter().zip(row).map(|(column, row)| Cell { column, row }).collect()
@@ -89,6 +91,13 @@ fn rows_of_band(members: &[usize], edges: &[(usize, usize)], column: &[usize], r
                 edges.iter().filter_map(beside).collect()
             });
         }
+    }
+    // Rows that nobody stands in go: there are never more than members, and the style sheet has so many.
+    let mut used: Vec<_> = members.iter().map(|node| row[*node]).collect();
+    used.sort_unstable();
+    used.dedup();
+    for node in members {
+        row[*node] = used.partition_point(|one| *one < row[*node]) + 1;
     }
 }
 

@@ -102,6 +102,7 @@ struct FlowsPage {
     drawn: Drawn,
     /// The map was asked for and there are too many for it.
     is_too_much: bool,
+    map_max: usize,
     filter: Filter,
     groups: Vec<String>,
     total: usize,
@@ -144,10 +145,6 @@ impl FlowsPage {
 
     fn is_map(&self) -> bool {
         !self.drawn.nodes.is_empty()
-    }
-
-    fn map_max(&self) -> usize {
-        MAP_MAX
     }
 
     /// The address of the other view, with the same filter.
@@ -215,6 +212,7 @@ async fn page(context: &Context, filter: Filter) -> Result<FlowsPage, WebError> 
         rows,
         arrows,
         is_too_much: wants_map && drawn.nodes.is_empty() && !rows_are_empty,
+        map_max: MAP_MAX,
         drawn,
         filter,
         groups,

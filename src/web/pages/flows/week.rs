@@ -42,14 +42,13 @@ pub async fn show(context: &Context, rows: &mut [Row]) -> Result<(), WebError> {
     // Whoever comes meanwhile waits for the same answer.
     let mut week = context.state.week.lock().await;
     let known = week.before.clone().filter(|_| week.today == today);
-    let before = match known {
-        Some(before) => before,
-        None => {
-            let days: Vec<_> = (today - DAYS + 1..today).map(begin).collect();
-            let before = Arc::new(busy::by_day(db, &days).await?);
-            *week = Week { today, before: Some(Arc::clone(&before)) };
-            before
-        }
+    let before = if let Some(before) = known {
+        before
+    } else {
+        let days: Vec<_> = (today - DAYS + 1..today).map(begin).collect();
+        let before = Arc::new(busy::by_day(db, &days).await?);
+        *week = Week { today, before: Some(Arc::clone(&before)) };
+        before
     };
     drop(week);
     let now = busy::by_day(db, &[begin(today)]).await?;
