@@ -30,7 +30,7 @@ const STOP: &str = "UPDATE deliveries SET state = 'stopped', ended_at_us = $2 \
      WHERE id IN (SELECT value FROM json_each($1)) AND ended_at_us IS NULL";
 const AGAIN: &str = "UPDATE deliveries SET state = 'waiting', ended_at_us = NULL, next_at_us = $2, \
      since_attempt = attempts WHERE id IN (SELECT value FROM json_each($1)) AND ended_at_us IS NOT NULL";
-const WAIT_AGAIN: &str = "UPDATE receipts SET status = 'waiting' WHERE status = 'in_receive' AND id IN \
+const WAIT_AGAIN: &str = "UPDATE receipts SET status = 'waiting' WHERE COALESCE(status, '') = 'in_receive' AND id IN \
      (SELECT receipt_id FROM deliveries WHERE substr(target, 1, 10) = 'connector:' \
      AND id IN (SELECT value FROM json_each($1)))";
 // Those before them in their lanes go first, so they are due too.
