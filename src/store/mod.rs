@@ -25,6 +25,7 @@ pub mod exported;
 mod group;
 pub mod held;
 pub mod import;
+mod import_parts;
 pub mod kept;
 pub mod listener;
 pub mod live;
