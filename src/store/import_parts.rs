@@ -198,9 +198,11 @@ async fn prepare(
             return Ok(Err(mistakes));
         }
     }
+    let beside = rows.iter().filter(|row| row.connector_key == connector_key).count();
+    let is_full = i64::try_from(beside).is_ok_and(|beside| beside >= kind.most());
     let id = match there {
         Some(row) => row.id.clone(),
-        None if rows.iter().filter(|row| row.connector_key == connector_key).count() as i64 >= kind.most() => {
+        None if is_full => {
             return wrong("id", format!("There are {} already, the most there can be", kind.most()));
         }
         None if part.id.is_empty() => EventId::new(change.ids).to_string(),
@@ -255,7 +257,7 @@ mod tests {
         let done = read(&db, FILE).await;
         let parts = [
             "connector acme SLA: At least 2 files received by 09:00, Mon–Fri, UTC",
-            "connector acme action: After any file is received: mail to a@b",
+            "connector acme action: After a file is received: mail to a@b",
         ];
         assert_eq!(done[done.len() - 3..done.len() - 1], parts);
         assert!(read(&db, FILE).await.is_empty(), "without an id it is the same as one that says the same");
@@ -264,7 +266,7 @@ mod tests {
         assert_eq!(exported.slas[0].connector, "acme");
         assert!(read(&db, &exported.text()).await.is_empty(), "it differs from itself");
         let changed = exported.text().replace("mail_to = \"a@b\"", "mail_to = \"c@d\"");
-        assert_eq!(read(&db, &changed).await, ["connector acme action: After any file is received: mail to c@d"]);
+        assert_eq!(read(&db, &changed).await, ["connector acme action: After a file is received: mail to c@d"]);
         assert_eq!(SettingsFile::read(&db).await.unwrap().actions.len(), 1, "its id says which it is");
         let other = Db::open(folders[1].path()).await.unwrap();
         read(&other, &exported.text()).await;
