@@ -14,6 +14,7 @@ use super::pages::test_connection::Trials;
 use super::second_factor::Enrolling;
 use super::setup_code::SetupCode;
 use crate::access::admission::Admission;
+use crate::access::automation::Keeper;
 use crate::access::backup::Backups;
 use crate::access::certificate::Certificates;
 use crate::access::gate::Gate;
@@ -98,6 +99,13 @@ impl WebState {
             trials: Trials::default(),
             streams: Arc::new(Semaphore::new(STREAMS_MAX)),
         }
+    }
+}
+
+impl WebState {
+    /// What saves actions and event targets.
+    pub fn keeper(&self) -> Keeper<'_> {
+        Keeper { db: &self.db, secrets: &self.secrets, programs: &self.programs }
     }
 }
 
