@@ -10,6 +10,7 @@ use super::attention::Found;
 use super::live::STREAMS_MAX;
 use super::notes::Notes;
 use super::pages::flows::Week;
+use super::pages::receive::ZIPS_MAX;
 use super::pages::test_connection::Trials;
 use super::second_factor::Enrolling;
 use super::setup_code::SetupCode;
@@ -84,6 +85,8 @@ pub struct WebState {
     pub(super) trials: Trials,
     /// Streams of live updates that may still open.
     pub(super) streams: Arc<Semaphore>,
+    /// Zips that may still be made.
+    pub(super) zips: Arc<Semaphore>,
 }
 
 impl WebState {
@@ -98,6 +101,7 @@ impl WebState {
             enrolling: Enrolling::default(),
             trials: Trials::default(),
             streams: Arc::new(Semaphore::new(STREAMS_MAX)),
+            zips: Arc::new(Semaphore::new(ZIPS_MAX)),
         }
     }
 }

@@ -28,6 +28,7 @@ from selenium.webdriver.support.ui import Select, WebDriverWait
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 import account  # noqa: E402
 import automation  # noqa: E402
+import chosen  # noqa: E402
 import flows  # noqa: E402
 import mail  # noqa: E402
 import slas  # noqa: E402
@@ -669,6 +670,7 @@ def main():
             sessions(browser, appliance, "acme-edi", password, report)
             send_tab(browser, appliance, "acme-edi", password, report)
             as_partner(browser, appliance, "acme-edi", report)
+            chosen.journey(browser, appliance, ("acme-edi", password), report)
             dashboard(browser, appliance, "acme-edi", password, report)
             partner_sheet(browser, "acme-edi", report)
             activity(browser, "acme-edi", report)
