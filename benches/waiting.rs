@@ -1,7 +1,8 @@
 //! A target that is down for long: `TMPDIR=/dev/shm cargo bench --bench waiting [-- COUNT]`. A partner's files are passed
 //! along to a Webhook that nobody answers, until COUNT of them wait (100,000 unless said otherwise). Told are: uploads beside
-//! an empty queue and beside the full one, the times of pages, the memory of the process; then the receiver comes back.
-//! It fails when uploads lose a fifth, a page is too slow, memory grows with what waits, or a file is missing or out of order.
+//! the full queue, and once it is empty again with as many records; the times of pages, the memory of the process; and how
+//! fast all is posted once the receiver is back. It fails when uploads lose a fifth, a page is too slow, memory grows with
+//! what waits, or a file is missing or out of order.
 
 #[path = "../tests/it/kit/mod.rs"]
 #[expect(dead_code, unused_imports, reason = "the tests need more of it than this")]
@@ -64,6 +65,16 @@ async fn upload(server: SocketAddr, partner: &'static str, first: usize, files: 
         done.expect("every file is received");
     }
     count(each * SESSIONS) / begun.elapsed().as_secs_f64()
+}
+
+/// The middle of some rounds of a partner whose files stay; `moment` keeps their names apart.
+async fn rate(running: &Running<'_>, moment: usize) -> f64 {
+    let mut rates = Vec::new();
+    for round in 0..ROUNDS {
+        let first = (moment * ROUNDS + round) * ROUND / SESSIONS;
+        rates.push(upload(running.ftp(), "stays", first, ROUND).await);
+    }
+    middle(rates)
 }
 
 fn count(n: usize) -> f64 {
@@ -226,36 +237,29 @@ async fn main() {
     }
     let wanted: usize = std::env::args().find_map(|argument| argument.parse().ok()).unwrap_or(100_000);
     let (appliance, port) = (Appliance::new(), free_port());
-    appliance.add("passes", &["settle_s=0"]);
+    for partner in ["passes", "stays"] {
+        appliance.add(partner, &["settle_s=0"]);
+    }
     appliance.say(&["settings", "set", "webhook_networks=127.0.0.1", "delivery_retries=1000"]);
     appliance.say(&["settings", "set", "delivery_retry_first_s=1", "delivery_retry_longest_s=5"]);
     appliance.say(&["connector", "add", "erp", "type=webhook", &format!("url=http://127.0.0.1:{port}/inbound")]);
     appliance.say(&["flow", "connect", "passes", "erp"]);
     let running = appliance.start().await;
-    let (mut empty, mut full) = (Vec::new(), Vec::new());
-    let mut next = 0;
-    for _ in 0..ROUNDS {
-        empty.push(upload(running.ftp(), "passes", next, ROUND).await);
-        next += ROUND / SESSIONS;
-    }
+    let new = rate(&running, 0).await;
     let before = resident_kb(&running);
-    let rest = wanted.saturating_sub(2 * ROUNDS * ROUND);
-    upload(running.ftp(), "passes", next, rest).await;
-    next += rest.div_ceil(SESSIONS);
-    for _ in 0..ROUNDS {
-        full.push(upload(running.ftp(), "passes", next, ROUND).await);
-        next += ROUND / SESSIONS;
-    }
-    let (empty, full) = (middle(empty), middle(full));
-    println!("{} files of {SIZE} bytes wait for a target that is down:", next * SESSIONS);
-    println!("  uploaded, the first {}   {empty:.0} a second", ROUNDS * ROUND);
-    println!("  uploaded, the last {}    {full:.0} a second  ({:.2})", ROUNDS * ROUND, full / empty);
+    upload(running.ftp(), "passes", 0, wanted).await;
+    let waiting = wanted.div_ceil(SESSIONS) * SESSIONS;
+    let full = rate(&running, 1).await;
+    println!("{waiting} files of {SIZE} bytes wait for a target that is down:");
     let slow = pages(&appliance, &running).await;
     let grown = resident_kb(&running).saturating_sub(before);
     println!("  memory grew by {grown} KB, {before} KB before");
-    resumed(&*receive(port).await, next * SESSIONS).await;
+    resumed(&*receive(port).await, waiting).await;
     let grown_then = resident_kb(&running).saturating_sub(before);
     println!("  memory grew by {grown_then} KB when all was posted");
+    let empty = rate(&running, 2).await;
+    println!("  another partner's uploads, files a second: {full:.0} beside them, {empty:.0} once none waited");
+    println!("  ({:.2}); {new:.0} while there were no records at all", full / empty);
     assert!(full / empty >= RATE_MIN, "uploads are slower beside what waits");
     assert!(slow.is_empty(), "too slow: {slow:?}");
     assert!(grown.max(grown_then) < GROWTH_KB_MAX, "memory grows with what waits");

@@ -116,10 +116,13 @@ fn told(error: &lettre::transport::smtp::Error) -> String {
 
 /// What an error comes from, and what that comes from.
 fn causes<'a>(error: &'a (dyn Error + 'static)) -> impl Iterator<Item = &'a (dyn Error + 'static)> {
-    std::iter::successors(error.source(), |inner| match inner.downcast_ref::<std::io::Error>() {
-        // What an I/O error carries is not its source.
-        Some(carrying) => carrying.get_ref().map(|inner| inner as &(dyn Error + 'static)),
-        None => inner.source(),
+    std::iter::successors(error.source(), |inner: &&'a (dyn Error + 'static)| -> Option<&'a (dyn Error + 'static)> {
+        let inner: &'a (dyn Error + 'static) = *inner;
+        match inner.downcast_ref::<std::io::Error>() {
+            // What an I/O error carries is not its source.
+            Some(carrying) => carrying.get_ref().map(|inner| inner as &(dyn Error + 'static)),
+            None => inner.source(),
+        }
     })
 }
 

@@ -1,5 +1,5 @@
 //! Processes that a program left behind. A group of processes ends by its number, but whoever calls `setsid` has left it.
-//! Waybill therefore has orphans given to itself (PR_SET_CHILD_SUBREAPER), and each run is marked: the last entry of its
+//! Waybill therefore has orphans given to itself (`PR_SET_CHILD_SUBREAPER`), and each run is marked: the last entry of its
 //! `PATH` is a place in its scratch folder that does not exist, and every descendant inherits it.
 //!
 //! Always: a run is noted before another thread can take its process for an orphan.
@@ -9,8 +9,8 @@ use std::io;
 use std::path::Path;
 use std::process::{Child, Command};
 use std::sync::{Mutex, PoisonError};
-use std::time::Duration;
 
+use rustix::event::{Timespec, poll};
 use rustix::process::{
     Pid, PidfdFlags, Signal, WaitOptions, getpgrp, getpid, pidfd_open, pidfd_send_signal, set_child_subreaper, waitpid,
 };
@@ -19,8 +19,8 @@ use rustix::process::{
 const PLACE: &str = ".run";
 /// How often it is looked for more: each round ends a generation, and who starts anew faster than that is told of.
 const ROUNDS_MAX: usize = 200;
-/// Between two rounds; what was killed needs a moment to be gone.
-const ROUND: Duration = Duration::from_millis(5);
+/// Between two rounds, 5 ms; what was killed needs a moment to be gone.
+const ROUND: Timespec = Timespec { tv_sec: 0, tv_nsec: 5_000_000 };
 
 /// The mark of each run under way and its first process.
 static RUNNING: Mutex<Option<HashMap<String, Pid>>> = Mutex::new(None);
@@ -51,7 +51,7 @@ pub fn end(mark: &str) {
             return;
         }
         drop(running);
-        std::thread::sleep(ROUND);
+        rest();
     }
     tracing::error!(run = mark, "A program starts processes faster than they can be ended");
 }
@@ -95,10 +95,14 @@ pub fn end_left(scratch: &Path) -> usize {
         for pid in left {
             kill(pid, |pid| has_mark(pid, &place));
         }
-        std::thread::sleep(ROUND);
+        rest();
     }
     tracing::error!("Programs that an earlier process has left could not be ended");
     ended
+}
+
+fn rest() {
+    let _ = poll(&mut [], Some(&ROUND));
 }
 
 /// Kills a process that `still` is the one that was meant: its number may be another's by now.

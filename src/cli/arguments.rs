@@ -282,7 +282,7 @@ pub enum ActionVerb {
         /// Whose files it is about.
         connector: String,
         /// Settings, such as kind=mail and `mail_to=edi@example.com`.
-        #[arg(value_name = "KEY=VALUE", required = true, value_parser = Pair::parse)]
+        #[arg(value_name = "KEY=VALUE", required = true, value_parser = parse_pair)]
         pairs: Vec<Pair>,
     },
     /// Change an action.
@@ -290,7 +290,7 @@ pub enum ActionVerb {
         /// Its id, as the list has it.
         id: String,
         /// Settings to change.
-        #[arg(value_name = "KEY=VALUE", value_parser = Pair::parse)]
+        #[arg(value_name = "KEY=VALUE", value_parser = parse_pair)]
         pairs: Vec<Pair>,
         /// Make a new secret to sign with, shown once.
         #[arg(long)]
@@ -323,7 +323,7 @@ pub enum EventTargetVerb {
     /// Add an event target. The secret it signs with is made and shown once.
     Add {
         /// Settings, such as <url=https://siem.example.com/>.
-        #[arg(value_name = "KEY=VALUE", required = true, value_parser = Pair::parse)]
+        #[arg(value_name = "KEY=VALUE", required = true, value_parser = parse_pair)]
         pairs: Vec<Pair>,
     },
     /// Change an event target.
@@ -331,7 +331,7 @@ pub enum EventTargetVerb {
         /// Its id, as the list has it.
         id: String,
         /// Settings to change.
-        #[arg(value_name = "KEY=VALUE", value_parser = Pair::parse)]
+        #[arg(value_name = "KEY=VALUE", value_parser = parse_pair)]
         pairs: Vec<Pair>,
         /// Make a new secret to sign with, shown once.
         #[arg(long)]
