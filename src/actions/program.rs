@@ -160,6 +160,7 @@ mod tests {
     use super::*;
 
     const LONG: Duration = Duration::from_secs(30);
+    const KEPT: usize = 300;
 
     fn script(folder: &Path, text: &str) -> std::path::PathBuf {
         let path = folder.join("program");
@@ -174,7 +175,7 @@ mod tests {
         // Another test that starts a program meanwhile holds this one open for a moment.
         let program = script(folder.path(), text);
         for _ in 0..100 {
-            match run(&program, &arguments, folder.path(), (within, 100)) {
+            match run(&program, &arguments, folder.path(), (within, KEPT)) {
                 Err(error) if error.kind() == io::ErrorKind::ExecutableFileBusy => std::thread::yield_now(),
                 other => return other.unwrap(),
             }
@@ -229,7 +230,7 @@ mod tests {
         let ended = ran("echo out; echo error >&2", &[], LONG);
         assert_eq!((ended.end, ended.output), (End::Exited(0), b"out\nerror\n".to_vec()));
         let ended = ran("i=0; while [ $i -lt 20000 ]; do echo 0123456789; i=$((i+1)); done", &[], LONG);
-        assert_eq!((ended.end, ended.output.len()), (End::Exited(0), 100));
+        assert_eq!((ended.end, ended.output.len()), (End::Exited(0), KEPT));
         assert_eq!(ran("kill -9 $$", &[], LONG).end, End::Signalled(9));
     }
 
