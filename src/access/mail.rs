@@ -135,7 +135,7 @@ fn certificate_words(host: &str, error: &CertificateError) -> String {
         CertificateError::Expired | CertificateError::ExpiredContext { .. } => {
             "has expired; its administrator has to renew it".to_owned()
         }
-        CertificateError::UnknownIssuer => {
+        CertificateError::UnknownIssuer | CertificateError::BadSignature => {
             "was not issued by an authority that this system trusts; add that authority to the system’s".to_owned()
         }
         other => format!("is not accepted: {other}"),
