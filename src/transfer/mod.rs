@@ -1,5 +1,6 @@
 //! Floor 3: bytes in and out, receipts, events, and who is connected.
 
+pub mod bulk;
 pub mod collect;
 pub mod collections;
 pub mod consent;
@@ -17,6 +18,7 @@ pub mod receive;
 pub mod recovery;
 pub mod retention;
 pub mod send;
+pub mod socket;
 pub mod stand_in;
 pub mod throttle;
 pub mod transcript;
