@@ -88,6 +88,19 @@
     src.addEventListener('input', soon); name.addEventListener('input', soon);
   }
 
+  // Times in the reader's zone, when that is chosen; the title keeps the other one.
+  const local = root.dataset.times === 'local' && new Intl.DateTimeFormat().resolvedOptions().timeZone;
+  const day = (d) => `${d.getDate()} ${d.toLocaleString('en', { month: 'short' })} ${d.getFullYear()}`;
+  const localise = (el) => {
+    if (!local) return;
+    for (const t of $$('time[datetime]', el)) {
+      const said = t.textContent, d = new Date(t.dateTime), clock = d.toLocaleTimeString('en-GB');
+      if (/^(.*, )?\d\d:\d\d:\d\d$/.test(said)) t.textContent = !said.includes(',') && day(d) === day(new Date()) ? clock : `${day(d)}, ${clock}`;
+    }
+    for (const z of $$('.zone', el)) z.textContent = local;
+  };
+  localise(document);
+
   // Live parts: the server pushes  event: fragment  with an HTML fragment whose root id names what it replaces.
   // A region the reader is working in is left alone until focus leaves it.
   const live = document.body.dataset.live;
@@ -97,6 +110,7 @@
       const t = document.createElement('template'); t.innerHTML = html;
       const next = t.content.firstElementChild, old = next && document.getElementById(next.id);
       if (!old) return;
+      localise(t.content);
       if (old.isEqualNode(next)) return;
       if (old.contains(document.activeElement)) { waiting.set(next.id, html); return; }
       old.replaceWith(next);
@@ -164,14 +178,37 @@
     map.addEventListener('click', (e) => { if (e.target.closest('.port.out')) e.preventDefault(); });
   }
 
-  // Keys: / searches, g then a letter goes, ? lists them. Never while typing.
+  // Rows that are chosen: how many, and all of the page at once.
+  for (const form of $$('form[data-picks]')) {
+    const boxes = () => $$(`input[name=id][form=${form.getAttribute('id')}]`), note = $('[data-picked]', form), words = note.textContent;
+    const count = () => { const n = boxes().filter((b) => b.checked).length; note.textContent = n ? `${n} selected:` : words; };
+    document.addEventListener('change', (e) => {
+      if (e.target.matches('[data-pick-all]')) boxes().forEach((b) => { b.checked = e.target.checked; });
+      count();
+    });
+    count();
+  }
+
+  // Keys: / searches, g then a letter goes, j and k go down and up the rows, x chooses one, Esc closes, ? lists them.
+  // Never while typing.
+  const step = (by) => {
+    const rows = $$('main .table tbody tr:not(.detail)').filter((r) => $('a[href]', r));
+    const at = rows.findIndex((r) => r.contains(document.activeElement));
+    const row = rows[at < 0 ? (by > 0 ? 0 : rows.length - 1) : at + by];
+    if (row) $('.name a[href], a[href]', row).focus();
+  };
+  const here = (what) => $(what, document.activeElement.closest('main .table tbody tr') || document.createElement('i'));
   const keys = { d: '/', f: '/flows', p: '/profiles/ftp', a: '/activity/receive' };
   let g = 0;
   document.addEventListener('keydown', (e) => {
-    if (e.ctrlKey || e.metaKey || e.altKey || e.target.closest('input, textarea, select, dialog')) return;
+    if (root.dataset.keys === 'off' || e.ctrlKey || e.metaKey || e.altKey || e.target.closest('input:not([type=checkbox]), textarea, select, dialog')) return;
     if (e.key === '/') { const s = $('[data-search]'); if (s) { e.preventDefault(); s.focus(); s.select(); } }
     else if (e.key === '?') { const d = $('#keys'); if (d) d.showModal(); }
     else if (e.key === 'g') g = Date.now();
+    else if (e.key === 'j') step(1);
+    else if (e.key === 'k') step(-1);
+    else if (e.key === 'x') here('input[type=checkbox]')?.click();
+    else if (e.key === 'Escape') $('main .table tr.open a[aria-expanded=true]')?.click();
     else if (keys[e.key] && Date.now() - g < 1200) location.href = keys[e.key];
   });
   document.addEventListener('click', (e) => {

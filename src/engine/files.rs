@@ -19,9 +19,9 @@ use crate::store::receipt;
 use crate::transfer::collect::{self, Deletable};
 use crate::transfer::depot::{Party, TransferError};
 use crate::transfer::receive::is_temporary;
+use crate::transfer::received;
 use crate::transfer::send::{Located, locate, recent};
 use crate::workspace::download::{Source, Version};
-use crate::workspace::held;
 
 /// Files up to this size are read to count what TYPE A would send.
 const COUNTED_BYTES_MAX: u64 = 64 * 1024 * 1024;
@@ -263,13 +263,8 @@ pub async fn delete(engine: &Engine, party: &Party, path: &VirtualPath) -> Resul
         return Ok(receipt::hide(&engine.depot.db, &receipt.id).await?);
     }
     engine.depot.recorder.flush().await;
-    let _turn = folder.naming(&located.names).await;
-    held::secure(folder, engine.depot.workspaces.syncer()).await.map_err(TransferError::Storage)?;
-    let (parent, name) = folder.jail().parent(&located.names)?;
-    rustix::fs::unlinkat(&parent, name, AtFlags::empty()).map_err(io::Error::from)?;
-    let path = crate::domain::place::path_of(target.folder, &located.names).unwrap_or_default().to_string();
-    engine.depot.recorder.moved(party.connector().id.key(), &path, Status::Removed).await;
-    Ok(())
+    let turn = folder.naming(&located.names).await;
+    received::take_out(&engine.depot, folder, (party.connector().id.key(), &located.names), &turn).await
 }
 
 /// `DELE` in Send: with Write any file, else one that the partner has wholly collected (PRODUCT section 2).

@@ -70,8 +70,15 @@ pub(super) async fn add(tx: &mut Transaction<'_, Sqlite>, change: &Change<'_>, e
 
 /// Writes a change that is no setting: what was done stands for itself.
 pub async fn note(db: &Db, change: &Change<'_>, entry: &Entry<'_>) -> Result<(), StoreError> {
+    note_all(db, change, std::slice::from_ref(entry)).await
+}
+
+/// Writes several at once.
+pub async fn note_all(db: &Db, change: &Change<'_>, entries: &[Entry<'_>]) -> Result<(), StoreError> {
     let mut tx = db.begin().await?;
-    add(&mut tx, change, entry).await?;
+    for entry in entries {
+        add(&mut tx, change, entry).await?;
+    }
     tx.commit().await?;
     Ok(())
 }

@@ -33,6 +33,7 @@ pub mod receipt;
 pub mod receipt_page;
 pub mod refusal;
 pub mod retention;
+pub mod saved_view;
 pub mod second_factor;
 pub mod secret;
 pub mod sequence;

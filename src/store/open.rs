@@ -55,6 +55,7 @@ pub(super) const MIGRATIONS: &[(i64, &str, &str)] = &[
     (73, "watched", include_str!("../../migrations/0073_watched.sql")),
     (77, "api tokens", include_str!("../../migrations/0077_api_tokens.sql")),
     (80, "second factors", include_str!("../../migrations/0080_second_factors.sql")),
+    (85, "saved views", include_str!("../../migrations/0085_saved_views.sql")),
 ];
 
 /// Why the store could not do something.

@@ -209,18 +209,18 @@ pub async fn recover(depot: &Depot, snapshot: &Snapshot) -> Result<u64, StoreErr
 }
 
 /// A receipt, and where its file should lie.
-struct Found {
-    receipt: Receipt,
-    workspace: std::sync::Arc<Workspace>,
+pub(super) struct Found {
+    pub(super) receipt: Receipt,
+    pub(super) workspace: std::sync::Arc<Workspace>,
     /// The Receive folder.
     path: String,
-    names: Vec<Name>,
+    pub(super) names: Vec<Name>,
     /// Where it lies until it has its final name, when that is a temporary name of its partner's.
     temporary: Option<Vec<Name>>,
 }
 
 impl Found {
-    async fn of(depot: &Depot, snapshot: &Snapshot, id: &ReceiptId) -> Result<Self, TransferError> {
+    pub(super) async fn of(depot: &Depot, snapshot: &Snapshot, id: &ReceiptId) -> Result<Self, TransferError> {
         let receipt = receipt::find(&depot.db, id).await?.ok_or(TransferError::NotFound)?;
         Self::of_receipt(depot, snapshot, receipt)
     }
@@ -253,13 +253,16 @@ impl Found {
     }
 
     /// Whether the file under the stored name is still the receipt's.
-    fn lies_there(&self) -> bool {
+    pub(super) fn lies_there(&self) -> bool {
         self.is_at(&self.names)
     }
 
     fn is_at(&self, names: &[Name]) -> bool {
         let stat = self.workspace.folder(Folder::Receive).jail().stat(names);
-        stat.is_ok_and(|stat| stat.st_ino == self.receipt.inode)
+        // A file system gives the number of a removed file to the next one.
+        stat.is_ok_and(|stat| {
+            (stat.st_ino, stat.st_size.unsigned_abs()) == (self.receipt.inode, self.receipt.size_bytes)
+        })
     }
 
     /// Holds what lies under the stored name, or still in staging.

@@ -15,6 +15,7 @@ pub mod plan;
 pub mod presence;
 pub mod publish;
 pub mod receive;
+pub mod received;
 pub mod recovery;
 pub mod retention;
 pub mod send;

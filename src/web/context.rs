@@ -7,6 +7,7 @@ use axum::http::request::Parts as RequestParts;
 
 use super::error::WebError;
 use super::layers::host_name;
+use super::looks::Looks;
 use super::notes::Note;
 use super::state::WebState;
 use crate::base::clock::Timestamp;
@@ -30,8 +31,8 @@ pub struct Visitor {
     pub remote: IpAddr,
     /// Whether the request came by TLS.
     pub tls: bool,
-    /// `light` or `dark` when chosen; else the system's.
-    pub theme: Option<&'static str>,
+    /// How it wants its pages.
+    pub looks: Looks,
     /// What the browser calls itself, cut short.
     pub agent: String,
     /// The host that was asked for, with its port.

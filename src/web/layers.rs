@@ -13,6 +13,7 @@ use axum::response::{IntoResponse, Redirect, Response};
 
 use super::context::{Context, Visitor};
 use super::error::WebError;
+use super::looks::Looks;
 use super::state::{Peer, WebState};
 use super::{csrf, login, shell};
 use crate::base::secret::Secret;
@@ -83,11 +84,7 @@ pub async fn know_visitor(State(state): State<WebState>, mut request: Request, n
     let tls = Peer::is_secured(request.extensions());
     let token = login::cookie(headers, login::session_cookie(tls)).unwrap_or_default().to_owned();
     let visit = login::cookie(headers, login::VISIT).filter(|visit| visit.len() >= 32).map(str::to_owned);
-    let theme = match login::cookie(headers, login::THEME) {
-        Some("light") => Some("light"),
-        Some("dark") => Some("dark"),
-        _ => None,
-    };
+    let looks = Looks::of(headers);
     let agent = headers.get(USER_AGENT).and_then(|agent| agent.to_str().ok()).unwrap_or_default();
     let agent: String = agent.chars().take(AGENT_CHARS_MAX).collect();
     let authority = authority(&request);
@@ -114,7 +111,7 @@ pub async fn know_visitor(State(state): State<WebState>, mut request: Request, n
         None => csrf::visit_token(&state.visit_key, new_visit.as_ref().or(visit.as_ref()).map_or("", String::as_str)),
     };
     let who = session.as_ref().map(|session| session.administrator.name.clone()).unwrap_or_default();
-    request.extensions_mut().insert(Visitor { session, who, token, csrf, remote, tls, theme, agent, authority });
+    request.extensions_mut().insert(Visitor { session, who, token, csrf, remote, tls, looks, agent, authority });
     let mut response = next.run(request).await;
     if let Some(visit) = new_visit
         && let Ok(header) = login::set_cookie(login::VISIT, &visit, (tls, 24 * 3_600))

@@ -13,8 +13,6 @@ use crate::store::administrator::{self, NewSession, SESSION_LIFE_MAX};
 
 /// The cookie of a visit that has not signed in; its token protects the sign-in form.
 pub const VISIT: &str = "waybill_visit";
-/// The cookie of the chosen theme.
-pub const THEME: &str = "theme";
 
 /// The session's cookie. With TLS its name keeps others from setting it (RFC 6265bis section 4.1.3).
 pub fn session_cookie(tls: bool) -> &'static str {

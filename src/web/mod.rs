@@ -12,6 +12,7 @@ mod change;
 mod context;
 mod csrf;
 mod csv;
+mod download;
 mod draft;
 mod error;
 mod form;
@@ -19,6 +20,7 @@ mod https;
 mod layers;
 mod live;
 mod login;
+mod looks;
 mod notes;
 mod pages;
 mod routes;
@@ -36,6 +38,8 @@ mod activity_tests;
 mod administration_tests;
 #[cfg(test)]
 mod automation_tests;
+#[cfg(test)]
+mod chosen_tests;
 #[cfg(test)]
 mod command_tests;
 #[cfg(test)]

@@ -15,7 +15,7 @@ use super::context::Visitor;
 use super::error::WebError;
 use super::pages::{
     acme, app_log, as_partner, audit, automation, backup, blocked, certificates, connectors, dashboard, event_targets,
-    events, flows, health, logs, mail, me, profiles, receive, refusals, send, session, sessions, settings,
+    events, flows, health, logs, mail, me, profiles, receive, refusals, saved_views, send, session, sessions, settings,
     settings_text, setup, sheet, sign_in, slas, test_connection, tokens, transfers, unfinished, users, what_if,
 };
 use super::state::WebState;
@@ -62,7 +62,8 @@ pub struct Route {
 pub enum Pace {
     /// [`REQUEST_WITHIN`].
     Quick,
-    /// As long as the browser sends files and waits for none of its chunks too long (`csrf::Streamed`).
+    /// As long as the browser sends files and waits for none of its chunks too long (`csrf::Streamed`), or as long as
+    /// what it chose takes, which is a limited number of files.
     Streams,
 }
 
@@ -82,8 +83,8 @@ const fn admin(path: &'static str, methods: fn() -> MethodRouter<WebState>) -> R
     Route { path, access: Access::Role(Role::Admin), methods, pace: Pace::Quick }
 }
 
-/// Takes files that go to disk as they come.
-const fn streams(path: &'static str, methods: fn() -> MethodRouter<WebState>) -> Route {
+/// Takes files that go to disk as they come, or acts on many files.
+const fn at_length(path: &'static str, methods: fn() -> MethodRouter<WebState>) -> Route {
     Route { path, access: Access::Role(Role::Editor), methods, pace: Pace::Streams }
 }
 
@@ -113,6 +114,7 @@ pub const ROUTES: &[Route] = &[
     viewer("/live/{page}", || get(live::stream)),
     viewer("/sign-out", || post(sign_in::sign_out)),
     viewer("/me", || get(me::show)),
+    viewer("/me/looks", || post(me::looks)),
     viewer("/me/password", || post(me::password)),
     viewer("/me/second-factor", || post(me::begin)),
     viewer("/me/second-factor/confirm", || post(me::confirm)),
@@ -138,9 +140,9 @@ pub const ROUTES: &[Route] = &[
     editor("/connectors/{id}/delete", || get(connectors::ask_delete).post(connectors::delete)),
     viewer("/connectors/{id}/receive", || get(receive::of_connector)),
     editor("/connectors/{id}/receive/upload", || get(as_partner::show)),
-    streams("/connectors/{id}/receive/add", || post(as_partner::add).layer(DefaultBodyLimit::max(SENT_BYTES_MAX))),
+    at_length("/connectors/{id}/receive/add", || post(as_partner::add).layer(DefaultBodyLimit::max(SENT_BYTES_MAX))),
     viewer("/connectors/{id}/send", || get(send::show)),
-    streams("/connectors/{id}/send/add", || post(send::add).layer(DefaultBodyLimit::max(SENT_BYTES_MAX))),
+    at_length("/connectors/{id}/send/add", || post(send::add).layer(DefaultBodyLimit::max(SENT_BYTES_MAX))),
     editor("/connectors/{id}/send/remove", || post(send::remove)),
     viewer("/connectors/{id}/slas", || get(slas::show)),
     editor("/connectors/{id}/slas/save", || post(slas::save)),
@@ -164,6 +166,8 @@ pub const ROUTES: &[Route] = &[
     viewer("/activity/receive", || get(receive::show)),
     viewer("/activity/receive/{id}", || get(receive::one)),
     viewer("/activity/events/{id}", || get(events::one)),
+    editor("/activity/receive/{id}/file", || get(receive::file)),
+    at_length("/activity/receive/chosen", || post(receive::choose)),
     editor("/deliveries/{id}/fire", || post(receive::fire)),
     editor("/deliveries/{id}/stop", || post(receive::stop)),
     editor("/deliveries/{id}/again", || post(receive::again)),
@@ -182,6 +186,8 @@ pub const ROUTES: &[Route] = &[
     viewer("/activity/logs", || get(app_log::show)),
     viewer("/activity/blocked", || get(blocked::show)),
     editor("/activity/blocked/unblock", || post(blocked::unblock)),
+    viewer("/views/save", || post(saved_views::save)),
+    viewer("/views/remove", || post(saved_views::remove)),
     viewer("/what-if", || get(what_if::show)),
     viewer("/refusals/{id}", || get(refusals::one)),
     editor("/refusals/{id}/allow", || post(refusals::allow)),

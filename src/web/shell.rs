@@ -8,6 +8,7 @@ use super::attention;
 use super::context::Context;
 use super::error::WebError;
 use super::live::Followed;
+use super::looks::Looks;
 use super::notes::{Note, Tone};
 use crate::domain::administrator::Role;
 use crate::domain::value::FtpOverTls;
@@ -71,8 +72,8 @@ pub struct Shell {
     pub nav: Nav,
     /// Style, script, icon.
     pub assets: &'static Addresses,
-    /// `light`, `dark`, or empty for the system's.
-    pub theme: &'static str,
+    /// How the reader wants pages.
+    pub looks: Looks,
     /// What every form carries.
     pub csrf: String,
     /// Who is signed in; empty for a stranger.
@@ -105,7 +106,7 @@ impl Shell {
             title: title.into(),
             nav,
             assets: addresses(),
-            theme: context.visitor.theme.unwrap_or_default(),
+            looks: context.visitor.looks,
             csrf: context.visitor.csrf.clone(),
             initials: initials.to_uppercase(),
             lamp: if who.is_empty() { Lamp::dark() } else { Lamp::now(context).await? },

@@ -9,6 +9,7 @@ use tokio_util::sync::CancellationToken;
 use super::attention::Found;
 use super::live::STREAMS_MAX;
 use super::notes::Notes;
+use super::pages::receive::ZIPS_MAX;
 use super::pages::test_connection::Trials;
 use super::second_factor::Enrolling;
 use super::setup_code::SetupCode;
@@ -80,6 +81,8 @@ pub struct WebState {
     pub(super) trials: Trials,
     /// Streams of live updates that may still open.
     pub(super) streams: Arc<Semaphore>,
+    /// Zips that may still be made.
+    pub(super) zips: Arc<Semaphore>,
 }
 
 impl WebState {
@@ -93,6 +96,7 @@ impl WebState {
             enrolling: Enrolling::default(),
             trials: Trials::default(),
             streams: Arc::new(Semaphore::new(STREAMS_MAX)),
+            zips: Arc::new(Semaphore::new(ZIPS_MAX)),
         }
     }
 }

@@ -7,7 +7,7 @@ use axum::http::{Method, Request, StatusCode};
 use futures_util::StreamExt;
 use tower::ServiceExt;
 
-use super::login::THEME;
+use super::looks::THEME;
 use super::routes::{Access, ROUTES};
 use super::{Parts, SetupCode, WebState, router};
 use crate::access::admission::Admission;
@@ -60,7 +60,7 @@ pub(super) struct Site {
 /// An answer, read to its end.
 pub(super) struct Answer {
     pub status: StatusCode,
-    headers: axum::http::HeaderMap,
+    pub headers: axum::http::HeaderMap,
     pub text: String,
 }
 

@@ -28,6 +28,7 @@ from selenium.webdriver.support.ui import Select, WebDriverWait
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 import account  # noqa: E402
 import automation  # noqa: E402
+import chosen  # noqa: E402
 import flows  # noqa: E402
 import mail  # noqa: E402
 import slas  # noqa: E402
@@ -129,13 +130,29 @@ class Browser:
         """Clicks what leads to another page, and waits for it."""
         before = self.driver.find_element(By.TAG_NAME, "html")
         element.click()
-        WebDriverWait(self.driver, PAGE_SECONDS_MAX).until(lambda _: is_gone(before))
+        self.until(lambda _: is_gone(before))
+
+    def until(self, holds):
+        """What this says of the driver once it is true. What a page follows live may be replaced while it is read."""
+        return WebDriverWait(self.driver, PAGE_SECONDS_MAX, ignored_exceptions=[WebDriverException]).until(holds)
+
+    def live(self, selector):
+        """The text of a part that the page may replace at any moment, read in one step."""
+        return self.driver.execute_script("return document.querySelector(arguments[0])?.innerText ?? ''", selector)
+
+    def click(self, by, what):
+        """Clicks what the page may replace between finding and clicking it."""
+        def clicked(driver):
+            driver.find_element(by, what).click()
+            return True
+
+        self.until(clicked)
 
     def waits_for(self, words):
         """Whether the page comes to show these words, wherever its lines break."""
         text = "return document.body ? document.body.innerText.replaceAll('\\n', '') : ''"
         try:
-            return WebDriverWait(self.driver, PAGE_SECONDS_MAX).until(lambda driver: words in driver.execute_script(text))
+            return self.until(lambda driver: words in driver.execute_script(text))
         except TimeoutException:
             return False
 
@@ -283,9 +300,8 @@ def receive_table(browser, appliance, name, password, report):
     browser.go("/activity/receive")
     browser.look("receive-empty")
     upload(appliance, name, password, report)
-    wait = WebDriverWait(browser.driver, 5)
-    bar = wait.until(lambda driver: driver.find_elements(By.CSS_SELECTOR, "#newrows a"))
-    report.check("1 newer file" in bar[0].text, f"the open page says that a newer file is there ({bar[0].text})")
+    newer = browser.until(lambda _: browser.live("#newrows a"))
+    report.check("1 newer file" in newer, f"the open page says that a newer file is there ({newer})")
     browser.look("receive-newer")
     end = time.monotonic() + 1
     browser.go("/activity/receive")
@@ -303,25 +319,20 @@ def sessions(browser, appliance, name, password, report):
     browser.go("/activity/sessions")
     browser.look("sessions-empty")
     session = Session(appliance.port)
-    # What is followed live may be replaced while it is read.
-    wait = WebDriverWait(browser.driver, PAGE_SECONDS_MAX, ignored_exceptions=[WebDriverException])
-    wait.until(lambda driver: "127.0.0.1" in driver.find_element(By.ID, "sessions").text)
+    browser.until(lambda _: "127.0.0.1" in browser.live("#sessions"))
     report.check("1 connected" in browser.text, "a session appears on the open page")
-    lamp = wait.until(lambda driver: "1 session" in driver.find_element(By.ID, "lamp").text)
-    report.check(lamp, "the lamp counts it")
+    report.check(browser.until(lambda _: "1 session" in browser.live("#lamp")), "the lamp counts it")
     browser.look("sessions")
     browser.press(browser.driver.find_element(By.PARTIAL_LINK_TEXT, "What is said"))
     session.send("NOOP")
-    wait.until(lambda driver: "C: NOOP" in driver.find_element(By.ID, "session").text)
-    report.check(True, "what is said in a session is watched live")
+    report.check(browser.until(lambda _: "C: NOOP" in browser.live("#session")), "what is said in a session is watched live")
     browser.look("session")
     browser.go("/activity/sessions")
-    browser.driver.find_element(By.CSS_SELECTOR, "#sessions form button").click()
+    browser.click(By.CSS_SELECTOR, "#sessions form button")
     report.check(session.reply().startswith("421"), "Disconnect ends it with 421")
-    wait.until(lambda driver: "Nobody is connected" in driver.find_element(By.ID, "sessions").text)
+    browser.until(lambda _: "Nobody is connected" in browser.live("#sessions"))
     session = Session(appliance.port)
-    block = wait.until(lambda driver: driver.find_elements(By.CSS_SELECTOR, '#sessions button[name="block"]'))
-    block[0].click()
+    browser.click(By.CSS_SELECTOR, '#sessions button[name="block"]')
     report.check(session.reply().startswith("421"), "Block ends the address's sessions")
     again = Session(appliance.port)
     again.send(f"USER {name}")
@@ -438,16 +449,15 @@ def dashboard(browser, appliance, name, password, report):
                         f"ftp://127.0.0.1:{appliance.port}/Send/no-{attempt}.zip"], input=b"x", capture_output=True)
     browser.go("/")
     session = Session(appliance.port)
-    wait = WebDriverWait(browser.driver, 10)
-    wait.until(lambda driver: "127.0.0.1" in driver.find_element(By.ID, "sessions").text)
-    wait.until(lambda driver: "6 times in the last hour" in driver.find_element(By.ID, "attention").text)
+    browser.until(lambda _: "127.0.0.1" in browser.live("#sessions"))
+    browser.until(lambda _: "6 times in the last hour" in browser.live("#attention"))
     report.check("no Write in this folder, 6 times" in browser.text, "refusals above the usual need attention")
-    report.check("orders.x12" in browser.driver.find_element(By.ID, "latest").text, "the latest file is shown")
+    report.check("orders.x12" in browser.live("#latest"), "the latest file is shown")
     peaks = browser.driver.find_element(By.CSS_SELECTOR, "#chart svg").get_attribute("aria-label")
     report.check("received peaks at" in peaks, f"the chart tells its peak in words ({peaks})")
     browser.look("dashboard")
-    button = browser.driver.find_element(By.CSS_SELECTOR, '#attention button[value="tomorrow"]')
-    browser.submit(button)
+    browser.click(By.CSS_SELECTOR, '#attention button[value="tomorrow"]')
+    browser.waits_for("Put off until")
     report.check("Put off until" in browser.text, "a matter is put off")
     browser.look("dashboard-snoozed")
     browser.driver.find_element(By.LINK_TEXT, "24 hours").click()
@@ -536,7 +546,7 @@ def connector_pages(browser, name, report):
     browser.look("connector-advanced")
     browser.fill(browser.named("scheme"), "%Nonsense%")
     browser.named("scheme").submit()
-    WebDriverWait(browser.driver, PAGE_SECONDS_MAX).until(lambda driver: "Nonsense" in driver.current_url)
+    browser.until(lambda driver: "Nonsense" in driver.current_url)
     report.check("%FilenameNoExt%" in browser.text, "a scheme that cannot be used is said, with the macros there are")
     browser.look("connector-scheme-error")
     browser.go("/flows")
@@ -602,7 +612,7 @@ def acme(browser, report):
         driver.refresh()
         return "Ask again now" in browser.text
 
-    WebDriverWait(browser.driver, PAGE_SECONDS_MAX).until(failing)
+    browser.until(failing)
     report.check("Could not connect" in browser.text, "the page says why no certificate was issued")
     browser.look("acme-failing")
     browser.go("/")
@@ -613,7 +623,7 @@ def acme(browser, report):
         return "No certificate was issued by ACME" in browser.text
 
     # What needs attention is looked at every two seconds.
-    WebDriverWait(browser.driver, PAGE_SECONDS_MAX).until(told)
+    browser.until(told)
     report.check(told(browser.driver), "the dashboard tells it")
     browser.go("/certificates/acme")
     browser.driver.find_element(By.ID, "acme").click()
@@ -660,6 +670,7 @@ def main():
             sessions(browser, appliance, "acme-edi", password, report)
             send_tab(browser, appliance, "acme-edi", password, report)
             as_partner(browser, appliance, "acme-edi", report)
+            chosen.journey(browser, appliance, ("acme-edi", password), report)
             dashboard(browser, appliance, "acme-edi", password, report)
             partner_sheet(browser, "acme-edi", report)
             activity(browser, "acme-edi", report)

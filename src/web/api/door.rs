@@ -25,6 +25,7 @@ use crate::web::context::Visitor;
 use crate::web::error::WebError;
 use crate::web::layers::authority;
 use crate::web::login::random_token;
+use crate::web::looks::Looks;
 use crate::web::state::{Peer, WebState};
 
 /// What every token begins with, so that one that leaked is known for what it is.
@@ -72,7 +73,7 @@ pub async fn authenticate(State(state): State<WebState>, mut request: Request, n
         csrf: String::new(),
         remote,
         tls: Peer::is_secured(request.extensions()),
-        theme: None,
+        looks: Looks::default(),
         agent: String::new(),
         authority: authority(&request),
         session: Some(WebSession { administrator: token.owner.clone(), csrf_token: String::new() }),

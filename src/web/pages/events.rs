@@ -76,7 +76,7 @@ pub async fn show(context: Context, Query(asked): Query<Asked>) -> Result<Respon
     });
     let page = EventsPage {
         shell: Shell::new(&context, "Events", Nav::Activity).await?,
-        filters: Filters::new(&context, (PATH, "Happened"), &asked, own),
+        filters: Filters::new(&context, (PATH, "Happened"), &asked, own).await?,
         rows: rows.collect(),
         pager: asked.pager(PATH, older),
     };

@@ -3,9 +3,11 @@
 use serde::Deserialize;
 
 use super::receive::{SINCE, since};
+use super::saved_views::Views;
 use crate::base::clock::Timestamp;
 use crate::store::receipt::Cursor;
 use crate::web::context::Context;
+use crate::web::error::WebError;
 use crate::web::table::{Chip, Offer, Pager, address};
 use crate::web::view::{cursor, page_size};
 
@@ -109,16 +111,18 @@ pub struct Filters {
     pub chips: Vec<Chip>,
     /// The same rows as CSV.
     pub csv: String,
+    /// Filters with a name.
+    pub views: Views,
 }
 
 impl Filters {
     /// The form of a list with its own choices, those of every list before and behind them.
-    pub fn new(
+    pub async fn new(
         context: &Context,
         (path, label): (&'static str, &'static str),
         asked: &Asked,
         own: Vec<Select>,
-    ) -> Self {
+    ) -> Result<Self, WebError> {
         let snapshot = context.state.live.snapshot();
         let connectors = snapshot.connectors_sorted();
         let ids = connectors.iter().take(OFFERED_MAX).map(|live| live.connector.id.as_str());
@@ -139,13 +143,14 @@ impl Filters {
             let words = format!("{}: {}", select.label, chosen.label);
             Some(Chip { words, remove: asked.at(path, select.key, &[]) })
         };
-        Self {
+        Ok(Self {
             path,
+            views: Views::at(context, path, &asked.at(path, "", &[])).await?,
             chips: selects.iter().filter_map(chip).collect(),
             selects,
             sizes: Offer::sizes(asked.size()),
             csv: asked.at(&format!("{path}.csv"), "size", &[]),
-        }
+        })
     }
 }
 

@@ -1,7 +1,8 @@
 //! My account: the own password, the second factor, the browsers that are signed in. Everybody has this page.
 
 use askama::Template;
-use axum::response::{IntoResponse, Redirect, Response};
+use axum::http::header::SET_COOKIE;
+use axum::response::{AppendHeaders, IntoResponse, Redirect, Response};
 use qrcode::QrCode;
 
 use super::users::ask_again;
@@ -17,6 +18,7 @@ use crate::web::csrf::Posted;
 use crate::web::error::WebError;
 use crate::web::form::Problem;
 use crate::web::login;
+use crate::web::looks;
 use crate::web::notes::Note;
 use crate::web::second_factor::{Enrolling, Taken, check_new};
 use crate::web::shell::{Nav, Shell, html};
@@ -259,6 +261,14 @@ pub async fn off(context: Context, posted: Posted) -> Result<Response, WebError>
     let db = &context.state.db;
     context.changing(async |change| store::remove(db, owner, change).await).await?;
     Ok(back(&context, "Your second factor is off."))
+}
+
+/// How pages look in this browser.
+pub async fn looks(context: Context, posted: Posted) -> Result<Response, WebError> {
+    let times = looks::keep(looks::TIMES, if posted.text("times") == "local" { "local" } else { "utc" })?;
+    let keys = looks::keep(looks::KEYS, if posted.get("keys").is_some() { "on" } else { "off" })?;
+    let cookies = AppendHeaders([(SET_COOKIE, times), (SET_COOKIE, keys)]);
+    Ok((cookies, back(&context, "Saved, for this browser.")).into_response())
 }
 
 /// Signs one of the own browsers out, or all others.

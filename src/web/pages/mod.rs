@@ -24,6 +24,7 @@ pub mod preview;
 pub mod profiles;
 pub mod receive;
 pub mod refusals;
+pub mod saved_views;
 pub mod send;
 pub mod session;
 pub mod sessions;

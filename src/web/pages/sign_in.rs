@@ -1,9 +1,9 @@
 //! Signing in and out, and the choice of the theme.
 
 use askama::Template;
+use axum::http::HeaderMap;
 use axum::http::StatusCode;
 use axum::http::header::{REFERER, SET_COOKIE};
-use axum::http::{HeaderMap, HeaderValue};
 use axum::response::{IntoResponse, Redirect, Response};
 
 use crate::access::gate::Verdict;
@@ -16,6 +16,7 @@ use crate::web::context::Context;
 use crate::web::csrf::Posted;
 use crate::web::error::WebError;
 use crate::web::login;
+use crate::web::looks;
 use crate::web::second_factor::{self, Taken};
 use crate::web::shell::{Nav, Shell, html};
 
@@ -148,9 +149,8 @@ pub async fn sign_out(context: Context, _: Posted) -> Result<Response, WebError>
 
 /// Flips between light and dark, and goes back to where the reader was.
 pub async fn theme(context: Context, headers: HeaderMap, _: Posted) -> Result<Response, WebError> {
-    let next = if context.visitor.theme == Some("dark") { "light" } else { "dark" };
-    let cookie = HeaderValue::from_str(&format!("{}={next}; Path=/; SameSite=Lax; Max-Age=31536000", login::THEME))
-        .map_err(WebError::internal)?;
+    let next = if context.visitor.looks.theme == Some("dark") { "light" } else { "dark" };
+    let cookie = looks::keep(looks::THEME, next)?;
     // Only the path of the page before: an address elsewhere would be an open redirect.
     let back = headers
         .get(REFERER)

@@ -105,7 +105,7 @@ pub async fn show(context: Context, Query(asked): Query<Asked>) -> Result<Respon
     ];
     let page = TransfersPage {
         shell: Shell::new(&context, "Transfers", Nav::Activity).await?,
-        filters: Filters::new(&context, (PATH, "Ended"), &asked, own),
+        filters: Filters::new(&context, (PATH, "Ended"), &asked, own).await?,
         rows: found.into_iter().map(|one| Row::new(one, now)).collect(),
         pager: asked.pager(PATH, older),
     };

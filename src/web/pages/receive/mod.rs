@@ -1,6 +1,8 @@
 //! The Receive table: of all connectors or of one; one receipt in full, within the table or on a page of its own.
 
 mod asked;
+mod bytes;
+mod chosen;
 pub mod deliveries;
 mod detail;
 mod export;
@@ -23,6 +25,8 @@ use crate::web::error::WebError;
 use crate::web::shell::{Nav, Shell, html};
 
 pub use asked::{Asked, SINCE, since};
+pub use bytes::{ZIPS_MAX, one as file};
+pub use chosen::choose;
 pub use deliveries::{Act, act, again, find as find_delivery, fire, stop};
 use detail::Detail;
 pub use detail::Fact;
@@ -80,6 +84,7 @@ pub async fn export(context: Context, Query(asked): Query<Asked>) -> Response {
 #[template(path = "receipt.html")]
 struct ReceiptPage {
     shell: Shell,
+    id: String,
     name: String,
     detail: Detail,
     deliveries: Vec<deliveries::Row>,
@@ -93,6 +98,7 @@ pub async fn one(context: Context, Path(id): Path<String>) -> Result<Response, W
     let receipt = receipt.ok_or_else(WebError::not_found)?;
     let page = ReceiptPage {
         shell: Shell::new(&context, receipt.name.clone(), Nav::Activity).await?,
+        id: receipt.id.to_string(),
         name: receipt.name.clone(),
         detail: Detail::of(&receipt),
         deliveries: deliveries::of(&context, &receipt).await?,

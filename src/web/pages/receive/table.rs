@@ -1,22 +1,28 @@
 //! The rows of the Receive table with everything around them; a part of two pages.
 
+use std::time::Duration;
+
 use super::Asked;
 use super::asked::{COLUMNS, SINCE};
 use super::detail::{Detail, tone};
 use super::fetch::{Fetched, fetch, place};
 use crate::base::clock::Timestamp;
 use crate::base::human;
+use crate::domain::administrator::Role;
 use crate::domain::receipt::Status;
 use crate::store::receipt::Receipt;
 use crate::store::receipt_page::{Column, Order};
 use crate::web::context::Context;
 use crate::web::error::WebError;
 use crate::web::live::Followed;
+use crate::web::pages::saved_views::Views;
 use crate::web::table::{Chip, Offer, Pager};
 use crate::web::view::{Time, cursor_text, page_size};
 
 /// Connectors offered in the filter.
 const OFFERED_MAX: usize = 500;
+/// Where their number is not known.
+const ALL: &str = "All files of this filter";
 
 /// The head of a column.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -87,6 +93,14 @@ pub struct Table {
     pub csv: String,
     /// The address of the page's live updates; empty when these are not the newest rows.
     pub live: String,
+    /// Rows may be chosen, and something done with them.
+    pub may_choose: bool,
+    /// Every file of the filter, in words; empty when this page has them all.
+    pub all: String,
+    /// What is newer than this was not seen when the page was made.
+    pub until: String,
+    /// Filters with a name; none beside a table of one connector.
+    pub views: Views,
 }
 
 impl Table {
@@ -101,7 +115,19 @@ impl Table {
         let link =
             |key: &str, place: &str| if place.is_empty() { String::new() } else { asked.at(base, "", &[(key, place)]) };
         let moved = !asked.before.is_empty() || !asked.after.is_empty();
+        let has_more = moved || !older.is_empty();
+        let all = if note.is_empty() && !count.ends_with("page") {
+            format!("All {count} of this filter")
+        } else {
+            ALL.to_owned()
+        };
+        let views =
+            if asked.at_one { Views::default() } else { Views::at(context, base, &asked.at(base, "", &[])).await? };
         Ok(Self {
+            views,
+            may_choose: context.may(Role::Editor),
+            all: if has_more { all } else { String::new() },
+            until: cursor_text(now.plus(Duration::from_micros(1)), ""),
             count,
             note,
             chips: asked.chips(base),
@@ -121,6 +147,13 @@ impl Table {
             base: base.to_owned(),
             asked,
         })
+    }
+}
+
+impl Table {
+    /// Columns of the table.
+    pub fn columns(&self) -> usize {
+        self.headings.len() + usize::from(self.may_choose)
     }
 }
 

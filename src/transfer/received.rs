@@ -1,0 +1,81 @@
+//! What becomes of a received file by somebody's hand: its bytes are read, or it is taken out of Receive.
+
+use std::io;
+use std::sync::Arc;
+
+use rustix::fs::AtFlags;
+use tokio::sync::OwnedMutexGuard;
+
+use super::depot::{Depot, TransferError};
+use super::held::{Found, open_held};
+use crate::base::id::ReceiptId;
+use crate::base::path::Name;
+use crate::domain::place::{Folder, path_of};
+use crate::domain::receipt::Status;
+use crate::store::live::Snapshot;
+use crate::store::receipt::Receipt;
+use crate::workspace::download::Source;
+use crate::workspace::folder::OpenFolder;
+use crate::workspace::held;
+
+/// The bytes of a receipt: where they are stored, else held.
+///
+/// # Errors
+/// [`TransferError::NotFound`]: whoever has them now, it is not Waybill.
+pub async fn open(depot: &Depot, snapshot: &Snapshot, receipt: &Receipt) -> Result<Source, TransferError> {
+    match Found::of(depot, snapshot, &receipt.id).await {
+        Ok(found) => {
+            if let Ok(source) = Source::open(found.workspace.folder(Folder::Receive), &found.names)
+                && (source.version().inode, source.version().size_bytes) == (receipt.inode, receipt.size_bytes)
+            {
+                return Ok(source);
+            }
+        }
+        // Its connector is no more; its bytes may be held all the same.
+        Err(TransferError::NotFound) => {}
+        Err(error) => return Err(error),
+    }
+    open_held(depot, &receipt.id).await
+}
+
+/// An administrator takes a file out of Receive. Only one that lies there and waits for nobody: what is on its way to
+/// another connector is stopped first.
+///
+/// # Errors
+/// [`TransferError::Busy`]: it waits to be passed along. [`TransferError::NotFound`]: it is not in Receive any more, or
+/// another file is under its name.
+pub async fn remove(depot: &Depot, snapshot: &Snapshot, id: &ReceiptId) -> Result<Receipt, TransferError> {
+    depot.recorder.flush().await;
+    let found = Found::of(depot, snapshot, id).await?;
+    let folder = found.workspace.folder(Folder::Receive);
+    let turn = folder.naming(&found.names).await;
+    // Renamed, passed along or replaced while its turn came.
+    let now = Found::of(depot, snapshot, id).await?;
+    match now.receipt.status {
+        Status::InReceive if now.names == found.names && now.lies_there() => {}
+        Status::Waiting => return Err(TransferError::Busy),
+        _ => return Err(TransferError::NotFound),
+    }
+    let key = now.receipt.connector.to_ascii_lowercase();
+    take_out(depot, folder, (&key, &now.names), &turn).await?;
+    let (parent, _) = folder.jail().parent(&now.names)?;
+    folder.sync_folder(depot.workspaces.syncer(), Arc::new(parent)).await.map_err(TransferError::Storage)?;
+    depot.recorder.flush().await;
+    Ok(now.receipt)
+}
+
+/// Removes what lies under these names in Receive, and its receipt says so. Bytes that a receipt owns are on disk first,
+/// whatever becomes of the name. `_turn` is the caller's turn at the names.
+pub async fn take_out(
+    depot: &Depot,
+    folder: &OpenFolder,
+    (connector_key, names): (&str, &[Name]),
+    _turn: &OwnedMutexGuard<()>,
+) -> Result<(), TransferError> {
+    held::secure(folder, depot.workspaces.syncer()).await.map_err(TransferError::Storage)?;
+    let (parent, name) = folder.jail().parent(names)?;
+    rustix::fs::unlinkat(&parent, name, AtFlags::empty()).map_err(io::Error::from)?;
+    let path = path_of(Folder::Receive, names).unwrap_or_default().to_string();
+    depot.recorder.moved(connector_key, &path, Status::Removed).await;
+    Ok(())
+}
