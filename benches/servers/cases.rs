@@ -3,7 +3,7 @@
 use std::fs;
 use std::io;
 use std::path::Path;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Barrier};
 use std::time::{Duration, Instant};
 
@@ -17,10 +17,10 @@ pub enum Work {
     Download(usize),
     /// Stores one large file, by so many sessions at once.
     Upload(usize),
-    /// Fetches files of so many KiB, by four sessions.
-    SmallDownloads(usize),
-    /// Stores files of so many KiB, by four sessions.
-    SmallUploads(usize),
+    /// Fetches files of so many KiB, by so many sessions.
+    SmallDownloads(usize, usize),
+    /// Stores files of so many KiB, by so many sessions.
+    SmallUploads(usize, usize),
     /// Logs in, by two sessions at once.
     Logins,
     /// Lists a folder by this command: so many names.
@@ -67,6 +67,8 @@ pub struct Scale {
     pub repeats: u64,
     /// Small files, logins or listings in one measurement.
     pub pieces: usize,
+    /// Sessions that move small files.
+    pub sessions: usize,
     /// Sessions held idle.
     pub held: usize,
     /// Names in the large folder.
@@ -77,10 +79,10 @@ pub struct Scale {
 const SMALL_KIB: [usize; 2] = [4, 64];
 /// Small files of each size in Send.
 const SMALL_FILES: usize = 1000;
-/// Sessions that move small files.
-const SMALL_SESSIONS: usize = 4;
 /// Sessions that log in.
 const LOGIN_SESSIONS: usize = 2;
+/// Measurements of small uploads so far.
+static RUNS: AtomicUsize = AtomicUsize::new(0);
 /// Bytes in a gigabyte.
 const GB: f64 = 1e9;
 
@@ -91,10 +93,10 @@ pub fn all(scale: Scale) -> Vec<Case> {
         Work::Download(4),
         Work::Upload(1),
         Work::Upload(4),
-        Work::SmallUploads(SMALL_KIB[0]),
-        Work::SmallUploads(SMALL_KIB[1]),
-        Work::SmallDownloads(SMALL_KIB[0]),
-        Work::SmallDownloads(SMALL_KIB[1]),
+        Work::SmallUploads(SMALL_KIB[0], scale.sessions),
+        Work::SmallUploads(SMALL_KIB[1], scale.sessions),
+        Work::SmallDownloads(SMALL_KIB[0], scale.sessions),
+        Work::SmallDownloads(SMALL_KIB[1], scale.sessions),
         Work::Logins,
         Work::Idle,
         Work::List("LIST", 1000),
@@ -114,8 +116,8 @@ impl Case {
             Work::Download(count) => format!("download, {count} sessions"),
             Work::Upload(1) => "upload".to_owned(),
             Work::Upload(count) => format!("upload, {count} sessions"),
-            Work::SmallDownloads(kib) => format!("{kib} KiB downloads, {SMALL_SESSIONS} sessions"),
-            Work::SmallUploads(kib) => format!("{kib} KiB uploads, {SMALL_SESSIONS} sessions"),
+            Work::SmallDownloads(kib, sessions) => format!("{kib} KiB downloads, {sessions} sessions"),
+            Work::SmallUploads(kib, sessions) => format!("{kib} KiB uploads, {sessions} sessions"),
             Work::Logins => "logins".to_owned(),
             Work::List(verb, count) => format!("{verb} of {count}"),
             Work::Latency => "PWD during a download, p99".to_owned(),
@@ -128,7 +130,7 @@ impl Case {
     pub fn units(self) -> (&'static str, &'static str) {
         match self.work {
             Work::Download(_) | Work::Upload(_) => ("GB/s", "s/GB"),
-            Work::SmallDownloads(_) | Work::SmallUploads(_) | Work::Logins => ("/s", "ms"),
+            Work::SmallDownloads(..) | Work::SmallUploads(..) | Work::Logins => ("/s", "ms"),
             Work::List(..) => ("ms", "ms"),
             Work::Latency => ("ms", ""),
             Work::Idle => ("KiB", ""),
@@ -166,10 +168,14 @@ impl Case {
                 }
                 measured
             }
-            Work::SmallUploads(kib) => pieces(server, speech, scale, |client, (session, n)| {
-                client.store(&format!("/Receive/small-{session}-{n}.bin"), kib as u64 * 1024)
-            }),
-            Work::SmallDownloads(kib) => pieces(server, speech, scale, |client, (_, n)| {
+            Work::SmallUploads(kib, _) => {
+                // A partner sends new files; the same names again would be a replacing of each one before.
+                let run = RUNS.fetch_add(1, Ordering::Relaxed);
+                pieces(server, speech, scale, |client, (session, n)| {
+                    client.store(&format!("/Receive/small-{run}-{session}-{n}.bin"), kib as u64 * 1024)
+                })
+            }
+            Work::SmallDownloads(kib, _) => pieces(server, speech, scale, |client, (_, n)| {
                 client.fetch(&format!("RETR /Send/of-{kib}-kib-{}.bin", n % SMALL_FILES)).map(drop)
             }),
             Work::Logins => logins(server, speech, scale),
@@ -258,11 +264,11 @@ fn pieces<F>(server: &Server, speech: &Speech, scale: Scale, work: F) -> io::Res
 where
     F: Fn(&mut Client, (usize, usize)) -> io::Result<()> + Sync,
 {
-    let each = scale.pieces / SMALL_SESSIONS;
-    let (wall, cpu) = together(server, speech, SMALL_SESSIONS, |client, session| {
+    let each = scale.pieces / scale.sessions;
+    let (wall, cpu) = together(server, speech, scale.sessions, |client, session| {
         (0..each).try_for_each(|n| work(client, (session, n)))
     })?;
-    let count = (each * SMALL_SESSIONS) as f64;
+    let count = (each * scale.sessions) as f64;
     Ok(Measured { value: count / wall, cpu: Some(cpu * 1000.0 / count) })
 }
 

@@ -7,6 +7,7 @@
 //! It fetches the others from Debian (as root), starts each on a free loopback port with its files on a memory file
 //! system (`--disk`: in the build folder), runs every case with every server in turn, some rounds, and prints one table
 //! of medians and ratios. Waybill keeps all its promises meanwhile: digest, sync and record are on.
+//! `--sessions` says by how many sessions at once small files are moved (4).
 //! `--case` and `--server` take several words with commas between them; a case is run when its name has one of them.
 
 mod cases;
@@ -34,11 +35,13 @@ struct Arguments {
     servers: Vec<String>,
     quick: bool,
     disk: bool,
+    sessions: usize,
 }
 
 impl Arguments {
     fn read() -> io::Result<Self> {
-        let mut arguments = Self { rounds: 3, cases: Vec::new(), servers: Vec::new(), quick: false, disk: false };
+        let (cases, servers) = (Vec::new(), Vec::new());
+        let mut arguments = Self { rounds: 3, cases, servers, quick: false, disk: false, sessions: 4 };
         let words = |value: String| value.to_lowercase().split(',').map(str::to_owned).collect();
         let mut given = std::env::args().skip(1);
         while let Some(argument) = given.next() {
@@ -47,6 +50,7 @@ impl Arguments {
                 "--rounds" => arguments.rounds = value()?.parse().map_err(io::Error::other)?,
                 "--case" => arguments.cases = words(value()?),
                 "--server" => arguments.servers = words(value()?),
+                "--sessions" => arguments.sessions = value()?.parse().map_err(io::Error::other)?,
                 "--quick" => arguments.quick = true,
                 "--disk" => arguments.disk = true,
                 // What cargo itself adds.
@@ -67,10 +71,11 @@ impl Arguments {
     }
 
     fn scale(&self) -> Scale {
+        let sessions = self.sessions.max(1);
         if self.quick {
-            Scale { large_bytes: 64 << 20, repeats: 4, pieces: 200, held: 50, names: 10_000 }
+            Scale { large_bytes: 64 << 20, repeats: 4, pieces: 200, sessions, held: 50, names: 10_000 }
         } else {
-            Scale { large_bytes: 512 << 20, repeats: 8, pieces: 4000, held: 500, names: 100_000 }
+            Scale { large_bytes: 512 << 20, repeats: 8, pieces: 4000, sessions, held: 500, names: 100_000 }
         }
     }
 }

@@ -6,7 +6,8 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::TcpStream;
+
+use crate::transfer::socket::Socket;
 
 /// Reads of a connection that are acknowledged at once.
 const ACKNOWLEDGED_READS: u32 = 16;
@@ -28,7 +29,7 @@ pub(super) enum ReadAhead {
 /// A socket that knows whether what was read ends with a whole TLS record: a FIN inside one is a cut, not an end.
 #[derive(Debug)]
 pub(super) struct Metered {
-    stream: TcpStream,
+    stream: Socket,
     header: [u8; 5],
     header_len: usize,
     body_left: usize,
@@ -65,7 +66,7 @@ impl Ahead {
 }
 
 impl Metered {
-    pub(super) fn new(stream: TcpStream, ahead: ReadAhead) -> Self {
+    pub(super) fn new(stream: Socket, ahead: ReadAhead) -> Self {
         let ahead = (ahead == ReadAhead::Yes).then(Ahead::default);
         Self { stream, header: [0; 5], header_len: 0, body_left: 0, reads: 0, ahead }
     }
@@ -89,7 +90,7 @@ impl Metered {
         if self.reads < ACKNOWLEDGED_READS {
             self.reads += 1;
             // A hint only: a kernel without it is slower, nothing else.
-            let _ = rustix::net::sockopt::set_tcp_quickack(&self.stream, true);
+            let _ = self.stream.handle().map(|socket| rustix::net::sockopt::set_tcp_quickack(socket, true));
         }
     }
 
@@ -99,8 +100,13 @@ impl Metered {
     }
 
     /// The socket itself.
-    pub(super) fn socket(&self) -> &TcpStream {
+    pub(super) fn socket(&self) -> &Socket {
         &self.stream
+    }
+
+    /// The same, to be changed.
+    pub(super) fn socket_mut(&mut self) -> &mut Socket {
+        &mut self.stream
     }
 
     fn meter(&mut self, mut bytes: &[u8]) {
@@ -166,12 +172,13 @@ impl AsyncWrite for Metered {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use tokio::net::TcpStream;
 
     #[tokio::test]
     async fn a_meter_knows_where_records_end_however_they_come() {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let stream = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
-        let mut meter = Metered::new(stream, ReadAhead::No);
+        let mut meter = Metered::new(stream.into(), ReadAhead::No);
         let record = [23, 3, 3, 0, 4, 1, 2, 3, 4];
         for cut in 0..record.len() {
             meter.meter(&record[..cut]);
@@ -198,7 +205,7 @@ mod tests {
             client.write_all(&all).await.unwrap();
             client.shutdown().await.unwrap();
         });
-        let mut meter = Metered::new(stream, ReadAhead::Yes);
+        let mut meter = Metered::new(stream.into(), ReadAhead::Yes);
         let (mut got, mut piece) = (Vec::new(), [0_u8; 4096]);
         loop {
             match meter.read(&mut piece).await.unwrap() {

@@ -10,13 +10,13 @@ use std::task::{Context, Poll, ready};
 
 use flate2::{Compress, Compression, Decompress, FlushCompress, FlushDecompress, Status};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::TcpStream;
 
 use super::stream::DataStream;
 use crate::domain::authorise::No;
 use crate::domain::receipt::Ending;
 use crate::domain::refusal::Rule;
 use crate::transfer::copy::{Inbound, Outbound};
+use crate::transfer::socket::{Socket, Waiting};
 
 /// What came may inflate to so many times its size, and no more: real files seldom reach 100.
 const RATIO_MAX: u64 = 250;
@@ -99,8 +99,15 @@ impl DataConnection {
         }
     }
 
+    fn data(&mut self) -> &mut DataStream {
+        match self {
+            Self::Stream(stream) => stream,
+            Self::Deflate(deflated) => &mut deflated.inner,
+        }
+    }
+
     /// The socket under all of it.
-    pub(super) fn tcp(&self) -> Option<&TcpStream> {
+    pub(super) fn tcp(&self) -> Option<&Socket> {
         match self {
             Self::Stream(stream) => stream.stream.socket(),
             Self::Deflate(deflated) => deflated.inner.stream.socket(),
@@ -140,11 +147,15 @@ impl Inbound for DataConnection {
 }
 
 impl Outbound for DataConnection {
-    fn socket(&self) -> Option<&TcpStream> {
+    fn plain(&mut self) -> Option<&mut Socket> {
         match self {
-            Self::Stream(stream) => stream.socket(),
+            Self::Stream(stream) => stream.plain(),
             Self::Deflate(_) => None,
         }
+    }
+
+    fn wait(&mut self, who: Waiting) -> io::Result<()> {
+        self.data().wait(who)
     }
 }
 
@@ -329,6 +340,7 @@ impl AsyncWrite for DataConnection {
 mod tests {
     use super::*;
     use std::io::Write as _;
+    use tokio::net::TcpStream;
 
     use crate::domain::value::TlsEnd;
     use crate::engine::stream::Stream;
@@ -340,7 +352,7 @@ mod tests {
     async fn pair() -> (DataStream, TcpStream) {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let client = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
-        let stream = Stream::Plain(listener.accept().await.unwrap().0);
+        let stream = Stream::Plain(listener.accept().await.unwrap().0.into());
         (DataStream { stream, tls_end: TlsEnd::Strict }, client)
     }
 

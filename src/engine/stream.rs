@@ -1,24 +1,24 @@
 //! Control and data connections, in clear or by TLS, and how a data connection ended.
 
 use std::io;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::OwnedFd;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::TcpStream;
 use tokio_rustls::server::TlsStream;
 
 use super::metered::Metered;
 use crate::domain::receipt::Ending;
 use crate::domain::value::TlsEnd;
 use crate::transfer::copy::{Inbound, Outbound};
+use crate::transfer::socket::{Socket, Waiting};
 
 /// A connection.
 #[derive(Debug)]
 pub(super) enum Stream {
     /// In clear.
-    Plain(TcpStream),
+    Plain(Socket),
     /// By TLS.
     Tls(Box<TlsStream<Metered>>),
     /// Between the two: the handshake has the socket.
@@ -28,21 +28,26 @@ pub(super) enum Stream {
 impl Stream {
     /// A second handle of the socket.
     pub(super) fn second_handle(&self) -> io::Result<OwnedFd> {
-        match self {
-            Self::Plain(stream) => stream.as_fd().try_clone_to_owned(),
-            Self::Tls(stream) => stream.get_ref().0.socket().as_fd().try_clone_to_owned(),
-            Self::Gone => Err(io::ErrorKind::NotConnected.into()),
-        }
+        let handle = self.socket().and_then(Socket::handle);
+        handle.ok_or(io::ErrorKind::NotConnected)?.try_clone_to_owned()
     }
 }
 
 impl Stream {
     /// The socket under it.
-    pub(super) fn socket(&self) -> Option<&TcpStream> {
+    pub(super) fn socket(&self) -> Option<&Socket> {
         match self {
             Self::Plain(stream) => Some(stream),
             Self::Tls(stream) => Some(stream.get_ref().0.socket()),
             Self::Gone => None,
+        }
+    }
+
+    fn wait(&mut self, who: Waiting) -> io::Result<()> {
+        match self {
+            Self::Plain(stream) => stream.wait(who),
+            Self::Tls(stream) => stream.get_mut().0.socket_mut().wait(who),
+            Self::Gone => Ok(()),
         }
     }
 }
@@ -111,11 +116,15 @@ impl Inbound for DataStream {
 }
 
 impl Outbound for DataStream {
-    fn socket(&self) -> Option<&TcpStream> {
-        match &self.stream {
+    fn plain(&mut self) -> Option<&mut Socket> {
+        match &mut self.stream {
             Stream::Plain(stream) => Some(stream),
             Stream::Tls(_) | Stream::Gone => None,
         }
+    }
+
+    fn wait(&mut self, who: Waiting) -> io::Result<()> {
+        self.stream.wait(who)
     }
 }
 

@@ -17,6 +17,7 @@ use super::metered::{Metered, ReadAhead};
 
 use crate::access::certificate::{self, Certificates};
 use crate::store::live::Snapshot;
+use crate::transfer::socket::Socket;
 
 /// A handshake on the control connection takes no longer.
 pub(super) const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(30);
@@ -120,7 +121,7 @@ impl SessionTls {
     }
 
     /// Shakes hands on the control connection.
-    pub(super) async fn accept(&self, stream: TcpStream) -> io::Result<TlsStream<Metered>> {
+    pub(super) async fn accept(&self, stream: Socket) -> io::Result<TlsStream<Metered>> {
         let handshake = TlsAcceptor::from(Arc::clone(&self.control)).accept(Metered::new(stream, ReadAhead::No));
         tokio::time::timeout(HANDSHAKE_TIMEOUT, handshake)
             .await
@@ -142,9 +143,10 @@ impl SessionTls {
         let mut config = ServerConfig::clone(config);
         config.session_storage = Arc::<OfDataConnection>::clone(&sessions);
         let ahead = if reads == Reads::Client { ReadAhead::No } else { ReadAhead::Yes };
-        let handshake = TlsAcceptor::from(Arc::new(config)).accept_with(Metered::new(stream, ahead), |connection| {
-            connection.set_buffer_limit(Some(DATA_BUFFER_BYTES));
-        });
+        let handshake =
+            TlsAcceptor::from(Arc::new(config)).accept_with(Metered::new(stream.into(), ahead), |connection| {
+                connection.set_buffer_limit(Some(DATA_BUFFER_BYTES));
+            });
         let secured =
             tokio::time::timeout(timeout, handshake).await.map_err(|_| io::Error::from(io::ErrorKind::TimedOut))??;
         if is_resumed(secured.get_ref().1) {

@@ -36,6 +36,7 @@ use crate::transfer::plan::{self, Base, Plan};
 use crate::transfer::presence::Place;
 use crate::transfer::receive::{self, Upload};
 use crate::transfer::send;
+use crate::transfer::socket::Socket;
 
 /// What runs beside a session tells it.
 #[derive(Debug)]
@@ -78,7 +79,7 @@ pub struct Acknowledging {
 impl Acknowledging {
     /// Waits for the partner's TCP, and has done with the file what its settings want.
     pub async fn run(self) {
-        let taken = match self.stream.tcp() {
+        let taken = match self.stream.tcp().and_then(Socket::watched) {
             Some(socket) => acknowledged(socket, self.depot.collections.closing()).await,
             None => false,
         };
@@ -293,7 +294,7 @@ impl Job {
         }
         let stream = match (come, &self.tls) {
             // Whatever has come by now is kept, even if the client is gone already.
-            (Come::Silent(stream), None) => Stream::Plain(stream),
+            (Come::Silent(stream), None) => Stream::Plain(stream.into()),
             (come, _) => tokio::select! {
                 biased;
                 () = self.abort.cancelled() => return Err(aborted()),
@@ -312,7 +313,7 @@ impl Job {
     /// TLS, if it is to be; most clients begin it only after the 150.
     async fn secure(&self, come: Come, (reads, timeout): (Reads, Duration)) -> Result<Stream, End> {
         let secured = match (come, &self.tls) {
-            (Come::Silent(stream), None) => return Ok(Stream::Plain(stream)),
+            (Come::Silent(stream), None) => return Ok(Stream::Plain(stream.into())),
             (Come::Silent(stream), Some(session)) => session.accept_data(stream, reads, timeout).await,
             // It has a deadline of its own.
             (Come::Speaking(shaking), _) => shaking.await.unwrap_or_else(|ended| Err(std::io::Error::other(ended))),

@@ -2,17 +2,18 @@
 
 use std::future::poll_fn;
 use std::io;
+use std::os::fd::BorrowedFd;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, Interest, ReadBuf};
-use tokio::net::TcpStream;
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf};
 use tokio_util::sync::CancellationToken;
 
 use super::digest::Digest;
 use super::presence::Place;
+use super::socket::{Socket, Waiting};
 use crate::base::clock::Clock;
 use crate::domain::authorise::No;
 use crate::domain::receipt::Ending;
@@ -50,7 +51,10 @@ pub trait Inbound: AsyncRead + AsyncWrite + Unpin + Send {
 /// A data connection that bytes go to.
 pub trait Outbound: AsyncWrite + Unpin + Send {
     /// The socket itself, when bytes go out as they are.
-    fn socket(&self) -> Option<&TcpStream>;
+    fn plain(&mut self) -> Option<&mut Socket>;
+
+    /// Says who waits for the socket from now on.
+    fn wait(&mut self, who: Waiting) -> io::Result<()>;
 }
 
 /// What a transfer is watched by.
@@ -297,7 +301,7 @@ pub async fn send(source: &Source, span: Span, to: &mut impl Outbound, watch: &W
     while at < span.to {
         let rest = Span { from: at, to: span.to };
         let moving = async {
-            if let Some(socket) = to.socket() {
+            if let Some(socket) = to.plain() {
                 sendfile(source, rest, socket).await
             } else {
                 write_chunk(source, rest, to, buffer).await
@@ -336,23 +340,16 @@ enum Trouble {
     Writing,
 }
 
-async fn sendfile(source: &Source, span: Span, socket: &TcpStream) -> Result<usize, Trouble> {
+async fn sendfile(source: &Source, span: Span, socket: &mut Socket) -> Result<usize, Trouble> {
     let want = usize::try_from(span.to - span.from).unwrap_or(usize::MAX).min(SENDFILE_BYTES);
-    loop {
-        socket.writable().await.map_err(|_| Trouble::Writing)?;
+    let send = |to: BorrowedFd<'_>| {
         let mut offset = span.from;
-        let sent = socket.try_io(Interest::WRITABLE, || {
-            Ok(rustix::fs::sendfile(socket, &**source.file(), Some(&mut offset), want)?)
-        });
-        match sent {
-            Ok(count) => return Ok(count),
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-            Err(error) if error.raw_os_error() == Some(rustix::io::Errno::IO.raw_os_error()) => {
-                return Err(Trouble::Reading(error));
-            }
-            Err(_) => return Err(Trouble::Writing),
-        }
-    }
+        Ok(rustix::fs::sendfile(to, &**source.file(), Some(&mut offset), want)?)
+    };
+    poll_fn(|cx| socket.poll_write_by(cx, send)).await.map_err(|error| {
+        let of_file = error.raw_os_error() == Some(rustix::io::Errno::IO.raw_os_error());
+        if of_file { Trouble::Reading(error) } else { Trouble::Writing }
+    })
 }
 
 async fn write_chunk(source: &Source, span: Span, to: &mut impl Outbound, buffer: &mut [u8]) -> Result<usize, Trouble> {

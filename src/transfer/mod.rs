@@ -1,5 +1,6 @@
 //! Floor 3: bytes in and out, receipts, events, and who is connected.
 
+pub mod bulk;
 pub mod collect;
 pub mod collections;
 pub mod consent;
@@ -18,6 +19,7 @@ pub mod received;
 pub mod recovery;
 pub mod retention;
 pub mod send;
+pub mod socket;
 pub mod stand_in;
 pub mod throttle;
 pub mod transcript;

@@ -4,11 +4,13 @@ use std::time::Duration;
 
 use tokio::io::AsyncWriteExt;
 
+use super::bulk::{PIECE_BYTES, Pace, Thread};
 use super::collect::{Collecting, Fetched};
 use super::collections::Counted;
 use super::copy::{self, Outbound, Sent, Span, ToCrLf, Watch};
 use super::depot::{Depot, Party, TransferError};
 use super::held;
+use super::socket::Waiting;
 use super::throttle::{Throttle, Way};
 use crate::base::clock::Timestamp;
 use crate::base::path::{Name, VirtualPath};
@@ -182,6 +184,7 @@ impl Download {
             self.send_as_it_is(to, watch, &mut buffer).await
         };
         depot.buffers.put(buffer);
+        let _ = to.wait(Waiting::ByRuntime);
         match sent {
             Sent::All => {}
             Sent::Short => return Done { ending: Ending::Failed, result: Err(TransferError::Changed) },
@@ -214,15 +217,23 @@ impl Download {
 
     async fn send_as_it_is(&self, to: &mut impl Outbound, watch: &Watch<'_>, buffer: &mut [u8]) -> Sent {
         let Span { from, to: end } = self.span;
-        let mut at = from;
+        let (mut at, mut pace) = (from, Pace::begin());
         while at < end {
             if !self.may_send(watch).await {
                 return Sent::Ended(Ending::Aborted);
             }
-            let next = at.saturating_add(self.throttle.step_bytes()).min(end);
-            match copy::send(&self.source, Span { from: at, to: next }, to, watch, buffer).await {
+            let next = at.saturating_add(self.throttle.step_bytes().min(PIECE_BYTES)).min(end);
+            let thread = pace.thread();
+            if to.wait(Thread::waiting(thread.as_ref())).is_err() {
+                return Sent::Ended(Ending::Cut);
+            }
+            let piece = copy::send(&self.source, Span { from: at, to: next }, to, watch, buffer);
+            match Thread::run(thread, piece).await {
                 Sent::All => self.throttle.spend(next - at),
                 other => return other,
+            }
+            if next - at == PIECE_BYTES {
+                pace.piece();
             }
             at = next;
         }

@@ -191,7 +191,10 @@ async fn a_refusal_leads_to_whether_it_would_be_one_now() {
     let page = site.get(&format!("/refusals/{}", site.unsigned("192.0.2.1").await), &cookies).await.text;
     let (_, rest) = page.split_once("href=\"/what-if?").expect("the way there");
     let query = rest.split('"').next().unwrap().replace("&#38;", "&").replace("&amp;", "&");
-    assert_eq!(query, "name=acme&address=192.0.2.1&by=tls&command=STOR&path=%2FReceive%2Fa.edi", "from where the client stood");
+    assert_eq!(
+        query, "name=acme&address=192.0.2.1&by=tls&command=STOR&path=%2FReceive%2Fa.edi",
+        "from where the client stood"
+    );
     let asked = site.get(&format!("/what-if?{query}"), &cookies).await;
     assert!(!asked.text.contains("Outside Send and Receive"), "{}", asked.text);
     for place in ["/activity/refusals", "/connectors/acme/settings", "/connectors/acme/advanced"] {

@@ -4,6 +4,7 @@
 use std::collections::VecDeque;
 use std::io;
 use std::net::IpAddr;
+use std::os::fd::BorrowedFd;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::Poll;
@@ -117,7 +118,7 @@ impl Control {
         let now = Instant::now();
         Ok(Self {
             engine,
-            stream: Stream::Plain(stream),
+            stream: Stream::Plain(stream.into()),
             tls: None,
             tls_text: String::new(),
             certificates: Vec::new(),
@@ -379,8 +380,10 @@ async fn read_some(stream: &mut Stream, reader: &mut LineReader) -> io::Result<u
             Poll::Ready(Ok(())) => {
                 reader.push(buffer.filled());
                 let count = buffer.filled().len();
-                if let (1.., Stream::Plain(stream)) = (count, &*stream) {
-                    read_behind_the_mark(stream, reader);
+                if let (1.., Stream::Plain(stream)) = (count, &*stream)
+                    && let Some(socket) = stream.handle()
+                {
+                    read_behind_the_mark(socket, reader);
                 }
                 Poll::Ready(Ok(count))
             }
@@ -393,7 +396,7 @@ async fn read_some(stream: &mut Stream, reader: &mut LineReader) -> io::Result<u
 
 /// A read ends before urgent data, and the runtime takes a short read for "nothing is left": without a look behind the
 /// mark, `ABOR` after telnet's urgent data mark would lie there until the client says something more.
-fn read_behind_the_mark(stream: &TcpStream, reader: &mut LineReader) {
+fn read_behind_the_mark(stream: BorrowedFd<'_>, reader: &mut LineReader) {
     let mut bytes = [0; READ_BYTES];
     while reader.buffered() < PIPELINE_BYTES_MAX {
         match rustix::net::recv(stream, &mut bytes, RecvFlags::DONTWAIT) {
