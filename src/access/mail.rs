@@ -1,11 +1,13 @@
 //! Mail by SMTP: encrypted unless said otherwise, signed in when a user is set.
 
+use std::error::Error;
 use std::time::Duration;
 
 use lettre::message::Mailbox;
 use lettre::transport::smtp::authentication::Credentials;
 use lettre::transport::smtp::client::{Tls, TlsParameters};
 use lettre::{AsyncSmtpTransport, AsyncTransport, Message, Tokio1Executor};
+use rustls::CertificateError;
 
 use super::certificate::provider;
 use super::secrets::Secrets;
@@ -69,8 +71,16 @@ impl MailServer {
         }
         let message = message.body(letter.text.clone()).map_err(|error| error.to_string())?;
         let transport = self.transport().map_err(|error| error.to_string())?;
-        let sent = transport.send(message).await.map_err(|error| words(&error))?;
+        let sent = transport.send(message).await.map_err(|error| self.words(&error))?;
         Ok(format!("{} {}", sent.code(), sent.message().collect::<Vec<_>>().join(" ")))
+    }
+
+    fn words(&self, error: &lettre::transport::smtp::Error) -> String {
+        let refused = causes(error).find_map(|cause| match cause.downcast_ref::<rustls::Error>() {
+            Some(rustls::Error::InvalidCertificate(why)) => Some(certificate_words(&self.host, why)),
+            _ => None,
+        });
+        refused.unwrap_or_else(|| told(error))
     }
 
     fn transport(&self) -> Result<AsyncSmtpTransport<Tokio1Executor>, lettre::transport::smtp::Error> {
@@ -93,15 +103,42 @@ impl MailServer {
 }
 
 /// Why it was not sent, the innermost reason last.
-fn words(error: &lettre::transport::smtp::Error) -> String {
+fn told(error: &lettre::transport::smtp::Error) -> String {
     let mut words = error.to_string();
-    let mut source = std::error::Error::source(error);
-    while let Some(inner) = source {
+    for inner in causes(error) {
         let inner_words = inner.to_string();
         if !words.contains(&inner_words) {
             words = format!("{words}: {inner_words}");
         }
-        source = inner.source();
     }
     words
+}
+
+/// What an error comes from, and what that comes from.
+fn causes<'a>(error: &'a (dyn Error + 'static)) -> impl Iterator<Item = &'a (dyn Error + 'static)> {
+    std::iter::successors(error.source(), |inner: &&'a (dyn Error + 'static)| -> Option<&'a (dyn Error + 'static)> {
+        let inner: &'a (dyn Error + 'static) = *inner;
+        match inner.downcast_ref::<std::io::Error>() {
+            // What an I/O error carries is not its source.
+            Some(carrying) => carrying.get_ref().map(|inner| inner as &(dyn Error + 'static)),
+            None => inner.source(),
+        }
+    })
+}
+
+/// What is wrong with a certificate, and what would be right.
+fn certificate_words(host: &str, error: &CertificateError) -> String {
+    let why = match error {
+        CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. } => {
+            format!("is not for {host}; set Mail server to a name that it is for")
+        }
+        CertificateError::Expired | CertificateError::ExpiredContext { .. } => {
+            "has expired; its administrator has to renew it".to_owned()
+        }
+        CertificateError::UnknownIssuer | CertificateError::BadSignature => {
+            "was not issued by an authority that this system trusts; add that authority to the system’s".to_owned()
+        }
+        other => format!("is not accepted: {other}"),
+    };
+    format!("The certificate of the mail server {host} {why}")
 }

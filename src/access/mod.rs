@@ -2,6 +2,7 @@
 
 pub mod acme;
 pub mod admission;
+pub mod automation;
 pub mod backup;
 pub mod certificate;
 pub mod gate;

@@ -84,6 +84,15 @@ impl Programs {
         self.check_program(program).err().map(|why| Mistake::new(key, why))
     }
 
+    /// What is wrong with the program of an action that is read in, where it is not `stored` so already.
+    pub fn check_action_texts(&self, stored: &Texts, values: &Texts) -> Vec<Mistake> {
+        let read = |texts| ActionSettings::parse(texts).ok().map(|settings| (settings.kind, settings.program));
+        if read(stored) == read(values) {
+            return Vec::new();
+        }
+        ActionSettings::parse(values).ok().and_then(|settings| self.check_action(&settings)).into_iter().collect()
+    }
+
     /// What is wrong with new `values` over what is `stored` of a connector, as far as programs go. What stays as it is
     /// passes: a Command whose program is gone can still be disabled.
     pub fn check(&self, stored: &Texts, values: &Texts) -> Vec<Mistake> {

@@ -9,8 +9,9 @@ use super::targets::{Reach, Tried};
 use crate::access::mail::{Letter, MailServer};
 use crate::base::clock::Timestamp;
 use crate::base::human;
+use crate::domain::connector::ConnectorSettings;
 use crate::domain::flow::Target;
-use crate::domain::value::{MailAddress, MailAddresses};
+use crate::domain::value::{MailAddress, MailAddresses, Subject};
 use crate::store::delivery::Pending;
 use crate::store::event::{self, Event};
 use crate::store::live::Snapshot;
@@ -26,7 +27,8 @@ const LINES_MAX: usize = 50;
 /// The delivery of an event that somebody is told of.
 pub(super) fn told(snapshot: &Snapshot, event: &Event, now: Timestamp) -> Option<New> {
     let settings = &snapshot.appliance;
-    let is_told = settings.alert_on.contains(event.kind)
+    let own = own_alerts(snapshot, &event.connector).and_then(|own| own.alert_on.tells(event.kind));
+    let is_told = own.unwrap_or_else(|| settings.alert_on.contains(event.kind))
         && settings.mail_host.is_some()
         && !recipients(snapshot, &event.connector).is_empty();
     is_told.then(|| New {
@@ -38,14 +40,29 @@ pub(super) fn told(snapshot: &Snapshot, event: &Event, now: Timestamp) -> Option
     })
 }
 
+/// The settings of that connector, where it has alerts of its own.
+fn own_alerts<'a>(snapshot: &'a Snapshot, connector: &str) -> Option<&'a ConnectorSettings> {
+    snapshot.connector(connector).and_then(|live| live.connector.settings.own_alerts())
+}
+
 /// Who is told of what concerns that connector: its own recipients, or everybody's.
 fn recipients<'a>(snapshot: &'a Snapshot, connector: &str) -> &'a MailAddresses {
-    let own = snapshot.connector(connector).map(|live| &live.connector.settings.alert_to);
+    let own = own_alerts(snapshot, connector).map(|own| &own.alert_to);
     own.filter(|own| !own.is_empty()).unwrap_or(&snapshot.appliance.mail_to)
 }
 
-/// Who is told together, and of which deliveries' events.
-type Circle = (Vec<MailAddress>, Vec<(i64, Event)>);
+/// What the subject of what concerns that connector begins with.
+fn beginning<'a>(snapshot: &'a Snapshot, connector: &str) -> &'a Subject {
+    let own = own_alerts(snapshot, connector).and_then(|own| own.alert_subject.as_ref());
+    own.unwrap_or(&snapshot.appliance.alert_subject)
+}
+
+/// Who is told together, under which subject, and of which deliveries' events.
+struct Circle<'a> {
+    to: Vec<MailAddress>,
+    beginning: &'a Subject,
+    events: Vec<(i64, Event)>,
+}
 
 impl Reach {
     /// One letter for each circle of recipients; none while there were enough in the last hour.
@@ -53,7 +70,7 @@ impl Reach {
         let now = self.depot.clock.now();
         let most = snapshot.appliance.alerts_per_hour_max.get();
         let mut sent = alert::sent_since(&self.depot.db, now.minus(HOUR)).await?;
-        let mut circles: BTreeMap<String, Circle> = BTreeMap::new();
+        let mut circles: BTreeMap<String, Circle<'_>> = BTreeMap::new();
         let mut tried = Vec::new();
         for one in due {
             let Some(event) = event::find(&self.depot.db, &one.event_id).await? else {
@@ -66,16 +83,19 @@ impl Reach {
                 continue;
             }
             let to: Vec<_> = to.iter().cloned().collect();
-            let key = to.iter().map(MailAddress::as_str).collect::<Vec<_>>().join(",");
-            circles.entry(key).or_insert_with(|| (to, Vec::new())).1.push((one.id, event));
+            let beginning = beginning(snapshot, &event.connector);
+            let names = to.iter().map(MailAddress::as_str).collect::<Vec<_>>().join(",");
+            let key = format!("{names} {}", beginning.as_str());
+            let circle = circles.entry(key).or_insert_with(|| Circle { to, beginning, events: Vec::new() });
+            circle.events.push((one.id, event));
         }
         let server = MailServer::of(&snapshot.appliance, &self.secrets).await;
-        for (to, events) in circles.into_values() {
+        for Circle { to, beginning, events } in circles.into_values() {
             if sent >= most {
                 // They stay due, and go together when the hour allows.
                 break;
             }
-            let letter = letter(snapshot.appliance.alert_subject.as_str(), to, &events);
+            let letter = letter(beginning.as_str(), to, &events);
             let sending = match &server {
                 Ok(server) => server.send(&letter).await,
                 Err(why) => Err(why.clone()),
@@ -211,8 +231,15 @@ mod tests {
             let own = |(key, value): &(&str, &str)| ((*key).to_owned(), (*value).to_owned());
             let texts: Texts = mail.iter().chain(pairs).map(own).collect();
             profile::save_appliance(&depot.db, &texts, None, &change).await.unwrap();
-            for (id, to) in [("acme", ""), ("globex", "edi@globex.example")] {
-                let texts = Texts::from([("alert_to".to_owned(), to.to_owned())]);
+            let globex = [
+                ("alerts", "own"),
+                ("alert_to", "edi@globex.example"),
+                ("alert_subject", "[globex]"),
+                ("alert_on", "delivery_failed,storage_failing"),
+            ];
+            // What acme says of its own does not count.
+            for (id, texts) in [("acme", &[("alert_to", "nobody@acme.example")][..]), ("globex", &globex)] {
+                let texts = texts.iter().map(own).collect();
                 connector::add(&depot.db, &ConnectorId::parse(id).unwrap(), &texts, None, &change).await.unwrap();
             }
             let live = Live::open(depot.db.clone(), Clock::System).await.unwrap();
@@ -293,11 +320,12 @@ mod tests {
             desk.happens(EventKind::DeliveryFailed, connector, "Gave up passing a file along").await;
         }
         desk.happens(EventKind::LoginFailed, "acme", "not told").await;
+        desk.happens(EventKind::SlaLate, "globex", "not told either").await;
         assert_eq!(desk.sends().await.len(), 3);
         let all = letters.lock().unwrap().join("\n\n");
         assert!(all.contains("RCPT TO:<mira@example.com>") && all.contains("RCPT TO:<edi@globex.example>"), "{all}");
         assert!(
-            all.contains("Subject: [edi] 2 alerts") && all.contains("Subject: [edi] Gave up passing a file along"),
+            all.contains("Subject: [edi] 2 alerts") && all.contains("Subject: [globex] Gave up passing a file along"),
             "{all}"
         );
         assert!(!all.contains("not told"));

@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use super::attempt::{ANSWER_BYTES, Attempt, Outcome};
 use super::program::{self, End, Run};
+use super::stray;
 use crate::access::programs::Programs;
 use crate::base::clock::Timestamp;
 use crate::base::fault::{self, Point};
@@ -100,9 +101,15 @@ impl<'a> Given<'a> {
 }
 
 impl Commands {
-    /// Runs programs of that folder; scratch folders that a crash left in `data` are removed.
+    /// Runs programs of that folder; runs and scratch folders that a crash left in `data` are ended and removed.
     pub fn open(programs: Programs, data: &Path) -> io::Result<Self> {
-        let scratch = data.join(SCRATCH);
+        // Runs are known by where it is, whatever it is called from.
+        let scratch = data.canonicalize()?.join(SCRATCH);
+        // A run that a crash has cut off goes on: it is ended before its file is given to another.
+        let left = stray::end_left(&scratch);
+        if left > 0 {
+            tracing::warn!(processes = left, "Ended what programs of an earlier run had left behind");
+        }
         match std::fs::remove_dir_all(&scratch) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
             _ => {}

@@ -10,6 +10,7 @@ mod program;
 pub mod runner;
 pub mod set_off;
 pub mod slas;
+mod stray;
 pub mod targets;
 pub mod watch;
 pub mod webhook;

@@ -9,6 +9,8 @@ use std::time::{Duration, Instant};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::{Pid, PidfdFlags, Signal, kill_process_group, pidfd_open};
 
+use super::stray;
+
 /// How long a program may run.
 pub const WITHIN: Duration = Duration::from_mins(1);
 /// All that a program finds in its environment.
@@ -39,7 +41,7 @@ pub struct Run {
 }
 
 /// Runs `program` in `folder` for at most `within`; keeps `kept_bytes` of what it says. It has no standard input, and
-/// nothing in its environment but `PATH`. Whatever it has left running ends with it. Blocks.
+/// nothing in its environment but `PATH`. Whatever it has left running ends with it, in its process group or not. Blocks.
 pub fn run(
     program: &Path,
     arguments: &[String],
@@ -48,22 +50,28 @@ pub fn run(
 ) -> io::Result<Run> {
     let (reader, writer) = io::pipe()?;
     rustix::io::ioctl_fionbio(&reader, true)?;
-    let mut child = Command::new(program)
+    let mark = stray::mark(folder);
+    let mut command = Command::new(program);
+    command
         .args(arguments)
         .current_dir(folder)
         .env_clear()
-        .env("PATH", PATH)
+        .env("PATH", format!("{PATH}:{mark}"))
         .stdin(Stdio::null())
         .stdout(writer.try_clone()?)
         .stderr(writer)
-        .process_group(0)
-        .spawn()?;
+        .process_group(0);
+    let mut child = stray::spawn(&mut command, &mark)?;
+    // What holds the pipe's other end here would keep it open.
+    drop(command);
     let group = Pid::from_child(&child);
     let mut heard = Heard { reader: Some(reader), output: Vec::new(), kept_bytes };
     let followed = follow(group, &mut heard, Instant::now() + within);
     // Its number is not given away before it is waited for: the group is still this one's.
     let _ = kill_process_group(group, Signal::KILL);
-    let status = child.wait()?;
+    let status = child.wait();
+    stray::end(&mark);
+    let status = status?;
     heard.rest();
     let end = match (followed?, status.code()) {
         (Followed::TooLong, _) => End::TooLong,
@@ -152,6 +160,7 @@ mod tests {
     use super::*;
 
     const LONG: Duration = Duration::from_secs(30);
+    const KEPT: usize = 300;
 
     fn script(folder: &Path, text: &str) -> std::path::PathBuf {
         let path = folder.join("program");
@@ -166,7 +175,7 @@ mod tests {
         // Another test that starts a program meanwhile holds this one open for a moment.
         let program = script(folder.path(), text);
         for _ in 0..100 {
-            match run(&program, &arguments, folder.path(), (within, 100)) {
+            match run(&program, &arguments, folder.path(), (within, KEPT)) {
                 Err(error) if error.kind() == io::ErrorKind::ExecutableFileBusy => std::thread::yield_now(),
                 other => return other.unwrap(),
             }
@@ -184,7 +193,36 @@ mod tests {
         // A shell sets these by itself.
         let own = ["PWD=", "_=", "SHLVL=", "OLDPWD="];
         let rest: Vec<_> = environment.lines().filter(|line| !own.iter().any(|own| line.starts_with(own))).collect();
-        assert_eq!(rest, [format!("PATH={PATH}")]);
+        assert!(
+            rest.len() == 1 && rest[0].starts_with(&format!("PATH={PATH}:/")) && rest[0].ends_with("/.run"),
+            "{rest:?}"
+        );
+    }
+
+    #[test]
+    fn who_leaves_the_group_is_ended_too_and_other_runs_go_on() {
+        let other = std::thread::spawn(|| ran("setsid sleep 1; echo done", &[], LONG));
+        let ended = ran("setsid sleep 1000 & echo $!; (setsid sh -c 'sleep 1001; true' &)", &[], LONG);
+        assert_eq!(ended.end, End::Exited(0));
+        gone(&ended.output);
+        // One that has emptied its environment as well.
+        let ended = ran("env -i setsid sleep 1000 & echo $!; sleep 0.2", &[], LONG);
+        gone(&ended.output);
+        let other = other.join().unwrap();
+        assert_eq!((other.end, other.output), (End::Exited(0), b"done\n".to_vec()));
+    }
+
+    #[test]
+    fn what_an_earlier_process_left_is_found_by_its_place() {
+        let folder = tempfile::tempdir().unwrap();
+        let scratch = folder.path().join("scratch");
+        let mut command = Command::new("/bin/sleep");
+        let mark = stray::mark(&scratch.join("one"));
+        command.arg("1000").env_clear().env("PATH", format!("{PATH}:{mark}"));
+        let mut left = command.spawn().unwrap();
+        assert_eq!(stray::end_left(&folder.path().join("elsewhere")), 0);
+        assert_eq!(stray::end_left(&scratch), 1);
+        assert_eq!(left.wait().unwrap().signal(), Some(9));
     }
 
     #[test]
@@ -192,7 +230,7 @@ mod tests {
         let ended = ran("echo out; echo error >&2", &[], LONG);
         assert_eq!((ended.end, ended.output), (End::Exited(0), b"out\nerror\n".to_vec()));
         let ended = ran("i=0; while [ $i -lt 20000 ]; do echo 0123456789; i=$((i+1)); done", &[], LONG);
-        assert_eq!((ended.end, ended.output.len()), (End::Exited(0), 100));
+        assert_eq!((ended.end, ended.output.len()), (End::Exited(0), KEPT));
         assert_eq!(ran("kill -9 $$", &[], LONG).end, End::Signalled(9));
     }
 

@@ -50,9 +50,10 @@ async fn refusals(depot: &Depot, snapshot: &Snapshot, now: Timestamp) -> Result<
         let entry = counted.entry(one.connector.to_ascii_lowercase()).or_insert((0, one.rule.label()));
         entry.0 += one.times;
     }
-    let most = snapshot.appliance.alert_refusals_per_hour.map(Whole::get);
     for live in snapshot.partners() {
         let id = &live.connector.id;
+        let own = live.connector.settings.own_alerts().and_then(|own| own.alert_refusals_per_hour);
+        let most = own.or(snapshot.appliance.alert_refusals_per_hour).map(Whole::get);
         let item = format!("refusals:{}", id.key());
         let (times, rule) = counted.get(id.key()).copied().unwrap_or_default();
         let is_many = most.is_some_and(|most| times > most);
@@ -80,7 +81,8 @@ async fn not_seen(depot: &Depot, snapshot: &Snapshot, live: &[String], now: Time
         if let Some(last) = last.filter(|last| Some(*last) > before) {
             watched::put(&depot.db, &kept, last).await?;
         }
-        let days = own.settings.alert_not_seen_days.or(snapshot.appliance.alert_not_seen_days);
+        let days = own.settings.own_alerts().and_then(|own| own.alert_not_seen_days);
+        let days = days.or(snapshot.appliance.alert_not_seen_days);
         let since = last.unwrap_or(seen.made_at);
         let is_missed = own.valid_at(now).is_ok()
             && days.is_some_and(|days| now.since(since) > DAY * u32::try_from(days.get()).unwrap_or(u32::MAX));

@@ -110,6 +110,12 @@ pub enum Verb {
     /// List, draw and remove arrows: files received by one connector are passed along to the next.
     #[command(subcommand)]
     Flow(FlowVerb),
+    /// List, show, add, change and remove actions: what a partner's files set off besides being passed along.
+    #[command(subcommand)]
+    Action(ActionVerb),
+    /// List, show, add, change and remove event targets: who is told of events by webhook.
+    #[command(subcommand)]
+    EventTarget(EventTargetVerb),
     /// List received files, oldest first.
     Receipts(ReceiptsVerb),
     /// List what happened, oldest first.
@@ -248,6 +254,93 @@ pub enum FlowVerb {
         from: String,
         /// The connector they were passed along to.
         to: String,
+    },
+}
+
+/// What can be done with actions.
+#[derive(Debug, Subcommand)]
+pub enum ActionVerb {
+    /// List every action, or those of one connector.
+    List {
+        /// Only this connector's.
+        #[arg(long, value_name = "ID")]
+        connector: Option<String>,
+        /// Print one JSON object a line instead.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Show every setting of an action.
+    Show {
+        /// Its id, as the list has it.
+        id: String,
+        /// Print a JSON object instead.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Add an action of a partner. The secret that a webhook signs with is made and shown once.
+    Add {
+        /// Whose files it is about.
+        connector: String,
+        /// Settings, such as kind=mail and `mail_to=edi@example.com`.
+        #[arg(value_name = "KEY=VALUE", required = true, value_parser = parse_pair)]
+        pairs: Vec<Pair>,
+    },
+    /// Change an action.
+    Set {
+        /// Its id, as the list has it.
+        id: String,
+        /// Settings to change.
+        #[arg(value_name = "KEY=VALUE", value_parser = parse_pair)]
+        pairs: Vec<Pair>,
+        /// Make a new secret to sign with, shown once.
+        #[arg(long)]
+        new_secret: bool,
+    },
+    /// Remove an action. What waited for it stops.
+    Remove {
+        /// Its id, as the list has it.
+        id: String,
+    },
+}
+
+/// What can be done with event targets.
+#[derive(Debug, Subcommand)]
+pub enum EventTargetVerb {
+    /// List every event target.
+    List {
+        /// Print one JSON object a line instead.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Show every setting of an event target.
+    Show {
+        /// Its id, as the list has it.
+        id: String,
+        /// Print a JSON object instead.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Add an event target. The secret it signs with is made and shown once.
+    Add {
+        /// Settings, such as <url=https://siem.example.com/>.
+        #[arg(value_name = "KEY=VALUE", required = true, value_parser = parse_pair)]
+        pairs: Vec<Pair>,
+    },
+    /// Change an event target.
+    Set {
+        /// Its id, as the list has it.
+        id: String,
+        /// Settings to change.
+        #[arg(value_name = "KEY=VALUE", value_parser = parse_pair)]
+        pairs: Vec<Pair>,
+        /// Make a new secret to sign with, shown once.
+        #[arg(long)]
+        new_secret: bool,
+    },
+    /// Remove an event target. What waited for it stops.
+    Remove {
+        /// Its id, as the list has it.
+        id: String,
     },
 }
 

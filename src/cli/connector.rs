@@ -134,7 +134,7 @@ async fn remove(desk: &mut Desk<'_>, id: &str) -> Result<(), Failure> {
     follow::saved(desk, &words).await.map(drop)
 }
 
-async fn find(desk: &Desk<'_>, typed: &str) -> Result<StoredConnector, Failure> {
+pub(super) async fn find(desk: &Desk<'_>, typed: &str) -> Result<StoredConnector, Failure> {
     let id = parse_id(typed)?;
     let all = connector::all(&desk.db).await?;
     all.into_iter().find(|found| found.id.key() == id.key()).ok_or_else(|| unknown(typed))

@@ -10,7 +10,7 @@ use super::output;
 use super::verb::{Desk, Failure};
 use crate::base::human;
 use crate::domain::setting::Texts;
-use crate::store::import::{Mode, import};
+use crate::store::import::{Checks, Mode, import};
 use crate::store::settings_file::{FILE_BYTES_MAX, SettingsFile};
 
 pub(super) async fn export(desk: &mut Desk<'_>) -> Result<(), Failure> {
@@ -23,8 +23,10 @@ pub(super) async fn run(desk: &mut Desk<'_>, verb: &ImportVerb) -> Result<(), Fa
     let file = SettingsFile::parse(&text).map_err(|mistake| Failure::Failed(mistake.message))?;
     let mode = if verb.dry_run { Mode::Try } else { Mode::Do };
     let programs = desk.programs().await?;
-    let check = |stored: &Texts, values: &Texts| programs.check(stored, values);
-    let changes = import(&desk.db, &file, (mode, &check), &desk.change()).await?;
+    let connector = |stored: &Texts, values: &Texts| programs.check(stored, values);
+    let action = |stored: &Texts, values: &Texts| programs.check_action_texts(stored, values);
+    let checks = Checks { connector: &connector, action: &action };
+    let changes = import(&desk.db, &file, (mode, &checks), &desk.change()).await?;
     let cells = |text: &str| output::printable(if text.is_empty() { "-" } else { text });
     let rows: Vec<_> = changes
         .iter()

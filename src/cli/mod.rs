@@ -3,6 +3,7 @@
 
 mod admin;
 mod arguments;
+mod automation;
 mod backup;
 mod certificate;
 mod connector;

@@ -5,7 +5,7 @@ use std::io::{BufRead, ErrorKind, Write};
 use std::path::Path;
 
 use super::arguments::{GroupVerb, Verb};
-use super::{admin, backup, certificate, connector, events, flow, health, import, receipts, settings};
+use super::{admin, automation, backup, certificate, connector, events, flow, health, import, receipts, settings};
 use crate::access::certificate::OpenError;
 use crate::access::password::HashError;
 use crate::access::programs::Programs;
@@ -133,6 +133,8 @@ async fn dispatch(verb: &Verb, desk: &mut Desk<'_>) -> Result<(), Failure> {
         Verb::Profile(GroupVerb::Set { pairs }) => settings::set_profile(desk, pairs).await,
         Verb::Connector(verb) => connector::run(desk, verb).await,
         Verb::Flow(verb) => flow::run(desk, verb).await,
+        Verb::Action(verb) => automation::actions(desk, verb).await,
+        Verb::EventTarget(verb) => automation::event_targets(desk, verb).await,
         Verb::Receipts(verb) => receipts::run(desk, verb).await,
         Verb::Events(verb) => events::run(desk, verb).await,
         Verb::Admin(verb) => admin::run(desk, verb).await,

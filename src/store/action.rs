@@ -41,6 +41,16 @@ pub async fn of_connector(db: &Db, key: &str) -> Result<Vec<StoredAction>, Store
     sqlx::query(OF_CONNECTOR).bind(key).fetch_all(db.reader()).await?.iter().map(decode).collect()
 }
 
+/// Every action as it is stored.
+pub async fn stored(db: &Db) -> Result<Vec<StoredAction>, StoreError> {
+    sqlx::query(ALL).fetch_all(db.reader()).await?.iter().map(decode).collect()
+}
+
+/// The same within a transaction.
+pub(super) async fn all_in(tx: &mut Transaction<'_, Sqlite>) -> Result<Vec<StoredAction>, StoreError> {
+    sqlx::query(ALL).fetch_all(&mut **tx).await?.iter().map(decode).collect()
+}
+
 /// Every action that can be read, by the connector's id in lower case. One that this version cannot read is said aloud
 /// and left out.
 pub(super) async fn all(db: &Db) -> Result<HashMap<String, Vec<Arc<Action>>>, StoreError> {
@@ -75,18 +85,29 @@ pub async fn put(
     (subject, words): (&str, &str),
     change: &Change<'_>,
 ) -> Result<(), SaveError> {
+    let mut tx = db.begin().await?;
+    put_in(&mut tx, action, (subject, words), change).await?;
+    tx.commit().await?;
+    Ok(())
+}
+
+/// The same within another transaction.
+pub(super) async fn put_in(
+    tx: &mut Transaction<'_, Sqlite>,
+    action: &StoredAction,
+    (subject, words): (&str, &str),
+    change: &Change<'_>,
+) -> Result<(), SaveError> {
     let StoredAction { id, connector_key, texts } = action;
     let json = serde_json::to_string(texts).map_err(|error| StoreError::Unreadable(error.to_string()))?;
-    let mut tx = db.begin().await?;
-    let others: i64 = sqlx::query(COUNT).bind(connector_key).bind(id).fetch_one(&mut *tx).await?.try_get(0)?;
+    let others: i64 = sqlx::query(COUNT).bind(connector_key).bind(id).fetch_one(&mut **tx).await?.try_get(0)?;
     if others >= ACTIONS_MAX {
         let words = format!("There are {ACTIONS_MAX} actions, the most a connector can have; remove one");
         return Err(SaveError::Mistakes(vec![Mistake::new("moment", words)]));
     }
-    sqlx::query(PUT).bind(id).bind(connector_key).bind(json).bind(change.at.us()).execute(&mut *tx).await?;
-    setting::bump(&mut tx).await?;
-    audit::add(&mut tx, change, &audit::Entry { subject, key: "action", before: "", after: words }).await?;
-    tx.commit().await?;
+    sqlx::query(PUT).bind(id).bind(connector_key).bind(json).bind(change.at.us()).execute(&mut **tx).await?;
+    setting::bump(tx).await?;
+    audit::add(tx, change, &audit::Entry { subject, key: "action", before: "", after: words }).await?;
     Ok(())
 }
 

@@ -15,17 +15,17 @@ const OF_RECEIPT: &str = "SELECT id, receipt_id, source_key, target, state, atte
      event_id FROM deliveries WHERE receipt_id = $1 ORDER BY id";
 const ONE: &str = "SELECT id, receipt_id, source_key, target, state, attempts, next_at_us, ended_at_us, instead_of, \
      event_id FROM deliveries WHERE id = $1";
+// `$2` is the event's receipt: only deliveries without one have an index by their event.
 const OF_EVENT: &str = "SELECT id, receipt_id, source_key, target, state, attempts, next_at_us, ended_at_us, instead_of, \
-     event_id FROM deliveries WHERE event_id = $1 ORDER BY id";
+     event_id FROM (SELECT * FROM deliveries WHERE receipt_id = $2 AND event_id = $1 UNION ALL \
+     SELECT * FROM deliveries WHERE receipt_id IS NULL AND event_id = $1) AS of_event ORDER BY id LIMIT $3";
 const TRIES: &str = "SELECT number, at_us, duration_us, outcome, answer FROM attempts WHERE delivery_id = $1 \
      ORDER BY number DESC LIMIT 50";
-const PENDING: &str = "SELECT source_key, target, COUNT(*), COUNT(CASE WHEN attempts > since_attempt THEN 1 END), \
-     MIN(created_at_us) FROM deliveries WHERE ended_at_us IS NULL GROUP BY source_key, target";
-const DELIVERED: &str = "SELECT COUNT(*) FROM deliveries WHERE source_key = $1 AND target = $2 AND state = 'delivered' \
-     AND ended_at_us >= $3 AND ended_at_us IS NOT NULL";
-const LAST_DELIVERED: &str = "SELECT MAX((SELECT MAX(ended_at_us) FROM deliveries d \
-     WHERE d.source_key = arrows.from_key AND d.target = $1 AND d.state = 'delivered' AND d.ended_at_us IS NOT NULL)) \
-     FROM arrows WHERE 'connector:' || to_key = $1";
+// Counted from indexes alone. Ids are given in the order of time, so the first of a lane has waited longest.
+const PENDING: &str = "SELECT source_key, target, pending, (SELECT COUNT(*) FROM deliveries r \
+     WHERE r.source_key = lanes.source_key AND r.target = lanes.target AND r.state = 'retrying'), \
+     (SELECT created_at_us FROM deliveries WHERE id = lanes.oldest) FROM (SELECT source_key, target, \
+     COUNT(*) AS pending, MIN(id) AS oldest FROM deliveries WHERE ended_at_us IS NULL GROUP BY source_key, target) AS lanes";
 const FAILED: &str = "SELECT source_key, target, COUNT(*), MIN(ended_at_us) FROM deliveries WHERE state = 'failed' \
      GROUP BY source_key, target ORDER BY 3 DESC LIMIT 100";
 // Those before it in its lane go first, so they are due too.
@@ -36,6 +36,9 @@ const STOP: &str = "UPDATE deliveries SET state = 'stopped', ended_at_us = $2 WH
 const AGAIN: &str = "UPDATE deliveries SET state = 'waiting', ended_at_us = NULL, next_at_us = $2, \
      since_attempt = attempts WHERE id = $1 AND ended_at_us IS NOT NULL";
 const WAITS_AGAIN: &str = "UPDATE receipts SET status = 'waiting' WHERE id = $1 AND status = 'in_receive'";
+
+/// Deliveries of one event that are shown.
+const OF_EVENT_MAX: i64 = 1_000;
 
 /// One delivery.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -110,9 +113,11 @@ pub async fn of_receipt(db: &Db, receipt: &ReceiptId) -> Result<Vec<Delivery>, S
     sqlx::query(OF_RECEIPT).bind(receipt.as_str()).fetch_all(db.reader()).await?.iter().map(decode).collect()
 }
 
-/// The deliveries of an event, in the order they were made.
-pub async fn of_event(db: &Db, event: &EventId) -> Result<Vec<Delivery>, StoreError> {
-    sqlx::query(OF_EVENT).bind(event.as_str()).fetch_all(db.reader()).await?.iter().map(decode).collect()
+/// The deliveries of an event about that receipt, if it is about one: in the order they were made, at most
+/// [`OF_EVENT_MAX`].
+pub async fn of_event(db: &Db, event: &EventId, receipt: Option<&ReceiptId>) -> Result<Vec<Delivery>, StoreError> {
+    let query = sqlx::query(OF_EVENT).bind(event.as_str()).bind(receipt.map(ReceiptId::as_str)).bind(OF_EVENT_MAX);
+    query.fetch_all(db.reader()).await?.iter().map(decode).collect()
 }
 
 /// One delivery.
@@ -174,6 +179,12 @@ pub async fn waiting_of(db: &Db, key: &str) -> Result<u64, StoreError> {
     Ok(lanes.iter().filter(|lane| lane.source_key == key || lane.target == target).map(|lane| lane.count).sum())
 }
 
+/// How many of these wait to come to a connector.
+pub fn for_connector(lanes: &[Waiting], key: &str) -> u64 {
+    let target = Target::Connector(key.to_owned()).text();
+    lanes.iter().filter(|lane| lane.target == target).map(|lane| lane.count).sum()
+}
+
 /// What was given up, lane by lane, most first, at most 100 lanes.
 pub async fn failed(db: &Db) -> Result<Vec<Failed>, StoreError> {
     let rows = sqlx::query(FAILED).fetch_all(db.reader()).await?;
@@ -186,18 +197,6 @@ pub async fn failed(db: &Db) -> Result<Vec<Failed>, StoreError> {
         })
     };
     rows.iter().map(lane).collect()
-}
-
-/// How many were delivered in a lane since then.
-pub async fn delivered(db: &Db, source_key: &str, target: &str, since: Timestamp) -> Result<u64, StoreError> {
-    let query = sqlx::query(DELIVERED).bind(source_key).bind(target).bind(since.us());
-    Ok(query.fetch_one(db.reader()).await?.try_get::<i64, _>(0)?.unsigned_abs())
-}
-
-/// When something was delivered there last, along the arrows there are.
-pub async fn last_delivered(db: &Db, target: &str) -> Result<Option<Timestamp>, StoreError> {
-    let row = sqlx::query(LAST_DELIVERED).bind(target).fetch_one(db.reader()).await?;
-    Ok(row.try_get::<Option<i64>, _>(0)?.map(Timestamp::from_us))
 }
 
 /// *Fire now*: it is due at once, and so are those before it in its lane. How many were not due yet.
@@ -248,4 +247,28 @@ async fn record(
         delivery.receipt_id.as_ref().map_or_else(|| format!("delivery {}", delivery.id), |id| format!("receipt {id}"));
     let entry = audit::Entry { subject: &subject, key, before: "", after: &delivery.target };
     audit::add(tx, change, &entry).await
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What the pages ask goes through no table, however much waits or was given up in it.
+    #[tokio::test]
+    async fn what_waits_and_what_was_given_up_is_counted_from_indexes_alone() {
+        let folder = tempfile::tempdir().unwrap();
+        let db = Db::open(folder.path()).await.unwrap();
+        let asked = [(PENDING, "deliveries_pending"), (PENDING, "deliveries_retrying"), (FAILED, "deliveries_failed")];
+        for (statement, index) in asked {
+            let sql = format!("EXPLAIN QUERY PLAN {statement}");
+            let plan = sqlx::query(sqlx::AssertSqlSafe(sql)).fetch_all(db.reader()).await.unwrap();
+            let steps: Vec<String> = plan.iter().map(|row| row.get(3)).collect();
+            let covers = format!("USING COVERING INDEX {index}");
+            assert!(steps.iter().any(|step| step.contains(&covers)), "{statement}\n{steps:?}");
+        }
+        let sql = format!("EXPLAIN QUERY PLAN {OF_EVENT}");
+        let plan = sqlx::query(sqlx::AssertSqlSafe(sql)).fetch_all(db.reader()).await.unwrap();
+        let steps: Vec<String> = plan.iter().map(|row| row.get(3)).collect();
+        assert!(!steps.iter().any(|step| step.starts_with("SCAN deliveries")), "{steps:?}");
+    }
 }

@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use sqlx::Row;
 use sqlx::sqlite::SqliteRow;
+use sqlx::{Row, Sqlite, Transaction};
 
 use super::open::{Db, StoreError};
 use super::setting::{self, Change, SaveError};
@@ -36,6 +36,11 @@ pub async fn all(db: &Db) -> Result<Vec<StoredTarget>, StoreError> {
     sqlx::query(ALL).fetch_all(db.reader()).await?.iter().map(decode).collect()
 }
 
+/// The same within a transaction.
+pub(super) async fn all_in(tx: &mut Transaction<'_, Sqlite>) -> Result<Vec<StoredTarget>, StoreError> {
+    sqlx::query(ALL).fetch_all(&mut **tx).await?.iter().map(decode).collect()
+}
+
 /// Every one that can be read. One that this version cannot read is said aloud and left out.
 pub(super) async fn readable(db: &Db) -> Result<Vec<Arc<EventTarget>>, StoreError> {
     let read = |StoredTarget { id, texts }: StoredTarget| match EventTargetSettings::parse(&texts) {
@@ -58,17 +63,28 @@ fn decode(row: &SqliteRow) -> Result<StoredTarget, StoreError> {
 
 /// Adds one or changes it. `words` say what it is, for the audit.
 pub async fn put(db: &Db, target: &StoredTarget, words: &str, change: &Change<'_>) -> Result<(), SaveError> {
-    let json = serde_json::to_string(&target.texts).map_err(|error| StoreError::Unreadable(error.to_string()))?;
     let mut tx = db.begin().await?;
-    if sqlx::query(COUNT).bind(&target.id).fetch_one(&mut *tx).await?.try_get::<i64, _>(0)? >= TARGETS_MAX {
+    put_in(&mut tx, target, words, change).await?;
+    tx.commit().await?;
+    Ok(())
+}
+
+/// The same within another transaction.
+pub(super) async fn put_in(
+    tx: &mut Transaction<'_, Sqlite>,
+    target: &StoredTarget,
+    words: &str,
+    change: &Change<'_>,
+) -> Result<(), SaveError> {
+    let json = serde_json::to_string(&target.texts).map_err(|error| StoreError::Unreadable(error.to_string()))?;
+    if sqlx::query(COUNT).bind(&target.id).fetch_one(&mut **tx).await?.try_get::<i64, _>(0)? >= TARGETS_MAX {
         let words = format!("There are {TARGETS_MAX} event targets, the most there can be; remove one");
         return Err(SaveError::Mistakes(vec![Mistake::new("url", words)]));
     }
-    sqlx::query(PUT).bind(&target.id).bind(json).bind(change.at.us()).execute(&mut *tx).await?;
-    setting::bump(&mut tx).await?;
+    sqlx::query(PUT).bind(&target.id).bind(json).bind(change.at.us()).execute(&mut **tx).await?;
+    setting::bump(tx).await?;
     let entry = audit::Entry { subject: "settings", key: "event target", before: "", after: words };
-    audit::add(&mut tx, change, &entry).await?;
-    tx.commit().await?;
+    audit::add(tx, change, &entry).await?;
     Ok(())
 }
 

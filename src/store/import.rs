@@ -9,7 +9,7 @@ use super::connector::Edit;
 use super::open::Db;
 use super::setting::{self, Change, SaveError, Scope, audit_id};
 use super::settings_file::SettingsFile;
-use super::{arrow, connector, profile};
+use super::{arrow, connector, import_parts, profile};
 use crate::domain::connector::ConnectorId;
 use crate::domain::flow;
 use crate::domain::setting::{Mistake, Texts};
@@ -28,6 +28,15 @@ pub enum Mode {
 /// What is wrong with a connector's programs: what is stored of it, and what is read in.
 pub type Check<'a> = dyn Fn(&Texts, &Texts) -> Vec<Mistake> + Send + Sync + 'a;
 
+/// What is asked of what is read in.
+#[derive(Clone, Copy)]
+pub struct Checks<'a> {
+    /// Of connectors.
+    pub connector: &'a Check<'a>,
+    /// Of actions.
+    pub action: &'a Check<'a>,
+}
+
 /// Reads `file` in; gives what changed, or would change, in the words of the audit.
 ///
 /// # Errors
@@ -35,7 +44,7 @@ pub type Check<'a> = dyn Fn(&Texts, &Texts) -> Vec<Mistake> + Send + Sync + 'a;
 pub async fn import(
     db: &Db,
     file: &SettingsFile,
-    (mode, programs): (Mode, &Check<'_>),
+    (mode, checks): (Mode, &Checks<'_>),
     change: &Change<'_>,
 ) -> Result<Vec<Entered>, SaveError> {
     let mut tx = db.begin().await?;
@@ -49,9 +58,10 @@ pub async fn import(
         let saved = profile::save_in(&mut tx, db, (&file.profile, None), change).await;
         collect(saved, "profile", &mut mistakes)?;
     }
-    connectors(&mut tx, (db, file, programs), change, &mut mistakes).await?;
+    connectors(&mut tx, (db, file, checks.connector), change, &mut mistakes).await?;
     if mistakes.is_empty() {
         flows(&mut tx, file, change, &mut mistakes).await?;
+        import_parts::import(&mut tx, (file, checks.action), change, &mut mistakes).await?;
     }
     if !mistakes.is_empty() {
         return Err(SaveError::Mistakes(mistakes));
@@ -156,6 +166,8 @@ mod tests {
         Vec::new()
     }
 
+    const FINE: Checks<'_> = Checks { connector: &none, action: &none };
+
     const FILE: &str = "[settings]\ntime_zone = \"Europe/Berlin\"\n[profile]\nport = \"2121\"\n\
         [connectors.\"Acme.EDI\"]\ndescription = \"Ghent\"\n[connectors.archive]\ntype = \"folder\"\n\
         [[flows]]\nfrom = \"acme.edi\"\nto = \"archive\"\n";
@@ -164,9 +176,9 @@ mod tests {
     async fn what_was_exported_is_the_same_on_another_appliance_and_changes_nothing_on_its_own() {
         let (_one, db, ids) = opened().await;
         let file = SettingsFile::parse(FILE).unwrap();
-        let tried = import(&db, &file, (Mode::Try, &none), &change(&ids)).await.unwrap();
+        let tried = import(&db, &file, (Mode::Try, &FINE), &change(&ids)).await.unwrap();
         assert!(connector::all(&db).await.unwrap().is_empty(), "a try was kept");
-        let done = import(&db, &file, (Mode::Do, &none), &change(&ids)).await.unwrap();
+        let done = import(&db, &file, (Mode::Do, &FINE), &change(&ids)).await.unwrap();
         let told = |changes: &[Entered]| -> Vec<String> {
             changes.iter().map(|one| format!("{} {}: {} -> {}", one.subject, one.key, one.before, one.after)).collect()
         };
@@ -185,12 +197,12 @@ mod tests {
         );
         let exported = SettingsFile::read(&db).await.unwrap();
         assert!(
-            import(&db, &exported, (Mode::Do, &none), &change(&ids)).await.unwrap().is_empty(),
+            import(&db, &exported, (Mode::Do, &FINE), &change(&ids)).await.unwrap().is_empty(),
             "it differs from itself"
         );
 
         let (_two, other, ids) = opened().await;
-        import(&other, &SettingsFile::parse(&exported.text()).unwrap(), (Mode::Do, &none), &change(&ids))
+        import(&other, &SettingsFile::parse(&exported.text()).unwrap(), (Mode::Do, &FINE), &change(&ids))
             .await
             .unwrap();
         assert_eq!(SettingsFile::read(&other).await.unwrap(), exported);
@@ -201,16 +213,18 @@ mod tests {
         let (_folder, db, ids) = opened().await;
         let text = "[settings]\ntime_zone = \"Mars/Base\"\n[profile]\nport = \"2121\"\nprot = \"1\"\n\
             [connectors.\"../up\"]\n[connectors.acme]\ntimeout_s = \"0\"\n[connectors.fine]\n";
-        let refused = import(&db, &SettingsFile::parse(text).unwrap(), (Mode::Do, &none), &change(&ids)).await;
+        let refused = import(&db, &SettingsFile::parse(text).unwrap(), (Mode::Do, &FINE), &change(&ids)).await;
         let Err(SaveError::Mistakes(mistakes)) = refused else { panic!("{refused:?}") };
         let places: Vec<_> = mistakes.iter().map(|one| one.key.as_str()).collect();
         assert_eq!(places, ["settings.time_zone", "profile.prot", "connectors.../up", "connectors.acme.timeout_s"]);
         let command = SettingsFile::parse("[connectors.scan]\ntype = \"folder\"\n").unwrap();
         let says_no = |stored: &Texts, values: &Texts| vec![Mistake::new("program", format!("{stored:?} {values:?}"))];
-        let refused = import(&db, &command, (Mode::Do, &says_no), &change(&ids)).await.unwrap_err();
+        let refused = import(&db, &command, (Mode::Do, &Checks { connector: &says_no, ..FINE }), &change(&ids))
+            .await
+            .unwrap_err();
         assert_eq!(refused.to_string(), "connectors.scan.program: {} {\"type\": \"folder\"}");
         let loop_of_one = "[connectors.a]\ntype = \"folder\"\n[[flows]]\nfrom = \"a\"\nto = \"a\"\n";
-        let refused = import(&db, &SettingsFile::parse(loop_of_one).unwrap(), (Mode::Do, &none), &change(&ids)).await;
+        let refused = import(&db, &SettingsFile::parse(loop_of_one).unwrap(), (Mode::Do, &FINE), &change(&ids)).await;
         assert!(matches!(refused, Err(SaveError::Mistakes(_))), "{refused:?}");
         assert!(connector::all(&db).await.unwrap().is_empty());
         assert_eq!(profile::load(&db).await.unwrap().version, 0);

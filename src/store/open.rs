@@ -56,6 +56,8 @@ pub(super) const MIGRATIONS: &[(i64, &str, &str)] = &[
     (77, "api tokens", include_str!("../../migrations/0077_api_tokens.sql")),
     (80, "second factors", include_str!("../../migrations/0080_second_factors.sql")),
     (85, "saved views", include_str!("../../migrations/0085_saved_views.sql")),
+    (90, "waiting", include_str!("../../migrations/0090_waiting.sql")),
+    (91, "own alerts", include_str!("../../migrations/0091_own_alerts.sql")),
 ];
 
 /// Why the store could not do something.

@@ -268,8 +268,9 @@ impl Search {
     }
 }
 
+// `+ 0`: the few that are on their way are found by their own index.
 const COUNT_SINCE: &str = "SELECT (SELECT COUNT(*) FROM receipts WHERE completed_at_us >= $1) \
-     - (SELECT COUNT(*) FROM receipts WHERE publishing = 1 AND completed_at_us >= $1)";
+     - (SELECT COUNT(*) FROM receipts WHERE publishing = 1 AND completed_at_us + 0 >= $1)";
 const ONE: &str = select!("WHERE id = $1");
 const OLDEST_FIRST: &str =
     select!("WHERE completed_at_us >= $1 AND (completed_at_us, id) > ($2, $3) ORDER BY completed_at_us, id LIMIT $4");
@@ -277,17 +278,19 @@ const OLDEST_FIRST_OF: &str = select!(
     "WHERE connector_key = $5 AND completed_at_us >= $1 AND (completed_at_us, id) > ($2, $3) \
      ORDER BY completed_at_us, id LIMIT $4"
 );
+// The few of one path are found by it and then sorted: `+ 0` keeps the database from going through all of a connector's in
+// the order that is asked for.
 const LATEST_OF_PATH: &str = select!(
     "WHERE connector_key = $1 AND client_path = $2 AND completed_at_us >= $3 \
-     ORDER BY completed_at_us DESC, id DESC LIMIT 1"
+     ORDER BY completed_at_us + 0 DESC, id DESC LIMIT 1"
 );
 const LATEST_STORED_AT: &str = select!(
     "WHERE connector_key = $1 AND stored_path = $2 AND status IN ('in_receive', 'waiting') \
-     ORDER BY completed_at_us DESC, id DESC LIMIT 1"
+     ORDER BY completed_at_us + 0 DESC, id DESC LIMIT 1"
 );
 const RECENT_OF_PATH: &str = select!(
     "WHERE connector_key = $1 AND client_path = $2 AND completed_at_us >= $3 AND hidden = 0 \
-     AND status IN ('in_receive', 'waiting', 'passed_along') ORDER BY completed_at_us DESC, id DESC LIMIT 1"
+     AND status IN ('in_receive', 'waiting', 'passed_along') ORDER BY completed_at_us + 0 DESC, id DESC LIMIT 1"
 );
 const RECENT_ELSEWHERE: &str = select!(
     "WHERE connector_key = $1 AND completed_at_us >= $2 AND hidden = 0 \
@@ -308,7 +311,7 @@ const PUBLISHING: &str = select!("WHERE publishing = 1 ORDER BY id");
 const CLEAR_MARK: &str = "UPDATE receipts SET publishing = 0 WHERE id = $1";
 const SET_STATUS: &str = "UPDATE receipts SET status = $2, publishing = 0 WHERE id = $1";
 const MARK_REPLACED: &str = "UPDATE receipts SET status = 'replaced' WHERE connector_key = $1 AND stored_path = $2 \
-     AND status IN ('in_receive', 'waiting') AND publishing = 0 AND id <> $3 AND completed_at_us <= $4";
+     AND status IN ('in_receive', 'waiting') AND publishing = 0 AND id <> $3 AND completed_at_us + 0 <= $4";
 const SET_PROOF: &str = "UPDATE receipts SET proof = $2 WHERE id = $1";
 const RENAME: &str = "UPDATE receipts SET name = $2, client_path = $3, stored_path = $3 WHERE id = $1";
 const RENAME_BELOW: &str = "UPDATE receipts SET stored_path = $3 || substr(stored_path, $4), \
@@ -532,4 +535,25 @@ pub(super) fn encode_headers(headers: &[(String, String)]) -> String {
 
 fn decode_headers(text: &str) -> Vec<(String, String)> {
     serde_json::from_str(text).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_receipt_is_found_by_its_path_however_many_its_connector_has() {
+        let folder = tempfile::tempdir().unwrap();
+        let db = Db::open(folder.path()).await.unwrap();
+        for statement in [LATEST_OF_PATH, LATEST_STORED_AT, RECENT_OF_PATH, MARK_REPLACED] {
+            let sql = format!("EXPLAIN QUERY PLAN {statement}");
+            let plan = sqlx::query(AssertSqlSafe(sql)).fetch_all(db.reader()).await.unwrap();
+            let steps: Vec<String> = plan.iter().map(|row| row.get(3)).collect();
+            assert!(steps.iter().any(|step| step.contains("_path=?")), "{statement}\n{steps:?}");
+        }
+        let sql = format!("EXPLAIN QUERY PLAN {COUNT_SINCE}");
+        let plan = sqlx::query(AssertSqlSafe(sql)).fetch_all(db.reader()).await.unwrap();
+        let steps: Vec<String> = plan.iter().map(|row| row.get(3)).collect();
+        assert!(steps.iter().any(|step| step.contains("receipts_publishing")), "{steps:?}");
+    }
 }

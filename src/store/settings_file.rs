@@ -9,8 +9,9 @@ use std::fmt::Write as _;
 use serde::Deserialize;
 
 use super::exported::{Arrow, Settings};
+use super::import_parts::Kind;
 use super::open::{Db, StoreError};
-use super::{arrow, connector, profile};
+use super::{action, arrow, connector, event_target, profile, sla};
 use crate::domain::appliance::ApplianceSettings;
 use crate::domain::connector::ConnectorSettings;
 use crate::domain::profile::Profile;
@@ -34,6 +35,25 @@ pub struct SettingsFile {
     pub connectors: BTreeMap<String, Texts>,
     /// What is passed along to whom.
     pub flows: Vec<Arrow>,
+    /// SLAs of connectors.
+    pub slas: Vec<Part>,
+    /// Actions of connectors.
+    pub actions: Vec<Part>,
+    /// Who is told of events.
+    pub event_targets: Vec<Part>,
+}
+
+/// One SLA, action or event target.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(default)]
+pub struct Part {
+    /// By which it is found again; empty: by what it says.
+    pub id: String,
+    /// Whose it is; empty for an event target.
+    pub connector: String,
+    /// Its settings.
+    #[serde(flatten)]
+    pub texts: Texts,
 }
 
 impl SettingsFile {
@@ -45,15 +65,28 @@ impl SettingsFile {
                 .map(|(setting, value)| (setting.key.to_owned(), value.to_owned()))
                 .collect()
         };
-        let connectors = connector::all(db)
-            .await?
-            .into_iter()
-            .map(|found| (found.id.to_string(), whole(ConnectorSettings::SETTINGS, &found.stored.texts)));
+        let found = connector::all(db).await?;
+        let owner = |key: &str| found.iter().find(|one| one.id.key() == key).map(|one| one.id.to_string());
+        let part = |kind: Kind, id: String, key: &str, texts: &Texts| {
+            let connector = owner(key).unwrap_or_default();
+            Part { id, connector, texts: whole(kind.table(), texts) }
+        };
+        let slas = sla::all(db).await?.into_iter();
+        let slas = slas.map(|one| part(Kind::Sla, one.id, &one.connector_key, &one.texts)).collect();
+        let actions = action::stored(db).await?.into_iter();
+        let actions = actions.map(|one| part(Kind::Action, one.id, &one.connector_key, &one.texts)).collect();
+        let targets = event_target::all(db).await?.into_iter();
+        let event_targets = targets.map(|one| part(Kind::EventTarget, one.id, "", &one.texts)).collect();
+        let connectors =
+            found.iter().map(|found| (found.id.to_string(), whole(ConnectorSettings::SETTINGS, &found.stored.texts)));
         Ok(Self {
             settings: whole(ApplianceSettings::SETTINGS, &profile::load_appliance(db).await?.texts),
             profile: whole(Profile::SETTINGS, &profile::load(db).await?.texts),
             connectors: connectors.collect(),
             flows: Arrow::all(&arrow::map(db).await?),
+            slas,
+            actions,
+            event_targets,
         })
     }
 
@@ -91,6 +124,17 @@ impl SettingsFile {
         }
         for Arrow { from, to, on_error } in &self.flows {
             let _ = write!(text, "\n[[flows]]\nfrom = {}\nto = {}\non_error = {on_error}\n", quoted(from), quoted(to));
+        }
+        for kind in Kind::ALL {
+            for Part { id, connector, texts } in kind.of(self) {
+                let _ = write!(text, "\n[[{}]]\n", kind.place());
+                let named = [("id", id.as_str()), ("connector", connector)];
+                let settings = kind.table().iter();
+                let settings = settings.filter_map(|setting| Some((setting.key, texts.get(setting.key)?.as_str())));
+                for (key, value) in named.into_iter().filter(|(_, value)| !value.is_empty()).chain(settings) {
+                    let _ = writeln!(text, "{key} = {}", quoted(value));
+                }
+            }
         }
         text
     }
@@ -143,6 +187,9 @@ mod tests {
                 settings: one("public_host", &id),
                 profile: one("welcome_message", &welcome),
                 connectors: BTreeMap::from([(id.clone(), one("description", &welcome))]),
+                actions: vec![Part { id: id.clone(), connector: String::new(), texts: one("names", &welcome) }],
+                event_targets: vec![Part { texts: one("url", &welcome), ..Part::default() }],
+                slas: vec![Part { connector: id.clone(), ..Part::default() }],
                 flows: vec![Arrow { from: id, to: welcome, on_error }],
             };
             prop_assert_eq!(SettingsFile::parse(&file.text()), Ok(file));

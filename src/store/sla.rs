@@ -89,6 +89,11 @@ pub async fn all(db: &Db) -> Result<Vec<StoredSla>, StoreError> {
     sqlx::query(ALL).fetch_all(db.reader()).await?.iter().map(decode).collect()
 }
 
+/// The same within a transaction.
+pub(super) async fn all_in(tx: &mut Transaction<'_, Sqlite>) -> Result<Vec<StoredSla>, StoreError> {
+    sqlx::query(ALL).fetch_all(&mut **tx).await?.iter().map(decode).collect()
+}
+
 /// The SLAs of one connector, by its id in lower case.
 pub async fn of_connector(db: &Db, key: &str) -> Result<Vec<StoredSla>, StoreError> {
     sqlx::query(OF_CONNECTOR).bind(key).fetch_all(db.reader()).await?.iter().map(decode).collect()
@@ -125,14 +130,25 @@ pub async fn put(
     (texts, words): (&Texts, &str),
     change: &Change<'_>,
 ) -> Result<(), StoreError> {
-    let (connector_id, key) = connector;
-    let json = serde_json::to_string(texts).map_err(|error| StoreError::Unreadable(error.to_string()))?;
     let mut tx = db.begin().await?;
-    sqlx::query(PUT).bind(id).bind(key).bind(json).bind(change.at.us()).execute(&mut *tx).await?;
-    sqlx::query(FORGET_OPEN).bind(id).execute(&mut *tx).await?;
-    let subject = format!("connector {connector_id}");
-    audit::add(&mut tx, change, &audit::Entry { subject: &subject, key: "SLA", before: "", after: words }).await?;
+    put_in(&mut tx, id, connector, (texts, words), change).await?;
     Ok(tx.commit().await?)
+}
+
+/// The same within another transaction.
+pub(super) async fn put_in(
+    tx: &mut Transaction<'_, Sqlite>,
+    id: &str,
+    (connector_id, key): (&str, &str),
+    (texts, words): (&Texts, &str),
+    change: &Change<'_>,
+) -> Result<(), StoreError> {
+    let json = serde_json::to_string(texts).map_err(|error| StoreError::Unreadable(error.to_string()))?;
+    sqlx::query(PUT).bind(id).bind(key).bind(json).bind(change.at.us()).execute(&mut **tx).await?;
+    sqlx::query(FORGET_OPEN).bind(id).execute(&mut **tx).await?;
+    let subject = format!("connector {connector_id}");
+    audit::add(tx, change, &audit::Entry { subject: &subject, key: "SLA", before: "", after: words }).await?;
+    Ok(())
 }
 
 /// Removes one, with its windows.

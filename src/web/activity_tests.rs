@@ -4,7 +4,7 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use axum::body::Body;
-use axum::http::header::{ACCEPT_ENCODING, CONTENT_ENCODING, CONTENT_TYPE, COOKIE, HOST};
+use axum::http::header::{ACCEPT_ENCODING, CONTENT_ENCODING, CONTENT_TYPE, COOKIE, HOST, LOCATION};
 use axum::http::{Method, Request, StatusCode};
 
 use super::tests::Site;
@@ -13,13 +13,18 @@ use crate::base::clock::{Clock, Timestamp};
 use crate::base::id::{EventId, ReceiptId, SessionId};
 use crate::domain::administrator::Role;
 use crate::domain::connector::ConnectorId;
+use crate::domain::event::EventKind;
+use crate::domain::flow::Target;
 use crate::domain::refusal::Rule;
 use crate::domain::setting::Texts;
 use crate::store::commit::{Published, Received};
 use crate::store::connector;
+use crate::store::delivery_page;
+use crate::store::event::Event;
 use crate::store::receipt::{Receipt, Search};
 use crate::store::receipt_page;
 use crate::store::session::{Session, SessionEnd, Tally};
+use crate::store::set_off::{self, New};
 use crate::store::transfer::Direction;
 
 #[tokio::test]
@@ -263,4 +268,38 @@ fn receipt_of(site: &Site, connector: &str, name: &str) -> Receipt {
         inode: 1,
         ..Receipt::sample(&site.ids, connector, now)
     }
+}
+
+#[tokio::test]
+async fn the_deliveries_of_a_filter_are_stopped_after_a_page_that_counts_them() {
+    let site = Site::new().await;
+    site.add_connector("acme", "").await;
+    site.add_connector("beta", "").await;
+    for (connector, times) in [("acme", 3), ("beta", 1)] {
+        for _ in 0..times {
+            let mut event = Event::new(&site.ids, EventKind::AfterSend, Timestamp::from_us(1), "");
+            connector.clone_into(&mut event.connector);
+            let target = Target::Connector("erp".to_owned());
+            let (event_id, source_key) = (event.id.clone(), connector.to_owned());
+            let new = New { event_id, receipt_id: None, source_key, target, due: Timestamp::from_us(1) };
+            set_off::begin(&site.db, &event, &new).await.unwrap();
+        }
+    }
+    let viewer = site.person("vera", Role::Viewer).await;
+    let page = "/activity/events/deliveries?act=stop&connector=acme";
+    assert!(!site.get("/activity/events", &viewer).await.text.contains("act=stop"));
+    assert_eq!(site.get(page, &viewer).await.status, StatusCode::FORBIDDEN);
+    let editor = site.person("edda", Role::Editor).await;
+    assert!(site.get("/activity/events?connector=acme", &editor).await.text.contains("connector=acme&#38;act=stop"));
+    let asked = site.get(page, &editor).await;
+    assert!(asked.text.contains("Deliveries of all events of acme: 3 deliveries waiting."), "{}", asked.text);
+    let until = asked.text.split("name=\"until\" value=\"").nth(1).unwrap().split('"').next().unwrap();
+    let csrf = asked.csrf();
+    let form = [("csrf", &*csrf), ("act", "stop"), ("connector", "acme"), ("until", until)];
+    let done = site.ask(Method::POST, "/activity/events/deliveries", &editor, Some(&form)).await;
+    assert_eq!(done.header(LOCATION), "/activity/events?connector=acme");
+    let after = site.get("/activity/events", &editor).await;
+    assert!(after.text.contains("3 deliveries were stopped."), "{}", after.text);
+    let states = delivery_page::waiting(&site.db).await.unwrap();
+    assert_eq!(states.iter().map(|lane| (lane.source_key.as_str(), lane.count)).collect::<Vec<_>>(), [("beta", 1)]);
 }

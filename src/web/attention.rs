@@ -194,7 +194,7 @@ async fn not_seen(context: &Context) -> Result<Vec<Matter>, WebError> {
         Some(
             matter
                 .with("Its sessions", format!("/connectors/{id}/logs"))
-                .with("Not seen for", format!("/connectors/{id}/advanced#alert_not_seen_days")),
+                .with("Not seen for", format!("/connectors/{id}/alerts#alert_not_seen_days")),
         )
     };
     Ok(told.into_iter().filter_map(matter).take(FAILING_SHOWN_MAX).collect())

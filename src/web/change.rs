@@ -118,6 +118,47 @@ pub async fn save_connector(context: &Context, found: &StoredConnector, wanted: 
     Ok(Ok(()))
 }
 
+/// What came of a change of several connectors.
+#[derive(Debug, Default)]
+pub struct Switched {
+    /// How many were changed; one that was so already is none of them.
+    pub changed: u64,
+    /// The others, each with why.
+    pub refused: Vec<String>,
+}
+
+/// Enables or disables connectors, each by itself.
+pub async fn set_enabled(context: &Context, ids: &[String], enabled: bool) -> Result<Switched, WebError> {
+    let (state, snapshot) = (&context.state, context.state.live.snapshot());
+    let mut done = Switched::default();
+    for id in ids {
+        let Some(live) = snapshot.connector(id) else {
+            done.refused.push(format!("{id}: it is not there any more."));
+            continue;
+        };
+        let settings = &live.connector.settings;
+        if settings.enabled == enabled {
+            continue;
+        }
+        if may_edit(context, settings.r#type).is_err() {
+            done.refused.push(format!("{id}: only an admin changes a Command."));
+            continue;
+        }
+        let values = Texts::from([("enabled".to_owned(), if enabled { "on" } else { "off" }.to_owned())]);
+        let edit = Edit { values, ..Edit::default() };
+        let id = &live.connector.id;
+        match context.changing(async |change| connector::save(&state.db, id, &edit, change).await).await {
+            Ok(()) => done.changed += 1,
+            Err(SaveError::Mistakes(mistakes)) => {
+                done.refused.extend(mistakes.first().map(|mistake| format!("{id}: {}.", mistake.message)));
+            }
+            Err(error) => return Err(WebError::internal(error)),
+        }
+    }
+    state.live.refresh().await?;
+    Ok(done)
+}
+
 /// What is stored of a password; a secret is not hashed, since it is used as it is.
 async fn hash(context: &Context, key: Option<&str>, credential: Option<&Secret>) -> Result<Option<String>, WebError> {
     match credential {

@@ -24,7 +24,7 @@ impl Site {
 
 impl Site {
     async fn delivery_of(&self, test: &EventId) -> Delivery {
-        delivery_page::of_event(&self.db, test).await.unwrap().pop().unwrap()
+        delivery_page::of_event(&self.db, test, None).await.unwrap().pop().unwrap()
     }
 
     /// Delivers the test that is asked for meanwhile; gives its event.

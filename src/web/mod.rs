@@ -49,6 +49,8 @@ mod dashboard_tests;
 #[cfg(test)]
 mod event_target_tests;
 #[cfg(test)]
+mod flow_tests;
+#[cfg(test)]
 mod me_tests;
 #[cfg(test)]
 mod refusal_tests;

@@ -14,9 +14,10 @@ use tower_http::timeout::TimeoutLayer;
 use super::context::Visitor;
 use super::error::WebError;
 use super::pages::{
-    acme, app_log, as_partner, audit, automation, backup, blocked, certificates, connectors, dashboard, event_targets,
-    events, flows, health, logs, mail, me, profiles, receive, refusals, saved_views, send, session, sessions, settings,
-    settings_text, setup, sheet, sign_in, slas, test_connection, tokens, transfers, unfinished, users, what_if,
+    acme, app_log, as_partner, audit, automation, backup, blocked, certificates, connectors, dashboard,
+    event_deliveries, event_targets, events, flows, health, logs, mail, me, profiles, receive, refusals, saved_views,
+    send, session, sessions, settings, settings_text, setup, sheet, sign_in, slas, test_connection, tokens, transfers,
+    unfinished, users, what_if,
 };
 use super::state::WebState;
 use super::{api, assets, layers, live};
@@ -124,12 +125,15 @@ pub const ROUTES: &[Route] = &[
     viewer("/", || get(dashboard::show)),
     editor("/attention/snooze", || post(dashboard::snooze)),
     viewer("/flows", || get(flows::show)),
+    editor("/flows/enable", || post(flows::enable)),
     editor("/flows/connect", || post(flows::connect)),
     editor("/flows/disconnect", || get(flows::ask_disconnect).post(flows::disconnect)),
     editor("/connectors", || post(flows::add)),
     viewer("/connectors/{id}", || get(connectors::first_tab)),
     viewer("/connectors/{id}/settings", || get(connectors::settings)),
     viewer("/connectors/{id}/advanced", || get(connectors::advanced)),
+    viewer("/connectors/{id}/alerts", || get(connectors::alerts)),
+    editor("/connectors/{id}/alerts/test", || post(connectors::test_alerts)),
     editor("/connectors/{id}/save", || post(connectors::save)),
     viewer("/connectors/{id}/sheet", || get(sheet::show)),
     editor("/connectors/{id}/sheet/given", || post(sheet::give)),
@@ -166,6 +170,7 @@ pub const ROUTES: &[Route] = &[
     viewer("/activity/receive", || get(receive::show)),
     viewer("/activity/receive/{id}", || get(receive::one)),
     viewer("/activity/events/{id}", || get(events::one)),
+    editor("/activity/events/deliveries", || get(event_deliveries::ask).post(event_deliveries::act)),
     editor("/activity/receive/{id}/file", || get(receive::file)),
     at_length("/activity/receive/chosen", || post(receive::choose)),
     editor("/deliveries/{id}/fire", || post(receive::fire)),

@@ -9,11 +9,13 @@ use tokio_util::sync::CancellationToken;
 use super::attention::Found;
 use super::live::STREAMS_MAX;
 use super::notes::Notes;
+use super::pages::flows::Week;
 use super::pages::receive::ZIPS_MAX;
 use super::pages::test_connection::Trials;
 use super::second_factor::Enrolling;
 use super::setup_code::SetupCode;
 use crate::access::admission::Admission;
+use crate::access::automation::Keeper;
 use crate::access::backup::Backups;
 use crate::access::certificate::Certificates;
 use crate::access::gate::Gate;
@@ -75,6 +77,8 @@ pub struct WebState {
     pub(super) notes: Notes,
     /// What needed attention a moment ago.
     pub(super) attention: Arc<tokio::sync::Mutex<Found>>,
+    /// What the days before today were like, and which day today is.
+    pub(super) week: Arc<tokio::sync::Mutex<Week>>,
     /// Keys of second factors that wait for a first code.
     pub(super) enrolling: Enrolling,
     /// What came of *Test connection* last.
@@ -93,11 +97,19 @@ impl WebState {
             visit_key: rand::random(),
             notes: Notes::default(),
             attention: Arc::default(),
+            week: Arc::default(),
             enrolling: Enrolling::default(),
             trials: Trials::default(),
             streams: Arc::new(Semaphore::new(STREAMS_MAX)),
             zips: Arc::new(Semaphore::new(ZIPS_MAX)),
         }
+    }
+}
+
+impl WebState {
+    /// What saves actions and event targets.
+    pub fn keeper(&self) -> Keeper<'_> {
+        Keeper { db: &self.db, secrets: &self.secrets, programs: &self.programs }
     }
 }
 

@@ -29,6 +29,28 @@ class MailServer(socketserver.StreamRequestHandler):
         self.wfile.write(f"{words}\r\n".encode())
 
 
+def own_alerts(browser, report):
+    """A partner's alerts go to whom they concern, under a subject of their own."""
+    browser.go("/connectors/acme-edi/alerts")
+    report.check("As saved, mira@example.com is told." in browser.text, "a connector without own alerts tells everybody's recipients")
+    browser.look("connector-alerts")
+    browser.fill(browser.named("alert_to"), "nobody at all")
+    browser.driver.execute_script("document.querySelector('[name=alerts][value=own]').click()")
+    browser.submit(browser.named("alert_to"))
+    report.check("nobody at all isn't a mail address" in browser.text, "a recipient that is none is refused")
+    browser.look("connector-alerts-error")
+    browser.fill(browser.named("alert_to"), "edi@acme.example")
+    browser.fill(browser.named("alert_subject"), "[acme]")
+    browser.submit(browser.named("alert_to"))
+    report.check("As saved, edi@acme.example is told." in browser.text, "own recipients are told")
+    send = [one for one in browser.driver.find_elements("css selector", "main button") if one.text == "Send test"]
+    browser.press(send[0])
+    report.check("Sent to edi@acme.example" in browser.text, "and get a test letter")
+    report.check("Subject: [acme] a test" in MailServer.letters[-1], "under its own subject")
+    browser.driver.execute_script("document.querySelector('[name=alerts][value=global]').click()")
+    browser.submit(browser.named("alert_to"))
+
+
 def journey(browser, report):
     with socketserver.ThreadingTCPServer(("127.0.0.1", 0), MailServer) as server:
         server.daemon_threads = True
@@ -51,4 +73,5 @@ def journey(browser, report):
         browser.press(send[0])
         report.check("Sent to mira@example.com. The mail server said: 250 taken" in browser.text, "a test letter is sent")
         report.check("to see whether mail arrives" in MailServer.letters[-1], "and arrives")
+        own_alerts(browser, report)
         server.shutdown()

@@ -6,10 +6,10 @@ use crate::domain::profile::Profile;
 use crate::domain::scheme::Scheme;
 use crate::domain::setting::{Control, Mistake, Reach, Setting, Texts, Value};
 use crate::domain::value::{
-    Alias, AppendRule, AsProfile, AsciiUploads, ByteCount, CertificateMatch, ClientCertificate, ConnectorTls,
-    ConnectorType, EncodingName, FileMode, FolderScheme, FolderText, FtpOverTls, KeepDays, Label, LogLevel,
-    MailAddresses, Networks, Overwrite, RequireTls, SessionReuse, StartFolder, Switch, TlsEnd, ValidityDate,
-    WebAddress, WebhookBody, Whole, ZoneName,
+    AlertsFrom, Alias, AppendRule, AsProfile, AsciiUploads, ByteCount, CertificateMatch, ClientCertificate,
+    ConnectorTls, ConnectorType, EncodingName, FileMode, FolderScheme, FolderText, FtpOverTls, KeepDays, Label,
+    LogLevel, MailAddresses, Networks, Overwrite, PartnerAlertKinds, RequireTls, SessionReuse, StartFolder, Subject,
+    Switch, TlsEnd, ValidityDate, WebAddress, WebhookBody, Whole, ZoneName,
 };
 use crate::settings;
 
@@ -135,8 +135,16 @@ settings! {
             "Deliver files in the order they came: one that cannot be delivered holds up those behind it.";
         url: Option<WebAddress> = "", InForce, "Address",
             "Where each file or event is posted to, such as https://erp.example.com/inbound.";
+        alerts: AlertsFrom = "global", InForce, "Alerts of this connector",
+            "Whether what is set below counts. Alerts that concern no partner, such as a full disk, stay as in Profiles, Mail.";
+        alert_subject: Option<Subject> = "", InForce, "Subject begins with",
+            "What the subject of this connector’s alerts begins with. Empty: as in Profiles, Mail.";
         alert_to: MailAddresses = "", InForce, "Recipients of alerts",
             "Who is told when something is wrong with this connector, separated by commas. Empty: as in Profiles, Mail.";
+        alert_on: PartnerAlertKinds = "delivery_failed,action_failed,sla_at_risk,sla_violated,sla_late,refusals_many,partner_not_seen,storage_failing", InForce, "Alerts",
+            "What somebody is told of by mail: once for each change.";
+        alert_refusals_per_hour: Option<Whole<1, 1_000_000>> = "", InForce, "Refusals in an hour",
+            "More than so many refusals of this partner in an hour are told, once. Empty: as in Profiles, Mail.";
         alert_not_seen_days: Option<Whole<1, 3_650>> = "", InForce, "Not seen for",
             "Tell when this partner has not signed in for longer than so many days. Empty: as in Profiles, Mail.";
         body: WebhookBody = "event", InForce, "Body",
@@ -161,6 +169,11 @@ pub const PASSWORD: Setting = Setting {
 };
 
 impl ConnectorSettings {
+    /// These, where what they say of alerts counts.
+    pub fn own_alerts(&self) -> Option<&Self> {
+        (self.alerts == AlertsFrom::Own).then_some(self)
+    }
+
     /// Reads and checks all of it, what values must fulfil together included.
     pub fn parse(texts: &Texts) -> Result<Self, Vec<Mistake>> {
         let settings = Self::read(texts)?;
@@ -296,7 +309,9 @@ mod tests {
              settle_s=2 send_settle_s=2 sessions_max= upload_bytes_per_s= download_bytes_per_s= file_bytes_max= \
              quota_bytes= quota_files= save_to_sent_folder=off sent_folder_scheme=monthly log_level=info \
              log_subfolder_scheme=weekly log_messages=off receipts_keep_days= transfers_keep_days= \
-             sent_keep_days= folder= keep_days= keep_order=on url= alert_to= alert_not_seen_days= body=event \
+             sent_keep_days= folder= keep_days= keep_order=on url= alerts=global alert_subject= alert_to= \
+             alert_on=delivery_failed,action_failed,sla_at_risk,sla_violated,sla_late,refusals_many,partner_not_seen,storage_failing \
+             alert_refusals_per_hour= alert_not_seen_days= body=event \
              program= arguments="
         );
     }

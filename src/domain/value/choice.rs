@@ -307,6 +307,16 @@ choice! {
 }
 
 choice! {
+    /// What a connector's alerts follow.
+    AlertsFrom {
+        /// The settings of the appliance.
+        Global = "global", "As in Profiles, Mail";
+        /// Its own.
+        Own = "own", "Own: as set below";
+    }
+}
+
+choice! {
     /// How mail is encrypted on its way to the mail server.
     MailTls {
         /// In clear at first, then encrypted, or not sent.

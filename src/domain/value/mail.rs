@@ -173,6 +173,51 @@ impl Value for AlertKinds {
     }
 }
 
+/// What alerts about one partner are sent about.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PartnerAlertKinds(Vec<EventKind>);
+
+impl PartnerAlertKinds {
+    /// Every event that can be one: those of [`AlertKinds`] that concern a partner.
+    const ALL: [EventKind; 8] = [
+        EventKind::DeliveryFailed,
+        EventKind::ActionFailed,
+        EventKind::SlaAtRisk,
+        EventKind::SlaViolated,
+        EventKind::SlaLate,
+        EventKind::RefusalsMany,
+        EventKind::PartnerNotSeen,
+        EventKind::StorageFailing,
+    ];
+
+    /// Whether such an event is told; `None` where it does not concern a partner.
+    pub fn tells(&self, kind: EventKind) -> Option<bool> {
+        Self::ALL.contains(&kind).then(|| self.0.contains(&kind))
+    }
+}
+
+impl Value for PartnerAlertKinds {
+    const CONTROL: Control = Control::Choices(&[
+        ("delivery_failed", "A delivery was given up"),
+        ("action_failed", "What an action does was given up"),
+        ("sla_at_risk", "An SLA is at risk"),
+        ("sla_violated", "An SLA was violated"),
+        ("sla_late", "An SLA was met late"),
+        ("refusals_many", "It was refused often"),
+        ("partner_not_seen", "It has not signed in for long"),
+        ("storage_failing", "Its storage fails"),
+    ]);
+
+    fn parse(text: &str) -> Result<Self, String> {
+        chosen(text, &Self::ALL).map(Self)
+    }
+
+    fn text(&self) -> String {
+        let chosen = Self::ALL.into_iter().filter(|kind| self.0.contains(kind));
+        chosen.map(EventKind::name).collect::<Vec<_>>().join(",")
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -191,6 +236,18 @@ mod tests {
         assert_eq!(several.text(), "a@b, c@d");
         assert!(MailAddresses::parse("").unwrap().is_empty());
         assert!(MailAddresses::parse("a@b\nc").unwrap_err().starts_with("line 2: c isn't a mail address"));
+    }
+
+    #[test]
+    fn every_alert_about_a_partner_can_be_chosen_and_is_one_of_all() {
+        let all = PartnerAlertKinds::ALL.map(EventKind::name).join(",");
+        assert_eq!(PartnerAlertKinds::parse(&all).map(|kinds| kinds.text()), Ok(all.clone()));
+        let Control::Choices(offered) = PartnerAlertKinds::CONTROL else { panic!("they are choices") };
+        assert_eq!(offered.iter().map(|(name, _)| *name).collect::<Vec<_>>().join(","), all);
+        assert!(AlertKinds::parse(&all).is_ok() && PartnerAlertKinds::parse("disk_low").is_err());
+        let one = PartnerAlertKinds::parse("sla_late").unwrap();
+        let kinds = [EventKind::SlaLate, EventKind::SlaAtRisk, EventKind::DiskLow];
+        assert_eq!(kinds.map(|kind| one.tells(kind)), [Some(true), Some(false), None]);
     }
 
     #[test]

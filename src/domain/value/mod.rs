@@ -20,13 +20,13 @@ mod web;
 
 pub use calendar::{DaysOff, TimeOfDay, Weekdays};
 pub use choice::{
-    AcmeChallenge, ActionKind, ActionMoment, AppendRule, AsProfile, AsciiUploads, ClientCertificate, ConnectorTls,
-    ConnectorType, EventChoice, FolderScheme, FtpOverTls, LogLevel, MailTls, Overridable, Overwrite, RequireTls,
-    SessionReuse, Switch, TlsEnd, TokenScope, WebhookBody,
+    AcmeChallenge, ActionKind, ActionMoment, AlertsFrom, AppendRule, AsProfile, AsciiUploads, ClientCertificate,
+    ConnectorTls, ConnectorType, EventChoice, FolderScheme, FtpOverTls, LogLevel, MailTls, Overridable, Overwrite,
+    RequireTls, SessionReuse, Switch, TlsEnd, TokenScope, WebhookBody,
 };
 pub use events::EventKinds;
 pub use keep::KeepDays;
-pub use mail::{AlertKinds, MailAddress, MailAddresses, Subject};
+pub use mail::{AlertKinds, MailAddress, MailAddresses, PartnerAlertKinds, Subject};
 pub use network::{AddressExceptions, HostNames, HostOrAddress, ListenAddress, Networks};
 pub use number::{ByteCount, DiskReserve, FileMode, Whole};
 pub use port::PortRange;

@@ -8,15 +8,14 @@ use serde::Deserialize;
 
 use super::head::Head;
 use super::send::in_force;
-use crate::access::password;
-use crate::base::id::EventId;
+use crate::access::automation::Kept;
 use crate::domain::action::{ActionSettings, COMMON};
 use crate::domain::administrator::Role;
 use crate::domain::connector::ConnectorId;
 use crate::domain::flow::Target;
-use crate::domain::setting::{Mistake, Texts};
+use crate::domain::setting::Texts;
 use crate::domain::value::{ActionKind, ConnectorType};
-use crate::store::action::{self, StoredAction, webhook_secret};
+use crate::store::action::{self, StoredAction};
 use crate::store::delivery_page::{self, Waiting};
 use crate::store::setting::SaveError;
 use crate::web::change::may_edit;
@@ -146,16 +145,20 @@ async fn page(
 }
 
 fn row(context: &Context, stored: &StoredAction, settings: &ActionSettings, waiting: &[Waiting]) -> Row {
-    let target = Target::Action(stored.id.clone()).text();
-    let lane = waiting.iter().find(|lane| lane.target == target);
-    let (state, tone) = match lane {
-        Some(lane) if lane.retrying > 0 => (format!("{} waiting, tried again", lane.count), "bad"),
-        Some(lane) => (format!("{} waiting", lane.count), "warn"),
-        None if settings.enabled => ("Enabled".to_owned(), "ok"),
-        None => ("Disabled".to_owned(), ""),
-    };
+    let (state, tone) = standing(&Target::Action(stored.id.clone()), settings.enabled, waiting);
     let may_edit = context.may(if settings.kind == ActionKind::Command { Role::Admin } else { Role::Editor });
     Row { id: stored.id.clone(), words: settings.in_words(), state, tone, may_edit }
+}
+
+/// How what is told or done stands, in words, and how that looks.
+pub fn standing(target: &Target, enabled: bool, waiting: &[Waiting]) -> (String, &'static str) {
+    let target = target.text();
+    match waiting.iter().find(|lane| lane.target == target) {
+        Some(lane) if lane.retrying > 0 => (format!("{} waiting, tried again", lane.count), "bad"),
+        Some(lane) => (format!("{} waiting", lane.count), "warn"),
+        None if enabled => ("Enabled".to_owned(), "ok"),
+        None => ("Disabled".to_owned(), ""),
+    }
 }
 
 /// Adds one or changes it.
@@ -169,18 +172,20 @@ pub async fn save(context: Context, Path(id): Path<String>, posted: Posted) -> R
     check_kinds(&context, &[kind(&texts), kind(&typed)])?;
     texts.extend(typed);
     let mut form = SettingForm::showing(texts.clone());
-    let saved = match check(&context, &texts) {
-        Ok(settings) => put(&context, connector, (there.as_ref(), &settings), posted.get("generate").is_some()).await?,
-        Err(mistakes) => Err(mistakes),
-    };
-    let note = match saved {
-        Ok(note) => note,
-        Err(mistakes) => {
+    let (state, anew) = (&context.state, posted.get("generate").is_some());
+    let keeper = state.keeper();
+    let put =
+        context.changing(async |change| keeper.put_action(connector, (there.as_ref(), &texts), anew, change).await);
+    let note = match put.await {
+        Ok(kept) => note(kept),
+        Err(SaveError::Mistakes(mistakes)) => {
             form.refuse(mistakes);
             let page = page(&context, connector, &asked, &form).await?;
             return Ok((StatusCode::UNPROCESSABLE_ENTITY, html(&page)?).into_response());
         }
+        Err(error) => return Err(WebError::internal(error)),
     };
+    state.live.refresh().await?;
     let base = format!("/connectors/{connector}/automation");
     context.leave(&base, note);
     Ok(Redirect::to(&base).into_response())
@@ -192,46 +197,14 @@ fn check_kinds(context: &Context, kinds: &[Option<ActionKind>]) -> Result<(), We
     may_edit(context, if runs { ConnectorType::Command } else { ConnectorType::FtpServer })
 }
 
-fn check(context: &Context, texts: &Texts) -> Result<ActionSettings, Vec<Mistake>> {
-    let settings = ActionSettings::parse(texts)?;
-    match context.state.programs.check_action(&settings) {
-        Some(mistake) => Err(vec![mistake]),
-        None => Ok(settings),
-    }
-}
-
-/// Stores it, with a new secret where it signs and has none or one is asked for. Gives what the page says next.
-async fn put(
-    context: &Context,
-    connector: &ConnectorId,
-    (there, settings): (Option<&StoredAction>, &ActionSettings),
-    generate: bool,
-) -> Result<Result<Note, Vec<Mistake>>, WebError> {
-    let state = &context.state;
-    let id = there.map_or_else(|| EventId::new(&state.ids).to_string(), |one| one.id.clone());
-    let name = webhook_secret(&id);
-    let signs = settings.kind == ActionKind::Webhook;
-    let has_secret = signs && state.secrets.get(&name).await.map_err(WebError::internal)?.is_some();
-    let secret = (signs && (generate || !has_secret)).then(password::generate);
-    let (words, subject) = (settings.in_words(), format!("connector {connector}"));
-    let stored = StoredAction { id, connector_key: connector.key().to_owned(), texts: settings.texts() };
-    let saved =
-        context.changing(async |change| action::put(&state.db, &stored, (&subject, &words), change).await).await;
-    match saved {
-        Ok(()) => {}
-        Err(SaveError::Mistakes(mistakes)) => return Ok(Err(mistakes)),
-        Err(error) => return Err(WebError::internal(error)),
-    }
-    if let Some(secret) = &secret {
-        let put = context.changing(async |change| state.secrets.put(&name, secret, &subject, change).await).await;
-        put.map_err(WebError::internal)?;
-    }
-    state.live.refresh().await?;
-    let text = match &secret {
+/// What the page says of what was saved, with a secret that was made.
+pub fn note(kept: Kept) -> Note {
+    let words = kept.words;
+    let text = match &kept.secret {
         Some(_) => format!("Saved: {words}. Its signing secret is shown here once; give it to the receiver now."),
         None => format!("Saved: {words}."),
     };
-    Ok(Ok(Note { tone: Tone::Done, text, password: secret }))
+    Note { tone: Tone::Done, text, password: kept.secret }
 }
 
 /// Removes one.

@@ -9,15 +9,17 @@ use serde::Deserialize;
 use super::flows::Flow;
 use super::head::{self, Head};
 use super::kept::Row;
+use super::mail;
 use super::preview::Preview;
 use super::sheet::{self, Stand};
 use super::test_connection;
 use super::what_if;
 use crate::access::password;
+use crate::base::human;
 use crate::base::secret::Secret;
 use crate::domain::administrator::check_password;
 use crate::domain::connector::{Connector, ConnectorId, ConnectorSettings, type_of};
-use crate::domain::setting::{Mistake, Value};
+use crate::domain::setting::{Mistake, Texts, Value};
 use crate::domain::sheet::Sheet;
 use crate::domain::value::ConnectorType;
 use crate::store::connector::{self, StoredConnector};
@@ -103,11 +105,13 @@ const ADVANCED: Sections = &[
         "For this partner only.",
         &["receipts_keep_days", "transfers_keep_days", "sent_keep_days"],
     ),
-    (
-        "Logging and alerts",
-        "",
-        &["log_level", "log_subfolder_scheme", "log_messages", "alert_to", "alert_not_seen_days"],
-    ),
+    ("Logging", "", &["log_level", "log_subfolder_scheme", "log_messages"]),
+];
+
+const ALERTS: Sections = &[
+    ("Alerts", "Who is told when something is wrong with this partner, and of what.", &["alerts"]),
+    ("Letters", "For own alerts. By the server of Profiles, Mail.", &["alert_subject", "alert_to"]),
+    ("What is told", "For own alerts.", &["alert_on", "alert_refusals_per_hour", "alert_not_seen_days"]),
 ];
 
 const FOLDER: Sections = &[
@@ -147,6 +151,7 @@ const KEEPING: &[&str] = &["keep_days", "receipts_keep_days", "transfers_keep_da
 enum Tab {
     Settings,
     Advanced,
+    Alerts,
 }
 
 impl Tab {
@@ -154,6 +159,7 @@ impl Tab {
         match self {
             Self::Settings => "settings",
             Self::Advanced => "advanced",
+            Self::Alerts => "alerts",
         }
     }
 
@@ -164,11 +170,12 @@ impl Tab {
             (ConnectorType::Command, _) => COMMAND,
             (_, Self::Settings) => SETTINGS,
             (_, Self::Advanced) => ADVANCED,
+            (_, Self::Alerts) => ALERTS,
         }
     }
 
     fn parse(text: &str) -> Self {
-        if text == "advanced" { Self::Advanced } else { Self::Settings }
+        [Self::Advanced, Self::Alerts].into_iter().find(|tab| tab.name() == text).unwrap_or(Self::Settings)
     }
 }
 
@@ -205,6 +212,18 @@ struct ConnectorPage {
     kept: Option<Vec<Row>>,
     what_if: what_if::Form,
     flow: Flow,
+    /// Disabling it is asked about: what waits for it is among the problems.
+    asks_first: bool,
+    /// On the Alerts tab: who is told as things stand.
+    told: Option<Told>,
+}
+
+/// Who is told of what is wrong with a partner, as things are saved.
+struct Told {
+    /// Recipients; empty when there are none.
+    to: String,
+    /// Whether mail can be sent at all.
+    is_set: bool,
 }
 
 /// What may be tried on the Advanced tab.
@@ -255,6 +274,11 @@ async fn page(context: &Context, found: &StoredConnector, tab: Tab, draft: &Draf
         kept: None,
         what_if: what_if::Form::about(&found.id),
         flow: Flow::of(context, found.id.key()).await?,
+        asks_first: false,
+        told: (tab == Tab::Alerts).then(|| Told {
+            to: mail::alerted(&snapshot.appliance, Some(&settings)).text(),
+            is_set: mail::is_set(&snapshot.appliance),
+        }),
     })
 }
 
@@ -290,6 +314,21 @@ async fn show(context: &Context, id: &str, tab: Tab, tried: Option<String>) -> R
     Ok(html(&page)?.into_response())
 }
 
+/// The Alerts tab.
+pub async fn alerts(context: Context, Path(id): Path<String>) -> Result<Response, WebError> {
+    show(&context, &id, Tab::Alerts, None).await
+}
+
+/// *Send test* of the Alerts tab: a letter as this connector's alerts are.
+pub async fn test_alerts(context: Context, Path(id): Path<String>, _: Posted) -> Result<Response, WebError> {
+    let (found, snapshot) = (find(&context, &id).await?, context.state.live.snapshot());
+    let live = snapshot.partner(found.id.as_str()).ok_or_else(WebError::not_found)?;
+    let note = mail::send_test(&context, Some(&live.connector.settings)).await;
+    let place = format!("/connectors/{}/{}", found.id, Tab::Alerts.name());
+    context.leave(&place, note);
+    Ok(Redirect::to(&place).into_response())
+}
+
 /// Saves one tab; also sets or makes a password.
 pub async fn save(context: Context, Path(id): Path<String>, posted: Posted) -> Result<Response, WebError> {
     let found = find(&context, &id).await?;
@@ -312,6 +351,11 @@ pub async fn save(context: Context, Path(id): Path<String>, posted: Posted) -> R
             return draft.answer(&page(&context, &found, tab, &draft).await?);
         }
     };
+    if let Some(problem) = waits_for(&context, &found, &draft).await?.filter(|_| posted.get("anyway").is_none()) {
+        draft.form.refuse(vec![Mistake::new("enabled", problem)]);
+        let page = ConnectorPage { asks_first: true, ..page(&context, &found, tab, &draft).await? };
+        return draft.answer(&page);
+    }
     // Where nobody signs in there is nothing to set.
     let password = password.filter(|_| kind.credential().is_some());
     let (values, version) = (draft.form.texts.clone(), draft.version);
@@ -326,6 +370,7 @@ pub async fn save(context: Context, Path(id): Path<String>, posted: Posted) -> R
             text: "Saved. The new signing secret is shown here once; the receiver needs it now.".to_owned(),
             password: Some(secret),
         },
+        _ if tab == Tab::Alerts => Note::done("Saved. In force now."),
         _ if kind != ConnectorType::FtpServer => Note::done("Saved. Applies to the next delivery."),
         Some(password) if generate => Note {
             tone: Tone::Done,
@@ -336,6 +381,18 @@ pub async fn save(context: Context, Path(id): Path<String>, posted: Posted) -> R
     };
     context.leave(&place, note);
     Ok(Redirect::to(&place).into_response())
+}
+
+/// Why it should not be disabled without a second look, if what is typed disables it.
+async fn waits_for(context: &Context, found: &StoredConnector, draft: &Draft) -> Result<Option<String>, WebError> {
+    let off = |texts: &Texts| texts.get("enabled").is_some_and(|text| text == "off");
+    if !off(&draft.form.texts) || off(&found.stored.texts) {
+        return Ok(None);
+    }
+    let lanes = delivery_page::waiting(&context.state.db).await?;
+    let count = delivery_page::for_connector(&lanes, found.id.key());
+    let files = human::count(count, "file waits", "files wait");
+    Ok((count > 0).then(|| format!("{files} for {}, and would wait until it is enabled again", found.id)))
 }
 
 /// What would be removed if what is typed were saved. Nothing is.

@@ -8,7 +8,7 @@ use axum::http::StatusCode;
 use axum::response::{IntoResponse, Redirect, Response};
 use serde::Deserialize;
 
-use crate::access::password;
+use super::automation::{note, standing};
 use crate::base::id::EventId;
 use crate::domain::administrator::Role;
 use crate::domain::event::EventKind;
@@ -16,7 +16,7 @@ use crate::domain::event_target::EventTargetSettings;
 use crate::domain::flow::Target;
 use crate::store::delivery_page::{self, Waiting};
 use crate::store::event::Event;
-use crate::store::event_target::{self, StoredTarget, webhook_secret};
+use crate::store::event_target::{self, StoredTarget};
 use crate::store::set_off::{self, New};
 use crate::store::setting::SaveError;
 use crate::web::context::Context;
@@ -94,13 +94,7 @@ async fn page(context: &Context, asked: &Asked, form: &SettingForm) -> Result<Ev
 }
 
 fn row(id: String, settings: &EventTargetSettings, waiting: &[Waiting]) -> Row {
-    let target = Target::Events(id.clone()).text();
-    let (state, tone) = match waiting.iter().find(|lane| lane.target == target) {
-        Some(lane) if lane.retrying > 0 => (format!("{} waiting, tried again", lane.count), "bad"),
-        Some(lane) => (format!("{} waiting", lane.count), "warn"),
-        None if settings.enabled => ("Enabled".to_owned(), "ok"),
-        None => ("Disabled".to_owned(), ""),
-    };
+    let (state, tone) = standing(&Target::Events(id.clone()), settings.enabled, waiting);
     Row { id, words: settings.in_words(), description: settings.description.as_str().to_owned(), state, tone }
 }
 
@@ -111,38 +105,21 @@ pub async fn save(context: Context, posted: Posted) -> Result<Response, WebError
     let asked = Asked { edit: posted.text("target").to_owned() };
     let there = find(&context, &asked.edit).await?;
     let mut form = SettingForm::showing(texts.clone());
-    let saved = match EventTargetSettings::parse(&texts) {
-        Ok(settings) => {
-            let id = there.map_or_else(|| EventId::new(&state.ids).to_string(), |one| one.id);
-            let (stored, words) = (StoredTarget { id, texts: settings.texts() }, settings.in_words());
-            let put =
-                context.changing(async |change| event_target::put(&state.db, &stored, &words, change).await).await;
-            put.map(|()| (stored.id, words))
+    let (keeper, anew) = (state.keeper(), posted.get("generate").is_some());
+    let there = there.map(|one| one.id);
+    let put = context.changing(async |change| keeper.put_event_target((there, &texts), anew, change).await);
+    match put.await {
+        Ok(kept) => {
+            state.live.refresh().await?;
+            context.leave(PATH, note(kept));
         }
-        Err(mistakes) => Err(SaveError::Mistakes(mistakes)),
-    };
-    let (id, words) = match saved {
-        Ok(saved) => saved,
         Err(SaveError::Mistakes(mistakes)) => {
             form.refuse(mistakes);
             let page = page(&context, &asked, &form).await?;
             return Ok((StatusCode::UNPROCESSABLE_ENTITY, html(&page)?).into_response());
         }
         Err(error) => return Err(WebError::internal(error)),
-    };
-    let name = webhook_secret(&id);
-    let has_secret = state.secrets.get(&name).await.map_err(WebError::internal)?.is_some();
-    let secret = (!has_secret || posted.get("generate").is_some()).then(password::generate);
-    if let Some(secret) = &secret {
-        let put = context.changing(async |change| state.secrets.put(&name, secret, "settings", change).await).await;
-        put.map_err(WebError::internal)?;
     }
-    state.live.refresh().await?;
-    let text = match &secret {
-        Some(_) => format!("Saved: {words}. Its signing secret is shown here once; give it to the receiver now."),
-        None => format!("Saved: {words}."),
-    };
-    context.leave(PATH, Note { tone: Tone::Done, text, password: secret });
     Ok(Redirect::to(PATH).into_response())
 }
 
@@ -191,7 +168,7 @@ async fn first_attempt(context: &Context, event: &EventId) -> Result<Option<deli
     let db = &context.state.db;
     let until = tokio::time::Instant::now() + TEST_WITHIN;
     loop {
-        for delivery in delivery_page::of_event(db, event).await? {
+        for delivery in delivery_page::of_event(db, event, None).await? {
             if let Some(first) = delivery_page::tries(db, delivery.id).await?.into_iter().next() {
                 return Ok(Some(first));
             }

@@ -4,6 +4,7 @@ use askama::Template;
 use axum::extract::{Path, Query};
 use axum::response::{IntoResponse, Response};
 
+use super::event_deliveries;
 use super::list::{Asked, Filters, Select, cut};
 use super::receive::{Fact, deliveries};
 use crate::base::human;
@@ -38,6 +39,8 @@ struct EventsPage {
     filters: Filters,
     rows: Vec<Row>,
     pager: Pager,
+    /// What can be done about all deliveries of these events: words and address.
+    deeds: Vec<(&'static str, String)>,
 }
 
 /// What the database is asked.
@@ -50,7 +53,7 @@ pub fn filter(context: &Context, asked: &Asked) -> Filter {
 }
 
 /// A kind's name as words: `after_receive` reads `After receive`.
-fn words(kind: EventKind) -> String {
+pub fn words(kind: EventKind) -> String {
     let words = kind.name().replace('_', " ");
     let mut chars = words.chars();
     chars.next().into_iter().flat_map(char::to_uppercase).chain(chars).collect()
@@ -79,6 +82,7 @@ pub async fn show(context: Context, Query(asked): Query<Asked>) -> Result<Respon
         filters: Filters::new(&context, (PATH, "Happened"), &asked, own).await?,
         rows: rows.collect(),
         pager: asked.pager(PATH, older),
+        deeds: if context.may(Role::Editor) { event_deliveries::deeds(&asked) } else { Vec::new() },
     };
     Ok(html(&page)?.into_response())
 }
@@ -99,7 +103,7 @@ pub async fn one(context: Context, Path(id): Path<String>) -> Result<Response, W
     let db = &context.state.db;
     let id = EventId::parse(&id).ok_or_else(WebError::not_found)?;
     let event = event::find(db, &id).await?.ok_or_else(WebError::not_found)?;
-    let found = delivery_page::of_event(db, &id).await?;
+    let found = delivery_page::of_event(db, &id, event.receipt_id.as_ref()).await?;
     let page = EventPage {
         shell: Shell::new(&context, words(event.kind), Nav::Activity).await?,
         kind: words(event.kind),

@@ -7,8 +7,9 @@ use crate::access::mail::{Letter, MailServer, PASSWORD};
 use crate::base::id::EventId;
 use crate::domain::administrator::Role;
 use crate::domain::appliance::ApplianceSettings;
+use crate::domain::connector::ConnectorSettings;
 use crate::domain::setting::Mistake;
-use crate::domain::value::MailAddress;
+use crate::domain::value::{MailAddress, MailAddresses};
 use crate::store::profile;
 use crate::web::context::Context;
 use crate::web::csrf::Posted;
@@ -59,7 +60,7 @@ async fn page(context: &Context, draft: &Draft) -> Result<MailPage, WebError> {
         conflict_by: draft.conflict_by.clone(),
         password_error: draft.form.mistakes.get("password").cloned().unwrap_or_default(),
         may_edit: context.may(Role::Admin),
-        is_set: settings.mail_host.is_some() && settings.mail_from.is_some() && !settings.mail_to.is_empty(),
+        is_set: is_set(settings) && !settings.mail_to.is_empty(),
     })
 }
 
@@ -93,10 +94,29 @@ pub async fn save(context: Context, posted: Posted) -> Result<Response, WebError
 
 /// *Send test*: a letter to everybody who is told of alerts, and what the mail server said.
 pub async fn test(context: Context, _: Posted) -> Result<Response, WebError> {
+    let note = send_test(&context, None).await;
+    context.leave(PATH, note);
+    Ok(Redirect::to(PATH).into_response())
+}
+
+/// Who is told of alerts: of everything, or of what concerns one connector.
+pub fn alerted<'a>(settings: &'a ApplianceSettings, connector: Option<&'a ConnectorSettings>) -> &'a MailAddresses {
+    let own = connector.and_then(ConnectorSettings::own_alerts).map(|own| &own.alert_to);
+    own.filter(|own| !own.is_empty()).unwrap_or(&settings.mail_to)
+}
+
+/// Whether there is a server to hand letters in, and a sender.
+pub fn is_set(settings: &ApplianceSettings) -> bool {
+    settings.mail_host.is_some() && settings.mail_from.is_some()
+}
+
+/// Sends a letter as an alert would be, of everything or of one connector; what came of it.
+pub async fn send_test(context: &Context, connector: Option<&ConnectorSettings>) -> Note {
     let settings = &context.state.live.snapshot().appliance;
+    let own = connector.and_then(ConnectorSettings::own_alerts).and_then(|own| own.alert_subject.as_ref());
     let letter = Letter {
-        to: settings.mail_to.iter().cloned().collect(),
-        subject: format!("{} a test", settings.alert_subject.as_str()),
+        to: alerted(settings, connector).iter().cloned().collect(),
+        subject: format!("{} a test", own.unwrap_or(&settings.alert_subject).as_str()),
         text: format!("{} sent this letter to see whether mail arrives. Nothing is wrong.\n", context.who()),
         id: EventId::new(&context.state.ids).to_string(),
     };
@@ -105,14 +125,11 @@ pub async fn test(context: Context, _: Posted) -> Result<Response, WebError> {
         Ok(_) => Err("There are no recipients".to_owned()),
         Err(why) => Err(why),
     };
-    let note = match sent {
-        Ok(said) => Note::done(format!("Sent to {}. The mail server said: {said}", settings_to(&letter))),
+    match sent {
+        Ok(said) => {
+            let to = letter.to.iter().map(MailAddress::as_str).collect::<Vec<_>>().join(", ");
+            Note::done(format!("Sent to {to}. The mail server said: {said}"))
+        }
         Err(why) => Note { tone: Tone::Warning, text: format!("Not sent: {why}"), password: None },
-    };
-    context.leave(PATH, note);
-    Ok(Redirect::to(PATH).into_response())
-}
-
-fn settings_to(letter: &Letter) -> String {
-    letter.to.iter().map(MailAddress::as_str).collect::<Vec<_>>().join(", ")
+    }
 }

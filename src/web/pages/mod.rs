@@ -10,6 +10,7 @@ pub mod blocked;
 pub mod certificates;
 pub mod connectors;
 pub mod dashboard;
+pub mod event_deliveries;
 pub mod event_targets;
 pub mod events;
 pub mod flows;

@@ -10,7 +10,7 @@ use super::users::ask_again;
 use crate::base::human;
 use crate::domain::setting::Texts;
 use crate::store::audit::Entered;
-use crate::store::import::{self, Mode};
+use crate::store::import::{self, Checks, Mode};
 use crate::store::setting::SaveError;
 use crate::store::settings_file::SettingsFile;
 use crate::web::context::Context;
@@ -116,8 +116,10 @@ async fn run(
         return Ok(Err(vec![Problem::new("text", format!("settings.{mistake}"))]));
     }
     let (db, programs) = (&context.state.db, &context.state.programs);
-    let check = |stored: &Texts, values: &Texts| programs.check(stored, values);
-    match context.changing(async |change| import::import(db, file, (mode, &check), change).await).await {
+    let connector = |stored: &Texts, values: &Texts| programs.check(stored, values);
+    let action = |stored: &Texts, values: &Texts| programs.check_action_texts(stored, values);
+    let checks = Checks { connector: &connector, action: &action };
+    match context.changing(async |change| import::import(db, file, (mode, &checks), change).await).await {
         Ok(changes) => Ok(Ok(changes)),
         Err(SaveError::Mistakes(mistakes)) => {
             Ok(Err(mistakes.iter().map(|mistake| Problem::new("text", mistake.to_string())).collect()))

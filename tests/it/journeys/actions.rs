@@ -20,8 +20,8 @@ fn acting() -> (Appliance, PathBuf) {
     (appliance, log)
 }
 
-/// Adds an action that runs the program, as the page does it.
-async fn add(appliance: &Appliance, pairs: &[(&str, &str)]) {
+/// Adds an action that runs the program unless it says otherwise, as the page does it.
+pub(super) async fn add(appliance: &Appliance, pairs: &[(&str, &str)]) {
     let db = Db::open(&appliance.data()).await.expect("the database opens");
     let clock = Clock::System;
     let ids = IdSource::random(clock.clone());

@@ -11,6 +11,7 @@ mod flows;
 mod held_faults;
 mod https;
 mod live;
+mod mail;
 mod order;
 #[cfg(feature = "faults")]
 mod sent_faults;

@@ -96,6 +96,11 @@ impl Appliance {
         std::fs::set_permissions(&path, PermissionsExt::from_mode(0o755)).expect("it can be executed");
     }
 
+    /// The authorities that the system trusts, in the program's eyes, as PEM.
+    pub(crate) fn trust(&self, pem: &str) {
+        std::fs::write(self.folder.path().join("trusted.pem"), pem).expect("a file of certificates");
+    }
+
     /// The folder of programs, if there is one.
     fn commands(&self) -> Option<PathBuf> {
         let folder = self.folder.path().join("programs");
@@ -206,6 +211,10 @@ impl Appliance {
         }
         if let Some(folder) = self.commands() {
             command.arg("--commands").arg(folder);
+        }
+        let trusted = self.folder.path().join("trusted.pem");
+        if trusted.is_file() {
+            command.env("SSL_CERT_FILE", trusted);
         }
         let child = command
             .args(["serve", "--web", "127.0.0.1:0", "--data"])

@@ -1,6 +1,6 @@
 //! The cards and arrows of the flow map, ready to be shown.
 
-use super::map::{cells, label_width, line};
+use super::map::{Cell, Frame, cells, frame, label_width, line};
 use super::{Next, Passes, Row};
 use crate::base::human;
 use crate::domain::value::ConnectorType;
@@ -8,6 +8,7 @@ use crate::domain::value::ConnectorType;
 /// One card.
 pub struct Node {
     pub id: String,
+    pub group: String,
     pub kind: ConnectorType,
     pub column: usize,
     pub row: usize,
@@ -33,13 +34,43 @@ pub struct Edge {
     pub text_y: usize,
 }
 
+/// A group of connectors.
+pub struct Band {
+    pub label: String,
+    pub frame: Frame,
+}
+
+/// Cards, arrows and the bands behind them.
+#[derive(Default)]
+pub struct Drawn {
+    pub nodes: Vec<Node>,
+    pub edges: Vec<Edge>,
+    pub bands: Vec<Band>,
+}
+
+/// The frames of groups that have a name.
+fn frames(names: &[&str], bands: &[usize], cells: &[Cell]) -> Vec<Band> {
+    let columns = cells.iter().map(|cell| cell.column).max().unwrap_or(1);
+    let frame_of = |(number, name): (usize, &&str)| {
+        let rows = || bands.iter().zip(cells).filter(|(band, _)| **band == number).map(|(_, cell)| cell.row);
+        Some(Band { label: (*name).to_owned(), frame: frame(rows().min()?, rows().max()?, columns) })
+    };
+    names.iter().enumerate().filter(|(_, name)| !name.is_empty()).filter_map(frame_of).collect()
+}
+
 /// The map of these connectors.
-pub fn draw(rows: &[Row], arrows: &[Passes]) -> (Vec<Node>, Vec<Edge>) {
+pub fn draw(rows: &[Row], arrows: &[Passes]) -> Drawn {
     let at = |id: &str| rows.iter().position(|row| row.id == id);
     let shown: Vec<_> = arrows.iter().filter_map(|one| Some((at(&one.from)?, at(&one.to)?, one))).collect();
     let keys: Vec<_> = rows.iter().map(|row| row.key.clone()).collect();
     let pairs: Vec<_> = shown.iter().map(|(from, to, _)| (keys[*from].clone(), keys[*to].clone())).collect();
-    let cells = cells(&keys, &pairs);
+    // Those without a group come first.
+    let mut names: Vec<&str> = rows.iter().map(|row| row.group.as_str()).collect();
+    names.sort_unstable();
+    names.dedup();
+    let bands: Vec<_> = rows.iter().map(|row| names.iter().position(|name| *name == row.group).unwrap_or(0)).collect();
+    let cells = cells(&keys, &pairs, &bands);
+    let bands = frames(&names, &bands, &cells);
     let mut edges = Vec::new();
     for (from, to, arrow) in &shown {
         let back = shown.iter().find(|(a, b, _)| (a, b) == (to, from)).map(|(.., back)| *back);
@@ -52,8 +83,8 @@ pub fn draw(rows: &[Row], arrows: &[Passes]) -> (Vec<Node>, Vec<Edge>) {
         let retrying = arrow.retrying + back.map_or(0, |back| back.retrying);
         let label = match back {
             _ if waiting > 0 => format!("{} waiting", human::thousands(waiting)),
-            Some(back) => format!("{} and {}", human::thousands(arrow.today), human::thousands(back.today)),
-            None => human::thousands(arrow.today),
+            Some(back) => format!("{} and {}", arrow.today(), back.today()),
+            None => arrow.today(),
         };
         let (width, (x, y)) = (label_width(&label), drawn.middle);
         edges.push(Edge {
@@ -68,8 +99,9 @@ pub fn draw(rows: &[Row], arrows: &[Passes]) -> (Vec<Node>, Vec<Edge>) {
             label,
         });
     }
-    let node = |(row, cell): (&Row, super::map::Cell)| Node {
+    let node = |(row, cell): (&Row, Cell)| Node {
         id: row.id.clone(),
+        group: row.group.clone(),
         kind: row.kind,
         column: cell.column,
         row: cell.row,
@@ -85,11 +117,11 @@ pub fn draw(rows: &[Row], arrows: &[Passes]) -> (Vec<Node>, Vec<Edge>) {
     };
     let mut nodes: Vec<_> = rows.iter().zip(cells).map(node).collect();
     nodes.sort_by_key(|node| (node.row, node.column));
-    (nodes, edges)
+    Drawn { nodes, edges, bands }
 }
 
 /// `FTP Server, 84 in 24 h, 1 live`.
 fn meta(row: &Row) -> String {
     let live = if row.sessions > 0 { format!(", {} live", row.sessions) } else { String::new() };
-    format!("{}, {} in 24 h{live}", row.kind.label(), human::thousands(row.today))
+    format!("{}, {} in 24 h{live}", row.kind.label(), row.today)
 }

@@ -40,9 +40,9 @@ pub struct Line {
     pub middle: (usize, usize),
 }
 
-/// The cell of each of `nodes`, in their order. Column: the longest way from a source. Rows: near those that lead here, in
-/// two sweeps of the median rule, so that few arrows cross.
-pub fn cells(nodes: &[String], arrows: &[(String, String)]) -> Vec<Cell> {
+/// The cell of each of `nodes`, in their order. Column: the longest way from a source. Rows: band by band, `bands` saying
+/// which each is in, and within one near those that lead here, in two sweeps of the median rule, so that few arrows cross.
+pub fn cells(nodes: &[String], arrows: &[(String, String)], bands: &[usize]) -> Vec<Cell> {
     let index: HashMap<&str, usize> = nodes.iter().enumerate().map(|(i, key)| (key.as_str(), i)).collect();
     let mut edges: Vec<(usize, usize)> =
         arrows.iter().filter_map(|(a, b)| Some((*index.get(a.as_str())?, *index.get(b.as_str())?))).collect();
@@ -56,18 +56,33 @@ pub fn cells(nodes: &[String], arrows: &[(String, String)]) -> Vec<Cell> {
             column[*to] = column[*to].max(column[*from] + 1).min(COLUMNS_MAX);
         }
     }
-    let mut columns: Vec<Vec<usize>> = vec![Vec::new(); COLUMNS_MAX];
-    for (node, at) in column.iter().enumerate() {
-        columns[at - 1].push(node);
-    }
     let mut row = vec![0; nodes.len()];
+    let mut above = 0;
+    for band in 0..=bands.iter().copied().max().unwrap_or(0) {
+        let members: Vec<usize> = (0..nodes.len()).filter(|node| bands[*node] == band).collect();
+        let within: Vec<_> = edges.iter().filter(|(a, b)| bands[*a] == band && bands[*b] == band).copied().collect();
+        rows_of_band(&members, &within, &column, &mut row);
+        for node in &members {
+            row[*node] += above;
+        }
+        above = members.iter().map(|node| row[*node]).max().unwrap_or(above);
+    }
+    column.into_iter().zip(row).map(|(column, row)| Cell { column, row }).collect()
+}
+
+/// Gives each member of a band its row, from 1.
+fn rows_of_band(members: &[usize], edges: &[(usize, usize)], column: &[usize], row: &mut [usize]) {
+    let mut columns: Vec<Vec<usize>> = vec![Vec::new(); COLUMNS_MAX];
+    for node in members {
+        columns[column[*node] - 1].push(*node);
+    }
     for nodes in &columns {
         nodes.iter().enumerate().for_each(|(at, node)| row[*node] = at + 1);
     }
     for forward in [true, false, true] {
         let order: Vec<usize> = if forward { (0..COLUMNS_MAX).collect() } else { (0..COLUMNS_MAX).rev().collect() };
         for at in order {
-            place(&mut columns[at], &mut row, |node| {
+            place(&mut columns[at], row, |node| {
                 let beside = |(from, to): &(usize, usize)| match forward {
                     true if *to == node => Some(*from),
                     false if *from == node => Some(*to),
@@ -77,7 +92,33 @@ pub fn cells(nodes: &[String], arrows: &[(String, String)]) -> Vec<Cell> {
             });
         }
     }
-    column.into_iter().zip(row).map(|(column, row)| Cell { column, row }).collect()
+    // Rows that nobody stands in go: there are never more than members, and the style sheet has so many.
+    let mut used: Vec<_> = members.iter().map(|node| row[*node]).collect();
+    used.sort_unstable();
+    used.dedup();
+    for node in members {
+        row[*node] = used.partition_point(|one| *one < row[*node]) + 1;
+    }
+}
+
+/// The frame around a band's rows: place and size.
+pub fn frame(first_row: usize, last_row: usize, columns: usize) -> Frame {
+    let y = i64::try_from((first_row - 1) * ROW_HEIGHT).unwrap_or(i64::MAX) - 20;
+    let height = (last_row + 1 - first_row) * ROW_HEIGHT - 1;
+    Frame { x: -20, y, width: columns * COLUMN_WIDTH - 88 + 40, height }
+}
+
+/// A frame on the map.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Frame {
+    /// Left of the first column.
+    pub x: i64,
+    /// Above its first row.
+    pub y: i64,
+    /// Its width.
+    pub width: usize,
+    /// Its height.
+    pub height: usize,
 }
 
 /// Orders one column by the median row of what its nodes are joined with, and gives each a row of its own.
@@ -173,11 +214,21 @@ mod tests {
     fn a_column_is_the_longest_way_from_a_source() {
         let nodes = keys(&["acme", "archive", "cold", "globex", "erp"]);
         let arrows = pairs(&[("acme", "archive"), ("globex", "archive"), ("archive", "cold"), ("acme", "cold")]);
-        let cells = cells(&nodes, &arrows);
+        let cells = cells(&nodes, &arrows, &[0; 5]);
         assert_eq!(cells.iter().map(|cell| cell.column).collect::<Vec<_>>(), [1, 2, 3, 1, 1]);
         // Two partners that pass along to each other stand side by side.
-        let both = super::cells(&keys(&["a", "b"]), &pairs(&[("a", "b"), ("b", "a")]));
+        let both = super::cells(&keys(&["a", "b"]), &pairs(&[("a", "b"), ("b", "a")]), &[0; 2]);
         assert_eq!(both.iter().map(|cell| cell.column).collect::<Vec<_>>(), [1, 2]);
+    }
+
+    #[test]
+    fn a_band_has_rows_of_its_own_below_the_one_before() {
+        let nodes = keys(&["a", "archive", "b", "c"]);
+        let arrows = pairs(&[("a", "archive"), ("b", "archive"), ("c", "archive")]);
+        let cells = cells(&nodes, &arrows, &[1, 0, 1, 2]);
+        let places: Vec<_> = cells.iter().map(|cell| (cell.column, cell.row)).collect();
+        assert_eq!(places, [(1, 2), (2, 1), (1, 3), (1, 4)]);
+        assert_eq!(frame(2, 3, 2), Frame { x: -20, y: 88, width: 608, height: 215 });
     }
 
     #[test]
@@ -191,14 +242,22 @@ mod tests {
     proptest! {
         /// Whatever the arrows, rings included: no two cards on one place, and none beside the map.
         #[test]
-        fn no_two_cards_share_a_place(arrows in proptest::collection::vec((0_usize..12, 0_usize..12), 0..40)) {
+        fn no_two_cards_share_a_place(
+            arrows in proptest::collection::vec((0_usize..12, 0_usize..12), 0..40),
+            bands in proptest::collection::vec(0_usize..3, 12),
+        ) {
             let nodes: Vec<_> = (0..12).map(|n| format!("n{n}")).collect();
             let arrows: Vec<_> = arrows.into_iter().filter(|(a, b)| a != b)
                 .map(|(a, b)| (format!("n{a}"), format!("n{b}"))).collect();
-            let cells = cells(&nodes, &arrows);
+            let cells = cells(&nodes, &arrows, &bands);
             let places: HashSet<_> = cells.iter().collect();
             prop_assert_eq!(places.len(), nodes.len());
-            prop_assert!(cells.iter().all(|cell| (1..=COLUMNS_MAX).contains(&cell.column) && cell.row >= 1));
+            prop_assert!(cells.iter().all(|cell| (1..=COLUMNS_MAX).contains(&cell.column)
+                && (1..=nodes.len()).contains(&cell.row)));
+            for (cell, band) in cells.iter().zip(&bands) {
+                let below = cells.iter().zip(&bands).filter(|(_, other)| *other > band);
+                prop_assert!(below.into_iter().all(|(other, _)| other.row > cell.row));
+            }
         }
     }
 }

@@ -1,9 +1,13 @@
 //! Flows: every connector on a map and in a list, the arrows between them, and the form that adds one.
 
 mod add;
+mod bulk;
 mod connect;
 mod drawn;
 mod map;
+mod week;
+
+use std::collections::HashMap;
 
 use askama::Template;
 use axum::extract::Query;
@@ -16,9 +20,9 @@ use crate::domain::administrator::Role;
 use crate::domain::flow::{Arrow, Map, Target};
 use crate::domain::value::ConnectorType;
 use crate::store::arrow;
+use crate::store::busy::{self, Busy, COUNTED_MAX};
 use crate::store::delivery_page::{self, Waiting};
 use crate::store::live::LiveConnector;
-use crate::store::receipt::{self, Search};
 use crate::transfer::presence::LiveSession;
 use crate::web::context::Context;
 use crate::web::error::WebError;
@@ -27,8 +31,10 @@ use crate::web::shell::{Nav, Shell, html};
 use crate::web::table::address;
 
 pub use add::add;
+pub use bulk::enable;
 pub use connect::{ask_disconnect, connect, disconnect};
-use drawn::{Edge, Node};
+use drawn::Drawn;
+pub use week::Week;
 
 /// Cards on the map; more are shown as a list, or group by group.
 const MAP_MAX: usize = map::ROWS_MAX;
@@ -64,11 +70,15 @@ struct Row {
     group: String,
     enabled: bool,
     sessions: usize,
-    today: u64,
+    today: String,
     last: String,
     /// Something on its way to it fails.
     failing: bool,
     next: Vec<Next>,
+    /// Files on each of the last seven days; none where it is not shown.
+    week: Vec<week::Bar>,
+    /// The same in words.
+    week_words: String,
 }
 
 /// One arrow.
@@ -76,7 +86,7 @@ struct Passes {
     from: String,
     to: String,
     on_error: bool,
-    today: u64,
+    busy: Busy,
     waiting: u64,
     retrying: u64,
     /// How long the oldest waits; empty when nothing does.
@@ -89,8 +99,10 @@ struct FlowsPage {
     shell: Shell,
     rows: Vec<Row>,
     arrows: Vec<Passes>,
-    nodes: Vec<Node>,
-    edges: Vec<Edge>,
+    drawn: Drawn,
+    /// The map was asked for and there are too many for it.
+    is_too_much: bool,
+    map_max: usize,
     filter: Filter,
     groups: Vec<String>,
     total: usize,
@@ -119,6 +131,12 @@ struct Typed {
     on_error: bool,
 }
 
+impl Passes {
+    fn today(&self) -> String {
+        words(self.busy.files)
+    }
+}
+
 impl FlowsPage {
     /// What is wrong with one field; empty when nothing is.
     fn error(&self, key: &str) -> &str {
@@ -126,7 +144,7 @@ impl FlowsPage {
     }
 
     fn is_map(&self) -> bool {
-        !self.nodes.is_empty()
+        !self.drawn.nodes.is_empty()
     }
 
     /// The address of the other view, with the same filter.
@@ -170,24 +188,32 @@ async fn page(context: &Context, filter: Filter) -> Result<FlowsPage, WebError> 
     let waiting = delivery_page::waiting(&context.state.db).await?;
     let arrows = arrows(context, &map, &waiting).await?;
     let sessions = context.state.presence.sessions();
+    let now = context.now();
+    let received = busy::received(&context.state.db, now.minus(DAY)).await?;
     let mut rows = Vec::new();
     for live in all.iter().filter(|live| filter.fits(live)) {
         let of_it = |one: &&LiveSession| one.doing.connector.as_deref() == Some(live.connector.id.as_str());
-        rows.push(row(context, live, (&map, &arrows), sessions.iter().filter(of_it).count()).await?);
+        rows.push(row(live, (&map, &arrows), &received, (sessions.iter().filter(of_it).count(), now)));
     }
-    let wants_map = filter.view != "list" && rows.len() <= MAP_MAX;
-    let (nodes, edges) = if wants_map { drawn::draw(&rows, &arrows) } else { Default::default() };
+    // Where there are too many for one map the list comes first.
+    let wants_map = filter.view == "map" || (filter.view.is_empty() && all.len() <= MAP_MAX);
+    let drawn = if wants_map && rows.len() <= MAP_MAX { drawn::draw(&rows, &arrows) } else { Drawn::default() };
+    if drawn.nodes.is_empty() {
+        week::show(context, &mut rows).await?;
+    }
     let id = |live: &&std::sync::Arc<LiveConnector>| live.connector.id.to_string();
     let is_source = |live: &&&std::sync::Arc<LiveConnector>| {
         matches!(live.connector.settings.r#type, ConnectorType::FtpServer | ConnectorType::Folder)
     };
+    let rows_are_empty = rows.is_empty();
     let can_command = context.state.programs.folder().is_some() && context.may(Role::Admin);
     Ok(FlowsPage {
         shell: Shell::new(context, "Flows", Nav::Flows).await?,
         rows,
         arrows,
-        nodes,
-        edges,
+        is_too_much: wants_map && drawn.nodes.is_empty() && !rows_are_empty,
+        map_max: MAP_MAX,
+        drawn,
         filter,
         groups,
         total: all.len(),
@@ -215,30 +241,22 @@ impl Filter {
     }
 }
 
-async fn row(
-    context: &Context,
+fn row(
     live: &LiveConnector,
     (map, arrows): (&Map, &[Passes]),
-    sessions: usize,
-) -> Result<Row, WebError> {
+    received: &HashMap<String, Busy>,
+    (sessions, now): (usize, Timestamp),
+) -> Row {
     let (connector, settings) = (&live.connector, &live.connector.settings);
-    let now = context.now();
     let leads_here = || arrows.iter().filter(|arrow| arrow.to == connector.id.as_str());
-    let (today, last) = match settings.r#type {
-        ConnectorType::FtpServer => {
-            let search = Search { connector_key: Some(connector.id.key().to_owned()), ..Search::default() };
-            let last = receipt::page(&context.state.db, &search, None, 1).await?;
-            let since = Some(now.minus(DAY));
-            let today = receipt::count(&context.state.db, &Search { since, ..search }, 10_000).await?;
-            (today, last.first().map(|receipt| receipt.completed_at))
-        }
-        ConnectorType::Folder | ConnectorType::Webhook | ConnectorType::Command => {
-            let target = Target::Connector(connector.id.key().to_owned()).text();
-            let today = leads_here().map(|arrow| arrow.today).sum();
-            (today, delivery_page::last_delivered(&context.state.db, &target).await?)
-        }
+    let busy = match settings.r#type {
+        ConnectorType::FtpServer => received.get(connector.id.key()).copied().unwrap_or_default(),
+        ConnectorType::Folder | ConnectorType::Webhook | ConnectorType::Command => Busy {
+            files: leads_here().map(|arrow| arrow.busy.files).sum(),
+            last: leads_here().filter_map(|arrow| arrow.busy.last).max(),
+        },
     };
-    Ok(Row {
+    Row {
         id: connector.id.to_string(),
         key: connector.id.key().to_owned(),
         kind: settings.r#type,
@@ -246,11 +264,19 @@ async fn row(
         group: settings.group.as_str().to_owned(),
         enabled: settings.enabled,
         sessions,
-        today,
-        last: last.map_or("never".to_owned(), |at: Timestamp| human::ago(at, now)),
+        today: words(busy.files),
+        last: busy.last.map_or("never".to_owned(), |at| human::ago(at, now)),
         failing: leads_here().any(|arrow| arrow.retrying > 0),
         next: next(map, connector.id.key()),
-    })
+        week: Vec::new(),
+        week_words: String::new(),
+    }
+}
+
+/// How many files, as far as they are counted.
+fn words(files: u64) -> String {
+    let over = if files >= COUNTED_MAX { "over " } else { "" };
+    format!("{over}{}", human::thousands(files))
 }
 
 /// What leads to one connector, and where its files go.
@@ -279,6 +305,7 @@ fn next(map: &Map, key: &str) -> Vec<Next> {
 /// What every arrow carries.
 async fn arrows(context: &Context, map: &Map, waiting: &[Waiting]) -> Result<Vec<Passes>, WebError> {
     let now = context.now();
+    let delivered = busy::delivered(&context.state.db, now.minus(DAY)).await?;
     let mut all = Vec::new();
     for arrow in &map.arrows {
         let target = Target::Connector(arrow.to.clone()).text();
@@ -287,7 +314,7 @@ async fn arrows(context: &Context, map: &Map, waiting: &[Waiting]) -> Result<Vec
             from: map.written(&arrow.from),
             to: map.written(&arrow.to),
             on_error: arrow.on_error,
-            today: delivery_page::delivered(&context.state.db, &arrow.from, &target, now.minus(DAY)).await?,
+            busy: delivered.get(&(arrow.from.clone(), arrow.to.clone())).copied().unwrap_or_default(),
             waiting: lane.map_or(0, |lane| lane.count),
             retrying: lane.map_or(0, |lane| lane.retrying),
             since: lane.map(|lane| human::ago(lane.since, now)).unwrap_or_default(),

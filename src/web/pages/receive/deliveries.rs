@@ -4,9 +4,11 @@ use axum::extract::Path;
 use axum::response::{IntoResponse, Redirect, Response};
 
 use crate::base::human;
+use crate::base::id::ReceiptId;
 use crate::domain::flow::{DeliveryState, Target};
 use crate::domain::value::ActionMoment;
 use crate::store::delivery_page::{self, Delivery};
+use crate::store::live::Snapshot;
 use crate::store::receipt::Receipt;
 use crate::transfer::depot::TransferError;
 use crate::transfer::held;
@@ -59,10 +61,10 @@ pub async fn rows(context: &Context, connector: &str, all: Vec<Delivery>) -> Res
     Ok(rows)
 }
 
-async fn row(context: &Context, connector: &str, one: Delivery) -> Result<Row, WebError> {
-    let (snapshot, now) = (context.state.live.snapshot(), context.now());
+/// A target in words, and its page; empty where there is none.
+pub fn target(snapshot: &Snapshot, target: &str) -> (String, String) {
     let written = |key: &str| snapshot.connectors.get(key).map(|live| live.connector.id.to_string());
-    let (target, link) = match Target::parse(&one.target) {
+    match Target::parse(target) {
         Some(Target::Connector(key)) => match written(&key) {
             Some(id) => (id.clone(), format!("/connectors/{id}/settings")),
             None => (key, String::new()),
@@ -80,8 +82,14 @@ async fn row(context: &Context, connector: &str, one: Delivery) -> Result<Row, W
             (words, "/profiles/events".to_owned())
         }
         Some(Target::AlertMail) => ("Alert by mail".to_owned(), "/profiles/mail".to_owned()),
-        None => (one.target.clone(), String::new()),
-    };
+        None => (target.to_owned(), String::new()),
+    }
+}
+
+async fn row(context: &Context, connector: &str, one: Delivery) -> Result<Row, WebError> {
+    let (snapshot, now) = (context.state.live.snapshot(), context.now());
+    let written = |key: &str| snapshot.connectors.get(key).map(|live| live.connector.id.to_string());
+    let (target, link) = target(&snapshot, &one.target);
     let asks = matches!(Target::parse(&one.target), Some(Target::Action(id)) if snapshot.action(&id)
         .is_none_or(|action| action.settings.moment == ActionMoment::BeforeSend));
     let is_passed = one.target.starts_with("connector:");
@@ -172,21 +180,25 @@ async fn again_from_held(
     delivery: &Delivery,
 ) -> Result<Result<&'static str, &'static str>, WebError> {
     let state = &context.state;
-    if let Some(receipt) = &delivery.receipt_id {
-        match held::hold(&state.depot, &state.live.snapshot(), receipt).await {
-            Ok(()) => {}
-            Err(TransferError::Storage(error)) if error.kind() != std::io::ErrorKind::NotFound => {
-                return Err(WebError::internal(error));
-            }
-            Err(_) => {
-                return Ok(Err(
-                    "It cannot be passed along again: its bytes are not here any more. Whoever has it now can send it.",
-                ));
-            }
-        }
+    if !is_held(context, delivery.receipt_id.as_ref()).await? {
+        return Ok(Err(
+            "It cannot be passed along again: its bytes are not here any more. Whoever has it now can send it.",
+        ));
     }
     context.changing(async |change| delivery_page::again(&state.db, delivery, change).await).await?;
     Ok(Ok("It is begun anew, with the same event id."))
+}
+
+/// Holds the bytes of a receipt, if it is about one; whether they are still here.
+pub async fn is_held(context: &Context, receipt: Option<&ReceiptId>) -> Result<bool, WebError> {
+    let (state, Some(receipt)) = (&context.state, receipt) else { return Ok(true) };
+    match held::hold(&state.depot, &state.live.snapshot(), receipt).await {
+        Ok(()) => Ok(true),
+        Err(TransferError::Storage(error)) if error.kind() != std::io::ErrorKind::NotFound => {
+            Err(WebError::internal(error))
+        }
+        Err(_) => Ok(false),
+    }
 }
 
 /// Does it and goes back to the page of the receipt.

@@ -1,0 +1,111 @@
+//! Actions and event targets as they are saved, for the pages and the command line: checked, stored, and with a secret to
+//! sign with where they post.
+
+use super::password;
+use super::programs::Programs;
+use super::secrets::{SecretError, Secrets};
+use crate::base::id::EventId;
+use crate::base::secret::Secret;
+use crate::domain::action::ActionSettings;
+use crate::domain::connector::ConnectorId;
+use crate::domain::event_target::EventTargetSettings;
+use crate::domain::setting::Texts;
+use crate::domain::value::ActionKind;
+use crate::store::action::{self, StoredAction};
+use crate::store::event_target::{self, StoredTarget};
+use crate::store::setting::{Change, SaveError};
+use crate::store::{Db, StoreError};
+
+/// What actions and event targets are saved with.
+#[derive(Clone, Copy, Debug)]
+pub struct Keeper<'a> {
+    /// Where they are stored.
+    pub db: &'a Db,
+    /// Where their secrets are.
+    pub secrets: &'a Secrets,
+    /// What actions may run.
+    pub programs: &'a Programs,
+}
+
+/// What was saved.
+#[derive(Debug)]
+pub struct Kept {
+    /// Its id.
+    pub id: String,
+    /// What it is, in words.
+    pub words: String,
+    /// A secret that was made, to be told this once.
+    pub secret: Option<Secret>,
+}
+
+impl Keeper<'_> {
+    /// Adds an action of a partner, or puts `texts` in place of one that is `there`. It gets a secret where it posts and has
+    /// none, or with `anew`.
+    ///
+    /// # Errors
+    /// Every mistake, in words; or it could not be stored.
+    pub async fn put_action(
+        &self,
+        connector: &ConnectorId,
+        (there, texts): (Option<&StoredAction>, &Texts),
+        anew: bool,
+        change: &Change<'_>,
+    ) -> Result<Kept, SaveError> {
+        let settings = ActionSettings::parse(texts).map_err(SaveError::Mistakes)?;
+        if let Some(mistake) = self.programs.check_action(&settings) {
+            return Err(SaveError::Mistakes(vec![mistake]));
+        }
+        let id = there.map_or_else(|| EventId::new(change.ids).to_string(), |one| one.id.clone());
+        let (words, subject) = (settings.in_words(), format!("connector {connector}"));
+        let name = action::webhook_secret(&id);
+        let stored =
+            StoredAction { id: id.clone(), connector_key: connector.key().to_owned(), texts: settings.texts() };
+        action::put(self.db, &stored, (&subject, &words), change).await?;
+        let secret = match settings.kind {
+            ActionKind::Webhook => self.secret((&name, &subject), anew, change).await?,
+            ActionKind::Command | ActionKind::Mail => None,
+        };
+        Ok(Kept { id, words, secret })
+    }
+
+    /// Adds an event target, or puts `texts` in place of the one of that id. Its secret is as an action's.
+    ///
+    /// # Errors
+    /// Every mistake, in words; or it could not be stored.
+    pub async fn put_event_target(
+        &self,
+        (there, texts): (Option<String>, &Texts),
+        anew: bool,
+        change: &Change<'_>,
+    ) -> Result<Kept, SaveError> {
+        let settings = EventTargetSettings::parse(texts).map_err(SaveError::Mistakes)?;
+        let id = there.unwrap_or_else(|| EventId::new(change.ids).to_string());
+        let (words, name) = (settings.in_words(), event_target::webhook_secret(&id));
+        let stored = StoredTarget { id: id.clone(), texts: settings.texts() };
+        event_target::put(self.db, &stored, &words, change).await?;
+        let secret = self.secret((&name, "settings"), anew, change).await?;
+        Ok(Kept { id, words, secret })
+    }
+
+    /// A new secret, where there is none or with `anew`. `subject` is whose it is, for the audit.
+    async fn secret(
+        &self,
+        (name, subject): (&str, &str),
+        anew: bool,
+        change: &Change<'_>,
+    ) -> Result<Option<Secret>, SaveError> {
+        if !anew && self.secrets.get(name).await.map_err(failed)?.is_some() {
+            return Ok(None);
+        }
+        let secret = password::generate();
+        self.secrets.put(name, &secret, subject, change).await.map_err(failed)?;
+        Ok(Some(secret))
+    }
+}
+
+fn failed(error: SecretError) -> SaveError {
+    match error {
+        SecretError::Store(error) => SaveError::Store(error),
+        SecretError::Seal(error) => SaveError::Store(StoreError::Unreadable(error.to_string())),
+    }
+}

@@ -1,0 +1,100 @@
+//! Flows through the whole router: the list and its selection, bands on the map, what is asked before a connector is disabled.
+
+use axum::http::header::LOCATION;
+use axum::http::{Method, StatusCode};
+
+use super::tests::Site;
+use crate::base::clock::Timestamp;
+use crate::domain::administrator::Role;
+use crate::domain::connector::ConnectorId;
+use crate::domain::event::EventKind;
+use crate::domain::flow::Target;
+use crate::domain::setting::Texts;
+use crate::store::connector;
+use crate::store::event::Event;
+use crate::store::set_off::{self, New};
+
+impl Site {
+    /// A delivery that waits for that connector.
+    async fn waits_for(&self, key: &str) {
+        let event = Event::new(&self.ids, EventKind::AfterReceive, Timestamp::from_us(1), "");
+        let (event_id, target) = (event.id.clone(), Target::Connector(key.to_owned()));
+        let due = Timestamp::from_us(1);
+        let new = New { event_id, receipt_id: None, source_key: "acme".to_owned(), target, due };
+        set_off::begin(&self.db, &event, &new).await.unwrap();
+    }
+
+    fn is_enabled(&self, id: &str) -> bool {
+        self.live.snapshot().connector(id).unwrap().connector.settings.enabled
+    }
+}
+
+#[tokio::test]
+async fn chosen_connectors_are_disabled_together_and_those_that_files_wait_for_only_when_asked_again() {
+    let site = Site::new().await;
+    for id in ["acme", "beta", "gamma"] {
+        site.add_connector(id, "").await;
+    }
+    site.waits_for("beta").await;
+    let viewer = site.person("vera", Role::Viewer).await;
+    assert!(!site.get("/flows?view=list", &viewer).await.text.contains("name=\"every\""));
+    let editor = site.person("edda", Role::Editor).await;
+    let list = site.get("/flows?view=list", &editor).await;
+    assert!(list.text.contains("class=\"spark\"") && list.text.contains("and today 0 files"), "{}", list.text);
+    let csrf = list.csrf();
+    let post = async |fields: &[(&str, &str)]| {
+        let form = [&[("csrf", &*csrf)], fields].concat();
+        site.ask(Method::POST, "/flows/enable", &editor, Some(&form)).await
+    };
+    let asked = post(&[("act", "disable"), ("id", "acme"), ("id", "BETA")]).await;
+    assert_eq!(asked.status, StatusCode::OK);
+    assert!(asked.text.contains("1 file waits for one of them"), "{}", asked.text);
+    assert!(site.is_enabled("acme") && site.is_enabled("beta"), "nothing was changed yet");
+    let done = post(&[("act", "disable"), ("id", "acme"), ("id", "beta"), ("anyway", "1")]).await;
+    assert_eq!(done.header(LOCATION), "/flows?view=list");
+    assert_eq!(["acme", "beta", "gamma"].map(|id| site.is_enabled(id)), [false, false, true]);
+    assert!(site.get("/flows", &editor).await.text.contains("2 connectors are disabled."));
+    // What is disabled already needs no second look.
+    post(&[("act", "disable"), ("id", "beta")]).await;
+    assert!(site.get("/flows", &editor).await.text.contains("0 connectors are disabled."));
+    post(&[("act", "enable"), ("every", "1"), ("q", "a"), ("state", "disabled")]).await;
+    assert_eq!(["acme", "beta"].map(|id| site.is_enabled(id)), [true, true]);
+    post(&[("act", "enable")]).await;
+    assert!(site.get("/flows", &editor).await.text.contains("No connector was chosen"));
+}
+
+#[tokio::test]
+async fn its_own_page_asks_before_it_disables_what_files_wait_for() {
+    let site = Site::new().await;
+    site.add_connector("beta", "").await;
+    site.waits_for("beta").await;
+    let editor = site.person("edda", Role::Editor).await;
+    let csrf = site.get("/connectors/beta/settings", &editor).await.csrf();
+    let form = [("csrf", &*csrf), ("fields", "enabled"), ("tab", "settings")];
+    let asked = site.ask(Method::POST, "/connectors/beta/save", &editor, Some(&form)).await;
+    assert_eq!(asked.status, StatusCode::UNPROCESSABLE_ENTITY);
+    assert!(asked.text.contains("1 file waits for beta") && asked.text.contains("name=\"anyway\""), "{}", asked.text);
+    assert!(site.is_enabled("beta"));
+    let form = [&form[..], &[("anyway", "1")]].concat();
+    let done = site.ask(Method::POST, "/connectors/beta/save", &editor, Some(&form)).await;
+    assert_eq!(done.status, StatusCode::SEE_OTHER, "{}", done.text);
+    assert!(!site.is_enabled("beta"));
+}
+
+#[tokio::test]
+async fn groups_are_bands_and_beyond_what_a_map_shows_the_list_comes_first() {
+    let site = Site::new().await;
+    for n in 0..61 {
+        let (id, group) = (ConnectorId::parse(&format!("p{n}")).unwrap(), if n < 2 { "Retail" } else { "" });
+        let values = Texts::from([("group".to_owned(), group.to_owned())]);
+        connector::add(&site.db, &id, &values, None, &site.change()).await.unwrap();
+    }
+    site.live.refresh().await.unwrap();
+    let viewer = site.person("vera", Role::Viewer).await;
+    let get = async |path: &str| site.get(path, &viewer).await.text;
+    assert!(get("/flows").await.contains("class=\"spark\"") && !get("/flows").await.contains("class=\"band\""));
+    assert!(get("/flows?view=map").await.contains("The map shows up to 60 connectors"));
+    let group = get("/flows?view=map&group=Retail").await;
+    assert!(group.contains("class=\"band\"") && group.contains(">Retail</text>"), "{group}");
+    assert_eq!(group.matches("class=\"node ").count(), 2);
+}

@@ -1,0 +1,154 @@
+//! Letters about received files, handed in at a mail server that encrypts: by STARTTLS, from the first byte, and not at all
+//! where its certificate is another's.
+
+use std::sync::{Arc, Mutex};
+
+use rcgen::{CertifiedKey, KeyPair};
+use rustls::ServerConfig;
+use rustls::crypto::aws_lc_rs;
+use rustls::pki_types::PrivateKeyDer;
+use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncWrite, AsyncWriteExt, BufStream};
+use tokio::net::TcpListener;
+use tokio_rustls::TlsAcceptor;
+use waybill::base::id::ReceiptId;
+use waybill::store::{Db, delivery_page};
+
+use super::actions;
+use crate::kit::{Appliance, PARTNER, Running};
+
+/// What a mail server got: each letter as it came, its envelope before it.
+type Letters = Arc<Mutex<Vec<String>>>;
+type Key = CertifiedKey<KeyPair>;
+
+fn certificate(name: &str) -> Key {
+    rcgen::generate_simple_self_signed([name.to_owned()]).expect("a certificate is made")
+}
+
+/// A mail server with that certificate; `implicit` encrypts from the first byte, otherwise nothing goes without STARTTLS.
+async fn mail_server(key: &Key, implicit: bool) -> (u16, Letters) {
+    let private = PrivateKeyDer::try_from(key.signing_key.serialize_der()).expect("a key");
+    let config = ServerConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
+        .with_safe_default_protocol_versions()
+        .expect("versions")
+        .with_no_client_auth()
+        .with_single_cert(vec![key.cert.der().clone()], private)
+        .expect("a key that fits");
+    let (acceptor, letters) = (TlsAcceptor::from(Arc::new(config)), Letters::default());
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let port = listener.local_addr().expect("an address").port();
+    let taken = Arc::clone(&letters);
+    tokio::spawn(async move {
+        while let Ok((stream, _)) = listener.accept().await {
+            let (acceptor, taken) = (acceptor.clone(), Arc::clone(&taken));
+            tokio::spawn(async move {
+                let in_clear = if implicit { Some(stream) } else { converse(stream, Some("220 mail"), &taken).await };
+                let Some(stream) = in_clear else { return };
+                if let Ok(encrypted) = acceptor.accept(stream).await {
+                    converse(encrypted, implicit.then_some("220 mail"), &taken).await;
+                }
+            });
+        }
+    });
+    (port, letters)
+}
+
+/// Speaks SMTP; gives the stream back when STARTTLS was asked for. A letter is taken only where the stream is encrypted.
+async fn converse<S: AsyncRead + AsyncWrite + Unpin + 'static>(
+    stream: S,
+    greeting: Option<&str>,
+    taken: &Letters,
+) -> Option<S> {
+    let in_clear = std::any::TypeId::of::<S>() == std::any::TypeId::of::<tokio::net::TcpStream>();
+    let mut stream = BufStream::new(stream);
+    if let Some(greeting) = greeting {
+        say(&mut stream, greeting).await?;
+    }
+    let (mut letter, mut line) = (String::new(), String::new());
+    loop {
+        line.clear();
+        if stream.read_line(&mut line).await.ok()? == 0 {
+            return None;
+        }
+        letter.push_str(&line);
+        let words = match line.split([' ', '\r']).next().unwrap_or_default() {
+            "EHLO" if in_clear => "250-mail\r\n250 STARTTLS",
+            "STARTTLS" => {
+                say(&mut stream, "220 go on").await?;
+                return Some(stream.into_inner());
+            }
+            "MAIL" | "RCPT" | "DATA" if in_clear => "530 Must issue a STARTTLS command first",
+            "DATA" => {
+                say(&mut stream, "354 go on").await?;
+                while !letter.ends_with("\r\n.\r\n") {
+                    stream.read_line(&mut letter).await.ok()?;
+                }
+                taken.lock().expect("nobody panicked").push(std::mem::take(&mut letter));
+                "250 taken"
+            }
+            "QUIT" => "221 bye",
+            _ => "250 mail",
+        };
+        say(&mut stream, words).await?;
+    }
+}
+
+async fn say(stream: &mut (impl AsyncWrite + Unpin), words: &str) -> Option<()> {
+    stream.write_all(format!("{words}\r\n").as_bytes()).await.ok()?;
+    stream.flush().await.ok()
+}
+
+/// A letter is written for each file of the partner, by a server on that port.
+async fn writing(port: u16, encryption: &str, trusted: &[&Key]) -> Appliance {
+    let appliance = Appliance::new();
+    appliance.trust(&trusted.iter().map(|key| key.cert.pem()).collect::<String>());
+    appliance.say(&["connector", "set", PARTNER, "settle_s=0"]);
+    appliance.say(&["settings", "set", "mail_host=127.0.0.1", "mail_from=waybill@example.com"]);
+    let (port, encryption) = (format!("mail_port={port}"), format!("mail_tls={encryption}"));
+    appliance.say(&["settings", "set", &port, &encryption, "delivery_retry_first_s=1"]);
+    actions::add(&appliance, &[("kind", "mail"), ("program", ""), ("mail_to", "ops@example.com")]).await;
+    appliance
+}
+
+/// What the first attempt at the letter about the partner's only file came to.
+async fn answer(running: &Running<'_>, appliance: &Appliance) -> String {
+    let db = Db::open(&appliance.data()).await.expect("the database opens");
+    let id = appliance.receipts(PARTNER)[0]["id"].as_str().and_then(ReceiptId::parse).expect("an id");
+    let tried = async |_: &Running<'_>| {
+        let deliveries = delivery_page::of_receipt(&db, &id).await.expect("they are read");
+        delivery_page::tries(&db, deliveries[0].id).await.expect("they are read").pop()
+    };
+    running.until("the letter was tried", tried).await.answer
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_letter_goes_encrypted_after_the_greeting_or_from_the_first_byte() {
+    for (encryption, implicit) in [("starttls", false), ("implicit", true)] {
+        let key = certificate("127.0.0.1");
+        let (port, letters) = mail_server(&key, implicit).await;
+        let appliance = writing(port, encryption, &[&key]).await;
+        let running = appliance.start().await;
+        running.partner().await.store("/Receive/orders.edi", b"the bytes").await;
+        running.until("the letter came", async |_| (letters.lock().unwrap().len() == 1).then_some(())).await;
+        let letter = letters.lock().unwrap()[0].clone();
+        assert!(letter.contains("RCPT TO:<ops@example.com>") && letter.contains("orders.edi"), "{letter}");
+        assert_eq!(answer(&running, &appliance).await, "250 taken", "{encryption}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_mail_server_with_another_certificate_gets_nothing_and_the_attempt_says_why() {
+    let (other, unknown) = (certificate("mail.example.com"), certificate("127.0.0.1"));
+    let said = [(&other, "is not for 127.0.0.1"), (&unknown, "was not issued by an authority that this system trusts")];
+    for (key, why) in said {
+        let (port, letters) = mail_server(key, false).await;
+        let appliance = writing(port, "starttls", &[&other]).await;
+        let running = appliance.start().await;
+        running.partner().await.store("/Receive/orders.edi", b"the bytes").await;
+        let answer = answer(&running, &appliance).await;
+        assert!(
+            answer.starts_with("The certificate of the mail server 127.0.0.1 ") && answer.contains(why),
+            "{answer}"
+        );
+        assert!(letters.lock().unwrap().is_empty());
+    }
+}
