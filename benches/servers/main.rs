@@ -8,6 +8,7 @@
 //! system (`--disk`: in the build folder), runs every case with every server in turn, some rounds, and prints one table
 //! of medians and ratios. Waybill keeps all its promises meanwhile: digest, sync and record are on.
 //! `--sessions` says by how many sessions at once small files are moved (4).
+//! `--held` says how many idle sessions are held at once (500); each needs a file handle here and one there.
 //! `--case` and `--server` take several words with commas between them; a case is run when its name has one of them.
 
 mod cases;
@@ -36,12 +37,13 @@ struct Arguments {
     quick: bool,
     disk: bool,
     sessions: usize,
+    held: usize,
 }
 
 impl Arguments {
     fn read() -> io::Result<Self> {
         let (cases, servers) = (Vec::new(), Vec::new());
-        let mut arguments = Self { rounds: 3, cases, servers, quick: false, disk: false, sessions: 4 };
+        let mut arguments = Self { rounds: 3, cases, servers, quick: false, disk: false, sessions: 4, held: 500 };
         let words = |value: String| value.to_lowercase().split(',').map(str::to_owned).collect();
         let mut given = std::env::args().skip(1);
         while let Some(argument) = given.next() {
@@ -51,6 +53,7 @@ impl Arguments {
                 "--case" => arguments.cases = words(value()?),
                 "--server" => arguments.servers = words(value()?),
                 "--sessions" => arguments.sessions = value()?.parse().map_err(io::Error::other)?,
+                "--held" => arguments.held = value()?.parse().map_err(io::Error::other)?,
                 "--quick" => arguments.quick = true,
                 "--disk" => arguments.disk = true,
                 // What cargo itself adds.
@@ -71,11 +74,11 @@ impl Arguments {
     }
 
     fn scale(&self) -> Scale {
-        let sessions = self.sessions.max(1);
+        let (sessions, held) = (self.sessions.max(1), self.held.max(1));
         if self.quick {
-            Scale { large_bytes: 64 << 20, repeats: 4, pieces: 200, sessions, held: 50, names: 10_000 }
+            Scale { large_bytes: 64 << 20, repeats: 4, pieces: 200, sessions, held: held.min(50), names: 10_000 }
         } else {
-            Scale { large_bytes: 512 << 20, repeats: 8, pieces: 4000, sessions, held: 500, names: 100_000 }
+            Scale { large_bytes: 512 << 20, repeats: 8, pieces: 4000, sessions, held, names: 100_000 }
         }
     }
 }

@@ -71,12 +71,22 @@ fn end_orphans(running: &HashMap<String, Pid>) -> usize {
             let _ = waitpid(Some(pid), WaitOptions::NOHANG);
             continue;
         }
-        // Who has emptied its environment belongs to a run that is over, or might as well.
-        if running.keys().any(|mark| has_mark(pid, mark)) {
-            continue;
+        let is_left = match environment(pid) {
+            // Not to be looked at, so not to be killed either.
+            None => false,
+            // Whoever has emptied it belongs to a run that is over, or might as well.
+            Some(environment) if environment.is_empty() => true,
+            Some(environment) => {
+                let is_one = |place: &str| entries(&environment).any(|entry| entry == place.as_bytes());
+                // Orphans of others, where this is the first process of a container, have no mark at all.
+                let is_marked = entries(&environment).any(|entry| entry.ends_with(b"/.run"));
+                is_marked && !running.keys().any(|mark| is_one(mark))
+            }
+        };
+        if is_left {
+            found += 1;
+            kill(pid, |_| true);
         }
-        found += 1;
-        kill(pid, |_| true);
     }
     found
 }
@@ -122,9 +132,18 @@ fn processes() -> impl Iterator<Item = Pid> {
 
 /// Whether the `PATH` that a process began with leads to that place.
 fn has_mark(pid: Pid, place: &str) -> bool {
-    let environment = std::fs::read(format!("/proc/{}/environ", pid.as_raw_nonzero())).unwrap_or_default();
+    environment(pid).is_some_and(|found| entries(&found).any(|entry| entry.starts_with(place.as_bytes())))
+}
+
+/// What a process began with; nothing where it may not be seen.
+fn environment(pid: Pid) -> Option<Vec<u8>> {
+    std::fs::read(format!("/proc/{}/environ", pid.as_raw_nonzero())).ok()
+}
+
+/// The entries of its `PATH`.
+fn entries(environment: &[u8]) -> impl Iterator<Item = &[u8]> {
     let path = environment.split(|byte| *byte == 0).find_map(|one| one.strip_prefix(b"PATH="));
-    path.is_some_and(|path| path.split(|byte| *byte == b':').any(|entry| entry.starts_with(place.as_bytes())))
+    path.unwrap_or_default().split(|byte| *byte == b':')
 }
 
 /// What the kernel tells of a process.

@@ -1,7 +1,5 @@
 //! `action` and `event-target`: what files and events set off, as the pages have it.
 
-use serde::Serialize;
-
 use super::arguments::{ActionVerb, EventTargetVerb};
 use super::connector::{find, tell_once};
 use super::follow;
@@ -102,15 +100,6 @@ async fn put_target(
     told(desk, done, &kept).await
 }
 
-/// One of a list in JSON. Names and order of the fields do not change.
-#[derive(Serialize)]
-struct Listed<'a> {
-    id: &'a str,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    connector: Option<&'a str>,
-    settings: exported::Settings<'a>,
-}
-
 async fn list_actions(desk: &mut Desk<'_>, of: Option<&str>, json: bool) -> Result<(), Failure> {
     let wanted = match of {
         Some(id) => Some(find(desk, id).await?.id),
@@ -121,7 +110,7 @@ async fn list_actions(desk: &mut Desk<'_>, of: Option<&str>, json: bool) -> Resu
     let mut all = action::stored(&desk.db).await?;
     all.retain(|one| wanted.as_ref().is_none_or(|id| id.key() == one.connector_key));
     if json {
-        let listed = all.iter().map(|one| Listed {
+        let listed = all.iter().map(|one| exported::SetOff {
             id: &one.id,
             connector: Some(owner(&one.connector_key)),
             settings: exported::Settings::of(ActionSettings::SETTINGS, &one.texts),
@@ -144,7 +133,7 @@ async fn list_actions(desk: &mut Desk<'_>, of: Option<&str>, json: bool) -> Resu
 async fn list_targets(desk: &mut Desk<'_>, json: bool) -> Result<(), Failure> {
     let all = event_target::all(&desk.db).await?;
     if json {
-        let listed = all.iter().map(|one| Listed {
+        let listed = all.iter().map(|one| exported::SetOff {
             id: &one.id,
             connector: None,
             settings: exported::Settings::of(EventTargetSettings::SETTINGS, &one.texts),

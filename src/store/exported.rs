@@ -112,6 +112,18 @@ impl<'a> WholeConnector<'a> {
     }
 }
 
+/// An action or an event target. Names and order of the fields do not change.
+#[derive(Serialize)]
+pub struct SetOff<'a> {
+    /// Its id.
+    pub id: &'a str,
+    /// Whose files an action is about.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub connector: Option<&'a str>,
+    /// All its settings. No secret is among them.
+    pub settings: Settings<'a>,
+}
+
 /// A receipt as exported. Names and order of the fields do not change.
 #[derive(Serialize)]
 pub struct Receipt<'a> {

@@ -9,6 +9,9 @@ use regex::Regex;
 use serde_json::{Value, json};
 
 use super::routes::{ROUTES, Route, Verb};
+use crate::access::automation::Keeper;
+use crate::access::programs::Programs;
+use crate::access::secrets::Secrets;
 use crate::base::clock::Clock;
 use crate::base::id::SessionId;
 use crate::domain::administrator::Role;
@@ -77,6 +80,30 @@ const EXAMPLES: &[(&str, &str, &str)] = &[
         r#"{ "from": "acme-edi", "to": "backup" }"#,
     ),
     ("Removes an arrow. `stopped` files waited for it and stay in Receive.", "", ""),
+    ("Every action: what partners' files set off besides being passed along.", "", ""),
+    (
+        "Adds an action of a partner. The `secret` that a webhook signs with is made, and told in this answer only.",
+        "",
+        r#"{ "connector": "acme-edi", "settings": { "names": "*.x12", "url": "https://erp.example.com/inbound" } }"#,
+    ),
+    (
+        "Changes the settings that are given; with `\"new_secret\": true` it signs with another one, told here only.",
+        "",
+        r#"{ "settings": { "enabled": "off" } }"#,
+    ),
+    ("Removes an action. What waited for it stops.", "", ""),
+    ("Every event target: who is told of events by webhook.", "", ""),
+    (
+        "Adds an event target. The `secret` it signs with is made, and told in this answer only.",
+        "",
+        r#"{ "settings": { "url": "https://siem.example.com/events", "which": "alerts" } }"#,
+    ),
+    (
+        "Changes the settings that are given; with `\"new_secret\": true` it signs with another one, told here only.",
+        "",
+        r#"{ "new_secret": true }"#,
+    ),
+    ("Removes an event target. What waited for it stops.", "", ""),
     (
         "Received files, newest first. Filters: `q` (part of a name, an id, a SHA-256), `connector`, `status`, `since`.",
         "?connector=acme-edi&since=1h",
@@ -126,11 +153,21 @@ async fn prepared() -> (Site, Vec<(&'static str, String)>) {
     site.depot.recorder.flush().await;
     let receipt = receipt::page(&site.db, &Search::default(), None, 1).await.unwrap().remove(0);
     let delivery = delivery_page::of_receipt(&site.db, &receipt.id).await.unwrap().remove(0);
+    let owner = crate::domain::connector::ConnectorId::parse("acme-edi").unwrap();
+    let mail =
+        [("kind", "mail"), ("mail_to", "edi@example.com")].map(|(key, value)| (key.to_owned(), value.to_owned()));
+    let told = [("url".to_owned(), "https://siem.example.com/".to_owned())];
+    let (secrets, programs) = (Secrets::open(site.db.clone(), site.folder.path()).unwrap(), Programs::default());
+    let keeper = Keeper { db: &site.db, secrets: &secrets, programs: &programs };
+    let action = keeper.put_action(&owner, (None, &mail.into()), false, &site.change()).await.unwrap();
+    let target = keeper.put_event_target((None, &told.into()), false, &site.change()).await.unwrap();
     let refusal = site.refuse(Rule::NameFilter, "acme-edi", 2).await;
     let places = vec![
         ("/receipts/{id}", receipt.id.to_string()),
         ("/refusals/{id}", refusal.to_string()),
         ("/deliveries/{id}", delivery.id.to_string()),
+        ("/actions/{id}", action.id),
+        ("/event-targets/{id}", target.id),
     ];
     (site, places)
 }
@@ -159,6 +196,7 @@ impl Steady {
             (r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z", "2026-11-25T09:41:52.000123Z"),
             (r"\d{16},", "1795599712000123,"),
             (r#""password":"[A-Za-z0-9]{24}""#, r#""password":"Zu7mQxK4vB9cT2nW6hRp8yLd""#),
+            (r#""secret":"[A-Za-z0-9]{24}""#, r#""secret":"Kd3vRq8LmX5tZ1nB7wYc4HpJ""#),
             (r#""settings":\{((?:"[a-z_]+":"(?:[^"\\]|\\.)*",){3}).*?\}"#, r#""settings":{$1"…":"and all others"}"#),
         ] {
             text = Regex::new(pattern).unwrap().replace_all(&text, by).into_owned();

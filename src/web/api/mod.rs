@@ -8,6 +8,7 @@ mod about;
 mod activity;
 mod answer;
 mod asked;
+mod automation;
 mod body;
 mod connectors;
 mod deliveries;

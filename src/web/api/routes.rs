@@ -8,7 +8,7 @@ use axum::routing::{MethodRouter, delete, get, patch, post, put};
 use tower_http::timeout::TimeoutLayer;
 
 use super::door::{self, Needs};
-use super::{about, activity, answer, connectors, deliveries, flows, settings};
+use super::{about, activity, answer, automation, connectors, deliveries, flows, settings};
 use crate::domain::administrator::Role::{self, Admin, Editor, Viewer};
 use crate::domain::api_token::Area::{self, Activity, Connectors, Server, Token};
 use crate::domain::api_token::Deed;
@@ -96,6 +96,14 @@ pub const ROUTES: &[Route] = &[
     route(Verb::Get, "/v1/flows", (Connectors, Viewer), || get(flows::list)),
     route(Verb::Post, "/v1/flows", (Connectors, Editor), || post(flows::connect)),
     route(Verb::Delete, "/v1/flows/{from}/{to}", (Connectors, Editor), || delete(flows::disconnect)),
+    route(Verb::Get, "/v1/actions", (Connectors, Viewer), || get(automation::actions)),
+    route(Verb::Post, "/v1/actions", (Connectors, Editor), || post(automation::add_action)),
+    route(Verb::Patch, "/v1/actions/{id}", (Connectors, Editor), || patch(automation::change_action)),
+    route(Verb::Delete, "/v1/actions/{id}", (Connectors, Editor), || delete(automation::remove_action)),
+    route(Verb::Get, "/v1/event-targets", (Server, Viewer), || get(automation::event_targets)),
+    route(Verb::Post, "/v1/event-targets", (Server, Admin), || post(automation::add_event_target)),
+    route(Verb::Patch, "/v1/event-targets/{id}", (Server, Admin), || patch(automation::change_event_target)),
+    route(Verb::Delete, "/v1/event-targets/{id}", (Server, Admin), || delete(automation::remove_event_target)),
     route(Verb::Get, "/v1/receipts", (Activity, Viewer), || get(activity::receipts)),
     route(Verb::Get, "/v1/receipts/{id}", (Activity, Viewer), || get(activity::receipt)),
     route(Verb::Get, "/v1/transfers", (Activity, Viewer), || get(activity::transfers)),

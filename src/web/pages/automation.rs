@@ -85,7 +85,8 @@ async fn find(context: &Context, connector: &ConnectorId, id: &str) -> Result<Op
     Ok(all.into_iter().find(|one| one.id == id))
 }
 
-fn kind(texts: &Texts) -> Option<ActionKind> {
+/// What an action of these settings does, as far as they can be read.
+pub fn kind(texts: &Texts) -> Option<ActionKind> {
     ActionSettings::read(texts).ok().map(|settings| settings.kind)
 }
 
@@ -192,7 +193,7 @@ pub async fn save(context: Context, Path(id): Path<String>, posted: Posted) -> R
 }
 
 /// What runs a program is an admin's to say.
-fn check_kinds(context: &Context, kinds: &[Option<ActionKind>]) -> Result<(), WebError> {
+pub fn check_kinds(context: &Context, kinds: &[Option<ActionKind>]) -> Result<(), WebError> {
     let runs = kinds.contains(&Some(ActionKind::Command));
     may_edit(context, if runs { ConnectorType::Command } else { ConnectorType::FtpServer })
 }

@@ -1,0 +1,191 @@
+//! Actions and event targets: listed, added, changed and removed, as the pages and the command line do it.
+
+use axum::Json;
+use axum::extract::Path;
+use axum::http::StatusCode;
+use axum::http::header::LOCATION;
+use axum::response::{IntoResponse, Response};
+use serde::Serialize;
+
+use super::answer::ApiError;
+use super::body::Body;
+use crate::base::secret::Secret;
+use crate::domain::action::ActionSettings;
+use crate::domain::event_target::EventTargetSettings;
+use crate::domain::setting::{Mistake, Setting, Texts};
+use crate::store::action::{self, StoredAction};
+use crate::store::event_target::{self, StoredTarget};
+use crate::store::exported::{SetOff, Settings};
+use crate::web::context::Context;
+use crate::web::pages::automation::{check_kinds, kind};
+
+#[derive(Serialize)]
+struct Actions<'a> {
+    actions: Vec<SetOff<'a>>,
+}
+
+#[derive(Serialize)]
+struct EventTargets<'a> {
+    event_targets: Vec<SetOff<'a>>,
+}
+
+/// One that was saved.
+#[derive(Serialize)]
+struct Saved<'a> {
+    #[serde(flatten)]
+    one: SetOff<'a>,
+    /// Shown this once.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    secret: Option<&'a str>,
+}
+
+const fn exported<'a>(
+    id: &'a str,
+    connector: Option<&'a str>,
+    (table, texts): (&'static [Setting], &'a Texts),
+) -> SetOff<'a> {
+    SetOff { id, connector, settings: Settings::of(table, texts) }
+}
+
+/// The id of a connector as it is written.
+fn written(context: &Context, key: &str) -> String {
+    context.state.live.written_id(key).map_or_else(|| key.to_owned(), |id| id.to_string())
+}
+
+/// Every action, connector by connector.
+pub async fn actions(context: Context) -> Result<Response, ApiError> {
+    let all = action::stored(&context.state.db).await?;
+    let owners: Vec<_> = all.iter().map(|one| written(&context, &one.connector_key)).collect();
+    let table = ActionSettings::SETTINGS;
+    let listed = all.iter().zip(&owners);
+    let actions = listed.map(|(one, owner)| exported(&one.id, Some(owner.as_str()), (table, &one.texts))).collect();
+    Ok(Json(Actions { actions }).into_response())
+}
+
+async fn find_action(context: &Context, id: &str) -> Result<StoredAction, ApiError> {
+    let all = action::stored(&context.state.db).await?;
+    all.into_iter().find(|one| one.id == id).ok_or_else(|| none("action", "actions", id))
+}
+
+fn none(what: &str, list: &str, id: &str) -> ApiError {
+    let words = format!("There is no {what} {id}; GET /api/v1/{list} lists them.");
+    ApiError::new(StatusCode::NOT_FOUND, "Nothing here", words)
+}
+
+/// Adds an action of a partner. The secret that a webhook signs with is made, and told in this answer only.
+pub async fn add_action(context: Context, mut body: Body) -> Result<Response, ApiError> {
+    let (connector, texts) = (body.text("connector"), body.settings());
+    body.done()?;
+    if context.state.live.snapshot().partner(&connector).is_none() {
+        let words = format!("There is no partner {connector:?}; only partners have actions");
+        return Err(ApiError::Mistakes(vec![Mistake::new("connector", words)]));
+    }
+    put_action(&context, (&connector, None), &texts, false).await
+}
+
+/// Changes the settings that are given; with `new_secret` it signs with another one.
+pub async fn change_action(context: Context, Path(id): Path<String>, mut body: Body) -> Result<Response, ApiError> {
+    let (values, anew) = (body.settings(), body.flag("new_secret"));
+    body.done()?;
+    let stored = find_action(&context, &id).await?;
+    check_kinds(&context, &[kind(&stored.texts)])?;
+    let mut texts = stored.texts.clone();
+    texts.extend(values);
+    put_action(&context, (&stored.connector_key, Some(&stored)), &texts, anew).await
+}
+
+async fn put_action(
+    context: &Context,
+    (connector, there): (&str, Option<&StoredAction>),
+    texts: &Texts,
+    anew: bool,
+) -> Result<Response, ApiError> {
+    check_kinds(context, &[kind(texts)])?;
+    let snapshot = context.state.live.snapshot();
+    let Some(owner) = snapshot.connector(connector).map(|live| &live.connector.id) else {
+        return Err(none("connector", "connectors", connector));
+    };
+    let keeper = context.state.keeper();
+    let kept = context.changing(async |change| keeper.put_action(owner, (there, texts), anew, change).await).await?;
+    context.state.live.refresh().await?;
+    let stored = find_action(context, &kept.id).await?;
+    let one = exported(&stored.id, Some(owner.as_str()), (ActionSettings::SETTINGS, &stored.texts));
+    Ok(saved(one, ("actions", there.is_none()), kept.secret.as_ref()))
+}
+
+/// A new one has an address of its own.
+fn saved(one: SetOff<'_>, (list, is_new): (&str, bool), secret: Option<&Secret>) -> Response {
+    let place = format!("/api/v1/{list}/{}", one.id);
+    let answer = Json(Saved { one, secret: secret.map(Secret::reveal) });
+    if is_new { (StatusCode::CREATED, [(LOCATION, place)], answer).into_response() } else { answer.into_response() }
+}
+
+/// Removes an action. What waited for it stops.
+pub async fn remove_action(context: Context, Path(id): Path<String>) -> Result<Response, ApiError> {
+    let stored = find_action(&context, &id).await?;
+    check_kinds(&context, &[kind(&stored.texts)])?;
+    let words = ActionSettings::parse(&stored.texts).map(|settings| settings.in_words()).unwrap_or_default();
+    let (db, subject) = (&context.state.db, format!("connector {}", written(&context, &stored.connector_key)));
+    context.changing(async |change| action::remove(db, &stored, (&subject, &words), change).await).await?;
+    context.state.live.refresh().await?;
+    Ok(StatusCode::NO_CONTENT.into_response())
+}
+
+/// Every event target.
+pub async fn event_targets(context: Context) -> Result<Response, ApiError> {
+    let all = event_target::all(&context.state.db).await?;
+    let table = EventTargetSettings::SETTINGS;
+    let event_targets = all.iter().map(|one| exported(&one.id, None, (table, &one.texts))).collect();
+    Ok(Json(EventTargets { event_targets }).into_response())
+}
+
+async fn find_target(context: &Context, id: &str) -> Result<StoredTarget, ApiError> {
+    let all = event_target::all(&context.state.db).await?;
+    all.into_iter().find(|one| one.id == id).ok_or_else(|| none("event target", "event-targets", id))
+}
+
+/// Adds an event target. The secret it signs with is made, and told in this answer only.
+pub async fn add_event_target(context: Context, mut body: Body) -> Result<Response, ApiError> {
+    let texts = body.settings();
+    body.done()?;
+    put_event_target(&context, None, &texts, false).await
+}
+
+/// Changes the settings that are given; with `new_secret` it signs with another one.
+pub async fn change_event_target(
+    context: Context,
+    Path(id): Path<String>,
+    mut body: Body,
+) -> Result<Response, ApiError> {
+    let (values, anew) = (body.settings(), body.flag("new_secret"));
+    body.done()?;
+    let stored = find_target(&context, &id).await?;
+    let mut texts = stored.texts;
+    texts.extend(values);
+    put_event_target(&context, Some(stored.id), &texts, anew).await
+}
+
+async fn put_event_target(
+    context: &Context,
+    there: Option<String>,
+    texts: &Texts,
+    anew: bool,
+) -> Result<Response, ApiError> {
+    let (keeper, is_new) = (context.state.keeper(), there.is_none());
+    let put = context.changing(async |change| keeper.put_event_target((there, texts), anew, change).await);
+    let kept = put.await?;
+    context.state.live.refresh().await?;
+    let stored = find_target(context, &kept.id).await?;
+    let one = exported(&stored.id, None, (EventTargetSettings::SETTINGS, &stored.texts));
+    Ok(saved(one, ("event-targets", is_new), kept.secret.as_ref()))
+}
+
+/// Removes an event target. What waited for it stops.
+pub async fn remove_event_target(context: Context, Path(id): Path<String>) -> Result<Response, ApiError> {
+    let stored = find_target(&context, &id).await?;
+    let words = EventTargetSettings::parse(&stored.texts).map(|settings| settings.in_words()).unwrap_or_default();
+    let db = &context.state.db;
+    context.changing(async |change| event_target::remove(db, &stored.id, &words, change).await).await?;
+    context.state.live.refresh().await?;
+    Ok(StatusCode::NO_CONTENT.into_response())
+}
