@@ -88,11 +88,9 @@ fn failed(error: &Failure) -> ExitCode {
 async fn serve(options: &ServeOptions, (log, lines): (Option<telemetry::Handle>, AppLog)) -> Result<Ended, Failure> {
     make_private_folder(&options.data)?;
     let data = options.data.canonicalize()?;
-    let running = Lock::try_take(&data.join(SERVE_LOCK))
+    let _running = Lock::try_take(&data.join(SERVE_LOCK))
         .map_err(|_| format!("{} is in use by another waybill that is running", data.display()))?;
-    if let Some(before) = backup::put_in_place(&data)? {
-        tracing::info!("A backup was put back; what was there before lies in {}", before.display());
-    }
+    put_backup_in_place(&data)?;
     let clock = Clock::System;
     let ids = IdSource::random(clock.clone());
     let db = Db::open(&data).await?;
@@ -158,8 +156,15 @@ async fn serve(options: &ServeOptions, (log, lines): (Option<telemetry::Handle>,
     drop(depot);
     writing.await?;
     db.close().await;
-    drop(running);
     Ok(if restart.is_wanted() { Ended::BeginsAnew } else { Ended::Stopped })
+}
+
+/// A backup that was laid beside what is in use takes its place.
+fn put_backup_in_place(data: &Path) -> Result<(), Failure> {
+    if let Some(before) = backup::put_in_place(data)? {
+        tracing::info!("A backup was put back; what was there before lies in {}", before.display());
+    }
+    Ok(())
 }
 
 /// Who asks an authority for certificates.

@@ -57,10 +57,8 @@ fn steps(snapshot: &Snapshot, deliveries: &[Delivery]) -> Steps {
     }
     let more = to.len().saturating_sub(NAMED_MAX);
     to.truncate(NAMED_MAX);
-    let mut to = to.join(", ");
-    if more > 0 {
-        to.push_str(&format!(" and {more} more"));
-    }
+    let named = to.join(", ");
+    let to = if more > 0 { format!("{named} and {more} more") } else { named };
     let (told, tone) = told.map_or(("", ""), |state| (state.label(), super::deliveries::tone(state)));
     Steps { to, told, tone }
 }
