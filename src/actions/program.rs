@@ -220,6 +220,10 @@ mod tests {
         let mark = stray::mark(&scratch.join("one"));
         command.arg("1000").env_clear().env("PATH", format!("{PATH}:{mark}"));
         let mut left = command.spawn().unwrap();
+        // It is started a moment before the kernel tells what it was started with.
+        while std::fs::read(format!("/proc/{}/environ", left.id())).unwrap().is_empty() {
+            std::thread::yield_now();
+        }
         assert_eq!(stray::end_left(&folder.path().join("elsewhere")), 0);
         assert_eq!(stray::end_left(&scratch), 1);
         assert_eq!(left.wait().unwrap().signal(), Some(9));

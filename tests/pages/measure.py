@@ -49,6 +49,13 @@ def rows(count, chance, until_us):
         yield number, at, connector, name, status, chance.randrange(100, 5_000_000)
 
 
+def insert(db, table, filled):
+    """Rows of the first columns of a table; what was added to it later has its default."""
+    if filled:
+        names = [name for _, name, *_ in db.execute(f"PRAGMA table_info({table})")][:len(filled[0])]
+        db.executemany(f"INSERT INTO {table} ({','.join(names)}) VALUES ({','.join('?' * len(names))})", filled)
+
+
 def fill(database, count):
     chance = random.Random(SEED)
     now_us = int(time.time() * 1_000_000)
@@ -57,15 +64,13 @@ def fill(database, count):
     db.execute("PRAGMA cache_size = -400000")
     receipts, events, transfers, refusals = [], [], [], []
 
+    tables = {"receipts": receipts, "events": events, "transfers": transfers, "refusals": refusals}
+
     def flush():
-        marks = lambda width: "(" + ",".join("?" * width) + ")"  # noqa: E731
         with db:
-            db.executemany(f"INSERT INTO receipts VALUES {marks(23)}", receipts)
-            db.executemany(f"INSERT INTO events VALUES {marks(9)}", events)
-            db.executemany(f"INSERT INTO transfers VALUES {marks(15)}", transfers)
-            db.executemany(f"INSERT INTO refusals VALUES {marks(12)}", refusals)
-        for table in (receipts, events, transfers, refusals):
-            table.clear()
+            for table, filled in tables.items():
+                insert(db, table, filled)
+                filled.clear()
 
     for number, at, connector, name, status, size in rows(count, chance, now_us):
         receipt, session = made_id(at, number), made_id(at, number // 7)
@@ -81,7 +86,7 @@ def fill(database, count):
                           "cut" if broken else "closed", 0 if broken else 1, "198.51.100.7", "TLS 1.3", session, receipt, "226"))
         if number % 10 == 0:
             refusals.append((made_id(at, number), chance.choice(["name_filter", "wrong_password", "no_write", "idle"]),
-                             connector, f"203.0.113.{number % 250}", f"STOR {name}", "553 No", "", "C: STOR", session, at, at, 1))
+                             connector, f"203.0.113.{number % 250}", f"STOR {name}", "553 No", "", "C: STOR", session, at, at, 1, "/Receive"))
         if len(receipts) == STEP:
             flush()
     flush()
