@@ -64,7 +64,7 @@ pub enum Pace {
     /// [`REQUEST_WITHIN`].
     Quick,
     /// As long as the browser sends files and waits for none of its chunks too long (`csrf::Streamed`), or as long as
-    /// what it chose takes, which is a limited number of files.
+    /// what it chose takes: a limited number of files, or one backup.
     Streams,
 }
 
@@ -84,9 +84,9 @@ const fn admin(path: &'static str, methods: fn() -> MethodRouter<WebState>) -> R
     Route { path, access: Access::Role(Role::Admin), methods, pace: Pace::Quick }
 }
 
-/// Takes files that go to disk as they come, or acts on many files.
-const fn at_length(path: &'static str, methods: fn() -> MethodRouter<WebState>) -> Route {
-    Route { path, access: Access::Role(Role::Editor), methods, pace: Pace::Streams }
+/// Takes files that go to disk as they come, acts on many files, or reads a whole backup.
+const fn at_length(role: Role, path: &'static str, methods: fn() -> MethodRouter<WebState>) -> Route {
+    Route { path, access: Access::Role(role), methods, pace: Pace::Streams }
 }
 
 /// Takes files: more bytes than other forms.
@@ -144,9 +144,13 @@ pub const ROUTES: &[Route] = &[
     editor("/connectors/{id}/delete", || get(connectors::ask_delete).post(connectors::delete)),
     viewer("/connectors/{id}/receive", || get(receive::of_connector)),
     editor("/connectors/{id}/receive/upload", || get(as_partner::show)),
-    at_length("/connectors/{id}/receive/add", || post(as_partner::add).layer(DefaultBodyLimit::max(SENT_BYTES_MAX))),
+    at_length(Role::Editor, "/connectors/{id}/receive/add", || {
+        post(as_partner::add).layer(DefaultBodyLimit::max(SENT_BYTES_MAX))
+    }),
     viewer("/connectors/{id}/send", || get(send::show)),
-    at_length("/connectors/{id}/send/add", || post(send::add).layer(DefaultBodyLimit::max(SENT_BYTES_MAX))),
+    at_length(Role::Editor, "/connectors/{id}/send/add", || {
+        post(send::add).layer(DefaultBodyLimit::max(SENT_BYTES_MAX))
+    }),
     editor("/connectors/{id}/send/remove", || post(send::remove)),
     viewer("/connectors/{id}/slas", || get(slas::show)),
     editor("/connectors/{id}/slas/save", || post(slas::save)),
@@ -172,7 +176,7 @@ pub const ROUTES: &[Route] = &[
     viewer("/activity/events/{id}", || get(events::one)),
     editor("/activity/events/deliveries", || get(event_deliveries::ask).post(event_deliveries::act)),
     editor("/activity/receive/{id}/file", || get(receive::file)),
-    at_length("/activity/receive/chosen", || post(receive::choose)),
+    at_length(Role::Editor, "/activity/receive/chosen", || post(receive::choose)),
     editor("/deliveries/{id}/fire", || post(receive::fire)),
     editor("/deliveries/{id}/stop", || post(receive::stop)),
     editor("/deliveries/{id}/again", || post(receive::again)),
@@ -220,8 +224,8 @@ pub const ROUTES: &[Route] = &[
     admin("/settings/export.toml", || get(settings_text::export)),
     admin("/settings/backup", || get(backup::show).post(backup::save)),
     admin("/settings/backup/now", || post(backup::now)),
-    admin("/settings/backup/restore", || post(restore::restore)),
-    admin("/settings/backup/try", || post(backup::try_one)),
+    at_length(Role::Admin, "/settings/backup/restore", || post(restore::restore)),
+    at_length(Role::Admin, "/settings/backup/try", || post(backup::try_one)),
     admin("/settings/backup/{name}", || get(backup::download)),
     admin("/settings", || get(settings::show).post(settings::save)),
 ];

@@ -1,8 +1,9 @@
 //! Settings, Backup, *Restore*: a page that says what would be lost, in numbers; then the backup takes the place of what is
 //! in use, and the appliance begins anew.
 
+use std::path::Path;
+
 use askama::Template;
-use axum::http::StatusCode;
 use axum::http::header::HeaderName;
 use axum::response::{IntoResponse, Redirect, Response};
 
@@ -48,47 +49,64 @@ pub async fn restore(context: Context, posted: Posted) -> Result<Response, WebEr
     let backups = &context.state.backups;
     let name = posted.text("name").to_owned();
     let file = file(&context, &name)?;
-    let typed = posted.secret("passphrase");
-    let passphrase = match backups.passphrase(typed.clone()).await {
+    let passphrase = match backups.passphrase(posted.secret("passphrase")).await {
         Ok(passphrase) => passphrase,
         Err(BackupError::NoPassphrase) => Secret::new(""),
         Err(error) => return Err(WebError::internal(error)),
     };
-    let tried = match backups.try_one(&file, Some(passphrase.clone())).await {
-        Ok(tried) => Comparison::new(name.clone(), &tried),
-        // It may have been made under another one, which is asked for.
-        Err(BackupError::WrongPassphrase | BackupError::NoPassphrase) => Comparison::closed(name.clone()),
-        Err(error) => {
-            let text = format!("{name} cannot be put back: {error}.");
-            context.leave(PATH, Note { tone: Tone::Warning, text, password: None });
-            return Ok(Redirect::to(PATH).into_response());
-        }
-    };
     let mut problems = Vec::new();
     let is_sure = posted.text("sure") == "on";
     if is_sure {
-        if tried.is_closed() {
-            problems.push(Problem::new("passphrase", BackupError::WrongPassphrase.to_string()));
-        }
         if posted.text("confirm").trim() != CONFIRM {
             problems.push(Problem::new("confirm", format!("Type {CONFIRM} to confirm. Nothing was changed.")));
         }
         ask_again(&context, &posted.secret("own_password"), "own_password", &mut problems).await?;
+        if problems.is_empty() {
+            match begin_anew(&context, (&name, &file), &passphrase).await {
+                Ok(()) => return restoring(&context, name).await,
+                // Asked for again below, with what else there is to say.
+                Err(BackupError::WrongPassphrase) => {}
+                Err(error) => return Ok(cannot_be(&context, &name, &error)),
+            }
+        }
     }
-    if !is_sure || !problems.is_empty() {
-        let (title, status) = if problems.is_empty() {
-            ("Put a backup back", StatusCode::OK)
-        } else {
-            ("Error: Put a backup back", StatusCode::UNPROCESSABLE_ENTITY)
-        };
-        let page = RestorePage { shell: Shell::new(&context, title, Nav::Settings).await?, tried, problems };
-        return Ok((status, html(&page)?).into_response());
+    let tried = match backups.try_one(&file, Some(passphrase.clone())).await {
+        Ok(tried) => Comparison::new(name.clone(), &tried),
+        // It may have been made under another one, which is asked for.
+        Err(BackupError::WrongPassphrase | BackupError::NoPassphrase) => Comparison::closed(name.clone()),
+        Err(error) => return Ok(cannot_be(&context, &name, &error)),
+    };
+    if is_sure && tried.is_closed() {
+        problems.insert(0, Problem::new("passphrase", BackupError::WrongPassphrase.to_string()));
     }
-    let remote = context.visitor.remote.to_string();
-    let wanted = Wanted { file: &file, passphrase: &passphrase, who: context.who(), remote: &remote };
-    backups.prepare(wanted).await.map_err(WebError::internal)?;
-    tracing::warn!(backup.name = name, administrator.name = context.who(), "A backup is put back");
-    let page = RestoringPage { shell: Shell::new(&context, "Beginning anew", Nav::Settings).await?, name };
-    context.state.restart.ask();
+    let (title, status) = Problem::title(&problems, "Put a backup back");
+    let page = RestorePage { shell: Shell::new(&context, title, Nav::Settings).await?, tried, problems };
+    Ok((status, html(&page)?).into_response())
+}
+
+fn cannot_be(context: &Context, name: &str, error: &BackupError) -> Response {
+    let text = format!("{name} cannot be put back: {error}.");
+    context.leave(PATH, Note { tone: Tone::Warning, text, password: None });
+    Redirect::to(PATH).into_response()
+}
+
+/// Lays the backup beside what is in use and begins anew: both or neither, whether or not the browser waits for it. One that
+/// was only laid there would take its place at whatever start comes next.
+async fn begin_anew(context: &Context, (name, file): (&str, &Path), passphrase: &Secret) -> Result<(), BackupError> {
+    let (context, name) = (context.clone(), name.to_owned());
+    let (file, passphrase) = (file.to_owned(), passphrase.clone());
+    let work = tokio::spawn(async move {
+        let remote = context.visitor.remote.to_string();
+        let wanted = Wanted { file: &file, passphrase: &passphrase, who: context.who(), remote: &remote };
+        context.state.backups.prepare(wanted).await?;
+        tracing::warn!(backup.name = name, administrator.name = context.who(), "A backup is put back");
+        context.state.restart.ask();
+        Ok(())
+    });
+    work.await.map_err(std::io::Error::other)?
+}
+
+async fn restoring(context: &Context, name: String) -> Result<Response, WebError> {
+    let page = RestoringPage { shell: Shell::new(context, "Beginning anew", Nav::Settings).await?, name };
     Ok(([(REFRESH, "5; url=/sign-in")], html(&page)?).into_response())
 }
