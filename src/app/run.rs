@@ -71,13 +71,12 @@ enum Ended {
 fn begin_anew() -> Failure {
     use std::os::unix::process::CommandExt as _;
     tracing::info!("Beginning anew");
-    match std::env::current_exe() {
-        Ok(program) => {
-            let error = std::process::Command::new(program).args(std::env::args_os().skip(1)).exec();
-            format!("Could not begin anew: {error}. Start it by hand").into()
-        }
-        Err(error) => format!("Could not begin anew: {error}. Start it by hand").into(),
-    }
+    let error = match std::env::current_exe() {
+        // It comes back only if it could not.
+        Ok(program) => std::process::Command::new(program).args(std::env::args_os().skip(1)).exec(),
+        Err(error) => error,
+    };
+    format!("Could not begin anew: {error}. Start it by hand").into()
 }
 
 fn failed(error: &Failure) -> ExitCode {

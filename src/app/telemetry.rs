@@ -1,4 +1,5 @@
-//! The log: lines on standard error, the last of them in memory for the page that shows them. Its level follows the profile, live; `WAYBILL_LOG` overrides it for support.
+//! The log: lines on standard error or in files, the last of them in memory for the page that shows them. Where they go and
+//! the level follow the settings, live; `WAYBILL_LOG` overrides the level for support.
 
 use std::fmt::{self, Write as _};
 use std::io::{self, IsTerminal as _};
@@ -6,7 +7,6 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
-
 use tracing::field::{Field, Visit};
 use tracing::{Event, Level, Subscriber};
 use tracing_appender::non_blocking::{NonBlocking, WorkerGuard};

@@ -270,13 +270,7 @@ pub enum ActionVerb {
         json: bool,
     },
     /// Show every setting of an action.
-    Show {
-        /// Its id, as the list has it.
-        id: String,
-        /// Print a JSON object instead.
-        #[arg(long)]
-        json: bool,
-    },
+    Show(ShowOne),
     /// Add an action of a partner. The secret that a webhook signs with is made and shown once.
     Add {
         /// Whose files it is about.
@@ -286,21 +280,35 @@ pub enum ActionVerb {
         pairs: Vec<Pair>,
     },
     /// Change an action.
-    Set {
-        /// Its id, as the list has it.
-        id: String,
-        /// Settings to change.
-        #[arg(value_name = "KEY=VALUE", value_parser = parse_pair)]
-        pairs: Vec<Pair>,
-        /// Make a new secret to sign with, shown once.
-        #[arg(long)]
-        new_secret: bool,
-    },
+    Set(SetOne),
     /// Remove an action. What waited for it stops.
     Remove {
         /// Its id, as the list has it.
         id: String,
     },
+}
+
+/// Which action or event target is shown, and how.
+#[derive(Debug, Args)]
+pub struct ShowOne {
+    /// Its id, as the list has it.
+    pub id: String,
+    /// Print a JSON object instead.
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// What is changed about an action or event target.
+#[derive(Debug, Args)]
+pub struct SetOne {
+    /// Its id, as the list has it.
+    pub id: String,
+    /// Settings to change.
+    #[arg(value_name = "KEY=VALUE", value_parser = parse_pair)]
+    pub pairs: Vec<Pair>,
+    /// Make a new secret to sign with, shown once.
+    #[arg(long)]
+    pub new_secret: bool,
 }
 
 /// What can be done with event targets.
@@ -313,13 +321,7 @@ pub enum EventTargetVerb {
         json: bool,
     },
     /// Show every setting of an event target.
-    Show {
-        /// Its id, as the list has it.
-        id: String,
-        /// Print a JSON object instead.
-        #[arg(long)]
-        json: bool,
-    },
+    Show(ShowOne),
     /// Add an event target. The secret it signs with is made and shown once.
     Add {
         /// Settings, such as <url=https://siem.example.com/>.
@@ -327,16 +329,7 @@ pub enum EventTargetVerb {
         pairs: Vec<Pair>,
     },
     /// Change an event target.
-    Set {
-        /// Its id, as the list has it.
-        id: String,
-        /// Settings to change.
-        #[arg(value_name = "KEY=VALUE", value_parser = parse_pair)]
-        pairs: Vec<Pair>,
-        /// Make a new secret to sign with, shown once.
-        #[arg(long)]
-        new_secret: bool,
-    },
+    Set(SetOne),
     /// Remove an event target. What waited for it stops.
     Remove {
         /// Its id, as the list has it.

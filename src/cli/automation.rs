@@ -1,6 +1,6 @@
 //! `action` and `event-target`: what files and events set off, as the pages have it.
 
-use super::arguments::{ActionVerb, EventTargetVerb};
+use super::arguments::{ActionVerb, EventTargetVerb, SetOne, ShowOne};
 use super::connector::{find, tell_once};
 use super::follow;
 use super::output;
@@ -23,7 +23,7 @@ const SECRET: &str = "secret";
 pub(super) async fn actions(desk: &mut Desk<'_>, verb: &ActionVerb) -> Result<(), Failure> {
     match verb {
         ActionVerb::List { connector, json } => list_actions(desk, connector.as_deref(), *json).await,
-        ActionVerb::Show { id, json } => {
+        ActionVerb::Show(ShowOne { id, json }) => {
             let stored = find_action(desk, id).await?;
             Ok(output::settings(desk.out, ActionSettings::SETTINGS, &stored.texts, *json)?)
         }
@@ -40,7 +40,7 @@ pub(super) async fn actions(desk: &mut Desk<'_>, verb: &ActionVerb) -> Result<()
             let kept = keeper.put_action(&owner.id, (None, &texts), false, &desk.change()).await?;
             told(desk, "Added", &kept).await
         }
-        ActionVerb::Set { id, pairs, new_secret } => {
+        ActionVerb::Set(SetOne { id, pairs, new_secret }) => {
             let stored = find_action(desk, id).await?;
             let owner = find(desk, &stored.connector_key).await?;
             let texts =
@@ -65,7 +65,7 @@ pub(super) async fn actions(desk: &mut Desk<'_>, verb: &ActionVerb) -> Result<()
 pub(super) async fn event_targets(desk: &mut Desk<'_>, verb: &EventTargetVerb) -> Result<(), Failure> {
     match verb {
         EventTargetVerb::List { json } => list_targets(desk, *json).await,
-        EventTargetVerb::Show { id, json } => {
+        EventTargetVerb::Show(ShowOne { id, json }) => {
             let stored = find_target(desk, id).await?;
             Ok(output::settings(desk.out, EventTargetSettings::SETTINGS, &stored.texts, *json)?)
         }
@@ -73,7 +73,7 @@ pub(super) async fn event_targets(desk: &mut Desk<'_>, verb: &EventTargetVerb) -
             let texts = output::texts(EventTargetSettings::SETTINGS, pairs)?;
             put_target(desk, (None, &texts), false, "Added").await
         }
-        EventTargetVerb::Set { id, pairs, new_secret } => {
+        EventTargetVerb::Set(SetOne { id, pairs, new_secret }) => {
             let stored = find_target(desk, id).await?;
             let given = output::texts(EventTargetSettings::SETTINGS, pairs)?;
             let texts = changed(EventTargetSettings::SETTINGS, &stored.texts, given);

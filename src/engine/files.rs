@@ -264,7 +264,7 @@ pub async fn delete(engine: &Engine, party: &Party, path: &VirtualPath) -> Resul
     }
     engine.depot.recorder.flush().await;
     let turn = folder.naming(&located.names).await;
-    received::take_out(&engine.depot, folder, (party.connector().id.key(), &located.names), &turn).await
+    received::take_out(&engine.depot, folder, (party.connector().id.key(), &located.names), &turn).await.map(drop)
 }
 
 /// `DELE` in Send: with Write any file, else one that the partner has wholly collected (PRODUCT section 2).

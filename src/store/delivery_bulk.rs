@@ -138,12 +138,20 @@ fn one(row: &SqliteRow) -> Result<One, StoreError> {
 /// *Stop retrying*. How many had not ended; `of` says in words which they are of.
 pub async fn stop(db: &Db, piece: &[One], of: &str, change: &Change<'_>) -> Result<u64, StoreError> {
     let mut tx = db.begin().await?;
-    let query = sqlx::query(STOP).bind(numbers(piece)).bind(change.at.us());
-    let stopped = query.execute(&mut *tx).await?.rows_affected();
-    let receipts: Vec<_> = piece.iter().filter_map(|one| one.receipt_id.clone()).collect();
-    settle(&mut tx, &receipts).await?;
+    let stopped = stop_in(&mut tx, piece, change.at).await?;
     record(&mut tx, "stopped", (stopped, of), change).await?;
     tx.commit().await?;
+    Ok(stopped)
+}
+
+/// The same within a transaction, without the audit.
+pub(super) async fn stop_in(tx: &mut Transaction<'_, Sqlite>, piece: &[One], at: Timestamp) -> Result<u64, StoreError> {
+    let query = sqlx::query(STOP).bind(numbers(piece)).bind(at.us());
+    let stopped = query.execute(&mut **tx).await?.rows_affected();
+    if stopped > 0 {
+        let receipts: Vec<_> = piece.iter().filter_map(|one| one.receipt_id.clone()).collect();
+        settle(tx, &receipts).await?;
+    }
     Ok(stopped)
 }
 
@@ -151,10 +159,22 @@ pub async fn stop(db: &Db, piece: &[One], of: &str, change: &Change<'_>) -> Resu
 /// ended.
 pub async fn again(db: &Db, piece: &[One], of: &str, change: &Change<'_>) -> Result<u64, StoreError> {
     let mut tx = db.begin().await?;
-    let begun = sqlx::query(AGAIN).bind(numbers(piece)).bind(change.at.us()).execute(&mut *tx).await?.rows_affected();
-    sqlx::query(WAIT_AGAIN).bind(numbers(piece)).execute(&mut *tx).await?;
+    let begun = again_in(&mut tx, piece, change.at).await?;
     record(&mut tx, "begun anew", (begun, of), change).await?;
     tx.commit().await?;
+    Ok(begun)
+}
+
+/// The same within a transaction, without the audit. What an action does has nothing to do with where the file is.
+pub(super) async fn again_in(
+    tx: &mut Transaction<'_, Sqlite>,
+    piece: &[One],
+    at: Timestamp,
+) -> Result<u64, StoreError> {
+    let begun = sqlx::query(AGAIN).bind(numbers(piece)).bind(at.us()).execute(&mut **tx).await?.rows_affected();
+    if begun > 0 {
+        sqlx::query(WAIT_AGAIN).bind(numbers(piece)).execute(&mut **tx).await?;
+    }
     Ok(begun)
 }
 

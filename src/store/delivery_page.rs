@@ -4,7 +4,7 @@ use sqlx::sqlite::SqliteRow;
 use sqlx::{Row, Sqlite, Transaction};
 
 use super::audit;
-use super::delivery::settle;
+use super::delivery_bulk::{One, again_in, stop_in};
 use super::open::{Db, StoreError};
 use super::receipt::array;
 use super::setting::Change;
@@ -35,10 +35,6 @@ const FAILED: &str = "SELECT source_key, target, COUNT(*), MIN(ended_at_us) FROM
 const FIRE: &str = "UPDATE deliveries SET next_at_us = $2 WHERE ended_at_us IS NULL AND next_at_us > $2 AND id <= $1 \
      AND source_key = (SELECT source_key FROM deliveries WHERE id = $1) \
      AND target = (SELECT target FROM deliveries WHERE id = $1)";
-const STOP: &str = "UPDATE deliveries SET state = 'stopped', ended_at_us = $2 WHERE id = $1 AND ended_at_us IS NULL";
-const AGAIN: &str = "UPDATE deliveries SET state = 'waiting', ended_at_us = NULL, next_at_us = $2, \
-     since_attempt = attempts WHERE id = $1 AND ended_at_us IS NOT NULL";
-const WAITS_AGAIN: &str = "UPDATE receipts SET status = 'waiting' WHERE id = $1 AND status = 'in_receive'";
 
 /// Deliveries of one event that are shown.
 const OF_EVENT_MAX: i64 = 1_000;
@@ -66,6 +62,18 @@ pub struct Delivery {
     pub ended_at: Option<Timestamp>,
     /// Whether an error arrow led here.
     pub on_error: bool,
+}
+
+impl Delivery {
+    /// As a piece of one.
+    fn as_one(&self) -> One {
+        One {
+            id: self.id,
+            receipt_id: self.receipt_id.clone(),
+            source_key: self.source_key.clone(),
+            target: self.target.clone(),
+        }
+    }
 }
 
 /// One attempt.
@@ -220,11 +228,7 @@ pub async fn fire(db: &Db, delivery: &Delivery, change: &Change<'_>) -> Result<u
 /// *Stop retrying*. Whether it had not ended.
 pub async fn stop(db: &Db, delivery: &Delivery, change: &Change<'_>) -> Result<bool, StoreError> {
     let mut tx = db.begin().await?;
-    let query = sqlx::query(STOP).bind(delivery.id).bind(change.at.us());
-    let stopped = query.execute(&mut *tx).await?.rows_affected() > 0;
-    if let (true, Some(receipt)) = (stopped, &delivery.receipt_id) {
-        settle(&mut tx, std::slice::from_ref(receipt)).await?;
-    }
+    let stopped = stop_in(&mut tx, &[delivery.as_one()], change.at).await? > 0;
     record(&mut tx, delivery, "stopped", change).await?;
     tx.commit().await?;
     Ok(stopped)
@@ -234,13 +238,7 @@ pub async fn stop(db: &Db, delivery: &Delivery, change: &Change<'_>) -> Result<b
 /// ended.
 pub async fn again(db: &Db, delivery: &Delivery, change: &Change<'_>) -> Result<bool, StoreError> {
     let mut tx = db.begin().await?;
-    let query = sqlx::query(AGAIN).bind(delivery.id).bind(change.at.us());
-    let begun = query.execute(&mut *tx).await?.rows_affected() > 0;
-    // What an action does has nothing to do with where the file is.
-    let is_passed = delivery.target.starts_with("connector:");
-    if let (true, true, Some(receipt)) = (begun, is_passed, &delivery.receipt_id) {
-        sqlx::query(WAITS_AGAIN).bind(receipt.as_str()).execute(&mut *tx).await?;
-    }
+    let begun = again_in(&mut tx, &[delivery.as_one()], change.at).await? > 0;
     record(&mut tx, delivery, "begun anew", change).await?;
     tx.commit().await?;
     Ok(begun)

@@ -21,7 +21,7 @@ use crate::domain::receipt::Status;
 use crate::store::live::Snapshot;
 use crate::store::receipt::Receipt;
 use crate::store::{StoreError, held as rows, receipt};
-use crate::workspace::download::Source;
+use crate::workspace::download::{Source, Version};
 use crate::workspace::held::{self, HeldFolder};
 use crate::workspace::workspaces::Workspace;
 
@@ -259,10 +259,12 @@ impl Found {
 
     fn is_at(&self, names: &[Name]) -> bool {
         let stat = self.workspace.folder(Folder::Receive).jail().stat(names);
-        // A file system gives the number of a removed file to the next one.
-        stat.is_ok_and(|stat| {
-            (stat.st_ino, stat.st_size.unsigned_abs()) == (self.receipt.inode, self.receipt.size_bytes)
-        })
+        stat.is_ok_and(|stat| self.is_its(&Version::of(&stat)))
+    }
+
+    /// Whether such a file is the receipt's. A file system gives the number of a removed file to the next one.
+    pub(super) fn is_its(&self, version: &Version) -> bool {
+        (version.inode, version.size_bytes) == (self.receipt.inode, self.receipt.size_bytes)
     }
 
     /// Holds what lies under the stored name, or still in staging.

@@ -1,6 +1,7 @@
 //! What becomes of a received file by somebody's hand: its bytes are read, or it is taken out of Receive.
 
 use std::io;
+use std::os::fd::OwnedFd;
 use std::sync::Arc;
 
 use rustix::fs::AtFlags;
@@ -26,7 +27,7 @@ pub async fn open(depot: &Depot, snapshot: &Snapshot, receipt: &Receipt) -> Resu
     match Found::of(depot, snapshot, &receipt.id).await {
         Ok(found) => {
             if let Ok(source) = Source::open(found.workspace.folder(Folder::Receive), &found.names)
-                && (source.version().inode, source.version().size_bytes) == (receipt.inode, receipt.size_bytes)
+                && found.is_its(&source.version())
             {
                 return Ok(source);
             }
@@ -57,25 +58,24 @@ pub async fn remove(depot: &Depot, snapshot: &Snapshot, id: &ReceiptId) -> Resul
         _ => return Err(TransferError::NotFound),
     }
     let key = now.receipt.connector.to_ascii_lowercase();
-    take_out(depot, folder, (&key, &now.names), &turn).await?;
-    let (parent, _) = folder.jail().parent(&now.names)?;
+    let parent = take_out(depot, folder, (&key, &now.names), &turn).await?;
     folder.sync_folder(depot.workspaces.syncer(), Arc::new(parent)).await.map_err(TransferError::Storage)?;
     depot.recorder.flush().await;
     Ok(now.receipt)
 }
 
 /// Removes what lies under these names in Receive, and its receipt says so. Bytes that a receipt owns are on disk first,
-/// whatever becomes of the name. `_turn` is the caller's turn at the names.
+/// whatever becomes of the name. `_turn` is the caller's turn at the names. Gives the folder it lay in, which is not synced.
 pub async fn take_out(
     depot: &Depot,
     folder: &OpenFolder,
     (connector_key, names): (&str, &[Name]),
     _turn: &OwnedMutexGuard<()>,
-) -> Result<(), TransferError> {
+) -> Result<OwnedFd, TransferError> {
     held::secure(folder, depot.workspaces.syncer()).await.map_err(TransferError::Storage)?;
     let (parent, name) = folder.jail().parent(names)?;
     rustix::fs::unlinkat(&parent, name, AtFlags::empty()).map_err(io::Error::from)?;
     let path = path_of(Folder::Receive, names).unwrap_or_default().to_string();
     depot.recorder.moved(connector_key, &path, Status::Removed).await;
-    Ok(())
+    Ok(parent)
 }

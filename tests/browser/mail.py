@@ -29,6 +29,10 @@ class MailServer(socketserver.StreamRequestHandler):
         self.wfile.write(f"{words}\r\n".encode())
 
 
+def send_test(browser):
+    browser.press(next(one for one in browser.driver.find_elements("css selector", "main button") if one.text == "Send test"))
+
+
 def own_alerts(browser, report):
     """A partner's alerts go to whom they concern, under a subject of their own."""
     browser.go("/connectors/acme-edi/alerts")
@@ -43,8 +47,7 @@ def own_alerts(browser, report):
     browser.fill(browser.named("alert_subject"), "[acme]")
     browser.submit(browser.named("alert_to"))
     report.check("As saved, edi@acme.example is told." in browser.text, "own recipients are told")
-    send = [one for one in browser.driver.find_elements("css selector", "main button") if one.text == "Send test"]
-    browser.press(send[0])
+    send_test(browser)
     report.check("Sent to edi@acme.example" in browser.text, "and get a test letter")
     report.check("Subject: [acme] a test" in MailServer.letters[-1], "under its own subject")
     browser.driver.execute_script("document.querySelector('[name=alerts][value=global]').click()")
@@ -69,8 +72,7 @@ def journey(browser, report):
         browser.driver.execute_script("document.querySelector('[name=mail_tls][value=none]').click()")
         browser.submit(browser.named("mail_from"))
         report.check("Saved. In force now." in browser.text, "mail is set")
-        send = [one for one in browser.driver.find_elements("css selector", "main button") if one.text == "Send test"]
-        browser.press(send[0])
+        send_test(browser)
         report.check("Sent to mira@example.com. The mail server said: 250 taken" in browser.text, "a test letter is sent")
         report.check("to see whether mail arrives" in MailServer.letters[-1], "and arrives")
         own_alerts(browser, report)

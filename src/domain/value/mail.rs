@@ -168,8 +168,7 @@ impl Value for AlertKinds {
     }
 
     fn text(&self) -> String {
-        let chosen = Self::ALL.into_iter().filter(|kind| self.contains(*kind));
-        chosen.map(EventKind::name).collect::<Vec<_>>().join(",")
+        written(&Self::ALL, &self.0)
     }
 }
 
@@ -213,9 +212,14 @@ impl Value for PartnerAlertKinds {
     }
 
     fn text(&self) -> String {
-        let chosen = Self::ALL.into_iter().filter(|kind| self.0.contains(kind));
-        chosen.map(EventKind::name).collect::<Vec<_>>().join(",")
+        written(&Self::ALL, &self.0)
     }
+}
+
+/// The names of those chosen, in the order of all.
+fn written(all: &[EventKind], chosen: &[EventKind]) -> String {
+    let chosen = all.iter().filter(|kind| chosen.contains(kind));
+    chosen.map(|kind| kind.name()).collect::<Vec<_>>().join(",")
 }
 
 #[cfg(test)]

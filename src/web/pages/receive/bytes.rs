@@ -18,6 +18,7 @@ use tokio::sync::mpsc;
 use zip::write::{SimpleFileOptions, StreamWriter};
 use zip::{DateTime, ZipWriter};
 
+use super::below;
 use crate::base::clock::Timestamp;
 use crate::base::id::ReceiptId;
 use crate::store::audit::{self, Entry};
@@ -168,8 +169,7 @@ fn add<W: Write>(zip: &mut ZipWriter<StreamWriter<W>>, name: &str, receipt: &Rec
 
 /// `acme-edi/orders/po.x12`; a second of that name gets its receipt's id before it.
 fn entry_name(receipt: &Receipt, taken: &mut HashSet<String>) -> String {
-    let below = receipt.stored_path.trim_start_matches('/');
-    let below = below.strip_prefix("Receive/").unwrap_or(below);
+    let below = below(&receipt.stored_path).trim_start_matches('/');
     let plain = format!("{}/{below}", receipt.connector);
     let name = if taken.contains(&plain) { format!("{}/{}/{below}", receipt.connector, receipt.id) } else { plain };
     taken.insert(name.clone());

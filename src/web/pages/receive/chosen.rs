@@ -15,9 +15,9 @@ use crate::base::human;
 use crate::base::id::ReceiptId;
 use crate::domain::flow::Target;
 use crate::domain::receipt::Status;
-use crate::domain::value::ActionMoment;
 use crate::store::audit::{self, Entry};
 use crate::store::delivery_page::{self, Delivery};
+use crate::store::live::Snapshot;
 use crate::store::receipt::{self, Cursor, Direction, Receipt};
 use crate::transfer::depot::TransferError;
 use crate::transfer::received;
@@ -68,12 +68,11 @@ impl Deed {
         }
     }
 
-    /// Whether this delivery is one that it begins.
-    fn is_of(self, target: Option<&Target>, asks: bool) -> bool {
-        match target {
+    /// Whether a delivery there is one that it begins.
+    fn is_of(self, snapshot: &Snapshot, target: &str) -> bool {
+        match Target::parse(target) {
             Some(Target::Connector(_)) => self == Self::PassAlong,
-            // A partner that asked for a file has had its answer.
-            _ => self == Self::Fire && !asks,
+            _ => self == Self::Fire && !deliveries::asks(snapshot, target),
         }
     }
 }
@@ -146,8 +145,7 @@ pub async fn choose(context: Context, posted: Posted) -> Result<Response, WebErr
         } else {
             "No file was chosen. Tick the files first, or all of the filter.".to_owned()
         };
-        context.leave(back.split('?').next().unwrap_or_default(), Note { tone: Tone::Warning, text, password: None });
-        return Ok(Redirect::to(&back).into_response());
+        return Ok(go_back(&context, &back, Tone::Warning, text));
     }
     if deed == Deed::Zip {
         return bytes::zip(&context, receipts).await;
@@ -189,8 +187,13 @@ async fn done(context: Context, deed: Deed, receipts: Vec<Receipt>, back: &str) 
     };
     let text = std::iter::once(what).chain(sum.reasons()).collect::<Vec<_>>().join(" ");
     let tone = if sum.left.is_empty() { Tone::Done } else { Tone::Warning };
+    Ok(go_back(&context, back, tone, text))
+}
+
+/// To the table, with what is to be said there.
+fn go_back(context: &Context, back: &str, tone: Tone, text: String) -> Response {
     context.leave(back.split('?').next().unwrap_or_default(), Note { tone, text, password: None });
-    Ok(Redirect::to(back).into_response())
+    Redirect::to(back).into_response()
 }
 
 async fn carry_out(context: &Context, deed: Deed, receipt: &Receipt, sum: &mut Sum) -> Result<(), WebError> {
@@ -245,15 +248,8 @@ async fn plan(context: &Context, deed: Deed, receipt: &Receipt) -> Result<Plan, 
         });
     }
     let snapshot = context.state.live.snapshot();
-    let asks = |target: Option<&Target>| {
-        matches!(target, Some(Target::Action(id)) if snapshot.action(id)
-            .is_none_or(|action| action.settings.moment == ActionMoment::BeforeSend))
-    };
     let mut all = delivery_page::of_receipt(&context.state.db, &receipt.id).await?;
-    all.retain(|one| {
-        let target = Target::parse(&one.target);
-        deed.is_of(target.as_ref(), asks(target.as_ref()))
-    });
+    all.retain(|one| deed.is_of(&snapshot, &one.target));
     Ok(match (all.is_empty(), deed) {
         (false, _) => Plan::Begin(all),
         (true, Deed::PassAlong) => Plan::Leave("it was never passed to another connector"),

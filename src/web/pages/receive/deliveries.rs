@@ -92,8 +92,7 @@ async fn row(context: &Context, connector: &str, one: Delivery) -> Result<Row, W
     let (snapshot, now) = (context.state.live.snapshot(), context.now());
     let written = |key: &str| snapshot.connectors.get(key).map(|live| live.connector.id.to_string());
     let (target, link) = target(&snapshot, &one.target);
-    let asks = matches!(Target::parse(&one.target), Some(Target::Action(id)) if snapshot.action(&id)
-        .is_none_or(|action| action.settings.moment == ActionMoment::BeforeSend));
+    let asks = asks(&snapshot, &one.target);
     let is_passed = one.target.starts_with("connector:");
     let from = (is_passed && one.source_key != connector.to_ascii_lowercase())
         .then(|| format!("through {}", written(&one.source_key).unwrap_or(one.source_key)));
@@ -129,6 +128,13 @@ async fn row(context: &Context, connector: &str, one: Delivery) -> Result<Row, W
         },
         attempts: tries.into_iter().map(attempt).collect(),
     })
+}
+
+/// Whether a delivery there asked before a file was sent, or was of an action that is not there any more: nothing begins it
+/// anew, for the partner has had its answer.
+pub fn asks(snapshot: &Snapshot, target: &str) -> bool {
+    matches!(Target::parse(target), Some(Target::Action(id)) if snapshot.action(&id)
+        .is_none_or(|action| action.settings.moment == ActionMoment::BeforeSend))
 }
 
 /// How a state looks; its words stand beside it.

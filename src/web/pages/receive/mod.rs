@@ -44,6 +44,11 @@ struct ReceivePage {
     table: Table,
 }
 
+/// A recorded path below Receive.
+fn below(path: &str) -> &str {
+    path.strip_prefix("/Receive/").unwrap_or(path)
+}
+
 /// All connectors.
 pub async fn show(context: Context, Query(asked): Query<Asked>) -> Result<Response, WebError> {
     page(&context, "/activity/receive", Asked { at_one: false, ..asked }, None).await

@@ -2,12 +2,12 @@
 
 use std::time::Duration;
 
-use super::Asked;
 use super::asked::{COLUMNS, SINCE};
 use super::deliveries;
 use super::detail::{Detail, tone};
 use super::fetch::{Fetched, fetch, place};
 use super::steps::{self, Steps};
+use super::{Asked, below};
 use crate::base::clock::Timestamp;
 use crate::base::human;
 use crate::domain::administrator::Role;
@@ -175,8 +175,7 @@ impl Asked {
         if !open {
             query.push(("open", receipt.id.as_str()));
         }
-        let below = |path: &str| path.strip_prefix("/Receive/").unwrap_or(path).to_owned();
-        let (name, stored) = (below(&receipt.client_path), below(&receipt.stored_path));
+        let (name, stored) = (below(&receipt.client_path).to_owned(), below(&receipt.stored_path).to_owned());
         Row {
             id: receipt.id.to_string(),
             stored: if stored == name { String::new() } else { stored },
