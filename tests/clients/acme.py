@@ -188,7 +188,7 @@ def main():
     with contextlib.ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="waybill-acme-")))
         appliance = stack.enter_context(Appliance(arguments.binary))
-        answers_at = free_port(appliance.port)
+        answers_at = free_port(appliance.port, appliance.web_port)
         authority = Authority(folder, answers_at)
         stack.callback(authority.stop)
         os.environ["SSL_CERT_FILE"] = str(authority.root)
