@@ -55,6 +55,8 @@ mod me_tests;
 #[cfg(test)]
 mod refusal_tests;
 #[cfg(test)]
+mod sla_tests;
+#[cfg(test)]
 mod tests;
 
 pub use https::{Clear, Https};
