@@ -16,3 +16,4 @@ pub mod second_factor;
 pub mod secrets;
 pub mod test_pass;
 pub mod trial;
+pub mod usable;

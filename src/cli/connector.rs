@@ -9,6 +9,7 @@ use super::output;
 use super::verb::{Desk, Failure};
 use crate::access::password;
 use crate::access::secrets::Secrets;
+use crate::access::usable;
 use crate::base::secret::Secret;
 use crate::domain::administrator::{PASSWORD_BYTES_MAX, check_password};
 use crate::domain::connector::{ConnectorId, ConnectorSettings, no_such_credential, take_credential, type_of};
@@ -65,6 +66,7 @@ async fn add(desk: &mut Desk<'_>, id: &str, mut values: Texts, from_stdin: bool)
     let kind = type_of(&values);
     check_programs(desk, &Texts::new(), &values).await?;
     let chosen = chosen_credential(desk, &mut values, (kind, id.as_str()), from_stdin)?;
+    usable::connector(&desk.db, &id, &values).await?;
     let Some(key) = kind.credential() else {
         connector::add(&desk.db, &id, &values, None, &desk.change()).await?;
         return follow::saved(desk, &format!("Added connector {id}.")).await.map(drop);
@@ -88,6 +90,7 @@ async fn set(desk: &mut Desk<'_>, id: &str, mut values: Texts, from_stdin: bool)
     let chosen = chosen_credential(desk, &mut values, (kind, found.id.as_str()), from_stdin)?;
     let change = desk.change();
     check_programs(desk, &found.stored.texts, &values).await?;
+    usable::connector(&desk.db, &found.id, &values).await?;
     let mut merged = found.stored.texts;
     merged.extend(values.clone());
     let overlap_h = value(&merged, "password_overlap_h").parse::<u64>().unwrap_or(0);

@@ -5,6 +5,7 @@ use super::arguments::Pair;
 use super::follow;
 use super::output;
 use super::verb::{Desk, Failure};
+use crate::access::usable;
 use crate::domain::appliance::ApplianceSettings;
 use crate::domain::profile::Profile;
 use crate::store::listener::{ListenerState, State};
@@ -28,6 +29,7 @@ pub(super) async fn set_appliance(desk: &mut Desk<'_>, pairs: &[Pair]) -> Result
 
 pub(super) async fn set_profile(desk: &mut Desk<'_>, pairs: &[Pair]) -> Result<(), Failure> {
     let values = output::texts(Profile::SETTINGS, pairs)?;
+    usable::profile(&desk.db, &values).await?;
     profile::save(&desk.db, &values, None, &desk.change()).await?;
     match follow::saved(desk, "Saved.").await? {
         Some(state) => tell(desk, &state),

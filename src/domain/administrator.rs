@@ -1,5 +1,7 @@
 //! Who administers, and what each role may do.
 
+use super::common_password;
+
 /// What an administrator may do; each role includes the ones before it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Role {
@@ -52,6 +54,11 @@ pub fn check_password(password: &str, owner: &str) -> Result<(), String> {
     }
     if password.eq_ignore_ascii_case(owner) {
         return Err("Password must differ from the name it belongs to".to_owned());
+    }
+    if common_password::is_common(password) {
+        return Err("Password is one of those that are guessed first; use several words that nobody would put \
+                    together, or a generated one"
+            .to_owned());
     }
     Ok(())
 }

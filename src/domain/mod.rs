@@ -7,6 +7,7 @@ pub mod api_token;
 pub mod appliance;
 pub mod authorise;
 pub mod command;
+mod common_password;
 pub mod connector;
 pub mod copies;
 mod date_format;

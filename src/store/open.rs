@@ -132,7 +132,7 @@ impl Db {
     }
 
     /// The data folder, absolute.
-    pub(super) fn folder(&self) -> &Path {
+    pub fn folder(&self) -> &Path {
         &self.folder
     }
 

@@ -6,6 +6,7 @@ use axum::http::StatusCode;
 use super::context::Context;
 use super::error::WebError;
 use crate::access::password;
+use crate::access::usable;
 use crate::base::secret::Secret;
 use crate::domain::administrator::Role;
 use crate::domain::connector::{ConnectorId, ConnectorSettings, PASSWORD, take_credential, type_of};
@@ -70,6 +71,9 @@ pub async fn add_connector(context: &Context, id: &ConnectorId, mut values: Text
             return Ok(Err(SaveError::Mistakes(mistakes)));
         }
     };
+    if let Err(error) = usable::connector(&state.db, id, &values).await {
+        return Ok(Err(error));
+    }
     let made = if chosen.is_none() { kind.credential().map(Made::new) } else { None };
     let credential = chosen.as_ref().or(made.as_ref().map(|made| &made.secret));
     let hash = hash(context, kind.credential(), credential).await?;
@@ -103,6 +107,9 @@ pub async fn save_connector(context: &Context, found: &StoredConnector, wanted: 
     let mistakes = state.programs.check(&found.stored.texts, &values);
     if !mistakes.is_empty() {
         return Ok(Err(SaveError::Mistakes(mistakes)));
+    }
+    if let Err(error) = usable::connector(&state.db, &found.id, &values).await {
+        return Ok(Err(error));
     }
     let hash = hash(context, type_of(&found.stored.texts).credential(), credential.as_ref()).await?;
     let older_until = overlap(context, &found.stored.texts, &values);

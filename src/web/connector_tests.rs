@@ -291,3 +291,39 @@ async fn what_would_go_of_one_partner_is_shown_by_what_is_typed_and_nothing_is_s
     let stored = connector::all(&site.db).await.unwrap();
     assert!(stored.iter().all(|one| one.stored.texts.get("sent_keep_days").is_none_or(String::is_empty)));
 }
+
+#[tokio::test]
+async fn a_folder_that_cannot_be_written_to_is_refused_beside_its_control_before_it_is_stored() {
+    let site = Site::new().await;
+    let cookies = site.person("mira", Role::Admin).await;
+    site.add_connector("acme", "").await;
+    std::fs::write(site.folder.path().join("a-file"), "").unwrap();
+    let csrf = site.get("/connectors/acme/advanced", &cookies).await.csrf();
+    let inside = site.folder.path().join("a-file/in");
+    let form = [
+        ("csrf", csrf.as_str()),
+        ("tab", "advanced"),
+        ("fields", "input_folder,timeout_s"),
+        ("input_folder", inside.to_str().unwrap()),
+        ("timeout_s", "0"),
+    ];
+    let refused = site.ask(Method::POST, "/connectors/acme/save", &cookies, Some(&form)).await;
+    assert_eq!(refused.status, StatusCode::UNPROCESSABLE_ENTITY);
+    assert!(refused.text.contains("There are 2 problems"), "{}", refused.text);
+    assert!(refused.text.contains("a-file is a file or leads nowhere; choose another"), "{}", refused.text);
+    let form = [("csrf", csrf.as_str()), ("fields", "root_directory"), ("root_directory", "a-file")];
+    let refused = site.ask(Method::POST, "/profiles/ftp/save", &cookies, Some(&form)).await;
+    assert_eq!(refused.status, StatusCode::UNPROCESSABLE_ENTITY);
+    assert!(refused.text.contains("id=\"root_directory-e\""), "{}", refused.text);
+    let stored = crate::store::profile::load(&site.db).await.unwrap();
+    assert!(!stored.texts.contains_key("root_directory"));
+}
+
+#[tokio::test]
+async fn an_address_with_a_part_that_is_there_twice_gets_a_page_that_says_so() {
+    let site = Site::new().await;
+    let cookies = site.person("mira", Role::Viewer).await;
+    let page = site.get("/activity/receive?q=a&q=b", &cookies).await;
+    assert_eq!(page.status, StatusCode::BAD_REQUEST);
+    assert!(page.text.contains("<h1>This address cannot be read</h1>"), "{}", page.text);
+}

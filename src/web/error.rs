@@ -61,6 +61,10 @@ impl WebError {
                 ("Your role does not allow this", "Nothing was saved. An admin can give you another role.")
             }
             StatusCode::NOT_FOUND => ("No such page", "There is nothing under this address."),
+            StatusCode::BAD_REQUEST => (
+                "This address cannot be read",
+                "Part of it is there twice, or is no text. Follow a link or use a form of the site.",
+            ),
             StatusCode::METHOD_NOT_ALLOWED => {
                 ("This address takes no such request", "Follow a link or use a form of the site.")
             }

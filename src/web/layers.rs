@@ -130,8 +130,13 @@ pub async fn dress(State(state): State<WebState>, request: Request, next: Next) 
     let error = match response.extensions().get::<WebError>() {
         Some(error) => error.clone(),
         // What the router itself refuses has no words yet.
-        None if [StatusCode::METHOD_NOT_ALLOWED, StatusCode::NOT_FOUND, StatusCode::REQUEST_TIMEOUT]
-            .contains(&status) =>
+        None if [
+            StatusCode::BAD_REQUEST,
+            StatusCode::METHOD_NOT_ALLOWED,
+            StatusCode::NOT_FOUND,
+            StatusCode::REQUEST_TIMEOUT,
+        ]
+        .contains(&status) =>
         {
             WebError::status(status)
         }

@@ -6,6 +6,7 @@ use serde::Serialize;
 
 use super::answer::ApiError;
 use super::body::{Body, whole};
+use crate::access::usable;
 use crate::domain::appliance::ApplianceSettings;
 use crate::domain::profile::Profile;
 use crate::domain::setting::Texts;
@@ -94,6 +95,7 @@ pub async fn put_profile(context: Context, mut body: Body) -> Result<Response, A
 /// Saves, then waits for a moment to say what became of the listener.
 async fn save_profile(context: &Context, values: &Texts, version: Option<i64>) -> Result<Response, ApiError> {
     let db = &context.state.db;
+    usable::profile(db, values).await?;
     context.changing(async |change| profile::save(db, values, version, change).await).await?;
     context.state.live.refresh().await?;
     profile_with(context, wait_for_listener(context).await?).await

@@ -8,6 +8,7 @@ use axum::extract::Query;
 use axum::response::{IntoResponse, Redirect, Response};
 use serde::{Deserialize, Serialize};
 
+use crate::access::usable;
 use crate::domain::administrator::Role;
 use crate::domain::filter::{Filter, Verdict};
 use crate::domain::profile::Profile;
@@ -164,7 +165,10 @@ pub async fn save(context: Context, posted: Posted) -> Result<Response, WebError
     let state = &context.state;
     let mut draft = Draft::typed(&posted, Profile::SETTINGS);
     let (texts, version) = (&draft.form.texts, draft.version);
-    let saved = context.changing(async |change| profile::save(&state.db, texts, version, change).await).await;
+    let saved = match usable::profile(&state.db, texts).await {
+        Ok(()) => context.changing(async |change| profile::save(&state.db, texts, version, change).await).await,
+        Err(error) => Err(error),
+    };
     if !draft.settle(saved)? {
         return draft.answer(&page(&context, &draft).await?);
     }
