@@ -7,6 +7,7 @@ use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 
 use tokio::task::JoinSet;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::attempt::{Attempt, Outcome};
@@ -33,6 +34,8 @@ pub const WORKERS_MAX: usize = 64;
 pub const BATCH_MAX: i64 = 64;
 /// How often it is looked for lanes that have something due.
 const LOOK_EVERY: Duration = Duration::from_millis(250);
+/// How long a lane steps aside at most for uploads that come meanwhile.
+const ASIDE_MAX: Duration = Duration::from_millis(100);
 /// How long a lane rests at most: what is made due by hand is seen then.
 const REST: Duration = Duration::from_secs(1);
 
@@ -114,6 +117,7 @@ impl Runner {
     /// Delivers what is due in a lane. Gives when to look again.
     async fn work(&self, lane: &Lane, stop: &CancellationToken) -> Result<Timestamp, TransferError> {
         loop {
+            let (begun, received) = (Instant::now(), self.reach.depot.recorder.received());
             let snapshot = self.live.snapshot();
             let target = Goal::of(&snapshot, &lane.target);
             let is_alert = lane.target == Target::AlertMail;
@@ -146,6 +150,10 @@ impl Runner {
             fault::pass(Point::PassEnded)?;
             held::leave(&self.reach.depot, &snapshot, &leaving).await?;
             fault::pass(Point::PassLeft)?;
+            if self.reach.depot.recorder.received() != received {
+                // Who uploads waits for a 226, nobody for this: it takes a third of the time meanwhile.
+                tokio::time::sleep((begun.elapsed() * 2).min(ASIDE_MAX)).await;
+            }
         }
     }
 

@@ -4,6 +4,8 @@
 //! nobody waits for ride along with the next commit, or make one of their own a few milliseconds later.
 
 use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot};
@@ -93,21 +95,28 @@ impl Job {
 #[derive(Clone, Debug)]
 pub struct Recorder {
     jobs: mpsc::Sender<Job>,
+    received: Arc<AtomicU64>,
 }
 
 impl Recorder {
     /// A recorder, and the writer that must be run for it.
     pub fn new(db: Db) -> (Self, Writer) {
         let (jobs, queue) = mpsc::channel(QUEUE_MAX);
-        (Self { jobs }, Writer { db, queue, failed: HashMap::new() })
+        (Self { jobs, received: Arc::default() }, Writer { db, queue, failed: HashMap::new() })
     }
 
     /// Commits a receipt and its event; returns when both are on disk, with what came of it.
     pub async fn receive(&self, received: Received) -> Result<Committed, NotRecorded> {
+        self.received.fetch_add(1, Ordering::Relaxed);
         let (done, answer) = oneshot::channel();
         let gone = || NotRecorded("the writer has stopped".to_owned());
         self.jobs.send(Job::Receive(Box::new(received), done)).await.map_err(|_| gone())?;
         answer.await.map_err(|_| gone())?
+    }
+
+    /// How many receipts were handed over to be committed since the start: whether it changes tells whether uploads come.
+    pub fn received(&self) -> u64 {
+        self.received.load(Ordering::Relaxed)
     }
 
     /// Commits that a file was collected, with its event and whatever was handed over before; returns when it is on disk.
