@@ -139,6 +139,13 @@ impl SettingForm {
         }
     }
 
+    /// Shows these values where the form has none.
+    pub fn fill(&mut self, texts: &Texts) {
+        for (key, text) in texts {
+            self.texts.entry(key.clone()).or_insert_with(|| text.clone());
+        }
+    }
+
     /// Every mistake with the name of its field, in the order of the table; then those of no field.
     pub fn summary(&self, table: &'static [Setting]) -> Vec<Problem> {
         let known = table.iter().filter_map(|setting| {

@@ -8,13 +8,15 @@ use axum::extract::Query;
 use axum::response::{IntoResponse, Redirect, Response};
 use serde::{Deserialize, Serialize};
 
+use super::outside;
 use crate::access::usable;
 use crate::domain::administrator::Role;
 use crate::domain::filter::{Filter, Verdict};
 use crate::domain::profile::Profile;
-use crate::domain::setting::Value as _;
+use crate::domain::setting::{Mistake, Texts, Value as _};
+use crate::domain::value::ConnectorTls;
 use crate::store::listener::{self, Listener, ListenerState, State};
-use crate::store::{audit, profile};
+use crate::store::{audit, profile, session};
 use crate::web::context::Context;
 use crate::web::csrf::Posted;
 use crate::web::draft::{Conflict, Draft};
@@ -26,6 +28,10 @@ use crate::web::view::Time;
 
 /// The page shows what became of a new port within this time.
 const LISTENER_WITHIN: Duration = Duration::from_secs(2);
+/// Who has not signed in for longer is not counted among those that a stricter setting shuts out.
+const SIGNED_IN_WITHIN: Duration = Duration::from_hours(30 * 24);
+/// Partners named in a sentence.
+const NAMED_MAX: usize = 5;
 const PATH: &str = "/profiles/ftp";
 
 /// The sections, with the keys of their fields.
@@ -109,6 +115,9 @@ struct ProfilePage {
     sessions: usize,
     changes: Vec<Changed>,
     may_save: bool,
+    outside: Vec<outside::Line>,
+    /// What is typed shuts partners out: who they are is among the problems.
+    asks_first: bool,
 }
 
 async fn page(context: &Context, draft: &Draft) -> Result<ProfilePage, WebError> {
@@ -151,6 +160,8 @@ async fn page(context: &Context, draft: &Draft) -> Result<ProfilePage, WebError>
         sessions: context.state.presence.count(),
         changes: changes.collect(),
         may_save: context.may(Role::Admin),
+        outside: outside::lines(context).await,
+        asks_first: false,
     })
 }
 
@@ -164,9 +175,18 @@ pub async fn show(context: Context) -> Result<Response, WebError> {
 pub async fn save(context: Context, posted: Posted) -> Result<Response, WebError> {
     let state = &context.state;
     let mut draft = Draft::typed(&posted, Profile::SETTINGS);
-    let (texts, version) = (&draft.form.texts, draft.version);
-    let saved = match usable::profile(&state.db, texts).await {
-        Ok(()) => context.changing(async |change| profile::save(&state.db, texts, version, change).await).await,
+    let texts = draft.form.texts.clone();
+    let shut_out = shut_out(&context, &texts).await?;
+    // A button beside the form sends one value only: what is shown again has the others.
+    draft.form.fill(&state.live.snapshot().profile.texts());
+    if !shut_out.is_empty() && posted.get("anyway").is_none() {
+        draft.form.refuse(shut_out);
+        let page = ProfilePage { asks_first: true, ..page(&context, &draft).await? };
+        return draft.answer(&page);
+    }
+    let version = draft.version;
+    let saved = match usable::profile(&state.db, &texts).await {
+        Ok(()) => context.changing(async |change| profile::save(&state.db, &texts, version, change).await).await,
         Err(error) => Err(error),
     };
     if !draft.settle(saved)? {
@@ -185,6 +205,51 @@ pub async fn save(context: Context, posted: Posted) -> Result<Response, WebError
     };
     context.leave(PATH, note);
     Ok(Redirect::to(PATH).into_response())
+}
+
+/// Partners that what is typed would shut out, by how they signed in last.
+async fn shut_out(context: &Context, typed: &Texts) -> Result<Vec<Mistake>, WebError> {
+    let snapshot = context.state.live.snapshot();
+    let mut texts = snapshot.profile.texts();
+    texts.extend(typed.clone());
+    // What cannot be is refused by the save.
+    let Ok(wanted) = Profile::parse(&texts) else { return Ok(Vec::new()) };
+    let now = &snapshot.profile;
+    let clear = wanted.require_tls > now.require_tls;
+    let old = now.tls_protocols.tls12 && !wanted.tls_protocols.tls12;
+    if !clear && !old {
+        return Ok(Vec::new());
+    }
+    let since = context.now().minus(SIGNED_IN_WITHIN);
+    let last = session::last_tls(&context.state.db, since).await?;
+    let follows = |id: &str| {
+        snapshot.partner(id).is_some_and(|live| live.connector.settings.require_tls == ConnectorTls::AsProfile)
+    };
+    let in_clear = last.iter().filter(|(id, tls)| clear && tls.is_empty() && follows(id));
+    let in_old = last.iter().filter(|(_, tls)| old && tls.starts_with("TLS 1.2"));
+    let mut mistakes = Vec::new();
+    for (key, how, who) in [
+        ("require_tls", "without TLS", in_clear.map(|(id, _)| id.as_str()).collect::<Vec<_>>()),
+        ("tls_protocols", "with TLS 1.2", in_old.map(|(id, _)| id.as_str()).collect()),
+    ] {
+        if !who.is_empty() {
+            let words = format!(
+                "{} signed in {how} last and would be shut out; tell them first, or save all the same below",
+                named(&who)
+            );
+            mistakes.push(Mistake::new(key, words));
+        }
+    }
+    Ok(mistakes)
+}
+
+/// Names in a sentence: the first few, and how many more.
+fn named(names: &[&str]) -> String {
+    let first = names.iter().take(NAMED_MAX).copied().collect::<Vec<_>>().join(", ");
+    match names.len().saturating_sub(NAMED_MAX) {
+        0 => first,
+        more => format!("{first} and {more} more"),
+    }
 }
 
 /// What became of the listener, within [`LISTENER_WITHIN`].
