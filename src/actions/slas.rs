@@ -1,12 +1,13 @@
 //! Looks how the windows of SLAs stand, and tells each change once: *at risk*, *violated*, *late*, and *met* after it was
 //! at risk. What happened while nobody looked is told afterwards, and marked so.
 
+use std::ops::ControlFlow;
 use std::time::Duration;
 
 use crate::base::clock::Timestamp;
 use crate::base::id::IdSource;
 use crate::domain::event::EventKind;
-use crate::domain::sla::{Counted, Counts, Sla, SlaSettings, State, Window};
+use crate::domain::sla::{Counts, Sla, SlaSettings, State, Window};
 use crate::store::event::Event;
 use crate::store::live::{Live, Snapshot};
 use crate::store::sla::{self, Stand, StoredSla};
@@ -15,8 +16,6 @@ use crate::transfer::depot::Depot;
 
 /// How often it is looked: a notice comes this late at most.
 pub const EVERY: Duration = Duration::from_secs(10);
-/// Files of a window read at a time.
-const STEP: i64 = 1_000;
 /// Windows judged in one look of one SLA; after a long time without one the rest follows with the next looks.
 const WINDOWS_MAX: usize = 2_000;
 /// A file may be committed a moment after it was complete: a window is judged when that is over.
@@ -140,31 +139,17 @@ async fn counts(db: &Db, whose: &Whose<'_>, due: &Sla, window: Window, now: Time
     let most = due.at_least.get();
     let until = due.settled_at(window).min(now.plus(Duration::from_micros(1)));
     let within = Window { start: window.start, end: until };
-    let mut skip = 0;
-    loop {
-        let page = match due.counted {
-            Counted::Received => sla::received(db, &whose.stored.connector_key, within, (STEP, skip)).await?,
-            Counted::Collected => sla::collected(db, whose.connector, within, (STEP, skip)).await?,
-        };
-        for one in &page {
-            let name = one.path.rsplit('/').next().unwrap_or_default();
-            if !due.counts(name, one.size_bytes) {
-                continue;
-            }
-            if one.at < window.end {
-                counts.in_window += 1;
-            } else {
-                counts.in_grace += 1;
-            }
-            if counts.in_window + counts.in_grace >= most {
-                return Ok(counts);
-            }
+    let whose = (whose.stored.connector_key.as_str(), whose.connector);
+    sla::each_counting(db, whose, due, within, |one| {
+        if one.at < window.end {
+            counts.in_window += 1;
+        } else {
+            counts.in_grace += 1;
         }
-        if i64::try_from(page.len()).unwrap_or(i64::MAX) < STEP {
-            return Ok(counts);
-        }
-        skip += STEP;
-    }
+        if counts.in_window + counts.in_grace >= most { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+    })
+    .await?;
+    Ok(counts)
 }
 
 #[cfg(test)]

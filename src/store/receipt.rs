@@ -1,5 +1,7 @@
 //! Receipts: rows of the Receive table. They are added by `commit` only.
 
+use std::fmt::Write;
+
 use serde_json::Value;
 use sqlx::sqlite::SqliteRow;
 use sqlx::{AssertSqlSafe, Row};
@@ -120,6 +122,8 @@ pub struct Search {
     pub text: Option<String>,
     /// Completed at or after.
     pub since: Option<Timestamp>,
+    /// Only these, as [`array`] writes them.
+    pub ids: Option<String>,
 }
 
 /// Where a page begins: the completion time and id of the row beside it.
@@ -154,12 +158,12 @@ pub async fn page(
         Some((Direction::Newer, cursor)) => sql.push_str(&search.clauses_behind(cursor)),
         Some((Direction::Older, _)) => {
             sql.push_str(&search.clauses());
-            sql.push_str(" AND (completed_at_us, id) < ($5, $6)");
+            sql.push_str(" AND (completed_at_us, id) < ($6, $7)");
         }
         None => sql.push_str(&search.clauses()),
     }
-    let newer_order = " ORDER BY completed_at_us ASC, id ASC LIMIT $7";
-    sql.push_str(if newer { newer_order } else { " ORDER BY completed_at_us DESC, id DESC LIMIT $7" });
+    let newer_order = " ORDER BY completed_at_us ASC, id ASC LIMIT $8";
+    sql.push_str(if newer { newer_order } else { " ORDER BY completed_at_us DESC, id DESC LIMIT $8" });
     let query = search.bind(sqlx::query(AssertSqlSafe(sql)));
     let rows = query
         .bind(from.map_or(0, |(_, cursor)| cursor.completed_at.us()))
@@ -183,8 +187,8 @@ pub async fn count(db: &Db, search: &Search, most: i64) -> Result<u64, StoreErro
     // All of them from an index alone, without the few that are on their way: these are found by their own index, which
     // the limit makes sure of.
     let sql = format!(
-        "SELECT (SELECT COUNT(*) FROM (SELECT 1 FROM receipts WHERE TRUE{clauses} LIMIT $5)) \
-         - (SELECT COUNT(*) FROM (SELECT * FROM receipts WHERE publishing = 1 LIMIT $6) AS p WHERE TRUE{clauses})"
+        "SELECT (SELECT COUNT(*) FROM (SELECT 1 FROM receipts WHERE TRUE{clauses} LIMIT $6)) \
+         - (SELECT COUNT(*) FROM (SELECT * FROM receipts WHERE publishing = 1 LIMIT $7) AS p WHERE TRUE{clauses})"
     );
     let query = search.bind(sqlx::query(AssertSqlSafe(sql))).bind(most).bind(PUBLISHING_MAX);
     Ok(u64::try_from(query.fetch_one(db.reader()).await?.try_get::<i64, _>(0)?).unwrap_or(0))
@@ -199,7 +203,7 @@ pub async fn count_since(db: &Db, since: Timestamp) -> Result<u64, StoreError> {
 /// How many receipts match and are newer than `from`, counting no further than `most`.
 pub async fn count_newer(db: &Db, search: &Search, from: &Cursor, most: i64) -> Result<u64, StoreError> {
     let sql = format!(
-        "SELECT COUNT(*) FROM (SELECT 1 FROM receipts WHERE publishing = 0{} LIMIT $7)",
+        "SELECT COUNT(*) FROM (SELECT 1 FROM receipts WHERE publishing = 0{} LIMIT $8)",
         search.clauses_behind(from)
     );
     let query = search.bind(sqlx::query(AssertSqlSafe(sql))).bind(from.completed_at.us()).bind(&from.id).bind(most);
@@ -217,7 +221,7 @@ impl Search {
     /// Whether rows have to be looked at one by one: no index leads to what is asked for.
     pub fn is_looking(&self) -> bool {
         let by_text = self.text.as_deref().is_some_and(|text| !is_digest(text));
-        by_text || (self.connector_key.is_some() && self.status.is_some())
+        self.ids.is_none() && (by_text || (self.connector_key.is_some() && self.status.is_some()))
     }
 
     /// Only constant pieces: what was typed is bound. A clause for every absent filter would keep the database from using
@@ -233,7 +237,7 @@ impl Search {
         let behind = if self.since.is_some_and(|since| since > from.completed_at) {
             " AND completed_at_us >= $4"
         } else {
-            " AND (completed_at_us, id) > ($5, $6)"
+            " AND (completed_at_us, id) > ($6, $7)"
         };
         format!("{behind}{}", self.clauses_but_since())
     }
@@ -241,11 +245,16 @@ impl Search {
     /// The same without a lower bound in time.
     pub(super) fn clauses_but_since(&self) -> String {
         let mut sql = String::new();
+        // Beside ids no other index may be taken: it leads to more rows than they are.
+        let any = if self.ids.is_some() { " || ''" } else { "" };
         if self.connector_key.is_some() {
-            sql.push_str(" AND connector_key = $1");
+            let _ = write!(sql, " AND connector_key{any} = $1");
         }
         if self.status.is_some() {
-            sql.push_str(" AND status = $2");
+            let _ = write!(sql, " AND status{any} = $2");
+        }
+        if self.ids.is_some() {
+            sql.push_str(" AND id IN (SELECT value FROM json_each($5))");
         }
         match &self.text {
             Some(text) if is_digest(text) => sql.push_str(" AND sha256 = $3"),
@@ -265,6 +274,7 @@ impl Search {
             .bind(self.status.map_or("", Status::name))
             .bind(self.text.as_deref().unwrap_or_default().to_lowercase())
             .bind(self.since.map_or(i64::MIN, Timestamp::us))
+            .bind(self.ids.clone())
     }
 }
 
@@ -555,5 +565,24 @@ mod tests {
         let plan = sqlx::query(AssertSqlSafe(sql)).fetch_all(db.reader()).await.unwrap();
         let steps: Vec<String> = plan.iter().map(|row| row.get(3)).collect();
         assert!(steps.iter().any(|step| step.contains("receipts_publishing")), "{steps:?}");
+    }
+
+    #[tokio::test]
+    async fn chosen_receipts_are_found_by_their_ids_whatever_else_is_asked() {
+        let folder = tempfile::tempdir().unwrap();
+        let db = Db::open(folder.path()).await.unwrap();
+        let search = Search {
+            connector_key: Some("acme".to_owned()),
+            status: Some(Status::InReceive),
+            since: Some(Timestamp::default()),
+            ids: Some("[]".to_owned()),
+            ..Search::default()
+        };
+        let clauses = search.clauses();
+        let sql =
+            format!("EXPLAIN QUERY PLAN {SELECT}WHERE publishing = 0{clauses} ORDER BY completed_at_us DESC LIMIT 9");
+        let plan = search.bind(sqlx::query(AssertSqlSafe(sql))).fetch_all(db.reader()).await.unwrap();
+        let steps: Vec<String> = plan.iter().map(|row| row.get(3)).collect();
+        assert!(steps.iter().any(|step| step.contains("sqlite_autoindex_receipts_1 (id=?)")), "{steps:?}");
     }
 }

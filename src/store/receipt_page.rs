@@ -115,11 +115,11 @@ pub async fn look(
 ) -> Result<Looked, StoreError> {
     let connector = if search.connector_key.is_some() { " AND connector_key = $1" } else { "" };
     let since = if search.since.is_some() { " AND completed_at_us >= $4" } else { "" };
-    let older = if from.is_some() { " AND (completed_at_us, id) < ($5, $6)" } else { "" };
+    let older = if from.is_some() { " AND (completed_at_us, id) < ($6, $7)" } else { "" };
     // The index alone tells where so many rows end.
     let end = format!(
         "SELECT completed_at_us, id FROM receipts WHERE TRUE{since}{connector}{older} \
-         ORDER BY completed_at_us DESC, id DESC LIMIT 1 OFFSET $7"
+         ORDER BY completed_at_us DESC, id DESC LIMIT 1 OFFSET $8"
     );
     let query = search.bind(sqlx::query(AssertSqlSafe(end)));
     let query =
@@ -130,9 +130,9 @@ pub async fn look(
         None => None,
     };
     // One lower bound is taken to the index; where the rows end is the later one.
-    let lower = if end.is_some() { " AND (completed_at_us, id) >= ($7, $8)" } else { since };
+    let lower = if end.is_some() { " AND (completed_at_us, id) >= ($8, $9)" } else { since };
     let mut sql = format!("{SELECT}WHERE publishing = 0{}{older}{lower}", search.clauses_but_since());
-    sql.push_str(" ORDER BY completed_at_us DESC, id DESC LIMIT $9");
+    sql.push_str(" ORDER BY completed_at_us DESC, id DESC LIMIT $10");
     let query = search.bind(sqlx::query(AssertSqlSafe(sql)));
     let query =
         query.bind(from.map_or(0, |from| from.completed_at.us())).bind(from.map_or("", |from| from.id.as_str()));

@@ -2,6 +2,7 @@
 //! exactly one for each state of a window.
 
 use std::collections::BTreeMap;
+use std::ops::ControlFlow;
 
 use sqlx::sqlite::SqliteRow;
 use sqlx::{Row, Sqlite, Transaction};
@@ -11,16 +12,19 @@ use super::setting::Change;
 use super::{audit, event};
 use crate::base::clock::Timestamp;
 use crate::domain::setting::Texts;
-use crate::domain::sla::{State, Window};
+use crate::domain::sla::{Counted, Sla, State, Window};
 use crate::store::event::Event;
 
 /// SLAs one connector can have.
 pub const SLAS_MAX: i64 = 20;
+/// Files of a window read at a time.
+const STEP: usize = 1_000;
 
 const ALL: &str =
     "SELECT id, connector_key, texts, made_at_us, looked_at_us FROM slas ORDER BY connector_key, made_at_us, id";
 const OF_CONNECTOR: &str = "SELECT id, connector_key, texts, made_at_us, looked_at_us FROM slas WHERE connector_key = $1 \
      ORDER BY made_at_us, id";
+const ONE: &str = "SELECT id, connector_key, texts, made_at_us, looked_at_us FROM slas WHERE id = $1";
 const COUNT: &str = "SELECT COUNT(*) FROM slas WHERE connector_key = $1";
 const PUT: &str = "INSERT INTO slas (id, connector_key, texts, made_at_us, looked_at_us) VALUES ($1, $2, $3, $4, $4) \
      ON CONFLICT (id) DO UPDATE SET texts = excluded.texts";
@@ -33,10 +37,10 @@ const SET_WINDOW: &str = "INSERT INTO sla_windows (sla_id, starts_us, ends_us, s
      VALUES ($1, $2, $3, $4, $5, $6, $7) ON CONFLICT (sla_id, starts_us) DO UPDATE SET state = excluded.state, \
      files = excluded.files, changed_us = excluded.changed_us, afterwards = excluded.afterwards";
 const LOOKED: &str = "UPDATE slas SET looked_at_us = $2 WHERE id = $1";
-const RECEIVED: &str = "SELECT client_path, size_bytes, completed_at_us FROM receipts WHERE connector_key = $1 \
+const RECEIVED: &str = "SELECT id, client_path, size_bytes, completed_at_us FROM receipts WHERE connector_key = $1 \
      AND completed_at_us >= $2 AND completed_at_us < $3 AND publishing = 0 AND status <> 'lost' \
      ORDER BY completed_at_us, id LIMIT $4 OFFSET $5";
-const COLLECTED: &str = "SELECT path, offset_bytes + bytes_moved, ended_at_us FROM transfers WHERE connector = $1 \
+const COLLECTED: &str = "SELECT id, path, offset_bytes + bytes_moved, ended_at_us FROM transfers WHERE connector = $1 \
      AND ended_at_us >= $2 AND ended_at_us < $3 AND direction = 'send' AND complete = 1 \
      ORDER BY ended_at_us, id LIMIT $4 OFFSET $5";
 const BAD: &str = "SELECT s.id, s.connector_key, s.texts, w.starts_us, w.ends_us, w.state, w.files FROM sla_windows w \
@@ -76,6 +80,8 @@ pub struct Stand {
 /// A file that may count.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Moved {
+    /// The id of its receipt, or of its transfer.
+    pub id: String,
     /// Its path as the partner sees it.
     pub path: String,
     /// Its size.
@@ -97,6 +103,11 @@ pub(super) async fn all_in(tx: &mut Transaction<'_, Sqlite>) -> Result<Vec<Store
 /// The SLAs of one connector, by its id in lower case.
 pub async fn of_connector(db: &Db, key: &str) -> Result<Vec<StoredSla>, StoreError> {
     sqlx::query(OF_CONNECTOR).bind(key).fetch_all(db.reader()).await?.iter().map(decode).collect()
+}
+
+/// The SLA of that id.
+pub async fn find(db: &Db, id: &str) -> Result<Option<StoredSla>, StoreError> {
+    sqlx::query(ONE).bind(id).fetch_optional(db.reader()).await?.as_ref().map(decode).transpose()
 }
 
 fn decode(row: &SqliteRow) -> Result<StoredSla, StoreError> {
@@ -197,33 +208,51 @@ pub async fn looked(db: &Db, id: &str, stands: &[Stand], notices: &[Event], at: 
     Ok(tx.commit().await?)
 }
 
-/// Files a connector's partner uploaded in that time, the earliest first: `count` of them behind the first `skip`.
-pub async fn received(db: &Db, key: &str, within: Window, (count, skip): (i64, i64)) -> Result<Vec<Moved>, StoreError> {
-    moved(db, RECEIVED, key, within, (count, skip)).await
-}
-
-/// Files a connector's partner collected in that time; `connector` is its id as written.
-pub async fn collected(
+/// Tells every file that counts for an SLA within that time, the earliest first, until `tell` breaks off. Whose it is: the
+/// connector's id in lower case, and as written.
+pub async fn each_counting(
     db: &Db,
-    connector: &str,
+    (key, connector): (&str, &str),
+    due: &Sla,
     within: Window,
-    (count, skip): (i64, i64),
-) -> Result<Vec<Moved>, StoreError> {
-    moved(db, COLLECTED, connector, within, (count, skip)).await
+    mut tell: impl FnMut(Moved) -> ControlFlow<()>,
+) -> Result<(), StoreError> {
+    let (sql, whose) = match due.counted {
+        Counted::Received => (RECEIVED, key),
+        Counted::Collected => (COLLECTED, connector),
+    };
+    for skip in (0..).step_by(STEP) {
+        let page = moved(db, (sql, whose), within, skip).await?;
+        let is_last = page.len() < STEP;
+        for one in page {
+            let name = one.path.rsplit('/').next().unwrap_or_default();
+            if due.counts(name, one.size_bytes) && tell(one).is_break() {
+                return Ok(());
+            }
+        }
+        if is_last {
+            break;
+        }
+    }
+    Ok(())
 }
 
 async fn moved(
     db: &Db,
-    sql: &'static str,
-    whose: &str,
+    (sql, whose): (&'static str, &str),
     within: Window,
-    (count, skip): (i64, i64),
+    skip: i64,
 ) -> Result<Vec<Moved>, StoreError> {
-    let query = sqlx::query(sql).bind(whose).bind(within.start.us()).bind(within.end.us()).bind(count).bind(skip);
-    let rows = query.fetch_all(db.reader()).await?;
+    let query = sqlx::query(sql).bind(whose).bind(within.start.us()).bind(within.end.us());
+    let rows = query.bind(i64::try_from(STEP).unwrap_or(i64::MAX)).bind(skip).fetch_all(db.reader()).await?;
     let one = |row: &SqliteRow| -> Result<Moved, StoreError> {
-        let size = row.try_get::<i64, _>(1)?.unsigned_abs();
-        Ok(Moved { path: row.try_get(0)?, size_bytes: size, at: Timestamp::from_us(row.try_get(2)?) })
+        let size = row.try_get::<i64, _>(2)?.unsigned_abs();
+        Ok(Moved {
+            id: row.try_get(0)?,
+            path: row.try_get(1)?,
+            size_bytes: size,
+            at: Timestamp::from_us(row.try_get(3)?),
+        })
     };
     rows.iter().map(one).collect()
 }

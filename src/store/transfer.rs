@@ -11,7 +11,10 @@ use crate::base::id::{ReceiptId, TransferId};
 use crate::domain::receipt::Ending;
 
 const SELECT: &str = "SELECT id, direction, connector, path, bytes_moved, offset_bytes, begun_at_us, ended_at_us, ending, \
-     complete, remote, tls, session_id, receipt_id, reply FROM transfers WHERE ended_at_us >= $4";
+     complete, remote, tls, session_id, receipt_id, reply FROM transfers WHERE ";
+const SINCE: &str = "ended_at_us >= $4";
+// `+ 0`: the few ids lead to them, not their time.
+const WITH_IDS: &str = "id IN (SELECT value FROM json_each($7)) AND ended_at_us + 0 >= $4";
 
 /// Which way bytes went, from our side.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -104,14 +107,20 @@ pub struct Filter {
     pub complete: Option<bool>,
     /// Ended at or after.
     pub since: Option<Timestamp>,
+    /// Only these, as a JSON array of their ids.
+    pub ids: Option<String>,
 }
 
 /// Transfers that ended before `before`, newest first.
 pub async fn page(db: &Db, filter: &Filter, before: Option<&Cursor>, count: i64) -> Result<Vec<Transfer>, StoreError> {
     // Only constant pieces are joined here. A clause for every absent filter would keep the database from its indexes.
     let mut sql = String::from(SELECT);
+    let of_ids = filter.ids.is_some();
     let clauses = [
-        (filter.connector.is_some(), " AND connector = $1"),
+        (of_ids, WITH_IDS),
+        (!of_ids, SINCE),
+        (filter.connector.is_some() && !of_ids, " AND connector = $1"),
+        (filter.connector.is_some() && of_ids, " AND connector || '' = $1"),
         (filter.direction.is_some(), " AND direction = $2"),
         (filter.complete == Some(true), " AND complete = 1"),
         (filter.complete == Some(false), " AND complete = 0"),
@@ -125,7 +134,8 @@ pub async fn page(db: &Db, filter: &Filter, before: Option<&Cursor>, count: i64)
         .bind(count)
         .bind(filter.since.map_or(i64::MIN, Timestamp::us))
         .bind(before.map_or(i64::MAX, |before| before.completed_at.us()))
-        .bind(before.map_or("", |before| before.id.as_str()));
+        .bind(before.map_or("", |before| before.id.as_str()))
+        .bind(filter.ids.as_deref());
     query.fetch_all(db.reader()).await?.iter().map(decode).collect()
 }
 

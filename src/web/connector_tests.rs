@@ -6,7 +6,6 @@ use axum::http::header::{CONTENT_DISPOSITION, LOCATION};
 use axum::http::{Method, StatusCode};
 
 use super::tests::{Answer, Site};
-use crate::base::clock::Timestamp;
 use crate::domain::administrator::Role;
 use crate::domain::connector::ConnectorId;
 use crate::domain::event::EventKind;
@@ -14,7 +13,6 @@ use crate::domain::receipt::Ending;
 use crate::domain::setting::Texts;
 use crate::store::connector::{self, Edit};
 use crate::store::receipt::{self, Search};
-use crate::store::setting::Change;
 use crate::store::{audit, collected, event, transfer};
 use crate::transfer::stand_in::{Feed, StandIn};
 
@@ -267,39 +265,6 @@ async fn the_sheet_says_when_a_fact_on_it_changed_since_the_partner_got_it() {
     site.set("acme", "allowed_files_filter", "*.edi").await;
     assert!(site.get("/connectors/acme/settings", &cookies).await.text.contains("Sheet out of date"));
     assert!(site.get("/connectors/acme/sheet", &cookies).await.text.contains("A fact on this sheet has changed"));
-}
-
-#[tokio::test]
-async fn the_month_of_an_sla_shows_how_each_day_stood() {
-    use crate::domain::sla::{State, Window};
-    use crate::store::sla::{self, Stand};
-
-    let site = Site::new().await;
-    let cookies = site.person("mira", Role::Viewer).await;
-    site.add_connector("acme", "").await;
-    let at = |text: &str| Timestamp::parse_rfc3339(text).unwrap();
-    let change = Change { who: "test", remote: "", at: at("2026-10-30T00:00:00Z"), ids: &site.ids };
-    sla::put(&site.db, "s1", ("acme", "acme"), (&Texts::new(), "words"), &change).await.unwrap();
-    let stand = |day: &str, state| Stand {
-        window: Window { start: at(&format!("{day}T00:00:00Z")), end: at(&format!("{day}T09:00:00Z")) },
-        state,
-        files: 0,
-        changed_at: at("2026-11-05T00:00:00Z"),
-        afterwards: false,
-    };
-    let stands =
-        [stand("2026-11-02", State::Met), stand("2026-11-03", State::Violated), stand("2026-11-04", State::Late)];
-    sla::looked(&site.db, "s1", &stands, &[], at("2026-11-05T00:00:00Z")).await.unwrap();
-    let page = site.get("/connectors/acme/slas?month=2026-11", &cookies).await.text;
-    for (day, words) in [(2, "ok\">Met"), (3, "bad\">Violated"), (4, "warn\">Late")] {
-        assert!(
-            page.contains(&format!("<span class=\"faint\">{day}</span> <span class=\"badge {words}</span>")),
-            "{page}"
-        );
-    }
-    assert!(page.contains("<span class=\"faint\">1</span></td>"), "nothing is due on a Sunday");
-    let beside = ["month=2026-10", "month=2026-12"].map(|month| page.contains(month));
-    assert_eq!(beside, [true, true]);
 }
 
 #[tokio::test]

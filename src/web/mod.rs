@@ -57,6 +57,8 @@ mod profile_tests;
 #[cfg(test)]
 mod refusal_tests;
 #[cfg(test)]
+mod sla_tests;
+#[cfg(test)]
 mod tests;
 
 pub use https::{Clear, Https};

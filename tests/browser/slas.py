@@ -18,6 +18,12 @@ def journey(browser, report):
     report.check(f"Saved: {words}." in browser.text, "an SLA is added and said in words")
     browser.go(page)
     browser.look("slas")
+    # A window that began before the SLA was made is not judged: its files are asked for by address.
+    sla = browser.driver.find_element(By.CSS_SELECTOR, f'form[action="{page}/remove"] input[name=sla]').get_attribute("value")
+    browser.go(f"/activity/receive?sla=0,4102444800000000,{sla}")
+    report.check("SLA of acme-edi: At least 1 file received by 09:00" in browser.text, "the files that count are a filter")
+    browser.look("slas-files")
+    browser.go(page)
     browser.press(browser.driver.find_element(By.LINK_TEXT, "Change"))
     browser.fill(browser.named("at_least"), "2")
     browser.submit(browser.named("at_least"))

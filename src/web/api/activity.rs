@@ -38,7 +38,7 @@ struct Receipts<'a> {
 pub async fn receipts(context: Context, query: RawQuery) -> Result<Response, ApiError> {
     let keys = ["q", "connector", "status", "since", "size", "before", "after"];
     let asked: receive::Asked = read(query, &keys)?;
-    if !asked.after.is_empty() && asked.search(context.now()).is_looking() {
+    if !asked.after.is_empty() && asked.search(&context).await?.is_looking() {
         let words = "after goes with connector and since alone; a search goes backwards, by before";
         return Err(ApiError::Mistakes(vec![Mistake::new("after", words)]));
     }
@@ -95,7 +95,7 @@ struct Transfers<'a> {
 /// Uploads and downloads, complete or broken off, newest first.
 pub async fn transfers(context: Context, query: RawQuery) -> Result<Response, ApiError> {
     let asked: Asked = read(query, &["connector", "way", "result", "since", "size", "before"])?;
-    let (filter, size) = (transfers::filter(&context, &asked), asked.size());
+    let (filter, size) = (transfers::filter(&context, &asked, None), asked.size());
     let mut found = transfer::page(&context.state.db, &filter, asked.before().as_ref(), size + 1).await?;
     let older = cut(&mut found, size, |one| cursor_text(one.ended_at, one.id.as_str()));
     let transfers = found.iter().map(exported::Transfer::of).collect();

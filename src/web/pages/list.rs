@@ -26,6 +26,8 @@ pub struct Asked {
     pub result: String,
     /// A kind of event.
     pub kind: String,
+    /// An SLA and a time: the files that count for it then.
+    pub sla: String,
     /// A rule that refuses.
     pub rule: String,
     /// A time, as the Receive table has them.
@@ -68,6 +70,7 @@ impl Asked {
             ("kind", &self.kind),
             ("rule", &self.rule),
             ("since", &self.since),
+            ("sla", &self.sla),
             ("size", &size),
         ];
         query.retain(|(key, _)| *key != without);
@@ -105,6 +108,8 @@ pub struct Filters {
     pub path: &'static str,
     /// Its choices.
     pub selects: Vec<Select>,
+    /// The files of an SLA, when they are asked for: no choice of the form, but kept by it.
+    pub sla: String,
     /// Sizes of a page.
     pub sizes: Vec<Offer>,
     /// Filters in force.
@@ -148,6 +153,7 @@ impl Filters {
             views: Views::at(context, path, &asked.at(path, "", &[])).await?,
             chips: selects.iter().filter_map(chip).collect(),
             selects,
+            sla: asked.sla.clone(),
             sizes: Offer::sizes(asked.size()),
             csv: asked.at(&format!("{path}.csv"), "size", &[]),
         })

@@ -1,5 +1,7 @@
 //! The SLAs tab of a connector: what is due, how it stands, and a month of it.
 
+use std::time::Duration;
+
 use askama::Template;
 use axum::extract::{Path, Query};
 use axum::http::StatusCode;
@@ -10,6 +12,7 @@ use serde::Deserialize;
 
 use super::head::Head;
 use super::send::in_force;
+use super::sla_files;
 use crate::base::clock::Timestamp;
 use crate::base::id::EventId;
 use crate::domain::administrator::Role;
@@ -41,6 +44,8 @@ struct Day {
     /// How it looks: empty, `ok`, `warn`, `bad`.
     tone: &'static str,
     words: String,
+    /// The address of the files that count in its windows; empty while none of them has begun.
+    files: String,
 }
 
 /// One SLA.
@@ -50,6 +55,8 @@ struct Row {
     state: &'static str,
     tone: &'static str,
     detail: String,
+    /// The address of the files that count in the window of this moment; empty when there is none.
+    files: String,
     /// Weeks from Monday on; days of other months are empty.
     weeks: Vec<Vec<Option<Day>>>,
 }
@@ -151,15 +158,25 @@ async fn row(
         }
         let windows: Vec<Window> = due.schedule.of_day(date).collect();
         if let Some(cell) = weeks.last_mut().and_then(|week| week.get_mut(weekday)) {
-            *cell = Some(day(number, &windows, &known, stored, now));
+            *cell = Some(day(number, &windows, &known, (stored, due), now));
         }
     }
     let (state, tone, detail) = current(context, (stored, settings, due), now).await?;
-    Ok(Row { id: stored.id.clone(), words: settings.in_words(), state, tone, detail, weeks })
+    let open = due.schedule.between(now, now.plus(Duration::from_micros(1))).next();
+    let files = files(open.as_slice(), (stored, due), now);
+    Ok(Row { id: stored.id.clone(), words: settings.in_words(), state, tone, detail, files, weeks })
+}
+
+/// The address of the files that count in these windows of a day, those that came late too.
+fn files(windows: &[Window], (stored, due): (&StoredSla, &Sla), now: Timestamp) -> String {
+    let mut begun = windows.iter().filter(|window| window.start >= stored.made_at && window.start <= now);
+    let Some(first) = begun.next() else { return String::new() };
+    let within = Window { start: first.start, end: due.settled_at(*begun.next_back().unwrap_or(first)) };
+    sla_files::place(&stored.id, due.counted, within)
 }
 
 /// How one day stands: the worst of its windows.
-fn day(number: i8, windows: &[Window], known: &[Stand], stored: &StoredSla, now: Timestamp) -> Day {
+fn day(number: i8, windows: &[Window], known: &[Stand], (stored, due): (&StoredSla, &Sla), now: Timestamp) -> Day {
     let judged: Vec<&Window> = windows.iter().filter(|window| window.start >= stored.made_at).collect();
     let states: Vec<State> = judged
         .iter()
@@ -179,7 +196,7 @@ fn day(number: i8, windows: &[Window], known: &[Stand], stored: &StoredSla, now:
         () if judged.iter().all(|window| window.start > now) => ("", "Due".to_owned()),
         () => ("", "Pending".to_owned()),
     };
-    Day { number, tone, words }
+    Day { number, tone, words, files: files(windows, (stored, due), now) }
 }
 
 /// How the window of this moment stands, or when the next one is.
@@ -188,7 +205,7 @@ async fn current(
     (stored, settings, due): (&StoredSla, &SlaSettings, &Sla),
     now: Timestamp,
 ) -> Result<(&'static str, &'static str, String), WebError> {
-    let year = now.plus(std::time::Duration::from_hours(24 * 366));
+    let year = now.plus(Duration::from_hours(24 * 366));
     let Some(window) = due.schedule.between(now, year).find(|window| window.start >= stored.made_at) else {
         return Ok(("Nothing due", "", "No window in the next year".to_owned()));
     };

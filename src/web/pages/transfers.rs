@@ -5,8 +5,10 @@ use axum::extract::Query;
 use axum::response::{IntoResponse, Response};
 
 use super::list::{Asked, Filters, Select, cut};
+use super::sla_files::SlaFiles;
 use crate::base::clock::Timestamp;
 use crate::base::human;
+use crate::domain::sla::Counted;
 use crate::store::receipt::Cursor;
 use crate::store::transfer::{self, Direction, Filter, Transfer};
 use crate::web::context::Context;
@@ -68,8 +70,9 @@ fn rate(bytes: u64, begun: Timestamp, ended: Timestamp) -> u64 {
 }
 
 /// What the database is asked.
-pub fn filter(context: &Context, asked: &Asked) -> Filter {
+pub fn filter(context: &Context, asked: &Asked, files: Option<&SlaFiles>) -> Filter {
     Filter {
+        ids: files.map(|files| files.ids.clone()),
         connector: asked.connector(context),
         direction: match asked.way.as_str() {
             "receive" => Some(Direction::Receive),
@@ -97,15 +100,19 @@ struct TransfersPage {
 /// The table.
 pub async fn show(context: Context, Query(asked): Query<Asked>) -> Result<Response, WebError> {
     let (before, size, now) = (asked.before(), asked.size(), context.now());
-    let mut found = transfer::page(&context.state.db, &filter(&context, &asked), before.as_ref(), size + 1).await?;
+    let files = SlaFiles::find(&context, &asked.sla, Counted::Collected, &asked.connector).await?;
+    let filter = filter(&context, &asked, files.as_ref());
+    let mut found = transfer::page(&context.state.db, &filter, before.as_ref(), size + 1).await?;
     let older = cut(&mut found, size, |one| cursor_text(one.ended_at, one.id.as_str()));
     let own = vec![
         Select { key: "way", label: "Way", any: "Both", offers: Offer::all(WAYS, &asked.way) },
         Select { key: "result", label: "Result", any: "Any", offers: Offer::all(RESULTS, &asked.result) },
     ];
+    let mut filters = Filters::new(&context, (PATH, "Ended"), &asked, own).await?;
+    filters.chips.extend(files.map(|files| files.chip(asked.at(PATH, "sla", &[]))));
     let page = TransfersPage {
         shell: Shell::new(&context, "Transfers", Nav::Activity).await?,
-        filters: Filters::new(&context, (PATH, "Ended"), &asked, own).await?,
+        filters,
         rows: found.into_iter().map(|one| Row::new(one, now)).collect(),
         pager: asked.pager(PATH, older),
     };
@@ -113,9 +120,10 @@ pub async fn show(context: Context, Query(asked): Query<Asked>) -> Result<Respon
 }
 
 /// The same as CSV, without a limit.
-pub async fn export(context: Context, Query(asked): Query<Asked>) -> Response {
-    let filter = filter(&context, &asked);
-    csv::file("transfers", Rows { context, filter, before: None })
+pub async fn export(context: Context, Query(asked): Query<Asked>) -> Result<Response, WebError> {
+    let files = SlaFiles::find(&context, &asked.sla, Counted::Collected, &asked.connector).await?;
+    let filter = filter(&context, &asked, files.as_ref());
+    Ok(csv::file("transfers", Rows { context, filter, before: None }))
 }
 
 struct Rows {

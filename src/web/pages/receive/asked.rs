@@ -4,9 +4,13 @@ use serde::Deserialize;
 
 use crate::base::clock::Timestamp;
 use crate::domain::receipt::Status;
+use crate::domain::sla::Counted;
 use crate::domain::value::Since;
 use crate::store::receipt::Search;
 use crate::store::receipt_page::{Column, Order};
+use crate::web::context::Context;
+use crate::web::error::WebError;
+use crate::web::pages::sla_files::SlaFiles;
 use crate::web::table::{Chip, address};
 
 /// What is looked for, and which page of it.
@@ -21,6 +25,8 @@ pub struct Asked {
     pub status: String,
     /// One of [`SINCE`].
     pub since: String,
+    /// An SLA and a time: the files that count for it then.
+    pub sla: String,
     /// The page begins older than this row.
     pub before: String,
     /// The page ends newer than this row.
@@ -60,19 +66,25 @@ pub fn since(asked: &str, now: Timestamp) -> Option<Timestamp> {
 
 impl Asked {
     /// What the database is asked.
-    pub fn search(&self, now: Timestamp) -> Search {
+    pub async fn search(&self, context: &Context) -> Result<Search, WebError> {
+        let files = SlaFiles::find(context, &self.sla, Counted::Received, &self.connector).await?;
+        Ok(Search { ids: files.map(|files| files.ids), ..self.plain_search(context.now()) })
+    }
+
+    fn plain_search(&self, now: Timestamp) -> Search {
         let text = |text: &str| Some(text.trim().to_owned()).filter(|text| !text.is_empty());
         Search {
             connector_key: text(&self.connector).map(|id| id.to_ascii_lowercase()),
             status: Status::parse(&self.status),
             text: text(&self.q),
             since: since(&self.since, now),
+            ids: None,
         }
     }
 
     /// Whether something is filtered.
     pub fn is_filtered(&self) -> bool {
-        [&self.q, &self.connector, &self.status, &self.since].iter().any(|filter| !filter.trim().is_empty())
+        [&self.q, &self.connector, &self.status, &self.since, &self.sla].iter().any(|filter| !filter.trim().is_empty())
     }
 
     /// The order that is asked for, if it is another than the plain one; beside a filter there is none.
@@ -99,6 +111,7 @@ impl Asked {
             ("connector", connector),
             ("status", &self.status),
             ("since", &self.since),
+            ("sla", &self.sla),
             ("size", &size),
             ("sort", &self.sort),
             ("dir", &self.dir),
@@ -109,7 +122,13 @@ impl Asked {
     }
 
     /// The filters in force, each with the address without it.
-    pub fn chips(&self, path: &str) -> Vec<Chip> {
+    pub async fn chips(&self, context: &Context, path: &str) -> Result<Vec<Chip>, WebError> {
+        let files = SlaFiles::find(context, &self.sla, Counted::Received, &self.connector).await?;
+        let chip = files.map(|files| files.chip(self.at(path, "sla", &[])));
+        Ok(self.plain_chips(path).into_iter().chain(chip).collect())
+    }
+
+    fn plain_chips(&self, path: &str) -> Vec<Chip> {
         let connector = Some(self.connector.clone()).filter(|_| !self.at_one);
         let period = SINCE.iter().find(|(name, _)| *name == self.since).map(|(_, words)| words.to_lowercase());
         let filters = [
@@ -133,11 +152,11 @@ mod tests {
     #[test]
     fn a_chip_removes_its_filter_and_keeps_the_others() {
         let asked = Asked { q: "po 1".to_owned(), status: "in_receive".to_owned(), ..Asked::default() };
-        let chips = asked.chips("/activity/receive");
+        let chips = asked.plain_chips("/activity/receive");
         assert_eq!(chips[0].remove, "/activity/receive?status=in_receive");
         assert_eq!(chips[1].remove, "/activity/receive?q=po+1");
         let of_one = Asked { connector: "acme".to_owned(), at_one: true, ..Asked::default() };
-        assert!(of_one.chips("/connectors/acme/receive").is_empty());
+        assert!(of_one.plain_chips("/connectors/acme/receive").is_empty());
     }
 
     #[test]

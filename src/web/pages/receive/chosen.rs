@@ -327,6 +327,7 @@ fn filter(posted: &Posted) -> Asked {
         connector: posted.text("connector").to_owned(),
         status: posted.text("status").to_owned(),
         since: posted.text("since").to_owned(),
+        sla: posted.text("sla").to_owned(),
         at_one: posted.text("at_one") == "true",
         ..Asked::default()
     }
@@ -340,7 +341,7 @@ fn back(posted: &Posted) -> String {
 }
 
 fn fields(posted: &Posted) -> Vec<(String, String)> {
-    let once = ["q", "connector", "status", "since", "at_one", "all", "until"];
+    let once = ["q", "connector", "status", "since", "sla", "at_one", "all", "until"];
     let once = once.into_iter().filter_map(|key| Some((key, posted.get(key)?)));
     let ids = posted.all("id").filter(|_| posted.text("all") != "on").map(|id| ("id", id));
     once.chain(ids).map(|(key, value)| (key.to_owned(), value.to_owned())).collect()
@@ -358,7 +359,7 @@ async fn chosen(context: &Context, posted: &Posted) -> Result<(Vec<Receipt>, boo
     }
     // What came after the page was made was not seen, and is not chosen.
     let mut from = cursor(posted.text("until")).ok_or_else(WebError::not_found)?;
-    let search = filter(posted).search(context.now());
+    let search = filter(posted).search(context).await?;
     let mut receipts = Vec::new();
     loop {
         let found = receipt::page(db, &search, Some((Direction::Older, &from)), STEP_ROWS).await?;

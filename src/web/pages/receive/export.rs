@@ -15,9 +15,9 @@ pub struct Rows {
 
 impl Rows {
     /// From the newest on.
-    pub fn new(context: Context, asked: &Asked) -> Self {
-        let search = asked.search(context.now());
-        Self { context, search, before: None }
+    pub async fn new(context: Context, asked: &Asked) -> Result<Self, WebError> {
+        let search = asked.search(&context).await?;
+        Ok(Self { context, search, before: None })
     }
 }
 

@@ -33,7 +33,7 @@ pub struct Fetched {
 
 /// The page that is asked for.
 pub async fn fetch(context: &Context, asked: &Asked) -> Result<Fetched, WebError> {
-    let search = asked.search(context.now());
+    let search = asked.search(context).await?;
     if asked.sorted().is_some() {
         return sorted(context, asked).await;
     }

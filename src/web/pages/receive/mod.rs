@@ -81,9 +81,9 @@ async fn page(context: &Context, base: &str, asked: Asked, head: Option<Head>) -
 }
 
 /// The table as CSV, without a limit.
-pub async fn export(context: Context, Query(asked): Query<Asked>) -> Response {
-    let rows = export::Rows::new(context, &asked);
-    csv::file("receive", rows)
+pub async fn export(context: Context, Query(asked): Query<Asked>) -> Result<Response, WebError> {
+    let rows = export::Rows::new(context, &asked).await?;
+    Ok(csv::file("receive", rows))
 }
 
 #[derive(Template)]

@@ -24,7 +24,7 @@ pub struct NewRows {
 pub async fn new_rows(context: &Context, asked: &Asked) -> Result<NewRows, WebError> {
     let nothing = NewRows { words: String::new(), address: String::new() };
     let Some(from) = cursor(&asked.after) else { return Ok(nothing) };
-    let search = asked.search(context.now());
+    let search = asked.search(context).await?;
     let count = receipt::count_newer(&context.state.db, &search, &from, NEW_ROWS_MAX + 1).await?;
     let most = NEW_ROWS_MAX.unsigned_abs();
     let words = match count {

@@ -137,7 +137,7 @@ impl Table {
             until: cursor_text(now.plus(Duration::from_micros(1)), ""),
             count,
             note,
-            chips: asked.chips(base),
+            chips: asked.chips(context, base).await?,
             connectors: Offer::all(ids.map(|id| (id, id)), &asked.connector),
             statuses: Offer::all(statuses.map(|status| (status.name(), status.label())), &asked.status),
             periods: Offer::all(SINCE, &asked.since),

@@ -1,0 +1,99 @@
+//! The files that count for an SLA within a time: a filter of the tables of received files and of transfers.
+
+use std::ops::ControlFlow;
+
+use crate::base::clock::Timestamp;
+use crate::base::human;
+use crate::domain::sla::{Counted, SlaSettings, Window, shown};
+use crate::store::sla;
+use crate::web::context::Context;
+use crate::web::error::WebError;
+use crate::web::table::{Chip, address};
+
+/// Files that the filter finds.
+pub const SLA_FILES_MAX: usize = 10_000;
+
+/// The filter as an address has it: `<microseconds>,<microseconds>,<id>`.
+fn text(within: Window, id: &str) -> String {
+    format!("{},{},{id}", within.start.us(), within.end.us())
+}
+
+/// Reads [`text`].
+fn read(asked: &str) -> Option<(Window, &str)> {
+    let (start, rest) = asked.split_once(',')?;
+    let (end, id) = rest.split_once(',')?;
+    let moment = |text: &str| Some(Timestamp::from_us(text.parse().ok()?));
+    Some((Window { start: moment(start)?, end: moment(end)? }, id))
+}
+
+/// The table of the files that count for the SLA within a time.
+pub fn place(id: &str, counted: Counted, within: Window) -> String {
+    let path = match counted {
+        Counted::Received => "/activity/receive",
+        Counted::Collected => "/activity/transfers",
+    };
+    address(path, &[("sla", &text(within, id))])
+}
+
+/// What a filter finds.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SlaFiles {
+    /// The ids of the files, as the store takes them.
+    pub ids: String,
+    /// The filter in words.
+    words: String,
+}
+
+impl SlaFiles {
+    /// What `asked` finds: no file of an SLA that is gone, that counts the other way, or is another connector's than
+    /// `connector`. `None`: no SLA is asked for.
+    pub async fn find(
+        context: &Context,
+        asked: &str,
+        counted: Counted,
+        connector: &str,
+    ) -> Result<Option<Self>, WebError> {
+        if asked.is_empty() {
+            return Ok(None);
+        }
+        let none = Self { ids: "[]".to_owned(), words: "SLA: one that was removed".to_owned() };
+        let Some((within, id)) = read(asked) else { return Ok(Some(none)) };
+        let Some(stored) = sla::find(&context.state.db, id).await? else { return Ok(Some(none)) };
+        let Ok((settings, due)) = SlaSettings::parse(&stored.texts) else { return Ok(Some(none)) };
+        let (key, connector) = (stored.connector_key.as_str(), connector.trim());
+        let written = context.state.live.written_id(key).map_or_else(|| key.to_owned(), |id| id.to_string());
+        let mut ids = Vec::new();
+        if due.counted == counted && (connector.is_empty() || connector.eq_ignore_ascii_case(key)) {
+            sla::each_counting(&context.state.db, (key, &written), &due, within, |one| {
+                ids.push(serde_json::Value::from(one.id));
+                if ids.len() < SLA_FILES_MAX { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+            })
+            .await?;
+        }
+        let most = if ids.len() < SLA_FILES_MAX {
+            String::new()
+        } else {
+            format!(", the first {}", human::thousands(SLA_FILES_MAX as u64))
+        };
+        let (from, until) = (shown(within.start, &settings.zone), shown(within.end, &settings.zone));
+        let words = format!("SLA of {written}: {}; counted from {from} until {until}{most}", settings.in_words());
+        Ok(Some(Self { ids: serde_json::Value::from(ids).to_string(), words }))
+    }
+
+    /// The filter as a chip; `remove` is the address without it.
+    pub fn chip(self, remove: String) -> Chip {
+        Chip { words: self.words, remove }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_filter_reads_back() {
+        let within = Window { start: Timestamp::from_us(-5), end: Timestamp::from_us(7) };
+        assert_eq!(read(&text(within, "s,1")), Some((within, "s,1")));
+        assert_eq!(read("5,s1"), None);
+    }
+}
