@@ -141,12 +141,11 @@ pub async fn lines(context: &Context) -> Vec<Line> {
         Some(host) => Some(find(context, host).await),
         None => None,
     };
-    let mut lines = match &way {
-        Some(way) => way.lines(&snapshot.profile),
-        None => {
-            let more = "Settings has the host name shown to partners; the certificate and PASV are compared with it.";
-            vec![Line::new("warn", "No host name is set", more)]
-        }
+    let mut lines = if let Some(way) = &way {
+        way.lines(&snapshot.profile)
+    } else {
+        let more = "Settings has the host name shown to partners; the certificate and PASV are compared with it.";
+        vec![Line::new("warn", "No host name is set", more)]
     };
     lines.push(passive(&snapshot.profile, way.as_ref()));
     lines.push(ports(&snapshot.profile));
