@@ -19,6 +19,12 @@ use crate::domain::value::{MailAddress, MailTls};
 pub const WITHIN: Duration = Duration::from_secs(30);
 /// The name of the password among the secrets.
 pub const PASSWORD: &str = "mail";
+/// RFC 4954: user or password is not accepted.
+const WRONG_PASSWORD: u16 = 535;
+/// RFC 4954: nothing goes without signing in.
+const SIGN_IN_FIRST: u16 = 530;
+/// How the library says that the server offers no way of signing in that it knows.
+const NO_MECHANISM: &str = "No compatible authentication mechanism";
 
 /// Where letters are handed in.
 #[derive(Clone, Debug)]
@@ -80,7 +86,24 @@ impl MailServer {
             Some(rustls::Error::InvalidCertificate(why)) => Some(certificate_words(&self.host, why)),
             _ => None,
         });
-        refused.unwrap_or_else(|| told(error))
+        let told = refused.unwrap_or_else(|| told(error));
+        let status = error.status().map(u16::from);
+        match (status, self.password.is_some()) {
+            (Some(WRONG_PASSWORD), true) => format!(
+                "The mail server {} does not accept the password of {}; set both in Profiles, Mail. It says: {told}",
+                self.host, self.user
+            ),
+            (Some(SIGN_IN_FIRST), false) => format!(
+                "The mail server {} wants a user and a password; set them in Profiles, Mail. It says: {told}",
+                self.host
+            ),
+            (None, true) if told.contains(NO_MECHANISM) => format!(
+                "The mail server {} offers no way of signing in that is known here, PLAIN or LOGIN; empty User in Profiles, \
+                 Mail, or take the port for sending, often 587",
+                self.host
+            ),
+            _ => told,
+        }
     }
 
     fn transport(&self) -> Result<AsyncSmtpTransport<Tokio1Executor>, lettre::transport::smtp::Error> {

@@ -208,6 +208,9 @@ mod tests {
         // One that has emptied its environment as well.
         let ended = ran("env -i setsid sleep 1000 & echo $!; sleep 0.2", &[], LONG);
         gone(&ended.output);
+        // And one that has another.
+        let ended = ran("env -i PATH=/usr/bin:/bin setsid sleep 1000 & echo $!; sleep 0.2", &[], LONG);
+        gone(&ended.output);
         let other = other.join().unwrap();
         assert_eq!((other.end, other.output), (End::Exited(0), b"done\n".to_vec()));
     }
@@ -227,6 +230,34 @@ mod tests {
         assert_eq!(stray::end_left(&folder.path().join("elsewhere")), 0);
         assert_eq!(stray::end_left(&scratch), 1);
         assert_eq!(left.wait().unwrap().signal(), Some(9));
+    }
+
+    #[test]
+    fn what_an_earlier_process_left_without_its_mark_is_found_where_it_is() {
+        let folder = tempfile::tempdir().unwrap();
+        let scratch = folder.path().join("scratch");
+        std::fs::create_dir_all(scratch.join("one/deep")).unwrap();
+        // In a session of its own, as a child of a shell in this one's group: another test takes neither for a run's.
+        let sleeping = |place: &Path| {
+            let mut command = Command::new("/bin/sh");
+            command.args(["-c", "(cd \"$0\" && exec setsid sleep 1000) & echo $!; wait"]).arg(place);
+            let mut shell = command.env_clear().env("PATH", PATH).stdout(Stdio::piped()).spawn().unwrap();
+            let mut line = String::new();
+            io::BufRead::read_line(&mut io::BufReader::new(shell.stdout.take().unwrap()), &mut line).unwrap();
+            let pid = line.trim().to_owned();
+            while std::fs::read(format!("/proc/{pid}/cmdline")).unwrap() != b"sleep\x001000\0" {
+                std::thread::yield_now();
+            }
+            (shell, pid)
+        };
+        let ((mut shell, left), (mut other, beside)) = (sleeping(&scratch.join("one/deep")), sleeping(folder.path()));
+        assert_eq!(stray::end_left(&scratch), 1);
+        gone(left.as_bytes());
+        shell.wait().unwrap();
+        assert!(other.try_wait().unwrap().is_none(), "what is not in a run's folder is none of a run");
+        let beside = Pid::from_raw(beside.parse().unwrap()).unwrap();
+        rustix::process::kill_process(beside, Signal::KILL).unwrap();
+        other.wait().unwrap();
     }
 
     #[test]

@@ -1,12 +1,13 @@
 //! Processes that a program left behind. A group of processes ends by its number, but whoever calls `setsid` has left it.
 //! Waybill therefore has orphans given to itself (`PR_SET_CHILD_SUBREAPER`), and each run is marked: the last entry of its
-//! `PATH` is a place in its scratch folder that does not exist, and every descendant inherits it.
+//! `PATH` is a place in its scratch folder that does not exist, and every descendant inherits it. Where a descendant is
+//! tells it too: most stay in that folder, whatever they make of their environment.
 //!
 //! Always: a run is noted before another thread can take its process for an orphan.
 
 use std::collections::HashMap;
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command};
 use std::sync::{Mutex, PoisonError};
 
@@ -43,11 +44,12 @@ pub fn spawn(command: &mut Command, mark: &str) -> io::Result<Child> {
 
 /// The first process of a run has ended and was waited for: whatever it has left ends too.
 pub fn end(mark: &str) {
+    let own = folder_of(mark);
     for _ in 0..ROUNDS_MAX {
         let mut running = RUNNING.lock().unwrap_or_else(PoisonError::into_inner);
         let others = running.get_or_insert_default();
         others.remove(mark);
-        if end_orphans(others) == 0 {
+        if end_orphans(own.as_deref(), others) == 0 {
             return;
         }
         drop(running);
@@ -56,14 +58,20 @@ pub fn end(mark: &str) {
     tracing::error!(run = mark, "A program starts processes faster than they can be ended");
 }
 
+/// The scratch folder of a run, as the kernel names it.
+fn folder_of(mark: &str) -> Option<PathBuf> {
+    Path::new(mark).parent()?.canonicalize().ok()
+}
+
 /// Ends the orphans that were given to this process, but those of other runs. How many there were.
-fn end_orphans(running: &HashMap<String, Pid>) -> usize {
-    let (own, group) = (getpid(), getpgrp());
+fn end_orphans(own: Option<&Path>, running: &HashMap<String, Pid>) -> usize {
+    let (this, group) = (getpid(), getpgrp());
+    let folders: Vec<_> = running.keys().filter_map(|mark| folder_of(mark)).collect();
     let mut found = 0;
     for pid in processes() {
         let Some(stat) = Stat::of(pid) else { continue };
         // A run's processes are never in the group of this one, so that no other child is mistaken for one.
-        let is_orphan = stat.parent == own && stat.group != Some(group) && running.values().all(|first| *first != pid);
+        let is_orphan = stat.parent == this && stat.group != Some(group) && running.values().all(|first| *first != pid);
         if !is_orphan {
             continue;
         }
@@ -71,17 +79,12 @@ fn end_orphans(running: &HashMap<String, Pid>) -> usize {
             let _ = waitpid(Some(pid), WaitOptions::NOHANG);
             continue;
         }
-        let is_left = match environment(pid) {
-            // Not to be looked at, so not to be killed either.
-            None => false,
-            // Whoever has emptied it belongs to a run that is over, or might as well.
-            Some(environment) if environment.is_empty() => true,
-            Some(environment) => {
-                let is_one = |place: &str| entries(&environment).any(|entry| entry == place.as_bytes());
-                // Orphans of others, where this is the first process of a container, have no mark at all.
-                let is_marked = entries(&environment).any(|entry| entry.ends_with(b"/.run"));
-                is_marked && !running.keys().any(|mark| is_one(mark))
-            }
+        let Some(seen) = Seen::of(pid) else { continue };
+        let is_left = match seen.whose(own, (running, &folders)) {
+            Whose::Ended => true,
+            // One that begins another program has no environment for a moment, and might be anybody's.
+            Whose::Unknown => running.is_empty(),
+            Whose::NoRun | Whose::Running => false,
         };
         if is_left {
             found += 1;
@@ -91,19 +94,75 @@ fn end_orphans(running: &HashMap<String, Pid>) -> usize {
     found
 }
 
-/// At start: ends what runs of an earlier process have left, by the place of their scratch folders. Gives how many there
-/// were.
+/// Which run an orphan is of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Whose {
+    /// One that has ended.
+    Ended,
+    /// None at all.
+    NoRun,
+    /// One under way.
+    Running,
+    /// That cannot be told: it has changed its environment and left its folder.
+    Unknown,
+}
+
+/// What tells which run a process is of.
+struct Seen {
+    /// What it began with.
+    environment: Vec<u8>,
+    /// Where it is.
+    place: PathBuf,
+    /// Whether every orphan of this process is one of a run: it is not the first of a container, which has those of all.
+    only_runs: bool,
+}
+
+impl Seen {
+    /// Nothing where it may not be looked at: then it may not be killed either.
+    fn of(pid: Pid) -> Option<Self> {
+        Some(Self { environment: environment(pid)?, place: place(pid)?, only_runs: getpid() != Pid::INIT })
+    }
+
+    /// By its mark, else by where it is: in the scratch folder of the run that has ended, or of one under way.
+    fn whose(&self, own: Option<&Path>, (running, folders): (&HashMap<String, Pid>, &[PathBuf])) -> Whose {
+        let is_one = |mark: &str| entries(&self.environment).any(|entry| entry == mark.as_bytes());
+        if running.keys().any(|mark| is_one(mark)) {
+            return Whose::Running;
+        }
+        if entries(&self.environment).any(|entry| entry.ends_with(b"/.run")) {
+            return Whose::Ended;
+        }
+        if folders.iter().any(|folder| self.place.starts_with(folder)) {
+            return Whose::Running;
+        }
+        if own.is_some_and(|folder| self.place.starts_with(folder)) {
+            return Whose::Ended;
+        }
+        if self.only_runs || self.environment.is_empty() { Whose::Unknown } else { Whose::NoRun }
+    }
+}
+
+/// At start: ends what runs of an earlier process have left, by the place of their scratch folders: in their `PATH`, or they
+/// are there, without a terminal. Gives how many there were.
 pub fn end_left(scratch: &Path) -> usize {
-    let place = format!("{}/", scratch.display());
+    let mark = format!("{}/", scratch.display());
+    let folder = scratch.canonicalize().ok();
+    let is_there = |pid: Pid| {
+        let Some(folder) = &folder else { return false };
+        // Whoever looks around there by hand has a terminal.
+        let is_run = Stat::of(pid).is_some_and(|stat| !stat.has_terminal && !stat.is_dead);
+        is_run && place(pid).is_some_and(|place| place != *folder && place.starts_with(folder))
+    };
+    let is_left = |pid: Pid| has_mark(pid, &mark) || is_there(pid);
     let mut ended = 0;
     for _ in 0..ROUNDS_MAX {
-        let left: Vec<_> = processes().filter(|pid| *pid != getpid() && has_mark(*pid, &place)).collect();
+        let left: Vec<_> = processes().filter(|pid| *pid != getpid() && is_left(*pid)).collect();
         if left.is_empty() {
             return ended;
         }
         ended = ended.max(left.len());
         for pid in left {
-            kill(pid, |pid| has_mark(pid, &place));
+            kill(pid, is_left);
         }
         rest();
     }
@@ -140,6 +199,11 @@ fn environment(pid: Pid) -> Option<Vec<u8>> {
     std::fs::read(format!("/proc/{}/environ", pid.as_raw_nonzero())).ok()
 }
 
+/// Where a process is; nothing where it may not be seen.
+fn place(pid: Pid) -> Option<PathBuf> {
+    std::fs::read_link(format!("/proc/{}/cwd", pid.as_raw_nonzero())).ok()
+}
+
 /// The entries of its `PATH`.
 fn entries(environment: &[u8]) -> impl Iterator<Item = &[u8]> {
     let path = environment.split(|byte| *byte == 0).find_map(|one| one.strip_prefix(b"PATH="));
@@ -151,6 +215,7 @@ struct Stat {
     is_dead: bool,
     parent: Pid,
     group: Option<Pid>,
+    has_terminal: bool,
 }
 
 impl Stat {
@@ -159,7 +224,38 @@ impl Stat {
         // The name before it is in brackets and may hold anything.
         let mut fields = text.rsplit_once(')')?.1.split_ascii_whitespace();
         let state = fields.next()?;
-        let mut number = || Some(Pid::from_raw(fields.next()?.parse().ok()?));
-        Some(Self { is_dead: matches!(state, "Z" | "X"), parent: number()??, group: number()? })
+        let mut number = || -> Option<i32> { fields.next()?.parse().ok() };
+        let (parent, group, _session, terminal) = (number()?, number()?, number()?, number()?);
+        Some(Self {
+            is_dead: matches!(state, "Z" | "X"),
+            parent: Pid::from_raw(parent)?,
+            group: Pid::from_raw(group),
+            has_terminal: terminal != 0,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_orphan_is_known_by_its_mark_else_by_its_place_and_else_by_nobody() {
+        let running = HashMap::from([("/s/two/.run".to_owned(), getpid())]);
+        let folders = [PathBuf::from("/s/two")];
+        let whose = |environment: &str, place: &str, only_runs: bool| {
+            let (environment, place) = (environment.as_bytes().to_vec(), PathBuf::from(place));
+            let seen = Seen { environment, place, only_runs };
+            seen.whose(Some(Path::new("/s/one")), (&running, &folders))
+        };
+        assert_eq!(whose("PATH=/bin:/s/two/.run\0", "/s/one", true), Whose::Running);
+        assert_eq!(whose("A=b\0PATH=/bin:/s/one/.run\0", "/s/two", true), Whose::Ended);
+        // One of the other run that begins another program just now.
+        assert_eq!(whose("", "/s/two/deep", true), Whose::Running);
+        assert_eq!(whose("", "/s/one/deep", true), Whose::Ended);
+        assert_eq!(whose("PATH=/bin\0", "/s/one", false), Whose::Ended);
+        assert_eq!(whose("PATH=/bin\0", "/s/one more", true), Whose::Unknown);
+        assert_eq!(whose("PATH=/bin\0", "/", false), Whose::NoRun);
+        assert_eq!(whose("", "/", false), Whose::Unknown);
     }
 }

@@ -145,7 +145,8 @@ async fn serve(options: &ServeOptions, (log, lines): (Option<telemetry::Handle>,
     let restart = Restart::new(stop.drain.clone(), stop.now.clone());
     let handed = web::Handed { app_log: lines, programs, backups, restart: restart.clone() };
     let pages = web::start(options, &engine, (stop.drain.clone(), handed)).await?;
-    Listeners::new(engine, stop).run().await;
+    // On a thread of the runtime: from this one every connection would have to be handed over.
+    tokio::spawn(Listeners::new(engine, stop).run()).await?;
     pages.await?;
     delivering.await?;
     background.shutdown().await;

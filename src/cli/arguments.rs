@@ -221,11 +221,17 @@ pub enum ConnectorVerb {
         /// Read a new password from the first line of standard input.
         #[arg(long)]
         password_stdin: bool,
+        /// Disable it even if files wait for it.
+        #[arg(long)]
+        anyway: bool,
     },
     /// Remove a connector. Its files, receipts and events stay.
     Remove {
         /// The connector's id.
         id: String,
+        /// Even if files wait to leave it or to come to it.
+        #[arg(long)]
+        anyway: bool,
     },
 }
 

@@ -16,8 +16,8 @@ use crate::domain::connector::{ConnectorId, ConnectorSettings, no_such_credentia
 use crate::domain::setting::{Mistake, Texts};
 use crate::domain::value::ConnectorType;
 use crate::store::connector::{self, Edit, StoredConnector};
-use crate::store::exported;
 use crate::store::setting::SaveError;
+use crate::store::{delivery_page, exported};
 
 /// The key that is no setting: it is hashed, never stored or shown.
 pub(super) const PASSWORD: &str = "password";
@@ -33,11 +33,18 @@ pub(super) async fn run(desk: &mut Desk<'_>, verb: &ConnectorVerb) -> Result<(),
             let values = output::texts(ConnectorSettings::SETTINGS, pairs)?;
             add(desk, id, values, *password_stdin).await
         }
-        ConnectorVerb::Set { id, pairs, password_stdin } => {
+        ConnectorVerb::Set { id, pairs, password_stdin, anyway } => {
             let values = output::texts(ConnectorSettings::SETTINGS, pairs)?;
-            set(desk, id, values, *password_stdin).await
+            let found = find(desk, id).await?;
+            let texts = (&found.stored.texts, &values);
+            ask_first(delivery_page::before_disabling(&desk.db, &found.id, texts).await?, *anyway)?;
+            set(desk, found, values, *password_stdin).await
         }
-        ConnectorVerb::Remove { id } => remove(desk, id).await,
+        ConnectorVerb::Remove { id, anyway } => {
+            let found = find(desk, id).await?;
+            ask_first(delivery_page::before_removing(&desk.db, &found.id).await?, *anyway)?;
+            remove(desk, &found.id).await
+        }
     }
 }
 
@@ -84,8 +91,15 @@ async fn add(desk: &mut Desk<'_>, id: &str, mut values: Texts, from_stdin: bool)
     Ok(())
 }
 
-async fn set(desk: &mut Desk<'_>, id: &str, mut values: Texts, from_stdin: bool) -> Result<(), Failure> {
-    let found = find(desk, id).await?;
+/// What is done to files that wait needs a second word.
+fn ask_first(waits: Option<String>, anyway: bool) -> Result<(), Failure> {
+    match waits.filter(|_| !anyway) {
+        None => Ok(()),
+        Some(words) => Err(Failure::Failed(format!("{words}. Nothing was done; --anyway does it all the same"))),
+    }
+}
+
+async fn set(desk: &mut Desk<'_>, found: StoredConnector, mut values: Texts, from_stdin: bool) -> Result<(), Failure> {
     let kind = type_of(&found.stored.texts);
     let chosen = chosen_credential(desk, &mut values, (kind, found.id.as_str()), from_stdin)?;
     let change = desk.change();
@@ -128,12 +142,11 @@ async fn put_secret(desk: &Desk<'_>, id: &ConnectorId, secret: &Secret) -> Resul
     put.map_err(|error| Failure::Failed(error.to_string()))
 }
 
-async fn remove(desk: &mut Desk<'_>, id: &str) -> Result<(), Failure> {
-    let found = find(desk, id).await?;
-    if !connector::remove(&desk.db, &found.id, &desk.change()).await? {
-        return Err(unknown(id));
+async fn remove(desk: &mut Desk<'_>, id: &ConnectorId) -> Result<(), Failure> {
+    if !connector::remove(&desk.db, id, &desk.change()).await? {
+        return Err(unknown(id.as_str()));
     }
-    let words = format!("Removed connector {}. Its files, receipts and events stay.", found.id);
+    let words = format!("Removed connector {id}. Its files, receipts and events stay.");
     follow::saved(desk, &words).await.map(drop)
 }
 
@@ -236,6 +249,42 @@ mod tests {
         let entries = audit::latest(&db, Some("connector Acme-EDI"), 100).await.unwrap();
         assert!(entries.iter().all(|entry| entry.who == "command line" && entry.remote.is_empty()));
         assert!(entries.len() >= 4, "{entries:?}");
+    }
+
+    #[tokio::test]
+    async fn what_files_wait_for_is_disabled_and_removed_only_when_said_twice() {
+        use crate::base::clock::{Clock, Timestamp};
+        use crate::base::id::IdSource;
+        use crate::domain::event::EventKind;
+        use crate::domain::flow::Target;
+        use crate::store::event::Event;
+        use crate::store::set_off::{self, New};
+
+        let folder = tempfile::tempdir().unwrap();
+        let data = folder.path();
+        let said = async |line: &str| say(data, &line.split(' ').collect::<Vec<_>>(), "").await.unwrap();
+        let no = async |line: &str| refused(data, &line.split(' ').collect::<Vec<_>>()).await;
+        said("connector add archive type=folder").await;
+        let db = Db::open(data).await.unwrap();
+        let event = Event::new(&IdSource::random(Clock::System), EventKind::AfterReceive, Timestamp::from_us(1), "");
+        let new = New {
+            event_id: event.id.clone(),
+            receipt_id: None,
+            source_key: "acme".to_owned(),
+            target: Target::Connector("archive".to_owned()),
+            due: Timestamp::from_us(1),
+        };
+        set_off::begin(&db, &event, &new).await.unwrap();
+        db.close().await;
+        assert_eq!(said("connector set archive description=x").await, "Saved.\n");
+        let waits = "1 file waits for archive, and would wait until it is enabled again. Nothing was done; --anyway does it \
+                     all the same";
+        assert_eq!(no("connector set archive enabled=no").await, waits);
+        assert!(said("connector show archive").await.contains("\nenabled=on\n"));
+        assert_eq!(said("connector set archive enabled=off --anyway").await, "Saved.\n");
+        assert_eq!(said("connector set archive enabled=off").await, "Saved.\n", "it is off already");
+        assert!(no("connector remove archive").await.starts_with("1 file waits to leave archive or to come to it"));
+        assert!(said("connector remove archive --anyway").await.starts_with("Removed connector archive."));
     }
 
     #[tokio::test]

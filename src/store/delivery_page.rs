@@ -9,8 +9,11 @@ use super::open::{Db, StoreError};
 use super::receipt::array;
 use super::setting::Change;
 use crate::base::clock::Timestamp;
+use crate::base::human;
 use crate::base::id::{EventId, ReceiptId};
+use crate::domain::connector::ConnectorId;
 use crate::domain::flow::{DeliveryState, Target};
+use crate::domain::setting::{Texts, Value};
 
 const OF_RECEIPT: &str = "SELECT id, receipt_id, source_key, target, state, attempts, next_at_us, ended_at_us, instead_of, \
      event_id FROM deliveries WHERE receipt_id = $1 ORDER BY id";
@@ -200,6 +203,28 @@ pub async fn waiting_of(db: &Db, key: &str) -> Result<u64, StoreError> {
 pub fn for_connector(lanes: &[Waiting], key: &str) -> u64 {
     let target = Target::Connector(key.to_owned()).text();
     lanes.iter().filter(|lane| lane.target == target).map(|lane| lane.count).sum()
+}
+
+/// Why a connector should not be disabled without a second look, if `values` disable it: what waits for it.
+pub async fn before_disabling(
+    db: &Db,
+    id: &ConnectorId,
+    (stored, values): (&Texts, &Texts),
+) -> Result<Option<String>, StoreError> {
+    let is_off = |texts: &Texts| texts.get("enabled").is_some_and(|text| <bool as Value>::parse(text) == Ok(false));
+    if !is_off(values) || is_off(stored) {
+        return Ok(None);
+    }
+    let count = for_connector(&waiting(db).await?, id.key());
+    let files = human::count(count, "file waits", "files wait");
+    Ok((count > 0).then(|| format!("{files} for {id}, and would wait until it is enabled again")))
+}
+
+/// Why a connector should not be removed without a second look: what waits to leave it or to come to it.
+pub async fn before_removing(db: &Db, id: &ConnectorId) -> Result<Option<String>, StoreError> {
+    let count = waiting_of(db, id.key()).await?;
+    let files = human::count(count, "file waits", "files wait");
+    Ok((count > 0).then(|| format!("{files} to leave {id} or to come to it, and would not be passed along any more")))
 }
 
 /// What was given up, lane by lane, most first, at most 100 lanes.

@@ -16,7 +16,7 @@ use crate::store::set_off::{self, New};
 
 impl Site {
     /// A delivery that waits for that connector.
-    async fn waits_for(&self, key: &str) {
+    pub(super) async fn waits_for(&self, key: &str) {
         let event = Event::new(&self.ids, EventKind::AfterReceive, Timestamp::from_us(1), "");
         let (event_id, target) = (event.id.clone(), Target::Connector(key.to_owned()));
         let due = Timestamp::from_us(1);

@@ -1,19 +1,20 @@
 //! Connectors: listed, shown, added, changed and removed, as the forms and the command line do it.
 
 use axum::Json;
-use axum::extract::Path;
+use axum::extract::{Path, RawQuery};
 use axum::http::StatusCode;
 use axum::http::header::LOCATION;
 use axum::response::{IntoResponse, Response};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use super::answer::ApiError;
+use super::asked::read;
 use super::body::{Body, whole};
 use crate::domain::connector::{ConnectorId, ConnectorSettings, no_such_credential, take_credential, type_of};
 use crate::domain::setting::{Mistake, Texts};
 use crate::store::connector::{self, StoredConnector};
-use crate::store::exported;
+use crate::store::{delivery_page, exported};
 use crate::web::change::{self, Made, Wanted};
 use crate::web::context::Context;
 use crate::web::pages::connectors::find;
@@ -62,19 +63,40 @@ pub async fn add(context: Context, mut body: Body) -> Result<Response, ApiError>
 
 /// Changes the settings that are given, or the password.
 pub async fn change(context: Context, Path(id): Path<String>, mut body: Body) -> Result<Response, ApiError> {
-    let (values, version) = (body.settings(), body.version());
+    let (values, version, anyway) = (body.settings(), body.version(), body.flag("anyway"));
     body.done()?;
     let found = find(&context, &id).await?;
+    if !anyway {
+        ask_first(&context, &found, &values).await?;
+    }
     save(context, found, values, version).await
 }
 
 /// Puts all of its settings in place. What stands behind it stays, and so does a password that is not given.
 pub async fn put(context: Context, Path(id): Path<String>, mut body: Body) -> Result<Response, ApiError> {
-    let (mut values, version) = (body.settings(), body.version());
+    let (mut values, version, anyway) = (body.settings(), body.version(), body.flag("anyway"));
     body.done()?;
     let found = find(&context, &id).await?;
+    if !anyway {
+        ask_first(&context, &found, &values).await?;
+    }
     values.entry("type".to_owned()).or_insert_with(|| type_of(&found.stored.texts).name().to_owned());
     save(context, found, whole(values, ConnectorSettings::SETTINGS), version).await
+}
+
+/// 409 when files wait for a connector that would be disabled.
+async fn ask_first(context: &Context, found: &StoredConnector, values: &Texts) -> Result<(), ApiError> {
+    let texts = (&found.stored.texts, values);
+    match delivery_page::before_disabling(&context.state.db, &found.id, texts).await? {
+        None => Ok(()),
+        Some(words) => Err(waits(&words, "\"anyway\": true")),
+    }
+}
+
+/// What is done to files that wait is asked first.
+fn waits(words: &str, how: &str) -> ApiError {
+    let words = format!("{words}. Nothing was done; send {how} to do it all the same.");
+    ApiError::new(StatusCode::CONFLICT, "Files wait", words)
 }
 
 async fn save(
@@ -122,11 +144,22 @@ pub async fn password(context: Context, Path(id): Path<String>, mut body: Body) 
     }
 }
 
+/// How one is removed.
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct Removal {
+    anyway: bool,
+}
+
 /// Removes one. Its files, receipts and events stay.
-pub async fn remove(context: Context, Path(id): Path<String>) -> Result<Response, ApiError> {
+pub async fn remove(context: Context, Path(id): Path<String>, query: RawQuery) -> Result<Response, ApiError> {
+    let removal: Removal = read(query, &["anyway"])?;
     let found = find(&context, &id).await?;
     change::may_edit(&context, type_of(&found.stored.texts))?;
     let db = &context.state.db;
+    if let Some(words) = delivery_page::before_removing(db, &found.id).await?.filter(|_| !removal.anyway) {
+        return Err(waits(&words, "?anyway=true"));
+    }
     context.changing(async |change| connector::remove(db, &found.id, change).await).await?;
     context.state.live.refresh().await?;
     Ok(StatusCode::NO_CONTENT.into_response())

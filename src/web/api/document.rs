@@ -56,16 +56,23 @@ const EXAMPLES: &[(&str, &str, &str)] = &[
     ),
     ("One connector with all its settings.", "", ""),
     (
-        "Changes the settings that are given; also `password`, or `secret` of a Webhook.",
+        "Changes the settings that are given; also `password`, or `secret` of a Webhook. 409 when files wait for a \
+             connector that would be disabled, unless `anyway` is `true`.",
         "",
         r#"{ "version": 1, "settings": { "timeout_s": "90" } }"#,
     ),
     (
-        "Puts all of its settings in place. Its `type` stays, and so does a password that is not given.",
+        "Puts all of its settings in place. Its `type` stays, and so does a password that is not given. \
+             409 when files wait for a connector that would be disabled, unless `anyway` is `true`.",
         "",
         r#"{ "settings": { "description": "Acme, Ghent" } }"#,
     ),
-    ("Removes a connector. Its files, receipts and events stay.", "", ""),
+    (
+        "Removes a connector. Its files, receipts and events stay. 409 when files wait to leave it or to come to it, unless \
+             `?anyway=true` says so.",
+        "",
+        "",
+    ),
     (
         "Makes a new password (of a Webhook: secret), told in this answer only; or sets the one that is given as \
              `password` (`secret`), and answers 204. The older one stays valid for *password_overlap_h*.",

@@ -372,7 +372,18 @@ async fn a_connector_is_added_changed_put_in_place_and_removed_as_by_the_forms()
     let short = ask(Method::POST, "/connectors/acme/password", json!({ "password": "short" })).await;
     assert!(short.problem(StatusCode::UNPROCESSABLE_ENTITY).contains("at least 12 characters"));
 
-    assert_eq!(site.api(Method::DELETE, "/connectors/acme", &token, None).await.status, StatusCode::NO_CONTENT);
+    site.waits_for("acme").await;
+    let off = json!({ "settings": { "enabled": "off" } });
+    let asked = site.api(Method::PATCH, "/connectors/acme", &token, Some(&off)).await;
+    assert!(asked.problem(StatusCode::CONFLICT).contains("1 file waits for Acme"), "{}", asked.text);
+    site.api(Method::PUT, "/connectors/acme", &token, Some(&off)).await.problem(StatusCode::CONFLICT);
+    let anyway = json!({ "settings": { "enabled": "off" }, "anyway": true });
+    let done = site.api(Method::PATCH, "/connectors/acme", &token, Some(&anyway)).await;
+    assert_eq!(done.json()["settings"]["enabled"], "off", "{}", done.text);
+    let asked = site.api(Method::DELETE, "/connectors/acme", &token, None).await;
+    assert!(asked.problem(StatusCode::CONFLICT).contains("?anyway=true"), "{}", asked.text);
+    let removed = site.api(Method::DELETE, "/connectors/acme?anyway=true", &token, None).await;
+    assert_eq!(removed.status, StatusCode::NO_CONTENT);
     site.api(Method::DELETE, "/connectors/acme", &token, None).await.problem(StatusCode::NOT_FOUND);
     let entries = audit::latest(&site.db, Some("connector Acme"), 100).await.unwrap();
     assert!(entries.len() > 5 && entries.iter().all(|entry| entry.who == "eddy, token erp"), "{entries:?}");

@@ -15,11 +15,10 @@ use super::sheet::{self, Stand};
 use super::test_connection;
 use super::what_if;
 use crate::access::password;
-use crate::base::human;
 use crate::base::secret::Secret;
 use crate::domain::administrator::check_password;
 use crate::domain::connector::{Connector, ConnectorId, ConnectorSettings, type_of};
-use crate::domain::setting::{Mistake, Texts, Value};
+use crate::domain::setting::{Mistake, Value};
 use crate::domain::sheet::Sheet;
 use crate::domain::value::ConnectorType;
 use crate::store::connector::{self, StoredConnector};
@@ -351,7 +350,9 @@ pub async fn save(context: Context, Path(id): Path<String>, posted: Posted) -> R
             return draft.answer(&page(&context, &found, tab, &draft).await?);
         }
     };
-    if let Some(problem) = waits_for(&context, &found, &draft).await?.filter(|_| posted.get("anyway").is_none()) {
+    let texts = (&found.stored.texts, &draft.form.texts);
+    let waits = delivery_page::before_disabling(&context.state.db, &found.id, texts).await?;
+    if let Some(problem) = waits.filter(|_| posted.get("anyway").is_none()) {
         draft.form.refuse(vec![Mistake::new("enabled", problem)]);
         let page = ConnectorPage { asks_first: true, ..page(&context, &found, tab, &draft).await? };
         return draft.answer(&page);
@@ -381,18 +382,6 @@ pub async fn save(context: Context, Path(id): Path<String>, posted: Posted) -> R
     };
     context.leave(&place, note);
     Ok(Redirect::to(&place).into_response())
-}
-
-/// Why it should not be disabled without a second look, if what is typed disables it.
-async fn waits_for(context: &Context, found: &StoredConnector, draft: &Draft) -> Result<Option<String>, WebError> {
-    let off = |texts: &Texts| texts.get("enabled").is_some_and(|text| text == "off");
-    if !off(&draft.form.texts) || off(&found.stored.texts) {
-        return Ok(None);
-    }
-    let lanes = delivery_page::waiting(&context.state.db).await?;
-    let count = delivery_page::for_connector(&lanes, found.id.key());
-    let files = human::count(count, "file waits", "files wait");
-    Ok((count > 0).then(|| format!("{files} for {}, and would wait until it is enabled again", found.id)))
 }
 
 /// What would be removed if what is typed were saved. Nothing is.

@@ -1,8 +1,10 @@
 //! Letters about received files, handed in at a mail server that encrypts: by STARTTLS, from the first byte, and not at all
-//! where its certificate is another's.
+//! where its certificate is another's; with a user and a password, where it wants them.
 
 use std::sync::{Arc, Mutex};
 
+use base64::Engine;
+use base64::prelude::BASE64_STANDARD as BASE64;
 use rcgen::{CertifiedKey, KeyPair};
 use rustls::ServerConfig;
 use rustls::crypto::aws_lc_rs;
@@ -10,7 +12,12 @@ use rustls::pki_types::PrivateKeyDer;
 use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncWrite, AsyncWriteExt, BufStream};
 use tokio::net::TcpListener;
 use tokio_rustls::TlsAcceptor;
-use waybill::base::id::ReceiptId;
+use waybill::access::mail;
+use waybill::access::secrets::Secrets;
+use waybill::base::clock::Clock;
+use waybill::base::id::{IdSource, ReceiptId};
+use waybill::base::secret::Secret;
+use waybill::store::setting::Change;
 use waybill::store::{Db, delivery_page};
 
 use super::actions;
@@ -24,8 +31,14 @@ fn certificate(name: &str) -> Key {
     rcgen::generate_simple_self_signed([name.to_owned()]).expect("a certificate is made")
 }
 
-/// A mail server with that certificate; `implicit` encrypts from the first byte, otherwise nothing goes without STARTTLS.
+/// A mail server with that certificate that takes letters from everybody.
 async fn mail_server(key: &Key, implicit: bool) -> (u16, Letters) {
+    mail_server_for(key, implicit, "").await
+}
+
+/// `implicit` encrypts from the first byte, otherwise nothing goes without STARTTLS. With a `mechanism`, `PLAIN` or `LOGIN`,
+/// nothing goes without the user `waybill` and the password `opens sesame`.
+async fn mail_server_for(key: &Key, implicit: bool, mechanism: &'static str) -> (u16, Letters) {
     let private = PrivateKeyDer::try_from(key.signing_key.serialize_der()).expect("a key");
     let config = ServerConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
         .with_safe_default_protocol_versions()
@@ -41,10 +54,11 @@ async fn mail_server(key: &Key, implicit: bool) -> (u16, Letters) {
         while let Ok((stream, _)) = listener.accept().await {
             let (acceptor, taken) = (acceptor.clone(), Arc::clone(&taken));
             tokio::spawn(async move {
-                let in_clear = if implicit { Some(stream) } else { converse(stream, Some("220 mail"), &taken).await };
+                let in_clear =
+                    if implicit { Some(stream) } else { converse(stream, (Some("220 mail"), mechanism), &taken).await };
                 let Some(stream) = in_clear else { return };
                 if let Ok(encrypted) = acceptor.accept(stream).await {
-                    converse(encrypted, implicit.then_some("220 mail"), &taken).await;
+                    converse(encrypted, (implicit.then_some("220 mail"), mechanism), &taken).await;
                 }
             });
         }
@@ -55,7 +69,7 @@ async fn mail_server(key: &Key, implicit: bool) -> (u16, Letters) {
 /// Speaks SMTP; gives the stream back when STARTTLS was asked for. A letter is taken only where the stream is encrypted.
 async fn converse<S: AsyncRead + AsyncWrite + Unpin + 'static>(
     stream: S,
-    greeting: Option<&str>,
+    (greeting, mechanism): (Option<&str>, &str),
     taken: &Letters,
 ) -> Option<S> {
     let in_clear = std::any::TypeId::of::<S>() == std::any::TypeId::of::<tokio::net::TcpStream>();
@@ -64,18 +78,27 @@ async fn converse<S: AsyncRead + AsyncWrite + Unpin + 'static>(
         say(&mut stream, greeting).await?;
     }
     let (mut letter, mut line) = (String::new(), String::new());
+    let mut signed_in = mechanism.is_empty();
     loop {
         line.clear();
         if stream.read_line(&mut line).await.ok()? == 0 {
             return None;
         }
         letter.push_str(&line);
+        if let Some(beginning) = line.strip_prefix("AUTH ").filter(|_| !in_clear && !mechanism.is_empty()) {
+            signed_in = sign_in(&mut stream, beginning.trim_end()).await?;
+            say(&mut stream, if signed_in { "235 2.7.0 come in" } else { "535 5.7.8 no such pair" }).await?;
+            continue;
+        }
         let words = match line.split([' ', '\r']).next().unwrap_or_default() {
             "EHLO" if in_clear => "250-mail\r\n250 STARTTLS",
             "STARTTLS" => {
                 say(&mut stream, "220 go on").await?;
                 return Some(stream.into_inner());
             }
+            "EHLO" if mechanism == "PLAIN" => "250-mail\r\n250 AUTH PLAIN",
+            "EHLO" if mechanism == "LOGIN" => "250-mail\r\n250 AUTH LOGIN",
+            "MAIL" | "RCPT" | "DATA" if !in_clear && !signed_in => "530 5.7.0 Authentication required",
             "MAIL" | "RCPT" | "DATA" if in_clear => "530 Must issue a STARTTLS command first",
             "DATA" => {
                 say(&mut stream, "354 go on").await?;
@@ -90,6 +113,21 @@ async fn converse<S: AsyncRead + AsyncWrite + Unpin + 'static>(
         };
         say(&mut stream, words).await?;
     }
+}
+
+/// RFC 4954, and LOGIN as everybody speaks it: whether user and password are the right ones.
+async fn sign_in<S: AsyncRead + AsyncWrite + Unpin>(stream: &mut BufStream<S>, beginning: &str) -> Option<bool> {
+    if let Some(both) = beginning.strip_prefix("PLAIN ") {
+        return Some(both == BASE64.encode("\0waybill\0opens sesame"));
+    }
+    let mut given = Vec::new();
+    for asked in ["VXNlcm5hbWU6", "UGFzc3dvcmQ6"] {
+        say(stream, &format!("334 {asked}")).await?;
+        let mut line = String::new();
+        stream.read_line(&mut line).await.ok()?;
+        given.push(line.trim_end().to_owned());
+    }
+    Some(beginning == "LOGIN" && given == [BASE64.encode("waybill"), BASE64.encode("opens sesame")])
 }
 
 async fn say(stream: &mut (impl AsyncWrite + Unpin), words: &str) -> Option<()> {
@@ -132,6 +170,57 @@ async fn a_letter_goes_encrypted_after_the_greeting_or_from_the_first_byte() {
         let letter = letters.lock().unwrap()[0].clone();
         assert!(letter.contains("RCPT TO:<ops@example.com>") && letter.contains("orders.edi"), "{letter}");
         assert_eq!(answer(&running, &appliance).await, "250 taken", "{encryption}");
+    }
+}
+
+/// The same with a user and a password.
+async fn signing_in(appliance: &Appliance, password: &str) {
+    appliance.say(&["settings", "set", "mail_user=waybill"]);
+    let db = Db::open(&appliance.data()).await.expect("the database opens");
+    let secrets = Secrets::open(db, &appliance.data()).expect("the key is there");
+    let (clock, ids) = (Clock::System, IdSource::random(Clock::System));
+    let change = Change { who: "test", remote: "", at: clock.now(), ids: &ids };
+    secrets.put(mail::PASSWORD, &Secret::new(password), "settings", &change).await.expect("it is stored");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_letter_goes_with_user_and_password_by_either_way_of_signing_in() {
+    for (encryption, mechanism) in [("starttls", "PLAIN"), ("implicit", "LOGIN"), ("starttls", "LOGIN")] {
+        let key = certificate("127.0.0.1");
+        let (port, letters) = mail_server_for(&key, encryption == "implicit", mechanism).await;
+        let appliance = writing(port, encryption, &[&key]).await;
+        signing_in(&appliance, "opens sesame").await;
+        let running = appliance.start().await;
+        running.partner().await.store("/Receive/orders.edi", b"the bytes").await;
+        assert_eq!(answer(&running, &appliance).await, "250 taken", "{encryption} {mechanism}");
+        assert_eq!(letters.lock().unwrap().len(), 1);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_wrong_password_one_that_is_missing_and_one_that_nobody_wants_are_told_in_words() {
+    let wrong =
+        "The mail server 127.0.0.1 does not accept the password of waybill; set both in Profiles, Mail. It says: ";
+    let missing = "The mail server 127.0.0.1 wants a user and a password; set them in Profiles, Mail. It says: ";
+    let unwanted = "The mail server 127.0.0.1 offers no way of signing in that is known here, PLAIN or LOGIN";
+    let cases = [
+        ("PLAIN", "opens nothing", wrong),
+        ("LOGIN", "opens nothing", wrong),
+        ("PLAIN", "", missing),
+        ("", "x", unwanted),
+    ];
+    for (mechanism, password, words) in cases {
+        let key = certificate("127.0.0.1");
+        let (port, letters) = mail_server_for(&key, false, mechanism).await;
+        let appliance = writing(port, "starttls", &[&key]).await;
+        if !password.is_empty() {
+            signing_in(&appliance, password).await;
+        }
+        let running = appliance.start().await;
+        running.partner().await.store("/Receive/orders.edi", b"the bytes").await;
+        let answer = answer(&running, &appliance).await;
+        assert!(answer.starts_with(words) && !answer.contains("opens nothing"), "{mechanism}: {answer}");
+        assert!(letters.lock().unwrap().is_empty());
     }
 }
 
