@@ -63,6 +63,28 @@ async fn what_a_client_meets_from_outside_is_told_and_a_better_value_is_one_pres
 }
 
 #[tokio::test]
+async fn the_tester_asks_the_profiles_filter_where_a_connector_has_none_of_its_own() {
+    let site = Site::new().await;
+    let admin = site.person("mira", Role::Admin).await;
+    site.add_connector("acme", "").await;
+    let saved = site.save_profile(&admin, &[("allowed_files_filter", "*.x12"), ("inactivity_timeout_s", "600")]).await;
+    assert_eq!(saved.status, StatusCode::SEE_OTHER, "{}", saved.text);
+    let ask = async |name: &str| {
+        let said = site.get(&format!("/profiles/ftp/filter-test?filter=as_profile&name={name}"), &admin).await;
+        said.text.contains("\"accepted\":true")
+    };
+    assert!(ask("a.x12").await && !ask("a.zip").await);
+    let advanced = site.get("/connectors/acme/advanced", &admin).await;
+    for words in ["as_profile: *.x12, the filter of the FTP Server profile", "Now acme/Send."] {
+        assert!(advanced.text.contains(words), "{words}: {}", advanced.text);
+    }
+    let page = site.get("/profiles/ftp", &admin).await;
+    assert!(
+        page.text.contains("id=\"inactivity_timeout_s-n\">10 minutes.") && page.text.contains("are free there now")
+    );
+}
+
+#[tokio::test]
 async fn partners_that_a_stricter_setting_shuts_out_are_named_before_it_is_saved() {
     let site = Site::new().await;
     let admin = site.person("mira", Role::Admin).await;

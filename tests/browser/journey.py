@@ -212,8 +212,8 @@ def is_gone(element):
 
 
 def is_expected(entry):
-    """A refused form is a 422, and the set-up page is gone after the first run; the browser says so."""
-    return "422" in entry["message"] or ("/setup" in entry["message"] and "404" in entry["message"])
+    """A refused form is a 422, a stale one a 409, and the set-up page is gone after the first run; the browser says so."""
+    return any(f"status of {status}" in entry["message"] for status in (409, 422)) or ("/setup" in entry["message"] and "404" in entry["message"])
 
 
 class Session:

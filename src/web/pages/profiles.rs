@@ -10,11 +10,12 @@ use serde::{Deserialize, Serialize};
 
 use super::outside;
 use crate::access::usable;
+use crate::base::human;
 use crate::domain::administrator::Role;
 use crate::domain::filter::{Filter, Verdict};
 use crate::domain::profile::Profile;
 use crate::domain::setting::{Mistake, Texts, Value as _};
-use crate::domain::value::ConnectorTls;
+use crate::domain::value::{AsProfile, ConnectorTls};
 use crate::store::listener::{self, Listener, ListenerState, State};
 use crate::store::{audit, profile, session};
 use crate::web::context::Context;
@@ -30,6 +31,8 @@ use crate::web::view::Time;
 const LISTENER_WITHIN: Duration = Duration::from_secs(2);
 /// Who has not signed in for longer is not counted among those that a stricter setting shuts out.
 const SIGNED_IN_WITHIN: Duration = Duration::from_hours(30 * 24);
+/// Less than this free below the Root Directory is warned of.
+const FREE_LITTLE_BYTES: u64 = 1 << 30;
 /// Partners named in a sentence.
 const NAMED_MAX: usize = 5;
 const PATH: &str = "/profiles/ftp";
@@ -125,10 +128,18 @@ async fn page(context: &Context, draft: &Draft) -> Result<ProfilePage, WebError>
     let snapshot = context.state.live.snapshot();
     let held = context.state.certificates.list();
     let certificates: Vec<_> = held.iter().map(|held| held.stored.name.to_string()).collect();
+    let free = free(context);
     let sections = SECTIONS.iter().map(|(id, title, keys)| {
         let mut fields = draft.form.fields(Profile::SETTINGS, keys);
         for field in fields.iter_mut().filter(|field| field.key == "certificates") {
             choose_certificates(field, &certificates);
+        }
+        for field in &mut fields {
+            match field.key {
+                "inactivity_timeout_s" => field.note = in_words(&field.value),
+                "root_directory" => field.note.clone_from(&free.0),
+                _ => {}
+            }
         }
         Section { id, title, fields }
     });
@@ -151,7 +162,7 @@ async fn page(context: &Context, draft: &Draft) -> Result<ProfilePage, WebError>
         keys: keys.join(","),
         version: draft.version.unwrap_or(0),
         problems: draft.problems(),
-        warnings: warnings(snapshot.profile.warnings(), Profile::SETTINGS),
+        warnings: warnings(snapshot.profile.warnings().into_iter().chain(free.1).collect(), Profile::SETTINGS),
         conflicts: draft.conflicts.clone(),
         conflict_by: draft.conflict_by.clone(),
         since: state.since.into(),
@@ -163,6 +174,27 @@ async fn page(context: &Context, draft: &Draft) -> Result<ProfilePage, WebError>
         outside: outside::lines(context).await,
         asks_first: false,
     })
+}
+
+/// What is free below the Root Directory in force, and a warning where that is little.
+fn free(context: &Context) -> (String, Option<Mistake>) {
+    let Ok((free, all)) = context.state.depot.workspaces.room(&context.state.live.snapshot().profile) else {
+        return (String::new(), None);
+    };
+    let little = (free < FREE_LITTLE_BYTES)
+        .then(|| Mistake::new("root_directory", format!("Only {} are free there; make room soon", human::size(free))));
+    (format!("{} of {} are free there now.", human::size(free), human::size(all)), little)
+}
+
+/// Seconds as people say them; empty where the seconds say it already.
+fn in_words(seconds: &str) -> String {
+    match seconds.parse() {
+        Ok(0) => "Never.".to_owned(),
+        Ok(seconds) if seconds % 3_600 == 0 || (seconds < 3_600 && seconds % 60 == 0) => {
+            format!("{}.", human::duration(Duration::from_secs(seconds)))
+        }
+        _ => String::new(),
+    }
 }
 
 /// The form with what is stored.
@@ -281,13 +313,19 @@ pub struct Said {
     text: String,
 }
 
-/// The filter tester.
-pub async fn filter_test(Query(trial): Query<Trial>) -> Json<Said> {
+/// The filter tester. A connector whose filter is the profile's is answered by that one.
+pub async fn filter_test(context: Context, Query(trial): Query<Trial>) -> Json<Said> {
     let said = |accepted, text: String| Json(Said { accepted, text });
     if trial.name.is_empty() {
         return said(false, "Type a file name to try the filter.".to_owned());
     }
-    match Filter::parse(&trial.filter).map(|filter| filter.judge(&trial.name)) {
+    let filter = match AsProfile::<Filter>::parse(&trial.filter) {
+        Ok(AsProfile::AsProfile) if !trial.filter.is_empty() => {
+            Ok(context.state.live.snapshot().profile.allowed_files_filter.clone())
+        }
+        _ => Filter::parse(&trial.filter),
+    };
+    match filter.map(|filter| filter.judge(&trial.name)) {
         Err(message) => said(false, message),
         Ok(Verdict::Accepted { by: Some(by) }) => said(true, format!("Accepted: matches {by}")),
         Ok(Verdict::Accepted { by: None }) => said(true, "Accepted: nothing excludes it".to_owned()),
