@@ -9,6 +9,7 @@ use std::time::Duration;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
+use super::alerts::moment;
 use super::attempt::{Attempt, Outcome};
 use super::targets::{Goal, Reach, Tried};
 use crate::base::clock::Timestamp;
@@ -136,8 +137,9 @@ impl Runner {
             }
             let attempts = if is_alert {
                 let at = now;
-                let tried = self.reach.alert(&snapshot, &due).await?;
-                self.attempted(&snapshot, (None, &[]), (&due, tried), at)
+                let letters = self.reach.alert(&snapshot, &due).await?.into_iter().zip(0..);
+                let of = |(tried, nth)| self.attempted(&snapshot, (None, &[]), (&due, tried), moment(at, nth));
+                letters.flat_map(of).collect()
             } else {
                 due.truncate(target.map_or(1, |target| target.at_a_time(in_order)));
                 self.attempt(&snapshot, target, &due, in_order).await?
