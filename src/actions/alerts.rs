@@ -65,21 +65,22 @@ struct Circle<'a> {
 }
 
 impl Reach {
-    /// One letter for each circle of recipients; none while there were enough in the last hour.
-    pub(super) async fn alert(&self, snapshot: &Snapshot, due: &[Pending]) -> Result<Vec<Tried>, StoreError> {
+    /// One letter for each circle of recipients; none while there were enough in the last hour. Gives what came of the
+    /// deliveries of each letter, together.
+    pub(super) async fn alert(&self, snapshot: &Snapshot, due: &[Pending]) -> Result<Vec<Vec<Tried>>, StoreError> {
         let now = self.depot.clock.now();
         let most = snapshot.appliance.alerts_per_hour_max.get();
         let mut sent = alert::sent_since(&self.depot.db, now.minus(HOUR)).await?;
         let mut circles: BTreeMap<String, Circle<'_>> = BTreeMap::new();
-        let mut tried = Vec::new();
+        let mut stopped = Vec::new();
         for one in due {
             let Some(event) = event::find(&self.depot.db, &one.event_id).await? else {
-                tried.push((one.id, Attempt::new(Outcome::Stopped, "The event is older than events are kept"), None));
+                stopped.push((one.id, Attempt::new(Outcome::Stopped, "The event is older than events are kept"), None));
                 continue;
             };
             let to = recipients(snapshot, &event.connector);
             if to.is_empty() {
-                tried.push((one.id, Attempt::new(Outcome::Stopped, "Nobody is told of it any more"), None));
+                stopped.push((one.id, Attempt::new(Outcome::Stopped, "Nobody is told of it any more"), None));
                 continue;
             }
             let to: Vec<_> = to.iter().cloned().collect();
@@ -90,6 +91,7 @@ impl Reach {
             circle.events.push((one.id, event));
         }
         let server = MailServer::of(&snapshot.appliance, &self.secrets).await;
+        let mut tried = vec![stopped];
         for Circle { to, beginning, events } in circles.into_values() {
             if sent >= most {
                 // They stay due, and go together when the hour allows.
@@ -105,10 +107,15 @@ impl Reach {
                 Err(why) => Attempt::retry(why),
             };
             sent += 1;
-            tried.extend(events.into_iter().map(|(id, _)| (id, attempt.clone(), None)));
+            tried.push(events.into_iter().map(|(id, _)| (id, attempt.clone(), None)).collect());
         }
         Ok(tried)
     }
+}
+
+/// When the nth of letters that go together is said to have gone: they are counted by their microseconds.
+pub(super) fn moment(at: Timestamp, nth: u64) -> Timestamp {
+    at.plus(Duration::from_micros(nth))
 }
 
 /// One event by itself, or a digest of several.
@@ -266,10 +273,11 @@ mod tests {
             let due = delivery::next(db, &lane, true, 64).await.unwrap();
             let tried = self.reach.alert(&snapshot, &due).await.unwrap();
             let at = self.reach.depot.clock.now();
-            let attempted = tried.iter().map(|(id, attempt, _)| delivery::Attempted {
+            let each = tried.iter().zip(0..).flat_map(|(letter, nth)| letter.iter().map(move |one| (one, nth)));
+            let attempted = each.map(|((id, attempt, _), nth)| delivery::Attempted {
                 delivery: *id,
                 receipt_id: None,
-                at,
+                at: moment(at, nth),
                 took: Duration::ZERO,
                 answer: attempt.answer.clone(),
                 next: match attempt.outcome {
@@ -279,7 +287,7 @@ mod tests {
                 },
             });
             delivery::record(db, &attempted.collect::<Vec<_>>()).await.unwrap();
-            tried.into_iter().map(|(_, attempt, _)| attempt.answer).collect()
+            tried.into_iter().flatten().map(|(_, attempt, _)| attempt.answer).collect()
         }
     }
 
@@ -330,6 +338,8 @@ mod tests {
         );
         assert!(!all.contains("not told"));
         assert!(desk.sends().await.is_empty(), "each is told once");
+        let sent = alert::sent_since(&desk.reach.depot.db, Timestamp::default()).await.unwrap();
+        assert_eq!(sent, 2, "letters that go together are several");
     }
 
     #[tokio::test]

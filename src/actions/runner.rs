@@ -10,6 +10,7 @@ use tokio::task::JoinSet;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+use super::alerts::moment;
 use super::attempt::{Attempt, Outcome};
 use super::targets::{Goal, Reach, Tried};
 use crate::base::clock::Timestamp;
@@ -22,7 +23,7 @@ use crate::store::Db;
 use crate::store::delivery::{self, Attempted, Lane, Next, Pending};
 use crate::store::event::Event;
 use crate::store::live::{Live, Snapshot};
-use crate::store::receipt::Receipt;
+use crate::store::receipt::{self, Receipt};
 use crate::transfer::depot::TransferError;
 use crate::transfer::held;
 
@@ -120,6 +121,9 @@ impl Runner {
             let (begun, received) = (Instant::now(), self.reach.depot.recorder.received());
             let snapshot = self.live.snapshot();
             let target = Goal::of(&snapshot, &lane.target);
+            if target.is_some_and(Goal::rests) {
+                return Ok(self.reach.depot.clock.now().plus(REST));
+            }
             let is_alert = lane.target == Target::AlertMail;
             let in_order = !is_alert && target.is_none_or(Goal::keeps_order);
             let pending = delivery::next(self.db(), lane, !in_order, BATCH_MAX).await?;
@@ -137,8 +141,9 @@ impl Runner {
             }
             let attempts = if is_alert {
                 let at = now;
-                let tried = self.reach.alert(&snapshot, &due).await?;
-                self.attempted(&snapshot, (None, &[]), (&due, tried), at)
+                let letters = self.reach.alert(&snapshot, &due).await?.into_iter().zip(0..);
+                let of = |(tried, nth)| self.attempted(&snapshot, (None, &[]), (&due, tried), moment(at, nth));
+                letters.flat_map(of).collect()
             } else {
                 due.truncate(target.map_or(1, |target| target.at_a_time(in_order)));
                 self.attempt(&snapshot, target, &due, in_order).await?
@@ -166,27 +171,23 @@ impl Runner {
         in_order: bool,
     ) -> Result<Vec<Attempted>, TransferError> {
         let at = self.reach.depot.clock.now();
-        let why = match target {
-            None => "What it goes to is not there any more".to_owned(),
-            Some(target) => target.why_not().unwrap_or_default(),
-        };
         let fails = |one: &Pending, why: &str| (one.id, Attempt::retry(why), None);
-        let mut receipts = Vec::new();
-        let tried: Vec<Tried> = match target.filter(|_| why.is_empty()) {
-            Some(target) => {
-                let ids: Vec<ReceiptId> = due.iter().filter_map(|one| one.receipt_id.clone()).collect();
-                receipts = held::take_over(&self.reach.depot, snapshot, &ids).await?;
-                let has_receipt =
-                    |one: &&Pending| receipts.iter().any(|found| Some(&found.id) == one.receipt_id.as_ref());
-                // A record may be older than it is kept. An action may be about no received file.
-                let gone = due.iter().filter(|one| one.receipt_id.is_some() && !has_receipt(one));
-                let gone = gone.map(|one| fails(one, "Its receipt is not there any more")).collect::<Vec<_>>();
-                let mut tried = self.reach.attempt(snapshot, target, (due, &receipts), in_order).await;
-                tried.retain(|(id, ..)| gone.iter().all(|(other, ..)| other != id));
-                tried.extend(gone);
-                tried
-            }
-            None => due.iter().take(if in_order { 1 } else { usize::MAX }).map(|one| fails(one, &why)).collect(),
+        let ids: Vec<ReceiptId> = due.iter().filter_map(|one| one.receipt_id.clone()).collect();
+        let receipts;
+        let tried: Vec<Tried> = if let Some(target) = target {
+            receipts = held::take_over(&self.reach.depot, snapshot, &ids).await?;
+            let has_receipt = |one: &&Pending| receipts.iter().any(|found| Some(&found.id) == one.receipt_id.as_ref());
+            // A record may be older than it is kept. An action may be about no received file.
+            let gone = due.iter().filter(|one| one.receipt_id.is_some() && !has_receipt(one));
+            let gone = gone.map(|one| fails(one, "Its receipt is not there any more")).collect::<Vec<_>>();
+            let mut tried = self.reach.attempt(snapshot, target, (due, &receipts), in_order).await;
+            tried.retain(|(id, ..)| gone.iter().all(|(other, ..)| other != id));
+            tried.extend(gone);
+            tried
+        } else {
+            receipts = receipt::all_of(self.db(), &ids).await?;
+            let first = due.iter().take(if in_order { 1 } else { usize::MAX });
+            first.map(|one| fails(one, "What it goes to is not there any more")).collect()
         };
         Ok(self.attempted(snapshot, (target, &receipts), (due, tried), at))
     }

@@ -90,13 +90,12 @@ impl<'a> Goal<'a> {
         }
     }
 
-    /// Why nothing is tried now, if nothing is.
-    pub fn why_not(self) -> Option<String> {
+    /// Whether nothing is tried now: what is due for a disabled connector waits until it is enabled again, and uses up none
+    /// of its attempts.
+    pub fn rests(self) -> bool {
         match self {
-            Self::Connector(connector) => {
-                (!connector.settings.enabled).then(|| format!("{} is disabled", connector.id))
-            }
-            Self::Action(_) | Self::Events(_) => None,
+            Self::Connector(connector) => !connector.settings.enabled,
+            Self::Action(_) | Self::Events(_) => false,
         }
     }
 }

@@ -1,9 +1,10 @@
-//! Looks at what nobody reports by itself: many refusals of one partner, and a partner that does not come any more. Each is
-//! told once until it is over.
+//! Looks at what nobody reports by itself: many refusals of one partner, a partner that does not come any more, and a
+//! certificate that expires, where a partner's own alerts are to tell it. Each is told once until it is over.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 
+use crate::access::certificate::{Certificates, Expiring};
 use crate::base::clock::Timestamp;
 use crate::base::human;
 use crate::domain::connector::Connector;
@@ -17,18 +18,23 @@ use crate::transfer::presence::Presence;
 
 /// How often it is looked.
 const EVERY: Duration = Duration::from_mins(1);
+/// What its items begin with.
+const EXPIRING: &str = "expiring:";
 const HOUR: Duration = Duration::from_hours(1);
 const DAY: Duration = Duration::from_hours(24);
 /// Pairs of connector and rule that are counted, the most frequent first.
 const COUNTED_MAX: i64 = 10_000;
 
 /// Looks, for ever.
-pub async fn run(depot: Depot, live: Live, presence: Presence) {
+pub async fn run(depot: Depot, live: Live, presence: Presence, certificates: Certificates) {
     let mut seen_at = None;
     loop {
         let (snapshot, now) = (live.snapshot(), depot.clock.now());
         if let Err(error) = refusals(&depot, &snapshot, now).await {
             tracing::error!(%error, "Could not count refusals; it is tried again");
+        }
+        if let Err(error) = expiring(&depot, &snapshot, &certificates.warnings_to_partners(now)).await {
+            tracing::error!(%error, "Could not tell partners' alerts of certificates; it is tried again");
         }
         if seen_at.is_none_or(|at| now.since(at) >= HOUR) {
             let live: Vec<_> = presence.sessions().into_iter().filter_map(|one| one.doing.connector.clone()).collect();
@@ -93,6 +99,33 @@ async fn not_seen(depot: &Depot, snapshot: &Snapshot, live: &[String], now: Time
         } else if !is_missed && known.contains_key(&told) {
             watched::end(&depot.db, &told).await?;
         }
+    }
+    Ok(())
+}
+
+/// Tells those whose own alerts are about it that a certificate expires, once for each nearness. It is over when the
+/// certificate is presented no more, or the alert is taken away.
+async fn expiring(depot: &Depot, snapshot: &Snapshot, all: &[Expiring]) -> Result<(), StoreError> {
+    let known = watched::all(&depot.db).await?;
+    let mut current = HashSet::new();
+    for live in snapshot.partners() {
+        let own = live.connector.settings.own_alerts();
+        if own.and_then(|own| own.alert_on.tells(EventKind::CertificateExpiring)) != Some(true) {
+            continue;
+        }
+        let id = &live.connector.id;
+        for one in all {
+            let item = format!("{EXPIRING}{}:{}:{}", id.key(), one.sha256, one.urgency.name());
+            if !known.contains_key(&item) {
+                let summary = format!("{one}. It is presented to {id}");
+                let event = event(depot, EventKind::CertificateExpiring, &live.connector, summary);
+                watched::tell(&depot.db, &item, &event).await?;
+            }
+            current.insert(item);
+        }
+    }
+    for item in known.keys().filter(|item| item.starts_with(EXPIRING) && !current.contains(*item)) {
+        watched::end(&depot.db, item).await?;
     }
     Ok(())
 }
@@ -180,6 +213,41 @@ mod tests {
         refusals(&desk.depot, &snapshot, later).await.unwrap();
         refusals(&desk.depot, &snapshot, desk.now).await.unwrap();
         assert_eq!(desk.told().await.len(), 2, "it was over meanwhile");
+    }
+
+    #[tokio::test]
+    async fn a_certificate_that_expires_is_told_by_the_alerts_of_a_partner_once_for_each_nearness() {
+        use crate::access::certificate::Urgency;
+
+        let desk = Desk::with(&[]).await;
+        let change = Change { who: "test", remote: "", at: desk.now, ids: &desk.depot.ids };
+        for (id, kinds) in [("Globex", "certificate_expiring"), ("Initech", "sla_late")] {
+            let texts = [("alerts", "own"), ("alert_on", kinds), ("alert_subject", "[x]")];
+            let texts = texts.map(|(key, value)| (key.to_owned(), value.to_owned())).into();
+            connector::add(&desk.depot.db, &ConnectorId::parse(id).unwrap(), &texts, None, &change).await.unwrap();
+        }
+        desk.live.refresh().await.unwrap();
+        let snapshot = desk.live.snapshot();
+        let mut one = Expiring {
+            name: "edi".to_owned(),
+            sha256: "ab".to_owned(),
+            urgency: Urgency::Fortnight,
+            days_left: 12,
+            not_after: Timestamp::parse_rfc3339("2027-11-25T00:00:00Z").unwrap(),
+        };
+        for _ in 0..2 {
+            expiring(&desk.depot, &snapshot, std::slice::from_ref(&one)).await.unwrap();
+        }
+        let said =
+            "certificate_expiring Certificate edi expires on 25 November 2027, in 12 days. It is presented to Globex";
+        assert_eq!(desk.told().await, [said]);
+        one.urgency = Urgency::Expired;
+        expiring(&desk.depot, &snapshot, std::slice::from_ref(&one)).await.unwrap();
+        assert_eq!(desk.told().await.len(), 2);
+        // Another is presented; what was said of this one is forgotten.
+        expiring(&desk.depot, &snapshot, &[]).await.unwrap();
+        let kept = watched::all(&desk.depot.db).await.unwrap();
+        assert!(!kept.keys().any(|item| item.starts_with(EXPIRING)), "{kept:?}");
     }
 
     #[tokio::test]

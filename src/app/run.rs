@@ -133,7 +133,7 @@ async fn serve(options: &ServeOptions, (log, lines): (Option<telemetry::Handle>,
     background.spawn(housekeeping::watch_disk(depot.clone(), live.clone()));
     background.spawn(set_off::run(depot.clone(), live.clone()));
     background.spawn(slas::run(depot.clone(), live.clone()));
-    background.spawn(watch::run(depot.clone(), live.clone(), engine.presence.clone()));
+    background.spawn(watch::run(depot.clone(), live.clone(), engine.presence.clone(), engine.certificates.clone()));
     tokio::spawn(shutdown::follow_signals(stop.clone()));
     let Asker { secrets, poster, commands, .. } = asker;
     background.spawn(acme(&engine, &secrets).run(engine.live.clone()));

@@ -3,6 +3,7 @@
 pub mod acme;
 pub mod action;
 pub mod administrator;
+pub mod advice;
 pub mod api_token;
 pub mod appliance;
 pub mod authorise;

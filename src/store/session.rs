@@ -12,6 +12,8 @@ use crate::domain::refusal::Rule;
 const ADD: &str = "INSERT INTO sessions (id, connector, connector_key, remote, client, tls, begun_at_us, ended_at_us, \
      ending, received_files, received_bytes, sent_files, sent_bytes, failures, transcript) \
      VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)";
+const LAST_TLS: &str = "SELECT id, (SELECT tls FROM sessions WHERE connector_key = connectors.id_key \
+     AND ended_at_us >= $1 ORDER BY ended_at_us DESC, sessions.id DESC LIMIT 1) AS tls FROM connectors ORDER BY id_key";
 const ONE: &str = "SELECT id, connector, remote, client, tls, begun_at_us, ended_at_us, ending, received_files, \
      received_bytes, sent_files, sent_bytes, failures, transcript FROM sessions WHERE id = $1";
 const OF_CONNECTOR: &str = "SELECT id, connector, remote, client, tls, begun_at_us, ended_at_us, ending, received_files, \
@@ -127,6 +129,17 @@ pub(super) async fn add(tx: &mut Transaction<'_, Sqlite>, session: &Session) -> 
 pub async fn find(db: &Db, id: &SessionId) -> Result<Option<Session>, StoreError> {
     let row = sqlx::query(ONE).bind(id.as_str()).fetch_optional(db.reader()).await?;
     row.as_ref().map(decode).transpose()
+}
+
+/// How each connector that has had a session since then signed in last: its id, and its TLS, empty in clear.
+pub async fn last_tls(db: &Db, since: Timestamp) -> Result<Vec<(String, String)>, StoreError> {
+    let mut last = Vec::new();
+    for row in sqlx::query(LAST_TLS).bind(since.us()).fetch_all(db.reader()).await? {
+        if let Some(tls) = row.try_get::<Option<String>, _>(1)? {
+            last.push((row.try_get(0)?, tls));
+        }
+    }
+    Ok(last)
 }
 
 /// A connector's sessions that ended before `before`, newest first, without their transcripts. `key`: its id in lower case.

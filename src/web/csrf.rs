@@ -116,7 +116,7 @@ impl FromRequest<WebState> for Uploaded {
             }
             uploaded.posted.fields.push((name, text.to_owned()));
             if uploaded.posted.fields.len() + uploaded.files.len() > FIELDS_MAX {
-                return Err(WebError::stale_form());
+                return Err(too_many());
             }
         }
         if trusted { Ok(uploaded) } else { Err(WebError::stale_form()) }
@@ -125,6 +125,11 @@ impl FromRequest<WebState> for Uploaded {
 
 fn unreadable() -> WebError {
     WebError::new(StatusCode::BAD_REQUEST, "This form could not be read", "Nothing was saved.")
+}
+
+fn too_many() -> WebError {
+    let text = format!("Nothing was saved. A form holds {FIELDS_MAX} values at most: choose fewer rows at a time.");
+    WebError::new(StatusCode::PAYLOAD_TOO_LARGE, "This form holds too many values", text)
 }
 
 fn broken(error: &MultipartError) -> WebError {
@@ -164,7 +169,7 @@ impl Streamed {
     /// The next part, until there is none.
     pub async fn next(&mut self) -> Result<Option<Part<'_>>, WebError> {
         if self.posted.fields.len() > FIELDS_MAX {
-            return Err(WebError::stale_form());
+            return Err(too_many());
         }
         let Some(field) = chunk_in_time(self.parts.next_field()).await? else { return Ok(None) };
         match field.file_name().map(|name| name.rsplit('/').next().unwrap_or_default().to_owned()) {
@@ -231,8 +236,11 @@ impl FromRequest<WebState> for Posted {
         let fields: Vec<(String, String)> = serde_urlencoded::from_bytes(&body).map_err(|_| unreadable())?;
         let posted = Self { fields };
         let sent = Secret::new(posted.text(FIELD));
-        if expected.is_empty() || sent != Secret::new(expected) || posted.fields.len() > FIELDS_MAX {
+        if expected.is_empty() || sent != Secret::new(expected) {
             return Err(WebError::stale_form());
+        }
+        if posted.fields.len() > FIELDS_MAX {
+            return Err(too_many());
         }
         Ok(posted)
     }

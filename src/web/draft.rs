@@ -16,6 +16,8 @@ use crate::store::setting::{SaveError, Stored};
 /// A value that somebody else saved meanwhile.
 #[derive(Clone, Debug)]
 pub struct Conflict {
+    /// The field's key.
+    pub key: &'static str,
     /// The field's name.
     pub label: &'static str,
     /// What was typed here.
@@ -44,9 +46,15 @@ impl Draft {
         Self::new(stored.texts, Some(stored.version), table)
     }
 
-    /// What was typed.
+    /// What was typed, or, where the reader chose between that and what somebody else had saved meanwhile, what was chosen.
     pub fn typed(posted: &Posted, table: &'static [Setting]) -> Self {
-        Self::new(posted_texts(posted, table), posted.text("version").parse().ok(), table)
+        let mut texts = posted_texts(posted, table);
+        for (key, text) in &mut texts {
+            if posted.text(&format!("pick.{key}")) == "stored" {
+                *text = posted.text(&format!("stored.{key}")).replace("\r\n", "\n");
+            }
+        }
+        Self::new(texts, posted.text("version").parse().ok(), table)
     }
 
     fn new(texts: Texts, version: Option<i64>, table: &'static [Setting]) -> Self {
@@ -82,6 +90,7 @@ impl Draft {
             let typed = self.form.texts.get(setting.key)?;
             let stored = stored.texts.get(setting.key).map_or(setting.default, String::as_str);
             (typed != stored).then(|| Conflict {
+                key: setting.key,
                 label: setting.label,
                 typed: typed.clone(),
                 stored: stored.to_owned(),

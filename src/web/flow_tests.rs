@@ -50,6 +50,9 @@ async fn chosen_connectors_are_disabled_together_and_those_that_files_wait_for_o
     assert_eq!(asked.status, StatusCode::OK);
     assert!(asked.text.contains("1 file waits for one of them"), "{}", asked.text);
     assert!(site.is_enabled("acme") && site.is_enabled("beta"), "nothing was changed yet");
+    assert!(asked.text.contains("name=\"id\" value=\"acme\"") && !asked.text.contains("name=\"every\""));
+    let asked = post(&[("act", "disable"), ("every", "1")]).await;
+    assert!(asked.text.contains("name=\"every\"") && !asked.text.contains("name=\"id\""), "{}", asked.text);
     let done = post(&[("act", "disable"), ("id", "acme"), ("id", "beta"), ("anyway", "1")]).await;
     assert_eq!(done.header(LOCATION), "/flows?view=list");
     assert_eq!(["acme", "beta", "gamma"].map(|id| site.is_enabled(id)), [false, false, true]);

@@ -49,6 +49,8 @@ pub struct Field {
     pub label: &'static str,
     /// What it does.
     pub hint: &'static str,
+    /// What it comes to as things are; empty when there is nothing to add.
+    pub note: String,
     /// What is wrong with what was typed; empty when nothing is.
     pub error: String,
     /// What stands in it.
@@ -64,11 +66,12 @@ pub struct Field {
 }
 
 impl Field {
-    /// The ids that describe the control: hint and error, as far as there are any.
+    /// The ids that describe the control: hint, error and note, as far as there are any.
     pub fn described_by(&self) -> String {
         let hint = (!self.hint.is_empty()).then(|| format!("{}-h", self.key));
         let error = (!self.error.is_empty()).then(|| format!("{}-e", self.key));
-        [hint, error].into_iter().flatten().collect::<Vec<_>>().join(" ")
+        let note = (!self.note.is_empty()).then(|| format!("{}-n", self.key));
+        [hint, error, note].into_iter().flatten().collect::<Vec<_>>().join(" ")
     }
 
     /// Whether it is checked.
@@ -115,6 +118,7 @@ impl SettingForm {
             key: setting.key,
             label: setting.label,
             hint: setting.hint,
+            note: String::new(),
             error: self.mistakes.get(setting.key).cloned().unwrap_or_default(),
             value: value.to_owned(),
             kind,
@@ -136,6 +140,13 @@ impl SettingForm {
     pub fn refuse(&mut self, mistakes: Vec<Mistake>) {
         for mistake in mistakes {
             self.mistakes.entry(mistake.key).or_insert(mistake.message);
+        }
+    }
+
+    /// Shows these values where the form has none.
+    pub fn fill(&mut self, texts: &Texts) {
+        for (key, text) in texts {
+            self.texts.entry(key.clone()).or_insert_with(|| text.clone());
         }
     }
 

@@ -53,6 +53,8 @@ mod flow_tests;
 #[cfg(test)]
 mod me_tests;
 #[cfg(test)]
+mod profile_tests;
+#[cfg(test)]
 mod refusal_tests;
 #[cfg(test)]
 mod sla_tests;

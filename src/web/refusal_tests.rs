@@ -36,7 +36,9 @@ impl Site {
             command: "STOR a.edi".to_owned(),
             reply: "426 The data connection ended without TLS close_notify.".to_owned(),
             detail: "the client calls itself OldFTP 1.0".to_owned(),
-            transcript: String::new(),
+            transcript:
+                "09:00:00.000 C: STOR a.edi\n09:00:01.000 S: 426 The data connection ended without TLS close_notify."
+                    .to_owned(),
             session_id: String::new(),
             first_at: now,
             last_at: now,
@@ -60,6 +62,14 @@ async fn after_the_second_unsigned_ending_it_can_be_allowed_for_this_partner() {
     let page = site.get(&second, &editor).await;
     assert!(page.text.contains(BUTTON) && page.text.contains("OldFTP 1.0"), "{}", page.text);
     let read = site.get(&second, &viewer).await;
+    for words in [
+        "<li class=\"hit\"><time>09:00:01.000</time>",
+        "Your upload of a.edi was refused",
+        "please use a newer version of it",
+        "2 in the last hour, 2 in 24 hours",
+    ] {
+        assert!(read.text.contains(words), "{words}: {}", read.text);
+    }
     assert!(!read.text.contains(BUTTON), "{}", read.text);
     let allow = format!("{second}/allow");
     let csrf = read.csrf();

@@ -365,6 +365,19 @@ async fn every_mistake_is_told_at_once_and_a_stale_save_shows_both_values() {
     assert_eq!(stale.status, StatusCode::CONFLICT);
     assert!(stale.text.contains("Good day") && stale.text.contains("Hello") && stale.text.contains("mira saved"));
     assert_eq!(site.live.snapshot().profile.port.port(), 2121);
+    // Of each setting the reader picks one: the other's port, the own greeting.
+    for field in ["name=\"pick.port\" value=\"stored\"", "name=\"stored.port\" value=\"2121\"", "id=\"settings-form\""]
+    {
+        assert!(stale.text.contains(field), "{field} in {}", stale.text);
+    }
+    let mut picked = typed("2222", "Good day");
+    picked[1].1 = "1";
+    picked.extend([("pick.port", "stored"), ("stored.port", "2121"), ("pick.welcome_message", "typed")]);
+    picked.push(("stored.welcome_message", "Hello"));
+    let saved = site.ask(Method::POST, "/profiles/ftp/save", &cookies, Some(&picked)).await;
+    assert_eq!(saved.status, StatusCode::SEE_OTHER, "{}", saved.text);
+    let profile = site.live.snapshot();
+    assert_eq!((profile.profile.port.port(), profile.profile.welcome_message.lines().next()), (2121, Some("Good day")));
 }
 
 #[tokio::test]

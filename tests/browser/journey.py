@@ -212,8 +212,8 @@ def is_gone(element):
 
 
 def is_expected(entry):
-    """A refused form is a 422, and the set-up page is gone after the first run; the browser says so."""
-    return "422" in entry["message"] or ("/setup" in entry["message"] and "404" in entry["message"])
+    """A refused form is a 422, a stale one a 409, and the set-up page is gone after the first run; the browser says so."""
+    return any(f"status of {status}" in entry["message"] for status in (409, 422)) or ("/setup" in entry["message"] and "404" in entry["message"])
 
 
 class Session:
@@ -521,6 +521,22 @@ def change_profile(browser, appliance, report):
     browser.fill(browser.named("port"), "70000")
     browser.submit(browser.named("port"))
     refused(browser, "profile-error", "70000", report)
+    pick_after_a_stale_save(browser, appliance, report)
+
+
+def pick_after_a_stale_save(browser, appliance, report):
+    """Somebody else saves while the form is open: both values stand side by side, and the reader picks."""
+    browser.go("/profiles/ftp")
+    browser.fill(browser.named("unfinished_keep_h"), "48")
+    browser.fill(browser.named("log_keep_days"), "31")
+    appliance.cli("profile", "set", "unfinished_keep_h=36")
+    browser.submit(browser.named("port"))
+    report.check(browser.status() == 409, f"a stale save is told as one ({browser.status()})")
+    browser.look("profile-stale")
+    browser.driver.find_element(By.CSS_SELECTOR, "[name='pick.unfinished_keep_h'][value=stored]").click()
+    browser.submit(browser.named("port"))
+    shown = appliance.cli("profile", "show")
+    report.check("unfinished_keep_h=36\n" in shown and "log_keep_days=31\n" in shown, "each setting has the value that was picked")
 
 
 def refused(browser, name, typed, report):

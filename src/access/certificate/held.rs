@@ -181,11 +181,12 @@ impl Certificates {
     /// Which of the certificates that servers present expire within 30 days, the most urgent first.
     pub fn warnings(&self, now: Timestamp) -> Vec<Expiring> {
         let (served, to_browsers) = (self.served(), self.served_to_browsers());
-        let all = served.facts().chain(to_browsers.facts());
-        let mut found: Vec<_> = all.filter_map(|(name, facts)| Expiring::of(name, facts, now)).collect();
-        found.sort_by(|a, b| (a.not_after, &a.sha256).cmp(&(b.not_after, &b.sha256)));
-        found.dedup_by(|a, b| a.sha256 == b.sha256);
-        found
+        urgent(served.facts().chain(to_browsers.facts()).filter_map(|(name, facts)| Expiring::of(name, facts, now)))
+    }
+
+    /// Those of them that partners are presented.
+    pub fn warnings_to_partners(&self, now: Timestamp) -> Vec<Expiring> {
+        urgent(self.served().facts().filter_map(|(name, facts)| Expiring::of(name, facts, now)))
     }
 
     /// Records an event for each that expires, once for each nearness.
@@ -309,6 +310,14 @@ fn first_hosts(shown: Option<&str>) -> Vec<String> {
 
 pub(super) fn parse_name(name: &str) -> Result<CertificateName, SaveError> {
     CertificateName::parse(name).map_err(|words| SaveError::Mistakes(vec![Mistake::new("name", words)]))
+}
+
+/// The most urgent first, each once.
+fn urgent(all: impl Iterator<Item = Expiring>) -> Vec<Expiring> {
+    let mut found: Vec<_> = all.collect();
+    found.sort_by(|a, b| (a.not_after, &a.sha256).cmp(&(b.not_after, &b.sha256)));
+    found.dedup_by(|a, b| a.sha256 == b.sha256);
+    found
 }
 
 #[cfg(test)]
@@ -507,6 +516,8 @@ mod tests {
         let end = at.certificates.find(SELF_SIGNED).unwrap().facts.clone().unwrap().not_after;
         let warned = |before: Duration| at.certificates.warnings(end.minus(before)).pop();
         assert_eq!(warned(Duration::from_hours(30 * 24)), None);
+        let last = end.minus(Duration::from_hours(1));
+        assert_eq!(at.certificates.warnings_to_partners(last), at.certificates.warnings(last));
         let fortnight = warned(Duration::from_hours(13 * 24)).unwrap();
         assert_eq!((fortnight.urgency, fortnight.days_left), (Urgency::Fortnight, 13));
         assert_eq!(fortnight.to_string(), "Certificate self-signed expires on 25 November 2027, in 13 days");

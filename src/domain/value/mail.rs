@@ -178,7 +178,7 @@ pub struct PartnerAlertKinds(Vec<EventKind>);
 
 impl PartnerAlertKinds {
     /// Every event that can be one: those of [`AlertKinds`] that concern a partner.
-    const ALL: [EventKind; 8] = [
+    const ALL: [EventKind; 9] = [
         EventKind::DeliveryFailed,
         EventKind::ActionFailed,
         EventKind::SlaAtRisk,
@@ -187,6 +187,7 @@ impl PartnerAlertKinds {
         EventKind::RefusalsMany,
         EventKind::PartnerNotSeen,
         EventKind::StorageFailing,
+        EventKind::CertificateExpiring,
     ];
 
     /// Whether such an event is told; `None` where it does not concern a partner.
@@ -205,6 +206,7 @@ impl Value for PartnerAlertKinds {
         ("refusals_many", "It was refused often"),
         ("partner_not_seen", "It has not signed in for long"),
         ("storage_failing", "Its storage fails"),
+        ("certificate_expiring", "A certificate that it is presented expires"),
     ]);
 
     fn parse(text: &str) -> Result<Self, String> {

@@ -23,6 +23,7 @@ use crate::domain::sheet::Sheet;
 use crate::domain::value::ConnectorType;
 use crate::store::connector::{self, StoredConnector};
 use crate::store::delivery_page;
+use crate::store::live::Snapshot;
 use crate::store::receipt::{self, Search};
 use crate::transfer::retention;
 use crate::web::change::{self, Wanted, may_edit};
@@ -243,13 +244,15 @@ async fn page(context: &Context, found: &StoredConnector, tab: Tab, draft: &Draf
     let live = snapshot.connector(found.id.as_str());
     let settings = live.map(|live| live.connector.settings.clone()).unwrap_or_default();
     let all = tab.sections(settings.r#type);
-    let sections = all.iter().map(|(title, text, keys)| Section {
-        title,
-        text,
-        fields: draft.form.fields(ConnectorSettings::SETTINGS, keys),
+    let connector = Connector { id: found.id.clone(), version: found.stored.version, settings: settings.clone() };
+    let sections = all.iter().map(|(title, text, keys)| {
+        let mut fields = draft.form.fields(ConnectorSettings::SETTINGS, keys);
+        for field in &mut fields {
+            field.note = note(field.key, &connector, &snapshot);
+        }
+        Section { title, text, fields }
     });
     let keys: Vec<&str> = all.iter().flat_map(|(_, _, keys)| keys.iter().copied()).collect();
-    let connector = Connector { id: found.id.clone(), version: found.stored.version, settings: settings.clone() };
     let (sheet, stand) = sheet::of(context, &snapshot, &connector).await?;
     Ok(ConnectorPage {
         shell: Shell::new(context, draft.title(&format!("{} {}", found.id, tab.name())), Nav::Flows).await?,
@@ -279,6 +282,21 @@ async fn page(context: &Context, found: &StoredConnector, tab: Tab, draft: &Draf
             is_set: mail::is_set(&snapshot.appliance),
         }),
     })
+}
+
+/// What a setting comes to as things are: the profile's filter, or where a folder lies.
+fn note(key: &str, connector: &Connector, snapshot: &Snapshot) -> String {
+    let lies = |folder: String| format!("Now {folder}.");
+    match key {
+        "allowed_files_filter" => match snapshot.profile.allowed_files_filter.text() {
+            text if text.is_empty() => "as_profile: every name, since the FTP Server profile has no filter.".to_owned(),
+            text => format!("as_profile: {text}, the filter of the FTP Server profile."),
+        },
+        "input_folder" => lies(connector.input_folder_text()),
+        "output_folder" => lies(connector.output_folder_text()),
+        "folder" => lies(connector.folder_text()),
+        _ => String::new(),
+    }
 }
 
 /// A connector's address leads to its first tab.

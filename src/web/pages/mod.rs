@@ -21,6 +21,7 @@ pub mod list;
 pub mod logs;
 pub mod mail;
 pub mod me;
+mod outside;
 pub mod preview;
 pub mod profiles;
 pub mod receive;

@@ -8,13 +8,16 @@ use axum::extract::Query;
 use axum::response::{IntoResponse, Redirect, Response};
 use serde::{Deserialize, Serialize};
 
+use super::outside;
 use crate::access::usable;
+use crate::base::human;
 use crate::domain::administrator::Role;
 use crate::domain::filter::{Filter, Verdict};
 use crate::domain::profile::Profile;
-use crate::domain::setting::Value as _;
+use crate::domain::setting::{Mistake, Texts, Value as _};
+use crate::domain::value::{AsProfile, ConnectorTls};
 use crate::store::listener::{self, Listener, ListenerState, State};
-use crate::store::{audit, profile};
+use crate::store::{audit, profile, session};
 use crate::web::context::Context;
 use crate::web::csrf::Posted;
 use crate::web::draft::{Conflict, Draft};
@@ -26,6 +29,12 @@ use crate::web::view::Time;
 
 /// The page shows what became of a new port within this time.
 const LISTENER_WITHIN: Duration = Duration::from_secs(2);
+/// Who has not signed in for longer is not counted among those that a stricter setting shuts out.
+const SIGNED_IN_WITHIN: Duration = Duration::from_hours(30 * 24);
+/// Less than this free below the Root Directory is warned of.
+const FREE_LITTLE_BYTES: u64 = 1 << 30;
+/// Partners named in a sentence.
+const NAMED_MAX: usize = 5;
 const PATH: &str = "/profiles/ftp";
 
 /// The sections, with the keys of their fields.
@@ -109,6 +118,9 @@ struct ProfilePage {
     sessions: usize,
     changes: Vec<Changed>,
     may_save: bool,
+    outside: Vec<outside::Line>,
+    /// What is typed shuts partners out: who they are is among the problems.
+    asks_first: bool,
 }
 
 async fn page(context: &Context, draft: &Draft) -> Result<ProfilePage, WebError> {
@@ -116,10 +128,18 @@ async fn page(context: &Context, draft: &Draft) -> Result<ProfilePage, WebError>
     let snapshot = context.state.live.snapshot();
     let held = context.state.certificates.list();
     let certificates: Vec<_> = held.iter().map(|held| held.stored.name.to_string()).collect();
+    let free = free(context);
     let sections = SECTIONS.iter().map(|(id, title, keys)| {
         let mut fields = draft.form.fields(Profile::SETTINGS, keys);
         for field in fields.iter_mut().filter(|field| field.key == "certificates") {
             choose_certificates(field, &certificates);
+        }
+        for field in &mut fields {
+            match field.key {
+                "inactivity_timeout_s" => field.note = in_words(&field.value),
+                "root_directory" => field.note.clone_from(&free.0),
+                _ => {}
+            }
         }
         Section { id, title, fields }
     });
@@ -142,7 +162,7 @@ async fn page(context: &Context, draft: &Draft) -> Result<ProfilePage, WebError>
         keys: keys.join(","),
         version: draft.version.unwrap_or(0),
         problems: draft.problems(),
-        warnings: warnings(snapshot.profile.warnings(), Profile::SETTINGS),
+        warnings: warnings(snapshot.profile.warnings().into_iter().chain(free.1).collect(), Profile::SETTINGS),
         conflicts: draft.conflicts.clone(),
         conflict_by: draft.conflict_by.clone(),
         since: state.since.into(),
@@ -151,7 +171,30 @@ async fn page(context: &Context, draft: &Draft) -> Result<ProfilePage, WebError>
         sessions: context.state.presence.count(),
         changes: changes.collect(),
         may_save: context.may(Role::Admin),
+        outside: outside::lines(context).await,
+        asks_first: false,
     })
+}
+
+/// What is free below the Root Directory in force, and a warning where that is little.
+fn free(context: &Context) -> (String, Option<Mistake>) {
+    let Ok((free, all)) = context.state.depot.workspaces.room(&context.state.live.snapshot().profile) else {
+        return (String::new(), None);
+    };
+    let little = (free < FREE_LITTLE_BYTES)
+        .then(|| Mistake::new("root_directory", format!("Only {} are free there; make room soon", human::size(free))));
+    (format!("{} of {} are free there now.", human::size(free), human::size(all)), little)
+}
+
+/// Seconds as people say them; empty where the seconds say it already.
+fn in_words(seconds: &str) -> String {
+    match seconds.parse() {
+        Ok(0) => "Never.".to_owned(),
+        Ok(seconds) if seconds % 3_600 == 0 || (seconds < 3_600 && seconds % 60 == 0) => {
+            format!("{}.", human::duration(Duration::from_secs(seconds)))
+        }
+        _ => String::new(),
+    }
 }
 
 /// The form with what is stored.
@@ -164,9 +207,18 @@ pub async fn show(context: Context) -> Result<Response, WebError> {
 pub async fn save(context: Context, posted: Posted) -> Result<Response, WebError> {
     let state = &context.state;
     let mut draft = Draft::typed(&posted, Profile::SETTINGS);
-    let (texts, version) = (&draft.form.texts, draft.version);
-    let saved = match usable::profile(&state.db, texts).await {
-        Ok(()) => context.changing(async |change| profile::save(&state.db, texts, version, change).await).await,
+    let texts = draft.form.texts.clone();
+    let shut_out = shut_out(&context, &texts).await?;
+    // A button beside the form sends one value only: what is shown again has the others.
+    draft.form.fill(&state.live.snapshot().profile.texts());
+    if !shut_out.is_empty() && posted.get("anyway").is_none() {
+        draft.form.refuse(shut_out);
+        let page = ProfilePage { asks_first: true, ..page(&context, &draft).await? };
+        return draft.answer(&page);
+    }
+    let version = draft.version;
+    let saved = match usable::profile(&state.db, &texts).await {
+        Ok(()) => context.changing(async |change| profile::save(&state.db, &texts, version, change).await).await,
         Err(error) => Err(error),
     };
     if !draft.settle(saved)? {
@@ -185,6 +237,51 @@ pub async fn save(context: Context, posted: Posted) -> Result<Response, WebError
     };
     context.leave(PATH, note);
     Ok(Redirect::to(PATH).into_response())
+}
+
+/// Partners that what is typed would shut out, by how they signed in last.
+async fn shut_out(context: &Context, typed: &Texts) -> Result<Vec<Mistake>, WebError> {
+    let snapshot = context.state.live.snapshot();
+    let mut texts = snapshot.profile.texts();
+    texts.extend(typed.clone());
+    // What cannot be is refused by the save.
+    let Ok(wanted) = Profile::parse(&texts) else { return Ok(Vec::new()) };
+    let now = &snapshot.profile;
+    let clear = wanted.require_tls > now.require_tls;
+    let old = now.tls_protocols.tls12 && !wanted.tls_protocols.tls12;
+    if !clear && !old {
+        return Ok(Vec::new());
+    }
+    let since = context.now().minus(SIGNED_IN_WITHIN);
+    let last = session::last_tls(&context.state.db, since).await?;
+    let follows = |id: &str| {
+        snapshot.partner(id).is_some_and(|live| live.connector.settings.require_tls == ConnectorTls::AsProfile)
+    };
+    let in_clear = last.iter().filter(|(id, tls)| clear && tls.is_empty() && follows(id));
+    let in_old = last.iter().filter(|(_, tls)| old && tls.starts_with("TLS 1.2"));
+    let mut mistakes = Vec::new();
+    for (key, how, who) in [
+        ("require_tls", "without TLS", in_clear.map(|(id, _)| id.as_str()).collect::<Vec<_>>()),
+        ("tls_protocols", "with TLS 1.2", in_old.map(|(id, _)| id.as_str()).collect()),
+    ] {
+        if !who.is_empty() {
+            let words = format!(
+                "{} signed in {how} last and would be shut out; tell them first, or save all the same below",
+                named(&who)
+            );
+            mistakes.push(Mistake::new(key, words));
+        }
+    }
+    Ok(mistakes)
+}
+
+/// Names in a sentence: the first few, and how many more.
+fn named(names: &[&str]) -> String {
+    let first = names.iter().take(NAMED_MAX).copied().collect::<Vec<_>>().join(", ");
+    match names.len().saturating_sub(NAMED_MAX) {
+        0 => first,
+        more => format!("{first} and {more} more"),
+    }
 }
 
 /// What became of the listener, within [`LISTENER_WITHIN`].
@@ -216,13 +313,19 @@ pub struct Said {
     text: String,
 }
 
-/// The filter tester.
-pub async fn filter_test(Query(trial): Query<Trial>) -> Json<Said> {
+/// The filter tester. A connector whose filter is the profile's is answered by that one.
+pub async fn filter_test(context: Context, Query(trial): Query<Trial>) -> Json<Said> {
     let said = |accepted, text: String| Json(Said { accepted, text });
     if trial.name.is_empty() {
         return said(false, "Type a file name to try the filter.".to_owned());
     }
-    match Filter::parse(&trial.filter).map(|filter| filter.judge(&trial.name)) {
+    let filter = match AsProfile::<Filter>::parse(&trial.filter) {
+        Ok(AsProfile::AsProfile) if !trial.filter.is_empty() => {
+            Ok(context.state.live.snapshot().profile.allowed_files_filter.clone())
+        }
+        _ => Filter::parse(&trial.filter),
+    };
+    match filter.map(|filter| filter.judge(&trial.name)) {
         Err(message) => said(false, message),
         Ok(Verdict::Accepted { by: Some(by) }) => said(true, format!("Accepted: matches {by}")),
         Ok(Verdict::Accepted { by: None }) => said(true, "Accepted: nothing excludes it".to_owned()),

@@ -14,6 +14,7 @@ use crate::base::clock::Timestamp;
 use crate::base::human;
 use crate::base::id::RefusalId;
 use crate::domain::administrator::Role;
+use crate::domain::advice;
 use crate::domain::refusal::Rule;
 use crate::domain::setting::Texts;
 use crate::domain::value::TlsEnd;
@@ -197,6 +198,65 @@ impl Source for Rows {
     }
 }
 
+/// A line of what was said.
+struct Line {
+    at: String,
+    /// From the client.
+    asked: bool,
+    text: String,
+    /// The reply that this page is about.
+    is_no: bool,
+}
+
+/// What was said, with the last line that holds the refusing reply marked. A line begins `09:41:52.000 C: `.
+fn lines(transcript: &str, reply: &str) -> Vec<Line> {
+    let mut lines: Vec<_> = transcript
+        .lines()
+        .map(|line| {
+            let (at, said) = line.split_once(' ').filter(|(at, _)| at.contains(':')).unwrap_or(("", line));
+            let (who, text) = said.split_once(": ").filter(|(who, _)| who.len() == 1).unwrap_or(("", said));
+            Line { at: at.to_owned(), asked: who == "C", text: text.to_owned(), is_no: false }
+        })
+        .collect();
+    let first = reply.lines().next().unwrap_or_default();
+    let said = |line: &&mut Line| !first.is_empty() && !line.asked && line.text.starts_with(first);
+    if let Some(line) = lines.iter_mut().rev().find(said) {
+        line.is_no = true;
+    }
+    lines
+}
+
+/// Whether the same rule says no to the same connector again and again.
+struct Pattern {
+    hour: u64,
+    day: u64,
+    day_before: u64,
+    /// The list of them.
+    address: String,
+}
+
+async fn pattern(context: &Context, refusal: &Refusal) -> Result<Pattern, WebError> {
+    let (db, now) = (&context.state.db, context.now());
+    let (day, before) = (now.minus(GROUPED_OVER), now.minus(GROUPED_OVER * 2));
+    let times = async |from, to| refusal::times(db, &refusal.connector, refusal.rule, (from, to)).await;
+    let asked =
+        Asked { connector: refusal.connector.clone(), rule: refusal.rule.name().to_owned(), ..Asked::default() };
+    Ok(Pattern {
+        hour: times(now.minus(Duration::from_hours(1)), now).await?,
+        day: times(day, now).await?,
+        day_before: times(before, day).await?,
+        address: asked.at(PATH, "", &[]),
+    })
+}
+
+/// What may be written to the partner: what, when, the words they got, what they can do.
+fn reply(refusal: &Refusal) -> String {
+    let when = Time::from(refusal.last_at).title;
+    let heard = refusal.reply.lines().next().unwrap_or_default();
+    let heard = if heard.is_empty() { String::new() } else { format!(" Our server answered: {heard}") };
+    format!("{} was refused ({when}).{heard}\n{}", advice::deed(&refusal.command), advice::advice(refusal.rule))
+}
+
 #[derive(Template)]
 #[template(path = "refusal.html")]
 struct RefusalPage {
@@ -205,6 +265,10 @@ struct RefusalPage {
     label: &'static str,
     explain: &'static str,
     refusal: Refusal,
+    lines: Vec<Line>,
+    /// What may be written to the partner.
+    reply: String,
+    pattern: Pattern,
     first: Time,
     last: Time,
     fix: String,
@@ -229,6 +293,9 @@ pub async fn one(context: Context, Path(id): Path<String>) -> Result<Response, W
         question,
         label: refusal.rule.label(),
         explain: refusal.rule.explain(),
+        lines: lines(&refusal.transcript, &refusal.reply),
+        reply: reply(&refusal),
+        pattern: pattern(&context, &refusal).await?,
         first: refusal.first_at.into(),
         last: refusal.last_at.into(),
         fix,
@@ -309,6 +376,17 @@ pub fn tab_of(key: &str) -> &'static str {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_line_that_said_no_is_marked() {
+        let said = "09:00:00.000 C: STOR a.zip\n09:00:00.001 S: 553 Not accepted.\n… 3 lines are left out …\n\
+                    09:00:02.000 C: STOR b: c.zip\n09:00:02.001 S: 553 Not accepted.\n09:00:03.000 C: 553 Not accepted.";
+        let lines = lines(said, "553 Not accepted.");
+        let marked: Vec<_> = lines.iter().filter(|line| line.is_no).map(|line| line.at.as_str()).collect();
+        assert_eq!(marked, ["09:00:02.001"]);
+        assert_eq!((lines[3].asked, lines[3].text.as_str(), lines[2].at.as_str()), (true, "STOR b: c.zip", ""));
+        assert!(!super::lines(said, "").iter().any(|line| line.is_no));
+    }
 
     #[test]
     fn a_trend_compares_two_days() {

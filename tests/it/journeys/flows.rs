@@ -104,6 +104,27 @@ async fn what_a_target_refuses_waits_in_order_and_is_led_elsewhere_when_it_is_gi
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_is_for_a_disabled_connector_waits_until_it_is_enabled_and_is_never_given_up() {
+    let appliance = flowing();
+    // It would be given up at its first attempt, which would come at once.
+    appliance.say(&["settings", "set", "delivery_retries=0"]);
+    appliance.say(&["connector", "set", "archive", "enabled=off"]);
+    let running = appliance.start().await;
+    let mut client = running.partner().await;
+    let send = appliance.place("globex", "Send");
+    for (name, count) in [("a.edi", 1), ("b.edi", 2)] {
+        client.store(&format!("/Receive/{name}"), b"order").await;
+        running.until("the other target has it", async |_| (files(&send).len() == count).then_some(())).await;
+    }
+    until_status(&running, &appliance, &["waiting", "waiting"]).await;
+    assert_eq!(appliance.say(&["events", "--kind", "delivery_failed", "--json"]), "");
+    appliance.say(&["connector", "set", "archive", "enabled=on"]);
+    until_status(&running, &appliance, &["passed_along", "passed_along"]).await;
+    assert_eq!(files(&archive(&appliance)).len(), 2);
+    assert_eq!(files(&send).len(), 2, "what had it got it once");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_removed_arrow_stops_what_waits_and_the_file_stays() {
     let appliance = Appliance::new();
     appliance.say(&["connector", "set", PARTNER, "settle_s=3600"]);

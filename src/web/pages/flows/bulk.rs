@@ -1,7 +1,6 @@
 //! Several connectors enabled or disabled at once. Disabling one that files wait for asks first.
 
 use askama::Template;
-use axum::http::StatusCode;
 use axum::response::{IntoResponse, Redirect, Response};
 
 use super::Filter;
@@ -25,29 +24,34 @@ const NAMED_MAX: usize = 5;
 struct DisablePage {
     shell: Shell,
     chosen: Vec<String>,
+    /// All of the filter were chosen, rather than these by their ids.
+    every: bool,
     /// Those that files wait for, and how many.
     waiting: Vec<(String, String)>,
     total: String,
     filter: Filter,
 }
 
-/// Which connectors the form names: those that are ticked, or all that fit its filter.
-fn chosen(context: &Context, posted: &Posted, filter: &Filter) -> Result<Vec<String>, WebError> {
+/// Which connectors the form names: those that are ticked, or all that fit its filter; no more than are changed at once,
+/// and how many are left then.
+fn chosen(context: &Context, posted: &Posted, filter: &Filter, enabled: bool) -> (Vec<String>, usize) {
     let snapshot = context.state.live.snapshot();
     let all = snapshot.connectors_sorted();
     let wanted = |id: &str| posted.all("id").any(|one| one.eq_ignore_ascii_case(id));
     let is_every = posted.get("every").is_some();
     let fits = all.iter().filter(|live| if is_every { filter.fits(live) } else { wanted(live.connector.id.as_str()) });
-    let chosen: Vec<_> = fits.map(|live| live.connector.id.to_string()).collect();
-    if chosen.len() > CHOSEN_MAX {
-        let words = format!(
-            "{} connectors are chosen; at most {CHOSEN_MAX} are changed at once. Narrow the list by a filter, then \
-             choose those.",
-            chosen.len()
-        );
-        return Err(WebError::new(StatusCode::UNPROCESSABLE_ENTITY, "Too many at once", words));
+    let chosen = fits.map(|live| (live.connector.id.to_string(), live.connector.settings.enabled == enabled));
+    piece(chosen.collect(), CHOSEN_MAX)
+}
+
+/// The first `most` of them, and how many are left. Of too many, those that are as they should be already are passed over:
+/// who asks again comes to the next.
+fn piece(mut chosen: Vec<(String, bool)>, most: usize) -> (Vec<String>, usize) {
+    if chosen.len() > most {
+        chosen.retain(|(_, is_so)| !is_so);
     }
-    Ok(chosen)
+    let left = chosen.len().saturating_sub(most);
+    (chosen.into_iter().take(most).map(|(id, _)| id).collect(), left)
 }
 
 /// Enables or disables those that are chosen.
@@ -55,14 +59,15 @@ pub async fn enable(context: Context, posted: Posted) -> Result<Response, WebErr
     let typed = |name: &str| posted.text(name).to_owned();
     let filter = Filter { q: typed("q"), state: typed("state"), group: typed("group"), view: "list".to_owned() };
     let enabled = posted.text("act") == "enable";
-    let chosen = chosen(&context, &posted, &filter)?;
+    let (chosen, left) = chosen(&context, &posted, &filter, enabled);
     if !enabled && posted.get("anyway").is_none() {
         let waiting = waiting(&context, &chosen).await?;
         if !waiting.is_empty() {
             let total = human::count(waiting.iter().map(|(_, count)| count).sum(), "file waits", "files wait");
+            let every = posted.get("every").is_some();
             let shell = Shell::new(&context, "Disable connectors", Nav::Flows).await?;
             let waiting = waiting.into_iter().map(|(id, count)| (id, human::thousands(count))).collect();
-            return Ok(html(&DisablePage { shell, chosen, waiting, total, filter })?.into_response());
+            return Ok(html(&DisablePage { shell, chosen, every, waiting, total, filter })?.into_response());
         }
     }
     let done = change::set_enabled(&context, &chosen, enabled).await?;
@@ -75,7 +80,12 @@ pub async fn enable(context: Context, posted: Posted) -> Result<Response, WebErr
         let named = done.refused.iter().take(NAMED_MAX).cloned().collect::<Vec<_>>().join(" ");
         text = format!("{text} {} not: {named}", human::count(done.refused.len() as u64, "was", "were"));
     }
-    let is_done = done.refused.is_empty() && !chosen.is_empty();
+    if left > 0 {
+        let more = human::count(left as u64, "connector is", "connectors are");
+        let most = human::thousands(CHOSEN_MAX as u64);
+        text = format!("{text} {more} left: at most {most} are changed at once; do the same again for the next.");
+    }
+    let is_done = left == 0 && done.refused.is_empty() && !chosen.is_empty();
     let note = Note { tone: if is_done { Tone::Done } else { Tone::Warning }, text, password: None };
     context.leave("/flows", note);
     // What was disabled no longer fits a filter by state.
@@ -93,4 +103,21 @@ async fn waiting(context: &Context, chosen: &[String]) -> Result<Vec<(String, u6
         (count > 0).then(|| (id.clone(), count))
     };
     Ok(chosen.iter().filter_map(count).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn of_too_many_the_next_come_when_the_first_are_done() {
+        let all = |done: usize| (0..5).map(|n| (format!("p{n}"), n < done)).collect::<Vec<_>>();
+        let names = |ids: &[&str]| ids.iter().map(|id| (*id).to_owned()).collect::<Vec<_>>();
+        assert_eq!(piece(all(0), 2), (names(&["p0", "p1"]), 3));
+        assert_eq!(piece(all(2), 2), (names(&["p2", "p3"]), 1));
+        assert_eq!(piece(all(4), 2), (names(&["p4"]), 0));
+        assert_eq!(piece(all(5), 2), (Vec::new(), 0));
+        // Where they are not too many, the answer tells of each.
+        assert_eq!(piece(all(2), 5).0.len(), 5);
+    }
 }

@@ -92,6 +92,12 @@ async fn row(context: &Context, connector: &str, one: Delivery) -> Result<Row, W
     let (snapshot, now) = (context.state.live.snapshot(), context.now());
     let written = |key: &str| snapshot.connectors.get(key).map(|live| live.connector.id.to_string());
     let (target, link) = target(&snapshot, &one.target);
+    let rests = match Target::parse(&one.target) {
+        Some(Target::Connector(key)) => {
+            snapshot.connectors.get(&key).is_some_and(|live| !live.connector.settings.enabled)
+        }
+        _ => false,
+    };
     let asks = asks(&snapshot, &one.target);
     let is_passed = one.target.starts_with("connector:");
     let from = (is_passed && one.source_key != connector.to_ascii_lowercase())
@@ -116,6 +122,7 @@ async fn row(context: &Context, connector: &str, one: Delivery) -> Result<Row, W
         tone: tone(one.state),
         next: match one.ended_at {
             Some(at) => Time::seen(at, now).words,
+            None if rests => "waits until it is enabled again".to_owned(),
             None if one.next_at <= now => "due now".to_owned(),
             None => format!("next attempt in {}", human::duration(one.next_at.since(now))),
         },
