@@ -9,6 +9,7 @@ pub mod gate;
 pub mod guard;
 pub mod mail;
 pub mod outbound;
+pub mod passive;
 pub mod password;
 pub mod programs;
 pub mod restart;

@@ -66,6 +66,7 @@ pub(super) async fn start(
         secrets: Secrets::open(depot.db.clone(), &options.data)?,
         certificates: engine.certificates.clone(),
         backups: handed.backups,
+        ports: engine.ports.clone(),
         presence: engine.presence.clone(),
         clock: depot.clock.clone(),
         ids: depot.ids.clone(),

@@ -9,8 +9,8 @@ use std::time::Duration;
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 
 use super::early::{Come, Early};
-use super::passive::{Lease, Ports, any_port};
 use super::proxy;
+use crate::access::passive::{Lease, Ports, any_port};
 use crate::domain::profile::Profile;
 
 /// Ports tried before passive mode is given up.

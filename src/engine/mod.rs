@@ -12,7 +12,6 @@ mod listing;
 mod login;
 mod metered;
 mod mode;
-mod passive;
 mod proxy;
 mod reception;
 mod refusal;
@@ -24,12 +23,12 @@ mod transfers;
 use std::time::Duration;
 
 pub use listener::{Listeners, Stop};
-pub use passive::Ports;
 pub use tls::TlsBase;
 
 use crate::access::admission::Admission;
 use crate::access::certificate::Certificates;
 use crate::access::gate::Gate;
+use crate::access::passive::Ports;
 use crate::store::live::Live;
 use crate::transfer::depot::Depot;
 use crate::transfer::presence::Presence;

@@ -16,8 +16,9 @@ use crate::domain::flow::Target;
 use crate::domain::place::Folder;
 use crate::domain::receipt::Status;
 use crate::domain::refusal::Rule;
+use crate::domain::setting::Value as _;
 use crate::domain::sla::{SlaSettings, State as SlaState, shown};
-use crate::domain::value::{FtpOverTls, HostOrAddress};
+use crate::domain::value::{FtpOverTls, HostOrAddress, PortRange};
 use crate::store::listener::{self, Listener, State};
 use crate::store::{delivery_page, refusal, sla, snooze, watched};
 use crate::web::context::Context;
@@ -113,6 +114,7 @@ pub async fn matters(context: &Context) -> Result<Arc<Vec<Matter>>, WebError> {
     matters.extend(acme(context).await?);
     matters.extend(backups(context));
     matters.extend(passive_address(context));
+    matters.extend(passive_ports(context));
     matters.extend(refusals(context).await?);
     matters.extend(deliveries(context).await?);
     matters.extend(slas(context).await?);
@@ -360,6 +362,22 @@ fn is_outside(address: IpAddr) -> bool {
     }
 }
 
+fn passive_ports(context: &Context) -> Option<Matter> {
+    let snapshot = context.state.live.snapshot();
+    nearly_full(context.state.ports.leased(), snapshot.profile.passive_port_range.as_ref()?)
+}
+
+/// The range of passive ports when no more than a tenth of it is free.
+fn nearly_full(leased: usize, range: &PortRange) -> Option<Matter> {
+    let ports = usize::from(range.last - range.first) + 1;
+    (leased * 10 >= ports * 9).then(|| {
+        let title = format!("{leased} of {ports} passive ports are taken");
+        let text =
+            format!("Data connections use nearly all of {}. When none is left, transfers are refused.", range.text());
+        Matter::new("passive ports", "warn", title, text).with("Widen the range", "/profiles/ftp#passive_port_range")
+    })
+}
+
 async fn refusals(context: &Context) -> Result<Vec<Matter>, WebError> {
     let (db, now) = (&context.state.db, context.now());
     let hour = now.minus(Duration::from_hours(1));
@@ -416,6 +434,15 @@ mod tests {
             (lower_first("Name not accepted"), lower_first("TLS required")),
             ("name not accepted".to_owned(), "TLS required".to_owned())
         );
+    }
+
+    #[test]
+    fn a_range_of_ports_is_nearly_full_when_a_tenth_is_free() {
+        let range = PortRange { first: 50_000, last: 50_019 };
+        assert!(nearly_full(17, &range).is_none());
+        let matter = nearly_full(18, &range).unwrap();
+        assert_eq!(matter.title, "18 of 20 passive ports are taken");
+        assert!(matter.text.contains("50000-50019"), "{}", matter.text);
     }
 
     #[test]

@@ -19,6 +19,7 @@ use crate::access::automation::Keeper;
 use crate::access::backup::Backups;
 use crate::access::certificate::Certificates;
 use crate::access::gate::Gate;
+use crate::access::passive::Ports;
 use crate::access::programs::Programs;
 use crate::access::restart::Restart;
 use crate::access::secrets::Secrets;
@@ -52,6 +53,8 @@ pub struct Parts {
     pub certificates: Certificates,
     /// Makes and reads backups.
     pub backups: Backups,
+    /// Passive ports that are leased.
+    pub ports: Ports,
     /// Who is connected over FTP.
     pub presence: Presence,
     /// What time it is.

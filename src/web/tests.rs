@@ -15,6 +15,7 @@ use crate::access::admission::Admission;
 use crate::access::backup::Backups;
 use crate::access::certificate::Certificates;
 use crate::access::gate::Gate;
+use crate::access::passive::Ports;
 use crate::access::password::{Hasher, hash_now};
 use crate::access::programs::Programs;
 use crate::access::restart::Restart;
@@ -153,6 +154,7 @@ impl Site {
                 Secrets::open(db.clone(), folder.path()).unwrap(),
                 Clock::System,
             ),
+            ports: Ports::default(),
             presence: presence.clone(),
             clock,
             ids: ids.clone(),
