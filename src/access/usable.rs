@@ -17,8 +17,8 @@ use crate::workspace::jail::STAGING;
 
 /// A host name must be found within this time.
 const LOOKED_UP_WITHIN: Duration = Duration::from_secs(5);
-/// The file that tries a folder, and its second name.
-const TRIED: [&str; 2] = ["probe.settings", "probe.settings.renamed"];
+/// How the name of a file begins that tries a folder; chance goes on, so that it is nobody else's.
+const TRIED: &str = "probe.waybill-";
 
 /// Tries what `values` change in the FTP server's settings.
 ///
@@ -125,21 +125,20 @@ fn try_folder(folder: &Path) -> Result<(), String> {
     let staging = place.join(STAGING);
     let trial = if place == folder && staging.is_dir() { &staging } else { place };
     try_in(trial).map_err(|(what, error)| {
-        for name in TRIED {
-            let _ = std::fs::remove_file(trial.join(name));
-        }
         let error = error.to_string();
         let why = error.split(" (os error").next().unwrap_or_default();
         format!("{shown} cannot be used: in {at} a file could not be {what} ({why}); choose a folder that Waybill may write to")
     })
 }
 
-/// The error says what could not be done.
+/// The error says what could not be done. It touches nothing but a file that it made.
 fn try_in(folder: &Path) -> Result<(), (&'static str, io::Error)> {
-    let [one, two] = TRIED.map(|name| folder.join(name));
-    std::fs::File::create(&one).and_then(|file| file.sync_all()).map_err(|error| ("made", error))?;
-    std::fs::rename(&one, &two).map_err(|error| ("renamed", error))?;
-    std::fs::remove_file(&two).map_err(|error| ("removed", error))?;
+    let [one, two] = [(); 2].map(|()| folder.join(format!("{TRIED}{:016x}", rand::random::<u64>())));
+    let made = std::fs::File::create_new(&one).map_err(|error| ("made", error))?;
+    let tried = made.sync_all().map_err(|error| ("synced", error));
+    let tried = tried.and_then(|()| std::fs::rename(&one, &two).map_err(|error| ("renamed", error)));
+    let removed = std::fs::remove_file(if tried.is_ok() { &two } else { &one });
+    tried.and(removed.map_err(|error| ("removed", error)))?;
     std::fs::File::open(folder).and_then(|open| open.sync_all()).map_err(|error| ("synced", error))
 }
 
@@ -198,17 +197,18 @@ mod tests {
         let db = Db::open(folder.path()).await.unwrap();
         let in_use = folder.path().join("in-use");
         std::fs::create_dir_all(in_use.join(STAGING)).unwrap();
+        std::fs::write(folder.path().join("probe.waybill-0"), "somebody's").unwrap();
         let id = ConnectorId::parse("acme").unwrap();
         profile(&db, &texts(&[("root_directory", "new/partners")])).await.unwrap();
         connector(&db, &id, &texts(&[("input_folder", in_use.to_str().unwrap())])).await.unwrap();
         for at in [folder.path().to_path_buf(), in_use.clone(), in_use.join(STAGING)] {
-            let left = std::fs::read_dir(&at)
-                .unwrap()
-                .flatten()
-                .find(|entry| entry.file_name().to_string_lossy().starts_with("probe"));
+            let left = std::fs::read_dir(&at).unwrap().flatten().find(|entry| {
+                entry.file_name().to_string_lossy().starts_with(TRIED) && entry.metadata().unwrap().len() == 0
+            });
             assert!(left.is_none(), "{left:?}");
         }
         assert!(!folder.path().join("new").exists());
+        assert_eq!(std::fs::read(folder.path().join("probe.waybill-0")).unwrap(), b"somebody's");
     }
 
     #[tokio::test]
