@@ -364,11 +364,11 @@ fn is_outside(address: IpAddr) -> bool {
 
 fn passive_ports(context: &Context) -> Option<Matter> {
     let snapshot = context.state.live.snapshot();
-    nearly_full(context.state.ports.leased(), snapshot.profile.passive_port_range.as_ref()?)
+    nearly_full(context.state.ports.leased(), snapshot.profile.passive_port_range?)
 }
 
 /// The range of passive ports when no more than a tenth of it is free.
-fn nearly_full(leased: usize, range: &PortRange) -> Option<Matter> {
+fn nearly_full(leased: usize, range: PortRange) -> Option<Matter> {
     let ports = usize::from(range.last - range.first) + 1;
     (leased * 10 >= ports * 9).then(|| {
         let title = format!("{leased} of {ports} passive ports are taken");
@@ -439,8 +439,8 @@ mod tests {
     #[test]
     fn a_range_of_ports_is_nearly_full_when_a_tenth_is_free() {
         let range = PortRange { first: 50_000, last: 50_019 };
-        assert!(nearly_full(17, &range).is_none());
-        let matter = nearly_full(18, &range).unwrap();
+        assert!(nearly_full(17, range).is_none());
+        let matter = nearly_full(18, range).unwrap();
         assert_eq!(matter.title, "18 of 20 passive ports are taken");
         assert!(matter.text.contains("50000-50019"), "{}", matter.text);
     }
