@@ -122,7 +122,7 @@ def disabled_together(browser, receipt, report):
     report.check("1 connector is enabled." in browser.text, "and enabled")
     report.check(waits_until(lambda: "Retrying" in reload(browser, receipt)), "what waited for it is tried then")
     tick("globex-3pl", "disable")
-    report.check("1 file waits for one of them" in browser.text, "one that a file waits for is asked about")
+    report.check("1 file waits for it" in browser.text, "one that a file waits for is asked about")
     browser.look("flows-disable")
     press_button(browser, "Disable all the same")
     report.check("1 connector is disabled." in browser.text, "and disabled all the same")
