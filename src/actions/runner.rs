@@ -151,6 +151,7 @@ impl Runner {
             if attempts.is_empty() {
                 return Ok(now.plus(REST));
             }
+            fault::pass(Point::PassTried)?;
             let leaving = delivery::record(self.db(), &attempts).await?;
             fault::pass(Point::PassEnded)?;
             held::leave(&self.reach.depot, &snapshot, &leaving).await?;

@@ -42,6 +42,8 @@ pub enum Point {
     PassNamed,
     /// The folder is synced; nothing is recorded.
     PassSynced,
+    /// The target has it, a folder or whatever else it is; nothing is recorded.
+    PassTried,
     /// It is recorded that the target has it; the file is still in Receive.
     PassEnded,
     /// The file has left Receive.
@@ -55,8 +57,15 @@ impl Point {
     pub const SENDING: [Self; 4] = [Self::Collected, Self::SentCopied, Self::SentNamed, Self::SentRemoved];
 
     /// Every point on the way of a file that is passed along.
-    pub const PASSING: [Self; 6] =
-        [Self::PassStaged, Self::PassRecorded, Self::PassNamed, Self::PassSynced, Self::PassEnded, Self::PassLeft];
+    pub const PASSING: [Self; 7] = [
+        Self::PassStaged,
+        Self::PassRecorded,
+        Self::PassNamed,
+        Self::PassSynced,
+        Self::PassTried,
+        Self::PassEnded,
+        Self::PassLeft,
+    ];
 
     /// Every point on the way of an upload.
     pub const RECEIVING: [Self; 9] = [
@@ -92,6 +101,7 @@ impl Point {
             Self::PassRecorded => "pass_recorded",
             Self::PassNamed => "pass_named",
             Self::PassSynced => "pass_synced",
+            Self::PassTried => "pass_tried",
             Self::PassEnded => "pass_ended",
             Self::PassLeft => "pass_left",
             Self::ProgramEnded => "program_ended",

@@ -173,6 +173,22 @@ async fn a_letter_goes_encrypted_after_the_greeting_or_from_the_first_byte() {
     }
 }
 
+#[cfg(feature = "faults")]
+#[tokio::test(flavor = "multi_thread")]
+async fn killed_at_each_step_a_letter_goes_at_least_once() {
+    for (point, times) in [("pass_tried", 2), ("pass_ended", 1)] {
+        let key = certificate("127.0.0.1");
+        let (port, letters) = mail_server(&key, false).await;
+        let appliance = writing(port, "starttls", &[&key]).await;
+        let mut running = appliance.start_with_fault(Some(&format!("{point}:kill:1"))).await;
+        running.partner().await.store("/Receive/orders.edi", b"the bytes").await;
+        running.ended().await;
+        let running = appliance.start().await;
+        assert_eq!(answer(&running, &appliance).await, "250 taken", "{point}");
+        assert_eq!(letters.lock().unwrap().len(), times, "{point}");
+    }
+}
+
 /// The same with a user and a password.
 async fn signing_in(appliance: &Appliance, password: &str) {
     appliance.say(&["settings", "set", "mail_user=waybill"]);

@@ -111,6 +111,28 @@ async fn an_event_is_posted_again_with_its_id_until_the_receiver_takes_it() {
     verified_as_the_readme_says(first, &secret);
 }
 
+#[cfg(feature = "faults")]
+#[tokio::test(flavor = "multi_thread")]
+async fn killed_at_each_step_an_event_is_posted_at_least_once_and_with_one_id() {
+    for (point, times) in [("pass_tried", 2), ("pass_ended", 1), ("pass_left", 1)] {
+        let port = free_port();
+        let posts = receive(port).await;
+        let (appliance, secret) = posting(port, "event");
+        let mut running = appliance.start_with_fault(Some(&format!("{point}:kill:1"))).await;
+        running.partner().await.store("/Receive/a.edi", b"the bytes").await;
+        running.ended().await;
+        let running = appliance.start().await;
+        until_passed_along(&running, &appliance).await;
+        let posts = posts.lock().unwrap().clone();
+        assert_eq!(posts.len(), times, "{point}");
+        let id = posts[0].header("Waybill-Event-Id");
+        assert!(
+            posts.iter().all(|post| post.is_signed_with(&secret) && post.header("Waybill-Event-Id") == id),
+            "{point}"
+        );
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn an_event_target_is_told_of_chosen_events_of_every_connector_with_the_receipt() {
     use waybill::access::secrets::Secrets;
