@@ -115,6 +115,10 @@ async fn try_folders(folders: Vec<(&'static str, PathBuf)>) -> Result<Vec<Mistak
 /// Whether files can be made, synced, renamed and removed in `folder`, or, where it is not there yet, in the one it would
 /// be made in. Nothing of that stays.
 fn try_folder(folder: &Path) -> Result<(), String> {
+    // A partner would see the trial there. It lies in a folder in use, which the save refuses.
+    if folder.ancestors().skip(1).any(|above| above.join(STAGING).is_dir()) {
+        return Ok(());
+    }
     let shown = folder.display();
     let Some(place) = folder.ancestors().find(|at| at.symlink_metadata().is_ok()) else { return Ok(()) };
     let at = place.display();
@@ -201,6 +205,10 @@ mod tests {
         let id = ConnectorId::parse("acme").unwrap();
         profile(&db, &texts(&[("root_directory", "new/partners")])).await.unwrap();
         connector(&db, &id, &texts(&[("input_folder", in_use.to_str().unwrap())])).await.unwrap();
+        // Within a folder in use a partner would see it: nothing is tried, and so nothing found out.
+        std::fs::write(in_use.join("taken"), "").unwrap();
+        let within = in_use.join("taken/in");
+        connector(&db, &id, &texts(&[("output_folder", within.to_str().unwrap())])).await.unwrap();
         for at in [folder.path().to_path_buf(), in_use.clone(), in_use.join(STAGING)] {
             let left = std::fs::read_dir(&at).unwrap().flatten().find(|entry| {
                 entry.file_name().to_string_lossy().starts_with(TRIED) && entry.metadata().unwrap().len() == 0
