@@ -82,8 +82,8 @@ impl Ports {
     /// range already: no address can take every port from the others.
     pub fn lease(&self, range: &PortRange, client: IpAddr, tried: &HashSet<u16>) -> Option<Lease> {
         let mut leased = self.leased.lock().unwrap_or_else(PoisonError::into_inner);
-        let ports = usize::from(range.last - range.first) + 1;
-        if leased.values().filter(|holder| **holder == client).count() >= ports.div_ceil(2) {
+        let held = leased.values().filter(|holder| **holder == client).count();
+        if u32::try_from(held).is_ok_and(|held| held >= range.count().div_ceil(2)) {
             return None;
         }
         let free = |port: &u16| !leased.contains_key(port) && !tried.contains(port);

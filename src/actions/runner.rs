@@ -121,7 +121,7 @@ impl Runner {
             let (begun, received) = (Instant::now(), self.reach.depot.recorder.received());
             let snapshot = self.live.snapshot();
             let target = Goal::of(&snapshot, &lane.target);
-            if target.is_some_and(Goal::rests) {
+            if snapshot.rests(&lane.target) {
                 return Ok(self.reach.depot.clock.now().plus(REST));
             }
             let is_alert = lane.target == Target::AlertMail;

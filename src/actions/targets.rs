@@ -89,15 +89,6 @@ impl<'a> Goal<'a> {
             Self::Action(_) | Self::Events(_) => 1,
         }
     }
-
-    /// Whether nothing is tried now: what is due for a disabled connector waits until it is enabled again, and uses up none
-    /// of its attempts.
-    pub fn rests(self) -> bool {
-        match self {
-            Self::Connector(connector) => !connector.settings.enabled,
-            Self::Action(_) | Self::Events(_) => false,
-        }
-    }
 }
 
 /// One attempt, and where the file lies if it was put into a folder.

@@ -120,12 +120,8 @@ fn is_word(chars: &[char]) -> bool {
         '5' | '$' => 's',
         other => *other,
     };
-    let core = |letters: &[char], is_core: fn(&char) -> bool| -> String {
-        let first = letters.iter().position(is_core).unwrap_or(letters.len());
-        let last = letters.iter().rposition(is_core).map_or(first, |last| last + 1);
-        letters[first..last].iter().collect()
-    };
-    let bare = core(chars, |c| c.is_alphabetic());
+    let all: String = chars.iter().collect();
+    let bare = all.trim_matches(|c: char| !c.is_alphabetic());
     let spelled: String = bare.chars().map(|c| letter(&c)).collect();
     WORDS.iter().any(|word| bare == *word || spelled == *word)
 }

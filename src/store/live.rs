@@ -18,6 +18,7 @@ use crate::domain::action::Action;
 use crate::domain::appliance::ApplianceSettings;
 use crate::domain::connector::{Connector, ConnectorId, ConnectorSettings};
 use crate::domain::event_target::EventTarget;
+use crate::domain::flow::Target;
 use crate::domain::profile::Profile;
 use crate::domain::setting::Texts;
 use crate::domain::value::{ActionMoment, ClientCertificate, SessionReuse};
@@ -69,6 +70,12 @@ impl Snapshot {
     /// Every connector that a partner signs in with.
     pub fn partners(&self) -> impl Iterator<Item = &Arc<LiveConnector>> {
         self.connectors_sorted().into_iter().filter(|live| live.connector.is_partner())
+    }
+
+    /// Whether nothing is tried there now: what is due for a disabled connector waits until it is enabled again, and uses up
+    /// none of its attempts.
+    pub fn rests(&self, target: &Target) -> bool {
+        matches!(target, Target::Connector(key) if self.connectors.get(key).is_some_and(|to| !to.connector.settings.enabled))
     }
 
     /// The action of that id.

@@ -364,12 +364,12 @@ fn is_outside(address: IpAddr) -> bool {
 
 fn passive_ports(context: &Context) -> Option<Matter> {
     let snapshot = context.state.live.snapshot();
-    nearly_full(context.state.ports.leased(), snapshot.profile.passive_port_range?)
+    nearly_full(u32::try_from(context.state.ports.leased()).unwrap_or(u32::MAX), snapshot.profile.passive_port_range?)
 }
 
 /// The range of passive ports when no more than a tenth of it is free.
-fn nearly_full(leased: usize, range: PortRange) -> Option<Matter> {
-    let ports = usize::from(range.last - range.first) + 1;
+fn nearly_full(leased: u32, range: PortRange) -> Option<Matter> {
+    let ports = range.count();
     (leased * 10 >= ports * 9).then(|| {
         let title = format!("{leased} of {ports} passive ports are taken");
         let text =

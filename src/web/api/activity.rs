@@ -38,11 +38,12 @@ struct Receipts<'a> {
 pub async fn receipts(context: Context, query: RawQuery) -> Result<Response, ApiError> {
     let keys = ["q", "connector", "status", "since", "size", "before", "after"];
     let asked: receive::Asked = read(query, &keys)?;
-    if !asked.after.is_empty() && asked.search(&context).await?.is_looking() {
+    let search = asked.search(&context).await?;
+    if !asked.after.is_empty() && search.is_looking() {
         let words = "after goes with connector and since alone; a search goes backwards, by before";
         return Err(ApiError::Mistakes(vec![Mistake::new("after", words)]));
     }
-    let found = receive::fetch(&context, &asked).await?;
+    let found = receive::fetch(&context, &asked, &search).await?;
     let place = |text: String| Some(text).filter(|text| !text.is_empty());
     // Whoever asks again behind the first row gets what has come since.
     let newer = found.receipts.first().map(receive::place).or_else(|| place(asked.after));

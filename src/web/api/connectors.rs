@@ -66,9 +66,7 @@ pub async fn change(context: Context, Path(id): Path<String>, mut body: Body) ->
     let (values, version, anyway) = (body.settings(), body.version(), body.flag("anyway"));
     body.done()?;
     let found = find(&context, &id).await?;
-    if !anyway {
-        ask_first(&context, &found, &values).await?;
-    }
+    ask_first(&context, &found, &values, anyway).await?;
     save(context, found, values, version).await
 }
 
@@ -77,26 +75,26 @@ pub async fn put(context: Context, Path(id): Path<String>, mut body: Body) -> Re
     let (mut values, version, anyway) = (body.settings(), body.version(), body.flag("anyway"));
     body.done()?;
     let found = find(&context, &id).await?;
-    if !anyway {
-        ask_first(&context, &found, &values).await?;
-    }
+    ask_first(&context, &found, &values, anyway).await?;
     values.entry("type".to_owned()).or_insert_with(|| type_of(&found.stored.texts).name().to_owned());
     save(context, found, whole(values, ConnectorSettings::SETTINGS), version).await
 }
 
 /// 409 when files wait for a connector that would be disabled.
-async fn ask_first(context: &Context, found: &StoredConnector, values: &Texts) -> Result<(), ApiError> {
+async fn ask_first(context: &Context, found: &StoredConnector, values: &Texts, anyway: bool) -> Result<(), ApiError> {
     let texts = (&found.stored.texts, values);
-    match delivery_page::before_disabling(&context.state.db, &found.id, texts).await? {
-        None => Ok(()),
-        Some(words) => Err(waits(&words, "\"anyway\": true")),
-    }
+    told(delivery_page::before_disabling(&context.state.db, &found.id, texts).await?, anyway, "\"anyway\": true")
 }
 
 /// What is done to files that wait is asked first.
-fn waits(words: &str, how: &str) -> ApiError {
-    let words = format!("{words}. Nothing was done; send {how} to do it all the same.");
-    ApiError::new(StatusCode::CONFLICT, "Files wait", words)
+fn told(waits: Option<String>, anyway: bool, how: &str) -> Result<(), ApiError> {
+    match waits.filter(|_| !anyway) {
+        None => Ok(()),
+        Some(words) => {
+            let words = format!("{words}. Nothing was done; send {how} to do it all the same.");
+            Err(ApiError::new(StatusCode::CONFLICT, "Files wait", words))
+        }
+    }
 }
 
 async fn save(
@@ -157,9 +155,7 @@ pub async fn remove(context: Context, Path(id): Path<String>, query: RawQuery) -
     let found = find(&context, &id).await?;
     change::may_edit(&context, type_of(&found.stored.texts))?;
     let db = &context.state.db;
-    if let Some(words) = delivery_page::before_removing(db, &found.id).await?.filter(|_| !removal.anyway) {
-        return Err(waits(&words, "?anyway=true"));
-    }
+    told(delivery_page::before_removing(db, &found.id).await?, removal.anyway, "?anyway=true")?;
     context.changing(async |change| connector::remove(db, &found.id, change).await).await?;
     context.state.live.refresh().await?;
     Ok(StatusCode::NO_CONTENT.into_response())

@@ -67,18 +67,23 @@ pub fn since(asked: &str, now: Timestamp) -> Option<Timestamp> {
 impl Asked {
     /// What the database is asked.
     pub async fn search(&self, context: &Context) -> Result<Search, WebError> {
-        let files = SlaFiles::find(context, &self.sla, Counted::Received, &self.connector).await?;
-        Ok(Search { ids: files.map(|files| files.ids), ..self.plain_search(context.now()) })
+        Ok(self.search_among(self.files(context).await?.as_ref(), context.now()))
     }
 
-    fn plain_search(&self, now: Timestamp) -> Search {
+    /// The files of the SLA that is asked for, if one is.
+    pub async fn files(&self, context: &Context) -> Result<Option<SlaFiles>, WebError> {
+        SlaFiles::find(context, &self.sla, Counted::Received, &self.connector).await
+    }
+
+    /// [`Self::search`], where those are found already.
+    pub fn search_among(&self, files: Option<&SlaFiles>, now: Timestamp) -> Search {
         let text = |text: &str| Some(text.trim().to_owned()).filter(|text| !text.is_empty());
         Search {
             connector_key: text(&self.connector).map(|id| id.to_ascii_lowercase()),
             status: Status::parse(&self.status),
             text: text(&self.q),
             since: since(&self.since, now),
-            ids: None,
+            ids: files.map(|files| files.ids.clone()),
         }
     }
 
@@ -122,13 +127,7 @@ impl Asked {
     }
 
     /// The filters in force, each with the address without it.
-    pub async fn chips(&self, context: &Context, path: &str) -> Result<Vec<Chip>, WebError> {
-        let files = SlaFiles::find(context, &self.sla, Counted::Received, &self.connector).await?;
-        let chip = files.map(|files| files.chip(self.at(path, "sla", &[])));
-        Ok(self.plain_chips(path).into_iter().chain(chip).collect())
-    }
-
-    fn plain_chips(&self, path: &str) -> Vec<Chip> {
+    pub fn chips(&self, path: &str, files: Option<SlaFiles>) -> Vec<Chip> {
         let connector = Some(self.connector.clone()).filter(|_| !self.at_one);
         let period = SINCE.iter().find(|(name, _)| *name == self.since).map(|(_, words)| words.to_lowercase());
         let filters = [
@@ -141,7 +140,8 @@ impl Asked {
             let value = value.filter(|value| !value.is_empty())?;
             Some(Chip { words: format!("{name}: {value}"), remove: self.at(path, key, &[]) })
         };
-        filters.into_iter().filter_map(chip).collect()
+        let of_sla = files.map(|files| files.chip(self.at(path, "sla", &[])));
+        filters.into_iter().filter_map(chip).chain(of_sla).collect()
     }
 }
 
@@ -152,11 +152,11 @@ mod tests {
     #[test]
     fn a_chip_removes_its_filter_and_keeps_the_others() {
         let asked = Asked { q: "po 1".to_owned(), status: "in_receive".to_owned(), ..Asked::default() };
-        let chips = asked.plain_chips("/activity/receive");
+        let chips = asked.chips("/activity/receive", None);
         assert_eq!(chips[0].remove, "/activity/receive?status=in_receive");
         assert_eq!(chips[1].remove, "/activity/receive?q=po+1");
         let of_one = Asked { connector: "acme".to_owned(), at_one: true, ..Asked::default() };
-        assert!(of_one.plain_chips("/connectors/acme/receive").is_empty());
+        assert!(of_one.chips("/connectors/acme/receive", None).is_empty());
     }
 
     #[test]

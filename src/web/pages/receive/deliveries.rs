@@ -92,12 +92,7 @@ async fn row(context: &Context, connector: &str, one: Delivery) -> Result<Row, W
     let (snapshot, now) = (context.state.live.snapshot(), context.now());
     let written = |key: &str| snapshot.connectors.get(key).map(|live| live.connector.id.to_string());
     let (target, link) = target(&snapshot, &one.target);
-    let rests = match Target::parse(&one.target) {
-        Some(Target::Connector(key)) => {
-            snapshot.connectors.get(&key).is_some_and(|live| !live.connector.settings.enabled)
-        }
-        _ => false,
-    };
+    let rests = Target::parse(&one.target).is_some_and(|target| snapshot.rests(&target));
     let asks = asks(&snapshot, &one.target);
     let is_passed = one.target.starts_with("connector:");
     let from = (is_passed && one.source_key != connector.to_ascii_lowercase())

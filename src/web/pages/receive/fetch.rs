@@ -32,15 +32,14 @@ pub struct Fetched {
 }
 
 /// The page that is asked for.
-pub async fn fetch(context: &Context, asked: &Asked) -> Result<Fetched, WebError> {
-    let search = asked.search(context).await?;
+pub async fn fetch(context: &Context, asked: &Asked, search: &Search) -> Result<Fetched, WebError> {
     if asked.sorted().is_some() {
         return sorted(context, asked).await;
     }
     if search.is_looking() {
-        return look(context, asked, &search).await;
+        return look(context, asked, search).await;
     }
-    plain(context, asked, &search).await
+    plain(context, asked, search).await
 }
 
 /// Takes the row away that only told that there are more.

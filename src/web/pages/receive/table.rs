@@ -113,7 +113,9 @@ impl Table {
     /// The table that is asked for.
     pub async fn new(context: &Context, base: &str, asked: Asked) -> Result<Self, WebError> {
         let now = context.now();
-        let Fetched { receipts, count, note, older, newer } = fetch(context, &asked).await?;
+        let files = asked.files(context).await?;
+        let Fetched { receipts, count, note, older, newer } =
+            fetch(context, &asked, &asked.search_among(files.as_ref(), now)).await?;
         let snapshot = context.state.live.snapshot();
         let connectors = snapshot.connectors_sorted();
         let ids = connectors.iter().take(OFFERED_MAX).map(|live| live.connector.id.as_str());
@@ -137,7 +139,7 @@ impl Table {
             until: cursor_text(now.plus(Duration::from_micros(1)), ""),
             count,
             note,
-            chips: asked.chips(context, base).await?,
+            chips: asked.chips(base, files),
             connectors: Offer::all(ids.map(|id| (id, id)), &asked.connector),
             statuses: Offer::all(statuses.map(|status| (status.name(), status.label())), &asked.status),
             periods: Offer::all(SINCE, &asked.since),
