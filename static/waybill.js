@@ -6,13 +6,12 @@
   root.classList.add('js');
   const $ = (s, el = document) => el.querySelector(s);
   const $$ = (s, el = document) => [...el.querySelectorAll(s)];
+  const on = (type, what, run) => document.addEventListener(type, (e) => { const el = e.target.closest(what); if (el) run(el, e); });
   const say = (text) => { const r = $('#say'); if (r) { r.textContent = ''; setTimeout(() => { r.textContent = text; }, 30); } };
 
   // Theme: the server writes data-theme from a cookie; the button posts, or flips in place.
   const dark = () => root.dataset.theme ? root.dataset.theme === 'dark' : matchMedia('(prefers-color-scheme: dark)').matches;
-  document.addEventListener('submit', (e) => {
-    const f = e.target.closest('[data-theme-form]');
-    if (!f) return;
+  on('submit', '[data-theme-form]', (_, e) => {
     e.preventDefault();
     root.dataset.theme = dark() ? 'light' : 'dark';
     document.cookie = `theme=${root.dataset.theme};path=/;max-age=31536000;samesite=lax`;
@@ -20,20 +19,16 @@
   });
 
   // Copy buttons: data-copy holds the text, or #id of the element to copy.
-  document.addEventListener('click', async (e) => {
-    const b = e.target.closest('[data-copy]');
-    if (!b) return;
+  on('click', '[data-copy]', async (b) => {
     const from = b.dataset.copy.startsWith('#') ? $(b.dataset.copy).textContent : b.dataset.copy;
     try { await navigator.clipboard.writeText(from.trim()); say('Copied'); b.dataset.done = ''; } catch { say('Copy is not allowed here: select the text instead'); }
   });
 
   // The partner sheet's Print button.
-  document.addEventListener('click', (e) => { if (e.target.closest('[data-print]')) print(); });
+  on('click', '[data-print]', () => print());
 
   // Show and hide a password without losing what was typed.
-  document.addEventListener('click', (e) => {
-    const b = e.target.closest('[data-reveal]');
-    if (!b) return;
+  on('click', '[data-reveal]', (b) => {
     const input = $('#' + b.dataset.reveal);
     const show = input.type === 'password';
     input.type = show ? 'text' : 'password';
@@ -43,9 +38,8 @@
   // After a refused form the summary takes the focus; its links focus the field, not just scroll to it.
   const summary = $('[data-error-summary]');
   if (summary) { summary.tabIndex = -1; summary.focus({ preventScroll: true }); }
-  document.addEventListener('click', (e) => {
-    const a = e.target.closest('[data-error-summary] a[href^="#"]');
-    const field = a && $(a.getAttribute('href'));
+  on('click', '[data-error-summary] a[href^="#"]', (a, e) => {
+    const field = $(a.getAttribute('href'));
     if (!field) return;
     e.preventDefault();
     (field.closest('.field') || field).scrollIntoView({ block: 'center' });
@@ -175,7 +169,7 @@
       form.scrollIntoView({ block: 'nearest' }); $('button', form).focus();
     };
     map.addEventListener('pointerup', done); map.addEventListener('pointercancel', done);
-    map.addEventListener('click', (e) => { if (e.target.closest('.port.out')) e.preventDefault(); });
+    on('click', '.port.out', (_, e) => e.preventDefault());
   }
 
   // Rows that are chosen: how many, and all of the page at once.
@@ -187,6 +181,48 @@
       count();
     });
     count();
+  }
+
+  // Files go one by one, each with how far it is. A lost connection holds up the rest: a file is in Send whole or not at all.
+  const up = $('form[data-upload]');
+  if (up) {
+    const input = $('[type=file]', up), queue = [], mb = (n) => `${(n / 1e6).toFixed(1)} MB`;
+    let busy = null;
+    const next = () => {
+      if (busy || !queue.length) return;
+      const one = busy = queue.shift(), { file, row: [, note, button, bar] } = one, x = new XMLHttpRequest(), form = new FormData();
+      const end = (text, goes) => {
+        busy = null; bar.hidden = true; note.textContent = text;
+        button.textContent = 'Retry'; button.onclick = () => { queue.unshift(one); next(); };
+        say(`${file.name}: ${text}`);
+        if (goes) next();
+      };
+      for (const key of ['csrf', 'clash']) form.append(key, up.elements[key].value);
+      form.append('files', file);
+      bar.hidden = button.hidden = false; button.textContent = 'Stop'; button.onclick = () => x.abort();
+      x.upload.onprogress = (e) => { bar.value = e.loaded / e.total; note.textContent = e.loaded < e.total ? `${mb(e.loaded)} of ${mb(e.total)}` : 'Being put on disk'; };
+      x.onload = () => {
+        const page = new DOMParser().parseFromString(x.responseText, 'text/html'), fresh = $('#waiting', page), old = $('#waiting');
+        const done = x.status === 200 && fresh;
+        button.hidden = done;
+        if (done) { localise(fresh); if (!old.contains(document.activeElement)) old.replaceWith(fresh); }
+        end(done ? `In Send, ${mb(file.size)}` : ($('[data-error-summary] li', page) || $('h1', page))?.textContent, true);
+      };
+      x.onerror = () => end('Connection lost. Nothing half is in Send; the rest waits.');
+      x.onabort = () => end('Stopped. Nothing half is in Send.', true);
+      x.open('POST', up.action); x.send(form);
+    };
+    up.addEventListener('submit', (e) => {
+      if (!input.files.length) return;
+      e.preventDefault();
+      for (const file of input.files) {
+        const li = $('template', up).content.firstElementChild.cloneNode(true), row = [...li.children];
+        row[0].textContent = file.name; row[3].setAttribute('aria-label', file.name);
+        $('ol', up).append(li); queue.push({ file, row });
+      }
+      input.value = ''; next();
+    });
+    addEventListener('beforeunload', (e) => { if (busy || queue.length) e.preventDefault(); });
   }
 
   // Keys: / searches, g then a letter goes, j and k go down and up the rows, x chooses one, Esc closes, ? lists them.
@@ -211,9 +247,6 @@
     else if (e.key === 'Escape') $('main .table tr.open a[aria-expanded=true]')?.click();
     else if (keys[e.key] && Date.now() - g < 1200) location.href = keys[e.key];
   });
-  document.addEventListener('click', (e) => {
-    const o = e.target.closest('[data-dialog]');
-    if (o) $(o.dataset.dialog).showModal();
-    if (e.target.closest('[data-close]')) e.target.closest('dialog').close();
-  });
+  on('click', '[data-dialog]', (b) => $(b.dataset.dialog).showModal());
+  on('click', '[data-close]', (b) => b.closest('dialog').close());
 })();
