@@ -6,7 +6,7 @@
   root.classList.add('js');
   const $ = (s, el = document) => el.querySelector(s);
   const $$ = (s, el = document) => [...el.querySelectorAll(s)];
-  const on = (type, what, run) => document.addEventListener(type, (e) => { const el = e.target.closest(what); if (el) run(el, e); });
+  const on = (type, what, run) => addEventListener(type, (e) => { const el = e.target.closest(what); if (el) run(el, e); });
   const say = (text) => { const r = $('#say'); if (r) { r.textContent = ''; setTimeout(() => { r.textContent = text; }, 30); } };
 
   // Theme: the server writes data-theme from a cookie; the button posts, or flips in place.
@@ -15,7 +15,7 @@
     e.preventDefault();
     root.dataset.theme = dark() ? 'light' : 'dark';
     document.cookie = `theme=${root.dataset.theme};path=/;max-age=31536000;samesite=lax`;
-    say(root.dataset.theme === 'dark' ? 'Dark theme' : 'Light theme');
+    say(`${root.dataset.theme} theme`);
   });
 
   // Copy buttons: data-copy holds the text, or #id of the element to copy.
@@ -36,8 +36,7 @@
   });
 
   // After a refused form the summary takes the focus; its links focus the field, not just scroll to it.
-  const summary = $('[data-error-summary]');
-  if (summary) { summary.tabIndex = -1; summary.focus({ preventScroll: true }); }
+  $('[data-error-summary]')?.focus({ preventScroll: true });
   on('click', '[data-error-summary] a[href^="#"]', (a, e) => {
     const field = $(a.getAttribute('href'));
     if (!field) return;
@@ -47,7 +46,7 @@
   });
 
   // Unsaved changes: say how many, and ask before leaving. Only named fields count.
-  // After a refused save the server sets data-dirty to the number of values it sent back unsaved.
+  // After a refused save data-dirty is the number of values that came back unsaved.
   const changed = (f) => {
     if (!f.name || f.disabled || f.tagName === 'BUTTON') return false;
     if (f.type === 'checkbox' || f.type === 'radio') return f.checked !== f.defaultChecked && (f.type === 'checkbox' || f.checked);
@@ -69,7 +68,7 @@
     let asked = 0;
     const run = async () => {
       const turn = ++asked;
-      const query = new URLSearchParams({ filter: src.value, name: name.value });
+      const query = new URLSearchParams({ filter: src.offsetParent ? src.value : 'as_profile', name: name.value });
       try {
         const answer = await fetch(`/profiles/ftp/filter-test?${query}`);
         if (turn !== asked || !answer.ok) return;
@@ -79,7 +78,21 @@
     };
     let timer = 0;
     const soon = () => { clearTimeout(timer); timer = setTimeout(run, 150); };
-    src.addEventListener('input', soon); name.addEventListener('input', soon);
+    t.parentElement.addEventListener('input', soon);
+  }
+
+  // A list in a text, as chips too: one that is pressed goes.
+  for (const text of $$('[data-chips]')) {
+    const draw = () => {
+      const all = text.value.split(',').map((s) => s.trim()).filter(Boolean);
+      text.previousElementSibling.replaceChildren(...all.map((s) => {
+        const b = document.createElement('button');
+        b.type = 'button'; b.className = 'chip'; b.textContent = s; b.title = 'Take out';
+        b.onclick = () => { text.value = all.filter((o) => o !== s); text.dispatchEvent(new Event('input', { bubbles: true })); text.focus(); };
+        return b;
+      }));
+    };
+    text.addEventListener('input', draw); draw();
   }
 
   // Times in the reader's zone, when that is chosen; the title keeps the other one.
@@ -95,10 +108,10 @@
   };
   localise(document);
 
-  // Live parts: the server pushes  event: fragment  with an HTML fragment whose root id names what it replaces.
+  // Live parts: the server pushes fragments of HTML, each with the id of what it replaces.
   // A region the reader is working in is left alone until focus leaves it.
   const live = document.body.dataset.live;
-  if (live && 'EventSource' in window && location.protocol !== 'file:') {
+  if (live) {
     const waiting = new Map();
     const put = (html) => {
       const t = document.createElement('template'); t.innerHTML = html;
@@ -109,7 +122,7 @@
       if (old.contains(document.activeElement)) { waiting.set(next.id, html); return; }
       old.replaceWith(next);
     };
-    document.addEventListener('focusout', () => setTimeout(() => { for (const [id, html] of waiting) { waiting.delete(id); put(html); } }, 0));
+    addEventListener('focusout', () => setTimeout(() => { for (const [id, html] of waiting) { waiting.delete(id); put(html); } }, 0));
     const lamp = $('#live-lamp');
     let es = null, late = 0, again = 0, pause = 2000;
     const lost = () => { if (lamp && lamp.hidden) { lamp.hidden = false; say(lamp.textContent); } };
@@ -131,7 +144,7 @@
     const close = () => { clearTimeout(late); clearTimeout(again); if (es) { es.close(); es = null; } };
     // One stream for the tab in front only: browsers allow few connections to one host.
     // The server sends every live region afresh when a stream opens, so nothing is missed.
-    document.addEventListener('visibilitychange', () => { if (document.hidden) close(); else open(); });
+    addEventListener('visibilitychange', () => { if (document.hidden) close(); else open(); });
     addEventListener('pagehide', close);
     if (!document.hidden) open();
   }
@@ -176,7 +189,7 @@
   for (const form of $$('form[data-picks]')) {
     const boxes = () => $$(`input[name=id][form=${form.getAttribute('id')}]`), note = $('[data-picked]', form), words = note.textContent;
     const count = () => { const n = boxes().filter((b) => b.checked).length; note.textContent = n ? `${n} selected:` : words; };
-    document.addEventListener('change', (e) => {
+    addEventListener('change', (e) => {
       if (e.target.matches('[data-pick-all]')) boxes().forEach((b) => { b.checked = e.target.checked; });
       count();
     });
@@ -190,21 +203,20 @@
     let busy = null;
     const next = () => {
       if (busy || !queue.length) return;
-      const one = busy = queue.shift(), { file, row: [, note, button, bar] } = one, x = new XMLHttpRequest(), form = new FormData();
+      const one = busy = queue.shift(), { file, row: [, note, button, bar] } = one, x = new XMLHttpRequest(), form = new FormData(up);
       const end = (text, goes) => {
         busy = null; bar.hidden = true; note.textContent = text;
         button.textContent = 'Retry'; button.onclick = () => { queue.unshift(one); next(); };
         say(`${file.name}: ${text}`);
         if (goes) next();
       };
-      for (const key of ['csrf', 'clash']) form.append(key, up.elements[key].value);
-      form.append('files', file);
+      form.set('files', file);
       bar.hidden = button.hidden = false; button.textContent = 'Stop'; button.onclick = () => x.abort();
-      x.upload.onprogress = (e) => { bar.value = e.loaded / e.total; note.textContent = e.loaded < e.total ? `${mb(e.loaded)} of ${mb(e.total)}` : 'Being put on disk'; };
+      x.upload.onprogress = (e) => { bar.value = e.loaded / e.total; note.textContent = `${mb(e.loaded)} of ${mb(e.total)}`; };
       x.onload = () => {
         const page = new DOMParser().parseFromString(x.responseText, 'text/html'), fresh = $('#waiting', page), old = $('#waiting');
         const done = x.status === 200 && fresh;
-        button.hidden = done;
+        button.hidden = !!done;
         if (done) { localise(fresh); if (!old.contains(document.activeElement)) old.replaceWith(fresh); }
         end(done ? `In Send, ${mb(file.size)}` : ($('[data-error-summary] li', page) || $('h1', page))?.textContent, true);
       };
@@ -233,17 +245,16 @@
     const row = rows[at < 0 ? (by > 0 ? 0 : rows.length - 1) : at + by];
     if (row) $('.name a[href], a[href]', row).focus();
   };
-  const here = (what) => $(what, document.activeElement.closest('main .table tbody tr') || document.createElement('i'));
   const keys = { d: '/', f: '/flows', p: '/profiles/ftp', a: '/activity/receive' };
   let g = 0;
-  document.addEventListener('keydown', (e) => {
+  addEventListener('keydown', (e) => {
     if (root.dataset.keys === 'off' || e.ctrlKey || e.metaKey || e.altKey || e.target.closest('input:not([type=checkbox]), textarea, select, dialog')) return;
     if (e.key === '/') { const s = $('[data-search]'); if (s) { e.preventDefault(); s.focus(); s.select(); } }
     else if (e.key === '?') { const d = $('#keys'); if (d) d.showModal(); }
     else if (e.key === 'g') g = Date.now();
     else if (e.key === 'j') step(1);
     else if (e.key === 'k') step(-1);
-    else if (e.key === 'x') here('input[type=checkbox]')?.click();
+    else if (e.key === 'x') document.activeElement.closest('main .table tbody tr')?.querySelector('[type=checkbox]')?.click();
     else if (e.key === 'Escape') $('main .table tr.open a[aria-expanded=true]')?.click();
     else if (keys[e.key] && Date.now() - g < 1200) location.href = keys[e.key];
   });
