@@ -351,7 +351,13 @@ async fn the_advanced_tab_chooses_between_the_profiles_filter_and_an_own_one_and
     let save = async |from: &str, own: &str| {
         let page = site.get("/connectors/acme/advanced", &cookies).await;
         let (csrf, key) = (page.csrf(), "allowed_files_filter");
-        let form = [("csrf", csrf.as_str()), ("tab", "advanced"), ("fields", key), ("from.allowed_files_filter", from), (key, own)];
+        let form = [
+            ("csrf", csrf.as_str()),
+            ("tab", "advanced"),
+            ("fields", key),
+            ("from.allowed_files_filter", from),
+            (key, own),
+        ];
         site.ask(Method::POST, "/connectors/acme/save", &cookies, Some(&form)).await
     };
     let stored = async || connector::all(&site.db).await.unwrap()[0].stored.texts.get("allowed_files_filter").cloned();

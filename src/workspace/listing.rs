@@ -79,8 +79,11 @@ pub fn files_below(
             let mut names = above.clone();
             names.push(entry.name);
             match entry.kind {
-                Kind::File if each(names, entry.version) => {}
-                Kind::File => return Ok(false),
+                Kind::File => {
+                    if !each(names, entry.version) {
+                        return Ok(false);
+                    }
+                }
                 Kind::Folder if looked_into + folders.len() < folders_max => folders.push(names),
                 Kind::Folder => all = false,
             }
