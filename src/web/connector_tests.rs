@@ -13,7 +13,7 @@ use crate::domain::receipt::Ending;
 use crate::domain::setting::Texts;
 use crate::store::connector::{self, Edit};
 use crate::store::receipt::{self, Search};
-use crate::store::{audit, collected, event, transfer};
+use crate::store::{audit, collected, event, profile, transfer};
 use crate::transfer::stand_in::{Feed, StandIn};
 
 impl Site {
@@ -27,6 +27,13 @@ impl Site {
         let values = Texts::from([(key.to_owned(), value.to_owned())]);
         let edit = Edit { values, ..Edit::default() };
         connector::save(&self.db, &ConnectorId::parse(id).unwrap(), &edit, &self.change()).await.unwrap();
+        self.live.refresh().await.unwrap();
+    }
+
+    /// Sets one of the profile's settings.
+    pub(super) async fn set_profile(&self, key: &str, value: &str) {
+        let values = Texts::from([(key.to_owned(), value.to_owned())]);
+        profile::save(&self.db, &values, None, &self.change()).await.unwrap();
         self.live.refresh().await.unwrap();
     }
 

@@ -369,6 +369,7 @@ def activity(browser, name, report):
     browser.look("refusals-grouped")
     browser.driver.find_element(By.LINK_TEXT, "Why?").click()
     report.check("Why was" in browser.text, "a refusal is explained")
+    report.check("Checks, in order" in browser.text, "a refusal shows its checks")
     browser.look("refusal")
     what_if(browser, name, report)
     browser.go("/activity/receive")
