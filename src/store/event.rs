@@ -7,6 +7,7 @@ use super::commit::signed;
 use super::group::Group;
 use super::open::{Db, StoreError};
 use super::receipt::{Cursor, Receipt};
+use super::set_off;
 use crate::base::clock::Timestamp;
 use crate::base::human;
 use crate::base::id::{EventId, IdSource, ReceiptId};
@@ -182,8 +183,10 @@ pub async fn release(db: &Db, receipt: &ReceiptId) -> Result<(), StoreError> {
 
 /// Drops a receipt's events that nobody has seen: its file was lost before 226.
 pub async fn drop_held(db: &Db, receipt: &ReceiptId) -> Result<(), StoreError> {
-    sqlx::query(DROP_HELD).bind(receipt.as_str()).execute(db.writer()).await?;
-    Ok(())
+    let mut tx = db.begin().await?;
+    sqlx::query(DROP_HELD).bind(receipt.as_str()).execute(&mut *tx).await?;
+    set_off::move_back(&mut tx).await?;
+    Ok(tx.commit().await?)
 }
 
 pub(super) fn decode(row: &sqlx::sqlite::SqliteRow) -> Result<Event, StoreError> {
