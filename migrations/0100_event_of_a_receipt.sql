@@ -6,3 +6,6 @@ DELETE FROM events WHERE held = 1 AND receipt_id IN (SELECT id FROM receipts WHE
 -- Events were looked for by their receipt to be released only.
 DROP INDEX events_of_receipt;
 ALTER TABLE events DROP COLUMN held;
+-- What events set off is found behind the last one looked at; the number of a removed one is given to the next.
+UPDATE alert_cursor SET event_rowid = (SELECT COALESCE(MAX(rowid), 0) FROM events)
+    WHERE event_rowid > (SELECT COALESCE(MAX(rowid), 0) FROM events);

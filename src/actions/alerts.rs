@@ -12,7 +12,7 @@ use crate::base::human;
 use crate::domain::connector::ConnectorSettings;
 use crate::domain::flow::Target;
 use crate::domain::value::{MailAddress, MailAddresses, Subject};
-use crate::store::delivery::Pending;
+use crate::store::delivery::{Attempted, Pending};
 use crate::store::event::{self, Event};
 use crate::store::live::Snapshot;
 use crate::store::set_off::New;
@@ -113,9 +113,12 @@ impl Reach {
     }
 }
 
-/// When the nth of letters that go together is said to have gone: they are counted by their microseconds.
-pub(super) fn moment(at: Timestamp, nth: u64) -> Timestamp {
-    at.plus(Duration::from_micros(nth))
+/// What came of the deliveries of one letter: it is counted once, however many alerts are in it.
+pub(super) fn of_one_letter(mut attempts: Vec<Attempted>) -> Vec<Attempted> {
+    if let Some(first) = attempts.first_mut() {
+        first.letter = true;
+    }
+    attempts
 }
 
 /// One event by itself, or a digest of several.
@@ -273,11 +276,10 @@ mod tests {
             let due = delivery::next(db, &lane, true, 64).await.unwrap();
             let tried = self.reach.alert(&snapshot, &due).await.unwrap();
             let at = self.reach.depot.clock.now();
-            let each = tried.iter().zip(0..).flat_map(|(letter, nth)| letter.iter().map(move |one| (one, nth)));
-            let attempted = each.map(|((id, attempt, _), nth)| delivery::Attempted {
+            let one = |(id, attempt, _): &Tried| Attempted {
                 delivery: *id,
                 receipt_id: None,
-                at: moment(at, nth),
+                at,
                 took: Duration::ZERO,
                 answer: attempt.answer.clone(),
                 next: match attempt.outcome {
@@ -285,7 +287,9 @@ mod tests {
                     Outcome::Retry => delivery::Next::Retry(at),
                     Outcome::Stopped => delivery::Next::Stop,
                 },
-            });
+                letter: false,
+            };
+            let attempted = tried.iter().flat_map(|letter| of_one_letter(letter.iter().map(one).collect()));
             delivery::record(db, &attempted.collect::<Vec<_>>()).await.unwrap();
             tried.into_iter().flatten().map(|(_, attempt, _)| attempt.answer).collect()
         }

@@ -10,7 +10,7 @@ use tokio::task::JoinSet;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use super::alerts::moment;
+use super::alerts;
 use super::attempt::{Attempt, Outcome};
 use super::targets::{Goal, Reach, Tried};
 use crate::base::clock::Timestamp;
@@ -140,10 +140,9 @@ impl Runner {
                 return Ok(later.unwrap_or(now).max(now.plus(LOOK_EVERY)).min(now.plus(REST)));
             }
             let attempts = if is_alert {
-                let at = now;
-                let letters = self.reach.alert(&snapshot, &due).await?.into_iter().zip(0..);
-                let of = |(tried, nth)| self.attempted(&snapshot, (None, &[]), (&due, tried), moment(at, nth));
-                letters.flat_map(of).collect()
+                let letters = self.reach.alert(&snapshot, &due).await?;
+                let of = |tried| alerts::of_one_letter(self.attempted(&snapshot, (None, &[]), (&due, tried), now));
+                letters.into_iter().flat_map(of).collect()
             } else {
                 due.truncate(target.map_or(1, |target| target.at_a_time(in_order)));
                 self.attempt(&snapshot, target, &due, in_order).await?
@@ -214,7 +213,7 @@ impl Runner {
                 },
             };
             let (answer, receipt_id) = (attempt.answer, one.receipt_id.clone());
-            Some(Attempted { delivery: id, receipt_id, at, took, answer, next })
+            Some(Attempted { delivery: id, receipt_id, at, took, answer, next, letter: false })
         });
         attempted.collect()
     }

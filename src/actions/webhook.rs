@@ -5,11 +5,12 @@ use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use hmac::{Hmac, KeyInit, Mac};
-use reqwest::Url;
 use reqwest::header::{CONTENT_DISPOSITION, CONTENT_LENGTH, CONTENT_TYPE};
 use reqwest::redirect::Policy;
+use reqwest::{Response, Url};
 use rustls::ClientConfig;
 use sha2::Sha256;
+use tokio::time::Instant;
 
 use super::attempt::{ANSWER_BYTES, Attempt, Outcome, Shipment};
 use super::payload;
@@ -20,8 +21,10 @@ use crate::domain::reach::is_public;
 use crate::domain::value::{Networks, WebhookBody};
 use crate::workspace::download::Source;
 
-/// How long one attempt may take, from the look-up of the name to the end of the answer.
+/// How long one attempt may take, from the look-up of the name to the status of the answer.
 pub const WITHIN: Duration = Duration::from_secs(30);
+/// How long the text of an answer is waited for once its status is there, which alone decides.
+const TEXT_WITHIN: Duration = Duration::from_secs(2);
 /// A file may take longer, as long as it goes at least as fast.
 const FILE_BYTES_PER_S_MIN: u64 = 1024 * 1024;
 /// Bytes of a file read at a time.
@@ -71,13 +74,13 @@ impl Poster {
             (WebhookBody::Event, _) => (Body::Event(payload::json(shipment)), WITHIN),
         };
         match tokio::time::timeout(most, self.send(to, shipment, body)).await {
-            Ok(Ok(attempt)) => attempt,
+            Ok(Ok(response)) => read(response).await,
             Ok(Err(why)) => Attempt::retry(why),
             Err(_) => Attempt::retry(format!("No answer within {} s", most.as_secs())),
         }
     }
 
-    async fn send(&self, to: &Webhook<'_>, shipment: &Shipment, body: Body) -> Result<Attempt, String> {
+    async fn send(&self, to: &Webhook<'_>, shipment: &Shipment, body: Body) -> Result<Response, String> {
         let (host, addresses) = reach(to.url, to.networks).await?;
         let mut client = reqwest::Client::builder()
             .no_proxy()
@@ -113,13 +116,12 @@ impl Poster {
                     .body(reqwest::Body::wrap_stream(steps(file)))
             }
         };
-        let response = request.send().await.map_err(|error| words(&error))?;
-        Ok(read(response).await)
+        request.send().await.map_err(|error| words(&error))
     }
 }
 
 /// What came back: 2xx is delivered, 410 wants no more, anything else is tried again.
-async fn read(mut response: reqwest::Response) -> Attempt {
+async fn read(mut response: Response) -> Attempt {
     let status = response.status();
     let outcome = match status.as_u16() {
         200..=299 => Outcome::Delivered,
@@ -128,9 +130,10 @@ async fn read(mut response: reqwest::Response) -> Attempt {
     };
     let mut answer = status.to_string().into_bytes();
     answer.push(b'\n');
-    // Whether the rest of an answer arrives does not matter: the receiver has decided.
+    // Whether the rest of an answer arrives, and when, does not matter: the receiver has decided.
+    let until = Instant::now() + TEXT_WITHIN;
     while answer.len() < ANSWER_BYTES {
-        let Ok(Some(chunk)) = response.chunk().await else { break };
+        let Ok(Ok(Some(chunk))) = tokio::time::timeout_at(until, response.chunk()).await else { break };
         answer.extend_from_slice(&chunk);
     }
     answer.truncate(ANSWER_BYTES);
@@ -327,6 +330,30 @@ mod tests {
         let attempt = post(&url, "127.0.0.1").await;
         assert_eq!((attempt.outcome, attempt.answer.len()), (Outcome::Delivered, ANSWER_BYTES));
         request.abort();
+    }
+
+    #[tokio::test]
+    async fn a_receiver_has_decided_with_its_status_however_slowly_it_goes_on() {
+        for (status, outcome) in [("200 OK", Outcome::Delivered), ("410 Gone", Outcome::Stopped)] {
+            let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+            let url = format!("http://127.0.0.1:{}/", listener.local_addr().unwrap().port());
+            let slow = tokio::spawn(async move {
+                let (mut stream, _) = listener.accept().await.unwrap();
+                let mut request = String::new();
+                while !request.ends_with('}') {
+                    let mut buffer = [0; 4_096];
+                    let count = stream.read(&mut buffer).await.unwrap();
+                    request.push_str(std::str::from_utf8(&buffer[..count]).unwrap());
+                }
+                let head = format!("HTTP/1.1 {status}\r\ncontent-length: 100\r\n\r\nso");
+                stream.write_all(head.as_bytes()).await.unwrap();
+                // It never says the rest.
+                std::future::pending::<()>().await;
+            });
+            let attempt = post(&url, "127.0.0.1").await;
+            assert_eq!((attempt.outcome, attempt.answer), (outcome, format!("{status}\nso")));
+            slow.abort();
+        }
     }
 
     #[tokio::test]

@@ -6,9 +6,9 @@ use super::open::{Db, StoreError};
 use crate::base::clock::Timestamp;
 use crate::domain::flow::Target;
 
-const SENT: &str = "SELECT COUNT(DISTINCT a.at_us) FROM attempts a JOIN deliveries d ON d.id = a.delivery_id \
+const SENT: &str = "SELECT COUNT(*) FROM attempts a JOIN deliveries d ON d.id = a.delivery_id \
      WHERE d.source_key = '' AND d.target = $1 AND d.state = 'delivered' AND d.ended_at_us IS NOT NULL \
-     AND d.ended_at_us >= $2 AND a.outcome = 'delivered'";
+     AND d.ended_at_us >= $2 AND a.outcome = 'delivered' AND a.letter = 1 AND a.at_us >= $2";
 
 /// How many letters were sent since then.
 pub async fn sent_since(db: &Db, since: Timestamp) -> Result<u64, StoreError> {

@@ -33,12 +33,15 @@ const BY_TIME: &str = "SELECT d.id, d.event_id, d.receipt_id, d.attempts, d.sinc
      LEFT JOIN placements p ON p.delivery_id = d.id \
      WHERE d.source_key = $1 AND d.target = $2 AND d.ended_at_us IS NULL ORDER BY d.next_at_us LIMIT $3";
 // Of `record`: `$2` is an array of `Attempted::row`.
-const ADD_ATTEMPTS: &str = "INSERT INTO attempts (delivery_id, number, at_us, duration_us, outcome, answer) \
-     SELECT d.id, d.attempts + 1, tried.value->>1, tried.value->>2, tried.value->>3, tried.value->>4 \
+const ADD_ATTEMPTS: &str = "INSERT INTO attempts (delivery_id, number, at_us, duration_us, outcome, answer, letter) SELECT d.id, \
+     d.attempts + 1, tried.value->>1, tried.value->>2, tried.value->>3, tried.value->>4, tried.value->>10 \
      FROM jsonb_each($2) AS tried CROSS JOIN deliveries d ON d.id = tried.value->>0";
-const AFTER_ATTEMPTS: &str = "UPDATE deliveries SET attempts = attempts + 1, state = tried.value->>5, \
-     next_at_us = tried.value->>6, ended_at_us = tried.value->>7 FROM jsonb_each($2) AS tried \
-     WHERE deliveries.id = tried.value->>0";
+// What was stopped while it was tried stays so, unless the target has it.
+const AFTER_ATTEMPTS: &str = "UPDATE deliveries SET attempts = attempts + 1, next_at_us = tried.value->>6, \
+     state = CASE WHEN ended_at_us IS NULL OR tried.value->>5 = 'delivered' THEN tried.value->>5 ELSE state END, \
+     ended_at_us = CASE WHEN ended_at_us IS NULL OR tried.value->>5 = 'delivered' THEN tried.value->>7 \
+     ELSE ended_at_us END FROM jsonb_each($2) AS tried WHERE deliveries.id = tried.value->>0";
+const IS_GIVEN_UP: &str = "SELECT COUNT(*) FROM deliveries WHERE id = $1 AND state = 'failed'";
 const FORGET_PLACEMENTS: &str = "DELETE FROM placements WHERE delivery_id IN (SELECT value->>0 FROM jsonb_each($2) \
      WHERE value->>7 IS NOT NULL)";
 const FORGET_PLACEMENT: &str = "DELETE FROM placements WHERE delivery_id = $1";
@@ -70,8 +73,9 @@ const LEAD_ELSEWHERE: &str = "INSERT INTO deliveries (event_id, receipt_id, sour
      since_attempt, next_at_us, created_at_us, instead_of) SELECT d.event_id, d.receipt_id, d.source_key, \
      'connector:' || a.to_key, 'waiting', 0, 0, failed.value->>7, failed.value->>7, d.id FROM jsonb_each($2) AS failed \
      CROSS JOIN deliveries d ON d.id = failed.value->>0 JOIN arrows a \
-     ON a.from_key = d.source_key AND a.on_error = 1 WHERE failed.value->>5 = 'failed' AND d.instead_of IS NULL \
-     AND substr(d.target, 1, 10) = 'connector:' AND NOT EXISTS (SELECT 1 FROM deliveries made WHERE made.receipt_id = d.receipt_id AND made.instead_of = d.id) \
+     ON a.from_key = d.source_key AND a.on_error = 1 WHERE failed.value->>5 = 'failed' AND d.state = 'failed' \
+     AND d.instead_of IS NULL AND substr(d.target, 1, 10) = 'connector:' AND NOT EXISTS (SELECT 1 FROM deliveries made \
+     WHERE made.receipt_id = d.receipt_id AND made.instead_of = d.id) \
      ORDER BY failed.key";
 // Of `settle`: `$1` is an array of receipt ids. COALESCE keeps the database from the index of statuses: it would go through
 // everything that waits.
@@ -153,6 +157,8 @@ pub struct Attempted {
     pub answer: String,
     /// What follows.
     pub next: Next,
+    /// Of alerts that went in one letter, whether it is the first: letters are counted by it.
+    pub letter: bool,
 }
 
 /// What follows an attempt.
@@ -272,7 +278,9 @@ pub async fn record(db: &Db, attempts: &[Attempted]) -> Result<Vec<ReceiptId>, S
     let query = sqlx::query(AssertSqlSafe(RECORD.as_str())).bind(ended).bind(rows.to_string());
     let leaving = query.fetch_all(&mut *tx).await?;
     for one in attempts {
-        if let Next::GiveUp(Some(event)) = &one.next {
+        if let Next::GiveUp(Some(event)) = &one.next
+            && is_given_up(&mut tx, one.delivery).await?
+        {
             event::add(&mut tx, event).await?;
         }
     }
@@ -280,9 +288,13 @@ pub async fn record(db: &Db, attempts: &[Attempted]) -> Result<Vec<ReceiptId>, S
     leaving.iter().map(passed_along).collect()
 }
 
+async fn is_given_up(tx: &mut Transaction<'_, Sqlite>, delivery: i64) -> sqlx::Result<bool> {
+    Ok(sqlx::query(IS_GIVEN_UP).bind(delivery).fetch_one(&mut **tx).await?.try_get::<i64, _>(0)? > 0)
+}
+
 impl Attempted {
     /// One as [`RECORD`] takes it: the delivery; when, how long, the outcome and the answer of the attempt; state, next
-    /// attempt and end of the delivery; name and inode, if it was placed.
+    /// attempt and end of the delivery; name and inode, if it was placed; whether it is a letter by itself.
     fn row(&self) -> Value {
         let ended = self.at.plus(self.took);
         let (state, outcome, next_at, ended_at) = match &self.next {
@@ -303,6 +315,7 @@ impl Attempted {
             ended_at.map(Timestamp::us),
             placed.map(|placed| &placed.name),
             placed.map(|placed| placed.inode.cast_signed()),
+            i64::from(self.letter),
         ])
     }
 }
@@ -369,6 +382,7 @@ mod tests {
     use super::*;
     use crate::base::clock::Clock;
     use crate::base::id::IdSource;
+    use crate::domain::event::EventKind;
     use crate::domain::receipt::Status;
     use crate::store::commit::Received;
     use crate::store::group::Group;
@@ -476,6 +490,7 @@ mod tests {
             took: Duration::from_millis(5),
             answer: "it's \"there\"".to_owned(),
             next,
+            letter: false,
         });
         let leaving = record(&db, &attempts.collect::<Vec<_>>()).await.unwrap();
         assert_eq!(leaving, std::slice::from_ref(there));
@@ -501,5 +516,42 @@ mod tests {
         for (id, status) in [(there, Status::PassedAlong), (later, Status::Waiting), (never, Status::Waiting)] {
             assert_eq!(receipt::find(&db, id).await.unwrap().unwrap().status, status);
         }
+    }
+
+    #[tokio::test]
+    async fn what_was_stopped_while_it_was_tried_stays_so_unless_the_target_has_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let db = Db::open(folder.path()).await.unwrap();
+        let ids = IdSource::random(Clock::System);
+        let at = Timestamp::from_us(1_800_000_000_000_000);
+        sqlx::raw_sql(SET_UP).execute(db.writer()).await.unwrap();
+        sqlx::query(FILL).bind(12).bind(EventId::new(&ids).as_str()).execute(db.writer()).await.unwrap();
+        let lane = Lane { source_key: "acme".to_owned(), target: Target::Connector("archive".to_owned()) };
+        let pending = next(&db, &lane, false, 4).await.unwrap();
+        let mut tx = db.begin().await.unwrap();
+        assert_eq!(stop_lane(&mut tx, "acme", "archive", at).await.unwrap(), 9);
+        tx.commit().await.unwrap();
+        let given_up = Event::new(&ids, EventKind::DeliveryFailed, at, "given up");
+        let nexts = [Next::Retry(at), Next::GiveUp(Some(Box::new(given_up))), Next::Delivered(None), Next::Stop];
+        let attempts = pending.iter().zip(nexts).map(|(one, next)| Attempted {
+            delivery: one.id,
+            receipt_id: None,
+            at,
+            took: Duration::from_millis(5),
+            answer: String::new(),
+            next,
+            letter: false,
+        });
+        record(&db, &attempts.collect::<Vec<_>>()).await.unwrap();
+        let mut states = Vec::new();
+        for one in &pending {
+            let one = delivery_page::find(&db, one.id).await.unwrap().unwrap();
+            states.push((one.state, one.attempts, one.ended_at.is_some()));
+        }
+        let (stopped, delivered) = (DeliveryState::Stopped, DeliveryState::Delivered);
+        assert_eq!(states, [(stopped, 1, true), (stopped, 1, true), (delivered, 1, true), (stopped, 1, true)]);
+        let told = event::count_since(&db, EventKind::DeliveryFailed, Timestamp::default()).await.unwrap();
+        assert_eq!(told, 0, "nothing was given up");
+        assert_eq!(lanes(&db).await.unwrap().len(), 1, "no error arrow leads anywhere");
     }
 }

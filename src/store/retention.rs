@@ -5,6 +5,7 @@
 use sqlx::Row;
 
 use super::open::{Db, StoreError};
+use super::set_off;
 use crate::base::clock::Timestamp;
 use crate::domain::connector::ConnectorId;
 
@@ -40,11 +41,15 @@ const OLD_TRANSFERS_OF: &str = "SELECT id, ended_at_us FROM transfers WHERE ende
 const REMOVE_TRANSFER: &str = "DELETE FROM transfers WHERE id = $1";
 
 const COUNT_EVENTS: &str = "SELECT COUNT(*) FROM events WHERE at_us < $1 \
-     AND NOT EXISTS (SELECT 1 FROM holds WHERE receipt_id = events.receipt_id)";
+     AND NOT EXISTS (SELECT 1 FROM holds WHERE receipt_id = events.receipt_id) \
+     AND NOT EXISTS (SELECT 1 FROM deliveries WHERE receipt_id IS NULL AND event_id = events.id AND ended_at_us IS NULL)";
 const OLD_EVENTS: &str = "SELECT id, at_us FROM events WHERE at_us < $1 AND at_us >= $2 \
-     AND NOT EXISTS (SELECT 1 FROM holds WHERE receipt_id = events.receipt_id) ORDER BY at_us LIMIT $3";
+     AND NOT EXISTS (SELECT 1 FROM holds WHERE receipt_id = events.receipt_id) \
+     AND NOT EXISTS (SELECT 1 FROM deliveries WHERE receipt_id IS NULL AND event_id = events.id AND ended_at_us IS NULL) \
+     ORDER BY at_us LIMIT $3";
 const REMOVE_EVENT: &str = "DELETE FROM events WHERE id = $1 \
-     AND NOT EXISTS (SELECT 1 FROM holds WHERE receipt_id = events.receipt_id)";
+     AND NOT EXISTS (SELECT 1 FROM holds WHERE receipt_id = events.receipt_id) \
+     AND NOT EXISTS (SELECT 1 FROM deliveries WHERE receipt_id IS NULL AND event_id = events.id AND ended_at_us IS NULL)";
 
 const COUNT_REFUSALS: &str = "SELECT COUNT(*) FROM refusals WHERE last_at_us < $1";
 const OLD_REFUSALS: &str = "SELECT id, last_at_us FROM refusals WHERE last_at_us < $1 AND last_at_us >= $2 \
@@ -215,6 +220,9 @@ pub async fn remove_some(db: &Db, kept: &Kept, progress: &mut Progress) -> Resul
         }
         removed += gone;
         progress.reached = row.try_get(1)?;
+    }
+    if removed > 0 && kept.records() == Records::Events {
+        set_off::move_back(&mut tx).await?;
     }
     tx.commit().await?;
     Ok(removed)

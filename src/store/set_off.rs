@@ -25,6 +25,8 @@ const ADD_ENDED: &str = "INSERT INTO deliveries (event_id, receipt_id, source_ke
 const ADD_ATTEMPT: &str = "INSERT INTO attempts (delivery_id, number, at_us, duration_us, outcome, answer) \
      VALUES ($1, 1, $2, $3, $4, $5)";
 const MOVE: &str = "UPDATE alert_cursor SET event_rowid = $1 WHERE one = 1";
+const MOVE_BACK: &str = "UPDATE alert_cursor SET event_rowid = (SELECT COALESCE(MAX(rowid), 0) FROM events) \
+     WHERE event_rowid > (SELECT COALESCE(MAX(rowid), 0) FROM events)";
 
 /// Events that nobody has looked at yet.
 #[derive(Clone, Debug)]
@@ -118,6 +120,12 @@ pub async fn newer(db: &Db) -> Result<Option<Step>, StoreError> {
     Ok(Some(Step { events: rows.iter().map(event::decode).collect::<Result<_, _>>()?, last }))
 }
 
+/// After events were removed, within the same transaction: SQLite gives the number of a removed last row to the next one,
+/// which nobody would look at.
+pub(super) async fn move_back(tx: &mut Transaction<'_, Sqlite>) -> sqlx::Result<()> {
+    sqlx::query(MOVE_BACK).execute(&mut **tx).await.map(drop)
+}
+
 /// Records what a step's events make. It is looked at no more.
 pub async fn record(db: &Db, step: &Step, made: &[New], now: Timestamp) -> Result<(), StoreError> {
     let mut tx = db.begin().await?;
@@ -126,4 +134,94 @@ pub async fn record(db: &Db, step: &Step, made: &[New], now: Timestamp) -> Resul
     }
     sqlx::query(MOVE).bind(step.last).execute(&mut *tx).await?;
     Ok(tx.commit().await?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base::clock::Clock;
+    use crate::base::id::IdSource;
+    use crate::domain::event::EventKind;
+    use crate::store::backup;
+    use crate::store::retention::{self, Kept, Progress, Records};
+
+    const NOW: Timestamp = Timestamp::from_us(1_800_000_000_000_000);
+
+    struct Desk {
+        folder: tempfile::TempDir,
+        db: Db,
+        ids: IdSource,
+    }
+
+    impl Desk {
+        async fn new() -> Self {
+            let folder = tempfile::tempdir().unwrap();
+            let db = Db::open(folder.path()).await.unwrap();
+            Self { folder, db, ids: IdSource::random(Clock::System) }
+        }
+
+        async fn happens(&self, summary: &str) -> EventId {
+            let event = Event::new(&self.ids, EventKind::StorageFailing, NOW, summary);
+            event::record(&self.db, &event).await.unwrap();
+            event.id
+        }
+
+        /// Looks at what is new; gives what that was.
+        async fn looks(&self) -> Vec<String> {
+            let mut seen = Vec::new();
+            while let Some(step) = newer(&self.db).await.unwrap() {
+                record(&self.db, &step, &[], NOW).await.unwrap();
+                seen.extend(step.events.into_iter().map(|event| event.summary));
+            }
+            seen
+        }
+    }
+
+    /// SQLite gives its number to the next event.
+    #[tokio::test]
+    async fn an_event_after_a_removed_one_is_looked_at_too() {
+        let desk = Desk::new().await;
+        desk.happens("first").await;
+        desk.happens("second").await;
+        assert_eq!(desk.looks().await, ["first", "second"]);
+
+        let events = Kept::Generally(Records::Events);
+        let mut progress = Progress::begin(NOW.plus(Duration::from_secs(1)));
+        assert_eq!(retention::remove_some(&desk.db, &events, &mut progress).await.unwrap(), 2);
+        desk.happens("after a quiet time").await;
+        assert_eq!(desk.looks().await, ["after a quiet time"]);
+    }
+
+    #[tokio::test]
+    async fn an_event_that_is_still_to_be_told_is_kept() {
+        let desk = Desk::new().await;
+        let told = desk.happens("told").await;
+        desk.happens("nobody is told of it").await;
+        let step = newer(&desk.db).await.unwrap().unwrap();
+        let target = Target::Events("monitor".to_owned());
+        let new = New { event_id: told.clone(), receipt_id: None, source_key: String::new(), target, due: NOW };
+        record(&desk.db, &step, &[new], NOW).await.unwrap();
+        let events = Kept::Generally(Records::Events);
+        let later = NOW.plus(Duration::from_secs(1));
+        assert_eq!(retention::count(&desk.db, &events, later).await.unwrap(), 1);
+        assert_eq!(retention::remove_some(&desk.db, &events, &mut Progress::begin(later)).await.unwrap(), 1);
+        assert!(event::find(&desk.db, &told).await.unwrap().is_some());
+    }
+
+    /// A copy that is put back goes on where this one was, although its rows are written anew.
+    #[tokio::test]
+    async fn a_copy_of_the_database_knows_what_was_looked_at() {
+        let desk = Desk::new().await;
+        for summary in ["a", "b", "c"] {
+            desk.happens(summary).await;
+        }
+        sqlx::query("DELETE FROM events WHERE summary = 'b'").execute(desk.db.writer()).await.unwrap();
+        desk.looks().await;
+        desk.happens("d").await;
+        let copied = desk.folder.path().join("copied");
+        std::fs::create_dir(&copied).unwrap();
+        backup::copy_to(&desk.db, &copied.join("waybill.db")).await.unwrap();
+        let copy = Desk { db: Db::open(&copied).await.unwrap(), ..Desk::new().await };
+        assert_eq!(copy.looks().await, ["d"]);
+    }
 }

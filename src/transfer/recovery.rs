@@ -100,6 +100,7 @@ async fn finish_passing(depot: &Depot, snapshot: &Snapshot) -> Result<Vec<Receip
         took: Duration::ZERO,
         answer: "It lay in its place already when Waybill started".to_owned(),
         next: Next::Delivered(Some(placed)),
+        letter: false,
     });
     delivery::record(&depot.db, &attempted.collect::<Vec<_>>()).await
 }

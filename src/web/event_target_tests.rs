@@ -39,6 +39,7 @@ impl Site {
                     took: std::time::Duration::ZERO,
                     answer: "204 No Content".to_owned(),
                     next: Next::Delivered(None),
+                    letter: false,
                 };
                 delivery::record(&self.db, &[attempted]).await.unwrap();
                 let told = event::find(&self.db, &one.event_id).await.unwrap().unwrap();

@@ -175,7 +175,7 @@ async fn what_if_answers_with_the_rule_that_the_server_would_go_by() {
     action::put(&site.db, &stored, ("connector acme", "ask"), &site.change()).await.unwrap();
     site.live.refresh().await.unwrap();
     let asked = ask(&[("command", "RETR"), ("path", "/Send/price.edi")]).await.text;
-    assert!(badge(&asked) == "Allowed" && asked.contains("an action is asked when it is really fetched"), "{asked}");
+    assert!(badge(&asked) == "Allowed" && asked.contains("it is asked when the file is really fetched"), "{asked}");
 
     site.gate.block("192.0.2.9".parse().unwrap(), Clock::System.now().plus(Duration::from_mins(5)));
     assert_eq!(said(&[("address", "192.0.2.9")]).await, format!("Refused: {}", Rule::AddressBlocked.label()));
@@ -209,5 +209,113 @@ async fn a_refusal_leads_to_whether_it_would_be_one_now() {
     assert!(!asked.text.contains("Outside Send and Receive"), "{}", asked.text);
     for place in ["/activity/refusals", "/connectors/acme/settings", "/connectors/acme/advanced"] {
         assert!(site.get(place, &cookies).await.text.contains("action=\"/what-if\""), "{place}");
+    }
+}
+
+/// The steps on a page with how each ends.
+fn marked(page: &str) -> Vec<(String, String)> {
+    let (_, list) = page.split_once("<ol class=\"steps\">").expect("a list of steps");
+    let list = list.split("</ol>").next().unwrap();
+    let row = |row: &str| {
+        let (tone, rest) = row.split_once('"').unwrap();
+        let words = rest.split_once("</span><span").unwrap().1.split_once('>').unwrap().1;
+        (words.split('<').next().unwrap().replace(" (not reached)", ""), tone.trim().to_owned())
+    };
+    list.split("<span class=\"mark").skip(1).map(row).collect()
+}
+
+#[tokio::test]
+async fn the_first_step_that_says_no_is_the_answer_and_what_comes_after_is_not_reached() {
+    let site = Site::new().await;
+    site.add_connector("acme", "").await;
+    for (key, value) in [
+        ("allowed_addresses", "192.0.2.0/24"),
+        ("allowed_files_filter", "*.edi"),
+        ("overwrite", "refuse"),
+        ("enabled", "off"),
+        ("receive_write", "off"),
+    ] {
+        site.set("acme", key, value).await;
+    }
+    site.set_profile("disk_reserve", "1000000 GiB").await;
+    std::fs::create_dir_all(site.partner_path("acme/Receive")).unwrap();
+    std::fs::write(site.partner_path("acme/Receive/po.edi"), "there").unwrap();
+    let cookies = site.person("vera", Role::Viewer).await;
+    // Everything is wrong at first; what said no is mended each time.
+    let (mut asked, mut said) = (("198.51.100.1", "clear", "/Receive/po.zip"), Vec::new());
+    loop {
+        let (address, by, path) = asked;
+        let query = [("name", "acme"), ("address", address), ("by", by), ("command", "STOR"), ("path", path)];
+        let query = serde_urlencoded::to_string(query).unwrap();
+        let steps = marked(&site.get(&format!("/what-if?{query}"), &cookies).await.text);
+        let Some(no) = steps.iter().position(|(_, tone)| tone == "bad") else { break };
+        assert!(steps[..no].iter().all(|(_, tone)| tone == "ok" || tone.is_empty()), "{steps:?}");
+        assert!(steps[no + 1..].iter().all(|(_, tone)| tone == "off"), "{steps:?}");
+        said.push(steps[no].0.clone());
+        match said.len() {
+            1 => asked.1 = "tls",
+            2 => asked.0 = "192.0.2.7",
+            3 => site.set("acme", "enabled", "on").await,
+            4 => site.set("acme", "receive_write", "on").await,
+            5 => asked.2 = "/Receive/po.edi",
+            6 => site.set("acme", "overwrite", "replace").await,
+            7 => site.set_profile("disk_reserve", "1").await,
+            _ => panic!("{said:?}"),
+        }
+    }
+    let order = [
+        "Encryption of the sign-in",
+        "Address",
+        "Enabled and valid now",
+        "Permission in this folder",
+        "Name against the filter",
+        "What lies there",
+        "Disk reserve and quota",
+    ];
+    assert_eq!(said, order);
+}
+
+#[tokio::test]
+async fn a_refusal_shows_its_checks_in_order_and_the_one_that_said_no() {
+    let site = Site::new().await;
+    site.add_connector("acme", "").await;
+    let cookies = site.person("vera", Role::Viewer).await;
+    let refusal = |rule: Rule, command: &str, transcript: &str| Refusal {
+        id: RefusalId::new(&site.ids),
+        rule,
+        connector: "acme".to_owned(),
+        remote: "192.0.2.1".to_owned(),
+        command: command.to_owned(),
+        reply: "426 Broken.".to_owned(),
+        detail: String::new(),
+        transcript: transcript.to_owned(),
+        session_id: String::new(),
+        first_at: Clock::System.now(),
+        last_at: Clock::System.now(),
+        times: 1,
+        folder: "/Receive".to_owned(),
+    };
+    let begun = "09:00:00.000 C: STOR a.edi\n09:00:00.000 S: 150 Go on.\n09:00:01.000 S: 426 Broken.";
+    for (refusal, step) in [
+        (refusal(Rule::NameFilter, "STOR a.zip", ""), "Name against the filter"),
+        (refusal(Rule::BrokenOff, "STOR a.edi", begun), "The bytes, to the end"),
+        (refusal(Rule::WrongPassword, "PASS ****", ""), "Proof of who it is"),
+        (refusal(Rule::Idle, "NOOP", ""), ""),
+    ] {
+        let (recorder, writer) = Recorder::new(site.db.clone());
+        tokio::spawn(writer.run());
+        let place = format!("/refusals/{}", refusal.id);
+        recorder.refusal(refusal);
+        recorder.flush().await;
+        let page = site.get(&place, &cookies).await.text;
+        if step.is_empty() {
+            assert!(page.contains("This rule stands by itself") && !page.contains("class=\"steps\""), "{page}");
+            continue;
+        }
+        let steps = marked(&page);
+        let no = steps.iter().position(|(words, _)| words == step).expect(step);
+        let stands: Vec<_> = steps.iter().map(|(_, tone)| tone.as_str()).collect();
+        assert!(stands[..no].iter().all(|tone| *tone == "ok") && stands[no] == "bad", "{steps:?}");
+        assert!(stands[no + 1..].iter().all(|tone| *tone == "off"), "{steps:?}");
     }
 }

@@ -226,6 +226,13 @@ fn lines(transcript: &str, reply: &str) -> Vec<Line> {
     lines
 }
 
+/// Whether the data connection of the command that was refused stood: its 150 had been said before the no.
+fn is_opened(lines: &[Line], command: &str) -> bool {
+    let Some(no) = lines.iter().position(|line| line.is_no) else { return false };
+    let begun = lines[..no].iter().rposition(|line| line.asked && line.text == command);
+    begun.is_some_and(|begun| lines[begun..no].iter().any(|line| !line.asked && line.text.starts_with("150")))
+}
+
 /// Whether the same rule says no to the same connector again and again.
 struct Pattern {
     hour: u64,
@@ -266,6 +273,8 @@ struct RefusalPage {
     explain: &'static str,
     refusal: Refusal,
     lines: Vec<Line>,
+    /// How far the client came.
+    report: what_if::Told,
     /// What may be written to the partner.
     reply: String,
     pattern: Pattern,
@@ -288,12 +297,14 @@ pub async fn one(context: Context, Path(id): Path<String>) -> Result<Response, W
     let (fix, fix_words) = fix(&context, refusal.rule, &refusal.connector);
     let what = if refusal.command.is_empty() { "a connection".to_owned() } else { refusal.command.clone() };
     let question = format!("Why was {what} refused?");
+    let lines = lines(&refusal.transcript, &refusal.reply);
     let page = RefusalPage {
         shell: Shell::new(&context, question.clone(), Nav::Activity).await?,
         question,
         label: refusal.rule.label(),
         explain: refusal.rule.explain(),
-        lines: lines(&refusal.transcript, &refusal.reply),
+        report: what_if::told(&context, &refusal, is_opened(&lines, &refusal.command)),
+        lines,
         reply: reply(&refusal),
         pattern: pattern(&context, &refusal).await?,
         first: refusal.first_at.into(),
@@ -386,6 +397,18 @@ mod tests {
         assert_eq!(marked, ["09:00:02.001"]);
         assert_eq!((lines[3].asked, lines[3].text.as_str(), lines[2].at.as_str()), (true, "STOR b: c.zip", ""));
         assert!(!super::lines(said, "").iter().any(|line| line.is_no));
+    }
+
+    #[test]
+    fn whether_the_data_connection_stood_is_seen_by_the_150_of_that_command() {
+        let opened = |said: &str| is_opened(&lines(said, "552 Too much."), "STOR b");
+        let first = "09:00:00.000 C: STOR a\n09:00:00.000 S: 150 Go on.\n09:00:00.001 S: 226 Done.\n";
+        let refused = "09:00:02.000 C: STOR b\n09:00:02.001 S: 552 Too much.";
+        assert!(!opened(&format!("{first}{refused}")));
+        let flowed =
+            "09:00:02.000 C: STOR b\n09:00:02.000 S: 150 Go on.\n09:00:02.001 C: NOOP\n09:00:03.000 S: 552 Too much.";
+        assert!(opened(&format!("{first}{flowed}")));
+        assert!(!opened("") && !opened("09:00:03.000 S: 552 Too much."));
     }
 
     #[test]

@@ -4,6 +4,8 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
+use super::action::Action;
+use super::steps::Step;
 use crate::access::admission::Limits as Room;
 use crate::access::guard::{Caller, Door, Known, Limits};
 use crate::base::id::SessionId;
@@ -19,50 +21,6 @@ use crate::transfer::consent::{self, Consents};
 use crate::transfer::depot::{Depot, Party, TransferError};
 use crate::transfer::{plan, send};
 use crate::web::context::Context;
-
-/// What the partner's client would do.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Action {
-    /// `USER` and `PASS` alone.
-    SignIn,
-    /// `RETR`.
-    Retrieve,
-    /// `STOR`.
-    Store,
-    /// `APPE`.
-    Append,
-    /// Whatever is judged by permission and name alone.
-    Other(Operation),
-}
-
-impl Action {
-    /// Every action: the command, and it in words.
-    pub const ALL: [(&'static str, &'static str, Self); 12] = [
-        ("STOR", "Upload (STOR)", Self::Store),
-        ("RETR", "Download (RETR)", Self::Retrieve),
-        ("", "Sign in only", Self::SignIn),
-        ("LIST", "List (LIST, MLSD)", Self::Other(Operation::List)),
-        ("APPE", "Append (APPE)", Self::Append),
-        ("DELE", "Delete (DELE)", Self::Other(Operation::Delete)),
-        ("RNFR", "Rename from (RNFR)", Self::Other(Operation::RenameFrom)),
-        ("RNTO", "Rename to (RNTO)", Self::Other(Operation::RenameTo)),
-        ("MKD", "Make folder (MKD)", Self::Other(Operation::MakeFolder)),
-        ("RMD", "Remove folder (RMD)", Self::Other(Operation::RemoveFolder)),
-        ("CWD", "Change folder (CWD)", Self::Other(Operation::Enter)),
-        ("SIZE", "Look (SIZE, MDTM, MLST)", Self::Other(Operation::Look)),
-    ];
-
-    /// The action of a command, without regard to case.
-    pub fn of(command: &str) -> Option<Self> {
-        let found = Self::ALL.iter().find(|(own, _, _)| own.eq_ignore_ascii_case(command));
-        found.map(|(_, _, action)| *action)
-    }
-
-    /// Whether it opens a data connection.
-    const fn moves_data(self) -> bool {
-        matches!(self, Self::Retrieve | Self::Store | Self::Append | Self::Other(Operation::List))
-    }
-}
 
 /// Who would do what.
 #[derive(Clone, Debug)]
@@ -88,13 +46,15 @@ pub enum Stand {
     Unknown,
     /// No, by that rule; no rule where the file or folder itself is the reason.
     Refused(Option<Rule>),
+    /// A step before it said no.
+    NotReached,
 }
 
-/// One step.
+/// One step, and how it ends.
 #[derive(Clone, Debug)]
 pub struct Check {
-    /// What is asked.
-    pub words: &'static str,
+    /// Which.
+    pub step: Step,
     /// How it ends.
     pub stand: Stand,
     /// What was found.
@@ -102,36 +62,86 @@ pub struct Check {
 }
 
 impl Check {
-    fn passed(words: &'static str, detail: impl Into<String>) -> Self {
-        Self { words, stand: Stand::Passed, detail: detail.into() }
+    /// Passed.
+    pub fn passed(step: Step, detail: impl Into<String>) -> Self {
+        Self { step, stand: Stand::Passed, detail: detail.into() }
     }
 
-    fn unknown(words: &'static str, detail: impl Into<String>) -> Self {
-        Self { words, stand: Stand::Unknown, detail: detail.into() }
+    fn unknown(step: Step, detail: impl Into<String>) -> Self {
+        Self { step, stand: Stand::Unknown, detail: detail.into() }
     }
 
-    fn no(words: &'static str, no: No) -> Self {
-        Self { words, stand: Stand::Refused(Some(no.rule)), detail: no.detail }
+    /// No, by that rule.
+    pub fn no(step: Step, no: No) -> Self {
+        Self { step, stand: Stand::Refused(Some(no.rule)), detail: no.detail }
+    }
+
+    /// Not reached.
+    pub const fn not_reached(step: Step) -> Self {
+        Self { step, stand: Stand::NotReached, detail: String::new() }
+    }
+
+    /// Whether it is the one that says no.
+    pub const fn is_no(&self) -> bool {
+        matches!(self.stand, Stand::Refused(_))
     }
 }
 
-/// The steps up to the one that says no, or all of them.
+/// The ends of steps that one function judges together: its no is that of the step that may say so, and those before it are
+/// passed.
+fn judge(checks: &mut Vec<Check>, steps: &[Step], judged: Result<(), &TransferError>) -> Result<(), Check> {
+    let (rule, detail) = match judged {
+        Ok(()) => {
+            checks.extend(steps.iter().map(|step| Check::passed(*step, "")));
+            return Ok(());
+        }
+        Err(TransferError::Refused(no)) => (Some(no.rule), no.detail.clone()),
+        // The file or folder itself: no rule.
+        Err(error) => (None, error.to_string()),
+    };
+    for step in steps {
+        let says = rule.is_none_or(|rule| step.rules().contains(&rule));
+        if says || Some(step) == steps.last() {
+            return Err(Check { step: *step, stand: Stand::Refused(rule), detail });
+        }
+        checks.push(Check::passed(*step, ""));
+    }
+    Ok(())
+}
+
+/// All steps of a case: up to the one that says no as they end, the rest not reached.
 pub async fn checks(context: &Context, case: &Case) -> Vec<Check> {
     let snapshot = context.state.live.snapshot();
     let mut checks = Vec::new();
-    let live = match sign_in(context, case, &snapshot, &mut checks) {
-        Ok(live) => live,
-        Err(no) => {
-            checks.push(no);
-            return checks;
-        }
-    };
-    if case.action == Action::SignIn {
-        return checks;
+    if let Err(no) = walk(context, case, &snapshot, &mut checks).await {
+        checks.push(no);
     }
-    let last = command(context, case, (&snapshot, &live), &mut checks).await;
-    checks.push(last.unwrap_or_else(|no| no));
+    let rest = Step::of(case.action).into_iter().skip(checks.len()).map(Check::not_reached);
+    checks.extend(rest);
+    debug_assert!(checks.iter().map(|check| check.step).eq(Step::of(case.action)), "walked as the list says");
     checks
+}
+
+async fn walk(context: &Context, case: &Case, snapshot: &Arc<Snapshot>, checks: &mut Vec<Check>) -> Result<(), Check> {
+    let live = sign_in(context, case, snapshot, checks)?;
+    if case.action == Action::SignIn {
+        return Ok(());
+    }
+    command(context, case, (snapshot, &live), checks).await?;
+    if case.action.moves_data() {
+        checks.push(Check::unknown(Step::DataConnection, "the client’s network is not tried here"));
+        let tls = if case.secure {
+            Check::unknown(Step::DataTls, "the client’s own TLS is not tried here")
+        } else {
+            Check::passed(Step::DataTls, "not wanted: it comes in clear")
+        };
+        checks.push(tls);
+        checks.push(Check::unknown(Step::Bytes, "largest file, quota and disk reserve are looked at on the way"));
+    }
+    if case.action.stores() {
+        checks.push(Check::unknown(Step::Placed, "the name is judged once more when the file is whole"));
+    }
+    Ok(())
 }
 
 /// From the connection to the end of the login.
@@ -142,46 +152,51 @@ fn sign_in(
     checks: &mut Vec<Check>,
 ) -> Result<Arc<LiveConnector>, Check> {
     let (state, profile) = (&context.state, &snapshot.profile);
-    let words = "Room for a session";
+    let step = Step::Connection;
     let room = state.admission.has_room(case.remote, &Room::of(profile));
-    room.map_err(|rule| Check::no(words, No::new(rule, "as many are connected as may be")))?;
-    checks.push(Check::passed(words, ""));
+    room.map_err(|rule| Check::no(step, No::new(rule, "as many are connected as may be")))?;
+    checks.push(Check::passed(step, ""));
+    checks.push(if case.secure {
+        Check::unknown(Step::ControlTls, "the client’s own TLS is not tried here")
+    } else {
+        Check::passed(Step::ControlTls, "not wanted: it comes in clear")
+    });
 
-    let words = "Encryption of the sign-in";
+    let step = Step::SignInEncryption;
     let named = snapshot.connector(&case.name).map(|live| &live.connector);
-    entrance::may_name(profile, named, (case.remote, case.secure)).map_err(|no| Check::no(words, no))?;
-    checks.push(Check::passed(words, if case.secure { "by TLS" } else { "clear text is taken here" }));
+    entrance::may_name(profile, named, (case.remote, case.secure)).map_err(|no| Check::no(step, no))?;
+    checks.push(Check::passed(step, if case.secure { "by TLS" } else { "clear text is taken here" }));
 
     let found = snapshot.partner(&case.name);
     let known = if found.is_some() { Known::Yes } else { Known::No };
     let key = case.name.to_ascii_lowercase();
     let caller = Caller { door: Door::Ftp, name: &key, known, address: case.remote };
     let limits = Limits::of(profile, case.remote);
-    let words = "Address";
+    let step = Step::Address;
     if let Some(Err(no)) = found.map(|live| entrance::may_come_from(&live.connector, case.remote)) {
-        return Err(Check::no(words, no));
+        return Err(Check::no(step, no));
     }
     if let Some(until) = state.gate.blocked(&caller, limits.as_ref()) {
-        return Err(Check::no(words, No::new(Rule::AddressBlocked, format!("blocked until {until}"))));
+        return Err(Check::no(step, No::new(Rule::AddressBlocked, format!("blocked until {until}"))));
     }
-    checks.push(Check::passed(words, format!("{} may come in", case.remote)));
+    checks.push(Check::passed(step, format!("{} may come in", case.remote)));
 
-    let words = "User";
-    let live = found.ok_or_else(|| Check::no(words, No::new(Rule::UnknownUser, "there is no such name")))?;
-    checks.push(Check::passed(words, live.connector.id.to_string()));
+    let step = Step::User;
+    let live = found.ok_or_else(|| Check::no(step, No::new(Rule::UnknownUser, "there is no such name")))?;
+    checks.push(Check::passed(step, live.connector.id.to_string()));
     checks.push(proof(&live.connector));
 
-    let words = "Enabled and valid now";
-    entrance::may_sign_in(&live.connector, context.now()).map_err(|no| Check::no(words, no))?;
-    checks.push(Check::passed(words, ""));
+    let step = Step::Valid;
+    entrance::may_sign_in(&live.connector, context.now()).map_err(|no| Check::no(step, no))?;
+    checks.push(Check::passed(step, ""));
 
-    let words = "Sessions of this connector";
+    let step = Step::Sessions;
     let (now, most) = (state.admission.of_connector(live.connector.id.key()), live.connector.sessions_max(profile));
     let count = format!("{now} of at most {most}");
     if now >= most {
-        return Err(Check::no(words, No::new(Rule::TooManyForConnector, count)));
+        return Err(Check::no(step, No::new(Rule::TooManyForConnector, count)));
     }
-    checks.push(Check::passed(words, count));
+    checks.push(Check::passed(step, count));
     Ok(Arc::clone(live))
 }
 
@@ -193,38 +208,36 @@ fn proof(connector: &Connector) -> Check {
         ClientCertificate::AndPassword => "the right password and client certificate are taken for granted",
         ClientCertificate::Only => "the right client certificate is taken for granted; a password never signs in",
     };
-    Check::unknown("Proof of who it is", by)
+    Check::unknown(Step::Proof, by)
 }
 
-/// The command, once signed in.
+/// The command, once signed in, as far as the data connection.
 async fn command(
     context: &Context,
     case: &Case,
     (snapshot, live): (&Arc<Snapshot>, &Arc<LiveConnector>),
     checks: &mut Vec<Check>,
-) -> Result<Check, Check> {
+) -> Result<(), Check> {
     let (profile, connector) = (&snapshot.profile, &live.connector);
     if case.action.moves_data() {
-        let words = "Encryption of the data";
+        let step = Step::DataEncryption;
         if !case.secure && !entrance::may_move_in_clear(profile, Some(connector), case.remote) {
-            return Err(Check::no(words, No::new(Rule::TlsRequiredData, "the data connection is in clear")));
+            return Err(Check::no(step, No::new(Rule::TlsRequiredData, "the data connection is in clear")));
         }
-        checks.push(Check::passed(words, if case.secure { "by TLS" } else { "clear text is taken here" }));
+        checks.push(Check::passed(step, if case.secure { "by TLS" } else { "clear text is taken here" }));
     }
-    let words = "Path";
     let path = connector.settings.start_folder.path().resolve(&case.path);
-    let path = path.map_err(|error| Check::no(words, No::new(Rule::NameNotStorable, error.to_string())))?;
-    checks.push(Check::passed(words, path.to_string()));
+    let path = path.map_err(|error| Check::no(Step::Path, No::new(Rule::NameNotStorable, error.to_string())))?;
+    checks.push(Check::passed(Step::Path, path.to_string()));
 
-    let words = "Permission and name";
-    let operation = match case.action {
-        Action::Store => Operation::Store,
-        Action::Append => Operation::Append,
-        Action::Other(operation) => operation,
-        Action::Retrieve | Action::SignIn => Operation::Retrieve,
+    let (operation, steps) = match case.action {
+        Action::Store => (Operation::Store, &[Step::Permission, Step::Name][..]),
+        Action::Append => (Operation::Append, &[Step::Permission, Step::Name][..]),
+        Action::Other(operation) => (operation, &[Step::PermissionAndName][..]),
+        Action::Retrieve | Action::SignIn => (Operation::Retrieve, &[Step::Permission, Step::Name][..]),
     };
-    authorise(profile, connector, operation, &path).map_err(|no| Check::no(words, no))?;
-    checks.push(Check::passed(words, ""));
+    let granted = authorise(profile, connector, operation, &path).map_err(TransferError::Refused);
+    judge(checks, steps, granted.as_ref().map(drop))?;
 
     let party = Party {
         snapshot: Arc::clone(snapshot),
@@ -233,31 +246,37 @@ async fn command(
         remote: case.remote,
         tls: String::new(),
     };
-    on_disk(context, case.action, &party, &path).await
+    on_disk(context, case.action, (&party, &path), checks).await
 }
 
 /// What lies there, and whether there is room.
-async fn on_disk(context: &Context, action: Action, party: &Party, path: &VirtualPath) -> Result<Check, Check> {
+async fn on_disk(
+    context: &Context,
+    action: Action,
+    (party, path): (&Party, &VirtualPath),
+    checks: &mut Vec<Check>,
+) -> Result<(), Check> {
     // Whoever is asked before a file is sent is not asked here: nobody fetches it.
     let depot = &Depot { consents: Consents::default(), ..context.state.depot.clone() };
-    let (words, looked) = match action {
-        Action::Store => ("Name, quota and room", plan::plan(depot, party, path, StoreMode::Replace).await.map(drop)),
-        Action::Append => ("Name, quota and room", plan::plan(depot, party, path, StoreMode::Append).await.map(drop)),
+    let mode = match action {
+        Action::Store => StoreMode::Replace,
+        Action::Append => StoreMode::Append,
         Action::Retrieve => {
             let found = send::prepare(depot, party, path, (0, None, false)).await;
-            if found.as_ref().is_ok_and(|file| consent::is_wanted(party, path, file.size_bytes())) {
-                let words = "an action is asked when it is really fetched, and may hold it back";
-                return Ok(Check::unknown("The file", words));
-            }
-            ("The file", found.map(drop))
+            judge(checks, &[Step::WhatLiesThere], found.as_ref().map(drop))?;
+            let is_wanted = found.is_ok_and(|file| consent::is_wanted(party, path, file.size_bytes()));
+            checks.push(if is_wanted {
+                Check::unknown(Step::Consent, "it is asked when the file is really fetched, and may hold it back")
+            } else {
+                Check::passed(Step::Consent, "none is asked")
+            });
+            return Ok(());
         }
         Action::SignIn | Action::Other(_) => {
-            return Ok(Check::unknown("What lies there", "not looked at for this command"));
+            checks.push(Check::unknown(Step::WhatLiesThere, "not looked at for this command"));
+            return Ok(());
         }
     };
-    match looked {
-        Ok(()) => Ok(Check::passed(words, "")),
-        Err(TransferError::Refused(no)) => Err(Check::no(words, no)),
-        Err(error) => Err(Check { words, stand: Stand::Refused(None), detail: error.to_string() }),
-    }
+    let planned = plan::plan(depot, party, path, mode).await;
+    judge(checks, &[Step::WhatLiesThere, Step::Room], planned.as_ref().map(drop))
 }

@@ -1,6 +1,9 @@
 //! What if: would the FTP server let this client do that, and if not, by which rule.
 
+mod action;
 mod checks;
+mod steps;
+mod told;
 
 use std::net::IpAddr;
 
@@ -10,7 +13,9 @@ use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use serde::Deserialize;
 
-use self::checks::{Action, Case, Check, Stand, checks};
+use self::action::Action;
+use self::checks::{Case, Check, Stand, checks};
+pub use self::told::{Told, told};
 use super::refusals;
 use crate::base::path::VirtualPath;
 use crate::domain::connector::ConnectorId;
@@ -145,28 +150,36 @@ pub fn address_of(refusal: &Refusal) -> String {
     format!("{PATH}?{}", serde_urlencoded::to_string(asked).unwrap_or_default())
 }
 
-/// A step, as the page shows it: the steps of *Test connection* look the same.
-struct Row {
-    tone: &'static str,
-    outcome: &'static str,
-    words: &'static str,
-    detail: String,
-    fix: String,
-    took: &'static str,
+/// A step, as pages show it: the steps of *Test connection* look the same.
+pub struct Row {
+    /// `ok`, `bad`, `off` for one that was not reached; else empty.
+    pub tone: &'static str,
+    /// `Passed`.
+    pub outcome: &'static str,
+    /// What is asked.
+    pub words: &'static str,
+    /// What was found.
+    pub detail: String,
+    /// Where the rule that said no is set; empty where it is nowhere.
+    pub fix: String,
+    /// Empty: nothing is timed here.
+    pub took: &'static str,
 }
 
 impl Row {
-    fn of(context: &Context, case: &Case, check: Check) -> Self {
+    /// A step of what `name` wanted.
+    fn of(context: &Context, name: &str, check: Check) -> Self {
         let (tone, outcome) = match &check.stand {
             Stand::Passed => ("ok", "Passed"),
             Stand::Unknown => ("", "Not known here"),
             Stand::Refused(_) => ("bad", "Refused"),
+            Stand::NotReached => ("off", "Not reached"),
         };
         let fix = match check.stand {
-            Stand::Refused(Some(rule)) => refusals::fix(context, rule, &case.name).0,
+            Stand::Refused(Some(rule)) => refusals::fix(context, rule, name).0,
             _ => String::new(),
         };
-        Self { tone, outcome, words: check.words, detail: check.detail, fix, took: "" }
+        Self { tone, outcome, words: check.step.words(), detail: check.detail, fix, took: "" }
     }
 }
 
@@ -185,8 +198,8 @@ struct Report {
 impl Report {
     async fn of(context: &Context, case: &Case) -> Self {
         let checks = checks(context, case).await;
-        let last = checks.last().map(|check| (check.stand.clone(), check.detail.clone()));
-        let mut report = match last {
+        let no = checks.iter().find(|check| check.is_no()).map(|check| (check.stand.clone(), check.detail.clone()));
+        let mut report = match no {
             Some((Stand::Refused(Some(rule)), _)) => {
                 let (fix, fix_words) = refusals::fix(context, rule, &case.name);
                 let verdict = format!("Refused: {}", rule.label());
@@ -199,7 +212,7 @@ impl Report {
             }
             _ => Self::allowed(),
         };
-        report.rows = checks.into_iter().map(|check| Row::of(context, case, check)).collect();
+        report.rows = checks.into_iter().map(|check| Row::of(context, &case.name, check)).collect();
         report
     }
 
@@ -207,7 +220,7 @@ impl Report {
         Self {
             tone: "ok",
             verdict: "Allowed".to_owned(),
-            explain: "Every step that the FTP server takes says yes, with the settings in force and the sessions live now.",
+            explain: "Every step that can be tried from here says yes, with the settings in force and the sessions live now.",
             fix: String::new(),
             fix_words: "",
             rows: Vec::new(),

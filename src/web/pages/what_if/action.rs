@@ -1,0 +1,95 @@
+//! What a partner's client may be asked about, or was refused.
+
+use crate::domain::authorise::Operation;
+use crate::ftp::command::Command;
+
+/// What the partner's client would do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Action {
+    /// `USER` and `PASS` alone.
+    SignIn,
+    /// `RETR`.
+    Retrieve,
+    /// `STOR`.
+    Store,
+    /// `APPE`.
+    Append,
+    /// Whatever is judged by permission and name alone.
+    Other(Operation),
+}
+
+impl Action {
+    /// Every action: the command, and it in words.
+    pub const ALL: [(&'static str, &'static str, Self); 12] = [
+        ("STOR", "Upload (STOR)", Self::Store),
+        ("RETR", "Download (RETR)", Self::Retrieve),
+        ("", "Sign in only", Self::SignIn),
+        ("LIST", "List (LIST, MLSD)", Self::Other(Operation::List)),
+        ("APPE", "Append (APPE)", Self::Append),
+        ("DELE", "Delete (DELE)", Self::Other(Operation::Delete)),
+        ("RNFR", "Rename from (RNFR)", Self::Other(Operation::RenameFrom)),
+        ("RNTO", "Rename to (RNTO)", Self::Other(Operation::RenameTo)),
+        ("MKD", "Make folder (MKD)", Self::Other(Operation::MakeFolder)),
+        ("RMD", "Remove folder (RMD)", Self::Other(Operation::RemoveFolder)),
+        ("CWD", "Change folder (CWD)", Self::Other(Operation::Enter)),
+        ("SIZE", "Look (SIZE, MDTM, MLST)", Self::Other(Operation::Look)),
+    ];
+
+    /// The action of a command, without regard to case.
+    pub fn of(command: &str) -> Option<Self> {
+        let found = Self::ALL.iter().find(|(own, _, _)| own.eq_ignore_ascii_case(command));
+        found.map(|(_, _, action)| *action)
+    }
+
+    /// The action of a line that a client sent, by whatever name for it; none for what is not about signing in or a path.
+    pub fn of_line(line: &str) -> Option<Self> {
+        use Command as C;
+        if line.is_empty() {
+            return Some(Self::SignIn);
+        }
+        match C::read(line) {
+            C::User(_) | C::Pass(_) | C::Auth(_) => Some(Self::SignIn),
+            C::Stor(_) | C::Stou(_) => Some(Self::Store),
+            C::Appe(_) => Some(Self::Append),
+            C::Retr(_) => Some(Self::Retrieve),
+            C::List(_) | C::Nlst(_) | C::Mlsd(_) => Some(Self::Other(Operation::List)),
+            C::Cwd(_) | C::Cdup => Some(Self::Other(Operation::Enter)),
+            C::Dele(_) => Some(Self::Other(Operation::Delete)),
+            C::Rnfr(_) => Some(Self::Other(Operation::RenameFrom)),
+            C::Rnto(_) => Some(Self::Other(Operation::RenameTo)),
+            C::Mkd(_) => Some(Self::Other(Operation::MakeFolder)),
+            C::Rmd(_) => Some(Self::Other(Operation::RemoveFolder)),
+            C::Size(_) | C::Mlst(_) | C::Mdtm { touch: None, .. } => Some(Self::Other(Operation::Look)),
+            C::Mfmt { .. } | C::Mff { .. } => Some(Self::Other(Operation::Touch)),
+            _ => None,
+        }
+    }
+
+    /// Whether it opens a data connection.
+    pub const fn moves_data(self) -> bool {
+        matches!(self, Self::Retrieve | Self::Other(Operation::List)) || self.stores()
+    }
+
+    /// Whether a file comes of it.
+    pub const fn stores(self) -> bool {
+        matches!(self, Self::Store | Self::Append)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_command_to_choose_is_understood_as_the_ftp_server_does() {
+        for (command, _, action) in Action::ALL {
+            let line = if command.is_empty() { String::new() } else { format!("{command} /Receive/a") };
+            assert_eq!((Action::of(command), Action::of_line(&line)), (Some(action), Some(action)), "{command}");
+        }
+        assert_eq!(Action::of_line("xmkd a"), Action::of("mkd"));
+        assert_eq!(Action::of_line("PASS ****"), Some(Action::SignIn));
+        for line in ["PASV", "TYPE E", "SITE HELP", "STOR", "GET / HTTP/1.1"] {
+            assert_eq!(Action::of_line(line), None, "{line}");
+        }
+    }
+}
