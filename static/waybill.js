@@ -199,14 +199,14 @@
   // Files go one by one, each with how far it is. A lost connection holds up the rest: a file is in Send whole or not at all.
   const up = $('form[data-upload]');
   if (up) {
-    const input = $('[type=file]', up), queue = [], mb = (n) => `${(n / 1e6).toFixed(1)} MB`;
+    const input = $('[type=file]', up), queue = [], mb = (n) => n < 1e6 ? `${Math.ceil(n / 1e3)} KB` : `${(n / 1e6).toFixed(1)} MB`;
     let busy = null;
     const next = () => {
       if (busy || !queue.length) return;
       const one = busy = queue.shift(), { file, row: [, note, button, bar] } = one, x = new XMLHttpRequest(), form = new FormData(up);
       const end = (text, goes) => {
         busy = null; bar.hidden = true; note.textContent = text;
-        button.textContent = 'Retry'; button.onclick = () => { queue.unshift(one); next(); };
+        button.textContent = 'Retry'; button.onclick = () => { button.hidden = true; queue.unshift(one); next(); };
         say(`${file.name}: ${text}`);
         if (goes) next();
       };

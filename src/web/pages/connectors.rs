@@ -99,7 +99,7 @@ const ADVANCED: Sections = &[
         ],
     ),
     (
-        "For older clients",
+        SELDOM,
         "What scripts and devices of this partner expect.",
         &["start_folder", "send_alias", "receive_alias", "name_encoding", "list_time_zone"],
     ),
@@ -189,6 +189,23 @@ struct Section {
     title: &'static str,
     text: &'static str,
     fields: Vec<Field>,
+}
+
+/// A section that few partners need: folded as long as nothing in it is set or wrong.
+const SELDOM: &str = "For older clients";
+
+impl Section {
+    fn folds(&self) -> bool {
+        self.title == SELDOM
+    }
+
+    fn is_open(&self) -> bool {
+        let is_usual = |field: &Field| {
+            let setting = ConnectorSettings::setting(field.key);
+            field.error.is_empty() && setting.is_some_and(|setting| setting.default == field.value)
+        };
+        !self.fields.iter().all(is_usual)
+    }
 }
 
 #[derive(Template)]
@@ -312,7 +329,11 @@ async fn dress(context: &Context, field: &mut Field, (connector, snapshot): (&Co
             format!("Now {}. {holds}", connector.output_folder_text())
         }
         "folder" => format!("Now {}.", connector.folder_text()),
-        "enabled" if connector.is_partner() => match head::live_sessions(context, &connector.id) {
+        "enabled" if !connector.is_partner() => {
+            field.hint = "Off holds back what is to be passed along here, until it is on again.";
+            String::new()
+        }
+        "enabled" => match head::live_sessions(context, &connector.id) {
             0 => "No session is open now.".to_owned(),
             1 => "1 session is open now and would end.".to_owned(),
             open => format!("{} sessions are open now and would end.", human::thousands(open as u64)),
