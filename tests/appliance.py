@@ -84,6 +84,9 @@ class Appliance:
         text = self.cli("receipts", "--json", "--connector", connector)
         return [json.loads(line) for line in text.splitlines()]
 
+    def events(self, kind):
+        return [json.loads(line) for line in self.cli("events", "--json", "--kind", kind).splitlines()]
+
     def place(self, connector, folder):
         """A connector's Send or Receive on disk."""
         return self.data / "partners" / connector / folder

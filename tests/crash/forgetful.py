@@ -11,6 +11,7 @@ said for is there, whole, with exactly one receipt; and no file lies under a fin
 """
 
 import argparse
+import collections
 import contextlib
 import ftplib
 import hashlib
@@ -282,6 +283,10 @@ def check(appliance, uploads, acknowledged):
     there = {}
     for row in appliance.receipts(PARTNER):
         there.setdefault(row["id"], []).append(row)
+    told = collections.Counter(row["receipt_id"] for row in appliance.events("after_receive"))
+    for receipt, rows in there.items():
+        if told[receipt] != (0 if rows[0]["status"] == "lost" else 1):
+            wrong.append(f"{rows[0]['path']} is {rows[0]['status']}, and {told[receipt]} events tell of it")
     files = {f"/Receive/{path.name}": path for path in appliance.place(PARTNER, "Receive").glob("[0-9]*")}
     digests = {name: hashlib.sha256(path.read_bytes()).hexdigest() for name, path in files.items()}
     for name, digest in digests.items():
