@@ -1,6 +1,6 @@
 //! What a crash left, finished before anybody may connect (PRODUCT 5.5). Idempotent: a crash in here is no different.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::Arc;
@@ -20,7 +20,7 @@ use crate::domain::connector::Connector;
 use crate::domain::event::EventKind;
 use crate::domain::place::{Folder, Place};
 use crate::domain::receipt::Status;
-use crate::store::delivery::{self, Attempted, Next};
+use crate::store::delivery::{self, Attempted, Next, Placed, Placement};
 use crate::store::live::Snapshot;
 use crate::store::receipt::Receipt;
 use crate::store::{StoreError, event, receipt};
@@ -45,7 +45,8 @@ pub async fn recover(depot: &Depot, snapshot: &Snapshot) -> Result<Report, Store
     // Before a name is touched: the bytes that deliveries need.
     delivery::end_idle_holds(&depot.db).await?;
     holds::recover(depot, snapshot).await?;
-    let delivered = finish_passing(depot, snapshot).await?;
+    let passing = passing::recover(depot, snapshot).await?;
+    let delivered = finish_passing(depot, passing.there).await?;
     let mut report = Report::default();
     let mut waiting: HashMap<String, Vec<Receipt>> = HashMap::new();
     for receipt in receipt::publishing(&depot.db).await? {
@@ -65,7 +66,7 @@ pub async fn recover(depot: &Depot, snapshot: &Snapshot) -> Result<Report, Store
             finish(depot, connector, workspace.folder(Folder::Receive), receipt, &mut report).await?;
         }
         for side in Folder::ALL {
-            find_unfinished(connector, side, workspace.folder(side), &mut report);
+            report.unfinished += find_unfinished(connector, side, workspace.folder(side), &passing.unsure);
         }
     }
     // Receipts of connectors that were removed meanwhile: nobody can look for their files any more.
@@ -90,9 +91,8 @@ pub async fn recover(depot: &Depot, snapshot: &Snapshot) -> Result<Report, Store
 }
 
 /// Files that were on their way into a folder when the power went, and have their names there.
-async fn finish_passing(depot: &Depot, snapshot: &Snapshot) -> Result<Vec<ReceiptId>, StoreError> {
+async fn finish_passing(depot: &Depot, there: Vec<(Placement, Placed)>) -> Result<Vec<ReceiptId>, StoreError> {
     let at = depot.clock.now();
-    let there = passing::recover(depot, snapshot).await?;
     let attempted = there.into_iter().map(|(placement, placed)| Attempted {
         delivery: placement.delivery,
         receipt_id: placement.receipt_id,
@@ -188,24 +188,27 @@ async fn storage_failing(depot: &Depot, connector: &str, what: &str) -> Result<(
     event::record(&depot.db, &event).await
 }
 
-/// Parts without a receipt can be resumed when the client's name is known; others are nobody's and go.
-fn find_unfinished(connector: &Connector, side: Folder, folder: &OpenFolder, report: &mut Report) {
+/// Parts without a receipt can be resumed when the client's name is known; others are nobody's and go, but those of `kept`.
+/// Gives how many can be resumed.
+fn find_unfinished(connector: &Connector, side: Folder, folder: &OpenFolder, kept: &HashSet<String>) -> u64 {
     let parts = match upload::parts(folder) {
         Ok(parts) => parts,
         Err(error) => {
             tracing::error!(connector.id = connector.id.as_str(), %error, "Could not look for unfinished uploads");
-            return;
+            return 0;
         }
     };
-    for part in parts {
+    let mut count = 0;
+    for part in parts.into_iter().filter(|part| !kept.contains(&part.name)) {
         let place = part.client_path.as_ref().map(|path| Place::of(&connector.settings, path));
         match place {
             Some(Place::Within(of, names)) if of == side && !names.is_empty() && part.size_bytes > 0 => {
                 let unfinished = Unfinished { part: part.name, size_bytes: part.size_bytes, since: part.since };
                 folder.keep_unfinished(names, unfinished);
-                report.unfinished += 1;
+                count += 1;
             }
             _ => folder.remove_part(&part.name),
         }
     }
+    count
 }
