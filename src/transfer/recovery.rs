@@ -2,18 +2,14 @@
 
 use std::collections::{HashMap, HashSet};
 use std::io;
-use std::os::fd::{AsFd, BorrowedFd};
+use std::os::fd::AsFd;
 use std::sync::Arc;
 use std::time::Duration;
 
-use rustix::fs::{FileType, Mode, OFlags};
-
 use super::depot::Depot;
-use super::digest;
-use super::send::{received_names, stored_names};
+use super::send::{lies_at, received_names, stored_names};
 use super::{held as holds, passing};
 use crate::base::fault::{self, Point};
-use crate::base::hex::hex;
 use crate::base::human;
 use crate::base::id::ReceiptId;
 use crate::domain::connector::Connector;
@@ -142,33 +138,17 @@ async fn put_in_place(
         Some((folder.staging().as_fd().try_clone_to_owned()?, receipt.staged_name.clone()))
     };
     if let Some((from, staged_name)) = staged
-        && is_it(from.as_fd(), &staged_name, receipt).await?
+        && lies_at(from.as_fd(), &staged_name, receipt).await?
     {
         held::secure(folder, depot.workspaces.syncer()).await?;
         jail::rename((from.as_fd(), &staged_name), (parent.as_fd(), name), Replace::Yes)?;
         depot.workspaces.syncer().folder(Arc::new(from)).await?;
-    } else if !is_it(parent.as_fd(), name, receipt).await? {
+    } else if !lies_at(parent.as_fd(), name, receipt).await? {
         return Ok(false);
     }
     fault::pass(Point::Recovering)?;
     depot.workspaces.syncer().folder(Arc::new(parent)).await?;
     Ok(true)
-}
-
-/// Whether the receipt's bytes lie there: the very file, or, where the data folder was copied from elsewhere and every file
-/// has another inode, one of the same digest.
-async fn is_it(folder: BorrowedFd<'_>, name: &str, receipt: &Receipt) -> io::Result<bool> {
-    let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NOFOLLOW | OFlags::NONBLOCK;
-    let Ok(file) = rustix::fs::openat(folder, name, flags, Mode::empty()) else { return Ok(false) };
-    let stat = rustix::fs::fstat(&file)?;
-    if stat.st_ino == receipt.inode {
-        return Ok(true);
-    }
-    let is_file = FileType::from_raw_mode(stat.st_mode) == FileType::RegularFile;
-    if !is_file || stat.st_size.cast_unsigned() != receipt.size_bytes {
-        return Ok(false);
-    }
-    Ok(hex(&digest::of_file(Arc::new(file)).await?) == receipt.sha256)
 }
 
 async fn mark_lost(depot: &Depot, receipt: &Receipt, report: &mut Report) -> Result<(), StoreError> {
