@@ -151,7 +151,8 @@ impl Runner {
             }
             let is_alert = lane.target == Target::AlertMail;
             let in_order = !is_alert && target.is_none_or(Goal::keeps_order);
-            let pending = delivery::next(self.db(), lane, !in_order, BATCH_MAX).await?;
+            let most = if is_alert { alerts::TOGETHER_MAX } else { BATCH_MAX };
+            let pending = delivery::next(self.db(), lane, !in_order, most).await?;
             let now = self.reach.depot.clock.now();
             let is_due = |one: &Pending| !one.held && one.next_at <= now;
             let later = pending.iter().find(|one| !is_due(one)).map(|one| one.next_at);
