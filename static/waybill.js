@@ -6,34 +6,29 @@
   root.classList.add('js');
   const $ = (s, el = document) => el.querySelector(s);
   const $$ = (s, el = document) => [...el.querySelectorAll(s)];
+  const on = (type, what, run) => addEventListener(type, (e) => { const el = e.target.closest(what); if (el) run(el, e); });
   const say = (text) => { const r = $('#say'); if (r) { r.textContent = ''; setTimeout(() => { r.textContent = text; }, 30); } };
 
   // Theme: the server writes data-theme from a cookie; the button posts, or flips in place.
   const dark = () => root.dataset.theme ? root.dataset.theme === 'dark' : matchMedia('(prefers-color-scheme: dark)').matches;
-  document.addEventListener('submit', (e) => {
-    const f = e.target.closest('[data-theme-form]');
-    if (!f) return;
+  on('submit', '[data-theme-form]', (_, e) => {
     e.preventDefault();
     root.dataset.theme = dark() ? 'light' : 'dark';
     document.cookie = `theme=${root.dataset.theme};path=/;max-age=31536000;samesite=lax`;
-    say(root.dataset.theme === 'dark' ? 'Dark theme' : 'Light theme');
+    say(`${root.dataset.theme} theme`);
   });
 
   // Copy buttons: data-copy holds the text, or #id of the element to copy.
-  document.addEventListener('click', async (e) => {
-    const b = e.target.closest('[data-copy]');
-    if (!b) return;
+  on('click', '[data-copy]', async (b) => {
     const from = b.dataset.copy.startsWith('#') ? $(b.dataset.copy).textContent : b.dataset.copy;
     try { await navigator.clipboard.writeText(from.trim()); say('Copied'); b.dataset.done = ''; } catch { say('Copy is not allowed here: select the text instead'); }
   });
 
   // The partner sheet's Print button.
-  document.addEventListener('click', (e) => { if (e.target.closest('[data-print]')) print(); });
+  on('click', '[data-print]', () => print());
 
   // Show and hide a password without losing what was typed.
-  document.addEventListener('click', (e) => {
-    const b = e.target.closest('[data-reveal]');
-    if (!b) return;
+  on('click', '[data-reveal]', (b) => {
     const input = $('#' + b.dataset.reveal);
     const show = input.type === 'password';
     input.type = show ? 'text' : 'password';
@@ -41,11 +36,9 @@
   });
 
   // After a refused form the summary takes the focus; its links focus the field, not just scroll to it.
-  const summary = $('[data-error-summary]');
-  if (summary) { summary.tabIndex = -1; summary.focus({ preventScroll: true }); }
-  document.addEventListener('click', (e) => {
-    const a = e.target.closest('[data-error-summary] a[href^="#"]');
-    const field = a && $(a.getAttribute('href'));
+  $('[data-error-summary]')?.focus({ preventScroll: true });
+  on('click', '[data-error-summary] a[href^="#"]', (a, e) => {
+    const field = $(a.getAttribute('href'));
     if (!field) return;
     e.preventDefault();
     (field.closest('.field') || field).scrollIntoView({ block: 'center' });
@@ -53,7 +46,7 @@
   });
 
   // Unsaved changes: say how many, and ask before leaving. Only named fields count.
-  // After a refused save the server sets data-dirty to the number of values it sent back unsaved.
+  // After a refused save data-dirty is the number of values that came back unsaved.
   const changed = (f) => {
     if (!f.name || f.disabled || f.tagName === 'BUTTON') return false;
     if (f.type === 'checkbox' || f.type === 'radio') return f.checked !== f.defaultChecked && (f.type === 'checkbox' || f.checked);
@@ -75,7 +68,7 @@
     let asked = 0;
     const run = async () => {
       const turn = ++asked;
-      const query = new URLSearchParams({ filter: src.value, name: name.value });
+      const query = new URLSearchParams({ filter: src.offsetParent ? src.value : 'as_profile', name: name.value });
       try {
         const answer = await fetch(`/profiles/ftp/filter-test?${query}`);
         if (turn !== asked || !answer.ok) return;
@@ -85,7 +78,21 @@
     };
     let timer = 0;
     const soon = () => { clearTimeout(timer); timer = setTimeout(run, 150); };
-    src.addEventListener('input', soon); name.addEventListener('input', soon);
+    t.parentElement.addEventListener('input', soon);
+  }
+
+  // A list in a text, as chips too: one that is pressed goes.
+  for (const text of $$('[data-chips]')) {
+    const draw = () => {
+      const all = text.value.split(',').map((s) => s.trim()).filter(Boolean);
+      text.previousElementSibling.replaceChildren(...all.map((s) => {
+        const b = document.createElement('button');
+        b.type = 'button'; b.className = 'chip'; b.textContent = s; b.title = 'Take out';
+        b.onclick = () => { text.value = all.filter((o) => o !== s); text.dispatchEvent(new Event('input', { bubbles: true })); text.focus(); };
+        return b;
+      }));
+    };
+    text.addEventListener('input', draw); draw();
   }
 
   // Times in the reader's zone, when that is chosen; the title keeps the other one.
@@ -101,10 +108,10 @@
   };
   localise(document);
 
-  // Live parts: the server pushes  event: fragment  with an HTML fragment whose root id names what it replaces.
+  // Live parts: the server pushes fragments of HTML, each with the id of what it replaces.
   // A region the reader is working in is left alone until focus leaves it.
   const live = document.body.dataset.live;
-  if (live && 'EventSource' in window && location.protocol !== 'file:') {
+  if (live) {
     const waiting = new Map();
     const put = (html) => {
       const t = document.createElement('template'); t.innerHTML = html;
@@ -115,7 +122,7 @@
       if (old.contains(document.activeElement)) { waiting.set(next.id, html); return; }
       old.replaceWith(next);
     };
-    document.addEventListener('focusout', () => setTimeout(() => { for (const [id, html] of waiting) { waiting.delete(id); put(html); } }, 0));
+    addEventListener('focusout', () => setTimeout(() => { for (const [id, html] of waiting) { waiting.delete(id); put(html); } }, 0));
     const lamp = $('#live-lamp');
     let es = null, late = 0, again = 0, pause = 2000;
     const lost = () => { if (lamp && lamp.hidden) { lamp.hidden = false; say(lamp.textContent); } };
@@ -137,7 +144,7 @@
     const close = () => { clearTimeout(late); clearTimeout(again); if (es) { es.close(); es = null; } };
     // One stream for the tab in front only: browsers allow few connections to one host.
     // The server sends every live region afresh when a stream opens, so nothing is missed.
-    document.addEventListener('visibilitychange', () => { if (document.hidden) close(); else open(); });
+    addEventListener('visibilitychange', () => { if (document.hidden) close(); else open(); });
     addEventListener('pagehide', close);
     if (!document.hidden) open();
   }
@@ -175,18 +182,59 @@
       form.scrollIntoView({ block: 'nearest' }); $('button', form).focus();
     };
     map.addEventListener('pointerup', done); map.addEventListener('pointercancel', done);
-    map.addEventListener('click', (e) => { if (e.target.closest('.port.out')) e.preventDefault(); });
+    on('click', '.port.out', (_, e) => e.preventDefault());
   }
 
   // Rows that are chosen: how many, and all of the page at once.
   for (const form of $$('form[data-picks]')) {
     const boxes = () => $$(`input[name=id][form=${form.getAttribute('id')}]`), note = $('[data-picked]', form), words = note.textContent;
     const count = () => { const n = boxes().filter((b) => b.checked).length; note.textContent = n ? `${n} selected:` : words; };
-    document.addEventListener('change', (e) => {
+    addEventListener('change', (e) => {
       if (e.target.matches('[data-pick-all]')) boxes().forEach((b) => { b.checked = e.target.checked; });
       count();
     });
     count();
+  }
+
+  // Files go one by one, each with how far it is. A lost connection holds up the rest: a file is in Send whole or not at all.
+  const up = $('form[data-upload]');
+  if (up) {
+    const input = $('[type=file]', up), queue = [], mb = (n) => `${(n / 1e6).toFixed(1)} MB`;
+    let busy = null;
+    const next = () => {
+      if (busy || !queue.length) return;
+      const one = busy = queue.shift(), { file, row: [, note, button, bar] } = one, x = new XMLHttpRequest(), form = new FormData(up);
+      const end = (text, goes) => {
+        busy = null; bar.hidden = true; note.textContent = text;
+        button.textContent = 'Retry'; button.onclick = () => { queue.unshift(one); next(); };
+        say(`${file.name}: ${text}`);
+        if (goes) next();
+      };
+      form.set('files', file);
+      bar.hidden = button.hidden = false; button.textContent = 'Stop'; button.onclick = () => x.abort();
+      x.upload.onprogress = (e) => { bar.value = e.loaded / e.total; note.textContent = `${mb(e.loaded)} of ${mb(e.total)}`; };
+      x.onload = () => {
+        const page = new DOMParser().parseFromString(x.responseText, 'text/html'), fresh = $('#waiting', page), old = $('#waiting');
+        const done = x.status === 200 && fresh;
+        button.hidden = !!done;
+        if (done) { localise(fresh); if (!old.contains(document.activeElement)) old.replaceWith(fresh); }
+        end(done ? `In Send, ${mb(file.size)}` : ($('[data-error-summary] li', page) || $('h1', page))?.textContent, true);
+      };
+      x.onerror = () => end('Connection lost. Nothing half is in Send; the rest waits.');
+      x.onabort = () => end('Stopped. Nothing half is in Send.', true);
+      x.open('POST', up.action); x.send(form);
+    };
+    up.addEventListener('submit', (e) => {
+      if (!input.files.length) return;
+      e.preventDefault();
+      for (const file of input.files) {
+        const li = $('template', up).content.firstElementChild.cloneNode(true), row = [...li.children];
+        row[0].textContent = file.name; row[3].setAttribute('aria-label', file.name);
+        $('ol', up).append(li); queue.push({ file, row });
+      }
+      input.value = ''; next();
+    });
+    addEventListener('beforeunload', (e) => { if (busy || queue.length) e.preventDefault(); });
   }
 
   // Keys: / searches, g then a letter goes, j and k go down and up the rows, x chooses one, Esc closes, ? lists them.
@@ -197,23 +245,19 @@
     const row = rows[at < 0 ? (by > 0 ? 0 : rows.length - 1) : at + by];
     if (row) $('.name a[href], a[href]', row).focus();
   };
-  const here = (what) => $(what, document.activeElement.closest('main .table tbody tr') || document.createElement('i'));
   const keys = { d: '/', f: '/flows', p: '/profiles/ftp', a: '/activity/receive' };
   let g = 0;
-  document.addEventListener('keydown', (e) => {
+  addEventListener('keydown', (e) => {
     if (root.dataset.keys === 'off' || e.ctrlKey || e.metaKey || e.altKey || e.target.closest('input:not([type=checkbox]), textarea, select, dialog')) return;
     if (e.key === '/') { const s = $('[data-search]'); if (s) { e.preventDefault(); s.focus(); s.select(); } }
     else if (e.key === '?') { const d = $('#keys'); if (d) d.showModal(); }
     else if (e.key === 'g') g = Date.now();
     else if (e.key === 'j') step(1);
     else if (e.key === 'k') step(-1);
-    else if (e.key === 'x') here('input[type=checkbox]')?.click();
+    else if (e.key === 'x') document.activeElement.closest('main .table tbody tr')?.querySelector('[type=checkbox]')?.click();
     else if (e.key === 'Escape') $('main .table tr.open a[aria-expanded=true]')?.click();
     else if (keys[e.key] && Date.now() - g < 1200) location.href = keys[e.key];
   });
-  document.addEventListener('click', (e) => {
-    const o = e.target.closest('[data-dialog]');
-    if (o) $(o.dataset.dialog).showModal();
-    if (e.target.closest('[data-close]')) e.target.closest('dialog').close();
-  });
+  on('click', '[data-dialog]', (b) => $(b.dataset.dialog).showModal());
+  on('click', '[data-close]', (b) => b.closest('dialog').close());
 })();

@@ -13,6 +13,7 @@ pub mod outbound;
 pub mod passive;
 pub mod password;
 pub mod programs;
+pub mod reading_in;
 pub mod restart;
 pub mod second_factor;
 pub mod secrets;

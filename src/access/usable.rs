@@ -1,6 +1,7 @@
 //! Whether what a change names can be used, seen before it is stored: new folders are written to, a new host name is
 //! looked up. What stays as it was is not tried again, so that a disk that is away keeps nobody from saving the rest.
 
+use std::collections::HashMap;
 use std::io;
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
@@ -14,8 +15,11 @@ use crate::store::listener::{self, Listener};
 use crate::store::open::{Db, StoreError};
 use crate::store::profile;
 use crate::store::setting::{self, SaveError, Scope};
+use crate::store::settings_file::SettingsFile;
 use crate::workspace::jail::STAGING;
 
+/// The setting below which connectors' folders lie.
+const ROOT: &str = "root_directory";
 /// How the name of a file begins that tries a folder; chance goes on, so that it is nobody else's.
 const TRIED: &str = "probe.waybill-";
 
@@ -25,18 +29,22 @@ const TRIED: &str = "probe.waybill-";
 /// Something cannot be used; every other mistake of `values` is told with it.
 pub async fn profile(db: &Db, values: &Texts) -> Result<(), SaveError> {
     let stored = profile::load(db).await?.texts;
+    let mistakes = of_profile(db, &stored, values).await?;
+    told(mistakes, || Profile::parse(&merged(stored, values)).err())
+}
+
+async fn of_profile(db: &Db, stored: &Texts, values: &Texts) -> Result<Vec<Mistake>, StoreError> {
     let mut mistakes = Vec::new();
-    if let Some(root) = changed::<FolderText>(&stored, values, ("root_directory", Profile::SETTINGS)) {
-        let tried = try_folders(vec![("root_directory", db.folder().join(root.as_str()))]).await?;
-        mistakes.extend(tried);
+    if let Some(root) = changed::<FolderText>(stored, values, (ROOT, Profile::SETTINGS)) {
+        mistakes.extend(try_folders(vec![(ROOT.to_owned(), db.folder().join(root.as_str()))]).await?);
     }
-    let address = changed::<Option<HostOrAddress>>(&stored, values, ("passive_address", Profile::SETTINGS));
+    let address = changed::<Option<HostOrAddress>>(stored, values, ("passive_address", Profile::SETTINGS));
     if let Some(Some(HostOrAddress::Host(host))) = address
         && let Err(why) = look_up(&host).await
     {
         mistakes.push(Mistake::new("passive_address", why));
     }
-    let range = changed::<Option<PortRange>>(&stored, values, ("passive_port_range", Profile::SETTINGS));
+    let range = changed::<Option<PortRange>>(stored, values, ("passive_port_range", Profile::SETTINGS));
     if let Some(Some(range)) = range
         && let Some(port) = web_port(db).await?.filter(|port| range.contains(*port))
     {
@@ -46,7 +54,7 @@ pub async fn profile(db: &Db, values: &Texts) -> Result<(), SaveError> {
         );
         mistakes.push(Mistake::new("passive_port_range", words));
     }
-    told(mistakes, || Profile::parse(&merged(stored, values)).err())
+    Ok(mistakes)
 }
 
 /// Tries the folders that `values` give a connector, new or not.
@@ -54,14 +62,47 @@ pub async fn profile(db: &Db, values: &Texts) -> Result<(), SaveError> {
 /// # Errors
 /// One cannot be written to; every other mistake of `values` is told with it.
 pub async fn connector(db: &Db, id: &ConnectorId, values: &Texts) -> Result<(), SaveError> {
+    let root = root(db, &profile::load(db).await?.texts);
+    let (new, all) = new_folders(db, id, values).await?;
+    let tried = try_folders(new.into_iter().map(|(key, folder)| (key.to_owned(), root.join(folder))).collect()).await?;
+    told(tried, || ConnectorSettings::parse(&all).err())
+}
+
+/// Tries what a text of all settings changes; what is wrong has its place, such as `profile.root_directory`. Other mistakes
+/// are not told: reading it in tells them.
+pub async fn settings_file(db: &Db, file: &SettingsFile) -> Result<Vec<Mistake>, StoreError> {
+    let stored = profile::load(db).await?.texts;
+    let mut mistakes = of_profile(db, &stored, &file.profile).await?;
+    for mistake in &mut mistakes {
+        mistake.key = format!("profile.{}", mistake.key);
+    }
+    // Connectors lie below the root that the text gives.
+    let root = root(db, &merged(stored, &file.profile));
+    let mut folders = Vec::new();
+    for (id, values) in &file.connectors {
+        let Ok(parsed) = ConnectorId::parse(id) else { continue };
+        let (new, _) = new_folders(db, &parsed, values).await?;
+        folders.extend(new.into_iter().map(|(key, folder)| (format!("connectors.{id}.{key}"), root.join(folder))));
+    }
+    mistakes.extend(try_folders(folders).await?);
+    Ok(mistakes)
+}
+
+fn root(db: &Db, profile: &Texts) -> PathBuf {
+    db.folder().join(text(profile, (ROOT, Profile::SETTINGS)))
+}
+
+/// The folders that `values` give a connector and that it had not before; and all of its settings then.
+async fn new_folders(
+    db: &Db,
+    id: &ConnectorId,
+    values: &Texts,
+) -> Result<(Vec<(&'static str, String)>, Texts), StoreError> {
     let stored = setting::load(db, Scope::Connector(id.key())).await?;
     let before = if stored.version == 0 { Vec::new() } else { folders(id, &stored.texts) };
     let all = merged(stored.texts, values);
-    let new = folders(id, &all).into_iter().filter(|folder| !before.contains(folder));
-    let profile = profile::load(db).await?.texts;
-    let root = db.folder().join(text(&profile, ("root_directory", Profile::SETTINGS)));
-    let tried = try_folders(new.map(|(key, folder)| (key, root.join(folder))).collect()).await?;
-    told(tried, || ConnectorSettings::parse(&all).err())
+    let new = folders(id, &all).into_iter().filter(|folder| !before.contains(folder)).collect();
+    Ok((new, all))
 }
 
 /// The mistakes found here behind those that the save itself would find.
@@ -102,10 +143,13 @@ fn folders(id: &ConnectorId, texts: &Texts) -> Vec<(&'static str, String)> {
     connector.map(|connector| connector.folders()).unwrap_or_default()
 }
 
-/// Tries folders away from the threads that serve requests; a disk may be slow.
-async fn try_folders(folders: Vec<(&'static str, PathBuf)>) -> Result<Vec<Mistake>, StoreError> {
+/// Tries folders away from the threads that serve requests; a disk may be slow. Many of them may begin in one place: each
+/// place is tried once.
+async fn try_folders(folders: Vec<(String, PathBuf)>) -> Result<Vec<Mistake>, StoreError> {
     let all = move || {
-        let tried = folders.iter().filter_map(|(key, folder)| Some(Mistake::new(key, try_folder(folder).err()?)));
+        let mut places = HashMap::new();
+        let tried =
+            folders.iter().filter_map(|(key, folder)| Some(Mistake::new(key, try_folder(folder, &mut places).err()?)));
         tried.collect()
     };
     tokio::task::spawn_blocking(all).await.map_err(|error| StoreError::Unreadable(error.to_string()))
@@ -113,7 +157,7 @@ async fn try_folders(folders: Vec<(&'static str, PathBuf)>) -> Result<Vec<Mistak
 
 /// Whether files can be made, synced, renamed and removed in `folder`, or, where it is not there yet, in the one it would
 /// be made in. Nothing of that stays.
-fn try_folder(folder: &Path) -> Result<(), String> {
+fn try_folder(folder: &Path, places: &mut HashMap<PathBuf, Result<(), String>>) -> Result<(), String> {
     // A partner would see the trial there. It lies in a folder in use, which the save refuses.
     if folder.ancestors().skip(1).any(|above| above.join(STAGING).is_dir()) {
         return Ok(());
@@ -127,11 +171,15 @@ fn try_folder(folder: &Path) -> Result<(), String> {
     // Nobody sees what lies in the staging folder of one that is in use.
     let staging = place.join(STAGING);
     let trial = if place == folder && staging.is_dir() { &staging } else { place };
-    try_in(trial).map_err(|(what, error)| {
-        let error = error.to_string();
-        let why = error.split(" (os error").next().unwrap_or_default();
-        format!("{shown} cannot be used: in {at} a file could not be {what} ({why}); choose a folder that Waybill may write to")
-    })
+    let tried = places.entry(trial.to_owned()).or_insert_with(|| {
+        try_in(trial).map_err(|(what, error)| {
+            let error = error.to_string();
+            format!("a file could not be {what} ({})", error.split(" (os error").next().unwrap_or_default())
+        })
+    });
+    tried
+        .clone()
+        .map_err(|why| format!("{shown} cannot be used: in {at} {why}; choose a folder that Waybill may write to"))
 }
 
 /// The error says what could not be done. It touches nothing but a file that it made.

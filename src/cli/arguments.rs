@@ -476,6 +476,9 @@ pub struct ImportVerb {
     /// Only say what would change.
     #[arg(long)]
     pub dry_run: bool,
+    /// Disable connectors even if files wait for them.
+    #[arg(long)]
+    pub anyway: bool,
 }
 
 /// `KEY=VALUE`, the value as typed. It does not show its value when printed: it may be a password.

@@ -281,6 +281,14 @@ mod tests {
                      all the same";
         assert_eq!(no("connector set archive enabled=no").await, waits);
         assert!(said("connector show archive").await.contains("\nenabled=on\n"));
+        std::fs::write(data.join("off.toml"), "[connectors.archive]\nenabled = \"off\"\n").unwrap();
+        let file = data.join("off.toml");
+        let import = format!("import {}", file.display());
+        assert_eq!(no(&import).await, waits);
+        let tried = said(&format!("{import} --dry-run")).await;
+        assert!(tried.contains("\n1 file waits for archive, and would wait until it is enabled again.\n"), "{tried}");
+        assert!(said(&format!("{import} --anyway")).await.ends_with("1 change made.\n"));
+        assert_eq!(said("connector set archive enabled=on").await, "Saved.\n");
         assert_eq!(said("connector set archive enabled=off --anyway").await, "Saved.\n");
         assert_eq!(said("connector set archive enabled=off").await, "Saved.\n", "it is off already");
         assert!(no("connector remove archive").await.starts_with("1 file waits to leave archive or to come to it"));

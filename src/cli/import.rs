@@ -8,9 +8,10 @@ use super::arguments::ImportVerb;
 use super::follow;
 use super::output;
 use super::verb::{Desk, Failure};
+use crate::access::reading_in::{left_waiting, read_in};
 use crate::base::human;
 use crate::domain::setting::Texts;
-use crate::store::import::{Checks, Mode, import};
+use crate::store::import::{Checks, Mode};
 use crate::store::settings_file::{FILE_BYTES_MAX, SettingsFile};
 
 pub(super) async fn export(desk: &mut Desk<'_>) -> Result<(), Failure> {
@@ -26,7 +27,12 @@ pub(super) async fn run(desk: &mut Desk<'_>, verb: &ImportVerb) -> Result<(), Fa
     let connector = |stored: &Texts, values: &Texts| programs.check(stored, values);
     let action = |stored: &Texts, values: &Texts| programs.check_action_texts(stored, values);
     let checks = Checks { connector: &connector, action: &action };
-    let changes = import(&desk.db, &file, (mode, &checks), &desk.change()).await?;
+    let waits = left_waiting(&desk.db, &file).await?;
+    if mode == Mode::Do && !verb.anyway && !waits.is_empty() {
+        let words = format!("{}. Nothing was done; --anyway does it all the same", waits.join(". "));
+        return Err(Failure::Failed(words));
+    }
+    let changes = read_in(&desk.db, &file, (mode, &checks), &desk.change()).await?;
     let cells = |text: &str| output::printable(if text.is_empty() { "-" } else { text });
     let rows: Vec<_> = changes
         .iter()
@@ -34,6 +40,9 @@ pub(super) async fn run(desk: &mut Desk<'_>, verb: &ImportVerb) -> Result<(), Fa
         .collect();
     if !rows.is_empty() {
         output::columns(desk.out, ["WHAT", "SETTING", "BEFORE", "AFTER"], &rows)?;
+    }
+    for words in &waits {
+        writeln!(desk.out, "{words}.")?;
     }
     match (mode, changes.len() as u64) {
         (_, 0) => Ok(writeln!(desk.out, "Nothing differs from what is in force.")?),

@@ -211,13 +211,28 @@ pub async fn before_disabling(
     id: &ConnectorId,
     (stored, values): (&Texts, &Texts),
 ) -> Result<Option<String>, StoreError> {
+    let waits = before_disabling_each(db, [(id, (stored, values))]).await?;
+    Ok(waits.into_iter().next())
+}
+
+/// The same of several connectors: what waits for each of those that are disabled while files wait for them.
+pub async fn before_disabling_each<'a>(
+    db: &Db,
+    changes: impl IntoIterator<Item = (&'a ConnectorId, (&'a Texts, &'a Texts))>,
+) -> Result<Vec<String>, StoreError> {
     let is_off = |texts: &Texts| texts.get("enabled").is_some_and(|text| <bool as Value>::parse(text) == Ok(false));
-    if !is_off(values) || is_off(stored) {
-        return Ok(None);
+    let disabled = changes.into_iter().filter(|(_, (stored, values))| is_off(values) && !is_off(stored));
+    let disabled: Vec<_> = disabled.map(|(id, _)| id).collect();
+    if disabled.is_empty() {
+        return Ok(Vec::new());
     }
-    let count = for_connector(&waiting(db).await?, id.key());
-    let files = human::count(count, "file waits", "files wait");
-    Ok((count > 0).then(|| format!("{files} for {id}, and would wait until it is enabled again")))
+    let lanes = waiting(db).await?;
+    let words = |id: &ConnectorId| {
+        let count = for_connector(&lanes, id.key());
+        let files = human::count(count, "file waits", "files wait");
+        (count > 0).then(|| format!("{files} for {id}, and would wait until it is enabled again"))
+    };
+    Ok(disabled.into_iter().filter_map(words).collect())
 }
 
 /// Why a connector should not be removed without a second look: what waits to leave it or to come to it.

@@ -23,7 +23,7 @@ use crate::store::live::Snapshot;
 use crate::workspace::download::Version;
 use crate::workspace::folder::OpenFolder;
 use crate::workspace::jail::Replace;
-use crate::workspace::listing::{Entries, Kind};
+use crate::workspace::listing::files_below;
 use crate::workspace::upload::Part;
 use crate::workspace::workspaces::Workspace;
 
@@ -287,30 +287,10 @@ async fn walk(depot: &Depot, owner: Owner<'_>, most: usize) -> Result<Vec<(Vec<N
 
 fn walk_now(folder: &OpenFolder, most: usize) -> io::Result<Vec<(Vec<Name>, Version)>> {
     let mut found = Vec::new();
-    let mut folders = vec![Vec::new()];
-    let mut looked_into = 0;
-    while let Some(above) = folders.pop() {
-        looked_into += 1;
-        let entries = match Entries::open(folder, &above) {
-            Ok(entries) => entries,
-            // Gone since its parent was read.
-            Err(error) if error.kind() == io::ErrorKind::NotFound && !above.is_empty() => continue,
-            Err(error) => return Err(error),
-        };
-        for entry in entries {
-            let entry = entry?;
-            let mut names = above.clone();
-            names.push(entry.name);
-            match entry.kind {
-                Kind::File => found.push((names, entry.version)),
-                Kind::Folder if looked_into + folders.len() < FOLDERS_MAX => folders.push(names),
-                Kind::Folder => {}
-            }
-            if found.len() >= most {
-                return Ok(found);
-            }
-        }
-    }
+    files_below(folder, FOLDERS_MAX, |names, version| {
+        found.push((names, version));
+        found.len() < most
+    })?;
     Ok(found)
 }
 

@@ -467,7 +467,7 @@ mod tests {
     #[tokio::test]
     async fn a_folder_keeps_files_for_its_days_and_never_removes_what_is_not_its_own() {
         let folder = tempfile::tempdir().unwrap();
-        let clock = Clock::fixed(Timestamp::from_us(1_774_000_000_000_000));
+        let clock = Clock::fixed(Clock::System.now().plus(DAY));
         let depot = Depot::for_tests(folder.path(), clock.clone()).await;
         let change = Change { who: "test", remote: "", at: clock.now(), ids: &depot.ids };
         let texts =

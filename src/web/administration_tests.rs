@@ -375,6 +375,26 @@ async fn settings_are_exported_and_imported_after_a_look_at_what_would_change() 
     assert!(site.get("/settings/export", &cookies).await.text.contains("2 changes made."));
     let same = send(&[("text", None, &text)]).await;
     assert!(same.text.contains("Nothing differs") && !same.text.contains("name=\"apply\""));
+
+    // What the forms would refuse or ask about is refused and asked about here.
+    let away = send(&[("text", None, "[connectors.acme]\noutput_folder = \"/proc/in\"\n")]).await;
+    assert_eq!(away.status, StatusCode::UNPROCESSABLE_ENTITY);
+    assert!(away.text.contains("connectors.acme.output_folder: /proc/in cannot be used"), "{}", away.text);
+    site.waits_for("acme").await;
+    let off = "[connectors.acme]\nenabled = \"off\"\n";
+    let looked = send(&[("text", None, off)]).await;
+    assert!(
+        looked.text.contains("1 file waits for acme") && looked.text.contains("name=\"anyway\""),
+        "{}",
+        looked.text
+    );
+    let apply = [("text", None, off), ("apply", None, "1"), ("own_password", None, PASSWORD)];
+    let asked = send(&apply).await;
+    assert_eq!(asked.status, StatusCode::UNPROCESSABLE_ENTITY, "{}", asked.text);
+    assert!(site.live.snapshot().connector("acme").unwrap().connector.settings.enabled);
+    let done = send(&[&apply[..], &[("anyway", None, "1")]].concat()).await;
+    assert_eq!(done.status, StatusCode::SEE_OTHER, "{}", done.text);
+    assert!(!site.live.snapshot().connector("acme").unwrap().connector.settings.enabled);
 }
 
 #[tokio::test]

@@ -334,3 +334,59 @@ async fn an_address_with_a_part_that_is_there_twice_gets_a_page_that_says_so() {
     assert_eq!(page.status, StatusCode::BAD_REQUEST);
     assert!(page.text.contains("<h1>This address cannot be read</h1>"), "{}", page.text);
 }
+
+#[tokio::test]
+async fn the_advanced_tab_chooses_between_the_profiles_filter_and_an_own_one_and_says_what_folders_hold() {
+    let site = Site::new().await;
+    site.add_connector("acme", "").await;
+    site.set_profile("allowed_files_filter", "*.x12").await;
+    let cookies = site.person("edda", Role::Editor).await;
+    std::fs::create_dir_all(site.partner_path("acme/Send/more")).unwrap();
+    std::fs::write(site.partner_path("acme/Send/a"), "123").unwrap();
+    std::fs::write(site.partner_path("acme/Send/more/b"), "12").unwrap();
+    let page = site.get("/connectors/acme/advanced", &cookies).await;
+    for words in ["It holds 2 files, 5 bytes.", "It is empty.", "*.x12</small>", "data-chips"] {
+        assert!(page.text.contains(words), "{words}: {}", page.text);
+    }
+    let save = async |from: &str, own: &str| {
+        let page = site.get("/connectors/acme/advanced", &cookies).await;
+        let (csrf, key) = (page.csrf(), "allowed_files_filter");
+        let form = [
+            ("csrf", csrf.as_str()),
+            ("tab", "advanced"),
+            ("fields", key),
+            ("from.allowed_files_filter", from),
+            (key, own),
+        ];
+        site.ask(Method::POST, "/connectors/acme/save", &cookies, Some(&form)).await
+    };
+    let stored = async || connector::all(&site.db).await.unwrap()[0].stored.texts.get("allowed_files_filter").cloned();
+    assert_eq!(save("own", "*.edi").await.status, StatusCode::SEE_OTHER);
+    assert_eq!(stored().await.as_deref(), Some("*.edi"));
+    let refused = save("own", " ").await;
+    assert_eq!(refused.status, StatusCode::UNPROCESSABLE_ENTITY);
+    assert!(refused.text.contains("An own filter is to be given"), "{}", refused.text);
+    assert_eq!(save("as_profile", "*.edi").await.status, StatusCode::SEE_OTHER);
+    assert_eq!(stored().await.unwrap_or_else(|| "as_profile".to_owned()), "as_profile");
+}
+
+#[tokio::test]
+async fn permissions_are_a_grid_and_what_switching_off_would_end_is_said() {
+    let site = Site::new().await;
+    site.add_connector("acme", "").await;
+    let cookies = site.person("edda", Role::Editor).await;
+    let page = site.get("/connectors/acme/settings", &cookies).await.text;
+    for words in [
+        "id=\"send_read\" name=\"send_read\" aria-label=\"Send: read\" checked",
+        "id=\"send_write\" name=\"send_write\" aria-label=\"Send: write\">",
+        "id=\"receive_write\" name=\"receive_write\" aria-label=\"Receive: write\" checked",
+        "No session is open now.",
+    ] {
+        assert!(page.contains(words), "{words}: {page}");
+    }
+    for key in ["send_read", "receive_read", "receive_write"] {
+        site.set("acme", key, "off").await;
+    }
+    let page = site.get("/connectors/acme/settings", &cookies).await.text;
+    assert!(page.contains("Nothing is allowed in either folder"), "{page}");
+}

@@ -36,6 +36,8 @@ pub enum Kind {
     Choice,
     /// Any of a few.
     Choices,
+    /// A line of its own, or what the profile has.
+    Own,
     /// Certificates of the store: the first, and others beside it.
     Certificates,
 }
@@ -72,6 +74,11 @@ impl Field {
         let error = (!self.error.is_empty()).then(|| format!("{}-e", self.key));
         let note = (!self.note.is_empty()).then(|| format!("{}-n", self.key));
         [hint, error, note].into_iter().flatten().collect::<Vec<_>>().join(" ")
+    }
+
+    /// Whether it has a value of its own, where the profile's may be taken.
+    pub fn is_own(&self) -> bool {
+        self.value != AS_PROFILE
     }
 
     /// Whether it is checked.
@@ -227,6 +234,20 @@ pub fn choose_certificates(field: &mut Field, there: &[String]) {
     field.kind = Kind::Certificates;
 }
 
+/// Before the key of a [`Kind::Own`]: the name of the choice between the profile's value and an own one.
+const FROM: &str = "from.";
+/// How a setting says that the profile's value is taken.
+const AS_PROFILE: &str = "as_profile";
+
+fn from(posted: &Posted, key: &str) -> String {
+    posted.text(&format!("{FROM}{key}")).to_owned()
+}
+
+/// Whether an own value was chosen for a setting that may be the profile's.
+pub fn own_is_chosen(posted: &Posted, key: &str) -> bool {
+    from(posted, key) == "own"
+}
+
 /// The values of those settings that the form had controls for. A box that is not ticked sends nothing: the form names
 /// its fields in `fields`, so that "off" can be told from "not on this page".
 pub fn posted_texts(posted: &Posted, table: &'static [Setting]) -> Texts {
@@ -235,6 +256,8 @@ pub fn posted_texts(posted: &Posted, table: &'static [Setting]) -> Texts {
     for setting in table.iter().filter(|setting| on_page.contains(&setting.key)) {
         let value = match setting.control {
             Control::Check => if posted.get(setting.key).is_some() { "on" } else { "off" }.to_owned(),
+            // What stands in the field of its own is not meant.
+            _ if from(posted, setting.key) == AS_PROFILE => AS_PROFILE.to_owned(),
             Control::Choices(_) => posted.all(setting.key).collect::<Vec<_>>().join(","),
             Control::Area => posted.text(setting.key).replace("\r\n", "\n").trim_end().to_owned(),
             // Several controls may be one list.
@@ -251,6 +274,7 @@ pub fn posted_texts(posted: &Posted, table: &'static [Setting]) -> Texts {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::domain::connector::ConnectorSettings;
     use crate::domain::profile::Profile;
 
     #[test]
@@ -262,5 +286,19 @@ mod tests {
         assert_eq!(texts.get("port").map(String::as_str), Some("21"));
         assert_eq!(texts.get("tls_protocols").map(String::as_str), Some("1.3"));
         assert_eq!(texts.len(), 3);
+    }
+
+    #[test]
+    fn an_own_value_counts_where_it_is_chosen() {
+        let filter = |from: &str| {
+            let key = "allowed_files_filter";
+            let posted = Posted::of(&[("fields", key), ("from.allowed_files_filter", from), (key, "*.edi")]);
+            let texts = posted_texts(&posted, ConnectorSettings::SETTINGS);
+            (texts[key].clone(), own_is_chosen(&posted, key))
+        };
+        assert_eq!(filter("as_profile"), ("as_profile".to_owned(), false));
+        assert_eq!(filter("own"), ("*.edi".to_owned(), true));
+        // A form without the choice is one line, as the API has it.
+        assert_eq!(filter(""), ("*.edi".to_owned(), false));
     }
 }

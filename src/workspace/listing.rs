@@ -58,6 +58,40 @@ impl Entries {
     }
 }
 
+/// Every file of a folder and of those below it, until `each` says that it is enough. At most `folders_max` folders are
+/// looked into. Gives whether that was all of them.
+pub fn files_below(
+    folder: &OpenFolder,
+    folders_max: usize,
+    mut each: impl FnMut(Vec<Name>, Version) -> bool,
+) -> io::Result<bool> {
+    let (mut folders, mut looked_into, mut all) = (vec![Vec::new()], 0, true);
+    while let Some(above) = folders.pop() {
+        looked_into += 1;
+        let entries = match Entries::open(folder, &above) {
+            Ok(entries) => entries,
+            // Gone since its parent was read.
+            Err(error) if error.kind() == io::ErrorKind::NotFound && !above.is_empty() => continue,
+            Err(error) => return Err(error),
+        };
+        for entry in entries {
+            let entry = entry?;
+            let mut names = above.clone();
+            names.push(entry.name);
+            match entry.kind {
+                Kind::File => {
+                    if !each(names, entry.version) {
+                        return Ok(false);
+                    }
+                }
+                Kind::Folder if looked_into + folders.len() < folders_max => folders.push(names),
+                Kind::Folder => all = false,
+            }
+        }
+    }
+    Ok(all)
+}
+
 impl Iterator for Entries {
     type Item = io::Result<Found>;
 

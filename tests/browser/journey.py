@@ -31,6 +31,7 @@ import automation  # noqa: E402
 import chosen  # noqa: E402
 import flows  # noqa: E402
 import mail  # noqa: E402
+import send  # noqa: E402
 import slas  # noqa: E402
 import tokens  # noqa: E402
 from appliance import PROJECT, Appliance, free_port  # noqa: E402
@@ -397,38 +398,6 @@ def what_if(browser, name, report):
     browser.look("what-if-allowed")
 
 
-def send_tab(browser, appliance, name, password, report):
-    """What waits for the partner: put there by the browser, fetched by curl, removed by the browser."""
-    browser.go(f"/connectors/{name}/send")
-    browser.look("send-empty")
-    files = [appliance.folder / "prices.csv", appliance.folder / "stock.csv"]
-    for file in files:
-        file.write_text("sku;price\n" * 1_000)
-    chosen = "\n".join(map(str, files))
-    browser.named("files").send_keys(chosen)
-    browser.submit(browser.named("files"))
-    report.check("Added 2 files" in browser.text and "stock.csv" in browser.text, "two files are put into Send")
-    browser.named("files").send_keys(chosen)
-    browser.submit(browser.named("files"))
-    report.check(browser.status() == 422 and "prices.csv is there already" in browser.text, "a taken name is refused")
-    browser.look("send-error")
-    got = subprocess.run(
-        ["curl", "-sS", "--max-time", "30", "-u", f"{name}:{password}", f"ftp://127.0.0.1:{appliance.port}/Send/prices.csv"],
-        capture_output=True, text=True,
-    )
-    report.check(got.stdout == files[0].read_text(), f"the partner fetches the file {got.stderr.strip()}")
-    end = time.monotonic() + 5
-    browser.go(f"/connectors/{name}/send")
-    row = "//tr[contains(., 'prices.csv')]"
-    while "never" in browser.driver.find_element(By.XPATH, row).text and time.monotonic() < end:
-        browser.driver.refresh()
-    report.check(" 1" in browser.driver.find_element(By.XPATH, row).text, "the row counts the download")
-    browser.look("send")
-    browser.submit(browser.driver.find_element(By.XPATH, f"{row}//button"))
-    report.check("Removed prices.csv" in browser.text, "the file is taken away")
-    report.check(not (appliance.place(name, "Send") / "prices.csv").exists(), "it is gone from the disk")
-
-
 def as_partner(browser, appliance, name, report):
     """A file is received in the browser as if the partner had sent it."""
     browser.go(f"/connectors/{name}/receive")
@@ -648,7 +617,7 @@ def acme(browser, report):
     report.check("No authority is asked" in browser.text, "switching ACME off is said")
 
 
-def without_scripting(origin, report):
+def without_scripting(origin, appliance, report):
     browser = Browser(origin, report, scripting=False)
     try:
         sign_in(browser)
@@ -659,6 +628,7 @@ def without_scripting(origin, report):
         browser.go("/flows")
         report.check(bool(password) and "no-script" in browser.text, "with scripting off a connector is added and changed")
         browser.picture("flows-no-script")
+        send.without_script(browser, appliance, "no-script", report)
     finally:
         browser.close()
 
@@ -685,7 +655,7 @@ def main():
             connector_pages(browser, "acme-edi", report)
             receive_table(browser, appliance, "acme-edi", password, report)
             sessions(browser, appliance, "acme-edi", password, report)
-            send_tab(browser, appliance, "acme-edi", password, report)
+            send.journey(browser, appliance, ("acme-edi", password), report)
             as_partner(browser, appliance, "acme-edi", report)
             chosen.journey(browser, appliance, ("acme-edi", password), report)
             dashboard(browser, appliance, "acme-edi", password, report)
@@ -702,7 +672,7 @@ def main():
             test_connection(browser, appliance, "acme-edi", report)
             change_profile(browser, appliance, report)
             administration(browser, report)
-            without_scripting(origin, report)
+            without_scripting(origin, appliance, report)
         except Exception:
             browser.picture("where-it-stopped")
             print(f"Stopped at {browser.path}, see target/screenshots/where-it-stopped.png\n{browser.text}\n{appliance.tail()}")

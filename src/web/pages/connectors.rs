@@ -7,6 +7,7 @@ use axum::response::{IntoResponse, Redirect, Response};
 use serde::Deserialize;
 
 use super::flows::Flow;
+use super::folder_size;
 use super::head::{self, Head};
 use super::kept::Row;
 use super::mail;
@@ -15,9 +16,11 @@ use super::sheet::{self, Stand};
 use super::test_connection;
 use super::what_if;
 use crate::access::password;
+use crate::base::human;
 use crate::base::secret::Secret;
 use crate::domain::administrator::check_password;
 use crate::domain::connector::{Connector, ConnectorId, ConnectorSettings, type_of};
+use crate::domain::place::Folder;
 use crate::domain::setting::{Mistake, Value};
 use crate::domain::sheet::Sheet;
 use crate::domain::value::ConnectorType;
@@ -31,7 +34,7 @@ use crate::web::context::Context;
 use crate::web::csrf::Posted;
 use crate::web::draft::{Conflict, Draft};
 use crate::web::error::WebError;
-use crate::web::form::{Field, Kind, Problem, warnings};
+use crate::web::form::{Field, Kind, Problem, own_is_chosen, warnings};
 use crate::web::notes::{Note, Tone};
 use crate::web::shell::{Nav, Shell, html};
 
@@ -143,6 +146,9 @@ const COMMAND: Sections = &[
     ),
 ];
 
+/// The setting that is the profile's or an own one.
+const FILTER: &str = "allowed_files_filter";
+
 /// The settings that say how long something is kept.
 const KEEPING: &[&str] = &["keep_days", "receipts_keep_days", "transfers_keep_days", "sent_keep_days"];
 
@@ -245,13 +251,14 @@ async fn page(context: &Context, found: &StoredConnector, tab: Tab, draft: &Draf
     let settings = live.map(|live| live.connector.settings.clone()).unwrap_or_default();
     let all = tab.sections(settings.r#type);
     let connector = Connector { id: found.id.clone(), version: found.stored.version, settings: settings.clone() };
-    let sections = all.iter().map(|(title, text, keys)| {
+    let mut sections = Vec::new();
+    for (title, text, keys) in all {
         let mut fields = draft.form.fields(ConnectorSettings::SETTINGS, keys);
         for field in &mut fields {
-            field.note = note(field.key, &connector, &snapshot);
+            dress(context, field, (&connector, &snapshot)).await;
         }
-        Section { title, text, fields }
-    });
+        sections.push(Section { title, text, fields });
+    }
     let keys: Vec<&str> = all.iter().flat_map(|(_, _, keys)| keys.iter().copied()).collect();
     let (sheet, stand) = sheet::of(context, &snapshot, &connector).await?;
     Ok(ConnectorPage {
@@ -259,7 +266,7 @@ async fn page(context: &Context, found: &StoredConnector, tab: Tab, draft: &Draf
         id: found.id.to_string(),
         tab: tab.name(),
         head: Head::new(context, &found.id, tab.name()).await?,
-        sections: sections.collect(),
+        sections,
         keys: keys.join(","),
         version: draft.version.unwrap_or(0),
         problems: draft.problems(),
@@ -284,19 +291,34 @@ async fn page(context: &Context, found: &StoredConnector, tab: Tab, draft: &Draf
     })
 }
 
-/// What a setting comes to as things are: the profile's filter, or where a folder lies.
-fn note(key: &str, connector: &Connector, snapshot: &Snapshot) -> String {
-    let lies = |folder: String| format!("Now {folder}.");
-    match key {
-        "allowed_files_filter" => match snapshot.profile.allowed_files_filter.text() {
-            text if text.is_empty() => "as_profile: every name, since the FTP Server profile has no filter.".to_owned(),
-            text => format!("as_profile: {text}, the filter of the FTP Server profile."),
+/// Says what a setting comes to as things are: the profile's filter, where a folder lies and what it holds, whom switching
+/// off would end.
+async fn dress(context: &Context, field: &mut Field, (connector, snapshot): (&Connector, &Snapshot)) {
+    let of = (snapshot, connector);
+    field.note = match field.key {
+        FILTER => {
+            field.kind = Kind::Own;
+            match snapshot.profile.allowed_files_filter.text() {
+                text if text.is_empty() => "It has none: every name is accepted.".to_owned(),
+                text => text,
+            }
+        }
+        "input_folder" => {
+            let holds = folder_size::words(context, of, Folder::Send).await;
+            format!("Now {}. {holds}", connector.input_folder_text())
+        }
+        "output_folder" => {
+            let holds = folder_size::words(context, of, Folder::Receive).await;
+            format!("Now {}. {holds}", connector.output_folder_text())
+        }
+        "folder" => format!("Now {}.", connector.folder_text()),
+        "enabled" if connector.is_partner() => match head::live_sessions(context, &connector.id) {
+            0 => "No session is open now.".to_owned(),
+            1 => "1 session is open now and would end.".to_owned(),
+            open => format!("{} sessions are open now and would end.", human::thousands(open as u64)),
         },
-        "input_folder" => lies(connector.input_folder_text()),
-        "output_folder" => lies(connector.output_folder_text()),
-        "folder" => lies(connector.folder_text()),
         _ => String::new(),
-    }
+    };
 }
 
 /// A connector's address leads to its first tab.
@@ -357,14 +379,14 @@ pub async fn save(context: Context, Path(id): Path<String>, posted: Posted) -> R
         return what_would_go(&context, &found, tab, draft).await;
     }
     let generate = posted.get("generate").is_some();
-    let password = match new_password(&posted, &found.id, generate) {
+    let password = match beside_settings(&posted, &found.id, generate) {
         Ok(password) => password,
-        Err(message) => {
+        Err(mistake) => {
             // What else is wrong is told at the same time.
             let mut merged = found.stored.texts.clone();
             merged.extend(draft.form.texts.clone());
             draft.form.refuse(ConnectorSettings::parse(&merged).err().unwrap_or_default());
-            draft.form.refuse(vec![Mistake::new("password", message)]);
+            draft.form.refuse(vec![mistake]);
             return draft.answer(&page(&context, &found, tab, &draft).await?);
         }
     };
@@ -423,6 +445,15 @@ async fn what_would_go(
     let mut page = page(context, found, tab, &draft).await?;
     page.kept = Some(due.iter().map(Row::of).collect());
     draft.answer(&page)
+}
+
+/// The new password, if there is one. What the form says beside the settings themselves may be wrong too.
+fn beside_settings(posted: &Posted, id: &ConnectorId, generate: bool) -> Result<Option<Secret>, Mistake> {
+    if own_is_chosen(posted, FILTER) && posted.text(FILTER).trim().is_empty() {
+        let words = "An own filter is to be given: * accepts every name. Or choose the FTP Server profile’s";
+        return Err(Mistake::new(FILTER, words));
+    }
+    new_password(posted, id, generate).map_err(|message| Mistake::new("password", message))
 }
 
 fn new_password(posted: &Posted, id: &ConnectorId, generate: bool) -> Result<Option<Secret>, String> {

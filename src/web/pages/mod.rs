@@ -14,6 +14,7 @@ pub mod event_deliveries;
 pub mod event_targets;
 pub mod events;
 pub mod flows;
+mod folder_size;
 pub mod head;
 pub mod health;
 mod kept;

@@ -7,10 +7,11 @@ use axum::response::{IntoResponse, Redirect, Response};
 
 use super::settings::shut_out;
 use super::users::ask_again;
+use crate::access::reading_in;
 use crate::base::human;
 use crate::domain::setting::Texts;
 use crate::store::audit::Entered;
-use crate::store::import::{self, Checks, Mode};
+use crate::store::import::{Checks, Mode};
 use crate::store::setting::SaveError;
 use crate::store::settings_file::SettingsFile;
 use crate::web::context::Context;
@@ -30,6 +31,8 @@ struct SettingsTextPage {
     text: String,
     /// What it would change; shown once it was looked at.
     preview: Option<Vec<Entered>>,
+    /// What it would leave waiting, of which is asked first.
+    waits: Vec<String>,
     problems: Vec<Problem>,
 }
 
@@ -44,15 +47,24 @@ impl SettingsTextPage {
     }
 }
 
+/// What a text would do.
+#[derive(Debug, Default)]
+struct Preview {
+    changes: Vec<Entered>,
+    waits: Vec<String>,
+}
+
 async fn page(
     context: &Context,
     text: String,
-    preview: Option<Vec<Entered>>,
+    preview: Option<Preview>,
     problems: Vec<Problem>,
 ) -> Result<Response, WebError> {
     let (title, status) = Problem::title(&problems, "Export and import");
     let shell = Shell::new(context, title, Nav::Settings).await?;
-    Ok((status, html(&SettingsTextPage { shell, text, preview, problems })?).into_response())
+    let (preview, waits) = preview.map(|preview| (preview.changes, preview.waits)).unzip();
+    let page = SettingsTextPage { shell, text, preview, waits: waits.unwrap_or_default(), problems };
+    Ok((status, html(&page)?).into_response())
 }
 
 /// The page.
@@ -85,7 +97,7 @@ pub async fn import(context: Context, uploaded: Uploaded) -> Result<Response, We
         Err(mistake) => return page(&context, text, None, vec![mistake.into()]).await,
     };
     let preview = match run(&context, &file, Mode::Try).await? {
-        Ok(preview) => preview,
+        Ok(changes) => Preview { changes, waits: reading_in::left_waiting(&context.state.db, &file).await? },
         Err(problems) => return page(&context, text, None, problems).await,
     };
     // A file that is chosen is looked at first: what would be imported is not what was shown.
@@ -94,6 +106,10 @@ pub async fn import(context: Context, uploaded: Uploaded) -> Result<Response, We
     }
     let mut problems = Vec::new();
     ask_again(&context, &posted.secret("own_password"), "own_password", &mut problems).await?;
+    if !preview.waits.is_empty() && posted.get("anyway").is_none() {
+        problems
+            .push(Problem::new("anyway", "Files wait for connectors that it disables: see what, and say that it may"));
+    }
     if !problems.is_empty() {
         return page(&context, text, Some(preview), problems).await;
     }
@@ -119,7 +135,7 @@ async fn run(
     let connector = |stored: &Texts, values: &Texts| programs.check(stored, values);
     let action = |stored: &Texts, values: &Texts| programs.check_action_texts(stored, values);
     let checks = Checks { connector: &connector, action: &action };
-    match context.changing(async |change| import::import(db, file, (mode, &checks), change).await).await {
+    match context.changing(async |change| reading_in::read_in(db, file, (mode, &checks), change).await).await {
         Ok(changes) => Ok(Ok(changes)),
         Err(SaveError::Mistakes(mistakes)) => {
             Ok(Err(mistakes.iter().map(|mistake| Problem::new("text", mistake.to_string())).collect()))
