@@ -199,7 +199,7 @@
   // Files go one by one, each with how far it is. A lost connection holds up the rest: a file is in Send whole or not at all.
   const up = $('form[data-upload]');
   if (up) {
-    const input = $('[type=file]', up), queue = [], mb = (n) => `${(n / 1e6).toFixed(1)} MB`;
+    const input = $('[type=file]', up), queue = [], mb = (n) => n < 1e6 ? `${Math.ceil(n / 1e3)} KB` : `${(n / 1e6).toFixed(1)} MB`;
     let busy = null;
     const next = () => {
       if (busy || !queue.length) return;

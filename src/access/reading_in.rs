@@ -39,7 +39,8 @@ pub async fn read_in(
 /// What `file` would leave waiting, in words: the connectors that it disables while files wait for them.
 pub async fn left_waiting(db: &Db, file: &SettingsFile) -> Result<Vec<String>, StoreError> {
     let mut stored = BTreeMap::new();
-    for id in file.connectors.keys().filter_map(|id| ConnectorId::parse(id).ok()) {
+    let named = file.connectors.iter().filter(|(_, values)| values.contains_key("enabled"));
+    for id in named.filter_map(|(id, _)| ConnectorId::parse(id).ok()) {
         let texts = setting::load(db, Scope::Connector(id.key())).await?.texts;
         stored.insert(id.to_string(), (id, texts));
     }

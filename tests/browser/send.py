@@ -27,7 +27,7 @@ def journey(browser, appliance, who, report):
     for file in files:
         file.write_text("sku;price\n" * 1_000)
     put(browser, files)
-    browser.until(lambda _: browser.live(".uploads").count("In Send, 0.0 MB") == 2)
+    browser.until(lambda _: browser.live(".uploads").count("In Send, 10 KB") == 2)
     waiting = browser.live("#waiting")
     report.check("prices.csv" in waiting and "stock.csv" in waiting, "two files are put into Send, and the list shows them")
     put(browser, files[:1])

@@ -99,7 +99,7 @@ const ADVANCED: Sections = &[
         ],
     ),
     (
-        "For older clients",
+        SELDOM,
         "What scripts and devices of this partner expect.",
         &["start_folder", "send_alias", "receive_alias", "name_encoding", "list_time_zone"],
     ),
@@ -189,6 +189,23 @@ struct Section {
     title: &'static str,
     text: &'static str,
     fields: Vec<Field>,
+}
+
+/// A section that few partners need: folded as long as nothing in it is set or wrong.
+const SELDOM: &str = "For older clients";
+
+impl Section {
+    fn folds(&self) -> bool {
+        self.title == SELDOM
+    }
+
+    fn is_open(&self) -> bool {
+        let is_usual = |field: &Field| {
+            let setting = ConnectorSettings::setting(field.key);
+            field.error.is_empty() && setting.is_some_and(|setting| setting.default == field.value)
+        };
+        !self.fields.iter().all(is_usual)
+    }
 }
 
 #[derive(Template)]

@@ -208,29 +208,42 @@ struct Line {
     is_no: bool,
 }
 
-/// What was said, with the last line that holds the refusing reply marked. A line begins `09:41:52.000 C: `.
-fn lines(transcript: &str, reply: &str) -> Vec<Line> {
-    let mut lines: Vec<_> = transcript
-        .lines()
-        .map(|line| {
-            let (at, said) = line.split_once(' ').filter(|(at, _)| at.contains(':')).unwrap_or(("", line));
-            let (who, text) = said.split_once(": ").filter(|(who, _)| who.len() == 1).unwrap_or(("", said));
-            Line { at: at.to_owned(), asked: who == "C", text: text.to_owned(), is_no: false }
-        })
-        .collect();
-    let first = reply.lines().next().unwrap_or_default();
-    let said = |line: &&mut Line| !first.is_empty() && !line.asked && line.text.starts_with(first);
-    if let Some(line) = lines.iter_mut().rev().find(said) {
-        line.is_no = true;
-    }
-    lines
+/// What was said up to the refusal, and what was said to it.
+struct Said {
+    lines: Vec<Line>,
+    /// Whether the data connection of the command stood: its 150 had been said.
+    opened: bool,
 }
 
-/// Whether the data connection of the command that was refused stood: its 150 had been said before the no.
-fn is_opened(lines: &[Line], command: &str) -> bool {
-    let Some(no) = lines.iter().position(|line| line.is_no) else { return false };
-    let begun = lines[..no].iter().rposition(|line| line.asked && line.text == command);
-    begun.is_some_and(|begun| lines[begun..no].iter().any(|line| !line.asked && line.text.starts_with("150")))
+impl Said {
+    /// Reads a transcript, a line of which begins `09:41:52.000 C: `. The reply that refused is marked where it stands behind
+    /// the command; a refusal is often recorded just before its reply is sent, so else it is added.
+    fn of(refusal: &Refusal) -> Self {
+        let reply = refusal.reply.lines().next().unwrap_or_default();
+        let mut lines: Vec<_> = refusal.transcript.lines().map(Line::of).collect();
+        let begun = lines.iter().rposition(|line| line.asked && line.text == refusal.command);
+        let answers = &mut lines[begun.unwrap_or_default()..];
+        let no = answers.iter().rposition(|line| !reply.is_empty() && !line.asked && line.text.starts_with(reply));
+        let until = no.unwrap_or(answers.len());
+        let is_150 = |line: &Line| !line.asked && line.text.starts_with("150");
+        let opened = begun.is_some() && answers[..until].iter().any(is_150);
+        match no {
+            Some(no) => answers[no].is_no = true,
+            None if !reply.is_empty() => {
+                lines.push(Line { at: String::new(), asked: false, text: reply.to_owned(), is_no: true });
+            }
+            None => {}
+        }
+        Self { lines, opened }
+    }
+}
+
+impl Line {
+    fn of(line: &str) -> Self {
+        let (at, said) = line.split_once(' ').filter(|(at, _)| at.contains(':')).unwrap_or(("", line));
+        let (who, text) = said.split_once(": ").filter(|(who, _)| who.len() == 1).unwrap_or(("", said));
+        Self { at: at.to_owned(), asked: who == "C", text: text.to_owned(), is_no: false }
+    }
 }
 
 /// Whether the same rule says no to the same connector again and again.
@@ -297,14 +310,14 @@ pub async fn one(context: Context, Path(id): Path<String>) -> Result<Response, W
     let (fix, fix_words) = fix(&context, refusal.rule, &refusal.connector);
     let what = if refusal.command.is_empty() { "a connection".to_owned() } else { refusal.command.clone() };
     let question = format!("Why was {what} refused?");
-    let lines = lines(&refusal.transcript, &refusal.reply);
+    let said = Said::of(&refusal);
     let page = RefusalPage {
         shell: Shell::new(&context, question.clone(), Nav::Activity).await?,
         question,
         label: refusal.rule.label(),
         explain: refusal.rule.explain(),
-        report: what_if::told(&context, &refusal, is_opened(&lines, &refusal.command)),
-        lines,
+        report: what_if::told(&context, &refusal, said.opened),
+        lines: said.lines,
         reply: reply(&refusal),
         pattern: pattern(&context, &refusal).await?,
         first: refusal.first_at.into(),
@@ -388,26 +401,56 @@ pub fn tab_of(key: &str) -> &'static str {
 mod tests {
     use super::*;
 
+    fn said(transcript: &str, command: &str, reply: &str) -> Said {
+        let at = Timestamp::from_us(1);
+        Said::of(&Refusal {
+            id: RefusalId::new(&crate::base::id::IdSource::random(crate::base::clock::Clock::System)),
+            rule: Rule::Quota,
+            connector: String::new(),
+            remote: String::new(),
+            command: command.to_owned(),
+            reply: reply.to_owned(),
+            detail: String::new(),
+            transcript: transcript.to_owned(),
+            session_id: String::new(),
+            first_at: at,
+            last_at: at,
+            times: 1,
+            folder: String::new(),
+        })
+    }
+
     #[test]
     fn the_line_that_said_no_is_marked() {
-        let said = "09:00:00.000 C: STOR a.zip\n09:00:00.001 S: 553 Not accepted.\n… 3 lines are left out …\n\
+        let transcript = "09:00:00.000 C: STOR a.zip\n09:00:00.001 S: 553 Not accepted.\n… 3 lines are left out …\n\
                     09:00:02.000 C: STOR b: c.zip\n09:00:02.001 S: 553 Not accepted.\n09:00:03.000 C: 553 Not accepted.";
-        let lines = lines(said, "553 Not accepted.");
+        let lines = said(transcript, "STOR b: c.zip", "553 Not accepted.").lines;
         let marked: Vec<_> = lines.iter().filter(|line| line.is_no).map(|line| line.at.as_str()).collect();
         assert_eq!(marked, ["09:00:02.001"]);
         assert_eq!((lines[3].asked, lines[3].text.as_str(), lines[2].at.as_str()), (true, "STOR b: c.zip", ""));
-        assert!(!super::lines(said, "").iter().any(|line| line.is_no));
+        assert!(!said(transcript, "STOR b: c.zip", "").lines.iter().any(|line| line.is_no));
+    }
+
+    #[test]
+    fn a_reply_that_was_sent_after_the_refusal_was_recorded_stands_at_the_end() {
+        // The same words, said to the command before, are not the answer.
+        let transcript = "09:00:00.000 C: STOR a\n09:00:00.001 S: 553 No.\n09:00:02.000 C: STOR b";
+        let lines = said(transcript, "STOR b", "553 No.\nmore").lines;
+        let marked: Vec<_> = lines.iter().map(|line| line.is_no).collect();
+        assert_eq!((marked, lines[3].text.as_str()), (vec![false, false, false, true], "553 No."));
     }
 
     #[test]
     fn whether_the_data_connection_stood_is_seen_by_the_150_of_that_command() {
-        let opened = |said: &str| is_opened(&lines(said, "552 Too much."), "STOR b");
+        let opened = |transcript: &str| said(transcript, "STOR b", "552 Too much.").opened;
         let first = "09:00:00.000 C: STOR a\n09:00:00.000 S: 150 Go on.\n09:00:00.001 S: 226 Done.\n";
-        let refused = "09:00:02.000 C: STOR b\n09:00:02.001 S: 552 Too much.";
-        assert!(!opened(&format!("{first}{refused}")));
-        let flowed =
-            "09:00:02.000 C: STOR b\n09:00:02.000 S: 150 Go on.\n09:00:02.001 C: NOOP\n09:00:03.000 S: 552 Too much.";
-        assert!(opened(&format!("{first}{flowed}")));
+        let begun = "09:00:02.000 C: STOR b\n";
+        assert!(
+            !opened(&format!("{first}{begun}")) && !opened(&format!("{first}{begun}09:00:02.001 S: 552 Too much."))
+        );
+        let flowed = "09:00:02.000 S: 150 Go on.\n09:00:02.001 C: NOOP\n";
+        assert!(opened(&format!("{first}{begun}{flowed}")));
+        assert!(opened(&format!("{first}{begun}{flowed}09:00:03.000 S: 552 Too much.")));
         assert!(!opened("") && !opened("09:00:03.000 S: 552 Too much."));
     }
 

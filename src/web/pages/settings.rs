@@ -14,7 +14,7 @@ use crate::web::context::Context;
 use crate::web::csrf::Posted;
 use crate::web::draft::{Conflict, Draft};
 use crate::web::error::WebError;
-use crate::web::form::{Field, Kind, Problem};
+use crate::web::form::{Field, Kind, Problem, choose_certificates};
 use crate::web::notes::Note;
 use crate::web::shell::{Nav, Shell};
 
@@ -49,9 +49,15 @@ struct SettingsPage {
 }
 
 async fn page(context: &Context, draft: &Draft) -> Result<SettingsPage, WebError> {
-    let section = |(title, keys): &(&'static str, &[&str])| Section {
-        title,
-        fields: draft.form.fields(ApplianceSettings::SETTINGS, keys),
+    let certificates: Vec<_> =
+        context.state.certificates.list().iter().map(|held| held.stored.name.to_string()).collect();
+    let section = |(title, keys): &(&'static str, &[&str])| {
+        let mut fields = draft.form.fields(ApplianceSettings::SETTINGS, keys);
+        for field in fields.iter_mut().filter(|field| field.key == "web_certificates") {
+            choose_certificates(field, &certificates);
+            "Those of the FTP server".clone_into(&mut field.note);
+        }
+        Section { title, fields }
     };
     let keys: Vec<&str> = SECTIONS.iter().flat_map(|(_, keys)| keys.iter().copied()).collect();
     Ok(SettingsPage {

@@ -107,8 +107,10 @@ pub async fn import(context: Context, uploaded: Uploaded) -> Result<Response, We
     let mut problems = Vec::new();
     ask_again(&context, &posted.secret("own_password"), "own_password", &mut problems).await?;
     if !preview.waits.is_empty() && posted.get("anyway").is_none() {
-        problems
-            .push(Problem::new("anyway", "Files wait for connectors that it disables: see what, and say that it may"));
+        problems.push(Problem::new(
+            "anyway",
+            "Files wait for connectors that it would disable. Tick that it may, or take them out of the text",
+        ));
     }
     if !problems.is_empty() {
         return page(&context, text, Some(preview), problems).await;

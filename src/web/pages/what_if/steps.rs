@@ -98,7 +98,7 @@ impl Step {
     pub const fn words(self) -> &'static str {
         match self {
             Self::Connection => "Room for a session",
-            Self::ControlTls => "TLS of the control connection",
+            Self::ControlTls => "Handshake of TLS, if any",
             Self::SignInEncryption => "Encryption of the sign-in",
             Self::Address => "Address",
             Self::User => "User",
@@ -114,7 +114,7 @@ impl Step {
             Self::Consent => "Action before it is sent",
             Self::Room => "Disk reserve and quota",
             Self::DataConnection => "Data connection",
-            Self::DataTls => "TLS of the data connection",
+            Self::DataTls => "TLS of the data connection, if any",
             Self::Bytes => "The bytes, to the end",
             Self::Placed => "Its place and name",
         }
