@@ -39,6 +39,8 @@ const LOOK_EVERY: Duration = Duration::from_millis(250);
 const ASIDE_MAX: Duration = Duration::from_millis(100);
 /// How long a lane is worked on while others may wait for their turn.
 const TURN: Duration = Duration::from_secs(2);
+/// How long what is held back holds up those behind it.
+const HELD_FOR: Duration = Duration::from_mins(1);
 /// How long a lane rests at most: what is made due by hand is seen then.
 const REST: Duration = Duration::from_secs(1);
 
@@ -66,6 +68,21 @@ fn next_up(mut lanes: Vec<Lane>, turns: &mut Turns, busy: &mut HashSet<Lane>, no
         is_next
     });
     lanes
+}
+
+/// What of a lane is tried now, and when the first of the others is due. What is held back holds up those behind it, but not
+/// for long: its partner was told that its upload failed, and only a start finds out what became of it.
+fn due(pending: Vec<Pending>, in_order: bool, now: Timestamp) -> (Vec<Pending>, Option<Timestamp>) {
+    let is_due = |one: &Pending| !one.held && one.next_at <= now;
+    let waits = |one: &Pending| !one.held || one.next_at.plus(HELD_FOR) > now;
+    let pending: Vec<_> = pending.into_iter().filter(waits).collect();
+    let later = pending.iter().find(|one| !is_due(one)).map(|one| one.next_at);
+    let due = if in_order {
+        pending.into_iter().take_while(is_due).collect()
+    } else {
+        pending.into_iter().filter(is_due).collect()
+    };
+    (due, later)
 }
 
 /// Delivers.
@@ -154,13 +171,7 @@ impl Runner {
             let most = if is_alert { alerts::TOGETHER_MAX } else { BATCH_MAX };
             let pending = delivery::next(self.db(), lane, !in_order, most).await?;
             let now = self.reach.depot.clock.now();
-            let is_due = |one: &Pending| !one.held && one.next_at <= now;
-            let later = pending.iter().find(|one| !is_due(one)).map(|one| one.next_at);
-            let mut due: Vec<_> = if in_order {
-                pending.into_iter().take_while(is_due).collect()
-            } else {
-                pending.into_iter().filter(is_due).collect()
-            };
+            let (mut due, later) = due(pending, in_order, now);
             if due.is_empty() || stop.is_cancelled() {
                 // Others may come before what waits now, and what is held back is released soon.
                 return Ok(later.unwrap_or(now).max(now.plus(LOOK_EVERY)).min(now.plus(REST)));
@@ -285,6 +296,8 @@ impl Runner {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::base::clock::Clock;
+    use crate::base::id::{EventId, IdSource};
 
     fn lanes(all: &[(&str, &str)]) -> Vec<Lane> {
         let lane = |(source, target): &(&str, &str)| Lane {
@@ -315,6 +328,29 @@ mod tests {
         }
         assert_eq!(had, ["a", "b", "c", "d", "a", "b", "c", "d", "a", "b"]);
         assert_eq!(busy.len(), 1, "another target's lane has a worker of its own");
+    }
+
+    #[test]
+    fn what_is_held_back_holds_up_those_behind_it_only_for_a_while() {
+        let ids = IdSource::random(Clock::System);
+        let one = |id: i64, held: bool| Pending {
+            id,
+            event_id: EventId::new(&ids),
+            receipt_id: None,
+            attempts: 0,
+            failed: 0,
+            next_at: Timestamp::from_us(1_000),
+            held,
+            placed: false,
+        };
+        let numbers = |in_order: bool, after: Duration| {
+            let pending = vec![one(1, false), one(2, true), one(3, false)];
+            let (due, later) = due(pending, in_order, Timestamp::from_us(1_000).plus(after));
+            (due.iter().map(|one| one.id).collect::<Vec<_>>(), later.is_some())
+        };
+        assert_eq!(numbers(true, Duration::ZERO), (vec![1], true));
+        assert_eq!(numbers(false, Duration::ZERO), (vec![1, 3], true));
+        assert_eq!(numbers(true, HELD_FOR), (vec![1, 3], false));
     }
 
     #[test]
