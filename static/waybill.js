@@ -206,7 +206,7 @@
       const one = busy = queue.shift(), { file, row: [, note, button, bar] } = one, x = new XMLHttpRequest(), form = new FormData(up);
       const end = (text, goes) => {
         busy = null; bar.hidden = true; note.textContent = text;
-        button.textContent = 'Retry'; button.onclick = () => { queue.unshift(one); next(); };
+        button.textContent = 'Retry'; button.onclick = () => { button.hidden = true; queue.unshift(one); next(); };
         say(`${file.name}: ${text}`);
         if (goes) next();
       };

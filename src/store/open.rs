@@ -61,6 +61,7 @@ pub(super) const MIGRATIONS: &[(i64, &str, &str)] = &[
     (91, "own alerts", include_str!("../../migrations/0091_own_alerts.sql")),
     (95, "letters", include_str!("../../migrations/0095_letters.sql")),
     (96, "staging of", include_str!("../../migrations/0096_staging_of.sql")),
+    (100, "event of a receipt", include_str!("../../migrations/0100_event_of_a_receipt.sql")),
 ];
 
 /// Why the store could not do something.

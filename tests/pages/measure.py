@@ -141,6 +141,7 @@ def addresses(site, database):
     db = sqlite3.connect(f"file:{database}?mode=ro", uri=True)
     middle = db.execute("SELECT completed_at_us, id, sha256 FROM receipts ORDER BY completed_at_us LIMIT 1 "
                         "OFFSET (SELECT COUNT(*) / 2 FROM receipts)").fetchone()
+    refusal = db.execute("SELECT id FROM refusals LIMIT 1").fetchone()[0]
     db.close()
     place = urllib.parse.quote(f"{middle[0]},{middle[1]}")
     paths = ["/", "/?span=24h", "/?span=7d", "/flows"]
@@ -154,7 +155,8 @@ def addresses(site, database):
               "/activity/transfers?connector=partner-30", "/activity/transfers?connector=partner-30&result=broken",
               "/activity/events", "/activity/events?kind=after_receive&connector=partner-30", "/activity/events?kind=recovered",
               "/activity/refusals", "/activity/refusals?rule=idle", "/activity/refusals?connector=partner-30&rule=idle",
-              "/activity/sessions", "/activity/blocked", "/connectors/partner-00/receive", "/connectors/partner-30/settings"]
+              "/activity/sessions", "/activity/blocked", "/connectors/partner-00/receive", "/connectors/partner-30/settings",
+              "/connectors/partner-00/advanced", f"/refusals/{refusal}", "/settings/export"]
     return paths
 
 

@@ -329,7 +329,11 @@ async fn dress(context: &Context, field: &mut Field, (connector, snapshot): (&Co
             format!("Now {}. {holds}", connector.output_folder_text())
         }
         "folder" => format!("Now {}.", connector.folder_text()),
-        "enabled" if connector.is_partner() => match head::live_sessions(context, &connector.id) {
+        "enabled" if !connector.is_partner() => {
+            field.hint = "Off holds back what is to be passed along here, until it is on again.";
+            String::new()
+        }
+        "enabled" => match head::live_sessions(context, &connector.id) {
             0 => "No session is open now.".to_owned(),
             1 => "1 session is open now and would end.".to_owned(),
             open => format!("{} sessions are open now and would end.", human::thousands(open as u64)),

@@ -104,7 +104,7 @@ impl Step {
             Self::User => "User",
             Self::Proof => "Proof of who it is",
             Self::Valid => "Enabled and valid now",
-            Self::Sessions => "Sessions of this connector",
+            Self::Sessions => "Its sessions and folders",
             Self::DataEncryption => "Encryption of the data",
             Self::Path => "Path",
             Self::Permission => "Permission in this folder",
