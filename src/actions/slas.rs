@@ -209,15 +209,17 @@ mod tests {
                 size_bytes,
                 ..Receipt::sample(&self.ids, "Acme", at(when))
             };
+            let event_id = EventId::new(&self.ids);
+            let published = Published::of(&receipt, event_id.clone());
             let received = Received {
                 receipt,
-                event_id: EventId::new(&self.ids),
+                event_id,
                 folder: String::new(),
                 deliver_at: Timestamp::default(),
                 actions: Vec::new(),
             };
             self.recorder.receive(received).await.unwrap();
-            self.recorder.publish(Published { id, connector_key: "acme".to_owned(), stored_path: path }).await;
+            self.recorder.publish(published).await;
             self.recorder.flush().await;
         }
 

@@ -23,7 +23,7 @@ use crate::transfer::depot::{Party, TransferError};
 use crate::transfer::send::{self, RECENT_FOR};
 use crate::workspace::download::Version;
 use crate::workspace::folder::OpenFolder;
-use crate::workspace::listing::{Entries, Found, Kind as FoundKind};
+use crate::workspace::listing::{Entries, Found, Kind as FoundKind, LookingAhead};
 
 /// Folders below the first that `-R` enters.
 pub const DEPTH_MAX: usize = 8;
@@ -98,8 +98,9 @@ pub async fn send(
     to: &mut DataConnection,
     watch: &Watch<'_>,
 ) -> Result<(), TransferError> {
-    let offset_s = list_offset_s(&job.party, job.engine.depot.clock.now());
-    let mut out = Lines { job, listing, offset_s, buffer: Vec::new(), count: 0, seen: 0, sent_at: None };
+    let now = job.engine.depot.clock.now();
+    let offset_s = list_offset_s(&job.party, now);
+    let mut out = Lines { job, listing, now, offset_s, buffer: Vec::new(), count: 0, seen: 0, sent_at: None };
     match source {
         Source::Root => {
             for entry in root_entries(&job.engine, &job.party)? {
@@ -111,7 +112,7 @@ pub async fn send(
             }
         }
         Source::File(entry) => {
-            let line = listing.line_of_file(&entry, job.engine.depot.clock.now(), offset_s);
+            let line = listing.line_of_file(&entry, now, offset_s);
             out.raw(&line);
         }
         Source::Folder(side) => folders(&mut out, VecDeque::from([(side, 0)]), (to, watch)).await?,
@@ -131,6 +132,8 @@ pub fn list_offset_s(party: &Party, now: Timestamp) -> i32 {
 struct Lines<'a> {
     job: &'a Job,
     listing: &'a Listing,
+    /// When it began.
+    now: Timestamp,
     offset_s: i32,
     buffer: Vec<u8>,
     count: usize,
@@ -142,7 +145,7 @@ struct Lines<'a> {
 impl Lines<'_> {
     fn add(&mut self, entry: &Entry) {
         if self.listing.wants(&entry.name) {
-            let line = self.listing.line(entry, self.job.engine.depot.clock.now(), self.offset_s);
+            let line = self.listing.line(entry, self.now, self.offset_s);
             self.raw(&line);
         }
     }
@@ -225,7 +228,7 @@ async fn folders(
             out.raw("");
             out.raw(&format!("{path}:"));
         }
-        while let Some(entry) = walk.next()? {
+        while let Some(entry) = walk.next().await? {
             if bounded && out.count >= LINES_MAX {
                 out.raw(&format!("(more than {LINES_MAX} lines: the rest is left out)"));
                 return Ok(());
@@ -255,7 +258,7 @@ pub async fn few(engine: &Engine, party: &Party, listing: &Listing) -> Result<Ve
             let mut walk = Walk::open(engine, party, &side, listing.all).await?;
             let mut entries = Vec::new();
             while entries.len() < STAT_LINES_MAX
-                && let Some(entry) = walk.next()?
+                && let Some(entry) = walk.next().await?
             {
                 if listing.wants(&entry.name) {
                     entries.push(entry);
@@ -271,7 +274,7 @@ struct Walk<'a> {
     party: &'a Party,
     side: &'a Side,
     open: std::sync::Arc<crate::workspace::workspaces::Workspace>,
-    entries: Option<Entries>,
+    entries: Option<LookingAhead>,
     dots: Vec<Entry>,
     /// Uploads whose names are not, or not fully, on disk: unfinished ones, and recent ones stored under other names.
     own: BTreeMap<String, Entry>,
@@ -285,7 +288,7 @@ impl<'a> Walk<'a> {
         let open = party.workspace(&engine.depot)?;
         let folder = open.folder(side.folder);
         let entries = match side.reach {
-            Reach::All => Some(Entries::open(folder, &side.names)?),
+            Reach::All => Some(LookingAhead::of(Entries::open(folder, &side.names)?)),
             Reach::OwnUploads => {
                 folder.jail().folder(&side.names)?;
                 None
@@ -298,13 +301,12 @@ impl<'a> Walk<'a> {
         Ok(Self { party, side, open, entries, dots, own, unseen, now })
     }
 
-    fn next(&mut self) -> Result<Option<Entry>, TransferError> {
+    async fn next(&mut self) -> Result<Option<Entry>, TransferError> {
         if let Some(dot) = self.dots.pop() {
             return Ok(Some(dot));
         }
         if let Some(entries) = &mut self.entries {
-            for found in entries.by_ref() {
-                let found = found?;
+            while let Some(found) = entries.next().await? {
                 if let Some(own) = self.own.remove(found.name.as_str()) {
                     return Ok(Some(own));
                 }

@@ -140,8 +140,7 @@ async fn move_file(
     if let Some(receipt) = known {
         let path = path_of(side, to).unwrap_or_default().to_string();
         let name = to.last().map_or("", Name::as_str);
-        receipt::rename(db, &receipt.id, (name, &path), engine.depot.clock.now()).await?;
-        receipt::mark_replaced(db, &Receipt { stored_path: path, ..receipt }).await?;
+        receipt::rename(db, receipt, (name, &path), engine.depot.clock.now()).await?;
     }
     Ok(())
 }

@@ -1,7 +1,7 @@
 //! Group commit: everything the engine records goes through one queue and one writer, many rows to a transaction.
 //!
-//! Always: [`Recorder::receive`] returns only after its receipt and event are committed with a full sync. Records that
-//! nobody waits for ride along with the next commit, or make one of their own a few milliseconds later.
+//! Always: [`Recorder::receive`] returns only after its receipt, and in it its event, is committed with a full sync. Records
+//! that nobody waits for are put off for a few milliseconds: while uploads come, those of many are one commit.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -9,6 +9,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot};
+use tokio::time::{Instant, timeout_at};
 
 use super::group::Group;
 use super::open::Db;
@@ -18,12 +19,12 @@ use crate::base::clock::Timestamp;
 use crate::base::id::{EventId, ReceiptId};
 use crate::domain::receipt::Status;
 
-/// Jobs in one transaction.
+/// Jobs taken from the queue at a time; as many may be put off. A transaction has both at most.
 pub const BATCH_MAX: usize = 128;
 /// Jobs that may wait; a full queue slows the sessions down instead of growing.
 pub const QUEUE_MAX: usize = 4_096;
-/// How long records that nobody waits for may wait for company.
-const LINGER: Duration = Duration::from_millis(4);
+/// How long records that nobody waits for may wait for company. The runner and the pages see a file that much later.
+const LINGER: Duration = Duration::from_millis(10);
 /// Failed logins of the same partner and address within this time are one event.
 const LOGIN_FAILED_EVERY: Duration = Duration::from_mins(1);
 /// Partners and addresses whose failed logins are remembered; above it none is recorded until the oldest are forgotten.
@@ -36,7 +37,7 @@ const SET_STATUS_AT: &str = "UPDATE receipts SET status = $3 WHERE connector_key
 #[error("could not record it: {0}")]
 pub struct NotRecorded(pub String);
 
-/// A receipt and its event, to be committed together.
+/// A receipt and its event's id, to be committed together.
 #[derive(Clone, Debug)]
 pub struct Received {
     /// The receipt; its mark and `duplicate_of` are set here.
@@ -65,17 +66,42 @@ pub struct Committed {
 pub struct Published {
     /// The receipt.
     pub id: ReceiptId,
+    /// Where it lies: an older receipt of that place is marked replaced.
+    pub place: Place,
+    /// Its After Receive event.
+    pub event: event::Event,
+}
+
+impl Published {
+    /// What is to be said of a receipt's file once it lies under its final name.
+    pub fn of(receipt: &Receipt, event_id: EventId) -> Self {
+        let event = event::Event::after_receive(receipt, event_id);
+        Self { id: receipt.id.clone(), place: Place::of(receipt), event }
+    }
+}
+
+/// Where a received file lies.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Place {
     /// The connector's id in lower case.
     pub connector_key: String,
-    /// Where it lies: an older receipt of that place is marked replaced.
+    /// As the partner would see it: `/Receive/a`.
     pub stored_path: String,
 }
 
+impl Place {
+    /// Where the receipt's file lies, or will.
+    pub fn of(receipt: &Receipt) -> Self {
+        Self { connector_key: receipt.connector.to_ascii_lowercase(), stored_path: receipt.stored_path.clone() }
+    }
+}
+
+#[derive(Debug)]
 enum Job {
     Receive(Box<Received>, oneshot::Sender<Result<Committed, NotRecorded>>),
     Collect(Box<(collected::Collection, event::Event)>, oneshot::Sender<Result<(), NotRecorded>>),
-    Publish(Published),
-    Moved { connector_key: String, stored_path: String, status: Status },
+    Publish(Box<Published>),
+    Moved(Place, Status),
     Event(Box<event::Event>),
     Transfer(Box<transfer::Transfer>),
     Session(Box<session::Session>),
@@ -88,6 +114,15 @@ impl Job {
     /// Whether a partner waits for it. Nobody's reply waits for a collection: those of many downloads are one commit.
     fn is_awaited(&self) -> bool {
         matches!(self, Self::Receive(..) | Self::Flush(_))
+    }
+
+    /// The place it says something of: such a job must not be written behind a receipt of the same place that came after it.
+    fn place(&self) -> Option<&Place> {
+        match self {
+            Self::Publish(published) => Some(&published.place),
+            Self::Moved(place, _) => Some(place),
+            _ => None,
+        }
     }
 }
 
@@ -102,7 +137,8 @@ impl Recorder {
     /// A recorder, and the writer that must be run for it.
     pub fn new(db: Db) -> (Self, Writer) {
         let (jobs, queue) = mpsc::channel(QUEUE_MAX);
-        (Self { jobs, received: Arc::default() }, Writer { db, queue, failed: HashMap::new() })
+        let writer = Writer { db, queue, waiting: Vec::new(), due: Instant::now(), failed: HashMap::new() };
+        (Self { jobs, received: Arc::default() }, writer)
     }
 
     /// Commits a receipt and its event; returns when both are on disk, with what came of it.
@@ -127,15 +163,15 @@ impl Recorder {
         answer.await.map_err(|_| gone())?
     }
 
-    /// Clears the mark and releases the event with the next commit.
+    /// Clears the mark and releases the event within a few milliseconds.
     pub async fn publish(&self, published: Published) {
-        self.send(Job::Publish(published)).await;
+        self.send(Job::Publish(Box::new(published))).await;
     }
 
     /// The received file that lay at `stored_path` is `status` now.
     pub async fn moved(&self, connector_key: &str, stored_path: &str, status: Status) {
         let (connector_key, stored_path) = (connector_key.to_owned(), stored_path.to_owned());
-        self.send(Job::Moved { connector_key, stored_path, status }).await;
+        self.send(Job::Moved(Place { connector_key, stored_path }, status)).await;
     }
 
     /// Records an event.
@@ -189,6 +225,9 @@ impl Recorder {
 pub struct Writer {
     db: Db,
     queue: mpsc::Receiver<Job>,
+    /// What nobody waits for, in its order, until it is due.
+    waiting: Vec<Job>,
+    due: Instant,
     /// When the last failed login of a partner (or of nobody) from an address was recorded.
     failed: HashMap<(String, String), Timestamp>,
 }
@@ -196,16 +235,18 @@ pub struct Writer {
 impl Writer {
     /// Writes until the last recorder is gone.
     pub async fn run(mut self) {
-        let mut batch = Vec::with_capacity(BATCH_MAX);
-        while self.queue.recv_many(&mut batch, BATCH_MAX).await > 0 {
-            self.wait_for_company(&mut batch).await;
+        loop {
+            let mut batch = self.next().await;
+            if batch.is_empty() {
+                return;
+            }
             batch.retain(|job| !matches!(job, Job::LoginFailed(event) if !self.is_news(event)));
             let result = self.write(&batch).await.map_err(|error| NotRecorded(error.to_string()));
             if let Err(error) = &result {
                 tracing::error!(%error, "Could not record {} things", batch.len());
             }
             let mut committed = result.as_ref().map(|committed| committed.iter());
-            for job in batch.drain(..) {
+            for job in batch {
                 match job {
                     Job::Receive(_, done) => {
                         let own = match &mut committed {
@@ -224,19 +265,50 @@ impl Writer {
         }
     }
 
-    /// Nobody waits for what is in the batch: take more for a moment, unless somebody begins to wait.
-    async fn wait_for_company(&mut self, batch: &mut Vec<Job>) {
-        let until = tokio::time::Instant::now() + LINGER;
-        while batch.len() < BATCH_MAX && !batch.iter().any(Job::is_awaited) {
-            match tokio::time::timeout_at(until, self.queue.recv()).await {
-                Ok(Some(job)) => batch.push(job),
-                Ok(None) | Err(_) => return,
+    /// What is to be written next; nothing when the last recorder is gone and all is written.
+    async fn next(&mut self) -> Vec<Job> {
+        loop {
+            let mut batch = Vec::new();
+            let received = self.queue.recv_many(&mut batch, BATCH_MAX);
+            let is_over = if self.waiting.is_empty() {
+                received.await == 0
+            } else {
+                // Elapsed: what was put off is due.
+                timeout_at(self.due, received).await.is_ok_and(|count| count == 0)
+            };
+            if is_over {
+                return std::mem::take(&mut self.waiting);
+            }
+            self.put_off(&mut batch);
+            if self.waiting.len() >= BATCH_MAX || (!self.waiting.is_empty() && Instant::now() >= self.due) {
+                let mut all = std::mem::take(&mut self.waiting);
+                all.append(&mut batch);
+                return all;
+            }
+            if !batch.is_empty() {
+                return batch;
             }
         }
-        while batch.len() < BATCH_MAX {
-            let Ok(job) = self.queue.try_recv() else { return };
-            batch.push(job);
+    }
+
+    /// Puts off what nobody waits for, unless what is left must come behind it: then all of it is left, in its order.
+    fn put_off(&mut self, batch: &mut Vec<Job>) {
+        if self.waiting.is_empty() {
+            self.due = Instant::now() + LINGER;
         }
+        let (mut awaited, mut others): (Vec<_>, Vec<_>) = batch.drain(..).partition(Job::is_awaited);
+        self.waiting.append(&mut others);
+        let is_behind = |job: &Job| match job {
+            Job::Receive(received, _) => {
+                let place = Place::of(&received.receipt);
+                self.waiting.iter().any(|other| other.place() == Some(&place))
+            }
+            _ => true,
+        };
+        if awaited.iter().any(is_behind) {
+            batch.append(&mut self.waiting);
+        }
+        batch.append(&mut awaited);
     }
 
     fn is_news(&mut self, event: &event::Event) -> bool {
@@ -268,7 +340,7 @@ impl Writer {
                 Job::Publish(published) => group.publish(published),
                 Job::Event(event) | Job::LoginFailed(event) => group.event(event),
                 Job::Transfer(transfer) => group.transfer(transfer),
-                Job::Moved { .. } | Job::Session(_) | Job::Refusal(_) => apart.push(job),
+                Job::Moved(..) | Job::Session(_) | Job::Refusal(_) => apart.push(job),
                 Job::Flush(_) => {}
             }
         }
@@ -278,7 +350,7 @@ impl Writer {
         let mut tx = self.db.begin().await?;
         for job in apart {
             match job {
-                Job::Moved { connector_key, stored_path, status } => {
+                Job::Moved(Place { connector_key, stored_path }, status) => {
                     let moved = sqlx::query(SET_STATUS_AT).bind(connector_key).bind(stored_path).bind(status.name());
                     moved.execute(&mut *tx).await?;
                 }
@@ -296,4 +368,98 @@ impl Writer {
 /// Numbers from outside are below 2^63 by far; one that is not is refused by the table's CHECK.
 pub(super) fn signed(n: u64) -> i64 {
     i64::try_from(n).unwrap_or(-1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base::clock::Clock;
+    use crate::base::id::IdSource;
+    use crate::store::receipt::find;
+
+    const AT: Timestamp = Timestamp::from_us(1_800_000_000_000_000);
+
+    fn received(ids: &IdSource, path: &str) -> Received {
+        let receipt =
+            Receipt { client_path: path.to_owned(), stored_path: path.to_owned(), ..Receipt::sample(ids, "Acme", AT) };
+        Received { receipt, event_id: EventId::new(ids), folder: String::new(), deliver_at: AT, actions: Vec::new() }
+    }
+
+    fn published(received: &Received) -> Published {
+        Published::of(&received.receipt, received.event_id.clone())
+    }
+
+    async fn state(db: &Db, received: &Received) -> (Status, bool) {
+        let found = find(db, &received.receipt.id).await.unwrap().unwrap();
+        (found.status, found.publishing)
+    }
+
+    async fn told(db: &Db) -> Vec<EventId> {
+        let events = event::oldest_first(db, None, Timestamp::default(), None, 9).await.unwrap();
+        events.into_iter().map(|event| event.id).collect()
+    }
+
+    #[tokio::test]
+    async fn an_event_is_told_of_when_its_file_lies_under_its_name_and_nothing_is_left_behind_at_the_end() {
+        let folder = tempfile::tempdir().unwrap();
+        let db = Db::open(folder.path()).await.unwrap();
+        let ids = IdSource::seeded(Clock::System, 7);
+        let (recorder, writer) = Recorder::new(db.clone());
+        let writing = tokio::spawn(writer.run());
+        let one = received(&ids, "/Receive/a");
+        recorder.receive(one.clone()).await.unwrap();
+        assert_eq!((state(&db, &one).await, told(&db).await), ((Status::InReceive, true), vec![]));
+        recorder.publish(published(&one)).await;
+        drop(recorder);
+        writing.await.unwrap();
+        assert_eq!((state(&db, &one).await, told(&db).await), ((Status::InReceive, false), vec![one.event_id]));
+    }
+
+    #[tokio::test]
+    async fn a_receipt_does_not_overtake_what_is_said_of_its_place() {
+        let folder = tempfile::tempdir().unwrap();
+        let db = Db::open(folder.path()).await.unwrap();
+        let ids = IdSource::seeded(Clock::System, 7);
+        let (recorder, writer) = Recorder::new(db.clone());
+        let writing = tokio::spawn(writer.run());
+        let (first, second, third) =
+            (received(&ids, "/Receive/a"), received(&ids, "/Receive/a"), received(&ids, "/Receive/a"));
+        recorder.receive(first.clone()).await.unwrap();
+        recorder.publish(published(&first)).await;
+        recorder.receive(second.clone()).await.unwrap();
+        // The first was written before the second came: it has not replaced what came after it.
+        assert_eq!(state(&db, &first).await, (Status::InReceive, false));
+        assert_eq!(state(&db, &second).await, (Status::InReceive, true));
+        recorder.moved("acme", "/Receive/a", Status::Removed).await;
+        recorder.receive(third.clone()).await.unwrap();
+        assert_eq!(state(&db, &second).await.0, Status::Removed);
+        assert_eq!(state(&db, &third).await.0, Status::InReceive);
+        drop(recorder);
+        writing.await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn what_nobody_waits_for_is_put_off_until_there_is_much_of_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let ids = IdSource::seeded(Clock::System, 7);
+        let (recorder, mut writer) = Recorder::new(Db::open(folder.path()).await.unwrap());
+        let (one, other) = (received(&ids, "/Receive/a"), received(&ids, "/Receive/b"));
+        let receive = || Job::Receive(Box::new(one.clone()), oneshot::channel().0);
+        let publish = || Job::Publish(Box::new(published(&other)));
+
+        let mut batch = vec![publish(), receive(), publish()];
+        writer.put_off(&mut batch);
+        assert!(matches!(batch[..], [Job::Receive(..)]) && writer.waiting.len() == 2);
+        // Whoever flushes waits for all of it.
+        let mut batch = vec![receive(), Job::Flush(oneshot::channel().0)];
+        writer.put_off(&mut batch);
+        assert!(matches!(batch[..], [Job::Publish(_), Job::Publish(_), Job::Receive(..), Job::Flush(_)]));
+        assert_eq!(writer.waiting.len(), 0);
+
+        writer.due = Instant::now() + Duration::from_hours(1);
+        for _ in 0..BATCH_MAX {
+            recorder.publish(published(&other)).await;
+        }
+        assert_eq!(writer.next().await.len(), BATCH_MAX, "not in an hour");
+    }
 }

@@ -25,11 +25,11 @@ const LANES: &str = "WITH RECURSIVE lanes (source_key, target) AS ( \
      (SELECT id FROM deliveries WHERE ended_at_us IS NULL AND source_key > lanes.source_key \
      ORDER BY source_key, target, id LIMIT 1))) SELECT source_key, target FROM lanes";
 const IN_ORDER: &str = "SELECT d.id, d.event_id, d.receipt_id, d.attempts, d.since_attempt, d.next_at_us, \
-     COALESCE(e.held, 0), p.delivery_id IS NOT NULL FROM deliveries d LEFT JOIN events e ON e.id = d.event_id \
+     COALESCE(r.publishing, 0), p.delivery_id IS NOT NULL FROM deliveries d LEFT JOIN receipts r ON r.id = d.receipt_id \
      LEFT JOIN placements p ON p.delivery_id = d.id \
      WHERE d.source_key = $1 AND d.target = $2 AND d.ended_at_us IS NULL ORDER BY d.id LIMIT $3";
 const BY_TIME: &str = "SELECT d.id, d.event_id, d.receipt_id, d.attempts, d.since_attempt, d.next_at_us, \
-     COALESCE(e.held, 0), p.delivery_id IS NOT NULL FROM deliveries d LEFT JOIN events e ON e.id = d.event_id \
+     COALESCE(r.publishing, 0), p.delivery_id IS NOT NULL FROM deliveries d LEFT JOIN receipts r ON r.id = d.receipt_id \
      LEFT JOIN placements p ON p.delivery_id = d.id \
      WHERE d.source_key = $1 AND d.target = $2 AND d.ended_at_us IS NULL ORDER BY d.next_at_us LIMIT $3";
 // Of `record`: `$2` is an array of `Attempted::row`.

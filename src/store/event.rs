@@ -7,20 +7,17 @@ use super::commit::signed;
 use super::group::Group;
 use super::open::{Db, StoreError};
 use super::receipt::{Cursor, Receipt};
-use super::set_off;
 use crate::base::clock::Timestamp;
 use crate::base::human;
 use crate::base::id::{EventId, IdSource, ReceiptId};
 use crate::domain::event::EventKind;
 
 const OLDEST_FIRST: &str = "SELECT id, kind, at_us, connector, session_id, receipt_id, remote, summary, path, size_bytes FROM events \
-     WHERE held = 0 AND at_us >= $1 AND (at_us, id) > ($2, $3) AND ($4 = '' OR kind = $4) ORDER BY at_us, id LIMIT $5";
+     WHERE at_us >= $1 AND (at_us, id) > ($2, $3) AND ($4 = '' OR kind = $4) ORDER BY at_us, id LIMIT $5";
 const SELECT: &str = "SELECT id, kind, at_us, connector, session_id, receipt_id, remote, summary, path, size_bytes FROM events \
-     WHERE held = 0 AND at_us >= $4";
+     WHERE at_us >= $4";
 const ONE: &str = "SELECT id, kind, at_us, connector, session_id, receipt_id, remote, summary, path, size_bytes FROM events WHERE id = $1";
 const COUNT_SINCE: &str = "SELECT COUNT(*) FROM events WHERE kind = $1 AND at_us >= $2";
-const RELEASE: &str = "UPDATE events SET held = 0 WHERE receipt_id = $1";
-const DROP_HELD: &str = "DELETE FROM events WHERE receipt_id = $1 AND held = 1";
 
 /// One event.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -88,7 +85,7 @@ impl Event {
 }
 
 /// One as a group commit takes it.
-pub(super) fn row(event: &Event, held: bool) -> Value {
+pub(super) fn row(event: &Event) -> Value {
     json!([
         event.id.as_str(),
         event.kind.name(),
@@ -98,7 +95,6 @@ pub(super) fn row(event: &Event, held: bool) -> Value {
         event.receipt_id.as_ref().map(ReceiptId::as_str),
         event.remote,
         event.summary,
-        i64::from(held),
         event.file.as_ref().map_or("", |file| &file.path),
         event.file.as_ref().map(|file| signed(file.size_bytes)),
     ])
@@ -173,20 +169,6 @@ pub async fn count_since(db: &Db, kind: EventKind, since: Timestamp) -> Result<u
 /// The event of that id.
 pub async fn find(db: &Db, id: &EventId) -> Result<Option<Event>, StoreError> {
     sqlx::query(ONE).bind(id.as_str()).fetch_optional(db.reader()).await?.as_ref().map(decode).transpose()
-}
-
-/// Releases a receipt's events: its file lies under its final name.
-pub async fn release(db: &Db, receipt: &ReceiptId) -> Result<(), StoreError> {
-    sqlx::query(RELEASE).bind(receipt.as_str()).execute(db.writer()).await?;
-    Ok(())
-}
-
-/// Drops a receipt's events that nobody has seen: its file was lost before 226.
-pub async fn drop_held(db: &Db, receipt: &ReceiptId) -> Result<(), StoreError> {
-    let mut tx = db.begin().await?;
-    sqlx::query(DROP_HELD).bind(receipt.as_str()).execute(&mut *tx).await?;
-    set_off::move_back(&mut tx).await?;
-    Ok(tx.commit().await?)
 }
 
 pub(super) fn decode(row: &sqlx::sqlite::SqliteRow) -> Result<Event, StoreError> {

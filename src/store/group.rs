@@ -21,8 +21,6 @@ const DUPLICATE_WITHIN_US: i64 = 24 * 3_600 * 1_000_000;
 
 // `$2`: an array of id, connector_key, stored_path.
 const CLEAR_MARK: &str = "UPDATE receipts SET publishing = 0 WHERE id IN (SELECT value->>0 FROM jsonb_each($2))";
-const RELEASE_EVENTS: &str =
-    "UPDATE events SET held = 0 WHERE receipt_id IN (SELECT value->>0 FROM jsonb_each($2)) AND held = 1";
 const MARK_REPLACED: &str = "UPDATE receipts SET status = 'replaced' WHERE rowid IN (SELECT older.rowid \
      FROM jsonb_each($2) AS published CROSS JOIN receipts AS older ON older.connector_key = published.value->>1 \
      AND older.stored_path = published.value->>2 AND older.status IN ('in_receive', 'waiting') \
@@ -37,17 +35,17 @@ const ADD_TRAFFIC: &str = "INSERT INTO traffic (minute, direction, bytes, files)
      SELECT value->>0, value->>1, value->>2, value->>3 FROM jsonb_each($4) WHERE true ON CONFLICT (minute, direction) DO UPDATE SET bytes = traffic.bytes + excluded.bytes, \
      files = traffic.files + excluded.files";
 // `$1`: an array of `event::row`.
-const ADD_EVENTS: &str = "INSERT INTO events (id, kind, at_us, connector, session_id, receipt_id, remote, summary, held, \
+const ADD_EVENTS: &str = "INSERT INTO events (id, kind, at_us, connector, session_id, receipt_id, remote, summary, \
      path, size_bytes) SELECT value->>0, value->>1, value->>2, value->>3, value->>4, value->>5, value->>6, value->>7, \
-     value->>8, value->>9, value->>10 FROM jsonb_each($1)";
+     value->>8, value->>9 FROM jsonb_each($1)";
 // `$5`: an array of `Group::receipt`'s rows; `$6`: how long a duplicate is one.
 const ADD_RECEIPTS: &str = "INSERT INTO receipts (id, connector, connector_key, name, client_path, stored_path, \
      size_bytes, sha256, headers, begun_at_us, completed_at_us, remote_address, tls, session_id, ending, \
-     resumed_from, ascii, proof, status, publishing, inode, staged_name, duplicate_of) \
+     resumed_from, ascii, proof, status, publishing, inode, staged_name, event_id, duplicate_of) \
      SELECT value->>0, value->>1, value->>2, value->>3, value->>4, value->>5, value->>6, value->>7, value->>8, \
      value->>9, value->>10, value->>11, value->>12, value->>13, value->>14, value->>15, value->>16, value->>17, \
      CASE WHEN EXISTS (SELECT 1 FROM arrows WHERE from_key = value->>2 AND on_error = 0) THEN 'waiting' \
-     ELSE value->>18 END, 1, value->>19, value->>20, COALESCE(value->>21, (SELECT id FROM receipts \
+     ELSE value->>18 END, 1, value->>19, value->>20, value->>22, COALESCE(value->>21, (SELECT id FROM receipts \
      WHERE connector_key = value->>2 AND client_path = value->>4 AND completed_at_us >= (value->>10) - $6 \
      AND sha256 = value->>7 ORDER BY completed_at_us DESC LIMIT 1)) FROM jsonb_each($5)";
 // What is to be delivered is held from the same moment on.
@@ -81,7 +79,7 @@ const COLUMNS: [&str; 7] =
 /// What was published goes first: a receipt of the same place that is in the same group came after it, and is not what
 /// it replaced.
 static WRITTEN: LazyLock<[String; 2]> = LazyLock::new(|| {
-    let published = [CLEAR_MARK, RELEASE_EVENTS, MARK_REPLACED];
+    let published = [CLEAR_MARK, MARK_REPLACED];
     let added =
         [ADD_TRANSFERS, ADD_TRAFFIC, ADD_RECEIPTS, ADD_EVENTS, ADD_DELIVERIES, ADD_ACTIONS, ADD_HOLDS, ADD_COLLECTIONS];
     let mut script = [&published[..], &added[..]].concat().join(";\n");
@@ -117,9 +115,11 @@ pub(super) struct Group<'a> {
 }
 
 impl<'a> Group<'a> {
+    /// A file that lies under its final name, with its event.
     pub(super) fn publish(&mut self, published: &Published) {
-        let Published { id, connector_key, stored_path } = published;
-        self.published.push(json!([id.as_str(), connector_key, stored_path]));
+        let Published { id, place, event } = published;
+        self.published.push(json!([id.as_str(), place.connector_key, place.stored_path]));
+        self.event(event);
     }
 
     pub(super) fn transfer(&mut self, transfer: &'a Transfer) {
@@ -127,14 +127,14 @@ impl<'a> Group<'a> {
     }
 
     pub(super) fn event(&mut self, event: &event::Event) {
-        self.events.push(event::row(event, false));
+        self.events.push(event::row(event));
     }
 
     pub(super) fn collection(&mut self, collection: &Collection) {
         self.collections.push(collected::row(collection));
     }
 
-    /// A receipt with its event, which is held back until the file is published.
+    /// A receipt with its event's id; the event is told of when the file is published.
     pub(super) fn receipt(&mut self, received: &'a Received) {
         let Received { receipt, event_id, folder, deliver_at, actions } = received;
         let connector_key = receipt.connector.to_ascii_lowercase();
@@ -168,7 +168,6 @@ impl<'a> Group<'a> {
             folder,
             actions,
         ]));
-        self.events.push(event::row(&event::Event::after_receive(receipt, event_id.clone()), true));
     }
 
     fn is_empty(&self) -> bool {
@@ -286,8 +285,7 @@ mod tests {
 
         // The second was published over the first; the third came after it, to the same place.
         let mut group = Group::default();
-        let stored_path = second.receipt.stored_path.clone();
-        group.publish(&Published { id: second.receipt.id.clone(), connector_key: "acme".to_owned(), stored_path });
+        group.publish(&Published::of(&second.receipt, second.event_id.clone()));
         group.receipt(&third);
         let transfer = Transfer {
             id: TransferId::new(&ids),

@@ -4,11 +4,12 @@ use std::fmt::Write;
 
 use serde_json::Value;
 use sqlx::sqlite::SqliteRow;
-use sqlx::{AssertSqlSafe, Row};
+use sqlx::{AssertSqlSafe, Row, Sqlite, Transaction};
 
+use super::event;
 use super::open::{Db, StoreError};
 use crate::base::clock::Timestamp;
-use crate::base::id::{ReceiptId, SessionId};
+use crate::base::id::{EventId, IdSource, ReceiptId, SessionId};
 use crate::domain::receipt::{Ending, Proof, Status};
 
 /// One row of the Receive table.
@@ -319,6 +320,7 @@ const USAGE: &str = "SELECT COUNT(*), CAST(COALESCE(SUM(size_bytes), 0) AS BIGIN
      WHERE connector_key = $1 AND status IN ('in_receive', 'waiting')";
 const PUBLISHING: &str = select!("WHERE publishing = 1 ORDER BY id");
 const CLEAR_MARK: &str = "UPDATE receipts SET publishing = 0 WHERE id = $1";
+const EVENT_ID: &str = "SELECT event_id FROM receipts WHERE id = $1";
 const SET_STATUS: &str = "UPDATE receipts SET status = $2, publishing = 0 WHERE id = $1";
 const MARK_REPLACED: &str = "UPDATE receipts SET status = 'replaced' WHERE connector_key = $1 AND stored_path = $2 \
      AND status IN ('in_receive', 'waiting') AND publishing = 0 AND id <> $3 AND completed_at_us + 0 <= $4";
@@ -435,27 +437,22 @@ pub async fn publishing(db: &Db) -> Result<Vec<Receipt>, StoreError> {
     sqlx::query(PUBLISHING).fetch_all(db.reader()).await?.iter().map(decode).collect()
 }
 
-/// Its file lies under its final name.
-pub async fn clear_mark(db: &Db, id: &ReceiptId) -> Result<(), StoreError> {
-    sqlx::query(CLEAR_MARK).bind(id.as_str()).execute(db.writer()).await?;
-    Ok(())
+/// Found by recovery: its file lies under its final name. Its event is released, and older receipts of its place are
+/// replaced. `ids` make an id for the event of a receipt that has none.
+pub async fn published(db: &Db, receipt: &Receipt, ids: &IdSource) -> Result<(), StoreError> {
+    let mut tx = db.begin().await?;
+    let row = sqlx::query(EVENT_ID).bind(receipt.id.as_str()).fetch_one(&mut *tx).await?;
+    let known = row.try_get::<Option<String>, _>(0)?.as_deref().and_then(EventId::parse);
+    let event_id = known.unwrap_or_else(|| EventId::new(ids));
+    event::add(&mut tx, &event::Event::after_receive(receipt, event_id)).await?;
+    sqlx::query(CLEAR_MARK).bind(receipt.id.as_str()).execute(&mut *tx).await?;
+    mark_replaced(&mut tx, receipt).await?;
+    Ok(tx.commit().await?)
 }
 
 /// Where the file is now.
 pub async fn set_status(db: &Db, id: &ReceiptId, status: Status) -> Result<(), StoreError> {
     sqlx::query(SET_STATUS).bind(id.as_str()).bind(status.name()).execute(db.writer()).await?;
-    Ok(())
-}
-
-/// Older receipts of the place where `receipt`'s file lies now are replaced.
-pub async fn mark_replaced(db: &Db, receipt: &Receipt) -> Result<(), StoreError> {
-    sqlx::query(MARK_REPLACED)
-        .bind(receipt.connector.to_ascii_lowercase())
-        .bind(&receipt.stored_path)
-        .bind(receipt.id.as_str())
-        .bind(receipt.completed_at.us())
-        .execute(db.writer())
-        .await?;
     Ok(())
 }
 
@@ -465,12 +462,20 @@ pub async fn set_proof(db: &Db, id: &ReceiptId, proof: Proof) -> Result<(), Stor
     Ok(())
 }
 
-/// The partner renamed the received file; what it was called before is kept.
-pub async fn rename(db: &Db, id: &ReceiptId, (name, path): (&str, &str), at: Timestamp) -> Result<(), StoreError> {
+/// The partner renamed the received file: what it was called before is kept, and older receipts of its new place are
+/// replaced.
+pub async fn rename(db: &Db, receipt: Receipt, (name, path): (&str, &str), at: Timestamp) -> Result<(), StoreError> {
     let mut tx = db.begin().await?;
-    sqlx::query(ADD_NAME).bind(id.as_str()).bind(at.us()).bind(path).execute(&mut *tx).await?;
-    sqlx::query(RENAME).bind(id.as_str()).bind(name).bind(path).execute(&mut *tx).await?;
+    sqlx::query(ADD_NAME).bind(receipt.id.as_str()).bind(at.us()).bind(path).execute(&mut *tx).await?;
+    sqlx::query(RENAME).bind(receipt.id.as_str()).bind(name).bind(path).execute(&mut *tx).await?;
+    mark_replaced(&mut tx, &Receipt { stored_path: path.to_owned(), ..receipt }).await?;
     Ok(tx.commit().await?)
+}
+
+/// Older receipts of the place where `receipt`'s file lies now are replaced.
+async fn mark_replaced(tx: &mut Transaction<'_, Sqlite>, receipt: &Receipt) -> sqlx::Result<()> {
+    let query = sqlx::query(MARK_REPLACED).bind(receipt.connector.to_ascii_lowercase()).bind(&receipt.stored_path);
+    query.bind(receipt.id.as_str()).bind(receipt.completed_at.us()).execute(&mut **tx).await.map(drop)
 }
 
 /// One renaming of a received file by its partner.

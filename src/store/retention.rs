@@ -40,14 +40,14 @@ const OLD_TRANSFERS_OF: &str = "SELECT id, ended_at_us FROM transfers WHERE ende
      AND connector = $4 ORDER BY ended_at_us LIMIT $3";
 const REMOVE_TRANSFER: &str = "DELETE FROM transfers WHERE id = $1";
 
-const COUNT_EVENTS: &str = "SELECT COUNT(*) FROM events WHERE at_us < $1 AND held = 0 \
+const COUNT_EVENTS: &str = "SELECT COUNT(*) FROM events WHERE at_us < $1 \
      AND NOT EXISTS (SELECT 1 FROM holds WHERE receipt_id = events.receipt_id) \
      AND NOT EXISTS (SELECT 1 FROM deliveries WHERE receipt_id IS NULL AND event_id = events.id AND ended_at_us IS NULL)";
-const OLD_EVENTS: &str = "SELECT id, at_us FROM events WHERE at_us < $1 AND at_us >= $2 AND held = 0 \
+const OLD_EVENTS: &str = "SELECT id, at_us FROM events WHERE at_us < $1 AND at_us >= $2 \
      AND NOT EXISTS (SELECT 1 FROM holds WHERE receipt_id = events.receipt_id) \
      AND NOT EXISTS (SELECT 1 FROM deliveries WHERE receipt_id IS NULL AND event_id = events.id AND ended_at_us IS NULL) \
      ORDER BY at_us LIMIT $3";
-const REMOVE_EVENT: &str = "DELETE FROM events WHERE id = $1 AND held = 0 \
+const REMOVE_EVENT: &str = "DELETE FROM events WHERE id = $1 \
      AND NOT EXISTS (SELECT 1 FROM holds WHERE receipt_id = events.receipt_id) \
      AND NOT EXISTS (SELECT 1 FROM deliveries WHERE receipt_id IS NULL AND event_id = events.id AND ended_at_us IS NULL)";
 

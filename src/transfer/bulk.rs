@@ -1,6 +1,6 @@
 //! Long, fast copies on threads of their own. One that keeps a core busy would make the sessions beside it wait: the
-//! runtime's few threads would be busy with it whenever a command comes, and the system lets a thread that only sleeps
-//! and wakes run at once, one that has used up its share last.
+//! runtime's few threads would be busy with it whenever a command comes. Such a thread is a patient one: where there are
+//! not cores enough, the system runs whoever answers a command first.
 
 use std::future::Future;
 use std::sync::LazyLock;
@@ -22,6 +22,10 @@ static THREADS: LazyLock<Semaphore> = LazyLock::new(|| {
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     Semaphore::new(cores.div_ceil(2))
 });
+
+/// Niceness of such a thread (setpriority(2), 0 to 19): whoever wakes beside it is run at once. It has the core all the
+/// same as long as nobody else wants it.
+const NICENESS: i32 = 10;
 
 /// How fast one copy has been of late.
 #[derive(Debug)]
@@ -67,10 +71,30 @@ impl Thread {
     }
 
     /// Runs a piece, on the thread if there is one, else as part of its task.
-    pub async fn run<T>(thread: Option<Self>, piece: impl Future<Output = T>) -> T {
+    pub async fn run<T: Send>(thread: Option<Self>, piece: impl Future<Output = T> + Send) -> T {
         match thread {
-            Some(thread) => tokio::task::block_in_place(|| thread.runtime.block_on(piece)),
+            Some(thread) => tokio::task::block_in_place(|| thread.hand(piece)),
             None => piece.await,
+        }
+    }
+
+    /// A thread for each piece: without privileges none can get back the niceness it has taken on.
+    fn hand<T: Send>(&self, piece: impl Future<Output = T> + Send) -> T {
+        let mut waiting = Some(piece);
+        let handed = std::thread::scope(|scope| {
+            let here = std::thread::Builder::new().name("bulk".to_owned());
+            let copying = here.spawn_scoped(scope, || {
+                // Where it cannot be had, sessions wait longer, and nothing else.
+                let _ = rustix::process::setpriority_process(None, NICENESS);
+                waiting.take().map(|piece| self.runtime.block_on(piece))
+            });
+            copying.ok()?.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+        });
+        match (handed, waiting) {
+            (Some(done), _) => done,
+            // The system has no thread to give: by this one.
+            (None, Some(piece)) => self.runtime.block_on(piece),
+            (None, None) => unreachable!("a piece is run or still here"),
         }
     }
 }
@@ -78,6 +102,11 @@ impl Thread {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// Of this thread.
+    fn niceness() -> i32 {
+        rustix::process::getpriority_process(None).unwrap()
+    }
 
     #[tokio::test(flavor = "multi_thread", worker_threads = 1)]
     async fn a_fast_copy_leaves_its_thread_to_the_others() {
@@ -92,12 +121,14 @@ mod tests {
             let piece = async move {
                 let (told, heard) = std::sync::mpsc::channel();
                 drop(sender.send(told));
-                heard.recv_timeout(Duration::from_secs(10))
+                (heard.recv_timeout(Duration::from_secs(10)), niceness())
             };
-            Thread::run(thread, piece).await
+            (Thread::run(thread, piece).await, niceness())
         });
         let other = tokio::spawn(async move { receiver.await.map(|told| told.send(7)) });
-        assert_eq!(copying.await.unwrap(), Ok(7));
+        let ((heard, patient), after) = copying.await.unwrap();
+        assert_eq!(heard, Ok(7));
+        assert_eq!((patient, after), (niceness().max(NICENESS), niceness()), "and no other thread is a patient one");
         other.await.unwrap().unwrap().unwrap();
     }
 

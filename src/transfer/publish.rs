@@ -20,7 +20,7 @@ use crate::domain::scheme::{self, Facts};
 use crate::domain::value::{ActionMoment, Overwrite};
 use crate::store::commit::{Published, Received};
 use crate::store::receipt::Receipt;
-use crate::store::{StoreError, delivery, event, held as store_held, receipt, sequence};
+use crate::store::{StoreError, delivery, held as store_held, receipt, sequence};
 use crate::workspace::folder::{FileId, OpenFolder};
 use crate::workspace::held::{self, HeldFolder};
 use crate::workspace::jail::{self, Replace};
@@ -256,17 +256,14 @@ struct Recorded {
 }
 
 async fn commit(depot: &Depot, party: &Party, receipt: Receipt) -> Result<Recorded, TransferError> {
-    let published = Published {
-        id: receipt.id.clone(),
-        connector_key: receipt.connector.to_ascii_lowercase(),
-        stored_path: receipt.stored_path.clone(),
-    };
+    let event_id = EventId::new(&depot.ids);
+    let published = Published::of(&receipt, event_id.clone());
     let folder = depot.workspaces.receive_path(&party.snapshot.profile, party.connector());
     let deliver_at = receipt.completed_at.plus(party.connector().settings.settle_s.seconds());
     let file = (receipt.client_path.as_str(), receipt.size_bytes);
     let actions = party.snapshot.set_off(ActionMoment::AfterReceive, &receipt.connector, file);
     let actions = actions.map(|action| action.id.clone()).collect();
-    let received = Received { receipt, event_id: EventId::new(&depot.ids), folder, deliver_at, actions };
+    let received = Received { receipt, event_id, folder, deliver_at, actions };
     let committed = depot.recorder.receive(received).await.map_err(|error| TransferError::NotRecorded(error.0))?;
     fault::pass(Point::Committed)?;
     Ok(Recorded { published, held: committed.held })
@@ -307,7 +304,6 @@ async fn finish(
 async fn lost(depot: &Depot, folder: &OpenFolder, recorded: &Recorded) {
     let id = &recorded.published.id;
     let done = async {
-        event::drop_held(&depot.db, id).await?;
         delivery::drop_of(&depot.db, id).await?;
         if recorded.held {
             // Without the row the bytes are nobody's; with bytes and without a delivery the row would stay for ever.

@@ -114,9 +114,7 @@ async fn finish(
 ) -> Result<(), StoreError> {
     match put_in_place(depot, connector, folder, receipt).await {
         Ok(true) => {
-            receipt::clear_mark(&depot.db, &receipt.id).await?;
-            receipt::mark_replaced(&depot.db, receipt).await?;
-            event::release(&depot.db, &receipt.id).await?;
+            receipt::published(&depot.db, receipt, &depot.ids).await?;
             report.completed += 1;
         }
         Ok(false) => mark_lost(depot, receipt, report).await?,
@@ -172,7 +170,6 @@ async fn is_it(folder: BorrowedFd<'_>, name: &str, receipt: &Receipt) -> io::Res
 }
 
 async fn mark_lost(depot: &Depot, receipt: &Receipt, report: &mut Report) -> Result<(), StoreError> {
-    event::drop_held(&depot.db, &receipt.id).await?;
     delivery::drop_of(&depot.db, &receipt.id).await?;
     receipt::set_status(&depot.db, &receipt.id, Status::Lost).await?;
     report.lost += 1;

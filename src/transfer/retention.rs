@@ -324,9 +324,9 @@ mod tests {
     use crate::base::clock::Clock;
     use crate::base::id::{EventId, SessionId, TransferId};
     use crate::domain::connector::ConnectorId;
-    use crate::domain::receipt::{Ending, Status};
+    use crate::domain::receipt::Ending;
     use crate::domain::setting::Texts;
-    use crate::store::commit::Received;
+    use crate::store::commit::{Published, Received};
     use crate::store::live::Live;
     use crate::store::receipt::{self, Receipt};
     use crate::store::session::{Session, SessionEnd, Tally};
@@ -351,16 +351,17 @@ mod tests {
     }
 
     async fn commit(depot: &Depot, receipt: Receipt) -> Receipt {
+        let event_id = EventId::new(&depot.ids);
         let received = Received {
             receipt: receipt.clone(),
-            event_id: EventId::new(&depot.ids),
+            event_id: event_id.clone(),
             folder: String::new(),
             deliver_at: Timestamp::default(),
             actions: Vec::new(),
         };
         depot.recorder.receive(received).await.unwrap();
-        receipt::set_status(&depot.db, &receipt.id, Status::InReceive).await.unwrap();
-        event::release(&depot.db, &receipt.id).await.unwrap();
+        depot.recorder.publish(Published::of(&receipt, event_id)).await;
+        depot.recorder.flush().await;
         receipt
     }
 

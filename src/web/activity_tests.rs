@@ -236,18 +236,19 @@ impl Site {
     pub(super) async fn receive(&self, connector: &str, name: &str) -> ReceiptId {
         let receipt = receipt_of(self, connector, name);
         let id = receipt.id.clone();
-        let (connector_key, stored_path) = (connector.to_ascii_lowercase(), receipt.stored_path.clone());
+        let event_id = EventId::new(&self.ids);
+        let published = Published::of(&receipt, event_id.clone());
         self.recorder
             .receive(Received {
                 receipt,
-                event_id: EventId::new(&self.ids),
+                event_id,
                 folder: String::new(),
                 deliver_at: Timestamp::default(),
                 actions: Vec::new(),
             })
             .await
             .unwrap();
-        self.recorder.publish(Published { id: id.clone(), connector_key, stored_path }).await;
+        self.recorder.publish(published).await;
         self.recorder.flush().await;
         id
     }

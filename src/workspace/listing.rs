@@ -4,11 +4,17 @@ use std::io;
 use std::os::fd::OwnedFd;
 
 use rustix::fs::{AtFlags, Dir, FileType};
+use tokio::task::{JoinHandle, spawn_blocking};
 
 use super::download::Version;
 use super::folder::OpenFolder;
 use super::jail::STAGING;
 use crate::base::path::Name;
+
+/// Entries looked at by whoever asks for the first: most folders have no more.
+const AT_HAND: usize = 64;
+/// Entries looked at by another thread while those before them are listed.
+const AHEAD: usize = 256;
 
 /// What an entry is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -104,6 +110,67 @@ impl Iterator for Entries {
             if let Some(found) = entry.file_name().to_str().ok().and_then(|name| self.look(name)) {
                 return Some(Ok(found));
             }
+        }
+    }
+}
+
+/// The entries of a folder, for whoever must not wait for a slow disk: of a large folder the next ones are looked at by
+/// another thread meanwhile, which ends with them, however slowly they are listed.
+#[derive(Debug)]
+pub struct LookingAhead {
+    batch: std::vec::IntoIter<io::Result<Found>>,
+    next: Option<JoinHandle<(Vec<io::Result<Found>>, Entries)>>,
+}
+
+impl LookingAhead {
+    /// Looks at the first few.
+    pub fn of(mut entries: Entries) -> Self {
+        let at_hand: Vec<_> = entries.by_ref().take(AT_HAND).collect();
+        let next = (at_hand.len() == AT_HAND).then(|| look_on(entries));
+        Self { batch: at_hand.into_iter(), next }
+    }
+
+    /// The next one, in the order of the disk.
+    pub async fn next(&mut self) -> io::Result<Option<Found>> {
+        while self.batch.len() == 0 {
+            let Some(next) = self.next.take() else { return Ok(None) };
+            let (batch, entries) = next.await.map_err(io::Error::other)?;
+            if batch.len() == AHEAD {
+                self.next = Some(look_on(entries));
+            }
+            self.batch = batch.into_iter();
+        }
+        self.batch.next().transpose()
+    }
+}
+
+fn look_on(mut entries: Entries) -> JoinHandle<(Vec<io::Result<Found>>, Entries)> {
+    spawn_blocking(move || (entries.by_ref().take(AHEAD).collect(), entries))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn every_entry_comes_once_however_many_there_are() {
+        let root = tempfile::tempdir().unwrap();
+        let mut expected = BTreeSet::new();
+        for count in [0, 1, AT_HAND, AT_HAND + 1, AT_HAND + AHEAD, AT_HAND + AHEAD * 2 + 1] {
+            for number in expected.len()..count {
+                let name = format!("{number}.edi");
+                std::fs::write(root.path().join(&name), "x").unwrap();
+                expected.insert(name);
+            }
+            let folder = OpenFolder::open(root.path()).unwrap();
+            let mut entries = LookingAhead::of(Entries::open(&folder, &[]).unwrap());
+            let mut seen = Vec::new();
+            while let Some(found) = entries.next().await.unwrap() {
+                seen.push(found.name.as_str().to_owned());
+            }
+            assert_eq!((seen.len(), seen.into_iter().collect()), (count, expected.clone()));
         }
     }
 }
