@@ -23,6 +23,8 @@ pub const PASSWORD: &str = "mail";
 const WRONG_PASSWORD: u16 = 535;
 /// RFC 4954: nothing goes without signing in.
 const SIGN_IN_FIRST: u16 = 530;
+/// RFC 5321, section 4.2.3: what a server may say of one recipient.
+const REFUSED_RECIPIENT: [u16; 9] = [450, 451, 452, 501, 550, 551, 552, 553, 555];
 /// How the library says that the server offers no way of signing in that it knows.
 const NO_MECHANISM: &str = "No compatible authentication mechanism";
 
@@ -62,8 +64,33 @@ impl MailServer {
         Ok(Self { host: host.to_string(), port, tls: settings.mail_tls, user, password, from: from.clone() })
     }
 
-    /// Hands a letter in; gives what the server said, or why it did not take it.
+    /// Hands a letter in; gives what the server said, or why it did not take it. One recipient that it refuses keeps the
+    /// letter from no other.
     pub async fn send(&self, letter: &Letter) -> Result<String, String> {
+        match self.send_to(letter, &letter.to).await {
+            Ok(answer) => Ok(answer),
+            Err(no) if no.is_of_one && letter.to.len() > 1 => self.send_to_each(letter).await,
+            Err(no) => Err(no.words),
+        }
+    }
+
+    async fn send_to_each(&self, letter: &Letter) -> Result<String, String> {
+        let (mut taken, mut refused) = (None, Vec::new());
+        for to in &letter.to {
+            match self.send_to(letter, std::slice::from_ref(to)).await {
+                Ok(answer) => taken = Some(answer),
+                Err(no) => refused.push(format!("{}: {}", to.as_str(), no.words)),
+            }
+        }
+        let refused = refused.join("; ");
+        match taken {
+            Some(answer) if refused.is_empty() => Ok(answer),
+            Some(answer) => Ok(format!("{answer}. It was not taken for {refused}")),
+            None => Err(refused),
+        }
+    }
+
+    async fn send_to(&self, letter: &Letter, recipients: &[MailAddress]) -> Result<String, No> {
         let mailbox = |address: &MailAddress| -> Result<Mailbox, String> {
             Ok(Mailbox::new(None, address.as_str().parse().map_err(|error| format!("{}: {error}", address.as_str()))?))
         };
@@ -72,12 +99,16 @@ impl MailServer {
             .subject(&letter.subject)
             .message_id(Some(format!("<{}@waybill.invalid>", letter.id)))
             .header(lettre::message::header::ContentType::TEXT_PLAIN);
-        for to in &letter.to {
+        for to in recipients {
             message = message.to(mailbox(to)?);
         }
         let message = message.body(letter.text.clone()).map_err(|error| error.to_string())?;
         let transport = self.transport().map_err(|error| error.to_string())?;
-        let sent = transport.send(message).await.map_err(|error| self.words(&error))?;
+        let no = |error: lettre::transport::smtp::Error| {
+            let is_of_one = error.status().is_some_and(|code| REFUSED_RECIPIENT.contains(&u16::from(code)));
+            No { words: self.words(&error), is_of_one }
+        };
+        let sent = transport.send(message).await.map_err(no)?;
         Ok(format!("{} {}", sent.code(), sent.message().collect::<Vec<_>>().join(" ")))
     }
 
@@ -122,6 +153,19 @@ impl MailServer {
             builder = builder.credentials(Credentials::new(self.user.clone(), password.reveal().to_owned()));
         }
         Ok(builder.build())
+    }
+}
+
+/// Why a letter was not taken.
+struct No {
+    words: String,
+    /// It may be for one of its recipients only.
+    is_of_one: bool,
+}
+
+impl From<String> for No {
+    fn from(words: String) -> Self {
+        Self { words, is_of_one: false }
     }
 }
 

@@ -7,6 +7,7 @@ pub mod backup;
 pub mod certificate;
 pub mod gate;
 pub mod guard;
+pub mod hosts;
 pub mod mail;
 pub mod outbound;
 pub mod passive;

@@ -2,13 +2,14 @@
 //! Always: a port is free, or leased to exactly one session.
 
 use std::collections::{HashMap, HashSet};
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr};
 use std::ops::RangeInclusive;
 use std::sync::{Arc, LazyLock, Mutex, PoisonError};
 use std::time::Duration;
 
 use rand::RngExt;
 
+use super::hosts;
 use crate::domain::value::{HostOrAddress, PortRange};
 use crate::store::live::{Live, Snapshot};
 
@@ -125,13 +126,13 @@ impl Ports {
     }
 
     async fn resolve(&self, host: String) {
-        let found = match tokio::net::lookup_host((host.as_str(), 0)).await {
-            Ok(mut found) => found.find_map(|address| match address {
-                SocketAddr::V4(address) => Some(*address.ip()),
-                SocketAddr::V6(_) => None,
+        let found = match hosts::look_up(&host, hosts::WITHIN).await {
+            Ok(found) => found.into_iter().find_map(|address| match address {
+                IpAddr::V4(address) => Some(address),
+                IpAddr::V6(_) => None,
             }),
-            Err(error) => {
-                tracing::warn!(host, %error, "The Passive Address could not be resolved; the last one stays");
+            Err(why) => {
+                tracing::warn!(host, why, "The Passive Address could not be resolved; the last one stays");
                 None
             }
         };

@@ -3,9 +3,10 @@
 
 use std::collections::HashMap;
 use std::io;
+use std::net::IpAddr;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
+use super::hosts;
 use crate::domain::connector::{Connector, ConnectorId, ConnectorSettings};
 use crate::domain::profile::Profile;
 use crate::domain::setting::{Mistake, Texts, Value};
@@ -19,8 +20,6 @@ use crate::workspace::jail::STAGING;
 
 /// The setting below which connectors' folders lie.
 const ROOT: &str = "root_directory";
-/// A host name must be found within this time.
-const LOOKED_UP_WITHIN: Duration = Duration::from_secs(5);
 /// How the name of a file begins that tries a folder; chance goes on, so that it is nobody else's.
 const TRIED: &str = "probe.waybill-";
 
@@ -197,14 +196,9 @@ fn try_in(folder: &Path) -> Result<(), (&'static str, io::Error)> {
 /// Whether a host name has an IPv4 address; the error says what would be right.
 async fn look_up(host: &str) -> Result<(), String> {
     let right = "write the IPv4 address itself, or a name that has one";
-    match tokio::time::timeout(LOOKED_UP_WITHIN, tokio::net::lookup_host((host, 0))).await {
-        Ok(Ok(mut found)) => {
-            let has_one = found.any(|address| address.is_ipv4());
-            has_one.then_some(()).ok_or_else(|| format!("{host} has IPv6 addresses only; {right}"))
-        }
-        Ok(Err(_)) => Err(format!("No address was found for {host}; {right}")),
-        Err(_) => Err(format!("No answer came about {host} within {} s; {right}", LOOKED_UP_WITHIN.as_secs())),
-    }
+    let found = hosts::look_up(host, hosts::WITHIN).await.map_err(|why| format!("{why}; {right}"))?;
+    let has_one = found.iter().any(IpAddr::is_ipv4);
+    has_one.then_some(()).ok_or_else(|| format!("{host} has IPv6 addresses only; {right}"))
 }
 
 /// Where the web interface answers, if it does.

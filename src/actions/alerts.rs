@@ -21,6 +21,8 @@ use crate::store::{StoreError, alert};
 /// How long an alert waits for others, which go with it.
 const GATHER: Duration = Duration::from_secs(10);
 const HOUR: Duration = Duration::from_hours(1);
+/// Alerts of one letter: of a flood, such as a target that gives up everything at once, few letters must be enough.
+pub(super) const TOGETHER_MAX: i64 = 1_000;
 /// Lines of one letter; more are counted.
 const LINES_MAX: usize = 50;
 
@@ -208,6 +210,7 @@ mod tests {
                     in_letter = true;
                     "354 go on"
                 }
+                "RCPT" if line.contains("nobody@") => "550 no such user",
                 "QUIT" => return write.write_all(b"221 bye\r\n").await,
                 _ => "250 mail.example.com",
             };
@@ -273,7 +276,7 @@ mod tests {
             let (db, snapshot) = (&self.reach.depot.db, self.live.snapshot());
             set_off::look(&self.reach.depot, &snapshot).await.unwrap();
             let lane = Lane { source_key: String::new(), target: Target::AlertMail };
-            let due = delivery::next(db, &lane, true, 64).await.unwrap();
+            let due = delivery::next(db, &lane, true, TOGETHER_MAX).await.unwrap();
             let tried = self.reach.alert(&snapshot, &due).await.unwrap();
             let at = self.reach.depot.clock.now();
             let one = |(id, attempt, _): &Tried| Attempted {
@@ -344,6 +347,38 @@ mod tests {
         assert!(desk.sends().await.is_empty(), "each is told once");
         let sent = alert::sent_since(&desk.reach.depot.db, Timestamp::default()).await.unwrap();
         assert_eq!(sent, 2, "letters that go together are several");
+    }
+
+    #[tokio::test]
+    async fn a_recipient_that_is_refused_keeps_the_letter_from_no_other() {
+        let (port, letters) = mail_server("250 taken").await;
+        let desk = Desk::with(port, &[("mail_to", "mira@example.com, nobody@example.com, ivo@example.com")]).await;
+        desk.happens(EventKind::StorageFailing, "", "first").await;
+        let said = desk.sends().await;
+        assert!(said[0].contains("taken") && said[0].contains("nobody@example.com: "), "{said:?}");
+        let to = |name: &str| letters.lock().unwrap().iter().filter(|one| one.contains(&format!("<{name}@"))).count();
+        assert_eq!((letters.lock().unwrap().len(), to("mira"), to("ivo")), (2, 1, 1));
+        let sent = alert::sent_since(&desk.reach.depot.db, Timestamp::default()).await.unwrap();
+        assert_eq!(sent, 1, "it is one letter, whoever got it");
+
+        let (port, _) = mail_server("250 taken").await;
+        let desk = Desk::with(port, &[("mail_to", "nobody@example.com")]).await;
+        desk.happens(EventKind::StorageFailing, "", "first").await;
+        assert!(desk.sends().await[0].contains("no such user"));
+    }
+
+    #[tokio::test]
+    async fn a_flood_is_one_letter_that_counts_what_it_does_not_list() {
+        let (port, letters) = mail_server("250 taken").await;
+        let desk = Desk::with(port, &[]).await;
+        for n in 0..150 {
+            desk.happens(EventKind::DeliveryFailed, "acme", &format!("Gave up passing file {n} along")).await;
+        }
+        assert_eq!(desk.sends().await.len(), 150);
+        assert_eq!(subjects(&letters), ["Waybill: 150 alerts"]);
+        let letters = letters.lock().unwrap();
+        let listed = letters[0].lines().filter(|line| line.contains("Gave up passing file")).count();
+        assert!(listed == LINES_MAX && letters[0].contains("and 100 more"), "{}", letters[0]);
     }
 
     #[tokio::test]

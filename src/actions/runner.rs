@@ -37,8 +37,53 @@ pub const BATCH_MAX: i64 = 64;
 const LOOK_EVERY: Duration = Duration::from_millis(250);
 /// How long a lane steps aside at most for uploads that come meanwhile.
 const ASIDE_MAX: Duration = Duration::from_millis(100);
+/// How long a lane is worked on while others may wait for their turn.
+const TURN: Duration = Duration::from_secs(2);
+/// How long what is held back holds up those behind it.
+const HELD_FOR: Duration = Duration::from_mins(1);
 /// How long a lane rests at most: what is made due by hand is seen then.
 const REST: Duration = Duration::from_secs(1);
+
+/// Which turn a lane had last, and until when it rests.
+type Turns = HashMap<Lane, (u64, Timestamp)>;
+
+/// The lanes that are worked on next, which are busy from now on: those first whose last turn was longest ago. A lane that
+/// always has something due would else keep its target's workers for itself.
+fn next_up(mut lanes: Vec<Lane>, turns: &mut Turns, busy: &mut HashSet<Lane>, now: Timestamp) -> Vec<Lane> {
+    let known: HashSet<&Lane> = lanes.iter().collect();
+    turns.retain(|lane, _| known.contains(lane));
+    lanes.retain(|lane| turns.get(lane).is_none_or(|(_, until)| *until <= now) && !busy.contains(lane));
+    lanes.sort_by_key(|lane| turns.get(lane).map_or(0, |(nth, _)| *nth));
+    let mut at_work: HashMap<Target, usize> = HashMap::new();
+    for lane in &*busy {
+        *at_work.entry(lane.target.clone()).or_default() += 1;
+    }
+    lanes.retain(|lane| {
+        let of_target = at_work.entry(lane.target.clone()).or_default();
+        let is_next = *of_target < WORKERS_PER_TARGET && busy.len() < WORKERS_MAX;
+        if is_next {
+            *of_target += 1;
+            busy.insert(lane.clone());
+        }
+        is_next
+    });
+    lanes
+}
+
+/// What of a lane is tried now, and when the first of the others is due. What is held back holds up those behind it, but not
+/// for long: its partner was told that its upload failed, and only a start finds out what became of it.
+fn due(pending: Vec<Pending>, in_order: bool, now: Timestamp) -> (Vec<Pending>, Option<Timestamp>) {
+    let is_due = |one: &Pending| !one.held && one.next_at <= now;
+    let waits = |one: &Pending| !one.held || one.next_at.plus(HELD_FOR) > now;
+    let pending: Vec<_> = pending.into_iter().filter(waits).collect();
+    let later = pending.iter().find(|one| !is_due(one)).map(|one| one.next_at);
+    let due = if in_order {
+        pending.into_iter().take_while(is_due).collect()
+    } else {
+        pending.into_iter().filter(is_due).collect()
+    };
+    (due, later)
+}
 
 /// Delivers.
 #[derive(Clone, Debug)]
@@ -54,14 +99,15 @@ impl Runner {
     pub async fn run(self, stop: CancellationToken) {
         let mut working: JoinSet<(Lane, Timestamp)> = JoinSet::new();
         let mut busy: HashSet<Lane> = HashSet::new();
-        let mut rest: HashMap<Lane, Timestamp> = HashMap::new();
+        let (mut turns, mut nth) = (Turns::new(), 0);
         while !stop.is_cancelled() {
-            self.start_workers(&mut working, &mut busy, &mut rest, &stop).await;
+            self.start_workers(&mut working, &mut busy, &mut turns, &stop).await;
             tokio::select! {
                 Some(done) = working.join_next(), if !working.is_empty() => match done {
                     Ok((lane, until)) => {
                         busy.remove(&lane);
-                        rest.insert(lane, until);
+                        nth += 1;
+                        turns.insert(lane, (nth, until));
                     }
                     Err(error) => {
                         tracing::error!(%error, "A delivery ended in a way it should not");
@@ -81,11 +127,10 @@ impl Runner {
         &self,
         working: &mut JoinSet<(Lane, Timestamp)>,
         busy: &mut HashSet<Lane>,
-        rest: &mut HashMap<Lane, Timestamp>,
+        turns: &mut Turns,
         stop: &CancellationToken,
     ) {
         let now = self.reach.depot.clock.now();
-        rest.retain(|_, until| *until > now);
         let lanes = match delivery::lanes(self.db()).await {
             Ok(lanes) => lanes,
             Err(error) => {
@@ -93,14 +138,7 @@ impl Runner {
                 return;
             }
         };
-        for lane in lanes {
-            let of_target = busy.iter().filter(|other| other.target == lane.target).count();
-            if busy.len() >= WORKERS_MAX {
-                return;
-            }
-            if of_target >= WORKERS_PER_TARGET || rest.contains_key(&lane) || !busy.insert(lane.clone()) {
-                continue;
-            }
+        for lane in next_up(lanes, turns, busy, now) {
             let (runner, stop) = (self.clone(), stop.clone());
             working.spawn(async move {
                 let until = match runner.work(&lane, &stop).await {
@@ -115,9 +153,13 @@ impl Runner {
         }
     }
 
-    /// Delivers what is due in a lane. Gives when to look again.
+    /// Delivers what is due in a lane, as long as its turn is. Gives when to look again.
     async fn work(&self, lane: &Lane, stop: &CancellationToken) -> Result<Timestamp, TransferError> {
+        let turn = Instant::now() + TURN;
         loop {
+            if Instant::now() >= turn {
+                return Ok(self.reach.depot.clock.now());
+            }
             let (begun, received) = (Instant::now(), self.reach.depot.recorder.received());
             let snapshot = self.live.snapshot();
             let target = Goal::of(&snapshot, &lane.target);
@@ -126,15 +168,10 @@ impl Runner {
             }
             let is_alert = lane.target == Target::AlertMail;
             let in_order = !is_alert && target.is_none_or(Goal::keeps_order);
-            let pending = delivery::next(self.db(), lane, !in_order, BATCH_MAX).await?;
+            let most = if is_alert { alerts::TOGETHER_MAX } else { BATCH_MAX };
+            let pending = delivery::next(self.db(), lane, !in_order, most).await?;
             let now = self.reach.depot.clock.now();
-            let is_due = |one: &Pending| !one.held && one.next_at <= now;
-            let later = pending.iter().find(|one| !is_due(one)).map(|one| one.next_at);
-            let mut due: Vec<_> = if in_order {
-                pending.into_iter().take_while(is_due).collect()
-            } else {
-                pending.into_iter().filter(is_due).collect()
-            };
+            let (mut due, later) = due(pending, in_order, now);
             if due.is_empty() || stop.is_cancelled() {
                 // Others may come before what waits now, and what is held back is released soon.
                 return Ok(later.unwrap_or(now).max(now.plus(LOOK_EVERY)).min(now.plus(REST)));
@@ -253,5 +290,82 @@ impl Runner {
         event.connector = whose;
         event.receipt_id.clone_from(&one.receipt_id);
         Some(event)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base::clock::Clock;
+    use crate::base::id::{EventId, IdSource};
+
+    fn lanes(all: &[(&str, &str)]) -> Vec<Lane> {
+        let lane = |(source, target): &(&str, &str)| Lane {
+            source_key: (*source).to_owned(),
+            target: Target::Connector((*target).to_owned()),
+        };
+        all.iter().map(lane).collect()
+    }
+
+    fn sources(lanes: &[Lane]) -> Vec<&str> {
+        lanes.iter().map(|lane| lane.source_key.as_str()).collect()
+    }
+
+    #[test]
+    fn each_lane_of_a_target_has_its_turn_however_much_is_due_in_the_others() {
+        let all = || lanes(&[("a", "archive"), ("b", "archive"), ("c", "archive"), ("d", "archive"), ("a", "erp")]);
+        let (mut turns, mut busy, now) = (Turns::new(), HashSet::new(), Timestamp::from_us(1_000));
+        let mut had = Vec::new();
+        for nth in 1..=5 {
+            let next = next_up(all(), &mut turns, &mut busy, now);
+            let ended: Vec<_> = next.into_iter().filter(|lane| lane.target == all()[0].target).collect();
+            had.extend(sources(&ended).into_iter().map(str::to_owned));
+            for lane in ended {
+                busy.remove(&lane);
+                // More is due there at once.
+                turns.insert(lane, (nth, now));
+            }
+        }
+        assert_eq!(had, ["a", "b", "c", "d", "a", "b", "c", "d", "a", "b"]);
+        assert_eq!(busy.len(), 1, "another target's lane has a worker of its own");
+    }
+
+    #[test]
+    fn what_is_held_back_holds_up_those_behind_it_only_for_a_while() {
+        let ids = IdSource::random(Clock::System);
+        let one = |id: i64, held: bool| Pending {
+            id,
+            event_id: EventId::new(&ids),
+            receipt_id: None,
+            attempts: 0,
+            failed: 0,
+            next_at: Timestamp::from_us(1_000),
+            held,
+            placed: false,
+        };
+        let numbers = |in_order: bool, after: Duration| {
+            let pending = vec![one(1, false), one(2, true), one(3, false)];
+            let (due, later) = due(pending, in_order, Timestamp::from_us(1_000).plus(after));
+            (due.iter().map(|one| one.id).collect::<Vec<_>>(), later.is_some())
+        };
+        assert_eq!(numbers(true, Duration::ZERO), (vec![1], true));
+        assert_eq!(numbers(false, Duration::ZERO), (vec![1, 3], true));
+        assert_eq!(numbers(true, HELD_FOR), (vec![1, 3], false));
+    }
+
+    #[test]
+    fn a_lane_that_rests_or_is_worked_on_has_no_turn_and_one_that_is_empty_is_forgotten() {
+        let all = lanes(&[("a", "archive"), ("b", "archive"), ("c", "archive")]);
+        let now = Timestamp::from_us(1_000);
+        let later = now.plus(REST);
+        let mut turns: Turns = [(all[0].clone(), (1, later)), (lanes(&[("x", "y")])[0].clone(), (2, now))].into();
+        let mut busy = HashSet::from([all[1].clone()]);
+        assert_eq!(sources(&next_up(all.clone(), &mut turns, &mut busy, now)), ["c"]);
+        assert_eq!((turns.len(), busy.len()), (1, 2));
+        assert!(next_up(all.clone(), &mut turns, &mut busy, later).is_empty(), "two workers are enough");
+        let many: Vec<_> = (0..WORKERS_MAX + 9).map(|n| (format!("s{n}"), format!("t{n}"))).collect();
+        let many: Vec<_> = many.iter().map(|(source, target)| (source.as_str(), target.as_str())).collect();
+        let next = next_up(lanes(&many), &mut Turns::new(), &mut HashSet::new(), now);
+        assert_eq!(next.len(), WORKERS_MAX);
     }
 }

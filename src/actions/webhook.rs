@@ -14,6 +14,7 @@ use tokio::time::Instant;
 
 use super::attempt::{ANSWER_BYTES, Attempt, Outcome, Shipment};
 use super::payload;
+use crate::access::hosts;
 use crate::access::outbound::{self, words};
 use crate::base::hex::hex;
 use crate::base::secret::Secret;
@@ -144,15 +145,13 @@ async fn read(mut response: Response) -> Attempt {
 async fn reach(url: &Url, networks: &Networks) -> Result<(String, Vec<SocketAddr>), String> {
     let host = url.host_str().unwrap_or_default().trim_matches(['[', ']']).to_owned();
     let port = url.port_or_known_default().unwrap_or(443);
-    let looked_up = tokio::net::lookup_host((host.as_str(), port)).await;
-    let found: Vec<SocketAddr> =
-        looked_up.map_err(|error| format!("{host} could not be looked up: {error}"))?.collect();
-    let may = |address: &SocketAddr| is_public(address.ip()) || networks.contains(address.ip());
-    let allowed: Vec<_> = found.iter().copied().filter(may).collect();
+    let found = hosts::look_up(&host, hosts::WITHIN).await?;
+    let may = |address: &&IpAddr| is_public(**address) || networks.contains(**address);
+    let allowed: Vec<_> = found.iter().filter(may).map(|address| SocketAddr::new(*address, port)).collect();
     match (allowed.is_empty(), found.first()) {
         (false, _) => Ok((host, allowed)),
         (true, Some(address)) => {
-            let ip = address.ip().to_canonical();
+            let ip = address.to_canonical();
             let bits = if ip.is_ipv4() { 32 } else { 128 };
             Err(format!(
                 "{host} is {ip}, which is no address of the internet; to allow it, add {ip}/{bits} to Networks that \

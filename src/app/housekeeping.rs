@@ -10,7 +10,7 @@ use crate::domain::event::EventKind;
 use crate::domain::place::Folder;
 use crate::store::event::Event;
 use crate::store::live::Live;
-use crate::store::{certificate, collected, traffic};
+use crate::store::{StoreError, certificate, collected, traffic, watched};
 use crate::transfer::collect;
 use crate::transfer::depot::Depot;
 use crate::transfer::held;
@@ -21,6 +21,9 @@ const EVERY: Duration = Duration::from_mins(10);
 
 /// How often it is looked how full the disk is.
 const DISK_EVERY: Duration = Duration::from_mins(1);
+
+/// What is told once until it is over.
+const DISK_LOW: &str = "disk_low";
 
 /// How often it is looked whether a backup is due.
 const BACKUP_LOOKED_EVERY: Duration = Duration::from_secs(20);
@@ -46,29 +49,37 @@ pub(super) async fn hourly(depot: Depot, live: Live, (certificates, backups): (C
     }
 }
 
-/// Tells when the disk comes near its reserve, for ever: once, until there was room again.
+/// Tells when the disk comes near its reserve, for ever.
 pub(super) async fn watch_disk(depot: Depot, live: Live) {
-    let mut is_low = false;
     loop {
         let profile = &live.snapshot().profile;
         match depot.workspaces.room(profile) {
             Ok((free, all)) => {
                 let reserve = profile.disk_reserve.bytes(all);
-                let was_low = is_low;
-                is_low = near((free, all), reserve, was_low);
-                if is_low && !was_low {
-                    let (free, reserve) = (human::size(free), human::size(reserve));
-                    let summary =
-                        format!("The disk has {free} free; below {reserve}, its reserve, uploads are refused");
-                    tracing::warn!("{summary}");
-                    let event = Event::new(&depot.ids, EventKind::DiskLow, depot.clock.now(), summary);
-                    depot.recorder.event(event).await;
+                if let Err(error) = look_at_disk(&depot, (free, all), reserve).await {
+                    tracing::error!(%error, "Could not record how full the disk is; it is tried again");
                 }
             }
             Err(error) => tracing::warn!(%error, "Could not look how full the disk is; it is tried again"),
         }
         tokio::time::sleep(DISK_EVERY).await;
     }
+}
+
+/// Tells that it is near its reserve: once until there was room again, over restarts too.
+async fn look_at_disk(depot: &Depot, (free, all): (u64, u64), reserve: u64) -> Result<(), StoreError> {
+    let was_low = watched::all(&depot.db).await?.contains_key(DISK_LOW);
+    let is_low = near((free, all), reserve, was_low);
+    if is_low && !was_low {
+        let (free, reserve) = (human::size(free), human::size(reserve));
+        let summary = format!("The disk has {free} free; below {reserve}, its reserve, uploads are refused");
+        tracing::warn!("{summary}");
+        let event = Event::new(&depot.ids, EventKind::DiskLow, depot.clock.now(), summary);
+        watched::tell(&depot.db, DISK_LOW, &event).await?;
+    } else if was_low && !is_low {
+        watched::end(&depot.db, DISK_LOW).await?;
+    }
+    Ok(())
 }
 
 /// Makes a backup every night, for ever: one that a stop or a failure held up is made later.
@@ -161,6 +172,21 @@ async fn purge_unfinished(depot: &Depot, live: &Live) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::base::clock::{Clock, Timestamp};
+    use crate::store::event;
+
+    #[tokio::test]
+    async fn a_disk_that_is_low_is_told_once_until_there_was_room() {
+        let folder = tempfile::tempdir().unwrap();
+        let depot = Depot::for_tests(folder.path(), Clock::System).await;
+        let mut told = Vec::new();
+        for free in [500, 199, 199, 299, 300, 199] {
+            look_at_disk(&depot, (free, 10_000), 100).await.unwrap();
+            let since = Timestamp::default();
+            told.push(event::count_since(&depot.db, EventKind::DiskLow, since).await.unwrap());
+        }
+        assert_eq!(told, [0, 1, 1, 1, 1, 2]);
+    }
 
     #[test]
     fn a_disk_that_is_low_stays_so_until_there_is_room() {

@@ -21,7 +21,7 @@ use crate::store::receipt;
 use crate::transfer::copy::Span;
 use crate::transfer::depot::{Party, TransferError};
 use crate::transfer::presence::Place;
-use crate::transfer::send::{Located, locate};
+use crate::transfer::send::{Located, is_file_of, locate};
 use crate::workspace::download::Source;
 
 /// Files read for digests at a time, in all.
@@ -127,8 +127,7 @@ async fn received(engine: &Engine, party: &Party, located: &Located) -> Result<O
     let version = located.source.version();
     Ok(receipt
         .filter(|receipt| {
-            receipt.inode == version.inode
-                && receipt.size_bytes == version.size_bytes
+            is_file_of(receipt, &version, located.source.born())
                 // Written to since by somebody else: its change of content is later than the receipt.
                 && version.modified <= receipt.completed_at
         })

@@ -19,7 +19,8 @@ use crate::store::receipt::{self, Receipt};
 use crate::transfer::depot::{Party, TransferError};
 use crate::transfer::publish::publish_temporary;
 use crate::transfer::receive::is_temporary;
-use crate::transfer::send::{recent, stored_names};
+use crate::transfer::send::{is_file_of, lies_at, recent, stored_names};
+use crate::workspace::download::Version;
 use crate::workspace::held;
 use crate::workspace::jail::{self, Replace};
 
@@ -47,7 +48,8 @@ async fn source(engine: &Engine, party: &Party, path: &VirtualPath) -> Result<(T
         }
         // Its own name, whatever it is stored under, before another file that lies under that name.
         if let Some(names) = stored_names(party.connector(), &receipt)
-            && folder.jail().stat(&names).is_ok_and(|stat| stat.st_ino == receipt.inode)
+            && let Ok(stat) = folder.jail().stat(&names)
+            && is_file_of(&receipt, &Version::of(&stat), folder.jail().born(&names))
         {
             return Ok((Target { names, ..target }, FileType::RegularFile));
         }
@@ -89,7 +91,8 @@ pub async fn rename(engine: &Engine, party: &Party, from: &VirtualPath, to: &Vir
     let key = party.connector().id.key();
     let path = |names: &[Name]| path_of(source.folder, names).unwrap_or_default().to_string();
     let known = if source.folder == Folder::Receive {
-        receipt::latest_stored_at(&engine.depot.db, key, &path(from)).await?
+        let latest = receipt::latest_stored_at(&engine.depot.db, key, &path(from)).await?;
+        still_its(engine, party, from, latest).await?
     } else {
         None
     };
@@ -98,6 +101,20 @@ pub async fn rename(engine: &Engine, party: &Party, from: &VirtualPath, to: &Vir
         return Ok(());
     }
     move_file(engine, party, (source.folder, known), from, to).await
+}
+
+/// The receipt, if the file of that name is still its: another program may have put another there.
+async fn still_its(
+    engine: &Engine,
+    party: &Party,
+    names: &[Name],
+    receipt: Option<Receipt>,
+) -> Result<Option<Receipt>, TransferError> {
+    let Some(receipt) = receipt else { return Ok(None) };
+    let workspace = party.workspace(&engine.depot)?;
+    let (folder, name) = workspace.folder(Folder::Receive).jail().parent(names)?;
+    let is_its = lies_at(folder.as_fd(), name, &receipt).await.map_err(TransferError::Storage)?;
+    Ok(is_its.then_some(receipt))
 }
 
 async fn move_file(

@@ -45,12 +45,12 @@ const IS_GIVEN_UP: &str = "SELECT COUNT(*) FROM deliveries WHERE id = $1 AND sta
 const FORGET_PLACEMENTS: &str = "DELETE FROM placements WHERE delivery_id IN (SELECT value->>0 FROM jsonb_each($2) \
      WHERE value->>7 IS NOT NULL)";
 const FORGET_PLACEMENT: &str = "DELETE FROM placements WHERE delivery_id = $1";
-const PLACE: &str = "INSERT INTO placements (delivery_id, folder, staged_name, name, inode) \
-     SELECT value->>0, value->>1, value->>2, value->>3, value->>4 FROM jsonb_each($1)";
-const PLACEMENTS: &str = "SELECT p.delivery_id, p.folder, p.staged_name, p.name, p.inode, d.receipt_id \
-     FROM placements p JOIN deliveries d ON d.id = p.delivery_id ORDER BY p.delivery_id";
-const PLACEMENT: &str = "SELECT p.delivery_id, p.folder, p.staged_name, p.name, p.inode, d.receipt_id \
-     FROM placements p JOIN deliveries d ON d.id = p.delivery_id WHERE p.delivery_id = $1";
+const PLACE: &str = "INSERT INTO placements (delivery_id, folder, staged_name, name, inode, staging_inode) \
+     SELECT value->>0, value->>1, value->>2, value->>3, value->>4, value->>5 FROM jsonb_each($1)";
+const PLACEMENTS: &str = "SELECT p.delivery_id, p.folder, p.staged_name, p.name, p.inode, d.receipt_id, \
+     p.staging_inode FROM placements p JOIN deliveries d ON d.id = p.delivery_id ORDER BY p.delivery_id";
+const PLACEMENT: &str = "SELECT p.delivery_id, p.folder, p.staged_name, p.name, p.inode, d.receipt_id, \
+     p.staging_inode FROM placements p JOIN deliveries d ON d.id = p.delivery_id WHERE p.delivery_id = $1";
 // What lies in a partner's Send is the partner's to collect; what lies in a Folder is kept for a time.
 const KEEP_FILES: &str = "INSERT INTO kept_files (connector_key, name, inode, at_us) \
      SELECT t.owner, placed.value->>8, placed.value->>9, placed.value->>7 FROM jsonb_each($2) AS placed \
@@ -196,6 +196,8 @@ pub struct Placement {
     pub name: String,
     /// Its inode.
     pub inode: u64,
+    /// The inode of the staging folder it is in; `None` where that was not noted yet.
+    pub staging_inode: Option<u64>,
     /// The file.
     pub receipt_id: Option<ReceiptId>,
 }
@@ -235,7 +237,10 @@ fn pending(row: &SqliteRow) -> Result<Pending, StoreError> {
 
 /// Files are staged and synced: from now on a staged file that is not there any more counts as delivered.
 pub async fn place(db: &Db, placements: &[Placement]) -> Result<(), StoreError> {
-    let row = |one: &Placement| json!([one.delivery, one.folder, one.staged_name, one.name, one.inode.cast_signed()]);
+    let row = |one: &Placement| {
+        let inodes = (one.inode.cast_signed(), one.staging_inode.map(u64::cast_signed));
+        json!([one.delivery, one.folder, one.staged_name, one.name, inodes.0, inodes.1])
+    };
     let rows: Value = placements.iter().map(row).collect();
     sqlx::query(PLACE).bind(rows.to_string()).execute(db.writer()).await?;
     Ok(())
@@ -259,6 +264,7 @@ fn read_placement(row: &SqliteRow) -> Result<Placement, StoreError> {
         name: row.try_get(3)?,
         inode: row.try_get::<i64, _>(4)?.cast_unsigned(),
         receipt_id: row.try_get::<Option<String>, _>(5)?.as_deref().and_then(ReceiptId::parse),
+        staging_inode: row.try_get::<Option<i64>, _>(6)?.map(i64::cast_unsigned),
     })
 }
 

@@ -7,7 +7,7 @@ use crate::base::clock::Timestamp;
 
 const COUNT: &str = "SELECT COUNT(*) FROM kept_files WHERE connector_key = $1 AND at_us < $2";
 const OLDER: &str =
-    "SELECT name, inode FROM kept_files WHERE connector_key = $1 AND at_us < $2 ORDER BY at_us LIMIT $3";
+    "SELECT name, inode, at_us FROM kept_files WHERE connector_key = $1 AND at_us < $2 ORDER BY at_us LIMIT $3";
 const FORGET: &str = "DELETE FROM kept_files WHERE connector_key = $1 AND name = $2 AND inode = $3";
 
 /// A file that Waybill put there.
@@ -17,6 +17,8 @@ pub struct KeptFile {
     pub name: String,
     /// Its inode: another file of that name is none of Waybill's.
     pub inode: u64,
+    /// When it lay there: a file of that inode that was made later is none of Waybill's either.
+    pub at: Timestamp,
 }
 
 /// How many came before that.
@@ -29,7 +31,11 @@ pub async fn count(db: &Db, connector_key: &str, before: Timestamp) -> Result<u6
 pub async fn older(db: &Db, connector_key: &str, before: Timestamp, count: i64) -> Result<Vec<KeptFile>, StoreError> {
     let query = sqlx::query(OLDER).bind(connector_key).bind(before.us()).bind(count);
     let one = |row: &sqlx::sqlite::SqliteRow| -> Result<KeptFile, StoreError> {
-        Ok(KeptFile { name: row.try_get(0)?, inode: row.try_get::<i64, _>(1)?.cast_unsigned() })
+        Ok(KeptFile {
+            name: row.try_get(0)?,
+            inode: row.try_get::<i64, _>(1)?.cast_unsigned(),
+            at: Timestamp::from_us(row.try_get(2)?),
+        })
     };
     query.fetch_all(db.reader()).await?.iter().map(one).collect()
 }
@@ -46,9 +52,9 @@ pub async fn forget(db: &Db, connector_key: &str, files: &[KeptFile]) -> Result<
 
 /// As the record of a delivery into a Folder does it.
 #[cfg(test)]
-pub async fn put_for_tests(db: &Db, connector_key: &str, file: &KeptFile, at: Timestamp) -> Result<(), StoreError> {
+pub async fn put_for_tests(db: &Db, connector_key: &str, file: &KeptFile) -> Result<(), StoreError> {
     let query = sqlx::query("INSERT INTO kept_files (connector_key, name, inode, at_us) VALUES ($1, $2, $3, $4)");
-    let query = query.bind(connector_key).bind(&file.name).bind(file.inode.cast_signed()).bind(at.us());
+    let query = query.bind(connector_key).bind(&file.name).bind(file.inode.cast_signed()).bind(file.at.us());
     query.execute(db.writer()).await?;
     Ok(())
 }

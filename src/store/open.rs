@@ -60,6 +60,7 @@ pub(super) const MIGRATIONS: &[(i64, &str, &str)] = &[
     (90, "waiting", include_str!("../../migrations/0090_waiting.sql")),
     (91, "own alerts", include_str!("../../migrations/0091_own_alerts.sql")),
     (95, "letters", include_str!("../../migrations/0095_letters.sql")),
+    (96, "staging of", include_str!("../../migrations/0096_staging_of.sql")),
     (100, "event of a receipt", include_str!("../../migrations/0100_event_of_a_receipt.sql")),
 ];
 

@@ -6,6 +6,7 @@ use serde_json::Value;
 use sqlx::sqlite::SqliteRow;
 use sqlx::{AssertSqlSafe, Row, Sqlite, Transaction};
 
+use super::commit::signed;
 use super::event;
 use super::open::{Db, StoreError};
 use crate::base::clock::Timestamp;
@@ -311,7 +312,7 @@ const RECENT_ELSEWHERE: &str = select!(
 const HIDDEN: &str = "SELECT stored_path FROM receipts WHERE connector_key = $1 AND hidden = 1 \
      AND status IN ('in_receive', 'waiting')";
 const HIDDEN_AT: &str = "SELECT COUNT(*) FROM receipts WHERE connector_key = $1 AND stored_path = $2 AND hidden = 1 \
-     AND inode = $3 AND status IN ('in_receive', 'waiting')";
+     AND inode = $3 AND size_bytes = $4 AND status IN ('in_receive', 'waiting')";
 const HIDE: &str = "UPDATE receipts SET hidden = 1 WHERE id = $1";
 const ALL_OF: &str = select!("WHERE id IN (SELECT value FROM json_each($1))");
 const TAKE_OVER: &str =
@@ -398,9 +399,15 @@ pub async fn hidden(db: &Db, connector_key: &str) -> Result<Vec<String>, StoreEr
     rows.iter().map(|row| Ok(row.try_get(0)?)).collect()
 }
 
-/// Whether the file of that inode at `stored_path` is one of them.
-pub async fn is_hidden(db: &Db, connector_key: &str, stored_path: &str, inode: u64) -> Result<bool, StoreError> {
-    let query = sqlx::query(HIDDEN_AT).bind(connector_key).bind(stored_path).bind(inode.cast_signed());
+/// Whether the file of that inode and size at `stored_path` is one of them.
+pub async fn is_hidden(
+    db: &Db,
+    connector_key: &str,
+    stored_path: &str,
+    (inode, size_bytes): (u64, u64),
+) -> Result<bool, StoreError> {
+    let query = sqlx::query(HIDDEN_AT).bind(connector_key).bind(stored_path);
+    let query = query.bind(inode.cast_signed()).bind(signed(size_bytes));
     Ok(query.fetch_one(db.reader()).await?.try_get::<i64, _>(0)? > 0)
 }
 

@@ -13,7 +13,7 @@ use std::path::Path;
 use rustix::fs::AtFlags;
 
 use super::depot::{Depot, TransferError};
-use super::send::{RECENT_FOR, received_names, stored_names};
+use super::send::{RECENT_FOR, is_file_of, received_names, stored_names};
 use crate::base::id::ReceiptId;
 use crate::base::path::Name;
 use crate::domain::place::Folder;
@@ -252,19 +252,22 @@ impl Found {
         Ok(())
     }
 
-    /// Whether the file under the stored name is still the receipt's.
-    pub(super) fn lies_there(&self) -> bool {
-        self.is_at(&self.names)
+    /// Whether the file under the stored name is still the receipt's, of what is held: as long as bytes are held by a link,
+    /// their inode is no other file's.
+    fn lies_there(&self) -> bool {
+        let of_receipt = (self.receipt.inode, self.receipt.size_bytes);
+        let stat = self.workspace.folder(Folder::Receive).jail().stat(&self.names);
+        stat.is_ok_and(|stat| (stat.st_ino, stat.st_size.cast_unsigned()) == of_receipt)
     }
 
-    fn is_at(&self, names: &[Name]) -> bool {
-        let stat = self.workspace.folder(Folder::Receive).jail().stat(names);
-        stat.is_ok_and(|stat| self.is_its(&Version::of(&stat)))
+    /// The same of what may not be held: then its file may have been taken, and its inode be another's by now.
+    pub(super) fn is_under_its_name(&self) -> bool {
+        self.is_under(&self.names)
     }
 
-    /// Whether such a file is the receipt's. A file system gives the number of a removed file to the next one.
-    pub(super) fn is_its(&self, version: &Version) -> bool {
-        (version.inode, version.size_bytes) == (self.receipt.inode, self.receipt.size_bytes)
+    fn is_under(&self, names: &[Name]) -> bool {
+        let jail = self.workspace.folder(Folder::Receive).jail();
+        jail.stat(names).is_ok_and(|stat| is_file_of(&self.receipt, &Version::of(&stat), jail.born(names)))
     }
 
     /// Holds what lies under the stored name, or still in staging.
@@ -276,7 +279,8 @@ impl Found {
         let staged = self.temporary.is_none()
             && rustix::fs::statat(staging.0, staging.1, AtFlags::SYMLINK_NOFOLLOW)
                 .is_ok_and(|stat| stat.st_ino == self.receipt.inode);
-        let named = [Some(&self.names), self.temporary.as_ref()].into_iter().flatten().find(|names| self.is_at(names));
+        let named =
+            [Some(&self.names), self.temporary.as_ref()].into_iter().flatten().find(|names| self.is_under(names));
         if staged {
             held.hold(staging, id).await?;
         } else if let Some(names) = named {

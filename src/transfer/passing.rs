@@ -153,6 +153,7 @@ impl Way<'_> {
             staged_name: part.name().to_owned(),
             name: name.as_str().to_owned(),
             inode: part.inode()?,
+            staging_inode: Some(inode_of(self.folder().staging())?),
             receipt_id: Some(parcel.receipt.id.clone()),
         };
         Ok(Prepared::Staged(Staged { part, placement, name, replace }))
@@ -289,7 +290,12 @@ fn placed(placement: &Placement) -> Placed {
     Placed { name: placement.name.clone(), inode: placement.inode }
 }
 
-/// A file that was on its way: where it lies, if it has its name; else it is forgotten, to be staged anew.
+fn inode_of(folder: &impl AsFd) -> io::Result<u64> {
+    Ok(rustix::fs::fstat(folder)?.st_ino)
+}
+
+/// A file that was on its way: where it lies, if it has its name; else it is forgotten, to be staged anew. The error is
+/// also that nobody can know: of a folder that is not the same one any more.
 async fn settle(depot: &Depot, placement: &Placement) -> Result<Option<Placed>, TransferError> {
     let folder = Path::new(&placement.folder);
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
@@ -302,6 +308,10 @@ async fn settle(depot: &Depot, placement: &Placement) -> Result<Option<Placed>, 
             Ok(None)
         }
         Err(rustix::io::Errno::NOENT) => {
+            // A disk that is away leaves an empty place, in which everything would seem to have been taken.
+            if placement.staging_inode.is_some_and(|inode| inode_of(&staging).is_ok_and(|now| now != inode)) {
+                return Err(io::Error::other(another_folder(&placement.folder)).into());
+            }
             depot.workspaces.syncer().folder(Arc::new(open(folder)?)).await.map_err(TransferError::Storage)?;
             Ok(Some(placed(placement)))
         }
@@ -309,16 +319,35 @@ async fn settle(depot: &Depot, placement: &Placement) -> Result<Option<Placed>, 
     }
 }
 
+fn another_folder(path: &str) -> String {
+    format!(
+        "{path} is not the folder that the file was put into; when that is back, such as its disk, it is seen whether the file \
+         arrived. To put it into this one, stop the delivery and pass the file along again"
+    )
+}
+
+/// What [`recover`] found of the files that were on their way.
+#[derive(Debug, Default)]
+pub struct Recovered {
+    /// Those that have their names.
+    pub there: Vec<(Placement, Placed)>,
+    /// The names in staging of those that could not be looked after: removed, they would pass for delivered.
+    pub unsure: HashSet<String>,
+}
+
 /// At start, before anybody may connect and before anything in staging is thrown away: every file that was on its way
-/// either has its name, or is staged anew. Gives those that have.
-pub async fn recover(depot: &Depot, snapshot: &Snapshot) -> Result<Vec<(Placement, Placed)>, StoreError> {
-    let mut there = Vec::new();
+/// either has its name, or is staged anew.
+pub async fn recover(depot: &Depot, snapshot: &Snapshot) -> Result<Recovered, StoreError> {
+    let mut found = Recovered::default();
     for placement in delivery::placements(&depot.db).await? {
         match settle(depot, &placement).await {
-            Ok(Some(placed)) => there.push((placement, placed)),
+            Ok(Some(placed)) => found.there.push((placement, placed)),
             Ok(None) => {}
             // Looked for again when it is its turn.
-            Err(error) => tracing::error!(delivery = placement.delivery, %error, "Could not look after a delivery"),
+            Err(error) => {
+                tracing::error!(delivery = placement.delivery, %error, "Could not look after a delivery");
+                found.unsure.insert(placement.staged_name);
+            }
         }
     }
     // What is left in staging of a Folder is a copy nobody knows of.
@@ -327,9 +356,108 @@ pub async fn recover(depot: &Depot, snapshot: &Snapshot) -> Result<Vec<(Placemen
             continue;
         }
         let Ok(shelf) = depot.workspaces.shelf(&snapshot.profile, &live.connector) else { continue };
-        for part in upload::parts(&shelf.folder).unwrap_or_default() {
+        let parts = upload::parts(&shelf.folder).unwrap_or_default();
+        for part in parts.iter().filter(|part| !found.unsure.contains(&part.name)) {
             shelf.folder.remove_part(&part.name);
         }
     }
-    Ok(there)
+    Ok(found)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base::clock::Clock;
+    use crate::domain::connector::ConnectorId;
+    use crate::domain::event::EventKind;
+    use crate::domain::flow::Target;
+    use crate::store::connector;
+    use crate::store::event::Event;
+    use crate::store::live::Live;
+    use crate::store::set_off::{self, New};
+    use crate::store::setting::Change;
+
+    struct Desk {
+        data: tempfile::TempDir,
+        depot: Depot,
+        live: Live,
+        /// Of the Folder `archive`.
+        shelf: Shelf,
+    }
+
+    impl Desk {
+        async fn new() -> Self {
+            let data = tempfile::tempdir().unwrap();
+            let depot = Depot::for_tests(data.path(), Clock::System).await;
+            let change = Change { who: "test", remote: "", at: depot.clock.now(), ids: &depot.ids };
+            let texts = [("type".to_owned(), "folder".to_owned())].into();
+            connector::add(&depot.db, &ConnectorId::parse("archive").unwrap(), &texts, None, &change).await.unwrap();
+            let live = Live::open(depot.db.clone(), Clock::System).await.unwrap();
+            let snapshot = live.snapshot();
+            let shelf = depot.workspaces.shelf(&snapshot.profile, &snapshot.connectors["archive"].connector).unwrap();
+            Self { data, depot, live, shelf }
+        }
+
+        /// A file of a delivery that is in staging, or was.
+        async fn places(&self, delivery: i64, folder: &Path, is_staged: bool) -> Placement {
+            let staged_name = format!("d{delivery}");
+            if is_staged {
+                std::fs::write(self.shelf.path.join(STAGING).join(&staged_name), "bytes").unwrap();
+            }
+            let (depot, at) = (&self.depot, self.depot.clock.now());
+            let event = Event::new(&depot.ids, EventKind::Test, at, "");
+            let new = New {
+                event_id: event.id.clone(),
+                receipt_id: None,
+                source_key: "acme".to_owned(),
+                target: Target::Connector("archive".to_owned()),
+                due: at,
+            };
+            // They are numbered from 1 on.
+            set_off::begin(&depot.db, &event, &new).await.unwrap();
+            let placement = Placement {
+                delivery,
+                folder: folder.to_string_lossy().into_owned(),
+                staged_name,
+                name: format!("{delivery}.edi"),
+                inode: 7,
+                staging_inode: Some(inode_of(self.shelf.folder.staging()).unwrap()),
+                receipt_id: None,
+            };
+            delivery::place(&self.depot.db, std::slice::from_ref(&placement)).await.unwrap();
+            placement
+        }
+    }
+
+    #[tokio::test]
+    async fn a_staged_file_that_is_not_there_has_its_name_only_in_the_folder_it_was_put_into() {
+        let desk = Desk::new().await;
+        let placement = desk.places(1, &desk.shelf.path, false).await;
+        assert_eq!(delivery::placement(&desk.depot.db, 1).await.unwrap().as_ref(), Some(&placement));
+        assert_eq!(settle(&desk.depot, &placement).await.unwrap(), Some(placed(&placement)));
+        // The disk is away: its place is empty, and Waybill has made its folders there.
+        let away = desk.data.path().join("away");
+        std::fs::rename(&desk.shelf.path, &away).unwrap();
+        std::fs::create_dir_all(desk.shelf.path.join(STAGING)).unwrap();
+        let error = settle(&desk.depot, &placement).await.unwrap_err().to_string();
+        assert!(error.contains("is not the folder that the file was put into"), "{error}");
+        std::fs::remove_dir_all(&desk.shelf.path).unwrap();
+        std::fs::rename(&away, &desk.shelf.path).unwrap();
+        assert_eq!(settle(&desk.depot, &placement).await.unwrap(), Some(placed(&placement)));
+    }
+
+    #[tokio::test]
+    async fn a_start_removes_what_nobody_knows_of_and_keeps_what_could_not_be_looked_after() {
+        let desk = Desk::new().await;
+        let gone = desk.data.path().join("gone");
+        desk.places(1, &desk.shelf.path, true).await;
+        desk.places(2, &gone, true).await;
+        desk.places(3, &desk.shelf.path, false).await;
+        std::fs::write(desk.shelf.path.join(STAGING).join("d4"), "bytes").unwrap();
+        let found = recover(&desk.depot, &desk.live.snapshot()).await.unwrap();
+        assert_eq!(found.there.iter().map(|(placement, _)| placement.delivery).collect::<Vec<_>>(), [3]);
+        assert_eq!(found.unsure, HashSet::from(["d2".to_owned()]));
+        let left: Vec<_> = upload::parts(&desk.shelf.folder).unwrap().into_iter().map(|part| part.name).collect();
+        assert_eq!(left, ["d2"], "else it would pass for one that has its name");
+    }
 }

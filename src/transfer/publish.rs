@@ -21,7 +21,8 @@ use crate::domain::value::{ActionMoment, Overwrite};
 use crate::store::commit::{Published, Received};
 use crate::store::receipt::Receipt;
 use crate::store::{StoreError, delivery, held as store_held, receipt, sequence};
-use crate::workspace::folder::{FileId, OpenFolder};
+use crate::workspace::download::Source;
+use crate::workspace::folder::OpenFolder;
 use crate::workspace::held::{self, HeldFolder};
 use crate::workspace::jail::{self, Replace};
 use crate::workspace::upload::Part;
@@ -64,9 +65,9 @@ pub async fn publish(
         let _turn = folder.naming(&plan.names).await;
         let replace = silent_replace(party, plan.side);
         part.publish(folder, &parent, name, replace).map_err(exists)?;
-        let inode = part.inode()?;
-        folder.published(inode, depot.clock.now());
-        folder.remember_digest(FileId { inode, size_bytes: whole.size_bytes }, whole.sha256);
+        let version = Source::shared(Arc::clone(part.file()))?.version();
+        folder.published(version.inode, depot.clock.now());
+        folder.remember_digest(version.into(), whole.sha256);
         folder.sync_folder(depot.workspaces.syncer(), parent).await.map_err(TransferError::Storage)?;
         return Ok(None);
     }
@@ -326,12 +327,11 @@ pub async fn publish_temporary(
     from: &[Name],
     to: &[Name],
 ) -> Result<ReceiptId, TransferError> {
-    use crate::workspace::download::Source;
     let workspace = party.workspace(depot)?;
     let folder = workspace.folder(Folder::Receive);
     let source = Source::open(folder, from)?;
     let version = source.version();
-    let known = folder.digest(FileId { inode: version.inode, size_bytes: version.size_bytes });
+    let known = folder.digest(version.into());
     // Another program may have put it there: what is promised is synced here in any case.
     depot.workspaces.syncer().file(Arc::clone(source.file())).await.map_err(TransferError::Storage)?;
     let sha256 = match known {

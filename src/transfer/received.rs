@@ -9,6 +9,7 @@ use tokio::sync::OwnedMutexGuard;
 
 use super::depot::{Depot, TransferError};
 use super::held::{Found, open_held};
+use super::send::is_file_of;
 use crate::base::id::ReceiptId;
 use crate::base::path::Name;
 use crate::domain::place::{Folder, path_of};
@@ -27,7 +28,7 @@ pub async fn open(depot: &Depot, snapshot: &Snapshot, receipt: &Receipt) -> Resu
     match Found::of(depot, snapshot, &receipt.id).await {
         Ok(found) => {
             if let Ok(source) = Source::open(found.workspace.folder(Folder::Receive), &found.names)
-                && found.is_its(&source.version())
+                && is_file_of(&found.receipt, &source.version(), source.born())
             {
                 return Ok(source);
             }
@@ -53,7 +54,7 @@ pub async fn remove(depot: &Depot, snapshot: &Snapshot, id: &ReceiptId) -> Resul
     // Renamed, passed along or replaced while its turn came.
     let now = Found::of(depot, snapshot, id).await?;
     match now.receipt.status {
-        Status::InReceive if now.names == found.names && now.lies_there() => {}
+        Status::InReceive if now.names == found.names && now.is_under_its_name() => {}
         Status::Waiting => return Err(TransferError::Busy),
         _ => return Err(TransferError::NotFound),
     }

@@ -1,26 +1,22 @@
 //! What a crash left, finished before anybody may connect (PRODUCT 5.5). Idempotent: a crash in here is no different.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::io;
-use std::os::fd::{AsFd, BorrowedFd};
+use std::os::fd::AsFd;
 use std::sync::Arc;
 use std::time::Duration;
 
-use rustix::fs::{FileType, Mode, OFlags};
-
 use super::depot::Depot;
-use super::digest;
-use super::send::{received_names, stored_names};
+use super::send::{lies_at, received_names, stored_names};
 use super::{held as holds, passing};
 use crate::base::fault::{self, Point};
-use crate::base::hex::hex;
 use crate::base::human;
 use crate::base::id::ReceiptId;
 use crate::domain::connector::Connector;
 use crate::domain::event::EventKind;
 use crate::domain::place::{Folder, Place};
 use crate::domain::receipt::Status;
-use crate::store::delivery::{self, Attempted, Next};
+use crate::store::delivery::{self, Attempted, Next, Placed, Placement};
 use crate::store::live::Snapshot;
 use crate::store::receipt::Receipt;
 use crate::store::{StoreError, event, receipt};
@@ -45,7 +41,8 @@ pub async fn recover(depot: &Depot, snapshot: &Snapshot) -> Result<Report, Store
     // Before a name is touched: the bytes that deliveries need.
     delivery::end_idle_holds(&depot.db).await?;
     holds::recover(depot, snapshot).await?;
-    let delivered = finish_passing(depot, snapshot).await?;
+    let passing = passing::recover(depot, snapshot).await?;
+    let delivered = finish_passing(depot, passing.there).await?;
     let mut report = Report::default();
     let mut waiting: HashMap<String, Vec<Receipt>> = HashMap::new();
     for receipt in receipt::publishing(&depot.db).await? {
@@ -65,7 +62,7 @@ pub async fn recover(depot: &Depot, snapshot: &Snapshot) -> Result<Report, Store
             finish(depot, connector, workspace.folder(Folder::Receive), receipt, &mut report).await?;
         }
         for side in Folder::ALL {
-            find_unfinished(connector, side, workspace.folder(side), &mut report);
+            report.unfinished += find_unfinished(connector, side, workspace.folder(side), &passing.unsure);
         }
     }
     // Receipts of connectors that were removed meanwhile: nobody can look for their files any more.
@@ -90,9 +87,8 @@ pub async fn recover(depot: &Depot, snapshot: &Snapshot) -> Result<Report, Store
 }
 
 /// Files that were on their way into a folder when the power went, and have their names there.
-async fn finish_passing(depot: &Depot, snapshot: &Snapshot) -> Result<Vec<ReceiptId>, StoreError> {
+async fn finish_passing(depot: &Depot, there: Vec<(Placement, Placed)>) -> Result<Vec<ReceiptId>, StoreError> {
     let at = depot.clock.now();
-    let there = passing::recover(depot, snapshot).await?;
     let attempted = there.into_iter().map(|(placement, placed)| Attempted {
         delivery: placement.delivery,
         receipt_id: placement.receipt_id,
@@ -140,33 +136,17 @@ async fn put_in_place(
         Some((folder.staging().as_fd().try_clone_to_owned()?, receipt.staged_name.clone()))
     };
     if let Some((from, staged_name)) = staged
-        && is_it(from.as_fd(), &staged_name, receipt).await?
+        && lies_at(from.as_fd(), &staged_name, receipt).await?
     {
         held::secure(folder, depot.workspaces.syncer()).await?;
         jail::rename((from.as_fd(), &staged_name), (parent.as_fd(), name), Replace::Yes)?;
         depot.workspaces.syncer().folder(Arc::new(from)).await?;
-    } else if !is_it(parent.as_fd(), name, receipt).await? {
+    } else if !lies_at(parent.as_fd(), name, receipt).await? {
         return Ok(false);
     }
     fault::pass(Point::Recovering)?;
     depot.workspaces.syncer().folder(Arc::new(parent)).await?;
     Ok(true)
-}
-
-/// Whether the receipt's bytes lie there: the very file, or, where the data folder was copied from elsewhere and every file
-/// has another inode, one of the same digest.
-async fn is_it(folder: BorrowedFd<'_>, name: &str, receipt: &Receipt) -> io::Result<bool> {
-    let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NOFOLLOW | OFlags::NONBLOCK;
-    let Ok(file) = rustix::fs::openat(folder, name, flags, Mode::empty()) else { return Ok(false) };
-    let stat = rustix::fs::fstat(&file)?;
-    if stat.st_ino == receipt.inode {
-        return Ok(true);
-    }
-    let is_file = FileType::from_raw_mode(stat.st_mode) == FileType::RegularFile;
-    if !is_file || stat.st_size.cast_unsigned() != receipt.size_bytes {
-        return Ok(false);
-    }
-    Ok(hex(&digest::of_file(Arc::new(file)).await?) == receipt.sha256)
 }
 
 async fn mark_lost(depot: &Depot, receipt: &Receipt, report: &mut Report) -> Result<(), StoreError> {
@@ -185,24 +165,27 @@ async fn storage_failing(depot: &Depot, connector: &str, what: &str) -> Result<(
     event::record(&depot.db, &event).await
 }
 
-/// Parts without a receipt can be resumed when the client's name is known; others are nobody's and go.
-fn find_unfinished(connector: &Connector, side: Folder, folder: &OpenFolder, report: &mut Report) {
+/// Parts without a receipt can be resumed when the client's name is known; others are nobody's and go, but those of `kept`.
+/// Gives how many can be resumed.
+fn find_unfinished(connector: &Connector, side: Folder, folder: &OpenFolder, kept: &HashSet<String>) -> u64 {
     let parts = match upload::parts(folder) {
         Ok(parts) => parts,
         Err(error) => {
             tracing::error!(connector.id = connector.id.as_str(), %error, "Could not look for unfinished uploads");
-            return;
+            return 0;
         }
     };
-    for part in parts {
+    let mut count = 0;
+    for part in parts.into_iter().filter(|part| !kept.contains(&part.name)) {
         let place = part.client_path.as_ref().map(|path| Place::of(&connector.settings, path));
         match place {
             Some(Place::Within(of, names)) if of == side && !names.is_empty() && part.size_bytes > 0 => {
                 let unfinished = Unfinished { part: part.name, size_bytes: part.size_bytes, since: part.since };
                 folder.keep_unfinished(names, unfinished);
-                report.unfinished += 1;
+                count += 1;
             }
             _ => folder.remove_part(&part.name),
         }
     }
+    count
 }

@@ -227,7 +227,11 @@ async fn remove_kept(folder: &OpenFolder, file: &KeptFile) -> bool {
     let Ok(name) = Name::parse(&file.name) else { return false };
     let names = [name];
     let _turn = folder.naming(&names).await;
-    if folder.jail().stat(&names).is_ok_and(|stat| stat.st_ino == file.inode) {
+    let jail = folder.jail();
+    // The inode of a file that somebody took may be another's by now, which was made later.
+    let is_it = jail.stat(&names).is_ok_and(|stat| stat.st_ino == file.inode)
+        && jail.born(&names).is_none_or(|born| born <= file.at);
+    if is_it {
         let removed = rustix::fs::unlinkat(folder.jail().root(), names[0].as_str(), rustix::fs::AtFlags::empty());
         return removed.is_ok();
     }
@@ -464,7 +468,7 @@ mod tests {
     #[tokio::test]
     async fn a_folder_keeps_files_for_its_days_and_never_removes_what_is_not_its_own() {
         let folder = tempfile::tempdir().unwrap();
-        let clock = Clock::fixed(Timestamp::from_us(1_774_000_000_000_000));
+        let clock = Clock::fixed(Clock::System.now().plus(DAY));
         let depot = Depot::for_tests(folder.path(), clock.clone()).await;
         let change = Change { who: "test", remote: "", at: clock.now(), ids: &depot.ids };
         let texts =
@@ -474,12 +478,18 @@ mod tests {
         let archive = folder.path().join("partners/archive");
         std::fs::create_dir_all(&archive).unwrap();
         let inode = |name: &str| std::os::unix::fs::MetadataExt::ino(&std::fs::metadata(archive.join(name)).unwrap());
-        for name in ["kept", "theirs"] {
+        for name in ["kept", "theirs", "later"] {
             std::fs::write(archive.join(name), name).unwrap();
         }
-        for (name, inode) in [("kept", inode("kept")), ("theirs", inode("theirs") + 1), ("gone", 1)] {
-            let file = KeptFile { name: name.to_owned(), inode };
-            kept::put_for_tests(&depot.db, "archive", &file, clock.now()).await.unwrap();
+        let (at, before_it_was_made) = (clock.now(), Timestamp::from_us(1));
+        for (name, inode, at) in [
+            ("kept", inode("kept"), at),
+            ("theirs", inode("theirs") + 1, at),
+            ("gone", 1, at),
+            ("later", inode("later"), before_it_was_made),
+        ] {
+            let file = KeptFile { name: name.to_owned(), inode, at };
+            kept::put_for_tests(&depot.db, "archive", &file).await.unwrap();
         }
         clock.advance(DAY * 90);
         assert_eq!(kept_files(&depot, &snapshot).await.unwrap(), 0, "not yet");
@@ -488,6 +498,7 @@ mod tests {
         assert!(due.contains(&Due { what: KEPT_FILES, count: 3, bytes: None }), "{due:?}");
         assert_eq!(kept_files(&depot, &snapshot).await.unwrap(), 1);
         assert!(!archive.join("kept").exists() && archive.join("theirs").exists());
+        assert!(archive.join("later").exists(), "it has the inode of one that was taken before");
         assert_eq!(kept_files(&depot, &snapshot).await.unwrap(), 0);
     }
 

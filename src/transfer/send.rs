@@ -1,7 +1,11 @@
 //! RETR: from file to bytes. What is sent is one version of a file, from its beginning to its end, or an error.
 
+use std::io;
+use std::os::fd::BorrowedFd;
+use std::sync::Arc;
 use std::time::Duration;
 
+use rustix::fs::{FileType, Mode, OFlags};
 use tokio::io::AsyncWriteExt;
 
 use super::bulk::{PIECE_BYTES, Pace, Thread};
@@ -9,17 +13,18 @@ use super::collect::{Collecting, Fetched};
 use super::collections::Counted;
 use super::copy::{self, Outbound, Sent, Span, ToCrLf, Watch};
 use super::depot::{Depot, Party, TransferError};
-use super::held;
 use super::socket::Waiting;
 use super::throttle::{Throttle, Way};
+use super::{digest, held};
 use crate::base::clock::Timestamp;
+use crate::base::hex::hex;
 use crate::base::path::{Name, VirtualPath};
 use crate::domain::authorise::{Granted, Operation, authorise};
 use crate::domain::connector::Connector;
 use crate::domain::place::{Folder, Place, path_of};
 use crate::domain::receipt::{Ending, Status};
 use crate::store::receipt::{self, Receipt};
-use crate::workspace::download::Source;
+use crate::workspace::download::{Source, Version};
 
 /// How long a received file is found by the client's own name, whatever became of it (PRODUCT 5.9).
 pub const RECENT_FOR: Duration = Duration::from_mins(15);
@@ -70,7 +75,9 @@ pub async fn locate(depot: &Depot, party: &Party, side: Folder, names: &[Name]) 
         }
         let source = Source::open(folder, names)?;
         let path = path_of(side, names).unwrap_or_default().to_string();
-        if receipt::is_hidden(&depot.db, party.connector().id.key(), &path, source.version().inode).await? {
+        let version = source.version();
+        let file = (version.inode, version.size_bytes);
+        if receipt::is_hidden(&depot.db, party.connector().id.key(), &path, file).await? {
             return Err(TransferError::NotFound);
         }
         return Ok(Located { side, names: names.to_vec(), source, receipt: None });
@@ -86,7 +93,7 @@ pub async fn received(depot: &Depot, party: &Party, receipt: Receipt) -> Result<
     let names = stored_names(party.connector(), &receipt);
     if let Some(names) = &names
         && let Ok(source) = Source::open(folder, names)
-        && source.version().inode == receipt.inode
+        && is_file_of(&receipt, &source.version(), source.born())
     {
         return Ok(Some(Located { side, names: names.clone(), source, receipt: Some(receipt) }));
     }
@@ -95,6 +102,29 @@ pub async fn received(depot: &Depot, party: &Party, receipt: Receipt) -> Result<
     }
     let source = held::open_recorded(depot, &receipt.id).await?;
     Ok(source.map(|source| Located { side, names: names.unwrap_or_default(), source, receipt: Some(receipt) }))
+}
+
+/// Whether such a file is the receipt's. A file system gives the inode of a removed file to the next one; that was made
+/// after the receipt's was complete, which `born` tells where the file system does.
+pub fn is_file_of(receipt: &Receipt, version: &Version, born: Option<Timestamp>) -> bool {
+    (version.inode, version.size_bytes) == (receipt.inode, receipt.size_bytes)
+        && born.is_none_or(|born| born <= receipt.completed_at)
+}
+
+/// Whether the receipt's bytes lie there: the very file, or, where the data folder was copied from elsewhere and every file
+/// has another inode, one of the same digest.
+pub async fn lies_at(folder: BorrowedFd<'_>, name: &str, receipt: &Receipt) -> io::Result<bool> {
+    let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NOFOLLOW | OFlags::NONBLOCK;
+    let Ok(file) = rustix::fs::openat(folder, name, flags, Mode::empty()) else { return Ok(false) };
+    let is_file = FileType::from_raw_mode(rustix::fs::fstat(&file)?.st_mode) == FileType::RegularFile;
+    let source = Source::shared(Arc::new(file))?;
+    if is_file_of(receipt, &source.version(), source.born()) {
+        return Ok(true);
+    }
+    if !is_file || source.version().size_bytes != receipt.size_bytes {
+        return Ok(false);
+    }
+    Ok(hex(&digest::of_file(Arc::clone(source.file())).await?) == receipt.sha256)
 }
 
 /// The names below Receive of the place where a receipt's file is stored.
@@ -279,4 +309,29 @@ impl Download {
 
 fn aborted() -> Done {
     Done { ending: Ending::Aborted, result: Err(TransferError::Broken(Ending::Aborted)) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base::clock::Clock;
+    use crate::base::id::IdSource;
+
+    #[test]
+    fn a_file_that_was_made_after_the_receipt_is_another_of_the_same_inode() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a.edi");
+        std::fs::write(&path, "a file.").unwrap();
+        let source = Source::shared(Arc::new(std::fs::File::open(path).unwrap().into())).unwrap();
+        let (version, born) = (source.version(), source.born());
+        let ids = IdSource::random(Clock::System);
+        let completed = |at| Receipt { inode: version.inode, ..Receipt::sample(&ids, "acme", at) };
+        assert!(is_file_of(&completed(version.changed), &version, None), "where nobody tells when it was made");
+        assert!(is_file_of(&completed(version.changed), &version, Some(version.changed)));
+        let later = Some(version.changed.plus(Duration::from_micros(1)));
+        assert!(!is_file_of(&completed(version.changed), &version, later));
+        assert!(!is_file_of(&Receipt { size_bytes: 8, ..completed(version.changed) }, &version, born));
+        // This file system may not tell.
+        assert!(born.is_none_or(|born| born <= version.changed), "{born:?}");
+    }
 }

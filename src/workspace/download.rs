@@ -1,12 +1,13 @@
 //! Reading a partner's files: opened once, read by position; what they were at the start is remembered.
 
 use std::io;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
 
 use rustix::fs::Stat;
 
 use super::folder::OpenFolder;
+use super::jail;
 use crate::base::clock::Timestamp;
 use crate::base::path::Name;
 
@@ -66,6 +67,11 @@ impl Source {
     /// What it was when it was opened.
     pub fn version(&self) -> Version {
         self.stat
+    }
+
+    /// When it was made, where the file system tells.
+    pub fn born(&self) -> Option<Timestamp> {
+        jail::born(self.file.as_fd(), "")
     }
 
     /// Whether its content is still what it was.

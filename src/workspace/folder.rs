@@ -11,6 +11,7 @@ use std::time::Duration;
 use rustix::fs::{AtFlags, Mode, OFlags};
 
 use super::active::Active;
+use super::download::Version;
 use super::jail::{Jail, STAGING};
 use super::sync::{SharedSync, Syncer};
 use crate::base::clock::Timestamp;
@@ -43,6 +44,14 @@ pub struct FileId {
     pub inode: u64,
     /// Size in bytes.
     pub size_bytes: u64,
+    /// Last change of its content: another program may write to it, and the inode of a removed file is given to the next.
+    pub modified: Timestamp,
+}
+
+impl From<Version> for FileId {
+    fn from(Version { inode, size_bytes, modified, .. }: Version) -> Self {
+        Self { inode, size_bytes, modified }
+    }
 }
 
 /// An open Send or Receive folder.

@@ -6,9 +6,10 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags, RenameFlags, ResolveFlags, Stat};
+use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags, RenameFlags, ResolveFlags, Stat, StatxFlags};
 use rustix::io::Errno;
 
+use crate::base::clock::Timestamp;
 use crate::base::path::Name;
 
 /// The folder in each partner folder that Waybill keeps for itself; no client path reaches it.
@@ -18,6 +19,15 @@ const FOLDER: OFlags = OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::CLO
 
 /// Set once the kernel has said that it has no `openat2`.
 static WITHOUT_OPENAT2: AtomicBool = AtomicBool::new(false);
+
+/// When `name` of `folder` was made, links not followed; the folder itself, or an open file, where the name is empty.
+pub fn born(folder: BorrowedFd<'_>, name: &str) -> Option<Timestamp> {
+    let flags = AtFlags::SYMLINK_NOFOLLOW.union(AtFlags::EMPTY_PATH);
+    let told = rustix::fs::statx(folder, name, flags, StatxFlags::BTIME).ok()?;
+    let is_told = told.stx_mask & StatxFlags::BTIME.bits() != 0;
+    let us = told.stx_btime.tv_sec.checked_mul(1_000_000)? + i64::from(told.stx_btime.tv_nsec / 1_000);
+    is_told.then_some(Timestamp::from_us(us))
+}
 
 /// A folder, and what lies beneath it.
 #[derive(Debug)]
@@ -59,6 +69,12 @@ impl Jail {
         }
         let (folder, name) = self.parent(names)?;
         Ok(rustix::fs::statat(folder, name, AtFlags::SYMLINK_NOFOLLOW)?)
+    }
+
+    /// When what is at `names` was made, where the file system tells.
+    pub fn born(&self, names: &[Name]) -> Option<Timestamp> {
+        let (folder, name) = self.parent(names).ok()?;
+        born(folder.as_fd(), name)
     }
 
     /// Opens a regular file for reading. Anything else is "no such file".

@@ -8,6 +8,7 @@ use tokio::time::Instant;
 
 use super::client::{Agreed, Client};
 use super::verifier;
+use crate::access::hosts;
 use crate::base::clock::Timestamp;
 use crate::base::human;
 use crate::base::secret::Secret;
@@ -18,7 +19,7 @@ use crate::domain::value::FtpOverTls;
 
 /// A trial has ended after this time, whatever happens.
 pub const WITHIN: Duration = Duration::from_secs(25);
-/// How long a host name may take to be found, and how long a connection to it.
+/// How long a connection to an address may take.
 const REACH_WITHIN: Duration = Duration::from_secs(4);
 /// A certificate that expires within this time is told.
 const EXPIRY_NEAR_DAYS: i64 = 30;
@@ -160,20 +161,17 @@ impl Trial<'_> {
 
     /// A connection by the name that partners use, if it leads to this very host.
     async fn through(&mut self, host: &str, port: u16) -> Option<Client> {
-        let found = tokio::time::timeout(REACH_WITHIN, tokio::net::lookup_host((host, port))).await;
-        let addresses: Vec<SocketAddr> = match found {
-            Ok(Ok(found)) => found.collect(),
-            Ok(Err(_)) | Err(_) => Vec::new(),
+        let addresses = match hosts::look_up(host, hosts::WITHIN).await {
+            Ok(addresses) => addresses,
+            Err(why) => {
+                let detail = format!("{why}: partners may not find it either. The rest goes on without it.");
+                self.step(Outcome::Warning, format!("Find {host}"), (detail, Some(("settings", "public_host"))));
+                return None;
+            }
         };
-        if addresses.is_empty() {
-            let detail =
-                format!("This host cannot find {host}: partners may not find it either. The rest goes on without it.");
-            self.step(Outcome::Warning, format!("Find {host}"), (detail, Some(("settings", "public_host"))));
-            return None;
-        }
-        let all: Vec<_> = addresses.iter().map(|address| address.ip().to_string()).collect();
+        let all: Vec<_> = addresses.iter().map(ToString::to_string).collect();
         self.passed(format!("Found {host}"), all.join(", "));
-        for address in addresses {
+        for address in addresses.into_iter().map(|ip| SocketAddr::new(ip, port)) {
             match tokio::time::timeout(REACH_WITHIN, Client::connect(address)).await {
                 Ok(Ok(client)) if client.is_here() => {
                     self.passed(format!("Connected to {address}"), String::new());

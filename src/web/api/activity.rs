@@ -9,11 +9,13 @@ use super::answer::ApiError;
 use super::asked::read;
 use crate::base::id::{ReceiptId, RefusalId};
 use crate::domain::setting::Mistake;
+use crate::domain::sla::Counted;
 use crate::store::{delivery_page, event, exported, receipt, refusal, transfer};
 use crate::transfer::presence::LiveSession;
 use crate::web::context::Context;
 use crate::web::error::WebError;
 use crate::web::pages::list::{Asked, cut};
+use crate::web::pages::sla_files::SlaFiles;
 use crate::web::pages::{events, receive, refusals, transfers};
 use crate::web::view::cursor_text;
 
@@ -36,9 +38,10 @@ struct Receipts<'a> {
 
 /// Received files, newest first.
 pub async fn receipts(context: Context, query: RawQuery) -> Result<Response, ApiError> {
-    let keys = ["q", "connector", "status", "since", "size", "before", "after"];
+    let keys = ["q", "connector", "status", "since", "sla", "size", "before", "after"];
     let asked: receive::Asked = read(query, &keys)?;
-    let search = asked.search(&context).await?;
+    let files = possible(asked.files(&context).await?)?;
+    let search = asked.search_among(files.as_ref(), context.now());
     if !asked.after.is_empty() && search.is_looking() {
         let words = "after goes with connector and since alone; a search goes backwards, by before";
         return Err(ApiError::Mistakes(vec![Mistake::new("after", words)]));
@@ -93,10 +96,19 @@ struct Transfers<'a> {
     transfers: Vec<exported::Transfer<'a>>,
 }
 
+/// The files of an SLA, where there can be some: a page shows none, a program is told why.
+fn possible(files: Option<SlaFiles>) -> Result<Option<SlaFiles>, ApiError> {
+    match files.as_ref().and_then(|files| files.never.as_ref()) {
+        Some(why) => Err(ApiError::Mistakes(vec![Mistake::new("sla", why)])),
+        None => Ok(files),
+    }
+}
+
 /// Uploads and downloads, complete or broken off, newest first.
 pub async fn transfers(context: Context, query: RawQuery) -> Result<Response, ApiError> {
-    let asked: Asked = read(query, &["connector", "way", "result", "since", "size", "before"])?;
-    let (filter, size) = (transfers::filter(&context, &asked, None), asked.size());
+    let asked: Asked = read(query, &["connector", "way", "result", "since", "sla", "size", "before"])?;
+    let files = possible(SlaFiles::find(&context, &asked.sla, Counted::Collected, &asked.connector).await?)?;
+    let (filter, size) = (transfers::filter(&context, &asked, files.as_ref()), asked.size());
     let mut found = transfer::page(&context.state.db, &filter, asked.before().as_ref(), size + 1).await?;
     let older = cut(&mut found, size, |one| cursor_text(one.ended_at, one.id.as_str()));
     let transfers = found.iter().map(exported::Transfer::of).collect();

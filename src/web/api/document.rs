@@ -112,14 +112,15 @@ const EXAMPLES: &[(&str, &str, &str)] = &[
     ),
     ("Removes an event target. What waited for it stops.", "", ""),
     (
-        "Received files, newest first. Filters: `q` (part of a name, an id, a SHA-256), `connector`, `status`, `since`.",
+        "Received files, newest first. Filters: `q` (part of a name, an id, a SHA-256), `connector`, `status`, `since`, \
+             `sla` (the files that count for an SLA within a time: `2026-11-27T00:00:00Z,2026-11-27T09:00:00Z,ID`).",
         "?connector=acme-edi&since=1h",
         "",
     ),
     ("One received file, with where it is delivered to and the latest 50 attempts of each.", "", ""),
     (
         "Uploads and downloads, complete or broken off, newest first. Filters: `connector`, `way` (`receive`, `send`), \
-             `result` (`complete`, `broken`), `since`.",
+             `result` (`complete`, `broken`), `since`, `sla` (as for receipts, of one that counts collected files).",
         "?way=receive",
         "",
     ),

@@ -26,6 +26,7 @@ use crate::store::administrator;
 use crate::store::api_token;
 use crate::store::audit;
 use crate::store::setting::Change;
+use crate::store::sla;
 use crate::web::routes::FORM_BYTES_MAX;
 use crate::web::state::Peer;
 use crate::web::tests::{Answer, Site};
@@ -278,6 +279,8 @@ async fn a_filter_that_is_none_is_refused_rather_than_passed_over() {
         ("/receipts?before=soon", "before", "what older or newer said"),
         ("/receipts?q=x&after=5,a", "after", "goes backwards"),
         ("/receipts?q=a&q=b", "q", "given twice"),
+        ("/receipts?sla=s1", "sla", "2026-11-27T09:00:00Z,ID"),
+        ("/transfers?sla=1,2,s1", "sla", "There is no SLA s1"),
         ("/events?kind=uploads", "kind", "after_receive"),
         ("/events?rule=idle", "rule", "connector, kind, since"),
         ("/refusals?rule=never", "rule", "name_filter"),
@@ -290,6 +293,35 @@ async fn a_filter_that_is_none_is_refused_rather_than_passed_over() {
     let both = site.look("/transfers?way=up&result=bad", &token).await.json();
     assert_eq!((&both["title"], both["mistakes"].as_array().unwrap().len()), (&"There are 2 problems".into(), 2));
     assert_eq!(site.look("/transfers?way=&size=25", &token).await.status, StatusCode::OK);
+}
+
+#[tokio::test]
+async fn the_files_that_count_for_an_sla_are_listed_where_there_can_be_some() {
+    let site = Site::new().await;
+    let token = site.token(("vera", Role::Viewer), &[("scope", "activity")]).await;
+    site.add_connector("acme", "").await;
+    let change = site.change();
+    for (id, counted) in [("s1", "received"), ("s2", "collected")] {
+        let texts = [("names", "*.x12"), ("counted", counted)].map(|(key, value)| (key.to_owned(), value.to_owned()));
+        sla::put(&site.db, id, ("acme", "acme"), (&texts.into(), "words"), &change).await.unwrap();
+    }
+    let counts = site.receive("acme", "po.x12").await.to_string();
+    site.receive("acme", "po.edi").await;
+    let get = async |path: &str| site.look(path, &token).await;
+    let of =
+        |page: &Value| page["receipts"].as_array().unwrap().iter().map(|one| one["id"].clone()).collect::<Vec<_>>();
+    let all = "2000-01-01T00:00:00Z,2100-01-01T00:00:00Z";
+    assert_eq!(of(&get(&format!("/receipts?sla={all},s1")).await.json()), [counts]);
+    assert!(of(&get("/receipts?sla=0,5,s1&connector=ACME").await.json()).is_empty());
+    for (path, words) in [
+        (format!("/receipts?sla={all},s2"), "counts files that are collected"),
+        (format!("/transfers?sla={all},s1"), "counts files that are received"),
+        (format!("/receipts?sla={all},s1&connector=globex"), "is one of acme"),
+    ] {
+        let refused = get(&path).await;
+        assert!(refused.problem(StatusCode::UNPROCESSABLE_ENTITY).contains(words), "{path}: {}", refused.text);
+    }
+    assert_eq!(get(&format!("/transfers?sla={all},s2")).await.json()["transfers"], Value::Array(Vec::new()));
 }
 
 #[tokio::test]

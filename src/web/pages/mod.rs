@@ -37,7 +37,7 @@ pub mod settings_text;
 pub mod setup;
 pub mod sheet;
 pub mod sign_in;
-mod sla_files;
+pub mod sla_files;
 pub mod slas;
 pub mod test_connection;
 pub mod tokens;

@@ -3,6 +3,7 @@
 use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;
 
+use crate::access::hosts;
 use crate::domain::profile::Profile;
 use crate::domain::reach;
 use crate::domain::setting::Value;
@@ -10,7 +11,7 @@ use crate::domain::value::{FtpOverTls, HostOrAddress};
 use crate::web::context::Context;
 
 /// The page waits so long for the address of a name, and no longer.
-const LOOKED_UP_WITHIN: Duration = Duration::from_millis(500);
+const AT_ONCE: Duration = Duration::from_millis(500);
 /// Addresses of a name that are told.
 const ADDRESSES_MAX: usize = 3;
 /// The range that is proposed where there is none.
@@ -44,15 +45,15 @@ impl Line {
 struct Way {
     /// The name or address that partners are given.
     host: String,
-    /// What it leads to; none when it could not be found in time.
-    addresses: Vec<IpAddr>,
+    /// What it leads to, or why nobody knows.
+    addresses: Result<Vec<IpAddr>, String>,
     /// Whether one of the certificates in use is made for it.
     certified: bool,
 }
 
 impl Way {
     fn public_v4(&self) -> Option<Ipv4Addr> {
-        self.addresses.iter().find_map(|address| match address {
+        self.addresses.iter().flatten().find_map(|address| match address {
             IpAddr::V4(four) if reach::is_public(*address) => Some(*four),
             _ => None,
         })
@@ -61,17 +62,23 @@ impl Way {
     /// What the name leads to, and whether the certificate says so too.
     fn lines(&self, profile: &Profile) -> Vec<Line> {
         let host = &self.host;
-        let told: Vec<_> = self.addresses.iter().take(ADDRESSES_MAX).map(ToString::to_string).collect();
-        let told = told.join(", ");
-        let leads = if told == *host { host.clone() } else { format!("{host} leads to {told}") };
-        let mut lines = vec![if self.addresses.is_empty() {
-            let more =
-                "Partners cannot find this server by it. Its name server must know it, or Settings another name.";
-            Line::new("bad", format!("No address was found for {host}"), more)
-        } else if self.addresses.iter().any(|address| reach::is_public(*address)) {
-            Line::new("ok", leads, "")
-        } else {
-            Line::new("warn", format!("{leads}: a private address"), "Only clients of your own network get there.")
+        let mut lines = vec![match &self.addresses {
+            Ok(addresses) => {
+                let told: Vec<_> = addresses.iter().take(ADDRESSES_MAX).map(ToString::to_string).collect();
+                let told = told.join(", ");
+                let leads = if told == *host { host.clone() } else { format!("{host} leads to {told}") };
+                if addresses.iter().any(|address| reach::is_public(*address)) {
+                    Line::new("ok", leads, "")
+                } else {
+                    let more = "Only clients of your own network get there.";
+                    Line::new("warn", format!("{leads}: a private address"), more)
+                }
+            }
+            Err(why) => {
+                let more =
+                    "Partners cannot find this server by it. Its name server must know it, or Settings another name.";
+                Line::new("bad", why, more)
+            }
         }];
         if profile.ftp_over_tls != FtpOverTls::None {
             lines.push(if self.certified {
@@ -154,14 +161,12 @@ pub async fn lines(context: &Context) -> Vec<Line> {
 
 async fn find(context: &Context, host: &HostOrAddress) -> Way {
     let addresses = match host {
-        HostOrAddress::Address(address) => vec![IpAddr::V4(*address)],
-        HostOrAddress::Host(name) => {
-            let found = tokio::time::timeout(LOOKED_UP_WITHIN, tokio::net::lookup_host((name.as_str(), 0))).await;
-            let mut all: Vec<_> = found.into_iter().flatten().flatten().map(|address| address.ip()).collect();
+        HostOrAddress::Address(address) => Ok(vec![IpAddr::V4(*address)]),
+        HostOrAddress::Host(name) => hosts::look_up(name, AT_ONCE).await.map(|mut all| {
+            // The same order at each look.
             all.sort_unstable();
-            all.dedup();
             all
-        }
+        }),
     };
     let host = host.to_string();
     let certified = context.state.certificates.served().for_host(&host).is_some();
@@ -179,7 +184,9 @@ mod tests {
     }
 
     fn way(addresses: &[&str], certified: bool) -> Way {
-        let addresses = addresses.iter().map(|address| address.parse().unwrap()).collect();
+        let addresses: Vec<_> = addresses.iter().map(|address| address.parse().unwrap()).collect();
+        let why = || "No address was found for ftp.example.com".to_owned();
+        let addresses = if addresses.is_empty() { Err(why()) } else { Ok(addresses) };
         Way { host: "ftp.example.com".to_owned(), addresses, certified }
     }
 

@@ -40,6 +40,30 @@ async fn a_file_stored_under_another_name_is_found_by_its_own_and_deleting_it_on
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_receipt_does_not_follow_a_file_that_another_program_put_in_its_place() {
+    let appliance = Appliance::new();
+    let running = appliance.start().await;
+    let mut client = running.partner().await;
+    client.expect("CWD /Receive", 250).await;
+    client.store("a.edi", b"the bytes").await;
+    let folder = appliance.place(PARTNER, "Receive");
+    let theirs = folder.with_file_name("theirs");
+    std::fs::write(&theirs, b"not these").unwrap();
+    std::fs::rename(&theirs, folder.join("a.edi")).unwrap();
+    client.expect("RNFR a.edi", 350).await;
+    client.expect("RNTO b.edi", 250).await;
+    assert_eq!(std::fs::read(folder.join("b.edi")).unwrap(), b"not these");
+    assert_eq!(running.receipts(1).await[0]["path"], "/Receive/a.edi");
+    // A copy of the very bytes, as where a data folder was copied from elsewhere, is followed.
+    client.store("c.edi", b"the same").await;
+    std::fs::write(&theirs, b"the same").unwrap();
+    std::fs::rename(&theirs, folder.join("c.edi")).unwrap();
+    client.expect("RNFR c.edi", 350).await;
+    client.expect("RNTO d.edi", 250).await;
+    assert_eq!(running.receipts(2).await[1]["path"], "/Receive/d.edi");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn with_keep_both_a_name_means_what_was_uploaded_under_it_last() {
     let appliance = Appliance::new();
     appliance.configure(&["overwrite=keep_both"]);

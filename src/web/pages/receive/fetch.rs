@@ -13,6 +13,8 @@ use crate::web::view::{Time, cursor, cursor_text, page_size};
 pub const COUNTED_MAX: i64 = 10_000;
 /// Rows that a search looks at in one go.
 const WINDOW_ROWS: i64 = 5_000;
+/// The same among one connector's: between them lie those of others, so that each costs more.
+const WINDOW_ROWS_OF_ONE: i64 = 2_000;
 /// How often it goes on for one page; then the reader says whether to go on.
 const WINDOWS_MAX: usize = 3;
 
@@ -107,12 +109,13 @@ async fn look(context: &Context, asked: &Asked, search: &Search) -> Result<Fetch
         let receipts: Vec<_> = found.into_iter().collect();
         return Ok(Fetched { count: counted(receipts.len() as u64), receipts, ..Fetched::default() });
     }
+    let rows_max = if search.connector_key.is_some() { WINDOW_ROWS_OF_ONE } else { WINDOW_ROWS };
     let mut from = cursor(&asked.before);
     let mut receipts = Vec::new();
     for _ in 0..WINDOWS_MAX {
         let wanted = size + 1 - i64::try_from(receipts.len()).unwrap_or(size);
         let Looked { receipts: found, stopped_at } =
-            receipt_page::look(db, search, from.as_ref(), (WINDOW_ROWS, wanted)).await?;
+            receipt_page::look(db, search, from.as_ref(), (rows_max, wanted)).await?;
         receipts.extend(found);
         from = stopped_at;
         if from.is_none() || i64::try_from(receipts.len()).is_ok_and(|len| len > size) {
