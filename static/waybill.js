@@ -1,5 +1,4 @@
-// Waybill: the whole of the page script. No dependency, no build step.
-// Everything here is an improvement on pages that already work as plain links and forms.
+// The whole of the page script: it improves pages that work as plain links and forms. No dependency, no build step.
 (() => {
   'use strict';
   const root = document.documentElement;
@@ -18,16 +17,16 @@
     say(`${root.dataset.theme} theme`);
   });
 
-  // Copy buttons: data-copy holds the text, or #id of the element to copy.
+  // Copy buttons: data-copy is the text, or #id of what has it.
   on('click', '[data-copy]', async (b) => {
     const from = b.dataset.copy.startsWith('#') ? $(b.dataset.copy).textContent : b.dataset.copy;
     try { await navigator.clipboard.writeText(from.trim()); say('Copied'); b.dataset.done = ''; } catch { say('Copy is not allowed here: select the text instead'); }
   });
 
-  // The partner sheet's Print button.
+  // The sheet's Print button.
   on('click', '[data-print]', () => print());
 
-  // Show and hide a password without losing what was typed.
+  // Show and hide a password.
   on('click', '[data-reveal]', (b) => {
     const input = $('#' + b.dataset.reveal);
     const show = input.type === 'password';
@@ -35,7 +34,7 @@
     b.setAttribute('aria-pressed', String(show));
   });
 
-  // After a refused form the summary takes the focus; its links focus the field, not just scroll to it.
+  // A refused form's summary takes the focus; its links focus the field.
   $('[data-error-summary]')?.focus({ preventScroll: true });
   on('click', '[data-error-summary] a[href^="#"]', (a, e) => {
     const field = $(a.getAttribute('href'));
@@ -62,7 +61,7 @@
     addEventListener('beforeunload', (e) => { if (!leaving && count()) e.preventDefault(); });
   }
 
-  // Filter tester: the server's own rule answers, so that page and engine cannot differ.
+  // Filter tester: the server's own rule answers.
   for (const t of $$('[data-filter-test]')) {
     const src = $('#' + t.dataset.filterTest), name = $('input', t), out = $('output', t);
     let asked = 0;
@@ -81,6 +80,10 @@
     t.parentElement.addEventListener('input', soon);
   }
 
+  // A button puts its words where the cursor stands.
+  const typed = (f) => { f.dispatchEvent(new Event('input', { bubbles: true })); f.focus(); };
+  on('click', '[data-insert]', (b) => { const f = $('#' + b.dataset.insert); f.setRangeText(b.textContent, f.selectionStart, f.selectionEnd, 'end'); typed(f); });
+
   // A list in a text, as chips too: one that is pressed goes.
   for (const text of $$('[data-chips]')) {
     const draw = () => {
@@ -88,7 +91,7 @@
       text.previousElementSibling.replaceChildren(...all.map((s) => {
         const b = document.createElement('button');
         b.type = 'button'; b.className = 'chip'; b.textContent = s; b.title = 'Take out';
-        b.onclick = () => { text.value = all.filter((o) => o !== s); text.dispatchEvent(new Event('input', { bubbles: true })); text.focus(); };
+        b.onclick = () => { text.value = all.filter((o) => o !== s); typed(text); };
         return b;
       }));
     };
@@ -149,7 +152,7 @@
     if (!document.hidden) open();
   }
 
-  // Flow map: drag from an out port to a card. The same thing is a two-field form below the map.
+  // Flow map: drag from an out port to a card; the form below does the same.
   const map = $('.map');
   if (map) {
     let line = null, from = null;
@@ -196,7 +199,7 @@
     count();
   }
 
-  // Files go one by one, each with how far it is. A lost connection holds up the rest: a file is in Send whole or not at all.
+  // Files go one by one, whole or not at all. A lost connection holds up the rest.
   const up = $('form[data-upload]');
   if (up) {
     const input = $('[type=file]', up), queue = [], mb = (n) => n < 1e6 ? `${Math.ceil(n / 1e3)} KB` : `${(n / 1e6).toFixed(1)} MB`;
@@ -237,8 +240,7 @@
     addEventListener('beforeunload', (e) => { if (busy || queue.length) e.preventDefault(); });
   }
 
-  // Keys: / searches, g then a letter goes, j and k go down and up the rows, x chooses one, Esc closes, ? lists them.
-  // Never while typing.
+  // Keys, never while typing: / searches, g and a letter go, j and k move in the rows, x chooses, Esc closes, ? lists them.
   const step = (by) => {
     const rows = $$('main .table tbody tr:not(.detail)').filter((r) => $('a[href]', r));
     const at = rows.findIndex((r) => r.contains(document.activeElement));

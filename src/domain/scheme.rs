@@ -23,7 +23,7 @@ const REGEX_BYTES_MAX: usize = 1 << 20;
 const SHA256_DIGITS: usize = 64;
 
 /// Each macro and whether it takes an argument.
-pub const MACROS: &[(&str, Argument)] = &[
+const MACROS: &[(&str, Argument)] = &[
     ("ConnectorId", Argument::None),
     ("User", Argument::None),
     ("Filename", Argument::None),
@@ -40,6 +40,14 @@ pub const MACROS: &[(&str, Argument)] = &[
     ("RemoteIp", Argument::None),
     ("Guid", Argument::None),
 ];
+
+/// Each macro as it may be written, with an example of its argument.
+pub fn examples() -> impl Iterator<Item = String> {
+    MACROS.iter().map(|(name, argument)| match argument {
+        Argument::None => format!("%{name}%"),
+        Argument::Optional(example) | Argument::Needed(example) => format!("%{name}:{example}%"),
+    })
+}
 
 /// What may follow a macro's name after a colon; with an example.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -4,7 +4,7 @@ use std::net::{IpAddr, Ipv4Addr};
 
 use crate::base::path::Name;
 use crate::domain::connector::ConnectorId;
-use crate::domain::scheme::{Facts, MACROS, Scheme};
+use crate::domain::scheme::{Facts, Scheme, examples};
 use crate::domain::setting::Value;
 use crate::web::context::Context;
 
@@ -37,7 +37,7 @@ impl Preview {
             scheme: scheme.to_owned(),
             names: Vec::new(),
             mistake: String::new(),
-            macros: MACROS.iter().map(|(name, _)| format!("%{name}%")).collect(),
+            macros: examples().collect(),
             zone: zone.as_str().to_owned(),
         };
         let scheme = match Scheme::parse(scheme) {
