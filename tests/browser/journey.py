@@ -533,7 +533,10 @@ def connector_pages(browser, name, report):
     browser.look("connector-advanced")
     scheme = browser.named("local_file_scheme")
     browser.driver.execute_script("arguments[0].setSelectionRange(0, 0)", scheme)
+    # Out of reach of the save bar, which stays at the bottom.
+    browser.driver.execute_script("arguments[0].scrollIntoView({block: 'center'})", scheme)
     browser.click(By.XPATH, "//button[@data-insert='local_file_scheme'][.='%ShortDate%']")
+    browser.picture("connector-macros")
     scheme.send_keys("_")
     put = scheme.get_property("value")
     report.check(put == "%ShortDate%_%Filename%", f"a macro is put where the cursor stands ({put})")
