@@ -372,12 +372,33 @@ pub(super) fn signed(n: u64) -> i64 {
 
 #[cfg(test)]
 mod tests {
+    use tokio::task::JoinHandle;
+
     use super::*;
     use crate::base::clock::Clock;
     use crate::base::id::IdSource;
     use crate::store::receipt::find;
 
     const AT: Timestamp = Timestamp::from_us(1_800_000_000_000_000);
+
+    /// A database with its writer at work.
+    struct Desk {
+        _folder: tempfile::TempDir,
+        db: Db,
+        ids: IdSource,
+        recorder: Recorder,
+        writing: JoinHandle<()>,
+    }
+
+    impl Desk {
+        async fn new() -> Self {
+            let folder = tempfile::tempdir().unwrap();
+            let db = Db::open(folder.path()).await.unwrap();
+            let (recorder, writer) = Recorder::new(db.clone());
+            let (ids, writing) = (IdSource::seeded(Clock::System, 7), tokio::spawn(writer.run()));
+            Self { _folder: folder, db, ids, recorder, writing }
+        }
+    }
 
     fn received(ids: &IdSource, path: &str) -> Received {
         let receipt =
@@ -401,11 +422,7 @@ mod tests {
 
     #[tokio::test]
     async fn an_event_is_told_of_when_its_file_lies_under_its_name_and_nothing_is_left_behind_at_the_end() {
-        let folder = tempfile::tempdir().unwrap();
-        let db = Db::open(folder.path()).await.unwrap();
-        let ids = IdSource::seeded(Clock::System, 7);
-        let (recorder, writer) = Recorder::new(db.clone());
-        let writing = tokio::spawn(writer.run());
+        let Desk { _folder, db, ids, recorder, writing } = Desk::new().await;
         let one = received(&ids, "/Receive/a");
         recorder.receive(one.clone()).await.unwrap();
         assert_eq!((state(&db, &one).await, told(&db).await), ((Status::InReceive, true), vec![]));
@@ -417,11 +434,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_receipt_does_not_overtake_what_is_said_of_its_place() {
-        let folder = tempfile::tempdir().unwrap();
-        let db = Db::open(folder.path()).await.unwrap();
-        let ids = IdSource::seeded(Clock::System, 7);
-        let (recorder, writer) = Recorder::new(db.clone());
-        let writing = tokio::spawn(writer.run());
+        let Desk { _folder, db, ids, recorder, writing } = Desk::new().await;
         let (first, second, third) =
             (received(&ids, "/Receive/a"), received(&ids, "/Receive/a"), received(&ids, "/Receive/a"));
         recorder.receive(first.clone()).await.unwrap();
