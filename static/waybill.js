@@ -23,10 +23,10 @@
     try { await navigator.clipboard.writeText(from.trim()); say('Copied'); b.dataset.done = ''; } catch { say('Copy is not allowed here: select the text instead'); }
   });
 
-  // The sheet's Print button.
+  // Print button.
   on('click', '[data-print]', () => print());
 
-  // Show and hide a password.
+  // Show a password.
   on('click', '[data-reveal]', (b) => {
     const input = $('#' + b.dataset.reveal);
     const show = input.type === 'password';
@@ -72,7 +72,7 @@
         const answer = await fetch(`/profiles/ftp/filter-test?${query}`);
         if (turn !== asked || !answer.ok) return;
         const said = await answer.json();
-        out.textContent = said.text; out.className = said.accepted ? 'yes' : 'no';
+        out.textContent = said.text; out.className = name.value && (said.accepted ? 'yes' : 'no');
       } catch { /* the page still works */ }
     };
     let timer = 0;

@@ -23,6 +23,7 @@ from selenium.common.exceptions import NoSuchElementException, TimeoutException,
 from selenium.webdriver.chrome.options import Options
 from selenium.webdriver.chrome.service import Service
 from selenium.webdriver.common.by import By
+from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.support.ui import Select, WebDriverWait
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
@@ -521,6 +522,19 @@ def refused(browser, name, typed, report):
     browser.look(name)
 
 
+def filter_tester(browser, report):
+    """A verdict for a name, and none where there is no name."""
+    verdict = "const o = document.querySelector('.tester output'); return [o.className, o.textContent]"
+    name = browser.driver.find_element(By.ID, "try-name")
+    name.send_keys("a")
+    said = browser.until(lambda driver: next((said for said in [driver.execute_script(verdict)] if said[0]), None))
+    report.check(said[0] == "yes", f"a name that passes the filter is said to ({said})")
+    name.send_keys(Keys.BACKSPACE)
+    browser.until(lambda driver: "Type a file name" in driver.execute_script(verdict)[1])
+    said = browser.driver.execute_script(verdict)
+    report.check(said[0] == "", f"no name is no mistake ({said})")
+
+
 def connector_pages(browser, name, report):
     browser.look("connector-new")
     browser.go(f"/connectors/{name}/settings")
@@ -540,6 +554,7 @@ def connector_pages(browser, name, report):
     scheme.send_keys("_")
     put = scheme.get_property("value")
     report.check(put == "%ShortDate%_%Filename%", f"a macro is put where the cursor stands ({put})")
+    filter_tester(browser, report)
     browser.go(f"/connectors/{name}/advanced")
     browser.fill(browser.named("scheme"), "%Nonsense%")
     browser.named("scheme").submit()
