@@ -7,11 +7,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use rustix::net::RecvFlags;
+use rustls::client::Resumption;
 use rustls::pki_types::ServerName;
 use rustls::{ClientConfig, ClientConnection, StreamOwned};
 
 /// Bytes moved by one call.
 const CHUNK_BYTES: usize = 256 * 1024;
+/// TLS sessions that a client remembers.
+const TLS_SESSIONS: usize = 32;
 /// A server that says nothing for so long has failed.
 const READ_TIMEOUT: Duration = Duration::from_mins(1);
 
@@ -22,6 +25,20 @@ pub enum Speech {
     Plain,
     /// AUTH TLS, PROT P.
     Tls(Arc<ClientConfig>),
+}
+
+impl Speech {
+    /// With TLS sessions of its own: a partner's program resumes those of its control connection, and knows no other's.
+    fn of_one_session(&self) -> Self {
+        match self {
+            Self::Plain => Self::Plain,
+            Self::Tls(config) => {
+                let mut config = ClientConfig::clone(config);
+                config.resumption = Resumption::in_memory_sessions(TLS_SESSIONS);
+                Self::Tls(Arc::new(config))
+            }
+        }
+    }
 }
 
 /// A TLS stream whose records are read many at a time.
@@ -45,14 +62,14 @@ impl Client {
         let stream = connect(server)?;
         let mut client = Self {
             line: Line::Plain(BufReader::with_capacity(1024, stream)),
-            speech: speech.clone(),
+            speech: speech.of_one_session(),
             buffer: vec![b'w'; CHUNK_BYTES],
         };
         client.expect("2")?;
-        if let Speech::Tls(config) = speech {
+        if let Speech::Tls(config) = client.speech.clone() {
             client.command("AUTH TLS", "234")?;
             let Line::Plain(reader) = client.line else { unreachable!("it began in clear") };
-            let secured = secure(reader.into_inner(), config)?;
+            let secured = secure(reader.into_inner(), &config)?;
             client.line = Line::Tls(Box::new(BufReader::with_capacity(1024, secured)));
         }
         if client.command(&format!("USER {user}"), "")?.starts_with('3') {
