@@ -8,23 +8,17 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use tokio::sync::{mpsc, oneshot};
-use tokio::time::{Instant, timeout_at};
+use tokio::sync::oneshot;
 
 use super::group::Group;
 use super::open::Db;
+use super::queue::{Gone, Job, Jobs, Queue, queue};
 use super::receipt::Receipt;
 use super::{collected, event, refusal, session, transfer};
 use crate::base::clock::Timestamp;
 use crate::base::id::{EventId, ReceiptId};
 use crate::domain::receipt::Status;
 
-/// Jobs taken from the queue at a time; as many may be put off. A transaction has both at most.
-pub const BATCH_MAX: usize = 128;
-/// Jobs that may wait; a full queue slows the sessions down instead of growing.
-pub const QUEUE_MAX: usize = 4_096;
-/// How long records that nobody waits for may wait for company. The runner and the pages see a file that much later.
-const LINGER: Duration = Duration::from_millis(10);
 /// Failed logins of the same partner and address within this time are one event.
 const LOGIN_FAILED_EVERY: Duration = Duration::from_mins(1);
 /// Partners and addresses whose failed logins are remembered; above it none is recorded until the oldest are forgotten.
@@ -36,6 +30,12 @@ const SET_STATUS_AT: &str = "UPDATE receipts SET status = $3 WHERE connector_key
 #[derive(Clone, Debug, thiserror::Error)]
 #[error("could not record it: {0}")]
 pub struct NotRecorded(pub String);
+
+impl From<Gone> for NotRecorded {
+    fn from(Gone: Gone) -> Self {
+        Self("the writer has stopped".to_owned())
+    }
+}
 
 /// A receipt and its event's id, to be committed together.
 #[derive(Clone, Debug)]
@@ -96,58 +96,26 @@ impl Place {
     }
 }
 
-#[derive(Debug)]
-enum Job {
-    Receive(Box<Received>, oneshot::Sender<Result<Committed, NotRecorded>>),
-    Collect(Box<(collected::Collection, event::Event)>, oneshot::Sender<Result<(), NotRecorded>>),
-    Publish(Box<Published>),
-    Moved(Place, Status),
-    Event(Box<event::Event>),
-    Transfer(Box<transfer::Transfer>),
-    Session(Box<session::Session>),
-    LoginFailed(Box<event::Event>),
-    Refusal(Box<refusal::Refusal>),
-    Flush(oneshot::Sender<()>),
-}
-
-impl Job {
-    /// Whether a partner waits for it. Nobody's reply waits for a collection: those of many downloads are one commit.
-    fn is_awaited(&self) -> bool {
-        matches!(self, Self::Receive(..) | Self::Flush(_))
-    }
-
-    /// The place it says something of: such a job must not be written behind a receipt of the same place that came after it.
-    fn place(&self) -> Option<&Place> {
-        match self {
-            Self::Publish(published) => Some(&published.place),
-            Self::Moved(place, _) => Some(place),
-            _ => None,
-        }
-    }
-}
-
 /// Hands records to the one writer.
 #[derive(Clone, Debug)]
 pub struct Recorder {
-    jobs: mpsc::Sender<Job>,
+    queue: Queue,
     received: Arc<AtomicU64>,
 }
 
 impl Recorder {
     /// A recorder, and the writer that must be run for it.
     pub fn new(db: Db) -> (Self, Writer) {
-        let (jobs, queue) = mpsc::channel(QUEUE_MAX);
-        let writer = Writer { db, queue, waiting: Vec::new(), due: Instant::now(), failed: HashMap::new() };
-        (Self { jobs, received: Arc::default() }, writer)
+        let (queue, jobs) = queue();
+        (Self { queue, received: Arc::default() }, Writer { db, jobs, failed: HashMap::new() })
     }
 
     /// Commits a receipt and its event; returns when both are on disk, with what came of it.
     pub async fn receive(&self, received: Received) -> Result<Committed, NotRecorded> {
         self.received.fetch_add(1, Ordering::Relaxed);
         let (done, answer) = oneshot::channel();
-        let gone = || NotRecorded("the writer has stopped".to_owned());
-        self.jobs.send(Job::Receive(Box::new(received), done)).await.map_err(|_| gone())?;
-        answer.await.map_err(|_| gone())?
+        self.queue.push(Job::Receive(Box::new(received), done)).await?;
+        answer.await.map_err(|_| Gone)?
     }
 
     /// How many receipts were handed over to be committed since the start: whether it changes tells whether uploads come.
@@ -158,9 +126,8 @@ impl Recorder {
     /// Commits that a file was collected, with its event and whatever was handed over before; returns when it is on disk.
     pub async fn collect(&self, collection: collected::Collection, event: event::Event) -> Result<(), NotRecorded> {
         let (done, answer) = oneshot::channel();
-        let gone = || NotRecorded("the writer has stopped".to_owned());
-        self.jobs.send(Job::Collect(Box::new((collection, event)), done)).await.map_err(|_| gone())?;
-        answer.await.map_err(|_| gone())?
+        self.queue.push(Job::Collect(Box::new((collection, event)), done)).await?;
+        answer.await.map_err(|_| Gone)?
     }
 
     /// Clears the mark and releases the event within a few milliseconds.
@@ -191,17 +158,13 @@ impl Recorder {
 
     /// Records a refusal if there is room: nobody waits for it, and a flood of them cannot slow a session down.
     pub fn refusal(&self, refusal: refusal::Refusal) {
-        if self.jobs.capacity() > QUEUE_MAX / 2 {
-            let _ = self.jobs.try_send(Job::Refusal(Box::new(refusal)));
-        }
+        self.queue.push_if_room(Job::Refusal(Box::new(refusal)));
     }
 
     /// Records a failed login if there is room. More of the same partner and address within a minute say nothing new:
     /// refusals count them.
     pub fn login_failed(&self, event: event::Event) {
-        if self.jobs.capacity() > QUEUE_MAX / 2 {
-            let _ = self.jobs.try_send(Job::LoginFailed(Box::new(event)));
-        }
+        self.queue.push_if_room(Job::LoginFailed(Box::new(event)));
     }
 
     /// Waits until everything handed over before is committed: before a received file is renamed or removed, so that
@@ -214,7 +177,7 @@ impl Recorder {
     }
 
     async fn send(&self, job: Job) {
-        if self.jobs.send(job).await.is_err() {
+        if self.queue.push(job).await.is_err() {
             tracing::warn!("A record came after the writer had stopped");
         }
     }
@@ -224,10 +187,7 @@ impl Recorder {
 #[derive(Debug)]
 pub struct Writer {
     db: Db,
-    queue: mpsc::Receiver<Job>,
-    /// What nobody waits for, in its order, until it is due.
-    waiting: Vec<Job>,
-    due: Instant,
+    jobs: Jobs,
     /// When the last failed login of a partner (or of nobody) from an address was recorded.
     failed: HashMap<(String, String), Timestamp>,
 }
@@ -236,7 +196,7 @@ impl Writer {
     /// Writes until the last recorder is gone.
     pub async fn run(mut self) {
         loop {
-            let mut batch = self.next().await;
+            let mut batch = self.jobs.next().await;
             if batch.is_empty() {
                 return;
             }
@@ -263,52 +223,6 @@ impl Writer {
                 }
             }
         }
-    }
-
-    /// What is to be written next; nothing when the last recorder is gone and all is written.
-    async fn next(&mut self) -> Vec<Job> {
-        loop {
-            let mut batch = Vec::new();
-            let received = self.queue.recv_many(&mut batch, BATCH_MAX);
-            let is_over = if self.waiting.is_empty() {
-                received.await == 0
-            } else {
-                // Elapsed: what was put off is due.
-                timeout_at(self.due, received).await.is_ok_and(|count| count == 0)
-            };
-            if is_over {
-                return std::mem::take(&mut self.waiting);
-            }
-            self.put_off(&mut batch);
-            if self.waiting.len() >= BATCH_MAX || (!self.waiting.is_empty() && Instant::now() >= self.due) {
-                let mut all = std::mem::take(&mut self.waiting);
-                all.append(&mut batch);
-                return all;
-            }
-            if !batch.is_empty() {
-                return batch;
-            }
-        }
-    }
-
-    /// Puts off what nobody waits for, unless what is left must come behind it: then all of it is left, in its order.
-    fn put_off(&mut self, batch: &mut Vec<Job>) {
-        if self.waiting.is_empty() {
-            self.due = Instant::now() + LINGER;
-        }
-        let (mut awaited, mut others): (Vec<_>, Vec<_>) = batch.drain(..).partition(Job::is_awaited);
-        self.waiting.append(&mut others);
-        let is_behind = |job: &Job| match job {
-            Job::Receive(received, _) => {
-                let place = Place::of(&received.receipt);
-                self.waiting.iter().any(|other| other.place() == Some(&place))
-            }
-            _ => true,
-        };
-        if awaited.iter().any(is_behind) {
-            batch.append(&mut self.waiting);
-        }
-        batch.append(&mut awaited);
     }
 
     fn is_news(&mut self, event: &event::Event) -> bool {
@@ -449,30 +363,5 @@ mod tests {
         assert_eq!(state(&db, &third).await.0, Status::InReceive);
         drop(recorder);
         writing.await.unwrap();
-    }
-
-    #[tokio::test]
-    async fn what_nobody_waits_for_is_put_off_until_there_is_much_of_it() {
-        let folder = tempfile::tempdir().unwrap();
-        let ids = IdSource::seeded(Clock::System, 7);
-        let (recorder, mut writer) = Recorder::new(Db::open(folder.path()).await.unwrap());
-        let (one, other) = (received(&ids, "/Receive/a"), received(&ids, "/Receive/b"));
-        let receive = || Job::Receive(Box::new(one.clone()), oneshot::channel().0);
-        let publish = || Job::Publish(Box::new(published(&other)));
-
-        let mut batch = vec![publish(), receive(), publish()];
-        writer.put_off(&mut batch);
-        assert!(matches!(batch[..], [Job::Receive(..)]) && writer.waiting.len() == 2);
-        // Whoever flushes waits for all of it.
-        let mut batch = vec![receive(), Job::Flush(oneshot::channel().0)];
-        writer.put_off(&mut batch);
-        assert!(matches!(batch[..], [Job::Publish(_), Job::Publish(_), Job::Receive(..), Job::Flush(_)]));
-        assert_eq!(writer.waiting.len(), 0);
-
-        writer.due = Instant::now() + Duration::from_hours(1);
-        for _ in 0..BATCH_MAX {
-            recorder.publish(published(&other)).await;
-        }
-        assert_eq!(writer.next().await.len(), BATCH_MAX, "not in an hour");
     }
 }

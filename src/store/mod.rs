@@ -32,6 +32,7 @@ pub mod live;
 pub mod open;
 pub mod profile;
 pub mod programs;
+mod queue;
 pub mod receipt;
 pub mod receipt_page;
 pub mod refusal;

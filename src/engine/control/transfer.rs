@@ -36,7 +36,9 @@ impl Control {
             let reply = Reply::new(Code::NoDataConnection, "Please send PASV or EPSV first.");
             return self.outcome(Outcome::Refused(reply), None).await;
         };
-        let control = match ControlLine::of(&self.stream, self.gone.clone()) {
+        // Only a file that is published asks whether the client is still there.
+        let stores = matches!(transfer, Transfer::Store { .. });
+        let control = match stores.then(|| ControlLine::of(&self.stream, self.gone.clone())).transpose() {
             Ok(control) => control,
             Err(error) => {
                 let (reply, no) = refusal::reply(&TransferError::Storage(error), Kind::File);

@@ -1,0 +1,307 @@
+//! Jobs on their way to the one writer: those that somebody waits for, and those that nobody does, which are put off until
+//! there are many of them. Handing in one of the latter wakes no thread.
+//!
+//! Always: what is said of a place is written before a receipt of the same place that came after it, and whoever flushes
+//! has all before it written.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::{Semaphore, mpsc, oneshot};
+use tokio::time::{Instant, timeout_at};
+
+use super::commit::{Committed, NotRecorded, Place, Published, Received};
+use super::{collected, event, refusal, session, transfer};
+use crate::domain::receipt::Status;
+
+/// Jobs that nobody waits for are put off until there are so many; one batch has no more of them, but for the sake of order.
+pub(super) const BATCH_MAX: usize = 128;
+/// Jobs that may wait; a full queue slows the sessions down instead of growing.
+pub(super) const QUEUE_MAX: usize = 4_096;
+/// How long records that nobody waits for may wait for company. The runner and the pages see a file that much later.
+const LINGER: Duration = Duration::from_millis(10);
+
+/// Something to be written.
+#[derive(Debug)]
+pub(super) enum Job {
+    Receive(Box<Received>, oneshot::Sender<Result<Committed, NotRecorded>>),
+    Collect(Box<(collected::Collection, event::Event)>, oneshot::Sender<Result<(), NotRecorded>>),
+    Publish(Box<Published>),
+    Moved(Place, Status),
+    Event(Box<event::Event>),
+    Transfer(Box<transfer::Transfer>),
+    Session(Box<session::Session>),
+    LoginFailed(Box<event::Event>),
+    Refusal(Box<refusal::Refusal>),
+    Flush(oneshot::Sender<()>),
+}
+
+impl Job {
+    /// Whether a partner waits for it. Nobody's reply waits for a collection: those of many downloads are one commit.
+    fn is_awaited(&self) -> bool {
+        matches!(self, Self::Receive(..) | Self::Flush(_))
+    }
+
+    /// The place it says something of: such a job must not be written behind a receipt of the same place that came after it.
+    fn place(&self) -> Option<&Place> {
+        match self {
+            Self::Publish(published) => Some(&published.place),
+            Self::Moved(place, _) => Some(place),
+            _ => None,
+        }
+    }
+}
+
+/// The writer has stopped.
+#[derive(Debug)]
+pub(super) struct Gone;
+
+/// Where jobs are handed in. Cheap to clone.
+#[derive(Clone, Debug)]
+pub(super) struct Queue {
+    shared: Arc<Shared>,
+    /// Wakes the writer; that the last of these is gone tells it to end.
+    bell: mpsc::Sender<()>,
+}
+
+/// Where the writer takes them.
+#[derive(Debug)]
+pub(super) struct Jobs {
+    shared: Arc<Shared>,
+    bell: mpsc::Receiver<()>,
+}
+
+#[derive(Debug)]
+struct Shared {
+    waiting: Mutex<Waiting>,
+    room: Semaphore,
+}
+
+/// What was handed in and not taken.
+#[derive(Debug)]
+struct Waiting {
+    awaited: Vec<Job>,
+    /// What nobody waits for, in its order.
+    others: Vec<Job>,
+    /// When those are to be written, however few there are.
+    due: Instant,
+    /// Nobody will take any more.
+    gone: bool,
+}
+
+/// Both ends of a queue.
+pub(super) fn queue() -> (Queue, Jobs) {
+    let (ring, bell) = mpsc::channel(1);
+    let waiting = Waiting { awaited: Vec::new(), others: Vec::new(), due: Instant::now(), gone: false };
+    let shared = Arc::new(Shared { waiting: Mutex::new(waiting), room: Semaphore::new(QUEUE_MAX) });
+    (Queue { shared: Arc::clone(&shared), bell: ring }, Jobs { shared, bell })
+}
+
+impl Queue {
+    /// Hands a job in, when there is room for it.
+    pub(super) async fn push(&self, job: Job) -> Result<(), Gone> {
+        let permit = self.shared.room.acquire().await.map_err(|_| Gone)?;
+        permit.forget();
+        self.put(job)
+    }
+
+    /// Hands in what may be dropped: only while half of the room is free.
+    pub(super) fn push_if_room(&self, job: Job) {
+        let room = &self.shared.room;
+        if room.available_permits() > QUEUE_MAX / 2
+            && let Ok(permit) = room.try_acquire()
+        {
+            permit.forget();
+            // The appliance has stopped where nobody takes it.
+            let _ = self.put(job);
+        }
+    }
+
+    fn put(&self, job: Job) -> Result<(), Gone> {
+        if self.shared.lock().put(job)? {
+            // Full: it was rung for already.
+            let _ = self.bell.try_send(());
+        }
+        Ok(())
+    }
+}
+
+impl Jobs {
+    /// What is to be written next; nothing when the last [`Queue`] is gone and all is taken.
+    pub(super) async fn next(&mut self) -> Vec<Job> {
+        loop {
+            let (batch, due) = self.shared.lock().take(Instant::now());
+            if !batch.is_empty() {
+                self.shared.room.add_permits(batch.len());
+                return batch;
+            }
+            let rung = match due {
+                None => self.bell.recv().await,
+                // Elapsed: what was put off is due.
+                Some(due) => timeout_at(due, self.bell.recv()).await.unwrap_or(Some(())),
+            };
+            if rung.is_none() {
+                return self.shared.lock().take_all();
+            }
+        }
+    }
+}
+
+impl Drop for Jobs {
+    fn drop(&mut self) {
+        self.shared.room.close();
+        let mut waiting = self.shared.lock();
+        waiting.gone = true;
+        // Whoever waits for one of them hears of it.
+        let left = waiting.take_all();
+        drop(waiting);
+        drop(left);
+    }
+}
+
+impl Shared {
+    fn lock(&self) -> MutexGuard<'_, Waiting> {
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Waiting {
+    /// Whether the writer must be woken for it.
+    fn put(&mut self, job: Job) -> Result<bool, Gone> {
+        if self.gone {
+            return Err(Gone);
+        }
+        if job.is_awaited() {
+            self.awaited.push(job);
+            return Ok(true);
+        }
+        if self.others.is_empty() {
+            self.due = Instant::now() + LINGER;
+        }
+        self.others.push(job);
+        Ok(self.others.len() == 1 || self.others.len() == BATCH_MAX)
+    }
+
+    /// What is to be written now, else when what was put off is to be.
+    fn take(&mut self, now: Instant) -> (Vec<Job>, Option<Instant>) {
+        let others = if self.awaited.iter().any(|job| self.is_behind(job)) {
+            self.others.len()
+        } else if self.others.len() >= BATCH_MAX || now >= self.due {
+            self.others.len().min(BATCH_MAX)
+        } else {
+            0
+        };
+        let mut batch: Vec<_> = self.others.drain(..others).collect();
+        batch.append(&mut self.awaited);
+        (batch, (!self.others.is_empty()).then_some(self.due))
+    }
+
+    /// Whether an awaited job must come behind what was put off.
+    fn is_behind(&self, job: &Job) -> bool {
+        match job {
+            Job::Receive(received, _) => {
+                let place = Place::of(&received.receipt);
+                self.others.iter().any(|other| other.place() == Some(&place))
+            }
+            _ => true,
+        }
+    }
+
+    fn take_all(&mut self) -> Vec<Job> {
+        let mut all = std::mem::take(&mut self.others);
+        all.append(&mut self.awaited);
+        all
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base::clock::{Clock, Timestamp};
+    use crate::base::id::{EventId, IdSource};
+    use crate::store::receipt::Receipt;
+
+    fn received(path: &str) -> Received {
+        let ids = IdSource::seeded(Clock::System, 7);
+        let sample = Receipt::sample(&ids, "Acme", Timestamp::default());
+        let receipt = Receipt { stored_path: path.to_owned(), ..sample };
+        let (event_id, deliver_at) = (EventId::new(&ids), Timestamp::default());
+        Received { receipt, event_id, folder: String::new(), deliver_at, actions: Vec::new() }
+    }
+
+    fn receive(path: &str) -> Job {
+        Job::Receive(Box::new(received(path)), oneshot::channel().0)
+    }
+
+    fn publish(path: &str) -> Job {
+        let received = received(path);
+        Job::Publish(Box::new(Published::of(&received.receipt, received.event_id)))
+    }
+
+    fn flush() -> Job {
+        Job::Flush(oneshot::channel().0)
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_nobody_waits_for_is_put_off_until_there_is_much_of_it() {
+        let (queue, mut jobs) = queue();
+        for job in [publish("/Receive/b"), receive("/Receive/a"), publish("/Receive/c")] {
+            queue.push(job).await.unwrap();
+        }
+        assert!(matches!(jobs.next().await[..], [Job::Receive(..)]));
+        // Whoever flushes waits for all of it.
+        for job in [receive("/Receive/a"), flush()] {
+            queue.push(job).await.unwrap();
+        }
+        assert!(matches!(jobs.next().await[..], [Job::Publish(_), Job::Publish(_), Job::Receive(..), Job::Flush(_)]));
+        // A receipt does not overtake what is said of its place.
+        for job in [publish("/Receive/b"), publish("/Receive/a"), receive("/Receive/a")] {
+            queue.push(job).await.unwrap();
+        }
+        assert!(matches!(jobs.next().await[..], [Job::Publish(_), Job::Publish(_), Job::Receive(..)]));
+
+        let begun = Instant::now();
+        for _ in 0..=BATCH_MAX {
+            queue.push(publish("/Receive/b")).await.unwrap();
+        }
+        assert_eq!((jobs.next().await.len(), begun.elapsed()), (BATCH_MAX, Duration::ZERO));
+        assert_eq!((jobs.next().await.len(), begun.elapsed()), (1, LINGER));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_full_queue_makes_wait_and_drops_what_may_be_dropped() {
+        let (queue, mut jobs) = queue();
+        for _ in 0..QUEUE_MAX / 2 {
+            queue.push_if_room(publish("/Receive/a"));
+        }
+        queue.push_if_room(publish("/Receive/a"));
+        assert_eq!(queue.shared.room.available_permits(), QUEUE_MAX / 2, "the other half is for the rest");
+        for _ in 0..QUEUE_MAX / 2 {
+            queue.push(publish("/Receive/a")).await.unwrap();
+        }
+        let more = tokio::spawn({
+            let queue = queue.clone();
+            async move { queue.push(flush()).await }
+        });
+        tokio::task::yield_now().await;
+        assert!(!more.is_finished());
+        assert_eq!(jobs.next().await.len(), BATCH_MAX);
+        more.await.unwrap().unwrap();
+        assert_eq!(jobs.next().await.len(), QUEUE_MAX - BATCH_MAX + 1);
+    }
+
+    #[tokio::test]
+    async fn the_end_of_either_side_is_heard_by_the_other_and_nothing_is_left_behind() {
+        let (first, mut jobs) = queue();
+        first.push(publish("/Receive/a")).await.unwrap();
+        drop(first);
+        assert_eq!((jobs.next().await.len(), jobs.next().await.len()), (1, 0));
+
+        let (second, jobs) = queue();
+        let (done, answer) = oneshot::channel();
+        second.push(Job::Flush(done)).await.unwrap();
+        drop(jobs);
+        answer.await.unwrap_err();
+        second.push(flush()).await.unwrap_err();
+    }
+}
