@@ -14,7 +14,7 @@ use crate::domain::authorise::{Granted, Operation, Reach, authorise};
 use crate::domain::place::Folder;
 use crate::domain::receipt::{Proof, Status};
 use crate::domain::refusal::Rule;
-use crate::ftp::listing::{Entry, Kind, Rights};
+use crate::ftp::listing::{Entry, Kind, Rights, Unique};
 use crate::store::receipt;
 use crate::transfer::collect::{self, Deletable};
 use crate::transfer::depot::{Party, TransferError};
@@ -196,7 +196,7 @@ pub async fn entry(engine: &Engine, party: &Party, path: &VirtualPath) -> Result
         Granted::Within { folder, names, reach } => (folder, names, reach),
         Granted::Root => {
             let stat = rustix::fs::fstat(workspace.folder(Folder::Send).jail().root()).map_err(io::Error::from)?;
-            let entry = entry_from(party, Folder::Send, ("/", Kind::Folder), &Version::of(&stat));
+            let entry = entry_from(party, Folder::Send, ("/".to_owned(), Kind::Folder), &Version::of(&stat));
             return Ok(Entry { rights: Rights::ENTER.and(Rights::LIST), ..entry });
         }
     };
@@ -209,16 +209,16 @@ pub async fn entry(engine: &Engine, party: &Party, path: &VirtualPath) -> Result
             size: unfinished.size_bytes,
             modified: unfinished.since,
             rights: Rights::APPEND.and(Rights::STORE).and(Rights::DELETE),
-            unique: unfinished.part,
+            unique: Unique::Part(unfinished.part),
         });
     }
     if open.jail().folder(&names).is_ok() {
         let version = Version::of(&open.jail().stat(&names)?);
-        return Ok(entry_from(party, folder, (&name, Kind::Folder), &version));
+        return Ok(entry_from(party, folder, (name, Kind::Folder), &version));
     }
     own_only(engine, party, &Target { folder, names: names.clone(), reach }).await?;
     let located = locate(&engine.depot, party, folder, &names).await?;
-    Ok(entry_from(party, folder, (&name, Kind::File), &located.source.version()))
+    Ok(entry_from(party, folder, (name, Kind::File), &located.source.version()))
 }
 
 /// `AVBL`: what the quota leaves, or the disk.

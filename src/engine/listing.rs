@@ -15,7 +15,7 @@ use crate::base::path::Name;
 use crate::domain::authorise::{Granted, Operation, Reach, authorise, is_listed};
 use crate::domain::place::{Folder, path_of};
 use crate::domain::receipt::Ending;
-use crate::ftp::listing::{Entry, Format, Kind, Rights};
+use crate::ftp::listing::{Entry, Format, Kind, Rights, Unique};
 use crate::ftp::session::Listing;
 use crate::store::receipt;
 use crate::transfer::copy::{self, Sent, Watch};
@@ -314,7 +314,7 @@ impl<'a> Walk<'a> {
                     continue;
                 }
                 if is_visible(self.party, self.side.folder, self.open.folder(self.side.folder), &found, self.now) {
-                    return Ok(Some(entry_of(self.party, self.side.folder, &found)));
+                    return Ok(Some(entry_of(self.party, self.side.folder, found)));
                 }
             }
             self.entries = None;
@@ -334,23 +334,23 @@ fn is_visible(party: &Party, folder: Folder, open: &OpenFolder, found: &Found, n
 }
 
 /// An entry of the disk.
-pub fn entry_of(party: &Party, folder: Folder, found: &Found) -> Entry {
+fn entry_of(party: &Party, folder: Folder, found: Found) -> Entry {
     let kind = match found.kind {
         FoundKind::File => Kind::File,
         FoundKind::Folder => Kind::Folder,
     };
-    entry_from(party, folder, (found.name.as_str(), kind), &found.version)
+    entry_from(party, folder, (found.name.into(), kind), &found.version)
 }
 
 /// An entry from what is known of a file or folder.
-pub fn entry_from(party: &Party, folder: Folder, (name, kind): (&str, Kind), version: &Version) -> Entry {
+pub fn entry_from(party: &Party, folder: Folder, (name, kind): (String, Kind), version: &Version) -> Entry {
     Entry {
-        name: name.to_owned(),
+        name,
         kind,
         size: version.size_bytes,
         modified: version.modified,
         rights: rights(party, folder, kind),
-        unique: format!("{:x}", version.inode),
+        unique: Unique::Inode(version.inode),
     }
 }
 
@@ -402,7 +402,7 @@ fn unfinished(side: &Side, folder: &OpenFolder) -> BTreeMap<String, Entry> {
                 size: unfinished.size_bytes,
                 modified: unfinished.since,
                 rights: UNFINISHED,
-                unique: unfinished.part,
+                unique: Unique::Part(unfinished.part),
             };
             (name.as_str().to_owned(), entry)
         })
@@ -432,7 +432,7 @@ async fn recent(
         // Newest first: what was uploaded under that name last is what it means.
         let Some(name) = here(&receipt.client_path).filter(|name| !own.contains_key(name)) else { continue };
         if let Some(located) = send::received(&engine.depot, party, receipt).await? {
-            let entry = entry_from(party, side.folder, (&name, Kind::File), &located.source.version());
+            let entry = entry_from(party, side.folder, (name.clone(), Kind::File), &located.source.version());
             own.insert(name, entry);
         }
     }
@@ -443,7 +443,7 @@ async fn recent(
 fn dot_entries(party: &Party, side: &Side, folder: &OpenFolder) -> Result<Vec<Entry>, TransferError> {
     let version = Version::of(&rustix::fs::fstat(folder.jail().folder(&side.names)?).map_err(std::io::Error::from)?);
     Ok([("..", Kind::Parent), (".", Kind::This)]
-        .map(|(name, kind)| entry_from(party, side.folder, (name, kind), &version))
+        .map(|(name, kind)| entry_from(party, side.folder, (name.to_owned(), kind), &version))
         .into())
 }
 
@@ -454,7 +454,7 @@ fn root_entries(engine: &Engine, party: &Party) -> Result<Vec<Entry>, TransferEr
         .into_iter()
         .map(|side| {
             let stat = rustix::fs::fstat(workspace.folder(side).jail().root()).map_err(std::io::Error::from)?;
-            let entry = entry_from(party, side, (side.name(), Kind::Folder), &Version::of(&stat));
+            let entry = entry_from(party, side, (side.name().to_owned(), Kind::Folder), &Version::of(&stat));
             let rights = entry.rights.without(Rights::DELETE | Rights::RENAME);
             Ok(Entry { rights, ..entry })
         })

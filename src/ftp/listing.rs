@@ -32,8 +32,17 @@ pub struct Entry {
     pub modified: Timestamp,
     /// What this partner may do with it.
     pub rights: Rights,
-    /// The same for two names of the same file, different otherwise (RFC 3659 section 7.5.2). Empty: not told.
-    pub unique: String,
+    /// The same for two names of the same file, different otherwise (RFC 3659 section 7.5.2).
+    pub unique: Unique,
+}
+
+/// What the `unique` fact is made of.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Unique {
+    /// A file or folder: its inode.
+    Inode(u64),
+    /// An unfinished upload: what it is called until it is done.
+    Part(String),
 }
 
 /// What an entry is (RFC 3659 section 7.5.1).
@@ -107,6 +116,11 @@ impl Rights {
         self.0 & other.0 == other.0
     }
 
+    /// The value of the `perm` fact.
+    fn letters(self) -> impl Iterator<Item = char> {
+        Self::LETTERS.iter().filter(move |(right, _)| self.contains(*right)).map(|(_, letter)| *letter)
+    }
+
     /// Whether any of `other` is among these.
     pub const fn intersects(self, other: Self) -> bool {
         self.0 & other.0 != 0
@@ -118,16 +132,6 @@ impl BitOr for Rights {
 
     fn bitor(self, other: Self) -> Self {
         Self(self.0 | other.0)
-    }
-}
-
-/// The value of the `perm` fact.
-impl fmt::Display for Rights {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        Self::LETTERS
-            .iter()
-            .filter(|(right, _)| self.contains(*right))
-            .try_for_each(|(_, letter)| f.write_char(*letter))
     }
 }
 
@@ -229,7 +233,20 @@ fn push_time_value(out: &mut String, at: Timestamp) {
     }
 }
 
-/// Much quicker than the formatting of the standard library, which a long listing is felt by.
+/// A number with blanks before it up to that width. Much quicker than the formatting of the standard library, by which a
+/// long listing is felt; so are the two below.
+fn push_number(out: &mut String, mut number: u64, width: usize) {
+    let mut digits = [b' '; 20];
+    let mut first = digits.len();
+    while number > 0 || first == digits.len() {
+        first -= 1;
+        digits[first] = b'0' + u8::try_from(number % 10).unwrap_or_default();
+        number /= 10;
+    }
+    let first = first.min(digits.len().saturating_sub(width));
+    out.extend(digits[first..].iter().copied().map(char::from));
+}
+
 fn push_two_digits(out: &mut String, number: i8) {
     let number = number.unsigned_abs();
     out.extend([number / 10 % 10, number % 10].map(|digit| char::from(b'0' + digit)));
@@ -290,8 +307,13 @@ fn long(out: &mut String, entry: &Entry, now: Timestamp, offset_s: i32) {
     let (date, time) = (at.date(), at.time());
     let month = MONTHS[usize::try_from(date.month() - 1).unwrap_or(0).min(11)];
     let recent = now.since(entry.modified) <= RECENT && entry.modified.since(now) <= AHEAD;
-    // Writing to a String cannot fail.
-    let _ = write!(out, "--- 1 partner  partner  {size:>12} {month} {:>2} ", date.day());
+    out.push_str("--- 1 partner  partner  ");
+    push_number(out, size, 12);
+    out.push(' ');
+    out.push_str(month);
+    out.push(' ');
+    push_number(out, date.day().unsigned_abs().into(), 2);
+    out.push(' ');
     if recent {
         push_two_digits(out, time.hour());
         out.push(':');
@@ -305,7 +327,6 @@ fn long(out: &mut String, entry: &Entry, now: Timestamp, offset_s: i32) {
 
 /// Everything before the name of an MLSD line.
 fn machine(out: &mut String, entry: &Entry, facts: Facts) {
-    // Writing to a String cannot fail.
     if facts.has(Facts::TYPE) {
         out.push_str(match entry.kind {
             Kind::File => "type=file;",
@@ -315,7 +336,9 @@ fn machine(out: &mut String, entry: &Entry, facts: Facts) {
         });
     }
     if facts.has(Facts::SIZE) && entry.kind == Kind::File {
-        let _ = write!(out, "size={};", entry.size);
+        out.push_str("size=");
+        push_number(out, entry.size, 1);
+        out.push(';');
     }
     if facts.has(Facts::MODIFY) {
         out.push_str("modify=");
@@ -323,12 +346,18 @@ fn machine(out: &mut String, entry: &Entry, facts: Facts) {
         out.push(';');
     }
     if facts.has(Facts::PERM) {
-        let _ = write!(out, "perm={};", entry.rights);
+        out.push_str("perm=");
+        out.extend(entry.rights.letters());
+        out.push(';');
     }
-    if facts.has(Facts::UNIQUE) && !entry.unique.is_empty() {
+    if facts.has(Facts::UNIQUE) {
         out.push_str("unique=");
-        // A fact ends at a semicolon and a blank ends the facts.
-        out.extend(entry.unique.chars().filter(|c| c.is_ascii_graphic() && *c != ';'));
+        match &entry.unique {
+            // Writing to a String cannot fail.
+            Unique::Inode(inode) => _ = write!(out, "{inode:x}"),
+            // A fact ends at a semicolon and a blank ends the facts.
+            Unique::Part(name) => out.extend(name.chars().filter(|c| c.is_ascii_graphic() && *c != ';')),
+        }
         out.push(';');
     }
     out.push(' ');
@@ -352,7 +381,7 @@ mod tests {
 
     fn file(name: &str, modified: &str) -> Entry {
         let rights = Rights::RETRIEVE | Rights::DELETE | Rights::STORE | Rights::APPEND | Rights::RENAME;
-        let (name, unique) = (name.to_owned(), "8g1".to_owned());
+        let (name, unique) = (name.to_owned(), Unique::Part("8g1".to_owned()));
         Entry { name, kind: Kind::File, size: 48_219, modified: at(modified), rights, unique }
     }
 
@@ -416,6 +445,7 @@ mod tests {
         #[test]
         fn no_line_holds_a_control_character(name in ".{0,40}", unique in ".{0,9}", us in any::<i64>(), now in any::<i64>(), size: u64) {
             let (modified, now) = (Timestamp::from_us(us), Timestamp::from_us(now));
+            let unique = Unique::Part(unique);
             let entry = Entry { name, size, modified, unique, ..file("", "2026-11-25T14:03:52Z") };
             for format in [Format::List, Format::Names, Format::Machine] {
                 let line = line(&entry, format, Facts::ALL, now, 50_000);

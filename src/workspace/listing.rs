@@ -1,7 +1,10 @@
 //! Entries of a folder, one after the other: constant memory, no sort.
 
+use std::collections::VecDeque;
 use std::io;
 use std::os::fd::OwnedFd;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use rustix::fs::{AtFlags, Dir, FileType};
 use tokio::task::{JoinHandle, spawn_blocking};
@@ -13,8 +16,10 @@ use crate::base::path::Name;
 
 /// Entries looked at by whoever asks for the first: most folders have no more.
 const AT_HAND: usize = 64;
-/// Entries looked at by another thread while those before them are listed.
+/// Entries that another thread looks at while those before them are listed.
 const AHEAD: usize = 256;
+/// Threads that look ahead: the system has to find the size and time of each entry, which is half of a listing's work.
+const AHEAD_THREADS: usize = 2;
 
 /// What an entry is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -40,28 +45,52 @@ pub struct Found {
 #[derive(Debug)]
 pub struct Entries {
     folder: OwnedFd,
-    dir: Dir,
+    names: Names,
+}
+
+/// The names in a folder, in the order of the disk.
+#[derive(Debug)]
+struct Names(Dir);
+
+impl Iterator for Names {
+    type Item = io::Result<Name>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        loop {
+            let entry = match self.0.read()? {
+                Ok(entry) => entry,
+                Err(errno) => return Some(Err(errno.into())),
+            };
+            let name = entry.file_name().to_str().ok().and_then(|name| Name::parse(name).ok());
+            if let Some(name) = name.filter(|name| name.as_str() != STAGING) {
+                return Some(Ok(name));
+            }
+        }
+    }
 }
 
 impl Entries {
     /// Opens the folder `names` leads to.
     pub fn open(folder: &OpenFolder, names: &[Name]) -> io::Result<Self> {
         let folder = folder.jail().folder(names)?;
-        let dir = Dir::read_from(&folder)?;
-        Ok(Self { folder, dir })
+        let names = Names(Dir::read_from(&folder)?);
+        Ok(Self { folder, names })
     }
+}
 
-    fn look(&self, name: &str) -> Option<Found> {
-        let name = Name::parse(name).ok().filter(|name| name.as_str() != STAGING)?;
-        // Gone since it was listed: not an entry any more.
-        let stat = rustix::fs::statat(&self.folder, name.as_str(), AtFlags::SYMLINK_NOFOLLOW).ok()?;
-        let kind = match FileType::from_raw_mode(stat.st_mode) {
-            FileType::RegularFile => Kind::File,
-            FileType::Directory => Kind::Folder,
-            _ => return None,
-        };
-        Some(Found { name, kind, version: Version::of(&stat) })
-    }
+/// What lies under that name; `None` for what is not listed, and for what is gone since its name was read.
+fn look(folder: &OwnedFd, name: io::Result<Name>) -> Option<io::Result<Found>> {
+    let name = match name {
+        Ok(name) => name,
+        Err(error) => return Some(Err(error)),
+    };
+    let stat = rustix::fs::statat(folder, name.as_str(), AtFlags::SYMLINK_NOFOLLOW).ok()?;
+    let kind = match FileType::from_raw_mode(stat.st_mode) {
+        FileType::RegularFile => Kind::File,
+        FileType::Directory => Kind::Folder,
+        _ => return None,
+    };
+    Some(Ok(Found { name, kind, version: Version::of(&stat) }))
 }
 
 /// Every file of a folder and of those below it, until `each` says that it is enough. At most `folders_max` folders are
@@ -102,50 +131,73 @@ impl Iterator for Entries {
     type Item = io::Result<Found>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        loop {
-            let entry = match self.dir.read()? {
-                Ok(entry) => entry,
-                Err(errno) => return Some(Err(errno.into())),
-            };
-            if let Some(found) = entry.file_name().to_str().ok().and_then(|name| self.look(name)) {
-                return Some(Ok(found));
-            }
-        }
+        let folder = &self.folder;
+        self.names.find_map(|name| look(folder, name))
     }
 }
 
 /// The entries of a folder, for whoever must not wait for a slow disk: of a large folder the next ones are looked at by
-/// another thread meanwhile, which ends with them, however slowly they are listed.
+/// other threads meanwhile, which end with them, however slowly they are listed.
 #[derive(Debug)]
 pub struct LookingAhead {
     batch: std::vec::IntoIter<io::Result<Found>>,
-    next: Option<JoinHandle<(Vec<io::Result<Found>>, Entries)>>,
+    ahead: VecDeque<JoinHandle<Vec<io::Result<Found>>>>,
+    folder: Arc<Shared>,
+}
+
+/// A folder that several threads walk together.
+#[derive(Debug)]
+struct Shared {
+    folder: OwnedFd,
+    names: Mutex<Names>,
+    /// There are no more names: asked without waiting for who reads them.
+    ended: AtomicBool,
 }
 
 impl LookingAhead {
     /// Looks at the first few.
-    pub fn of(mut entries: Entries) -> Self {
-        let at_hand: Vec<_> = entries.by_ref().take(AT_HAND).collect();
-        let next = (at_hand.len() == AT_HAND).then(|| look_on(entries));
-        Self { batch: at_hand.into_iter(), next }
+    pub fn of(entries: Entries) -> Self {
+        let Entries { folder, names } = entries;
+        let folder = Arc::new(Shared { folder, names: Mutex::new(names), ended: AtomicBool::new(false) });
+        let at_hand = folder.take(AT_HAND);
+        let mut this = Self { batch: Vec::new().into_iter(), ahead: VecDeque::new(), folder };
+        // The others begin before this thread looks at its own.
+        this.look_on();
+        this.batch = this.folder.look_at(at_hand).into_iter();
+        this
     }
 
-    /// The next one, in the order of the disk.
+    /// The next one, about in the order of the disk.
     pub async fn next(&mut self) -> io::Result<Option<Found>> {
         while self.batch.len() == 0 {
-            let Some(next) = self.next.take() else { return Ok(None) };
-            let (batch, entries) = next.await.map_err(io::Error::other)?;
-            if batch.len() == AHEAD {
-                self.next = Some(look_on(entries));
-            }
-            self.batch = batch.into_iter();
+            let Some(next) = self.ahead.pop_front() else { return Ok(None) };
+            self.batch = next.await.map_err(io::Error::other)?.into_iter();
+            self.look_on();
         }
         self.batch.next().transpose()
     }
+
+    fn look_on(&mut self) {
+        while self.ahead.len() < AHEAD_THREADS && !self.folder.ended.load(Ordering::Relaxed) {
+            let folder = Arc::clone(&self.folder);
+            self.ahead.push_back(spawn_blocking(move || folder.look_at(folder.take(AHEAD))));
+        }
+    }
 }
 
-fn look_on(mut entries: Entries) -> JoinHandle<(Vec<io::Result<Found>>, Entries)> {
-    spawn_blocking(move || (entries.by_ref().take(AHEAD).collect(), entries))
+impl Shared {
+    fn take(&self, most: usize) -> Vec<io::Result<Name>> {
+        let mut names = self.names.lock().unwrap_or_else(PoisonError::into_inner);
+        let taken: Vec<_> = names.by_ref().take(most).collect();
+        if taken.len() < most {
+            self.ended.store(true, Ordering::Relaxed);
+        }
+        taken
+    }
+
+    fn look_at(&self, names: Vec<io::Result<Name>>) -> Vec<io::Result<Found>> {
+        names.into_iter().filter_map(|name| look(&self.folder, name)).collect()
+    }
 }
 
 #[cfg(test)]
