@@ -18,7 +18,7 @@ use waybill::base::path::Name;
 use waybill::domain::receipt::Ending;
 use waybill::ftp::command::Command;
 use waybill::ftp::line::LineReader;
-use waybill::ftp::listing::{self, Entry, Facts, Format, Kind, Rights};
+use waybill::ftp::listing::{self, Entry, Facts, Format, Kind, Rights, Unique};
 use waybill::transfer::copy::{self, Buffers, Inbound, Outbound, Received, Sent, Sink, Span, Watch};
 use waybill::transfer::digest::Digest;
 use waybill::transfer::presence::{Place, Presence};
@@ -67,7 +67,7 @@ fn lines_of_a_listing(bencher: Bencher, format: Format) {
         size: n as u64 * 4_096,
         modified: now.minus(Duration::from_secs(n as u64 * 3_600)),
         rights: Rights::RETRIEVE | Rights::DELETE | Rights::RENAME,
-        unique: format!("{n:x}"),
+        unique: Unique::Inode(n as u64),
     };
     let entries: Vec<_> = (0..NAMES).map(entry).collect();
     bencher.counter(ItemsCount::new(NAMES)).bench_local(|| {

@@ -20,7 +20,7 @@ use waybill::base::path::VirtualPath;
 use waybill::ftp::command::Command;
 use waybill::ftp::encoding::Encoding;
 use waybill::ftp::line::LineReader;
-use waybill::ftp::listing::{Entry, Format, Kind, Rights, parse_time_value, time_value};
+use waybill::ftp::listing::{Entry, Format, Kind, Rights, Unique, parse_time_value, time_value};
 use waybill::ftp::reply::{Code, Reply};
 use waybill::ftp::session::{Ask, Listing, Outcome, Policy, Session, Step, StoreMode, Transfer};
 
@@ -317,7 +317,7 @@ fn entry(text: &str) -> Entry {
         size: size.parse().unwrap(),
         modified: time(modified),
         rights: chosen.fold(Rights::NONE, |sum, right| sum | right),
-        unique: "u1".to_owned(),
+        unique: Unique::Part("u1".to_owned()),
     }
 }
 

@@ -116,7 +116,6 @@ impl Rights {
         self.0 & other.0 == other.0
     }
 
-    /// The value of the `perm` fact.
     fn letters(self) -> impl Iterator<Item = char> {
         Self::LETTERS.iter().filter(move |(right, _)| self.contains(*right)).map(|(_, letter)| *letter)
     }
@@ -124,6 +123,13 @@ impl Rights {
     /// Whether any of `other` is among these.
     pub const fn intersects(self, other: Self) -> bool {
         self.0 & other.0 != 0
+    }
+}
+
+/// The value of the `perm` fact.
+impl fmt::Display for Rights {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.letters().try_for_each(|letter| f.write_char(letter))
     }
 }
 
