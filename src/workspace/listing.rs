@@ -4,9 +4,10 @@ use std::collections::VecDeque;
 use std::io;
 use std::os::fd::OwnedFd;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, LazyLock, Mutex, PoisonError};
 
 use rustix::fs::{AtFlags, Dir, FileType};
+use tokio::sync::Semaphore;
 use tokio::task::{JoinHandle, spawn_blocking};
 
 use super::download::Version;
@@ -18,8 +19,14 @@ use crate::base::path::Name;
 const AT_HAND: usize = 64;
 /// Entries that another thread looks at while those before them are listed.
 const AHEAD: usize = 256;
-/// Threads that look ahead: the system has to find the size and time of each entry, which is half of a listing's work.
+/// Threads that look ahead in one listing: finding the size and time of each entry is half of its work.
 const AHEAD_THREADS: usize = 2;
+/// Second threads of all listings together, as many as there are cores: more would only take turns, and on a disk that
+/// hangs they would take the threads that syncs need.
+static SECOND_THREADS: LazyLock<Semaphore> = LazyLock::new(|| {
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    Semaphore::new(cores)
+});
 
 /// What an entry is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -179,8 +186,17 @@ impl LookingAhead {
 
     fn look_on(&mut self) {
         while self.ahead.len() < AHEAD_THREADS && !self.folder.ended.load(Ordering::Relaxed) {
+            // One thread there is for each listing.
+            let second = match SECOND_THREADS.try_acquire() {
+                _ if self.ahead.is_empty() => None,
+                Ok(permit) => Some(permit),
+                Err(_) => return,
+            };
             let folder = Arc::clone(&self.folder);
-            self.ahead.push_back(spawn_blocking(move || folder.look_at(folder.take(AHEAD))));
+            self.ahead.push_back(spawn_blocking(move || {
+                let _second = second;
+                folder.look_at(folder.take(AHEAD))
+            }));
         }
     }
 }
