@@ -75,6 +75,13 @@ pub struct Scale {
     pub names: usize,
 }
 
+impl Scale {
+    /// How often each of so many sessions moves a whole large file.
+    fn times(self, sessions: usize) -> u64 {
+        (self.repeats / sessions as u64).max(1)
+    }
+}
+
 /// KiB of small files.
 const SMALL_KIB: [usize; 2] = [4, 64];
 /// Small files of each size in Send.
@@ -150,7 +157,7 @@ impl Case {
         match self.work {
             Work::Download(sessions) => {
                 let large = scale.large_bytes;
-                moved(server, speech, (sessions, scale), move |client, _| {
+                moved(server, speech, (sessions, large, scale.times(sessions)), move |client, _| {
                     let count = client.fetch("RETR /Send/large.bin")?;
                     if count == large {
                         Ok(())
@@ -160,8 +167,11 @@ impl Case {
                 })
             }
             Work::Upload(sessions) => {
-                let measured = moved(server, speech, (sessions, scale), move |client, session| {
-                    client.store(&format!("/Receive/large-{session}.bin"), scale.large_bytes)
+                // All of them together are as large as a single one: a virtual machine whose host takes back what it has not
+                // used of late pays for each page beyond that, and a server that writes aside first uses twice as many.
+                let (size, times) = (scale.large_bytes / sessions as u64, scale.times(sessions) * sessions as u64);
+                let measured = moved(server, speech, (sessions, size, times), move |client, session| {
+                    client.store(&format!("/Receive/large-{session}.bin"), size)
                 });
                 for session in 0..sessions {
                     let _ = fs::remove_file(server.home.join(format!("Receive/large-{session}.bin")));
@@ -243,14 +253,19 @@ where
     })
 }
 
-fn moved<F>(server: &Server, speech: &Speech, (sessions, scale): (usize, Scale), work: F) -> io::Result<Measured>
+/// Moves files of `size` bytes, so many `times` by each session.
+fn moved<F>(
+    server: &Server,
+    speech: &Speech,
+    (sessions, size, times): (usize, u64, u64),
+    work: F,
+) -> io::Result<Measured>
 where
     F: Fn(&mut Client, usize) -> io::Result<()> + Sync,
 {
-    let each = (scale.repeats / sessions as u64).max(1);
     let (wall, cpu) =
-        together(server, speech, sessions, |client, session| (0..each).try_for_each(|_| work(client, session)))?;
-    let gigabytes = gigabytes(scale.large_bytes * each * sessions as u64);
+        together(server, speech, sessions, |client, session| (0..times).try_for_each(|_| work(client, session)))?;
+    let gigabytes = gigabytes(size * times * sessions as u64);
     Ok(Measured { value: gigabytes / wall, cpu: Some(cpu / gigabytes) })
 }
 
