@@ -27,7 +27,7 @@ pub const BUFFER_BYTES: usize = 256 * 1024;
 /// Buffers kept for the next transfer.
 const BUFFERS_KEPT: usize = 64;
 /// Bytes one `sendfile` may move: a piece, after which other tasks get their turn.
-const SENDFILE_BYTES: usize = 256 * 1024;
+const SENDFILE_BYTES: usize = 512 * 1024;
 
 /// A data connection that bytes come from.
 pub trait Inbound: AsyncRead + AsyncWrite + Unpin + Send {
