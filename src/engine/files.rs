@@ -7,14 +7,14 @@ use std::sync::Arc;
 use rustix::fs::{AtFlags, Mode, Timespec, Timestamps};
 
 use super::Engine;
-use super::listing::entry_from;
+use super::listing::{entry_from, entry_of_unfinished};
 use crate::base::clock::Timestamp;
 use crate::base::path::{Name, VirtualPath};
 use crate::domain::authorise::{Granted, Operation, Reach, authorise};
 use crate::domain::place::Folder;
 use crate::domain::receipt::{Proof, Status};
 use crate::domain::refusal::Rule;
-use crate::ftp::listing::{Entry, Kind, Rights, Unique};
+use crate::ftp::listing::{Entry, Kind, Rights};
 use crate::store::receipt;
 use crate::transfer::collect::{self, Deletable};
 use crate::transfer::depot::{Party, TransferError};
@@ -203,14 +203,7 @@ pub async fn entry(engine: &Engine, party: &Party, path: &VirtualPath) -> Result
     let open = workspace.folder(folder);
     let name = names.last().map_or(folder.name(), Name::as_str).to_owned();
     if let Some(unfinished) = open.unfinished(&names) {
-        return Ok(Entry {
-            name,
-            kind: Kind::File,
-            size: unfinished.size_bytes,
-            modified: unfinished.since,
-            rights: Rights::APPEND.and(Rights::STORE).and(Rights::DELETE),
-            unique: Unique::Part(unfinished.part),
-        });
+        return Ok(entry_of_unfinished(name, unfinished));
     }
     if open.jail().folder(&names).is_ok() {
         let version = Version::of(&open.jail().stat(&names)?);

@@ -22,7 +22,7 @@ use crate::transfer::copy::{self, Sent, Watch};
 use crate::transfer::depot::{Party, TransferError};
 use crate::transfer::send::{self, RECENT_FOR};
 use crate::workspace::download::Version;
-use crate::workspace::folder::OpenFolder;
+use crate::workspace::folder::{OpenFolder, Unfinished};
 use crate::workspace::listing::{Entries, Found, Kind as FoundKind, LookingAhead};
 
 /// Folders below the first that `-R` enters.
@@ -387,25 +387,25 @@ fn rights(party: &Party, folder: Folder, kind: Kind) -> Rights {
     rights
 }
 
-/// What a partner may do with its unfinished upload.
-const UNFINISHED: Rights = Rights::APPEND.and(Rights::STORE).and(Rights::DELETE);
+/// An unfinished upload as its own partner sees it: with the size it has, to be gone on with or given up.
+pub fn entry_of_unfinished(name: String, unfinished: Unfinished) -> Entry {
+    Entry {
+        name,
+        kind: Kind::File,
+        size: unfinished.size_bytes,
+        modified: unfinished.since,
+        rights: Rights::APPEND | Rights::STORE | Rights::DELETE,
+        unique: Unique::Part(unfinished.part),
+    }
+}
 
 /// Unfinished uploads right below the folder: shown to their own partner with the size they have.
 fn unfinished(side: &Side, folder: &OpenFolder) -> BTreeMap<String, Entry> {
     let all = folder.all_unfinished().into_iter();
     all.filter_map(|(names, unfinished)| {
         let (name, above) = names.split_last()?;
-        (above == side.names.as_slice()).then(|| {
-            let entry = Entry {
-                name: name.as_str().to_owned(),
-                kind: Kind::File,
-                size: unfinished.size_bytes,
-                modified: unfinished.since,
-                rights: UNFINISHED,
-                unique: Unique::Part(unfinished.part),
-            };
-            (name.as_str().to_owned(), entry)
-        })
+        let name = name.as_str().to_owned();
+        (above == side.names.as_slice()).then(|| (name.clone(), entry_of_unfinished(name, unfinished)))
     })
     .collect()
 }

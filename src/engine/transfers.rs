@@ -114,8 +114,8 @@ pub struct Job {
     pub place: Arc<Place>,
     /// Cancelled by ABOR and by the end of the session.
     pub abort: CancellationToken,
-    /// Of an upload: the control connection, looked at before a file is published.
-    pub control: Option<ControlLine>,
+    /// The control connection, looked at before a file is published.
+    pub control: ControlLine,
     /// How names are written.
     pub encoding: Encoding,
     /// The level of MODE Z; `None`: MODE S.
@@ -206,9 +206,6 @@ impl Job {
     async fn store(mut self, path: &Path, mode: StoreMode, ascii: bool) -> End {
         let begun_at = self.now();
         let kind = if mode == StoreMode::Append { Kind::File } else { Kind::Name };
-        let Some(control) = self.control.take() else {
-            return End::failed(&TransferError::Broken(Ending::Cut), kind);
-        };
         let plan = match plan::plan(&self.engine.depot, &self.party, path, mode).await {
             Ok(plan) => plan,
             Err(error) => return End::failed(&error, kind),
@@ -224,7 +221,7 @@ impl Job {
         upload.begun_at(begun_at);
         let offset = upload.offset();
         let depot = self.engine.depot.clone();
-        let done = upload.run(&depot, &self.party, &mut stream, (&watch, &control, ascii)).await;
+        let done = upload.run(&depot, &self.party, &mut stream, (&watch, &self.control, ascii)).await;
         self.place.end_transfer();
         let record = Record {
             offset_bytes: offset,

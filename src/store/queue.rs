@@ -15,9 +15,9 @@ use super::{collected, event, refusal, session, transfer};
 use crate::domain::receipt::Status;
 
 /// Jobs that nobody waits for are put off until there are so many; one batch has no more of them, but for the sake of order.
-pub(super) const BATCH_MAX: usize = 128;
+const BATCH_MAX: usize = 128;
 /// Jobs that may wait; a full queue slows the sessions down instead of growing.
-pub(super) const QUEUE_MAX: usize = 4_096;
+const QUEUE_MAX: usize = 4_096;
 /// How long records that nobody waits for may wait for company. The runner and the pages see a file that much later.
 const LINGER: Duration = Duration::from_millis(10);
 

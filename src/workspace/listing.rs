@@ -187,10 +187,11 @@ impl LookingAhead {
     fn look_on(&mut self) {
         while self.ahead.len() < AHEAD_THREADS && !self.folder.ended.load(Ordering::Relaxed) {
             // One thread there is for each listing.
-            let second = match SECOND_THREADS.try_acquire() {
-                _ if self.ahead.is_empty() => None,
-                Ok(permit) => Some(permit),
-                Err(_) => return,
+            let second = if self.ahead.is_empty() {
+                None
+            } else {
+                let Ok(permit) = SECOND_THREADS.try_acquire() else { return };
+                Some(permit)
             };
             let folder = Arc::clone(&self.folder);
             self.ahead.push_back(spawn_blocking(move || {

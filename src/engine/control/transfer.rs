@@ -36,9 +36,7 @@ impl Control {
             let reply = Reply::new(Code::NoDataConnection, "Please send PASV or EPSV first.");
             return self.outcome(Outcome::Refused(reply), None).await;
         };
-        // Only a file that is published asks whether the client is still there.
-        let stores = matches!(transfer, Transfer::Store { .. });
-        let control = match stores.then(|| ControlLine::of(&self.stream, self.gone.clone())).transpose() {
+        let control = match ControlLine::of(&self.stream, self.gone.clone()) {
             Ok(control) => control,
             Err(error) => {
                 let (reply, no) = refusal::reply(&TransferError::Storage(error), Kind::File);
