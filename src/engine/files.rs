@@ -22,6 +22,7 @@ use crate::transfer::receive::is_temporary;
 use crate::transfer::received;
 use crate::transfer::send::{Located, locate, recent};
 use crate::workspace::download::{Source, Version};
+use crate::workspace::removal::remove_file;
 
 /// Files up to this size are read to count what TYPE A would send.
 const COUNTED_BYTES_MAX: u64 = 64 * 1024 * 1024;
@@ -283,7 +284,7 @@ async fn delete_sent(engine: &Engine, party: &Party, target: &Target) -> Result<
         Deletable::No | Deletable::Collected => {}
     }
     let (parent, name) = folder.jail().parent(&target.names)?;
-    rustix::fs::unlinkat(&parent, name, AtFlags::empty()).map_err(io::Error::from)?;
+    remove_file(&parent, name)?;
     Ok(collect::deleted(&engine.depot, party, &target.names, &version).await?)
 }
 

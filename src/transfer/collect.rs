@@ -5,8 +5,6 @@ use std::io;
 use std::os::fd::OwnedFd;
 use std::time::Duration;
 
-use rustix::fs::AtFlags;
-
 use super::collections::Counted;
 use super::depot::{Depot, Party};
 use crate::base::clock::Timestamp;
@@ -25,6 +23,7 @@ use crate::store::live::Snapshot;
 use crate::store::{StoreError, commit::NotRecorded};
 use crate::workspace::copies::CopiesFolder;
 use crate::workspace::download::{Source, Version};
+use crate::workspace::removal::remove_file;
 use crate::workspace::workspaces::Workspace;
 
 /// How long a partner may delete what it collected (PRODUCT section 2).
@@ -267,7 +266,7 @@ impl Work<'_> {
         // Another version of that name was not collected: it stays.
         if folder.jail().stat(names).is_ok_and(|stat| self.is_it(&Version::of(&stat))) {
             let (parent, name) = folder.jail().parent(names)?;
-            rustix::fs::unlinkat(&parent, name, AtFlags::empty()).map_err(io::Error::from)?;
+            remove_file(&parent, name)?;
             fault::pass(Point::SentRemoved)?;
             folder.sync_folder(self.depot.workspaces.syncer(), std::sync::Arc::new(parent)).await?;
         }

@@ -23,6 +23,7 @@ use crate::store::receipt::Receipt;
 use crate::store::{StoreError, held as rows, receipt};
 use crate::workspace::download::{Source, Version};
 use crate::workspace::held::{self, HeldFolder};
+use crate::workspace::removal::remove_file;
 use crate::workspace::workspaces::Workspace;
 
 /// The receipt owns its bytes from now on, until [`release`]. The commit of an upload does the same by
@@ -247,7 +248,7 @@ impl Found {
         let _turn = folder.naming(&self.names).await;
         if self.lies_there() {
             let (parent, name) = folder.jail().parent(&self.names)?;
-            rustix::fs::unlinkat(&parent, name, AtFlags::empty()).map_err(io::Error::from)?;
+            remove_file(&parent, name)?;
         }
         Ok(())
     }

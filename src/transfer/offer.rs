@@ -7,7 +7,7 @@ use std::collections::HashMap;
 use std::io;
 use std::sync::Arc;
 
-use rustix::fs::{AtFlags, FileType};
+use rustix::fs::FileType;
 
 use super::depot::{Depot, TransferError};
 use super::publish::number;
@@ -24,6 +24,7 @@ use crate::workspace::download::Version;
 use crate::workspace::folder::OpenFolder;
 use crate::workspace::jail::Replace;
 use crate::workspace::listing::files_below;
+use crate::workspace::removal::remove_file;
 use crate::workspace::upload::Part;
 use crate::workspace::workspaces::Workspace;
 
@@ -320,7 +321,7 @@ pub async fn remove(depot: &Depot, owner: Owner<'_>, below: &str, seen: &Seen) -
         return Err(TransferError::Busy);
     }
     let (parent, name) = folder.jail().parent(&names)?;
-    rustix::fs::unlinkat(&parent, name, AtFlags::empty()).map_err(io::Error::from)?;
+    remove_file(&parent, name)?;
     folder.sync_folder(depot.workspaces.syncer(), Arc::new(parent)).await.map_err(TransferError::Storage)?;
     collected::gone(&depot.db, &subject, depot.clock.now()).await?;
     Ok(version.size_bytes)

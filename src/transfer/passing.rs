@@ -26,6 +26,7 @@ use crate::store::live::Snapshot;
 use crate::store::receipt::Receipt;
 use crate::workspace::folder::OpenFolder;
 use crate::workspace::jail::{self, Replace, STAGING};
+use crate::workspace::removal::remove_file;
 use crate::workspace::upload::{self, Part};
 use crate::workspace::workspaces::Shelf;
 
@@ -304,7 +305,7 @@ async fn settle(depot: &Depot, placement: &Placement) -> Result<Option<Placed>, 
     match rustix::fs::statat(&staging, &*placement.staged_name, AtFlags::SYMLINK_NOFOLLOW) {
         Ok(_) => {
             delivery::forget_placement(&depot.db, placement.delivery).await?;
-            rustix::fs::unlinkat(&staging, &*placement.staged_name, AtFlags::empty()).map_err(io::Error::from)?;
+            remove_file(&staging, &placement.staged_name)?;
             Ok(None)
         }
         Err(rustix::io::Errno::NOENT) => {

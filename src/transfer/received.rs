@@ -1,10 +1,8 @@
 //! What becomes of a received file by somebody's hand: its bytes are read, or it is taken out of Receive.
 
-use std::io;
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
 
-use rustix::fs::AtFlags;
 use tokio::sync::OwnedMutexGuard;
 
 use super::depot::{Depot, TransferError};
@@ -19,6 +17,7 @@ use crate::store::receipt::Receipt;
 use crate::workspace::download::Source;
 use crate::workspace::folder::OpenFolder;
 use crate::workspace::held;
+use crate::workspace::removal::remove_file;
 
 /// The bytes of a receipt: where they are stored, else held.
 ///
@@ -75,7 +74,7 @@ pub async fn take_out(
 ) -> Result<OwnedFd, TransferError> {
     held::secure(folder, depot.workspaces.syncer()).await.map_err(TransferError::Storage)?;
     let (parent, name) = folder.jail().parent(names)?;
-    rustix::fs::unlinkat(&parent, name, AtFlags::empty()).map_err(io::Error::from)?;
+    remove_file(&parent, name)?;
     let path = path_of(Folder::Receive, names).unwrap_or_default().to_string();
     depot.recorder.moved(connector_key, &path, Status::Removed).await;
     Ok(parent)

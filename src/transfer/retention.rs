@@ -20,6 +20,7 @@ use crate::store::retention::{self as records, Kept, Progress, Records};
 use crate::store::{StoreError, held};
 use crate::workspace::aged::{self, Aged};
 use crate::workspace::folder::OpenFolder;
+use crate::workspace::removal::remove_file;
 
 /// Between two steps others have the writer for themselves.
 const PAUSE: Duration = Duration::from_millis(25);
@@ -232,8 +233,7 @@ async fn remove_kept(folder: &OpenFolder, file: &KeptFile) -> bool {
     let is_it = jail.stat(&names).is_ok_and(|stat| stat.st_ino == file.inode)
         && jail.born(&names).is_none_or(|born| born <= file.at);
     if is_it {
-        let removed = rustix::fs::unlinkat(folder.jail().root(), names[0].as_str(), rustix::fs::AtFlags::empty());
-        return removed.is_ok();
+        return remove_file(folder.jail().root(), names[0].as_str()).is_ok();
     }
     false
 }

@@ -9,6 +9,7 @@ use std::path::Path;
 use rustix::fs::{AtFlags, CWD, Dir, FileType, Mode, OFlags};
 
 use super::download::Version;
+use super::removal::remove_file;
 use crate::base::clock::Timestamp;
 
 /// Dated folders, and what may lie in them.
@@ -86,7 +87,7 @@ fn walk(folder: &OwnedFd, before: Timestamp, (doing, depth): (Doing, usize), age
             // By the time of its last change of any kind: a copy that is a link came here when it was linked.
             FileType::RegularFile if Version::of(&stat).changed < before => {
                 if doing != Doing::Count {
-                    rustix::fs::unlinkat(folder, name, AtFlags::empty())?;
+                    remove_file(folder, name)?;
                 }
                 aged.files += 1;
                 aged.bytes += stat.st_size.cast_unsigned();

@@ -10,6 +10,7 @@ use rustix::fs::{AtFlags, CWD, Mode, OFlags, RenameFlags};
 use rustix::io::Errno;
 
 use super::download::Source;
+use super::removal::remove_file_if_there;
 
 const FOLDER: OFlags = OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::CLOEXEC).union(OFlags::NOFOLLOW);
 const FOLDER_MODE: Mode = Mode::from_bits_truncate(0o750);
@@ -38,10 +39,10 @@ impl CopiesFolder {
     /// `link` is where the file lies, given only when that name goes afterwards: a link kept beside a file that stays
     /// would change with it.
     pub fn make(&self, aside: &str, source: &Source, link: Option<(&OwnedFd, &str)>) -> io::Result<()> {
-        self.discard(aside)?;
+        remove_file_if_there(&self.0, aside)?;
         if let Err(error) = self.fill(aside, source, link) {
             // What was begun is worth nothing; the first error is the one to tell.
-            let _ = self.discard(aside);
+            let _ = remove_file_if_there(&self.0, aside);
             return Err(error);
         }
         Ok(rustix::fs::fsync(&self.0)?)
@@ -51,7 +52,7 @@ impl CopiesFolder {
         let mut file = self.create(aside)?;
         if !shares_blocks(source, &file) {
             if let Some(from) = link {
-                self.discard(aside)?;
+                remove_file_if_there(&self.0, aside)?;
                 if self.link(aside, source, from)? {
                     return Ok(());
                 }
@@ -75,7 +76,7 @@ impl CopiesFolder {
         }
         let linked = rustix::fs::statat(&self.0, aside, AtFlags::SYMLINK_NOFOLLOW)?;
         if linked.st_ino != source.version().inode || !source.is_unchanged()? {
-            self.discard(aside)?;
+            remove_file_if_there(&self.0, aside)?;
             return Ok(false);
         }
         // Whoever put the file there may not have synced it; after its removal this is the only one.
@@ -98,13 +99,6 @@ impl CopiesFolder {
     /// Whether there is something of that name.
     pub fn has(&self, name: &str) -> bool {
         rustix::fs::statat(&self.0, name, AtFlags::SYMLINK_NOFOLLOW).is_ok()
-    }
-
-    fn discard(&self, aside: &str) -> io::Result<()> {
-        match rustix::fs::unlinkat(&self.0, aside, AtFlags::empty()) {
-            Ok(()) | Err(Errno::NOENT) => Ok(()),
-            Err(errno) => Err(errno.into()),
-        }
     }
 }
 

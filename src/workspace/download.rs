@@ -8,6 +8,7 @@ use rustix::fs::Stat;
 
 use super::folder::OpenFolder;
 use super::jail;
+use super::removal::{FREED_ASIDE_BYTES, LastHold};
 use crate::base::clock::Timestamp;
 use crate::base::path::Name;
 
@@ -16,6 +17,14 @@ use crate::base::path::Name;
 pub struct Source {
     file: Arc<OwnedFd>,
     stat: Version,
+}
+
+impl Drop for Source {
+    fn drop(&mut self) {
+        if self.stat.size_bytes >= FREED_ASIDE_BYTES {
+            drop(LastHold::on(&self.file));
+        }
+    }
 }
 
 /// What tells one content of a file from another.

@@ -13,6 +13,7 @@ use rustix::fs::{AtFlags, Mode, OFlags};
 use super::active::Active;
 use super::download::Version;
 use super::jail::{Jail, STAGING};
+use super::removal::remove_file_if_there;
 use super::sync::{SharedSync, Syncer};
 use crate::base::clock::Timestamp;
 use crate::base::path::Name;
@@ -148,10 +149,8 @@ impl OpenFolder {
 
     /// Removes a part from staging. That it is gone already is fine.
     pub fn remove_part(&self, part: &str) {
-        if let Err(errno) = rustix::fs::unlinkat(&*self.staging, part, AtFlags::empty())
-            && errno != rustix::io::Errno::NOENT
-        {
-            tracing::warn!(part, error = %io::Error::from(errno), "Could not remove an unfinished upload");
+        if let Err(error) = remove_file_if_there(&*self.staging, part) {
+            tracing::warn!(part, %error, "Could not remove an unfinished upload");
         }
     }
 

@@ -14,6 +14,7 @@ use rustix::io::Errno;
 use super::download::Source;
 use super::folder::OpenFolder;
 use super::jail::STAGING;
+use super::removal::remove_file_if_there;
 use super::sync::Syncer;
 use super::upload::copy_first;
 
@@ -85,10 +86,7 @@ impl HeldFolder {
 
     /// Frees them. That they are gone already is fine.
     pub fn free(&self, receipt: &str) -> io::Result<()> {
-        match rustix::fs::unlinkat(&*self.0, receipt, AtFlags::empty()) {
-            Ok(()) | Err(Errno::NOENT) => Ok(()),
-            Err(errno) => Err(errno.into()),
-        }
+        remove_file_if_there(&*self.0, receipt)
     }
 }
 

@@ -9,6 +9,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags, RenameFlags, ResolveFlags, Stat, StatxFlags};
 use rustix::io::Errno;
 
+use super::removal::LastHold;
 use crate::base::clock::Timestamp;
 use crate::base::path::Name;
 
@@ -135,7 +136,10 @@ fn regular(stat: &Stat) -> io::Result<()> {
 /// Renames between two open folders. `replace`: what is there goes; otherwise it is an error (`AlreadyExists`).
 pub fn rename(from: (BorrowedFd<'_>, &str), to: (BorrowedFd<'_>, &str), replace: Replace) -> io::Result<()> {
     match replace {
-        Replace::Yes => Ok(rustix::fs::renameat(from.0, from.1, to.0, to.1)?),
+        Replace::Yes => {
+            let _replaced = LastHold::of(to);
+            Ok(rustix::fs::renameat(from.0, from.1, to.0, to.1)?)
+        }
         Replace::No => Ok(rustix::fs::renameat_with(from.0, from.1, to.0, to.1, RenameFlags::NOREPLACE)?),
     }
 }

@@ -9,6 +9,7 @@ pub mod folder;
 pub mod held;
 pub mod jail;
 pub mod listing;
+pub mod removal;
 pub mod sync;
 pub mod upload;
 pub mod workspaces;

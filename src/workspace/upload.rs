@@ -9,6 +9,7 @@ use rustix::io::Errno;
 
 use super::folder::{OpenFolder, Unfinished};
 use super::jail::{self, Replace};
+use super::removal::LastHold;
 use super::sync::Syncer;
 use crate::base::clock::Timestamp;
 use crate::base::fault::{self, Point};
@@ -155,6 +156,7 @@ impl Part {
     /// Drops it.
     pub fn discard(self, folder: &OpenFolder) {
         folder.remove_part(&self.name);
+        drop(LastHold::on(&self.file));
     }
 }
 
