@@ -7,7 +7,8 @@
 //! It fetches the others from Debian (as root), starts each on a free loopback port with its files on a memory file
 //! system (`--disk`: in the build folder), runs every case with every server in turn, some rounds, and prints one table
 //! of medians and ratios. Waybill keeps all its promises meanwhile: digest, sync and record are on.
-//! `--sessions` says by how many sessions at once small files are moved (4).
+//! `--sessions` says by how many sessions at once small files are moved (4), `--large-mib` how large the large file is (512),
+//! `--receipts` how many receipts Waybill has already (0).
 //! `--held` says how many idle sessions are held at once (500); each needs a file handle here and one there.
 //! `--case` and `--server` take several words with commas between them; a case is run when its name has one of them.
 
@@ -30,6 +31,14 @@ use rustls::crypto::CryptoProvider;
 use server::{Ground, Server};
 use table::Results;
 
+/// Bytes that a measurement of large files moves, unless a single one is larger.
+const LARGE_BYTES_MOVED: u64 = 4 << 30;
+/// Times that a file is moved at most, however small it is.
+const LARGE_REPEATS_MAX: u64 = 4096;
+/// Small files of a measurement, and the least that each session moves.
+const PIECES: usize = 4000;
+const PIECES_A_SESSION_MIN: usize = 10;
+
 /// What was asked for.
 struct Arguments {
     rounds: usize,
@@ -38,13 +47,25 @@ struct Arguments {
     quick: bool,
     disk: bool,
     sessions: usize,
+    large_mib: u64,
+    receipts: u64,
     held: usize,
 }
 
 impl Arguments {
     fn read() -> io::Result<Self> {
         let (cases, servers) = (Vec::new(), Vec::new());
-        let mut arguments = Self { rounds: 3, cases, servers, quick: false, disk: false, sessions: 4, held: 500 };
+        let mut arguments = Self {
+            rounds: 3,
+            cases,
+            servers,
+            quick: false,
+            disk: false,
+            sessions: 4,
+            large_mib: 512,
+            receipts: 0,
+            held: 500,
+        };
         let words = |value: String| value.to_lowercase().split(',').map(str::to_owned).collect();
         let mut given = std::env::args().skip(1);
         while let Some(argument) = given.next() {
@@ -54,6 +75,8 @@ impl Arguments {
                 "--case" => arguments.cases = words(value()?),
                 "--server" => arguments.servers = words(value()?),
                 "--sessions" => arguments.sessions = value()?.parse().map_err(io::Error::other)?,
+                "--large-mib" => arguments.large_mib = value()?.parse().map_err(io::Error::other)?,
+                "--receipts" => arguments.receipts = value()?.parse().map_err(io::Error::other)?,
                 "--held" => arguments.held = value()?.parse().map_err(io::Error::other)?,
                 "--quick" => arguments.quick = true,
                 "--disk" => arguments.disk = true,
@@ -79,7 +102,10 @@ impl Arguments {
         if self.quick {
             Scale { large_bytes: 64 << 20, repeats: 4, pieces: 200, sessions, held: held.min(50), names: 10_000 }
         } else {
-            Scale { large_bytes: 512 << 20, repeats: 8, pieces: 4000, sessions, held, names: 100_000 }
+            let large_bytes = self.large_mib.max(1) << 20;
+            let repeats = (LARGE_BYTES_MOVED / large_bytes).clamp(1, LARGE_REPEATS_MAX);
+            let pieces = PIECES.max(sessions * PIECES_A_SESSION_MIN);
+            Scale { large_bytes, repeats, pieces, sessions, held, names: 100_000 }
         }
     }
 }
@@ -144,7 +170,7 @@ fn start(arguments: &Arguments, (target, place, pem): (&Path, &Path, &Path)) -> 
     let ground = |name: &str| Ground::new(place, name, pem);
     let mut servers = Vec::new();
     if arguments.wants("waybill") {
-        servers.push(server::waybill(&ground("waybill")?)?);
+        servers.push(server::waybill(&ground("waybill")?, arguments.receipts)?);
     }
     if ["vsftpd", "proftpd", "pure-ftpd", "pyftpdlib"].iter().any(|name| arguments.wants(name)) {
         let root = rivals::fetched(target)?;

@@ -115,7 +115,8 @@ impl Drop for Server {
 }
 
 /// Waybill, with every promise at its default; only session limits are raised.
-pub fn waybill(ground: &Ground) -> io::Result<Server> {
+/// `receipts` of other partners are there already, with their events and transfers.
+pub fn waybill(ground: &Ground, receipts: u64) -> io::Result<Server> {
     let program = env!("CARGO_BIN_EXE_waybill");
     let data = ground.folder.join("data");
     let verb = |arguments: &[&str]| -> io::Result<()> {
@@ -137,6 +138,19 @@ pub fn waybill(ground: &Ground) -> io::Result<Server> {
         "sessions_per_connector_max=20000",
     ])?;
     verb(&["connector", "add", USER, &password, "send_settle_s=0"])?;
+    if receipts > 0 {
+        fill(&data.join("waybill.db"), receipts)?;
+    }
     let child = launch(Command::new(program).args(["serve", "--web", "127.0.0.2:0", "--data"]).arg(&data), ground)?;
     Ok(Server::new("Waybill", child, ground, data.join("partners").join(USER)))
+}
+
+/// Fills a database as the measuring of the pages does.
+fn fill(database: &Path, receipts: u64) -> io::Result<()> {
+    let script =
+        "import sys; sys.path.insert(0, sys.argv[1]); import measure; measure.fill(sys.argv[2], int(sys.argv[3]))";
+    let mut python = Command::new("python3");
+    python.args(["-c", script, concat!(env!("CARGO_MANIFEST_DIR"), "/tests/pages")]);
+    let status = python.arg(database).arg(receipts.to_string()).status()?;
+    if status.success() { Ok(()) } else { Err(io::Error::other(format!("the database could not be filled: {status}"))) }
 }

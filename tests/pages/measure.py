@@ -100,6 +100,8 @@ def fill(database, count):
                    "FROM traffic WHERE minute < ? GROUP BY 1, 2", (old,))
         db.execute("DELETE FROM traffic WHERE minute < ?", (old,))
         db.execute("INSERT INTO traffic SELECT * FROM hours")
+        # A running appliance looked at each event when it came.
+        db.execute("UPDATE alert_cursor SET event_rowid = (SELECT MAX(rowid) FROM events)")
     db.close()
 
 
