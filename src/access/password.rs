@@ -8,6 +8,7 @@ use argon2::password_hash::{PasswordHasher, PasswordVerifier};
 use rand::seq::IndexedRandom;
 use tokio::sync::Semaphore;
 
+use crate::base::cores;
 use crate::base::secret::Secret;
 
 /// Characters of a generated password: 24 of 56, about 139 bits, none that looks like another.
@@ -30,9 +31,8 @@ pub struct Hasher {
 impl Hasher {
     /// At most one hash per core at a time.
     pub fn new() -> Result<Self, HashError> {
-        let cores = std::thread::available_parallelism().map_or(1, usize::from);
         let decoy = hash_now(&generate())?;
-        Ok(Self { permits: Arc::new(Semaphore::new(cores)), decoy: Arc::new(decoy) })
+        Ok(Self { permits: Arc::new(Semaphore::new(cores::count())), decoy: Arc::new(decoy) })
     }
 
     /// The hash to store, PHC form.

@@ -2,6 +2,7 @@
 
 pub mod app_log;
 pub mod clock;
+pub mod cores;
 pub mod fault;
 pub mod hex;
 pub mod human;

@@ -11,6 +11,7 @@ use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio::time::Instant;
 
 use super::socket::Waiting;
+use crate::base::cores;
 
 /// Bytes of one piece: between two of them a copy may get a thread of its own, or give it back.
 pub const PIECE_BYTES: u64 = 8 * 1024 * 1024;
@@ -18,10 +19,7 @@ pub const PIECE_BYTES: u64 = 8 * 1024 * 1024;
 const FAST_WITHIN: Duration = Duration::from_millis(80);
 /// Copies with a thread of their own: one for every two cores. More threads than cores would only take turns; further
 /// copies run among the sessions.
-static THREADS: LazyLock<Semaphore> = LazyLock::new(|| {
-    let cores = std::thread::available_parallelism().map_or(1, usize::from);
-    Semaphore::new(cores.div_ceil(2))
-});
+static THREADS: LazyLock<Semaphore> = LazyLock::new(|| Semaphore::new(cores::count().div_ceil(2)));
 
 /// Niceness of such a thread (setpriority(2), 0 to 19): whoever wakes beside it is run at once. It has the core all the
 /// same as long as nobody else wants it.

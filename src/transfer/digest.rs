@@ -10,6 +10,7 @@ use sha2::{Digest as _, Sha256};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch};
 
 use super::copy::Buffers;
+use crate::base::cores;
 
 /// Bytes a follower reads at a time.
 const STEP_BYTES: usize = 1024 * 1024;
@@ -21,10 +22,7 @@ const WAITING_MAX: usize = 4;
 
 /// As many uploads as there are cores are hashed beside their receiving; further ones as their bytes come. So threads
 /// that wait for bytes can never take those that syncs need.
-static BESIDE: LazyLock<Arc<Semaphore>> = LazyLock::new(|| {
-    let cores = std::thread::available_parallelism().map_or(1, usize::from);
-    Arc::new(Semaphore::new(cores))
-});
+static BESIDE: LazyLock<Arc<Semaphore>> = LazyLock::new(|| Arc::new(Semaphore::new(cores::count())));
 
 /// A digest in the making.
 #[derive(Debug)]

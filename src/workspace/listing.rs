@@ -13,6 +13,7 @@ use tokio::task::{JoinHandle, spawn_blocking};
 use super::download::Version;
 use super::folder::OpenFolder;
 use super::jail::STAGING;
+use crate::base::cores;
 use crate::base::path::Name;
 
 /// Entries looked at by whoever asks for the first: most folders have no more.
@@ -23,10 +24,7 @@ const AHEAD: usize = 256;
 const AHEAD_THREADS: usize = 2;
 /// Second threads of all listings together, as many as there are cores: more would only take turns, and on a disk that
 /// hangs they would take the threads that syncs need.
-static SECOND_THREADS: LazyLock<Semaphore> = LazyLock::new(|| {
-    let cores = std::thread::available_parallelism().map_or(1, usize::from);
-    Semaphore::new(cores)
-});
+static SECOND_THREADS: LazyLock<Semaphore> = LazyLock::new(|| Semaphore::new(cores::count()));
 
 /// What an entry is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
