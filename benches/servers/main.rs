@@ -10,6 +10,7 @@
 //! `--sessions` says by how many sessions at once small files are moved (4), `--large-mib` how large the large file is (512),
 //! `--receipts` how many receipts Waybill has already (0).
 //! `--held` says how many idle sessions are held at once (500); each needs a file handle here and one there.
+//! unFTP takes part only when it is asked for (`--server waybill,unftp`): cargo builds it first, which takes minutes.
 //! `--case` and `--server` take several words with commas between them; a case is run when its name has one of them.
 
 mod cases;
@@ -187,6 +188,10 @@ fn start(arguments: &Arguments, (target, place, pem): (&Path, &Path, &Path)) -> 
             servers.push(rivals::pyftpdlib(&ground("pyftpdlib")?)?);
         }
     }
+    // Only by its name: building it takes minutes.
+    if arguments.servers.iter().any(|name| name == "unftp") {
+        servers.push(rivals::unftp(target, &ground("unftp")?)?);
+    }
     Ok(servers)
 }
 
@@ -217,7 +222,7 @@ fn certificate(place: &Path) -> io::Result<PathBuf> {
     Ok(path)
 }
 
-/// In clear, and by TLS 1.3 without looking at the certificate. Keys are exchanged in one of the ways that each server here
+/// In clear, and by TLS 1.3, or 1.2 with unFTP, without looking at the certificate. Keys are exchanged in one of the ways that each server here
 /// knows one of: the others know no post-quantum ones.
 fn speeches() -> [Speech; 2] {
     use rustls::crypto::aws_lc_rs::{self, kx_group};
@@ -225,7 +230,7 @@ fn speeches() -> [Speech; 2] {
         CryptoProvider { kx_groups: vec![kx_group::X25519, kx_group::SECP256R1], ..aws_lc_rs::default_provider() };
     let provider = Arc::new(provider);
     let config = rustls::ClientConfig::builder_with_provider(Arc::clone(&provider))
-        .with_protocol_versions(&[&rustls::version::TLS13])
+        .with_safe_default_protocol_versions()
         .map(|builder| {
             builder
                 .dangerous()

@@ -1,5 +1,5 @@
 //! The other servers, as Debian has them. They cannot be installed beside each other (each is *the* `ftp-server`), so
-//! their packages are fetched and unpacked into the build folder, and run from there.
+//! their packages are fetched and unpacked into the build folder, and run from there. unFTP is in no Debian: cargo builds it.
 
 use std::fs;
 use std::io::{self, Write as _};
@@ -21,6 +21,9 @@ const INSTALLED: [&str; 7] = [
     "python3-pyftpdlib",
     "python3-openssl",
 ];
+/// unFTP as it is on crates.io, with files on disk and users from a file.
+const UNFTP: [&str; 7] =
+    ["unftp", "--version", "0.16.0", "--locked", "--no-default-features", "--features", "auth_jsonfile"];
 /// `nobody` and `nogroup`: whom the servers serve as.
 const NOBODY: u32 = 65_534;
 
@@ -162,4 +165,34 @@ pub fn pyftpdlib(ground: &Ground) -> io::Result<Server> {
     );
     let child = launch(Command::new("/usr/bin/python3").arg("-c").arg(script), ground)?;
     Ok(Server::new("pyftpdlib", child, ground, home))
+}
+
+/// unFTP, built into the build folder if it is not there, with a file of users in plain text.
+pub fn unftp(target: &Path, ground: &Ground) -> io::Result<Server> {
+    let root = target.join("rivals/unftp");
+    let program = root.join("bin/unftp");
+    if !program.is_file() {
+        println!("Building unFTP, which takes some minutes …");
+        let mut install = Command::new(env!("CARGO"));
+        install.arg("install").args(UNFTP).arg("--root").arg(&root);
+        run(install.env("CARGO_TARGET_DIR", root.join("build")))?;
+    }
+    let home = folders(ground)?;
+    let users = ground.folder.join("users.json");
+    fs::write(&users, format!("[{{\"username\": {USER:?}, \"password\": {PASSWORD:?}}}]"))?;
+    let child = launch(
+        Command::new(program)
+            .arg(format!("--bind-address=127.0.0.1:{}", ground.port))
+            .args(["--bind-address-http=127.0.0.1:0", "--auth-type=json", "--sbe-type=filesystem"])
+            .arg("--auth-json-path")
+            .arg(&users)
+            .arg("--root-dir")
+            .arg(&home)
+            .arg("--ftps-certs-file")
+            .arg(&ground.pem)
+            .arg("--ftps-key-file")
+            .arg(&ground.pem),
+        ground,
+    )?;
+    Ok(Server::new("unFTP", child, ground, home))
 }
