@@ -5,6 +5,7 @@ pub mod active;
 pub mod aged;
 pub mod copies;
 pub mod download;
+mod filesystem;
 pub mod folder;
 pub mod held;
 pub mod jail;

@@ -8,6 +8,8 @@ use std::sync::Arc;
 
 use rustix::fs::{AtFlags, Mode, OFlags, Stat};
 
+use super::filesystem::keeps_names_of_held_files;
+
 /// Bytes of a file from which on a thread of its own frees it: below, the hop costs more.
 pub(super) const FREED_ASIDE_BYTES: u64 = 1024 * 1024;
 
@@ -35,7 +37,9 @@ impl LastHold {
     pub(super) fn of((folder, name): (BorrowedFd<'_>, &str)) -> Self {
         let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let file = rustix::fs::openat(folder, name, flags, Mode::empty()).ok();
-        Self(file.filter(|file| rustix::fs::fstat(file).is_ok_and(|stat| is_large(&stat))).map(Arc::new))
+        let is_large = |file: &OwnedFd| rustix::fs::fstat(file).is_ok_and(|stat| is_large(&stat));
+        let may_be_held = |file: &OwnedFd| keeps_names_of_held_files(file).is_ok_and(|keeps| !keeps);
+        Self(file.filter(|file| is_large(file) && may_be_held(file)).map(Arc::new))
     }
 
     /// Of an open file that has no name any more, before it is closed; of nothing otherwise.

@@ -7,14 +7,11 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use tokio::sync::{Mutex, Semaphore};
 
+use super::filesystem::is_in_memory;
 use crate::base::fault::{self, Point};
 
 /// Syncs in flight: disks take 4 to 16 at once for 3 to 10 times the rate of one.
 pub const SYNCS_MAX: usize = 16;
-
-/// What `statfs(2)` calls file systems that live in memory.
-const TMPFS_MAGIC: rustix::fs::FsWord = 0x0102_1994;
-const RAMFS_MAGIC: rustix::fs::FsWord = 0x8584_58f6;
 
 /// Runs syncs, a bounded number at a time.
 #[derive(Clone, Debug)]
@@ -42,19 +39,13 @@ impl Syncer {
     }
 
     async fn run(&self, what: Arc<OwnedFd>, sync: fn(&OwnedFd) -> rustix::io::Result<()>) -> io::Result<()> {
+        // A sync returns at once there, and the hop to another thread would cost more than the rest of a small upload.
         if is_in_memory(&what)? {
             return Ok(sync(&what)?);
         }
         let _permit = self.permits.acquire().await.map_err(io::Error::other)?;
         tokio::task::spawn_blocking(move || Ok(sync(&what)?)).await.map_err(io::Error::other)?
     }
-}
-
-/// Whether its file system has no disk to wait for. A sync returns at once there, and the hop to another thread would cost
-/// more than the rest of a small upload.
-fn is_in_memory(what: &OwnedFd) -> io::Result<bool> {
-    let kind = rustix::fs::fstatfs(what)?.f_type;
-    Ok(kind == TMPFS_MAGIC || kind == RAMFS_MAGIC)
 }
 
 /// One folder's syncs: whoever asks while one is running waits for the next, which serves all who asked by then.
