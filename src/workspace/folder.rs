@@ -13,7 +13,7 @@ use rustix::fs::{AtFlags, Mode, OFlags};
 use super::active::Active;
 use super::download::Version;
 use super::jail::{Jail, STAGING};
-use super::removal::remove_file_if_there;
+use super::removal::{being_freed, remove_file_if_there};
 use super::sync::{SharedSync, Syncer};
 use crate::base::clock::Timestamp;
 use crate::base::path::Name;
@@ -239,10 +239,12 @@ impl OpenFolder {
         Ok(())
     }
 
-    /// Free bytes and all bytes of the file system.
+    /// Free bytes and all bytes of the file system. What is just being given back is free.
     pub fn room(&self) -> io::Result<(u64, u64)> {
+        let freed = being_freed(&*self.staging);
         let stat = rustix::fs::fstatvfs(self.staging.as_fd())?;
-        Ok((stat.f_bavail.saturating_mul(stat.f_frsize), stat.f_blocks.saturating_mul(stat.f_frsize)))
+        let free = stat.f_bavail.saturating_mul(stat.f_frsize).saturating_add(freed);
+        Ok((free, stat.f_blocks.saturating_mul(stat.f_frsize)))
     }
 }
 

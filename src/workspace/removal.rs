@@ -2,11 +2,12 @@
 //! last handle: 0.1 s for 1 GiB in memory, more on a disk. A large file is held until a thread of its own lets it go, so
 //! that neither the command nor the sessions beside it wait for that.
 
+use std::collections::HashMap;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError};
 
-use rustix::fs::{AtFlags, Mode, OFlags, Stat};
+use rustix::fs::{AtFlags, Mode, OFlags};
 
 use super::filesystem::keeps_names_of_held_files;
 
@@ -27,38 +28,93 @@ pub fn remove_file_if_there(folder: impl AsFd, name: &str) -> io::Result<()> {
     }
 }
 
-/// What keeps a file's blocks over the loss of its name; gives them back on another thread.
+/// Bytes that other threads are giving back now, by device.
+static FREEING: LazyLock<Freeing> = LazyLock::new(Freeing::default);
+
+/// Bytes that are being given back on the file system of an open folder: as good as free. A partner that makes room and
+/// then uploads is not refused for the moment between.
+pub(super) fn being_freed(folder: impl AsFd) -> u64 {
+    FREEING.on(|| rustix::fs::fstat(folder).map(|stat| stat.st_dev))
+}
+
+#[derive(Debug, Default)]
+struct Freeing(Mutex<HashMap<u64, u64>>);
+
+impl Freeing {
+    fn begin(&self, device: u64, bytes: u64) {
+        *self.lock().entry(device).or_default() += bytes;
+    }
+
+    fn end(&self, device: u64, bytes: u64) {
+        let mut all = self.lock();
+        let left = all.get(&device).map_or(0, |now| now.saturating_sub(bytes));
+        if left > 0 {
+            all.insert(device, left);
+        } else {
+            all.remove(&device);
+        }
+    }
+
+    /// Of that device, which is asked for only when there is any.
+    fn on(&self, device: impl FnOnce() -> rustix::io::Result<u64>) -> u64 {
+        let all = self.lock();
+        if all.is_empty() {
+            return 0;
+        }
+        device().ok().and_then(|device| all.get(&device).copied()).unwrap_or(0)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<u64, u64>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// What keeps a file's blocks over the loss of its last name; gives them back on another thread.
 #[derive(Debug)]
-pub(super) struct LastHold(Option<Arc<OwnedFd>>);
+pub(super) struct LastHold(Option<Held>);
+
+#[derive(Debug)]
+struct Held {
+    file: Arc<OwnedFd>,
+    device: u64,
+    bytes: u64,
+}
 
 impl LastHold {
-    /// Of whatever has that name, before it loses it; of nothing when it is small. Nothing is opened for it: `O_PATH`
-    /// (open(2)).
+    /// Of whatever has that name, before it loses it; of nothing when it is small, or has another name. Nothing is opened
+    /// for it: `O_PATH` (open(2)).
     pub(super) fn of((folder, name): (BorrowedFd<'_>, &str)) -> Self {
         let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let file = rustix::fs::openat(folder, name, flags, Mode::empty()).ok();
-        let is_large = |file: &OwnedFd| rustix::fs::fstat(file).is_ok_and(|stat| is_large(&stat));
-        let may_be_held = |file: &OwnedFd| keeps_names_of_held_files(file).is_ok_and(|keeps| !keeps);
-        Self(file.filter(|file| is_large(file) && may_be_held(file)).map(Arc::new))
+        let held = file.and_then(|file| Held::of(Arc::new(file), 1));
+        Self(held.filter(|held| keeps_names_of_held_files(&*held.file).is_ok_and(|keeps| !keeps)))
     }
 
     /// Of an open file that has no name any more, before it is closed; of nothing otherwise.
     pub(super) fn on(file: &Arc<OwnedFd>) -> Self {
-        let is_it = rustix::fs::fstat(&**file).is_ok_and(|stat| stat.st_nlink == 0 && is_large(&stat));
-        Self(is_it.then(|| Arc::clone(file)))
+        Self(Held::of(Arc::clone(file), 0))
     }
 }
 
-fn is_large(stat: &Stat) -> bool {
-    stat.st_size.cast_unsigned() >= FREED_ASIDE_BYTES
+impl Held {
+    /// A large file with so many names.
+    fn of(file: Arc<OwnedFd>, names: u64) -> Option<Self> {
+        let stat = rustix::fs::fstat(&*file).ok()?;
+        let is_it = stat.st_nlink == names && stat.st_size.cast_unsigned() >= FREED_ASIDE_BYTES;
+        // Blocks of 512 bytes, whatever the file system's own are (stat(2)).
+        is_it.then(|| Self { file, device: stat.st_dev, bytes: stat.st_blocks.cast_unsigned() * 512 })
+    }
 }
 
 impl Drop for LastHold {
     fn drop(&mut self) {
         // Without a runtime nobody waits.
-        if let (Some(file), Ok(runtime)) = (self.0.take(), tokio::runtime::Handle::try_current()) {
-            runtime.spawn_blocking(move || drop(file));
-        }
+        let (Some(held), Ok(runtime)) = (self.0.take(), tokio::runtime::Handle::try_current()) else { return };
+        FREEING.begin(held.device, held.bytes);
+        runtime.spawn_blocking(move || {
+            drop(held.file);
+            FREEING.end(held.device, held.bytes);
+        });
     }
 }
 
@@ -123,6 +179,35 @@ mod tests {
             rustix::fs::unlinkat(folder, "read-large", AtFlags::empty()).unwrap();
             drop(source);
         }));
+    }
+
+    #[test]
+    fn one_with_another_name_is_not_held() {
+        assert!(!held_by("linked-large", FREED_ASIDE_BYTES, |folder| {
+            rustix::fs::linkat(folder, "linked-large", folder, "other", AtFlags::empty()).unwrap();
+            remove_file(folder, "linked-large").unwrap();
+        }));
+    }
+
+    #[test]
+    fn what_is_being_freed_counts_as_free() {
+        held_by("counted-large", FREED_ASIDE_BYTES, |folder| {
+            let file = rustix::fs::openat(folder, "counted-large", OFlags::WRONLY, Mode::empty()).unwrap();
+            rustix::io::pwrite(&file, &vec![7; 65_536], 0).unwrap();
+            rustix::fs::fsync(&file).unwrap();
+            drop(file);
+            remove_file(folder, "counted-large").unwrap();
+            assert!(being_freed(folder) >= 65_536);
+        });
+        let freeing = Freeing::default();
+        let on = |device| freeing.on(|| Ok(device));
+        freeing.begin(1, 10);
+        freeing.begin(1, 5);
+        assert_eq!((on(1), on(2)), (15, 0));
+        freeing.end(1, 10);
+        assert_eq!(on(1), 5);
+        freeing.end(1, 5);
+        assert_eq!(freeing.on(|| unreachable!("nothing is being freed")), 0);
     }
 
     #[test]
