@@ -241,7 +241,7 @@ impl Job {
         let failed = |error: TransferError| End::failed(&error, kind);
         let unique = plan.unique.then(|| plan.client_path().to_string());
         if matches!(plan.base, Base::Complete { .. }) {
-            let upload = Upload::begin(&self.engine.depot, plan).map_err(failed)?;
+            let upload = Upload::begin(&self.engine.depot, plan, &self.abort).await.map_err(failed)?;
             return match self.open(unique, Reads::Server).await {
                 Ok(stream) => Ok((upload, stream)),
                 Err(end) => {
@@ -251,7 +251,7 @@ impl Job {
             };
         }
         let stream = self.open(unique, Reads::Server).await?;
-        Ok((Upload::begin(&self.engine.depot, plan).map_err(failed)?, stream))
+        Ok((Upload::begin(&self.engine.depot, plan, &self.abort).await.map_err(failed)?, stream))
     }
 
     async fn list(mut self, listing: crate::ftp::session::Listing) -> End {

@@ -30,9 +30,6 @@ use crate::workspace::removal::remove_file;
 use crate::workspace::upload::{self, Part};
 use crate::workspace::workspaces::Shelf;
 
-/// Files up to this size are copied where they are asked for; a hop to another thread would cost more.
-const COPIED_INLINE_BYTES: u64 = 256 * 1024;
-
 /// A received file on its way to a target.
 #[derive(Clone, Debug)]
 pub struct Parcel {
@@ -188,13 +185,7 @@ impl Way<'_> {
         let name = format!("d{}", parcel.delivery);
         folder.remove_part(&name);
         let mut part = Part::create_nameless(folder, &name)?;
-        let copied = if size <= COPIED_INLINE_BYTES {
-            part.copy_from(source.file(), size).map(|()| part)
-        } else {
-            let copying = tokio::task::spawn_blocking(move || part.copy_from(source.file(), size).map(|()| part));
-            copying.await.map_err(io::Error::other).flatten()
-        };
-        let part = copied.map_err(|error| {
+        part.copy_from(source.file(), size, || true).await.map_err(|error| {
             folder.remove_part(&name);
             offer::failed(folder, error)
         })?;

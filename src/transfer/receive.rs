@@ -3,10 +3,12 @@
 //! Always: success is returned only after the bytes are synced under their final name and, in Receive, the receipt and
 //! its event are committed.
 
+use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::io::AsyncWriteExt;
+use tokio_util::sync::CancellationToken;
 
 use super::copy::{self, Inbound, Sink, ToLf, Watch};
 use super::depot::{Depot, Party, TransferError};
@@ -57,7 +59,8 @@ pub trait Control: Send + Sync {
 
 impl Upload {
     /// Makes the part. For a new upload this comes after the 150: a data connection that never came leaves nothing.
-    pub fn begin(depot: &Depot, plan: Plan) -> Result<Self, TransferError> {
+    /// `stop`: nobody waits for a new version of a complete file any more.
+    pub async fn begin(depot: &Depot, plan: Plan, stop: &CancellationToken) -> Result<Self, TransferError> {
         let folder = plan.folder();
         let begun_at = depot.clock.now();
         let (part, digest) = match &plan.base {
@@ -78,9 +81,11 @@ impl Upload {
             }
             Base::Complete { source, offset } => {
                 let mut part = new_part(depot, &plan)?;
-                if let Err(error) = part.copy_from(source.file(), *offset) {
+                let stopped = stop.clone();
+                if let Err(error) = part.copy_from(source.file(), *offset, move || !stopped.is_cancelled()).await {
                     part.discard(folder);
-                    return Err(error.into());
+                    let aborted = stop.is_cancelled() && error.kind() == io::ErrorKind::Interrupted;
+                    return Err(if aborted { TransferError::Broken(Ending::Aborted) } else { error.into() });
                 }
                 let digest = Digest::follow(Arc::clone(part.file()), *offset);
                 (part, digest)
@@ -206,7 +211,7 @@ impl Upload {
 
     /// Writing or syncing failed on this side. A full disk keeps a part worth keeping, where the reserve holds in spite of
     /// it; anything else cannot be trusted.
-    async fn failed(self, depot: &Depot, party: &Party, error: std::io::Error) -> Done {
+    async fn failed(self, depot: &Depot, party: &Party, error: io::Error) -> Done {
         let size_bytes = self.part.size_bytes();
         let workspace = Arc::clone(&self.plan.workspace);
         let folder = workspace.folder(self.plan.side);

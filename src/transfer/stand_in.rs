@@ -88,10 +88,10 @@ async fn run(
     reply: String,
 ) -> Result<Option<ReceiptId>, TransferError> {
     let begun_at = depot.clock.now();
-    let upload = Upload::begin(&depot, plan)?;
+    let abort = CancellationToken::new();
+    let upload = Upload::begin(&depot, plan, &abort).await?;
     // Nobody is connected over FTP: it stands among no live sessions.
     let place = Presence::default().enter(party.session.clone(), party.remote, begun_at);
-    let abort = CancellationToken::new();
     let stall = party.connector().settings.stall_timeout_s.seconds();
     let watch = Watch { place: &place, abort: &abort, stall };
     let done: Done = upload.run(&depot, &party, &mut source, (&watch, &Told, false)).await;

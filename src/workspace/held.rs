@@ -104,7 +104,7 @@ fn copy(file: &OwnedFd, held: &OwnedFd, receipt: &str) -> io::Result<()> {
     let making = format!("{receipt}.making");
     let flags = OFlags::RDWR | OFlags::CREATE | OFlags::TRUNC | OFlags::CLOEXEC | OFlags::NOFOLLOW;
     let to = rustix::fs::openat(held, &*making, flags, Mode::RUSR | Mode::WUSR)?;
-    copy_first(file, &to, rustix::fs::fstat(file)?.st_size.cast_unsigned())?;
+    copy_first(file, &to, rustix::fs::fstat(file)?.st_size.cast_unsigned(), || true)?;
     rustix::fs::fsync(&to)?;
     Ok(rustix::fs::renameat(held, &*making, held.as_fd(), receipt)?)
 }

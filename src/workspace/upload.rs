@@ -20,6 +20,11 @@ const CLIENT_PATH: &str = "user.waybill.path";
 /// Bytes between two write-backs, so that the sync at the end is short.
 const WRITE_BACK_BYTES: u64 = 32 * 1024 * 1024;
 
+/// Bytes copied where they are asked for: below, the hop to another thread costs more.
+const COPIED_INLINE_BYTES: u64 = 256 * 1024;
+/// Bytes copied between two looks whether anybody still wants them.
+const COPY_STEP_BYTES: u64 = 16 * 1024 * 1024;
+
 /// A part being written.
 #[derive(Debug)]
 pub struct Part {
@@ -61,9 +66,21 @@ impl Part {
         Ok(Self { file: Arc::new(file), name, written: offset, written_back: offset, write_back: None })
     }
 
-    /// Fills a new part with the first `length` bytes of `old`: shared blocks where the file system can, else copied.
-    pub fn copy_from(&mut self, old: &OwnedFd, length: u64) -> io::Result<()> {
-        copy_first(old, &self.file, length)?;
+    /// Fills a new part with the first `length` bytes of `old`: shared blocks where the file system can, else copied. Many
+    /// bytes are copied by a thread of their own, since they take a disk seconds; `Interrupted` once `goes_on` says no.
+    pub async fn copy_from(
+        &mut self,
+        old: &Arc<OwnedFd>,
+        length: u64,
+        goes_on: impl Fn() -> bool + Send + 'static,
+    ) -> io::Result<()> {
+        if length <= COPIED_INLINE_BYTES {
+            copy_first(old, &self.file, length, goes_on)?;
+        } else {
+            let (old, new) = (Arc::clone(old), Arc::clone(&self.file));
+            let copying = tokio::task::spawn_blocking(move || copy_first(&old, &new, length, goes_on));
+            copying.await.map_err(io::Error::other)??;
+        }
         self.written = length;
         Ok(())
     }
@@ -160,14 +177,18 @@ impl Part {
     }
 }
 
-/// The first `length` bytes of `old` become those of `new`: shared blocks where the file system can, else copied.
-pub(super) fn copy_first(old: &OwnedFd, new: &OwnedFd, length: u64) -> io::Result<()> {
+/// The first `length` bytes of `old` become those of `new`: shared blocks where the file system can, else copied as long as
+/// `goes_on` says so.
+pub(super) fn copy_first(old: &OwnedFd, new: &OwnedFd, length: u64, goes_on: impl Fn() -> bool) -> io::Result<()> {
     if rustix::fs::ioctl_ficlone(new, old).is_ok() {
         return Ok(rustix::fs::ftruncate(new, length)?);
     }
     let (mut from, mut to) = (0, 0);
     while to < length {
-        let step = usize::try_from((length - to).min(64 << 20)).unwrap_or(usize::MAX);
+        if !goes_on() {
+            return Err(io::ErrorKind::Interrupted.into());
+        }
+        let step = usize::try_from((length - to).min(COPY_STEP_BYTES)).unwrap_or(usize::MAX);
         if rustix::fs::copy_file_range(old, Some(&mut from), new, Some(&mut to), step)? == 0 {
             return Err(io::ErrorKind::UnexpectedEof.into());
         }
@@ -221,4 +242,55 @@ fn client_path(folder: &OpenFolder, part: &str) -> Option<VirtualPath> {
     let length = rustix::fs::fgetxattr(&file, CLIENT_PATH, &mut buffer).ok()?;
     let text = std::str::from_utf8(buffer.get(..length)?).ok()?;
     VirtualPath::root().resolve(text).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::mpsc;
+
+    /// A new part of a new folder, and an older file of so many bytes.
+    fn part_and_file(bytes: u64) -> (tempfile::TempDir, Part, Arc<OwnedFd>) {
+        let root = tempfile::tempdir().unwrap();
+        let folder = OpenFolder::open(root.path()).unwrap();
+        let part = Part::create_nameless(&folder, "new").unwrap();
+        let old = std::fs::File::create_new(root.path().join("old")).unwrap();
+        old.set_len(bytes).unwrap();
+        let old = OwnedFd::from(std::fs::File::open(root.path().join("old")).unwrap());
+        (root, part, Arc::new(old))
+    }
+
+    #[test]
+    fn many_bytes_are_copied_by_another_thread() {
+        let runtime = tokio::runtime::Builder::new_current_thread().max_blocking_threads(1).build().unwrap();
+        let (go, wait) = mpsc::channel::<()>();
+        runtime.spawn_blocking(move || wait.recv());
+        runtime.block_on(async {
+            let (_root, mut few, old) = part_and_file(COPIED_INLINE_BYTES);
+            few.copy_from(&old, COPIED_INLINE_BYTES, || true).await.unwrap();
+            let (_root, mut many, old) = part_and_file(COPIED_INLINE_BYTES + 1);
+            {
+                let mut copying = std::pin::pin!(many.copy_from(&old, COPIED_INLINE_BYTES + 1, || true));
+                tokio::select! {
+                    biased;
+                    _ = &mut copying => panic!("it was copied here"),
+                    () = tokio::task::yield_now() => {}
+                }
+                drop(go);
+                copying.await.unwrap();
+            }
+            assert_eq!(many.size_bytes(), COPIED_INLINE_BYTES + 1);
+        });
+    }
+
+    #[tokio::test]
+    async fn a_copy_that_nobody_wants_any_more_ends() {
+        let (_root, mut part, old) = part_and_file(2 * COPY_STEP_BYTES);
+        // The file system may share the blocks, which takes no time: such a copy cannot be stopped, and need not be.
+        if rustix::fs::ioctl_ficlone(&*part.file, &*old).is_err() {
+            let stopped = part.copy_from(&old, 2 * COPY_STEP_BYTES, || false).await;
+            assert_eq!(stopped.unwrap_err().kind(), io::ErrorKind::Interrupted);
+            assert_eq!(part.size_bytes(), 0);
+        }
+    }
 }
