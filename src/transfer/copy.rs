@@ -323,9 +323,7 @@ pub async fn send(source: &Source, span: Span, to: &mut impl Outbound, watch: &W
             }
         }
         if at < span.to {
-            give_way().await;
-            // And whoever waits for this core: the system would leave it to a copy for a millisecond and more.
-            std::thread::yield_now();
+            between_pieces().await;
         }
     }
     Sent::All
@@ -335,6 +333,13 @@ pub async fn send(source: &Source, span: Span, to: &mut impl Outbound, watch: &W
 /// sockets looked at again, so that another session's command is heard at once.
 async fn give_way() {
     tokio::task::yield_now().await;
+}
+
+/// The same of a download, and whoever waits for this core: the system would leave it to a copy for a millisecond and more
+/// (decision 0115).
+async fn between_pieces() {
+    give_way().await;
+    std::thread::yield_now();
 }
 
 enum Trouble {
@@ -359,6 +364,35 @@ async fn write_chunk(source: &Source, span: Span, to: &mut impl Outbound, buffer
     let count = source.read_at(&mut buffer[..want], span.from).map_err(Trouble::Reading)?;
     to.write_all(&buffer[..count]).await.map_err(|_| Trouble::Writing)?;
     Ok(count)
+}
+
+/// Sends part of a file with its line ends turned.
+pub async fn send_turned(
+    source: &Source,
+    span: Span,
+    turn: &mut ToCrLf,
+    to: &mut impl Outbound,
+    (watch, buffer): (&Watch<'_>, &mut [u8]),
+) -> Sent {
+    let mut turned = Vec::with_capacity(buffer.len() + buffer.len() / 16);
+    let mut at = span.from;
+    while at < span.to {
+        let want = usize::try_from(span.to - at).unwrap_or(usize::MAX).min(buffer.len());
+        let count = match source.read_at(&mut buffer[..want], at) {
+            Ok(0) => return Sent::Short,
+            Ok(count) => count,
+            Err(error) => return Sent::Failed(error),
+        };
+        turn.turn(&buffer[..count], &mut turned);
+        match send_bytes(&turned, to, watch).await {
+            Sent::All => at += count as u64,
+            other => return other,
+        }
+        if at < span.to {
+            between_pieces().await;
+        }
+    }
+    Sent::All
 }
 
 /// Sends bytes that are in memory, under the same watch: listings, and files whose line ends are turned.
@@ -401,7 +435,12 @@ impl ToCrLf {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::base::id::{IdSource, SessionId};
+    use crate::transfer::presence::Presence;
     use proptest::prelude::*;
+    use std::io::Write as _;
+    use std::net::{IpAddr, Ipv4Addr};
+    use std::sync::atomic::{AtomicU64, Ordering};
 
     /// The partner has sent all of it; this server reads it late.
     struct Held {
@@ -450,6 +489,69 @@ mod tests {
         let mut buffer = [0; 8];
         let (count, _) = fill_in_time(&mut held, &mut buffer, stall).await.unwrap();
         assert_eq!(&buffer[..count], b"all");
+    }
+
+    /// A client so fast that its socket never lets anybody wait.
+    #[derive(Default)]
+    struct Fast(u64);
+
+    impl AsyncWrite for Fast {
+        fn poll_write(mut self: Pin<&mut Self>, _: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+            self.0 += bytes.len() as u64;
+            Poll::Ready(Ok(bytes.len()))
+        }
+
+        fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+            Poll::Ready(Ok(()))
+        }
+
+        fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+            Poll::Ready(Ok(()))
+        }
+    }
+
+    impl Outbound for Fast {
+        fn plain(&mut self) -> Option<&mut Socket> {
+            None
+        }
+
+        fn wait(&mut self, _: Waiting) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[tokio::test]
+    async fn others_get_their_turn_after_each_piece_of_a_download() {
+        const PIECES: u64 = 8;
+        let mut file = tempfile::tempfile().unwrap();
+        let lines = b"a line.\n".repeat(BUFFER_BYTES / 8);
+        (0..PIECES).for_each(|_| file.write_all(&lines).unwrap());
+        let source = Source::shared(Arc::new(file.into())).unwrap();
+        let span = Span { from: 0, to: source.version().size_bytes };
+        let ids = IdSource::random(Clock::System);
+        let remote = IpAddr::from(Ipv4Addr::LOCALHOST);
+        let place = Presence::default().enter(SessionId::new(&ids), remote, Clock::System.now());
+        let abort = CancellationToken::new();
+        let watch = Watch { place: &place, abort: &abort, stall: Duration::from_mins(1) };
+        let turns = Arc::new(AtomicU64::new(0));
+        let counting = Arc::clone(&turns);
+        let other = tokio::spawn(async move {
+            loop {
+                counting.fetch_add(1, Ordering::Relaxed);
+                tokio::task::yield_now().await;
+            }
+        });
+        let (mut buffer, mut to) = (vec![0; BUFFER_BYTES], Fast::default());
+        assert!(matches!(send(&source, span, &mut to, &watch, &mut buffer).await, Sent::All));
+        let as_it_is = turns.swap(0, Ordering::Relaxed);
+        assert!(as_it_is >= PIECES - 1, "{as_it_is} turns");
+        let mut turn = ToCrLf::default();
+        let sent = send_turned(&source, span, &mut turn, &mut to, (&watch, &mut buffer)).await;
+        assert!(matches!(sent, Sent::All));
+        let turned = turns.load(Ordering::Relaxed);
+        assert!(turned >= PIECES - 1, "{turned} turns");
+        assert_eq!(to.0, span.to + span.to * 9 / 8);
+        other.abort();
     }
 
     proptest! {

@@ -281,27 +281,17 @@ impl Download {
 
     async fn send_ascii(&self, to: &mut impl Outbound, watch: &Watch<'_>, buffer: &mut [u8]) -> Sent {
         let mut turn = ToCrLf::default();
-        let mut turned = Vec::with_capacity(buffer.len() * 2);
-        let mut at = self.span.from;
-        while at < self.span.to {
+        let Span { from: mut at, to: end } = self.span;
+        while at < end {
             if !self.may_send(watch).await {
                 return Sent::Ended(Ending::Aborted);
             }
-            let left = (self.span.to - at).min(self.throttle.step_bytes());
-            let want = usize::try_from(left).unwrap_or(usize::MAX).min(buffer.len());
-            let count = match self.source.read_at(&mut buffer[..want], at) {
-                Ok(0) => return Sent::Short,
-                Ok(count) => count,
-                Err(error) => return Sent::Failed(error),
-            };
-            turn.turn(&buffer[..count], &mut turned);
-            match copy::send_bytes(&turned, to, watch).await {
-                Sent::All => {
-                    at += count as u64;
-                    self.throttle.spend(count as u64);
-                }
+            let next = at.saturating_add(self.throttle.step_bytes().min(PIECE_BYTES)).min(end);
+            match copy::send_turned(&self.source, Span { from: at, to: next }, &mut turn, to, (watch, buffer)).await {
+                Sent::All => self.throttle.spend(next - at),
                 other => return other,
             }
+            at = next;
         }
         Sent::All
     }
