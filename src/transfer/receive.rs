@@ -75,7 +75,7 @@ impl Upload {
             Base::Unfinished { unfinished, offset } => {
                 let taken = folder.take_unfinished(&plan.names).filter(|taken| taken == unfinished);
                 let taken = taken.ok_or(TransferError::Busy)?;
-                let part = Part::resume(folder, &taken, *offset)?;
+                let part = Part::resume(folder, &taken, *offset).await?;
                 let digest = Digest::follow(Arc::clone(part.file()), *offset);
                 (part, digest)
             }

@@ -9,7 +9,7 @@ use rustix::io::Errno;
 
 use super::folder::{OpenFolder, Unfinished};
 use super::jail::{self, Replace};
-use super::removal::LastHold;
+use super::removal::{FREED_ASIDE_BYTES, LastHold};
 use super::sync::Syncer;
 use crate::base::clock::Timestamp;
 use crate::base::fault::{self, Point};
@@ -54,16 +54,20 @@ impl Part {
         Ok(Self { file: Arc::new(file), name: name.to_owned(), written: 0, written_back: 0, write_back: None })
     }
 
-    /// Goes on with an unfinished part at `offset`; bytes behind it are cut off.
-    pub fn resume(folder: &OpenFolder, unfinished: &Unfinished, offset: u64) -> io::Result<Self> {
+    /// Goes on with an unfinished part at `offset`; bytes behind it are cut off, many by a thread of their own.
+    pub async fn resume(folder: &OpenFolder, unfinished: &Unfinished, offset: u64) -> io::Result<Self> {
         let flags = OFlags::RDWR | OFlags::CLOEXEC | OFlags::NOFOLLOW;
-        let file = rustix::fs::openat(&**folder.staging(), unfinished.part.as_str(), flags, Mode::empty())?;
-        if rustix::fs::fstat(&file)?.st_size.cast_unsigned() < offset {
-            return Err(Errno::INVAL.into());
+        let file = Arc::new(rustix::fs::openat(&**folder.staging(), unfinished.part.as_str(), flags, Mode::empty())?);
+        let behind = rustix::fs::fstat(&*file)?.st_size.cast_unsigned().checked_sub(offset).ok_or(Errno::INVAL)?;
+        if behind < FREED_ASIDE_BYTES {
+            rustix::fs::ftruncate(&*file, offset)?;
+        } else {
+            let cut = Arc::clone(&file);
+            let cutting = tokio::task::spawn_blocking(move || rustix::fs::ftruncate(&*cut, offset));
+            cutting.await.map_err(io::Error::other)??;
         }
-        rustix::fs::ftruncate(&file, offset)?;
         let name = unfinished.part.clone();
-        Ok(Self { file: Arc::new(file), name, written: offset, written_back: offset, write_back: None })
+        Ok(Self { file, name, written: offset, written_back: offset, write_back: None })
     }
 
     /// Fills a new part with the first `length` bytes of `old`: shared blocks where the file system can, else copied. Many
@@ -281,6 +285,25 @@ mod tests {
             }
             assert_eq!(many.size_bytes(), COPIED_INLINE_BYTES + 1);
         });
+    }
+
+    #[tokio::test]
+    async fn a_resumed_part_is_cut_where_it_goes_on() {
+        let root = tempfile::tempdir().unwrap();
+        let folder = OpenFolder::open(root.path()).unwrap();
+        for behind in [0, 7, FREED_ASIDE_BYTES] {
+            let mut part = Part::create_nameless(&folder, "unfinished").unwrap();
+            part.write(b"arrived").unwrap();
+            rustix::fs::ftruncate(part.file(), 7 + behind).unwrap();
+            let unfinished =
+                Unfinished { part: "unfinished".to_owned(), size_bytes: 7 + behind, since: Timestamp::from_us(0) };
+            let mut part = Part::resume(&folder, &unfinished, 7).await.unwrap();
+            assert_eq!(rustix::fs::fstat(part.file()).unwrap().st_size, 7);
+            part.write(b" whole").unwrap();
+            assert_eq!(part.size_bytes(), 13);
+            assert!(Part::resume(&folder, &unfinished, 14).await.is_err(), "there are no 14 bytes");
+            part.discard(&folder);
+        }
     }
 
     #[tokio::test]
