@@ -1,5 +1,5 @@
 //! Removing and replacing. The system gives a file's blocks back within the call that takes its last name, or closes its
-//! last handle: 0.1 s for 1 GiB in memory, more on a disk. A large file is held until a thread of its own lets it go, so
+//! last handle: 0.15 s for 1 GiB in memory, more on a disk. A large file is held until a thread of its own lets it go, so
 //! that neither the command nor the sessions beside it wait for that.
 
 use std::collections::HashMap;

@@ -91,7 +91,9 @@ async fn what_a_target_refuses_waits_in_order_and_is_led_elsewhere_when_it_is_gi
     client.store("/Receive/taken", b"refused").await;
     client.store("/Receive/behind", b"waits for its turn").await;
     until_status(&running, &appliance, &["waiting", "passed_along"]).await;
-    assert_eq!(files(&appliance.place(PARTNER, "Receive")), one("taken", b"refused"), "it stays, visibly");
+    let receive = appliance.place(PARTNER, "Receive");
+    running.until("what was passed along has left Receive", async |_| (files(&receive).len() == 1).then_some(())).await;
+    assert_eq!(files(&receive), one("taken", b"refused"), "it stays, visibly");
     let failed = appliance.say(&["events", "--kind", "delivery_failed"]);
     assert!(failed.contains("Gave up passing /Receive/taken of acme-edi along to globex after 2 attempts"), "{failed}");
     assert_eq!(std::fs::read(send.join("taken")).unwrap(), b"there before");
