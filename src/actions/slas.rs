@@ -220,7 +220,7 @@ mod tests {
             };
             self.recorder.receive(received).await.unwrap();
             self.recorder.publish(published).await;
-            self.recorder.flush().await;
+            self.recorder.flush().await.unwrap();
         }
 
         /// What was told so far, the oldest first.

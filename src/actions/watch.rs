@@ -193,7 +193,7 @@ mod tests {
                 folder: "/".to_owned(),
             };
             self.depot.recorder.refusal(refusal);
-            self.depot.recorder.flush().await;
+            self.depot.recorder.flush().await.unwrap();
         }
     }
 
@@ -281,7 +281,7 @@ mod tests {
             transcript: String::new(),
         };
         depot.recorder.session(ended).await;
-        depot.recorder.flush().await;
+        depot.recorder.flush().await.unwrap();
         not_seen(depot, &snapshot, &[], after(9)).await.unwrap();
         assert!(!watched::all(&depot.db).await.unwrap().contains_key("not_seen:acme"), "it has come");
     }

@@ -256,8 +256,8 @@ pub async fn delete(engine: &Engine, party: &Party, path: &VirtualPath) -> Resul
         // It is the administrator's by now, under a name that is not the partner's (PRODUCT 5.9).
         return Ok(receipt::hide(&engine.depot.db, &receipt.id).await?);
     }
-    engine.depot.recorder.flush().await;
     let turn = folder.naming(&located.names).await;
+    engine.depot.recorder.flush().await?;
     received::take_out(&engine.depot, folder, (party.connector().id.key(), &located.names), &turn).await.map(drop)
 }
 

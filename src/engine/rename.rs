@@ -83,7 +83,7 @@ pub async fn rename(engine: &Engine, party: &Party, from: &VirtualPath, to: &Vir
         return Err(TransferError::refused(Rule::NameNotStorable, "the name is Waybill's own"));
     }
     let (from, to) = (source.names.as_slice(), target.names.as_slice());
-    engine.depot.recorder.flush().await;
+    engine.depot.recorder.flush().await?;
     if kind == FileType::Directory {
         return rename_folder(engine, party, source.folder, from, to).await;
     }

@@ -1,30 +1,22 @@
 //! Group commit: everything the engine records goes through one queue and one writer, many rows to a transaction.
 //!
 //! Always: [`Recorder::receive`] returns only after its receipt, and in it its event, is committed with a full sync. Records
-//! that nobody waits for are put off for a few milliseconds: while uploads come, those of many are one commit.
+//! that nobody waits for are put off for a few milliseconds: while uploads come, those of many are one commit. Where the
+//! database cannot be written they are kept until it can ([`Writer`]).
 
-use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
 
 use tokio::sync::oneshot;
 
-use super::group::Group;
 use super::open::Db;
-use super::queue::{Gone, Job, Jobs, Queue, queue};
+use super::queue::{Gone, Job, Queue, queue};
 use super::receipt::Receipt;
+use super::writer::Writer;
 use super::{collected, event, refusal, session, transfer};
 use crate::base::clock::Timestamp;
 use crate::base::id::{EventId, ReceiptId};
 use crate::domain::receipt::Status;
-
-/// Failed logins of the same partner and address within this time are one event.
-const LOGIN_FAILED_EVERY: Duration = Duration::from_mins(1);
-/// Partners and addresses whose failed logins are remembered; above it none is recorded until the oldest are forgotten.
-const LOGINS_FAILED_REMEMBERED: usize = 10_000;
-const SET_STATUS_AT: &str = "UPDATE receipts SET status = $3 WHERE connector_key = $1 AND stored_path = $2 \
-     AND status IN ('in_receive', 'waiting')";
 
 /// The database did not take it; nothing of it is promised.
 #[derive(Clone, Debug, thiserror::Error)]
@@ -107,7 +99,7 @@ impl Recorder {
     /// A recorder, and the writer that must be run for it.
     pub fn new(db: Db) -> (Self, Writer) {
         let (queue, jobs) = queue();
-        (Self { queue, received: Arc::default() }, Writer { db, jobs, failed: HashMap::new() })
+        (Self { queue, received: Arc::default() }, Writer::new(db, jobs))
     }
 
     /// Commits a receipt and its event; returns when both are on disk, with what came of it.
@@ -168,114 +160,17 @@ impl Recorder {
     }
 
     /// Waits until everything handed over before is committed: before a received file is renamed or removed, so that
-    /// recovery never looks for it where it was.
-    pub async fn flush(&self) {
+    /// recovery never looks for it where it was. After an error nothing may be done that relies on it.
+    pub async fn flush(&self) -> Result<(), NotRecorded> {
         let (done, answer) = oneshot::channel();
-        self.send(Job::Flush(done)).await;
-        // An error says that the writer has stopped, and with it the appliance.
-        let _ = answer.await;
+        self.queue.push(Job::Flush(done)).await?;
+        answer.await.map_err(|_| Gone)?
     }
 
     async fn send(&self, job: Job) {
         if self.queue.push(job).await.is_err() {
             tracing::warn!("A record came after the writer had stopped");
         }
-    }
-}
-
-/// The one writer. It ends when every [`Recorder`] is gone and the queue is empty.
-#[derive(Debug)]
-pub struct Writer {
-    db: Db,
-    jobs: Jobs,
-    /// When the last failed login of a partner (or of nobody) from an address was recorded.
-    failed: HashMap<(String, String), Timestamp>,
-}
-
-impl Writer {
-    /// Writes until the last recorder is gone.
-    pub async fn run(mut self) {
-        loop {
-            let mut batch = self.jobs.next().await;
-            if batch.is_empty() {
-                return;
-            }
-            batch.retain(|job| !matches!(job, Job::LoginFailed(event) if !self.is_news(event)));
-            let result = self.write(&batch).await.map_err(|error| NotRecorded(error.to_string()));
-            if let Err(error) = &result {
-                tracing::error!(%error, "Could not record {} things", batch.len());
-            }
-            let mut committed = result.as_ref().map(|committed| committed.iter());
-            for job in batch {
-                match job {
-                    Job::Receive(_, done) => {
-                        let own = match &mut committed {
-                            Ok(committed) => {
-                                committed.next().cloned().ok_or_else(|| NotRecorded("it is missing".into()))
-                            }
-                            Err(error) => Err((*error).clone()),
-                        };
-                        drop(done.send(own));
-                    }
-                    Job::Collect(_, done) => drop(done.send(result.clone().map(drop))),
-                    Job::Flush(done) => drop(done.send(())),
-                    _ => {}
-                }
-            }
-        }
-    }
-
-    fn is_news(&mut self, event: &event::Event) -> bool {
-        let recent = |last: &Timestamp| event.at.since(*last) < LOGIN_FAILED_EVERY;
-        if self.failed.len() >= LOGINS_FAILED_REMEMBERED {
-            self.failed.retain(|_, last| recent(last));
-        }
-        if self.failed.len() >= LOGINS_FAILED_REMEMBERED {
-            return false;
-        }
-        let whose = (event.connector.clone(), event.remote.clone());
-        if self.failed.get(&whose).is_some_and(recent) {
-            return false;
-        }
-        self.failed.insert(whose, event.at);
-        true
-    }
-
-    async fn write(&self, batch: &[Job]) -> sqlx::Result<Vec<Committed>> {
-        let (mut group, mut apart) = (Group::default(), Vec::new());
-        for job in batch {
-            match job {
-                Job::Receive(received, _) => group.receipt(received),
-                Job::Collect(collected, _) => {
-                    let (collection, event) = &**collected;
-                    group.collection(collection);
-                    group.event(event);
-                }
-                Job::Publish(published) => group.publish(published),
-                Job::Event(event) | Job::LoginFailed(event) => group.event(event),
-                Job::Transfer(transfer) => group.transfer(transfer),
-                Job::Moved(..) | Job::Session(_) | Job::Refusal(_) => apart.push(job),
-                Job::Flush(_) => {}
-            }
-        }
-        if apart.is_empty() {
-            return group.write(self.db.writer()).await;
-        }
-        let mut tx = self.db.begin().await?;
-        for job in apart {
-            match job {
-                Job::Moved(Place { connector_key, stored_path }, status) => {
-                    let moved = sqlx::query(SET_STATUS_AT).bind(connector_key).bind(stored_path).bind(status.name());
-                    moved.execute(&mut *tx).await?;
-                }
-                Job::Session(session) => session::add(&mut tx, session).await?,
-                Job::Refusal(refusal) => refusal::add(&mut tx, refusal).await?,
-                _ => {}
-            }
-        }
-        let committed = group.write(&mut *tx).await?;
-        tx.commit().await?;
-        Ok(committed)
     }
 }
 

@@ -51,5 +51,6 @@ pub mod snooze;
 pub mod traffic;
 pub mod transfer;
 pub mod watched;
+pub mod writer;
 
 pub use open::{Db, StoreError};

@@ -1,8 +1,8 @@
 //! Jobs on their way to the one writer: those that somebody waits for, and those that nobody does, which are put off until
 //! there are many of them. Handing in one of the latter wakes no thread.
 //!
-//! Always: what is said of a place is written before a receipt of the same place that came after it, and whoever flushes
-//! has all before it written.
+//! Always: what is said of a place is taken before a receipt of the same place that came after it, and what was handed in
+//! before a flush is taken before it.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -33,13 +33,38 @@ pub(super) enum Job {
     Session(Box<session::Session>),
     LoginFailed(Box<event::Event>),
     Refusal(Box<refusal::Refusal>),
-    Flush(oneshot::Sender<()>),
+    Flush(oneshot::Sender<Result<(), NotRecorded>>),
 }
 
 impl Job {
     /// Whether a partner waits for it. Nobody's reply waits for a collection: those of many downloads are one commit.
     fn is_awaited(&self) -> bool {
         matches!(self, Self::Receive(..) | Self::Flush(_))
+    }
+
+    /// Whether whoever waits for it, or nobody, is better told at once that it cannot be written than later that it was.
+    pub(super) fn is_told_at_once(&self) -> bool {
+        self.is_awaited() || matches!(self, Self::LoginFailed(_) | Self::Refusal(_))
+    }
+
+    /// Whether files are lost sight of without it.
+    pub(super) fn says_where_a_file_is(&self) -> bool {
+        matches!(self, Self::Receive(..) | Self::Collect(..) | Self::Publish(_) | Self::Moved(..))
+    }
+
+    /// What it is, for the log.
+    pub(super) fn what(&self) -> String {
+        match self {
+            Self::Receive(received, _) => format!("receipt {}", received.receipt.id),
+            Self::Collect(collected, _) => format!("collection, event {}", collected.1.id),
+            Self::Publish(published) => format!("receipt {} lies under its name", published.id),
+            Self::Moved(place, status) => format!("{} is {}", place.stored_path, status.name()),
+            Self::Event(event) | Self::LoginFailed(event) => format!("event {}", event.id),
+            Self::Transfer(transfer) => format!("transfer {}", transfer.id),
+            Self::Session(_) => "a session".to_owned(),
+            Self::Refusal(_) => "a refusal".to_owned(),
+            Self::Flush(_) => "a flush".to_owned(),
+        }
     }
 
     /// The place it says something of: such a job must not be written behind a receipt of the same place that came after it.

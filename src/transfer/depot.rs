@@ -15,7 +15,7 @@ use crate::domain::connector::Connector;
 use crate::domain::receipt::Ending;
 use crate::domain::refusal::Rule;
 use crate::store::Db;
-use crate::store::commit::Recorder;
+use crate::store::commit::{NotRecorded, Recorder};
 #[cfg(test)]
 use crate::store::live::Live;
 use crate::store::live::{LiveConnector, Snapshot};
@@ -162,6 +162,12 @@ impl From<io::Error> for TransferError {
             Kind::StorageFull | Kind::QuotaExceeded => Self::NoSpace,
             _ => Self::Storage(error),
         }
+    }
+}
+
+impl From<NotRecorded> for TransferError {
+    fn from(NotRecorded(cause): NotRecorded) -> Self {
+        Self::NotRecorded(cause)
     }
 }
 

@@ -265,7 +265,7 @@ async fn commit(depot: &Depot, party: &Party, receipt: Receipt) -> Result<Record
     let actions = party.snapshot.set_off(ActionMoment::AfterReceive, &receipt.connector, file);
     let actions = actions.map(|action| action.id.clone()).collect();
     let received = Received { receipt, event_id, folder, deliver_at, actions };
-    let committed = depot.recorder.receive(received).await.map_err(|error| TransferError::NotRecorded(error.0))?;
+    let committed = depot.recorder.receive(received).await?;
     fault::pass(Point::Committed)?;
     Ok(Recorded { published, held: committed.held })
 }

@@ -46,10 +46,10 @@ pub async fn open(depot: &Depot, snapshot: &Snapshot, receipt: &Receipt) -> Resu
 /// [`TransferError::Busy`]: it waits to be passed along. [`TransferError::NotFound`]: it is not in Receive any more, or
 /// another file is under its name.
 pub async fn remove(depot: &Depot, snapshot: &Snapshot, id: &ReceiptId) -> Result<Receipt, TransferError> {
-    depot.recorder.flush().await;
     let found = Found::of(depot, snapshot, id).await?;
     let folder = found.workspace.folder(Folder::Receive);
     let turn = folder.naming(&found.names).await;
+    depot.recorder.flush().await?;
     // Renamed, passed along or replaced while its turn came.
     let now = Found::of(depot, snapshot, id).await?;
     match now.receipt.status {
@@ -60,7 +60,8 @@ pub async fn remove(depot: &Depot, snapshot: &Snapshot, id: &ReceiptId) -> Resul
     let key = now.receipt.connector.to_ascii_lowercase();
     let parent = take_out(depot, folder, (&key, &now.names), &turn).await?;
     folder.sync_folder(depot.workspaces.syncer(), Arc::new(parent)).await.map_err(TransferError::Storage)?;
-    depot.recorder.flush().await;
+    // So that a page asked for next shows it; where it cannot be written yet, it will be.
+    let _ = depot.recorder.flush().await;
     Ok(now.receipt)
 }
 

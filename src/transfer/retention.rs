@@ -365,7 +365,7 @@ mod tests {
         };
         depot.recorder.receive(received).await.unwrap();
         depot.recorder.publish(Published::of(&receipt, event_id)).await;
-        depot.recorder.flush().await;
+        depot.recorder.flush().await.unwrap();
         receipt
     }
 
@@ -440,7 +440,7 @@ mod tests {
         depot.recorder.session(session(&depot)).await;
         clock.advance(DAY * 11);
         let young = receive(&depot, "young").await;
-        depot.recorder.flush().await;
+        depot.recorder.flush().await.unwrap();
 
         let due = preview(&depot, &snapshot.appliance, &snapshot).await.unwrap();
         let counts: Vec<_> = due.iter().map(|due| (due.what, due.count)).collect();
@@ -448,7 +448,7 @@ mod tests {
         assert!(!counts.contains(&("Records of sessions", 1)), "they are kept for 30 days: {counts:?}");
         let gone: Vec<_> = run(&depot, &snapshot).await.unwrap().iter().map(|due| due.count).collect();
         assert_eq!(gone, [3, many]);
-        depot.recorder.flush().await;
+        depot.recorder.flush().await.unwrap();
         // The young one; and five After Receive events with the one that tells of the removal, less the held receipt's.
         assert_eq!(left(&depot).await, [1, 0, 5]);
         for kept in [&held, &young] {
@@ -536,7 +536,7 @@ mod tests {
                 depot.recorder.transfer(Transfer { connector: id.to_owned(), ..transfer(&depot) }).await;
             }
         }
-        depot.recorder.flush().await;
+        depot.recorder.flush().await.unwrap();
         let counts = async |days: u32| {
             clock.advance(DAY * days);
             let due = preview(&depot, &snapshot.appliance, &snapshot).await.unwrap();

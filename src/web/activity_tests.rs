@@ -181,7 +181,7 @@ async fn a_session_is_watched_while_it_lives_and_read_afterwards() {
             transcript: "C: QUIT".to_owned(),
         })
         .await;
-    site.recorder.flush().await;
+    site.recorder.flush().await.unwrap();
     stream.until("Signed out").await;
     let logs = site.get("/connectors/acme/logs", &viewer).await;
     for words in ["Signed out after", "3 files received, 2.0 KB", "&#60;i&#62;OldFTP", &path, "Change"] {
@@ -249,7 +249,7 @@ impl Site {
             .await
             .unwrap();
         self.recorder.publish(published).await;
-        self.recorder.flush().await;
+        self.recorder.flush().await.unwrap();
         id
     }
 }

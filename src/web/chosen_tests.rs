@@ -35,7 +35,7 @@ async fn upload(site: &Site, cookies: &str, name: &str) {
     let parts = [("csrf", None, csrf.as_str()), ("files", Some(name), contents.as_str())];
     let done = site.upload("/connectors/acme/receive/add", cookies, &parts).await;
     assert_eq!(done.status, StatusCode::SEE_OTHER, "{}", done.text);
-    site.depot.recorder.flush().await;
+    site.depot.recorder.flush().await.unwrap();
 }
 
 async fn choose(site: &Site, cookies: &str, fields: &[(&str, &str)]) -> super::tests::Answer {

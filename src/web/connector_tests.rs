@@ -204,7 +204,7 @@ async fn an_upload_as_if_the_partner_had_makes_receipt_and_event_by_the_partners
     let done = send(&[("po.edi.tmp", "aside")]).await;
     assert_eq!(done.header(LOCATION), "/connectors/acme/receive", "{}", done.text);
     assert_eq!(std::fs::read_to_string(site.partner_path("acme/Receive/po.edi")).unwrap(), "one");
-    site.depot.recorder.flush().await;
+    site.depot.recorder.flush().await.unwrap();
     let receipts = receipt::page(&site.db, &Search::default(), None, 10).await.unwrap();
     assert_eq!(receipts.len(), 1, "a temporary name made a receipt");
     assert_eq!((receipts[0].client_path.as_str(), receipts[0].size_bytes), ("/Receive/po.edi", 3));
@@ -235,7 +235,7 @@ async fn an_upload_whose_browser_goes_away_is_not_received() {
     drop(feed);
     let end = tokio::time::Instant::now() + std::time::Duration::from_secs(5);
     let record = loop {
-        site.depot.recorder.flush().await;
+        site.depot.recorder.flush().await.unwrap();
         match transfer::page(&site.db, &transfer::Filter::default(), None, 1).await.unwrap().pop() {
             Some(record) => break record,
             None if tokio::time::Instant::now() < end => tokio::task::yield_now().await,

@@ -47,7 +47,7 @@ impl Site {
                 folder: "/".to_owned(),
             });
         }
-        self.recorder.flush().await;
+        self.recorder.flush().await.unwrap();
         id
     }
 
@@ -72,7 +72,7 @@ impl Site {
             reply: "226 Done".to_owned(),
         };
         self.recorder.transfer(transfer).await;
-        self.recorder.flush().await;
+        self.recorder.flush().await.unwrap();
     }
 }
 

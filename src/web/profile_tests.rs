@@ -39,7 +39,7 @@ impl Site {
                 transcript: String::new(),
             })
             .await;
-        self.recorder.flush().await;
+        self.recorder.flush().await.unwrap();
     }
 }
 

@@ -45,7 +45,7 @@ impl Site {
             times: 1,
             folder: "/Receive".to_owned(),
         });
-        recorder.flush().await;
+        recorder.flush().await.unwrap();
         id
     }
 }
@@ -306,7 +306,7 @@ async fn a_refusal_shows_its_checks_in_order_and_the_one_that_said_no() {
         tokio::spawn(writer.run());
         let place = format!("/refusals/{}", refusal.id);
         recorder.refusal(refusal);
-        recorder.flush().await;
+        recorder.flush().await.unwrap();
         let page = site.get(&place, &cookies).await.text;
         if step.is_empty() {
             assert!(page.contains("This rule stands by itself") && !page.contains("class=\"steps\""), "{page}");

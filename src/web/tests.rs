@@ -443,7 +443,7 @@ async fn an_unfinished_upload_is_listed_and_an_editor_may_discard_it() {
         assert!(notice.contains(if found { "Removed." } else { "not unfinished any more" }), "{notice}");
     }
     assert!(folder.all_unfinished().is_empty() && crate::workspace::upload::parts(folder).unwrap().is_empty());
-    site.depot.recorder.flush().await;
+    site.depot.recorder.flush().await.unwrap();
     let purged = event::Filter { kind: Some(EventKind::UnfinishedPurged), ..event::Filter::default() };
     let events = event::page(&site.db, &purged, None, 9).await.unwrap();
     assert_eq!(events.len(), 1);

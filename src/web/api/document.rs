@@ -158,7 +158,7 @@ async fn prepared() -> (Site, Vec<(&'static str, String)>) {
     let parts = [("csrf", None, csrf.as_str()), ("files", Some("orders.edi"), "ISA*00*          *00*          *ZZ")];
     let uploaded = site.upload("/connectors/acme-edi/receive/add", &cookies, &parts).await;
     assert_eq!(uploaded.status, StatusCode::SEE_OTHER, "{}", uploaded.text);
-    site.depot.recorder.flush().await;
+    site.depot.recorder.flush().await.unwrap();
     let receipt = receipt::page(&site.db, &Search::default(), None, 1).await.unwrap().remove(0);
     let delivery = delivery_page::of_receipt(&site.db, &receipt.id).await.unwrap().remove(0);
     let owner = crate::domain::connector::ConnectorId::parse("acme-edi").unwrap();

@@ -1,0 +1,313 @@
+//! The one writer of what the engine records: a batch of jobs is one commit.
+//!
+//! Always: what cannot be written now (another process has the database, the disk is full) is kept and written first as soon as
+//! it can be; only whoever waits for it is told. A record that the database refuses takes no other down with it.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use tokio::time::timeout;
+
+use super::commit::{Committed, NotRecorded, Place};
+use super::group::Group;
+use super::open::Db;
+use super::queue::{Job, Jobs};
+use super::{event, refusal, session};
+use crate::base::clock::Timestamp;
+
+/// Failed logins of the same partner and address within this time are one event.
+const LOGIN_FAILED_EVERY: Duration = Duration::from_mins(1);
+/// Partners and addresses whose failed logins are remembered; above it none is recorded until the oldest are forgotten.
+const LOGINS_FAILED_REMEMBERED: usize = 10_000;
+/// After how long what could not be written is tried again, if nothing else comes before.
+const AGAIN_AFTER: Duration = Duration::from_millis(500);
+/// Records kept while the database cannot be written; above it new ones that only tell something (events, transfers, sessions)
+/// are dropped. Those that say where a file is are as few as the uploads and downloads at work.
+const KEPT_MAX: usize = 4_096;
+/// How often what is left is tried at the end, when the appliance stops.
+const LAST_TRIES: usize = 3;
+const SET_STATUS_AT: &str = "UPDATE receipts SET status = $3 WHERE connector_key = $1 AND stored_path = $2 \
+     AND status IN ('in_receive', 'waiting')";
+
+/// The one writer. It ends when every [`super::commit::Recorder`] is gone and the queue is empty.
+#[derive(Debug)]
+pub struct Writer {
+    db: Db,
+    jobs: Jobs,
+    /// When the last failed login of a partner (or of nobody) from an address was recorded.
+    failed: HashMap<(String, String), Timestamp>,
+    /// What could not be written yet, in its order.
+    kept: Vec<Job>,
+}
+
+impl Writer {
+    pub(super) fn new(db: Db, jobs: Jobs) -> Self {
+        Self { db, jobs, failed: HashMap::new(), kept: Vec::new() }
+    }
+
+    /// Writes until the last recorder is gone.
+    pub async fn run(mut self) {
+        while let Some(batch) = self.next().await {
+            self.settle(batch).await;
+        }
+        for _ in 0..LAST_TRIES {
+            self.settle(Vec::new()).await;
+        }
+        if !self.kept.is_empty() {
+            tracing::error!("{} records could not be written before the end", self.kept.len());
+        }
+    }
+
+    /// What came; nothing when it is only time to try again what is kept. `None` at the end.
+    async fn next(&mut self) -> Option<Vec<Job>> {
+        let next = self.jobs.next();
+        let batch = if self.kept.is_empty() {
+            next.await
+        } else {
+            match timeout(AGAIN_AFTER, next).await {
+                Ok(batch) => batch,
+                Err(_) => return Some(Vec::new()),
+            }
+        };
+        (!batch.is_empty()).then_some(batch)
+    }
+
+    /// Writes what is kept and, behind it, the batch.
+    async fn settle(&mut self, mut batch: Vec<Job>) {
+        batch.retain(|job| !matches!(job, Job::LoginFailed(event) if !self.is_news(event)));
+        let kept = self.kept.len();
+        batch.splice(0..0, self.kept.drain(..));
+        match self.write(&batch).await {
+            Ok(committed) => {
+                if kept > 0 {
+                    tracing::info!("{kept} records that had to wait are written");
+                }
+                answer(batch, Ok(committed.as_slice()));
+            }
+            Err(error) if is_of_a_row(&error) => self.settle_each(batch).await,
+            Err(error) => self.put_off(batch, &error),
+        }
+    }
+
+    /// Each by itself: one of them is the database's own to refuse.
+    async fn settle_each(&mut self, batch: Vec<Job>) {
+        let mut batch = batch.into_iter();
+        while let Some(job) = batch.next() {
+            let written = self.write(std::slice::from_ref(&job)).await;
+            match written {
+                Ok(committed) => answer(vec![job], Ok(&committed)),
+                Err(error) if is_of_a_row(&error) => {
+                    tracing::error!(%error, "The database refuses a record: {}", job.what());
+                    answer(vec![job], Err(&NotRecorded(error.to_string())));
+                }
+                Err(error) => return self.put_off([job].into_iter().chain(batch).collect(), &error),
+            }
+        }
+    }
+
+    /// Keeps what nobody waits for; whoever waits hears that it was not written.
+    fn put_off(&mut self, batch: Vec<Job>, error: &sqlx::Error) {
+        let (told, mut kept): (Vec<_>, Vec<_>) = batch.into_iter().partition(Job::is_told_at_once);
+        let before = kept.len();
+        let mut room = KEPT_MAX;
+        kept.retain(|job| {
+            room = room.saturating_sub(1);
+            room > 0 || job.says_where_a_file_is()
+        });
+        let dropped = before - kept.len();
+        tracing::error!(%error, "The database cannot be written: {} records wait, {dropped} are dropped", kept.len());
+        answer(told, Err(&NotRecorded(error.to_string())));
+        self.kept = kept;
+    }
+
+    fn is_news(&mut self, event: &event::Event) -> bool {
+        let recent = |last: &Timestamp| event.at.since(*last) < LOGIN_FAILED_EVERY;
+        if self.failed.len() >= LOGINS_FAILED_REMEMBERED {
+            self.failed.retain(|_, last| recent(last));
+        }
+        if self.failed.len() >= LOGINS_FAILED_REMEMBERED {
+            return false;
+        }
+        let whose = (event.connector.clone(), event.remote.clone());
+        if self.failed.get(&whose).is_some_and(recent) {
+            return false;
+        }
+        self.failed.insert(whose, event.at);
+        true
+    }
+
+    async fn write(&self, batch: &[Job]) -> sqlx::Result<Vec<Committed>> {
+        let (mut group, mut apart) = (Group::default(), Vec::new());
+        for job in batch {
+            match job {
+                Job::Receive(received, _) => group.receipt(received),
+                Job::Collect(collected, _) => {
+                    let (collection, event) = &**collected;
+                    group.collection(collection);
+                    group.event(event);
+                }
+                Job::Publish(published) => group.publish(published),
+                Job::Event(event) | Job::LoginFailed(event) => group.event(event),
+                Job::Transfer(transfer) => group.transfer(transfer),
+                Job::Moved(..) | Job::Session(_) | Job::Refusal(_) => apart.push(job),
+                Job::Flush(_) => {}
+            }
+        }
+        if apart.is_empty() {
+            return group.write(self.db.writer()).await;
+        }
+        let mut tx = self.db.begin().await?;
+        for job in apart {
+            match job {
+                Job::Moved(Place { connector_key, stored_path }, status) => {
+                    let moved = sqlx::query(SET_STATUS_AT).bind(connector_key).bind(stored_path).bind(status.name());
+                    moved.execute(&mut *tx).await?;
+                }
+                Job::Session(session) => session::add(&mut tx, session).await?,
+                Job::Refusal(refusal) => refusal::add(&mut tx, refusal).await?,
+                _ => {}
+            }
+        }
+        let committed = group.write(&mut *tx).await?;
+        tx.commit().await?;
+        Ok(committed)
+    }
+}
+
+/// Tells whoever waits for one of them what came of it.
+fn answer(batch: Vec<Job>, result: Result<&[Committed], &NotRecorded>) {
+    let mut committed = result.map(<[Committed]>::iter);
+    for job in batch {
+        match job {
+            Job::Receive(_, done) => {
+                let own = match &mut committed {
+                    Ok(committed) => committed.next().cloned().ok_or_else(|| NotRecorded("it is missing".into())),
+                    Err(error) => Err((*error).clone()),
+                };
+                drop(done.send(own));
+            }
+            Job::Collect(_, done) | Job::Flush(done) => {
+                drop(done.send(result.map(drop).map_err(Clone::clone)));
+            }
+            _ => {}
+        }
+    }
+}
+
+/// Whether it is what was to be written that the database refuses, which it would do again. Else it is the database that
+/// cannot be written: primary codes of <https://sqlite.org/rescode.html>.
+fn is_of_a_row(error: &sqlx::Error) -> bool {
+    const PRIMARY: u32 = 0xff;
+    // SQLITE_ERROR, SQLITE_TOOBIG, SQLITE_CONSTRAINT, SQLITE_MISMATCH, SQLITE_RANGE.
+    const OF_A_ROW: [u32; 5] = [1, 18, 19, 20, 25];
+    match error {
+        sqlx::Error::Database(error) => {
+            let code = error.code().and_then(|code| code.parse::<u32>().ok());
+            code.is_some_and(|code| OF_A_ROW.contains(&(code & PRIMARY)))
+        }
+        sqlx::Error::Io(_) | sqlx::Error::PoolTimedOut | sqlx::Error::PoolClosed | sqlx::Error::WorkerCrashed => false,
+        _ => true,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base::clock::Clock;
+    use crate::base::id::{EventId, IdSource};
+    use crate::domain::event::EventKind;
+    use crate::store::commit::{Published, Received, Recorder};
+    use crate::store::receipt::{Receipt, find};
+
+    const AT: Timestamp = Timestamp::from_us(1_800_000_000_000_000);
+
+    fn received(ids: &IdSource, path: &str) -> Received {
+        let receipt =
+            Receipt { client_path: path.to_owned(), stored_path: path.to_owned(), ..Receipt::sample(ids, "Acme", AT) };
+        Received { receipt, event_id: EventId::new(ids), folder: String::new(), deliver_at: AT, actions: Vec::new() }
+    }
+
+    async fn told(db: &Db) -> Vec<EventId> {
+        let events = event::oldest_first(db, None, Timestamp::default(), None, 9).await.unwrap();
+        events.into_iter().map(|event| event.id).collect()
+    }
+
+    #[tokio::test]
+    async fn what_nobody_waits_for_is_kept_until_the_database_can_be_written() {
+        let folder = tempfile::tempdir().unwrap();
+        let db = Db::open(folder.path()).await.unwrap();
+        let ids = IdSource::seeded(Clock::System, 7);
+        let (recorder, writer) = Recorder::new(db.clone());
+        let writing = tokio::spawn(writer.run());
+        let one = received(&ids, "/Receive/a");
+        recorder.receive(one.clone()).await.unwrap();
+        recorder.publish(Published::of(&one.receipt, one.event_id.clone())).await;
+        // As where the disk has become one that is only read.
+        set_read_only(&db, true).await;
+        let other = received(&ids, "/Receive/b");
+        recorder.receive(other.clone()).await.unwrap_err();
+        recorder.flush().await.unwrap_err();
+        assert_eq!(told(&db).await, []);
+        set_read_only(&db, false).await;
+        // Nothing else comes: it is tried again by itself.
+        while told(&db).await.is_empty() {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        assert_eq!(told(&db).await, [one.event_id]);
+        assert!(!find(&db, &one.receipt.id).await.unwrap().unwrap().publishing);
+        assert_eq!(find(&db, &other.receipt.id).await.unwrap(), None, "its partner was told that it is not recorded");
+        recorder.flush().await.unwrap();
+        drop(recorder);
+        writing.await.unwrap();
+    }
+
+    async fn set_read_only(db: &Db, yes: bool) {
+        let pragma = if yes { "PRAGMA query_only = ON" } else { "PRAGMA query_only = OFF" };
+        sqlx::query(pragma).execute(db.writer()).await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn a_record_that_is_refused_takes_no_other_down() {
+        let folder = tempfile::tempdir().unwrap();
+        let db = Db::open(folder.path()).await.unwrap();
+        let ids = IdSource::seeded(Clock::System, 7);
+        let (recorder, writer) = Recorder::new(db.clone());
+        let (good, twice, other) =
+            (received(&ids, "/Receive/a"), received(&ids, "/Receive/b"), received(&ids, "/Receive/c"));
+        let event = event::Event::new(&ids, EventKind::Recovered, AT, "told".to_owned());
+        // All of them are in the queue before the writer takes the first: they are one batch.
+        let mut answers = Vec::new();
+        for one in [good, twice.clone(), twice, other] {
+            let recorder = recorder.clone();
+            answers.push(tokio::spawn(async move { recorder.receive(one).await.is_ok() }));
+        }
+        recorder.event(event.clone()).await;
+        tokio::task::yield_now().await;
+        let writing = tokio::spawn(writer.run());
+        let mut recorded = Vec::new();
+        for answer in answers {
+            recorded.push(answer.await.unwrap());
+        }
+        assert_eq!(recorded, [true, true, false, true]);
+        recorder.flush().await.unwrap();
+        assert_eq!(told(&db).await, [event.id]);
+        drop(recorder);
+        writing.await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn what_is_kept_has_a_limit_but_for_what_says_where_files_are() {
+        let folder = tempfile::tempdir().unwrap();
+        let db = Db::open(folder.path()).await.unwrap();
+        let ids = IdSource::seeded(Clock::System, 7);
+        let (_recorder, mut writer) = Recorder::new(db.clone());
+        let event = || Job::Event(Box::new(event::Event::new(&ids, EventKind::Recovered, AT, String::new())));
+        let mut batch: Vec<_> = (0..KEPT_MAX + 2).map(|_| event()).collect();
+        let one = received(&ids, "/Receive/a");
+        batch.push(Job::Publish(Box::new(Published::of(&one.receipt, one.event_id))));
+        set_read_only(&db, true).await;
+        writer.settle(batch).await;
+        assert_eq!(writer.kept.len(), KEPT_MAX);
+        assert!(matches!(writer.kept.last(), Some(Job::Publish(_))));
+    }
+}
