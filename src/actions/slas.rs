@@ -215,6 +215,7 @@ mod tests {
                 receipt,
                 event_id,
                 folder: String::new(),
+                staging_inode: 0,
                 deliver_at: Timestamp::default(),
                 actions: Vec::new(),
             };

@@ -101,6 +101,7 @@ mod tests {
                     receipt,
                     event_id: EventId::new(&ids),
                     folder: String::new(),
+                    staging_inode: 0,
                     deliver_at: Timestamp::default(),
                     actions: Vec::new(),
                 })

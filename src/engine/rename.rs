@@ -2,13 +2,15 @@
 //! receipt follows it.
 
 use std::io;
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
 
 use rustix::fs::FileType;
 
 use super::Engine;
 use super::files::{self, Target};
+use crate::base::fault::{self, Point};
+use crate::base::id::ReceiptId;
 use crate::base::path::{Name, VirtualPath};
 use crate::domain::authorise::{Operation, Reach};
 use crate::domain::place::{Folder, path_of};
@@ -16,13 +18,16 @@ use crate::domain::receipt::Status;
 use crate::domain::refusal::Rule;
 use crate::domain::value::Overwrite;
 use crate::store::receipt::{self, Receipt};
+use crate::store::renaming::Rename;
 use crate::transfer::depot::{Party, TransferError};
 use crate::transfer::publish::publish_temporary;
 use crate::transfer::receive::is_temporary;
 use crate::transfer::send::{is_file_of, lies_at, recent, stored_names};
 use crate::workspace::download::Version;
+use crate::workspace::folder::{OpenFolder, Turns};
 use crate::workspace::held;
 use crate::workspace::jail::{self, Replace};
+use crate::workspace::sync::Syncer;
 
 /// `RNFR`: there is such a file or folder, and it may be renamed.
 pub async fn from(engine: &Engine, party: &Party, path: &VirtualPath) -> Result<(), TransferError> {
@@ -82,105 +87,144 @@ pub async fn rename(engine: &Engine, party: &Party, from: &VirtualPath, to: &Vir
     if target.names.iter().any(|name| name.as_str() == jail::STAGING) {
         return Err(TransferError::refused(Rule::NameNotStorable, "the name is Waybill's own"));
     }
-    let (from, to) = (source.names.as_slice(), target.names.as_slice());
-    engine.depot.recorder.flush().await?;
+    let way = Way { side: source.folder, from: &source.names, to: &target.names };
     if kind == FileType::Directory {
-        return rename_folder(engine, party, source.folder, from, to).await;
+        return rename_folder(engine, party, &way).await;
     }
-    let temporary = |names: &[Name]| is_temporary(party, source.folder, names.last().map_or("", Name::as_str));
-    let key = party.connector().id.key();
-    let path = |names: &[Name]| path_of(source.folder, names).unwrap_or_default().to_string();
-    let known = if source.folder == Folder::Receive {
-        let latest = receipt::latest_stored_at(&engine.depot.db, key, &path(from)).await?;
-        still_its(engine, party, from, latest).await?
-    } else {
-        None
-    };
-    if source.folder == Folder::Receive && known.is_none() && temporary(from) && !temporary(to) {
-        publish_temporary(&engine.depot, party, from, to).await?;
+    if way.from == way.to {
         return Ok(());
     }
-    move_file(engine, party, (source.folder, known), from, to).await
+    let workspace = party.workspace(&engine.depot)?;
+    let turns = workspace.folder(way.side).naming_both(way.from, way.to).await;
+    // Whose file it is is judged where nobody else can give the name to another.
+    engine.depot.recorder.flush().await?;
+    let known = if way.side == Folder::Receive { still_its(engine, party, &way).await? } else { None };
+    let temporary = |names: &[Name]| is_temporary(party, way.side, names.last().map_or("", Name::as_str));
+    if way.side == Folder::Receive && known.is_none() && temporary(way.from) && !temporary(way.to) {
+        // It takes the turns itself, behind the digest.
+        drop(turns);
+        publish_temporary(&engine.depot, party, way.from, way.to).await?;
+        return Ok(());
+    }
+    move_file(engine, party, &way, (known, &turns)).await
 }
 
-/// The receipt, if the file of that name is still its: another program may have put another there.
-async fn still_its(
-    engine: &Engine,
-    party: &Party,
-    names: &[Name],
-    receipt: Option<Receipt>,
-) -> Result<Option<Receipt>, TransferError> {
-    let Some(receipt) = receipt else { return Ok(None) };
+/// What is renamed: names below one folder.
+struct Way<'a> {
+    side: Folder,
+    from: &'a [Name],
+    to: &'a [Name],
+}
+
+impl Way<'_> {
+    /// As the partner sees them.
+    fn paths(&self) -> (String, String) {
+        let path = |names| path_of(self.side, names).unwrap_or_default().to_string();
+        (path(self.from), path(self.to))
+    }
+
+    /// Written down before the disk knows, where receipts are to follow: of the file's, or of all below a folder.
+    async fn begin(&self, engine: &Engine, party: &Party, whose: Option<ReceiptId>) -> Result<Rename, TransferError> {
+        let (db, key) = (&engine.depot.db, party.connector().id.key());
+        Ok(Rename::begin(db, (key, whose), self.paths(), engine.depot.clock.now()).await?)
+    }
+}
+
+/// What came of a rename on disk: that of a folder or of a file with a receipt is carried over into the receipts.
+async fn end(engine: &Engine, begun: Option<Rename>, renamed: io::Result<()>) -> Result<(), TransferError> {
+    let recorder = &engine.depot.recorder;
+    match (begun, renamed) {
+        (Some(begun), Ok(())) => {
+            recorder.renamed(begun).await;
+            // Where it cannot be written yet, it will be.
+            let _ = recorder.flush().await;
+            Ok(())
+        }
+        (None, Ok(())) => Ok(()),
+        (begun, Err(error)) => {
+            if let Some(begun) = begun {
+                begun.give_up(&engine.depot.db).await?;
+            }
+            Err(error.into())
+        }
+    }
+}
+
+/// The receipt of the file, if that is still its: another program may have put another there.
+async fn still_its(engine: &Engine, party: &Party, way: &Way<'_>) -> Result<Option<Receipt>, TransferError> {
+    let (path, _) = way.paths();
+    let latest = receipt::latest_stored_at(&engine.depot.db, party.connector().id.key(), &path).await?;
+    let Some(receipt) = latest else { return Ok(None) };
     let workspace = party.workspace(&engine.depot)?;
-    let (folder, name) = workspace.folder(Folder::Receive).jail().parent(names)?;
+    let (folder, name) = workspace.folder(Folder::Receive).jail().parent(way.from)?;
     let is_its = lies_at(folder.as_fd(), name, &receipt).await.map_err(TransferError::Storage)?;
     Ok(is_its.then_some(receipt))
 }
 
+/// `_turns` are the caller's at both names.
 async fn move_file(
     engine: &Engine,
     party: &Party,
-    (side, known): (Folder, Option<Receipt>),
-    from: &[Name],
-    to: &[Name],
+    way: &Way<'_>,
+    (known, _turns): (Option<Receipt>, &Turns),
 ) -> Result<(), TransferError> {
-    if from == to {
-        return Ok(());
-    }
     let workspace = party.workspace(&engine.depot)?;
-    let folder = workspace.folder(side);
-    let db = &engine.depot.db;
-    // In one order everywhere, so that two renames never wait for each other.
-    let (first, second) = if from < to { (from, to) } else { (to, from) };
-    let _turns = (folder.naming(first).await, folder.naming(second).await);
+    let folder = workspace.folder(way.side);
     if let Some(receipt) = &known
-        && receipt::find(db, &receipt.id).await?.is_some_and(|receipt| receipt.taken_over)
+        && receipt.taken_over
     {
         return Err(taken_over(receipt));
     }
-    let replace = if party.connector().settings.overwrite == Overwrite::Replace { Replace::Yes } else { Replace::No };
-    if let Ok(stat) = folder.jail().stat(to)
-        && FileType::from_raw_mode(stat.st_mode) != FileType::RegularFile
-    {
-        return Err(TransferError::IsFolder);
-    }
-    let (from_folder, from_name) = folder.jail().parent(from)?;
-    let (to_folder, to_name) = folder.jail().parent(to)?;
-    let inode = folder.jail().stat(from)?.st_ino;
+    let replace = match folder.jail().stat(way.to).map(|stat| FileType::from_raw_mode(stat.st_mode)) {
+        Ok(FileType::RegularFile) if party.connector().settings.overwrite == Overwrite::Replace => Replace::Yes,
+        Ok(FileType::RegularFile) => {
+            let (_, to) = way.paths();
+            return Err(TransferError::refused(Rule::FileExists, format!("{to} is there already")));
+        }
+        Ok(_) => return Err(TransferError::IsFolder),
+        Err(_) => Replace::No,
+    };
+    let (from_folder, from_name) = folder.jail().parent(way.from)?;
+    let (to_folder, to_name) = folder.jail().parent(way.to)?;
+    let inode = folder.jail().stat(way.from)?.st_ino;
     let syncer = engine.depot.workspaces.syncer();
     held::secure(folder, syncer).await.map_err(TransferError::Storage)?;
-    jail::rename((from_folder.as_fd(), from_name), (to_folder.as_fd(), to_name), replace)?;
+    let begun = match known {
+        Some(receipt) => Some(way.begin(engine, party, Some(receipt.id)).await?),
+        None => None,
+    };
+    let follows = begun.is_some();
+    let renamed = jail::rename((from_folder.as_fd(), from_name), (to_folder.as_fd(), to_name), replace);
+    if renamed.is_ok() {
+        fault::pass(Point::Renamed).map_err(TransferError::Storage)?;
+    }
+    let on_disk = if renamed.is_ok() { sync(folder, syncer, [to_folder, from_folder]).await } else { Ok(()) };
+    end(engine, begun, renamed).await?;
     folder.published(inode, engine.depot.clock.now());
-    for changed in [to_folder, from_folder] {
-        folder.sync_folder(syncer, Arc::new(changed)).await.map_err(TransferError::Storage)?;
+    if way.side == Folder::Receive && replace == Replace::Yes && !follows {
+        let (_, to) = way.paths();
+        engine.depot.recorder.moved(party.connector().id.key(), &to, Status::Replaced).await;
     }
-    if let Some(receipt) = known {
-        let path = path_of(side, to).unwrap_or_default().to_string();
-        let name = to.last().map_or("", Name::as_str);
-        receipt::rename(db, receipt, (name, &path), engine.depot.clock.now()).await?;
-    }
-    Ok(())
+    on_disk
 }
 
-async fn rename_folder(
-    engine: &Engine,
-    party: &Party,
-    side: Folder,
-    from: &[Name],
-    to: &[Name],
-) -> Result<(), TransferError> {
+async fn rename_folder(engine: &Engine, party: &Party, way: &Way<'_>) -> Result<(), TransferError> {
     let workspace = party.workspace(&engine.depot)?;
-    let folder = workspace.folder(side);
-    let (from_folder, from_name) = folder.jail().parent(from)?;
-    let (to_folder, to_name) = folder.jail().parent(to)?;
-    jail::rename((from_folder.as_fd(), from_name), (to_folder.as_fd(), to_name), Replace::No)?;
+    let folder = workspace.folder(way.side);
+    let (from_folder, from_name) = folder.jail().parent(way.from)?;
+    let (to_folder, to_name) = folder.jail().parent(way.to)?;
+    engine.depot.recorder.flush().await?;
+    let begun = if way.side == Folder::Receive { Some(way.begin(engine, party, None).await?) } else { None };
+    let renamed = jail::rename((from_folder.as_fd(), from_name), (to_folder.as_fd(), to_name), Replace::No);
     let syncer = engine.depot.workspaces.syncer();
-    for changed in [to_folder, from_folder] {
+    let on_disk = if renamed.is_ok() { sync(folder, syncer, [to_folder, from_folder]).await } else { Ok(()) };
+    end(engine, begun, renamed).await?;
+    on_disk
+}
+
+async fn sync(folder: &OpenFolder, syncer: &Syncer, changed: [OwnedFd; 2]) -> Result<(), TransferError> {
+    for changed in changed {
         folder.sync_folder(syncer, Arc::new(changed)).await.map_err(TransferError::Storage)?;
-    }
-    if side == Folder::Receive {
-        let path = |names: &[Name]| path_of(side, names).unwrap_or_default().to_string();
-        receipt::rename_folder(&engine.depot.db, party.connector().id.key(), &path(from), &path(to)).await?;
     }
     Ok(())
 }

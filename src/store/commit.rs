@@ -12,6 +12,7 @@ use tokio::sync::oneshot;
 use super::open::Db;
 use super::queue::{Gone, Job, Queue, queue};
 use super::receipt::Receipt;
+use super::renaming::Rename;
 use super::writer::Writer;
 use super::{collected, event, refusal, session, transfer};
 use crate::base::clock::Timestamp;
@@ -38,6 +39,8 @@ pub struct Received {
     pub event_id: EventId,
     /// The Receive folder it is for, as a path of this machine: where its bytes will be held if a delivery needs them.
     pub folder: String,
+    /// The number of that folder's staging folder: where that is another, nothing can be told of the file.
+    pub staging_inode: u64,
     /// When its deliveries may begin: it has settled by then.
     pub deliver_at: Timestamp,
     /// The actions it sets off, by their ids.
@@ -133,6 +136,11 @@ impl Recorder {
         self.send(Job::Moved(Place { connector_key, stored_path }, status)).await;
     }
 
+    /// Something in Receive was renamed on disk: its receipts follow.
+    pub async fn renamed(&self, rename: Rename) {
+        self.send(Job::Renamed(Box::new(rename))).await;
+    }
+
     /// Records an event.
     pub async fn event(&self, event: event::Event) {
         self.send(Job::Event(Box::new(event))).await;
@@ -212,7 +220,14 @@ mod tests {
     fn received(ids: &IdSource, path: &str) -> Received {
         let receipt =
             Receipt { client_path: path.to_owned(), stored_path: path.to_owned(), ..Receipt::sample(ids, "Acme", AT) };
-        Received { receipt, event_id: EventId::new(ids), folder: String::new(), deliver_at: AT, actions: Vec::new() }
+        Received {
+            receipt,
+            event_id: EventId::new(ids),
+            folder: String::new(),
+            staging_inode: 0,
+            deliver_at: AT,
+            actions: Vec::new(),
+        }
     }
 
     fn published(received: &Received) -> Published {

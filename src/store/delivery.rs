@@ -463,6 +463,7 @@ mod tests {
         let at = Timestamp::from_us(1_800_000_000_000_000);
         sqlx::raw_sql(SET_UP).execute(db.writer()).await.unwrap();
         let received = |name: &str| Received {
+            staging_inode: 0,
             receipt: Receipt {
                 client_path: name.to_owned(),
                 stored_path: name.to_owned(),

@@ -41,11 +41,11 @@ const ADD_EVENTS: &str = "INSERT INTO events (id, kind, at_us, connector, sessio
 // `$5`: an array of `Group::receipt`'s rows; `$6`: how long a duplicate is one.
 const ADD_RECEIPTS: &str = "INSERT INTO receipts (id, connector, connector_key, name, client_path, stored_path, \
      size_bytes, sha256, headers, begun_at_us, completed_at_us, remote_address, tls, session_id, ending, \
-     resumed_from, ascii, proof, status, publishing, inode, staged_name, event_id, duplicate_of) \
+     resumed_from, ascii, proof, status, publishing, inode, staged_name, event_id, staging_inode, duplicate_of) \
      SELECT value->>0, value->>1, value->>2, value->>3, value->>4, value->>5, value->>6, value->>7, value->>8, \
      value->>9, value->>10, value->>11, value->>12, value->>13, value->>14, value->>15, value->>16, value->>17, \
      CASE WHEN EXISTS (SELECT 1 FROM arrows WHERE from_key = value->>2 AND on_error = 0) THEN 'waiting' \
-     ELSE value->>18 END, 1, value->>19, value->>20, value->>22, COALESCE(value->>21, (SELECT id FROM receipts \
+     ELSE value->>18 END, 1, value->>19, value->>20, value->>22, value->>26, COALESCE(value->>21, (SELECT id FROM receipts \
      WHERE connector_key = value->>2 AND client_path = value->>4 AND completed_at_us >= (value->>10) - $6 \
      AND sha256 = value->>7 ORDER BY completed_at_us DESC LIMIT 1)) FROM jsonb_each($5)";
 // What is to be delivered is held from the same moment on.
@@ -136,7 +136,7 @@ impl<'a> Group<'a> {
 
     /// A receipt with its event's id; the event is told of when the file is published.
     pub(super) fn receipt(&mut self, received: &'a Received) {
-        let Received { receipt, event_id, folder, deliver_at, actions } = received;
+        let Received { receipt, event_id, folder, staging_inode, deliver_at, actions } = received;
         let connector_key = receipt.connector.to_ascii_lowercase();
         let alike = (connector_key.clone(), receipt.client_path.as_str(), receipt.sha256.as_str());
         let duplicate_of = self.latest.insert(alike, &receipt.id).map(ReceiptId::as_str);
@@ -167,6 +167,7 @@ impl<'a> Group<'a> {
             deliver_at.us(),
             folder,
             actions,
+            staging_inode.cast_signed(),
         ]));
     }
 
@@ -220,7 +221,14 @@ mod tests {
 
     fn received(ids: &IdSource, path: &str, sha256: &str) -> Received {
         let receipt = receipt(ids, path, sha256);
-        Received { receipt, event_id: EventId::new(ids), folder: String::new(), deliver_at: AT, actions: Vec::new() }
+        Received {
+            receipt,
+            event_id: EventId::new(ids),
+            folder: String::new(),
+            staging_inode: 0,
+            deliver_at: AT,
+            actions: Vec::new(),
+        }
     }
 
     fn receipt(ids: &IdSource, path: &str, sha256: &str) -> Receipt {

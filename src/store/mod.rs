@@ -36,6 +36,7 @@ mod queue;
 pub mod receipt;
 pub mod receipt_page;
 pub mod refusal;
+pub mod renaming;
 pub mod retention;
 pub mod saved_view;
 pub mod second_factor;

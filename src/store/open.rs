@@ -62,6 +62,8 @@ pub(super) const MIGRATIONS: &[(i64, &str, &str)] = &[
     (95, "letters", include_str!("../../migrations/0095_letters.sql")),
     (96, "staging of", include_str!("../../migrations/0096_staging_of.sql")),
     (100, "event of a receipt", include_str!("../../migrations/0100_event_of_a_receipt.sql")),
+    (101, "renamings", include_str!("../../migrations/0101_renamings.sql")),
+    (102, "staged in", include_str!("../../migrations/0102_staged_in.sql")),
 ];
 
 /// Why the store could not do something.

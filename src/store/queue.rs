@@ -11,6 +11,7 @@ use tokio::sync::{Semaphore, mpsc, oneshot};
 use tokio::time::{Instant, timeout_at};
 
 use super::commit::{Committed, NotRecorded, Place, Published, Received};
+use super::renaming::Rename;
 use super::{collected, event, refusal, session, transfer};
 use crate::domain::receipt::Status;
 
@@ -28,6 +29,7 @@ pub(super) enum Job {
     Collect(Box<(collected::Collection, event::Event)>, oneshot::Sender<Result<(), NotRecorded>>),
     Publish(Box<Published>),
     Moved(Place, Status),
+    Renamed(Box<Rename>),
     Event(Box<event::Event>),
     Transfer(Box<transfer::Transfer>),
     Session(Box<session::Session>),
@@ -49,7 +51,7 @@ impl Job {
 
     /// Whether files are lost sight of without it.
     pub(super) fn says_where_a_file_is(&self) -> bool {
-        matches!(self, Self::Receive(..) | Self::Collect(..) | Self::Publish(_) | Self::Moved(..))
+        matches!(self, Self::Receive(..) | Self::Collect(..) | Self::Publish(_) | Self::Moved(..) | Self::Renamed(_))
     }
 
     /// What it is, for the log.
@@ -59,6 +61,7 @@ impl Job {
             Self::Collect(collected, _) => format!("collection, event {}", collected.1.id),
             Self::Publish(published) => format!("receipt {} lies under its name", published.id),
             Self::Moved(place, status) => format!("{} is {}", place.stored_path, status.name()),
+            Self::Renamed(rename) => format!("{} is {} now", rename.from, rename.to),
             Self::Event(event) | Self::LoginFailed(event) => format!("event {}", event.id),
             Self::Transfer(transfer) => format!("transfer {}", transfer.id),
             Self::Session(_) => "a session".to_owned(),
@@ -251,7 +254,7 @@ mod tests {
         let sample = Receipt::sample(&ids, "Acme", Timestamp::default());
         let receipt = Receipt { stored_path: path.to_owned(), ..sample };
         let (event_id, deliver_at) = (EventId::new(&ids), Timestamp::default());
-        Received { receipt, event_id, folder: String::new(), deliver_at, actions: Vec::new() }
+        Received { receipt, event_id, folder: String::new(), staging_inode: 0, deliver_at, actions: Vec::new() }
     }
 
     fn receive(path: &str) -> Job {

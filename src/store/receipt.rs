@@ -321,17 +321,12 @@ const USAGE: &str = "SELECT COUNT(*), CAST(COALESCE(SUM(size_bytes), 0) AS BIGIN
      WHERE connector_key = $1 AND status IN ('in_receive', 'waiting')";
 const PUBLISHING: &str = select!("WHERE publishing = 1 ORDER BY id");
 const CLEAR_MARK: &str = "UPDATE receipts SET publishing = 0 WHERE id = $1";
+const STAGING_INODE: &str = "SELECT staging_inode FROM receipts WHERE id = $1";
 const EVENT_ID: &str = "SELECT event_id FROM receipts WHERE id = $1";
 const SET_STATUS: &str = "UPDATE receipts SET status = $2, publishing = 0 WHERE id = $1";
 const MARK_REPLACED: &str = "UPDATE receipts SET status = 'replaced' WHERE connector_key = $1 AND stored_path = $2 \
      AND status IN ('in_receive', 'waiting') AND publishing = 0 AND id <> $3 AND completed_at_us + 0 <= $4";
 const SET_PROOF: &str = "UPDATE receipts SET proof = $2 WHERE id = $1";
-const RENAME: &str = "UPDATE receipts SET name = $2, client_path = $3, stored_path = $3 WHERE id = $1";
-const RENAME_BELOW: &str = "UPDATE receipts SET stored_path = $3 || substr(stored_path, $4), \
-     client_path = $3 || substr(client_path, $4) \
-     WHERE connector_key = $1 AND status IN ('in_receive', 'waiting') AND substr(stored_path, 1, $4) = $2 || '/'";
-const ADD_NAME: &str = "INSERT INTO receipt_names (receipt_id, at_us, from_path, to_path) \
-     SELECT id, $2, client_path, $3 FROM receipts WHERE id = $1";
 const NAMES: &str = "SELECT at_us, from_path, to_path FROM receipt_names WHERE receipt_id = $1 ORDER BY at_us";
 
 /// The receipt of that id, if there is one.
@@ -444,6 +439,12 @@ pub async fn publishing(db: &Db) -> Result<Vec<Receipt>, StoreError> {
     sqlx::query(PUBLISHING).fetch_all(db.reader()).await?.iter().map(decode).collect()
 }
 
+/// The number of the staging folder its file was in when it was committed; `None` where it was not noted.
+pub async fn staging_inode(db: &Db, id: &ReceiptId) -> Result<Option<u64>, StoreError> {
+    let row = sqlx::query(STAGING_INODE).bind(id.as_str()).fetch_one(db.reader()).await?;
+    Ok(row.try_get::<Option<i64>, _>(0)?.map(i64::cast_unsigned))
+}
+
 /// Found by recovery: its file lies under its final name. Its event is released, and older receipts of its place are
 /// replaced. `ids` make an id for the event of a receipt that has none.
 pub async fn published(db: &Db, receipt: &Receipt, ids: &IdSource) -> Result<(), StoreError> {
@@ -467,16 +468,6 @@ pub async fn set_status(db: &Db, id: &ReceiptId, status: Status) -> Result<(), S
 pub async fn set_proof(db: &Db, id: &ReceiptId, proof: Proof) -> Result<(), StoreError> {
     sqlx::query(SET_PROOF).bind(id.as_str()).bind(proof.name()).execute(db.writer()).await?;
     Ok(())
-}
-
-/// The partner renamed the received file: what it was called before is kept, and older receipts of its new place are
-/// replaced.
-pub async fn rename(db: &Db, receipt: Receipt, (name, path): (&str, &str), at: Timestamp) -> Result<(), StoreError> {
-    let mut tx = db.begin().await?;
-    sqlx::query(ADD_NAME).bind(receipt.id.as_str()).bind(at.us()).bind(path).execute(&mut *tx).await?;
-    sqlx::query(RENAME).bind(receipt.id.as_str()).bind(name).bind(path).execute(&mut *tx).await?;
-    mark_replaced(&mut tx, &Receipt { stored_path: path.to_owned(), ..receipt }).await?;
-    Ok(tx.commit().await?)
 }
 
 /// Older receipts of the place where `receipt`'s file lies now are replaced.
@@ -505,14 +496,6 @@ pub async fn renamings(db: &Db, id: &ReceiptId) -> Result<Vec<Renaming>, StoreEr
             Ok(Renaming { at, from: row.try_get(1)?, to: row.try_get(2)? })
         })
         .collect()
-}
-
-/// The partner renamed a folder: paths of the receipts below follow.
-pub async fn rename_folder(db: &Db, connector_key: &str, from: &str, to: &str) -> Result<(), StoreError> {
-    let beyond = i64::try_from(from.chars().count()).unwrap_or(i64::MAX).saturating_add(1);
-    let query = sqlx::query(RENAME_BELOW).bind(connector_key).bind(from).bind(to).bind(beyond);
-    query.execute(db.writer()).await?;
-    Ok(())
 }
 
 pub(super) fn decode(row: &SqliteRow) -> Result<Receipt, StoreError> {

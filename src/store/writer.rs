@@ -149,7 +149,7 @@ impl Writer {
                 Job::Publish(published) => group.publish(published),
                 Job::Event(event) | Job::LoginFailed(event) => group.event(event),
                 Job::Transfer(transfer) => group.transfer(transfer),
-                Job::Moved(..) | Job::Session(_) | Job::Refusal(_) => apart.push(job),
+                Job::Moved(..) | Job::Renamed(_) | Job::Session(_) | Job::Refusal(_) => apart.push(job),
                 Job::Flush(_) => {}
             }
         }
@@ -163,6 +163,7 @@ impl Writer {
                     let moved = sqlx::query(SET_STATUS_AT).bind(connector_key).bind(stored_path).bind(status.name());
                     moved.execute(&mut *tx).await?;
                 }
+                Job::Renamed(rename) => rename.carry_over(&mut tx).await?,
                 Job::Session(session) => session::add(&mut tx, session).await?,
                 Job::Refusal(refusal) => refusal::add(&mut tx, refusal).await?,
                 _ => {}
@@ -224,7 +225,14 @@ mod tests {
     fn received(ids: &IdSource, path: &str) -> Received {
         let receipt =
             Receipt { client_path: path.to_owned(), stored_path: path.to_owned(), ..Receipt::sample(ids, "Acme", AT) };
-        Received { receipt, event_id: EventId::new(ids), folder: String::new(), deliver_at: AT, actions: Vec::new() }
+        Received {
+            receipt,
+            event_id: EventId::new(ids),
+            folder: String::new(),
+            staging_inode: 0,
+            deliver_at: AT,
+            actions: Vec::new(),
+        }
     }
 
     async fn told(db: &Db) -> Vec<EventId> {
@@ -284,11 +292,11 @@ mod tests {
         recorder.event(event.clone()).await;
         tokio::task::yield_now().await;
         let writing = tokio::spawn(writer.run());
-        let mut recorded = Vec::new();
+        let mut went = Vec::new();
         for answer in answers {
-            recorded.push(answer.await.unwrap());
+            went.push(answer.await.unwrap());
         }
-        assert_eq!(recorded, [true, true, false, true]);
+        assert_eq!(went, [true, true, false, true]);
         recorder.flush().await.unwrap();
         assert_eq!(told(&db).await, [event.id]);
         drop(recorder);

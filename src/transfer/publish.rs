@@ -21,8 +21,8 @@ use crate::domain::value::{ActionMoment, Overwrite};
 use crate::store::commit::{Published, Received};
 use crate::store::receipt::Receipt;
 use crate::store::{StoreError, delivery, held as store_held, receipt, sequence};
-use crate::workspace::download::Source;
-use crate::workspace::folder::OpenFolder;
+use crate::workspace::download::{Source, Version};
+use crate::workspace::folder::{OpenFolder, Turns};
 use crate::workspace::held::{self, HeldFolder};
 use crate::workspace::jail::{self, Replace};
 use crate::workspace::upload::Part;
@@ -53,7 +53,7 @@ pub async fn publish(
     depot: &Depot,
     party: &Party,
     plan: &Plan,
-    part: &Part,
+    part: &mut Part,
     whole: &Whole,
 ) -> Result<Option<ReceiptId>, TransferError> {
     let folder = plan.folder();
@@ -63,29 +63,40 @@ pub async fn publish(
     if silent {
         let Some(name) = plan.names.last() else { return Err(TransferError::NotFound) };
         let _turn = folder.naming(&plan.names).await;
-        let replace = silent_replace(party, plan.side);
-        part.publish(folder, &parent, name, replace).map_err(exists)?;
+        let replaces = plan.side == Folder::Receive && folder.jail().stat(&plan.names).is_ok();
+        if replaces {
+            held::secure(folder, depot.workspaces.syncer()).await?;
+        }
+        part.publish(folder, &parent, name, silent_replace(party, plan.side)).map_err(exists)?;
         let version = Source::shared(Arc::clone(part.file()))?.version();
         folder.published(version.inode, depot.clock.now());
         folder.remember_digest(version.into(), whole.sha256);
         folder.sync_folder(depot.workspaces.syncer(), parent).await.map_err(TransferError::Storage)?;
+        if replaces {
+            // A file with a receipt may have been renamed to this name.
+            let path = plan.client_path().to_string();
+            depot.recorder.moved(party.connector().id.key(), &path, Status::Replaced).await;
+        }
         return Ok(None);
     }
     let id = ReceiptId::parse(part.name()).unwrap_or_else(|| ReceiptId::new(&depot.ids));
-    let staged = Staged { id, inode: part.inode()?, name: part.name().to_owned(), names: &plan.names };
-    let (receipt, _turn, replace) = named(depot, party, folder, &staged, whole).await?;
+    let staged = Staged { id, inode: part.inode()?, name: part.name().to_owned(), names: &plan.names, from: None };
+    let (receipt, _turns, replace) = named(depot, party, folder, &staged, whole).await?;
     let id = receipt.id.clone();
     let Some(stored) = receipt.stored_path.rsplit('/').next().and_then(|name| Name::parse(name).ok()) else {
         return Err(TransferError::refused(Rule::NameNotStorable, receipt.stored_path));
     };
     logged::keep(depot, party, &receipt, part.file()).await;
-    let committed = commit(depot, party, receipt).await?;
+    let committed = commit(depot, party, folder, receipt).await?;
     let place = async {
         make_way(depot, folder, &committed, (folder.staging().as_fd(), part.name()), replace).await?;
         part.publish(folder, &parent, &stored, replace)
     };
     if let Err(error) = place.await {
         lost(depot, folder, &committed).await;
+        // The receipt keeps its id, whatever becomes of the bytes: who goes on with them gets a receipt of its own.
+        part.begin_anew(folder, ReceiptId::new(&depot.ids).as_str(), &plan.client_path())
+            .map_err(TransferError::Storage)?;
         return Err(exists(error));
     }
     finish(depot, folder, parent, committed.published).await?;
@@ -100,16 +111,18 @@ struct Staged<'a> {
     name: String,
     /// The client's final name below Receive.
     names: &'a [Name],
+    /// The temporary name it has, below Receive: it is kept as long as the final one.
+    from: Option<&'a [Name]>,
 }
 
-/// Chooses the stored name and keeps it until the returned turn is dropped; makes the receipt.
+/// Chooses the stored name and keeps it until the returned turns are dropped; makes the receipt.
 async fn named(
     depot: &Depot,
     party: &Party,
     folder: &OpenFolder,
     staged: &Staged<'_>,
     whole: &Whole,
-) -> Result<(Receipt, tokio::sync::OwnedMutexGuard<()>, Replace), TransferError> {
+) -> Result<(Receipt, Turns, Replace), TransferError> {
     let settings = &party.connector().settings;
     let client_path = path_of(Folder::Receive, staged.names).unwrap_or_default();
     let (last, above) = staged.names.split_last().ok_or(TransferError::NotFound)?;
@@ -121,7 +134,7 @@ async fn named(
     let stored = apply_scheme(depot, party, last, (staged, whole), &headers).await?;
     let mut names = above.to_vec();
     names.push(stored);
-    let turn = folder.naming(&names).await;
+    let turns = folder.naming_both(&names, staged.from.unwrap_or(&names)).await;
     let replace = match settings.overwrite {
         Overwrite::Replace => Replace::Yes,
         Overwrite::Refuse | Overwrite::KeepBoth => Replace::No,
@@ -169,7 +182,7 @@ async fn named(
         hidden: false,
         taken_over: false,
     };
-    Ok((receipt, turn, replace))
+    Ok((receipt, turns, replace))
 }
 
 fn proof(ending: Ending, party: &Party) -> Proof {
@@ -256,7 +269,8 @@ struct Recorded {
     held: bool,
 }
 
-async fn commit(depot: &Depot, party: &Party, receipt: Receipt) -> Result<Recorded, TransferError> {
+async fn commit(depot: &Depot, party: &Party, place: &OpenFolder, receipt: Receipt) -> Result<Recorded, TransferError> {
+    let staging_inode = place.staging_inode()?;
     let event_id = EventId::new(&depot.ids);
     let published = Published::of(&receipt, event_id.clone());
     let folder = depot.workspaces.receive_path(&party.snapshot.profile, party.connector());
@@ -264,7 +278,7 @@ async fn commit(depot: &Depot, party: &Party, receipt: Receipt) -> Result<Record
     let file = (receipt.client_path.as_str(), receipt.size_bytes);
     let actions = party.snapshot.set_off(ActionMoment::AfterReceive, &receipt.connector, file);
     let actions = actions.map(|action| action.id.clone()).collect();
-    let received = Received { receipt, event_id, folder, deliver_at, actions };
+    let received = Received { receipt, event_id, folder, staging_inode, deliver_at, actions };
     let committed = depot.recorder.receive(received).await?;
     fault::pass(Point::Committed)?;
     Ok(Recorded { published, held: committed.held })
@@ -347,14 +361,20 @@ pub async fn publish_temporary(
         sha256,
     };
     let from_path = path_of(Folder::Receive, from).unwrap_or_default().to_string();
-    let staged = Staged { id: ReceiptId::new(&depot.ids), inode: version.inode, name: from_path, names: to };
+    let staged =
+        Staged { id: ReceiptId::new(&depot.ids), inode: version.inode, name: from_path, names: to, from: Some(from) };
     let (from_folder, from_name) = folder.jail().parent(from)?;
     let (to_folder, _) = folder.jail().parent(to)?;
-    let (receipt, _turn, replace) = named(depot, party, folder, &staged, &whole).await?;
+    let (receipt, _turns, replace) = named(depot, party, folder, &staged, &whole).await?;
+    // Another session may have put another file under that name, or have published this one, before the turn came.
+    let now = Version::of(&folder.jail().stat(from)?);
+    if (now.inode, now.size_bytes, now.modified) != (version.inode, version.size_bytes, version.modified) {
+        return Err(TransferError::Busy);
+    }
     let id = receipt.id.clone();
     let stored = receipt.stored_path.rsplit('/').next().unwrap_or_default().to_owned();
     logged::keep(depot, party, &receipt, source.file()).await;
-    let committed = commit(depot, party, receipt).await?;
+    let committed = commit(depot, party, folder, receipt).await?;
     let place = async {
         make_way(depot, folder, &committed, (from_folder.as_fd(), from_name), replace).await?;
         jail::rename((from_folder.as_fd(), from_name), (to_folder.as_fd(), &stored), replace)

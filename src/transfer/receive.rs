@@ -185,7 +185,7 @@ impl Upload {
         let resumed_from = self.plan.base.offset();
         let whole = Whole { begun_at: self.begun_at, ending, ascii, resumed_from, size_bytes, sha256 };
         let hex = hex(&sha256);
-        match publish::publish(depot, party, &self.plan, &self.part, &whole).await {
+        match publish::publish(depot, party, &self.plan, &mut self.part, &whole).await {
             Ok(receipt) => Done { ending, size_bytes, receipt, sha256: Some(hex), result: Ok(()) },
             Err(why @ TransferError::Storage(_)) => {
                 failing(depot, party, self.plan.folder(), &why).await;

@@ -19,6 +19,7 @@ use crate::domain::receipt::Status;
 use crate::store::delivery::{self, Attempted, Next, Placed, Placement};
 use crate::store::live::Snapshot;
 use crate::store::receipt::Receipt;
+use crate::store::renaming::{self, Rename};
 use crate::store::{StoreError, event, receipt};
 use crate::workspace::folder::{OpenFolder, Unfinished};
 use crate::workspace::held;
@@ -43,6 +44,7 @@ pub async fn recover(depot: &Depot, snapshot: &Snapshot) -> Result<Report, Store
     holds::recover(depot, snapshot).await?;
     let passing = passing::recover(depot, snapshot).await?;
     let delivered = finish_passing(depot, passing.there).await?;
+    settle_renames(depot, snapshot).await?;
     let mut report = Report::default();
     let mut waiting: HashMap<String, Vec<Receipt>> = HashMap::new();
     for receipt in receipt::publishing(&depot.db).await? {
@@ -58,11 +60,14 @@ pub async fn recover(depot: &Depot, snapshot: &Snapshot) -> Result<Report, Store
                 continue;
             }
         };
+        let mut kept = passing.unsure.clone();
         for receipt in &receipts {
-            finish(depot, connector, workspace.folder(Folder::Receive), receipt, &mut report).await?;
+            if !finish(depot, connector, workspace.folder(Folder::Receive), receipt, &mut report).await? {
+                kept.insert(receipt.staged_name.clone());
+            }
         }
         for side in Folder::ALL {
-            report.unfinished += find_unfinished(connector, side, workspace.folder(side), &passing.unsure);
+            report.unfinished += find_unfinished(connector, side, workspace.folder(side), &kept);
         }
     }
     // Receipts of connectors that were removed meanwhile: nobody can look for their files any more.
@@ -101,22 +106,78 @@ async fn finish_passing(depot: &Depot, there: Vec<(Placement, Placed)>) -> Resul
     delivery::record(&depot.db, &attempted.collect::<Vec<_>>()).await
 }
 
+/// Renames that were begun when the appliance ended: what the disk says is so.
+async fn settle_renames(depot: &Depot, snapshot: &Snapshot) -> Result<(), StoreError> {
+    for rename in renaming::begun(&depot.db).await? {
+        let done = match snapshot.connector(&rename.connector_key) {
+            Some(live) => was_renamed(depot, snapshot, &live.connector, &rename).await,
+            None => Ok(false),
+        };
+        match done {
+            Ok(true) => rename.settle(&depot.db).await?,
+            Ok(false) => rename.give_up(&depot.db).await?,
+            Err(error) => storage_failing(depot, &rename.connector_key, &error.to_string()).await?,
+        }
+    }
+    Ok(())
+}
+
+async fn was_renamed(depot: &Depot, snapshot: &Snapshot, connector: &Connector, rename: &Rename) -> io::Result<bool> {
+    let workspace = depot.workspaces.get(&snapshot.profile, connector)?;
+    let jail = workspace.folder(Folder::Receive).jail();
+    let (Some(from), Some(to)) = (received_names(connector, &rename.from), received_names(connector, &rename.to))
+    else {
+        return Ok(false);
+    };
+    let receipt = match &rename.receipt_id {
+        Some(id) => receipt::find(&depot.db, id).await.map_err(io::Error::other)?,
+        // A folder takes nobody's place, so one of the two names is there.
+        None => return Ok(there(jail.stat(&from))?.is_none() && there(jail.stat(&to))?.is_some()),
+    };
+    match (receipt, there(jail.parent(&to))?) {
+        (Some(receipt), Some((folder, name))) => lies_at(folder.as_fd(), name, &receipt).await,
+        _ => Ok(false),
+    }
+}
+
+/// `None`: it is not there. Any other error tells nothing of it.
+fn there<T>(found: io::Result<T>) -> io::Result<Option<T>> {
+    match found {
+        Ok(found) => Ok(Some(found)),
+        Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+/// `false`: nothing can be said of the receipt now, so nothing of it may be touched.
 async fn finish(
     depot: &Depot,
     connector: &Connector,
     folder: &OpenFolder,
     receipt: &Receipt,
     report: &mut Report,
-) -> Result<(), StoreError> {
+) -> Result<bool, StoreError> {
     match put_in_place(depot, connector, folder, receipt).await {
         Ok(true) => {
             receipt::published(&depot.db, receipt, &depot.ids).await?;
             report.completed += 1;
         }
-        Ok(false) => mark_lost(depot, receipt, report).await?,
-        Err(error) => storage_failing(depot, connector.id.as_str(), &error.to_string()).await?,
+        Ok(false) => {
+            let staged_in = receipt::staging_inode(&depot.db, &receipt.id).await?;
+            // A disk that is away leaves an empty place, in which everything would seem to be lost (decision 0112).
+            if folder.staging_inode().ok() != staged_in && staged_in.is_some() {
+                let what = format!("its Receive folder is not the one that {} was received in", receipt.client_path);
+                storage_failing(depot, connector.id.as_str(), &what).await?;
+                return Ok(false);
+            }
+            mark_lost(depot, receipt, report).await?;
+        }
+        Err(error) => {
+            storage_failing(depot, connector.id.as_str(), &error.to_string()).await?;
+            return Ok(false);
+        }
     }
-    Ok(())
+    Ok(true)
 }
 
 /// Whether the receipt's bytes lie under their final name now.
@@ -127,11 +188,13 @@ async fn put_in_place(
     receipt: &Receipt,
 ) -> io::Result<bool> {
     let Some(names) = stored_names(connector, receipt) else { return Ok(false) };
-    let Ok((parent, name)) = folder.jail().parent(&names) else { return Ok(false) };
+    let Some((parent, name)) = there(folder.jail().parent(&names))? else { return Ok(false) };
     // Before staging: a part that was renamed already is not there any more.
     let staged = if receipt.staged_name.starts_with('/') {
-        received_names(connector, &receipt.staged_name)
-            .and_then(|names| folder.jail().parent(&names).ok().map(|(above, last)| (above, last.to_owned())))
+        match received_names(connector, &receipt.staged_name) {
+            Some(names) => there(folder.jail().parent(&names))?.map(|(above, last)| (above, last.to_owned())),
+            None => None,
+        }
     } else {
         Some((folder.staging().as_fd().try_clone_to_owned()?, receipt.staged_name.clone()))
     };

@@ -357,6 +357,7 @@ mod tests {
     async fn commit(depot: &Depot, receipt: Receipt) -> Receipt {
         let event_id = EventId::new(&depot.ids);
         let received = Received {
+            staging_inode: 0,
             receipt: receipt.clone(),
             event_id: event_id.clone(),
             folder: String::new(),

@@ -243,6 +243,7 @@ impl Site {
                 receipt,
                 event_id,
                 folder: String::new(),
+                staging_inode: 0,
                 deliver_at: Timestamp::default(),
                 actions: Vec::new(),
             })

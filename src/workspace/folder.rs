@@ -69,6 +69,13 @@ pub struct OpenFolder {
     active: Active,
 }
 
+/// The turns at one or two names, until it is dropped.
+#[derive(Debug)]
+pub struct Turns {
+    _first: tokio::sync::OwnedMutexGuard<()>,
+    _second: Option<tokio::sync::OwnedMutexGuard<()>>,
+}
+
 impl OpenFolder {
     /// Opens the folder, made if missing, with its staging folder.
     pub fn open(path: &Path) -> io::Result<Self> {
@@ -108,6 +115,11 @@ impl OpenFolder {
     /// Where parts are written.
     pub fn staging(&self) -> &Arc<OwnedFd> {
         &self.staging
+    }
+
+    /// The number of the folder where parts are written: a disk that is away leaves another in its place.
+    pub fn staging_inode(&self) -> io::Result<u64> {
+        Ok(rustix::fs::fstat(&*self.staging)?.st_ino)
     }
 
     /// The uploads under way.
@@ -168,6 +180,14 @@ impl OpenFolder {
             })
         };
         turn.lock_owned().await
+    }
+
+    /// The turns at two names: whoever asks for both waits in the same order, so that nobody waits for each other.
+    pub async fn naming_both(&self, one: &[Name], other: &[Name]) -> Turns {
+        let (first, second) = if one <= other { (one, other) } else { (other, one) };
+        let first = self.naming(first).await;
+        let second = if one == other { None } else { Some(self.naming(second).await) };
+        Turns { _first: first, _second: second }
     }
 
     /// Waits until the entries of `folder`, one below this, are on disk; shared with others who wait for the same.

@@ -39,9 +39,14 @@ impl Part {
     pub fn create(folder: &OpenFolder, name: &str, client_path: &VirtualPath) -> io::Result<Self> {
         let part = Self::create_nameless(folder, name)?;
         fault::pass(Point::PartMade)?;
-        // Where the file system has no such attributes the part can still be resumed until the next start.
-        match rustix::fs::fsetxattr(&part.file, CLIENT_PATH, client_path.to_string().as_bytes(), XattrFlags::empty()) {
-            Ok(()) | Err(Errno::NOTSUP | Errno::NOSPC | Errno::PERM) => Ok(part),
+        part.tell_client_path(client_path)?;
+        Ok(part)
+    }
+
+    /// Where the file system has no such attributes the part can still be resumed until the next start.
+    fn tell_client_path(&self, client_path: &VirtualPath) -> io::Result<()> {
+        match rustix::fs::fsetxattr(&*self.file, CLIENT_PATH, client_path.to_string().as_bytes(), XattrFlags::empty()) {
+            Ok(()) | Err(Errno::NOTSUP | Errno::NOSPC | Errno::PERM) => Ok(()),
             Err(errno) => Err(errno.into()),
         }
     }
@@ -159,6 +164,15 @@ impl Part {
             Ok(()) | Err(Errno::NODATA | Errno::NOTSUP | Errno::PERM) => Ok(()),
             Err(errno) => Err(errno.into()),
         }
+    }
+
+    /// The part of an upload that could not be published goes on under another id: it can be resumed as before.
+    pub fn begin_anew(&mut self, folder: &OpenFolder, id: &str, client_path: &VirtualPath) -> io::Result<()> {
+        let staging = folder.staging().as_fd();
+        jail::rename((staging, &self.name), (staging, id), Replace::No)?;
+        id.clone_into(&mut self.name);
+        rustix::fs::fchmod(&*self.file, Mode::RUSR | Mode::WUSR)?;
+        self.tell_client_path(client_path)
     }
 
     /// Gives the part its final name in `to`.

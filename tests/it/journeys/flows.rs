@@ -35,7 +35,7 @@ fn files(folder: &Path) -> Vec<(String, Vec<u8>)> {
     files
 }
 
-async fn until_status(running: &Running<'_>, appliance: &Appliance, statuses: &[&str]) {
+pub(super) async fn until_status(running: &Running<'_>, appliance: &Appliance, statuses: &[&str]) {
     running
         .until(&format!("the receipts are {statuses:?}"), async |_| {
             let receipts = appliance.receipts(PARTNER);

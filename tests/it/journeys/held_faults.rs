@@ -4,6 +4,7 @@ use waybill::base::fault::Point;
 use waybill::transfer::held;
 
 use super::faults::{Told, upload};
+use super::flows::until_status;
 use crate::kit::{Appliance, Beside, PARTNER, id_of};
 
 /// What is received waits for longer than a test.
@@ -39,13 +40,21 @@ async fn an_upload_that_cannot_be_held_is_refused() {
     let running = appliance.start_with_fault(Some("held:eio:1")).await;
     assert_eq!(upload(running.ftp(), "a.edi", b"the bytes").await, Told::Refused(451));
     assert_eq!(upload(running.ftp(), "a.edi", b"again").await, Told::Safe);
-    running
-        .until("the second one is in place", async |_| {
-            let receipts = appliance.receipts(PARTNER);
-            let statuses: Vec<_> = receipts.iter().map(|one| one["status"].as_str().unwrap_or_default()).collect();
-            (statuses == ["lost", "waiting"]).then_some(())
-        })
-        .await;
+    until_status(&running, &appliance, &["lost", "waiting"]).await;
     let usage = waybill::store::held::usage(&Beside::of(&appliance).await.depot.db).await.expect("it is read");
     assert_eq!(usage, (1, 5), "nothing is held for the lost one");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_upload_that_could_not_be_published_goes_on_with_a_receipt_of_its_own() {
+    let appliance = waiting();
+    appliance.set(&["disk_reserve=1"]);
+    let bytes = vec![7; 2_000_000];
+    let running = appliance.start_with_fault(Some("held:enospc:1")).await;
+    assert_eq!(upload(running.ftp(), "a.edi", &bytes).await, Told::Refused(452));
+    let mut client = running.partner().await;
+    client.expect("SIZE /Receive/a.edi", 213).await;
+    assert_eq!(client.put("APPE /Receive/a.edi", b"more").await.code, 226);
+    until_status(&running, &appliance, &["lost", "waiting"]).await;
+    assert_eq!(std::fs::metadata(appliance.place(PARTNER, "Receive").join("a.edi")).unwrap().len(), 2_000_004);
 }

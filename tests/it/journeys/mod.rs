@@ -13,6 +13,7 @@ mod https;
 mod live;
 mod mail;
 mod order;
+mod renames;
 #[cfg(feature = "faults")]
 mod sent_faults;
 mod stop;
