@@ -4,6 +4,8 @@ use std::io;
 use std::sync::Arc;
 
 use super::depot::{Depot, Party, TransferError};
+use super::receive::is_temporary;
+use super::send::locate;
 use crate::base::path::{Name, VirtualPath};
 use crate::domain::authorise::{Granted, Operation, authorise};
 use crate::domain::connector::Connector;
@@ -118,7 +120,7 @@ pub async fn plan(depot: &Depot, party: &Party, path: &VirtualPath, mode: StoreM
         Err(error) => return Err(error.into()),
     };
     check_overwrite(connector, side, mode, there, &names)?;
-    let base = base(folder, connector, &names, mode, side)?;
+    let base = base(depot, party, &workspace, (side, &names), mode).await?;
     let size_max = size_max(depot, party, folder, &base).await?;
     Ok(Plan { workspace, side, names, base, size_max, unique: mode == StoreMode::Unique })
 }
@@ -169,7 +171,7 @@ fn check_overwrite(
     names: &[Name],
 ) -> Result<(), TransferError> {
     let settings = &connector.settings;
-    let refuses = settings.overwrite == Overwrite::Refuse && matches!(mode, StoreMode::Replace | StoreMode::From(_));
+    let refuses = settings.overwrite == Overwrite::Refuse && mode != StoreMode::Unique;
     let name = names.last().map_or("", Name::as_str);
     let as_sent = side == Folder::Send || settings.local_file_scheme.is_filename();
     if refuses && there && as_sent && !settings.temp_receive_extensions.is_temporary(name) {
@@ -178,18 +180,19 @@ fn check_overwrite(
     Ok(())
 }
 
-fn base(
-    folder: &OpenFolder,
-    connector: &Connector,
-    names: &[Name],
+async fn base(
+    depot: &Depot,
+    party: &Party,
+    workspace: &Workspace,
+    (side, names): (Folder, &[Name]),
     mode: StoreMode,
-    side: Folder,
 ) -> Result<Base, TransferError> {
-    let complete = || match Source::open(folder, names) {
-        Ok(source) => Ok(Some(source)),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-        Err(error) => Err(TransferError::from(error)),
-    };
+    let (connector, folder) = (party.connector(), workspace.folder(side));
+    if matches!(mode, StoreMode::From(_) | StoreMode::Append) && folder.active().has(names) {
+        // What the client saw under that name is not what will lie there.
+        return Err(TransferError::Busy);
+    }
+    let complete = complete(depot, party, side, names);
     match mode {
         StoreMode::Replace | StoreMode::Unique => Ok(Base::Empty),
         StoreMode::From(offset) => {
@@ -200,7 +203,7 @@ fn base(
                     Err(TransferError::Restart)
                 };
             }
-            match complete()? {
+            match complete.await? {
                 Some(source) if offset <= source.version().size_bytes => Ok(Base::Complete { source, offset }),
                 _ => Err(TransferError::Restart),
             }
@@ -210,7 +213,7 @@ fn base(
                 let offset = unfinished.size_bytes;
                 return Ok(Base::Unfinished { unfinished, offset });
             }
-            match complete()? {
+            match complete.await? {
                 Some(_) if side == Folder::Receive && connector.settings.append == AppendRule::Refuse => {
                     Err(TransferError::refused(Rule::AppendRefused, "Append is set to refuse for this partner"))
                 }
@@ -222,6 +225,25 @@ fn base(
             }
         }
     }
+}
+
+/// The complete file that the client means by that name, wherever it is by now (PRODUCT 5.9). Where it may not read, only one
+/// of its own may be gone on with: sizes and digests of what comes of it would tell the bytes of another.
+async fn complete(depot: &Depot, party: &Party, side: Folder, names: &[Name]) -> Result<Option<Source>, TransferError> {
+    let located = match locate(depot, party, side, names).await {
+        Ok(located) => located,
+        Err(TransferError::NotFound) => return Ok(None),
+        Err(error) => return Err(error),
+    };
+    let settings = &party.connector().settings;
+    let reads = if side == Folder::Send { settings.send_read } else { settings.receive_read };
+    let own = located.receipt.is_some() || is_temporary(party, side, names.last().map_or("", Name::as_str));
+    if !reads && !own {
+        let detail =
+            format!("{} is not readable for this partner, so a file there cannot be gone on with", side.name());
+        return Err(TransferError::refused(Rule::NoRead, detail));
+    }
+    Ok(Some(located.source))
 }
 
 /// The disk reserve must be free before a byte is written; largest file and quota hold while writing.

@@ -4,6 +4,8 @@
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::Arc;
 
+use rustix::fs::FileType;
+
 use super::depot::{Depot, Party, TransferError};
 use super::logged;
 use super::plan::Plan;
@@ -61,22 +63,7 @@ pub async fn publish(
     let parent = Arc::new(folder.jail().parent(&plan.names)?.0);
     let silent = plan.side == Folder::Send || is_temporary(party, plan.side, plan.name());
     if silent {
-        let Some(name) = plan.names.last() else { return Err(TransferError::NotFound) };
-        let _turn = folder.naming(&plan.names).await;
-        let replaces = plan.side == Folder::Receive && folder.jail().stat(&plan.names).is_ok();
-        if replaces {
-            held::secure(folder, depot.workspaces.syncer()).await?;
-        }
-        part.publish(folder, &parent, name, silent_replace(party, plan.side)).map_err(exists)?;
-        let version = Source::shared(Arc::clone(part.file()))?.version();
-        folder.published(version.inode, depot.clock.now());
-        folder.remember_digest(version.into(), whole.sha256);
-        folder.sync_folder(depot.workspaces.syncer(), parent).await.map_err(TransferError::Storage)?;
-        if replaces {
-            // A file with a receipt may have been renamed to this name.
-            let path = plan.client_path().to_string();
-            depot.recorder.moved(party.connector().id.key(), &path, Status::Replaced).await;
-        }
+        publish_silently(depot, party, plan, (part, &parent), whole.sha256).await?;
         return Ok(None);
     }
     let id = ReceiptId::parse(part.name()).unwrap_or_else(|| ReceiptId::new(&depot.ids));
@@ -101,6 +88,59 @@ pub async fn publish(
     }
     finish(depot, folder, parent, committed.published).await?;
     Ok(Some(id))
+}
+
+/// Into Send, or under a temporary name: by the same safe steps, without a receipt.
+async fn publish_silently(
+    depot: &Depot,
+    party: &Party,
+    plan: &Plan,
+    (part, parent): (&Part, &Arc<OwnedFd>),
+    sha256: [u8; 32],
+) -> Result<(), TransferError> {
+    let folder = plan.folder();
+    let syncer = depot.workspaces.syncer();
+    let mut names = plan.names.clone();
+    let _turn = folder.naming(&names).await;
+    // Temporary names are the client's own: an upload under one always replaces what is there.
+    let overwrite = if plan.side == Folder::Send { party.connector().settings.overwrite } else { Overwrite::Replace };
+    let replace = make_room(folder, &mut names, overwrite)?;
+    let replaces = plan.side == Folder::Receive && folder.jail().stat(&names).is_ok();
+    if replaces {
+        held::secure(folder, syncer).await?;
+    }
+    let Some(name) = names.last() else { return Err(TransferError::NotFound) };
+    part.publish(folder, parent, name, replace).map_err(exists)?;
+    let version = Source::shared(Arc::clone(part.file()))?.version();
+    folder.published(version.inode, depot.clock.now());
+    folder.remember_digest(version.into(), sha256);
+    folder.sync_folder(syncer, Arc::clone(parent)).await.map_err(TransferError::Storage)?;
+    if replaces {
+        // A file with a receipt may have been renamed to this name.
+        let path = plan.client_path().to_string();
+        depot.recorder.moved(party.connector().id.key(), &path, Status::Replaced).await;
+    }
+    Ok(())
+}
+
+/// *Overwrite*, judged on the stored name, whose turn the caller has: the name may become another (*keep both*). Whether the
+/// name may still be taken from another file is what is given.
+fn make_room(folder: &OpenFolder, names: &mut Vec<Name>, overwrite: Overwrite) -> Result<Replace, TransferError> {
+    if let Ok(stat) = folder.jail().stat(names) {
+        let last = names.last().map_or("", Name::as_str);
+        if FileType::from_raw_mode(stat.st_mode) != FileType::RegularFile {
+            return Err(TransferError::refused(Rule::NameNotStorable, format!("{last} is taken by something else")));
+        }
+        match overwrite {
+            Overwrite::Replace => {}
+            Overwrite::Refuse => {
+                let detail = format!("{} is there already", names_text(names));
+                return Err(TransferError::refused(Rule::FileExists, detail));
+            }
+            Overwrite::KeepBoth => number(folder, names)?,
+        }
+    }
+    Ok(if overwrite == Overwrite::Replace { Replace::Yes } else { Replace::No })
 }
 
 /// A file that is whole and has no receipt yet.
@@ -135,26 +175,7 @@ async fn named(
     let mut names = above.to_vec();
     names.push(stored);
     let turns = folder.naming_both(&names, staged.from.unwrap_or(&names)).await;
-    let replace = match settings.overwrite {
-        Overwrite::Replace => Replace::Yes,
-        Overwrite::Refuse | Overwrite::KeepBoth => Replace::No,
-    };
-    if let Ok(stat) = folder.jail().stat(&names) {
-        use rustix::fs::FileType;
-        if FileType::from_raw_mode(stat.st_mode) != FileType::RegularFile {
-            return Err(TransferError::refused(Rule::NameNotStorable, format!("{last} is taken by something else")));
-        }
-        match settings.overwrite {
-            Overwrite::Replace => {}
-            Overwrite::Refuse => {
-                return Err(TransferError::refused(
-                    Rule::FileExists,
-                    format!("{} is there already", names_text(&names)),
-                ));
-            }
-            Overwrite::KeepBoth => number(folder, &mut names)?,
-        }
-    }
+    let replace = make_room(folder, &mut names, settings.overwrite)?;
     let stored_path = path_of(Folder::Receive, &names).unwrap_or_default();
     let receipt = Receipt {
         id: staged.id.clone(),
@@ -251,14 +272,6 @@ fn exists(error: std::io::Error) -> TransferError {
             TransferError::refused(Rule::FileExists, "a file of that name came up meanwhile")
         }
         _ => TransferError::from(error),
-    }
-}
-
-fn silent_replace(party: &Party, side: Folder) -> Replace {
-    if side == Folder::Send && party.connector().settings.overwrite == Overwrite::Refuse {
-        Replace::No
-    } else {
-        Replace::Yes
     }
 }
 

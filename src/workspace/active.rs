@@ -55,6 +55,11 @@ impl Active {
         Entry { active: self.clone(), names: names.to_vec(), running }
     }
 
+    /// Whether an upload of that name is under way.
+    pub fn has(&self, names: &[Name]) -> bool {
+        self.lock().contains_key(names)
+    }
+
     /// Ends the uploads of that name that have moved no byte for [`DEAD_AFTER`], and waits until their parts are put
     /// aside. Uploads that still move are left alone: both will be committed, the last one wins whole.
     pub async fn end_dead(&self, names: &[Name], now: Timestamp) {

@@ -205,3 +205,77 @@ async fn many_sessions_upload_at_once_and_each_file_has_one_receipt() {
     paths.dedup();
     assert_eq!(paths.len(), SESSIONS * FILES);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_goes_on_with_a_file_begins_with_what_the_client_sees_under_that_name() {
+    let appliance = Appliance::new();
+    appliance.configure(&["local_file_scheme=%ConnectorId%-%Filename%"]);
+    let running = appliance.start().await;
+    let mut client = running.partner().await;
+    client.expect("CWD Receive", 250).await;
+    client.store("a.edi", b"one ").await;
+    assert_eq!(client.put("APPE a.edi", b"two").await.code, 226);
+    let folder = appliance.place(PARTNER, "Receive");
+    assert_eq!(std::fs::read(folder.join(format!("{PARTNER}-a.edi"))).unwrap(), b"one two");
+
+    appliance.configure(&["local_file_scheme=%Filename%", "overwrite=keep_both"]);
+    client.store("b.edi", b"the older one, longer").await;
+    client.store("b.edi", b"newer").await;
+    client.expect("SIZE b.edi", 213).await;
+    client.expect("REST 5", 350).await;
+    assert_eq!(client.put("STOR b.edi", b" and more").await.code, 226);
+    assert_eq!(client.fetch("RETR b.edi").await.unwrap(), b"newer and more");
+    assert_eq!(std::fs::read(folder.join("b.edi")).unwrap(), b"the older one, longer");
+
+    // While another upload of that name is under way nobody knows what will lie there.
+    let data = client.begin("STOR b.edi").await.unwrap();
+    let mut other = running.partner().await;
+    for line in ["REST 1", "REST 5"] {
+        other.expect(line, 350).await;
+        assert_eq!(other.put("STOR /Receive/b.edi", b"x").await.code, 450, "{line}");
+    }
+    assert_eq!(other.put("APPE /Receive/b.edi", b"x").await.code, 450);
+    drop(data);
+    assert_eq!(client.reply().await.code, 226);
+
+    appliance.configure(&["overwrite=refuse"]);
+    assert_eq!(client.put("APPE b.edi", b"x").await.code, 550, "before a byte is sent");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn in_a_drop_box_nothing_of_somebody_elses_can_be_gone_on_with() {
+    let appliance = Appliance::new();
+    appliance.configure(&["receive_read=off"]);
+    let running = appliance.start().await;
+    let mut client = running.partner().await;
+    client.expect("CWD Receive", 250).await;
+    client.store("own.edi", b"one ").await;
+    assert_eq!(client.put("APPE own.edi", b"two").await.code, 226);
+    let folder = appliance.place(PARTNER, "Receive");
+    std::fs::write(folder.join("theirs.edi"), b"secret").unwrap();
+    for line in ["REST 3", "REST 300"] {
+        client.expect(line, 350).await;
+        assert_eq!(client.put("STOR theirs.edi", b"x").await.code, 550, "{line}");
+    }
+    assert_eq!(client.put("APPE theirs.edi", b"x").await.code, 550);
+    assert_eq!(std::fs::read(folder.join("theirs.edi")).unwrap(), b"secret");
+    assert_eq!(std::fs::read(folder.join("own.edi")).unwrap(), b"one two");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn in_a_writable_send_both_are_kept_and_only_files_are_replaced() {
+    let appliance = Appliance::new();
+    appliance.configure(&["send_write=on", "overwrite=keep_both"]);
+    let running = appliance.start().await;
+    let mut client = running.partner().await;
+    client.expect("CWD Send", 250).await;
+    client.store("a.edi", b"first").await;
+    client.store("a.edi", b"second").await;
+    let folder = appliance.place(PARTNER, "Send");
+    assert_eq!(std::fs::read(folder.join("a.edi")).unwrap(), b"first");
+    assert_eq!(std::fs::read(folder.join("a-1.edi")).unwrap(), b"second");
+    appliance.configure(&["overwrite=replace"]);
+    std::os::unix::fs::symlink("a.edi", folder.join("link")).unwrap();
+    assert_eq!(client.put("STOR link", b"third").await.code, 553);
+    assert!(folder.join("link").is_symlink());
+}
