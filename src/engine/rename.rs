@@ -23,6 +23,7 @@ use crate::transfer::depot::{Party, TransferError};
 use crate::transfer::publish::publish_temporary;
 use crate::transfer::receive::is_temporary;
 use crate::transfer::send::{is_file_of, lies_at, recent, stored_names};
+use crate::transfer::temporary::is_uploaded;
 use crate::workspace::download::Version;
 use crate::workspace::folder::{OpenFolder, Turns};
 use crate::workspace::held;
@@ -100,7 +101,9 @@ pub async fn rename(engine: &Engine, party: &Party, from: &VirtualPath, to: &Vir
     engine.depot.recorder.flush().await?;
     let known = if way.side == Folder::Receive { still_its(engine, party, &way).await? } else { None };
     let temporary = |names: &[Name]| is_temporary(party, way.side, names.last().map_or("", Name::as_str));
-    if way.side == Folder::Receive && known.is_none() && temporary(way.from) && !temporary(way.to) {
+    // It is an upload though its name be none of the temporary ones any more.
+    let uploaded = || temporary(way.from) || is_uploaded(workspace.folder(way.side), way.from);
+    if way.side == Folder::Receive && known.is_none() && !temporary(way.to) && uploaded() {
         // It takes the turns itself, behind the digest.
         drop(turns);
         publish_temporary(&engine.depot, party, way.from, way.to).await?;

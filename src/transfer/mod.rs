@@ -21,6 +21,7 @@ pub mod retention;
 pub mod send;
 pub mod socket;
 pub mod stand_in;
+pub mod temporary;
 pub mod throttle;
 pub mod transcript;
 pub mod unfinished;

@@ -10,6 +10,7 @@ use super::depot::{Depot, Party, TransferError};
 use super::logged;
 use super::plan::Plan;
 use super::receive::is_temporary;
+use super::temporary::Came;
 use crate::base::clock::Timestamp;
 use crate::base::fault::{self, Point};
 use crate::base::hex::hex;
@@ -27,7 +28,7 @@ use crate::workspace::download::{Source, Version};
 use crate::workspace::folder::{OpenFolder, Turns};
 use crate::workspace::held::{self, HeldFolder};
 use crate::workspace::jail::{self, Replace};
-use crate::workspace::upload::Part;
+use crate::workspace::upload::{self, Part};
 
 /// Numbers tried for *keep both*.
 const NUMBERS_MAX: u32 = 10_000;
@@ -65,7 +66,7 @@ pub async fn publish(
     let parent = Arc::new(folder.jail().parent(&plan.names)?.0);
     let silent = plan.side == Folder::Send || is_temporary(party, plan.side, plan.name());
     if silent {
-        publish_silently(depot, party, plan, (part, &parent), whole.sha256).await?;
+        publish_silently(depot, party, plan, (part, &parent), whole).await?;
         return Ok(None);
     }
     let id = ReceiptId::parse(part.name()).unwrap_or_else(|| ReceiptId::new(&depot.ids));
@@ -98,7 +99,7 @@ async fn publish_silently(
     party: &Party,
     plan: &Plan,
     (part, parent): (&Part, &Arc<OwnedFd>),
-    sha256: [u8; 32],
+    whole: &Whole,
 ) -> Result<(), TransferError> {
     let folder = plan.folder();
     let syncer = depot.workspaces.syncer();
@@ -112,10 +113,13 @@ async fn publish_silently(
         held::secure(folder, syncer).await?;
     }
     let Some(name) = names.last() else { return Err(TransferError::NotFound) };
+    if plan.side == Folder::Receive {
+        Came::of(whole).keep(part.file())?;
+    }
     part.publish(folder, parent, name, replace).map_err(exists)?;
     let version = Source::shared(Arc::clone(part.file()))?.version();
     folder.published(version.inode, depot.clock.now());
-    folder.remember_digest(version.into(), sha256);
+    folder.remember_digest(version.into(), whole.sha256);
     folder.sync_folder(syncer, Arc::clone(parent)).await.map_err(TransferError::Storage)?;
     if replaces {
         // A file with a receipt may have been renamed to this name.
@@ -367,16 +371,16 @@ pub async fn publish_temporary(
         Some(sha256) => sha256,
         None => super::digest::of_file(Arc::clone(source.file())).await?,
     };
-    let whole = Whole {
+    // Where it is not known how its bytes came, the rename says that they are all of them, and this is how it came.
+    let Came { begun_at, ending, signed, ascii, resumed_from } = Came::read(source.file()).unwrap_or(Came {
         begun_at: version.modified,
         ending: Ending::Closed,
-        // How its bytes came is not known any more; that they are all of them the rename says, and this is how it came.
         signed: !party.tls.is_empty(),
         ascii: false,
         resumed_from: 0,
-        size_bytes: version.size_bytes,
-        sha256,
-    };
+    });
+    let size_bytes = version.size_bytes;
+    let whole = Whole { begun_at, ending, signed, ascii, resumed_from, size_bytes, sha256 };
     let from_path = path_of(Folder::Receive, from).unwrap_or_default().to_string();
     let staged =
         Staged { id: ReceiptId::new(&depot.ids), inode: version.inode, name: from_path, names: to, from: Some(from) };
@@ -401,6 +405,7 @@ pub async fn publish_temporary(
         return Err(exists(error));
     }
     fault::pass(Point::Renamed)?;
+    upload::forget_note(source.file())?;
     folder.sync_folder(depot.workspaces.syncer(), Arc::new(from_folder)).await.map_err(TransferError::Storage)?;
     finish(depot, folder, Arc::new(to_folder), committed.published).await?;
     Ok(id)

@@ -279,3 +279,27 @@ async fn in_a_writable_send_both_are_kept_and_only_files_are_replaced() {
     assert_eq!(client.put("STOR link", b"third").await.code, 553);
     assert!(folder.join("link").is_symlink());
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_file_that_was_uploaded_under_a_temporary_name_is_received_whatever_is_temporary_by_then() {
+    let appliance = Appliance::new();
+    let running = appliance.start().await;
+    let mut client = running.partner().await;
+    client.expect("CWD Receive", 250).await;
+    client.expect("TYPE A", 200).await;
+    client.store("a.tmp", b"content").await;
+    client.expect("MFMT 19990101000000 a.tmp", 213).await;
+    appliance.configure(&["temp_receive_extensions=.part"]);
+    client.expect("RNFR a.tmp", 350).await;
+    client.expect("RNTO b.tmp", 250).await;
+    let receipt = &running.receipts(1).await[0];
+    assert_eq!(receipt["path"], "/Receive/b.tmp");
+    let begun_at = receipt["begun_at"].as_str().unwrap();
+    assert!(!begun_at.starts_with("1999"), "{begun_at}");
+    assert_eq!(receipt["type"], "A", "{receipt}");
+    // What another program put there is nobody's upload.
+    std::fs::write(appliance.place(PARTNER, "Receive").join("theirs"), b"content").unwrap();
+    client.expect("RNFR theirs", 350).await;
+    client.expect("RNTO mine", 250).await;
+    assert_eq!(appliance.receipts(PARTNER).len(), 1);
+}

@@ -1,0 +1,96 @@
+//! What is kept with a file that was uploaded under a temporary name: the receipt it gets with its final one says how its
+//! bytes came (PRODUCT section 7), and that it was uploaded at all, whatever names are temporary by then.
+
+use std::os::fd::AsFd;
+
+use super::publish::Whole;
+use crate::base::clock::Timestamp;
+use crate::base::path::Name;
+use crate::domain::receipt::Ending;
+use crate::workspace::download::Source;
+use crate::workspace::folder::OpenFolder;
+use crate::workspace::upload;
+
+/// How the bytes of a whole file came.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Came {
+    /// When its upload began.
+    pub(super) begun_at: Timestamp,
+    /// How the data connection ended.
+    pub(super) ending: Ending,
+    /// Whether it was TLS that said so.
+    pub(super) signed: bool,
+    /// Whether TYPE A was in force.
+    pub(super) ascii: bool,
+    /// Where its last part began.
+    pub(super) resumed_from: u64,
+}
+
+impl Came {
+    pub(super) fn of(whole: &Whole) -> Self {
+        let &Whole { begun_at, ending, signed, ascii, resumed_from, .. } = whole;
+        Self { begun_at, ending, signed, ascii, resumed_from }
+    }
+
+    /// Kept with the file; where the file system keeps nothing, the receipt says less.
+    pub(super) fn keep(&self, file: impl AsFd) -> std::io::Result<()> {
+        upload::note(file, &self.text())
+    }
+
+    /// As it was kept.
+    pub(super) fn read(file: impl AsFd) -> Option<Self> {
+        Self::parse(&upload::noted(file)?)
+    }
+
+    fn text(&self) -> String {
+        let Self { begun_at, ending, signed, ascii, resumed_from } = self;
+        format!("{} {} {signed} {ascii} {resumed_from}", begun_at.us(), ending.name())
+    }
+
+    fn parse(text: &str) -> Option<Self> {
+        let mut words = text.split(' ');
+        let mut next = || words.next();
+        let came = Self {
+            begun_at: Timestamp::from_us(next()?.parse().ok()?),
+            ending: Ending::parse(next()?)?,
+            signed: next()?.parse().ok()?,
+            ascii: next()?.parse().ok()?,
+            resumed_from: next()?.parse().ok()?,
+        };
+        words.next().is_none().then_some(came)
+    }
+}
+
+/// Whether the file of that name was uploaded under a temporary name and has no receipt since.
+pub fn is_uploaded(folder: &OpenFolder, names: &[Name]) -> bool {
+    Source::open(folder, names).is_ok_and(|source| Came::read(source.file()).is_some())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn how_the_bytes_came_is_kept_with_the_file_and_nothing_else_is_read() {
+        let came = Came {
+            begun_at: Timestamp::from_us(1_800_000_000_000_001),
+            ending: Ending::Unsigned,
+            signed: false,
+            ascii: true,
+            resumed_from: 7,
+        };
+        assert_eq!(Came::parse(&came.text()), Some(came.clone()));
+        for text in
+            ["", "1", "1 closed true true", "1 closed true true 7 8", "1 open true true 7", "x closed true true 7"]
+        {
+            assert_eq!(Came::parse(text), None, "{text}");
+        }
+        let file = tempfile::tempfile().unwrap();
+        assert_eq!(Came::read(&file), None);
+        came.keep(&file).unwrap();
+        // Not every file system keeps it.
+        assert!(Came::read(&file).is_none_or(|read| read == came));
+        upload::forget_note(&file).unwrap();
+        assert_eq!(Came::read(&file), None);
+    }
+}
