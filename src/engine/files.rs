@@ -10,7 +10,7 @@ use super::Engine;
 use super::listing::{entry_from, entry_of_unfinished};
 use crate::base::clock::Timestamp;
 use crate::base::path::{Name, VirtualPath};
-use crate::domain::authorise::{Granted, Operation, Reach, authorise};
+use crate::domain::authorise::{Granted, Operation, Reach, authorise, is_known};
 use crate::domain::place::Folder;
 use crate::domain::receipt::{Proof, Status};
 use crate::domain::refusal::Rule;
@@ -20,7 +20,7 @@ use crate::transfer::collect::{self, Deletable};
 use crate::transfer::depot::{Party, TransferError};
 use crate::transfer::receive::is_temporary;
 use crate::transfer::received;
-use crate::transfer::send::{Located, locate, recent};
+use crate::transfer::send::{self, Located, locate, recent};
 use crate::workspace::download::{Source, Version};
 use crate::workspace::removal::remove_file;
 
@@ -76,6 +76,7 @@ pub async fn size(engine: &Engine, party: &Party, path: &VirtualPath, ascii: boo
         }
         located => located?,
     };
+    known(engine, party, &target, &located)?;
     let version = located.source.version();
     if ascii {
         return counted(&located).await;
@@ -125,8 +126,18 @@ pub async fn confirm(engine: &Engine, located: &Located) {
     }
 }
 
+/// A file that listings do not show is not there for other questions either; but one's own recent upload is.
+fn known(engine: &Engine, party: &Party, target: &Target, located: &Located) -> Result<(), TransferError> {
+    let name = target.names.last().map_or("", Name::as_str);
+    let (profile, connector) = (&party.snapshot.profile, party.connector());
+    if located.receipt.is_none() && !is_known(profile, connector, target.folder, name) {
+        return Err(TransferError::NotFound);
+    }
+    send::settled(&engine.depot, party, target.folder, &located.source.version())
+}
+
 /// Without Read a partner sees only what it uploaded lately, or is still uploading.
-async fn own_only(engine: &Engine, party: &Party, target: &Target) -> Result<(), TransferError> {
+pub(super) async fn own_only(engine: &Engine, party: &Party, target: &Target) -> Result<(), TransferError> {
     if target.reach == Reach::All {
         return Ok(());
     }
@@ -145,7 +156,10 @@ pub async fn modified(engine: &Engine, party: &Party, path: &VirtualPath) -> Res
     }
     own_only(engine, party, &target).await?;
     match locate(&engine.depot, party, target.folder, &target.names).await {
-        Ok(located) => Ok(located.source.version().modified),
+        Ok(located) => {
+            known(engine, party, &target, &located)?;
+            Ok(located.source.version().modified)
+        }
         Err(TransferError::IsFolder) => {
             let stat = workspace.folder(target.folder).jail().stat(&target.names)?;
             Ok(Version::of(&stat).modified)
@@ -210,8 +224,10 @@ pub async fn entry(engine: &Engine, party: &Party, path: &VirtualPath) -> Result
         let version = Version::of(&open.jail().stat(&names)?);
         return Ok(entry_from(party, folder, (name, Kind::Folder), &version));
     }
-    own_only(engine, party, &Target { folder, names: names.clone(), reach }).await?;
-    let located = locate(&engine.depot, party, folder, &names).await?;
+    let target = Target { folder, names, reach };
+    own_only(engine, party, &target).await?;
+    let located = locate(&engine.depot, party, folder, &target.names).await?;
+    known(engine, party, &target, &located)?;
     Ok(entry_from(party, folder, (name, Kind::File), &located.source.version()))
 }
 

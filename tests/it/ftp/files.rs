@@ -96,6 +96,60 @@ async fn permissions_hold_in_each_folder() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_the_filter_forbids_is_not_there_for_any_question() {
+    let appliance = Appliance::new();
+    appliance.set(&["allowed_files_filter=*.x12"]);
+    let running = appliance.start().await;
+    let mut client = running.partner().await;
+    let (send, receive) = (appliance.place(PARTNER, "Send"), appliance.place(PARTNER, "Receive"));
+    client.expect("CWD /Send", 250).await;
+    std::fs::create_dir(send.join("in")).unwrap();
+    for name in ["pay.tmp", "pay.x12"] {
+        std::fs::write(send.join(name), b"pay").unwrap();
+    }
+    client.expect("RANG 0 0", 350).await;
+    for line in ["HASH", "XCRC", "MD5", "SIZE", "MDTM", "MLST"] {
+        client.expect(&format!("{line} pay.tmp"), 550).await;
+    }
+    for line in ["LIST", "NLST"] {
+        assert_eq!(client.fetch(&format!("{line} pay.tmp")).await.unwrap_err().code, 450, "{line}");
+    }
+    client.expect("STAT pay.tmp", 450).await;
+    for line in ["HASH pay.x12", "SIZE pay.x12", "MDTM pay.x12", "MDTM in"] {
+        client.expect(line, 213).await;
+    }
+    client.expect("MLST in", 250).await;
+
+    // One's own upload is there under its temporary name, and stays there when the filter changes.
+    client.expect("CWD /Receive", 250).await;
+    client.store("a.x12.filepart", b"1").await;
+    client.store("b.x12", b"1").await;
+    appliance.set(&["allowed_files_filter=*.x12,-b*"]);
+    std::fs::write(receive.join("other.txt"), b"1").unwrap();
+    running
+        .until("the filter is in force", async |_| (client.send("SIZE other.txt").await.code == 550).then_some(()))
+        .await;
+    for line in ["SIZE a.x12.filepart", "HASH a.x12.filepart", "SIZE b.x12", "MDTM b.x12"] {
+        client.expect(line, 213).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_another_program_still_writes_is_busy_for_any_question() {
+    let appliance = Appliance::new();
+    appliance.configure(&["send_settle_s=3600"]);
+    let running = appliance.start().await;
+    let mut client = running.partner().await;
+    client.expect("CWD /Send", 250).await;
+    std::fs::write(appliance.place(PARTNER, "Send").join("half.edi"), b"half").unwrap();
+    for line in ["HASH", "SIZE", "MDTM", "MLST", "STAT"] {
+        client.expect(&format!("{line} half.edi"), 450).await;
+    }
+    assert_eq!(client.fetch("LIST half.edi").await.unwrap_err().code, 450);
+    assert_eq!(client.list("LIST").await, "");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn offsets_are_counted_beyond_4_gib() {
     use std::os::unix::fs::FileExt as _;
 
