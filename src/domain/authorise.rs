@@ -117,7 +117,7 @@ pub fn authorise(
         _ if !write => {
             return Err(No::new(Rule::NoWrite, format!("{} is not writable for this partner", folder.name())));
         }
-        Op::Delete | Op::RenameFrom if !read => Reach::OwnUploads,
+        Op::Delete | Op::RenameFrom | Op::Touch if !read => Reach::OwnUploads,
         _ => Reach::All,
     };
     filter(profile, connector, operation, folder, &names)?;

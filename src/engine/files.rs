@@ -141,10 +141,21 @@ pub(super) async fn own_only(engine: &Engine, party: &Party, target: &Target) ->
     if target.reach == Reach::All {
         return Ok(());
     }
-    let name = target.names.last().map_or("", Name::as_str);
     let own = target.folder == Folder::Receive
-        && (is_temporary(party, target.folder, name) || recent(&engine.depot, party, &target.names).await?.is_some());
+        && (is_own_temporary(engine, party, target)? || recent(&engine.depot, party, &target.names).await?.is_some());
     if own { Ok(()) } else { Err(TransferError::NotFound) }
+}
+
+/// What the partner uploads under a temporary name has no receipt that says whose it is; but it has the same owner as all
+/// that Waybill makes in that place, and what another program puts there seldom has. What is not there is nobody else's.
+fn is_own_temporary(engine: &Engine, party: &Party, target: &Target) -> Result<bool, TransferError> {
+    if !is_temporary(party, target.folder, target.names.last().map_or("", Name::as_str)) {
+        return Ok(false);
+    }
+    let workspace = party.workspace(&engine.depot)?;
+    let folder = workspace.folder(target.folder);
+    let own = rustix::fs::fstat(folder.staging()).map_err(io::Error::from)?.st_uid;
+    Ok(folder.jail().stat(&target.names).map_or(true, |stat| stat.st_uid == own))
 }
 
 /// `MDTM`.

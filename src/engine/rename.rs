@@ -10,7 +10,7 @@ use rustix::fs::FileType;
 use super::Engine;
 use super::files::{self, Target};
 use crate::base::path::{Name, VirtualPath};
-use crate::domain::authorise::{Operation, Reach};
+use crate::domain::authorise::Operation;
 use crate::domain::place::{Folder, path_of};
 use crate::domain::receipt::Status;
 use crate::domain::refusal::Rule;
@@ -34,12 +34,7 @@ async fn source(engine: &Engine, party: &Party, path: &VirtualPath) -> Result<(T
     let target = files::target(party, Operation::RenameFrom, path)?;
     let workspace = party.workspace(&engine.depot)?;
     let folder = workspace.folder(target.folder);
-    if target.reach == Reach::OwnUploads {
-        let name = target.names.last().map_or("", Name::as_str);
-        if !is_temporary(party, target.folder, name) && recent(&engine.depot, party, &target.names).await?.is_none() {
-            return Err(TransferError::NotFound);
-        }
-    }
+    files::own_only(engine, party, &target).await?;
     if target.folder == Folder::Receive
         && let Some(receipt) = recent(&engine.depot, party, &target.names).await?
     {

@@ -88,6 +88,28 @@ async fn permissions_hold_in_each_folder() {
     assert_eq!(dropbox.list("NLST /Receive").await, "");
     assert_eq!(dropbox.fetch("RETR /Receive/a.edi").await.unwrap_err().code, 550);
 
+    // What another program put there is not its own, under whatever name.
+    let folder = appliance.place("dropbox", "Receive");
+    std::fs::write(folder.join("theirs.edi"), b"theirs").unwrap();
+    for line in
+        ["MFMT 20240102030405", "SITE UTIME 20240102030405", "MDTM 20240102030405", "HASH", "SIZE", "DELE", "RNFR"]
+    {
+        dropbox.expect(&format!("{line} /Receive/theirs.edi"), 550).await;
+    }
+    dropbox.store("/Receive/own.edi.tmp", b"dropped").await;
+    std::fs::write(folder.join("theirs.tmp"), b"theirs").unwrap();
+    // Only root may give a file to somebody else.
+    if std::os::unix::fs::chown(folder.join("theirs.tmp"), Some(12_345), None).is_ok() {
+        for line in ["MFMT 20240102030405", "HASH", "SIZE", "DELE", "RNFR"] {
+            dropbox.expect(&format!("{line} /Receive/theirs.tmp"), 550).await;
+        }
+    }
+    for (line, code) in [("MFMT 20240102030405", 213), ("HASH", 213), ("SIZE", 213), ("RNFR", 350)] {
+        dropbox.expect(&format!("{line} /Receive/a.edi"), code).await;
+        dropbox.expect(&format!("{line} /Receive/own.edi.tmp"), code).await;
+    }
+    dropbox.expect("RNTO /Receive/own.edi", 250).await;
+
     let mut reader = crate::kit::Client::login(running.ftp(), "reader", crate::kit::PASSWORD).await;
     assert_eq!(reader.put("STOR /Receive/a.edi", b"x").await.code, 553);
     reader.store("/Send/a.edi", b"into Send").await;
