@@ -203,13 +203,15 @@ pub async fn touch(engine: &Engine, party: &Party, path: &VirtualPath, to: Times
     let target = target(party, Operation::Touch, path)?;
     own_only(engine, party, &target).await?;
     let located = locate(&engine.depot, party, target.folder, &target.names).await?;
+    let version = located.source.version();
+    let was_settled = send::settled(&engine.depot, party, target.folder, &version).is_ok();
     let at = Timespec { tv_sec: to.seconds(), tv_nsec: 0 };
     let times = Timestamps { last_access: at, last_modification: at };
     rustix::fs::futimens(&**located.source.file(), &times).map_err(io::Error::from)?;
-    if target.folder == Folder::Send {
-        // Its change time is new, but Waybill knows that it is whole.
+    if target.folder == Folder::Send && was_settled {
+        // Its change time is new, but Waybill knows that it is as whole as before.
         let workspace = party.workspace(&engine.depot)?;
-        workspace.folder(target.folder).published(located.source.version().inode, engine.depot.clock.now());
+        workspace.folder(target.folder).published(version.inode, engine.depot.clock.now());
     }
     Ok(())
 }

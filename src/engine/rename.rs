@@ -19,7 +19,7 @@ use crate::store::receipt::{self, Receipt};
 use crate::transfer::depot::{Party, TransferError};
 use crate::transfer::publish::publish_temporary;
 use crate::transfer::receive::is_temporary;
-use crate::transfer::send::{is_file_of, lies_at, recent, stored_names};
+use crate::transfer::send::{self, is_file_of, lies_at, recent, stored_names};
 use crate::workspace::download::Version;
 use crate::workspace::held;
 use crate::workspace::jail::{self, Replace};
@@ -141,11 +141,14 @@ async fn move_file(
     }
     let (from_folder, from_name) = folder.jail().parent(from)?;
     let (to_folder, to_name) = folder.jail().parent(to)?;
-    let inode = folder.jail().stat(from)?.st_ino;
+    let version = Version::of(&folder.jail().stat(from)?);
+    let was_settled = send::settled(&engine.depot, party, side, &version).is_ok();
     let syncer = engine.depot.workspaces.syncer();
     held::secure(folder, syncer).await.map_err(TransferError::Storage)?;
     jail::rename((from_folder.as_fd(), from_name), (to_folder.as_fd(), to_name), replace)?;
-    folder.published(inode, engine.depot.clock.now());
+    if was_settled {
+        folder.published(version.inode, engine.depot.clock.now());
+    }
     for changed in [to_folder, from_folder] {
         folder.sync_folder(syncer, Arc::new(changed)).await.map_err(TransferError::Storage)?;
     }

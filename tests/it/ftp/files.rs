@@ -172,6 +172,32 @@ async fn what_another_program_still_writes_is_busy_for_any_question() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn nothing_a_partner_does_makes_a_half_written_file_of_another_program_whole() {
+    let appliance = Appliance::new();
+    appliance.configure(&["send_settle_s=3600", "send_write=on"]);
+    let running = appliance.start().await;
+    let mut client = running.partner().await;
+    client.expect("CWD /Send", 250).await;
+    let folder = appliance.place(PARTNER, "Send");
+    std::fs::write(folder.join("half.edi"), b"half").unwrap();
+    client.expect("MFMT 20240102030405 half.edi", 213).await;
+    client.expect("RNFR half.edi", 350).await;
+    client.expect("RNTO half.x12", 250).await;
+    assert_eq!(client.put("APPE half.x12", b" and more").await.code, 450);
+    client.expect("REST 4", 350).await;
+    assert_eq!(client.put("STOR half.x12", b" and more").await.code, 450);
+    assert_eq!(client.fetch("RETR half.x12").await.unwrap_err().code, 450);
+    assert_eq!(std::fs::read(folder.join("half.x12")).unwrap(), b"half");
+    // What it uploaded itself is whole, and stays so.
+    client.store("own.edi", b"one").await;
+    client.expect("MFMT 20240102030405 own.edi", 213).await;
+    client.expect("RNFR own.edi", 350).await;
+    client.expect("RNTO own.x12", 250).await;
+    assert_eq!(client.put("APPE own.x12", b" two").await.code, 226);
+    assert_eq!(client.fetch("RETR own.x12").await.unwrap(), b"one two");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn offsets_are_counted_beyond_4_gib() {
     use std::os::unix::fs::FileExt as _;
 
