@@ -63,6 +63,10 @@ pub async fn size(engine: &Engine, party: &Party, path: &VirtualPath, ascii: boo
     let target = target(party, Operation::Look, path)?;
     let workspace = party.workspace(&engine.depot)?;
     if let Some(unfinished) = workspace.folder(target.folder).unfinished(&target.names) {
+        if ascii {
+            let detail = "SIZE in TYPE A of an unfinished upload";
+            return Err(TransferError::refused(Rule::TypeNotSupported, detail));
+        }
         return Ok(unfinished.size_bytes);
     }
     own_only(engine, party, &target).await?;
