@@ -7,7 +7,7 @@ use std::sync::Arc;
 use rustix::fs::{AtFlags, Mode, Timespec, Timestamps};
 
 use super::Engine;
-use super::listing::{entry_from, entry_of_unfinished};
+use super::listing::{entry_from, entry_of_unfinished, fixed};
 use crate::base::clock::Timestamp;
 use crate::base::path::{Name, VirtualPath};
 use crate::domain::authorise::{Granted, Operation, Reach, authorise, is_known};
@@ -239,7 +239,8 @@ pub async fn entry(engine: &Engine, party: &Party, path: &VirtualPath) -> Result
     }
     if open.jail().folder(&names).is_ok() {
         let version = Version::of(&open.jail().stat(&names)?);
-        return Ok(entry_from(party, folder, (name, Kind::Folder), &version));
+        let entry = entry_from(party, folder, (name, Kind::Folder), &version);
+        return Ok(if names.is_empty() { fixed(entry) } else { entry });
     }
     let target = Target { folder, names, reach };
     own_only(engine, party, &target).await?;

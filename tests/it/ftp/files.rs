@@ -198,6 +198,31 @@ async fn nothing_a_partner_does_makes_a_half_written_file_of_another_program_who
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn the_perm_fact_promises_only_what_is_allowed() {
+    let appliance = Appliance::new();
+    for (partner, settings) in [("no-append", ["append=refuse"]), ("no-overwrite", ["overwrite=refuse"])] {
+        appliance.add(partner, &settings);
+    }
+    let running = appliance.start().await;
+    for (partner, expected) in [(PARTNER, "adfrw"), ("no-append", "dfrw"), ("no-overwrite", "dfr")] {
+        let mut client = crate::kit::Client::login(running.ftp(), partner, crate::kit::PASSWORD).await;
+        client.store("/Receive/a.edi", b"1").await;
+        client.store("/Receive/a.edi.tmp", b"1").await;
+        client.expect("MKD /Receive/in", 257).await;
+        let append = if partner == "no-append" { "dfrw" } else { "adfrw" };
+        for (path, perm) in [
+            ("/Receive/a.edi", expected),
+            ("/Receive/a.edi.tmp", append),
+            ("/Receive", "celmp"),
+            ("/Receive/in", "cdeflmp"),
+        ] {
+            let facts = client.expect(&format!("MLST {path}"), 250).await.text;
+            assert!(facts.contains(&format!("perm={perm};")), "{partner}: {facts}");
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn offsets_are_counted_beyond_4_gib() {
     use std::os::unix::fs::FileExt as _;
 
@@ -232,4 +257,7 @@ async fn a_folder_of_100_000_names_is_listed_whole() {
     }
     let listed = client.list("LIST /Send/many").await;
     assert_eq!(listed.lines().filter(|line| line.contains(".edi")).count(), NAMES);
+    let few = client.expect("STAT /Send/many", 213).await.text;
+    assert_eq!(few.lines().filter(|line| line.contains(".edi")).count(), 1_000);
+    assert!(few.contains("(more than 1000 lines: the rest is left out)"), "{}", few.len());
 }
