@@ -5,7 +5,7 @@ use std::io;
 use std::os::fd::AsFd;
 use std::sync::Arc;
 
-use rustix::fs::FileType;
+use rustix::fs::{FileType, Stat};
 
 use super::Engine;
 use super::files::{self, Target};
@@ -50,6 +50,8 @@ async fn source(engine: &Engine, party: &Party, path: &VirtualPath) -> Result<(T
         }
     }
     match folder.jail().stat(&target.names) {
+        // The partner has deleted it, and does not see it any more.
+        Ok(stat) if is_hidden(engine, party, &target, &stat).await? => Err(TransferError::NotFound),
         Ok(stat) => match FileType::from_raw_mode(stat.st_mode) {
             kind @ (FileType::RegularFile | FileType::Directory) => Ok((target, kind)),
             _ => Err(TransferError::NotFound),
@@ -60,6 +62,13 @@ async fn source(engine: &Engine, party: &Party, path: &VirtualPath) -> Result<(T
         }
         Err(error) => Err(error.into()),
     }
+}
+
+async fn is_hidden(engine: &Engine, party: &Party, target: &Target, stat: &Stat) -> Result<bool, TransferError> {
+    let path = path_of(target.folder, &target.names).unwrap_or_default().to_string();
+    let Version { inode, size_bytes, .. } = Version::of(stat);
+    let (db, key) = (&engine.depot.db, party.connector().id.key());
+    Ok(target.folder == Folder::Receive && receipt::is_hidden(db, key, &path, (inode, size_bytes)).await?)
 }
 
 /// PRODUCT 5.9: what is on its way to somebody else keeps its name.
