@@ -89,6 +89,9 @@ pub async fn rename(engine: &Engine, party: &Party, from: &VirtualPath, to: &Vir
     let (from, to) = (source.names.as_slice(), target.names.as_slice());
     engine.depot.recorder.flush().await;
     if kind == FileType::Directory {
+        if to.len() > from.len() && to.starts_with(from) {
+            return Err(TransferError::WithinItself);
+        }
         return rename_folder(engine, party, source.folder, from, to).await;
     }
     let temporary = |names: &[Name]| is_temporary(party, source.folder, names.last().map_or("", Name::as_str));

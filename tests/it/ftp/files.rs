@@ -62,6 +62,9 @@ async fn folders_in_receive_are_made_renamed_and_removed() {
     client.expect("MKD in/deep", 257).await;
     client.store("in/deep/a.edi", b"1").await;
     client.expect("RMD in/deep", 550).await;
+    client.expect("RNFR in", 350).await;
+    let reply = client.expect("RNTO in/deep/in", 553).await;
+    assert!(reply.text.contains("cannot be moved into itself"), "{reply:?}");
     client.expect("RNFR in/deep/a.edi", 350).await;
     client.expect("RNTO in/b.edi", 250).await;
     assert_eq!(running.receipts(1).await[0]["path"], "/Receive/in/b.edi");
