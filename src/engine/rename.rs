@@ -5,14 +5,14 @@ use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
 
-use rustix::fs::FileType;
+use rustix::fs::{FileType, Stat};
 
 use super::Engine;
 use super::files::{self, Target};
 use crate::base::fault::{self, Point};
 use crate::base::id::ReceiptId;
 use crate::base::path::{Name, VirtualPath};
-use crate::domain::authorise::{Operation, Reach};
+use crate::domain::authorise::Operation;
 use crate::domain::place::{Folder, path_of};
 use crate::domain::receipt::Status;
 use crate::domain::refusal::Rule;
@@ -22,7 +22,7 @@ use crate::store::renaming::Rename;
 use crate::transfer::depot::{Party, TransferError};
 use crate::transfer::publish::publish_temporary;
 use crate::transfer::receive::is_temporary;
-use crate::transfer::send::{is_file_of, lies_at, recent, stored_names};
+use crate::transfer::send::{self, is_file_of, lies_at, recent, stored_names};
 use crate::transfer::temporary::is_uploaded;
 use crate::workspace::download::Version;
 use crate::workspace::folder::{OpenFolder, Turns};
@@ -40,12 +40,7 @@ async fn source(engine: &Engine, party: &Party, path: &VirtualPath) -> Result<(T
     let target = files::target(party, Operation::RenameFrom, path)?;
     let workspace = party.workspace(&engine.depot)?;
     let folder = workspace.folder(target.folder);
-    if target.reach == Reach::OwnUploads {
-        let name = target.names.last().map_or("", Name::as_str);
-        if !is_temporary(party, target.folder, name) && recent(&engine.depot, party, &target.names).await?.is_none() {
-            return Err(TransferError::NotFound);
-        }
-    }
+    files::own_only(engine, party, &target).await?;
     if target.folder == Folder::Receive
         && let Some(receipt) = recent(&engine.depot, party, &target.names).await?
     {
@@ -61,6 +56,8 @@ async fn source(engine: &Engine, party: &Party, path: &VirtualPath) -> Result<(T
         }
     }
     match folder.jail().stat(&target.names) {
+        // The partner has deleted it, and does not see it any more.
+        Ok(stat) if is_hidden(engine, party, &target, &stat).await? => Err(TransferError::NotFound),
         Ok(stat) => match FileType::from_raw_mode(stat.st_mode) {
             kind @ (FileType::RegularFile | FileType::Directory) => Ok((target, kind)),
             _ => Err(TransferError::NotFound),
@@ -71,6 +68,13 @@ async fn source(engine: &Engine, party: &Party, path: &VirtualPath) -> Result<(T
         }
         Err(error) => Err(error.into()),
     }
+}
+
+async fn is_hidden(engine: &Engine, party: &Party, target: &Target, stat: &Stat) -> Result<bool, TransferError> {
+    let path = path_of(target.folder, &target.names).unwrap_or_default().to_string();
+    let Version { inode, size_bytes, .. } = Version::of(stat);
+    let (db, key) = (&engine.depot.db, party.connector().id.key());
+    Ok(target.folder == Folder::Receive && receipt::is_hidden(db, key, &path, (inode, size_bytes)).await?)
 }
 
 /// PRODUCT 5.9: what is on its way to somebody else keeps its name.
@@ -90,6 +94,9 @@ pub async fn rename(engine: &Engine, party: &Party, from: &VirtualPath, to: &Vir
     }
     let way = Way { side: source.folder, from: &source.names, to: &target.names };
     if kind == FileType::Directory {
+        if way.to.len() > way.from.len() && way.to.starts_with(way.from) {
+            return Err(TransferError::WithinItself);
+        }
         return rename_folder(engine, party, &way).await;
     }
     if way.from == way.to {
@@ -189,7 +196,8 @@ async fn move_file(
     };
     let (from_folder, from_name) = folder.jail().parent(way.from)?;
     let (to_folder, to_name) = folder.jail().parent(way.to)?;
-    let inode = folder.jail().stat(way.from)?.st_ino;
+    let version = Version::of(&folder.jail().stat(way.from)?);
+    let was_settled = send::settled(&engine.depot, party, way.side, &version).is_ok();
     let syncer = engine.depot.workspaces.syncer();
     held::secure(folder, syncer).await.map_err(TransferError::Storage)?;
     let begun = match known {
@@ -203,7 +211,9 @@ async fn move_file(
     }
     let on_disk = if renamed.is_ok() { sync(folder, syncer, [to_folder, from_folder]).await } else { Ok(()) };
     end(engine, begun, renamed).await?;
-    folder.published(inode, engine.depot.clock.now());
+    if was_settled {
+        folder.published(version.inode, engine.depot.clock.now());
+    }
     if way.side == Folder::Receive && replace == Replace::Yes && !follows {
         let (_, to) = way.paths();
         engine.depot.recorder.moved(party.connector().id.key(), &to, Status::Replaced).await;

@@ -120,6 +120,27 @@ async fn what_a_target_refuses_waits_in_order_and_is_led_elsewhere_when_it_is_gi
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_folder_that_was_removed_is_told_as_that() {
+    let appliance = Appliance::new();
+    appliance.say(&["connector", "set", PARTNER, "settle_s=0"]);
+    appliance.say(&["connector", "add", "archive", "type=folder"]);
+    appliance.say(&["settings", "set", "delivery_retries=1", "delivery_retry_first_s=1"]);
+    appliance.say(&["flow", "connect", PARTNER, "archive"]);
+    let running = appliance.start().await;
+    let mut client = running.partner().await;
+    client.store("/Receive/first", b"bytes").await;
+    until_status(&running, &appliance, &["passed_along"]).await;
+    std::fs::remove_dir_all(archive(&appliance)).unwrap();
+    client.store("/Receive/second", b"bytes").await;
+    let told = async |_: &Running<'_>| {
+        let failed = appliance.say(&["events", "--kind", "delivery_failed"]);
+        failed.contains("/Receive/second").then_some(failed)
+    };
+    let failed = running.until("it is given up", told).await;
+    assert!(failed.contains("partners/archive was removed while it was in use"), "{failed}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn what_is_for_a_disabled_connector_waits_until_it_is_enabled_and_is_never_given_up() {
     let appliance = flowing();
     // It would be given up at its first attempt, which would come at once.
