@@ -35,6 +35,7 @@ use crate::transfer::consent::Consents;
 use crate::transfer::copy::Buffers;
 use crate::transfer::depot::Depot;
 use crate::transfer::presence::Presence;
+use crate::transfer::quota::Quotas;
 use crate::transfer::recovery;
 use crate::transfer::throttle::Throttles;
 use crate::workspace::workspaces::Workspaces;
@@ -108,6 +109,7 @@ async fn serve(options: &ServeOptions, (log, lines): (Option<telemetry::Handle>,
         collections: Collections::default(),
         throttles: Throttles::new(live.clone(), clock.clone()),
         consents: Consents::of(asker.clone()),
+        quotas: Quotas::default(),
     };
     // Before anybody may connect: what a crash left is finished.
     recovery::recover(&depot, &live.snapshot()).await?;

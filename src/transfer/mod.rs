@@ -14,6 +14,7 @@ pub mod passing;
 pub mod plan;
 pub mod presence;
 pub mod publish;
+pub mod quota;
 pub mod receive;
 pub mod received;
 pub mod recovery;
@@ -24,3 +25,5 @@ pub mod stand_in;
 pub mod throttle;
 pub mod transcript;
 pub mod unfinished;
+#[cfg(test)]
+mod upload_tests;

@@ -130,7 +130,7 @@ impl Upload {
             part: &mut self.part,
             digest: &mut self.digest,
             syncer: depot.workspaces.syncer(),
-            size_bytes_max: self.plan.size_max.bytes,
+            allowance: &self.plan.allowance,
             to_lf: turns.then(ToLf::default),
             entry: &entry,
             clock: &depot.clock,
@@ -153,12 +153,8 @@ impl Upload {
                 let why = from.refusal().map_or(TransferError::Broken(ending), TransferError::Refused);
                 self.broken(depot, ending, why)
             }
-            copy::Received::TooLarge => {
-                let most = self.plan.size_max;
-                let why = TransferError::refused(most.rule, format!("more than {} bytes", most.bytes));
-                self.broken(depot, Ending::Refused, why)
-            }
-            copy::Received::Failed(error) => self.failed(depot, party, error).await,
+            copy::Received::TooLarge(no) => self.broken(depot, Ending::Refused, no.into()),
+            copy::Received::NotTaken(error) | copy::Received::Failed(error) => self.failed(depot, party, error).await,
         }
     }
 
@@ -182,11 +178,17 @@ impl Upload {
             return self.broken(depot, Ending::Cut, TransferError::Broken(Ending::Cut));
         }
         let size_bytes = self.part.size_bytes();
+        if let Err(why) = self.plan.allowance.settle(depot, party, size_bytes).await {
+            return self.broken(depot, ending, why);
+        }
         let resumed_from = self.plan.base.offset();
         let whole = Whole { begun_at: self.begun_at, ending, ascii, resumed_from, size_bytes, sha256 };
         let hex = hex(&sha256);
         match publish::publish(depot, party, &self.plan, &self.part, &whole).await {
-            Ok(receipt) => Done { ending, size_bytes, receipt, sha256: Some(hex), result: Ok(()) },
+            Ok(receipt) => {
+                self.plan.allowance.arrived(size_bytes);
+                Done { ending, size_bytes, receipt, sha256: Some(hex), result: Ok(()) }
+            }
             Err(why @ TransferError::Storage(_)) => {
                 failing(depot, party, self.plan.folder(), &why).await;
                 Done { ending, size_bytes, receipt: None, sha256: None, result: Err(why) }
