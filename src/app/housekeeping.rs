@@ -152,9 +152,9 @@ async fn purge_unfinished(depot: &Depot, live: &Live) {
         let mut purged = 0;
         for side in Folder::ALL {
             let folder = workspace.folder(side);
-            for (names, _) in folder.all_unfinished().iter().filter(|(_, unfinished)| unfinished.since < oldest) {
-                if let Some(taken) = folder.take_unfinished(names) {
-                    folder.remove_part(&taken.part);
+            for (names, old) in folder.all_unfinished().iter().filter(|(_, unfinished)| unfinished.since < oldest) {
+                if folder.take_this(names, old) {
+                    folder.remove_part(&old.part);
                     purged += 1;
                 }
             }

@@ -73,9 +73,16 @@ impl Upload {
                 (part, Digest::default())
             }
             Base::Unfinished { unfinished, offset } => {
-                let taken = folder.take_unfinished(&plan.names).filter(|taken| taken == unfinished);
-                let taken = taken.ok_or(TransferError::Busy)?;
-                let part = Part::resume(folder, &taken, *offset).await?;
+                if !folder.take_this(&plan.names, unfinished) {
+                    return Err(TransferError::Busy);
+                }
+                let resumed = Part::resume(folder, unfinished, *offset).await;
+                let part = resumed.inspect_err(|error| {
+                    // Else nobody knew of it until the next start: it could neither be resumed nor purged.
+                    if error.kind() != io::ErrorKind::NotFound {
+                        folder.put_back(&plan.names, unfinished.clone());
+                    }
+                })?;
                 let digest = Digest::follow(Arc::clone(part.file()), *offset);
                 (part, digest)
             }
@@ -154,7 +161,8 @@ impl Upload {
                 self.broken(depot, ending, why)
             }
             copy::Received::TooLarge(no) => self.broken(depot, Ending::Refused, no.into()),
-            copy::Received::NotTaken(error) | copy::Received::Failed(error) => self.failed(depot, party, error).await,
+            copy::Received::NotTaken(error) => self.not_taken(depot, party, error).await,
+            copy::Received::Failed(error) => self.failed(depot, party, error.into()).await,
         }
     }
 
@@ -166,12 +174,12 @@ impl Upload {
         (ending, ascii): (Ending, bool),
     ) -> Done {
         if let Err(error) = self.part.sync(depot.workspaces.syncer()).await {
-            return self.failed(depot, party, error).await;
+            return self.failed(depot, party, error.into()).await;
         }
         let digest = std::mem::take(&mut self.digest);
         let sha256 = match digest.finish().await {
             Ok(sha256) => sha256,
-            Err(error) => return self.failed(depot, party, error).await,
+            Err(error) => return self.failed(depot, party, error.into()).await,
         };
         // A killed client closes both connections; its FIN must not pass for the end of a file.
         if !control.is_alive() && party.tls.is_empty() {
@@ -211,23 +219,34 @@ impl Upload {
         Done { ending, size_bytes, receipt: None, sha256: None, result: Err(why) }
     }
 
-    /// Writing or syncing failed on this side. A full disk keeps a part worth keeping, where the reserve holds in spite of
-    /// it; anything else cannot be trusted.
-    async fn failed(self, depot: &Depot, party: &Party, error: io::Error) -> Done {
+    /// The disk did not take the last bytes. A full disk keeps a part worth keeping, where the reserve holds in spite of it
+    /// and all that it had taken before gets there.
+    async fn not_taken(mut self, depot: &Depot, party: &Party, error: io::Error) -> Done {
+        let why = TransferError::from(error);
         let size_bytes = self.part.size_bytes();
         let workspace = Arc::clone(&self.plan.workspace);
         let folder = workspace.folder(self.plan.side);
-        let why = TransferError::from(error);
-        let new_version = matches!(self.plan.base, Base::Complete { .. });
-        let is_full = matches!(why, TransferError::NoSpace);
         let reserve = &party.snapshot.profile.disk_reserve;
         let reserved = || folder.room().is_ok_and(|(free, total)| free >= reserve.bytes(total));
-        if is_full && size_bytes >= KEEP_BYTES_MIN && !new_version && reserved() {
-            self.part.keep(folder, self.plan.names, self.begun_at);
-        } else {
-            self.part.discard(folder);
+        let is_worth_it = matches!(why, TransferError::NoSpace)
+            && size_bytes >= KEEP_BYTES_MIN
+            && !matches!(self.plan.base, Base::Complete { .. })
+            && reserved();
+        if !is_worth_it || self.part.sync(depot.workspaces.syncer()).await.is_err() {
+            return self.failed(depot, party, why).await;
         }
-        if !is_full {
+        self.part.keep(folder, self.plan.names, depot.clock.now());
+        Done { ending: Ending::Failed, size_bytes, receipt: None, sha256: None, result: Err(why) }
+    }
+
+    /// Writing or syncing failed on this side: the part cannot be trusted. The kernel forgets what it could not write back,
+    /// even where it was for want of room.
+    async fn failed(self, depot: &Depot, party: &Party, why: TransferError) -> Done {
+        let size_bytes = self.part.size_bytes();
+        let workspace = Arc::clone(&self.plan.workspace);
+        let folder = workspace.folder(self.plan.side);
+        self.part.discard(folder);
+        if !matches!(why, TransferError::NoSpace) {
             failing(depot, party, folder, &why).await;
         }
         Done { ending: Ending::Failed, size_bytes, receipt: None, sha256: None, result: Err(why) }
@@ -266,4 +285,49 @@ fn new_part(depot: &Depot, plan: &Plan) -> Result<Part, TransferError> {
 /// Whether a name in that folder is one that a client uses while it writes (PRODUCT section 7).
 pub fn is_temporary(party: &Party, side: Folder, name: &str) -> bool {
     side == Folder::Receive && party.connector().settings.temp_receive_extensions.is_temporary(name)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base::path::VirtualPath;
+    use crate::ftp::session::StoreMode;
+    use crate::transfer::plan::plan;
+    use crate::transfer::upload_tests::Desk;
+    use crate::workspace::folder::Unfinished;
+
+    async fn begun(desk: &Desk, mode: StoreMode) -> Result<Upload, TransferError> {
+        let path = VirtualPath::root().resolve("/Receive/a").unwrap();
+        let plan = plan(&desk.depot, &desk.party, &path, mode).await?;
+        Upload::begin(&desk.depot, plan, &CancellationToken::new()).await
+    }
+
+    #[tokio::test]
+    async fn an_unfinished_upload_that_cannot_be_resumed_now_can_be_later() {
+        let desk = Desk::new(&[]).await;
+        let workspace = desk.party.workspace(&desk.depot).unwrap();
+        let folder = workspace.folder(Folder::Receive);
+        let names = [crate::base::path::Name::parse("a").unwrap()];
+        let unfinished = Unfinished { part: "part".to_owned(), size_bytes: 7, since: desk.depot.clock.now() };
+        folder.keep_unfinished(names.to_vec(), unfinished.clone());
+        // Not a file that could be written, for a moment.
+        rustix::fs::mkdirat(&**folder.staging(), "part", rustix::fs::Mode::RWXU).unwrap();
+        begun(&desk, StoreMode::Append).await.unwrap_err();
+        assert_eq!(folder.unfinished(&names), Some(unfinished));
+        rustix::fs::unlinkat(&**folder.staging(), "part", rustix::fs::AtFlags::REMOVEDIR).unwrap();
+        begun(&desk, StoreMode::Append).await.unwrap_err();
+        assert_eq!(folder.unfinished(&names), None, "it is gone for good");
+    }
+
+    #[tokio::test]
+    async fn what_a_full_disk_left_is_kept_from_now_on_however_long_it_took() {
+        let desk = Desk::new(&[]).await;
+        let mut upload = begun(&desk, StoreMode::Replace).await.unwrap();
+        upload.begun_at(Timestamp::default());
+        upload.part.write(&vec![7; usize::try_from(KEEP_BYTES_MIN).unwrap()]).unwrap();
+        let (workspace, names) = (Arc::clone(&upload.plan.workspace), upload.plan.names.clone());
+        let before = desk.depot.clock.now();
+        upload.not_taken(&desk.depot, &desk.party, io::ErrorKind::StorageFull.into()).await;
+        assert!(workspace.folder(Folder::Receive).unfinished(&names).unwrap().since >= before);
+    }
 }

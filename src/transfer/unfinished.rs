@@ -54,11 +54,8 @@ pub async fn discard(depot: &Depot, snapshot: &Snapshot, (connector, part): (&st
     for side in Folder::ALL {
         let folder = workspace.folder(side);
         let found = folder.all_unfinished().into_iter().find(|(_, unfinished)| unfinished.part == part);
-        let Some((names, _)) = found else { continue };
-        let Some(taken) = folder.take_unfinished(&names) else { continue };
-        if taken.part != part {
-            // Another upload of that name was broken off in between.
-            folder.keep_unfinished(names, taken);
+        let Some((names, taken)) = found else { continue };
+        if !folder.take_this(&names, &taken) {
             return false;
         }
         folder.remove_part(&taken.part);

@@ -147,6 +147,25 @@ impl OpenFolder {
         lock(&self.unfinished).remove(names)
     }
 
+    /// Takes just this one over; `false` when it is not what lies under that name any more.
+    pub fn take_this(&self, names: &[Name], wanted: &Unfinished) -> bool {
+        let mut all = lock(&self.unfinished);
+        let is_it = all.get(names) == Some(wanted);
+        if is_it {
+            all.remove(names);
+        }
+        is_it
+    }
+
+    /// Nobody could go on with one that was taken over: it is there again, unless a later one has its name by now.
+    pub fn put_back(&self, names: &[Name], unfinished: Unfinished) {
+        let part = unfinished.part.clone();
+        let is_back = *lock(&self.unfinished).entry(names.to_vec()).or_insert(unfinished).part == part;
+        if !is_back {
+            self.remove_part(&part);
+        }
+    }
+
     /// Removes a part from staging. That it is gone already is fine.
     pub fn remove_part(&self, part: &str) {
         if let Err(error) = remove_file_if_there(&*self.staging, part) {
