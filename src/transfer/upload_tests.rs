@@ -2,6 +2,7 @@
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr};
+use std::path::PathBuf;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -70,7 +71,7 @@ impl Control for Alive {
 
 /// The partner `acme` and what it needs to upload.
 pub(super) struct Desk {
-    _data: tempfile::TempDir,
+    data: tempfile::TempDir,
     pub(super) depot: Depot,
     pub(super) party: Party,
 }
@@ -88,7 +89,12 @@ impl Desk {
         let connector = Arc::clone(&snapshot.connectors["acme"]);
         let session = SessionId::new(&depot.ids);
         let party = Party { snapshot, connector, session, remote: Ipv4Addr::LOCALHOST.into(), tls: String::new() };
-        Self { _data: data, depot, party }
+        Self { data, depot, party }
+    }
+
+    /// One of the partner's folders.
+    pub(super) fn path(&self, folder: &str) -> PathBuf {
+        self.data.path().join("partners/acme").join(folder)
     }
 
     /// An upload that goes on until the returned end of its pipe is shut.
@@ -116,7 +122,7 @@ impl Desk {
         running.await.unwrap()?.result
     }
 
-    async fn store(&self, name: &str, bytes: usize) -> Result<(), TransferError> {
+    pub(super) async fn store(&self, name: &str, bytes: usize) -> Result<(), TransferError> {
         self.upload(StoreMode::Replace, name, bytes).await
     }
 
