@@ -112,6 +112,10 @@ impl Inbound for Memory {
         Ending::Closed
     }
 
+    fn is_by_tls(&self) -> bool {
+        false
+    }
+
     fn ends_tolerantly(&self) -> bool {
         false
     }

@@ -113,6 +113,14 @@ impl Gate {
         locked(&self.guard).succeeded(caller, self.clock.now());
     }
 
+    /// Partners logged in from these addresses, at these times, before this start.
+    pub fn trust(&self, came: impl IntoIterator<Item = (IpAddr, Timestamp)>) {
+        let mut guard = locked(&self.guard);
+        for (address, at) in came {
+            guard.trust(address, at);
+        }
+    }
+
     /// Every block in force.
     pub fn blocks(&self) -> Vec<Block> {
         locked(&self.guard).blocks(self.clock.now())

@@ -4,7 +4,7 @@
 //! address as a whole is blocked only for unknown names or many failures, and never if a partner logged in from it
 //! within the last days.
 
-use std::collections::{HashMap, HashSet, VecDeque};
+use std::collections::{HashMap, VecDeque};
 use std::hash::Hash;
 use std::net::IpAddr;
 use std::time::Duration;
@@ -100,7 +100,8 @@ pub struct Block {
 struct Record {
     times: VecDeque<Timestamp>,
     blocked_until: Option<Timestamp>,
-    unknown_names: HashSet<String>,
+    /// Unknown names, each with when it was last given: the latest [`UNKNOWN_NAMES_MAX`].
+    unknown_names: HashMap<String, Timestamp>,
     seen: Timestamp,
 }
 
@@ -109,14 +110,24 @@ impl Record {
         u32::try_from(self.times.len()).unwrap_or(u32::MAX)
     }
 
-    fn fail(&mut self, now: Timestamp, window: Duration) {
-        while self.times.front().is_some_and(|then| now.since(*then) > window) {
+    fn fail(&mut self, limits: &Limits, now: Timestamp) {
+        let is_over = |then: Timestamp| now.since(then) > limits.window;
+        // The latest that together may block are enough.
+        let most = usize::try_from(limits.failures_max.max(ADDRESS_FAILURES_MAX)).unwrap_or(usize::MAX);
+        while self.times.len() >= most || self.times.front().is_some_and(|then| is_over(*then)) {
             self.times.pop_front();
         }
-        if self.times.len() < 256 {
-            self.times.push_back(now);
-        }
+        self.times.push_back(now);
+        self.unknown_names.retain(|_, then| !is_over(*then));
         self.seen = now;
+    }
+
+    fn fail_unknown(&mut self, name: &str, now: Timestamp) {
+        if self.unknown_names.len() >= UNKNOWN_NAMES_MAX && !self.unknown_names.contains_key(name) {
+            let oldest = self.unknown_names.iter().min_by_key(|(_, then)| **then).map(|(name, _)| name.clone());
+            oldest.and_then(|oldest| self.unknown_names.remove(&oldest));
+        }
+        self.unknown_names.insert(name.to_owned(), now);
     }
 
     fn blocked(&self, now: Timestamp) -> Option<Timestamp> {
@@ -166,9 +177,9 @@ impl Guard {
         trim(&mut self.callers);
         trim(&mut self.addresses);
         let of_address = self.addresses.entry((caller.door, caller.address)).or_default();
-        of_address.fail(now, limits.window);
-        if caller.known == Known::No && of_address.unknown_names.len() <= UNKNOWN_NAMES_MAX {
-            of_address.unknown_names.insert(caller.name.to_owned());
+        of_address.fail(limits, now);
+        if caller.known == Known::No {
+            of_address.fail_unknown(caller.name, now);
         }
         let too_many =
             of_address.failures() >= ADDRESS_FAILURES_MAX || of_address.unknown_names.len() >= UNKNOWN_NAMES_MAX;
@@ -179,7 +190,7 @@ impl Guard {
         let mut failures = address_failures;
         if caller.known == Known::Yes {
             let of_caller = self.callers.entry(key(caller)).or_default();
-            of_caller.fail(now, limits.window);
+            of_caller.fail(limits, now);
             failures = of_caller.failures();
             if failures >= limits.failures_max && may_block {
                 of_caller.blocked_until = Some(now.plus(limits.block_for));
@@ -195,8 +206,14 @@ impl Guard {
             if self.trusted.len() >= REMEMBERED_MAX {
                 self.trusted.retain(|_, since| now.since(*since) < TRUSTED_FOR);
             }
-            self.trusted.insert(caller.address, now);
+            self.trust(caller.address, now);
         }
+    }
+
+    /// A partner logged in from that address at that time.
+    pub fn trust(&mut self, address: IpAddr, at: Timestamp) {
+        let since = self.trusted.entry(address).or_insert(at);
+        *since = at.max(*since);
     }
 
     /// Every block in force, by the time it ends.
@@ -300,6 +317,60 @@ mod tests {
         assert_eq!(guard.blocks(at(50)).len(), 3);
         guard.unblock(IpAddr::from([198, 51, 100, 2]));
         assert_eq!(guard.blocked(&caller("acme", Known::Yes, [198, 51, 100, 2]), at(50)), None);
+    }
+
+    #[test]
+    fn unknown_names_count_within_the_window_alone() {
+        let mut guard = Guard::default();
+        let unknown = |name| caller(name, Known::No, [198, 51, 100, 1]);
+        let partner = caller("acme", Known::Yes, [198, 51, 100, 1]);
+        for (name, second) in [("root", 0), ("admin", 200), ("admin", 299), ("test", 301)] {
+            guard.failed(&unknown(name), &LIMITS, at(second));
+            assert_eq!(guard.blocked(&partner, at(second)), None, "{name} at {second}");
+        }
+        guard.failed(&unknown("guest"), &LIMITS, at(302));
+        assert!(guard.blocked(&partner, at(302)).is_some());
+        // The block is over, and a partner mistypes its password.
+        guard.failed(&partner, &LIMITS, at(302 + 901));
+        assert_eq!(guard.blocked(&partner, at(302 + 901)), None);
+        for n in 0..9 {
+            guard.failed(&unknown(["root", "admin"][n % 2]), &LIMITS, at(2_000));
+        }
+        guard.failed(&unknown("test"), &LIMITS, at(2_301));
+        guard.failed(&unknown("guest"), &LIMITS, at(2_301));
+        assert_eq!(guard.blocked(&partner, at(2_301)), None, "two names in five minutes");
+    }
+
+    #[test]
+    fn many_failures_block_when_the_setting_allows_many() {
+        let mut guard = Guard::default();
+        let limits = Limits { failures_max: 1_000, ..LIMITS };
+        let partner = caller("acme", Known::Yes, [203, 0, 113, 1]);
+        guard.succeeded(&partner, at(0));
+        for n in 1..1_000 {
+            guard.failed(&partner, &limits, at(n / 10));
+        }
+        assert_eq!(guard.blocked(&partner, at(100)), None);
+        guard.failed(&partner, &limits, at(100));
+        assert!(guard.blocked(&partner, at(100)).is_some());
+    }
+
+    #[test]
+    fn an_address_is_trusted_for_days_after_its_last_login() {
+        let mut guard = Guard::default();
+        let partner = caller("acme", Known::Yes, [203, 0, 113, 1]);
+        let last = at(1_000_000);
+        guard.trust(partner.address, last);
+        guard.trust(partner.address, at(5));
+        let fails = |guard: &mut Guard, now| {
+            for name in ["root", "admin", "test"] {
+                guard.failed(&Caller { name, known: Known::No, ..partner }, &LIMITS, now);
+            }
+            guard.blocked(&partner, now)
+        };
+        let over = last.plus(TRUSTED_FOR);
+        assert_eq!(fails(&mut guard, over.minus(Duration::from_secs(1))), None);
+        assert!(fails(&mut guard, over).is_some());
     }
 
     #[test]

@@ -276,7 +276,7 @@ mod tests {
             let (db, snapshot) = (&self.reach.depot.db, self.live.snapshot());
             set_off::look(&self.reach.depot, &snapshot).await.unwrap();
             let lane = Lane { source_key: String::new(), target: Target::AlertMail };
-            let due = delivery::next(db, &lane, true, TOGETHER_MAX).await.unwrap();
+            let due = delivery::next(db, &lane, true, Timestamp::default(), TOGETHER_MAX).await.unwrap();
             let tried = self.reach.alert(&snapshot, &due).await.unwrap();
             let at = self.reach.depot.clock.now();
             let one = |(id, attempt, _): &Tried| Attempted {

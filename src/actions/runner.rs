@@ -39,17 +39,18 @@ const LOOK_EVERY: Duration = Duration::from_millis(250);
 const ASIDE_MAX: Duration = Duration::from_millis(100);
 /// How long a lane is worked on while others may wait for their turn.
 const TURN: Duration = Duration::from_secs(2);
-/// How long what is held back holds up those behind it.
+/// How long what is held back holds up those behind it. Not longer: its partner was told that its upload failed, and only a
+/// start finds out what became of it.
 const HELD_FOR: Duration = Duration::from_mins(1);
 /// How long a lane rests at most: what is made due by hand is seen then.
 const REST: Duration = Duration::from_secs(1);
 
-/// Which turn a lane had last, and until when it rests.
-type Turns = HashMap<Lane, (u64, Timestamp)>;
+/// Which turn a lane had last, and until when it rests, whatever becomes of the time of day.
+type Turns = HashMap<Lane, (u64, Instant)>;
 
 /// The lanes that are worked on next, which are busy from now on: those first whose last turn was longest ago. A lane that
 /// always has something due would else keep its target's workers for itself.
-fn next_up(mut lanes: Vec<Lane>, turns: &mut Turns, busy: &mut HashSet<Lane>, now: Timestamp) -> Vec<Lane> {
+fn next_up(mut lanes: Vec<Lane>, turns: &mut Turns, busy: &mut HashSet<Lane>, now: Instant) -> Vec<Lane> {
     let known: HashSet<&Lane> = lanes.iter().collect();
     turns.retain(|lane, _| known.contains(lane));
     lanes.retain(|lane| turns.get(lane).is_none_or(|(_, until)| *until <= now) && !busy.contains(lane));
@@ -70,12 +71,9 @@ fn next_up(mut lanes: Vec<Lane>, turns: &mut Turns, busy: &mut HashSet<Lane>, no
     lanes
 }
 
-/// What of a lane is tried now, and when the first of the others is due. What is held back holds up those behind it, but not
-/// for long: its partner was told that its upload failed, and only a start finds out what became of it.
+/// What of a lane is tried now, and when the first of the others is due. What is held back holds up those behind it.
 fn due(pending: Vec<Pending>, in_order: bool, now: Timestamp) -> (Vec<Pending>, Option<Timestamp>) {
     let is_due = |one: &Pending| !one.held && one.next_at <= now;
-    let waits = |one: &Pending| !one.held || one.next_at.plus(HELD_FOR) > now;
-    let pending: Vec<_> = pending.into_iter().filter(waits).collect();
     let later = pending.iter().find(|one| !is_due(one)).map(|one| one.next_at);
     let due = if in_order {
         pending.into_iter().take_while(is_due).collect()
@@ -97,7 +95,7 @@ pub struct Runner {
 impl Runner {
     /// Delivers until told to stop; what is under way then ends first.
     pub async fn run(self, stop: CancellationToken) {
-        let mut working: JoinSet<(Lane, Timestamp)> = JoinSet::new();
+        let mut working: JoinSet<(Lane, Instant)> = JoinSet::new();
         let mut busy: HashSet<Lane> = HashSet::new();
         let (mut turns, mut nth) = (Turns::new(), 0);
         while !stop.is_cancelled() {
@@ -125,12 +123,11 @@ impl Runner {
     /// A worker for each lane that may have something due and has none yet.
     async fn start_workers(
         &self,
-        working: &mut JoinSet<(Lane, Timestamp)>,
+        working: &mut JoinSet<(Lane, Instant)>,
         busy: &mut HashSet<Lane>,
         turns: &mut Turns,
         stop: &CancellationToken,
     ) {
-        let now = self.reach.depot.clock.now();
         let lanes = match delivery::lanes(self.db()).await {
             Ok(lanes) => lanes,
             Err(error) => {
@@ -138,43 +135,40 @@ impl Runner {
                 return;
             }
         };
-        for lane in next_up(lanes, turns, busy, now) {
+        for lane in next_up(lanes, turns, busy, Instant::now()) {
             let (runner, stop) = (self.clone(), stop.clone());
             working.spawn(async move {
-                let until = match runner.work(&lane, &stop).await {
-                    Ok(until) => until,
-                    Err(error) => {
-                        tracing::error!(%error, "Could not deliver; it is tried again");
-                        runner.reach.depot.clock.now().plus(REST)
-                    }
-                };
-                (lane, until)
+                let rest = runner.work(&lane, &stop).await.unwrap_or_else(|error| {
+                    tracing::error!(%error, "Could not deliver; it is tried again");
+                    REST
+                });
+                (lane, Instant::now() + rest)
             });
         }
     }
 
-    /// Delivers what is due in a lane, as long as its turn is. Gives when to look again.
-    async fn work(&self, lane: &Lane, stop: &CancellationToken) -> Result<Timestamp, TransferError> {
+    /// Delivers what is due in a lane, as long as its turn is. Gives how long it rests then.
+    async fn work(&self, lane: &Lane, stop: &CancellationToken) -> Result<Duration, TransferError> {
         let turn = Instant::now() + TURN;
         loop {
             if Instant::now() >= turn {
-                return Ok(self.reach.depot.clock.now());
+                return Ok(Duration::ZERO);
             }
             let (begun, received) = (Instant::now(), self.reach.depot.recorder.received());
             let snapshot = self.live.snapshot();
             let target = Goal::of(&snapshot, &lane.target);
             if snapshot.rests(&lane.target) {
-                return Ok(self.reach.depot.clock.now().plus(REST));
+                return Ok(REST);
             }
             let is_alert = lane.target == Target::AlertMail;
             let in_order = !is_alert && target.is_none_or(Goal::keeps_order);
             let most = if is_alert { alerts::TOGETHER_MAX } else { BATCH_MAX };
-            let pending = delivery::next(self.db(), lane, !in_order, most).await?;
             let now = self.reach.depot.clock.now();
+            let pending = delivery::next(self.db(), lane, !in_order, now.minus(HELD_FOR), most).await?;
             let (mut due, later) = due(pending, in_order, now);
             if due.is_empty() || stop.is_cancelled() {
                 // Others may come before what waits now, and what is held back is released soon.
-                return Ok(later.unwrap_or(now).max(now.plus(LOOK_EVERY)).min(now.plus(REST)));
+                return Ok(later.map_or(LOOK_EVERY, |at| at.since(now)).clamp(LOOK_EVERY, REST));
             }
             let attempts = if is_alert {
                 let letters = self.reach.alert(&snapshot, &due).await?;
@@ -185,7 +179,7 @@ impl Runner {
                 self.attempt(&snapshot, target, &due, in_order).await?
             };
             if attempts.is_empty() {
-                return Ok(now.plus(REST));
+                return Ok(REST);
             }
             fault::pass(Point::PassTried)?;
             let leaving = delivery::record(self.db(), &attempts).await?;
@@ -314,7 +308,7 @@ mod tests {
     #[test]
     fn each_lane_of_a_target_has_its_turn_however_much_is_due_in_the_others() {
         let all = || lanes(&[("a", "archive"), ("b", "archive"), ("c", "archive"), ("d", "archive"), ("a", "erp")]);
-        let (mut turns, mut busy, now) = (Turns::new(), HashSet::new(), Timestamp::from_us(1_000));
+        let (mut turns, mut busy, now) = (Turns::new(), HashSet::new(), Instant::now());
         let mut had = Vec::new();
         for nth in 1..=5 {
             let next = next_up(all(), &mut turns, &mut busy, now);
@@ -331,7 +325,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_held_back_holds_up_those_behind_it_only_for_a_while() {
+    fn what_is_held_back_holds_up_those_behind_it_where_the_order_is_kept() {
         let ids = IdSource::random(Clock::System);
         let one = |id: i64, held: bool| Pending {
             id,
@@ -343,21 +337,20 @@ mod tests {
             held,
             placed: false,
         };
-        let numbers = |in_order: bool, after: Duration| {
+        let numbers = |in_order: bool| {
             let pending = vec![one(1, false), one(2, true), one(3, false)];
-            let (due, later) = due(pending, in_order, Timestamp::from_us(1_000).plus(after));
+            let (due, later) = due(pending, in_order, Timestamp::from_us(1_000));
             (due.iter().map(|one| one.id).collect::<Vec<_>>(), later.is_some())
         };
-        assert_eq!(numbers(true, Duration::ZERO), (vec![1], true));
-        assert_eq!(numbers(false, Duration::ZERO), (vec![1, 3], true));
-        assert_eq!(numbers(true, HELD_FOR), (vec![1, 3], false));
+        assert_eq!(numbers(true), (vec![1], true));
+        assert_eq!(numbers(false), (vec![1, 3], true));
     }
 
     #[test]
     fn a_lane_that_rests_or_is_worked_on_has_no_turn_and_one_that_is_empty_is_forgotten() {
         let all = lanes(&[("a", "archive"), ("b", "archive"), ("c", "archive")]);
-        let now = Timestamp::from_us(1_000);
-        let later = now.plus(REST);
+        let now = Instant::now();
+        let later = now + REST;
         let mut turns: Turns = [(all[0].clone(), (1, later)), (lanes(&[("x", "y")])[0].clone(), (2, now))].into();
         let mut busy = HashSet::from([all[1].clone()]);
         assert_eq!(sources(&next_up(all.clone(), &mut turns, &mut busy, now)), ["c"]);

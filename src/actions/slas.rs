@@ -60,30 +60,34 @@ struct Whose<'a> {
 
 async fn look_at(db: &Db, whose: &Whose<'_>, due: &Sla, ids: &IdSource, now: Timestamp) -> Result<(), StoreError> {
     let stored = whose.stored;
-    let from = stored.looked_at.minus(due.grace);
+    // The clock may have been set back since.
+    let looked_before = stored.looked_at.min(now);
+    let from = looked_before.minus(due.grace);
     let known = sla::windows(db, &stored.id, from, now).await?;
     let (mut stands, mut notices) = (Vec::new(), Vec::new());
     let mut looked_at = now;
     for (count, window) in due.schedule.between(from, now.plus(Duration::from_micros(1))).enumerate() {
-        if window.start < stored.made_at || due.settled_at(window) <= stored.looked_at {
+        if window.start < stored.made_at || due.settled_at(window) <= looked_before {
             continue;
         }
         let before = known.iter().find(|one| one.window == window);
-        if before.is_some_and(|one| one.state.is_final()) {
+        let was = before.map_or(State::Pending, |one| one.state);
+        // What was violated by a clock that was ahead may be met yet.
+        if was.is_final() && was != State::Violated {
             continue;
         }
         if count >= WINDOWS_MAX {
             // The rest with the next look.
-            looked_at = window.start.max(stored.looked_at);
+            looked_at = window.start.max(looked_before);
             break;
         }
         let counts = counts(db, whose, due, window, now).await?;
         let state = due.state(window, counts, now);
         let files = counts.in_window + counts.in_grace;
-        if before.is_some_and(|one| one.state == state && one.files == files) {
+        let is_told = before.is_some_and(|one| one.state == state && one.files == files);
+        if is_told || is_earlier(state, was) {
             continue;
         }
-        let was = before.map_or(State::Pending, |one| one.state);
         let afterwards = state == State::Violated && now.since(due.settled_at(window)) > IN_TIME;
         let changed_at = before.filter(|one| one.state == state).map_or(now, |one| one.changed_at);
         stands.push(Stand { window, state, files, changed_at, afterwards });
@@ -93,10 +97,16 @@ async fn look_at(db: &Db, whose: &Whose<'_>, due: &Sla, ids: &IdSource, now: Tim
             notices.push(notice(whose, (window, files, afterwards), kind, ids, now));
         }
     }
-    if stands.is_empty() && looked_at.since(stored.looked_at) < WRITE_EVERY {
+    let is_written = looked_at >= stored.looked_at && looked_at.since(stored.looked_at) < WRITE_EVERY;
+    if stands.is_empty() && is_written {
         return Ok(());
     }
     sla::looked(db, &stored.id, &stands, &notices, looked_at).await
+}
+
+/// Whether `state` comes before one that was told: by a clock that was ahead. It is told once.
+const fn is_earlier(state: State, told: State) -> bool {
+    matches!((state, told), (State::Pending, State::AtRisk | State::Violated) | (State::AtRisk, State::Violated))
 }
 
 /// Which event tells of a change; most windows are met without a word.
@@ -105,7 +115,7 @@ const fn told_as(was: State, state: State) -> Option<EventKind> {
         (_, State::AtRisk) => Some(EventKind::SlaAtRisk),
         (_, State::Violated) => Some(EventKind::SlaViolated),
         (_, State::Late) => Some(EventKind::SlaLate),
-        (State::AtRisk, State::Met) => Some(EventKind::SlaMet),
+        (State::AtRisk | State::Violated, State::Met) => Some(EventKind::SlaMet),
         _ => None,
     }
 }
@@ -286,6 +296,31 @@ mod tests {
             sla::windows(&desk.db, "s1", at("2026-11-23T00:00:00Z"), at("2026-11-28T00:00:00Z")).await.unwrap();
         let states: Vec<_> = windows.iter().map(|one| one.state).collect();
         assert_eq!(states, [State::Violated, State::Met, State::Violated, State::Violated, State::Violated]);
+    }
+
+    #[tokio::test]
+    async fn after_the_clock_was_ahead_each_window_is_judged_by_what_comes_and_each_state_told_once() {
+        let desk = Desk::with(&[]).await;
+        for now in ["2026-11-23T05:00:00Z", "2026-11-24T12:00:00Z"] {
+            desk.look(now).await;
+        }
+        let violated = |day: &str| format!("sla_violated: SLA of Acme violated: 0 of 1 by {day} 09:00");
+        let too_soon = [violated("Mon 23 Nov"), violated("Tue 24 Nov")];
+        assert_eq!(desk.told().await, too_soon);
+        for now in ["2026-11-23T05:01:00Z", "2026-11-23T07:40:00Z"] {
+            desk.look(now).await;
+        }
+        desk.receives("po.edi", 9, "2026-11-23T07:50:00Z").await;
+        for now in ["2026-11-23T07:50:10Z", "2026-11-23T09:00:00Z", "2026-11-24T07:40:00Z", "2026-11-24T09:00:00Z"] {
+            desk.look(now).await;
+        }
+        let mut told = desk.told().await;
+        told.retain(|one| !too_soon.contains(one));
+        assert_eq!(told, ["sla_met: SLA of Acme met after all: 1 of 1 by Mon 23 Nov 09:00"]);
+        assert_eq!(desk.told().await.len(), 3, "each once");
+        // Another notice of Tuesday would come here, and Wednesday's are as ever.
+        desk.look("2026-11-25T09:00:00Z").await;
+        assert_eq!(desk.told().await.last(), Some(&violated("Wed 25 Nov")));
     }
 
     #[tokio::test]

@@ -2,7 +2,7 @@
 //! certificate that expires, where a partner's own alerts are to tell it. Each is told once until it is over.
 
 use std::collections::{HashMap, HashSet};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::access::certificate::{Certificates, Expiring};
 use crate::base::clock::Timestamp;
@@ -36,10 +36,11 @@ pub async fn run(depot: Depot, live: Live, presence: Presence, certificates: Cer
         if let Err(error) = expiring(&depot, &snapshot, &certificates.warnings_to_partners(now)).await {
             tracing::error!(%error, "Could not tell partners' alerts of certificates; it is tried again");
         }
-        if seen_at.is_none_or(|at| now.since(at) >= HOUR) {
+        // The time of day may be set back.
+        if seen_at.is_none_or(|at: Instant| at.elapsed() >= HOUR) {
             let live: Vec<_> = presence.sessions().into_iter().filter_map(|one| one.doing.connector.clone()).collect();
             match not_seen(&depot, &snapshot, &live, now).await {
-                Ok(()) => seen_at = Some(now),
+                Ok(()) => seen_at = Some(Instant::now()),
                 Err(error) => tracing::error!(%error, "Could not look who has not come; it is tried again"),
             }
         }

@@ -9,6 +9,7 @@ use crate::access::admission::Admission;
 use crate::access::backup::{self, Backups};
 use crate::access::certificate::Certificates;
 use crate::access::gate::Gate;
+use crate::access::guard::TRUSTED_FOR;
 use crate::access::passive::Ports;
 use crate::access::password::Hasher;
 use crate::access::programs::Programs;
@@ -28,7 +29,7 @@ use crate::engine::{Engine, Listeners, Stop, TlsBase};
 use crate::store::commit::Recorder;
 use crate::store::live::Live;
 use crate::store::open::{Lock, SERVE_LOCK, make_private_folder};
-use crate::store::{Db, programs};
+use crate::store::{Db, programs, session};
 use crate::transfer::collect;
 use crate::transfer::collections::Collections;
 use crate::transfer::consent::Consents;
@@ -116,21 +117,13 @@ async fn serve(options: &ServeOptions, (log, lines): (Option<telemetry::Handle>,
     let writing = tokio::spawn(writer.run());
     collect::finish_pending(&depot, &live.snapshot()).await?;
     let stop = Stop::default();
-    let engine = Engine {
-        live: live.clone(),
-        depot: depot.clone(),
-        gate: Gate::new(Hasher::new()?, clock.clone()),
-        admission: Admission::default(),
-        presence: Presence::default(),
-        ports: Ports::default(),
-        certificates: Certificates::open(db.clone(), &data, clock.clone(), ids.clone()).await?,
-        tls: TlsBase::default(),
-    };
+    let engine = engine(&live, &depot, &data).await?;
     if let Some(log) = log {
         tokio::spawn(telemetry::follow(log, live.clone(), data.clone()));
     }
     let mut background = tokio::task::JoinSet::new();
     background.spawn(live.clone().follow());
+    background.spawn(trust_partners(engine.clone()));
     background.spawn(engine.ports.clone().follow(live.clone()));
     background.spawn(housekeeping::run(depot.clone(), live.clone()));
     background.spawn(housekeeping::watch_disk(depot.clone(), live.clone()));
@@ -168,6 +161,29 @@ fn put_backup_in_place(data: &Path) -> Result<(), Failure> {
         tracing::info!("A backup was put back; what was there before lies in {}", before.display());
     }
     Ok(())
+}
+
+async fn engine(live: &Live, depot: &Depot, data: &Path) -> Result<Engine, Failure> {
+    let Depot { db, clock, ids, .. } = depot;
+    Ok(Engine {
+        live: live.clone(),
+        depot: depot.clone(),
+        gate: Gate::new(Hasher::new()?, clock.clone()),
+        admission: Admission::default(),
+        presence: Presence::default(),
+        ports: Ports::default(),
+        certificates: Certificates::open(db.clone(), data, clock.clone(), ids.clone()).await?,
+        tls: TlsBase::default(),
+    })
+}
+
+/// An address from which a partner came lately is never blocked as a whole, after a start either.
+async fn trust_partners(engine: Engine) {
+    let since = engine.depot.clock.now().minus(TRUSTED_FOR);
+    match session::came_from(&engine.depot.db, since).await {
+        Ok(came) => engine.gate.trust(came),
+        Err(error) => tracing::error!(%error, "Could not see from where partners came lately"),
+    }
 }
 
 /// Who asks an authority for certificates.

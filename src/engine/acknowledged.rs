@@ -30,8 +30,10 @@ const UNACKNOWLEDGED_AT: usize = HEADER_BYTES + 60;
 enum Peer {
     /// Nothing.
     Open,
-    /// It has closed.
+    /// It has closed, perhaps before the bytes came: it will break off then.
     Closed,
+    /// It has closed and taken everything, our own end included.
+    Done,
     /// It has broken off.
     Reset,
 }
@@ -39,7 +41,6 @@ enum Peer {
 /// Waits until every byte sent, and the end of the sending, are acknowledged without a reset; `false` when they are not.
 /// `stream` was shut down for sending.
 pub(super) async fn acknowledged(stream: &TcpStream, closing: &CancellationToken) -> bool {
-    // A connection that has ended already has no other end: then its FIN, or its reset, is there to be read.
     let ends = stream.local_addr().and_then(|local| Ok((local, stream.peer_addr()?))).ok();
     let by = Instant::now() + WITHIN;
     let (mut pause, mut stray, mut all_since) = (LOOK_FIRST, 0, None);
@@ -50,8 +51,7 @@ pub(super) async fn acknowledged(stream: &TcpStream, closing: &CancellationToken
         let now = Instant::now();
         match (peer, left) {
             (Peer::Reset, _) => return false,
-            // A connection that has ended without a reset has nothing left; where counters cannot be read its FIN counts.
-            (Peer::Closed, Some(0) | None) => return true,
+            (Peer::Done, _) => return true,
             (Peer::Open, Some(0)) if now - *all_since.get_or_insert(now) >= CLOSES_WITHIN => return true,
             _ if now >= by => return false,
             _ => {}
@@ -69,13 +69,25 @@ fn look(stream: &TcpStream, stray: &mut usize) -> Peer {
     // The end of TLS, and whatever else a client sends here, stands before its FIN.
     while *stray < STRAY_BYTES_MAX {
         match stream.try_read(&mut buffer) {
-            Ok(0) => return Peer::Closed,
+            Ok(0) => return closed(stream),
             Ok(count) => *stray += count,
             Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => return Peer::Open,
             Err(_) => return Peer::Reset,
         }
     }
     Peer::Reset
+}
+
+/// Reading says nothing of a reset that follows the other side's end; the socket's error does. A connection that both
+/// have closed is over, and has no other end any more, once each has what the other sent.
+fn closed(stream: &TcpStream) -> Peer {
+    // In this order: a reset is there to be seen before the connection is over by it.
+    let is_over = stream.peer_addr().is_err();
+    match stream.take_error() {
+        Ok(None) if is_over => Peer::Done,
+        Ok(None) => Peer::Closed,
+        Ok(Some(_)) | Err(_) => Peer::Reset,
+    }
 }
 
 /// Bytes of the connection that the other side has not acknowledged, its FIN included; `None` where the kernel does not
@@ -159,10 +171,37 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn closed_before_the_first_byte_is_not() {
+        for address in ["127.0.0.1", "::1"] {
+            let (mut server, client) = pair(address).await;
+            drop(client);
+            // Its end is here before the bytes are on their way.
+            server.readable().await.unwrap();
+            server.write_all(b"all of it").await.unwrap();
+            let _ = server.shutdown().await;
+            assert!(!acknowledged(&server, &CancellationToken::new()).await, "{address}");
+        }
+    }
+
+    #[tokio::test]
+    async fn closed_as_soon_as_everything_is_read_is_acknowledged() {
+        for address in ["127.0.0.1", "::1"] {
+            let (mut server, mut client) = pair(address).await;
+            server.write_all(b"all of it").await.unwrap();
+            client.read_exact(&mut [0; 9]).await.unwrap();
+            // It knows the size and does not wait for the end.
+            drop(client);
+            server.readable().await.unwrap();
+            server.shutdown().await.unwrap();
+            assert!(acknowledged(&server, &CancellationToken::new()).await, "{address}");
+        }
+    }
+
+    #[tokio::test]
     async fn the_kernel_says_what_is_left() {
         let (server, client) = pair("127.0.0.1").await;
         let ends = (server.local_addr().unwrap(), server.peer_addr().unwrap());
-        // Where it does not say, a FIN has to do.
+        // Where it does not say, the connection must be seen to be over.
         let Some(0) = unacknowledged(ends) else { return };
         let block = vec![0; 1 << 20];
         while server.try_write(&block).is_ok() {}

@@ -82,7 +82,7 @@ pub async fn login(engine: &Engine, visitor: &Visitor<'_>, password: &Secret, sl
     }
     let demand = live.map_or(Ok(()), |live| demanded(engine, &live.connector, visitor));
     let hashes = match (live, &demand) {
-        (Some(live), Ok(())) => live.passwords.iter().map(|one| one.hash.clone()).collect(),
+        (Some(live), Ok(())) => live.hashes(engine.depot.clock.now()),
         // Nothing fits, and that takes the time of a wrong password.
         (Some(_), Err(_)) | (None, _) => Vec::new(),
     };

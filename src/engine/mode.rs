@@ -127,6 +127,13 @@ impl Inbound for DataConnection {
         }
     }
 
+    fn is_by_tls(&self) -> bool {
+        match self {
+            Self::Stream(stream) => stream.is_by_tls(),
+            Self::Deflate(deflated) => deflated.inner.is_by_tls(),
+        }
+    }
+
     fn ends_tolerantly(&self) -> bool {
         match self {
             Self::Stream(stream) => stream.ends_tolerantly(),

@@ -110,6 +110,10 @@ impl Inbound for DataStream {
         }
     }
 
+    fn is_by_tls(&self) -> bool {
+        matches!(self.stream, Stream::Tls(_))
+    }
+
     fn ends_tolerantly(&self) -> bool {
         self.tls_end == TlsEnd::Tolerant
     }

@@ -2,10 +2,11 @@
 //! 5.2: may it be, the data connection, 150, the bytes.
 
 use std::net::IpAddr;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::time::Duration;
 
+use rustix::event::{PollFd, PollFlags, Timespec};
 use rustix::net::RecvFlags;
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
@@ -37,6 +38,11 @@ use crate::transfer::presence::Place;
 use crate::transfer::receive::{self, Upload};
 use crate::transfer::send;
 use crate::transfer::socket::Socket;
+
+const TLS_ALERT: u8 = 21;
+const TLS_APPLICATION: u8 = 23;
+/// Of a whole record in TLS 1.3: header, the alert's two bytes, its type, and the tag, which is as long in every suite.
+const ALERT_1_3_BYTES: usize = 5 + 2 + 1 + 16;
 
 /// What runs beside a session tells it.
 #[derive(Debug)]
@@ -130,26 +136,52 @@ pub struct Job {
 #[derive(Debug)]
 pub struct ControlLine {
     socket: OwnedFd,
+    by_tls: bool,
     gone: CancellationToken,
 }
 
 impl ControlLine {
     /// From the control connection; `gone` is cancelled when its end was read.
     pub(super) fn of(stream: &Stream, gone: CancellationToken) -> std::io::Result<Self> {
-        Ok(Self { socket: stream.second_handle()?, gone })
+        Ok(Self { socket: stream.second_handle()?, by_tls: matches!(stream, Stream::Tls(_)), gone })
     }
 }
 
 impl receive::Control for ControlLine {
     fn is_alive(&self) -> bool {
-        let mut byte = [0_u8; 1];
+        !self.gone.is_cancelled() && !self.has_ended() && !self.is_saying_goodbye()
+    }
+}
+
+impl ControlLine {
+    /// Whether the end of the connection has come, even if bytes before it were not read yet.
+    fn has_ended(&self) -> bool {
+        let ended = PollFlags::RDHUP | PollFlags::HUP | PollFlags::ERR;
+        let mut socket = [PollFd::new(&self.socket, PollFlags::RDHUP)];
+        match rustix::event::poll(&mut socket, Some(&Timespec::default())) {
+            Ok(_) => socket[0].revents().intersects(ended),
+            Err(errno) => errno != rustix::io::Errno::INTR,
+        }
+    }
+
+    /// Whether all that waits to be read is the end of TLS: the socket's own end may be behind it by some time.
+    fn is_saying_goodbye(&self) -> bool {
+        let mut waiting = [0; ALERT_1_3_BYTES + 1];
         let flags = RecvFlags::PEEK | RecvFlags::DONTWAIT;
-        !self.gone.is_cancelled()
-            && match rustix::net::recv(self.socket.as_fd(), &mut byte, flags) {
-                // Bytes wait to be read: the client speaks.
-                Ok((count, _)) => count > 0,
-                Err(errno) => errno == rustix::io::Errno::AGAIN,
-            }
+        self.by_tls
+            && rustix::net::recv(&self.socket, &mut waiting, flags)
+                .is_ok_and(|(count, _)| is_alert(waiting.get(..count).unwrap_or_default()))
+    }
+}
+
+/// An alert of TLS 1.2 says that it is one. In TLS 1.3 it looks like everything else; but no command is as short.
+fn is_alert(record: &[u8]) -> bool {
+    match record {
+        [TLS_ALERT, ..] => true,
+        [TLS_APPLICATION, _, _, high, low, encrypted @ ..] => {
+            record.len() == ALERT_1_3_BYTES && usize::from(u16::from_be_bytes([*high, *low])) == encrypted.len()
+        }
+        _ => false,
     }
 }
 
@@ -399,5 +431,40 @@ fn not_opened(error: &DataError) -> End {
         refused: Some(No { rule, detail: error.to_string() }),
         record: None,
         collecting: None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::receive::Control as _;
+    use super::*;
+    use tokio::io::AsyncWriteExt;
+    use tokio::net::{TcpListener, TcpStream};
+
+    #[tokio::test]
+    async fn an_end_behind_bytes_that_nobody_has_read_is_seen() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let mut client = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+        let server = listener.accept().await.unwrap().0;
+        let line = ControlLine::of(&Stream::Plain(server.into()), CancellationToken::new()).unwrap();
+        assert!(line.is_alive());
+        client.write_all(b"NOOP\r\n").await.unwrap();
+        assert!(line.is_alive(), "it speaks");
+        client.shutdown().await.unwrap();
+        assert!(!line.is_alive());
+    }
+
+    #[test]
+    fn the_end_of_tls_is_told_from_commands() {
+        // A warning that the connection closes, in clear and encrypted, as both versions send it.
+        assert!(is_alert(&[21, 3, 3, 0, 2, 1, 0]));
+        assert!(is_alert(&[&[21, 3, 3, 0, 26][..], &[7; 26]].concat()));
+        let encrypted = [&[23, 3, 3, 0, 19][..], &[7; 19]].concat();
+        assert!(is_alert(&encrypted));
+        // A command behind it, one in its place, the key of the other side anew, and nothing.
+        assert!(!is_alert(&[&encrypted[..], &[23]].concat()));
+        assert!(!is_alert(&[&[23, 3, 3, 0, 23][..], &[7; 20]].concat()));
+        assert!(!is_alert(&[&[23, 3, 3, 0, 22][..], &[7; 20]].concat()));
+        assert!(!is_alert(b""));
     }
 }

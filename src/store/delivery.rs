@@ -24,14 +24,17 @@ const LANES: &str = "WITH RECURSIVE lanes (source_key, target) AS ( \
      AND target > lanes.target ORDER BY target, id LIMIT 1), \
      (SELECT id FROM deliveries WHERE ended_at_us IS NULL AND source_key > lanes.source_key \
      ORDER BY source_key, target, id LIMIT 1))) SELECT source_key, target FROM lanes";
+// What is held back and was due by `$4` is passed over: else a batch full of it would stand before all others for ever.
 const IN_ORDER: &str = "SELECT d.id, d.event_id, d.receipt_id, d.attempts, d.since_attempt, d.next_at_us, \
      COALESCE(r.publishing, 0), p.delivery_id IS NOT NULL FROM deliveries d LEFT JOIN receipts r ON r.id = d.receipt_id \
      LEFT JOIN placements p ON p.delivery_id = d.id \
-     WHERE d.source_key = $1 AND d.target = $2 AND d.ended_at_us IS NULL ORDER BY d.id LIMIT $3";
+     WHERE d.source_key = $1 AND d.target = $2 AND d.ended_at_us IS NULL \
+     AND (COALESCE(r.publishing, 0) = 0 OR d.next_at_us > $4) ORDER BY d.id LIMIT $3";
 const BY_TIME: &str = "SELECT d.id, d.event_id, d.receipt_id, d.attempts, d.since_attempt, d.next_at_us, \
      COALESCE(r.publishing, 0), p.delivery_id IS NOT NULL FROM deliveries d LEFT JOIN receipts r ON r.id = d.receipt_id \
      LEFT JOIN placements p ON p.delivery_id = d.id \
-     WHERE d.source_key = $1 AND d.target = $2 AND d.ended_at_us IS NULL ORDER BY d.next_at_us LIMIT $3";
+     WHERE d.source_key = $1 AND d.target = $2 AND d.ended_at_us IS NULL \
+     AND (COALESCE(r.publishing, 0) = 0 OR d.next_at_us > $4) ORDER BY d.next_at_us LIMIT $3";
 // Of `record`: `$2` is an array of `Attempted::row`.
 const ADD_ATTEMPTS: &str = "INSERT INTO attempts (delivery_id, number, at_us, duration_us, outcome, answer, letter) SELECT d.id, \
      d.attempts + 1, tried.value->>1, tried.value->>2, tried.value->>3, tried.value->>4, tried.value->>10 \
@@ -212,10 +215,17 @@ pub async fn lanes(db: &Db) -> Result<Vec<Lane>, StoreError> {
     rows.iter().filter_map(|row| lane(row).transpose()).collect()
 }
 
-/// The next deliveries of a lane, at most `count`: the oldest, or with `by_time` those due first.
-pub async fn next(db: &Db, lane: &Lane, by_time: bool, count: i64) -> Result<Vec<Pending>, StoreError> {
-    let query = sqlx::query(if by_time { BY_TIME } else { IN_ORDER });
-    let query = query.bind(&lane.source_key).bind(lane.target.text()).bind(count);
+/// The next deliveries of a lane, at most `count`: the oldest, or with `by_time` those due first. One that is held back is
+/// among them only in order, and only if it was due after `held_since`.
+pub async fn next(
+    db: &Db,
+    lane: &Lane,
+    by_time: bool,
+    held_since: Timestamp,
+    count: i64,
+) -> Result<Vec<Pending>, StoreError> {
+    let (sql, held_since) = if by_time { (BY_TIME, i64::MAX) } else { (IN_ORDER, held_since.us()) };
+    let query = sqlx::query(sql).bind(&lane.source_key).bind(lane.target.text()).bind(count).bind(held_since);
     query.fetch_all(db.reader()).await?.iter().map(pending).collect()
 }
 
@@ -390,7 +400,7 @@ mod tests {
     use crate::base::id::IdSource;
     use crate::domain::event::EventKind;
     use crate::domain::receipt::Status;
-    use crate::store::commit::Received;
+    use crate::store::commit::{Published, Received};
     use crate::store::group::Group;
     use crate::store::receipt::Receipt;
     use crate::store::{delivery_page, held};
@@ -413,7 +423,7 @@ mod tests {
         let archive = Lane { source_key: "acme".to_owned(), target: Target::Connector("archive".to_owned()) };
         assert_eq!(lanes.len(), 2);
         assert_eq!(lanes[0], archive);
-        let next = next(&db, &archive, false, 64).await.unwrap();
+        let next = next(&db, &archive, false, Timestamp::default(), 64).await.unwrap();
         assert_eq!(next.iter().map(|one| one.id).take(4).collect::<Vec<_>>(), [1, 2, 3, 5]);
         let waiting = delivery_page::waiting(&db).await.unwrap();
         assert_eq!(waiting.iter().map(|lane| lane.count).collect::<Vec<_>>(), [75_000, 25_000]);
@@ -453,6 +463,56 @@ mod tests {
     const AGAIN: &str = "INSERT INTO deliveries (event_id, receipt_id, source_key, target, state, attempts, since_attempt, \
          next_at_us, created_at_us) SELECT event_id, receipt_id, source_key, target, 'waiting', 0, 0, 1, 1 \
          FROM deliveries WHERE receipt_id = $1";
+    fn received(ids: &IdSource, path: &str, at: Timestamp) -> Received {
+        Received {
+            receipt: Receipt {
+                client_path: path.to_owned(),
+                stored_path: path.to_owned(),
+                ..Receipt::sample(ids, "Acme", at)
+            },
+            event_id: EventId::new(ids),
+            folder: String::new(),
+            deliver_at: at,
+            actions: Vec::new(),
+        }
+    }
+
+    /// Commits them; their files have not their names yet.
+    async fn receive(db: &Db, all: &[Received]) {
+        let mut tx = db.begin().await.unwrap();
+        let mut group = Group::default();
+        for one in all {
+            group.receipt(one);
+        }
+        group.write(&mut *tx).await.unwrap();
+        tx.commit().await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn a_batch_full_of_what_is_held_back_is_passed_over_in_time() {
+        let folder = tempfile::tempdir().unwrap();
+        let db = Db::open(folder.path()).await.unwrap();
+        let ids = IdSource::random(Clock::System);
+        let at = Timestamp::from_us(1_800_000_000_000_000);
+        sqlx::raw_sql(SET_UP).execute(db.writer()).await.unwrap();
+        let all: Vec<_> = (0..5).map(|n| received(&ids, &format!("/Receive/{n}"), at)).collect();
+        receive(&db, &all).await;
+        let mut group = Group::default();
+        group.publish(&Published::of(&all[4].receipt, all[4].event_id.clone()));
+        let mut tx = db.begin().await.unwrap();
+        group.write(&mut *tx).await.unwrap();
+        tx.commit().await.unwrap();
+        let lane = Lane { source_key: "acme".to_owned(), target: Target::Connector("archive".to_owned()) };
+        let next = async |by_time, held_since| {
+            let next = next(&db, &lane, by_time, held_since, 4).await.unwrap();
+            next.iter().map(|one| (one.id, one.held)).collect::<Vec<_>>()
+        };
+        let just_before = at.minus(Duration::from_micros(1));
+        assert_eq!(next(false, just_before).await, [(1, true), (2, true), (3, true), (4, true)]);
+        assert_eq!(next(false, at).await, [(5, false)]);
+        assert_eq!(next(true, just_before).await, [(5, false)], "without order it holds up nothing");
+    }
+
     const MADE: &str = "SELECT receipt_id, source_key, target, state, attempts FROM deliveries ORDER BY id";
 
     #[tokio::test]
@@ -462,31 +522,14 @@ mod tests {
         let ids = IdSource::random(Clock::System);
         let at = Timestamp::from_us(1_800_000_000_000_000);
         sqlx::raw_sql(SET_UP).execute(db.writer()).await.unwrap();
-        let received = |name: &str| Received {
-            receipt: Receipt {
-                client_path: name.to_owned(),
-                stored_path: name.to_owned(),
-                ..Receipt::sample(&ids, "Acme", at)
-            },
-            event_id: EventId::new(&ids),
-            folder: String::new(),
-            deliver_at: at,
-            actions: Vec::new(),
-        };
-        let all = ["/Receive/there", "/Receive/later", "/Receive/never"].map(received);
-        let mut tx = db.begin().await.unwrap();
-        let mut group = Group::default();
-        for one in &all {
-            group.receipt(one);
-        }
-        group.write(&mut *tx).await.unwrap();
-        tx.commit().await.unwrap();
+        let all = ["/Receive/there", "/Receive/later", "/Receive/never"].map(|name| received(&ids, name, at));
+        receive(&db, &all).await;
         let [there, later, never] = all.each_ref().map(|one| &one.receipt.id);
         // It came to the Folder twice: as what an error arrow of the same target leads there.
         sqlx::query(AGAIN).bind(there.as_str()).execute(db.writer()).await.unwrap();
 
         let lane = Lane { source_key: "acme".to_owned(), target: Target::Connector("archive".to_owned()) };
-        let pending = next(&db, &lane, false, 64).await.unwrap();
+        let pending = next(&db, &lane, false, Timestamp::default(), 64).await.unwrap();
         let placed = || Next::Delivered(Some(Placed { name: "there".to_owned(), inode: u64::MAX - 1 }));
         let nexts = [placed(), Next::Retry(at), Next::GiveUp(None), placed()];
         let attempts = pending.iter().zip(nexts).map(|(one, next)| Attempted {
@@ -533,7 +576,7 @@ mod tests {
         sqlx::raw_sql(SET_UP).execute(db.writer()).await.unwrap();
         sqlx::query(FILL).bind(12).bind(EventId::new(&ids).as_str()).execute(db.writer()).await.unwrap();
         let lane = Lane { source_key: "acme".to_owned(), target: Target::Connector("archive".to_owned()) };
-        let pending = next(&db, &lane, false, 4).await.unwrap();
+        let pending = next(&db, &lane, false, Timestamp::default(), 4).await.unwrap();
         let mut tx = db.begin().await.unwrap();
         assert_eq!(stop_lane(&mut tx, "acme", "archive", at).await.unwrap(), 9);
         tx.commit().await.unwrap();

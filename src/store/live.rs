@@ -13,7 +13,7 @@ use tokio::sync::watch;
 use super::connector::{self, PasswordHash};
 use super::open::{Db, StoreError};
 use super::{action, event_target, profile};
-use crate::base::clock::Clock;
+use crate::base::clock::{Clock, Timestamp};
 use crate::domain::action::Action;
 use crate::domain::appliance::ApplianceSettings;
 use crate::domain::connector::{Connector, ConnectorId, ConnectorSettings};
@@ -21,7 +21,7 @@ use crate::domain::event_target::EventTarget;
 use crate::domain::flow::Target;
 use crate::domain::profile::Profile;
 use crate::domain::setting::Texts;
-use crate::domain::value::{ActionMoment, ClientCertificate, SessionReuse};
+use crate::domain::value::{ActionMoment, ClientCertificate, SessionReuse, ValidityDate};
 
 /// How often the database is asked whether another process changed it (PRODUCT P5: in force within 250 ms).
 pub const POLL_EVERY: Duration = Duration::from_millis(100);
@@ -35,6 +35,14 @@ pub struct LiveConnector {
     pub connector: Connector,
     /// Passwords valid when the snapshot was made, newest first.
     pub passwords: Vec<PasswordHash>,
+}
+
+impl LiveConnector {
+    /// The hashes of the passwords valid at `now`, newest first: an older one may have ended since the snapshot was made.
+    pub fn hashes(&self, now: Timestamp) -> Vec<String> {
+        let valid = self.passwords.iter().filter(|one| one.valid_until.is_none_or(|until| until > now));
+        valid.map(|one| one.hash.clone()).collect()
+    }
 }
 
 /// All configuration as of one moment.
@@ -54,6 +62,8 @@ pub struct Snapshot {
     pub actions: HashMap<String, Vec<Arc<Action>>>,
     /// Who is told of events by webhook.
     pub event_targets: Vec<Arc<EventTarget>>,
+    /// When connectors end by their *Valid until*.
+    ends: Vec<Timestamp>,
 }
 
 impl Snapshot {
@@ -148,7 +158,8 @@ impl Live {
         self.current.load_full()
     }
 
-    /// Tells when the configuration has changed.
+    /// Tells when the configuration has changed, and when a connector's *Valid until* is over: who is connected may have to
+    /// go.
     pub fn watch(&self) -> watch::Receiver<i64> {
         self.changed.subscribe()
     }
@@ -166,9 +177,9 @@ impl Live {
         Ok(())
     }
 
-    /// Follows changes made by other processes, for ever.
+    /// Follows changes made by other processes, and the time, for ever.
     pub async fn follow(self) {
-        let mut failing = false;
+        let (mut failing, mut looked) = (false, self.clock.now());
         loop {
             tokio::time::sleep(POLL_EVERY).await;
             match self.refresh().await {
@@ -179,6 +190,11 @@ impl Live {
                 }
                 Err(_) => {}
             }
+            let (snapshot, now) = (self.current.load(), self.clock.now());
+            if snapshot.ends.iter().any(|end| looked < *end && *end <= now) {
+                self.changed.send_replace(snapshot.version);
+            }
+            looked = now;
         }
     }
 }
@@ -198,8 +214,10 @@ async fn read(db: &Db, clock: &Clock) -> Result<Snapshot, StoreError> {
         let passwords = passwords.remove(&key).unwrap_or_default();
         connectors.insert(key, Arc::new(LiveConnector { connector, passwords }));
     }
+    let valid_until = |live: &Arc<LiveConnector>| live.connector.settings.valid_until.map(ValidityDate::end);
     Ok(Snapshot {
         version,
+        ends: connectors.values().filter_map(valid_until).collect(),
         profile: Arc::new(profile),
         profile_version: stored.version,
         appliance: Arc::new(appliance),
@@ -243,5 +261,61 @@ impl Live {
     /// The id as it is written in the configuration, for a name typed in any case.
     pub fn written_id(&self, typed: &str) -> Option<ConnectorId> {
         self.snapshot().connector(typed).map(|live| live.connector.id.clone())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base::id::IdSource;
+    use crate::store::setting::Change;
+
+    /// A partner `acme` as of the clock's time.
+    async fn acme(folder: &std::path::Path, clock: &Clock, values: &[(&str, &str)]) -> (Db, IdSource) {
+        let db = Db::open(folder).await.unwrap();
+        let ids = IdSource::random(Clock::System);
+        let change = Change { who: "test", remote: "", at: clock.now(), ids: &ids };
+        let texts = values.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
+        connector::add(&db, &ConnectorId::parse("acme").unwrap(), &texts, Some("older"), &change).await.unwrap();
+        (db, ids)
+    }
+
+    #[tokio::test]
+    async fn an_older_password_ends_at_its_time_though_nothing_changes() {
+        let folder = tempfile::tempdir().unwrap();
+        let clock = Clock::fixed(Timestamp::from_us(1_800_000_000_000_000));
+        let (db, ids) = acme(folder.path(), &clock, &[]).await;
+        clock.advance(Duration::from_secs(1));
+        let now = clock.now();
+        let change = Change { who: "test", remote: "", at: now, ids: &ids };
+        let until = now.plus(Duration::from_hours(1));
+        let id = ConnectorId::parse("acme").unwrap();
+        let edit = connector::Edit {
+            values: Texts::new(),
+            expected_version: None,
+            password_hash: Some("newer"),
+            older_until: Some(until),
+        };
+        connector::save(&db, &id, &edit, &change).await.unwrap();
+        let live = Live::open(db, clock).await.unwrap();
+        let acme = Arc::clone(live.snapshot().partner("acme").unwrap());
+        assert_eq!(acme.hashes(until.minus(Duration::from_micros(1))), ["newer", "older"]);
+        assert_eq!(acme.hashes(until), ["newer"]);
+    }
+
+    #[tokio::test]
+    async fn who_watches_hears_that_a_connector_has_ended() {
+        let folder = tempfile::tempdir().unwrap();
+        let until = Timestamp::parse_rfc3339("2027-01-15T12:00:00Z").unwrap();
+        let clock = Clock::fixed(until.minus(Duration::from_secs(1)));
+        let (db, _) = acme(folder.path(), &clock, &[("valid_until", "2027-01-15T12:00:00Z")]).await;
+        let live = Live::open(db, clock.clone()).await.unwrap();
+        let mut changes = live.watch();
+        let following = tokio::spawn(live.follow());
+        assert!(tokio::time::timeout(POLL_EVERY * 3, changes.changed()).await.is_err(), "not before it is over");
+        clock.advance(Duration::from_secs(1));
+        tokio::time::timeout(Duration::from_secs(9), changes.changed()).await.unwrap().unwrap();
+        assert!(tokio::time::timeout(POLL_EVERY * 3, changes.changed()).await.is_err(), "once");
+        following.abort();
     }
 }

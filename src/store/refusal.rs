@@ -8,11 +8,12 @@ use crate::base::clock::Timestamp;
 use crate::base::id::RefusalId;
 use crate::domain::refusal::Rule;
 
-/// Refusals of the same connector, address and rule within this time are one row.
+/// Refusals of the same connector, address and rule within this time of the first are one row.
 const EQUAL_WITHIN_US: i64 = 60 * 1_000_000;
 
 const COUNT_ON: &str = "UPDATE refusals SET times = times + 1, last_at_us = $4 WHERE id = (SELECT id FROM refusals \
-     WHERE connector = $1 AND remote = $2 AND rule = $3 AND last_at_us >= $5 ORDER BY last_at_us DESC LIMIT 1)";
+     WHERE connector = $1 AND remote = $2 AND rule = $3 AND last_at_us >= $5 AND first_at_us > $5 AND first_at_us <= $4 \
+     ORDER BY last_at_us DESC LIMIT 1)";
 const ADD: &str = "INSERT INTO refusals (id, rule, connector, remote, command, reply, detail, transcript, session_id, \
      first_at_us, last_at_us, times, folder) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $10, 1, $11)";
 const SELECT: &str = "SELECT id, rule, connector, remote, command, reply, detail, transcript, session_id, first_at_us, \
@@ -179,4 +180,48 @@ fn decode(row: &sqlx::sqlite::SqliteRow) -> Result<Refusal, StoreError> {
         times: row.try_get::<i64, _>(11)?.unsigned_abs(),
         folder: row.try_get(12)?,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base::clock::Clock;
+    use crate::base::id::IdSource;
+
+    #[tokio::test]
+    async fn equal_ones_within_a_minute_of_the_first_are_one_row_however_long_they_go_on() {
+        let folder = tempfile::tempdir().unwrap();
+        let db = Db::open(folder.path()).await.unwrap();
+        let ids = IdSource::random(Clock::System);
+        let said = async |second: i64| {
+            let at = Timestamp::from_us(1_800_000_000_000_000 + second * 1_000_000);
+            let refusal = Refusal {
+                id: RefusalId::new(&ids),
+                rule: Rule::WrongPassword,
+                connector: "acme".to_owned(),
+                remote: "192.0.2.1".to_owned(),
+                command: String::new(),
+                reply: String::new(),
+                detail: String::new(),
+                transcript: String::new(),
+                session_id: String::new(),
+                first_at: at,
+                last_at: at,
+                times: 1,
+                folder: "/".to_owned(),
+            };
+            let mut tx = db.begin().await.unwrap();
+            add(&mut tx, &refusal).await.unwrap();
+            tx.commit().await.unwrap();
+        };
+        for second in [0, 50, 59, 100, 150, 160] {
+            said(second).await;
+        }
+        // The clock was set back.
+        said(-3_600).await;
+        said(-3_590).await;
+        let rows = page(&db, &Filter::default(), None, 9).await.unwrap();
+        let rows: Vec<_> = rows.iter().map(|one| (one.last_at.seconds() - 1_800_000_000, one.times)).collect();
+        assert_eq!(rows, [(160, 1), (150, 2), (59, 3), (-3_590, 2)]);
+    }
 }

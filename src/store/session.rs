@@ -1,5 +1,7 @@
 //! Records of sessions that have ended.
 
+use std::net::IpAddr;
+
 use sqlx::{Row, Sqlite, Transaction};
 
 use super::commit::signed;
@@ -19,6 +21,14 @@ const ONE: &str = "SELECT id, connector, remote, client, tls, begun_at_us, ended
 const OF_CONNECTOR: &str = "SELECT id, connector, remote, client, tls, begun_at_us, ended_at_us, ending, received_files, \
      received_bytes, sent_files, sent_bytes, failures, '' FROM sessions \
      WHERE connector_key = $1 AND (ended_at_us, id) < ($2, $3) ORDER BY ended_at_us DESC, id DESC LIMIT $4";
+// The latest of each: a session whose record was not kept, or that a crash ended, may have left transfers.
+const CAME_FROM: &str = "SELECT remote, MAX(begun_at_us) FROM ( \
+     SELECT * FROM (SELECT remote, begun_at_us FROM sessions WHERE ended_at_us >= $1 ORDER BY ended_at_us DESC LIMIT $2) \
+     UNION ALL SELECT * FROM (SELECT remote, begun_at_us FROM transfers WHERE ended_at_us >= $1 \
+     ORDER BY ended_at_us DESC LIMIT $2)) WHERE begun_at_us >= $1 GROUP BY remote";
+
+/// Sessions and transfers that [`came_from`] goes through.
+const LATEST_MAX: i64 = 50_000;
 
 /// How a session ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -125,6 +135,16 @@ pub(super) async fn add(tx: &mut Transaction<'_, Sqlite>, session: &Session) -> 
     query.execute(&mut **tx).await.map(drop)
 }
 
+/// From where partners have come since then, and when last.
+pub async fn came_from(db: &Db, since: Timestamp) -> Result<Vec<(IpAddr, Timestamp)>, StoreError> {
+    let rows = sqlx::query(CAME_FROM).bind(since.us()).bind(LATEST_MAX).fetch_all(db.reader()).await?;
+    let came = |row: &sqlx::sqlite::SqliteRow| -> Result<Option<(IpAddr, Timestamp)>, StoreError> {
+        let address = row.try_get::<String, _>(0)?.parse().ok();
+        Ok(address.zip(Some(Timestamp::from_us(row.try_get(1)?))))
+    };
+    rows.iter().filter_map(|row| came(row).transpose()).collect()
+}
+
 /// The session of that id, if it has ended and its record is kept.
 pub async fn find(db: &Db, id: &SessionId) -> Result<Option<Session>, StoreError> {
     let row = sqlx::query(ONE).bind(id.as_str()).fetch_optional(db.reader()).await?;
@@ -174,4 +194,40 @@ fn decode(row: &sqlx::sqlite::SqliteRow) -> Result<Session, StoreError> {
         },
         transcript: row.try_get(13)?,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base::clock::Clock;
+    use crate::base::id::IdSource;
+
+    #[tokio::test]
+    async fn where_partners_came_from_is_told_once_with_the_last_time() {
+        let folder = tempfile::tempdir().unwrap();
+        let db = Db::open(folder.path()).await.unwrap();
+        let ids = IdSource::random(Clock::System);
+        let at = |us: i64| Timestamp::from_us(1_800_000_000_000_000 + us);
+        for (remote, begun) in [("192.0.2.1", 5), ("192.0.2.1", 9), ("2001:db8::1", 7), ("192.0.2.9", -1), ("", 8)] {
+            let session = Session {
+                id: SessionId::new(&ids),
+                connector: "acme".to_owned(),
+                remote: remote.to_owned(),
+                client: String::new(),
+                tls: String::new(),
+                begun_at: at(begun),
+                ended_at: at(begun + 100),
+                ending: SessionEnd::Quit,
+                tally: Tally::default(),
+                transcript: String::new(),
+            };
+            let mut tx = db.begin().await.unwrap();
+            add(&mut tx, &session).await.unwrap();
+            tx.commit().await.unwrap();
+        }
+        let mut came = came_from(&db, at(0)).await.unwrap();
+        came.sort();
+        let address = |text: &str| text.parse::<IpAddr>().unwrap();
+        assert_eq!(came, [(address("192.0.2.1"), at(9)), (address("2001:db8::1"), at(7))]);
+    }
 }

@@ -35,6 +35,9 @@ pub trait Inbound: AsyncRead + AsyncWrite + Unpin + Send {
     /// How it ended: after end of file (`None`) or an error.
     fn ending(&self, error: Option<&io::Error>) -> Ending;
 
+    /// Whether it is by TLS: an orderly end is then the client's own word, and no kernel says it for a killed client.
+    fn is_by_tls(&self) -> bool;
+
     /// Whether an end that TLS did not sign is tolerated (PRODUCT 5.3).
     fn ends_tolerantly(&self) -> bool;
 
@@ -467,6 +470,10 @@ mod tests {
     impl Inbound for Held {
         fn ending(&self, _: Option<&io::Error>) -> Ending {
             Ending::Closed
+        }
+
+        fn is_by_tls(&self) -> bool {
+            false
         }
 
         fn ends_tolerantly(&self) -> bool {

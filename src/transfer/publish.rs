@@ -37,6 +37,8 @@ pub struct Whole {
     pub begun_at: Timestamp,
     /// How the data connection ended.
     pub ending: Ending,
+    /// Whether it was TLS that said so.
+    pub signed: bool,
     /// Whether TYPE A was in force.
     pub ascii: bool,
     /// Where its last part began.
@@ -160,7 +162,7 @@ async fn named(
         ending: whole.ending,
         resumed_from: whole.resumed_from,
         ascii: whole.ascii,
-        proof: proof(whole.ending, party),
+        proof: proof(whole),
         duplicate_of: None,
         status: Status::InReceive,
         publishing: true,
@@ -172,11 +174,11 @@ async fn named(
     Ok((receipt, turn, replace))
 }
 
-fn proof(ending: Ending, party: &Party) -> Proof {
-    match (ending, party.tls.is_empty()) {
+fn proof(whole: &Whole) -> Proof {
+    match (whole.ending, whole.signed) {
         (Ending::Unsigned, _) => Proof::D,
-        (_, false) => Proof::B,
-        (_, true) => Proof::C,
+        (_, true) => Proof::B,
+        (_, false) => Proof::C,
     }
 }
 
@@ -341,6 +343,8 @@ pub async fn publish_temporary(
     let whole = Whole {
         begun_at: version.modified,
         ending: Ending::Closed,
+        // How its bytes came is not known any more; that they are all of them the rename says, and this is how it came.
+        signed: !party.tls.is_empty(),
         ascii: false,
         resumed_from: 0,
         size_bytes: version.size_bytes,

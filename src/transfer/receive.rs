@@ -154,7 +154,9 @@ impl Upload {
                     self.part.discard(self.plan.workspace.folder(self.plan.side));
                     return Done { ending, size_bytes, receipt: None, sha256: None, result: Ok(()) };
                 }
-                self.complete(depot, party, control, (ending, ascii)).await
+                // Not of the control connection: with PROT C its TLS says nothing about the end of the data.
+                let signed = ending == Ending::Closed && from.is_by_tls();
+                self.complete(depot, party, control, (ending, signed, ascii)).await
             }
             copy::Received::Ended(ending) => {
                 let why = from.refusal().map_or(TransferError::Broken(ending), TransferError::Refused);
@@ -171,7 +173,7 @@ impl Upload {
         depot: &Depot,
         party: &Party,
         control: &dyn Control,
-        (ending, ascii): (Ending, bool),
+        (ending, signed, ascii): (Ending, bool, bool),
     ) -> Done {
         if let Err(error) = self.part.sync(depot.workspaces.syncer()).await {
             return self.failed(depot, party, error.into()).await;
@@ -182,7 +184,7 @@ impl Upload {
             Err(error) => return self.failed(depot, party, error.into()).await,
         };
         // A killed client closes both connections; its FIN must not pass for the end of a file.
-        if !control.is_alive() && party.tls.is_empty() {
+        if !signed && !control.is_alive() {
             return self.broken(depot, Ending::Cut, TransferError::Broken(Ending::Cut));
         }
         let size_bytes = self.part.size_bytes();
@@ -190,7 +192,7 @@ impl Upload {
             return self.broken(depot, ending, why);
         }
         let resumed_from = self.plan.base.offset();
-        let whole = Whole { begun_at: self.begun_at, ending, ascii, resumed_from, size_bytes, sha256 };
+        let whole = Whole { begun_at: self.begun_at, ending, signed, ascii, resumed_from, size_bytes, sha256 };
         let hex = hex(&sha256);
         match publish::publish(depot, party, &self.plan, &self.part, &whole).await {
             Ok(receipt) => {

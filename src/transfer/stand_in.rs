@@ -138,6 +138,10 @@ impl Inbound for Handed {
         if error.is_none() && self.whole.load(Ordering::Acquire) { Ending::Closed } else { Ending::Cut }
     }
 
+    fn is_by_tls(&self) -> bool {
+        false
+    }
+
     fn ends_tolerantly(&self) -> bool {
         false
     }

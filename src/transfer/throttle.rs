@@ -185,6 +185,10 @@ impl<S: Inbound> Inbound for Throttled<'_, S> {
         self.stream.ending(error)
     }
 
+    fn is_by_tls(&self) -> bool {
+        self.stream.is_by_tls()
+    }
+
     fn ends_tolerantly(&self) -> bool {
         self.stream.ends_tolerantly()
     }

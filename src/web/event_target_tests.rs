@@ -5,6 +5,7 @@ use axum::http::{Method, StatusCode};
 
 use super::tests::{Answer, Site};
 use crate::access::secrets::Secrets;
+use crate::base::clock::Timestamp;
 use crate::base::id::EventId;
 use crate::domain::administrator::Role;
 use crate::domain::event::EventKind;
@@ -31,7 +32,7 @@ impl Site {
     async fn takes_a_test(&self, target: &str) -> EventId {
         let lane = Lane { source_key: String::new(), target: Target::Events(target.to_owned()) };
         loop {
-            if let Some(one) = delivery::next(&self.db, &lane, false, 1).await.unwrap().pop() {
+            if let Some(one) = delivery::next(&self.db, &lane, false, Timestamp::default(), 1).await.unwrap().pop() {
                 let attempted = Attempted {
                     delivery: one.id,
                     receipt_id: None,

@@ -334,7 +334,7 @@ async fn a_generated_password_is_shown_once_and_works() {
     let password = rest.split('<').next().unwrap().to_owned();
     assert!(!site.get("/connectors/acme-edi/settings", &cookies).await.text.contains(&password), "shown twice");
     let snapshot = site.live.snapshot();
-    let stored = snapshot.connector("ACME-EDI").unwrap().passwords.iter().map(|one| one.hash.clone()).collect();
+    let stored = snapshot.connector("ACME-EDI").unwrap().hashes(site.depot.clock.now());
     let hasher = Hasher::new().unwrap();
     assert_eq!(hasher.verify(&Secret::new(password), stored).await.unwrap(), Some(0));
     assert!(page.text.contains("Acme &#38; &#60;Sons&#62;"), "what was typed is not escaped");

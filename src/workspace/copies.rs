@@ -9,6 +9,7 @@ use std::path::Path;
 use rustix::fs::{AtFlags, CWD, Mode, OFlags, RenameFlags};
 use rustix::io::Errno;
 
+use super::copying::{copy_first, shares_blocks};
 use super::download::Source;
 use super::removal::remove_file_if_there;
 
@@ -50,7 +51,7 @@ impl CopiesFolder {
 
     fn fill(&self, aside: &str, source: &Source, link: Option<(&OwnedFd, &str)>) -> io::Result<()> {
         let mut file = self.create(aside)?;
-        if !shares_blocks(source, &file) {
+        if !shares_blocks(&**source.file(), &file) {
             if let Some(from) = link {
                 remove_file_if_there(&self.0, aside)?;
                 if self.link(aside, source, from)? {
@@ -58,7 +59,7 @@ impl CopiesFolder {
                 }
                 file = self.create(aside)?;
             }
-            copy_bytes(source, &file)?;
+            copy_whole(source, &file)?;
         }
         still_the_same(source)?;
         Ok(rustix::fs::fsync(&file)?)
@@ -113,14 +114,12 @@ fn child(folder: &OwnedFd, name: &str) -> io::Result<OwnedFd> {
 
 /// Fills an empty file with the bytes of another: shared blocks where the file system can, else copied. Nothing is synced.
 pub fn duplicate(source: &Source, to: impl AsFd) -> io::Result<()> {
-    if !shares_blocks(source, &to) {
-        copy_bytes(source, to)?;
-    }
+    copy_whole(source, to)?;
     still_the_same(source)
 }
 
-fn shares_blocks(source: &Source, to: impl AsFd) -> bool {
-    rustix::fs::ioctl_ficlone(to, &**source.file()).is_ok()
+fn copy_whole(source: &Source, to: impl AsFd) -> io::Result<()> {
+    copy_first(&**source.file(), to, source.version().size_bytes, || true)
 }
 
 fn still_the_same(source: &Source) -> io::Result<()> {
@@ -128,26 +127,4 @@ fn still_the_same(source: &Source) -> io::Result<()> {
         return Ok(());
     }
     Err(io::Error::new(io::ErrorKind::InvalidData, "the file changed while it was copied"))
-}
-
-/// By positions: whoever else reads the file meanwhile, or has read it, does not matter.
-fn copy_bytes(source: &Source, to: impl AsFd) -> io::Result<()> {
-    let mut buffer = vec![0; 256 * 1024];
-    let mut at = 0;
-    loop {
-        let count = source.read_at(&mut buffer, at)?;
-        if count == 0 {
-            return Ok(());
-        }
-        let mut written = 0;
-        while written < count {
-            match rustix::io::pwrite(&to, &buffer[written..count], at + written as u64) {
-                Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
-                Ok(more) => written += more,
-                Err(Errno::INTR) => {}
-                Err(errno) => return Err(errno.into()),
-            }
-        }
-        at += count as u64;
-    }
 }

@@ -11,12 +11,12 @@ use std::sync::Arc;
 use rustix::fs::{AtFlags, CWD, Mode, OFlags};
 use rustix::io::Errno;
 
+use super::copying::copy_first;
 use super::download::Source;
 use super::folder::OpenFolder;
 use super::jail::STAGING;
 use super::removal::remove_file_if_there;
 use super::sync::Syncer;
-use super::upload::copy_first;
 
 const HELD: &str = "held";
 const FOLDER: OFlags = OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::CLOEXEC).union(OFlags::NOFOLLOW);

@@ -4,6 +4,7 @@
 pub mod active;
 pub mod aged;
 pub mod copies;
+mod copying;
 pub mod download;
 mod filesystem;
 pub mod folder;

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use rustix::fs::{AtFlags, FileType, Mode, OFlags, XattrFlags};
 use rustix::io::Errno;
 
+use super::copying::copy_first;
 use super::folder::{OpenFolder, Unfinished};
 use super::jail::{self, Replace};
 use super::removal::{FREED_ASIDE_BYTES, LastHold};
@@ -22,8 +23,6 @@ const WRITE_BACK_BYTES: u64 = 32 * 1024 * 1024;
 
 /// Bytes copied where they are asked for: below, the hop to another thread costs more.
 const COPIED_INLINE_BYTES: u64 = 256 * 1024;
-/// Bytes copied between two looks whether anybody still wants them.
-const COPY_STEP_BYTES: u64 = 16 * 1024 * 1024;
 
 /// A part being written.
 #[derive(Debug)]
@@ -181,25 +180,6 @@ impl Part {
     }
 }
 
-/// The first `length` bytes of `old` become those of `new`: shared blocks where the file system can, else copied as long as
-/// `goes_on` says so.
-pub(super) fn copy_first(old: &OwnedFd, new: &OwnedFd, length: u64, goes_on: impl Fn() -> bool) -> io::Result<()> {
-    if rustix::fs::ioctl_ficlone(new, old).is_ok() {
-        return Ok(rustix::fs::ftruncate(new, length)?);
-    }
-    let (mut from, mut to) = (0, 0);
-    while to < length {
-        if !goes_on() {
-            return Err(io::ErrorKind::Interrupted.into());
-        }
-        let step = usize::try_from((length - to).min(COPY_STEP_BYTES)).unwrap_or(usize::MAX);
-        if rustix::fs::copy_file_range(old, Some(&mut from), new, Some(&mut to), step)? == 0 {
-            return Err(io::ErrorKind::UnexpectedEof.into());
-        }
-    }
-    Ok(())
-}
-
 /// A part found in staging at start.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FoundPart {
@@ -251,6 +231,7 @@ fn client_path(folder: &OpenFolder, part: &str) -> Option<VirtualPath> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::workspace::copying::{STEP_BYTES, shares_blocks};
     use std::sync::mpsc;
 
     /// A new part of a new folder, and an older file of so many bytes.
@@ -308,10 +289,10 @@ mod tests {
 
     #[tokio::test]
     async fn a_copy_that_nobody_wants_any_more_ends() {
-        let (_root, mut part, old) = part_and_file(2 * COPY_STEP_BYTES);
+        let (_root, mut part, old) = part_and_file(2 * STEP_BYTES);
         // The file system may share the blocks, which takes no time: such a copy cannot be stopped, and need not be.
-        if rustix::fs::ioctl_ficlone(&*part.file, &*old).is_err() {
-            let stopped = part.copy_from(&old, 2 * COPY_STEP_BYTES, || false).await;
+        if !shares_blocks(&*old, &*part.file) {
+            let stopped = part.copy_from(&old, 2 * STEP_BYTES, || false).await;
             assert_eq!(stopped.unwrap_err().kind(), io::ErrorKind::Interrupted);
             assert_eq!(part.size_bytes(), 0);
         }

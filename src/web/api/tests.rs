@@ -367,7 +367,7 @@ async fn a_connector_is_added_changed_put_in_place_and_removed_as_by_the_forms()
     let password = added.json()["password"].as_str().unwrap().to_owned();
     let opens = async |password: &str| {
         let snapshot = site.live.snapshot();
-        let hashes = snapshot.connector("acme").unwrap().passwords.iter().map(|one| one.hash.clone()).collect();
+        let hashes = snapshot.connector("acme").unwrap().hashes(site.depot.clock.now());
         site.gate.hasher().verify(&Secret::new(password), hashes).await.unwrap().is_some()
     };
     assert!(opens(&password).await && !site.look("/connectors/acme", &token).await.text.contains(&password));

@@ -167,6 +167,30 @@ async fn a_download_closed_unread_is_not_collected() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_data_connection_closed_before_the_first_byte_collects_nothing() {
+    let appliance = Appliance::new();
+    appliance.configure(&REMOVES);
+    let running = appliance.start().await;
+    let mut client = running.partner().await;
+    let path = give(&appliance, "a.edi", &vec![1; 40_000]);
+    drop(client.data().await);
+    if client.send("RETR /Send/a.edi").await.code == 150 {
+        // Either it was noticed, or all of it was handed to the network before.
+        client.reply().await;
+    }
+    let data = client.begin("RETR /Send/a.edi").await.unwrap();
+    drop(data);
+    // The download's own answer, and that of ABOR.
+    client.send("ABOR").await;
+    client.reply().await;
+    client.expect("DELE /Send/a.edi", 550).await;
+    assert!(path.exists());
+    client.fetch("RETR /Send/a.edi").await.unwrap();
+    gone(&running, &path).await;
+    assert_eq!(collected(&running, &appliance, 1).await.len(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn two_sessions_fetch_it_and_then_it_goes() {
     let appliance = Appliance::new();
     appliance.configure(&REMOVES);

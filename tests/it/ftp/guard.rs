@@ -79,8 +79,13 @@ async fn unknown_names_block_their_address_unless_a_partner_came_from_it() {
     let appliance = appliance();
     appliance.add("acme", &[]);
     let running = appliance.start().await;
+    assert_eq!(login(running.ftp(), "198.51.100.2", ("acme", PASSWORD)).await, 230);
+    let is_kept = async |running: &Running<'_>| running.sessions("acme").await.pop();
+    running.until("the session is recorded", is_kept).await;
+    // It is remembered over a crash.
+    running.kill();
+    let running = appliance.start().await;
     let server = running.ftp();
-    assert_eq!(login(server, "198.51.100.2", ("acme", PASSWORD)).await, 230);
     for address in ["198.51.100.1", "198.51.100.2"] {
         for name in ["root", "admin", "test"] {
             assert_eq!(login(server, address, (name, "guess")).await, 530);

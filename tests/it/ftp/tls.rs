@@ -43,6 +43,52 @@ async fn data_connections_shake_hands_before_or_after_their_command() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_client_killed_over_clear_data_publishes_nothing() {
+    let appliance = appliance();
+    appliance.set(&["require_tls=login"]);
+    let running = appliance.start().await;
+    for version in Version::ALL {
+        let mut partner = Secured::login(running.ftp(), version, (PARTNER, PASSWORD)).await;
+        partner.client.expect("PROT C", 200).await;
+        let mut data = partner.client.begin("STOR /Receive/half.edi").await.unwrap();
+        data.write_all(b"half").await.unwrap();
+        running
+            .until("it has arrived", async |_| {
+                partner.client.expect("STAT", 211).await.text.contains(": 4 bytes so far").then_some(())
+            })
+            .await;
+        // Its kernel closes both and says no farewell.
+        drop(partner);
+        drop(data);
+        let mut partner = Secured::login(running.ftp(), version, (PARTNER, PASSWORD)).await;
+        running
+            .until("it is unfinished", async |_| {
+                // While it still runs, or once it is a file, it is not.
+                let size = partner.client.send("SIZE /Receive/half.edi").await;
+                (size.code == 213).then_some(())
+            })
+            .await;
+        assert!(!appliance.place(PARTNER, "Receive").join("half.edi").exists(), "{version:?}");
+        partner.client.expect("DELE /Receive/half.edi", 250).await;
+    }
+    assert!(appliance.receipts(PARTNER).is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_proof_is_that_of_the_data_connection() {
+    let appliance = appliance();
+    appliance.set(&["require_tls=login"]);
+    let running = appliance.start().await;
+    let mut partner = Secured::login(running.ftp(), Version::Tls13, (PARTNER, PASSWORD)).await;
+    assert_eq!(partner.put("STOR /Receive/private.edi", b"a").await.code, 226);
+    partner.client.expect("PROT C", 200).await;
+    partner.client.store("/Receive/clear.edi", b"a").await;
+    let receipts = running.receipts(2).await;
+    let proofs: Vec<_> = receipts.iter().map(|receipt| (receipt["name"].as_str(), receipt["proof"].as_str())).collect();
+    assert_eq!(proofs, [(Some("private.edi"), Some("B")), (Some("clear.edi"), Some("C"))]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn an_early_connection_that_is_not_used_is_closed_with_its_port() {
     let appliance = appliance();
     let running = appliance.start().await;

@@ -76,6 +76,20 @@ async fn a_file_is_passed_along_to_a_folder_and_into_another_partners_send() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_file_is_passed_along_to_a_folder_of_another_file_system() {
+    let elsewhere = tempfile::tempdir_in("/dev/shm").expect("there is memory for it");
+    let appliance = Appliance::new();
+    appliance.say(&["connector", "set", PARTNER, "settle_s=0"]);
+    let folder = format!("folder={}", elsewhere.path().join("archive").display());
+    appliance.say(&["connector", "add", "archive", "type=folder", &folder]);
+    appliance.say(&["flow", "connect", PARTNER, "archive"]);
+    let running = appliance.start().await;
+    running.partner().await.store("/Receive/a.edi", b"the bytes").await;
+    until_status(&running, &appliance, &["passed_along"]).await;
+    assert_eq!(files(&elsewhere.path().join("archive")), one("a.edi", b"the bytes"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn what_a_target_refuses_waits_in_order_and_is_led_elsewhere_when_it_is_given_up() {
     let appliance = Appliance::new();
     appliance.say(&["connector", "set", PARTNER, "settle_s=0"]);

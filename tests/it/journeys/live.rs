@@ -1,7 +1,9 @@
 //! Changes made beside a running server, and what its sessions notice.
 
 use std::net::TcpListener;
+use std::time::Duration;
 
+use waybill::base::clock::Clock;
 use waybill::store::listener::{Listener, State};
 
 use crate::kit::{Appliance, Client, PARTNER, PASSWORD, free_port};
@@ -65,6 +67,17 @@ async fn a_disabled_connector_is_sent_away_and_cannot_come_back() {
             (client.send(&format!("PASS {PASSWORD}")).await.code == 230).then_some(())
         })
         .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_connector_whose_time_is_over_is_sent_away_though_nothing_changes() {
+    let appliance = Appliance::new();
+    let running = appliance.start().await;
+    let mut client = running.partner().await;
+    let until = Clock::System.now().plus(Duration::from_secs(2));
+    appliance.say(&["connector", "set", PARTNER, &format!("valid_until={until}")]);
+    assert_eq!(client.reply().await.code, 421);
+    assert!(Clock::System.now() >= until, "not before");
 }
 
 #[tokio::test(flavor = "multi_thread")]
