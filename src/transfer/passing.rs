@@ -242,7 +242,7 @@ impl Way<'_> {
         }
         let (folder, syncer) = (self.folder(), self.depot.workspaces.syncer());
         let deliveries = staged.iter().map(|one| one.placement.delivery).collect();
-        let synced = async {
+        let on_disk = async {
             let syncs = staged.iter_mut().map(|one| one.part.sync(syncer));
             let all = futures_util::future::try_join_all(syncs).await;
             all.map_err(|error| offer::failed(folder, error))?;
@@ -251,9 +251,11 @@ impl Way<'_> {
             folder.sync_folder(syncer, staging).await.map_err(|error| offer::failed(folder, error))?;
             Ok(fault::pass(Point::PassStaged)?)
         };
-        if let Err(error) = synced.await {
+        if let Err(error) = on_disk.await {
             // Nobody knows of them yet, and they may be what fills the disk.
-            staged.into_iter().for_each(|one| one.part.discard(folder));
+            for one in staged {
+                one.part.discard(folder);
+            }
             return Err((deliveries, error));
         }
         let placements: Vec<_> = staged.iter().map(|one| one.placement.clone()).collect();
