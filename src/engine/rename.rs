@@ -151,6 +151,7 @@ async fn move_file(
     held::secure(folder, syncer).await.map_err(TransferError::Storage)?;
     jail::rename((from_folder.as_fd(), from_name), (to_folder.as_fd(), to_name), replace)?;
     folder.published(inode, engine.depot.clock.now());
+    folder.temporaries().renamed(from, to);
     for changed in [to_folder, from_folder] {
         folder.sync_folder(syncer, Arc::new(changed)).await.map_err(TransferError::Storage)?;
     }
@@ -174,6 +175,7 @@ async fn rename_folder(
     let (from_folder, from_name) = folder.jail().parent(from)?;
     let (to_folder, to_name) = folder.jail().parent(to)?;
     jail::rename((from_folder.as_fd(), from_name), (to_folder.as_fd(), to_name), Replace::No)?;
+    folder.temporaries().folder_renamed();
     let syncer = engine.depot.workspaces.syncer();
     for changed in [to_folder, from_folder] {
         folder.sync_folder(syncer, Arc::new(changed)).await.map_err(TransferError::Storage)?;

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use super::depot::{Depot, Party, TransferError};
 use super::quota::{Allowance, Wanted};
+use super::receive::is_temporary;
 use crate::base::path::{Name, VirtualPath};
 use crate::domain::authorise::{Granted, Operation, authorise};
 use crate::domain::connector::Connector;
@@ -113,7 +114,9 @@ pub async fn plan(depot: &Depot, party: &Party, path: &VirtualPath, mode: StoreM
     check_reserve(party, folder)?;
     // Under a name of a scheme it is known only in the end whose place it takes.
     let settings = &connector.settings;
-    let replaces = settings.overwrite == Overwrite::Replace && settings.local_file_scheme.is_filename();
+    let name = names.last().map_or("", Name::as_str);
+    let replaces = is_temporary(party, side, name)
+        || (settings.overwrite == Overwrite::Replace && settings.local_file_scheme.is_filename());
     let wanted = Wanted { side, names: &names, replaces, size_bytes: base.offset() };
     let allowance = Allowance::of(depot, party, wanted).await?;
     Ok(Plan { workspace, side, names, base, allowance, unique: mode == StoreMode::Unique })

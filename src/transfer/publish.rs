@@ -358,6 +358,8 @@ pub async fn publish_temporary(
     let id = receipt.id.clone();
     let stored = receipt.stored_path.rsplit('/').next().unwrap_or_default().to_owned();
     logged::keep(depot, party, &receipt, source.file()).await;
+    // From the commit on nobody takes it for one that is never renamed.
+    let was_upload = folder.temporaries().leave(from, source.file()).map_err(TransferError::Storage)?;
     let committed = commit(depot, party, receipt).await?;
     let place = async {
         make_way(depot, folder, &committed, (from_folder.as_fd(), from_name), replace).await?;
@@ -365,6 +367,9 @@ pub async fn publish_temporary(
     };
     if let Err(error) = place.await {
         lost(depot, folder, &committed).await;
+        if was_upload {
+            folder.temporaries().stay(from, version.inode, source.file()).map_err(TransferError::Storage)?;
+        }
         return Err(exists(error));
     }
     fault::pass(Point::Renamed)?;

@@ -10,11 +10,12 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::{OwnedRwLockReadGuard, RwLock};
 
 use super::depot::{Depot, Party, TransferError};
+use super::unfinished;
 use crate::base::path::Name;
 use crate::domain::authorise::No;
 use crate::domain::place::{Folder, path_of};
 use crate::domain::refusal::Rule;
-use crate::store::{StoreError, receipt};
+use crate::store::receipt;
 
 /// What is arriving of every connector that has a quota. Cheap to clone.
 #[derive(Clone, Debug, Default)]
@@ -93,6 +94,8 @@ impl Allowance {
             bytes: settings.quota_bytes.as_ref().map(|most| most.get()),
         };
         let share = match quota {
+            // It is of what Receive holds.
+            _ if wanted.side == Folder::Send => None,
             Quota { files: None, bytes: None } => None,
             quota => Some(Share::of(depot, party, quota, wanted).await?),
         };
@@ -135,7 +138,6 @@ struct Share {
     account: Arc<Account>,
     number: u64,
     quota: Quota,
-    side: Folder,
     turn: Option<OwnedRwLockReadGuard<()>>,
 }
 
@@ -144,11 +146,10 @@ impl Share {
         let key = party.connector().id.key();
         let account = Arc::clone(lock(&depot.quotas.accounts).entry(key.to_owned()).or_default());
         let turn = account.turn.write().await;
-        let path = (wanted.side == Folder::Receive && wanted.replaces)
-            .then(|| path_of(wanted.side, wanted.names).unwrap_or_default().to_string());
+        let path = wanted.replaces.then(|| stored_path(wanted.names));
         let number = account.enter(path);
-        let share = Self { account: Arc::clone(&account), number, quota, side: wanted.side, turn: None };
-        account.count(depot, key).await?;
+        let share = Self { account: Arc::clone(&account), number, quota, turn: None };
+        account.count(depot, party).await?;
         share.check()?;
         share.take(wanted.size_bytes)?;
         drop(turn);
@@ -192,7 +193,7 @@ impl Share {
         self.turn = Some(if replaces {
             // The file whose place it takes may have gone, or have got another name.
             let turn = turn.write_owned().await;
-            self.account.count(depot, party.connector().id.key()).await?;
+            self.account.count(depot, party).await?;
             turn.downgrade()
         } else {
             turn.read_owned().await
@@ -203,10 +204,8 @@ impl Share {
     fn arrived(&self, size_bytes: u64) {
         let mut tally = self.account.tally();
         let Some(own) = tally.arriving.remove(&self.number) else { return };
-        if self.side == Folder::Receive {
-            tally.lying.files = (tally.lying.files + 1).saturating_sub(own.replaced.files);
-            tally.lying.bytes = tally.lying.bytes.saturating_add(size_bytes).saturating_sub(own.replaced.bytes);
-        }
+        tally.lying.files = (tally.lying.files + 1).saturating_sub(own.replaced.files);
+        tally.lying.bytes = tally.lying.bytes.saturating_add(size_bytes).saturating_sub(own.replaced.bytes);
     }
 }
 
@@ -230,14 +229,22 @@ impl Account {
     }
 
     /// Counts what lies there, and what of it the uploads under way replace. The caller has the turn for itself.
-    async fn count(&self, depot: &Depot, key: &str) -> Result<(), StoreError> {
+    async fn count(&self, depot: &Depot, party: &Party) -> Result<(), TransferError> {
+        let key = party.connector().id.key();
         // What was replaced is marked with the next commit only.
         depot.recorder.flush().await;
         let paths: Vec<_> = self.tally().arriving.values().filter_map(|one| one.path.clone()).collect();
         let (files, bytes) = receipt::usage(&depot.db, key).await?;
+        let mut lying = Usage { files, bytes };
         let mut there = receipt::usage_at(&depot.db, key, &paths).await?;
+        // What has no receipt yet takes as much room.
+        let temporaries = unfinished::temporaries(&party.workspace(depot)?, &party.connector).await;
+        for file in temporaries.map_err(TransferError::Storage)? {
+            lying = Usage { files: lying.files + 1, bytes: lying.bytes.saturating_add(file.size_bytes) };
+            there.insert(stored_path(&file.names), (1, file.size_bytes));
+        }
         let mut tally = self.tally();
-        tally.lying = Usage { files, bytes };
+        tally.lying = lying;
         for one in tally.arriving.values_mut() {
             // Of two uploads of one name only the first replaces what lies there now.
             let replaced = one.path.as_ref().and_then(|path| there.remove(path)).unwrap_or_default();
@@ -256,6 +263,10 @@ impl Tally {
             bytes: sum.bytes.saturating_add(other.bytes.saturating_sub(other.replaced.bytes)),
         })
     }
+}
+
+fn stored_path(names: &[Name]) -> String {
+    path_of(Folder::Receive, names).unwrap_or_default().to_string()
 }
 
 fn no(detail: String) -> No {

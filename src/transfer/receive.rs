@@ -25,6 +25,7 @@ use crate::domain::receipt::Ending;
 use crate::domain::value::AsciiUploads;
 use crate::store::event::Event;
 use crate::workspace::folder::OpenFolder;
+use crate::workspace::temporary;
 use crate::workspace::upload::Part;
 
 /// What came of an upload.
@@ -194,8 +195,15 @@ impl Upload {
         let resumed_from = self.plan.base.offset();
         let whole = Whole { begun_at: self.begun_at, ending, signed, ascii, resumed_from, size_bytes, sha256 };
         let hex = hex(&sha256);
+        let is_temporary = is_temporary(party, self.plan.side, self.plan.name());
+        if is_temporary && let Err(error) = temporary::mark(self.part.file()) {
+            return self.failed(depot, party, error.into()).await;
+        }
         match publish::publish(depot, party, &self.plan, &self.part, &whole).await {
             Ok(receipt) => {
+                if is_temporary && let Ok(inode) = self.part.inode() {
+                    self.plan.folder().temporaries().add(&self.plan.names, inode);
+                }
                 self.plan.allowance.arrived(size_bytes);
                 Done { ending, size_bytes, receipt, sha256: Some(hex), result: Ok(()) }
             }

@@ -16,10 +16,11 @@ use super::copy::{Inbound, Watch};
 use super::depot::{Depot, Party, TransferError};
 use super::plan::plan;
 use super::presence::Presence;
+use super::publish::publish_temporary;
 use super::receive::{Control, Done, Upload};
 use crate::base::clock::Clock;
 use crate::base::id::SessionId;
-use crate::base::path::VirtualPath;
+use crate::base::path::{Name, VirtualPath};
 use crate::domain::connector::ConnectorId;
 use crate::domain::receipt::{Ending, Status};
 use crate::domain::refusal::Rule;
@@ -56,6 +57,10 @@ impl Inbound for Pipe {
         if error.is_some() { Ending::Cut } else { Ending::Closed }
     }
 
+    fn is_by_tls(&self) -> bool {
+        false
+    }
+
     fn ends_tolerantly(&self) -> bool {
         false
     }
@@ -71,7 +76,7 @@ impl Control for Alive {
 
 /// The partner `acme` and what it needs to upload.
 pub(super) struct Desk {
-    data: tempfile::TempDir,
+    pub(super) data: tempfile::TempDir,
     pub(super) depot: Depot,
     pub(super) party: Party,
 }
@@ -101,7 +106,7 @@ impl Desk {
     fn begin(&self, mode: StoreMode, name: &str) -> (DuplexStream, Running) {
         let (ours, theirs) = tokio::io::duplex(1 << 20);
         let (depot, party) = (self.depot.clone(), self.party.clone());
-        let path = VirtualPath::root().resolve(&format!("/Receive/{name}")).unwrap();
+        let path = VirtualPath::root().resolve("/Receive").unwrap().resolve(name).unwrap();
         let running = tokio::spawn(async move {
             let plan = plan(&depot, &party, &path, mode).await?;
             let abort = CancellationToken::new();
@@ -206,13 +211,38 @@ async fn a_file_that_goes_while_it_is_replaced_makes_room_only_once() {
     let desk = Desk::new(&[("quota_bytes", "100000")]).await;
     desk.store("a", 60_000).await.unwrap();
     let (mut pipe, running) = desk.begin(StoreMode::Replace, "a");
-    pipe.write_all(&[7; 30_000]).await.unwrap();
+    pipe.write_all(&vec![7; 30_000]).await.unwrap();
     desk.until_arriving(30_000).await;
     desk.remove("a").await;
     desk.store("b", 70_000).await.unwrap();
-    pipe.write_all(&[7; 30_000]).await.unwrap();
+    pipe.write_all(&vec![7; 30_000]).await.unwrap();
     drop(pipe);
     let told = running.await.unwrap().unwrap().result;
     assert!(is_over(&told), "{told:?}");
     assert_eq!(desk.lying().await, (1, 70_000));
+}
+
+#[tokio::test]
+async fn a_file_under_a_temporary_name_counts_until_and_after_it_has_its_final_one() {
+    let desk = Desk::new(&[("quota_bytes", "100000"), ("quota_files", "2")]).await;
+    desk.store("a.tmp", 60_000).await.unwrap();
+    assert!(is_over(&desk.store("b", 40_001).await));
+    desk.store("a.tmp", 70_000).await.unwrap();
+    desk.store("b", 30_000).await.unwrap();
+    assert!(is_over(&desk.store("c", 0).await));
+    let names = |name| [Name::parse(name).unwrap()];
+    publish_temporary(&desk.depot, &desk.party, &names("a.tmp"), &names("a")).await.unwrap();
+    assert_eq!(desk.lying().await, (2, 100_000));
+    assert!(is_over(&desk.store("a.tmp", 1).await));
+    desk.remove("b").await;
+    desk.store("a.tmp", 30_000).await.unwrap();
+    assert!(is_over(&desk.store("d", 1).await));
+}
+
+#[tokio::test]
+async fn a_quota_is_of_receive() {
+    let desk = Desk::new(&[("quota_files", "1"), ("send_write", "on")]).await;
+    desk.store("a", 1).await.unwrap();
+    desk.store("/Send/a", 1).await.unwrap();
+    assert!(is_over(&desk.store("b", 1).await));
 }

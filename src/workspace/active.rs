@@ -55,6 +55,11 @@ impl Active {
         Entry { active: self.clone(), names: names.to_vec(), running }
     }
 
+    /// Whether an upload under that name is under way.
+    pub fn is_running(&self, names: &[Name]) -> bool {
+        self.lock().contains_key(names)
+    }
+
     /// Ends the uploads of that name that have moved no byte for [`DEAD_AFTER`], and waits until their parts are put
     /// aside. Uploads that still move are left alone: both will be committed, the last one wins whole.
     pub async fn end_dead(&self, names: &[Name], now: Timestamp) {
@@ -114,6 +119,7 @@ mod tests {
         let names = [Name::parse("big.bin").unwrap()];
         let at = |seconds: i64| Timestamp::from_us(seconds * 1_000_000);
         let entry = active.enter(&names, at(0));
+        assert!(active.is_running(&names));
         active.end_dead(&names, at(9)).await;
         assert!(!entry.end().is_cancelled());
         entry.moved(at(9));
@@ -128,6 +134,6 @@ mod tests {
         });
         active.end_dead(&names, at(19)).await;
         ended.await.unwrap();
-        assert!(active.lock().is_empty());
+        assert!(active.lock().is_empty() && !active.is_running(&names));
     }
 }

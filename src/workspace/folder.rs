@@ -15,6 +15,7 @@ use super::download::Version;
 use super::jail::{Jail, STAGING};
 use super::removal::{being_freed, remove_file_if_there};
 use super::sync::{SharedSync, Syncer};
+use super::temporary::Temporaries;
 use crate::base::clock::Timestamp;
 use crate::base::path::Name;
 
@@ -61,6 +62,7 @@ pub struct OpenFolder {
     jail: Jail,
     staging: Arc<OwnedFd>,
     unfinished: Mutex<HashMap<Vec<Name>, Unfinished>>,
+    temporaries: Temporaries,
     naming: Mutex<HashMap<Vec<Name>, Weak<tokio::sync::Mutex<()>>>>,
     syncs: Mutex<HashMap<(u64, u64), Weak<SharedSync>>>,
     published: Mutex<HashMap<u64, Timestamp>>,
@@ -91,6 +93,7 @@ impl OpenFolder {
             jail,
             staging,
             unfinished: Mutex::default(),
+            temporaries: Temporaries::default(),
             naming: Mutex::default(),
             syncs: Mutex::default(),
             published: Mutex::default(),
@@ -113,6 +116,11 @@ impl OpenFolder {
     /// The uploads under way.
     pub fn active(&self) -> &Active {
         &self.active
+    }
+
+    /// Whole uploads under temporary names.
+    pub fn temporaries(&self) -> &Temporaries {
+        &self.temporaries
     }
 
     /// The unfinished upload under that name.

@@ -13,5 +13,6 @@ pub mod jail;
 pub mod listing;
 pub mod removal;
 pub mod sync;
+pub mod temporary;
 pub mod upload;
 pub mod workspaces;
