@@ -120,7 +120,9 @@ fn near((free, all): (u64, u64), reserve: u64, is_low: bool) -> bool {
 pub(super) async fn run(depot: Depot, live: Live) {
     loop {
         tokio::time::sleep(EVERY).await;
-        unfinished::purge(&depot, &live.snapshot()).await;
+        let snapshot = live.snapshot();
+        depot.workspaces.close_others(|key| snapshot.connectors.contains_key(key));
+        unfinished::purge(&depot, &snapshot).await;
         look_after_collected(&depot, &live).await;
         if let Err(error) = held::free_ended(&depot, &live.snapshot()).await {
             tracing::error!(%error, "Could not look for held bytes to free; it is tried again");

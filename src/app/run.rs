@@ -114,6 +114,7 @@ async fn serve(options: &ServeOptions, (log, lines): (Option<telemetry::Handle>,
     };
     // Before anybody may connect: what a crash left is finished.
     recovery::recover(&depot, &live.snapshot()).await?;
+    depot.workspaces.recovered();
     let writing = tokio::spawn(writer.run());
     collect::finish_pending(&depot, &live.snapshot()).await?;
     let stop = Stop::default();

@@ -103,6 +103,12 @@ impl OpenFolder {
         })
     }
 
+    /// Whether somebody has removed the folder, or the one where parts are written: nothing can be written there any more.
+    pub fn is_gone(&self) -> bool {
+        let is_gone = |folder| rustix::fs::fstat(folder).map_or(true, |stat| stat.st_nlink == 0);
+        is_gone(self.jail.root()) || is_gone(self.staging.as_fd())
+    }
+
     /// The way to its files.
     pub fn jail(&self) -> &Jail {
         &self.jail
