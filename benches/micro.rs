@@ -22,6 +22,7 @@ use waybill::ftp::listing::{self, Entry, Facts, Format, Kind, Rights, Unique};
 use waybill::transfer::copy::{self, Buffers, Inbound, Outbound, Received, Sent, Sink, Span, Watch};
 use waybill::transfer::digest::Digest;
 use waybill::transfer::presence::{Place, Presence};
+use waybill::transfer::quota::Allowance;
 use waybill::transfer::socket::{Socket, Waiting};
 use waybill::workspace::download::Source;
 use waybill::workspace::folder::OpenFolder;
@@ -167,7 +168,7 @@ fn receiving(bencher: Bencher) {
             part: &mut part,
             digest: &mut digest,
             syncer: &syncer,
-            size_bytes_max: u64::MAX,
+            allowance: &Allowance::default(),
             to_lf: None,
             entry: &entry,
             clock: &Clock::System,

@@ -7,7 +7,6 @@ use crate::access::backup::{self, Backups};
 use crate::access::certificate::Certificates;
 use crate::base::human;
 use crate::domain::event::EventKind;
-use crate::domain::place::Folder;
 use crate::store::event::Event;
 use crate::store::live::Live;
 use crate::store::{StoreError, certificate, collected, traffic, watched};
@@ -15,6 +14,7 @@ use crate::transfer::collect;
 use crate::transfer::depot::Depot;
 use crate::transfer::held;
 use crate::transfer::retention;
+use crate::transfer::unfinished;
 
 /// How often it is looked for.
 const EVERY: Duration = Duration::from_mins(10);
@@ -120,7 +120,9 @@ fn near((free, all): (u64, u64), reserve: u64, is_low: bool) -> bool {
 pub(super) async fn run(depot: Depot, live: Live) {
     loop {
         tokio::time::sleep(EVERY).await;
-        purge_unfinished(&depot, &live).await;
+        let snapshot = live.snapshot();
+        depot.workspaces.close_others(|key| snapshot.connectors.contains_key(key));
+        unfinished::purge(&depot, &snapshot).await;
         look_after_collected(&depot, &live).await;
         if let Err(error) = held::free_ended(&depot, &live.snapshot()).await {
             tracing::error!(%error, "Could not look for held bytes to free; it is tried again");
@@ -140,32 +142,6 @@ async fn look_after_collected(depot: &Depot, live: &Live) {
     let finished = collect::finish_pending(depot, &live.snapshot()).await;
     for error in [forgotten, finished].into_iter().filter_map(Result::err) {
         tracing::error!(%error, "Could not look after collected files; it is tried again");
-    }
-}
-
-async fn purge_unfinished(depot: &Depot, live: &Live) {
-    let snapshot = live.snapshot();
-    let now = depot.clock.now();
-    let oldest = now.minus(snapshot.profile.unfinished_keep_h.hours());
-    for live in snapshot.partners() {
-        let Ok(workspace) = depot.workspaces.get(&snapshot.profile, &live.connector) else { continue };
-        let mut purged = 0;
-        for side in Folder::ALL {
-            let folder = workspace.folder(side);
-            for (names, _) in folder.all_unfinished().iter().filter(|(_, unfinished)| unfinished.since < oldest) {
-                if let Some(taken) = folder.take_unfinished(names) {
-                    folder.remove_part(&taken.part);
-                    purged += 1;
-                }
-            }
-        }
-        if purged > 0 {
-            let what = human::count(purged, "unfinished upload", "unfinished uploads");
-            let summary = format!("Removed {what} of {}: older than they are kept", live.connector.id);
-            let mut event = Event::new(&depot.ids, EventKind::UnfinishedPurged, now, summary);
-            live.connector.id.as_str().clone_into(&mut event.connector);
-            depot.recorder.event(event).await;
-        }
     }
 }
 

@@ -36,6 +36,7 @@ use crate::transfer::consent::Consents;
 use crate::transfer::copy::Buffers;
 use crate::transfer::depot::Depot;
 use crate::transfer::presence::Presence;
+use crate::transfer::quota::Quotas;
 use crate::transfer::recovery;
 use crate::transfer::throttle::Throttles;
 use crate::workspace::workspaces::Workspaces;
@@ -109,9 +110,11 @@ async fn serve(options: &ServeOptions, (log, lines): (Option<telemetry::Handle>,
         collections: Collections::default(),
         throttles: Throttles::new(live.clone(), clock.clone()),
         consents: Consents::of(asker.clone()),
+        quotas: Quotas::default(),
     };
     // Before anybody may connect: what a crash left is finished.
     recovery::recover(&depot, &live.snapshot()).await?;
+    depot.workspaces.recovered();
     let writing = tokio::spawn(writer.run());
     collect::finish_pending(&depot, &live.snapshot()).await?;
     let stop = Stop::default();

@@ -19,11 +19,11 @@ use crate::domain::refusal::Rule;
 use crate::domain::value::Overwrite;
 use crate::store::receipt::{self, Receipt};
 use crate::store::renaming::Rename;
+use crate::transfer::came::is_uploaded;
 use crate::transfer::depot::{Party, TransferError};
 use crate::transfer::publish::publish_temporary;
 use crate::transfer::receive::is_temporary;
 use crate::transfer::send::{self, is_file_of, lies_at, recent, stored_names};
-use crate::transfer::temporary::is_uploaded;
 use crate::workspace::download::Version;
 use crate::workspace::folder::{OpenFolder, Turns};
 use crate::workspace::held;
@@ -211,6 +211,7 @@ async fn move_file(
     }
     let on_disk = if renamed.is_ok() { sync(folder, syncer, [to_folder, from_folder]).await } else { Ok(()) };
     end(engine, begun, renamed).await?;
+    folder.temporaries().renamed(way.from, way.to);
     if was_settled {
         folder.published(version.inode, engine.depot.clock.now());
     }
@@ -232,6 +233,7 @@ async fn rename_folder(engine: &Engine, party: &Party, way: &Way<'_>) -> Result<
     let syncer = engine.depot.workspaces.syncer();
     let on_disk = if renamed.is_ok() { sync(folder, syncer, [to_folder, from_folder]).await } else { Ok(()) };
     end(engine, begun, renamed).await?;
+    folder.temporaries().folder_renamed();
     on_disk
 }
 

@@ -94,6 +94,15 @@ pub async fn end(db: &Db, receipt: &ReceiptId) -> Result<(), StoreError> {
     Ok(())
 }
 
+/// It could not be held: what [`record`] added goes again, or is ended as it was `before`.
+pub async fn take_back(db: &Db, receipt: &ReceiptId, before: Option<&Hold>) -> Result<(), StoreError> {
+    match before {
+        None => forget(db, std::slice::from_ref(receipt)).await,
+        Some(before) if before.ended => end(db, receipt).await,
+        Some(_) => Ok(()),
+    }
+}
+
 /// Their bytes are freed.
 pub async fn forget(db: &Db, receipts: &[ReceiptId]) -> Result<(), StoreError> {
     sqlx::query(FORGET).bind(array(receipts)).execute(db.writer()).await?;

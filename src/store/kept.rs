@@ -6,8 +6,8 @@ use super::open::{Db, StoreError};
 use crate::base::clock::Timestamp;
 
 const COUNT: &str = "SELECT COUNT(*) FROM kept_files WHERE connector_key = $1 AND at_us < $2";
-const OLDER: &str =
-    "SELECT name, inode, at_us FROM kept_files WHERE connector_key = $1 AND at_us < $2 ORDER BY at_us LIMIT $3";
+const OLDER: &str = "SELECT name, inode, at_us FROM kept_files WHERE connector_key = $1 AND at_us < $2 \
+     AND (at_us, name) > ($3, $4) ORDER BY at_us, name LIMIT $5";
 const FORGET: &str = "DELETE FROM kept_files WHERE connector_key = $1 AND name = $2 AND inode = $3";
 
 /// A file that Waybill put there.
@@ -27,9 +27,15 @@ pub async fn count(db: &Db, connector_key: &str, before: Timestamp) -> Result<u6
     Ok(query.fetch_one(db.reader()).await?.try_get::<i64, _>(0)?.unsigned_abs())
 }
 
-/// The oldest of those that came before that, at most `count`.
-pub async fn older(db: &Db, connector_key: &str, before: Timestamp, count: i64) -> Result<Vec<KeptFile>, StoreError> {
-    let query = sqlx::query(OLDER).bind(connector_key).bind(before.us()).bind(count);
+/// The oldest of those that came before that, behind `after`, at most `count`.
+pub async fn older(
+    db: &Db,
+    connector_key: &str,
+    (before, after): (Timestamp, Option<&KeptFile>),
+    count: i64,
+) -> Result<Vec<KeptFile>, StoreError> {
+    let (at, name) = after.map_or((i64::MIN, ""), |file| (file.at.us(), file.name.as_str()));
+    let query = sqlx::query(OLDER).bind(connector_key).bind(before.us()).bind(at).bind(name).bind(count);
     let one = |row: &sqlx::sqlite::SqliteRow| -> Result<KeptFile, StoreError> {
         Ok(KeptFile {
             name: row.try_get(0)?,

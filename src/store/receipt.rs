@@ -1,5 +1,6 @@
 //! Receipts: rows of the Receive table. They are added by `commit` only.
 
+use std::collections::HashMap;
 use std::fmt::Write;
 
 use serde_json::Value;
@@ -319,6 +320,9 @@ const TAKE_OVER: &str =
     "UPDATE receipts SET taken_over = 1 WHERE id IN (SELECT value FROM json_each($1)) AND taken_over = 0";
 const USAGE: &str = "SELECT COUNT(*), CAST(COALESCE(SUM(size_bytes), 0) AS BIGINT) FROM receipts \
      WHERE connector_key = $1 AND status IN ('in_receive', 'waiting')";
+const USAGE_AT: &str = "SELECT stored_path, COUNT(*), CAST(SUM(size_bytes) AS BIGINT) FROM receipts \
+     WHERE connector_key = $1 AND stored_path IN (SELECT value FROM json_each($2)) \
+     AND status IN ('in_receive', 'waiting') GROUP BY stored_path";
 const PUBLISHING: &str = select!("WHERE publishing = 1 ORDER BY id");
 const CLEAR_MARK: &str = "UPDATE receipts SET publishing = 0 WHERE id = $1";
 const STAGING_INODE: &str = "SELECT staging_inode FROM receipts WHERE id = $1";
@@ -432,6 +436,21 @@ pub(super) fn array<'a>(ids: impl IntoIterator<Item = &'a ReceiptId>) -> String 
 pub async fn usage(db: &Db, connector_key: &str) -> Result<(u64, u64), StoreError> {
     let row = sqlx::query(USAGE).bind(connector_key).fetch_one(db.reader()).await?;
     Ok((row.try_get::<i64, _>(0)?.unsigned_abs(), row.try_get::<i64, _>(1)?.unsigned_abs()))
+}
+
+/// The same of some places, by their stored paths.
+pub async fn usage_at(
+    db: &Db,
+    connector_key: &str,
+    paths: &[String],
+) -> Result<HashMap<String, (u64, u64)>, StoreError> {
+    let paths = paths.iter().map(String::as_str).collect::<Value>().to_string();
+    let rows = sqlx::query(USAGE_AT).bind(connector_key).bind(paths).fetch_all(db.reader()).await?;
+    let one = |row: &SqliteRow| {
+        let usage = (row.try_get::<i64, _>(1)?.unsigned_abs(), row.try_get::<i64, _>(2)?.unsigned_abs());
+        Ok((row.try_get(0)?, usage))
+    };
+    rows.iter().map(one).collect()
 }
 
 /// Receipts that a crash left between commit and publication.
@@ -550,7 +569,7 @@ mod tests {
     async fn a_receipt_is_found_by_its_path_however_many_its_connector_has() {
         let folder = tempfile::tempdir().unwrap();
         let db = Db::open(folder.path()).await.unwrap();
-        for statement in [LATEST_OF_PATH, LATEST_STORED_AT, RECENT_OF_PATH, MARK_REPLACED] {
+        for statement in [LATEST_OF_PATH, LATEST_STORED_AT, RECENT_OF_PATH, MARK_REPLACED, USAGE_AT] {
             let sql = format!("EXPLAIN QUERY PLAN {statement}");
             let plan = sqlx::query(AssertSqlSafe(sql)).fetch_all(db.reader()).await.unwrap();
             let steps: Vec<String> = plan.iter().map(|row| row.get(3)).collect();

@@ -341,7 +341,7 @@ mod tests {
             sent.push(transfer.id.to_string());
             recorder.transfer(transfer).await;
         }
-        recorder.flush().await;
+        recorder.flush().await.unwrap();
         let mut told = Event::new(&ids, EventKind::AfterSend, at(4), "collected");
         (told.connector, told.session_id) = ("Acme".to_owned(), "session".to_owned());
         told.file = Some(EventFile { path: "/Send/a/b.x12".to_owned(), size_bytes: 18 });

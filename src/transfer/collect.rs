@@ -129,8 +129,10 @@ impl Collecting {
         // What DELE waits for has happened; removal waits for others who fetch the file.
         drop((undecided, reading));
         work.tell(copied).await;
-        let removed = work.remove(&names).await;
-        work.tell(removed).await;
+        if work.is_removal_due().await && depot.collections.unread(&subject.connector_key, subject.inode).await {
+            let removed = work.remove(&names).await;
+            work.tell(removed).await;
+        }
     }
 
     async fn record(&self, depot: &Depot, transfer: &TransferId) -> Result<(), NotRecorded> {
@@ -250,17 +252,17 @@ impl Work<'_> {
         Ok(collected::end_copy(&self.depot.db, self.subject, false).await?)
     }
 
-    /// Removes the file, once nobody fetches it, if that is wanted and its copy is there.
+    /// Whether the file is to go and its copy is there; [`Self::remove`] tells what keeps that from being known.
+    async fn is_removal_due(&self) -> bool {
+        self.known().await.map_or(true, |known| known.is_some_and(|one| one.remove && one.copy.is_none()))
+    }
+
+    /// Removes the file, which nobody fetches any more, if that is wanted and its copy is there.
     async fn remove(&self, names: &[Name]) -> Result<(), StepError> {
-        let Subject { connector_key, inode, .. } = self.subject;
-        let wanted = |known: &Option<Collected>| known.as_ref().is_some_and(|one| one.remove && one.copy.is_none());
-        if !wanted(&self.known().await?) || !self.depot.collections.unread(connector_key, *inode).await {
-            return Ok(());
-        }
         let workspace = self.workspace()?;
         let folder = workspace.folder(Folder::Send);
         let _turn = folder.naming(names).await;
-        if !wanted(&self.known().await?) {
+        if !self.known().await?.is_some_and(|one| one.remove && one.copy.is_none()) {
             return Ok(());
         }
         // Another version of that name was not collected: it stays.
@@ -303,6 +305,10 @@ pub async fn finish_pending(depot: &Depot, snapshot: &Snapshot) -> Result<(), St
         let work = Work { depot, profile: &snapshot.profile, connector, subject };
         let copied = work.copy(&names, None).await;
         work.tell(copied).await;
+        // Whoever fetches it may take hours, and others wait behind this one: it is tried again.
+        if depot.collections.is_read(&subject.connector_key, subject.inode) {
+            continue;
+        }
         let removed = work.remove(&names).await;
         work.tell(removed).await;
     }
@@ -351,4 +357,46 @@ pub async fn remembered(depot: &Depot, party: &Party, names: &[Name]) -> Result<
 /// The partner deleted that file.
 pub async fn deleted(depot: &Depot, party: &Party, names: &[Name], of: &Version) -> Result<(), StoreError> {
     collected::gone(&depot.db, &subject(party.connector(), names, of), depot.clock.now()).await
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base::clock::Clock;
+    use crate::domain::connector::ConnectorId;
+    use crate::store::connector;
+    use crate::store::live::Live;
+    use crate::store::setting::Change;
+
+    #[tokio::test]
+    async fn a_file_that_is_being_fetched_holds_up_no_other() {
+        let data = tempfile::tempdir().unwrap();
+        let depot = Depot::for_tests(data.path(), Clock::System).await;
+        let change = Change { who: "test", remote: "", at: depot.clock.now(), ids: &depot.ids };
+        connector::add(&depot.db, &ConnectorId::parse("acme").unwrap(), &[].into(), None, &change).await.unwrap();
+        let snapshot = Live::open(depot.db.clone(), Clock::System).await.unwrap().snapshot();
+        let acme = &snapshot.connectors["acme"].connector;
+        let workspace = depot.workspaces.get(&snapshot.profile, acme).unwrap();
+        let send = workspace.folder(Folder::Send);
+        let mut subjects = Vec::new();
+        for name in ["slow.edi", "whole.edi"] {
+            let path = depot.workspaces.shelf(&snapshot.profile, acme).unwrap().path.join(name);
+            std::fs::write(path, "bytes").unwrap();
+            let names = [Name::parse(name).unwrap()];
+            let subject = subject(acme, &names, &Version::of(&send.jail().stat(&names).unwrap()));
+            let at = depot.clock.now();
+            let event = Event::new(&depot.ids, EventKind::AfterSend, at, "");
+            let collection = Collection { subject: subject.clone(), at, copy: None, remove: true };
+            depot.recorder.collect(collection, event).await.unwrap();
+            subjects.push(subject);
+        }
+        let reading = depot.collections.reading("acme", subjects[0].inode);
+        let within = Duration::from_secs(10);
+        tokio::time::timeout(within, finish_pending(&depot, &snapshot)).await.unwrap().unwrap();
+        let is_there = |name: &str| send.jail().stat(&[Name::parse(name).unwrap()]).is_ok();
+        assert!(is_there("slow.edi") && !is_there("whole.edi"));
+        drop(reading);
+        finish_pending(&depot, &snapshot).await.unwrap();
+        assert!(!is_there("slow.edi"));
+    }
 }

@@ -57,6 +57,11 @@ impl Collections {
         }
     }
 
+    /// Whether somebody reads that file now.
+    pub fn is_read(&self, connector_key: &str, inode: u64) -> bool {
+        self.shared.lock().contains_key(&Key::Reading(connector_key.to_owned(), inode))
+    }
+
     /// Waits until it is known of every download of that path whether it was collected, but not longer than `most`.
     pub async fn decided(&self, connector_key: &str, path: &str, most: Duration) {
         let key = Key::Undecided(connector_key.to_owned(), path.to_owned());
@@ -116,6 +121,7 @@ mod tests {
         let collections = Collections::default();
         let (one, two) = (collections.reading("acme", 1), collections.reading("acme", 1));
         assert!(collections.unread("acme", 2).await && collections.unread("other", 1).await);
+        assert!(collections.is_read("acme", 1) && !collections.is_read("acme", 2));
         let waiting = tokio::spawn({
             let collections = collections.clone();
             async move { collections.unread("acme", 1).await }

@@ -13,6 +13,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::digest::Digest;
 use super::presence::Place;
+use super::quota::Allowance;
 use super::socket::{Socket, Waiting};
 use crate::base::clock::Clock;
 use crate::domain::authorise::No;
@@ -129,8 +130,8 @@ pub struct Sink<'a> {
     pub digest: &'a mut Digest,
     /// Who syncs.
     pub syncer: &'a Syncer,
-    /// The size it may not exceed.
-    pub size_bytes_max: u64,
+    /// How large it may become.
+    pub allowance: &'a Allowance,
     /// `Some`: line ends are turned.
     pub to_lf: Option<ToLf>,
     /// Tells others of its name that it still moves.
@@ -145,8 +146,10 @@ pub enum Received {
     /// The data connection ended so.
     Ended(Ending),
     /// The limit was reached.
-    TooLarge,
-    /// Writing failed.
+    TooLarge(No),
+    /// The disk did not take the last bytes; those before are as they were.
+    NotTaken(io::Error),
+    /// Bytes that the disk had taken did not get there, or cannot be read.
     Failed(io::Error),
 }
 
@@ -167,17 +170,16 @@ pub async fn receive(from: &mut impl Inbound, sink: &mut Sink<'_>, watch: &Watch
             sink.entry.moved(sink.clock.now());
         }
         let stored = match &mut sink.to_lf {
-            _ if count == 0 => Ok(Some(buffer)),
+            _ if count == 0 => Ok(buffer),
             Some(to_lf) => {
                 to_lf.turn(&buffer[..count], &mut turned);
-                store_bytes(sink, &turned).await.map(|fits| fits.then_some(buffer))
+                store_bytes(sink, &turned).await.map(|()| buffer)
             }
             None => store_buffer(sink, buffer, count, buffers).await,
         };
         buffer = match stored {
-            Ok(Some(next)) => next,
-            Ok(None) => return Received::TooLarge,
-            Err(error) => return Received::Failed(error),
+            Ok(next) => next,
+            Err(received) => return received,
         };
         match then {
             Then::More => {}
@@ -235,45 +237,39 @@ async fn fill(from: &mut impl Inbound, buffer: &mut [u8]) -> (usize, Then) {
 async fn last(from: &impl Inbound, sink: &mut Sink<'_>) -> Received {
     let rest = sink.to_lf.as_ref().map_or(&b""[..], ToLf::rest);
     match store_bytes(sink, rest).await {
-        Ok(true) => Received::Ended(from.ending(None)),
-        Ok(false) => Received::TooLarge,
-        Err(error) => Received::Failed(error),
+        Ok(()) => Received::Ended(from.ending(None)),
+        Err(received) => received,
     }
 }
 
-/// `Ok(false)`: it would become too large; nothing of `bytes` was written.
-async fn store_bytes(sink: &mut Sink<'_>, bytes: &[u8]) -> io::Result<bool> {
+/// The error is how it ended. Of bytes with which it would become too large none is written.
+async fn store_bytes(sink: &mut Sink<'_>, bytes: &[u8]) -> Result<(), Received> {
     if !bytes.is_empty() {
-        if !fits(sink, bytes.len()) {
-            return Ok(false);
-        }
-        sink.part.write(bytes)?;
+        write(sink, bytes)?;
         let length = sink.part.size_bytes();
         sink.digest.update(bytes, length);
-        sink.part.write_back(sink.syncer).await?;
+        sink.part.write_back(sink.syncer).await.map_err(Received::Failed)?;
     }
-    Ok(true)
+    Ok(())
 }
 
-/// The same for a whole buffer; gives the one to go on with. `Ok(None)`: too large.
+/// The same for a whole buffer; gives the one to go on with.
 async fn store_buffer(
     sink: &mut Sink<'_>,
     buffer: Box<[u8]>,
     count: usize,
     buffers: &Buffers,
-) -> io::Result<Option<Box<[u8]>>> {
-    if !fits(sink, count) {
-        return Ok(None);
-    }
-    sink.part.write(&buffer[..count])?;
+) -> Result<Box<[u8]>, Received> {
+    write(sink, &buffer[..count])?;
     let length = sink.part.size_bytes();
-    let next = sink.digest.update_owned(buffer, (count, length), buffers).await?;
-    sink.part.write_back(sink.syncer).await?;
-    Ok(Some(next))
+    let next = sink.digest.update_owned(buffer, (count, length), buffers).await.map_err(Received::Failed)?;
+    sink.part.write_back(sink.syncer).await.map_err(Received::Failed)?;
+    Ok(next)
 }
 
-fn fits(sink: &Sink<'_>, more: usize) -> bool {
-    sink.part.size_bytes() + more as u64 <= sink.size_bytes_max
+fn write(sink: &mut Sink<'_>, bytes: &[u8]) -> Result<(), Received> {
+    sink.allowance.take(sink.part.size_bytes() + bytes.len() as u64).map_err(Received::TooLarge)?;
+    sink.part.write(bytes).map_err(Received::NotTaken)
 }
 
 /// How the sending loop ended.

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use super::collections::Collections;
 use super::consent::Consents;
 use super::copy::Buffers;
+use super::quota::Quotas;
 use super::throttle::Throttles;
 use crate::base::clock::Clock;
 use crate::base::id::{IdSource, SessionId};
@@ -42,6 +43,8 @@ pub struct Depot {
     pub throttles: Throttles,
     /// Who is asked before a file is sent.
     pub consents: Consents,
+    /// What is arriving of those that have a quota.
+    pub quotas: Quotas,
 }
 
 #[cfg(test)]
@@ -62,6 +65,7 @@ impl Depot {
             buffers: Buffers::default(),
             collections: Collections::default(),
             consents: Consents::default(),
+            quotas: Quotas::default(),
         }
     }
 }

@@ -26,16 +26,21 @@ use crate::workspace::held::{self, HeldFolder};
 use crate::workspace::removal::remove_file;
 use crate::workspace::workspaces::Workspace;
 
+/// Those whose names nobody else may touch while they are freed.
+const FREED_TOGETHER_MAX: usize = 100;
+
 /// The receipt owns its bytes from now on, until [`release`]. The commit of an upload does the same by
 /// [`rows::add`] when it makes deliveries.
 pub async fn hold(depot: &Depot, snapshot: &Snapshot, id: &ReceiptId) -> Result<(), TransferError> {
     let found = Found::of(depot, snapshot, id).await?;
     let _turn = found.workspace.folder(Folder::Receive).naming(&found.names).await;
+    let before = rows::one(&depot.db, id).await?;
     rows::record(&depot.db, &found.receipt, &found.path).await?;
     let held = match found.hold().await {
         Ok(held) => held,
         Err(error) => {
-            rows::forget(&depot.db, std::slice::from_ref(id)).await?;
+            // Another delivery may need what was held before.
+            rows::take_back(&depot.db, id, before.as_ref()).await?;
             return Err(error.into());
         }
     };
@@ -86,16 +91,23 @@ impl Holds {
 /// they have; those that are no more are left out.
 pub async fn take_over(depot: &Depot, snapshot: &Snapshot, ids: &[ReceiptId]) -> Result<Vec<Receipt>, TransferError> {
     // A file may have no name any more, or no folder: its bytes are held all the same.
-    let mut found = Found::all_of(depot, snapshot, ids).await?;
+    let found = Found::all_of(depot, snapshot, ids).await?;
+    // A rename under way ends first.
+    let _turns = turns(&found).await;
+    Ok(receipt::take_over(&depot.db, ids).await?)
+}
+
+/// Nobody else renames them, or holds their bytes, until these are dropped.
+async fn turns(found: &[Found]) -> Vec<tokio::sync::OwnedMutexGuard<()>> {
     // In the same order whoever asks, so that no two wait for each other.
+    let mut found: Vec<_> = found.iter().collect();
     found.sort_by(|a, b| (&a.path, &a.names).cmp(&(&b.path, &b.names)));
     found.dedup_by(|a, b| (&a.path, &a.names) == (&b.path, &b.names));
     let mut turns = Vec::with_capacity(found.len());
-    for one in &found {
-        // A rename under way ends first.
+    for one in found {
         turns.push(one.workspace.folder(Folder::Receive).naming(&one.names).await);
     }
-    Ok(receipt::take_over(&depot.db, ids).await?)
+    turns
 }
 
 /// The last target has them: the files of those that are passed along leave Receive, unless others lie under their names
@@ -139,8 +151,10 @@ pub async fn free_ended(depot: &Depot, snapshot: &Snapshot) -> Result<(), StoreE
         let ended = rows::ended(&depot.db, &after).await?;
         let Some(last) = ended.last() else { return Ok(()) };
         last.receipt.as_str().clone_into(&mut after);
-        if let Err(error) = free_due(depot, snapshot, &ended).await {
-            tracing::warn!(%error, "Could not free held bytes; it is tried again");
+        for some in ended.chunks(FREED_TOGETHER_MAX) {
+            if let Err(error) = free_due(depot, snapshot, some).await {
+                tracing::warn!(%error, "Could not free held bytes; it is tried again");
+            }
         }
     }
 }
@@ -151,9 +165,12 @@ async fn free_due(depot: &Depot, snapshot: &Snapshot, holds: &[rows::Hold]) -> R
     let unreadable = |error: TransferError| StoreError::Unreadable(format!("what left Receive: {error}"));
     let found = Found::all_of(depot, snapshot, &ids).await.map_err(unreadable)?;
     let mut ended = leave_found(depot, &found).await.map_err(unreadable);
+    // *Pass along again* may have come meanwhile: it holds them anew before or after this.
+    let _turns = turns(&found).await;
+    let holds = rows::some(&depot.db, &ids).await?;
     let found: HashMap<_, _> = found.iter().map(|found| (&found.receipt.id, found)).collect();
     let mut freed = Vec::new();
-    for hold in holds {
+    for hold in holds.iter().filter(|hold| hold.ended) {
         match free_if_due(depot, hold, found.get(&hold.receipt).copied()) {
             Ok(true) => freed.push(hold.receipt.clone()),
             Ok(false) => {}
@@ -291,5 +308,55 @@ impl Found {
             return Err(io::ErrorKind::NotFound.into());
         }
         Ok(held)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::transfer::upload_tests::Desk;
+
+    /// A partner with a received file, and that file's receipt.
+    async fn received() -> (Desk, ReceiptId) {
+        let desk = Desk::new(&[]).await;
+        desk.store("a.edi", 9).await.unwrap();
+        desk.depot.recorder.flush().await.unwrap();
+        let receipt = receipt::latest_stored_at(&desk.depot.db, "acme", "/Receive/a.edi").await.unwrap().unwrap();
+        (desk, receipt.id)
+    }
+
+    #[tokio::test]
+    async fn what_cannot_be_held_once_more_stays_held_for_those_who_need_it() {
+        let (desk, id) = received().await;
+        let (depot, snapshot) = (&desk.depot, &desk.party.snapshot);
+        let staging = desk.path("Receive").join(".waybill");
+        let fails = async || {
+            // For a moment the folder of held bytes cannot be opened.
+            let _ = std::fs::rename(staging.join("held"), staging.join("away"));
+            std::fs::write(staging.join("held"), "").unwrap();
+            hold(depot, snapshot, &id).await.unwrap_err();
+            std::fs::remove_file(staging.join("held")).unwrap();
+            let _ = std::fs::rename(staging.join("away"), staging.join("held"));
+            rows::one(&depot.db, &id).await.unwrap().map(|hold| hold.ended)
+        };
+        assert_eq!(fails().await, None, "it is not held");
+        hold(depot, snapshot, &id).await.unwrap();
+        assert_eq!(fails().await, Some(false), "a delivery waits for it");
+        rows::end(&depot.db, &id).await.unwrap();
+        assert_eq!(fails().await, Some(true), "none does");
+    }
+
+    #[tokio::test]
+    async fn what_is_passed_along_again_is_not_freed_by_who_saw_it_end() {
+        let (desk, id) = received().await;
+        let (depot, snapshot) = (&desk.depot, &desk.party.snapshot);
+        hold(depot, snapshot, &id).await.unwrap();
+        rows::end(&depot.db, &id).await.unwrap();
+        let seen = rows::ended(&depot.db, "").await.unwrap();
+        hold(depot, snapshot, &id).await.unwrap();
+        free_due(depot, snapshot, &seen).await.unwrap();
+        assert!(open_held(depot, &id).await.is_ok());
+        release(depot, snapshot, &id).await.unwrap();
+        assert!(open_held(depot, &id).await.is_err());
     }
 }

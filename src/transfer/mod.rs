@@ -1,6 +1,7 @@
 //! Floor 3: bytes in and out, receipts, events, and who is connected.
 
 pub mod bulk;
+pub mod came;
 pub mod collect;
 pub mod collections;
 pub mod consent;
@@ -14,6 +15,7 @@ pub mod passing;
 pub mod plan;
 pub mod presence;
 pub mod publish;
+pub mod quota;
 pub mod receive;
 pub mod received;
 pub mod recovery;
@@ -21,7 +23,8 @@ pub mod retention;
 pub mod send;
 pub mod socket;
 pub mod stand_in;
-pub mod temporary;
 pub mod throttle;
 pub mod transcript;
 pub mod unfinished;
+#[cfg(test)]
+mod upload_tests;

@@ -178,12 +178,13 @@ impl Way<'_> {
             let failing = |error: io::Error| TransferError::refused(Rule::StorageFailing, error.to_string());
             folder.probe(self.depot.workspaces.syncer()).await.map_err(failing)?;
         }
+        // What an earlier attempt left goes first: it may be what keeps this one from having room.
+        let name = format!("d{}", parcel.delivery);
+        folder.remove_part(&name);
         let source = holds.open(&parcel.receipt.id)?.ok_or(TransferError::NotFound)?;
         let size = source.version().size_bytes;
         let (free, total) = folder.room().map_err(TransferError::Storage)?;
         offer::check_reserve(free.saturating_sub(size), self.snapshot.profile.disk_reserve.bytes(total))?;
-        let name = format!("d{}", parcel.delivery);
-        folder.remove_part(&name);
         let mut part = Part::create_nameless(folder, &name)?;
         part.copy_from(source.file(), size, || true).await.map_err(|error| {
             folder.remove_part(&name);
@@ -206,6 +207,10 @@ impl Way<'_> {
             match self.name(one).await {
                 Ok(placed) => outcomes.push((delivery, Ok(placed))),
                 Err(error) => {
+                    // Should it be stopped now, nobody would look for the copy before the next start.
+                    if let Err(error) = settle(self.depot, &one.placement).await {
+                        tracing::warn!(delivery, %error, "Could not remove a copy that has no name; it is tried again");
+                    }
                     outcomes.push((delivery, Err(error)));
                     if in_order {
                         break;
@@ -236,22 +241,32 @@ impl Way<'_> {
             return Ok(staged);
         }
         let (folder, syncer) = (self.folder(), self.depot.workspaces.syncer());
-        let recorded = async {
+        let deliveries = staged.iter().map(|one| one.placement.delivery).collect();
+        let on_disk = async {
             let syncs = staged.iter_mut().map(|one| one.part.sync(syncer));
             let all = futures_util::future::try_join_all(syncs).await;
             all.map_err(|error| offer::failed(folder, error))?;
             // Else a copy that a power cut took out of staging would pass for one that has its name.
             let staging = Arc::clone(folder.staging());
             folder.sync_folder(syncer, staging).await.map_err(|error| offer::failed(folder, error))?;
-            fault::pass(Point::PassStaged)?;
-            let placements: Vec<_> = staged.iter().map(|one| one.placement.clone()).collect();
+            Ok(fault::pass(Point::PassStaged)?)
+        };
+        if let Err(error) = on_disk.await {
+            // Nobody knows of them yet, and they may be what fills the disk.
+            for one in staged {
+                one.part.discard(folder);
+            }
+            return Err((deliveries, error));
+        }
+        let placements: Vec<_> = staged.iter().map(|one| one.placement.clone()).collect();
+        let recorded = async {
             delivery::place(&self.depot.db, &placements).await?;
-            fault::pass(Point::PassRecorded)?;
-            Ok(())
+            Ok(fault::pass(Point::PassRecorded)?)
         };
         match recorded.await {
             Ok(()) => Ok(staged),
-            Err(error) => Err((staged.iter().map(|one| one.placement.delivery).collect(), error)),
+            // Perhaps they are recorded all the same: without its copy such a file would pass for one that has its name.
+            Err(error) => Err((deliveries, error)),
         }
     }
 

@@ -4,6 +4,7 @@ use std::io;
 use std::sync::Arc;
 
 use super::depot::{Depot, Party, TransferError};
+use super::quota::{Allowance, Wanted};
 use super::receive::is_temporary;
 use super::send::locate;
 use crate::base::path::{Name, VirtualPath};
@@ -13,7 +14,6 @@ use crate::domain::place::{Folder, path_of};
 use crate::domain::refusal::Rule;
 use crate::domain::value::{AppendRule, Overwrite};
 use crate::ftp::session::StoreMode;
-use crate::store::receipt;
 use crate::workspace::download::Source;
 use crate::workspace::folder::{OpenFolder, Unfinished};
 use crate::workspace::workspaces::Workspace;
@@ -63,19 +63,10 @@ pub struct Plan {
     pub names: Vec<Name>,
     /// The bytes it begins with.
     pub base: Base,
-    /// The size it may not exceed, and the rule that says so.
-    pub size_max: SizeMax,
+    /// How large it may become.
+    pub allowance: Allowance,
     /// Whether the command was `STOU`: the name must be told.
     pub unique: bool,
-}
-
-/// The largest size an upload may reach.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct SizeMax {
-    /// Bytes.
-    pub bytes: u64,
-    /// The rule behind it.
-    pub rule: Rule,
 }
 
 impl Plan {
@@ -121,8 +112,15 @@ pub async fn plan(depot: &Depot, party: &Party, path: &VirtualPath, mode: StoreM
     };
     check_overwrite(connector, side, mode, there, &names)?;
     let base = base(depot, party, &workspace, (side, &names), mode).await?;
-    let size_max = size_max(depot, party, folder, &base).await?;
-    Ok(Plan { workspace, side, names, base, size_max, unique: mode == StoreMode::Unique })
+    check_reserve(party, folder)?;
+    // Under a name of a scheme it is known only in the end whose place it takes.
+    let settings = &connector.settings;
+    let name = names.last().map_or("", Name::as_str);
+    let replaces = is_temporary(party, side, name)
+        || (settings.overwrite == Overwrite::Replace && settings.local_file_scheme.is_filename());
+    let wanted = Wanted { side, names: &names, replaces, size_bytes: base.offset() };
+    let allowance = Allowance::of(depot, party, wanted).await?;
+    Ok(Plan { workspace, side, names, base, allowance, unique: mode == StoreMode::Unique })
 }
 
 /// The name for `STOU`: what the client proposed if nothing has it, else made by us.
@@ -188,7 +186,7 @@ async fn base(
     mode: StoreMode,
 ) -> Result<Base, TransferError> {
     let (connector, folder) = (party.connector(), workspace.folder(side));
-    if matches!(mode, StoreMode::From(_) | StoreMode::Append) && folder.active().has(names) {
+    if matches!(mode, StoreMode::From(_) | StoreMode::Append) && folder.active().is_running(names) {
         // What the client saw under that name is not what will lie there.
         return Err(TransferError::Busy);
     }
@@ -246,39 +244,13 @@ async fn complete(depot: &Depot, party: &Party, side: Folder, names: &[Name]) ->
     Ok(Some(located.source))
 }
 
-/// The disk reserve must be free before a byte is written; largest file and quota hold while writing.
-async fn size_max(depot: &Depot, party: &Party, folder: &OpenFolder, base: &Base) -> Result<SizeMax, TransferError> {
-    let settings = &party.connector().settings;
+/// The disk reserve must be free before a byte is written.
+fn check_reserve(party: &Party, folder: &OpenFolder) -> Result<(), TransferError> {
     let (free, total) = folder.room().map_err(TransferError::Storage)?;
     let reserve = party.snapshot.profile.disk_reserve.bytes(total);
     if free < reserve {
-        return Err(TransferError::refused(
-            Rule::DiskFull,
-            format!("{free} bytes are free, {reserve} are kept in reserve"),
-        ));
+        let detail = format!("{free} bytes are free, {reserve} are kept in reserve");
+        return Err(TransferError::refused(Rule::DiskFull, detail));
     }
-    let largest = settings.file_bytes_max.as_ref().map_or(u64::MAX, |most| most.get());
-    let mut most = SizeMax { bytes: largest, rule: Rule::FileTooLarge };
-    if settings.quota_bytes.is_some() || settings.quota_files.is_some() {
-        let (files, bytes) = receipt::usage(&depot.db, party.connector().id.key()).await?;
-        if let Some(files_max) = &settings.quota_files
-            && files >= files_max.get()
-            && matches!(base, Base::Empty)
-        {
-            return Err(TransferError::refused(Rule::Quota, format!("{files} files are in Receive, the most allowed")));
-        }
-        if let Some(quota) = &settings.quota_bytes {
-            let left = quota.get().saturating_sub(bytes);
-            if left == 0 {
-                return Err(TransferError::refused(
-                    Rule::Quota,
-                    format!("{bytes} bytes are in Receive, the most allowed"),
-                ));
-            }
-            if left < most.bytes {
-                most = SizeMax { bytes: left, rule: Rule::Quota };
-            }
-        }
-    }
-    Ok(most)
+    Ok(())
 }

@@ -6,11 +6,11 @@ use std::sync::Arc;
 
 use rustix::fs::FileType;
 
+use super::came::Came;
 use super::depot::{Depot, Party, TransferError};
 use super::logged;
 use super::plan::Plan;
 use super::receive::is_temporary;
-use super::temporary::Came;
 use crate::base::clock::Timestamp;
 use crate::base::fault::{self, Point};
 use crate::base::hex::hex;
@@ -28,7 +28,7 @@ use crate::workspace::download::{Source, Version};
 use crate::workspace::folder::{OpenFolder, Turns};
 use crate::workspace::held::{self, HeldFolder};
 use crate::workspace::jail::{self, Replace};
-use crate::workspace::upload::{self, Part};
+use crate::workspace::upload::Part;
 
 /// Numbers tried for *keep both*.
 const NUMBERS_MAX: u32 = 10_000;
@@ -66,7 +66,7 @@ pub async fn publish(
     let parent = Arc::new(folder.jail().parent(&plan.names)?.0);
     let silent = plan.side == Folder::Send || is_temporary(party, plan.side, plan.name());
     if silent {
-        publish_silently(depot, party, plan, (part, &parent), whole).await?;
+        publish_silently(depot, party, plan, (part, &parent), whole.sha256).await?;
         return Ok(None);
     }
     let id = ReceiptId::parse(part.name()).unwrap_or_else(|| ReceiptId::new(&depot.ids));
@@ -99,7 +99,7 @@ async fn publish_silently(
     party: &Party,
     plan: &Plan,
     (part, parent): (&Part, &Arc<OwnedFd>),
-    whole: &Whole,
+    sha256: [u8; 32],
 ) -> Result<(), TransferError> {
     let folder = plan.folder();
     let syncer = depot.workspaces.syncer();
@@ -113,13 +113,10 @@ async fn publish_silently(
         held::secure(folder, syncer).await?;
     }
     let Some(name) = names.last() else { return Err(TransferError::NotFound) };
-    if plan.side == Folder::Receive {
-        Came::of(whole).keep(part.file())?;
-    }
     part.publish(folder, parent, name, replace).map_err(exists)?;
     let version = Source::shared(Arc::clone(part.file()))?.version();
     folder.published(version.inode, depot.clock.now());
-    folder.remember_digest(version.into(), whole.sha256);
+    folder.remember_digest(version.into(), sha256);
     folder.sync_folder(syncer, Arc::clone(parent)).await.map_err(TransferError::Storage)?;
     if replaces {
         // A file with a receipt may have been renamed to this name.
@@ -395,6 +392,8 @@ pub async fn publish_temporary(
     let id = receipt.id.clone();
     let stored = receipt.stored_path.rsplit('/').next().unwrap_or_default().to_owned();
     logged::keep(depot, party, &receipt, source.file()).await;
+    // From the commit on nobody takes it for one that is never renamed.
+    let was_upload = folder.temporaries().leave(from, source.file()).map_err(TransferError::Storage)?;
     let committed = commit(depot, party, folder, receipt).await?;
     let place = async {
         make_way(depot, folder, &committed, (from_folder.as_fd(), from_name), replace).await?;
@@ -402,10 +401,15 @@ pub async fn publish_temporary(
     };
     if let Err(error) = place.await {
         lost(depot, folder, &committed).await;
+        if was_upload {
+            folder
+                .temporaries()
+                .stay(from, version.inode, (source.file(), &Came::of(&whole).text()))
+                .map_err(TransferError::Storage)?;
+        }
         return Err(exists(error));
     }
     fault::pass(Point::Renamed)?;
-    upload::forget_note(source.file())?;
     folder.sync_folder(depot.workspaces.syncer(), Arc::new(from_folder)).await.map_err(TransferError::Storage)?;
     finish(depot, folder, Arc::new(to_folder), committed.published).await?;
     Ok(id)

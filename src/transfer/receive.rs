@@ -10,6 +10,7 @@ use std::time::Duration;
 use tokio::io::AsyncWriteExt;
 use tokio_util::sync::CancellationToken;
 
+use super::came::Came;
 use super::copy::{self, Inbound, Sink, ToLf, Watch};
 use super::depot::{Depot, Party, TransferError};
 use super::digest::Digest;
@@ -25,6 +26,7 @@ use crate::domain::receipt::Ending;
 use crate::domain::value::AsciiUploads;
 use crate::store::event::Event;
 use crate::workspace::folder::OpenFolder;
+use crate::workspace::temporary;
 use crate::workspace::upload::Part;
 
 /// What came of an upload.
@@ -73,9 +75,16 @@ impl Upload {
                 (part, Digest::default())
             }
             Base::Unfinished { unfinished, offset } => {
-                let taken = folder.take_unfinished(&plan.names).filter(|taken| taken == unfinished);
-                let taken = taken.ok_or(TransferError::Busy)?;
-                let part = Part::resume(folder, &taken, *offset).await?;
+                if !folder.take_this(&plan.names, unfinished) {
+                    return Err(TransferError::Busy);
+                }
+                let resumed = Part::resume(folder, unfinished, *offset).await;
+                let part = resumed.inspect_err(|error| {
+                    // Else nobody knew of it until the next start: it could neither be resumed nor purged.
+                    if error.kind() != io::ErrorKind::NotFound {
+                        folder.put_back(&plan.names, unfinished.clone());
+                    }
+                })?;
                 let digest = Digest::follow(Arc::clone(part.file()), *offset);
                 (part, digest)
             }
@@ -130,7 +139,7 @@ impl Upload {
             part: &mut self.part,
             digest: &mut self.digest,
             syncer: depot.workspaces.syncer(),
-            size_bytes_max: self.plan.size_max.bytes,
+            allowance: &self.plan.allowance,
             to_lf: turns.then(ToLf::default),
             entry: &entry,
             clock: &depot.clock,
@@ -155,12 +164,9 @@ impl Upload {
                 let why = from.refusal().map_or(TransferError::Broken(ending), TransferError::Refused);
                 self.broken(depot, ending, why)
             }
-            copy::Received::TooLarge => {
-                let most = self.plan.size_max;
-                let why = TransferError::refused(most.rule, format!("more than {} bytes", most.bytes));
-                self.broken(depot, Ending::Refused, why)
-            }
-            copy::Received::Failed(error) => self.failed(depot, party, error).await,
+            copy::Received::TooLarge(no) => self.broken(depot, Ending::Refused, no.into()),
+            copy::Received::NotTaken(error) => self.not_taken(depot, party, error).await,
+            copy::Received::Failed(error) => self.failed(depot, party, error.into()).await,
         }
     }
 
@@ -172,23 +178,36 @@ impl Upload {
         (ending, signed, ascii): (Ending, bool, bool),
     ) -> Done {
         if let Err(error) = self.part.sync(depot.workspaces.syncer()).await {
-            return self.failed(depot, party, error).await;
+            return self.failed(depot, party, error.into()).await;
         }
         let digest = std::mem::take(&mut self.digest);
         let sha256 = match digest.finish().await {
             Ok(sha256) => sha256,
-            Err(error) => return self.failed(depot, party, error).await,
+            Err(error) => return self.failed(depot, party, error.into()).await,
         };
         // A killed client closes both connections; its FIN must not pass for the end of a file.
         if !signed && !control.is_alive() {
             return self.broken(depot, Ending::Cut, TransferError::Broken(Ending::Cut));
         }
         let size_bytes = self.part.size_bytes();
+        if let Err(why) = self.plan.allowance.settle(depot, party, size_bytes).await {
+            return self.broken(depot, ending, why);
+        }
         let resumed_from = self.plan.base.offset();
         let whole = Whole { begun_at: self.begun_at, ending, signed, ascii, resumed_from, size_bytes, sha256 };
         let hex = hex(&sha256);
+        let is_temporary = is_temporary(party, self.plan.side, self.plan.name());
+        if is_temporary && let Err(error) = temporary::mark(self.part.file(), &Came::of(&whole).text()) {
+            return self.failed(depot, party, error.into()).await;
+        }
         match publish::publish(depot, party, &self.plan, &mut self.part, &whole).await {
-            Ok(receipt) => Done { ending, size_bytes, receipt, sha256: Some(hex), result: Ok(()) },
+            Ok(receipt) => {
+                if is_temporary && let Ok(inode) = self.part.inode() {
+                    self.plan.folder().temporaries().add(&self.plan.names, inode);
+                }
+                self.plan.allowance.arrived(size_bytes);
+                Done { ending, size_bytes, receipt, sha256: Some(hex), result: Ok(()) }
+            }
             Err(why @ TransferError::Storage(_)) => {
                 failing(depot, party, self.plan.folder(), &why).await;
                 Done { ending, size_bytes, receipt: None, sha256: None, result: Err(why) }
@@ -211,23 +230,34 @@ impl Upload {
         Done { ending, size_bytes, receipt: None, sha256: None, result: Err(why) }
     }
 
-    /// Writing or syncing failed on this side. A full disk keeps a part worth keeping, where the reserve holds in spite of
-    /// it; anything else cannot be trusted.
-    async fn failed(self, depot: &Depot, party: &Party, error: io::Error) -> Done {
+    /// The disk did not take the last bytes. A full disk keeps a part worth keeping, where the reserve holds in spite of it
+    /// and all that it had taken before gets there.
+    async fn not_taken(mut self, depot: &Depot, party: &Party, error: io::Error) -> Done {
+        let why = TransferError::from(error);
         let size_bytes = self.part.size_bytes();
         let workspace = Arc::clone(&self.plan.workspace);
         let folder = workspace.folder(self.plan.side);
-        let why = TransferError::from(error);
-        let new_version = matches!(self.plan.base, Base::Complete { .. });
-        let is_full = matches!(why, TransferError::NoSpace);
         let reserve = &party.snapshot.profile.disk_reserve;
         let reserved = || folder.room().is_ok_and(|(free, total)| free >= reserve.bytes(total));
-        if is_full && size_bytes >= KEEP_BYTES_MIN && !new_version && reserved() {
-            self.part.keep(folder, self.plan.names, self.begun_at);
-        } else {
-            self.part.discard(folder);
+        let is_worth_it = matches!(why, TransferError::NoSpace)
+            && size_bytes >= KEEP_BYTES_MIN
+            && !matches!(self.plan.base, Base::Complete { .. })
+            && reserved();
+        if !is_worth_it || self.part.sync(depot.workspaces.syncer()).await.is_err() {
+            return self.failed(depot, party, why).await;
         }
-        if !is_full {
+        self.part.keep(folder, self.plan.names, depot.clock.now());
+        Done { ending: Ending::Failed, size_bytes, receipt: None, sha256: None, result: Err(why) }
+    }
+
+    /// Writing or syncing failed on this side: the part cannot be trusted. The kernel forgets what it could not write back,
+    /// even where it was for want of room.
+    async fn failed(self, depot: &Depot, party: &Party, why: TransferError) -> Done {
+        let size_bytes = self.part.size_bytes();
+        let workspace = Arc::clone(&self.plan.workspace);
+        let folder = workspace.folder(self.plan.side);
+        self.part.discard(folder);
+        if !matches!(why, TransferError::NoSpace) {
             failing(depot, party, folder, &why).await;
         }
         Done { ending: Ending::Failed, size_bytes, receipt: None, sha256: None, result: Err(why) }
@@ -266,4 +296,49 @@ fn new_part(depot: &Depot, plan: &Plan) -> Result<Part, TransferError> {
 /// Whether a name in that folder is one that a client uses while it writes (PRODUCT section 7).
 pub fn is_temporary(party: &Party, side: Folder, name: &str) -> bool {
     side == Folder::Receive && party.connector().settings.temp_receive_extensions.is_temporary(name)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base::path::VirtualPath;
+    use crate::ftp::session::StoreMode;
+    use crate::transfer::plan::plan;
+    use crate::transfer::upload_tests::Desk;
+    use crate::workspace::folder::Unfinished;
+
+    async fn begun(desk: &Desk, mode: StoreMode) -> Result<Upload, TransferError> {
+        let path = VirtualPath::root().resolve("/Receive/a").unwrap();
+        let plan = plan(&desk.depot, &desk.party, &path, mode).await?;
+        Upload::begin(&desk.depot, plan, &CancellationToken::new()).await
+    }
+
+    #[tokio::test]
+    async fn an_unfinished_upload_that_cannot_be_resumed_now_can_be_later() {
+        let desk = Desk::new(&[]).await;
+        let workspace = desk.party.workspace(&desk.depot).unwrap();
+        let folder = workspace.folder(Folder::Receive);
+        let names = [crate::base::path::Name::parse("a").unwrap()];
+        let unfinished = Unfinished { part: "part".to_owned(), size_bytes: 7, since: desk.depot.clock.now() };
+        folder.keep_unfinished(names.to_vec(), unfinished.clone());
+        // Not a file that could be written, for a moment.
+        rustix::fs::mkdirat(&**folder.staging(), "part", rustix::fs::Mode::RWXU).unwrap();
+        begun(&desk, StoreMode::Append).await.unwrap_err();
+        assert_eq!(folder.unfinished(&names), Some(unfinished));
+        rustix::fs::unlinkat(&**folder.staging(), "part", rustix::fs::AtFlags::REMOVEDIR).unwrap();
+        begun(&desk, StoreMode::Append).await.unwrap_err();
+        assert_eq!(folder.unfinished(&names), None, "it is gone for good");
+    }
+
+    #[tokio::test]
+    async fn what_a_full_disk_left_is_kept_from_now_on_however_long_it_took() {
+        let desk = Desk::new(&[]).await;
+        let mut upload = begun(&desk, StoreMode::Replace).await.unwrap();
+        upload.begun_at(Timestamp::default());
+        upload.part.write(&vec![7; usize::try_from(KEEP_BYTES_MIN).unwrap()]).unwrap();
+        let (workspace, names) = (Arc::clone(&upload.plan.workspace), upload.plan.names.clone());
+        let before = desk.depot.clock.now();
+        upload.not_taken(&desk.depot, &desk.party, io::ErrorKind::StorageFull.into()).await;
+        assert!(workspace.folder(Folder::Receive).unfinished(&names).unwrap().since >= before);
+    }
 }

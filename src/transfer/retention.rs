@@ -1,6 +1,7 @@
 //! What goes after the time it is kept for: records, copies in Sent and in the log. Small steps with pauses between them, so
 //! that no 226 waits for it. Held bytes go when their deliveries have ended; here they are only counted.
 
+use std::os::fd::AsFd;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -20,6 +21,7 @@ use crate::store::retention::{self as records, Kept, Progress, Records};
 use crate::store::{StoreError, held};
 use crate::workspace::aged::{self, Aged};
 use crate::workspace::folder::OpenFolder;
+use crate::workspace::jail;
 use crate::workspace::removal::remove_file;
 
 /// Between two steps others have the writer for themselves.
@@ -207,35 +209,59 @@ async fn kept_files(depot: &Depot, snapshot: &Snapshot) -> Result<u64, StoreErro
                 continue;
             }
         };
+        let (key, mut after) = (connector.id.key(), None);
         loop {
-            let older =
-                kept::older(&depot.db, connector.id.key(), before(depot, days), STEP_FILES.cast_signed()).await?;
-            if older.is_empty() {
-                break;
+            let range = (before(depot, days), after.as_ref());
+            let older = kept::older(&depot.db, key, range, STEP_FILES.cast_signed()).await?;
+            let Some(last) = older.last() else { break };
+            after = Some(last.clone());
+            let mut over = Vec::new();
+            for file in older {
+                let fate = remove_kept(&shelf.folder, &file).await;
+                gone += u64::from(fate == Fate::Removed);
+                if fate != Fate::Unsure || file.at < before(depot, days.saturating_mul(2)) {
+                    over.push(file);
+                }
             }
-            for one in &older {
-                gone += u64::from(remove_kept(&shelf.folder, one).await);
-            }
-            kept::forget(&depot.db, connector.id.key(), &older).await?;
+            kept::forget(&depot.db, key, &over).await?;
             tokio::time::sleep(PAUSE).await;
         }
     }
     Ok(gone)
 }
 
-/// Whether the file was there and went. A name that somebody else has by now stays.
-async fn remove_kept(folder: &OpenFolder, file: &KeptFile) -> bool {
-    let Ok(name) = Name::parse(&file.name) else { return false };
+/// What became of a file that is older than its folder keeps it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Fate {
+    /// It was there and went.
+    Removed,
+    /// It is not there any more.
+    Gone,
+    /// It could not be removed, or lies on a disk that is away: it is looked for again, for as long as it was to be kept.
+    Unsure,
+}
+
+/// Removes it. A name that somebody else has by now stays.
+async fn remove_kept(folder: &OpenFolder, file: &KeptFile) -> Fate {
+    let Ok(name) = Name::parse(&file.name) else { return Fate::Gone };
     let names = [name];
     let _turn = folder.naming(&names).await;
     let jail = folder.jail();
     // The inode of a file that somebody took may be another's by now, which was made later.
     let is_it = jail.stat(&names).is_ok_and(|stat| stat.st_ino == file.inode)
         && jail.born(&names).is_none_or(|born| born <= file.at);
-    if is_it {
-        return remove_file(folder.jail().root(), names[0].as_str()).is_ok();
+    if !is_it {
+        // Where a disk is away, the empty place that is found instead of its folder was made later.
+        let is_away = jail::born(folder.staging().as_fd(), "").is_some_and(|born| born > file.at);
+        return if is_away { Fate::Unsure } else { Fate::Gone };
     }
-    false
+    match remove_file(jail.root(), names[0].as_str()) {
+        Ok(()) => Fate::Removed,
+        Err(error) => {
+            tracing::warn!(file = file.name, %error, "Could not remove a file of a Folder; it is tried again");
+            Fate::Unsure
+        }
+    }
 }
 
 /// A kind of copies.
@@ -337,6 +363,7 @@ mod tests {
     use crate::store::setting::Change;
     use crate::store::transfer::{Direction, Transfer};
     use crate::store::{connector, event, profile};
+    use crate::workspace::workspaces::Workspaces;
 
     fn receipt_of(depot: &Depot, name: &str) -> Receipt {
         Receipt {
@@ -501,6 +528,35 @@ mod tests {
         assert!(!archive.join("kept").exists() && archive.join("theirs").exists());
         assert!(archive.join("later").exists(), "it has the inode of one that was taken before");
         assert_eq!(kept_files(&depot, &snapshot).await.unwrap(), 0);
+    }
+
+    #[tokio::test]
+    async fn a_file_whose_disk_is_away_is_removed_when_it_is_back() {
+        let folder = tempfile::tempdir().unwrap();
+        let clock = Clock::fixed(Clock::System.now());
+        let depot = Depot::for_tests(folder.path(), clock.clone()).await;
+        let change = Change { who: "test", remote: "", at: clock.now(), ids: &depot.ids };
+        let texts = [("type", "folder"), ("keep_days", "90")].map(|(key, value)| (key.to_owned(), value.to_owned()));
+        connector::add(&depot.db, &ConnectorId::parse("archive").unwrap(), &texts.into(), None, &change).await.unwrap();
+        let snapshot = Live::open(depot.db.clone(), clock.clone()).await.unwrap().snapshot();
+        let (archive, away) = (folder.path().join("partners/archive"), folder.path().join("away"));
+        std::fs::create_dir_all(archive.join(".waybill")).unwrap();
+        let name = "kept".to_owned();
+        std::fs::write(archive.join(&name), "bytes").unwrap();
+        let inode = std::os::unix::fs::MetadataExt::ino(&std::fs::metadata(archive.join(&name)).unwrap());
+        let at = Clock::System.now().plus(Duration::from_millis(20));
+        kept::put_for_tests(&depot.db, "archive", &KeptFile { name, inode, at }).await.unwrap();
+        clock.advance(DAY * 91);
+        std::fs::rename(&archive, &away).unwrap();
+        // Made after the file lay in what is away.
+        tokio::time::sleep(Duration::from_millis(40)).await;
+        assert_eq!(kept_files(&depot, &snapshot).await.unwrap(), 0);
+        std::fs::remove_dir_all(&archive).unwrap();
+        std::fs::rename(&away, &archive).unwrap();
+        // As after a restart.
+        let depot = Depot { workspaces: Workspaces::new(folder.path().to_owned()), ..depot };
+        assert_eq!(kept_files(&depot, &snapshot).await.unwrap(), 1);
+        assert!(!archive.join("kept").exists());
     }
 
     #[tokio::test]

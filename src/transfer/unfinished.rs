@@ -1,14 +1,27 @@
-//! The unfinished uploads of all partners, for the administrator: what there is, and the way to drop one.
+//! Uploads that are not finished, of all partners: broken off on the way, or whole under a temporary name and never renamed
+//! (PRODUCT section 7). What there is, for the administrator; the way to drop one; and what goes in time.
+//!
+//! Never: removing a file that has a receipt, one that is being written, or one that no partner uploaded.
 
-use super::depot::Depot;
+use std::io;
+use std::sync::Arc;
+
+use super::depot::{Depot, TransferError};
 use crate::base::clock::Timestamp;
 use crate::base::human;
+use crate::base::path::Name;
+use crate::domain::connector::Connector;
 use crate::domain::event::EventKind;
 use crate::domain::place::{Folder, path_of};
 use crate::store::event::Event;
-use crate::store::live::Snapshot;
+use crate::store::live::{LiveConnector, Snapshot};
+use crate::store::receipt;
+use crate::workspace::folder::{OpenFolder, Unfinished};
+use crate::workspace::removal::remove_file;
+use crate::workspace::temporary::{Temporary, look};
+use crate::workspace::workspaces::Workspace;
 
-/// One upload that was broken off.
+/// One upload that is not finished.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Row {
     /// The connector's id.
@@ -21,54 +34,264 @@ pub struct Row {
     pub since: Timestamp,
     /// When it is removed, if nobody goes on with it.
     pub until: Timestamp,
+    /// Whether it is whole, and only has no final name.
+    pub whole: bool,
     /// Names it among the connector's.
     pub part: String,
 }
 
+/// One of a connector's.
+enum Found {
+    /// Broken off.
+    Part(Folder, Vec<Name>, Unfinished),
+    /// Whole, in Receive.
+    Whole(Temporary),
+}
+
+impl Found {
+    fn part(&self) -> String {
+        match self {
+            Self::Part(_, _, unfinished) => unfinished.part.clone(),
+            Self::Whole(file) => format!("whole-{}", file.inode),
+        }
+    }
+
+    fn since(&self) -> Timestamp {
+        match self {
+            Self::Part(_, _, unfinished) => unfinished.since,
+            Self::Whole(file) => file.since,
+        }
+    }
+
+    fn size_bytes(&self) -> u64 {
+        match self {
+            Self::Part(_, _, unfinished) => unfinished.size_bytes,
+            Self::Whole(file) => file.size_bytes,
+        }
+    }
+
+    fn path(&self) -> String {
+        let path = match self {
+            Self::Part(side, names, _) => path_of(*side, names),
+            Self::Whole(file) => path_of(Folder::Receive, &file.names),
+        };
+        path.unwrap_or_default().to_string()
+    }
+}
+
 /// Every one, the oldest first.
-pub fn all(depot: &Depot, snapshot: &Snapshot) -> Vec<Row> {
+pub async fn all(depot: &Depot, snapshot: &Snapshot) -> Vec<Row> {
     let keep = snapshot.profile.unfinished_keep_h.hours();
     let mut rows = Vec::new();
     for live in snapshot.partners() {
-        // A folder that cannot be opened has told so elsewhere; the others are shown all the same.
-        let Ok(workspace) = depot.workspaces.get(&snapshot.profile, &live.connector) else { continue };
-        for side in Folder::ALL {
-            rows.extend(workspace.folder(side).all_unfinished().into_iter().map(|(names, unfinished)| Row {
-                connector: live.connector.id.as_str().to_owned(),
-                path: path_of(side, &names).unwrap_or_default().to_string(),
-                size_bytes: unfinished.size_bytes,
-                since: unfinished.since,
-                until: unfinished.since.plus(keep),
-                part: unfinished.part,
-            }));
-        }
+        let Some((_, found)) = of(depot, snapshot, live).await else { continue };
+        rows.extend(found.into_iter().map(|one| Row {
+            connector: live.connector.id.as_str().to_owned(),
+            path: one.path(),
+            size_bytes: one.size_bytes(),
+            since: one.since(),
+            until: one.since().plus(keep),
+            whole: matches!(one, Found::Whole(_)),
+            part: one.part(),
+        }));
     }
     rows.sort_by(|a, b| (a.since, &a.part).cmp(&(b.since, &b.part)));
     rows
 }
 
+/// A connector's, and where they lie. `None`: a folder that cannot be opened has told so elsewhere; the others are shown and
+/// purged all the same.
+async fn of(depot: &Depot, snapshot: &Snapshot, live: &Arc<LiveConnector>) -> Option<(Arc<Workspace>, Vec<Found>)> {
+    let workspace = depot.workspaces.get(&snapshot.profile, &live.connector).ok()?;
+    let of_side = |side| {
+        let all = workspace.folder(side).all_unfinished().into_iter();
+        all.map(move |(names, unfinished)| Found::Part(side, names, unfinished))
+    };
+    let mut found: Vec<_> = Folder::ALL.into_iter().flat_map(of_side).collect();
+    match temporaries(&workspace, live).await {
+        Ok(whole) => found.extend(whole.into_iter().map(Found::Whole)),
+        Err(error) => {
+            let id = live.connector.id.as_str();
+            tracing::warn!(connector.id = id, %error, "Could not look for uploads that were never renamed");
+        }
+    }
+    Some((workspace, found))
+}
+
+/// Whole uploads of a partner under temporary names.
+pub(super) async fn temporaries(workspace: &Arc<Workspace>, live: &Arc<LiveConnector>) -> io::Result<Vec<Temporary>> {
+    let (workspace, live) = (Arc::clone(workspace), Arc::clone(live));
+    let looking = tokio::task::spawn_blocking(move || {
+        let folder = workspace.folder(Folder::Receive);
+        let extensions = &live.connector.settings.temp_receive_extensions;
+        folder.temporaries().all(folder.jail(), &|name| extensions.is_temporary(name))
+    });
+    looking.await.map_err(io::Error::other)?
+}
+
 /// Drops one; `false` when it is not there any more: gone on with, finished or removed meanwhile.
 pub async fn discard(depot: &Depot, snapshot: &Snapshot, (connector, part): (&str, &str), who: &str) -> bool {
-    let Some(live) = snapshot.connector(connector) else { return false };
-    let Ok(workspace) = depot.workspaces.get(&snapshot.profile, &live.connector) else { return false };
-    for side in Folder::ALL {
-        let folder = workspace.folder(side);
-        let found = folder.all_unfinished().into_iter().find(|(_, unfinished)| unfinished.part == part);
-        let Some((names, _)) = found else { continue };
-        let Some(taken) = folder.take_unfinished(&names) else { continue };
-        if taken.part != part {
-            // Another upload of that name was broken off in between.
-            folder.keep_unfinished(names, taken);
-            return false;
-        }
-        folder.remove_part(&taken.part);
-        let path = path_of(side, &names).unwrap_or_default();
-        let size = human::size(taken.size_bytes);
-        let summary = format!("{who} removed the unfinished upload {path} of {}, {size}", live.connector.id);
-        let mut event = Event::new(&depot.ids, EventKind::UnfinishedPurged, depot.clock.now(), summary);
-        live.connector.id.as_str().clone_into(&mut event.connector);
-        depot.recorder.event(event).await;
-        return true;
+    let Some(live) = snapshot.partner(connector) else { return false };
+    let Some((workspace, found)) = of(depot, snapshot, live).await else { return false };
+    let Some(one) = found.into_iter().find(|one| one.part() == part) else { return false };
+    if !remove(depot, &live.connector, &workspace, &one, Timestamp::from_us(i64::MAX)).await {
+        return false;
     }
-    false
+    let (path, size) = (one.path(), human::size(one.size_bytes()));
+    tell(
+        depot,
+        &live.connector,
+        format!("{who} removed the unfinished upload {path} of {}, {size}", live.connector.id),
+    )
+    .await;
+    true
+}
+
+/// Those that are older than the profile keeps them go.
+pub async fn purge(depot: &Depot, snapshot: &Snapshot) {
+    let oldest = depot.clock.now().minus(snapshot.profile.unfinished_keep_h.hours());
+    for live in snapshot.partners() {
+        let Some((workspace, found)) = of(depot, snapshot, live).await else { continue };
+        let mut purged = 0;
+        for old in found.iter().filter(|one| one.since() < oldest) {
+            purged += u64::from(remove(depot, &live.connector, &workspace, old, oldest).await);
+        }
+        if purged > 0 {
+            let what = human::count(purged, "unfinished upload", "unfinished uploads");
+            let summary = format!("Removed {what} of {}: older than they are kept", live.connector.id);
+            tell(depot, &live.connector, summary).await;
+        }
+    }
+}
+
+async fn tell(depot: &Depot, connector: &Connector, summary: String) {
+    let mut event = Event::new(&depot.ids, EventKind::UnfinishedPurged, depot.clock.now(), summary);
+    connector.id.as_str().clone_into(&mut event.connector);
+    depot.recorder.event(event).await;
+}
+
+/// Whether it was still there, older than that, and is gone.
+async fn remove(depot: &Depot, connector: &Connector, from: &Workspace, one: &Found, before: Timestamp) -> bool {
+    match one {
+        Found::Part(side, names, unfinished) => {
+            let folder = from.folder(*side);
+            let is_its = folder.take_this(names, unfinished);
+            if is_its {
+                folder.remove_part(&unfinished.part);
+            }
+            is_its
+        }
+        Found::Whole(file) => {
+            let removed = remove_whole(depot, connector, from.folder(Folder::Receive), (file, before)).await;
+            removed.unwrap_or_else(|error| {
+                tracing::warn!(connector.id = connector.id.as_str(), %error, "Could not remove {}", one.path());
+                false
+            })
+        }
+    }
+}
+
+async fn remove_whole(
+    depot: &Depot,
+    connector: &Connector,
+    folder: &OpenFolder,
+    (file, before): (&Temporary, Timestamp),
+) -> Result<bool, TransferError> {
+    // Nobody uploads to that name or renames to it meanwhile.
+    let _turn = folder.naming(&file.names).await;
+    let path = path_of(Folder::Receive, &file.names).unwrap_or_default().to_string();
+    let has_receipt = receipt::latest_stored_at(&depot.db, connector.id.key(), &path).await?.is_some();
+    if has_receipt || folder.active().is_running(&file.names) {
+        return Ok(false);
+    }
+    let (parent, name) = folder.jail().parent(&file.names)?;
+    let is_its = look(folder.jail(), &file.names, file.inode)?.is_some_and(|now| now.since < before);
+    // Taken before: one that gets its final name just now is not there to be taken.
+    if !is_its || !folder.temporaries().take(file) {
+        return Ok(false);
+    }
+    if let Err(error) = remove_file(&parent, name) {
+        folder.temporaries().add(&file.names, file.inode);
+        return Err(error.into());
+    }
+    Ok(true)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base::clock::Clock;
+    use crate::store::event;
+    use crate::store::renaming::Rename;
+    use crate::transfer::publish::publish_temporary;
+    use crate::transfer::upload_tests::Desk;
+    use crate::workspace::workspaces::Workspaces;
+    use std::time::Duration;
+
+    fn names(name: &str) -> [Name; 1] {
+        [Name::parse(name).unwrap()]
+    }
+
+    async fn listed(depot: &Depot, snapshot: &Snapshot) -> Vec<(String, bool)> {
+        all(depot, snapshot).await.into_iter().map(|row| (row.path, row.whole)).collect()
+    }
+
+    #[tokio::test]
+    async fn an_upload_that_is_never_renamed_is_listed_and_goes_in_time() {
+        let desk = Desk::new(&[]).await;
+        let (depot, party) = (&desk.depot, &desk.party);
+        let snapshot = &*party.snapshot;
+        for name in ["never.tmp", "renamed.tmp", "whole.edi", "discarded.tmp"] {
+            desk.store(name, 9).await.unwrap();
+        }
+        std::fs::write(desk.path("Receive").join("theirs.tmp"), "bytes").unwrap();
+        // One that was received and has a temporary name now, as after RNTO.
+        publish_temporary(depot, party, &names("renamed.tmp"), &names("again.edi")).await.unwrap();
+        let received = receipt::latest_stored_at(&depot.db, "acme", "/Receive/again.edi").await.unwrap().unwrap();
+        std::fs::rename(desk.path("Receive").join("again.edi"), desk.path("Receive").join("again.tmp")).unwrap();
+        let at = depot.clock.now();
+        let way = (received.stored_path.clone(), "/Receive/again.tmp".to_owned());
+        let renamed = Rename::begin(&depot.db, ("acme", Some(received.id)), way, at).await.unwrap();
+        renamed.settle(&depot.db).await.unwrap();
+        let both = [("/Receive/never.tmp".to_owned(), true), ("/Receive/discarded.tmp".to_owned(), true)];
+        assert_eq!(listed(depot, snapshot).await, both);
+        let part = all(depot, snapshot).await.pop().unwrap().part;
+        for is_there in [true, false] {
+            assert_eq!(discard(depot, snapshot, ("acme", &part), "eda").await, is_there);
+        }
+
+        purge(depot, snapshot).await;
+        assert_eq!(listed(depot, snapshot).await, both[..1]);
+        // As after a restart, a day later.
+        let clock = Clock::fixed(depot.clock.now().plus(Duration::from_hours(25)));
+        let workspaces = Workspaces::new(desk.data.path().to_owned());
+        let later = Depot { workspaces, clock, ..depot.clone() };
+        assert_eq!(listed(&later, snapshot).await, both[..1]);
+        purge(&later, snapshot).await;
+        assert_eq!(listed(&later, snapshot).await, []);
+        let mut left: Vec<_> =
+            std::fs::read_dir(desk.path("Receive")).unwrap().flatten().map(|one| one.file_name()).collect();
+        left.sort();
+        assert_eq!(left, [".waybill", "again.tmp", "theirs.tmp", "whole.edi"]);
+        depot.recorder.flush().await.unwrap();
+        let purged = event::Filter { kind: Some(EventKind::UnfinishedPurged), ..event::Filter::default() };
+        let events = event::page(&depot.db, &purged, None, 9).await.unwrap();
+        assert_eq!(events[0].summary, "Removed 1 unfinished upload of acme: older than they are kept");
+        assert_eq!(events.len(), 2);
+    }
+
+    #[tokio::test]
+    async fn one_that_gets_its_final_name_just_now_is_not_removed() {
+        let desk = Desk::new(&[]).await;
+        let (depot, party) = (&desk.depot, &desk.party);
+        desk.store("a.tmp", 9).await.unwrap();
+        let workspace = party.workspace(depot).unwrap();
+        let found = temporaries(&workspace, &party.connector).await.unwrap();
+        publish_temporary(depot, party, &names("a.tmp"), &names("a")).await.unwrap();
+        // Whoever looked before finds another file of that name by now.
+        desk.store("a.tmp", 3).await.unwrap();
+        let far = Timestamp::from_us(i64::MAX);
+        assert!(!remove(depot, party.connector(), &workspace, &Found::Whole(found[0].clone()), far).await);
+        assert!(desk.path("Receive").join("a.tmp").exists() && desk.path("Receive").join("a").exists());
+    }
 }

@@ -55,8 +55,8 @@ impl Active {
         Entry { active: self.clone(), names: names.to_vec(), running }
     }
 
-    /// Whether an upload of that name is under way.
-    pub fn has(&self, names: &[Name]) -> bool {
+    /// Whether an upload under that name is under way.
+    pub fn is_running(&self, names: &[Name]) -> bool {
         self.lock().contains_key(names)
     }
 
@@ -119,6 +119,7 @@ mod tests {
         let names = [Name::parse("big.bin").unwrap()];
         let at = |seconds: i64| Timestamp::from_us(seconds * 1_000_000);
         let entry = active.enter(&names, at(0));
+        assert!(active.is_running(&names));
         active.end_dead(&names, at(9)).await;
         assert!(!entry.end().is_cancelled());
         entry.moved(at(9));
@@ -133,6 +134,6 @@ mod tests {
         });
         active.end_dead(&names, at(19)).await;
         ended.await.unwrap();
-        assert!(active.lock().is_empty());
+        assert!(active.lock().is_empty() && !active.is_running(&names));
     }
 }

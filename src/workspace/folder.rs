@@ -15,6 +15,7 @@ use super::download::Version;
 use super::jail::{Jail, STAGING};
 use super::removal::{being_freed, remove_file_if_there};
 use super::sync::{SharedSync, Syncer};
+use super::temporary::Temporaries;
 use crate::base::clock::Timestamp;
 use crate::base::path::Name;
 
@@ -61,6 +62,7 @@ pub struct OpenFolder {
     jail: Jail,
     staging: Arc<OwnedFd>,
     unfinished: Mutex<HashMap<Vec<Name>, Unfinished>>,
+    temporaries: Temporaries,
     naming: Mutex<HashMap<Vec<Name>, Weak<tokio::sync::Mutex<()>>>>,
     syncs: Mutex<HashMap<(u64, u64), Weak<SharedSync>>>,
     published: Mutex<HashMap<u64, Timestamp>>,
@@ -98,6 +100,7 @@ impl OpenFolder {
             jail,
             staging,
             unfinished: Mutex::default(),
+            temporaries: Temporaries::default(),
             naming: Mutex::default(),
             syncs: Mutex::default(),
             published: Mutex::default(),
@@ -105,6 +108,12 @@ impl OpenFolder {
             failing: AtomicBool::new(false),
             active: Active::default(),
         })
+    }
+
+    /// Whether somebody has removed the folder, or the one where parts are written: nothing can be written there any more.
+    pub fn is_gone(&self) -> bool {
+        let is_gone = |folder| rustix::fs::fstat(folder).map_or(true, |stat| stat.st_nlink == 0);
+        is_gone(self.jail.root()) || is_gone(self.staging.as_fd())
     }
 
     /// The way to its files.
@@ -125,6 +134,11 @@ impl OpenFolder {
     /// The uploads under way.
     pub fn active(&self) -> &Active {
         &self.active
+    }
+
+    /// Whole uploads under temporary names.
+    pub fn temporaries(&self) -> &Temporaries {
+        &self.temporaries
     }
 
     /// The unfinished upload under that name.
@@ -157,6 +171,25 @@ impl OpenFolder {
     /// Takes an unfinished upload over, to go on with it or to drop it. Nobody else can have it then.
     pub fn take_unfinished(&self, names: &[Name]) -> Option<Unfinished> {
         lock(&self.unfinished).remove(names)
+    }
+
+    /// Takes just this one over; `false` when it is not what lies under that name any more.
+    pub fn take_this(&self, names: &[Name], wanted: &Unfinished) -> bool {
+        let mut all = lock(&self.unfinished);
+        let is_it = all.get(names) == Some(wanted);
+        if is_it {
+            all.remove(names);
+        }
+        is_it
+    }
+
+    /// Nobody could go on with one that was taken over: it is there again, unless a later one has its name by now.
+    pub fn put_back(&self, names: &[Name], unfinished: Unfinished) {
+        let part = unfinished.part.clone();
+        let is_back = *lock(&self.unfinished).entry(names.to_vec()).or_insert(unfinished).part == part;
+        if !is_back {
+            self.remove_part(&part);
+        }
     }
 
     /// Removes a part from staging. That it is gone already is fine.

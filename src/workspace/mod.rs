@@ -3,6 +3,7 @@
 
 pub mod active;
 pub mod aged;
+mod attribute;
 pub mod copies;
 mod copying;
 pub mod download;
@@ -13,5 +14,6 @@ pub mod jail;
 pub mod listing;
 pub mod removal;
 pub mod sync;
+pub mod temporary;
 pub mod upload;
 pub mod workspaces;

@@ -4,9 +4,10 @@ use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
 
-use rustix::fs::{AtFlags, FileType, Mode, OFlags, XattrFlags};
+use rustix::fs::{AtFlags, FileType, Mode, OFlags};
 use rustix::io::Errno;
 
+use super::attribute;
 use super::copying::copy_first;
 use super::folder::{OpenFolder, Unfinished};
 use super::jail::{self, Replace};
@@ -18,10 +19,6 @@ use crate::base::path::{Name, VirtualPath};
 
 /// The extended attribute of a part that tells the client's name after a crash.
 const CLIENT_PATH: &str = "user.waybill.path";
-/// The extended attribute of a whole file under a temporary name that tells how its bytes came.
-const NOTE: &str = "user.waybill.came";
-/// Bytes a note may have.
-const NOTE_BYTES_MAX: usize = 256;
 /// Bytes between two write-backs, so that the sync at the end is short.
 const WRITE_BACK_BYTES: u64 = 32 * 1024 * 1024;
 
@@ -49,7 +46,7 @@ impl Part {
 
     /// Where the file system has no such attributes the part can still be resumed until the next start.
     fn tell_client_path(&self, client_path: &VirtualPath) -> io::Result<()> {
-        set_attribute(&*self.file, CLIENT_PATH, &client_path.to_string())
+        attribute::set(&*self.file, CLIENT_PATH, &client_path.to_string())
     }
 
     /// A new, empty part that nobody can resume: after a crash it is dropped.
@@ -161,7 +158,7 @@ impl Part {
     /// Sets mode and, for a file that another program shall see, drops Waybill's own attribute.
     pub fn dress(&self, mode: u32) -> io::Result<()> {
         rustix::fs::fchmod(&*self.file, Mode::from_raw_mode(mode))?;
-        remove_attribute(&*self.file, CLIENT_PATH)
+        attribute::remove(&*self.file, CLIENT_PATH)
     }
 
     /// The part of an upload that could not be published goes on under another id: it can be resumed as before.
@@ -190,41 +187,6 @@ impl Part {
         folder.remove_part(&self.name);
         drop(LastHold::on(&self.file));
     }
-}
-
-/// Keeps a note with a file, where the file system can.
-pub fn note(file: impl AsFd, text: &str) -> io::Result<()> {
-    set_attribute(file, NOTE, text)
-}
-
-/// The note that is kept with a file.
-pub fn noted(file: impl AsFd) -> Option<String> {
-    let mut buffer = [0_u8; NOTE_BYTES_MAX];
-    attribute(file, NOTE, &mut buffer).map(str::to_owned)
-}
-
-/// Drops it: another program shall see the file.
-pub fn forget_note(file: impl AsFd) -> io::Result<()> {
-    remove_attribute(file, NOTE)
-}
-
-fn set_attribute(file: impl AsFd, name: &str, text: &str) -> io::Result<()> {
-    match rustix::fs::fsetxattr(file, name, text.as_bytes(), XattrFlags::empty()) {
-        Ok(()) | Err(Errno::NOTSUP | Errno::NOSPC | Errno::PERM) => Ok(()),
-        Err(errno) => Err(errno.into()),
-    }
-}
-
-fn remove_attribute(file: impl AsFd, name: &str) -> io::Result<()> {
-    match rustix::fs::fremovexattr(file, name) {
-        Ok(()) | Err(Errno::NODATA | Errno::NOTSUP | Errno::PERM) => Ok(()),
-        Err(errno) => Err(errno.into()),
-    }
-}
-
-fn attribute<'a>(file: impl AsFd, name: &str, buffer: &'a mut [u8]) -> Option<&'a str> {
-    let length = rustix::fs::fgetxattr(file, name, &mut *buffer).ok()?;
-    std::str::from_utf8(buffer.get(..length)?).ok()
 }
 
 /// A part found in staging at start.
@@ -270,7 +232,7 @@ fn client_path(folder: &OpenFolder, part: &str) -> Option<VirtualPath> {
     let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NOFOLLOW | OFlags::NONBLOCK;
     let file = rustix::fs::openat(&**folder.staging(), part, flags, Mode::empty()).ok()?;
     let mut buffer = [0_u8; crate::base::path::PATH_BYTES_MAX];
-    VirtualPath::root().resolve(attribute(&file, CLIENT_PATH, &mut buffer)?).ok()
+    VirtualPath::root().resolve(attribute::get(&file, CLIENT_PATH, &mut buffer)?).ok()
 }
 
 #[cfg(test)]

@@ -3,12 +3,14 @@
 use std::collections::HashMap;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
-use super::folder::OpenFolder;
+use super::folder::{OpenFolder, Unfinished};
 use super::sync::Syncer;
+use super::upload;
 use crate::domain::connector::Connector;
-use crate::domain::place::Folder;
+use crate::domain::place::{Folder, Place};
 use crate::domain::profile::Profile;
 
 /// A connector's two open folders.
@@ -25,6 +27,10 @@ impl Workspace {
             Folder::Send => &self.send,
             Folder::Receive => &self.receive,
         }
+    }
+
+    fn is_gone(&self) -> bool {
+        self.send.is_gone() || self.receive.is_gone()
     }
 }
 
@@ -53,6 +59,9 @@ pub struct Workspaces {
     open: Arc<Mutex<HashMap<String, Open>>>,
     /// The folders of Folder connectors.
     kept: Arc<Mutex<HashMap<String, Shelf>>>,
+    /// Partners' folders that anybody uses, by their paths: a transfer may outlive the setting that led to its folder.
+    used: Arc<Mutex<HashMap<PathBuf, Weak<OpenFolder>>>>,
+    is_recovered: Arc<AtomicBool>,
 }
 
 /// A folder that files are passed along into.
@@ -70,7 +79,26 @@ type Open = (Paths, Arc<Workspace>);
 impl Workspaces {
     /// None is open yet. `data` is the appliance's data folder.
     pub fn new(data: PathBuf) -> Self {
-        Self { data, syncer: Syncer::default(), open: Arc::default(), kept: Arc::default() }
+        Self {
+            data,
+            syncer: Syncer::default(),
+            open: Arc::default(),
+            kept: Arc::default(),
+            used: Arc::default(),
+            is_recovered: Arc::default(),
+        }
+    }
+
+    /// What a crash left is finished: who opens a folder from now on finds its unfinished uploads.
+    pub fn recovered(&self) {
+        self.is_recovered.store(true, Ordering::Relaxed);
+    }
+
+    /// Lets the folders of those go that are no connectors any more.
+    pub fn close_others(&self, is_connector: impl Fn(&str) -> bool) {
+        lock(&self.open).retain(|key, _| is_connector(key));
+        lock(&self.kept).retain(|key, _| is_connector(key));
+        lock(&self.used).retain(|_, folder| folder.strong_count() > 0);
     }
 
     /// Who syncs.
@@ -106,17 +134,34 @@ impl Workspaces {
     /// The connector's workspace; its folders are made if missing.
     pub fn get(&self, profile: &Profile, connector: &Connector) -> io::Result<Arc<Workspace>> {
         let paths = Paths::of(&self.data, profile, connector);
-        let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut open = lock(&self.open);
         if let Some((known, workspace)) = open.get(connector.id.key())
             && *known == paths
+            && !workspace.is_gone()
         {
             return Ok(Arc::clone(workspace));
         }
-        let folder = |path| OpenFolder::open(path).map(Arc::new);
-        let workspace = Arc::new(Workspace { send: folder(&paths.send)?, receive: folder(&paths.receive)? });
+        let folder = |path, side| self.folder(path, side, connector);
+        let (send, receive) = (folder(&paths.send, Folder::Send)?, folder(&paths.receive, Folder::Receive)?);
+        let workspace = Arc::new(Workspace { send, receive });
         open.insert(connector.id.key().to_owned(), (paths, Arc::clone(&workspace)));
         Ok(workspace)
     }
+
+    /// One of a partner's folders: the one that somebody uses, or opened anew.
+    fn folder(&self, path: &Path, side: Folder, connector: &Connector) -> io::Result<Arc<OpenFolder>> {
+        let mut used = lock(&self.used);
+        if let Some(folder) = used.get(path).and_then(Weak::upgrade).filter(|folder| !folder.is_gone()) {
+            return Ok(folder);
+        }
+        let folder = Arc::new(OpenFolder::open(path)?);
+        if self.is_recovered.load(Ordering::Relaxed) {
+            find_unfinished(&folder, side, connector)?;
+        }
+        used.insert(path.to_owned(), Arc::downgrade(&folder));
+        Ok(folder)
+    }
+
     /// Where files land that are passed along to the connector: a partner's Send, a Folder's folder. Made if missing.
     pub fn shelf(&self, profile: &Profile, connector: &Connector) -> io::Result<Shelf> {
         if connector.is_partner() {
@@ -124,12 +169,110 @@ impl Workspaces {
             return Ok(Shelf { path, folder: Arc::clone(&self.get(profile, connector)?.send) });
         }
         let path = self.data.join(profile.root_directory.as_str()).join(connector.folder_text());
-        let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(shelf) = kept.get(connector.id.key()).filter(|shelf| shelf.path == path) {
+        let mut kept = lock(&self.kept);
+        let known = kept.get(connector.id.key());
+        if let Some(shelf) = known.filter(|shelf| shelf.path == path && !shelf.folder.is_gone()) {
             return Ok(shelf.clone());
         }
         let opened = Shelf { folder: Arc::new(OpenFolder::open(&path)?), path };
         kept.insert(connector.id.key().to_owned(), opened.clone());
         Ok(opened)
+    }
+}
+
+/// Uploads that were broken off in a folder that nobody has used for a while can be resumed, and are purged in time. What has
+/// no client's name belongs to somebody else.
+fn find_unfinished(folder: &OpenFolder, side: Folder, connector: &Connector) -> io::Result<()> {
+    for part in upload::parts(folder)? {
+        let place = part.client_path.as_ref().map(|path| Place::of(&connector.settings, path));
+        if let Some(Place::Within(of, names)) = place
+            && of == side
+            && !names.is_empty()
+            && part.size_bytes > 0
+        {
+            let unfinished = Unfinished { part: part.name, size_bytes: part.size_bytes, since: part.since };
+            folder.keep_unfinished(names, unfinished);
+        }
+    }
+    Ok(())
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base::clock::Clock;
+    use crate::base::path::{Name, VirtualPath};
+    use crate::domain::connector::{ConnectorId, ConnectorSettings};
+    use crate::domain::setting::Texts;
+    use crate::workspace::upload::Part;
+
+    struct Desk {
+        _data: tempfile::TempDir,
+        all: Workspaces,
+        profile: Profile,
+    }
+
+    impl Desk {
+        fn new() -> Self {
+            let data = tempfile::tempdir().unwrap();
+            let all = Workspaces::new(data.path().to_owned());
+            all.recovered();
+            Self { _data: data, all, profile: Profile::default() }
+        }
+
+        fn get(&self, receive: &str) -> Arc<Workspace> {
+            self.all.get(&self.profile, &acme(receive)).unwrap()
+        }
+    }
+
+    fn acme(receive: &str) -> Connector {
+        let texts = Texts::from([("output_folder".to_owned(), receive.to_owned())]);
+        let settings = ConnectorSettings::parse(&texts).unwrap();
+        Connector { id: ConnectorId::parse("acme").unwrap(), version: 1, settings }
+    }
+
+    #[test]
+    fn an_unfinished_upload_is_found_when_its_folder_is_used_again() {
+        let desk = Desk::new();
+        let names = vec![Name::parse("a").unwrap()];
+        let path = VirtualPath::root().resolve("/Receive/a").unwrap();
+        {
+            let first = desk.get("one");
+            let folder = first.folder(Folder::Receive);
+            let mut part = Part::create(folder, "part", &path).unwrap();
+            part.write(b"some").unwrap();
+            assert!(desk.get("two").folder(Folder::Receive).all_unfinished().is_empty());
+            // It is still being written.
+            let again = desk.get("one");
+            assert!(Arc::ptr_eq(&first.receive, &again.receive));
+            assert_eq!(again.folder(Folder::Receive).unfinished(&names), None);
+            part.keep(folder, names.clone(), Clock::System.now());
+        }
+        desk.get("two");
+        let found = desk.get("one").folder(Folder::Receive).unfinished(&names).unwrap();
+        assert_eq!((found.part.as_str(), found.size_bytes), ("part", 4));
+    }
+
+    #[test]
+    fn a_folder_that_somebody_removed_is_made_again_and_one_of_nobody_is_closed() {
+        let desk = Desk::new();
+        let first = desk.get("one");
+        assert!(Arc::ptr_eq(&first, &desk.get("one")));
+        let path = Paths::of(&desk.all.data, &desk.profile, &acme("one")).receive;
+        std::fs::remove_dir_all(path.join(".waybill")).unwrap();
+        let second = desk.get("one");
+        assert!(path.join(".waybill").is_dir() && !Arc::ptr_eq(&first, &second));
+        Part::create_nameless(second.folder(Folder::Receive), "part").unwrap();
+        let (send, receive) = (Arc::downgrade(&first.send), Arc::downgrade(&second.receive));
+        drop((first, second));
+        desk.all.close_others(|key| key == "acme");
+        assert!(receive.upgrade().is_some());
+        desk.all.close_others(|_| false);
+        assert!(send.upgrade().is_none() && receive.upgrade().is_none());
+        assert!(lock(&desk.all.used).len() <= 2 && lock(&desk.all.open).is_empty());
     }
 }

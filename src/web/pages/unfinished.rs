@@ -25,6 +25,7 @@ struct Row {
     age: String,
     since: Time,
     until: Time,
+    whole: bool,
     part: String,
 }
 
@@ -40,7 +41,7 @@ struct UnfinishedPage {
 /// The table.
 pub async fn show(context: Context) -> Result<Response, WebError> {
     let (state, now) = (&context.state, context.state.clock.now());
-    let all = unfinished::all(&state.depot, &state.live.snapshot());
+    let all = unfinished::all(&state.depot, &state.live.snapshot()).await;
     let total = all.len();
     let rows = all.into_iter().take(SHOWN_MAX).map(|row| Row {
         connector: row.connector,
@@ -49,6 +50,7 @@ pub async fn show(context: Context) -> Result<Response, WebError> {
         age: human::ago(row.since, now),
         since: Time::seen(row.since, now),
         until: row.until.into(),
+        whole: row.whole,
         part: row.part,
     });
     let page = UnfinishedPage {

@@ -51,3 +51,25 @@ async fn what_another_program_puts_into_send_rests_before_it_is_offered() {
     assert_eq!(client.fetch("RETR /Send/a.edi").await.unwrap(), b"half");
     assert!(client.list("NLST /Send").await.contains("a.edi"));
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_quota_of_files_counts_one_under_a_temporary_name_whatever_it_is_called() {
+    let appliance = Appliance::new();
+    appliance.configure(&["quota_files=1"]);
+    let running = appliance.start().await;
+    let mut client = running.partner().await;
+    client.expect("CWD /Receive", 250).await;
+    client.store("a.tmp", b"bytes").await;
+    for (from, to) in [("a.tmp", "b.tmp"), ("b.tmp", "sub/b.tmp"), ("sub", "dir"), ("dir/b.tmp", "dir/b.edi")] {
+        if to.starts_with("sub/") {
+            client.expect("MKD sub", 257).await;
+        }
+        client.expect(&format!("RNFR {from}"), 350).await;
+        client.expect(&format!("RNTO {to}"), 250).await;
+        let refusal = client.put("STOR c.edi", b"one more").await;
+        assert_eq!(refusal.code, 552, "after {to}: {}", refusal.text);
+    }
+    client.store("dir/b.edi", b"another version").await;
+    client.expect("DELE dir/b.edi", 250).await;
+    client.store("c.edi", b"one more").await;
+}

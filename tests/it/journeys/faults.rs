@@ -151,6 +151,12 @@ async fn a_full_disk_keeps_a_part_that_is_worth_it_and_an_error_is_told_once() {
     assert_eq!(running.receipts(1).await[0]["sha256"], sha256(&vec![7; 60_000_000]));
     drop(running);
 
+    // What did not get from the kernel to the disk is forgotten after it is told once: such a part is not kept.
+    let running = appliance.start_with_fault(Some("sync_part:enospc:1")).await;
+    assert_eq!(upload(running.ftp(), "c.edi", &vec![7; 40_000_000]).await, Told::Refused(452));
+    running.partner().await.expect("SIZE /Receive/c.edi", 550).await;
+    drop(running);
+
     let running = appliance.start_with_fault(Some("sync_part:eio:1")).await;
     assert_eq!(upload(running.ftp(), "b.edi", b"b").await, Told::Refused(451));
     assert_eq!(upload(running.ftp(), "b.edi", b"b").await, Told::Safe);

@@ -222,6 +222,21 @@ async fn an_error_on_the_way_is_tried_again_and_nothing_comes_twice() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_copy_that_did_not_get_to_the_disk_takes_no_room_until_the_next_attempt() {
+    let appliance = flowing();
+    let running = appliance.start_with_fault(Some("pass_staged:enospc:1")).await;
+    assert_eq!(upload(running.ftp(), "a.edi", b"the bytes").await, Told::Safe);
+    let folders = [archive(&appliance), appliance.place("globex", "Send")];
+    running
+        .until("one target has it, and nothing is left of the attempt that failed", async |_| {
+            let has_it = folders.iter().filter(|folder| !files(folder).is_empty()).count();
+            let left = folders.iter().map(|folder| files(&folder.join(".waybill")).len()).sum::<usize>();
+            (has_it == 1 && left == 0).then_some(())
+        })
+        .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn killed_while_it_is_received_a_file_is_passed_along_or_not_there() {
     for point in [Point::Committed, Point::Held, Point::Renamed, Point::FolderSynced] {
         let what = format!("killed at {}", point.name());

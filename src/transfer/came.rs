@@ -9,7 +9,7 @@ use crate::base::path::Name;
 use crate::domain::receipt::Ending;
 use crate::workspace::download::Source;
 use crate::workspace::folder::OpenFolder;
-use crate::workspace::upload;
+use crate::workspace::temporary;
 
 /// How the bytes of a whole file came.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -32,17 +32,13 @@ impl Came {
         Self { begun_at, ending, signed, ascii, resumed_from }
     }
 
-    /// Kept with the file; where the file system keeps nothing, the receipt says less.
-    pub(super) fn keep(&self, file: impl AsFd) -> std::io::Result<()> {
-        upload::note(file, &self.text())
-    }
-
-    /// As it was kept.
+    /// As it was kept with the file ([`temporary::mark`]); where the file system keeps nothing, the receipt says less.
     pub(super) fn read(file: impl AsFd) -> Option<Self> {
-        Self::parse(&upload::noted(file)?)
+        Self::parse(&temporary::marked(file)?)
     }
 
-    fn text(&self) -> String {
+    /// To be kept with the file.
+    pub(super) fn text(&self) -> String {
         let Self { begun_at, ending, signed, ascii, resumed_from } = self;
         format!("{} {} {signed} {ascii} {resumed_from}", begun_at.us(), ending.name())
     }
@@ -63,7 +59,7 @@ impl Came {
 
 /// Whether the file of that name was uploaded under a temporary name and has no receipt since.
 pub fn is_uploaded(folder: &OpenFolder, names: &[Name]) -> bool {
-    Source::open(folder, names).is_ok_and(|source| Came::read(source.file()).is_some())
+    Source::open(folder, names).is_ok_and(|source| temporary::marked(source.file()).is_some())
 }
 
 #[cfg(test)]
@@ -87,10 +83,8 @@ mod tests {
         }
         let file = tempfile::tempfile().unwrap();
         assert_eq!(Came::read(&file), None);
-        came.keep(&file).unwrap();
+        temporary::mark(&file, &came.text()).unwrap();
         // Not every file system keeps it.
         assert!(Came::read(&file).is_none_or(|read| read == came));
-        upload::forget_note(&file).unwrap();
-        assert_eq!(Came::read(&file), None);
     }
 }

@@ -1,0 +1,278 @@
+//! How large an upload may become: the largest file, and what the quota leaves beside all that lies in Receive and all that
+//! is just arriving. A connector without a quota costs nothing here.
+//!
+//! Always: an upload counts as arriving until its receipt is committed and as lying there from then on. Nobody counts in
+//! between.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use tokio::sync::{OwnedRwLockReadGuard, RwLock};
+
+use super::depot::{Depot, Party, TransferError};
+use super::unfinished;
+use crate::base::path::Name;
+use crate::domain::authorise::No;
+use crate::domain::place::{Folder, path_of};
+use crate::domain::refusal::Rule;
+use crate::store::receipt;
+
+/// What is arriving of every connector that has a quota. Cheap to clone.
+#[derive(Clone, Debug, Default)]
+pub struct Quotas {
+    accounts: Arc<Mutex<HashMap<String, Arc<Account>>>>,
+}
+
+#[cfg(test)]
+impl Quotas {
+    /// How many uploads of that connector are arriving, and their bytes.
+    pub(super) fn arriving(&self, connector_key: &str) -> (usize, u64) {
+        let accounts = lock(&self.accounts);
+        let Some(tally) = accounts.get(connector_key).map(|account| account.tally()) else { return (0, 0) };
+        (tally.arriving.len(), tally.arriving.values().map(|one| one.bytes).sum())
+    }
+}
+
+/// Of one connector.
+#[derive(Debug, Default)]
+struct Account {
+    /// Held by all who commit a receipt, or by the one who counts.
+    turn: Arc<RwLock<()>>,
+    tally: Mutex<Tally>,
+}
+
+#[derive(Debug, Default)]
+struct Tally {
+    lying: Usage,
+    arriving: BTreeMap<u64, Arriving>,
+    next: u64,
+}
+
+/// Files and bytes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Usage {
+    files: u64,
+    bytes: u64,
+}
+
+#[derive(Debug, Default)]
+struct Arriving {
+    /// Where the file lies whose place it takes, if there is one.
+    path: Option<String>,
+    /// What of that is counted: it goes when this upload is whole.
+    replaced: Usage,
+    bytes: u64,
+}
+
+/// An upload that is to be counted.
+#[derive(Clone, Copy, Debug)]
+pub struct Wanted<'a> {
+    /// Which folder it is for.
+    pub side: Folder,
+    /// Its name there.
+    pub names: &'a [Name],
+    /// Whether a file of that name goes when it is whole.
+    pub replaces: bool,
+    /// The size it begins with.
+    pub size_bytes: u64,
+}
+
+/// How large one upload may become.
+#[derive(Debug, Default)]
+pub struct Allowance {
+    file_bytes_max: Option<u64>,
+    share: Option<Share>,
+}
+
+impl Allowance {
+    /// As the connector's settings and what it has already say. The error is that the quota is reached.
+    pub async fn of(depot: &Depot, party: &Party, wanted: Wanted<'_>) -> Result<Self, TransferError> {
+        let settings = &party.connector().settings;
+        let file_bytes_max = settings.file_bytes_max.as_ref().map(|most| most.get());
+        let quota = Quota {
+            files: settings.quota_files.as_ref().map(|most| most.get()),
+            bytes: settings.quota_bytes.as_ref().map(|most| most.get()),
+        };
+        let share = match quota {
+            // It is of what Receive holds.
+            _ if wanted.side == Folder::Send => None,
+            Quota { files: None, bytes: None } => None,
+            quota => Some(Share::of(depot, party, quota, wanted).await?),
+        };
+        Ok(Self { file_bytes_max, share })
+    }
+
+    /// Takes that many bytes in all, if they are allowed.
+    pub fn take(&self, size_bytes: u64) -> Result<(), No> {
+        if let Some(most) = self.file_bytes_max.filter(|most| size_bytes > *most) {
+            return Err(No { rule: Rule::FileTooLarge, detail: format!("more than {most} bytes") });
+        }
+        self.share.as_ref().map_or(Ok(()), |share| share.take(size_bytes))
+    }
+
+    /// It is whole, and about to be committed: nobody counts until it is.
+    pub async fn settle(&mut self, depot: &Depot, party: &Party, size_bytes: u64) -> Result<(), TransferError> {
+        match &mut self.share {
+            Some(share) => share.settle(depot, party, size_bytes).await,
+            None => Ok(()),
+        }
+    }
+
+    /// It lies there.
+    pub fn arrived(&self, size_bytes: u64) {
+        if let Some(share) = &self.share {
+            share.arrived(size_bytes);
+        }
+    }
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Quota {
+    files: Option<u64>,
+    bytes: Option<u64>,
+}
+
+/// One upload's part of a quota; given back when dropped.
+#[derive(Debug)]
+struct Share {
+    account: Arc<Account>,
+    number: u64,
+    quota: Quota,
+    turn: Option<OwnedRwLockReadGuard<()>>,
+}
+
+impl Share {
+    async fn of(depot: &Depot, party: &Party, quota: Quota, wanted: Wanted<'_>) -> Result<Self, TransferError> {
+        let key = party.connector().id.key();
+        let account = Arc::clone(lock(&depot.quotas.accounts).entry(key.to_owned()).or_default());
+        let turn = account.turn.write().await;
+        let path = wanted.replaces.then(|| stored_path(wanted.names));
+        let number = account.enter(path);
+        let share = Self { account: Arc::clone(&account), number, quota, turn: None };
+        account.count(depot, party).await?;
+        share.check()?;
+        share.take(wanted.size_bytes)?;
+        drop(turn);
+        Ok(share)
+    }
+
+    /// Whether there is room for a file and for a byte.
+    fn check(&self) -> Result<(), No> {
+        let tally = self.account.tally();
+        let replaced = tally.arriving.get(&self.number).map_or_else(Usage::default, |own| own.replaced);
+        let beside = tally.beside(self.number);
+        let reached = |most: Option<u64>, taken: u64, replaced: u64| {
+            most.filter(|most| taken >= most.saturating_add(replaced)).map(|most| (taken, most))
+        };
+        let files = reached(self.quota.files, beside.files, replaced.files).map(|found| (found, "files"));
+        let bytes = || reached(self.quota.bytes, beside.bytes, replaced.bytes).map(|found| (found, "bytes"));
+        match files.or_else(bytes) {
+            Some(((taken, most), what)) => Err(no(format!("{taken} {what} are in Receive, {most} are allowed"))),
+            None => Ok(()),
+        }
+    }
+
+    fn take(&self, size_bytes: u64) -> Result<(), No> {
+        let Some(most) = self.quota.bytes else { return Ok(()) };
+        let mut tally = self.account.tally();
+        let beside = tally.beside(self.number).bytes;
+        let Some(own) = tally.arriving.get_mut(&self.number) else { return Ok(()) };
+        if beside.saturating_add(size_bytes.saturating_sub(own.replaced.bytes)) > most {
+            // It ends here: others need not wait until it has.
+            own.bytes = 0;
+            let replaced = own.replaced.bytes;
+            return Err(no(format!("{beside} bytes are in Receive, {replaced} of them replaced; {most} are allowed")));
+        }
+        own.bytes = size_bytes;
+        Ok(())
+    }
+
+    async fn settle(&mut self, depot: &Depot, party: &Party, size_bytes: u64) -> Result<(), TransferError> {
+        let turn = Arc::clone(&self.account.turn);
+        let replaces = self.account.tally().arriving.get(&self.number).is_some_and(|own| own.replaced.files > 0);
+        self.turn = Some(if replaces {
+            // The file whose place it takes may have gone, or have got another name.
+            let turn = turn.write_owned().await;
+            self.account.count(depot, party).await?;
+            turn.downgrade()
+        } else {
+            turn.read_owned().await
+        });
+        Ok(self.take(size_bytes)?)
+    }
+
+    fn arrived(&self, size_bytes: u64) {
+        let mut tally = self.account.tally();
+        let Some(own) = tally.arriving.remove(&self.number) else { return };
+        tally.lying.files = (tally.lying.files + 1).saturating_sub(own.replaced.files);
+        tally.lying.bytes = tally.lying.bytes.saturating_add(size_bytes).saturating_sub(own.replaced.bytes);
+    }
+}
+
+impl Drop for Share {
+    fn drop(&mut self) {
+        self.account.tally().arriving.remove(&self.number);
+    }
+}
+
+impl Account {
+    fn tally(&self) -> MutexGuard<'_, Tally> {
+        lock(&self.tally)
+    }
+
+    fn enter(&self, path: Option<String>) -> u64 {
+        let mut tally = self.tally();
+        tally.next += 1;
+        let number = tally.next;
+        tally.arriving.insert(number, Arriving { path, ..Arriving::default() });
+        number
+    }
+
+    /// Counts what lies there, and what of it the uploads under way replace. The caller has the turn for itself.
+    async fn count(&self, depot: &Depot, party: &Party) -> Result<(), TransferError> {
+        let key = party.connector().id.key();
+        // What was replaced is marked with the next commit only.
+        depot.recorder.flush().await.unwrap();
+        let paths: Vec<_> = self.tally().arriving.values().filter_map(|one| one.path.clone()).collect();
+        let (files, bytes) = receipt::usage(&depot.db, key).await?;
+        let mut lying = Usage { files, bytes };
+        let mut there = receipt::usage_at(&depot.db, key, &paths).await?;
+        // What has no receipt yet takes as much room.
+        let temporaries = unfinished::temporaries(&party.workspace(depot)?, &party.connector).await;
+        for file in temporaries.map_err(TransferError::Storage)? {
+            lying = Usage { files: lying.files + 1, bytes: lying.bytes.saturating_add(file.size_bytes) };
+            there.insert(stored_path(&file.names), (1, file.size_bytes));
+        }
+        let mut tally = self.tally();
+        tally.lying = lying;
+        for one in tally.arriving.values_mut() {
+            // Of two uploads of one name only the first replaces what lies there now.
+            let replaced = one.path.as_ref().and_then(|path| there.remove(path)).unwrap_or_default();
+            one.replaced = Usage { files: replaced.0, bytes: replaced.1 };
+        }
+        Ok(())
+    }
+}
+
+impl Tally {
+    /// What is taken beside that upload.
+    fn beside(&self, number: u64) -> Usage {
+        let others = self.arriving.iter().filter(|(other, _)| **other != number).map(|(_, other)| other);
+        others.fold(self.lying, |sum, other| Usage {
+            files: sum.files + u64::from(other.replaced.files == 0),
+            bytes: sum.bytes.saturating_add(other.bytes.saturating_sub(other.replaced.bytes)),
+        })
+    }
+}
+
+fn stored_path(names: &[Name]) -> String {
+    path_of(Folder::Receive, names).unwrap_or_default().to_string()
+}
+
+fn no(detail: String) -> No {
+    No { rule: Rule::Quota, detail }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

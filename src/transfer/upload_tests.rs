@@ -1,0 +1,248 @@
+//! Uploads without a network: a partner, its folders, and bytes that come through a pipe.
+
+use std::io;
+use std::net::{IpAddr, Ipv4Addr};
+use std::path::PathBuf;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, DuplexStream, ReadBuf};
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+use super::copy::{Inbound, Watch};
+use super::depot::{Depot, Party, TransferError};
+use super::plan::plan;
+use super::presence::Presence;
+use super::publish::publish_temporary;
+use super::receive::{Control, Done, Upload};
+use crate::base::clock::Clock;
+use crate::base::id::SessionId;
+use crate::base::path::{Name, VirtualPath};
+use crate::domain::connector::ConnectorId;
+use crate::domain::receipt::{Ending, Status};
+use crate::domain::refusal::Rule;
+use crate::ftp::session::StoreMode;
+use crate::store::live::Live;
+use crate::store::setting::Change;
+use crate::store::{connector, receipt};
+
+/// The end of the pipe that an upload reads.
+struct Pipe(DuplexStream);
+
+impl AsyncRead for Pipe {
+    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.0).poll_read(cx, buffer)
+    }
+}
+
+impl AsyncWrite for Pipe {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.0).poll_write(cx, bytes)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.0).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.0).poll_shutdown(cx)
+    }
+}
+
+impl Inbound for Pipe {
+    fn ending(&self, error: Option<&io::Error>) -> Ending {
+        if error.is_some() { Ending::Cut } else { Ending::Closed }
+    }
+
+    fn is_by_tls(&self) -> bool {
+        false
+    }
+
+    fn ends_tolerantly(&self) -> bool {
+        false
+    }
+}
+
+struct Alive;
+
+impl Control for Alive {
+    fn is_alive(&self) -> bool {
+        true
+    }
+}
+
+/// The partner `acme` and what it needs to upload.
+pub(super) struct Desk {
+    pub(super) data: tempfile::TempDir,
+    pub(super) depot: Depot,
+    pub(super) party: Party,
+}
+
+type Running = JoinHandle<Result<Done, TransferError>>;
+
+impl Desk {
+    pub(super) async fn new(settings: &[(&str, &str)]) -> Self {
+        let data = tempfile::tempdir().unwrap();
+        let depot = Depot::for_tests(data.path(), Clock::System).await;
+        let change = Change { who: "test", remote: "", at: depot.clock.now(), ids: &depot.ids };
+        let texts = settings.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
+        connector::add(&depot.db, &ConnectorId::parse("acme").unwrap(), &texts, None, &change).await.unwrap();
+        let snapshot = Live::open(depot.db.clone(), Clock::System).await.unwrap().snapshot();
+        let connector = Arc::clone(&snapshot.connectors["acme"]);
+        let session = SessionId::new(&depot.ids);
+        let party = Party { snapshot, connector, session, remote: Ipv4Addr::LOCALHOST.into(), tls: String::new() };
+        Self { data, depot, party }
+    }
+
+    /// One of the partner's folders.
+    pub(super) fn path(&self, folder: &str) -> PathBuf {
+        self.data.path().join("partners/acme").join(folder)
+    }
+
+    /// An upload that goes on until the returned end of its pipe is shut.
+    fn begin(&self, mode: StoreMode, name: &str) -> (DuplexStream, Running) {
+        let (ours, theirs) = tokio::io::duplex(1 << 20);
+        let (depot, party) = (self.depot.clone(), self.party.clone());
+        let path = VirtualPath::root().resolve("/Receive").unwrap().resolve(name).unwrap();
+        let running = tokio::spawn(async move {
+            let plan = plan(&depot, &party, &path, mode).await?;
+            let abort = CancellationToken::new();
+            let upload = Upload::begin(&depot, plan, &abort).await?;
+            let place =
+                Presence::default().enter(party.session.clone(), IpAddr::from(Ipv4Addr::LOCALHOST), depot.clock.now());
+            let watch = Watch { place: &place, abort: &abort, stall: Duration::from_mins(1) };
+            Ok(upload.run(&depot, &party, &mut Pipe(theirs), (&watch, &Alive, false)).await)
+        });
+        (ours, running)
+    }
+
+    async fn upload(&self, mode: StoreMode, name: &str, bytes: usize) -> Result<(), TransferError> {
+        let (mut pipe, running) = self.begin(mode, name);
+        // What is refused is not read to its end.
+        let _ = pipe.write_all(&vec![7; bytes]).await;
+        let _ = pipe.shutdown().await;
+        running.await.unwrap()?.result
+    }
+
+    pub(super) async fn store(&self, name: &str, bytes: usize) -> Result<(), TransferError> {
+        self.upload(StoreMode::Replace, name, bytes).await
+    }
+
+    /// Until so many bytes are arriving.
+    async fn until_arriving(&self, bytes: u64) {
+        while self.depot.quotas.arriving("acme") != (1, bytes) {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+    }
+
+    async fn lying(&self) -> (u64, u64) {
+        self.depot.recorder.flush().await.unwrap();
+        receipt::usage(&self.depot.db, "acme").await.unwrap()
+    }
+
+    /// The partner or an administrator has removed it.
+    async fn remove(&self, name: &str) {
+        self.depot.recorder.flush().await.unwrap();
+        let path = format!("/Receive/{name}");
+        let receipt = receipt::latest_stored_at(&self.depot.db, "acme", &path).await.unwrap().unwrap();
+        receipt::set_status(&self.depot.db, &receipt.id, Status::Removed).await.unwrap();
+    }
+}
+
+fn is_over(result: &Result<(), TransferError>) -> bool {
+    matches!(result, Err(TransferError::Refused(no)) if no.rule == Rule::Quota)
+}
+
+#[tokio::test]
+async fn uploads_at_once_hold_the_quota_together() {
+    let desk = Desk::new(&[("quota_bytes", "100000")]).await;
+    let names = ["a", "b", "c", "d", "e"];
+    let told = futures_util::future::join_all(names.map(|name| desk.store(name, 52_000))).await;
+    assert_eq!(told.iter().filter(|told| told.is_ok()).count(), 1, "{told:?}");
+    assert_eq!(told.iter().filter(|told| is_over(told)).count(), 4, "{told:?}");
+    assert_eq!(desk.lying().await, (1, 52_000));
+    desk.store("f", 48_000).await.unwrap();
+    assert!(is_over(&desk.store("g", 1).await));
+}
+
+#[tokio::test]
+async fn uploads_at_once_hold_the_quota_of_files_together() {
+    let desk = Desk::new(&[("quota_files", "2")]).await;
+    let (mut pipe, running) = desk.begin(StoreMode::Replace, "slow");
+    pipe.write_all(b"some").await.unwrap();
+    desk.until_arriving(0).await;
+    desk.store("a", 1).await.unwrap();
+    assert!(is_over(&desk.store("b", 1).await));
+    desk.store("a", 2).await.unwrap();
+    drop(pipe);
+    running.await.unwrap().unwrap().result.unwrap();
+    assert_eq!(desk.lying().await, (2, 6));
+}
+
+#[tokio::test]
+async fn a_file_that_is_replaced_does_not_count_beside_the_new_one() {
+    let desk = Desk::new(&[("quota_bytes", "100000"), ("quota_files", "1")]).await;
+    for bytes in [60_000, 60_000, 100_000, 60_000] {
+        desk.store("a", bytes).await.unwrap();
+    }
+    desk.upload(StoreMode::Append, "a", 1).await.unwrap();
+    assert_eq!(desk.lying().await, (1, 60_001));
+    assert!(is_over(&desk.upload(StoreMode::Append, "a", 40_000).await));
+    desk.upload(StoreMode::Append, "a", 39_999).await.unwrap();
+    desk.upload(StoreMode::From(50_000), "a", 50_000).await.unwrap();
+    assert!(is_over(&desk.store("a", 100_001).await) && is_over(&desk.store("b", 1).await));
+    assert_eq!(desk.lying().await, (1, 100_000));
+}
+
+#[tokio::test]
+async fn what_stays_beside_the_new_one_counts() {
+    let desk = Desk::new(&[("quota_bytes", "100000"), ("overwrite", "keep_both")]).await;
+    desk.store("a", 60_000).await.unwrap();
+    assert!(is_over(&desk.store("a", 60_000).await));
+    desk.store("a", 40_000).await.unwrap();
+    assert_eq!(desk.lying().await, (2, 100_000));
+}
+
+#[tokio::test]
+async fn a_file_that_goes_while_it_is_replaced_makes_room_only_once() {
+    let desk = Desk::new(&[("quota_bytes", "100000")]).await;
+    desk.store("a", 60_000).await.unwrap();
+    let (mut pipe, running) = desk.begin(StoreMode::Replace, "a");
+    pipe.write_all(&vec![7; 30_000]).await.unwrap();
+    desk.until_arriving(30_000).await;
+    desk.remove("a").await;
+    desk.store("b", 70_000).await.unwrap();
+    pipe.write_all(&vec![7; 30_000]).await.unwrap();
+    drop(pipe);
+    let told = running.await.unwrap().unwrap().result;
+    assert!(is_over(&told), "{told:?}");
+    assert_eq!(desk.lying().await, (1, 70_000));
+}
+
+#[tokio::test]
+async fn a_file_under_a_temporary_name_counts_until_and_after_it_has_its_final_one() {
+    let desk = Desk::new(&[("quota_bytes", "100000"), ("quota_files", "2")]).await;
+    desk.store("a.tmp", 60_000).await.unwrap();
+    assert!(is_over(&desk.store("b", 40_001).await));
+    desk.store("a.tmp", 70_000).await.unwrap();
+    desk.store("b", 30_000).await.unwrap();
+    assert!(is_over(&desk.store("c", 0).await));
+    let names = |name| [Name::parse(name).unwrap()];
+    publish_temporary(&desk.depot, &desk.party, &names("a.tmp"), &names("a")).await.unwrap();
+    assert_eq!(desk.lying().await, (2, 100_000));
+    assert!(is_over(&desk.store("a.tmp", 1).await));
+    desk.remove("b").await;
+    desk.store("a.tmp", 30_000).await.unwrap();
+    assert!(is_over(&desk.store("d", 1).await));
+}
+
+#[tokio::test]
+async fn a_quota_is_of_receive() {
+    let desk = Desk::new(&[("quota_files", "1"), ("send_write", "on")]).await;
+    desk.store("a", 1).await.unwrap();
+    desk.store("/Send/a", 1).await.unwrap();
+    assert!(is_over(&desk.store("b", 1).await));
+}
