@@ -184,7 +184,7 @@ async fn flows(
         if there.contains(&flow::Arrow { from, to, on_error: one.on_error }) {
             continue;
         }
-        let drawn = arrow::connect_in(tx, (&one.from, &one.to), one.on_error, change).await;
+        let drawn = arrow::connect_in(tx, (&one.from, &one.to), (one.on_error, flow::Map::fits), change).await;
         collect(drawn, &format!("flows.{}", one.from), mistakes)?;
     }
     Ok(())
@@ -273,6 +273,19 @@ mod tests {
         assert!(matches!(refused, Err(SaveError::Mistakes(_))), "{refused:?}");
         assert!(connector::all(&db).await.unwrap().is_empty());
         assert_eq!(profile::load(&db).await.unwrap().version, 0);
+    }
+
+    #[tokio::test]
+    async fn what_was_switched_off_since_it_was_drawn_is_read_in_with_its_arrow() {
+        let (_folder, db, ids) = opened().await;
+        let text = "[connectors.acme]\n[connectors.archive]\ntype = \"folder\"\nenabled = \"off\"\n\
+            [[flows]]\nfrom = \"acme\"\nto = \"archive\"\n";
+        import(&db, &SettingsFile::parse(text).unwrap(), (Mode::Do, &FINE), &change(&ids)).await.unwrap();
+        assert_eq!(arrow::map(&db).await.unwrap().arrows.len(), 1);
+        let off = Texts::from([("enabled".to_owned(), "off".to_owned())]);
+        connector::add(&db, &ConnectorId::parse("other").unwrap(), &off, None, &change(&ids)).await.unwrap();
+        let refused = arrow::connect(&db, ("acme", "other"), false, &change(&ids)).await.unwrap_err();
+        assert!(refused.to_string().contains("other is disabled"), "{refused}");
     }
 
     #[tokio::test]
