@@ -1,5 +1,6 @@
 //! Whether what a change names can be used, seen before it is stored: new folders are written to, a new host name is
-//! looked up. What stays as it was is not tried again, so that a disk that is away keeps nobody from saving the rest.
+//! looked up, and links are followed to where folders really lie. What stays as it was is not tried again, so that a disk
+//! that is away keeps nobody from saving the rest.
 
 use std::collections::HashMap;
 use std::io;
@@ -7,10 +8,13 @@ use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 
 use super::hosts;
+use crate::domain::appliance::ApplianceSettings;
 use crate::domain::connector::{Connector, ConnectorId, ConnectorSettings};
+use crate::domain::folders::{Clash, Folders, Laid};
 use crate::domain::profile::Profile;
 use crate::domain::setting::{Mistake, Texts, Value};
 use crate::domain::value::{FolderText, HostOrAddress, PortRange};
+use crate::store::folders;
 use crate::store::listener::{self, Listener};
 use crate::store::open::{Db, StoreError};
 use crate::store::profile;
@@ -20,6 +24,8 @@ use crate::workspace::jail::STAGING;
 
 /// The setting below which connectors' folders lie.
 const ROOT: &str = "root_directory";
+/// The setting that says where backups lie.
+const BACKUPS: &str = "backup_folder";
 /// How the name of a file begins that tries a folder; chance goes on, so that it is nobody else's.
 const TRIED: &str = "probe.waybill-";
 
@@ -37,6 +43,9 @@ async fn of_profile(db: &Db, stored: &Texts, values: &Texts) -> Result<Vec<Mista
     let mut mistakes = Vec::new();
     if let Some(root) = changed::<FolderText>(stored, values, (ROOT, Profile::SETTINGS)) {
         mistakes.extend(try_folders(vec![(ROOT.to_owned(), db.folder().join(root.as_str()))]).await?);
+        let mut folders = folders::stored(db).await?;
+        folders.set_root(root.as_str());
+        mistakes.extend(behind_links(folders, |laid| laid.below_root().into_iter().collect()).await?);
     }
     let address = changed::<Option<HostOrAddress>>(stored, values, ("passive_address", Profile::SETTINGS));
     if let Some(Some(HostOrAddress::Host(host))) = address
@@ -57,6 +66,24 @@ async fn of_profile(db: &Db, stored: &Texts, values: &Texts) -> Result<Vec<Mista
     Ok(mistakes)
 }
 
+/// Tries what `values` change in the appliance's settings.
+///
+/// # Errors
+/// Something cannot be used; every other mistake of `values` is told with it.
+pub async fn appliance(db: &Db, values: &Texts) -> Result<(), SaveError> {
+    let stored = profile::load_appliance(db).await?.texts;
+    let mistakes = of_appliance(db, &stored, values).await?;
+    told(mistakes, || ApplianceSettings::parse(&merged(stored, values)).err())
+}
+
+async fn of_appliance(db: &Db, stored: &Texts, values: &Texts) -> Result<Vec<Mistake>, StoreError> {
+    let of = (BACKUPS, ApplianceSettings::SETTINGS);
+    let Some(backups) = changed::<FolderText>(stored, values, of) else { return Ok(Vec::new()) };
+    let mut folders = folders::stored(db).await?;
+    folders.set_backups(backups.as_str());
+    behind_links(folders, |laid| laid.of_backups().iter().map(Clash::mistake).collect()).await
+}
+
 /// Tries the folders that `values` give a connector, new or not.
 ///
 /// # Errors
@@ -64,28 +91,85 @@ async fn of_profile(db: &Db, stored: &Texts, values: &Texts) -> Result<Vec<Mista
 pub async fn connector(db: &Db, id: &ConnectorId, values: &Texts) -> Result<(), SaveError> {
     let root = root(db, &profile::load(db).await?.texts);
     let (new, all) = new_folders(db, id, values).await?;
-    let tried = try_folders(new.into_iter().map(|(key, folder)| (key.to_owned(), root.join(folder))).collect()).await?;
-    told(tried, || ConnectorSettings::parse(&all).err())
+    let keys: Vec<_> = new.iter().map(|(key, _)| *key).collect();
+    let mut found =
+        try_folders(new.into_iter().map(|(key, folder)| (key.to_owned(), root.join(folder))).collect()).await?;
+    if let Some(connector) = named(id, &all).filter(|_| !keys.is_empty()) {
+        let mut folders = folders::stored(db).await?;
+        folders.put(&connector);
+        let of_new = move |laid: &Laid<'_>| {
+            let clashes = laid.of_connector(connector.id.key());
+            clashes.iter().filter(|clash| keys.contains(&clash.key)).map(Clash::mistake).collect()
+        };
+        found.extend(behind_links(folders, of_new).await?);
+    }
+    told(found, || ConnectorSettings::parse(&all).err())
 }
 
 /// Tries what a text of all settings changes; what is wrong has its place, such as `profile.root_directory`. Other mistakes
 /// are not told: reading it in tells them.
 pub async fn settings_file(db: &Db, file: &SettingsFile) -> Result<Vec<Mistake>, StoreError> {
+    let appliance = profile::load_appliance(db).await?.texts;
+    let mut mistakes = placed("settings", of_appliance(db, &appliance, &file.settings).await?);
     let stored = profile::load(db).await?.texts;
-    let mut mistakes = of_profile(db, &stored, &file.profile).await?;
-    for mistake in &mut mistakes {
-        mistake.key = format!("profile.{}", mistake.key);
-    }
+    mistakes.extend(placed("profile", of_profile(db, &stored, &file.profile).await?));
     // Connectors lie below the root that the text gives.
-    let root = root(db, &merged(stored, &file.profile));
-    let mut folders = Vec::new();
+    let profile = merged(stored, &file.profile);
+    let root = root(db, &profile);
+    let (mut new, mut laid) = (Vec::new(), folders::stored(db).await?);
+    laid.set_root(text(&profile, (ROOT, Profile::SETTINGS)));
+    let mut moved = Vec::new();
     for (id, values) in &file.connectors {
         let Ok(parsed) = ConnectorId::parse(id) else { continue };
-        let (new, _) = new_folders(db, &parsed, values).await?;
-        folders.extend(new.into_iter().map(|(key, folder)| (format!("connectors.{id}.{key}"), root.join(folder))));
+        let (folders, all) = new_folders(db, &parsed, values).await?;
+        if let Some(connector) = named(&parsed, &all).filter(|_| !folders.is_empty()) {
+            laid.put(&connector);
+            moved.push((format!("connectors.{id}"), connector.id));
+        }
+        new.extend(folders.into_iter().map(|(key, folder)| (format!("connectors.{id}.{key}"), root.join(folder))));
     }
-    mistakes.extend(try_folders(folders).await?);
+    mistakes.extend(try_folders(new).await?);
+    if !moved.is_empty() {
+        let of_moved = move |laid: &Laid<'_>| {
+            let of = |(place, id): &(String, ConnectorId)| {
+                placed(place, laid.of_connector(id.key()).iter().map(Clash::mistake).collect())
+            };
+            moved.iter().flat_map(of).collect()
+        };
+        mistakes.extend(behind_links(laid, of_moved).await?);
+    }
     Ok(mistakes)
+}
+
+/// Mistakes with the place of what they are about before their keys.
+fn placed(place: &str, mistakes: Vec<Mistake>) -> Vec<Mistake> {
+    mistakes.into_iter().map(|one| Mistake { key: format!("{place}.{}", one.key), ..one }).collect()
+}
+
+/// What `look` finds wrong only once links are followed. What is wrong as it is written the save finds itself.
+async fn behind_links(
+    folders: Folders,
+    look: impl Fn(&Laid<'_>) -> Vec<Mistake> + Send + 'static,
+) -> Result<Vec<Mistake>, StoreError> {
+    let looked = move || {
+        let written = look(&folders.as_written());
+        let mut found = look(&folders.laid(|path| real(Path::new(path)).to_string_lossy().into_owned()));
+        found.retain(|one| written.iter().all(|other| other.key != one.key));
+        found
+    };
+    tokio::task::spawn_blocking(looked).await.map_err(|error| StoreError::Unreadable(error.to_string()))
+}
+
+/// Where a path leads to, as far as it is there.
+fn real(path: &Path) -> PathBuf {
+    let there = path.ancestors().find_map(|above| Some((above, above.canonicalize().ok()?)));
+    there.map_or_else(
+        || path.to_owned(),
+        |(above, real)| match path.strip_prefix(above) {
+            Ok(rest) if !rest.as_os_str().is_empty() => real.join(rest),
+            _ => real,
+        },
+    )
 }
 
 fn root(db: &Db, profile: &Texts) -> PathBuf {
@@ -99,9 +183,9 @@ async fn new_folders(
     values: &Texts,
 ) -> Result<(Vec<(&'static str, String)>, Texts), StoreError> {
     let stored = setting::load(db, Scope::Connector(id.key())).await?;
-    let before = if stored.version == 0 { Vec::new() } else { folders(id, &stored.texts) };
+    let before = if stored.version == 0 { Vec::new() } else { folders_of(id, &stored.texts) };
     let all = merged(stored.texts, values);
-    let new = folders(id, &all).into_iter().filter(|folder| !before.contains(folder)).collect();
+    let new = folders_of(id, &all).into_iter().filter(|folder| !before.contains(folder)).collect();
     Ok((new, all))
 }
 
@@ -133,14 +217,17 @@ fn changed<T: Value>(stored: &Texts, values: &Texts, of: Of) -> Option<T> {
     (!same).then_some(new)
 }
 
-/// The folders of a connector, as far as what names them can be read.
-fn folders(id: &ConnectorId, texts: &Texts) -> Vec<(&'static str, String)> {
+/// A connector as far as what names its folders goes, where that can be read.
+fn named(id: &ConnectorId, texts: &Texts) -> Option<Connector> {
     const NAMED_BY: [&str; 6] =
         ["type", "input_folder", "output_folder", "folder", "save_to_sent_folder", "log_messages"];
     let named = texts.iter().filter(|(key, _)| NAMED_BY.contains(&key.as_str()));
     let settings = ConnectorSettings::read(&named.map(|(key, text)| (key.clone(), text.clone())).collect());
-    let connector = settings.map(|settings| Connector { id: id.clone(), version: 0, settings });
-    connector.map(|connector| connector.folders()).unwrap_or_default()
+    settings.ok().map(|settings| Connector { id: id.clone(), version: 0, settings })
+}
+
+fn folders_of(id: &ConnectorId, texts: &Texts) -> Vec<(&'static str, String)> {
+    named(id, texts).map(|connector| connector.folders()).unwrap_or_default()
 }
 
 /// Tries folders away from the threads that serve requests; a disk may be slow. Many of them may begin in one place: each
@@ -259,6 +346,42 @@ mod tests {
         }
         assert!(!folder.path().join("new").exists());
         assert_eq!(std::fs::read(folder.path().join("probe.waybill-0")).unwrap(), b"somebody's");
+    }
+
+    #[tokio::test]
+    async fn links_are_followed_to_where_folders_really_lie() {
+        use std::os::unix::fs::symlink;
+
+        let folder = tempfile::tempdir().unwrap();
+        let db = Db::open(folder.path()).await.unwrap();
+        let ids = crate::base::id::IdSource::random(Clock::System);
+        let change = setting::Change { who: "test", remote: "", at: Timestamp::default(), ids: &ids };
+        let (acme, globex) = (ConnectorId::parse("acme").unwrap(), ConnectorId::parse("globex").unwrap());
+        crate::store::connector::add(&db, &acme, &Texts::new(), None, &change).await.unwrap();
+        let root = folder.path().join("partners");
+        for made in ["partners/acme/Send", "keys", "away"] {
+            std::fs::create_dir_all(folder.path().join(made)).unwrap();
+        }
+        symlink(root.join("acme/Send"), root.join("link")).unwrap();
+        symlink(folder.path().join("keys"), folder.path().join("way")).unwrap();
+        for (name, leads) in [("partners/link", "acme/Send"), ("way", "keys")] {
+            let name = db.folder().join(name);
+            let refused = said(connector(&db, &globex, &texts(&[("input_folder", name.to_str().unwrap())])).await);
+            assert!(refused[0].starts_with("input_folder: ") && refused[0].contains(leads), "{refused:?}");
+        }
+        symlink(&root, folder.path().join("round")).unwrap();
+        let refused = said(appliance(&db, &texts(&[("backup_folder", "round/acme")])).await);
+        assert!(refused[0].starts_with("backup_folder: "), "{refused:?}");
+        let refused = said(profile(&db, &texts(&[("root_directory", "way")])).await);
+        assert!(refused[0].starts_with("root_directory: way is, holds or lies in "), "{refused:?}");
+        // Of a text of all settings each has its place.
+        let text = "[settings]\nbackup_folder = \"round\"\n[connectors.globex]\noutput_folder = \"link/in\"\n";
+        let found = settings_file(&db, &SettingsFile::parse(text).unwrap()).await.unwrap();
+        let places: Vec<_> = found.iter().map(|one| one.key.as_str()).collect();
+        assert_eq!(places, ["settings.backup_folder", "connectors.globex.output_folder"]);
+        // A root that is a link itself is fine.
+        symlink(folder.path().join("away"), folder.path().join("linked")).unwrap();
+        profile(&db, &texts(&[("root_directory", "linked")])).await.unwrap();
     }
 
     #[tokio::test]

@@ -23,6 +23,7 @@ pub(super) async fn show_profile(desk: &mut Desk<'_>, json: bool) -> Result<(), 
 
 pub(super) async fn set_appliance(desk: &mut Desk<'_>, pairs: &[Pair]) -> Result<(), Failure> {
     let values = output::texts(ApplianceSettings::SETTINGS, pairs)?;
+    usable::appliance(&desk.db, &values).await?;
     profile::save_appliance(&desk.db, &values, None, &desk.change()).await?;
     follow::saved(desk, "Saved.").await.map(drop)
 }

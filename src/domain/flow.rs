@@ -76,8 +76,15 @@ pub enum NoArrow {
 }
 
 impl Map {
-    /// Whether that arrow may be added.
+    /// Whether that arrow may be added by hand.
     pub fn check(&self, arrow: &Arrow) -> Result<(), NoArrow> {
+        self.fits(arrow)?;
+        let to = self.node(&arrow.to)?;
+        if to.enabled { Ok(()) } else { Err(NoArrow::Disabled(to.id.clone())) }
+    }
+
+    /// Whether there may be such an arrow. Its target may be off: it may have been switched off since it was drawn.
+    pub fn fits(&self, arrow: &Arrow) -> Result<(), NoArrow> {
         let (from, to) = (self.node(&arrow.from)?, self.node(&arrow.to)?);
         if arrow.from == arrow.to {
             return Err(NoArrow::Itself(from.id.clone()));
@@ -87,9 +94,6 @@ impl Map {
         }
         if self.from(&arrow.from).any(|other| other.to == arrow.to) {
             return Err(NoArrow::There(from.id.clone(), to.id.clone()));
-        }
-        if !to.enabled {
-            return Err(NoArrow::Disabled(to.id.clone()));
         }
         if arrow.on_error && !self.from(&arrow.from).any(|other| !other.on_error) {
             return Err(NoArrow::NothingToGiveUp(from.id.clone()));

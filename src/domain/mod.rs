@@ -17,6 +17,7 @@ pub mod event;
 pub mod event_target;
 pub mod filter;
 pub mod flow;
+pub mod folders;
 mod glob;
 pub mod place;
 pub mod profile;

@@ -118,7 +118,8 @@ impl Profile {
             wrong("explicit_port", message);
         }
         if explicit == Some(self.port.port()) {
-            let message = format!("{} is the Port already; choose another, such as 8021", self.port.get());
+            let other = if self.port.get() == 8021 { 8022 } else { 8021 };
+            let message = format!("{} is the Port already; choose another, such as {other}", self.port.get());
             wrong("explicit_port", message);
         }
         let seconds = self.inactivity_timeout_s.get();
@@ -272,7 +273,7 @@ mod tests {
               implicit there"]
         );
         assert!(said(&[("explicit_port", "2121")])[0].contains("ftp_over_tls implicit only"));
-        assert!(said(&[("ftp_over_tls", "implicit"), ("explicit_port", "8021")])[0].contains("is the Port already"));
+        assert!(said(&[("ftp_over_tls", "implicit"), ("explicit_port", "8021")])[0].ends_with("such as 8022"));
         assert!(Profile::parse(&texts(&[("ftp_over_tls", "implicit"), ("explicit_port", "2121")])).is_ok());
         assert!(said(&[("inactivity_timeout_s", "9")])[0].contains("write 0 for never"));
         for fine in ["0", "10"] {

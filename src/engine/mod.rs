@@ -5,6 +5,7 @@ mod bind_error;
 mod control;
 mod data;
 mod digests;
+mod doors;
 mod early;
 mod files;
 mod listener;

@@ -18,7 +18,6 @@ use super::proxy::{self, ProxyError};
 use crate::access::admission::Limits;
 use crate::base::id::RefusalId;
 use crate::domain::refusal::Rule;
-use crate::domain::value::FtpOverTls;
 use crate::ftp::reply::{Code, Reply};
 use crate::store::live::Snapshot;
 use crate::store::refusal::Refusal;
@@ -29,15 +28,6 @@ const HEADERS_MAX: usize = 1_024;
 const TURNED_AWAY_WITHIN: Duration = Duration::from_secs(1);
 
 const TOO_MANY: &str = "Too many connections; please try again later.";
-
-/// Which of the two listeners.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Door {
-    /// The one on the profile's port.
-    Main,
-    /// The Explicit one beside an Implicit one.
-    Beside,
-}
 
 /// Receives connections; cheap to clone.
 #[derive(Clone, Debug)]
@@ -54,12 +44,13 @@ impl Reception {
         Self { engine, stop, sessions, headers: Arc::new(Semaphore::new(HEADERS_MAX)) }
     }
 
-    /// Never waits for the one who came.
-    pub(super) fn receive(&self, stream: TcpStream, from: SocketAddr, door: Door) {
+    /// Never waits for the one who came. `implicit`: TLS begins with the first byte, as the door they came through was
+    /// opened for; the profile may wish for another that could not be opened yet.
+    pub(super) fn receive(&self, stream: TcpStream, from: SocketAddr, implicit: bool) {
         let snapshot = self.engine.live.snapshot();
         let remote = from.ip().to_canonical();
         if !snapshot.is_balancer(remote) {
-            return self.admit(stream, remote, (door, &snapshot));
+            return self.admit(stream, remote, (implicit, &snapshot));
         }
         let Ok(permit) = Arc::clone(&self.headers).try_acquire_owned() else {
             self.refuse(Rule::TooManyFromAddress, remote, ("421", "too many PROXY headers are awaited"));
@@ -70,7 +61,7 @@ impl Reception {
             let read = this.announced(stream, remote).await;
             drop(permit);
             if let Some((stream, client)) = read {
-                this.admit(stream, client, (door, &this.engine.live.snapshot()));
+                this.admit(stream, client, (implicit, &this.engine.live.snapshot()));
             }
         });
     }
@@ -88,10 +79,8 @@ impl Reception {
         }
     }
 
-    fn admit(&self, stream: TcpStream, remote: IpAddr, (door, snapshot): (Door, &Snapshot)) {
-        let profile = &snapshot.profile;
-        let limits = Limits::of(profile);
-        let implicit = door == Door::Main && profile.ftp_over_tls == FtpOverTls::Implicit;
+    fn admit(&self, stream: TcpStream, remote: IpAddr, (implicit, snapshot): (bool, &Snapshot)) {
+        let limits = Limits::of(&snapshot.profile);
         match self.engine.admission.enter(remote, &limits) {
             Ok(slot) => match Control::new(self.engine.clone(), Arrival { stream, remote, slot, implicit }) {
                 Ok(control) => drop(self.sessions.spawn(control.serve(self.stop.clone()))),

@@ -18,6 +18,9 @@ const ADD: &str = "INSERT INTO arrows (from_key, to_key, on_error, added_at_us) 
 const REMOVE: &str = "DELETE FROM arrows WHERE from_key = $1 AND to_key = $2";
 const REMOVE_OF: &str = "DELETE FROM arrows WHERE from_key = $1 OR to_key = $1";
 
+/// Says whether there may be an arrow.
+pub(super) type Check = fn(&Map, &Arrow) -> Result<(), NoArrow>;
+
 /// Every connector and arrow, as they are stored now.
 pub async fn map(db: &Db) -> Result<Map, StoreError> {
     let mut tx = db.reader().begin().await?;
@@ -49,21 +52,21 @@ async fn all(tx: &mut Transaction<'_, Sqlite>) -> Result<Vec<Arrow>, StoreError>
 /// Adds an arrow between two connectors, by their ids in any case; refused in words where there cannot be one.
 pub async fn connect(db: &Db, wanted: (&str, &str), on_error: bool, change: &Change<'_>) -> Result<(), SaveError> {
     let mut tx = db.begin().await?;
-    connect_in(&mut tx, wanted, on_error, change).await?;
+    connect_in(&mut tx, wanted, (on_error, Map::check), change).await?;
     tx.commit().await?;
     Ok(())
 }
 
-/// The same within another transaction.
+/// The same within another transaction; `check` says whether there may be such an arrow.
 pub(super) async fn connect_in(
     tx: &mut Transaction<'_, Sqlite>,
     wanted: (&str, &str),
-    on_error: bool,
+    (on_error, check): (bool, Check),
     change: &Change<'_>,
 ) -> Result<(), SaveError> {
     let arrow = Arrow { from: wanted.0.to_ascii_lowercase(), to: wanted.1.to_ascii_lowercase(), on_error };
     let map = read(tx).await?;
-    map.check(&arrow).map_err(|why| {
+    check(&map, &arrow).map_err(|why| {
         let of_from = matches!(&why, NoArrow::Unknown(key) if *key == arrow.from)
             || matches!(why, NoArrow::End(..) | NoArrow::NothingToGiveUp(_) | NoArrow::TooMany(_));
         // A name that is none is repeated as it was typed.

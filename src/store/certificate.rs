@@ -175,8 +175,9 @@ pub async fn roll_back(db: &Db, name: &CertificateName, change: &Change<'_>) -> 
     done(tx, &there.name, ("rolled back", &there.contents.sha256, &before.sha256), change).await
 }
 
-/// Removes a certificate with the one before; refused while the profile names it, and for the last one.
-pub async fn remove(db: &Db, name: &CertificateName, change: &Change<'_>) -> Result<(), SaveError> {
+/// Removes a certificate with the one before; refused while the profile names it, while it is presented though none is named
+/// (`is_presented`), and for the last one.
+pub async fn remove(db: &Db, name: &CertificateName, is_presented: bool, change: &Change<'_>) -> Result<(), SaveError> {
     let mut tx = db.begin().await?;
     let there = one(&mut tx, name).await?;
     for (scope, key, words) in [
@@ -199,6 +200,13 @@ pub async fn remove(db: &Db, name: &CertificateName, change: &Change<'_>) -> Res
     }
     if names(&mut tx).await?.len() < 2 {
         let words = format!("{} is the only certificate, and TLS needs one: add another first", there.name);
+        return Err(mistake("name", words));
+    }
+    if is_presented {
+        let words = format!(
+            "The FTP server presents {} while its profile names no other: name another there as Server TLS Certificate first",
+            there.name
+        );
         return Err(mistake("name", words));
     }
     sqlx::query(REMOVE).bind(there.id.as_str()).execute(&mut *tx).await?;

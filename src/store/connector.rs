@@ -1,16 +1,14 @@
 //! Connectors: their settings and the hashes of their passwords.
 
 use std::collections::BTreeMap;
-use std::path::Path;
 
 use sqlx::{Row, Sqlite, Transaction};
 
 use super::open::{Db, StoreError};
 use super::setting::{self, Change, Save, SaveError, Scope, Stored};
-use super::{action, arrow, audit, authority, programs, secret, sla};
+use super::{action, arrow, audit, authority, folders, secret, sla};
 use crate::base::clock::Timestamp;
-use crate::domain::connector::{Connector, ConnectorId, ConnectorSettings, SharedFolder};
-use crate::domain::profile::Profile;
+use crate::domain::connector::{Connector, ConnectorId, ConnectorSettings, type_of};
 use crate::domain::setting::{Mistake, Texts, Value};
 use crate::domain::value::ConnectorType;
 
@@ -25,11 +23,6 @@ const COUNT: &str = "SELECT COUNT(*) FROM connectors";
 const ADD: &str =
     "INSERT INTO connectors (id_key, id, created_at_us) VALUES ($1, $2, $3) ON CONFLICT (id_key) DO NOTHING";
 const EXISTS: &str = "SELECT id FROM connectors WHERE id_key = $1";
-const OTHERS: &str = "SELECT id FROM connectors WHERE id_key <> $1";
-const OTHER_FOLDERS: &str = "SELECT owner, key, value FROM setting_values WHERE scope = 'connector' AND owner <> $1 \
-     AND key IN ('type', 'input_folder', 'output_folder', 'folder', 'save_to_sent_folder', 'log_messages')";
-const ROOT: &str = "SELECT value FROM setting_values WHERE scope = 'profile' AND owner = '' AND key = 'root_directory'";
-const TYPE: &str = "SELECT value FROM setting_values WHERE scope = 'connector' AND owner = $1 AND key = 'type'";
 const REMOVE: &str = "DELETE FROM connectors WHERE id_key = $1";
 const PASSWORDS: &str = "SELECT id_key, hash, set_at_us, valid_until_us FROM connector_passwords \
      WHERE valid_until_us IS NULL OR valid_until_us > $1 ORDER BY id_key, set_at_us DESC";
@@ -112,15 +105,15 @@ pub async fn add(
     change: &Change<'_>,
 ) -> Result<(), SaveError> {
     let mut tx = db.begin().await?;
-    add_in(&mut tx, db, (id, values, password_hash), change).await?;
+    add_in(&mut tx, (id, values, password_hash), change).await?;
+    folders::check(&mut tx, db, id).await?;
     tx.commit().await?;
     Ok(())
 }
 
-/// The same within another transaction, which must not be committed when this fails.
+/// The same within another transaction, which must not be committed when this fails. Where its folders lie is not looked at.
 pub(super) async fn add_in(
     tx: &mut Transaction<'_, Sqlite>,
-    db: &Db,
     (id, values, password_hash): (&ConnectorId, &Texts, Option<&str>),
     change: &Change<'_>,
 ) -> Result<(), SaveError> {
@@ -134,8 +127,7 @@ pub(super) async fn add_in(
     sqlx::query(ADD).bind(id.key()).bind(id.as_str()).bind(change.at.us()).execute(&mut **tx).await?;
     let entry = audit::Entry { subject: &subject(id), key: "added", before: "", after: id.as_str() };
     audit::add(tx, change, &entry).await?;
-    let own = save_values(tx, id, values, None, change).await?;
-    check_folders(tx, &own, db.folder()).await?;
+    save_values(tx, id, values, None, change).await?;
     if let Some(hash) = password_hash {
         put_password(tx, id, hash, None, change).await?;
     }
@@ -158,36 +150,47 @@ pub struct Edit<'a> {
 /// Saves settings and, if given, a new password: all or nothing.
 pub async fn save(db: &Db, id: &ConnectorId, edit: &Edit<'_>, change: &Change<'_>) -> Result<(), SaveError> {
     let mut tx = db.begin().await?;
-    save_in(&mut tx, db, (id, edit), change).await?;
+    if save_in(&mut tx, (id, edit), change).await? == Reached::Folders {
+        folders::check(&mut tx, db, id).await?;
+    }
     tx.commit().await?;
     Ok(())
+}
+
+/// How far a save reached.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Reached {
+    /// Its folders are others, or come into use: where they lie is still to be looked at.
+    Folders,
+    /// Its folders are as they were.
+    Others,
 }
 
 /// The same within another transaction, which must not be committed when this fails.
 pub(super) async fn save_in(
     tx: &mut Transaction<'_, Sqlite>,
-    db: &Db,
     (id, edit): (&ConnectorId, &Edit<'_>),
     change: &Change<'_>,
-) -> Result<(), SaveError> {
+) -> Result<Reached, SaveError> {
     if sqlx::query(EXISTS).bind(id.key()).fetch_optional(&mut **tx).await?.is_none() {
         return Err(mistake("id", format!("There is no connector {id}")));
     }
-    check_type(tx, id, &edit.values).await?;
+    let before = setting::read(&mut *tx, Scope::Connector(id.key())).await?.texts;
+    check_type(id, &before, &edit.values)?;
     let own = save_values(tx, id, &edit.values, edit.expected_version, change).await?;
-    check_folders(tx, &own, db.folder()).await?;
     if let Some(hash) = edit.password_hash {
         put_password(tx, id, hash, edit.older_until, change).await?;
     }
-    Ok(())
+    // What is wrong already can be switched off, but not on again.
+    let before = connector(id.clone(), &before).ok();
+    let same = |before: Connector| before.folders() == own.folders() && before.settings.enabled >= own.settings.enabled;
+    Ok(if before.is_some_and(same) { Reached::Others } else { Reached::Folders })
 }
 
 /// What stands behind a connector is settled when it is made: files, arrows and a partner's password depend on it.
-async fn check_type(tx: &mut Transaction<'_, Sqlite>, id: &ConnectorId, values: &Texts) -> Result<(), SaveError> {
+fn check_type(id: &ConnectorId, before: &Texts, values: &Texts) -> Result<(), SaveError> {
     let Some(wanted) = values.get("type").and_then(|text| ConnectorType::parse(text).ok()) else { return Ok(()) };
-    let stored = sqlx::query(TYPE).bind(id.key()).fetch_optional(&mut **tx).await?;
-    let stored: Option<String> = stored.map(|row| row.try_get(0)).transpose()?;
-    let is = stored.and_then(|text| ConnectorType::parse(&text).ok()).unwrap_or(ConnectorType::FtpServer);
+    let is = type_of(before);
     if is == wanted {
         return Ok(());
     }
@@ -241,42 +244,6 @@ async fn save_values(
         return Err(SaveError::Mistakes(vec![mistake]));
     }
     Ok(own)
-}
-
-/// A partner sees its own two folders and nothing else: no folder may be, hold or lie in another connector's, or in
-/// where copies of what was collected are kept. Relative ones lie below the root directory, and that below `data`.
-async fn check_folders(tx: &mut Transaction<'_, Sqlite>, own: &Connector, data: &Path) -> Result<(), SaveError> {
-    let root = root(tx, data).await?;
-    if let Some(SharedFolder { key, one, two }) = own.shared_folder(None, &root) {
-        let text =
-            format!("{one} is, holds or lies in {two}, another folder of this connector; choose one apart from it");
-        return Err(mistake(key, text));
-    }
-    programs::check_apart(tx, own, &root).await?;
-    let mut folders: BTreeMap<String, Texts> = BTreeMap::new();
-    for row in sqlx::query(OTHER_FOLDERS).bind(own.id.key()).fetch_all(&mut **tx).await? {
-        folders.entry(row.try_get(0)?).or_default().insert(row.try_get(1)?, row.try_get(2)?);
-    }
-    for row in sqlx::query(OTHERS).bind(own.id.key()).fetch_all(&mut **tx).await? {
-        let other = ConnectorId::parse(row.try_get(0)?).map_err(StoreError::Unreadable)?;
-        let texts = folders.remove(other.key()).unwrap_or_default();
-        // Only what names its folders is here: whether its values fit each other was seen when they were saved.
-        let settings = ConnectorSettings::read(&texts).map_err(SaveError::Mistakes)?;
-        let other = Connector { id: other, version: 0, settings };
-        if let Some(SharedFolder { key, one, two }) = own.shared_folder(Some(&other), &root) {
-            let text = format!("{one} is, holds or lies in {two}, a folder of {}; choose one of its own", other.id);
-            return Err(mistake(key, text));
-        }
-    }
-    Ok(())
-}
-
-/// The Root Directory as it is saved, absolute.
-pub(super) async fn root(tx: &mut Transaction<'_, Sqlite>, data: &Path) -> sqlx::Result<String> {
-    let stored =
-        sqlx::query(ROOT).fetch_optional(&mut **tx).await?.map(|row| row.try_get::<String, _>(0)).transpose()?;
-    let default = || Profile::setting("root_directory").map_or("", |setting| setting.default).to_owned();
-    Ok(data.join(stored.unwrap_or_else(default)).to_string_lossy().into_owned())
 }
 
 fn connector(id: ConnectorId, texts: &Texts) -> Result<Connector, SaveError> {

@@ -5,13 +5,14 @@ use std::collections::BTreeMap;
 use sqlx::{Row, Sqlite, Transaction};
 
 use super::audit::{self, Entered};
-use super::connector::Edit;
+use super::connector::{Edit, Reached};
 use super::open::Db;
 use super::setting::{self, Change, SaveError, Scope, audit_id};
 use super::settings_file::SettingsFile;
-use super::{arrow, connector, import_parts, profile};
+use super::{arrow, connector, folders, import_parts, profile};
 use crate::domain::connector::ConnectorId;
 use crate::domain::flow;
+use crate::domain::folders::Clash;
 use crate::domain::setting::{Mistake, Texts};
 
 const KNOWN: &str = "SELECT id FROM connectors";
@@ -50,15 +51,17 @@ pub async fn import(
     let mut tx = db.begin().await?;
     let first = audit_id(change);
     let mut mistakes = Vec::new();
+    let mut moved = Moved::default();
     if !file.settings.is_empty() {
         let saved = profile::save_appliance_in(&mut tx, &file.settings, None, change).await;
-        collect(saved, "settings", &mut mistakes)?;
+        moved.backups = collect(saved, "settings", &mut mistakes)? == Some(true);
     }
     if !file.profile.is_empty() {
-        let saved = profile::save_in(&mut tx, db, (&file.profile, None), change).await;
-        collect(saved, "profile", &mut mistakes)?;
+        let saved = profile::save_in(&mut tx, (&file.profile, None), change).await;
+        moved.root = collect(saved, "profile", &mut mistakes)? == Some(true);
     }
-    connectors(&mut tx, (db, file, checks.connector), change, &mut mistakes).await?;
+    moved.connectors = connectors(&mut tx, (file, checks.connector), change, &mut mistakes).await?;
+    moved.check(&mut tx, db, &mut mistakes).await?;
     if mistakes.is_empty() {
         flows(&mut tx, file, change, &mut mistakes).await?;
         import_parts::import(&mut tx, (file, checks.action), change, &mut mistakes).await?;
@@ -79,23 +82,63 @@ fn refused(mistakes: Vec<Mistake>) -> Result<(), SaveError> {
     if mistakes.is_empty() { Ok(()) } else { Err(SaveError::Mistakes(mistakes)) }
 }
 
-/// Notes the mistakes of one part; other errors end it all.
-fn collect(saved: Result<(), SaveError>, place: &str, mistakes: &mut Vec<Mistake>) -> Result<(), SaveError> {
+/// What came of one part, unless there are mistakes, which are noted; other errors end it all.
+fn collect<T>(saved: Result<T, SaveError>, place: &str, mistakes: &mut Vec<Mistake>) -> Result<Option<T>, SaveError> {
     match saved {
-        Ok(()) => {}
-        Err(SaveError::Mistakes(more)) => mistakes
-            .extend(more.into_iter().map(|one| Mistake { key: format!("{place}.{}", one.key), message: one.message })),
-        Err(error) => return Err(error),
+        Ok(done) => Ok(Some(done)),
+        Err(SaveError::Mistakes(more)) => {
+            mistakes.extend(more.into_iter().map(|one| at(place, one)));
+            Ok(None)
+        }
+        Err(error) => Err(error),
     }
-    Ok(())
 }
 
+fn at(place: &str, one: Mistake) -> Mistake {
+    Mistake { key: format!("{place}.{}", one.key), message: one.message }
+}
+
+/// What may lie elsewhere now. It is looked at once, when everything is where the file wants it.
+#[derive(Default)]
+struct Moved {
+    backups: bool,
+    root: bool,
+    /// Connectors by their place in the file.
+    connectors: BTreeMap<String, ConnectorId>,
+}
+
+impl Moved {
+    async fn check(
+        self,
+        tx: &mut Transaction<'_, Sqlite>,
+        db: &Db,
+        mistakes: &mut Vec<Mistake>,
+    ) -> Result<(), SaveError> {
+        let folders = folders::read(tx, db.folder()).await?;
+        let laid = folders.as_written();
+        if self.backups {
+            mistakes.extend(laid.of_backups().map(|clash| at("settings", clash.mistake())));
+        }
+        let before = mistakes.len();
+        for (place, id) in &self.connectors {
+            mistakes.extend(laid.of_connector(id.key()).iter().map(Clash::mistake).map(|one| at(place, one)));
+        }
+        // What a connector of the file is wrong about is told there.
+        if self.root && mistakes.len() == before {
+            mistakes.extend(laid.below_root().map(|mistake| at("profile", mistake)));
+        }
+        Ok(())
+    }
+}
+
+/// Adds and saves the connectors of the file. Gives those whose folders may lie elsewhere now.
 async fn connectors(
     tx: &mut Transaction<'_, Sqlite>,
-    (db, file, programs): (&Db, &SettingsFile, &Check<'_>),
+    (file, programs): (&SettingsFile, &Check<'_>),
     change: &Change<'_>,
     mistakes: &mut Vec<Mistake>,
-) -> Result<(), SaveError> {
+) -> Result<BTreeMap<String, ConnectorId>, SaveError> {
+    let mut moved = BTreeMap::new();
     let mut known = BTreeMap::new();
     for row in sqlx::query(KNOWN).fetch_all(&mut **tx).await? {
         let id: String = row.try_get(0)?;
@@ -115,13 +158,15 @@ async fn connectors(
         collect(refused(programs(&stored.texts, values)), &place, mistakes)?;
         let saved = if known.contains_key(id.key()) {
             let edit = Edit { values: values.clone(), ..Edit::default() };
-            connector::save_in(tx, db, (&id, &edit), change).await
+            connector::save_in(tx, (&id, &edit), change).await
         } else {
-            connector::add_in(tx, db, (&id, values, None), change).await
+            connector::add_in(tx, (&id, values, None), change).await.map(|()| Reached::Folders)
         };
-        collect(saved, &place, mistakes)?;
+        if collect(saved, &place, mistakes)? == Some(Reached::Folders) {
+            moved.insert(place, id);
+        }
     }
-    Ok(())
+    Ok(moved)
 }
 
 /// Draws the arrows that are not there; those on error after the others, since they need one.
@@ -139,7 +184,7 @@ async fn flows(
         if there.contains(&flow::Arrow { from, to, on_error: one.on_error }) {
             continue;
         }
-        let drawn = arrow::connect_in(tx, (&one.from, &one.to), one.on_error, change).await;
+        let drawn = arrow::connect_in(tx, (&one.from, &one.to), (one.on_error, flow::Map::fits), change).await;
         collect(drawn, &format!("flows.{}", one.from), mistakes)?;
     }
     Ok(())
@@ -228,5 +273,44 @@ mod tests {
         assert!(matches!(refused, Err(SaveError::Mistakes(_))), "{refused:?}");
         assert!(connector::all(&db).await.unwrap().is_empty());
         assert_eq!(profile::load(&db).await.unwrap().version, 0);
+    }
+
+    #[tokio::test]
+    async fn what_was_switched_off_since_it_was_drawn_is_read_in_with_its_arrow() {
+        let (_folder, db, ids) = opened().await;
+        let text = "[connectors.acme]\n[connectors.archive]\ntype = \"folder\"\nenabled = \"off\"\n\
+            [[flows]]\nfrom = \"acme\"\nto = \"archive\"\n";
+        import(&db, &SettingsFile::parse(text).unwrap(), (Mode::Do, &FINE), &change(&ids)).await.unwrap();
+        assert_eq!(arrow::map(&db).await.unwrap().arrows.len(), 1);
+        let off = Texts::from([("enabled".to_owned(), "off".to_owned())]);
+        connector::add(&db, &ConnectorId::parse("other").unwrap(), &off, None, &change(&ids)).await.unwrap();
+        let refused = arrow::connect(&db, ("acme", "other"), false, &change(&ids)).await.unwrap_err();
+        assert!(refused.to_string().contains("other is disabled"), "{refused}");
+    }
+
+    #[tokio::test]
+    async fn folders_are_looked_at_once_everything_is_where_the_file_wants_it() {
+        let (_folder, db, ids) = opened().await;
+        let read = async |text: &str| {
+            let done = import(&db, &SettingsFile::parse(text).unwrap(), (Mode::Do, &FINE), &change(&ids)).await;
+            done.map(|_| ()).map_err(|error| error.to_string())
+        };
+        read("[connectors.a]\ninput_folder = \"/srv/a\"\n[connectors.b]\ninput_folder = \"/srv/b\"\n").await.unwrap();
+        let change_places = "[connectors.a]\ninput_folder = \"/srv/b\"\n[connectors.b]\ninput_folder = \"/srv/a\"\n";
+        read(change_places).await.unwrap();
+        let wrong =
+            read("[settings]\nbackup_folder = \"/srv/a/old\"\n[connectors.c]\ninput_folder = \"/srv/b\"\n").await;
+        let wrong = wrong.unwrap_err();
+        assert!(
+            wrong.contains("settings.backup_folder: /srv/a/old is, holds or lies in /srv/a, a folder of b"),
+            "{wrong}"
+        );
+        assert!(
+            wrong.contains("connectors.c.input_folder: /srv/b is, holds or lies in /srv/b, a folder of a"),
+            "{wrong}"
+        );
+        read("[connectors.srv]\ninput_folder = \"/data/a/Receive\"\n").await.unwrap();
+        let wrong = read("[profile]\nroot_directory = \"/data\"\n").await.unwrap_err();
+        assert!(wrong.starts_with("profile.root_directory: With it a/"), "{wrong}");
     }
 }

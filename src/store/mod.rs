@@ -22,6 +22,7 @@ pub mod delivery_page;
 pub mod event;
 pub mod event_target;
 pub mod exported;
+pub mod folders;
 mod group;
 pub mod held;
 pub mod import;

@@ -4,7 +4,7 @@ use sqlx::{Sqlite, Transaction};
 
 use super::open::{Db, StoreError};
 use super::setting::{self, Change, Save, SaveError, Scope, Stored};
-use super::{certificate, programs};
+use super::{certificate, folders};
 use crate::domain::appliance::ApplianceSettings;
 use crate::domain::profile::Profile;
 use crate::domain::setting::{Mistake, Texts, Value};
@@ -29,26 +29,35 @@ pub async fn save(
     change: &Change<'_>,
 ) -> Result<(), SaveError> {
     let mut tx = db.begin().await?;
-    save_in(&mut tx, db, (values, expected_version), change).await?;
+    if save_in(&mut tx, (values, expected_version), change).await? {
+        folders::check_root(&mut tx, db).await?;
+    }
     tx.commit().await?;
     Ok(())
 }
 
-/// The same within another transaction.
+/// The same within another transaction. Whether the Root Directory is another: where folders lie now is still to be looked at.
 pub(super) async fn save_in(
     tx: &mut Transaction<'_, Sqlite>,
-    db: &Db,
     (values, expected_version): (&Texts, Option<i64>),
     change: &Change<'_>,
-) -> Result<(), SaveError> {
+) -> Result<bool, SaveError> {
     let save = Save { scope: Scope::Profile, subject: "profile".to_owned(), values, expected_version };
     let missing = missing(tx, values, "certificates").await?;
     let parse = |texts: &Texts| all_mistakes(Profile::parse(texts).map(|profile| profile.texts()), &missing);
-    setting::save(tx, save, change, parse).await?;
-    if values.contains_key("root_directory") {
-        programs::check_root(tx, db.folder()).await?;
-    }
-    Ok(())
+    save_with(tx, (save, folders::ROOT), change, parse).await
+}
+
+/// Saves settings of which one names a folder. Whether that is another one now.
+async fn save_with(
+    tx: &mut Transaction<'_, Sqlite>,
+    (save, folder): (Save<'_>, folders::Of),
+    change: &Change<'_>,
+    parse: impl Fn(&Texts) -> Result<Texts, Vec<Mistake>>,
+) -> Result<bool, SaveError> {
+    let before = folders::text(&setting::read(&mut *tx, save.scope).await?.texts, folder);
+    let after = setting::save(tx, save, change, parse).await?;
+    Ok(folders::text(&after, folder) != before)
 }
 
 /// Certificates that `key` newly names and that are not in the store.
@@ -79,21 +88,23 @@ pub async fn save_appliance(
     change: &Change<'_>,
 ) -> Result<(), SaveError> {
     let mut tx = db.begin().await?;
-    save_appliance_in(&mut tx, values, expected_version, change).await?;
+    if save_appliance_in(&mut tx, values, expected_version, change).await? {
+        folders::check_backups(&mut tx, db).await?;
+    }
     tx.commit().await?;
     Ok(())
 }
 
-/// The same within another transaction.
+/// The same within another transaction. Whether the folder of backups is another: where it lies is still to be looked at.
 pub(super) async fn save_appliance_in(
     tx: &mut Transaction<'_, Sqlite>,
     values: &Texts,
     expected_version: Option<i64>,
     change: &Change<'_>,
-) -> Result<(), SaveError> {
+) -> Result<bool, SaveError> {
     let save = Save { scope: Scope::Settings, subject: "settings".to_owned(), values, expected_version };
     let missing = missing(tx, values, "web_certificates").await?;
     let parse =
         |texts: &Texts| all_mistakes(ApplianceSettings::parse(texts).map(|settings| settings.texts()), &missing);
-    setting::save(tx, save, change, parse).await.map(drop)
+    save_with(tx, (save, folders::BACKUPS), change, parse).await
 }

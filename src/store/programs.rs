@@ -3,14 +3,11 @@
 
 use std::path::{Path, PathBuf};
 
-use sqlx::{Row, Sqlite, Transaction};
+use sqlx::{Row, SqliteConnection};
 
-use super::connector::{self, root};
+use super::folders;
 use super::open::{Db, StoreError};
 use super::setting::SaveError;
-use crate::domain::connector::{Connector, ConnectorSettings};
-use crate::domain::setting::Mistake;
-use crate::domain::value::FolderText;
 
 const PUT: &str =
     "INSERT INTO programs (one, folder) VALUES (1, $1) ON CONFLICT (one) DO UPDATE SET folder = excluded.folder";
@@ -19,60 +16,28 @@ const FOLDER: &str = "SELECT folder FROM programs WHERE one = 1";
 
 /// The folder of the last start, if it had one.
 pub async fn folder(db: &Db) -> Result<Option<PathBuf>, StoreError> {
-    let found = sqlx::query(FOLDER).fetch_optional(db.reader()).await?;
-    Ok(found.map(|row| row.try_get::<String, _>(0)).transpose()?.map(PathBuf::from))
+    let mut connection = db.reader().acquire().await?;
+    Ok(read(&mut connection).await?.map(PathBuf::from))
+}
+
+pub(super) async fn read(connection: &mut SqliteConnection) -> Result<Option<String>, StoreError> {
+    let found = sqlx::query(FOLDER).fetch_optional(connection).await?;
+    Ok(found.map(|row| row.try_get(0)).transpose()?)
 }
 
 /// This start has that folder, absolute and without links, or none. Refused where a connector writes to it.
 pub async fn put(db: &Db, folder: Option<&Path>) -> Result<(), SaveError> {
-    let all = connector::all(db).await?;
     let mut tx = db.begin().await?;
-    let Some(folder) = folder else {
-        sqlx::query(REMOVE).execute(&mut *tx).await?;
-        tx.commit().await?;
-        return Ok(());
+    match folder {
+        None => sqlx::query(REMOVE).execute(&mut *tx).await?,
+        Some(folder) => sqlx::query(PUT).bind(folder.to_string_lossy()).execute(&mut *tx).await?,
     };
-    sqlx::query(PUT).bind(folder.to_string_lossy()).execute(&mut *tx).await?;
-    check_root(&mut tx, db.folder()).await?;
-    let root = root(&mut tx, db.folder()).await?;
-    for found in all {
-        // One that cannot be read is not in force.
-        let Ok(settings) = ConnectorSettings::read(&found.stored.texts) else { continue };
-        check_apart(&mut tx, &Connector { id: found.id, version: 0, settings }, &root).await?;
+    // Nothing else is asked: whatever is wrong besides keeps no server from starting.
+    let folders = folders::read(&mut tx, db.folder()).await?;
+    if let Some(clash) = folders.as_written().with_programs() {
+        return Err(SaveError::Mistakes(vec![clash.mistake()]));
     }
     tx.commit().await?;
-    Ok(())
-}
-
-/// Whether the Root Directory as it is saved is apart from the programs.
-pub(super) async fn check_root(tx: &mut Transaction<'_, Sqlite>, data: &Path) -> Result<(), SaveError> {
-    let root = root(tx, data).await?;
-    check(tx, "root_directory", &root, &root).await
-}
-
-/// Whether every folder of a connector is; relative ones lie below `root`.
-pub(super) async fn check_apart(
-    tx: &mut Transaction<'_, Sqlite>,
-    own: &Connector,
-    root: &str,
-) -> Result<(), SaveError> {
-    for (key, folder) in own.folders() {
-        check(tx, key, &folder, root).await?;
-    }
-    Ok(())
-}
-
-async fn check(tx: &mut Transaction<'_, Sqlite>, key: &str, folder: &str, root: &str) -> Result<(), SaveError> {
-    let Some(row) = sqlx::query(FOLDER).fetch_optional(&mut **tx).await? else { return Ok(()) };
-    let programs: String = row.try_get(0)?;
-    let absolute = if folder.starts_with('/') { folder.to_owned() } else { format!("{root}/{folder}") };
-    if FolderText::overlap(&absolute, &programs) {
-        let words = format!(
-            "{folder} is, holds or lies in {programs}, whose programs are run; whoever writes there could run anything, \
-             so choose a folder apart from it"
-        );
-        return Err(SaveError::Mistakes(vec![Mistake::new(key, words)]));
-    }
     Ok(())
 }
 
@@ -83,6 +48,7 @@ mod tests {
     use crate::base::id::IdSource;
     use crate::domain::connector::ConnectorId;
     use crate::domain::setting::Texts;
+    use crate::store::connector;
     use crate::store::profile;
     use crate::store::setting::Change;
 

@@ -9,6 +9,7 @@ use super::csrf::Posted;
 use super::error::WebError;
 use super::form::{Problem, SettingForm, posted_texts};
 use super::shell::html;
+use crate::access::usable;
 use crate::domain::setting::{Setting, Texts};
 use crate::store::profile;
 use crate::store::setting::{SaveError, Stored};
@@ -65,6 +66,9 @@ impl Draft {
     /// Saves it as settings of the appliance.
     pub async fn save_appliance(&mut self, context: &Context) -> Result<bool, WebError> {
         let (db, texts, version) = (&context.state.db, &self.form.texts, self.version);
+        if let Err(error) = usable::appliance(db, texts).await {
+            return self.settle(Err(error));
+        }
         let saved = context.changing(async |change| profile::save_appliance(db, texts, version, change).await).await;
         self.settle(saved)
     }

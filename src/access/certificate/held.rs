@@ -250,9 +250,13 @@ impl Certificates {
         Ok(self.refresh().await?)
     }
 
-    /// Removes a certificate; refused while the profile names it, and for the last one.
+    /// Removes a certificate; refused while the profile names it, while it is presented, and for the last one.
     pub async fn remove(&self, name: &str, change: &Change<'_>) -> Result<(), SaveError> {
-        certificate::remove(&self.0.db, &parse_name(name)?, change).await?;
+        let name = parse_name(name)?;
+        // What is presented where none is named is known here only.
+        self.refresh().await?;
+        let is_presented = self.served().fingerprints().any(|(served, _)| served.to_lowercase() == name.key());
+        certificate::remove(&self.0.db, &name, is_presented, change).await?;
         Ok(self.refresh().await?)
     }
 
@@ -480,6 +484,8 @@ mod tests {
         at.add("x").await.unwrap();
         assert!(words(at.add("X").await).contains("There is a certificate x already"));
         assert!(words(at.add("a,b").await).starts_with("name: "));
+        let used = words(at.certificates.remove(SELF_SIGNED, &at.change()).await);
+        assert!(used.contains("presents self-signed while its profile names no other"), "{used}");
         at.name_in_profile("X").await.unwrap();
         assert!(words(at.certificates.remove("x", &at.change()).await).contains("The FTP server presents x"));
         assert!(

@@ -132,33 +132,6 @@ impl Connector {
     pub fn is_partner(&self) -> bool {
         self.settings.r#type == ConnectorType::FtpServer
     }
-
-    /// Two folders of this connector, or one of it and one of `other`'s, of which one is, holds or lies in the other.
-    /// Relative ones lie below `root`, which is absolute.
-    pub fn shared_folder(&self, other: Option<&Self>, root: &str) -> Option<SharedFolder> {
-        let absolute =
-            |folder: &str| if folder.starts_with('/') { folder.to_owned() } else { format!("{root}/{folder}") };
-        let own = self.folders();
-        for (at, (key, one)) in own.iter().enumerate() {
-            let theirs = other.map_or_else(|| own[..at].to_vec(), Self::folders);
-            let shared = |two: &String| FolderText::overlap(&absolute(one), &absolute(two));
-            if let Some((_, two)) = theirs.into_iter().find(|(_, two)| shared(two)) {
-                return Some(SharedFolder { key, one: one.clone(), two });
-            }
-        }
-        None
-    }
-}
-
-/// A folder of which another is, holds or lies in one.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct SharedFolder {
-    /// The setting that names it.
-    pub key: &'static str,
-    /// It, as its setting has it.
-    pub one: String,
-    /// The other.
-    pub two: String,
 }
 
 #[cfg(test)]
@@ -185,23 +158,8 @@ mod tests {
         );
         let named = connector(&[("input_folder", "/srv/out"), ("output_folder", "ACME/Receive/in")]);
         assert_eq!(named.input_folder_text(), "/srv/out");
-        let shared = usual.shared_folder(Some(&named), "/data/partners").unwrap();
-        let both = (shared.key, shared.one.as_str(), shared.two.as_str());
-        assert_eq!(both, ("output_folder", "ACME/Receive", "ACME/Receive/in"));
         let folder = connector(&[("type", "folder")]);
         assert_eq!(folder.folders(), [("folder", "ACME".to_owned())]);
-        assert_eq!(usual.shared_folder(Some(&folder), "/data").map(|shared| shared.key), Some("input_folder"));
-        let apart = Connector { id: ConnectorId::parse("other").unwrap(), ..usual.clone() };
-        assert_eq!(usual.shared_folder(Some(&apart), "/data"), None);
-        // The same folder, written in two ways.
-        let whole = connector(&[("input_folder", "/data/ACME/Receive/deeper"), ("output_folder", "elsewhere")]);
-        assert_eq!(usual.shared_folder(Some(&whole), "/data").map(|shared| shared.key), Some("output_folder"));
-        assert_eq!(usual.shared_folder(Some(&whole), "/other"), None);
-        let twice = connector(&[("input_folder", "/data/ACME/Receive/deeper")]);
-        assert_eq!(twice.shared_folder(None, "/data").map(|shared| shared.key), Some("output_folder"));
-        assert_eq!(usual.shared_folder(None, "/data"), None);
-        let copies = connector(&[("output_folder", "ACME/Sent/x"), ("save_to_sent_folder", "on")]);
-        assert_eq!(copies.shared_folder(None, "/data").map(|shared| shared.key), Some("save_to_sent_folder"));
     }
 
     #[test]

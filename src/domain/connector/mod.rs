@@ -6,6 +6,6 @@ mod id;
 mod settings;
 
 pub use credential::{no_such_credential, take_credential, type_of};
-pub use entry::{Connector, SharedFolder, WhyNot};
+pub use entry::{Connector, WhyNot};
 pub use id::{CONNECTOR_ID_CHARS_MAX, ConnectorId};
 pub use settings::{ConnectorSettings, PASSWORD};

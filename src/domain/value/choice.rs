@@ -13,6 +13,11 @@ pub trait Overridable: Value {
 
     /// The text that says *none of it* in a connector, where an empty text says *as profile*.
     const OWN_EMPTY: &'static str = "";
+
+    /// Reads a connector's own value; what is wrong names *as profile* too, where there are a few to choose from.
+    fn parse_own(text: &str) -> Result<Self, String> {
+        Self::parse(text)
+    }
 }
 
 /// Why `text` is none of `known`.
@@ -71,6 +76,10 @@ macro_rules! choice {
         impl Overridable for $name {
             const OWN_CONTROL: Control =
                 Control::Choice(&[(AS_PROFILE, "As in the FTP Server profile"), $(($text, $label),)+]);
+
+            fn parse_own(text: &str) -> Result<Self, String> {
+                Self::parse(text).map_err(|_| none_of(text, &[(AS_PROFILE, ""), $(($text, $label),)+]))
+            }
         }
     };
 }
@@ -426,7 +435,7 @@ impl<T: Overridable> Value for AsProfile<T> {
         match text.trim() {
             "" => Ok(Self::AsProfile),
             word if word.eq_ignore_ascii_case(AS_PROFILE) => Ok(Self::AsProfile),
-            own => T::parse(own).map(Self::Own),
+            own => T::parse_own(own).map(Self::Own),
         }
     }
 
@@ -488,6 +497,8 @@ mod tests {
         let own = AsProfile::<TlsEnd>::parse("strict").unwrap();
         assert_eq!((own.or(&TlsEnd::Tolerant), own.own()), (&TlsEnd::Strict, Some(&TlsEnd::Strict)));
         assert_eq!((follows.text(), own.text()), ("as_profile".to_owned(), "strict".to_owned()));
+        let wrong = AsProfile::<TlsEnd>::parse("as_profil").unwrap_err();
+        assert!(wrong.ends_with("isn't one of as_profile, strict, tolerant; did you mean as_profile?"), "{wrong}");
         assert!(AsProfile::<Switch>::AsProfile.is_on(true) && !AsProfile::Own(Switch::Off).is_on(true));
     }
 }

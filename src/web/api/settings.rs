@@ -41,6 +41,7 @@ async fn save(context: Context, values: Texts, version: Option<i64>) -> Result<R
         return Err(ApiError::Mistakes(vec![mistake]));
     }
     let db = &context.state.db;
+    usable::appliance(db, &values).await?;
     context.changing(async |change| profile::save_appliance(db, &values, version, change).await).await?;
     context.state.live.refresh().await?;
     show(context).await

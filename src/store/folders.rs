@@ -1,0 +1,80 @@
+//! Where everything lies that has a folder, as it is stored; and whether it may lie there, within the save that says so.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use sqlx::{Row, Sqlite, SqliteConnection, Transaction};
+
+use super::open::{Db, StoreError};
+use super::programs;
+use super::setting::{self, SaveError, Scope};
+use crate::domain::appliance::ApplianceSettings;
+use crate::domain::connector::{Connector, ConnectorId, ConnectorSettings};
+use crate::domain::folders::{Clash, Folders};
+use crate::domain::profile::Profile;
+use crate::domain::setting::{Mistake, Texts};
+
+const CONNECTORS: &str = "SELECT id FROM connectors ORDER BY id_key";
+const NAMED: &str = "SELECT owner, key, value FROM setting_values WHERE scope = 'connector' \
+     AND key IN ('type', 'input_folder', 'output_folder', 'folder', 'save_to_sent_folder', 'log_messages')";
+
+/// Every folder, as it is stored now.
+pub async fn stored(db: &Db) -> Result<Folders, StoreError> {
+    let mut tx = db.reader().begin().await?;
+    read(&mut tx, db.folder()).await
+}
+
+pub(super) async fn read(connection: &mut SqliteConnection, data: &Path) -> Result<Folders, StoreError> {
+    let root = text(&setting::read(&mut *connection, Scope::Profile).await?.texts, ROOT);
+    let backups = text(&setting::read(&mut *connection, Scope::Settings).await?.texts, BACKUPS);
+    let programs = programs::read(&mut *connection).await?;
+    let mut folders = Folders::new(&data.to_string_lossy(), (&root, &backups), programs);
+    let mut named: BTreeMap<String, Texts> = BTreeMap::new();
+    for row in sqlx::query(NAMED).fetch_all(&mut *connection).await? {
+        named.entry(row.try_get(0)?).or_default().insert(row.try_get(1)?, row.try_get(2)?);
+    }
+    for row in sqlx::query(CONNECTORS).fetch_all(&mut *connection).await? {
+        let id = ConnectorId::parse(row.try_get(0)?).map_err(StoreError::Unreadable)?;
+        let texts = named.remove(id.key()).unwrap_or_default();
+        // One that cannot be read is not in force. Whether values fit each other was seen when they were saved.
+        let Ok(settings) = ConnectorSettings::read(&texts) else { continue };
+        folders.put(&Connector { id, version: 0, settings });
+    }
+    Ok(folders)
+}
+
+/// A setting that names a folder, and its default.
+pub(super) type Of = (&'static str, fn(&str) -> &'static str);
+
+/// Below it lie connectors' folders.
+pub(super) const ROOT: Of = ("root_directory", |key| Profile::setting(key).map_or("", |setting| setting.default));
+/// Where backups lie.
+pub(super) const BACKUPS: Of =
+    ("backup_folder", |key| ApplianceSettings::setting(key).map_or("", |setting| setting.default));
+
+/// What is stored of it, or its default.
+pub(super) fn text(texts: &Texts, (key, default): Of) -> String {
+    texts.get(key).map_or_else(|| default(key).to_owned(), Clone::clone)
+}
+
+/// Whether the folders of a connector lie where they may.
+pub(super) async fn check(tx: &mut Transaction<'_, Sqlite>, db: &Db, id: &ConnectorId) -> Result<(), SaveError> {
+    let folders = read(tx, db.folder()).await?;
+    refused(folders.as_written().of_connector(id.key()).iter().map(Clash::mistake).collect())
+}
+
+/// Whether the Root Directory does, and every connector's folder with it.
+pub(super) async fn check_root(tx: &mut Transaction<'_, Sqlite>, db: &Db) -> Result<(), SaveError> {
+    let folders = read(tx, db.folder()).await?;
+    refused(folders.as_written().below_root().into_iter().collect())
+}
+
+/// Whether the folder of backups does.
+pub(super) async fn check_backups(tx: &mut Transaction<'_, Sqlite>, db: &Db) -> Result<(), SaveError> {
+    let folders = read(tx, db.folder()).await?;
+    refused(folders.as_written().of_backups().iter().map(Clash::mistake).collect())
+}
+
+fn refused(mistakes: Vec<Mistake>) -> Result<(), SaveError> {
+    if mistakes.is_empty() { Ok(()) } else { Err(SaveError::Mistakes(mistakes)) }
+}
