@@ -85,7 +85,9 @@ fn taken_over(receipt: &Receipt) -> TransferError {
 /// `RNTO`.
 pub async fn rename(engine: &Engine, party: &Party, from: &VirtualPath, to: &VirtualPath) -> Result<(), TransferError> {
     let (source, kind) = source(engine, party, from).await?;
-    let target = files::target(party, Operation::RenameTo, to)?;
+    // The filter is of files (PRODUCT section 6).
+    let named = if kind == FileType::Directory { Operation::MakeFolder } else { Operation::RenameTo };
+    let target = files::target(party, named, to)?;
     if source.folder != target.folder {
         return Err(TransferError::refused(Rule::OutsideFolders, "a rename between Send and Receive"));
     }

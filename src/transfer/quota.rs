@@ -232,7 +232,7 @@ impl Account {
     async fn count(&self, depot: &Depot, party: &Party) -> Result<(), TransferError> {
         let key = party.connector().id.key();
         // What was replaced is marked with the next commit only.
-        depot.recorder.flush().await.unwrap();
+        depot.recorder.flush().await?;
         let paths: Vec<_> = self.tally().arriving.values().filter_map(|one| one.path.clone()).collect();
         let (files, bytes) = receipt::usage(&depot.db, key).await?;
         let mut lying = Usage { files, bytes };

@@ -264,3 +264,19 @@ async fn a_folder_of_100_000_names_is_listed_whole() {
     assert_eq!(few.lines().filter(|line| line.contains(".edi")).count(), 1_000);
     assert!(few.contains("(more than 1000 lines: the rest is left out)"), "{}", few.len());
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_filter_concerns_no_folder() {
+    let appliance = Appliance::new();
+    appliance.configure(&["allowed_files_filter=*.x12"]);
+    let running = appliance.start().await;
+    let mut client = running.partner().await;
+    client.expect("CWD /Receive", 250).await;
+    client.expect("MKD a", 257).await;
+    client.store("a/1.x12", b"1").await;
+    client.expect("RNFR a", 350).await;
+    client.expect("RNTO b", 250).await;
+    client.expect("RNFR b/1.x12", 350).await;
+    client.expect("RNTO b/1.txt", 553).await;
+    assert_eq!(running.receipts(1).await[0]["path"], "/Receive/b/1.x12");
+}
