@@ -122,7 +122,16 @@ impl Reach {
             ConnectorType::FtpServer | ConnectorType::Folder => {
                 let parcels: Vec<_> = due.iter().filter_map(|one| parcel(one, receipts)).collect();
                 let put = passing::put(&self.depot, snapshot, target, &parcels, in_order).await;
-                put.into_iter().map(|(id, result)| placed(id, result)).collect()
+                let mut tried = Vec::with_capacity(put.len());
+                for (id, result) in put {
+                    tried.push(match result {
+                        Err(TransferError::NotFound) => {
+                            (id, self.not_there(snapshot, target, (id, &parcels)).await, None)
+                        }
+                        result => placed(id, result),
+                    });
+                }
+                tried
             }
             ConnectorType::Webhook => {
                 let posts = due.iter().map(|one| async {
@@ -147,6 +156,20 @@ impl Reach {
                 });
                 futures_util::future::join_all(runs).await
             }
+        }
+    }
+
+    /// The file's bytes are gone, or the folder it goes to is: the error is the same.
+    async fn not_there(&self, snapshot: &Snapshot, target: &Connector, (id, of): (i64, &[Parcel])) -> Attempt {
+        let place = self.depot.workspaces.shelf(&snapshot.profile, target);
+        let parcel = of.iter().find(|parcel| parcel.delivery == id);
+        let (Ok(place), Some(parcel)) = (place, parcel) else { return Attempt::retry(words(&TransferError::NotFound)) };
+        match held::open_held(&self.depot, &parcel.receipt.id).await {
+            Ok(_) => Attempt::retry(format!(
+                "The folder {} was removed while it was in use; it is made again with the next attempt",
+                place.path.display()
+            )),
+            Err(error) => Attempt::retry(words(&error)),
         }
     }
 

@@ -1,6 +1,8 @@
 //! The one authorisation point under all commands: (connector, operation, path) to yes, or the rule that says no.
 //! Pure: what is on disk is not looked at.
 
+use std::borrow::Cow;
+
 use crate::base::path::{Name, VirtualPath};
 use crate::domain::connector::Connector;
 use crate::domain::filter::Verdict;
@@ -15,8 +17,10 @@ pub enum Operation {
     Enter,
     /// Listings.
     List,
-    /// `SIZE`, `MDTM`, `MLST`, `HASH`…
+    /// `SIZE`, `MDTM`, `MLST`…
     Look,
+    /// `HASH`, `XCRC`…: with RANG they tell every byte.
+    Digest,
     /// `RETR`.
     Retrieve,
     /// `STOR`, `STOU`.
@@ -100,11 +104,11 @@ pub fn authorise(
     };
     let top = names.is_empty();
     let reach = match operation {
-        Op::List | Op::Look if !read => Reach::OwnUploads,
+        Op::List | Op::Look | Op::Digest if !read => Reach::OwnUploads,
         Op::Retrieve if !read => {
             return Err(No::new(Rule::NoRead, format!("{} is not readable for this partner", folder.name())));
         }
-        Op::Enter | Op::List | Op::Look | Op::Retrieve => Reach::All,
+        Op::Enter | Op::List | Op::Look | Op::Digest | Op::Retrieve => Reach::All,
         Op::MakeFolder | Op::RemoveFolder | Op::RenameFrom | Op::RenameTo | Op::Store | Op::Append if top => {
             return Err(No::new(Rule::OutsideFolders, format!("{path} itself cannot be changed")));
         }
@@ -113,7 +117,7 @@ pub fn authorise(
         _ if !write => {
             return Err(No::new(Rule::NoWrite, format!("{} is not writable for this partner", folder.name())));
         }
-        Op::Delete | Op::RenameFrom if !read => Reach::OwnUploads,
+        Op::Delete | Op::RenameFrom | Op::Touch if !read => Reach::OwnUploads,
         _ => Reach::All,
     };
     filter(profile, connector, operation, folder, &names)?;
@@ -122,7 +126,7 @@ pub fn authorise(
 
 fn root(operation: Operation) -> Result<Granted, No> {
     match operation {
-        Operation::Enter | Operation::List | Operation::Look => Ok(Granted::Root),
+        Operation::Enter | Operation::List | Operation::Look | Operation::Digest => Ok(Granted::Root),
         _ => Err(No::new(Rule::OutsideFolders, "The root holds only the folders Send and Receive")),
     }
 }
@@ -136,20 +140,34 @@ fn filter(
     names: &[Name],
 ) -> Result<(), No> {
     let stores = matches!(operation, Operation::Store | Operation::Append | Operation::RenameTo);
-    let Some(name) = names.last().filter(|_| stores || operation == Operation::Retrieve) else { return Ok(()) };
-    // A temporary name being uploaded to Receive is judged without its temporary part.
-    let stripped = (stores && folder == Folder::Receive)
-        .then(|| connector.settings.temp_receive_extensions.strip(name.as_str()))
-        .flatten();
-    let judged = stripped.as_deref().unwrap_or(name.as_str());
-    match connector.filter(profile).judge(judged) {
+    let reads = matches!(operation, Operation::Retrieve | Operation::Digest);
+    let Some(name) = names.last().filter(|_| stores || reads) else { return Ok(()) };
+    let judged = match operation {
+        Operation::Retrieve => Cow::Borrowed(name.as_str()),
+        _ => without_temporary_part(connector, folder, name.as_str()),
+    };
+    match connector.filter(profile).judge(&judged) {
         Verdict::Accepted { .. } => Ok(()),
         Verdict::Excluded { by } => Err(No::new(Rule::NameFilter, format!("{judged} is excluded by {by}"))),
         Verdict::NoMatch => Err(No::new(Rule::NameFilter, format!("{judged} matches no pattern of the filter"))),
     }
 }
 
+/// A temporary name being uploaded to Receive is judged without its temporary part, also by what asks about it later.
+fn without_temporary_part<'a>(connector: &Connector, folder: Folder, name: &'a str) -> Cow<'a, str> {
+    let stripped = match folder {
+        Folder::Receive => connector.settings.temp_receive_extensions.strip(name),
+        Folder::Send => None,
+    };
+    stripped.map_or(Cow::Borrowed(name), Cow::Owned)
+}
+
 /// Whether listings show a file of that name (PRODUCT section 6: files the filter forbids are not listed).
 pub fn is_listed(profile: &Profile, connector: &Connector, name: &str) -> bool {
     connector.filter(profile).accepts(name)
+}
+
+/// Whether a file of that name is there for who asks about it: a listed one, or a temporary one that may be uploaded.
+pub fn is_known(profile: &Profile, connector: &Connector, folder: Folder, name: &str) -> bool {
+    connector.filter(profile).accepts(&without_temporary_part(connector, folder, name))
 }

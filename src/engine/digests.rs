@@ -21,7 +21,7 @@ use crate::store::receipt;
 use crate::transfer::copy::Span;
 use crate::transfer::depot::{Party, TransferError};
 use crate::transfer::presence::Place;
-use crate::transfer::send::{Located, is_file_of, locate};
+use crate::transfer::send::{self, Located, is_file_of, locate};
 use crate::workspace::download::Source;
 
 /// Files read for digests at a time, in all.
@@ -73,7 +73,7 @@ impl Digesting {
 
     async fn digest(&self, wanted: &Wanted) -> Result<Outcome, TransferError> {
         let (engine, party) = (&self.engine, &self.party);
-        let target = files::target(party, Operation::Look, &wanted.path)?;
+        let target = files::target(party, Operation::Digest, &wanted.path)?;
         let workspace = party.workspace(&engine.depot)?;
         let located = match locate(&engine.depot, party, target.folder, &target.names).await {
             Err(TransferError::NotFound) if workspace.folder(target.folder).unfinished(&target.names).is_some() => {
@@ -81,6 +81,9 @@ impl Digesting {
             }
             other => other?,
         };
+        files::own_only(engine, party, &target).await?;
+        send::settled(&engine.depot, party, target.folder, &located.source.version())?;
+        send::released(&engine.depot, party, &located).await?;
         let size = located.source.version().size_bytes;
         let start = wanted.range.0.min(size);
         let end = wanted.range.1.unwrap_or(size).min(size).max(start);

@@ -7,10 +7,10 @@ use std::sync::Arc;
 use rustix::fs::{AtFlags, Mode, Timespec, Timestamps};
 
 use super::Engine;
-use super::listing::{entry_from, entry_of_unfinished};
+use super::listing::{entry_from, entry_of_unfinished, fixed};
 use crate::base::clock::Timestamp;
 use crate::base::path::{Name, VirtualPath};
-use crate::domain::authorise::{Granted, Operation, Reach, authorise};
+use crate::domain::authorise::{Granted, Operation, Reach, authorise, is_known};
 use crate::domain::place::Folder;
 use crate::domain::receipt::{Proof, Status};
 use crate::domain::refusal::Rule;
@@ -20,7 +20,7 @@ use crate::transfer::collect::{self, Deletable};
 use crate::transfer::depot::{Party, TransferError};
 use crate::transfer::receive::is_temporary;
 use crate::transfer::received;
-use crate::transfer::send::{Located, locate, recent};
+use crate::transfer::send::{self, Located, locate, recent};
 use crate::workspace::download::{Source, Version};
 use crate::workspace::removal::remove_file;
 
@@ -63,6 +63,10 @@ pub async fn size(engine: &Engine, party: &Party, path: &VirtualPath, ascii: boo
     let target = target(party, Operation::Look, path)?;
     let workspace = party.workspace(&engine.depot)?;
     if let Some(unfinished) = workspace.folder(target.folder).unfinished(&target.names) {
+        if ascii {
+            let detail = "SIZE in TYPE A of an unfinished upload";
+            return Err(TransferError::refused(Rule::TypeNotSupported, detail));
+        }
         return Ok(unfinished.size_bytes);
     }
     own_only(engine, party, &target).await?;
@@ -76,6 +80,7 @@ pub async fn size(engine: &Engine, party: &Party, path: &VirtualPath, ascii: boo
         }
         located => located?,
     };
+    known(engine, party, &target, &located)?;
     let version = located.source.version();
     if ascii {
         return counted(&located).await;
@@ -125,15 +130,36 @@ pub async fn confirm(engine: &Engine, located: &Located) {
     }
 }
 
+/// A file that listings do not show is not there for other questions either; but one's own recent upload is.
+fn known(engine: &Engine, party: &Party, target: &Target, located: &Located) -> Result<(), TransferError> {
+    let name = target.names.last().map_or("", Name::as_str);
+    let (profile, connector) = (&party.snapshot.profile, party.connector());
+    if located.receipt.is_none() && !is_known(profile, connector, target.folder, name) {
+        return Err(TransferError::NotFound);
+    }
+    send::settled(&engine.depot, party, target.folder, &located.source.version())
+}
+
 /// Without Read a partner sees only what it uploaded lately, or is still uploading.
-async fn own_only(engine: &Engine, party: &Party, target: &Target) -> Result<(), TransferError> {
+pub(super) async fn own_only(engine: &Engine, party: &Party, target: &Target) -> Result<(), TransferError> {
     if target.reach == Reach::All {
         return Ok(());
     }
-    let name = target.names.last().map_or("", Name::as_str);
     let own = target.folder == Folder::Receive
-        && (is_temporary(party, target.folder, name) || recent(&engine.depot, party, &target.names).await?.is_some());
+        && (is_own_temporary(engine, party, target)? || recent(&engine.depot, party, &target.names).await?.is_some());
     if own { Ok(()) } else { Err(TransferError::NotFound) }
+}
+
+/// What the partner uploads under a temporary name has no receipt that says whose it is; but it has the same owner as all
+/// that Waybill makes in that place, and what another program puts there seldom has. What is not there is nobody else's.
+fn is_own_temporary(engine: &Engine, party: &Party, target: &Target) -> Result<bool, TransferError> {
+    if !is_temporary(party, target.folder, target.names.last().map_or("", Name::as_str)) {
+        return Ok(false);
+    }
+    let workspace = party.workspace(&engine.depot)?;
+    let folder = workspace.folder(target.folder);
+    let own = rustix::fs::fstat(folder.staging()).map_err(io::Error::from)?.st_uid;
+    Ok(folder.jail().stat(&target.names).map_or(true, |stat| stat.st_uid == own))
 }
 
 /// `MDTM`.
@@ -145,7 +171,10 @@ pub async fn modified(engine: &Engine, party: &Party, path: &VirtualPath) -> Res
     }
     own_only(engine, party, &target).await?;
     match locate(&engine.depot, party, target.folder, &target.names).await {
-        Ok(located) => Ok(located.source.version().modified),
+        Ok(located) => {
+            known(engine, party, &target, &located)?;
+            Ok(located.source.version().modified)
+        }
         Err(TransferError::IsFolder) => {
             let stat = workspace.folder(target.folder).jail().stat(&target.names)?;
             Ok(Version::of(&stat).modified)
@@ -178,13 +207,15 @@ pub async fn touch(engine: &Engine, party: &Party, path: &VirtualPath, to: Times
     let target = target(party, Operation::Touch, path)?;
     own_only(engine, party, &target).await?;
     let located = locate(&engine.depot, party, target.folder, &target.names).await?;
+    let version = located.source.version();
+    let was_settled = send::settled(&engine.depot, party, target.folder, &version).is_ok();
     let at = Timespec { tv_sec: to.seconds(), tv_nsec: 0 };
     let times = Timestamps { last_access: at, last_modification: at };
     rustix::fs::futimens(&**located.source.file(), &times).map_err(io::Error::from)?;
-    if target.folder == Folder::Send {
-        // Its change time is new, but Waybill knows that it is whole.
+    if target.folder == Folder::Send && was_settled {
+        // Its change time is new, but Waybill knows that it is as whole as before.
         let workspace = party.workspace(&engine.depot)?;
-        workspace.folder(target.folder).published(located.source.version().inode, engine.depot.clock.now());
+        workspace.folder(target.folder).published(version.inode, engine.depot.clock.now());
     }
     Ok(())
 }
@@ -208,10 +239,13 @@ pub async fn entry(engine: &Engine, party: &Party, path: &VirtualPath) -> Result
     }
     if open.jail().folder(&names).is_ok() {
         let version = Version::of(&open.jail().stat(&names)?);
-        return Ok(entry_from(party, folder, (name, Kind::Folder), &version));
+        let entry = entry_from(party, folder, (name, Kind::Folder), &version);
+        return Ok(if names.is_empty() { fixed(entry) } else { entry });
     }
-    own_only(engine, party, &Target { folder, names: names.clone(), reach }).await?;
-    let located = locate(&engine.depot, party, folder, &names).await?;
+    let target = Target { folder, names, reach };
+    own_only(engine, party, &target).await?;
+    let located = locate(&engine.depot, party, folder, &target.names).await?;
+    known(engine, party, &target, &located)?;
     Ok(entry_from(party, folder, (name, Kind::File), &located.source.version()))
 }
 

@@ -15,11 +15,13 @@ use crate::base::path::Name;
 use crate::domain::authorise::{Granted, Operation, Reach, authorise, is_listed};
 use crate::domain::place::{Folder, path_of};
 use crate::domain::receipt::Ending;
+use crate::domain::value::{AppendRule, Overwrite};
 use crate::ftp::listing::{Entry, Format, Kind, Rights, Unique};
-use crate::ftp::session::Listing;
+use crate::ftp::session::{Listing, STAT_LINES_MAX};
 use crate::store::receipt;
 use crate::transfer::copy::{self, Sent, Watch};
 use crate::transfer::depot::{Party, TransferError};
+use crate::transfer::receive::is_temporary;
 use crate::transfer::send::{self, RECENT_FOR};
 use crate::workspace::download::Version;
 use crate::workspace::folder::{OpenFolder, Unfinished};
@@ -29,8 +31,6 @@ use crate::workspace::listing::{Entries, Found, Kind as FoundKind, LookingAhead}
 pub const DEPTH_MAX: usize = 8;
 /// Lines of one listing with `-R` or with wildcards.
 pub const LINES_MAX: usize = 100_000;
-/// Lines of a listing over the control connection.
-pub const STAT_LINES_MAX: usize = 1_000;
 /// Folders that `-R` keeps in mind to enter later.
 const WAITING_MAX: usize = 1_000;
 /// Bytes gathered before they are sent.
@@ -245,7 +245,7 @@ async fn folders(
     Ok(())
 }
 
-/// At most [`STAT_LINES_MAX`] entries, for the control connection.
+/// At most [`STAT_LINES_MAX`] entries for the control connection, and one more that says that there are more.
 pub async fn few(engine: &Engine, party: &Party, listing: &Listing) -> Result<Vec<Entry>, TransferError> {
     match prepare(engine, party, listing).await? {
         Source::Root => {
@@ -257,7 +257,7 @@ pub async fn few(engine: &Engine, party: &Party, listing: &Listing) -> Result<Ve
         Source::Folder(side) => {
             let mut walk = Walk::open(engine, party, &side, listing.all).await?;
             let mut entries = Vec::new();
-            while entries.len() < STAT_LINES_MAX
+            while entries.len() <= STAT_LINES_MAX
                 && let Some(entry) = walk.next().await?
             {
                 if listing.wants(&entry.name) {
@@ -344,18 +344,19 @@ fn entry_of(party: &Party, folder: Folder, found: Found) -> Entry {
 
 /// An entry from what is known of a file or folder.
 pub fn entry_from(party: &Party, folder: Folder, (name, kind): (String, Kind), version: &Version) -> Entry {
+    let rights = rights(party, folder, (&name, kind));
     Entry {
         name,
         kind,
         size: version.size_bytes,
         modified: version.modified,
-        rights: rights(party, folder, kind),
+        rights,
         unique: Unique::Inode(version.inode),
     }
 }
 
 /// What the partner may really do (RFC 3659 section 7.5.5).
-fn rights(party: &Party, folder: Folder, kind: Kind) -> Rights {
+fn rights(party: &Party, folder: Folder, (name, kind): (&str, Kind)) -> Rights {
     let settings = &party.connector().settings;
     let (read, write) = match folder {
         Folder::Send => (settings.send_read, settings.send_write),
@@ -368,7 +369,7 @@ fn rights(party: &Party, folder: Folder, kind: Kind) -> Rights {
                 rights = rights | Rights::RETRIEVE;
             }
             if write {
-                rights = rights | Rights::APPEND | Rights::STORE;
+                rights = rights | may_be_replaced(party, folder, name);
                 if read {
                     rights = rights | Rights::DELETE | Rights::RENAME;
                 }
@@ -385,6 +386,25 @@ fn rights(party: &Party, folder: Folder, kind: Kind) -> Rights {
         }
     }
     rights
+}
+
+/// Whether a file that is there may be stored over and appended to.
+fn may_be_replaced(party: &Party, folder: Folder, name: &str) -> Rights {
+    let settings = &party.connector().settings;
+    let as_sent = folder == Folder::Send || settings.local_file_scheme.is_filename();
+    if settings.overwrite == Overwrite::Refuse && as_sent && !is_temporary(party, folder, name) {
+        return Rights::NONE;
+    }
+    if settings.append == AppendRule::Refuse && folder == Folder::Receive {
+        return Rights::STORE;
+    }
+    Rights::APPEND | Rights::STORE
+}
+
+/// Send or Receive itself: it is always there, under its own name.
+pub fn fixed(entry: Entry) -> Entry {
+    let rights = entry.rights.without(Rights::DELETE | Rights::RENAME);
+    Entry { rights, ..entry }
 }
 
 /// An unfinished upload as its own partner sees it: with the size it has, to be gone on with or given up.
@@ -455,8 +475,7 @@ fn root_entries(engine: &Engine, party: &Party) -> Result<Vec<Entry>, TransferEr
         .map(|side| {
             let stat = rustix::fs::fstat(workspace.folder(side).jail().root()).map_err(std::io::Error::from)?;
             let entry = entry_from(party, side, (side.name().to_owned(), Kind::Folder), &Version::of(&stat));
-            let rights = entry.rights.without(Rights::DELETE | Rights::RENAME);
-            Ok(Entry { rights, ..entry })
+            Ok(fixed(entry))
         })
         .collect()
 }

@@ -37,6 +37,7 @@ pub fn reply(error: &TransferError, kind: Kind) -> (Reply, Option<No>) {
         E::IsFolder => (named, "That is a folder."),
         E::NotFolder if kind == Kind::Listing => missing,
         E::NotFolder => (named, "That is not a folder."),
+        E::WithinItself => (named, "A folder cannot be moved into itself; please choose a name outside it."),
         E::Exists => (named, "There is something of that name already."),
         E::NotEmpty => (Code::FileUnavailable, "The folder is not empty."),
         E::Busy => (Code::FileBusy, "The file is still being written; please try again later."),

@@ -5,12 +5,12 @@ use std::io;
 use std::os::fd::AsFd;
 use std::sync::Arc;
 
-use rustix::fs::FileType;
+use rustix::fs::{FileType, Stat};
 
 use super::Engine;
 use super::files::{self, Target};
 use crate::base::path::{Name, VirtualPath};
-use crate::domain::authorise::{Operation, Reach};
+use crate::domain::authorise::Operation;
 use crate::domain::place::{Folder, path_of};
 use crate::domain::receipt::Status;
 use crate::domain::refusal::Rule;
@@ -19,7 +19,7 @@ use crate::store::receipt::{self, Receipt};
 use crate::transfer::depot::{Party, TransferError};
 use crate::transfer::publish::publish_temporary;
 use crate::transfer::receive::is_temporary;
-use crate::transfer::send::{is_file_of, lies_at, recent, stored_names};
+use crate::transfer::send::{self, is_file_of, lies_at, recent, stored_names};
 use crate::workspace::download::Version;
 use crate::workspace::held;
 use crate::workspace::jail::{self, Replace};
@@ -34,12 +34,7 @@ async fn source(engine: &Engine, party: &Party, path: &VirtualPath) -> Result<(T
     let target = files::target(party, Operation::RenameFrom, path)?;
     let workspace = party.workspace(&engine.depot)?;
     let folder = workspace.folder(target.folder);
-    if target.reach == Reach::OwnUploads {
-        let name = target.names.last().map_or("", Name::as_str);
-        if !is_temporary(party, target.folder, name) && recent(&engine.depot, party, &target.names).await?.is_none() {
-            return Err(TransferError::NotFound);
-        }
-    }
+    files::own_only(engine, party, &target).await?;
     if target.folder == Folder::Receive
         && let Some(receipt) = recent(&engine.depot, party, &target.names).await?
     {
@@ -55,6 +50,8 @@ async fn source(engine: &Engine, party: &Party, path: &VirtualPath) -> Result<(T
         }
     }
     match folder.jail().stat(&target.names) {
+        // The partner has deleted it, and does not see it any more.
+        Ok(stat) if is_hidden(engine, party, &target, &stat).await? => Err(TransferError::NotFound),
         Ok(stat) => match FileType::from_raw_mode(stat.st_mode) {
             kind @ (FileType::RegularFile | FileType::Directory) => Ok((target, kind)),
             _ => Err(TransferError::NotFound),
@@ -65,6 +62,13 @@ async fn source(engine: &Engine, party: &Party, path: &VirtualPath) -> Result<(T
         }
         Err(error) => Err(error.into()),
     }
+}
+
+async fn is_hidden(engine: &Engine, party: &Party, target: &Target, stat: &Stat) -> Result<bool, TransferError> {
+    let path = path_of(target.folder, &target.names).unwrap_or_default().to_string();
+    let Version { inode, size_bytes, .. } = Version::of(stat);
+    let (db, key) = (&engine.depot.db, party.connector().id.key());
+    Ok(target.folder == Folder::Receive && receipt::is_hidden(db, key, &path, (inode, size_bytes)).await?)
 }
 
 /// PRODUCT 5.9: what is on its way to somebody else keeps its name.
@@ -85,6 +89,9 @@ pub async fn rename(engine: &Engine, party: &Party, from: &VirtualPath, to: &Vir
     let (from, to) = (source.names.as_slice(), target.names.as_slice());
     engine.depot.recorder.flush().await;
     if kind == FileType::Directory {
+        if to.len() > from.len() && to.starts_with(from) {
+            return Err(TransferError::WithinItself);
+        }
         return rename_folder(engine, party, source.folder, from, to).await;
     }
     let temporary = |names: &[Name]| is_temporary(party, source.folder, names.last().map_or("", Name::as_str));
@@ -146,12 +153,15 @@ async fn move_file(
     }
     let (from_folder, from_name) = folder.jail().parent(from)?;
     let (to_folder, to_name) = folder.jail().parent(to)?;
-    let inode = folder.jail().stat(from)?.st_ino;
+    let version = Version::of(&folder.jail().stat(from)?);
+    let was_settled = send::settled(&engine.depot, party, side, &version).is_ok();
     let syncer = engine.depot.workspaces.syncer();
     held::secure(folder, syncer).await.map_err(TransferError::Storage)?;
     jail::rename((from_folder.as_fd(), from_name), (to_folder.as_fd(), to_name), replace)?;
-    folder.published(inode, engine.depot.clock.now());
     folder.temporaries().renamed(from, to);
+    if was_settled {
+        folder.published(version.inode, engine.depot.clock.now());
+    }
     for changed in [to_folder, from_folder] {
         folder.sync_folder(syncer, Arc::new(changed)).await.map_err(TransferError::Storage)?;
     }

@@ -272,7 +272,9 @@ impl Job {
     async fn begin(&mut self, plan: Plan, kind: Kind) -> Result<(Upload, DataConnection), End> {
         let failed = |error: TransferError| End::failed(&error, kind);
         let unique = plan.unique.then(|| plan.client_path().to_string());
-        if matches!(plan.base, Base::Complete { .. }) {
+        if let Base::Complete { source, .. } = &plan.base {
+            // What another program still writes would pass for whole as the beginning of a new version.
+            send::settled(&self.engine.depot, &self.party, plan.side, &source.version()).map_err(failed)?;
             let upload = Upload::begin(&self.engine.depot, plan, &self.abort).await.map_err(failed)?;
             return match self.open(unique, Reads::Server).await {
                 Ok(stream) => Ok((upload, stream)),

@@ -40,9 +40,15 @@ const LOOKED: &str = "UPDATE slas SET looked_at_us = $2 WHERE id = $1";
 const RECEIVED: &str = "SELECT id, client_path, size_bytes, completed_at_us FROM receipts WHERE connector_key = $1 \
      AND completed_at_us >= $2 AND completed_at_us < $3 AND publishing = 0 AND status <> 'lost' \
      ORDER BY completed_at_us, id LIMIT $4 OFFSET $5";
-const COLLECTED: &str = "SELECT id, path, offset_bytes + bytes_moved, ended_at_us FROM transfers WHERE connector = $1 \
-     AND ended_at_us >= $2 AND ended_at_us < $3 AND direction = 'send' AND complete = 1 \
-     ORDER BY ended_at_us, id LIMIT $4 OFFSET $5";
+// Each is told once by its event, when all of it has arrived (PRODUCT section 8). The download that it ended with is named by
+// its session; the partner may have another name for Send.
+const COLLECTED: &str = "SELECT COALESCE((SELECT t.id FROM transfers t WHERE t.connector = e.connector \
+     AND t.ended_at_us <= e.at_us AND t.ended_at_us > e.at_us - 3600000000 AND t.session_id = e.session_id \
+     AND t.direction || '' = 'send' AND t.complete = 1 \
+     AND substr(t.path, 1 + instr(substr(t.path, 2), '/')) = substr(e.path, 6) \
+     ORDER BY t.ended_at_us DESC LIMIT 1), ''), e.path, e.size_bytes, e.at_us FROM events e WHERE e.connector = $1 \
+     AND e.at_us >= $2 AND e.at_us < $3 AND e.kind = 'after_send' AND e.size_bytes IS NOT NULL \
+     ORDER BY e.at_us, e.id LIMIT $4 OFFSET $5";
 const BAD: &str = "SELECT s.id, s.connector_key, s.texts, w.starts_us, w.ends_us, w.state, w.files FROM sla_windows w \
      JOIN slas s ON s.id = w.sla_id WHERE w.state IN ('at_risk', 'violated') AND w.ends_us >= $1 \
      ORDER BY w.ends_us DESC LIMIT 20";
@@ -80,7 +86,7 @@ pub struct Stand {
 /// A file that may count.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Moved {
-    /// The id of its receipt, or of its transfer.
+    /// The id of its receipt, or of its transfer; empty when that is not kept any more.
     pub id: String,
     /// Its path as the partner sees it.
     pub path: String,
@@ -290,4 +296,68 @@ pub async fn bad(db: &Db, since: Timestamp) -> Result<Vec<Bad>, StoreError> {
         })
     };
     rows.iter().map(one).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base::clock::Clock;
+    use crate::base::id::{IdSource, TransferId};
+    use crate::domain::event::EventKind;
+    use crate::domain::receipt::Ending;
+    use crate::domain::sla::SlaSettings;
+    use crate::store::commit::Recorder;
+    use crate::store::event::EventFile;
+    use crate::store::transfer::{Direction, Transfer};
+
+    #[tokio::test]
+    async fn a_piece_and_a_download_of_ones_own_upload_are_not_collected_files() {
+        let folder = tempfile::tempdir().unwrap();
+        let db = Db::open(folder.path()).await.unwrap();
+        let ids = IdSource::random(Clock::System);
+        let (recorder, writer) = Recorder::new(db.clone());
+        tokio::spawn(writer.run());
+        let at = |second: i64| Timestamp::from_us(1_800_000_000_000_000 + second * 1_000_000);
+        let mut sent = Vec::new();
+        // The first half of a file, all of it by another name of Send, and a file in Receive.
+        for (second, path) in [(1, "/Send/a/b.x12"), (2, "/outbox/a/b.x12"), (3, "/Receive/b.x12")] {
+            let transfer = Transfer {
+                id: TransferId::new(&ids),
+                direction: Direction::Send,
+                connector: "Acme".to_owned(),
+                path: path.to_owned(),
+                bytes_moved: 9,
+                offset_bytes: 0,
+                begun_at: at(second),
+                ended_at: at(second),
+                ending: Ending::Closed,
+                complete: true,
+                remote: String::new(),
+                tls: String::new(),
+                session_id: "session".to_owned(),
+                receipt_id: None,
+                reply: String::new(),
+            };
+            sent.push(transfer.id.to_string());
+            recorder.transfer(transfer).await;
+        }
+        recorder.flush().await;
+        let mut told = Event::new(&ids, EventKind::AfterSend, at(4), "collected");
+        (told.connector, told.session_id) = ("Acme".to_owned(), "session".to_owned());
+        told.file = Some(EventFile { path: "/Send/a/b.x12".to_owned(), size_bytes: 18 });
+        event::record(&db, &told).await.unwrap();
+
+        let texts = [("counted", "collected"), ("names", "*.x12")];
+        let texts = texts.map(|(key, value)| (key.to_owned(), value.to_owned())).into();
+        let (_, due) = SlaSettings::parse(&texts).unwrap();
+        let mut counted = Vec::new();
+        let all = Window { start: at(0), end: at(9) };
+        let tell = |one| {
+            counted.push(one);
+            ControlFlow::Continue(())
+        };
+        each_counting(&db, ("acme", "Acme"), &due, all, tell).await.unwrap();
+        let path = "/Send/a/b.x12".to_owned();
+        assert_eq!(counted, [Moved { id: sent[1].clone(), path, size_bytes: 18, at: at(4) }]);
+    }
 }

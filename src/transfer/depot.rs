@@ -112,6 +112,9 @@ pub enum TransferError {
     /// A file where a folder is needed.
     #[error("it is not a folder")]
     NotFolder,
+    /// A folder that would lie within itself.
+    #[error("a folder cannot be moved into itself")]
+    WithinItself,
     /// Something is there already.
     #[error("there is something of that name already")]
     Exists,

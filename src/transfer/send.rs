@@ -172,19 +172,11 @@ pub async fn prepare(
         other => other?,
     };
     let version = located.source.version();
-    let settle = Duration::from_secs(party.connector().settings.send_settle_s.get());
-    if side == Folder::Send
-        && !workspace.folder(side).is_settled(version.inode, version.changed, settle, depot.clock.now())
-    {
-        return Err(TransferError::Busy);
-    }
+    settled(depot, party, side, &version)?;
     if offset > version.size_bytes || (ascii && offset > 0) {
         return Err(TransferError::Restart);
     }
-    if side == Folder::Send {
-        let path = path_of(side, &located.names).unwrap_or_default();
-        depot.consents.ask(party, &path, &located.source).await?;
-    }
+    released(depot, party, &located).await?;
     let to = end.unwrap_or(version.size_bytes).min(version.size_bytes).max(offset);
     let throttle = depot.throttles.of(party.connector().id.key(), Way::Down);
     let sent = (side == Folder::Send).then(|| {
@@ -192,6 +184,24 @@ pub async fn prepare(
         (located.names, reading)
     });
     Ok(Download { source: located.source, span: Span { from: offset, to }, ascii, throttle, sent })
+}
+
+/// What another program put into Send is served once it has rested there.
+pub fn settled(depot: &Depot, party: &Party, side: Folder, version: &Version) -> Result<(), TransferError> {
+    let settle = party.connector().settings.send_settle_s.seconds();
+    let workspace = party.workspace(depot)?;
+    let is_settled = side == Folder::Receive
+        || workspace.folder(side).is_settled(version.inode, version.changed, settle, depot.clock.now());
+    if is_settled { Ok(()) } else { Err(TransferError::Busy) }
+}
+
+/// Whoever is to be asked before a file of Send goes to the partner has no objection.
+pub async fn released(depot: &Depot, party: &Party, located: &Located) -> Result<(), TransferError> {
+    if located.side == Folder::Receive {
+        return Ok(());
+    }
+    let path = path_of(located.side, &located.names).unwrap_or_default();
+    depot.consents.ask(party, &path, &located.source).await
 }
 
 impl Download {

@@ -2,7 +2,7 @@
 
 use super::files::quoted;
 use super::state::{Asked, DataPort, DigestForm, Ending, Login, Moves, Partner, Question, Session, Settings, Tls};
-use super::step::{Listing, Outcome, Step, StoreMode};
+use super::step::{Listing, Outcome, STAT_LINES_MAX, Step, StoreMode};
 use crate::base::clock::Timestamp;
 use crate::base::path::VirtualPath;
 use crate::ftp::address;
@@ -137,7 +137,10 @@ impl Session {
             Login::In(partner) => partner.list_offset_s,
             Login::Fresh | Login::Named(_) => 0,
         };
-        let lines = entries.iter().map(|entry| listing.line(entry, END_OF_TIME, offset_s));
+        let more = (entries.len() > STAT_LINES_MAX)
+            .then(|| format!("(more than {STAT_LINES_MAX} lines: the rest is left out)"));
+        let shown = entries.iter().take(STAT_LINES_MAX);
+        let lines = shown.map(|entry| listing.line(entry, END_OF_TIME, offset_s)).chain(more);
         Reply::list(Code::FileStatus, &format!("Status of {}:", listing.path), lines, "End")
     }
 }

@@ -10,6 +10,9 @@ use crate::ftp::encoding::Encoding;
 use crate::ftp::listing::{self, Entry, Facts, Format};
 use crate::ftp::reply::Reply;
 
+/// Entries that the answer to STAT shows.
+pub const STAT_LINES_MAX: usize = 1_000;
+
 /// What the engine does next.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Step {
@@ -64,7 +67,8 @@ pub enum Ask {
     /// A transfer over the data connection. First → [`Outcome::Opened`] when the data connection stands (150), then
     /// → [`Outcome::Transferred`].
     Transfer(Transfer),
-    /// `STAT path`, over the control connection, at most 1,000 lines. → [`Outcome::Entries`]
+    /// `STAT path`, over the control connection. → [`Outcome::Entries`], one more than [`STAT_LINES_MAX`] where there are
+    /// more
     Stat(Listing),
     /// `MLST`. → [`Outcome::Entries`] with one entry
     Mlst(VirtualPath),

@@ -62,6 +62,9 @@ async fn folders_in_receive_are_made_renamed_and_removed() {
     client.expect("MKD in/deep", 257).await;
     client.store("in/deep/a.edi", b"1").await;
     client.expect("RMD in/deep", 550).await;
+    client.expect("RNFR in", 350).await;
+    let reply = client.expect("RNTO in/deep/in", 553).await;
+    assert!(reply.text.contains("cannot be moved into itself"), "{reply:?}");
     client.expect("RNFR in/deep/a.edi", 350).await;
     client.expect("RNTO in/b.edi", 250).await;
     assert_eq!(running.receipts(1).await[0]["path"], "/Receive/in/b.edi");
@@ -88,11 +91,138 @@ async fn permissions_hold_in_each_folder() {
     assert_eq!(dropbox.list("NLST /Receive").await, "");
     assert_eq!(dropbox.fetch("RETR /Receive/a.edi").await.unwrap_err().code, 550);
 
+    // What another program put there is not its own, under whatever name.
+    let folder = appliance.place("dropbox", "Receive");
+    std::fs::write(folder.join("theirs.edi"), b"theirs").unwrap();
+    for line in
+        ["MFMT 20240102030405", "SITE UTIME 20240102030405", "MDTM 20240102030405", "HASH", "SIZE", "DELE", "RNFR"]
+    {
+        dropbox.expect(&format!("{line} /Receive/theirs.edi"), 550).await;
+    }
+    dropbox.store("/Receive/own.edi.tmp", b"dropped").await;
+    std::fs::write(folder.join("theirs.tmp"), b"theirs").unwrap();
+    // Only root may give a file to somebody else.
+    if std::os::unix::fs::chown(folder.join("theirs.tmp"), Some(12_345), None).is_ok() {
+        for line in ["MFMT 20240102030405", "HASH", "SIZE", "DELE", "RNFR"] {
+            dropbox.expect(&format!("{line} /Receive/theirs.tmp"), 550).await;
+        }
+    }
+    for (line, code) in [("MFMT 20240102030405", 213), ("HASH", 213), ("SIZE", 213), ("RNFR", 350)] {
+        dropbox.expect(&format!("{line} /Receive/a.edi"), code).await;
+        dropbox.expect(&format!("{line} /Receive/own.edi.tmp"), code).await;
+    }
+    dropbox.expect("RNTO /Receive/own.edi", 250).await;
+
     let mut reader = crate::kit::Client::login(running.ftp(), "reader", crate::kit::PASSWORD).await;
     assert_eq!(reader.put("STOR /Receive/a.edi", b"x").await.code, 553);
     reader.store("/Send/a.edi", b"into Send").await;
     assert_eq!(reader.fetch("RETR /Send/a.edi").await.unwrap(), b"into Send");
     assert!(appliance.receipts("reader").is_empty(), "an upload into Send makes no receipt");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_the_filter_forbids_is_not_there_for_any_question() {
+    let appliance = Appliance::new();
+    appliance.set(&["allowed_files_filter=*.x12"]);
+    let running = appliance.start().await;
+    let mut client = running.partner().await;
+    let (send, receive) = (appliance.place(PARTNER, "Send"), appliance.place(PARTNER, "Receive"));
+    client.expect("CWD /Send", 250).await;
+    std::fs::create_dir(send.join("in")).unwrap();
+    for name in ["pay.tmp", "pay.x12"] {
+        std::fs::write(send.join(name), b"pay").unwrap();
+    }
+    client.expect("RANG 0 0", 350).await;
+    for line in ["HASH", "XCRC", "MD5", "SIZE", "MDTM", "MLST"] {
+        client.expect(&format!("{line} pay.tmp"), 550).await;
+    }
+    for line in ["LIST", "NLST"] {
+        assert_eq!(client.fetch(&format!("{line} pay.tmp")).await.unwrap_err().code, 450, "{line}");
+    }
+    client.expect("STAT pay.tmp", 450).await;
+    for line in ["HASH pay.x12", "SIZE pay.x12", "MDTM pay.x12", "MDTM in"] {
+        client.expect(line, 213).await;
+    }
+    client.expect("MLST in", 250).await;
+
+    // One's own upload is there under its temporary name, and stays there when the filter changes.
+    client.expect("CWD /Receive", 250).await;
+    client.store("a.x12.filepart", b"1").await;
+    client.store("b.x12", b"1").await;
+    appliance.set(&["allowed_files_filter=*.x12,-b*"]);
+    std::fs::write(receive.join("other.txt"), b"1").unwrap();
+    running
+        .until("the filter is in force", async |_| (client.send("SIZE other.txt").await.code == 550).then_some(()))
+        .await;
+    for line in ["SIZE a.x12.filepart", "HASH a.x12.filepart", "SIZE b.x12", "MDTM b.x12"] {
+        client.expect(line, 213).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_another_program_still_writes_is_busy_for_any_question() {
+    let appliance = Appliance::new();
+    appliance.configure(&["send_settle_s=3600"]);
+    let running = appliance.start().await;
+    let mut client = running.partner().await;
+    client.expect("CWD /Send", 250).await;
+    std::fs::write(appliance.place(PARTNER, "Send").join("half.edi"), b"half").unwrap();
+    for line in ["HASH", "SIZE", "MDTM", "MLST", "STAT"] {
+        client.expect(&format!("{line} half.edi"), 450).await;
+    }
+    assert_eq!(client.fetch("LIST half.edi").await.unwrap_err().code, 450);
+    assert_eq!(client.list("LIST").await, "");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_a_partner_does_makes_a_half_written_file_of_another_program_whole() {
+    let appliance = Appliance::new();
+    appliance.configure(&["send_settle_s=3600", "send_write=on"]);
+    let running = appliance.start().await;
+    let mut client = running.partner().await;
+    client.expect("CWD /Send", 250).await;
+    let folder = appliance.place(PARTNER, "Send");
+    std::fs::write(folder.join("half.edi"), b"half").unwrap();
+    client.expect("MFMT 20240102030405 half.edi", 213).await;
+    client.expect("RNFR half.edi", 350).await;
+    client.expect("RNTO half.x12", 250).await;
+    assert_eq!(client.put("APPE half.x12", b" and more").await.code, 450);
+    client.expect("REST 4", 350).await;
+    assert_eq!(client.put("STOR half.x12", b" and more").await.code, 450);
+    assert_eq!(client.fetch("RETR half.x12").await.unwrap_err().code, 450);
+    assert_eq!(std::fs::read(folder.join("half.x12")).unwrap(), b"half");
+    // What it uploaded itself is whole, and stays so.
+    client.store("own.edi", b"one").await;
+    client.expect("MFMT 20240102030405 own.edi", 213).await;
+    client.expect("RNFR own.edi", 350).await;
+    client.expect("RNTO own.x12", 250).await;
+    assert_eq!(client.put("APPE own.x12", b" two").await.code, 226);
+    assert_eq!(client.fetch("RETR own.x12").await.unwrap(), b"one two");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_perm_fact_promises_only_what_is_allowed() {
+    let appliance = Appliance::new();
+    for (partner, settings) in [("no-append", ["append=refuse"]), ("no-overwrite", ["overwrite=refuse"])] {
+        appliance.add(partner, &settings);
+    }
+    let running = appliance.start().await;
+    for (partner, expected) in [(PARTNER, "adfrw"), ("no-append", "dfrw"), ("no-overwrite", "dfr")] {
+        let mut client = crate::kit::Client::login(running.ftp(), partner, crate::kit::PASSWORD).await;
+        client.store("/Receive/a.edi", b"1").await;
+        client.store("/Receive/a.edi.tmp", b"1").await;
+        client.expect("MKD /Receive/in", 257).await;
+        let append = if partner == "no-append" { "dfrw" } else { "adfrw" };
+        for (path, perm) in [
+            ("/Receive/a.edi", expected),
+            ("/Receive/a.edi.tmp", append),
+            ("/Receive", "celmp"),
+            ("/Receive/in", "cdeflmp"),
+        ] {
+            let facts = client.expect(&format!("MLST {path}"), 250).await.text;
+            assert!(facts.contains(&format!("perm={perm};")), "{partner}: {facts}");
+        }
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -130,4 +260,7 @@ async fn a_folder_of_100_000_names_is_listed_whole() {
     }
     let listed = client.list("LIST /Send/many").await;
     assert_eq!(listed.lines().filter(|line| line.contains(".edi")).count(), NAMES);
+    let few = client.expect("STAT /Send/many", 213).await.text;
+    assert_eq!(few.lines().filter(|line| line.contains(".edi")).count(), 1_000);
+    assert!(few.contains("(more than 1000 lines: the rest is left out)"), "{}", few.len());
 }

@@ -29,7 +29,7 @@ async fn a_file_stored_under_another_name_is_found_by_its_own_and_deleting_it_on
     assert_eq!(std::fs::read(&stored).unwrap(), b"the bytes", "what was received is not recalled");
     assert_eq!(running.receipts(1).await[0]["status"], "in_receive");
     assert_eq!(client.list("NLST").await, "");
-    for line in ["SIZE a.edi", "SIZE in-a.edi", "DELE a.edi", "RNFR a.edi"] {
+    for line in ["SIZE a.edi", "SIZE in-a.edi", "DELE a.edi", "RNFR a.edi", "RNFR in-a.edi"] {
         assert_eq!(client.send(line).await.code, 550, "{line}");
     }
     assert_eq!(client.fetch("RETR in-a.edi").await.unwrap_err().code, 550);

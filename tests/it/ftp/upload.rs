@@ -65,6 +65,10 @@ async fn a_broken_upload_is_unfinished_and_goes_on_where_it_stopped() {
     let mut other = Client::login(running.ftp(), "globex", PASSWORD).await;
     assert_eq!(other.list("LIST /Receive").await, "");
 
+    // How many bytes TYPE A would send of it nobody has counted.
+    client.expect("TYPE A", 200).await;
+    client.expect("SIZE /Receive/big.edi", 550).await;
+    client.expect("TYPE I", 200).await;
     client.expect("REST 900000", 350).await;
     assert_eq!(client.put("STOR /Receive/big.edi", b"").await.code, 554);
     client.expect(&format!("REST {size}"), 350).await;

@@ -141,6 +141,9 @@ async fn a_program_that_says_no_holds_a_file_back_and_the_refusal_says_why() {
     assert!(send.join("held.edi").exists());
     assert_eq!(asked.lines().count(), 2, "nobody is asked about what the action is not about: {asked}");
     until(&running, &log, &[" free.edi", " other.txt"]).await;
+    // With RANG a digest tells every byte.
+    client.expect("HASH /Send/held.edi", 550).await;
+    client.expect("HASH /Send/free.edi", 213).await;
 }
 
 #[cfg(feature = "faults")]

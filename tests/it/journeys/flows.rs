@@ -120,6 +120,24 @@ async fn what_a_target_refuses_waits_in_order_and_is_led_elsewhere_when_it_is_gi
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_folder_that_was_removed_is_made_again() {
+    let appliance = Appliance::new();
+    appliance.say(&["connector", "set", PARTNER, "settle_s=0"]);
+    appliance.say(&["connector", "add", "archive", "type=folder"]);
+    appliance.say(&["flow", "connect", PARTNER, "archive"]);
+    let running = appliance.start().await;
+    let mut client = running.partner().await;
+    client.store("/Receive/first", b"bytes").await;
+    until_status(&running, &appliance, &["passed_along"]).await;
+    std::fs::remove_dir_all(archive(&appliance)).unwrap();
+    std::fs::remove_dir_all(appliance.place(PARTNER, "Send")).unwrap();
+    client.store("/Receive/second", b"bytes").await;
+    until_status(&running, &appliance, &["passed_along", "passed_along"]).await;
+    assert_eq!(files(&archive(&appliance)), one("second", b"bytes"));
+    assert_eq!(client.list("NLST /Send").await, "");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn what_is_for_a_disabled_connector_waits_until_it_is_enabled_and_is_never_given_up() {
     let appliance = flowing();
     // It would be given up at its first attempt, which would come at once.

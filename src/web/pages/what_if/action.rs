@@ -20,7 +20,7 @@ pub enum Action {
 
 impl Action {
     /// Every action: the command, and it in words.
-    pub const ALL: [(&'static str, &'static str, Self); 12] = [
+    pub const ALL: [(&'static str, &'static str, Self); 13] = [
         ("STOR", "Upload (STOR)", Self::Store),
         ("RETR", "Download (RETR)", Self::Retrieve),
         ("", "Sign in only", Self::SignIn),
@@ -33,6 +33,7 @@ impl Action {
         ("RMD", "Remove folder (RMD)", Self::Other(Operation::RemoveFolder)),
         ("CWD", "Change folder (CWD)", Self::Other(Operation::Enter)),
         ("SIZE", "Look (SIZE, MDTM, MLST)", Self::Other(Operation::Look)),
+        ("HASH", "Digest (HASH, XCRC, MD5)", Self::Other(Operation::Digest)),
     ];
 
     /// The action of a command, without regard to case.
@@ -60,6 +61,9 @@ impl Action {
             C::Mkd(_) => Some(Self::Other(Operation::MakeFolder)),
             C::Rmd(_) => Some(Self::Other(Operation::RemoveFolder)),
             C::Size(_) | C::Mlst(_) | C::Mdtm { touch: None, .. } => Some(Self::Other(Operation::Look)),
+            C::Hash(_) | C::Xcrc(_) | C::Xmd5(_) | C::Xsha1(_) | C::Xsha256(_) | C::Xsha512(_) | C::Md5(_) => {
+                Some(Self::Other(Operation::Digest))
+            }
             C::Mfmt { .. } | C::Mff { .. } => Some(Self::Other(Operation::Touch)),
             _ => None,
         }

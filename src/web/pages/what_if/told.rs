@@ -58,6 +58,7 @@ mod tests {
             ("AUTH TLS", Rule::TlsHandshakeFailed, false, Some(Step::ControlTls)),
             ("USER acme", Rule::TlsRequiredLogin, false, Some(Step::SignInEncryption)),
             ("PASS ****", Rule::WrongPassword, false, Some(Step::Proof)),
+            ("HASH a", Rule::NameFilter, false, Some(Step::PermissionAndName)),
             ("STOR a.zip", Rule::NameFilter, false, Some(Step::Name)),
             ("STOR a.zip", Rule::Quota, false, Some(Step::Room)),
             ("STOR a.zip", Rule::Quota, true, Some(Step::Bytes)),
