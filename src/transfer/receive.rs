@@ -20,9 +20,11 @@ use super::throttle::{Throttled, Way};
 use crate::base::clock::Timestamp;
 use crate::base::hex::hex;
 use crate::base::id::ReceiptId;
+use crate::domain::authorise::No;
 use crate::domain::event::EventKind;
 use crate::domain::place::Folder;
 use crate::domain::receipt::Ending;
+use crate::domain::refusal::Rule;
 use crate::domain::value::AsciiUploads;
 use crate::store::event::Event;
 use crate::workspace::folder::OpenFolder;
@@ -222,7 +224,10 @@ impl Upload {
         let workspace = Arc::clone(&self.plan.workspace);
         let folder = workspace.folder(self.plan.side);
         let new_version = matches!(self.plan.base, Base::Complete { .. });
-        if new_version || size_bytes == 0 || matches!(why, TransferError::Refused(_)) {
+        // What met a limit may go on when there is room again, or when the limit is another (PRODUCT 5.6: 552).
+        let is_limited = |no: &No| matches!(no.rule, Rule::FileTooLarge | Rule::Quota);
+        let is_refused = matches!(&why, TransferError::Refused(no) if !is_limited(no));
+        if new_version || size_bytes == 0 || is_refused {
             self.part.discard(folder);
         } else {
             self.part.keep(folder, self.plan.names, depot.clock.now());

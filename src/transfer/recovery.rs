@@ -39,12 +39,13 @@ pub struct Report {
 
 /// Finishes every receipt that was on its way, and finds the unfinished uploads.
 pub async fn recover(depot: &Depot, snapshot: &Snapshot) -> Result<Report, StoreError> {
+    // Receipts say where their files are before anything is looked for.
+    settle_renames(depot, snapshot).await?;
     // Before a name is touched: the bytes that deliveries need.
     delivery::end_idle_holds(&depot.db).await?;
     holds::recover(depot, snapshot).await?;
     let passing = passing::recover(depot, snapshot).await?;
     let delivered = finish_passing(depot, passing.there).await?;
-    settle_renames(depot, snapshot).await?;
     let mut report = Report::default();
     let mut waiting: HashMap<String, Vec<Receipt>> = HashMap::new();
     for receipt in receipt::publishing(&depot.db).await? {

@@ -1,5 +1,7 @@
 //! Profiles, Mail: where mail is handed in, and who is told of what.
 
+use std::time::Duration;
+
 use askama::Template;
 use axum::response::{IntoResponse, Redirect, Response};
 
@@ -110,6 +112,18 @@ pub fn is_set(settings: &ApplianceSettings) -> bool {
     settings.mail_host.is_some() && settings.mail_from.is_some()
 }
 
+/// How long *Send test* waits: less than a request may take, so that the page can say whose fault it is.
+const TEST_WITHIN: Duration = Duration::from_secs(20);
+
+async fn in_time(within: Duration, sending: impl Future<Output = Result<String, String>>) -> Result<String, String> {
+    tokio::time::timeout(within, sending).await.unwrap_or_else(|_| {
+        let seconds = within.as_secs();
+        Err(format!(
+            "the mail server has not taken the letter within {seconds} s; see whether host, port and TLS are right"
+        ))
+    })
+}
+
 /// Sends a letter as an alert would be, of everything or of one connector; what came of it.
 pub async fn send_test(context: &Context, connector: Option<&ConnectorSettings>) -> Note {
     let settings = &context.state.live.snapshot().appliance;
@@ -121,7 +135,7 @@ pub async fn send_test(context: &Context, connector: Option<&ConnectorSettings>)
         id: EventId::new(&context.state.ids).to_string(),
     };
     let sent = match MailServer::of(settings, &context.state.secrets).await {
-        Ok(server) if !letter.to.is_empty() => server.send(&letter).await,
+        Ok(server) if !letter.to.is_empty() => in_time(TEST_WITHIN, server.send(&letter)).await,
         Ok(_) => Err("There are no recipients".to_owned()),
         Err(why) => Err(why),
     };
@@ -131,5 +145,18 @@ pub async fn send_test(context: &Context, connector: Option<&ConnectorSettings>)
             Note::done(format!("Sent to {to}. The mail server said: {said}"))
         }
         Err(why) => Note { tone: Tone::Warning, text: format!("Not sent: {why}"), password: None },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_mail_server_that_says_nothing_is_told_as_that() {
+        let sent = in_time(Duration::from_millis(5), std::future::pending()).await;
+        assert!(sent.unwrap_err().starts_with("the mail server has not taken the letter"));
+        assert_eq!(in_time(TEST_WITHIN, async { Ok("250 ok".to_owned()) }).await, Ok("250 ok".to_owned()));
+        assert!(TEST_WITHIN < crate::web::routes::REQUEST_WITHIN, "else the page cannot say it");
     }
 }

@@ -73,3 +73,22 @@ async fn a_quota_of_files_counts_one_under_a_temporary_name_whatever_it_is_calle
     client.expect("DELE dir/b.edi", 250).await;
     client.store("c.edi", b"one more").await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_upload_that_met_a_limit_goes_on_when_there_is_room() {
+    let appliance = Appliance::new();
+    appliance.configure(&["quota_bytes=1000000"]);
+    let running = appliance.start().await;
+    let mut client = running.partner().await;
+    client.expect("CWD /Receive", 250).await;
+    client.store("old.edi", &[7; 400_000]).await;
+    let bytes: Vec<u8> = (0..=250).cycle().take(900_000).collect();
+    assert_eq!(client.put("STOR new.edi", &bytes).await.code, 552);
+    let size = client.expect("SIZE new.edi", 213).await;
+    let size: usize = size.text[4..].trim().parse().unwrap();
+    assert!((1..=600_000).contains(&size), "{size}");
+    client.expect("DELE old.edi", 250).await;
+    client.expect(&format!("REST {size}"), 350).await;
+    client.store("new.edi", &bytes[size..]).await;
+    assert!(client.fetch("RETR new.edi").await.unwrap() == bytes);
+}
