@@ -62,6 +62,7 @@ pub(super) const MIGRATIONS: &[(i64, &str, &str)] = &[
     (95, "letters", include_str!("../../migrations/0095_letters.sql")),
     (96, "staging of", include_str!("../../migrations/0096_staging_of.sql")),
     (100, "event of a receipt", include_str!("../../migrations/0100_event_of_a_receipt.sql")),
+    (105, "parts", include_str!("../../migrations/0105_parts.sql")),
 ];
 
 /// Why the store could not do something.
