@@ -39,7 +39,7 @@ pub struct Kept {
 }
 
 impl Keeper<'_> {
-    /// Adds an action of a partner, or puts `texts` in place of one that is `there`. It gets a secret where it posts and has
+    /// Adds an action of a partner, or puts `texts` in place of one that is `there`, of that version. It gets a secret where it posts and has
     /// none, or with `anew`.
     ///
     /// # Errors
@@ -58,8 +58,12 @@ impl Keeper<'_> {
         let id = there.map_or_else(|| EventId::new(change.ids).to_string(), |one| one.id.clone());
         let (words, subject) = (settings.in_words(), format!("connector {connector}"));
         let name = action::webhook_secret(&id);
-        let stored =
-            StoredAction { id: id.clone(), connector_key: connector.key().to_owned(), texts: settings.texts() };
+        let stored = StoredAction {
+            id: id.clone(),
+            connector_key: connector.key().to_owned(),
+            texts: settings.texts(),
+            version: there.map_or(0, |one| one.version),
+        };
         action::put(self.db, &stored, (&subject, &words), change).await?;
         let secret = match settings.kind {
             ActionKind::Webhook => self.secret((&name, &subject), anew, change).await?,
@@ -68,20 +72,21 @@ impl Keeper<'_> {
         Ok(Kept { id, words, secret })
     }
 
-    /// Adds an event target, or puts `texts` in place of the one of that id. Its secret is as an action's.
+    /// Adds an event target, or puts `texts` in place of one that is `there`. Its secret is as an action's.
     ///
     /// # Errors
     /// Every mistake, in words; or it could not be stored.
     pub async fn put_event_target(
         &self,
-        (there, texts): (Option<String>, &Texts),
+        (there, texts): (Option<&StoredTarget>, &Texts),
         anew: bool,
         change: &Change<'_>,
     ) -> Result<Kept, SaveError> {
         let settings = EventTargetSettings::parse(texts).map_err(SaveError::Mistakes)?;
-        let id = there.unwrap_or_else(|| EventId::new(change.ids).to_string());
+        let id = there.map_or_else(|| EventId::new(change.ids).to_string(), |one| one.id.clone());
         let (words, name) = (settings.in_words(), event_target::webhook_secret(&id));
-        let stored = StoredTarget { id: id.clone(), texts: settings.texts() };
+        let stored =
+            StoredTarget { id: id.clone(), texts: settings.texts(), version: there.map_or(0, |one| one.version) };
         event_target::put(self.db, &stored, &words, change).await?;
         let secret = self.secret((&name, "settings"), anew, change).await?;
         Ok(Kept { id, words, secret })

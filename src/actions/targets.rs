@@ -166,7 +166,7 @@ impl Reach {
         let (Ok(place), Some(parcel)) = (place, parcel) else { return Attempt::retry(words(&TransferError::NotFound)) };
         match held::open_held(&self.depot, &parcel.receipt.id).await {
             Ok(_) => Attempt::retry(format!(
-                "The folder {} was removed while it was in use; put it back, and restart Waybill",
+                "The folder {} was removed while the file was on its way; it is made again at the next attempt",
                 place.path.display()
             )),
             Err(error) => Attempt::retry(words(&error)),

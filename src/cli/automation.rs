@@ -77,7 +77,7 @@ pub(super) async fn event_targets(desk: &mut Desk<'_>, verb: &EventTargetVerb) -
             let stored = find_target(desk, id).await?;
             let given = output::texts(EventTargetSettings::SETTINGS, pairs)?;
             let texts = changed(EventTargetSettings::SETTINGS, &stored.texts, given);
-            put_target(desk, (Some(stored.id), &texts), *new_secret, "Saved").await
+            put_target(desk, (Some(&stored), &texts), *new_secret, "Saved").await
         }
         EventTargetVerb::Remove { id } => {
             let stored = find_target(desk, id).await?;
@@ -90,7 +90,7 @@ pub(super) async fn event_targets(desk: &mut Desk<'_>, verb: &EventTargetVerb) -
 
 async fn put_target(
     desk: &mut Desk<'_>,
-    target: (Option<String>, &Texts),
+    target: (Option<&StoredTarget>, &Texts),
     anew: bool,
     done: &str,
 ) -> Result<(), Failure> {

@@ -1,14 +1,15 @@
 //! Actions: what a partner's files set off besides being passed along (PRODUCT section 10).
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use sqlx::sqlite::SqliteRow;
 use sqlx::{Row, Sqlite, Transaction};
 
 use super::open::{Db, StoreError};
+use super::part::{self, Part};
 use super::setting::{self, Change, SaveError};
-use super::{audit, delivery, secret};
+use super::{delivery, secret};
 use crate::base::clock::Timestamp;
 use crate::domain::action::{Action, ActionSettings};
 use crate::domain::flow::Target;
@@ -17,12 +18,15 @@ use crate::domain::setting::{Mistake, Texts};
 /// Actions one connector can have.
 pub const ACTIONS_MAX: i64 = 20;
 
-const ALL: &str = "SELECT id, connector_key, texts FROM actions ORDER BY connector_key, made_at_us, id";
+const ALL: &str = "SELECT id, connector_key, texts, version FROM actions ORDER BY connector_key, made_at_us, id";
 const OF_CONNECTOR: &str =
-    "SELECT id, connector_key, texts FROM actions WHERE connector_key = $1 ORDER BY made_at_us, id";
+    "SELECT id, connector_key, texts, version FROM actions WHERE connector_key = $1 ORDER BY made_at_us, id";
+const STORED: &str = "SELECT texts, version, changed_at_us, changed_by FROM actions WHERE id = $1";
 const COUNT: &str = "SELECT COUNT(*) FROM actions WHERE connector_key = $1 AND id <> $2";
-const PUT: &str = "INSERT INTO actions (id, connector_key, texts, made_at_us) VALUES ($1, $2, $3, $4) \
-     ON CONFLICT (id) DO UPDATE SET texts = excluded.texts";
+const PUT: &str = "INSERT INTO actions (id, connector_key, texts, made_at_us, version, changed_at_us, changed_by) \
+     VALUES ($1, $2, $3, $4, (SELECT version FROM configuration WHERE one = 1), $4, $5) \
+     ON CONFLICT (id) DO UPDATE SET texts = excluded.texts, version = actions.version + 1, \
+     changed_at_us = excluded.changed_at_us, changed_by = excluded.changed_by";
 const REMOVE: &str = "DELETE FROM actions WHERE id = $1";
 
 /// One action as it is stored.
@@ -34,6 +38,8 @@ pub struct StoredAction {
     pub connector_key: String,
     /// Its settings.
     pub texts: Texts,
+    /// Another with each save. What is saved has the version it was made from; 0: whatever is there, or nothing.
+    pub version: i64,
 }
 
 /// The actions of one connector, by its id in lower case, in the order they were made.
@@ -56,7 +62,7 @@ pub(super) async fn all_in(tx: &mut Transaction<'_, Sqlite>) -> Result<Vec<Store
 pub(super) async fn all(db: &Db) -> Result<HashMap<String, Vec<Arc<Action>>>, StoreError> {
     let mut by_key: HashMap<String, Vec<Arc<Action>>> = HashMap::new();
     for row in sqlx::query(ALL).fetch_all(db.reader()).await? {
-        let StoredAction { id, connector_key, texts } = decode(&row)?;
+        let StoredAction { id, connector_key, texts, .. } = decode(&row)?;
         match ActionSettings::parse(&texts) {
             Ok(settings) => {
                 let action = Action { id, connector_key: connector_key.clone(), settings };
@@ -73,12 +79,11 @@ pub(super) async fn all(db: &Db) -> Result<HashMap<String, Vec<Arc<Action>>>, St
 
 fn decode(row: &SqliteRow) -> Result<StoredAction, StoreError> {
     let (id, texts): (String, String) = (row.try_get(0)?, row.try_get(2)?);
-    let texts: BTreeMap<String, String> =
-        serde_json::from_str(&texts).map_err(|error| StoreError::Unreadable(format!("action {id}: {error}")))?;
-    Ok(StoredAction { id, connector_key: row.try_get(1)?, texts })
+    let texts = part::texts(&texts).map_err(|error| StoreError::Unreadable(format!("action {id}: {error}")))?;
+    Ok(StoredAction { id, connector_key: row.try_get(1)?, texts, version: row.try_get(3)? })
 }
 
-/// Adds an action or changes it. For the audit: whose it is, and what it is in words.
+/// Adds an action or changes it. For the audit: whose it is, and what it is in words. Nothing is done where it was so already.
 pub async fn put(
     db: &Db,
     action: &StoredAction,
@@ -98,17 +103,31 @@ pub(super) async fn put_in(
     (subject, words): (&str, &str),
     change: &Change<'_>,
 ) -> Result<(), SaveError> {
-    let StoredAction { id, connector_key, texts } = action;
-    let json = serde_json::to_string(texts).map_err(|error| StoreError::Unreadable(error.to_string()))?;
+    let StoredAction { id, connector_key, texts, version } = action;
+    let before = part::read(tx, STORED, (id, Some(*version).filter(|version| *version != 0))).await?;
+    let before = before.map(|stored| stored.texts);
     let others: i64 = sqlx::query(COUNT).bind(connector_key).bind(id).fetch_one(&mut **tx).await?.try_get(0)?;
     if others >= ACTIONS_MAX {
         let words = format!("There are {ACTIONS_MAX} actions, the most a connector can have; remove one");
         return Err(SaveError::Mistakes(vec![Mistake::new("moment", words)]));
     }
-    sqlx::query(PUT).bind(id).bind(connector_key).bind(json).bind(change.at.us()).execute(&mut **tx).await?;
-    setting::bump(tx).await?;
-    audit::add(tx, change, &audit::Entry { subject, key: "action", before: "", after: words }).await?;
-    Ok(())
+    let was = before.as_ref().map(in_words).unwrap_or_default();
+    let before = before.as_ref().map(|texts| (texts, was.as_str()));
+    if !part(subject).put(tx, before, (texts, words), change).await? {
+        return Ok(());
+    }
+    let json = part::json(texts)?;
+    let put = sqlx::query(PUT).bind(id).bind(connector_key).bind(json).bind(change.at.us()).bind(change.who);
+    put.execute(&mut **tx).await?;
+    Ok(setting::bump(tx).await?)
+}
+
+const fn part(subject: &str) -> Part<'_> {
+    Part { subject, what: "action", table: ActionSettings::SETTINGS }
+}
+
+fn in_words(texts: &Texts) -> String {
+    ActionSettings::parse(texts).map(|settings| settings.in_words()).unwrap_or_default()
 }
 
 /// Removes one; what waits for it stops.
@@ -121,14 +140,20 @@ pub async fn remove(
     let mut tx = db.begin().await?;
     remove_one(&mut tx, (&action.connector_key, &action.id), change.at).await?;
     setting::bump(&mut tx).await?;
-    audit::add(&mut tx, change, &audit::Entry { subject, key: "action", before: words, after: "" }).await?;
+    part(subject).removed(&mut tx, words, change).await?;
     Ok(tx.commit().await?)
 }
 
-/// The connector is removed.
-pub(super) async fn remove_of(tx: &mut Transaction<'_, Sqlite>, key: &str, at: Timestamp) -> sqlx::Result<()> {
+/// The connector is removed: by its id as written, and in lower case.
+pub(super) async fn remove_of(
+    tx: &mut Transaction<'_, Sqlite>,
+    (connector, key): (&str, &str),
+    change: &Change<'_>,
+) -> Result<(), StoreError> {
     for row in sqlx::query(OF_CONNECTOR).bind(key).fetch_all(&mut **tx).await? {
-        remove_one(tx, (key, row.try_get(0)?), at).await?;
+        let stored = decode(&row)?;
+        remove_one(tx, (key, &stored.id), change.at).await?;
+        part(&format!("connector {connector}")).removed(tx, &in_words(&stored.texts), change).await?;
     }
     Ok(())
 }

@@ -5,7 +5,6 @@ use sqlx::{Row, Sqlite, Transaction};
 use super::open::{Db, StoreError};
 use super::setting::{self, Change, SaveError};
 use super::{audit, delivery};
-use crate::base::clock::Timestamp;
 use crate::domain::flow::{Arrow, Map, NoArrow, Node};
 use crate::domain::setting::{Mistake, Value};
 use crate::domain::value::ConnectorType;
@@ -78,8 +77,7 @@ pub(super) async fn connect_in(
     })?;
     let add = sqlx::query(ADD).bind(&arrow.from).bind(&arrow.to).bind(i64::from(on_error)).bind(change.at.us());
     add.execute(&mut **tx).await?;
-    let after = if on_error { format!("{} on error", map.written(&arrow.to)) } else { map.written(&arrow.to) };
-    record(tx, &map.written(&arrow.from), ("", &after), change).await?;
+    record(tx, &map.written(&arrow.from), ("", &target(&map, &arrow)), change).await?;
     Ok(())
 }
 
@@ -93,15 +91,31 @@ pub async fn disconnect(db: &Db, from: &str, to: &str, change: &Change<'_>) -> R
         return Ok(None);
     }
     let stopped = delivery::stop_lane(&mut tx, &from, &to, change.at).await?;
-    record(&mut tx, &map.written(&from), (&map.written(&to), ""), change).await?;
+    let arrow = map.from(&from).find(|arrow| arrow.to == to);
+    let before = arrow.map_or_else(|| map.written(&to), |arrow| target(&map, arrow));
+    record(&mut tx, &map.written(&from), (&before, ""), change).await?;
     tx.commit().await?;
     Ok(Some(stopped))
 }
 
-/// The connector is removed, and with it every arrow that begins or ends there.
-pub(super) async fn remove_of(tx: &mut Transaction<'_, Sqlite>, key: &str, at: Timestamp) -> sqlx::Result<()> {
+/// The connector is to be removed, and with it every arrow that begins or ends there.
+pub(super) async fn remove_of(
+    tx: &mut Transaction<'_, Sqlite>,
+    key: &str,
+    change: &Change<'_>,
+) -> Result<(), StoreError> {
+    let map = read(tx).await?;
+    for arrow in map.arrows.iter().filter(|arrow| arrow.from == key || arrow.to == key) {
+        record(tx, &map.written(&arrow.from), (&target(&map, arrow), ""), change).await?;
+    }
     sqlx::query(REMOVE_OF).bind(key).execute(&mut **tx).await?;
-    delivery::stop_of(tx, key, at).await
+    Ok(delivery::stop_of(tx, key, change.at).await?)
+}
+
+/// Where an arrow leads, in words.
+fn target(map: &Map, arrow: &Arrow) -> String {
+    let to = map.written(&arrow.to);
+    if arrow.on_error { format!("{to} on error") } else { to }
 }
 
 async fn record(

@@ -200,19 +200,21 @@ fn check_type(id: &ConnectorId, before: &Texts, values: &Texts) -> Result<(), Sa
 /// Removes a connector: its settings, passwords and arrows; what waits on these stops. Files, receipts and events stay. Whether it was there.
 pub async fn remove(db: &Db, id: &ConnectorId, change: &Change<'_>) -> Result<bool, StoreError> {
     let mut tx = db.begin().await?;
-    let removed = sqlx::query(REMOVE).bind(id.key()).execute(&mut *tx).await?.rows_affected() > 0;
-    if removed {
+    let there: Option<String> =
+        sqlx::query(EXISTS).bind(id.key()).fetch_optional(&mut *tx).await?.map(|row| row.try_get(0)).transpose()?;
+    if let Some(written) = &there {
+        arrow::remove_of(&mut tx, id.key(), change).await?;
+        action::remove_of(&mut tx, (written, id.key()), change).await?;
+        sla::remove_of(&mut tx, (written, id.key()), change).await?;
+        sqlx::query(REMOVE).bind(id.key()).execute(&mut *tx).await?;
         setting::remove(&mut tx, Scope::Connector(id.key())).await?;
-        arrow::remove_of(&mut tx, id.key(), change.at).await?;
-        action::remove_of(&mut tx, id.key(), change.at).await?;
-        sla::remove_of(&mut tx, id.key()).await?;
         secret::remove(&mut tx, &webhook_secret(id)).await?;
         setting::bump(&mut tx).await?;
         let entry = audit::Entry { subject: &subject(id), key: "removed", before: id.as_str(), after: "" };
         audit::add(&mut tx, change, &entry).await?;
     }
     tx.commit().await?;
-    Ok(removed)
+    Ok(there.is_some())
 }
 
 /// The name of what a Webhook connector signs with.
@@ -294,6 +296,45 @@ mod tests {
         }
         assert_eq!(all(&db).await.unwrap().len(), 1, "a refused connector was kept");
         add(&db, &id("globex"), &texts("output_folder", "acme-too/Receive"), None, &change).await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn what_is_removed_with_a_connector_is_told_and_no_version_comes_again() {
+        let folder = tempfile::tempdir().unwrap();
+        let db = Db::open(folder.path()).await.unwrap();
+        let ids = IdSource::random(Clock::System);
+        let change = Change { who: "test", remote: "", at: Timestamp::default(), ids: &ids };
+        let texts = |pairs: &[(&str, &str)]| -> Texts {
+            pairs.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect()
+        };
+        let acme = ConnectorId::parse("Acme").unwrap();
+        add(&db, &acme, &Texts::new(), None, &change).await.unwrap();
+        let archive = ConnectorId::parse("archive").unwrap();
+        add(&db, &archive, &texts(&[("type", "folder")]), None, &change).await.unwrap();
+        arrow::connect(&db, ("acme", "archive"), false, &change).await.unwrap();
+        sla::put(&db, "s1", ("Acme", "acme"), (&Texts::new(), "words"), &change).await.unwrap();
+        let mail = texts(&[("kind", "mail"), ("mail_to", "a@b")]);
+        let mail =
+            action::StoredAction { id: "a1".to_owned(), connector_key: "acme".to_owned(), texts: mail, version: 0 };
+        action::put(&db, &mail, ("connector Acme", "words"), &change).await.unwrap();
+        let version = async || setting::load(&db, Scope::Connector("acme")).await.unwrap().version;
+        let before = version().await;
+        assert!(remove(&db, &acme, &change).await.unwrap());
+        let mut told = audit::latest(&db, Some("connector Acme"), 4).await.unwrap();
+        told.reverse();
+        let told: Vec<_> = told.iter().map(|one| format!("{}: {} -> {}", one.key, one.before, one.after)).collect();
+        let expected = [
+            "passes along to: archive -> ",
+            "action: After a file is received: mail to a@b -> ",
+            "SLA: At least 1 file received by 09:00, Mon–Fri, UTC -> ",
+            "removed: Acme -> ",
+        ];
+        assert_eq!(told, expected);
+        add(&db, &acme, &Texts::new(), None, &change).await.unwrap();
+        assert_ne!(version().await, before);
+        let edit = Edit { values: texts(&[("settle_s", "9")]), expected_version: Some(before), ..Edit::default() };
+        let stale = save(&db, &acme, &edit, &change).await;
+        assert!(matches!(stale, Err(SaveError::Stale(_))), "{stale:?}");
     }
 
     #[tokio::test]

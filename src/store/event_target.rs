@@ -1,14 +1,14 @@
 //! Event targets: who is told of events by webhook.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use sqlx::sqlite::SqliteRow;
 use sqlx::{Row, Sqlite, Transaction};
 
 use super::open::{Db, StoreError};
+use super::part::{self, Part};
 use super::setting::{self, Change, SaveError};
-use super::{audit, delivery, secret};
+use super::{delivery, secret};
 use crate::domain::event_target::{EventTarget, EventTargetSettings};
 use crate::domain::flow::Target;
 use crate::domain::setting::{Mistake, Texts};
@@ -16,10 +16,13 @@ use crate::domain::setting::{Mistake, Texts};
 /// Event targets there can be.
 pub const TARGETS_MAX: i64 = 20;
 
-const ALL: &str = "SELECT id, texts FROM event_targets ORDER BY made_at_us, id";
+const ALL: &str = "SELECT id, texts, version FROM event_targets ORDER BY made_at_us, id";
+const STORED: &str = "SELECT texts, version, changed_at_us, changed_by FROM event_targets WHERE id = $1";
 const COUNT: &str = "SELECT COUNT(*) FROM event_targets WHERE id <> $1";
-const PUT: &str = "INSERT INTO event_targets (id, texts, made_at_us) VALUES ($1, $2, $3) \
-     ON CONFLICT (id) DO UPDATE SET texts = excluded.texts";
+const PUT: &str = "INSERT INTO event_targets (id, texts, made_at_us, version, changed_at_us, changed_by) \
+     VALUES ($1, $2, $3, (SELECT version FROM configuration WHERE one = 1), $3, $4) \
+     ON CONFLICT (id) DO UPDATE SET texts = excluded.texts, version = event_targets.version + 1, \
+     changed_at_us = excluded.changed_at_us, changed_by = excluded.changed_by";
 const REMOVE: &str = "DELETE FROM event_targets WHERE id = $1";
 
 /// One as it is stored.
@@ -29,6 +32,8 @@ pub struct StoredTarget {
     pub id: String,
     /// Its settings.
     pub texts: Texts,
+    /// Another with each save. What is saved has the version it was made from; 0: whatever is there, or nothing.
+    pub version: i64,
 }
 
 /// Every event target, in the order they were made.
@@ -43,7 +48,7 @@ pub(super) async fn all_in(tx: &mut Transaction<'_, Sqlite>) -> Result<Vec<Store
 
 /// Every one that can be read. One that this version cannot read is said aloud and left out.
 pub(super) async fn readable(db: &Db) -> Result<Vec<Arc<EventTarget>>, StoreError> {
-    let read = |StoredTarget { id, texts }: StoredTarget| match EventTargetSettings::parse(&texts) {
+    let read = |StoredTarget { id, texts, .. }: StoredTarget| match EventTargetSettings::parse(&texts) {
         Ok(settings) => Some(Arc::new(EventTarget { id, settings })),
         Err(mistakes) => {
             let all: Vec<_> = mistakes.iter().map(ToString::to_string).collect();
@@ -56,12 +61,11 @@ pub(super) async fn readable(db: &Db) -> Result<Vec<Arc<EventTarget>>, StoreErro
 
 fn decode(row: &SqliteRow) -> Result<StoredTarget, StoreError> {
     let (id, texts): (String, String) = (row.try_get(0)?, row.try_get(1)?);
-    let texts: BTreeMap<String, String> =
-        serde_json::from_str(&texts).map_err(|error| StoreError::Unreadable(format!("event target {id}: {error}")))?;
-    Ok(StoredTarget { id, texts })
+    let texts = part::texts(&texts).map_err(|error| StoreError::Unreadable(format!("event target {id}: {error}")))?;
+    Ok(StoredTarget { id, texts, version: row.try_get(2)? })
 }
 
-/// Adds one or changes it. `words` say what it is, for the audit.
+/// Adds one or changes it. `words` say what it is, for the audit. Nothing is done where it was so already.
 pub async fn put(db: &Db, target: &StoredTarget, words: &str, change: &Change<'_>) -> Result<(), SaveError> {
     let mut tx = db.begin().await?;
     put_in(&mut tx, target, words, change).await?;
@@ -76,16 +80,27 @@ pub(super) async fn put_in(
     words: &str,
     change: &Change<'_>,
 ) -> Result<(), SaveError> {
-    let json = serde_json::to_string(&target.texts).map_err(|error| StoreError::Unreadable(error.to_string()))?;
-    if sqlx::query(COUNT).bind(&target.id).fetch_one(&mut **tx).await?.try_get::<i64, _>(0)? >= TARGETS_MAX {
+    let StoredTarget { id, texts, version } = target;
+    let before = part::read(tx, STORED, (id, Some(*version).filter(|version| *version != 0))).await?;
+    let before = before.map(|stored| stored.texts);
+    if sqlx::query(COUNT).bind(id).fetch_one(&mut **tx).await?.try_get::<i64, _>(0)? >= TARGETS_MAX {
         let words = format!("There are {TARGETS_MAX} event targets, the most there can be; remove one");
         return Err(SaveError::Mistakes(vec![Mistake::new("url", words)]));
     }
-    sqlx::query(PUT).bind(&target.id).bind(json).bind(change.at.us()).execute(&mut **tx).await?;
-    setting::bump(tx).await?;
-    let entry = audit::Entry { subject: "settings", key: "event target", before: "", after: words };
-    audit::add(tx, change, &entry).await?;
-    Ok(())
+    let was = before.as_ref().map(in_words).unwrap_or_default();
+    let before = before.as_ref().map(|texts| (texts, was.as_str()));
+    if !PART.put(tx, before, (texts, words), change).await? {
+        return Ok(());
+    }
+    let put = sqlx::query(PUT).bind(id).bind(part::json(texts)?).bind(change.at.us()).bind(change.who);
+    put.execute(&mut **tx).await?;
+    Ok(setting::bump(tx).await?)
+}
+
+const PART: Part<'_> = Part { subject: "settings", what: "event target", table: EventTargetSettings::SETTINGS };
+
+fn in_words(texts: &Texts) -> String {
+    EventTargetSettings::parse(texts).map(|settings| settings.in_words()).unwrap_or_default()
 }
 
 /// Removes one; what waits for it stops.
@@ -95,8 +110,7 @@ pub async fn remove(db: &Db, id: &str, words: &str, change: &Change<'_>) -> Resu
     secret::remove(&mut tx, &webhook_secret(id)).await?;
     delivery::stop(&mut tx, "", &Target::Events(id.to_owned()).text(), change.at).await?;
     setting::bump(&mut tx).await?;
-    let entry = audit::Entry { subject: "settings", key: "event target", before: words, after: "" };
-    audit::add(&mut tx, change, &entry).await?;
+    PART.removed(&mut tx, words, change).await?;
     Ok(tx.commit().await?)
 }
 

@@ -117,13 +117,13 @@ impl Kind {
         let Row { id, connector_key, texts } = row;
         let subject = format!("connector {owner}");
         match self {
-            Self::Sla => Ok(sla::put_in(tx, &id, (owner, &connector_key), (&texts, words), change).await?),
+            Self::Sla => sla::put_in(tx, (&id, None), (owner, &connector_key), (&texts, words), change).await,
             Self::Action => {
-                let stored = action::StoredAction { id, connector_key, texts };
+                let stored = action::StoredAction { id, connector_key, texts, version: 0 };
                 action::put_in(tx, &stored, (&subject, words), change).await
             }
             Self::EventTarget => {
-                event_target::put_in(tx, &event_target::StoredTarget { id, texts }, words, change).await
+                event_target::put_in(tx, &event_target::StoredTarget { id, texts, version: 0 }, words, change).await
             }
         }
     }
@@ -257,16 +257,21 @@ mod tests {
         let done = read(&db, FILE).await;
         let parts = [
             "connector acme SLA: At least 2 files received by 09:00, Mon–Fri, UTC",
+            "connector acme SLA at_least: 2",
             "connector acme action: After a file is received: mail to a@b",
+            "connector acme action kind: mail",
+            "connector acme action mail_to: a@b",
         ];
-        assert_eq!(done[done.len() - 3..done.len() - 1], parts);
+        let first = done.iter().position(|one| one == parts[0]).unwrap_or_default();
+        assert_eq!(done[first..first + parts.len()], parts);
         assert!(read(&db, FILE).await.is_empty(), "without an id it is the same as one that says the same");
         let exported = SettingsFile::read(&db).await.unwrap();
         assert_eq!((exported.slas.len(), exported.actions.len(), exported.event_targets.len()), (1, 1, 1));
         assert_eq!(exported.slas[0].connector, "acme");
         assert!(read(&db, &exported.text()).await.is_empty(), "it differs from itself");
         let changed = exported.text().replace("mail_to = \"a@b\"", "mail_to = \"c@d\"");
-        assert_eq!(read(&db, &changed).await, ["connector acme action: After a file is received: mail to c@d"]);
+        let told = ["action: After a file is received: mail to c@d", "action mail_to: c@d"];
+        assert_eq!(read(&db, &changed).await, told.map(|one| format!("connector acme {one}")));
         assert_eq!(SettingsFile::read(&db).await.unwrap().actions.len(), 1, "its id says which it is");
         let other = Db::open(folders[1].path()).await.unwrap();
         read(&other, &exported.text()).await;

@@ -31,6 +31,7 @@ pub mod kept;
 pub mod listener;
 pub mod live;
 pub mod open;
+mod part;
 pub mod profile;
 pub mod programs;
 mod queue;

@@ -64,6 +64,7 @@ pub(super) const MIGRATIONS: &[(i64, &str, &str)] = &[
     (100, "event of a receipt", include_str!("../../migrations/0100_event_of_a_receipt.sql")),
     (101, "renamings", include_str!("../../migrations/0101_renamings.sql")),
     (102, "staged in", include_str!("../../migrations/0102_staged_in.sql")),
+    (105, "parts", include_str!("../../migrations/0105_parts.sql")),
 ];
 
 /// Why the store could not do something.

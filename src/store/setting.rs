@@ -9,8 +9,11 @@ use crate::domain::setting::{Mistake, Texts};
 
 const VALUES: &str = "SELECT key, value FROM setting_values WHERE scope = $1 AND owner = $2";
 const VERSION: &str = "SELECT version, changed_at_us, changed_by FROM setting_groups WHERE scope = $1 AND owner = $2";
+/// A connector's first version is the configuration's, which counts every save: one that is removed and added anew has
+/// another.
 const ADD_GROUP: &str = "INSERT INTO setting_groups (scope, owner, version, changed_at_us, changed_by) \
-     VALUES ($1, $2, 1, $3, $4) ON CONFLICT (scope, owner) DO UPDATE SET version = setting_groups.version + 1, \
+     VALUES ($1, $2, CASE $1 WHEN 'connector' THEN (SELECT version FROM configuration WHERE one = 1) ELSE 1 END, $3, $4) \
+     ON CONFLICT (scope, owner) DO UPDATE SET version = setting_groups.version + 1, \
      changed_at_us = excluded.changed_at_us, changed_by = excluded.changed_by";
 const SET_VALUE: &str = "INSERT INTO setting_values (scope, owner, key, value) VALUES ($1, $2, $3, $4) \
      ON CONFLICT (scope, owner, key) DO UPDATE SET value = excluded.value";
@@ -56,7 +59,7 @@ pub struct Change<'a> {
 pub struct Stored {
     /// Values that differ from their defaults.
     pub texts: Texts,
-    /// Counts the saves; 0 when never saved.
+    /// Another with each save, also where it was removed and added anew; 0 when never saved.
     pub version: i64,
     /// When it was last saved.
     pub changed_at: Timestamp,

@@ -1,18 +1,18 @@
 //! SLAs and how their windows stand (PRODUCT section 10). A notice is an event, committed with the state it tells of:
 //! exactly one for each state of a window.
 
-use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 
 use sqlx::sqlite::SqliteRow;
 use sqlx::{Row, Sqlite, Transaction};
 
+use super::event;
 use super::open::{Db, StoreError};
-use super::setting::Change;
-use super::{audit, event};
+use super::part::{self, Part};
+use super::setting::{self, Change, SaveError};
 use crate::base::clock::Timestamp;
 use crate::domain::setting::Texts;
-use crate::domain::sla::{Counted, Sla, State, Window};
+use crate::domain::sla::{Counted, Sla, SlaSettings, State, Window};
 use crate::store::event::Event;
 
 /// SLAs one connector can have.
@@ -20,17 +20,19 @@ pub const SLAS_MAX: i64 = 20;
 /// Files of a window read at a time.
 const STEP: usize = 1_000;
 
-const ALL: &str =
-    "SELECT id, connector_key, texts, made_at_us, looked_at_us FROM slas ORDER BY connector_key, made_at_us, id";
-const OF_CONNECTOR: &str = "SELECT id, connector_key, texts, made_at_us, looked_at_us FROM slas WHERE connector_key = $1 \
+const ALL: &str = "SELECT id, connector_key, texts, made_at_us, looked_at_us, version FROM slas ORDER BY connector_key, made_at_us, id";
+const OF_CONNECTOR: &str = "SELECT id, connector_key, texts, made_at_us, looked_at_us, version FROM slas \
+     WHERE connector_key = $1 \
      ORDER BY made_at_us, id";
-const ONE: &str = "SELECT id, connector_key, texts, made_at_us, looked_at_us FROM slas WHERE id = $1";
+const ONE: &str = "SELECT id, connector_key, texts, made_at_us, looked_at_us, version FROM slas WHERE id = $1";
+const STORED: &str = "SELECT texts, version, changed_at_us, changed_by FROM slas WHERE id = $1";
 const COUNT: &str = "SELECT COUNT(*) FROM slas WHERE connector_key = $1";
-const PUT: &str = "INSERT INTO slas (id, connector_key, texts, made_at_us, looked_at_us) VALUES ($1, $2, $3, $4, $4) \
-     ON CONFLICT (id) DO UPDATE SET texts = excluded.texts";
+const PUT: &str = "INSERT INTO slas (id, connector_key, texts, made_at_us, looked_at_us, version, changed_at_us, changed_by) \
+     VALUES ($1, $2, $3, $4, $4, (SELECT version FROM configuration WHERE one = 1), $4, $5) \
+     ON CONFLICT (id) DO UPDATE SET texts = excluded.texts, version = slas.version + 1, \
+     changed_at_us = excluded.changed_at_us, changed_by = excluded.changed_by";
 const FORGET_OPEN: &str = "DELETE FROM sla_windows WHERE sla_id = $1 AND state IN ('pending', 'at_risk')";
 const REMOVE: &str = "DELETE FROM slas WHERE id = $1";
-const REMOVE_OF: &str = "DELETE FROM slas WHERE connector_key = $1";
 const WINDOWS: &str = "SELECT starts_us, ends_us, state, files, changed_us, afterwards FROM sla_windows \
      WHERE sla_id = $1 AND ends_us > $2 AND starts_us < $3 ORDER BY starts_us";
 const SET_WINDOW: &str = "INSERT INTO sla_windows (sla_id, starts_us, ends_us, state, files, changed_us, afterwards) \
@@ -66,6 +68,8 @@ pub struct StoredSla {
     pub made_at: Timestamp,
     /// When how its windows stand was last told.
     pub looked_at: Timestamp,
+    /// Another with each save.
+    pub version: i64,
 }
 
 /// How a window stood when last looked at.
@@ -123,14 +127,13 @@ fn decode(row: &SqliteRow) -> Result<StoredSla, StoreError> {
         connector_key: row.try_get(1)?,
         made_at: Timestamp::from_us(row.try_get(3)?),
         looked_at: Timestamp::from_us(row.try_get(4)?),
+        version: row.try_get(5)?,
         id,
     })
 }
 
 fn read_texts(id: &str, texts: &str) -> Result<Texts, StoreError> {
-    let texts: BTreeMap<String, String> =
-        serde_json::from_str(texts).map_err(|error| StoreError::Unreadable(format!("SLA {id}: {error}")))?;
-    Ok(texts.into_iter().collect())
+    part::texts(texts).map_err(|error| StoreError::Unreadable(format!("SLA {id}: {error}")))
 }
 
 /// How many SLAs a connector has.
@@ -138,47 +141,83 @@ pub async fn count(db: &Db, key: &str) -> Result<i64, StoreError> {
     Ok(sqlx::query(COUNT).bind(key).fetch_one(db.reader()).await?.try_get(0)?)
 }
 
-/// Adds an SLA or changes it. `words` says what it is, for the audit. Windows that are open are judged anew by what is
-/// due now; those that are over stay as they were.
+/// Adds an SLA, or changes it whatever its version. `words` says what it is, for the audit.
 pub async fn put(
     db: &Db,
     id: &str,
     connector: (&str, &str),
-    (texts, words): (&Texts, &str),
+    texts: (&Texts, &str),
     change: &Change<'_>,
-) -> Result<(), StoreError> {
+) -> Result<(), SaveError> {
+    save(db, (id, None), connector, texts, change).await
+}
+
+/// Adds an SLA, or changes the one of the version that is expected. Windows that are open are judged anew by what is due
+/// now; those that are over stay as they were. Nothing is done where it was so already.
+pub async fn save(
+    db: &Db,
+    which: (&str, Option<i64>),
+    connector: (&str, &str),
+    texts: (&Texts, &str),
+    change: &Change<'_>,
+) -> Result<(), SaveError> {
     let mut tx = db.begin().await?;
-    put_in(&mut tx, id, connector, (texts, words), change).await?;
+    put_in(&mut tx, which, connector, texts, change).await?;
     Ok(tx.commit().await?)
 }
 
 /// The same within another transaction.
 pub(super) async fn put_in(
     tx: &mut Transaction<'_, Sqlite>,
-    id: &str,
+    (id, expected): (&str, Option<i64>),
     (connector_id, key): (&str, &str),
     (texts, words): (&Texts, &str),
     change: &Change<'_>,
-) -> Result<(), StoreError> {
-    let json = serde_json::to_string(texts).map_err(|error| StoreError::Unreadable(error.to_string()))?;
-    sqlx::query(PUT).bind(id).bind(key).bind(json).bind(change.at.us()).execute(&mut **tx).await?;
+) -> Result<(), SaveError> {
+    let before = part::read(tx, STORED, (id, expected)).await?.map(|stored| stored.texts);
+    let was = before.as_ref().map(in_words).unwrap_or_default();
+    let before = before.as_ref().map(|texts| (texts, was.as_str()));
+    if !part(&subject(connector_id)).put(tx, before, (texts, words), change).await? {
+        return Ok(());
+    }
+    let put = sqlx::query(PUT).bind(id).bind(key).bind(part::json(texts)?).bind(change.at.us()).bind(change.who);
+    put.execute(&mut **tx).await?;
     sqlx::query(FORGET_OPEN).bind(id).execute(&mut **tx).await?;
-    let subject = format!("connector {connector_id}");
-    audit::add(tx, change, &audit::Entry { subject: &subject, key: "SLA", before: "", after: words }).await?;
-    Ok(())
+    Ok(setting::bump(tx).await?)
+}
+
+const fn part(subject: &str) -> Part<'_> {
+    Part { subject, what: "SLA", table: SlaSettings::SETTINGS }
+}
+
+fn subject(connector: &str) -> String {
+    format!("connector {connector}")
+}
+
+fn in_words(texts: &Texts) -> String {
+    SlaSettings::parse(texts).map(|(settings, _)| settings.in_words()).unwrap_or_default()
 }
 
 /// Removes one, with its windows.
 pub async fn remove(db: &Db, id: &str, (subject, words): (&str, &str), change: &Change<'_>) -> Result<(), StoreError> {
     let mut tx = db.begin().await?;
     sqlx::query(REMOVE).bind(id).execute(&mut *tx).await?;
-    audit::add(&mut tx, change, &audit::Entry { subject, key: "SLA", before: words, after: "" }).await?;
+    part(subject).removed(&mut tx, words, change).await?;
+    setting::bump(&mut tx).await?;
     Ok(tx.commit().await?)
 }
 
-/// The connector is removed.
-pub(super) async fn remove_of(tx: &mut Transaction<'_, Sqlite>, key: &str) -> sqlx::Result<()> {
-    sqlx::query(REMOVE_OF).bind(key).execute(&mut **tx).await?;
+/// The connector is removed: by its id as written, and in lower case.
+pub(super) async fn remove_of(
+    tx: &mut Transaction<'_, Sqlite>,
+    (connector, key): (&str, &str),
+    change: &Change<'_>,
+) -> Result<(), StoreError> {
+    for row in sqlx::query(OF_CONNECTOR).bind(key).fetch_all(&mut **tx).await? {
+        let stored = decode(&row)?;
+        sqlx::query(REMOVE).bind(&stored.id).execute(&mut **tx).await?;
+        part(&subject(connector)).removed(tx, &in_words(&stored.texts), change).await?;
+    }
     Ok(())
 }
 

@@ -83,6 +83,27 @@ async fn an_action_is_added_changed_and_removed_and_a_secret_is_shown_once() {
 }
 
 #[tokio::test]
+async fn an_action_that_another_saved_or_removed_meanwhile_is_not_overwritten() {
+    let site = Site::new().await;
+    let cookies = site.person("ed", Role::Editor).await;
+    site.add_connector("acme", "").await;
+    assert_eq!(site.act(&cookies, "save", &MAIL).await.status, StatusCode::SEE_OTHER);
+    let made = site.actions().await.pop().unwrap();
+    let version = made.version.to_string();
+    let form =
+        |names: &'static str| [&MAIL[..], &[("names", names), ("action", &made.id), ("version", &version)]].concat();
+    assert_eq!(site.act(&cookies, "save", &form("*.x12")).await.status, StatusCode::SEE_OTHER);
+    let refused = site.act(&cookies, "save", &form("*.edi")).await;
+    assert_eq!(refused.status, StatusCode::CONFLICT);
+    assert!(refused.text.contains("ed saved these settings meanwhile"), "{}", refused.text);
+    assert!(refused.text.contains("name=\"stored.names\" value=\"*.x12\""), "{}", refused.text);
+    assert_eq!(site.act(&cookies, "remove", &[("action", &made.id)]).await.status, StatusCode::SEE_OTHER);
+    let gone = site.act(&cookies, "save", &form("*.edi")).await;
+    assert_eq!((gone.status, site.actions().await.len()), (StatusCode::CONFLICT, 0));
+    assert!(gone.text.contains("Somebody removed it meanwhile"), "{}", gone.text);
+}
+
+#[tokio::test]
 async fn what_runs_a_program_is_an_admins_to_say() {
     let folder = tempfile::tempdir().unwrap();
     let site = Site::with_programs(programs(folder.path())).await;

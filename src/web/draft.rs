@@ -10,7 +10,7 @@ use super::error::WebError;
 use super::form::{Problem, SettingForm, posted_texts};
 use super::shell::html;
 use crate::access::usable;
-use crate::domain::setting::{Setting, Texts};
+use crate::domain::setting::{Mistake, Setting, Texts};
 use crate::store::profile;
 use crate::store::setting::{SaveError, Stored};
 
@@ -39,12 +39,20 @@ pub struct Draft {
     pub conflicts: Vec<Conflict>,
     /// Who saved meanwhile; empty when nobody did.
     pub conflict_by: String,
+    /// Whether what it was to change is no longer there: what was typed adds a new one.
+    pub is_gone: bool,
 }
 
 impl Draft {
     /// What is stored.
     pub fn stored(stored: Stored, table: &'static [Setting]) -> Self {
         Self::new(stored.texts, Some(stored.version), table)
+    }
+
+    /// One of several, such as an SLA, as it is stored; or a new one.
+    pub fn one(stored: Option<(&Texts, i64)>, table: &'static [Setting]) -> Self {
+        let (texts, version) = stored.map(|(texts, version)| (texts.clone(), version)).unzip();
+        Self::new(texts.unwrap_or_default(), version, table)
     }
 
     /// What was typed, or, where the reader chose between that and what somebody else had saved meanwhile, what was chosen.
@@ -60,7 +68,7 @@ impl Draft {
 
     fn new(texts: Texts, version: Option<i64>, table: &'static [Setting]) -> Self {
         let form = SettingForm::showing(texts);
-        Self { table, form, version, conflicts: Vec::new(), conflict_by: String::new() }
+        Self { table, form, version, conflicts: Vec::new(), conflict_by: String::new(), is_gone: false }
     }
 
     /// Saves it as settings of the appliance.
@@ -89,6 +97,21 @@ impl Draft {
         Ok(false)
     }
 
+    /// The same for one of several; gives what was saved.
+    pub fn settle_one<T>(&mut self, saved: Result<T, SaveError>) -> Result<Option<T>, WebError> {
+        match saved {
+            Ok(saved) => return Ok(Some(saved)),
+            Err(SaveError::Stale(stored)) if stored.version == 0 => {
+                self.is_gone = true;
+                let first = self.table.first().map_or("", |setting| setting.key);
+                let words = "Somebody removed it meanwhile. Nothing was saved; saved again, this is added as a new one";
+                self.form.refuse(vec![Mistake::new(first, words)]);
+            }
+            Err(error) => drop(self.settle(Err(error))?),
+        }
+        Ok(None)
+    }
+
     fn differences(&self, stored: &Stored) -> Vec<Conflict> {
         let differs = |setting: &Setting| {
             let typed = self.form.texts.get(setting.key)?;
@@ -114,7 +137,7 @@ impl Draft {
     }
 
     fn status(&self) -> StatusCode {
-        if !self.conflict_by.is_empty() {
+        if self.is_gone || !self.conflict_by.is_empty() {
             StatusCode::CONFLICT
         } else if self.form.mistakes.is_empty() {
             StatusCode::OK

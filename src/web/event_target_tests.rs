@@ -78,6 +78,11 @@ async fn an_event_target_is_added_changed_tested_and_removed_by_an_admin() {
     assert_eq!(secrets.get(&name).await.unwrap().unwrap().reveal(), first.reveal(), "it stays");
     assert_eq!(site.live.snapshot().event_targets.len(), 1);
 
+    let version = stored.version.to_string();
+    let stale = site.target(&admin, "save", &[URL, ("which", "all"), own, ("version", &version)]).await;
+    assert_eq!(stale.status, StatusCode::CONFLICT);
+    assert!(stale.text.contains("name=\"stored.which\" value=\"alerts\""), "{}", stale.text);
+
     // What delivers is played here.
     let form = [own];
     let (answer, test) = tokio::join!(site.target(&admin, "test", &form), site.takes_a_test(&stored.id));
@@ -89,4 +94,6 @@ async fn an_event_target_is_added_changed_tested_and_removed_by_an_admin() {
     assert_eq!(site.target(&admin, "remove", &[own]).await.status, StatusCode::SEE_OTHER);
     assert_eq!(site.delivery_of(&test).await.state.name(), "stopped");
     assert!(secrets.get(&name).await.unwrap().is_none(), "its secret goes with it");
+    assert_eq!(site.target(&admin, "save", &[URL, ("which", "all"), own]).await.status, StatusCode::CONFLICT);
+    assert!(event_target::all(&site.db).await.unwrap().is_empty(), "it came back under another id");
 }

@@ -6,7 +6,9 @@ use super::tests::{Answer, Site};
 use crate::base::clock::Clock;
 use crate::base::id::SessionId;
 use crate::domain::administrator::Role;
+use crate::domain::connector::ConnectorId;
 use crate::domain::setting::Texts;
+use crate::store::connector::{self, Edit};
 use crate::store::profile;
 use crate::store::session::{Session, SessionEnd, Tally};
 
@@ -111,4 +113,14 @@ async fn partners_that_a_stricter_setting_shuts_out_are_named_before_it_is_saved
     // Looser again: nobody is shut out, so nobody asks.
     let looser = site.save_profile(&admin, &[("require_tls", "none"), ("tls_protocols", "1.2,1.3")]).await;
     assert_eq!(looser.status, StatusCode::SEE_OTHER, "{}", looser.text);
+    // Without TLS at all, those whom their own settings keep out are named too.
+    let own = Texts::from([("require_tls".to_owned(), "login".to_owned())]);
+    let edit = Edit { values: own, ..Edit::default() };
+    connector::save(&site.db, &ConnectorId::parse("acme").unwrap(), &edit, &site.change()).await.unwrap();
+    site.live.refresh().await.unwrap();
+    let refused = site.save_profile(&admin, &[("ftp_over_tls", "none")]).await;
+    assert_eq!(refused.status, StatusCode::UNPROCESSABLE_ENTITY);
+    assert!(refused.text.contains("Without TLS nobody could sign in as acme, where"), "{}", refused.text);
+    let anyway = site.save_profile(&admin, &[("ftp_over_tls", "none"), ("anyway", "1")]).await;
+    assert_eq!(anyway.status, StatusCode::SEE_OTHER, "{}", anyway.text);
 }

@@ -2,14 +2,15 @@
 
 use std::time::Duration;
 
-use axum::http::StatusCode;
+use axum::http::{Method, StatusCode};
 
-use super::tests::Site;
+use super::tests::{Answer, Site};
 use crate::base::clock::{Clock, Timestamp};
 use crate::domain::administrator::Role;
 use crate::domain::event::EventKind;
 use crate::domain::setting::Texts;
 use crate::domain::sla::{State, Window};
+use crate::store::audit;
 use crate::store::event::{self, Event, EventFile};
 use crate::store::setting::Change;
 use crate::store::sla::{self, Stand};
@@ -121,4 +122,82 @@ async fn the_files_that_count_as_collected_are_a_filter_of_the_transfers() {
         let csv = site.get(&asked(&format!("/activity/transfers.csv?{more}"), "s1"), &cookies).await.text;
         assert_eq!(csv.lines().count(), found + 1, "{more}: {csv}");
     }
+}
+
+impl Site {
+    async fn save_sla(&self, cookies: &str, fields: &[(&str, &str)]) -> Answer {
+        let csrf = self.get("/connectors/acme/slas", cookies).await.csrf();
+        let form = [&[("csrf", csrf.as_str()), ("fields", "at_least,grace_min")], fields].concat();
+        self.ask(Method::POST, "/connectors/acme/slas/save", cookies, Some(&form)).await
+    }
+
+    /// What the audit says of SLAs, the oldest first.
+    async fn audit_of_slas(&self) -> Vec<String> {
+        let mut all = audit::latest(&self.db, Some("connector acme"), 50).await.unwrap();
+        all.retain(|one| one.key.starts_with("SLA"));
+        all.iter().rev().map(|one| format!("{}: {} -> {}", one.key, one.before, one.after)).collect()
+    }
+}
+
+#[tokio::test]
+async fn an_sla_that_is_saved_as_it_was_tells_nothing_again() {
+    let site = Site::new().await;
+    let cookies = site.person("edda", Role::Editor).await;
+    site.add_connector("acme", "").await;
+    let at_least = |number: &'static str| [("at_least", number), ("grace_min", "15")];
+    assert_eq!(site.save_sla(&cookies, &at_least("2")).await.status, StatusCode::SEE_OTHER);
+    let made = sla::of_connector(&site.db, "acme").await.unwrap().pop().unwrap();
+    let (start, hour) = (Clock::System.now(), Duration::from_hours(1));
+    let window = Window { start, end: start.plus(hour) };
+    let stand = Stand { window, state: State::AtRisk, files: 0, changed_at: start, afterwards: false };
+    sla::looked(&site.db, &made.id, &[stand], &[], start).await.unwrap();
+    let open = async || sla::windows(&site.db, &made.id, start, start.plus(hour)).await.unwrap().len();
+    let own = ("sla", made.id.as_str());
+    assert_eq!(site.save_sla(&cookies, &[&at_least("2")[..], &[own]].concat()).await.status, StatusCode::SEE_OTHER);
+    assert_eq!(open().await, 1, "it would be told once more that the window is at risk");
+    assert_eq!(site.save_sla(&cookies, &[&at_least("3")[..], &[own]].concat()).await.status, StatusCode::SEE_OTHER);
+    assert_eq!(open().await, 0, "what is due is another");
+    let words = |number| format!("At least {number} files received by 09:00, Mon–Fri, UTC");
+    let expected = [
+        format!("SLA:  -> {}", words(2)),
+        "SLA at_least: 1 -> 2".to_owned(),
+        "SLA grace_min: 0 -> 15".to_owned(),
+        format!("SLA: {} -> {}", words(2), words(3)),
+        "SLA at_least: 2 -> 3".to_owned(),
+    ];
+    assert_eq!(site.audit_of_slas().await, expected);
+}
+
+#[tokio::test]
+async fn an_sla_that_another_saved_or_removed_meanwhile_is_not_overwritten() {
+    let site = Site::new().await;
+    let cookies = site.person("edda", Role::Editor).await;
+    site.add_connector("acme", "").await;
+    due(&site, "s1", "acme", &[]).await;
+    let page = site.get("/connectors/acme/slas?edit=s1", &cookies).await.text;
+    let version = sla::find(&site.db, "s1").await.unwrap().unwrap().version.to_string();
+    assert!(page.contains(&format!("name=\"version\" value=\"{version}\"")), "{page}");
+    due(&site, "s1", "acme", &[("at_least", "7")]).await;
+    let typed = [("sla", "s1"), ("version", version.as_str()), ("at_least", "5"), ("grace_min", "0")];
+    let refused = site.save_sla(&cookies, &typed).await;
+    assert_eq!(refused.status, StatusCode::CONFLICT);
+    assert!(refused.text.contains("saved these settings meanwhile"), "{}", refused.text);
+    assert!(refused.text.contains("name=\"stored.at_least\" value=\"7\""), "{}", refused.text);
+    // It is saved by the version that the answer has.
+    let now = sla::find(&site.db, "s1").await.unwrap().unwrap();
+    assert_eq!(now.texts["at_least"], "7");
+    let (now, picked) = (now.version.to_string(), [("pick.at_least", "stored"), ("stored.at_least", "7")]);
+    assert!(refused.text.contains(&format!("name=\"version\" value=\"{now}\"")));
+    let again = [&[typed[0], ("version", now.as_str())], &typed[2..], &picked].concat();
+    assert_eq!(site.save_sla(&cookies, &again).await.status, StatusCode::SEE_OTHER);
+    assert_eq!(sla::find(&site.db, "s1").await.unwrap().unwrap().texts["at_least"], "7");
+
+    sla::remove(&site.db, "s1", ("connector acme", "words"), &site.change()).await.unwrap();
+    let gone = site.save_sla(&cookies, &typed).await;
+    assert_eq!(gone.status, StatusCode::CONFLICT);
+    assert!(gone.text.contains("Somebody removed it meanwhile") && gone.text.contains("Add SLA"), "{}", gone.text);
+    assert!(sla::of_connector(&site.db, "acme").await.unwrap().is_empty(), "it came back");
+    // What is added under the same id is another one.
+    due(&site, "s1", "acme", &[]).await;
+    assert_eq!(site.save_sla(&cookies, &again).await.status, StatusCode::CONFLICT);
 }

@@ -101,6 +101,11 @@ impl IntoResponse for ApiError {
                 };
                 problem.answer(StatusCode::UNPROCESSABLE_ENTITY)
             }
+            Self::Stale(stored) if stored.version == 0 => {
+                let detail = "Somebody removed it meanwhile. Nothing was done.".to_owned();
+                let problem = Problem { title: "Nothing here".to_owned(), detail, ..Problem::default() };
+                problem.answer(StatusCode::NOT_FOUND)
+            }
             Self::Stale(stored) => {
                 let (who, version) = (&stored.changed_by, stored.version);
                 let detail =

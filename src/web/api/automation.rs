@@ -160,14 +160,14 @@ pub async fn change_event_target(
     let (values, anew) = (body.settings(), body.flag("new_secret"));
     body.done()?;
     let stored = find_target(&context, &id).await?;
-    let mut texts = stored.texts;
+    let mut texts = stored.texts.clone();
     texts.extend(values);
-    put_event_target(&context, Some(stored.id), &texts, anew).await
+    put_event_target(&context, Some(&stored), &texts, anew).await
 }
 
 async fn put_event_target(
     context: &Context,
-    there: Option<String>,
+    there: Option<&StoredTarget>,
     texts: &Texts,
     anew: bool,
 ) -> Result<Response, ApiError> {

@@ -59,7 +59,7 @@ const EXAMPLES: &[(&str, &str, &str)] = &[
         "Changes the settings that are given; also `password`, or `secret` of a Webhook. 409 when files wait for a \
              connector that would be disabled, unless `anyway` is `true`.",
         "",
-        r#"{ "version": 1, "settings": { "timeout_s": "90" } }"#,
+        r#"{ "version": 2, "settings": { "timeout_s": "90" } }"#,
     ),
     (
         "Puts all of its settings in place. Its `type` stays, and so does a password that is not given. \

@@ -223,7 +223,8 @@ async fn settings_are_shown_with_their_keys_and_no_secret() {
     let token = site.token(("mira", Role::Admin), &[]).await;
     site.add_connector("Acme", "Acme & Sons").await;
     let one = site.look("/connectors/aCME", &token).await.json();
-    assert_eq!((&one["id"], &one["version"]), (&"Acme".into(), &1.into()));
+    assert_eq!(one["id"], "Acme");
+    assert!(one["version"].as_i64().unwrap() > 0, "{one}");
     let settings = one["settings"].as_object().unwrap();
     assert_eq!((settings.len(), &settings["description"]), (ConnectorSettings::SETTINGS.len(), &"Acme & Sons".into()));
     let list = site.look("/connectors", &token).await.json();
@@ -384,13 +385,14 @@ async fn a_connector_is_added_changed_put_in_place_and_removed_as_by_the_forms()
     let refused = ask(Method::PATCH, "/connectors/acme", mistakes).await;
     assert_eq!(keys(&refused), ["password", "passwort", "timeout_s"], "{}", refused.text);
 
-    let changed =
-        ask(Method::PATCH, "/connectors/acme", json!({ "version": 1, "settings": { "timeout_s": "90" } })).await;
-    assert_eq!((changed.status, &changed.json()["version"]), (StatusCode::OK, &2.into()), "{}", changed.text);
-    let stale =
-        ask(Method::PATCH, "/connectors/acme", json!({ "version": 1, "settings": { "timeout_s": "30" } })).await;
+    let version = site.look("/connectors/acme", &token).await.json()["version"].as_i64().unwrap();
+    let of_version = |timeout_s| json!({ "version": version, "settings": { "timeout_s": timeout_s } });
+    let changed = ask(Method::PATCH, "/connectors/acme", of_version("90")).await;
+    let next = (version + 1).into();
+    assert_eq!((changed.status, &changed.json()["version"]), (StatusCode::OK, &next), "{}", changed.text);
+    let stale = ask(Method::PATCH, "/connectors/acme", of_version("30")).await;
     assert!(stale.problem(StatusCode::CONFLICT).starts_with("eddy, token erp saved these settings meanwhile"));
-    assert_eq!(stale.json()["version"], 2);
+    assert_eq!(stale.json()["version"], next);
     assert_eq!(site.live.snapshot().connector("acme").unwrap().connector.settings.timeout_s.get(), 90);
 
     let put = ask(Method::PUT, "/connectors/acme", json!({ "settings": { "description": "Gent" } })).await.json();

@@ -2,7 +2,6 @@
 
 use askama::Template;
 use axum::extract::{Path, Query};
-use axum::http::StatusCode;
 use axum::response::{IntoResponse, Redirect, Response};
 use serde::Deserialize;
 
@@ -21,8 +20,9 @@ use crate::store::setting::SaveError;
 use crate::web::change::may_edit;
 use crate::web::context::Context;
 use crate::web::csrf::Posted;
+use crate::web::draft::{Conflict, Draft};
 use crate::web::error::WebError;
-use crate::web::form::{Field, Kind, Problem, SettingForm, posted_texts};
+use crate::web::form::{Field, Kind, Problem};
 use crate::web::notes::{Note, Tone};
 use crate::web::shell::{Nav, Shell, html};
 
@@ -66,18 +66,22 @@ struct AutomationPage {
     keys: String,
     /// Which action the form changes; empty: it adds one.
     editing: String,
+    /// The version of it that the form was made from.
+    version: Option<i64>,
     /// Whether that one signs its posts: a new secret can be made.
     signs: bool,
     problems: Vec<Problem>,
+    conflicts: Vec<Conflict>,
+    conflict_by: String,
     may_edit: bool,
 }
 
 /// The tab.
 pub async fn show(context: Context, Path(id): Path<String>, Query(asked): Query<Asked>) -> Result<Response, WebError> {
     let (_, live) = in_force(&context, &id)?;
-    let texts = find(&context, &live.connector.id, &asked.edit).await?.map(|stored| stored.texts).unwrap_or_default();
-    let form = SettingForm::showing(texts);
-    Ok(html(&page(&context, &live.connector.id, &asked, &form).await?)?.into_response())
+    let stored = find(&context, &live.connector.id, &asked.edit).await?;
+    let draft = Draft::one(stored.as_ref().map(|one| (&one.texts, one.version)), ActionSettings::SETTINGS);
+    Ok(html(&page(&context, &live.connector.id, &asked, &draft).await?)?.into_response())
 }
 
 async fn find(context: &Context, connector: &ConnectorId, id: &str) -> Result<Option<StoredAction>, WebError> {
@@ -99,7 +103,7 @@ async fn page(
     context: &Context,
     connector: &ConnectorId,
     asked: &Asked,
-    form: &SettingForm,
+    draft: &Draft,
 ) -> Result<AutomationPage, WebError> {
     let waiting = delivery_page::waiting(&context.state.db).await?;
     let mut rows = Vec::new();
@@ -110,7 +114,7 @@ async fn page(
             rows.push(row(context, &stored, &settings, &waiting));
         }
     }
-    let fields = |keys: &[&str]| form.fields(ActionSettings::SETTINGS, keys);
+    let fields = |keys: &[&str]| draft.form.fields(ActionSettings::SETTINGS, keys);
     let mut common = fields(COMMON);
     let can_run = runs_programs(context);
     if !can_run && let Some(kinds) = common.iter_mut().find(|field| field.key == "kind") {
@@ -130,17 +134,19 @@ async fn page(
         });
         keys.extend(COMMAND);
     }
-    let problems = form.summary(ActionSettings::SETTINGS);
-    let (title, _) = Problem::title(&problems, &format!("{connector} automation"));
+    let title = draft.title(&format!("{connector} automation"));
     Ok(AutomationPage {
         shell: Shell::new(context, title, Nav::Flows).await?,
         head: Head::new(context, connector, "automation").await?,
         rows,
         sections,
         keys: keys.join(","),
-        editing: asked.edit.clone(),
+        editing: if draft.is_gone { String::new() } else { asked.edit.clone() },
+        version: draft.version,
         signs,
-        problems,
+        problems: draft.problems(),
+        conflicts: draft.conflicts.clone(),
+        conflict_by: draft.conflict_by.clone(),
         may_edit: context.may(Role::Editor),
     })
 }
@@ -166,29 +172,28 @@ pub fn standing(target: &Target, enabled: bool, waiting: &[Waiting]) -> (String,
 pub async fn save(context: Context, Path(id): Path<String>, posted: Posted) -> Result<Response, WebError> {
     let (_, live) = in_force(&context, &id)?;
     let connector = &live.connector.id;
-    let typed = posted_texts(&posted, ActionSettings::SETTINGS);
+    let mut draft = Draft::typed(&posted, ActionSettings::SETTINGS);
     let asked = Asked { edit: posted.text("action").to_owned() };
-    let there = find(&context, connector, &asked.edit).await?;
-    let mut texts = there.as_ref().map(|one| one.texts.clone()).unwrap_or_default();
-    check_kinds(&context, &[kind(&texts), kind(&typed)])?;
-    texts.extend(typed);
-    let mut form = SettingForm::showing(texts.clone());
-    let (state, anew) = (&context.state, posted.get("generate").is_some());
-    let keeper = state.keeper();
-    let put =
-        context.changing(async |change| keeper.put_action(connector, (there.as_ref(), &texts), anew, change).await);
-    let note = match put.await {
-        Ok(kept) => note(kept),
-        Err(SaveError::Mistakes(mistakes)) => {
-            form.refuse(mistakes);
-            let page = page(&context, connector, &asked, &form).await?;
-            return Ok((StatusCode::UNPROCESSABLE_ENTITY, html(&page)?).into_response());
-        }
-        Err(error) => return Err(WebError::internal(error)),
+    let mut there = find(&context, connector, &asked.edit).await?;
+    let stored = there.as_ref().map(|one| one.texts.clone()).unwrap_or_default();
+    check_kinds(&context, &[kind(&stored), kind(&draft.form.texts)])?;
+    draft.form.fill(&stored);
+    if let (Some(there), Some(version)) = (&mut there, draft.version) {
+        there.version = version;
+    }
+    let state = &context.state;
+    let saved = if there.is_none() && !asked.edit.is_empty() {
+        Err(SaveError::Stale(Box::default()))
+    } else {
+        let (keeper, anew, texts) = (state.keeper(), posted.get("generate").is_some(), &draft.form.texts);
+        context.changing(async |change| keeper.put_action(connector, (there.as_ref(), texts), anew, change).await).await
+    };
+    let Some(kept) = draft.settle_one(saved)? else {
+        return draft.answer(&page(&context, connector, &asked, &draft).await?);
     };
     state.live.refresh().await?;
     let base = format!("/connectors/{connector}/automation");
-    context.leave(&base, note);
+    context.leave(&base, note(kept));
     Ok(Redirect::to(&base).into_response())
 }
 

@@ -4,7 +4,6 @@ use std::time::Duration;
 
 use askama::Template;
 use axum::extract::Query;
-use axum::http::StatusCode;
 use axum::response::{IntoResponse, Redirect, Response};
 use serde::Deserialize;
 
@@ -21,8 +20,9 @@ use crate::store::set_off::{self, New};
 use crate::store::setting::SaveError;
 use crate::web::context::Context;
 use crate::web::csrf::Posted;
+use crate::web::draft::{Conflict, Draft};
 use crate::web::error::WebError;
-use crate::web::form::{Field, Kind, Problem, SettingForm, posted_texts};
+use crate::web::form::{Field, Kind, Problem};
 use crate::web::notes::{Note, Tone};
 use crate::web::shell::{Nav, Shell, html};
 
@@ -58,21 +58,26 @@ struct EventTargetsPage {
     keys: String,
     /// Which one the form changes; empty: it adds one.
     editing: String,
+    /// The version of it that the form was made from.
+    version: Option<i64>,
     problems: Vec<Problem>,
+    conflicts: Vec<Conflict>,
+    conflict_by: String,
     may_edit: bool,
 }
 
 /// The list and the form.
 pub async fn show(context: Context, Query(asked): Query<Asked>) -> Result<Response, WebError> {
-    let texts = find(&context, &asked.edit).await?.map(|stored| stored.texts).unwrap_or_default();
-    Ok(html(&page(&context, &asked, &SettingForm::showing(texts)).await?)?.into_response())
+    let stored = find(&context, &asked.edit).await?;
+    let draft = Draft::one(stored.as_ref().map(|one| (&one.texts, one.version)), EventTargetSettings::SETTINGS);
+    Ok(html(&page(&context, &asked, &draft).await?)?.into_response())
 }
 
 async fn find(context: &Context, id: &str) -> Result<Option<StoredTarget>, WebError> {
     Ok(event_target::all(&context.state.db).await?.into_iter().find(|one| one.id == id))
 }
 
-async fn page(context: &Context, asked: &Asked, form: &SettingForm) -> Result<EventTargetsPage, WebError> {
+async fn page(context: &Context, asked: &Asked, draft: &Draft) -> Result<EventTargetsPage, WebError> {
     let waiting = delivery_page::waiting(&context.state.db).await?;
     let mut rows = Vec::new();
     for stored in event_target::all(&context.state.db).await? {
@@ -80,15 +85,16 @@ async fn page(context: &Context, asked: &Asked, form: &SettingForm) -> Result<Ev
             rows.push(row(stored.id, &settings, &waiting));
         }
     }
-    let problems = form.summary(EventTargetSettings::SETTINGS);
-    let (title, _) = Problem::title(&problems, "Event targets");
     Ok(EventTargetsPage {
-        shell: Shell::new(context, title, Nav::Profiles).await?,
+        shell: Shell::new(context, draft.title("Event targets"), Nav::Profiles).await?,
         rows,
-        fields: form.fields(EventTargetSettings::SETTINGS, KEYS),
+        fields: draft.form.fields(EventTargetSettings::SETTINGS, KEYS),
         keys: KEYS.join(","),
-        editing: asked.edit.clone(),
-        problems,
+        editing: if draft.is_gone { String::new() } else { asked.edit.clone() },
+        version: draft.version,
+        problems: draft.problems(),
+        conflicts: draft.conflicts.clone(),
+        conflict_by: draft.conflict_by.clone(),
         may_edit: context.may(Role::Admin),
     })
 }
@@ -101,25 +107,23 @@ fn row(id: String, settings: &EventTargetSettings, waiting: &[Waiting]) -> Row {
 /// Adds one or changes it.
 pub async fn save(context: Context, posted: Posted) -> Result<Response, WebError> {
     let state = &context.state;
-    let texts = posted_texts(&posted, EventTargetSettings::SETTINGS);
     let asked = Asked { edit: posted.text("target").to_owned() };
-    let there = find(&context, &asked.edit).await?;
-    let mut form = SettingForm::showing(texts.clone());
-    let (keeper, anew) = (state.keeper(), posted.get("generate").is_some());
-    let there = there.map(|one| one.id);
-    let put = context.changing(async |change| keeper.put_event_target((there, &texts), anew, change).await);
-    match put.await {
-        Ok(kept) => {
-            state.live.refresh().await?;
-            context.leave(PATH, note(kept));
-        }
-        Err(SaveError::Mistakes(mistakes)) => {
-            form.refuse(mistakes);
-            let page = page(&context, &asked, &form).await?;
-            return Ok((StatusCode::UNPROCESSABLE_ENTITY, html(&page)?).into_response());
-        }
-        Err(error) => return Err(WebError::internal(error)),
+    let mut draft = Draft::typed(&posted, EventTargetSettings::SETTINGS);
+    let mut there = find(&context, &asked.edit).await?;
+    if let (Some(there), Some(version)) = (&mut there, draft.version) {
+        there.version = version;
     }
+    let saved = if there.is_none() && !asked.edit.is_empty() {
+        Err(SaveError::Stale(Box::default()))
+    } else {
+        let (keeper, anew, texts) = (state.keeper(), posted.get("generate").is_some(), &draft.form.texts);
+        context.changing(async |change| keeper.put_event_target((there.as_ref(), texts), anew, change).await).await
+    };
+    let Some(kept) = draft.settle_one(saved)? else {
+        return draft.answer(&page(&context, &asked, &draft).await?);
+    };
+    state.live.refresh().await?;
+    context.leave(PATH, note(kept));
     Ok(Redirect::to(PATH).into_response())
 }
 

@@ -15,8 +15,9 @@ use crate::domain::administrator::Role;
 use crate::domain::filter::{Filter, Verdict};
 use crate::domain::profile::Profile;
 use crate::domain::setting::{Mistake, Texts, Value as _};
-use crate::domain::value::{AsProfile, ConnectorTls};
+use crate::domain::value::{AsProfile, ConnectorTls, FtpOverTls};
 use crate::store::listener::{self, Listener, ListenerState, State};
+use crate::store::live::Snapshot;
 use crate::store::{audit, profile, session};
 use crate::web::context::Context;
 use crate::web::csrf::Posted;
@@ -247,10 +248,11 @@ async fn shut_out(context: &Context, typed: &Texts) -> Result<Vec<Mistake>, WebE
     // What cannot be is refused by the save.
     let Ok(wanted) = Profile::parse(&texts) else { return Ok(Vec::new()) };
     let now = &snapshot.profile;
+    let mut mistakes: Vec<_> = without_tls(&snapshot, &wanted).into_iter().collect();
     let clear = wanted.require_tls > now.require_tls;
     let old = now.tls_protocols.tls12 && !wanted.tls_protocols.tls12;
     if !clear && !old {
-        return Ok(Vec::new());
+        return Ok(mistakes);
     }
     let since = context.now().minus(SIGNED_IN_WITHIN);
     let last = session::last_tls(&context.state.db, since).await?;
@@ -259,7 +261,6 @@ async fn shut_out(context: &Context, typed: &Texts) -> Result<Vec<Mistake>, WebE
     };
     let in_clear = last.iter().filter(|(id, tls)| clear && tls.is_empty() && follows(id));
     let in_old = last.iter().filter(|(_, tls)| old && tls.starts_with("TLS 1.2"));
-    let mut mistakes = Vec::new();
     for (key, how, who) in [
         ("require_tls", "without TLS", in_clear.map(|(id, _)| id.as_str()).collect::<Vec<_>>()),
         ("tls_protocols", "with TLS 1.2", in_old.map(|(id, _)| id.as_str()).collect()),
@@ -273,6 +274,21 @@ async fn shut_out(context: &Context, typed: &Texts) -> Result<Vec<Mistake>, WebE
         }
     }
     Ok(mistakes)
+}
+
+/// Partners for whom encryption is required by their own settings, where there is to be none.
+fn without_tls(snapshot: &Snapshot, wanted: &Profile) -> Option<Mistake> {
+    if wanted.ftp_over_tls != FtpOverTls::None || snapshot.profile.ftp_over_tls == FtpOverTls::None {
+        return None;
+    }
+    let needs = |tls| matches!(tls, ConnectorTls::Login | ConnectorTls::LoginAndData);
+    let partners = snapshot.partners().map(|live| &live.connector).filter(|one| one.settings.enabled);
+    let who: Vec<_> = partners.filter(|one| needs(one.settings.require_tls)).map(|one| one.id.as_str()).collect();
+    let words = format!(
+        "Without TLS nobody could sign in as {}, where encryption is required; change that first, or save all the same below",
+        named(&who)
+    );
+    (!who.is_empty()).then(|| Mistake::new("ftp_over_tls", words))
 }
 
 /// Names in a sentence: the first few, and how many more.

@@ -4,7 +4,6 @@ use std::time::Duration;
 
 use askama::Template;
 use axum::extract::{Path, Query};
-use axum::http::StatusCode;
 use axum::response::{IntoResponse, Redirect, Response};
 use jiff::ToSpan;
 use jiff::civil::Date;
@@ -17,13 +16,16 @@ use crate::base::clock::Timestamp;
 use crate::base::id::EventId;
 use crate::domain::administrator::Role;
 use crate::domain::connector::Connector;
-use crate::domain::setting::{Mistake, Texts};
+use crate::domain::setting::Mistake;
 use crate::domain::sla::{Sla, SlaSettings, State, Window, shown};
+use crate::store::setting::SaveError;
 use crate::store::sla::{self, SLAS_MAX, Stand, StoredSla};
+use crate::web::change::Ended;
 use crate::web::context::Context;
 use crate::web::csrf::Posted;
+use crate::web::draft::{Conflict, Draft};
 use crate::web::error::WebError;
-use crate::web::form::{Field, Kind, Problem, SettingForm, posted_texts};
+use crate::web::form::{Field, Kind, Problem};
 use crate::web::notes::Note;
 use crate::web::shell::{Nav, Shell, html};
 use crate::web::table::address;
@@ -74,18 +76,20 @@ struct SlasPage {
     keys: String,
     /// Which SLA the form changes; empty: it adds one.
     editing: String,
+    /// The version of it that the form was made from.
+    version: Option<i64>,
     problems: Vec<Problem>,
+    conflicts: Vec<Conflict>,
+    conflict_by: String,
     may_edit: bool,
 }
 
 /// The tab.
 pub async fn show(context: Context, Path(id): Path<String>, Query(asked): Query<Asked>) -> Result<Response, WebError> {
     let (_, live) = in_force(&context, &id)?;
-    let form = match find(&context, &live.connector, &asked.edit).await? {
-        Some(stored) => SettingForm::showing(stored.texts),
-        None => SettingForm::showing(Texts::new()),
-    };
-    Ok(html(&page(&context, &live.connector, &asked, &form).await?)?.into_response())
+    let stored = find(&context, &live.connector, &asked.edit).await?;
+    let draft = Draft::one(stored.as_ref().map(|one| (&one.texts, one.version)), SlaSettings::SETTINGS);
+    Ok(html(&page(&context, &live.connector, &asked, &draft).await?)?.into_response())
 }
 
 async fn find(context: &Context, connector: &Connector, id: &str) -> Result<Option<StoredSla>, WebError> {
@@ -93,12 +97,7 @@ async fn find(context: &Context, connector: &Connector, id: &str) -> Result<Opti
     Ok(all.into_iter().find(|one| one.id == id))
 }
 
-async fn page(
-    context: &Context,
-    connector: &Connector,
-    asked: &Asked,
-    form: &SettingForm,
-) -> Result<SlasPage, WebError> {
+async fn page(context: &Context, connector: &Connector, asked: &Asked, draft: &Draft) -> Result<SlasPage, WebError> {
     let now = context.now();
     let first = month(&asked.month, now);
     let mut rows = Vec::new();
@@ -113,8 +112,7 @@ async fn page(
         address(&base, &[("month", &other.strftime("%Y-%m").to_string())])
     };
     let keys: Vec<&str> = SlaSettings::SETTINGS.iter().map(|setting| setting.key).collect();
-    let problems = form.summary(SlaSettings::SETTINGS);
-    let (title, _) = Problem::title(&problems, &format!("{} SLAs", connector.id));
+    let title = draft.title(&format!("{} SLAs", connector.id));
     Ok(SlasPage {
         shell: Shell::new(context, title, Nav::Flows).await?,
         head: Head::new(context, &connector.id, "slas").await?,
@@ -122,10 +120,13 @@ async fn page(
         month: first.strftime("%B %Y").to_string(),
         before: beside(-1),
         after: beside(1),
-        fields: form.fields(SlaSettings::SETTINGS, &keys),
+        fields: draft.form.fields(SlaSettings::SETTINGS, &keys),
         keys: keys.join(","),
-        editing: asked.edit.clone(),
-        problems,
+        editing: if draft.is_gone { String::new() } else { asked.edit.clone() },
+        version: draft.version,
+        problems: draft.problems(),
+        conflicts: draft.conflicts.clone(),
+        conflict_by: draft.conflict_by.clone(),
         may_edit: context.may(Role::Editor),
     })
 }
@@ -230,34 +231,38 @@ async fn current(
 pub async fn save(context: Context, Path(id): Path<String>, posted: Posted) -> Result<Response, WebError> {
     let (_, live) = in_force(&context, &id)?;
     let connector = &live.connector;
-    let texts = posted_texts(&posted, SlaSettings::SETTINGS);
     let asked = Asked { edit: posted.text("sla").to_owned(), ..Asked::default() };
-    let mut form = SettingForm::showing(texts.clone());
-    let there = find(&context, connector, &asked.edit).await?;
-    let refused = match SlaSettings::parse(&texts) {
-        Err(mistakes) => Err(mistakes),
-        Ok(_) if there.is_none() && sla::count(&context.state.db, connector.id.key()).await? >= SLAS_MAX => {
-            let words = format!("{} has {SLAS_MAX} SLAs, the most there can be; remove one", connector.id);
-            Err(vec![Mistake::new("counted", words)])
-        }
-        Ok((settings, _)) => Ok(settings),
+    let mut draft = Draft::typed(&posted, SlaSettings::SETTINGS);
+    let saved = put(&context, connector, &asked.edit, &draft).await?;
+    let Some(words) = draft.settle_one(saved)? else {
+        return draft.answer(&page(&context, connector, &asked, &draft).await?);
     };
-    let settings = match refused {
-        Ok(settings) => settings,
-        Err(mistakes) => {
-            form.refuse(mistakes);
-            let page = page(&context, connector, &asked, &form).await?;
-            return Ok((StatusCode::UNPROCESSABLE_ENTITY, html(&page)?).into_response());
-        }
-    };
-    let (db, words) = (&context.state.db, settings.in_words());
-    let sla_id = there.map_or_else(|| EventId::new(&context.state.ids).to_string(), |one| one.id);
-    let whose = (connector.id.as_str(), connector.id.key());
-    let texts = settings.texts();
-    context.changing(async |change| sla::put(db, &sla_id, whose, (&texts, &words), change).await).await?;
     let base = format!("/connectors/{}/slas", connector.id);
     context.leave(&base, Note::done(format!("Saved: {words}.")));
     Ok(Redirect::to(&base).into_response())
+}
+
+/// Saves what was typed; gives it in words.
+async fn put(context: &Context, connector: &Connector, edit: &str, draft: &Draft) -> Ended<String> {
+    let db = &context.state.db;
+    let there = find(context, connector, edit).await?;
+    if !edit.is_empty() && there.is_none() {
+        return Ok(Err(SaveError::Stale(Box::default())));
+    }
+    let settings = match SlaSettings::parse(&draft.form.texts) {
+        Ok((settings, _)) => settings,
+        Err(mistakes) => return Ok(Err(SaveError::Mistakes(mistakes))),
+    };
+    if there.is_none() && sla::count(db, connector.id.key()).await? >= SLAS_MAX {
+        let words = format!("{} has {SLAS_MAX} SLAs, the most there can be; remove one", connector.id);
+        return Ok(Err(SaveError::Mistakes(vec![Mistake::new("counted", words)])));
+    }
+    let expected = there.as_ref().map(|one| draft.version.unwrap_or(one.version));
+    let id = there.map_or_else(|| EventId::new(&context.state.ids).to_string(), |one| one.id);
+    let whose = (connector.id.as_str(), connector.id.key());
+    let (texts, words) = (settings.texts(), settings.in_words());
+    let saved = context.changing(async |change| sla::save(db, (&id, expected), whose, (&texts, &words), change).await);
+    Ok(saved.await.map(|()| words))
 }
 
 /// Removes one.

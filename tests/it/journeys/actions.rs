@@ -28,7 +28,8 @@ pub(super) async fn add(appliance: &Appliance, pairs: &[(&str, &str)]) {
     let change = Change { who: "test", remote: "", at: clock.now(), ids: &ids };
     let usual = [("kind", "command"), ("program", "tell")];
     let texts = usual.iter().chain(pairs).map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
-    let stored = StoredAction { id: EventId::new(&ids).to_string(), connector_key: PARTNER.to_owned(), texts };
+    let stored =
+        StoredAction { id: EventId::new(&ids).to_string(), connector_key: PARTNER.to_owned(), texts, version: 0 };
     action::put(&db, &stored, ("connector", "an action"), &change).await.expect("it is stored");
 }
 
