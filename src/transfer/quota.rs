@@ -20,22 +20,22 @@ use crate::store::receipt;
 /// What is arriving of every connector that has a quota. Cheap to clone.
 #[derive(Clone, Debug, Default)]
 pub struct Quotas {
-    accounts: Arc<Mutex<HashMap<String, Arc<Account>>>>,
+    counters: Arc<Mutex<HashMap<String, Arc<Counter>>>>,
 }
 
 #[cfg(test)]
 impl Quotas {
     /// How many uploads of that connector are arriving, and their bytes.
     pub(super) fn arriving(&self, connector_key: &str) -> (usize, u64) {
-        let accounts = lock(&self.accounts);
-        let Some(tally) = accounts.get(connector_key).map(|account| account.tally()) else { return (0, 0) };
+        let counters = lock(&self.counters);
+        let Some(tally) = counters.get(connector_key).map(|counter| counter.tally()) else { return (0, 0) };
         (tally.arriving.len(), tally.arriving.values().map(|one| one.bytes).sum())
     }
 }
 
 /// Of one connector.
 #[derive(Debug, Default)]
-struct Account {
+struct Counter {
     /// Held by all who commit a receipt, or by the one who counts.
     turn: Arc<RwLock<()>>,
     tally: Mutex<Tally>,
@@ -135,7 +135,7 @@ struct Quota {
 /// One upload's part of a quota; given back when dropped.
 #[derive(Debug)]
 struct Share {
-    account: Arc<Account>,
+    counter: Arc<Counter>,
     number: u64,
     quota: Quota,
     turn: Option<OwnedRwLockReadGuard<()>>,
@@ -144,12 +144,12 @@ struct Share {
 impl Share {
     async fn of(depot: &Depot, party: &Party, quota: Quota, wanted: Wanted<'_>) -> Result<Self, TransferError> {
         let key = party.connector().id.key();
-        let account = Arc::clone(lock(&depot.quotas.accounts).entry(key.to_owned()).or_default());
-        let turn = account.turn.write().await;
+        let counter = Arc::clone(lock(&depot.quotas.counters).entry(key.to_owned()).or_default());
+        let turn = counter.turn.write().await;
         let path = wanted.replaces.then(|| stored_path(wanted.names));
-        let number = account.enter(path);
-        let share = Self { account: Arc::clone(&account), number, quota, turn: None };
-        account.count(depot, party).await?;
+        let number = counter.enter(path);
+        let share = Self { counter: Arc::clone(&counter), number, quota, turn: None };
+        counter.count(depot, party).await?;
         share.check()?;
         share.take(wanted.size_bytes)?;
         drop(turn);
@@ -158,7 +158,7 @@ impl Share {
 
     /// Whether there is room for a file and for a byte.
     fn check(&self) -> Result<(), No> {
-        let tally = self.account.tally();
+        let tally = self.counter.tally();
         let replaced = tally.arriving.get(&self.number).map_or_else(Usage::default, |own| own.replaced);
         let beside = tally.beside(self.number);
         let reached = |most: Option<u64>, taken: u64, replaced: u64| {
@@ -174,7 +174,7 @@ impl Share {
 
     fn take(&self, size_bytes: u64) -> Result<(), No> {
         let Some(most) = self.quota.bytes else { return Ok(()) };
-        let mut tally = self.account.tally();
+        let mut tally = self.counter.tally();
         let beside = tally.beside(self.number).bytes;
         let Some(own) = tally.arriving.get_mut(&self.number) else { return Ok(()) };
         if beside.saturating_add(size_bytes.saturating_sub(own.replaced.bytes)) > most {
@@ -188,12 +188,12 @@ impl Share {
     }
 
     async fn settle(&mut self, depot: &Depot, party: &Party, size_bytes: u64) -> Result<(), TransferError> {
-        let turn = Arc::clone(&self.account.turn);
-        let replaces = self.account.tally().arriving.get(&self.number).is_some_and(|own| own.replaced.files > 0);
+        let turn = Arc::clone(&self.counter.turn);
+        let replaces = self.counter.tally().arriving.get(&self.number).is_some_and(|own| own.replaced.files > 0);
         self.turn = Some(if replaces {
             // The file whose place it takes may have gone, or have got another name.
             let turn = turn.write_owned().await;
-            self.account.count(depot, party).await?;
+            self.counter.count(depot, party).await?;
             turn.downgrade()
         } else {
             turn.read_owned().await
@@ -202,7 +202,7 @@ impl Share {
     }
 
     fn arrived(&self, size_bytes: u64) {
-        let mut tally = self.account.tally();
+        let mut tally = self.counter.tally();
         let Some(own) = tally.arriving.remove(&self.number) else { return };
         tally.lying.files = (tally.lying.files + 1).saturating_sub(own.replaced.files);
         tally.lying.bytes = tally.lying.bytes.saturating_add(size_bytes).saturating_sub(own.replaced.bytes);
@@ -211,11 +211,11 @@ impl Share {
 
 impl Drop for Share {
     fn drop(&mut self) {
-        self.account.tally().arriving.remove(&self.number);
+        self.counter.tally().arriving.remove(&self.number);
     }
 }
 
-impl Account {
+impl Counter {
     fn tally(&self) -> MutexGuard<'_, Tally> {
         lock(&self.tally)
     }
