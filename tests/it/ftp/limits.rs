@@ -81,7 +81,7 @@ async fn an_upload_that_met_a_limit_goes_on_when_there_is_room() {
     let running = appliance.start().await;
     let mut client = running.partner().await;
     client.expect("CWD /Receive", 250).await;
-    client.store("old.edi", &[7; 400_000]).await;
+    client.store("old.edi", &vec![7; 400_000]).await;
     let bytes: Vec<u8> = (0..=250).cycle().take(900_000).collect();
     assert_eq!(client.put("STOR new.edi", &bytes).await.code, 552);
     let size = client.expect("SIZE new.edi", 213).await;
