@@ -154,9 +154,7 @@ pub fn look(jail: &Jail, names: &[Name], inode: u64) -> io::Result<Option<Tempor
     let stat = match jail.stat(names) {
         Ok(stat) if FileType::from_raw_mode(stat.st_mode) == FileType::RegularFile && stat.st_ino == inode => stat,
         Ok(_) => return Ok(None),
-        Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {
-            return Ok(None);
-        }
+        Err(error) if is_not_ours(&error) => return Ok(None),
         Err(error) => return Err(error),
     };
     let version = Version::of(&stat);
@@ -172,8 +170,8 @@ fn walk(
 ) -> io::Result<()> {
     let folder = match jail.folder(above) {
         Ok(folder) => folder,
-        // It went meanwhile.
-        Err(error) if error.kind() == io::ErrorKind::NotFound && !above.is_empty() => return Ok(()),
+        // It went meanwhile, or is somebody else's: no partner has uploaded into it.
+        Err(error) if is_not_ours(&error) && !above.is_empty() => return Ok(()),
         Err(error) => return Err(error),
     };
     for entry in Dir::read_from(&folder)? {
@@ -204,6 +202,10 @@ fn walk(
     Ok(())
 }
 
+fn is_not_ours(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory | io::ErrorKind::PermissionDenied)
+}
+
 /// Not every file system tells it with the name.
 fn kind(folder: BorrowedFd<'_>, name: &Name, told: FileType) -> FileType {
     if told != FileType::Unknown {
@@ -219,6 +221,13 @@ mod tests {
 
     fn names(path: &str) -> Vec<Name> {
         path.split('/').map(|name| Name::parse(name).unwrap()).collect()
+    }
+
+    #[test]
+    fn a_folder_that_is_not_ours_hides_no_other() {
+        let hidden = |kind: io::ErrorKind| is_not_ours(&kind.into());
+        assert!(hidden(io::ErrorKind::PermissionDenied) && hidden(io::ErrorKind::NotFound));
+        assert!(!hidden(io::ErrorKind::Other), "a disk that fails is told");
     }
 
     #[test]
