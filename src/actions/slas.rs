@@ -166,7 +166,7 @@ async fn counts(db: &Db, whose: &Whose<'_>, due: &Sla, window: Window, now: Time
 mod tests {
     use super::*;
     use crate::base::clock::Clock;
-    use crate::base::id::{EventId, ReceiptId};
+    use crate::base::id::ReceiptId;
     use crate::domain::connector::ConnectorId;
     use crate::domain::setting::Texts;
     use crate::store::commit::{Published, Received, Recorder};
@@ -219,16 +219,8 @@ mod tests {
                 size_bytes,
                 ..Receipt::sample(&self.ids, "Acme", at(when))
             };
-            let event_id = EventId::new(&self.ids);
-            let published = Published::of(&receipt, event_id.clone());
-            let received = Received {
-                receipt,
-                event_id,
-                folder: String::new(),
-                staging_inode: 0,
-                deliver_at: Timestamp::default(),
-                actions: Vec::new(),
-            };
+            let received = Received::of(receipt, &self.ids);
+            let published = Published::of(&received.receipt, received.event_id.clone());
             self.recorder.receive(received).await.unwrap();
             self.recorder.publish(published).await;
             self.recorder.flush().await.unwrap();

@@ -48,7 +48,7 @@ fn cells(row: &Receipt) -> [String; 6] {
 mod tests {
     use super::*;
     use crate::base::clock::Clock;
-    use crate::base::id::{EventId, IdSource, ReceiptId, SessionId};
+    use crate::base::id::{IdSource, ReceiptId, SessionId};
     use crate::cli::verb::tests::say;
     use crate::domain::receipt::{Ending, Proof, Status};
     use crate::store::Db;
@@ -96,17 +96,7 @@ mod tests {
             }
             let connector = if number % 2 == 0 { "Acme" } else { "globex" };
             let receipt = sample(&ids, connector, number, clock.now());
-            recorder
-                .receive(Received {
-                    receipt,
-                    event_id: EventId::new(&ids),
-                    folder: String::new(),
-                    staging_inode: 0,
-                    deliver_at: Timestamp::default(),
-                    actions: Vec::new(),
-                })
-                .await
-                .unwrap();
+            recorder.receive(Received::of(receipt, &ids)).await.unwrap();
         }
         drop(recorder);
         writer.await.unwrap();

@@ -47,6 +47,21 @@ pub struct Received {
     pub actions: Vec<String>,
 }
 
+#[cfg(test)]
+impl Received {
+    /// A receipt to be committed, for tests that are not about its deliveries.
+    pub(crate) fn of(receipt: Receipt, ids: &crate::base::id::IdSource) -> Self {
+        let (event_id, deliver_at) = (EventId::new(ids), receipt.completed_at);
+        Self { receipt, event_id, folder: String::new(), staging_inode: 0, deliver_at, actions: Vec::new() }
+    }
+
+    /// The same of a file at that path.
+    pub(crate) fn at(path: &str, ids: &crate::base::id::IdSource, at: Timestamp) -> Self {
+        let (client_path, stored_path) = (path.to_owned(), path.to_owned());
+        Self::of(Receipt { client_path, stored_path, ..Receipt::sample(ids, "Acme", at) }, ids)
+    }
+}
+
 /// What came of a commit.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Committed {
@@ -218,16 +233,7 @@ mod tests {
     }
 
     fn received(ids: &IdSource, path: &str) -> Received {
-        let receipt =
-            Receipt { client_path: path.to_owned(), stored_path: path.to_owned(), ..Receipt::sample(ids, "Acme", AT) };
-        Received {
-            receipt,
-            event_id: EventId::new(ids),
-            folder: String::new(),
-            staging_inode: 0,
-            deliver_at: AT,
-            actions: Vec::new(),
-        }
+        Received::at(path, ids, AT)
     }
 
     fn published(received: &Received) -> Published {

@@ -402,7 +402,6 @@ mod tests {
     use crate::domain::receipt::Status;
     use crate::store::commit::{Published, Received};
     use crate::store::group::Group;
-    use crate::store::receipt::Receipt;
     use crate::store::{delivery_page, held};
 
     const FILL: &str = "WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < $1) INSERT INTO deliveries \
@@ -463,21 +462,6 @@ mod tests {
     const AGAIN: &str = "INSERT INTO deliveries (event_id, receipt_id, source_key, target, state, attempts, since_attempt, \
          next_at_us, created_at_us) SELECT event_id, receipt_id, source_key, target, 'waiting', 0, 0, 1, 1 \
          FROM deliveries WHERE receipt_id = $1";
-    fn received(ids: &IdSource, path: &str, at: Timestamp) -> Received {
-        Received {
-            receipt: Receipt {
-                client_path: path.to_owned(),
-                stored_path: path.to_owned(),
-                ..Receipt::sample(ids, "Acme", at)
-            },
-            event_id: EventId::new(ids),
-            folder: String::new(),
-            staging_inode: 0,
-            deliver_at: at,
-            actions: Vec::new(),
-        }
-    }
-
     /// Commits them; their files have not their names yet.
     async fn receive(db: &Db, all: &[Received]) {
         let mut tx = db.begin().await.unwrap();
@@ -496,7 +480,7 @@ mod tests {
         let ids = IdSource::random(Clock::System);
         let at = Timestamp::from_us(1_800_000_000_000_000);
         sqlx::raw_sql(SET_UP).execute(db.writer()).await.unwrap();
-        let all: Vec<_> = (0..5).map(|n| received(&ids, &format!("/Receive/{n}"), at)).collect();
+        let all: Vec<_> = (0..5).map(|n| Received::at(&format!("/Receive/{n}"), &ids, at)).collect();
         receive(&db, &all).await;
         let mut group = Group::default();
         group.publish(&Published::of(&all[4].receipt, all[4].event_id.clone()));
@@ -523,7 +507,7 @@ mod tests {
         let ids = IdSource::random(Clock::System);
         let at = Timestamp::from_us(1_800_000_000_000_000);
         sqlx::raw_sql(SET_UP).execute(db.writer()).await.unwrap();
-        let all = ["/Receive/there", "/Receive/later", "/Receive/never"].map(|name| received(&ids, name, at));
+        let all = ["/Receive/there", "/Receive/later", "/Receive/never"].map(|name| Received::at(name, &ids, at));
         receive(&db, &all).await;
         let [there, later, never] = all.each_ref().map(|one| &one.receipt.id);
         // It came to the Folder twice: as what an error arrow of the same target leads there.

@@ -210,7 +210,7 @@ impl<'a> Group<'a> {
 mod tests {
     use super::*;
     use crate::base::clock::{Clock, Timestamp};
-    use crate::base::id::{EventId, IdSource, TransferId};
+    use crate::base::id::{IdSource, TransferId};
     use crate::domain::receipt::{Ending, Status};
     use crate::store::open::Db;
     use crate::store::receipt::{Receipt, find};
@@ -220,15 +220,7 @@ mod tests {
     const AT: Timestamp = Timestamp::from_us(1_800_000_000_000_000);
 
     fn received(ids: &IdSource, path: &str, sha256: &str) -> Received {
-        let receipt = receipt(ids, path, sha256);
-        Received {
-            receipt,
-            event_id: EventId::new(ids),
-            folder: String::new(),
-            staging_inode: 0,
-            deliver_at: AT,
-            actions: Vec::new(),
-        }
+        Received::of(receipt(ids, path, sha256), ids)
     }
 
     fn receipt(ids: &IdSource, path: &str, sha256: &str) -> Receipt {

@@ -16,6 +16,7 @@ pub mod certificate;
 pub mod collected;
 pub mod commit;
 pub mod connector;
+pub mod data_folder;
 pub mod delivery;
 pub mod delivery_bulk;
 pub mod delivery_page;

@@ -246,15 +246,14 @@ impl Waiting {
 mod tests {
     use super::*;
     use crate::base::clock::{Clock, Timestamp};
-    use crate::base::id::{EventId, IdSource};
+    use crate::base::id::IdSource;
     use crate::store::receipt::Receipt;
 
     fn received(path: &str) -> Received {
         let ids = IdSource::seeded(Clock::System, 7);
         let sample = Receipt::sample(&ids, "Acme", Timestamp::default());
         let receipt = Receipt { stored_path: path.to_owned(), ..sample };
-        let (event_id, deliver_at) = (EventId::new(&ids), Timestamp::default());
-        Received { receipt, event_id, folder: String::new(), staging_inode: 0, deliver_at, actions: Vec::new() }
+        Received::of(receipt, &ids)
     }
 
     fn receive(path: &str) -> Job {

@@ -218,21 +218,12 @@ mod tests {
     use crate::base::id::{EventId, IdSource};
     use crate::domain::event::EventKind;
     use crate::store::commit::{Published, Received, Recorder};
-    use crate::store::receipt::{Receipt, find};
+    use crate::store::receipt::find;
 
     const AT: Timestamp = Timestamp::from_us(1_800_000_000_000_000);
 
     fn received(ids: &IdSource, path: &str) -> Received {
-        let receipt =
-            Receipt { client_path: path.to_owned(), stored_path: path.to_owned(), ..Receipt::sample(ids, "Acme", AT) };
-        Received {
-            receipt,
-            event_id: EventId::new(ids),
-            folder: String::new(),
-            staging_inode: 0,
-            deliver_at: AT,
-            actions: Vec::new(),
-        }
+        Received::at(path, ids, AT)
     }
 
     async fn told(db: &Db) -> Vec<EventId> {

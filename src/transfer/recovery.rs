@@ -20,7 +20,7 @@ use crate::store::delivery::{self, Attempted, Next, Placed, Placement};
 use crate::store::live::Snapshot;
 use crate::store::receipt::Receipt;
 use crate::store::renaming::{self, Rename};
-use crate::store::{StoreError, event, receipt};
+use crate::store::{StoreError, data_folder, event, receipt};
 use crate::workspace::folder::{OpenFolder, Unfinished};
 use crate::workspace::held;
 use crate::workspace::jail::{self, Replace};
@@ -75,6 +75,7 @@ pub async fn recover(depot: &Depot, snapshot: &Snapshot) -> Result<Report, Store
     for receipt in waiting.values().flatten() {
         mark_lost(depot, receipt, &mut report).await?;
     }
+    data_folder::note(&depot.db).await?;
     if let Err(error) = holds::leave(depot, snapshot, &delivered).await {
         tracing::error!(%error, "Could not remove what was passed along from Receive; it is tried again");
     }
@@ -165,8 +166,10 @@ async fn finish(
         }
         Ok(false) => {
             let staged_in = receipt::staging_inode(&depot.db, &receipt.id).await?;
-            // A disk that is away leaves an empty place, in which everything would seem to be lost (decision 0112).
-            if folder.staging_inode().ok() != staged_in && staged_in.is_some() {
+            // A disk that is away leaves an empty place, in which everything would seem to be lost (decision 0112). In a copy
+            // of the data folder every folder is another one, and what is not there was lost.
+            let is_another = staged_in.is_some() && folder.staging_inode().ok() != staged_in;
+            if is_another && data_folder::is_the_same(&depot.db).await? {
                 let what = format!("its Receive folder is not the one that {} was received in", receipt.client_path);
                 storage_failing(depot, connector.id.as_str(), &what).await?;
                 return Ok(false);

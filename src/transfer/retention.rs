@@ -352,7 +352,7 @@ fn amount_in_words(due: &Due) -> String {
 mod tests {
     use super::*;
     use crate::base::clock::Clock;
-    use crate::base::id::{EventId, SessionId, TransferId};
+    use crate::base::id::{SessionId, TransferId};
     use crate::domain::connector::ConnectorId;
     use crate::domain::receipt::Ending;
     use crate::domain::setting::Texts;
@@ -382,15 +382,8 @@ mod tests {
     }
 
     async fn commit(depot: &Depot, receipt: Receipt) -> Receipt {
-        let event_id = EventId::new(&depot.ids);
-        let received = Received {
-            staging_inode: 0,
-            receipt: receipt.clone(),
-            event_id: event_id.clone(),
-            folder: String::new(),
-            deliver_at: Timestamp::default(),
-            actions: Vec::new(),
-        };
+        let received = Received::of(receipt.clone(), &depot.ids);
+        let event_id = received.event_id.clone();
         depot.recorder.receive(received).await.unwrap();
         depot.recorder.publish(Published::of(&receipt, event_id)).await;
         depot.recorder.flush().await.unwrap();

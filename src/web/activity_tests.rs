@@ -10,7 +10,7 @@ use axum::http::{Method, Request, StatusCode};
 use super::tests::Site;
 use crate::base::app_log::Gravity;
 use crate::base::clock::{Clock, Timestamp};
-use crate::base::id::{EventId, ReceiptId, SessionId};
+use crate::base::id::{ReceiptId, SessionId};
 use crate::domain::administrator::Role;
 use crate::domain::connector::ConnectorId;
 use crate::domain::event::EventKind;
@@ -236,19 +236,9 @@ impl Site {
     pub(super) async fn receive(&self, connector: &str, name: &str) -> ReceiptId {
         let receipt = receipt_of(self, connector, name);
         let id = receipt.id.clone();
-        let event_id = EventId::new(&self.ids);
-        let published = Published::of(&receipt, event_id.clone());
-        self.recorder
-            .receive(Received {
-                receipt,
-                event_id,
-                folder: String::new(),
-                staging_inode: 0,
-                deliver_at: Timestamp::default(),
-                actions: Vec::new(),
-            })
-            .await
-            .unwrap();
+        let received = Received::of(receipt, &self.ids);
+        let published = Published::of(&received.receipt, received.event_id.clone());
+        self.recorder.receive(received).await.unwrap();
         self.recorder.publish(published).await;
         self.recorder.flush().await.unwrap();
         id
