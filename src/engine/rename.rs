@@ -2,7 +2,7 @@
 //! receipt follows it.
 
 use std::io;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::AsFd;
 use std::sync::Arc;
 
 use rustix::fs::{FileType, Stat};
@@ -142,24 +142,19 @@ impl Way<'_> {
     }
 }
 
-/// What came of a rename on disk: that of a folder or of a file with a receipt is carried over into the receipts.
-async fn end(engine: &Engine, begun: Option<Rename>, renamed: io::Result<()>) -> Result<(), TransferError> {
+/// After a rename on disk: that of a folder or of a file with a receipt is carried over into the receipts.
+async fn end(engine: &Engine, begun: Option<Rename>, renamed: Synced) -> Result<io::Result<()>, TransferError> {
     let recorder = &engine.depot.recorder;
-    match (begun, renamed) {
-        (Some(begun), Ok(())) => {
+    match (begun, &renamed) {
+        (Some(begun), Ok(_)) => {
             recorder.renamed(begun).await;
             // Where it cannot be written yet, it will be.
             let _ = recorder.flush().await;
-            Ok(())
         }
-        (None, Ok(())) => Ok(()),
-        (begun, Err(error)) => {
-            if let Some(begun) = begun {
-                begun.give_up(&engine.depot.db).await?;
-            }
-            Err(error.into())
-        }
+        (Some(begun), Err(_)) => begun.give_up(&engine.depot.db).await?,
+        (None, _) => {}
     }
+    Ok(renamed?)
 }
 
 /// The receipt of the file, if that is still its: another program may have put another there.
@@ -196,8 +191,6 @@ async fn move_file(
         Ok(_) => return Err(TransferError::IsFolder),
         Err(_) => Replace::No,
     };
-    let (from_folder, from_name) = folder.jail().parent(way.from)?;
-    let (to_folder, to_name) = folder.jail().parent(way.to)?;
     let version = Version::of(&folder.jail().stat(way.from)?);
     let was_settled = send::settled(&engine.depot, party, way.side, &version).is_ok();
     let syncer = engine.depot.workspaces.syncer();
@@ -207,12 +200,7 @@ async fn move_file(
         None => None,
     };
     let follows = begun.is_some();
-    let renamed = jail::rename((from_folder.as_fd(), from_name), (to_folder.as_fd(), to_name), replace);
-    if renamed.is_ok() {
-        fault::pass(Point::Renamed).map_err(TransferError::Storage)?;
-    }
-    let on_disk = if renamed.is_ok() { sync(folder, syncer, [to_folder, from_folder]).await } else { Ok(()) };
-    end(engine, begun, renamed).await?;
+    let lasts = end(engine, begun, on_disk(folder, syncer, way, replace).await).await?;
     folder.temporaries().renamed(way.from, way.to);
     if was_settled {
         folder.published(version.inode, engine.depot.clock.now());
@@ -221,27 +209,34 @@ async fn move_file(
         let (_, to) = way.paths();
         engine.depot.recorder.moved(party.connector().id.key(), &to, Status::Replaced).await;
     }
-    on_disk
+    lasts.map_err(TransferError::Storage)
 }
 
 async fn rename_folder(engine: &Engine, party: &Party, way: &Way<'_>) -> Result<(), TransferError> {
     let workspace = party.workspace(&engine.depot)?;
     let folder = workspace.folder(way.side);
-    let (from_folder, from_name) = folder.jail().parent(way.from)?;
-    let (to_folder, to_name) = folder.jail().parent(way.to)?;
     engine.depot.recorder.flush().await?;
     let begun = if way.side == Folder::Receive { Some(way.begin(engine, party, None).await?) } else { None };
-    let renamed = jail::rename((from_folder.as_fd(), from_name), (to_folder.as_fd(), to_name), Replace::No);
     let syncer = engine.depot.workspaces.syncer();
-    let on_disk = if renamed.is_ok() { sync(folder, syncer, [to_folder, from_folder]).await } else { Ok(()) };
-    end(engine, begun, renamed).await?;
+    let lasts = end(engine, begun, on_disk(folder, syncer, way, Replace::No).await).await?;
     folder.temporaries().folder_renamed();
-    on_disk
+    lasts.map_err(TransferError::Storage)
 }
 
-async fn sync(folder: &OpenFolder, syncer: &Syncer, changed: [OwnedFd; 2]) -> Result<(), TransferError> {
-    for changed in changed {
-        folder.sync_folder(syncer, Arc::new(changed)).await.map_err(TransferError::Storage)?;
-    }
-    Ok(())
+/// What came of the two folders' sync; the outer error: nothing was renamed.
+type Synced = io::Result<io::Result<()>>;
+
+/// The rename itself, and the sync of both folders.
+async fn on_disk(folder: &OpenFolder, syncer: &Syncer, way: &Way<'_>, replace: Replace) -> Synced {
+    let (from_folder, from_name) = folder.jail().parent(way.from)?;
+    let (to_folder, to_name) = folder.jail().parent(way.to)?;
+    jail::rename((from_folder.as_fd(), from_name), (to_folder.as_fd(), to_name), replace)?;
+    let sync = async {
+        fault::pass(Point::Renamed)?;
+        for changed in [to_folder, from_folder] {
+            folder.sync_folder(syncer, Arc::new(changed)).await?;
+        }
+        Ok(())
+    };
+    Ok(sync.await)
 }

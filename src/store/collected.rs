@@ -87,6 +87,13 @@ pub struct Collected {
     pub times: u64,
 }
 
+impl Collected {
+    /// Whether the file is to go and its copy, where one is wanted, is there.
+    pub fn is_removal_due(&self) -> bool {
+        self.remove && self.copy.is_none()
+    }
+}
+
 /// A copy on its way into the Sent folder.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SentCopy {

@@ -254,7 +254,7 @@ impl Work<'_> {
 
     /// Whether the file is to go and its copy is there; [`Self::remove`] tells what keeps that from being known.
     async fn is_removal_due(&self) -> bool {
-        self.known().await.map_or(true, |known| known.is_some_and(|one| one.remove && one.copy.is_none()))
+        self.known().await.map_or(true, |known| known.is_some_and(|one| one.is_removal_due()))
     }
 
     /// Removes the file, which nobody fetches any more, if that is wanted and its copy is there.
@@ -262,7 +262,7 @@ impl Work<'_> {
         let workspace = self.workspace()?;
         let folder = workspace.folder(Folder::Send);
         let _turn = folder.naming(names).await;
-        if !self.known().await?.is_some_and(|one| one.remove && one.copy.is_none()) {
+        if !self.known().await?.is_some_and(|one| one.is_removal_due()) {
             return Ok(());
         }
         // Another version of that name was not collected: it stays.

@@ -129,3 +129,22 @@ async fn a_disk_that_is_away_at_start_loses_no_receipt() {
     check(&appliance, "the disk is back");
     assert_eq!(running.receipts(1).await[0]["path"], "/Receive/a.edi");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn killed_in_the_middle_of_a_folders_rename_the_receipts_below_follow() {
+    let appliance = Appliance::new();
+    let mut running = appliance.start().await;
+    let mut client = running.partner().await;
+    client.expect("MKD /Receive/old", 257).await;
+    client.store("/Receive/old/a.edi", b"the bytes").await;
+    running.terminate();
+    running.ended().await;
+    let mut running = appliance.start_with_fault(Some(&format!("{}:kill:1", Point::Renamed.name()))).await;
+    let mut client = running.partner().await;
+    client.expect("RNFR /Receive/old", 350).await;
+    assert!(client.try_send("RNTO /Receive/new").await.is_err(), "it was killed");
+    running.ended().await;
+    let running = appliance.start().await;
+    assert_eq!(running.receipts(1).await[0]["path"], "/Receive/new/a.edi");
+    assert_eq!(running.partner().await.fetch("RETR /Receive/new/a.edi").await.unwrap(), b"the bytes");
+}
