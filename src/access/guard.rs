@@ -170,7 +170,8 @@ impl Guard {
         self.by_hand.insert(address, until);
     }
 
-    /// Counts a failure; gives how long the refusal is to be delayed.
+    /// Counts a failure; gives how long the refusal is to be delayed: by what the address did, whether the name exists or not,
+    /// so that time does not tell which.
     pub fn failed(&mut self, caller: &Caller<'_>, limits: &Limits, now: Timestamp) -> Duration {
         let may_block = !caller.address.is_loopback();
         let trusted = self.is_trusted(caller.address, now);
@@ -186,17 +187,15 @@ impl Guard {
         if too_many && may_block && !trusted {
             of_address.blocked_until = Some(now.plus(limits.block_for));
         }
-        let address_failures = of_address.failures();
-        let mut failures = address_failures;
+        let delayed = delay(of_address.failures());
         if caller.known == Known::Yes {
             let of_caller = self.callers.entry(key(caller)).or_default();
             of_caller.fail(limits, now);
-            failures = of_caller.failures();
-            if failures >= limits.failures_max && may_block {
+            if of_caller.failures() >= limits.failures_max && may_block {
                 of_caller.blocked_until = Some(now.plus(limits.block_for));
             }
         }
-        delay(failures)
+        delayed
     }
 
     /// A right password: what this caller did wrong before is forgotten.
@@ -387,6 +386,19 @@ mod tests {
         guard.block(partner.address, at(3_600), at(0));
         guard.unblock(partner.address);
         assert_eq!(guard.blocked_by_hand(&partner, at(1)), None);
+    }
+
+    #[test]
+    fn a_name_that_exists_is_answered_no_sooner_than_one_that_does_not() {
+        let mut guard = Guard::default();
+        let address = [203, 0, 113, 1];
+        guard.succeeded(&caller("partner", Known::Yes, address), at(0));
+        for second in 0..6 {
+            guard.failed(&caller("zzz", Known::No, address), &LIMITS, at(second));
+        }
+        let first = |guard: &mut Guard, name, known| guard.failed(&caller(name, known, address), &LIMITS, at(6));
+        assert_eq!(first(&mut guard, "acme", Known::Yes), DELAY_MAX);
+        assert_eq!(first(&mut guard, "nobody", Known::No), DELAY_MAX);
     }
 
     #[test]

@@ -77,10 +77,10 @@ pub fn shown_name(snapshot: &Snapshot, name: &str) -> String {
 pub async fn login(engine: &Engine, visitor: &Visitor<'_>, password: &Secret, slot: &mut Slot) -> Answer {
     let snapshot = engine.live.snapshot();
     let live = snapshot.partner(visitor.name);
-    if let Some(Err(no)) = live.map(|live| entrance::may_come_from(&live.connector, visitor.remote)) {
-        return wrong(no);
-    }
-    let demand = live.map_or(Ok(()), |live| demanded(engine, &live.connector, visitor));
+    let demand = live.map_or(Ok(()), |live| {
+        entrance::may_come_from(&live.connector, visitor.remote)?;
+        demanded(engine, &live.connector, visitor).map_err(|why| No::new(Rule::ClientCertificate, why))
+    });
     let hashes = match (live, &demand) {
         (Some(live), Ok(())) => live.hashes(engine.depot.clock.now()),
         // Nothing fits, and that takes the time of a wrong password.
@@ -103,7 +103,7 @@ pub async fn login(engine: &Engine, visitor: &Visitor<'_>, password: &Secret, sl
             // The session waits; others are served meanwhile.
             tokio::time::sleep(delay).await;
             match (demand, live) {
-                (Err(why), _) => wrong(No::new(Rule::ClientCertificate, why)),
+                (Err(no), _) => wrong(no),
                 (Ok(()), Some(_)) => wrong(No::new(Rule::WrongPassword, "the password was wrong")),
                 (Ok(()), None) => wrong(No::new(Rule::UnknownUser, "there is no such name")),
             }

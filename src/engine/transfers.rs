@@ -275,7 +275,7 @@ impl Job {
         if let Base::Complete { source, .. } = &plan.base {
             // What another program still writes would pass for whole as the beginning of a new version.
             send::settled(&self.engine.depot, &self.party, plan.side, &source.version()).map_err(failed)?;
-            let upload = Upload::begin(&self.engine.depot, plan, &self.abort).await.map_err(failed)?;
+            let upload = Upload::begin(&self.engine.depot, &self.party, plan, &self.abort).await.map_err(failed)?;
             return match self.open(unique, Reads::Server).await {
                 Ok(stream) => Ok((upload, stream)),
                 Err(end) => {
@@ -285,7 +285,7 @@ impl Job {
             };
         }
         let stream = self.open(unique, Reads::Server).await?;
-        Ok((Upload::begin(&self.engine.depot, plan, &self.abort).await.map_err(failed)?, stream))
+        Ok((Upload::begin(&self.engine.depot, &self.party, plan, &self.abort).await.map_err(failed)?, stream))
     }
 
     async fn list(mut self, listing: crate::ftp::session::Listing) -> End {

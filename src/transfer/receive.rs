@@ -64,7 +64,28 @@ pub trait Control: Send + Sync {
 impl Upload {
     /// Makes the part. For a new upload this comes after the 150: a data connection that never came leaves nothing.
     /// `stop`: nobody waits for a new version of a complete file any more.
-    pub async fn begin(depot: &Depot, plan: Plan, stop: &CancellationToken) -> Result<Self, TransferError> {
+    pub async fn begin(
+        depot: &Depot,
+        party: &Party,
+        plan: Plan,
+        stop: &CancellationToken,
+    ) -> Result<Self, TransferError> {
+        match Self::make(depot, &plan, stop).await {
+            Ok((part, digest, begun_at)) => Ok(Self { plan, part, digest, begun_at }),
+            Err(why) => {
+                if let TransferError::Storage(_) = why {
+                    failing(depot, party, plan.folder(), &why).await;
+                }
+                Err(why)
+            }
+        }
+    }
+
+    async fn make(
+        depot: &Depot,
+        plan: &Plan,
+        stop: &CancellationToken,
+    ) -> Result<(Part, Digest, Timestamp), TransferError> {
         let folder = plan.folder();
         let begun_at = depot.clock.now();
         let (part, digest) = match &plan.base {
@@ -73,8 +94,7 @@ impl Upload {
                 if let Some(older) = folder.take_unfinished(&plan.names) {
                     folder.remove_part(&older.part);
                 }
-                let part = new_part(depot, &plan)?;
-                (part, Digest::default())
+                (new_part(depot, plan)?, Digest::default())
             }
             Base::Unfinished { unfinished, offset } => {
                 if !folder.take_this(&plan.names, unfinished) {
@@ -91,7 +111,7 @@ impl Upload {
                 (part, digest)
             }
             Base::Complete { source, offset } => {
-                let mut part = new_part(depot, &plan)?;
+                let mut part = new_part(depot, plan)?;
                 let stopped = stop.clone();
                 if let Err(error) = part.copy_from(source.file(), *offset, move || !stopped.is_cancelled()).await {
                     part.discard(folder);
@@ -102,7 +122,7 @@ impl Upload {
                 (part, digest)
             }
         };
-        Ok(Self { plan, part, digest, begun_at })
+        Ok((part, digest, begun_at))
     }
 
     /// The command came earlier than the first byte could.
@@ -315,7 +335,7 @@ mod tests {
     async fn begun(desk: &Desk, mode: StoreMode) -> Result<Upload, TransferError> {
         let path = VirtualPath::root().resolve("/Receive/a").unwrap();
         let plan = plan(&desk.depot, &desk.party, &path, mode).await?;
-        Upload::begin(&desk.depot, plan, &CancellationToken::new()).await
+        Upload::begin(&desk.depot, &desk.party, plan, &CancellationToken::new()).await
     }
 
     #[tokio::test]
@@ -333,6 +353,22 @@ mod tests {
         rustix::fs::unlinkat(&**folder.staging(), "part", rustix::fs::AtFlags::REMOVEDIR).unwrap();
         begun(&desk, StoreMode::Append).await.unwrap_err();
         assert_eq!(folder.unfinished(&names), None, "it is gone for good");
+    }
+
+    #[tokio::test]
+    async fn a_disk_that_takes_no_new_part_is_told_of_and_refuses_until_it_does() {
+        let desk = Desk::new(&[]).await;
+        let workspace = desk.party.workspace(&desk.depot).unwrap();
+        let folder = workspace.folder(Folder::Receive);
+        let names = [crate::base::path::Name::parse("a").unwrap()];
+        let unfinished = Unfinished { part: "part".to_owned(), size_bytes: 7, since: desk.depot.clock.now() };
+        folder.keep_unfinished(names.to_vec(), unfinished);
+        // Opening a symbolic link is refused with ELOOP, which no rule of a partner's explains.
+        rustix::fs::symlinkat("elsewhere", &**folder.staging(), "part").unwrap();
+        begun(&desk, StoreMode::Append).await.unwrap_err();
+        assert!(folder.is_failing());
+        begun(&desk, StoreMode::Replace).await.unwrap();
+        assert!(!folder.is_failing(), "a test write succeeded");
     }
 
     #[tokio::test]

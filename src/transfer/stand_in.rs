@@ -89,7 +89,7 @@ async fn run(
 ) -> Result<Option<ReceiptId>, TransferError> {
     let begun_at = depot.clock.now();
     let abort = CancellationToken::new();
-    let upload = Upload::begin(&depot, plan, &abort).await?;
+    let upload = Upload::begin(&depot, &party, plan, &abort).await?;
     // Nobody is connected over FTP: it stands among no live sessions.
     let place = Presence::default().enter(party.session.clone(), party.remote, begun_at);
     let stall = party.connector().settings.stall_timeout_s.seconds();

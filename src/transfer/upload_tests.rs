@@ -110,7 +110,7 @@ impl Desk {
         let running = tokio::spawn(async move {
             let plan = plan(&depot, &party, &path, mode).await?;
             let abort = CancellationToken::new();
-            let upload = Upload::begin(&depot, plan, &abort).await?;
+            let upload = Upload::begin(&depot, &party, plan, &abort).await?;
             let place =
                 Presence::default().enter(party.session.clone(), IpAddr::from(Ipv4Addr::LOCALHOST), depot.clock.now());
             let watch = Watch { place: &place, abort: &abort, stall: Duration::from_mins(1) };

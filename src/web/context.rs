@@ -23,7 +23,7 @@ pub struct Visitor {
     pub session: Option<WebSession>,
     /// The name that changes are made in; empty for a stranger.
     pub who: String,
-    /// What the session's cookie holds; empty when not signed in.
+    /// What the session is known by; empty when not signed in.
     pub token: Secret,
     /// What every form of this visitor carries.
     pub csrf: String,

@@ -8,6 +8,7 @@ use super::context::Context;
 use super::csrf::Posted;
 use super::error::WebError;
 use super::form::{Problem, SettingForm, posted_texts};
+use super::origin::{self, Origin};
 use super::shell::html;
 use crate::access::usable;
 use crate::domain::setting::{Mistake, Setting, Texts};
@@ -33,9 +34,9 @@ pub struct Draft {
     table: &'static [Setting],
     /// The fields.
     pub form: SettingForm,
-    /// The version of the settings that the form was made from; `None` takes whatever is stored.
-    pub version: Option<i64>,
-    /// What somebody else saved meanwhile, where it differs.
+    /// The settings that the form was made from; `None` takes whatever is stored.
+    pub origin: Option<Origin>,
+    /// What somebody else saved meanwhile, where it differs from what was typed.
     pub conflicts: Vec<Conflict>,
     /// Who saved meanwhile; empty when nobody did.
     pub conflict_by: String,
@@ -46,13 +47,14 @@ pub struct Draft {
 impl Draft {
     /// What is stored.
     pub fn stored(stored: Stored, table: &'static [Setting]) -> Self {
-        Self::new(stored.texts, Some(stored.version), table)
+        let origin = Origin::of(stored.version, &stored.texts, table);
+        Self::new(stored.texts, Some(origin), table)
     }
 
     /// One of several, such as an SLA, as it is stored; or a new one.
     pub fn one(stored: Option<(&Texts, i64)>, table: &'static [Setting]) -> Self {
-        let (texts, version) = stored.map(|(texts, version)| (texts.clone(), version)).unzip();
-        Self::new(texts.unwrap_or_default(), version, table)
+        let origin = stored.map(|(texts, version)| Origin::of(version, texts, table));
+        Self::new(stored.map(|(texts, _)| texts.clone()).unwrap_or_default(), origin, table)
     }
 
     /// What was typed, or, where the reader chose between that and what somebody else had saved meanwhile, what was chosen.
@@ -63,17 +65,17 @@ impl Draft {
                 *text = posted.text(&format!("stored.{key}")).replace("\r\n", "\n");
             }
         }
-        Self::new(texts, posted.text("version").parse().ok(), table)
+        Self::new(texts, Origin::parse(posted.text(origin::FIELD)), table)
     }
 
-    fn new(texts: Texts, version: Option<i64>, table: &'static [Setting]) -> Self {
+    fn new(texts: Texts, origin: Option<Origin>, table: &'static [Setting]) -> Self {
         let form = SettingForm::showing(texts);
-        Self { table, form, version, conflicts: Vec::new(), conflict_by: String::new(), is_gone: false }
+        Self { table, form, origin, conflicts: Vec::new(), conflict_by: String::new(), is_gone: false }
     }
 
     /// Saves it as settings of the appliance.
     pub async fn save_appliance(&mut self, context: &Context) -> Result<bool, WebError> {
-        let (db, texts, version) = (&context.state.db, &self.form.texts, self.version);
+        let (db, texts, version) = (&context.state.db, &self.form.texts, self.version());
         if let Err(error) = usable::appliance(db, texts).await {
             return self.settle(Err(error));
         }
@@ -86,11 +88,12 @@ impl Draft {
         match saved {
             Ok(()) => return Ok(true),
             Err(SaveError::Mistakes(mistakes)) => self.form.refuse(mistakes),
-            // The form saves what was typed when it is sent again.
+            // The form saves what was typed when it is sent again, and leaves alone what the reader left alone.
             Err(SaveError::Stale(stored)) => {
+                self.follow(&stored.texts);
                 self.conflicts = self.differences(&stored);
+                self.origin = Some(Origin::of(stored.version, &stored.texts, self.table));
                 self.conflict_by = stored.changed_by;
-                self.version = Some(stored.version);
             }
             Err(error @ SaveError::Store(_)) => return Err(WebError::internal(error)),
         }
@@ -110,6 +113,28 @@ impl Draft {
             Err(error) => drop(self.settle(Err(error))?),
         }
         Ok(None)
+    }
+
+    /// The version of the settings that the form was made from.
+    pub fn version(&self) -> Option<i64> {
+        self.origin.as_ref().map(|origin| origin.version)
+    }
+
+    /// What the form's field says of that; empty for what is not stored yet.
+    pub fn made_from(&self) -> String {
+        self.origin.as_ref().map(ToString::to_string).unwrap_or_default()
+    }
+
+    /// Shows what is stored now wherever the reader had changed nothing.
+    fn follow(&mut self, stored: &Texts) {
+        let Some(origin) = &self.origin else { return };
+        for (key, text) in &mut self.form.texts {
+            if origin.showed(key, text)
+                && let Some(now) = stored.get(key)
+            {
+                text.clone_from(now);
+            }
+        }
     }
 
     fn differences(&self, stored: &Stored) -> Vec<Conflict> {

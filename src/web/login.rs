@@ -19,6 +19,17 @@ pub fn session_cookie(tls: bool) -> &'static str {
     if tls { "__Host-waybill" } else { "waybill" }
 }
 
+/// What the session of a browser is known by; empty when it has none.
+pub fn session_token(headers: &HeaderMap, tls: bool) -> Secret {
+    let value = cookie(headers, session_cookie(tls)).filter(|value| !value.is_empty());
+    value.map_or_else(|| Secret::new(""), |value| known_by(tls, value))
+}
+
+/// Name and value of its cookie: what was sent in clear, and so may have been read on the way, opens nothing by TLS.
+fn known_by(tls: bool, value: &str) -> Secret {
+    Secret::new(format!("{}={value}", session_cookie(tls)))
+}
+
 /// The value of a cookie that the browser sent.
 pub fn cookie<'h>(headers: &'h HeaderMap, name: &str) -> Option<&'h str> {
     headers
@@ -47,7 +58,7 @@ pub fn set_cookie(name: &str, value: &str, (tls, seconds): (bool, u64)) -> Resul
 pub struct SignedIn {
     /// The header that tells it.
     pub cookie: (axum::http::HeaderName, HeaderValue),
-    /// What its cookie holds from now on.
+    /// What its session is known by.
     pub token: Secret,
 }
 
@@ -59,11 +70,25 @@ pub async fn sign_in(context: &Context, id: &AdministratorId) -> Result<SignedIn
     }
     let token = random_token();
     let remote = context.visitor.remote.to_string();
-    let secret = Secret::new(token.clone());
+    let secret = known_by(context.visitor.tls, &token);
     let agent = &context.visitor.agent;
     let new = NewSession { token: &secret, csrf_token: &random_token(), remote: &remote, agent };
     administrator::begin_session(&state.db, id, &new, context.now()).await?;
     let life = SESSION_LIFE_MAX.as_secs();
     let header = set_cookie(session_cookie(context.visitor.tls), &token, (context.visitor.tls, life))?;
     Ok(SignedIn { cookie: (SET_COOKIE, header), token: secret })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_session_that_went_in_clear_is_none_by_tls() {
+        let sent = |name: &str| HeaderMap::from_iter([(COOKIE, format!("{name}=secret").parse().unwrap())]);
+        let (clear, stolen) = (sent("waybill"), sent("__Host-waybill"));
+        assert_eq!(session_token(&clear, false), known_by(false, "secret"));
+        assert_ne!(session_token(&stolen, true), session_token(&clear, false));
+        assert!(session_token(&clear, true).is_empty() && session_token(&sent("other"), false).is_empty());
+    }
 }

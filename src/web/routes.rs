@@ -20,7 +20,7 @@ use super::pages::{
     tokens, transfers, unfinished, users, what_if,
 };
 use super::state::WebState;
-use super::{api, assets, layers, live};
+use super::{api, assets, landing, layers, live};
 use crate::access::certificate::FILE_BYTES_MAX;
 use crate::domain::administrator::Role;
 use crate::store::settings_file::FILE_BYTES_MAX as FILE_OF_SETTINGS_BYTES_MAX;
@@ -262,7 +262,7 @@ async fn guard(access: Access, request: Request, next: Next) -> Response {
     match session.map(|session| session.administrator.role) {
         Some(role) if role >= needed => next.run(request).await,
         Some(_) => WebError::status(StatusCode::FORBIDDEN).into_response(),
-        None if request.method() == Method::GET => Redirect::to("/sign-in").into_response(),
+        None if request.method() == Method::GET => Redirect::to(&landing::sign_in(request.uri())).into_response(),
         None => WebError::new(
             StatusCode::FORBIDDEN,
             "Sign in first",

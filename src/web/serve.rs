@@ -20,6 +20,7 @@ use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 use tower::ServiceExt;
 
+use super::crowd::{Crowd, Place};
 use super::https::{Https, begins_with_tls, elsewhere};
 use super::state::{Closing, Peer};
 
@@ -35,18 +36,19 @@ const DRAIN_FOR: Duration = Duration::from_secs(5);
 /// Serves until `stop`, then lets requests finish for a moment.
 pub async fn serve(listener: TcpListener, https: Https, app: Router, stop: CancellationToken) {
     let permits = Arc::new(Semaphore::new(CONNECTIONS_MAX));
+    let crowd = Crowd::default();
     let graceful = GracefulShutdown::new();
     loop {
         let accepted = tokio::select! {
             biased;
             () = stop.cancelled() => break,
-            accepted = accept(&listener, &permits) => accepted,
+            accepted = accept(&listener, (&permits, &crowd)) => accepted,
         };
-        let Some((stream, peer, permit)) = accepted else { continue };
+        let Some((stream, peer, places)) = accepted else { continue };
         let (app, tls, watcher) = (app.clone(), https.current(), graceful.watcher());
         let marks = (Peer::in_clear(peer), Closing(stop.clone()));
         tokio::spawn(async move {
-            let _permit = permit;
+            let _places = places;
             match tls {
                 None => connection(stream, (marks, app), watcher).await,
                 Some(config) => secured(stream, (marks, config, app), watcher).await,
@@ -59,14 +61,15 @@ pub async fn serve(listener: TcpListener, https: Https, app: Router, stop: Cance
 
 async fn accept(
     listener: &TcpListener,
-    permits: &Arc<Semaphore>,
-) -> Option<(TcpStream, SocketAddr, OwnedSemaphorePermit)> {
+    (permits, crowd): (&Arc<Semaphore>, &Crowd),
+) -> Option<(TcpStream, SocketAddr, (OwnedSemaphorePermit, Place))> {
     // A place first: connections above the cap wait in the kernel's queue.
     let permit = Arc::clone(permits).acquire_owned().await.ok()?;
     match listener.accept().await {
         Ok((stream, peer)) => {
+            let place = crowd.join(peer.ip())?;
             let _ = stream.set_nodelay(true);
-            Some((stream, peer, permit))
+            Some((stream, peer, (permit, place)))
         }
         Err(error) => {
             tracing::warn!(%error, "The web interface could not accept a connection");

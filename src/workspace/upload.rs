@@ -40,8 +40,13 @@ impl Part {
     pub fn create(folder: &OpenFolder, name: &str, client_path: &VirtualPath) -> io::Result<Self> {
         let part = Self::create_nameless(folder, name)?;
         fault::pass(Point::PartMade)?;
-        part.tell_client_path(client_path)?;
-        Ok(part)
+        match part.tell_client_path(client_path) {
+            Ok(()) => Ok(part),
+            Err(error) => {
+                part.discard(folder);
+                Err(error)
+            }
+        }
     }
 
     /// Where the file system has no such attributes the part can still be resumed until the next start.

@@ -130,7 +130,7 @@ async fn a_token_opens_no_page_and_no_form() {
         let request = Request::builder().method(method).uri(path).header(HOST, "127.0.0.1:8020");
         let request = request.header(AUTHORIZATION, format!("Bearer {token}"));
         let answer = site.send(request.body(Body::empty()).unwrap()).await;
-        let sent_away = answer.status == StatusCode::SEE_OTHER && answer.header(LOCATION) == "/sign-in";
+        let sent_away = answer.status == StatusCode::SEE_OTHER && answer.header(LOCATION).starts_with("/sign-in");
         assert!(sent_away || answer.status == StatusCode::FORBIDDEN, "{path}: {}", answer.status);
     }
 }

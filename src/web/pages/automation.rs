@@ -66,8 +66,8 @@ struct AutomationPage {
     keys: String,
     /// Which action the form changes; empty: it adds one.
     editing: String,
-    /// The version of it that the form was made from.
-    version: Option<i64>,
+    /// What the form was made from; empty for a new one.
+    made_from: String,
     /// Whether that one signs its posts: a new secret can be made.
     signs: bool,
     problems: Vec<Problem>,
@@ -142,7 +142,7 @@ async fn page(
         sections,
         keys: keys.join(","),
         editing: if draft.is_gone { String::new() } else { asked.edit.clone() },
-        version: draft.version,
+        made_from: draft.made_from(),
         signs,
         problems: draft.problems(),
         conflicts: draft.conflicts.clone(),
@@ -178,7 +178,7 @@ pub async fn save(context: Context, Path(id): Path<String>, posted: Posted) -> R
     let stored = there.as_ref().map(|one| one.texts.clone()).unwrap_or_default();
     check_kinds(&context, &[kind(&stored), kind(&draft.form.texts)])?;
     draft.form.fill(&stored);
-    if let (Some(there), Some(version)) = (&mut there, draft.version) {
+    if let (Some(there), Some(version)) = (&mut there, draft.version()) {
         there.version = version;
     }
     let state = &context.state;

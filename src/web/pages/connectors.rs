@@ -217,7 +217,7 @@ struct ConnectorPage {
     tab: &'static str,
     sections: Vec<Section>,
     keys: String,
-    version: i64,
+    made_from: String,
     problems: Vec<Problem>,
     password_error: String,
     warnings: Vec<Problem>,
@@ -285,7 +285,7 @@ async fn page(context: &Context, found: &StoredConnector, tab: Tab, draft: &Draf
         head: Head::new(context, &found.id, tab.name()).await?,
         sections,
         keys: keys.join(","),
-        version: draft.version.unwrap_or(0),
+        made_from: draft.made_from(),
         problems: draft.problems(),
         password_error: draft.form.mistakes.get("password").cloned().unwrap_or_default(),
         warnings: warnings(settings.warnings(&snapshot.profile), ConnectorSettings::SETTINGS),
@@ -420,7 +420,7 @@ pub async fn save(context: Context, Path(id): Path<String>, posted: Posted) -> R
     }
     // Where nobody signs in there is nothing to set.
     let password = password.filter(|_| kind.credential().is_some());
-    let (values, version) = (draft.form.texts.clone(), draft.version);
+    let (values, version) = (draft.form.texts.clone(), draft.version());
     let wanted = Wanted { values, version, credential: password.clone() };
     if !draft.settle(change::save_connector(&context, &found, wanted).await?)? {
         return draft.answer(&page(&context, &found, tab, &draft).await?);

@@ -58,8 +58,8 @@ struct EventTargetsPage {
     keys: String,
     /// Which one the form changes; empty: it adds one.
     editing: String,
-    /// The version of it that the form was made from.
-    version: Option<i64>,
+    /// What the form was made from; empty for a new one.
+    made_from: String,
     problems: Vec<Problem>,
     conflicts: Vec<Conflict>,
     conflict_by: String,
@@ -91,7 +91,7 @@ async fn page(context: &Context, asked: &Asked, draft: &Draft) -> Result<EventTa
         fields: draft.form.fields(EventTargetSettings::SETTINGS, KEYS),
         keys: KEYS.join(","),
         editing: if draft.is_gone { String::new() } else { asked.edit.clone() },
-        version: draft.version,
+        made_from: draft.made_from(),
         problems: draft.problems(),
         conflicts: draft.conflicts.clone(),
         conflict_by: draft.conflict_by.clone(),
@@ -110,7 +110,7 @@ pub async fn save(context: Context, posted: Posted) -> Result<Response, WebError
     let asked = Asked { edit: posted.text("target").to_owned() };
     let mut draft = Draft::typed(&posted, EventTargetSettings::SETTINGS);
     let mut there = find(&context, &asked.edit).await?;
-    if let (Some(there), Some(version)) = (&mut there, draft.version) {
+    if let (Some(there), Some(version)) = (&mut there, draft.version()) {
         there.version = version;
     }
     let saved = if there.is_none() && !asked.edit.is_empty() {

@@ -108,7 +108,7 @@ struct ProfilePage {
     shell: Shell,
     sections: Vec<Section>,
     keys: String,
-    version: i64,
+    made_from: String,
     problems: Vec<Problem>,
     warnings: Vec<Problem>,
     conflicts: Vec<Conflict>,
@@ -161,7 +161,7 @@ async fn page(context: &Context, draft: &Draft) -> Result<ProfilePage, WebError>
         shell: Shell::new(context, draft.title("FTP Server profile"), Nav::Profiles).await?,
         sections: sections.collect(),
         keys: keys.join(","),
-        version: draft.version.unwrap_or(0),
+        made_from: draft.made_from(),
         problems: draft.problems(),
         warnings: warnings(snapshot.profile.warnings().into_iter().chain(free.1).collect(), Profile::SETTINGS),
         conflicts: draft.conflicts.clone(),
@@ -217,7 +217,7 @@ pub async fn save(context: Context, posted: Posted) -> Result<Response, WebError
         let page = ProfilePage { asks_first: true, ..page(&context, &draft).await? };
         return draft.answer(&page);
     }
-    let version = draft.version;
+    let version = draft.version();
     let saved = match usable::profile(&state.db, &texts).await {
         Ok(()) => context.changing(async |change| profile::save(&state.db, &texts, version, change).await).await,
         Err(error) => Err(error),

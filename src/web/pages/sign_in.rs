@@ -1,13 +1,17 @@
 //! Signing in and out, and the choice of the theme.
 
+use std::time::Duration;
+
 use askama::Template;
-use axum::http::HeaderMap;
+use axum::extract::Query;
 use axum::http::StatusCode;
-use axum::http::header::{REFERER, SET_COOKIE};
+use axum::http::header::SET_COOKIE;
 use axum::response::{IntoResponse, Redirect, Response};
+use serde::Deserialize;
 
 use crate::access::gate::Verdict;
 use crate::access::guard::{Caller, Door, Known, Limits};
+use crate::base::human;
 use crate::domain::event::EventKind;
 use crate::store::administrator::Administrator;
 use crate::store::event::Event;
@@ -15,6 +19,7 @@ use crate::store::{self, administrator};
 use crate::web::context::Context;
 use crate::web::csrf::Posted;
 use crate::web::error::WebError;
+use crate::web::landing;
 use crate::web::login;
 use crate::web::looks;
 use crate::web::second_factor::{self, Taken};
@@ -27,40 +32,56 @@ pub(super) const LIMITS: Limits = Limits {
     block_for: std::time::Duration::from_mins(5),
 };
 
+/// What a wrong name and a wrong password hear.
+const WRONG: &str = "Name or password is wrong.";
+/// A wait that is at least this long is explained.
+const WAIT_IS_SAID_FROM: Duration = Duration::from_secs(2);
+
 #[derive(Template)]
 #[template(path = "sign_in.html")]
 struct SignInPage {
     shell: Shell,
     host: String,
     name: String,
+    to: String,
     error: String,
 }
 
-async fn page(context: &Context, name: &str, error: &str) -> Result<Response, WebError> {
+/// The page that was asked for before the sign-in.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub struct Asked {
+    to: String,
+}
+
+/// The form: `name` as it was typed, and where it leads to.
+async fn page(context: &Context, (name, to): (&str, &str), error: &str) -> Result<Response, WebError> {
     let title = if error.is_empty() { "Sign in" } else { "Error: Sign in" };
     let shell = Shell::new(context, title, Nav::Elsewhere).await?;
     let public = context.state.live.snapshot().appliance.public_host.as_ref().map(ToString::to_string);
     let host = public.unwrap_or_else(|| context.visitor.host());
-    let page = SignInPage { shell, host, name: name.to_owned(), error: error.to_owned() };
+    let to = landing::page(to).to_owned();
+    let page = SignInPage { shell, host, name: name.to_owned(), to, error: error.to_owned() };
     let status = if error.is_empty() { StatusCode::OK } else { StatusCode::UNPROCESSABLE_ENTITY };
     Ok((status, html(&page)?).into_response())
 }
 
 /// The form. While nobody administers, the first run comes before it.
-pub async fn show(context: Context) -> Result<Response, WebError> {
+pub async fn show(context: Context, Query(asked): Query<Asked>) -> Result<Response, WebError> {
     if administrator::count(&context.state.db).await? == 0 {
         return Ok(Redirect::to("/setup").into_response());
     }
     if context.visitor.session.is_some() {
-        return Ok(Redirect::to("/").into_response());
+        return Ok(Redirect::to(landing::page(&asked.to)).into_response());
     }
-    page(&context, "", "").await
+    page(&context, ("", &asked.to), "").await
 }
 
 /// The same words and time for a wrong name and a wrong password.
 pub async fn submit(context: Context, posted: Posted) -> Result<Response, WebError> {
     let state = &context.state;
     let name = posted.text("name").trim();
+    let to = posted.text(landing::FIELD);
     let found = administrator::find(&state.db, name).await?;
     let key = name.to_lowercase();
     let known = if found.is_some() { Known::Yes } else { Known::No };
@@ -70,30 +91,46 @@ pub async fn submit(context: Context, posted: Posted) -> Result<Response, WebErr
     match (verdict, found) {
         (Verdict::Accepted, Some(administrator)) => {
             if store::second_factor::get(&state.db, &administrator.id).await?.is_some() {
-                return code_page(&context, &second_factor::ticket(&context, &administrator), "").await;
+                return code_page(&context, (&second_factor::ticket(&context, &administrator), to), "").await;
             }
-            enter(&context, &administrator, "").await
+            enter(&context, &administrator, ("", to)).await
         }
         (Verdict::Blocked(until), _) => {
-            let wait = crate::base::human::duration(until.since(context.now()));
-            page(&context, name, &format!("Too many failed tries. Wait {wait}, then try again.")).await
+            let wait = human::duration(until.since(context.now()));
+            page(&context, (name, to), &format!("Too many failed tries. Wait {wait}, then try again.")).await
         }
         (Verdict::Wrong(delay), found) => {
             tokio::time::sleep(delay).await;
             // Of an unknown name only the beginning: people type passwords there.
             let shown: String = if found.is_some() { name.to_owned() } else { name.chars().take(3).collect() };
             record(&context, EventKind::AdministratorSignInFailed, format!("Sign-in as {shown} failed")).await;
-            page(&context, name, "Name or password is wrong.").await
+            page(&context, (name, to), &wrong(delay)).await
         }
-        (Verdict::Accepted, None) => page(&context, name, "Name or password is wrong.").await,
+        (Verdict::Accepted, None) => page(&context, (name, to), WRONG).await,
     }
 }
 
-/// Signs in; `how` is added to the words of the event.
-async fn enter(context: &Context, administrator: &Administrator, how: &str) -> Result<Response, WebError> {
+/// What a wrong name and a wrong password hear alike; who waited hears why.
+fn wrong(delay: Duration) -> String {
+    if delay < WAIT_IS_SAID_FROM {
+        return WRONG.to_owned();
+    }
+    let (waited, block) = (human::duration(delay), human::duration(LIMITS.block_for));
+    let most = LIMITS.failures_max;
+    format!(
+        "{WRONG} Each further try is answered later, this one after {waited}; after {most} wrong tries the wait is {block}."
+    )
+}
+
+/// Signs in; `how` is added to the words of the event, `to` is the page that comes next.
+async fn enter(
+    context: &Context,
+    administrator: &Administrator,
+    (how, to): (&str, &str),
+) -> Result<Response, WebError> {
     let signed_in = login::sign_in(context, &administrator.id).await?;
     record(context, EventKind::AdministratorSignedIn, format!("{} signed in{how}", administrator.name)).await;
-    Ok(([signed_in.cookie], Redirect::to("/")).into_response())
+    Ok(([signed_in.cookie], Redirect::to(landing::page(to))).into_response())
 }
 
 #[derive(Template)]
@@ -101,27 +138,30 @@ async fn enter(context: &Context, administrator: &Administrator, how: &str) -> R
 struct CodePage {
     shell: Shell,
     ticket: String,
+    to: String,
     error: String,
 }
 
-async fn code_page(context: &Context, ticket: &str, error: &str) -> Result<Response, WebError> {
+async fn code_page(context: &Context, (ticket, to): (&str, &str), error: &str) -> Result<Response, WebError> {
     let title = if error.is_empty() { "Code" } else { "Error: Code" };
     let shell = Shell::new(context, title, Nav::Elsewhere).await?;
     let status = if error.is_empty() { StatusCode::OK } else { StatusCode::UNPROCESSABLE_ENTITY };
-    let page = CodePage { shell, ticket: ticket.to_owned(), error: error.to_owned() };
+    let to = landing::page(to).to_owned();
+    let page = CodePage { shell, ticket: ticket.to_owned(), to, error: error.to_owned() };
     Ok((status, html(&page)?).into_response())
 }
 
 /// The second factor, after the password was right.
 pub async fn code(context: Context, posted: Posted) -> Result<Response, WebError> {
-    let ticket = posted.text("ticket");
+    let (ticket, to) = (posted.text("ticket"), posted.text(landing::FIELD));
     let Some(administrator) = second_factor::admitted(&context, ticket).await? else {
-        return page(&context, "", "That took longer than five minutes. Sign in again.").await;
+        return page(&context, ("", to), "That took longer than five minutes. Sign in again.").await;
     };
     let wrong = match second_factor::take(&context, &administrator, posted.text("code")).await? {
-        Taken::Code => return enter(&context, &administrator, " with a second factor").await,
+        Taken::Code => return enter(&context, &administrator, (" with a second factor", to)).await,
         Taken::RecoveryCode { left } => {
-            return enter(&context, &administrator, &format!(" with a recovery code; {left} are left")).await;
+            let how = format!(" with a recovery code; {left} are left");
+            return enter(&context, &administrator, (&how, to)).await;
         }
         Taken::Blocked(wait) => format!("Too many wrong codes. Wait {wait}, then try again."),
         Taken::Wrong => {
@@ -130,7 +170,7 @@ pub async fn code(context: Context, posted: Posted) -> Result<Response, WebError
             "That code is wrong, or was used already. Each is good once, for about a minute.".to_owned()
         }
     };
-    code_page(&context, ticket, &wrong).await
+    code_page(&context, (ticket, to), &wrong).await
 }
 
 async fn record(context: &Context, kind: EventKind, summary: String) {
@@ -148,15 +188,8 @@ pub async fn sign_out(context: Context, _: Posted) -> Result<Response, WebError>
 }
 
 /// Flips between light and dark, and goes back to where the reader was.
-pub async fn theme(context: Context, headers: HeaderMap, _: Posted) -> Result<Response, WebError> {
+pub async fn theme(context: Context, posted: Posted) -> Result<Response, WebError> {
     let next = if context.visitor.looks.theme == Some("dark") { "light" } else { "dark" };
     let cookie = looks::keep(looks::THEME, next)?;
-    // Only the path of the page before: an address elsewhere would be an open redirect.
-    let back = headers
-        .get(REFERER)
-        .and_then(|referer| referer.to_str().ok())
-        .and_then(|referer| referer.parse::<axum::http::Uri>().ok())
-        .map_or_else(|| "/".to_owned(), |uri| uri.path().to_owned());
-    let back = if back.starts_with("//") { "/".to_owned() } else { back };
-    Ok(([(SET_COOKIE, cookie)], Redirect::to(&back)).into_response())
+    Ok(([(SET_COOKIE, cookie)], Redirect::to(landing::page(posted.text(landing::FIELD)))).into_response())
 }

@@ -76,8 +76,8 @@ struct SlasPage {
     keys: String,
     /// Which SLA the form changes; empty: it adds one.
     editing: String,
-    /// The version of it that the form was made from.
-    version: Option<i64>,
+    /// What the form was made from; empty for a new one.
+    made_from: String,
     problems: Vec<Problem>,
     conflicts: Vec<Conflict>,
     conflict_by: String,
@@ -123,7 +123,7 @@ async fn page(context: &Context, connector: &Connector, asked: &Asked, draft: &D
         fields: draft.form.fields(SlaSettings::SETTINGS, &keys),
         keys: keys.join(","),
         editing: if draft.is_gone { String::new() } else { asked.edit.clone() },
-        version: draft.version,
+        made_from: draft.made_from(),
         problems: draft.problems(),
         conflicts: draft.conflicts.clone(),
         conflict_by: draft.conflict_by.clone(),
@@ -257,7 +257,7 @@ async fn put(context: &Context, connector: &Connector, edit: &str, draft: &Draft
         let words = format!("{} has {SLAS_MAX} SLAs, the most there can be; remove one", connector.id);
         return Ok(Err(SaveError::Mistakes(vec![Mistake::new("counted", words)])));
     }
-    let expected = there.as_ref().map(|one| draft.version.unwrap_or(one.version));
+    let expected = there.as_ref().map(|one| draft.version().unwrap_or(one.version));
     let id = there.map_or_else(|| EventId::new(&context.state.ids).to_string(), |one| one.id);
     let whose = (connector.id.as_str(), connector.id.key());
     let (texts, words) = (settings.texts(), settings.in_words());

@@ -1,28 +1,47 @@
 //! Renames that are broken off, or race with others: a receipt is of the file that lies under its name.
 
-use std::collections::BTreeMap;
+use std::fs::DirEntry;
+use std::time::Duration;
 
+use serde_json::Value;
 use waybill::base::fault::Point;
 
 use crate::kit::{Appliance, Client, PARTNER, PASSWORD, Running, sha256};
 
-/// Every file that lies in Receive has one receipt, with its digest, and every receipt of a file there has one.
-fn check(appliance: &Appliance, what: &str) {
-    let folder = appliance.place(PARTNER, "Receive");
-    let mut files = BTreeMap::new();
-    for entry in std::fs::read_dir(&folder).expect("it is there").flatten().filter(|entry| entry.path().is_file()) {
-        let name = entry.file_name().to_string_lossy().into_owned();
-        if name != "up.tmp" {
-            files.insert(format!("/Receive/{name}"), sha256(&std::fs::read(entry.path()).expect("it is read")));
+/// Every file that lies in Receive has one receipt, with its digest, and every receipt of a file there has one. That a file
+/// has taken another's place is written within milliseconds of its 226, for which nobody waits.
+async fn check(appliance: &Appliance, what: &str) {
+    for _ in 0..100 {
+        if receipts(appliance) == files(appliance) {
+            return;
         }
+        tokio::time::sleep(Duration::from_millis(50)).await;
     }
-    let mut receipts = BTreeMap::new();
-    for receipt in appliance.receipts(PARTNER).iter().filter(|one| one["status"] == "in_receive") {
-        let text = |key: &str| receipt[key].as_str().unwrap_or_default().to_owned();
-        let twice = receipts.insert(text("path"), text("sha256"));
-        assert_eq!(twice, None, "{what}: two receipts of {}", text("path"));
-    }
-    assert_eq!(receipts, files, "{what}");
+    assert_eq!(receipts(appliance), files(appliance), "{what}");
+}
+
+/// Path and digest of every file that lies in Receive.
+fn files(appliance: &Appliance) -> Vec<(String, String)> {
+    let entries = std::fs::read_dir(appliance.place(PARTNER, "Receive")).expect("it is there").flatten();
+    let files = entries.filter(|entry| entry.path().is_file() && entry.file_name() != "up.tmp");
+    let digest = |entry: &DirEntry| sha256(&std::fs::read(entry.path()).expect("it is read"));
+    let mut files: Vec<_> =
+        files.map(|entry| (format!("/Receive/{}", entry.file_name().to_string_lossy()), digest(&entry))).collect();
+    files.sort();
+    files
+}
+
+/// The same of every receipt of a file there.
+fn receipts(appliance: &Appliance) -> Vec<(String, String)> {
+    let receipts = appliance.receipts(PARTNER);
+    let text = |receipt: &Value, key: &str| receipt[key].as_str().unwrap_or_default().to_owned();
+    let mut receipts: Vec<_> = receipts
+        .iter()
+        .filter(|receipt| receipt["status"] == "in_receive")
+        .map(|receipt| (text(receipt, "path"), text(receipt, "sha256")))
+        .collect();
+    receipts.sort();
+    receipts
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -43,13 +62,13 @@ async fn killed_in_the_middle_of_a_rename_the_receipt_follows_the_file() {
         running.ended().await;
         let running = appliance.start().await;
         if at < 2 {
-            check(&appliance, &format!("{from} is {to}"));
+            check(&appliance, &format!("{from} is {to}")).await;
         } else {
             // It has its receipt already and gets no second one.
             let mut client = running.partner().await;
             client.expect(&format!("RNFR /Receive/{to}"), 350).await;
             client.expect("RNTO /Receive/last.edi", 250).await;
-            check(&appliance, "under a temporary name and back");
+            check(&appliance, "under a temporary name and back").await;
             assert_eq!(appliance.receipts(PARTNER).len(), 3);
         }
         running.kill();
@@ -84,9 +103,9 @@ async fn renames_that_race_with_each_other_and_with_uploads_mix_nothing_up() {
     let appliance = Appliance::new();
     let running = appliance.start().await;
     tokio::join!(temporaries(&running, 0), temporaries(&running, 1), temporaries(&running, 2));
-    check(&appliance, "one temporary name");
+    check(&appliance, "one temporary name").await;
     tokio::join!(names(&running, 0), names(&running, 1), names(&running, 2), names(&running, 3));
-    check(&appliance, "one name");
+    check(&appliance, "one name").await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -99,7 +118,7 @@ async fn a_rename_that_would_replace_what_must_stay_is_refused_with_the_rule() {
     client.store("/Receive/b.edi", b"b").await;
     client.expect("RNFR /Receive/a.edi", 350).await;
     client.expect("RNTO /Receive/b.edi", 553).await;
-    check(&appliance, "refused");
+    check(&appliance, "refused").await;
     let refusals = running.until("it is explained", async |running| {
         let refusals = running.refusals().await;
         (!refusals.is_empty()).then_some(refusals)
@@ -126,7 +145,7 @@ async fn a_disk_that_is_away_at_start_loses_no_receipt() {
     std::fs::remove_dir_all(&folder).unwrap();
     std::fs::rename(&away, &folder).unwrap();
     let running = appliance.start().await;
-    check(&appliance, "the disk is back");
+    check(&appliance, "the disk is back").await;
     assert_eq!(running.receipts(1).await[0]["path"], "/Receive/a.edi");
 }
 

@@ -43,6 +43,8 @@ const LARGE_FROM_BYTES: u64 = 0xffff_0000;
 const TOLD_AT_ONCE: usize = 500;
 /// What a zip says of the files that are not in it.
 const LEFT_OUT: &str = "NOT IN THIS ZIP.txt";
+/// What Windows takes in no name, or for a separator.
+const NOT_IN_NAMES: [char; 8] = ['\\', ':', '<', '>', '"', '|', '?', '*'];
 /// The digest of the whole file (RFC 9530).
 const REPR_DIGEST: HeaderName = HeaderName::from_static("repr-digest");
 
@@ -167,12 +169,15 @@ fn add<W: Write>(zip: &mut ZipWriter<StreamWriter<W>>, name: &str, receipt: &Rec
     }
 }
 
-/// `acme-edi/orders/po.x12`; a second of that name gets its receipt's id before it.
+/// `acme-edi/orders/po.x12`; a second of that name gets its receipt's id before it. Partners choose names: whatever separates
+/// folders, names a drive or may not be in a name elsewhere is replaced, so that who unpacks it gets it where it belongs
+/// (APPNOTE 4.4.17.1).
 fn entry_name(receipt: &Receipt, taken: &mut HashSet<String>) -> String {
-    let below = below(&receipt.stored_path).trim_start_matches('/');
+    let below = below(&receipt.stored_path).trim_start_matches('/').replace(NOT_IN_NAMES, "_");
     let plain = format!("{}/{below}", receipt.connector);
-    let name = if taken.contains(&plain) { format!("{}/{}/{below}", receipt.connector, receipt.id) } else { plain };
-    taken.insert(name.clone());
+    let is_taken = taken.contains(&plain.to_lowercase());
+    let name = if is_taken { format!("{}/{}/{below}", receipt.connector, receipt.id) } else { plain };
+    taken.insert(name.to_lowercase());
     name
 }
 
@@ -215,6 +220,8 @@ impl Write for Pipe {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::base::clock::Clock;
+    use crate::base::id::IdSource;
 
     #[test]
     fn a_digest_is_told_as_rfc_9530_has_it() {
@@ -223,5 +230,20 @@ mod tests {
         assert_eq!(digest("not hex"), None);
         let at = Timestamp::parse_rfc3339("2026-03-20T09:46:40Z").unwrap();
         assert_eq!(moment(at).to_string(), "2026-03-20 09:46:40");
+    }
+
+    #[test]
+    fn an_entry_stays_below_its_partner_wherever_it_is_unpacked() {
+        let (ids, mut taken) = (IdSource::seeded(Clock::System, 7), HashSet::new());
+        let mut entry = |path: &str| {
+            let receipt =
+                Receipt { stored_path: path.to_owned(), ..Receipt::sample(&ids, "globex", Timestamp::default()) };
+            (entry_name(&receipt, &mut taken), receipt.id)
+        };
+        assert_eq!(entry(r"/Receive/..\..\evil.bat").0, "globex/.._.._evil.bat");
+        assert_eq!(entry("/Receive/a/C:x?.txt").0, "globex/a/C_x_.txt");
+        // Told apart by what replaces, or by case, they would be one file where they are unpacked.
+        let (name, id) = entry("/Receive/A/c|X*.txt");
+        assert_eq!(name, format!("globex/{id}/A/c_X_.txt"));
     }
 }
