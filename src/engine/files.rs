@@ -22,6 +22,7 @@ use crate::transfer::receive::is_temporary;
 use crate::transfer::received;
 use crate::transfer::send::{self, Located, locate, recent};
 use crate::workspace::download::{Source, Version};
+use crate::workspace::folder::{OpenFolder, Unfinished};
 use crate::workspace::removal::remove_file;
 
 /// Files up to this size are read to count what TYPE A would send.
@@ -58,11 +59,16 @@ pub fn enter(engine: &Engine, party: &Party, path: &VirtualPath) -> Result<Virtu
     }
 }
 
+/// What the partner may go on with under that name.
+fn resumable(engine: &Engine, folder: &OpenFolder, names: &[Name]) -> Option<Unfinished> {
+    folder.resumable(names, engine.depot.clock.now())
+}
+
 /// `SIZE`: an unfinished upload's is what arrived; a complete file's confirms its receipt.
 pub async fn size(engine: &Engine, party: &Party, path: &VirtualPath, ascii: bool) -> Result<u64, TransferError> {
     let target = target(party, Operation::Look, path)?;
     let workspace = party.workspace(&engine.depot)?;
-    if let Some(unfinished) = workspace.folder(target.folder).unfinished(&target.names) {
+    if let Some(unfinished) = resumable(engine, workspace.folder(target.folder), &target.names) {
         if ascii {
             let detail = "SIZE in TYPE A of an unfinished upload";
             return Err(TransferError::refused(Rule::TypeNotSupported, detail));
@@ -166,7 +172,7 @@ fn is_own_temporary(engine: &Engine, party: &Party, target: &Target) -> Result<b
 pub async fn modified(engine: &Engine, party: &Party, path: &VirtualPath) -> Result<Timestamp, TransferError> {
     let target = target(party, Operation::Look, path)?;
     let workspace = party.workspace(&engine.depot)?;
-    if let Some(unfinished) = workspace.folder(target.folder).unfinished(&target.names) {
+    if let Some(unfinished) = resumable(engine, workspace.folder(target.folder), &target.names) {
         return Ok(unfinished.since);
     }
     own_only(engine, party, &target).await?;
@@ -234,7 +240,7 @@ pub async fn entry(engine: &Engine, party: &Party, path: &VirtualPath) -> Result
     };
     let open = workspace.folder(folder);
     let name = names.last().map_or(folder.name(), Name::as_str).to_owned();
-    if let Some(unfinished) = open.unfinished(&names) {
+    if let Some(unfinished) = resumable(engine, open, &names) {
         return Ok(entry_of_unfinished(name, unfinished));
     }
     if open.jail().folder(&names).is_ok() {
@@ -275,6 +281,7 @@ pub async fn delete(engine: &Engine, party: &Party, path: &VirtualPath) -> Resul
     let target = target(party, Operation::Delete, path)?;
     let workspace = party.workspace(&engine.depot)?;
     let folder = workspace.folder(target.folder);
+    folder.active().end_dead(&target.names, engine.depot.clock.now()).await;
     if let Some(unfinished) = folder.take_unfinished(&target.names) {
         folder.remove_part(&unfinished.part);
         return Ok(());

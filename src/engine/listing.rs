@@ -296,7 +296,7 @@ impl<'a> Walk<'a> {
         };
         let now = engine.depot.clock.now();
         let (mut own, unseen) = recent(engine, party, side, now).await?;
-        own.extend(unfinished(side, folder));
+        own.extend(resumable(side, folder, now));
         let dots = if dots { dot_entries(party, side, folder)? } else { Vec::new() };
         Ok(Self { party, side, open, entries, dots, own, unseen, now })
     }
@@ -420,8 +420,8 @@ pub fn entry_of_unfinished(name: String, unfinished: Unfinished) -> Entry {
 }
 
 /// Unfinished uploads right below the folder: shown to their own partner with the size they have.
-fn unfinished(side: &Side, folder: &OpenFolder) -> BTreeMap<String, Entry> {
-    let all = folder.all_unfinished().into_iter();
+fn resumable(side: &Side, folder: &OpenFolder, now: Timestamp) -> BTreeMap<String, Entry> {
+    let all = folder.all_resumable(now).into_iter();
     all.filter_map(|(names, unfinished)| {
         let (name, above) = names.split_last()?;
         let name = name.as_str().to_owned();

@@ -202,6 +202,7 @@ async fn move_file(
     let follows = begun.is_some();
     let lasts = end(engine, begun, on_disk(folder, syncer, way, replace).await).await?;
     folder.temporaries().renamed(way.from, way.to);
+    folder.supersede(way.to, ReceiptId::new(&engine.depot.ids).as_str());
     if was_settled {
         folder.published(version.inode, engine.depot.clock.now());
     }

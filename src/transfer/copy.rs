@@ -181,6 +181,7 @@ pub async fn receive(from: &mut impl Inbound, sink: &mut Sink<'_>, watch: &Watch
             Ok(next) => next,
             Err(received) => return received,
         };
+        sink.entry.holds(sink.part.size_bytes());
         match then {
             Then::More => {}
             Then::End => break last(from, sink).await,

@@ -89,6 +89,7 @@ pub async fn publish(
             .map_err(TransferError::Storage)?;
         return Err(exists(error));
     }
+    folder.supersede(&plan.names, id.as_str());
     finish(depot, folder, parent, committed.published).await?;
     Ok(Some(id))
 }
@@ -114,6 +115,7 @@ async fn publish_silently(
     }
     let Some(name) = names.last() else { return Err(TransferError::NotFound) };
     part.publish(folder, parent, name, replace).map_err(exists)?;
+    folder.supersede(&plan.names, part.name());
     let version = Source::shared(Arc::clone(part.file()))?.version();
     folder.published(version.inode, depot.clock.now());
     folder.remember_digest(version.into(), sha256);
@@ -409,6 +411,7 @@ pub async fn publish_temporary(
         }
         return Err(exists(error));
     }
+    folder.supersede(to, id.as_str());
     fault::pass(Point::Renamed)?;
     folder.sync_folder(depot.workspaces.syncer(), Arc::new(from_folder)).await.map_err(TransferError::Storage)?;
     finish(depot, folder, Arc::new(to_folder), committed.published).await?;

@@ -27,6 +27,7 @@ use crate::domain::receipt::Ending;
 use crate::domain::refusal::Rule;
 use crate::domain::value::AsciiUploads;
 use crate::store::event::Event;
+use crate::workspace::active::Entry;
 use crate::workspace::folder::OpenFolder;
 use crate::workspace::temporary;
 use crate::workspace::upload::Part;
@@ -156,7 +157,12 @@ impl Upload {
         let turns = ascii && party.connector().settings.ascii_uploads == AsciiUploads::ToLf;
         let offset = self.plan.base.offset();
         let workspace = Arc::clone(&self.plan.workspace);
-        let entry = workspace.folder(self.plan.side).active().enter(&self.plan.names, depot.clock.now());
+        let active = workspace.folder(self.plan.side).active();
+        let entry = active.enter(&self.plan.names, self.part.name(), depot.clock.now());
+        entry.holds(self.part.size_bytes());
+        if let Base::Complete { .. } = self.plan.base {
+            entry.lapse();
+        }
         let mut sink = Sink {
             part: &mut self.part,
             digest: &mut self.digest,
@@ -180,14 +186,14 @@ impl Upload {
                 }
                 // Not of the control connection: with PROT C its TLS says nothing about the end of the data.
                 let signed = ending == Ending::Closed && from.is_by_tls();
-                self.complete(depot, party, control, (ending, signed, ascii)).await
+                self.complete(depot, party, control, (&entry, ending, signed, ascii)).await
             }
             copy::Received::Ended(ending) => {
                 let why = from.refusal().map_or(TransferError::Broken(ending), TransferError::Refused);
-                self.broken(depot, ending, why)
+                self.broken(depot, &entry, (ending, why))
             }
-            copy::Received::TooLarge(no) => self.broken(depot, Ending::Refused, no.into()),
-            copy::Received::NotTaken(error) => self.not_taken(depot, party, error).await,
+            copy::Received::TooLarge(no) => self.broken(depot, &entry, (Ending::Refused, no.into())),
+            copy::Received::NotTaken(error) => self.not_taken(depot, party, (&entry, error)).await,
             copy::Received::Failed(error) => self.failed(depot, party, error.into()).await,
         }
     }
@@ -197,7 +203,7 @@ impl Upload {
         depot: &Depot,
         party: &Party,
         control: &dyn Control,
-        (ending, signed, ascii): (Ending, bool, bool),
+        (entry, ending, signed, ascii): (&Entry, Ending, bool, bool),
     ) -> Done {
         if let Err(error) = self.part.sync(depot.workspaces.syncer()).await {
             return self.failed(depot, party, error.into()).await;
@@ -209,11 +215,11 @@ impl Upload {
         };
         // A killed client closes both connections; its FIN must not pass for the end of a file.
         if !signed && !control.is_alive() {
-            return self.broken(depot, Ending::Cut, TransferError::Broken(Ending::Cut));
+            return self.broken(depot, entry, (Ending::Cut, TransferError::Broken(Ending::Cut)));
         }
         let size_bytes = self.part.size_bytes();
         if let Err(why) = self.plan.allowance.settle(depot, party, size_bytes).await {
-            return self.broken(depot, ending, why);
+            return self.broken(depot, entry, (ending, why));
         }
         let resumed_from = self.plan.base.offset();
         let whole = Whole { begun_at: self.begun_at, ending, signed, ascii, resumed_from, size_bytes, sha256 };
@@ -234,44 +240,51 @@ impl Upload {
                 failing(depot, party, self.plan.folder(), &why).await;
                 Done { ending, size_bytes, receipt: None, sha256: None, result: Err(why) }
             }
-            Err(why) => self.broken(depot, ending, why),
+            Err(why) => self.broken(depot, entry, (ending, why)),
         }
     }
 
     /// Not complete: what arrived is kept under the client's name; a new version of a complete file is dropped.
-    fn broken(self, depot: &Depot, ending: Ending, why: TransferError) -> Done {
+    fn broken(self, depot: &Depot, entry: &Entry, (ending, why): (Ending, TransferError)) -> Done {
         let size_bytes = self.part.size_bytes();
         let workspace = Arc::clone(&self.plan.workspace);
         let folder = workspace.folder(self.plan.side);
-        let new_version = matches!(self.plan.base, Base::Complete { .. });
         // What met a limit may go on when there is room again, or when the limit is another (PRODUCT 5.6: 552).
         let is_limited = |no: &No| matches!(no.rule, Rule::FileTooLarge | Rule::Quota);
         let is_refused = matches!(&why, TransferError::Refused(no) if !is_limited(no));
-        if new_version || size_bytes == 0 || is_refused {
+        if size_bytes == 0 || is_refused {
             self.part.discard(folder);
         } else {
-            self.part.keep(folder, self.plan.names, depot.clock.now());
+            self.keep(depot, folder, entry);
         }
         Done { ending, size_bytes, receipt: None, sha256: None, result: Err(why) }
     }
 
+    /// Keeps the part for who may go on with it, if anybody may.
+    fn keep(self, depot: &Depot, folder: &OpenFolder, entry: &Entry) {
+        let (part, names) = (self.part.name().to_owned(), self.plan.names.clone());
+        self.part.keep(folder, self.plan.names, depot.clock.now());
+        // Only now: see [`OpenFolder::supersede`].
+        if entry.has_lapsed() {
+            folder.forget(&names, &part);
+        }
+    }
+
     /// The disk did not take the last bytes. A full disk keeps a part worth keeping, where the reserve holds in spite of it
     /// and all that it had taken before gets there.
-    async fn not_taken(mut self, depot: &Depot, party: &Party, error: io::Error) -> Done {
+    async fn not_taken(mut self, depot: &Depot, party: &Party, (entry, error): (&Entry, io::Error)) -> Done {
         let why = TransferError::from(error);
         let size_bytes = self.part.size_bytes();
         let workspace = Arc::clone(&self.plan.workspace);
         let folder = workspace.folder(self.plan.side);
         let reserve = &party.snapshot.profile.disk_reserve;
         let reserved = || folder.room().is_ok_and(|(free, total)| free >= reserve.bytes(total));
-        let is_worth_it = matches!(why, TransferError::NoSpace)
-            && size_bytes >= KEEP_BYTES_MIN
-            && !matches!(self.plan.base, Base::Complete { .. })
-            && reserved();
+        let is_worth_it =
+            matches!(why, TransferError::NoSpace) && size_bytes >= KEEP_BYTES_MIN && !entry.has_lapsed() && reserved();
         if !is_worth_it || self.part.sync(depot.workspaces.syncer()).await.is_err() {
             return self.failed(depot, party, why).await;
         }
-        self.part.keep(folder, self.plan.names, depot.clock.now());
+        self.keep(depot, folder, entry);
         Done { ending: Ending::Failed, size_bytes, receipt: None, sha256: None, result: Err(why) }
     }
 
@@ -379,7 +392,8 @@ mod tests {
         upload.part.write(&vec![7; usize::try_from(KEEP_BYTES_MIN).unwrap()]).unwrap();
         let (workspace, names) = (Arc::clone(&upload.plan.workspace), upload.plan.names.clone());
         let before = desk.depot.clock.now();
-        upload.not_taken(&desk.depot, &desk.party, io::ErrorKind::StorageFull.into()).await;
+        let entry = workspace.folder(Folder::Receive).active().enter(&names, upload.part.name(), before);
+        upload.not_taken(&desk.depot, &desk.party, (&entry, io::ErrorKind::StorageFull.into())).await;
         assert!(workspace.folder(Folder::Receive).unfinished(&names).unwrap().since >= before);
     }
 }

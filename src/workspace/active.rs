@@ -1,14 +1,17 @@
 //! Uploads under way, by the client's name: a client that reconnects finds its dead session's upload still here, and takes
 //! its part over once no byte has moved for a while (PRODUCT 5.7).
+//!
+//! Always: what began before a whole file of its name came to lie there is never gone on with.
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
+use super::folder::Unfinished;
 use crate::base::clock::Timestamp;
 use crate::base::path::Name;
 
@@ -20,10 +23,30 @@ const HAND_OVER_WITHIN: Duration = Duration::from_secs(5);
 /// One upload under way.
 #[derive(Debug)]
 struct Running {
+    /// Its part's name in staging: later ones are greater.
+    part: String,
+    /// Bytes in it.
+    size_bytes: AtomicU64,
     /// When its last byte came, unix microseconds.
     moved_at: AtomicI64,
+    /// Nobody may go on with it: it would be a new version, or a whole file of its name lies there by now.
+    lapsed: AtomicBool,
     end: CancellationToken,
     over: Notify,
+}
+
+impl Running {
+    fn is_dead(&self, now: Timestamp) -> bool {
+        now.since(Timestamp::from_us(self.moved_at.load(Ordering::Relaxed))) >= DEAD_AFTER
+    }
+
+    /// What would be kept of it, if anything would.
+    fn left(&self) -> Option<Unfinished> {
+        let size_bytes = self.size_bytes.load(Ordering::Relaxed);
+        let since = Timestamp::from_us(self.moved_at.load(Ordering::Relaxed));
+        let is_kept = size_bytes > 0 && !self.lapsed.load(Ordering::Acquire);
+        is_kept.then(|| Unfinished { part: self.part.clone(), size_bytes, since })
+    }
 }
 
 /// By the client's name below the folder.
@@ -44,9 +67,12 @@ pub struct Entry {
 }
 
 impl Active {
-    /// An upload under that name begins.
-    pub fn enter(&self, names: &[Name], now: Timestamp) -> Entry {
+    /// An upload under that name begins; `part` is its part's name in staging.
+    pub fn enter(&self, names: &[Name], part: &str, now: Timestamp) -> Entry {
         let running = Arc::new(Running {
+            part: part.to_owned(),
+            size_bytes: AtomicU64::new(0),
+            lapsed: AtomicBool::new(false),
             moved_at: AtomicI64::new(now.us()),
             end: CancellationToken::new(),
             over: Notify::new(),
@@ -65,16 +91,30 @@ impl Active {
     pub async fn end_dead(&self, names: &[Name], now: Timestamp) {
         let dead: Vec<_> = {
             let running = self.lock();
-            let of_name = running.get(names).into_iter().flatten();
-            let is_dead =
-                |one: &&Arc<Running>| now.since(Timestamp::from_us(one.moved_at.load(Ordering::Relaxed))) >= DEAD_AFTER;
-            of_name.filter(is_dead).cloned().collect()
+            running.get(names).into_iter().flatten().filter(|one| one.is_dead(now)).cloned().collect()
         };
         for one in dead {
             let over = one.over.notified();
             one.end.cancel();
             // A session that does not end in time keeps its part; the new upload begins without it.
             let _ = tokio::time::timeout(HAND_OVER_WITHIN, over).await;
+        }
+    }
+
+    /// What [`Self::end_dead`] would leave to go on with, by name.
+    pub fn dead(&self, now: Timestamp) -> Vec<(Vec<Name>, Unfinished)> {
+        let running = self.lock();
+        let last = |(names, of_name): (&Vec<Name>, &Vec<Arc<Running>>)| {
+            let left = of_name.iter().filter(|one| one.is_dead(now)).filter_map(|one| one.left()).next_back()?;
+            Some((names.clone(), left))
+        };
+        running.iter().filter_map(last).collect()
+    }
+
+    /// A whole file lies under that name, from an upload or a rename that began with `part`: those before it are over.
+    pub(super) fn supersede(&self, names: &[Name], part: &str) {
+        for one in self.lock().get(names).into_iter().flatten().filter(|one| one.part.as_str() < part) {
+            one.lapsed.store(true, Ordering::Release);
         }
     }
 
@@ -87,6 +127,21 @@ impl Entry {
     /// A byte has come.
     pub fn moved(&self, now: Timestamp) {
         self.running.moved_at.store(now.us(), Ordering::Relaxed);
+    }
+
+    /// So many bytes are in its part.
+    pub fn holds(&self, size_bytes: u64) {
+        self.running.size_bytes.store(size_bytes, Ordering::Relaxed);
+    }
+
+    /// Nobody may go on with it.
+    pub fn lapse(&self) {
+        self.running.lapsed.store(true, Ordering::Release);
+    }
+
+    /// Whether nobody may go on with it, whatever is left of it.
+    pub fn has_lapsed(&self) -> bool {
+        self.running.lapsed.load(Ordering::Acquire)
     }
 
     /// Cancelled when another upload of that name takes over.
@@ -118,7 +173,7 @@ mod tests {
         let active = Active::default();
         let names = [Name::parse("big.bin").unwrap()];
         let at = |seconds: i64| Timestamp::from_us(seconds * 1_000_000);
-        let entry = active.enter(&names, at(0));
+        let entry = active.enter(&names, "part", at(0));
         assert!(active.is_running(&names));
         active.end_dead(&names, at(9)).await;
         assert!(!entry.end().is_cancelled());
@@ -135,5 +190,21 @@ mod tests {
         active.end_dead(&names, at(19)).await;
         ended.await.unwrap();
         assert!(active.lock().is_empty() && !active.is_running(&names));
+    }
+
+    #[test]
+    fn a_dead_upload_is_shown_as_what_it_would_leave_until_a_later_one_is_whole() {
+        let active = Active::default();
+        let names = [Name::parse("big.bin").unwrap()];
+        let at = |seconds: i64| Timestamp::from_us(seconds * 1_000_000);
+        let (older, later) = (active.enter(&names, "1", at(0)), active.enter(&names, "2", at(0)));
+        assert_eq!(active.dead(at(60)), [], "nothing came");
+        older.holds(7);
+        assert_eq!(active.dead(at(9)), [], "it may still move");
+        let left = Unfinished { part: "1".to_owned(), size_bytes: 7, since: at(0) };
+        assert_eq!(active.dead(at(10)), [(names.to_vec(), left)]);
+        active.supersede(&names, "2");
+        assert_eq!(active.dead(at(10)), []);
+        assert!(older.has_lapsed() && !later.has_lapsed());
     }
 }

@@ -146,6 +146,43 @@ impl OpenFolder {
         lock(&self.unfinished).get(names).cloned()
     }
 
+    /// Every upload that can be gone on with, by the client's name below this folder: the unfinished ones, and those of dead
+    /// sessions, which are ended then (PRODUCT 5.7).
+    pub fn all_resumable(&self, now: Timestamp) -> HashMap<Vec<Name>, Unfinished> {
+        let mut all = lock(&self.unfinished).clone();
+        all.extend(self.active.dead(now));
+        all
+    }
+
+    /// The one of that name.
+    pub fn resumable(&self, names: &[Name], now: Timestamp) -> Option<Unfinished> {
+        let dead = if self.active.is_running(names) { self.active.dead(now) } else { Vec::new() };
+        let of_name = dead.into_iter().find(|(running, _)| running == names).map(|(_, left)| left);
+        of_name.or_else(|| self.unfinished(names))
+    }
+
+    /// A whole file lies under that name, from an upload or a rename that began with `part`. What was broken off before it
+    /// is not gone on with any more: of an old beginning and a new end a client would make a file that nobody has.
+    pub fn supersede(&self, names: &[Name], part: &str) {
+        // First those under way, which look at that once they are kept: one of both sees the other.
+        self.active.supersede(names, part);
+        self.drop_unfinished(names, |one| one < part);
+    }
+
+    /// Drops this one.
+    pub fn forget(&self, names: &[Name], part: &str) {
+        self.drop_unfinished(names, |one| one == part);
+    }
+
+    fn drop_unfinished(&self, names: &[Name], is_it: impl Fn(&str) -> bool) {
+        let mut all = lock(&self.unfinished);
+        let dropped = if all.get(names).is_some_and(|one| is_it(&one.part)) { all.remove(names) } else { None };
+        drop(all);
+        if let Some(dropped) = dropped {
+            self.remove_part(&dropped.part);
+        }
+    }
+
     /// Every unfinished upload, by the client's name below this folder.
     pub fn all_unfinished(&self) -> Vec<(Vec<Name>, Unfinished)> {
         lock(&self.unfinished).iter().map(|(names, unfinished)| (names.clone(), unfinished.clone())).collect()
