@@ -1,6 +1,7 @@
 //! From a whole, synced part to a file under its final name: one commit for receipt and event, rename, folder sync.
 //! Also the way from a temporary name to "received".
 
+use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::Arc;
 
@@ -28,6 +29,7 @@ use crate::workspace::download::{Source, Version};
 use crate::workspace::folder::{OpenFolder, Turns};
 use crate::workspace::held::{self, HeldFolder};
 use crate::workspace::jail::{self, Replace};
+use crate::workspace::sync::Syncer;
 use crate::workspace::upload::Part;
 
 /// Numbers tried for *keep both*.
@@ -71,24 +73,22 @@ pub async fn publish(
     }
     let id = ReceiptId::parse(part.name()).unwrap_or_else(|| ReceiptId::new(&depot.ids));
     let staged = Staged { id, inode: part.inode()?, name: part.name().to_owned(), names: &plan.names, from: None };
-    let (receipt, _turns, replace) = named(depot, party, folder, &staged, whole).await?;
+    let (receipt, _turns, room) = named(depot, party, folder, &staged, whole).await?;
     let id = receipt.id.clone();
     let Some(stored) = receipt.stored_path.rsplit('/').next().and_then(|name| Name::parse(name).ok()) else {
         return Err(TransferError::refused(Rule::NameNotStorable, receipt.stored_path));
     };
     logged::keep(depot, party, &receipt, part.file()).await;
     let committed = commit(depot, party, folder, receipt).await?;
-    let place = async {
-        make_way(depot, folder, &committed, (folder.staging().as_fd(), part.name()), replace).await?;
-        part.publish(folder, &parent, &stored, replace)
-    };
-    if let Err(error) = place.await {
+    let (from, to) = ((folder.staging().as_fd(), part.name()), (parent.as_fd(), stored.as_str()));
+    if let Err(error) = place(depot, folder, (&committed, room), from, to).await {
         lost(depot, folder, &committed).await;
         // The receipt keeps its id, whatever becomes of the bytes: who goes on with them gets a receipt of its own.
         part.begin_anew(folder, ReceiptId::new(&depot.ids).as_str(), &plan.client_path())
             .map_err(TransferError::Storage)?;
         return Err(exists(error));
     }
+    fault::pass(Point::Renamed)?;
     finish(depot, folder, parent, committed.published).await?;
     Ok(Some(id))
 }
@@ -107,18 +107,16 @@ async fn publish_silently(
     let _turn = folder.naming(&names).await;
     // Temporary names are the client's own: an upload under one always replaces what is there.
     let overwrite = if plan.side == Folder::Send { party.connector().settings.overwrite } else { Overwrite::Replace };
-    let replace = make_room(folder, &mut names, overwrite)?;
-    let replaces = plan.side == Folder::Receive && folder.jail().stat(&names).is_ok();
-    if replaces {
-        held::secure(folder, syncer).await?;
-    }
+    let room = make_room(folder, &mut names, overwrite)?;
     let Some(name) = names.last() else { return Err(TransferError::NotFound) };
-    part.publish(folder, parent, name, replace).map_err(exists)?;
+    let (from, to) = ((folder.staging().as_fd(), part.name()), (parent.as_fd(), name.as_str()));
+    let has_replaced = room.give(folder, syncer, from, to).await.map_err(exists)?;
+    fault::pass(Point::Renamed)?;
     let version = Source::shared(Arc::clone(part.file()))?.version();
     folder.published(version.inode, depot.clock.now());
     folder.remember_digest(version.into(), sha256);
     folder.sync_folder(syncer, Arc::clone(parent)).await.map_err(TransferError::Storage)?;
-    if replaces {
+    if plan.side == Folder::Receive && has_replaced {
         // A file with a receipt may have been renamed to this name.
         let path = plan.client_path().to_string();
         depot.recorder.moved(party.connector().id.key(), &path, Status::Replaced).await;
@@ -126,16 +124,57 @@ async fn publish_silently(
     Ok(())
 }
 
-/// *Overwrite*, judged on the stored name, whose turn the caller has: the name may become another (*keep both*). Whether the
-/// name may still be taken from another file is what is given.
-fn make_room(folder: &OpenFolder, names: &mut Vec<Name>, overwrite: Overwrite) -> Result<Replace, TransferError> {
+/// What a file finds under the name it is to get, whose turn is its own.
+#[derive(Clone, Copy, Debug)]
+struct Room {
+    /// Whether the name may be taken from another file.
+    replace: Replace,
+    /// Whether another file has it.
+    is_taken: bool,
+}
+
+impl Room {
+    /// Gives the file the name; whether another one lost it. Only then is what receipts hold on disk before (decision 0012):
+    /// of a name that nothing has, nothing can be lost.
+    async fn give(
+        self,
+        folder: &OpenFolder,
+        syncer: &Syncer,
+        from: (BorrowedFd<'_>, &str),
+        to: (BorrowedFd<'_>, &str),
+    ) -> io::Result<bool> {
+        let mut is_taken = self.is_taken;
+        if !is_taken {
+            match jail::rename(from, to, Replace::No) {
+                // Nobody else's upload or rename came between, but another program does not wait for its turn.
+                Err(error) if self.replace == Replace::Yes && error.kind() == io::ErrorKind::AlreadyExists => {
+                    is_taken = true;
+                }
+                // This file system does not know of such a rename (rename(2)).
+                Err(error) if self.replace == Replace::Yes && is_unknown(&error) => {}
+                given => return given.map(|()| false),
+            }
+        }
+        held::secure(folder, syncer).await?;
+        jail::rename(from, to, self.replace)?;
+        Ok(is_taken)
+    }
+}
+
+fn is_unknown(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::InvalidInput | io::ErrorKind::Unsupported)
+}
+
+/// *Overwrite*, judged on the stored name, whose turn the caller has: the name may become another (*keep both*).
+fn make_room(folder: &OpenFolder, names: &mut Vec<Name>, overwrite: Overwrite) -> Result<Room, TransferError> {
+    let mut is_taken = false;
     if let Ok(stat) = folder.jail().stat(names) {
         let last = names.last().map_or("", Name::as_str);
         if FileType::from_raw_mode(stat.st_mode) != FileType::RegularFile {
             return Err(TransferError::refused(Rule::NameNotStorable, format!("{last} is taken by something else")));
         }
         match overwrite {
-            Overwrite::Replace => {}
+            Overwrite::Replace => is_taken = true,
             Overwrite::Refuse => {
                 let detail = format!("{} is there already", names_text(names));
                 return Err(TransferError::refused(Rule::FileExists, detail));
@@ -143,7 +182,8 @@ fn make_room(folder: &OpenFolder, names: &mut Vec<Name>, overwrite: Overwrite) -
             Overwrite::KeepBoth => number(folder, names)?,
         }
     }
-    Ok(if overwrite == Overwrite::Replace { Replace::Yes } else { Replace::No })
+    let replace = if overwrite == Overwrite::Replace { Replace::Yes } else { Replace::No };
+    Ok(Room { replace, is_taken })
 }
 
 /// A file that is whole and has no receipt yet.
@@ -165,7 +205,7 @@ async fn named(
     folder: &OpenFolder,
     staged: &Staged<'_>,
     whole: &Whole,
-) -> Result<(Receipt, Turns, Replace), TransferError> {
+) -> Result<(Receipt, Turns, Room), TransferError> {
     let settings = &party.connector().settings;
     let client_path = path_of(Folder::Receive, staged.names).unwrap_or_default();
     let (last, above) = staged.names.split_last().ok_or(TransferError::NotFound)?;
@@ -178,7 +218,7 @@ async fn named(
     let mut names = above.to_vec();
     names.push(stored);
     let turns = folder.naming_both(&names, staged.from.unwrap_or(&names)).await;
-    let replace = make_room(folder, &mut names, settings.overwrite)?;
+    let room = make_room(folder, &mut names, settings.overwrite)?;
     let stored_path = path_of(Folder::Receive, &names).unwrap_or_default();
     let receipt = Receipt {
         id: staged.id.clone(),
@@ -206,7 +246,7 @@ async fn named(
         hidden: false,
         taken_over: false,
     };
-    Ok((receipt, turns, replace))
+    Ok((receipt, turns, room))
 }
 
 fn proof(whole: &Whole) -> Proof {
@@ -269,9 +309,9 @@ fn names_text(names: &[Name]) -> String {
     names.iter().map(Name::as_str).collect::<Vec<_>>().join("/")
 }
 
-fn exists(error: std::io::Error) -> TransferError {
+fn exists(error: io::Error) -> TransferError {
     match error.kind() {
-        std::io::ErrorKind::AlreadyExists => {
+        io::ErrorKind::AlreadyExists => {
             TransferError::refused(Rule::FileExists, "a file of that name came up meanwhile")
         }
         _ => TransferError::from(error),
@@ -300,23 +340,19 @@ async fn commit(depot: &Depot, party: &Party, place: &OpenFolder, receipt: Recei
     Ok(Recorded { published, held: committed.held })
 }
 
-/// Before the rename: the file's own bytes are held if a delivery needs them, and so are those of the file whose name it
-/// takes.
-async fn make_way(
+/// The file gets its final name. Before, its own bytes are held if a delivery needs them.
+async fn place(
     depot: &Depot,
     folder: &OpenFolder,
-    recorded: &Recorded,
+    (recorded, room): (&Recorded, Room),
     from: (BorrowedFd<'_>, &str),
-    replace: Replace,
-) -> std::io::Result<()> {
+    to: (BorrowedFd<'_>, &str),
+) -> io::Result<()> {
     if recorded.held {
         HeldFolder::of(folder)?.hold(from, recorded.published.id.as_str()).await?;
         fault::pass(Point::Held)?;
     }
-    if replace == Replace::Yes {
-        held::secure(folder, depot.workspaces.syncer()).await?;
-    }
-    Ok(())
+    room.give(folder, depot.workspaces.syncer(), from, to).await.map(drop)
 }
 
 async fn finish(
@@ -383,7 +419,7 @@ pub async fn publish_temporary(
         Staged { id: ReceiptId::new(&depot.ids), inode: version.inode, name: from_path, names: to, from: Some(from) };
     let (from_folder, from_name) = folder.jail().parent(from)?;
     let (to_folder, _) = folder.jail().parent(to)?;
-    let (receipt, _turns, replace) = named(depot, party, folder, &staged, &whole).await?;
+    let (receipt, _turns, room) = named(depot, party, folder, &staged, &whole).await?;
     // Another session may have put another file under that name, or have published this one, before the turn came.
     let now = Version::of(&folder.jail().stat(from)?);
     if (now.inode, now.size_bytes, now.modified) != (version.inode, version.size_bytes, version.modified) {
@@ -395,11 +431,8 @@ pub async fn publish_temporary(
     // From the commit on nobody takes it for one that is never renamed.
     let was_upload = folder.temporaries().leave(from, source.file()).map_err(TransferError::Storage)?;
     let committed = commit(depot, party, folder, receipt).await?;
-    let place = async {
-        make_way(depot, folder, &committed, (from_folder.as_fd(), from_name), replace).await?;
-        jail::rename((from_folder.as_fd(), from_name), (to_folder.as_fd(), &stored), replace)
-    };
-    if let Err(error) = place.await {
+    let (from_place, to_place) = ((from_folder.as_fd(), from_name), (to_folder.as_fd(), stored.as_str()));
+    if let Err(error) = place(depot, folder, (&committed, room), from_place, to_place).await {
         lost(depot, folder, &committed).await;
         if was_upload {
             folder
@@ -413,4 +446,32 @@ pub async fn publish_temporary(
     folder.sync_folder(depot.workspaces.syncer(), Arc::new(from_folder)).await.map_err(TransferError::Storage)?;
     finish(depot, folder, Arc::new(to_folder), committed.published).await?;
     Ok(id)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn what_another_program_puts_under_a_free_name_is_replaced_only_once_what_is_held_is_on_disk() {
+        let root = tempfile::tempdir().unwrap();
+        let folder = OpenFolder::open(root.path()).unwrap();
+        let file = |name: &str| root.path().join(name);
+        std::fs::write(file("new"), "new").unwrap();
+        std::fs::write(file("theirs"), "theirs").unwrap();
+        let syncer = Syncer::default();
+        let give = async |replace| {
+            let to = (folder.jail().root(), "theirs");
+            Room { replace, is_taken: false }.give(&folder, &syncer, (folder.jail().root(), "new"), to).await
+        };
+        let refused = give(Replace::No).await.unwrap_err();
+        assert_eq!(refused.kind(), io::ErrorKind::AlreadyExists);
+        // A folder of held bytes that cannot be synced.
+        std::fs::write(file(".waybill/held"), "").unwrap();
+        give(Replace::Yes).await.unwrap_err();
+        assert_eq!(std::fs::read(file("theirs")).unwrap(), b"theirs");
+        std::fs::remove_file(file(".waybill/held")).unwrap();
+        assert!(give(Replace::Yes).await.unwrap());
+        assert_eq!(std::fs::read(file("theirs")).unwrap(), b"new");
+    }
 }

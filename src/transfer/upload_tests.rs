@@ -246,3 +246,24 @@ async fn a_quota_is_of_receive() {
     desk.store("/Send/a", 1).await.unwrap();
     assert!(is_over(&desk.store("b", 1).await));
 }
+
+fn names(name: &str) -> [Name; 1] {
+    [Name::parse(name).unwrap()]
+}
+
+#[tokio::test]
+async fn what_is_held_is_secured_only_where_a_name_is_taken_from_a_file() {
+    let desk = Desk::new(&[]).await;
+    desk.store("a", 1).await.unwrap();
+    desk.store("a.tmp", 2).await.unwrap();
+    // A folder of held bytes that cannot be synced.
+    std::fs::write(desk.path("Receive/.waybill/held"), "").unwrap();
+    desk.store("b", 2).await.unwrap();
+    desk.store("b.tmp", 2).await.unwrap();
+    publish_temporary(&desk.depot, &desk.party, &names("b.tmp"), &names("c")).await.unwrap();
+    desk.store("a", 3).await.unwrap_err();
+    desk.store("a.tmp", 3).await.unwrap_err();
+    publish_temporary(&desk.depot, &desk.party, &names("a.tmp"), &names("a")).await.unwrap_err();
+    let size = |name: &str| std::fs::metadata(desk.path("Receive").join(name)).unwrap().len();
+    assert_eq!((size("a"), size("a.tmp"), size("b"), size("c")), (1, 2, 2, 2), "nothing was replaced");
+}
