@@ -430,18 +430,25 @@ pub async fn publish_temporary(
     logged::keep(depot, party, &receipt, source.file()).await;
     // From the commit on nobody takes it for one that is never renamed.
     let was_upload = folder.temporaries().leave(from, source.file()).map_err(TransferError::Storage)?;
-    let committed = commit(depot, party, folder, receipt).await?;
-    let (from_place, to_place) = ((from_folder.as_fd(), from_name), (to_folder.as_fd(), stored.as_str()));
-    if let Err(error) = place(depot, folder, (&committed, room), from_place, to_place).await {
-        lost(depot, folder, &committed).await;
-        if was_upload {
-            folder
-                .temporaries()
-                .stay(from, version.inode, (source.file(), &Came::of(&whole).text()))
-                .map_err(TransferError::Storage)?;
+    let placed = async {
+        let committed = commit(depot, party, folder, receipt).await?;
+        let (from, to) = ((from_folder.as_fd(), from_name), (to_folder.as_fd(), stored.as_str()));
+        if let Err(error) = place(depot, folder, (&committed, room), from, to).await {
+            lost(depot, folder, &committed).await;
+            return Err(exists(error));
         }
-        return Err(exists(error));
-    }
+        Ok(committed)
+    };
+    let committed = match placed.await {
+        Ok(committed) => committed,
+        Err(why) => {
+            let how = Came::of(&whole).text();
+            if was_upload && let Err(error) = folder.temporaries().stay(from, version.inode, (source.file(), &how)) {
+                tracing::error!(%error, "An upload under a temporary name could not be marked again");
+            }
+            return Err(why);
+        }
+    };
     fault::pass(Point::Renamed)?;
     folder.sync_folder(depot.workspaces.syncer(), Arc::new(from_folder)).await.map_err(TransferError::Storage)?;
     finish(depot, folder, Arc::new(to_folder), committed.published).await?;
