@@ -233,10 +233,7 @@ async fn on_disk(folder: &OpenFolder, syncer: &Syncer, way: &Way<'_>, replace: R
     jail::rename((from_folder.as_fd(), from_name), (to_folder.as_fd(), to_name), replace)?;
     let sync = async {
         fault::pass(Point::Renamed)?;
-        for changed in [to_folder, from_folder] {
-            folder.sync_folder(syncer, Arc::new(changed)).await?;
-        }
-        Ok(())
+        folder.sync_both(syncer, Arc::new(to_folder), Arc::new(from_folder)).await
     };
     Ok(sync.await)
 }

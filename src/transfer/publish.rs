@@ -89,7 +89,8 @@ pub async fn publish(
         return Err(exists(error));
     }
     fault::pass(Point::Renamed)?;
-    finish(depot, folder, parent, committed.published).await?;
+    let synced = folder.sync_folder(depot.workspaces.syncer(), parent).await;
+    finish(depot, synced, committed.published).await?;
     Ok(Some(id))
 }
 
@@ -355,13 +356,9 @@ async fn place(
     room.give(folder, depot.workspaces.syncer(), from, to).await.map(drop)
 }
 
-async fn finish(
-    depot: &Depot,
-    folder: &OpenFolder,
-    parent: Arc<OwnedFd>,
-    published: Published,
-) -> Result<(), TransferError> {
-    folder.sync_folder(depot.workspaces.syncer(), parent).await.map_err(TransferError::Storage)?;
+/// The file has its name, and what came of the sync that makes it last is `synced`.
+async fn finish(depot: &Depot, synced: io::Result<()>, published: Published) -> Result<(), TransferError> {
+    synced.map_err(TransferError::Storage)?;
     fault::pass(Point::FolderSynced)?;
     depot.recorder.publish(published).await;
     Ok(())
@@ -450,8 +447,8 @@ pub async fn publish_temporary(
         }
     };
     fault::pass(Point::Renamed)?;
-    folder.sync_folder(depot.workspaces.syncer(), Arc::new(from_folder)).await.map_err(TransferError::Storage)?;
-    finish(depot, folder, Arc::new(to_folder), committed.published).await?;
+    let synced = folder.sync_both(depot.workspaces.syncer(), Arc::new(to_folder), Arc::new(from_folder)).await;
+    finish(depot, synced, committed.published).await?;
     Ok(id)
 }
 

@@ -202,17 +202,21 @@ async fn put_in_place(
     } else {
         Some((folder.staging().as_fd().try_clone_to_owned()?, receipt.staged_name.clone()))
     };
-    if let Some((from, staged_name)) = staged
-        && lies_at(from.as_fd(), &staged_name, receipt).await?
+    let syncer = depot.workspaces.syncer();
+    if let Some((from, staged_name)) = &staged
+        && lies_at(from.as_fd(), staged_name, receipt).await?
     {
-        held::secure(folder, depot.workspaces.syncer()).await?;
-        jail::rename((from.as_fd(), &staged_name), (parent.as_fd(), name), Replace::Yes)?;
-        depot.workspaces.syncer().folder(Arc::new(from)).await?;
+        held::secure(folder, syncer).await?;
+        jail::rename((from.as_fd(), staged_name), (parent.as_fd(), name), Replace::Yes)?;
     } else if !lies_at(parent.as_fd(), name, receipt).await? {
         return Ok(false);
     }
     fault::pass(Point::Recovering)?;
-    depot.workspaces.syncer().folder(Arc::new(parent)).await?;
+    let parent = Arc::new(parent);
+    match staged {
+        Some((from, _)) => folder.sync_both(syncer, parent, Arc::new(from)).await?,
+        None => folder.sync_folder(syncer, parent).await?,
+    }
     Ok(true)
 }
 

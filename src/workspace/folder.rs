@@ -225,8 +225,7 @@ impl OpenFolder {
 
     /// Waits until the entries of `folder`, one below this, are on disk; shared with others who wait for the same.
     pub async fn sync_folder(&self, syncer: &Syncer, folder: Arc<OwnedFd>) -> io::Result<()> {
-        let stat = rustix::fs::fstat(&*folder)?;
-        let key = (stat.st_dev, stat.st_ino);
+        let key = key_of(&folder)?;
         let shared = {
             let mut syncs = lock(&self.syncs);
             let known = syncs.get(&key).and_then(Weak::upgrade);
@@ -238,6 +237,14 @@ impl OpenFolder {
             })
         };
         shared.wait(syncer, folder).await
+    }
+
+    /// The same of the folder that a file came to and of the one it left, once where they are one. In this order, so that at
+    /// no time neither has it.
+    pub async fn sync_both(&self, syncer: &Syncer, came_to: Arc<OwnedFd>, left: Arc<OwnedFd>) -> io::Result<()> {
+        let is_one = key_of(&came_to)? == key_of(&left)?;
+        self.sync_folder(syncer, came_to).await?;
+        if is_one { Ok(()) } else { self.sync_folder(syncer, left).await }
     }
 
     /// Waybill put this file there, whole: it need not rest before it is served.
@@ -304,6 +311,12 @@ impl OpenFolder {
 /// A file's change time may be a little later than the moment its publication was noted, since the kernel's clock for
 /// files ticks coarsely.
 const SLACK: Duration = Duration::from_millis(50);
+
+/// What tells one folder from another.
+fn key_of(folder: &OwnedFd) -> io::Result<(u64, u64)> {
+    let stat = rustix::fs::fstat(folder)?;
+    Ok((stat.st_dev, stat.st_ino))
+}
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
