@@ -194,7 +194,7 @@ async fn move_file(
     let version = Version::of(&folder.jail().stat(way.from)?);
     let was_settled = send::settled(&engine.depot, party, way.side, &version).is_ok();
     let syncer = engine.depot.workspaces.syncer();
-    held::secure(folder, syncer).await.map_err(TransferError::Storage)?;
+    engine.depot.synced(party.whose(), folder, held::secure(folder, syncer).await).await?;
     let begun = match known {
         Some(receipt) => Some(way.begin(engine, party, Some(receipt.id)).await?),
         None => None,
@@ -210,7 +210,7 @@ async fn move_file(
         let (_, to) = way.paths();
         engine.depot.recorder.moved(party.connector().id.key(), &to, Status::Replaced).await;
     }
-    lasts.map_err(TransferError::Storage)
+    engine.depot.synced(party.whose(), folder, lasts).await
 }
 
 async fn rename_folder(engine: &Engine, party: &Party, way: &Way<'_>) -> Result<(), TransferError> {
@@ -221,7 +221,7 @@ async fn rename_folder(engine: &Engine, party: &Party, way: &Way<'_>) -> Result<
     let syncer = engine.depot.workspaces.syncer();
     let lasts = end(engine, begun, on_disk(folder, syncer, way, Replace::No).await).await?;
     folder.temporaries().folder_renamed();
-    lasts.map_err(TransferError::Storage)
+    engine.depot.synced(party.whose(), folder, lasts).await
 }
 
 /// What came of the two folders' sync; the outer error: nothing was renamed.
@@ -234,10 +234,7 @@ async fn on_disk(folder: &OpenFolder, syncer: &Syncer, way: &Way<'_>, replace: R
     jail::rename((from_folder.as_fd(), from_name), (to_folder.as_fd(), to_name), replace)?;
     let sync = async {
         fault::pass(Point::Renamed)?;
-        for changed in [to_folder, from_folder] {
-            folder.sync_folder(syncer, Arc::new(changed)).await?;
-        }
-        Ok(())
+        folder.sync_both(syncer, Arc::new(to_folder), Arc::new(from_folder)).await
     };
     Ok(sync.await)
 }

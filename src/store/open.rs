@@ -153,6 +153,13 @@ impl Db {
         &self.write
     }
 
+    /// As where the disk has become one that is only read.
+    #[cfg(test)]
+    pub(crate) async fn set_read_only(&self, yes: bool) {
+        let pragma = if yes { "PRAGMA query_only = ON" } else { "PRAGMA query_only = OFF" };
+        sqlx::query(pragma).execute(self.writer()).await.unwrap();
+    }
+
     /// A transaction of the one writer. It takes the write lock at once, so it cannot fail half way for lack of it.
     pub(super) async fn begin(&self) -> sqlx::Result<Transaction<'static, Sqlite>> {
         self.write.begin_with("BEGIN IMMEDIATE").await

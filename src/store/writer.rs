@@ -241,13 +241,12 @@ mod tests {
         let one = received(&ids, "/Receive/a");
         recorder.receive(one.clone()).await.unwrap();
         recorder.publish(Published::of(&one.receipt, one.event_id.clone())).await;
-        // As where the disk has become one that is only read.
-        set_read_only(&db, true).await;
+        db.set_read_only(true).await;
         let other = received(&ids, "/Receive/b");
         recorder.receive(other.clone()).await.unwrap_err();
         recorder.flush().await.unwrap_err();
         assert_eq!(told(&db).await, []);
-        set_read_only(&db, false).await;
+        db.set_read_only(false).await;
         // Nothing else comes: it is tried again by itself.
         while told(&db).await.is_empty() {
             tokio::time::sleep(Duration::from_millis(20)).await;
@@ -258,11 +257,6 @@ mod tests {
         recorder.flush().await.unwrap();
         drop(recorder);
         writing.await.unwrap();
-    }
-
-    async fn set_read_only(db: &Db, yes: bool) {
-        let pragma = if yes { "PRAGMA query_only = ON" } else { "PRAGMA query_only = OFF" };
-        sqlx::query(pragma).execute(db.writer()).await.unwrap();
     }
 
     #[tokio::test]
@@ -304,7 +298,7 @@ mod tests {
         let mut batch: Vec<_> = (0..KEPT_MAX + 2).map(|_| event()).collect();
         let one = received(&ids, "/Receive/a");
         batch.push(Job::Publish(Box::new(Published::of(&one.receipt, one.event_id))));
-        set_read_only(&db, true).await;
+        db.set_read_only(true).await;
         writer.settle(batch).await;
         assert_eq!(writer.kept.len(), KEPT_MAX);
         assert!(matches!(writer.kept.last(), Some(Job::Publish(_))));

@@ -277,12 +277,9 @@ impl Work<'_> {
 
     async fn tell(&self, step: Result<(), StepError>) {
         let Err(error) = step else { return };
-        let id = self.connector.id.as_str();
-        let summary = format!("Storage of {id}: {} was collected and is kept: {error}", self.subject.path);
-        tracing::error!(connector.id = id, "{summary}");
-        let mut event = Event::new(&self.depot.ids, EventKind::StorageFailing, self.depot.clock.now(), summary);
-        id.clone_into(&mut event.connector);
-        self.depot.recorder.event(event).await;
+        let connector = self.connector.id.as_str();
+        let summary = format!("Storage of {connector}: {} was collected and is kept: {error}", self.subject.path);
+        self.depot.tell_of_storage(Whose { connector, session: "" }, summary).await;
     }
 }
 

@@ -1,6 +1,7 @@
 //! From a whole, synced part to a file under its final name: one commit for receipt and event, rename, folder sync.
 //! Also the way from a temporary name to "received".
 
+use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::Arc;
 
@@ -28,6 +29,7 @@ use crate::workspace::download::{Source, Version};
 use crate::workspace::folder::{OpenFolder, Turns};
 use crate::workspace::held::{self, HeldFolder};
 use crate::workspace::jail::{self, Replace};
+use crate::workspace::sync::Syncer;
 use crate::workspace::upload::Part;
 
 /// Numbers tried for *keep both*.
@@ -71,18 +73,15 @@ pub async fn publish(
     }
     let id = ReceiptId::parse(part.name()).unwrap_or_else(|| ReceiptId::new(&depot.ids));
     let staged = Staged { id, inode: part.inode()?, name: part.name().to_owned(), names: &plan.names, from: None };
-    let (receipt, _turns, replace) = named(depot, party, folder, &staged, whole).await?;
+    let (receipt, _turns, room) = named(depot, party, folder, &staged, whole).await?;
     let id = receipt.id.clone();
     let Some(stored) = receipt.stored_path.rsplit('/').next().and_then(|name| Name::parse(name).ok()) else {
         return Err(TransferError::refused(Rule::NameNotStorable, receipt.stored_path));
     };
     logged::keep(depot, party, &receipt, part.file()).await;
     let committed = commit(depot, party, folder, receipt).await?;
-    let place = async {
-        make_way(depot, folder, &committed, (folder.staging().as_fd(), part.name()), replace).await?;
-        part.publish(folder, &parent, &stored, replace)
-    };
-    if let Err(error) = place.await {
+    let (from, to) = ((folder.staging().as_fd(), part.name()), (parent.as_fd(), stored.as_str()));
+    if let Err(error) = place(depot, folder, (&committed, room), from, to).await {
         lost(depot, folder, &committed).await;
         // The receipt keeps its id, whatever becomes of the bytes: who goes on with them gets a receipt of its own.
         part.begin_anew(folder, ReceiptId::new(&depot.ids).as_str(), &plan.client_path())
@@ -90,7 +89,10 @@ pub async fn publish(
         return Err(exists(error));
     }
     folder.supersede(&plan.names, id.as_str());
-    finish(depot, folder, parent, committed.published).await?;
+    fault::pass(Point::Renamed)?;
+    let synced = folder.sync_folder(depot.workspaces.syncer(), parent).await;
+    depot.synced(party.whose(), folder, synced).await?;
+    finish(depot, committed.published).await?;
     Ok(Some(id))
 }
 
@@ -108,19 +110,17 @@ async fn publish_silently(
     let _turn = folder.naming(&names).await;
     // Temporary names are the client's own: an upload under one always replaces what is there.
     let overwrite = if plan.side == Folder::Send { party.connector().settings.overwrite } else { Overwrite::Replace };
-    let replace = make_room(folder, &mut names, overwrite)?;
-    let replaces = plan.side == Folder::Receive && folder.jail().stat(&names).is_ok();
-    if replaces {
-        held::secure(folder, syncer).await?;
-    }
+    let room = make_room(folder, &mut names, overwrite)?;
     let Some(name) = names.last() else { return Err(TransferError::NotFound) };
-    part.publish(folder, parent, name, replace).map_err(exists)?;
+    let (from, to) = ((folder.staging().as_fd(), part.name()), (parent.as_fd(), name.as_str()));
+    let synced = Source::shared(Arc::clone(part.file()))?.version();
+    let has_replaced = room.give(folder, syncer, from, to).await.map_err(exists)?;
     folder.supersede(&plan.names, part.name());
-    let version = Source::shared(Arc::clone(part.file()))?.version();
-    folder.published(version.inode, depot.clock.now());
-    folder.remember_digest(version.into(), sha256);
+    fault::pass(Point::Renamed)?;
+    folder.published(synced.inode, depot.clock.now());
+    folder.remember(sha256, synced, Source::shared(Arc::clone(part.file()))?.version());
     folder.sync_folder(syncer, Arc::clone(parent)).await.map_err(TransferError::Storage)?;
-    if replaces {
+    if plan.side == Folder::Receive && has_replaced {
         // A file with a receipt may have been renamed to this name.
         let path = plan.client_path().to_string();
         depot.recorder.moved(party.connector().id.key(), &path, Status::Replaced).await;
@@ -128,16 +128,57 @@ async fn publish_silently(
     Ok(())
 }
 
-/// *Overwrite*, judged on the stored name, whose turn the caller has: the name may become another (*keep both*). Whether the
-/// name may still be taken from another file is what is given.
-fn make_room(folder: &OpenFolder, names: &mut Vec<Name>, overwrite: Overwrite) -> Result<Replace, TransferError> {
+/// What a file finds under the name it is to get, whose turn is its own.
+#[derive(Clone, Copy, Debug)]
+struct Room {
+    /// Whether the name may be taken from another file.
+    replace: Replace,
+    /// Whether another file has it.
+    is_taken: bool,
+}
+
+impl Room {
+    /// Gives the file the name; whether another one lost it. Only then is what receipts hold on disk before (decision 0012):
+    /// of a name that nothing has, nothing can be lost.
+    async fn give(
+        self,
+        folder: &OpenFolder,
+        syncer: &Syncer,
+        from: (BorrowedFd<'_>, &str),
+        to: (BorrowedFd<'_>, &str),
+    ) -> io::Result<bool> {
+        let mut is_taken = self.is_taken;
+        if !is_taken {
+            match jail::rename(from, to, Replace::No) {
+                // Nobody else's upload or rename came between, but another program does not wait for its turn.
+                Err(error) if self.replace == Replace::Yes && error.kind() == io::ErrorKind::AlreadyExists => {
+                    is_taken = true;
+                }
+                // This file system does not know of such a rename (rename(2)).
+                Err(error) if self.replace == Replace::Yes && is_unknown(&error) => {}
+                given => return given.map(|()| false),
+            }
+        }
+        held::secure(folder, syncer).await?;
+        jail::rename(from, to, self.replace)?;
+        Ok(is_taken)
+    }
+}
+
+fn is_unknown(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::InvalidInput | io::ErrorKind::Unsupported)
+}
+
+/// *Overwrite*, judged on the stored name, whose turn the caller has: the name may become another (*keep both*).
+fn make_room(folder: &OpenFolder, names: &mut Vec<Name>, overwrite: Overwrite) -> Result<Room, TransferError> {
+    let mut is_taken = false;
     if let Ok(stat) = folder.jail().stat(names) {
         let last = names.last().map_or("", Name::as_str);
         if FileType::from_raw_mode(stat.st_mode) != FileType::RegularFile {
             return Err(TransferError::refused(Rule::NameNotStorable, format!("{last} is taken by something else")));
         }
         match overwrite {
-            Overwrite::Replace => {}
+            Overwrite::Replace => is_taken = true,
             Overwrite::Refuse => {
                 let detail = format!("{} is there already", names_text(names));
                 return Err(TransferError::refused(Rule::FileExists, detail));
@@ -145,7 +186,8 @@ fn make_room(folder: &OpenFolder, names: &mut Vec<Name>, overwrite: Overwrite) -
             Overwrite::KeepBoth => number(folder, names)?,
         }
     }
-    Ok(if overwrite == Overwrite::Replace { Replace::Yes } else { Replace::No })
+    let replace = if overwrite == Overwrite::Replace { Replace::Yes } else { Replace::No };
+    Ok(Room { replace, is_taken })
 }
 
 /// A file that is whole and has no receipt yet.
@@ -167,7 +209,7 @@ async fn named(
     folder: &OpenFolder,
     staged: &Staged<'_>,
     whole: &Whole,
-) -> Result<(Receipt, Turns, Replace), TransferError> {
+) -> Result<(Receipt, Turns, Room), TransferError> {
     let settings = &party.connector().settings;
     let client_path = path_of(Folder::Receive, staged.names).unwrap_or_default();
     let (last, above) = staged.names.split_last().ok_or(TransferError::NotFound)?;
@@ -180,7 +222,7 @@ async fn named(
     let mut names = above.to_vec();
     names.push(stored);
     let turns = folder.naming_both(&names, staged.from.unwrap_or(&names)).await;
-    let replace = make_room(folder, &mut names, settings.overwrite)?;
+    let room = make_room(folder, &mut names, settings.overwrite)?;
     let stored_path = path_of(Folder::Receive, &names).unwrap_or_default();
     let receipt = Receipt {
         id: staged.id.clone(),
@@ -208,7 +250,7 @@ async fn named(
         hidden: false,
         taken_over: false,
     };
-    Ok((receipt, turns, replace))
+    Ok((receipt, turns, room))
 }
 
 fn proof(whole: &Whole) -> Proof {
@@ -271,9 +313,9 @@ fn names_text(names: &[Name]) -> String {
     names.iter().map(Name::as_str).collect::<Vec<_>>().join("/")
 }
 
-fn exists(error: std::io::Error) -> TransferError {
+fn exists(error: io::Error) -> TransferError {
     match error.kind() {
-        std::io::ErrorKind::AlreadyExists => {
+        io::ErrorKind::AlreadyExists => {
             TransferError::refused(Rule::FileExists, "a file of that name came up meanwhile")
         }
         _ => TransferError::from(error),
@@ -302,32 +344,23 @@ async fn commit(depot: &Depot, party: &Party, place: &OpenFolder, receipt: Recei
     Ok(Recorded { published, held: committed.held })
 }
 
-/// Before the rename: the file's own bytes are held if a delivery needs them, and so are those of the file whose name it
-/// takes.
-async fn make_way(
+/// The file gets its final name. Before, its own bytes are held if a delivery needs them.
+async fn place(
     depot: &Depot,
     folder: &OpenFolder,
-    recorded: &Recorded,
+    (recorded, room): (&Recorded, Room),
     from: (BorrowedFd<'_>, &str),
-    replace: Replace,
-) -> std::io::Result<()> {
+    to: (BorrowedFd<'_>, &str),
+) -> io::Result<()> {
     if recorded.held {
         HeldFolder::of(folder)?.hold(from, recorded.published.id.as_str()).await?;
         fault::pass(Point::Held)?;
     }
-    if replace == Replace::Yes {
-        held::secure(folder, depot.workspaces.syncer()).await?;
-    }
-    Ok(())
+    room.give(folder, depot.workspaces.syncer(), from, to).await.map(drop)
 }
 
-async fn finish(
-    depot: &Depot,
-    folder: &OpenFolder,
-    parent: Arc<OwnedFd>,
-    published: Published,
-) -> Result<(), TransferError> {
-    folder.sync_folder(depot.workspaces.syncer(), parent).await.map_err(TransferError::Storage)?;
+/// The file has its name, for good.
+async fn finish(depot: &Depot, published: Published) -> Result<(), TransferError> {
     fault::pass(Point::FolderSynced)?;
     depot.recorder.publish(published).await;
     Ok(())
@@ -363,11 +396,14 @@ pub async fn publish_temporary(
     let folder = workspace.folder(Folder::Receive);
     let source = Source::open(folder, from)?;
     let version = source.version();
-    let known = folder.digest(version.into());
-    // Another program may have put it there: what is promised is synced here in any case.
-    depot.workspaces.syncer().file(Arc::clone(source.file())).await.map_err(TransferError::Storage)?;
+    let known = folder.known(version);
+    // Another program may have put it there, or written to it: only what Waybill synced, and nobody touched since, is on disk.
+    if !known.is_some_and(|known| known.is_synced) {
+        let synced = depot.workspaces.syncer().file(Arc::clone(source.file())).await;
+        depot.synced(party.whose(), folder, synced).await?;
+    }
     let sha256 = match known {
-        Some(sha256) => sha256,
+        Some(known) => known.sha256,
         None => super::digest::of_file(Arc::clone(source.file())).await?,
     };
     // Where it is not known how its bytes came, the rename says that they are all of them, and this is how it came.
@@ -385,7 +421,7 @@ pub async fn publish_temporary(
         Staged { id: ReceiptId::new(&depot.ids), inode: version.inode, name: from_path, names: to, from: Some(from) };
     let (from_folder, from_name) = folder.jail().parent(from)?;
     let (to_folder, _) = folder.jail().parent(to)?;
-    let (receipt, _turns, replace) = named(depot, party, folder, &staged, &whole).await?;
+    let (receipt, _turns, room) = named(depot, party, folder, &staged, &whole).await?;
     // Another session may have put another file under that name, or have published this one, before the turn came.
     let now = Version::of(&folder.jail().stat(from)?);
     if (now.inode, now.size_bytes, now.modified) != (version.inode, version.size_bytes, version.modified) {
@@ -396,24 +432,61 @@ pub async fn publish_temporary(
     logged::keep(depot, party, &receipt, source.file()).await;
     // From the commit on nobody takes it for one that is never renamed.
     let was_upload = folder.temporaries().leave(from, source.file()).map_err(TransferError::Storage)?;
-    let committed = commit(depot, party, folder, receipt).await?;
-    let place = async {
-        make_way(depot, folder, &committed, (from_folder.as_fd(), from_name), replace).await?;
-        jail::rename((from_folder.as_fd(), from_name), (to_folder.as_fd(), &stored), replace)
-    };
-    if let Err(error) = place.await {
-        lost(depot, folder, &committed).await;
-        if was_upload {
-            folder
-                .temporaries()
-                .stay(from, version.inode, (source.file(), &Came::of(&whole).text()))
-                .map_err(TransferError::Storage)?;
+    let placed = async {
+        let committed = commit(depot, party, folder, receipt).await?;
+        let (from, to) = ((from_folder.as_fd(), from_name), (to_folder.as_fd(), stored.as_str()));
+        if let Err(error) = place(depot, folder, (&committed, room), from, to).await {
+            lost(depot, folder, &committed).await;
+            let why = exists(error);
+            if matches!(why, TransferError::Storage(_)) {
+                depot.storage_failed(party.whose(), folder, &why).await;
+            }
+            return Err(why);
         }
-        return Err(exists(error));
-    }
+        Ok(committed)
+    };
+    let committed = match placed.await {
+        Ok(committed) => committed,
+        Err(why) => {
+            let how = Came::of(&whole).text();
+            if was_upload && let Err(error) = folder.temporaries().stay(from, version.inode, (source.file(), &how)) {
+                tracing::error!(%error, "An upload under a temporary name could not be marked again");
+            }
+            return Err(why);
+        }
+    };
     folder.supersede(to, id.as_str());
     fault::pass(Point::Renamed)?;
-    folder.sync_folder(depot.workspaces.syncer(), Arc::new(from_folder)).await.map_err(TransferError::Storage)?;
-    finish(depot, folder, Arc::new(to_folder), committed.published).await?;
+    let synced = folder.sync_both(depot.workspaces.syncer(), Arc::new(to_folder), Arc::new(from_folder)).await;
+    depot.synced(party.whose(), folder, synced).await?;
+    finish(depot, committed.published).await?;
     Ok(id)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn what_another_program_puts_under_a_free_name_is_replaced_only_once_what_is_held_is_on_disk() {
+        let root = tempfile::tempdir().unwrap();
+        let folder = OpenFolder::open(root.path()).unwrap();
+        let file = |name: &str| root.path().join(name);
+        std::fs::write(file("new"), "new").unwrap();
+        std::fs::write(file("theirs"), "theirs").unwrap();
+        let syncer = Syncer::default();
+        let give = async |replace| {
+            let to = (folder.jail().root(), "theirs");
+            Room { replace, is_taken: false }.give(&folder, &syncer, (folder.jail().root(), "new"), to).await
+        };
+        let refused = give(Replace::No).await.unwrap_err();
+        assert_eq!(refused.kind(), io::ErrorKind::AlreadyExists);
+        // A folder of held bytes that cannot be synced.
+        std::fs::write(file(".waybill/held"), "").unwrap();
+        give(Replace::Yes).await.unwrap_err();
+        assert_eq!(std::fs::read(file("theirs")).unwrap(), b"theirs");
+        std::fs::remove_file(file(".waybill/held")).unwrap();
+        assert!(give(Replace::Yes).await.unwrap());
+        assert_eq!(std::fs::read(file("theirs")).unwrap(), b"new");
+    }
 }

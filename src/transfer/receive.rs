@@ -14,19 +14,17 @@ use super::came::Came;
 use super::copy::{self, Inbound, Sink, ToLf, Watch};
 use super::depot::{Depot, Party, TransferError};
 use super::digest::Digest;
-use super::plan::{Base, Plan};
+use super::plan::{Base, Plan, check_reserve};
 use super::publish::{self, Whole};
 use super::throttle::{Throttled, Way};
 use crate::base::clock::Timestamp;
 use crate::base::hex::hex;
 use crate::base::id::ReceiptId;
 use crate::domain::authorise::No;
-use crate::domain::event::EventKind;
 use crate::domain::place::Folder;
 use crate::domain::receipt::Ending;
 use crate::domain::refusal::Rule;
 use crate::domain::value::AsciiUploads;
-use crate::store::event::Event;
 use crate::workspace::active::Entry;
 use crate::workspace::folder::OpenFolder;
 use crate::workspace::temporary;
@@ -277,8 +275,7 @@ impl Upload {
         let size_bytes = self.part.size_bytes();
         let workspace = Arc::clone(&self.plan.workspace);
         let folder = workspace.folder(self.plan.side);
-        let reserve = &party.snapshot.profile.disk_reserve;
-        let reserved = || folder.room().is_ok_and(|(free, total)| free >= reserve.bytes(total));
+        let reserved = || check_reserve(party.snapshot.profile.disk_reserve, folder, 0).is_ok();
         let is_worth_it =
             matches!(why, TransferError::NoSpace) && size_bytes >= KEEP_BYTES_MIN && !entry.has_lapsed() && reserved();
         if !is_worth_it || self.part.sync(depot.workspaces.syncer()).await.is_err() {
@@ -295,25 +292,14 @@ impl Upload {
         let workspace = Arc::clone(&self.plan.workspace);
         let folder = workspace.folder(self.plan.side);
         self.part.discard(folder);
-        if !matches!(why, TransferError::NoSpace) {
-            failing(depot, party, folder, &why).await;
-        }
+        failing(depot, party, folder, &why).await;
         Done { ending: Ending::Failed, size_bytes, receipt: None, sha256: None, result: Err(why) }
     }
 }
 
-/// Uploads are refused from now on until a probe succeeds; told once.
+/// Uploads are refused from now on until a probe succeeds.
 async fn failing(depot: &Depot, party: &Party, folder: &OpenFolder, why: &TransferError) {
-    if !folder.set_failing() {
-        return;
-    }
-    let connector = party.connector().id.as_str();
-    let summary = format!("Storage of {connector}: {why}; uploads are refused until a test write succeeds");
-    tracing::error!(connector.id = connector, "{summary}");
-    let mut event = Event::new(&depot.ids, EventKind::StorageFailing, depot.clock.now(), summary);
-    connector.clone_into(&mut event.connector);
-    party.session.as_str().clone_into(&mut event.session_id);
-    depot.recorder.event(event).await;
+    depot.storage_failed(party.whose(), folder, why).await;
 }
 
 /// How long our end of a data connection may take to leave.

@@ -6,7 +6,7 @@ use std::os::fd::AsFd;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::depot::Depot;
+use super::depot::{Depot, Whose};
 use super::send::{lies_at, received_names, stored_names};
 use super::{held as holds, passing};
 use crate::base::fault::{self, Point};
@@ -14,14 +14,14 @@ use crate::base::human;
 use crate::base::id::ReceiptId;
 use crate::domain::connector::Connector;
 use crate::domain::event::EventKind;
-use crate::domain::place::{Folder, Place};
+use crate::domain::place::Folder;
 use crate::domain::receipt::Status;
 use crate::store::delivery::{self, Attempted, Next, Placed, Placement};
 use crate::store::live::Snapshot;
 use crate::store::receipt::Receipt;
 use crate::store::renaming::{self, Rename};
 use crate::store::{StoreError, data_folder, event, receipt};
-use crate::workspace::folder::{OpenFolder, Unfinished};
+use crate::workspace::folder::OpenFolder;
 use crate::workspace::held;
 use crate::workspace::jail::{self, Replace};
 use crate::workspace::upload;
@@ -202,17 +202,21 @@ async fn put_in_place(
     } else {
         Some((folder.staging().as_fd().try_clone_to_owned()?, receipt.staged_name.clone()))
     };
-    if let Some((from, staged_name)) = staged
-        && lies_at(from.as_fd(), &staged_name, receipt).await?
+    let syncer = depot.workspaces.syncer();
+    if let Some((from, staged_name)) = &staged
+        && lies_at(from.as_fd(), staged_name, receipt).await?
     {
-        held::secure(folder, depot.workspaces.syncer()).await?;
-        jail::rename((from.as_fd(), &staged_name), (parent.as_fd(), name), Replace::Yes)?;
-        depot.workspaces.syncer().folder(Arc::new(from)).await?;
+        held::secure(folder, syncer).await?;
+        jail::rename((from.as_fd(), staged_name), (parent.as_fd(), name), Replace::Yes)?;
     } else if !lies_at(parent.as_fd(), name, receipt).await? {
         return Ok(false);
     }
     fault::pass(Point::Recovering)?;
-    depot.workspaces.syncer().folder(Arc::new(parent)).await?;
+    let parent = Arc::new(parent);
+    match staged {
+        Some((from, _)) => folder.sync_both(syncer, parent, Arc::new(from)).await?,
+        None => folder.sync_folder(syncer, parent).await?,
+    }
     Ok(true)
 }
 
@@ -225,11 +229,9 @@ async fn mark_lost(depot: &Depot, receipt: &Receipt, report: &mut Report) -> Res
 }
 
 async fn storage_failing(depot: &Depot, connector: &str, what: &str) -> Result<(), StoreError> {
-    tracing::error!(connector.id = connector, "Storage of {connector}: {what}");
     let summary = format!("Storage of {connector}: {what}");
-    let mut event = event::Event::new(&depot.ids, EventKind::StorageFailing, depot.clock.now(), summary);
-    connector.clone_into(&mut event.connector);
-    event::record(&depot.db, &event).await
+    tracing::error!(connector.id = connector, "{summary}");
+    event::record(&depot.db, &depot.storage_event(Whose { connector, session: "" }, summary)).await
 }
 
 /// Parts without a receipt can be resumed when the client's name is known; others are nobody's and go, but those of `kept`.
@@ -244,14 +246,12 @@ fn find_unfinished(connector: &Connector, side: Folder, folder: &OpenFolder, kep
     };
     let mut count = 0;
     for part in parts.into_iter().filter(|part| !kept.contains(&part.name)) {
-        let place = part.client_path.as_ref().map(|path| Place::of(&connector.settings, path));
-        match place {
-            Some(Place::Within(of, names)) if of == side && !names.is_empty() && part.size_bytes > 0 => {
-                let unfinished = Unfinished { part: part.name, size_bytes: part.size_bytes, since: part.since };
+        match part.unfinished(connector, side) {
+            Some((names, unfinished)) => {
                 folder.keep_unfinished(names, unfinished);
                 count += 1;
             }
-            _ => folder.remove_part(&part.name),
+            None => folder.remove_part(&part.name),
         }
     }
     count

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use rustix::fs::{FileType, Mode, OFlags};
+use rustix::io::Errno;
 use tokio::io::AsyncWriteExt;
 
 use super::bulk::{PIECE_BYTES, Pace, Thread};
@@ -112,10 +113,15 @@ pub fn is_file_of(receipt: &Receipt, version: &Version, born: Option<Timestamp>)
 }
 
 /// Whether the receipt's bytes lie there: the very file, or, where the data folder was copied from elsewhere and every file
-/// has another inode, one of the same digest.
+/// has another inode, one of the same digest. The error: nothing can be said of what lies there.
 pub async fn lies_at(folder: BorrowedFd<'_>, name: &str, receipt: &Receipt) -> io::Result<bool> {
     let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NOFOLLOW | OFlags::NONBLOCK;
-    let Ok(file) = rustix::fs::openat(folder, name, flags, Mode::empty()) else { return Ok(false) };
+    let file = match rustix::fs::openat(folder, name, flags, Mode::empty()) {
+        Ok(file) => file,
+        // Nothing, or what is no file: a link, a socket.
+        Err(Errno::NOENT | Errno::NOTDIR | Errno::LOOP | Errno::NXIO) => return Ok(false),
+        Err(errno) => return Err(errno.into()),
+    };
     let is_file = FileType::from_raw_mode(rustix::fs::fstat(&file)?.st_mode) == FileType::RegularFile;
     let source = Source::shared(Arc::new(file))?;
     if is_file_of(receipt, &source.version(), source.born()) {
@@ -316,6 +322,7 @@ mod tests {
     use super::*;
     use crate::base::clock::Clock;
     use crate::base::id::IdSource;
+    use std::os::fd::AsFd;
 
     #[test]
     fn a_file_that_was_made_after_the_receipt_is_another_of_the_same_inode() {
@@ -333,5 +340,23 @@ mod tests {
         assert!(!is_file_of(&Receipt { size_bytes: 8, ..completed(version.changed) }, &version, born));
         // This file system may not tell.
         assert!(born.is_none_or(|born| born <= version.changed), "{born:?}");
+    }
+
+    #[tokio::test]
+    async fn what_cannot_be_looked_at_is_not_told_to_be_gone() {
+        let folder = tempfile::tempdir().unwrap();
+        let ids = IdSource::random(Clock::System);
+        let receipt = Receipt::sample(&ids, "acme", Clock::System.now());
+        std::fs::write(folder.path().join("file"), "other").unwrap();
+        std::os::unix::fs::symlink("file", folder.path().join("link")).unwrap();
+        let _socket = std::os::unix::net::UnixListener::bind(folder.path().join("socket")).unwrap();
+        let open = std::fs::File::open(folder.path()).unwrap();
+        let file = std::fs::File::open(folder.path().join("file")).unwrap();
+        for name in ["file", "link", "socket", "none"] {
+            assert!(!lies_at(open.as_fd(), name, &receipt).await.unwrap(), "{name}");
+        }
+        assert!(!lies_at(file.as_fd(), "below", &receipt).await.unwrap());
+        // Whatever the system will not say: here, of a name that is too long for it.
+        lies_at(open.as_fd(), &"n".repeat(300), &receipt).await.unwrap_err();
     }
 }

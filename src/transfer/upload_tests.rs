@@ -28,6 +28,7 @@ use crate::ftp::session::StoreMode;
 use crate::store::live::Live;
 use crate::store::setting::Change;
 use crate::store::{connector, receipt};
+use crate::workspace::temporary;
 
 /// The end of the pipe that an upload reads.
 struct Pipe(DuplexStream);
@@ -245,4 +246,43 @@ async fn a_quota_is_of_receive() {
     desk.store("a", 1).await.unwrap();
     desk.store("/Send/a", 1).await.unwrap();
     assert!(is_over(&desk.store("b", 1).await));
+}
+
+fn names(name: &str) -> [Name; 1] {
+    [Name::parse(name).unwrap()]
+}
+
+#[tokio::test]
+async fn what_is_held_is_secured_only_where_a_name_is_taken_from_a_file() {
+    let desk = Desk::new(&[]).await;
+    desk.store("a", 1).await.unwrap();
+    desk.store("a.tmp", 2).await.unwrap();
+    // A folder of held bytes that cannot be synced.
+    std::fs::write(desk.path("Receive/.waybill/held"), "").unwrap();
+    desk.store("b", 2).await.unwrap();
+    desk.store("b.tmp", 2).await.unwrap();
+    publish_temporary(&desk.depot, &desk.party, &names("b.tmp"), &names("c")).await.unwrap();
+    desk.store("a", 3).await.unwrap_err();
+    desk.store("a.tmp", 3).await.unwrap_err();
+    publish_temporary(&desk.depot, &desk.party, &names("a.tmp"), &names("a")).await.unwrap_err();
+    let size = |name: &str| std::fs::metadata(desk.path("Receive").join(name)).unwrap().len();
+    assert_eq!((size("a"), size("a.tmp"), size("b"), size("c")), (1, 2, 2, 2), "nothing was replaced");
+}
+
+#[tokio::test]
+async fn a_rename_that_is_not_recorded_leaves_the_upload_what_it_was() {
+    let desk = Desk::new(&[]).await;
+    desk.store("a.tmp", 2).await.unwrap();
+    let how = || temporary::marked(std::fs::File::open(desk.path("Receive/a.tmp")).unwrap());
+    let Some(before) = how() else { return };
+    // As after a start: only the file itself says that it is one.
+    desk.depot.workspaces.close_others(|_| false);
+    desk.depot.db.set_read_only(true).await;
+    let refused = publish_temporary(&desk.depot, &desk.party, &names("a.tmp"), &names("a")).await;
+    assert!(matches!(refused, Err(TransferError::NotRecorded(_))), "{refused:?}");
+    desk.depot.db.set_read_only(false).await;
+    assert_eq!(how().as_ref(), Some(&before));
+    publish_temporary(&desk.depot, &desk.party, &names("a.tmp"), &names("a")).await.unwrap();
+    let marked = temporary::marked(std::fs::File::open(desk.path("Receive/a")).unwrap());
+    assert_eq!(marked, None, "it has a receipt");
 }

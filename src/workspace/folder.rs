@@ -41,19 +41,34 @@ pub struct Unfinished {
 
 /// Which file a digest belongs to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct FileId {
-    /// Inode.
-    pub inode: u64,
-    /// Size in bytes.
-    pub size_bytes: u64,
+struct FileId {
+    inode: u64,
+    size_bytes: u64,
     /// Last change of its content: another program may write to it, and the inode of a removed file is given to the next.
-    pub modified: Timestamp,
+    modified: Timestamp,
 }
 
 impl From<Version> for FileId {
     fn from(Version { inode, size_bytes, modified, .. }: Version) -> Self {
         Self { inode, size_bytes, modified }
     }
+}
+
+/// What is remembered of a file that has no receipt.
+#[derive(Clone, Copy, Debug)]
+struct Remembered {
+    sha256: [u8; 32],
+    /// Last change of anything about it, which nobody can set: of its name, when it was on disk.
+    changed: Timestamp,
+}
+
+/// What is known of a file that has no receipt.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Known {
+    /// Its digest.
+    pub sha256: [u8; 32],
+    /// Whether its bytes are on disk: Waybill synced them, and nobody has touched it since it got its name.
+    pub is_synced: bool,
 }
 
 /// An open Send or Receive folder.
@@ -66,8 +81,9 @@ pub struct OpenFolder {
     naming: Mutex<HashMap<Vec<Name>, Weak<tokio::sync::Mutex<()>>>>,
     syncs: Mutex<HashMap<(u64, u64), Weak<SharedSync>>>,
     published: Mutex<HashMap<u64, Timestamp>>,
-    digests: Mutex<HashMap<FileId, [u8; 32]>>,
+    digests: Mutex<HashMap<FileId, Remembered>>,
     failing: AtomicBool,
+    probing: tokio::sync::Mutex<()>,
     active: Active,
 }
 
@@ -106,6 +122,7 @@ impl OpenFolder {
             published: Mutex::default(),
             digests: Mutex::default(),
             failing: AtomicBool::new(false),
+            probing: tokio::sync::Mutex::default(),
             active: Active::default(),
         })
     }
@@ -262,8 +279,7 @@ impl OpenFolder {
 
     /// Waits until the entries of `folder`, one below this, are on disk; shared with others who wait for the same.
     pub async fn sync_folder(&self, syncer: &Syncer, folder: Arc<OwnedFd>) -> io::Result<()> {
-        let stat = rustix::fs::fstat(&*folder)?;
-        let key = (stat.st_dev, stat.st_ino);
+        let key = key_of(&folder)?;
         let shared = {
             let mut syncs = lock(&self.syncs);
             let known = syncs.get(&key).and_then(Weak::upgrade);
@@ -275,6 +291,14 @@ impl OpenFolder {
             })
         };
         shared.wait(syncer, folder).await
+    }
+
+    /// The same of the folder that a file came to and of the one it left, once where they are one. In this order, so that at
+    /// no time neither has it.
+    pub async fn sync_both(&self, syncer: &Syncer, came_to: Arc<OwnedFd>, left: Arc<OwnedFd>) -> io::Result<()> {
+        let is_one = key_of(&came_to)? == key_of(&left)?;
+        self.sync_folder(syncer, came_to).await?;
+        if is_one { Ok(()) } else { self.sync_folder(syncer, left).await }
     }
 
     /// Waybill put this file there, whole: it need not rest before it is served.
@@ -291,18 +315,24 @@ impl OpenFolder {
         now.since(changed) >= settle || lock(&self.published).get(&inode).is_some_and(|at| *at >= changed.minus(SLACK))
     }
 
-    /// Remembers the digest of a file that has no receipt.
-    pub fn remember_digest(&self, file: FileId, sha256: [u8; 32]) {
+    /// Remembers a file without a receipt whose bytes are on disk: its digest, and what it was before and after it got its name.
+    pub fn remember(&self, sha256: [u8; 32], synced: Version, named: Version) {
+        let file = FileId::from(synced);
+        // Else another program has written to it in between.
+        if file != FileId::from(named) {
+            return;
+        }
         let mut digests = lock(&self.digests);
         if digests.len() >= DIGESTS_MAX {
             digests.clear();
         }
-        digests.insert(file, sha256);
+        digests.insert(file, Remembered { sha256, changed: named.changed });
     }
 
-    /// The remembered digest.
-    pub fn digest(&self, file: FileId) -> Option<[u8; 32]> {
-        lock(&self.digests).get(&file).copied()
+    /// What is remembered of a file as it is now.
+    pub fn known(&self, file: Version) -> Option<Known> {
+        let Remembered { sha256, changed } = *lock(&self.digests).get(&file.into())?;
+        Some(Known { sha256, is_synced: changed == file.changed })
     }
 
     /// Whether a write or sync failed here and no probe has succeeded since.
@@ -315,8 +345,13 @@ impl OpenFolder {
         !self.failing.swap(true, Ordering::Relaxed)
     }
 
-    /// Writes, syncs, renames and removes a small file.
+    /// After a failure: writes, syncs, renames and removes a small file. One at a time, and what one found holds for those who
+    /// waited for it.
     pub async fn probe(&self, syncer: &Syncer) -> io::Result<()> {
+        let _turn = self.probing.lock().await;
+        if !self.is_failing() {
+            return Ok(());
+        }
         let (one, two) = ("probe", "probe.renamed");
         let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::TRUNC | OFlags::CLOEXEC | OFlags::NOFOLLOW;
         let file = rustix::fs::openat(&*self.staging, one, flags, Mode::RUSR | Mode::WUSR)?;
@@ -342,6 +377,54 @@ impl OpenFolder {
 /// files ticks coarsely.
 const SLACK: Duration = Duration::from_millis(50);
 
+/// What tells one folder from another.
+fn key_of(folder: &OwnedFd) -> io::Result<(u64, u64)> {
+    let stat = rustix::fs::fstat(folder)?;
+    Ok((stat.st_dev, stat.st_ino))
+}
+
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn probes_at_once_do_not_spoil_each_other() {
+        let root = tempfile::tempdir().unwrap();
+        let folder = OpenFolder::open(root.path()).unwrap();
+        let syncer = Syncer::default();
+        for _ in 0..10 {
+            assert!(folder.set_failing());
+            let probes = futures_util::future::join_all((0..4).map(|_| folder.probe(&syncer))).await;
+            assert!(probes.iter().all(Result::is_ok), "{probes:?}");
+            assert!(!folder.is_failing());
+        }
+    }
+
+    #[tokio::test]
+    async fn a_file_that_somebody_touched_is_not_known_to_be_on_disk() {
+        let root = tempfile::tempdir().unwrap();
+        let folder = OpenFolder::open(root.path()).unwrap();
+        let file = std::fs::File::create_new(root.path().join("a.tmp")).unwrap();
+        let version = || Version::of(&rustix::fs::fstat(&file).unwrap());
+        let (sha256, synced) = ([7; 32], version());
+        // The kernel's clock for files ticks coarsely.
+        let tick = || tokio::time::sleep(SLACK);
+        tick().await;
+        rustix::fs::fchmod(&file, Mode::RUSR).unwrap();
+        folder.remember(sha256, synced, version());
+        assert_eq!(folder.known(version()), Some(Known { sha256, is_synced: true }));
+        tick().await;
+        rustix::fs::fchmod(&file, Mode::RUSR | Mode::WUSR).unwrap();
+        assert_eq!(folder.known(version()), Some(Known { sha256, is_synced: false }));
+        tick().await;
+        let before = version();
+        rustix::io::pwrite(&file, b"theirs", 0).unwrap();
+        assert_eq!(folder.known(version()), None);
+        folder.remember(sha256, before, version());
+        assert_eq!(folder.known(version()), None, "it was written to before it had its name");
+    }
 }

@@ -75,10 +75,12 @@ impl Temporaries {
         is_known
     }
 
-    /// It gets its final name: from now on it is no temporary file. Whether it was one.
+    /// It gets its final name: from now on it is no temporary file. Whether it was one, as the file itself says, or, where the
+    /// file system has no attributes, what is known since the start.
     pub fn leave(&self, names: &[Name], file: impl AsFd) -> io::Result<bool> {
+        let is_marked = marked(&file).is_some();
         attribute::remove(file, UPLOADED)?;
-        Ok(self.lock().inodes.remove(names).is_some())
+        Ok(self.lock().inodes.remove(names).is_some() || is_marked)
     }
 
     /// It did not get it.
@@ -259,6 +261,14 @@ mod tests {
         let file = std::fs::File::open(root.path().join("other.tmp")).unwrap();
         assert!(these.leave(&names("other.tmp"), &file).unwrap());
         assert_eq!(all(&these), ["dir/own.tmp"]);
+        assert!(!these.leave(&names("other.tmp"), &file).unwrap());
+        these.stay(&names("other.tmp"), rustix::fs::fstat(&file).unwrap().st_ino, (&file, "")).unwrap();
+        assert_eq!(all(&these), ["dir/own.tmp", "other.tmp"]);
+        // As after a start.
+        if marked(&file).is_some() {
+            assert!(Temporaries::default().leave(&names("other.tmp"), &file).unwrap());
+        }
+        these.leave(&names("other.tmp"), &file).unwrap();
         assert_eq!(all(&Temporaries::default()), ["dir/own.tmp"]);
         // Another file of that name is none of those.
         std::fs::write(root.path().join("new"), "new").unwrap();
