@@ -81,7 +81,11 @@ pub async fn publish(
     logged::keep(depot, party, &receipt, part.file()).await;
     let committed = commit(depot, party, folder, receipt).await?;
     let (from, to) = ((folder.staging().as_fd(), part.name()), (parent.as_fd(), stored.as_str()));
-    if let Err(error) = place(depot, folder, (&committed, room), from, to).await {
+    let placed = async {
+        part.forget_client_path()?;
+        place(depot, folder, (&committed, room), from, to).await
+    };
+    if let Err(error) = placed.await {
         lost(depot, folder, &committed).await;
         // The receipt keeps its id, whatever becomes of the bytes: who goes on with them gets a receipt of its own.
         part.begin_anew(folder, ReceiptId::new(&depot.ids).as_str(), &plan.client_path())
@@ -113,6 +117,7 @@ async fn publish_silently(
     let room = make_room(folder, &mut names, overwrite)?;
     let Some(name) = names.last() else { return Err(TransferError::NotFound) };
     let (from, to) = ((folder.staging().as_fd(), part.name()), (parent.as_fd(), name.as_str()));
+    part.forget_client_path()?;
     let synced = Source::shared(Arc::clone(part.file()))?.version();
     let has_replaced = room.give(folder, syncer, from, to).await.map_err(exists)?;
     folder.supersede(&plan.names, part.name());
@@ -317,6 +322,10 @@ fn exists(error: io::Error) -> TransferError {
     match error.kind() {
         io::ErrorKind::AlreadyExists => {
             TransferError::refused(Rule::FileExists, "a file of that name came up meanwhile")
+        }
+        // Of that one folder; the others take what comes.
+        std::io::ErrorKind::PermissionDenied => {
+            TransferError::refused(Rule::NameNotStorable, "Waybill may not write in that folder")
         }
         _ => TransferError::from(error),
     }

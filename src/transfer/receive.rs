@@ -52,6 +52,8 @@ pub struct Upload {
     part: Part,
     digest: Digest,
     begun_at: Timestamp,
+    /// Its place among the uploads under way, from before its part was made.
+    entry: Entry,
 }
 
 /// How the control connection fares: a plain FIN counts only while it lives.
@@ -69,8 +71,20 @@ impl Upload {
         plan: Plan,
         stop: &CancellationToken,
     ) -> Result<Self, TransferError> {
-        match Self::make(depot, &plan, stop).await {
-            Ok((part, digest, begun_at)) => Ok(Self { plan, part, digest, begun_at }),
+        let part = match &plan.base {
+            Base::Unfinished { unfinished, .. } => unfinished.part.clone(),
+            Base::Empty | Base::Complete { .. } => ReceiptId::new(&depot.ids).as_str().to_owned(),
+        };
+        let (entry, is_alone) = plan.folder().active().enter(&plan.names, &part);
+        match &plan.base {
+            Base::Empty => {}
+            // Another began since this one was planned: what the client saw under that name is not what will lie there.
+            _ if !is_alone => return Err(TransferError::Busy),
+            Base::Complete { .. } => entry.lapse(),
+            Base::Unfinished { .. } => {}
+        }
+        match Self::make(depot, &plan, &part, stop).await {
+            Ok((part, digest, begun_at)) => Ok(Self { plan, part, digest, begun_at, entry }),
             Err(why) => {
                 if let TransferError::Storage(_) = why {
                     failing(depot, party, plan.folder(), &why).await;
@@ -83,6 +97,7 @@ impl Upload {
     async fn make(
         depot: &Depot,
         plan: &Plan,
+        part: &str,
         stop: &CancellationToken,
     ) -> Result<(Part, Digest, Timestamp), TransferError> {
         let folder = plan.folder();
@@ -93,7 +108,7 @@ impl Upload {
                 if let Some(older) = folder.take_unfinished(&plan.names) {
                     folder.remove_part(&older.part);
                 }
-                (new_part(depot, plan)?, Digest::default())
+                (Part::create(folder, part, &plan.client_path())?, Digest::default())
             }
             Base::Unfinished { unfinished, offset } => {
                 if !folder.take_this(&plan.names, unfinished) {
@@ -110,7 +125,7 @@ impl Upload {
                 (part, digest)
             }
             Base::Complete { source, offset } => {
-                let mut part = new_part(depot, plan)?;
+                let mut part = Part::create(folder, part, &plan.client_path())?;
                 let stopped = stop.clone();
                 if let Err(error) = part.copy_from(source.file(), *offset, move || !stopped.is_cancelled()).await {
                     part.discard(folder);
@@ -154,20 +169,15 @@ impl Upload {
     ) -> Done {
         let turns = ascii && party.connector().settings.ascii_uploads == AsciiUploads::ToLf;
         let offset = self.plan.base.offset();
-        let workspace = Arc::clone(&self.plan.workspace);
-        let active = workspace.folder(self.plan.side).active();
-        let entry = active.enter(&self.plan.names, self.part.name(), depot.clock.now());
-        entry.holds(self.part.size_bytes());
-        if let Base::Complete { .. } = self.plan.base {
-            entry.lapse();
-        }
+        self.entry.moved(depot.clock.now());
+        self.entry.holds(self.part.size_bytes());
         let mut sink = Sink {
             part: &mut self.part,
             digest: &mut self.digest,
             syncer: depot.workspaces.syncer(),
             allowance: &self.plan.allowance,
             to_lf: turns.then(ToLf::default),
-            entry: &entry,
+            entry: &self.entry,
             clock: &depot.clock,
         };
         let throttle = depot.throttles.of(party.connector().id.key(), Way::Up);
@@ -184,14 +194,14 @@ impl Upload {
                 }
                 // Not of the control connection: with PROT C its TLS says nothing about the end of the data.
                 let signed = ending == Ending::Closed && from.is_by_tls();
-                self.complete(depot, party, control, (&entry, ending, signed, ascii)).await
+                self.complete(depot, party, control, (ending, signed, ascii)).await
             }
             copy::Received::Ended(ending) => {
                 let why = from.refusal().map_or(TransferError::Broken(ending), TransferError::Refused);
-                self.broken(depot, &entry, (ending, why))
+                self.broken(depot, party, (ending, why)).await
             }
-            copy::Received::TooLarge(no) => self.broken(depot, &entry, (Ending::Refused, no.into())),
-            copy::Received::NotTaken(error) => self.not_taken(depot, party, (&entry, error)).await,
+            copy::Received::TooLarge(no) => self.broken(depot, party, (Ending::Refused, no.into())).await,
+            copy::Received::NotTaken(error) => self.not_taken(depot, party, error).await,
             copy::Received::Failed(error) => self.failed(depot, party, error.into()).await,
         }
     }
@@ -201,7 +211,7 @@ impl Upload {
         depot: &Depot,
         party: &Party,
         control: &dyn Control,
-        (entry, ending, signed, ascii): (&Entry, Ending, bool, bool),
+        (ending, signed, ascii): (Ending, bool, bool),
     ) -> Done {
         if let Err(error) = self.part.sync(depot.workspaces.syncer()).await {
             return self.failed(depot, party, error.into()).await;
@@ -213,11 +223,11 @@ impl Upload {
         };
         // A killed client closes both connections; its FIN must not pass for the end of a file.
         if !signed && !control.is_alive() {
-            return self.broken(depot, entry, (Ending::Cut, TransferError::Broken(Ending::Cut)));
+            return self.broken(depot, party, (Ending::Cut, TransferError::Broken(Ending::Cut))).await;
         }
         let size_bytes = self.part.size_bytes();
         if let Err(why) = self.plan.allowance.settle(depot, party, size_bytes).await {
-            return self.broken(depot, entry, (ending, why));
+            return self.broken(depot, party, (ending, why)).await;
         }
         let resumed_from = self.plan.base.offset();
         let whole = Whole { begun_at: self.begun_at, ending, signed, ascii, resumed_from, size_bytes, sha256 };
@@ -236,14 +246,24 @@ impl Upload {
             }
             Err(why @ TransferError::Storage(_)) => {
                 failing(depot, party, self.plan.folder(), &why).await;
+                // Its bytes are on disk: without its name it can be gone on with, instead of lying there unseen.
+                let workspace = Arc::clone(&self.plan.workspace);
+                let folder = workspace.folder(self.plan.side);
+                if self.part.is_staged(folder) {
+                    self.keep(depot, folder);
+                }
                 Done { ending, size_bytes, receipt: None, sha256: None, result: Err(why) }
             }
-            Err(why) => self.broken(depot, entry, (ending, why)),
+            Err(why) => self.broken(depot, party, (ending, why)).await,
         }
     }
 
     /// Not complete: what arrived is kept under the client's name; a new version of a complete file is dropped.
-    fn broken(self, depot: &Depot, entry: &Entry, (ending, why): (Ending, TransferError)) -> Done {
+    async fn broken(mut self, depot: &Depot, party: &Party, (ending, why): (Ending, TransferError)) -> Done {
+        // What the disk could not take is told to the open file once: who goes on with the part would never hear of it.
+        if let Err(error) = self.part.wait_for_write_back().await {
+            return self.failed(depot, party, error.into()).await;
+        }
         let size_bytes = self.part.size_bytes();
         let workspace = Arc::clone(&self.plan.workspace);
         let folder = workspace.folder(self.plan.side);
@@ -253,35 +273,37 @@ impl Upload {
         if size_bytes == 0 || is_refused {
             self.part.discard(folder);
         } else {
-            self.keep(depot, folder, entry);
+            self.keep(depot, folder);
         }
         Done { ending, size_bytes, receipt: None, sha256: None, result: Err(why) }
     }
 
     /// Keeps the part for who may go on with it, if anybody may.
-    fn keep(self, depot: &Depot, folder: &OpenFolder, entry: &Entry) {
+    fn keep(self, depot: &Depot, folder: &OpenFolder) {
         let (part, names) = (self.part.name().to_owned(), self.plan.names.clone());
         self.part.keep(folder, self.plan.names, depot.clock.now());
         // Only now: see [`OpenFolder::supersede`].
-        if entry.has_lapsed() {
+        if self.entry.has_lapsed() {
             folder.forget(&names, &part);
         }
     }
 
     /// The disk did not take the last bytes. A full disk keeps a part worth keeping, where the reserve holds in spite of it
     /// and all that it had taken before gets there.
-    async fn not_taken(mut self, depot: &Depot, party: &Party, (entry, error): (&Entry, io::Error)) -> Done {
+    async fn not_taken(mut self, depot: &Depot, party: &Party, error: io::Error) -> Done {
         let why = TransferError::from(error);
         let size_bytes = self.part.size_bytes();
         let workspace = Arc::clone(&self.plan.workspace);
         let folder = workspace.folder(self.plan.side);
         let reserved = || check_reserve(party.snapshot.profile.disk_reserve, folder, 0).is_ok();
-        let is_worth_it =
-            matches!(why, TransferError::NoSpace) && size_bytes >= KEEP_BYTES_MIN && !entry.has_lapsed() && reserved();
+        let is_worth_it = matches!(why, TransferError::NoSpace)
+            && size_bytes >= KEEP_BYTES_MIN
+            && !self.entry.has_lapsed()
+            && reserved();
         if !is_worth_it || self.part.sync(depot.workspaces.syncer()).await.is_err() {
             return self.failed(depot, party, why).await;
         }
-        self.keep(depot, folder, entry);
+        self.keep(depot, folder);
         Done { ending: Ending::Failed, size_bytes, receipt: None, sha256: None, result: Err(why) }
     }
 
@@ -310,11 +332,6 @@ const KEEP_BYTES_MIN: u64 = 1024 * 1024;
 /// PRODUCT 5.3: only an orderly end completes an upload; without TLS's own signature where that is tolerated.
 fn completes(ending: Ending, tolerant: bool) -> bool {
     ending == Ending::Closed || (ending == Ending::Unsigned && tolerant)
-}
-
-fn new_part(depot: &Depot, plan: &Plan) -> Result<Part, TransferError> {
-    let id = ReceiptId::new(&depot.ids);
-    Ok(Part::create(plan.folder(), id.as_str(), &plan.client_path())?)
 }
 
 /// Whether a name in that folder is one that a client uses while it writes (PRODUCT section 7).
@@ -378,8 +395,7 @@ mod tests {
         upload.part.write(&vec![7; usize::try_from(KEEP_BYTES_MIN).unwrap()]).unwrap();
         let (workspace, names) = (Arc::clone(&upload.plan.workspace), upload.plan.names.clone());
         let before = desk.depot.clock.now();
-        let entry = workspace.folder(Folder::Receive).active().enter(&names, upload.part.name(), before);
-        upload.not_taken(&desk.depot, &desk.party, (&entry, io::ErrorKind::StorageFull.into())).await;
+        upload.not_taken(&desk.depot, &desk.party, io::ErrorKind::StorageFull.into()).await;
         assert!(workspace.folder(Folder::Receive).unfinished(&names).unwrap().since >= before);
     }
 }

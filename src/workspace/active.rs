@@ -67,18 +67,23 @@ pub struct Entry {
 }
 
 impl Active {
-    /// An upload under that name begins; `part` is its part's name in staging.
-    pub fn enter(&self, names: &[Name], part: &str, now: Timestamp) -> Entry {
+    /// An upload under that name begins; `part` is its part's name in staging. Until it moves for the first time it is not
+    /// dead: it may be copying what it goes on with. Gives, too, whether no other one of its name is under way.
+    pub fn enter(&self, names: &[Name], part: &str) -> (Entry, bool) {
         let running = Arc::new(Running {
             part: part.to_owned(),
             size_bytes: AtomicU64::new(0),
             lapsed: AtomicBool::new(false),
-            moved_at: AtomicI64::new(now.us()),
+            moved_at: AtomicI64::new(i64::MAX),
             end: CancellationToken::new(),
             over: Notify::new(),
         });
-        self.lock().entry(names.to_vec()).or_default().push(Arc::clone(&running));
-        Entry { active: self.clone(), names: names.to_vec(), running }
+        let mut all = self.lock();
+        let of_name = all.entry(names.to_vec()).or_default();
+        of_name.push(Arc::clone(&running));
+        let is_alone = of_name.len() == 1;
+        drop(all);
+        (Entry { active: self.clone(), names: names.to_vec(), running }, is_alone)
     }
 
     /// Whether an upload under that name is under way.
@@ -173,7 +178,11 @@ mod tests {
         let active = Active::default();
         let names = [Name::parse("big.bin").unwrap()];
         let at = |seconds: i64| Timestamp::from_us(seconds * 1_000_000);
-        let entry = active.enter(&names, "part", at(0));
+        let (entry, is_alone) = active.enter(&names, "part");
+        assert!(is_alone && !active.enter(&names, "other").1);
+        active.end_dead(&names, at(100)).await;
+        assert!(!entry.end().is_cancelled(), "it copies what it goes on with");
+        entry.moved(at(0));
         assert!(active.is_running(&names));
         active.end_dead(&names, at(9)).await;
         assert!(!entry.end().is_cancelled());
@@ -197,7 +206,10 @@ mod tests {
         let active = Active::default();
         let names = [Name::parse("big.bin").unwrap()];
         let at = |seconds: i64| Timestamp::from_us(seconds * 1_000_000);
-        let (older, later) = (active.enter(&names, "1", at(0)), active.enter(&names, "2", at(0)));
+        let [older, later] = ["1", "2"].map(|part| active.enter(&names, part).0);
+        for one in [&older, &later] {
+            one.moved(at(0));
+        }
         assert_eq!(active.dead(at(60)), [], "nothing came");
         older.holds(7);
         assert_eq!(active.dead(at(9)), [], "it may still move");

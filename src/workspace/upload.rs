@@ -128,7 +128,8 @@ impl Part {
         Ok(())
     }
 
-    async fn wait_for_write_back(&mut self) -> io::Result<()> {
+    /// Whether all that was being written back is on disk; nothing is kept of a part before that is known.
+    pub async fn wait_for_write_back(&mut self) -> io::Result<()> {
         match self.write_back.take() {
             Some(running) => running.await.map_err(io::Error::other)?,
             None => Ok(()),
@@ -162,10 +163,20 @@ impl Part {
         Ok(rustix::fs::fstat(&*self.file)?.st_ino)
     }
 
-    /// Sets mode and, for a file that another program shall see, drops Waybill's own attribute.
+    /// The mode that it shall have under its final name.
     pub fn dress(&self, mode: u32) -> io::Result<()> {
-        rustix::fs::fchmod(&*self.file, Mode::from_raw_mode(mode))?;
+        Ok(rustix::fs::fchmod(&*self.file, Mode::from_raw_mode(mode))?)
+    }
+
+    /// Drops Waybill's own attribute. Only right before the rename: without it a part that has no receipt is nobody's.
+    pub fn forget_client_path(&self) -> io::Result<()> {
         attribute::remove(&*self.file, CLIENT_PATH)
+    }
+
+    /// Whether it still lies in staging.
+    pub fn is_staged(&self, folder: &OpenFolder) -> bool {
+        let there = rustix::fs::statat(&**folder.staging(), self.name.as_str(), AtFlags::SYMLINK_NOFOLLOW);
+        there.is_ok_and(|there| self.inode().is_ok_and(|inode| inode == there.st_ino))
     }
 
     /// The part of an upload that could not be published goes on under another id: it can be resumed as before.
