@@ -111,11 +111,11 @@ async fn publish_silently(
     let room = make_room(folder, &mut names, overwrite)?;
     let Some(name) = names.last() else { return Err(TransferError::NotFound) };
     let (from, to) = ((folder.staging().as_fd(), part.name()), (parent.as_fd(), name.as_str()));
+    let before = Source::shared(Arc::clone(part.file()))?.version();
     let has_replaced = room.give(folder, syncer, from, to).await.map_err(exists)?;
     fault::pass(Point::Renamed)?;
-    let version = Source::shared(Arc::clone(part.file()))?.version();
-    folder.published(version.inode, depot.clock.now());
-    folder.remember_digest(version.into(), sha256);
+    folder.published(before.inode, depot.clock.now());
+    folder.remember(sha256, before, Source::shared(Arc::clone(part.file()))?.version());
     folder.sync_folder(syncer, Arc::clone(parent)).await.map_err(TransferError::Storage)?;
     if plan.side == Folder::Receive && has_replaced {
         // A file with a receipt may have been renamed to this name.
@@ -394,11 +394,13 @@ pub async fn publish_temporary(
     let folder = workspace.folder(Folder::Receive);
     let source = Source::open(folder, from)?;
     let version = source.version();
-    let known = folder.digest(version.into());
-    // Another program may have put it there: what is promised is synced here in any case.
-    depot.workspaces.syncer().file(Arc::clone(source.file())).await.map_err(TransferError::Storage)?;
+    let known = folder.known(version);
+    // Another program may have put it there, or written to it: only what Waybill synced, and nobody touched since, is on disk.
+    if !known.is_some_and(|known| known.is_synced) {
+        depot.workspaces.syncer().file(Arc::clone(source.file())).await.map_err(TransferError::Storage)?;
+    }
     let sha256 = match known {
-        Some(sha256) => sha256,
+        Some(known) => known.sha256,
         None => super::digest::of_file(Arc::clone(source.file())).await?,
     };
     // Where it is not known how its bytes came, the rename says that they are all of them, and this is how it came.

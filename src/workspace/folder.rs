@@ -41,19 +41,34 @@ pub struct Unfinished {
 
 /// Which file a digest belongs to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct FileId {
-    /// Inode.
-    pub inode: u64,
-    /// Size in bytes.
-    pub size_bytes: u64,
+struct FileId {
+    inode: u64,
+    size_bytes: u64,
     /// Last change of its content: another program may write to it, and the inode of a removed file is given to the next.
-    pub modified: Timestamp,
+    modified: Timestamp,
 }
 
 impl From<Version> for FileId {
     fn from(Version { inode, size_bytes, modified, .. }: Version) -> Self {
         Self { inode, size_bytes, modified }
     }
+}
+
+/// What is remembered of a file that has no receipt.
+#[derive(Clone, Copy, Debug)]
+struct Remembered {
+    sha256: [u8; 32],
+    /// Last change of anything about it, which nobody can set: of its name, when it was on disk.
+    changed: Timestamp,
+}
+
+/// What is known of a file that has no receipt.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Known {
+    /// Its digest.
+    pub sha256: [u8; 32],
+    /// Whether its bytes are on disk: Waybill synced them, and nobody has touched it since it got its name.
+    pub is_synced: bool,
 }
 
 /// An open Send or Receive folder.
@@ -66,7 +81,7 @@ pub struct OpenFolder {
     naming: Mutex<HashMap<Vec<Name>, Weak<tokio::sync::Mutex<()>>>>,
     syncs: Mutex<HashMap<(u64, u64), Weak<SharedSync>>>,
     published: Mutex<HashMap<u64, Timestamp>>,
-    digests: Mutex<HashMap<FileId, [u8; 32]>>,
+    digests: Mutex<HashMap<FileId, Remembered>>,
     failing: AtomicBool,
     active: Active,
 }
@@ -261,18 +276,24 @@ impl OpenFolder {
         now.since(changed) >= settle || lock(&self.published).get(&inode).is_some_and(|at| *at >= changed.minus(SLACK))
     }
 
-    /// Remembers the digest of a file that has no receipt.
-    pub fn remember_digest(&self, file: FileId, sha256: [u8; 32]) {
+    /// Remembers a file without a receipt whose bytes are on disk: its digest, and what it was before and after it got its name.
+    pub fn remember(&self, sha256: [u8; 32], synced: Version, named: Version) {
+        let file = FileId::from(synced);
+        // Else another program has written to it in between.
+        if file != FileId::from(named) {
+            return;
+        }
         let mut digests = lock(&self.digests);
         if digests.len() >= DIGESTS_MAX {
             digests.clear();
         }
-        digests.insert(file, sha256);
+        digests.insert(file, Remembered { sha256, changed: named.changed });
     }
 
-    /// The remembered digest.
-    pub fn digest(&self, file: FileId) -> Option<[u8; 32]> {
-        lock(&self.digests).get(&file).copied()
+    /// What is remembered of a file as it is now.
+    pub fn known(&self, file: Version) -> Option<Known> {
+        let Remembered { sha256, changed } = *lock(&self.digests).get(&file.into())?;
+        Some(Known { sha256, is_synced: changed == file.changed })
     }
 
     /// Whether a write or sync failed here and no probe has succeeded since.
@@ -320,4 +341,33 @@ fn key_of(folder: &OwnedFd) -> io::Result<(u64, u64)> {
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_file_that_somebody_touched_is_not_known_to_be_on_disk() {
+        let root = tempfile::tempdir().unwrap();
+        let folder = OpenFolder::open(root.path()).unwrap();
+        let file = std::fs::File::create_new(root.path().join("a.tmp")).unwrap();
+        let version = || Version::of(&rustix::fs::fstat(&file).unwrap());
+        let (sha256, synced) = ([7; 32], version());
+        // The kernel's clock for files ticks coarsely.
+        let tick = || tokio::time::sleep(SLACK);
+        tick().await;
+        rustix::fs::fchmod(&file, Mode::RUSR).unwrap();
+        folder.remember(sha256, synced, version());
+        assert_eq!(folder.known(version()), Some(Known { sha256, is_synced: true }));
+        tick().await;
+        rustix::fs::fchmod(&file, Mode::RUSR | Mode::WUSR).unwrap();
+        assert_eq!(folder.known(version()), Some(Known { sha256, is_synced: false }));
+        tick().await;
+        let before = version();
+        rustix::io::pwrite(&file, b"theirs", 0).unwrap();
+        assert_eq!(folder.known(version()), None);
+        folder.remember(sha256, before, version());
+        assert_eq!(folder.known(version()), None, "it was written to before it had its name");
+    }
 }

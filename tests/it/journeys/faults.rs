@@ -169,8 +169,8 @@ async fn a_full_disk_keeps_a_part_that_is_worth_it_and_an_error_is_told_once() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_gets_its_final_name_is_synced_once_more_in_its_folder_only() {
-    // The upload's own sync is the first.
-    for fault in ["sync_folder:eio:3", "sync_folder:eio:4"] {
+    // The upload's own sync is the first of each.
+    for fault in ["sync_part:eio:2", "sync_folder:eio:3"] {
         let appliance = Appliance::new();
         let running = appliance.start_with_fault(Some(fault)).await;
         assert_eq!(upload(running.ftp(), "a.tmp", b"whole").await, Told::Safe, "{fault}");
