@@ -6,7 +6,7 @@ use std::os::fd::OwnedFd;
 use std::time::Duration;
 
 use super::collections::Counted;
-use super::depot::{Depot, Party};
+use super::depot::{Depot, Party, Whose};
 use crate::base::clock::Timestamp;
 use crate::base::fault::{self, Point};
 use crate::base::human;

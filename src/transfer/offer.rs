@@ -157,8 +157,8 @@ impl Offer {
         part.publish(folder, &parent, &name, replace)?;
         let size_bytes = part.size_bytes();
         self.part = None;
-        let synced = folder.sync_folder(&syncer, Arc::new(parent)).await;
-        self.depot.synced(whose, folder, synced).await?;
+        let lasts = folder.sync_folder(&syncer, Arc::new(parent)).await;
+        self.depot.synced(whose, folder, lasts).await?;
         Ok(Offered { name: name.as_str().to_owned(), size_bytes })
     }
 }

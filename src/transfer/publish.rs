@@ -118,12 +118,12 @@ async fn publish_silently(
     let Some(name) = names.last() else { return Err(TransferError::NotFound) };
     let (from, to) = ((folder.staging().as_fd(), part.name()), (parent.as_fd(), name.as_str()));
     part.forget_client_path()?;
-    let synced = Source::shared(Arc::clone(part.file()))?.version();
+    let before = Source::shared(Arc::clone(part.file()))?.version();
     let has_replaced = room.give(folder, syncer, from, to).await.map_err(exists)?;
     folder.supersede(&plan.names, part.name());
     fault::pass(Point::Renamed)?;
-    folder.published(synced.inode, depot.clock.now());
-    folder.remember(sha256, synced, Source::shared(Arc::clone(part.file()))?.version());
+    folder.published(before.inode, depot.clock.now());
+    folder.remember(sha256, before, Source::shared(Arc::clone(part.file()))?.version());
     folder.sync_folder(syncer, Arc::clone(parent)).await.map_err(TransferError::Storage)?;
     if plan.side == Folder::Receive && has_replaced {
         // A file with a receipt may have been renamed to this name.
@@ -368,6 +368,26 @@ async fn place(
     room.give(folder, depot.workspaces.syncer(), from, to).await.map(drop)
 }
 
+/// The same of a file under a temporary name, behind the commit of its receipt.
+async fn commit_and_place(
+    depot: &Depot,
+    party: &Party,
+    (folder, receipt, room): (&OpenFolder, Receipt, Room),
+    from: (BorrowedFd<'_>, &str),
+    to: (BorrowedFd<'_>, &str),
+) -> Result<Recorded, TransferError> {
+    let committed = commit(depot, party, folder, receipt).await?;
+    if let Err(error) = place(depot, folder, (&committed, room), from, to).await {
+        lost(depot, folder, &committed).await;
+        let why = exists(error);
+        if matches!(why, TransferError::Storage(_)) {
+            depot.storage_failed(party.whose(), folder, &why).await;
+        }
+        return Err(why);
+    }
+    Ok(committed)
+}
+
 /// The file has its name, for good.
 async fn finish(depot: &Depot, published: Published) -> Result<(), TransferError> {
     fault::pass(Point::FolderSynced)?;
@@ -441,20 +461,8 @@ pub async fn publish_temporary(
     logged::keep(depot, party, &receipt, source.file()).await;
     // From the commit on nobody takes it for one that is never renamed.
     let was_upload = folder.temporaries().leave(from, source.file()).map_err(TransferError::Storage)?;
-    let placed = async {
-        let committed = commit(depot, party, folder, receipt).await?;
-        let (from, to) = ((from_folder.as_fd(), from_name), (to_folder.as_fd(), stored.as_str()));
-        if let Err(error) = place(depot, folder, (&committed, room), from, to).await {
-            lost(depot, folder, &committed).await;
-            let why = exists(error);
-            if matches!(why, TransferError::Storage(_)) {
-                depot.storage_failed(party.whose(), folder, &why).await;
-            }
-            return Err(why);
-        }
-        Ok(committed)
-    };
-    let committed = match placed.await {
+    let (from_place, to_place) = ((from_folder.as_fd(), from_name), (to_folder.as_fd(), stored.as_str()));
+    let committed = match commit_and_place(depot, party, (folder, receipt, room), from_place, to_place).await {
         Ok(committed) => committed,
         Err(why) => {
             let how = Came::of(&whole).text();
