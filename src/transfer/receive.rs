@@ -348,9 +348,12 @@ mod tests {
     use crate::transfer::upload_tests::Desk;
     use crate::workspace::folder::Unfinished;
 
+    async fn planned(desk: &Desk, mode: StoreMode) -> Result<Plan, TransferError> {
+        plan(&desk.depot, &desk.party, &VirtualPath::root().resolve("/Receive/a").unwrap(), mode).await
+    }
+
     async fn begun(desk: &Desk, mode: StoreMode) -> Result<Upload, TransferError> {
-        let path = VirtualPath::root().resolve("/Receive/a").unwrap();
-        let plan = plan(&desk.depot, &desk.party, &path, mode).await?;
+        let plan = planned(desk, mode).await?;
         Upload::begin(&desk.depot, &desk.party, plan, &CancellationToken::new()).await
     }
 
@@ -385,6 +388,18 @@ mod tests {
         assert!(folder.is_failing());
         begun(&desk, StoreMode::Replace).await.unwrap();
         assert!(!folder.is_failing(), "a test write succeeded");
+    }
+
+    #[tokio::test]
+    async fn of_two_that_go_on_with_one_file_the_second_is_told_to_wait() {
+        let desk = Desk::new(&[]).await;
+        std::fs::write(desk.path("Receive").join("a"), "whole").unwrap();
+        let plans = [planned(&desk, StoreMode::Append).await, planned(&desk, StoreMode::Append).await];
+        let mut begun = Vec::new();
+        for plan in plans {
+            begun.push(Upload::begin(&desk.depot, &desk.party, plan.unwrap(), &CancellationToken::new()).await);
+        }
+        assert!(begun[0].is_ok() && matches!(begun[1], Err(TransferError::Busy)));
     }
 
     #[tokio::test]

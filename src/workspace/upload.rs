@@ -326,6 +326,21 @@ mod tests {
         }
     }
 
+    #[test]
+    fn a_part_is_the_clients_until_right_before_its_rename() {
+        let root = tempfile::tempdir().unwrap();
+        let folder = OpenFolder::open(root.path()).unwrap();
+        let path = VirtualPath::root().resolve("/Receive/a").unwrap();
+        let part = Part::create(&folder, "new", &path).unwrap();
+        part.dress(0o640).unwrap();
+        assert_eq!(parts(&folder).unwrap()[0].client_path, Some(path), "a crash here leaves what can be gone on with");
+        part.forget_client_path().unwrap();
+        assert_eq!(parts(&folder).unwrap()[0].client_path, None);
+        assert!(part.is_staged(&folder));
+        std::fs::rename(root.path().join(".waybill/new"), root.path().join("a")).unwrap();
+        assert!(!part.is_staged(&folder));
+    }
+
     #[tokio::test]
     async fn a_copy_that_nobody_wants_any_more_ends() {
         let (_root, mut part, old) = part_and_file(2 * STEP_BYTES);

@@ -15,6 +15,7 @@ mod login;
 mod proxy;
 mod recent;
 mod record;
+mod resume;
 mod tls;
 mod transcripts;
 mod upload;
