@@ -50,8 +50,8 @@ impl Session {
 
     fn answered(&mut self, question: Question, outcome: Outcome) -> Reply {
         match (question, outcome) {
-            (Question::Name(name), Outcome::NameAccepted) => {
-                self.login = Login::Named(name);
+            (Question::Name(name), Outcome::NameAccepted { encoding }) => {
+                self.login = Login::Named(name, encoding);
                 Reply::new(Code::PasswordWanted, "Now the password, please.")
             }
             (Question::Name(name), outcome @ Outcome::LoggedIn { .. }) => {
@@ -135,7 +135,7 @@ impl Session {
     fn stat_reply(&self, listing: &Listing, entries: &[Entry]) -> Reply {
         let offset_s = match &self.login {
             Login::In(partner) => partner.list_offset_s,
-            Login::Fresh | Login::Named(_) => 0,
+            Login::Fresh | Login::Named(..) => 0,
         };
         let more = (entries.len() > STAT_LINES_MAX)
             .then(|| format!("(more than {STAT_LINES_MAX} lines: the rest is left out)"));

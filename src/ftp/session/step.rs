@@ -285,7 +285,10 @@ pub enum Outcome {
     /// means that it is called as asked.
     Entered(VirtualPath),
     /// `USER` may go on.
-    NameAccepted,
+    NameAccepted {
+        /// How the partner's names are encoded, and so its password may be; UTF-8 for a name that nobody has.
+        encoding: Encoding,
+    },
     /// The partner is in.
     LoggedIn {
         /// Where the partner stands first.
