@@ -189,7 +189,11 @@ async fn move_file(
             let (_, to) = way.paths();
             return Err(TransferError::refused(Rule::FileExists, format!("{to} is there already")));
         }
-        Ok(_) => return Err(TransferError::IsFolder),
+        Ok(FileType::Directory) => return Err(TransferError::IsFolder),
+        Ok(_) => {
+            let (_, to) = way.paths();
+            return Err(TransferError::refused(Rule::NameNotStorable, format!("{to} is taken by something else")));
+        }
         Err(_) => Replace::No,
     };
     let version = Version::of(&folder.jail().stat(way.from)?);
