@@ -255,19 +255,17 @@ fn outcome(text: &str) -> Outcome {
         "name-accepted" => Outcome::NameAccepted { encoding: encoding(Some(rest).filter(|label| !label.is_empty())) },
         "logged-in" | "logged-in-by-certificate" => {
             let (start, label) = rest.split_once(' ').map_or((rest, None), |(start, label)| (start, Some(label)));
-            Outcome::LoggedIn {
-                start: path(start),
-                encoding: encoding(label),
-                list_offset_s: 0,
-                by_certificate: word != "logged-in",
-            }
+            Outcome::LoggedIn { start: path(start), encoding: encoding(label), by_certificate: word != "logged-in" }
         }
         "entered" => Outcome::Entered(path(rest)),
         "banner" => Outcome::Banner(rest.replace(" | ", "\n")),
         "listening" => Outcome::Listening(rest.parse().unwrap()),
         "opened" => Outcome::Opened { unique: Some(rest.to_owned()).filter(|name| !name.is_empty()) },
         "transferred" => Outcome::Transferred { note: rest.to_owned() },
-        "entries" => Outcome::Entries(rest.split("; ").filter(|one| !one.is_empty()).map(entry).collect()),
+        "entries" => {
+            let entries = rest.split("; ").filter(|one| !one.is_empty()).map(entry).collect();
+            Outcome::Entries { entries, list_offset_s: 0 }
+        }
         "size" => Outcome::Size(rest.parse().unwrap()),
         "modified" => Outcome::Modified(time(rest)),
         "digest" => {

@@ -187,7 +187,6 @@ fn admit(engine: &Engine, snapshot: &Snapshot, connector: &Connector, (slot, by)
     let outcome = Outcome::LoggedIn {
         start: start(settings, &workspace),
         encoding: encoding(settings),
-        list_offset_s: settings.list_time_zone.offset_s_at(now),
         by_certificate: by == By::Certificate,
     };
     (outcome, None)

@@ -224,8 +224,15 @@ fn visitor<'a>(
 async fn about(engine: &Engine, party: &Party, ask: Ask) -> Result<Outcome, TransferError> {
     match ask {
         Ask::Enter(path) => files::enter(engine, party, &path).map(Outcome::Entered),
-        Ask::Stat(listed) => listing::few(engine, party, &listed).await.map(Outcome::Entries),
-        Ask::Mlst(path) => files::entry(engine, party, &path).await.map(|entry| Outcome::Entries(vec![entry])),
+        Ask::Stat(listed) => {
+            let list_offset_s = listing::list_offset_s(party, engine.depot.clock.now());
+            let entries = listing::few(engine, party, listed).await?;
+            Ok(Outcome::Entries { entries, list_offset_s })
+        }
+        Ask::Mlst(path) => {
+            let entries = vec![files::entry(engine, party, &path).await?];
+            Ok(Outcome::Entries { entries, list_offset_s: 0 })
+        }
         Ask::Size { path, ascii } => files::size(engine, party, &path, ascii).await.map(Outcome::Size),
         Ask::Modified(path) => files::modified(engine, party, &path).await.map(Outcome::Modified),
         Ask::ModifiedOrTouch { whole, path, to } => {

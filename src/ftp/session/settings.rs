@@ -67,7 +67,6 @@ impl Session {
     pub(super) fn opts(&mut self, argument: OptsArgument, policy: &Policy) -> Step {
         let (code, text) = match argument {
             OptsArgument::Utf8On | OptsArgument::Utf8Off => self.opts_utf_8(argument == OptsArgument::Utf8On),
-
             OptsArgument::Mlst(facts) => {
                 self.settings.facts = facts;
                 (Code::Ok, format!("MLST OPTS {facts}").trim_end().to_owned())

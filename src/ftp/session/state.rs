@@ -43,7 +43,6 @@ pub(super) struct Partner {
     pub(super) name: String,
     pub(super) here: VirtualPath,
     pub(super) encoding: Encoding,
-    pub(super) list_offset_s: i32,
 }
 
 /// TLS on the control connection, and what it means for data.
