@@ -247,12 +247,12 @@ impl Session {
             // Else it is a wrong password: another answer than to an unknown name would tell that there is this one.
             return Some(text.unwrap_or_else(|| String::from_utf8_lossy(line).into_owned()));
         }
-        let text = self.encoding().decode(line);
+        let mut text = self.encoding().decode(line);
         if text.is_none() && std::mem::take(&mut self.settings.utf_8) {
             // Asked for UTF-8 and does not write it: what the administrator has set holds again.
-            return self.encoding().decode(line);
+            text = self.encoding().decode(line);
         }
-        text
+        text.map(|text| self.encoding().restored(text))
     }
 
     /// Where the partner stands; the root before the login.
