@@ -86,8 +86,9 @@ impl Encoding {
 
     /// The character whose number `text` begins with, if this encoding cannot write it, and the length of that number.
     fn unwritable(&self, text: &str) -> Option<(char, usize)> {
-        let (digits, _) = text.strip_prefix("&#")?.split_once(';')?;
-        let c = char::from_u32(digits.parse().ok()?)?;
+        let digits = text.strip_prefix("&#")?;
+        let end = digits.find(|c: char| !c.is_ascii_digit())?;
+        let c = char::from_u32(digits[..end].parse().ok()?)?;
         let number = numbered(c);
         let is_so = text.starts_with(&number) && self.encode(c.encode_utf8(&mut [0; 4])) == number.as_bytes();
         is_so.then_some((c, number.len()))

@@ -23,7 +23,7 @@ const NOT_NEEDED: [&str; 55] = [
     "DATAClass",
     "DATASetmode",
     "DCbdsn",
-    "Directory",
+    "DIRECTORY",
     "DIRECTORYMode",
     "DISTYPE",
     "DSNTYPE",
