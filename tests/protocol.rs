@@ -93,7 +93,7 @@ impl Player {
     fn hear(&mut self, bytes: &[u8]) {
         self.reader.push(bytes);
         while let Some(line) = self.reader.next() {
-            let step = match line.map(|bytes| self.session.encoding().decode(&bytes)) {
+            let step = match line.map(|bytes| self.session.decode(&bytes)) {
                 Ok(Some(text)) => self.session.command(Command::read(&text), &self.policy),
                 Ok(None) => self.session.undecodable(),
                 Err(error) => self.session.line_failed(error),
@@ -252,22 +252,20 @@ fn outcome(text: &str) -> Outcome {
         "done" => Outcome::Done,
         "refused" => Outcome::Refused(refusal(rest)),
         "closing" => Outcome::RefusedAndClose(refusal(rest)),
-        "name-accepted" => Outcome::NameAccepted,
+        "name-accepted" => Outcome::NameAccepted { encoding: encoding(Some(rest).filter(|label| !label.is_empty())) },
         "logged-in" | "logged-in-by-certificate" => {
-            let (start, encoding) = rest.split_once(' ').unwrap_or((rest, "utf-8"));
-            Outcome::LoggedIn {
-                start: path(start),
-                encoding: Encoding::parse(encoding).unwrap(),
-                list_offset_s: 0,
-                by_certificate: word != "logged-in",
-            }
+            let (start, label) = rest.split_once(' ').map_or((rest, None), |(start, label)| (start, Some(label)));
+            Outcome::LoggedIn { start: path(start), encoding: encoding(label), by_certificate: word != "logged-in" }
         }
         "entered" => Outcome::Entered(path(rest)),
         "banner" => Outcome::Banner(rest.replace(" | ", "\n")),
         "listening" => Outcome::Listening(rest.parse().unwrap()),
         "opened" => Outcome::Opened { unique: Some(rest.to_owned()).filter(|name| !name.is_empty()) },
         "transferred" => Outcome::Transferred { note: rest.to_owned() },
-        "entries" => Outcome::Entries(rest.split("; ").filter(|one| !one.is_empty()).map(entry).collect()),
+        "entries" => {
+            let entries = rest.split("; ").filter(|one| !one.is_empty()).map(entry).collect();
+            Outcome::Entries { entries, list_offset_s: 0 }
+        }
         "size" => Outcome::Size(rest.parse().unwrap()),
         "modified" => Outcome::Modified(time(rest)),
         "digest" => {
@@ -279,6 +277,10 @@ fn outcome(text: &str) -> Outcome {
         "receipt" => Outcome::Receipt(rest.split(" | ").map(str::to_owned).collect()),
         other => panic!("there is no outcome {other:?}"),
     }
+}
+
+fn encoding(label: Option<&str>) -> Encoding {
+    label.map_or_else(Encoding::default, |label| Encoding::parse(label).unwrap())
 }
 
 fn refusal(text: &str) -> Reply {
@@ -478,7 +480,7 @@ proptest! {
 /// What an engine would say if all went well.
 fn answer(ask: &Ask) -> Outcome {
     match ask {
-        Ask::Name(_) => Outcome::NameAccepted,
+        Ask::Name(_) => outcome("name-accepted"),
         Ask::Login { .. } => outcome("logged-in /"),
         Ask::Host(_) => outcome("banner Welcome."),
         Ask::Passive { .. } => outcome("listening 192.0.2.7:50000"),
@@ -519,7 +521,7 @@ proptest! {
         let mut session = Session::new();
         if login {
             session.command(Command::read("USER acme"), &policy);
-            session.outcome(Outcome::NameAccepted);
+            session.outcome(outcome("name-accepted"));
             session.command(Command::read("PASS x"), &policy);
             session.outcome(outcome("logged-in /"));
         }

@@ -112,8 +112,8 @@ pub fn authorise(
         Op::MakeFolder | Op::RemoveFolder | Op::RenameFrom | Op::RenameTo | Op::Store | Op::Append if top => {
             return Err(No::new(Rule::OutsideFolders, format!("{path} itself cannot be changed")));
         }
-        // Setting times and deleting a collected file need no Write where PRODUCT 2 and 5.9 say so: the caller knows.
-        Op::Delete | Op::Touch if !write && settings.delete_collected && folder == Folder::Send => Reach::OwnUploads,
+        // Deleting a collected file needs no Write (PRODUCT section 2): the caller knows which are.
+        Op::Delete if !write && settings.delete_collected && folder == Folder::Send => Reach::OwnUploads,
         _ if !write => {
             return Err(No::new(Rule::NoWrite, format!("{} is not writable for this partner", folder.name())));
         }

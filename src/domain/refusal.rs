@@ -74,8 +74,8 @@ rules! {
         "The client did not open the data connection in time. Usually a firewall holds back the Passive Port Range, or \
          the Passive Address is one that the client cannot reach.";
     DataConnectionWrongAddress = "data_connection_wrong_address", "Data connection from another address", None,
-        "A data connection came from, or was to go to, another address than the client's own. Clients behind several \
-         addresses must use one for both connections.";
+        "A data connection came from, or was to go to, another address than the client's own, or a port below 1024. \
+         Clients behind several addresses must use one for both connections.";
     DeflateRatio = "deflate_ratio", "Inflates beyond measure", Some(("profile", "mode_z")),
         "The upload came in MODE Z and became more than 250 times as large when it was inflated, as data made to fill a \
          disk does. The client should send such a file in MODE S, or MODE Z can be turned off.";

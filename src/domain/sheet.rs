@@ -6,7 +6,7 @@ use std::fmt::Write as _;
 use super::connector::Connector;
 use super::profile::Profile;
 use super::setting::Value;
-use super::value::{ConnectorTls, FtpOverTls, RequireTls};
+use super::value::{ConnectorTls, EncodingName, FtpOverTls, RequireTls};
 
 /// How the server proves who it is.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -41,6 +41,8 @@ pub struct Sheet {
     pub tls: FtpOverTls,
     /// The user name.
     pub user: String,
+    /// How names of files are written.
+    pub name_encoding: EncodingName,
     /// Names and values, in their order.
     pub facts: Vec<(&'static str, String)>,
     /// The certificate; none without TLS.
@@ -87,6 +89,9 @@ impl Sheet {
         if !filter.is_empty() {
             facts.push(("Accepted names", filter.text()));
         }
+        if !settings.name_encoding.is_utf8() {
+            facts.push(("Names are written in", settings.name_encoding.text()));
+        }
         if let Some(largest) = &settings.file_bytes_max {
             facts.push(("Largest file", largest.text()));
         }
@@ -98,6 +103,7 @@ impl Sheet {
             port: profile.port.port(),
             tls: profile.ftp_over_tls,
             user: connector.id.to_string(),
+            name_encoding: settings.name_encoding.clone(),
             facts,
             proof: proof.filter(|_| profile.ftp_over_tls != FtpOverTls::None),
             habits: habits(profile, connector),
@@ -183,11 +189,17 @@ impl Sheet {
             FtpOverTls::Implicit => 3,
         };
         let (host, user) = (escaped(&self.host), escaped(&self.user));
+        let encoding = if self.name_encoding.is_utf8() {
+            "<EncodingType>UTF-8</EncodingType>".to_owned()
+        } else {
+            let name = self.name_encoding.as_str();
+            format!("<EncodingType>Custom</EncodingType>\n      <CustomEncoding>{name}</CustomEncoding>")
+        };
         format!(
             "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<FileZilla3>\n  <Servers>\n    <Server>\n      \
              <Host>{host}</Host>\n      <Port>{}</Port>\n      <Protocol>{protocol}</Protocol>\n      <Type>0</Type>\n      \
              <User>{user}</User>\n      <Logontype>2</Logontype>\n      <PasvMode>MODE_PASSIVE</PasvMode>\n      \
-             <EncodingType>UTF-8</EncodingType>\n      <Name>{user} at {host}</Name>\n    </Server>\n  </Servers>\n\
+             {encoding}\n      <Name>{user} at {host}</Name>\n    </Server>\n  </Servers>\n\
              </FileZilla3>\n",
             self.port
         )
@@ -315,6 +327,16 @@ mod tests {
         let drops = sheet(&[], &[("send_read", "off"), ("temp_receive_extensions", "")]);
         assert_eq!((fact(&drops, "You download from"), fact(&drops, "You upload to")), (None, Some("/Receive")));
         assert!(!drops.text().contains("/Send") && !drops.text().contains("temporary name"));
+    }
+
+    #[test]
+    fn another_encoding_of_names_is_told() {
+        let latin = sheet(&[], &[("name_encoding", "windows-1252")]);
+        assert_eq!(fact(&latin, "Names are written in"), Some("windows-1252"));
+        assert!(latin.filezilla().contains("<CustomEncoding>windows-1252</CustomEncoding>"));
+        let usual = sheet(&[], &[]);
+        assert_eq!(fact(&usual, "Names are written in"), None);
+        assert!(usual.filezilla().contains("<EncodingType>UTF-8</EncodingType>"));
     }
 
     #[test]

@@ -16,6 +16,7 @@ use crate::domain::receipt::{Proof, Status};
 use crate::domain::refusal::Rule;
 use crate::ftp::listing::{Entry, Kind, Rights};
 use crate::store::receipt;
+use crate::transfer::came::is_uploaded;
 use crate::transfer::collect::{self, Deletable};
 use crate::transfer::depot::{Party, TransferError};
 use crate::transfer::receive::is_temporary;
@@ -138,12 +139,21 @@ pub async fn confirm(engine: &Engine, located: &Located) {
 
 /// A file that listings do not show is not there for other questions either; but one's own recent upload is.
 fn known(engine: &Engine, party: &Party, target: &Target, located: &Located) -> Result<(), TransferError> {
-    let name = target.names.last().map_or("", Name::as_str);
-    let (profile, connector) = (&party.snapshot.profile, party.connector());
-    if located.receipt.is_none() && !is_known(profile, connector, target.folder, name) {
-        return Err(TransferError::NotFound);
+    if located.receipt.is_none() {
+        shown(engine, party, target)?;
     }
     send::settled(&engine.depot, party, target.folder, &located.source.version())
+}
+
+/// What the Allowed Files Filter forbids is not there, neither to be looked at nor to be given another name, unless the partner
+/// has uploaded it under a temporary name.
+pub(super) fn shown(engine: &Engine, party: &Party, target: &Target) -> Result<(), TransferError> {
+    let (profile, connector) = (&party.snapshot.profile, party.connector());
+    let name = target.names.last().map_or("", Name::as_str);
+    let workspace = party.workspace(&engine.depot)?;
+    let shown = is_known(profile, connector, target.folder, name)
+        || is_uploaded(workspace.folder(target.folder), &target.names);
+    if shown { Ok(()) } else { Err(TransferError::NotFound) }
 }
 
 /// Without Read a partner sees only what it uploaded lately, or is still uploading.
@@ -213,6 +223,9 @@ pub async fn touch(engine: &Engine, party: &Party, path: &VirtualPath, to: Times
     let target = target(party, Operation::Touch, path)?;
     own_only(engine, party, &target).await?;
     let located = locate(&engine.depot, party, target.folder, &target.names).await?;
+    if located.receipt.is_none() {
+        shown(engine, party, &target)?;
+    }
     let version = located.source.version();
     let was_settled = send::settled(&engine.depot, party, target.folder, &version).is_ok();
     let at = Timespec { tv_sec: to.seconds(), tv_nsec: 0 };
@@ -291,11 +304,13 @@ pub async fn delete(engine: &Engine, party: &Party, path: &VirtualPath) -> Resul
     }
     own_only(engine, party, &target).await?;
     let located = locate(&engine.depot, party, target.folder, &target.names).await?;
-    if let Some(receipt) = &located.receipt
-        && (receipt.stored_path != receipt.client_path || receipt.status == Status::PassedAlong)
-    {
-        // It is the administrator's by now, under a name that is not the partner's (PRODUCT 5.9).
-        return Ok(receipt::hide(&engine.depot.db, &receipt.id).await?);
+    match &located.receipt {
+        None => shown(engine, party, &target)?,
+        Some(receipt) if receipt.stored_path != receipt.client_path || receipt.status == Status::PassedAlong => {
+            // It is the administrator's by now, under a name that is not the partner's (PRODUCT 5.9).
+            return Ok(receipt::hide(&engine.depot.db, &receipt.id).await?);
+        }
+        Some(_) => {}
     }
     let turn = folder.naming(&located.names).await;
     engine.depot.recorder.flush().await?;
@@ -322,7 +337,8 @@ async fn delete_sent(engine: &Engine, party: &Party, target: &Target) -> Result<
             let detail = "Send is not writable for this partner, and it has not collected this file in the last day";
             return Err(TransferError::refused(Rule::NoWrite, detail));
         }
-        Deletable::No | Deletable::Collected => {}
+        Deletable::No => shown(engine, party, target)?,
+        Deletable::Collected => {}
     }
     let (parent, name) = folder.jail().parent(&target.names)?;
     remove_file(&parent, name)?;

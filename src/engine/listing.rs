@@ -70,8 +70,18 @@ pub fn kind(listing: &Listing) -> ReplyKind {
     }
 }
 
-/// Whether it may be listed and is there.
-pub async fn prepare(engine: &Engine, party: &Party, listing: &Listing) -> Result<Source, TransferError> {
+/// Whether it may be listed and is there: what is called so to the letter before what fits a pattern. With what is listed
+/// then.
+pub async fn prepare(engine: &Engine, party: &Party, listing: Listing) -> Result<(Source, Listing), TransferError> {
+    if let Some(plain) = listing.to_the_letter()
+        && let Ok(found) = source(engine, party, &plain).await
+    {
+        return Ok((found, plain));
+    }
+    Ok((source(engine, party, &listing).await?, listing))
+}
+
+async fn source(engine: &Engine, party: &Party, listing: &Listing) -> Result<Source, TransferError> {
     let granted = authorise(&party.snapshot.profile, party.connector(), Operation::List, &listing.path)?;
     let Granted::Within { folder, names, reach } = granted else { return Ok(Source::Root) };
     let workspace = party.workspace(&engine.depot)?;
@@ -246,8 +256,9 @@ async fn folders(
 }
 
 /// At most [`STAT_LINES_MAX`] entries for the control connection, and one more that says that there are more.
-pub async fn few(engine: &Engine, party: &Party, listing: &Listing) -> Result<Vec<Entry>, TransferError> {
-    match prepare(engine, party, listing).await? {
+pub async fn few(engine: &Engine, party: &Party, listing: Listing) -> Result<Vec<Entry>, TransferError> {
+    let (source, listing) = prepare(engine, party, listing).await?;
+    match source {
         Source::Root => {
             let mut entries = root_entries(engine, party)?;
             entries.retain(|entry| listing.wants(&entry.name));

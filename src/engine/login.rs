@@ -53,7 +53,10 @@ pub fn name(engine: &Engine, visitor: &Visitor<'_>, slot: &mut Slot) -> Answer {
     }
     match snapshot.partner(visitor.name).filter(|live| is_enough(engine, live, visitor)) {
         // All other reasons to refuse are told at PASS, in the words that everybody hears.
-        None => (Outcome::NameAccepted, None),
+        None => {
+            let encoding = named.map_or(Encoding::UTF_8, |connector| encoding(&connector.settings));
+            (Outcome::NameAccepted { encoding }, None)
+        }
         Some(live) => {
             let caller = caller(visitor, live.connector.id.key(), Known::Yes);
             if let Some(until) = engine.gate.blocked_by_hand(&caller) {
@@ -104,7 +107,7 @@ pub async fn login(engine: &Engine, visitor: &Visitor<'_>, password: &Secret, sl
             tokio::time::sleep(delay).await;
             match (demand, live) {
                 (Err(no), _) => wrong(no),
-                (Ok(()), Some(_)) => wrong(No::new(Rule::WrongPassword, "the password was wrong")),
+                (Ok(()), Some(live)) => wrong(No::new(Rule::WrongPassword, wrong_password(live, password))),
                 (Ok(()), None) => wrong(No::new(Rule::UnknownUser, "there is no such name")),
             }
         }
@@ -183,11 +186,24 @@ fn admit(engine: &Engine, snapshot: &Snapshot, connector: &Connector, (slot, by)
     let settings = &connector.settings;
     let outcome = Outcome::LoggedIn {
         start: start(settings, &workspace),
-        encoding: Encoding::parse(settings.name_encoding.as_str()).unwrap_or_default(),
-        list_offset_s: settings.list_time_zone.offset_s_at(now),
+        encoding: encoding(settings),
         by_certificate: by == By::Certificate,
     };
     (outcome, None)
+}
+
+/// How the partner's names and password are written.
+fn encoding(settings: &ConnectorSettings) -> Encoding {
+    Encoding::parse(settings.name_encoding.as_str()).unwrap_or_default()
+}
+
+/// What the administrator should know of a wrong password: where a byte was not readable, why it is no other.
+fn wrong_password(live: &LiveConnector, password: &Secret) -> String {
+    if !password.reveal().contains(char::REPLACEMENT_CHARACTER) {
+        return "the password was wrong".to_owned();
+    }
+    let encoding = encoding(&live.connector.settings);
+    format!("the password was wrong: it did not come in {}, the name encoding that is set", encoding.name())
 }
 
 /// The start folder; the root when it is not there any more.

@@ -89,7 +89,7 @@ fn refused(no: &No, named: Code) -> Reply {
         Rule::NoRead => (Code::FileUnavailable, "Reading is not allowed in this folder.".to_owned()),
         Rule::NoWrite => (named, "Writing is not allowed in this folder.".to_owned()),
         Rule::NameFilter => (named, "Files of this name are not accepted here.".to_owned()),
-        Rule::NameNotStorable => (Code::NameRefused, "This name cannot be stored.".to_owned()),
+        Rule::NameNotStorable => (named, "This name cannot be stored.".to_owned()),
         Rule::FileExists => (named, "A file of that name is there already.".to_owned()),
         Rule::Quota => (Code::QuotaExceeded, "The quota is used up.".to_owned()),
         Rule::FileTooLarge => (Code::QuotaExceeded, "The file is larger than is allowed here.".to_owned()),

@@ -59,7 +59,8 @@ async fn source(engine: &Engine, party: &Party, path: &VirtualPath) -> Result<(T
         // The partner has deleted it, and does not see it any more.
         Ok(stat) if is_hidden(engine, party, &target, &stat).await? => Err(TransferError::NotFound),
         Ok(stat) => match FileType::from_raw_mode(stat.st_mode) {
-            kind @ (FileType::RegularFile | FileType::Directory) => Ok((target, kind)),
+            kind @ FileType::RegularFile => files::shown(engine, party, &target).map(|()| (target, kind)),
+            kind @ FileType::Directory => Ok((target, kind)),
             _ => Err(TransferError::NotFound),
         },
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
@@ -188,7 +189,11 @@ async fn move_file(
             let (_, to) = way.paths();
             return Err(TransferError::refused(Rule::FileExists, format!("{to} is there already")));
         }
-        Ok(_) => return Err(TransferError::IsFolder),
+        Ok(FileType::Directory) => return Err(TransferError::IsFolder),
+        Ok(_) => {
+            let (_, to) = way.paths();
+            return Err(TransferError::refused(Rule::NameNotStorable, format!("{to} is taken by something else")));
+        }
         Err(_) => Replace::No,
     };
     let version = Version::of(&folder.jail().stat(way.from)?);

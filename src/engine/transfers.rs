@@ -290,8 +290,8 @@ impl Job {
 
     async fn list(mut self, listing: crate::ftp::session::Listing) -> End {
         let kind = listing::kind(&listing);
-        let source = match listing::prepare(&self.engine, &self.party, &listing).await {
-            Ok(source) => source,
+        let (source, listing) = match listing::prepare(&self.engine, &self.party, listing).await {
+            Ok(prepared) => prepared,
             Err(error) => return End::failed(&error, kind),
         };
         let mut stream = match self.open(None, Reads::Client).await {

@@ -1,6 +1,8 @@
 //! A partner's names: bytes on the wire to text and back, at one place for commands, replies and listings. It never
 //! normalises: what a partner calls a file in UTF-8 stays the same to the byte.
 
+use std::borrow::Cow;
+
 use encoding_rs::EncoderResult;
 
 /// How one partner's names are written on the wire.
@@ -38,10 +40,12 @@ impl Encoding {
 
     /// Bytes of the wire as text; `None` if they are no text in this encoding.
     pub fn decode(&self, bytes: &[u8]) -> Option<String> {
-        self.0.decode_without_bom_handling_and_without_replacement(bytes).map(std::borrow::Cow::into_owned)
+        self.0.decode_without_bom_handling_and_without_replacement(bytes).map(Cow::into_owned)
     }
 
-    /// Text as bytes of the wire; what the encoding cannot write becomes a question mark.
+    /// Text as bytes of the wire. A character that the encoding cannot write becomes its number, such as `&#26085;`, as
+    /// browsers do: a listed name is a name that no other file has, and [`Self::restored`] finds its file again (RFC 1123
+    /// section 4.1.2.7).
     pub fn encode(&self, text: &str) -> Vec<u8> {
         if self.is_utf_8() {
             return text.as_bytes().to_vec();
@@ -57,10 +61,42 @@ impl Encoding {
             match result {
                 EncoderResult::InputEmpty => return out,
                 EncoderResult::OutputFull => {}
-                EncoderResult::Unmappable(_) => out.push(b'?'),
+                EncoderResult::Unmappable(c) => out.extend_from_slice(numbered(c).as_bytes()),
             }
         }
     }
+
+    /// A name that came in this encoding, with the characters that [`Self::encode`] made numbers of.
+    pub fn restored(&self, text: String) -> String {
+        if self.is_utf_8() || !text.contains("&#") {
+            return text;
+        }
+        let mut out = String::with_capacity(text.len());
+        let mut rest = text.as_str();
+        while let Some(at) = rest.find("&#") {
+            out.push_str(&rest[..at]);
+            rest = &rest[at..];
+            // A number that nothing here is written as is plain text.
+            let (piece, length) = self.unwritable(rest).unwrap_or(('&', 1));
+            out.push(piece);
+            rest = &rest[length..];
+        }
+        out + rest
+    }
+
+    /// The character whose number `text` begins with, if this encoding cannot write it, and the length of that number.
+    fn unwritable(&self, text: &str) -> Option<(char, usize)> {
+        let digits = text.strip_prefix("&#")?;
+        let end = digits.find(|c: char| !c.is_ascii_digit())?;
+        let c = char::from_u32(digits[..end].parse().ok()?)?;
+        let number = numbered(c);
+        let is_so = text.starts_with(&number) && self.encode(c.encode_utf8(&mut [0; 4])) == number.as_bytes();
+        is_so.then_some((c, number.len()))
+    }
+}
+
+fn numbered(c: char) -> String {
+    format!("&#{};", u32::from(c))
 }
 
 #[cfg(test)]
@@ -79,13 +115,26 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_written_becomes_a_question_mark() {
+    fn what_cannot_be_written_becomes_its_number() {
         let latin = Encoding::parse("windows-1252").unwrap();
-        assert_eq!(latin.encode("Größe €.edi 日本"), b"Gr\xf6\xdfe \x80.edi ??");
+        assert_eq!(latin.encode("Größe €.edi 日本"), b"Gr\xf6\xdfe \x80.edi &#26085;&#26412;");
         assert_eq!(Encoding::parse("shift_jis").unwrap().decode(b"\x83\x5c").unwrap(), "ソ");
         assert_eq!(Encoding::default().decode(b"Gr\xf6\xdfe"), None);
         assert_eq!(Encoding::default().decode("\u{feff}a".as_bytes()).unwrap(), "\u{feff}a", "no byte is dropped");
-        assert_eq!(latin.encode(&"日".repeat(10_000)), "?".repeat(10_000).as_bytes());
+        assert_eq!(latin.encode(&"日".repeat(10_000)), "&#26085;".repeat(10_000).as_bytes());
+    }
+
+    #[test]
+    fn a_number_is_a_character_only_where_it_was_made_of_one() {
+        let latin = Encoding::parse("windows-1252").unwrap();
+        let restored = |text: &str| latin.restored(text.to_owned());
+        assert_eq!(restored("a&#26085;&#26412;.edi"), "a日本.edi");
+        for plain in
+            ["&#47;", "&#65;", "&#246;", "&#026085;", "&#+26085;", "&#26085", "&#;", "&&#x65e5;", "&#99999999;", "&#"]
+        {
+            assert_eq!(restored(plain), plain);
+        }
+        assert_eq!(Encoding::default().restored("&#26085;".to_owned()), "&#26085;");
     }
 
     proptest! {
@@ -99,6 +148,14 @@ mod tests {
             for label in ["windows-1252", "iso-8859-1", "iso-8859-15", "iso-8859-2", "koi8-r"] {
                 let encoding = Encoding::parse(label).unwrap();
                 prop_assert_eq!(encoding.encode(&encoding.decode(&bytes).unwrap()), bytes.clone());
+            }
+        }
+
+        #[test]
+        fn every_name_comes_back_from_a_listing(name in "[ -%'-~a-zäöя日本\u{1f600}\u{85}&]{0,40}") {
+            for label in ["windows-1252", "windows-1251", "koi8-r", "iso-8859-2", "shift_jis", "gbk"] {
+                let encoding = Encoding::parse(label).unwrap();
+                prop_assert_eq!(encoding.restored(encoding.decode(&encoding.encode(&name)).unwrap()), name.clone());
             }
         }
 

@@ -42,8 +42,8 @@ pub enum Feat {
     Silent,
     /// These words.
     Words(&'static str),
-    /// `UTF8`, where names are in UTF-8.
-    Utf8,
+    /// These words, where names are in UTF-8.
+    Utf8(&'static str),
     /// `MLST` with its facts.
     Facts,
     /// `HASH` with its algorithms.
@@ -140,7 +140,7 @@ impl Feature {
         match self.feat {
             Feat::Silent => None,
             Feat::Words(words) => Some(words.to_owned()),
-            Feat::Utf8 => view.utf_8.then(|| "UTF8".to_owned()),
+            Feat::Utf8(words) => view.utf_8.then(|| words.to_owned()),
             Feat::Facts => Some(format!("MLST {}", view.facts.starred())),
             Feat::Algorithms => Some(format!("HASH {}", Algorithm::starred(view.algorithm))),
             Feat::Deflate => view.policy.mode_z.then(|| "MODE Z".to_owned()),
@@ -237,10 +237,10 @@ pub const FEATURES: &[Feature] = &[
     row("FEAT", "FEAT", "List what is offered.", "RFC 2389 3", |_| Ok(Command::Feat)).before_login(),
     row("OPTS", "OPTS UTF8|MLST|HASH|MODE words", "Choose how commands behave.", "RFC 2389 4", opts)
         .before_login()
-        .feat(Feat::Utf8),
+        .feat(Feat::Utf8("UTF8")),
     row("LANG", "LANG [en]", "Choose the language of replies.", "RFC 2640 4", |a| Ok(optional(a, Command::Lang)))
         .before_login()
-        .says("LANG en*"),
+        .feat(Feat::Utf8("LANG en*")),
     row("SITE", "SITE HELP", "Commands that only some servers have.", "RFC 959 4.1.3", site),
     row("SYST", "SYST", "Tell the kind of system.", "RFC 959 4.1.3", |_| Ok(Command::Syst)).before_login(),
     row("STAT", "STAT [path]", "Tell how things are, or list over this connection.", "RFC 959 4.1.3", |a| Ok(stat(a)))

@@ -13,7 +13,9 @@ pub const LINE_BYTES_MAX: usize = 4_096;
 /// sends commands ahead waits in its own socket.
 pub const PIPELINE_BYTES_MAX: usize = 64 * 1_024;
 
-/// Telnet's "interpret as command" (RFC 854); within text a doubled one is the byte itself.
+/// Telnet's "interpret as command" (RFC 854). Clients send it where a line would begin, before `ABOR` and for options;
+/// within a line it is a letter of older encodings (windows-1251 and koi8-r have я and Ъ there), which hardly any client
+/// doubles. A doubled one is the byte itself everywhere.
 const IAC: u8 = 0xff;
 /// The least byte that is a telnet command after [`IAC`].
 const TELNET_COMMAND_MIN: u8 = 0xf0;
@@ -48,8 +50,11 @@ impl LineError {
 enum Telnet {
     #[default]
     Text,
+    /// Behind an `IAC` at the beginning of a line.
     Iac,
     Option,
+    /// Behind an `IAC` within a line, which was taken as a byte: a second one only doubles it.
+    Byte,
 }
 
 /// What becomes of the line that is being read.
@@ -108,30 +113,21 @@ impl LineReader {
 
     /// Takes one byte out of telnet's sequences: `Some` if it belongs to the line.
     fn text(&mut self, byte: u8) -> Option<u8> {
-        match (self.telnet, byte) {
-            (Telnet::Text, IAC) => {
-                self.telnet = Telnet::Iac;
-                None
-            }
+        let begins = self.line.is_empty() && self.fate == Fate::Good;
+        let (telnet, taken) = match (self.telnet, byte) {
+            (Telnet::Text, IAC) if begins => (Telnet::Iac, None),
+            (Telnet::Text, IAC) => (Telnet::Byte, Some(byte)),
             // The mark that the urgent pointer split from its IAC. No command begins with these bytes.
-            (Telnet::Text, TELNET_INTERRUPT | TELNET_DATA_MARK) if self.line.is_empty() && self.fate == Fate::Good => {
-                None
+            (Telnet::Text, TELNET_INTERRUPT | TELNET_DATA_MARK) if begins => (Telnet::Text, None),
+            (Telnet::Iac, TELNET_OPTION_MIN..=TELNET_OPTION_MAX) => (Telnet::Option, None),
+            (Telnet::Iac, TELNET_COMMAND_MIN..TELNET_OPTION_MIN) | (Telnet::Option, _) | (Telnet::Byte, IAC) => {
+                (Telnet::Text, None)
             }
-            (Telnet::Text, _) => Some(byte),
-            (Telnet::Iac, TELNET_OPTION_MIN..=TELNET_OPTION_MAX) => {
-                self.telnet = Telnet::Option;
-                None
-            }
-            (Telnet::Iac, TELNET_COMMAND_MIN..TELNET_OPTION_MIN) | (Telnet::Option, _) => {
-                self.telnet = Telnet::Text;
-                None
-            }
-            // Doubled, so the byte itself; or an IAC whose command was urgent and is gone, and then plain text.
-            (Telnet::Iac, _) => {
-                self.telnet = Telnet::Text;
-                Some(byte)
-            }
-        }
+            // Behind an IAC: doubled, so the byte itself; or its command was urgent and is gone, and this is plain text.
+            (Telnet::Text | Telnet::Iac | Telnet::Byte, _) => (Telnet::Text, Some(byte)),
+        };
+        self.telnet = telnet;
+        taken
     }
 
     /// Adds one byte to the line; gives what is to be told, if anything is.
@@ -238,6 +234,23 @@ mod tests {
     }
 
     #[test]
+    fn within_a_line_an_ff_is_a_letter_whatever_comes_behind_it() {
+        for behind in [&b".txt"[..], b"", b"\xf4", b"\xfb\x41", b"\xfd", b" "] {
+            let line = [b"DELE \xf1\xf2\xe0\xff", behind].concat();
+            let mut reader = LineReader::new();
+            for byte in line.iter().chain(b"\r\n\xff\xf4\xff\xf2ABOR\r\n") {
+                reader.push(&[*byte]);
+            }
+            assert_eq!(reader.next(), Some(Ok(line)));
+            assert_eq!(reader.next(), Some(Ok(b"ABOR".to_vec())));
+            assert!(reader.is_empty());
+        }
+        let mut reader = LineReader::new();
+        reader.push(b"DELE \xff\xff\xff\xff.\xff\xff\xff\n");
+        assert_eq!(reader.next(), Some(Ok(b"DELE \xff\xff.\xff\xff".to_vec())), "doubled ones are one each");
+    }
+
+    #[test]
     fn a_byte_behind_auth_is_seen() {
         let mut reader = LineReader::new();
         reader.push(b"AUTH TLS\r\n");
@@ -265,6 +278,15 @@ mod tests {
             for line in whole.into_iter().flatten() {
                 prop_assert!(!line.bytes().any(|byte| byte.is_ascii_control()));
             }
+        }
+
+        #[test]
+        fn no_letter_is_lost(name in prop::collection::vec(0x80_u8.., 0..40)) {
+            let doubled = name.windows(2).any(|two| two == [IAC, IAC]);
+            let mut reader = LineReader::new();
+            reader.push(&[b"STOR ", &name[..], b"\r\n"].concat());
+            let line = reader.next();
+            prop_assert!(doubled || line == Some(Ok([b"STOR ", &name[..]].concat())));
         }
 
         #[test]

@@ -3,6 +3,8 @@
 use std::io;
 use std::sync::Arc;
 
+use rustix::fs::FileType;
+
 use super::depot::{Depot, Party, TransferError};
 use super::quota::{Allowance, Wanted};
 use super::receive::is_temporary;
@@ -102,11 +104,7 @@ pub async fn plan(depot: &Depot, party: &Party, path: &VirtualPath, mode: StoreM
     folder.active().end_dead(&names, depot.clock.now()).await;
     // The folder must be there, and must not be a file.
     folder.jail().parent(&names)?;
-    let there = match folder.jail().file(&names) {
-        Ok(_) => true,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => false,
-        Err(error) => return Err(error.into()),
-    };
+    let there = is_there(party, folder, (side, &names))?;
     check_overwrite(connector, side, mode, there, &names)?;
     let base = base(depot, party, &workspace, (side, &names), mode).await?;
     check_reserve(party.snapshot.profile.disk_reserve, folder, 0)?;
@@ -157,6 +155,28 @@ fn unique_path(depot: &Depot, party: &Party, path: &VirtualPath) -> Result<Virtu
     Err(TransferError::Exists)
 }
 
+/// Whether a file is there to be replaced. Where the name will be the stored one, nothing else may have it: a link, a pipe or
+/// a socket, which no partner sees, would be in the way when the bytes have come.
+fn is_there(party: &Party, folder: &OpenFolder, (side, names): (Folder, &[Name])) -> Result<bool, TransferError> {
+    let name = names.last().map_or("", Name::as_str);
+    let as_sent = is_stored_as_sent(party.connector(), side) || is_temporary(party, side, name);
+    match folder.jail().stat(names).map(|stat| FileType::from_raw_mode(stat.st_mode)) {
+        Ok(FileType::RegularFile) => Ok(true),
+        Ok(FileType::Directory) => Err(TransferError::IsFolder),
+        Ok(_) if as_sent => {
+            Err(TransferError::refused(Rule::NameNotStorable, format!("{name} is taken by something else")))
+        }
+        Ok(_) => Ok(false),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// Whether a final name is stored as the client has it.
+fn is_stored_as_sent(connector: &Connector, side: Folder) -> bool {
+    side == Folder::Send || connector.settings.local_file_scheme.is_filename()
+}
+
 /// Overwrite is judged on the stored name: here as far as it is the client's own, and again when the file is whole.
 fn check_overwrite(
     connector: &Connector,
@@ -168,8 +188,7 @@ fn check_overwrite(
     let settings = &connector.settings;
     let refuses = settings.overwrite == Overwrite::Refuse && mode != StoreMode::Unique;
     let name = names.last().map_or("", Name::as_str);
-    let as_sent = side == Folder::Send || settings.local_file_scheme.is_filename();
-    if refuses && there && as_sent && !settings.temp_receive_extensions.is_temporary(name) {
+    if refuses && there && is_stored_as_sent(connector, side) && !settings.temp_receive_extensions.is_temporary(name) {
         return Err(TransferError::refused(Rule::FileExists, format!("{name} is there already")));
     }
     Ok(())

@@ -21,6 +21,9 @@ use crate::ftp::session::{Ask, Family, Outcome};
 use crate::store::event::Event;
 use crate::transfer::depot::{Party, TransferError};
 
+/// The least port of a client that is connected to: below it are other programs' services (PRODUCT section 3).
+const PORT_MIN: u16 = 1024;
+
 impl Control {
     pub(super) fn party(&self) -> Option<Party> {
         let snapshot = self.engine.live.snapshot();
@@ -194,17 +197,18 @@ impl Control {
     }
 
     fn active(&mut self, to: SocketAddr) -> (Outcome, Option<No>) {
-        if to.ip().to_canonical() != self.remote {
-            let reply = Reply::new(Code::ArgumentError, "Only the address of the control connection is allowed.");
-            let no = No { rule: Rule::DataConnectionWrongAddress, detail: to.to_string() };
-            return (Outcome::Refused(reply), Some(no));
-        }
-        if to.port() < 1024 {
-            let reply = Reply::new(Code::ArgumentError, "Only ports of 1024 and above are allowed.");
-            return (Outcome::Refused(reply), None);
-        }
-        self.agreed = Some(Agreed::Active { to, from: self.port.saturating_sub(1) });
-        (Outcome::Done, None)
+        // An IPv4 address in IPv6's clothes is an IPv4 address to the socket that connects.
+        let to = SocketAddr::new(to.ip().to_canonical(), to.port());
+        let (text, detail) = if to.ip() != self.remote {
+            ("Only the address of the control connection is allowed.", to.to_string())
+        } else if to.port() < PORT_MIN {
+            ("Only ports of 1024 and above are allowed.", format!("{to} has a port below {PORT_MIN}"))
+        } else {
+            self.agreed = Some(Agreed::Active { to, from: self.port.saturating_sub(1) });
+            return (Outcome::Done, None);
+        };
+        let no = No::new(Rule::DataConnectionWrongAddress, detail);
+        (Outcome::Refused(Reply::new(Code::ArgumentError, text)), Some(no))
     }
 }
 
@@ -220,8 +224,15 @@ fn visitor<'a>(
 async fn about(engine: &Engine, party: &Party, ask: Ask) -> Result<Outcome, TransferError> {
     match ask {
         Ask::Enter(path) => files::enter(engine, party, &path).map(Outcome::Entered),
-        Ask::Stat(listed) => listing::few(engine, party, &listed).await.map(Outcome::Entries),
-        Ask::Mlst(path) => files::entry(engine, party, &path).await.map(|entry| Outcome::Entries(vec![entry])),
+        Ask::Stat(listed) => {
+            let list_offset_s = listing::list_offset_s(party, engine.depot.clock.now());
+            let entries = listing::few(engine, party, listed).await?;
+            Ok(Outcome::Entries { entries, list_offset_s })
+        }
+        Ask::Mlst(path) => {
+            let entries = vec![files::entry(engine, party, &path).await?];
+            Ok(Outcome::Entries { entries, list_offset_s: 0 })
+        }
         Ask::Size { path, ascii } => files::size(engine, party, &path, ascii).await.map(Outcome::Size),
         Ask::Modified(path) => files::modified(engine, party, &path).await.map(Outcome::Modified),
         Ask::ModifiedOrTouch { whole, path, to } => {

@@ -202,7 +202,7 @@ impl Control {
         self.active = Instant::now();
         let step = match line {
             Err(error) => self.session.line_failed(error),
-            Ok(bytes) => match self.session.encoding().decode(&bytes) {
+            Ok(bytes) => match self.session.decode(&bytes) {
                 None => {
                     let step = self.session.undecodable();
                     self.refused(Rule::NameEncoding, "a line that is not in the name encoding");

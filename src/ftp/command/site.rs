@@ -6,42 +6,64 @@ use crate::base::clock::Timestamp;
 use crate::ftp::listing::parse_time_value;
 use crate::ftp::reply::Code;
 
-/// Words that ask for what Waybill has no use for: 202, so that scripts go on.
-const NOT_NEEDED: [&str; 34] = [
-    "AUTOMOUNT",
-    "BLKSIZE",
-    "BLOCKS",
-    "BLOCKSIZE",
+/// Words that ask for what Waybill has no use for: 202, so that scripts go on. Those of mainframes can be cut short down to
+/// their capitals, as in IBM's own lists, and switches among them take a `NO` before them.
+const NOT_NEEDED: [&str; 55] = [
+    "ASAtrans",
+    "AUTOMount",
+    "AUTORecall",
+    "BLKsize",
+    "BLOCks",
+    "BLOCKSIze",
     "CHGRP",
     "CHMOD",
     "CHOWN",
-    "CONDDISP",
-    "CYLINDERS",
-    "DATACLASS",
+    "CONDdisp",
+    "CYlinders",
+    "DATAClass",
+    "DATASetmode",
+    "DCbdsn",
     "DIRECTORY",
+    "DIRECTORYMode",
     "DISTYPE",
+    "DSNTYPE",
+    "EATTR",
+    "ENCODING",
     "FILETYPE",
+    "FIXrecfm",
     "IDLE",
-    "JESLRECL",
-    "JESRECFM",
+    "ISPFSTATS",
+    "JESLrecl",
+    "JESRecfm",
     "LISTFMT",
-    "LRECL",
-    "MGMTCLASS",
+    "LISTSUBdir",
+    "LRecl",
+    "MBDATACONN",
+    "MGmtclass",
+    "MIGratevol",
     "NAMEFMT",
-    "PRIMARY",
-    "QUOTE",
+    "PDSTYPE",
+    "PRImary",
+    "QUOtesoverride",
     "RDW",
-    "RECFM",
-    "RETPD",
-    "SBDATACONN",
-    "SECONDARY",
+    "RECfm",
+    "RETpd",
+    "SBDataconn",
+    "SEcondary",
     "SPACETYPE",
-    "STORCLASS",
-    "TRACKS",
-    "TRAILINGBLANKS",
+    "STOrclass",
+    "TRacks",
+    "TRAILingblanks",
+    "TRUNcate",
+    "UCOUNT",
+    "UCSHOSTCS",
     "UMASK",
     "UNIT",
-    "VOLUME",
+    "UNIXFILETYPE",
+    "VARrecfm",
+    "VCOUNT",
+    "VOLume",
+    "WRAPrecord",
 ];
 
 /// `SITE HELP`, `SITE UTIME …`, `SITE LRECL=80 RECFM=FB`.
@@ -57,9 +79,17 @@ pub(in crate::ftp) fn site(argument: &str) -> Result<Command, Bad> {
                 .ok_or_else(|| Bad::reply(Code::ArgumentError, "Usage: SITE UTIME YYYYMMDDhhmm[ss] file"))?;
             SiteArgument::Utime { to, path: path.to_owned() }
         }
-        word if NOT_NEEDED.contains(&word) => SiteArgument::NotNeeded,
+        word if is_not_needed(word) || word.strip_prefix("NO").is_some_and(is_not_needed) => SiteArgument::NotNeeded,
         _ => SiteArgument::Unknown,
     }))
+}
+
+/// `word` in capitals.
+fn is_not_needed(word: &str) -> bool {
+    NOT_NEEDED.iter().any(|known| {
+        let least = known.bytes().take_while(u8::is_ascii_uppercase).count();
+        word.len() >= least && known.get(..word.len()).is_some_and(|begin| begin.eq_ignore_ascii_case(word))
+    })
 }
 
 /// `YYYYMMDDhhmm[ss] path`, or `path atime mtime ctime UTC`: the time of last change and the path.
@@ -113,8 +143,27 @@ mod tests {
         assert_eq!(of("SITE"), "Help");
         assert_eq!(of("SITE LRECL=80 RECFM=FB"), "NotNeeded");
         assert_eq!(of("SITE chmod 644 a"), "NotNeeded");
-        assert_eq!(of("SITE EXEC ls"), "Unknown");
+        for words in [
+            "FIXrecfm 80 LRECL=80 RECFM=FB BLKSIZE=32720",
+            "VARrecfm 84",
+            "WRAPrecord",
+            "NOWRAPRECORD",
+            "UNIXFILETYPE=FILE",
+            "SBDATACONN=(IBM-1047,ISO8859-1)",
+            "SBD=(IBM-1047,ISO8859-1)",
+            "PRImary=5 SECondary=1",
+            "CYlinders",
+            "CYL",
+            "TRacks",
+            "NOISPFSTATS",
+            "NORDW",
+        ] {
+            assert_eq!(of(&format!("SITE {words}")), "NotNeeded", "{words}");
+        }
+        for words in ["EXEC ls", "C", "CYLINDERSX", "CHM 644 a", "NO", "é"] {
+            assert_eq!(of(&format!("SITE {words}")), "Unknown", "{words}");
+        }
         assert_eq!(of("SITE RECEIPT a b"), "Receipt(\"a b\")");
-        assert!(NOT_NEEDED.is_sorted());
+        assert!(NOT_NEEDED.is_sorted_by_key(|word| word.to_ascii_uppercase()));
     }
 }

@@ -120,7 +120,7 @@ impl Session {
             Command::Feat => Step::Send(feature::feat(self.view(policy))),
             Command::Opts(argument) => self.opts(argument, policy),
             Command::Epsv(argument) => self.epsv(argument),
-            Command::Lang(tag) => lang(tag.as_deref()),
+            Command::Lang(tag) => self.lang(tag.as_deref()),
             Command::Mdtm { path, touch } => self.mdtm(&path, touch),
             Command::Size(path) => self.size(&path),
             Command::Mlst(path) => self.mlst(path.as_deref()),
@@ -161,16 +161,4 @@ impl Session {
 
 fn noop() -> Reply {
     Reply::new(Code::Ok, "Here.")
-}
-
-fn lang(tag: Option<&str>) -> Step {
-    let english = tag.is_none_or(|tag| {
-        let tag = tag.trim().to_ascii_lowercase();
-        tag == "en" || tag.starts_with("en-")
-    });
-    Step::Send(if english {
-        Reply::new(Code::Ok, "Replies are in English.")
-    } else {
-        Reply::new(Code::ParameterNotImplemented, "Only English (en) is spoken here.")
-    })
 }

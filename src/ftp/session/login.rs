@@ -27,7 +27,7 @@ impl Session {
         match std::mem::take(&mut self.login) {
             Login::Fresh => Step::Send(Reply::new(Code::BadSequence, "Please say USER first.")),
             // A wrong password leaves nobody named: the next try begins with USER.
-            Login::Named(name) => self.ask(Ask::Login { name: name.clone(), password }, Question::Login(name)),
+            Login::Named(name, _) => self.ask(Ask::Login { name: name.clone(), password }, Question::Login(name)),
             Login::In(partner) => {
                 self.login = Login::In(partner);
                 Step::Send(Reply::new(Code::Superfluous, "You are logged in already."))

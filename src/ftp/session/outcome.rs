@@ -50,8 +50,8 @@ impl Session {
 
     fn answered(&mut self, question: Question, outcome: Outcome) -> Reply {
         match (question, outcome) {
-            (Question::Name(name), Outcome::NameAccepted) => {
-                self.login = Login::Named(name);
+            (Question::Name(name), Outcome::NameAccepted { encoding }) => {
+                self.login = Login::Named(name, encoding);
                 Reply::new(Code::PasswordWanted, "Now the password, please.")
             }
             (Question::Name(name), outcome @ Outcome::LoggedIn { .. }) => {
@@ -76,8 +76,10 @@ impl Session {
                 Reply::new(Code::Ok, "The server will connect to that address.")
             }
             (Question::Enter(path), Outcome::Done) | (Question::Enter(_), Outcome::Entered(path)) => self.enter(path),
-            (Question::Stat(listing), Outcome::Entries(entries)) => self.stat_reply(&listing, &entries),
-            (Question::Mlst(path), Outcome::Entries(entries)) => mlst_reply(&path, entries, self.settings.facts),
+            (Question::Stat(listing), Outcome::Entries { entries, list_offset_s }) => {
+                stat_reply(&listing, &entries, list_offset_s)
+            }
+            (Question::Mlst(path), Outcome::Entries { entries, .. }) => mlst_reply(&path, entries, self.settings.facts),
             (Question::Size, Outcome::Size(size)) => Reply::new(Code::FileStatus, size.to_string()),
             (Question::Modified, Outcome::Modified(at)) => Reply::new(Code::FileStatus, time_value(at)),
             (Question::Facts(to, written), Outcome::Done) => {
@@ -102,8 +104,8 @@ impl Session {
     }
 
     fn logged_in_as(&mut self, name: String, outcome: Outcome, code: Code) -> Reply {
-        let Outcome::LoggedIn { start, encoding, list_offset_s, .. } = outcome else { return unexpected() };
-        self.login = Login::In(Partner { name, here: start, encoding, list_offset_s });
+        let Outcome::LoggedIn { start, encoding, .. } = outcome else { return unexpected() };
+        self.login = Login::In(Partner { name, here: start, encoding });
         self.unknown = 0;
         Reply::new(
             code,
@@ -131,18 +133,14 @@ impl Session {
         partner.here = path;
         Reply::new(Code::FileOk, format!("Now in {}", partner.here))
     }
+}
 
-    fn stat_reply(&self, listing: &Listing, entries: &[Entry]) -> Reply {
-        let offset_s = match &self.login {
-            Login::In(partner) => partner.list_offset_s,
-            Login::Fresh | Login::Named(_) => 0,
-        };
-        let more = (entries.len() > STAT_LINES_MAX)
-            .then(|| format!("(more than {STAT_LINES_MAX} lines: the rest is left out)"));
-        let shown = entries.iter().take(STAT_LINES_MAX);
-        let lines = shown.map(|entry| listing.line(entry, END_OF_TIME, offset_s)).chain(more);
-        Reply::list(Code::FileStatus, &format!("Status of {}:", listing.path), lines, "End")
-    }
+fn stat_reply(listing: &Listing, entries: &[Entry], offset_s: i32) -> Reply {
+    let more =
+        (entries.len() > STAT_LINES_MAX).then(|| format!("(more than {STAT_LINES_MAX} lines: the rest is left out)"));
+    let shown = entries.iter().take(STAT_LINES_MAX);
+    let lines = shown.map(|entry| listing.line(entry, END_OF_TIME, offset_s)).chain(more);
+    Reply::list(Code::FileStatus, &format!("Status of {}:", listing.path), lines, "End")
 }
 
 fn mlst_reply(path: &VirtualPath, entries: Vec<Entry>, facts: Facts) -> Reply {

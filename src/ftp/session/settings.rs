@@ -12,7 +12,7 @@ impl Session {
     pub fn status(&self, transfer: Option<&str>) -> Reply {
         let mut lines = match &self.login {
             Login::In(partner) => vec![format!("Logged in as {}, in {}", partner.name, partner.here)],
-            Login::Fresh | Login::Named(_) => vec!["Not logged in".to_owned()],
+            Login::Fresh | Login::Named(..) => vec!["Not logged in".to_owned()],
         };
         let data_type = match self.settings.data_type {
             DataType::Ascii => "A",
@@ -65,18 +65,8 @@ impl Session {
     }
 
     pub(super) fn opts(&mut self, argument: OptsArgument, policy: &Policy) -> Step {
-        let utf_8 = self.encoding().is_utf_8();
         let (code, text) = match argument {
-            OptsArgument::Utf8On if utf_8 => (Code::Ok, "Names are in UTF-8.".to_owned()),
-            OptsArgument::Utf8Off if utf_8 => {
-                let text = "Names are in UTF-8; the administrator can set another encoding for you.";
-                (Code::ParameterNotImplemented, text.to_owned())
-            }
-            OptsArgument::Utf8On => {
-                let text = format!("Names are in {}, as the administrator has set.", self.encoding().name());
-                (Code::ParameterNotImplemented, text)
-            }
-            OptsArgument::Utf8Off => (Code::Ok, format!("Names are in {}.", self.encoding().name())),
+            OptsArgument::Utf8On | OptsArgument::Utf8Off => self.opts_utf_8(argument == OptsArgument::Utf8On),
             OptsArgument::Mlst(facts) => {
                 self.settings.facts = facts;
                 (Code::Ok, format!("MLST OPTS {facts}").trim_end().to_owned())
@@ -93,6 +83,42 @@ impl Session {
             OptsArgument::ModeZ(_) => (Code::ArgumentError, "MODE Z is not offered here.".to_owned()),
         };
         Step::Send(Reply::new(code, text))
+    }
+
+    fn opts_utf_8(&mut self, on: bool) -> (Code, String) {
+        if !on {
+            self.settings.utf_8 = false;
+        }
+        let encoding = self.encoding();
+        match (encoding.is_utf_8(), on) {
+            (true, true) => {
+                self.settings.utf_8 = true;
+                (Code::Ok, "Names are in UTF-8.".to_owned())
+            }
+            (true, false) => {
+                let text = "Names are in UTF-8; the administrator can set another encoding for you.";
+                (Code::ParameterNotImplemented, text.to_owned())
+            }
+            (false, true) => {
+                let text = format!("Names are in {}, as the administrator has set.", encoding.name());
+                (Code::ParameterNotImplemented, text)
+            }
+            (false, false) => (Code::Ok, format!("Names are in {}.", encoding.name())),
+        }
+    }
+
+    /// `LANG`: a 200 means UTF-8 to clients, as RFC 2640 has both together.
+    pub(super) fn lang(&mut self, tag: Option<&str>) -> Step {
+        let english = tag.is_none_or(|tag| {
+            let tag = tag.trim().to_ascii_lowercase();
+            tag == "en" || tag.starts_with("en-")
+        });
+        self.settings.utf_8 |= english && self.encoding().is_utf_8();
+        Step::Send(if english {
+            Reply::new(Code::Ok, "Replies are in English.")
+        } else {
+            Reply::new(Code::ParameterNotImplemented, "Only English (en) is spoken here.")
+        })
     }
 
     pub(super) fn site(&mut self, argument: SiteArgument) -> Step {

@@ -32,8 +32,8 @@ pub struct Session {
 pub(super) enum Login {
     #[default]
     Fresh,
-    /// `USER` was accepted; `PASS` may come.
-    Named(String),
+    /// `USER` was accepted; `PASS` may come, in the encoding of the partner's names.
+    Named(String, Encoding),
     In(Partner),
 }
 
@@ -43,7 +43,6 @@ pub(super) struct Partner {
     pub(super) name: String,
     pub(super) here: VirtualPath,
     pub(super) encoding: Encoding,
-    pub(super) list_offset_s: i32,
 }
 
 /// TLS on the control connection, and what it means for data.
@@ -160,6 +159,8 @@ pub(super) struct Settings {
     pub(super) facts: Facts,
     pub(super) algorithm: Algorithm,
     pub(super) epsv_all: bool,
+    /// `OPTS UTF8 ON` or `LANG` had a 200, by which clients take UTF-8 for agreed.
+    pub(super) utf_8: bool,
 }
 
 impl Default for Settings {
@@ -171,6 +172,7 @@ impl Default for Settings {
             facts: Facts::ALL,
             algorithm: Algorithm::Sha256,
             epsv_all: false,
+            utf_8: false,
         }
     }
 }
@@ -224,20 +226,40 @@ impl Session {
         matches!(self.login, Login::In(_))
     }
 
-    /// How names are written on this connection.
+    /// How names are written on this connection. Before the login it is UTF-8, which nearly every partner has: FEAT says so,
+    /// and cannot know who will log in. Clients such as lftp then say `OPTS UTF8 ON` and write UTF-8, so the 200 is a
+    /// promise that is kept, also to a partner that has another encoding. One that only reads FEAT has chosen nothing:
+    /// many do so to find AUTH TLS, and for them the administrator's encoding holds.
     pub fn encoding(&self) -> &Encoding {
         static UTF_8: Encoding = Encoding::UTF_8;
         match &self.login {
-            Login::In(partner) => &partner.encoding,
-            Login::Fresh | Login::Named(_) => &UTF_8,
+            Login::In(partner) if !self.settings.utf_8 => &partner.encoding,
+            Login::In(_) | Login::Fresh | Login::Named(..) => &UTF_8,
         }
+    }
+
+    /// A line as text; `None` if it is none in the encoding that holds.
+    pub fn decode(&mut self, line: &[u8]) -> Option<String> {
+        if let Login::Named(_, encoding) = &self.login
+            && is_pass(line)
+        {
+            let text = Encoding::UTF_8.decode(line).or_else(|| encoding.decode(line));
+            // Else it is a wrong password: another answer than to an unknown name would tell that there is this one.
+            return Some(text.unwrap_or_else(|| String::from_utf8_lossy(line).into_owned()));
+        }
+        let mut text = self.encoding().decode(line);
+        if text.is_none() && std::mem::take(&mut self.settings.utf_8) {
+            // Asked for UTF-8 and does not write it: what the administrator has set holds again.
+            text = self.encoding().decode(line);
+        }
+        text.map(|text| self.encoding().restored(text))
     }
 
     /// Where the partner stands; the root before the login.
     pub fn here(&self) -> VirtualPath {
         match &self.login {
             Login::In(partner) => partner.here.clone(),
-            Login::Fresh | Login::Named(_) => VirtualPath::root(),
+            Login::Fresh | Login::Named(..) => VirtualPath::root(),
         }
     }
 
@@ -311,4 +333,8 @@ impl Session {
         self.restart = Restart::Whole;
         self.data = DataPort::Unknown;
     }
+}
+
+fn is_pass(line: &[u8]) -> bool {
+    line.get(..5).is_some_and(|verb| verb.eq_ignore_ascii_case(b"PASS "))
 }

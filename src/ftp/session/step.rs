@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 
 use crate::base::clock::Timestamp;
-use crate::base::path::VirtualPath;
+use crate::base::path::{Name, VirtualPath};
 use crate::base::secret::Secret;
 use crate::ftp::command::Command;
 use crate::ftp::encoding::Encoding;
@@ -195,6 +195,16 @@ pub struct Listing {
 }
 
 impl Listing {
+    /// The same of what is called as the pattern to the letter, such as a folder `in[1]`; `None` where there is no pattern,
+    /// or one with a star: somebody's file called `*` must not hide all others from `NLST *`.
+    pub fn to_the_letter(&self) -> Option<Self> {
+        let pattern = self.pattern.as_deref().filter(|pattern| !pattern.contains('*'))?;
+        let path = self.path.child(Name::parse(pattern).ok()?);
+        let slash = if self.written.is_empty() || self.written.ends_with('/') { "" } else { "/" };
+        let written = format!("{}{slash}{pattern}", self.written);
+        Some(Self { path, pattern: None, written, ..self.clone() })
+    }
+
     /// Whether an entry of the folder is wanted: it fits the pattern, or is called so to the letter.
     pub fn wants(&self, name: &str) -> bool {
         self.pattern.as_deref().is_none_or(|pattern| pattern == name || listing::matches(pattern, name))
@@ -285,15 +295,16 @@ pub enum Outcome {
     /// means that it is called as asked.
     Entered(VirtualPath),
     /// `USER` may go on.
-    NameAccepted,
+    NameAccepted {
+        /// How the partner's names are encoded, and so its password may be; UTF-8 for a name that nobody has.
+        encoding: Encoding,
+    },
     /// The partner is in.
     LoggedIn {
         /// Where the partner stands first.
         start: VirtualPath,
         /// How this partner's names are encoded.
         encoding: Encoding,
-        /// The time zone offset to show in LIST, in seconds (0: UTC).
-        list_offset_s: i32,
         /// By certificate alone, answering `USER` (232).
         by_certificate: bool,
     },
@@ -312,7 +323,12 @@ pub enum Outcome {
         note: String,
     },
     /// Entries for the control connection.
-    Entries(Vec<Entry>),
+    Entries {
+        /// In the order in which they are shown.
+        entries: Vec<Entry>,
+        /// The time zone offset of STAT's times, in seconds (0: UTC).
+        list_offset_s: i32,
+    },
     /// A size in bytes.
     Size(u64),
     /// A time of last change.

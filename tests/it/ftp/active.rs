@@ -3,6 +3,8 @@
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
+use waybill::domain::refusal::Rule;
+
 use crate::kit::{Appliance, Client, PARTNER, PASSWORD};
 
 /// A transfer command whose data connection comes to `listener`.
@@ -43,6 +45,7 @@ async fn the_server_connects_to_the_client_over_both_families() {
     let port = listener.local_addr().unwrap().port();
     both_ways(&mut client, &listener, &format!("PORT 127,0,0,1,{},{}", port >> 8, port & 0xff)).await;
     both_ways(&mut client, &listener, &format!("EPRT |1|127.0.0.1|{port}|")).await;
+    both_ways(&mut client, &listener, &format!("EPRT |2|::ffff:127.0.0.1|{port}|")).await;
     if let Some(address) = running.ftp_v6() {
         let mut client = Client::login(address, PARTNER, PASSWORD).await;
         let listener = TcpListener::bind("[::1]:0").await.unwrap();
@@ -70,6 +73,12 @@ async fn it_connects_nowhere_else() {
         client.expect(line, 501).await;
         client.expect("LIST", 425).await;
     }
+    running
+        .until("each of them is recorded", async |running| {
+            let refused = running.refusals().await;
+            refused.iter().any(|one| one.rule == Rule::DataConnectionWrongAddress && one.times == 5).then_some(())
+        })
+        .await;
     // Nobody listens there.
     let taken = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let port = taken.local_addr().unwrap().port();

@@ -1,5 +1,8 @@
 //! Files and folders: listing, downloading, renaming, deleting.
 
+use rustix::fs::{FileType, Mode};
+use waybill::domain::refusal::Rule;
+
 use crate::kit::{Appliance, PARTNER, Passive};
 
 #[tokio::test(flavor = "multi_thread")]
@@ -279,4 +282,129 @@ async fn the_filter_concerns_no_folder() {
     client.expect("RNFR b/1.x12", 350).await;
     client.expect("RNTO b/1.txt", 553).await;
     assert_eq!(running.receipts(1).await[0]["path"], "/Receive/b/1.x12");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_name_that_looks_like_a_pattern_is_found_to_the_letter() {
+    let appliance = Appliance::new();
+    let running = appliance.start().await;
+    let mut client = running.partner().await;
+    let receive = appliance.place(PARTNER, "Receive");
+    for folder in ["in[1]", "in1"] {
+        std::fs::create_dir(receive.join(folder)).unwrap();
+        std::fs::write(receive.join(folder).join(format!("of {folder}.edi")), b"bytes").unwrap();
+    }
+    for name in ["a[1].txt", "a1.txt", "*.txt"] {
+        std::fs::write(receive.join(name), b"1").unwrap();
+    }
+    assert_eq!(client.list("NLST /Receive/in[1]").await, "/Receive/in[1]/of in[1].edi\r\n");
+    client.expect("CWD /Receive", 250).await;
+    assert_eq!(client.list("NLST in[1]").await, "in[1]/of in[1].edi\r\n");
+    assert_eq!(client.fetch("RETR in[1]/of in[1].edi").await.unwrap(), b"bytes");
+    assert!(client.list("LIST in[1]").await.ends_with(" of in[1].edi\r\n"));
+    assert!(client.expect("STAT in[1]", 213).await.text.contains(" of in[1].edi\r\n"));
+    assert_eq!(client.list("NLST a[1].txt").await, "a[1].txt\r\n");
+    assert_eq!(client.list("NLST in[1-9]").await, "in1\r\n");
+    let mut all: Vec<_> = client.list("NLST *.txt").await.lines().map(str::to_owned).collect();
+    all.sort();
+    assert_eq!(all, ["*.txt", "a1.txt", "a[1].txt"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn without_write_a_time_is_not_set_and_it_is_said_why() {
+    let appliance = Appliance::new();
+    let running = appliance.start().await;
+    let mut client = running.partner().await;
+    std::fs::write(appliance.place(PARTNER, "Send").join("a.edi"), b"a").unwrap();
+    client.expect("SIZE /Send/a.edi", 213).await;
+    let times =
+        ["MFMT 20240102030405", "MDTM 20240102030405", "SITE UTIME 20240102030405", "MFF modify=20240102030405;"];
+    for line in times {
+        let reply = client.expect(&format!("{line} /Send/a.edi"), 550).await;
+        assert!(reply.text.contains("Writing is not allowed"), "{reply:?}");
+    }
+    running
+        .until("each of them is recorded", async |running| {
+            let refused = running.refusals().await;
+            refused.iter().any(|one| one.rule == Rule::NoWrite && one.times == 4).then_some(())
+        })
+        .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn no_other_name_leads_around_the_filter() {
+    let appliance = Appliance::new();
+    appliance.configure(&["send_write=on"]);
+    let running = appliance.start().await;
+    let mut client = running.partner().await;
+    client.expect("CWD /Receive", 250).await;
+    client.store("a.exe.filepart", b"own").await;
+    client.store("b.exe", b"own").await;
+    appliance.set(&["allowed_files_filter=*.x12"]);
+    for side in ["Send", "Receive"] {
+        std::fs::write(appliance.place(PARTNER, side).join("secret.exe"), b"secret").unwrap();
+        std::fs::create_dir(appliance.place(PARTNER, side).join("folder")).unwrap();
+    }
+    running
+        .until("the filter is in force", async |_| (client.send("SIZE secret.exe").await.code == 550).then_some(()))
+        .await;
+    for side in ["Send", "Receive"] {
+        for line in ["RNFR", "DELE", "MFMT 20240102030405", "SITE UTIME 20240102030405"] {
+            client.expect(&format!("{line} /{side}/secret.exe"), 550).await;
+        }
+        client.expect(&format!("RNFR /{side}/folder"), 350).await;
+        client.expect(&format!("RNTO /{side}/other"), 250).await;
+        assert_eq!(std::fs::read(appliance.place(PARTNER, side).join("secret.exe")).unwrap(), b"secret");
+    }
+    // What it has uploaded itself is its own, whatever the filter is by now.
+    client.expect("MFMT 20240102030405 a.exe.filepart", 213).await;
+    client.expect("RNFR a.exe.filepart", 350).await;
+    client.expect("RNTO a.exe", 553).await;
+    client.expect("RNFR a.exe.filepart", 350).await;
+    client.expect("RNTO a.x12", 250).await;
+    client.expect("MFMT 20240102030405 b.exe", 213).await;
+    client.expect("DELE b.exe", 250).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_name_that_no_file_has_is_refused_before_the_bytes() {
+    let appliance = Appliance::new();
+    let running = appliance.start().await;
+    let mut client = running.partner().await;
+    let receive = appliance.place(PARTNER, "Receive");
+    std::os::unix::fs::symlink("nowhere", receive.join("link")).unwrap();
+    rustix::fs::mknodat(rustix::fs::CWD, receive.join("pipe"), FileType::Fifo, Mode::RWXU, 0).unwrap();
+    let _socket = std::os::unix::net::UnixListener::bind(receive.join("socket")).unwrap();
+    client.expect("CWD /Receive", 250).await;
+    client.store("a.edi", b"a").await;
+    for name in ["link", "pipe", "socket"] {
+        assert_eq!(client.begin(&format!("STOR {name}")).await.unwrap_err().code, 553, "{name}");
+        assert_eq!(client.begin(&format!("APPE {name}")).await.unwrap_err().code, 550, "{name}");
+        client.expect("RNFR a.edi", 350).await;
+        let reply = client.expect(&format!("RNTO {name}"), 553).await;
+        assert!(!reply.text.contains("folder"), "{reply:?}");
+    }
+    // Stored under another name nothing is in the way.
+    appliance.configure(&["local_file_scheme=in-%Filename%"]);
+    running
+        .until("the scheme is in force", async |_| (client.put("STOR link", b"link").await.code == 226).then_some(()))
+        .await;
+    assert_eq!(std::fs::read(receive.join("in-link")).unwrap(), b"link");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn stat_and_list_show_times_in_the_same_zone() {
+    let appliance = Appliance::new();
+    let running = appliance.start().await;
+    let mut client = running.partner().await;
+    client.store("/Receive/a.edi", b"a").await;
+    client.expect("MFMT 20200101200000 /Receive/a.edi", 213).await;
+    assert!(client.expect("STAT /Receive", 213).await.text.contains(" Jan  1  2020 a.edi\r\n"));
+    appliance.configure(&["list_time_zone=Asia/Tokyo"]);
+    running
+        .until("the zone is in force", async |_| {
+            client.list("LIST /Receive").await.contains(" Jan  2  2020 ").then_some(())
+        })
+        .await;
+    assert!(client.expect("STAT /Receive", 213).await.text.contains(" Jan  2  2020 a.edi\r\n"));
 }

@@ -40,6 +40,37 @@ async fn wrong_passwords_and_unknown_names_sound_the_same() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_password_may_come_in_the_encoding_of_the_partner_s_names() {
+    let appliance = Appliance::new();
+    appliance.add("latin", &["name_encoding=windows-1252"]);
+    appliance.say(&["connector", "set", "latin", "password_overlap_h=0", "password=größer als groß"]);
+    let running = appliance.start().await;
+    let latin = &b"gr\xf6\xdfer als gro\xdf"[..];
+    for (password, code) in [(latin, 230), ("größer als groß".as_bytes(), 230), (b"\xf6", 530)] {
+        let mut client = Client::connect(running.ftp()).await;
+        client.expect("USER latin", 331).await;
+        client.write(&[b"PASS ", password, b"\r\n"].concat()).await;
+        assert_eq!(client.reply().await.code, code);
+    }
+    // What is no text to anybody else is a wrong password to all of them.
+    let mut replies = Vec::new();
+    for name in [PARTNER, "nobody-here"] {
+        let mut client = Client::connect(running.ftp()).await;
+        client.expect(&format!("USER {name}"), 331).await;
+        client.write(&[b"PASS ", latin, b"\r\n"].concat()).await;
+        replies.push(client.reply().await);
+    }
+    assert_eq!(replies[0], replies[1]);
+    assert_eq!(replies[0].code, 530);
+    let refusal = running
+        .until("the refusal is recorded", async |running| {
+            running.refusals().await.into_iter().find(|refusal| refusal.connector == PARTNER)
+        })
+        .await;
+    assert!(refusal.detail.contains("did not come in UTF-8"), "{}", refusal.detail);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_session_works_over_ipv6() {
     let appliance = Appliance::new();
     let running = appliance.start().await;
