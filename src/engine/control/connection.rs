@@ -89,6 +89,7 @@ pub struct Control {
     pub(super) tally: Tally,
     /// How it ends, once that is known.
     pub(super) ending: SessionEnd,
+    pub(super) stop: Stop,
 }
 
 /// What a session is made of.
@@ -105,7 +106,7 @@ pub struct Arrival {
 
 impl Control {
     /// A session for a connection that was admitted.
-    pub fn new(engine: Engine, arrival: Arrival) -> io::Result<Self> {
+    pub fn new(engine: Engine, arrival: Arrival, stop: Stop) -> io::Result<Self> {
         let Arrival { stream, remote, slot, implicit } = arrival;
         stream.set_nodelay(true)?;
         data::keep_alive(&stream)?;
@@ -144,11 +145,12 @@ impl Control {
             whose: None,
             tally: Tally::default(),
             ending: SessionEnd::Lost,
+            stop,
         })
     }
 
     /// Serves until either side ends it.
-    pub async fn serve(mut self, stop: Stop) {
+    pub async fn serve(mut self) {
         if self.implicit {
             Box::pin(self.secure(true)).await;
         }
@@ -158,6 +160,11 @@ impl Control {
         }
         let mut changes = self.engine.live.watch();
         while !self.closed {
+            // Before each command, however many were sent ahead.
+            if let Some(farewell) = self.must_end() {
+                self.end(farewell).await;
+                continue;
+            }
             if self.session.is_idle()
                 && let Some(command) = self.waiting.pop_front()
             {
@@ -170,14 +177,14 @@ impl Control {
                 self.line(line).await;
                 continue;
             }
-            self.wait(&stop, &mut changes).await;
+            self.wait(&mut changes).await;
         }
         Box::pin(self.finish()).await;
         self.record_session().await;
     }
 
-    /// Waits for whatever comes next.
-    async fn wait(&mut self, stop: &Stop, changes: &mut tokio::sync::watch::Receiver<i64>) {
+    /// Waits for whatever comes next. What ends the session only wakes it: see [`Self::must_end`].
+    async fn wait(&mut self, changes: &mut tokio::sync::watch::Receiver<i64>) {
         let idle = self.idle_at();
         let end = self.place.end().clone();
         let may_read = self.reader.buffered() < PIPELINE_BYTES_MAX && !self.gone.is_cancelled();
@@ -191,10 +198,10 @@ impl Control {
                 }
             }
             () = tokio::time::sleep_until(idle) => self.timed_out().await,
-            () = end.cancelled() => self.end(Rule::AbortedByAdministrator, "The session was ended by the administrator.").await,
-            () = stop.drain.cancelled(), if !transferring => self.end(Rule::Draining, "Closing down; please come back later.").await,
-            () = stop.now.cancelled() => self.end(Rule::Draining, "Closing down; please come back later.").await,
-            _ = changes.changed() => self.check_still_allowed().await,
+            () = end.cancelled() => {}
+            () = self.stop.drain.cancelled(), if !transferring => {}
+            () = self.stop.now.cancelled() => {}
+            _ = changes.changed() => {}
         }
     }
 
@@ -261,11 +268,8 @@ impl Control {
                 self.outcome(Outcome::Done, None).await;
                 Box::pin(self.secure(false)).await;
             }
-            Step::Ask(ask) => {
-                // On the heap: what a command needs would else be part of every idle session.
-                let (outcome, no) = Box::pin(self.answer(ask)).await;
-                self.outcome(outcome, no).await;
-            }
+            // On the heap: what a command needs would else be part of every idle session.
+            Step::Ask(ask) => Box::pin(self.ask(ask)).await,
             Step::Abort => {
                 if let Some(running) = &mut self.running {
                     running.aborting = true;
@@ -280,6 +284,21 @@ impl Control {
             }
         }
         self.give_back_port();
+    }
+
+    /// Answers what the session asks, unless the session must end meanwhile.
+    async fn ask(&mut self, ask: Ask) {
+        let (changes, dismissed) = (ask.changes(), self.dismissed());
+        let answered = tokio::select! {
+            biased;
+            answered = self.answer(ask) => Ok(answered),
+            // What changes something is done to its end, and answered: nothing is left half done or untold.
+            farewell = dismissed, if !changes => Err(farewell),
+        };
+        match answered {
+            Ok((outcome, no)) => self.outcome(outcome, no).await,
+            Err(farewell) => self.end(farewell).await,
+        }
     }
 
     /// A passive port that no transfer will use any more.

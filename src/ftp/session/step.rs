@@ -134,6 +134,21 @@ pub enum Ask {
     Unsupported(Reply),
 }
 
+impl Ask {
+    /// Whether it changes files or folders: once begun it is done to its end.
+    pub const fn changes(&self) -> bool {
+        matches!(
+            self,
+            Self::ModifiedOrTouch { .. }
+                | Self::Touch { .. }
+                | Self::Delete(_)
+                | Self::MakeFolder(_)
+                | Self::RemoveFolder(_)
+                | Self::Rename { .. }
+        )
+    }
+}
+
 /// A transfer over a data connection.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Transfer {

@@ -1,6 +1,7 @@
 //! The FTP server as a client sees it.
 
 mod active;
+mod ahead;
 mod beside;
 mod client_certificate;
 mod collect;
