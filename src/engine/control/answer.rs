@@ -4,6 +4,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 use rustls::pki_types::CertificateDer;
+use tokio::time::Instant;
 
 use super::connection::Control;
 use crate::access::test_pass::Client;
@@ -15,7 +16,7 @@ use crate::engine::data::{self, Agreed, Passive};
 use crate::engine::early::Early;
 use crate::engine::login::{self, Visitor};
 use crate::engine::refusal::{self, Kind};
-use crate::engine::{Engine, files, listing, rename};
+use crate::engine::{Engine, LOGIN_DEADLINE, files, listing, rename};
 use crate::ftp::reply::{Code, Reply};
 use crate::ftp::session::{Ask, Family, Outcome};
 use crate::store::event::Event;
@@ -149,7 +150,10 @@ impl Control {
 
     pub(super) fn log_out(&mut self) {
         self.slot.log_out();
-        self.connector = None;
+        if self.connector.take().is_some() {
+            // Only who has signed in has as long again for another name.
+            self.login_by = Instant::now() + LOGIN_DEADLINE;
+        }
         self.place.update(|doing| doing.connector = None);
     }
 

@@ -131,6 +131,7 @@ impl Control {
 #[cfg(test)]
 mod tests {
     use std::net::{IpAddr, Ipv4Addr};
+    use std::time::Duration;
 
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
     use tokio::net::{TcpListener, TcpStream};
@@ -141,7 +142,7 @@ mod tests {
     use crate::access::certificate::Certificates;
     use crate::access::gate::Gate;
     use crate::access::password::Hasher;
-    use crate::engine::{Engine, Stop};
+    use crate::engine::{Engine, LOGIN_DEADLINE, Stop};
     use crate::transfer::depot::Depot;
 
     /// A session, and its client.
@@ -180,5 +181,18 @@ mod tests {
         let said = String::from_utf8(said).unwrap();
         let codes: Vec<_> = said.lines().map(|line| &line[..4]).collect();
         assert_eq!(codes, ["220 ", "421 "], "{said}");
+    }
+
+    #[tokio::test]
+    async fn who_had_signed_in_has_as_long_again_and_nobody_else() {
+        let folder = tempfile::tempdir().unwrap();
+        let (mut control, _client) = session(folder.path()).await;
+        let past = Instant::now() - Duration::from_secs(1);
+        control.login_by = past;
+        control.log_out();
+        assert_eq!(control.login_by, past, "nobody was signed in");
+        control.connector = Some("acme".to_owned());
+        control.log_out();
+        assert!(control.login_by > Instant::now() + LOGIN_DEADLINE / 2);
     }
 }
