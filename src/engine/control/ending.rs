@@ -133,12 +133,12 @@ mod tests {
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
     use tokio::net::{TcpListener, TcpStream};
 
-    use super::super::connection::Arrival;
     use super::*;
     use crate::access::admission::{Admission, Limits};
     use crate::access::certificate::Certificates;
     use crate::access::gate::Gate;
     use crate::access::password::Hasher;
+    use crate::engine::control::Arrival;
     use crate::engine::{Engine, LOGIN_DEADLINE, Stop};
     use crate::transfer::depot::Depot;
 
