@@ -2,6 +2,11 @@
 
 use std::path::Path;
 use std::process::ExitCode;
+use std::time::Duration;
+
+use tokio::task::JoinHandle;
+use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
 
 use super::{housekeeping, shutdown, telemetry, web};
 use crate::access::acme::Acme;
@@ -43,6 +48,14 @@ use crate::workspace::workspaces::Workspaces;
 
 type Failure = Box<dyn std::error::Error + Send + Sync>;
 
+/// How long, when all else has ended, something may still be recorded; and how long what was recorded may take to be written.
+/// With the sessions' own time it is less than a stop may take (README): whatever then still waits for a disk is left to the
+/// recovery of the next start.
+const LAST_RECORDS_WITHIN: Duration = Duration::from_secs(2);
+const LAST_WRITES_WITHIN: Duration = Duration::from_secs(1);
+/// How long threads that read or write a disk are waited for.
+const LAST_READS_WITHIN: Duration = Duration::from_secs(1);
+
 /// Runs the appliance until it is stopped.
 pub fn run(options: &ServeOptions) -> ExitCode {
     let lines = AppLog::default();
@@ -51,12 +64,11 @@ pub fn run(options: &ServeOptions) -> ExitCode {
         Ok(runtime) => runtime,
         Err(error) => return failed(&error.into()),
     };
-    match runtime.block_on(serve(options, (log, lines))) {
+    let ended = runtime.block_on(serve(options, (log, lines)));
+    runtime.shutdown_timeout(LAST_READS_WITHIN);
+    match ended {
         Ok(Ended::Stopped) => ExitCode::SUCCESS,
-        Ok(Ended::BeginsAnew) => {
-            drop(runtime);
-            failed(&begin_anew())
-        }
+        Ok(Ended::BeginsAnew) => failed(&begin_anew()),
         Err(error) => failed(&error),
     }
 }
@@ -115,7 +127,8 @@ async fn serve(options: &ServeOptions, (log, lines): (Option<telemetry::Handle>,
     // Before anybody may connect: what a crash left is finished.
     recovery::recover(&depot, &live.snapshot()).await?;
     depot.workspaces.recovered();
-    let writing = tokio::spawn(writer.run());
+    let close = CancellationToken::new();
+    let writing = tokio::spawn(writer.run_until(close.clone()));
     collect::finish_pending(&depot, &live.snapshot()).await?;
     let stop = Stop::default();
     let engine = engine(&live, &depot, &data).await?;
@@ -149,11 +162,24 @@ async fn serve(options: &ServeOptions, (log, lines): (Option<telemetry::Handle>,
     background.shutdown().await;
     // Downloads that nobody has acknowledged yet count as not collected; the files stay.
     depot.collections.closing().cancel();
-    // The writer ends when the last recorder is gone; what was recorded is written first.
     drop(depot);
-    writing.await?;
-    db.close().await;
+    if is_recorded(writing, &close).await {
+        db.close().await;
+    }
     Ok(if restart.is_wanted() { Ended::BeginsAnew } else { Ended::Stopped })
+}
+
+/// The writer ends when the last recorder is gone. Where one is not let go of, what was handed over is written; `false`.
+async fn is_recorded(mut writing: JoinHandle<()>, close: &CancellationToken) -> bool {
+    if timeout(LAST_RECORDS_WITHIN, &mut writing).await.is_ok() {
+        return true;
+    }
+    tracing::error!("Not everything has ended: what could not be finished is looked after at the next start");
+    close.cancel();
+    if timeout(LAST_WRITES_WITHIN, writing).await.is_err() {
+        tracing::error!("The last records could not be written in time");
+    }
+    false
 }
 
 /// A backup that was laid beside what is in use takes its place.
@@ -219,4 +245,32 @@ async fn open_programs(options: &ServeOptions, db: &Db) -> Result<Programs, Fail
     };
     programs::put(db, opened.folder()).await?;
     Ok(opened)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::event::EventKind;
+    use crate::store::event::{self, Event};
+
+    #[tokio::test]
+    async fn whoever_does_not_end_keeps_no_stop_waiting_and_no_record_from_being_written() {
+        let folder = tempfile::tempdir().unwrap();
+        let db = Db::open(folder.path()).await.unwrap();
+        let (recorder, writer) = Recorder::new(db.clone());
+        let close = CancellationToken::new();
+        let writing = tokio::spawn(writer.run_until(close.clone()));
+        let hangs = recorder.clone();
+        let event = |name: &str| {
+            Event::new(&IdSource::random(Clock::System), EventKind::Test, Clock::System.now(), name.to_owned())
+        };
+        recorder.event(event("before")).await;
+        drop(recorder);
+        assert!(!is_recorded(writing, &close).await);
+        // Nobody takes it any more, and nobody waits for that.
+        hangs.event(event("after")).await;
+        let events =
+            event::oldest_first(&db, None, Clock::System.now().minus(Duration::from_mins(1)), None, 9).await.unwrap();
+        assert_eq!(events.iter().map(|event| &*event.summary).collect::<Vec<_>>(), ["before"]);
+    }
 }

@@ -175,14 +175,12 @@ fn chosen_credential(
     if from_stdin && kind.credential().is_none() {
         return Err(failed(no_such_credential(kind, PASSWORD)));
     }
-    let taken = take_credential(values, kind, owner).map_err(failed)?;
-    match (taken, from_stdin) {
-        (Some(_), true) => {
-            Err(Failure::Usage("the password is given twice: password=… and --password-stdin".to_owned()))
-        }
-        (Some(typed), false) => Ok(Some(typed)),
-        (None, true) => Ok(Some(read_password(desk.input)?)),
-        (None, false) => Ok(None),
+    if from_stdin && kind.credential().is_some_and(|key| values.contains_key(key)) {
+        return Err(Failure::Usage("the password is given twice: password=… and --password-stdin".to_owned()));
+    }
+    match take_credential(values, kind, owner).map_err(failed)? {
+        None if from_stdin => Ok(Some(read_password(desk.input)?)),
+        taken => Ok(taken),
     }
 }
 

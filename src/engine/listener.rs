@@ -22,6 +22,9 @@ use crate::store::live::Snapshot;
 /// A wish that could not be met is tried again this often.
 const RETRY_EVERY: Duration = Duration::from_secs(5);
 
+/// How long sessions may take to end at once.
+const LAST_SESSIONS_WITHIN: Duration = Duration::from_secs(5);
+
 /// How the engine is asked to stop.
 #[derive(Clone, Debug, Default)]
 pub struct Stop {
@@ -68,10 +71,15 @@ impl Listeners {
         self.doors.shut();
         self.state(State::Stopped, String::new(), String::new()).await;
         self.sessions.close();
-        if tokio::time::timeout(DRAIN_FOR, self.sessions.wait()).await.is_err() {
+        let in_order = tokio::select! {
+            () = self.sessions.wait() => true,
+            () = self.stop.now.cancelled() => false,
+            () = tokio::time::sleep(DRAIN_FOR) => false,
+        };
+        if !in_order {
             self.stop.now.cancel();
             // Aborted transfers still keep and record what arrived.
-            let _ = tokio::time::timeout(Duration::from_secs(5), self.sessions.wait()).await;
+            let _ = tokio::time::timeout(LAST_SESSIONS_WITHIN, self.sessions.wait()).await;
         }
     }
 

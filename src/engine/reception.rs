@@ -82,10 +82,12 @@ impl Reception {
     fn admit(&self, stream: TcpStream, remote: IpAddr, (implicit, snapshot): (bool, &Snapshot)) {
         let limits = Limits::of(&snapshot.profile);
         match self.engine.admission.enter(remote, &limits) {
-            Ok(slot) => match Control::new(self.engine.clone(), Arrival { stream, remote, slot, implicit }) {
-                Ok(control) => drop(self.sessions.spawn(control.serve(self.stop.clone()))),
-                Err(error) => tracing::debug!(%error, "A connection was gone before it began"),
-            },
+            Ok(slot) => {
+                match Control::new(self.engine.clone(), Arrival { stream, remote, slot, implicit }, self.stop.clone()) {
+                    Ok(control) => drop(self.sessions.spawn(control.serve())),
+                    Err(error) => tracing::debug!(%error, "A connection was gone before it began"),
+                }
+            }
             Err(rule) => {
                 self.refuse(rule, remote, (&format!("421 {TOO_MANY}"), ""));
                 self.sessions.spawn(turn_away(stream));

@@ -155,6 +155,15 @@ impl Queue {
 }
 
 impl Jobs {
+    /// Whoever is told from now on that nothing more is taken, [`Self::next`] ends.
+    pub(super) fn close(&mut self) {
+        self.bell.close();
+    }
+
+    pub(super) fn is_closed(&self) -> bool {
+        self.bell.is_closed()
+    }
+
     /// What is to be written next; nothing when the last [`Queue`] is gone and all is taken.
     pub(super) async fn next(&mut self) -> Vec<Job> {
         loop {

@@ -7,6 +7,7 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
 
 use super::commit::{Committed, NotRecorded, Place};
 use super::group::Group;
@@ -46,8 +47,21 @@ impl Writer {
     }
 
     /// Writes until the last recorder is gone.
-    pub async fn run(mut self) {
-        while let Some(batch) = self.next().await {
+    pub async fn run(self) {
+        self.run_until(CancellationToken::new()).await;
+    }
+
+    /// Writes until the last recorder is gone, or until it is to close: then only what was handed over before.
+    pub async fn run_until(mut self, close: CancellationToken) {
+        loop {
+            let next = tokio::select! {
+                next = self.next() => next,
+                () = close.cancelled(), if !self.jobs.is_closed() => {
+                    self.jobs.close();
+                    continue;
+                }
+            };
+            let Some(batch) = next else { break };
             self.settle(batch).await;
         }
         for _ in 0..LAST_TRIES {

@@ -8,8 +8,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::io::AsyncWriteExt;
-use tokio_util::sync::CancellationToken;
 
+use super::abort::Abort;
 use super::came::Came;
 use super::copy::{self, Inbound, Sink, ToLf, Watch};
 use super::depot::{Depot, Party, TransferError};
@@ -64,13 +64,8 @@ pub trait Control: Send + Sync {
 
 impl Upload {
     /// Makes the part. For a new upload this comes after the 150: a data connection that never came leaves nothing.
-    /// `stop`: nobody waits for a new version of a complete file any more.
-    pub async fn begin(
-        depot: &Depot,
-        party: &Party,
-        plan: Plan,
-        stop: &CancellationToken,
-    ) -> Result<Self, TransferError> {
+    /// `abort`: nobody waits for a new version of a complete file any more.
+    pub async fn begin(depot: &Depot, party: &Party, plan: Plan, abort: &Abort) -> Result<Self, TransferError> {
         let part = match &plan.base {
             Base::Unfinished { unfinished, .. } => unfinished.part.clone(),
             Base::Empty | Base::Complete { .. } => ReceiptId::new(&depot.ids).as_str().to_owned(),
@@ -83,7 +78,7 @@ impl Upload {
             Base::Complete { .. } => entry.lapse(),
             Base::Unfinished { .. } => {}
         }
-        match Self::make(depot, &plan, &part, stop).await {
+        match Self::make(depot, &plan, &part, abort).await {
             Ok((part, digest, begun_at)) => Ok(Self { plan, part, digest, begun_at, entry }),
             Err(why) => {
                 if let TransferError::Storage(_) = why {
@@ -98,7 +93,7 @@ impl Upload {
         depot: &Depot,
         plan: &Plan,
         part: &str,
-        stop: &CancellationToken,
+        abort: &Abort,
     ) -> Result<(Part, Digest, Timestamp), TransferError> {
         let folder = plan.folder();
         let begun_at = depot.clock.now();
@@ -126,11 +121,11 @@ impl Upload {
             }
             Base::Complete { source, offset } => {
                 let mut part = Part::create(folder, part, &plan.client_path())?;
-                let stopped = stop.clone();
-                if let Err(error) = part.copy_from(source.file(), *offset, move || !stopped.is_cancelled()).await {
+                let stopped = abort.clone();
+                if let Err(error) = part.copy_from(source.file(), *offset, move || stopped.ending().is_none()).await {
                     part.discard(folder);
-                    let aborted = stop.is_cancelled() && error.kind() == io::ErrorKind::Interrupted;
-                    return Err(if aborted { TransferError::Broken(Ending::Aborted) } else { error.into() });
+                    let broken = abort.ending().filter(|_| error.kind() == io::ErrorKind::Interrupted);
+                    return Err(broken.map_or_else(|| error.into(), TransferError::Broken));
                 }
                 let digest = Digest::follow(Arc::clone(part.file()), *offset);
                 (part, digest)
@@ -354,7 +349,7 @@ mod tests {
 
     async fn begun(desk: &Desk, mode: StoreMode) -> Result<Upload, TransferError> {
         let plan = planned(desk, mode).await?;
-        Upload::begin(&desk.depot, &desk.party, plan, &CancellationToken::new()).await
+        Upload::begin(&desk.depot, &desk.party, plan, &Abort::default()).await
     }
 
     #[tokio::test]
@@ -397,7 +392,7 @@ mod tests {
         let plans = [planned(&desk, StoreMode::Append).await, planned(&desk, StoreMode::Append).await];
         let mut begun = Vec::new();
         for plan in plans {
-            begun.push(Upload::begin(&desk.depot, &desk.party, plan.unwrap(), &CancellationToken::new()).await);
+            begun.push(Upload::begin(&desk.depot, &desk.party, plan.unwrap(), &Abort::default()).await);
         }
         assert!(begun[0].is_ok() && matches!(begun[1], Err(TransferError::Busy)));
     }

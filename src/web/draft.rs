@@ -137,6 +137,18 @@ impl Draft {
         }
     }
 
+    /// A secret that was typed, or wished for, is not in the form that is shown again: the reader must know.
+    pub fn miss_secret(&mut self, posted: &Posted) {
+        let words = if posted.get("generate").is_some() {
+            "No password was made: press Generate again"
+        } else if posted.text("password").is_empty() {
+            return;
+        } else {
+            "Passwords are not kept in a form that is shown again: type it once more"
+        };
+        self.form.refuse(vec![Mistake::new("password", words)]);
+    }
+
     fn differences(&self, stored: &Stored) -> Vec<Conflict> {
         let differs = |setting: &Setting| {
             let typed = self.form.texts.get(setting.key)?;

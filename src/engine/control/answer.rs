@@ -4,6 +4,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 use rustls::pki_types::CertificateDer;
+use tokio::time::Instant;
 
 use super::connection::Control;
 use crate::access::test_pass::Client;
@@ -15,7 +16,7 @@ use crate::engine::data::{self, Agreed, Passive};
 use crate::engine::early::Early;
 use crate::engine::login::{self, Visitor};
 use crate::engine::refusal::{self, Kind};
-use crate::engine::{Engine, files, listing, rename};
+use crate::engine::{Engine, LOGIN_DEADLINE, files, listing, rename};
 use crate::ftp::reply::{Code, Reply};
 use crate::ftp::session::{Ask, Family, Outcome};
 use crate::store::event::Event;
@@ -152,7 +153,10 @@ impl Control {
 
     pub(super) fn log_out(&mut self) {
         self.slot.log_out();
-        self.connector = None;
+        if self.connector.take().is_some() {
+            // Only who has signed in has as long again for another name.
+            self.login_by = Instant::now() + LOGIN_DEADLINE;
+        }
         self.place.update(|doing| doing.connector = None);
     }
 
@@ -233,7 +237,7 @@ async fn about(engine: &Engine, party: &Party, ask: Ask) -> Result<Outcome, Tran
             let entries = vec![files::entry(engine, party, &path).await?];
             Ok(Outcome::Entries { entries, list_offset_s: 0 })
         }
-        Ask::Size { path, ascii } => files::size(engine, party, &path, ascii).await.map(Outcome::Size),
+        Ask::Size { path, ascii: false } => files::size(engine, party, &path).await.map(Outcome::Size),
         Ask::Modified(path) => files::modified(engine, party, &path).await.map(Outcome::Modified),
         Ask::ModifiedOrTouch { whole, path, to } => {
             files::modified_or_touch(engine, party, whole.as_ref(), (&path, to)).await.map(Outcome::Modified)
@@ -256,6 +260,7 @@ async fn about(engine: &Engine, party: &Party, ask: Ask) -> Result<Outcome, Tran
         | Ask::Active(_)
         | Ask::Transfer(_)
         | Ask::Digest { .. }
+        | Ask::Size { ascii: true, .. }
         | Ask::ClientName(_)
         | Ask::Unsupported(_) => Err(TransferError::NotFound),
     }

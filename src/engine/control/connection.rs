@@ -25,8 +25,9 @@ use crate::domain::entrance;
 use crate::domain::refusal::Rule;
 use crate::domain::value::FtpOverTls;
 use crate::engine::data::{self, Agreed};
-use crate::engine::digests::Wanted;
 use crate::engine::listener::Stop;
+use crate::engine::login;
+use crate::engine::reading::Wanted;
 use crate::engine::stream::Stream;
 use crate::engine::tls::SessionTls;
 use crate::engine::{Engine, LOGIN_DEADLINE, REPLY_TIMEOUT};
@@ -37,7 +38,6 @@ use crate::ftp::session::{Ask, Outcome, Policy, Session, Step};
 use crate::store::refusal::Refusal;
 use crate::store::session::{SessionEnd, Tally};
 use crate::transfer::presence::Place;
-use crate::transfer::transcript::masked;
 
 /// Commands that wait for the end of a transfer.
 const WAITING_MAX: usize = 64;
@@ -89,6 +89,7 @@ pub struct Control {
     pub(super) tally: Tally,
     /// How it ends, once that is known.
     pub(super) ending: SessionEnd,
+    pub(super) stop: Stop,
 }
 
 /// What a session is made of.
@@ -105,7 +106,7 @@ pub struct Arrival {
 
 impl Control {
     /// A session for a connection that was admitted.
-    pub fn new(engine: Engine, arrival: Arrival) -> io::Result<Self> {
+    pub fn new(engine: Engine, arrival: Arrival, stop: Stop) -> io::Result<Self> {
         let Arrival { stream, remote, slot, implicit } = arrival;
         stream.set_nodelay(true)?;
         data::keep_alive(&stream)?;
@@ -144,11 +145,12 @@ impl Control {
             whose: None,
             tally: Tally::default(),
             ending: SessionEnd::Lost,
+            stop,
         })
     }
 
     /// Serves until either side ends it.
-    pub async fn serve(mut self, stop: Stop) {
+    pub async fn serve(mut self) {
         if self.implicit {
             Box::pin(self.secure(true)).await;
         }
@@ -158,6 +160,11 @@ impl Control {
         }
         let mut changes = self.engine.live.watch();
         while !self.closed {
+            // Before each command, however many were sent ahead.
+            if let Some(farewell) = self.must_end() {
+                self.end(farewell).await;
+                continue;
+            }
             if self.session.is_idle()
                 && let Some(command) = self.waiting.pop_front()
             {
@@ -170,14 +177,14 @@ impl Control {
                 self.line(line).await;
                 continue;
             }
-            self.wait(&stop, &mut changes).await;
+            self.wait(&mut changes).await;
         }
         Box::pin(self.finish()).await;
         self.record_session().await;
     }
 
-    /// Waits for whatever comes next.
-    async fn wait(&mut self, stop: &Stop, changes: &mut tokio::sync::watch::Receiver<i64>) {
+    /// Waits for whatever comes next. What ends the session only wakes it: see [`Self::must_end`].
+    async fn wait(&mut self, changes: &mut tokio::sync::watch::Receiver<i64>) {
         let idle = self.idle_at();
         let end = self.place.end().clone();
         let may_read = self.reader.buffered() < PIPELINE_BYTES_MAX && !self.gone.is_cancelled();
@@ -191,33 +198,44 @@ impl Control {
                 }
             }
             () = tokio::time::sleep_until(idle) => self.timed_out().await,
-            () = end.cancelled() => self.end(Rule::AbortedByAdministrator, "The session was ended by the administrator.").await,
-            () = stop.drain.cancelled(), if !transferring => self.end(Rule::Draining, "Closing down; please come back later.").await,
-            () = stop.now.cancelled() => self.end(Rule::Draining, "Closing down; please come back later.").await,
-            _ = changes.changed() => self.check_still_allowed().await,
+            () = end.cancelled() => {}
+            () = self.stop.drain.cancelled(), if !transferring => {}
+            () = self.stop.now.cancelled() => {}
+            _ = changes.changed() => {}
         }
     }
 
     async fn line(&mut self, line: Result<Vec<u8>, crate::ftp::line::LineError>) {
         self.active = Instant::now();
         let step = match line {
-            Err(error) => self.session.line_failed(error),
+            Err(error) => self.session.invalid(error.reply()),
             Ok(bytes) => match self.session.decode(&bytes) {
                 None => {
-                    let step = self.session.undecodable();
-                    self.refused(Rule::NameEncoding, "a line that is not in the name encoding");
-                    step
+                    self.heard(&bytes.escape_ascii().to_string());
+                    let reply = self.session.undecodable();
+                    let detail = "a line that is not in the name encoding".to_owned();
+                    self.record_refusal(&No { rule: Rule::NameEncoding, detail }, &reply.summary());
+                    self.session.invalid(reply)
                 }
                 Some(text) => {
-                    self.place.heard(self.engine.depot.clock.now(), &text);
-                    self.line = masked(&text);
-                    let shown = self.line.clone();
-                    self.place.update(|doing| doing.command = shown);
+                    self.heard(&text);
                     return self.command(Command::read(&text)).await;
                 }
             },
         };
         self.step(step).await;
+    }
+
+    /// A line has come: it is shown and kept without its secrets.
+    fn heard(&mut self, line: &str) {
+        let shown = login::shown_line(&self.engine.live.snapshot(), line);
+        self.place.heard(self.engine.depot.clock.now(), &shown);
+        self.now_answering(shown);
+    }
+
+    fn now_answering(&mut self, line: String) {
+        self.line.clone_from(&line);
+        self.place.update(|doing| doing.command = line);
     }
 
     async fn command(&mut self, command: Command) {
@@ -255,21 +273,19 @@ impl Control {
             }
             Step::Ask(Ask::Transfer(transfer)) => self.begin(transfer).await,
             Step::Ask(Ask::Digest { path, algorithm, range }) => {
-                self.begin_digest(Wanted { path, algorithm, range }).await;
+                self.begin_reading(path, Wanted::Digest { algorithm, range }).await;
             }
+            Step::Ask(Ask::Size { path, ascii: true }) => self.begin_reading(path, Wanted::Size).await,
             Step::Ask(Ask::StartTls) => {
                 self.outcome(Outcome::Done, None).await;
                 Box::pin(self.secure(false)).await;
             }
-            Step::Ask(ask) => {
-                // On the heap: what a command needs would else be part of every idle session.
-                let (outcome, no) = Box::pin(self.answer(ask)).await;
-                self.outcome(outcome, no).await;
-            }
+            // On the heap: what a command needs would else be part of every idle session.
+            Step::Ask(ask) => Box::pin(self.ask(ask)).await,
             Step::Abort => {
                 if let Some(running) = &mut self.running {
                     running.aborting = true;
-                    running.abort.cancel();
+                    running.abort.ask();
                 }
             }
             Step::Wait(command) => self.waiting.push_back(*command),
@@ -280,6 +296,21 @@ impl Control {
             }
         }
         self.give_back_port();
+    }
+
+    /// Answers what the session asks, unless the session must end meanwhile.
+    async fn ask(&mut self, ask: Ask) {
+        let (changes, dismissed) = (ask.changes(), self.dismissed());
+        let answered = tokio::select! {
+            biased;
+            answered = self.answer(ask) => Ok(answered),
+            // What changes something is done to its end, and answered: nothing is left half done or untold.
+            farewell = dismissed, if !changes => Err(farewell),
+        };
+        match answered {
+            Ok((outcome, no)) => self.outcome(outcome, no).await,
+            Err(farewell) => self.end(farewell).await,
+        }
     }
 
     /// A passive port that no transfer will use any more.
@@ -295,7 +326,7 @@ impl Control {
         match (doing.file, doing.size_bytes) {
             (Some(file), Some(size)) => format!("{file}: {moved} of {size} bytes"),
             (Some(file), None) => format!("{file}: {moved} bytes so far"),
-            (None, _) if self.session.is_digesting() => "Waiting for a turn to read".to_owned(),
+            (None, _) if self.session.is_reading() => "Waiting for a turn to read".to_owned(),
             (None, _) => "Waiting for the data connection".to_owned(),
         }
     }
@@ -359,6 +390,9 @@ impl Control {
     }
 
     pub(super) async fn send(&mut self, reply: &Reply) {
+        if self.gone.is_cancelled() {
+            return;
+        }
         self.tally.failures += u64::from(reply.code().number() >= FIRST_FAILURE);
         self.place.answered(self.engine.depot.clock.now(), &reply.summary());
         let encoding = self.session.encoding().clone();
@@ -366,7 +400,16 @@ impl Control {
         if let Ok(Ok(())) = tokio::time::timeout(REPLY_TIMEOUT, self.stream.write_all(&wire)).await {
         } else {
             self.client_is_gone();
-            self.closed = true;
+        }
+    }
+
+    /// What came and will not be answered is read all the same: unread, it would make the kernel reset the connection, and the
+    /// client might lose the last reply.
+    pub(super) async fn read_away(&mut self) {
+        for _ in 0..PIPELINE_BYTES_MAX / READ_BYTES {
+            let read = read_some(&mut self.stream, &mut self.reader);
+            let Ok(Ok(1..)) = tokio::time::timeout(Duration::ZERO, read).await else { return };
+            self.reader.clear();
         }
     }
 }

@@ -4,10 +4,28 @@
 use tokio::time::Instant;
 
 use super::connection::{Control, NEVER};
+use crate::base::clock::Clock;
 use crate::domain::authorise::No;
 use crate::domain::refusal::Rule;
 use crate::ftp::reply::{Code, Reply};
+use crate::store::live::Live;
 use crate::store::session::{Session, SessionEnd};
+
+/// The rule by which a session is ended from our side, and what its client hears.
+pub(super) type Farewell = (Rule, &'static str);
+
+const DISCONNECTED: Farewell = (Rule::AbortedByAdministrator, "The session was ended by the administrator.");
+const CLOSING_DOWN: Farewell = (Rule::Draining, "Closing down; please come back later.");
+
+/// Disabled, expired or removed while connected.
+fn not_allowed(live: &Live, clock: &Clock, connector: Option<&str>) -> Option<Farewell> {
+    let snapshot = live.snapshot();
+    let rule = match snapshot.connectors.get(connector?) {
+        None => Rule::ConnectorDisabled,
+        Some(live) => live.connector.valid_at(clock.now()).err()?.rule(),
+    };
+    Some((rule, "This user may not stay connected."))
+}
 
 impl Control {
     pub(super) fn idle_at(&self) -> Instant {
@@ -18,32 +36,56 @@ impl Control {
     }
 
     pub(super) async fn timed_out(&mut self) {
-        if self.session.logged_in() || Instant::now() < self.login_by {
-            self.end(Rule::Idle, "Idle for too long; please come back when there is something to do.").await;
-        } else {
-            self.end(Rule::Idle, "Sign-in took too long.").await;
+        // It may have been the deadline of the sign-in, which no command may pass either.
+        if self.must_end().is_none() {
+            self.end((Rule::Idle, "Idle for too long; please come back when there is something to do.")).await;
         }
     }
 
-    /// Disabled, expired or removed while connected.
-    pub(super) async fn check_still_allowed(&mut self) {
-        let Some(key) = &self.connector else { return };
-        let snapshot = self.engine.live.snapshot();
-        let now = self.engine.depot.clock.now();
-        let rule = match snapshot.connectors.get(key) {
-            None => Rule::ConnectorDisabled,
-            Some(live) => match live.connector.valid_at(now) {
-                Ok(()) => return,
-                Err(why) => why.rule(),
-            },
-        };
-        self.end(rule, "This user may not stay connected.").await;
+    /// Why the session may not take another command, if so.
+    pub(super) fn must_end(&self) -> Option<Farewell> {
+        let stopped = self.stop.now.is_cancelled();
+        if self.place.end().is_cancelled() {
+            Some(DISCONNECTED)
+        } else if stopped || (self.stop.drain.is_cancelled() && !self.session.is_transferring()) {
+            Some(CLOSING_DOWN)
+        } else if !self.session.logged_in() && Instant::now() >= self.login_by {
+            Some((Rule::Idle, "Sign-in took too long."))
+        } else {
+            not_allowed(&self.engine.live, &self.engine.depot.clock, self.connector.as_deref())
+        }
+    }
+
+    /// Ready when not even what is being answered may go on. A stop that leaves time does so for this, too; and a password is
+    /// checked to its end whatever the deadline, so that no guess goes uncounted.
+    pub(super) fn dismissed(&self) -> impl Future<Output = Farewell> + Send + use<> {
+        let (live, clock) = (self.engine.live.clone(), self.engine.depot.clock.clone());
+        let connector = self.connector.clone();
+        let (end, now) = (self.place.end().clone(), self.stop.now.clone());
+        async move {
+            let mut changes = live.watch();
+            let refused = async {
+                loop {
+                    if let Some(farewell) = not_allowed(&live, &clock, connector.as_deref()) {
+                        return farewell;
+                    }
+                    if changes.changed().await.is_err() {
+                        return std::future::pending().await;
+                    }
+                }
+            };
+            tokio::select! {
+                () = end.cancelled() => DISCONNECTED,
+                () = now.cancelled() => CLOSING_DOWN,
+                farewell = refused => farewell,
+            }
+        }
     }
 
     /// Ends the session from our side; a transfer under way is aborted first.
-    pub(super) async fn end(&mut self, rule: Rule, text: &str) {
+    pub(super) async fn end(&mut self, (rule, text): Farewell) {
         if let Some(running) = &self.running {
-            running.abort.cancel();
+            running.abort.end();
         }
         self.ending = SessionEnd::Rule(rule);
         self.record_refusal(&No { rule, detail: text.to_owned() }, "421");
@@ -76,12 +118,76 @@ impl Control {
         self.engine.depot.recorder.session(session).await;
     }
 
+    /// What runs is broken off by it, or goes on without the client; its record comes before the end of the session.
     pub(super) fn client_is_gone(&mut self) {
         self.gone.cancel();
-        if let Some(running) = &self.running {
-            running.abort.cancel();
-        } else {
-            self.closed = true;
-        }
+        self.closed |= self.running.is_none();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::{IpAddr, Ipv4Addr};
+    use std::time::Duration;
+
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::net::{TcpListener, TcpStream};
+
+    use super::*;
+    use crate::access::admission::{Admission, Limits};
+    use crate::access::certificate::Certificates;
+    use crate::access::gate::Gate;
+    use crate::access::password::Hasher;
+    use crate::engine::control::Arrival;
+    use crate::engine::{Engine, LOGIN_DEADLINE, Stop};
+    use crate::transfer::depot::Depot;
+
+    /// A session, and its client.
+    async fn session(data: &std::path::Path) -> (Control, TcpStream) {
+        let depot = Depot::for_tests(data, Clock::System).await;
+        let (db, clock, ids) = (depot.db.clone(), depot.clock.clone(), depot.ids.clone());
+        let engine = Engine {
+            live: Live::open(db.clone(), clock.clone()).await.unwrap(),
+            gate: Gate::new(Hasher::new().unwrap(), clock.clone()),
+            admission: Admission::default(),
+            presence: Default::default(),
+            ports: Default::default(),
+            certificates: Certificates::open(db, data, clock, ids).await.unwrap(),
+            tls: Default::default(),
+            depot,
+        };
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
+        let client = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+        let (stream, _) = listener.accept().await.unwrap();
+        let remote = IpAddr::from(Ipv4Addr::LOCALHOST);
+        let slot = engine.admission.enter(remote, &Limits::of(&engine.live.snapshot().profile)).unwrap();
+        let arrival = Arrival { stream, remote, slot, implicit: false };
+        (Control::new(engine, arrival, Stop::default()).unwrap(), client)
+    }
+
+    #[tokio::test]
+    async fn no_command_is_taken_behind_the_deadline_of_the_sign_in_however_early_it_was_sent() {
+        let folder = tempfile::tempdir().unwrap();
+        let (mut control, mut client) = session(folder.path()).await;
+        client.write_all(b"HELP\r\n".repeat(60).as_slice()).await.unwrap();
+        control.login_by = Instant::now();
+        control.serve().await;
+        let mut said = String::new();
+        client.read_to_string(&mut said).await.unwrap();
+        let codes: Vec<_> = said.lines().map(|line| &line[..4]).collect();
+        assert_eq!(codes, ["220 ", "421 "], "{said}");
+    }
+
+    #[tokio::test]
+    async fn who_had_signed_in_has_as_long_again_and_nobody_else() {
+        let folder = tempfile::tempdir().unwrap();
+        let (mut control, _client) = session(folder.path()).await;
+        let past = Instant::now() - Duration::from_secs(1);
+        control.login_by = past;
+        control.log_out();
+        assert_eq!(control.login_by, past, "nobody was signed in");
+        control.connector = Some("acme".to_owned());
+        control.log_out();
+        assert!(control.login_by > Instant::now() + LOGIN_DEADLINE / 2);
     }
 }

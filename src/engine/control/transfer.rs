@@ -1,4 +1,4 @@
-//! What runs beside a session, transfers and digests: started, heard of, ended. A session runs one at a time and outlives
+//! What runs beside a session, transfers and what files are read for: started, heard of, ended. A session runs one at a time and outlives
 //! it, so that what arrived is kept and recorded whatever becomes of the client.
 
 use std::sync::Arc;
@@ -6,22 +6,24 @@ use std::sync::Arc;
 use tokio::io::AsyncWriteExt;
 use tokio::sync::mpsc;
 use tokio::time::Instant;
-use tokio_util::sync::CancellationToken;
 
 use super::connection::Control;
+use crate::base::path::VirtualPath;
 use crate::domain::authorise::No;
-use crate::engine::digests::{Digesting, Wanted};
+use crate::engine::reading::{Reading, Wanted};
 use crate::engine::refusal::{self, Kind};
 use crate::engine::transfers::{self, ControlLine, End, Job, Progress};
 use crate::ftp::reply::{Code, Reply};
 use crate::ftp::session::{Outcome, Step, Transfer};
+use crate::store::session::SessionEnd;
 use crate::store::transfer::{Direction, Transfer as Record};
+use crate::transfer::abort::Abort;
 use crate::transfer::depot::TransferError;
 
-/// A transfer or a digest under way.
+/// A transfer or a reading under way.
 pub(super) struct Running {
     pub(super) progress: mpsc::Receiver<Progress>,
-    pub(super) abort: CancellationToken,
+    pub(super) abort: Abort,
     /// Its command, for records.
     pub(super) line: String,
     /// Whether the client asked for its end.
@@ -44,7 +46,7 @@ impl Control {
             }
         };
         let (progress, receiver) = mpsc::channel(2);
-        let abort = CancellationToken::new();
+        let abort = Abort::of(self.gone.clone());
         let job = Job {
             engine: self.engine.clone(),
             party,
@@ -62,20 +64,20 @@ impl Control {
         self.running = Some(Running { progress: receiver, abort, line: self.line.clone(), aborting: false });
     }
 
-    /// Starts a digest beside this task.
-    pub(super) async fn begin_digest(&mut self, wanted: Wanted) {
+    /// Reads a file beside this task.
+    pub(super) async fn begin_reading(&mut self, path: VirtualPath, wanted: Wanted) {
         let Some(party) = self.party() else {
             let reply = Reply::new(Code::NotLoggedIn, "Please sign in with USER and PASS first.");
             return self.outcome(Outcome::Refused(reply), None).await;
         };
         let (progress, receiver) = mpsc::channel(1);
-        let abort = CancellationToken::new();
+        let abort = Abort::of(self.gone.clone());
         let (engine, place) = (self.engine.clone(), Arc::clone(&self.place));
-        let digesting = Digesting { engine, party, place, abort: abort.clone() };
+        let reading = Reading { engine, party, place, abort: abort.clone(), path };
         tokio::spawn(async move {
-            let (outcome, no) = digesting.run(wanted).await;
+            let (outcome, no) = reading.run(wanted).await;
             // Nobody hears it when the session is gone.
-            let _ = progress.send(Progress::Digested(outcome, no)).await;
+            let _ = progress.send(Progress::Read(outcome, no)).await;
         });
         self.running = Some(Running { progress: receiver, abort, line: self.line.clone(), aborting: false });
     }
@@ -92,12 +94,12 @@ impl Control {
                 }
             }
             Progress::Ended(end) => Box::pin(self.ended(*end)).await,
-            Progress::Digested(outcome, no) => Box::pin(self.digested(outcome, no)).await,
+            Progress::Read(outcome, no) => Box::pin(self.read(outcome, no)).await,
         }
     }
 
-    /// A digest has ended.
-    async fn digested(&mut self, outcome: Outcome, no: Option<No>) {
+    /// A file was read, or was not.
+    async fn read(&mut self, outcome: Outcome, no: Option<No>) {
         self.final_reply(outcome, no.as_ref()).await;
         self.closed |= self.gone.is_cancelled();
     }
@@ -108,7 +110,8 @@ impl Control {
         let running = self.running.take()?;
         self.line = running.line;
         let (Step::Send(reply) | Step::Close(reply)) = self.session.outcome(outcome) else { return None };
-        if let Some(no) = no {
+        // Why this side has ended it is on record already.
+        if let Some(no) = no.filter(|_| !matches!(self.ending, SessionEnd::Rule(_))) {
             self.record_refusal(no, &reply.summary());
         }
         if !self.gone.is_cancelled() && !self.closed {
@@ -148,14 +151,15 @@ impl Control {
     /// What is still under way ends before the session does, so that what arrived is kept and recorded.
     pub(super) async fn finish(&mut self) {
         while let Some(running) = &mut self.running {
-            running.abort.cancel();
+            running.abort.end();
             match running.progress.recv().await {
                 Some(Progress::Opened { .. }) => {}
                 Some(Progress::Ended(end)) => self.ended(*end).await,
-                Some(Progress::Digested(outcome, no)) => self.digested(outcome, no).await,
+                Some(Progress::Read(outcome, no)) => self.read(outcome, no).await,
                 None => self.running = None,
             }
         }
+        self.read_away().await;
         let _ = self.stream.shutdown().await;
     }
 }

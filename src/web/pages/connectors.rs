@@ -408,6 +408,7 @@ pub async fn save(context: Context, Path(id): Path<String>, posted: Posted) -> R
             merged.extend(draft.form.texts.clone());
             draft.form.refuse(ConnectorSettings::parse(&merged).err().unwrap_or_default());
             draft.form.refuse(vec![mistake]);
+            draft.miss_secret(&posted);
             return draft.answer(&page(&context, &found, tab, &draft).await?);
         }
     };
@@ -415,6 +416,7 @@ pub async fn save(context: Context, Path(id): Path<String>, posted: Posted) -> R
     let waits = delivery_page::before_disabling(&context.state.db, &found.id, texts).await?;
     if let Some(problem) = waits.filter(|_| posted.get("anyway").is_none()) {
         draft.form.refuse(vec![Mistake::new("enabled", problem)]);
+        draft.miss_secret(&posted);
         let page = ConnectorPage { asks_first: true, ..page(&context, &found, tab, &draft).await? };
         return draft.answer(&page);
     }
@@ -423,6 +425,7 @@ pub async fn save(context: Context, Path(id): Path<String>, posted: Posted) -> R
     let (values, version) = (draft.form.texts.clone(), draft.version());
     let wanted = Wanted { values, version, credential: password.clone() };
     if !draft.settle(change::save_connector(&context, &found, wanted).await?)? {
+        draft.miss_secret(&posted);
         return draft.answer(&page(&context, &found, tab, &draft).await?);
     }
     let place = format!("/connectors/{}/{}", found.id, tab.name());

@@ -41,8 +41,7 @@ pub struct Asked {
 impl Asked {
     /// The connector, if one is asked for, as it is written in the configuration.
     pub fn connector(&self, context: &Context) -> Option<String> {
-        let typed = Some(self.connector.trim()).filter(|typed| !typed.is_empty())?;
-        Some(context.state.live.written_id(typed).map_or_else(|| typed.to_owned(), |id| id.to_string()))
+        connector(context, &self.connector)
     }
 
     /// From when.
@@ -120,6 +119,25 @@ pub struct Filters {
     pub views: Views,
 }
 
+fn connector(context: &Context, typed: &str) -> Option<String> {
+    let typed = Some(typed.trim()).filter(|typed| !typed.is_empty())?;
+    Some(context.state.live.written_id(typed).map_or_else(|| typed.to_owned(), |id| id.to_string()))
+}
+
+/// The connectors to choose from, and the chosen one, however its id is written. One that was deleted still has its rows; so
+/// have the names that nobody has.
+pub fn connectors(context: &Context, chosen: &str) -> Vec<Offer> {
+    let snapshot = context.state.live.snapshot();
+    let connectors = snapshot.connectors_sorted();
+    let ids = connectors.iter().take(OFFERED_MAX).map(|live| live.connector.id.as_str());
+    let Some(chosen) = connector(context, chosen) else { return Offer::all(ids.map(|id| (id, id)), "") };
+    let mut offers = Offer::all(ids.map(|id| (id, id)), &chosen);
+    if !offers.iter().any(|offer| offer.chosen) {
+        offers.extend(Offer::all([(chosen.as_str(), chosen.as_str())], &chosen));
+    }
+    offers
+}
+
 impl Filters {
     /// The form of a list with its own choices, those of every list before and behind them.
     pub async fn new(
@@ -128,18 +146,7 @@ impl Filters {
         asked: &Asked,
         own: Vec<Select>,
     ) -> Result<Self, WebError> {
-        let snapshot = context.state.live.snapshot();
-        let connectors = snapshot.connectors_sorted();
-        let ids = connectors.iter().take(OFFERED_MAX).map(|live| live.connector.id.as_str());
-        let mut offers = Offer::all(ids.map(|id| (id, id)), asked.connector.trim());
-        // One that was deleted still has its rows; so have the names that nobody has.
-        if !asked.connector.trim().is_empty() && !offers.iter().any(|offer| offer.chosen) {
-            let id = asked.connector(context).unwrap_or_default();
-            match offers.iter_mut().find(|offer| offer.value == id) {
-                Some(offer) => offer.chosen = true,
-                None => offers.extend(Offer::all([(id.as_str(), id.as_str())], &id)),
-            }
-        }
+        let offers = connectors(context, &asked.connector);
         let mut selects = vec![Select { key: "connector", label: "Connector", any: "All connectors", offers }];
         selects.extend(own);
         selects.push(Select { key: "since", label, any: "Any time", offers: Offer::all(SINCE, &asked.since) });

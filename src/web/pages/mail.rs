@@ -83,6 +83,7 @@ pub async fn save(context: Context, posted: Posted) -> Result<Response, WebError
         return draft.answer(&page(&context, &draft).await?);
     }
     if !draft.save_appliance(&context).await? {
+        draft.miss_secret(&posted);
         return draft.answer(&page(&context, &draft).await?);
     }
     if !password.is_empty() {

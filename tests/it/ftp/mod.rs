@@ -1,12 +1,14 @@
 //! The FTP server as a client sees it.
 
 mod active;
+mod ahead;
 mod beside;
 mod client_certificate;
 mod collect;
 mod deflate;
 mod escape;
 mod files;
+mod gone;
 mod guard;
 mod host;
 mod limits;

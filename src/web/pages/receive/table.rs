@@ -17,12 +17,11 @@ use crate::store::receipt_page::{Column, Order};
 use crate::web::context::Context;
 use crate::web::error::WebError;
 use crate::web::live::Followed;
+use crate::web::pages::list;
 use crate::web::pages::saved_views::Views;
 use crate::web::table::{Chip, Offer, Pager};
 use crate::web::view::{Time, cursor_text, page_size};
 
-/// Connectors offered in the filter.
-const OFFERED_MAX: usize = 500;
 /// Where their number is not known.
 const ALL: &str = "All files of this filter";
 
@@ -117,8 +116,6 @@ impl Table {
         let Fetched { receipts, count, note, older, newer } =
             fetch(context, &asked, &asked.search_among(files.as_ref(), now)).await?;
         let snapshot = context.state.live.snapshot();
-        let connectors = snapshot.connectors_sorted();
-        let ids = connectors.iter().take(OFFERED_MAX).map(|live| live.connector.id.as_str());
         let statuses = Status::ALL.iter().filter(|status| **status != Status::Publishing);
         let link =
             |key: &str, place: &str| if place.is_empty() { String::new() } else { asked.at(base, "", &[(key, place)]) };
@@ -140,7 +137,7 @@ impl Table {
             count,
             note,
             chips: asked.chips(base, files),
-            connectors: Offer::all(ids.map(|id| (id, id)), &asked.connector),
+            connectors: list::connectors(context, &asked.connector),
             statuses: Offer::all(statuses.map(|status| (status.name(), status.label())), &asked.status),
             periods: Offer::all(SINCE, &asked.since),
             sizes: Offer::sizes(page_size(asked.size)),
