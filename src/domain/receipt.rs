@@ -57,7 +57,7 @@ words! {
         Closed = "closed", "Closed in order";
         /// TLS without `close_notify`.
         Unsigned = "unsigned", "TLS not closed in order";
-        /// Reset, or a FIN inside a record, or with the control connection gone.
+        /// Reset, or a FIN inside a record, or with the control connection gone; or this side ended the session.
         Cut = "cut", "Cut off";
         /// The client sent ABOR.
         Aborted = "aborted", "Aborted by the client";

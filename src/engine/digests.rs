@@ -5,7 +5,6 @@ use std::io;
 use std::sync::{Arc, LazyLock};
 
 use tokio::sync::Semaphore;
-use tokio_util::sync::CancellationToken;
 
 use super::Engine;
 use super::files;
@@ -14,10 +13,10 @@ use crate::base::hex::hex;
 use crate::base::path::VirtualPath;
 use crate::domain::authorise::{No, Operation};
 use crate::domain::place::{Folder, path_of};
-use crate::domain::receipt::Ending;
 use crate::ftp::reply::{Code, Reply};
 use crate::ftp::session::{Algorithm, Outcome};
 use crate::store::receipt;
+use crate::transfer::abort::Abort;
 use crate::transfer::copy::Span;
 use crate::transfer::depot::{Party, TransferError};
 use crate::transfer::presence::Place;
@@ -51,8 +50,8 @@ pub struct Digesting {
     pub party: Party,
     /// Who sees its progress.
     pub place: Arc<Place>,
-    /// Cancelled by ABOR and by the end of the session.
-    pub abort: CancellationToken,
+    /// By ABOR, and by the end of the session.
+    pub abort: Abort,
 }
 
 impl Digesting {
@@ -60,7 +59,7 @@ impl Digesting {
     pub async fn run(self, wanted: Wanted) -> (Outcome, Option<No>) {
         match self.digest(&wanted).await {
             Ok(outcome) => (outcome, None),
-            Err(TransferError::Broken(Ending::Aborted)) => {
+            Err(TransferError::Broken(_)) => {
                 let reply = Reply::new(Code::TransferAborted, "Reading the file was ended as you asked.");
                 (Outcome::Refused(reply), None)
             }
@@ -104,7 +103,7 @@ impl Digesting {
     async fn read(&self, source: Source, wanted: &Wanted, span: Span) -> Result<String, TransferError> {
         let _turn = tokio::select! {
             biased;
-            () = self.abort.cancelled() => return Err(TransferError::Broken(Ending::Aborted)),
+            ending = self.abort.broken() => return Err(TransferError::Broken(ending)),
             turn = READERS.acquire() => turn.map_err(io::Error::other).map_err(TransferError::Storage)?,
         };
         let (place, abort, algorithm) = (Arc::clone(&self.place), self.abort.clone(), wanted.algorithm);
@@ -142,7 +141,7 @@ struct Reading {
     source: Source,
     span: Span,
     place: Arc<Place>,
-    abort: CancellationToken,
+    abort: Abort,
 }
 
 impl Reading {
@@ -170,8 +169,8 @@ impl Reading {
         let mut buffer = vec![0; STEP_BYTES];
         let Span { from: mut at, to } = self.span;
         while at < to {
-            if self.abort.is_cancelled() {
-                return Err(TransferError::Broken(Ending::Aborted));
+            if let Some(ending) = self.abort.ending() {
+                return Err(TransferError::Broken(ending));
             }
             let want = usize::try_from(to - at).unwrap_or(STEP_BYTES).min(STEP_BYTES);
             match self.source.read_at(&mut buffer[..want], at)? {

@@ -165,8 +165,8 @@ impl Lines<'_> {
         }
         if self.seen.is_multiple_of(TURN_ENTRIES) {
             tokio::task::yield_now().await;
-            if watch.abort.is_cancelled() {
-                return Err(TransferError::Broken(Ending::Aborted));
+            if let Some(ending) = watch.abort.ending() {
+                return Err(TransferError::Broken(ending));
             }
         }
         Ok(())
@@ -191,7 +191,7 @@ impl Lines<'_> {
 async fn flush(to: &mut DataConnection, watch: &Watch<'_>) -> Result<(), TransferError> {
     let flushed = tokio::select! {
         biased;
-        () = watch.abort.cancelled() => return Err(TransferError::Broken(Ending::Aborted)),
+        ending = watch.abort.broken() => return Err(TransferError::Broken(ending)),
         flushed = tokio::time::timeout(watch.stall, to.flush()) => flushed,
     };
     match flushed {

@@ -30,6 +30,7 @@ use crate::ftp::encoding::Encoding;
 use crate::ftp::reply::{Code, Reply};
 use crate::ftp::session::{Outcome, StoreMode, Transfer};
 use crate::store::transfer::{Direction, Transfer as Record};
+use crate::transfer::abort::Abort;
 use crate::transfer::collect::Collecting;
 use crate::transfer::copy::Watch;
 use crate::transfer::depot::{Depot, Party, TransferError};
@@ -118,8 +119,8 @@ pub struct Job {
     pub local: IpAddr,
     /// Who sees its progress.
     pub place: Arc<Place>,
-    /// Cancelled by ABOR and by the end of the session.
-    pub abort: CancellationToken,
+    /// By ABOR, and by the end of the session.
+    pub abort: Abort,
     /// The control connection, looked at before a file is published.
     pub control: ControlLine,
     /// How names are written.
@@ -314,24 +315,28 @@ impl Job {
         let timeout = self.party.connector().settings.timeout_s.seconds();
         let nowhere = Agreed::Active { to: std::net::SocketAddr::new(self.local, 0), from: 0 };
         let agreed = std::mem::replace(&mut self.agreed, nowhere);
-        let aborted = || End::failed(&TransferError::Broken(Ending::Aborted), Kind::File);
+        let broken = |ending| End::failed(&TransferError::Broken(ending), Kind::File);
         let opened = tokio::select! {
             biased;
-            () = self.abort.cancelled() => return Err(aborted()),
+            ending = self.abort.broken() => return Err(broken(ending)),
             opened = agreed.open(self.party.remote, self.local, timeout) => opened,
         };
         let come = opened.map_err(|error| not_opened(&error))?;
         let (go, gone) = oneshot::channel();
         let told = self.progress.send(Progress::Opened { unique, go }).await.is_ok() && gone.await.is_ok();
         if !told {
-            return Err(End::failed(&TransferError::Broken(Ending::Cut), Kind::File));
+            return Err(broken(Ending::Cut));
+        }
+        if reads == Reads::Server && self.tls.is_some() {
+            // Its own end says whether all has come, whatever becomes of the client (PRODUCT 5.3).
+            self.abort = self.abort.surviving();
         }
         let stream = match (come, &self.tls) {
             // Whatever has come by now is kept, even if the client is gone already.
             (Come::Silent(stream), None) => Stream::Plain(stream.into()),
             (come, _) => tokio::select! {
                 biased;
-                () = self.abort.cancelled() => return Err(aborted()),
+                ending = self.abort.broken() => return Err(broken(ending)),
                 secured = self.secure(come, (reads, timeout)) => secured?,
             },
         };

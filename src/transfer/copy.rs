@@ -9,8 +9,8 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf};
-use tokio_util::sync::CancellationToken;
 
+use super::abort::Abort;
 use super::digest::Digest;
 use super::presence::Place;
 use super::quota::Allowance;
@@ -66,8 +66,8 @@ pub trait Outbound: AsyncWrite + Unpin + Send {
 pub struct Watch<'a> {
     /// Who sees its progress.
     pub place: &'a Place,
-    /// Cancelled by ABOR and by whoever ends the session.
-    pub abort: &'a CancellationToken,
+    /// By ABOR, and by the end of the session.
+    pub abort: &'a Abort,
     /// How long no byte may move through the partner's doing.
     pub stall: Duration,
 }
@@ -161,7 +161,7 @@ pub async fn receive(from: &mut impl Inbound, sink: &mut Sink<'_>, watch: &Watch
         let filled = tokio::select! {
             biased;
             filled = fill_in_time(from, &mut buffer, watch.stall) => filled,
-            () = watch.abort.cancelled() => break Received::Ended(Ending::Aborted),
+            ending = watch.abort.broken() => break Received::Ended(ending),
             () = sink.entry.end().cancelled() => break Received::Ended(Ending::Stalled),
         };
         let Some((count, then)) = filled else { break Received::Ended(Ending::Stalled) };
@@ -187,8 +187,8 @@ pub async fn receive(from: &mut impl Inbound, sink: &mut Sink<'_>, watch: &Watch
             Then::Failed(error) => break Received::Ended(from.ending(Some(&error))),
         }
         // A client that ABORs while bytes still come must be heard, too.
-        if watch.abort.is_cancelled() {
-            break Received::Ended(Ending::Aborted);
+        if let Some(ending) = watch.abort.ending() {
+            break Received::Ended(ending);
         }
         if count == BUFFER_BYTES {
             give_way().await;
@@ -308,7 +308,7 @@ pub async fn send(source: &Source, span: Span, to: &mut impl Outbound, watch: &W
         };
         let moved = tokio::select! {
             biased;
-            () = watch.abort.cancelled() => return Sent::Ended(Ending::Aborted),
+            ending = watch.abort.broken() => return Sent::Ended(ending),
             moved = tokio::time::timeout(watch.stall, moving) => moved,
         };
         match moved {
@@ -398,7 +398,7 @@ pub async fn send_turned(
 pub async fn send_bytes(bytes: &[u8], to: &mut impl Outbound, watch: &Watch<'_>) -> Sent {
     let moved = tokio::select! {
         biased;
-        () = watch.abort.cancelled() => return Sent::Ended(Ending::Aborted),
+        ending = watch.abort.broken() => return Sent::Ended(ending),
         moved = tokio::time::timeout(watch.stall, to.write_all(bytes)) => moved,
     };
     match moved {
@@ -534,7 +534,7 @@ mod tests {
         let ids = IdSource::random(Clock::System);
         let remote = IpAddr::from(Ipv4Addr::LOCALHOST);
         let place = Presence::default().enter(SessionId::new(&ids), remote, Clock::System.now());
-        let abort = CancellationToken::new();
+        let abort = Abort::default();
         let watch = Watch { place: &place, abort: &abort, stall: Duration::from_mins(1) };
         let turns = Arc::new(AtomicU64::new(0));
         let counting = Arc::clone(&turns);

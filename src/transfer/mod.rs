@@ -1,5 +1,6 @@
 //! Floor 3: bytes in and out, receipts, events, and who is connected.
 
+pub mod abort;
 pub mod bulk;
 pub mod came;
 pub mod collect;

@@ -8,8 +8,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::io::AsyncWriteExt;
-use tokio_util::sync::CancellationToken;
 
+use super::abort::Abort;
 use super::came::Came;
 use super::copy::{self, Inbound, Sink, ToLf, Watch};
 use super::depot::{Depot, Party, TransferError};
@@ -63,8 +63,8 @@ pub trait Control: Send + Sync {
 
 impl Upload {
     /// Makes the part. For a new upload this comes after the 150: a data connection that never came leaves nothing.
-    /// `stop`: nobody waits for a new version of a complete file any more.
-    pub async fn begin(depot: &Depot, plan: Plan, stop: &CancellationToken) -> Result<Self, TransferError> {
+    /// `abort`: nobody waits for a new version of a complete file any more.
+    pub async fn begin(depot: &Depot, plan: Plan, abort: &Abort) -> Result<Self, TransferError> {
         let folder = plan.folder();
         let begun_at = depot.clock.now();
         let (part, digest) = match &plan.base {
@@ -92,11 +92,11 @@ impl Upload {
             }
             Base::Complete { source, offset } => {
                 let mut part = new_part(depot, &plan)?;
-                let stopped = stop.clone();
-                if let Err(error) = part.copy_from(source.file(), *offset, move || !stopped.is_cancelled()).await {
+                let stopped = abort.clone();
+                if let Err(error) = part.copy_from(source.file(), *offset, move || stopped.ending().is_none()).await {
                     part.discard(folder);
-                    let aborted = stop.is_cancelled() && error.kind() == io::ErrorKind::Interrupted;
-                    return Err(if aborted { TransferError::Broken(Ending::Aborted) } else { error.into() });
+                    let broken = abort.ending().filter(|_| error.kind() == io::ErrorKind::Interrupted);
+                    return Err(broken.map_or_else(|| error.into(), TransferError::Broken));
                 }
                 let digest = Digest::follow(Arc::clone(part.file()), *offset);
                 (part, digest)
@@ -315,7 +315,7 @@ mod tests {
     async fn begun(desk: &Desk, mode: StoreMode) -> Result<Upload, TransferError> {
         let path = VirtualPath::root().resolve("/Receive/a").unwrap();
         let plan = plan(&desk.depot, &desk.party, &path, mode).await?;
-        Upload::begin(&desk.depot, plan, &CancellationToken::new()).await
+        Upload::begin(&desk.depot, plan, &Abort::default()).await
     }
 
     #[tokio::test]

@@ -238,7 +238,7 @@ impl Download {
         }
         let closed = tokio::select! {
             biased;
-            () = watch.abort.cancelled() => return aborted(),
+            ending = watch.abort.broken() => return Done { ending, result: Err(TransferError::Broken(ending)) },
             closed = tokio::time::timeout(watch.stall, to.shutdown()) => closed,
         };
         match closed {
@@ -259,8 +259,8 @@ impl Download {
         let Span { from, to: end } = self.span;
         let (mut at, mut pace) = (from, Pace::begin());
         while at < end {
-            if !self.may_send(watch).await {
-                return Sent::Ended(Ending::Aborted);
+            if let Some(ending) = self.held_up(watch).await {
+                return Sent::Ended(ending);
             }
             let next = at.saturating_add(self.throttle.step_bytes().min(PIECE_BYTES)).min(end);
             let thread = pace.thread();
@@ -280,12 +280,12 @@ impl Download {
         Sent::All
     }
 
-    /// Waits for the rate limit, which is our doing and no stall; `false` when the transfer is aborted meanwhile.
-    async fn may_send(&self, watch: &Watch<'_>) -> bool {
+    /// Waits for the rate limit, which is our doing and no stall; how the transfer has ended when it is broken off meanwhile.
+    async fn held_up(&self, watch: &Watch<'_>) -> Option<Ending> {
         tokio::select! {
             biased;
-            () = watch.abort.cancelled() => false,
-            () = self.throttle.ready() => true,
+            ending = watch.abort.broken() => Some(ending),
+            () = self.throttle.ready() => None,
         }
     }
 
@@ -293,8 +293,8 @@ impl Download {
         let mut turn = ToCrLf::default();
         let Span { from: mut at, to: end } = self.span;
         while at < end {
-            if !self.may_send(watch).await {
-                return Sent::Ended(Ending::Aborted);
+            if let Some(ending) = self.held_up(watch).await {
+                return Sent::Ended(ending);
             }
             let next = at.saturating_add(self.throttle.step_bytes().min(PIECE_BYTES)).min(end);
             match copy::send_turned(&self.source, Span { from: at, to: next }, &mut turn, to, (watch, buffer)).await {
@@ -305,10 +305,6 @@ impl Download {
         }
         Sent::All
     }
-}
-
-fn aborted() -> Done {
-    Done { ending: Ending::Aborted, result: Err(TransferError::Broken(Ending::Aborted)) }
 }
 
 #[cfg(test)]

@@ -12,8 +12,8 @@ use std::task::{Context, Poll};
 
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, DuplexStream, ReadBuf};
 use tokio::task::JoinHandle;
-use tokio_util::sync::CancellationToken;
 
+use super::abort::Abort;
 use super::copy::{BUFFER_BYTES, Inbound, Watch};
 use super::depot::{Depot, Party, TransferError};
 use super::plan::{self, Plan};
@@ -88,7 +88,7 @@ async fn run(
     reply: String,
 ) -> Result<Option<ReceiptId>, TransferError> {
     let begun_at = depot.clock.now();
-    let abort = CancellationToken::new();
+    let abort = Abort::default();
     let upload = Upload::begin(&depot, plan, &abort).await?;
     // Nobody is connected over FTP: it stands among no live sessions.
     let place = Presence::default().enter(party.session.clone(), party.remote, begun_at);

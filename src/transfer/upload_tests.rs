@@ -10,8 +10,8 @@ use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, DuplexStream, ReadBuf};
 use tokio::task::JoinHandle;
-use tokio_util::sync::CancellationToken;
 
+use super::abort::Abort;
 use super::copy::{Inbound, Watch};
 use super::depot::{Depot, Party, TransferError};
 use super::plan::plan;
@@ -109,7 +109,7 @@ impl Desk {
         let path = VirtualPath::root().resolve("/Receive").unwrap().resolve(name).unwrap();
         let running = tokio::spawn(async move {
             let plan = plan(&depot, &party, &path, mode).await?;
-            let abort = CancellationToken::new();
+            let abort = Abort::default();
             let upload = Upload::begin(&depot, plan, &abort).await?;
             let place =
                 Presence::default().enter(party.session.clone(), IpAddr::from(Ipv4Addr::LOCALHOST), depot.clock.now());

@@ -273,7 +273,7 @@ impl Control {
             Step::Abort => {
                 if let Some(running) = &mut self.running {
                     running.aborting = true;
-                    running.abort.cancel();
+                    running.abort.ask();
                 }
             }
             Step::Wait(command) => self.waiting.push_back(*command),
@@ -378,6 +378,9 @@ impl Control {
     }
 
     pub(super) async fn send(&mut self, reply: &Reply) {
+        if self.gone.is_cancelled() {
+            return;
+        }
         self.tally.failures += u64::from(reply.code().number() >= FIRST_FAILURE);
         self.place.answered(self.engine.depot.clock.now(), &reply.summary());
         let encoding = self.session.encoding().clone();
@@ -385,7 +388,6 @@ impl Control {
         if let Ok(Ok(())) = tokio::time::timeout(REPLY_TIMEOUT, self.stream.write_all(&wire)).await {
         } else {
             self.client_is_gone();
-            self.closed = true;
         }
     }
 }

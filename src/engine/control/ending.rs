@@ -85,7 +85,7 @@ impl Control {
     /// Ends the session from our side; a transfer under way is aborted first.
     pub(super) async fn end(&mut self, (rule, text): Farewell) {
         if let Some(running) = &self.running {
-            running.abort.cancel();
+            running.abort.end();
         }
         self.ending = SessionEnd::Rule(rule);
         self.record_refusal(&No { rule, detail: text.to_owned() }, "421");
@@ -118,13 +118,10 @@ impl Control {
         self.engine.depot.recorder.session(session).await;
     }
 
+    /// What runs is broken off by it, or goes on without the client; its record comes before the end of the session.
     pub(super) fn client_is_gone(&mut self) {
         self.gone.cancel();
-        if let Some(running) = &self.running {
-            running.abort.cancel();
-        } else {
-            self.closed = true;
-        }
+        self.closed |= self.running.is_none();
     }
 }
 

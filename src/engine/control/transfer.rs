@@ -6,7 +6,6 @@ use std::sync::Arc;
 use tokio::io::AsyncWriteExt;
 use tokio::sync::mpsc;
 use tokio::time::Instant;
-use tokio_util::sync::CancellationToken;
 
 use super::connection::Control;
 use crate::domain::authorise::No;
@@ -15,13 +14,15 @@ use crate::engine::refusal::{self, Kind};
 use crate::engine::transfers::{self, ControlLine, End, Job, Progress};
 use crate::ftp::reply::{Code, Reply};
 use crate::ftp::session::{Outcome, Step, Transfer};
+use crate::store::session::SessionEnd;
 use crate::store::transfer::{Direction, Transfer as Record};
+use crate::transfer::abort::Abort;
 use crate::transfer::depot::TransferError;
 
 /// A transfer or a digest under way.
 pub(super) struct Running {
     pub(super) progress: mpsc::Receiver<Progress>,
-    pub(super) abort: CancellationToken,
+    pub(super) abort: Abort,
     /// Its command, for records.
     pub(super) line: String,
     /// Whether the client asked for its end.
@@ -44,7 +45,7 @@ impl Control {
             }
         };
         let (progress, receiver) = mpsc::channel(2);
-        let abort = CancellationToken::new();
+        let abort = Abort::of(self.gone.clone());
         let job = Job {
             engine: self.engine.clone(),
             party,
@@ -69,7 +70,7 @@ impl Control {
             return self.outcome(Outcome::Refused(reply), None).await;
         };
         let (progress, receiver) = mpsc::channel(1);
-        let abort = CancellationToken::new();
+        let abort = Abort::of(self.gone.clone());
         let (engine, place) = (self.engine.clone(), Arc::clone(&self.place));
         let digesting = Digesting { engine, party, place, abort: abort.clone() };
         tokio::spawn(async move {
@@ -108,7 +109,8 @@ impl Control {
         let running = self.running.take()?;
         self.line = running.line;
         let (Step::Send(reply) | Step::Close(reply)) = self.session.outcome(outcome) else { return None };
-        if let Some(no) = no {
+        // Why this side has ended it is on record already.
+        if let Some(no) = no.filter(|_| !matches!(self.ending, SessionEnd::Rule(_))) {
             self.record_refusal(no, &reply.summary());
         }
         if !self.gone.is_cancelled() && !self.closed {
@@ -148,7 +150,7 @@ impl Control {
     /// What is still under way ends before the session does, so that what arrived is kept and recorded.
     pub(super) async fn finish(&mut self) {
         while let Some(running) = &mut self.running {
-            running.abort.cancel();
+            running.abort.end();
             match running.progress.recv().await {
                 Some(Progress::Opened { .. }) => {}
                 Some(Progress::Ended(end)) => self.ended(*end).await,

@@ -8,6 +8,7 @@ mod collect;
 mod deflate;
 mod escape;
 mod files;
+mod gone;
 mod guard;
 mod host;
 mod limits;

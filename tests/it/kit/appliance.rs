@@ -17,6 +17,7 @@ use waybill::store::Db;
 use waybill::store::listener::{self, Listener, ListenerState, State};
 use waybill::store::refusal::{self, Refusal};
 use waybill::store::session::{self, Session};
+use waybill::store::transfer::{self, Transfer};
 
 use super::client::Client;
 
@@ -279,6 +280,15 @@ impl Running<'_> {
     /// Refusals, newest first.
     pub(crate) async fn refusals(&self) -> Vec<Refusal> {
         refusal::page(&self.db, &refusal::Filter::default(), None, 1_000).await.expect("refusals are read")
+    }
+
+    /// The transfers that have ended, newest first, once there are `count`.
+    pub(crate) async fn transfers(&self, count: usize) -> Vec<Transfer> {
+        self.until(&format!("{count} transfers are recorded"), async |running| {
+            let found = transfer::page(&running.db, &transfer::Filter::default(), None, 1_000).await;
+            Some(found.expect("transfers are read")).filter(|found| found.len() == count)
+        })
+        .await
     }
 
     /// The records of a connector's sessions that have ended, newest first, without what was said.
