@@ -58,64 +58,57 @@ pub fn enter(engine: &Engine, party: &Party, path: &VirtualPath) -> Result<Virtu
     }
 }
 
-/// `SIZE`: an unfinished upload's is what arrived; a complete file's confirms its receipt.
-pub async fn size(engine: &Engine, party: &Party, path: &VirtualPath, ascii: bool) -> Result<u64, TransferError> {
+/// What `SIZE` is asked of.
+enum Asked {
+    /// An upload that is not complete: what arrived.
+    Unfinished(u64),
+    /// A file that the partner collected and that is gone since.
+    Collected(u64),
+    File(Box<Located>),
+}
+
+async fn asked(engine: &Engine, party: &Party, path: &VirtualPath) -> Result<Asked, TransferError> {
     let target = target(party, Operation::Look, path)?;
     let workspace = party.workspace(&engine.depot)?;
     if let Some(unfinished) = workspace.folder(target.folder).unfinished(&target.names) {
-        if ascii {
-            let detail = "SIZE in TYPE A of an unfinished upload";
-            return Err(TransferError::refused(Rule::TypeNotSupported, detail));
-        }
-        return Ok(unfinished.size_bytes);
+        return Ok(Asked::Unfinished(unfinished.size_bytes));
     }
     own_only(engine, party, &target).await?;
     let located = match locate(&engine.depot, party, target.folder, &target.names).await {
         Err(TransferError::NotFound) if target.folder == Folder::Send => {
-            let (size_bytes, _) = remembered(engine, party, &target).await?;
-            if ascii {
-                return Err(TransferError::refused(Rule::TypeNotSupported, "SIZE in TYPE A of a collected file"));
-            }
-            return Ok(size_bytes);
+            return Ok(Asked::Collected(remembered(engine, party, &target).await?.0));
         }
         located => located?,
     };
     known(engine, party, &target, &located)?;
-    let version = located.source.version();
-    if ascii {
-        return counted(&located).await;
+    Ok(Asked::File(Box::new(located)))
+}
+
+/// `SIZE`: a complete file's confirms its receipt.
+pub async fn size(engine: &Engine, party: &Party, path: &VirtualPath) -> Result<u64, TransferError> {
+    match asked(engine, party, path).await? {
+        Asked::Unfinished(size_bytes) | Asked::Collected(size_bytes) => Ok(size_bytes),
+        Asked::File(located) => {
+            confirm(engine, &located).await;
+            Ok(located.source.version().size_bytes)
+        }
     }
-    confirm(engine, &located).await;
-    Ok(version.size_bytes)
+}
+
+/// `SIZE` in TYPE A: the file to be read for what would be sent of it, where that is cheap enough.
+pub async fn countable(engine: &Engine, party: &Party, path: &VirtualPath) -> Result<Source, TransferError> {
+    let detail = match asked(engine, party, path).await? {
+        Asked::File(located) if located.source.version().size_bytes <= COUNTED_BYTES_MAX => return Ok(located.source),
+        Asked::File(_) => "SIZE in TYPE A of a large file",
+        Asked::Unfinished(_) => "SIZE in TYPE A of an unfinished upload",
+        Asked::Collected(_) => "SIZE in TYPE A of a collected file",
+    };
+    Err(TransferError::refused(Rule::TypeNotSupported, detail))
 }
 
 /// Size and time of a file that the partner collected and that is gone since.
 async fn remembered(engine: &Engine, party: &Party, target: &Target) -> Result<(u64, Timestamp), TransferError> {
     collect::remembered(&engine.depot, party, &target.names).await?.ok_or(TransferError::NotFound)
-}
-
-/// What TYPE A would send, where it is cheap enough to count.
-async fn counted(located: &Located) -> Result<u64, TransferError> {
-    let source = located.source.clone();
-    if source.version().size_bytes > COUNTED_BYTES_MAX {
-        return Err(TransferError::refused(Rule::TypeNotSupported, "SIZE in TYPE A of a large file"));
-    }
-    let count = move || {
-        let mut buffer = vec![0; 256 * 1024];
-        let (mut at, mut added, mut last) = (0, 0, 0);
-        loop {
-            let count = source.read_at(&mut buffer, at)?;
-            if count == 0 {
-                return Ok(at + added);
-            }
-            for byte in &buffer[..count] {
-                added += u64::from(*byte == b'\n' && last != b'\r');
-                last = *byte;
-            }
-            at += count as u64;
-        }
-    };
-    tokio::task::spawn_blocking(count).await.map_err(io::Error::other)?.map_err(TransferError::Storage)
 }
 
 /// The client has looked at size or digest of what it uploaded: proof A.

@@ -57,8 +57,8 @@ pub enum Progress {
     },
     /// It has ended.
     Ended(Box<End>),
-    /// A digest is made, or is not; with the rule that said no.
-    Digested(Outcome, Option<No>),
+    /// A file was read for its digest or size, or was not; with the rule that said no.
+    Read(Outcome, Option<No>),
 }
 
 /// How it ended.

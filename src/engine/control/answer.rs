@@ -226,7 +226,7 @@ async fn about(engine: &Engine, party: &Party, ask: Ask) -> Result<Outcome, Tran
         Ask::Enter(path) => files::enter(engine, party, &path).map(Outcome::Entered),
         Ask::Stat(listed) => listing::few(engine, party, &listed).await.map(Outcome::Entries),
         Ask::Mlst(path) => files::entry(engine, party, &path).await.map(|entry| Outcome::Entries(vec![entry])),
-        Ask::Size { path, ascii } => files::size(engine, party, &path, ascii).await.map(Outcome::Size),
+        Ask::Size { path, ascii: false } => files::size(engine, party, &path).await.map(Outcome::Size),
         Ask::Modified(path) => files::modified(engine, party, &path).await.map(Outcome::Modified),
         Ask::ModifiedOrTouch { whole, path, to } => {
             files::modified_or_touch(engine, party, whole.as_ref(), (&path, to)).await.map(Outcome::Modified)
@@ -249,6 +249,7 @@ async fn about(engine: &Engine, party: &Party, ask: Ask) -> Result<Outcome, Tran
         | Ask::Active(_)
         | Ask::Transfer(_)
         | Ask::Digest { .. }
+        | Ask::Size { ascii: true, .. }
         | Ask::ClientName(_)
         | Ask::Unsupported(_) => Err(TransferError::NotFound),
     }

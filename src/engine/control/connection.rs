@@ -25,8 +25,8 @@ use crate::domain::entrance;
 use crate::domain::refusal::Rule;
 use crate::domain::value::FtpOverTls;
 use crate::engine::data::{self, Agreed};
-use crate::engine::digests::Wanted;
 use crate::engine::listener::Stop;
+use crate::engine::reading::Wanted;
 use crate::engine::stream::Stream;
 use crate::engine::tls::SessionTls;
 use crate::engine::{Engine, LOGIN_DEADLINE, REPLY_TIMEOUT};
@@ -262,8 +262,9 @@ impl Control {
             }
             Step::Ask(Ask::Transfer(transfer)) => self.begin(transfer).await,
             Step::Ask(Ask::Digest { path, algorithm, range }) => {
-                self.begin_digest(Wanted { path, algorithm, range }).await;
+                self.begin_reading(path, Wanted::Digest { algorithm, range }).await;
             }
+            Step::Ask(Ask::Size { path, ascii: true }) => self.begin_reading(path, Wanted::Size).await,
             Step::Ask(Ask::StartTls) => {
                 self.outcome(Outcome::Done, None).await;
                 Box::pin(self.secure(false)).await;
@@ -314,7 +315,7 @@ impl Control {
         match (doing.file, doing.size_bytes) {
             (Some(file), Some(size)) => format!("{file}: {moved} of {size} bytes"),
             (Some(file), None) => format!("{file}: {moved} bytes so far"),
-            (None, _) if self.session.is_digesting() => "Waiting for a turn to read".to_owned(),
+            (None, _) if self.session.is_reading() => "Waiting for a turn to read".to_owned(),
             (None, _) => "Waiting for the data connection".to_owned(),
         }
     }
@@ -388,6 +389,16 @@ impl Control {
         if let Ok(Ok(())) = tokio::time::timeout(REPLY_TIMEOUT, self.stream.write_all(&wire)).await {
         } else {
             self.client_is_gone();
+        }
+    }
+
+    /// What came and will not be answered is read all the same: unread, it would make the kernel reset the connection, and the
+    /// client might lose the last reply.
+    pub(super) async fn read_away(&mut self) {
+        for _ in 0..PIPELINE_BYTES_MAX / READ_BYTES {
+            let read = read_some(&mut self.stream, &mut self.reader);
+            let Ok(Ok(1..)) = tokio::time::timeout(Duration::ZERO, read).await else { return };
+            self.reader.clear();
         }
     }
 }

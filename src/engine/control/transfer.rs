@@ -1,4 +1,4 @@
-//! What runs beside a session, transfers and digests: started, heard of, ended. A session runs one at a time and outlives
+//! What runs beside a session, transfers and what files are read for: started, heard of, ended. A session runs one at a time and outlives
 //! it, so that what arrived is kept and recorded whatever becomes of the client.
 
 use std::sync::Arc;
@@ -8,8 +8,9 @@ use tokio::sync::mpsc;
 use tokio::time::Instant;
 
 use super::connection::Control;
+use crate::base::path::VirtualPath;
 use crate::domain::authorise::No;
-use crate::engine::digests::{Digesting, Wanted};
+use crate::engine::reading::{Reading, Wanted};
 use crate::engine::refusal::{self, Kind};
 use crate::engine::transfers::{self, ControlLine, End, Job, Progress};
 use crate::ftp::reply::{Code, Reply};
@@ -19,7 +20,7 @@ use crate::store::transfer::{Direction, Transfer as Record};
 use crate::transfer::abort::Abort;
 use crate::transfer::depot::TransferError;
 
-/// A transfer or a digest under way.
+/// A transfer or a reading under way.
 pub(super) struct Running {
     pub(super) progress: mpsc::Receiver<Progress>,
     pub(super) abort: Abort,
@@ -63,8 +64,8 @@ impl Control {
         self.running = Some(Running { progress: receiver, abort, line: self.line.clone(), aborting: false });
     }
 
-    /// Starts a digest beside this task.
-    pub(super) async fn begin_digest(&mut self, wanted: Wanted) {
+    /// Reads a file beside this task.
+    pub(super) async fn begin_reading(&mut self, path: VirtualPath, wanted: Wanted) {
         let Some(party) = self.party() else {
             let reply = Reply::new(Code::NotLoggedIn, "Please sign in with USER and PASS first.");
             return self.outcome(Outcome::Refused(reply), None).await;
@@ -72,11 +73,11 @@ impl Control {
         let (progress, receiver) = mpsc::channel(1);
         let abort = Abort::of(self.gone.clone());
         let (engine, place) = (self.engine.clone(), Arc::clone(&self.place));
-        let digesting = Digesting { engine, party, place, abort: abort.clone() };
+        let reading = Reading { engine, party, place, abort: abort.clone(), path };
         tokio::spawn(async move {
-            let (outcome, no) = digesting.run(wanted).await;
+            let (outcome, no) = reading.run(wanted).await;
             // Nobody hears it when the session is gone.
-            let _ = progress.send(Progress::Digested(outcome, no)).await;
+            let _ = progress.send(Progress::Read(outcome, no)).await;
         });
         self.running = Some(Running { progress: receiver, abort, line: self.line.clone(), aborting: false });
     }
@@ -93,12 +94,12 @@ impl Control {
                 }
             }
             Progress::Ended(end) => Box::pin(self.ended(*end)).await,
-            Progress::Digested(outcome, no) => Box::pin(self.digested(outcome, no)).await,
+            Progress::Read(outcome, no) => Box::pin(self.read(outcome, no)).await,
         }
     }
 
-    /// A digest has ended.
-    async fn digested(&mut self, outcome: Outcome, no: Option<No>) {
+    /// A file was read, or was not.
+    async fn read(&mut self, outcome: Outcome, no: Option<No>) {
         self.final_reply(outcome, no.as_ref()).await;
         self.closed |= self.gone.is_cancelled();
     }
@@ -154,10 +155,11 @@ impl Control {
             match running.progress.recv().await {
                 Some(Progress::Opened { .. }) => {}
                 Some(Progress::Ended(end)) => self.ended(*end).await,
-                Some(Progress::Digested(outcome, no)) => self.digested(outcome, no).await,
+                Some(Progress::Read(outcome, no)) => self.read(outcome, no).await,
                 None => self.running = None,
             }
         }
+        self.read_away().await;
         let _ = self.stream.shutdown().await;
     }
 }

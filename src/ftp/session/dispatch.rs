@@ -19,7 +19,7 @@ impl Session {
         let feature = feature::of(&command);
         match &mut self.asked {
             Asked::Nothing => {}
-            Asked::Transfer { aborting, .. } | Asked::Digest { aborting, .. }
+            Asked::Transfer { aborting, .. } | Asked::Reading { aborting, .. }
                 if feature.is_some_and(|feature| feature.at_once) =>
             {
                 return match command {
@@ -32,7 +32,9 @@ impl Session {
                     other => Step::Wait(Box::new(other)),
                 };
             }
-            Asked::Transfer { .. } | Asked::Digest { .. } | Asked::Question(_) => return Step::Wait(Box::new(command)),
+            Asked::Transfer { .. } | Asked::Reading { .. } | Asked::Question(_) => {
+                return Step::Wait(Box::new(command));
+            }
         }
         if !matches!(command, Command::Rnto(_)) {
             self.renaming = None;

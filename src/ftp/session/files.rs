@@ -1,7 +1,7 @@
 //! Files and folders over the control connection: CWD, PWD, MKD, RMD, DELE, RNFR, RNTO, SIZE, MDTM, MFMT, MLST, HASH,
 //! AVBL.
 
-use super::state::{Asked, DataType, DigestForm, Question, Restart, Session};
+use super::state::{Asked, DataType, Question, Restart, Session, Told};
 use super::step::{Algorithm, Ask, Step};
 use crate::base::clock::Timestamp;
 use crate::base::path::VirtualPath;
@@ -58,8 +58,10 @@ impl Session {
     }
 
     pub(super) fn size(&mut self, path: &str) -> Step {
-        let ascii = self.settings.data_type == DataType::Ascii;
-        self.ask_of(path, |path| (Ask::Size { path, ascii }, Question::Size))
+        if self.settings.data_type == DataType::Ascii {
+            return self.read(path, Told::Size, |path| Ask::Size { path, ascii: true });
+        }
+        self.ask_of(path, |path| (Ask::Size { path, ascii: false }, Question::Size))
     }
 
     /// `path` is the whole argument; `touch` its reading as a time and a name.
@@ -97,29 +99,29 @@ impl Session {
             Restart::Whole | Restart::From(_) => (0, None),
         };
         let text = written.clone();
-        let form = DigestForm::Hash(algorithm, written);
-        self.digest(&text, (algorithm, range), form)
+        self.read(&text, Told::Hash(algorithm, written), |path| Ask::Digest { path, algorithm, range })
     }
 
-    fn digest(&mut self, path: &str, (algorithm, range): (Algorithm, (u64, Option<u64>)), form: DigestForm) -> Step {
+    /// Asks for what a file must be read for, beside the session.
+    fn read(&mut self, path: &str, told: Told, make: impl FnOnce(VirtualPath) -> Ask) -> Step {
         match self.resolve(path, Code::FileUnavailable) {
             Ok(path) => {
-                self.asked = Asked::Digest { form, aborting: false };
-                Step::Ask(Ask::Digest { path, algorithm, range })
+                self.asked = Asked::Reading { told, aborting: false };
+                Step::Ask(make(path))
             }
             Err(reply) => Step::Send(reply),
         }
     }
 
     pub(super) fn check(&mut self, check: &Check, algorithm: Algorithm) -> Step {
-        self.digest(&check.path, (algorithm, (check.start, check.end)), DigestForm::Plain)
+        let range = (check.start, check.end);
+        self.read(&check.path, Told::Plain, |path| Ask::Digest { path, algorithm, range })
     }
 
     pub(super) fn md5(&mut self, check: Check) -> Step {
         let (algorithm, range) = (Algorithm::Md5, (check.start, check.end));
         let text = check.path.clone();
-        let form = DigestForm::Named(check.path);
-        self.digest(&text, (algorithm, range), form)
+        self.read(&text, Told::Named(check.path), |path| Ask::Digest { path, algorithm, range })
     }
 }
 

@@ -1,7 +1,7 @@
 //! What came of a question or a transfer goes in, the reply comes out.
 
 use super::files::quoted;
-use super::state::{Asked, DataPort, DigestForm, Ending, Login, Moves, Partner, Question, Session, Settings, Tls};
+use super::state::{Asked, DataPort, Ending, Login, Moves, Partner, Question, Session, Settings, Tls, Told};
 use super::step::{Listing, Outcome, STAT_LINES_MAX, Step, StoreMode};
 use crate::base::clock::Timestamp;
 use crate::base::path::VirtualPath;
@@ -33,17 +33,21 @@ impl Session {
                 self.last_ending = Ending::Complete;
                 Step::Send(transferred(moves, note))
             }
-            (Asked::Digest { form, .. }, Outcome::Digest { hex, start, end }) => {
+            (Asked::Reading { told: Told::Size, .. }, Outcome::Size(size)) => {
                 self.last_ending = Ending::Complete;
-                Step::Send(digest_reply(form, &hex, start, end))
+                Step::Send(size_reply(size))
+            }
+            (Asked::Reading { told, .. }, Outcome::Digest { hex, start, end }) => {
+                self.last_ending = Ending::Complete;
+                Step::Send(digest_reply(told, &hex, start, end))
             }
             (Asked::Question(question), outcome) => Step::Send(self.answered(question, outcome)),
-            (Asked::Nothing | Asked::Digest { .. } | Asked::Transfer { .. }, _) => Step::Send(unexpected()),
+            (Asked::Nothing | Asked::Reading { .. } | Asked::Transfer { .. }, _) => Step::Send(unexpected()),
         }
     }
 
     fn refused(&mut self, asked: &Asked) {
-        if let Asked::Transfer { .. } | Asked::Digest { .. } = asked {
+        if let Asked::Transfer { .. } | Asked::Reading { .. } = asked {
             self.last_ending = Ending::Cut;
         }
     }
@@ -78,7 +82,7 @@ impl Session {
             (Question::Enter(path), Outcome::Done) | (Question::Enter(_), Outcome::Entered(path)) => self.enter(path),
             (Question::Stat(listing), Outcome::Entries(entries)) => self.stat_reply(&listing, &entries),
             (Question::Mlst(path), Outcome::Entries(entries)) => mlst_reply(&path, entries, self.settings.facts),
-            (Question::Size, Outcome::Size(size)) => Reply::new(Code::FileStatus, size.to_string()),
+            (Question::Size, Outcome::Size(size)) => size_reply(size),
             (Question::Modified, Outcome::Modified(at)) => Reply::new(Code::FileStatus, time_value(at)),
             (Question::Facts(to, written), Outcome::Done) => {
                 Reply::new(Code::FileStatus, format!("Modify={}; {written}", time_value(to)))
@@ -154,13 +158,18 @@ fn mlst_reply(path: &VirtualPath, entries: Vec<Entry>, facts: Facts) -> Reply {
     Reply::list(Code::FileOk, &format!("About {path}:"), [told], "End")
 }
 
-fn digest_reply(form: DigestForm, hex: &str, start: u64, end: u64) -> Reply {
-    match form {
-        DigestForm::Hash(algorithm, written) => {
+fn size_reply(size: u64) -> Reply {
+    Reply::new(Code::FileStatus, size.to_string())
+}
+
+fn digest_reply(told: Told, hex: &str, start: u64, end: u64) -> Reply {
+    match told {
+        Told::Hash(algorithm, written) => {
             Reply::new(Code::FileStatus, format!("{} {start}-{end} {hex} {written}", algorithm.name()))
         }
-        DigestForm::Plain => Reply::new(Code::FileOk, hex.to_ascii_uppercase()),
-        DigestForm::Named(written) => Reply::new(Code::Md5, format!("{written} {}", hex.to_ascii_uppercase())),
+        Told::Plain => Reply::new(Code::FileOk, hex.to_ascii_uppercase()),
+        Told::Named(written) => Reply::new(Code::Md5, format!("{written} {}", hex.to_ascii_uppercase())),
+        Told::Size => unexpected(),
     }
 }
 

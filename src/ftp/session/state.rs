@@ -89,8 +89,8 @@ pub(super) enum Asked {
     Nothing,
     Question(Question),
     /// The file is read beside the session, which may take long.
-    Digest {
-        form: DigestForm,
+    Reading {
+        told: Told,
         /// `ABOR` was said; another one waits.
         aborting: bool,
     },
@@ -140,15 +140,17 @@ pub(super) enum Question {
     Unsupported,
 }
 
-/// How a digest is told.
+/// How it is told what a file was read for.
 #[derive(Debug)]
-pub(super) enum DigestForm {
+pub(super) enum Told {
     /// HASH: algorithm, range, digest, the path as written.
     Hash(Algorithm, String),
     /// The XCRC family: the digest alone.
     Plain,
     /// MD5: the path as written and the digest.
     Named(String),
+    /// SIZE in TYPE A.
+    Size,
 }
 
 /// What the client chose, and a new login keeps (RFC 959 section 4.1.1, USER).
@@ -269,9 +271,9 @@ impl Session {
         matches!(self.asked, Asked::Transfer { .. })
     }
 
-    /// Whether a file is read for its digest.
-    pub const fn is_digesting(&self) -> bool {
-        matches!(self.asked, Asked::Digest { .. })
+    /// Whether a file is read for its digest, or for its size as text.
+    pub const fn is_reading(&self) -> bool {
+        matches!(self.asked, Asked::Reading { .. })
     }
 
     /// Whether nothing is asked: commands that were kept for later may be given again.

@@ -22,7 +22,7 @@ pub enum Step {
     Close(Reply),
     /// Find this out or do it, then tell the session with [`Session::outcome`](super::Session::outcome).
     Ask(Ask),
-    /// A transfer or a digest is under way: end it. Its own outcome comes first (426, or 226 when it was already
+    /// A transfer or a digest is under way, or a file is counted: end it. Its own outcome comes first (426, or 226 when it was already
     /// complete), then [`Session::aborted`](super::Session::aborted) gives ABOR's own reply (PRODUCT 5.11).
     Abort,
     /// A transfer or another question is under way: keep this command, and give it again when that has ended.
@@ -72,7 +72,7 @@ pub enum Ask {
     Stat(Listing),
     /// `MLST`. → [`Outcome::Entries`] with one entry
     Mlst(VirtualPath),
-    /// `SIZE`. `ascii` when TYPE A is in force. → [`Outcome::Size`]
+    /// `SIZE`. `ascii` when TYPE A is in force: then beside the session, like a digest. → [`Outcome::Size`]
     Size {
         /// The file.
         path: VirtualPath,

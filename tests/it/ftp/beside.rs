@@ -67,6 +67,39 @@ async fn a_digest_is_made_beside_the_session() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_size_as_text_is_counted_beside_the_session_and_in_its_turn() {
+    const COUNTED_BYTES: u64 = 64 << 20;
+    let appliance = Appliance::new();
+    let running = appliance.start().await;
+    give_large(&appliance, "large.bin");
+    let send = appliance.place(PARTNER, "Send");
+    std::fs::File::create(send.join("counted.txt")).unwrap().set_len(COUNTED_BYTES).unwrap();
+    std::fs::write(send.join("lines.txt"), "a\nb\r\n\n").unwrap();
+    // As many files are being read as may be.
+    let mut others = Vec::new();
+    for _ in 0..2 {
+        let mut other = running.partner().await;
+        other.write(b"HASH /Send/large.bin\r\n").await;
+        while !other.expect("STAT", 211).await.text.contains("Reading /Send/large.bin: ") {}
+        others.push(other);
+    }
+    let mut client = running.partner().await;
+    client.expect("TYPE A", 200).await;
+    assert_eq!(client.expect("SIZE /Send/lines.txt", 213).await.text, "213 8\r\n", "a little is read at once");
+    for end in [true, false] {
+        client.write(b"SIZE /Send/counted.txt\r\n").await;
+        client.expect("NOOP", 200).await;
+        let status = client.expect("STAT", 211).await;
+        assert!(status.text.contains("Waiting for a turn to read"), "{status:?}");
+        if end {
+            abort(&mut client, &[426, 226]).await;
+        }
+    }
+    drop(others);
+    assert_eq!(client.reply().await.text, format!("213 {COUNTED_BYTES}\r\n"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn abor_is_answered_at_once_in_every_state_and_frees_the_port() {
     let appliance = Appliance::new();
     let port = crate::kit::free_port();

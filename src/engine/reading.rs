@@ -1,10 +1,10 @@
-//! HASH and its kin: from the receipt when the file is what was received, else read on threads of their own, a bounded
-//! number at a time. It never makes the session wait: NOOP, STAT and ABOR are heard meanwhile.
+//! HASH and its kin, and SIZE in TYPE A: from the receipt when the file is what was received, else read on threads of
+//! their own, a bounded number at a time. It never makes the session wait: NOOP, STAT and ABOR are heard meanwhile.
 
 use std::io;
 use std::sync::{Arc, LazyLock};
 
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, SemaphorePermit};
 
 use super::Engine;
 use super::files;
@@ -23,27 +23,30 @@ use crate::transfer::presence::Place;
 use crate::transfer::send::{self, Located, is_file_of, locate};
 use crate::workspace::download::Source;
 
-/// Files read for digests at a time, in all.
+/// Files read at a time, in all.
 const READERS_MAX: usize = 2;
-/// Bytes read between two looks at ABOR.
+/// Bytes read between two looks at ABOR; of no more bytes nobody waits for a turn.
 const STEP_BYTES: usize = 256 * 1024;
 
 static READERS: LazyLock<Semaphore> = LazyLock::new(|| Semaphore::new(READERS_MAX));
 
-/// Which digest is asked for.
+/// What a file is read for.
 #[derive(Debug)]
-pub struct Wanted {
-    /// Of which file.
-    pub path: VirtualPath,
-    /// By which algorithm.
-    pub algorithm: Algorithm,
-    /// First byte and the byte after the last; `None`: to the end.
-    pub range: (u64, Option<u64>),
+pub enum Wanted {
+    /// Its digest.
+    Digest {
+        /// By which algorithm.
+        algorithm: Algorithm,
+        /// First byte and the byte after the last; `None`: to the end.
+        range: (u64, Option<u64>),
+    },
+    /// How many bytes TYPE A would send.
+    Size,
 }
 
-/// A digest that is made beside its session.
+/// A file that is read beside its session.
 #[derive(Debug)]
-pub struct Digesting {
+pub struct Reading {
     /// The services.
     pub engine: Engine,
     /// Whose file it is.
@@ -52,12 +55,18 @@ pub struct Digesting {
     pub place: Arc<Place>,
     /// By ABOR, and by the end of the session.
     pub abort: Abort,
+    /// Which file.
+    pub path: VirtualPath,
 }
 
-impl Digesting {
-    /// Makes it; the rule to record when a rule said no.
+impl Reading {
+    /// Does it; the rule to record when a rule said no.
     pub async fn run(self, wanted: Wanted) -> (Outcome, Option<No>) {
-        match self.digest(&wanted).await {
+        let read = match wanted {
+            Wanted::Digest { algorithm, range } => self.digest(algorithm, range).await,
+            Wanted::Size => self.size().await,
+        };
+        match read {
             Ok(outcome) => (outcome, None),
             Err(TransferError::Broken(_)) => {
                 let reply = Reply::new(Code::TransferAborted, "Reading the file was ended as you asked.");
@@ -70,9 +79,15 @@ impl Digesting {
         }
     }
 
-    async fn digest(&self, wanted: &Wanted) -> Result<Outcome, TransferError> {
+    async fn size(&self) -> Result<Outcome, TransferError> {
+        let source = files::countable(&self.engine, &self.party, &self.path).await?;
+        let span = Span { from: 0, to: source.version().size_bytes };
+        self.read(source, span, Bytes::as_text).await.map(Outcome::Size)
+    }
+
+    async fn digest(&self, algorithm: Algorithm, range: (u64, Option<u64>)) -> Result<Outcome, TransferError> {
         let (engine, party) = (&self.engine, &self.party);
-        let target = files::target(party, Operation::Digest, &wanted.path)?;
+        let target = files::target(party, Operation::Digest, &self.path)?;
         let workspace = party.workspace(&engine.depot)?;
         let located = match locate(&engine.depot, party, target.folder, &target.names).await {
             Err(TransferError::NotFound) if workspace.folder(target.folder).unfinished(&target.names).is_some() => {
@@ -84,14 +99,15 @@ impl Digesting {
         send::settled(&engine.depot, party, target.folder, &located.source.version())?;
         send::released(&engine.depot, party, &located).await?;
         let size = located.source.version().size_bytes;
-        let start = wanted.range.0.min(size);
-        let end = wanted.range.1.unwrap_or(size).min(size).max(start);
+        let start = range.0.min(size);
+        let end = range.1.unwrap_or(size).min(size).max(start);
+        let span = Span { from: start, to: end };
         let whole = start == 0 && end == size;
-        let recorded = whole && wanted.algorithm == Algorithm::Sha256;
+        let recorded = whole && algorithm == Algorithm::Sha256;
         let known = if recorded { received(engine, party, &located).await? } else { None };
         let hex = match known {
             Some(hex) => hex,
-            None => self.read(located.source.clone(), wanted, Span { from: start, to: end }).await?,
+            None => self.read(located.source.clone(), span, move |bytes| bytes.digest(algorithm)).await?,
         };
         if whole {
             files::confirm(engine, &located).await;
@@ -100,18 +116,28 @@ impl Digesting {
     }
 
     /// Reads in its turn, on a thread that may block.
-    async fn read(&self, source: Source, wanted: &Wanted, span: Span) -> Result<String, TransferError> {
-        let _turn = tokio::select! {
-            biased;
-            ending = self.abort.broken() => return Err(TransferError::Broken(ending)),
-            turn = READERS.acquire() => turn.map_err(io::Error::other).map_err(TransferError::Storage)?,
-        };
-        let (place, abort, algorithm) = (Arc::clone(&self.place), self.abort.clone(), wanted.algorithm);
-        place.begin_transfer(format!("Reading {}", wanted.path), Some(span.to - span.from));
-        let reading = Reading { source, span, place, abort };
-        let read = tokio::task::spawn_blocking(move || reading.digest(algorithm)).await;
+    async fn read<T: Send + 'static>(
+        &self,
+        source: Source,
+        span: Span,
+        whole: impl FnOnce(&Bytes) -> Result<T, TransferError> + Send + 'static,
+    ) -> Result<T, TransferError> {
+        let count = span.to - span.from;
+        let _turn = if count > STEP_BYTES as u64 { Some(self.turn().await?) } else { None };
+        let (place, abort) = (Arc::clone(&self.place), self.abort.clone());
+        place.begin_transfer(format!("Reading {}", self.path), Some(count));
+        let bytes = Bytes { source, span, place, abort };
+        let read = tokio::task::spawn_blocking(move || whole(&bytes)).await;
         self.place.end_transfer();
         read.map_err(io::Error::other).map_err(TransferError::Storage)?
+    }
+
+    async fn turn(&self) -> Result<SemaphorePermit<'static>, TransferError> {
+        tokio::select! {
+            biased;
+            ending = self.abort.broken() => Err(TransferError::Broken(ending)),
+            turn = READERS.acquire() => turn.map_err(io::Error::other).map_err(TransferError::Storage),
+        }
     }
 }
 
@@ -136,15 +162,27 @@ async fn received(engine: &Engine, party: &Party, located: &Located) -> Result<O
         .map(|receipt| receipt.sha256))
 }
 
-/// A file that is being read, byte by byte accounted for.
-struct Reading {
+/// The bytes of a file that is being read, each accounted for.
+struct Bytes {
     source: Source,
     span: Span,
     place: Arc<Place>,
     abort: Abort,
 }
 
-impl Reading {
+impl Bytes {
+    /// How many they are with the line ends of TYPE A.
+    fn as_text(&self) -> Result<u64, TransferError> {
+        let (mut added, mut last) = (0, 0);
+        self.chunks(|bytes| {
+            for byte in bytes {
+                added += u64::from(*byte == b'\n' && last != b'\r');
+                last = *byte;
+            }
+        })?;
+        Ok(self.span.to - self.span.from + added)
+    }
+
     fn digest(&self, algorithm: Algorithm) -> Result<String, TransferError> {
         match algorithm {
             Algorithm::Crc32 => {
