@@ -95,8 +95,11 @@ impl Player {
         while let Some(line) = self.reader.next() {
             let step = match line.map(|bytes| self.session.encoding().decode(&bytes)) {
                 Ok(Some(text)) => self.session.command(Command::read(&text), &self.policy),
-                Ok(None) => self.session.undecodable(),
-                Err(error) => self.session.line_failed(error),
+                Ok(None) => {
+                    let reply = self.session.undecodable();
+                    self.session.invalid(reply)
+                }
+                Err(error) => self.session.invalid(error.reply()),
             };
             self.take(step);
         }

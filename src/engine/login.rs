@@ -17,10 +17,12 @@ use crate::domain::entrance;
 use crate::domain::place::Place;
 use crate::domain::refusal::Rule;
 use crate::domain::value::ClientCertificate;
+use crate::ftp::command::Command;
 use crate::ftp::encoding::Encoding;
 use crate::ftp::reply::{Code, Reply};
 use crate::ftp::session::Outcome;
 use crate::store::live::{LiveConnector, Snapshot};
+use crate::transfer::transcript::masked;
 use crate::workspace::workspaces::Workspace;
 
 /// Characters of an unknown name that are kept: people type passwords there.
@@ -70,6 +72,16 @@ pub fn shown_name(snapshot: &Snapshot, name: &str) -> String {
     match snapshot.partner(name) {
         Some(live) => live.connector.id.as_str().to_owned(),
         None => name.chars().take(UNKNOWN_NAME_CHARS).filter(|c| !c.is_control()).collect(),
+    }
+}
+
+/// A line as pages, records and transcripts show it.
+pub fn shown_line(snapshot: &Snapshot, line: &str) -> String {
+    match Command::read(line) {
+        Command::User(name) if snapshot.partner(&name).is_none() => {
+            format!("USER {}****", shown_name(snapshot, &name))
+        }
+        _ => masked(line),
     }
 }
 

@@ -26,6 +26,7 @@ use crate::domain::refusal::Rule;
 use crate::domain::value::FtpOverTls;
 use crate::engine::data::{self, Agreed};
 use crate::engine::listener::Stop;
+use crate::engine::login;
 use crate::engine::reading::Wanted;
 use crate::engine::stream::Stream;
 use crate::engine::tls::SessionTls;
@@ -37,7 +38,6 @@ use crate::ftp::session::{Ask, Outcome, Policy, Session, Step};
 use crate::store::refusal::Refusal;
 use crate::store::session::{SessionEnd, Tally};
 use crate::transfer::presence::Place;
-use crate::transfer::transcript::masked;
 
 /// Commands that wait for the end of a transfer.
 const WAITING_MAX: usize = 64;
@@ -208,23 +208,34 @@ impl Control {
     async fn line(&mut self, line: Result<Vec<u8>, crate::ftp::line::LineError>) {
         self.active = Instant::now();
         let step = match line {
-            Err(error) => self.session.line_failed(error),
+            Err(error) => self.session.invalid(error.reply()),
             Ok(bytes) => match self.session.encoding().decode(&bytes) {
                 None => {
-                    let step = self.session.undecodable();
-                    self.refused(Rule::NameEncoding, "a line that is not in the name encoding");
-                    step
+                    self.heard(&bytes.escape_ascii().to_string());
+                    let reply = self.session.undecodable();
+                    let detail = "a line that is not in the name encoding".to_owned();
+                    self.record_refusal(&No { rule: Rule::NameEncoding, detail }, &reply.summary());
+                    self.session.invalid(reply)
                 }
                 Some(text) => {
-                    self.place.heard(self.engine.depot.clock.now(), &text);
-                    self.line = masked(&text);
-                    let shown = self.line.clone();
-                    self.place.update(|doing| doing.command = shown);
+                    self.heard(&text);
                     return self.command(Command::read(&text)).await;
                 }
             },
         };
         self.step(step).await;
+    }
+
+    /// A line has come: it is shown and kept without its secrets.
+    fn heard(&mut self, line: &str) {
+        let shown = login::shown_line(&self.engine.live.snapshot(), line);
+        self.place.heard(self.engine.depot.clock.now(), &shown);
+        self.now_answering(shown);
+    }
+
+    fn now_answering(&mut self, line: String) {
+        self.line.clone_from(&line);
+        self.place.update(|doing| doing.command = line);
     }
 
     async fn command(&mut self, command: Command) {

@@ -5,7 +5,6 @@ use super::state::{Asked, Session};
 use super::step::{Algorithm, Policy, Step};
 use crate::ftp::command::Command;
 use crate::ftp::feature::{self, Needs};
-use crate::ftp::line::LineError;
 use crate::ftp::reply::{Code, Reply};
 
 /// Commands nobody knows, before the login: the last of them closes the connection.
@@ -57,22 +56,18 @@ impl Session {
         self.dispatch(command, policy)
     }
 
-    /// A line that is no command: its reply, in its turn.
-    pub fn line_failed(&mut self, error: LineError) -> Step {
-        self.invalid(error.reply())
-    }
-
-    /// A line that cannot be read in the partner's encoding: its reply, in its turn.
-    pub fn undecodable(&mut self) -> Step {
+    /// The reply to a line that cannot be read in the partner's encoding.
+    pub fn undecodable(&self) -> Reply {
         let text = if self.encoding().is_utf_8() {
             "Names must be in UTF-8; the administrator can set another encoding for you.".to_owned()
         } else {
             format!("Names must be in {}, as the administrator has set.", self.encoding().name())
         };
-        self.invalid(Reply::new(Code::ArgumentError, text))
+        Reply::new(Code::ArgumentError, text)
     }
 
-    fn invalid(&mut self, reply: Reply) -> Step {
+    /// A line that is no command: its reply, in its turn.
+    pub fn invalid(&mut self, reply: Reply) -> Step {
         if self.is_idle() {
             self.renaming = None;
             Step::Send(reply)

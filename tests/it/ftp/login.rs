@@ -101,3 +101,44 @@ async fn failed_logins_are_events_a_few_of_many() {
         .await;
     assert_eq!(times, 4);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_password_typed_as_the_name_is_shown_nowhere() {
+    let appliance = Appliance::new();
+    let running = appliance.start().await;
+    let mut client = Client::connect(running.ftp()).await;
+    client.expect("user Tr0ub4dor&3-my-real-password", 331).await;
+    client.expect(&format!("PASS {PARTNER}"), 530).await;
+    client.expect(&format!("USER {PARTNER}"), 331).await;
+    client.expect("PASS wrong", 530).await;
+    let refusals = running
+        .until("both are recorded", async |running| {
+            Some(running.refusals().await).filter(|refusals| refusals.len() == 2)
+        })
+        .await;
+    let said = &refusals[0].transcript;
+    assert!(said.contains("C: USER Tr0****\n") && said.contains(&format!("C: USER {PARTNER}\n")), "{said}");
+    assert!(!format!("{refusals:?}").contains("ub4dor"), "{refusals:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_line_that_cannot_be_read_is_recorded_as_it_came() {
+    let appliance = Appliance::new();
+    let running = appliance.start().await;
+    let (mut stranger, mut partner) = (Client::connect(running.ftp()).await, running.partner().await);
+    partner.write(b"STOR /Receive/Gr\xf6\xdfe.edi\r\n").await;
+    assert_eq!(partner.reply().await.code, 501);
+    stranger.write(b"PASS Gr\xf6\xdfe\r\n").await;
+    assert_eq!(stranger.reply().await.code, 501);
+    let refusals = running
+        .until("both are recorded", async |running| {
+            Some(running.refusals().await).filter(|refusals| refusals.len() == 2)
+        })
+        .await;
+    let commands: Vec<_> = refusals.iter().rev().map(|refusal| refusal.command.as_str()).collect();
+    assert_eq!(commands, [r"STOR /Receive/Gr\xf6\xdfe.edi", "PASS ****"]);
+    for refusal in &refusals {
+        assert!(refusal.reply.starts_with("501 Names must be in UTF-8"), "{refusal:?}");
+        assert!(refusal.transcript.ends_with(&format!("C: {}", refusal.command)), "{refusal:?}");
+    }
+}
