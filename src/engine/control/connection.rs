@@ -45,7 +45,7 @@ const WAITING_MAX: usize = 64;
 const READ_BYTES: usize = 1024;
 /// Replies from this number on say no (RFC 959 section 4.2.1).
 const FIRST_FAILURE: u16 = 400;
-/// A session without an inactivity timeout looks at itself this often.
+/// A session without an inactivity timeout is ended after this long without a command: a year.
 pub(super) const NEVER: Duration = Duration::from_hours(8760);
 
 /// A control connection.
@@ -73,7 +73,8 @@ pub struct Control {
     /// The name given with USER, as refusals may show it.
     pub(super) shown: String,
     pub(super) agreed: Option<Agreed>,
-    pub(super) waiting: VecDeque<Command>,
+    /// Each with its line, secrets masked: what becomes of it is told of its own line.
+    pub(super) waiting: VecDeque<(Command, String)>,
     pub(super) running: Option<Running>,
     /// Cancelled when the client's end was read.
     pub(super) gone: CancellationToken,
@@ -159,8 +160,9 @@ impl Control {
         let mut changes = self.engine.live.watch();
         while !self.closed {
             if self.session.is_idle()
-                && let Some(command) = self.waiting.pop_front()
+                && let Some((command, line)) = self.waiting.pop_front()
             {
+                self.now_answering(line);
                 self.command(command).await;
                 continue;
             }
@@ -201,23 +203,30 @@ impl Control {
     async fn line(&mut self, line: Result<Vec<u8>, crate::ftp::line::LineError>) {
         self.active = Instant::now();
         let step = match line {
-            Err(error) => self.session.line_failed(error),
+            Err(error) => {
+                self.now_answering(String::new());
+                self.session.line_failed(error)
+            }
             Ok(bytes) => match self.session.encoding().decode(&bytes) {
                 None => {
+                    self.now_answering(masked(&String::from_utf8_lossy(&bytes)));
                     let step = self.session.undecodable();
                     self.refused(Rule::NameEncoding, "a line that is not in the name encoding");
                     step
                 }
                 Some(text) => {
                     self.place.heard(self.engine.depot.clock.now(), &text);
-                    self.line = masked(&text);
-                    let shown = self.line.clone();
-                    self.place.update(|doing| doing.command = shown);
+                    self.now_answering(masked(&text));
                     return self.command(Command::read(&text)).await;
                 }
             },
         };
         self.step(step).await;
+    }
+
+    fn now_answering(&mut self, line: String) {
+        self.line.clone_from(&line);
+        self.place.update(|doing| doing.command = line);
     }
 
     async fn command(&mut self, command: Command) {
@@ -272,7 +281,7 @@ impl Control {
                     running.abort.cancel();
                 }
             }
-            Step::Wait(command) => self.waiting.push_back(*command),
+            Step::Wait(command) => self.waiting.push_back((*command, self.line.clone())),
             Step::Status => {
                 let doing = self.running.as_ref().map(|_| self.doing());
                 let status = self.session.status(doing.as_deref());
