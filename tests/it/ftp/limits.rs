@@ -105,3 +105,21 @@ async fn an_upload_that_met_a_limit_goes_on_when_there_is_room() {
     client.store("new.edi", &bytes[size..]).await;
     assert!(client.fetch("RETR new.edi").await.unwrap() == bytes);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn avbl_tells_what_the_quota_leaves_in_receive_and_the_disk_in_send() {
+    let appliance = Appliance::new();
+    appliance.configure(&["quota_bytes=1000000"]);
+    let running = appliance.start().await;
+    let mut client = running.partner().await;
+    client.store("/Receive/a.edi", &vec![7; 100_000]).await;
+    // It has no receipt, and takes as much room.
+    client.store("/Receive/b.tmp", &vec![7; 200_000]).await;
+    for path in ["", " /Receive"] {
+        let reply = client.expect(&format!("AVBL{path}"), 213).await;
+        assert_eq!(reply.text.trim_end(), "213 700000", "AVBL{path}");
+    }
+    let reply = client.expect("AVBL /Send", 213).await;
+    let left: u64 = reply.text[4..].trim().parse().unwrap();
+    assert!(left > 1_000_000, "{left}");
+}
