@@ -10,7 +10,6 @@ use std::time::Duration;
 use divan::counter::{BytesCount, ItemsCount};
 use divan::{Bencher, black_box};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio_util::sync::CancellationToken;
 
 use waybill::base::clock::{Clock, Timestamp};
 use waybill::base::id::{IdSource, SessionId};
@@ -19,6 +18,7 @@ use waybill::domain::receipt::Ending;
 use waybill::ftp::command::Command;
 use waybill::ftp::line::LineReader;
 use waybill::ftp::listing::{self, Entry, Facts, Format, Kind, Rights, Unique};
+use waybill::transfer::abort::Abort;
 use waybill::transfer::copy::{self, Buffers, Inbound, Outbound, Received, Sent, Sink, Span, Watch};
 use waybill::transfer::digest::Digest;
 use waybill::transfer::presence::{Place, Presence};
@@ -149,7 +149,7 @@ impl Ground {
         Ok(Self { _place: place, folder, session, runtime })
     }
 
-    fn watch<'a>(&'a self, abort: &'a CancellationToken) -> Watch<'a> {
+    fn watch<'a>(&'a self, abort: &'a Abort) -> Watch<'a> {
         Watch { place: &self.session, abort, stall: Duration::from_mins(1) }
     }
 }
@@ -158,7 +158,7 @@ impl Ground {
 #[divan::bench]
 fn receiving(bencher: Bencher) {
     let ground = Ground::new().expect("a folder can be made");
-    let (syncer, buffers, abort) = (Syncer::default(), Buffers::default(), CancellationToken::new());
+    let (syncer, buffers, abort) = (Syncer::default(), Buffers::default(), Abort::default());
     let names = [Name::parse("part").expect("a name")];
     bencher.counter(BytesCount::new(TRANSFER_BYTES)).bench_local(|| {
         let mut part = Part::create_nameless(&ground.folder, "part").expect("a part can be made");
@@ -187,7 +187,7 @@ fn receiving(bencher: Bencher) {
 #[divan::bench]
 fn sending(bencher: Bencher) {
     let ground = Ground::new().expect("a folder can be made");
-    let (buffers, abort) = (Buffers::default(), CancellationToken::new());
+    let (buffers, abort) = (Buffers::default(), Abort::default());
     let mut part = Part::create_nameless(&ground.folder, "part").expect("a part can be made");
     part.write(&vec![b'w'; TRANSFER_BYTES]).expect("a part can be written");
     let source = Source::shared(Arc::clone(part.file())).expect("it is open");

@@ -10,7 +10,12 @@ use std::time::Duration;
 use rand::RngExt;
 
 use super::hosts;
+use crate::base::clock::Clock;
+use crate::base::id::IdSource;
+use crate::domain::event::EventKind;
 use crate::domain::value::{HostOrAddress, PortRange};
+use crate::store::commit::Recorder;
+use crate::store::event::Event;
 use crate::store::live::{Live, Snapshot};
 
 /// How often the host name of the Passive Address is resolved anew.
@@ -114,31 +119,47 @@ impl Ports {
         resolved.as_ref().filter(|(of, _)| of == host).map(|(_, address)| *address)
     }
 
-    /// Resolves the Passive Address in the background, for ever; the last good answer stays.
-    pub async fn follow(self, live: Live) {
+    /// Resolves the Passive Address in the background, for ever; the last good answer stays. When one fails to come it is
+    /// an event, and no further one until the name is resolved again.
+    pub async fn follow(self, live: Live, (recorder, ids, clock): (Recorder, IdSource, Clock)) {
         let mut changes = live.watch();
+        let mut failing = None;
         loop {
-            if let Some(HostOrAddress::Host(host)) = live.snapshot().profile.passive_address.clone() {
-                self.resolve(host).await;
+            let now = self.resolve(&live.snapshot()).await.err();
+            if let Some((host, why)) = now.as_ref().filter(|(host, _)| Some(host) != failing.as_ref()) {
+                let summary = self.stays(host, why);
+                tracing::warn!("{summary}");
+                let kind = EventKind::PassiveAddressUnresolved;
+                recorder.event(Event::new(&ids, kind, clock.now(), summary)).await;
             }
+            failing = now.map(|(host, _)| host);
             let _ = tokio::time::timeout(RESOLVE_EVERY, changes.changed()).await;
         }
     }
 
-    async fn resolve(&self, host: String) {
-        let found = match hosts::look_up(&host, hosts::WITHIN).await {
-            Ok(found) => found.into_iter().find_map(|address| match address {
-                IpAddr::V4(address) => Some(address),
-                IpAddr::V6(_) => None,
-            }),
-            Err(why) => {
-                tracing::warn!(host, why, "The Passive Address could not be resolved; the last one stays");
-                None
-            }
+    /// The error: which host has no address now, and why.
+    async fn resolve(&self, snapshot: &Snapshot) -> Result<(), (String, String)> {
+        let Some(HostOrAddress::Host(host)) = snapshot.profile.passive_address.clone() else { return Ok(()) };
+        self.answered(&host, hosts::look_up(&host, hosts::WITHIN).await).map_err(|why| (host, why))
+    }
+
+    fn answered(&self, host: &str, found: Result<Vec<IpAddr>, String>) -> Result<(), String> {
+        let address = found?.into_iter().find_map(|address| match address {
+            IpAddr::V4(address) => Some(address),
+            IpAddr::V6(_) => None,
+        });
+        let address = address.ok_or_else(|| format!("{host} has IPv6 addresses only"))?;
+        *self.resolved.lock().unwrap_or_else(PoisonError::into_inner) = Some((host.to_owned(), address));
+        Ok(())
+    }
+
+    /// What clients are told while the host has no address.
+    fn stays(&self, host: &str, why: &str) -> String {
+        let told = match self.last_resolved(host) {
+            Some(address) => format!("clients are still told {address}"),
+            None => "clients are told the address that they came to".to_owned(),
         };
-        if let Some(address) = found {
-            *self.resolved.lock().unwrap_or_else(PoisonError::into_inner) = Some((host, address));
-        }
+        format!("The Passive Address {host} could not be resolved; {told}: {why}")
     }
 
     /// How many are leased.
@@ -156,6 +177,52 @@ impl Drop for Lease {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::base::clock::Timestamp;
+    use crate::store::setting::Change;
+    use crate::store::{Db, event, profile};
+
+    #[test]
+    fn the_last_good_answer_stays() {
+        let ports = Ports::default();
+        let why = || "No address was found for ftp.example".to_owned();
+        let said = ports.stays("ftp.example", &ports.answered("ftp.example", Err(why())).unwrap_err());
+        assert!(said.contains("told the address that they came to: No address was found"), "{said}");
+        let [six, four] = ["2001:db8::7", "192.0.2.7"].map(|text| text.parse::<IpAddr>().unwrap());
+        ports.answered("ftp.example", Ok(vec![six, four])).unwrap();
+        for found in [Err(why()), Ok(vec![six])] {
+            ports.answered("ftp.example", found).unwrap_err();
+            assert_eq!(ports.last_resolved("ftp.example").map(IpAddr::V4), Some(four));
+        }
+        assert!(ports.stays("ftp.example", &why()).contains("still told 192.0.2.7: No address"));
+        assert_eq!(ports.last_resolved("other.example"), None);
+    }
+
+    #[tokio::test]
+    async fn a_passive_address_that_cannot_be_resolved_is_an_event_once_for_each_name() {
+        let (folder, clock) = (tempfile::tempdir().unwrap(), Clock::System);
+        let (db, ids) = (Db::open(folder.path()).await.unwrap(), IdSource::random(clock.clone()));
+        let live = Live::open(db.clone(), clock.clone()).await.unwrap();
+        let (recorder, writer) = Recorder::new(db.clone());
+        tokio::spawn(writer.run());
+        let following = Ports::default().follow(live.clone(), (recorder, ids.clone(), clock.clone()));
+        let following = tokio::spawn(following);
+        let kind = Some(EventKind::PassiveAddressUnresolved);
+        let told = async || event::oldest_first(&db, kind, Timestamp::default(), None, 9).await.unwrap();
+        // The port says only that something was saved.
+        let saved = [("passive_address", "one.invalid"), ("port", "2121"), ("passive_address", "two.invalid")];
+        for (index, (key, value)) in saved.into_iter().enumerate() {
+            let change = Change { who: "test", remote: "", at: clock.now(), ids: &ids };
+            let values = [(key.to_owned(), value.to_owned())].into();
+            profile::save(&db, &values, None, &change).await.unwrap();
+            live.refresh().await.unwrap();
+            while told().await.len() < [1, 1, 2][index] {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        }
+        following.abort();
+        let hosts: Vec<_> = told().await.into_iter().map(|one| one.summary[20..31].to_owned()).collect();
+        assert_eq!(hosts, ["one.invalid", "two.invalid"]);
+    }
 
     #[test]
     fn any_port_is_one_that_the_system_would_give() {

@@ -6,7 +6,7 @@
 use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 
-use tokio::task::JoinSet;
+use tokio::task::{Id, JoinSet};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
@@ -83,6 +83,50 @@ fn due(pending: Vec<Pending>, in_order: bool, now: Timestamp) -> (Vec<Pending>, 
     (due, later)
 }
 
+/// Who works on which lane.
+#[derive(Default)]
+struct Workers {
+    tasks: JoinSet<Instant>,
+    /// What each works on, also when it can no longer say so itself.
+    lanes: HashMap<Id, Lane>,
+    busy: HashSet<Lane>,
+    turns: Turns,
+    nth: u64,
+}
+
+impl Workers {
+    /// The lanes that are worked on next; each must be started.
+    fn next_up(&mut self, lanes: Vec<Lane>) -> Vec<Lane> {
+        next_up(lanes, &mut self.turns, &mut self.busy, Instant::now())
+    }
+
+    /// Works on a lane; the work gives until when the lane rests then.
+    fn start(&mut self, lane: Lane, work: impl Future<Output = Instant> + Send + 'static) {
+        let id = self.tasks.spawn(work).id();
+        self.lanes.insert(id, lane);
+    }
+
+    /// Waits until one has ended, and frees its lane: one that ended in a way it should not takes no other with it. Never
+    /// ends while nobody works.
+    async fn ended(&mut self) {
+        let Some(ended) = self.tasks.join_next_with_id().await else { return std::future::pending().await };
+        let (id, until) = ended.unwrap_or_else(|error| {
+            tracing::error!(%error, "A delivery ended in a way it should not; it is tried again");
+            (error.id(), Instant::now() + REST)
+        });
+        if let Some(lane) = self.lanes.remove(&id) {
+            self.busy.remove(&lane);
+            self.nth += 1;
+            self.turns.insert(lane, (self.nth, until));
+        }
+    }
+
+    /// Waits until all have ended.
+    async fn all_ended(mut self) {
+        while self.tasks.join_next().await.is_some() {}
+    }
+}
+
 /// Delivers.
 #[derive(Clone, Debug)]
 pub struct Runner {
@@ -95,39 +139,20 @@ pub struct Runner {
 impl Runner {
     /// Delivers until told to stop; what is under way then ends first.
     pub async fn run(self, stop: CancellationToken) {
-        let mut working: JoinSet<(Lane, Instant)> = JoinSet::new();
-        let mut busy: HashSet<Lane> = HashSet::new();
-        let (mut turns, mut nth) = (Turns::new(), 0);
+        let mut workers = Workers::default();
         while !stop.is_cancelled() {
-            self.start_workers(&mut working, &mut busy, &mut turns, &stop).await;
+            self.start_workers(&mut workers, &stop).await;
             tokio::select! {
-                Some(done) = working.join_next(), if !working.is_empty() => match done {
-                    Ok((lane, until)) => {
-                        busy.remove(&lane);
-                        nth += 1;
-                        turns.insert(lane, (nth, until));
-                    }
-                    Err(error) => {
-                        tracing::error!(%error, "A delivery ended in a way it should not");
-                        busy.clear();
-                        working.shutdown().await;
-                    }
-                },
+                () = workers.ended() => {}
                 () = tokio::time::sleep(LOOK_EVERY) => {}
                 () = stop.cancelled() => {}
             }
         }
-        while working.join_next().await.is_some() {}
+        workers.all_ended().await;
     }
 
     /// A worker for each lane that may have something due and has none yet.
-    async fn start_workers(
-        &self,
-        working: &mut JoinSet<(Lane, Instant)>,
-        busy: &mut HashSet<Lane>,
-        turns: &mut Turns,
-        stop: &CancellationToken,
-    ) {
+    async fn start_workers(&self, workers: &mut Workers, stop: &CancellationToken) {
         let lanes = match delivery::lanes(self.db()).await {
             Ok(lanes) => lanes,
             Err(error) => {
@@ -135,14 +160,14 @@ impl Runner {
                 return;
             }
         };
-        for lane in next_up(lanes, turns, busy, Instant::now()) {
-            let (runner, stop) = (self.clone(), stop.clone());
-            working.spawn(async move {
-                let rest = runner.work(&lane, &stop).await.unwrap_or_else(|error| {
+        for lane in workers.next_up(lanes) {
+            let (runner, stop, worked_on) = (self.clone(), stop.clone(), lane.clone());
+            workers.start(lane, async move {
+                let rest = runner.work(&worked_on, &stop).await.unwrap_or_else(|error| {
                     tracing::error!(%error, "Could not deliver; it is tried again");
                     REST
                 });
-                (lane, Instant::now() + rest)
+                Instant::now() + rest
             });
         }
     }
@@ -360,5 +385,26 @@ mod tests {
         let many: Vec<_> = many.iter().map(|(source, target)| (source.as_str(), target.as_str())).collect();
         let next = next_up(lanes(&many), &mut Turns::new(), &mut HashSet::new(), now);
         assert_eq!(next.len(), WORKERS_MAX);
+    }
+
+    #[tokio::test]
+    async fn a_delivery_that_panics_frees_its_own_lane_and_cuts_off_no_other() {
+        let mut workers = Workers::default();
+        let (go, told) = tokio::sync::oneshot::channel::<()>();
+        let (done, is_done) = tokio::sync::oneshot::channel::<()>();
+        let [broken, whole] = <[Lane; 2]>::try_from(workers.next_up(lanes(&[("a", "erp"), ("b", "erp")]))).unwrap();
+        workers.start(broken.clone(), async { panic!("as a test wants it") });
+        workers.start(whole.clone(), async move {
+            told.await.unwrap();
+            done.send(()).unwrap();
+            Instant::now()
+        });
+        workers.ended().await;
+        assert_eq!(workers.busy, HashSet::from([whole]));
+        assert!(workers.turns[&broken].1 > Instant::now(), "it rests before it is tried again");
+        go.send(()).unwrap();
+        workers.ended().await;
+        is_done.await.unwrap();
+        assert!(workers.busy.is_empty() && workers.lanes.is_empty());
     }
 }

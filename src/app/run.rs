@@ -40,6 +40,7 @@ use crate::transfer::collections::Collections;
 use crate::transfer::consent::Consents;
 use crate::transfer::copy::Buffers;
 use crate::transfer::depot::Depot;
+use crate::transfer::lacking::Lacking;
 use crate::transfer::presence::Presence;
 use crate::transfer::quota::Quotas;
 use crate::transfer::recovery;
@@ -123,6 +124,7 @@ async fn serve(options: &ServeOptions, (log, lines): (Option<telemetry::Handle>,
         throttles: Throttles::new(live.clone(), clock.clone()),
         consents: Consents::of(asker.clone()),
         quotas: Quotas::default(),
+        lacking: Lacking::default(),
     };
     // Before anybody may connect: what a crash left is finished.
     recovery::recover(&depot, &live.snapshot()).await?;
@@ -138,7 +140,7 @@ async fn serve(options: &ServeOptions, (log, lines): (Option<telemetry::Handle>,
     let mut background = tokio::task::JoinSet::new();
     background.spawn(live.clone().follow());
     background.spawn(trust_partners(engine.clone()));
-    background.spawn(engine.ports.clone().follow(live.clone()));
+    background.spawn(engine.ports.clone().follow(live.clone(), (depot.recorder.clone(), ids, clock.clone())));
     background.spawn(housekeeping::run(depot.clone(), live.clone()));
     background.spawn(housekeeping::watch_disk(depot.clone(), live.clone()));
     background.spawn(set_off::run(depot.clone(), live.clone()));

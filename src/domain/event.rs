@@ -39,6 +39,8 @@ pub enum EventKind {
     LoginFailed,
     /// An enabled partner has not signed in for longer than it may.
     PartnerNotSeen,
+    /// The host name of the Passive Address could not be resolved.
+    PassiveAddressUnresolved,
     /// What recovery at start found and did.
     Recovered,
     /// A partner was refused more often in an hour than is usual.
@@ -53,6 +55,8 @@ pub enum EventKind {
     SlaViolated,
     /// Storage fails: a write or a sync could not be done.
     StorageFailing,
+    /// A macro of a Local File Scheme found nothing, and a file is stored under a name without that part.
+    StoredNameIncomplete,
     /// An administrator asked for an event, to see whether it arrives.
     Test,
     /// Unfinished uploads older than they may be were removed.
@@ -61,7 +65,7 @@ pub enum EventKind {
 
 impl EventKind {
     /// Every kind.
-    pub const ALL: [Self; 27] = [
+    pub const ALL: [Self; 29] = [
         Self::AfterReceive,
         Self::AfterSend,
         Self::ActionFailed,
@@ -80,6 +84,7 @@ impl EventKind {
         Self::ListenerNotBound,
         Self::LoginFailed,
         Self::PartnerNotSeen,
+        Self::PassiveAddressUnresolved,
         Self::Recovered,
         Self::RefusalsMany,
         Self::SlaAtRisk,
@@ -87,6 +92,7 @@ impl EventKind {
         Self::SlaMet,
         Self::SlaViolated,
         Self::StorageFailing,
+        Self::StoredNameIncomplete,
         Self::Test,
         Self::UnfinishedPurged,
     ];
@@ -112,6 +118,7 @@ impl EventKind {
             Self::ListenerNotBound => "listener_not_bound",
             Self::LoginFailed => "login_failed",
             Self::PartnerNotSeen => "partner_not_seen",
+            Self::PassiveAddressUnresolved => "passive_address_unresolved",
             Self::Recovered => "recovered",
             Self::RefusalsMany => "refusals_many",
             Self::SlaAtRisk => "sla_at_risk",
@@ -119,6 +126,7 @@ impl EventKind {
             Self::SlaMet => "sla_met",
             Self::SlaViolated => "sla_violated",
             Self::StorageFailing => "storage_failing",
+            Self::StoredNameIncomplete => "stored_name_incomplete",
             Self::Test => "test",
             Self::UnfinishedPurged => "unfinished_purged",
         }
@@ -140,7 +148,7 @@ mod tests {
             EventKind::ALL.map(EventKind::name).join(" "),
             "after_receive after_send action_failed before_send administrator_signed_in administrator_sign_in_failed backup_failed backup_made certificate_expiring certificate_failed certificate_issued \
              delivery_failed disk_low expired \
-             listener_changed listener_not_bound login_failed partner_not_seen recovered refusals_many sla_at_risk sla_late sla_met sla_violated storage_failing test unfinished_purged"
+             listener_changed listener_not_bound login_failed partner_not_seen passive_address_unresolved recovered refusals_many sla_at_risk sla_late sla_met sla_violated storage_failing stored_name_incomplete test unfinished_purged"
         );
     }
 }

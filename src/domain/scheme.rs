@@ -110,7 +110,7 @@ pub struct Facts<'a> {
 }
 
 impl Scheme {
-    /// The name for an upload, and what an administrator should know about it.
+    /// The name for an upload, and what an administrator should know about it: the same words for every file.
     pub fn apply(&self, facts: &Facts<'_>) -> (Name, Vec<String>) {
         let mut warnings = Vec::new();
         let out = self.expand(facts, &mut warnings);
@@ -202,14 +202,14 @@ impl Part {
             Self::Regex(regex) => {
                 let found = regex.captures(filename).and_then(|found| found.get(1).or_else(|| found.get(0)));
                 if found.is_none() {
-                    warnings.push(format!("%RegexFilename:{regex}% found nothing in {filename}"));
+                    warnings.push(format!("%RegexFilename:{regex}% found nothing in the name"));
                 }
                 found.map_or("", |part| part.as_str()).to_owned()
             }
             Self::Header(name) => {
                 let found = facts.headers.iter().find(|(key, _)| key.eq_ignore_ascii_case(name));
                 if found.is_none() {
-                    warnings.push(format!("%Header:{name}% is empty: this file has no header {name}"));
+                    warnings.push(format!("%Header:{name}% is empty: the file has no header {name}"));
                 }
                 found.map(|(_, value)| value.clone()).unwrap_or_default()
             }
@@ -437,7 +437,7 @@ mod tests {
         let (name, warnings) = applied("a%Header:SubFolder%%RegexFilename:z+%", "b", &[]);
         assert_eq!(name, "a");
         assert_eq!(warnings.len(), 2);
-        assert!(warnings[0].contains("no header SubFolder") && warnings[1].contains("found nothing in b"));
+        assert!(warnings[0].contains("no header SubFolder") && warnings[1].contains("found nothing in the name"));
         let (name, warnings) = applied("%RegexFilename:z%", "b.x", &[]);
         assert_eq!((name.as_str(), warnings.len()), ("b.x", 2));
         let headers = [("SubFolder".to_owned(), "in/../2024\u{0}".to_owned())];

@@ -19,6 +19,7 @@ use crate::store::receipt;
 use crate::transfer::came::is_uploaded;
 use crate::transfer::collect::{self, Deletable};
 use crate::transfer::depot::{Party, TransferError};
+use crate::transfer::quota;
 use crate::transfer::receive::is_temporary;
 use crate::transfer::received;
 use crate::transfer::send::{self, Located, locate, recent};
@@ -272,13 +273,8 @@ pub async fn available(engine: &Engine, party: &Party, path: &VirtualPath) -> Re
     workspace.folder(folder).jail().folder(&names)?;
     let (free, total) = workspace.folder(folder).room().map_err(TransferError::Storage)?;
     let left = free.saturating_sub(party.snapshot.profile.disk_reserve.bytes(total));
-    match &party.connector().settings.quota_bytes {
-        Some(quota) => {
-            let (_, used) = receipt::usage(&engine.depot.db, party.connector().id.key()).await?;
-            Ok(left.min(quota.get().saturating_sub(used)))
-        }
-        None => Ok(left),
-    }
+    let of_quota = quota::left(&engine.depot, party, folder).await?;
+    Ok(of_quota.map_or(left, |of_quota| left.min(of_quota)))
 }
 
 /// `DELE`: an unfinished upload is dropped, a file removed; its receipt says so. What the partner uploaded lately and what

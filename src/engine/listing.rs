@@ -128,9 +128,9 @@ pub async fn send(
         Source::Folder(side) => folders(&mut out, VecDeque::from([(side, 0)]), (to, watch)).await?,
     }
     out.flush(to, watch).await?;
-    match tokio::time::timeout(watch.stall, to.shutdown()).await {
-        Ok(Ok(())) => Ok(()),
-        _ => Err(TransferError::Broken(Ending::Cut)),
+    match copy::close(to, watch).await {
+        Ending::Closed => Ok(()),
+        ending => Err(TransferError::Broken(ending)),
     }
 }
 

@@ -101,15 +101,13 @@ impl Reading {
         let size = located.source.version().size_bytes;
         let start = range.0.min(size);
         let end = range.1.unwrap_or(size).min(size).max(start);
+        let span = Span { from: start, to: end };
         let whole = start == 0 && end == size;
         let recorded = whole && algorithm == Algorithm::Sha256;
         let known = if recorded { received(engine, party, &located).await? } else { None };
         let hex = match known {
             Some(hex) => hex,
-            None => {
-                let span = Span { from: start, to: end };
-                self.read(located.source.clone(), span, move |bytes| bytes.digest(algorithm)).await?
-            }
+            None => self.read(located.source.clone(), span, move |bytes| bytes.digest(algorithm)).await?,
         };
         if whole {
             files::confirm(engine, &located).await;

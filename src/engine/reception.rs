@@ -53,7 +53,9 @@ impl Reception {
             return self.admit(stream, remote, (implicit, &snapshot));
         }
         let Ok(permit) = Arc::clone(&self.headers).try_acquire_owned() else {
-            self.refuse(Rule::TooManyFromAddress, remote, ("421", "too many PROXY headers are awaited"));
+            let said = (&*format!("421 {TOO_MANY}"), "too many PROXY headers are awaited");
+            self.refuse(Rule::TooManyFromAddress, remote, said);
+            self.sessions.spawn(turn_away(stream));
             return;
         };
         let this = self.clone();

@@ -1,8 +1,8 @@
 //! Holds: which receipts own bytes beyond the name of their file (PRODUCT 5.8). A row is written before the bytes are
 //! held, and goes after they are freed: what has no row is not held.
 
+use sqlx::Row;
 use sqlx::sqlite::SqliteRow;
-use sqlx::{Row, SqliteConnection};
 
 use super::commit::signed;
 use super::open::{Db, StoreError};
@@ -41,24 +41,18 @@ pub struct Hold {
     pub ended: bool,
 }
 
-/// Within the transaction that commits the receipt, or by itself: the receipt owns its bytes from now on. `folder` is the
-/// Receive folder its file lies in.
-pub async fn add(connection: &mut SqliteConnection, receipt: &Receipt, folder: &str) -> sqlx::Result<()> {
+/// The receipt owns its bytes from now on. `folder` is the Receive folder its file lies in. The commit of an upload that
+/// makes deliveries adds its hold in its own statement (`store::group`).
+pub async fn record(db: &Db, receipt: &Receipt, folder: &str) -> Result<(), StoreError> {
+    let mut tx = db.begin().await?;
     sqlx::query(ADD)
         .bind(receipt.id.as_str())
         .bind(receipt.connector.to_ascii_lowercase())
         .bind(folder)
         .bind(signed(receipt.size_bytes))
         .bind(receipt.completed_at.us())
-        .execute(connection)
+        .execute(&mut *tx)
         .await?;
-    Ok(())
-}
-
-/// Adds it at once.
-pub async fn record(db: &Db, receipt: &Receipt, folder: &str) -> Result<(), StoreError> {
-    let mut tx = db.begin().await?;
-    add(&mut tx, receipt, folder).await?;
     Ok(tx.commit().await?)
 }
 

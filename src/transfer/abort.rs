@@ -29,6 +29,7 @@ impl Abort {
     }
 
     /// The same for what does not need its client any more.
+    #[must_use]
     pub fn surviving(&self) -> Self {
         Self { gone: CancellationToken::new(), ..self.clone() }
     }

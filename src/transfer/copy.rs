@@ -412,6 +412,20 @@ pub async fn send_bytes(bytes: &[u8], to: &mut impl Outbound, watch: &Watch<'_>)
     }
 }
 
+/// Closes the data connection in order: how it ended.
+pub async fn close(to: &mut impl Outbound, watch: &Watch<'_>) -> Ending {
+    let closed = tokio::select! {
+        biased;
+        ending = watch.abort.broken() => return ending,
+        closed = tokio::time::timeout(watch.stall, to.shutdown()) => closed,
+    };
+    match closed {
+        Ok(Ok(())) => Ending::Closed,
+        Ok(Err(_)) => Ending::Cut,
+        Err(_) => Ending::Stalled,
+    }
+}
+
 /// Turns bare LF into CRLF, across chunks (TYPE A).
 #[derive(Debug, Default)]
 pub struct ToCrLf {
@@ -556,6 +570,52 @@ mod tests {
         assert!(turned >= PIECES - 1, "{turned} turns");
         assert_eq!(to.0, span.to + span.to * 9 / 8);
         other.abort();
+    }
+
+    /// A client that reads nothing more, so that TLS cannot say its end.
+    struct Full;
+
+    impl AsyncWrite for Full {
+        fn poll_write(self: Pin<&mut Self>, _: &mut Context<'_>, _: &[u8]) -> Poll<io::Result<usize>> {
+            Poll::Pending
+        }
+
+        fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+            Poll::Pending
+        }
+
+        fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+            Poll::Pending
+        }
+    }
+
+    impl Outbound for Full {
+        fn plain(&mut self) -> Option<&mut Socket> {
+            None
+        }
+
+        fn wait(&mut self, _: Waiting) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[tokio::test]
+    async fn a_close_that_does_not_come_about_is_a_stall_and_can_be_broken_off() {
+        let ids = IdSource::random(Clock::System);
+        let remote = IpAddr::from(Ipv4Addr::LOCALHOST);
+        let place = Presence::default().enter(SessionId::new(&ids), remote, Clock::System.now());
+        let abort = Abort::default();
+        let watch = |stall| Watch { place: &place, abort: &abort, stall };
+        let (short, long) = (watch(Duration::from_millis(20)), watch(Duration::from_mins(5)));
+        assert_eq!(close(&mut Fast::default(), &long).await, Ending::Closed);
+        assert_eq!(close(&mut Full, &short).await, Ending::Stalled);
+        let aborting = async {
+            tokio::task::yield_now().await;
+            abort.ask();
+        };
+        let mut full = Full;
+        let (ending, ()) = tokio::join!(close(&mut full, &long), aborting);
+        assert_eq!(ending, Ending::Aborted);
     }
 
     proptest! {

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use super::collections::Collections;
 use super::consent::Consents;
 use super::copy::Buffers;
+use super::lacking::Lacking;
 use super::quota::Quotas;
 use super::throttle::Throttles;
 use crate::base::clock::Clock;
@@ -48,6 +49,8 @@ pub struct Depot {
     pub consents: Consents,
     /// What is arriving of those that have a quota.
     pub quotas: Quotas,
+    /// Whose stored names lack a part.
+    pub lacking: Lacking,
 }
 
 /// Of whom an event tells.
@@ -126,6 +129,7 @@ impl Depot {
             collections: Collections::default(),
             consents: Consents::default(),
             quotas: Quotas::default(),
+            lacking: Lacking::default(),
         }
     }
 }

@@ -29,8 +29,8 @@ use crate::workspace::workspaces::Workspace;
 /// Those whose names nobody else may touch while they are freed.
 const FREED_TOGETHER_MAX: usize = 100;
 
-/// The receipt owns its bytes from now on, until [`release`]. The commit of an upload does the same by
-/// [`rows::add`] when it makes deliveries.
+/// The receipt owns its bytes from now on, until [`release`]. The commit of an upload says the same in its own statement
+/// (`store::group`) when it makes deliveries.
 pub async fn hold(depot: &Depot, snapshot: &Snapshot, id: &ReceiptId) -> Result<(), TransferError> {
     let found = Found::of(depot, snapshot, id).await?;
     let _turn = found.workspace.folder(Folder::Receive).naming(&found.names).await;
@@ -314,6 +314,12 @@ impl Found {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::base::clock::Timestamp;
+    use crate::domain::event::EventKind;
+    use crate::domain::flow::Target;
+    use crate::store::event::{self, Event};
+    use crate::store::set_off::{self, New};
+    use crate::transfer::recovery;
     use crate::transfer::upload_tests::Desk;
 
     /// A partner with a received file, and that file's receipt.
@@ -344,6 +350,29 @@ mod tests {
         assert_eq!(fails().await, Some(false), "a delivery waits for it");
         rows::end(&depot.db, &id).await.unwrap();
         assert_eq!(fails().await, Some(true), "none does");
+    }
+
+    #[tokio::test]
+    async fn bytes_that_are_gone_at_start_though_a_delivery_needs_them_are_an_event() {
+        let (desk, id) = received().await;
+        let (depot, snapshot) = (&desk.depot, &desk.party.snapshot);
+        hold(depot, snapshot, &id).await.unwrap();
+        let event = Event::new(&depot.ids, EventKind::Test, depot.clock.now(), "");
+        let (event_id, receipt_id) = (event.id.clone(), Some(id.clone()));
+        let (source_key, target) = ("acme".to_owned(), Target::Connector("archive".to_owned()));
+        let new = New { event_id, receipt_id, source_key, target, due: depot.clock.now() };
+        set_off::begin(&depot.db, &event, &new).await.unwrap();
+        let told = async || {
+            recovery::recover(depot, snapshot).await.unwrap();
+            let kind = Some(EventKind::StorageFailing);
+            let found = event::oldest_first(&depot.db, kind, Timestamp::default(), None, 9).await.unwrap();
+            found.into_iter().map(|event| event.summary).collect::<Vec<_>>()
+        };
+        assert!(told().await.is_empty());
+        std::fs::remove_file(desk.path("Receive").join("a.edi")).unwrap();
+        std::fs::remove_dir_all(desk.path("Receive").join(".waybill/held")).unwrap();
+        let told = told().await;
+        assert!(told.len() == 1 && told[0].contains("The bytes of 1 received file that"), "{told:?}");
     }
 
     #[tokio::test]

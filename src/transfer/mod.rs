@@ -10,6 +10,7 @@ pub mod copy;
 pub mod depot;
 pub mod digest;
 pub mod held;
+pub mod lacking;
 mod logged;
 pub mod offer;
 pub mod passing;

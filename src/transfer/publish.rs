@@ -9,9 +9,9 @@ use rustix::fs::FileType;
 
 use super::came::Came;
 use super::depot::{Depot, Party, TransferError};
-use super::logged;
 use super::plan::Plan;
 use super::receive::is_temporary;
+use super::{lacking, logged};
 use crate::base::clock::Timestamp;
 use crate::base::fault::{self, Point};
 use crate::base::hex::hex;
@@ -295,9 +295,7 @@ async fn apply_scheme(
         headers,
     };
     let (name, warnings) = scheme.apply(&facts);
-    for warning in warnings {
-        tracing::warn!(connector.id = key, receipt.id = staged.id.as_str(), "Local File Scheme: {warning}");
-    }
+    lacking::tell(depot, party, (client_name, &name), warnings).await;
     Ok(name)
 }
 

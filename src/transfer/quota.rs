@@ -17,10 +17,19 @@ use crate::domain::place::{Folder, path_of};
 use crate::domain::refusal::Rule;
 use crate::store::receipt;
 
+/// No upload has this number.
+const NOBODY: u64 = 0;
+
 /// What is arriving of every connector that has a quota. Cheap to clone.
 #[derive(Clone, Debug, Default)]
 pub struct Quotas {
     books: Arc<Mutex<HashMap<String, Arc<Book>>>>,
+}
+
+impl Quotas {
+    fn book(&self, party: &Party) -> Arc<Book> {
+        Arc::clone(lock(&self.books).entry(party.connector().id.key().to_owned()).or_default())
+    }
 }
 
 #[cfg(test)]
@@ -87,17 +96,10 @@ pub struct Allowance {
 impl Allowance {
     /// As the connector's settings and what it has already say. The error is that the quota is reached.
     pub async fn of(depot: &Depot, party: &Party, wanted: Wanted<'_>) -> Result<Self, TransferError> {
-        let settings = &party.connector().settings;
-        let file_bytes_max = settings.file_bytes_max.as_ref().map(|most| most.get());
-        let quota = Quota {
-            files: settings.quota_files.as_ref().map(|most| most.get()),
-            bytes: settings.quota_bytes.as_ref().map(|most| most.get()),
-        };
-        let share = match quota {
-            // It is of what Receive holds.
-            _ if wanted.side == Folder::Send => None,
-            Quota { files: None, bytes: None } => None,
-            quota => Some(Share::of(depot, party, quota, wanted).await?),
+        let file_bytes_max = party.connector().settings.file_bytes_max.as_ref().map(|most| most.get());
+        let share = match Quota::of(party, wanted.side) {
+            Some(quota) => Some(Share::of(depot, party, quota, wanted).await?),
+            None => None,
         };
         Ok(Self { file_bytes_max, share })
     }
@@ -126,10 +128,30 @@ impl Allowance {
     }
 }
 
+/// How many bytes the connector's quota leaves in that folder; `None` when none is set there.
+pub async fn left(depot: &Depot, party: &Party, side: Folder) -> Result<Option<u64>, TransferError> {
+    let Some(most) = Quota::of(party, side).and_then(|quota| quota.bytes) else { return Ok(None) };
+    let book = depot.quotas.book(party);
+    let _turn = book.turn.write().await;
+    book.count(depot, party).await?;
+    let taken = book.tally().beside(NOBODY).bytes;
+    Ok(Some(most.saturating_sub(taken)))
+}
+
 #[derive(Clone, Copy, Debug)]
 struct Quota {
     files: Option<u64>,
     bytes: Option<u64>,
+}
+
+impl Quota {
+    /// It is of what Receive holds.
+    fn of(party: &Party, side: Folder) -> Option<Self> {
+        let settings = &party.connector().settings;
+        let files = settings.quota_files.as_ref().map(|most| most.get());
+        let bytes = settings.quota_bytes.as_ref().map(|most| most.get());
+        (side == Folder::Receive && (files.is_some() || bytes.is_some())).then_some(Self { files, bytes })
+    }
 }
 
 /// One upload's part of a quota; given back when dropped.
@@ -143,8 +165,7 @@ struct Share {
 
 impl Share {
     async fn of(depot: &Depot, party: &Party, quota: Quota, wanted: Wanted<'_>) -> Result<Self, TransferError> {
-        let key = party.connector().id.key();
-        let book = Arc::clone(lock(&depot.quotas.books).entry(key.to_owned()).or_default());
+        let book = depot.quotas.book(party);
         let turn = book.turn.write().await;
         let path = wanted.replaces.then(|| stored_path(wanted.names));
         let number = book.enter(path);

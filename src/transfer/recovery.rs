@@ -43,7 +43,14 @@ pub async fn recover(depot: &Depot, snapshot: &Snapshot) -> Result<Report, Store
     settle_renames(depot, snapshot).await?;
     // Before a name is touched: the bytes that deliveries need.
     delivery::end_idle_holds(&depot.db).await?;
-    holds::recover(depot, snapshot).await?;
+    let unheld = holds::recover(depot, snapshot).await?;
+    if unheld > 0 {
+        let files = human::count(unheld, "received file", "received files");
+        let summary =
+            format!("The bytes of {files} that wait to be passed along are not there any more; the log tells which");
+        let event = event::Event::new(&depot.ids, EventKind::StorageFailing, depot.clock.now(), summary);
+        event::record(&depot.db, &event).await?;
+    }
     let passing = passing::recover(depot, snapshot).await?;
     let delivered = finish_passing(depot, passing.there).await?;
     let mut report = Report::default();

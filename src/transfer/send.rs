@@ -7,7 +7,6 @@ use std::time::Duration;
 
 use rustix::fs::{FileType, Mode, OFlags};
 use rustix::io::Errno;
-use tokio::io::AsyncWriteExt;
 
 use super::bulk::{PIECE_BYTES, Pace, Thread};
 use super::collect::{Collecting, Fetched};
@@ -242,15 +241,9 @@ impl Download {
             Ok(false) => return Done { ending: Ending::Failed, result: Err(TransferError::Changed) },
             Err(error) => return Done { ending: Ending::Failed, result: Err(TransferError::Storage(error)) },
         }
-        let closed = tokio::select! {
-            biased;
-            ending = watch.abort.broken() => return Done { ending, result: Err(TransferError::Broken(ending)) },
-            closed = tokio::time::timeout(watch.stall, to.shutdown()) => closed,
-        };
-        match closed {
-            Ok(Ok(())) => Done { ending: Ending::Closed, result: Ok(()) },
-            Ok(Err(_)) => Done { ending: Ending::Cut, result: Err(TransferError::Broken(Ending::Cut)) },
-            Err(_) => Done { ending: Ending::Stalled, result: Err(TransferError::Broken(Ending::Stalled)) },
+        match copy::close(to, watch).await {
+            Ending::Closed => Done { ending: Ending::Closed, result: Ok(()) },
+            ending => Done { ending, result: Err(TransferError::Broken(ending)) },
         }
     }
 

@@ -45,7 +45,7 @@ const WAITING_MAX: usize = 64;
 const READ_BYTES: usize = 1024;
 /// Replies from this number on say no (RFC 959 section 4.2.1).
 const FIRST_FAILURE: u16 = 400;
-/// A session without an inactivity timeout looks at itself this often.
+/// A session without an inactivity timeout is ended after this long without a command: a year.
 pub(super) const NEVER: Duration = Duration::from_hours(8760);
 
 /// A control connection.
@@ -73,7 +73,8 @@ pub struct Control {
     /// The name given with USER, as refusals may show it.
     pub(super) shown: String,
     pub(super) agreed: Option<Agreed>,
-    pub(super) waiting: VecDeque<Command>,
+    /// Each with its line, secrets masked: what becomes of it is told of its own line.
+    pub(super) waiting: VecDeque<(Command, String)>,
     pub(super) running: Option<Running>,
     /// Cancelled when the client's end was read.
     pub(super) gone: CancellationToken,
@@ -166,8 +167,9 @@ impl Control {
                 continue;
             }
             if self.session.is_idle()
-                && let Some(command) = self.waiting.pop_front()
+                && let Some((command, line)) = self.waiting.pop_front()
             {
+                self.now_answering(line);
                 self.command(command).await;
                 continue;
             }
@@ -208,7 +210,10 @@ impl Control {
     async fn line(&mut self, line: Result<Vec<u8>, crate::ftp::line::LineError>) {
         self.active = Instant::now();
         let step = match line {
-            Err(error) => self.session.invalid(error.reply()),
+            Err(error) => {
+                self.now_answering(String::new());
+                self.session.invalid(error.reply())
+            }
             Ok(bytes) => match self.session.decode(&bytes) {
                 None => {
                     self.heard(&bytes.escape_ascii().to_string());
@@ -288,7 +293,7 @@ impl Control {
                     running.abort.ask();
                 }
             }
-            Step::Wait(command) => self.waiting.push_back(*command),
+            Step::Wait(command) => self.waiting.push_back((*command, self.line.clone())),
             Step::Status => {
                 let doing = self.running.as_ref().map(|_| self.doing());
                 let status = self.session.status(doing.as_deref());

@@ -137,10 +137,12 @@ mod tests {
     use crate::access::admission::{Admission, Limits};
     use crate::access::certificate::Certificates;
     use crate::access::gate::Gate;
+    use crate::access::passive::Ports;
     use crate::access::password::Hasher;
     use crate::engine::control::Arrival;
-    use crate::engine::{Engine, LOGIN_DEADLINE, Stop};
+    use crate::engine::{Engine, LOGIN_DEADLINE, Stop, TlsBase};
     use crate::transfer::depot::Depot;
+    use crate::transfer::presence::Presence;
 
     /// A session, and its client.
     async fn session(data: &std::path::Path) -> (Control, TcpStream) {
@@ -150,10 +152,10 @@ mod tests {
             live: Live::open(db.clone(), clock.clone()).await.unwrap(),
             gate: Gate::new(Hasher::new().unwrap(), clock.clone()),
             admission: Admission::default(),
-            presence: Default::default(),
-            ports: Default::default(),
+            presence: Presence::default(),
+            ports: Ports::default(),
             certificates: Certificates::open(db, data, clock, ids).await.unwrap(),
-            tls: Default::default(),
+            tls: TlsBase::default(),
             depot,
         };
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();

@@ -5,6 +5,8 @@ use std::time::{Duration, Instant};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
+use waybill::domain::refusal::Rule;
+
 use crate::kit::{Appliance, Client, PARTNER, Passive};
 
 /// ABOR is answered within 100 ms; a debug build beside other tests gets more.
@@ -161,4 +163,33 @@ async fn quit_during_a_transfer_waits_for_its_reply() {
     assert!(client.try_reply().await.is_err(), "the connection is closed");
     let receive = appliance.place(PARTNER, "Receive");
     assert_eq!(std::fs::read(receive.join("a.edi")).unwrap(), b"the first half, the second");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_waited_for_a_transfer_is_refused_under_its_own_line() {
+    let appliance = Appliance::new();
+    let running = appliance.start().await;
+    let mut client = running.partner().await;
+    let mut data = client.begin("STOR /Receive/good.edi").await.unwrap();
+    client.write(b"PORT 127,0,0,1,200,1\r\nRNFR /Nowhere/x\r\nXMKD /Nowhere/\xfe\r\n").await;
+    data.write_all(b"bytes").await.unwrap();
+    data.shutdown().await.unwrap();
+    for code in [226, 502, 550, 501] {
+        let reply = client.reply().await;
+        assert_eq!(reply.code, code, "{reply:?}");
+    }
+    let refusals = running
+        .until("three refusals are there", async |running| {
+            let refusals = running.refusals().await;
+            (refusals.len() == 3).then_some(refusals)
+        })
+        .await;
+    let mut told: Vec<_> = refusals.iter().map(|one| (one.rule, one.command.as_str())).collect();
+    told.sort_by_key(|(_, command)| *command);
+    let wanted = [
+        (Rule::ActiveModeOff, "PORT 127,0,0,1,200,1"),
+        (Rule::OutsideFolders, "RNFR /Nowhere/x"),
+        (Rule::NameEncoding, "XMKD /Nowhere/\u{fffd}"),
+    ];
+    assert_eq!(told, wanted);
 }

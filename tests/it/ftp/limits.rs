@@ -2,6 +2,8 @@
 
 use std::time::{Duration, Instant};
 
+use tokio::io::AsyncWriteExt;
+
 use crate::kit::{Appliance, PARTNER};
 
 #[tokio::test(flavor = "multi_thread")]
@@ -24,12 +26,21 @@ async fn the_sessions_of_a_partner_share_its_limits_and_a_change_is_live() {
 
     // 100 s by the old limit.
     let bytes = vec![7_u8; 40_000_000];
-    let change = async {
-        tokio::time::sleep(Duration::from_millis(300)).await;
-        appliance.configure(&["upload_bytes_per_s="]);
-    };
     let begun = Instant::now();
-    tokio::join!(one.store("/Receive/c.edi", &bytes), change);
+    let mut data = one.begin("STOR /Receive/c.edi").await.unwrap();
+    let writing = tokio::spawn(async move {
+        data.write_all(&bytes).await.unwrap();
+        data.shutdown().await.unwrap();
+    });
+    running
+        .until("some of it has arrived", async |_| {
+            let status = one.expect("STAT", 211).await.text;
+            (status.contains("bytes so far") && !status.contains(": 0 bytes")).then_some(())
+        })
+        .await;
+    appliance.configure(&["upload_bytes_per_s="]);
+    writing.await.unwrap();
+    assert_eq!(one.reply().await.code, 226);
     let took = begun.elapsed();
     assert!(took < Duration::from_secs(25), "{took:?}");
 }
@@ -40,6 +51,7 @@ async fn what_another_program_puts_into_send_rests_before_it_is_offered() {
     appliance.configure(&["send_settle_s=3", "send_write=on"]);
     let running = appliance.start().await;
     let mut client = running.partner().await;
+    let put_there = Instant::now();
     std::fs::write(appliance.place(PARTNER, "Send").join("a.edi"), b"half").unwrap();
     assert_eq!(client.list("NLST /Send").await, "");
     assert_eq!(client.fetch("RETR /Send/a.edi").await.unwrap_err().code, 450);
@@ -47,8 +59,9 @@ async fn what_another_program_puts_into_send_rests_before_it_is_offered() {
     client.store("/Send/own.edi", b"own").await;
     assert_eq!(client.list("NLST /Send").await, "/Send/own.edi\r\n");
     assert_eq!(client.fetch("RETR /Send/own.edi").await.unwrap(), b"own");
-    tokio::time::sleep(Duration::from_millis(3_300)).await;
-    assert_eq!(client.fetch("RETR /Send/a.edi").await.unwrap(), b"half");
+    let rested = running.until("it has rested", async |_| client.fetch("RETR /Send/a.edi").await.ok()).await;
+    assert_eq!(rested, b"half");
+    assert!(put_there.elapsed() >= Duration::from_secs(3), "{:?}", put_there.elapsed());
     assert!(client.list("NLST /Send").await.contains("a.edi"));
 }
 
@@ -91,4 +104,22 @@ async fn an_upload_that_met_a_limit_goes_on_when_there_is_room() {
     client.expect(&format!("REST {size}"), 350).await;
     client.store("new.edi", &bytes[size..]).await;
     assert!(client.fetch("RETR new.edi").await.unwrap() == bytes);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn avbl_tells_what_the_quota_leaves_in_receive_and_the_disk_in_send() {
+    let appliance = Appliance::new();
+    appliance.configure(&["quota_bytes=1000000"]);
+    let running = appliance.start().await;
+    let mut client = running.partner().await;
+    client.store("/Receive/a.edi", &vec![7; 100_000]).await;
+    // It has no receipt, and takes as much room.
+    client.store("/Receive/b.tmp", &vec![7; 200_000]).await;
+    for path in ["", " /Receive"] {
+        let reply = client.expect(&format!("AVBL{path}"), 213).await;
+        assert_eq!(reply.text.trim_end(), "213 700000", "AVBL{path}");
+    }
+    let reply = client.expect("AVBL /Send", 213).await;
+    let left: u64 = reply.text[4..].trim().parse().unwrap();
+    assert!(left > 1_000_000, "{left}");
 }

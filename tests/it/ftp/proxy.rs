@@ -126,3 +126,19 @@ async fn a_balancer_without_a_header_is_closed_and_told_of() {
     let mut client = through(&running, V1).await;
     login(&mut client).await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_connection_more_than_headers_are_awaited_of_hears_why_it_is_closed() {
+    const HEADERS_MAX: usize = 1_024;
+    let appliance = appliance();
+    let running = appliance.start().await;
+    let mut silent = Vec::new();
+    for _ in 0..HEADERS_MAX {
+        silent.push(from(BALANCER, running.ftp()).await);
+    }
+    let said = "421 Too many connections; please try again later.";
+    assert_eq!(heard(from(BALANCER, running.ftp()).await, b"").await.trim_end(), said);
+    drop(silent);
+    let refusal = running.until("it is recorded", async |running| running.refusals().await.into_iter().next()).await;
+    assert_eq!((refusal.reply.as_str(), refusal.detail.as_str()), (said, "too many PROXY headers are awaited"));
+}

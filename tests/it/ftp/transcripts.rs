@@ -86,7 +86,9 @@ fn make(appliance: &Appliance, text: &str) {
         ("folder", path) => fs::create_dir_all(place(path)).expect("the test's own files"),
         ("connector", pairs) => {
             let pairs: Vec<_> = pairs.split(' ').collect();
-            appliance.say(&[&["connector", "set", "acme"], &pairs[..]].concat());
+            // It says so when it is not in force by the time the verb ends.
+            let said = appliance.say(&[&["connector", "set", "acme"], &pairs[..]].concat());
+            assert_eq!(said.trim(), "Saved.");
         }
         other => panic!("there is no ~ {other:?}"),
     }
@@ -151,10 +153,6 @@ impl Stage<'_> {
                 Some(made) => {
                     changed |= made.starts_with("connector");
                     make(self.appliance, made);
-                    if made.starts_with("connector") {
-                        // In force within 250 ms, as PRODUCT promises.
-                        tokio::time::sleep(std::time::Duration::from_millis(300)).await;
-                    }
                 }
                 None => self.set(line).await,
             }

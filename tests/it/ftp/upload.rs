@@ -1,6 +1,9 @@
 //! Uploads: whole, resumed, overwritten, under temporary names, and the receipts they leave.
 
+use std::os::unix::fs::PermissionsExt;
+
 use tokio::io::AsyncWriteExt;
+use waybill::domain::refusal::Rule;
 
 use crate::kit::{Appliance, Client, PARTNER, PASSWORD, sha256};
 
@@ -306,4 +309,77 @@ async fn a_file_that_was_uploaded_under_a_temporary_name_is_received_whatever_is
     client.expect("RNFR theirs", 350).await;
     client.expect("RNTO mine", 250).await;
     assert_eq!(appliance.receipts(PARTNER).len(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_upload_of_which_nothing_comes_any_more_is_ended_and_kept_as_unfinished() {
+    let appliance = Appliance::new();
+    appliance.configure(&["stall_timeout_s=1"]);
+    let running = appliance.start().await;
+    let mut client = running.partner().await;
+    let mut data = client.begin("STOR /Receive/a.edi").await.unwrap();
+    data.write_all(b"the first half, ").await.unwrap();
+    // The data connection stays open; nobody ends it but the server.
+    let reply = client.reply().await;
+    assert_eq!((reply.code, reply.text.contains("No byte moved for too long")), (426, true), "{reply:?}");
+    drop(data);
+    let rules = running.until("it is recorded", async |running| running.refusals().await.into_iter().next()).await;
+    assert_eq!((rules.rule, rules.command.as_str()), (Rule::Stalled, "STOR /Receive/a.edi"));
+    assert!(appliance.receipts(PARTNER).is_empty());
+    client.expect("REST 16", 350).await;
+    client.store("/Receive/a.edi", b"the second").await;
+    let folder = appliance.place(PARTNER, "Receive");
+    assert_eq!(std::fs::read(folder.join("a.edi")).unwrap(), b"the first half, the second");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_received_file_has_the_mode_that_is_set() {
+    let appliance = Appliance::new();
+    let running = appliance.start().await;
+    let mut client = running.partner().await;
+    for (mode, set) in
+        [(0o640, None), (0o664, Some("received_file_mode=0664")), (0o600, Some("received_file_mode=600"))]
+    {
+        if let Some(set) = set {
+            appliance.configure(&[set]);
+        }
+        client.store("/Receive/a.edi", b"bytes").await;
+        let file = appliance.place(PARTNER, "Receive").join("a.edi");
+        let has = std::fs::metadata(file).unwrap().permissions().mode() & 0o7777;
+        assert_eq!(has, mode, "{has:o}, not {mode:o}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_receipt_tells_the_folder_below_receive_where_that_is_wanted() {
+    let appliance = Appliance::new();
+    let running = appliance.start().await;
+    let mut client = running.partner().await;
+    client.expect("MKD /Receive/in", 257).await;
+    client.expect("MKD /Receive/in/2031", 257).await;
+    client.store("/Receive/in/2031/a.edi", b"a").await;
+    appliance.configure(&["save_subfolder=on"]);
+    client.store("/Receive/in/2031/b.edi", b"b").await;
+    client.store("/Receive/c.edi", b"c").await;
+    let receipts = running.receipts(3).await;
+    let headers: Vec<_> = receipts.iter().map(|receipt| receipt["headers"].get("SubFolder")).collect();
+    assert_eq!(headers, [None, Some(&"in/2031".into()), Some(&"".into())]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn lines_are_turned_where_that_is_wanted_and_the_receipt_is_of_the_stored_bytes() {
+    let appliance = Appliance::new();
+    let running = appliance.start().await;
+    let mut client = running.partner().await;
+    let (sent, turned) = (b"one\r\ntwo\r\n\rthree", b"one\ntwo\n\rthree");
+    let stored: [(&str, &str, &[u8]); 3] = [("keep", "A", sent), ("to_lf", "A", turned), ("to_lf", "I", sent)];
+    for (count, (setting, data_type, bytes)) in stored.into_iter().enumerate() {
+        appliance.configure(&[&format!("ascii_uploads={setting}")]);
+        client.expect(&format!("TYPE {data_type}"), 200).await;
+        client.store("/Receive/a.edi", sent).await;
+        assert_eq!(std::fs::read(appliance.place(PARTNER, "Receive").join("a.edi")).unwrap(), bytes, "{setting}");
+        let receipt = &running.receipts(count + 1).await[count];
+        let told = (&receipt["size_bytes"], &receipt["sha256"], &receipt["type"]);
+        assert_eq!(told, (&bytes.len().into(), &sha256(bytes).into(), &data_type.into()), "{setting}");
+    }
 }

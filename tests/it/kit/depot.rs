@@ -12,6 +12,7 @@ use waybill::transfer::consent::Consents;
 use waybill::transfer::copy::Buffers;
 use waybill::transfer::depot::Depot;
 use waybill::transfer::held;
+use waybill::transfer::lacking::Lacking;
 use waybill::transfer::quota::Quotas;
 use waybill::transfer::throttle::Throttles;
 use waybill::workspace::workspaces::Workspaces;
@@ -41,6 +42,7 @@ impl Beside {
             collections: Collections::default(),
             consents: Consents::default(),
             quotas: Quotas::default(),
+            lacking: Lacking::default(),
             throttles: Throttles::new(live.clone(), Clock::System),
         };
         Self { depot, snapshot: live.snapshot() }
