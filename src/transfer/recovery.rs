@@ -26,6 +26,7 @@ use crate::store::{StoreError, data_folder, event, held as rows, receipt};
 use crate::workspace::folder::{OpenFolder, Unfinished};
 use crate::workspace::held::{self, HeldFolder};
 use crate::workspace::jail::{self, Replace};
+use crate::workspace::removal::remove_file;
 use crate::workspace::upload;
 
 /// What recovery found and did.
@@ -216,6 +217,10 @@ async fn put_in_place(
     {
         held::secure(folder, depot.workspaces.syncer()).await?;
         jail::rename((from.as_fd(), &staged_name), (parent.as_fd(), name), Replace::Yes)?;
+        // Two names of one file both stay (rename(2)): a crash may have come between a link and its unlinking.
+        if is_its(from.as_fd(), &staged_name, receipt, false).await? {
+            remove_file(&from, &staged_name)?;
+        }
         depot.workspaces.syncer().folder(Arc::new(from)).await?;
     } else if !is_its(parent.as_fd(), name, receipt, may_be_copied).await? {
         return Ok(false);
