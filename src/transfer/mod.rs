@@ -8,6 +8,7 @@ pub mod consent;
 pub mod copy;
 pub mod depot;
 pub mod digest;
+mod gone;
 pub mod held;
 mod logged;
 pub mod offer;
