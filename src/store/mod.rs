@@ -24,6 +24,7 @@ pub mod event;
 pub mod event_target;
 pub mod exported;
 pub mod folders;
+pub mod gone;
 mod group;
 pub mod held;
 pub mod import;

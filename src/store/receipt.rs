@@ -323,6 +323,8 @@ const USAGE: &str = "SELECT COUNT(*), CAST(COALESCE(SUM(size_bytes), 0) AS BIGIN
 const USAGE_AT: &str = "SELECT stored_path, COUNT(*), CAST(SUM(size_bytes) AS BIGINT) FROM receipts \
      WHERE connector_key = $1 AND stored_path IN (SELECT value FROM json_each($2)) \
      AND status IN ('in_receive', 'waiting') GROUP BY stored_path";
+const IS_FOLLOWED: &str = "SELECT EXISTS (SELECT 1 FROM receipts WHERE connector_key = $1 AND stored_path = $2 \
+     AND id <> $3 AND completed_at_us + 0 >= $4)";
 const PUBLISHING: &str = select!("WHERE publishing = 1 ORDER BY id");
 const CLEAR_MARK: &str = "UPDATE receipts SET publishing = 0 WHERE id = $1";
 const STAGING_INODE: &str = "SELECT staging_inode FROM receipts WHERE id = $1";
@@ -458,6 +460,14 @@ pub async fn publishing(db: &Db) -> Result<Vec<Receipt>, StoreError> {
     sqlx::query(PUBLISHING).fetch_all(db.reader()).await?.iter().map(decode).collect()
 }
 
+/// Whether another was received at its place since. Then the partner was not told 226 of a receipt that is still on its way:
+/// the next one of a place is committed after all that was said of that place.
+pub async fn is_followed(db: &Db, receipt: &Receipt) -> Result<bool, StoreError> {
+    let query = sqlx::query(IS_FOLLOWED).bind(receipt.connector.to_ascii_lowercase()).bind(&receipt.stored_path);
+    let query = query.bind(receipt.id.as_str()).bind(receipt.completed_at.us());
+    Ok(query.fetch_one(db.reader()).await?.try_get::<i64, _>(0)? > 0)
+}
+
 /// The number of the staging folder its file was in when it was committed; `None` where it was not noted.
 pub async fn staging_inode(db: &Db, id: &ReceiptId) -> Result<Option<u64>, StoreError> {
     let row = sqlx::query(STAGING_INODE).bind(id.as_str()).fetch_one(db.reader()).await?;
@@ -569,7 +579,7 @@ mod tests {
     async fn a_receipt_is_found_by_its_path_however_many_its_connector_has() {
         let folder = tempfile::tempdir().unwrap();
         let db = Db::open(folder.path()).await.unwrap();
-        for statement in [LATEST_OF_PATH, LATEST_STORED_AT, RECENT_OF_PATH, MARK_REPLACED, USAGE_AT] {
+        for statement in [LATEST_OF_PATH, LATEST_STORED_AT, RECENT_OF_PATH, MARK_REPLACED, USAGE_AT, IS_FOLLOWED] {
             let sql = format!("EXPLAIN QUERY PLAN {statement}");
             let plan = sqlx::query(AssertSqlSafe(sql)).fetch_all(db.reader()).await.unwrap();
             let steps: Vec<String> = plan.iter().map(|row| row.get(3)).collect();

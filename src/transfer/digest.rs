@@ -3,6 +3,7 @@
 //! arrives, so that the end is not delayed.
 
 use std::io;
+use std::ops::Range;
 use std::os::fd::OwnedFd;
 use std::sync::{Arc, LazyLock};
 
@@ -13,7 +14,9 @@ use super::copy::Buffers;
 use crate::base::cores;
 
 /// Bytes a follower reads at a time.
-const STEP_BYTES: usize = 1024 * 1024;
+const READ_BYTES: usize = 1024 * 1024;
+/// Bytes a follower hashes before another has its turn.
+const STEP_BYTES: u64 = 4 * 1024 * 1024;
 
 /// Bytes hashed as they come before another core takes over: below that the hop costs more than it spares.
 const INLINE_BYTES: u64 = 2 * 1024 * 1024;
@@ -23,6 +26,10 @@ const WAITING_MAX: usize = 4;
 /// As many uploads as there are cores are hashed beside their receiving; further ones as their bytes come. So threads
 /// that wait for bytes can never take those that syncs need.
 static BESIDE: LazyLock<Arc<Semaphore>> = LazyLock::new(|| Arc::new(Semaphore::new(cores::count())));
+
+/// As many followers as there are cores hash at a time; one that waits, for bytes or for its turn, has no thread. An upload
+/// syncs before its follower can end, so syncs must never wait for followers.
+static FOLLOWING: LazyLock<Semaphore> = LazyLock::new(|| Semaphore::new(cores::count()));
 
 /// A digest in the making.
 #[derive(Debug)]
@@ -80,8 +87,7 @@ impl Digest {
     /// Follows `file`, which has `length` bytes now.
     pub fn follow(file: Arc<OwnedFd>, length: u64) -> Self {
         let (sender, receiver) = watch::channel((length, Grows::Yes));
-        let runtime = tokio::runtime::Handle::current();
-        let result = tokio::task::spawn_blocking(move || follow(&file, receiver, &runtime));
+        let result = tokio::spawn(follow(file, receiver));
         Self::Following(Follower { length: sender, result })
     }
 
@@ -135,31 +141,42 @@ impl Digest {
     }
 }
 
-fn follow(
-    file: &OwnedFd,
-    mut length: watch::Receiver<(u64, Grows)>,
-    runtime: &tokio::runtime::Handle,
-) -> io::Result<[u8; 32]> {
-    let mut hasher = Sha256::new();
-    let mut buffer = vec![0; STEP_BYTES];
-    let mut at = 0;
+async fn follow(file: Arc<OwnedFd>, mut length: watch::Receiver<(u64, Grows)>) -> io::Result<[u8; 32]> {
+    let (mut hasher, mut at) = (Sha256::new(), 0);
     loop {
         let (end, grows) = *length.borrow_and_update();
-        while at < end {
-            let want = usize::try_from(end - at).unwrap_or(STEP_BYTES).min(STEP_BYTES);
-            match rustix::io::pread(file, &mut buffer[..want], at)? {
-                0 => return Err(io::ErrorKind::UnexpectedEof.into()),
-                count => {
-                    hasher.update(&buffer[..count]);
-                    at += count as u64;
-                }
-            }
-        }
         // The sender goes with a transfer that was given up: nobody wants the digest then.
-        if grows == Grows::No || runtime.block_on(length.changed()).is_err() {
+        if length.has_changed().is_err() {
+            return Err(io::ErrorKind::Interrupted.into());
+        }
+        if at < end {
+            let _turn = FOLLOWING.acquire().await.map_err(io::Error::other)?;
+            let (file, step) = (Arc::clone(&file), at..end.min(at + STEP_BYTES));
+            at = step.end;
+            let hashing = tokio::task::spawn_blocking(move || hash(&file, hasher, step));
+            hasher = hashing.await.map_err(io::Error::other)??;
+        } else if grows == Grows::No {
             return Ok(hasher.finalize().into());
+        } else {
+            // That the sender is gone is seen above.
+            let _ = length.changed().await;
         }
     }
+}
+
+fn hash(file: &OwnedFd, mut hasher: Sha256, Range { start: mut at, end }: Range<u64>) -> io::Result<Sha256> {
+    let mut buffer = vec![0; usize::try_from(end - at).unwrap_or(READ_BYTES).min(READ_BYTES)];
+    while at < end {
+        let want = usize::try_from(end - at).unwrap_or(READ_BYTES).min(buffer.len());
+        match rustix::io::pread(file, &mut buffer[..want], at)? {
+            0 => return Err(io::ErrorKind::UnexpectedEof.into()),
+            count => {
+                hasher.update(&buffer[..count]);
+                at += count as u64;
+            }
+        }
+    }
+    Ok(hasher)
 }
 
 /// The digest of a whole file, read in the background.
@@ -172,6 +189,7 @@ pub async fn of_file(file: Arc<OwnedFd>) -> io::Result<[u8; 32]> {
 mod tests {
     use super::*;
     use std::io::Write as _;
+    use std::time::Duration;
 
     #[tokio::test]
     async fn a_digest_beside_and_an_inline_one_agree() {
@@ -205,5 +223,27 @@ mod tests {
             inline.update(&more, 0);
         }
         assert_eq!(following.finish().await.unwrap(), inline.finish().await.unwrap());
+    }
+
+    #[test]
+    fn followers_that_wait_for_bytes_leave_their_threads_to_syncs() {
+        let runtime =
+            tokio::runtime::Builder::new_current_thread().enable_time().max_blocking_threads(4).build().unwrap();
+        runtime.block_on(async {
+            let mut file = tempfile::tempfile().unwrap();
+            file.write_all(b"some").unwrap();
+            let file = Arc::new(OwnedFd::from(file));
+            let following: Vec<_> = (0..16).map(|_| Digest::follow(Arc::clone(&file), 4)).collect();
+            for _ in 0..16 {
+                // As a sync does where the file system is not in memory.
+                let synced = tokio::time::timeout(Duration::from_mins(1), tokio::task::spawn_blocking(|| ()));
+                synced.await.expect("it has its thread").unwrap();
+            }
+            for digest in following {
+                assert_eq!(digest.finish().await.unwrap(), <[u8; 32]>::from(Sha256::digest(b"some")));
+            }
+            // Given up: nothing is left behind that would wait for bytes.
+            drop(Digest::follow(Arc::clone(&file), 4));
+        });
     }
 }

@@ -183,14 +183,14 @@ async fn free_due(depot: &Depot, snapshot: &Snapshot, holds: &[rows::Hold]) -> R
 
 /// Whether its bytes are freed.
 fn free_if_due(depot: &Depot, hold: &rows::Hold, found: Option<&Found>) -> Result<bool, StoreError> {
+    let failed = |source| StoreError::Folder { path: Path::new(&hold.folder).to_owned(), source };
     // What stays in Receive needs no hold. What was passed along has to leave first, and may still be asked for.
     if let Some(found) = found.filter(|found| found.receipt.status == Status::PassedAlong) {
         let asked_for = !found.receipt.hidden && depot.clock.now() < found.receipt.completed_at.plus(RECENT_FOR);
-        if asked_for || found.lies_there() {
+        if asked_for || found.lies_there().map_err(failed)? {
             return Ok(false);
         }
     }
-    let failed = |source| StoreError::Folder { path: Path::new(&hold.folder).to_owned(), source };
     match HeldFolder::at(Path::new(&hold.folder)) {
         Ok(folder) => folder.free(hold.receipt.as_str()).map_err(failed)?,
         Err(error) if error.kind() == io::ErrorKind::NotFound => {}
@@ -263,22 +263,26 @@ impl Found {
     async fn leave(&self) -> Result<(), TransferError> {
         let folder = self.workspace.folder(Folder::Receive);
         let _turn = folder.naming(&self.names).await;
-        if self.lies_there() {
+        if self.lies_there()? {
             let (parent, name) = folder.jail().parent(&self.names)?;
             remove_file(&parent, name)?;
         }
         Ok(())
     }
 
-    /// Whether the file under the stored name is still the receipt's, of what is held: as long as bytes are held by a link,
-    /// their inode is no other file's.
-    fn lies_there(&self) -> bool {
-        let of_receipt = (self.receipt.inode, self.receipt.size_bytes);
-        let stat = self.workspace.folder(Folder::Receive).jail().stat(&self.names);
-        stat.is_ok_and(|stat| (stat.st_ino, stat.st_size.cast_unsigned()) == of_receipt)
+    /// Whether the file under the stored name is still the receipt's, of what is held. As long as the file itself is, by a
+    /// link, its inode is no other's. Once nothing is held, no file there is the receipt's: it left before its bytes were
+    /// freed.
+    fn lies_there(&self) -> io::Result<bool> {
+        let folder = self.workspace.folder(Folder::Receive);
+        let Some(held) = HeldFolder::existing(folder)? else { return Ok(false) };
+        let Some(held) = held.version(self.receipt.id.as_str())? else { return Ok(false) };
+        let (jail, is_linked) = (folder.jail(), held.inode == self.receipt.inode);
+        let born = if is_linked { None } else { jail.born(&self.names) };
+        Ok(jail.stat(&self.names).is_ok_and(|stat| is_file_of(&self.receipt, &Version::of(&stat), born)))
     }
 
-    /// The same of what may not be held: then its file may have been taken, and its inode be another's by now.
+    /// The same of what may not be held: its file may have been taken, and its inode be another's by now.
     pub(super) fn is_under_its_name(&self) -> bool {
         self.is_under(&self.names)
     }
@@ -373,6 +377,38 @@ mod tests {
         std::fs::remove_dir_all(desk.path("Receive").join(".waybill/held")).unwrap();
         let told = told().await;
         assert!(told.len() == 1 && told[0].contains("The bytes of 1 received file that"), "{told:?}");
+    }
+
+    #[tokio::test]
+    async fn nothing_leaves_receive_for_a_receipt_whose_bytes_are_freed() {
+        let (desk, id) = received().await;
+        let (depot, snapshot) = (&desk.depot, &desk.party.snapshot);
+        hold(depot, snapshot, &id).await.unwrap();
+        receipt::set_status(&depot.db, &id, Status::PassedAlong).await.unwrap();
+        rows::end(&depot.db, &id).await.unwrap();
+        // The row could not be forgotten, and the next file of that name has got the inode.
+        HeldFolder::at(&desk.path("Receive")).unwrap().free(id.as_str()).unwrap();
+        leave(depot, snapshot, std::slice::from_ref(&id)).await.unwrap();
+        recover(depot, snapshot).await.unwrap();
+        assert!(desk.path("Receive").join("a.edi").exists());
+        // Nobody asks for it by its old name any more.
+        receipt::hide(&depot.db, &id).await.unwrap();
+        free_ended(depot, snapshot).await.unwrap();
+        assert!(desk.path("Receive").join("a.edi").exists());
+        assert_eq!(rows::one(&depot.db, &id).await.unwrap(), None);
+    }
+
+    #[tokio::test]
+    async fn what_is_held_leaves_receive_however_the_clock_was_set() {
+        let (desk, id) = received().await;
+        let (depot, snapshot) = (&desk.depot, &desk.party.snapshot);
+        hold(depot, snapshot, &id).await.unwrap();
+        receipt::set_status(&depot.db, &id, Status::PassedAlong).await.unwrap();
+        let mut found = Found::of(depot, snapshot, &id).await.unwrap();
+        found.receipt.completed_at = found.receipt.completed_at.minus(RECENT_FOR);
+        assert!(found.lies_there().unwrap(), "its inode is in use");
+        found.leave().await.unwrap();
+        assert!(!desk.path("Receive").join("a.edi").exists());
     }
 
     #[tokio::test]

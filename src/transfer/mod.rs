@@ -9,6 +9,7 @@ pub mod consent;
 pub mod copy;
 pub mod depot;
 pub mod digest;
+mod gone;
 pub mod held;
 pub mod lacking;
 mod logged;

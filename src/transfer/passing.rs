@@ -27,7 +27,7 @@ use crate::store::live::Snapshot;
 use crate::store::receipt::Receipt;
 use crate::workspace::folder::OpenFolder;
 use crate::workspace::jail::{self, Replace, STAGING};
-use crate::workspace::removal::remove_file;
+use crate::workspace::removal::{remove_file, remove_file_if_there};
 use crate::workspace::upload::{self, Part};
 use crate::workspace::workspaces::Shelf;
 
@@ -312,21 +312,22 @@ async fn settle(depot: &Depot, placement: &Placement) -> Result<Option<Placed>, 
     let open = |path: &Path| rustix::fs::openat(CWD, path, flags, Mode::empty()).map_err(io::Error::from);
     let staging = open(&folder.join(STAGING))?;
     match rustix::fs::statat(&staging, &*placement.staged_name, AtFlags::SYMLINK_NOFOLLOW) {
-        Ok(_) => {
+        Ok(stat) if stat.st_nlink < 2 => {
             delivery::forget_placement(&depot.db, placement.delivery).await?;
             remove_file(&staging, &placement.staged_name)?;
-            Ok(None)
+            return Ok(None);
         }
-        Err(rustix::io::Errno::NOENT) => {
-            // A disk that is away leaves an empty place, in which everything would seem to have been taken.
-            if placement.staging_inode.is_some_and(|inode| inode_of(&staging).is_ok_and(|now| now != inode)) {
-                return Err(io::Error::other(another_folder(&placement.folder)).into());
-            }
-            depot.workspaces.syncer().folder(Arc::new(open(folder)?)).await.map_err(TransferError::Storage)?;
-            Ok(Some(placed(placement)))
-        }
-        Err(errno) => Err(io::Error::from(errno).into()),
+        // It has both names: a crash came between a link and its unlinking.
+        Ok(_) | Err(rustix::io::Errno::NOENT) => {}
+        Err(errno) => return Err(io::Error::from(errno).into()),
     }
+    // A disk that is away leaves an empty place, in which everything would seem to have been taken.
+    if placement.staging_inode.is_some_and(|inode| inode_of(&staging).is_ok_and(|now| now != inode)) {
+        return Err(io::Error::other(another_folder(&placement.folder)).into());
+    }
+    depot.workspaces.syncer().folder(Arc::new(open(folder)?)).await.map_err(TransferError::Storage)?;
+    remove_file_if_there(&staging, &placement.staged_name)?;
+    Ok(Some(placed(placement)))
 }
 
 fn another_folder(path: &str) -> String {
@@ -454,6 +455,16 @@ mod tests {
         std::fs::remove_dir_all(&desk.shelf.path).unwrap();
         std::fs::rename(&away, &desk.shelf.path).unwrap();
         assert_eq!(settle(&desk.depot, &placement).await.unwrap(), Some(placed(&placement)));
+    }
+
+    #[tokio::test]
+    async fn a_staged_file_that_has_its_name_as_well_is_delivered() {
+        let desk = Desk::new().await;
+        let placement = desk.places(1, &desk.shelf.path, true).await;
+        let staged = desk.shelf.path.join(STAGING).join(&placement.staged_name);
+        std::fs::hard_link(&staged, desk.shelf.path.join(&placement.name)).unwrap();
+        assert_eq!(settle(&desk.depot, &placement).await.unwrap(), Some(placed(&placement)));
+        assert!(!staged.exists() && desk.shelf.path.join(&placement.name).exists());
     }
 
     #[tokio::test]

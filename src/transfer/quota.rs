@@ -5,12 +5,13 @@
 //! between.
 
 use std::collections::{BTreeMap, HashMap};
+use std::mem;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::{OwnedRwLockReadGuard, RwLock};
 
 use super::depot::{Depot, Party, TransferError};
-use super::unfinished;
+use super::{gone, unfinished};
 use crate::base::path::Name;
 use crate::domain::authorise::No;
 use crate::domain::place::{Folder, path_of};
@@ -55,6 +56,10 @@ struct Tally {
     lying: Usage,
     arriving: BTreeMap<u64, Arriving>,
     next: u64,
+    /// Whether an upload was refused since it was last looked which files are there.
+    was_reached: bool,
+    /// Behind which path that look goes on.
+    looked_to: String,
 }
 
 /// Files and bytes.
@@ -171,6 +176,10 @@ impl Share {
         let number = book.enter(path);
         let share = Self { book: Arc::clone(&book), number, quota, turn: None };
         book.count(depot, party).await?;
+        let was_reached = mem::take(&mut book.tally().was_reached);
+        if (was_reached || share.check().is_err()) && book.look(depot, party).await {
+            book.count(depot, party).await?;
+        }
         share.check()?;
         share.take(wanted.size_bytes)?;
         drop(turn);
@@ -202,6 +211,7 @@ impl Share {
             // It ends here: others need not wait until it has.
             own.bytes = 0;
             let replaced = own.replaced.bytes;
+            tally.was_reached = true;
             return Err(no(format!("{beside} bytes are in Receive, {replaced} of them replaced; {most} are allowed")));
         }
         own.bytes = size_bytes;
@@ -247,6 +257,21 @@ impl Book {
         let number = tally.next;
         tally.arriving.insert(number, Arriving { path, ..Arriving::default() });
         number
+    }
+
+    /// Looks for some of the files that are counted; whether any is gone. The caller has the turn for itself.
+    async fn look(&self, depot: &Depot, party: &Party) -> bool {
+        let after = mem::take(&mut self.tally().looked_to);
+        match gone::look(depot, party, &after).await {
+            Ok((gone, next)) => {
+                self.tally().looked_to = next;
+                gone > 0
+            }
+            Err(error) => {
+                tracing::warn!(connector.id = party.connector().id.key(), %error, "Could not look for received files");
+                false
+            }
+        }
     }
 
     /// Counts what lies there, and what of it the uploads under way replace. The caller has the turn for itself.

@@ -60,13 +60,12 @@ pub async fn remove(depot: &Depot, snapshot: &Snapshot, id: &ReceiptId) -> Resul
     let key = now.receipt.connector.to_ascii_lowercase();
     let parent = take_out(depot, folder, (&key, &now.names), &turn).await?;
     folder.sync_folder(depot.workspaces.syncer(), Arc::new(parent)).await.map_err(TransferError::Storage)?;
-    // So that a page asked for next shows it; where it cannot be written yet, it will be.
-    let _ = depot.recorder.flush().await;
     Ok(now.receipt)
 }
 
 /// Removes what lies under these names in Receive, and its receipt says so. Bytes that a receipt owns are on disk first,
-/// whatever becomes of the name. `_turn` is the caller's turn at the names. Gives the folder it lay in, which is not synced.
+/// whatever becomes of the name; what the receipt says is written when this returns, so that no crash leaves it in Receive for
+/// good. `_turn` is the caller's turn at the names. Gives the folder it lay in, which is not synced.
 pub async fn take_out(
     depot: &Depot,
     folder: &OpenFolder,
@@ -78,5 +77,7 @@ pub async fn take_out(
     remove_file(&parent, name)?;
     let path = path_of(Folder::Receive, names).unwrap_or_default().to_string();
     depot.recorder.moved(connector_key, &path, Status::Removed).await;
+    // Where it cannot be written yet, it will be.
+    let _ = depot.recorder.flush().await;
     Ok(parent)
 }

@@ -2,9 +2,11 @@
 
 use std::collections::{HashMap, HashSet};
 use std::io;
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::Arc;
 use std::time::Duration;
+
+use rustix::fs::AtFlags;
 
 use super::depot::{Depot, Whose};
 use super::send::{lies_at, received_names, stored_names};
@@ -20,16 +22,17 @@ use crate::store::delivery::{self, Attempted, Next, Placed, Placement};
 use crate::store::live::Snapshot;
 use crate::store::receipt::Receipt;
 use crate::store::renaming::{self, Rename};
-use crate::store::{StoreError, data_folder, event, receipt};
-use crate::workspace::folder::OpenFolder;
-use crate::workspace::held;
+use crate::store::{StoreError, data_folder, event, held as rows, receipt};
+use crate::workspace::folder::{OpenFolder, Unfinished};
+use crate::workspace::held::{self, HeldFolder};
 use crate::workspace::jail::{self, Replace};
+use crate::workspace::removal::remove_file;
 use crate::workspace::upload;
 
 /// What recovery found and did.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Report {
-    /// Receipts whose files were put, or found, under their final names.
+    /// Receipts whose files were put, or found, under their final names, or had them.
     pub completed: u64,
     /// Unfinished uploads that can be resumed.
     pub unfinished: u64,
@@ -166,17 +169,22 @@ async fn finish(
     receipt: &Receipt,
     report: &mut Report,
 ) -> Result<bool, StoreError> {
-    match put_in_place(depot, connector, folder, receipt).await {
+    let staged_in = receipt::staging_inode(&depot.db, &receipt.id).await?;
+    let is_another = staged_in.is_some() && folder.staging_inode().ok() != staged_in;
+    let is_same_data = data_folder::is_the_same(&depot.db).await?;
+    let placed = match put_in_place(depot, connector, folder, receipt, is_another || !is_same_data).await {
+        Ok(false) => had_its_name(depot, folder, receipt).await,
+        placed => placed,
+    };
+    match placed {
         Ok(true) => {
             receipt::published(&depot.db, receipt, &depot.ids).await?;
             report.completed += 1;
         }
         Ok(false) => {
-            let staged_in = receipt::staging_inode(&depot.db, &receipt.id).await?;
             // A disk that is away leaves an empty place, in which everything would seem to be lost (decision 0112). In a copy
             // of the data folder every folder is another one, and what is not there was lost.
-            let is_another = staged_in.is_some() && folder.staging_inode().ok() != staged_in;
-            if is_another && data_folder::is_the_same(&depot.db).await? {
+            if is_another && is_same_data {
                 let what = format!("its Receive folder is not the one that {} was received in", receipt.client_path);
                 storage_failing(depot, connector.id.as_str(), &what).await?;
                 return Ok(false);
@@ -191,12 +199,14 @@ async fn finish(
     Ok(true)
 }
 
-/// Whether the receipt's bytes lie under their final name now.
+/// Whether the receipt's bytes lie under their final name now. `may_be_copied`: its folder may be a copy of the one it was
+/// committed in.
 async fn put_in_place(
     depot: &Depot,
     connector: &Connector,
     folder: &OpenFolder,
     receipt: &Receipt,
+    may_be_copied: bool,
 ) -> io::Result<bool> {
     let Some(names) = stored_names(connector, receipt) else { return Ok(false) };
     let Some((parent, name)) = there(folder.jail().parent(&names))? else { return Ok(false) };
@@ -211,11 +221,15 @@ async fn put_in_place(
     };
     let syncer = depot.workspaces.syncer();
     if let Some((from, staged_name)) = &staged
-        && lies_at(from.as_fd(), staged_name, receipt).await?
+        && is_its(from.as_fd(), staged_name, receipt, may_be_copied).await?
     {
         held::secure(folder, syncer).await?;
         jail::rename((from.as_fd(), staged_name), (parent.as_fd(), name), Replace::Yes)?;
-    } else if !lies_at(parent.as_fd(), name, receipt).await? {
+        // Two names of one file both stay (rename(2)): a crash may have come between a link and its unlinking.
+        if is_its(from.as_fd(), staged_name, receipt, false).await? {
+            remove_file(from, staged_name)?;
+        }
+    } else if !is_its(parent.as_fd(), name, receipt, may_be_copied).await? {
         return Ok(false);
     }
     fault::pass(Point::Recovering)?;
@@ -227,11 +241,37 @@ async fn put_in_place(
     Ok(true)
 }
 
+/// Whether the receipt's file lies there. In the folder that it was committed in it has its inode still: another of the same
+/// bytes is what the partner sent again, since it was not told 226.
+async fn is_its(folder: BorrowedFd<'_>, name: &str, receipt: &Receipt, may_be_copied: bool) -> io::Result<bool> {
+    if !may_be_copied {
+        let stat = rustix::fs::statat(folder, name, AtFlags::SYMLINK_NOFOLLOW);
+        if there(stat.map_err(io::Error::from))?.is_none_or(|stat| stat.st_ino != receipt.inode) {
+            return Ok(false);
+        }
+    }
+    lies_at(folder, name, receipt).await
+}
+
+/// Whether a receipt whose file is neither in staging nor under its final name had that name: its bytes are held, which they
+/// are before the file leaves staging. Somebody has taken it since, and the partner may have been told 226.
+async fn had_its_name(depot: &Depot, folder: &OpenFolder, receipt: &Receipt) -> io::Result<bool> {
+    let Some(held) = HeldFolder::existing(folder)? else { return Ok(false) };
+    let held = held.version(receipt.id.as_str())?;
+    Ok(held.is_some_and(|held| held.size_bytes == receipt.size_bytes)
+        && !receipt::is_followed(&depot.db, receipt).await.map_err(io::Error::other)?)
+}
+
 async fn mark_lost(depot: &Depot, receipt: &Receipt, report: &mut Report) -> Result<(), StoreError> {
     delivery::drop_of(&depot.db, &receipt.id).await?;
+    rows::end(&depot.db, &receipt.id).await?;
     receipt::set_status(&depot.db, &receipt.id, Status::Lost).await?;
     report.lost += 1;
-    let what = format!("the bytes of {} were lost before the partner was told 226", receipt.client_path);
+    // Somebody may have taken it out of Receive in the very moment of the crash: nothing tells.
+    let what = format!(
+        "{} is neither in staging nor under its name: it was lost before the partner was told 226, or taken at once",
+        receipt.client_path
+    );
     storage_failing(depot, &receipt.connector, &what).await
 }
 

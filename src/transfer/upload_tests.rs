@@ -241,6 +241,40 @@ async fn a_file_under_a_temporary_name_counts_until_and_after_it_has_its_final_o
 }
 
 #[tokio::test]
+async fn what_another_program_took_does_not_count() {
+    let desk = Desk::new(&[("quota_bytes", "100000"), ("quota_files", "2")]).await;
+    for name in ["a", "b"] {
+        desk.store(name, 40_000).await.unwrap();
+    }
+    assert!(is_over(&desk.store("c", 1).await));
+    std::fs::remove_file(desk.path("Receive").join("a")).unwrap();
+    let gone = receipt::latest_stored_at(&desk.depot.db, "acme", "/Receive/a").await.unwrap().unwrap();
+    desk.store("c", 1).await.unwrap();
+    assert_eq!(receipt::find(&desk.depot.db, &gone.id).await.unwrap().unwrap().status, Status::Gone);
+    assert_eq!(desk.lying().await, (2, 40_001));
+    // Where there is room for a file and for a byte it is known only after a refusal.
+    for name in ["b", "c"] {
+        std::fs::remove_file(desk.path("Receive").join(name)).unwrap();
+    }
+    desk.remove("c").await;
+    assert!(is_over(&desk.store("d", 70_000).await));
+    desk.store("d", 70_000).await.unwrap();
+    assert_eq!(desk.lying().await, (1, 70_000));
+}
+
+#[tokio::test]
+async fn nothing_is_gone_from_a_folder_that_it_was_not_received_in() {
+    let desk = Desk::new(&[("quota_files", "1")]).await;
+    desk.store("a", 1).await.unwrap();
+    desk.depot.recorder.flush().await.unwrap();
+    std::fs::remove_file(desk.path("Receive").join("a")).unwrap();
+    // As a disk that is away does: what is there now is another.
+    std::fs::remove_dir_all(desk.path("Receive").join(".waybill")).unwrap();
+    assert!(is_over(&desk.store("b", 1).await));
+    assert_eq!(desk.lying().await, (1, 1));
+}
+
+#[tokio::test]
 async fn a_quota_is_of_receive() {
     let desk = Desk::new(&[("quota_files", "1"), ("send_write", "on")]).await;
     desk.store("a", 1).await.unwrap();

@@ -6,11 +6,12 @@ use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
 
-use rustix::fs::{AtFlags, CWD, Mode, OFlags, RenameFlags};
+use rustix::fs::{AtFlags, CWD, Mode, OFlags};
 use rustix::io::Errno;
 
 use super::copying::{copy_first, shares_blocks};
 use super::download::Source;
+use super::jail::{self, Replace};
 use super::removal::remove_file_if_there;
 
 const FOLDER: OFlags = OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::CLOEXEC).union(OFlags::NOFOLLOW);
@@ -87,13 +88,14 @@ impl CopiesFolder {
 
     /// Gives the copy its name; `false` when the name is taken.
     pub fn name(&self, aside: &str, name: &str) -> io::Result<bool> {
-        match rustix::fs::renameat_with(&self.0, aside, &self.0, name, RenameFlags::NOREPLACE) {
+        let folder = self.0.as_fd();
+        match jail::rename((folder, aside), (folder, name), Replace::No) {
             Ok(()) => {
                 rustix::fs::fsync(&self.0)?;
                 Ok(true)
             }
-            Err(Errno::EXIST) => Ok(false),
-            Err(errno) => Err(errno.into()),
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(false),
+            Err(error) => Err(error),
         }
     }
 

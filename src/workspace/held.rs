@@ -12,7 +12,7 @@ use rustix::fs::{AtFlags, CWD, Mode, OFlags};
 use rustix::io::Errno;
 
 use super::copying::copy_first;
-use super::download::Source;
+use super::download::{Source, Version};
 use super::folder::OpenFolder;
 use super::jail::STAGING;
 use super::removal::remove_file_if_there;
@@ -39,6 +39,11 @@ impl HeldFolder {
             }
             held => held,
         }
+    }
+
+    /// Of an open Receive folder; `None` when nothing was ever held there.
+    pub fn existing(folder: &OpenFolder) -> io::Result<Option<Self>> {
+        there(Self::within(folder.staging()))
     }
 
     /// Of the Receive folder at that path; `NotFound` when nothing was ever held there.
@@ -79,9 +84,15 @@ impl HeldFolder {
         Source::from_file(rustix::fs::openat(&*self.0, receipt, flags, Mode::empty())?)
     }
 
+    /// What is held for the receipt: the file itself, or a copy of another inode; `None` when nothing is.
+    pub fn version(&self, receipt: &str) -> io::Result<Option<Version>> {
+        let stat = rustix::fs::statat(&*self.0, receipt, AtFlags::SYMLINK_NOFOLLOW);
+        there(stat.map(|stat| Version::of(&stat)).map_err(io::Error::from))
+    }
+
     /// Whether the receipt's bytes are held.
     pub fn has(&self, receipt: &str) -> bool {
-        rustix::fs::statat(&*self.0, receipt, AtFlags::SYMLINK_NOFOLLOW).is_ok()
+        self.version(receipt).is_ok_and(|held| held.is_some())
     }
 
     /// Frees them. That they are gone already is fine.
@@ -92,9 +103,16 @@ impl HeldFolder {
 
 /// Before a name in that folder is unlinked or replaced: what its receipt holds is on disk.
 pub async fn secure(folder: &OpenFolder, syncer: &Syncer) -> io::Result<()> {
-    match HeldFolder::within(folder.staging()) {
-        Ok(held) => held.sync(syncer).await,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+    match HeldFolder::existing(folder)? {
+        Some(held) => held.sync(syncer).await,
+        None => Ok(()),
+    }
+}
+
+fn there<T>(found: io::Result<T>) -> io::Result<Option<T>> {
+    match found {
+        Ok(found) => Ok(Some(found)),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
         Err(error) => Err(error),
     }
 }

@@ -140,7 +140,30 @@ pub fn rename(from: (BorrowedFd<'_>, &str), to: (BorrowedFd<'_>, &str), replace:
             let _replaced = LastHold::of(to);
             Ok(rustix::fs::renameat(from.0, from.1, to.0, to.1)?)
         }
-        Replace::No => Ok(rustix::fs::renameat_with(from.0, from.1, to.0, to.1, RenameFlags::NOREPLACE)?),
+        Replace::No => match rustix::fs::renameat_with(from.0, from.1, to.0, to.1, RenameFlags::NOREPLACE) {
+            // An old kernel, or a file system that does not know how (NFS, older OpenZFS).
+            Err(Errno::INVAL | Errno::NOSYS | Errno::OPNOTSUPP) => Ok(rename_to_free(from, to)?),
+            renamed => Ok(renamed?),
+        },
+    }
+}
+
+/// The same by a link, which never takes a name that is there. What cannot have a second name, such as a folder, is looked
+/// for first: within Waybill the caller has the turn at the name. After a crash in between a file has both names.
+fn rename_to_free(from: (BorrowedFd<'_>, &str), to: (BorrowedFd<'_>, &str)) -> rustix::io::Result<()> {
+    match rustix::fs::linkat(from.0, from.1, to.0, to.1, AtFlags::empty()) {
+        Ok(()) => rustix::fs::unlinkat(from.0, from.1, AtFlags::empty()).inspect_err(|_| {
+            // It was not renamed; the error is the one to tell.
+            let _ = rustix::fs::unlinkat(to.0, to.1, AtFlags::empty());
+        }),
+        Err(Errno::PERM | Errno::OPNOTSUPP | Errno::NOSYS | Errno::MLINK) => {
+            match rustix::fs::statat(to.0, to.1, AtFlags::SYMLINK_NOFOLLOW) {
+                Ok(_) => Err(Errno::EXIST),
+                Err(Errno::NOENT) => rustix::fs::renameat(from.0, from.1, to.0, to.1),
+                Err(errno) => Err(errno),
+            }
+        }
+        Err(errno) => Err(errno),
     }
 }
 
@@ -185,6 +208,27 @@ mod tests {
         }
         assert!(jail.file(&names("sub")).is_err());
         assert_eq!(jail.file(&names("file")).unwrap_err().kind(), io::ErrorKind::NotFound);
+    }
+
+    #[test]
+    fn without_a_rename_that_replaces_nothing_a_name_is_taken_from_nobody() {
+        let folder = tempfile::tempdir().unwrap();
+        let jail = Jail::open(folder.path()).unwrap();
+        let (at, read) = (jail.root(), |name: &str| std::fs::read_to_string(folder.path().join(name)).ok());
+        for name in ["a", "b"] {
+            std::fs::write(folder.path().join(name), name).unwrap();
+        }
+        assert_eq!(rename_to_free((at, "a"), (at, "b")), Err(Errno::EXIST));
+        assert_eq!((read("a").as_deref(), read("b").as_deref()), (Some("a"), Some("b")));
+        rename_to_free((at, "a"), (at, "c")).unwrap();
+        assert_eq!((read("a"), read("c").as_deref()), (None, Some("a")));
+        assert_eq!(rename_to_free((at, "a"), (at, "d")), Err(Errno::NOENT));
+        // A folder.
+        std::fs::create_dir_all(folder.path().join("e/inner")).unwrap();
+        std::fs::create_dir(folder.path().join("empty")).unwrap();
+        assert_eq!(rename_to_free((at, "e"), (at, "empty")), Err(Errno::EXIST));
+        rename_to_free((at, "e"), (at, "f")).unwrap();
+        assert!(folder.path().join("f/inner").is_dir() && !folder.path().join("e").exists());
     }
 
     #[test]

@@ -214,7 +214,8 @@ pub struct FoundPart {
     pub name: String,
     /// Its inode.
     pub inode: u64,
-    /// The client's path, when it is known.
+    /// The client's path, when it is known and the file has no other name: one that has been published already, or is held,
+    /// is never written again.
     pub client_path: Option<VirtualPath>,
     /// Bytes in it.
     pub size_bytes: u64,
@@ -252,7 +253,7 @@ pub fn parts(folder: &OpenFolder) -> io::Result<Vec<FoundPart>> {
         found.push(FoundPart {
             name: name.to_owned(),
             inode: stat.st_ino,
-            client_path: client_path(folder, name),
+            client_path: if stat.st_nlink > 1 { None } else { client_path(folder, name) },
             size_bytes: stat.st_size.cast_unsigned(),
             since: Timestamp::from_us(stat.st_mtime.saturating_mul(1_000_000)),
         });
@@ -339,6 +340,17 @@ mod tests {
         assert!(part.is_staged(&folder));
         std::fs::rename(root.path().join(".waybill/new"), root.path().join("a")).unwrap();
         assert!(!part.is_staged(&folder));
+    }
+
+    #[test]
+    fn a_part_that_has_its_name_already_is_not_resumed() {
+        let root = tempfile::tempdir().unwrap();
+        let folder = OpenFolder::open(root.path()).unwrap();
+        let path = VirtualPath::root().resolve("/Receive/a").unwrap();
+        Part::create(&folder, "part", &path).unwrap();
+        assert_eq!(parts(&folder).unwrap()[0].client_path, Some(path));
+        std::fs::hard_link(root.path().join(".waybill/part"), root.path().join("a")).unwrap();
+        assert_eq!(parts(&folder).unwrap()[0].client_path, None);
     }
 
     #[tokio::test]

@@ -59,8 +59,7 @@ pub struct Workspaces {
     open: Arc<Mutex<HashMap<String, Open>>>,
     /// The folders of Folder connectors.
     kept: Arc<Mutex<HashMap<String, Shelf>>>,
-    /// Partners' folders that anybody uses, by their paths: a transfer may outlive the setting that led to its folder.
-    used: Arc<Mutex<HashMap<PathBuf, Weak<OpenFolder>>>>,
+    used: Arc<Mutex<Used>>,
     is_recovered: Arc<AtomicBool>,
 }
 
@@ -75,6 +74,9 @@ pub struct Shelf {
 
 /// Where a workspace was opened, and the workspace.
 type Open = (Paths, Arc<Workspace>);
+/// Partners' folders that anybody uses, by device and inode: a transfer may outlive the setting that led to its folder, and
+/// another path may lead to the same one.
+type Used = HashMap<(u64, u64), Weak<OpenFolder>>;
 
 impl Workspaces {
     /// None is open yet. `data` is the appliance's data folder.
@@ -151,14 +153,16 @@ impl Workspaces {
     /// One of a partner's folders: the one that somebody uses, or opened anew.
     fn folder(&self, path: &Path, side: Folder, connector: &Connector) -> io::Result<Arc<OpenFolder>> {
         let mut used = lock(&self.used);
-        if let Some(folder) = used.get(path).and_then(Weak::upgrade).filter(|folder| !folder.is_gone()) {
-            return Ok(folder);
-        }
         let folder = Arc::new(OpenFolder::open(path)?);
+        let stat = folder.jail().stat(&[])?;
+        let which = (stat.st_dev, stat.st_ino);
+        if let Some(known) = used.get(&which).and_then(Weak::upgrade).filter(|known| !known.is_gone()) {
+            return Ok(known);
+        }
         if self.is_recovered.load(Ordering::Relaxed) {
             find_unfinished(&folder, side, connector)?;
         }
-        used.insert(path.to_owned(), Arc::downgrade(&folder));
+        used.insert(which, Arc::downgrade(&folder));
         Ok(folder)
     }
 
@@ -249,6 +253,27 @@ mod tests {
         desk.get("two");
         let found = desk.get("one").folder(Folder::Receive).unfinished(&names).unwrap();
         assert_eq!((found.part.as_str(), found.size_bytes), ("part", 4));
+    }
+
+    #[test]
+    fn another_path_leads_to_the_same_folder_and_its_uploads_under_way() {
+        let desk = Desk::new();
+        let first = desk.get("one");
+        let folder = first.folder(Folder::Receive);
+        let path = VirtualPath::root().resolve("/Receive/a").unwrap();
+        let mut part = Part::create(folder, "part", &path).unwrap();
+        part.write(b"some").unwrap();
+        let of = |receive| Paths::of(&desk.all.data, &desk.profile, &acme(receive)).receive;
+        std::os::unix::fs::symlink(of("one"), of("alias")).unwrap();
+        let other = desk.get("alias");
+        assert!(Arc::ptr_eq(&first.receive, &other.receive));
+        assert_eq!(other.folder(Folder::Receive).all_unfinished(), []);
+        // What has the path afterwards is another.
+        let aside = of("aside");
+        std::fs::rename(of("one"), &aside).unwrap();
+        let made_again = desk.get("one");
+        assert!(!Arc::ptr_eq(&first.receive, &made_again.receive));
+        assert!(Arc::ptr_eq(&first.receive, &desk.get("aside").receive));
     }
 
     #[test]

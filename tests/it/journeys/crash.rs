@@ -62,6 +62,18 @@ async fn killed_at_random_points_of_uploads_nothing_is_lost_doubled_or_half_visi
     assert!(acknowledged > 0, "no upload got through: the test shows nothing");
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_file_that_its_partner_deleted_before_the_crash_is_removed() {
+    let appliance = Appliance::new();
+    let running = appliance.start().await;
+    let mut client = running.partner().await;
+    client.store("/Receive/a.edi", b"the bytes").await;
+    client.expect("DELE /Receive/a.edi", 250).await;
+    running.kill();
+    let _running = appliance.start().await;
+    assert_eq!(appliance.receipts(PARTNER)[0]["status"], "removed");
+}
+
 /// One session's uploads; an error when the server dies under it.
 async fn upload(
     address: std::net::SocketAddr,

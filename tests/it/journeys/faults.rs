@@ -93,6 +93,23 @@ async fn killed_at_each_step_a_new_version_is_whole_or_not_there() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn killed_between_two_names_a_file_keeps_its_final_one() {
+    // Where no rename leaves a taken name alone, a link and its unlinking do.
+    let appliance = Appliance::new();
+    let mut running = appliance.start_with_fault(Some("committed:kill:1")).await;
+    assert_eq!(upload(running.ftp(), NAME, b"the bytes").await, Told::Nothing);
+    running.ended().await;
+    let folder = appliance.place(PARTNER, "Receive");
+    let parts = || std::fs::read_dir(folder.join(".waybill")).expect("it is there").flatten().map(|entry| entry.path());
+    let part = parts().find(|path| path.is_file()).expect("it is in staging");
+    std::fs::hard_link(part, folder.join(NAME)).expect("it has both names");
+    let _running = appliance.start().await;
+    assert_eq!(parts().find(|path| path.is_file()), None);
+    assert_eq!(appliance.receipts(PARTNER)[0]["status"], "in_receive");
+    assert_eq!(std::fs::read(folder.join(NAME)).expect("it is there"), b"the bytes");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn an_error_at_each_step_is_told_and_leaves_the_old_version() {
     for (point, error, code) in [
         (Point::PartMade, "eio", 451),

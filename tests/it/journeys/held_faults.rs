@@ -35,6 +35,37 @@ async fn killed_at_each_step_an_upload_that_is_waited_for_is_held_or_not_there()
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_somebody_took_out_of_receive_before_the_crash_is_still_to_be_passed_along() {
+    for point in [Point::Renamed, Point::FolderSynced] {
+        let appliance = waiting();
+        let mut running = appliance.start_with_fault(Some(&format!("{}:kill:1", point.name()))).await;
+        assert_eq!(upload(running.ftp(), "a.edi", b"the bytes").await, Told::Nothing);
+        running.ended().await;
+        std::fs::remove_file(appliance.place(PARTNER, "Receive").join("a.edi")).expect("it has its name");
+        let running = appliance.start().await;
+        until_status(&running, &appliance, &["waiting"]).await;
+        let id = id_of(&appliance.receipts(PARTNER)[0]);
+        assert_eq!(Beside::of(&appliance).await.held(&id).await.as_deref(), Some(&b"the bytes"[..]));
+        assert_eq!(appliance.say(&["events", "--kind", "after_receive", "--json"]).lines().count(), 1);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_sent_again_since_it_was_refused_is_received_once() {
+    // With a delivery the folder of what is held is synced first.
+    for (appliance, sync, status) in [(Appliance::new(), 1, "in_receive"), (waiting(), 2, "waiting")] {
+        let running = appliance.start_with_fault(Some(&format!("{}:eio:{sync}", Point::SyncFolder.name()))).await;
+        assert_eq!(upload(running.ftp(), "a.edi", b"the bytes").await, Told::Refused(451));
+        assert!(appliance.place(PARTNER, "Receive").join("a.edi").exists(), "only the last sync failed");
+        assert_eq!(upload(running.ftp(), "a.edi", b"the bytes").await, Told::Safe);
+        drop(running);
+        let running = appliance.start().await;
+        until_status(&running, &appliance, &["lost", status]).await;
+        assert_eq!(appliance.say(&["events", "--kind", "after_receive", "--json"]).lines().count(), 1);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn an_upload_that_cannot_be_held_is_refused() {
     let appliance = waiting();
     let running = appliance.start_with_fault(Some("held:eio:1")).await;
