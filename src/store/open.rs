@@ -129,7 +129,9 @@ impl Db {
         drop(lock);
         // What a statement would undo is kept in memory: a group commit changes more pages than SQLite holds there by
         // itself, and each would make, write and remove a file of its own.
-        let prepared = pool(1).after_connect(|connection, _| Box::pin(group::prepare(connection)));
+        let prepared = pool(1)
+            .after_connect(|connection, _| Box::pin(group::prepare(connection)))
+            .after_release(|connection, _| Box::pin(is_fit_to_begin(connection)));
         let write = prepared.connect_with(options.clone().pragma("temp_store", "MEMORY")).await?;
         // Only now: with the last connection the write-ahead log would be folded in.
         first.close().await?;
@@ -158,6 +160,12 @@ impl Db {
         self.write.begin_with("BEGIN IMMEDIATE").await
     }
 
+    /// Whether something can be written: a number of the file that nobody uses is put there as it is.
+    pub async fn try_write(&self) -> Result<(), StoreError> {
+        sqlx::query("PRAGMA user_version = 0").execute(&self.write).await?;
+        Ok(())
+    }
+
     /// Bytes of the database, without what its write-ahead log holds.
     pub async fn size_bytes(&self) -> Result<u64, StoreError> {
         let row = sqlx::query("SELECT page_count * page_size FROM pragma_page_count(), pragma_page_size()");
@@ -179,6 +187,18 @@ fn pool(connections_max: u32) -> SqlitePoolOptions {
         .max_lifetime(None)
         .test_before_acquire(false)
         .acquire_timeout(Duration::from_secs(30))
+}
+
+/// Whether a connection that comes back can begin another transaction; one that cannot is replaced by a new one.
+///
+/// Where the disk is full or fails, `SQLite` undoes a transaction by itself (<https://sqlite.org/lang_transaction.html>). The
+/// ROLLBACK that follows fails, and the connection would count as within one for ever.
+async fn is_fit_to_begin(connection: &mut SqliteConnection) -> sqlx::Result<bool> {
+    if connection.is_in_transaction() {
+        // Where one was dropped its ROLLBACK is only on its way: this is answered behind it.
+        connection.ping().await?;
+    }
+    Ok(!connection.is_in_transaction())
 }
 
 async fn check_version(connection: &mut SqliteConnection) -> Result<(), StoreError> {
@@ -273,6 +293,40 @@ mod tests {
             let row = sqlx::query(pragma).fetch_one(db.writer()).await.unwrap();
             assert_eq!(row.get::<i64, _>(0), expected, "{pragma}");
         }
+    }
+
+    #[tokio::test]
+    async fn after_a_full_disk_the_writer_begins_again() {
+        use crate::base::clock::{Clock, Timestamp};
+        use crate::base::id::IdSource;
+        use crate::domain::event::EventKind;
+        use crate::store::event::{self, Event};
+
+        const LARGE: &str = "INSERT INTO watched (item, at_us) VALUES (hex(zeroblob(100000)), 1)";
+        let folder = tempfile::tempdir().unwrap();
+        let db = Db::open(folder.path()).await.unwrap();
+        // No page more than there are: SQLite takes it for a full disk. The limit is the connection's own.
+        sqlx::query("PRAGMA max_page_count = 1").execute(db.writer()).await.unwrap();
+        let mut tx = db.begin().await.unwrap();
+        let error = sqlx::query(LARGE).execute(&mut *tx).await.unwrap_err();
+        assert!(error.to_string().contains("full"), "{error}");
+        drop(tx);
+        // A transaction that is dropped as it is leaves the writer as it was.
+        drop(db.begin().await.unwrap());
+        let ids = IdSource::seeded(Clock::System, 7);
+        let told = Event::new(&ids, EventKind::Recovered, Timestamp::from_us(1), "room was made");
+        event::record(&db, &told).await.unwrap();
+        assert_eq!(event::find(&db, &told.id).await.unwrap(), Some(told));
+    }
+
+    #[tokio::test]
+    async fn whether_it_can_be_written_is_tried() {
+        let folder = tempfile::tempdir().unwrap();
+        let db = Db::open(folder.path()).await.unwrap();
+        db.try_write().await.unwrap();
+        sqlx::query("PRAGMA query_only = ON").execute(db.writer()).await.unwrap();
+        let error = db.try_write().await.unwrap_err();
+        assert!(error.to_string().contains("readonly"), "{error}");
     }
 
     #[tokio::test]
