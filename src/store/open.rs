@@ -66,6 +66,7 @@ pub(super) const MIGRATIONS: &[(i64, &str, &str)] = &[
     (102, "staged in", include_str!("../../migrations/0102_staged_in.sql")),
     (105, "parts", include_str!("../../migrations/0105_parts.sql")),
     (106, "data folder", include_str!("../../migrations/0106_data_folder.sql")),
+    (107, "shown", include_str!("../../migrations/0107_shown.sql")),
 ];
 
 /// Why the store could not do something.
