@@ -4,9 +4,11 @@ use axum::body::Body;
 use axum::http::header::{CONTENT_TYPE, COOKIE, HOST, LOCATION};
 use axum::http::{Method, Request, StatusCode};
 
+use super::Clear;
 use super::routes::UPLOAD_BYTES_MAX;
 use super::tests::{Answer, PASSWORD, Site};
 use crate::access::backup::put_in_place;
+use crate::access::programs::Programs;
 use crate::base::secret::Secret;
 use crate::domain::administrator::Role;
 use crate::domain::setting::Texts;
@@ -263,6 +265,24 @@ async fn settings_are_saved_and_nobody_shuts_themselves_out() {
     let refused = site.send(request.unwrap()).await;
     assert_eq!(refused.status, StatusCode::UNPROCESSABLE_ENTITY);
     assert!(refused.text.contains("You are here as mft.example.com"), "{}", refused.text);
+}
+
+#[tokio::test]
+async fn https_is_not_turned_off_where_other_machines_reach_the_pages() {
+    let site = Site::with(Programs::default(), Clear::Forbidden).await;
+    let cookies = site.person("mira", Role::Admin).await;
+    let csrf = site.get("/settings", &cookies).await.csrf();
+    let on = [("csrf", csrf.as_str()), ("fields", "web_https"), ("web_https", "on")];
+    // A box that is not ticked is not sent.
+    let off = &on[..2];
+    // As in a backup from before it was turned on: what is off already keeps nobody from saving.
+    let saved = site.post("/settings", &cookies, off).await;
+    assert_eq!(saved.header(LOCATION), "/settings", "{}", saved.text);
+    site.post("/settings", &cookies, &on).await;
+    let refused = site.post("/settings", &cookies, off).await;
+    assert_eq!(refused.status, StatusCode::UNPROCESSABLE_ENTITY);
+    assert!(refused.text.contains("--web 127.0.0.1:8020") && refused.text.contains("--web-plain"), "{}", refused.text);
+    assert!(site.live.snapshot().appliance.web_https);
 }
 
 #[tokio::test]

@@ -10,7 +10,7 @@ use tower::ServiceExt;
 
 use super::looks::THEME;
 use super::routes::{Access, ROUTES};
-use super::{Parts, SetupCode, WebState, router};
+use super::{Clear, Parts, SetupCode, WebState, router};
 use crate::access::admission::Admission;
 use crate::access::backup::Backups;
 use crate::access::certificate::Certificates;
@@ -127,6 +127,11 @@ impl Site {
 
     /// A site where these programs can be run.
     pub async fn with_programs(programs: Programs) -> Self {
+        Self::with(programs, Clear::Allowed).await
+    }
+
+    /// A site that may be read in clear, or not.
+    pub async fn with(programs: Programs, clear: Clear) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let clock = Clock::System;
         let depot = Depot::for_tests(folder.path(), clock.clone()).await;
@@ -163,6 +168,7 @@ impl Site {
             programs,
             restart: restart.clone(),
             address: "127.0.0.1:8020".parse().unwrap(),
+            clear,
         };
         Self {
             app: router(WebState::new(parts)),
