@@ -131,7 +131,7 @@ pub(super) async fn run(depot: Depot, live: Live) {
             Ok(0) => {}
             Ok(count) => tracing::warn!(count, "Deliveries were put off while the clock was ahead; they are due now"),
             Err(error) => {
-                tracing::error!(%error, "Could not look for deliveries that wait too long; it is tried again")
+                tracing::error!(%error, "Could not look for deliveries that wait too long; it is tried again");
             }
         }
         if let Err(error) = traffic::fold(&depot.db, depot.clock.now()).await {
