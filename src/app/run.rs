@@ -54,7 +54,8 @@ type Failure = Box<dyn std::error::Error + Send + Sync>;
 /// recovery of the next start.
 const LAST_RECORDS_WITHIN: Duration = Duration::from_secs(2);
 const LAST_WRITES_WITHIN: Duration = Duration::from_secs(1);
-/// How long threads that read or write a disk are waited for.
+/// How long threads that read or write a disk are waited for. Nobody needs what they do: a backup takes minutes, and what it
+/// leaves is swept.
 const LAST_READS_WITHIN: Duration = Duration::from_secs(1);
 
 /// Runs the appliance until it is stopped.
@@ -103,8 +104,8 @@ fn failed(error: &Failure) -> ExitCode {
 async fn serve(options: &ServeOptions, (log, lines): (Option<telemetry::Handle>, AppLog)) -> Result<Ended, Failure> {
     make_private_folder(&options.data)?;
     let data = options.data.canonicalize()?;
-    let _running = Lock::try_take(&data.join(SERVE_LOCK))
-        .map_err(|_| format!("{} is in use by another waybill that is running", data.display()))?;
+    let _running = Lock::try_take(&data.join(SERVE_LOCK))?
+        .ok_or_else(|| format!("{} is in use by another waybill that is running", data.display()))?;
     put_backup_in_place(&data)?;
     let clock = Clock::System;
     let ids = IdSource::random(clock.clone());

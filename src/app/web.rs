@@ -31,7 +31,8 @@ pub(super) struct Handed {
     pub restart: Restart,
 }
 
-/// Begins to serve pages. In clear it listens on a loopback address only, unless that was said aloud.
+/// Begins to serve pages. In clear it listens on a loopback address only, unless that was said aloud: whatever the setting
+/// says, or comes to say in a backup that is put back, there is a page to set it right on.
 pub(super) async fn start(
     options: &ServeOptions,
     engine: &Engine,
@@ -40,16 +41,15 @@ pub(super) async fn start(
     let wish = options.web;
     let clear =
         if wish.ip().to_canonical().is_loopback() || options.web_plain { Clear::Allowed } else { Clear::Forbidden };
-    if clear == Clear::Forbidden && !engine.live.snapshot().appliance.web_https {
+    let https = Https::default();
+    https.apply(&engine.live, &engine.certificates, clear);
+    if clear == Clear::Forbidden && https.current().is_none() {
         return Err(format!(
-            "The web interface would be reached at {wish} without encryption. Turn HTTPS on (waybill settings set \
-             web_https=on), keep it on this machine (--web 127.0.0.1:8020), or say --web-plain if something in front of \
-             it encrypts"
+            "The web interface would be reached at {wish} without encryption. Keep it on this machine (--web \
+             127.0.0.1:8020), or say --web-plain if something in front of it encrypts"
         )
         .into());
     }
-    let https = Https::default();
-    https.apply(&engine.live, &engine.certificates, clear);
     let listener = TcpListener::bind(wish)
         .await
         .map_err(|error| format!("The web interface could not listen on {wish}: {error}. Choose another with --web"))?;
@@ -75,6 +75,7 @@ pub(super) async fn start(
         programs: handed.programs,
         restart: handed.restart,
         address,
+        clear,
     };
     let app = router(WebState::new(parts));
     announce(engine, (scheme(&https), address), &setup_code).await?;

@@ -1,4 +1,5 @@
-//! `health`: asks the FTP and the web listener, as a container's health check does.
+//! `health`: asks the FTP and the web listener, as a container's health check does, and whether the database takes a
+//! write.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::Duration;
@@ -31,6 +32,10 @@ pub(super) async fn run(desk: &mut Desk<'_>) -> Result<(), Failure> {
             Ok(at) => writeln!(desk.out, "The {name} answers at {at}.")?,
             Err(why) => problems.push(format!("The {name} does not answer: {why}")),
         }
+    }
+    // Without it no upload is taken and nothing is saved, whoever answers.
+    if let Err(error) = desk.db.try_write().await {
+        problems.push(format!("Nothing can be written to {}: {error}", desk.data.display()));
     }
     if problems.is_empty() { Ok(()) } else { Err(Failure::Failed(problems.join("\n"))) }
 }

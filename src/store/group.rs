@@ -19,8 +19,12 @@ use crate::base::id::ReceiptId;
 /// Same connector, name and digest within this time is a duplicate.
 const DUPLICATE_WITHIN_US: i64 = 24 * 3_600 * 1_000_000;
 
-// `$2`: an array of id, connector_key, stored_path.
-const CLEAR_MARK: &str = "UPDATE receipts SET publishing = 0 WHERE id IN (SELECT value->>0 FROM jsonb_each($2))";
+// `$2`: an array of id, connector_key, stored_path, completed_at_us. From here on they are seen, in this order and behind all
+// that were seen before.
+const CLEAR_MARK: &str = "UPDATE receipts SET publishing = 0, shown_at_us = published.key + 1 + MAX( \
+     (SELECT MAX(value->>3) FROM jsonb_each($2)), COALESCE((SELECT COALESCE(shown_at_us, completed_at_us) \
+     FROM receipts WHERE publishing = 0 ORDER BY COALESCE(shown_at_us, completed_at_us) DESC LIMIT 1), 0)) \
+     FROM jsonb_each($2) AS published WHERE receipts.id = published.value->>0 AND receipts.publishing = 1";
 const MARK_REPLACED: &str = "UPDATE receipts SET status = 'replaced' WHERE rowid IN (SELECT older.rowid \
      FROM jsonb_each($2) AS published CROSS JOIN receipts AS older ON older.connector_key = published.value->>1 \
      AND older.stored_path = published.value->>2 AND older.status IN ('in_receive', 'waiting') \
@@ -118,7 +122,8 @@ impl<'a> Group<'a> {
     /// A file that lies under its final name, with its event.
     pub(super) fn publish(&mut self, published: &Published) {
         let Published { id, place, event } = published;
-        self.published.push(json!([id.as_str(), place.connector_key, place.stored_path]));
+        // The event tells when the file was complete.
+        self.published.push(json!([id.as_str(), place.connector_key, place.stored_path, event.at.us()]));
         self.event(event);
     }
 

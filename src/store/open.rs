@@ -1,6 +1,7 @@
 //! The database: pragmas, migrations, one pool of readers and exactly one writer. SQLite's own parts are here only.
 
 use std::fs::{File, OpenOptions};
+use std::io::ErrorKind;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -66,6 +67,7 @@ pub(super) const MIGRATIONS: &[(i64, &str, &str)] = &[
     (102, "staged in", include_str!("../../migrations/0102_staged_in.sql")),
     (105, "parts", include_str!("../../migrations/0105_parts.sql")),
     (106, "data folder", include_str!("../../migrations/0106_data_folder.sql")),
+    (107, "shown", include_str!("../../migrations/0107_shown.sql")),
 ];
 
 /// Why the store could not do something.
@@ -129,7 +131,9 @@ impl Db {
         drop(lock);
         // What a statement would undo is kept in memory: a group commit changes more pages than SQLite holds there by
         // itself, and each would make, write and remove a file of its own.
-        let prepared = pool(1).after_connect(|connection, _| Box::pin(group::prepare(connection)));
+        let prepared = pool(1)
+            .after_connect(|connection, _| Box::pin(group::prepare(connection)))
+            .after_release(|connection, _| Box::pin(is_fit_to_begin(connection)));
         let write = prepared.connect_with(options.clone().pragma("temp_store", "MEMORY")).await?;
         // Only now: with the last connection the write-ahead log would be folded in.
         first.close().await?;
@@ -165,6 +169,12 @@ impl Db {
         self.write.begin_with("BEGIN IMMEDIATE").await
     }
 
+    /// Whether something can be written: a number of the file that nobody uses is put there as it is.
+    pub async fn try_write(&self) -> Result<(), StoreError> {
+        sqlx::query("PRAGMA user_version = 0").execute(&self.write).await?;
+        Ok(())
+    }
+
     /// Bytes of the database, without what its write-ahead log holds.
     pub async fn size_bytes(&self) -> Result<u64, StoreError> {
         let row = sqlx::query("SELECT page_count * page_size FROM pragma_page_count(), pragma_page_size()");
@@ -186,6 +196,18 @@ fn pool(connections_max: u32) -> SqlitePoolOptions {
         .max_lifetime(None)
         .test_before_acquire(false)
         .acquire_timeout(Duration::from_secs(30))
+}
+
+/// Whether a connection that comes back can begin another transaction; one that cannot is replaced by a new one.
+///
+/// Where the disk is full or fails, `SQLite` undoes a transaction by itself (<https://sqlite.org/lang_transaction.html>). The
+/// ROLLBACK that follows fails, and the connection would count as within one for ever.
+async fn is_fit_to_begin(connection: &mut SqliteConnection) -> sqlx::Result<bool> {
+    if connection.is_in_transaction() {
+        // Where one was dropped its ROLLBACK is only on its way: this is answered behind it.
+        connection.ping().await?;
+    }
+    Ok(!connection.is_in_transaction())
 }
 
 async fn check_version(connection: &mut SqliteConnection) -> Result<(), StoreError> {
@@ -226,9 +248,12 @@ impl Lock {
         Self::take(path, rustix::fs::FlockOperation::LockExclusive)
     }
 
-    /// Takes it if no other process holds it.
-    pub fn try_take(path: &Path) -> Result<Self, StoreError> {
-        Self::take(path, rustix::fs::FlockOperation::NonBlockingLockExclusive)
+    /// Takes it; `None`: another process holds it.
+    pub fn try_take(path: &Path) -> Result<Option<Self>, StoreError> {
+        match Self::take(path, rustix::fs::FlockOperation::NonBlockingLockExclusive) {
+            Err(StoreError::Folder { source, .. }) if source.kind() == ErrorKind::WouldBlock => Ok(None),
+            taken => taken.map(Some),
+        }
     }
 
     fn take(path: &Path, how: rustix::fs::FlockOperation) -> Result<Self, StoreError> {
@@ -283,10 +308,55 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn after_a_full_disk_the_writer_begins_again() {
+        use crate::base::clock::{Clock, Timestamp};
+        use crate::base::id::IdSource;
+        use crate::domain::event::EventKind;
+        use crate::store::event::{self, Event};
+
+        const LARGE: &str = "INSERT INTO watched (item, at_us) VALUES (hex(zeroblob(100000)), 1)";
+        let folder = tempfile::tempdir().unwrap();
+        let db = Db::open(folder.path()).await.unwrap();
+        // No page more than there are: SQLite takes it for a full disk. The limit is the connection's own.
+        sqlx::query("PRAGMA max_page_count = 1").execute(db.writer()).await.unwrap();
+        let mut tx = db.begin().await.unwrap();
+        let error = sqlx::query(LARGE).execute(&mut *tx).await.unwrap_err();
+        assert!(error.to_string().contains("full"), "{error}");
+        drop(tx);
+        // A transaction that is dropped as it is leaves the writer as it was.
+        drop(db.begin().await.unwrap());
+        let ids = IdSource::seeded(Clock::System, 7);
+        let told = Event::new(&ids, EventKind::Recovered, Timestamp::from_us(1), "room was made");
+        event::record(&db, &told).await.unwrap();
+        assert_eq!(event::find(&db, &told.id).await.unwrap(), Some(told));
+    }
+
+    #[tokio::test]
+    async fn whether_it_can_be_written_is_tried() {
+        let folder = tempfile::tempdir().unwrap();
+        let db = Db::open(folder.path()).await.unwrap();
+        db.try_write().await.unwrap();
+        sqlx::query("PRAGMA query_only = ON").execute(db.writer()).await.unwrap();
+        let error = db.try_write().await.unwrap_err();
+        assert!(error.to_string().contains("readonly"), "{error}");
+    }
+
+    #[tokio::test]
     async fn a_second_start_finds_the_database_as_it_was() {
         let folder = tempfile::tempdir().unwrap();
         Db::open(folder.path()).await.unwrap().close().await;
         Db::open(folder.path()).await.unwrap().close().await;
-        assert!(Lock::try_take(&folder.path().join("serve.lock")).is_ok());
+        assert!(Lock::try_take(&folder.path().join("serve.lock")).unwrap().is_some());
+    }
+
+    #[test]
+    fn a_lock_that_cannot_be_made_is_not_one_that_is_held() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("serve.lock");
+        let held = Lock::try_take(&path).unwrap();
+        assert!(held.is_some() && Lock::try_take(&path).unwrap().is_none());
+        // As where the folder cannot be written.
+        let error = Lock::try_take(&folder.path().join("none").join("serve.lock")).unwrap_err();
+        assert!(error.to_string().contains("No such file"), "{error}");
     }
 }

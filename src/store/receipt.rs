@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::fmt::Write;
 
 use serde_json::Value;
-use sqlx::sqlite::SqliteRow;
+use sqlx::sqlite::{SqliteExecutor, SqliteRow};
 use sqlx::{AssertSqlSafe, Row, Sqlite, Transaction};
 
 use super::commit::signed;
@@ -101,16 +101,22 @@ impl Receipt {
     }
 }
 
-macro_rules! select {
-    ($rest:literal) => {
-        concat!(
-            "SELECT id, connector, name, client_path, stored_path, size_bytes, sha256, headers, begun_at_us, \
-             completed_at_us, remote_address, tls, session_id, ending, resumed_from, ascii, proof, duplicate_of, \
-             status, publishing, inode, staged_name, hidden, taken_over FROM receipts ",
-            $rest
-        )
+macro_rules! columns {
+    () => {
+        "id, connector, name, client_path, stored_path, size_bytes, sha256, headers, begun_at_us, completed_at_us, \
+         remote_address, tls, session_id, ending, resumed_from, ascii, proof, duplicate_of, status, publishing, inode, \
+         staged_name, hidden, taken_over"
     };
 }
+
+macro_rules! select {
+    ($rest:literal) => {
+        concat!("SELECT ", columns!(), " FROM receipts ", $rest)
+    };
+}
+
+/// What [`decode`] reads.
+pub(super) const COLUMNS: &str = columns!();
 
 pub(super) const SELECT: &str = select!("");
 
@@ -129,7 +135,7 @@ pub struct Search {
     pub ids: Option<String>,
 }
 
-/// Where a page begins: the completion time and id of the row beside it.
+/// Where a page begins: the completion time and id of the row beside it. In the order of being seen: when it came to be seen.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Cursor {
     /// Its completion.
@@ -326,10 +332,13 @@ const USAGE_AT: &str = "SELECT stored_path, COUNT(*), CAST(SUM(size_bytes) AS BI
 const IS_FOLLOWED: &str = "SELECT EXISTS (SELECT 1 FROM receipts WHERE connector_key = $1 AND stored_path = $2 \
      AND id <> $3 AND completed_at_us + 0 >= $4)";
 const PUBLISHING: &str = select!("WHERE publishing = 1 ORDER BY id");
-const CLEAR_MARK: &str = "UPDATE receipts SET publishing = 0 WHERE id = $1";
+const LATEST_SHOWN: &str = "SELECT COALESCE(shown_at_us, completed_at_us), id FROM receipts WHERE publishing = 0 \
+     ORDER BY COALESCE(shown_at_us, completed_at_us) DESC, id DESC LIMIT 1";
+const CLEAR_MARK: &str = "UPDATE receipts SET publishing = 0, \
+     shown_at_us = 1 + CASE WHEN completed_at_us > $2 THEN completed_at_us ELSE $2 END WHERE id = $1 AND publishing = 1";
 const STAGING_INODE: &str = "SELECT staging_inode FROM receipts WHERE id = $1";
 const EVENT_ID: &str = "SELECT event_id FROM receipts WHERE id = $1";
-const SET_STATUS: &str = "UPDATE receipts SET status = $2, publishing = 0 WHERE id = $1";
+const SET_STATUS: &str = "UPDATE receipts SET status = $2 WHERE id = $1";
 const MARK_REPLACED: &str = "UPDATE receipts SET status = 'replaced' WHERE connector_key = $1 AND stored_path = $2 \
      AND status IN ('in_receive', 'waiting') AND publishing = 0 AND id <> $3 AND completed_at_us + 0 <= $4";
 const SET_PROOF: &str = "UPDATE receipts SET proof = $2 WHERE id = $1";
@@ -482,15 +491,34 @@ pub async fn published(db: &Db, receipt: &Receipt, ids: &IdSource) -> Result<(),
     let known = row.try_get::<Option<String>, _>(0)?.as_deref().and_then(EventId::parse);
     let event_id = known.unwrap_or_else(|| EventId::new(ids));
     event::add(&mut tx, &event::Event::after_receive(receipt, event_id)).await?;
-    sqlx::query(CLEAR_MARK).bind(receipt.id.as_str()).execute(&mut *tx).await?;
+    clear_mark(&mut tx, &receipt.id).await?;
     mark_replaced(&mut tx, receipt).await?;
     Ok(tx.commit().await?)
 }
 
 /// Where the file is now.
 pub async fn set_status(db: &Db, id: &ReceiptId, status: Status) -> Result<(), StoreError> {
-    sqlx::query(SET_STATUS).bind(id.as_str()).bind(status.name()).execute(db.writer()).await?;
-    Ok(())
+    let mut tx = db.begin().await?;
+    sqlx::query(SET_STATUS).bind(id.as_str()).bind(status.name()).execute(&mut *tx).await?;
+    clear_mark(&mut tx, id).await?;
+    Ok(tx.commit().await?)
+}
+
+/// From here on it is seen, behind all that were seen before.
+async fn clear_mark(tx: &mut Transaction<'_, Sqlite>, id: &ReceiptId) -> sqlx::Result<()> {
+    let latest = latest_shown(&mut **tx).await?.map_or(0, |latest| latest.completed_at.us());
+    sqlx::query(CLEAR_MARK).bind(id.as_str()).bind(latest).execute(&mut **tx).await.map(drop)
+}
+
+/// The receipt that came to be seen last, with when that was; never one that was seen before another.
+pub(super) async fn latest_shown(from: impl SqliteExecutor<'_>) -> sqlx::Result<Option<Cursor>> {
+    let row = sqlx::query(LATEST_SHOWN).fetch_optional(from).await?;
+    row.as_ref().map(place_shown).transpose()
+}
+
+/// Reads when a receipt came to be seen, and its id.
+pub(super) fn place_shown(row: &SqliteRow) -> sqlx::Result<Cursor> {
+    Ok(Cursor { completed_at: Timestamp::from_us(row.try_get(0)?), id: row.try_get(1)? })
 }
 
 /// The client confirmed digest or size.

@@ -6,7 +6,7 @@
 use sqlx::{AssertSqlSafe, Row};
 
 use super::open::{Db, StoreError};
-use super::receipt::{Cursor, Direction, Receipt, SELECT, Search, decode};
+use super::receipt::{self, COLUMNS, Cursor, Direction, Receipt, SELECT, Search, decode, place_shown};
 use crate::base::clock::Timestamp;
 
 /// What a table is ordered by; each order has its index.
@@ -97,6 +97,17 @@ pub async fn sorted(
     Ok(receipts)
 }
 
+// The bounds once more without the id: of an expression the database takes no other to its index.
+const SHOWN_BEHIND: &str = "SELECT COALESCE(shown_at_us, completed_at_us), id FROM receipts WHERE publishing = 0 \
+     AND COALESCE(shown_at_us, completed_at_us) >= $1 AND (COALESCE(shown_at_us, completed_at_us), id) > ($1, $2) \
+     ORDER BY COALESCE(shown_at_us, completed_at_us), id LIMIT 1 OFFSET $3";
+// The limit is none: it keeps the database from looking for anything but the order.
+const SHOWN_BETWEEN: &str = "FROM (SELECT *, COALESCE(shown_at_us, completed_at_us) AS shown_us FROM receipts \
+     WHERE publishing = 0 AND COALESCE(shown_at_us, completed_at_us) >= $6 \
+     AND COALESCE(shown_at_us, completed_at_us) <= $8 AND (COALESCE(shown_at_us, completed_at_us), id) > ($6, $7) \
+     AND (COALESCE(shown_at_us, completed_at_us), id) <= ($8, $9) \
+     ORDER BY COALESCE(shown_at_us, completed_at_us), id LIMIT $10) AS shown";
+
 /// What a search found, and how far it looked.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Looked {
@@ -142,4 +153,138 @@ pub async fn look(
         .bind(count);
     let receipts = query.fetch_all(db.reader()).await?.iter().map(decode).collect::<Result<Vec<_>, _>>()?;
     Ok(Looked { receipts, stopped_at: end })
+}
+
+/// The place behind which everything lies that is not seen yet; `None`: nothing was ever seen.
+pub async fn latest_shown(db: &Db) -> Result<Option<Cursor>, StoreError> {
+    Ok(receipt::latest_shown(db.reader()).await?)
+}
+
+/// What has come to be seen behind `from`, the earliest `count` of no more than `rows_max`, with the place that it is to be
+/// asked for again from: nothing comes to be seen before it. Completion times do not tell: of two uploads the one that is
+/// complete first may be seen last, and a clock is set back.
+pub async fn shown_since(
+    db: &Db,
+    search: &Search,
+    from: &Cursor,
+    (rows_max, count): (i64, i64),
+) -> Result<Looked, StoreError> {
+    let query = sqlx::query(SHOWN_BEHIND).bind(from.completed_at.us()).bind(&from.id).bind(rows_max - 1);
+    let end = match query.fetch_optional(db.reader()).await? {
+        Some(row) => Some(place_shown(&row)?),
+        None => receipt::latest_shown(db.reader()).await?,
+    };
+    let Some(end) = end else { return Ok(Looked::default()) };
+    let sql = format!(
+        "SELECT {COLUMNS}, shown_us {SHOWN_BETWEEN} WHERE TRUE{} ORDER BY shown_us, id LIMIT $11",
+        search.clauses()
+    );
+    let query = search.bind(sqlx::query(AssertSqlSafe(sql))).bind(from.completed_at.us()).bind(&from.id);
+    let query = query.bind(end.completed_at.us()).bind(&end.id).bind(i64::MAX).bind(count);
+    let rows = query.fetch_all(db.reader()).await?;
+    let mut receipts = rows.iter().map(decode).collect::<Result<Vec<_>, _>>()?;
+    let is_full = i64::try_from(rows.len()).is_ok_and(|len| len == count);
+    let stopped_at = match rows.last().filter(|_| is_full) {
+        Some(row) => Cursor { completed_at: Timestamp::from_us(row.try_get("shown_us")?), id: row.try_get("id")? },
+        None => end,
+    };
+    receipts.reverse();
+    Ok(Looked { receipts, stopped_at: Some(stopped_at) })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::base::clock::Clock;
+    use crate::base::id::IdSource;
+    use crate::domain::receipt::Status;
+    use crate::store::commit::{Published, Received, Recorder};
+
+    const AT: Timestamp = Timestamp::from_us(1_800_000_000_000_000);
+
+    fn paths(receipts: &[Receipt]) -> Vec<&str> {
+        receipts.iter().map(|receipt| receipt.client_path.as_str()).collect()
+    }
+
+    #[tokio::test]
+    async fn what_comes_to_be_seen_later_is_behind_whatever_its_completion() {
+        let folder = tempfile::tempdir().unwrap();
+        let db = Db::open(folder.path()).await.unwrap();
+        let ids = IdSource::seeded(Clock::System, 7);
+        let (recorder, writer) = Recorder::new(db.clone());
+        let writing = tokio::spawn(writer.run());
+        let all = Search::default();
+        assert_eq!(latest_shown(&db).await.unwrap(), None);
+        let second = Duration::from_secs(1);
+        // Complete in this order; the clock is set back before the last.
+        let times = [AT, AT.plus(second), AT.plus(second * 2), AT.minus(Duration::from_hours(1))];
+        let mut received = Vec::new();
+        for (name, at) in ["/Receive/a", "/Receive/b", "/Receive/c", "/Receive/d"].into_iter().zip(times) {
+            let one = Received::at(name, &ids, at);
+            recorder.receive(one.clone()).await.unwrap();
+            received.push(one);
+        }
+        let publish = async |which: usize| {
+            let one = &received[which];
+            recorder.publish(Published::of(&one.receipt, one.event_id.clone())).await;
+            recorder.flush().await.unwrap();
+        };
+        publish(1).await;
+        let mut place = latest_shown(&db).await.unwrap().unwrap();
+        // An answer of before: behind the completion of the first row it is given once more, and nothing is passed over.
+        let old = Cursor { completed_at: times[1], id: received[1].receipt.id.to_string() };
+        for (which, name) in [(0, "/Receive/a"), (3, "/Receive/d")] {
+            publish(which).await;
+            let since = shown_since(&db, &all, &place, (9, 9)).await.unwrap();
+            assert_eq!(paths(&since.receipts), [name]);
+            place = since.stopped_at.unwrap();
+        }
+        assert_eq!(Some(&place), latest_shown(&db).await.unwrap().as_ref());
+        // One whose bytes were lost comes to be seen so; whose state changes is not told again.
+        receipt::set_status(&db, &received[2].receipt.id, Status::Lost).await.unwrap();
+        receipt::set_status(&db, &received[0].receipt.id, Status::Removed).await.unwrap();
+        let since = shown_since(&db, &all, &place, (9, 9)).await.unwrap();
+        assert_eq!(paths(&since.receipts), ["/Receive/c"]);
+        let from_old = shown_since(&db, &all, &old, (9, 9)).await.unwrap();
+        assert_eq!(paths(&from_old.receipts), ["/Receive/c", "/Receive/d", "/Receive/a", "/Receive/b"]);
+        // In steps: as many as are wanted, or as far as is looked.
+        let other = Search { connector_key: Some("globex".to_owned()), ..Search::default() };
+        for (search, limits, names) in [(&all, (9, 2), &["/Receive/a", "/Receive/b"][..]), (&other, (2, 9), &[])] {
+            let step = shown_since(&db, search, &old, limits).await.unwrap();
+            assert_eq!(paths(&step.receipts), names);
+            let rest = shown_since(&db, &all, &step.stopped_at.unwrap(), (9, 9)).await.unwrap();
+            assert_eq!(paths(&rest.receipts), ["/Receive/c", "/Receive/d"]);
+        }
+        drop(recorder);
+        writing.await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn what_came_to_be_seen_is_found_by_its_own_order_and_nothing_else_is() {
+        let folder = tempfile::tempdir().unwrap();
+        let db = Db::open(folder.path()).await.unwrap();
+        let plan = async |sql: &str| {
+            let explained = sqlx::query(AssertSqlSafe(format!("EXPLAIN QUERY PLAN {sql}")));
+            let rows = explained.fetch_all(db.reader()).await.unwrap();
+            rows.iter().map(|row| row.get(3)).collect::<Vec<String>>().join("\n")
+        };
+        let between = format!("SELECT {COLUMNS} {SHOWN_BETWEEN} WHERE TRUE AND connector_key = $1");
+        for sql in [SHOWN_BEHIND, &between] {
+            let steps = plan(sql).await;
+            assert!(steps.contains("USING INDEX receipts_shown (<expr>>"), "{steps}");
+        }
+        for (keys, index) in [
+            ("completed_at_us DESC, id DESC", "receipts_newest"),
+            ("client_path, id", "receipts_by_name"),
+            ("size_bytes, id", "receipts_by_size"),
+        ] {
+            let steps = plan(&format!("{SELECT}WHERE publishing = 0 ORDER BY {keys} LIMIT 50")).await;
+            assert!(steps.contains(index) && !steps.contains("TEMP B-TREE"), "{steps}");
+        }
+        let steps =
+            plan("SELECT COUNT(*) FROM receipts WHERE publishing = 0 AND (completed_at_us, id) > (1, 'a')").await;
+        assert!(steps.contains("receipts_newest ((completed_at_us,id)>"), "{steps}");
+    }
 }

@@ -4,13 +4,18 @@ use axum::body::Body;
 use axum::http::header::{CONTENT_TYPE, COOKIE, HOST, LOCATION};
 use axum::http::{Method, Request, StatusCode};
 
+use super::Clear;
 use super::routes::UPLOAD_BYTES_MAX;
 use super::tests::{Answer, PASSWORD, Site};
 use crate::access::backup::put_in_place;
+use crate::access::programs::Programs;
+use crate::base::clock::Timestamp;
+use crate::base::id::SessionId;
 use crate::base::secret::Secret;
 use crate::domain::administrator::Role;
+use crate::domain::event::EventKind;
 use crate::domain::setting::Texts;
-use crate::store::{administrator, api_token, profile};
+use crate::store::{administrator, api_token, event, profile};
 
 const BOUNDARY: &str = "0123456789abcdef";
 
@@ -266,6 +271,24 @@ async fn settings_are_saved_and_nobody_shuts_themselves_out() {
 }
 
 #[tokio::test]
+async fn https_is_not_turned_off_where_other_machines_reach_the_pages() {
+    let site = Site::with(Programs::default(), Clear::Forbidden).await;
+    let cookies = site.person("mira", Role::Admin).await;
+    let csrf = site.get("/settings", &cookies).await.csrf();
+    let on = [("csrf", csrf.as_str()), ("fields", "web_https"), ("web_https", "on")];
+    // A box that is not ticked is not sent.
+    let off = &on[..2];
+    // As in a backup from before it was turned on: what is off already keeps nobody from saving.
+    let saved = site.post("/settings", &cookies, off).await;
+    assert_eq!(saved.header(LOCATION), "/settings", "{}", saved.text);
+    site.post("/settings", &cookies, &on).await;
+    let refused = site.post("/settings", &cookies, off).await;
+    assert_eq!(refused.status, StatusCode::UNPROCESSABLE_ENTITY);
+    assert!(refused.text.contains("--web 127.0.0.1:8020") && refused.text.contains("--web-plain"), "{}", refused.text);
+    assert!(site.live.snapshot().appliance.web_https);
+}
+
+#[tokio::test]
 async fn what_would_go_is_shown_by_what_is_typed_and_nothing_is_saved() {
     let site = Site::new().await;
     let cookies = site.person("mira", Role::Admin).await;
@@ -431,6 +454,22 @@ async fn backups_need_a_passphrase_and_are_made_tried_and_fetched_by_admins() {
     right[5].1 = "a long passphrase".to_owned();
     right[6].1 = super::tests::PASSWORD.to_owned();
     assert_eq!(post("/settings/backup", &right).await.status, StatusCode::SEE_OTHER);
+    // A browser that does not wait for it takes nothing back.
+    let begun = async {
+        let is_scratch = |entry: std::fs::DirEntry| entry.file_name().to_string_lossy().starts_with(".waybill-backup-");
+        while !std::fs::read_dir(site.folder.path()).unwrap().any(|entry| is_scratch(entry.unwrap())) {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::select! {
+        biased;
+        () = begun => {}
+        _ = post("/settings/backup/now", &right[..1]) => panic!("it was made sooner than it was looked"),
+    }
+    while event::count_since(&site.db, EventKind::BackupMade, Timestamp::default()).await.unwrap() == 0 {
+        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+        site.recorder.flush().await.unwrap();
+    }
     post("/settings/backup/now", &right[..1]).await;
     let page = site.get("/settings/backup", &cookies).await.text;
     assert!(page.contains("was made") && !page.contains("a long passphrase"), "{page}");
@@ -492,6 +531,32 @@ async fn a_missing_backup_needs_attention_where_one_is_made_every_night() {
     let cookies = site.person("mira", Role::Admin).await;
     let page = site.get("/", &cookies).await.text;
     assert!(page.contains("There is no backup yet") && page.contains("/settings/backup"), "{page}");
+}
+
+#[tokio::test]
+async fn a_private_address_that_a_client_from_outside_is_told_needs_attention() {
+    const PRIVATE: [u8; 4] = [10, 0, 4, 12];
+    for (passive, local, expected) in [
+        ("", PRIVATE, Some("There is no Passive Address, and our own, 10.0.4.12, is a private one")),
+        ("", [203, 0, 113, 80], None),
+        ("198.51.100.1", PRIVATE, None),
+        ("localhost", PRIVATE, Some("The Passive Address 10.0.4.12 is a private one")),
+    ] {
+        let site = Site::new().await;
+        let texts = Texts::from([("passive_address".to_owned(), passive.to_owned())]);
+        profile::save(&site.db, &texts, None, &site.change()).await.unwrap();
+        site.live.refresh().await.unwrap();
+        let cookies = site.person("mira", Role::Admin).await;
+        let enter = |remote: [u8; 4], local: [u8; 4]| {
+            site.presence.enter(SessionId::new(&site.ids), (remote.into(), local.into()), Timestamp::default())
+        };
+        let _sessions = [enter([10, 0, 4, 7], PRIVATE), enter([198, 51, 100, 8], local)];
+        let page = site.get("/", &cookies).await.text;
+        match expected {
+            Some(words) => assert!(page.contains(words) && page.contains("such as 198.51.100.8"), "{page}"),
+            None => assert!(!page.contains("is a private one"), "{passive}: {page}"),
+        }
+    }
 }
 
 #[tokio::test]

@@ -44,7 +44,9 @@ impl Https {
         let wanted = live.snapshot().appliance.web_https;
         if !wanted && clear == Clear::Forbidden {
             tracing::warn!(
-                "The web interface stays with HTTPS: it is reached from elsewhere, and --web-plain was not said"
+                "The web interface stays with HTTPS although web_https is off: it is reached from other machines. Turn it on \
+                 (waybill settings set web_https=on), keep it on this machine (--web 127.0.0.1:8020), or say --web-plain if \
+                 something in front of it encrypts"
             );
         }
         if !wanted && clear == Clear::Allowed {

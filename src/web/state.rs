@@ -7,6 +7,7 @@ use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
 use super::attention::Found;
+use super::https::Clear;
 use super::live::STREAMS_MAX;
 use super::notes::Notes;
 use super::pages::flows::Week;
@@ -71,6 +72,8 @@ pub struct Parts {
     pub restart: Restart,
     /// Where the web interface listens.
     pub address: SocketAddr,
+    /// Whether it may be read in clear there.
+    pub clear: Clear,
 }
 
 /// The state of the web interface; cheap to clone.

@@ -1,5 +1,7 @@
 //! Requests through the whole router: who may do what, what is refused in which words, what is shown once.
 
+use std::net::{IpAddr, Ipv4Addr};
+
 use axum::Router;
 use axum::body::Body;
 use axum::http::header::{CONTENT_SECURITY_POLICY, CONTENT_TYPE, COOKIE, HOST, LOCATION, ORIGIN, SET_COOKIE};
@@ -10,7 +12,7 @@ use tower::ServiceExt;
 
 use super::looks::THEME;
 use super::routes::{Access, ROUTES};
-use super::{Parts, SetupCode, WebState, router};
+use super::{Clear, Parts, SetupCode, WebState, router};
 use crate::access::admission::Admission;
 use crate::access::backup::Backups;
 use crate::access::certificate::Certificates;
@@ -45,6 +47,9 @@ const WITHIN: std::time::Duration = std::time::Duration::from_secs(10);
 pub(super) const PASSWORD: &str = "correct horse battery";
 
 /// A site with a database of its own.
+/// Where clients of the FTP server came to.
+pub(super) const LOCAL: IpAddr = IpAddr::V4(Ipv4Addr::new(203, 0, 113, 80));
+
 pub(super) struct Site {
     app: Router,
     code: SetupCode,
@@ -127,6 +132,11 @@ impl Site {
 
     /// A site where these programs can be run.
     pub async fn with_programs(programs: Programs) -> Self {
+        Self::with(programs, Clear::Allowed).await
+    }
+
+    /// A site that may be read in clear, or not.
+    pub async fn with(programs: Programs, clear: Clear) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let clock = Clock::System;
         let depot = Depot::for_tests(folder.path(), clock.clone()).await;
@@ -163,6 +173,7 @@ impl Site {
             programs,
             restart: restart.clone(),
             address: "127.0.0.1:8020".parse().unwrap(),
+            clear,
         };
         Self {
             app: router(WebState::new(parts)),

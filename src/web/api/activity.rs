@@ -10,15 +10,18 @@ use super::asked::read;
 use crate::base::id::{ReceiptId, RefusalId};
 use crate::domain::setting::Mistake;
 use crate::domain::sla::Counted;
-use crate::store::{delivery_page, event, exported, receipt, refusal, transfer};
+use crate::store::receipt::Cursor;
+use crate::store::{delivery_page, event, exported, receipt, receipt_page, refusal, transfer};
 use crate::transfer::presence::LiveSession;
 use crate::web::context::Context;
 use crate::web::error::WebError;
 use crate::web::pages::list::{Asked, cut};
 use crate::web::pages::sla_files::SlaFiles;
 use crate::web::pages::{events, receive, refusals, transfers};
-use crate::web::view::cursor_text;
+use crate::web::view::{cursor, cursor_text, page_size};
 
+/// Receipts that are looked at for one answer of what has come since.
+const SHOWN_ROWS: i64 = 5_000;
 /// Live sessions in one answer; `total` says how many there are.
 const SESSIONS_MAX: usize = 1_000;
 
@@ -46,12 +49,23 @@ pub async fn receipts(context: Context, query: RawQuery) -> Result<Response, Api
         let words = "after goes with connector and since alone; a search goes backwards, by before";
         return Err(ApiError::Mistakes(vec![Mistake::new("after", words)]));
     }
-    let found = receive::fetch(&context, &asked, &search).await?;
-    let place = |text: String| Some(text).filter(|text| !text.is_empty());
-    // Whoever asks again behind the first row gets what has come since.
-    let newer = found.receipts.first().map(receive::place).or_else(|| place(asked.after));
-    let receipts = found.receipts.iter().map(exported::Receipt::of).collect();
-    Ok(Json(Page { rows: Receipts { receipts, newer }, older: place(found.older) }).into_response())
+    let (db, is_first) = (&context.state.db, asked.before.is_empty());
+    let place = |place: Cursor| cursor_text(place.completed_at, &place.id);
+    let (found, newer, older) = if let Some(from) = cursor(&asked.after).filter(|_| is_first) {
+        let size = page_size(asked.size);
+        let looked = receipt_page::shown_since(db, &search, &from, (SHOWN_ROWS, size)).await?;
+        (looked.receipts, looked.stopped_at.map(place).or(Some(asked.after)), String::new())
+    } else {
+        // Before the rows: what comes in between is rather told twice than never.
+        let latest = if is_first { receipt_page::latest_shown(db).await? } else { None };
+        let found = receive::fetch(&context, &asked, &search).await?;
+        // What was complete after the first row has come to be seen later than that.
+        let newer = latest.map(place).or_else(|| found.receipts.first().map(receive::place));
+        (found.receipts, newer, found.older)
+    };
+    let receipts = found.iter().map(exported::Receipt::of).collect();
+    let older = Some(older).filter(|older| !older.is_empty());
+    Ok(Json(Page { rows: Receipts { receipts, newer }, older }).into_response())
 }
 
 #[derive(Serialize)]

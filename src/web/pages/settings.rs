@@ -15,6 +15,7 @@ use crate::web::csrf::Posted;
 use crate::web::draft::{Conflict, Draft};
 use crate::web::error::WebError;
 use crate::web::form::{Field, Kind, Problem, choose_certificates};
+use crate::web::https::Clear;
 use crate::web::notes::Note;
 use crate::web::shell::{Nav, Shell};
 
@@ -114,12 +115,19 @@ async fn preview(context: &Context, mut draft: Draft) -> Result<Response, WebErr
     draft.answer(&page)
 }
 
-/// What is wrong when the name by which the visitor is here would not be answered any more. Other mistakes are told by
-/// the save itself.
+/// What is wrong when the name by which the visitor is here would not be answered any more, or the pages would not be read in
+/// clear although that was said. Other mistakes are told by the save itself.
 pub async fn shut_out(context: &Context, texts: &Texts) -> Result<Option<Mistake>, WebError> {
     let mut merged = profile::load_appliance(&context.state.db).await?.texts;
+    // Where it is off already it is not what is being saved.
+    let was_https = ApplianceSettings::parse(&merged).is_ok_and(|stored| stored.web_https);
     merged.extend(texts.clone());
     let Ok(settings) = ApplianceSettings::parse(&merged) else { return Ok(None) };
+    if was_https && !settings.web_https && context.state.clear == Clear::Forbidden {
+        let words = "Other machines reach these pages, so they stay encrypted. Start Waybill with --web 127.0.0.1:8020, or \
+                     with --web-plain if something in front of it encrypts; then turn it off";
+        return Ok(Some(Mistake::new("web_https", words)));
+    }
     let host = &context.visitor.host();
     let is_address = host.trim_matches(['[', ']']).parse::<IpAddr>().is_ok();
     let is_public = settings.public_host.is_some_and(|public| public.to_string().eq_ignore_ascii_case(host));

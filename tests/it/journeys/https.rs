@@ -1,7 +1,5 @@
 //! The web interface over HTTPS: on and off by a setting, live.
 
-use std::time::Duration;
-
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use waybill::store::listener::Listener;
@@ -67,10 +65,11 @@ async fn https_is_switched_on_with_a_certificate_of_its_own_and_off_again() {
 #[tokio::test(flavor = "multi_thread")]
 async fn beyond_this_machine_in_clear_must_be_said_aloud() {
     let appliance = Appliance::untouched();
-    let refused = tokio::task::spawn_blocking(move || appliance.cli(&["serve", "--web", "0.0.0.0:0"]));
-    let refused = tokio::time::timeout(Duration::from_secs(45), refused).await.unwrap().unwrap();
-    let words = [refused.stderr, refused.stdout].concat();
-    let words = String::from_utf8_lossy(&words);
-    assert!(!refused.status.success(), "{words}");
-    assert!(words.contains("web_https=on") && words.contains("--web-plain"), "{words}");
+    assert!(appliance.say(&["settings", "show"]).contains("web_https=off"));
+    let running = appliance.start_at("0.0.0.0:0").await;
+    by_https(&running).await.expect("it is encrypted whatever the setting says");
+    let led = in_clear(&running).await;
+    assert!(led.starts_with("HTTP/1.1 308"), "{led}");
+    let log = running.log();
+    assert!(log.contains("web_https=on") && log.contains("--web-plain"), "{log}");
 }

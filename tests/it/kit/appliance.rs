@@ -25,6 +25,9 @@ use super::client::Client;
 const WITHIN: Duration = Duration::from_secs(45);
 const LOOK_EVERY: Duration = Duration::from_millis(20);
 
+/// Pages of this machine alone, at any port.
+const LOCAL: &str = "127.0.0.1:0";
+
 /// The partner that most tests are.
 pub(crate) const PARTNER: &str = "acme-edi";
 /// Its password.
@@ -160,7 +163,7 @@ impl Appliance {
 
     /// The same, with a fault point set (`base::fault`).
     pub(crate) async fn start_with_fault(&self, fault: Option<&str>) -> Running<'_> {
-        let running = self.launch(fault).await;
+        let running = self.launch(fault, LOCAL).await;
         running
             .until("both listen", async |running| {
                 let ftp = running.state(Listener::Ftp).await;
@@ -188,10 +191,15 @@ impl Appliance {
 
     /// Starts it and waits until the web interface answers and the FTP listener has a state, whichever.
     pub(crate) async fn start_unbound(&self) -> Running<'_> {
-        self.launch(None).await
+        self.launch(None, LOCAL).await
     }
 
-    async fn launch(&self, fault: Option<&str>) -> Running<'_> {
+    /// The same, with pages at that address and port.
+    pub(crate) async fn start_at(&self, web: &str) -> Running<'_> {
+        self.launch(None, web).await
+    }
+
+    async fn launch(&self, fault: Option<&str>, web: &str) -> Running<'_> {
         let db = Db::open(&self.data()).await.expect("the database opens");
         for listener in [Listener::Ftp, Listener::Web] {
             // What an earlier run left would look like an answer of this one.
@@ -218,7 +226,7 @@ impl Appliance {
             command.env("SSL_CERT_FILE", trusted);
         }
         let child = command
-            .args(["serve", "--web", "127.0.0.1:0", "--data"])
+            .args(["serve", "--web", web, "--data"])
             .arg(self.data())
             .stdin(Stdio::null())
             .stdout(file.try_clone().expect("the log file twice"))
@@ -246,6 +254,11 @@ pub(crate) struct Running<'a> {
 }
 
 impl Running<'_> {
+    /// What it has logged.
+    pub(crate) fn log(&self) -> String {
+        std::fs::read_to_string(&self.log).expect("the log is read")
+    }
+
     pub(crate) async fn state(&self, which: Listener) -> ListenerState {
         listener::get(&self.db, which).await.expect("the listener's state is read")
     }
