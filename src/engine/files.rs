@@ -332,7 +332,8 @@ pub async fn make_folder(engine: &Engine, party: &Party, path: &VirtualPath) -> 
     }
     let (parent, name) = folder.jail().parent(&target.names)?;
     rustix::fs::mkdirat(&parent, name, FOLDER_MODE).map_err(io::Error::from)?;
-    folder.sync_folder(engine.depot.workspaces.syncer(), Arc::new(parent)).await.map_err(TransferError::Storage)
+    let synced = folder.sync_folder(engine.depot.workspaces.syncer(), Arc::new(parent)).await;
+    engine.depot.synced(party.whose(), folder, synced).await
 }
 
 /// `RMD`: only an empty folder.

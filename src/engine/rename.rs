@@ -194,7 +194,7 @@ async fn move_file(
     let version = Version::of(&folder.jail().stat(way.from)?);
     let was_settled = send::settled(&engine.depot, party, way.side, &version).is_ok();
     let syncer = engine.depot.workspaces.syncer();
-    held::secure(folder, syncer).await.map_err(TransferError::Storage)?;
+    engine.depot.synced(party.whose(), folder, held::secure(folder, syncer).await).await?;
     let begun = match known {
         Some(receipt) => Some(way.begin(engine, party, Some(receipt.id)).await?),
         None => None,
@@ -209,7 +209,7 @@ async fn move_file(
         let (_, to) = way.paths();
         engine.depot.recorder.moved(party.connector().id.key(), &to, Status::Replaced).await;
     }
-    lasts.map_err(TransferError::Storage)
+    engine.depot.synced(party.whose(), folder, lasts).await
 }
 
 async fn rename_folder(engine: &Engine, party: &Party, way: &Way<'_>) -> Result<(), TransferError> {
@@ -220,7 +220,7 @@ async fn rename_folder(engine: &Engine, party: &Party, way: &Way<'_>) -> Result<
     let syncer = engine.depot.workspaces.syncer();
     let lasts = end(engine, begun, on_disk(folder, syncer, way, Replace::No).await).await?;
     folder.temporaries().folder_renamed();
-    lasts.map_err(TransferError::Storage)
+    engine.depot.synced(party.whose(), folder, lasts).await
 }
 
 /// What came of the two folders' sync; the outer error: nothing was renamed.

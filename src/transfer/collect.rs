@@ -6,7 +6,7 @@ use std::os::fd::OwnedFd;
 use std::time::Duration;
 
 use super::collections::Counted;
-use super::depot::{Depot, Party};
+use super::depot::{Depot, Party, Whose};
 use crate::base::clock::Timestamp;
 use crate::base::fault::{self, Point};
 use crate::base::human;
@@ -277,12 +277,9 @@ impl Work<'_> {
 
     async fn tell(&self, step: Result<(), StepError>) {
         let Err(error) = step else { return };
-        let id = self.connector.id.as_str();
-        let summary = format!("Storage of {id}: {} was collected and is kept: {error}", self.subject.path);
-        tracing::error!(connector.id = id, "{summary}");
-        let mut event = Event::new(&self.depot.ids, EventKind::StorageFailing, self.depot.clock.now(), summary);
-        id.clone_into(&mut event.connector);
-        self.depot.recorder.event(event).await;
+        let connector = self.connector.id.as_str();
+        let summary = format!("Storage of {connector}: {} was collected and is kept: {error}", self.subject.path);
+        self.depot.tell_of_storage(Whose { connector, session: "" }, summary).await;
     }
 }
 

@@ -8,8 +8,6 @@ use std::sync::Arc;
 
 use super::depot::{Depot, Party};
 use crate::domain::copies;
-use crate::domain::event::EventKind;
-use crate::store::event::Event;
 use crate::store::receipt::Receipt;
 use crate::workspace::copies::CopiesFolder;
 use crate::workspace::download::Source;
@@ -35,9 +33,5 @@ pub(super) async fn keep(depot: &Depot, party: &Party, receipt: &Receipt, file: 
     };
     let Err(error) = made else { return };
     let summary = format!("The log has no copy of {}, received from {}: {error}", receipt.name, connector.id);
-    tracing::error!(connector.id = connector.id.as_str(), receipt.id = receipt.id.as_str(), "{summary}");
-    let mut event = Event::new(&depot.ids, EventKind::StorageFailing, depot.clock.now(), summary);
-    connector.id.as_str().clone_into(&mut event.connector);
-    party.session.as_str().clone_into(&mut event.session_id);
-    depot.recorder.event(event).await;
+    depot.tell_of_storage(party.whose(), summary).await;
 }

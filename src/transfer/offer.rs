@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use rustix::fs::FileType;
 
-use super::depot::{Depot, TransferError};
+use super::depot::{Depot, TransferError, Whose};
 use super::publish::number;
 use crate::base::clock::Timestamp;
 use crate::base::id::TransferId;
@@ -66,6 +66,8 @@ pub enum Clash {
 pub struct Offer {
     depot: Depot,
     workspace: Arc<Workspace>,
+    /// Whose Send it is.
+    connector: String,
     name: Name,
     clash: Clash,
     mode: u32,
@@ -92,10 +94,7 @@ impl Offer {
         let names = fetchable(owner, &name)?;
         let workspace = owner.workspace(depot)?;
         let folder = workspace.folder(Folder::Send);
-        if folder.is_failing() {
-            let failing = |error: io::Error| TransferError::refused(Rule::StorageFailing, error.to_string());
-            folder.probe(depot.workspaces.syncer()).await.map_err(failing)?;
-        }
+        depot.writable(folder).await?;
         // Said before the bytes are sent, and looked at once more when they are here.
         if there(folder, &names)? && clash == Clash::Refuse {
             return Err(taken(&name));
@@ -106,8 +105,8 @@ impl Offer {
         let aside = TransferId::new(&depot.ids);
         let part = Part::create_nameless(folder, aside.as_str())?;
         let mode = owner.connector.settings.received_file_mode.bits();
-        let depot = depot.clone();
-        Ok(Self { depot, workspace, name, clash, mode, reserve_bytes, looked_at: 0, part: Some(part) })
+        let (depot, connector) = (depot.clone(), owner.connector.id.as_str().to_owned());
+        Ok(Self { depot, workspace, connector, name, clash, mode, reserve_bytes, looked_at: 0, part: Some(part) })
     }
 
     /// Writes the next bytes.
@@ -117,7 +116,10 @@ impl Offer {
             Ok(()) => part.write_back(self.depot.workspaces.syncer()).await,
             Err(error) => Err(error),
         };
-        written.map_err(|error| failed(self.workspace.folder(Folder::Send), error))?;
+        if let Err(error) = written {
+            let whose = Whose { connector: &self.connector, session: "" };
+            return Err(failed(&self.depot, whose, self.workspace.folder(Folder::Send), error).await);
+        }
         if part.size_bytes() - self.looked_at >= LOOK_EVERY_BYTES {
             self.looked_at = part.size_bytes();
             let (free, _) = self.workspace.folder(Folder::Send).room().map_err(TransferError::Storage)?;
@@ -132,7 +134,10 @@ impl Offer {
         let folder = workspace.folder(Folder::Send);
         let syncer = self.depot.workspaces.syncer().clone();
         let Some(part) = &mut self.part else { return Err(TransferError::NotFound) };
-        part.sync(&syncer).await.map_err(|error| failed(folder, error))?;
+        let whose = Whose { connector: &self.connector, session: "" };
+        if let Err(error) = part.sync(&syncer).await {
+            return Err(failed(&self.depot, whose, folder, error).await);
+        }
         part.dress(self.mode)?;
         let mut names = vec![self.name.clone()];
         let _turn = folder.naming(&names).await;
@@ -152,7 +157,8 @@ impl Offer {
         part.publish(folder, &parent, &name, replace)?;
         let size_bytes = part.size_bytes();
         self.part = None;
-        folder.sync_folder(&syncer, Arc::new(parent)).await.map_err(TransferError::Storage)?;
+        let lasts = folder.sync_folder(&syncer, Arc::new(parent)).await;
+        self.depot.synced(whose, folder, lasts).await?;
         Ok(Offered { name: name.as_str().to_owned(), size_bytes })
     }
 }
@@ -165,12 +171,10 @@ impl Drop for Offer {
     }
 }
 
-/// A write or a sync could not be done: uploads are refused until a probe succeeds, unless only room is missing.
-pub(super) fn failed(folder: &OpenFolder, error: io::Error) -> TransferError {
+/// A write or a sync could not be done.
+pub(super) async fn failed(depot: &Depot, whose: Whose<'_>, folder: &OpenFolder, error: io::Error) -> TransferError {
     let why = TransferError::from(error);
-    if !matches!(why, TransferError::NoSpace) {
-        folder.set_failing();
-    }
+    depot.storage_failed(whose, folder, &why).await;
     why
 }
 
@@ -322,7 +326,8 @@ pub async fn remove(depot: &Depot, owner: Owner<'_>, below: &str, seen: &Seen) -
     }
     let (parent, name) = folder.jail().parent(&names)?;
     remove_file(&parent, name)?;
-    folder.sync_folder(depot.workspaces.syncer(), Arc::new(parent)).await.map_err(TransferError::Storage)?;
+    let lasts = folder.sync_folder(depot.workspaces.syncer(), Arc::new(parent)).await;
+    depot.synced(Whose { connector: owner.connector.id.as_str(), session: "" }, folder, lasts).await?;
     collected::gone(&depot.db, &subject, depot.clock.now()).await?;
     Ok(version.size_bytes)
 }

@@ -11,7 +11,7 @@ use std::sync::Arc;
 
 use rustix::fs::{AtFlags, CWD, Mode, OFlags};
 
-use super::depot::{Depot, TransferError};
+use super::depot::{Depot, TransferError, Whose};
 use super::held::Holds;
 use super::offer::{self, Owner};
 use super::publish::number;
@@ -115,6 +115,12 @@ impl Way<'_> {
         &self.shelf.folder
     }
 
+    /// A write or a sync could not be done there.
+    async fn failed(&self, error: io::Error) -> TransferError {
+        let whose = Whose { connector: self.target.id.as_str(), session: "" };
+        offer::failed(self.depot, whose, self.folder(), error).await
+    }
+
     /// Copies one into staging, unless it lies in the folder already.
     async fn prepare(
         &self,
@@ -174,10 +180,7 @@ impl Way<'_> {
 
     async fn copy(&self, parcel: &Parcel, holds: &mut Holds) -> Result<Part, TransferError> {
         let folder = self.folder();
-        if folder.is_failing() {
-            let failing = |error: io::Error| TransferError::refused(Rule::StorageFailing, error.to_string());
-            folder.probe(self.depot.workspaces.syncer()).await.map_err(failing)?;
-        }
+        self.depot.writable(folder).await?;
         // What an earlier attempt left goes first: it may be what keeps this one from having room.
         let name = format!("d{}", parcel.delivery);
         folder.remove_part(&name);
@@ -186,10 +189,10 @@ impl Way<'_> {
         let (free, total) = folder.room().map_err(TransferError::Storage)?;
         offer::check_reserve(free.saturating_sub(size), self.snapshot.profile.disk_reserve.bytes(total))?;
         let mut part = Part::create_nameless(folder, &name)?;
-        part.copy_from(source.file(), size, || true).await.map_err(|error| {
+        if let Err(error) = part.copy_from(source.file(), size, || true).await {
             folder.remove_part(&name);
-            offer::failed(folder, error)
-        })?;
+            return Err(self.failed(error).await);
+        }
         part.dress(self.target.settings.received_file_mode.bits())?;
         Ok(part)
     }
@@ -226,6 +229,7 @@ impl Way<'_> {
                 fault::pass(Point::PassSynced)
             };
             if let Err(error) = synced.await {
+                let _ = self.failed(io::Error::new(error.kind(), error.to_string())).await;
                 // Their names are there, perhaps not for good: the next attempt looks.
                 for (_, outcome) in &mut outcomes {
                     *outcome = Err(TransferError::Storage(io::Error::new(error.kind(), error.to_string())));
@@ -244,14 +248,13 @@ impl Way<'_> {
         let deliveries = staged.iter().map(|one| one.placement.delivery).collect();
         let on_disk = async {
             let syncs = staged.iter_mut().map(|one| one.part.sync(syncer));
-            let all = futures_util::future::try_join_all(syncs).await;
-            all.map_err(|error| offer::failed(folder, error))?;
+            futures_util::future::try_join_all(syncs).await?;
             // Else a copy that a power cut took out of staging would pass for one that has its name.
-            let staging = Arc::clone(folder.staging());
-            folder.sync_folder(syncer, staging).await.map_err(|error| offer::failed(folder, error))?;
-            Ok(fault::pass(Point::PassStaged)?)
+            folder.sync_folder(syncer, Arc::clone(folder.staging())).await?;
+            fault::pass(Point::PassStaged)
         };
         if let Err(error) = on_disk.await {
+            let error = self.failed(error).await;
             // Nobody knows of them yet, and they may be what fills the disk.
             for one in staged {
                 one.part.discard(folder);

@@ -97,10 +97,7 @@ pub async fn plan(depot: &Depot, party: &Party, path: &VirtualPath, mode: StoreM
     };
     let workspace = party.workspace(depot)?;
     let folder = workspace.folder(side);
-    if folder.is_failing() {
-        let failing = |error: io::Error| TransferError::refused(Rule::StorageFailing, error.to_string());
-        folder.probe(depot.workspaces.syncer()).await.map_err(failing)?;
-    }
+    depot.writable(folder).await?;
     // A client that comes back finds the part of its dead session.
     folder.active().end_dead(&names, depot.clock.now()).await;
     // The folder must be there, and must not be a file.

@@ -90,7 +90,8 @@ pub async fn publish(
     }
     fault::pass(Point::Renamed)?;
     let synced = folder.sync_folder(depot.workspaces.syncer(), parent).await;
-    finish(depot, synced, committed.published).await?;
+    depot.synced(party.whose(), folder, synced).await?;
+    finish(depot, committed.published).await?;
     Ok(Some(id))
 }
 
@@ -356,9 +357,28 @@ async fn place(
     room.give(folder, depot.workspaces.syncer(), from, to).await.map(drop)
 }
 
-/// The file has its name, and what came of the sync that makes it last is `synced`.
-async fn finish(depot: &Depot, synced: io::Result<()>, published: Published) -> Result<(), TransferError> {
-    synced.map_err(TransferError::Storage)?;
+/// The same of a file under a temporary name, behind the commit of its receipt.
+async fn commit_and_place(
+    depot: &Depot,
+    party: &Party,
+    (folder, receipt, room): (&OpenFolder, Receipt, Room),
+    from: (BorrowedFd<'_>, &str),
+    to: (BorrowedFd<'_>, &str),
+) -> Result<Recorded, TransferError> {
+    let committed = commit(depot, party, folder, receipt).await?;
+    if let Err(error) = place(depot, folder, (&committed, room), from, to).await {
+        lost(depot, folder, &committed).await;
+        let why = exists(error);
+        if matches!(why, TransferError::Storage(_)) {
+            depot.storage_failed(party.whose(), folder, &why).await;
+        }
+        return Err(why);
+    }
+    Ok(committed)
+}
+
+/// The file has its name, for good.
+async fn finish(depot: &Depot, published: Published) -> Result<(), TransferError> {
     fault::pass(Point::FolderSynced)?;
     depot.recorder.publish(published).await;
     Ok(())
@@ -397,7 +417,8 @@ pub async fn publish_temporary(
     let known = folder.known(version);
     // Another program may have put it there, or written to it: only what Waybill synced, and nobody touched since, is on disk.
     if !known.is_some_and(|known| known.is_synced) {
-        depot.workspaces.syncer().file(Arc::clone(source.file())).await.map_err(TransferError::Storage)?;
+        let synced = depot.workspaces.syncer().file(Arc::clone(source.file())).await;
+        depot.synced(party.whose(), folder, synced).await?;
     }
     let sha256 = match known {
         Some(known) => known.sha256,
@@ -429,16 +450,8 @@ pub async fn publish_temporary(
     logged::keep(depot, party, &receipt, source.file()).await;
     // From the commit on nobody takes it for one that is never renamed.
     let was_upload = folder.temporaries().leave(from, source.file()).map_err(TransferError::Storage)?;
-    let placed = async {
-        let committed = commit(depot, party, folder, receipt).await?;
-        let (from, to) = ((from_folder.as_fd(), from_name), (to_folder.as_fd(), stored.as_str()));
-        if let Err(error) = place(depot, folder, (&committed, room), from, to).await {
-            lost(depot, folder, &committed).await;
-            return Err(exists(error));
-        }
-        Ok(committed)
-    };
-    let committed = match placed.await {
+    let (from_place, to_place) = ((from_folder.as_fd(), from_name), (to_folder.as_fd(), stored.as_str()));
+    let committed = match commit_and_place(depot, party, (folder, receipt, room), from_place, to_place).await {
         Ok(committed) => committed,
         Err(why) => {
             let how = Came::of(&whole).text();
@@ -450,7 +463,8 @@ pub async fn publish_temporary(
     };
     fault::pass(Point::Renamed)?;
     let synced = folder.sync_both(depot.workspaces.syncer(), Arc::new(to_folder), Arc::new(from_folder)).await;
-    finish(depot, synced, committed.published).await?;
+    depot.synced(party.whose(), folder, synced).await?;
+    finish(depot, committed.published).await?;
     Ok(id)
 }
 

@@ -21,12 +21,10 @@ use crate::base::clock::Timestamp;
 use crate::base::hex::hex;
 use crate::base::id::ReceiptId;
 use crate::domain::authorise::No;
-use crate::domain::event::EventKind;
 use crate::domain::place::Folder;
 use crate::domain::receipt::Ending;
 use crate::domain::refusal::Rule;
 use crate::domain::value::AsciiUploads;
-use crate::store::event::Event;
 use crate::workspace::folder::OpenFolder;
 use crate::workspace::temporary;
 use crate::workspace::upload::Part;
@@ -262,25 +260,14 @@ impl Upload {
         let workspace = Arc::clone(&self.plan.workspace);
         let folder = workspace.folder(self.plan.side);
         self.part.discard(folder);
-        if !matches!(why, TransferError::NoSpace) {
-            failing(depot, party, folder, &why).await;
-        }
+        failing(depot, party, folder, &why).await;
         Done { ending: Ending::Failed, size_bytes, receipt: None, sha256: None, result: Err(why) }
     }
 }
 
-/// Uploads are refused from now on until a probe succeeds; told once.
+/// Uploads are refused from now on until a probe succeeds.
 async fn failing(depot: &Depot, party: &Party, folder: &OpenFolder, why: &TransferError) {
-    if !folder.set_failing() {
-        return;
-    }
-    let connector = party.connector().id.as_str();
-    let summary = format!("Storage of {connector}: {why}; uploads are refused until a test write succeeds");
-    tracing::error!(connector.id = connector, "{summary}");
-    let mut event = Event::new(&depot.ids, EventKind::StorageFailing, depot.clock.now(), summary);
-    connector.clone_into(&mut event.connector);
-    party.session.as_str().clone_into(&mut event.session_id);
-    depot.recorder.event(event).await;
+    depot.storage_failed(party.whose(), folder, why).await;
 }
 
 /// How long our end of a data connection may take to leave.

@@ -6,7 +6,7 @@ use std::os::fd::AsFd;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::depot::Depot;
+use super::depot::{Depot, Whose};
 use super::send::{lies_at, received_names, stored_names};
 use super::{held as holds, passing};
 use crate::base::fault::{self, Point};
@@ -229,11 +229,9 @@ async fn mark_lost(depot: &Depot, receipt: &Receipt, report: &mut Report) -> Res
 }
 
 async fn storage_failing(depot: &Depot, connector: &str, what: &str) -> Result<(), StoreError> {
-    tracing::error!(connector.id = connector, "Storage of {connector}: {what}");
     let summary = format!("Storage of {connector}: {what}");
-    let mut event = event::Event::new(&depot.ids, EventKind::StorageFailing, depot.clock.now(), summary);
-    connector.clone_into(&mut event.connector);
-    event::record(&depot.db, &event).await
+    tracing::error!(connector.id = connector, "{summary}");
+    event::record(&depot.db, &depot.storage_event(Whose { connector, session: "" }, summary)).await
 }
 
 /// Parts without a receipt can be resumed when the client's name is known; others are nobody's and go, but those of `kept`.

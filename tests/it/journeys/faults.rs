@@ -180,3 +180,28 @@ async fn what_gets_its_final_name_is_synced_once_more_in_its_folder_only() {
         assert_eq!(running.receipts(1).await[0]["sha256"], sha256(b"whole"), "{fault}");
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn whatever_command_finds_that_storage_fails_it_is_told_and_uploads_wait_for_a_probe() {
+    for (fault, commands) in [
+        ("sync_folder:eio:2", &["MKD /Receive/sub"][..]),
+        ("sync_folder:eio:2", &["RNFR /Receive/a.tmp", "RNTO /Receive/a.edi"]),
+        ("sync_folder:eio:2", &["RNFR /Receive/a.tmp", "RNTO /Receive/b.tmp"]),
+    ] {
+        let what = commands.last().expect("there is a command");
+        let appliance = Appliance::new();
+        let running = appliance.start_with_fault(Some(fault)).await;
+        assert_eq!(upload(running.ftp(), "a.tmp", b"whole").await, Told::Safe, "{what}");
+        let mut client = running.partner().await;
+        for before in &commands[..commands.len() - 1] {
+            client.expect(before, 350).await;
+        }
+        client.expect(what, 451).await;
+        let told = running.until("the failure is an event", async |_| {
+            let text = appliance.say(&["events", "--json", "--kind", "storage_failing"]);
+            (text.lines().count() == 1).then_some(text)
+        });
+        assert!(told.await.contains("uploads are refused until a test write succeeds"), "{what}");
+        assert_eq!(upload(running.ftp(), "b.edi", b"b").await, Told::Safe, "{what}: afterwards");
+    }
+}
