@@ -83,6 +83,7 @@ pub struct OpenFolder {
     published: Mutex<HashMap<u64, Timestamp>>,
     digests: Mutex<HashMap<FileId, Remembered>>,
     failing: AtomicBool,
+    probing: tokio::sync::Mutex<()>,
     active: Active,
 }
 
@@ -121,6 +122,7 @@ impl OpenFolder {
             published: Mutex::default(),
             digests: Mutex::default(),
             failing: AtomicBool::new(false),
+            probing: tokio::sync::Mutex::default(),
             active: Active::default(),
         })
     }
@@ -306,8 +308,13 @@ impl OpenFolder {
         !self.failing.swap(true, Ordering::Relaxed)
     }
 
-    /// Writes, syncs, renames and removes a small file.
+    /// After a failure: writes, syncs, renames and removes a small file. One at a time, and what one found holds for those who
+    /// waited for it.
     pub async fn probe(&self, syncer: &Syncer) -> io::Result<()> {
+        let _turn = self.probing.lock().await;
+        if !self.is_failing() {
+            return Ok(());
+        }
         let (one, two) = ("probe", "probe.renamed");
         let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::TRUNC | OFlags::CLOEXEC | OFlags::NOFOLLOW;
         let file = rustix::fs::openat(&*self.staging, one, flags, Mode::RUSR | Mode::WUSR)?;
@@ -346,6 +353,19 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[tokio::test]
+    async fn probes_at_once_do_not_spoil_each_other() {
+        let root = tempfile::tempdir().unwrap();
+        let folder = OpenFolder::open(root.path()).unwrap();
+        let syncer = Syncer::default();
+        for _ in 0..10 {
+            assert!(folder.set_failing());
+            let probes = futures_util::future::join_all((0..4).map(|_| folder.probe(&syncer))).await;
+            assert!(probes.iter().all(Result::is_ok), "{probes:?}");
+            assert!(!folder.is_failing());
+        }
+    }
 
     #[tokio::test]
     async fn a_file_that_somebody_touched_is_not_known_to_be_on_disk() {
