@@ -10,6 +10,7 @@ use std::sync::Arc;
 use rustix::fs::FileType;
 
 use super::depot::{Depot, TransferError, Whose};
+use super::plan::check_reserve;
 use super::publish::number;
 use crate::base::clock::Timestamp;
 use crate::base::id::TransferId;
@@ -18,6 +19,7 @@ use crate::domain::authorise::{self, Granted, Operation};
 use crate::domain::connector::Connector;
 use crate::domain::place::{Folder, path_of};
 use crate::domain::refusal::Rule;
+use crate::domain::value::DiskReserve;
 use crate::store::collected::{self, Collected, Subject};
 use crate::store::live::Snapshot;
 use crate::workspace::download::Version;
@@ -71,7 +73,7 @@ pub struct Offer {
     name: Name,
     clash: Clash,
     mode: u32,
-    reserve_bytes: u64,
+    reserve: DiskReserve,
     looked_at: u64,
     /// `None` once it is published.
     part: Option<Part>,
@@ -99,14 +101,13 @@ impl Offer {
         if there(folder, &names)? && clash == Clash::Refuse {
             return Err(taken(&name));
         }
-        let (free, total) = folder.room().map_err(TransferError::Storage)?;
-        let reserve_bytes = owner.snapshot.profile.disk_reserve.bytes(total);
-        check_reserve(free, reserve_bytes)?;
+        let reserve = owner.snapshot.profile.disk_reserve;
+        check_reserve(reserve, folder, 0)?;
         let aside = TransferId::new(&depot.ids);
         let part = Part::create_nameless(folder, aside.as_str())?;
         let mode = owner.connector.settings.received_file_mode.bits();
         let (depot, connector) = (depot.clone(), owner.connector.id.as_str().to_owned());
-        Ok(Self { depot, workspace, connector, name, clash, mode, reserve_bytes, looked_at: 0, part: Some(part) })
+        Ok(Self { depot, workspace, connector, name, clash, mode, reserve, looked_at: 0, part: Some(part) })
     }
 
     /// Writes the next bytes.
@@ -122,8 +123,7 @@ impl Offer {
         }
         if part.size_bytes() - self.looked_at >= LOOK_EVERY_BYTES {
             self.looked_at = part.size_bytes();
-            let (free, _) = self.workspace.folder(Folder::Send).room().map_err(TransferError::Storage)?;
-            check_reserve(free, self.reserve_bytes)?;
+            check_reserve(self.reserve, self.workspace.folder(Folder::Send), 0)?;
         }
         Ok(())
     }
@@ -201,13 +201,6 @@ pub(super) fn there(folder: &OpenFolder, names: &[Name]) -> Result<bool, Transfe
 
 pub(super) fn taken(name: &Name) -> TransferError {
     TransferError::refused(Rule::FileExists, format!("{name} is there already"))
-}
-
-pub(super) fn check_reserve(free: u64, reserve: u64) -> Result<(), TransferError> {
-    if free >= reserve {
-        return Ok(());
-    }
-    Err(TransferError::refused(Rule::DiskFull, format!("{free} bytes are free, {reserve} are kept in reserve")))
 }
 
 /// Whether the partner can fetch a waiting file.

@@ -14,6 +14,7 @@ use rustix::fs::{AtFlags, CWD, Mode, OFlags};
 use super::depot::{Depot, TransferError, Whose};
 use super::held::Holds;
 use super::offer::{self, Owner};
+use super::plan::check_reserve;
 use super::publish::number;
 use crate::base::fault::{self, Point};
 use crate::base::path::Name;
@@ -186,8 +187,7 @@ impl Way<'_> {
         folder.remove_part(&name);
         let source = holds.open(&parcel.receipt.id)?.ok_or(TransferError::NotFound)?;
         let size = source.version().size_bytes;
-        let (free, total) = folder.room().map_err(TransferError::Storage)?;
-        offer::check_reserve(free.saturating_sub(size), self.snapshot.profile.disk_reserve.bytes(total))?;
+        check_reserve(self.snapshot.profile.disk_reserve, folder, size)?;
         let mut part = Part::create_nameless(folder, &name)?;
         if let Err(error) = part.copy_from(source.file(), size, || true).await {
             folder.remove_part(&name);

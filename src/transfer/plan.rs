@@ -12,7 +12,7 @@ use crate::domain::authorise::{Granted, Operation, authorise};
 use crate::domain::connector::Connector;
 use crate::domain::place::{Folder, path_of};
 use crate::domain::refusal::Rule;
-use crate::domain::value::{AppendRule, Overwrite};
+use crate::domain::value::{AppendRule, DiskReserve, Overwrite};
 use crate::ftp::session::StoreMode;
 use crate::workspace::download::Source;
 use crate::workspace::folder::{OpenFolder, Unfinished};
@@ -109,7 +109,7 @@ pub async fn plan(depot: &Depot, party: &Party, path: &VirtualPath, mode: StoreM
     };
     check_overwrite(connector, side, mode, there, &names)?;
     let base = base(depot, party, &workspace, (side, &names), mode).await?;
-    check_reserve(party, folder)?;
+    check_reserve(party.snapshot.profile.disk_reserve, folder, 0)?;
     // Under a name of a scheme it is known only in the end whose place it takes.
     let settings = &connector.settings;
     let name = names.last().map_or("", Name::as_str);
@@ -241,13 +241,14 @@ async fn complete(depot: &Depot, party: &Party, side: Folder, names: &[Name]) ->
     Ok(Some(located.source))
 }
 
-/// The disk reserve must be free before a byte is written.
-fn check_reserve(party: &Party, folder: &OpenFolder) -> Result<(), TransferError> {
+/// The disk reserve must be free before a byte is written, or behind all that are to come, where it is known how many.
+pub(super) fn check_reserve(reserve: DiskReserve, folder: &OpenFolder, coming: u64) -> Result<(), TransferError> {
     let (free, total) = folder.room().map_err(TransferError::Storage)?;
-    let reserve = party.snapshot.profile.disk_reserve.bytes(total);
-    if free < reserve {
-        let detail = format!("{free} bytes are free, {reserve} are kept in reserve");
-        return Err(TransferError::refused(Rule::DiskFull, detail));
+    let reserve = reserve.bytes(total);
+    if free.saturating_sub(coming) >= reserve {
+        return Ok(());
     }
-    Ok(())
+    let coming = if coming == 0 { String::new() } else { format!("{coming} are to come, ") };
+    let detail = format!("{free} bytes are free, {coming}{reserve} are kept in reserve");
+    Err(TransferError::refused(Rule::DiskFull, detail))
 }

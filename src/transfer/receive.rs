@@ -14,7 +14,7 @@ use super::came::Came;
 use super::copy::{self, Inbound, Sink, ToLf, Watch};
 use super::depot::{Depot, Party, TransferError};
 use super::digest::Digest;
-use super::plan::{Base, Plan};
+use super::plan::{Base, Plan, check_reserve};
 use super::publish::{self, Whole};
 use super::throttle::{Throttled, Way};
 use crate::base::clock::Timestamp;
@@ -240,8 +240,7 @@ impl Upload {
         let size_bytes = self.part.size_bytes();
         let workspace = Arc::clone(&self.plan.workspace);
         let folder = workspace.folder(self.plan.side);
-        let reserve = &party.snapshot.profile.disk_reserve;
-        let reserved = || folder.room().is_ok_and(|(free, total)| free >= reserve.bytes(total));
+        let reserved = || check_reserve(party.snapshot.profile.disk_reserve, folder, 0).is_ok();
         let is_worth_it = matches!(why, TransferError::NoSpace)
             && size_bytes >= KEEP_BYTES_MIN
             && !matches!(self.plan.base, Base::Complete { .. })
