@@ -14,14 +14,14 @@ use crate::base::human;
 use crate::base::id::ReceiptId;
 use crate::domain::connector::Connector;
 use crate::domain::event::EventKind;
-use crate::domain::place::{Folder, Place};
+use crate::domain::place::Folder;
 use crate::domain::receipt::Status;
 use crate::store::delivery::{self, Attempted, Next, Placed, Placement};
 use crate::store::live::Snapshot;
 use crate::store::receipt::Receipt;
 use crate::store::renaming::{self, Rename};
 use crate::store::{StoreError, data_folder, event, receipt};
-use crate::workspace::folder::{OpenFolder, Unfinished};
+use crate::workspace::folder::OpenFolder;
 use crate::workspace::held;
 use crate::workspace::jail::{self, Replace};
 use crate::workspace::upload;
@@ -246,14 +246,12 @@ fn find_unfinished(connector: &Connector, side: Folder, folder: &OpenFolder, kep
     };
     let mut count = 0;
     for part in parts.into_iter().filter(|part| !kept.contains(&part.name)) {
-        let place = part.client_path.as_ref().map(|path| Place::of(&connector.settings, path));
-        match place {
-            Some(Place::Within(of, names)) if of == side && !names.is_empty() && part.size_bytes > 0 => {
-                let unfinished = Unfinished { part: part.name, size_bytes: part.size_bytes, since: part.since };
+        match part.unfinished(connector, side) {
+            Some((names, unfinished)) => {
                 folder.keep_unfinished(names, unfinished);
                 count += 1;
             }
-            _ => folder.remove_part(&part.name),
+            None => folder.remove_part(&part.name),
         }
     }
     count

@@ -16,6 +16,8 @@ use super::sync::Syncer;
 use crate::base::clock::Timestamp;
 use crate::base::fault::{self, Point};
 use crate::base::path::{Name, VirtualPath};
+use crate::domain::connector::Connector;
+use crate::domain::place::{Folder, Place};
 
 /// The extended attribute of a part that tells the client's name after a crash.
 const CLIENT_PATH: &str = "user.waybill.path";
@@ -202,6 +204,20 @@ pub struct FoundPart {
     pub size_bytes: u64,
     /// When it was last written.
     pub since: Timestamp,
+}
+
+impl FoundPart {
+    /// The unfinished upload that it is, by the client's name below that folder of the connector's: one that can be resumed.
+    /// `None`: of no client's name there, or nothing of it arrived.
+    pub fn unfinished(&self, connector: &Connector, side: Folder) -> Option<(Vec<Name>, Unfinished)> {
+        match Place::of(&connector.settings, self.client_path.as_ref()?) {
+            Place::Within(of, names) if of == side && !names.is_empty() && self.size_bytes > 0 => {
+                let Self { name, size_bytes, since, .. } = self;
+                Some((names, Unfinished { part: name.clone(), size_bytes: *size_bytes, since: *since }))
+            }
+            _ => None,
+        }
+    }
 }
 
 /// Every part in staging.

@@ -6,11 +6,11 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
-use super::folder::{OpenFolder, Unfinished};
+use super::folder::OpenFolder;
 use super::sync::Syncer;
 use super::upload;
 use crate::domain::connector::Connector;
-use crate::domain::place::{Folder, Place};
+use crate::domain::place::Folder;
 use crate::domain::profile::Profile;
 
 /// A connector's two open folders.
@@ -184,13 +184,7 @@ impl Workspaces {
 /// no client's name belongs to somebody else.
 fn find_unfinished(folder: &OpenFolder, side: Folder, connector: &Connector) -> io::Result<()> {
     for part in upload::parts(folder)? {
-        let place = part.client_path.as_ref().map(|path| Place::of(&connector.settings, path));
-        if let Some(Place::Within(of, names)) = place
-            && of == side
-            && !names.is_empty()
-            && part.size_bytes > 0
-        {
-            let unfinished = Unfinished { part: part.name, size_bytes: part.size_bytes, since: part.since };
+        if let Some((names, unfinished)) = part.unfinished(connector, side) {
             folder.keep_unfinished(names, unfinished);
         }
     }
