@@ -319,7 +319,8 @@ pub async fn remove(depot: &Depot, owner: Owner<'_>, below: &str, seen: &Seen) -
     }
     let (parent, name) = folder.jail().parent(&names)?;
     remove_file(&parent, name)?;
-    folder.sync_folder(depot.workspaces.syncer(), Arc::new(parent)).await.map_err(TransferError::Storage)?;
+    let lasts = folder.sync_folder(depot.workspaces.syncer(), Arc::new(parent)).await;
+    depot.synced(Whose { connector: owner.connector.id.as_str(), session: "" }, folder, lasts).await?;
     collected::gone(&depot.db, &subject, depot.clock.now()).await?;
     Ok(version.size_bytes)
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use tokio::sync::OwnedMutexGuard;
 
-use super::depot::{Depot, TransferError};
+use super::depot::{Depot, TransferError, Whose};
 use super::held::{Found, open_held};
 use super::send::is_file_of;
 use crate::base::id::ReceiptId;
@@ -59,7 +59,8 @@ pub async fn remove(depot: &Depot, snapshot: &Snapshot, id: &ReceiptId) -> Resul
     }
     let key = now.receipt.connector.to_ascii_lowercase();
     let parent = take_out(depot, folder, (&key, &now.names), &turn).await?;
-    folder.sync_folder(depot.workspaces.syncer(), Arc::new(parent)).await.map_err(TransferError::Storage)?;
+    let lasts = folder.sync_folder(depot.workspaces.syncer(), Arc::new(parent)).await;
+    depot.synced(Whose { connector: &now.receipt.connector, session: "" }, folder, lasts).await?;
     Ok(now.receipt)
 }
 
@@ -72,7 +73,8 @@ pub async fn take_out(
     (connector_key, names): (&str, &[Name]),
     _turn: &OwnedMutexGuard<()>,
 ) -> Result<OwnedFd, TransferError> {
-    held::secure(folder, depot.workspaces.syncer()).await.map_err(TransferError::Storage)?;
+    let secured = held::secure(folder, depot.workspaces.syncer()).await;
+    depot.synced(Whose { connector: connector_key, session: "" }, folder, secured).await?;
     let (parent, name) = folder.jail().parent(names)?;
     remove_file(&parent, name)?;
     let path = path_of(Folder::Receive, names).unwrap_or_default().to_string();
