@@ -422,7 +422,8 @@ mod tests {
     async fn what_was_put_off_while_the_clock_was_ahead_is_due() {
         let folder = tempfile::tempdir().unwrap();
         let db = Db::open(folder.path()).await.unwrap();
-        sqlx::query(FILL).bind(3).bind("event").execute(db.writer()).await.unwrap();
+        let event = EventId::new(&IdSource::random(Clock::System));
+        sqlx::query(FILL).bind(3).bind(event.as_str()).execute(db.writer()).await.unwrap();
         let now = Timestamp::from_us(1_800_000_000_000_000);
         let week = now.plus(Duration::from_hours(7 * 24));
         for (id, at) in [(1, now), (2, week), (3, now.plus(Duration::from_hours(400 * 24)))] {
