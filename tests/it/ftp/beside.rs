@@ -189,7 +189,7 @@ async fn what_waited_for_a_transfer_is_refused_under_its_own_line() {
     let wanted = [
         (Rule::ActiveModeOff, "PORT 127,0,0,1,200,1"),
         (Rule::OutsideFolders, "RNFR /Nowhere/x"),
-        (Rule::NameEncoding, "XMKD /Nowhere/\u{fffd}"),
+        (Rule::NameEncoding, r"XMKD /Nowhere/\xfe"),
     ];
     assert_eq!(told, wanted);
 }
