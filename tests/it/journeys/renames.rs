@@ -79,13 +79,21 @@ async fn names(running: &Running<'_>, who: usize) {
     }
 }
 
+/// Waits until what follows the last 226 is written: only then is an older file of its name replaced.
+async fn written(appliance: &Appliance, running: &Running<'_>) {
+    let count = appliance.receipts(PARTNER).len();
+    running.receipts(count).await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn renames_that_race_with_each_other_and_with_uploads_mix_nothing_up() {
     let appliance = Appliance::new();
     let running = appliance.start().await;
     tokio::join!(temporaries(&running, 0), temporaries(&running, 1), temporaries(&running, 2));
+    written(&appliance, &running).await;
     check(&appliance, "one temporary name");
     tokio::join!(names(&running, 0), names(&running, 1), names(&running, 2), names(&running, 3));
+    written(&appliance, &running).await;
     check(&appliance, "one name");
 }
 
