@@ -603,7 +603,7 @@ mod tests {
     async fn a_close_that_does_not_come_about_is_a_stall_and_can_be_broken_off() {
         let ids = IdSource::random(Clock::System);
         let remote = IpAddr::from(Ipv4Addr::LOCALHOST);
-        let place = Presence::default().enter(SessionId::new(&ids), remote, Clock::System.now());
+        let place = Presence::default().enter(SessionId::new(&ids), (remote, remote), Clock::System.now());
         let abort = Abort::default();
         let watch = |stall| Watch { place: &place, abort: &abort, stall };
         let (short, long) = (watch(Duration::from_millis(20)), watch(Duration::from_mins(5)));

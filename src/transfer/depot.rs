@@ -110,63 +110,6 @@ impl Depot {
     }
 }
 
-/// Of whom an event tells.
-#[derive(Clone, Copy, Debug)]
-pub struct Whose<'a> {
-    /// The connector's id.
-    pub connector: &'a str,
-    /// The session's; empty when it is in no session.
-    pub session: &'a str,
-}
-
-/// Storage that fails (PRODUCT 5.10).
-impl Depot {
-    /// Whether files may be written there: after a failure a probe says so.
-    pub async fn writable(&self, folder: &OpenFolder) -> Result<(), TransferError> {
-        if !folder.is_failing() {
-            return Ok(());
-        }
-        let probed = folder.probe(self.workspaces.syncer()).await;
-        probed.map_err(|error| TransferError::refused(Rule::StorageFailing, error.to_string()))
-    }
-
-    /// A write or a sync could not be done: uploads are refused from now on until a probe succeeds, which is told once. Not
-    /// where only room is missing.
-    pub async fn storage_failed(&self, whose: Whose<'_>, folder: &OpenFolder, why: &TransferError) {
-        if matches!(why, TransferError::NoSpace) || !folder.set_failing() {
-            return;
-        }
-        let connector = whose.connector;
-        let summary = format!("Storage of {connector}: {why}; uploads are refused until a test write succeeds");
-        self.tell_of_storage(whose, summary).await;
-    }
-
-    /// What came of a sync, which is told if it failed.
-    pub async fn synced(
-        &self,
-        whose: Whose<'_>,
-        folder: &OpenFolder,
-        done: io::Result<()>,
-    ) -> Result<(), TransferError> {
-        let Err(error) = done else { return Ok(()) };
-        let why = TransferError::Storage(error);
-        self.storage_failed(whose, folder, &why).await;
-        Err(why)
-    }
-
-    /// What storage could not do becomes an event.
-    pub async fn tell_of_storage(&self, whose: Whose<'_>, summary: String) {
-        tracing::error!(connector.id = whose.connector, "{summary}");
-        self.recorder.event(self.storage_event(whose, summary)).await;
-    }
-
-    /// The event of what storage could not do.
-    pub fn storage_event(&self, Whose { connector, session }: Whose<'_>, summary: String) -> Event {
-        let event = Event::new(&self.ids, EventKind::StorageFailing, self.clock.now(), summary);
-        Event { connector: connector.to_owned(), session_id: session.to_owned(), ..event }
-    }
-}
-
 #[cfg(test)]
 impl Depot {
     /// A depot over a new data folder; its writer runs until the last recorder is gone.

@@ -23,7 +23,7 @@ use crate::store::live::Snapshot;
 use crate::store::receipt::Receipt;
 use crate::store::renaming::{self, Rename};
 use crate::store::{StoreError, data_folder, event, held as rows, receipt};
-use crate::workspace::folder::{OpenFolder, Unfinished};
+use crate::workspace::folder::OpenFolder;
 use crate::workspace::held::{self, HeldFolder};
 use crate::workspace::jail::{self, Replace};
 use crate::workspace::removal::remove_file;

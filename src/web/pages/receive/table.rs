@@ -115,7 +115,6 @@ impl Table {
         let files = asked.files(context).await?;
         let Fetched { receipts, count, note, older, newer } =
             fetch(context, &asked, &asked.search_among(files.as_ref(), now)).await?;
-        let snapshot = context.state.live.snapshot();
         let statuses = Status::ALL.iter().filter(|status| **status != Status::Publishing);
         let link =
             |key: &str, place: &str| if place.is_empty() { String::new() } else { asked.at(base, "", &[(key, place)]) };
