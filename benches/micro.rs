@@ -164,7 +164,7 @@ fn receiving(bencher: Bencher) {
     bencher.counter(BytesCount::new(TRANSFER_BYTES)).bench_local(|| {
         let mut part = Part::create_nameless(&ground.folder, "part").expect("a part can be made");
         let mut digest = Digest::default();
-        let entry = ground.folder.active().enter(&names, Clock::System.now());
+        let (entry, _) = ground.folder.active().enter(&names, "part");
         let mut sink = Sink {
             part: &mut part,
             digest: &mut digest,

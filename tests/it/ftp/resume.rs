@@ -8,8 +8,8 @@ use crate::kit::{Appliance, Client, PARTNER, Running};
 /// An upload that has come so far, and whose client says nothing more.
 async fn begun(running: &Running<'_>, path: &str, bytes: &[u8]) -> (Client, TcpStream) {
     let mut client = running.partner().await;
-    let mut data = client.begin(&format!("STOR {path}")).await.unwrap();
-    data.write_all(bytes).await.unwrap();
+    let mut data = client.begin(&format!("STOR {path}")).await.expect("it begins");
+    data.write_all(bytes).await.expect("it is taken");
     let wanted = format!(": {} bytes so far", bytes.len());
     running
         .until("all of it has arrived", async |_| client.expect("STAT", 211).await.text.contains(&wanted).then_some(()))
@@ -22,7 +22,7 @@ async fn until_dropped(appliance: &Appliance, running: &Running<'_>) {
     let staging = appliance.place(PARTNER, "Receive").join(".waybill");
     running
         .until("nothing is left of it", async |_| {
-            let mut entries = std::fs::read_dir(&staging).unwrap().flatten();
+            let mut entries = std::fs::read_dir(&staging).expect("it is there").flatten();
             (!entries.any(|entry| entry.path().is_file())).then_some(())
         })
         .await;
@@ -58,7 +58,7 @@ async fn what_was_broken_off_before_a_whole_file_came_is_not_gone_on_with() {
 async fn a_client_that_comes_back_finds_what_its_dead_session_has_left() {
     let appliance = Appliance::new();
     let running = appliance.start().await;
-    let _silent = begun(&running, "/Receive/big.bin", &[7; 300_000]).await;
+    let _silent = begun(&running, "/Receive/big.bin", &vec![7; 300_000]).await;
     let mut client = running.partner().await;
     client.expect("SIZE /Receive/big.bin", 550).await;
     running
