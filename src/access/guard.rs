@@ -111,7 +111,11 @@ impl Record {
     }
 
     fn fail(&mut self, limits: &Limits, now: Timestamp) {
-        let is_over = |then: Timestamp| now.since(then) > limits.window;
+        // What is yet to come was while the clock was ahead.
+        if self.seen > now {
+            self.blocked_until = None;
+        }
+        let is_over = |then: Timestamp| then > now || now.since(then) > limits.window;
         // The latest that together may block are enough.
         let most = usize::try_from(limits.failures_max.max(ADDRESS_FAILURES_MAX)).unwrap_or(usize::MAX);
         while self.times.len() >= most || self.times.front().is_some_and(|then| is_over(*then)) {
@@ -131,7 +135,8 @@ impl Record {
     }
 
     fn blocked(&self, now: Timestamp) -> Option<Timestamp> {
-        self.blocked_until.filter(|until| *until > now)
+        // Where the last failure is yet to come, the clock was ahead.
+        self.blocked_until.filter(|until| *until > now && self.seen <= now)
     }
 }
 
@@ -313,10 +318,25 @@ mod tests {
         for i in 0..100 {
             guard.failed(&caller("acme", Known::Yes, [198, 51, 100, 2]), &LIMITS, at(i));
         }
-        assert_eq!(guard.blocked(&caller("acme", Known::Yes, [203, 0, 113, 1]), at(50)), None);
-        assert_eq!(guard.blocks(at(50)).len(), 3);
+        assert_eq!(guard.blocked(&caller("acme", Known::Yes, [203, 0, 113, 1]), at(100)), None);
+        assert_eq!(guard.blocks(at(100)).len(), 3);
         guard.unblock(IpAddr::from([198, 51, 100, 2]));
-        assert_eq!(guard.blocked(&caller("acme", Known::Yes, [198, 51, 100, 2]), at(50)), None);
+        assert_eq!(guard.blocked(&caller("acme", Known::Yes, [198, 51, 100, 2]), at(100)), None);
+    }
+
+    #[test]
+    fn what_failed_while_the_clock_was_ahead_blocks_nobody() {
+        let mut guard = Guard::default();
+        let partner = caller("acme", Known::Yes, [203, 0, 113, 1]);
+        let fails = |guard: &mut Guard, times: u32, now| {
+            for _ in 0..times {
+                guard.failed(&partner, &LIMITS, now);
+            }
+            guard.blocked(&partner, now).is_some()
+        };
+        assert!(fails(&mut guard, 10, at(1_000_000)));
+        assert_eq!((guard.blocked(&partner, at(0)), guard.blocks(at(0)).len()), (None, 0));
+        assert!(!fails(&mut guard, 9, at(1)) && fails(&mut guard, 1, at(1)), "they are counted anew");
     }
 
     #[test]

@@ -72,7 +72,7 @@ impl Reach {
     pub(super) async fn alert(&self, snapshot: &Snapshot, due: &[Pending]) -> Result<Vec<Vec<Tried>>, StoreError> {
         let now = self.depot.clock.now();
         let most = snapshot.appliance.alerts_per_hour_max.get();
-        let mut sent = alert::sent_since(&self.depot.db, now.minus(HOUR)).await?;
+        let mut sent = alert::sent_since(&self.depot.db, now.minus(HOUR), now).await?;
         let mut circles: BTreeMap<String, Circle<'_>> = BTreeMap::new();
         let mut stopped = Vec::new();
         for one in due {
@@ -345,8 +345,12 @@ mod tests {
         );
         assert!(!all.contains("not told"));
         assert!(desk.sends().await.is_empty(), "each is told once");
-        let sent = alert::sent_since(&desk.reach.depot.db, Timestamp::default()).await.unwrap();
+        let sent =
+            alert::sent_since(&desk.reach.depot.db, Timestamp::default(), desk.reach.depot.clock.now()).await.unwrap();
         assert_eq!(sent, 2, "letters that go together are several");
+        let before = desk.reach.depot.clock.now().minus(HOUR);
+        let sent = alert::sent_since(&desk.reach.depot.db, Timestamp::default(), before).await.unwrap();
+        assert_eq!(sent, 0, "as where the clock was ahead when they were sent");
     }
 
     #[tokio::test]
@@ -359,7 +363,8 @@ mod tests {
         let to = |name: &str| letters.lock().unwrap().iter().filter(|one| one.contains(&format!("<{name}@"))).count();
         let all = letters.lock().unwrap().len();
         assert_eq!((all, to("mira"), to("ivo")), (2, 1, 1));
-        let sent = alert::sent_since(&desk.reach.depot.db, Timestamp::default()).await.unwrap();
+        let sent =
+            alert::sent_since(&desk.reach.depot.db, Timestamp::default(), desk.reach.depot.clock.now()).await.unwrap();
         assert_eq!(sent, 1, "it is one letter, whoever got it");
 
         let (port, _) = mail_server("250 taken").await;

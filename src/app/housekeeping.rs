@@ -9,7 +9,7 @@ use crate::base::human;
 use crate::domain::event::EventKind;
 use crate::store::event::Event;
 use crate::store::live::Live;
-use crate::store::{StoreError, certificate, collected, traffic, watched};
+use crate::store::{StoreError, certificate, collected, delivery, traffic, watched};
 use crate::transfer::collect;
 use crate::transfer::depot::Depot;
 use crate::transfer::held;
@@ -89,8 +89,8 @@ pub(super) async fn nightly(depot: Depot, live: Live, backups: Backups) {
         let settings = &live.snapshot().appliance;
         let Some(at) = settings.backup_at else { continue };
         let now = depot.clock.now();
-        let newest = match backups.list(settings) {
-            Ok(there) => there.first().map(|backup| backup.made_at),
+        let newest = match backups.newest(settings) {
+            Ok(newest) => newest,
             Err(error) => {
                 tracing::error!(%error, "Could not look which backups there are; it is tried again");
                 continue;
@@ -126,6 +126,13 @@ pub(super) async fn run(depot: Depot, live: Live) {
         look_after_collected(&depot, &live).await;
         if let Err(error) = held::free_ended(&depot, &live.snapshot()).await {
             tracing::error!(%error, "Could not look for held bytes to free; it is tried again");
+        }
+        match delivery::catch_up(&depot.db, depot.clock.now()).await {
+            Ok(0) => {}
+            Ok(count) => tracing::warn!(count, "Deliveries were put off while the clock was ahead; they are due now"),
+            Err(error) => {
+                tracing::error!(%error, "Could not look for deliveries that wait too long; it is tried again");
+            }
         }
         if let Err(error) = traffic::fold(&depot.db, depot.clock.now()).await {
             tracing::error!(%error, "Could not fold the traffic of old minutes; it is tried again");

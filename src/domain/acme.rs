@@ -132,12 +132,13 @@ impl Tried {
         Self { wish: wish.text(), issued_by, failures, message, at: now, next_at: now.plus(wait) }
     }
 
-    /// Whether to ask now. Another wish does not wait for what came of the one before.
+    /// Whether to ask now. Another wish does not wait for what came of the one before, and nothing waits for an order that was
+    /// placed while the clock was ahead.
     pub fn is_due(&self, wish: &Wish, issued: Option<&Issued<'_>>, now: Timestamp) -> bool {
         let needed = issued.is_none_or(|issued| {
             !issued.is_for(&wish.hosts) || self.issued_by != wish.directory.as_str() || now >= issued.renewed_at()
         });
-        needed && (self.wish != wish.text() || now >= self.next_at)
+        needed && (self.wish != wish.text() || now >= self.next_at || now < self.at)
     }
 }
 
@@ -219,6 +220,7 @@ mod tests {
         }
         assert_eq!(minutes, [15, 30, 60, 120, 240, 480, 960, 1440, 1440]);
         let tried = tried.after(&wish, Err("no".to_owned()), now);
+        assert!(tried.is_due(&wish, None, now.minus(Duration::from_secs(1))), "the clock was ahead");
         let elsewhere = Wish { at: "127.0.0.1:8080".parse().unwrap(), ..wish };
         assert!(tried.is_due(&elsewhere, None, now));
     }

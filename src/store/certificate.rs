@@ -31,8 +31,9 @@ const REPLACE: &str = "UPDATE certificates SET previous_origin = origin, previou
      sealed_key = $4, sha256 = $5, made_at_us = $6 WHERE id = $1";
 const FORGET_PREVIOUS: &str = "UPDATE certificates SET previous_origin = NULL, previous_chain_pem = NULL, \
      previous_key = NULL, previous_sha256 = NULL, replaced_at_us = NULL WHERE replaced_at_us < $1";
-const WARN: &str =
-    "INSERT INTO certificate_warnings (sha256, urgency, at_us) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING";
+// What was told later than now was told while the clock was ahead: it is told again.
+const WARN: &str = "INSERT INTO certificate_warnings (sha256, urgency, at_us) VALUES ($1, $2, $3) \
+     ON CONFLICT (sha256, urgency) DO UPDATE SET at_us = excluded.at_us WHERE certificate_warnings.at_us > excluded.at_us";
 const REMOVE: &str = "DELETE FROM certificates WHERE id = $1";
 
 /// Where a certificate came from.

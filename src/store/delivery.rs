@@ -15,6 +15,9 @@ use crate::base::clock::Timestamp;
 use crate::base::id::{EventId, ReceiptId};
 use crate::domain::flow::{DeliveryState, Target};
 
+/// No wait is longer: settings allow a week between attempts, and an hour until a file has settled.
+const WAIT_MAX: Duration = Duration::from_hours(8 * 24);
+
 // From lane to lane by the index, however many deliveries wait in each.
 const LANES: &str = "WITH RECURSIVE lanes (source_key, target) AS ( \
      SELECT source_key, target FROM (SELECT source_key, target FROM deliveries WHERE ended_at_us IS NULL \
@@ -44,6 +47,7 @@ const AFTER_ATTEMPTS: &str = "UPDATE deliveries SET attempts = attempts + 1, nex
      state = CASE WHEN ended_at_us IS NULL OR tried.value->>5 = 'delivered' THEN tried.value->>5 ELSE state END, \
      ended_at_us = CASE WHEN ended_at_us IS NULL OR tried.value->>5 = 'delivered' THEN tried.value->>7 \
      ELSE ended_at_us END FROM jsonb_each($2) AS tried WHERE deliveries.id = tried.value->>0";
+const DUE_NOW: &str = "UPDATE deliveries SET next_at_us = $1 WHERE ended_at_us IS NULL AND next_at_us > $2";
 const IS_GIVEN_UP: &str = "SELECT COUNT(*) FROM deliveries WHERE id = $1 AND state = 'failed'";
 const FORGET_PLACEMENTS: &str = "DELETE FROM placements WHERE delivery_id IN (SELECT value->>0 FROM jsonb_each($2) \
      WHERE value->>7 IS NOT NULL)";
@@ -393,6 +397,12 @@ pub async fn end_idle_holds(db: &Db) -> Result<(), StoreError> {
     Ok(())
 }
 
+/// What waits longer than anything may was put off while the clock was ahead: it is due now. Gives how many.
+pub async fn catch_up(db: &Db, now: Timestamp) -> Result<u64, StoreError> {
+    let query = sqlx::query(DUE_NOW).bind(now.us()).bind(now.plus(WAIT_MAX).us());
+    Ok(query.execute(db.writer()).await?.rows_affected())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -407,6 +417,24 @@ mod tests {
     const FILL: &str = "WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < $1) INSERT INTO deliveries \
          (event_id, receipt_id, source_key, target, state, attempts, since_attempt, next_at_us, created_at_us) \
          SELECT $2, NULL, 'acme', 'connector:' || CASE i % 4 WHEN 0 THEN 'b' ELSE 'archive' END, 'waiting', 0, 0, i, i FROM n";
+
+    #[tokio::test]
+    async fn what_was_put_off_while_the_clock_was_ahead_is_due() {
+        let folder = tempfile::tempdir().unwrap();
+        let db = Db::open(folder.path()).await.unwrap();
+        let event = EventId::new(&IdSource::random(Clock::System));
+        sqlx::query(FILL).bind(3).bind(event.as_str()).execute(db.writer()).await.unwrap();
+        let now = Timestamp::from_us(1_800_000_000_000_000);
+        let week = now.plus(Duration::from_hours(7 * 24));
+        for (id, at) in [(1, now), (2, week), (3, now.plus(Duration::from_hours(400 * 24)))] {
+            let put = sqlx::query("UPDATE deliveries SET next_at_us = $2 WHERE id = $1").bind(id).bind(at.us());
+            put.execute(db.writer()).await.unwrap();
+        }
+        assert_eq!((catch_up(&db, now).await.unwrap(), catch_up(&db, now).await.unwrap()), (1, 0));
+        let lane = Lane { source_key: "acme".to_owned(), target: Target::Connector("archive".to_owned()) };
+        let next = next(&db, &lane, false, now, 9).await.unwrap();
+        assert_eq!(next.iter().map(|one| one.next_at).collect::<Vec<_>>(), [now, week, now]);
+    }
 
     /// A target that is down for a week leaves this many waiting.
     const WAITING: i64 = 100_000;

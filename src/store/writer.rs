@@ -121,7 +121,8 @@ impl Writer {
     }
 
     fn is_news(&mut self, event: &event::Event) -> bool {
-        let recent = |last: &Timestamp| event.at.since(*last) < LOGIN_FAILED_EVERY;
+        // One that is yet to come was recorded while the clock was ahead.
+        let recent = |last: &Timestamp| *last <= event.at && event.at.since(*last) < LOGIN_FAILED_EVERY;
         if self.failed.len() >= LOGINS_FAILED_REMEMBERED {
             self.failed.retain(|_, last| recent(last));
         }

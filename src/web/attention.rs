@@ -323,11 +323,11 @@ fn certificates(context: &Context) -> Vec<Matter> {
 fn backups(context: &Context) -> Option<Matter> {
     let snapshot = context.state.live.snapshot();
     snapshot.appliance.backup_at?;
-    let listed = context.state.backups.list(&snapshot.appliance).unwrap_or_default();
-    let (title, text) = match listed.first() {
-        Some(newest) if context.now().since(newest.made_at) <= BACKUP_AGE_MAX => return None,
-        Some(newest) => {
-            let age = human::duration(context.now().since(newest.made_at));
+    let newest = context.state.backups.newest(&snapshot.appliance).unwrap_or_default();
+    let (title, text) = match newest.map(|made_at| context.now().since(made_at)) {
+        Some(age) if age <= BACKUP_AGE_MAX => return None,
+        Some(age) => {
+            let age = human::duration(age);
             (format!("The newest backup is {age} old"), "One should be made every night; the events tell why none was.")
         }
         None => ("There is no backup yet".to_owned(), "One is made every night, and the first within a minute."),

@@ -4,6 +4,7 @@
 mod archive;
 mod restore;
 
+use std::cmp::Reverse;
 use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
@@ -126,6 +127,12 @@ impl Backups {
         Ok(backups)
     }
 
+    /// When the newest of them was made, until now: a later one was made while the clock was ahead, and tells of no day.
+    pub fn newest(&self, settings: &ApplianceSettings) -> io::Result<Option<Timestamp>> {
+        let now = self.clock.now();
+        Ok(self.list(settings)?.into_iter().map(|backup| backup.made_at).find(|made_at| *made_at <= now))
+    }
+
     /// The file of a backup by its name, if it is one that lies in the folder.
     pub fn file(&self, settings: &ApplianceSettings, name: &str) -> Option<PathBuf> {
         let there = self.list(settings).ok()?.into_iter().any(|backup| backup.name == name);
@@ -156,7 +163,11 @@ impl Backups {
             Ok(size)
         };
         let size_bytes = tokio::task::spawn_blocking(write).await.map_err(io::Error::other)??;
-        for old in self.list(settings)?.into_iter().skip(settings.backup_keep.count()) {
+        // Those that a clock which was ahead has named are older than they say.
+        let mut others = self.list(settings)?;
+        others.retain(|backup| backup.name != name);
+        others.sort_by_key(|backup| Reverse((backup.made_at <= made_at, backup.made_at)));
+        for old in others.into_iter().skip(settings.backup_keep.count() - 1) {
             std::fs::remove_file(self.folder(settings).join(old.name))?;
         }
         Ok(Backup { name, size_bytes, made_at })
@@ -342,6 +353,22 @@ mod tests {
         }
         let kept = backups.list(&settings).unwrap();
         assert!(kept.len() == 2 && !kept.contains(&first), "{kept:?}");
+        // A day on which the clock was ahead, and the next one.
+        let ahead = Clock::fixed(clock.now().plus(Duration::from_hours(400 * 24)));
+        let later = Backups::new(db.clone(), folder.path().to_owned(), secrets.clone(), ahead);
+        for _ in 0..2 {
+            later.make(&settings).await.unwrap();
+            later.clock.advance(Duration::from_secs(1));
+        }
+        assert_eq!(backups.newest(&settings).unwrap(), None, "none of them tells when one was made last");
+        clock.advance(Duration::from_hours(24));
+        let now = backups.make(&settings).await.unwrap();
+        assert_eq!(backups.newest(&settings).unwrap(), Some(now.made_at));
+        let kept = backups.list(&settings).unwrap();
+        assert!(kept.len() == 2 && kept.contains(&now), "{kept:?}");
+        clock.advance(Duration::from_hours(24));
+        let next = backups.make(&settings).await.unwrap();
+        assert_eq!(backups.list(&settings).unwrap(), [next, now], "those of then go first");
         let left: Vec<_> = std::fs::read_dir(backups.folder(&settings)).unwrap().collect();
         assert_eq!(left.len(), 2, "nothing else stays there: {left:?}");
 

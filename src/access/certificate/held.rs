@@ -546,5 +546,12 @@ mod tests {
         );
         let expired = at.certificates.warnings(end.plus(Duration::from_secs(1))).pop().unwrap();
         assert_eq!(expired.to_string(), "Certificate self-signed expired on 25 November 2027");
+        // What a clock that was ahead has told keeps nothing from being told in its time.
+        let back = Process::start(folder.path(), &Clock::fixed(end.plus(Duration::from_hours(1)))).await;
+        for _ in 0..2 {
+            back.certificates.tell_expiring().await.unwrap();
+        }
+        let told = crate::store::event::count_since(&back.db, EventKind::CertificateExpiring, Timestamp::default());
+        assert_eq!(told.await.unwrap(), 4);
     }
 }
