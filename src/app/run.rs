@@ -90,8 +90,8 @@ fn failed(error: &Failure) -> ExitCode {
 async fn serve(options: &ServeOptions, (log, lines): (Option<telemetry::Handle>, AppLog)) -> Result<Ended, Failure> {
     make_private_folder(&options.data)?;
     let data = options.data.canonicalize()?;
-    let _running = Lock::try_take(&data.join(SERVE_LOCK))
-        .map_err(|_| format!("{} is in use by another waybill that is running", data.display()))?;
+    let _running = Lock::try_take(&data.join(SERVE_LOCK))?
+        .ok_or_else(|| format!("{} is in use by another waybill that is running", data.display()))?;
     put_backup_in_place(&data)?;
     let clock = Clock::System;
     let ids = IdSource::random(clock.clone());

@@ -40,7 +40,7 @@ pub(super) async fn saved(desk: &mut Desk<'_>, words: &str) -> Result<Option<Lis
 /// Whether a server runs on this data folder. The file is not made here: who makes it, serves.
 fn is_served(data: &Path) -> bool {
     let lock = data.join(SERVE_LOCK);
-    lock.exists() && Lock::try_take(&lock).is_err()
+    lock.exists() && matches!(Lock::try_take(&lock), Ok(None))
 }
 
 #[cfg(test)]
@@ -56,7 +56,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let data = folder.path();
         let db = Db::open(data).await.unwrap();
-        let lock = Lock::try_take(&data.join(SERVE_LOCK)).unwrap();
+        let lock = Lock::try_take(&data.join(SERVE_LOCK)).unwrap().unwrap();
         let mut state = ListenerState {
             state: State::Listening,
             address: "[::]:8021".to_owned(),

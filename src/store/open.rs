@@ -1,6 +1,7 @@
 //! The database: pragmas, migrations, one pool of readers and exactly one writer. SQLite's own parts are here only.
 
 use std::fs::{File, OpenOptions};
+use std::io::ErrorKind;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -240,9 +241,12 @@ impl Lock {
         Self::take(path, rustix::fs::FlockOperation::LockExclusive)
     }
 
-    /// Takes it if no other process holds it.
-    pub fn try_take(path: &Path) -> Result<Self, StoreError> {
-        Self::take(path, rustix::fs::FlockOperation::NonBlockingLockExclusive)
+    /// Takes it; `None`: another process holds it.
+    pub fn try_take(path: &Path) -> Result<Option<Self>, StoreError> {
+        match Self::take(path, rustix::fs::FlockOperation::NonBlockingLockExclusive) {
+            Err(StoreError::Folder { source, .. }) if source.kind() == ErrorKind::WouldBlock => Ok(None),
+            taken => taken.map(Some),
+        }
     }
 
     fn take(path: &Path, how: rustix::fs::FlockOperation) -> Result<Self, StoreError> {
@@ -335,6 +339,17 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         Db::open(folder.path()).await.unwrap().close().await;
         Db::open(folder.path()).await.unwrap().close().await;
-        assert!(Lock::try_take(&folder.path().join("serve.lock")).is_ok());
+        assert!(Lock::try_take(&folder.path().join("serve.lock")).unwrap().is_some());
+    }
+
+    #[test]
+    fn a_lock_that_cannot_be_made_is_not_one_that_is_held() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("serve.lock");
+        let held = Lock::try_take(&path).unwrap();
+        assert!(held.is_some() && Lock::try_take(&path).unwrap().is_none());
+        // As where the folder cannot be written.
+        let error = Lock::try_take(&folder.path().join("none").join("serve.lock")).unwrap_err();
+        assert!(error.to_string().contains("No such file"), "{error}");
     }
 }

@@ -55,7 +55,7 @@ pub(super) async fn unpack(file: &Path, passphrase: &Secret, folder: &Path) -> R
 /// nothing.
 pub async fn restore(data: &Path, wanted: Wanted<'_>, clock: &Clock) -> Result<Restored, BackupError> {
     make_private_folder(data)?;
-    let _nobody_else = Lock::try_take(&data.join(SERVE_LOCK)).map_err(|_| BackupError::InUse)?;
+    let _nobody_else = Lock::try_take(&data.join(SERVE_LOCK))?.ok_or(BackupError::InUse)?;
     let contents = prepare(data, wanted, clock).await?;
     Ok(Restored { contents, before: put_in_place(data)? })
 }
