@@ -2,6 +2,7 @@
 
 use std::path::Path;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use super::{housekeeping, shutdown, telemetry, web};
 use crate::access::acme::Acme;
@@ -41,6 +42,9 @@ use crate::transfer::recovery;
 use crate::transfer::throttle::Throttles;
 use crate::workspace::workspaces::Workspaces;
 
+/// How long threads that nobody waits for may go on at the end.
+const LEFT_WITHIN: Duration = Duration::from_secs(2);
+
 type Failure = Box<dyn std::error::Error + Send + Sync>;
 
 /// Runs the appliance until it is stopped.
@@ -51,12 +55,12 @@ pub fn run(options: &ServeOptions) -> ExitCode {
         Ok(runtime) => runtime,
         Err(error) => return failed(&error.into()),
     };
-    match runtime.block_on(serve(options, (log, lines))) {
+    let ended = runtime.block_on(serve(options, (log, lines)));
+    // Of what still goes on, nothing is awaited by anybody: a backup takes minutes, and what it leaves is swept.
+    runtime.shutdown_timeout(LEFT_WITHIN);
+    match ended {
         Ok(Ended::Stopped) => ExitCode::SUCCESS,
-        Ok(Ended::BeginsAnew) => {
-            drop(runtime);
-            failed(&begin_anew())
-        }
+        Ok(Ended::BeginsAnew) => failed(&begin_anew()),
         Err(error) => failed(&error),
     }
 }

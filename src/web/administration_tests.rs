@@ -9,10 +9,12 @@ use super::routes::UPLOAD_BYTES_MAX;
 use super::tests::{Answer, PASSWORD, Site};
 use crate::access::backup::put_in_place;
 use crate::access::programs::Programs;
+use crate::base::clock::Timestamp;
 use crate::base::secret::Secret;
 use crate::domain::administrator::Role;
+use crate::domain::event::EventKind;
 use crate::domain::setting::Texts;
-use crate::store::{administrator, api_token, profile};
+use crate::store::{administrator, api_token, event, profile};
 
 const BOUNDARY: &str = "0123456789abcdef";
 
@@ -451,6 +453,22 @@ async fn backups_need_a_passphrase_and_are_made_tried_and_fetched_by_admins() {
     right[5].1 = "a long passphrase".to_owned();
     right[6].1 = super::tests::PASSWORD.to_owned();
     assert_eq!(post("/settings/backup", &right).await.status, StatusCode::SEE_OTHER);
+    // A browser that does not wait for it takes nothing back.
+    let begun = async {
+        let is_scratch = |entry: std::fs::DirEntry| entry.file_name().to_string_lossy().starts_with(".waybill-backup-");
+        while !std::fs::read_dir(site.folder.path()).unwrap().any(|entry| is_scratch(entry.unwrap())) {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::select! {
+        biased;
+        () = begun => {}
+        _ = post("/settings/backup/now", &right[..1]) => panic!("it was made sooner than it was looked"),
+    }
+    while event::count_since(&site.db, EventKind::BackupMade, Timestamp::default()).await.unwrap() == 0 {
+        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+        site.recorder.flush().await.unwrap();
+    }
     post("/settings/backup/now", &right[..1]).await;
     let page = site.get("/settings/backup", &cookies).await.text;
     assert!(page.contains("was made") && !page.contains("a long passphrase"), "{page}");

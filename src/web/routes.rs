@@ -84,7 +84,7 @@ const fn admin(path: &'static str, methods: fn() -> MethodRouter<WebState>) -> R
     Route { path, access: Access::Role(Role::Admin), methods, pace: Pace::Quick }
 }
 
-/// Takes files that go to disk as they come, acts on many files, or reads a whole backup.
+/// Takes files that go to disk as they come, acts on many files, or makes or reads a whole backup.
 const fn at_length(role: Role, path: &'static str, methods: fn() -> MethodRouter<WebState>) -> Route {
     Route { path, access: Access::Role(role), methods, pace: Pace::Streams }
 }
@@ -223,7 +223,7 @@ pub const ROUTES: &[Route] = &[
     admin("/settings/export", || get(settings_text::show).merge(settings_files(post(settings_text::import)))),
     admin("/settings/export.toml", || get(settings_text::export)),
     admin("/settings/backup", || get(backup::show).post(backup::save)),
-    admin("/settings/backup/now", || post(backup::now)),
+    at_length(Role::Admin, "/settings/backup/now", || post(backup::now)),
     at_length(Role::Admin, "/settings/backup/restore", || post(restore::restore)),
     at_length(Role::Admin, "/settings/backup/try", || post(backup::try_one)),
     admin("/settings/backup/{name}", || get(backup::download)),

@@ -173,19 +173,22 @@ async fn passphrase_mistakes(
     Ok(problems.into_iter().map(|problem| Mistake::new(&problem.key, problem.text)).collect())
 }
 
-/// Makes one now.
+/// Makes one now, to its end even if the browser does not wait for it.
 pub async fn now(context: Context, _: Posted) -> Result<Response, WebError> {
-    let state = &context.state;
-    let made = state.backups.make(&state.live.snapshot().appliance).await;
-    let (kind, summary) = backup::told(&made);
-    let note = match &made {
-        Ok(_) => Note::done(format!("{summary}.")),
-        Err(_) => Note { tone: Tone::Warning, text: format!("{summary}."), password: None },
-    };
-    if !matches!(made, Err(BackupError::NoPassphrase)) {
-        state.recorder.event(Event::new(&state.ids, kind, context.now(), summary)).await;
-    }
-    context.leave(PATH, note);
+    let work = tokio::spawn(async move {
+        let state = &context.state;
+        let made = state.backups.make(&state.live.snapshot().appliance).await;
+        let (kind, summary) = backup::told(&made);
+        let note = match &made {
+            Ok(_) => Note::done(format!("{summary}.")),
+            Err(_) => Note { tone: Tone::Warning, text: format!("{summary}."), password: None },
+        };
+        if !matches!(made, Err(BackupError::NoPassphrase)) {
+            state.recorder.event(Event::new(&state.ids, kind, context.now(), summary)).await;
+        }
+        context.leave(PATH, note);
+    });
+    work.await.map_err(WebError::internal)?;
     Ok(Redirect::to(PATH).into_response())
 }
 
