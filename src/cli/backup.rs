@@ -14,6 +14,7 @@ use crate::base::human;
 use crate::domain::administrator::check_password;
 use crate::domain::appliance::ApplianceSettings;
 use crate::store::backup::Contents;
+use crate::store::event::{self, Event};
 use crate::store::profile;
 
 impl From<BackupError> for Failure {
@@ -30,7 +31,12 @@ pub(super) async fn run(desk: &mut Desk<'_>, verb: &BackupVerb) -> Result<(), Fa
     match verb {
         BackupVerb::List => list(desk, &backups, &settings),
         BackupVerb::Now => {
-            let made = backups.make(&settings).await?;
+            let made = backups.make(&settings).await;
+            if !matches!(made, Err(BackupError::NoPassphrase)) {
+                let (kind, summary) = backup::told(&made);
+                event::record(&desk.db, &Event::new(&desk.ids, kind, desk.clock.now(), summary)).await?;
+            }
+            let made = made?;
             let file = backups.folder(&settings).join(&made.name);
             Ok(writeln!(desk.out, "Made {}, {}.", file.display(), human::size(made.size_bytes))?)
         }
@@ -105,6 +111,8 @@ mod tests {
         say(data, &["backup", "passphrase", "--passphrase-stdin"], "a long passphrase\n").await.unwrap();
         let made = say(data, &["backup", "now"], "").await.unwrap();
         let file = made.strip_prefix("Made ").unwrap().split(',').next().unwrap().to_owned();
+        let told = say(data, &["events", "--json"], "").await.unwrap();
+        assert!(told.lines().count() == 1 && told.contains("\"backup_made\""), "{told}");
         assert!(say(data, &["backup", "list"], "").await.unwrap().contains("tar.gz.age"));
         let tried = say(data, &["backup", "try", &file], "").await.unwrap();
         assert!(tried.starts_with("The backup is whole. It holds 1 connectors"), "{tried}");
