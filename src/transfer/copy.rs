@@ -533,7 +533,7 @@ mod tests {
         let span = Span { from: 0, to: source.version().size_bytes };
         let ids = IdSource::random(Clock::System);
         let remote = IpAddr::from(Ipv4Addr::LOCALHOST);
-        let place = Presence::default().enter(SessionId::new(&ids), remote, Clock::System.now());
+        let place = Presence::default().enter(SessionId::new(&ids), (remote, remote), Clock::System.now());
         let abort = CancellationToken::new();
         let watch = Watch { place: &place, abort: &abort, stall: Duration::from_mins(1) };
         let turns = Arc::new(AtomicU64::new(0));

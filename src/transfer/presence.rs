@@ -35,6 +35,7 @@ pub struct Doing {
 struct Present {
     id: SessionId,
     remote: IpAddr,
+    local: IpAddr,
     since: Timestamp,
     doing: Mutex<Doing>,
     transcript: Mutex<Transcript>,
@@ -47,6 +48,7 @@ impl Present {
         LiveSession {
             id: self.id.clone(),
             remote: self.remote,
+            local: self.local,
             since: self.since,
             doing: lock(&self.doing).clone(),
             moved_bytes: self.moved.load(Ordering::Relaxed),
@@ -61,6 +63,8 @@ pub struct LiveSession {
     pub id: SessionId,
     /// The client's address.
     pub remote: IpAddr,
+    /// Our own, which it came to.
+    pub local: IpAddr,
     /// Connected since.
     pub since: Timestamp,
     /// What it is doing.
@@ -76,11 +80,12 @@ pub struct Presence {
 }
 
 impl Presence {
-    /// A session begins.
-    pub fn enter(&self, id: SessionId, remote: IpAddr, since: Timestamp) -> Place {
+    /// A session begins: from that address, at that one of our own.
+    pub fn enter(&self, id: SessionId, (remote, local): (IpAddr, IpAddr), since: Timestamp) -> Place {
         let present = Arc::new(Present {
             id: id.clone(),
             remote,
+            local,
             since,
             doing: Mutex::default(),
             transcript: Mutex::default(),
@@ -214,7 +219,8 @@ mod tests {
     fn a_session_is_present_as_long_as_its_place_lives() {
         let presence = Presence::default();
         let ids = IdSource::random(Clock::System);
-        let place = presence.enter(SessionId::new(&ids), IpAddr::from([127, 0, 0, 1]), Timestamp::default());
+        let place =
+            presence.enter(SessionId::new(&ids), ([127, 0, 0, 1].into(), [127, 0, 0, 1].into()), Timestamp::default());
         place.update(|doing| doing.connector = Some("acme".to_owned()));
         assert_eq!(presence.sessions()[0].doing.connector.as_deref(), Some("acme"));
         assert_eq!(presence.disconnect_where(|session| session.doing.connector.as_deref() == Some("acme")), 1);

@@ -91,7 +91,7 @@ async fn run(
     let abort = CancellationToken::new();
     let upload = Upload::begin(&depot, plan, &abort).await?;
     // Nobody is connected over FTP: it stands among no live sessions.
-    let place = Presence::default().enter(party.session.clone(), party.remote, begun_at);
+    let place = Presence::default().enter(party.session.clone(), (party.remote, party.remote), begun_at);
     let stall = party.connector().settings.stall_timeout_s.seconds();
     let watch = Watch { place: &place, abort: &abort, stall };
     let done: Done = upload.run(&depot, &party, &mut source, (&watch, &Told, false)).await;

@@ -111,8 +111,8 @@ impl Desk {
             let plan = plan(&depot, &party, &path, mode).await?;
             let abort = CancellationToken::new();
             let upload = Upload::begin(&depot, plan, &abort).await?;
-            let place =
-                Presence::default().enter(party.session.clone(), IpAddr::from(Ipv4Addr::LOCALHOST), depot.clock.now());
+            let here = IpAddr::from(Ipv4Addr::LOCALHOST);
+            let place = Presence::default().enter(party.session.clone(), (here, here), depot.clock.now());
             let watch = Watch { place: &place, abort: &abort, stall: Duration::from_mins(1) };
             Ok(upload.run(&depot, &party, &mut Pipe(theirs), (&watch, &Alive, false)).await)
         });

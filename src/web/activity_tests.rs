@@ -7,7 +7,7 @@ use axum::body::Body;
 use axum::http::header::{ACCEPT_ENCODING, CONTENT_ENCODING, CONTENT_TYPE, COOKIE, HOST, LOCATION};
 use axum::http::{Method, Request, StatusCode};
 
-use super::tests::Site;
+use super::tests::{LOCAL, Site};
 use crate::base::app_log::Gravity;
 use crate::base::clock::{Clock, Timestamp};
 use crate::base::id::{ReceiptId, SessionId};
@@ -34,7 +34,8 @@ async fn a_live_page_gets_every_piece_at_once_and_only_what_changed_afterwards()
     let mut stream = site.follow("/live/sessions", &cookies).await;
     let first = stream.until("id=\"sessions\"").await;
     assert!(first.contains("Nobody is connected") && first.contains("id=\"lamp\""), "{first}");
-    let place = site.presence.enter(SessionId::new(&site.ids), IpAddr::from([198, 51, 100, 7]), Timestamp::default());
+    let place =
+        site.presence.enter(SessionId::new(&site.ids), (IpAddr::from([198, 51, 100, 7]), LOCAL), Timestamp::default());
     place.update(|doing| doing.client = Some("<b>FileZilla</b>".to_owned()));
     let next = stream.until("198.51.100.7").await;
     assert!(next.contains("&#60;b&#62;FileZilla") && !next.contains("Disconnect<"), "{next}");
@@ -154,7 +155,8 @@ async fn a_session_is_watched_while_it_lives_and_read_afterwards() {
     connector::add(&site.db, &id, &Texts::new(), None, &site.change()).await.unwrap();
     site.live.refresh().await.unwrap();
     let viewer = site.person("vera", Role::Viewer).await;
-    let place = site.presence.enter(SessionId::new(&site.ids), IpAddr::from([203, 0, 113, 9]), Timestamp::default());
+    let place =
+        site.presence.enter(SessionId::new(&site.ids), (IpAddr::from([203, 0, 113, 9]), LOCAL), Timestamp::default());
     place.heard(Timestamp::default(), "PASS hunter2");
     let path = format!("/activity/sessions/{}", place.id());
     let page = site.get(&path, &viewer).await;
@@ -217,7 +219,8 @@ async fn an_editor_disconnects_and_blocks_an_address_and_lets_it_in_again() {
     let site = Site::new().await;
     let cookies = site.person("ed", Role::Editor).await;
     let remote = IpAddr::from([203, 0, 113, 9]);
-    let places = [(); 2].map(|()| site.presence.enter(SessionId::new(&site.ids), remote, Timestamp::default()));
+    let places =
+        [(); 2].map(|()| site.presence.enter(SessionId::new(&site.ids), (remote, LOCAL), Timestamp::default()));
     let csrf = site.get("/activity/sessions", &cookies).await.csrf();
     let path = format!("/activity/sessions/{}/disconnect", places[0].id());
     let form = [("csrf", csrf.as_str()), ("block", "1h")];

@@ -10,6 +10,7 @@ use super::tests::{Answer, PASSWORD, Site};
 use crate::access::backup::put_in_place;
 use crate::access::programs::Programs;
 use crate::base::clock::Timestamp;
+use crate::base::id::SessionId;
 use crate::base::secret::Secret;
 use crate::domain::administrator::Role;
 use crate::domain::event::EventKind;
@@ -530,6 +531,32 @@ async fn a_missing_backup_needs_attention_where_one_is_made_every_night() {
     let cookies = site.person("mira", Role::Admin).await;
     let page = site.get("/", &cookies).await.text;
     assert!(page.contains("There is no backup yet") && page.contains("/settings/backup"), "{page}");
+}
+
+#[tokio::test]
+async fn a_private_address_that_a_client_from_outside_is_told_needs_attention() {
+    const PRIVATE: [u8; 4] = [10, 0, 4, 12];
+    for (passive, local, expected) in [
+        ("", PRIVATE, Some("There is no Passive Address, and our own, 10.0.4.12, is a private one")),
+        ("", [203, 0, 113, 80], None),
+        ("198.51.100.1", PRIVATE, None),
+        ("localhost", PRIVATE, Some("The Passive Address 10.0.4.12 is a private one")),
+    ] {
+        let site = Site::new().await;
+        let texts = Texts::from([("passive_address".to_owned(), passive.to_owned())]);
+        profile::save(&site.db, &texts, None, &site.change()).await.unwrap();
+        site.live.refresh().await.unwrap();
+        let cookies = site.person("mira", Role::Admin).await;
+        let enter = |remote: [u8; 4], local: [u8; 4]| {
+            site.presence.enter(SessionId::new(&site.ids), (remote.into(), local.into()), Timestamp::default())
+        };
+        let _sessions = [enter([10, 0, 4, 7], PRIVATE), enter([198, 51, 100, 8], local)];
+        let page = site.get("/", &cookies).await.text;
+        match expected {
+            Some(words) => assert!(page.contains(words) && page.contains("such as 198.51.100.8"), "{page}"),
+            None => assert!(!page.contains("is a private one"), "{passive}: {page}"),
+        }
+    }
 }
 
 #[tokio::test]

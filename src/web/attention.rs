@@ -18,9 +18,10 @@ use crate::domain::receipt::Status;
 use crate::domain::refusal::Rule;
 use crate::domain::setting::Value as _;
 use crate::domain::sla::{SlaSettings, State as SlaState, shown};
-use crate::domain::value::{FtpOverTls, HostOrAddress, PortRange};
+use crate::domain::value::{FtpOverTls, PortRange};
 use crate::store::listener::{self, Listener, State};
 use crate::store::{delivery_page, refusal, sla, snooze, watched};
+use crate::transfer::presence::LiveSession;
 use crate::web::context::Context;
 use crate::web::error::WebError;
 use crate::web::pages::acme::Standing;
@@ -335,19 +336,24 @@ fn backups(context: &Context) -> Option<Matter> {
     Some(Matter::new("backup", "warn", title, text).with("Open Backup", BACKUP))
 }
 
+/// What a client from outside is told to connect to (227) is an address that it cannot reach: the Passive Address, what its
+/// name leads to, an exception, or, where there is none, our own.
 fn passive_address(context: &Context) -> Option<Matter> {
-    let snapshot = context.state.live.snapshot();
-    let Some(HostOrAddress::Address(handed_out)) = &snapshot.profile.passive_address else { return None };
-    let outside = context.state.presence.sessions().into_iter().find(|session| is_outside(session.remote))?;
+    let (state, snapshot) = (&context.state, context.state.live.snapshot());
+    let told = |session: &LiveSession| match state.ports.told(&snapshot, session.remote, session.local) {
+        IpAddr::V4(told) if is_outside(session.remote) && is_private(told) => Some((told, session.remote)),
+        _ => None,
+    };
+    let (told, remote) = state.presence.sessions().iter().find_map(told)?;
+    let title = match snapshot.profile.passive_address {
+        Some(_) => format!("The Passive Address {told} is a private one"),
+        None => format!("There is no Passive Address, and our own, {told}, is a private one"),
+    };
     let text = format!(
-        "Clients come from outside, such as {}, and cannot reach it: their transfers fail. Hand out the public address.",
-        outside.remote
+        "Clients come from outside, such as {remote}, and cannot reach it: their transfers fail. Hand out the public address."
     );
-    is_private(*handed_out).then(|| {
-        let title = format!("The Passive Address {handed_out} is a private one");
-        Matter::new(format!("passive {handed_out}"), "warn", title, text)
-            .with("Change it", "/profiles/ftp#passive_address")
-    })
+    let matter = Matter::new(format!("passive {told}"), "warn", title, text);
+    Some(matter.with("Change it", "/profiles/ftp#passive_address"))
 }
 
 const fn is_private(address: Ipv4Addr) -> bool {

@@ -1,5 +1,7 @@
 //! Requests through the whole router: who may do what, what is refused in which words, what is shown once.
 
+use std::net::{IpAddr, Ipv4Addr};
+
 use axum::Router;
 use axum::body::Body;
 use axum::http::header::{CONTENT_SECURITY_POLICY, CONTENT_TYPE, COOKIE, HOST, LOCATION, ORIGIN, SET_COOKIE};
@@ -45,6 +47,9 @@ const WITHIN: std::time::Duration = std::time::Duration::from_secs(10);
 pub(super) const PASSWORD: &str = "correct horse battery";
 
 /// A site with a database of its own.
+/// Where clients of the FTP server came to.
+pub(super) const LOCAL: IpAddr = IpAddr::V4(Ipv4Addr::new(203, 0, 113, 80));
+
 pub(super) struct Site {
     app: Router,
     code: SetupCode,

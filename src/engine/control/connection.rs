@@ -114,7 +114,7 @@ impl Control {
         let at = stream.local_addr()?;
         let (local, port) = (at.ip().to_canonical(), at.port());
         let id = crate::base::id::SessionId::new(&engine.depot.ids);
-        let place = Arc::new(engine.presence.enter(id, remote, engine.depot.clock.now()));
+        let place = Arc::new(engine.presence.enter(id, (remote, local), engine.depot.clock.now()));
         let now = Instant::now();
         Ok(Self {
             engine,

@@ -19,7 +19,7 @@ use crate::domain::refusal::Rule;
 use crate::domain::value::TokenScope;
 use crate::store::receipt::{self, Search};
 use crate::store::{connector, delivery_page};
-use crate::web::tests::Site;
+use crate::web::tests::{LOCAL, Site};
 
 const DOCUMENT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/API.md");
 const BEGIN: &str = "<!-- routes, written by a test -->\n";
@@ -269,7 +269,7 @@ fn needs(route: &Route) -> String {
 async fn written() -> String {
     let (site, places) = prepared().await;
     let token = site.token(("mira", Role::Admin), &[("name", "erp"), ("scope", "all")]).await;
-    let place = site.presence.enter(SessionId::new(&site.ids), [203, 0, 113, 7].into(), Clock::System.now());
+    let place = site.presence.enter(SessionId::new(&site.ids), ([203, 0, 113, 7].into(), LOCAL), Clock::System.now());
     place.update(|doing| {
         doing.connector = Some("acme-edi".to_owned());
         doing.client = Some("FileZilla 3.67".to_owned());

@@ -29,7 +29,7 @@ use crate::store::setting::Change;
 use crate::store::sla;
 use crate::web::routes::FORM_BYTES_MAX;
 use crate::web::state::Peer;
-use crate::web::tests::{Answer, Site};
+use crate::web::tests::{Answer, LOCAL, Site};
 
 impl Site {
     /// A token of that administrator, who is made if need be.
@@ -330,7 +330,7 @@ async fn what_happens_now_and_what_was_refused_is_told() {
     let site = Site::new().await;
     let token = site.token(("vera", Role::Viewer), &[("scope", "activity")]).await;
     let (id, remote) = (SessionId::new(&site.ids), IpAddr::from([203, 0, 113, 7]));
-    let place = site.presence.enter(id.clone(), remote, Clock::System.now());
+    let place = site.presence.enter(id.clone(), (remote, LOCAL), Clock::System.now());
     place.update(|doing| {
         doing.connector = Some("acme".to_owned());
         doing.file = Some("Receiving /Receive/po 1.edi".to_owned());
