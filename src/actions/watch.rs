@@ -79,13 +79,16 @@ async fn refusals(depot: &Depot, snapshot: &Snapshot, now: Timestamp) -> Result<
 /// Tells of each enabled partner that has not signed in for longer than it may. It is over when it comes.
 async fn not_seen(depot: &Depot, snapshot: &Snapshot, live: &[String], now: Timestamp) -> Result<(), StoreError> {
     let known = watched::all(&depot.db).await?;
-    for seen in watched::seen(&depot.db).await? {
+    for seen in watched::seen(&depot.db, now).await? {
         let Some(own) = snapshot.partner(&seen.connector_key).map(|live| &live.connector) else { continue };
         let (told, kept) = (format!("not_seen:{}", own.id.key()), format!("seen:{}", own.id.key()));
         let is_here = live.iter().any(|id| *id == own.id.as_str());
         let before = known.get(&kept).copied();
-        let last = if is_here { Some(now) } else { seen.last.max(before) };
-        if let Some(last) = last.filter(|last| Some(*last) > before) {
+        // What is yet to come was noted while the clock was ahead: no later than now it was here. What was before the connector
+        // was made was of another one of its name.
+        let last = if is_here { Some(now) } else { seen.last.max(before.map(|before| before.min(now))) };
+        let last = last.filter(|last| *last >= seen.made_at);
+        if let Some(last) = last.filter(|last| Some(*last) != before) {
             watched::put(&depot.db, &kept, last).await?;
         }
         let days = own.settings.own_alerts().and_then(|own| own.alert_not_seen_days);
@@ -285,5 +288,19 @@ mod tests {
         depot.recorder.flush().await.unwrap();
         not_seen(depot, &snapshot, &[], after(9)).await.unwrap();
         assert!(!watched::all(&depot.db).await.unwrap().contains_key("not_seen:acme"), "it has come");
+        // Removed and added anew: what is known of the one before says nothing.
+        let made_at = after(400);
+        let anew = Change { who: "test", remote: "", at: made_at, ids: &depot.ids };
+        let id = ConnectorId::parse("Acme").unwrap();
+        connector::remove(&depot.db, &id, &anew).await.unwrap();
+        connector::add(&depot.db, &id, &Texts::new(), None, &anew).await.unwrap();
+        desk.live.refresh().await.unwrap();
+        not_seen(depot, &desk.live.snapshot(), &[], made_at).await.unwrap();
+        assert_eq!(desk.told().await.len(), 2, "it has had no time to come");
+        // The clock was ahead for a day on which it came.
+        not_seen(depot, &desk.live.snapshot(), &["Acme".to_owned()], after(800)).await.unwrap();
+        not_seen(depot, &desk.live.snapshot(), &[], after(401)).await.unwrap();
+        not_seen(depot, &desk.live.snapshot(), &[], after(405)).await.unwrap();
+        assert_eq!(desk.told().await[2], "partner_not_seen Acme has not signed in since 4 days ago");
     }
 }

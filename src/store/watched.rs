@@ -12,8 +12,8 @@ const ALL: &str = "SELECT item, at_us FROM watched";
 const PUT: &str =
     "INSERT INTO watched (item, at_us) VALUES ($1, $2) ON CONFLICT (item) DO UPDATE SET at_us = excluded.at_us";
 const REMOVE: &str = "DELETE FROM watched WHERE item = $1";
-const SEEN: &str = "SELECT id_key, created_at_us, (SELECT MAX(ended_at_us) FROM sessions WHERE connector_key = id_key) \
-     FROM connectors";
+const SEEN: &str = "SELECT id_key, created_at_us, (SELECT MAX(ended_at_us) FROM sessions \
+     WHERE connector_key = id_key AND ended_at_us <= $1) FROM connectors";
 
 /// When a partner was last here, as far as sessions tell.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -22,13 +22,13 @@ pub struct Seen {
     pub connector_key: String,
     /// When the connector was made.
     pub made_at: Timestamp,
-    /// The end of its last session that is kept.
+    /// The end of its last session that is kept, of those that have ended by now.
     pub last: Option<Timestamp>,
 }
 
 /// When each connector's partner was last here.
-pub async fn seen(db: &Db) -> Result<Vec<Seen>, StoreError> {
-    let rows = sqlx::query(SEEN).fetch_all(db.reader()).await?;
+pub async fn seen(db: &Db, now: Timestamp) -> Result<Vec<Seen>, StoreError> {
+    let rows = sqlx::query(SEEN).bind(now.us()).fetch_all(db.reader()).await?;
     let seen = |row: &sqlx::sqlite::SqliteRow| -> Result<Seen, StoreError> {
         Ok(Seen {
             connector_key: row.try_get(0)?,
