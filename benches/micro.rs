@@ -144,7 +144,8 @@ impl Ground {
         let place = tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir())?;
         let folder = OpenFolder::open(place.path())?;
         let id = SessionId::new(&IdSource::random(Clock::System));
-        let session = Presence::default().enter(id, [127, 0, 0, 1].into(), Clock::System.now());
+        let session =
+            Presence::default().enter(id, ([127, 0, 0, 1].into(), [127, 0, 0, 1].into()), Clock::System.now());
         let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
         Ok(Self { _place: place, folder, session, runtime })
     }

@@ -353,22 +353,6 @@ mod tests {
         }
         let kept = backups.list(&settings).unwrap();
         assert!(kept.len() == 2 && !kept.contains(&first), "{kept:?}");
-        // A day on which the clock was ahead, and the next one.
-        let ahead = Clock::fixed(clock.now().plus(Duration::from_hours(400 * 24)));
-        let later = Backups::new(db.clone(), folder.path().to_owned(), secrets.clone(), ahead);
-        for _ in 0..2 {
-            later.make(&settings).await.unwrap();
-            later.clock.advance(Duration::from_secs(1));
-        }
-        assert_eq!(backups.newest(&settings).unwrap(), None, "none of them tells when one was made last");
-        clock.advance(Duration::from_hours(24));
-        let now = backups.make(&settings).await.unwrap();
-        assert_eq!(backups.newest(&settings).unwrap(), Some(now.made_at));
-        let kept = backups.list(&settings).unwrap();
-        assert!(kept.len() == 2 && kept.contains(&now), "{kept:?}");
-        clock.advance(Duration::from_hours(24));
-        let next = backups.make(&settings).await.unwrap();
-        assert_eq!(backups.list(&settings).unwrap(), [next, now], "those of then go first");
         let left: Vec<_> = std::fs::read_dir(backups.folder(&settings)).unwrap().collect();
         assert_eq!(left.len(), 2, "nothing else stays there: {left:?}");
 
@@ -403,5 +387,33 @@ mod tests {
         assert_eq!(connector::all(&db).await.unwrap().len(), 1);
         let wrong = restore(folder.path(), wanted(&Secret::new("no")), &clock).await;
         assert!(matches!(wrong, Err(BackupError::WrongPassphrase)));
+    }
+
+    #[tokio::test]
+    async fn what_was_made_while_the_clock_was_ahead_tells_no_day_and_goes_first() {
+        let folder = tempfile::tempdir().unwrap();
+        let clock = Clock::fixed(at("2026-11-28T02:00:00Z"));
+        let db = Db::open(folder.path()).await.unwrap();
+        let secrets = Secrets::open(db.clone(), folder.path()).unwrap();
+        let ids = IdSource::random(clock.clone());
+        let change = Change { who: "test", remote: "", at: clock.now(), ids: &ids };
+        secrets.put(PASSPHRASE, &Secret::new("a long passphrase"), "backups", &change).await.unwrap();
+        let texts = Texts::from([("backup_keep".to_owned(), "2".to_owned())]);
+        let settings = ApplianceSettings::parse(&texts).unwrap();
+        let of = |clock: Clock| Backups::new(db.clone(), folder.path().to_owned(), secrets.clone(), clock);
+        let ahead = of(Clock::fixed(clock.now().plus(Duration::from_hours(400 * 24))));
+        for _ in 0..2 {
+            ahead.make(&settings).await.unwrap();
+            ahead.clock.advance(Duration::from_secs(1));
+        }
+        let backups = of(clock.clone());
+        assert_eq!(backups.newest(&settings).unwrap(), None, "none of them tells when one was made last");
+        let now = backups.make(&settings).await.unwrap();
+        assert_eq!(backups.newest(&settings).unwrap(), Some(now.made_at));
+        let kept = backups.list(&settings).unwrap();
+        assert!(kept.len() == 2 && kept.contains(&now), "{kept:?}");
+        clock.advance(Duration::from_hours(24));
+        let next = backups.make(&settings).await.unwrap();
+        assert_eq!(backups.list(&settings).unwrap(), [next, now], "those of then go first");
     }
 }
