@@ -280,7 +280,7 @@ mod tests {
     #[tokio::test]
     async fn what_fails_is_tried_again_and_says_why() {
         let (attempt, left) = ran("echo no room >&2; exit 7", "%Header:PO%").await;
-        let answer = "Exit status 7\n%Header:PO% is empty: this file has no header PO\nno room";
+        let answer = "Exit status 7\n%Header:PO% is empty: the file has no header PO\nno room";
         assert_eq!((attempt.outcome, attempt.answer.as_str()), (Outcome::Retry, answer));
         assert_eq!(left, [""; 0]);
         let (attempt, _) = ran("ls | wc -l | tr -d ' '", "").await;

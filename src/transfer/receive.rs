@@ -388,6 +388,7 @@ mod tests {
     #[tokio::test]
     async fn of_two_that_go_on_with_one_file_the_second_is_told_to_wait() {
         let desk = Desk::new(&[]).await;
+        desk.party.workspace(&desk.depot).unwrap();
         std::fs::write(desk.path("Receive").join("a"), "whole").unwrap();
         let plans = [planned(&desk, StoreMode::Append).await, planned(&desk, StoreMode::Append).await];
         let mut begun = Vec::new();

@@ -83,7 +83,7 @@ async fn a_password_of_a_save_that_came_too_late_is_not_shown_as_if_it_were_in_f
     assert!(late.text.contains("Nothing of yours was saved"), "{}", late.text);
     // Nor is one that was typed in the form that is shown again: whoever saves that must know.
     assert!(late.text.contains("No password was made: press Generate again"), "{}", late.text);
-    let typed = [&form[..2], &[("version", "1"), ("fields", "stall_timeout_s"), ("stall_timeout_s", "x")]].concat();
+    let typed = [&form[..2], &[("fields", "stall_timeout_s"), ("stall_timeout_s", "x")]].concat();
     let typed = [&typed[..], &[("password", "a new long password")]].concat();
     let wrong = site.ask(Method::POST, "/connectors/acme/save", &cookies, Some(&typed)).await;
     assert_eq!(wrong.status, StatusCode::UNPROCESSABLE_ENTITY);
