@@ -8,7 +8,9 @@ import time
 
 
 def code(key, steps=0):
-    """What an app shows (RFC 6238), `steps` of thirty seconds from now."""
+    """What an app shows (RFC 6238), `steps` of thirty seconds from now; not at the end of one, so that it is typed in time."""
+    if time.time() % 30 > 24:
+        time.sleep(30 - time.time() % 30)
     counter = struct.pack(">Q", int(time.time()) // 30 + steps)
     mac = hmac.new(base64.b32decode(key.replace(" ", "")), counter, hashlib.sha1).digest()
     at = mac[-1] & 15
