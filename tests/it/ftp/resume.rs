@@ -130,6 +130,6 @@ async fn a_name_means_what_was_renamed_to_it_and_not_what_that_has_replaced() {
     let first = running.receipts(2).await.into_iter().find(|one| one["path"] == "/Receive/a.edi").unwrap();
     client.expect("RNFR /Receive/a.edi", 350).await;
     client.expect("RNTO /Receive/b.edi", 250).await;
-    let told = client.expect("SITE RECEIPT /Receive/b.edi", 200).await.text;
+    let told = client.expect("SITE RECEIPT /Receive/b.edi", 213).await.text;
     assert!(told.contains(first["id"].as_str().unwrap()), "{told}");
 }
