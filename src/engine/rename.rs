@@ -29,6 +29,7 @@ use crate::workspace::folder::{OpenFolder, Turns};
 use crate::workspace::held;
 use crate::workspace::jail::{self, Replace};
 use crate::workspace::sync::Syncer;
+use crate::workspace::upload;
 
 /// `RNFR`: there is such a file or folder, and it may be renamed.
 pub async fn from(engine: &Engine, party: &Party, path: &VirtualPath) -> Result<(), TransferError> {
@@ -225,6 +226,12 @@ async fn rename_folder(engine: &Engine, party: &Party, way: &Way<'_>) -> Result<
     let begun = if way.side == Folder::Receive { Some(way.begin(engine, party, None).await?) } else { None };
     let syncer = engine.depot.workspaces.syncer();
     let lasts = end(engine, begun, on_disk(folder, syncer, way, Replace::No).await).await?;
+    for (names, part) in folder.folder_renamed(way.from, way.to) {
+        let path = path_of(way.side, &names).unwrap_or_default();
+        if let Err(error) = upload::rename_client_path(folder, &part, &path) {
+            tracing::warn!(part, %error, "After a restart this unfinished upload will be looked for where it was");
+        }
+    }
     folder.temporaries().folder_renamed();
     engine.depot.synced(party.whose(), folder, lasts).await
 }

@@ -301,7 +301,7 @@ const OLDEST_FIRST_OF: &str = select!(
 // the order that is asked for.
 const LATEST_OF_PATH: &str = select!(
     "WHERE connector_key = $1 AND client_path = $2 AND completed_at_us >= $3 \
-     ORDER BY completed_at_us + 0 DESC, id DESC LIMIT 1"
+     ORDER BY status = 'replaced', completed_at_us + 0 DESC, id DESC LIMIT 1"
 );
 const LATEST_STORED_AT: &str = select!(
     "WHERE connector_key = $1 AND stored_path = $2 AND status IN ('in_receive', 'waiting') \

@@ -16,8 +16,13 @@ const ADD_NAME: &str = "INSERT INTO receipt_names (receipt_id, at_us, from_path,
 const REPLACE: &str = "UPDATE receipts SET status = 'replaced' WHERE connector_key = $1 AND stored_path = $2 \
      AND status IN ('in_receive', 'waiting') AND publishing = 0 AND id <> $3";
 const FOLLOW: &str = "UPDATE receipts SET name = $2, client_path = $3, stored_path = $3 WHERE id = $1";
+// Where a receipt has a SubFolder header, which is its only one, that follows too.
+const FOLLOW_HEADER: &str = "UPDATE receipts SET headers = json_array(json_array('SubFolder', $2)) \
+     WHERE id = $1 AND json_extract(headers, '$[0][0]') = 'SubFolder'";
 const FOLLOW_BELOW: &str = "UPDATE receipts SET stored_path = $3 || substr(stored_path, $4), \
-     client_path = $3 || substr(client_path, $4) \
+     client_path = $3 || substr(client_path, $4), \
+     headers = CASE WHEN json_extract(headers, '$[0][0]') = 'SubFolder' \
+     THEN json_array(json_array('SubFolder', $5 || substr(json_extract(headers, '$[0][1]'), $6))) ELSE headers END \
      WHERE connector_key = $1 AND status IN ('in_receive', 'waiting') AND substr(stored_path, 1, $4) = $2 || '/'";
 
 /// One rename: of a received file, or of a folder with all below it.
@@ -70,12 +75,15 @@ impl Rename {
             let name = self.to.rsplit('/').next().unwrap_or_default();
             sqlx::query(ADD_NAME).bind(id.as_str()).bind(self.at.us()).bind(&self.to).execute(&mut **tx).await?;
             sqlx::query(FOLLOW).bind(id.as_str()).bind(name).bind(&self.to).execute(&mut **tx).await?;
+            let above = below_receive(&self.to).rsplit_once('/').map_or("", |(above, _)| above);
+            sqlx::query(FOLLOW_HEADER).bind(id.as_str()).bind(above).execute(&mut **tx).await?;
             let replaced = sqlx::query(REPLACE).bind(&self.connector_key).bind(&self.to).bind(id.as_str());
             replaced.execute(&mut **tx).await?;
         } else {
-            let beyond = i64::try_from(self.from.chars().count()).unwrap_or(i64::MAX).saturating_add(1);
+            let beyond = |path: &str| i64::try_from(path.chars().count()).unwrap_or(i64::MAX).saturating_add(1);
             let below = sqlx::query(FOLLOW_BELOW).bind(&self.connector_key).bind(&self.from).bind(&self.to);
-            below.bind(beyond).execute(&mut **tx).await?;
+            let below = below.bind(beyond(&self.from)).bind(below_receive(&self.to));
+            below.bind(beyond(below_receive(&self.from))).execute(&mut **tx).await?;
         }
         sqlx::query(FORGET).bind(self.id).execute(&mut **tx).await?;
         Ok(())
@@ -87,6 +95,11 @@ impl Rename {
         self.carry_over(&mut tx).await?;
         Ok(tx.commit().await?)
     }
+}
+
+/// `orders/2026` of `/Receive/orders/2026`.
+fn below_receive(path: &str) -> &str {
+    path.trim_start_matches('/').split_once('/').map_or("", |(_, below)| below)
 }
 
 /// Those that were begun and of which nobody knows what came, the oldest first.

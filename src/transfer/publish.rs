@@ -9,7 +9,7 @@ use rustix::fs::FileType;
 
 use super::came::Came;
 use super::depot::{Depot, Party, TransferError};
-use super::plan::Plan;
+use super::plan::{Base, Plan};
 use super::receive::is_temporary;
 use super::{lacking, logged};
 use crate::base::clock::Timestamp;
@@ -112,8 +112,10 @@ async fn publish_silently(
     let syncer = depot.workspaces.syncer();
     let mut names = plan.names.clone();
     let _turn = folder.naming(&names).await;
-    // Temporary names are the client's own: an upload under one always replaces what is there.
-    let overwrite = if plan.side == Folder::Send { party.connector().settings.overwrite } else { Overwrite::Replace };
+    // Temporary names are the client's own: an upload under one always replaces what is there. And what goes on with a whole
+    // file takes its place (PRODUCT 5.6): a number would leave the next one to go on with the file without this one's bytes.
+    let is_anew = plan.side == Folder::Send && !matches!(plan.base, Base::Complete { .. });
+    let overwrite = if is_anew { party.connector().settings.overwrite } else { Overwrite::Replace };
     let room = make_room(folder, &mut names, overwrite)?;
     let Some(name) = names.last() else { return Err(TransferError::NotFound) };
     let (from, to) = ((folder.staging().as_fd(), part.name()), (parent.as_fd(), name.as_str()));

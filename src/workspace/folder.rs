@@ -186,6 +186,20 @@ impl OpenFolder {
         self.drop_unfinished(names, |one| one < part);
     }
 
+    /// A folder was renamed: what can be gone on with below it has another name now. Gives the names with their parts.
+    pub fn folder_renamed(&self, from: &[Name], to: &[Name]) -> Vec<(Vec<Name>, String)> {
+        let mut all = lock(&self.unfinished);
+        let below: Vec<_> = all.keys().filter(|names| names.starts_with(from)).cloned().collect();
+        let follow = |names: Vec<Name>| {
+            let one = all.remove(&names)?;
+            let now = [to, names.get(from.len()..)?].concat();
+            let part = one.part.clone();
+            all.insert(now.clone(), one);
+            Some((now, part))
+        };
+        below.into_iter().filter_map(follow).collect()
+    }
+
     /// Drops this one.
     pub fn forget(&self, names: &[Name], part: &str) {
         self.drop_unfinished(names, |one| one == part);

@@ -261,6 +261,13 @@ pub fn parts(folder: &OpenFolder) -> io::Result<Vec<FoundPart>> {
     Ok(found)
 }
 
+/// The client calls what was broken off by another name now.
+pub fn rename_client_path(folder: &OpenFolder, part: &str, client_path: &VirtualPath) -> io::Result<()> {
+    let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NOFOLLOW | OFlags::NONBLOCK;
+    let file = rustix::fs::openat(&**folder.staging(), part, flags, Mode::empty())?;
+    attribute::set(&file, CLIENT_PATH, &client_path.to_string())
+}
+
 fn client_path(folder: &OpenFolder, part: &str) -> Option<VirtualPath> {
     let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NOFOLLOW | OFlags::NONBLOCK;
     let file = rustix::fs::openat(&**folder.staging(), part, flags, Mode::empty()).ok()?;

@@ -87,3 +87,49 @@ async fn a_part_that_the_disk_did_not_take_is_not_gone_on_with() {
     until_dropped(&appliance, &running).await;
     running.partner().await.expect("SIZE /Receive/big.bin", 550).await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_broken_off_and_where_a_file_was_uploaded_follow_a_folders_rename() {
+    let appliance = Appliance::new();
+    appliance.configure(&["save_subfolder=on"]);
+    let mut running = appliance.start().await;
+    let mut client = running.partner().await;
+    client.expect("MKD /Receive/up", 257).await;
+    client.expect("MKD /Receive/orders", 257).await;
+    client.store("/Receive/up/two.edi", b"two").await;
+    client.expect("RNFR /Receive/up/two.edi", 350).await;
+    client.expect("RNTO /Receive/orders/two.dat", 250).await;
+    assert_eq!(running.receipts(1).await[0]["headers"]["SubFolder"], "orders");
+    drop(begun(&running, "/Receive/orders/big.bin", &[7; 3]).await);
+    running
+        .until("it is unfinished", async |_| {
+            (client.send("SIZE /Receive/orders/big.bin").await.text.trim() == "213 3").then_some(())
+        })
+        .await;
+    client.expect("RNFR /Receive/orders", 350).await;
+    client.expect("RNTO /Receive/done", 250).await;
+    client.expect("SIZE /Receive/orders/big.bin", 550).await;
+    assert_eq!(running.receipts(1).await[0]["headers"]["SubFolder"], "done");
+    running.terminate();
+    running.ended().await;
+    let running = appliance.start().await;
+    let mut client = running.partner().await;
+    client.expect("SIZE /Receive/done/big.bin", 213).await;
+    client.expect("REST 3", 350).await;
+    client.store("/Receive/done/big.bin", b" more").await;
+    assert_eq!(client.fetch("RETR /Receive/done/big.bin").await.unwrap(), b"\x07\x07\x07 more");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_name_means_what_was_renamed_to_it_and_not_what_that_has_replaced() {
+    let appliance = Appliance::new();
+    let running = appliance.start().await;
+    let mut client = running.partner().await;
+    client.store("/Receive/a.edi", b"first").await;
+    client.store("/Receive/b.edi", b"later").await;
+    let first = running.receipts(2).await.into_iter().find(|one| one["path"] == "/Receive/a.edi").unwrap();
+    client.expect("RNFR /Receive/a.edi", 350).await;
+    client.expect("RNTO /Receive/b.edi", 250).await;
+    let told = client.expect("SITE RECEIPT /Receive/b.edi", 213).await.text;
+    assert!(told.contains(first["id"].as_str().unwrap()), "{told}");
+}

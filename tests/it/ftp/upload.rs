@@ -281,6 +281,12 @@ async fn in_a_writable_send_both_are_kept_and_only_files_are_replaced() {
     let folder = appliance.place(PARTNER, "Send");
     assert_eq!(std::fs::read(folder.join("a.edi")).unwrap(), b"first");
     assert_eq!(std::fs::read(folder.join("a-1.edi")).unwrap(), b"second");
+    // What goes on with a file is that file: the next one goes on with all of it.
+    for more in [" two", " three"] {
+        assert_eq!(client.put("APPE a.edi", more.as_bytes()).await.code, 226);
+    }
+    assert_eq!(std::fs::read(folder.join("a.edi")).unwrap(), b"first two three");
+    assert_eq!(std::fs::read_dir(&folder).unwrap().flatten().filter(|one| one.path().is_file()).count(), 2);
     appliance.configure(&["overwrite=replace"]);
     std::os::unix::fs::symlink("a.edi", folder.join("link")).unwrap();
     assert_eq!(client.put("STOR link", b"third").await.code, 553);
