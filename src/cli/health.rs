@@ -1,7 +1,9 @@
-//! `health`: asks the FTP and the web listener, as a container's health check does, and whether the database takes a
-//! write.
+//! `health`: asks the FTP and the web listener, as a container's health check does, and whether the data folder takes a
+//! write. The database is left to the server: it is asked for every half minute.
 
+use std::io::Write;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::path::Path;
 use std::time::Duration;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -15,6 +17,8 @@ use crate::store::profile;
 
 /// How long one listener may take to answer.
 const ANSWER_WITHIN: Duration = Duration::from_secs(3);
+/// Bytes that the data folder must take: more than what the database writes at a time.
+const WRITE_BYTES: usize = 256 * 1024;
 /// Bytes of an answer that are looked at.
 const ANSWER_BYTES_MAX: usize = 512;
 
@@ -34,10 +38,17 @@ pub(super) async fn run(desk: &mut Desk<'_>) -> Result<(), Failure> {
         }
     }
     // Without it no upload is taken and nothing is saved, whoever answers.
-    if let Err(error) = desk.db.try_write().await {
+    if let Err(error) = try_write(desk.data) {
         problems.push(format!("Nothing can be written to {}: {error}", desk.data.display()));
     }
     if problems.is_empty() { Ok(()) } else { Err(Failure::Failed(problems.join("\n"))) }
+}
+
+/// Writes a file that has no name and goes at once.
+fn try_write(data: &Path) -> std::io::Result<()> {
+    let mut file = tempfile::tempfile_in(data)?;
+    file.write_all(&vec![0; WRITE_BYTES])?;
+    file.sync_data()
 }
 
 async fn is_implicit(desk: &Desk<'_>) -> Result<bool, Failure> {
@@ -162,6 +173,14 @@ mod tests {
         listener::put(&db, Listener::Ftp, &listening(full)).await.unwrap();
         let words = refused(data, &["health"]).await;
         assert!(words.contains("421 Too many sessions") && !words.contains("web interface"), "{words}");
+    }
+
+    #[test]
+    fn a_folder_that_takes_no_write_is_told() {
+        let folder = tempfile::tempdir().unwrap();
+        try_write(folder.path()).unwrap();
+        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);
+        try_write(&folder.path().join("none")).unwrap_err();
     }
 
     #[test]

@@ -169,12 +169,6 @@ impl Db {
         self.write.begin_with("BEGIN IMMEDIATE").await
     }
 
-    /// Whether something can be written: a number of the file that nobody uses is put there as it is.
-    pub async fn try_write(&self) -> Result<(), StoreError> {
-        sqlx::query("PRAGMA user_version = 0").execute(&self.write).await?;
-        Ok(())
-    }
-
     /// Bytes of the database, without what its write-ahead log holds.
     pub async fn size_bytes(&self) -> Result<u64, StoreError> {
         let row = sqlx::query("SELECT page_count * page_size FROM pragma_page_count(), pragma_page_size()");
@@ -329,16 +323,6 @@ mod tests {
         let told = Event::new(&ids, EventKind::Recovered, Timestamp::from_us(1), "room was made");
         event::record(&db, &told).await.unwrap();
         assert_eq!(event::find(&db, &told.id).await.unwrap(), Some(told));
-    }
-
-    #[tokio::test]
-    async fn whether_it_can_be_written_is_tried() {
-        let folder = tempfile::tempdir().unwrap();
-        let db = Db::open(folder.path()).await.unwrap();
-        db.try_write().await.unwrap();
-        sqlx::query("PRAGMA query_only = ON").execute(db.writer()).await.unwrap();
-        let error = db.try_write().await.unwrap_err();
-        assert!(error.to_string().contains("readonly"), "{error}");
     }
 
     #[tokio::test]
