@@ -8,9 +8,10 @@ use std::os::fd::OwnedFd;
 use std::sync::{Arc, LazyLock};
 
 use sha2::{Digest as _, Sha256};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 
 use super::copy::Buffers;
+use super::hashing::Beside;
 use crate::base::cores;
 
 /// Bytes a follower reads at a time.
@@ -20,12 +21,10 @@ const STEP_BYTES: u64 = 4 * 1024 * 1024;
 
 /// Bytes hashed as they come before another core takes over: below that the hop costs more than it spares.
 const INLINE_BYTES: u64 = 2 * 1024 * 1024;
-/// Buffers that wait to be hashed, for each upload.
-const WAITING_MAX: usize = 4;
-
-/// As many uploads as there are cores are hashed beside their receiving; further ones as their bytes come. So threads
-/// that wait for bytes can never take those that syncs need.
-static BESIDE: LazyLock<Arc<Semaphore>> = LazyLock::new(|| Arc::new(Semaphore::new(cores::count())));
+/// Uploads that are hashed beside their receiving, for each core; further ones as their bytes come, which bounds the
+/// buffers that wait.
+const BESIDE_EACH_CORE: usize = 4;
+static BESIDE: LazyLock<Arc<Semaphore>> = LazyLock::new(|| Arc::new(Semaphore::new(cores::count() * BESIDE_EACH_CORE)));
 
 /// As many followers as there are cores hash at a time; one that waits, for bytes or for its turn, has no thread. An upload
 /// syncs before its follower can end, so syncs must never wait for followers.
@@ -37,31 +36,9 @@ pub enum Digest {
     /// Hashed as bytes come.
     Inline(Box<Sha256>),
     /// Hashed on another core.
-    Beside(Beside),
+    Beside(Beside, OwnedSemaphorePermit),
     /// Read back from the file, always a little behind.
     Following(Follower),
-}
-
-/// Hashes buffers on a thread of its own, in their order.
-#[derive(Debug)]
-pub struct Beside {
-    chunks: mpsc::Sender<(Box<[u8]>, usize)>,
-    result: tokio::task::JoinHandle<[u8; 32]>,
-}
-
-impl Beside {
-    fn new(mut hasher: Box<Sha256>, buffers: Buffers, permit: OwnedSemaphorePermit) -> Self {
-        let (chunks, mut queue) = mpsc::channel::<(Box<[u8]>, usize)>(WAITING_MAX);
-        let result = tokio::task::spawn_blocking(move || {
-            while let Some((buffer, length)) = queue.blocking_recv() {
-                hasher.update(&buffer[..length]);
-                buffers.put(buffer);
-            }
-            drop(permit);
-            hasher.finalize().into()
-        });
-        Self { chunks, result }
-    }
 }
 
 /// Reads a growing file.
@@ -95,7 +72,7 @@ impl Digest {
     pub fn update(&mut self, bytes: &[u8], length: u64) {
         match self {
             Self::Inline(hasher) => hasher.update(bytes),
-            Self::Beside(_) => debug_assert!(false, "bytes that are hashed beside come in their own buffers"),
+            Self::Beside(..) => debug_assert!(false, "bytes that are hashed beside come in their own buffers"),
             Self::Following(follower) => {
                 follower.length.send_replace((length, Grows::Yes));
             }
@@ -113,12 +90,12 @@ impl Digest {
         if let Self::Inline(hasher) = self
             && length > INLINE_BYTES
             && let Ok(permit) = Arc::clone(&BESIDE).try_acquire_owned()
+            && let Some(beside) = Beside::begin(hasher, buffers)
         {
-            *self = Self::Beside(Beside::new(std::mem::take(hasher), buffers.clone(), permit));
+            *self = Self::Beside(beside, permit);
         }
-        if let Self::Beside(beside) = self {
-            let gone = |_| io::Error::other("the digest's thread has ended");
-            beside.chunks.send((buffer, count)).await.map_err(gone)?;
+        if let Self::Beside(beside, _) = self {
+            beside.update(buffer, count).await?;
             return Ok(buffers.take());
         }
         self.update(&buffer[..count], length);
@@ -129,10 +106,7 @@ impl Digest {
     pub async fn finish(self) -> io::Result<[u8; 32]> {
         match self {
             Self::Inline(hasher) => Ok(hasher.finalize().into()),
-            Self::Beside(Beside { chunks, result }) => {
-                drop(chunks);
-                result.await.map_err(io::Error::other)
-            }
+            Self::Beside(beside, _permit) => beside.finish().await,
             Self::Following(Follower { length, result }) => {
                 length.send_modify(|(_, grows)| *grows = Grows::No);
                 result.await.map_err(io::Error::other)?
@@ -203,7 +177,7 @@ mod tests {
             inline.update(&buffer[..count], length);
             buffer = beside.update_owned(buffer, (count, length), &buffers).await.unwrap();
         }
-        assert!(matches!(beside, Digest::Beside(_)), "8 MB were hashed inline");
+        assert!(matches!(beside, Digest::Beside(..)), "8 MB were hashed inline");
         assert_eq!(beside.finish().await.unwrap(), inline.finish().await.unwrap());
     }
 

@@ -10,6 +10,7 @@ pub mod copy;
 pub mod depot;
 pub mod digest;
 mod gone;
+mod hashing;
 pub mod held;
 pub mod lacking;
 mod logged;
