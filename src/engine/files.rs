@@ -2,7 +2,6 @@
 //! RMD. Every path goes through `domain::authorise` first.
 
 use std::io;
-use std::sync::Arc;
 
 use rustix::fs::{AtFlags, Mode, Timespec, Timestamps};
 
@@ -344,7 +343,7 @@ pub async fn make_folder(engine: &Engine, party: &Party, path: &VirtualPath) -> 
     }
     let (parent, name) = folder.jail().parent(&target.names)?;
     rustix::fs::mkdirat(&parent, name, FOLDER_MODE).map_err(io::Error::from)?;
-    let synced = folder.sync_folder(engine.depot.workspaces.syncer(), Arc::new(parent)).await;
+    let synced = folder.sync_folder(engine.depot.workspaces.syncer(), parent).await;
     engine.depot.synced(party.whose(), folder, synced).await
 }
 

@@ -3,7 +3,6 @@
 
 use std::io;
 use std::os::fd::AsFd;
-use std::sync::Arc;
 
 use rustix::fs::{FileType, Stat};
 
@@ -246,7 +245,7 @@ async fn on_disk(folder: &OpenFolder, syncer: &Syncer, way: &Way<'_>, replace: R
     jail::rename((from_folder.as_fd(), from_name), (to_folder.as_fd(), to_name), replace)?;
     let sync = async {
         fault::pass(Point::Renamed)?;
-        folder.sync_both(syncer, Arc::new(to_folder), Arc::new(from_folder)).await
+        folder.sync_both(syncer, to_folder, from_folder).await
     };
     Ok(sync.await)
 }

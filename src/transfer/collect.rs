@@ -3,6 +3,7 @@
 
 use std::io;
 use std::os::fd::OwnedFd;
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::collections::Counted;
@@ -176,7 +177,7 @@ struct Work<'a> {
 }
 
 impl Work<'_> {
-    fn workspace(&self) -> io::Result<std::sync::Arc<Workspace>> {
+    fn workspace(&self) -> io::Result<Arc<Workspace>> {
         self.depot.workspaces.get(self.profile, self.connector)
     }
 
@@ -213,13 +214,14 @@ impl Work<'_> {
                     Err(error) => return Err(error.into()),
                 },
             };
-            let from: Option<(OwnedFd, String)> = remove
+            let from: Option<(Arc<OwnedFd>, String)> = remove
                 .then(|| folder.jail().parent(names).ok().map(|(parent, name)| (parent, name.to_owned())))
                 .flatten();
             let inode = source.version().inode;
             let making = aside.clone();
             let sent = CopiesFolder::open(&path, copies::SENT, &copy.folder)?;
-            let make = move || sent.make(&making, &source, from.as_ref().map(|(folder, name)| (folder, name.as_str())));
+            let make =
+                move || sent.make(&making, &source, from.as_ref().map(|(folder, name)| (&**folder, name.as_str())));
             tokio::task::spawn_blocking(make).await.map_err(io::Error::other)??;
             // A link changes the file's change time; Waybill knows that it is whole.
             folder.published(inode, self.depot.clock.now());
@@ -268,9 +270,9 @@ impl Work<'_> {
         // Another version of that name was not collected: it stays.
         if folder.jail().stat(names).is_ok_and(|stat| self.is_it(&Version::of(&stat))) {
             let (parent, name) = folder.jail().parent(names)?;
-            remove_file(&parent, name)?;
+            remove_file(&*parent, name)?;
             fault::pass(Point::SentRemoved)?;
-            folder.sync_folder(self.depot.workspaces.syncer(), std::sync::Arc::new(parent)).await?;
+            folder.sync_folder(self.depot.workspaces.syncer(), parent).await?;
         }
         Ok(collected::gone(&self.depot.db, self.subject, self.depot.clock.now()).await?)
     }

@@ -2,7 +2,7 @@
 
 use std::io;
 use std::net::IpAddr;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use super::collections::Collections;
 use super::consent::Consents;
@@ -147,9 +147,21 @@ pub struct Party {
     pub remote: IpAddr,
     /// TLS version and cipher of the control connection; empty in clear.
     pub tls: String,
+    workspace: OnceLock<Arc<Workspace>>,
 }
 
 impl Party {
+    /// Whose folders are opened when first needed. `tls` is empty in clear.
+    pub fn new(
+        snapshot: Arc<Snapshot>,
+        connector: Arc<LiveConnector>,
+        session: SessionId,
+        remote: IpAddr,
+        tls: String,
+    ) -> Self {
+        Self { snapshot, connector, session, remote, tls, workspace: OnceLock::new() }
+    }
+
     /// The connector itself.
     pub fn connector(&self) -> &Connector {
         &self.connector.connector
@@ -162,7 +174,11 @@ impl Party {
 
     /// The partner's folders.
     pub fn workspace(&self, depot: &Depot) -> Result<Arc<Workspace>, TransferError> {
-        depot.workspaces.get(&self.snapshot.profile, self.connector()).map_err(TransferError::Storage)
+        if let Some(workspace) = self.workspace.get() {
+            return Ok(Arc::clone(workspace));
+        }
+        let opened = depot.workspaces.get(&self.snapshot.profile, self.connector()).map_err(TransferError::Storage)?;
+        Ok(Arc::clone(self.workspace.get_or_init(|| opened)))
     }
 }
 

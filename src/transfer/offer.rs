@@ -157,7 +157,7 @@ impl Offer {
         part.publish(folder, &parent, &name, replace)?;
         let size_bytes = part.size_bytes();
         self.part = None;
-        let lasts = folder.sync_folder(&syncer, Arc::new(parent)).await;
+        let lasts = folder.sync_folder(&syncer, parent).await;
         self.depot.synced(whose, folder, lasts).await?;
         Ok(Offered { name: name.as_str().to_owned(), size_bytes })
     }
@@ -319,7 +319,7 @@ pub async fn remove(depot: &Depot, owner: Owner<'_>, below: &str, seen: &Seen) -
     }
     let (parent, name) = folder.jail().parent(&names)?;
     remove_file(&parent, name)?;
-    let lasts = folder.sync_folder(depot.workspaces.syncer(), Arc::new(parent)).await;
+    let lasts = folder.sync_folder(depot.workspaces.syncer(), parent).await;
     depot.synced(Whose { connector: owner.connector.id.as_str(), session: "" }, folder, lasts).await?;
     collected::gone(&depot.db, &subject, depot.clock.now()).await?;
     Ok(version.size_bytes)

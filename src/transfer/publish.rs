@@ -65,7 +65,7 @@ pub async fn publish(
 ) -> Result<Option<ReceiptId>, TransferError> {
     let folder = plan.folder();
     part.dress(party.connector().settings.received_file_mode.bits())?;
-    let parent = Arc::new(folder.jail().parent(&plan.names)?.0);
+    let parent = folder.jail().parent(&plan.names)?.0;
     let silent = plan.side == Folder::Send || is_temporary(party, plan.side, plan.name());
     if silent {
         publish_silently(depot, party, plan, (part, &parent), whole.sha256).await?;
@@ -474,7 +474,7 @@ pub async fn publish_temporary(
     };
     folder.supersede(to, id.as_str());
     fault::pass(Point::Renamed)?;
-    let synced = folder.sync_both(depot.workspaces.syncer(), Arc::new(to_folder), Arc::new(from_folder)).await;
+    let synced = folder.sync_both(depot.workspaces.syncer(), to_folder, from_folder).await;
     depot.synced(party.whose(), folder, synced).await?;
     finish(depot, committed.published).await?;
     Ok(id)

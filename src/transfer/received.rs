@@ -59,7 +59,7 @@ pub async fn remove(depot: &Depot, snapshot: &Snapshot, id: &ReceiptId) -> Resul
     }
     let key = now.receipt.connector.to_ascii_lowercase();
     let parent = take_out(depot, folder, (&key, &now.names), &turn).await?;
-    let lasts = folder.sync_folder(depot.workspaces.syncer(), Arc::new(parent)).await;
+    let lasts = folder.sync_folder(depot.workspaces.syncer(), parent).await;
     depot.synced(Whose { connector: &now.receipt.connector, session: "" }, folder, lasts).await?;
     Ok(now.receipt)
 }
@@ -72,11 +72,11 @@ pub async fn take_out(
     folder: &OpenFolder,
     (connector_key, names): (&str, &[Name]),
     _turn: &OwnedMutexGuard<()>,
-) -> Result<OwnedFd, TransferError> {
+) -> Result<Arc<OwnedFd>, TransferError> {
     let secured = held::secure(folder, depot.workspaces.syncer()).await;
     depot.synced(Whose { connector: connector_key, session: "" }, folder, secured).await?;
     let (parent, name) = folder.jail().parent(names)?;
-    remove_file(&parent, name)?;
+    remove_file(&*parent, name)?;
     let path = path_of(Folder::Receive, names).unwrap_or_default().to_string();
     depot.recorder.moved(connector_key, &path, Status::Removed).await;
     // Where it cannot be written yet, it will be.

@@ -217,7 +217,7 @@ async fn put_in_place(
             None => None,
         }
     } else {
-        Some((folder.staging().as_fd().try_clone_to_owned()?, receipt.staged_name.clone()))
+        Some((Arc::clone(folder.staging()), receipt.staged_name.clone()))
     };
     let syncer = depot.workspaces.syncer();
     if let Some((from, staged_name)) = &staged
@@ -227,15 +227,14 @@ async fn put_in_place(
         jail::rename((from.as_fd(), staged_name), (parent.as_fd(), name), Replace::Yes)?;
         // Two names of one file both stay (rename(2)): a crash may have come between a link and its unlinking.
         if is_its(from.as_fd(), staged_name, receipt, false).await? {
-            remove_file(from, staged_name)?;
+            remove_file(&**from, staged_name)?;
         }
     } else if !is_its(parent.as_fd(), name, receipt, may_be_copied).await? {
         return Ok(false);
     }
     fault::pass(Point::Recovering)?;
-    let parent = Arc::new(parent);
     match staged {
-        Some((from, _)) => folder.sync_both(syncer, parent, Arc::new(from)).await?,
+        Some((from, _)) => folder.sync_both(syncer, parent, from).await?,
         None => folder.sync_folder(syncer, parent).await?,
     }
     Ok(true)

@@ -56,7 +56,7 @@ impl Feed {
             .map_err(|error| TransferError::refused(Rule::NameNotStorable, format!("{name:?} {error}")))?;
         let path = path_of(Folder::Receive, &[name]).unwrap_or_default();
         let session = SessionId::new(&depot.ids);
-        let party = Party { snapshot, connector, session, remote: by.remote, tls: String::new() };
+        let party = Party::new(snapshot, connector, session, by.remote, String::new());
         let plan = plan::plan(depot, &party, &path, StoreMode::Replace).await?;
         let (to, from) = tokio::io::duplex(BUFFER_BYTES);
         let whole = Arc::<AtomicBool>::default();

@@ -94,7 +94,7 @@ impl Desk {
         let snapshot = Live::open(depot.db.clone(), Clock::System).await.unwrap().snapshot();
         let connector = Arc::clone(&snapshot.connectors["acme"]);
         let session = SessionId::new(&depot.ids);
-        let party = Party { snapshot, connector, session, remote: Ipv4Addr::LOCALHOST.into(), tls: String::new() };
+        let party = Party::new(snapshot, connector, session, Ipv4Addr::LOCALHOST.into(), String::new());
         Self { data, depot, party }
     }
 

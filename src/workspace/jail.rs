@@ -4,6 +4,7 @@
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags, RenameFlags, ResolveFlags, Stat, StatxFlags};
@@ -33,14 +34,14 @@ pub fn born(folder: BorrowedFd<'_>, name: &str) -> Option<Timestamp> {
 /// A folder, and what lies beneath it.
 #[derive(Debug)]
 pub struct Jail {
-    root: OwnedFd,
+    root: Arc<OwnedFd>,
 }
 
 impl Jail {
     /// Opens the folder itself; it is the administrator's choice, so links on the way to it are followed.
     pub fn open(path: &Path) -> io::Result<Self> {
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
-        Ok(Self { root: rustix::fs::openat(CWD, path, flags, Mode::empty())? })
+        Ok(Self { root: Arc::new(rustix::fs::openat(CWD, path, flags, Mode::empty())?) })
     }
 
     /// The folder itself.
@@ -49,12 +50,15 @@ impl Jail {
     }
 
     /// The folder `names` leads to.
-    pub fn folder(&self, names: &[Name]) -> io::Result<OwnedFd> {
-        self.open_beneath(names, FOLDER)
+    pub fn folder(&self, names: &[Name]) -> io::Result<Arc<OwnedFd>> {
+        if names.is_empty() {
+            return Ok(Arc::clone(&self.root));
+        }
+        Ok(Arc::new(self.open_beneath(names, FOLDER)?))
     }
 
     /// The folder that holds the last of `names`, and that name. `names` must not be empty.
-    pub fn parent<'n>(&self, names: &'n [Name]) -> io::Result<(OwnedFd, &'n str)> {
+    pub fn parent<'n>(&self, names: &'n [Name]) -> io::Result<(Arc<OwnedFd>, &'n str)> {
         let (last, above) = names.split_last().ok_or(Errno::INVAL)?;
         Ok((self.folder(above)?, last.as_str()))
     }
@@ -62,14 +66,14 @@ impl Jail {
     /// What is at `names`, links not followed.
     pub fn stat(&self, names: &[Name]) -> io::Result<Stat> {
         if names.is_empty() {
-            return Ok(rustix::fs::fstat(&self.root)?);
+            return Ok(rustix::fs::fstat(&*self.root)?);
         }
         refuse_staging(names)?;
         if let [name] = names {
-            return Ok(rustix::fs::statat(&self.root, name.as_str(), AtFlags::SYMLINK_NOFOLLOW)?);
+            return Ok(rustix::fs::statat(&*self.root, name.as_str(), AtFlags::SYMLINK_NOFOLLOW)?);
         }
         let (folder, name) = self.parent(names)?;
-        Ok(rustix::fs::statat(folder, name, AtFlags::SYMLINK_NOFOLLOW)?)
+        Ok(rustix::fs::statat(&*folder, name, AtFlags::SYMLINK_NOFOLLOW)?)
     }
 
     /// When what is at `names` was made, where the file system tells.
@@ -90,13 +94,10 @@ impl Jail {
 
     fn open_beneath(&self, names: &[Name], flags: OFlags) -> io::Result<OwnedFd> {
         refuse_staging(names)?;
-        if names.is_empty() {
-            return Ok(rustix::fs::openat(&self.root, ".", flags, Mode::empty())?);
-        }
         if !WITHOUT_OPENAT2.load(Ordering::Relaxed) {
             let path = names.iter().map(Name::as_str).collect::<Vec<_>>().join("/");
             let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_MAGICLINKS;
-            match rustix::fs::openat2(&self.root, path, flags, Mode::empty(), resolve) {
+            match rustix::fs::openat2(&*self.root, path, flags, Mode::empty(), resolve) {
                 // A container's filter answers EPERM where an old kernel answers ENOSYS.
                 Err(Errno::NOSYS | Errno::PERM) => WITHOUT_OPENAT2.store(true, Ordering::Relaxed),
                 Err(Errno::LOOP | Errno::XDEV) => return Err(Errno::NOENT.into()),
@@ -108,7 +109,7 @@ impl Jail {
 
     fn open_step_by_step(&self, names: &[Name], flags: OFlags) -> io::Result<OwnedFd> {
         let (last, above) = names.split_last().ok_or(Errno::INVAL)?;
-        let mut folder = rustix::fs::openat(&self.root, ".", FOLDER, Mode::empty())?;
+        let mut folder = rustix::fs::openat(&*self.root, ".", FOLDER, Mode::empty())?;
         for name in above {
             folder = rustix::fs::openat(&folder, name.as_str(), FOLDER, Mode::empty()).map_err(hide_link)?;
         }

@@ -49,7 +49,7 @@ pub struct Found {
 /// Walks a folder. Links, devices, names that no client can say and Waybill's own folder are left out.
 #[derive(Debug)]
 pub struct Entries {
-    folder: OwnedFd,
+    folder: Arc<OwnedFd>,
     names: Names,
 }
 
@@ -153,7 +153,7 @@ pub struct LookingAhead {
 /// A folder that several threads walk together.
 #[derive(Debug)]
 struct Shared {
-    folder: OwnedFd,
+    folder: Arc<OwnedFd>,
     names: Mutex<Names>,
     /// There are no more names: asked without waiting for who reads them.
     ended: AtomicBool,

@@ -136,17 +136,15 @@ impl Workspaces {
     /// The connector's workspace; its folders are made if missing.
     pub fn get(&self, profile: &Profile, connector: &Connector) -> io::Result<Arc<Workspace>> {
         let paths = Paths::of(&self.data, profile, connector);
-        let mut open = lock(&self.open);
-        if let Some((known, workspace)) = open.get(connector.id.key())
-            && *known == paths
-            && !workspace.is_gone()
-        {
-            return Ok(Arc::clone(workspace));
+        // Nothing is asked of a disk while others wait for their folders.
+        let known = lock(&self.open).get(connector.id.key()).filter(|(known, _)| *known == paths).cloned();
+        if let Some((_, workspace)) = known.filter(|(_, workspace)| !workspace.is_gone()) {
+            return Ok(workspace);
         }
         let folder = |path, side| self.folder(path, side, connector);
         let (send, receive) = (folder(&paths.send, Folder::Send)?, folder(&paths.receive, Folder::Receive)?);
         let workspace = Arc::new(Workspace { send, receive });
-        open.insert(connector.id.key().to_owned(), (paths, Arc::clone(&workspace)));
+        lock(&self.open).insert(connector.id.key().to_owned(), (paths, Arc::clone(&workspace)));
         Ok(workspace)
     }
 

@@ -29,13 +29,7 @@ impl Control {
     pub(super) fn party(&self) -> Option<Party> {
         let snapshot = self.engine.live.snapshot();
         let connector = Arc::clone(snapshot.connectors.get(self.connector.as_ref()?)?);
-        Some(Party {
-            snapshot,
-            connector,
-            session: self.place.id().clone(),
-            remote: self.remote,
-            tls: self.tls_text.clone(),
-        })
+        Some(Party::new(snapshot, connector, self.place.id().clone(), self.remote, self.tls_text.clone()))
     }
 
     /// Answers what the session asks, transfers apart.

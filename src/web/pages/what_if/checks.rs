@@ -239,13 +239,8 @@ async fn command(
     let granted = authorise(profile, connector, operation, &path).map_err(TransferError::Refused);
     judge(checks, steps, granted.as_ref().map(drop))?;
 
-    let party = Party {
-        snapshot: Arc::clone(snapshot),
-        connector: Arc::clone(live),
-        session: SessionId::new(&context.state.ids),
-        remote: case.remote,
-        tls: String::new(),
-    };
+    let session = SessionId::new(&context.state.ids);
+    let party = Party::new(Arc::clone(snapshot), Arc::clone(live), session, case.remote, String::new());
     on_disk(context, case.action, (&party, &path), checks).await
 }
 
