@@ -291,6 +291,7 @@ pub async fn delete(engine: &Engine, party: &Party, path: &VirtualPath) -> Resul
         return delete_sent(engine, party, &target).await;
     }
     own_only(engine, party, &target).await?;
+    let _ways = folder.ways_stay().await;
     let located = locate(&engine.depot, party, target.folder, &target.names).await?;
     match &located.receipt {
         None => shown(engine, party, &target)?,

@@ -106,6 +106,7 @@ pub async fn rename(engine: &Engine, party: &Party, from: &VirtualPath, to: &Vir
         return Ok(());
     }
     let workspace = party.workspace(&engine.depot)?;
+    let ways = workspace.folder(way.side).ways_stay().await;
     let turns = workspace.folder(way.side).naming_both(way.from, way.to).await;
     // Whose file it is is judged where nobody else can give the name to another.
     engine.depot.recorder.flush().await?;
@@ -115,7 +116,7 @@ pub async fn rename(engine: &Engine, party: &Party, from: &VirtualPath, to: &Vir
     let uploaded = || temporary(way.from) || is_uploaded(workspace.folder(way.side), way.from);
     if way.side == Folder::Receive && known.is_none() && !temporary(way.to) && uploaded() {
         // It takes the turns itself, behind the digest.
-        drop(turns);
+        drop((turns, ways));
         publish_temporary(&engine.depot, party, way.from, way.to).await?;
         return Ok(());
     }
@@ -221,6 +222,7 @@ async fn move_file(
 async fn rename_folder(engine: &Engine, party: &Party, way: &Way<'_>) -> Result<(), TransferError> {
     let workspace = party.workspace(&engine.depot)?;
     let folder = workspace.folder(way.side);
+    let _turn = folder.ways_change().await;
     engine.depot.recorder.flush().await?;
     let begun = if way.side == Folder::Receive { Some(way.begin(engine, party, None).await?) } else { None };
     let syncer = engine.depot.workspaces.syncer();

@@ -65,6 +65,7 @@ pub async fn publish(
 ) -> Result<Option<ReceiptId>, TransferError> {
     let folder = plan.folder();
     part.dress(party.connector().settings.received_file_mode.bits())?;
+    let _ways = folder.ways_stay().await;
     let parent = folder.jail().parent(&plan.names)?.0;
     let silent = plan.side == Folder::Send || is_temporary(party, plan.side, plan.name());
     if silent {
@@ -445,6 +446,7 @@ pub async fn publish_temporary(
     });
     let size_bytes = version.size_bytes;
     let whole = Whole { begun_at, ending, signed, ascii, resumed_from, size_bytes, sha256 };
+    let _ways = folder.ways_stay().await;
     let from_path = path_of(Folder::Receive, from).unwrap_or_default().to_string();
     let staged =
         Staged { id: ReceiptId::new(&depot.ids), inode: version.inode, name: from_path, names: to, from: Some(from) };

@@ -48,6 +48,7 @@ pub async fn open(depot: &Depot, snapshot: &Snapshot, receipt: &Receipt) -> Resu
 pub async fn remove(depot: &Depot, snapshot: &Snapshot, id: &ReceiptId) -> Result<Receipt, TransferError> {
     let found = Found::of(depot, snapshot, id).await?;
     let folder = found.workspace.folder(Folder::Receive);
+    let _ways = folder.ways_stay().await;
     let turn = folder.naming(&found.names).await;
     depot.recorder.flush().await?;
     // Renamed, passed along or replaced while its turn came.

@@ -9,6 +9,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
 use rustix::fs::{AtFlags, Mode, OFlags};
+use tokio::sync::{RwLockReadGuard, RwLockWriteGuard};
 
 use super::active::Active;
 use super::download::Version;
@@ -79,6 +80,7 @@ pub struct OpenFolder {
     unfinished: Mutex<HashMap<Vec<Name>, Unfinished>>,
     temporaries: Temporaries,
     naming: Mutex<HashMap<Vec<Name>, Weak<tokio::sync::Mutex<()>>>>,
+    ways: tokio::sync::RwLock<()>,
     syncs: Mutex<HashMap<(u64, u64), Weak<SharedSync>>>,
     published: Mutex<HashMap<u64, Timestamp>>,
     digests: Mutex<HashMap<FileId, Remembered>>,
@@ -118,6 +120,7 @@ impl OpenFolder {
             unfinished: Mutex::default(),
             temporaries: Temporaries::default(),
             naming: Mutex::default(),
+            ways: tokio::sync::RwLock::default(),
             syncs: Mutex::default(),
             published: Mutex::default(),
             digests: Mutex::default(),
@@ -265,6 +268,18 @@ impl OpenFolder {
         if let Err(error) = remove_file_if_there(&*self.staging, part) {
             tracing::warn!(part, %error, "Could not remove an unfinished upload");
         }
+    }
+
+    /// Until it is dropped, no folder below this one is renamed by a partner: from finding the way to a file until what
+    /// is recorded says where the file lies. Taken before any turn at a name, and once: behind a rename that waits, a
+    /// second one would wait for the first.
+    pub async fn ways_stay(&self) -> RwLockReadGuard<'_, ()> {
+        self.ways.read().await
+    }
+
+    /// The turn to rename a folder: nobody is on the way to a file meanwhile.
+    pub async fn ways_change(&self) -> RwLockWriteGuard<'_, ()> {
+        self.ways.write().await
     }
 
     /// One at a time for each final name: from choosing it until the file lies there. Different names never wait for

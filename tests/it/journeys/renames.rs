@@ -1,6 +1,7 @@
 //! Renames that are broken off, or race with others: a receipt is of the file that lies under its name.
 
 use std::fs::DirEntry;
+use std::path::Path;
 use std::time::Duration;
 
 use serde_json::Value;
@@ -20,13 +21,21 @@ async fn check(appliance: &Appliance, what: &str) {
     assert_eq!(receipts(appliance), files(appliance), "{what}");
 }
 
-/// Path and digest of every file that lies in Receive.
+/// Path and digest of every file that lies in Receive and in the folders there.
 fn files(appliance: &Appliance) -> Vec<(String, String)> {
-    let entries = std::fs::read_dir(appliance.place(PARTNER, "Receive")).expect("it is there").flatten();
-    let files = entries.filter(|entry| entry.path().is_file() && entry.file_name() != "up.tmp");
-    let digest = |entry: &DirEntry| sha256(&std::fs::read(entry.path()).expect("it is read"));
-    let mut files: Vec<_> =
-        files.map(|entry| (format!("/Receive/{}", entry.file_name().to_string_lossy()), digest(&entry))).collect();
+    let entries = |folder: &Path| std::fs::read_dir(folder).expect("it is there").flatten().collect::<Vec<_>>();
+    let is_folder = |entry: &DirEntry| entry.path().is_dir() && entry.file_name() != ".waybill";
+    let receive = appliance.place(PARTNER, "Receive");
+    let mut all = entries(&receive);
+    all.extend(
+        all.iter().filter(|entry| is_folder(entry)).flat_map(|entry| entries(&entry.path())).collect::<Vec<_>>(),
+    );
+    let file = |entry: DirEntry| {
+        let below = entry.path().strip_prefix(&receive).expect("it lies there").to_string_lossy().into_owned();
+        let is_one = entry.path().is_file() && below != "up.tmp";
+        is_one.then(|| (format!("/Receive/{below}"), sha256(&std::fs::read(entry.path()).expect("it is read"))))
+    };
+    let mut files: Vec<_> = all.into_iter().filter_map(file).collect();
     files.sort();
     files
 }
@@ -106,6 +115,43 @@ async fn renames_that_race_with_each_other_and_with_uploads_mix_nothing_up() {
     check(&appliance, "one temporary name").await;
     tokio::join!(names(&running, 0), names(&running, 1), names(&running, 2), names(&running, 3));
     check(&appliance, "one name").await;
+}
+
+/// Uploads into a folder that has one of two names, each of them deleted again or renamed at times.
+async fn into_folder(running: &Running<'_>, who: usize) {
+    let mut client = Client::login(running.ftp(), PARTNER, PASSWORD).await;
+    for n in 0..40 {
+        let name = format!("{who}-{n}.edi");
+        for folder in ["one", "two"] {
+            let path = format!("/Receive/{folder}/{name}");
+            client.put(&format!("STOR {path}"), format!("{folder} {name}").as_bytes()).await;
+            match n % 3 {
+                0 => drop(client.send(&format!("DELE {path}")).await),
+                1 if client.send(&format!("RNFR {path}")).await.code == 350 => {
+                    client.send(&format!("RNTO /Receive/{folder}/{who}-{n}.now")).await;
+                }
+                _ => {}
+            }
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn receipts_follow_a_folder_that_is_renamed_beside_uploads_into_it() {
+    let appliance = Appliance::new();
+    let running = appliance.start().await;
+    let mut client = running.partner().await;
+    client.expect("MKD /Receive/one", 257).await;
+    let renaming = async {
+        for n in 0..120 {
+            let (from, to) = if n % 2 == 0 { ("one", "two") } else { ("two", "one") };
+            client.expect(&format!("RNFR /Receive/{from}"), 350).await;
+            client.expect(&format!("RNTO /Receive/{to}"), 250).await;
+        }
+    };
+    tokio::join!(renaming, into_folder(&running, 0), into_folder(&running, 1), into_folder(&running, 2));
+    check(&appliance, "in a folder").await;
+    assert!(!files(&appliance).is_empty());
 }
 
 #[tokio::test(flavor = "multi_thread")]
