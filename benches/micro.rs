@@ -184,6 +184,28 @@ fn receiving(bencher: Bencher) {
     });
 }
 
+/// The digests of so many large uploads at once, beside their receiving.
+#[divan::bench(args = [1, 2, 4])]
+fn digests(bencher: Bencher, uploads: usize) {
+    let ground = Ground::new().expect("a folder can be made");
+    let buffers = Buffers::default();
+    let digest = async || {
+        let (mut digest, mut length) = (Digest::default(), 0);
+        while length < TRANSFER_BYTES as u64 {
+            let buffer = buffers.take();
+            length += buffer.len() as u64;
+            let hashing = (buffer.len(), length);
+            let next = digest.update_owned(buffer, hashing, &buffers).await.expect("it is hashed");
+            buffers.put(next);
+        }
+        digest.finish().await.expect("a digest")
+    };
+    let all = || futures_util::future::join_all((0..uploads).map(|_| digest()));
+    bencher
+        .counter(BytesCount::new(uploads * TRANSFER_BYTES))
+        .bench_local(|| black_box(ground.runtime.block_on(all())));
+}
+
 /// The sending loop, as by TLS: bytes from a file through a buffer.
 #[divan::bench]
 fn sending(bencher: Bencher) {
