@@ -40,7 +40,7 @@ const ASIDE_MAX: Duration = Duration::from_millis(100);
 /// How long a lane is worked on while others may wait for their turn.
 const TURN: Duration = Duration::from_secs(2);
 /// How long what is held back holds up those behind it. Not longer: its partner was told that its upload failed, and only a
-/// start finds out what became of it.
+/// start finds out what became of it; or has given it a temporary name, and nobody knows for how long.
 const HELD_FOR: Duration = Duration::from_mins(1);
 /// How long a lane rests at most: what is made due by hand is seen then.
 const REST: Duration = Duration::from_secs(1);
@@ -232,6 +232,11 @@ impl Runner {
         let receipts;
         let tried: Vec<Tried> = if let Some(target) = target {
             receipts = held::take_over(&self.reach.depot, snapshot, &ids).await?;
+            // One that got a temporary name since it was looked for is held back, and holds up those behind it.
+            let waits = |found: &Receipt, one: &Pending| !found.taken_over && Some(&found.id) == one.receipt_id.as_ref();
+            let is_held = |one: &Pending| receipts.iter().any(|found| waits(found, one));
+            let pending = due.iter().cloned().map(|one| Pending { held: is_held(&one), ..one }).collect();
+            let (due, _) = &self::due(pending, in_order, at);
             let has_receipt = |one: &&Pending| receipts.iter().any(|found| Some(&found.id) == one.receipt_id.as_ref());
             // A record may be older than it is kept. An action may be about no received file.
             let gone = due.iter().filter(|one| one.receipt_id.is_some() && !has_receipt(one));

@@ -29,15 +29,15 @@ const LANES: &str = "WITH RECURSIVE lanes (source_key, target) AS ( \
      ORDER BY source_key, target, id LIMIT 1))) SELECT source_key, target FROM lanes";
 // What is held back and was due by `$4` is passed over: else a batch full of it would stand before all others for ever.
 const IN_ORDER: &str = "SELECT d.id, d.event_id, d.receipt_id, d.attempts, d.since_attempt, d.next_at_us, \
-     COALESCE(r.publishing, 0), p.delivery_id IS NOT NULL FROM deliveries d LEFT JOIN receipts r ON r.id = d.receipt_id \
-     LEFT JOIN placements p ON p.delivery_id = d.id \
+     COALESCE(r.publishing = 1 OR r.temporary_since_us IS NOT NULL, 0) AS held, p.delivery_id IS NOT NULL \
+     FROM deliveries d LEFT JOIN receipts r ON r.id = d.receipt_id LEFT JOIN placements p ON p.delivery_id = d.id \
      WHERE d.source_key = $1 AND d.target = $2 AND d.ended_at_us IS NULL \
-     AND (COALESCE(r.publishing, 0) = 0 OR d.next_at_us > $4) ORDER BY d.id LIMIT $3";
+     AND (held = 0 OR d.next_at_us > $4) ORDER BY d.id LIMIT $3";
 const BY_TIME: &str = "SELECT d.id, d.event_id, d.receipt_id, d.attempts, d.since_attempt, d.next_at_us, \
-     COALESCE(r.publishing, 0), p.delivery_id IS NOT NULL FROM deliveries d LEFT JOIN receipts r ON r.id = d.receipt_id \
-     LEFT JOIN placements p ON p.delivery_id = d.id \
+     COALESCE(r.publishing = 1 OR r.temporary_since_us IS NOT NULL, 0) AS held, p.delivery_id IS NOT NULL \
+     FROM deliveries d LEFT JOIN receipts r ON r.id = d.receipt_id LEFT JOIN placements p ON p.delivery_id = d.id \
      WHERE d.source_key = $1 AND d.target = $2 AND d.ended_at_us IS NULL \
-     AND (COALESCE(r.publishing, 0) = 0 OR d.next_at_us > $4) ORDER BY d.next_at_us LIMIT $3";
+     AND (held = 0 OR d.next_at_us > $4) ORDER BY d.next_at_us LIMIT $3";
 // Of `record`: `$2` is an array of `Attempted::row`.
 const ADD_ATTEMPTS: &str = "INSERT INTO attempts (delivery_id, number, at_us, duration_us, outcome, answer, letter) SELECT d.id, \
      d.attempts + 1, tried.value->>1, tried.value->>2, tried.value->>3, tried.value->>4, tried.value->>10 \
@@ -143,7 +143,7 @@ pub struct Pending {
     pub failed: u32,
     /// When the next one is due.
     pub next_at: Timestamp,
-    /// Its file has not its final name yet.
+    /// Its file has not its final name yet, or a temporary one again.
     pub held: bool,
     /// Its file was on its way into a folder: it may lie there already.
     pub placed: bool,

@@ -222,7 +222,7 @@ mod tests {
     use super::*;
     use crate::base::clock::Clock;
     use crate::store::event;
-    use crate::store::renaming::Rename;
+    use crate::store::renaming::{NewName, Rename};
     use crate::transfer::publish::publish_temporary;
     use crate::transfer::upload_tests::Desk;
     use crate::workspace::workspaces::Workspaces;
@@ -251,7 +251,7 @@ mod tests {
         std::fs::rename(desk.path("Receive").join("again.edi"), desk.path("Receive").join("again.tmp")).unwrap();
         let at = depot.clock.now();
         let way = (received.stored_path.clone(), "/Receive/again.tmp".to_owned());
-        let renamed = Rename::begin(&depot.db, ("acme", Some(received.id)), way, at).await.unwrap();
+        let renamed = Rename::begin(&depot.db, ("acme", Some((received.id, NewName::default()))), way, at).await.unwrap();
         renamed.settle(&depot.db).await.unwrap();
         let both = [("/Receive/never.tmp".to_owned(), true), ("/Receive/discarded.tmp".to_owned(), true)];
         assert_eq!(listed(depot, snapshot).await, both);

@@ -76,6 +76,29 @@ async fn a_file_is_passed_along_to_a_folder_and_into_another_partners_send() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_file_that_its_partner_gives_a_temporary_name_waits_for_another() {
+    let appliance = flowing();
+    appliance.configure(&["settle_s=3"]);
+    appliance.say(&["connector", "set", "archive", "keep_order=off"]);
+    let running = appliance.start().await;
+    let mut client = running.partner().await;
+    client.store("/Receive/a.edi", b"the bytes").await;
+    client.expect("RNFR /Receive/a.edi", 350).await;
+    client.expect("RNTO /Receive/a.edi.tmp", 250).await;
+    client.store("/Receive/b.edi", b"more").await;
+    let there = async |wanted: &[(String, Vec<u8>)]| {
+        running.until("it is passed along", async |_| (files(&archive(&appliance)) == wanted).then_some(())).await;
+    };
+    there(&one("b.edi", b"more")).await;
+    let globex = files(&appliance.place("globex", "Send"));
+    assert!(globex.iter().all(|(name, _)| name == "b.edi"), "{globex:?}");
+    client.expect("RNFR /Receive/a.edi.tmp", 350).await;
+    client.expect("RNTO /Receive/c.edi", 250).await;
+    there(&[one("b.edi", b"more"), one("c.edi", b"the bytes")].concat()).await;
+    until_status(&running, &appliance, &["passed_along"; 2]).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_file_is_passed_along_to_a_folder_of_another_file_system() {
     let elsewhere = tempfile::tempdir_in("/dev/shm").expect("there is memory for it");
     let appliance = Appliance::new();
