@@ -270,3 +270,25 @@ async fn killed_while_it_is_received_a_file_is_passed_along_or_not_there() {
         }
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_folder_that_cannot_be_synced_when_a_file_is_looked_for_there_is_told_as_failing_storage() {
+    let appliance = Appliance::new();
+    appliance.configure(&["settle_s=0"]);
+    appliance.say(&["settings", "set", "delivery_retry_first_s=1"]);
+    appliance.say(&["connector", "add", "archive", "type=folder"]);
+    appliance.say(&["flow", "connect", PARTNER, "archive"]);
+    let mut running = appliance.start_with_fault(Some(&format!("{}:kill:1", Point::PassNamed.name()))).await;
+    assert_eq!(upload(running.ftp(), "a.edi", b"the bytes").await, Told::Safe);
+    running.ended().await;
+    // Its disk is away at the start.
+    let (folder, away) = (archive(&appliance), appliance.data().join("away"));
+    std::fs::rename(&folder, &away).unwrap();
+    let running = appliance.start_with_fault(Some(&format!("{}:eio:1", Point::SyncFolder.name()))).await;
+    std::fs::remove_dir_all(&folder).unwrap();
+    std::fs::rename(&away, &folder).unwrap();
+    until_status(&running, &appliance, &["passed_along"]).await;
+    let told = appliance.say(&["events", "--kind", "storage_failing"]);
+    assert!(told.contains("Storage of archive: ") && told.contains("until a test write succeeds"), "{told}");
+    assert_eq!(files(&archive(&appliance)), one("a.edi", b"the bytes"));
+}
