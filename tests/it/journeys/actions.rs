@@ -8,7 +8,7 @@ use waybill::store::Db;
 use waybill::store::action::{self, StoredAction};
 use waybill::store::setting::Change;
 
-use crate::kit::{Appliance, PARTNER, Running};
+use crate::kit::{Appliance, Client, PARTNER, Running};
 
 /// A partner whose actions run a program that appends its arguments to a file; gives that file.
 fn acting() -> (Appliance, PathBuf) {
@@ -67,6 +67,35 @@ async fn a_received_file_sets_off_what_is_about_it_and_stays_where_it_is() {
     until(&running, &log, &["both d.edi", "the bytes c.edi"]).await;
     let there = appliance.data().join("partners/archive/d.edi");
     running.until("it is passed along too", async |_| there.exists().then_some(())).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_received_file_sets_off_is_judged_by_the_name_it_has_when_it_has_settled() {
+    let (appliance, log) = acting();
+    appliance.configure(&["settle_s=5"]);
+    add(&appliance, &[("names", "*.edi"), ("arguments", "%Filename% {path}")]).await;
+    let running = appliance.start().await;
+    let mut client = running.partner().await;
+    let renamed = async |client: &mut Client, from: &str, to: &str| {
+        client.store(&format!("/Receive/{from}"), from.as_bytes()).await;
+        client.expect(&format!("RNFR /Receive/{from}"), 350).await;
+        client.expect(&format!("RNTO /Receive/{to}"), 250).await;
+    };
+    renamed(&mut client, "a.edi", "a.bad").await;
+    renamed(&mut client, "b.new", "b.edi").await;
+    // Its bytes are its own from then on.
+    client.store("/Receive/b.edi", b"more").await;
+    renamed(&mut client, "c.edi", "c.tmp").await;
+    until(&running, &log, &["b.new b.edi", "more b.edi"]).await;
+    // It has not settled under a temporary name.
+    client.expect("RNFR /Receive/c.tmp", 350).await;
+    client.expect("RNTO /Receive/d.edi", 250).await;
+    until(&running, &log, &["b.new b.edi", "c.edi d.edi", "more b.edi"]).await;
+    // It had settled, and its event was told under that name.
+    client.expect("RNFR /Receive/a.bad", 350).await;
+    client.expect("RNTO /Receive/a.edi", 250).await;
+    client.store("/Receive/last.edi", b"the").await;
+    until(&running, &log, &["b.new b.edi", "c.edi d.edi", "more b.edi", "the last.edi"]).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
