@@ -41,8 +41,8 @@ pub(super) async fn start(
     let wish = options.web;
     let clear =
         if wish.ip().to_canonical().is_loopback() || options.web_plain { Clear::Allowed } else { Clear::Forbidden };
-    let https = Https::default();
-    https.apply(&engine.live, &engine.certificates, clear);
+    let https = Https::new(engine.live.clone());
+    https.apply(&engine.certificates, clear);
     if clear == Clear::Forbidden && https.current().is_none() {
         return Err(format!(
             "The web interface would be reached at {wish} without encryption. Keep it on this machine (--web \
@@ -88,7 +88,7 @@ pub(super) async fn start(
         followed_version: engine.live.snapshot().version,
     };
     listener::put(&db, Listener::Web, &state).await?;
-    let following = tokio::spawn(https.clone().follow(engine.live.clone(), engine.certificates.clone(), clear));
+    let following = tokio::spawn(https.clone().follow(engine.certificates.clone(), clear));
     Ok(tokio::spawn(async move {
         serve(listener, https, app, stop).await;
         following.abort();

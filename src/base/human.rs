@@ -23,6 +23,16 @@ pub fn size(bytes: u64) -> String {
     }
 }
 
+/// A label within a sentence: `wrong password`; `TLS required` keeps its capitals.
+pub fn lower_first(words: &str) -> String {
+    let mut chars = words.chars();
+    let first = chars.next().map(char::to_lowercase);
+    if chars.as_str().starts_with(char::is_uppercase) {
+        return words.to_owned();
+    }
+    first.into_iter().flatten().chain(chars).collect()
+}
+
 /// `1 file`, `2 files`, `1,284 files`.
 pub fn count(n: u64, one: &str, many: &str) -> String {
     format!("{} {}", thousands(n), if n == 1 { one } else { many })
@@ -66,6 +76,12 @@ mod tests {
     fn sizes_read_as_people_write_them() {
         let said = [0, 1, 999, 1_000, 48_219, 1_900_000, 548_000_000, 3_400_000_000, u64::MAX].map(size);
         assert_eq!(said.join("|"), "0 bytes|1 byte|999 bytes|1.0 KB|48.2 KB|1.9 MB|548 MB|3.4 GB|18446 PB");
+    }
+
+    #[test]
+    fn a_label_goes_into_a_sentence() {
+        assert_eq!(lower_first("Name not accepted"), "name not accepted");
+        assert_eq!(lower_first("TLS required"), "TLS required");
     }
 
     #[test]

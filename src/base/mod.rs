@@ -9,3 +9,4 @@ pub mod human;
 pub mod id;
 pub mod path;
 pub mod secret;
+pub mod unseen;

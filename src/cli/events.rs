@@ -52,7 +52,7 @@ mod tests {
         }
         let all = say(folder.path(), &["events"], "").await.unwrap();
         assert_eq!(all.lines().count(), 3);
-        assert!(all.lines().nth(1).unwrap().ends_with("It was listener_changed\u{fffd}"), "{all}");
+        assert!(all.lines().nth(1).unwrap().ends_with("It was listener_changed[U+0007]"), "{all}");
         let json = say(folder.path(), &["events", "--kind", "recovered", "--since", "1h", "--json"], "").await.unwrap();
         let kinds: Vec<serde_json::Value> =
             json.lines().map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap()["kind"].clone()).collect();

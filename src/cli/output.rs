@@ -6,6 +6,8 @@ use serde::Serialize;
 
 use super::arguments::Pair;
 use super::verb::Failure;
+/// Names come from outside: what nobody sees would reach the administrator's terminal, and move or hide what stands there.
+pub(super) use crate::base::unseen::marked as printable;
 use crate::domain::setting::{Control, Setting, Texts};
 use crate::store::exported;
 
@@ -82,11 +84,6 @@ pub(super) fn columns<const N: usize>(out: &mut dyn Write, head: [&str; N], rows
     rows.iter().try_for_each(|row| line(row.each_ref().map(String::as_str)))
 }
 
-/// Names come from outside: control characters would reach the administrator's terminal.
-pub(super) fn printable(text: &str) -> String {
-    text.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -97,7 +94,7 @@ mod tests {
         let mut out = Vec::new();
         let rows = [["acme".to_owned(), "1".to_owned()], ["b".to_owned(), printable("x\u{1b}[2J")]];
         columns(&mut out, ["ID", "NAME"], &rows).unwrap();
-        assert_eq!(String::from_utf8(out).unwrap(), "ID    NAME\nacme  1\nb     x\u{fffd}[2J\n");
+        assert_eq!(String::from_utf8(out).unwrap(), "ID    NAME\nacme  1\nb     x[U+001B][2J\n");
     }
 
     proptest! {

@@ -1,5 +1,7 @@
 //! The settings of the appliance as a whole (PRODUCT section 13).
 
+use std::net::IpAddr;
+
 use super::acme::Wish;
 use super::flow::Retries;
 use super::setting::{Mistake, Texts};
@@ -103,6 +105,14 @@ impl ApplianceSettings {
         Wish::of(self).ok().filter(|_| self.acme)
     }
 
+    /// Whether the web interface answers to `host`, without its port. An address cannot be pointed elsewhere; only names can.
+    pub fn answers_to(&self, host: &str) -> bool {
+        self.web_hosts.contains(host)
+            || self.public_host.as_ref().is_some_and(|public| public.to_string().eq_ignore_ascii_case(host))
+            || host.eq_ignore_ascii_case("localhost")
+            || host.trim_matches(['[', ']']).parse::<IpAddr>().is_ok()
+    }
+
     /// When deliveries are tried again.
     pub fn retries(&self) -> Retries {
         Retries {
@@ -131,5 +141,18 @@ mod tests {
         );
         let defaults = ApplianceSettings::default();
         assert_eq!(ApplianceSettings::parse(&defaults.texts()), Ok(defaults));
+    }
+
+    #[test]
+    fn it_answers_to_its_names_and_to_every_address() {
+        let texts = [("public_host", "ftp.example.com"), ("web_hosts", "mft.example.com")];
+        let texts = texts.map(|(key, text)| (key.to_owned(), text.to_owned()));
+        let settings = ApplianceSettings::parse(&Texts::from(texts)).unwrap();
+        for host in ["FTP.example.com", "mft.EXAMPLE.com", "localhost", "192.0.2.7", "[2001:db8::7]"] {
+            assert!(settings.answers_to(host), "{host}");
+        }
+        for host in ["", "evil.example", "mft.example.com:80@evil.example", "192.0.2.7.evil.example"] {
+            assert!(!settings.answers_to(host), "{host}");
+        }
     }
 }

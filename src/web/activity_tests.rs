@@ -72,6 +72,27 @@ async fn newer_files_are_told_and_a_row_opens_within_its_table() {
 }
 
 #[tokio::test]
+async fn a_name_that_reads_like_another_is_marked_and_stays_what_it_is() {
+    let site = Site::new().await;
+    let cookies = site.person("mira", Role::Admin).await;
+    let name = "invoice\u{202e}fdp.exe";
+    let mark = "invoice<bdi class=\"unseen\" data-code=\"U+202E\">\u{202e}</bdi>fdp.exe";
+    let mut stream = site.follow("/live/dashboard", &cookies).await;
+    let id = site.receive("acme", name).await;
+    assert!(stream.until("fdp.exe").await.contains(mark), "live updates mark it too");
+    for page in ["/", "/activity/receive", &format!("/activity/receive/{id}"), "/activity/events"] {
+        let text = site.get(page, &cookies).await.text;
+        let bare = text.replace(mark, "").replace("/Receive/", "");
+        assert!(text.contains(mark) && !bare.contains("\u{202e}"), "{page}: {text}");
+    }
+    let found = site.get("/activity/receive?q=invoice%E2%80%AEfdp", &cookies).await.text;
+    assert!(found.contains("value=\"invoice\u{202e}fdp\"") && found.contains(mark), "{found}");
+    assert!(found.contains("aria-label=\"Select invoice[U+202E]fdp.exe\""), "{found}");
+    let exported = site.get("/activity/receive.csv", &cookies).await.text;
+    assert!(exported.contains(name), "{exported}");
+}
+
+#[tokio::test]
 async fn a_search_an_order_and_a_status_find_their_files_and_exports_hold_them_all() {
     let site = Site::new().await;
     site.add_connector("acme", "").await;

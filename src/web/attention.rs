@@ -396,7 +396,7 @@ async fn refusals(context: &Context) -> Result<Vec<Matter>, WebError> {
         }
         let who = if one.connector.is_empty() { "Before sign-in".to_owned() } else { one.connector.clone() };
         let times = human::count(one.times, "time", "times");
-        let title = format!("{who}: {}, {times} in the last hour", lower_first(one.rule.label()));
+        let title = format!("{who}: {}, {times} in the last hour", human::lower_first(one.rule.label()));
         let item = format!("refusals {} {}", one.rule.name(), one.connector);
         let matter = Matter::new(item, "bad", title, one.rule.explain());
         let matter = matter.with("Why?", format!("/refusals/{}", one.latest));
@@ -409,16 +409,6 @@ async fn refusals(context: &Context) -> Result<Vec<Matter>, WebError> {
 /// Whether an hour with `now` refusals stands out from a week with `before` of them.
 const fn is_unusual(now: u64, before: u64) -> bool {
     now >= REFUSED_MIN && now.saturating_mul(7 * 24) > before.saturating_mul(USUAL_TIMES)
-}
-
-fn lower_first(words: &str) -> String {
-    let mut chars = words.chars();
-    let first = chars.next().map(char::to_lowercase);
-    // `TLS required` keeps its capitals.
-    if chars.as_str().starts_with(char::is_uppercase) {
-        return words.to_owned();
-    }
-    first.into_iter().flatten().chain(chars).collect()
 }
 
 #[cfg(test)]
@@ -436,10 +426,6 @@ mod tests {
     #[test]
     fn a_disk_is_full_by_what_is_left() {
         assert_eq!((used_percent(15, 100), used_percent(14, 100), used_percent(0, 0)), (85, 86, 0));
-        assert_eq!(
-            (lower_first("Name not accepted"), lower_first("TLS required")),
-            ("name not accepted".to_owned(), "TLS required".to_owned())
-        );
     }
 
     #[test]

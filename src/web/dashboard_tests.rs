@@ -129,7 +129,7 @@ async fn figures_and_chart_tell_what_moved() {
     site.transfer(Direction::Send, "/Send/a", 1_000, true).await;
     site.refuse(Rule::WrongPassword, "acme", 3).await;
     let page = site.get("/", &cookies).await;
-    assert!(page.text.contains("48.2 KB moved") && page.text.contains("3 Wrong password"), "{}", page.text);
+    assert!(page.text.contains("48.2 KB moved") && page.text.contains("3 wrong password"), "{}", page.text);
     assert!(page.text.contains("sent peaks at 1.0 KB a minute"), "{}", page.text);
     assert!(page.text.contains("<rect class=\"in\"") && page.text.contains("<rect class=\"out\""));
     let table = site.get("/?view=table&span=24h", &cookies).await;

@@ -5,13 +5,14 @@ use std::sync::Arc;
 
 use arc_swap::ArcSwapOption;
 use axum::Router;
-use axum::extract::Request;
-use axum::http::header::{HOST, LOCATION};
+use axum::extract::{Request, State};
+use axum::http::header::LOCATION;
 use axum::http::{HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use rustls::server::ServerConfig;
 use tokio::net::TcpStream;
 
+use super::layers::{authority, host_name, unknown_host};
 use crate::access::certificate::{Certificates, Served, provider};
 use crate::store::live::Live;
 
@@ -28,20 +29,26 @@ pub enum Clear {
 }
 
 /// What new connections begin with; cheap to clone.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct Https {
     current: Arc<ArcSwapOption<ServerConfig>>,
+    live: Live,
 }
 
 impl Https {
+    /// In clear, until it is brought to what these settings are.
+    pub fn new(live: Live) -> Self {
+        Self { current: Arc::default(), live }
+    }
+
     /// TLS for a new connection; `None`: in clear.
     pub fn current(&self) -> Option<Arc<ServerConfig>> {
         self.current.load_full()
     }
 
     /// Brings it to what the settings and certificates are now.
-    pub fn apply(&self, live: &Live, certificates: &Certificates, clear: Clear) {
-        let wanted = live.snapshot().appliance.web_https;
+    pub fn apply(&self, certificates: &Certificates, clear: Clear) {
+        let wanted = self.live.snapshot().appliance.web_https;
         if !wanted && clear == Clear::Forbidden {
             tracing::warn!(
                 "The web interface stays with HTTPS although web_https is off: it is reached from other machines. Turn it on \
@@ -59,14 +66,19 @@ impl Https {
     }
 
     /// Follows settings and certificates, for ever.
-    pub async fn follow(self, live: Live, certificates: Certificates, clear: Clear) {
-        let mut changes = live.watch();
+    pub async fn follow(self, certificates: Certificates, clear: Clear) {
+        let mut changes = self.live.watch();
         while changes.changed().await.is_ok() {
             match certificates.refresh().await {
-                Ok(()) => self.apply(&live, &certificates, clear),
+                Ok(()) => self.apply(&certificates, clear),
                 Err(error) => tracing::error!(%error, "Could not read the certificates; the last ones stay in force"),
             }
         }
+    }
+
+    /// What a browser hears that came in clear although HTTPS is on.
+    pub(super) fn elsewhere(&self) -> Router {
+        Router::new().fallback(to_https).with_state(self.live.clone())
     }
 }
 
@@ -87,16 +99,16 @@ pub(super) async fn begins_with_tls(stream: &TcpStream) -> std::io::Result<bool>
     }
 }
 
-/// What a browser hears that came in clear although HTTPS is on.
-pub(super) fn elsewhere() -> Router {
-    Router::new().fallback(to_https)
-}
-
-async fn to_https(request: Request) -> Response {
-    let host = request.headers().get(HOST).and_then(|host| host.to_str().ok()).unwrap_or_default();
+/// The same page by HTTPS, under a name that this server goes by: a foreign one would lead its reader away.
+async fn to_https(State(live): State<Live>, request: Request) -> Response {
+    let asked = authority(&request);
+    let host = host_name(&asked);
+    if !asked.is_empty() && !live.snapshot().appliance.answers_to(&host) {
+        return (StatusCode::MISDIRECTED_REQUEST, unknown_host(&host) + "\n").into_response();
+    }
     let path = request.uri().path_and_query().map_or("/", axum::http::uri::PathAndQuery::as_str);
-    match HeaderValue::from_str(&format!("https://{host}{path}")) {
-        Ok(place) if !host.is_empty() && path.starts_with('/') => {
+    match HeaderValue::from_str(&format!("https://{asked}{path}")) {
+        Ok(place) if !asked.is_empty() && path.starts_with('/') => {
             (StatusCode::PERMANENT_REDIRECT, [(LOCATION, place)]).into_response()
         }
         _ => (StatusCode::BAD_REQUEST, "This is HTTPS: begin the address with https://\n").into_response(),

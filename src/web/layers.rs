@@ -49,18 +49,15 @@ pub async fn headers(request: Request, next: Next) -> Response {
 /// A name that this server does not go by is refused, so that a foreign name cannot be pointed here (DNS rebinding).
 pub async fn known_host(State(state): State<WebState>, request: Request, next: Next) -> Response {
     let host = host_name(&authority(&request));
-    let appliance = &state.live.snapshot().appliance;
-    let named = appliance.web_hosts.contains(&host)
-        || appliance.public_host.as_ref().is_some_and(|public| public.to_string().eq_ignore_ascii_case(&host));
-    let address = host.trim_matches(['[', ']']).parse::<std::net::IpAddr>();
-    // An address cannot be pointed elsewhere; only names can.
-    if named || address.is_ok() || host.eq_ignore_ascii_case("localhost") {
+    if state.live.snapshot().appliance.answers_to(&host) {
         return next.run(request).await;
     }
-    let text = format!(
-        "This server does not go by the name {host}. If it should, add it: waybill settings set web_hosts={host}"
-    );
-    WebError::new(StatusCode::MISDIRECTED_REQUEST, "Unknown host name", text).into_response()
+    WebError::new(StatusCode::MISDIRECTED_REQUEST, "Unknown host name", unknown_host(&host)).into_response()
+}
+
+/// What is said to who asks for a name that this server does not go by.
+pub fn unknown_host(host: &str) -> String {
+    format!("This server does not go by the name {host}. If it should, add it: waybill settings set web_hosts={host}")
 }
 
 /// The host that a request asks for, with its port; HTTP/2 has it in the address.
@@ -70,10 +67,10 @@ pub fn authority(request: &Request) -> String {
     asked.unwrap_or_default().to_owned()
 }
 
-/// The host without its port.
+/// The host without its port, which is digits: `name:80@elsewhere` is no name with a port.
 pub fn host_name(asked: &str) -> String {
     match asked.rsplit_once(':') {
-        Some((host, port)) if !port.contains(']') => host.to_owned(),
+        Some((host, port)) if port.bytes().all(|byte| byte.is_ascii_digit()) => host.to_owned(),
         _ => asked.to_owned(),
     }
 }

@@ -30,6 +30,7 @@ use super::pages::sessions::SessionsTable;
 use super::pages::{dashboard, session};
 use super::shell::Lamp;
 use super::state::Closing;
+use super::unseen;
 use crate::store::administrator;
 
 /// Streams at a time; one more is told to come back later.
@@ -205,6 +206,6 @@ impl Follower {
             Followed::AppLog => pieces.push(AppLogPart::now(&self.context, &place.app_log).render()?),
             Followed::Shell => {}
         }
-        Ok(Some(pieces))
+        Ok(Some(pieces.into_iter().map(unseen::mark).collect()))
     }
 }

@@ -21,7 +21,7 @@ use tokio_util::sync::CancellationToken;
 use tower::ServiceExt;
 
 use super::crowd::{Crowd, Place};
-use super::https::{Https, begins_with_tls, elsewhere};
+use super::https::{Https, begins_with_tls};
 use super::state::{Closing, Peer};
 
 /// Browsers' connections at a time.
@@ -46,12 +46,13 @@ pub async fn serve(listener: TcpListener, https: Https, app: Router, stop: Cance
         };
         let Some((stream, peer, places)) = accepted else { continue };
         let (app, tls, watcher) = (app.clone(), https.current(), graceful.watcher());
+        let elsewhere = https.elsewhere();
         let marks = (Peer::in_clear(peer), Closing(stop.clone()));
         tokio::spawn(async move {
             let _places = places;
             match tls {
                 None => connection(stream, (marks, app), watcher).await,
-                Some(config) => secured(stream, (marks, config, app), watcher).await,
+                Some(config) => secured(stream, (marks, config), (app, elsewhere), watcher).await,
             }
         });
     }
@@ -82,7 +83,8 @@ async fn accept(
 /// One port for both: a browser that comes in clear is led to HTTPS.
 async fn secured(
     stream: TcpStream,
-    (marks, config, app): ((Peer, Closing), Arc<ServerConfig>, Router),
+    (marks, config): ((Peer, Closing), Arc<ServerConfig>),
+    (app, elsewhere): (Router, Router),
     watcher: Watcher,
 ) {
     match tokio::time::timeout(HANDSHAKE_WITHIN, begins_with_tls(&stream)).await {
@@ -92,7 +94,7 @@ async fn secured(
                 connection(stream, ((marks.0.by_tls(), marks.1), app), watcher).await;
             }
         }
-        Ok(Ok(false)) => connection(stream, (marks, elsewhere()), watcher).await,
+        Ok(Ok(false)) => connection(stream, (marks, elsewhere), watcher).await,
         Ok(Err(_)) | Err(_) => {}
     }
 }

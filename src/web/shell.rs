@@ -10,6 +10,7 @@ use super::error::WebError;
 use super::live::Followed;
 use super::looks::Looks;
 use super::notes::{Note, Tone};
+use super::unseen;
 use crate::domain::administrator::Role;
 use crate::domain::value::FtpOverTls;
 use crate::store::listener::{self, Listener, State};
@@ -213,7 +214,7 @@ async fn open_matters(context: &Context) -> Result<usize, WebError> {
 
 /// Renders a page.
 pub fn html(page: &impl Template) -> Result<Html<String>, WebError> {
-    Ok(Html(page.render()?))
+    Ok(Html(unseen::mark(page.render()?)))
 }
 
 #[derive(Template)]

@@ -180,11 +180,16 @@ class Browser:
         self.shape(NARROWEST, THEMES[0])
         root = "document.documentElement"
         wide = self.driver.execute_script(f"return {root}.scrollWidth - {root}.clientWidth")
+        inner = self.driver.execute_script(
+            "return [...document.querySelectorAll('.tablewrap, .tabs')].filter(e => e.scrollWidth > e.clientWidth)"
+            ".map(e => e.ariaLabel)"
+        )
         self.picture(f"{name}-{NARROWEST}")
         self.shape(WIDTHS[0], THEMES[0])
         words = "; ".join(f"{what} ({', '.join(where)})" for what, where in found.items())
         self.report.check(not found, f"{name}: axe-core finds nothing {words}")
         self.report.check(wide <= 0, f"{name}: no sideways scroll at {NARROWEST} px ({wide} px)")
+        self.report.check(not inner, f"{name}: no table and no tab is out of sight at {NARROWEST} px {inner or ''}")
         errors = [entry["message"] for entry in self.driver.get_log("browser") if not is_expected(entry)]
         self.report.check(not errors, f"{name}: nothing in the console {errors or ''}")
 

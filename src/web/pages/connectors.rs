@@ -245,6 +245,8 @@ struct ConnectorPage {
 struct Told {
     /// Recipients; empty when there are none.
     to: String,
+    /// Whether there are several.
+    are_many: bool,
     /// Whether mail can be sent at all.
     is_set: bool,
 }
@@ -303,6 +305,7 @@ async fn page(context: &Context, found: &StoredConnector, tab: Tab, draft: &Draf
         asks_first: false,
         told: (tab == Tab::Alerts).then(|| Told {
             to: mail::alerted(&snapshot.appliance, Some(&settings)).text(),
+            are_many: mail::alerted(&snapshot.appliance, Some(&settings)).iter().nth(1).is_some(),
             is_set: mail::is_set(&snapshot.appliance),
         }),
     })
@@ -496,10 +499,11 @@ fn new_password(posted: &Posted, id: &ConnectorId, generate: bool) -> Result<Opt
 struct DeletePage {
     shell: Shell,
     id: String,
-    receipts: u64,
-    sessions: usize,
+    /// Counted, as are the next two: `2 live sessions end`; empty where there are none.
+    sessions: String,
     /// Files that wait to leave it or to come to it.
-    waiting: u64,
+    waiting: String,
+    receipts: String,
     error: String,
 }
 
@@ -509,11 +513,20 @@ async fn delete_page(context: &Context, id: &ConnectorId, error: &str) -> Result
     Ok(DeletePage {
         shell: Shell::new(context, title, Nav::Flows).await?,
         id: id.to_string(),
-        receipts: receipt::count(&context.state.db, &search, 1_000_000).await?,
-        sessions: head::live_sessions(context, id),
-        waiting: delivery_page::waiting_of(&context.state.db, id.key()).await?,
+        sessions: counted(head::live_sessions(context, id) as u64, "live session ends", "live sessions end"),
+        waiting: counted(
+            delivery_page::waiting_of(&context.state.db, id.key()).await?,
+            "file that waits to be passed along by it or to it stops waiting",
+            "files that wait to be passed along by it or to it stop waiting",
+        ),
+        receipts: counted(receipt::count(&context.state.db, &search, 1_000_000).await?, "receipt", "receipts"),
         error: error.to_owned(),
     })
+}
+
+/// So many of them in words; nothing where there are none.
+fn counted(n: u64, one: &str, many: &str) -> String {
+    if n == 0 { String::new() } else { human::count(n, one, many) }
 }
 
 /// What would be lost, before anything is.

@@ -75,8 +75,7 @@ impl Way {
                 }
             }
             Err(why) => {
-                let more =
-                    "Partners cannot find this server by it. Its name server must know it, or Settings another name.";
+                let more = "Partners cannot find this server by it. Tell its name server of it, or set another name in Settings.";
                 Line::new("bad", why, more)
             }
         }];

@@ -308,7 +308,12 @@ pub async fn one(context: Context, Path(id): Path<String>) -> Result<Response, W
     let id = RefusalId::parse(&id).ok_or_else(WebError::not_found)?;
     let refusal = refusal::find(&context.state.db, &id).await?.ok_or_else(WebError::not_found)?;
     let (fix, fix_words) = fix(&context, refusal.rule, &refusal.connector);
-    let what = if refusal.command.is_empty() { "a connection".to_owned() } else { refusal.command.clone() };
+    let what = match refusal.command.as_str() {
+        "" => "a connection".to_owned(),
+        // All that a sign-in says is hidden.
+        command if command.starts_with("PASS ") => format!("the sign-in of {}", refusal.connector),
+        command => command.to_owned(),
+    };
     let question = format!("Why was {what} refused?");
     let said = Said::of(&refusal);
     let page = RefusalPage {

@@ -1,7 +1,5 @@
 //! Settings of the appliance as a whole.
 
-use std::net::IpAddr;
-
 use askama::Template;
 use axum::response::{IntoResponse, Redirect, Response};
 
@@ -129,9 +127,7 @@ pub async fn shut_out(context: &Context, texts: &Texts) -> Result<Option<Mistake
         return Ok(Some(Mistake::new("web_https", words)));
     }
     let host = &context.visitor.host();
-    let is_address = host.trim_matches(['[', ']']).parse::<IpAddr>().is_ok();
-    let is_public = settings.public_host.is_some_and(|public| public.to_string().eq_ignore_ascii_case(host));
-    if is_address || is_public || host.eq_ignore_ascii_case("localhost") || settings.web_hosts.contains(host) {
+    if settings.answers_to(host) {
         return Ok(None);
     }
     let words = format!("You are here as {host}, and these names leave it out: this page would be gone. Add {host}");

@@ -7,6 +7,8 @@ use waybill::store::listener::Listener;
 use crate::kit::{Appliance, Running, Version, handshake, sha256};
 
 const REQUEST: &[u8] = b"GET /sign-in HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n\r\n";
+/// Names that are not this server's, the last two dressed up as one of its own.
+const FOREIGN: [&str; 3] = ["evil.example", "127.0.0.1:80@evil.example", "localhost.evil.example:8020"];
 
 async fn connect(running: &Running<'_>) -> TcpStream {
     let address = running.state(Listener::Web).await.address;
@@ -14,8 +16,12 @@ async fn connect(running: &Running<'_>) -> TcpStream {
 }
 
 async fn in_clear(running: &Running<'_>) -> String {
+    ask(running, REQUEST).await
+}
+
+async fn ask(running: &Running<'_>, request: &[u8]) -> String {
     let mut stream = connect(running).await;
-    stream.write_all(REQUEST).await.expect("it reads");
+    stream.write_all(request).await.expect("it reads");
     let mut answer = String::new();
     stream.read_to_string(&mut answer).await.expect("it answers");
     answer
@@ -46,6 +52,11 @@ async fn https_is_switched_on_with_a_certificate_of_its_own_and_off_again() {
     let led = in_clear(&running).await;
     assert!(led.starts_with("HTTP/1.1 308") && led.contains("location: https://127.0.0.1/sign-in\r\n"), "{led}");
     assert!(!led.to_lowercase().contains("strict-transport"), "{led}");
+    for host in FOREIGN {
+        let request = format!("GET /sign-in HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n");
+        let led = ask(&running, request.as_bytes()).await;
+        assert!(led.starts_with("HTTP/1.1 421") && !led.to_lowercase().contains("location:"), "{host}: {led}");
+    }
     assert!(appliance.say(&["health"]).contains("web interface answers"));
 
     let unknown = appliance.cli(&["settings", "set", "web_certificates=web"]);

@@ -83,9 +83,8 @@ async fn refused(context: &Context) -> Result<Figure, WebError> {
         }
     }
     by_rule.sort_by_key(|(_, times)| std::cmp::Reverse(*times));
-    let shown =
-        by_rule.iter().take(RULES_SHOWN).map(|(label, times)| format!("{} {}", human::thousands(*times), label));
-    let shown: Vec<_> = shown.collect();
+    let told = |(label, times): &(&str, u64)| format!("{} {}", human::thousands(*times), human::lower_first(label));
+    let shown: Vec<_> = by_rule.iter().take(RULES_SHOWN).map(told).collect();
     Ok(Figure {
         address: "/activity/refusals?since=today",
         label: "Refused today",

@@ -74,7 +74,7 @@ impl ServerPart {
         let (disk, disk_used) = match room {
             Ok((free, all)) => {
                 let used = human::size(all.saturating_sub(free));
-                (format!("{used} of {}", human::size(all)), used_percent(free, all))
+                (format!("{used} of {} used", human::size(all)), used_percent(free, all))
             }
             Err(error) => (error.to_string(), 0),
         };

@@ -1,6 +1,6 @@
 //! The cards and arrows of the flow map, ready to be shown.
 
-use super::map::{Cell, Frame, cells, frame, label_width, line};
+use super::map::{Cell, Frame, cells, frame, label_width, line, reading_order};
 use super::{Next, Passes, Row};
 use crate::base::human;
 use crate::domain::value::ConnectorType;
@@ -99,6 +99,8 @@ pub fn draw(rows: &[Row], arrows: &[Passes]) -> Drawn {
             label,
         });
     }
+    let edges_of: Vec<_> = shown.iter().map(|(from, to, _)| (*from, *to)).collect();
+    let order = reading_order(&cells, &edges_of);
     let node = |(row, cell): (&Row, Cell)| Node {
         id: row.id.clone(),
         group: row.group.clone(),
@@ -115,8 +117,7 @@ pub fn draw(rows: &[Row], arrows: &[Passes]) -> Drawn {
         is_source: matches!(row.kind, ConnectorType::FtpServer | ConnectorType::Folder),
         is_target: arrows.iter().any(|arrow| arrow.to == row.id),
     };
-    let mut nodes: Vec<_> = rows.iter().zip(cells).map(node).collect();
-    nodes.sort_by_key(|node| (node.row, node.column));
+    let nodes = order.into_iter().map(|at| node((&rows[at], cells[at]))).collect();
     Drawn { nodes, edges, bands }
 }
 

@@ -70,6 +70,27 @@ pub fn cells(nodes: &[String], arrows: &[(String, String)], bands: &[usize]) -> 
     column.into_iter().zip(row).map(|(column, row)| Cell { column, row }).collect()
 }
 
+/// The order of the cards in the page, by which narrow screens and readers go: each with those that it leads to in the next
+/// column, unless another before it does. So a card that is set in belongs to the one above it.
+pub fn reading_order(cells: &[Cell], edges: &[(usize, usize)]) -> Vec<usize> {
+    let mut places: Vec<usize> = (0..cells.len()).collect();
+    places.sort_by_key(|node| (cells[*node].column, cells[*node].row));
+    let mut order = Vec::new();
+    for start in &places {
+        let mut way = vec![*start];
+        while let Some(node) = way.pop() {
+            if order.contains(&node) {
+                continue;
+            }
+            order.push(node);
+            let column = (cells[node].column + 1).min(COLUMNS_MAX);
+            let leads = |next: &&usize| cells[**next].column == column && edges.contains(&(node, **next));
+            way.extend(places.iter().rev().filter(leads));
+        }
+    }
+    order
+}
+
 /// Gives each member of a band its row, from 1.
 fn rows_of_band(members: &[usize], edges: &[(usize, usize)], column: &[usize], row: &mut [usize]) {
     let mut columns: Vec<Vec<usize>> = vec![Vec::new(); COLUMNS_MAX];
@@ -222,6 +243,15 @@ mod tests {
     }
 
     #[test]
+    fn who_reads_meets_a_card_after_one_that_leads_to_it() {
+        let cell = |column, row| Cell { column, row };
+        let cells = [cell(1, 1), cell(2, 1), cell(1, 2), cell(2, 2), cell(3, 1)];
+        // 2 leads to 1 and 3, 3 to 4, 0 to nobody; what goes back or skips a column is no matter.
+        let order = reading_order(&cells, &[(2, 1), (2, 3), (3, 4), (4, 2), (2, 4)]);
+        assert_eq!(order, [0, 2, 1, 3, 4]);
+    }
+
+    #[test]
     fn a_band_has_rows_of_its_own_below_the_one_before() {
         let nodes = keys(&["a", "archive", "b", "c"]);
         let arrows = pairs(&[("a", "archive"), ("b", "archive"), ("c", "archive")]);
@@ -250,6 +280,15 @@ mod tests {
             let arrows: Vec<_> = arrows.into_iter().filter(|(a, b)| a != b)
                 .map(|(a, b)| (format!("n{a}"), format!("n{b}"))).collect();
             let cells = cells(&nodes, &arrows, &bands);
+            let index = |key: &String| nodes.iter().position(|node| node == key).unwrap();
+            let edges: Vec<_> = arrows.iter().map(|(a, b)| (index(a), index(b))).collect();
+            let mut read = reading_order(&cells, &edges);
+            for (at, node) in read.iter().enumerate().filter(|(_, node)| cells[**node].column > 1) {
+                let before = |other: &usize| edges.contains(&(*other, *node)) && cells[*other].column + 1 >= cells[*node].column;
+                prop_assert!(read[..at].iter().any(before));
+            }
+            read.sort_unstable();
+            prop_assert_eq!(read, (0..nodes.len()).collect::<Vec<_>>());
             let places: HashSet<_> = cells.iter().collect();
             prop_assert_eq!(places.len(), nodes.len());
             prop_assert!(cells.iter().all(|cell| (1..=COLUMNS_MAX).contains(&cell.column)
