@@ -154,26 +154,17 @@ impl Room {
         from: (BorrowedFd<'_>, &str),
         to: (BorrowedFd<'_>, &str),
     ) -> io::Result<bool> {
-        let mut is_taken = self.is_taken;
-        if !is_taken {
+        if !self.is_taken {
             match jail::rename(from, to, Replace::No) {
                 // Nobody else's upload or rename came between, but another program does not wait for its turn.
-                Err(error) if self.replace == Replace::Yes && error.kind() == io::ErrorKind::AlreadyExists => {
-                    is_taken = true;
-                }
-                // This file system does not know of such a rename (rename(2)).
-                Err(error) if self.replace == Replace::Yes && is_unknown(&error) => {}
+                Err(error) if self.replace == Replace::Yes && error.kind() == io::ErrorKind::AlreadyExists => {}
                 given => return given.map(|()| false),
             }
         }
         held::secure(folder, syncer).await?;
         jail::rename(from, to, self.replace)?;
-        Ok(is_taken)
+        Ok(true)
     }
-}
-
-fn is_unknown(error: &io::Error) -> bool {
-    matches!(error.kind(), io::ErrorKind::InvalidInput | io::ErrorKind::Unsupported)
 }
 
 /// *Overwrite*, judged on the stored name, whose turn the caller has: the name may become another (*keep both*).
@@ -324,7 +315,7 @@ fn exists(error: io::Error) -> TransferError {
             TransferError::refused(Rule::FileExists, "a file of that name came up meanwhile")
         }
         // Of that one folder; the others take what comes.
-        std::io::ErrorKind::PermissionDenied => {
+        io::ErrorKind::PermissionDenied => {
             TransferError::refused(Rule::NameNotStorable, "Waybill may not write in that folder")
         }
         _ => TransferError::from(error),
