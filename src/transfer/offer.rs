@@ -11,7 +11,8 @@ use rustix::fs::FileType;
 
 use super::depot::{Depot, TransferError, Whose};
 use super::plan::check_reserve;
-use super::publish::number;
+use super::room::Room;
+pub(super) use super::room::{taken, there};
 use crate::base::clock::Timestamp;
 use crate::base::id::TransferId;
 use crate::base::path::{Name, VirtualPath};
@@ -19,12 +20,11 @@ use crate::domain::authorise::{self, Granted, Operation};
 use crate::domain::connector::Connector;
 use crate::domain::place::{Folder, path_of};
 use crate::domain::refusal::Rule;
-use crate::domain::value::DiskReserve;
+use crate::domain::value::{DiskReserve, Overwrite};
 use crate::store::collected::{self, Collected, Subject};
 use crate::store::live::Snapshot;
 use crate::workspace::download::Version;
 use crate::workspace::folder::OpenFolder;
-use crate::workspace::jail::Replace;
 use crate::workspace::listing::files_below;
 use crate::workspace::removal::remove_file;
 use crate::workspace::upload::Part;
@@ -52,17 +52,6 @@ impl Owner<'_> {
     }
 }
 
-/// What becomes of a file whose name is taken.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Clash {
-    /// Neither is changed: the new one is refused.
-    Refuse,
-    /// The new one takes the place of the old one, at once and whole.
-    Replace,
-    /// The new one gets a number: `name-1.ext`.
-    Number,
-}
-
 /// A file on its way into Send.
 #[derive(Debug)]
 pub struct Offer {
@@ -71,7 +60,7 @@ pub struct Offer {
     /// Whose Send it is.
     connector: String,
     name: Name,
-    clash: Clash,
+    clash: Overwrite,
     mode: u32,
     reserve: DiskReserve,
     looked_at: u64,
@@ -90,7 +79,7 @@ pub struct Offered {
 
 impl Offer {
     /// Begins one. Refused where the partner could not fetch it, by the engine's own rule.
-    pub async fn begin(depot: &Depot, owner: Owner<'_>, name: &str, clash: Clash) -> Result<Self, TransferError> {
+    pub async fn begin(depot: &Depot, owner: Owner<'_>, name: &str, clash: Overwrite) -> Result<Self, TransferError> {
         let name = Name::parse(name)
             .map_err(|error| TransferError::refused(Rule::NameNotStorable, format!("{name:?} {error}")))?;
         let names = fetchable(owner, &name)?;
@@ -98,7 +87,7 @@ impl Offer {
         let folder = workspace.folder(Folder::Send);
         depot.writable(folder).await?;
         // Said before the bytes are sent, and looked at once more when they are here.
-        if there(folder, &names)? && clash == Clash::Refuse {
+        if there(folder, &names)? && clash == Overwrite::Refuse {
             return Err(taken(&name));
         }
         let reserve = owner.snapshot.profile.disk_reserve;
@@ -141,20 +130,12 @@ impl Offer {
         part.dress(self.mode)?;
         let mut names = vec![self.name.clone()];
         let _turn = folder.naming(&names).await;
-        let replace = match (there(folder, &names)?, self.clash) {
-            (true, Clash::Refuse) => return Err(taken(&self.name)),
-            (true, Clash::Number) => {
-                number(folder, &mut names)?;
-                Replace::No
-            }
-            (_, Clash::Replace) => Replace::Yes,
-            (false, _) => Replace::No,
-        };
+        let room = Room::make(folder, &mut names, self.clash)?;
         let (parent, _) = folder.jail().parent(&names)?;
         let name = names.pop().unwrap_or_else(|| self.name.clone());
         // Waybill's own files are whole at once: the partner need not wait until it has rested.
         folder.published(part.inode()?, self.depot.clock.now());
-        part.publish(folder, &parent, &name, replace)?;
+        part.publish(folder, &parent, &name, room.replace)?;
         let size_bytes = part.size_bytes();
         self.part = None;
         let lasts = folder.sync_folder(&syncer, Arc::new(parent)).await;
@@ -187,20 +168,6 @@ pub(super) fn fetchable(owner: Owner<'_>, name: &Name) -> Result<Vec<Name>, Tran
         }
         _ => Err(TransferError::refused(Rule::NameNotStorable, format!("{name} is one of Waybill's own names"))),
     }
-}
-
-/// Whether a file lies there; an error where something else does.
-pub(super) fn there(folder: &OpenFolder, names: &[Name]) -> Result<bool, TransferError> {
-    match folder.jail().stat(names) {
-        Ok(stat) if FileType::from_raw_mode(stat.st_mode) == FileType::RegularFile => Ok(true),
-        Ok(_) => Err(TransferError::refused(Rule::NameNotStorable, "a folder or something else has that name")),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
-        Err(error) => Err(error.into()),
-    }
-}
-
-pub(super) fn taken(name: &Name) -> TransferError {
-    TransferError::refused(Rule::FileExists, format!("{name} is there already"))
 }
 
 /// Whether the partner can fetch a waiting file.
