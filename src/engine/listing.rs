@@ -15,13 +15,13 @@ use crate::base::path::Name;
 use crate::domain::authorise::{Granted, Operation, Reach, authorise, is_listed};
 use crate::domain::place::{Folder, path_of};
 use crate::domain::receipt::Ending;
-use crate::domain::value::{AppendRule, Overwrite};
+use crate::domain::value::AppendRule;
 use crate::ftp::listing::{Entry, Format, Kind, Rights, Unique};
 use crate::ftp::session::{Listing, STAT_LINES_MAX};
 use crate::store::receipt;
 use crate::transfer::copy::{self, Sent, Watch};
 use crate::transfer::depot::{Party, TransferError};
-use crate::transfer::receive::is_temporary;
+use crate::transfer::plan::is_kept;
 use crate::transfer::send::{self, RECENT_FOR};
 use crate::workspace::download::Version;
 use crate::workspace::folder::{OpenFolder, Unfinished};
@@ -401,12 +401,10 @@ fn rights(party: &Party, folder: Folder, (name, kind): (&str, Kind)) -> Rights {
 
 /// Whether a file that is there may be stored over and appended to.
 fn may_be_replaced(party: &Party, folder: Folder, name: &str) -> Rights {
-    let settings = &party.connector().settings;
-    let as_sent = folder == Folder::Send || settings.local_file_scheme.is_filename();
-    if settings.overwrite == Overwrite::Refuse && as_sent && !is_temporary(party, folder, name) {
+    if is_kept(party, folder, name) {
         return Rights::NONE;
     }
-    if settings.append == AppendRule::Refuse && folder == Folder::Receive {
+    if party.connector().settings.append == AppendRule::Refuse && folder == Folder::Receive {
         return Rights::STORE;
     }
     Rights::APPEND | Rights::STORE
