@@ -22,12 +22,20 @@ pub const SESSION_LIFE_MAX: Duration = Duration::from_hours(168);
 /// Signed-in browsers of one administrator; the oldest goes first.
 pub const SESSIONS_MAX: i64 = 20;
 
+// What `decode` reads, in its order.
+macro_rules! select {
+    ($rest:literal) => {
+        concat!("SELECT id, name, role, password_hash, created_at_us FROM administrators ", $rest)
+    };
+}
+
 const COUNT: &str = "SELECT COUNT(*) FROM administrators";
-const LIST: &str = "SELECT id, name, role, password_hash, created_at_us FROM administrators ORDER BY name_key";
-const BY_NAME: &str = "SELECT id, name, role, password_hash, created_at_us FROM administrators WHERE name_key = $1";
+
+const LIST: &str = select!("ORDER BY name_key");
+const BY_NAME: &str = select!("WHERE name_key = $1");
 const ADD: &str = "INSERT INTO administrators (id, name, name_key, role, password_hash, created_at_us) \
      VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT (name_key) DO NOTHING";
-const BY_ID: &str = "SELECT id, name, role, password_hash, created_at_us FROM administrators WHERE id = $1";
+const BY_ID: &str = select!("WHERE id = $1");
 const OTHER_ADMINS: &str = "SELECT COUNT(*) FROM administrators WHERE role = 'admin' AND id <> $1";
 const SET_ROLE: &str = "UPDATE administrators SET role = $2 WHERE id = $1";
 const REMOVE: &str = "DELETE FROM administrators WHERE id = $1";

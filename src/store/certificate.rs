@@ -19,10 +19,19 @@ pub const CERTIFICATES_MAX: i64 = 1_000;
 /// How long a replaced certificate can come back.
 pub const ROLL_BACK_WITHIN: Duration = Duration::from_hours(7 * 24);
 
-const ALL: &str = "SELECT id, name, origin, chain_pem, sealed_key, sha256, made_at_us, previous_origin, \
-     previous_chain_pem, previous_key, previous_sha256, replaced_at_us FROM certificates ORDER BY name_key";
-const ONE: &str = "SELECT id, name, origin, chain_pem, sealed_key, sha256, made_at_us, previous_origin, \
-     previous_chain_pem, previous_key, previous_sha256, replaced_at_us FROM certificates WHERE name_key = $1";
+// What `decode` reads, in its order.
+macro_rules! select {
+    ($rest:literal) => {
+        concat!(
+            "SELECT id, name, origin, chain_pem, sealed_key, sha256, made_at_us, previous_origin, previous_chain_pem, \
+             previous_key, previous_sha256, replaced_at_us FROM certificates ",
+            $rest
+        )
+    };
+}
+
+const ALL: &str = select!("ORDER BY name_key");
+const ONE: &str = select!("WHERE name_key = $1");
 const NAMES: &str = "SELECT name FROM certificates ORDER BY name_key";
 const ADD: &str = "INSERT INTO certificates (id, name, name_key, origin, chain_pem, sealed_key, sha256, made_at_us) \
      VALUES ($1, $2, $3, $4, $5, $6, $7, $8)";

@@ -20,11 +20,16 @@ pub const SLAS_MAX: i64 = 20;
 /// Files of a window read at a time.
 const STEP: usize = 1_000;
 
-const ALL: &str = "SELECT id, connector_key, texts, made_at_us, looked_at_us, version FROM slas ORDER BY connector_key, made_at_us, id";
-const OF_CONNECTOR: &str = "SELECT id, connector_key, texts, made_at_us, looked_at_us, version FROM slas \
-     WHERE connector_key = $1 \
-     ORDER BY made_at_us, id";
-const ONE: &str = "SELECT id, connector_key, texts, made_at_us, looked_at_us, version FROM slas WHERE id = $1";
+// What `decode` reads, in its order.
+macro_rules! select {
+    ($rest:literal) => {
+        concat!("SELECT id, connector_key, texts, made_at_us, looked_at_us, version FROM slas ", $rest)
+    };
+}
+
+const ALL: &str = select!("ORDER BY connector_key, made_at_us, id");
+const OF_CONNECTOR: &str = select!("WHERE connector_key = $1 ORDER BY made_at_us, id");
+const ONE: &str = select!("WHERE id = $1");
 const STORED: &str = "SELECT texts, version, changed_at_us, changed_by FROM slas WHERE id = $1";
 const COUNT: &str = "SELECT COUNT(*) FROM slas WHERE connector_key = $1";
 const PUT: &str = "INSERT INTO slas (id, connector_key, texts, made_at_us, looked_at_us, version, changed_at_us, changed_by) \
