@@ -23,6 +23,11 @@ impl Folder {
             Self::Receive => "Receive",
         }
     }
+
+    /// The client's path of something within it.
+    pub fn path(self, names: &[Name]) -> VirtualPath {
+        std::iter::once(Name::fixed(self.name())).chain(names.iter().cloned()).collect()
+    }
 }
 
 /// Where a path lies.
@@ -57,7 +62,7 @@ impl Place {
     pub fn path(&self) -> Option<VirtualPath> {
         match self {
             Self::Root => Some(VirtualPath::root()),
-            Self::Within(folder, names) => path_of(*folder, names).ok(),
+            Self::Within(folder, names) => Some(folder.path(names)),
             Self::Outside => None,
         }
     }
@@ -65,6 +70,5 @@ impl Place {
 
 /// The client's path of something within a folder.
 pub fn path_of(folder: Folder, names: &[Name]) -> Result<VirtualPath, PathError> {
-    let top = VirtualPath::root().child(Name::parse(folder.name())?);
-    Ok(names.iter().fold(top, |path, name| path.child(name.clone())))
+    Ok(folder.path(names))
 }

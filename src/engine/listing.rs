@@ -13,7 +13,7 @@ use super::transfers::Job;
 use crate::base::clock::Timestamp;
 use crate::base::path::Name;
 use crate::domain::authorise::{Granted, Operation, Reach, authorise, is_listed};
-use crate::domain::place::{Folder, path_of};
+use crate::domain::place::Folder;
 use crate::domain::receipt::Ending;
 use crate::domain::value::AppendRule;
 use crate::ftp::listing::{Entry, Format, Kind, Rights, Unique};
@@ -213,7 +213,7 @@ async fn flush(to: &mut DataConnection, watch: &Watch<'_>) -> Result<(), Transfe
 
 /// All of Send or of Receive, as far as this partner may see it.
 fn whole_side(party: &Party, folder: Folder) -> Option<Side> {
-    let path = path_of(folder, &[]).ok()?;
+    let path = folder.path(&[]);
     match authorise(&party.snapshot.profile, party.connector(), Operation::List, &path) {
         Ok(Granted::Within { folder, names, reach }) => Some(Side { folder, names, reach }),
         Ok(Granted::Root) | Err(_) => None,
@@ -234,7 +234,7 @@ async fn folders(
             other => other?,
         };
         if depth > 0 {
-            let path = path_of(side.folder, &side.names).unwrap_or_default();
+            let path = side.folder.path(&side.names);
             out.raw("");
             out.raw(&format!("{path}:"));
         }
@@ -450,7 +450,7 @@ async fn recent(
     if side.folder != Folder::Receive || side.reach != Reach::All {
         return Ok(Default::default());
     }
-    let above = path_of(side.folder, &side.names).unwrap_or_default().to_string();
+    let above = side.folder.path(&side.names).to_string();
     let here =
         |path: &str| path.rsplit_once('/').filter(|(folder, _)| *folder == above).map(|(_, name)| name.to_owned());
     let (db, key) = (&engine.depot.db, party.connector().id.key());

@@ -18,7 +18,7 @@ use crate::base::id::TransferId;
 use crate::base::path::{Name, VirtualPath};
 use crate::domain::authorise::{self, Granted, Operation};
 use crate::domain::connector::Connector;
-use crate::domain::place::{Folder, path_of};
+use crate::domain::place::Folder;
 use crate::domain::refusal::Rule;
 use crate::domain::value::{DiskReserve, Overwrite};
 use crate::store::collected::{self, Collected, Subject};
@@ -161,7 +161,7 @@ pub(super) async fn failed(depot: &Depot, whose: Whose<'_>, folder: &OpenFolder,
 
 /// The names below Send of a file called `name`, if the partner may fetch one of that name.
 pub(super) fn fetchable(owner: Owner<'_>, name: &Name) -> Result<Vec<Name>, TransferError> {
-    let path = path_of(Folder::Send, std::slice::from_ref(name)).unwrap_or_default();
+    let path = Folder::Send.path(std::slice::from_ref(name));
     match authorise::authorise(&owner.snapshot.profile, owner.connector, Operation::Retrieve, &path)? {
         Granted::Within { names, .. } if names.len() == 1 && name.as_str() != crate::workspace::jail::STAGING => {
             Ok(names)
@@ -219,7 +219,7 @@ pub async fn waiting(depot: &Depot, owner: Owner<'_>) -> Result<Shelf, TransferE
     let more = found.len() > FILES_MAX;
     let mut files = Vec::with_capacity(found.len().min(FILES_MAX));
     for (names, version) in found.into_iter().take(FILES_MAX) {
-        let path = path_of(Folder::Send, &names).unwrap_or_default();
+        let path = Folder::Send.path(&names);
         let allowed = authorise::authorise(&owner.snapshot.profile, owner.connector, Operation::Retrieve, &path);
         let fetchable = match allowed {
             Err(_) => Fetchable::Never,
@@ -276,7 +276,7 @@ pub async fn remove(depot: &Depot, owner: Owner<'_>, below: &str, seen: &Seen) -
     }
     let subject = Subject {
         connector_key: owner.connector.id.key().to_owned(),
-        path: path_of(Folder::Send, &names).unwrap_or_default().to_string(),
+        path: Folder::Send.path(&names).to_string(),
         inode: version.inode,
         size_bytes: version.size_bytes,
         modified: version.modified,

@@ -13,7 +13,7 @@ use super::send::locate;
 use crate::base::path::{Name, VirtualPath};
 use crate::domain::authorise::{Granted, Operation, authorise};
 use crate::domain::connector::Connector;
-use crate::domain::place::{Folder, path_of};
+use crate::domain::place::Folder;
 use crate::domain::refusal::Rule;
 use crate::domain::value::{AppendRule, DiskReserve, Overwrite};
 use crate::ftp::session::StoreMode;
@@ -80,7 +80,7 @@ impl Plan {
 
     /// The client's path.
     pub fn client_path(&self) -> VirtualPath {
-        path_of(self.side, &self.names).unwrap_or_default()
+        self.side.path(&self.names)
     }
 
     /// The last of the client's names.

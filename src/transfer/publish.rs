@@ -17,7 +17,7 @@ use crate::base::fault::{self, Point};
 use crate::base::hex::hex;
 use crate::base::id::{EventId, ReceiptId};
 use crate::base::path::Name;
-use crate::domain::place::{Folder, path_of};
+use crate::domain::place::Folder;
 use crate::domain::receipt::{Ending, Proof, Status};
 use crate::domain::refusal::Rule;
 use crate::domain::scheme::Facts;
@@ -151,7 +151,7 @@ async fn named(
     whole: &Whole,
 ) -> Result<(Receipt, Turns, Room), TransferError> {
     let settings = &party.connector().settings;
-    let client_path = path_of(Folder::Receive, staged.names).unwrap_or_default();
+    let client_path = Folder::Receive.path(staged.names);
     let (last, above) = staged.names.split_last().ok_or(TransferError::NotFound)?;
     let mut headers = Vec::new();
     if settings.save_subfolder {
@@ -163,7 +163,7 @@ async fn named(
     names.push(stored);
     let turns = folder.naming_both(&names, staged.from.unwrap_or(&names)).await;
     let room = Room::make(folder, &mut names, settings.overwrite)?;
-    let stored_path = path_of(Folder::Receive, &names).unwrap_or_default();
+    let stored_path = Folder::Receive.path(&names);
     let receipt = Receipt {
         id: staged.id.clone(),
         connector: party.connector().id.as_str().to_owned(),
@@ -361,7 +361,7 @@ pub async fn publish_temporary(
     });
     let size_bytes = version.size_bytes;
     let whole = Whole { begun_at, ending, signed, ascii, resumed_from, size_bytes, sha256 };
-    let from_path = path_of(Folder::Receive, from).unwrap_or_default().to_string();
+    let from_path = Folder::Receive.path(from).to_string();
     let staged =
         Staged { id: ReceiptId::new(&depot.ids), inode: version.inode, name: from_path, names: to, from: Some(from) };
     let (from_folder, from_name) = folder.jail().parent(from)?;
