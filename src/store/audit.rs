@@ -119,10 +119,10 @@ pub async fn of_subject(
 pub async fn newest_first(
     db: &Db,
     subject: &str,
-    before: Option<(Timestamp, &str)>,
+    before: Option<&Cursor>,
     count: i64,
 ) -> Result<Vec<Entered>, StoreError> {
-    let (at, id) = before.map_or((i64::MAX, ""), |(at, id)| (at.us(), id));
+    let (at, id) = before.map_or((i64::MAX, ""), |before| (before.completed_at.us(), &before.id));
     let mut like = String::new();
     for c in subject.trim().to_lowercase().chars() {
         if matches!(c, '%' | '_' | '\\') {

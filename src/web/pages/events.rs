@@ -7,6 +7,7 @@ use axum::response::{IntoResponse, Response};
 use super::event_deliveries;
 use super::list::{Asked, Filters, Select, cut};
 use super::receive::{Fact, deliveries};
+use crate::base::clock::Timestamp;
 use crate::base::human;
 use crate::base::id::EventId;
 use crate::domain::administrator::Role;
@@ -14,8 +15,9 @@ use crate::domain::event::EventKind;
 use crate::store::delivery_page;
 use crate::store::event::{self, Event, Filter};
 use crate::store::receipt::Cursor;
+use crate::store::{Db, StoreError};
 use crate::web::context::Context;
-use crate::web::csv::{self, STEP_ROWS, Source};
+use crate::web::csv::{self, Source};
 use crate::web::error::WebError;
 use crate::web::shell::{Nav, Shell, html};
 use crate::web::table::{Offer, Pager};
@@ -140,29 +142,25 @@ fn facts(event: &Event) -> Vec<Fact> {
 /// The same as CSV, without a limit.
 pub async fn export(context: Context, Query(asked): Query<Asked>) -> Response {
     let filter = filter(&context, &asked);
-    csv::file("events", Rows { context, filter, before: None })
+    csv::file(&context, "events", filter)
 }
 
-struct Rows {
-    context: Context,
-    filter: Filter,
-    before: Option<Cursor>,
-}
-
-impl Source for Rows {
+impl Source for Filter {
     const COLUMNS: &'static [&'static str] =
         &["id", "kind", "at", "connector", "session_id", "receipt_id", "remote", "summary"];
+    type Row = Event;
 
-    async fn step(&mut self) -> Result<Vec<Vec<String>>, WebError> {
-        let found = event::page(&self.context.state.db, &self.filter, self.before.as_ref(), STEP_ROWS).await?;
-        if let Some(last) = found.last() {
-            self.before = Some(Cursor { completed_at: last.at, id: last.id.as_str().to_owned() });
-        }
-        let cells = |one: Event| {
-            let receipt = one.receipt_id.map(|id| id.to_string()).unwrap_or_default();
-            let (id, kind) = (one.id.to_string(), one.kind.name().to_owned());
-            vec![id, kind, one.at.to_string(), one.connector, one.session_id, receipt, one.remote, one.summary]
-        };
-        Ok(found.into_iter().map(cells).collect())
+    async fn page(&self, db: &Db, before: Option<&Cursor>, count: i64) -> Result<Vec<Event>, StoreError> {
+        event::page(db, self, before, count).await
+    }
+
+    fn place(row: &Event) -> (Timestamp, &str) {
+        (row.at, row.id.as_str())
+    }
+
+    fn cells(one: Event) -> Vec<String> {
+        let receipt = one.receipt_id.map(|id| id.to_string()).unwrap_or_default();
+        let (id, kind) = (one.id.to_string(), one.kind.name().to_owned());
+        vec![id, kind, one.at.to_string(), one.connector, one.session_id, receipt, one.remote, one.summary]
     }
 }
