@@ -22,9 +22,8 @@ macro_rules! select {
     };
 }
 
-const OLDEST_FIRST: &str = select!(
-    "WHERE at_us >= $1 AND (at_us, id) > ($2, $3) AND ($4 = '' OR kind = $4) ORDER BY at_us, id LIMIT $5"
-);
+const OLDEST_FIRST: &str =
+    select!("WHERE at_us >= $1 AND (at_us, id) > ($2, $3) AND ($4 = '' OR kind = $4) ORDER BY at_us, id LIMIT $5");
 const SELECT: &str = select!("WHERE at_us >= $4");
 const ONE: &str = select!("WHERE id = $1");
 const COUNT_SINCE: &str = "SELECT COUNT(*) FROM events WHERE kind = $1 AND at_us >= $2";

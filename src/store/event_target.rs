@@ -87,9 +87,7 @@ pub(super) async fn put_in(
         let words = format!("There are {TARGETS_MAX} event targets, the most there can be; remove one");
         return Err(SaveError::Mistakes(vec![Mistake::new("url", words)]));
     }
-    let was = before.as_ref().map(in_words).unwrap_or_default();
-    let before = before.as_ref().map(|texts| (texts, was.as_str()));
-    if !PART.put(tx, before, (texts, words), change).await? {
+    if !PART.put(tx, before.as_ref(), (texts, words), change).await? {
         return Ok(());
     }
     let put = sqlx::query(PUT).bind(id).bind(part::json(texts)?).bind(change.at.us()).bind(change.who);
@@ -97,7 +95,8 @@ pub(super) async fn put_in(
     Ok(setting::bump(tx).await?)
 }
 
-const PART: Part<'_> = Part { subject: "settings", what: "event target", table: EventTargetSettings::SETTINGS };
+const PART: Part<'_> =
+    Part { subject: "settings", what: "event target", table: EventTargetSettings::SETTINGS, in_words };
 
 fn in_words(texts: &Texts) -> String {
     EventTargetSettings::parse(texts).map(|settings| settings.in_words()).unwrap_or_default()

@@ -180,9 +180,7 @@ pub(super) async fn put_in(
     change: &Change<'_>,
 ) -> Result<(), SaveError> {
     let before = part::read(tx, STORED, (id, expected)).await?.map(|stored| stored.texts);
-    let was = before.as_ref().map(in_words).unwrap_or_default();
-    let before = before.as_ref().map(|texts| (texts, was.as_str()));
-    if !part(&subject(connector_id)).put(tx, before, (texts, words), change).await? {
+    if !part(&subject(connector_id)).put(tx, before.as_ref(), (texts, words), change).await? {
         return Ok(());
     }
     let put = sqlx::query(PUT).bind(id).bind(key).bind(part::json(texts)?).bind(change.at.us()).bind(change.who);
@@ -192,7 +190,7 @@ pub(super) async fn put_in(
 }
 
 const fn part(subject: &str) -> Part<'_> {
-    Part { subject, what: "SLA", table: SlaSettings::SETTINGS }
+    Part { subject, what: "SLA", table: SlaSettings::SETTINGS, in_words }
 }
 
 fn subject(connector: &str) -> String {
