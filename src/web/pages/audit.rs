@@ -5,6 +5,7 @@ use axum::extract::Query;
 use axum::response::{IntoResponse, Response};
 use serde::Deserialize;
 
+use super::list;
 use crate::base::clock::Timestamp;
 use crate::store::audit::{self, Entered};
 use crate::store::receipt::Cursor;
@@ -14,7 +15,7 @@ use crate::web::csv::{self, Source};
 use crate::web::error::WebError;
 use crate::web::shell::{Nav, Shell, html};
 use crate::web::table::address;
-use crate::web::view::{PAGE_SIZE, Time, cursor, cursor_text};
+use crate::web::view::{PAGE_SIZE, Time, cursor};
 
 /// Which changes.
 #[derive(Clone, Debug, Default, Deserialize)]
@@ -75,13 +76,9 @@ struct AuditPage {
 /// The table.
 pub async fn show(context: Context, Query(asked): Query<Asked>) -> Result<Response, WebError> {
     let before = cursor(&asked.before);
-    let mut found = audit::newest_first(&context.state.db, &asked.subject, before.as_ref(), PAGE_SIZE + 1).await?;
-    let more = found.len() > usize::try_from(PAGE_SIZE).unwrap_or(usize::MAX);
-    if more {
-        found.pop();
-    }
-    let last = found.last().filter(|_| more).map(|one| cursor_text(one.at, &one.id));
-    let older = last.map(|before| [("subject", asked.subject.clone()), ("before", before)]);
+    let subject = OfSubject(asked.subject);
+    let (found, older) = list::page(&context, &subject, before.as_ref(), PAGE_SIZE).await?;
+    let older = older.map(|before| [("subject", subject.0.clone()), ("before", before)]);
     let older = older.map(serde_urlencoded::to_string).transpose().map_err(WebError::internal)?;
     let rows = found.into_iter().map(|one| Row {
         at: one.at.into(),
@@ -94,9 +91,9 @@ pub async fn show(context: Context, Query(asked): Query<Asked>) -> Result<Respon
     });
     let page = AuditPage {
         shell: Shell::new(&context, "Audit", Nav::Administrators).await?,
-        subject: asked.subject.trim().to_owned(),
+        subject: subject.0.trim().to_owned(),
         rows: rows.collect(),
-        csv: address("/audit.csv", &[("subject", asked.subject.trim())]),
+        csv: address("/audit.csv", &[("subject", subject.0.trim())]),
         older: older.map(|query| format!("/audit?{query}")).unwrap_or_default(),
     };
     Ok(html(&page)?.into_response())

@@ -5,7 +5,7 @@ use axum::extract::{Path, Query};
 use axum::response::{IntoResponse, Response};
 
 use super::event_deliveries;
-use super::list::{Asked, Filters, Select, cut};
+use super::list::{self, Asked, Filters, Select};
 use super::receive::{Fact, deliveries};
 use crate::base::clock::Timestamp;
 use crate::base::human;
@@ -21,7 +21,7 @@ use crate::web::csv::{self, Source};
 use crate::web::error::WebError;
 use crate::web::shell::{Nav, Shell, html};
 use crate::web::table::{Offer, Pager};
-use crate::web::view::{Time, cursor_text};
+use crate::web::view::Time;
 
 const PATH: &str = "/activity/events";
 
@@ -63,9 +63,8 @@ pub fn words(kind: EventKind) -> String {
 
 /// The table.
 pub async fn show(context: Context, Query(asked): Query<Asked>) -> Result<Response, WebError> {
-    let (before, size, now) = (asked.before(), asked.size(), context.now());
-    let mut found = event::page(&context.state.db, &filter(&context, &asked), before.as_ref(), size + 1).await?;
-    let older = cut(&mut found, size, |one| cursor_text(one.at, one.id.as_str()));
+    let (filter, now) = (filter(&context, &asked), context.now());
+    let (found, older) = list::page(&context, &filter, asked.before().as_ref(), asked.size()).await?;
     let kinds = EventKind::ALL.map(|kind| (kind.name(), words(kind)));
     let offers = Offer::all(kinds.iter().map(|(name, words)| (*name, words.as_str())), &asked.kind);
     let own = vec![Select { key: "kind", label: "Kind", any: "Every kind", offers }];

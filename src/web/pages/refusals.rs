@@ -7,7 +7,7 @@ use askama::Template;
 use axum::extract::{Path, Query};
 use axum::response::{IntoResponse, Redirect, Response};
 
-use super::list::{Asked, Filters, Select, cut};
+use super::list::{self, Asked, Filters, Select};
 use super::session;
 use super::what_if;
 use crate::base::clock::Timestamp;
@@ -29,7 +29,7 @@ use crate::web::error::WebError;
 use crate::web::notes::Note;
 use crate::web::shell::{Nav, Shell, html};
 use crate::web::table::{Offer, Pager};
-use crate::web::view::{Time, cursor_text};
+use crate::web::view::Time;
 
 const PATH: &str = "/activity/refusals";
 /// Rules and connectors shown as groups.
@@ -80,9 +80,8 @@ pub fn filter(context: &Context, asked: &Asked) -> Filter {
 
 /// The page.
 pub async fn show(context: Context, Query(asked): Query<Asked>) -> Result<Response, WebError> {
-    let (before, size, now) = (asked.before(), asked.size(), context.now());
-    let mut found = refusal::page(&context.state.db, &filter(&context, &asked), before.as_ref(), size + 1).await?;
-    let older = cut(&mut found, size, |one| cursor_text(one.last_at, one.id.as_str()));
+    let (filter, now) = (filter(&context, &asked), context.now());
+    let (found, older) = list::page(&context, &filter, asked.before().as_ref(), asked.size()).await?;
     let rows = found.into_iter().map(|one| Row {
         id: one.id.to_string(),
         label: one.rule.label(),

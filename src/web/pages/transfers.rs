@@ -4,7 +4,7 @@ use askama::Template;
 use axum::extract::Query;
 use axum::response::{IntoResponse, Response};
 
-use super::list::{Asked, Filters, Select, cut};
+use super::list::{self, Asked, Filters, Select};
 use super::sla_files::SlaFiles;
 use crate::base::clock::Timestamp;
 use crate::base::human;
@@ -17,7 +17,7 @@ use crate::web::csv::{self, Source};
 use crate::web::error::WebError;
 use crate::web::shell::{Nav, Shell, html};
 use crate::web::table::{Offer, Pager};
-use crate::web::view::{Time, cursor_text};
+use crate::web::view::Time;
 
 const PATH: &str = "/activity/transfers";
 const WAYS: [(&str, &str); 2] = [("receive", "Received"), ("send", "Sent")];
@@ -100,11 +100,10 @@ struct TransfersPage {
 
 /// The table.
 pub async fn show(context: Context, Query(asked): Query<Asked>) -> Result<Response, WebError> {
-    let (before, size, now) = (asked.before(), asked.size(), context.now());
+    let now = context.now();
     let files = SlaFiles::find(&context, &asked.sla, Counted::Collected, &asked.connector).await?;
     let filter = filter(&context, &asked, files.as_ref());
-    let mut found = transfer::page(&context.state.db, &filter, before.as_ref(), size + 1).await?;
-    let older = cut(&mut found, size, |one| cursor_text(one.ended_at, one.id.as_str()));
+    let (found, older) = list::page(&context, &filter, asked.before().as_ref(), asked.size()).await?;
     let own = vec![
         Select { key: "way", label: "Way", any: "Both", offers: Offer::all(WAYS, &asked.way) },
         Select { key: "result", label: "Result", any: "Any", offers: Offer::all(RESULTS, &asked.result) },
