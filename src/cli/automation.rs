@@ -10,7 +10,7 @@ use crate::access::secrets::Secrets;
 use crate::domain::action::ActionSettings;
 use crate::domain::connector::type_of;
 use crate::domain::event_target::EventTargetSettings;
-use crate::domain::setting::{Mistake, Setting, Texts};
+use crate::domain::setting::{Setting, Texts};
 use crate::domain::value::ConnectorType;
 use crate::store::action::{self, StoredAction};
 use crate::store::event_target::{self, StoredTarget};
@@ -31,7 +31,7 @@ pub(super) async fn actions(desk: &mut Desk<'_>, verb: &ActionVerb) -> Result<()
             let owner = find(desk, connector).await?;
             if type_of(&owner.stored.texts) != ConnectorType::FtpServer {
                 let words = format!("{} is no partner; only partners have actions", owner.id);
-                return Err(SaveError::Mistakes(vec![Mistake::new("connector", words)]).into());
+                return Err(SaveError::mistake("connector", words).into());
             }
             let texts = output::texts(ActionSettings::SETTINGS, pairs)?;
             let programs = desk.programs().await?;

@@ -13,7 +13,7 @@ use super::{delivery, secret};
 use crate::base::clock::Timestamp;
 use crate::domain::action::{Action, ActionSettings};
 use crate::domain::flow::Target;
-use crate::domain::setting::{Mistake, Texts};
+use crate::domain::setting::Texts;
 
 /// Actions one connector can have.
 pub const ACTIONS_MAX: i64 = 20;
@@ -109,7 +109,7 @@ pub(super) async fn put_in(
     let others: i64 = sqlx::query(COUNT).bind(connector_key).bind(id).fetch_one(&mut **tx).await?.try_get(0)?;
     if others >= ACTIONS_MAX {
         let words = format!("There are {ACTIONS_MAX} actions, the most a connector can have; remove one");
-        return Err(SaveError::Mistakes(vec![Mistake::new("moment", words)]));
+        return Err(SaveError::mistake("moment", words));
     }
     if !part(subject).put(tx, before.as_ref(), (texts, words), change).await? {
         return Ok(());

@@ -12,7 +12,7 @@ use crate::base::clock::Timestamp;
 use crate::base::id::TokenId;
 use crate::base::secret::Secret;
 use crate::domain::api_token::TokenSettings;
-use crate::domain::setting::{Mistake, Value};
+use crate::domain::setting::Value;
 use crate::domain::value::{Networks, TokenScope};
 
 /// Tokens of one administrator, expired ones included.
@@ -91,7 +91,7 @@ pub async fn add(
     (settings, secret): (&TokenSettings, &Secret),
     change: &Change<'_>,
 ) -> Result<(), SaveError> {
-    let mistake = |words: String| SaveError::Mistakes(vec![Mistake::new("name", words)]);
+    let mistake = |words: String| SaveError::mistake("name", words);
     let mut tx = db.begin().await?;
     let count = sqlx::query(COUNT).bind(owner.id.as_str()).fetch_one(&mut *tx).await?.try_get::<i64, _>(0)?;
     if count >= TOKENS_MAX {

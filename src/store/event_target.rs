@@ -11,7 +11,7 @@ use super::setting::{self, Change, SaveError};
 use super::{delivery, secret};
 use crate::domain::event_target::{EventTarget, EventTargetSettings};
 use crate::domain::flow::Target;
-use crate::domain::setting::{Mistake, Texts};
+use crate::domain::setting::Texts;
 
 /// Event targets there can be.
 pub const TARGETS_MAX: i64 = 20;
@@ -85,7 +85,7 @@ pub(super) async fn put_in(
     let before = before.map(|stored| stored.texts);
     if sqlx::query(COUNT).bind(id).fetch_one(&mut **tx).await?.try_get::<i64, _>(0)? >= TARGETS_MAX {
         let words = format!("There are {TARGETS_MAX} event targets, the most there can be; remove one");
-        return Err(SaveError::Mistakes(vec![Mistake::new("url", words)]));
+        return Err(SaveError::mistake("url", words));
     }
     if !PART.put(tx, before.as_ref(), (texts, words), change).await? {
         return Ok(());

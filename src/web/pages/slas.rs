@@ -16,7 +16,6 @@ use crate::base::clock::Timestamp;
 use crate::base::id::EventId;
 use crate::domain::administrator::Role;
 use crate::domain::connector::Connector;
-use crate::domain::setting::Mistake;
 use crate::domain::sla::{Sla, SlaSettings, State, Window, shown};
 use crate::store::setting::SaveError;
 use crate::store::sla::{self, SLAS_MAX, Stand, StoredSla};
@@ -255,7 +254,7 @@ async fn put(context: &Context, connector: &Connector, edit: &str, draft: &Draft
     };
     if there.is_none() && sla::count(db, connector.id.key()).await? >= SLAS_MAX {
         let words = format!("{} has {SLAS_MAX} SLAs, the most there can be; remove one", connector.id);
-        return Ok(Err(SaveError::Mistakes(vec![Mistake::new("counted", words)])));
+        return Ok(Err(SaveError::mistake("counted", words)));
     }
     let expected = there.as_ref().map(|one| draft.version().unwrap_or(one.version));
     let id = there.map_or_else(|| EventId::new(&context.state.ids).to_string(), |one| one.id);
