@@ -1,7 +1,7 @@
 //! Where a client's path lies: in the root that shows two folders, or within one of them.
 
 use super::connector::ConnectorSettings;
-use crate::base::path::{Name, PathError, VirtualPath};
+use crate::base::path::{Name, VirtualPath};
 
 /// A partner's two folders, named from Waybill's side.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -66,9 +66,4 @@ impl Place {
             Self::Outside => None,
         }
     }
-}
-
-/// The client's path of something within a folder.
-pub fn path_of(folder: Folder, names: &[Name]) -> Result<VirtualPath, PathError> {
-    Ok(folder.path(names))
 }

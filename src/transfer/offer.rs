@@ -11,8 +11,7 @@ use rustix::fs::FileType;
 
 use super::depot::{Depot, TransferError, Whose};
 use super::plan::check_reserve;
-use super::room::Room;
-pub(super) use super::room::{taken, there};
+use super::room::{Room, taken, there};
 use crate::base::clock::Timestamp;
 use crate::base::id::TransferId;
 use crate::base::path::{Name, VirtualPath};

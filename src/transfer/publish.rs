@@ -10,7 +10,6 @@ use super::depot::{Depot, Party, TransferError};
 use super::plan::{Base, Plan};
 use super::receive::is_temporary;
 use super::room::Room;
-pub(super) use super::room::number;
 use super::{lacking, logged};
 use crate::base::clock::Timestamp;
 use crate::base::fault::{self, Point};

@@ -86,7 +86,7 @@ pub(super) fn taken(name: impl Display) -> TransferError {
 }
 
 /// `name-1.ext`, `name-2.ext`…: the first that nothing has.
-pub(super) fn number(folder: &OpenFolder, names: &mut Vec<Name>) -> Result<(), TransferError> {
+fn number(folder: &OpenFolder, names: &mut Vec<Name>) -> Result<(), TransferError> {
     let Some(base) = names.pop() else { return Err(TransferError::NotFound) };
     for n in 1..NUMBERS_MAX {
         names.push(scheme::numbered(&base, n));
