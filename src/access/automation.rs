@@ -72,6 +72,25 @@ impl Keeper<'_> {
         Ok(Kept { id, words, secret })
     }
 
+    /// The same action for another partner, with the same secret to sign with.
+    ///
+    /// # Errors
+    /// As above.
+    pub async fn copy_action(
+        &self,
+        one: &StoredAction,
+        to: &ConnectorId,
+        change: &Change<'_>,
+    ) -> Result<(), SaveError> {
+        let kept = self.put_action(to, (None, &one.texts), false, change).await?;
+        let same = self.secrets.get(&action::webhook_secret(&one.id)).await.map_err(failed)?;
+        if let (Some(_), Some(secret)) = (kept.secret, same) {
+            let (name, subject) = (action::webhook_secret(&kept.id), format!("connector {to}"));
+            self.secrets.put(&name, &secret, &subject, change).await.map_err(failed)?;
+        }
+        Ok(())
+    }
+
     /// Adds an event target, or puts `texts` in place of one that is `there`. Its secret is as an action's.
     ///
     /// # Errors

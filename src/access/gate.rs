@@ -115,9 +115,9 @@ impl Gate {
 
     /// Partners logged in from these addresses, at these times, before this start.
     pub fn trust(&self, came: impl IntoIterator<Item = (IpAddr, Timestamp)>) {
-        let mut guard = locked(&self.guard);
+        let (mut guard, now) = (locked(&self.guard), self.clock.now());
         for (address, at) in came {
-            guard.trust(address, at);
+            guard.trust(address, at, now);
         }
     }
 

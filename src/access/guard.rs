@@ -140,6 +140,13 @@ impl Record {
     }
 }
 
+/// What an administrator said.
+#[derive(Clone, Copy, Debug)]
+struct ByHand {
+    since: Timestamp,
+    until: Timestamp,
+}
+
 /// What the guard remembers.
 #[derive(Debug, Default)]
 pub struct Guard {
@@ -147,12 +154,29 @@ pub struct Guard {
     addresses: HashMap<(Door, IpAddr), Record>,
     trusted: HashMap<IpAddr, Timestamp>,
     /// What an administrator said holds for FTP, whatever is trusted or allowed.
-    by_hand: HashMap<IpAddr, Timestamp>,
+    by_hand: HashMap<IpAddr, ByHand>,
+    /// The latest time at which one of the last two was said: what is yet to come was while the clock was ahead.
+    latest: Timestamp,
 }
 
 impl Guard {
+    /// What was said while the clock was ahead counts from now on, for as long as it was to.
+    fn set_right(&mut self, now: Timestamp) {
+        if self.latest <= now {
+            return;
+        }
+        self.latest = now;
+        for since in self.trusted.values_mut() {
+            *since = now.min(*since);
+        }
+        for ByHand { since, until } in self.by_hand.values_mut().filter(|one| one.since > now) {
+            (*since, *until) = (now, now.plus(until.since(*since)));
+        }
+    }
+
     /// Until when this caller is blocked, if so.
-    pub fn blocked(&self, caller: &Caller<'_>, now: Timestamp) -> Option<Timestamp> {
+    pub fn blocked(&mut self, caller: &Caller<'_>, now: Timestamp) -> Option<Timestamp> {
+        self.set_right(now);
         let of_caller = self.callers.get(&key(caller)).and_then(|record| record.blocked(now));
         if of_caller.is_some() || self.is_trusted(caller.address, now) {
             return of_caller;
@@ -162,22 +186,26 @@ impl Guard {
 
     /// Until when an administrator keeps this caller out, if so: of the FTP server alone, so that nobody shuts the pages
     /// for themselves.
-    pub fn blocked_by_hand(&self, caller: &Caller<'_>, now: Timestamp) -> Option<Timestamp> {
-        let until = self.by_hand.get(&caller.address).copied()?;
+    pub fn blocked_by_hand(&mut self, caller: &Caller<'_>, now: Timestamp) -> Option<Timestamp> {
+        self.set_right(now);
+        let until = self.by_hand.get(&caller.address)?.until;
         (caller.door == Door::Ftp && until > now).then_some(until)
     }
 
     /// An administrator keeps an address out of the FTP server.
     pub fn block(&mut self, address: IpAddr, until: Timestamp, now: Timestamp) {
+        self.set_right(now);
+        self.latest = now;
         if self.by_hand.len() >= REMEMBERED_MAX {
-            self.by_hand.retain(|_, until| *until > now);
+            self.by_hand.retain(|_, one| one.until > now);
         }
-        self.by_hand.insert(address, until);
+        self.by_hand.insert(address, ByHand { since: now, until });
     }
 
     /// Counts a failure; gives how long the refusal is to be delayed: by what the address did, whether the name exists or not,
     /// so that time does not tell which.
     pub fn failed(&mut self, caller: &Caller<'_>, limits: &Limits, now: Timestamp) -> Duration {
+        self.set_right(now);
         let may_block = !caller.address.is_loopback();
         let trusted = self.is_trusted(caller.address, now);
         trim(&mut self.callers);
@@ -210,18 +238,22 @@ impl Guard {
             if self.trusted.len() >= REMEMBERED_MAX {
                 self.trusted.retain(|_, since| now.since(*since) < TRUSTED_FOR);
             }
-            self.trust(caller.address, now);
+            self.trust(caller.address, now, now);
         }
     }
 
-    /// A partner logged in from that address at that time.
-    pub fn trust(&mut self, address: IpAddr, at: Timestamp) {
+    /// A partner logged in from that address at that time; if that is yet to come, at some time until now.
+    pub fn trust(&mut self, address: IpAddr, at: Timestamp, now: Timestamp) {
+        self.set_right(now);
+        self.latest = now;
+        let at = at.min(now);
         let since = self.trusted.entry(address).or_insert(at);
         *since = at.max(*since);
     }
 
     /// Every block in force, by the time it ends.
-    pub fn blocks(&self, now: Timestamp) -> Vec<Block> {
+    pub fn blocks(&mut self, now: Timestamp) -> Vec<Block> {
+        self.set_right(now);
         let of_callers =
             self.callers.iter().map(|((door, name, address), record)| (*door, name.as_str(), *address, record));
         let of_addresses = self.addresses.iter().map(|((door, address), record)| (*door, "", *address, record));
@@ -229,11 +261,11 @@ impl Guard {
             let until = record.blocked(now)?;
             Some(Block { door, name: name.to_owned(), address, until, failures: record.failures(), by_hand: false })
         });
-        let by_hand = self.by_hand.iter().filter(|(_, until)| **until > now).map(|(address, until)| Block {
+        let by_hand = self.by_hand.iter().filter(|(_, one)| one.until > now).map(|(address, one)| Block {
             door: Door::Ftp,
             name: String::new(),
             address: *address,
-            until: *until,
+            until: one.until,
             failures: 0,
             by_hand: true,
         });
@@ -379,8 +411,8 @@ mod tests {
         let mut guard = Guard::default();
         let partner = caller("acme", Known::Yes, [203, 0, 113, 1]);
         let last = at(1_000_000);
-        guard.trust(partner.address, last);
-        guard.trust(partner.address, at(5));
+        guard.trust(partner.address, last, last);
+        guard.trust(partner.address, at(5), last);
         let fails = |guard: &mut Guard, now| {
             for name in ["root", "admin", "test"] {
                 guard.failed(&Caller { name, known: Known::No, ..partner }, &LIMITS, now);
@@ -406,6 +438,32 @@ mod tests {
         guard.block(partner.address, at(3_600), at(0));
         guard.unblock(partner.address);
         assert_eq!(guard.blocked_by_hand(&partner, at(1)), None);
+    }
+
+    #[test]
+    fn what_was_said_while_the_clock_was_ahead_counts_from_then_on_when_it_is_right() {
+        let mut guard = Guard::default();
+        let ahead = at(100_000_000);
+        let [partner, other] = [[203, 0, 113, 1], [203, 0, 113, 2]].map(|address| caller("acme", Known::Yes, address));
+        guard.succeeded(&partner, ahead);
+        guard.block(other.address, ahead.plus(Duration::from_hours(1)), ahead);
+        guard.block(other.address, ahead.plus(Duration::from_hours(2)), ahead.plus(Duration::from_hours(1)));
+        assert_eq!(guard.blocked_by_hand(&other, at(10)), Some(at(3_610)));
+        assert_eq!(guard.blocks(at(3_609)).len(), 1);
+        assert_eq!((guard.blocked_by_hand(&other, at(3_610)), guard.blocks(at(3_610)).len()), (None, 0));
+        let fails = |guard: &mut Guard, address, now| {
+            for name in ["root", "admin", "test"] {
+                guard.failed(&Caller { name, known: Known::No, address, ..partner }, &LIMITS, now);
+            }
+            guard.blocked(&Caller { address, ..partner }, now).is_some()
+        };
+        let over = at(10).plus(TRUSTED_FOR);
+        assert!(!fails(&mut guard, partner.address, over.minus(Duration::from_secs(1))));
+        assert!(fails(&mut guard, partner.address, over));
+        // What the records of an earlier run say is no different.
+        let from = IpAddr::from([203, 0, 113, 3]);
+        guard.trust(from, ahead, over);
+        assert!(fails(&mut guard, from, over.plus(TRUSTED_FOR)));
     }
 
     #[test]

@@ -428,7 +428,8 @@ mod tests {
         let told = told(&desk.live.snapshot(), &newer.events[0], now).unwrap();
         rows::record(&db, &newer, &[New { due: now, ..told }], now).await.unwrap();
         let stop = CancellationToken::new();
-        let running = tokio::spawn(Runner { reach: desk.reach.clone(), live: desk.live.clone() }.run(stop.clone()));
+        let runner = Runner { reach: desk.reach.clone(), live: desk.live.clone() };
+        let running = tokio::spawn(runner.run((stop.clone(), CancellationToken::new()), Duration::from_mins(1)));
         while crate::store::delivery_page::failed(&db).await.unwrap().is_empty() {
             tokio::time::sleep(Duration::from_millis(10)).await;
         }

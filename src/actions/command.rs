@@ -117,7 +117,8 @@ impl Commands {
         Ok(Self { programs, scratch: scratch.into() })
     }
 
-    /// One attempt. `run_id` is new for each; `file` holds the bytes of the receipt's file.
+    /// One attempt. `run_id` is new for each; `file` holds the bytes of the receipt's file. The program ends when nobody waits
+    /// for this any more.
     pub async fn run(
         &self,
         command: &Command<'_>,
@@ -130,8 +131,11 @@ impl Commands {
             Ok(prepared) => prepared,
             Err(why) => return Attempt::retry(why),
         };
-        let ended = tokio::task::spawn_blocking(move || one.run()).await;
-        match ended.map_err(io::Error::other).flatten() {
+        let ended = async {
+            let (wanted, _wants) = io::pipe()?;
+            tokio::task::spawn_blocking(move || one.run(&wanted)).await.map_err(io::Error::other)?
+        };
+        match ended.await {
             Ok(ended) => attempt(&ended, &warnings, command.within),
             Err(error) => Attempt::retry(format!("{} could not be run: {error}", command.program.as_str())),
         }
@@ -183,10 +187,11 @@ struct OneRun {
 }
 
 impl OneRun {
-    fn run(self) -> io::Result<Run> {
+    fn run(self, wanted: &io::PipeReader) -> io::Result<Run> {
         let made = DirBuilder::new().recursive(true).mode(0o700).create(&self.folder);
         let ended = made.and_then(|()| self.fill()).and_then(|()| {
-            let ended = program::run(&self.program, &self.arguments, &self.folder, (self.within, ANSWER_BYTES))?;
+            let limits = (self.within, ANSWER_BYTES);
+            let ended = program::run(&self.program, &self.arguments, &self.folder, limits, wanted)?;
             fault::pass(Point::ProgramEnded)?;
             Ok(ended)
         });
@@ -213,6 +218,9 @@ fn attempt(ended: &Run, warnings: &[String], within: Duration) -> Attempt {
         End::TooLong => {
             let most = within.as_secs();
             (Outcome::Retry, format!("Still running after {most} s, so it was ended with all it had started"))
+        }
+        End::Unwanted => {
+            (Outcome::Retry, "Ended with all it had started, since nobody waited for it any more".to_owned())
         }
     };
     let said = String::from_utf8_lossy(&ended.output).replace('\0', "\u{fffd}");

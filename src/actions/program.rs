@@ -29,6 +29,8 @@ pub enum End {
     Signalled(i32),
     /// It was still running when its time was over.
     TooLong,
+    /// It was still running when nobody waited for its end any more.
+    Unwanted,
 }
 
 /// A run that has ended.
@@ -41,12 +43,14 @@ pub struct Run {
 }
 
 /// Runs `program` in `folder` for at most `within`; keeps `kept_bytes` of what it says. It has no standard input, and
-/// nothing in its environment but `PATH`. Whatever it has left running ends with it, in its process group or not. Blocks.
+/// nothing in its environment but `PATH`. Whatever it has left running ends with it, in its process group or not. Blocks. It is
+/// wanted as long as the other end of `wanted` is open.
 pub fn run(
     program: &Path,
     arguments: &[String],
     folder: &Path,
     (within, kept_bytes): (Duration, usize),
+    wanted: &io::PipeReader,
 ) -> io::Result<Run> {
     let (reader, writer) = io::pipe()?;
     rustix::io::ioctl_fionbio(&reader, true)?;
@@ -66,7 +70,7 @@ pub fn run(
     drop(command);
     let group = Pid::from_child(&child);
     let mut heard = Heard { reader: Some(reader), output: Vec::new(), kept_bytes };
-    let followed = follow(group, &mut heard, Instant::now() + within);
+    let followed = follow(group, &mut heard, Instant::now() + within, wanted);
     // Its number is not given away before it is waited for: the group is still this one's.
     let _ = kill_process_group(group, Signal::KILL);
     let status = child.wait();
@@ -75,6 +79,7 @@ pub fn run(
     heard.rest();
     let end = match (followed?, status.code()) {
         (Followed::TooLong, _) => End::TooLong,
+        (Followed::Unwanted, _) => End::Unwanted,
         (Followed::Ended, Some(code)) => End::Exited(code),
         (Followed::Ended, None) => End::Signalled(status.signal().unwrap_or_default()),
     };
@@ -84,26 +89,31 @@ pub fn run(
 enum Followed {
     Ended,
     TooLong,
+    Unwanted,
 }
 
-/// Hears what it says until it ends or its time is over.
-fn follow(child: Pid, heard: &mut Heard, until: Instant) -> io::Result<Followed> {
+/// Hears what it says until it ends, its time is over, or nobody wants it any more.
+fn follow(child: Pid, heard: &mut Heard, until: Instant, wanted: &io::PipeReader) -> io::Result<Followed> {
     let ended = pidfd_open(child, PidfdFlags::empty())?;
     loop {
         let left = until.saturating_duration_since(Instant::now());
         if left.is_zero() {
             return Ok(Followed::TooLong);
         }
-        let mut watched = vec![PollFd::new(&ended, PollFlags::IN)];
+        let mut watched = vec![PollFd::new(&ended, PollFlags::IN), PollFd::new(wanted, PollFlags::IN)];
         watched.extend(heard.reader.as_ref().map(|reader| PollFd::new(reader, PollFlags::IN)));
         let timeout = Timespec::try_from(left).map_err(io::Error::other)?;
         match poll(&mut watched, Some(&timeout)) {
             Ok(_) | Err(rustix::io::Errno::INTR) => {}
             Err(errno) => return Err(errno.into()),
         }
-        let (has_ended, has_said) = (!watched[0].revents().is_empty(), watched.get(1).is_some_and(is_ready));
+        let (has_ended, is_unwanted) = (is_ready(&watched[0]), is_ready(&watched[1]));
+        let has_said = watched.get(2).is_some_and(is_ready);
         if has_ended {
             return Ok(Followed::Ended);
+        }
+        if is_unwanted {
+            return Ok(Followed::Unwanted);
         }
         if has_said {
             heard.step();
@@ -170,12 +180,17 @@ mod tests {
     }
 
     fn ran(text: &str, arguments: &[&str], within: Duration) -> Run {
+        let (wanted, _wants) = io::pipe().unwrap();
+        ran_for(&wanted, text, arguments, within)
+    }
+
+    fn ran_for(wanted: &io::PipeReader, text: &str, arguments: &[&str], within: Duration) -> Run {
         let folder = tempfile::tempdir().unwrap();
         let arguments: Vec<_> = arguments.iter().map(|one| (*one).to_owned()).collect();
         // Another test that starts a program meanwhile holds this one open for a moment.
         let program = script(folder.path(), text);
         for _ in 0..100 {
-            match run(&program, &arguments, folder.path(), (within, KEPT)) {
+            match run(&program, &arguments, folder.path(), (within, KEPT), wanted) {
                 Err(error) if error.kind() == io::ErrorKind::ExecutableFileBusy => std::thread::yield_now(),
                 other => return other.unwrap(),
             }
@@ -278,6 +293,19 @@ mod tests {
         let ended = ran("sleep 1000 & echo $!", &[], LONG);
         assert_eq!(ended.end, End::Exited(0));
         gone(&ended.output);
+    }
+
+    #[test]
+    fn what_nobody_waits_for_any_more_is_killed() {
+        let (wanted, wants) = io::pipe().unwrap();
+        let leaves = std::thread::spawn(move || {
+            rustix::event::poll(&mut [], Some(&Timespec { tv_sec: 0, tv_nsec: 300_000_000 })).unwrap();
+            drop(wants);
+        });
+        let ended = ran_for(&wanted, "sleep 1000 & echo $!; sleep 1000", &[], LONG);
+        assert_eq!(ended.end, End::Unwanted);
+        gone(&ended.output);
+        leaves.join().unwrap();
     }
 
     /// Killed, whether or not somebody has waited for it yet.

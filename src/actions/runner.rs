@@ -40,8 +40,10 @@ const ASIDE_MAX: Duration = Duration::from_millis(100);
 /// How long a lane is worked on while others may wait for their turn.
 const TURN: Duration = Duration::from_secs(2);
 /// How long what is held back holds up those behind it. Not longer: its partner was told that its upload failed, and only a
-/// start finds out what became of it.
+/// start finds out what became of it; or has given it a temporary name, and nobody knows for how long.
 const HELD_FOR: Duration = Duration::from_mins(1);
+/// How long, at a stop, what was broken off may take to be recorded.
+const LAST_RECORDS_WITHIN: Duration = Duration::from_secs(5);
 /// How long a lane rests at most: what is made due by hand is seen then.
 const REST: Duration = Duration::from_secs(1);
 
@@ -83,6 +85,15 @@ fn due(pending: Vec<Pending>, in_order: bool, now: Timestamp) -> (Vec<Pending>, 
     (due, later)
 }
 
+/// How it is told to stop.
+#[derive(Clone, Debug)]
+struct Stops {
+    /// Nothing more is begun.
+    stop: CancellationToken,
+    /// What is under way is broken off.
+    cut: CancellationToken,
+}
+
 /// Who works on which lane.
 #[derive(Default)]
 struct Workers {
@@ -121,9 +132,20 @@ impl Workers {
         }
     }
 
-    /// Waits until all have ended.
-    async fn all_ended(mut self) {
-        while self.tasks.join_next().await.is_some() {}
+    /// Waits until all have ended, which they are told to by `cut` when `patience` is over.
+    async fn all_ended(mut self, cut: &CancellationToken, patience: Duration) {
+        let all = async { while self.tasks.join_next().await.is_some() {} };
+        tokio::pin!(all);
+        tokio::select! {
+            () = &mut all => return,
+            () = tokio::time::sleep(patience) => cut.cancel(),
+            () = cut.cancelled() => {}
+        }
+        if tokio::time::timeout(LAST_RECORDS_WITHIN, all).await.is_err() {
+            tracing::error!(
+                "What was being delivered could not be recorded in time; it is tried again at the next start"
+            );
+        }
     }
 }
 
@@ -137,22 +159,24 @@ pub struct Runner {
 }
 
 impl Runner {
-    /// Delivers until told to stop; what is under way then ends first.
-    pub async fn run(self, stop: CancellationToken) {
+    /// Delivers until told to stop. What is under way then may end by itself for as long as `patience` is, unless it is to stop
+    /// at once; it is broken off then, and tried again at the next start.
+    pub async fn run(self, (stop, at_once): (CancellationToken, CancellationToken), patience: Duration) {
         let mut workers = Workers::default();
+        let stops = Stops { stop: stop.clone(), cut: at_once.child_token() };
         while !stop.is_cancelled() {
-            self.start_workers(&mut workers, &stop).await;
+            self.start_workers(&mut workers, &stops).await;
             tokio::select! {
                 () = workers.ended() => {}
                 () = tokio::time::sleep(LOOK_EVERY) => {}
                 () = stop.cancelled() => {}
             }
         }
-        workers.all_ended().await;
+        workers.all_ended(&stops.cut, patience).await;
     }
 
     /// A worker for each lane that may have something due and has none yet.
-    async fn start_workers(&self, workers: &mut Workers, stop: &CancellationToken) {
+    async fn start_workers(&self, workers: &mut Workers, stops: &Stops) {
         let lanes = match delivery::lanes(self.db()).await {
             Ok(lanes) => lanes,
             Err(error) => {
@@ -161,9 +185,9 @@ impl Runner {
             }
         };
         for lane in workers.next_up(lanes) {
-            let (runner, stop, worked_on) = (self.clone(), stop.clone(), lane.clone());
+            let (runner, stops, worked_on) = (self.clone(), stops.clone(), lane.clone());
             workers.start(lane, async move {
-                let rest = runner.work(&worked_on, &stop).await.unwrap_or_else(|error| {
+                let rest = runner.work(&worked_on, &stops).await.unwrap_or_else(|error| {
                     tracing::error!(%error, "Could not deliver; it is tried again");
                     REST
                 });
@@ -173,7 +197,7 @@ impl Runner {
     }
 
     /// Delivers what is due in a lane, as long as its turn is. Gives how long it rests then.
-    async fn work(&self, lane: &Lane, stop: &CancellationToken) -> Result<Duration, TransferError> {
+    async fn work(&self, lane: &Lane, stops: &Stops) -> Result<Duration, TransferError> {
         let turn = Instant::now() + TURN;
         loop {
             if Instant::now() >= turn {
@@ -191,17 +215,16 @@ impl Runner {
             let now = self.reach.depot.clock.now();
             let pending = delivery::next(self.db(), lane, !in_order, now.minus(HELD_FOR), most).await?;
             let (mut due, later) = due(pending, in_order, now);
-            if due.is_empty() || stop.is_cancelled() {
+            if due.is_empty() || stops.stop.is_cancelled() {
                 // Others may come before what waits now, and what is held back is released soon.
                 return Ok(later.map_or(LOOK_EVERY, |at| at.since(now)).clamp(LOOK_EVERY, REST));
             }
-            let attempts = if is_alert {
-                let letters = self.reach.alert(&snapshot, &due).await?;
-                let of = |tried| alerts::of_one_letter(self.attempted(&snapshot, (None, &[]), (&due, tried), now));
-                letters.into_iter().flat_map(of).collect()
-            } else {
+            if !is_alert {
                 due.truncate(target.map_or(1, |target| target.at_a_time(in_order)));
-                self.attempt(&snapshot, target, &due, in_order).await?
+            }
+            let attempts = tokio::select! {
+                tried = self.tried(&snapshot, target, (lane, &due), in_order) => tried?,
+                () = stops.cut.cancelled() => self.broken_off(target, &due, now),
             };
             if attempts.is_empty() {
                 return Ok(REST);
@@ -218,6 +241,43 @@ impl Runner {
         }
     }
 
+    /// Tries each delivery once.
+    async fn tried(
+        &self,
+        snapshot: &Snapshot,
+        target: Option<Goal<'_>>,
+        (lane, due): (&Lane, &[Pending]),
+        in_order: bool,
+    ) -> Result<Vec<Attempted>, TransferError> {
+        if lane.target != Target::AlertMail {
+            return self.attempt(snapshot, target, due, in_order).await;
+        }
+        let now = self.reach.depot.clock.now();
+        let letters = self.reach.alert(snapshot, due).await?;
+        let of = |tried| alerts::of_one_letter(self.attempted(snapshot, (None, &[]), (due, tried), now));
+        Ok(letters.into_iter().flat_map(of).collect())
+    }
+
+    /// What a stop has broken off, which may have come to its target: that is said. What is put into a folder comes there once,
+    /// however often it is begun.
+    fn broken_off(&self, target: Option<Goal<'_>>, due: &[Pending], at: Timestamp) -> Vec<Attempted> {
+        if target.is_some_and(Goal::is_folder) {
+            return Vec::new();
+        }
+        let took = self.reach.depot.clock.now().since(at);
+        let answer = "Waybill was stopped before the end of it was known; it is done again at the next start";
+        let broken_off = |one: &Pending| Attempted {
+            delivery: one.id,
+            receipt_id: one.receipt_id.clone(),
+            at,
+            took,
+            answer: answer.to_owned(),
+            next: Next::Again,
+            letter: false,
+        };
+        due.iter().map(broken_off).collect()
+    }
+
     /// Takes the files over and tries each delivery once.
     async fn attempt(
         &self,
@@ -232,6 +292,12 @@ impl Runner {
         let receipts;
         let tried: Vec<Tried> = if let Some(target) = target {
             receipts = held::take_over(&self.reach.depot, snapshot, &ids).await?;
+            // One that got a temporary name since it was looked for is held back, and holds up those behind it.
+            let waits =
+                |found: &Receipt, one: &Pending| !found.taken_over && Some(&found.id) == one.receipt_id.as_ref();
+            let is_held = |one: &Pending| receipts.iter().any(|found| waits(found, one));
+            let pending = due.iter().cloned().map(|one| Pending { held: is_held(&one), ..one }).collect();
+            let (due, _) = &self::due(pending, in_order, at);
             let has_receipt = |one: &&Pending| receipts.iter().any(|found| Some(&found.id) == one.receipt_id.as_ref());
             // A record may be older than it is kept. An action may be about no received file.
             let gone = due.iter().filter(|one| one.receipt_id.is_some() && !has_receipt(one));
@@ -385,6 +451,35 @@ mod tests {
         let many: Vec<_> = many.iter().map(|(source, target)| (source.as_str(), target.as_str())).collect();
         let next = next_up(lanes(&many), &mut Turns::new(), &mut HashSet::new(), now);
         assert_eq!(next.len(), WORKERS_MAX);
+    }
+
+    #[tokio::test]
+    async fn what_is_under_way_at_a_stop_has_its_time_and_then_is_told_to_end() {
+        let under_way = |ends: Duration| {
+            let (mut workers, cut) = (Workers::default(), CancellationToken::new());
+            let [lane] = <[Lane; 1]>::try_from(workers.next_up(lanes(&[("a", "erp")]))).unwrap();
+            let told = cut.clone();
+            workers.start(lane, async move {
+                tokio::select! {
+                    () = told.cancelled() => {}
+                    () = tokio::time::sleep(ends) => {}
+                }
+                Instant::now()
+            });
+            (workers, cut)
+        };
+        let (workers, cut) = under_way(Duration::from_millis(50));
+        workers.all_ended(&cut, LAST_RECORDS_WITHIN).await;
+        assert!(!cut.is_cancelled(), "it ended by itself");
+        for (patience, at_once) in [(Duration::from_millis(50), false), (Duration::from_mins(1), true)] {
+            let (workers, cut) = under_way(Duration::from_mins(1));
+            if at_once {
+                cut.cancel();
+            }
+            let asked = Instant::now();
+            workers.all_ended(&cut, patience).await;
+            assert!(cut.is_cancelled() && asked.elapsed() < LAST_RECORDS_WITHIN);
+        }
     }
 
     #[tokio::test]

@@ -81,6 +81,12 @@ impl<'a> Goal<'a> {
         }
     }
 
+    /// Whether files are put into a folder there.
+    pub fn is_folder(self) -> bool {
+        let puts = |kind| matches!(kind, ConnectorType::FtpServer | ConnectorType::Folder);
+        matches!(self, Self::Connector(connector) if puts(connector.settings.r#type))
+    }
+
     /// How many deliveries one call takes.
     pub fn at_a_time(self, in_order: bool) -> usize {
         match self {

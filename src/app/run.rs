@@ -30,7 +30,7 @@ use crate::base::app_log::AppLog;
 use crate::base::clock::Clock;
 use crate::base::id::IdSource;
 use crate::cli::ServeOptions;
-use crate::engine::{Engine, Listeners, Stop, TlsBase};
+use crate::engine::{DRAIN_FOR, Engine, Listeners, Stop, TlsBase};
 use crate::store::commit::Recorder;
 use crate::store::live::Live;
 use crate::store::open::{Lock, SERVE_LOCK, make_private_folder};
@@ -154,7 +154,8 @@ async fn serve(options: &ServeOptions, (log, lines): (Option<telemetry::Handle>,
     background.spawn(housekeeping::nightly(depot.clone(), engine.live.clone(), backups.clone()));
     background.spawn(housekeeping::hourly(depot.clone(), live, (engine.certificates.clone(), backups.clone())));
     let reach = Reach { depot: depot.clone(), secrets, poster, commands };
-    let delivering = tokio::spawn(Runner { reach, live: engine.live.clone() }.run(stop.drain.clone()));
+    let stops = (stop.drain.clone(), stop.now.clone());
+    let delivering = tokio::spawn(Runner { reach, live: engine.live.clone() }.run(stops, DRAIN_FOR));
     let restart = Restart::new(stop.drain.clone(), stop.now.clone());
     let handed = web::Handed { app_log: lines, programs, backups, restart: restart.clone() };
     let pages = web::start(options, &engine, (stop.drain.clone(), handed)).await?;

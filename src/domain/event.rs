@@ -59,13 +59,15 @@ pub enum EventKind {
     StoredNameIncomplete,
     /// An administrator asked for an event, to see whether it arrives.
     Test,
+    /// An unfinished upload was removed to make room for another: there are too many in that folder.
+    UnfinishedDropped,
     /// Unfinished uploads older than they may be were removed.
     UnfinishedPurged,
 }
 
 impl EventKind {
     /// Every kind.
-    pub const ALL: [Self; 29] = [
+    pub const ALL: [Self; 30] = [
         Self::AfterReceive,
         Self::AfterSend,
         Self::ActionFailed,
@@ -94,6 +96,7 @@ impl EventKind {
         Self::StorageFailing,
         Self::StoredNameIncomplete,
         Self::Test,
+        Self::UnfinishedDropped,
         Self::UnfinishedPurged,
     ];
 
@@ -128,6 +131,7 @@ impl EventKind {
             Self::StorageFailing => "storage_failing",
             Self::StoredNameIncomplete => "stored_name_incomplete",
             Self::Test => "test",
+            Self::UnfinishedDropped => "unfinished_dropped",
             Self::UnfinishedPurged => "unfinished_purged",
         }
     }
@@ -148,7 +152,7 @@ mod tests {
             EventKind::ALL.map(EventKind::name).join(" "),
             "after_receive after_send action_failed before_send administrator_signed_in administrator_sign_in_failed backup_failed backup_made certificate_expiring certificate_failed certificate_issued \
              delivery_failed disk_low expired \
-             listener_changed listener_not_bound login_failed partner_not_seen passive_address_unresolved recovered refusals_many sla_at_risk sla_late sla_met sla_violated storage_failing stored_name_incomplete test unfinished_purged"
+             listener_changed listener_not_bound login_failed partner_not_seen passive_address_unresolved recovered refusals_many sla_at_risk sla_late sla_met sla_violated storage_failing stored_name_incomplete test unfinished_dropped unfinished_purged"
         );
     }
 }

@@ -16,11 +16,12 @@ use crate::domain::authorise::Operation;
 use crate::domain::place::Folder;
 use crate::domain::receipt::Status;
 use crate::domain::refusal::Rule;
-use crate::domain::value::Overwrite;
+use crate::domain::value::{ActionMoment, Overwrite};
 use crate::store::receipt::{self, Receipt};
-use crate::store::renaming::Rename;
+use crate::store::renaming::{self, NewName, Rename};
 use crate::transfer::came::is_uploaded;
 use crate::transfer::depot::{Party, TransferError};
+use crate::transfer::held as transfer_held;
 use crate::transfer::publish::publish_temporary;
 use crate::transfer::receive::is_temporary;
 use crate::transfer::send::{self, is_file_of, lies_at, recent, stored_names};
@@ -138,7 +139,12 @@ impl Way<'_> {
     }
 
     /// Written down before the disk knows, where receipts are to follow: of the file's, or of all below a folder.
-    async fn begin(&self, engine: &Engine, party: &Party, whose: Option<ReceiptId>) -> Result<Rename, TransferError> {
+    async fn begin(
+        &self,
+        engine: &Engine,
+        party: &Party,
+        whose: Option<(ReceiptId, NewName)>,
+    ) -> Result<Rename, TransferError> {
         let (db, key) = (&engine.depot.db, party.connector().id.key());
         Ok(Rename::begin(db, (key, whose), self.paths(), engine.depot.clock.now()).await?)
     }
@@ -168,6 +174,28 @@ async fn still_its(engine: &Engine, party: &Party, way: &Way<'_>) -> Result<Opti
     let (folder, name) = workspace.folder(Folder::Receive).jail().parent(way.from)?;
     let is_its = lies_at(folder.as_fd(), name, &receipt).await.map_err(TransferError::Storage)?;
     Ok(is_its.then_some(receipt))
+}
+
+/// What the file's new name changes for its deliveries, none of which has begun. Its bytes are held if it sets off anything.
+async fn new_name(engine: &Engine, party: &Party, way: &Way<'_>, receipt: &Receipt) -> Result<NewName, TransferError> {
+    if is_temporary(party, way.side, way.to.last().map_or("", Name::as_str)) {
+        return Ok(NewName { is_temporary: true, sets_off: None });
+    }
+    let depot = &engine.depot;
+    let settles_at = receipt.completed_at.plus(party.connector().settings.settle_s.seconds());
+    // Under a temporary name it did not settle.
+    let since = renaming::temporary_since(&depot.db, &receipt.id).await?;
+    if since.unwrap_or_else(|| depot.clock.now()) >= settles_at {
+        return Ok(NewName::default());
+    }
+    let (_, to) = way.paths();
+    let file = (to.as_str(), receipt.size_bytes);
+    let set_off = party.snapshot.set_off(ActionMoment::AfterReceive, &receipt.connector, file);
+    let actions: Vec<_> = set_off.map(|action| action.id.clone()).collect();
+    if !actions.is_empty() {
+        transfer_held::hold_in_turn(depot, &party.snapshot, receipt).await?;
+    }
+    Ok(NewName { is_temporary: false, sets_off: Some((actions, settles_at)) })
 }
 
 /// `_turns` are the caller's at both names.
@@ -202,7 +230,10 @@ async fn move_file(
     let syncer = engine.depot.workspaces.syncer();
     engine.depot.synced(party.whose(), folder, held::secure(folder, syncer).await).await?;
     let begun = match known {
-        Some(receipt) => Some(way.begin(engine, party, Some(receipt.id)).await?),
+        Some(receipt) => {
+            let new_name = new_name(engine, party, way, &receipt).await?;
+            Some(way.begin(engine, party, Some((receipt.id, new_name))).await?)
+        }
         None => None,
     };
     let follows = begun.is_some();

@@ -280,7 +280,7 @@ impl Job {
             return match self.open(unique, Reads::Server).await {
                 Ok(stream) => Ok((upload, stream)),
                 Err(end) => {
-                    upload.give_up(&self.engine.depot);
+                    upload.give_up(&self.engine.depot, &self.party).await;
                     Err(end)
                 }
             };

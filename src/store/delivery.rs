@@ -24,10 +24,10 @@ macro_rules! select_pending {
     ($rest:literal) => {
         concat!(
             "SELECT d.id, d.event_id, d.receipt_id, d.attempts, d.since_attempt, d.next_at_us, \
-             COALESCE(r.publishing, 0), p.delivery_id IS NOT NULL FROM deliveries d \
-             LEFT JOIN receipts r ON r.id = d.receipt_id LEFT JOIN placements p ON p.delivery_id = d.id \
+             COALESCE(r.publishing = 1 OR r.temporary_since_us IS NOT NULL, 0) AS held, p.delivery_id IS NOT NULL \
+             FROM deliveries d LEFT JOIN receipts r ON r.id = d.receipt_id LEFT JOIN placements p ON p.delivery_id = d.id \
              WHERE d.source_key = $1 AND d.target = $2 AND d.ended_at_us IS NULL \
-             AND (COALESCE(r.publishing, 0) = 0 OR d.next_at_us > $4) ",
+             AND (held = 0 OR d.next_at_us > $4) ",
             $rest
         )
     };
@@ -61,7 +61,8 @@ const ADD_ATTEMPTS: &str = "INSERT INTO attempts (delivery_id, number, at_us, du
      d.attempts + 1, tried.value->>1, tried.value->>2, tried.value->>3, tried.value->>4, tried.value->>10 \
      FROM jsonb_each($2) AS tried CROSS JOIN deliveries d ON d.id = tried.value->>0";
 // What was stopped while it was tried stays so, unless the target has it.
-const AFTER_ATTEMPTS: &str = "UPDATE deliveries SET attempts = attempts + 1, next_at_us = tried.value->>6, \
+const AFTER_ATTEMPTS: &str = "UPDATE deliveries SET attempts = attempts + 1, since_attempt = since_attempt + (tried.value->>11), \
+     next_at_us = tried.value->>6, \
      state = CASE WHEN ended_at_us IS NULL OR tried.value->>5 = 'delivered' THEN tried.value->>5 ELSE state END, \
      ended_at_us = CASE WHEN ended_at_us IS NULL OR tried.value->>5 = 'delivered' THEN tried.value->>7 \
      ELSE ended_at_us END FROM jsonb_each($2) AS tried WHERE deliveries.id = tried.value->>0";
@@ -160,7 +161,7 @@ pub struct Pending {
     pub failed: u32,
     /// When the next one is due.
     pub next_at: Timestamp,
-    /// Its file has not its final name yet.
+    /// Its file has not its final name yet, or a temporary one again.
     pub held: bool,
     /// Its file was on its way into a folder: it may lie there already.
     pub placed: bool,
@@ -192,6 +193,8 @@ pub enum Next {
     Delivered(Option<Placed>),
     /// Another attempt, at that time.
     Retry(Timestamp),
+    /// Another one at once: this one was broken off from this side, and is none of those that are counted.
+    Again,
     /// It is given up: the event that says so. An alert has none, which would be one more alert that cannot be sent.
     GiveUp(Option<Box<Event>>),
     /// The target wants no more of it.
@@ -309,7 +312,7 @@ pub async fn forget_placement(db: &Db, delivery: i64) -> Result<(), StoreError> 
 /// files leave Receive.
 pub async fn record(db: &Db, attempts: &[Attempted]) -> Result<Vec<ReceiptId>, StoreError> {
     let rows: Value = attempts.iter().map(Attempted::row).collect();
-    let ended = attempts.iter().filter(|one| !matches!(one.next, Next::Retry(_)));
+    let ended = attempts.iter().filter(|one| !matches!(one.next, Next::Retry(_) | Next::Again));
     let ended = receipt::array(ended.filter_map(|one| one.receipt_id.as_ref()));
     let mut tx = db.begin().await?;
     let query = sqlx::query(AssertSqlSafe(RECORD.as_str())).bind(ended).bind(rows.to_string());
@@ -331,12 +334,14 @@ async fn is_given_up(tx: &mut Transaction<'_, Sqlite>, delivery: i64) -> sqlx::R
 
 impl Attempted {
     /// One as [`RECORD`] takes it: the delivery; when, how long, the outcome and the answer of the attempt; state, next
-    /// attempt and end of the delivery; name and inode, if it was placed; whether it is a letter by itself.
+    /// attempt and end of the delivery; name and inode, if it was placed; whether it is a letter by itself; whether it is not
+    /// counted.
     fn row(&self) -> Value {
         let ended = self.at.plus(self.took);
         let (state, outcome, next_at, ended_at) = match &self.next {
             Next::Delivered(_) => (DeliveryState::Delivered, "delivered", ended, Some(ended)),
             Next::Retry(at) => (DeliveryState::Retrying, "retry", *at, None),
+            Next::Again => (DeliveryState::Retrying, "retry", ended, None),
             Next::GiveUp(_) => (DeliveryState::Failed, "retry", ended, Some(ended)),
             Next::Stop => (DeliveryState::Stopped, "stopped", ended, Some(ended)),
         };
@@ -353,6 +358,7 @@ impl Attempted {
             placed.map(|placed| &placed.name),
             placed.map(|placed| placed.inode.cast_signed()),
             i64::from(self.letter),
+            i64::from(matches!(self.next, Next::Again)),
         ])
     }
 }

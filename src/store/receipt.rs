@@ -322,8 +322,8 @@ const HIDDEN_AT: &str = "SELECT COUNT(*) FROM receipts WHERE connector_key = $1 
      AND inode = $3 AND size_bytes = $4 AND status IN ('in_receive', 'waiting')";
 const HIDE: &str = "UPDATE receipts SET hidden = 1 WHERE id = $1";
 const ALL_OF: &str = select!("WHERE id IN (SELECT value FROM json_each($1))");
-const TAKE_OVER: &str =
-    "UPDATE receipts SET taken_over = 1 WHERE id IN (SELECT value FROM json_each($1)) AND taken_over = 0";
+const TAKE_OVER: &str = "UPDATE receipts SET taken_over = 1 WHERE id IN (SELECT value FROM json_each($1)) \
+     AND taken_over = 0 AND temporary_since_us IS NULL";
 const USAGE: &str = "SELECT COUNT(*), CAST(COALESCE(SUM(size_bytes), 0) AS BIGINT) FROM receipts \
      WHERE connector_key = $1 AND status IN ('in_receive', 'waiting')";
 const USAGE_AT: &str = "SELECT stored_path, COUNT(*), CAST(SUM(size_bytes) AS BIGINT) FROM receipts \
@@ -427,7 +427,7 @@ pub async fn hide(db: &Db, id: &ReceiptId) -> Result<(), StoreError> {
     Ok(())
 }
 
-/// Their deliveries begin. Gives those that there are.
+/// Their deliveries begin, but of those that have a temporary name. Gives those that there are.
 pub async fn take_over(db: &Db, ids: &[ReceiptId]) -> Result<Vec<Receipt>, StoreError> {
     sqlx::query(TAKE_OVER).bind(array(ids)).execute(db.writer()).await?;
     all_of(db, ids).await

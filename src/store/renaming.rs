@@ -1,21 +1,37 @@
 //! Renames in Receive: written down before the disk knows of them, carried over into the receipts afterwards.
 
+use std::slice;
+
+use serde_json::Value;
+use sqlx::sqlite::SqliteRow;
 use sqlx::{Row, Sqlite, Transaction};
 
-use super::StoreError;
 use super::open::Db;
+use super::{StoreError, delivery};
 use crate::base::clock::Timestamp;
 use crate::base::id::ReceiptId;
 
-const ADD: &str =
-    "INSERT INTO renamings (connector_key, receipt_id, from_path, to_path, at_us) VALUES ($1, $2, $3, $4, $5)";
-const ALL: &str = "SELECT id, connector_key, receipt_id, from_path, to_path, at_us FROM renamings ORDER BY id";
+const ADD: &str = "INSERT INTO renamings (connector_key, receipt_id, from_path, to_path, at_us, is_temporary, actions, due_us) \
+     VALUES ($1, $2, $3, $4, $5, $6, $7, $8)";
+const ALL: &str = "SELECT id, connector_key, receipt_id, from_path, to_path, at_us, is_temporary, actions, due_us \
+     FROM renamings ORDER BY id";
 const FORGET: &str = "DELETE FROM renamings WHERE id = $1";
 const ADD_NAME: &str = "INSERT INTO receipt_names (receipt_id, at_us, from_path, to_path) \
      SELECT id, $2, client_path, $3 FROM receipts WHERE id = $1";
 const REPLACE: &str = "UPDATE receipts SET status = 'replaced' WHERE connector_key = $1 AND stored_path = $2 \
      AND status IN ('in_receive', 'waiting') AND publishing = 0 AND id <> $3";
-const FOLLOW: &str = "UPDATE receipts SET name = $2, client_path = $3, stored_path = $3 WHERE id = $1";
+const FOLLOW: &str = "UPDATE receipts SET name = $2, client_path = $3, stored_path = $3, \
+     temporary_since_us = CASE WHEN $4 = 1 THEN COALESCE(temporary_since_us, $5) END WHERE id = $1";
+// What an administrator has stopped stays so.
+const NOT_SET_OFF: &str = "DELETE FROM deliveries WHERE receipt_id = $1 \
+     AND event_id = (SELECT event_id FROM receipts WHERE id = $1) AND attempts = 0 AND ended_at_us IS NULL \
+     AND substr(target, 1, 7) = 'action:' AND substr(target, 8) NOT IN (SELECT value FROM json_each($2))";
+const SET_OFF: &str = "INSERT INTO deliveries (event_id, receipt_id, source_key, target, state, attempts, since_attempt, \
+     next_at_us, created_at_us) SELECT r.event_id, r.id, r.connector_key, 'action:' || wanted.value, 'waiting', 0, 0, $3, $4 \
+     FROM json_each($2) AS wanted CROSS JOIN receipts r ON r.id = $1 WHERE NOT EXISTS (SELECT 1 FROM deliveries made \
+     WHERE made.receipt_id = r.id AND made.event_id = r.event_id AND made.target = 'action:' || wanted.value) \
+     ORDER BY wanted.key";
+const TEMPORARY_SINCE: &str = "SELECT temporary_since_us FROM receipts WHERE id = $1";
 // Where a receipt has a SubFolder header, which is its only one, that follows too.
 const FOLLOW_HEADER: &str = "UPDATE receipts SET headers = json_array(json_array('SubFolder', $2)) \
      WHERE id = $1 AND json_extract(headers, '$[0][0]') = 'SubFolder'";
@@ -34,6 +50,8 @@ pub struct Rename {
     pub connector_key: String,
     /// The file's receipt; `None`: a folder.
     pub receipt_id: Option<ReceiptId>,
+    /// What the file's new name changes.
+    new_name: NewName,
     /// What it was called, as the partner sees it: `/Receive/a`.
     pub from: String,
     /// What it is called then.
@@ -42,31 +60,50 @@ pub struct Rename {
     pub at: Timestamp,
 }
 
+/// What the new name of a received file changes for what is still to be delivered.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct NewName {
+    /// It is a temporary one: nothing is delivered under it.
+    pub is_temporary: bool,
+    /// The actions that the file sets off, by their ids, and when they are due. `None`: those that it set off before.
+    pub sets_off: Option<(Vec<String>, Timestamp)>,
+}
+
 impl Rename {
     /// Writes down that this is about to be done. From here on it must be [`Self::give_up`] or handed to
     /// [`super::commit::Recorder::renamed`]; what ends in between is settled at the next start.
     pub async fn begin(
         db: &Db,
-        (connector_key, receipt_id): (&str, Option<ReceiptId>),
+        (connector_key, whose): (&str, Option<(ReceiptId, NewName)>),
         (from, to): (String, String),
         at: Timestamp,
     ) -> Result<Self, StoreError> {
+        let (receipt_id, new_name) = whose.map_or_else(Default::default, |(id, new_name)| (Some(id), new_name));
+        let sets_off = new_name.sets_off.as_ref();
         let added = sqlx::query(ADD)
             .bind(connector_key)
             .bind(receipt_id.as_ref().map(ReceiptId::as_str))
             .bind(&from)
             .bind(&to)
             .bind(at.us())
+            .bind(i64::from(new_name.is_temporary))
+            .bind(sets_off.map(|(actions, _)| array(actions)))
+            .bind(sets_off.map(|(_, due)| due.us()))
             .execute(db.writer())
             .await?;
         let (id, connector_key) = (added.last_insert_rowid(), connector_key.to_owned());
-        Ok(Self { id, connector_key, receipt_id, from, to, at })
+        Ok(Self { id, connector_key, receipt_id, new_name, from, to, at })
     }
 
     /// It was not done.
     pub async fn give_up(self, db: &Db) -> Result<(), StoreError> {
-        sqlx::query(FORGET).bind(self.id).execute(db.writer()).await?;
-        Ok(())
+        let mut tx = db.begin().await?;
+        sqlx::query(FORGET).bind(self.id).execute(&mut *tx).await?;
+        // Its bytes may be held for actions that nothing comes of.
+        if let Some(id) = &self.receipt_id {
+            delivery::settle(&mut tx, slice::from_ref(id)).await?;
+        }
+        Ok(tx.commit().await?)
     }
 
     /// It was done: receipts follow. What a file was called before is kept, and older receipts of its new place are replaced.
@@ -74,11 +111,14 @@ impl Rename {
         if let Some(id) = &self.receipt_id {
             let name = self.to.rsplit('/').next().unwrap_or_default();
             sqlx::query(ADD_NAME).bind(id.as_str()).bind(self.at.us()).bind(&self.to).execute(&mut **tx).await?;
-            sqlx::query(FOLLOW).bind(id.as_str()).bind(name).bind(&self.to).execute(&mut **tx).await?;
+            let follow = sqlx::query(FOLLOW).bind(id.as_str()).bind(name).bind(&self.to);
+            let is_temporary = i64::from(self.new_name.is_temporary);
+            follow.bind(is_temporary).bind(self.at.us()).execute(&mut **tx).await?;
             let above = below_receive(&self.to).rsplit_once('/').map_or("", |(above, _)| above);
             sqlx::query(FOLLOW_HEADER).bind(id.as_str()).bind(above).execute(&mut **tx).await?;
             let replaced = sqlx::query(REPLACE).bind(&self.connector_key).bind(&self.to).bind(id.as_str());
             replaced.execute(&mut **tx).await?;
+            self.set_off(tx, id).await?;
         } else {
             let beyond = |path: &str| i64::try_from(path.chars().count()).unwrap_or(i64::MAX).saturating_add(1);
             let below = sqlx::query(FOLLOW_BELOW).bind(&self.connector_key).bind(&self.from).bind(&self.to);
@@ -87,6 +127,16 @@ impl Rename {
         }
         sqlx::query(FORGET).bind(self.id).execute(&mut **tx).await?;
         Ok(())
+    }
+
+    /// What the file sets off is judged by its new name.
+    async fn set_off(&self, tx: &mut Transaction<'_, Sqlite>, id: &ReceiptId) -> sqlx::Result<()> {
+        let Some((actions, due)) = &self.new_name.sets_off else { return Ok(()) };
+        let actions = array(actions);
+        sqlx::query(NOT_SET_OFF).bind(id.as_str()).bind(&actions).execute(&mut **tx).await?;
+        let set_off = sqlx::query(SET_OFF).bind(id.as_str()).bind(&actions).bind(due.us()).bind(self.at.us());
+        set_off.execute(&mut **tx).await?;
+        delivery::settle(tx, slice::from_ref(id)).await
     }
 
     /// The same at start, before there is a writer.
@@ -102,20 +152,86 @@ fn below_receive(path: &str) -> &str {
     path.trim_start_matches('/').split_once('/').map_or("", |(_, below)| below)
 }
 
+fn array(actions: &[String]) -> String {
+    actions.iter().map(String::as_str).collect::<Value>().to_string()
+}
+
 /// Those that were begun and of which nobody knows what came, the oldest first.
 pub async fn begun(db: &Db) -> Result<Vec<Rename>, StoreError> {
-    let rows = sqlx::query(ALL).fetch_all(db.reader()).await?;
-    rows.iter()
-        .map(|row| {
-            let receipt_id = row.try_get::<Option<String>, _>(2)?.as_deref().and_then(ReceiptId::parse);
-            Ok(Rename {
-                id: row.try_get(0)?,
-                connector_key: row.try_get(1)?,
-                receipt_id,
-                from: row.try_get(3)?,
-                to: row.try_get(4)?,
-                at: Timestamp::from_us(row.try_get(5)?),
-            })
-        })
-        .collect()
+    sqlx::query(ALL).fetch_all(db.reader()).await?.iter().map(decode).collect()
+}
+
+fn decode(row: &SqliteRow) -> Result<Rename, StoreError> {
+    let id = row.try_get(0)?;
+    let actions = row.try_get::<Option<String>, _>(7)?.map(|actions| serde_json::from_str(&actions)).transpose();
+    let actions = actions.map_err(|error| StoreError::Unreadable(format!("renaming {id}: {error}")))?;
+    let due = row.try_get::<Option<i64>, _>(8)?.map(Timestamp::from_us);
+    Ok(Rename {
+        id,
+        connector_key: row.try_get(1)?,
+        receipt_id: row.try_get::<Option<String>, _>(2)?.as_deref().and_then(ReceiptId::parse),
+        new_name: NewName { is_temporary: row.try_get::<i64, _>(6)? == 1, sets_off: actions.zip(due) },
+        from: row.try_get(3)?,
+        to: row.try_get(4)?,
+        at: Timestamp::from_us(row.try_get(5)?),
+    })
+}
+
+/// Since when a received file has had temporary names only; `None` while it has another.
+pub async fn temporary_since(db: &Db, id: &ReceiptId) -> Result<Option<Timestamp>, StoreError> {
+    let row = sqlx::query(TEMPORARY_SINCE).bind(id.as_str()).fetch_optional(db.reader()).await?;
+    let since = row.map(|row| row.try_get::<Option<i64>, _>(0)).transpose()?;
+    Ok(since.flatten().map(Timestamp::from_us))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base::clock::Clock;
+    use crate::base::id::IdSource;
+    use crate::store::commit::Received;
+    use crate::store::group::Group;
+    use crate::store::{held, receipt};
+
+    const TARGETS: &str = "SELECT target FROM deliveries ORDER BY id";
+
+    #[tokio::test]
+    async fn a_new_name_sets_off_what_it_is_about_and_nothing_else_and_a_temporary_one_is_not_taken_over() {
+        let folder = tempfile::tempdir().unwrap();
+        let db = Db::open(folder.path()).await.unwrap();
+        let ids = IdSource::random(Clock::System);
+        let at = Timestamp::from_us(1_800_000_000_000_000);
+        let actions = vec!["1".to_owned(), "2".to_owned()];
+        let received = Received { actions, ..Received::at("/Receive/a.new", &ids, at) };
+        let mut group = Group::default();
+        group.receipt(&received);
+        group.write(db.writer()).await.unwrap();
+        let id = &received.receipt.id;
+        let renamed = async |to: &str, new_name: NewName| {
+            let way = ("/Receive/a.new".to_owned(), to.to_owned());
+            let rename = Rename::begin(&db, ("acme", Some((id.clone(), new_name))), way, at).await.unwrap();
+            assert_eq!(begun(&db).await.unwrap(), std::slice::from_ref(&rename));
+            rename.settle(&db).await.unwrap();
+            let targets = sqlx::query(TARGETS).fetch_all(db.reader()).await.unwrap();
+            let is_held = held::one(&db, id).await.unwrap().is_some_and(|hold| !hold.ended);
+            (targets.iter().map(|row| row.get(0)).collect::<Vec<String>>(), is_held)
+        };
+        let set_off =
+            |actions: &[&str]| Some((actions.iter().map(|action| (*action).to_owned()).collect::<Vec<_>>(), at));
+        let new_name = NewName { is_temporary: false, sets_off: set_off(&["2", "3"]) };
+        let both = vec!["action:2".to_owned(), "action:3".to_owned()];
+        assert_eq!(renamed("/Receive/a.edi", new_name).await, (both.clone(), true));
+
+        let temporary = NewName { is_temporary: true, sets_off: None };
+        for _ in 0..2 {
+            assert_eq!(renamed("/Receive/a.tmp", temporary.clone()).await, (both.clone(), true));
+        }
+        assert_eq!(temporary_since(&db, id).await.unwrap(), Some(at));
+        assert!(!receipt::take_over(&db, std::slice::from_ref(id)).await.unwrap()[0].taken_over);
+
+        let none = NewName { is_temporary: false, sets_off: set_off(&[]) };
+        assert_eq!(renamed("/Receive/a.bin", none).await, (vec![], false));
+        assert_eq!(temporary_since(&db, id).await.unwrap(), None);
+        assert!(receipt::take_over(&db, std::slice::from_ref(id)).await.unwrap()[0].taken_over);
+    }
 }

@@ -6,7 +6,7 @@ use std::os::fd::OwnedFd;
 use std::time::Duration;
 
 use super::collections::Counted;
-use super::depot::{Depot, Party, Whose};
+use super::depot::{Depot, Party, TransferError, Whose};
 use crate::base::clock::Timestamp;
 use crate::base::fault::{self, Point};
 use crate::base::human;
@@ -44,6 +44,9 @@ enum StepError {
     Disk(#[from] io::Error),
     #[error("{0}")]
     Store(#[from] StoreError),
+    /// The folder's storage fails, which was told by then.
+    #[error("{0}")]
+    Failing(TransferError),
 }
 
 /// A download from Send whose bytes have all been handed to the network.
@@ -270,16 +273,31 @@ impl Work<'_> {
             let (parent, name) = folder.jail().parent(names)?;
             remove_file(&parent, name)?;
             fault::pass(Point::SentRemoved)?;
-            folder.sync_folder(self.depot.workspaces.syncer(), std::sync::Arc::new(parent)).await?;
+            let lasts = folder.sync_folder(self.depot.workspaces.syncer(), std::sync::Arc::new(parent)).await;
+            self.depot.synced(self.whose(), folder, lasts).await.map_err(StepError::Failing)?;
         }
         Ok(collected::gone(&self.depot.db, self.subject, self.depot.clock.now()).await?)
     }
 
+    fn whose(&self) -> Whose<'_> {
+        Whose { connector: self.connector.id.as_str(), session: "" }
+    }
+
     async fn tell(&self, step: Result<(), StepError>) {
-        let Err(error) = step else { return };
-        let connector = self.connector.id.as_str();
-        let summary = format!("Storage of {connector}: {} was collected and is kept: {error}", self.subject.path);
-        self.depot.tell_of_storage(Whose { connector, session: "" }, summary).await;
+        let (path, connector) = (&self.subject.path, self.connector.id.as_str());
+        match step {
+            Ok(()) => {}
+            Err(StepError::Failing(why)) => {
+                tracing::warn!(
+                    connector.id = connector,
+                    "{path} was collected and removed, perhaps not for good: {why}"
+                );
+            }
+            Err(error) => {
+                let summary = format!("Storage of {connector}: {path} was collected and is kept: {error}");
+                self.depot.tell_of_storage(self.whose(), summary).await;
+            }
+        }
     }
 }
 

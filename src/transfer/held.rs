@@ -34,17 +34,12 @@ const FREED_TOGETHER_MAX: usize = 100;
 pub async fn hold(depot: &Depot, snapshot: &Snapshot, id: &ReceiptId) -> Result<(), TransferError> {
     let found = Found::of(depot, snapshot, id).await?;
     let _turn = found.workspace.folder(Folder::Receive).naming(&found.names).await;
-    let before = rows::one(&depot.db, id).await?;
-    rows::record(&depot.db, &found.receipt, &found.path).await?;
-    let held = match found.hold().await {
-        Ok(held) => held,
-        Err(error) => {
-            // Another delivery may need what was held before.
-            rows::take_back(&depot.db, id, before.as_ref()).await?;
-            return Err(error.into());
-        }
-    };
-    held.sync(depot.workspaces.syncer()).await.map_err(TransferError::Storage)
+    found.own(depot).await
+}
+
+/// The same by whoever has the turn at the file's name.
+pub async fn hold_in_turn(depot: &Depot, snapshot: &Snapshot, receipt: &Receipt) -> Result<(), TransferError> {
+    Found::of_receipt(depot, snapshot, receipt.clone())?.own(depot).await
 }
 
 /// The receipt's bytes, whatever became of the file's name.
@@ -88,7 +83,7 @@ impl Holds {
 }
 
 /// Their deliveries begin: from now on their partners cannot rename them (PRODUCT 5.9). Gives the receipts with the names
-/// they have; those that are no more are left out.
+/// they have; those that are no more are left out, and those that have a temporary name are not taken over.
 pub async fn take_over(depot: &Depot, snapshot: &Snapshot, ids: &[ReceiptId]) -> Result<Vec<Receipt>, TransferError> {
     // A file may have no name any more, or no folder: its bytes are held all the same.
     let found = Found::all_of(depot, snapshot, ids).await?;
@@ -290,6 +285,21 @@ impl Found {
     fn is_under(&self, names: &[Name]) -> bool {
         let jail = self.workspace.folder(Folder::Receive).jail();
         jail.stat(names).is_ok_and(|stat| is_file_of(&self.receipt, &Version::of(&stat), jail.born(names)))
+    }
+
+    /// The receipt owns its bytes from now on.
+    async fn own(&self, depot: &Depot) -> Result<(), TransferError> {
+        let before = rows::one(&depot.db, &self.receipt.id).await?;
+        rows::record(&depot.db, &self.receipt, &self.path).await?;
+        let held = match self.hold().await {
+            Ok(held) => held,
+            Err(error) => {
+                // Another delivery may need what was held before.
+                rows::take_back(&depot.db, &self.receipt.id, before.as_ref()).await?;
+                return Err(error.into());
+            }
+        };
+        held.sync(depot.workspaces.syncer()).await.map_err(TransferError::Storage)
     }
 
     /// Holds what lies under the stored name, or still in staging.

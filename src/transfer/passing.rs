@@ -115,10 +115,18 @@ impl Way<'_> {
         &self.shelf.folder
     }
 
+    fn whose(&self) -> Whose<'_> {
+        Whose { connector: self.target.id.as_str(), session: "" }
+    }
+
     /// A write or a sync could not be done there.
     async fn failed(&self, error: io::Error) -> TransferError {
-        let whose = Whose { connector: self.target.id.as_str(), session: "" };
-        offer::failed(self.depot, whose, self.folder(), error).await
+        offer::failed(self.depot, self.whose(), self.folder(), error).await
+    }
+
+    /// Where a file lies that was on its way there.
+    async fn settle(&self, placement: &Placement) -> Result<Option<Placed>, TransferError> {
+        settle(self.depot, placement, Some((self.whose(), self.folder()))).await
     }
 
     /// Copies one into staging, unless it lies in the folder already.
@@ -130,7 +138,7 @@ impl Way<'_> {
     ) -> Result<Prepared, TransferError> {
         if parcel.placed
             && let Some(placement) = delivery::placement(&self.depot.db, parcel.delivery).await?
-            && let Some(placed) = settle(self.depot, &placement).await?
+            && let Some(placed) = self.settle(&placement).await?
         {
             return Ok(Prepared::There(placed));
         }
@@ -201,7 +209,7 @@ impl Way<'_> {
                 Ok(placed) => outcomes.push((delivery, Ok(placed))),
                 Err(error) => {
                     // Should it be stopped now, nobody would look for the copy before the next start.
-                    if let Err(error) = settle(self.depot, &one.placement).await {
+                    if let Err(error) = self.settle(&one.placement).await {
                         tracing::warn!(delivery, %error, "Could not remove a copy that has no name; it is tried again");
                     }
                     outcomes.push((delivery, Err(error)));
@@ -295,8 +303,12 @@ fn inode_of(folder: &impl AsFd) -> io::Result<u64> {
 }
 
 /// A file that was on its way: where it lies, if it has its name; else it is forgotten, to be staged anew. The error is
-/// also that nobody can know: of a folder that is not the same one any more.
-async fn settle(depot: &Depot, placement: &Placement) -> Result<Option<Placed>, TransferError> {
+/// also that nobody can know: of a folder that is not the same one any more. `place`: the folder where it is open, and whose.
+async fn settle(
+    depot: &Depot,
+    placement: &Placement,
+    place: Option<(Whose<'_>, &OpenFolder)>,
+) -> Result<Option<Placed>, TransferError> {
     let folder = Path::new(&placement.folder);
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
     let open = |path: &Path| rustix::fs::openat(CWD, path, flags, Mode::empty()).map_err(io::Error::from);
@@ -315,7 +327,11 @@ async fn settle(depot: &Depot, placement: &Placement) -> Result<Option<Placed>, 
     if placement.staging_inode.is_some_and(|inode| inode_of(&staging).is_ok_and(|now| now != inode)) {
         return Err(io::Error::other(another_folder(&placement.folder)).into());
     }
-    depot.workspaces.syncer().folder(Arc::new(open(folder)?)).await.map_err(TransferError::Storage)?;
+    let lasts = depot.workspaces.syncer().folder(Arc::new(open(folder)?)).await;
+    match place {
+        Some((whose, folder)) => depot.synced(whose, folder, lasts).await?,
+        None => lasts.map_err(TransferError::Storage)?,
+    }
     remove_file_if_there(&staging, &placement.staged_name)?;
     Ok(Some(placed(placement)))
 }
@@ -341,7 +357,7 @@ pub struct Recovered {
 pub async fn recover(depot: &Depot, snapshot: &Snapshot) -> Result<Recovered, StoreError> {
     let mut found = Recovered::default();
     for placement in delivery::placements(&depot.db).await? {
-        match settle(depot, &placement).await {
+        match settle(depot, &placement, None).await {
             Ok(Some(placed)) => found.there.push((placement, placed)),
             Ok(None) => {}
             // Looked for again when it is its turn.
@@ -435,16 +451,16 @@ mod tests {
         let desk = Desk::new().await;
         let placement = desk.places(1, &desk.shelf.path, false).await;
         assert_eq!(delivery::placement(&desk.depot.db, 1).await.unwrap().as_ref(), Some(&placement));
-        assert_eq!(settle(&desk.depot, &placement).await.unwrap(), Some(placed(&placement)));
+        assert_eq!(settle(&desk.depot, &placement, None).await.unwrap(), Some(placed(&placement)));
         // The disk is away: its place is empty, and Waybill has made its folders there.
         let away = desk.data.path().join("away");
         std::fs::rename(&desk.shelf.path, &away).unwrap();
         std::fs::create_dir_all(desk.shelf.path.join(STAGING)).unwrap();
-        let error = settle(&desk.depot, &placement).await.unwrap_err().to_string();
+        let error = settle(&desk.depot, &placement, None).await.unwrap_err().to_string();
         assert!(error.contains("is not the folder that the file was put into"), "{error}");
         std::fs::remove_dir_all(&desk.shelf.path).unwrap();
         std::fs::rename(&away, &desk.shelf.path).unwrap();
-        assert_eq!(settle(&desk.depot, &placement).await.unwrap(), Some(placed(&placement)));
+        assert_eq!(settle(&desk.depot, &placement, None).await.unwrap(), Some(placed(&placement)));
     }
 
     #[tokio::test]
@@ -453,7 +469,7 @@ mod tests {
         let placement = desk.places(1, &desk.shelf.path, true).await;
         let staged = desk.shelf.path.join(STAGING).join(&placement.staged_name);
         std::fs::hard_link(&staged, desk.shelf.path.join(&placement.name)).unwrap();
-        assert_eq!(settle(&desk.depot, &placement).await.unwrap(), Some(placed(&placement)));
+        assert_eq!(settle(&desk.depot, &placement, None).await.unwrap(), Some(placed(&placement)));
         assert!(!staged.exists() && desk.shelf.path.join(&placement.name).exists());
     }
 

@@ -9,7 +9,7 @@ use super::depot::{Depot, Party, TransferError};
 use super::quota::{Allowance, Wanted};
 use super::receive::is_temporary;
 use super::room::taken;
-use super::send::locate;
+use super::send::{Located, locate};
 use crate::base::path::{Name, VirtualPath};
 use crate::domain::authorise::{Granted, Operation, authorise};
 use crate::domain::connector::Connector;
@@ -66,6 +66,8 @@ pub struct Plan {
     pub names: Vec<Name>,
     /// The bytes it begins with.
     pub base: Base,
+    /// Where the complete file lies that it goes on with, if it takes its place: beside it in the same folder.
+    pub in_place_of: Option<Vec<Name>>,
     /// How large it may become.
     pub allowance: Allowance,
     /// Whether the command was `STOU`: the name must be told.
@@ -110,15 +112,20 @@ pub async fn plan(depot: &Depot, party: &Party, path: &VirtualPath, mode: StoreM
     if there && mode != StoreMode::Unique && is_kept(party, side, name) {
         return Err(taken(name));
     }
-    let base = base(depot, party, &workspace, (side, &names), mode).await?;
+    let (base, file) = base(depot, party, &workspace, (side, &names), mode).await?;
+    // A name of a scheme is the new receipt's.
+    let beside = |place: &Vec<Name>| place.split_last().map(|last| last.1) == names.split_last().map(|last| last.1);
+    let in_place_of = file.filter(|place| is_stored_as_sent(connector, side) && beside(place));
     check_reserve(party.snapshot.profile.disk_reserve, folder, 0)?;
     // Under a name of a scheme it is known only in the end whose place it takes.
     let settings = &connector.settings;
     let replaces = is_temporary(party, side, name)
+        || in_place_of.is_some()
         || (settings.overwrite == Overwrite::Replace && settings.local_file_scheme.is_filename());
-    let wanted = Wanted { side, names: &names, replaces, size_bytes: base.offset() };
+    let place = in_place_of.as_ref().unwrap_or(&names);
+    let wanted = Wanted { side, names: place, replaces, size_bytes: base.offset() };
     let allowance = Allowance::of(depot, party, wanted).await?;
-    Ok(Plan { workspace, side, names, base, allowance, unique: mode == StoreMode::Unique })
+    Ok(Plan { workspace, side, names, base, in_place_of, allowance, unique: mode == StoreMode::Unique })
 }
 
 /// The name for `STOU`: what the client proposed if nothing has it, else made by us.
@@ -188,48 +195,50 @@ pub fn is_kept(party: &Party, side: Folder, name: &str) -> bool {
     is_asked && connector.settings.overwrite == Overwrite::Refuse
 }
 
+/// The bytes it begins with, and where the complete file lies that they are of.
 async fn base(
     depot: &Depot,
     party: &Party,
     workspace: &Workspace,
     (side, names): (Folder, &[Name]),
     mode: StoreMode,
-) -> Result<Base, TransferError> {
+) -> Result<(Base, Option<Vec<Name>>), TransferError> {
     let (connector, folder) = (party.connector(), workspace.folder(side));
     if matches!(mode, StoreMode::From(_) | StoreMode::Append) && folder.active().is_running(names) {
         // What the client saw under that name is not what will lie there.
         return Err(TransferError::Busy);
     }
     let complete = complete(depot, party, side, names);
+    let goes_on = |Located { source, names, .. }, offset| (Base::Complete { source, offset }, Some(names));
     match mode {
-        StoreMode::Replace | StoreMode::Unique => Ok(Base::Empty),
+        StoreMode::Replace | StoreMode::Unique => Ok((Base::Empty, None)),
         StoreMode::From(offset) => {
             if let Some(unfinished) = folder.unfinished(names) {
                 return if offset <= unfinished.size_bytes {
-                    Ok(Base::Unfinished { unfinished, offset })
+                    Ok((Base::Unfinished { unfinished, offset }, None))
                 } else {
                     Err(TransferError::Restart)
                 };
             }
             match complete.await? {
-                Some(source) if offset <= source.version().size_bytes => Ok(Base::Complete { source, offset }),
+                Some(file) if offset <= file.source.version().size_bytes => Ok(goes_on(file, offset)),
                 _ => Err(TransferError::Restart),
             }
         }
         StoreMode::Append => {
             if let Some(unfinished) = folder.unfinished(names) {
                 let offset = unfinished.size_bytes;
-                return Ok(Base::Unfinished { unfinished, offset });
+                return Ok((Base::Unfinished { unfinished, offset }, None));
             }
             match complete.await? {
                 Some(_) if side == Folder::Receive && connector.settings.append == AppendRule::Refuse => {
                     Err(TransferError::refused(Rule::AppendRefused, "Append is set to refuse for this partner"))
                 }
-                Some(source) => {
-                    let offset = source.version().size_bytes;
-                    Ok(Base::Complete { source, offset })
+                Some(file) => {
+                    let offset = file.source.version().size_bytes;
+                    Ok(goes_on(file, offset))
                 }
-                None => Ok(Base::Empty),
+                None => Ok((Base::Empty, None)),
             }
         }
     }
@@ -237,7 +246,12 @@ async fn base(
 
 /// The complete file that the client means by that name, wherever it is by now (PRODUCT 5.9). Where it may not read, only one
 /// of its own may be gone on with: sizes and digests of what comes of it would tell the bytes of another.
-async fn complete(depot: &Depot, party: &Party, side: Folder, names: &[Name]) -> Result<Option<Source>, TransferError> {
+async fn complete(
+    depot: &Depot,
+    party: &Party,
+    side: Folder,
+    names: &[Name],
+) -> Result<Option<Located>, TransferError> {
     let located = match locate(depot, party, side, names).await {
         Ok(located) => located,
         Err(TransferError::NotFound) => return Ok(None),
@@ -251,7 +265,7 @@ async fn complete(depot: &Depot, party: &Party, side: Folder, names: &[Name]) ->
             format!("{} is not readable for this partner, so a file there cannot be gone on with", side.name());
         return Err(TransferError::refused(Rule::NoRead, detail));
     }
-    Ok(Some(located.source))
+    Ok(Some(located))
 }
 
 /// The disk reserve must be free before a byte is written, or behind all that are to come, where it is known how many.

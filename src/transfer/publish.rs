@@ -66,7 +66,12 @@ pub async fn publish(
         return Ok(None);
     }
     let id = ReceiptId::parse(part.name()).unwrap_or_else(|| ReceiptId::new(&depot.ids));
-    let staged = Staged { id, inode: part.inode()?, name: part.name().to_owned(), names: &plan.names, from: None };
+    let goes_on = match (&plan.base, &plan.in_place_of) {
+        (Base::Complete { source, .. }, Some(place)) => Some((&**place, source.version())),
+        _ => None,
+    };
+    let (inode, name) = (part.inode()?, part.name().to_owned());
+    let staged = Staged { id, inode, name, names: &plan.names, from: None, goes_on };
     let (receipt, _turns, room) = named(depot, party, folder, &staged, whole).await?;
     let id = receipt.id.clone();
     let Some(stored) = receipt.stored_path.rsplit('/').next().and_then(|name| Name::parse(name).ok()) else {
@@ -139,6 +144,8 @@ struct Staged<'a> {
     names: &'a [Name],
     /// The temporary name it has, below Receive: it is kept as long as the final one.
     from: Option<&'a [Name]>,
+    /// The file that it goes on with and takes the place of (PRODUCT 5.6), and where that lies.
+    goes_on: Option<(&'a [Name], Version)>,
 }
 
 /// Chooses the stored name and keeps it until the returned turns are dropped; makes the receipt.
@@ -160,8 +167,18 @@ async fn named(
     let stored = apply_scheme(depot, party, last, (staged, whole), &headers).await?;
     let mut names = above.to_vec();
     names.push(stored);
-    let turns = folder.naming_both(&names, staged.from.unwrap_or(&names)).await;
-    let room = Room::make(folder, &mut names, settings.overwrite)?;
+    let place = staged.goes_on.map(|(place, _)| place);
+    let turns = folder.naming_both(&names, staged.from.or(place).unwrap_or(&names)).await;
+    let lies_at = |place: &[Name]| folder.jail().stat(place).map(|stat| Version::of(&stat).inode);
+    let overwrite = match staged.goes_on {
+        // A number would leave one more file each time.
+        Some((place, file)) if lies_at(place).is_ok_and(|inode| inode == file.inode) => {
+            place.clone_into(&mut names);
+            Overwrite::Replace
+        }
+        _ => settings.overwrite,
+    };
+    let room = Room::make(folder, &mut names, overwrite)?;
     let stored_path = Folder::Receive.path(&names);
     let receipt = Receipt {
         id: staged.id.clone(),
@@ -361,8 +378,14 @@ pub async fn publish_temporary(
     let size_bytes = version.size_bytes;
     let whole = Whole { begun_at, ending, signed, ascii, resumed_from, size_bytes, sha256 };
     let from_path = Folder::Receive.path(from).to_string();
-    let staged =
-        Staged { id: ReceiptId::new(&depot.ids), inode: version.inode, name: from_path, names: to, from: Some(from) };
+    let staged = Staged {
+        id: ReceiptId::new(&depot.ids),
+        inode: version.inode,
+        name: from_path,
+        names: to,
+        from: Some(from),
+        goes_on: None,
+    };
     let (from_folder, from_name) = folder.jail().parent(from)?;
     let (to_folder, _) = folder.jail().parent(to)?;
     let (receipt, _turns, room) = named(depot, party, folder, &staged, &whole).await?;

@@ -17,6 +17,7 @@ use super::digest::Digest;
 use super::plan::{Base, Plan, check_reserve};
 use super::publish::{self, Whole};
 use super::throttle::{Throttled, Way};
+use super::unfinished;
 use crate::base::clock::Timestamp;
 use crate::base::hex::hex;
 use crate::base::id::ReceiptId;
@@ -145,11 +146,11 @@ impl Upload {
     }
 
     /// Gives the upload up before a byte came: an unfinished one stays what it was.
-    pub fn give_up(self, depot: &Depot) {
-        let folder = Arc::clone(&self.plan.workspace);
-        let folder = folder.folder(self.plan.side);
+    pub async fn give_up(self, depot: &Depot, party: &Party) {
+        let workspace = Arc::clone(&self.plan.workspace);
+        let folder = workspace.folder(self.plan.side);
         match self.plan.base {
-            Base::Unfinished { .. } => self.part.keep(folder, self.plan.names, depot.clock.now()),
+            Base::Unfinished { .. } => self.keep(depot, party, folder).await,
             Base::Empty | Base::Complete { .. } => self.part.discard(folder),
         }
     }
@@ -245,7 +246,7 @@ impl Upload {
                 let workspace = Arc::clone(&self.plan.workspace);
                 let folder = workspace.folder(self.plan.side);
                 if self.part.is_staged(folder) {
-                    self.keep(depot, folder);
+                    self.keep(depot, party, folder).await;
                 }
                 Done { ending, size_bytes, receipt: None, sha256: None, result: Err(why) }
             }
@@ -268,15 +269,18 @@ impl Upload {
         if size_bytes == 0 || is_refused {
             self.part.discard(folder);
         } else {
-            self.keep(depot, folder);
+            self.keep(depot, party, folder).await;
         }
         Done { ending, size_bytes, receipt: None, sha256: None, result: Err(why) }
     }
 
     /// Keeps the part for who may go on with it, if anybody may.
-    fn keep(self, depot: &Depot, folder: &OpenFolder) {
+    async fn keep(self, depot: &Depot, party: &Party, folder: &OpenFolder) {
         let (part, names) = (self.part.name().to_owned(), self.plan.names.clone());
-        self.part.keep(folder, self.plan.names, depot.clock.now());
+        if let Some(dropped) = self.part.keep(folder, self.plan.names, depot.clock.now()) {
+            let connector = party.connector().id.as_str();
+            depot.recorder.event(unfinished::dropped(depot, connector, self.plan.side, &dropped)).await;
+        }
         // Only now: see [`OpenFolder::supersede`].
         if self.entry.has_lapsed() {
             folder.forget(&names, &part);
@@ -298,7 +302,7 @@ impl Upload {
         if !is_worth_it || self.part.sync(depot.workspaces.syncer()).await.is_err() {
             return self.failed(depot, party, why).await;
         }
-        self.keep(depot, folder);
+        self.keep(depot, party, folder).await;
         Done { ending: Ending::Failed, size_bytes, receipt: None, sha256: None, result: Err(why) }
     }
 
@@ -338,10 +342,12 @@ pub fn is_temporary(party: &Party, side: Folder, name: &str) -> bool {
 mod tests {
     use super::*;
     use crate::base::path::VirtualPath;
+    use crate::domain::event::EventKind;
     use crate::ftp::session::StoreMode;
+    use crate::store::event;
     use crate::transfer::plan::plan;
     use crate::transfer::upload_tests::Desk;
-    use crate::workspace::folder::Unfinished;
+    use crate::workspace::folder::{UNFINISHED_MAX, Unfinished};
 
     async fn planned(desk: &Desk, mode: StoreMode) -> Result<Plan, TransferError> {
         plan(&desk.depot, &desk.party, &VirtualPath::root().resolve("/Receive/a").unwrap(), mode).await
@@ -396,6 +402,32 @@ mod tests {
             begun.push(Upload::begin(&desk.depot, &desk.party, plan.unwrap(), &Abort::default()).await);
         }
         assert!(begun[0].is_ok() && matches!(begun[1], Err(TransferError::Busy)));
+    }
+
+    #[tokio::test]
+    async fn an_unfinished_upload_that_makes_room_for_another_is_an_event_that_says_whose_it_was() {
+        let desk = Desk::new(&[]).await;
+        let workspace = desk.party.workspace(&desk.depot).unwrap();
+        let folder = workspace.folder(Folder::Receive);
+        for n in 0..UNFINISHED_MAX {
+            let name = crate::base::path::Name::parse(&format!("old-{n}")).unwrap();
+            let since = Timestamp::from_us(i64::try_from(n).unwrap());
+            let dropped = folder.keep_unfinished(vec![name], Unfinished { part: n.to_string(), size_bytes: 7, since });
+            assert_eq!(dropped, None);
+        }
+        for _ in 0..2 {
+            let mut upload = begun(&desk, StoreMode::Replace).await.unwrap();
+            upload.part.write(b"bytes").unwrap();
+            upload.broken(&desk.depot, &desk.party, (Ending::Cut, TransferError::Broken(Ending::Cut))).await;
+        }
+        desk.depot.recorder.flush().await.unwrap();
+        let kind = Some(EventKind::UnfinishedDropped);
+        let told = event::oldest_first(&desk.depot.db, kind, Timestamp::default(), None, 9).await.unwrap();
+        let told: Vec<_> = told.iter().map(|event| (event.connector.as_str(), event.summary.as_str())).collect();
+        let summary = "Removed the unfinished upload /Receive/old-0 of acme, 7 bytes: Receive had 1000, the most that are kept, \
+                       and the oldest made room for another";
+        assert_eq!(told, [("acme", summary)]);
+        assert_eq!(folder.all_unfinished().len(), UNFINISHED_MAX);
     }
 
     #[tokio::test]

@@ -10,10 +10,11 @@ use rustix::fs::AtFlags;
 
 use super::depot::{Depot, Whose};
 use super::send::{lies_at, received_names, stored_names};
-use super::{held as holds, passing};
+use super::{held as holds, passing, unfinished};
 use crate::base::fault::{self, Point};
 use crate::base::human;
 use crate::base::id::ReceiptId;
+use crate::base::path::Name;
 use crate::domain::connector::Connector;
 use crate::domain::event::EventKind;
 use crate::domain::place::Folder;
@@ -23,7 +24,7 @@ use crate::store::live::Snapshot;
 use crate::store::receipt::Receipt;
 use crate::store::renaming::{self, Rename};
 use crate::store::{StoreError, data_folder, event, held as rows, receipt};
-use crate::workspace::folder::OpenFolder;
+use crate::workspace::folder::{OpenFolder, Unfinished};
 use crate::workspace::held::{self, HeldFolder};
 use crate::workspace::jail::{self, Replace};
 use crate::workspace::removal::remove_file;
@@ -78,7 +79,12 @@ pub async fn recover(depot: &Depot, snapshot: &Snapshot) -> Result<Report, Store
             }
         }
         for side in Folder::ALL {
-            report.unfinished += find_unfinished(connector, side, workspace.folder(side), &kept);
+            let (found, dropped) = find_unfinished(connector, side, workspace.folder(side), &kept);
+            report.unfinished += found;
+            for one in dropped {
+                let event = unfinished::dropped(depot, connector.id.as_str(), side, &one);
+                event::record(&depot.db, &event).await?;
+            }
         }
     }
     // Receipts of connectors that were removed meanwhile: nobody can look for their files any more.
@@ -282,24 +288,29 @@ async fn storage_failing(depot: &Depot, connector: &str, what: &str) -> Result<(
 }
 
 /// Parts without a receipt can be resumed when the client's name is known; others are nobody's and go, but those of `kept`.
-/// Gives how many can be resumed.
-fn find_unfinished(connector: &Connector, side: Folder, folder: &OpenFolder, kept: &HashSet<String>) -> u64 {
+/// Gives how many can be resumed, and those for which there was no room any more.
+fn find_unfinished(
+    connector: &Connector,
+    side: Folder,
+    folder: &OpenFolder,
+    kept: &HashSet<String>,
+) -> (u64, Vec<(Vec<Name>, Unfinished)>) {
     let parts = match upload::parts(folder) {
         Ok(parts) => parts,
         Err(error) => {
             tracing::error!(connector.id = connector.id.as_str(), %error, "Could not look for unfinished uploads");
-            return 0;
+            return Default::default();
         }
     };
-    let mut count = 0;
+    let (mut count, mut dropped) = (0, Vec::new());
     for part in parts.into_iter().filter(|part| !kept.contains(&part.name)) {
         match part.unfinished(connector, side) {
-            Some((names, unfinished)) => {
-                folder.keep_unfinished(names, unfinished);
-                count += 1;
-            }
+            Some((names, unfinished)) => match folder.keep_unfinished(names, unfinished) {
+                Some(one) => dropped.push(one),
+                None => count += 1,
+            },
             None => folder.remove_part(&part.name),
         }
     }
-    count
+    (count, dropped)
 }

@@ -16,7 +16,7 @@ use crate::domain::place::Folder;
 use crate::store::event::Event;
 use crate::store::live::{LiveConnector, Snapshot};
 use crate::store::receipt;
-use crate::workspace::folder::{OpenFolder, Unfinished};
+use crate::workspace::folder::{OpenFolder, UNFINISHED_MAX, Unfinished};
 use crate::workspace::removal::remove_file;
 use crate::workspace::temporary::{Temporary, look};
 use crate::workspace::workspaces::Workspace;
@@ -165,9 +165,24 @@ pub async fn purge(depot: &Depot, snapshot: &Snapshot) {
 }
 
 async fn tell(depot: &Depot, connector: &Connector, summary: String) {
-    let mut event = Event::new(&depot.ids, EventKind::UnfinishedPurged, depot.clock.now(), summary);
-    connector.id.as_str().clone_into(&mut event.connector);
-    depot.recorder.event(event).await;
+    depot.recorder.event(event(depot, connector.id.as_str(), EventKind::UnfinishedPurged, summary)).await;
+}
+
+fn event(depot: &Depot, connector: &str, kind: EventKind, summary: String) -> Event {
+    let event = Event::new(&depot.ids, kind, depot.clock.now(), summary);
+    Event { connector: connector.to_owned(), ..event }
+}
+
+/// Of one that has made room for another, since there were too many.
+pub(super) fn dropped(depot: &Depot, connector: &str, side: Folder, (names, one): &(Vec<Name>, Unfinished)) -> Event {
+    let (place, bytes) = (path_of(side, names).unwrap_or_default(), human::size(one.size_bytes));
+    let summary = format!(
+        "Removed the unfinished upload {place} of {connector}, {bytes}: {folder} had {UNFINISHED_MAX}, the most that are kept, and \
+         the oldest made room for another",
+        folder = side.name()
+    );
+    tracing::warn!(connector.id = connector, "{summary}");
+    event(depot, connector, EventKind::UnfinishedDropped, summary)
 }
 
 /// Whether it was still there, older than that, and is gone.
@@ -222,7 +237,7 @@ mod tests {
     use super::*;
     use crate::base::clock::Clock;
     use crate::store::event;
-    use crate::store::renaming::Rename;
+    use crate::store::renaming::{NewName, Rename};
     use crate::transfer::publish::publish_temporary;
     use crate::transfer::upload_tests::Desk;
     use crate::workspace::workspaces::Workspaces;
@@ -251,7 +266,8 @@ mod tests {
         std::fs::rename(desk.path("Receive").join("again.edi"), desk.path("Receive").join("again.tmp")).unwrap();
         let at = depot.clock.now();
         let way = (received.stored_path.clone(), "/Receive/again.tmp".to_owned());
-        let renamed = Rename::begin(&depot.db, ("acme", Some(received.id)), way, at).await.unwrap();
+        let renamed =
+            Rename::begin(&depot.db, ("acme", Some((received.id, NewName::default()))), way, at).await.unwrap();
         renamed.settle(&depot.db).await.unwrap();
         let both = [("/Receive/never.tmp".to_owned(), true), ("/Receive/discarded.tmp".to_owned(), true)];
         assert_eq!(listed(depot, snapshot).await, both);

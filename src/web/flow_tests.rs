@@ -1,18 +1,22 @@
-//! Flows through the whole router: the list and its selection, bands on the map, what is asked before a connector is disabled.
+//! Flows through the whole router: the list and its selection, bands on the map, what is asked before a connector is disabled,
+//! what a copy has of its model.
 
 use axum::http::header::LOCATION;
 use axum::http::{Method, StatusCode};
 
+use super::command_tests::programs;
 use super::tests::Site;
+use crate::access::automation::Keeper;
+use crate::access::secrets::Secrets;
 use crate::base::clock::Timestamp;
 use crate::domain::administrator::Role;
 use crate::domain::connector::ConnectorId;
 use crate::domain::event::EventKind;
 use crate::domain::flow::Target;
 use crate::domain::setting::Texts;
-use crate::store::connector;
 use crate::store::event::Event;
 use crate::store::set_off::{self, New};
+use crate::store::{action, arrow, connector, sla};
 
 impl Site {
     /// A delivery that waits for that connector.
@@ -100,4 +104,46 @@ async fn groups_are_bands_and_beyond_what_a_map_shows_the_list_comes_first() {
     let group = get("/flows?view=map&group=Retail").await;
     assert!(group.contains("class=\"band\"") && group.contains(">Retail</text>"), "{group}");
     assert_eq!(group.matches("class=\"node ").count(), 2);
+}
+
+#[tokio::test]
+async fn a_copy_has_the_slas_actions_and_arrows_of_its_model_and_what_it_has_not_is_said() {
+    let folder = tempfile::tempdir().unwrap();
+    let site = Site::with_programs(programs(folder.path())).await;
+    for id in ["acme", "beta", "gamma"] {
+        site.add_connector(id, "").await;
+    }
+    let texts = |pairs: &[(&str, &str)]| -> Texts {
+        pairs.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect()
+    };
+    let secrets = Secrets::open(site.db.clone(), site.folder.path()).unwrap();
+    let keeper = Keeper { db: &site.db, secrets: &secrets, programs: &programs(folder.path()) };
+    let acme = ConnectorId::parse("acme").unwrap();
+    let post = texts(&[("kind", "webhook"), ("url", "https://erp.example.com/in")]);
+    let secret = keeper.put_action(&acme, (None, &post), false, &site.change()).await.unwrap().secret.unwrap();
+    let run = texts(&[("kind", "command"), ("program", "import")]);
+    keeper.put_action(&acme, (None, &run), false, &site.change()).await.unwrap();
+    sla::put(&site.db, "s1", ("acme", "acme"), (&texts(&[("at_least", "2")]), ""), &site.change()).await.unwrap();
+    for (from, to, on_error) in [("acme", "beta", false), ("acme", "gamma", true), ("beta", "acme", false)] {
+        arrow::connect(&site.db, (from, to), on_error, &site.change()).await.unwrap();
+    }
+    site.live.refresh().await.unwrap();
+    let editor = site.person("edda", Role::Editor).await;
+    let csrf = site.get("/flows", &editor).await.csrf();
+    let form = [("csrf", &*csrf), ("id", "Copy"), ("copy_of", "acme")];
+    let copied = site.post("/connectors", &editor, &form).await;
+    assert_eq!(copied.header(LOCATION), "/connectors/Copy/settings", "{}", copied.text);
+    let page = site.get("/connectors/Copy/settings", &editor).await.text;
+    let not = "Not copied: After a file is received: run import (only an admin adds what runs a program); what beta passes along to acme.";
+    assert!(page.contains(not), "{page}");
+    let slas = sla::of_connector(&site.db, "copy").await.unwrap();
+    assert_eq!(slas.iter().map(|one| one.texts["at_least"].as_str()).collect::<Vec<_>>(), ["2"]);
+    let actions = action::of_connector(&site.db, "copy").await.unwrap();
+    assert_eq!(actions.iter().map(|one| one.texts["kind"].as_str()).collect::<Vec<_>>(), ["webhook"]);
+    let same = secrets.get(&action::webhook_secret(&actions[0].id)).await.unwrap().unwrap();
+    assert_eq!(same.reveal(), secret.reveal());
+    let map = arrow::map(&site.db).await.unwrap();
+    let arrows: Vec<_> = map.from("copy").map(|arrow| (arrow.to.as_str(), arrow.on_error)).collect();
+    assert_eq!(arrows, [("beta", false), ("gamma", true)]);
+    assert!(map.arrows.iter().all(|arrow| arrow.to != "copy"));
 }

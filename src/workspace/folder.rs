@@ -219,21 +219,22 @@ impl OpenFolder {
         lock(&self.unfinished).iter().map(|(names, unfinished)| (names.clone(), unfinished.clone())).collect()
     }
 
-    /// Remembers an upload that was broken off; an older one of that name is dropped.
-    pub fn keep_unfinished(&self, names: Vec<Name>, unfinished: Unfinished) {
-        let dropped = {
+    /// Remembers an upload that was broken off; an older one of that name is dropped. Gives the one of another name that made
+    /// room for it, if there were too many.
+    pub fn keep_unfinished(&self, names: Vec<Name>, unfinished: Unfinished) -> Option<(Vec<Name>, Unfinished)> {
+        let (oldest, replaced) = {
             let mut all = lock(&self.unfinished);
             let oldest = (all.len() >= UNFINISHED_MAX && !all.contains_key(&names))
                 .then(|| all.iter().min_by_key(|(_, one)| one.since).map(|(names, _)| names.clone()))
                 .flatten()
-                .and_then(|names| all.remove(&names));
+                .and_then(|names| all.remove_entry(&names));
             let part = unfinished.part.clone();
-            let replaced = all.insert(names, unfinished).filter(|older| older.part != part);
-            [oldest, replaced]
+            (oldest, all.insert(names, unfinished).filter(|older| older.part != part))
         };
-        for part in dropped.into_iter().flatten() {
-            self.remove_part(&part.part);
+        for dropped in oldest.iter().map(|(_, one)| one).chain(&replaced) {
+            self.remove_part(&dropped.part);
         }
+        oldest
     }
 
     /// Takes an unfinished upload over, to go on with it or to drop it. Nobody else can have it then.

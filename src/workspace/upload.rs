@@ -194,10 +194,10 @@ impl Part {
         fault::pass(Point::Renamed)
     }
 
-    /// Keeps what arrived, to be resumed under the client's name.
-    pub fn keep(self, folder: &OpenFolder, names: Vec<Name>, now: Timestamp) {
+    /// Keeps what arrived, to be resumed under the client's name. Gives what made room for it, if anything had to.
+    pub fn keep(self, folder: &OpenFolder, names: Vec<Name>, now: Timestamp) -> Option<(Vec<Name>, Unfinished)> {
         let unfinished = Unfinished { part: self.name, size_bytes: self.written, since: now };
-        folder.keep_unfinished(names, unfinished);
+        folder.keep_unfinished(names, unfinished)
     }
 
     /// Drops it.

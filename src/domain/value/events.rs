@@ -45,6 +45,7 @@ impl Value for EventKinds {
         ("recovered", "What was found and done at start"),
         ("expired", "Old records were removed"),
         ("unfinished_purged", "Unfinished uploads were removed"),
+        ("unfinished_dropped", "An unfinished upload made room for another"),
     ]);
 
     fn parse(text: &str) -> Result<Self, String> {

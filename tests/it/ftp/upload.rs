@@ -294,6 +294,29 @@ async fn in_a_writable_send_both_are_kept_and_only_files_are_replaced() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_goes_on_with_a_received_file_takes_its_place_also_where_both_are_kept() {
+    let appliance = Appliance::new();
+    appliance.configure(&["overwrite=keep_both"]);
+    let running = appliance.start().await;
+    let mut client = running.partner().await;
+    client.expect("CWD Receive", 250).await;
+    client.store("a.edi", b"first").await;
+    client.store("a.edi", b"second").await;
+    for more in [" two", " three"] {
+        assert_eq!(client.put("APPE a.edi", more.as_bytes()).await.code, 226);
+    }
+    client.expect("REST 6", 350).await;
+    client.store("a.edi", b" last").await;
+    let folder = appliance.place(PARTNER, "Receive");
+    assert_eq!(std::fs::read(folder.join("a.edi")).unwrap(), b"first");
+    assert_eq!(std::fs::read(folder.join("a-1.edi")).unwrap(), b"second last");
+    assert_eq!(std::fs::read_dir(&folder).unwrap().flatten().filter(|one| one.path().is_file()).count(), 2);
+    let receipts = running.receipts(5).await;
+    let statuses: Vec<_> = receipts.iter().map(|one| one["status"].as_str().unwrap()).collect();
+    assert_eq!(statuses, ["in_receive", "replaced", "replaced", "replaced", "in_receive"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_file_that_was_uploaded_under_a_temporary_name_is_received_whatever_is_temporary_by_then() {
     let appliance = Appliance::new();
     let running = appliance.start().await;

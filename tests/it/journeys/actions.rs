@@ -70,6 +70,32 @@ async fn a_received_file_sets_off_what_is_about_it_and_stays_where_it_is() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_a_received_file_sets_off_is_judged_by_the_name_it_has_when_it_has_settled() {
+    let (appliance, log) = acting();
+    appliance.configure(&["settle_s=5"]);
+    add(&appliance, &[("names", "*.edi"), ("arguments", "%Filename% {path}")]).await;
+    let running = appliance.start().await;
+    let mut client = running.partner().await;
+    for (name, then) in [("a.edi", "a.bad"), ("b.new", "b.edi"), ("c.edi", "c.tmp")] {
+        client.store(&format!("/Receive/{name}"), name.as_bytes()).await;
+        client.expect(&format!("RNFR /Receive/{name}"), 350).await;
+        client.expect(&format!("RNTO /Receive/{then}"), 250).await;
+    }
+    // Its bytes are its own from then on.
+    client.store("/Receive/b.edi", b"more").await;
+    until(&running, &log, &["b.new b.edi", "more b.edi"]).await;
+    // It has not settled under a temporary name.
+    client.expect("RNFR /Receive/c.tmp", 350).await;
+    client.expect("RNTO /Receive/d.edi", 250).await;
+    until(&running, &log, &["b.new b.edi", "c.edi d.edi", "more b.edi"]).await;
+    // It had settled, and its event was told under that name.
+    client.expect("RNFR /Receive/a.bad", 350).await;
+    client.expect("RNTO /Receive/a.edi", 250).await;
+    client.store("/Receive/last.edi", b"the").await;
+    until(&running, &log, &["b.new b.edi", "c.edi d.edi", "more b.edi", "the last.edi"]).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_collected_file_sets_off_what_is_about_it() {
     let (appliance, log) = acting();
     add(&appliance, &[("moment", "after_send"), ("names", "-*.tmp"), ("arguments", "%Filename%,%ConnectorId%")]).await;

@@ -76,6 +76,29 @@ async fn a_file_is_passed_along_to_a_folder_and_into_another_partners_send() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_file_that_its_partner_gives_a_temporary_name_waits_for_another() {
+    let appliance = flowing();
+    appliance.configure(&["settle_s=3"]);
+    appliance.say(&["connector", "set", "archive", "keep_order=off"]);
+    let running = appliance.start().await;
+    let mut client = running.partner().await;
+    client.store("/Receive/a.edi", b"the bytes").await;
+    client.expect("RNFR /Receive/a.edi", 350).await;
+    client.expect("RNTO /Receive/a.edi.tmp", 250).await;
+    client.store("/Receive/b.edi", b"more").await;
+    let there = async |wanted: &[(String, Vec<u8>)]| {
+        running.until("it is passed along", async |_| (files(&archive(&appliance)) == wanted).then_some(())).await;
+    };
+    there(&one("b.edi", b"more")).await;
+    let globex = files(&appliance.place("globex", "Send"));
+    assert!(globex.iter().all(|(name, _)| name == "b.edi"), "{globex:?}");
+    client.expect("RNFR /Receive/a.edi.tmp", 350).await;
+    client.expect("RNTO /Receive/c.edi", 250).await;
+    there(&[one("b.edi", b"more"), one("c.edi", b"the bytes")].concat()).await;
+    until_status(&running, &appliance, &["passed_along"; 2]).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_file_is_passed_along_to_a_folder_of_another_file_system() {
     let elsewhere = tempfile::tempdir_in("/dev/shm").expect("there is memory for it");
     let appliance = Appliance::new();
@@ -246,4 +269,26 @@ async fn killed_while_it_is_received_a_file_is_passed_along_or_not_there() {
             assert_eq!(files(&folder), one("a.edi", b"the bytes"), "{what}");
         }
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_folder_that_cannot_be_synced_when_a_file_is_looked_for_there_is_told_as_failing_storage() {
+    let appliance = Appliance::new();
+    appliance.configure(&["settle_s=0"]);
+    appliance.say(&["settings", "set", "delivery_retry_first_s=1"]);
+    appliance.say(&["connector", "add", "archive", "type=folder"]);
+    appliance.say(&["flow", "connect", PARTNER, "archive"]);
+    let mut running = appliance.start_with_fault(Some(&format!("{}:kill:1", Point::PassNamed.name()))).await;
+    assert_eq!(upload(running.ftp(), "a.edi", b"the bytes").await, Told::Safe);
+    running.ended().await;
+    // Its disk is away at the start.
+    let (folder, away) = (archive(&appliance), appliance.data().join("away"));
+    std::fs::rename(&folder, &away).unwrap();
+    let running = appliance.start_with_fault(Some(&format!("{}:eio:1", Point::SyncFolder.name()))).await;
+    std::fs::remove_dir_all(&folder).unwrap();
+    std::fs::rename(&away, &folder).unwrap();
+    until_status(&running, &appliance, &["passed_along"]).await;
+    let told = appliance.say(&["events", "--kind", "storage_failing"]);
+    assert!(told.contains("Storage of archive: ") && told.contains("until a test write succeeds"), "{told}");
+    assert_eq!(files(&archive(&appliance)), one("a.edi", b"the bytes"));
 }

@@ -40,3 +40,21 @@ async fn killed_at_each_step_a_collected_file_is_copied_once_and_then_removed() 
         running.partner().await.expect("DELE /Send/a.edi", 250).await;
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_removal_that_does_not_get_to_the_disk_is_told_once_as_failing_storage() {
+    let appliance = Appliance::new();
+    appliance.configure(&["remove_file_after_send=on"]);
+    let running = appliance.start_with_fault(Some(&format!("{}:eio:1", Point::SyncFolder.name()))).await;
+    let path = appliance.place(PARTNER, "Send").join("a.edi");
+    std::fs::write(&path, b"collected").expect("Send is there");
+    running.partner().await.fetch("RETR /Send/a.edi").await.expect("it is fetched");
+    let told = running
+        .until("it is told", async |_| {
+            let told = appliance.say(&["events", "--kind", "storage_failing"]);
+            (!told.is_empty()).then_some(told)
+        })
+        .await;
+    assert!(told.lines().count() == 1 && told.contains("uploads are refused until a test write succeeds"), "{told}");
+    assert!(!path.exists());
+}

@@ -1,7 +1,12 @@
 //! A stop that was asked for.
 
-use tokio::io::AsyncWriteExt;
+use std::time::Duration;
 
+use tokio::io::AsyncWriteExt;
+use waybill::base::id::ReceiptId;
+use waybill::store::{Db, delivery_page};
+
+use super::actions;
 use crate::kit::{Appliance, Client, PARTNER};
 
 #[tokio::test(flavor = "multi_thread")]
@@ -55,4 +60,40 @@ async fn a_second_process_on_the_same_data_folder_is_refused() {
     let second = appliance.cli(&["serve", "--web", "127.0.0.1:0"]);
     assert_eq!(second.status.code(), Some(1), "{second:?}");
     assert!(!second.stderr.is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_program_that_runs_long_is_ended_by_a_stop_at_once_and_what_it_is_for_is_done_again() {
+    let appliance = Appliance::new();
+    appliance.configure(&["settle_s=0"]);
+    // Without this it would be given up by an attempt that counts.
+    appliance.say(&["settings", "set", "delivery_retries=0"]);
+    let began = appliance.data().join("began.txt");
+    appliance.program("slow", &format!("echo $$ >> '{0}'; [ $(wc -l < '{0}') -gt 1 ] || sleep 50", began.display()));
+    actions::add(&appliance, &[("program", "slow")]).await;
+    let mut running = appliance.start().await;
+    running.partner().await.store("/Receive/a.edi", b"the bytes").await;
+    let runs = || std::fs::read_to_string(&began).unwrap_or_default().lines().map(str::to_owned).collect::<Vec<_>>();
+    running.until("it runs", async |_| (runs().len() == 1).then_some(())).await;
+    let asked = tokio::time::Instant::now();
+    running.terminate();
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    assert!(running.is_alive(), "it may end by itself");
+    running.terminate();
+    assert_eq!(running.ended().await.code(), Some(0));
+    assert!(asked.elapsed() < Duration::from_secs(10), "{:?}", asked.elapsed());
+    let command = std::fs::read_to_string(format!("/proc/{}/cmdline", runs()[0])).unwrap_or_default();
+    assert!(!command.contains("slow"), "it has not outlived Waybill");
+    let running = appliance.start().await;
+    running.until("it is done again", async |_| (runs().len() == 2).then_some(())).await;
+    let db = Db::open(&appliance.data()).await.unwrap();
+    let id = ReceiptId::parse(appliance.receipts(PARTNER)[0]["id"].as_str().unwrap()).unwrap();
+    let tries = running.until("both are recorded", async |_| {
+        let delivery = delivery_page::of_receipt(&db, &id).await.unwrap().remove(0);
+        let tries = delivery_page::tries(&db, delivery.id).await.unwrap();
+        (tries.len() == 2).then_some(tries)
+    });
+    let tries = tries.await;
+    assert_eq!((tries[0].number, tries[0].answer.as_str()), (2, "Exit status 0"));
+    assert!(tries[1].answer.contains("was stopped before the end of it was known"), "{tries:?}");
 }

@@ -3,7 +3,7 @@
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Redirect, Response};
 
-use super::{Filter, Typed, page};
+use super::{Filter, Typed, copying, page};
 use crate::domain::connector::{ConnectorId, type_of};
 use crate::domain::setting::{Mistake, Texts};
 use crate::domain::value::ConnectorType;
@@ -47,6 +47,7 @@ async fn try_add(context: &Context, typed: &Typed) -> Result<Result<ConnectorId,
         Err(message) => return Ok(Err(vec![Mistake::new("id", message)])),
     };
     let mut values = Texts::new();
+    let mut copied = None;
     if !typed.kind.is_empty() {
         values.insert("type".to_owned(), typed.kind.clone());
     }
@@ -55,6 +56,7 @@ async fn try_add(context: &Context, typed: &Typed) -> Result<Result<ConnectorId,
         let Some(model) = all.into_iter().find(|one| one.id.as_str() == typed.copy_of) else {
             return Ok(Err(vec![Mistake::new("copy_of", format!("There is no connector {}", typed.copy_of))]));
         };
+        copied = Some(model.id);
         values = model.stored.texts;
         // Two connectors never share a folder.
         for key in ["input_folder", "output_folder", "folder"] {
@@ -81,6 +83,11 @@ async fn try_add(context: &Context, typed: &Typed) -> Result<Result<ConnectorId,
         }
         ConnectorType::Folder | ConnectorType::Command => format!("Added {id}."),
     };
+    let left_out = match copied {
+        Some(model) => copying::copy(context, &model, &id).await?,
+        None => Vec::new(),
+    };
+    let text = if left_out.is_empty() { text } else { format!("{text} Not copied: {}.", left_out.join("; ")) };
     let note = Note { tone: Tone::Done, text, password: made.map(|made| made.secret) };
     context.leave(&format!("/connectors/{id}/settings"), note);
     Ok(Ok(id))

@@ -3,6 +3,7 @@
 mod add;
 mod bulk;
 mod connect;
+mod copying;
 mod drawn;
 mod map;
 mod week;

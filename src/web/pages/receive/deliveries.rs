@@ -10,6 +10,7 @@ use crate::domain::value::ActionMoment;
 use crate::store::delivery_page::{self, Delivery};
 use crate::store::live::Snapshot;
 use crate::store::receipt::Receipt;
+use crate::store::renaming;
 use crate::transfer::depot::TransferError;
 use crate::transfer::held;
 use crate::web::context::Context;
@@ -99,6 +100,10 @@ async fn row(context: &Context, connector: &str, one: Delivery) -> Result<Row, W
         .then(|| format!("through {}", written(&one.source_key).unwrap_or(one.source_key)));
     let way = if one.on_error { Some("after another target was given up".to_owned()) } else { from };
     let tries = delivery_page::tries(&context.state.db, one.id).await?;
+    let is_temporary = match &one.receipt_id {
+        Some(id) => renaming::temporary_since(&context.state.db, id).await?.is_some(),
+        None => false,
+    };
     let attempt = |one: delivery_page::Try| {
         let (outcome, tone) = match one.outcome.as_str() {
             "delivered" => ("Delivered", "ok"),
@@ -117,6 +122,7 @@ async fn row(context: &Context, connector: &str, one: Delivery) -> Result<Row, W
         tone: tone(one.state),
         next: match one.ended_at {
             Some(at) => Time::seen(at, now).words,
+            None if is_temporary => "waits until its partner renames it from its temporary name".to_owned(),
             None if rests => "waits until it is enabled again".to_owned(),
             None if one.next_at <= now => "due now".to_owned(),
             None => format!("next attempt in {}", human::duration(one.next_at.since(now))),
