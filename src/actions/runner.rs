@@ -223,6 +223,8 @@ impl Runner {
                 due.truncate(target.map_or(1, |target| target.at_a_time(in_order)));
             }
             let attempts = tokio::select! {
+                // What has come to its target is told as that.
+                biased;
                 tried = self.tried(&snapshot, target, (lane, &due), in_order) => tried?,
                 () = stops.cut.cancelled() => self.broken_off(target, &due, now),
             };

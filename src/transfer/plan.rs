@@ -14,9 +14,11 @@ use crate::base::path::{Name, VirtualPath};
 use crate::domain::authorise::{Granted, Operation, authorise};
 use crate::domain::connector::Connector;
 use crate::domain::place::Folder;
+use crate::domain::receipt::Status;
 use crate::domain::refusal::Rule;
 use crate::domain::value::{AppendRule, DiskReserve, Overwrite};
 use crate::ftp::session::StoreMode;
+use crate::store::receipt::Receipt;
 use crate::workspace::download::Source;
 use crate::workspace::folder::{OpenFolder, Unfinished};
 use crate::workspace::workspaces::Workspace;
@@ -209,7 +211,11 @@ async fn base(
         return Err(TransferError::Busy);
     }
     let complete = complete(depot, party, side, names);
-    let goes_on = |Located { source, names, .. }, offset| (Base::Complete { source, offset }, Some(names));
+    // What was passed along is not in anybody's place any more.
+    let is_here = |receipt: Option<Receipt>| receipt.is_none_or(|receipt| receipt.status != Status::PassedAlong);
+    let goes_on = |Located { source, names, receipt, .. }, offset| {
+        (Base::Complete { source, offset }, is_here(receipt).then_some(names))
+    };
     match mode {
         StoreMode::Replace | StoreMode::Unique => Ok((Base::Empty, None)),
         StoreMode::From(offset) => {

@@ -175,7 +175,7 @@ fn event(depot: &Depot, connector: &str, kind: EventKind, summary: String) -> Ev
 
 /// Of one that has made room for another, since there were too many.
 pub(super) fn dropped(depot: &Depot, connector: &str, side: Folder, (names, one): &(Vec<Name>, Unfinished)) -> Event {
-    let (place, bytes) = (path_of(side, names).unwrap_or_default(), human::size(one.size_bytes));
+    let (place, bytes) = (side.path(names), human::size(one.size_bytes));
     let summary = format!(
         "Removed the unfinished upload {place} of {connector}, {bytes}: {folder} had {UNFINISHED_MAX}, the most that are kept, and \
          the oldest made room for another",

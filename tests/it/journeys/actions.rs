@@ -8,7 +8,7 @@ use waybill::store::Db;
 use waybill::store::action::{self, StoredAction};
 use waybill::store::setting::Change;
 
-use crate::kit::{Appliance, PARTNER, Running};
+use crate::kit::{Appliance, Client, PARTNER, Running};
 
 /// A partner whose actions run a program that appends its arguments to a file; gives that file.
 fn acting() -> (Appliance, PathBuf) {
@@ -76,13 +76,16 @@ async fn what_a_received_file_sets_off_is_judged_by_the_name_it_has_when_it_has_
     add(&appliance, &[("names", "*.edi"), ("arguments", "%Filename% {path}")]).await;
     let running = appliance.start().await;
     let mut client = running.partner().await;
-    for (name, then) in [("a.edi", "a.bad"), ("b.new", "b.edi"), ("c.edi", "c.tmp")] {
-        client.store(&format!("/Receive/{name}"), name.as_bytes()).await;
-        client.expect(&format!("RNFR /Receive/{name}"), 350).await;
-        client.expect(&format!("RNTO /Receive/{then}"), 250).await;
-    }
+    let renamed = async |client: &mut Client, from: &str, to: &str| {
+        client.store(&format!("/Receive/{from}"), from.as_bytes()).await;
+        client.expect(&format!("RNFR /Receive/{from}"), 350).await;
+        client.expect(&format!("RNTO /Receive/{to}"), 250).await;
+    };
+    renamed(&mut client, "a.edi", "a.bad").await;
+    renamed(&mut client, "b.new", "b.edi").await;
     // Its bytes are its own from then on.
     client.store("/Receive/b.edi", b"more").await;
+    renamed(&mut client, "c.edi", "c.tmp").await;
     until(&running, &log, &["b.new b.edi", "more b.edi"]).await;
     // It has not settled under a temporary name.
     client.expect("RNFR /Receive/c.tmp", 350).await;
