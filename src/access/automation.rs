@@ -127,7 +127,7 @@ impl Keeper<'_> {
     }
 }
 
-fn failed(error: SecretError) -> SaveError {
+pub(super) fn failed(error: SecretError) -> SaveError {
     match error {
         SecretError::Store(error) => SaveError::Store(error),
         SecretError::Seal(error) => SaveError::Store(StoreError::Unreadable(error.to_string())),

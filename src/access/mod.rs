@@ -5,6 +5,7 @@ pub mod admission;
 pub mod automation;
 pub mod backup;
 pub mod certificate;
+pub mod connecting;
 pub mod gate;
 pub mod guard;
 pub mod hosts;

@@ -52,6 +52,12 @@ impl Name {
         Ok(Self(text.to_owned()))
     }
 
+    /// A name that is written in this program, and is one.
+    pub(crate) fn fixed(text: &'static str) -> Self {
+        debug_assert!(Self::parse(text).is_ok(), "{text}");
+        Self(text.to_owned())
+    }
+
     /// The name as text.
     pub fn as_str(&self) -> &str {
         &self.0
@@ -129,6 +135,13 @@ impl VirtualPath {
     /// The names from the root down.
     pub fn names(&self) -> &[Name] {
         &self.names
+    }
+}
+
+impl FromIterator<Name> for VirtualPath {
+    /// From the root down.
+    fn from_iter<I: IntoIterator<Item = Name>>(names: I) -> Self {
+        Self { names: names.into_iter().collect() }
     }
 }
 

@@ -6,11 +6,10 @@ use super::follow;
 use super::output;
 use super::verb::{Desk, Failure};
 use crate::access::automation::{Keeper, Kept};
-use crate::access::secrets::Secrets;
 use crate::domain::action::ActionSettings;
 use crate::domain::connector::type_of;
 use crate::domain::event_target::EventTargetSettings;
-use crate::domain::setting::{Mistake, Setting, Texts};
+use crate::domain::setting::{Setting, Texts};
 use crate::domain::value::ConnectorType;
 use crate::store::action::{self, StoredAction};
 use crate::store::event_target::{self, StoredTarget};
@@ -31,11 +30,11 @@ pub(super) async fn actions(desk: &mut Desk<'_>, verb: &ActionVerb) -> Result<()
             let owner = find(desk, connector).await?;
             if type_of(&owner.stored.texts) != ConnectorType::FtpServer {
                 let words = format!("{} is no partner; only partners have actions", owner.id);
-                return Err(SaveError::Mistakes(vec![Mistake::new("connector", words)]).into());
+                return Err(SaveError::mistake("connector", words).into());
             }
             let texts = output::texts(ActionSettings::SETTINGS, pairs)?;
             let programs = desk.programs().await?;
-            let secrets = secrets(desk)?;
+            let secrets = desk.secrets()?;
             let keeper = Keeper { db: &desk.db, secrets: &secrets, programs: &programs };
             let kept = keeper.put_action(&owner.id, (None, &texts), false, &desk.change()).await?;
             told(desk, "Added", &kept).await
@@ -46,7 +45,7 @@ pub(super) async fn actions(desk: &mut Desk<'_>, verb: &ActionVerb) -> Result<()
             let texts =
                 changed(ActionSettings::SETTINGS, &stored.texts, output::texts(ActionSettings::SETTINGS, pairs)?);
             let programs = desk.programs().await?;
-            let secrets = secrets(desk)?;
+            let secrets = desk.secrets()?;
             let keeper = Keeper { db: &desk.db, secrets: &secrets, programs: &programs };
             let kept = keeper.put_action(&owner.id, (Some(&stored), &texts), *new_secret, &desk.change()).await?;
             told(desk, "Saved", &kept).await
@@ -94,7 +93,7 @@ async fn put_target(
     anew: bool,
     done: &str,
 ) -> Result<(), Failure> {
-    let (programs, secrets) = (desk.programs().await?, secrets(desk)?);
+    let (programs, secrets) = (desk.programs().await?, desk.secrets()?);
     let keeper = Keeper { db: &desk.db, secrets: &secrets, programs: &programs };
     let kept = keeper.put_event_target(target, anew, &desk.change()).await?;
     told(desk, done, &kept).await
@@ -171,10 +170,6 @@ async fn find_target(desk: &Desk<'_>, id: &str) -> Result<StoredTarget, Failure>
     let all = event_target::all(&desk.db).await?;
     let none = || Failure::Failed(format!("There is no event target {id}; list them: waybill event-target list"));
     all.into_iter().find(|one| one.id == id).ok_or_else(none)
-}
-
-fn secrets(desk: &Desk<'_>) -> Result<Secrets, Failure> {
-    Secrets::open(desk.db.clone(), desk.data).map_err(|error| Failure::Failed(error.to_string()))
 }
 
 async fn told(desk: &mut Desk<'_>, done: &str, kept: &Kept) -> Result<(), Failure> {

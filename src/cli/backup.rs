@@ -8,7 +8,6 @@ use super::connector::read_password;
 use super::output;
 use super::verb::{COMMAND_LINE, Desk, Failure};
 use crate::access::backup::{self, BackupError, Backups, PASSPHRASE, Wanted};
-use crate::access::secrets::Secrets;
 use crate::base::clock::Clock;
 use crate::base::human;
 use crate::domain::administrator::check_password;
@@ -24,7 +23,7 @@ impl From<BackupError> for Failure {
 }
 
 pub(super) async fn run(desk: &mut Desk<'_>, verb: &BackupVerb) -> Result<(), Failure> {
-    let secrets = Secrets::open(desk.db.clone(), desk.data).map_err(|error| Failure::Failed(error.to_string()))?;
+    let secrets = desk.secrets()?;
     let backups = Backups::new(desk.db.clone(), desk.data.to_owned(), secrets.clone(), desk.clock.clone());
     let stored = profile::load_appliance(&desk.db).await?.texts;
     let settings = ApplianceSettings::parse(&stored).unwrap_or_default();

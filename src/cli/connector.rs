@@ -1,22 +1,19 @@
 //! `connector`: list, show, add, set, remove.
 
 use std::io::BufRead;
-use std::time::Duration;
 
 use super::arguments::ConnectorVerb;
 use super::follow;
 use super::output;
 use super::verb::{Desk, Failure};
+use crate::access::connecting::{Connecting, Credential, Wanted};
 use crate::access::password;
-use crate::access::secrets::Secrets;
-use crate::access::usable;
 use crate::base::secret::Secret;
 use crate::domain::administrator::{PASSWORD_BYTES_MAX, check_password};
 use crate::domain::connector::{ConnectorId, ConnectorSettings, no_such_credential, take_credential, type_of};
 use crate::domain::setting::{Mistake, Texts};
 use crate::domain::value::ConnectorType;
-use crate::store::connector::{self, Edit, StoredConnector};
-use crate::store::setting::SaveError;
+use crate::store::connector::{self, StoredConnector};
 use crate::store::{delivery_page, exported};
 
 /// The key that is no setting: it is hashed, never stored or shown.
@@ -62,33 +59,22 @@ async fn list(desk: &mut Desk<'_>, json: bool) -> Result<(), Failure> {
     Ok(output::columns(desk.out, ["ID", "TYPE", "ENABLED", "GROUP", "DESCRIPTION"], &rows)?)
 }
 
-/// The value in force of one setting.
-fn value<'a>(texts: &'a Texts, key: &str) -> &'a str {
-    let default = || ConnectorSettings::SETTINGS.iter().find(|setting| setting.key == key).map_or("", |s| s.default);
-    texts.get(key).map_or_else(default, String::as_str)
-}
-
 async fn add(desk: &mut Desk<'_>, id: &str, mut values: Texts, from_stdin: bool) -> Result<(), Failure> {
     let id = parse_id(id)?;
     let kind = type_of(&values);
-    check_programs(desk, &Texts::new(), &values).await?;
     let chosen = chosen_credential(desk, &mut values, (kind, id.as_str()), from_stdin)?;
-    usable::connector(&desk.db, &id, &values).await?;
-    let Some(key) = kind.credential() else {
-        connector::add(&desk.db, &id, &values, None, &desk.change()).await?;
-        return follow::saved(desk, &format!("Added connector {id}.")).await.map(drop);
+    let credential = match kind.credential() {
+        Some(_) => Some(new_password(chosen.as_ref(), id.as_str())?),
+        None => None,
     };
-    let credential = new_password(chosen.as_ref(), id.as_str())?;
-    let hash = if key == PASSWORD { Some(password::hash_now(&credential)?) } else { None };
-    connector::add(&desk.db, &id, &values, hash.as_deref(), &desk.change()).await?;
-    if hash.is_none() {
-        put_secret(desk, &id, &credential).await?;
-    }
+    let sealed = sealed(desk, kind, credential.as_ref())?;
+    let connecting = Connecting { db: &desk.db, programs: &desk.programs().await? };
+    connecting.add(&id, &values, sealed, &desk.change()).await?;
     follow::saved(desk, &format!("Added connector {id}.")).await?;
-    if chosen.is_none() {
-        tell_once(desk, key, &credential)?;
+    match (chosen, kind.credential(), credential) {
+        (None, Some(key), Some(made)) => tell_once(desk, key, &made),
+        _ => Ok(()),
     }
-    Ok(())
 }
 
 /// What is done to files that wait needs a second word.
@@ -102,44 +88,23 @@ fn ask_first(waits: Option<String>, anyway: bool) -> Result<(), Failure> {
 async fn set(desk: &mut Desk<'_>, found: StoredConnector, mut values: Texts, from_stdin: bool) -> Result<(), Failure> {
     let kind = type_of(&found.stored.texts);
     let chosen = chosen_credential(desk, &mut values, (kind, found.id.as_str()), from_stdin)?;
-    let change = desk.change();
-    check_programs(desk, &found.stored.texts, &values).await?;
-    usable::connector(&desk.db, &found.id, &values).await?;
-    let mut merged = found.stored.texts;
-    merged.extend(values.clone());
-    let overlap_h = value(&merged, "password_overlap_h").parse::<u64>().unwrap_or(0);
     if let Some(credential) = &chosen {
         check(credential, found.id.as_str())?;
     }
-    let hash = match &chosen {
-        Some(password) if kind.credential() == Some(PASSWORD) => Some(password::hash_now(password)?),
-        _ => None,
-    };
-    let edit = Edit {
-        values,
-        expected_version: None,
-        password_hash: hash.as_deref(),
-        older_until: (overlap_h > 0).then(|| change.at.plus(Duration::from_secs(overlap_h.saturating_mul(3_600)))),
-    };
-    connector::save(&desk.db, &found.id, &edit, &change).await?;
-    if let (Some(secret), None) = (&chosen, &hash) {
-        put_secret(desk, &found.id, secret).await?;
-    }
+    let credential = sealed(desk, kind, chosen.as_ref())?;
+    let connecting = Connecting { db: &desk.db, programs: &desk.programs().await? };
+    connecting.save(&found, Wanted { values, version: None, credential }, &desk.change()).await?;
     follow::saved(desk, "Saved.").await.map(drop)
 }
 
-/// Whether what a Command would run is there.
-async fn check_programs(desk: &Desk<'_>, stored: &Texts, values: &Texts) -> Result<(), Failure> {
-    match desk.programs().await?.check(stored, values) {
-        mistakes if mistakes.is_empty() => Ok(()),
-        mistakes => Err(SaveError::Mistakes(mistakes).into()),
-    }
-}
-
-async fn put_secret(desk: &Desk<'_>, id: &ConnectorId, secret: &Secret) -> Result<(), Failure> {
-    let secrets = Secrets::open(desk.db.clone(), desk.data).map_err(|error| Failure::Failed(error.to_string()))?;
-    let put = secrets.put(&connector::webhook_secret(id), secret, &format!("connector {id}"), &desk.change()).await;
-    put.map_err(|error| Failure::Failed(error.to_string()))
+/// What is stored of a password or secret.
+fn sealed(desk: &Desk<'_>, kind: ConnectorType, credential: Option<&Secret>) -> Result<Option<Credential>, Failure> {
+    let Some(credential) = credential else { return Ok(None) };
+    Ok(Some(if kind.credential() == Some(PASSWORD) {
+        Credential::Password(password::hash_now(credential)?)
+    } else {
+        Credential::Secret(credential.clone(), desk.secrets()?)
+    }))
 }
 
 async fn remove(desk: &mut Desk<'_>, id: &ConnectorId) -> Result<(), Failure> {
@@ -216,6 +181,8 @@ pub(super) fn tell_once(desk: &mut Desk<'_>, key: &str, password: &Secret) -> Re
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::time::Duration;
+
     use crate::cli::verb::tests::{refused, say};
     use crate::store::{Db, audit};
 

@@ -9,6 +9,7 @@ use super::{admin, automation, backup, certificate, connector, events, flow, hea
 use crate::access::certificate::OpenError;
 use crate::access::password::HashError;
 use crate::access::programs::Programs;
+use crate::access::secrets::Secrets;
 use crate::base::clock::Clock;
 use crate::base::id::IdSource;
 use crate::store::setting::{Change, SaveError};
@@ -42,6 +43,11 @@ impl Desk<'_> {
     /// Who changes what is changed here.
     pub(super) fn change(&self) -> Change<'_> {
         Change { who: COMMAND_LINE, remote: "", at: self.clock.now(), ids: &self.ids }
+    }
+
+    /// Secrets that are used as they are.
+    pub(super) fn secrets(&self) -> Result<Secrets, Failure> {
+        Secrets::open(self.db.clone(), self.data).map_err(|error| Failure::Failed(error.to_string()))
     }
 
     /// What Commands may run: of the folder that was given, or of the last start's.

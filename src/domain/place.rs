@@ -1,7 +1,7 @@
 //! Where a client's path lies: in the root that shows two folders, or within one of them.
 
 use super::connector::ConnectorSettings;
-use crate::base::path::{Name, PathError, VirtualPath};
+use crate::base::path::{Name, VirtualPath};
 
 /// A partner's two folders, named from Waybill's side.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -22,6 +22,11 @@ impl Folder {
             Self::Send => "Send",
             Self::Receive => "Receive",
         }
+    }
+
+    /// The client's path of something within it.
+    pub fn path(self, names: &[Name]) -> VirtualPath {
+        std::iter::once(Name::fixed(self.name())).chain(names.iter().cloned()).collect()
     }
 }
 
@@ -57,14 +62,8 @@ impl Place {
     pub fn path(&self) -> Option<VirtualPath> {
         match self {
             Self::Root => Some(VirtualPath::root()),
-            Self::Within(folder, names) => path_of(*folder, names).ok(),
+            Self::Within(folder, names) => Some(folder.path(names)),
             Self::Outside => None,
         }
     }
-}
-
-/// The client's path of something within a folder.
-pub fn path_of(folder: Folder, names: &[Name]) -> Result<VirtualPath, PathError> {
-    let top = VirtualPath::root().child(Name::parse(folder.name())?);
-    Ok(names.iter().fold(top, |path, name| path.child(name.clone())))
 }

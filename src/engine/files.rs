@@ -55,7 +55,7 @@ pub fn enter(engine: &Engine, party: &Party, path: &VirtualPath) -> Result<Virtu
         Granted::Root => Ok(VirtualPath::root()),
         Granted::Within { folder, names, .. } => {
             party.workspace(&engine.depot)?.folder(folder).jail().folder(&names)?;
-            Ok(crate::domain::place::path_of(folder, &names).unwrap_or_default())
+            Ok(folder.path(&names))
         }
     }
 }
@@ -361,7 +361,7 @@ pub fn remove_folder(engine: &Engine, party: &Party, path: &VirtualPath) -> Resu
 /// `SITE RECEIPT`: the receipt of the partner's latest upload of that name.
 pub async fn receipt_lines(engine: &Engine, party: &Party, path: &VirtualPath) -> Result<Vec<String>, TransferError> {
     let target = target(party, Operation::Look, path)?;
-    let path = crate::domain::place::path_of(target.folder, &target.names).unwrap_or_default().to_string();
+    let path = target.folder.path(&target.names).to_string();
     let key = party.connector().id.key();
     let since = Timestamp::from_us(0);
     let receipt = receipt::latest_of_path(&engine.depot.db, key, &path, since).await?;

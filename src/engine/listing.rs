@@ -13,15 +13,15 @@ use super::transfers::Job;
 use crate::base::clock::Timestamp;
 use crate::base::path::Name;
 use crate::domain::authorise::{Granted, Operation, Reach, authorise, is_listed};
-use crate::domain::place::{Folder, path_of};
+use crate::domain::place::Folder;
 use crate::domain::receipt::Ending;
-use crate::domain::value::{AppendRule, Overwrite};
+use crate::domain::value::AppendRule;
 use crate::ftp::listing::{Entry, Format, Kind, Rights, Unique};
 use crate::ftp::session::{Listing, STAT_LINES_MAX};
 use crate::store::receipt;
 use crate::transfer::copy::{self, Sent, Watch};
 use crate::transfer::depot::{Party, TransferError};
-use crate::transfer::receive::is_temporary;
+use crate::transfer::plan::is_kept;
 use crate::transfer::send::{self, RECENT_FOR};
 use crate::workspace::download::Version;
 use crate::workspace::folder::{OpenFolder, Unfinished};
@@ -213,7 +213,7 @@ async fn flush(to: &mut DataConnection, watch: &Watch<'_>) -> Result<(), Transfe
 
 /// All of Send or of Receive, as far as this partner may see it.
 fn whole_side(party: &Party, folder: Folder) -> Option<Side> {
-    let path = path_of(folder, &[]).ok()?;
+    let path = folder.path(&[]);
     match authorise(&party.snapshot.profile, party.connector(), Operation::List, &path) {
         Ok(Granted::Within { folder, names, reach }) => Some(Side { folder, names, reach }),
         Ok(Granted::Root) | Err(_) => None,
@@ -234,7 +234,7 @@ async fn folders(
             other => other?,
         };
         if depth > 0 {
-            let path = path_of(side.folder, &side.names).unwrap_or_default();
+            let path = side.folder.path(&side.names);
             out.raw("");
             out.raw(&format!("{path}:"));
         }
@@ -401,12 +401,10 @@ fn rights(party: &Party, folder: Folder, (name, kind): (&str, Kind)) -> Rights {
 
 /// Whether a file that is there may be stored over and appended to.
 fn may_be_replaced(party: &Party, folder: Folder, name: &str) -> Rights {
-    let settings = &party.connector().settings;
-    let as_sent = folder == Folder::Send || settings.local_file_scheme.is_filename();
-    if settings.overwrite == Overwrite::Refuse && as_sent && !is_temporary(party, folder, name) {
+    if is_kept(party, folder, name) {
         return Rights::NONE;
     }
-    if settings.append == AppendRule::Refuse && folder == Folder::Receive {
+    if party.connector().settings.append == AppendRule::Refuse && folder == Folder::Receive {
         return Rights::STORE;
     }
     Rights::APPEND | Rights::STORE
@@ -452,7 +450,7 @@ async fn recent(
     if side.folder != Folder::Receive || side.reach != Reach::All {
         return Ok(Default::default());
     }
-    let above = path_of(side.folder, &side.names).unwrap_or_default().to_string();
+    let above = side.folder.path(&side.names).to_string();
     let here =
         |path: &str| path.rsplit_once('/').filter(|(folder, _)| *folder == above).map(|(_, name)| name.to_owned());
     let (db, key) = (&engine.depot.db, party.connector().id.key());

@@ -12,7 +12,7 @@ use super::refusal::{self, Kind};
 use crate::base::hex::hex;
 use crate::base::path::VirtualPath;
 use crate::domain::authorise::{No, Operation};
-use crate::domain::place::{Folder, path_of};
+use crate::domain::place::Folder;
 use crate::ftp::reply::{Code, Reply};
 use crate::ftp::session::{Algorithm, Outcome};
 use crate::store::receipt;
@@ -149,7 +149,7 @@ async fn received(engine: &Engine, party: &Party, located: &Located) -> Result<O
     let receipt = if located.receipt.is_some() {
         located.receipt.clone()
     } else {
-        let path = path_of(located.side, &located.names).unwrap_or_default().to_string();
+        let path = located.side.path(&located.names).to_string();
         receipt::latest_stored_at(&engine.depot.db, party.connector().id.key(), &path).await?
     };
     let version = located.source.version();

@@ -12,7 +12,7 @@ use crate::base::fault::{self, Point};
 use crate::base::id::ReceiptId;
 use crate::base::path::{Name, VirtualPath};
 use crate::domain::authorise::Operation;
-use crate::domain::place::{Folder, path_of};
+use crate::domain::place::Folder;
 use crate::domain::receipt::Status;
 use crate::domain::refusal::Rule;
 use crate::domain::value::{ActionMoment, Overwrite};
@@ -73,7 +73,7 @@ async fn source(engine: &Engine, party: &Party, path: &VirtualPath) -> Result<(T
 }
 
 async fn is_hidden(engine: &Engine, party: &Party, target: &Target, stat: &Stat) -> Result<bool, TransferError> {
-    let path = path_of(target.folder, &target.names).unwrap_or_default().to_string();
+    let path = target.folder.path(&target.names).to_string();
     let Version { inode, size_bytes, .. } = Version::of(stat);
     let (db, key) = (&engine.depot.db, party.connector().id.key());
     Ok(target.folder == Folder::Receive && receipt::is_hidden(db, key, &path, (inode, size_bytes)).await?)
@@ -134,7 +134,7 @@ struct Way<'a> {
 impl Way<'_> {
     /// As the partner sees them.
     fn paths(&self) -> (String, String) {
-        let path = |names| path_of(self.side, names).unwrap_or_default().to_string();
+        let path = |names| self.side.path(names).to_string();
         (path(self.from), path(self.to))
     }
 
@@ -259,7 +259,7 @@ async fn rename_folder(engine: &Engine, party: &Party, way: &Way<'_>) -> Result<
     let syncer = engine.depot.workspaces.syncer();
     let lasts = end(engine, begun, on_disk(folder, syncer, way, Replace::No).await).await?;
     for (names, part) in folder.folder_renamed(way.from, way.to) {
-        let path = path_of(way.side, &names).unwrap_or_default();
+        let path = way.side.path(&names);
         if let Err(error) = upload::rename_client_path(folder, &part, &path) {
             tracing::warn!(part, %error, "After a restart this unfinished upload will be looked for where it was");
         }

@@ -13,7 +13,7 @@ use super::{delivery, secret};
 use crate::base::clock::Timestamp;
 use crate::domain::action::{Action, ActionSettings};
 use crate::domain::flow::Target;
-use crate::domain::setting::{Mistake, Texts};
+use crate::domain::setting::Texts;
 
 /// Actions one connector can have.
 pub const ACTIONS_MAX: i64 = 20;
@@ -109,11 +109,9 @@ pub(super) async fn put_in(
     let others: i64 = sqlx::query(COUNT).bind(connector_key).bind(id).fetch_one(&mut **tx).await?.try_get(0)?;
     if others >= ACTIONS_MAX {
         let words = format!("There are {ACTIONS_MAX} actions, the most a connector can have; remove one");
-        return Err(SaveError::Mistakes(vec![Mistake::new("moment", words)]));
+        return Err(SaveError::mistake("moment", words));
     }
-    let was = before.as_ref().map(in_words).unwrap_or_default();
-    let before = before.as_ref().map(|texts| (texts, was.as_str()));
-    if !part(subject).put(tx, before, (texts, words), change).await? {
+    if !part(subject).put(tx, before.as_ref(), (texts, words), change).await? {
         return Ok(());
     }
     let json = part::json(texts)?;
@@ -123,7 +121,7 @@ pub(super) async fn put_in(
 }
 
 const fn part(subject: &str) -> Part<'_> {
-    Part { subject, what: "action", table: ActionSettings::SETTINGS }
+    Part { subject, what: "action", table: ActionSettings::SETTINGS, in_words }
 }
 
 fn in_words(texts: &Texts) -> String {

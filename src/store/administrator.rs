@@ -13,7 +13,6 @@ use crate::base::hex::hex;
 use crate::base::id::AdministratorId;
 use crate::base::secret::Secret;
 use crate::domain::administrator::Role;
-use crate::domain::setting::Mistake;
 
 /// A browser that has not been seen for this long is signed out.
 pub const SESSION_IDLE_MAX: Duration = Duration::from_hours(12);
@@ -22,12 +21,20 @@ pub const SESSION_LIFE_MAX: Duration = Duration::from_hours(168);
 /// Signed-in browsers of one administrator; the oldest goes first.
 pub const SESSIONS_MAX: i64 = 20;
 
+// What `decode` reads, in its order.
+macro_rules! select {
+    ($rest:literal) => {
+        concat!("SELECT id, name, role, password_hash, created_at_us FROM administrators ", $rest)
+    };
+}
+
 const COUNT: &str = "SELECT COUNT(*) FROM administrators";
-const LIST: &str = "SELECT id, name, role, password_hash, created_at_us FROM administrators ORDER BY name_key";
-const BY_NAME: &str = "SELECT id, name, role, password_hash, created_at_us FROM administrators WHERE name_key = $1";
+
+const LIST: &str = select!("ORDER BY name_key");
+const BY_NAME: &str = select!("WHERE name_key = $1");
 const ADD: &str = "INSERT INTO administrators (id, name, name_key, role, password_hash, created_at_us) \
      VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT (name_key) DO NOTHING";
-const BY_ID: &str = "SELECT id, name, role, password_hash, created_at_us FROM administrators WHERE id = $1";
+const BY_ID: &str = select!("WHERE id = $1");
 const OTHER_ADMINS: &str = "SELECT COUNT(*) FROM administrators WHERE role = 'admin' AND id <> $1";
 const SET_ROLE: &str = "UPDATE administrators SET role = $2 WHERE id = $1";
 const REMOVE: &str = "DELETE FROM administrators WHERE id = $1";
@@ -104,7 +111,7 @@ pub struct New<'a> {
 
 /// Adds an administrator. `Ok(false)`: `only_first`, and there is one already.
 pub async fn add(db: &Db, new: &New<'_>, change: &Change<'_>) -> Result<bool, SaveError> {
-    let name = check_name(new.name).map_err(|message| SaveError::Mistakes(vec![Mistake::new("name", message)]))?;
+    let name = check_name(new.name).map_err(|message| SaveError::mistake("name", message))?;
     let mut tx = db.begin().await?;
     if new.only_first && sqlx::query(COUNT).fetch_one(&mut *tx).await?.try_get::<i64, _>(0)? > 0 {
         return Ok(false);
@@ -120,7 +127,7 @@ pub async fn add(db: &Db, new: &New<'_>, change: &Change<'_>) -> Result<bool, Sa
         .await?;
     if added.rows_affected() == 0 {
         let message = format!("There is an administrator {name} already");
-        return Err(SaveError::Mistakes(vec![Mistake::new("name", message)]));
+        return Err(SaveError::mistake("name", message));
     }
     let subject = format!("administrator {name}");
     let entry = audit::Entry { subject: &subject, key: "added", before: "", after: new.role.name() };
@@ -185,7 +192,7 @@ pub async fn remove(db: &Db, id: &AdministratorId, change: &Change<'_>) -> Resul
 
 async fn one(tx: &mut Transaction<'_, Sqlite>, id: &AdministratorId) -> Result<Administrator, SaveError> {
     let row = sqlx::query(BY_ID).bind(id.as_str()).fetch_optional(&mut **tx).await?;
-    let gone = || SaveError::Mistakes(vec![Mistake::new("role", "This administrator was removed meanwhile")]);
+    let gone = || SaveError::mistake("role", "This administrator was removed meanwhile");
     Ok(decode(&row.ok_or_else(gone)?)?)
 }
 
@@ -196,7 +203,7 @@ async fn keep_an_admin(tx: &mut Transaction<'_, Sqlite>, there: &Administrator, 
         return Ok(());
     }
     let words = format!("{} is the last admin, and somebody must be: make another one admin first", there.name);
-    Err(SaveError::Mistakes(vec![Mistake::new(key, words)]))
+    Err(SaveError::mistake(key, words))
 }
 
 /// Sets a new password and signs every browser of that administrator out. Whether there is one of that name.

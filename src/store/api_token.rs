@@ -12,7 +12,7 @@ use crate::base::clock::Timestamp;
 use crate::base::id::TokenId;
 use crate::base::secret::Secret;
 use crate::domain::api_token::TokenSettings;
-use crate::domain::setting::{Mistake, Value};
+use crate::domain::setting::Value;
 use crate::domain::value::{Networks, TokenScope};
 
 /// Tokens of one administrator, expired ones included.
@@ -20,16 +20,25 @@ pub const TOKENS_MAX: i64 = 25;
 /// That a token is used is noted at most this often.
 const USED_AGAIN_AFTER: Duration = Duration::from_mins(1);
 
+// What `decode` reads, in its order.
+macro_rules! select {
+    ($rest:literal) => {
+        concat!(
+            "SELECT a.id, a.name, a.role, a.password_hash, a.created_at_us, t.id, t.name, t.scope, t.addresses, \
+             t.created_at_us, t.expires_at_us, t.used_at_us, t.used_from FROM api_tokens t \
+             JOIN administrators a ON a.id = t.administrator_id ",
+            $rest
+        )
+    };
+}
+
 const COUNT: &str = "SELECT COUNT(*) FROM api_tokens WHERE administrator_id = $1";
 const ADD: &str = "INSERT INTO api_tokens (id, administrator_id, name, name_key, scope, token_sha256, addresses, \
      created_at_us, expires_at_us, used_at_us, used_from) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, NULL, '') \
      ON CONFLICT (administrator_id, name_key) DO NOTHING";
-const ALL: &str = "SELECT a.id, a.name, a.role, a.password_hash, a.created_at_us, t.id, t.name, t.scope, t.addresses, \
-     t.created_at_us, t.expires_at_us, t.used_at_us, t.used_from FROM api_tokens t \
-     JOIN administrators a ON a.id = t.administrator_id ORDER BY a.name_key, t.name_key";
-const BY_DIGEST: &str = "SELECT a.id, a.name, a.role, a.password_hash, a.created_at_us, t.id, t.name, t.scope, \
-     t.addresses, t.created_at_us, t.expires_at_us, t.used_at_us, t.used_from FROM api_tokens t \
-     JOIN administrators a ON a.id = t.administrator_id WHERE t.token_sha256 = $1";
+
+const ALL: &str = select!("ORDER BY a.name_key, t.name_key");
+const BY_DIGEST: &str = select!("WHERE t.token_sha256 = $1");
 const USED: &str = "UPDATE api_tokens SET used_at_us = $2, used_from = $3 WHERE id = $1";
 const REMOVE: &str = "DELETE FROM api_tokens WHERE id = $1";
 
@@ -82,7 +91,7 @@ pub async fn add(
     (settings, secret): (&TokenSettings, &Secret),
     change: &Change<'_>,
 ) -> Result<(), SaveError> {
-    let mistake = |words: String| SaveError::Mistakes(vec![Mistake::new("name", words)]);
+    let mistake = |words: String| SaveError::mistake("name", words);
     let mut tx = db.begin().await?;
     let count = sqlx::query(COUNT).bind(owner.id.as_str()).fetch_one(&mut *tx).await?.try_get::<i64, _>(0)?;
     if count >= TOKENS_MAX {

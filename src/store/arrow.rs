@@ -6,7 +6,7 @@ use super::open::{Db, StoreError};
 use super::setting::{self, Change, SaveError};
 use super::{audit, delivery};
 use crate::domain::flow::{Arrow, Map, NoArrow, Node};
-use crate::domain::setting::{Mistake, Value};
+use crate::domain::setting::Value;
 use crate::domain::value::ConnectorType;
 
 const ALL: &str = "SELECT from_key, to_key, on_error FROM arrows ORDER BY added_at_us, from_key, to_key";
@@ -73,7 +73,7 @@ pub(super) async fn connect_in(
             NoArrow::Unknown(_) => NoArrow::Unknown((if of_from { wanted.0 } else { wanted.1 }).to_owned()).to_string(),
             _ => why.to_string(),
         };
-        SaveError::Mistakes(vec![Mistake::new(if of_from { "from" } else { "to" }, message)])
+        SaveError::mistake(if of_from { "from" } else { "to" }, message)
     })?;
     let add = sqlx::query(ADD).bind(&arrow.from).bind(&arrow.to).bind(i64::from(on_error)).bind(change.at.us());
     add.execute(&mut **tx).await?;

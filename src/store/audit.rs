@@ -8,17 +8,23 @@ use super::receipt::Cursor;
 use super::setting::{Change, audit_id};
 use crate::base::clock::Timestamp;
 
+// What `decode` reads, in its order.
+macro_rules! select {
+    ($rest:literal) => {
+        concat!("SELECT id, at_us, who, remote, subject, key, before, after FROM audit ", $rest)
+    };
+}
+
 const ADD: &str = "INSERT INTO audit (id, at_us, who, remote, subject, key, before, after) \
      VALUES ($1, $2, $3, $4, $5, $6, $7, $8)";
-const LATEST: &str = "SELECT id, at_us, who, remote, subject, key, before, after FROM audit \
-     WHERE ($1 IS NULL OR subject = $1) ORDER BY at_us DESC, id DESC LIMIT $2";
-const OF_SUBJECT: &str = "SELECT id, at_us, who, remote, subject, key, before, after FROM audit \
-     WHERE subject = $1 AND (at_us, id) < ($2, $3) ORDER BY at_us DESC, id DESC LIMIT $4";
-const NEWEST_FIRST: &str = "SELECT id, at_us, who, remote, subject, key, before, after FROM audit \
-     WHERE (at_us, id) < ($1, $2) AND ($3 = '' OR LOWER(subject) LIKE $3 ESCAPE '\\') \
-     ORDER BY at_us DESC, id DESC LIMIT $4";
 
-const SINCE: &str = "SELECT id, at_us, who, remote, subject, key, before, after FROM audit WHERE id > $1 ORDER BY id";
+const LATEST: &str = select!("WHERE ($1 IS NULL OR subject = $1) ORDER BY at_us DESC, id DESC LIMIT $2");
+const OF_SUBJECT: &str = select!("WHERE subject = $1 AND (at_us, id) < ($2, $3) ORDER BY at_us DESC, id DESC LIMIT $4");
+const NEWEST_FIRST: &str = select!(
+    "WHERE (at_us, id) < ($1, $2) AND ($3 = '' OR LOWER(subject) LIKE $3 ESCAPE '\\') \
+     ORDER BY at_us DESC, id DESC LIMIT $4"
+);
+const SINCE: &str = select!("WHERE id > $1 ORDER BY id");
 
 /// One change, as it is written.
 pub struct Entry<'a> {
@@ -113,10 +119,10 @@ pub async fn of_subject(
 pub async fn newest_first(
     db: &Db,
     subject: &str,
-    before: Option<(Timestamp, &str)>,
+    before: Option<&Cursor>,
     count: i64,
 ) -> Result<Vec<Entered>, StoreError> {
-    let (at, id) = before.map_or((i64::MAX, ""), |(at, id)| (at.us(), id));
+    let (at, id) = before.map_or((i64::MAX, ""), |before| (before.completed_at.us(), &before.id));
     let mut like = String::new();
     for c in subject.trim().to_lowercase().chars() {
         if matches!(c, '%' | '_' | '\\') {

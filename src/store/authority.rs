@@ -57,7 +57,8 @@ pub async fn put(db: &Db, authority: &StoredAuthority, change: &Change<'_>) -> R
     let before = sqlx::query(DIGEST).bind(authority.name.key()).fetch_optional(&mut *tx).await?;
     let before: Option<String> = before.map(|row| row.try_get(1)).transpose()?;
     if before.is_none() && sqlx::query(COUNT).fetch_one(&mut *tx).await?.try_get::<i64, _>(0)? >= AUTHORITIES_MAX {
-        return Err(mistake(format!("There are {AUTHORITIES_MAX} authorities, the most one appliance holds")));
+        let words = format!("There are {AUTHORITIES_MAX} authorities, the most one appliance holds");
+        return Err(SaveError::mistake("name", words));
     }
     sqlx::query(PUT)
         .bind(authority.name.as_str())
@@ -75,7 +76,7 @@ pub async fn put(db: &Db, authority: &StoredAuthority, change: &Change<'_>) -> R
 pub async fn remove(db: &Db, name: &CertificateName, change: &Change<'_>) -> Result<(), SaveError> {
     let mut tx = db.begin().await?;
     let Some(row) = sqlx::query(DIGEST).bind(name.key()).fetch_optional(&mut *tx).await? else {
-        return Err(mistake(none_such(name.as_str(), &names(&mut tx).await?)));
+        return Err(SaveError::mistake("name", none_such(name.as_str(), &names(&mut tx).await?)));
     };
     let (name, sha256) = (CertificateName::parse(row.try_get(0)?).map_err(StoreError::Unreadable)?, row.try_get(1)?);
     for row in sqlx::query(MATCHES).fetch_all(&mut *tx).await? {
@@ -84,7 +85,7 @@ pub async fn remove(db: &Db, name: &CertificateName, change: &Change<'_>) -> Res
             && ca.to_lowercase() == name.key()
         {
             let words = format!("{connector} signs in with certificates of {name}: change its match first");
-            return Err(mistake(words));
+            return Err(SaveError::mistake("name", words));
         }
     }
     sqlx::query(REMOVE).bind(name.key()).execute(&mut *tx).await?;
@@ -116,18 +117,11 @@ async fn names(connection: &mut SqliteConnection) -> sqlx::Result<Vec<String>> {
 }
 
 async fn done(
-    mut tx: Transaction<'_, Sqlite>,
+    tx: Transaction<'_, Sqlite>,
     name: &CertificateName,
     (key, before, after): (&str, &str, &str),
     change: &Change<'_>,
 ) -> Result<(), SaveError> {
-    let subject = format!("authority {name}");
-    audit::add(&mut tx, change, &audit::Entry { subject: &subject, key, before, after }).await?;
-    setting::bump(&mut tx).await?;
-    tx.commit().await?;
-    Ok(())
-}
-
-fn mistake(message: String) -> SaveError {
-    SaveError::Mistakes(vec![Mistake::new("name", message)])
+    let entry = audit::Entry { subject: &format!("authority {name}"), key, before, after };
+    Ok(setting::end(tx, &entry, change).await?)
 }

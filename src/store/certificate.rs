@@ -19,10 +19,19 @@ pub const CERTIFICATES_MAX: i64 = 1_000;
 /// How long a replaced certificate can come back.
 pub const ROLL_BACK_WITHIN: Duration = Duration::from_hours(7 * 24);
 
-const ALL: &str = "SELECT id, name, origin, chain_pem, sealed_key, sha256, made_at_us, previous_origin, \
-     previous_chain_pem, previous_key, previous_sha256, replaced_at_us FROM certificates ORDER BY name_key";
-const ONE: &str = "SELECT id, name, origin, chain_pem, sealed_key, sha256, made_at_us, previous_origin, \
-     previous_chain_pem, previous_key, previous_sha256, replaced_at_us FROM certificates WHERE name_key = $1";
+// What `decode` reads, in its order.
+macro_rules! select {
+    ($rest:literal) => {
+        concat!(
+            "SELECT id, name, origin, chain_pem, sealed_key, sha256, made_at_us, previous_origin, previous_chain_pem, \
+             previous_key, previous_sha256, replaced_at_us FROM certificates ",
+            $rest
+        )
+    };
+}
+
+const ALL: &str = select!("ORDER BY name_key");
+const ONE: &str = select!("WHERE name_key = $1");
 const NAMES: &str = "SELECT name FROM certificates ORDER BY name_key";
 const ADD: &str = "INSERT INTO certificates (id, name, name_key, origin, chain_pem, sealed_key, sha256, made_at_us) \
      VALUES ($1, $2, $3, $4, $5, $6, $7, $8)";
@@ -120,16 +129,12 @@ pub async fn add(
     let mut tx = db.begin().await?;
     let names = names(&mut tx).await?;
     if let Some(there) = names.iter().find(|there| there.to_lowercase() == name.key()) {
-        return Err(mistake(
-            "name",
-            format!("There is a certificate {there} already; replace it, or take another name"),
-        ));
+        let words = format!("There is a certificate {there} already; replace it, or take another name");
+        return Err(SaveError::mistake("name", words));
     }
     if i64::try_from(names.len()).unwrap_or(i64::MAX) >= CERTIFICATES_MAX {
-        return Err(mistake(
-            "name",
-            format!("There are {CERTIFICATES_MAX} certificates, the most one appliance holds"),
-        ));
+        let words = format!("There are {CERTIFICATES_MAX} certificates, the most one appliance holds");
+        return Err(SaveError::mistake("name", words));
     }
     sqlx::query(ADD)
         .bind(id.as_str())
@@ -157,7 +162,8 @@ pub async fn replace(
     let there = one(&mut tx, name).await?;
     if there.id != *id {
         // Removed and added anew since the key was sealed.
-        return Err(mistake("name", format!("Somebody else changed the certificate {name} in between: look again")));
+        let words = format!("Somebody else changed the certificate {name} in between: look again");
+        return Err(SaveError::mistake("name", words));
     }
     put(&mut tx, id, contents, change).await?;
     done(tx, &there.name, ("replaced", &there.contents.sha256, &contents.sha256), change).await
@@ -170,7 +176,7 @@ pub async fn roll_back(db: &Db, name: &CertificateName, change: &Change<'_>) -> 
     let in_time = there.roll_back_until(change.at).is_some();
     let Some((before, _)) = there.previous.filter(|_| in_time) else {
         let words = format!("There is nothing to roll {} back to: it wasn't replaced in the last 7 days", there.name);
-        return Err(mistake("name", words));
+        return Err(SaveError::mistake("name", words));
     };
     put(&mut tx, &there.id, &before, change).await?;
     done(tx, &there.name, ("rolled back", &there.contents.sha256, &before.sha256), change).await
@@ -196,19 +202,19 @@ pub async fn remove(db: &Db, name: &CertificateName, is_presented: bool, change:
         let stored = setting::read(&mut tx, scope).await?;
         let named = stored.texts.get(key).and_then(|text| CertificateNames::parse(text).ok());
         if named.is_some_and(|names| names.iter().any(|named| named.to_lowercase() == there.name.key())) {
-            return Err(mistake("name", words.replace("{}", there.name.as_str())));
+            return Err(SaveError::mistake("name", words.replace("{}", there.name.as_str())));
         }
     }
     if names(&mut tx).await?.len() < 2 {
         let words = format!("{} is the only certificate, and TLS needs one: add another first", there.name);
-        return Err(mistake("name", words));
+        return Err(SaveError::mistake("name", words));
     }
     if is_presented {
         let words = format!(
             "The FTP server presents {} while its profile names no other: name another there as Server TLS Certificate first",
             there.name
         );
-        return Err(mistake("name", words));
+        return Err(SaveError::mistake("name", words));
     }
     sqlx::query(REMOVE).bind(there.id.as_str()).execute(&mut *tx).await?;
     done(tx, &there.name, ("removed", &there.contents.sha256, ""), change).await
@@ -264,7 +270,7 @@ async fn names(connection: &mut SqliteConnection) -> sqlx::Result<Vec<String>> {
 async fn one(tx: &mut Transaction<'_, Sqlite>, name: &CertificateName) -> Result<StoredCertificate, SaveError> {
     match sqlx::query(ONE).bind(name.key()).fetch_optional(&mut **tx).await? {
         Some(row) => Ok(decode(&row)?),
-        None => Err(mistake("name", none_such(name.as_str(), &names(tx).await?))),
+        None => Err(SaveError::mistake("name", none_such(name.as_str(), &names(tx).await?))),
     }
 }
 
@@ -286,22 +292,14 @@ async fn put(
     Ok(())
 }
 
-/// Writes the audit (what, before, after), tells every process, commits.
 async fn done(
-    mut tx: Transaction<'_, Sqlite>,
+    tx: Transaction<'_, Sqlite>,
     name: &CertificateName,
     (key, before, after): (&str, &str, &str),
     change: &Change<'_>,
 ) -> Result<(), SaveError> {
-    let subject = format!("certificate {name}");
-    audit::add(&mut tx, change, &audit::Entry { subject: &subject, key, before, after }).await?;
-    setting::bump(&mut tx).await?;
-    tx.commit().await?;
-    Ok(())
-}
-
-fn mistake(key: &str, message: String) -> SaveError {
-    SaveError::Mistakes(vec![Mistake::new(key, message)])
+    let entry = audit::Entry { subject: &format!("certificate {name}"), key, before, after };
+    Ok(setting::end(tx, &entry, change).await?)
 }
 
 fn decode(row: &SqliteRow) -> Result<StoredCertificate, StoreError> {

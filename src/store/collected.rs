@@ -8,6 +8,17 @@ use super::commit::signed;
 use super::open::{Db, StoreError};
 use crate::base::clock::Timestamp;
 
+// What `decode` reads, in its order.
+macro_rules! select {
+    ($rest:literal) => {
+        concat!(
+            "SELECT connector_key, path, inode, size_bytes, modified_us, covered_to, collected_at_us, copy, copy_id, \
+             copy_folder, copy_name, remove, seen_at_us, times FROM collected ",
+            $rest
+        )
+    };
+}
+
 const COVER: &str = "INSERT INTO collected (connector_key, path, inode, size_bytes, modified_us, covered_to, seen_at_us, \
      copy, copy_id, copy_folder, copy_name, remove) VALUES ($1, $2, $3, $4, $5, $6, $7, 'none', '', '', '', 0) \
      ON CONFLICT (connector_key, path, inode, size_bytes, modified_us) DO UPDATE SET \
@@ -31,14 +42,13 @@ pub(super) const ADD_COLLECTIONS: &str = "INSERT INTO collected (connector_key, 
      ELSE excluded.copy_folder END, \
      copy_name = CASE WHEN collected.gone_at_us IS NULL AND collected.copy <> 'none' THEN collected.copy_name \
      ELSE excluded.copy_name END, gone_at_us = NULL, remove = excluded.remove";
-const ONE: &str = "SELECT connector_key, path, inode, size_bytes, modified_us, covered_to, collected_at_us, copy, \
-     copy_id, copy_folder, copy_name, remove, seen_at_us, times FROM collected WHERE connector_key = $1 AND path = $2 AND inode = $3 \
-     AND size_bytes = $4 AND modified_us = $5 AND gone_at_us IS NULL";
-const PENDING: &str = "SELECT connector_key, path, inode, size_bytes, modified_us, covered_to, collected_at_us, copy, \
-     copy_id, copy_folder, copy_name, remove, seen_at_us, times FROM collected WHERE copy = 'wanted' OR remove = 1 ORDER BY seen_at_us";
-const OF_CONNECTOR: &str = "SELECT connector_key, path, inode, size_bytes, modified_us, covered_to, collected_at_us, \
-     copy, copy_id, copy_folder, copy_name, remove, seen_at_us, times FROM collected WHERE connector_key = $1 \
-     AND gone_at_us IS NULL ORDER BY seen_at_us DESC LIMIT $2";
+
+const ONE: &str = select!(
+    "WHERE connector_key = $1 AND path = $2 AND inode = $3 AND size_bytes = $4 AND modified_us = $5 \
+     AND gone_at_us IS NULL"
+);
+const PENDING: &str = select!("WHERE copy = 'wanted' OR remove = 1 ORDER BY seen_at_us");
+const OF_CONNECTOR: &str = select!("WHERE connector_key = $1 AND gone_at_us IS NULL ORDER BY seen_at_us DESC LIMIT $2");
 const LATELY_GONE: &str = "SELECT connector_key, path, inode, size_bytes, modified_us FROM collected \
      WHERE connector_key = $1 AND path = $2 AND collected_at_us IS NOT NULL AND gone_at_us >= $3 \
      ORDER BY gone_at_us DESC LIMIT 1";

@@ -9,7 +9,7 @@ use super::setting::{self, Change, Save, SaveError, Scope, Stored};
 use super::{action, arrow, audit, authority, folders, secret, sla};
 use crate::base::clock::Timestamp;
 use crate::domain::connector::{Connector, ConnectorId, ConnectorSettings, type_of};
-use crate::domain::setting::{Mistake, Texts, Value};
+use crate::domain::setting::{Texts, Value};
 use crate::domain::value::ConnectorType;
 
 /// Connectors one appliance can hold.
@@ -119,10 +119,12 @@ pub(super) async fn add_in(
 ) -> Result<(), SaveError> {
     if let Some(row) = sqlx::query(EXISTS).bind(id.key()).fetch_optional(&mut **tx).await? {
         let there: String = row.try_get(0)?;
-        return Err(mistake("id", format!("There is a connector {there} already; ids differ by more than case")));
+        let words = format!("There is a connector {there} already; ids differ by more than case");
+        return Err(SaveError::mistake("id", words));
     }
     if sqlx::query(COUNT).fetch_one(&mut **tx).await?.try_get::<i64, _>(0)? >= CONNECTORS_MAX {
-        return Err(mistake("id", format!("There are {CONNECTORS_MAX} connectors, the most one appliance holds")));
+        let words = format!("There are {CONNECTORS_MAX} connectors, the most one appliance holds");
+        return Err(SaveError::mistake("id", words));
     }
     sqlx::query(ADD).bind(id.key()).bind(id.as_str()).bind(change.at.us()).execute(&mut **tx).await?;
     let entry = audit::Entry { subject: &subject(id), key: "added", before: "", after: id.as_str() };
@@ -173,7 +175,7 @@ pub(super) async fn save_in(
     change: &Change<'_>,
 ) -> Result<Reached, SaveError> {
     if sqlx::query(EXISTS).bind(id.key()).fetch_optional(&mut **tx).await?.is_none() {
-        return Err(mistake("id", format!("There is no connector {id}")));
+        return Err(SaveError::mistake("id", format!("There is no connector {id}")));
     }
     let before = setting::read(&mut *tx, Scope::Connector(id.key())).await?.texts;
     check_type(id, &before, &edit.values)?;
@@ -194,7 +196,8 @@ fn check_type(id: &ConnectorId, before: &Texts, values: &Texts) -> Result<(), Sa
     if is == wanted {
         return Ok(());
     }
-    Err(mistake("type", format!("{id} is a {}, for good; add another connector for a {}", is.label(), wanted.label())))
+    let words = format!("{id} is a {}, for good; add another connector for a {}", is.label(), wanted.label());
+    Err(SaveError::mistake("type", words))
 }
 
 /// Removes a connector: its settings, passwords and arrows; what waits on these stops. Files, receipts and events stay. Whether it was there.
@@ -224,10 +227,6 @@ pub fn webhook_secret(id: &ConnectorId) -> String {
 
 fn subject(id: &ConnectorId) -> String {
     format!("connector {id}")
-}
-
-fn mistake(key: &str, message: String) -> SaveError {
-    SaveError::Mistakes(vec![Mistake::new(key, message)])
 }
 
 async fn save_values(

@@ -18,6 +18,32 @@ use crate::domain::flow::{DeliveryState, Target};
 /// No wait is longer: settings allow a week between attempts, and an hour until a file has settled.
 const WAIT_MAX: Duration = Duration::from_hours(8 * 24);
 
+// What `pending` reads, in its order. What is held back and was due by `$4` is passed over: else a batch full of it would
+// stand before all others for ever.
+macro_rules! select_pending {
+    ($rest:literal) => {
+        concat!(
+            "SELECT d.id, d.event_id, d.receipt_id, d.attempts, d.since_attempt, d.next_at_us, \
+             COALESCE(r.publishing = 1 OR r.temporary_since_us IS NOT NULL, 0) AS held, p.delivery_id IS NOT NULL \
+             FROM deliveries d LEFT JOIN receipts r ON r.id = d.receipt_id LEFT JOIN placements p ON p.delivery_id = d.id \
+             WHERE d.source_key = $1 AND d.target = $2 AND d.ended_at_us IS NULL \
+             AND (held = 0 OR d.next_at_us > $4) ",
+            $rest
+        )
+    };
+}
+
+// What `read_placement` reads, in its order.
+macro_rules! select_placements {
+    ($rest:literal) => {
+        concat!(
+            "SELECT p.delivery_id, p.folder, p.staged_name, p.name, p.inode, d.receipt_id, p.staging_inode \
+             FROM placements p JOIN deliveries d ON d.id = p.delivery_id ",
+            $rest
+        )
+    };
+}
+
 // From lane to lane by the index, however many deliveries wait in each.
 const LANES: &str = "WITH RECURSIVE lanes (source_key, target) AS ( \
      SELECT source_key, target FROM (SELECT source_key, target FROM deliveries WHERE ended_at_us IS NULL \
@@ -27,17 +53,9 @@ const LANES: &str = "WITH RECURSIVE lanes (source_key, target) AS ( \
      AND target > lanes.target ORDER BY target, id LIMIT 1), \
      (SELECT id FROM deliveries WHERE ended_at_us IS NULL AND source_key > lanes.source_key \
      ORDER BY source_key, target, id LIMIT 1))) SELECT source_key, target FROM lanes";
-// What is held back and was due by `$4` is passed over: else a batch full of it would stand before all others for ever.
-const IN_ORDER: &str = "SELECT d.id, d.event_id, d.receipt_id, d.attempts, d.since_attempt, d.next_at_us, \
-     COALESCE(r.publishing = 1 OR r.temporary_since_us IS NOT NULL, 0) AS held, p.delivery_id IS NOT NULL \
-     FROM deliveries d LEFT JOIN receipts r ON r.id = d.receipt_id LEFT JOIN placements p ON p.delivery_id = d.id \
-     WHERE d.source_key = $1 AND d.target = $2 AND d.ended_at_us IS NULL \
-     AND (held = 0 OR d.next_at_us > $4) ORDER BY d.id LIMIT $3";
-const BY_TIME: &str = "SELECT d.id, d.event_id, d.receipt_id, d.attempts, d.since_attempt, d.next_at_us, \
-     COALESCE(r.publishing = 1 OR r.temporary_since_us IS NOT NULL, 0) AS held, p.delivery_id IS NOT NULL \
-     FROM deliveries d LEFT JOIN receipts r ON r.id = d.receipt_id LEFT JOIN placements p ON p.delivery_id = d.id \
-     WHERE d.source_key = $1 AND d.target = $2 AND d.ended_at_us IS NULL \
-     AND (held = 0 OR d.next_at_us > $4) ORDER BY d.next_at_us LIMIT $3";
+
+const IN_ORDER: &str = select_pending!("ORDER BY d.id LIMIT $3");
+const BY_TIME: &str = select_pending!("ORDER BY d.next_at_us LIMIT $3");
 // Of `record`: `$2` is an array of `Attempted::row`.
 const ADD_ATTEMPTS: &str = "INSERT INTO attempts (delivery_id, number, at_us, duration_us, outcome, answer, letter) SELECT d.id, \
      d.attempts + 1, tried.value->>1, tried.value->>2, tried.value->>3, tried.value->>4, tried.value->>10 \
@@ -55,10 +73,9 @@ const FORGET_PLACEMENTS: &str = "DELETE FROM placements WHERE delivery_id IN (SE
 const FORGET_PLACEMENT: &str = "DELETE FROM placements WHERE delivery_id = $1";
 const PLACE: &str = "INSERT INTO placements (delivery_id, folder, staged_name, name, inode, staging_inode) \
      SELECT value->>0, value->>1, value->>2, value->>3, value->>4, value->>5 FROM jsonb_each($1)";
-const PLACEMENTS: &str = "SELECT p.delivery_id, p.folder, p.staged_name, p.name, p.inode, d.receipt_id, \
-     p.staging_inode FROM placements p JOIN deliveries d ON d.id = p.delivery_id ORDER BY p.delivery_id";
-const PLACEMENT: &str = "SELECT p.delivery_id, p.folder, p.staged_name, p.name, p.inode, d.receipt_id, \
-     p.staging_inode FROM placements p JOIN deliveries d ON d.id = p.delivery_id WHERE p.delivery_id = $1";
+
+const PLACEMENTS: &str = select_placements!("ORDER BY p.delivery_id");
+const PLACEMENT: &str = select_placements!("WHERE p.delivery_id = $1");
 // What lies in a partner's Send is the partner's to collect; what lies in a Folder is kept for a time.
 const KEEP_FILES: &str = "INSERT INTO kept_files (connector_key, name, inode, at_us) \
      SELECT t.owner, placed.value->>8, placed.value->>9, placed.value->>7 FROM jsonb_each($2) AS placed \

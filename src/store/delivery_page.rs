@@ -15,16 +15,26 @@ use crate::domain::connector::ConnectorId;
 use crate::domain::flow::{DeliveryState, Target};
 use crate::domain::setting::{Texts, Value};
 
-const OF_RECEIPT: &str = "SELECT id, receipt_id, source_key, target, state, attempts, next_at_us, ended_at_us, instead_of, \
-     event_id FROM deliveries WHERE receipt_id = $1 ORDER BY id";
-const OF_RECEIPTS: &str = "SELECT id, receipt_id, source_key, target, state, attempts, next_at_us, ended_at_us, \
-     instead_of, event_id FROM deliveries WHERE receipt_id IN (SELECT value FROM json_each($1)) ORDER BY id LIMIT $2";
-const ONE: &str = "SELECT id, receipt_id, source_key, target, state, attempts, next_at_us, ended_at_us, instead_of, \
-     event_id FROM deliveries WHERE id = $1";
+// What `decode` reads, in its order.
+macro_rules! select {
+    ($rest:literal) => {
+        concat!(
+            "SELECT id, receipt_id, source_key, target, state, attempts, next_at_us, ended_at_us, instead_of, \
+             event_id FROM ",
+            $rest
+        )
+    };
+}
+
+const OF_RECEIPT: &str = select!("deliveries WHERE receipt_id = $1 ORDER BY id");
+const OF_RECEIPTS: &str =
+    select!("deliveries WHERE receipt_id IN (SELECT value FROM json_each($1)) ORDER BY id LIMIT $2");
+const ONE: &str = select!("deliveries WHERE id = $1");
 // `$2` is the event's receipt: only deliveries without one have an index by their event.
-const OF_EVENT: &str = "SELECT id, receipt_id, source_key, target, state, attempts, next_at_us, ended_at_us, instead_of, \
-     event_id FROM (SELECT * FROM deliveries WHERE receipt_id = $2 AND event_id = $1 UNION ALL \
-     SELECT * FROM deliveries WHERE receipt_id IS NULL AND event_id = $1) AS of_event ORDER BY id LIMIT $3";
+const OF_EVENT: &str = select!(
+    "(SELECT * FROM deliveries WHERE receipt_id = $2 AND event_id = $1 UNION ALL \
+     SELECT * FROM deliveries WHERE receipt_id IS NULL AND event_id = $1) AS of_event ORDER BY id LIMIT $3"
+);
 const TRIES: &str = "SELECT number, at_us, duration_us, outcome, answer FROM attempts WHERE delivery_id = $1 \
      ORDER BY number DESC LIMIT 50";
 // Counted from indexes alone. Ids are given in the order of time, so the first of a lane has waited longest.

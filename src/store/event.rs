@@ -12,11 +12,20 @@ use crate::base::human;
 use crate::base::id::{EventId, IdSource, ReceiptId};
 use crate::domain::event::EventKind;
 
-const OLDEST_FIRST: &str = "SELECT id, kind, at_us, connector, session_id, receipt_id, remote, summary, path, size_bytes FROM events \
-     WHERE at_us >= $1 AND (at_us, id) > ($2, $3) AND ($4 = '' OR kind = $4) ORDER BY at_us, id LIMIT $5";
-const SELECT: &str = "SELECT id, kind, at_us, connector, session_id, receipt_id, remote, summary, path, size_bytes FROM events \
-     WHERE at_us >= $4";
-const ONE: &str = "SELECT id, kind, at_us, connector, session_id, receipt_id, remote, summary, path, size_bytes FROM events WHERE id = $1";
+// What `decode` reads, in its order.
+macro_rules! select {
+    ($rest:literal) => {
+        concat!(
+            "SELECT id, kind, at_us, connector, session_id, receipt_id, remote, summary, path, size_bytes FROM events ",
+            $rest
+        )
+    };
+}
+
+const OLDEST_FIRST: &str =
+    select!("WHERE at_us >= $1 AND (at_us, id) > ($2, $3) AND ($4 = '' OR kind = $4) ORDER BY at_us, id LIMIT $5");
+const SELECT: &str = select!("WHERE at_us >= $4");
+const ONE: &str = select!("WHERE id = $1");
 const COUNT_SINCE: &str = "SELECT COUNT(*) FROM events WHERE kind = $1 AND at_us >= $2";
 
 /// One event.

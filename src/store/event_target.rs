@@ -11,7 +11,7 @@ use super::setting::{self, Change, SaveError};
 use super::{delivery, secret};
 use crate::domain::event_target::{EventTarget, EventTargetSettings};
 use crate::domain::flow::Target;
-use crate::domain::setting::{Mistake, Texts};
+use crate::domain::setting::Texts;
 
 /// Event targets there can be.
 pub const TARGETS_MAX: i64 = 20;
@@ -85,11 +85,9 @@ pub(super) async fn put_in(
     let before = before.map(|stored| stored.texts);
     if sqlx::query(COUNT).bind(id).fetch_one(&mut **tx).await?.try_get::<i64, _>(0)? >= TARGETS_MAX {
         let words = format!("There are {TARGETS_MAX} event targets, the most there can be; remove one");
-        return Err(SaveError::Mistakes(vec![Mistake::new("url", words)]));
+        return Err(SaveError::mistake("url", words));
     }
-    let was = before.as_ref().map(in_words).unwrap_or_default();
-    let before = before.as_ref().map(|texts| (texts, was.as_str()));
-    if !PART.put(tx, before, (texts, words), change).await? {
+    if !PART.put(tx, before.as_ref(), (texts, words), change).await? {
         return Ok(());
     }
     let put = sqlx::query(PUT).bind(id).bind(part::json(texts)?).bind(change.at.us()).bind(change.who);
@@ -97,7 +95,8 @@ pub(super) async fn put_in(
     Ok(setting::bump(tx).await?)
 }
 
-const PART: Part<'_> = Part { subject: "settings", what: "event target", table: EventTargetSettings::SETTINGS };
+const PART: Part<'_> =
+    Part { subject: "settings", what: "event target", table: EventTargetSettings::SETTINGS, in_words };
 
 fn in_words(texts: &Texts) -> String {
     EventTargetSettings::parse(texts).map(|settings| settings.in_words()).unwrap_or_default()

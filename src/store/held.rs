@@ -10,16 +10,20 @@ use super::receipt::{Receipt, array};
 use crate::base::clock::Timestamp;
 use crate::base::id::ReceiptId;
 
+// What `decode` reads, in its order.
+macro_rules! select {
+    ($rest:literal) => {
+        concat!("SELECT receipt_id, connector_key, folder, size_bytes, since_us, ended FROM holds ", $rest)
+    };
+}
+
 const ADD: &str = "INSERT INTO holds (receipt_id, connector_key, folder, size_bytes, since_us, ended) \
      VALUES ($1, $2, $3, $4, $5, 0) ON CONFLICT (receipt_id) DO UPDATE SET ended = 0";
-const ONE: &str =
-    "SELECT receipt_id, connector_key, folder, size_bytes, since_us, ended FROM holds WHERE receipt_id = $1";
-const SOME: &str = "SELECT receipt_id, connector_key, folder, size_bytes, since_us, ended FROM holds \
-     WHERE receipt_id IN (SELECT value FROM json_each($1))";
-const ALL: &str =
-    "SELECT receipt_id, connector_key, folder, size_bytes, since_us, ended FROM holds ORDER BY receipt_id";
-const ENDED: &str = "SELECT receipt_id, connector_key, folder, size_bytes, since_us, ended FROM holds WHERE ended = 1 \
-     AND receipt_id > $1 ORDER BY receipt_id LIMIT 1000";
+
+const ONE: &str = select!("WHERE receipt_id = $1");
+const SOME: &str = select!("WHERE receipt_id IN (SELECT value FROM json_each($1))");
+const ALL: &str = select!("ORDER BY receipt_id");
+const ENDED: &str = select!("WHERE ended = 1 AND receipt_id > $1 ORDER BY receipt_id LIMIT 1000");
 const USAGE: &str = "SELECT COUNT(*), CAST(COALESCE(SUM(size_bytes), 0) AS BIGINT) FROM holds";
 const END: &str = "UPDATE holds SET ended = 1 WHERE receipt_id = $1";
 const FORGET: &str = "DELETE FROM holds WHERE receipt_id IN (SELECT value FROM json_each($1))";

@@ -18,6 +18,8 @@ pub(super) struct Part<'a> {
     pub what: &'static str,
     /// Its settings.
     pub table: &'static [Setting],
+    /// What settings come to, in words.
+    pub in_words: fn(&Texts) -> String,
 }
 
 /// A value that is to be another.
@@ -34,22 +36,22 @@ impl Part<'_> {
         audit::add(tx, change, &entry).await
     }
 
-    /// Tells what it was and is, each with its words. Nothing, and `false`, where it was so already.
+    /// Tells what it was and is, the latter with its words. Nothing, and `false`, where it was so already.
     pub async fn put(
         self,
         tx: &mut Transaction<'_, Sqlite>,
-        before: Option<(&Texts, &str)>,
+        before: Option<&Texts>,
         (after, words): (&Texts, &str),
         change: &Change<'_>,
     ) -> sqlx::Result<bool> {
         let none = Texts::new();
-        let (texts, was) = before.unwrap_or((&none, ""));
-        let changed = self.changed(texts, after);
+        let changed = self.changed(before.unwrap_or(&none), after);
         if before.is_some() && changed.is_empty() {
             return Ok(false);
         }
         // Also where the words stay: there may be several of a kind.
-        let entry = audit::Entry { subject: self.subject, key: self.what, before: was, after: words };
+        let was = before.map(self.in_words).unwrap_or_default();
+        let entry = audit::Entry { subject: self.subject, key: self.what, before: &was, after: words };
         audit::add(tx, change, &entry).await?;
         for Changed { key, before, after } in changed {
             let key = format!("{} {key}", self.what);

@@ -11,19 +11,29 @@ use crate::domain::refusal::Rule;
 /// Refusals of the same connector, address and rule within this time of the first are one row.
 const EQUAL_WITHIN_US: i64 = 60 * 1_000_000;
 
+// What `decode` reads, in its order.
+macro_rules! select {
+    ($rest:literal) => {
+        concat!(
+            "SELECT id, rule, connector, remote, command, reply, detail, transcript, session_id, first_at_us, \
+             last_at_us, times, folder FROM refusals ",
+            $rest
+        )
+    };
+}
+
 const COUNT_ON: &str = "UPDATE refusals SET times = times + 1, last_at_us = $4 WHERE id = (SELECT id FROM refusals \
      WHERE connector = $1 AND remote = $2 AND rule = $3 AND last_at_us >= $5 AND first_at_us > $5 AND first_at_us <= $4 \
      ORDER BY last_at_us DESC LIMIT 1)";
 const ADD: &str = "INSERT INTO refusals (id, rule, connector, remote, command, reply, detail, transcript, session_id, \
      first_at_us, last_at_us, times, folder) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $10, 1, $11)";
-const SELECT: &str = "SELECT id, rule, connector, remote, command, reply, detail, transcript, session_id, first_at_us, \
-     last_at_us, times, folder FROM refusals WHERE last_at_us >= $4";
+
+const SELECT: &str = select!("WHERE last_at_us >= $4");
 const FREQUENT: &str = "SELECT connector, rule, SUM(times), MAX(id) FROM refusals WHERE last_at_us >= $1 \
      GROUP BY connector, rule ORDER BY 3 DESC, connector, rule LIMIT $2";
 const TIMES: &str = "SELECT CAST(COALESCE(SUM(times), 0) AS BIGINT) FROM refusals \
      WHERE connector = $1 AND rule = $2 AND last_at_us >= $3 AND last_at_us < $4";
-const ONE: &str = "SELECT id, rule, connector, remote, command, reply, detail, transcript, session_id, first_at_us, \
-     last_at_us, times, folder FROM refusals WHERE id = $1";
+const ONE: &str = select!("WHERE id = $1");
 
 /// One refusal.
 #[derive(Clone, Debug, PartialEq, Eq)]

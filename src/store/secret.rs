@@ -15,9 +15,8 @@ const REMOVE: &str = "DELETE FROM secrets WHERE name = $1";
 pub async fn put(db: &Db, name: &str, sealed: &[u8], subject: &str, change: &Change<'_>) -> Result<(), StoreError> {
     let mut tx = db.begin().await?;
     sqlx::query(PUT).bind(name).bind(sealed).bind(change.at.us()).execute(&mut *tx).await?;
-    setting::bump(&mut tx).await?;
-    audit::add(&mut tx, change, &audit::Entry { subject, key: "secret", before: "", after: "changed" }).await?;
-    Ok(tx.commit().await?)
+    let entry = audit::Entry { subject, key: "secret", before: "", after: "changed" };
+    Ok(setting::end(tx, &entry, change).await?)
 }
 
 /// The sealed secret of that name.

@@ -81,6 +81,13 @@ pub enum SaveError {
     Store(#[from] StoreError),
 }
 
+impl SaveError {
+    /// One value that cannot be.
+    pub fn mistake(key: &str, message: impl Into<String>) -> Self {
+        Self::Mistakes(vec![Mistake::new(key, message)])
+    }
+}
+
 impl From<sqlx::Error> for SaveError {
     fn from(error: sqlx::Error) -> Self {
         Self::Store(error.into())
@@ -156,6 +163,17 @@ pub(super) async fn remove(tx: &mut Transaction<'_, Sqlite>, scope: Scope<'_>) -
     let (scope, owner) = scope.parts();
     sqlx::query(REMOVE_GROUP).bind(scope).bind(owner).execute(&mut **tx).await?;
     Ok(())
+}
+
+/// Ends a change of the configuration: writes the audit, tells every process, commits.
+pub(super) async fn end(
+    mut tx: Transaction<'_, Sqlite>,
+    entry: &super::audit::Entry<'_>,
+    change: &Change<'_>,
+) -> sqlx::Result<()> {
+    super::audit::add(&mut tx, change, entry).await?;
+    bump(&mut tx).await?;
+    tx.commit().await
 }
 
 /// Tells every process that the configuration changed.

@@ -20,11 +20,16 @@ pub const SLAS_MAX: i64 = 20;
 /// Files of a window read at a time.
 const STEP: usize = 1_000;
 
-const ALL: &str = "SELECT id, connector_key, texts, made_at_us, looked_at_us, version FROM slas ORDER BY connector_key, made_at_us, id";
-const OF_CONNECTOR: &str = "SELECT id, connector_key, texts, made_at_us, looked_at_us, version FROM slas \
-     WHERE connector_key = $1 \
-     ORDER BY made_at_us, id";
-const ONE: &str = "SELECT id, connector_key, texts, made_at_us, looked_at_us, version FROM slas WHERE id = $1";
+// What `decode` reads, in its order.
+macro_rules! select {
+    ($rest:literal) => {
+        concat!("SELECT id, connector_key, texts, made_at_us, looked_at_us, version FROM slas ", $rest)
+    };
+}
+
+const ALL: &str = select!("ORDER BY connector_key, made_at_us, id");
+const OF_CONNECTOR: &str = select!("WHERE connector_key = $1 ORDER BY made_at_us, id");
+const ONE: &str = select!("WHERE id = $1");
 const STORED: &str = "SELECT texts, version, changed_at_us, changed_by FROM slas WHERE id = $1";
 const COUNT: &str = "SELECT COUNT(*) FROM slas WHERE connector_key = $1";
 const PUT: &str = "INSERT INTO slas (id, connector_key, texts, made_at_us, looked_at_us, version, changed_at_us, changed_by) \
@@ -175,9 +180,7 @@ pub(super) async fn put_in(
     change: &Change<'_>,
 ) -> Result<(), SaveError> {
     let before = part::read(tx, STORED, (id, expected)).await?.map(|stored| stored.texts);
-    let was = before.as_ref().map(in_words).unwrap_or_default();
-    let before = before.as_ref().map(|texts| (texts, was.as_str()));
-    if !part(&subject(connector_id)).put(tx, before, (texts, words), change).await? {
+    if !part(&subject(connector_id)).put(tx, before.as_ref(), (texts, words), change).await? {
         return Ok(());
     }
     let put = sqlx::query(PUT).bind(id).bind(key).bind(part::json(texts)?).bind(change.at.us()).bind(change.who);
@@ -187,7 +190,7 @@ pub(super) async fn put_in(
 }
 
 const fn part(subject: &str) -> Part<'_> {
-    Part { subject, what: "SLA", table: SlaSettings::SETTINGS }
+    Part { subject, what: "SLA", table: SlaSettings::SETTINGS, in_words }
 }
 
 fn subject(connector: &str) -> String {

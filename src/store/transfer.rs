@@ -11,10 +11,10 @@ use crate::base::id::{ReceiptId, TransferId};
 use crate::domain::receipt::Ending;
 
 const SELECT: &str = "SELECT id, direction, connector, path, bytes_moved, offset_bytes, begun_at_us, ended_at_us, ending, \
-     complete, remote, tls, session_id, receipt_id, reply FROM transfers WHERE ";
-const SINCE: &str = "ended_at_us >= $4";
+     complete, remote, tls, session_id, receipt_id, reply FROM transfers";
+const SINCE: &str = " WHERE ended_at_us >= $4";
 // `+ 0`: the few ids lead to them, not their time.
-const WITH_IDS: &str = "id IN (SELECT value FROM json_each($7)) AND ended_at_us + 0 >= $4";
+const WITH_IDS: &str = " WHERE id IN (SELECT value FROM json_each($7)) AND ended_at_us + 0 >= $4";
 
 /// Which way bytes went, from our side.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

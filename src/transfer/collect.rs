@@ -15,7 +15,7 @@ use crate::base::id::TransferId;
 use crate::base::path::{Name, VirtualPath};
 use crate::domain::connector::Connector;
 use crate::domain::event::EventKind;
-use crate::domain::place::{Folder, Place, path_of};
+use crate::domain::place::{Folder, Place};
 use crate::domain::scheme::numbered;
 use crate::domain::{copies, profile::Profile};
 use crate::store::collected::{self, Collected, Collection, SentCopy, Subject};
@@ -164,7 +164,7 @@ impl Collecting {
 fn subject(connector: &Connector, names: &[Name], version: &Version) -> Subject {
     Subject {
         connector_key: connector.id.key().to_owned(),
-        path: path_of(Folder::Send, names).unwrap_or_default().to_string(),
+        path: Folder::Send.path(names).to_string(),
         inode: version.inode,
         size_bytes: version.size_bytes,
         modified: version.modified,
@@ -334,7 +334,7 @@ pub async fn finish_pending(depot: &Depot, snapshot: &Snapshot) -> Result<(), St
 
 /// Waits until it is known whether downloads of that file were collected.
 pub async fn decided(depot: &Depot, party: &Party, names: &[Name]) {
-    let path = path_of(Folder::Send, names).unwrap_or_default().to_string();
+    let path = Folder::Send.path(names).to_string();
     depot.collections.decided(party.connector().id.key(), &path, DECIDED_WITHIN).await;
 }
 
@@ -365,7 +365,7 @@ pub async fn remembered(depot: &Depot, party: &Party, names: &[Name]) -> Result<
     if !party.connector().settings.delete_collected {
         return Ok(None);
     }
-    let path = path_of(Folder::Send, names).unwrap_or_default().to_string();
+    let path = Folder::Send.path(names).to_string();
     let since = depot.clock.now().minus(REMEMBERED_FOR);
     let gone = collected::lately_gone(&depot.db, party.connector().id.key(), &path, since).await?;
     Ok(gone.map(|gone| (gone.size_bytes, gone.modified)))

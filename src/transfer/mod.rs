@@ -24,6 +24,7 @@ pub mod receive;
 pub mod received;
 pub mod recovery;
 pub mod retention;
+mod room;
 pub mod send;
 pub mod socket;
 pub mod stand_in;

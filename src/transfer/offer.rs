@@ -11,20 +11,19 @@ use rustix::fs::FileType;
 
 use super::depot::{Depot, TransferError, Whose};
 use super::plan::check_reserve;
-use super::publish::number;
+use super::room::{Room, taken, there};
 use crate::base::clock::Timestamp;
 use crate::base::id::TransferId;
 use crate::base::path::{Name, VirtualPath};
 use crate::domain::authorise::{self, Granted, Operation};
 use crate::domain::connector::Connector;
-use crate::domain::place::{Folder, path_of};
+use crate::domain::place::Folder;
 use crate::domain::refusal::Rule;
-use crate::domain::value::DiskReserve;
+use crate::domain::value::{DiskReserve, Overwrite};
 use crate::store::collected::{self, Collected, Subject};
 use crate::store::live::Snapshot;
 use crate::workspace::download::Version;
 use crate::workspace::folder::OpenFolder;
-use crate::workspace::jail::Replace;
 use crate::workspace::listing::files_below;
 use crate::workspace::removal::remove_file;
 use crate::workspace::upload::Part;
@@ -52,17 +51,6 @@ impl Owner<'_> {
     }
 }
 
-/// What becomes of a file whose name is taken.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Clash {
-    /// Neither is changed: the new one is refused.
-    Refuse,
-    /// The new one takes the place of the old one, at once and whole.
-    Replace,
-    /// The new one gets a number: `name-1.ext`.
-    Number,
-}
-
 /// A file on its way into Send.
 #[derive(Debug)]
 pub struct Offer {
@@ -71,7 +59,7 @@ pub struct Offer {
     /// Whose Send it is.
     connector: String,
     name: Name,
-    clash: Clash,
+    clash: Overwrite,
     mode: u32,
     reserve: DiskReserve,
     looked_at: u64,
@@ -90,7 +78,7 @@ pub struct Offered {
 
 impl Offer {
     /// Begins one. Refused where the partner could not fetch it, by the engine's own rule.
-    pub async fn begin(depot: &Depot, owner: Owner<'_>, name: &str, clash: Clash) -> Result<Self, TransferError> {
+    pub async fn begin(depot: &Depot, owner: Owner<'_>, name: &str, clash: Overwrite) -> Result<Self, TransferError> {
         let name = Name::parse(name)
             .map_err(|error| TransferError::refused(Rule::NameNotStorable, format!("{name:?} {error}")))?;
         let names = fetchable(owner, &name)?;
@@ -98,7 +86,7 @@ impl Offer {
         let folder = workspace.folder(Folder::Send);
         depot.writable(folder).await?;
         // Said before the bytes are sent, and looked at once more when they are here.
-        if there(folder, &names)? && clash == Clash::Refuse {
+        if there(folder, &names)? && clash == Overwrite::Refuse {
             return Err(taken(&name));
         }
         let reserve = owner.snapshot.profile.disk_reserve;
@@ -141,20 +129,12 @@ impl Offer {
         part.dress(self.mode)?;
         let mut names = vec![self.name.clone()];
         let _turn = folder.naming(&names).await;
-        let replace = match (there(folder, &names)?, self.clash) {
-            (true, Clash::Refuse) => return Err(taken(&self.name)),
-            (true, Clash::Number) => {
-                number(folder, &mut names)?;
-                Replace::No
-            }
-            (_, Clash::Replace) => Replace::Yes,
-            (false, _) => Replace::No,
-        };
+        let room = Room::make(folder, &mut names, self.clash)?;
         let (parent, _) = folder.jail().parent(&names)?;
         let name = names.pop().unwrap_or_else(|| self.name.clone());
         // Waybill's own files are whole at once: the partner need not wait until it has rested.
         folder.published(part.inode()?, self.depot.clock.now());
-        part.publish(folder, &parent, &name, replace)?;
+        part.publish(folder, &parent, &name, room.replace)?;
         let size_bytes = part.size_bytes();
         self.part = None;
         let lasts = folder.sync_folder(&syncer, parent).await;
@@ -180,27 +160,13 @@ pub(super) async fn failed(depot: &Depot, whose: Whose<'_>, folder: &OpenFolder,
 
 /// The names below Send of a file called `name`, if the partner may fetch one of that name.
 pub(super) fn fetchable(owner: Owner<'_>, name: &Name) -> Result<Vec<Name>, TransferError> {
-    let path = path_of(Folder::Send, std::slice::from_ref(name)).unwrap_or_default();
+    let path = Folder::Send.path(std::slice::from_ref(name));
     match authorise::authorise(&owner.snapshot.profile, owner.connector, Operation::Retrieve, &path)? {
         Granted::Within { names, .. } if names.len() == 1 && name.as_str() != crate::workspace::jail::STAGING => {
             Ok(names)
         }
         _ => Err(TransferError::refused(Rule::NameNotStorable, format!("{name} is one of Waybill's own names"))),
     }
-}
-
-/// Whether a file lies there; an error where something else does.
-pub(super) fn there(folder: &OpenFolder, names: &[Name]) -> Result<bool, TransferError> {
-    match folder.jail().stat(names) {
-        Ok(stat) if FileType::from_raw_mode(stat.st_mode) == FileType::RegularFile => Ok(true),
-        Ok(_) => Err(TransferError::refused(Rule::NameNotStorable, "a folder or something else has that name")),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
-        Err(error) => Err(error.into()),
-    }
-}
-
-pub(super) fn taken(name: &Name) -> TransferError {
-    TransferError::refused(Rule::FileExists, format!("{name} is there already"))
 }
 
 /// Whether the partner can fetch a waiting file.
@@ -252,7 +218,7 @@ pub async fn waiting(depot: &Depot, owner: Owner<'_>) -> Result<Shelf, TransferE
     let more = found.len() > FILES_MAX;
     let mut files = Vec::with_capacity(found.len().min(FILES_MAX));
     for (names, version) in found.into_iter().take(FILES_MAX) {
-        let path = path_of(Folder::Send, &names).unwrap_or_default();
+        let path = Folder::Send.path(&names);
         let allowed = authorise::authorise(&owner.snapshot.profile, owner.connector, Operation::Retrieve, &path);
         let fetchable = match allowed {
             Err(_) => Fetchable::Never,
@@ -309,7 +275,7 @@ pub async fn remove(depot: &Depot, owner: Owner<'_>, below: &str, seen: &Seen) -
     }
     let subject = Subject {
         connector_key: owner.connector.id.key().to_owned(),
-        path: path_of(Folder::Send, &names).unwrap_or_default().to_string(),
+        path: Folder::Send.path(&names).to_string(),
         inode: version.inode,
         size_bytes: version.size_bytes,
         modified: version.modified,

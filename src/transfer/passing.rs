@@ -15,12 +15,11 @@ use super::depot::{Depot, TransferError, Whose};
 use super::held::Holds;
 use super::offer::{self, Owner};
 use super::plan::check_reserve;
-use super::publish::number;
+use super::room::Room;
 use crate::base::fault::{self, Point};
 use crate::base::path::Name;
 use crate::domain::connector::Connector;
 use crate::domain::refusal::Rule;
-use crate::domain::value::Overwrite;
 use crate::store::StoreError;
 use crate::store::delivery::{self, Placed, Placement};
 use crate::store::live::Snapshot;
@@ -148,16 +147,7 @@ impl Way<'_> {
             return Ok(Prepared::NotNow);
         }
         let mut chosen = vec![name];
-        let there = offer::there(self.folder(), &chosen)?;
-        let replace = match self.target.settings.overwrite {
-            Overwrite::Replace => Replace::Yes,
-            Overwrite::Refuse if there => return Err(offer::taken(&chosen[0])),
-            Overwrite::KeepBoth if there => {
-                number(self.folder(), &mut chosen)?;
-                Replace::No
-            }
-            Overwrite::Refuse | Overwrite::KeepBoth => Replace::No,
-        };
+        let replace = Room::make(self.folder(), &mut chosen, self.target.settings.overwrite)?.replace;
         let Some(name) = chosen.pop() else { return Err(TransferError::NotFound) };
         let part = self.copy(parcel, holds).await?;
         let placement = Placement {

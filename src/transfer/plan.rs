@@ -8,11 +8,12 @@ use rustix::fs::FileType;
 use super::depot::{Depot, Party, TransferError};
 use super::quota::{Allowance, Wanted};
 use super::receive::is_temporary;
+use super::room::taken;
 use super::send::{Located, locate};
 use crate::base::path::{Name, VirtualPath};
 use crate::domain::authorise::{Granted, Operation, authorise};
 use crate::domain::connector::Connector;
-use crate::domain::place::{Folder, path_of};
+use crate::domain::place::Folder;
 use crate::domain::receipt::Status;
 use crate::domain::refusal::Rule;
 use crate::domain::value::{AppendRule, DiskReserve, Overwrite};
@@ -83,7 +84,7 @@ impl Plan {
 
     /// The client's path.
     pub fn client_path(&self) -> VirtualPath {
-        path_of(self.side, &self.names).unwrap_or_default()
+        self.side.path(&self.names)
     }
 
     /// The last of the client's names.
@@ -109,7 +110,10 @@ pub async fn plan(depot: &Depot, party: &Party, path: &VirtualPath, mode: StoreM
     // The folder must be there, and must not be a file.
     folder.jail().parent(&names)?;
     let there = is_there(party, folder, (side, &names))?;
-    check_overwrite(connector, side, mode, there, &names)?;
+    let name = names.last().map_or("", Name::as_str);
+    if there && mode != StoreMode::Unique && is_kept(party, side, name) {
+        return Err(taken(name));
+    }
     let (base, file) = base(depot, party, &workspace, (side, &names), mode).await?;
     // A name of a scheme is the new receipt's.
     let beside = |place: &Vec<Name>| place.split_last().map(|last| last.1) == names.split_last().map(|last| last.1);
@@ -117,7 +121,6 @@ pub async fn plan(depot: &Depot, party: &Party, path: &VirtualPath, mode: StoreM
     check_reserve(party.snapshot.profile.disk_reserve, folder, 0)?;
     // Under a name of a scheme it is known only in the end whose place it takes.
     let settings = &connector.settings;
-    let name = names.last().map_or("", Name::as_str);
     let replaces = is_temporary(party, side, name)
         || in_place_of.is_some()
         || (settings.overwrite == Overwrite::Replace && settings.local_file_scheme.is_filename());
@@ -186,21 +189,12 @@ fn is_stored_as_sent(connector: &Connector, side: Folder) -> bool {
     side == Folder::Send || connector.settings.local_file_scheme.is_filename()
 }
 
-/// Overwrite is judged on the stored name: here as far as it is the client's own, and again when the file is whole.
-fn check_overwrite(
-    connector: &Connector,
-    side: Folder,
-    mode: StoreMode,
-    there: bool,
-    names: &[Name],
-) -> Result<(), TransferError> {
-    let settings = &connector.settings;
-    let refuses = settings.overwrite == Overwrite::Refuse && mode != StoreMode::Unique;
-    let name = names.last().map_or("", Name::as_str);
-    if refuses && there && is_stored_as_sent(connector, side) && !settings.temp_receive_extensions.is_temporary(name) {
-        return Err(TransferError::refused(Rule::FileExists, format!("{name} is there already")));
-    }
-    Ok(())
+/// Whether *Overwrite* keeps a file of that name from being replaced. It is judged on the stored name: here as far as that
+/// is the client's own, and again when the file is whole.
+pub fn is_kept(party: &Party, side: Folder, name: &str) -> bool {
+    let connector = party.connector();
+    let is_asked = is_stored_as_sent(connector, side) && !is_temporary(party, side, name);
+    is_asked && connector.settings.overwrite == Overwrite::Refuse
 }
 
 /// The bytes it begins with, and where the complete file lies that they are of.

@@ -5,35 +5,29 @@ use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::Arc;
 
-use rustix::fs::FileType;
-
 use super::came::Came;
 use super::depot::{Depot, Party, TransferError};
 use super::plan::{Base, Plan};
 use super::receive::is_temporary;
+use super::room::Room;
 use super::{lacking, logged};
 use crate::base::clock::Timestamp;
 use crate::base::fault::{self, Point};
 use crate::base::hex::hex;
 use crate::base::id::{EventId, ReceiptId};
 use crate::base::path::Name;
-use crate::domain::place::{Folder, path_of};
+use crate::domain::place::Folder;
 use crate::domain::receipt::{Ending, Proof, Status};
 use crate::domain::refusal::Rule;
-use crate::domain::scheme::{self, Facts};
+use crate::domain::scheme::Facts;
 use crate::domain::value::{ActionMoment, Overwrite};
 use crate::store::commit::{Published, Received};
 use crate::store::receipt::Receipt;
 use crate::store::{StoreError, delivery, held as store_held, receipt, sequence};
 use crate::workspace::download::{Source, Version};
 use crate::workspace::folder::{OpenFolder, Turns};
-use crate::workspace::held::{self, HeldFolder};
-use crate::workspace::jail::{self, Replace};
-use crate::workspace::sync::Syncer;
+use crate::workspace::held::HeldFolder;
 use crate::workspace::upload::Part;
-
-/// Numbers tried for *keep both*.
-const NUMBERS_MAX: u32 = 10_000;
 
 /// What is known of a whole file.
 #[derive(Clone, Debug)]
@@ -122,7 +116,7 @@ async fn publish_silently(
     // file takes its place (PRODUCT 5.6): a number would leave the next one to go on with the file without this one's bytes.
     let is_anew = plan.side == Folder::Send && !matches!(plan.base, Base::Complete { .. });
     let overwrite = if is_anew { party.connector().settings.overwrite } else { Overwrite::Replace };
-    let room = make_room(folder, &mut names, overwrite)?;
+    let room = Room::make(folder, &mut names, overwrite)?;
     let Some(name) = names.last() else { return Err(TransferError::NotFound) };
     let (from, to) = ((folder.staging().as_fd(), part.name()), (parent.as_fd(), name.as_str()));
     part.forget_client_path()?;
@@ -139,68 +133,6 @@ async fn publish_silently(
         depot.recorder.moved(party.connector().id.key(), &path, Status::Replaced).await;
     }
     Ok(())
-}
-
-/// What a file finds under the name it is to get, whose turn is its own.
-#[derive(Clone, Copy, Debug)]
-struct Room {
-    /// Whether the name may be taken from another file.
-    replace: Replace,
-    /// Whether another file has it.
-    is_taken: bool,
-}
-
-impl Room {
-    /// Gives the file the name; whether another one lost it. Only then is what receipts hold on disk before (decision 0012):
-    /// of a name that nothing has, nothing can be lost.
-    async fn give(
-        self,
-        folder: &OpenFolder,
-        syncer: &Syncer,
-        from: (BorrowedFd<'_>, &str),
-        to: (BorrowedFd<'_>, &str),
-    ) -> io::Result<bool> {
-        let mut is_taken = self.is_taken;
-        if !is_taken {
-            match jail::rename(from, to, Replace::No) {
-                // Nobody else's upload or rename came between, but another program does not wait for its turn.
-                Err(error) if self.replace == Replace::Yes && error.kind() == io::ErrorKind::AlreadyExists => {
-                    is_taken = true;
-                }
-                // This file system does not know of such a rename (rename(2)).
-                Err(error) if self.replace == Replace::Yes && is_unknown(&error) => {}
-                given => return given.map(|()| false),
-            }
-        }
-        held::secure(folder, syncer).await?;
-        jail::rename(from, to, self.replace)?;
-        Ok(is_taken)
-    }
-}
-
-fn is_unknown(error: &io::Error) -> bool {
-    matches!(error.kind(), io::ErrorKind::InvalidInput | io::ErrorKind::Unsupported)
-}
-
-/// *Overwrite*, judged on the stored name, whose turn the caller has: the name may become another (*keep both*).
-fn make_room(folder: &OpenFolder, names: &mut Vec<Name>, overwrite: Overwrite) -> Result<Room, TransferError> {
-    let mut is_taken = false;
-    if let Ok(stat) = folder.jail().stat(names) {
-        let last = names.last().map_or("", Name::as_str);
-        if FileType::from_raw_mode(stat.st_mode) != FileType::RegularFile {
-            return Err(TransferError::refused(Rule::NameNotStorable, format!("{last} is taken by something else")));
-        }
-        match overwrite {
-            Overwrite::Replace => is_taken = true,
-            Overwrite::Refuse => {
-                let detail = format!("{} is there already", names_text(names));
-                return Err(TransferError::refused(Rule::FileExists, detail));
-            }
-            Overwrite::KeepBoth => number(folder, names)?,
-        }
-    }
-    let replace = if overwrite == Overwrite::Replace { Replace::Yes } else { Replace::No };
-    Ok(Room { replace, is_taken })
 }
 
 /// A file that is whole and has no receipt yet.
@@ -226,7 +158,7 @@ async fn named(
     whole: &Whole,
 ) -> Result<(Receipt, Turns, Room), TransferError> {
     let settings = &party.connector().settings;
-    let client_path = path_of(Folder::Receive, staged.names).unwrap_or_default();
+    let client_path = Folder::Receive.path(staged.names);
     let (last, above) = staged.names.split_last().ok_or(TransferError::NotFound)?;
     let mut headers = Vec::new();
     if settings.save_subfolder {
@@ -247,8 +179,8 @@ async fn named(
         }
         _ => settings.overwrite,
     };
-    let room = make_room(folder, &mut names, overwrite)?;
-    let stored_path = path_of(Folder::Receive, &names).unwrap_or_default();
+    let room = Room::make(folder, &mut names, overwrite)?;
+    let stored_path = Folder::Receive.path(&names);
     let receipt = Receipt {
         id: staged.id.clone(),
         connector: party.connector().id.as_str().to_owned(),
@@ -319,30 +251,13 @@ async fn apply_scheme(
     Ok(name)
 }
 
-/// `name-1.ext`, `name-2.ext`…: the first that nothing has.
-pub(super) fn number(folder: &OpenFolder, names: &mut Vec<Name>) -> Result<(), TransferError> {
-    let Some(base) = names.pop() else { return Err(TransferError::NotFound) };
-    for n in 1..NUMBERS_MAX {
-        names.push(scheme::numbered(&base, n));
-        if folder.jail().stat(names).is_err() {
-            return Ok(());
-        }
-        names.pop();
-    }
-    Err(TransferError::refused(Rule::FileExists, format!("{NUMBERS_MAX} files called {base} are there already")))
-}
-
-fn names_text(names: &[Name]) -> String {
-    names.iter().map(Name::as_str).collect::<Vec<_>>().join("/")
-}
-
 fn exists(error: io::Error) -> TransferError {
     match error.kind() {
         io::ErrorKind::AlreadyExists => {
             TransferError::refused(Rule::FileExists, "a file of that name came up meanwhile")
         }
         // Of that one folder; the others take what comes.
-        std::io::ErrorKind::PermissionDenied => {
+        io::ErrorKind::PermissionDenied => {
             TransferError::refused(Rule::NameNotStorable, "Waybill may not write in that folder")
         }
         _ => TransferError::from(error),
@@ -464,7 +379,7 @@ pub async fn publish_temporary(
     let size_bytes = version.size_bytes;
     let whole = Whole { begun_at, ending, signed, ascii, resumed_from, size_bytes, sha256 };
     let _ways = folder.ways_stay().await;
-    let from_path = path_of(Folder::Receive, from).unwrap_or_default().to_string();
+    let from_path = Folder::Receive.path(from).to_string();
     let staged = Staged {
         id: ReceiptId::new(&depot.ids),
         inode: version.inode,
@@ -503,32 +418,4 @@ pub async fn publish_temporary(
     depot.synced(party.whose(), folder, synced).await?;
     finish(depot, committed.published).await?;
     Ok(id)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[tokio::test]
-    async fn what_another_program_puts_under_a_free_name_is_replaced_only_once_what_is_held_is_on_disk() {
-        let root = tempfile::tempdir().unwrap();
-        let folder = OpenFolder::open(root.path()).unwrap();
-        let file = |name: &str| root.path().join(name);
-        std::fs::write(file("new"), "new").unwrap();
-        std::fs::write(file("theirs"), "theirs").unwrap();
-        let syncer = Syncer::default();
-        let give = async |replace| {
-            let to = (folder.jail().root(), "theirs");
-            Room { replace, is_taken: false }.give(&folder, &syncer, (folder.jail().root(), "new"), to).await
-        };
-        let refused = give(Replace::No).await.unwrap_err();
-        assert_eq!(refused.kind(), io::ErrorKind::AlreadyExists);
-        // A folder of held bytes that cannot be synced.
-        std::fs::write(file(".waybill/held"), "").unwrap();
-        give(Replace::Yes).await.unwrap_err();
-        assert_eq!(std::fs::read(file("theirs")).unwrap(), b"theirs");
-        std::fs::remove_file(file(".waybill/held")).unwrap();
-        assert!(give(Replace::Yes).await.unwrap());
-        assert_eq!(std::fs::read(file("theirs")).unwrap(), b"new");
-    }
 }

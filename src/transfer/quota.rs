@@ -14,7 +14,7 @@ use super::depot::{Depot, Party, TransferError};
 use super::{gone, unfinished};
 use crate::base::path::Name;
 use crate::domain::authorise::No;
-use crate::domain::place::{Folder, path_of};
+use crate::domain::place::Folder;
 use crate::domain::refusal::Rule;
 use crate::store::receipt;
 
@@ -312,7 +312,7 @@ impl Tally {
 }
 
 fn stored_path(names: &[Name]) -> String {
-    path_of(Folder::Receive, names).unwrap_or_default().to_string()
+    Folder::Receive.path(names).to_string()
 }
 
 fn no(detail: String) -> No {

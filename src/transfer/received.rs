@@ -10,7 +10,7 @@ use super::held::{Found, open_held};
 use super::send::is_file_of;
 use crate::base::id::ReceiptId;
 use crate::base::path::Name;
-use crate::domain::place::{Folder, path_of};
+use crate::domain::place::Folder;
 use crate::domain::receipt::Status;
 use crate::store::live::Snapshot;
 use crate::store::receipt::Receipt;
@@ -78,7 +78,7 @@ pub async fn take_out(
     depot.synced(Whose { connector: connector_key, session: "" }, folder, secured).await?;
     let (parent, name) = folder.jail().parent(names)?;
     remove_file(&*parent, name)?;
-    let path = path_of(Folder::Receive, names).unwrap_or_default().to_string();
+    let path = Folder::Receive.path(names).to_string();
     depot.recorder.moved(connector_key, &path, Status::Removed).await;
     // Where it cannot be written yet, it will be.
     let _ = depot.recorder.flush().await;

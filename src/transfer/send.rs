@@ -21,7 +21,7 @@ use crate::base::hex::hex;
 use crate::base::path::{Name, VirtualPath};
 use crate::domain::authorise::{Granted, Operation, authorise};
 use crate::domain::connector::Connector;
-use crate::domain::place::{Folder, Place, path_of};
+use crate::domain::place::{Folder, Place};
 use crate::domain::receipt::{Ending, Status};
 use crate::store::receipt::{self, Receipt};
 use crate::workspace::download::{Source, Version};
@@ -74,7 +74,7 @@ pub async fn locate(depot: &Depot, party: &Party, side: Folder, names: &[Name]) 
             return Ok(located);
         }
         let source = Source::open(folder, names)?;
-        let path = path_of(side, names).unwrap_or_default().to_string();
+        let path = side.path(names).to_string();
         let version = source.version();
         let file = (version.inode, version.size_bytes);
         if receipt::is_hidden(&depot.db, party.connector().id.key(), &path, file).await? {
@@ -149,7 +149,7 @@ pub(super) fn received_names(connector: &Connector, path: &str) -> Option<Vec<Na
 /// The partner's recent upload under that name, unless it has taken it out of its view.
 pub async fn recent(depot: &Depot, party: &Party, names: &[Name]) -> Result<Option<Receipt>, TransferError> {
     let since = depot.clock.now().minus(RECENT_FOR);
-    let path = path_of(Folder::Receive, names).unwrap_or_default().to_string();
+    let path = Folder::Receive.path(names).to_string();
     Ok(receipt::recent_of_path(&depot.db, party.connector().id.key(), &path, since).await?)
 }
 
@@ -205,7 +205,7 @@ pub async fn released(depot: &Depot, party: &Party, located: &Located) -> Result
     if located.side == Folder::Receive {
         return Ok(());
     }
-    let path = path_of(located.side, &located.names).unwrap_or_default();
+    let path = located.side.path(&located.names);
     depot.consents.ask(party, &path, &located.source).await
 }
 

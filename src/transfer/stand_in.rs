@@ -21,7 +21,7 @@ use super::presence::Presence;
 use super::receive::{Control, Done, Upload};
 use crate::base::id::{ReceiptId, SessionId, TransferId};
 use crate::base::path::{Name, VirtualPath};
-use crate::domain::place::{Folder, path_of};
+use crate::domain::place::Folder;
 use crate::domain::refusal::Rule;
 use crate::ftp::session::StoreMode;
 use crate::store::live::{LiveConnector, Snapshot};
@@ -54,7 +54,7 @@ impl Feed {
     ) -> Result<Self, TransferError> {
         let name = Name::parse(name)
             .map_err(|error| TransferError::refused(Rule::NameNotStorable, format!("{name:?} {error}")))?;
-        let path = path_of(Folder::Receive, &[name]).unwrap_or_default();
+        let path = Folder::Receive.path(&[name]);
         let session = SessionId::new(&depot.ids);
         let party = Party::new(snapshot, connector, session, by.remote, String::new());
         let plan = plan::plan(depot, &party, &path, StoreMode::Replace).await?;

@@ -12,7 +12,7 @@ use crate::base::human;
 use crate::base::path::Name;
 use crate::domain::connector::Connector;
 use crate::domain::event::EventKind;
-use crate::domain::place::{Folder, path_of};
+use crate::domain::place::Folder;
 use crate::store::event::Event;
 use crate::store::live::{LiveConnector, Snapshot};
 use crate::store::receipt;
@@ -72,10 +72,10 @@ impl Found {
 
     fn path(&self) -> String {
         let path = match self {
-            Self::Part(side, names, _) => path_of(*side, names),
-            Self::Whole(file) => path_of(Folder::Receive, &file.names),
+            Self::Part(side, names, _) => side.path(names),
+            Self::Whole(file) => Folder::Receive.path(&file.names),
         };
-        path.unwrap_or_default().to_string()
+        path.to_string()
     }
 }
 
@@ -175,7 +175,7 @@ fn event(depot: &Depot, connector: &str, kind: EventKind, summary: String) -> Ev
 
 /// Of one that has made room for another, since there were too many.
 pub(super) fn dropped(depot: &Depot, connector: &str, side: Folder, (names, one): &(Vec<Name>, Unfinished)) -> Event {
-    let (place, bytes) = (path_of(side, names).unwrap_or_default(), human::size(one.size_bytes));
+    let (place, bytes) = (side.path(names), human::size(one.size_bytes));
     let summary = format!(
         "Removed the unfinished upload {place} of {connector}, {bytes}: {folder} had {UNFINISHED_MAX}, the most that are kept, and \
          the oldest made room for another",
@@ -214,7 +214,7 @@ async fn remove_whole(
 ) -> Result<bool, TransferError> {
     // Nobody uploads to that name or renames to it meanwhile.
     let _turn = folder.naming(&file.names).await;
-    let path = path_of(Folder::Receive, &file.names).unwrap_or_default().to_string();
+    let path = Folder::Receive.path(&file.names).to_string();
     let has_receipt = receipt::latest_stored_at(&depot.db, connector.id.key(), &path).await?.is_some();
     if has_receipt || folder.active().is_running(&file.names) {
         return Ok(false);

@@ -320,3 +320,14 @@ async fn a_rename_that_is_not_recorded_leaves_the_upload_what_it_was() {
     let marked = temporary::marked(std::fs::File::open(desk.path("Receive/a")).unwrap());
     assert_eq!(marked, None, "it has a receipt");
 }
+
+#[tokio::test]
+async fn what_may_not_be_replaced_in_send_is_refused_before_its_bytes_whatever_it_is_called() {
+    let desk = Desk::new(&[("send_write", "on"), ("overwrite", "refuse")]).await;
+    for name in ["/Send/a", "/Send/a.tmp"] {
+        desk.store(name, 1).await.unwrap();
+        let (_pipe, running) = desk.begin(StoreMode::Replace, name);
+        let told = running.await.unwrap();
+        assert!(matches!(told, Err(TransferError::Refused(no)) if no.rule == Rule::FileExists), "{name}");
+    }
+}

@@ -5,8 +5,8 @@ use axum::http::StatusCode;
 
 use super::context::Context;
 use super::error::WebError;
+use crate::access::connecting::{self, Credential};
 use crate::access::password;
-use crate::access::usable;
 use crate::base::secret::Secret;
 use crate::domain::administrator::Role;
 use crate::domain::connector::{ConnectorId, ConnectorSettings, PASSWORD, take_credential, type_of};
@@ -56,10 +56,6 @@ pub async fn add_connector(context: &Context, id: &ConnectorId, mut values: Text
     let state = &context.state;
     let kind = type_of(&values);
     may_edit(context, kind)?;
-    let mistakes = state.programs.check(&Texts::new(), &values);
-    if !mistakes.is_empty() {
-        return Ok(Err(SaveError::Mistakes(mistakes)));
-    }
     let chosen = match take_credential(&mut values, kind, id.as_str()) {
         Ok(chosen) => chosen,
         Err(mistake) => {
@@ -71,18 +67,13 @@ pub async fn add_connector(context: &Context, id: &ConnectorId, mut values: Text
             return Ok(Err(SaveError::Mistakes(mistakes)));
         }
     };
-    if let Err(error) = usable::connector(&state.db, id, &values).await {
-        return Ok(Err(error));
-    }
     let made = if chosen.is_none() { kind.credential().map(Made::new) } else { None };
     let credential = chosen.as_ref().or(made.as_ref().map(|made| &made.secret));
-    let hash = hash(context, kind.credential(), credential).await?;
-    let added = context.changing(async |change| connector::add(&state.db, id, &values, hash.as_deref(), change).await);
+    let credential = sealed(context, kind, credential).await?;
+    let connecting = state.connecting();
+    let added = context.changing(async |change| connecting.add(id, &values, credential, change).await);
     if let Err(error) = added.await {
         return Ok(Err(error));
-    }
-    if let (Some(secret), None) = (credential, &hash) {
-        put_secret(context, id, secret).await?;
     }
     state.live.refresh().await?;
     Ok(Ok(made))
@@ -101,25 +92,14 @@ pub struct Wanted {
 
 /// Saves settings and, where one is given, a new password or secret.
 pub async fn save_connector(context: &Context, found: &StoredConnector, wanted: Wanted) -> Ended<()> {
-    let state = &context.state;
+    let (state, kind) = (&context.state, type_of(&found.stored.texts));
+    may_edit(context, kind)?;
     let Wanted { values, version, credential } = wanted;
-    may_edit(context, type_of(&found.stored.texts))?;
-    let mistakes = state.programs.check(&found.stored.texts, &values);
-    if !mistakes.is_empty() {
-        return Ok(Err(SaveError::Mistakes(mistakes)));
-    }
-    if let Err(error) = usable::connector(&state.db, &found.id, &values).await {
+    let credential = sealed(context, kind, credential.as_ref()).await?;
+    let (connecting, wanted) = (state.connecting(), connecting::Wanted { values, version, credential });
+    let saved = context.changing(async |change| connecting.save(found, wanted, change).await);
+    if let Err(error) = saved.await {
         return Ok(Err(error));
-    }
-    let hash = hash(context, type_of(&found.stored.texts).credential(), credential.as_ref()).await?;
-    let older_until = overlap(context, &found.stored.texts, &values);
-    let edit = Edit { values, expected_version: version, password_hash: hash.as_deref(), older_until };
-    let saved = context.changing(async |change| connector::save(&state.db, &found.id, &edit, change).await).await;
-    if let Err(error) = saved {
-        return Ok(Err(error));
-    }
-    if let (Some(secret), None) = (&credential, &hash) {
-        put_secret(context, &found.id, secret).await?;
     }
     state.live.refresh().await?;
     Ok(Ok(()))
@@ -166,25 +146,16 @@ pub async fn set_enabled(context: &Context, ids: &[String], enabled: bool) -> Re
     Ok(done)
 }
 
-/// What is stored of a password; a secret is not hashed, since it is used as it is.
-async fn hash(context: &Context, key: Option<&str>, credential: Option<&Secret>) -> Result<Option<String>, WebError> {
-    match credential {
-        Some(password) if key == Some(PASSWORD.key) => Ok(Some(context.state.gate.hasher().hash(password).await?)),
-        _ => Ok(None),
-    }
-}
-
-/// Puts what a Webhook connector signs with in place.
-async fn put_secret(context: &Context, id: &ConnectorId, secret: &Secret) -> Result<(), WebError> {
-    let (name, subject) = (connector::webhook_secret(id), format!("connector {id}"));
-    let secrets = &context.state.secrets;
-    let put = context.changing(async |change| secrets.put(&name, secret, &subject, change).await).await;
-    put.map_err(WebError::internal)
-}
-
-/// Until when the older password stays valid, by the overlap that is being saved or is stored.
-fn overlap(context: &Context, stored: &Texts, posted: &Texts) -> Option<crate::base::clock::Timestamp> {
-    let text = posted.get("password_overlap_h").or_else(|| stored.get("password_overlap_h"))?;
-    let hours: u64 = text.parse().ok().filter(|hours| *hours > 0)?;
-    Some(context.now().plus(std::time::Duration::from_secs(hours.saturating_mul(3_600))))
+/// What is stored of a password or secret.
+async fn sealed(
+    context: &Context,
+    kind: ConnectorType,
+    credential: Option<&Secret>,
+) -> Result<Option<Credential>, WebError> {
+    let Some(credential) = credential else { return Ok(None) };
+    Ok(Some(if kind.credential() == Some(PASSWORD.key) {
+        Credential::Password(context.state.gate.hasher().hash(credential).await?)
+    } else {
+        Credential::Secret(credential.clone(), context.state.secrets.clone())
+    }))
 }

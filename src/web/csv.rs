@@ -3,45 +3,62 @@
 //!
 //! Always: a cell that a spreadsheet would take for a formula begins with an apostrophe; names come from partners.
 
-use std::collections::VecDeque;
-
 use axum::body::{Body, Bytes};
 use axum::http::header::{CONTENT_DISPOSITION, CONTENT_TYPE};
 use axum::response::{IntoResponse, Response};
 use futures_util::stream;
 
+use super::context::Context;
 use super::error::WebError;
+use crate::base::clock::Timestamp;
+use crate::store::receipt::Cursor;
+use crate::store::{Db, StoreError};
 
 /// Rows read at a time.
-pub const STEP_ROWS: i64 = 500;
+const STEP_ROWS: i64 = 500;
 
-/// Where rows come from.
-pub trait Source: Send + 'static {
+/// What rows are looked for, and how one is written.
+pub trait Source: Send + Sync + 'static {
     /// The names of the columns.
     const COLUMNS: &'static [&'static str];
+    /// One as it is stored.
+    type Row: Send;
 
-    /// The next rows; none when there are no more.
-    fn step(&mut self) -> impl Future<Output = Result<Vec<Vec<String>>, WebError>> + Send;
+    /// The next `count` rows before `before`, newest first; none when there are no more.
+    fn page(
+        &self,
+        db: &Db,
+        before: Option<&Cursor>,
+        count: i64,
+    ) -> impl Future<Output = Result<Vec<Self::Row>, StoreError>> + Send;
+
+    /// Where a row stands.
+    fn place(row: &Self::Row) -> (Timestamp, &str);
+
+    /// A row's cells, one for each column.
+    fn cells(row: Self::Row) -> Vec<String>;
 }
 
 /// A file of that name, its bytes made while it is sent.
-pub fn file<S: Source>(name: &str, source: S) -> Response {
+pub fn file<S: Source>(context: &Context, name: &str, source: S) -> Response {
     let columns: Vec<_> = S::COLUMNS.iter().map(|column| (*column).to_owned()).collect();
-    let state = (source, VecDeque::from([line(&columns)]));
-    let lines = stream::try_unfold(state, async |(mut source, mut waiting)| {
-        if let Some(text) = waiting.pop_front() {
-            return Ok(Some((Bytes::from(text), (source, waiting))));
+    let state = (context.state.db.clone(), source, Some(line(&columns)), None);
+    let lines = stream::try_unfold(state, async |(db, source, heading, before): (_, S, _, Option<Cursor>)| {
+        if let Some(text) = heading {
+            return Ok(Some((Bytes::from(text), (db, source, None, before))));
         }
         // The browser sees that the file is not whole: the connection breaks off.
-        let rows = source.step().await.map_err(|error| {
+        let rows = source.page(&db, before.as_ref(), STEP_ROWS).await.map_err(|error| {
+            let error = WebError::from(error);
             tracing::error!(cause = error.cause, "An export was broken off");
             std::io::Error::other(error.title)
         })?;
-        if rows.is_empty() {
+        let Some((completed_at, id)) = rows.last().map(S::place) else {
             return Ok::<_, std::io::Error>(None);
-        }
-        let text: String = rows.iter().map(|row| line(row)).collect();
-        Ok(Some((Bytes::from(text), (source, waiting))))
+        };
+        let before = Cursor { completed_at, id: id.to_owned() };
+        let text: String = rows.into_iter().map(|row| line(&S::cells(row))).collect();
+        Ok(Some((Bytes::from(text), (db, source, None, Some(before)))))
     });
     let headers = [
         (CONTENT_TYPE, "text/csv; charset=utf-8; header=present".to_owned()),

@@ -28,6 +28,26 @@ pub struct Conflict {
     pub stored: String,
 }
 
+/// What a page shows of a draft beside its fields.
+#[derive(Clone, Debug)]
+pub struct DraftView {
+    /// What the form was made from; empty for what is not stored yet.
+    pub made_from: String,
+    /// Every mistake, for the summary above the form.
+    pub problems: Vec<Problem>,
+    /// What somebody else saved meanwhile, where it differs from what was typed.
+    pub conflicts: Vec<Conflict>,
+    /// Who saved meanwhile; empty when nobody did.
+    pub conflict_by: String,
+}
+
+impl DraftView {
+    /// Whether what was typed is still to be saved.
+    pub fn is_unsaved(&self) -> bool {
+        !self.problems.is_empty() || !self.conflict_by.is_empty()
+    }
+}
+
 /// A form and how it stands.
 #[derive(Clone, Debug)]
 pub struct Draft {
@@ -120,11 +140,6 @@ impl Draft {
         self.origin.as_ref().map(|origin| origin.version)
     }
 
-    /// What the form's field says of that; empty for what is not stored yet.
-    pub fn made_from(&self) -> String {
-        self.origin.as_ref().map(ToString::to_string).unwrap_or_default()
-    }
-
     /// Shows what is stored now wherever the reader had changed nothing.
     fn follow(&mut self, stored: &Texts) {
         let Some(origin) = &self.origin else { return };
@@ -163,9 +178,14 @@ impl Draft {
         self.table.iter().filter_map(differs).collect()
     }
 
-    /// Every mistake, for the summary above the form.
-    pub fn problems(&self) -> Vec<Problem> {
-        self.form.summary(self.table)
+    /// What a page shows of it beside the fields.
+    pub fn view(&self) -> DraftView {
+        DraftView {
+            made_from: self.origin.as_ref().map(ToString::to_string).unwrap_or_default(),
+            problems: self.form.summary(self.table),
+            conflicts: self.conflicts.clone(),
+            conflict_by: self.conflict_by.clone(),
+        }
     }
 
     /// The page's title: it says when something is wrong.

@@ -19,6 +19,7 @@ use crate::access::admission::Admission;
 use crate::access::automation::Keeper;
 use crate::access::backup::Backups;
 use crate::access::certificate::Certificates;
+use crate::access::connecting::Connecting;
 use crate::access::gate::Gate;
 use crate::access::passive::Ports;
 use crate::access::programs::Programs;
@@ -116,6 +117,11 @@ impl WebState {
 }
 
 impl WebState {
+    /// What saves connectors.
+    pub fn connecting(&self) -> Connecting<'_> {
+        Connecting { db: &self.db, programs: &self.programs }
+    }
+
     /// What saves actions and event targets.
     pub fn keeper(&self) -> Keeper<'_> {
         Keeper { db: &self.db, secrets: &self.secrets, programs: &self.programs }

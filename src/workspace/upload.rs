@@ -263,16 +263,19 @@ pub fn parts(folder: &OpenFolder) -> io::Result<Vec<FoundPart>> {
 
 /// The client calls what was broken off by another name now.
 pub fn rename_client_path(folder: &OpenFolder, part: &str, client_path: &VirtualPath) -> io::Result<()> {
-    let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NOFOLLOW | OFlags::NONBLOCK;
-    let file = rustix::fs::openat(&**folder.staging(), part, flags, Mode::empty())?;
-    attribute::set(&file, CLIENT_PATH, &client_path.to_string())
+    attribute::set(&open_to_read(folder, part)?, CLIENT_PATH, &client_path.to_string())
 }
 
 fn client_path(folder: &OpenFolder, part: &str) -> Option<VirtualPath> {
-    let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NOFOLLOW | OFlags::NONBLOCK;
-    let file = rustix::fs::openat(&**folder.staging(), part, flags, Mode::empty()).ok()?;
+    let file = open_to_read(folder, part).ok()?;
     let mut buffer = [0_u8; crate::base::path::PATH_BYTES_MAX];
     VirtualPath::root().resolve(attribute::get(&file, CLIENT_PATH, &mut buffer)?).ok()
+}
+
+/// A part as it lies in staging, for its attributes alone.
+fn open_to_read(folder: &OpenFolder, part: &str) -> io::Result<OwnedFd> {
+    let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NOFOLLOW | OFlags::NONBLOCK;
+    Ok(rustix::fs::openat(&**folder.staging(), part, flags, Mode::empty())?)
 }
 
 #[cfg(test)]

@@ -314,21 +314,26 @@ mod tests {
         assert!(is_due(Some(at("2026-11-28T01:29:59Z")), half_past_two, (at("2026-11-28T01:30:00Z"), 3_600)));
     }
 
-    #[tokio::test]
-    async fn a_backup_is_made_tried_kept_in_count_and_put_back() {
+    /// One that keeps two backups: its data folder, how they are made, its settings.
+    async fn appliance() -> (tempfile::TempDir, Backups, ApplianceSettings) {
         let folder = tempfile::tempdir().unwrap();
-        let clock = Clock::fixed(at("2026-11-28T02:00:00Z"));
         let db = Db::open(folder.path()).await.unwrap();
         let secrets = Secrets::open(db.clone(), folder.path()).unwrap();
+        let backups = Backups::new(db, folder.path().to_owned(), secrets, Clock::fixed(at("2026-11-28T02:00:00Z")));
+        let texts = Texts::from([("backup_keep".to_owned(), "2".to_owned())]);
+        (folder, backups, ApplianceSettings::parse(&texts).unwrap())
+    }
+
+    #[tokio::test]
+    async fn a_backup_is_made_tried_kept_in_count_and_put_back() {
+        let (folder, backups, settings) = appliance().await;
+        let Backups { db, secrets, clock, .. } = &backups;
         let ids = IdSource::random(clock.clone());
         let change = Change { who: "test", remote: "", at: clock.now(), ids: &ids };
-        let backups = Backups::new(db.clone(), folder.path().to_owned(), secrets.clone(), clock.clone());
-        let texts = Texts::from([("backup_keep".to_owned(), "2".to_owned())]);
-        let settings = ApplianceSettings::parse(&texts).unwrap();
         assert!(matches!(backups.make(&settings).await, Err(BackupError::NoPassphrase)));
         let passphrase = Secret::new("a long passphrase");
         secrets.put(PASSPHRASE, &passphrase, "backups", &change).await.unwrap();
-        connector::add(&db, &ConnectorId::parse("acme").unwrap(), &Texts::new(), None, &change).await.unwrap();
+        connector::add(db, &ConnectorId::parse("acme").unwrap(), &Texts::new(), None, &change).await.unwrap();
         let first = backups.make(&settings).await.unwrap();
         assert_eq!(backups.list(&settings).unwrap(), std::slice::from_ref(&first));
         let file = backups.file(&settings, &first.name).unwrap();
@@ -336,7 +341,7 @@ mod tests {
         assert!(bytes.starts_with(b"age-encryption.org/v1\n-> scrypt ") && bytes.len() > 1_000);
         assert!(backups.file(&settings, "../keys/master.key").is_none());
 
-        connector::add(&db, &ConnectorId::parse("later").unwrap(), &Texts::new(), None, &change).await.unwrap();
+        connector::add(db, &ConnectorId::parse("later").unwrap(), &Texts::new(), None, &change).await.unwrap();
         let tried = backups.try_one(&file, None).await.unwrap();
         assert_eq!((tried.backup.connectors, tried.now.connectors), (1, 2));
         let wrong = backups.try_one(&file, Some(Secret::new("another"))).await;
@@ -373,40 +378,35 @@ mod tests {
         std::fs::write(&damaged, &bytes).unwrap();
         let elsewhere = tempfile::tempdir().unwrap();
         let wanted = |passphrase| Wanted { file: &damaged, passphrase, who: "mira", remote: "" };
-        let restored = restore(elsewhere.path(), wanted(&passphrase), &clock).await.unwrap();
+        let restored = restore(elsewhere.path(), wanted(&passphrase), clock).await.unwrap();
         assert_eq!((restored.contents.connectors, restored.before), (1, None));
         let fresh = Db::open(elsewhere.path()).await.unwrap();
         assert_eq!(connector::all(&fresh).await.unwrap().len(), 1);
         let opened = Secrets::open(fresh, elsewhere.path()).unwrap().get(PASSPHRASE).await.unwrap();
         assert_eq!(opened, Some(passphrase.clone()), "the keys came along");
         db.close().await;
-        let restored = restore(folder.path(), wanted(&passphrase), &clock).await.unwrap();
+        let restored = restore(folder.path(), wanted(&passphrase), clock).await.unwrap();
         let before = restored.before.unwrap();
         assert!(before.join(DATABASE).exists() && before.join("keys/master.key").exists(), "nothing is lost");
         let db = Db::open(folder.path()).await.unwrap();
         assert_eq!(connector::all(&db).await.unwrap().len(), 1);
-        let wrong = restore(folder.path(), wanted(&Secret::new("no")), &clock).await;
+        let wrong = restore(folder.path(), wanted(&Secret::new("no")), clock).await;
         assert!(matches!(wrong, Err(BackupError::WrongPassphrase)));
     }
 
     #[tokio::test]
     async fn what_was_made_while_the_clock_was_ahead_tells_no_day_and_goes_first() {
-        let folder = tempfile::tempdir().unwrap();
-        let clock = Clock::fixed(at("2026-11-28T02:00:00Z"));
-        let db = Db::open(folder.path()).await.unwrap();
-        let secrets = Secrets::open(db.clone(), folder.path()).unwrap();
+        let (_folder, backups, settings) = appliance().await;
+        let Backups { secrets, clock, .. } = &backups;
         let ids = IdSource::random(clock.clone());
         let change = Change { who: "test", remote: "", at: clock.now(), ids: &ids };
         secrets.put(PASSPHRASE, &Secret::new("a long passphrase"), "backups", &change).await.unwrap();
-        let texts = Texts::from([("backup_keep".to_owned(), "2".to_owned())]);
-        let settings = ApplianceSettings::parse(&texts).unwrap();
-        let of = |clock: Clock| Backups::new(db.clone(), folder.path().to_owned(), secrets.clone(), clock);
-        let ahead = of(Clock::fixed(clock.now().plus(Duration::from_hours(400 * 24))));
+        let later = Clock::fixed(clock.now().plus(Duration::from_hours(400 * 24)));
+        let ahead = Backups { clock: later, ..backups.clone() };
         for _ in 0..2 {
             ahead.make(&settings).await.unwrap();
             ahead.clock.advance(Duration::from_secs(1));
         }
-        let backups = of(clock.clone());
         assert_eq!(backups.newest(&settings).unwrap(), None, "none of them tells when one was made last");
         let now = backups.make(&settings).await.unwrap();
         assert_eq!(backups.newest(&settings).unwrap(), Some(now.made_at));

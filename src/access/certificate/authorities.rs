@@ -7,7 +7,6 @@ use rustls::pki_types::CertificateDer;
 use super::check::{self, Facts};
 use super::client::{self, Authority, read_authority};
 use super::held::{Certificates, State, parse_name};
-use crate::domain::setting::Mistake;
 use crate::domain::value::CertificateMatch;
 use crate::store::StoreError;
 use crate::store::authority::{self, StoredAuthority};
@@ -27,7 +26,7 @@ impl Certificates {
 
     /// Adds an authority, or puts its new certificates in place; gives what its first one says.
     pub async fn put_authority(&self, name: &str, file: &[u8], change: &Change<'_>) -> Result<Facts, SaveError> {
-        let wrong = |words| SaveError::Mistakes(vec![Mistake::new("file", words)]);
+        let wrong = |words| SaveError::mistake("file", words);
         let name = parse_name(name)?;
         let pem = read_authority(file).map_err(wrong)?;
         let facts = check::chain_of(&pem).and_then(|chain| Facts::of(&chain)).map_err(wrong)?;

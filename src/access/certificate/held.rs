@@ -19,7 +19,7 @@ use crate::base::id::{CertificateId, IdSource};
 use crate::domain::acme::Issued;
 use crate::domain::appliance::ApplianceSettings;
 use crate::domain::event::EventKind;
-use crate::domain::setting::{Mistake, Value};
+use crate::domain::setting::Value;
 use crate::domain::value::{CertificateName, CertificateNames};
 use crate::store::certificate::{self, Contents, Origin, StoredCertificate};
 use crate::store::event::Event;
@@ -262,7 +262,7 @@ impl Certificates {
 
     fn sealed(&self, id: &CertificateId, material: &Material, origin: Origin) -> Result<Contents, SaveError> {
         let sealed = self.0.sealer.seal(id, &material.key);
-        let sealed_key = sealed.map_err(|error| SaveError::Mistakes(vec![Mistake::new("key", error.to_string())]))?;
+        let sealed_key = sealed.map_err(|error| SaveError::mistake("key", error.to_string()))?;
         Ok(Contents { origin, chain_pem: material.chain_pem(), sealed_key, sha256: material.facts.sha256.clone() })
     }
 
@@ -313,7 +313,7 @@ fn first_hosts(shown: Option<&str>) -> Vec<String> {
 }
 
 pub(super) fn parse_name(name: &str) -> Result<CertificateName, SaveError> {
-    CertificateName::parse(name).map_err(|words| SaveError::Mistakes(vec![Mistake::new("name", words)]))
+    CertificateName::parse(name).map_err(|words| SaveError::mistake("name", words))
 }
 
 /// The most urgent first, each once.

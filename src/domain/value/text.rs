@@ -174,7 +174,7 @@ impl Value for StartFolder {
         let folder = folder
             .and_then(|folder| Name::parse(folder).ok())
             .ok_or_else(|| format!("{} isn't /, /Send, /Receive or a folder below these", typed(text)))?;
-        Ok(Self(below.iter().cloned().fold(VirtualPath::root().child(folder), |path, name| path.child(name))))
+        Ok(Self(std::iter::once(folder).chain(below.iter().cloned()).collect()))
     }
 
     fn text(&self) -> String {

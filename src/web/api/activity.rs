@@ -11,11 +11,11 @@ use crate::base::id::{ReceiptId, RefusalId};
 use crate::domain::setting::Mistake;
 use crate::domain::sla::Counted;
 use crate::store::receipt::Cursor;
-use crate::store::{delivery_page, event, exported, receipt, receipt_page, refusal, transfer};
+use crate::store::{delivery_page, exported, receipt, receipt_page, refusal};
 use crate::transfer::presence::LiveSession;
 use crate::web::context::Context;
 use crate::web::error::WebError;
-use crate::web::pages::list::{Asked, cut};
+use crate::web::pages::list::{self, Asked};
 use crate::web::pages::sla_files::SlaFiles;
 use crate::web::pages::{events, receive, refusals, transfers};
 use crate::web::view::{cursor, cursor_text, page_size};
@@ -98,9 +98,8 @@ struct Events<'a> {
 /// Events, newest first.
 pub async fn events(context: Context, query: RawQuery) -> Result<Response, ApiError> {
     let asked: Asked = read(query, &["connector", "kind", "since", "size", "before"])?;
-    let (filter, size) = (events::filter(&context, &asked), asked.size());
-    let mut found = event::page(&context.state.db, &filter, asked.before().as_ref(), size + 1).await?;
-    let older = cut(&mut found, size, |one| cursor_text(one.at, one.id.as_str()));
+    let filter = events::filter(&context, &asked);
+    let (found, older) = list::page(&context, &filter, asked.before().as_ref(), asked.size()).await?;
     let events = found.iter().map(exported::Event::of).collect();
     Ok(Json(Page { rows: Events { events }, older }).into_response())
 }
@@ -122,9 +121,8 @@ fn possible(files: Option<SlaFiles>) -> Result<Option<SlaFiles>, ApiError> {
 pub async fn transfers(context: Context, query: RawQuery) -> Result<Response, ApiError> {
     let asked: Asked = read(query, &["connector", "way", "result", "since", "sla", "size", "before"])?;
     let files = possible(SlaFiles::find(&context, &asked.sla, Counted::Collected, &asked.connector).await?)?;
-    let (filter, size) = (transfers::filter(&context, &asked, files.as_ref()), asked.size());
-    let mut found = transfer::page(&context.state.db, &filter, asked.before().as_ref(), size + 1).await?;
-    let older = cut(&mut found, size, |one| cursor_text(one.ended_at, one.id.as_str()));
+    let filter = transfers::filter(&context, &asked, files.as_ref());
+    let (found, older) = list::page(&context, &filter, asked.before().as_ref(), asked.size()).await?;
     let transfers = found.iter().map(exported::Transfer::of).collect();
     Ok(Json(Page { rows: Transfers { transfers }, older }).into_response())
 }
@@ -137,9 +135,8 @@ struct Refusals<'a> {
 /// Refusals, newest first.
 pub async fn refusals(context: Context, query: RawQuery) -> Result<Response, ApiError> {
     let asked: Asked = read(query, &["connector", "rule", "since", "size", "before"])?;
-    let (filter, size) = (refusals::filter(&context, &asked), asked.size());
-    let mut found = refusal::page(&context.state.db, &filter, asked.before().as_ref(), size + 1).await?;
-    let older = cut(&mut found, size, |one| cursor_text(one.last_at, one.id.as_str()));
+    let filter = refusals::filter(&context, &asked);
+    let (found, older) = list::page(&context, &filter, asked.before().as_ref(), asked.size()).await?;
     let refusals = found.iter().map(exported::Refusal::of).collect();
     Ok(Json(Page { rows: Refusals { refusals }, older }).into_response())
 }

@@ -8,9 +8,9 @@ use crate::domain::appliance::ApplianceSettings;
 use crate::store::{acme, profile};
 use crate::web::context::Context;
 use crate::web::csrf::Posted;
-use crate::web::draft::{Conflict, Draft};
+use crate::web::draft::{Draft, DraftView};
 use crate::web::error::WebError;
-use crate::web::form::{Field, Kind, Problem};
+use crate::web::form::{Field, Kind};
 use crate::web::notes::Note;
 use crate::web::shell::{Nav, Shell};
 use crate::web::view::Time;
@@ -65,10 +65,7 @@ struct AcmePage {
     certificate: Vec<Field>,
     challenge: Vec<Field>,
     keys: String,
-    made_from: String,
-    problems: Vec<Problem>,
-    conflicts: Vec<Conflict>,
-    conflict_by: String,
+    draft: DraftView,
 }
 
 async fn page(context: &Context, draft: &Draft) -> Result<AcmePage, WebError> {
@@ -79,10 +76,7 @@ async fn page(context: &Context, draft: &Draft) -> Result<AcmePage, WebError> {
         certificate: fields(CERTIFICATE),
         challenge: fields(CHALLENGE),
         keys: [CERTIFICATE, CHALLENGE].concat().join(","),
-        made_from: draft.made_from(),
-        problems: draft.problems(),
-        conflicts: draft.conflicts.clone(),
-        conflict_by: draft.conflict_by.clone(),
+        draft: draft.view(),
     })
 }
 

@@ -5,14 +5,17 @@ use axum::extract::Query;
 use axum::response::{IntoResponse, Response};
 use serde::Deserialize;
 
+use super::list;
 use crate::base::clock::Timestamp;
-use crate::store::audit;
+use crate::store::audit::{self, Entered};
+use crate::store::receipt::Cursor;
+use crate::store::{Db, StoreError};
 use crate::web::context::Context;
-use crate::web::csv::{self, STEP_ROWS, Source};
+use crate::web::csv::{self, Source};
 use crate::web::error::WebError;
 use crate::web::shell::{Nav, Shell, html};
 use crate::web::table::address;
-use crate::web::view::{PAGE_SIZE, Time, cursor, cursor_text};
+use crate::web::view::{PAGE_SIZE, Time, cursor};
 
 /// Which changes.
 #[derive(Clone, Debug, Default, Deserialize)]
@@ -27,28 +30,26 @@ pub struct Asked {
 
 /// The same changes as CSV, all of them.
 pub async fn export(context: Context, Query(asked): Query<Asked>) -> Response {
-    csv::file("audit", Rows { context, subject: asked.subject, before: None })
+    csv::file(&context, "audit", OfSubject(asked.subject))
 }
 
-struct Rows {
-    context: Context,
-    subject: String,
-    before: Option<(Timestamp, String)>,
-}
+/// Part of the subject's name.
+struct OfSubject(String);
 
-impl Source for Rows {
+impl Source for OfSubject {
     const COLUMNS: &'static [&'static str] = &["id", "at", "who", "remote", "subject", "key", "before", "after"];
+    type Row = Entered;
 
-    async fn step(&mut self) -> Result<Vec<Vec<String>>, WebError> {
-        let from = self.before.as_ref().map(|(at, id)| (*at, id.as_str()));
-        let found = audit::newest_first(&self.context.state.db, &self.subject, from, STEP_ROWS).await?;
-        if let Some(last) = found.last() {
-            self.before = Some((last.at, last.id.clone()));
-        }
-        let row = |one: audit::Entered| {
-            vec![one.id, one.at.to_string(), one.who, one.remote, one.subject, one.key, one.before, one.after]
-        };
-        Ok(found.into_iter().map(row).collect())
+    async fn page(&self, db: &Db, before: Option<&Cursor>, count: i64) -> Result<Vec<Entered>, StoreError> {
+        audit::newest_first(db, &self.0, before, count).await
+    }
+
+    fn place(row: &Entered) -> (Timestamp, &str) {
+        (row.at, &row.id)
+    }
+
+    fn cells(one: Entered) -> Vec<String> {
+        vec![one.id, one.at.to_string(), one.who, one.remote, one.subject, one.key, one.before, one.after]
     }
 }
 
@@ -75,14 +76,9 @@ struct AuditPage {
 /// The table.
 pub async fn show(context: Context, Query(asked): Query<Asked>) -> Result<Response, WebError> {
     let before = cursor(&asked.before);
-    let from = before.as_ref().map(|cursor| (cursor.completed_at, cursor.id.as_str()));
-    let mut found = audit::newest_first(&context.state.db, &asked.subject, from, PAGE_SIZE + 1).await?;
-    let more = found.len() > usize::try_from(PAGE_SIZE).unwrap_or(usize::MAX);
-    if more {
-        found.pop();
-    }
-    let last = found.last().filter(|_| more).map(|one| cursor_text(one.at, &one.id));
-    let older = last.map(|before| [("subject", asked.subject.clone()), ("before", before)]);
+    let subject = OfSubject(asked.subject);
+    let (found, older) = list::page(&context, &subject, before.as_ref(), PAGE_SIZE).await?;
+    let older = older.map(|before| [("subject", subject.0.clone()), ("before", before)]);
     let older = older.map(serde_urlencoded::to_string).transpose().map_err(WebError::internal)?;
     let rows = found.into_iter().map(|one| Row {
         at: one.at.into(),
@@ -95,9 +91,9 @@ pub async fn show(context: Context, Query(asked): Query<Asked>) -> Result<Respon
     });
     let page = AuditPage {
         shell: Shell::new(&context, "Audit", Nav::Administrators).await?,
-        subject: asked.subject.trim().to_owned(),
+        subject: subject.0.trim().to_owned(),
         rows: rows.collect(),
-        csv: address("/audit.csv", &[("subject", asked.subject.trim())]),
+        csv: address("/audit.csv", &[("subject", subject.0.trim())]),
         older: older.map(|query| format!("/audit?{query}")).unwrap_or_default(),
     };
     Ok(html(&page)?.into_response())

@@ -20,9 +20,9 @@ use crate::store::setting::SaveError;
 use crate::web::change::may_edit;
 use crate::web::context::Context;
 use crate::web::csrf::Posted;
-use crate::web::draft::{Conflict, Draft};
+use crate::web::draft::{Draft, DraftView};
 use crate::web::error::WebError;
-use crate::web::form::{Field, Kind, Problem};
+use crate::web::form::{Field, Kind};
 use crate::web::notes::{Note, Tone};
 use crate::web::shell::{Nav, Shell, html};
 
@@ -66,13 +66,9 @@ struct AutomationPage {
     keys: String,
     /// Which action the form changes; empty: it adds one.
     editing: String,
-    /// What the form was made from; empty for a new one.
-    made_from: String,
+    draft: DraftView,
     /// Whether that one signs its posts: a new secret can be made.
     signs: bool,
-    problems: Vec<Problem>,
-    conflicts: Vec<Conflict>,
-    conflict_by: String,
     may_edit: bool,
 }
 
@@ -142,11 +138,8 @@ async fn page(
         sections,
         keys: keys.join(","),
         editing: if draft.is_gone { String::new() } else { asked.edit.clone() },
-        made_from: draft.made_from(),
+        draft: draft.view(),
         signs,
-        problems: draft.problems(),
-        conflicts: draft.conflicts.clone(),
-        conflict_by: draft.conflict_by.clone(),
         may_edit: context.may(Role::Editor),
     })
 }

@@ -17,7 +17,7 @@ use crate::store::profile;
 use crate::web::context::Context;
 use crate::web::csrf::Posted;
 use crate::web::download;
-use crate::web::draft::{Conflict, Draft};
+use crate::web::draft::{Draft, DraftView};
 use crate::web::error::WebError;
 use crate::web::form::{Field, Kind, Problem};
 use crate::web::notes::{Note, Tone};
@@ -72,7 +72,7 @@ struct BackupPage {
     shell: Shell,
     fields: Vec<Field>,
     keys: String,
-    made_from: String,
+    draft: DraftView,
     has_passphrase: bool,
     passphrase_error: String,
     own_password_error: String,
@@ -80,9 +80,6 @@ struct BackupPage {
     folder: String,
     folder_error: String,
     tried: Option<Comparison>,
-    problems: Vec<Problem>,
-    conflicts: Vec<Conflict>,
-    conflict_by: String,
 }
 
 async fn page(context: &Context, draft: &Draft) -> Result<BackupPage, WebError> {
@@ -102,7 +99,7 @@ async fn page(context: &Context, draft: &Draft) -> Result<BackupPage, WebError> 
         shell: Shell::new(context, draft.title("Backup"), Nav::Settings).await?,
         fields: draft.form.fields(ApplianceSettings::SETTINGS, KEYS),
         keys: KEYS.join(","),
-        made_from: draft.made_from(),
+        draft: draft.view(),
         has_passphrase: state.backups.has_passphrase().await.map_err(WebError::internal)?,
         passphrase_error: error("passphrase"),
         own_password_error: error("own_password"),
@@ -110,9 +107,6 @@ async fn page(context: &Context, draft: &Draft) -> Result<BackupPage, WebError> 
         folder: state.backups.folder(&settings).display().to_string(),
         folder_error,
         tried: None,
-        problems: draft.problems(),
-        conflicts: draft.conflicts.clone(),
-        conflict_by: draft.conflict_by.clone(),
     })
 }
 

@@ -32,7 +32,7 @@ use crate::transfer::retention;
 use crate::web::change::{self, Wanted, may_edit};
 use crate::web::context::Context;
 use crate::web::csrf::Posted;
-use crate::web::draft::{Conflict, Draft};
+use crate::web::draft::{Draft, DraftView};
 use crate::web::error::WebError;
 use crate::web::form::{Field, Kind, Problem, own_is_chosen, warnings};
 use crate::web::notes::{Note, Tone};
@@ -217,12 +217,9 @@ struct ConnectorPage {
     tab: &'static str,
     sections: Vec<Section>,
     keys: String,
-    made_from: String,
-    problems: Vec<Problem>,
+    draft: DraftView,
     password_error: String,
     warnings: Vec<Problem>,
-    conflicts: Vec<Conflict>,
-    conflict_by: String,
     /// What the partner needs to connect.
     sheet: Sheet,
     stand: Stand,
@@ -287,12 +284,9 @@ async fn page(context: &Context, found: &StoredConnector, tab: Tab, draft: &Draf
         head: Head::new(context, &found.id, tab.name()).await?,
         sections,
         keys: keys.join(","),
-        made_from: draft.made_from(),
-        problems: draft.problems(),
+        draft: draft.view(),
         password_error: draft.form.mistakes.get("password").cloned().unwrap_or_default(),
         warnings: warnings(settings.warnings(&snapshot.profile), ConnectorSettings::SETTINGS),
-        conflicts: draft.conflicts.clone(),
-        conflict_by: draft.conflict_by.clone(),
         sheet,
         stand,
         report: test_connection::last(context, &found.id),

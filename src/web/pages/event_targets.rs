@@ -20,9 +20,9 @@ use crate::store::set_off::{self, New};
 use crate::store::setting::SaveError;
 use crate::web::context::Context;
 use crate::web::csrf::Posted;
-use crate::web::draft::{Conflict, Draft};
+use crate::web::draft::{Draft, DraftView};
 use crate::web::error::WebError;
-use crate::web::form::{Field, Kind, Problem};
+use crate::web::form::{Field, Kind};
 use crate::web::notes::{Note, Tone};
 use crate::web::shell::{Nav, Shell, html};
 
@@ -58,11 +58,7 @@ struct EventTargetsPage {
     keys: String,
     /// Which one the form changes; empty: it adds one.
     editing: String,
-    /// What the form was made from; empty for a new one.
-    made_from: String,
-    problems: Vec<Problem>,
-    conflicts: Vec<Conflict>,
-    conflict_by: String,
+    draft: DraftView,
     may_edit: bool,
 }
 
@@ -91,10 +87,7 @@ async fn page(context: &Context, asked: &Asked, draft: &Draft) -> Result<EventTa
         fields: draft.form.fields(EventTargetSettings::SETTINGS, KEYS),
         keys: KEYS.join(","),
         editing: if draft.is_gone { String::new() } else { asked.edit.clone() },
-        made_from: draft.made_from(),
-        problems: draft.problems(),
-        conflicts: draft.conflicts.clone(),
-        conflict_by: draft.conflict_by.clone(),
+        draft: draft.view(),
         may_edit: context.may(Role::Admin),
     })
 }

@@ -5,8 +5,9 @@ use axum::extract::{Path, Query};
 use axum::response::{IntoResponse, Response};
 
 use super::event_deliveries;
-use super::list::{Asked, Filters, Select, cut};
+use super::list::{self, Asked, Filters, Select};
 use super::receive::{Fact, deliveries};
+use crate::base::clock::Timestamp;
 use crate::base::human;
 use crate::base::id::EventId;
 use crate::domain::administrator::Role;
@@ -14,12 +15,13 @@ use crate::domain::event::EventKind;
 use crate::store::delivery_page;
 use crate::store::event::{self, Event, Filter};
 use crate::store::receipt::Cursor;
+use crate::store::{Db, StoreError};
 use crate::web::context::Context;
-use crate::web::csv::{self, STEP_ROWS, Source};
+use crate::web::csv::{self, Source};
 use crate::web::error::WebError;
 use crate::web::shell::{Nav, Shell, html};
 use crate::web::table::{Offer, Pager};
-use crate::web::view::{Time, cursor_text};
+use crate::web::view::Time;
 
 const PATH: &str = "/activity/events";
 
@@ -61,9 +63,8 @@ pub fn words(kind: EventKind) -> String {
 
 /// The table.
 pub async fn show(context: Context, Query(asked): Query<Asked>) -> Result<Response, WebError> {
-    let (before, size, now) = (asked.before(), asked.size(), context.now());
-    let mut found = event::page(&context.state.db, &filter(&context, &asked), before.as_ref(), size + 1).await?;
-    let older = cut(&mut found, size, |one| cursor_text(one.at, one.id.as_str()));
+    let (filter, now) = (filter(&context, &asked), context.now());
+    let (found, older) = list::page(&context, &filter, asked.before().as_ref(), asked.size()).await?;
     let kinds = EventKind::ALL.map(|kind| (kind.name(), words(kind)));
     let offers = Offer::all(kinds.iter().map(|(name, words)| (*name, words.as_str())), &asked.kind);
     let own = vec![Select { key: "kind", label: "Kind", any: "Every kind", offers }];
@@ -140,29 +141,25 @@ fn facts(event: &Event) -> Vec<Fact> {
 /// The same as CSV, without a limit.
 pub async fn export(context: Context, Query(asked): Query<Asked>) -> Response {
     let filter = filter(&context, &asked);
-    csv::file("events", Rows { context, filter, before: None })
+    csv::file(&context, "events", filter)
 }
 
-struct Rows {
-    context: Context,
-    filter: Filter,
-    before: Option<Cursor>,
-}
-
-impl Source for Rows {
+impl Source for Filter {
     const COLUMNS: &'static [&'static str] =
         &["id", "kind", "at", "connector", "session_id", "receipt_id", "remote", "summary"];
+    type Row = Event;
 
-    async fn step(&mut self) -> Result<Vec<Vec<String>>, WebError> {
-        let found = event::page(&self.context.state.db, &self.filter, self.before.as_ref(), STEP_ROWS).await?;
-        if let Some(last) = found.last() {
-            self.before = Some(Cursor { completed_at: last.at, id: last.id.as_str().to_owned() });
-        }
-        let cells = |one: Event| {
-            let receipt = one.receipt_id.map(|id| id.to_string()).unwrap_or_default();
-            let (id, kind) = (one.id.to_string(), one.kind.name().to_owned());
-            vec![id, kind, one.at.to_string(), one.connector, one.session_id, receipt, one.remote, one.summary]
-        };
-        Ok(found.into_iter().map(cells).collect())
+    async fn page(&self, db: &Db, before: Option<&Cursor>, count: i64) -> Result<Vec<Event>, StoreError> {
+        event::page(db, self, before, count).await
+    }
+
+    fn place(row: &Event) -> (Timestamp, &str) {
+        (row.at, row.id.as_str())
+    }
+
+    fn cells(one: Event) -> Vec<String> {
+        let receipt = one.receipt_id.map(|id| id.to_string()).unwrap_or_default();
+        let (id, kind) = (one.id.to_string(), one.kind.name().to_owned());
+        vec![id, kind, one.at.to_string(), one.connector, one.session_id, receipt, one.remote, one.summary]
     }
 }

@@ -5,11 +5,13 @@ use serde::Deserialize;
 use super::receive::{SINCE, since};
 use super::saved_views::Views;
 use crate::base::clock::Timestamp;
+use crate::store::StoreError;
 use crate::store::receipt::Cursor;
 use crate::web::context::Context;
+use crate::web::csv::Source;
 use crate::web::error::WebError;
 use crate::web::table::{Chip, Offer, Pager, address};
-use crate::web::view::{cursor, page_size};
+use crate::web::view::{cursor, cursor_text, page_size};
 
 /// Connectors offered in a filter.
 const OFFERED_MAX: usize = 500;
@@ -165,6 +167,21 @@ impl Filters {
             csv: asked.at(&format!("{path}.csv"), "size", &[]),
         })
     }
+}
+
+/// The rows of one page, and the place of the last one when there are more.
+pub async fn page<S: Source>(
+    context: &Context,
+    source: &S,
+    before: Option<&Cursor>,
+    size: i64,
+) -> Result<(Vec<S::Row>, Option<String>), StoreError> {
+    let mut rows = source.page(&context.state.db, before, size + 1).await?;
+    let older = cut(&mut rows, size, |row| {
+        let (at, id) = S::place(row);
+        cursor_text(at, id)
+    });
+    Ok((rows, older))
 }
 
 /// Takes away the row that only told that there are more; gives the place of the last one then.

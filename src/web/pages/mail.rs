@@ -15,9 +15,9 @@ use crate::domain::value::{MailAddress, MailAddresses};
 use crate::store::profile;
 use crate::web::context::Context;
 use crate::web::csrf::Posted;
-use crate::web::draft::{Conflict, Draft};
+use crate::web::draft::{Draft, DraftView};
 use crate::web::error::WebError;
-use crate::web::form::{Field, Kind, Problem};
+use crate::web::form::{Field, Kind};
 use crate::web::notes::{Note, Tone};
 use crate::web::shell::{Nav, Shell};
 
@@ -37,10 +37,7 @@ struct MailPage {
     sender: Vec<Field>,
     alerts: Vec<Field>,
     keys: String,
-    made_from: String,
-    problems: Vec<Problem>,
-    conflicts: Vec<Conflict>,
-    conflict_by: String,
+    draft: DraftView,
     password_error: String,
     may_edit: bool,
     /// Whether a letter can be sent for a test.
@@ -56,10 +53,7 @@ async fn page(context: &Context, draft: &Draft) -> Result<MailPage, WebError> {
         sender: fields(SENDER),
         alerts: fields(ALERTS),
         keys: [SERVER, SENDER, ALERTS].concat().join(","),
-        made_from: draft.made_from(),
-        problems: draft.problems(),
-        conflicts: draft.conflicts.clone(),
-        conflict_by: draft.conflict_by.clone(),
+        draft: draft.view(),
         password_error: draft.form.mistakes.get("password").cloned().unwrap_or_default(),
         may_edit: context.may(Role::Admin),
         is_set: is_set(settings) && !settings.mail_to.is_empty(),

@@ -21,7 +21,7 @@ use crate::store::live::Snapshot;
 use crate::store::{audit, profile, session};
 use crate::web::context::Context;
 use crate::web::csrf::Posted;
-use crate::web::draft::{Conflict, Draft};
+use crate::web::draft::{Draft, DraftView};
 use crate::web::error::WebError;
 use crate::web::form::{Field, Kind, Problem, choose_certificates, warnings};
 use crate::web::notes::{Note, Tone};
@@ -108,11 +108,8 @@ struct ProfilePage {
     shell: Shell,
     sections: Vec<Section>,
     keys: String,
-    made_from: String,
-    problems: Vec<Problem>,
+    draft: DraftView,
     warnings: Vec<Problem>,
-    conflicts: Vec<Conflict>,
-    conflict_by: String,
     state: ListenerState,
     state_words: &'static str,
     since: Time,
@@ -161,11 +158,8 @@ async fn page(context: &Context, draft: &Draft) -> Result<ProfilePage, WebError>
         shell: Shell::new(context, draft.title("FTP Server profile"), Nav::Profiles).await?,
         sections: sections.collect(),
         keys: keys.join(","),
-        made_from: draft.made_from(),
-        problems: draft.problems(),
+        draft: draft.view(),
         warnings: warnings(snapshot.profile.warnings().into_iter().chain(free.1).collect(), Profile::SETTINGS),
-        conflicts: draft.conflicts.clone(),
-        conflict_by: draft.conflict_by.clone(),
         since: state.since.into(),
         state,
         state_words,

@@ -7,7 +7,7 @@ use askama::Template;
 use axum::extract::{Path, Query};
 use axum::response::{IntoResponse, Redirect, Response};
 
-use super::list::{Asked, Filters, Select, cut};
+use super::list::{self, Asked, Filters, Select};
 use super::session;
 use super::what_if;
 use crate::base::clock::Timestamp;
@@ -21,14 +21,15 @@ use crate::domain::value::TlsEnd;
 use crate::store::connector::{self, Edit};
 use crate::store::receipt::Cursor;
 use crate::store::refusal::{self, Filter, Refusal};
+use crate::store::{Db, StoreError};
 use crate::web::context::Context;
 use crate::web::csrf::Posted;
-use crate::web::csv::{self, STEP_ROWS, Source};
+use crate::web::csv::{self, Source};
 use crate::web::error::WebError;
 use crate::web::notes::Note;
 use crate::web::shell::{Nav, Shell, html};
 use crate::web::table::{Offer, Pager};
-use crate::web::view::{Time, cursor_text};
+use crate::web::view::Time;
 
 const PATH: &str = "/activity/refusals";
 /// Rules and connectors shown as groups.
@@ -79,9 +80,8 @@ pub fn filter(context: &Context, asked: &Asked) -> Filter {
 
 /// The page.
 pub async fn show(context: Context, Query(asked): Query<Asked>) -> Result<Response, WebError> {
-    let (before, size, now) = (asked.before(), asked.size(), context.now());
-    let mut found = refusal::page(&context.state.db, &filter(&context, &asked), before.as_ref(), size + 1).await?;
-    let older = cut(&mut found, size, |one| cursor_text(one.last_at, one.id.as_str()));
+    let (filter, now) = (filter(&context, &asked), context.now());
+    let (found, older) = list::page(&context, &filter, asked.before().as_ref(), asked.size()).await?;
     let rows = found.into_iter().map(|one| Row {
         id: one.id.to_string(),
         label: one.rule.label(),
@@ -150,16 +150,10 @@ fn trend(now: u64, before: u64) -> (String, &'static str) {
 /// The same as CSV, without a limit.
 pub async fn export(context: Context, Query(asked): Query<Asked>) -> Response {
     let filter = filter(&context, &asked);
-    csv::file("refusals", Rows { context, filter, before: None })
+    csv::file(&context, "refusals", filter)
 }
 
-struct Rows {
-    context: Context,
-    filter: Filter,
-    before: Option<Cursor>,
-}
-
-impl Source for Rows {
+impl Source for Filter {
     const COLUMNS: &'static [&'static str] = &[
         "id",
         "rule",
@@ -173,28 +167,30 @@ impl Source for Rows {
         "last_at",
         "times",
     ];
+    type Row = Refusal;
 
-    async fn step(&mut self) -> Result<Vec<Vec<String>>, WebError> {
-        let found = refusal::page(&self.context.state.db, &self.filter, self.before.as_ref(), STEP_ROWS).await?;
-        if let Some(last) = found.last() {
-            self.before = Some(Cursor { completed_at: last.last_at, id: last.id.as_str().to_owned() });
-        }
-        let cells = |one: Refusal| {
-            vec![
-                one.id.to_string(),
-                one.rule.name().to_owned(),
-                one.connector,
-                one.remote,
-                one.command,
-                one.reply,
-                one.detail,
-                one.session_id,
-                one.first_at.to_string(),
-                one.last_at.to_string(),
-                one.times.to_string(),
-            ]
-        };
-        Ok(found.into_iter().map(cells).collect())
+    async fn page(&self, db: &Db, before: Option<&Cursor>, count: i64) -> Result<Vec<Refusal>, StoreError> {
+        refusal::page(db, self, before, count).await
+    }
+
+    fn place(row: &Refusal) -> (Timestamp, &str) {
+        (row.last_at, row.id.as_str())
+    }
+
+    fn cells(one: Refusal) -> Vec<String> {
+        vec![
+            one.id.to_string(),
+            one.rule.name().to_owned(),
+            one.connector,
+            one.remote,
+            one.command,
+            one.reply,
+            one.detail,
+            one.session_id,
+            one.first_at.to_string(),
+            one.last_at.to_string(),
+            one.times.to_string(),
+        ]
     }
 }
 

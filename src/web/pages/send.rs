@@ -14,10 +14,11 @@ use crate::base::clock::Timestamp;
 use crate::base::human;
 use crate::domain::administrator::Role;
 use crate::domain::refusal::Rule;
+use crate::domain::value::Overwrite;
 use crate::store::audit::{self, Entry};
 use crate::store::live::{LiveConnector, Snapshot};
 use crate::transfer::depot::TransferError;
-use crate::transfer::offer::{self, Clash, Fetchable, Offer, Offered, Owner, Seen, Waiting};
+use crate::transfer::offer::{self, Fetchable, Offer, Offered, Owner, Seen, Waiting};
 use crate::web::context::Context;
 use crate::web::csrf::{Incoming, Part, Posted, Streamed};
 use crate::web::error::WebError;
@@ -142,7 +143,7 @@ pub async fn add(context: Context, Path(id): Path<String>, mut form: Streamed) -
     let (snapshot, live) = in_force(&context, &id)?;
     let owner = Owner { snapshot: &snapshot, connector: &live.connector };
     let (mut added, mut problems) = (Vec::new(), Vec::new());
-    let mut clash = Clash::Refuse;
+    let mut clash = Overwrite::Refuse;
     while added.len() + problems.len() < FILES_MAX {
         // The choice stands before the files in the form.
         let Some(part) = form.next().await? else { break };
@@ -173,7 +174,7 @@ async fn put(
     context: &Context,
     owner: Owner<'_>,
     mut file: Box<Incoming<'_>>,
-    clash: Clash,
+    clash: Overwrite,
 ) -> Result<Result<Offered, TransferError>, WebError> {
     let state = &context.state;
     let mut offer = match Offer::begin(&state.depot, owner, &file.name, clash).await {
@@ -236,19 +237,19 @@ fn seen(posted: &Posted) -> Result<Seen, WebError> {
     Ok(Seen { inode, size_bytes, modified: Timestamp::from_us(modified) })
 }
 
-fn clash_of(text: &str) -> Clash {
+fn clash_of(text: &str) -> Overwrite {
     match text {
-        "replace" => Clash::Replace,
-        "number" => Clash::Number,
-        _ => Clash::Refuse,
+        "replace" => Overwrite::Replace,
+        "number" => Overwrite::KeepBoth,
+        _ => Overwrite::Refuse,
     }
 }
 
-const fn clash_name(clash: Clash) -> &'static str {
+const fn clash_name(clash: Overwrite) -> &'static str {
     match clash {
-        Clash::Refuse => "refuse",
-        Clash::Replace => "replace",
-        Clash::Number => "number",
+        Overwrite::Refuse => "refuse",
+        Overwrite::Replace => "replace",
+        Overwrite::KeepBoth => "number",
     }
 }
 

@@ -10,9 +10,9 @@ use crate::store::profile;
 use crate::transfer::retention;
 use crate::web::context::Context;
 use crate::web::csrf::Posted;
-use crate::web::draft::{Conflict, Draft};
+use crate::web::draft::{Draft, DraftView};
 use crate::web::error::WebError;
-use crate::web::form::{Field, Kind, Problem, choose_certificates};
+use crate::web::form::{Field, Kind, choose_certificates};
 use crate::web::https::Clear;
 use crate::web::notes::Note;
 use crate::web::shell::{Nav, Shell};
@@ -39,10 +39,7 @@ struct SettingsPage {
     shell: Shell,
     sections: Vec<Section>,
     keys: String,
-    made_from: String,
-    problems: Vec<Problem>,
-    conflicts: Vec<Conflict>,
-    conflict_by: String,
+    draft: DraftView,
     /// What would go by what is typed; shown when it was asked for.
     preview: Option<Vec<Row>>,
 }
@@ -63,10 +60,7 @@ async fn page(context: &Context, draft: &Draft) -> Result<SettingsPage, WebError
         shell: Shell::new(context, draft.title("Settings"), Nav::Settings).await?,
         sections: SECTIONS.iter().map(section).collect(),
         keys: keys.join(","),
-        made_from: draft.made_from(),
-        problems: draft.problems(),
-        conflicts: draft.conflicts.clone(),
-        conflict_by: draft.conflict_by.clone(),
+        draft: draft.view(),
         preview: None,
     })
 }

@@ -16,16 +16,15 @@ use crate::base::clock::Timestamp;
 use crate::base::id::EventId;
 use crate::domain::administrator::Role;
 use crate::domain::connector::Connector;
-use crate::domain::setting::Mistake;
 use crate::domain::sla::{Sla, SlaSettings, State, Window, shown};
 use crate::store::setting::SaveError;
 use crate::store::sla::{self, SLAS_MAX, Stand, StoredSla};
 use crate::web::change::Ended;
 use crate::web::context::Context;
 use crate::web::csrf::Posted;
-use crate::web::draft::{Conflict, Draft};
+use crate::web::draft::{Draft, DraftView};
 use crate::web::error::WebError;
-use crate::web::form::{Field, Kind, Problem};
+use crate::web::form::{Field, Kind};
 use crate::web::notes::Note;
 use crate::web::shell::{Nav, Shell, html};
 use crate::web::table::address;
@@ -76,11 +75,7 @@ struct SlasPage {
     keys: String,
     /// Which SLA the form changes; empty: it adds one.
     editing: String,
-    /// What the form was made from; empty for a new one.
-    made_from: String,
-    problems: Vec<Problem>,
-    conflicts: Vec<Conflict>,
-    conflict_by: String,
+    draft: DraftView,
     may_edit: bool,
 }
 
@@ -123,10 +118,7 @@ async fn page(context: &Context, connector: &Connector, asked: &Asked, draft: &D
         fields: draft.form.fields(SlaSettings::SETTINGS, &keys),
         keys: keys.join(","),
         editing: if draft.is_gone { String::new() } else { asked.edit.clone() },
-        made_from: draft.made_from(),
-        problems: draft.problems(),
-        conflicts: draft.conflicts.clone(),
-        conflict_by: draft.conflict_by.clone(),
+        draft: draft.view(),
         may_edit: context.may(Role::Editor),
     })
 }
@@ -255,7 +247,7 @@ async fn put(context: &Context, connector: &Connector, edit: &str, draft: &Draft
     };
     if there.is_none() && sla::count(db, connector.id.key()).await? >= SLAS_MAX {
         let words = format!("{} has {SLAS_MAX} SLAs, the most there can be; remove one", connector.id);
-        return Ok(Err(SaveError::Mistakes(vec![Mistake::new("counted", words)])));
+        return Ok(Err(SaveError::mistake("counted", words)));
     }
     let expected = there.as_ref().map(|one| draft.version().unwrap_or(one.version));
     let id = there.map_or_else(|| EventId::new(&context.state.ids).to_string(), |one| one.id);

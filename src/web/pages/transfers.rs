@@ -4,19 +4,20 @@ use askama::Template;
 use axum::extract::Query;
 use axum::response::{IntoResponse, Response};
 
-use super::list::{Asked, Filters, Select, cut};
+use super::list::{self, Asked, Filters, Select};
 use super::sla_files::SlaFiles;
 use crate::base::clock::Timestamp;
 use crate::base::human;
 use crate::domain::sla::Counted;
 use crate::store::receipt::Cursor;
 use crate::store::transfer::{self, Direction, Filter, Transfer};
+use crate::store::{Db, StoreError};
 use crate::web::context::Context;
-use crate::web::csv::{self, STEP_ROWS, Source};
+use crate::web::csv::{self, Source};
 use crate::web::error::WebError;
 use crate::web::shell::{Nav, Shell, html};
 use crate::web::table::{Offer, Pager};
-use crate::web::view::{Time, cursor_text};
+use crate::web::view::Time;
 
 const PATH: &str = "/activity/transfers";
 const WAYS: [(&str, &str); 2] = [("receive", "Received"), ("send", "Sent")];
@@ -99,11 +100,10 @@ struct TransfersPage {
 
 /// The table.
 pub async fn show(context: Context, Query(asked): Query<Asked>) -> Result<Response, WebError> {
-    let (before, size, now) = (asked.before(), asked.size(), context.now());
+    let now = context.now();
     let files = SlaFiles::find(&context, &asked.sla, Counted::Collected, &asked.connector).await?;
     let filter = filter(&context, &asked, files.as_ref());
-    let mut found = transfer::page(&context.state.db, &filter, before.as_ref(), size + 1).await?;
-    let older = cut(&mut found, size, |one| cursor_text(one.ended_at, one.id.as_str()));
+    let (found, older) = list::page(&context, &filter, asked.before().as_ref(), asked.size()).await?;
     let own = vec![
         Select { key: "way", label: "Way", any: "Both", offers: Offer::all(WAYS, &asked.way) },
         Select { key: "result", label: "Result", any: "Any", offers: Offer::all(RESULTS, &asked.result) },
@@ -123,16 +123,10 @@ pub async fn show(context: Context, Query(asked): Query<Asked>) -> Result<Respon
 pub async fn export(context: Context, Query(asked): Query<Asked>) -> Result<Response, WebError> {
     let files = SlaFiles::find(&context, &asked.sla, Counted::Collected, &asked.connector).await?;
     let filter = filter(&context, &asked, files.as_ref());
-    Ok(csv::file("transfers", Rows { context, filter, before: None }))
+    Ok(csv::file(&context, "transfers", filter))
 }
 
-struct Rows {
-    context: Context,
-    filter: Filter,
-    before: Option<Cursor>,
-}
-
-impl Source for Rows {
+impl Source for Filter {
     const COLUMNS: &'static [&'static str] = &[
         "id",
         "direction",
@@ -150,31 +144,33 @@ impl Source for Rows {
         "receipt_id",
         "reply",
     ];
+    type Row = Transfer;
 
-    async fn step(&mut self) -> Result<Vec<Vec<String>>, WebError> {
-        let found = transfer::page(&self.context.state.db, &self.filter, self.before.as_ref(), STEP_ROWS).await?;
-        if let Some(last) = found.last() {
-            self.before = Some(Cursor { completed_at: last.ended_at, id: last.id.as_str().to_owned() });
-        }
-        let cells = |one: Transfer| {
-            vec![
-                one.id.to_string(),
-                one.direction.name().to_owned(),
-                one.connector,
-                one.path,
-                one.bytes_moved.to_string(),
-                one.offset_bytes.to_string(),
-                one.begun_at.to_string(),
-                one.ended_at.to_string(),
-                one.ending.name().to_owned(),
-                one.complete.to_string(),
-                one.remote,
-                one.tls,
-                one.session_id,
-                one.receipt_id.map(|id| id.to_string()).unwrap_or_default(),
-                one.reply,
-            ]
-        };
-        Ok(found.into_iter().map(cells).collect())
+    async fn page(&self, db: &Db, before: Option<&Cursor>, count: i64) -> Result<Vec<Transfer>, StoreError> {
+        transfer::page(db, self, before, count).await
+    }
+
+    fn place(row: &Transfer) -> (Timestamp, &str) {
+        (row.ended_at, row.id.as_str())
+    }
+
+    fn cells(one: Transfer) -> Vec<String> {
+        vec![
+            one.id.to_string(),
+            one.direction.name().to_owned(),
+            one.connector,
+            one.path,
+            one.bytes_moved.to_string(),
+            one.offset_bytes.to_string(),
+            one.begun_at.to_string(),
+            one.ended_at.to_string(),
+            one.ending.name().to_owned(),
+            one.complete.to_string(),
+            one.remote,
+            one.tls,
+            one.session_id,
+            one.receipt_id.map(|id| id.to_string()).unwrap_or_default(),
+            one.reply,
+        ]
     }
 }

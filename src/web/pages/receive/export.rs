@@ -1,27 +1,11 @@
 //! The Receive table as CSV: every row of a filter, newest first.
 
-use super::Asked;
+use crate::base::clock::Timestamp;
 use crate::store::receipt::{self, Cursor, Direction, Receipt, Search};
-use crate::web::context::Context;
-use crate::web::csv::{STEP_ROWS, Source};
-use crate::web::error::WebError;
+use crate::store::{Db, StoreError};
+use crate::web::csv::Source;
 
-/// The rows of a filter.
-pub struct Rows {
-    context: Context,
-    search: Search,
-    before: Option<Cursor>,
-}
-
-impl Rows {
-    /// From the newest on.
-    pub async fn new(context: Context, asked: &Asked) -> Result<Self, WebError> {
-        let search = asked.search(&context).await?;
-        Ok(Self { context, search, before: None })
-    }
-}
-
-impl Source for Rows {
+impl Source for Search {
     const COLUMNS: &'static [&'static str] = &[
         "id",
         "connector",
@@ -42,36 +26,36 @@ impl Source for Rows {
         "ascii",
         "duplicate_of",
     ];
+    type Row = Receipt;
 
-    async fn step(&mut self) -> Result<Vec<Vec<String>>, WebError> {
-        let from = self.before.as_ref().map(|before| (Direction::Older, before));
-        let found = receipt::page(&self.context.state.db, &self.search, from, STEP_ROWS).await?;
-        if let Some(last) = found.last() {
-            self.before = Some(Cursor { completed_at: last.completed_at, id: last.id.as_str().to_owned() });
-        }
-        Ok(found.into_iter().map(cells).collect())
+    async fn page(&self, db: &Db, before: Option<&Cursor>, count: i64) -> Result<Vec<Receipt>, StoreError> {
+        receipt::page(db, self, before.map(|before| (Direction::Older, before)), count).await
     }
-}
 
-fn cells(one: Receipt) -> Vec<String> {
-    vec![
-        one.id.to_string(),
-        one.connector,
-        one.name,
-        one.client_path,
-        one.stored_path,
-        one.size_bytes.to_string(),
-        one.sha256,
-        one.status.name().to_owned(),
-        one.ending.name().to_owned(),
-        one.proof.name().to_owned(),
-        one.begun_at.to_string(),
-        one.completed_at.to_string(),
-        one.remote_address,
-        one.tls,
-        one.session_id.to_string(),
-        one.resumed_from.to_string(),
-        one.ascii.to_string(),
-        one.duplicate_of.map(|id| id.to_string()).unwrap_or_default(),
-    ]
+    fn place(row: &Receipt) -> (Timestamp, &str) {
+        (row.completed_at, row.id.as_str())
+    }
+
+    fn cells(one: Receipt) -> Vec<String> {
+        vec![
+            one.id.to_string(),
+            one.connector,
+            one.name,
+            one.client_path,
+            one.stored_path,
+            one.size_bytes.to_string(),
+            one.sha256,
+            one.status.name().to_owned(),
+            one.ending.name().to_owned(),
+            one.proof.name().to_owned(),
+            one.begun_at.to_string(),
+            one.completed_at.to_string(),
+            one.remote_address,
+            one.tls,
+            one.session_id.to_string(),
+            one.resumed_from.to_string(),
+            one.ascii.to_string(),
+            one.duplicate_of.map(|id| id.to_string()).unwrap_or_default(),
+        ]
+    }
 }

@@ -82,8 +82,8 @@ async fn page(context: &Context, base: &str, asked: Asked, head: Option<Head>) -
 
 /// The table as CSV, without a limit.
 pub async fn export(context: Context, Query(asked): Query<Asked>) -> Result<Response, WebError> {
-    let rows = export::Rows::new(context, &asked).await?;
-    Ok(csv::file("receive", rows))
+    let search = asked.search(&context).await?;
+    Ok(csv::file(&context, "receive", search))
 }
 
 #[derive(Template)]

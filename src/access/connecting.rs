@@ -1,0 +1,104 @@
+//! Connectors as they are added and saved, for the pages, the API and the command line: what they name is tried first, then
+//! settings and password are stored together, then what a Webhook signs with.
+
+use std::time::Duration;
+
+use super::automation::failed;
+use super::programs::Programs;
+use super::secrets::Secrets;
+use super::usable;
+use crate::base::clock::Timestamp;
+use crate::base::secret::Secret;
+use crate::domain::connector::ConnectorId;
+use crate::domain::setting::Texts;
+use crate::store::Db;
+use crate::store::connector::{self, Edit, StoredConnector};
+use crate::store::setting::{Change, SaveError};
+
+/// What the other side proves itself with, as it is stored.
+#[derive(Debug)]
+pub enum Credential {
+    /// The hash of a partner's password.
+    Password(String),
+    /// What a Webhook signs with, which is used as it is, and where it is sealed.
+    Secret(Secret, Secrets),
+}
+
+/// What is to be another about a connector.
+#[derive(Debug, Default)]
+pub struct Wanted {
+    /// Its settings.
+    pub values: Texts,
+    /// The version that the editor saw; `None`: whatever is there.
+    pub version: Option<i64>,
+    /// A new password or secret.
+    pub credential: Option<Credential>,
+}
+
+/// What connectors are saved with.
+#[derive(Clone, Copy, Debug)]
+pub struct Connecting<'a> {
+    /// Where they are stored.
+    pub db: &'a Db,
+    /// What Commands may run.
+    pub programs: &'a Programs,
+}
+
+impl Connecting<'_> {
+    /// Adds one.
+    ///
+    /// # Errors
+    /// Every mistake, in words; or it could not be stored.
+    pub async fn add(
+        &self,
+        id: &ConnectorId,
+        values: &Texts,
+        credential: Option<Credential>,
+        change: &Change<'_>,
+    ) -> Result<(), SaveError> {
+        self.check(id, &Texts::new(), values).await?;
+        connector::add(self.db, id, values, hash(credential.as_ref()), change).await?;
+        put_secret(id, credential, change).await
+    }
+
+    /// Saves what is wanted of one that was `found`.
+    ///
+    /// # Errors
+    /// Every mistake, in words; somebody else saved in between; or it could not be stored.
+    pub async fn save(&self, found: &StoredConnector, wanted: Wanted, change: &Change<'_>) -> Result<(), SaveError> {
+        let Wanted { values, version, credential } = wanted;
+        self.check(&found.id, &found.stored.texts, &values).await?;
+        let older_until = overlap(&found.stored.texts, &values, change.at);
+        let edit = Edit { values, expected_version: version, password_hash: hash(credential.as_ref()), older_until };
+        connector::save(self.db, &found.id, &edit, change).await?;
+        put_secret(&found.id, credential, change).await
+    }
+
+    /// Whether the program that is named is there, and the folders can be used.
+    async fn check(&self, id: &ConnectorId, stored: &Texts, values: &Texts) -> Result<(), SaveError> {
+        match self.programs.check(stored, values) {
+            mistakes if mistakes.is_empty() => usable::connector(self.db, id, values).await,
+            mistakes => Err(SaveError::Mistakes(mistakes)),
+        }
+    }
+}
+
+fn hash(credential: Option<&Credential>) -> Option<&str> {
+    match credential {
+        Some(Credential::Password(hash)) => Some(hash),
+        Some(Credential::Secret(..)) | None => None,
+    }
+}
+
+async fn put_secret(id: &ConnectorId, credential: Option<Credential>, change: &Change<'_>) -> Result<(), SaveError> {
+    let Some(Credential::Secret(secret, secrets)) = credential else { return Ok(()) };
+    let (name, subject) = (connector::webhook_secret(id), format!("connector {id}"));
+    secrets.put(&name, &secret, &subject, change).await.map_err(failed)
+}
+
+/// Until when the older password stays valid, by the overlap that is being saved or is stored.
+fn overlap(stored: &Texts, values: &Texts, now: Timestamp) -> Option<Timestamp> {
+    let text = values.get("password_overlap_h").or_else(|| stored.get("password_overlap_h"))?;
+    let hours: u64 = text.parse().ok().filter(|hours| *hours > 0)?;
+    Some(now.plus(Duration::from_secs(hours.saturating_mul(3_600))))
+}
