@@ -12,6 +12,7 @@ use rustls::CertificateError;
 use super::certificate::provider;
 use super::secrets::Secrets;
 use crate::base::secret::Secret;
+use crate::base::unseen::marked;
 use crate::domain::appliance::ApplianceSettings;
 use crate::domain::value::{MailAddress, MailTls};
 
@@ -50,6 +51,11 @@ pub struct Letter {
     pub text: String,
     /// The same at each attempt: a mailbox that got it twice shows it once.
     pub id: String,
+}
+
+/// The text with what nobody sees in it told: a letter is about names that come from outside.
+fn shown(text: &str) -> String {
+    text.split('\n').map(marked).collect::<Vec<_>>().join("\n")
 }
 
 impl MailServer {
@@ -96,13 +102,13 @@ impl MailServer {
         };
         let mut message = Message::builder()
             .from(mailbox(&self.from)?)
-            .subject(&letter.subject)
+            .subject(marked(&letter.subject))
             .message_id(Some(format!("<{}@waybill.invalid>", letter.id)))
             .header(lettre::message::header::ContentType::TEXT_PLAIN);
         for to in recipients {
             message = message.to(mailbox(to)?);
         }
-        let message = message.body(letter.text.clone()).map_err(|error| error.to_string())?;
+        let message = message.body(shown(&letter.text)).map_err(|error| error.to_string())?;
         let transport = self.transport().map_err(|error| error.to_string())?;
         let no = |error: lettre::transport::smtp::Error| {
             let is_of_one = error.status().is_some_and(|code| REFUSED_RECIPIENT.contains(&u16::from(code)));
@@ -208,4 +214,14 @@ fn certificate_words(host: &str, error: &CertificateError) -> String {
         other => format!("is not accepted: {other}"),
     };
     format!("The certificate of the mail server {host} {why}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_letter_tells_what_nobody_sees_in_a_name() {
+        assert_eq!(shown("Received a\u{202e}fdp.exe\n\nat 07:00\n"), "Received a[U+202E]fdp.exe\n\nat 07:00\n");
+    }
 }
