@@ -13,86 +13,82 @@ use crate::web::pages::automation::{check_kinds, kind};
 
 /// Copies them; says what was not copied, and why.
 pub(super) async fn copy(context: &Context, model: &ConnectorId, to: &ConnectorId) -> Result<Vec<String>, WebError> {
-    let mut left_out = Vec::new();
-    slas(context, model, to, &mut left_out).await?;
-    actions(context, model, to, &mut left_out).await?;
-    arrows(context, model, to, &mut left_out).await?;
+    let mut copying = Copying { context, model, to, left_out: Vec::new() };
+    copying.slas().await?;
+    copying.actions().await?;
+    copying.arrows().await?;
     context.state.live.refresh().await?;
-    Ok(left_out)
+    Ok(copying.left_out)
 }
 
-async fn slas(
-    context: &Context,
-    model: &ConnectorId,
-    to: &ConnectorId,
-    left_out: &mut Vec<String>,
-) -> Result<(), WebError> {
-    let db = &context.state.db;
-    for one in sla::of_connector(db, model.key()).await? {
-        let Ok((settings, _)) = SlaSettings::parse(&one.texts) else {
-            left_out.push("an SLA that this version cannot read".to_owned());
-            continue;
-        };
-        let (id, words) = (EventId::new(&context.state.ids).to_string(), settings.in_words());
-        let whose = (to.as_str(), to.key());
-        let put = context.changing(async |change| sla::put(db, &id, whose, (&one.texts, &words), change).await);
-        keep(put.await, &words, left_out)?;
-    }
-    Ok(())
+struct Copying<'a> {
+    context: &'a Context,
+    model: &'a ConnectorId,
+    to: &'a ConnectorId,
+    /// In words.
+    left_out: Vec<String>,
 }
 
-/// They sign with the same secrets: their receivers are the same.
-async fn actions(
-    context: &Context,
-    model: &ConnectorId,
-    to: &ConnectorId,
-    left_out: &mut Vec<String>,
-) -> Result<(), WebError> {
-    let keeper = context.state.keeper();
-    for one in action::of_connector(&context.state.db, model.key()).await? {
-        let words = ActionSettings::parse(&one.texts).map(|settings| settings.in_words()).unwrap_or_default();
-        if check_kinds(context, &[kind(&one.texts)]).is_err() {
-            left_out.push(format!("{words} (only an admin adds what runs a program)"));
-            continue;
+impl Copying<'_> {
+    async fn slas(&mut self) -> Result<(), WebError> {
+        let db = &self.context.state.db;
+        for one in sla::of_connector(db, self.model.key()).await? {
+            let Ok((settings, _)) = SlaSettings::parse(&one.texts) else {
+                self.left_out.push("an SLA that this version cannot read".to_owned());
+                continue;
+            };
+            let (id, words) = (EventId::new(&self.context.state.ids).to_string(), settings.in_words());
+            let whose = (self.to.as_str(), self.to.key());
+            let put =
+                self.context.changing(async |change| sla::put(db, &id, whose, (&one.texts, &words), change).await);
+            self.keep(put.await, &words)?;
         }
-        let put = context.changing(async |change| keeper.copy_action(&one, to, change).await);
-        keep(put.await, &words, left_out)?;
+        Ok(())
     }
-    Ok(())
-}
 
-async fn arrows(
-    context: &Context,
-    model: &ConnectorId,
-    to: &ConnectorId,
-    left_out: &mut Vec<String>,
-) -> Result<(), WebError> {
-    let db = &context.state.db;
-    let map = arrow::map(db).await?;
-    let mut own: Vec<_> = map.from(model.key()).collect();
-    // An error arrow needs another that can fail.
-    own.sort_by_key(|arrow| arrow.on_error);
-    for one in own {
-        let words = format!("passing along to {}", map.written(&one.to));
-        let wanted = (to.as_str(), one.to.as_str());
-        let put = context.changing(async |change| arrow::connect(db, wanted, one.on_error, change).await);
-        keep(put.await, &words, left_out)?;
-    }
-    for one in map.arrows.iter().filter(|arrow| arrow.to == model.key()) {
-        left_out.push(format!("what {} passes along to {model}", map.written(&one.from)));
-    }
-    Ok(())
-}
-
-/// What could not be kept is left out.
-fn keep(put: Result<(), SaveError>, words: &str, left_out: &mut Vec<String>) -> Result<(), WebError> {
-    match put {
-        Ok(()) => Ok(()),
-        Err(SaveError::Mistakes(mistakes)) => {
-            let why: Vec<_> = mistakes.into_iter().map(|mistake| mistake.message).collect();
-            left_out.push(format!("{words} ({})", why.join("; ")));
-            Ok(())
+    /// They sign with the same secrets: their receivers are the same.
+    async fn actions(&mut self) -> Result<(), WebError> {
+        let keeper = self.context.state.keeper();
+        for one in action::of_connector(&self.context.state.db, self.model.key()).await? {
+            let words = ActionSettings::parse(&one.texts).map(|settings| settings.in_words()).unwrap_or_default();
+            if check_kinds(self.context, &[kind(&one.texts)]).is_err() {
+                self.left_out.push(format!("{words} (only an admin adds what runs a program)"));
+                continue;
+            }
+            let put = self.context.changing(async |change| keeper.copy_action(&one, self.to, change).await);
+            self.keep(put.await, &words)?;
         }
-        Err(error) => Err(WebError::internal(error)),
+        Ok(())
+    }
+
+    async fn arrows(&mut self) -> Result<(), WebError> {
+        let db = &self.context.state.db;
+        let map = arrow::map(db).await?;
+        let mut own: Vec<_> = map.from(self.model.key()).collect();
+        // An error arrow needs another that can fail.
+        own.sort_by_key(|arrow| arrow.on_error);
+        for one in own {
+            let words = format!("passing along to {}", map.written(&one.to));
+            let wanted = (self.to.as_str(), one.to.as_str());
+            let put = self.context.changing(async |change| arrow::connect(db, wanted, one.on_error, change).await);
+            self.keep(put.await, &words)?;
+        }
+        for one in map.arrows.iter().filter(|arrow| arrow.to == self.model.key()) {
+            self.left_out.push(format!("what {} passes along to {}", map.written(&one.from), self.model));
+        }
+        Ok(())
+    }
+
+    /// What could not be kept is left out.
+    fn keep(&mut self, put: Result<(), SaveError>, words: &str) -> Result<(), WebError> {
+        match put {
+            Ok(()) => Ok(()),
+            Err(SaveError::Mistakes(mistakes)) => {
+                let why: Vec<_> = mistakes.into_iter().map(|mistake| mistake.message).collect();
+                self.left_out.push(format!("{words} ({})", why.join("; ")));
+                Ok(())
+            }
+            Err(error) => Err(WebError::internal(error)),
+        }
     }
 }
