@@ -23,12 +23,12 @@ use crate::workspace::download::Source;
 use crate::workspace::sync::Syncer;
 use crate::workspace::upload::Part;
 
-/// Bytes moved at a time.
-pub const BUFFER_BYTES: usize = 256 * 1024;
+/// Bytes moved at a time: a piece, after which other tasks get their turn.
+pub const BUFFER_BYTES: usize = 512 * 1024;
+/// The same where they are encrypted: the records of a piece must fit into what TLS holds before it writes.
+const ENCRYPTED_BYTES: usize = 256 * 1024;
 /// Buffers kept for the next transfer.
 const BUFFERS_KEPT: usize = 64;
-/// Bytes one `sendfile` may move: a piece, after which other tasks get their turn.
-const SENDFILE_BYTES: usize = 512 * 1024;
 
 /// A data connection that bytes come from.
 pub trait Inbound: AsyncRead + AsyncWrite + Unpin + Send {
@@ -348,7 +348,7 @@ enum Trouble {
 }
 
 async fn sendfile(source: &Source, span: Span, socket: &mut Socket) -> Result<usize, Trouble> {
-    let want = usize::try_from(span.to - span.from).unwrap_or(usize::MAX).min(SENDFILE_BYTES);
+    let want = usize::try_from(span.to - span.from).unwrap_or(usize::MAX).min(BUFFER_BYTES);
     let send = |to: BorrowedFd<'_>| {
         let mut offset = span.from;
         Ok(rustix::fs::sendfile(to, &**source.file(), Some(&mut offset), want)?)
@@ -360,7 +360,7 @@ async fn sendfile(source: &Source, span: Span, socket: &mut Socket) -> Result<us
 }
 
 async fn write_chunk(source: &Source, span: Span, to: &mut impl Outbound, buffer: &mut [u8]) -> Result<usize, Trouble> {
-    let want = usize::try_from(span.to - span.from).unwrap_or(usize::MAX).min(buffer.len());
+    let want = usize::try_from(span.to - span.from).unwrap_or(usize::MAX).min(ENCRYPTED_BYTES).min(buffer.len());
     let count = source.read_at(&mut buffer[..want], span.from).map_err(Trouble::Reading)?;
     to.write_all(&buffer[..count]).await.map_err(|_| Trouble::Writing)?;
     Ok(count)
