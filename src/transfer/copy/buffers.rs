@@ -1,0 +1,30 @@
+//! Buffers that transfers share.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+/// Bytes moved at a time: a piece, after which other tasks get their turn.
+pub const BUFFER_BYTES: usize = 512 * 1024;
+/// Buffers kept for the next transfer.
+const BUFFERS_KEPT: usize = 64;
+
+/// Buffers that transfers share, so that none is held while idle.
+#[derive(Clone, Debug, Default)]
+pub struct Buffers {
+    free: Arc<Mutex<Vec<Box<[u8]>>>>,
+}
+
+impl Buffers {
+    /// A buffer of [`BUFFER_BYTES`].
+    pub fn take(&self) -> Box<[u8]> {
+        let kept = self.free.lock().unwrap_or_else(PoisonError::into_inner).pop();
+        kept.unwrap_or_else(|| vec![0; BUFFER_BYTES].into_boxed_slice())
+    }
+
+    /// Gives it back.
+    pub fn put(&self, buffer: Box<[u8]>) {
+        let mut free = self.free.lock().unwrap_or_else(PoisonError::into_inner);
+        if free.len() < BUFFERS_KEPT {
+            free.push(buffer);
+        }
+    }
+}
