@@ -62,6 +62,11 @@ pub fn duration(length: Duration) -> String {
     }
 }
 
+/// `25 Nov 2026, 09:41:52`, in UTC.
+pub fn moment(at: Timestamp) -> String {
+    at.calendar().strftime("%-d %b %Y, %H:%M:%S").to_string()
+}
+
 /// `just now`, `3 minutes ago`.
 pub fn ago(then: Timestamp, now: Timestamp) -> String {
     let age = now.since(then);

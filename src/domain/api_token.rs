@@ -65,9 +65,9 @@ impl TokenSettings {
         let name = texts.get("name").map_or("", String::as_str).trim();
         let chars = name.chars().count();
         let mistake = match chars {
-            0 => Some("Name is missing: say what will use the token, such as erp".to_owned()),
+            0 => Some("empty; say what will use the token, such as erp".to_owned()),
             1..=NAME_CHARS_MAX => None,
-            _ => Some(format!("The name has {chars} characters; {NAME_CHARS_MAX} fit here")),
+            _ => Some(format!("{chars} characters; {NAME_CHARS_MAX} fit here")),
         };
         let mut mistakes: Vec<_> = mistake.into_iter().map(|words| Mistake::new("name", words)).collect();
         match Self::read(texts) {
@@ -110,7 +110,7 @@ mod tests {
         let keys: Vec<_> = TokenSettings::parse(&texts).unwrap_err().into_iter().map(|mistake| mistake.key).collect();
         assert_eq!(keys, ["name", "scope", "expires_days", "addresses"]);
         let long = [("name".to_owned(), "x".repeat(NAME_CHARS_MAX + 1))].into();
-        assert!(TokenSettings::parse(&long).unwrap_err()[0].message.contains("has 65 characters"));
+        assert!(TokenSettings::parse(&long).unwrap_err()[0].message.contains("65 characters; 64 fit here"));
         let usual = TokenSettings::parse(&[("name".to_owned(), " erp ".to_owned())].into()).unwrap();
         assert_eq!((usual.name.as_str(), usual.scope, usual.addresses.is_empty()), ("erp", TokenScope::Read, true));
     }

@@ -9,6 +9,7 @@ use crate::access::admission::Slot;
 use crate::access::gate::Verdict;
 use crate::access::guard::{Caller, Door, Known, Limits};
 use crate::base::clock::Timestamp;
+use crate::base::human;
 use crate::base::path::VirtualPath;
 use crate::base::secret::Secret;
 use crate::domain::authorise::No;
@@ -235,6 +236,6 @@ fn wrong(no: No) -> Answer {
 
 fn blocked(until: Timestamp) -> Answer {
     let reply = Reply::new(Code::ClosingControl, "Too many failed sign-ins; please try again later.");
-    let no = No { rule: Rule::AddressBlocked, detail: format!("blocked until {until}") };
+    let no = No { rule: Rule::AddressBlocked, detail: format!("blocked until {} UTC", human::moment(until)) };
     (Outcome::RefusedAndClose(reply), Some(no))
 }

@@ -330,7 +330,9 @@ async fn a_token_is_made_with_the_own_password_shown_once_and_revoked() {
     };
     let refused = site.post("/tokens", &cookies, &typed("", "soon", "not mine at all")).await;
     assert_eq!(refused.status, StatusCode::UNPROCESSABLE_ENTITY);
-    for words in ["There are 3 problems", "Name is missing", "soon isn&#39;t a whole number", "not your own password"] {
+    for words in
+        ["There are 3 problems", "Name: empty; say what", "soon isn&#39;t a whole number", "not your own password"]
+    {
         assert!(refused.text.contains(words), "no {words} in {}", refused.text);
     }
     assert!(!refused.text.contains("not mine at all") && refused.text.contains("You have no token"));

@@ -313,7 +313,7 @@ fn certificates(context: &Context) -> Vec<Matter> {
             matters.push(open(Matter::new(format!("expiry {}", facts.sha256), tone, title, text)));
         } else if facts.self_signed {
             let title = "The server certificate is self-signed";
-            let text = format!("{name}: a partner’s client trusts it only when its fingerprint is compared or pinned.");
+            let text = format!("A partner’s client trusts {name} only when its fingerprint is compared or pinned.");
             matters.push(open(Matter::new(format!("self-signed {}", facts.sha256), "warn", title, text)));
         }
     }

@@ -36,8 +36,7 @@ impl Time {
 
 impl From<Timestamp> for Time {
     fn from(at: Timestamp) -> Self {
-        let zoned = at.calendar().to_zoned(jiff::tz::TimeZone::UTC);
-        let words = zoned.strftime("%-d %b %Y, %H:%M:%S").to_string();
+        let words = human::moment(at);
         Self { machine: at.to_string(), title: format!("{words} UTC"), words }
     }
 }

@@ -8,6 +8,7 @@ use super::action::Action;
 use super::steps::Step;
 use crate::access::admission::Limits as Room;
 use crate::access::guard::{Caller, Door, Known, Limits};
+use crate::base::human;
 use crate::base::id::SessionId;
 use crate::base::path::VirtualPath;
 use crate::domain::authorise::{No, Operation, authorise};
@@ -177,7 +178,10 @@ fn sign_in(
         return Err(Check::no(step, no));
     }
     if let Some(until) = state.gate.blocked(&caller, limits.as_ref()) {
-        return Err(Check::no(step, No::new(Rule::AddressBlocked, format!("blocked until {until}"))));
+        return Err(Check::no(
+            step,
+            No::new(Rule::AddressBlocked, format!("blocked until {} UTC", human::moment(until))),
+        ));
     }
     checks.push(Check::passed(step, format!("{} may come in", case.remote)));
 
