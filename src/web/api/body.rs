@@ -26,7 +26,7 @@ impl FromRequest<WebState> for Body {
     async fn from_request(request: Request, state: &WebState) -> Result<Self, ApiError> {
         let kind = request.headers().get(CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).unwrap_or_default();
         let is_json = kind.split(';').next().is_some_and(|kind| kind.trim().eq_ignore_ascii_case("application/json"));
-        let bytes = Bytes::from_request(request, state).await.map_err(|error| WebError::status(error.status()))?;
+        let bytes = Bytes::from_request(request, state).await.map_err(|error| WebError::unread(&error))?;
         if bytes.is_empty() {
             return Ok(Self::default());
         }
@@ -107,6 +107,16 @@ impl Body {
             }
         }
         texts
+    }
+
+    /// The settings by key, where those that are not among them get their defaults. That is never meant by a body that was
+    /// lost on its way, so they are to be named even where every default is wanted.
+    pub fn all_settings(&mut self) -> Texts {
+        if !self.object.contains_key("settings") {
+            let words = "settings is missing: PUT puts all of them in place; \"settings\": {} puts every default there";
+            self.mistakes.push(Mistake::new("settings", words));
+        }
+        self.settings()
     }
 
     /// Whether all of it was understood.
