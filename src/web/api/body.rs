@@ -9,6 +9,7 @@ use axum::http::header::CONTENT_TYPE;
 use serde_json::{Map, Value};
 
 use super::answer::ApiError;
+use super::once::Once;
 use crate::domain::setting::{Mistake, Setting, Texts};
 use crate::web::error::WebError;
 use crate::web::state::WebState;
@@ -35,7 +36,7 @@ impl FromRequest<WebState> for Body {
             return Err(ApiError::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "Not JSON", words));
         }
         match serde_json::from_slice(&bytes) {
-            Ok(Value::Object(object)) => Ok(Self { object, mistakes: Vec::new() }),
+            Ok(Once(Value::Object(object))) => Ok(Self { object, mistakes: Vec::new() }),
             Ok(_) => Err(ApiError::new(
                 StatusCode::BAD_REQUEST,
                 "Not an object",
@@ -43,7 +44,8 @@ impl FromRequest<WebState> for Body {
             )),
             // What was sent is not repeated: a password may be in it.
             Err(error) => {
-                let words = format!("Line {}, column {} is no JSON. Nothing was done.", error.line(), error.column());
+                let is = if error.is_data() { "gives a key for the second time" } else { "is no JSON" };
+                let words = format!("Line {}, column {} {is}. Nothing was done.", error.line(), error.column());
                 Err(ApiError::new(StatusCode::BAD_REQUEST, "Not JSON", words))
             }
         }

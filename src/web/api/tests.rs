@@ -516,6 +516,10 @@ async fn a_body_that_is_no_object_of_texts_is_refused_and_not_repeated() {
     assert!(broken.problem(StatusCode::BAD_REQUEST).contains("Line 1, column 25"), "{}", broken.text);
     assert!(!broken.text.contains("hunter2"));
     send("application/json", "[1]".to_owned()).await.problem(StatusCode::BAD_REQUEST);
+    let twice = send("application/json", "{\"settings\": {\"port\": \"21\",\n\"port\": \"2121\"}}".to_owned()).await;
+    let told = twice.problem(StatusCode::BAD_REQUEST);
+    assert!(told.starts_with("Line 2, column ") && told.contains("a key for the second time"), "{told}");
+    assert_eq!(site.live.snapshot().profile.port.port(), 8021);
     send("text/plain", "{}".to_owned()).await.problem(StatusCode::UNSUPPORTED_MEDIA_TYPE);
     let large = format!("{{\"settings\": {{\"welcome_message\": \"{}\"}}}}", "x".repeat(FORM_BYTES_MAX));
     let large = send("application/json; charset=utf-8", large).await;
