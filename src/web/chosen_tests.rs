@@ -4,7 +4,10 @@
 use std::io::{Cursor, Read};
 
 use axum::body::Body;
-use axum::http::header::{CONTENT_DISPOSITION, CONTENT_TYPE, COOKIE, HOST, LOCATION, ORIGIN};
+use axum::http::header::{
+    ACCEPT_ENCODING, CONTENT_DISPOSITION, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, COOKIE, HOST, LOCATION,
+    ORIGIN,
+};
 use axum::http::{Method, Request, StatusCode};
 use zip::ZipArchive;
 
@@ -63,6 +66,25 @@ async fn a_received_file_is_downloaded_as_it_is_and_the_audit_says_by_whom() {
     assert!(gone.text.contains("not here any more"), "{}", gone.text);
     let viewer = site.person("vera", Role::Viewer).await;
     assert!(!site.get("/activity/receive", &viewer).await.text.contains("name=\"id\""), "a viewer has nothing to tick");
+}
+
+#[tokio::test]
+async fn a_file_goes_as_it_is_to_a_browser_that_would_take_it_compressed_and_who_only_asks_reads_nothing() {
+    let (site, cookies, ids) = uploaded(&["a-name-that-makes-it-worth-while.x12"]).await;
+    let ask = async |method: Method| {
+        let request = Request::builder().method(method).uri(format!("/activity/receive/{}/file", ids[0]));
+        let request = request.header(HOST, "127.0.0.1:8020").header(COOKIE, &cookies).header(ACCEPT_ENCODING, "gzip");
+        site.send(request.body(Body::empty()).unwrap()).await
+    };
+    let downloads = async || {
+        let entries = audit::latest(&site.db, None, 20).await.unwrap();
+        entries.iter().filter(|entry| entry.key == "downloaded").count()
+    };
+    let asked = ask(Method::HEAD).await;
+    assert_eq!((asked.header(CONTENT_LENGTH), asked.text.as_str(), downloads().await), ("48", "", 0));
+    let file = ask(Method::GET).await;
+    assert_eq!(file.text, "contents of a-name-that-makes-it-worth-while.x12");
+    assert_eq!((file.header(CONTENT_ENCODING), file.header(CONTENT_LENGTH), downloads().await), ("", "48", 1));
 }
 
 #[tokio::test]

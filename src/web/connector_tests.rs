@@ -2,9 +2,11 @@
 
 use std::path::PathBuf;
 
-use axum::http::header::{CONTENT_DISPOSITION, LOCATION};
-use axum::http::{Method, StatusCode};
+use axum::body::Body;
+use axum::http::header::{CONTENT_DISPOSITION, CONTENT_TYPE, COOKIE, HOST, LOCATION};
+use axum::http::{Method, Request, StatusCode};
 
+use super::pages::send::FILES_MAX;
 use super::tests::{Answer, Site};
 use crate::domain::administrator::Role;
 use crate::domain::connector::ConnectorId;
@@ -144,6 +146,42 @@ async fn what_the_partner_could_not_fetch_is_not_put_there_and_no_name_leads_out
     let forged = site.upload("/connectors/acme/send/add", &cookies, &parts).await;
     assert_eq!(forged.status, StatusCode::FORBIDDEN);
     assert_eq!(site.in_send(), ["up.edi"]);
+}
+
+#[tokio::test]
+async fn files_beyond_those_of_one_form_are_told_and_not_passed_over() {
+    let site = Site::new().await;
+    let cookies = site.person("mira", Role::Editor).await;
+    site.add_connector("acme", "").await;
+    site.set("acme", "allowed_files_filter", "*.edi").await;
+    let mut files = vec![("report.pdf", "x"); FILES_MAX - 1];
+    files.extend([("last.edi", "x"), ("beyond.edi", "x"), ("further.edi", "x")]);
+    let answer = site.put(&cookies, "refuse", &files).await;
+    assert_eq!(answer.status, StatusCode::UNPROCESSABLE_ENTITY);
+    assert!(
+        answer.text.contains("1,000 files; the last 2 files were not added"),
+        "the last are passed over in silence"
+    );
+    assert_eq!(site.in_send(), ["last.edi"]);
+}
+
+#[tokio::test]
+async fn a_form_that_breaks_off_says_that_the_files_before_are_kept() {
+    let site = Site::new().await;
+    let cookies = site.person("mira", Role::Editor).await;
+    site.add_connector("acme", "").await;
+    let csrf = site.get("/connectors/acme/send", &cookies).await.csrf();
+    let part = |head: &str, contents: &str| format!("--b\r\nContent-Disposition: form-data; {head}\r\n\r\n{contents}");
+    let file = |name: &str| part(&format!("name=\"files\"; filename=\"{name}\""), "bytes");
+    let body = [part("name=\"csrf\"", &csrf), file("whole.edi"), file("cut.edi")].join("\r\n");
+    let request = Request::post("/connectors/acme/send/add")
+        .header(HOST, "127.0.0.1:8020")
+        .header(COOKIE, &cookies)
+        .header(CONTENT_TYPE, "multipart/form-data; boundary=b");
+    let answer = site.send(request.body(Body::from(body)).unwrap()).await;
+    assert_eq!((answer.status, site.in_send()), (StatusCode::BAD_REQUEST, vec!["whole.edi".to_owned()]));
+    assert!(answer.text.contains("those that came whole before it are"), "{}", answer.text);
+    assert!(!answer.text.contains("Nothing was saved"));
 }
 
 #[tokio::test]

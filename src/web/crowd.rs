@@ -57,7 +57,7 @@ impl Drop for Place {
 
 /// What is counted as one: an IPv4 address, however it is written, and 64 bits of IPv6, which is what one site has
 /// (RFC 6177 section 2).
-fn counted(address: IpAddr) -> IpAddr {
+pub(super) fn counted(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
         IpAddr::V6(six) if !six.is_loopback() => Ipv6Addr::from_bits(six.to_bits() >> 64 << 64).into(),
         other => other,

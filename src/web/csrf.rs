@@ -24,6 +24,9 @@ pub const FIELD: &str = "csrf";
 pub const FIELDS_MAX: usize = 500;
 /// The next bytes of a file must be here within this time.
 const CHUNK_WITHIN: Duration = Duration::from_mins(1);
+/// What is told of files that are taken as they come.
+const KEPT: &str =
+    "The file that was on its way is not there; those that came whole before it are, and the list shows them.";
 /// Bytes of a token, and more.
 const TOKEN_BYTES_MAX: usize = 1_024;
 
@@ -212,7 +215,8 @@ impl FromRequest<WebState> for Streamed {
 /// Waits for more of a form, but not for ever.
 async fn chunk_in_time<T>(more: impl Future<Output = Result<T, MultipartError>>) -> Result<T, WebError> {
     let more = tokio::time::timeout(CHUNK_WITHIN, more).await;
-    more.map_err(|_| WebError::status(StatusCode::REQUEST_TIMEOUT))?.map_err(|error| broken(&error))
+    let more = more.map_err(|_| WebError::status(StatusCode::REQUEST_TIMEOUT))?;
+    more.map_err(|error| WebError { text: KEPT.to_owned(), ..broken(&error) })
 }
 
 async fn small_field(mut part: Field<'_>) -> Result<(String, String), WebError> {
@@ -232,7 +236,7 @@ impl FromRequest<WebState> for Posted {
 
     async fn from_request(request: Request, state: &WebState) -> Result<Self, WebError> {
         let expected = request.extensions().get::<Visitor>().map(|visitor| visitor.csrf.clone()).unwrap_or_default();
-        let body = Bytes::from_request(request, state).await.map_err(|error| WebError::status(error.status()))?;
+        let body = Bytes::from_request(request, state).await.map_err(|error| WebError::unread(&error))?;
         let fields: Vec<(String, String)> = serde_urlencoded::from_bytes(&body).map_err(|_| unreadable())?;
         let posted = Self { fields };
         let sent = Secret::new(posted.text(FIELD));

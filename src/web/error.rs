@@ -1,5 +1,6 @@
 //! What went wrong, in two sentences for the reader; the cause goes to the log, once, at the edge.
 
+use axum::extract::rejection::BytesRejection;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 
@@ -48,6 +49,18 @@ impl WebError {
         )
     }
 
+    /// What was sent with a request could not be read to its end.
+    pub fn unread(error: &BytesRejection) -> Self {
+        match error.status() {
+            StatusCode::BAD_REQUEST => Self::new(
+                StatusCode::BAD_REQUEST,
+                "This request was cut off",
+                "What it sent did not come to its end. Nothing was saved. Send it again.",
+            ),
+            status => Self::status(status),
+        }
+    }
+
     /// Something failed on this side.
     pub fn internal(cause: impl std::fmt::Display) -> Self {
         Self { cause: Some(cause.to_string()), ..Self::status(StatusCode::INTERNAL_SERVER_ERROR) }
@@ -63,7 +76,7 @@ impl WebError {
             StatusCode::NOT_FOUND => ("No such page", "There is nothing under this address."),
             StatusCode::BAD_REQUEST => (
                 "This address cannot be read",
-                "Part of it is there twice, or is no text. Follow a link or use a form of the site.",
+                "Part of it is there twice, or is not what belongs there. Follow a link or use a form of the site.",
             ),
             StatusCode::METHOD_NOT_ALLOWED => {
                 ("This address takes no such request", "Follow a link or use a form of the site.")

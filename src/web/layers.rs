@@ -10,12 +10,15 @@ use axum::http::uri::Authority;
 use axum::http::{HeaderValue, StatusCode};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Redirect, Response};
+use tower_http::csrf::{CsrfLayer, ProtectionError};
 
 use super::context::{Context, Visitor};
 use super::error::WebError;
 use super::looks::Looks;
 use super::state::{Peer, WebState};
 use super::{csrf, login, shell};
+use crate::domain::setting::Value;
+use crate::domain::value::HostNames;
 use crate::store::administrator;
 
 /// UI.md section 2.
@@ -46,6 +49,20 @@ pub async fn headers(request: Request, next: Next) -> Response {
     response
 }
 
+/// Refuses what a page elsewhere makes a browser send, before a form is read; the reader of such a page is told, and so is
+/// whoever has put a proxy before the pages that changes what the browser says.
+pub fn same_site() -> CsrfLayer<fn(ProtectionError) -> Response> {
+    CsrfLayer::new().with_rejection_response(|_| {
+        WebError::new(
+            StatusCode::FORBIDDEN,
+            "This request came from another site",
+            "Nothing was saved. Open the page here and repeat it there. If you did: a proxy before this server has to pass \
+             the Host header of the browser on, as it is.",
+        )
+        .into_response()
+    })
+}
+
 /// A name that this server does not go by is refused, so that a foreign name cannot be pointed here (DNS rebinding).
 pub async fn known_host(State(state): State<WebState>, request: Request, next: Next) -> Response {
     let host = host_name(&authority(&request));
@@ -57,13 +74,25 @@ pub async fn known_host(State(state): State<WebState>, request: Request, next: N
 
 /// What is said to who asks for a name that this server does not go by.
 pub fn unknown_host(host: &str) -> String {
-    format!("This server does not go by the name {host}. If it should, add it: waybill settings set web_hosts={host}")
+    let names = HostNames::parse(host).ok().filter(|names| names.iter().count() == 1);
+    let Some(name) = names.as_ref().and_then(|names| names.iter().next()) else {
+        return "The Host header of this request names no host, or several; send the name or the address of this server.".to_owned();
+    };
+    format!(
+        "This server does not go by the name {name}. If it should, add it to its Web host names: web_hosts of \
+         waybill settings show, then waybill settings set web_hosts=OTHERS,{name}"
+    )
 }
 
-/// The host that a request asks for, with its port; HTTP/2 has it in the address.
+/// The host that a request asks for, with its port. HTTP/2 has it in the address; where that names one, it counts (RFC 9112
+/// section 3.2.2). Empty where there is none, or several.
 pub fn authority(request: &Request) -> String {
-    let of_address = || request.uri().authority().map(Authority::as_str);
-    let asked = request.headers().get(HOST).and_then(|host| host.to_str().ok()).or_else(of_address);
+    let mut hosts = request.headers().get_all(HOST).iter();
+    let of_header = match (hosts.next(), hosts.next()) {
+        (Some(one), None) => one.to_str().ok(),
+        _ => None,
+    };
+    let asked = request.uri().authority().map(Authority::as_str).or(of_header);
     asked.unwrap_or_default().to_owned()
 }
 

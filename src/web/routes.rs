@@ -8,7 +8,7 @@ use axum::response::{IntoResponse, Redirect, Response};
 use axum::routing::{MethodRouter, get, post};
 use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::compression::CompressionLayer;
-use tower_http::csrf::CsrfLayer;
+use tower_http::compression::predicate::{DefaultPredicate, NotForContentType, Predicate};
 use tower_http::timeout::TimeoutLayer;
 
 use super::context::Visitor;
@@ -244,15 +244,23 @@ pub fn router(state: WebState) -> Router {
     router
         .fallback(async || WebError::not_found())
         .layer(DefaultBodyLimit::max(FORM_BYTES_MAX))
+        .layer(layers::same_site())
         .layer(middleware::from_fn_with_state(state.clone(), layers::dress))
         .layer(middleware::from_fn_with_state(state.clone(), layers::know_visitor))
         .layer(middleware::from_fn_with_state(state.clone(), layers::known_host))
         .nest("/api", api::router(&state))
-        .layer(CsrfLayer::new())
         .layer(CatchPanicLayer::new())
         .layer(middleware::from_fn(layers::headers))
-        .layer(CompressionLayer::new())
+        .layer(CompressionLayer::new().compress_when(written_here()))
         .with_state(state)
+}
+
+/// What is worth compressing: a file goes as it is, so that its digest is that of what is sent (RFC 9530 section 3) and its
+/// length is known.
+fn written_here() -> impl Predicate {
+    DefaultPredicate::new()
+        .and(NotForContentType::const_new("application/octet-stream"))
+        .and(NotForContentType::const_new("application/zip"))
 }
 
 /// Nobody passes whose role the table does not name.
@@ -262,7 +270,9 @@ async fn guard(access: Access, request: Request, next: Next) -> Response {
     match session.map(|session| session.administrator.role) {
         Some(role) if role >= needed => next.run(request).await,
         Some(_) => WebError::status(StatusCode::FORBIDDEN).into_response(),
-        None if request.method() == Method::GET => Redirect::to(&landing::sign_in(request.uri())).into_response(),
+        None if [Method::GET, Method::HEAD].contains(request.method()) => {
+            Redirect::to(&landing::sign_in(request.uri())).into_response()
+        }
         None => WebError::new(
             StatusCode::FORBIDDEN,
             "Sign in first",

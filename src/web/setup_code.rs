@@ -1,11 +1,14 @@
 //! The one-time code that the first run asks for. It is printed at start, so only who can read the appliance's output
 //! can make the first administrator. It is kept in memory only.
 
+use std::collections::HashMap;
+use std::net::{IpAddr, Ipv4Addr};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use rand::seq::IndexedRandom;
 
+use super::crowd::counted;
 use crate::base::clock::Timestamp;
 use crate::base::secret::Secret;
 
@@ -16,6 +19,9 @@ const ALPHABET: &[u8] = b"23456789ABCDEFGHJKLMNPQRSTUVWXYZ";
 const FREE_TRIES: u32 = 3;
 /// The longest wait after a wrong try.
 const WAIT_MAX: Duration = Duration::from_mins(1);
+
+/// Addresses whose tries are counted apart; those of all others are counted as one's.
+const ADDRESSES_MAX: usize = 1_000;
 
 /// What a try gives.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -34,11 +40,11 @@ struct Tries {
     next_at: Timestamp,
 }
 
-/// The code, and how often it was mistyped. Clones share the count.
+/// The code, and how often it was mistyped from where: who guesses keeps nobody else waiting. Clones share the counts.
 #[derive(Clone, Debug)]
 pub struct SetupCode {
     code: Secret,
-    tries: Arc<Mutex<Tries>>,
+    tries: Arc<Mutex<HashMap<IpAddr, Tries>>>,
 }
 
 impl Default for SetupCode {
@@ -62,8 +68,11 @@ impl SetupCode {
     }
 
     /// Whether `typed` is the code; blanks, dashes and case do not matter. Wrong tries make the next one wait.
-    pub fn check(&self, typed: &str, now: Timestamp) -> Tried {
-        let mut tries = self.tries.lock().unwrap_or_else(PoisonError::into_inner);
+    pub fn check(&self, typed: &str, (from, now): (IpAddr, Timestamp)) -> Tried {
+        let mut all = self.tries.lock().unwrap_or_else(PoisonError::into_inner);
+        let from = counted(from);
+        let is_apart = all.contains_key(&from) || all.len() < ADDRESSES_MAX;
+        let tries = all.entry(if is_apart { from } else { Ipv4Addr::UNSPECIFIED.into() }).or_default();
         if now < tries.next_at {
             return Tried::Wait(tries.next_at.since(now));
         }
@@ -84,22 +93,41 @@ impl SetupCode {
 mod tests {
     use super::*;
 
+    /// When somebody tries at an address whose last part is `number`.
+    fn tried(number: u32, seconds: i64) -> (IpAddr, Timestamp) {
+        (Ipv4Addr::from_bits(0xcb00_7100 + number).into(), Timestamp::from_us(seconds * 1_000_000))
+    }
+
     #[test]
     fn blanks_dashes_and_case_do_not_matter() {
         let code = SetupCode::new();
         let typed = format!(" {} ", code.printed().to_lowercase().replace('-', " "));
-        assert_eq!(code.check(&typed, Timestamp::from_us(0)), Tried::Right);
-        assert_eq!(code.check("", Timestamp::from_us(0)), Tried::Wrong);
+        assert_eq!(code.check(&typed, tried(1, 0)), Tried::Right);
+        assert_eq!(code.check("", tried(1, 0)), Tried::Wrong);
     }
 
     #[test]
     fn wrong_tries_make_the_next_one_wait() {
         let code = SetupCode::new();
-        let at = |seconds: i64| Timestamp::from_us(seconds * 1_000_000);
         for _ in 0..4 {
-            assert_eq!(code.check("wrong", at(0)), Tried::Wrong);
+            assert_eq!(code.check("wrong", tried(1, 0)), Tried::Wrong);
         }
-        assert_eq!(code.check(&code.printed(), at(1)), Tried::Wait(Duration::from_secs(1)));
-        assert_eq!(code.check(&code.printed(), at(2)), Tried::Right);
+        assert_eq!(code.check(&code.printed(), tried(1, 1)), Tried::Wait(Duration::from_secs(1)));
+        assert_eq!(code.check(&code.printed(), tried(1, 2)), Tried::Right);
+    }
+
+    #[test]
+    fn who_guesses_keeps_nobody_else_waiting() {
+        let code = SetupCode::new();
+        let guess = |number: u32| (0..8).fold(Tried::Wrong, |_, _| code.check("wrong", tried(number, 0)));
+        assert!(matches!(guess(1), Tried::Wait(_)));
+        assert_eq!(code.check(&code.printed(), tried(2, 0)), Tried::Right);
+        // A crowd that guesses waits as one does, and takes no more room.
+        for number in 3..2_000 {
+            guess(number);
+        }
+        assert!(matches!(code.check(&code.printed(), tried(3_000, 0)), Tried::Wait(_)));
+        assert_eq!(code.tries.lock().unwrap().len(), ADDRESSES_MAX + 1);
+        assert_eq!(code.check(&code.printed(), tried(2, 0)), Tried::Right);
     }
 }

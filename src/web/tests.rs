@@ -317,7 +317,32 @@ async fn every_answer_carries_the_policy_and_a_foreign_host_name_gets_none() {
     let foreign = Request::builder().uri("/sign-in").header(HOST, "evil.example").body(Body::empty()).unwrap();
     let answer = site.send(foreign).await;
     assert_eq!(answer.status, StatusCode::MISDIRECTED_REQUEST);
-    assert!(answer.text.contains("web_hosts"), "{}", answer.text);
+    assert!(answer.text.contains("web_hosts=OTHERS,evil.example"), "{}", answer.text);
+    let ask = async |place: &str, hosts: &[&str]| {
+        let request = Request::builder().uri(place);
+        let request = hosts.iter().fold(request, |request, host| request.header(HOST, *host));
+        site.send(request.body(Body::empty()).unwrap()).await
+    };
+    // What is no name is not put into a line to be typed.
+    for hosts in [&[][..], &["$(reboot)"], &["127.0.0.1:8020", "evil.example"]] {
+        let answer = ask("/sign-in", hosts).await;
+        assert_eq!(answer.status, StatusCode::MISDIRECTED_REQUEST, "{hosts:?}");
+        assert!(
+            answer.text.contains("names no host, or several") && !answer.text.contains("reboot"),
+            "{}",
+            answer.text
+        );
+    }
+    let elsewhere = ask("http://evil.example/sign-in", &["127.0.0.1:8020"]).await;
+    assert_eq!(elsewhere.status, StatusCode::MISDIRECTED_REQUEST);
+}
+
+#[tokio::test]
+async fn who_only_asks_for_the_head_of_a_page_is_led_to_the_sign_in_too() {
+    let site = Site::new().await;
+    site.person("mira", Role::Admin).await;
+    let answer = site.ask(Method::HEAD, "/flows", "", None).await;
+    assert_eq!((answer.status, answer.header(LOCATION)), (StatusCode::SEE_OTHER, "/sign-in?to=%2Fflows"));
 }
 
 #[tokio::test]
@@ -354,7 +379,13 @@ async fn a_form_without_its_token_or_from_elsewhere_changes_nothing() {
         .header(CONTENT_TYPE, "application/x-www-form-urlencoded")
         .body(Body::from(body))
         .unwrap();
-    assert_eq!(site.send(foreign).await.status, StatusCode::FORBIDDEN);
+    let refused = site.send(foreign).await;
+    assert_eq!(refused.status, StatusCode::FORBIDDEN);
+    assert!(
+        refused.text.contains("came from another site") && refused.text.contains("Host header"),
+        "{}",
+        refused.text
+    );
     assert!(site.live.snapshot().connectors.is_empty());
 }
 

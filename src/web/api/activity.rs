@@ -49,9 +49,13 @@ pub async fn receipts(context: Context, query: RawQuery) -> Result<Response, Api
         let words = "after goes with connector and since alone; a search goes backwards, by before";
         return Err(ApiError::Mistakes(vec![Mistake::new("after", words)]));
     }
+    if !asked.after.is_empty() && !asked.before.is_empty() {
+        let words = "after asks for what has come since and before for what is older; send one of them";
+        return Err(ApiError::Mistakes(vec![Mistake::new("after", words)]));
+    }
     let (db, is_first) = (&context.state.db, asked.before.is_empty());
     let place = |place: Cursor| cursor_text(place.completed_at, &place.id);
-    let (found, newer, older) = if let Some(from) = cursor(&asked.after).filter(|_| is_first) {
+    let (found, newer, older) = if let Some(from) = cursor(&asked.after) {
         let size = page_size(asked.size);
         let looked = receipt_page::shown_since(db, &search, &from, (SHOWN_ROWS, size)).await?;
         (looked.receipts, looked.stopped_at.map(place).or(Some(asked.after)), String::new())

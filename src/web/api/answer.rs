@@ -15,6 +15,7 @@ use crate::domain::setting::Mistake;
 use crate::store::StoreError;
 use crate::store::setting::{SaveError, Stored};
 use crate::web::error::WebError;
+use crate::web::routes::FORM_BYTES_MAX;
 
 /// RFC 9457.
 const PROBLEM: HeaderValue = HeaderValue::from_static("application/problem+json");
@@ -92,10 +93,10 @@ impl IntoResponse for ApiError {
             Self::Mistakes(mistakes) => {
                 let count = human::count(mistakes.len() as u64, "problem", "problems");
                 let is = if mistakes.len() == 1 { "is" } else { "are" };
-                let detail: Vec<_> = mistakes.iter().map(|one| one.message.as_str()).collect();
+                let detail: String = mistakes.iter().map(|one| sentence(&one.message)).collect();
                 let problem = Problem {
                     title: format!("There {is} {count}"),
-                    detail: format!("{}. Nothing was done.", detail.join(". ")),
+                    detail: format!("{detail}Nothing was done."),
                     mistakes: mistakes.into_iter().map(|Mistake { key, message }| Wrong { key, message }).collect(),
                     ..Problem::default()
                 };
@@ -123,6 +124,16 @@ impl IntoResponse for ApiError {
     }
 }
 
+/// What is wrong as one of several sentences; one that asks whether something else was meant has its end.
+fn sentence(message: &str) -> String {
+    let end = if message.ends_with(['.', '?']) { "" } else { "." };
+    format!("{message}{end} ")
+}
+
+/// What the site has words for that are about its pages.
+const OF_PAGES: [StatusCode; 4] =
+    [StatusCode::BAD_REQUEST, StatusCode::NOT_FOUND, StatusCode::METHOD_NOT_ALLOWED, StatusCode::PAYLOAD_TOO_LARGE];
+
 /// Every error becomes a problem in JSON; what caused it goes to the log, once.
 pub async fn dress(request: Request, next: Next) -> Response {
     let path = request.uri().path().to_owned();
@@ -138,10 +149,7 @@ pub async fn dress(request: Request, next: Next) -> Response {
         tracing::error!(request.path = path, error = cause, "An answer of the API could not be given");
     }
     let (title, detail) = match own {
-        // Its words for these are about pages.
-        Some(error) if ![StatusCode::NOT_FOUND, StatusCode::METHOD_NOT_ALLOWED].contains(&status) || is_own(error) => {
-            (error.title.clone(), error.text.clone())
-        }
+        Some(error) if !OF_PAGES.contains(&status) || is_own(error) => (error.title.clone(), error.text.clone()),
         _ => words(status, matched.as_ref().map_or("", MatchedPath::as_str)),
     };
     let (mut parts, _) = response.into_parts();
@@ -158,6 +166,14 @@ fn is_own(error: &WebError) -> bool {
 /// What a bare status means here.
 fn words(status: StatusCode, matched: &str) -> (String, String) {
     match status {
+        StatusCode::BAD_REQUEST => (
+            "This address cannot be read".to_owned(),
+            "A part of it is no UTF-8 text; write it percent-encoded. Nothing was done.".to_owned(),
+        ),
+        StatusCode::PAYLOAD_TOO_LARGE => (
+            "This body is too large".to_owned(),
+            format!("A body has at most {} KiB. Nothing was done.", FORM_BYTES_MAX / 1_024),
+        ),
         StatusCode::NOT_FOUND => (
             "Nothing here".to_owned(),
             "There is nothing under this address; docs/API.md lists what there is.".to_owned(),

@@ -68,6 +68,7 @@ fn check(key: &str, value: &str) -> Option<String> {
             among(&shown.map(|status| status.name()).collect::<Vec<_>>())
         }
         "way" => among(&["receive", "send"]),
+        "anyway" => among(&["true", "false"]),
         "result" => among(&["complete", "broken"]),
         _ => None,
     }

@@ -9,6 +9,7 @@ use axum::http::header::CONTENT_TYPE;
 use serde_json::{Map, Value};
 
 use super::answer::ApiError;
+use super::once::Once;
 use crate::domain::setting::{Mistake, Setting, Texts};
 use crate::web::error::WebError;
 use crate::web::state::WebState;
@@ -26,7 +27,7 @@ impl FromRequest<WebState> for Body {
     async fn from_request(request: Request, state: &WebState) -> Result<Self, ApiError> {
         let kind = request.headers().get(CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).unwrap_or_default();
         let is_json = kind.split(';').next().is_some_and(|kind| kind.trim().eq_ignore_ascii_case("application/json"));
-        let bytes = Bytes::from_request(request, state).await.map_err(|error| WebError::status(error.status()))?;
+        let bytes = Bytes::from_request(request, state).await.map_err(|error| WebError::unread(&error))?;
         if bytes.is_empty() {
             return Ok(Self::default());
         }
@@ -35,7 +36,7 @@ impl FromRequest<WebState> for Body {
             return Err(ApiError::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "Not JSON", words));
         }
         match serde_json::from_slice(&bytes) {
-            Ok(Value::Object(object)) => Ok(Self { object, mistakes: Vec::new() }),
+            Ok(Once(Value::Object(object))) => Ok(Self { object, mistakes: Vec::new() }),
             Ok(_) => Err(ApiError::new(
                 StatusCode::BAD_REQUEST,
                 "Not an object",
@@ -43,7 +44,8 @@ impl FromRequest<WebState> for Body {
             )),
             // What was sent is not repeated: a password may be in it.
             Err(error) => {
-                let words = format!("Line {}, column {} is no JSON. Nothing was done.", error.line(), error.column());
+                let is = if error.is_data() { "gives a key for the second time" } else { "is no JSON" };
+                let words = format!("Line {}, column {} {is}. Nothing was done.", error.line(), error.column());
                 Err(ApiError::new(StatusCode::BAD_REQUEST, "Not JSON", words))
             }
         }
@@ -107,6 +109,16 @@ impl Body {
             }
         }
         texts
+    }
+
+    /// The settings by key, where those that are not among them get their defaults. That is never meant by a body that was
+    /// lost on its way, so they are to be named even where every default is wanted.
+    pub fn all_settings(&mut self) -> Texts {
+        if !self.object.contains_key("settings") {
+            let words = "settings is missing: PUT puts all of them in place; \"settings\": {} puts every default there";
+            self.mistakes.push(Mistake::new("settings", words));
+        }
+        self.settings()
     }
 
     /// Whether all of it was understood.

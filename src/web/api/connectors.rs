@@ -72,7 +72,7 @@ pub async fn change(context: Context, Path(id): Path<String>, mut body: Body) ->
 
 /// Puts all of its settings in place. What stands behind it stays, and so does a password that is not given.
 pub async fn put(context: Context, Path(id): Path<String>, mut body: Body) -> Result<Response, ApiError> {
-    let (mut values, version, anyway) = (body.settings(), body.version(), body.flag("anyway"));
+    let (mut values, version, anyway) = (body.all_settings(), body.version(), body.flag("anyway"));
     body.done()?;
     let found = find(&context, &id).await?;
     ask_first(&context, &found, &values, anyway).await?;

@@ -10,6 +10,7 @@ use serde_json::json;
 use super::answer::ApiError;
 use super::body::Body;
 use crate::domain::flow::Target;
+use crate::domain::setting::Mistake;
 use crate::store::{arrow, delivery_page, exported};
 use crate::web::context::Context;
 
@@ -48,6 +49,11 @@ pub async fn list(context: Context) -> Result<Response, ApiError> {
 pub async fn connect(context: Context, mut body: Body) -> Result<Response, ApiError> {
     let (from, to, on_error) = (body.text("from"), body.text("to"), body.flag("on_error"));
     body.done()?;
+    let missing = [("from", &from), ("to", &to)].into_iter().filter(|(_, id)| id.is_empty());
+    let missing: Vec<_> = missing.map(|(key, _)| Mistake::new(key, format!("{key} is missing: a connector"))).collect();
+    if !missing.is_empty() {
+        return Err(ApiError::Mistakes(missing));
+    }
     let db = &context.state.db;
     context.changing(async |change| arrow::connect(db, (&from, &to), on_error, change).await).await?;
     context.state.live.refresh().await?;

@@ -14,6 +14,7 @@ mod connectors;
 mod deliveries;
 mod door;
 mod flows;
+mod once;
 mod routes;
 mod settings;
 

@@ -127,6 +127,7 @@ pub fn router(state: &WebState) -> Router<WebState> {
     router
         .fallback(async || WebError::not_found())
         .layer(DefaultBodyLimit::max(FORM_BYTES_MAX))
+        .layer(layers::same_site())
         .layer(middleware::from_fn_with_state(state.clone(), door::authenticate))
         .layer(TimeoutLayer::with_status_code(StatusCode::REQUEST_TIMEOUT, REQUEST_WITHIN))
         .layer(middleware::from_fn_with_state(state.clone(), layers::known_host))

@@ -31,7 +31,7 @@ pub async fn change(context: Context, mut body: Body) -> Result<Response, ApiErr
 
 /// Puts all of them in place.
 pub async fn put(context: Context, mut body: Body) -> Result<Response, ApiError> {
-    let (values, version) = (whole(body.settings(), ApplianceSettings::SETTINGS), body.version());
+    let (values, version) = (whole(body.all_settings(), ApplianceSettings::SETTINGS), body.version());
     body.done()?;
     save(context, values, version).await
 }
@@ -88,7 +88,7 @@ pub async fn change_profile(context: Context, mut body: Body) -> Result<Response
 
 /// Puts all of the FTP server's in place.
 pub async fn put_profile(context: Context, mut body: Body) -> Result<Response, ApiError> {
-    let (values, version) = (whole(body.settings(), Profile::SETTINGS), body.version());
+    let (values, version) = (whole(body.all_settings(), Profile::SETTINGS), body.version());
     body.done()?;
     save_profile(&context, &values, version).await
 }

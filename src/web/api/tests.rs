@@ -4,7 +4,7 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use axum::body::Body;
-use axum::http::header::{AUTHORIZATION, CONTENT_TYPE, HOST, LOCATION, RETRY_AFTER, WWW_AUTHENTICATE};
+use axum::http::header::{AUTHORIZATION, CONTENT_TYPE, HOST, LOCATION, ORIGIN, RETRY_AFTER, WWW_AUTHENTICATE};
 use axum::http::{Method, Request, StatusCode};
 use serde_json::{Value, json};
 
@@ -215,6 +215,12 @@ async fn what_the_router_itself_refuses_is_a_problem_too() {
     let request = Request::get("/api/v1").header(HOST, "evil.example").header(AUTHORIZATION, format!("Bearer {token}"));
     let foreign = site.send(request.body(Body::empty()).unwrap()).await;
     assert!(foreign.problem(StatusCode::MISDIRECTED_REQUEST).contains("web_hosts"));
+    let no_text = site.look("/connectors/%ff", &token).await.problem(StatusCode::BAD_REQUEST);
+    assert!(no_text.contains("UTF-8") && !no_text.contains("form"), "{no_text}");
+    let request = Request::post("/api/v1/flows").header(HOST, "127.0.0.1:8020").header(ORIGIN, "http://evil.example");
+    let request = request.header(AUTHORIZATION, format!("Bearer {token}"));
+    let of_a_page = site.send(request.body(Body::empty()).unwrap()).await;
+    assert!(of_a_page.problem(StatusCode::FORBIDDEN).contains("Nothing was saved"), "{}", of_a_page.text);
 }
 
 #[tokio::test]
@@ -280,6 +286,7 @@ async fn a_filter_that_is_none_is_refused_rather_than_passed_over() {
         ("/receipts?before=soon", "before", "what older or newer said"),
         ("/receipts?q=x&after=5,a", "after", "goes backwards"),
         ("/receipts?q=a&q=b", "q", "given twice"),
+        ("/receipts?before=5,a&after=6,b", "after", "send one of them"),
         ("/receipts?sla=s1", "sla", "2026-11-27T09:00:00Z,ID"),
         ("/transfers?sla=1,2,s1", "sla", "There is no SLA s1"),
         ("/events?kind=uploads", "kind", "after_receive"),
@@ -294,6 +301,9 @@ async fn a_filter_that_is_none_is_refused_rather_than_passed_over() {
     let both = site.look("/transfers?way=up&result=bad", &token).await.json();
     assert_eq!((&both["title"], both["mistakes"].as_array().unwrap().len()), (&"There are 2 problems".into(), 2));
     assert_eq!(site.look("/transfers?way=&size=25", &token).await.status, StatusCode::OK);
+    let editor = site.token(("eddy", Role::Editor), &[("scope", "connectors")]).await;
+    let maybe = site.api(Method::DELETE, "/connectors/acme?anyway=1", &editor, None).await;
+    assert_eq!(maybe.problem(StatusCode::UNPROCESSABLE_ENTITY), "1 isn't one of true, false. Nothing was done.");
 }
 
 #[tokio::test]
@@ -453,6 +463,8 @@ async fn arrows_are_drawn_refused_and_removed() {
     assert!(again.problem(StatusCode::UNPROCESSABLE_ENTITY).contains("already"), "{}", again.text);
     let wrong = ask(Method::POST, "/flows", json!({ "from": 1, "to": "x", "on_error": "on" })).await;
     assert_eq!(wrong.json()["mistakes"].as_array().unwrap().len(), 2, "{}", wrong.text);
+    let nothing = ask(Method::POST, "/flows", json!({})).await.problem(StatusCode::UNPROCESSABLE_ENTITY);
+    assert!(nothing.starts_with("from is missing") && nothing.contains("to is missing"), "{nothing}");
     let removed = site.api(Method::DELETE, "/flows/acme/archive", &token, None).await;
     assert_eq!(removed.json(), json!({ "stopped": 0 }));
     let gone = site.api(Method::DELETE, "/flows/acme/archive", &token, None).await;
@@ -466,7 +478,8 @@ async fn the_profile_and_the_settings_are_changed_in_the_words_of_the_forms() {
     let ask = async |method: Method, path: &str, body: Value| site.api(method, path, &token, Some(&body)).await;
     let refused = ask(Method::PATCH, "/profile", json!({ "settings": { "port": "70000", "prot": "21" } })).await;
     assert_eq!(refused.json()["mistakes"].as_array().unwrap().len(), 2);
-    assert!(refused.problem(StatusCode::UNPROCESSABLE_ENTITY).contains("Did you mean port?"), "{}", refused.text);
+    let told = refused.problem(StatusCode::UNPROCESSABLE_ENTITY);
+    assert!(told.contains("Did you mean port? ") && told.ends_with(". Nothing was done."), "{told}");
     let changed = ask(Method::PATCH, "/profile", json!({ "settings": { "welcome_message": "One\ntwo" } })).await.json();
     assert_eq!(
         (&changed["settings"]["welcome_message"], &changed["listener"]["state"]),
@@ -480,6 +493,12 @@ async fn the_profile_and_the_settings_are_changed_in_the_words_of_the_forms() {
     let zone = json!({ "version": 0, "settings": { "time_zone": "Europe/Berlin" } });
     assert_eq!(ask(Method::PATCH, "/settings", zone.clone()).await.json()["settings"]["time_zone"], "Europe/Berlin");
     ask(Method::PUT, "/settings", zone).await.problem(StatusCode::CONFLICT);
+    // A body that was lost on its way is no wish for every default.
+    for (path, lost) in [("/settings", None), ("/profile", Some(json!({ "version": 2 })))] {
+        let refused = site.api(Method::PUT, path, &token, lost.as_ref()).await;
+        assert!(refused.problem(StatusCode::UNPROCESSABLE_ENTITY).starts_with("settings is missing"), "{path}");
+    }
+    assert_eq!(site.live.snapshot().profile.port.port(), 2121);
     let put = ask(Method::PUT, "/settings", json!({ "settings": {} })).await.json();
     assert_eq!((&put["settings"]["time_zone"], &put["changed_by"]), (&"UTC".into(), &"mira, token all".into()));
 }
@@ -497,8 +516,18 @@ async fn a_body_that_is_no_object_of_texts_is_refused_and_not_repeated() {
     assert!(broken.problem(StatusCode::BAD_REQUEST).contains("Line 1, column 25"), "{}", broken.text);
     assert!(!broken.text.contains("hunter2"));
     send("application/json", "[1]".to_owned()).await.problem(StatusCode::BAD_REQUEST);
+    let twice = send("application/json", "{\"settings\": {\"port\": \"21\",\n\"port\": \"2121\"}}".to_owned()).await;
+    let told = twice.problem(StatusCode::BAD_REQUEST);
+    assert!(told.starts_with("Line 2, column ") && told.contains("a key for the second time"), "{told}");
+    assert_eq!(site.live.snapshot().profile.port.port(), 8021);
     send("text/plain", "{}".to_owned()).await.problem(StatusCode::UNSUPPORTED_MEDIA_TYPE);
     let large = format!("{{\"settings\": {{\"welcome_message\": \"{}\"}}}}", "x".repeat(FORM_BYTES_MAX));
-    send("application/json; charset=utf-8", large).await.problem(StatusCode::PAYLOAD_TOO_LARGE);
+    let large = send("application/json; charset=utf-8", large).await;
+    assert!(large.problem(StatusCode::PAYLOAD_TOO_LARGE).contains("at most 256 KiB"), "{}", large.text);
+    let cut = [Ok("{}"), Err(std::io::Error::from(std::io::ErrorKind::UnexpectedEof))];
+    let request = Request::patch("/api/v1/profile").header(HOST, "127.0.0.1:8020");
+    let request = request.header(CONTENT_TYPE, "application/json").header(AUTHORIZATION, format!("Bearer {token}"));
+    let cut = site.send(request.body(Body::from_stream(futures_util::stream::iter(cut))).unwrap()).await;
+    assert!(cut.problem(StatusCode::BAD_REQUEST).contains("did not come to its end"), "{}", cut.text);
     assert_eq!(send("application/json", String::new()).await.status, StatusCode::OK, "nothing to change");
 }

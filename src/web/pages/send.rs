@@ -30,7 +30,7 @@ use crate::web::view::{PAGE_SIZE, Time};
 /// A file that nobody collected for this long is marked.
 const FORGOTTEN_AFTER: Duration = Duration::from_hours(72);
 /// Files of one form; a browser that sends more is told so.
-const FILES_MAX: usize = 1_000;
+pub const FILES_MAX: usize = 1_000;
 
 /// Where the list begins.
 #[derive(Clone, Debug, Default, Deserialize)]
@@ -144,16 +144,26 @@ pub async fn add(context: Context, Path(id): Path<String>, mut form: Streamed) -
     let owner = Owner { snapshot: &snapshot, connector: &live.connector };
     let (mut added, mut problems) = (Vec::new(), Vec::new());
     let mut clash = Overwrite::Refuse;
-    while added.len() + problems.len() < FILES_MAX {
-        // The choice stands before the files in the form.
-        let Some(part) = form.next().await? else { break };
+    let mut beyond = 0;
+    while let Some(part) = form.next().await? {
         let Part::File(file, posted) = part else { continue };
+        // They are read nevertheless: no browser shows an answer before it has sent all.
+        if added.len() + problems.len() == FILES_MAX {
+            beyond += 1;
+            continue;
+        }
         let name = file.name.clone();
+        // The choice stands before the files in the form.
         clash = clash_of(posted.text("clash"));
         match put(&context, owner, file, clash).await? {
             Ok(offered) => added.push(offered),
             Err(error) => problems.push(Problem::new("files", named(&name, &words(&error)))),
         }
+    }
+    if beyond > 0 {
+        let (most, more) = (human::thousands(FILES_MAX as u64), human::count(beyond, "file was", "files were"));
+        problems
+            .push(Problem::new("files", format!("A form takes {most} files; the last {more} not added: choose again")));
     }
     if added.is_empty() && problems.is_empty() {
         problems.push(Problem::new("files", "Choose at least one file"));

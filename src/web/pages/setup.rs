@@ -58,7 +58,7 @@ pub async fn submit(context: Context, posted: Posted) -> Result<Response, WebErr
     let password = posted.secret("password");
     let problem = |key: &str, text: String| Problem { key: key.to_owned(), text };
     let mut problems = Vec::new();
-    match state.setup_code.check(posted.text("code"), context.now()) {
+    match state.setup_code.check(posted.text("code"), (context.visitor.remote, context.now())) {
         Tried::Right => {}
         Tried::Wrong => {
             let text = "That is not the code. It was printed when the appliance started; look at its output or log";

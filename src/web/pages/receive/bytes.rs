@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use axum::body::{Body, Bytes};
 use axum::extract::Path;
-use axum::http::HeaderName;
 use axum::http::header::{CONTENT_DISPOSITION, CONTENT_TYPE};
+use axum::http::{HeaderName, Method};
 use axum::response::{IntoResponse, Response};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -49,7 +49,7 @@ const NOT_IN_NAMES: [char; 8] = ['\\', ':', '<', '>', '"', '|', '?', '*'];
 const REPR_DIGEST: HeaderName = HeaderName::from_static("repr-digest");
 
 /// One received file.
-pub async fn one(context: Context, Path(id): Path<String>) -> Result<Response, WebError> {
+pub async fn one(context: Context, method: Method, Path(id): Path<String>) -> Result<Response, WebError> {
     let state = &context.state;
     let id = ReceiptId::parse(&id).ok_or_else(WebError::not_found)?;
     let receipt = receipt::find(&state.db, &id).await?.filter(|receipt| !receipt.publishing);
@@ -59,7 +59,10 @@ pub async fn one(context: Context, Path(id): Path<String>) -> Result<Response, W
         Err(TransferError::NotFound) => return Err(not_here()),
         Err(error) => return Err(WebError::internal(error)),
     };
-    tell(&context, std::slice::from_ref(&receipt)).await?;
+    // HEAD asks how large it is; nobody reads it.
+    if method != Method::HEAD {
+        tell(&context, std::slice::from_ref(&receipt)).await?;
+    }
     let file = source.file().try_clone().map_err(WebError::internal)?;
     let file = tokio::fs::File::from_std(File::from(file));
     let mut response = download::file(&receipt.name, receipt.size_bytes, file);
