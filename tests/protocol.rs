@@ -24,6 +24,9 @@ use waybill::ftp::listing::{Entry, Format, Kind, Rights, Unique, parse_time_valu
 use waybill::ftp::reply::{Code, Reply};
 use waybill::ftp::session::{Ask, Listing, Outcome, Policy, Session, Step, StoreMode, Transfer};
 
+/// When a transcript's entries are looked at.
+const NOW: &str = "20261201000000";
+
 /// Codes that a transcript's `! refused` may use.
 const CODES: [Code; 17] = [
     Code::ClosingControl,
@@ -267,7 +270,7 @@ fn outcome(text: &str) -> Outcome {
         "transferred" => Outcome::Transferred { note: rest.to_owned() },
         "entries" => {
             let entries = rest.split("; ").filter(|one| !one.is_empty()).map(entry).collect();
-            Outcome::Entries { entries, list_offset_s: 0 }
+            Outcome::Entries { entries, now: time(NOW), list_offset_s: 0 }
         }
         "size" => Outcome::Size(rest.parse().unwrap()),
         "modified" => Outcome::Modified(time(rest)),

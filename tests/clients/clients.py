@@ -31,6 +31,8 @@ VARIANT_FILES = 40
 FOLDER = Path(__file__).resolve().parent
 BASIC_FTP = PROJECT / "target/basic-ftp/node_modules"
 SUPPAFTP = PROJECT / "target/debug/examples/suppaftp"
+COMMONS_NET = Path("/usr/share/java/commons-net.jar")
+COMMONS_NET_CLASSES = PROJECT / "target/commons-net"
 
 # What the server is set to. "plain" refuses active mode, as it does by default.
 MODES = {
@@ -664,7 +666,10 @@ class Rclone(Client):
 
     def put_all(self, local_folder, remote_folder):
         self.script("copy", str(local_folder), f":ftp:{remote_folder}")
-        self.script("check", "--size-only", str(local_folder), f":ftp:{remote_folder}")
+        # Times too, which it sets by MFMT.
+        listings = [self.script("lsf", "--format=pst", place) for place in (str(local_folder), f":ftp:{remote_folder}")]
+        here, there = (sorted(listing.splitlines()) for listing in listings)
+        expect(here == there, f"sizes or times differ: {here[:3]} {there[:3]}")
 
     def get_all(self, remote_folder, local_folder):
         self.script("copy", f":ftp:{remote_folder}", str(local_folder))
@@ -801,6 +806,121 @@ class SuppaFtpImplicit(SuppaFtp):
     many = VARIANT_FILES
 
 
+class Php(Script):
+    name = "php"
+    needs = ("php",)
+    program = ("php", str(FOLDER / "php_ftp.php"))
+
+    def wrong_password(self):
+        """It tells the words of a reply without its code."""
+        try:
+            self.script("login", password="not the password")
+        except RuntimeError as error:
+            return "Sign-in failed" in str(error)
+        return False
+
+
+class PhpExplicit(Php):
+    """PHP has no implicit TLS."""
+
+    name = "php-explicit"
+    mode = "explicit"
+    many = VARIANT_FILES
+
+
+class CommonsNet(Script):
+    name = "commons-net"
+    needs = ("java", "ecj", COMMONS_NET)
+    program = (
+        "java", "-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC",
+        "-Dfile.encoding=UTF-8", "-Dsun.jnu.encoding=UTF-8", "-Dstdout.encoding=UTF-8",
+        "-cp", f"{COMMONS_NET}:{COMMONS_NET_CLASSES}", "CommonsNet",
+    )
+
+    def __init__(self, port, user):
+        super().__init__(port, user)
+        compiled_commons_net()
+
+
+@functools.cache
+def compiled_commons_net():
+    # Eclipse's compiler: a fifth of what a JDK takes.
+    source = str(FOLDER / "CommonsNet.java")
+    run("ecj", "-11", "-proc:none", "-d", str(COMMONS_NET_CLASSES), "-cp", str(COMMONS_NET), source)
+
+
+class CommonsNetExplicit(CommonsNet):
+    name = "commons-net-explicit"
+    mode = "explicit"
+    many = VARIANT_FILES
+
+
+class CommonsNetImplicit(CommonsNet):
+    name = "commons-net-implicit"
+    mode = "implicit"
+    # Once TLS stands nothing differs from explicit TLS, and each start of Java takes its time.
+    left_out = (
+        "put_again", "get_missing", "rename", "temporary_name", "delete", "utf8_get", "big_put", "big_get", "put_all",
+        "get_all",
+    )
+    many = VARIANT_FILES
+
+
+class Aria2(Client):
+    """Fetches only, in segments."""
+
+    name = "aria2"
+    needs = ("aria2c",)
+
+    def __init__(self, port, user):
+        self.root, self.user = f"ftp://127.0.0.1:{port}", user
+
+    def script(self, *arguments, password=PASSWORD):
+        quiet = ("--no-conf", "--download-result=hide", "--max-tries=1")
+        return run("aria2c", *quiet, f"--ftp-user={self.user}", f"--ftp-passwd={password}", *arguments)
+
+    def get(self, remote, local, *options):
+        place = ("-d", str(local.parent), "-o", local.name)
+        self.script(*place, "--remote-time=true", *options, self.root + urllib.parse.quote(remote))
+
+    def resume_get(self, remote, local):
+        self.get(remote, local, "--continue=true")
+
+    def get_pieces(self, remote, local):
+        self.get(remote, local, "--split=4", "--max-connection-per-server=4", "--min-split-size=1M")
+
+    def wrong_password(self):
+        try:
+            self.script("--dry-run", f"{self.root}/Send/none", password="not the password")
+        except RuntimeError as error:
+            return "status=530" in str(error)
+        return False
+
+
+class Busybox(Client):
+    name = "busybox"
+    needs = ("busybox",)
+
+    def __init__(self, port, user):
+        self.login = ["-P", str(port), "-u", user, "-p", PASSWORD]
+
+    def put(self, local, remote):
+        run("busybox", "ftpput", *self.login, "127.0.0.1", remote, str(local))
+
+    def get(self, remote, local, *options):
+        run("busybox", "ftpget", *self.login, *options, "127.0.0.1", str(local), remote)
+
+    def resume_get(self, remote, local):
+        self.get(remote, local, "-c")
+
+    def wrong_password(self):
+        try:
+            run("busybox", "ftpget", *self.login[:-1], "not the password", "127.0.0.1", os.devnull, "/Send/none")
+        except RuntimeError as error:
+            return "530" in str(error)
+        return False
+
+
 class Aioftp(Client):
     name = "aioftp"
     needs = ("python:aioftp",)
@@ -906,13 +1026,14 @@ class AioftpImplicitTls12(AioftpImplicit):
 
 CLIENTS = [
     Curl, Lftp, Ftplib, Wget, Tnftp, InetutilsFtp, Ncftp, Rclone, NetFtp, Aioftp, BasicFtp, SuppaFtp,
+    Php, CommonsNet, Aria2, Busybox,
     LftpDeflate,
     CurlActive, LftpActive, FtplibActive, WgetActive, TnftpActive, InetutilsFtpActive, NcftpActive, NetFtpActive,
     SuppaFtpActive,
     CurlTls12, CurlTls13, LftpExplicit, FtplibExplicit, RcloneExplicit, BasicFtpExplicit,
-    SuppaFtpExplicit,
+    SuppaFtpExplicit, PhpExplicit, CommonsNetExplicit,
     CurlImplicit, LftpImplicit, FtplibImplicit, RcloneImplicit, BasicFtpImplicit,
-    SuppaFtpImplicit,
+    SuppaFtpImplicit, CommonsNetImplicit,
     AioftpImplicit, AioftpImplicitTls12, CurlCertificateTls12, CurlCertificateTls13, FtplibCertificate,
 ]
 

@@ -223,13 +223,13 @@ async fn about(engine: &Engine, party: &Party, ask: Ask) -> Result<Outcome, Tran
     match ask {
         Ask::Enter(path) => files::enter(engine, party, &path).map(Outcome::Entered),
         Ask::Stat(listed) => {
-            let list_offset_s = listing::list_offset_s(party, engine.depot.clock.now());
+            let now = engine.depot.clock.now();
             let entries = listing::few(engine, party, listed).await?;
-            Ok(Outcome::Entries { entries, list_offset_s })
+            Ok(Outcome::Entries { entries, now, list_offset_s: listing::list_offset_s(party, now) })
         }
         Ask::Mlst(path) => {
             let entries = vec![files::entry(engine, party, &path).await?];
-            Ok(Outcome::Entries { entries, list_offset_s: 0 })
+            Ok(Outcome::Entries { entries, now: engine.depot.clock.now(), list_offset_s: 0 })
         }
         Ask::Size { path, ascii: false } => files::size(engine, party, &path).await.map(Outcome::Size),
         Ask::Modified(path) => files::modified(engine, party, &path).await.map(Outcome::Modified),

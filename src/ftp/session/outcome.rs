@@ -9,9 +9,6 @@ use crate::ftp::address;
 use crate::ftp::listing::{Entry, Facts, Format, line, time_value};
 use crate::ftp::reply::{Code, Reply};
 
-/// `STAT` has no clock to tell what is recent: as seen from the end of time every date shows its year.
-const END_OF_TIME: Timestamp = Timestamp::from_us(i64::MAX);
-
 impl Session {
     /// Takes what came of [`Step::Ask`].
     pub fn outcome(&mut self, outcome: Outcome) -> Step {
@@ -80,10 +77,12 @@ impl Session {
                 Reply::new(Code::Ok, "The server will connect to that address.")
             }
             (Question::Enter(path), Outcome::Done) | (Question::Enter(_), Outcome::Entered(path)) => self.enter(path),
-            (Question::Stat(listing), Outcome::Entries { entries, list_offset_s }) => {
-                stat_reply(&listing, &entries, list_offset_s)
+            (Question::Stat(listing), Outcome::Entries { entries, now, list_offset_s }) => {
+                stat_reply(&listing, &entries, now, list_offset_s)
             }
-            (Question::Mlst(path), Outcome::Entries { entries, .. }) => mlst_reply(&path, entries, self.settings.facts),
+            (Question::Mlst(path), Outcome::Entries { entries, now, .. }) => {
+                mlst_reply(&path, entries, self.settings.facts, now)
+            }
             (Question::Size, Outcome::Size(size)) => size_reply(size),
             (Question::Modified, Outcome::Modified(at)) => Reply::new(Code::FileStatus, time_value(at)),
             (Question::Facts(to, written), Outcome::Done) => {
@@ -139,20 +138,20 @@ impl Session {
     }
 }
 
-fn stat_reply(listing: &Listing, entries: &[Entry], offset_s: i32) -> Reply {
+fn stat_reply(listing: &Listing, entries: &[Entry], now: Timestamp, offset_s: i32) -> Reply {
     let more =
         (entries.len() > STAT_LINES_MAX).then(|| format!("(more than {STAT_LINES_MAX} lines: the rest is left out)"));
     let shown = entries.iter().take(STAT_LINES_MAX);
-    let lines = shown.map(|entry| listing.line(entry, END_OF_TIME, offset_s)).chain(more);
+    let lines = shown.map(|entry| listing.line(entry, now, offset_s)).chain(more);
     Reply::list(Code::FileStatus, &format!("Status of {}:", listing.path), lines, "End")
 }
 
-fn mlst_reply(path: &VirtualPath, entries: Vec<Entry>, facts: Facts) -> Reply {
+fn mlst_reply(path: &VirtualPath, entries: Vec<Entry>, facts: Facts, now: Timestamp) -> Reply {
     let Some(entry) = entries.into_iter().next() else {
         return Reply::new(Code::FileUnavailable, "There is no such file or folder.");
     };
     let entry = Entry { name: path.to_string(), ..entry };
-    let told = line(&entry, Format::Machine, facts, END_OF_TIME, 0);
+    let told = line(&entry, Format::Machine, facts, now, 0);
     Reply::list(Code::FileOk, &format!("About {path}:"), [told], "End")
 }
 

@@ -341,6 +341,8 @@ pub enum Outcome {
     Entries {
         /// In the order in which they are shown.
         entries: Vec<Entry>,
+        /// When they were looked at: STAT's dates are written as those of LIST, by what is recent then.
+        now: Timestamp,
         /// The time zone offset of STAT's times, in seconds (0: UTC).
         list_offset_s: i32,
     },

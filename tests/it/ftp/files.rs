@@ -393,6 +393,24 @@ async fn a_name_that_no_file_has_is_refused_before_the_bytes() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn stat_shows_the_time_of_day_of_what_is_recent_as_list_does() {
+    let appliance = Appliance::new();
+    let running = appliance.start().await;
+    let mut client = running.partner().await;
+    client.store("/Receive/new.edi", b"a").await;
+    client.store("/Receive/old.edi", b"a").await;
+    client.expect("MFMT 20200101200000 /Receive/old.edi", 213).await;
+    for path in ["/Receive", "/Receive/new.edi", "/Receive/old.edi"] {
+        let listed = client.list(&format!("LIST {path}")).await;
+        let status = client.expect(&format!("STAT {path}"), 213).await.text;
+        assert!(listed.lines().count() > 0, "{listed}");
+        for line in listed.lines() {
+            assert!(status.contains(&format!(" {line}\r\n")), "{line} is not in {status}");
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn stat_and_list_show_times_in_the_same_zone() {
     let appliance = Appliance::new();
     let running = appliance.start().await;
