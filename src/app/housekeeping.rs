@@ -12,12 +12,20 @@ use crate::store::live::Live;
 use crate::store::{StoreError, certificate, collected, delivery, traffic, watched};
 use crate::transfer::collect;
 use crate::transfer::depot::Depot;
+use crate::transfer::gone::{self, Looked};
 use crate::transfer::held;
 use crate::transfer::retention;
 use crate::transfer::unfinished;
+use crate::transfer::unsettled;
 
 /// How often it is looked for.
 const EVERY: Duration = Duration::from_mins(10);
+
+/// How often it is looked whether a receipt is to be settled, which nearly always none is.
+const SETTLED_EVERY: Duration = Duration::from_secs(5);
+
+/// The same while storage is failing.
+const SETTLED_AGAIN: Duration = Duration::from_mins(1);
 
 /// How often it is looked how full the disk is.
 const DISK_EVERY: Duration = Duration::from_mins(1);
@@ -118,11 +126,13 @@ fn near((free, all): (u64, u64), reserve: u64, is_low: bool) -> bool {
 
 /// Looks for the rest, for ever.
 pub(super) async fn run(depot: Depot, live: Live) {
+    let mut looked = Looked::default();
     loop {
         tokio::time::sleep(EVERY).await;
         let snapshot = live.snapshot();
         depot.workspaces.close_others(|key| snapshot.connectors.contains_key(key));
         unfinished::purge(&depot, &snapshot).await;
+        gone::round(&depot, &snapshot, &mut looked).await;
         look_after_collected(&depot, &live).await;
         if let Err(error) = held::free_ended(&depot, &live.snapshot()).await {
             tracing::error!(%error, "Could not look for held bytes to free; it is tried again");
@@ -140,6 +150,14 @@ pub(super) async fn run(depot: Depot, live: Live) {
         if let Err(error) = certificate::forget_previous(&depot.db, depot.clock.now()).await {
             tracing::error!(%error, "Could not forget replaced certificates; it is tried again");
         }
+    }
+}
+
+/// Settles receipts whose folders could not be synced once they can be, for ever.
+pub(super) async fn settle(depot: Depot, live: Live) {
+    loop {
+        let is_any_left = unsettled::settle(&depot, &live.snapshot()).await;
+        tokio::time::sleep(if is_any_left { SETTLED_AGAIN } else { SETTLED_EVERY }).await;
     }
 }
 

@@ -165,6 +165,12 @@ impl Db {
         sqlx::query(pragma).execute(self.writer()).await.unwrap();
     }
 
+    /// As where another program writes to it: nothing is committed until what is given is dropped.
+    #[cfg(test)]
+    pub(crate) async fn keep_busy(&self) -> impl Sized {
+        self.begin().await.unwrap()
+    }
+
     /// A transaction of the one writer. It takes the write lock at once, so it cannot fail half way for lack of it.
     pub(super) async fn begin(&self) -> sqlx::Result<Transaction<'static, Sqlite>> {
         self.write.begin_with("BEGIN IMMEDIATE").await

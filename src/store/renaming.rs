@@ -186,12 +186,17 @@ pub async fn temporary_since(db: &Db, id: &ReceiptId) -> Result<Option<Timestamp
 
 #[cfg(test)]
 mod tests {
+    use std::ops::ControlFlow;
+
     use super::*;
     use crate::base::clock::Clock;
     use crate::base::id::IdSource;
+    use crate::domain::receipt::Status;
+    use crate::domain::setting::Texts;
+    use crate::domain::sla::{SlaSettings, Window};
     use crate::store::commit::Received;
     use crate::store::group::Group;
-    use crate::store::{held, receipt};
+    use crate::store::{held, receipt, sla};
 
     const TARGETS: &str = "SELECT target FROM deliveries ORDER BY id";
 
@@ -228,10 +233,26 @@ mod tests {
         }
         assert_eq!(temporary_since(&db, id).await.unwrap(), Some(at));
         assert!(!receipt::take_over(&db, std::slice::from_ref(id)).await.unwrap()[0].taken_over);
+        receipt::set_status(&db, id, Status::Waiting).await.unwrap();
+        assert_eq!(counting(&db).await, 0, "no SLA counts it meanwhile");
 
         let none = NewName { is_temporary: false, sets_off: set_off(&[]) };
         assert_eq!(renamed("/Receive/a.bin", none).await, (vec![], false));
         assert_eq!(temporary_since(&db, id).await.unwrap(), None);
+        assert_eq!(counting(&db).await, 1);
         assert!(receipt::take_over(&db, std::slice::from_ref(id)).await.unwrap()[0].taken_over);
+    }
+
+    /// How many files an SLA of received ones counts.
+    async fn counting(db: &Db) -> u64 {
+        let (_, due) = SlaSettings::parse(&Texts::default()).unwrap();
+        let all = Window { start: Timestamp::from_us(i64::MIN), end: Timestamp::from_us(i64::MAX) };
+        let mut count = 0;
+        let each = |_| {
+            count += 1;
+            ControlFlow::Continue(())
+        };
+        sla::each_counting(db, ("acme", "acme"), &due, all, each).await.unwrap();
+        count
     }
 }

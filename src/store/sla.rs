@@ -46,6 +46,7 @@ const SET_WINDOW: &str = "INSERT INTO sla_windows (sla_id, starts_us, ends_us, s
 const LOOKED: &str = "UPDATE slas SET looked_at_us = $2 WHERE id = $1";
 const RECEIVED: &str = "SELECT id, client_path, size_bytes, completed_at_us FROM receipts WHERE connector_key = $1 \
      AND completed_at_us >= $2 AND completed_at_us < $3 AND publishing = 0 AND status <> 'lost' \
+     AND temporary_since_us IS NULL \
      ORDER BY completed_at_us, id LIMIT $4 OFFSET $5";
 // Each is told once by its event, when all of it has arrived (PRODUCT section 8). The download that it ended with is named by
 // its session; the partner may have another name for Send.

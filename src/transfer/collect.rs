@@ -270,11 +270,14 @@ impl Work<'_> {
         if !self.known().await?.is_some_and(|one| one.is_removal_due()) {
             return Ok(());
         }
-        // Another version of that name was not collected: it stays.
-        if folder.jail().stat(names).is_ok_and(|stat| self.is_it(&Version::of(&stat))) {
-            let (parent, name) = folder.jail().parent(names)?;
-            remove_file(&*parent, name)?;
-            fault::pass(Point::SentRemoved)?;
+        // Where its folder has gone, it has gone with it.
+        if let Ok((parent, name)) = folder.jail().parent(names) {
+            // Another version of that name was not collected: it stays.
+            if folder.jail().stat(names).is_ok_and(|stat| self.is_it(&Version::of(&stat))) {
+                remove_file(&*parent, name)?;
+                fault::pass(Point::SentRemoved)?;
+            }
+            // What an earlier try has removed is gone for good only now.
             let lasts = folder.sync_folder(self.depot.workspaces.syncer(), parent).await;
             self.depot.synced(self.whose(), folder, lasts).await.map_err(StepError::Failing)?;
         }

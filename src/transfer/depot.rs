@@ -10,6 +10,7 @@ use super::copy::Buffers;
 use super::lacking::Lacking;
 use super::quota::Quotas;
 use super::throttle::Throttles;
+use super::unsettled::Unsettled;
 use crate::base::clock::Clock;
 use crate::base::id::{IdSource, SessionId};
 use crate::domain::authorise::No;
@@ -51,6 +52,8 @@ pub struct Depot {
     pub quotas: Quotas,
     /// Whose stored names lack a part.
     pub lacking: Lacking,
+    /// Receipts whose files got their names in folders that were not synced.
+    pub unsettled: Unsettled,
 }
 
 /// Of whom an event tells.
@@ -130,6 +133,7 @@ impl Depot {
             consents: Consents::default(),
             quotas: Quotas::default(),
             lacking: Lacking::default(),
+            unsettled: Unsettled::default(),
         }
     }
 }

@@ -9,7 +9,7 @@ pub mod consent;
 pub mod copy;
 pub mod depot;
 pub mod digest;
-mod gone;
+pub mod gone;
 mod hashing;
 pub mod held;
 pub mod lacking;
@@ -31,5 +31,6 @@ pub mod stand_in;
 pub mod throttle;
 pub mod transcript;
 pub mod unfinished;
+pub mod unsettled;
 #[cfg(test)]
 mod upload_tests;

@@ -93,10 +93,7 @@ pub async fn publish(
         return Err(exists(error));
     }
     folder.supersede(&plan.names, id.as_str());
-    fault::pass(Point::Renamed)?;
-    let synced = folder.sync_folder(depot.workspaces.syncer(), parent).await;
-    depot.synced(party.whose(), folder, synced).await?;
-    finish(depot, committed.published).await?;
+    finish(depot, party, (folder, committed), folder.sync_folder(depot.workspaces.syncer(), parent)).await?;
     Ok(Some(id))
 }
 
@@ -321,11 +318,28 @@ async fn commit_and_place(
     Ok(committed)
 }
 
-/// The file has its name, for good.
-async fn finish(depot: &Depot, published: Published) -> Result<(), TransferError> {
-    fault::pass(Point::FolderSynced)?;
-    depot.recorder.publish(published).await;
-    Ok(())
+/// The file has its name, and for good once its folder is synced. Where it is not, that is settled later: the file lies there.
+async fn finish(
+    depot: &Depot,
+    party: &Party,
+    (folder, Recorded { published, .. }): (&OpenFolder, Recorded),
+    syncing: impl Future<Output = io::Result<()>>,
+) -> Result<(), TransferError> {
+    let lasts = async {
+        fault::pass(Point::Renamed)?;
+        depot.synced(party.whose(), folder, syncing.await).await?;
+        Ok::<_, TransferError>(fault::pass(Point::FolderSynced)?)
+    };
+    match lasts.await {
+        Ok(()) => {
+            depot.recorder.publish(published).await;
+            Ok(())
+        }
+        Err(why) => {
+            depot.unsettled.add(party.connector().id.key(), published.id);
+            Err(why)
+        }
+    }
 }
 
 /// The rename failed after the commit: the receipt says so, and nobody sees its event.
@@ -399,23 +413,14 @@ pub async fn publish_temporary(
     let id = receipt.id.clone();
     let stored = receipt.stored_path.rsplit('/').next().unwrap_or_default().to_owned();
     logged::keep(depot, party, &receipt, source.file()).await;
-    // From the commit on nobody takes it for one that is never renamed.
-    let was_upload = folder.temporaries().leave(from, source.file()).map_err(TransferError::Storage)?;
     let (from_place, to_place) = ((from_folder.as_fd(), from_name), (to_folder.as_fd(), stored.as_str()));
-    let committed = match commit_and_place(depot, party, (folder, receipt, room), from_place, to_place).await {
-        Ok(committed) => committed,
-        Err(why) => {
-            let how = Came::of(&whole).text();
-            if was_upload && let Err(error) = folder.temporaries().stay(from, version.inode, (source.file(), &how)) {
-                tracing::error!(%error, "An upload under a temporary name could not be marked again");
-            }
-            return Err(why);
-        }
-    };
+    let committed = commit_and_place(depot, party, (folder, receipt, room), from_place, to_place).await?;
+    // Only now: until its receipt is committed it is an upload that has no final name yet, whatever happens.
+    if let Err(error) = folder.temporaries().leave(from, source.file()) {
+        tracing::warn!(receipt.id = id.as_str(), %error, "A received file is still marked as one under a temporary name");
+    }
     folder.supersede(to, id.as_str());
-    fault::pass(Point::Renamed)?;
-    let synced = folder.sync_both(depot.workspaces.syncer(), to_folder, from_folder).await;
-    depot.synced(party.whose(), folder, synced).await?;
-    finish(depot, committed.published).await?;
+    let syncing = folder.sync_both(depot.workspaces.syncer(), to_folder, from_folder);
+    finish(depot, party, (folder, committed), syncing).await?;
     Ok(id)
 }

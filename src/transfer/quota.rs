@@ -11,7 +11,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::{OwnedRwLockReadGuard, RwLock};
 
 use super::depot::{Depot, Party, TransferError};
-use super::{gone, unfinished};
+use super::gone::{self, Folderless};
+use super::unfinished;
 use crate::base::path::Name;
 use crate::domain::authorise::No;
 use crate::domain::place::Folder;
@@ -262,10 +263,12 @@ impl Book {
     /// Looks for some of the files that are counted; whether any is gone. The caller has the turn for itself.
     async fn look(&self, depot: &Depot, party: &Party) -> bool {
         let after = mem::take(&mut self.tally().looked_to);
-        match gone::look(depot, party, &after).await {
-            Ok((gone, next)) => {
-                self.tally().looked_to = next;
-                gone > 0
+        let looking =
+            async { gone::look(depot, (&party.connector, &party.workspace(depot)?), &after, Folderless::Gone).await };
+        match looking.await {
+            Ok(found) => {
+                self.tally().looked_to = found.next;
+                found.gone > 0
             }
             Err(error) => {
                 tracing::warn!(connector.id = party.connector().id.key(), %error, "Could not look for received files");

@@ -28,7 +28,7 @@ use crate::workspace::folder::{OpenFolder, Unfinished};
 use crate::workspace::held::{self, HeldFolder};
 use crate::workspace::jail::{self, Replace};
 use crate::workspace::removal::remove_file;
-use crate::workspace::upload;
+use crate::workspace::{temporary, upload};
 
 /// What recovery found and did.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -168,7 +168,7 @@ fn there<T>(found: io::Result<T>) -> io::Result<Option<T>> {
 }
 
 /// `false`: nothing can be said of the receipt now, so nothing of it may be touched.
-async fn finish(
+pub(super) async fn finish(
     depot: &Depot,
     connector: &Connector,
     folder: &OpenFolder,
@@ -237,6 +237,9 @@ async fn put_in_place(
         }
     } else if !is_its(parent.as_fd(), name, receipt, may_be_copied).await? {
         return Ok(false);
+    }
+    if receipt.staged_name.starts_with('/') {
+        temporary::unmark(folder.jail().file(&names)?)?;
     }
     fault::pass(Point::Recovering)?;
     match staged {

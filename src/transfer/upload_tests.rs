@@ -14,6 +14,7 @@ use tokio::task::JoinHandle;
 use super::abort::Abort;
 use super::copy::{Inbound, Watch};
 use super::depot::{Depot, Party, TransferError};
+use super::gone::{self, Looked};
 use super::plan::plan;
 use super::presence::Presence;
 use super::publish::publish_temporary;
@@ -263,6 +264,30 @@ async fn what_another_program_took_does_not_count() {
 }
 
 #[tokio::test]
+async fn what_another_program_took_is_gone_without_a_quota_but_not_what_may_come_back() {
+    let desk = Desk::new(&[]).await;
+    std::fs::create_dir_all(desk.path("Receive/sub")).unwrap();
+    for name in ["a", "b", "sub/c"] {
+        desk.store(name, 1).await.unwrap();
+    }
+    desk.depot.recorder.flush().await.unwrap();
+    std::fs::remove_file(desk.path("Receive/a")).unwrap();
+    std::fs::rename(desk.path("Receive/sub"), desk.path("Receive/elsewhere")).unwrap();
+    let mut looked = Looked::default();
+    gone::round(&desk.depot, &desk.party.snapshot, &mut looked).await;
+    assert_eq!(desk.lying().await, (2, 2));
+    std::fs::rename(desk.path("Receive/elsewhere"), desk.path("Receive/sub")).unwrap();
+    std::fs::remove_file(desk.path("Receive/sub/c")).unwrap();
+    gone::round(&desk.depot, &desk.party.snapshot, &mut looked).await;
+    assert_eq!(desk.lying().await, (1, 1));
+    // Its Receive folder as a whole is away, and another is in its place.
+    std::fs::rename(desk.path("Receive"), desk.path("away")).unwrap();
+    desk.depot.workspaces.close_others(|_| false);
+    gone::round(&desk.depot, &desk.party.snapshot, &mut looked).await;
+    assert_eq!(desk.lying().await, (1, 1));
+}
+
+#[tokio::test]
 async fn nothing_is_gone_from_a_folder_that_it_was_not_received_in() {
     let desk = Desk::new(&[("quota_files", "1")]).await;
     desk.store("a", 1).await.unwrap();
@@ -319,6 +344,24 @@ async fn a_rename_that_is_not_recorded_leaves_the_upload_what_it_was() {
     publish_temporary(&desk.depot, &desk.party, &names("a.tmp"), &names("a")).await.unwrap();
     let marked = temporary::marked(std::fs::File::open(desk.path("Receive/a")).unwrap());
     assert_eq!(marked, None, "it has a receipt");
+}
+
+#[tokio::test]
+async fn an_upload_is_marked_as_one_without_a_final_name_until_its_receipt_is_committed() {
+    let desk = Desk::new(&[]).await;
+    desk.store("a.tmp", 2).await.unwrap();
+    desk.depot.recorder.flush().await.unwrap();
+    let how = |name: &str| temporary::marked(std::fs::File::open(desk.path("Receive").join(name)).unwrap());
+    let Some(before) = how("a.tmp") else { return };
+    // Nothing is committed while another writes.
+    let writing = desk.depot.db.keep_busy().await;
+    let (depot, party) = (desk.depot.clone(), desk.party.clone());
+    let renaming = tokio::spawn(async move { publish_temporary(&depot, &party, &names("a.tmp"), &names("a")).await });
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    assert_eq!(how("a.tmp"), Some(before), "a kill here would lose how it came");
+    drop(writing);
+    renaming.await.unwrap().unwrap();
+    assert_eq!(how("a"), None, "it has a receipt");
 }
 
 #[tokio::test]

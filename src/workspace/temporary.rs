@@ -61,6 +61,11 @@ pub fn marked(file: impl AsFd) -> Option<String> {
     attribute::get(file, UPLOADED, &mut buffer).map(str::to_owned)
 }
 
+/// The file has its final name, and a receipt.
+pub fn unmark(file: impl AsFd) -> io::Result<()> {
+    attribute::remove(file, UPLOADED)
+}
+
 impl Temporaries {
     /// A partner's upload lies there.
     pub fn add(&self, names: &[Name], inode: u64) {
@@ -75,18 +80,10 @@ impl Temporaries {
         is_known
     }
 
-    /// It gets its final name: from now on it is no temporary file. Whether it was one, as the file itself says, or, where the
-    /// file system has no attributes, what is known since the start.
-    pub fn leave(&self, names: &[Name], file: impl AsFd) -> io::Result<bool> {
-        let is_marked = marked(&file).is_some();
-        attribute::remove(file, UPLOADED)?;
-        Ok(self.lock().inodes.remove(names).is_some() || is_marked)
-    }
-
-    /// It did not get it.
-    pub fn stay(&self, names: &[Name], inode: u64, (file, how): (impl AsFd, &str)) -> io::Result<()> {
-        self.add(names, inode);
-        mark(file, how)
+    /// It has got its final name: from now on it is no temporary file.
+    pub fn leave(&self, names: &[Name], file: impl AsFd) -> io::Result<()> {
+        self.lock().inodes.remove(names);
+        unmark(file)
     }
 
     /// It has another temporary name.
@@ -259,16 +256,11 @@ mod tests {
         these.folder_renamed();
         assert_eq!(all(&these), ["dir/own.tmp", "other.tmp"]);
         let file = std::fs::File::open(root.path().join("other.tmp")).unwrap();
-        assert!(these.leave(&names("other.tmp"), &file).unwrap());
-        assert_eq!(all(&these), ["dir/own.tmp"]);
-        assert!(!these.leave(&names("other.tmp"), &file).unwrap());
-        these.stay(&names("other.tmp"), rustix::fs::fstat(&file).unwrap().st_ino, (&file, "")).unwrap();
-        assert_eq!(all(&these), ["dir/own.tmp", "other.tmp"]);
-        // As after a start.
-        if marked(&file).is_some() {
-            assert!(Temporaries::default().leave(&names("other.tmp"), &file).unwrap());
-        }
         these.leave(&names("other.tmp"), &file).unwrap();
+        assert_eq!(all(&these), ["dir/own.tmp"]);
+        assert_eq!(marked(&file), None);
+        these.leave(&names("other.tmp"), &file).unwrap();
+        // As after a start.
         assert_eq!(all(&Temporaries::default()), ["dir/own.tmp"]);
         // Another file of that name is none of those.
         std::fs::write(root.path().join("new"), "new").unwrap();

@@ -58,3 +58,29 @@ async fn a_removal_that_does_not_get_to_the_disk_is_told_once_as_failing_storage
     assert!(told.lines().count() == 1 && told.contains("uploads are refused until a test write succeeds"), "{told}");
     assert!(!path.exists());
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_removal_that_did_not_get_to_the_disk_is_brought_there_by_the_next_try() {
+    let appliance = Appliance::new();
+    appliance.configure(&["remove_file_after_send=on"]);
+    let fault = format!("{}:eio:1", Point::SyncFolder.name());
+    let mut running = appliance.start_with_fault(Some(&fault)).await;
+    let path = appliance.place(PARTNER, "Send").join("a.edi");
+    std::fs::write(&path, b"collected").expect("Send is there");
+    running.partner().await.fetch("RETR /Send/a.edi").await.expect("it is fetched");
+    let told = async |count: usize, running: &crate::kit::Running<'_>| {
+        running
+            .until("it is told", async |_| {
+                let told = appliance.say(&["events", "--kind", "storage_failing"]);
+                (told.lines().count() == count).then_some(())
+            })
+            .await;
+    };
+    told(1, &running).await;
+    running.terminate();
+    running.ended().await;
+    // The next try is at the start. That it syncs the folder is seen by its failing.
+    let running = appliance.start_with_fault(Some(&fault)).await;
+    told(2, &running).await;
+    assert!(!path.exists());
+}
