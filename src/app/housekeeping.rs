@@ -16,16 +16,9 @@ use crate::transfer::gone::{self, Looked};
 use crate::transfer::held;
 use crate::transfer::retention;
 use crate::transfer::unfinished;
-use crate::transfer::unsettled;
 
 /// How often it is looked for.
 const EVERY: Duration = Duration::from_mins(10);
-
-/// How often it is looked whether a receipt is to be settled, which nearly always none is.
-const SETTLED_EVERY: Duration = Duration::from_secs(5);
-
-/// The same while storage is failing.
-const SETTLED_AGAIN: Duration = Duration::from_mins(1);
 
 /// How often it is looked how full the disk is.
 const DISK_EVERY: Duration = Duration::from_mins(1);
@@ -150,14 +143,6 @@ pub(super) async fn run(depot: Depot, live: Live) {
         if let Err(error) = certificate::forget_previous(&depot.db, depot.clock.now()).await {
             tracing::error!(%error, "Could not forget replaced certificates; it is tried again");
         }
-    }
-}
-
-/// Settles receipts whose folders could not be synced once they can be, for ever.
-pub(super) async fn settle(depot: Depot, live: Live) {
-    loop {
-        let is_any_left = unsettled::settle(&depot, &live.snapshot()).await;
-        tokio::time::sleep(if is_any_left { SETTLED_AGAIN } else { SETTLED_EVERY }).await;
     }
 }
 

@@ -45,7 +45,6 @@ use crate::transfer::presence::Presence;
 use crate::transfer::quota::Quotas;
 use crate::transfer::recovery;
 use crate::transfer::throttle::Throttles;
-use crate::transfer::unsettled::Unsettled;
 use crate::workspace::workspaces::Workspaces;
 
 type Failure = Box<dyn std::error::Error + Send + Sync>;
@@ -127,7 +126,6 @@ async fn serve(options: &ServeOptions, (log, lines): (Option<telemetry::Handle>,
         consents: Consents::of(asker.clone()),
         quotas: Quotas::default(),
         lacking: Lacking::default(),
-        unsettled: Unsettled::default(),
     };
     // Before anybody may connect: what a crash left is finished.
     recovery::recover(&depot, &live.snapshot()).await?;
@@ -145,7 +143,6 @@ async fn serve(options: &ServeOptions, (log, lines): (Option<telemetry::Handle>,
     background.spawn(trust_partners(engine.clone()));
     background.spawn(engine.ports.clone().follow(live.clone(), (depot.recorder.clone(), ids, clock.clone())));
     background.spawn(housekeeping::run(depot.clone(), live.clone()));
-    background.spawn(housekeeping::settle(depot.clone(), live.clone()));
     background.spawn(housekeeping::watch_disk(depot.clone(), live.clone()));
     background.spawn(set_off::run(depot.clone(), live.clone()));
     background.spawn(slas::run(depot.clone(), live.clone()));

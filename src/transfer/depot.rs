@@ -10,7 +10,6 @@ use super::copy::Buffers;
 use super::lacking::Lacking;
 use super::quota::Quotas;
 use super::throttle::Throttles;
-use super::unsettled::Unsettled;
 use crate::base::clock::Clock;
 use crate::base::id::{IdSource, SessionId};
 use crate::domain::authorise::No;
@@ -52,8 +51,6 @@ pub struct Depot {
     pub quotas: Quotas,
     /// Whose stored names lack a part.
     pub lacking: Lacking,
-    /// Receipts whose files got their names in folders that were not synced.
-    pub unsettled: Unsettled,
 }
 
 /// Of whom an event tells.
@@ -133,7 +130,6 @@ impl Depot {
             consents: Consents::default(),
             quotas: Quotas::default(),
             lacking: Lacking::default(),
-            unsettled: Unsettled::default(),
         }
     }
 }

@@ -31,6 +31,5 @@ pub mod stand_in;
 pub mod throttle;
 pub mod transcript;
 pub mod unfinished;
-pub mod unsettled;
 #[cfg(test)]
 mod upload_tests;

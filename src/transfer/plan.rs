@@ -10,7 +10,6 @@ use super::quota::{Allowance, Wanted};
 use super::receive::is_temporary;
 use super::room::taken;
 use super::send::{Located, locate};
-use super::unsettled;
 use crate::base::path::{Name, VirtualPath};
 use crate::domain::authorise::{Granted, Operation, authorise};
 use crate::domain::connector::Connector;
@@ -106,9 +105,6 @@ pub async fn plan(depot: &Depot, party: &Party, path: &VirtualPath, mode: StoreM
     let workspace = party.workspace(depot)?;
     let folder = workspace.folder(side);
     depot.writable(folder).await?;
-    if side == Folder::Receive {
-        unsettled::settle_of(depot, connector, folder).await;
-    }
     // A client that comes back finds the part of its dead session.
     folder.active().end_dead(&names, depot.clock.now()).await;
     // The folder must be there, and must not be a file.

@@ -93,7 +93,10 @@ pub async fn publish(
         return Err(exists(error));
     }
     folder.supersede(&plan.names, id.as_str());
-    finish(depot, party, (folder, committed), folder.sync_folder(depot.workspaces.syncer(), parent)).await?;
+    fault::pass(Point::Renamed)?;
+    let synced = folder.sync_folder(depot.workspaces.syncer(), parent).await;
+    depot.synced(party.whose(), folder, synced).await?;
+    finish(depot, committed.published).await?;
     Ok(Some(id))
 }
 
@@ -318,28 +321,11 @@ async fn commit_and_place(
     Ok(committed)
 }
 
-/// The file has its name, and for good once its folder is synced. Where it is not, that is settled later: the file lies there.
-async fn finish(
-    depot: &Depot,
-    party: &Party,
-    (folder, Recorded { published, .. }): (&OpenFolder, Recorded),
-    syncing: impl Future<Output = io::Result<()>>,
-) -> Result<(), TransferError> {
-    let lasts = async {
-        fault::pass(Point::Renamed)?;
-        depot.synced(party.whose(), folder, syncing.await).await?;
-        Ok::<_, TransferError>(fault::pass(Point::FolderSynced)?)
-    };
-    match lasts.await {
-        Ok(()) => {
-            depot.recorder.publish(published).await;
-            Ok(())
-        }
-        Err(why) => {
-            depot.unsettled.add(party.connector().id.key(), published.id);
-            Err(why)
-        }
-    }
+/// The file has its name, for good.
+async fn finish(depot: &Depot, published: Published) -> Result<(), TransferError> {
+    fault::pass(Point::FolderSynced)?;
+    depot.recorder.publish(published).await;
+    Ok(())
 }
 
 /// The rename failed after the commit: the receipt says so, and nobody sees its event.
@@ -420,7 +406,9 @@ pub async fn publish_temporary(
         tracing::warn!(receipt.id = id.as_str(), %error, "A received file is still marked as one under a temporary name");
     }
     folder.supersede(to, id.as_str());
-    let syncing = folder.sync_both(depot.workspaces.syncer(), to_folder, from_folder);
-    finish(depot, party, (folder, committed), syncing).await?;
+    fault::pass(Point::Renamed)?;
+    let synced = folder.sync_both(depot.workspaces.syncer(), to_folder, from_folder).await;
+    depot.synced(party.whose(), folder, synced).await?;
+    finish(depot, committed.published).await?;
     Ok(id)
 }

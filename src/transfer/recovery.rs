@@ -168,7 +168,7 @@ fn there<T>(found: io::Result<T>) -> io::Result<Option<T>> {
 }
 
 /// `false`: nothing can be said of the receipt now, so nothing of it may be touched.
-pub(super) async fn finish(
+async fn finish(
     depot: &Depot,
     connector: &Connector,
     folder: &OpenFolder,

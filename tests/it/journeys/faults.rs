@@ -157,7 +157,7 @@ async fn a_disk_that_takes_less_than_it_is_given_gets_the_rest() {
 async fn a_full_disk_keeps_a_part_that_is_worth_it_and_an_error_is_told_once() {
     let appliance = Appliance::new();
     appliance.set(&["disk_reserve=1"]);
-    let running = appliance.start_with_fault(Some("write_part:enospc:200")).await;
+    let running = appliance.start_with_fault(Some("write_part:enospc:100")).await;
     assert_eq!(upload(running.ftp(), NAME, &vec![7; 60_000_000]).await, Told::Refused(452));
     let mut client = running.partner().await;
     let size = client.expect(&format!("SIZE /Receive/{NAME}"), 213).await;
@@ -221,30 +221,4 @@ async fn whatever_command_finds_that_storage_fails_it_is_told_and_uploads_wait_f
         assert!(told.await.contains("uploads are refused until a test write succeeds"), "{what}");
         assert_eq!(upload(running.ftp(), "b.edi", b"b").await, Told::Safe, "{what}: afterwards");
     }
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn what_has_its_name_in_a_folder_that_was_not_synced_is_told_while_the_server_runs() {
-    // As an upload, and by the rename from a temporary name.
-    for (fault, is_renamed) in [("sync_folder:eio:1", false), ("sync_folder:eio:2", true)] {
-        let appliance = Appliance::new();
-        let running = appliance.start_with_fault(Some(fault)).await;
-        if is_renamed {
-            assert_eq!(upload(running.ftp(), "a.tmp", b"the bytes").await, Told::Safe);
-            let mut client = running.partner().await;
-            client.expect("RNFR /Receive/a.tmp", 350).await;
-            client.expect(&format!("RNTO /Receive/{NAME}"), 451).await;
-        } else {
-            assert_eq!(upload(running.ftp(), NAME, b"the bytes").await, Told::Refused(451));
-        }
-        assert_eq!(running.receipts(1).await[0]["status"], "in_receive", "{fault}: nobody has to come again");
-    }
-
-    // A partner that comes again at once finds it settled.
-    let appliance = Appliance::new();
-    let running = appliance.start_with_fault(Some("sync_folder:eio:1")).await;
-    assert_eq!(upload(running.ftp(), NAME, b"the bytes").await, Told::Refused(451));
-    assert_eq!(upload(running.ftp(), NAME, b"the bytes").await, Told::Safe);
-    let statuses: Vec<_> = running.receipts(2).await.iter().map(|one| one["status"].clone()).collect();
-    assert_eq!(statuses, ["replaced", "in_receive"]);
 }

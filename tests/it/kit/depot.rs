@@ -15,7 +15,6 @@ use waybill::transfer::held;
 use waybill::transfer::lacking::Lacking;
 use waybill::transfer::quota::Quotas;
 use waybill::transfer::throttle::Throttles;
-use waybill::transfer::unsettled::Unsettled;
 use waybill::workspace::workspaces::Workspaces;
 
 use super::appliance::Appliance;
@@ -44,7 +43,6 @@ impl Beside {
             consents: Consents::default(),
             quotas: Quotas::default(),
             lacking: Lacking::default(),
-            unsettled: Unsettled::default(),
             throttles: Throttles::new(live.clone(), Clock::System),
         };
         Self { depot, snapshot: live.snapshot() }
