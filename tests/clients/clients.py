@@ -701,6 +701,8 @@ class Script(Client):
 
     program = ()
     environment = {}
+    # What a program says of a sign-in that is refused.
+    refusal = "530"
 
     def __init__(self, port, user):
         self.login = [self.mode, str(port), user]
@@ -743,7 +745,7 @@ class Script(Client):
         try:
             self.script("login", password="not the password")
         except RuntimeError as error:
-            return "530" in str(error)
+            return self.refusal in str(error)
         return False
 
 
@@ -810,14 +812,8 @@ class Php(Script):
     name = "php"
     needs = ("php",)
     program = ("php", str(FOLDER / "php_ftp.php"))
-
-    def wrong_password(self):
-        """It tells the words of a reply without its code."""
-        try:
-            self.script("login", password="not the password")
-        except RuntimeError as error:
-            return "Sign-in failed" in str(error)
-        return False
+    # It tells the words of a reply without its code.
+    refusal = "Sign-in failed"
 
 
 class PhpExplicit(Php):

@@ -13,7 +13,7 @@ use crate::domain::receipt::Ending;
 use crate::transfer::socket::Socket;
 use crate::workspace::download::Source;
 
-/// The same where they are encrypted: the records of a piece must fit into what TLS holds before it writes.
+/// Bytes moved at a time where they are encrypted: the records of a piece must fit into what TLS holds before it writes.
 const ENCRYPTED_BYTES: usize = 256 * 1024;
 
 /// How the sending loop ended.
@@ -72,8 +72,8 @@ pub async fn send(source: &Source, span: Span, to: &mut impl Outbound, watch: &W
     Sent::All
 }
 
-/// The same of a download, and whoever waits for this core: the system would leave it to a copy for a millisecond and more
-/// (decision 0115).
+/// Gives way to other tasks, and to whoever waits for this core: the system would leave it to a copy for a millisecond and
+/// more (decision 0115).
 async fn between_pieces() {
     give_way().await;
     std::thread::yield_now();
