@@ -2,12 +2,10 @@
 
 /// Lower-case hex.
 pub fn hex(bytes: &[u8]) -> String {
-    use std::fmt::Write as _;
-    bytes.iter().fold(String::with_capacity(bytes.len() * 2), |mut hex, byte| {
-        // Writing to a String cannot fail.
-        let _ = write!(hex, "{byte:02x}");
-        hex
-    })
+    let digits = bytes.iter().flat_map(|byte| [byte >> 4, byte & 0xf]);
+    let mut hex = String::with_capacity(bytes.len() * 2);
+    hex.extend(digits.filter_map(|digit| char::from_digit(u32::from(digit), 16)));
+    hex
 }
 
 #[cfg(test)]

@@ -1,9 +1,9 @@
 //! What partners collected from Send: how far each version of a file was covered, and what is still to be done with it.
 
-use serde_json::{Value, json};
 use sqlx::sqlite::SqliteRow;
 use sqlx::{Row, Sqlite};
 
+use super::cell::{Cell, cells};
 use super::commit::signed;
 use super::open::{Db, StoreError};
 use crate::base::clock::Timestamp;
@@ -28,11 +28,11 @@ const COVER: &str = "INSERT INTO collected (connector_key, path, inode, size_byt
      copy = CASE WHEN collected.gone_at_us IS NULL THEN collected.copy ELSE 'none' END, \
      times = CASE WHEN collected.gone_at_us IS NULL THEN collected.times ELSE 0 END, \
      gone_at_us = NULL, seen_at_us = excluded.seen_at_us";
-// `$7`: an array of `row`. Collected twice, a version is copied once: what there is of a copy stays.
-pub(super) const ADD_COLLECTIONS: &str = "INSERT INTO collected (connector_key, path, inode, size_bytes, modified_us, covered_to, \
-     seen_at_us, collected_at_us, copy, copy_id, copy_folder, copy_name, remove, times) SELECT value->>0, value->>1, \
-     value->>2, value->>3, value->>4, value->>3, value->>5, value->>5, value->>6, value->>7, value->>8, '', value->>9, 1 \
-     FROM jsonb_each($7) WHERE true ON CONFLICT (connector_key, path, inode, size_bytes, modified_us) DO UPDATE SET \
+/// Of a group commit. Collected twice, a version is copied once: what there is of a copy stays.
+pub(super) const ADD_COLLECTION: &str = "INSERT INTO collected (connector_key, path, inode, size_bytes, modified_us, covered_to, \
+     seen_at_us, collected_at_us, copy, copy_id, copy_folder, copy_name, remove, times) VALUES (:connector_key, \
+     :path, :inode, :size_bytes, :modified_us, :size_bytes, :at_us, :at_us, :copy, :copy_id, :copy_folder, '', :remove, 1) \
+     ON CONFLICT (connector_key, path, inode, size_bytes, modified_us) DO UPDATE SET \
      covered_to = excluded.covered_to, collected_at_us = excluded.collected_at_us, seen_at_us = excluded.seen_at_us, \
      times = CASE WHEN collected.gone_at_us IS NULL THEN collected.times ELSE 0 END + 1, \
      copy = CASE WHEN collected.gone_at_us IS NULL AND collected.copy <> 'none' THEN collected.copy ELSE excluded.copy END, \
@@ -145,12 +145,15 @@ pub async fn cover(db: &Db, subject: &Subject, covered_to: u64, at: Timestamp) -
     Ok(())
 }
 
-/// For [`ADD_COLLECTIONS`].
-pub(super) fn row(collection: &Collection) -> Value {
+/// The names of a [`row`]'s cells, as [`ADD_COLLECTION`] has them.
+pub(super) const CELLS: &str = "connector_key path inode size_bytes modified_us at_us copy copy_id copy_folder remove";
+
+/// One as a group commit takes it.
+pub(super) fn row(collection: &Collection) -> Vec<Cell> {
     let Collection { subject, at, copy, remove } = collection;
-    json!([
-        subject.connector_key,
-        subject.path,
+    cells![
+        &subject.connector_key,
+        &subject.path,
         subject.inode.cast_signed(),
         signed(subject.size_bytes),
         subject.modified.us(),
@@ -158,8 +161,8 @@ pub(super) fn row(collection: &Collection) -> Value {
         if copy.is_some() { "wanted" } else { "none" },
         copy.as_ref().map_or("", |copy| &copy.id),
         copy.as_ref().map_or("", |copy| &copy.folder),
-        i64::from(*remove),
-    ])
+        *remove,
+    ]
 }
 
 /// What is known of a file that lies there.

@@ -520,7 +520,7 @@ mod tests {
         for one in all {
             group.receipt(one);
         }
-        group.write(&mut *tx).await.unwrap();
+        group.write(&mut tx).await.unwrap();
         tx.commit().await.unwrap();
     }
 
@@ -536,7 +536,7 @@ mod tests {
         let mut group = Group::default();
         group.publish(&Published::of(&all[4].receipt, all[4].event_id.clone()));
         let mut tx = db.begin().await.unwrap();
-        group.write(&mut *tx).await.unwrap();
+        group.write(&mut tx).await.unwrap();
         tx.commit().await.unwrap();
         let lane = Lane { source_key: "acme".to_owned(), target: Target::Connector("archive".to_owned()) };
         let next = async |by_time, held_since| {

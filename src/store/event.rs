@@ -1,8 +1,8 @@
 //! Events: what happened, and the outbox of what it sets off.
 
-use serde_json::{Value, json};
 use sqlx::{AssertSqlSafe, Row, Sqlite, Transaction};
 
+use super::cell::{Cell, cells};
 use super::commit::signed;
 use super::group::Group;
 use super::open::{Db, StoreError};
@@ -93,27 +93,30 @@ impl Event {
     }
 }
 
+/// The names of a [`row`]'s cells.
+pub(super) const CELLS: &str = "id kind at_us connector session_id receipt_id remote summary path size_bytes";
+
 /// One as a group commit takes it.
-pub(super) fn row(event: &Event) -> Value {
-    json!([
+pub(super) fn row(event: &Event) -> Vec<Cell> {
+    cells![
         event.id.as_str(),
         event.kind.name(),
         event.at.us(),
-        event.connector,
-        event.session_id,
+        &event.connector,
+        &event.session_id,
         event.receipt_id.as_ref().map(ReceiptId::as_str),
-        event.remote,
-        event.summary,
+        &event.remote,
+        &event.summary,
         event.file.as_ref().map_or("", |file| &file.path),
         event.file.as_ref().map(|file| signed(file.size_bytes)),
-    ])
+    ]
 }
 
 /// Within another transaction.
 pub(super) async fn add(tx: &mut Transaction<'_, Sqlite>, event: &Event) -> sqlx::Result<()> {
     let mut group = Group::default();
     group.event(event);
-    group.write(&mut **tx).await.map(drop)
+    group.write(tx).await.map(drop)
 }
 
 /// Records one event at once, for processes without a recorder.

@@ -1,102 +1,168 @@
 //! The rows of one group commit, written by one statement: every call of SQLite is a hop to its thread and back, and so is
-//! every statement's end; each costs more than the statement itself. Rows go in as JSON arrays, so that the text is the
-//! same however many there are. This is SQLite's own: see docs/decisions/0090 and 0091.
+//! every statement's end; each costs more than the statement itself. This is SQLite's own: see docs/decisions/0091 and 0127.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
+use std::mem;
 use std::sync::LazyLock;
 
-use serde_json::{Value, json};
-use sqlx::sqlite::{SqliteExecutor, SqliteRow};
-use sqlx::{AssertSqlSafe, Row};
+use serde_json::json;
+use sqlx::sqlite::SqliteRow;
+use sqlx::{AssertSqlSafe, Row, SqliteConnection};
 
-use super::collected::{self, ADD_COLLECTIONS, Collection};
+use super::cell::{Cell, cells};
+use super::collected::{self, ADD_COLLECTION, Collection};
 use super::commit::{Committed, Published, Received, signed};
 use super::receipt::encode_headers;
 use super::transfer::Transfer;
 use super::{event, traffic, transfer};
 use crate::base::id::ReceiptId;
 
-/// Same connector, name and digest within this time is a duplicate.
-const DUPLICATE_WITHIN_US: i64 = 24 * 3_600 * 1_000_000;
+/// Rows of one statement. More of them are several statements in one transaction.
+const ROWS_MAX: usize = 256;
 
-// `$2`: an array of id, connector_key, stored_path, completed_at_us. From here on they are seen, in this order and behind all
-// that were seen before.
-const CLEAR_MARK: &str = "UPDATE receipts SET publishing = 0, shown_at_us = published.key + 1 + MAX( \
-     (SELECT MAX(value->>3) FROM jsonb_each($2)), COALESCE((SELECT COALESCE(shown_at_us, completed_at_us) \
-     FROM receipts WHERE publishing = 0 ORDER BY COALESCE(shown_at_us, completed_at_us) DESC LIMIT 1), 0)) \
-     FROM jsonb_each($2) AS published WHERE receipts.id = published.value->>0 AND receipts.publishing = 1";
-const MARK_REPLACED: &str = "UPDATE receipts SET status = 'replaced' WHERE rowid IN (SELECT older.rowid \
-     FROM jsonb_each($2) AS published CROSS JOIN receipts AS older ON older.connector_key = published.value->>1 \
-     AND older.stored_path = published.value->>2 AND older.status IN ('in_receive', 'waiting') \
-     AND older.id <> published.value->>0)";
-// `$3`: an array of `transfer::row`.
-const ADD_TRANSFERS: &str = "INSERT INTO transfers (id, direction, connector, path, bytes_moved, offset_bytes, begun_at_us, \
-     ended_at_us, ending, complete, remote, tls, session_id, receipt_id, reply) SELECT value->>0, value->>1, value->>2, \
-     value->>3, value->>4, value->>5, value->>6, value->>7, value->>8, value->>9, value->>10, value->>11, value->>12, \
-     value->>13, value->>14 FROM jsonb_each($3)";
-// `$4`: `traffic::rows`.
-const ADD_TRAFFIC: &str = "INSERT INTO traffic (minute, direction, bytes, files) \
-     SELECT value->>0, value->>1, value->>2, value->>3 FROM jsonb_each($4) WHERE true ON CONFLICT (minute, direction) DO UPDATE SET bytes = traffic.bytes + excluded.bytes, \
+// From here on they are seen, in this order and behind all that were seen before.
+const CLEAR_MARK: &str = "UPDATE receipts SET publishing = 0, shown_at_us = 1 + MAX(:completed_at_us, COALESCE( \
+     (SELECT COALESCE(shown_at_us, completed_at_us) FROM receipts WHERE publishing = 0 \
+     ORDER BY COALESCE(shown_at_us, completed_at_us) DESC LIMIT 1), 0)) WHERE id = :id AND publishing = 1";
+const MARK_REPLACED: &str = "UPDATE receipts SET status = 'replaced' WHERE connector_key = :connector_key \
+     AND stored_path = :stored_path AND status IN ('in_receive', 'waiting') AND id <> :id";
+const ADD_TRANSFER: &str = "INSERT INTO transfers (id, direction, connector, path, bytes_moved, offset_bytes, begun_at_us, \
+     ended_at_us, ending, complete, remote, tls, session_id, receipt_id, reply) VALUES (:id, :direction, :connector, \
+     :path, :bytes_moved, :offset_bytes, :begun_at_us, :ended_at_us, :ending, :complete, :remote, :tls, :session_id, \
+     :receipt_id, :reply)";
+const ADD_TRAFFIC: &str = "INSERT INTO traffic (minute, direction, bytes, files) VALUES (:minute, :direction, :bytes, :files) \
+     ON CONFLICT (minute, direction) DO UPDATE SET bytes = traffic.bytes + excluded.bytes, \
      files = traffic.files + excluded.files";
-// `$1`: an array of `event::row`.
-const ADD_EVENTS: &str = "INSERT INTO events (id, kind, at_us, connector, session_id, receipt_id, remote, summary, \
-     path, size_bytes) SELECT value->>0, value->>1, value->>2, value->>3, value->>4, value->>5, value->>6, value->>7, \
-     value->>8, value->>9 FROM jsonb_each($1)";
-// `$5`: an array of `Group::receipt`'s rows; `$6`: how long a duplicate is one.
-const ADD_RECEIPTS: &str = "INSERT INTO receipts (id, connector, connector_key, name, client_path, stored_path, \
+const ADD_EVENT: &str = "INSERT INTO events (id, kind, at_us, connector, session_id, receipt_id, remote, summary, \
+     path, size_bytes) VALUES (:id, :kind, :at_us, :connector, :session_id, :receipt_id, :remote, :summary, :path, \
+     :size_bytes)";
+// Same connector, name and digest within a day is a duplicate.
+const ADD_RECEIPT: &str = "INSERT INTO receipts (id, connector, connector_key, name, client_path, stored_path, \
      size_bytes, sha256, headers, begun_at_us, completed_at_us, remote_address, tls, session_id, ending, \
      resumed_from, ascii, proof, status, publishing, inode, staged_name, event_id, staging_inode, duplicate_of) \
-     SELECT value->>0, value->>1, value->>2, value->>3, value->>4, value->>5, value->>6, value->>7, value->>8, \
-     value->>9, value->>10, value->>11, value->>12, value->>13, value->>14, value->>15, value->>16, value->>17, \
-     CASE WHEN EXISTS (SELECT 1 FROM arrows WHERE from_key = value->>2 AND on_error = 0) THEN 'waiting' \
-     ELSE value->>18 END, 1, value->>19, value->>20, value->>22, value->>26, COALESCE(value->>21, (SELECT id FROM receipts \
-     WHERE connector_key = value->>2 AND client_path = value->>4 AND completed_at_us >= (value->>10) - $6 \
-     AND sha256 = value->>7 ORDER BY completed_at_us DESC LIMIT 1)) FROM jsonb_each($5)";
+     VALUES (:id, :connector, :connector_key, :name, :client_path, :stored_path, :size_bytes, :sha256, :headers, \
+     :begun_at_us, :completed_at_us, :remote_address, :tls, :session_id, :ending, :resumed_from, :ascii, :proof, \
+     CASE WHEN EXISTS (SELECT 1 FROM arrows WHERE from_key = :connector_key AND on_error = 0) THEN 'waiting' \
+     ELSE :status END, 1, :inode, :staged_name, :event_id, :staging_inode, \
+     (SELECT id FROM receipts WHERE connector_key = :connector_key AND client_path = :client_path \
+     AND completed_at_us >= :completed_at_us - 86400000000 AND sha256 = :sha256 ORDER BY completed_at_us DESC LIMIT 1))";
 // What is to be delivered is held from the same moment on.
 const ADD_DELIVERIES: &str = "INSERT INTO deliveries (event_id, receipt_id, source_key, target, state, attempts, \
-     since_attempt, next_at_us, created_at_us) SELECT value->>22, value->>0, from_key, 'connector:' || to_key, 'waiting', \
-     0, 0, value->>23, value->>10 FROM jsonb_each($5) AS added CROSS JOIN arrows ON from_key = added.value->>2 \
-     WHERE on_error = 0 ORDER BY added.key, added_at_us";
+     since_attempt, next_at_us, created_at_us) SELECT :event_id, :id, from_key, 'connector:' || to_key, 'waiting', 0, 0, \
+     :deliver_at_us, :completed_at_us FROM arrows WHERE from_key = :connector_key AND on_error = 0 ORDER BY added_at_us";
 const ADD_ACTIONS: &str = "INSERT INTO deliveries (event_id, receipt_id, source_key, target, state, attempts, \
-     since_attempt, next_at_us, created_at_us) SELECT added.value->>22, added.value->>0, added.value->>2, \
-     'action:' || wanted.value, 'waiting', 0, 0, added.value->>23, added.value->>10 FROM jsonb_each($5) AS added \
-     CROSS JOIN jsonb_each(added.value, '$[25]') AS wanted ORDER BY added.key, wanted.key";
-const ADD_HOLDS: &str = "INSERT INTO holds (receipt_id, connector_key, folder, size_bytes, since_us, ended) \
-     SELECT value->>0, value->>2, value->>24, value->>6, value->>10, 0 FROM jsonb_each($5) \
-     WHERE EXISTS (SELECT 1 FROM deliveries WHERE receipt_id = value->>0)";
-const WRITE: &str = "INSERT INTO group_commit (events, published, transfers, traffic, receipts, duplicate_within_us, \
-     collections) VALUES ($1, $2, $3, $4, $5, $6, $7)";
+     since_attempt, next_at_us, created_at_us) SELECT :event_id, :id, :connector_key, 'action:' || value, 'waiting', 0, 0, \
+     :deliver_at_us, :completed_at_us FROM json_each(:actions) ORDER BY key";
+const ADD_HOLD: &str = "INSERT INTO holds (receipt_id, connector_key, folder, size_bytes, since_us, ended) \
+     SELECT :id, :connector_key, :folder, :size_bytes, :completed_at_us, 0 \
+     WHERE EXISTS (SELECT 1 FROM deliveries WHERE receipt_id = :id)";
 const COMMITTED: &str = "SELECT duplicate_of, EXISTS (SELECT 1 FROM holds WHERE receipt_id = receipts.id) \
-     FROM jsonb_each($5) AS added CROSS JOIN receipts ON receipts.id = added.value->>0 ORDER BY added.key";
+     FROM json_each(?) AS added CROSS JOIN receipts ON receipts.id = added.value ORDER BY added.key";
 
-/// What came of each receipt is asked behind the insert: with RETURNING the row would come, and wake whoever waits for it,
-/// before the commit.
-static WRITE_RECEIPTS: LazyLock<String> = LazyLock::new(|| [WRITE, COMMITTED].join(";\n"));
+/// What a row of a group is. They are written in this order: what was published goes first, since a receipt of the same place
+/// that is in the same group came after it, and is not what it replaced.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Kind {
+    Published,
+    Transfer,
+    Traffic,
+    Receipt,
+    Event,
+    Collection,
+}
 
-/// What `$1` to `$7` of the statements above are to the trigger, in their order.
-const COLUMNS: [&str; 7] =
-    ["events", "published", "transfers", "traffic", "receipts", "duplicate_within_us", "collections"];
+impl Kind {
+    const ALL: [Self; 6] =
+        [Self::Published, Self::Transfer, Self::Traffic, Self::Receipt, Self::Event, Self::Collection];
 
-/// A view of nothing, and what an insert into it does instead: all of a group, within one statement that SQLite commits or
-/// undoes as a whole. They belong to the writer's connection and are not part of the database.
-///
-/// What was published goes first: a receipt of the same place that is in the same group came after it, and is not what
-/// it replaced.
-static WRITTEN: LazyLock<[String; 2]> = LazyLock::new(|| {
-    let published = [CLEAR_MARK, MARK_REPLACED];
-    let added =
-        [ADD_TRANSFERS, ADD_TRAFFIC, ADD_RECEIPTS, ADD_EVENTS, ADD_DELIVERIES, ADD_ACTIONS, ADD_HOLDS, ADD_COLLECTIONS];
-    let mut script = [&published[..], &added[..]].concat().join(";\n");
-    for (column, number) in COLUMNS.iter().zip(1..) {
-        script = script.replace(&format!("${number}"), &format!("NEW.{column}"));
+    /// Its number in the statement.
+    const fn number(self) -> i64 {
+        self as i64
     }
-    let columns = COLUMNS.join(", ");
-    let nothing = COLUMNS.map(|_| "NULL").join(", ");
-    [
-        format!("CREATE TEMP VIEW group_commit ({columns}) AS SELECT {nothing}"),
-        format!("CREATE TEMP TRIGGER group_commit_written INSTEAD OF INSERT ON group_commit BEGIN {script}; END"),
-    ]
+
+    /// The names of its cells, in their order.
+    const fn cells(self) -> &'static str {
+        match self {
+            Self::Published => "id connector_key stored_path completed_at_us",
+            Self::Transfer => transfer::CELLS,
+            Self::Traffic => traffic::CELLS,
+            Self::Receipt => {
+                "id connector connector_key name client_path stored_path size_bytes sha256 headers begun_at_us \
+                 completed_at_us remote_address tls session_id ending resumed_from ascii proof status inode staged_name \
+                 event_id deliver_at_us folder actions staging_inode"
+            }
+            Self::Event => event::CELLS,
+            Self::Collection => collected::CELLS,
+        }
+    }
+
+    /// What writes it, where `:name` stands for one of its cells.
+    const fn statements(self) -> &'static [&'static str] {
+        match self {
+            Self::Published => &[CLEAR_MARK, MARK_REPLACED],
+            Self::Transfer => &[ADD_TRANSFER],
+            Self::Traffic => &[ADD_TRAFFIC],
+            Self::Receipt => &[ADD_RECEIPT, ADD_DELIVERIES, ADD_ACTIONS, ADD_HOLD],
+            Self::Event => &[ADD_EVENT],
+            Self::Collection => &[ADD_COLLECTION],
+        }
+    }
+
+    /// The trigger that writes it.
+    fn trigger(self) -> String {
+        let cells: Vec<_> = self.cells().split(' ').collect();
+        let written: String = self.statements().iter().map(|sql| with_cells(sql, &cells) + "; ").collect();
+        let number = self.number();
+        format!(
+            "CREATE TEMP TRIGGER group_commit_{number} INSTEAD OF INSERT ON group_commit WHEN NEW.kind = {number} \
+             BEGIN {written}END"
+        )
+    }
+}
+
+/// The statement with the view's columns instead of the cells' names.
+fn with_cells(sql: &str, cells: &[&str]) -> String {
+    let mut parts = sql.split(':');
+    let mut text = parts.next().unwrap_or_default().to_owned();
+    for part in parts {
+        let end = part.find(|c: char| !c.is_ascii_alphanumeric() && c != '_').unwrap_or(part.len());
+        let column = cells.iter().position(|cell| *cell == &part[..end]);
+        text += &column.map_or_else(|| format!(":{part}"), |nth| format!("NEW.v{nth}{}", &part[end..]));
+    }
+    text
+}
+
+/// As many cells as the longest row has.
+static COLUMNS: LazyLock<usize> =
+    LazyLock::new(|| Kind::ALL.iter().map(|kind| kind.cells().split(' ').count()).max().unwrap_or_default());
+
+/// A view of nothing, and what an insert into it does instead: each row is written by the statements of its kind, all of them
+/// within one statement that SQLite commits or undoes as a whole. They belong to the writer's connection and are not part of
+/// the database.
+static WRITTEN: LazyLock<Vec<String>> = LazyLock::new(|| {
+    let cells: Vec<_> = (0..*COLUMNS).map(|nth| format!("v{nth}")).collect();
+    let nothing = vec!["NULL"; *COLUMNS + 1].join(", ");
+    let view = format!("CREATE TEMP VIEW group_commit (kind, {}) AS SELECT {nothing}", cells.join(", "));
+    [view].into_iter().chain(Kind::ALL.map(Kind::trigger)).collect()
 });
+
+/// How many rows the statement has that writes so many: its text, which is prepared once, is the same for a range of them, and
+/// the last may be of no kind.
+fn rounded(rows: usize) -> usize {
+    match rows {
+        0..=16 => rows,
+        17..=64 => rows.next_multiple_of(8),
+        _ => rows.next_multiple_of(32),
+    }
+}
+
+/// The insert of so many rows. What came of each receipt is asked behind it: with RETURNING the row would come, and wake
+/// whoever waits for it, before the commit.
+fn statement(rows: usize, asks: bool) -> String {
+    let row = format!("({})", vec!["?"; *COLUMNS + 1].join(", "));
+    let insert = format!("INSERT INTO group_commit VALUES {}", vec![row; rows].join(", "));
+    if asks { [&insert, COMMITTED].join(";\n") } else { insert }
+}
 
 /// Makes a connection one that groups can be written by; the database must be up to date.
 pub(super) async fn prepare(connection: &mut sqlx::SqliteConnection) -> sqlx::Result<()> {
@@ -106,16 +172,13 @@ pub(super) async fn prepare(connection: &mut sqlx::SqliteConnection) -> sqlx::Re
     Ok(())
 }
 
-/// The rows of one commit.
+/// The rows of one commit, by their kinds.
 #[derive(Debug, Default)]
 pub(super) struct Group<'a> {
-    published: Vec<Value>,
-    transfers: Vec<&'a Transfer>,
-    receipts: Vec<Value>,
-    events: Vec<Value>,
-    collections: Vec<Value>,
-    /// The receipts of this group by connector, name and digest: the database does not know them yet.
-    latest: HashMap<(String, &'a str, &'a str), &'a ReceiptId>,
+    rows: BTreeMap<Kind, Vec<Vec<Cell>>>,
+    traffic: traffic::Sums,
+    /// The ids of its receipts.
+    receipts: Vec<&'a str>,
 }
 
 impl<'a> Group<'a> {
@@ -123,91 +186,96 @@ impl<'a> Group<'a> {
     pub(super) fn publish(&mut self, published: &Published) {
         let Published { id, place, event } = published;
         // The event tells when the file was complete.
-        self.published.push(json!([id.as_str(), place.connector_key, place.stored_path, event.at.us()]));
+        self.add(Kind::Published, cells![id.as_str(), &place.connector_key, &place.stored_path, event.at.us()]);
         self.event(event);
     }
 
-    pub(super) fn transfer(&mut self, transfer: &'a Transfer) {
-        self.transfers.push(transfer);
+    pub(super) fn transfer(&mut self, transfer: &Transfer) {
+        self.add(Kind::Transfer, transfer::row(transfer));
+        self.traffic.add(transfer);
     }
 
     pub(super) fn event(&mut self, event: &event::Event) {
-        self.events.push(event::row(event));
+        self.add(Kind::Event, event::row(event));
     }
 
     pub(super) fn collection(&mut self, collection: &Collection) {
-        self.collections.push(collected::row(collection));
+        self.add(Kind::Collection, collected::row(collection));
     }
 
     /// A receipt with its event's id; the event is told of when the file is published.
     pub(super) fn receipt(&mut self, received: &'a Received) {
         let Received { receipt, event_id, folder, staging_inode, deliver_at, actions } = received;
-        let connector_key = receipt.connector.to_ascii_lowercase();
-        let alike = (connector_key.clone(), receipt.client_path.as_str(), receipt.sha256.as_str());
-        let duplicate_of = self.latest.insert(alike, &receipt.id).map(ReceiptId::as_str);
-        self.receipts.push(json!([
+        self.receipts.push(receipt.id.as_str());
+        let row = cells![
             receipt.id.as_str(),
-            receipt.connector,
-            connector_key,
-            receipt.name,
-            receipt.client_path,
-            receipt.stored_path,
+            &receipt.connector,
+            receipt.connector.to_ascii_lowercase(),
+            &receipt.name,
+            &receipt.client_path,
+            &receipt.stored_path,
             signed(receipt.size_bytes),
-            receipt.sha256,
+            &receipt.sha256,
             encode_headers(&receipt.headers),
             receipt.begun_at.us(),
             receipt.completed_at.us(),
-            receipt.remote_address,
-            receipt.tls,
+            &receipt.remote_address,
+            &receipt.tls,
             receipt.session_id.as_str(),
             receipt.ending.name(),
             signed(receipt.resumed_from),
-            i64::from(receipt.ascii),
+            receipt.ascii,
             receipt.proof.name(),
             receipt.status.name(),
             receipt.inode.cast_signed(),
-            receipt.staged_name,
-            duplicate_of,
+            &receipt.staged_name,
             event_id.as_str(),
             deliver_at.us(),
             folder,
-            actions,
+            (!actions.is_empty()).then(|| json!(actions).to_string()),
             staging_inode.cast_signed(),
-        ]));
+        ];
+        self.add(Kind::Receipt, row);
     }
 
-    fn is_empty(&self) -> bool {
-        let rows = [&self.published, &self.receipts, &self.events, &self.collections];
-        rows.iter().all(|rows| rows.is_empty()) && self.transfers.is_empty()
+    fn add(&mut self, kind: Kind, row: Vec<Cell>) {
+        self.rows.entry(kind).or_default().push(row);
     }
 
-    /// Writes them, in a transaction of their own unless `to` is in one; gives what came of each receipt, in their order.
-    pub(super) async fn write(self, to: impl SqliteExecutor<'_>) -> sqlx::Result<Vec<Committed>> {
-        if self.is_empty() {
-            return Ok(Vec::new());
-        }
-        let receipts = self.receipts.len();
-        let transfers: Value = self.transfers.iter().map(|transfer| transfer::row(transfer)).collect();
-        let rows =
-            sqlx::query(if receipts == 0 { AssertSqlSafe(WRITE) } else { AssertSqlSafe(WRITE_RECEIPTS.as_str()) })
-                .bind(Value::from(self.events).to_string())
-                .bind(Value::from(self.published).to_string())
-                .bind(transfers.to_string())
-                .bind(traffic::rows(self.transfers.iter().copied()).to_string())
-                .bind(Value::from(self.receipts).to_string())
-                .bind(DUPLICATE_WITHIN_US)
-                .bind(Value::from(self.collections).to_string())
-                .fetch_all(to)
-                .await?;
-        if rows.len() != receipts {
-            return Err(sqlx::Error::RowNotFound);
+    /// Whether it can be written without a transaction around it.
+    pub(super) fn is_one_statement(&self) -> bool {
+        self.rows.values().map(Vec::len).sum::<usize>() + self.traffic.len() <= ROWS_MAX
+    }
+
+    /// Writes them; gives what came of each receipt, in their order. Many of them are written by several statements, which must
+    /// be in one transaction ([`Self::is_one_statement`]).
+    pub(super) async fn write(mut self, to: &mut SqliteConnection) -> sqlx::Result<Vec<Committed>> {
+        self.rows.insert(Kind::Traffic, self.traffic.rows());
+        let of_kind = |(kind, rows): (Kind, Vec<_>)| rows.into_iter().map(move |row| (Some(kind), row));
+        let mut rows: Vec<_> = self.rows.into_iter().flat_map(of_kind).collect();
+        let mut committed = Vec::with_capacity(self.receipts.len());
+        while !rows.is_empty() {
+            let behind = rows.split_off(rows.len().min(ROWS_MAX));
+            let asked = if behind.is_empty() { mem::take(&mut self.receipts) } else { Vec::new() };
+            let full = rounded(rows.len());
+            rows.resize_with(full, || (None, Vec::new()));
+            let mut query = sqlx::query(AssertSqlSafe(statement(full, !asked.is_empty())));
+            for (kind, mut row) in rows {
+                row.resize(*COLUMNS, Cell::Null);
+                query = row.into_iter().fold(query.bind(kind.map(Kind::number)), |query, cell| cell.bind(query));
+            }
+            if !asked.is_empty() {
+                query = query.bind(json!(asked).to_string());
+            }
+            committed.extend(query.fetch_all(&mut *to).await?);
+            rows = behind;
         }
         let decode = |row: &SqliteRow| {
             let duplicate_of = row.try_get::<Option<String>, _>(0)?;
             let duplicate_of = duplicate_of.as_deref().and_then(ReceiptId::parse);
             Ok(Committed { duplicate_of, held: row.try_get(1)? })
         };
-        rows.iter().map(decode).collect()
+        committed.iter().map(decode).collect()
     }
 }
 
@@ -244,7 +312,7 @@ mod tests {
 
     async fn write(db: &Db, group: Group<'_>) -> Vec<Committed> {
         let mut tx = db.begin().await.unwrap();
-        let committed = group.write(&mut *tx).await.unwrap();
+        let committed = group.write(&mut tx).await.unwrap();
         tx.commit().await.unwrap();
         committed
     }
@@ -259,11 +327,14 @@ mod tests {
         let mut group = Group::default();
         group.receipt(&good);
         group.receipt(&bad);
-        group.write(db.writer()).await.unwrap_err();
+        group.write(&mut db.writer().acquire().await.unwrap()).await.unwrap_err();
         assert_eq!(find(&db, &good.receipt.id).await.unwrap(), None);
         let mut group = Group::default();
         group.receipt(&good);
-        assert_eq!(group.write(db.writer()).await.unwrap(), [Committed { duplicate_of: None, held: false }]);
+        assert_eq!(
+            group.write(&mut db.writer().acquire().await.unwrap()).await.unwrap(),
+            [Committed { duplicate_of: None, held: false }]
+        );
         assert!(find(&db, &good.receipt.id).await.unwrap().is_some(), "it is committed without anybody's COMMIT");
     }
 
@@ -323,5 +394,41 @@ mod tests {
         assert_eq!(now, [(replaced, true), (here, false), (here, true), (here, true)]);
         let moved = sums(&db, 0, i64::MAX).await.unwrap();
         assert_eq!(moved.iter().map(|one| (one.bytes, one.files)).collect::<Vec<_>>(), [(14, 1)]);
+    }
+
+    /// Its statements are several, and the last has rows of no kind behind its own.
+    #[tokio::test]
+    async fn a_large_group_is_written_as_a_whole() {
+        fn of(all: &[Received]) -> Group<'_> {
+            let mut group = Group::default();
+            for one in all {
+                group.receipt(one);
+            }
+            group
+        }
+        let folder = tempfile::tempdir().unwrap();
+        let db = Db::open(folder.path()).await.unwrap();
+        let ids = IdSource::seeded(Clock::System, 7);
+        let all: Vec<_> = (0..ROWS_MAX + 9).map(|nth| received(&ids, &format!("/Receive/{}", nth / 2), "11")).collect();
+        assert!(of(&all[..ROWS_MAX]).is_one_statement() && !of(&all).is_one_statement());
+        let mut bad = all.clone();
+        bad.last_mut().unwrap().receipt.size_bytes = u64::MAX;
+        let mut tx = db.begin().await.unwrap();
+        of(&bad).write(&mut tx).await.unwrap_err();
+        tx.rollback().await.unwrap();
+        assert_eq!(find(&db, &all[0].receipt.id).await.unwrap(), None);
+
+        let committed = write(&db, of(&all)).await;
+        let known = |nth: usize| (nth % 2 == 1).then(|| all[nth - 1].receipt.id.clone());
+        assert!(committed.into_iter().map(|one| one.duplicate_of).eq((0..all.len()).map(known)));
+        let count = sqlx::query("SELECT COUNT(*) FROM receipts").fetch_one(db.reader()).await.unwrap();
+        assert_eq!(count.get::<i64, _>(0), i64::try_from(all.len()).unwrap());
+    }
+
+    #[test]
+    fn few_texts_serve_every_number_of_rows() {
+        let texts: std::collections::BTreeSet<_> = (1..=ROWS_MAX).map(rounded).collect();
+        assert!((1..=ROWS_MAX).all(|rows| (rows..=ROWS_MAX).contains(&rounded(rows))), "{texts:?}");
+        assert!(texts.len() < 32, "each is prepared with and without its question: {texts:?}");
     }
 }

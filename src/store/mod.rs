@@ -12,6 +12,7 @@ pub mod audit;
 pub mod authority;
 pub mod backup;
 pub mod busy;
+mod cell;
 pub mod certificate;
 pub mod collected;
 pub mod commit;

@@ -210,7 +210,7 @@ mod tests {
         let received = Received { actions, ..Received::at("/Receive/a.new", &ids, at) };
         let mut group = Group::default();
         group.receipt(&received);
-        group.write(db.writer()).await.unwrap();
+        group.write(&mut db.writer().acquire().await.unwrap()).await.unwrap();
         let id = &received.receipt.id;
         let renamed = async |to: &str, new_name: NewName| {
             let way = ("/Receive/a.new".to_owned(), to.to_owned());

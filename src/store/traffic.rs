@@ -2,9 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use serde_json::{Value, json};
 use sqlx::Row;
 
+use super::cell::{Cell, cells};
 use super::commit::signed;
 use super::open::{Db, StoreError};
 use super::transfer::{Direction, Transfer};
@@ -44,18 +44,36 @@ pub const fn minute(at: Timestamp) -> i64 {
     at.us().div_euclid(MINUTE_US)
 }
 
-/// What transfers add to, one row for each minute and direction.
-pub(super) fn rows<'a>(transfers: impl Iterator<Item = &'a Transfer>) -> Value {
-    let mut sums: BTreeMap<(i64, &str), (i64, i64)> = BTreeMap::new();
-    for transfer in transfers {
+/// The names of the cells of [`Sums::rows`].
+pub(super) const CELLS: &str = "minute direction bytes files";
+
+/// What transfers add to: the bytes and files of each minute and direction.
+#[derive(Debug, Default)]
+pub(super) struct Sums(BTreeMap<(i64, &'static str), (i64, i64)>);
+
+impl Sums {
+    /// Adds a transfer.
+    pub(super) fn add(&mut self, transfer: &Transfer) {
         let (first, last) = (minute(transfer.begun_at), minute(transfer.ended_at));
         for (minute, bytes) in spread(first, last, signed(transfer.bytes_moved)) {
-            let sum = sums.entry((minute, transfer.direction.name())).or_default();
+            let sum = self.0.entry((minute, transfer.direction.name())).or_default();
             sum.0 = sum.0.saturating_add(bytes);
             sum.1 += i64::from(transfer.complete && minute == last);
         }
     }
-    sums.into_iter().map(|((minute, direction), (bytes, files))| json!([minute, direction, bytes, files])).collect()
+
+    /// How many rows they are.
+    pub(super) fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    /// One row for each, as a group commit takes it.
+    pub(super) fn rows(self) -> Vec<Vec<Cell>> {
+        self.0
+            .into_iter()
+            .map(|((minute, direction), (bytes, files))| cells![minute, direction, bytes, files])
+            .collect()
+    }
 }
 
 /// `bytes` spread evenly from one minute to another; what does not divide goes to the last.

@@ -1,8 +1,8 @@
 //! Transfer records: every upload and download, complete or broken off.
 
-use serde_json::{Value, json};
 use sqlx::{AssertSqlSafe, Row};
 
+use super::cell::{Cell, cells};
 use super::commit::signed;
 use super::open::{Db, StoreError};
 use super::receipt::Cursor;
@@ -75,25 +75,29 @@ pub struct Transfer {
     pub reply: String,
 }
 
+/// The names of a [`row`]'s cells.
+pub(super) const CELLS: &str = "id direction connector path bytes_moved offset_bytes begun_at_us ended_at_us ending complete remote \
+     tls session_id receipt_id reply";
+
 /// One as a group commit takes it.
-pub(super) fn row(transfer: &Transfer) -> Value {
-    json!([
+pub(super) fn row(transfer: &Transfer) -> Vec<Cell> {
+    cells![
         transfer.id.as_str(),
         transfer.direction.name(),
-        transfer.connector,
-        transfer.path,
+        &transfer.connector,
+        &transfer.path,
         signed(transfer.bytes_moved),
         signed(transfer.offset_bytes),
         transfer.begun_at.us(),
         transfer.ended_at.us(),
         transfer.ending.name(),
-        i64::from(transfer.complete),
-        transfer.remote,
-        transfer.tls,
-        transfer.session_id,
+        transfer.complete,
+        &transfer.remote,
+        &transfer.tls,
+        &transfer.session_id,
         transfer.receipt_id.as_ref().map(ReceiptId::as_str),
-        transfer.reply,
-    ])
+        &transfer.reply,
+    ]
 }
 
 /// What [`page`] looks for. Empty: everything.

@@ -168,8 +168,8 @@ impl Writer {
                 Job::Flush(_) => {}
             }
         }
-        if apart.is_empty() {
-            return group.write(self.db.writer()).await;
+        if apart.is_empty() && group.is_one_statement() {
+            return group.write(&mut *self.db.writer().acquire().await?).await;
         }
         let mut tx = self.db.begin().await?;
         for job in apart {
@@ -184,7 +184,7 @@ impl Writer {
                 _ => {}
             }
         }
-        let committed = group.write(&mut *tx).await?;
+        let committed = group.write(&mut tx).await?;
         tx.commit().await?;
         Ok(committed)
     }

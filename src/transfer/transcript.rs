@@ -2,6 +2,7 @@
 //! and, as far as the connector's Log Level says, with the record of the session.
 
 use std::collections::VecDeque;
+use std::fmt;
 
 use crate::base::clock::Timestamp;
 
@@ -15,33 +16,46 @@ const LINE_CHARS_MAX: usize = 300;
 /// The first and last lines of a session.
 #[derive(Debug, Default)]
 pub struct Transcript {
-    first: Vec<String>,
-    last: VecDeque<String>,
+    first: Vec<Line>,
+    last: VecDeque<Line>,
     left_out: u64,
+}
+
+/// One line. It is seldom read, so it is put into words then.
+#[derive(Debug)]
+struct Line {
+    at: Timestamp,
+    who: char,
+    said: String,
+}
+
+impl fmt::Display for Line {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}: {}", self.at.time_of_day(), self.who, self.said)
+    }
 }
 
 impl Transcript {
     /// A line from the client; `PASS` and `ACCT` without their arguments.
     pub fn client(&mut self, at: Timestamp, line: &str) {
-        self.push(at, "C", &masked(line));
+        self.push(at, 'C', &masked(line));
     }
 
     /// A reply to the client.
     pub fn server(&mut self, at: Timestamp, reply: &str) {
-        self.push(at, "S", reply);
+        self.push(at, 'S', reply);
     }
 
     /// Everything kept, a line each: `09:41:52.000 C: NOOP`.
     pub fn text(&self) -> String {
         let gap = (self.left_out > 0).then(|| format!("… {} lines are left out …", self.left_out));
-        let lines = self.first.iter().chain(&gap).chain(&self.last);
-        lines.map(String::as_str).collect::<Vec<_>>().join("\n")
+        let first = self.first.iter().map(Line::to_string);
+        first.chain(gap).chain(self.last.iter().map(Line::to_string)).collect::<Vec<_>>().join("\n")
     }
 
-    fn push(&mut self, at: Timestamp, who: &str, said: &str) {
+    fn push(&mut self, at: Timestamp, who: char, said: &str) {
         let printable = |c: char| if c.is_control() { '?' } else { c };
-        let said: String = said.chars().take(LINE_CHARS_MAX).map(printable).collect();
-        let line = format!("{} {who}: {said}", at.time_of_day());
+        let line = Line { at, who, said: said.chars().take(LINE_CHARS_MAX).map(printable).collect() };
         if self.first.len() < FIRST_LINES {
             return self.first.push(line);
         }

@@ -60,7 +60,8 @@ impl Control {
             tls: self.data_tls(),
             progress,
         };
-        tokio::spawn(transfers::run(job, transfer));
+        // In its place before it is handed over, which moves it about ten times.
+        tokio::spawn(Box::pin(transfers::run(job, transfer)));
         self.running = Some(Running { progress: receiver, abort, line: self.line.clone(), aborting: false });
     }
 
