@@ -242,6 +242,10 @@ impl<'a> Group<'a> {
         self.rows.entry(kind).or_default().push(row);
     }
 
+    pub(super) fn is_empty(&self) -> bool {
+        self.rows.is_empty()
+    }
+
     /// Whether it can be written without a transaction around it.
     pub(super) fn is_one_statement(&self) -> bool {
         self.rows.values().map(Vec::len).sum::<usize>() + self.traffic.len() <= ROWS_MAX

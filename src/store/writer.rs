@@ -168,6 +168,9 @@ impl Writer {
                 Job::Flush(_) => {}
             }
         }
+        if apart.is_empty() && group.is_empty() {
+            return Ok(Vec::new());
+        }
         if apart.is_empty() && group.is_one_statement() {
             return group.write(&mut *self.db.writer().acquire().await?).await;
         }
