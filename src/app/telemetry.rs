@@ -11,14 +11,18 @@ use tracing::field::{Field, Visit};
 use tracing::{Event, Level, Subscriber};
 use tracing_appender::non_blocking::{NonBlocking, WorkerGuard};
 use tracing_appender::rolling::{RollingFileAppender, Rotation};
+use tracing_subscriber::field::MakeExt;
 use tracing_subscriber::filter::LevelFilter;
-use tracing_subscriber::fmt::writer::OptionalWriter;
+use tracing_subscriber::fmt::format;
+use tracing_subscriber::fmt::writer::{MakeWriter, OptionalWriter};
 use tracing_subscriber::layer::{Context, Layer, SubscriberExt};
+use tracing_subscriber::registry::LookupSpan;
 use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{EnvFilter, Registry, reload};
 
 use crate::base::app_log::{AppLog, Gravity};
 use crate::base::clock::Clock;
+use crate::base::unseen;
 use crate::domain::value::{LogLevel, LogTarget};
 use crate::store::live::Live;
 use crate::store::open::make_private_folder;
@@ -46,16 +50,34 @@ pub(super) fn start(log: AppLog) -> Option<Handle> {
     let (filter, level) = reload::Layer::new(filter);
     let outputs = Arc::new(ArcSwap::from_pointee(Outputs { stderr: true, file: None }));
     let (to, ansi) = (Arc::clone(&outputs), io::stderr().is_terminal());
-    let lines = tracing_subscriber::fmt::layer().with_target(false);
-    let lines = lines.with_writer(move || OptionalWriter::from(to.load().stderr.then(io::stderr))).with_ansi(ansi);
+    let lines = lines(move || OptionalWriter::from(to.load().stderr.then(io::stderr)), ansi);
     let to = Arc::clone(&outputs);
-    let in_files = tracing_subscriber::fmt::layer().with_target(false);
-    let in_files =
-        in_files.with_writer(move || OptionalWriter::from(to.load().file.as_ref().map(|(file, _)| file.clone())));
-    let in_files = in_files.with_ansi(false);
+    let in_files = move || OptionalWriter::from(to.load().file.as_ref().map(|(file, _)| file.clone()));
+    let in_files = self::lines(in_files, false);
     let kept = Kept { log, clock: Clock::System };
     let started = tracing_subscriber::registry().with(filter).with(lines).with(in_files).with(kept).try_init();
     started.ok().map(|()| Handle { level, outputs })
+}
+
+/// One line an event, whatever the names of files in it hold: what nobody sees is told by its code.
+fn lines<S, W>(to: W, ansi: bool) -> impl Layer<S>
+where
+    S: Subscriber + for<'a> LookupSpan<'a>,
+    W: for<'w> MakeWriter<'w> + Send + Sync + 'static,
+{
+    let fields = format::debug_fn(move |to, field, value| {
+        let text = unseen::marked(&format!("{value:?}"));
+        match field.name() {
+            "message" => to.write_str(&text),
+            name if ansi => write!(to, "\u{1b}[3m{name}\u{1b}[0m\u{1b}[2m=\u{1b}[0m{text}"),
+            name => write!(to, "{name}={text}"),
+        }
+    });
+    tracing_subscriber::fmt::layer()
+        .with_target(false)
+        .fmt_fields(fields.delimited(" "))
+        .with_writer(to)
+        .with_ansi(ansi)
 }
 
 impl Outputs {
@@ -149,6 +171,31 @@ pub(super) async fn follow(handle: Handle, live: Live, data: PathBuf) {
         }
         if changes.changed().await.is_err() {
             return;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_neither_makes_a_line_of_its_own_nor_hides_what_it_is() {
+        for ansi in [false, true] {
+            let file = tempfile::NamedTempFile::new().unwrap();
+            let subscriber = tracing_subscriber::registry().with(lines(Arc::new(file.reopen().unwrap()), ansi));
+            tracing::subscriber::with_default(subscriber, || {
+                let name = "a\u{202e}xcod.exe\n2026-11-24T08:00:00Z ERROR forged\u{1b}[2J\u{200b}";
+                tracing::warn!(file = %name, other = name, "Could not read {name}");
+            });
+            let text = std::fs::read_to_string(file.path()).unwrap();
+            let (line, rest) = text.split_once('\n').unwrap();
+            assert_eq!(rest, "");
+            let plain = "a[U+202E]xcod.exe[U+000A]2026-11-24T08:00:00Z ERROR forged[U+001B][2J[U+200B]";
+            assert_eq!(line.matches(plain).count(), 2, "{line}");
+            assert!(line.contains(&format!("Could not read {plain} ")) && line.contains(r"\u{202e}"), "{line}");
+            let told = if ansi { "\u{1b}[3mfile\u{1b}[0m" } else { "Z  WARN Could not read" };
+            assert!(line.contains(told) && line.contains('\u{1b}') == ansi, "{line}");
         }
     }
 }

@@ -206,7 +206,7 @@ fn admit(engine: &Engine, snapshot: &Snapshot, connector: &Connector, (slot, by)
 }
 
 /// How the partner's names and password are written.
-fn encoding(settings: &ConnectorSettings) -> Encoding {
+pub fn encoding(settings: &ConnectorSettings) -> Encoding {
     Encoding::parse(settings.name_encoding.as_str()).unwrap_or_default()
 }
 

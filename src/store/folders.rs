@@ -1,7 +1,7 @@
 //! Where everything lies that has a folder, as it is stored; and whether it may lie there, within the save that says so.
 
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use sqlx::{Row, Sqlite, SqliteConnection, Transaction};
 
@@ -17,11 +17,39 @@ use crate::domain::setting::{Mistake, Texts};
 const CONNECTORS: &str = "SELECT id FROM connectors ORDER BY id_key";
 const NAMED: &str = "SELECT owner, key, value FROM setting_values WHERE scope = 'connector' \
      AND key IN ('type', 'input_folder', 'output_folder', 'folder', 'save_to_sent_folder', 'log_messages')";
+const HAD: &str = "SELECT DISTINCT key, after, subject FROM audit WHERE subject > 'connector ' AND subject < 'connector!' \
+     AND (key = 'added' OR key IN ('input_folder', 'output_folder') AND after <> '')";
+const ROOTS: &str = "SELECT DISTINCT before FROM audit WHERE subject = 'profile' AND key = 'root_directory'";
 
 /// Every folder, as it is stored now.
 pub async fn stored(db: &Db) -> Result<Folders, StoreError> {
     let mut tx = db.reader().begin().await?;
     read(&mut tx, db.folder()).await
+}
+
+/// Every folder that ever was a partner's Send or Receive, as the audit tells, with the connector: absolute, or below the data
+/// folder.
+pub async fn ever(db: &Db) -> Result<BTreeMap<PathBuf, String>, StoreError> {
+    let mut tx = db.reader().begin().await?;
+    let mut roots = vec![text(&setting::read(&mut tx, Scope::Profile).await?.texts, ROOT)];
+    for row in sqlx::query(ROOTS).fetch_all(&mut *tx).await? {
+        roots.push(row.try_get(0)?);
+    }
+    let mut ever = BTreeMap::new();
+    for row in sqlx::query(HAD).fetch_all(&mut *tx).await? {
+        let (key, after, subject): (String, String, String) = (row.try_get(0)?, row.try_get(1)?, row.try_get(2)?);
+        let folders = if key == "added" {
+            let id = ConnectorId::parse(&after).map_err(StoreError::Unreadable)?;
+            let added = Connector { id, version: 0, settings: ConnectorSettings::default() };
+            vec![added.input_folder_text(), added.output_folder_text()]
+        } else {
+            vec![after]
+        };
+        let whose = subject.trim_start_matches("connector ");
+        let paths = roots.iter().flat_map(|root| folders.iter().map(|folder| Path::new(root).join(folder)));
+        ever.extend(paths.map(|path| (path, whose.to_owned())));
+    }
+    Ok(ever)
 }
 
 pub(super) async fn read(connection: &mut SqliteConnection, data: &Path) -> Result<Folders, StoreError> {

@@ -18,15 +18,6 @@ const LOOKED_FOR_MAX: i64 = 1_000;
 /// Files, and connectors, looked at in one [`round`].
 const ROUND_MAX: u64 = 10_000;
 
-/// What is to be said of a file whose folder is not there, either.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Folderless {
-    /// It takes no room: who has taken the folder has taken it.
-    Gone,
-    /// Nothing: the folder may come back.
-    Unknown,
-}
-
 /// Where the next [`round`] goes on.
 #[derive(Debug, Default)]
 pub struct Looked {
@@ -37,13 +28,11 @@ pub struct Looked {
 }
 
 /// What came of a look.
-pub(super) struct Look {
-    /// How many files were looked for.
-    looked: u64,
-    /// How many of them are gone.
-    pub(super) gone: u64,
-    /// The path to go on behind: empty where it is to begin anew.
-    pub(super) next: String,
+pub(super) enum Look {
+    /// So many were looked for, so many are gone; the next look goes on behind that path, or begins anew where it is empty.
+    Done { looked: u64, gone: u64, next: String },
+    /// A rename of the partner's is under way: the same are to be looked for later.
+    Renaming,
 }
 
 /// Looks for some of all partners' received files and marks those that are not there: so many that all have their turn in time,
@@ -63,11 +52,13 @@ pub async fn round(depot: &Depot, snapshot: &Snapshot, looked: &mut Looked) {
             }
             // A folder that cannot be opened has told so elsewhere.
             let Ok(workspace) = depot.workspaces.get(&snapshot.profile, &live.connector) else { break };
-            match look(depot, (live, &workspace), &path, Folderless::Unknown).await {
-                Ok(found) => {
-                    left = left.saturating_sub(found.looked + 1);
-                    path = found.next;
+            match look(depot, (live, &workspace), &path).await {
+                Ok(Look::Done { looked, next, .. }) => {
+                    left = left.saturating_sub(looked + 1);
+                    path = next;
                 }
+                // The others are not kept waiting.
+                Ok(Look::Renaming) => break,
                 Err(error) => {
                     tracing::warn!(connector.id = key, %error, "Could not look for received files");
                     break;
@@ -85,7 +76,6 @@ pub(super) async fn look(
     depot: &Depot,
     (live, workspace): (&Arc<LiveConnector>, &Arc<Workspace>),
     after: &str,
-    folderless: Folderless,
 ) -> Result<Look, TransferError> {
     let (db, key) = (&depot.db, live.connector.id.key());
     // A disk that is away leaves an empty place, in which everything would seem to have been taken (decision 0112): only
@@ -99,11 +89,11 @@ pub(super) async fn look(
     let looking = tokio::task::spawn_blocking(move || {
         let jail = place.folder(Folder::Receive).jail();
         let named = lying.into_iter().filter_map(|one| Some((received_names(&connector.connector, &one.1)?, one)));
-        named.filter(|(names, _)| is_missing(jail, names, folderless)).collect::<Vec<_>>()
+        named.filter(|(names, _)| is_missing(jail, names)).collect::<Vec<_>>()
     });
     let missing = looking.await.map_err(io::Error::other)?;
     if missing.is_empty() {
-        return Ok(Look { looked, gone: 0, next });
+        return Ok(Look::Done { looked, gone: 0, next });
     }
     // Who has removed or renamed one since it was asked for has said so before these are marked.
     for (names, _) in &missing {
@@ -111,23 +101,23 @@ pub(super) async fn look(
     }
     depot.recorder.flush().await?;
     if renaming::begun(db).await?.iter().any(|rename| rename.connector_key == key) {
-        // The same are looked for again, but for now that is all.
-        return Ok(Look { looked: ROUND_MAX, gone: 0, next: after.to_owned() });
+        return Ok(Look::Renaming);
     }
     let missing: Vec<_> = missing.into_iter().map(|(_, one)| one).collect();
-    Ok(Look { looked, gone: gone::mark(db, &missing).await?, next })
+    Ok(Look::Done { looked, gone: gone::mark(db, &missing).await?, next })
 }
 
-/// Whether nothing is at `names`. Beneath a folder on which another disk lies now nothing is known.
-fn is_missing(jail: &Jail, names: &[Name], folderless: Folderless) -> bool {
-    let is_away = |error: io::Error| error.kind() == io::ErrorKind::NotFound;
-    if !jail.stat(names).is_err_and(is_away) {
-        return false;
+/// Whether nothing is at `names`: who has taken a folder has taken what was in it. Beneath a folder on which another disk lies
+/// now nothing is known.
+fn is_missing(jail: &Jail, names: &[Name]) -> bool {
+    let is_away = |error: &io::Error| matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory);
+    let mut there = jail.stat(names);
+    let mut above = names;
+    while there.as_ref().is_err_and(is_away)
+        && let Some((_, up)) = above.split_last()
+    {
+        (there, above) = (jail.stat(up), up);
     }
-    let above = names.split_last().map_or(names, |(_, above)| above);
-    match (jail.stat(above), jail.stat(&[])) {
-        (Ok(above), Ok(top)) => above.st_dev == top.st_dev,
-        (Err(error), _) => folderless == Folderless::Gone && is_away(error),
-        (_, Err(_)) => false,
-    }
+    let is_there = above.len() == names.len();
+    !is_there && there.and_then(|lowest| Ok(lowest.st_dev == jail.stat(&[])?.st_dev)).unwrap_or(false)
 }

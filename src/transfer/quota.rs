@@ -11,7 +11,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::{OwnedRwLockReadGuard, RwLock};
 
 use super::depot::{Depot, Party, TransferError};
-use super::gone::{self, Folderless};
+use super::gone::{self, Look};
 use super::unfinished;
 use crate::base::path::Name;
 use crate::domain::authorise::No;
@@ -263,12 +263,15 @@ impl Book {
     /// Looks for some of the files that are counted; whether any is gone. The caller has the turn for itself.
     async fn look(&self, depot: &Depot, party: &Party) -> bool {
         let after = mem::take(&mut self.tally().looked_to);
-        let looking =
-            async { gone::look(depot, (&party.connector, &party.workspace(depot)?), &after, Folderless::Gone).await };
+        let looking = async { gone::look(depot, (&party.connector, &party.workspace(depot)?), &after).await };
         match looking.await {
-            Ok(found) => {
-                self.tally().looked_to = found.next;
-                found.gone > 0
+            Ok(Look::Done { gone, next, .. }) => {
+                self.tally().looked_to = next;
+                gone > 0
+            }
+            Ok(Look::Renaming) => {
+                self.tally().looked_to = after;
+                false
             }
             Err(error) => {
                 tracing::warn!(connector.id = party.connector().id.key(), %error, "Could not look for received files");

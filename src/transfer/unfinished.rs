@@ -4,6 +4,7 @@
 //! Never: removing a file that has a receipt, one that is being written, or one that no partner uploaded.
 
 use std::io;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::depot::{Depot, TransferError};
@@ -15,7 +16,7 @@ use crate::domain::event::EventKind;
 use crate::domain::place::Folder;
 use crate::store::event::Event;
 use crate::store::live::{LiveConnector, Snapshot};
-use crate::store::receipt;
+use crate::store::{StoreError, folders, receipt};
 use crate::workspace::folder::{OpenFolder, UNFINISHED_MAX, Unfinished};
 use crate::workspace::removal::remove_file;
 use crate::workspace::temporary::{Temporary, look};
@@ -138,12 +139,8 @@ pub async fn discard(depot: &Depot, snapshot: &Snapshot, (connector, part): (&st
         return false;
     }
     let (path, size) = (one.path(), human::size(one.size_bytes()));
-    tell(
-        depot,
-        &live.connector,
-        format!("{who} removed the unfinished upload {path} of {}, {size}", live.connector.id),
-    )
-    .await;
+    let id = live.connector.id.as_str();
+    tell(depot, id, format!("{who} removed the unfinished upload {path} of {id}, {size}")).await;
     true
 }
 
@@ -156,16 +153,46 @@ pub async fn purge(depot: &Depot, snapshot: &Snapshot) {
         for old in found.iter().filter(|one| one.since() < oldest) {
             purged += u64::from(remove(depot, &live.connector, &workspace, old, oldest).await);
         }
-        if purged > 0 {
-            let what = human::count(purged, "unfinished upload", "unfinished uploads");
-            let summary = format!("Removed {what} of {}: older than they are kept", live.connector.id);
-            tell(depot, &live.connector, summary).await;
-        }
+        tell_purged(depot, live.connector.id.as_str(), purged, "").await;
+    }
+    if let Err(error) = purge_left(depot, snapshot, oldest).await {
+        tracing::warn!(%error, "Could not look for unfinished uploads in folders that are no partner's any more");
     }
 }
 
-async fn tell(depot: &Depot, connector: &Connector, summary: String) {
-    depot.recorder.event(event(depot, connector.id.as_str(), EventKind::UnfinishedPurged, summary)).await;
+/// The same of folders that were a partner's and are nobody's any more (decision 0124).
+async fn purge_left(depot: &Depot, snapshot: &Snapshot, oldest: Timestamp) -> Result<(), StoreError> {
+    let root = Path::new(snapshot.profile.root_directory.as_str());
+    let mut left = folders::ever(&depot.db).await?;
+    for (_, folder) in snapshot.connectors.values().flat_map(|live| live.connector.folders()) {
+        left.remove(&root.join(folder));
+    }
+    let workspaces = depot.workspaces.clone();
+    let looking = tokio::task::spawn_blocking(move || {
+        let look = |(folder, connector): (PathBuf, String)| (workspaces.clear_left(&folder, oldest), folder, connector);
+        left.into_iter().map(look).collect::<Vec<_>>()
+    });
+    for (purged, folder, connector) in looking.await.unwrap_or_default() {
+        match purged {
+            Ok(purged) => tell_purged(depot, &connector, purged, &format!(", left in {}", folder.display())).await,
+            Err(error) => {
+                tracing::warn!(connector.id = connector, %error, "Could not look for unfinished uploads in {}", folder.display());
+            }
+        }
+    }
+    Ok(())
+}
+
+async fn tell_purged(depot: &Depot, connector: &str, purged: u64, place: &str) {
+    if purged > 0 {
+        let what = human::count(purged, "unfinished upload", "unfinished uploads");
+        let summary = format!("Removed {what} of {connector}{place}: older than they are kept");
+        tell(depot, connector, summary).await;
+    }
+}
+
+async fn tell(depot: &Depot, connector: &str, summary: String) {
+    depot.recorder.event(event(depot, connector, EventKind::UnfinishedPurged, summary)).await;
 }
 
 fn event(depot: &Depot, connector: &str, kind: EventKind, summary: String) -> Event {
@@ -236,10 +263,16 @@ async fn remove_whole(
 mod tests {
     use super::*;
     use crate::base::clock::Clock;
-    use crate::store::event;
+    use crate::base::id::ReceiptId;
+    use crate::base::path::VirtualPath;
+    use crate::domain::connector::ConnectorId;
+    use crate::store::live::Live;
     use crate::store::renaming::{NewName, Rename};
+    use crate::store::setting::Change;
+    use crate::store::{connector, event};
     use crate::transfer::publish::publish_temporary;
     use crate::transfer::upload_tests::Desk;
+    use crate::workspace::upload::Part;
     use crate::workspace::workspaces::Workspaces;
     use std::time::Duration;
 
@@ -309,5 +342,65 @@ mod tests {
         let far = Timestamp::from_us(i64::MAX);
         assert!(!remove(depot, party.connector(), &workspace, &Found::Whole(found[0].clone()), far).await);
         assert!(desk.path("Receive").join("a.tmp").exists() && desk.path("Receive").join("a").exists());
+    }
+
+    /// A part of a client's, its name in staging.
+    fn broken_off(depot: &Depot, folder: &OpenFolder, name: &str) -> String {
+        let (id, path) = (ReceiptId::new(&depot.ids).to_string(), VirtualPath::root().resolve("/Receive").unwrap());
+        let mut part = Part::create(folder, &id, &path.resolve(name).unwrap()).unwrap();
+        part.write(b"some").unwrap();
+        part.keep(folder, names(name).into(), depot.clock.now());
+        id
+    }
+
+    #[tokio::test]
+    async fn what_a_removed_connector_left_goes_in_time_and_is_there_when_it_is_added_again() {
+        let desk = Desk::new(&[("output_folder", "elsewhere")]).await;
+        let depot = &desk.depot;
+        depot.workspaces.recovered();
+        let id = ConnectorId::parse("acme").unwrap();
+        let change = Change { who: "eda", remote: "", at: depot.clock.now(), ids: &depot.ids };
+        let folder = OpenFolder::open(&desk.data.path().join("partners/elsewhere")).unwrap();
+        let part = broken_off(depot, &folder, "a");
+        let staging = desk.data.path().join("partners/elsewhere/.waybill");
+        // No client's: no name of one, or no receipt's id.
+        let nameless = ReceiptId::new(&depot.ids).to_string();
+        drop(Part::create_nameless(&folder, &nameless).unwrap());
+        drop(Part::create(&folder, "theirs", &VirtualPath::root().resolve("/Receive/b").unwrap()).unwrap());
+        drop(folder);
+        let live = Live::open(depot.db.clone(), Clock::System).await.unwrap();
+        let later = Clock::fixed(depot.clock.now().plus(Duration::from_hours(25)));
+        let later = Depot { clock: later, ..depot.clone() };
+        let at = async |settings: Option<&[(&str, &str)]>| {
+            connector::remove(&depot.db, &id, &change).await.unwrap();
+            if let Some(settings) = settings {
+                let texts = settings.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
+                connector::add(&depot.db, &id, &texts, None, &change).await.unwrap();
+            }
+            live.refresh().await.unwrap();
+            let snapshot = live.snapshot();
+            depot.workspaces.close_others(|key| snapshot.connectors.contains_key(key));
+            snapshot
+        };
+        let gone = at(None).await;
+        purge(depot, &gone).await;
+        assert!(staging.join(&part).exists(), "it is not old yet");
+        let again = at(Some(&[("output_folder", "elsewhere")])).await;
+        assert_eq!(listed(depot, &again).await, [("/Receive/a".to_owned(), false)]);
+        // Another's now, who has nothing to do with parts.
+        let folder = at(Some(&[("type", "folder"), ("folder", "elsewhere")])).await;
+        purge(&later, &folder).await;
+        assert!(staging.join(&part).exists(), "the folder is somebody's");
+
+        let gone = at(None).await;
+        purge(&later, &gone).await;
+        assert!(!staging.join(&part).exists());
+        assert!(staging.join(&nameless).exists() && staging.join("theirs").exists());
+        depot.recorder.flush().await.unwrap();
+        let purged = event::Filter { kind: Some(EventKind::UnfinishedPurged), ..event::Filter::default() };
+        let events = event::page(&depot.db, &purged, None, 9).await.unwrap();
+        let told: Vec<_> = events.iter().map(|event| (event.connector.as_str(), event.summary.as_str())).collect();
+        let summary = "Removed 1 unfinished upload of acme, left in partners/elsewhere: older than they are kept";
+        assert_eq!(told, [("acme", summary)]);
     }
 }

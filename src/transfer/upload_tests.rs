@@ -27,6 +27,7 @@ use crate::domain::receipt::{Ending, Status};
 use crate::domain::refusal::Rule;
 use crate::ftp::session::StoreMode;
 use crate::store::live::Live;
+use crate::store::renaming::Rename;
 use crate::store::setting::Change;
 use crate::store::{connector, receipt};
 use crate::workspace::temporary;
@@ -264,27 +265,38 @@ async fn what_another_program_took_does_not_count() {
 }
 
 #[tokio::test]
-async fn what_another_program_took_is_gone_without_a_quota_but_not_what_may_come_back() {
+async fn what_another_program_took_is_gone_without_a_quota_but_not_with_the_whole_folder() {
     let desk = Desk::new(&[]).await;
-    std::fs::create_dir_all(desk.path("Receive/sub")).unwrap();
-    for name in ["a", "b", "sub/c"] {
+    std::fs::create_dir_all(desk.path("Receive/sub/deep")).unwrap();
+    std::fs::create_dir_all(desk.path("Receive/other")).unwrap();
+    for name in ["a", "b", "c", "sub/d", "sub/deep/e", "other/f"] {
         desk.store(name, 1).await.unwrap();
     }
     desk.depot.recorder.flush().await.unwrap();
-    std::fs::remove_file(desk.path("Receive/a")).unwrap();
-    std::fs::rename(desk.path("Receive/sub"), desk.path("Receive/elsewhere")).unwrap();
     let mut looked = Looked::default();
-    gone::round(&desk.depot, &desk.party.snapshot, &mut looked).await;
-    assert_eq!(desk.lying().await, (2, 2));
-    std::fs::rename(desk.path("Receive/elsewhere"), desk.path("Receive/sub")).unwrap();
-    std::fs::remove_file(desk.path("Receive/sub/c")).unwrap();
-    gone::round(&desk.depot, &desk.party.snapshot, &mut looked).await;
-    assert_eq!(desk.lying().await, (1, 1));
+    let lying = async |looked: &mut Looked| {
+        gone::round(&desk.depot, &desk.party.snapshot, looked).await;
+        desk.lying().await
+    };
+    std::fs::remove_file(desk.path("Receive/a")).unwrap();
+    assert_eq!(lying(&mut looked).await, (5, 5));
+    // A folder, with all that is in it; and one that is a file now.
+    std::fs::rename(desk.path("Receive/sub"), desk.path("elsewhere")).unwrap();
+    assert_eq!(lying(&mut looked).await, (3, 3));
+    std::fs::remove_dir_all(desk.path("Receive/other")).unwrap();
+    std::fs::write(desk.path("Receive/other"), "a file").unwrap();
+    assert_eq!(lying(&mut looked).await, (2, 2));
+    // While the partner renames something nothing is said.
+    std::fs::remove_file(desk.path("Receive/b")).unwrap();
+    let way = ("/Receive/x".to_owned(), "/Receive/y".to_owned());
+    let rename = Rename::begin(&desk.depot.db, ("acme", None), way, desk.depot.clock.now()).await.unwrap();
+    assert_eq!(lying(&mut looked).await, (2, 2));
+    rename.give_up(&desk.depot.db).await.unwrap();
+    assert_eq!(lying(&mut looked).await, (1, 1));
     // Its Receive folder as a whole is away, and another is in its place.
     std::fs::rename(desk.path("Receive"), desk.path("away")).unwrap();
     desk.depot.workspaces.close_others(|_| false);
-    gone::round(&desk.depot, &desk.party.snapshot, &mut looked).await;
-    assert_eq!(desk.lying().await, (1, 1));
+    assert_eq!(lying(&mut looked).await, (1, 1));
 }
 
 #[tokio::test]

@@ -5,10 +5,10 @@ use std::io::{Cursor, Read};
 
 use axum::body::Body;
 use axum::http::header::{
-    ACCEPT_ENCODING, CONTENT_DISPOSITION, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, COOKIE, HOST, LOCATION,
-    ORIGIN,
+    ACCEPT_ENCODING, ACCEPT_RANGES, CONTENT_DISPOSITION, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE,
+    COOKIE, ETAG, HOST, IF_RANGE, LOCATION, ORIGIN, RANGE,
 };
-use axum::http::{Method, Request, StatusCode};
+use axum::http::{HeaderName, Method, Request, StatusCode};
 use zip::ZipArchive;
 
 use super::tests::Site;
@@ -85,6 +85,43 @@ async fn a_file_goes_as_it_is_to_a_browser_that_would_take_it_compressed_and_who
     let file = ask(Method::GET).await;
     assert_eq!(file.text, "contents of a-name-that-makes-it-worth-while.x12");
     assert_eq!((file.header(CONTENT_ENCODING), file.header(CONTENT_LENGTH), downloads().await), ("", "48", 1));
+}
+
+#[tokio::test]
+async fn a_download_that_broke_off_goes_on_with_the_same_file() {
+    let (site, cookies, ids) = uploaded(&["a.x12"]).await;
+    let ask = async |method: Method, headers: &[(HeaderName, &str)]| {
+        let request = Request::builder().method(method).uri(format!("/activity/receive/{}/file", ids[0]));
+        let request = request.header(HOST, "127.0.0.1:8020").header(COOKIE, &cookies);
+        let request = headers.iter().fold(request, |request, (name, value)| request.header(name, *value));
+        site.send(request.body(Body::empty()).unwrap()).await
+    };
+    let whole = ask(Method::HEAD, &[(RANGE, "bytes=3-5")]).await;
+    let etag = whole.header(ETAG).to_owned();
+    assert_eq!((etag.len(), whole.header(ACCEPT_RANGES), whole.header(CONTENT_LENGTH)), (66, "bytes", "17"));
+    let same = (IF_RANGE, etag.as_str());
+    let (all, weak) = ("contents of a.x12", format!("W/{etag}"));
+    for (headers, said) in [
+        (&[(RANGE, "bytes=9-")][..], (206, "bytes 9-16/17", "8", "of a.x12")),
+        (&[(RANGE, "bytes=9-"), same.clone()], (206, "bytes 9-16/17", "8", "of a.x12")),
+        (&[(RANGE, "bytes=-4"), (ACCEPT_ENCODING, "gzip")], (206, "bytes 13-16/17", "4", ".x12")),
+        (&[(RANGE, "bytes=0-7")], (206, "bytes 0-7/17", "8", "contents")),
+        (&[(RANGE, "bytes=9-"), (IF_RANGE, "\"another\"")], (200, "", "17", all)),
+        (&[(RANGE, "bytes=9-"), (IF_RANGE, &weak)], (200, "", "17", all)),
+        (&[(RANGE, "bytes=9-"), (IF_RANGE, "Tue, 24 Nov 2026 08:00:00 GMT")], (200, "", "17", all)),
+        (&[(RANGE, "bytes=0-1,3-4")], (200, "", "17", all)),
+        (&[(RANGE, "bytes=17-")], (416, "bytes */17", "0", "")),
+        (&[(RANGE, "bytes=17-"), (IF_RANGE, "\"another\"")], (200, "", "17", all)),
+    ] {
+        let answer = ask(Method::GET, headers).await;
+        let got = (answer.status.as_u16(), answer.header(CONTENT_RANGE), answer.header(CONTENT_LENGTH));
+        assert_eq!((got.0, got.1, got.2, answer.text.as_str()), said, "{headers:?}");
+        assert_eq!((answer.header(ETAG), answer.header(ACCEPT_RANGES)), (etag.as_str(), "bytes"), "{headers:?}");
+        // Of the whole file, whatever part of it comes.
+        assert_eq!(answer.headers["repr-digest"], whole.headers["repr-digest"]);
+    }
+    let entries = audit::latest(&site.db, None, 50).await.unwrap();
+    assert_eq!(entries.iter().filter(|entry| entry.key == "downloaded").count(), 9, "who read nothing is not told");
 }
 
 #[tokio::test]

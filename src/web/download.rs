@@ -1,7 +1,11 @@
-//! Files as answers: a name that every browser reads, and the bytes as they come from disk.
+//! Files as answers: a name that every browser reads, and the bytes as they come from disk, all or those that a client still
+//! wants of them.
+
+use std::ops::Range;
 
 use axum::body::Body;
-use axum::http::header::{CONTENT_DISPOSITION, CONTENT_LENGTH, CONTENT_TYPE};
+use axum::http::header::{CONTENT_DISPOSITION, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, IF_RANGE, RANGE};
+use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use tokio::io::{AsyncRead, AsyncReadExt};
@@ -30,9 +34,63 @@ pub fn file(name: &str, size_bytes: u64, reader: impl AsyncRead + Send + 'static
     (headers, Body::from_stream(stream)).into_response()
 }
 
+/// Which bytes of a file are asked for (RFC 9110 section 14.2).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Wanted {
+    /// All of them.
+    Whole,
+    /// These.
+    Part(Range<u64>),
+    /// Some that it does not have.
+    Beyond,
+}
+
+impl Wanted {
+    /// By the headers of a GET, for a file of that size and strong validator. What asks for several parts or cannot be read is
+    /// answered with the whole, and so is who has a part of another file.
+    pub fn of(headers: &HeaderMap, (size_bytes, etag): (u64, &str)) -> Self {
+        let is_its = headers.get(IF_RANGE).is_none_or(|condition| condition == etag);
+        let ranges = headers.get(RANGE).filter(|_| is_its).and_then(|ranges| ranges.to_str().ok());
+        let Some((unit, (first, last))) =
+            ranges.and_then(|ranges| ranges.split_once('=')).and_then(|(unit, set)| Some((unit, set.split_once('-')?)))
+        else {
+            return Self::Whole;
+        };
+        let (first, last) = (first.trim_start(), last.trim_end());
+        let is_number = |text: &str| text.bytes().all(|byte| byte.is_ascii_digit());
+        if !unit.eq_ignore_ascii_case("bytes") || !is_number(first) || !is_number(last) {
+            return Self::Whole;
+        }
+        // Nothing is as long as what does not fit.
+        let number = |text: &str| (!text.is_empty()).then(|| text.parse().unwrap_or(u64::MAX));
+        match (number(first), number(last)) {
+            (None, None) => Self::Whole,
+            (Some(first), Some(last)) if last < first => Self::Whole,
+            (Some(first), last) if first < size_bytes => {
+                Self::Part(first..last.map_or(size_bytes, |last| last.saturating_add(1).min(size_bytes)))
+            }
+            (None, Some(1..)) if size_bytes == 0 => Self::Whole,
+            (None, Some(count @ 1..)) => Self::Part(size_bytes.saturating_sub(count)..size_bytes),
+            _ => Self::Beyond,
+        }
+    }
+}
+
+/// These of its `size_bytes`, of which `reader` gives the first next.
+pub fn part(name: &str, (part, size_bytes): (Range<u64>, u64), reader: impl AsyncRead + Send + 'static) -> Response {
+    let told = format!("bytes {}-{}/{size_bytes}", part.start, part.end - 1);
+    (StatusCode::PARTIAL_CONTENT, [(CONTENT_RANGE, told)], file(name, part.end - part.start, reader)).into_response()
+}
+
+/// It does not have what is asked for.
+pub fn beyond(size_bytes: u64) -> Response {
+    (StatusCode::RANGE_NOT_SATISFIABLE, [(CONTENT_RANGE, format!("bytes */{size_bytes}"))]).into_response()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+    use axum::http::HeaderValue;
 
     #[test]
     fn a_name_is_told_twice_and_breaks_out_of_neither() {
@@ -41,5 +99,31 @@ mod tests {
             attachment("Rechnung \"März\"\r\n;.csv"),
             "attachment; filename=\"Rechnung _M_rz____.csv\"; filename*=UTF-8''Rechnung%20%22M%C3%A4rz%22%0D%0A%3B.csv"
         );
+    }
+
+    #[test]
+    fn one_part_is_read_and_all_else_is_the_whole_or_beyond() {
+        let wanted = |range: &'static str, size_bytes: u64| {
+            let headers = HeaderMap::from_iter([(RANGE, HeaderValue::from_static(range))]);
+            Wanted::of(&headers, (size_bytes, ""))
+        };
+        for (range, part) in [
+            ("bytes=0-", 0..10),
+            ("Bytes=3-", 3..10),
+            ("bytes= 3-5 ", 3..6),
+            ("bytes=9-9", 9..10),
+            ("bytes=3-99999999999999999999", 3..10),
+            ("bytes=-4", 6..10),
+            ("bytes=-11", 0..10),
+        ] {
+            assert_eq!(wanted(range, 10), Wanted::Part(part), "{range}");
+        }
+        for range in ["bytes=10-", "bytes=10-12", "bytes=99999999999999999999-", "bytes=-0"] {
+            assert_eq!(wanted(range, 10), Wanted::Beyond, "{range}");
+        }
+        for range in ["bytes=0-1,3-4", "bytes=5-3", "bytes=-", "bytes=a-b", "bytes=+1-3", "lines=0-1", "bytes", "0-1"] {
+            assert_eq!(wanted(range, 10), Wanted::Whole, "{range}");
+        }
+        assert_eq!((wanted("bytes=0-", 0), wanted("bytes=-1", 0)), (Wanted::Beyond, Wanted::Whole));
     }
 }

@@ -361,7 +361,26 @@ async fn the_first_run_needs_the_code_and_is_gone_afterwards() {
     assert_eq!((made.status, made.header(LOCATION)), (StatusCode::SEE_OTHER, "/"), "{}", made.text);
     assert_eq!(site.get("/flows", &made.cookies()).await.status, StatusCode::OK);
     assert_eq!(site.get("/setup", "").await.status, StatusCode::NOT_FOUND);
-    assert_eq!(site.ask(Method::POST, "/setup", &cookies, Some(&right)).await.status, StatusCode::NOT_FOUND);
+    let late = site.ask(Method::POST, "/setup", &cookies, Some(&right)).await;
+    assert_eq!(late.status, StatusCode::CONFLICT);
+    for words in ["There is an administrator already", "it made nobody", "<a href=\"/sign-in\">Sign in</a>"] {
+        assert!(late.text.contains(words), "no {words} in {}", late.text);
+    }
+}
+
+#[tokio::test]
+async fn of_two_who_finish_the_first_run_at_once_one_reads_that_there_is_an_administrator() {
+    let site = Site::new().await;
+    let (one, other) = tokio::join!(site.get("/setup", ""), site.get("/setup", ""));
+    let finish = async |page: &Answer, name: &str| {
+        let (csrf, code) = (page.csrf(), site.code.printed());
+        let form = [("csrf", csrf.as_str()), ("code", &code), ("name", name), ("password", PASSWORD)];
+        site.ask(Method::POST, "/setup", &page.cookies(), Some(&form)).await
+    };
+    let (one, other) = tokio::join!(finish(&one, "mira"), finish(&other, "eda"));
+    let late = if one.status == StatusCode::CONFLICT { &one } else { &other };
+    assert!(late.text.contains("There is an administrator already"), "{}", late.text);
+    assert_eq!(administrator::count(&site.db).await.unwrap(), 1);
 }
 
 #[tokio::test]

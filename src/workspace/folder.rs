@@ -112,6 +112,15 @@ impl OpenFolder {
             Err(rustix::io::Errno::EXIST) => {}
             Err(errno) => return Err(errno.into()),
         }
+        Self::with_staging(jail)
+    }
+
+    /// The same of a folder that has its staging folder; nothing is made.
+    pub fn existing(path: &Path) -> io::Result<Self> {
+        Self::with_staging(Jail::open(path)?)
+    }
+
+    fn with_staging(jail: Jail) -> io::Result<Self> {
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC | OFlags::NOFOLLOW;
         let staging = Arc::new(rustix::fs::openat(jail.root(), STAGING, flags, Mode::empty())?);
         Ok(Self {

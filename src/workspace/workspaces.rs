@@ -8,7 +8,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use super::folder::OpenFolder;
 use super::sync::Syncer;
-use super::upload;
+use super::upload::{self, FoundPart};
+use crate::base::clock::Timestamp;
+use crate::base::id::ReceiptId;
 use crate::domain::connector::Connector;
 use crate::domain::place::Folder;
 use crate::domain::profile::Profile;
@@ -152,8 +154,7 @@ impl Workspaces {
     fn folder(&self, path: &Path, side: Folder, connector: &Connector) -> io::Result<Arc<OpenFolder>> {
         let mut used = lock(&self.used);
         let folder = Arc::new(OpenFolder::open(path)?);
-        let stat = folder.jail().stat(&[])?;
-        let which = (stat.st_dev, stat.st_ino);
+        let which = which(&folder)?;
         if let Some(known) = used.get(&which).and_then(Weak::upgrade).filter(|known| !known.is_gone()) {
             return Ok(known);
         }
@@ -162,6 +163,37 @@ impl Workspaces {
         }
         used.insert(which, Arc::downgrade(&folder));
         Ok(folder)
+    }
+
+    /// Removes from a folder that was a partner's once what clients broke off there, if nothing was written to it since `before`:
+    /// nothing without a client's name, and nothing where somebody uses the folder. Gives how many these were.
+    pub fn clear_left(&self, folder: &Path, before: Timestamp) -> io::Result<u64> {
+        let folder = match OpenFolder::existing(&self.data.join(folder)) {
+            Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {
+                return Ok(0);
+            }
+            opened => opened?,
+        };
+        let old = || -> io::Result<Vec<_>> {
+            let is_old = |part: &FoundPart| {
+                part.client_path.is_some() && part.since < before && ReceiptId::parse(&part.name).is_some()
+            };
+            Ok(upload::parts(&folder)?.into_iter().filter(is_old).collect())
+        };
+        // Nobody waits for a disk on which there is nothing to remove.
+        if old()?.is_empty() {
+            return Ok(0);
+        }
+        // Whoever begins to use it waits, and finds what is left.
+        let used = lock(&self.used);
+        if used.get(&which(&folder)?).is_some_and(|known| known.strong_count() > 0) {
+            return Ok(0);
+        }
+        let old = old()?;
+        for part in &old {
+            folder.remove_part(&part.name);
+        }
+        Ok(old.len() as u64)
     }
 
     /// Where files land that are passed along to the connector: a partner's Send, a Folder's folder. Made if missing.
@@ -180,6 +212,12 @@ impl Workspaces {
         kept.insert(connector.id.key().to_owned(), opened.clone());
         Ok(opened)
     }
+}
+
+/// Its device and inode.
+fn which(folder: &OpenFolder) -> io::Result<(u64, u64)> {
+    let stat = folder.jail().stat(&[])?;
+    Ok((stat.st_dev, stat.st_ino))
 }
 
 /// Uploads that were broken off in a folder that nobody has used for a while can be resumed, and are purged in time. What has

@@ -35,6 +35,7 @@ use crate::ftp::command::Command;
 use crate::ftp::line::{LineReader, PIPELINE_BYTES_MAX};
 use crate::ftp::reply::{Code, Reply};
 use crate::ftp::session::{Ask, Outcome, Policy, Session, Step};
+use crate::store::live::{LiveConnector, Snapshot};
 use crate::store::refusal::Refusal;
 use crate::store::session::{SessionEnd, Tally};
 use crate::transfer::presence::Place;
@@ -209,6 +210,7 @@ impl Control {
 
     async fn line(&mut self, line: Result<Vec<u8>, crate::ftp::line::LineError>) {
         self.active = Instant::now();
+        self.names_as_set();
         let step = match line {
             Err(error) => {
                 self.now_answering(String::new());
@@ -231,6 +233,14 @@ impl Control {
         self.step(step).await;
     }
 
+    /// The name encoding may have been saved anew since the line before.
+    fn names_as_set(&mut self) {
+        let snapshot = self.engine.live.snapshot();
+        if let Some(live) = self.logged_in(&snapshot) {
+            self.session.names_are_in(login::encoding(&live.connector.settings));
+        }
+    }
+
     /// A line has come: it is shown and kept without its secrets.
     fn heard(&mut self, line: &str) {
         let shown = login::shown_line(&self.engine.live.snapshot(), line);
@@ -251,15 +261,19 @@ impl Control {
 
     fn policy(&self) -> Policy {
         let snapshot = self.engine.live.snapshot();
-        let live = self.connector.as_ref().and_then(|key| snapshot.connectors.get(key));
-        let connector = live.map(|live| &live.connector);
+        let connector = self.logged_in(&snapshot).map(|live| &live.connector);
         Policy {
             tls_offered: snapshot.profile.ftp_over_tls != FtpOverTls::None,
-            active_mode: live
-                .is_some_and(|live| live.connector.settings.active_mode.is_on(snapshot.profile.active_mode)),
+            active_mode: connector
+                .is_some_and(|connector| connector.settings.active_mode.is_on(snapshot.profile.active_mode)),
             mode_z: snapshot.profile.mode_z,
             data_tls_required: !entrance::may_move_in_clear(&snapshot.profile, connector, self.remote),
         }
+    }
+
+    /// Who is logged in, as it is set now.
+    fn logged_in<'a>(&self, snapshot: &'a Snapshot) -> Option<&'a LiveConnector> {
+        self.connector.as_ref().and_then(|key| snapshot.connectors.get(key)).map(Arc::as_ref)
     }
 
     async fn step(&mut self, step: Step) {

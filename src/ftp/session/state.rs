@@ -240,6 +240,13 @@ impl Session {
         }
     }
 
+    /// How the partner's names are written from now on; what a client asked for itself goes on.
+    pub fn names_are_in(&mut self, encoding: Encoding) {
+        if let Login::In(partner) = &mut self.login {
+            partner.encoding = encoding;
+        }
+    }
+
     /// A line as text; `None` if it is none in the encoding that holds.
     pub fn decode(&mut self, line: &[u8]) -> Option<String> {
         if let Login::Named(_, encoding) = &self.login

@@ -7,6 +7,14 @@ use serde::Deserialize;
 
 use super::list;
 use crate::base::clock::Timestamp;
+use crate::base::human;
+use crate::domain::action::ActionSettings;
+use crate::domain::appliance::ApplianceSettings;
+use crate::domain::connector::ConnectorSettings;
+use crate::domain::event_target::EventTargetSettings;
+use crate::domain::profile::Profile;
+use crate::domain::setting::Setting;
+use crate::domain::sla::SlaSettings;
 use crate::store::audit::{self, Entered};
 use crate::store::receipt::Cursor;
 use crate::store::{Db, StoreError};
@@ -53,6 +61,27 @@ impl Source for OfSubject {
     }
 }
 
+/// What was changed, by the name it has on its form; what no form has, as it is stored.
+pub(super) fn named(subject: &str, key: String) -> String {
+    const PARTS: [(&str, &[Setting]); 3] = [
+        ("SLA", SlaSettings::SETTINGS),
+        ("action", ActionSettings::SETTINGS),
+        ("event target", EventTargetSettings::SETTINGS),
+    ];
+    let label = |table: &[Setting], key: &str| table.iter().find(|one| one.key == key).map(|one| one.label.to_owned());
+    let own = match subject.split(' ').next() {
+        Some("profile") => Profile::SETTINGS,
+        Some("settings") => ApplianceSettings::SETTINGS,
+        Some("connector") => ConnectorSettings::SETTINGS,
+        _ => return key,
+    };
+    let of_part = |(what, table): &(&str, &'static [Setting])| {
+        let label = label(table, key.strip_prefix(what)?.trim_start())?;
+        Some(format!("{what}: {}", human::lower_first(&label)))
+    };
+    label(own, &key).or_else(|| PARTS.iter().find_map(of_part)).unwrap_or(key)
+}
+
 struct Row {
     at: Time,
     who: String,
@@ -84,8 +113,8 @@ pub async fn show(context: Context, Query(asked): Query<Asked>) -> Result<Respon
         at: one.at.into(),
         who: one.who,
         remote: one.remote,
+        key: named(&one.subject, one.key),
         subject: one.subject,
-        key: one.key,
         before: one.before,
         after: one.after,
     });
@@ -97,4 +126,27 @@ pub async fn show(context: Context, Query(asked): Query<Asked>) -> Result<Respon
         older: older.map(|query| format!("/audit?{query}")).unwrap_or_default(),
     };
     Ok(html(&page)?.into_response())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_change_is_told_by_the_name_that_forms_have_for_it() {
+        for (subject, key, name) in [
+            ("profile", "sessions_max", "Sessions in all"),
+            ("settings", "time_zone", "Time zone"),
+            ("connector Acme", "settle_s", "Settle"),
+            ("connector Acme", "SLA grace_min", "SLA: grace"),
+            ("connector Acme", "action", "action"),
+            ("connector Acme", "action mail_to", "action: recipients"),
+            ("settings", "event target url", "event target: address"),
+            ("connector Acme", "added", "added"),
+            ("administrator mira", "role", "role"),
+            ("certificate port", "port", "port"),
+        ] {
+            assert_eq!(named(subject, key.to_owned()), name, "{subject}: {key}");
+        }
+    }
 }

@@ -2,6 +2,7 @@
 
 use askama::Template;
 use axum::extract::Path;
+use axum::http::Method;
 use axum::response::{IntoResponse, Redirect, Response};
 
 use super::users::ask_again;
@@ -11,6 +12,7 @@ use crate::base::secret::Secret;
 use crate::domain::administrator::check_password;
 use crate::domain::appliance::ApplianceSettings;
 use crate::domain::setting::Mistake;
+use crate::store::audit::{self, Entry};
 use crate::store::backup::Contents;
 use crate::store::event::Event;
 use crate::store::profile;
@@ -209,9 +211,14 @@ pub async fn try_one(context: Context, posted: Posted) -> Result<Response, WebEr
     draft.answer(&page)
 }
 
-/// The file itself; it opens with the passphrase alone.
-pub async fn download(context: Context, Path(name): Path<String>) -> Result<Response, WebError> {
+/// The file itself; it opens with the passphrase alone. Whoever takes it is in the audit.
+pub async fn download(context: Context, method: Method, Path(name): Path<String>) -> Result<Response, WebError> {
     let file = tokio::fs::File::open(file(&context, &name)?).await.map_err(WebError::internal)?;
     let size_bytes = file.metadata().await.map_err(WebError::internal)?.len();
+    // HEAD asks how large it is; nobody reads it.
+    if method != Method::HEAD {
+        let entry = Entry { subject: "backups", key: "downloaded", before: "", after: &name };
+        context.changing(async |change| audit::note(&context.state.db, change, &entry).await).await?;
+    }
     Ok(download::file(&name, size_bytes, file))
 }

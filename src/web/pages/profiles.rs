@@ -8,7 +8,7 @@ use axum::extract::Query;
 use axum::response::{IntoResponse, Redirect, Response};
 use serde::{Deserialize, Serialize};
 
-use super::outside;
+use super::{audit as audit_page, outside};
 use crate::access::usable;
 use crate::base::human;
 use crate::domain::administrator::Role;
@@ -145,7 +145,7 @@ async fn page(context: &Context, draft: &Draft) -> Result<ProfilePage, WebError>
     let changes = audit::latest(&context.state.db, Some("profile"), 5).await?.into_iter().map(|entered| Changed {
         at: entered.at.into(),
         who: entered.who,
-        key: entered.key,
+        key: audit_page::named(&entered.subject, entered.key),
         before: entered.before,
         after: entered.after,
     });

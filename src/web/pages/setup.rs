@@ -48,11 +48,21 @@ pub async fn show(context: Context) -> Result<Response, WebError> {
     page(&context, "", Vec::new()).await
 }
 
+/// Somebody else was sooner.
+fn too_late() -> WebError {
+    WebError::new(
+        StatusCode::CONFLICT,
+        "There is an administrator already",
+        "Somebody finished the set-up before this form came: it made nobody. Sign in with the name and the password that were \
+         chosen there.",
+    )
+}
+
 /// Makes the administrator; whether there is one already is decided within the transaction that makes one.
 pub async fn submit(context: Context, posted: Posted) -> Result<Response, WebError> {
     let state = &context.state;
     if administrator::count(&state.db).await? > 0 {
-        return Err(WebError::not_found());
+        return Err(too_late());
     }
     let name = posted.text("name").trim().to_owned();
     let password = posted.secret("password");
@@ -83,7 +93,7 @@ pub async fn submit(context: Context, posted: Posted) -> Result<Response, WebErr
     let added = context.changing(async |change| administrator::add(&state.db, &new, change).await).await;
     match added {
         Ok(true) => {}
-        Ok(false) => return Err(WebError::not_found()),
+        Ok(false) => return Err(too_late()),
         Err(SaveError::Mistakes(mistakes)) => {
             let problems = mistakes.into_iter().map(|mistake| problem(&mistake.key, mistake.message)).collect();
             return page(&context, &name, problems).await;

@@ -81,6 +81,31 @@ async fn a_connector_whose_time_is_over_is_sent_away_though_nothing_changes() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_name_encoding_holds_from_the_next_command_of_a_session_that_chose_none() {
+    let appliance = Appliance::new();
+    let running = appliance.start().await;
+    let (mut silent, mut asked) = (running.partner().await, running.partner().await);
+    asked.expect("OPTS UTF8 ON", 200).await;
+    // Its reply names nothing, so that it reads as text in any encoding.
+    let remove = b"RMD /Receive/Gr\xf6\xdfe\r\n";
+    std::fs::create_dir(appliance.place(PARTNER, "Receive/Größe")).unwrap();
+    silent.write(remove).await;
+    assert_eq!(silent.reply().await.code, 501);
+    appliance.say(&["connector", "set", PARTNER, "name_encoding=windows-1252"]);
+    let silent = tokio::sync::Mutex::new(silent);
+    running
+        .until("the new encoding is in force", async |_| {
+            let mut silent = silent.lock().await;
+            silent.write(remove).await;
+            (silent.reply().await.code == 250).then_some(())
+        })
+        .await;
+    assert!(!appliance.place(PARTNER, "Receive/Größe").exists());
+    asked.expect("MKD /Receive/März", 257).await;
+    assert!(appliance.place(PARTNER, "Receive/März").is_dir(), "it was promised UTF-8");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_port_in_use_is_a_state_in_words_and_not_a_crash() {
     let appliance = Appliance::new();
     let taken =

@@ -2,13 +2,13 @@
 
 use std::collections::HashSet;
 use std::fs::File;
-use std::io::{self, Read, Write};
+use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::time::Duration;
 
 use axum::body::{Body, Bytes};
 use axum::extract::Path;
-use axum::http::header::{CONTENT_DISPOSITION, CONTENT_TYPE};
-use axum::http::{HeaderName, Method};
+use axum::http::header::{ACCEPT_RANGES, CONTENT_DISPOSITION, CONTENT_TYPE, ETAG};
+use axum::http::{HeaderMap, HeaderName, Method};
 use axum::response::{IntoResponse, Response};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -26,7 +26,7 @@ use crate::store::receipt::{self, Receipt};
 use crate::transfer::depot::TransferError;
 use crate::transfer::received;
 use crate::web::context::Context;
-use crate::web::download;
+use crate::web::download::{self, Wanted};
 use crate::web::error::WebError;
 
 /// Zips made at a time; one more is told to come back later.
@@ -49,7 +49,12 @@ const NOT_IN_NAMES: [char; 8] = ['\\', ':', '<', '>', '"', '|', '?', '*'];
 const REPR_DIGEST: HeaderName = HeaderName::from_static("repr-digest");
 
 /// One received file.
-pub async fn one(context: Context, method: Method, Path(id): Path<String>) -> Result<Response, WebError> {
+pub async fn one(
+    context: Context,
+    method: Method,
+    headers: HeaderMap,
+    Path(id): Path<String>,
+) -> Result<Response, WebError> {
     let state = &context.state;
     let id = ReceiptId::parse(&id).ok_or_else(WebError::not_found)?;
     let receipt = receipt::find(&state.db, &id).await?.filter(|receipt| !receipt.publishing);
@@ -59,15 +64,26 @@ pub async fn one(context: Context, method: Method, Path(id): Path<String>) -> Re
         Err(TransferError::NotFound) => return Err(not_here()),
         Err(error) => return Err(WebError::internal(error)),
     };
-    // HEAD asks how large it is; nobody reads it.
-    if method != Method::HEAD {
+    let (size_bytes, etag) = (receipt.size_bytes, format!("\"{}\"", receipt.sha256));
+    // HEAD asks how large it is; nobody reads it, and it has no parts.
+    let wanted = if method == Method::HEAD { Wanted::Whole } else { Wanted::of(&headers, (size_bytes, &etag)) };
+    if method != Method::HEAD && wanted != Wanted::Beyond {
         tell(&context, std::slice::from_ref(&receipt)).await?;
     }
-    let file = source.file().try_clone().map_err(WebError::internal)?;
-    let file = tokio::fs::File::from_std(File::from(file));
-    let mut response = download::file(&receipt.name, receipt.size_bytes, file);
-    if let Some(digest) = digest(&receipt.sha256).and_then(|digest| digest.parse().ok()) {
-        response.headers_mut().insert(REPR_DIGEST, digest);
+    let mut file = File::from(source.file().try_clone().map_err(WebError::internal)?);
+    let mut response = match wanted {
+        Wanted::Whole => download::file(&receipt.name, size_bytes, tokio::fs::File::from_std(file)),
+        Wanted::Part(part) => {
+            file.seek(SeekFrom::Start(part.start)).map_err(WebError::internal)?;
+            download::part(&receipt.name, (part, size_bytes), tokio::fs::File::from_std(file))
+        }
+        Wanted::Beyond => download::beyond(size_bytes),
+    };
+    let told = [(ETAG, Some(etag)), (REPR_DIGEST, digest(&receipt.sha256)), (ACCEPT_RANGES, Some("bytes".to_owned()))];
+    for (name, value) in told {
+        if let Some(value) = value.and_then(|value| value.parse().ok()) {
+            response.headers_mut().insert(name, value);
+        }
     }
     Ok(response)
 }
