@@ -276,7 +276,7 @@ async fn commit(depot: &Depot, party: &Party, place: &OpenFolder, receipt: Recei
     let event_id = EventId::new(&depot.ids);
     let published = Published::of(&receipt, event_id.clone());
     let folder = depot.workspaces.receive_path(&party.snapshot.profile, party.connector());
-    let deliver_at = receipt.completed_at.plus(party.connector().settings.settle_s.seconds());
+    let deliver_at = party.connector().settles_at(receipt.completed_at);
     let file = (receipt.client_path.as_str(), receipt.size_bytes);
     let actions = party.snapshot.set_off(ActionMoment::AfterReceive, &receipt.connector, file);
     let actions = actions.map(|action| action.id.clone()).collect();
