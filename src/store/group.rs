@@ -10,7 +10,7 @@ use sqlx::sqlite::{SqliteExecutor, SqliteRow};
 use sqlx::{AssertSqlSafe, Row};
 
 use super::collected::{self, ADD_COLLECTIONS, Collection};
-use super::commit::{Committed, Published, Received, signed};
+use super::commit::{Committed, Place, Published, Received, signed};
 use super::receipt::encode_headers;
 use super::transfer::Transfer;
 use super::{event, traffic, transfer};
@@ -19,7 +19,7 @@ use crate::base::id::ReceiptId;
 /// Same connector, name and digest within this time is a duplicate.
 const DUPLICATE_WITHIN_US: i64 = 24 * 3_600 * 1_000_000;
 
-// `$2`: an array of id, connector_key, stored_path, completed_at_us. From here on they are seen, in this order and behind all
+// `$2`: an array of id, connector_key, stored_path, completed_at_us, in_place_of. From here on they are seen, in this order and behind all
 // that were seen before.
 const CLEAR_MARK: &str = "UPDATE receipts SET publishing = 0, shown_at_us = published.key + 1 + MAX( \
      (SELECT MAX(value->>3) FROM jsonb_each($2)), COALESCE((SELECT COALESCE(shown_at_us, completed_at_us) \
@@ -28,7 +28,8 @@ const CLEAR_MARK: &str = "UPDATE receipts SET publishing = 0, shown_at_us = publ
 const MARK_REPLACED: &str = "UPDATE receipts SET status = 'replaced' WHERE rowid IN (SELECT older.rowid \
      FROM jsonb_each($2) AS published CROSS JOIN receipts AS older ON older.connector_key = published.value->>1 \
      AND older.stored_path = published.value->>2 AND older.status IN ('in_receive', 'waiting') \
-     AND older.id <> published.value->>0)";
+     AND older.id <> published.value->>0 UNION ALL SELECT older.rowid FROM jsonb_each($2) AS published \
+     CROSS JOIN receipts AS older ON older.id = published.value->>4 AND older.status IN ('in_receive', 'waiting'))";
 // `$3`: an array of `transfer::row`.
 const ADD_TRANSFERS: &str = "INSERT INTO transfers (id, direction, connector, path, bytes_moved, offset_bytes, begun_at_us, \
      ended_at_us, ending, complete, remote, tls, session_id, receipt_id, reply) SELECT value->>0, value->>1, value->>2, \
@@ -45,11 +46,11 @@ const ADD_EVENTS: &str = "INSERT INTO events (id, kind, at_us, connector, sessio
 // `$5`: an array of `Group::receipt`'s rows; `$6`: how long a duplicate is one.
 const ADD_RECEIPTS: &str = "INSERT INTO receipts (id, connector, connector_key, name, client_path, stored_path, \
      size_bytes, sha256, headers, begun_at_us, completed_at_us, remote_address, tls, session_id, ending, \
-     resumed_from, ascii, proof, status, publishing, inode, staged_name, event_id, staging_inode, duplicate_of) \
+     resumed_from, ascii, proof, status, publishing, inode, staged_name, event_id, staging_inode, in_place_of, duplicate_of) \
      SELECT value->>0, value->>1, value->>2, value->>3, value->>4, value->>5, value->>6, value->>7, value->>8, \
      value->>9, value->>10, value->>11, value->>12, value->>13, value->>14, value->>15, value->>16, value->>17, \
      CASE WHEN EXISTS (SELECT 1 FROM arrows WHERE from_key = value->>2 AND on_error = 0) THEN 'waiting' \
-     ELSE value->>18 END, 1, value->>19, value->>20, value->>22, value->>26, COALESCE(value->>21, (SELECT id FROM receipts \
+     ELSE value->>18 END, 1, value->>19, value->>20, value->>22, value->>26, value->>27, COALESCE(value->>21, (SELECT id FROM receipts \
      WHERE connector_key = value->>2 AND client_path = value->>4 AND completed_at_us >= (value->>10) - $6 \
      AND sha256 = value->>7 ORDER BY completed_at_us DESC LIMIT 1)) FROM jsonb_each($5)";
 // What is to be delivered is held from the same moment on.
@@ -121,9 +122,11 @@ pub(super) struct Group<'a> {
 impl<'a> Group<'a> {
     /// A file that lies under its final name, with its event.
     pub(super) fn publish(&mut self, published: &Published) {
-        let Published { id, place, event } = published;
+        let Published { id, place, in_place_of, event } = published;
+        let in_place_of = in_place_of.as_ref().map(ReceiptId::as_str);
         // The event tells when the file was complete.
-        self.published.push(json!([id.as_str(), place.connector_key, place.stored_path, event.at.us()]));
+        let Place { connector_key, stored_path } = place;
+        self.published.push(json!([id.as_str(), connector_key, stored_path, event.at.us(), in_place_of]));
         self.event(event);
     }
 
@@ -141,7 +144,7 @@ impl<'a> Group<'a> {
 
     /// A receipt with its event's id; the event is told of when the file is published.
     pub(super) fn receipt(&mut self, received: &'a Received) {
-        let Received { receipt, event_id, folder, staging_inode, deliver_at, actions } = received;
+        let Received { receipt, event_id, folder, staging_inode, deliver_at, actions, in_place_of } = received;
         let connector_key = receipt.connector.to_ascii_lowercase();
         let alike = (connector_key.clone(), receipt.client_path.as_str(), receipt.sha256.as_str());
         let duplicate_of = self.latest.insert(alike, &receipt.id).map(ReceiptId::as_str);
@@ -173,6 +176,7 @@ impl<'a> Group<'a> {
             folder,
             actions,
             staging_inode.cast_signed(),
+            in_place_of.as_ref().map(ReceiptId::as_str),
         ]));
     }
 
@@ -290,7 +294,10 @@ mod tests {
 
         // The second was published over the first; the third came after it, to the same place.
         let mut group = Group::default();
-        group.publish(&Published::of(&second.receipt, second.event_id.clone()));
+        // It went on with another of that name, too.
+        let in_place_of = Some(other.receipt.id.clone());
+        let published = Published::of(&second.receipt, second.event_id.clone());
+        group.publish(&Published { in_place_of, ..published });
         group.receipt(&third);
         let transfer = Transfer {
             id: TransferId::new(&ids),
@@ -320,7 +327,7 @@ mod tests {
             now.push((found.status, found.publishing));
         }
         let (here, replaced) = (Status::InReceive, Status::Replaced);
-        assert_eq!(now, [(replaced, true), (here, false), (here, true), (here, true)]);
+        assert_eq!(now, [(replaced, true), (here, false), (here, true), (replaced, true)]);
         let moved = sums(&db, 0, i64::MAX).await.unwrap();
         assert_eq!(moved.iter().map(|one| (one.bytes, one.files)).collect::<Vec<_>>(), [(14, 1)]);
     }
