@@ -12,7 +12,7 @@ use crate::domain::event_target::EventTarget;
 use crate::domain::value::{ActionKind, MailAddress, WebhookBody};
 use crate::store::action::webhook_secret;
 use crate::store::delivery::Pending;
-use crate::store::event::{self, Event};
+use crate::store::event::Event;
 use crate::store::event_target;
 use crate::store::live::Snapshot;
 use crate::store::receipt::Receipt;
@@ -64,8 +64,7 @@ impl Reach {
                 .post(snapshot, Post { url: address.url(), body, secret, whose: "The action" }, one, receipt)
                 .await;
         }
-        let found = event::find(&self.depot.db, &one.event_id).await.map_err(|error| error.to_string())?;
-        let Some(event) = found else { return Err("The event is older than events are kept".to_owned()) };
+        let (event, _) = self.told(one, receipt).await?;
         match (settings.kind, &settings.program) {
             (ActionKind::Command, Some(program)) => {
                 let given = receipt.map_or_else(|| Given::of_event(&event), Given::of_receipt);

@@ -1,4 +1,4 @@
-//! What a receiver of events gets: JSON, in one form with a version, the same at each attempt.
+//! What a receiver of events gets: JSON, in one form with a version; a file has the name that it has at that attempt.
 
 use serde::Serialize;
 

@@ -49,13 +49,16 @@ pub(super) async fn look(depot: &Depot, snapshot: &Snapshot) -> Result<(), Store
 fn posted(snapshot: &Snapshot, event: &Event, now: Timestamp) -> Vec<New> {
     let alerts = &snapshot.appliance.alert_on;
     let wanting = snapshot.event_targets.iter().filter(|target| target.wants(event.kind, alerts));
+    // A received file is told of by the name that it has once it has settled. That holds up nothing but what its own
+    // partner's files are told of (decision 0122).
+    let settles = snapshot.connector(&event.connector).filter(|_| event.kind == EventKind::AfterReceive);
     let new = |target: &Arc<EventTarget>| New {
         event_id: event.id.clone(),
         // It is about the event: whoever is told of a file takes nothing over.
         receipt_id: None,
-        source_key: String::new(),
+        source_key: settles.map_or_else(String::new, |live| live.connector.id.key().to_owned()),
         target: Target::Events(target.id.clone()),
-        due: now,
+        due: settles.map_or(now, |live| live.connector.settles_at(event.at)),
     };
     wanting.map(new).collect()
 }
@@ -85,4 +88,45 @@ async fn actions(depot: &Depot, snapshot: &Snapshot, event: &Event, now: Timesta
         due: now,
     };
     Ok(set_off.into_iter().map(new).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base::clock::Clock;
+    use crate::base::id::EventId;
+    use crate::domain::connector::ConnectorId;
+    use crate::store::connector;
+    use crate::store::event_target::{self, StoredTarget};
+    use crate::store::receipt::Receipt;
+    use crate::store::setting::Change;
+
+    #[tokio::test]
+    async fn a_received_file_is_told_of_once_it_has_settled_and_holds_up_nothing_else() {
+        let folder = tempfile::tempdir().unwrap();
+        let depot = Depot::for_tests(folder.path(), Clock::System).await;
+        let at = depot.clock.now();
+        let change = Change { who: "test", remote: "", at, ids: &depot.ids };
+        let texts = [("settle_s".to_owned(), "3600".to_owned())].into();
+        connector::add(&depot.db, &ConnectorId::parse("Acme").unwrap(), &texts, None, &change).await.unwrap();
+        let texts = [("url", "https://monitor.example.com/in"), ("which", "all")];
+        let texts = texts.map(|(key, value)| (key.to_owned(), value.to_owned())).into();
+        let monitor = StoredTarget { id: "monitor".to_owned(), texts, version: 0 };
+        event_target::put(&depot.db, &monitor, "", &change).await.unwrap();
+        let snapshot = Live::open(depot.db.clone(), Clock::System).await.unwrap().snapshot();
+
+        let now = at.plus(Duration::from_secs(9));
+        let told = |event: &Event| {
+            let [one] = <[New; 1]>::try_from(posted(&snapshot, event, now)).unwrap();
+            assert_eq!(one.receipt_id, None);
+            (one.source_key, one.due)
+        };
+        let received =
+            |connector| Event::after_receive(&Receipt::sample(&depot.ids, connector, at), EventId::new(&depot.ids));
+        assert_eq!(told(&received("Acme")), ("acme".to_owned(), at.plus(Duration::from_hours(1))));
+        assert_eq!(told(&received("gone")), (String::new(), now));
+        let mut failed = Event::new(&depot.ids, EventKind::DeliveryFailed, at, "given up");
+        "Acme".clone_into(&mut failed.connector);
+        assert_eq!(told(&failed), (String::new(), now));
+    }
 }

@@ -10,14 +10,16 @@ use crate::access::secrets::Secrets;
 use crate::base::id::EventId;
 use crate::domain::action::Action;
 use crate::domain::connector::Connector;
+use crate::domain::event::EventKind;
 use crate::domain::event_target::EventTarget;
 use crate::domain::flow::Target;
 use crate::domain::value::{ConnectorType, WebhookBody};
 use crate::store::connector::webhook_secret;
 use crate::store::delivery::{Pending, Placed};
-use crate::store::event;
+use crate::store::event::{self, Event};
 use crate::store::live::Snapshot;
 use crate::store::receipt::{self, Receipt};
+use crate::store::{StoreError, renaming};
 use crate::transfer::depot::{Depot, TransferError};
 use crate::transfer::held;
 use crate::transfer::passing::{self, Parcel};
@@ -191,6 +193,28 @@ impl Reach {
         Ok(self.commands.run(&command, &given, &EventId::new(&self.depot.ids), file).await)
     }
 
+    /// What happened and the file it is about, by the name that it has now; `receipt` is the one that is taken over, if one is.
+    pub(super) async fn told(
+        &self,
+        one: &Pending,
+        receipt: Option<&Receipt>,
+    ) -> Result<(Event, Option<Receipt>), String> {
+        let (db, words) = (&self.depot.db, |error: StoreError| error.to_string());
+        let found = event::find(db, &one.event_id).await.map_err(words)?;
+        let Some(event) = found else { return Err("The event is older than events are kept".to_owned()) };
+        let known = match (receipt, &event.receipt_id) {
+            (None, Some(id)) => receipt::find(db, id).await.map_err(words)?,
+            (receipt, _) => receipt.cloned(),
+        };
+        let Some(known) = known else { return Ok((event, None)) };
+        // What has a temporary name is held back; what nobody has taken over may get one until just now.
+        let may_have = receipt.is_none() && event.kind == EventKind::AfterReceive;
+        if may_have && renaming::temporary_since(db, &known.id).await.map_err(words)?.is_some() {
+            return Err("Its partner has just given it a temporary name".to_owned());
+        }
+        Ok((event.as_of(&known), Some(known)))
+    }
+
     /// One post.
     pub(super) async fn post(
         &self,
@@ -201,17 +225,12 @@ impl Reach {
     ) -> Result<Attempt, String> {
         let secret = self.secrets.get(&post.secret).await.map_err(|error| error.to_string())?;
         let Some(secret) = secret else { return Err(format!("{} has no secret to sign with; make one", post.whose)) };
-        let found = event::find(&self.depot.db, &one.event_id).await.map_err(|error| error.to_string())?;
-        let Some(event) = found else { return Err("The event is older than events are kept".to_owned()) };
+        let (event, known) = self.told(one, receipt).await?;
         let file = match receipt.filter(|_| post.body == WebhookBody::File) {
             Some(receipt) => held::open_held(&self.depot, &receipt.id).await.ok(),
             None => None,
         };
         let at = self.depot.clock.now();
-        let known = match (receipt, &event.receipt_id) {
-            (None, Some(id)) => receipt::find(&self.depot.db, id).await.map_err(|error| error.to_string())?,
-            (receipt, _) => receipt.cloned(),
-        };
         let shipment = Shipment { event, receipt: known, attempt: one.attempts + 1, at };
         let networks = &snapshot.appliance.webhook_networks;
         let webhook = Webhook { url: post.url, secret: &secret, body: post.body, networks };

@@ -40,6 +40,7 @@ use crate::transfer::collections::Collections;
 use crate::transfer::consent::Consents;
 use crate::transfer::copy::Buffers;
 use crate::transfer::depot::Depot;
+use crate::transfer::held_back;
 use crate::transfer::lacking::Lacking;
 use crate::transfer::presence::Presence;
 use crate::transfer::quota::Quotas;
@@ -144,6 +145,7 @@ async fn serve(options: &ServeOptions, (log, lines): (Option<telemetry::Handle>,
     background.spawn(engine.ports.clone().follow(live.clone(), (depot.recorder.clone(), ids, clock.clone())));
     background.spawn(housekeeping::run(depot.clone(), live.clone()));
     background.spawn(housekeeping::watch_disk(depot.clone(), live.clone()));
+    background.spawn(held_back::run(db.clone(), live.clone()));
     background.spawn(set_off::run(depot.clone(), live.clone()));
     background.spawn(slas::run(depot.clone(), live.clone()));
     background.spawn(watch::run(depot.clone(), live.clone(), engine.presence.clone(), engine.certificates.clone()));

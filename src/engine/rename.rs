@@ -182,7 +182,7 @@ async fn new_name(engine: &Engine, party: &Party, way: &Way<'_>, receipt: &Recei
         return Ok(NewName { is_temporary: true, sets_off: None });
     }
     let depot = &engine.depot;
-    let settles_at = receipt.completed_at.plus(party.connector().settings.settle_s.seconds());
+    let settles_at = party.connector().settles_at(receipt.completed_at);
     // Under a temporary name it did not settle.
     let since = renaming::temporary_since(&depot.db, &receipt.id).await?;
     if since.unwrap_or_else(|| depot.clock.now()) >= settles_at {

@@ -45,6 +45,8 @@ pub struct Received {
     pub deliver_at: Timestamp,
     /// The actions it sets off, by their ids.
     pub actions: Vec<String>,
+    /// Whose file leaves Receive when this one lies there, from under another name.
+    pub in_place_of: Option<ReceiptId>,
 }
 
 #[cfg(test)]
@@ -52,7 +54,15 @@ impl Received {
     /// A receipt to be committed, for tests that are not about its deliveries.
     pub(crate) fn of(receipt: Receipt, ids: &crate::base::id::IdSource) -> Self {
         let (event_id, deliver_at) = (EventId::new(ids), receipt.completed_at);
-        Self { receipt, event_id, folder: String::new(), staging_inode: 0, deliver_at, actions: Vec::new() }
+        Self {
+            receipt,
+            event_id,
+            folder: String::new(),
+            staging_inode: 0,
+            deliver_at,
+            actions: Vec::new(),
+            in_place_of: None,
+        }
     }
 
     /// The same of a file at that path.
@@ -78,6 +88,8 @@ pub struct Published {
     pub id: ReceiptId,
     /// Where it lies: an older receipt of that place is marked replaced.
     pub place: Place,
+    /// Another receipt that is replaced, whose file lay under another name.
+    pub in_place_of: Option<ReceiptId>,
     /// Its After Receive event.
     pub event: event::Event,
 }
@@ -86,7 +98,7 @@ impl Published {
     /// What is to be said of a receipt's file once it lies under its final name.
     pub fn of(receipt: &Receipt, event_id: EventId) -> Self {
         let event = event::Event::after_receive(receipt, event_id);
-        Self { id: receipt.id.clone(), place: Place::of(receipt), event }
+        Self { id: receipt.id.clone(), place: Place::of(receipt), in_place_of: None, event }
     }
 }
 

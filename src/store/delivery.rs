@@ -18,14 +18,16 @@ use crate::domain::flow::{DeliveryState, Target};
 /// No wait is longer: settings allow a week between attempts, and an hour until a file has settled.
 const WAIT_MAX: Duration = Duration::from_hours(8 * 24);
 
-// What `pending` reads, in its order. What is held back and was due by `$4` is passed over: else a batch full of it would
+// What `pending` reads, in its order. Whoever is told of a received file has a lane of its connector, and no receipt of its
+// own. What is held back and was due by `$4` is passed over: else a batch full of it would
 // stand before all others for ever.
 macro_rules! select_pending {
     ($rest:literal) => {
         concat!(
             "SELECT d.id, d.event_id, d.receipt_id, d.attempts, d.since_attempt, d.next_at_us, \
              COALESCE(r.publishing = 1 OR r.temporary_since_us IS NOT NULL, 0) AS held, p.delivery_id IS NOT NULL \
-             FROM deliveries d LEFT JOIN receipts r ON r.id = d.receipt_id LEFT JOIN placements p ON p.delivery_id = d.id \
+             FROM deliveries d LEFT JOIN receipts r ON r.id = COALESCE(d.receipt_id, (SELECT receipt_id FROM events \
+             WHERE id = d.event_id AND $1 <> '')) LEFT JOIN placements p ON p.delivery_id = d.id \
              WHERE d.source_key = $1 AND d.target = $2 AND d.ended_at_us IS NULL \
              AND (held = 0 OR d.next_at_us > $4) ",
             $rest
@@ -132,7 +134,7 @@ const LANE_RECEIPTS: &str = "SELECT DISTINCT receipt_id FROM deliveries WHERE so
 const STOP_LANE: &str = "UPDATE deliveries SET state = 'stopped', ended_at_us = $3 WHERE source_key = $1 \
      AND target = $2 AND ended_at_us IS NULL";
 const LANES_OF: &str = "SELECT DISTINCT source_key, target FROM deliveries WHERE ended_at_us IS NULL \
-     AND (source_key = $1 OR target = $2)";
+     AND (target = $2 OR source_key = $1 AND substr(target, 1, 7) <> 'events:')";
 const DROP_OF: &str = "DELETE FROM deliveries WHERE receipt_id = $1 AND attempts = 0";
 const END_IDLE_HOLDS: &str = "UPDATE holds SET ended = 1 WHERE ended = 0 AND NOT EXISTS (SELECT 1 FROM deliveries \
      WHERE deliveries.receipt_id = holds.receipt_id AND ended_at_us IS NULL)";
@@ -384,10 +386,22 @@ pub(super) async fn stop_lane(
     stop(tx, from, &Target::Connector(to.to_owned()).text(), at).await
 }
 
-/// The connector is gone: what waits to leave it or to come to it stops.
+/// The connector is gone: what waits to leave it or to come to it stops. What happened there is told all the same.
 pub(super) async fn stop_of(tx: &mut Transaction<'_, Sqlite>, key: &str, at: Timestamp) -> sqlx::Result<()> {
-    let target = Target::Connector(key.to_owned()).text();
-    for row in sqlx::query(LANES_OF).bind(key).bind(target).fetch_all(&mut **tx).await? {
+    stop_lanes(tx, (Some(key), &Target::Connector(key.to_owned())), at).await
+}
+
+/// The target is gone: what waits to come to it stops, wherever it comes from.
+pub(super) async fn stop_to(tx: &mut Transaction<'_, Sqlite>, target: &Target, at: Timestamp) -> sqlx::Result<()> {
+    stop_lanes(tx, (None, target), at).await
+}
+
+async fn stop_lanes(
+    tx: &mut Transaction<'_, Sqlite>,
+    (source, target): (Option<&str>, &Target),
+    at: Timestamp,
+) -> sqlx::Result<()> {
+    for row in sqlx::query(LANES_OF).bind(source).bind(target.text()).fetch_all(&mut **tx).await? {
         let (source, target): (String, String) = (row.try_get(0)?, row.try_get(1)?);
         stop(tx, &source, &target, at).await?;
     }

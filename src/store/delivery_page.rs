@@ -42,8 +42,11 @@ const PENDING: &str = "SELECT source_key, target, pending, (SELECT COUNT(*) FROM
      WHERE r.source_key = lanes.source_key AND r.target = lanes.target AND r.state = 'retrying'), \
      (SELECT created_at_us FROM deliveries WHERE id = lanes.oldest) FROM (SELECT source_key, target, \
      COUNT(*) AS pending, MIN(id) AS oldest FROM deliveries WHERE ended_at_us IS NULL GROUP BY source_key, target) AS lanes";
-const FAILED: &str = "SELECT source_key, target, COUNT(*), MIN(ended_at_us) FROM deliveries WHERE state = 'failed' \
-     GROUP BY source_key, target ORDER BY 3 DESC LIMIT 100";
+// Whoever is told of events is one, however many connectors' files they are about.
+const FAILED: &str = "SELECT CASE WHEN substr(target, 1, 7) = 'events:' THEN '' ELSE source_key END AS source, target, \
+     SUM(failed), MIN(since) FROM (SELECT source_key, target, COUNT(*) AS failed, MIN(ended_at_us) AS since \
+     FROM deliveries WHERE state = 'failed' GROUP BY source_key, target) AS lanes GROUP BY source, target \
+     ORDER BY 3 DESC LIMIT 100";
 // Those before it in its lane go first, so they are due too.
 const FIRE: &str = "UPDATE deliveries SET next_at_us = $2 WHERE ended_at_us IS NULL AND next_at_us > $2 AND id <= $1 \
      AND source_key = (SELECT source_key FROM deliveries WHERE id = $1) \
@@ -119,7 +122,7 @@ pub struct Waiting {
     pub since: Timestamp,
 }
 
-/// What was given up in one lane and not begun anew.
+/// What was given up in one lane, or by one event target in all of its lanes, and not begun anew.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Failed {
     /// The connector it comes from, by its id in lower case.
@@ -202,11 +205,14 @@ pub async fn waiting(db: &Db) -> Result<Vec<Waiting>, StoreError> {
     rows.iter().map(lane).collect()
 }
 
-/// How many wait to leave a connector or to come to it.
+/// How many wait to leave a connector or to come to it. Who is yet to be told of its files is none of them.
 pub async fn waiting_of(db: &Db, key: &str) -> Result<u64, StoreError> {
-    let target = Target::Connector(key.to_owned()).text();
-    let lanes = waiting(db).await?;
-    Ok(lanes.iter().filter(|lane| lane.source_key == key || lane.target == target).map(|lane| lane.count).sum())
+    let to = Some(Target::Connector(key.to_owned()));
+    let is_of = |lane: &&Waiting| match Target::parse(&lane.target) {
+        Some(Target::Events(_)) => false,
+        target => lane.source_key == key || target == to,
+    };
+    Ok(waiting(db).await?.iter().filter(is_of).map(|lane| lane.count).sum())
 }
 
 /// How many of these wait to come to a connector.

@@ -91,6 +91,12 @@ impl Event {
             file: None,
         }
     }
+
+    /// As it is told by the name that its received file has by now.
+    #[must_use]
+    pub fn as_of(self, receipt: &Receipt) -> Self {
+        if self.kind == EventKind::AfterReceive { Self::after_receive(receipt, self.id) } else { self }
+    }
 }
 
 /// The names of a [`row`]'s cells.

@@ -107,7 +107,7 @@ pub async fn remove(db: &Db, id: &str, words: &str, change: &Change<'_>) -> Resu
     let mut tx = db.begin().await?;
     sqlx::query(REMOVE).bind(id).execute(&mut *tx).await?;
     secret::remove(&mut tx, &webhook_secret(id)).await?;
-    delivery::stop(&mut tx, "", &Target::Events(id.to_owned()).text(), change.at).await?;
+    delivery::stop_to(&mut tx, &Target::Events(id.to_owned()), change.at).await?;
     setting::bump(&mut tx).await?;
     PART.removed(&mut tx, words, change).await?;
     Ok(tx.commit().await?)
@@ -116,4 +116,92 @@ pub async fn remove(db: &Db, id: &str, words: &str, change: &Change<'_>) -> Resu
 /// The name of what an event target signs with.
 pub fn webhook_secret(id: &str) -> String {
     format!("events {id}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base::clock::{Clock, Timestamp};
+    use crate::base::id::IdSource;
+    use crate::store::commit::{Published, Received};
+    use crate::store::delivery::Lane;
+    use crate::store::group::Group;
+    use crate::store::renaming::{NewName, Rename};
+    use crate::store::set_off::{self, New};
+    use crate::store::{delivery_page, setting};
+
+    const NOW: Timestamp = Timestamp::from_us(1_800_000_000_000_000);
+
+    struct Desk {
+        _folder: tempfile::TempDir,
+        db: Db,
+        received: Received,
+    }
+
+    impl Desk {
+        /// Somebody is to be told of a received file: as its partner's, as globex', and by the appliance.
+        async fn new() -> Self {
+            let folder = tempfile::tempdir().unwrap();
+            let db = Db::open(folder.path()).await.unwrap();
+            let received = Received::at("/Receive/a", &IdSource::random(Clock::System), NOW);
+            let mut group = Group::default();
+            group.receipt(&received);
+            group.write(db.writer()).await.unwrap();
+            let mut group = Group::default();
+            group.publish(&Published::of(&received.receipt, received.event_id.clone()));
+            group.write(db.writer()).await.unwrap();
+            let step = set_off::newer(&db).await.unwrap().unwrap();
+            let new = |source: &str| New {
+                event_id: received.event_id.clone(),
+                receipt_id: None,
+                source_key: source.to_owned(),
+                target: Target::Events("monitor".to_owned()),
+                due: NOW,
+            };
+            set_off::record(&db, &step, &["acme", "globex", ""].map(new), NOW).await.unwrap();
+            Self { _folder: folder, db, received }
+        }
+
+        /// What is due there, and of that what is held back.
+        async fn due(&self, source: &str, held_since: Timestamp) -> (usize, usize) {
+            let lane = Lane { source_key: source.to_owned(), target: Target::Events("monitor".to_owned()) };
+            let due = delivery::next(&self.db, &lane, false, held_since, 9).await.unwrap();
+            (due.len(), due.iter().filter(|one| one.held).count())
+        }
+
+        async fn renamed(&self, to: &str, is_temporary: bool) {
+            let whose = (self.received.receipt.id.clone(), NewName { is_temporary, sets_off: None });
+            let way = ("/Receive/a".to_owned(), to.to_owned());
+            Rename::begin(&self.db, ("acme", Some(whose)), way, NOW).await.unwrap().settle(&self.db).await.unwrap();
+        }
+    }
+
+    #[tokio::test]
+    async fn nobody_is_told_of_a_file_under_a_temporary_name_and_the_appliance_tells_whatever_its_name() {
+        let desk = Desk::new().await;
+        let later = NOW.plus(std::time::Duration::from_secs(1));
+        assert_eq!(desk.due("acme", later).await, (1, 0));
+        desk.renamed("/Receive/a.tmp", true).await;
+        assert_eq!((desk.due("acme", NOW.minus(std::time::Duration::from_secs(1))).await), (1, 1));
+        assert_eq!(desk.due("acme", later).await, (0, 0), "it holds up those behind it no longer");
+        assert_eq!(desk.due("", later).await, (1, 0));
+        desk.renamed("/Receive/b", false).await;
+        assert_eq!(desk.due("acme", later).await, (1, 0));
+    }
+
+    #[tokio::test]
+    async fn what_is_told_of_a_connector_is_no_file_that_waits_to_leave_it_and_outlives_it() {
+        let desk = Desk::new().await;
+        assert_eq!(delivery_page::waiting_of(&desk.db, "acme").await.unwrap(), 0);
+        let mut tx = desk.db.begin().await.unwrap();
+        delivery::stop_of(&mut tx, "acme", NOW).await.unwrap();
+        tx.commit().await.unwrap();
+        assert_eq!(desk.due("acme", NOW).await, (1, 0));
+        let ids = IdSource::random(Clock::System);
+        let change = setting::Change { who: "test", remote: "", at: NOW, ids: &ids };
+        remove(&desk.db, "monitor", "", &change).await.unwrap();
+        for source in ["acme", "globex", ""] {
+            assert_eq!(desk.due(source, NOW).await, (0, 0), "{source}");
+        }
+    }
 }

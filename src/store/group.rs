@@ -11,7 +11,7 @@ use sqlx::{AssertSqlSafe, Row, SqliteConnection};
 
 use super::cell::{Cell, cells};
 use super::collected::{self, ADD_COLLECTION, Collection};
-use super::commit::{Committed, Published, Received, signed};
+use super::commit::{Committed, Place, Published, Received, signed};
 use super::receipt::encode_headers;
 use super::transfer::Transfer;
 use super::{event, traffic, transfer};
@@ -26,6 +26,8 @@ const CLEAR_MARK: &str = "UPDATE receipts SET publishing = 0, shown_at_us = 1 + 
      ORDER BY COALESCE(shown_at_us, completed_at_us) DESC LIMIT 1), 0)) WHERE id = :id AND publishing = 1";
 const MARK_REPLACED: &str = "UPDATE receipts SET status = 'replaced' WHERE connector_key = :connector_key \
      AND stored_path = :stored_path AND status IN ('in_receive', 'waiting') AND id <> :id";
+const MARK_OLDER: &str =
+    "UPDATE receipts SET status = 'replaced' WHERE id = :in_place_of AND status IN ('in_receive', 'waiting')";
 const ADD_TRANSFER: &str = "INSERT INTO transfers (id, direction, connector, path, bytes_moved, offset_bytes, begun_at_us, \
      ended_at_us, ending, complete, remote, tls, session_id, receipt_id, reply) VALUES (:id, :direction, :connector, \
      :path, :bytes_moved, :offset_bytes, :begun_at_us, :ended_at_us, :ending, :complete, :remote, :tls, :session_id, \
@@ -39,11 +41,11 @@ const ADD_EVENT: &str = "INSERT INTO events (id, kind, at_us, connector, session
 // Same connector, name and digest within a day is a duplicate.
 const ADD_RECEIPT: &str = "INSERT INTO receipts (id, connector, connector_key, name, client_path, stored_path, \
      size_bytes, sha256, headers, begun_at_us, completed_at_us, remote_address, tls, session_id, ending, \
-     resumed_from, ascii, proof, status, publishing, inode, staged_name, event_id, staging_inode, duplicate_of) \
+     resumed_from, ascii, proof, status, publishing, inode, staged_name, event_id, staging_inode, in_place_of, duplicate_of) \
      VALUES (:id, :connector, :connector_key, :name, :client_path, :stored_path, :size_bytes, :sha256, :headers, \
      :begun_at_us, :completed_at_us, :remote_address, :tls, :session_id, :ending, :resumed_from, :ascii, :proof, \
      CASE WHEN EXISTS (SELECT 1 FROM arrows WHERE from_key = :connector_key AND on_error = 0) THEN 'waiting' \
-     ELSE :status END, 1, :inode, :staged_name, :event_id, :staging_inode, \
+     ELSE :status END, 1, :inode, :staged_name, :event_id, :staging_inode, :in_place_of, \
      (SELECT id FROM receipts WHERE connector_key = :connector_key AND client_path = :client_path \
      AND completed_at_us >= :completed_at_us - 86400000000 AND sha256 = :sha256 ORDER BY completed_at_us DESC LIMIT 1))";
 // What is to be delivered is held from the same moment on.
@@ -83,13 +85,13 @@ impl Kind {
     /// The names of its cells, in their order.
     const fn cells(self) -> &'static str {
         match self {
-            Self::Published => "id connector_key stored_path completed_at_us",
+            Self::Published => "id connector_key stored_path completed_at_us in_place_of",
             Self::Transfer => transfer::CELLS,
             Self::Traffic => traffic::CELLS,
             Self::Receipt => {
                 "id connector connector_key name client_path stored_path size_bytes sha256 headers begun_at_us \
                  completed_at_us remote_address tls session_id ending resumed_from ascii proof status inode staged_name \
-                 event_id deliver_at_us folder actions staging_inode"
+                 event_id deliver_at_us folder actions staging_inode in_place_of"
             }
             Self::Event => event::CELLS,
             Self::Collection => collected::CELLS,
@@ -99,7 +101,7 @@ impl Kind {
     /// What writes it, where `:name` stands for one of its cells.
     const fn statements(self) -> &'static [&'static str] {
         match self {
-            Self::Published => &[CLEAR_MARK, MARK_REPLACED],
+            Self::Published => &[CLEAR_MARK, MARK_REPLACED, MARK_OLDER],
             Self::Transfer => &[ADD_TRANSFER],
             Self::Traffic => &[ADD_TRAFFIC],
             Self::Receipt => &[ADD_RECEIPT, ADD_DELIVERIES, ADD_ACTIONS, ADD_HOLD],
@@ -184,9 +186,11 @@ pub(super) struct Group<'a> {
 impl<'a> Group<'a> {
     /// A file that lies under its final name, with its event.
     pub(super) fn publish(&mut self, published: &Published) {
-        let Published { id, place, event } = published;
+        let Published { id, place, in_place_of, event } = published;
+        let in_place_of = in_place_of.as_ref().map(ReceiptId::as_str);
+        let Place { connector_key, stored_path } = place;
         // The event tells when the file was complete.
-        self.add(Kind::Published, cells![id.as_str(), &place.connector_key, &place.stored_path, event.at.us()]);
+        self.add(Kind::Published, cells![id.as_str(), connector_key, stored_path, event.at.us(), in_place_of]);
         self.event(event);
     }
 
@@ -205,7 +209,7 @@ impl<'a> Group<'a> {
 
     /// A receipt with its event's id; the event is told of when the file is published.
     pub(super) fn receipt(&mut self, received: &'a Received) {
-        let Received { receipt, event_id, folder, staging_inode, deliver_at, actions } = received;
+        let Received { receipt, event_id, folder, staging_inode, deliver_at, actions, in_place_of } = received;
         self.receipts.push(receipt.id.as_str());
         let row = cells![
             receipt.id.as_str(),
@@ -234,6 +238,7 @@ impl<'a> Group<'a> {
             folder,
             (!actions.is_empty()).then(|| json!(actions).to_string()),
             staging_inode.cast_signed(),
+            in_place_of.as_ref().map(ReceiptId::as_str),
         ];
         self.add(Kind::Receipt, row);
     }
@@ -365,7 +370,10 @@ mod tests {
 
         // The second was published over the first; the third came after it, to the same place.
         let mut group = Group::default();
-        group.publish(&Published::of(&second.receipt, second.event_id.clone()));
+        // It went on with another of that name, too.
+        let in_place_of = Some(other.receipt.id.clone());
+        let published = Published::of(&second.receipt, second.event_id.clone());
+        group.publish(&Published { in_place_of, ..published });
         group.receipt(&third);
         let transfer = Transfer {
             id: TransferId::new(&ids),
@@ -395,7 +403,7 @@ mod tests {
             now.push((found.status, found.publishing));
         }
         let (here, replaced) = (Status::InReceive, Status::Replaced);
-        assert_eq!(now, [(replaced, true), (here, false), (here, true), (here, true)]);
+        assert_eq!(now, [(replaced, true), (here, false), (here, true), (replaced, true)]);
         let moved = sums(&db, 0, i64::MAX).await.unwrap();
         assert_eq!(moved.iter().map(|one| (one.bytes, one.files)).collect::<Vec<_>>(), [(14, 1)]);
     }

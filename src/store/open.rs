@@ -69,6 +69,7 @@ pub(super) const MIGRATIONS: &[(i64, &str, &str)] = &[
     (106, "data folder", include_str!("../../migrations/0106_data_folder.sql")),
     (107, "shown", include_str!("../../migrations/0107_shown.sql")),
     (111, "renamed within settle", include_str!("../../migrations/0111_renamed_within_settle.sql")),
+    (112, "in place of", include_str!("../../migrations/0112_in_place_of.sql")),
 ];
 
 /// Why the store could not do something.

@@ -336,11 +336,15 @@ const LATEST_SHOWN: &str = "SELECT COALESCE(shown_at_us, completed_at_us), id FR
      ORDER BY COALESCE(shown_at_us, completed_at_us) DESC, id DESC LIMIT 1";
 const CLEAR_MARK: &str = "UPDATE receipts SET publishing = 0, \
      shown_at_us = 1 + CASE WHEN completed_at_us > $2 THEN completed_at_us ELSE $2 END WHERE id = $1 AND publishing = 1";
+const IN_PLACE_OF: &str =
+    select!("WHERE id = (SELECT in_place_of FROM receipts WHERE id = $1) AND status IN ('in_receive', 'waiting')");
 const STAGING_INODE: &str = "SELECT staging_inode FROM receipts WHERE id = $1";
 const EVENT_ID: &str = "SELECT event_id FROM receipts WHERE id = $1";
 const SET_STATUS: &str = "UPDATE receipts SET status = $2 WHERE id = $1";
 const MARK_REPLACED: &str = "UPDATE receipts SET status = 'replaced' WHERE connector_key = $1 AND stored_path = $2 \
      AND status IN ('in_receive', 'waiting') AND publishing = 0 AND id <> $3 AND completed_at_us + 0 <= $4";
+const MARK_OLDER_REPLACED: &str = "UPDATE receipts SET status = 'replaced' WHERE id = (SELECT in_place_of FROM receipts \
+     WHERE id = $1) AND status IN ('in_receive', 'waiting')";
 const SET_PROOF: &str = "UPDATE receipts SET proof = $2 WHERE id = $1";
 const NAMES: &str = "SELECT at_us, from_path, to_path FROM receipt_names WHERE receipt_id = $1 ORDER BY at_us";
 
@@ -483,6 +487,11 @@ pub async fn staging_inode(db: &Db, id: &ReceiptId) -> Result<Option<u64>, Store
     Ok(row.try_get::<Option<i64>, _>(0)?.map(i64::cast_unsigned))
 }
 
+/// Another receipt whose file leaves Receive when this one's lies there: from under another name.
+pub async fn in_place_of(db: &Db, id: &ReceiptId) -> Result<Option<Receipt>, StoreError> {
+    sqlx::query(IN_PLACE_OF).bind(id.as_str()).fetch_optional(db.reader()).await?.as_ref().map(decode).transpose()
+}
+
 /// Found by recovery: its file lies under its final name. Its event is released, and older receipts of its place are
 /// replaced. `ids` make an id for the event of a receipt that has none.
 pub async fn published(db: &Db, receipt: &Receipt, ids: &IdSource) -> Result<(), StoreError> {
@@ -527,10 +536,11 @@ pub async fn set_proof(db: &Db, id: &ReceiptId, proof: Proof) -> Result<(), Stor
     Ok(())
 }
 
-/// Older receipts of the place where `receipt`'s file lies now are replaced.
+/// Older receipts of the place where `receipt`'s file lies now are replaced, and the one that it took the place of.
 async fn mark_replaced(tx: &mut Transaction<'_, Sqlite>, receipt: &Receipt) -> sqlx::Result<()> {
     let query = sqlx::query(MARK_REPLACED).bind(receipt.connector.to_ascii_lowercase()).bind(&receipt.stored_path);
-    query.bind(receipt.id.as_str()).bind(receipt.completed_at.us()).execute(&mut **tx).await.map(drop)
+    query.bind(receipt.id.as_str()).bind(receipt.completed_at.us()).execute(&mut **tx).await?;
+    sqlx::query(MARK_OLDER_REPLACED).bind(receipt.id.as_str()).execute(&mut **tx).await.map(drop)
 }
 
 /// One renaming of a received file by its partner.

@@ -31,6 +31,12 @@ const SET_OFF: &str = "INSERT INTO deliveries (event_id, receipt_id, source_key,
      FROM json_each($2) AS wanted CROSS JOIN receipts r ON r.id = $1 WHERE NOT EXISTS (SELECT 1 FROM deliveries made \
      WHERE made.receipt_id = r.id AND made.event_id = r.event_id AND made.target = 'action:' || wanted.value) \
      ORDER BY wanted.key";
+// Whatever has a temporary name was renamed to it, and few are renamed at all.
+const TEMPORARY: &str = "SELECT DISTINCT r.id, r.connector_key, r.name FROM receipt_names n CROSS JOIN receipts r \
+     ON r.id = n.receipt_id WHERE r.temporary_since_us IS NOT NULL";
+// Unless it was renamed meanwhile.
+const RELEASE: &str = "UPDATE receipts SET temporary_since_us = NULL FROM json_each($1) AS found \
+     WHERE receipts.id = found.value->>0 AND receipts.name = found.value->>1";
 const TEMPORARY_SINCE: &str = "SELECT temporary_since_us FROM receipts WHERE id = $1";
 // Where a receipt has a SubFolder header, which is its only one, that follows too.
 const FOLLOW_HEADER: &str = "UPDATE receipts SET headers = json_array(json_array('SubFolder', $2)) \
@@ -175,6 +181,32 @@ fn decode(row: &SqliteRow) -> Result<Rename, StoreError> {
         to: row.try_get(4)?,
         at: Timestamp::from_us(row.try_get(5)?),
     })
+}
+
+/// A received file that is held back, since it has a temporary name.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HeldBack {
+    /// Its receipt.
+    pub id: String,
+    /// The connector's id in lower case.
+    pub connector_key: String,
+    /// Its name.
+    pub name: String,
+}
+
+/// Every received file that is held back.
+pub async fn held_back(db: &Db) -> Result<Vec<HeldBack>, StoreError> {
+    let rows = sqlx::query(TEMPORARY).fetch_all(db.reader()).await?;
+    let one =
+        |row: &SqliteRow| Ok(HeldBack { id: row.try_get(0)?, connector_key: row.try_get(1)?, name: row.try_get(2)? });
+    rows.iter().map(one).collect()
+}
+
+/// Their names are no temporary ones, as settings are now: they are held back no longer.
+pub async fn release(db: &Db, released: &[HeldBack]) -> Result<(), StoreError> {
+    let rows: Value = released.iter().map(|one| serde_json::json!([one.id, one.name])).collect();
+    sqlx::query(RELEASE).bind(rows.to_string()).execute(db.writer()).await?;
+    Ok(())
 }
 
 /// Since when a received file has had temporary names only; `None` while it has another.

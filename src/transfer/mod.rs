@@ -12,6 +12,7 @@ pub mod digest;
 pub mod gone;
 mod hashing;
 pub mod held;
+pub mod held_back;
 pub mod lacking;
 mod logged;
 pub mod offer;

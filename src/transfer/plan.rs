@@ -68,7 +68,8 @@ pub struct Plan {
     pub names: Vec<Name>,
     /// The bytes it begins with.
     pub base: Base,
-    /// Where the complete file lies that it goes on with, if it takes its place: beside it in the same folder.
+    /// Where the complete file lies that it goes on with, if it takes its place, under that name or a scheme's: beside it in the
+    /// same folder.
     pub in_place_of: Option<Vec<Name>>,
     /// How large it may become.
     pub allowance: Allowance,
@@ -115,9 +116,8 @@ pub async fn plan(depot: &Depot, party: &Party, path: &VirtualPath, mode: StoreM
         return Err(taken(name));
     }
     let (base, file) = base(depot, party, &workspace, (side, &names), mode).await?;
-    // A name of a scheme is the new receipt's.
     let beside = |place: &Vec<Name>| place.split_last().map(|last| last.1) == names.split_last().map(|last| last.1);
-    let in_place_of = file.filter(|place| is_stored_as_sent(connector, side) && beside(place));
+    let in_place_of = file.filter(beside);
     check_reserve(party.snapshot.profile.disk_reserve, folder, 0)?;
     // Under a name of a scheme it is known only in the end whose place it takes.
     let settings = &connector.settings;

@@ -10,12 +10,14 @@ use super::depot::{Depot, Party, TransferError};
 use super::plan::{Base, Plan};
 use super::receive::is_temporary;
 use super::room::Room;
+use super::send::{is_file_of, lies_at, stored_names};
 use super::{lacking, logged};
 use crate::base::clock::Timestamp;
 use crate::base::fault::{self, Point};
 use crate::base::hex::hex;
 use crate::base::id::{EventId, ReceiptId};
 use crate::base::path::Name;
+use crate::domain::connector::Connector;
 use crate::domain::place::Folder;
 use crate::domain::receipt::{Ending, Proof, Status};
 use crate::domain::refusal::Rule;
@@ -26,7 +28,8 @@ use crate::store::receipt::Receipt;
 use crate::store::{StoreError, delivery, held as store_held, receipt, sequence};
 use crate::workspace::download::{Source, Version};
 use crate::workspace::folder::{OpenFolder, Turns};
-use crate::workspace::held::HeldFolder;
+use crate::workspace::held::{self, HeldFolder};
+use crate::workspace::removal::remove_file;
 use crate::workspace::upload::Part;
 
 /// What is known of a whole file.
@@ -73,13 +76,13 @@ pub async fn publish(
     };
     let (inode, name) = (part.inode()?, part.name().to_owned());
     let staged = Staged { id, inode, name, names: &plan.names, from: None, goes_on };
-    let (receipt, _turns, room) = named(depot, party, folder, &staged, whole).await?;
+    let Given { receipt, room, older, turns: _turns } = named(depot, party, folder, &staged, whole).await?;
     let id = receipt.id.clone();
     let Some(stored) = receipt.stored_path.rsplit('/').next().and_then(|name| Name::parse(name).ok()) else {
         return Err(TransferError::refused(Rule::NameNotStorable, receipt.stored_path));
     };
     logged::keep(depot, party, &receipt, part.file()).await;
-    let committed = commit(depot, party, folder, receipt).await?;
+    let committed = commit(depot, party, folder, (receipt, older.as_ref())).await?;
     let (from, to) = ((folder.staging().as_fd(), part.name()), (parent.as_fd(), stored.as_str()));
     let placed = async {
         part.forget_client_path()?;
@@ -96,6 +99,10 @@ pub async fn publish(
     fault::pass(Point::Renamed)?;
     let synced = folder.sync_folder(depot.workspaces.syncer(), parent).await;
     depot.synced(party.whose(), folder, synced).await?;
+    if let Some(older) = &older {
+        let gone = take_away(depot, party.connector(), folder, older).await;
+        depot.synced(party.whose(), folder, gone).await?;
+    }
     finish(depot, committed.published).await?;
     Ok(Some(id))
 }
@@ -149,6 +156,16 @@ struct Staged<'a> {
     goes_on: Option<(&'a [Name], Version)>,
 }
 
+/// What a whole file is given.
+struct Given {
+    receipt: Receipt,
+    room: Room,
+    /// The receipt whose file goes when this one has its name.
+    older: Option<Receipt>,
+    /// Nobody else touches the names meanwhile.
+    turns: Turns,
+}
+
 /// Chooses the stored name and keeps it until the returned turns are dropped; makes the receipt.
 async fn named(
     depot: &Depot,
@@ -156,7 +173,7 @@ async fn named(
     folder: &OpenFolder,
     staged: &Staged<'_>,
     whole: &Whole,
-) -> Result<(Receipt, Turns, Room), TransferError> {
+) -> Result<Given, TransferError> {
     let settings = &party.connector().settings;
     let client_path = Folder::Receive.path(staged.names);
     let (last, above) = staged.names.split_last().ok_or(TransferError::NotFound)?;
@@ -170,16 +187,21 @@ async fn named(
     names.push(stored);
     let place = staged.goes_on.map(|(place, _)| place);
     let turns = folder.naming_both(&names, staged.from.or(place).unwrap_or(&names)).await;
-    let lies_at = |place: &[Name]| folder.jail().stat(place).map(|stat| Version::of(&stat).inode);
-    let overwrite = match staged.goes_on {
-        // A number would leave one more file each time.
-        Some((place, file)) if lies_at(place).is_ok_and(|inode| inode == file.inode) => {
+    let inode_at = |place: &[Name]| folder.jail().stat(place).map(|stat| Version::of(&stat).inode);
+    let goes_on = staged.goes_on.filter(|(place, file)| inode_at(place).is_ok_and(|inode| inode == file.inode));
+    let overwrite = match goes_on {
+        // A number would leave one more file each time. A name of a scheme is the new receipt's.
+        Some((place, _)) if settings.local_file_scheme.is_filename() => {
             place.clone_into(&mut names);
             Overwrite::Replace
         }
         _ => settings.overwrite,
     };
     let room = Room::make(folder, &mut names, overwrite)?;
+    let older = match goes_on {
+        Some((place, file)) if place != names => older(depot, party, folder, (place, file)).await?,
+        _ => None,
+    };
     let stored_path = Folder::Receive.path(&names);
     let receipt = Receipt {
         id: staged.id.clone(),
@@ -207,7 +229,41 @@ async fn named(
         hidden: false,
         taken_over: false,
     };
-    Ok((receipt, turns, room))
+    Ok(Given { receipt, room, older, turns })
+}
+
+/// The receipt of the file whose place another takes under a name of its own; the caller has that file's turn.
+async fn older(
+    depot: &Depot,
+    party: &Party,
+    folder: &OpenFolder,
+    (place, file): (&[Name], Version),
+) -> Result<Option<Receipt>, TransferError> {
+    // Until its mark is cleared recovery looks for it where it was.
+    depot.recorder.flush().await?;
+    let path = Folder::Receive.path(place).to_string();
+    let latest = receipt::latest_stored_at(&depot.db, party.connector().id.key(), &path).await?;
+    Ok(latest.filter(|older| !older.publishing && is_file_of(older, &file, folder.jail().born(place))))
+}
+
+/// The file of a receipt whose place another has taken under a name of its own has no name any more, if that is still its.
+pub(super) async fn take_away(
+    depot: &Depot,
+    connector: &Connector,
+    folder: &OpenFolder,
+    older: &Receipt,
+) -> io::Result<()> {
+    let Some(names) = stored_names(connector, older) else { return Ok(()) };
+    let (parent, name) = match folder.jail().parent(&names) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        found => found?,
+    };
+    if !lies_at(parent.as_fd(), name, older).await? {
+        return Ok(());
+    }
+    held::secure(folder, depot.workspaces.syncer()).await?;
+    remove_file(&parent, name)?;
+    folder.sync_folder(depot.workspaces.syncer(), parent).await
 }
 
 fn proof(whole: &Whole) -> Proof {
@@ -271,16 +327,22 @@ struct Recorded {
     held: bool,
 }
 
-async fn commit(depot: &Depot, party: &Party, place: &OpenFolder, receipt: Receipt) -> Result<Recorded, TransferError> {
+async fn commit(
+    depot: &Depot,
+    party: &Party,
+    place: &OpenFolder,
+    (receipt, older): (Receipt, Option<&Receipt>),
+) -> Result<Recorded, TransferError> {
     let staging_inode = place.staging_inode()?;
     let event_id = EventId::new(&depot.ids);
-    let published = Published::of(&receipt, event_id.clone());
+    let in_place_of = older.map(|older| older.id.clone());
+    let published = Published { in_place_of: in_place_of.clone(), ..Published::of(&receipt, event_id.clone()) };
     let folder = depot.workspaces.receive_path(&party.snapshot.profile, party.connector());
-    let deliver_at = receipt.completed_at.plus(party.connector().settings.settle_s.seconds());
+    let deliver_at = party.connector().settles_at(receipt.completed_at);
     let file = (receipt.client_path.as_str(), receipt.size_bytes);
     let actions = party.snapshot.set_off(ActionMoment::AfterReceive, &receipt.connector, file);
     let actions = actions.map(|action| action.id.clone()).collect();
-    let received = Received { receipt, event_id, folder, staging_inode, deliver_at, actions };
+    let received = Received { receipt, event_id, folder, staging_inode, deliver_at, actions, in_place_of };
     let committed = depot.recorder.receive(received).await?;
     fault::pass(Point::Committed)?;
     Ok(Recorded { published, held: committed.held })
@@ -309,7 +371,7 @@ async fn commit_and_place(
     from: (BorrowedFd<'_>, &str),
     to: (BorrowedFd<'_>, &str),
 ) -> Result<Recorded, TransferError> {
-    let committed = commit(depot, party, folder, receipt).await?;
+    let committed = commit(depot, party, folder, (receipt, None)).await?;
     if let Err(error) = place(depot, folder, (&committed, room), from, to).await {
         lost(depot, folder, &committed).await;
         let why = exists(error);
@@ -390,7 +452,7 @@ pub async fn publish_temporary(
     };
     let (from_folder, from_name) = folder.jail().parent(from)?;
     let (to_folder, _) = folder.jail().parent(to)?;
-    let (receipt, _turns, room) = named(depot, party, folder, &staged, &whole).await?;
+    let Given { receipt, room, turns: _turns, .. } = named(depot, party, folder, &staged, &whole).await?;
     // Another session may have put another file under that name, or have published this one, before the turn came.
     let now = Version::of(&folder.jail().stat(from)?);
     if (now.inode, now.size_bytes, now.modified) != (version.inode, version.size_bytes, version.modified) {

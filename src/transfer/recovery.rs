@@ -9,6 +9,7 @@ use std::time::Duration;
 use rustix::fs::AtFlags;
 
 use super::depot::{Depot, Whose};
+use super::publish::take_away;
 use super::send::{lies_at, received_names, stored_names};
 use super::{held as holds, passing, unfinished};
 use crate::base::fault::{self, Point};
@@ -182,6 +183,10 @@ async fn finish(
         Ok(false) => had_its_name(depot, folder, receipt).await,
         placed => placed,
     };
+    let placed = match placed {
+        Ok(true) => take_its_place(depot, connector, folder, receipt).await.map(|()| true),
+        placed => placed,
+    };
     match placed {
         Ok(true) => {
             receipt::published(&depot.db, receipt, &depot.ids).await?;
@@ -268,6 +273,19 @@ async fn had_its_name(depot: &Depot, folder: &OpenFolder, receipt: &Receipt) -> 
     let held = held.version(receipt.id.as_str())?;
     Ok(held.is_some_and(|held| held.size_bytes == receipt.size_bytes)
         && !receipt::is_followed(&depot.db, receipt).await.map_err(io::Error::other)?)
+}
+
+/// What it took the place of under another name, it may still have been about to take away.
+async fn take_its_place(
+    depot: &Depot,
+    connector: &Connector,
+    folder: &OpenFolder,
+    receipt: &Receipt,
+) -> io::Result<()> {
+    match receipt::in_place_of(&depot.db, &receipt.id).await.map_err(io::Error::other)? {
+        Some(older) => take_away(depot, connector, folder, &older).await,
+        None => Ok(()),
+    }
 }
 
 async fn mark_lost(depot: &Depot, receipt: &Receipt, report: &mut Report) -> Result<(), StoreError> {

@@ -3,16 +3,19 @@
 use axum::http::header::LOCATION;
 use axum::http::{Method, StatusCode};
 
+use super::pages::automation::standing;
 use super::tests::{Answer, Site};
 use crate::access::secrets::Secrets;
-use crate::base::clock::Timestamp;
+use crate::base::clock::{Clock, Timestamp};
 use crate::base::id::EventId;
 use crate::domain::administrator::Role;
 use crate::domain::event::EventKind;
 use crate::domain::flow::Target;
-use crate::store::delivery::{self, Attempted, Lane, Next};
+use crate::store::delivery::{self, Attempted, Lane, Next, Pending};
 use crate::store::delivery_page::{self, Delivery};
-use crate::store::{event, event_target};
+use crate::store::event::{self, Event};
+use crate::store::event_target::{self, StoredTarget};
+use crate::store::set_off::{self, New};
 
 impl Site {
     async fn target(&self, cookies: &str, place: &str, fields: &[(&str, &str)]) -> Answer {
@@ -33,22 +36,26 @@ impl Site {
         let lane = Lane { source_key: String::new(), target: Target::Events(target.to_owned()) };
         loop {
             if let Some(one) = delivery::next(&self.db, &lane, false, Timestamp::default(), 1).await.unwrap().pop() {
-                let attempted = Attempted {
-                    delivery: one.id,
-                    receipt_id: None,
-                    at: one.next_at,
-                    took: std::time::Duration::ZERO,
-                    answer: "204 No Content".to_owned(),
-                    next: Next::Delivered(None),
-                    letter: false,
-                };
-                delivery::record(&self.db, &[attempted]).await.unwrap();
+                delivery::record(&self.db, &[attempted(&one)]).await.unwrap();
                 let told = event::find(&self.db, &one.event_id).await.unwrap().unwrap();
                 assert_eq!((told.kind, told.summary.starts_with("mira asked for this")), (EventKind::Test, true));
                 return one.event_id;
             }
             tokio::task::yield_now().await;
         }
+    }
+}
+
+/// It is taken.
+fn attempted(one: &Pending) -> Attempted {
+    Attempted {
+        delivery: one.id,
+        receipt_id: None,
+        at: one.next_at,
+        took: std::time::Duration::ZERO,
+        answer: "204 No Content".to_owned(),
+        next: Next::Delivered(None),
+        letter: false,
     }
 }
 
@@ -96,4 +103,34 @@ async fn an_event_target_is_added_changed_tested_and_removed_by_an_admin() {
     assert!(secrets.get(&name).await.unwrap().is_none(), "its secret goes with it");
     assert_eq!(site.target(&admin, "save", &[URL, ("which", "all"), own]).await.status, StatusCode::CONFLICT);
     assert!(event_target::all(&site.db).await.unwrap().is_empty(), "it came back under another id");
+}
+
+#[tokio::test]
+async fn a_receiver_that_is_down_is_one_matter_whosever_files_it_should_be_told_of() {
+    let site = Site::new().await;
+    let admin = site.person("mira", Role::Admin).await;
+    let texts = [URL, ("which", "all")].map(|(key, value)| (key.to_owned(), value.to_owned())).into();
+    let monitor = StoredTarget { id: "monitor".to_owned(), texts, version: 0 };
+    event_target::put(&site.db, &monitor, "", &site.change()).await.unwrap();
+    site.live.refresh().await.unwrap();
+    let target = Target::Events(monitor.id);
+    let at = Clock::System.now();
+    for source_key in ["", "acme", "globex"].map(str::to_owned) {
+        let event = Event::new(&site.ids, EventKind::Test, at, "told");
+        let (event_id, target) = (event.id.clone(), target.clone());
+        set_off::begin(&site.db, &event, &New { event_id, receipt_id: None, source_key, target, due: at })
+            .await
+            .unwrap();
+    }
+    let waiting = delivery_page::waiting(&site.db).await.unwrap();
+    assert_eq!(standing(&target, true, &waiting), ("3 waiting".to_owned(), "warn"));
+    for lane in delivery::lanes(&site.db).await.unwrap() {
+        let one = delivery::next(&site.db, &lane, false, at, 1).await.unwrap().pop().unwrap();
+        let attempted = Attempted { next: Next::GiveUp(None), ..attempted(&one) };
+        delivery::record(&site.db, &[attempted]).await.unwrap();
+    }
+    let failed = delivery_page::failed(&site.db).await.unwrap();
+    assert_eq!((failed.len(), failed[0].source_key.as_str(), failed[0].count), (1, "", 3));
+    let page = site.get("/", &admin).await.text;
+    assert!(page.contains("3 events could not be posted to https://monitor"), "{page}");
 }

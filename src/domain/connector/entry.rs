@@ -98,6 +98,11 @@ impl Connector {
         }
     }
 
+    /// When a file that was received at that time has settled: from then on it is told of and passed along.
+    pub fn settles_at(&self, received: Timestamp) -> Timestamp {
+        received.plus(self.settings.settle_s.seconds())
+    }
+
     /// The most sessions it may have: its own number, or the profile's.
     pub fn sessions_max(&self, profile: &Profile) -> usize {
         self.settings.sessions_max.unwrap_or(profile.sessions_per_connector_max).count()

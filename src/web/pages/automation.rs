@@ -153,11 +153,12 @@ fn row(context: &Context, stored: &StoredAction, settings: &ActionSettings, wait
 /// How what is told or done stands, in words, and how that looks.
 pub fn standing(target: &Target, enabled: bool, waiting: &[Waiting]) -> (String, &'static str) {
     let target = target.text();
-    match waiting.iter().find(|lane| lane.target == target) {
-        Some(lane) if lane.retrying > 0 => (format!("{} waiting, tried again", lane.count), "bad"),
-        Some(lane) => (format!("{} waiting", lane.count), "warn"),
-        None if enabled => ("Enabled".to_owned(), "ok"),
-        None => ("Disabled".to_owned(), ""),
+    let lanes = waiting.iter().filter(|lane| lane.target == target);
+    match lanes.fold((0, 0), |(count, retrying), lane| (count + lane.count, retrying + lane.retrying)) {
+        (0, _) if enabled => ("Enabled".to_owned(), "ok"),
+        (0, _) => ("Disabled".to_owned(), ""),
+        (count, 0) => (format!("{count} waiting"), "warn"),
+        (count, _) => (format!("{count} waiting, tried again"), "bad"),
     }
 }
 

@@ -108,7 +108,7 @@ pub async fn one(context: Context, Path(id): Path<String>) -> Result<Response, W
     let page = EventPage {
         shell: Shell::new(&context, words(event.kind), Nav::Activity).await?,
         kind: words(event.kind),
-        deliveries: deliveries::rows(&context, &event.connector, found).await?,
+        deliveries: deliveries::rows(&context, (&event.connector, event.receipt_id.as_ref()), found).await?,
         may_edit: context.may(Role::Editor),
         facts: facts(&event),
         summary: event.summary,

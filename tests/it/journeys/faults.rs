@@ -20,13 +20,18 @@ pub(super) enum Told {
 
 /// One upload of `bytes`, whatever becomes of it.
 pub(super) async fn upload(address: std::net::SocketAddr, name: &str, bytes: &[u8]) -> Told {
+    send(address, &format!("STOR /Receive/{name}"), bytes).await
+}
+
+/// The same by that command.
+pub(super) async fn send(address: std::net::SocketAddr, command: &str, bytes: &[u8]) -> Told {
     let upload = async {
         let mut client = Client::try_connect(address).await?;
         for line in [format!("USER {PARTNER}"), format!("PASS {PASSWORD}"), "TYPE I".to_owned()] {
             client.try_send(&line).await?;
         }
         let mut data = client.try_data().await?;
-        let reply = client.try_send(&format!("STOR /Receive/{name}")).await?;
+        let reply = client.try_send(command).await?;
         if reply.code != 150 {
             return Ok(reply.code);
         }

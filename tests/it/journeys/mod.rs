@@ -7,6 +7,7 @@ mod crash;
 #[cfg(feature = "faults")]
 mod faults;
 mod flows;
+mod gone_on_with;
 #[cfg(feature = "faults")]
 mod held_faults;
 mod https;

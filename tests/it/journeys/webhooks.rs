@@ -133,8 +133,8 @@ async fn killed_at_each_step_an_event_is_posted_at_least_once_and_with_one_id() 
     }
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn an_event_target_is_told_of_chosen_events_of_every_connector_with_the_receipt() {
+/// `after_receive` of every connector is posted to an event target there, once a file has settled for so long.
+async fn telling(settle_s: u32) -> (Appliance, Posts) {
     use waybill::access::secrets::Secrets;
     use waybill::base::clock::Clock;
     use waybill::base::id::IdSource;
@@ -145,17 +145,25 @@ async fn an_event_target_is_told_of_chosen_events_of_every_connector_with_the_re
 
     let port = free_port();
     let appliance = Appliance::new();
+    appliance.say(&["connector", "set", PARTNER, &format!("settle_s={settle_s}")]);
     appliance.say(&["settings", "set", "webhook_networks=127.0.0.1", "delivery_retry_first_s=1"]);
-    let db = Db::open(&appliance.data()).await.unwrap();
+    let db = Db::open(&appliance.data()).await.expect("it is there");
     let ids = IdSource::random(Clock::System);
     let change = Change { who: "test", remote: "", at: Clock::System.now(), ids: &ids };
     let url = format!("http://127.0.0.1:{port}/events");
     let texts = [("url", url.as_str()), ("which", "chosen"), ("kinds", "after_receive")];
     let texts = texts.map(|(key, value)| (key.to_owned(), value.to_owned())).into();
-    event_target::put(&db, &StoredTarget { id: "one".to_owned(), texts, version: 0 }, "", &change).await.unwrap();
-    let secrets = Secrets::open(db, &appliance.data()).unwrap();
-    secrets.put(&webhook_secret("one"), &Secret::new("a long enough secret"), "settings", &change).await.unwrap();
-    let posts = receive(port).await;
+    let target = StoredTarget { id: "one".to_owned(), texts, version: 0 };
+    event_target::put(&db, &target, "", &change).await.expect("it is added");
+    let secrets = Secrets::open(db, &appliance.data()).expect("the key is there");
+    let secret = Secret::new("a long enough secret");
+    secrets.put(&webhook_secret("one"), &secret, "settings", &change).await.expect("it is kept");
+    (appliance, receive(port).await)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_event_target_is_told_of_chosen_events_of_every_connector_with_the_receipt() {
+    let (appliance, posts) = telling(0).await;
     let running = appliance.start().await;
     let mut client = running.partner().await;
     client.store("/Receive/a.edi", b"the bytes").await;
@@ -169,6 +177,33 @@ async fn an_event_target_is_told_of_chosen_events_of_every_connector_with_the_re
     client.expect("RNFR /Receive/a.edi", 350).await;
     client.expect("RNTO /Receive/b.edi", 250).await;
     assert_eq!(receipt["status"], "in_receive");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_event_target_is_told_the_name_that_a_file_was_given_while_it_settled_and_never_a_temporary_one() {
+    let (appliance, posts) = telling(5).await;
+    let running = appliance.start().await;
+    let mut client = running.partner().await;
+    client.store("/Receive/a.new", b"the bytes").await;
+    client.store("/Receive/b.new", b"other bytes").await;
+    // Events are looked at each second.
+    tokio::time::sleep(std::time::Duration::from_secs(2)).await;
+    for (from, to) in [("a.new", "a.tmp"), ("b.new", "b.edi")] {
+        client.expect(&format!("RNFR /Receive/{from}"), 350).await;
+        client.expect(&format!("RNTO /Receive/{to}"), 250).await;
+    }
+    tokio::time::sleep(std::time::Duration::from_secs(5)).await;
+    assert!(posts.lock().unwrap().is_empty(), "the first has a temporary name, and the order is kept");
+    client.expect("RNFR /Receive/a.tmp", 350).await;
+    client.expect("RNTO /Receive/a.edi", 250).await;
+    running.until("both are told", async |_| (posts.lock().unwrap().len() == 2).then_some(())).await;
+    for (post, name) in posts.lock().unwrap().iter().zip(["a.edi", "b.edi"]) {
+        let body: serde_json::Value = serde_json::from_slice(&post.body).unwrap();
+        let path = format!("/Receive/{name}");
+        let said = (&body["receipt"]["name"], &body["receipt"]["path"], &body["receipt"]["stored_path"]);
+        assert_eq!(said, (&name.into(), &path.clone().into(), &path.clone().into()));
+        assert!(body["summary"].as_str().unwrap().starts_with(&format!("Received {path} from")), "{body}");
+    }
 }
 
 /// The lines of the README, run by Python on what a receiver got.

@@ -52,14 +52,25 @@ pub struct Row {
 
 /// Every delivery of a receipt.
 pub async fn of(context: &Context, receipt: &Receipt) -> Result<Vec<Row>, WebError> {
-    rows(context, &receipt.connector, delivery_page::of_receipt(&context.state.db, &receipt.id).await?).await
+    let all = delivery_page::of_receipt(&context.state.db, &receipt.id).await?;
+    rows(context, (&receipt.connector, Some(&receipt.id)), all).await
 }
 
-/// Each of these deliveries; `connector` is the one whose file or event they are of.
-pub async fn rows(context: &Context, connector: &str, all: Vec<Delivery>) -> Result<Vec<Row>, WebError> {
+/// Each of these deliveries; `connector` is the one whose file or event they are of, `receipt` what that is about.
+pub async fn rows(
+    context: &Context,
+    (connector, receipt): (&str, Option<&ReceiptId>),
+    all: Vec<Delivery>,
+) -> Result<Vec<Row>, WebError> {
+    let is_temporary = match receipt {
+        Some(id) => renaming::temporary_since(&context.state.db, id).await?.is_some(),
+        None => false,
+    };
     let mut rows = Vec::new();
     for one in all {
-        rows.push(row(context, connector, one).await?);
+        // What the appliance tells of a file waits for none of its names.
+        let is_held = is_temporary && !one.source_key.is_empty();
+        rows.push(row(context, (connector, is_held), one).await?);
     }
     Ok(rows)
 }
@@ -89,7 +100,7 @@ pub fn target(snapshot: &Snapshot, target: &str) -> (String, String) {
     }
 }
 
-async fn row(context: &Context, connector: &str, one: Delivery) -> Result<Row, WebError> {
+async fn row(context: &Context, (connector, is_held): (&str, bool), one: Delivery) -> Result<Row, WebError> {
     let (snapshot, now) = (context.state.live.snapshot(), context.now());
     let written = |key: &str| snapshot.connectors.get(key).map(|live| live.connector.id.to_string());
     let (target, link) = target(&snapshot, &one.target);
@@ -100,10 +111,6 @@ async fn row(context: &Context, connector: &str, one: Delivery) -> Result<Row, W
         .then(|| format!("through {}", written(&one.source_key).unwrap_or(one.source_key)));
     let way = if one.on_error { Some("after another target was given up".to_owned()) } else { from };
     let tries = delivery_page::tries(&context.state.db, one.id).await?;
-    let is_temporary = match &one.receipt_id {
-        Some(id) => renaming::temporary_since(&context.state.db, id).await?.is_some(),
-        None => false,
-    };
     let attempt = |one: delivery_page::Try| {
         let (outcome, tone) = match one.outcome.as_str() {
             "delivered" => ("Delivered", "ok"),
@@ -122,7 +129,7 @@ async fn row(context: &Context, connector: &str, one: Delivery) -> Result<Row, W
         tone: tone(one.state),
         next: match one.ended_at {
             Some(at) => Time::seen(at, now).words,
-            None if is_temporary => "waits until its partner renames it from its temporary name".to_owned(),
+            None if is_held => "waits until its partner renames it from its temporary name".to_owned(),
             None if rests => "waits until it is enabled again".to_owned(),
             None if one.next_at <= now => "due now".to_owned(),
             None => format!("next attempt in {}", human::duration(one.next_at.since(now))),
