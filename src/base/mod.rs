@@ -4,6 +4,7 @@ pub mod app_log;
 pub mod clock;
 pub mod cores;
 pub mod fault;
+pub mod file_id;
 pub mod hex;
 pub mod human;
 pub mod id;

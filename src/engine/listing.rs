@@ -341,7 +341,7 @@ fn is_visible(party: &Party, folder: Folder, open: &OpenFolder, found: &Found, n
     }
     let settle = party.connector().settings.send_settle_s.seconds();
     is_listed(&party.snapshot.profile, party.connector(), found.name.as_str())
-        && (folder == Folder::Receive || open.is_settled(found.version.inode, found.version.changed, settle, now))
+        && (folder == Folder::Receive || open.is_settled(&found.version, settle, now))
 }
 
 /// An entry of the disk.

@@ -195,8 +195,7 @@ pub async fn prepare(
 pub fn settled(depot: &Depot, party: &Party, side: Folder, version: &Version) -> Result<(), TransferError> {
     let settle = party.connector().settings.send_settle_s.seconds();
     let workspace = party.workspace(depot)?;
-    let is_settled = side == Folder::Receive
-        || workspace.folder(side).is_settled(version.inode, version.changed, settle, depot.clock.now());
+    let is_settled = side == Folder::Receive || workspace.folder(side).is_settled(version, settle, depot.clock.now());
     if is_settled { Ok(()) } else { Err(TransferError::Busy) }
 }
 

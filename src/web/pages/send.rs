@@ -11,6 +11,7 @@ use serde::Deserialize;
 
 use super::head::Head;
 use crate::base::clock::Timestamp;
+use crate::base::file_id::FileId;
 use crate::base::human;
 use crate::domain::administrator::Role;
 use crate::domain::refusal::Rule;
@@ -18,7 +19,7 @@ use crate::domain::value::Overwrite;
 use crate::store::audit::{self, Entry};
 use crate::store::live::{LiveConnector, Snapshot};
 use crate::transfer::depot::TransferError;
-use crate::transfer::offer::{self, Fetchable, Offer, Offered, Owner, Seen, Waiting};
+use crate::transfer::offer::{self, Fetchable, Offer, Offered, Owner, Waiting};
 use crate::web::context::Context;
 use crate::web::csrf::{Incoming, Part, Posted, Streamed};
 use crate::web::error::WebError;
@@ -218,7 +219,7 @@ pub async fn remove(context: Context, Path(id): Path<String>, posted: Posted) ->
     let owner = Owner { snapshot: &snapshot, connector: &live.connector };
     let below = posted.text("below");
     let base = format!("/connectors/{}/send", live.connector.id);
-    match offer::remove(&context.state.depot, owner, below, &seen(&posted)?).await {
+    match offer::remove(&context.state.depot, owner, below, seen(&posted)?).await {
         Ok(size) => {
             let before = format!("{below}, {}", human::size(size));
             note(&context, owner, (&before, "")).await?;
@@ -240,11 +241,11 @@ pub async fn remove(context: Context, Path(id): Path<String>, posted: Posted) ->
     }
 }
 
-fn seen(posted: &Posted) -> Result<Seen, WebError> {
+fn seen(posted: &Posted) -> Result<FileId, WebError> {
     let number = |name: &str| posted.text(name).parse::<u64>().map_err(|_| WebError::stale_form());
     let modified = posted.text("modified").parse().map_err(|_| WebError::stale_form())?;
     let (inode, size_bytes) = (number("inode")?, number("size")?);
-    Ok(Seen { inode, size_bytes, modified: Timestamp::from_us(modified) })
+    Ok(FileId { inode, size_bytes, modified: Timestamp::from_us(modified) })
 }
 
 fn clash_of(text: &str) -> Overwrite {
