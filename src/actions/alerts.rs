@@ -266,8 +266,7 @@ mod tests {
         }
 
         async fn happens(&self, kind: EventKind, connector: &str, summary: &str) {
-            let mut event = Event::new(self.ids(), kind, self.reach.depot.clock.now(), summary);
-            connector.clone_into(&mut event.connector);
+            let event = self.reach.depot.event(kind, summary).of(connector);
             event::record(&self.reach.depot.db, &event).await.unwrap();
         }
 

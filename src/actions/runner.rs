@@ -371,12 +371,9 @@ impl Runner {
             }
             None => (EventKind::DeliveryFailed, format!("passing {what} of {whose} along to a connector that is gone")),
         };
-        let depot = &self.reach.depot;
         let summary = format!("Gave up {done} after {attempts}: {why}");
-        let mut event = Event::new(&depot.ids, kind, depot.clock.now(), summary);
-        event.connector = whose;
-        event.receipt_id.clone_from(&one.receipt_id);
-        Some(event)
+        let event = self.reach.depot.event(kind, summary).of(&whose);
+        Some(Event { receipt_id: one.receipt_id.clone(), ..event })
     }
 }
 

@@ -138,9 +138,7 @@ fn notice(
     };
     let afterwards = if afterwards { " (found afterwards: Waybill did not run then)" } else { "" };
     let summary = format!("SLA of {} {what}. {}{afterwards}", whose.connector, whose.settings.in_words());
-    let mut event = Event::new(ids, kind, now, summary);
-    whose.connector.clone_into(&mut event.connector);
-    event
+    Event::new(ids, kind, now, summary).of(whose.connector)
 }
 
 /// Files that count, no more than are due.

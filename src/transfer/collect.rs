@@ -150,11 +150,9 @@ impl Collecting {
         });
         let size = human::size(self.file.id.size_bytes);
         let summary = format!("{} collected {}, {size}", connector.id, self.file.path);
-        let mut event = Event::new(&depot.ids, EventKind::AfterSend, at, summary);
-        connector.id.as_str().clone_into(&mut event.connector);
-        self.party.session.as_str().clone_into(&mut event.session_id);
-        event.remote = self.party.remote.to_string();
-        event.file = Some(EventFile { path: self.file.path.clone(), size_bytes: self.file.id.size_bytes });
+        let event = self.party.own(Event::new(&depot.ids, EventKind::AfterSend, at, summary));
+        let file = EventFile { path: self.file.path.clone(), size_bytes: self.file.id.size_bytes };
+        let event = Event { file: Some(file), ..event };
         let remove = settings.remove_file_after_send;
         depot.recorder.collect(Collection { file: self.file.clone(), at, copy, remove }, event).await?;
         fault::pass(Point::Collected).map_err(|error| NotRecorded(error.to_string()))

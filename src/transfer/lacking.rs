@@ -7,7 +7,6 @@ use std::sync::{Arc, Mutex, PoisonError};
 use super::depot::{Depot, Party};
 use crate::base::path::Name;
 use crate::domain::event::EventKind;
-use crate::store::event::Event;
 
 /// What the last name of each connector lacked. Cheap to clone.
 #[derive(Clone, Debug, Default)]
@@ -37,11 +36,7 @@ pub(super) async fn tell(depot: &Depot, party: &Party, (client, stored): (&Name,
     let (id, begins) = (party.connector().id.as_str(), begins.join("; "));
     let summary = format!("The Local File Scheme of {id} stored {client} as {stored}: {begins}");
     tracing::warn!(connector.id = id, "{summary}");
-    let mut event = Event::new(&depot.ids, EventKind::StoredNameIncomplete, depot.clock.now(), summary);
-    id.clone_into(&mut event.connector);
-    party.session.as_str().clone_into(&mut event.session_id);
-    event.remote = party.remote.to_string();
-    depot.recorder.event(event).await;
+    depot.recorder.event(party.own(depot.event(EventKind::StoredNameIncomplete, summary))).await;
 }
 
 #[cfg(test)]

@@ -52,7 +52,7 @@ pub async fn recover(depot: &Depot, snapshot: &Snapshot) -> Result<Report, Store
         let files = human::count(unheld, "received file", "received files");
         let summary =
             format!("The bytes of {files} that wait to be passed along are not there any more; the log tells which");
-        let event = event::Event::new(&depot.ids, EventKind::StorageFailing, depot.clock.now(), summary);
+        let event = depot.event(EventKind::StorageFailing, summary);
         event::record(&depot.db, &event).await?;
     }
     let passing = passing::recover(depot, snapshot).await?;
@@ -103,8 +103,7 @@ pub async fn recover(depot: &Depot, snapshot: &Snapshot) -> Result<Report, Store
             report.lost
         );
         tracing::info!(report.completed, report.unfinished, report.lost, "{summary}");
-        let event = event::Event::new(&depot.ids, EventKind::Recovered, depot.clock.now(), summary);
-        event::record(&depot.db, &event).await?;
+        event::record(&depot.db, &depot.event(EventKind::Recovered, summary)).await?;
     }
     Ok(report)
 }

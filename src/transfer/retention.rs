@@ -14,7 +14,6 @@ use crate::domain::connector::{Connector, ConnectorSettings};
 use crate::domain::copies;
 use crate::domain::event::EventKind;
 use crate::domain::value::{ConnectorType, KeepDays};
-use crate::store::event::Event;
 use crate::store::kept::{self, KeptFile};
 use crate::store::live::Snapshot;
 use crate::store::retention::{self as records, Kept, Progress, Records};
@@ -181,7 +180,7 @@ pub async fn run(depot: &Depot, snapshot: &Snapshot) -> Result<Vec<Due>, StoreEr
         let all: Vec<_> = gone.iter().map(amount_in_words).collect();
         let summary = format!("Removed what is older than it is kept: {}", all.join(", "));
         tracing::info!("{summary}");
-        depot.recorder.event(Event::new(&depot.ids, EventKind::Expired, depot.clock.now(), summary)).await;
+        depot.recorder.event(depot.event(EventKind::Expired, summary)).await;
     }
     Ok(gone)
 }

@@ -136,12 +136,11 @@ impl Control {
     fn login_failed(&self, name: &str, no: &No) {
         let depot = &self.engine.depot;
         let summary = format!("Login of {} failed: {}", self.shown, no.rule.label());
-        let event = Event::new(&depot.ids, EventKind::LoginFailed, depot.clock.now(), summary);
+        let connector = self.engine.live.written_id(name).map(|id| id.to_string()).unwrap_or_default();
         depot.recorder.login_failed(Event {
-            connector: self.engine.live.written_id(name).map(|id| id.to_string()).unwrap_or_default(),
             session_id: self.place.id().to_string(),
             remote: self.remote.to_string(),
-            ..event
+            ..depot.event(EventKind::LoginFailed, summary).of(&connector)
         });
     }
 
