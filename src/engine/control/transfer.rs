@@ -50,7 +50,6 @@ impl Control {
         let job = Job {
             engine: self.engine.clone(),
             party,
-            agreed,
             local: self.local,
             place: Arc::clone(&self.place),
             abort: abort.clone(),
@@ -60,7 +59,7 @@ impl Control {
             tls: self.data_tls(),
             progress,
         };
-        tokio::spawn(transfers::run(job, transfer));
+        tokio::spawn(transfers::run(job, agreed, transfer));
         self.running = Some(Running { progress: receiver, abort, line: self.line.clone(), aborting: false });
     }
 
