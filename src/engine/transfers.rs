@@ -17,7 +17,7 @@ use super::data::{Agreed, DataError};
 use super::early::Come;
 use super::listing;
 use super::mode::DataConnection;
-use super::refusal::{self, Kind};
+use super::refusal::{self, About};
 use super::stream::{DataStream, Stream};
 use super::tls::{self, Reads, SessionTls};
 use crate::base::clock::Timestamp;
@@ -100,8 +100,8 @@ impl End {
         Self { outcome: Outcome::Transferred { note }, refused: None, record: None, collecting: None }
     }
 
-    fn failed(error: &TransferError, kind: Kind) -> Self {
-        let (reply, refused) = refusal::reply(error, kind);
+    fn failed(error: &TransferError, about: About) -> Self {
+        let (reply, refused) = refusal::reply(error, about);
         Self { outcome: Outcome::Refused(reply), refused, record: None, collecting: None }
     }
 }
@@ -203,7 +203,7 @@ impl Job {
         let begun_at = self.now();
         let download = match send::prepare(&self.engine.depot, &self.party, path, (offset, end, ascii)).await {
             Ok(download) => download,
-            Err(error) => return End::failed(&error, Kind::File),
+            Err(error) => return End::failed(&error, About::File),
         };
         let mut stream = match self.open(agreed, None, Reads::Client).await {
             Ok(stream) => stream,
@@ -229,20 +229,20 @@ impl Job {
                 if let Some(collecting) = download.collecting(&self.engine.depot, &self.party).filter(|_| goes_on) {
                     collecting.broken(&self.engine.depot, record.bytes_moved).await;
                 }
-                End { record: Some(record), ..End::failed(&error, Kind::File) }
+                End { record: Some(record), ..End::failed(&error, About::File) }
             }
         }
     }
 
     async fn store(mut self, agreed: Agreed, path: &Path, mode: StoreMode, ascii: bool) -> End {
         let begun_at = self.now();
-        let kind = if mode == StoreMode::Append { Kind::File } else { Kind::Name };
+        let about = if mode == StoreMode::Append { About::File } else { About::Name };
         let plan = match plan::plan(&self.engine.depot, &self.party, path, mode).await {
             Ok(plan) => plan,
-            Err(error) => return End::failed(&error, kind),
+            Err(error) => return End::failed(&error, about),
         };
         let path = plan.client_path();
-        let (mut upload, mut stream) = match self.begin(agreed, plan, kind).await {
+        let (mut upload, mut stream) = match self.begin(agreed, plan, about).await {
             Ok(begun) => begun,
             Err(end) => return end,
         };
@@ -263,13 +263,13 @@ impl Job {
         };
         match done.result {
             Ok(()) => End { record: Some(record), ..End::transferred(received_note(done.receipt.as_ref())) },
-            Err(error) => End { record: Some(record), ..End::failed(&error, kind) },
+            Err(error) => End { record: Some(record), ..End::failed(&error, about) },
         }
     }
 
     /// Data connection first, file second; only a new version of a complete file is built before the 150.
-    async fn begin(&mut self, agreed: Agreed, plan: Plan, kind: Kind) -> Result<(Upload, DataConnection), End> {
-        let failed = |error: TransferError| End::failed(&error, kind);
+    async fn begin(&mut self, agreed: Agreed, plan: Plan, about: About) -> Result<(Upload, DataConnection), End> {
+        let failed = |error: TransferError| End::failed(&error, about);
         let unique = plan.unique.then(|| plan.client_path().to_string());
         if let Base::Complete { source, .. } = &plan.base {
             // What another program still writes would pass for whole as the beginning of a new version.
@@ -288,10 +288,10 @@ impl Job {
     }
 
     async fn list(mut self, agreed: Agreed, listing: crate::ftp::session::Listing) -> End {
-        let kind = listing::kind(&listing);
-        let (source, listing) = match listing::prepare(&self.engine, &self.party, listing).await {
+        let about = listing::about(&listing);
+        let (listed, listing) = match listing::prepare(&self.engine, &self.party, listing).await {
             Ok(prepared) => prepared,
-            Err(error) => return End::failed(&error, kind),
+            Err(error) => return End::failed(&error, about),
         };
         let mut stream = match self.open(agreed, None, Reads::Client).await {
             Ok(stream) => stream,
@@ -300,18 +300,18 @@ impl Job {
         self.place.begin_transfer(format!("Listing {}", listing.path), None);
         let (place, abort) = (Arc::clone(&self.place), self.abort.clone());
         let watch = Watch { place: &place, abort: &abort, stall: self.stall() };
-        let result = listing::send(source, &self, &listing, &mut stream, &watch).await;
+        let result = listing::send(listed, &self, &listing, &mut stream, &watch).await;
         self.place.end_transfer();
         match result {
             Ok(()) => End::transferred(String::new()),
-            Err(error) => End::failed(&error, kind),
+            Err(error) => End::failed(&error, about),
         }
     }
 
     /// The data connection; 150 has been sent, and TLS stands, when this returns.
     async fn open(&mut self, agreed: Agreed, unique: Option<String>, reads: Reads) -> Result<DataConnection, End> {
         let timeout = self.party.connector().settings.timeout_s.seconds();
-        let broken = |ending| End::failed(&TransferError::Broken(ending), Kind::File);
+        let broken = |ending| End::failed(&TransferError::Broken(ending), About::File);
         let opened = tokio::select! {
             biased;
             ending = self.abort.broken() => return Err(broken(ending)),

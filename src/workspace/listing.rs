@@ -28,7 +28,7 @@ static SECOND_THREADS: LazyLock<Semaphore> = LazyLock::new(|| Semaphore::new(cor
 
 /// What an entry is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kind {
+pub enum EntryKind {
     /// A regular file.
     File,
     /// A folder.
@@ -41,7 +41,7 @@ pub struct Found {
     /// Its name.
     pub name: Name,
     /// What it is.
-    pub kind: Kind,
+    pub kind: EntryKind,
     /// Size and times.
     pub version: Version,
 }
@@ -91,8 +91,8 @@ fn look(folder: &OwnedFd, name: io::Result<Name>) -> Option<io::Result<Found>> {
     };
     let stat = rustix::fs::statat(folder, name.as_str(), AtFlags::SYMLINK_NOFOLLOW).ok()?;
     let kind = match FileType::from_raw_mode(stat.st_mode) {
-        FileType::RegularFile => Kind::File,
-        FileType::Directory => Kind::Folder,
+        FileType::RegularFile => EntryKind::File,
+        FileType::Directory => EntryKind::Folder,
         _ => return None,
     };
     Some(Ok(Found { name, kind, version: Version::of(&stat) }))
@@ -119,13 +119,13 @@ pub fn files_below(
             let mut names = above.clone();
             names.push(entry.name);
             match entry.kind {
-                Kind::File => {
+                EntryKind::File => {
                     if !each(names, entry.version) {
                         return Ok(false);
                     }
                 }
-                Kind::Folder if looked_into + folders.len() < folders_max => folders.push(names),
-                Kind::Folder => all = false,
+                EntryKind::Folder if looked_into + folders.len() < folders_max => folders.push(names),
+                EntryKind::Folder => all = false,
             }
         }
     }

@@ -11,7 +11,7 @@ use super::connection::Control;
 use crate::base::path::VirtualPath;
 use crate::domain::authorise::No;
 use crate::engine::reading::{Reading, Wanted};
-use crate::engine::refusal::{self, Kind};
+use crate::engine::refusal::{self, About};
 use crate::engine::transfers::{self, ControlLine, End, Job, Progress};
 use crate::ftp::reply::{Code, Reply};
 use crate::ftp::session::{Outcome, Step, Transfer};
@@ -41,7 +41,7 @@ impl Control {
         let control = match ControlLine::of(&self.stream, self.gone.clone()) {
             Ok(control) => control,
             Err(error) => {
-                let (reply, no) = refusal::reply(&TransferError::Storage(error), Kind::File);
+                let (reply, no) = refusal::reply(&TransferError::Storage(error), About::File);
                 return self.outcome(Outcome::Refused(reply), no).await;
             }
         };
