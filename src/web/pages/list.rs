@@ -8,7 +8,7 @@ use crate::base::clock::Timestamp;
 use crate::store::StoreError;
 use crate::store::receipt::Cursor;
 use crate::web::context::Context;
-use crate::web::csv::Source;
+use crate::web::csv::Paged;
 use crate::web::error::WebError;
 use crate::web::table::{Chip, Offer, Pager, address};
 use crate::web::view::{cursor, cursor_text, page_size};
@@ -170,7 +170,7 @@ impl Filters {
 }
 
 /// The rows of one page, and the place of the last one when there are more.
-pub async fn page<S: Source>(
+pub async fn page<S: Paged>(
     context: &Context,
     source: &S,
     before: Option<&Cursor>,

@@ -3,9 +3,9 @@
 use crate::base::clock::Timestamp;
 use crate::store::receipt::{self, Cursor, Direction, Receipt, Search};
 use crate::store::{Db, StoreError};
-use crate::web::csv::Source;
+use crate::web::csv::Paged;
 
-impl Source for Search {
+impl Paged for Search {
     const COLUMNS: &'static [&'static str] = &[
         "id",
         "connector",
