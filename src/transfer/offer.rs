@@ -183,7 +183,7 @@ pub enum Fetchable {
 
 /// A file that waits in Send.
 #[derive(Clone, Debug)]
-pub struct Waiting {
+pub struct WaitingFile {
     /// Where it is below Send: `a`, `b/a`.
     pub below: String,
     /// What the partner calls it: `/Send/a`.
@@ -198,15 +198,15 @@ pub struct Waiting {
 
 /// What waits in one Send.
 #[derive(Clone, Debug, Default)]
-pub struct Shelf {
+pub struct WaitingFiles {
     /// The files, those that wait longest first.
-    pub files: Vec<Waiting>,
+    pub files: Vec<WaitingFile>,
     /// Whether there are more than [`FILES_MAX`].
     pub more: bool,
 }
 
 /// Every file that waits in Send, links and Waybill's own parts left out.
-pub async fn waiting(depot: &Depot, owner: Owner<'_>) -> Result<Shelf, TransferError> {
+pub async fn waiting(depot: &Depot, owner: Owner<'_>) -> Result<WaitingFiles, TransferError> {
     let found = walk(depot, owner, FILES_MAX + 1).await?;
     let mut downloads: HashMap<_, _> = collected::of_connector(&depot.db, owner.connector.id.key())
         .await?
@@ -230,10 +230,10 @@ pub async fn waiting(depot: &Depot, owner: Owner<'_>) -> Result<Shelf, TransferE
         let key = (path, version.id());
         let known = downloads.remove(&key);
         let below = names.iter().map(Name::as_str).collect::<Vec<_>>().join("/");
-        files.push(Waiting { below, path: key.0, version, fetchable, known });
+        files.push(WaitingFile { below, path: key.0, version, fetchable, known });
     }
     files.sort_by(|a, b| (a.version.changed, &a.below).cmp(&(b.version.changed, &b.below)));
-    Ok(Shelf { files, more })
+    Ok(WaitingFiles { files, more })
 }
 
 /// How many files wait, counted up to `most`.
