@@ -199,7 +199,7 @@ fn product_or_version(line: &str) -> Option<&str> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::setting::{Control, Reach};
+    use crate::domain::setting::{Input, Reach};
     use proptest::prelude::*;
 
     fn texts(pairs: &[(&str, &str)]) -> Texts {
@@ -245,10 +245,10 @@ mod tests {
     #[test]
     fn a_setting_is_found_with_its_unit() {
         let setting = Profile::setting("inactivity_timeout_s").unwrap();
-        assert_eq!((setting.control, setting.reach), (Control::Number("seconds"), Reach::InForce));
-        assert_eq!(Profile::setting("unfinished_keep_h").unwrap().control, Control::Number("hours"));
-        assert_eq!(Profile::setting("log_keep_days").unwrap().control, Control::Number("days"));
-        assert_eq!(Profile::setting("port").unwrap().control, Control::Number(""));
+        assert_eq!((setting.input, setting.reach), (Input::Number("seconds"), Reach::InForce));
+        assert_eq!(Profile::setting("unfinished_keep_h").unwrap().input, Input::Number("hours"));
+        assert_eq!(Profile::setting("log_keep_days").unwrap().input, Input::Number("days"));
+        assert_eq!(Profile::setting("port").unwrap().input, Input::Number(""));
         assert!(Profile::setting("colour").is_none());
     }
 

@@ -4,7 +4,7 @@ use crate::domain::command::{Arguments, ProgramName};
 use crate::domain::filter::{Filter, TempExtensions};
 use crate::domain::profile::Profile;
 use crate::domain::scheme::Scheme;
-use crate::domain::setting::{Control, Mistake, Reach, Setting, Texts, Value};
+use crate::domain::setting::{Input, Mistake, Reach, Setting, Texts, Value};
 use crate::domain::value::{
     AlertsFrom, Alias, AppendRule, AsProfile, AsciiUploads, ByteCount, CertificateMatch, ClientCertificate,
     ConnectorTls, ConnectorType, EncodingName, FileMode, FolderScheme, FolderText, FtpOverTls, KeepDays, Label,
@@ -164,7 +164,7 @@ pub const PASSWORD: Setting = Setting {
     label: "Password",
     hint: "12 characters or more. Stored as an Argon2id hash, so it can be replaced but never shown again.",
     default: "",
-    control: Control::Password,
+    input: Input::Password,
     reach: Reach::InForce,
 };
 

@@ -4,12 +4,12 @@ use std::time::Duration;
 
 use super::{Counted, EmptyFiles, Schedule, Sla};
 use crate::domain::filter::Filter;
-use crate::domain::setting::{Control, Mistake, Texts, Value};
+use crate::domain::setting::{Input, Mistake, Texts, Value};
 use crate::domain::value::{DaysOff, TimeOfDay, Weekdays, Whole, ZoneName};
 use crate::settings;
 
 impl Value for Counted {
-    const CONTROL: Control = Control::Choice(&[
+    const INPUT: Input = Input::Choice(&[
         ("received", "Received: the partner uploads them"),
         ("collected", "Collected: the partner downloads them"),
     ]);
