@@ -144,28 +144,45 @@ pub struct Cursor {
     pub id: String,
 }
 
-/// Which way a page goes from its cursor.
+/// Which rows a page has: those on one side of the row beside it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Direction {
-    /// Rows before the cursor in time.
-    Older,
-    /// Rows after the cursor in time.
-    Newer,
+pub enum Beside<T> {
+    /// Rows before that one in time.
+    Older(T),
+    /// Rows after it in time.
+    Newer(T),
+}
+
+impl<T> Beside<T> {
+    /// The row beside the page.
+    pub fn row(self) -> T {
+        match self {
+            Self::Older(row) | Self::Newer(row) => row,
+        }
+    }
+
+    /// The same by reference.
+    pub const fn as_ref(&self) -> Beside<&T> {
+        match self {
+            Self::Older(row) => Beside::Older(row),
+            Self::Newer(row) => Beside::Newer(row),
+        }
+    }
 }
 
 /// One page, newest first, of receipts whose files lie under their final names.
 pub async fn page(
     db: &Db,
     search: &Search,
-    from: Option<(Direction, &Cursor)>,
+    from: Option<Beside<&Cursor>>,
     count: i64,
 ) -> Result<Vec<Receipt>, StoreError> {
     // Only constant pieces are joined here; what was typed is bound.
     let mut sql = String::from(select!("WHERE publishing = 0"));
-    let newer = matches!(from, Some((Direction::Newer, _)));
+    let newer = matches!(from, Some(Beside::Newer(_)));
     match from {
-        Some((Direction::Newer, cursor)) => sql.push_str(&search.clauses_behind(cursor)),
-        Some((Direction::Older, _)) => {
+        Some(Beside::Newer(cursor)) => sql.push_str(&search.clauses_behind(cursor)),
+        Some(Beside::Older(_)) => {
             sql.push_str(&search.clauses());
             sql.push_str(" AND (completed_at_us, id) < ($6, $7)");
         }
@@ -174,9 +191,10 @@ pub async fn page(
     let newer_order = " ORDER BY completed_at_us ASC, id ASC LIMIT $8";
     sql.push_str(if newer { newer_order } else { " ORDER BY completed_at_us DESC, id DESC LIMIT $8" });
     let query = search.bind(sqlx::query(AssertSqlSafe(sql)));
+    let cursor = from.map(Beside::row);
     let rows = query
-        .bind(from.map_or(0, |(_, cursor)| cursor.completed_at.us()))
-        .bind(from.map_or("", |(_, cursor)| cursor.id.as_str()))
+        .bind(cursor.map_or(0, |cursor| cursor.completed_at.us()))
+        .bind(cursor.map_or("", |cursor| cursor.id.as_str()))
         .bind(count)
         .fetch_all(db.reader())
         .await?;
