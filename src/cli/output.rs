@@ -106,7 +106,6 @@ mod tests {
                 hint: "",
                 default: "",
                 input: Input::Area,
-                reach: crate::domain::setting::Reach::InForce,
             };
             let line = on_one_line(&setting, &text);
             prop_assert!(!line.contains('\n'));

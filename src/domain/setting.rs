@@ -28,15 +28,6 @@ pub enum Input {
     Password,
 }
 
-/// How far a setting reaches today.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Reach {
-    /// The engine follows it.
-    InForce,
-    /// Stored, checked and explained, but the engine does not follow it yet; pages say so.
-    NotYet,
-}
-
 /// One setting as pages, command line and documents show it.
 #[derive(Clone, Copy, Debug)]
 pub struct Setting {
@@ -50,8 +41,6 @@ pub struct Setting {
     pub default: &'static str,
     /// What it is given in on a page.
     pub input: Input,
-    /// Whether the engine follows it.
-    pub reach: Reach,
 }
 
 /// A value of one setting.
@@ -134,7 +123,7 @@ macro_rules! settings {
     (
         $(#[$doc:meta])*
         pub struct $name:ident {
-            $($key:ident: $type:ty = $default:literal, $reach:ident, $label:literal, $hint:literal;)+
+            $($key:ident: $type:ty = $default:literal, $label:literal, $hint:literal;)+
         }
     ) => {
         $(#[$doc])*
@@ -155,7 +144,6 @@ macro_rules! settings {
                         $crate::domain::setting::key_of(stringify!($key)),
                         <$type as $crate::domain::setting::Value>::INPUT,
                     ),
-                    reach: $crate::domain::setting::Reach::$reach,
                 },)+
             ];
 

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use axum::http::StatusCode;
 
 use super::csrf::Posted;
-use crate::domain::setting::{Input, Mistake, Reach, Setting, Texts};
+use crate::domain::setting::{Input, Mistake, Setting, Texts};
 
 /// One choice of a control.
 #[derive(Clone, Debug)]
@@ -63,8 +63,6 @@ pub struct Field {
     pub unit: &'static str,
     /// The choices of a choice.
     pub choices: Vec<Choice>,
-    /// Whether the engine does not follow it yet.
-    pub not_yet: bool,
 }
 
 impl Field {
@@ -131,7 +129,6 @@ impl SettingForm {
             kind,
             unit,
             choices,
-            not_yet: setting.reach == Reach::NotYet,
         }
     }
 
