@@ -8,6 +8,7 @@ pub mod file_id;
 pub mod hex;
 pub mod human;
 pub mod id;
+pub mod lock;
 pub mod path;
 pub mod secret;
 pub mod unseen;

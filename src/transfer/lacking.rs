@@ -2,9 +2,10 @@
 //! begins, not with each file of a partner whose names never have it.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 
 use super::depot::{Depot, Party};
+use crate::base::lock::lock;
 use crate::base::path::Name;
 use crate::domain::event::EventKind;
 
@@ -17,7 +18,7 @@ pub struct Lacking {
 impl Lacking {
     /// What of that the connector's name before did not lack.
     fn begins(&self, connector_key: &str, lacks: Vec<String>) -> Vec<String> {
-        let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut last = lock(&self.last);
         if lacks.is_empty() {
             last.remove(connector_key);
             return lacks;

@@ -6,7 +6,7 @@
 use std::collections::HashMap;
 use std::io;
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, Mutex, Weak};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
@@ -15,6 +15,7 @@ use tokio::time::Sleep;
 
 use super::copy::Inbound;
 use crate::base::clock::{Clock, Timestamp};
+use crate::base::lock::lock;
 use crate::domain::authorise::No;
 use crate::domain::receipt::Ending;
 use crate::store::live::Live;
@@ -123,10 +124,6 @@ impl Throttle {
     pub fn spend(&self, bytes: u64) {
         lock(&self.bucket).spend(bytes);
     }
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// A data connection whose bytes come no faster than the limit.

@@ -5,7 +5,7 @@ use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, Mutex, Weak};
 use std::time::Duration;
 
 use rustix::fs::{AtFlags, Mode, OFlags};
@@ -19,6 +19,7 @@ use super::sync::{SharedSync, Syncer};
 use super::temporary::Temporaries;
 use crate::base::clock::Timestamp;
 use crate::base::file_id::FileId;
+use crate::base::lock::lock;
 use crate::base::path::Name;
 
 /// Unfinished uploads of one folder; the oldest is dropped for a new one.
@@ -398,10 +399,6 @@ const SLACK: Duration = Duration::from_millis(50);
 fn key_of(folder: &OwnedFd) -> io::Result<(u64, u64)> {
     let stat = rustix::fs::fstat(folder)?;
     Ok((stat.st_dev, stat.st_ino))
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[cfg(test)]

@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::io;
 use std::os::fd::OwnedFd;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, LazyLock, Mutex, PoisonError};
+use std::sync::{Arc, LazyLock, Mutex};
 
 use rustix::fs::{AtFlags, Dir, FileType};
 use tokio::sync::Semaphore;
@@ -14,6 +14,7 @@ use super::download::Version;
 use super::folder::OpenFolder;
 use super::jail::STAGING;
 use crate::base::cores;
+use crate::base::lock::lock;
 use crate::base::path::Name;
 
 /// Entries looked at by whoever asks for the first: most folders have no more.
@@ -202,7 +203,7 @@ impl LookingAhead {
 
 impl Shared {
     fn take(&self, most: usize) -> Vec<io::Result<Name>> {
-        let mut names = self.names.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut names = lock(&self.names);
         let taken: Vec<_> = names.by_ref().take(most).collect();
         if taken.len() < most {
             self.ended.store(true, Ordering::Relaxed);
