@@ -100,8 +100,8 @@ impl End {
         Self { outcome: Outcome::Transferred { note }, refused: None, record: None, collecting: None }
     }
 
-    fn failed(error: &TransferError, about: About) -> Self {
-        let (reply, refused) = refusal::reply(error, about);
+    fn failed(error: &TransferError, what: About) -> Self {
+        let (reply, refused) = refusal::reply(error, what);
         Self { outcome: Outcome::Refused(reply), refused, record: None, collecting: None }
     }
 }
@@ -236,13 +236,13 @@ impl Job {
 
     async fn store(mut self, agreed: Agreed, path: &Path, mode: StoreMode, ascii: bool) -> End {
         let begun_at = self.now();
-        let about = if mode == StoreMode::Append { About::File } else { About::Name };
+        let what = if mode == StoreMode::Append { About::File } else { About::Name };
         let plan = match plan::plan(&self.engine.depot, &self.party, path, mode).await {
             Ok(plan) => plan,
-            Err(error) => return End::failed(&error, about),
+            Err(error) => return End::failed(&error, what),
         };
         let path = plan.client_path();
-        let (mut upload, mut stream) = match self.begin(agreed, plan, about).await {
+        let (mut upload, mut stream) = match self.begin(agreed, plan, what).await {
             Ok(begun) => begun,
             Err(end) => return end,
         };
@@ -263,13 +263,13 @@ impl Job {
         };
         match done.result {
             Ok(()) => End { record: Some(record), ..End::transferred(received_note(done.receipt.as_ref())) },
-            Err(error) => End { record: Some(record), ..End::failed(&error, about) },
+            Err(error) => End { record: Some(record), ..End::failed(&error, what) },
         }
     }
 
     /// Data connection first, file second; only a new version of a complete file is built before the 150.
-    async fn begin(&mut self, agreed: Agreed, plan: Plan, about: About) -> Result<(Upload, DataConnection), End> {
-        let failed = |error: TransferError| End::failed(&error, about);
+    async fn begin(&mut self, agreed: Agreed, plan: Plan, what: About) -> Result<(Upload, DataConnection), End> {
+        let failed = |error: TransferError| End::failed(&error, what);
         let unique = plan.unique.then(|| plan.client_path().to_string());
         if let Base::Complete { source, .. } = &plan.base {
             // What another program still writes would pass for whole as the beginning of a new version.
@@ -288,10 +288,10 @@ impl Job {
     }
 
     async fn list(mut self, agreed: Agreed, listing: crate::ftp::session::Listing) -> End {
-        let about = listing::about(&listing);
+        let what = listing::about(&listing);
         let (listed, listing) = match listing::prepare(&self.engine, &self.party, listing).await {
             Ok(prepared) => prepared,
-            Err(error) => return End::failed(&error, about),
+            Err(error) => return End::failed(&error, what),
         };
         let mut stream = match self.open(agreed, None, Reads::Client).await {
             Ok(stream) => stream,
@@ -304,7 +304,7 @@ impl Job {
         self.place.end_transfer();
         match result {
             Ok(()) => End::transferred(String::new()),
-            Err(error) => End::failed(&error, about),
+            Err(error) => End::failed(&error, what),
         }
     }
 
