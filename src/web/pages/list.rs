@@ -172,11 +172,11 @@ impl Filters {
 /// The rows of one page, and the place of the last one when there are more.
 pub async fn page<S: Paged>(
     context: &Context,
-    source: &S,
+    table: &S,
     before: Option<&Cursor>,
     size: i64,
 ) -> Result<(Vec<S::Row>, Option<String>), StoreError> {
-    let mut rows = source.page(&context.state.db, before, size + 1).await?;
+    let mut rows = table.page(&context.state.db, before, size + 1).await?;
     let older = cut(&mut rows, size, |row| {
         let (at, id) = S::place(row);
         cursor_text(at, id)
