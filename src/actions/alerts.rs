@@ -312,7 +312,8 @@ mod tests {
         let desk = Desk::with(port, &[]).await;
         let at = |text: &str| Timestamp::parse_rfc3339(text).unwrap();
         let change = Change { who: "test", remote: "", at: at("2026-11-22T00:00:00Z"), ids: desk.ids() };
-        sla::put(&desk.reach.depot.db, "s1", ("acme", "acme"), (&Texts::new(), "words"), &change).await.unwrap();
+        let acme = ConnectorId::parse("acme").unwrap();
+        sla::put(&desk.reach.depot.db, "s1", &acme, &Texts::new(), &change).await.unwrap();
         let mut seen = Vec::new();
         for now in ["08:00", "08:31", "08:45", "09:01", "10:00"] {
             let now = at(&format!("2026-11-23T{now}:00Z"));

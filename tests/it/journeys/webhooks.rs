@@ -143,7 +143,7 @@ async fn an_event_target_is_told_of_chosen_events_of_every_connector_with_the_re
     let url = format!("http://127.0.0.1:{port}/events");
     let texts = [("url", url.as_str()), ("which", "chosen"), ("kinds", "after_receive")];
     let texts = texts.map(|(key, value)| (key.to_owned(), value.to_owned())).into();
-    event_target::put(&db, &StoredTarget { id: "one".to_owned(), texts, version: 0 }, "", &change).await.unwrap();
+    event_target::put(&db, &StoredTarget { id: "one".to_owned(), texts, version: 0 }, &change).await.unwrap();
     let secrets = Secrets::open(db, &appliance.data()).unwrap();
     secrets.put(&webhook_secret("one"), &Secret::new("a long enough secret"), "settings", &change).await.unwrap();
     let posts = receive(port).await;
