@@ -68,6 +68,13 @@ pub struct Receipt {
     pub taken_over: bool,
 }
 
+impl Receipt {
+    /// The connector's id as rows are found by it: in lower case.
+    pub fn connector_key(&self) -> String {
+        self.connector.to_ascii_lowercase()
+    }
+}
+
 #[cfg(test)]
 impl Receipt {
     /// A small file that was just committed, for tests to change what they are about.
@@ -490,7 +497,7 @@ pub async fn publishing(db: &Db) -> Result<Vec<Receipt>, StoreError> {
 /// Whether another was received at its place since. Then the partner was not told 226 of a receipt that is still on its way:
 /// the next one of a place is committed after all that was said of that place.
 pub async fn is_followed(db: &Db, receipt: &Receipt) -> Result<bool, StoreError> {
-    let query = sqlx::query(IS_FOLLOWED).bind(receipt.connector.to_ascii_lowercase()).bind(&receipt.stored_path);
+    let query = sqlx::query(IS_FOLLOWED).bind(receipt.connector_key()).bind(&receipt.stored_path);
     let query = query.bind(receipt.id.as_str()).bind(receipt.completed_at.us());
     Ok(query.fetch_one(db.reader()).await?.try_get::<i64, _>(0)? > 0)
 }
@@ -547,7 +554,7 @@ pub async fn set_proof(db: &Db, id: &ReceiptId, proof: Proof) -> Result<(), Stor
 
 /// Older receipts of the place where `receipt`'s file lies now are replaced.
 async fn mark_replaced(tx: &mut Transaction<'_, Sqlite>, receipt: &Receipt) -> sqlx::Result<()> {
-    let query = sqlx::query(MARK_REPLACED).bind(receipt.connector.to_ascii_lowercase()).bind(&receipt.stored_path);
+    let query = sqlx::query(MARK_REPLACED).bind(receipt.connector_key()).bind(&receipt.stored_path);
     query.bind(receipt.id.as_str()).bind(receipt.completed_at.us()).execute(&mut **tx).await.map(drop)
 }
 

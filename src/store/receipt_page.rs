@@ -80,7 +80,7 @@ pub async fn sorted(
     let sql = format!("{SELECT}WHERE publishing = 0{beyond} ORDER BY {by} LIMIT $5");
     let beside = from.map(Beside::row);
     let text = match (column, beside) {
-        (Column::Connector, Some(receipt)) => receipt.connector.to_ascii_lowercase(),
+        (Column::Connector, Some(receipt)) => receipt.connector_key(),
         (_, Some(receipt)) => receipt.client_path.clone(),
         (_, None) => String::new(),
     };

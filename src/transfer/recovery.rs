@@ -60,7 +60,7 @@ pub async fn recover(depot: &Depot, snapshot: &Snapshot) -> Result<Report, Store
     let mut report = Report::default();
     let mut waiting: HashMap<String, Vec<Receipt>> = HashMap::new();
     for receipt in receipt::publishing(&depot.db).await? {
-        waiting.entry(receipt.connector.to_ascii_lowercase()).or_default().push(receipt);
+        waiting.entry(receipt.connector_key()).or_default().push(receipt);
     }
     for live in snapshot.partners() {
         let connector = &live.connector;
