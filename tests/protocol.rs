@@ -110,7 +110,7 @@ impl Player {
 
     fn take(&mut self, step: Step) {
         match step {
-            Step::Send(reply) => self.say(&reply),
+            Step::Send(reply) | Step::Forbid(_, reply) => self.say(&reply),
             Step::Close(reply) => {
                 self.say(&reply);
                 self.said.push("> close".to_owned());
@@ -550,7 +550,7 @@ proptest! {
                 }
             }
             match step {
-                Step::Send(reply) | Step::Close(reply) => {
+                Step::Send(reply) | Step::Forbid(_, reply) | Step::Close(reply) => {
                     prop_assert!(!reply.summary().chars().any(char::is_control), "{:?}", reply);
                 }
                 Step::Status => prop_assert!(!session.status(None).summary().is_empty()),

@@ -64,7 +64,7 @@ impl Keeper<'_> {
             texts: settings.texts(),
             version: there.map_or(0, |one| one.version),
         };
-        action::put(self.db, &stored, (&subject, &words), change).await?;
+        action::put(self.db, &stored, connector, change).await?;
         let secret = match settings.kind {
             ActionKind::Webhook => self.secret((&name, &subject), anew, change).await?,
             ActionKind::Command | ActionKind::Mail => None,
@@ -106,7 +106,7 @@ impl Keeper<'_> {
         let (words, name) = (settings.in_words(), event_target::webhook_secret(&id));
         let stored =
             StoredTarget { id: id.clone(), texts: settings.texts(), version: there.map_or(0, |one| one.version) };
-        event_target::put(self.db, &stored, &words, change).await?;
+        event_target::put(self.db, &stored, change).await?;
         let secret = self.secret((&name, "settings"), anew, change).await?;
         Ok(Kept { id, words, secret })
     }

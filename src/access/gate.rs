@@ -3,7 +3,7 @@
 
 use std::collections::HashMap;
 use std::net::IpAddr;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use hmac::{Hmac, KeyInit, Mac};
@@ -13,6 +13,7 @@ use super::guard::{Block, Caller, Guard, Limits};
 use super::password::{HashError, Hasher};
 use super::test_pass::TestPasses;
 use crate::base::clock::{Clock, Timestamp};
+use crate::base::lock::lock;
 use crate::base::secret::Secret;
 use crate::domain::administrator::PASSWORD_BYTES_MAX;
 
@@ -84,7 +85,7 @@ impl Gate {
         }
         let tags: Vec<_> = hashes.iter().map(|hash| self.tag(caller.name, password, hash)).collect();
         if tags.iter().any(|tag| self.was_verified(tag)) {
-            locked(&self.guard).succeeded(caller, self.clock.now());
+            lock(&self.guard).succeeded(caller, self.clock.now());
             return Ok(Verdict::Accepted);
         }
         let found =
@@ -92,16 +93,16 @@ impl Gate {
         let now = self.clock.now();
         if let Some(index) = found {
             self.remember(tags[index], now);
-            locked(&self.guard).succeeded(caller, now);
+            lock(&self.guard).succeeded(caller, now);
             return Ok(Verdict::Accepted);
         }
-        Ok(Verdict::Wrong(limits.map_or(Duration::ZERO, |limits| locked(&self.guard).failed(caller, limits, now))))
+        Ok(Verdict::Wrong(limits.map_or(Duration::ZERO, |limits| lock(&self.guard).failed(caller, limits, now))))
     }
 
     /// Counts a failure of something that is no password, such as a token, and says when to answer it.
     pub fn refused(&self, caller: &Caller<'_>, limits: &Limits) -> Verdict {
         let now = self.clock.now();
-        let mut guard = locked(&self.guard);
+        let mut guard = lock(&self.guard);
         match guard.blocked(caller, now) {
             Some(until) => Verdict::Blocked(until),
             None => Verdict::Wrong(guard.failed(caller, limits, now)),
@@ -110,12 +111,12 @@ impl Gate {
 
     /// Somebody showed who it is without a password.
     pub fn proved(&self, caller: &Caller<'_>) {
-        locked(&self.guard).succeeded(caller, self.clock.now());
+        lock(&self.guard).succeeded(caller, self.clock.now());
     }
 
     /// Partners logged in from these addresses, at these times, before this start.
     pub fn trust(&self, came: impl IntoIterator<Item = (IpAddr, Timestamp)>) {
-        let (mut guard, now) = (locked(&self.guard), self.clock.now());
+        let (mut guard, now) = (lock(&self.guard), self.clock.now());
         for (address, at) in came {
             guard.trust(address, at, now);
         }
@@ -123,28 +124,28 @@ impl Gate {
 
     /// Every block in force.
     pub fn blocks(&self) -> Vec<Block> {
-        locked(&self.guard).blocks(self.clock.now())
+        lock(&self.guard).blocks(self.clock.now())
     }
 
     /// Until when this caller's password is not looked at, if so.
     pub fn blocked(&self, caller: &Caller<'_>, limits: Option<&Limits>) -> Option<Timestamp> {
         let by_hand = self.blocked_by_hand(caller);
-        by_hand.or_else(|| limits.and_then(|_| locked(&self.guard).blocked(caller, self.clock.now())))
+        by_hand.or_else(|| limits.and_then(|_| lock(&self.guard).blocked(caller, self.clock.now())))
     }
 
     /// Until when an administrator keeps this caller out, if so; whatever it proves itself with.
     pub fn blocked_by_hand(&self, caller: &Caller<'_>) -> Option<Timestamp> {
-        locked(&self.guard).blocked_by_hand(caller, self.clock.now())
+        lock(&self.guard).blocked_by_hand(caller, self.clock.now())
     }
 
     /// Keeps an address out of the FTP server until then.
     pub fn block(&self, address: IpAddr, until: Timestamp) {
-        locked(&self.guard).block(address, until, self.clock.now());
+        lock(&self.guard).block(address, until, self.clock.now());
     }
 
     /// Lifts every block of an address.
     pub fn unblock(&self, address: IpAddr) {
-        locked(&self.guard).unblock(address);
+        lock(&self.guard).unblock(address);
     }
 
     async fn verify(
@@ -154,7 +155,7 @@ impl Gate {
         hashes: Vec<String>,
     ) -> Result<Option<usize>, HashError> {
         let turn = {
-            let mut hashing = locked(&self.hashing);
+            let mut hashing = lock(&self.hashing);
             if hashing.len() >= HASHING_ADDRESSES_MAX {
                 hashing.retain(|_, turn| Arc::strong_count(turn) > 1);
             }
@@ -176,11 +177,11 @@ impl Gate {
     }
 
     fn was_verified(&self, tag: &[u8; 32]) -> bool {
-        locked(&self.verified).get(tag).is_some_and(|at| self.clock.now().since(*at) < VERIFIED_FOR)
+        lock(&self.verified).get(tag).is_some_and(|at| self.clock.now().since(*at) < VERIFIED_FOR)
     }
 
     fn remember(&self, tag: [u8; 32], now: Timestamp) {
-        let mut verified = locked(&self.verified);
+        let mut verified = lock(&self.verified);
         if verified.len() >= VERIFIED_MAX {
             verified.retain(|_, at| now.since(*at) < VERIFIED_FOR);
             if verified.len() >= VERIFIED_MAX {
@@ -189,11 +190,6 @@ impl Gate {
         }
         verified.insert(tag, now);
     }
-}
-
-/// A panic while a lock was held leaves bookkeeping that is still usable.
-fn locked<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[cfg(test)]

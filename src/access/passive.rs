@@ -4,7 +4,7 @@
 use std::collections::{HashMap, HashSet};
 use std::net::{IpAddr, Ipv4Addr};
 use std::ops::RangeInclusive;
-use std::sync::{Arc, LazyLock, Mutex, PoisonError};
+use std::sync::{Arc, LazyLock, Mutex};
 use std::time::Duration;
 
 use rand::RngExt;
@@ -12,6 +12,7 @@ use rand::RngExt;
 use super::hosts;
 use crate::base::clock::Clock;
 use crate::base::id::IdSource;
+use crate::base::lock::lock;
 use crate::domain::event::EventKind;
 use crate::domain::value::{HostOrAddress, PortRange};
 use crate::store::commit::Recorder;
@@ -87,7 +88,7 @@ impl Ports {
     /// A free port of the range that is not in `tried`; `None` when there is none, or when `client` holds half of the
     /// range already: no address can take every port from the others.
     pub fn lease(&self, range: &PortRange, client: IpAddr, tried: &HashSet<u16>) -> Option<Lease> {
-        let mut leased = self.leased.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut leased = lock(&self.leased);
         let held = leased.values().filter(|holder| **holder == client).count();
         if u32::try_from(held).is_ok_and(|held| held >= range.count().div_ceil(2)) {
             return None;
@@ -115,7 +116,7 @@ impl Ports {
     }
 
     fn last_resolved(&self, host: &str) -> Option<Ipv4Addr> {
-        let resolved = self.resolved.lock().unwrap_or_else(PoisonError::into_inner);
+        let resolved = lock(&self.resolved);
         resolved.as_ref().filter(|(of, _)| of == host).map(|(_, address)| *address)
     }
 
@@ -149,7 +150,7 @@ impl Ports {
             IpAddr::V6(_) => None,
         });
         let address = address.ok_or_else(|| format!("{host} has IPv6 addresses only"))?;
-        *self.resolved.lock().unwrap_or_else(PoisonError::into_inner) = Some((host.to_owned(), address));
+        *lock(&self.resolved) = Some((host.to_owned(), address));
         Ok(())
     }
 
@@ -164,13 +165,13 @@ impl Ports {
 
     /// How many are leased.
     pub fn leased(&self) -> usize {
-        self.leased.lock().unwrap_or_else(PoisonError::into_inner).len()
+        lock(&self.leased).len()
     }
 }
 
 impl Drop for Lease {
     fn drop(&mut self) {
-        self.ports.leased.lock().unwrap_or_else(PoisonError::into_inner).remove(&self.port);
+        lock(&self.ports.leased).remove(&self.port);
     }
 }
 

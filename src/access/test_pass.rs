@@ -4,7 +4,7 @@
 //! memory alone, as a digest; nothing about the partner's own password changes.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use sha2::{Digest, Sha256};
@@ -12,6 +12,7 @@ use subtle::ConstantTimeEq;
 
 use super::password;
 use crate::base::clock::Timestamp;
+use crate::base::lock::lock;
 use crate::base::secret::Secret;
 
 /// How long a pass waits to be used.
@@ -42,7 +43,7 @@ impl TestPasses {
     /// A pass for the connector (its id in lower case), in place of one that waits; `None` when too many wait.
     pub fn issue(&self, connector_key: &str, now: Timestamp) -> Option<Secret> {
         let pass = password::generate();
-        let mut waiting = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut waiting = lock(&self.0);
         waiting.retain(|_, one| now < one.until);
         if waiting.len() >= PASSES_MAX && !waiting.contains_key(connector_key) {
             return None;
@@ -54,7 +55,7 @@ impl TestPasses {
 
     /// Whether `password` is the pass of that connector. It is used up then.
     pub fn redeem(&self, connector_key: &str, password: &Secret, client: Client, now: Timestamp) -> bool {
-        let mut waiting = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut waiting = lock(&self.0);
         let Some(one) = waiting.get(connector_key) else { return false };
         let right = bool::from(one.digest.ct_eq(&digest(password))) && client == Client::Here && now < one.until;
         if right {

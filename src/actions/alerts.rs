@@ -74,15 +74,16 @@ impl Reach {
         let most = snapshot.appliance.alerts_per_hour_max.get();
         let mut sent = alert::sent_since(&self.depot.db, now.minus(HOUR), now).await?;
         let mut circles: BTreeMap<String, Circle<'_>> = BTreeMap::new();
+        let stop = |one: &Pending, why: &str| Tried::new(one.id, Attempt::new(Outcome::Stopped, why));
         let mut stopped = Vec::new();
         for one in due {
             let Some(event) = event::find(&self.depot.db, &one.event_id).await? else {
-                stopped.push((one.id, Attempt::new(Outcome::Stopped, "The event is older than events are kept"), None));
+                stopped.push(stop(one, "The event is older than events are kept"));
                 continue;
             };
             let to = recipients(snapshot, &event.connector);
             if to.is_empty() {
-                stopped.push((one.id, Attempt::new(Outcome::Stopped, "Nobody is told of it any more"), None));
+                stopped.push(stop(one, "Nobody is told of it any more"));
                 continue;
             }
             let to: Vec<_> = to.iter().cloned().collect();
@@ -109,7 +110,7 @@ impl Reach {
                 Err(why) => Attempt::retry(why),
             };
             sent += 1;
-            tried.push(events.into_iter().map(|(id, _)| (id, attempt.clone(), None)).collect());
+            tried.push(events.into_iter().map(|(id, _)| Tried::new(id, attempt.clone())).collect());
         }
         Ok(tried)
     }
@@ -266,8 +267,7 @@ mod tests {
         }
 
         async fn happens(&self, kind: EventKind, connector: &str, summary: &str) {
-            let mut event = Event::new(self.ids(), kind, self.reach.depot.clock.now(), summary);
-            connector.clone_into(&mut event.connector);
+            let event = self.reach.depot.event(kind, summary).of(connector);
             event::record(&self.reach.depot.db, &event).await.unwrap();
         }
 
@@ -279,8 +279,8 @@ mod tests {
             let due = delivery::next(db, &lane, true, Timestamp::default(), TOGETHER_MAX).await.unwrap();
             let tried = self.reach.alert(&snapshot, &due).await.unwrap();
             let at = self.reach.depot.clock.now();
-            let one = |(id, attempt, _): &Tried| Attempted {
-                delivery: *id,
+            let one = |Tried { delivery, attempt, .. }: &Tried| Attempted {
+                delivery: *delivery,
                 receipt_id: None,
                 at,
                 took: Duration::ZERO,
@@ -294,7 +294,7 @@ mod tests {
             };
             let attempted = tried.iter().flat_map(|letter| of_one_letter(letter.iter().map(one).collect()));
             delivery::record(db, &attempted.collect::<Vec<_>>()).await.unwrap();
-            tried.into_iter().flatten().map(|(_, attempt, _)| attempt.answer).collect()
+            tried.into_iter().flatten().map(|one| one.attempt.answer).collect()
         }
     }
 
@@ -313,7 +313,8 @@ mod tests {
         let desk = Desk::with(port, &[]).await;
         let at = |text: &str| Timestamp::parse_rfc3339(text).unwrap();
         let change = Change { who: "test", remote: "", at: at("2026-11-22T00:00:00Z"), ids: desk.ids() };
-        sla::put(&desk.reach.depot.db, "s1", ("acme", "acme"), (&Texts::new(), "words"), &change).await.unwrap();
+        let acme = ConnectorId::parse("acme").unwrap();
+        sla::put(&desk.reach.depot.db, "s1", &acme, &Texts::new(), &change).await.unwrap();
         let mut seen = Vec::new();
         for now in ["08:00", "08:31", "08:45", "09:01", "10:00"] {
             let now = at(&format!("2026-11-23T{now}:00Z"));

@@ -29,7 +29,7 @@ impl Reach {
         let acts = due.iter().map(|one| async {
             let receipt = receipts.iter().find(|receipt| Some(&receipt.id) == one.receipt_id.as_ref());
             let attempt = self.act_once(snapshot, action, one, receipt).await;
-            (one.id, attempt.unwrap_or_else(Attempt::retry), None)
+            Tried::new(one.id, attempt.unwrap_or_else(Attempt::retry))
         });
         futures_util::future::join_all(acts).await
     }
@@ -45,7 +45,7 @@ impl Reach {
                 }
                 None => Err("The event target has no address to post to".to_owned()),
             };
-            (one.id, attempt.unwrap_or_else(Attempt::retry), None)
+            Tried::new(one.id, attempt.unwrap_or_else(Attempt::retry))
         });
         futures_util::future::join_all(posts).await
     }

@@ -90,12 +90,8 @@ impl Asker {
     fn event(&self, asked: &Asked, size_bytes: u64) -> Event {
         let party = &asked.party;
         let summary = format!("{} asks for {}, {}", party.connector().id, asked.path, human::size(size_bytes));
-        let mut event = Event::new(&self.ids, EventKind::BeforeSend, self.clock.now(), summary);
-        party.connector().id.as_str().clone_into(&mut event.connector);
-        party.session.as_str().clone_into(&mut event.session_id);
-        event.remote = party.remote.to_string();
-        event.file = Some(EventFile { path: asked.path.clone(), size_bytes });
-        event
+        let event = Event::new(&self.ids, EventKind::BeforeSend, self.clock.now(), summary);
+        Event { file: Some(EventFile { path: asked.path.clone(), size_bytes }), ..party.own(event) }
     }
 
     async fn ask_one(

@@ -289,7 +289,7 @@ impl Runner {
         in_order: bool,
     ) -> Result<Vec<Attempted>, TransferError> {
         let at = self.reach.depot.clock.now();
-        let fails = |one: &Pending, why: &str| (one.id, Attempt::retry(why), None);
+        let fails = |one: &Pending, why: &str| Tried::new(one.id, Attempt::retry(why));
         let ids: Vec<ReceiptId> = due.iter().filter_map(|one| one.receipt_id.clone()).collect();
         let receipts;
         let tried: Vec<Tried> = if let Some(target) = target {
@@ -305,7 +305,7 @@ impl Runner {
             let gone = due.iter().filter(|one| one.receipt_id.is_some() && !has_receipt(one));
             let gone = gone.map(|one| fails(one, "Its receipt is not there any more")).collect::<Vec<_>>();
             let mut tried = self.reach.attempt(snapshot, target, (due, &receipts), in_order).await;
-            tried.retain(|(id, ..)| gone.iter().all(|(other, ..)| other != id));
+            tried.retain(|one| gone.iter().all(|other| other.delivery != one.delivery));
             tried.extend(gone);
             tried
         } else {
@@ -326,8 +326,8 @@ impl Runner {
     ) -> Vec<Attempted> {
         let took = self.reach.depot.clock.now().since(at);
         let retries = snapshot.appliance.retries();
-        let attempted = tried.into_iter().filter_map(|(id, attempt, placed)| {
-            let one = due.iter().find(|one| one.id == id)?;
+        let attempted = tried.into_iter().filter_map(|Tried { delivery, attempt, placed }| {
+            let one = due.iter().find(|one| one.id == delivery)?;
             let next = match attempt.outcome {
                 Outcome::Delivered => Next::Delivered(placed),
                 Outcome::Stopped => Next::Stop,
@@ -337,7 +337,7 @@ impl Runner {
                 },
             };
             let (answer, receipt_id) = (attempt.answer, one.receipt_id.clone());
-            Some(Attempted { delivery: id, receipt_id, at, took, answer, next, letter: false })
+            Some(Attempted { delivery, receipt_id, at, took, answer, next, letter: false })
         });
         attempted.collect()
     }
@@ -371,12 +371,9 @@ impl Runner {
             }
             None => (EventKind::DeliveryFailed, format!("passing {what} of {whose} along to a connector that is gone")),
         };
-        let depot = &self.reach.depot;
         let summary = format!("Gave up {done} after {attempts}: {why}");
-        let mut event = Event::new(&depot.ids, kind, depot.clock.now(), summary);
-        event.connector = whose;
-        event.receipt_id.clone_from(&one.receipt_id);
-        Some(event)
+        let event = self.reach.depot.event(kind, summary).of(&whose);
+        Some(Event { receipt_id: one.receipt_id.clone(), ..event })
     }
 }
 

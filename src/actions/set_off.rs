@@ -112,7 +112,7 @@ mod tests {
         let texts = [("url", "https://monitor.example.com/in"), ("which", "all")];
         let texts = texts.map(|(key, value)| (key.to_owned(), value.to_owned())).into();
         let monitor = StoredTarget { id: "monitor".to_owned(), texts, version: 0 };
-        event_target::put(&depot.db, &monitor, "", &change).await.unwrap();
+        event_target::put(&depot.db, &monitor, &change).await.unwrap();
         let snapshot = Live::open(depot.db.clone(), Clock::System).await.unwrap().snapshot();
 
         let now = at.plus(Duration::from_secs(9));

@@ -138,9 +138,7 @@ fn notice(
     };
     let afterwards = if afterwards { " (found afterwards: Waybill did not run then)" } else { "" };
     let summary = format!("SLA of {} {what}. {}{afterwards}", whose.connector, whose.settings.in_words());
-    let mut event = Event::new(ids, kind, now, summary);
-    whose.connector.clone_into(&mut event.connector);
-    event
+    Event::new(ids, kind, now, summary).of(whose.connector)
 }
 
 /// Files that count, no more than are due.
@@ -197,7 +195,7 @@ mod tests {
             connector::add(&db, &id, &Texts::new(), None, &change).await.unwrap();
             let own = |(key, value): &(&str, &str)| ((*key).to_owned(), (*value).to_owned());
             let texts: Texts = [("zone", "Europe/Berlin")].iter().chain(pairs).map(own).collect();
-            sla::put(&db, "s1", ("Acme", "acme"), (&texts, "words"), &change).await.unwrap();
+            sla::put(&db, "s1", &id, &texts, &change).await.unwrap();
             let live = Live::open(db.clone(), Clock::System).await.unwrap();
             let (recorder, writer) = Recorder::new(db.clone());
             tokio::spawn(writer.run());
@@ -322,7 +320,8 @@ mod tests {
         // On Monday at half past one in Berlin, within the window from midnight.
         let made_later = Change { who: "test", remote: "", at: at("2026-11-23T00:30:00Z"), ids: &desk.ids };
         let texts = Texts::from([("zone".to_owned(), "Europe/Berlin".to_owned())]);
-        sla::put(&desk.db, "s2", ("Acme", "acme"), (&texts, "words"), &made_later).await.unwrap();
+        let acme = ConnectorId::parse("Acme").unwrap();
+        sla::put(&desk.db, "s2", &acme, &texts, &made_later).await.unwrap();
         desk.look("2026-11-23T09:00:00Z").await;
         assert!(
             sla::windows(&desk.db, "s2", at("2026-11-22T00:00:00Z"), at("2026-11-30T00:00:00Z"))

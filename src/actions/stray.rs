@@ -9,7 +9,9 @@ use std::collections::HashMap;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command};
-use std::sync::{Mutex, PoisonError};
+use std::sync::Mutex;
+
+use crate::base::lock::lock;
 
 use rustix::event::{Timespec, poll};
 use rustix::process::{
@@ -33,7 +35,7 @@ pub fn mark(folder: &Path) -> String {
 
 /// Starts the first process of a run.
 pub fn spawn(command: &mut Command, mark: &str) -> io::Result<Child> {
-    let mut running = RUNNING.lock().unwrap_or_else(PoisonError::into_inner);
+    let mut running = lock(&RUNNING);
     if running.is_none() {
         set_child_subreaper(Some(getpid()))?;
     }
@@ -46,7 +48,7 @@ pub fn spawn(command: &mut Command, mark: &str) -> io::Result<Child> {
 pub fn end(mark: &str) {
     let own = folder_of(mark);
     for _ in 0..ROUNDS_MAX {
-        let mut running = RUNNING.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut running = lock(&RUNNING);
         let others = running.get_or_insert_default();
         others.remove(mark);
         if end_orphans(own.as_deref(), others) == 0 {

@@ -99,8 +99,23 @@ impl<'a> Goal<'a> {
     }
 }
 
-/// One attempt, and where the file lies if it was put into a folder.
-pub type Tried = (i64, Attempt, Option<Placed>);
+/// One attempt of a delivery.
+#[derive(Debug)]
+pub struct Tried {
+    /// Of which.
+    pub delivery: i64,
+    /// What came of it.
+    pub attempt: Attempt,
+    /// Where the file lies, if it was put into a folder.
+    pub placed: Option<Placed>,
+}
+
+impl Tried {
+    /// One that put no file into a folder.
+    pub const fn new(delivery: i64, attempt: Attempt) -> Self {
+        Self { delivery, attempt, placed: None }
+    }
+}
 
 /// How many deliveries one call takes.
 fn at_a_time(kind: ConnectorType, in_order: bool) -> usize {
@@ -134,7 +149,7 @@ impl Reach {
                 for (id, result) in put {
                     tried.push(match result {
                         Err(TransferError::NotFound) => {
-                            (id, self.not_there(snapshot, target, (id, &parcels)).await, None)
+                            Tried::new(id, self.not_there(snapshot, target, (id, &parcels)).await)
                         }
                         result => placed(id, result),
                     });
@@ -152,7 +167,7 @@ impl Reach {
                         }
                         None => Err(format!("{} has no address to post to", target.id)),
                     };
-                    (one.id, attempt.unwrap_or_else(Attempt::retry), None)
+                    Tried::new(one.id, attempt.unwrap_or_else(Attempt::retry))
                 });
                 futures_util::future::join_all(posts).await
             }
@@ -160,7 +175,7 @@ impl Reach {
                 let runs = due.iter().map(|one| async {
                     let receipt = receipts.iter().find(|receipt| Some(&receipt.id) == one.receipt_id.as_ref());
                     let attempt = self.run(snapshot, target, receipt).await;
-                    (one.id, attempt.unwrap_or_else(Attempt::retry), None)
+                    Tried::new(one.id, attempt.unwrap_or_else(Attempt::retry))
                 });
                 futures_util::future::join_all(runs).await
             }
@@ -245,8 +260,11 @@ fn parcel(one: &Pending, receipts: &[Receipt]) -> Option<Parcel> {
 
 fn placed(id: i64, result: Result<Placed, TransferError>) -> Tried {
     match result {
-        Ok(placed) => (id, Attempt::new(Outcome::Delivered, format!("Put there as {}", placed.name)), Some(placed)),
-        Err(error) => (id, Attempt::retry(words(&error)), None),
+        Ok(placed) => {
+            let attempt = Attempt::new(Outcome::Delivered, format!("Put there as {}", placed.name));
+            Tried { delivery: id, attempt, placed: Some(placed) }
+        }
+        Err(error) => Tried::new(id, Attempt::retry(words(&error))),
     }
 }
 

@@ -7,10 +7,8 @@ use std::time::{Duration, Instant};
 use crate::access::certificate::{Certificates, Expiring};
 use crate::base::clock::Timestamp;
 use crate::base::human;
-use crate::domain::connector::Connector;
 use crate::domain::event::EventKind;
 use crate::domain::value::Whole;
-use crate::store::event::Event;
 use crate::store::live::{Live, Snapshot};
 use crate::store::{StoreError, refusal, watched};
 use crate::transfer::depot::Depot;
@@ -68,7 +66,12 @@ async fn refusals(depot: &Depot, snapshot: &Snapshot, now: Timestamp) -> Result<
         if is_many && !told.contains_key(&item) {
             let times = human::count(times, "time", "times");
             let summary = format!("{id} was refused {times} in the last hour, most of them: {rule}");
-            watched::tell(&depot.db, &item, &event(depot, EventKind::RefusalsMany, &live.connector, summary)).await?;
+            watched::tell(
+                &depot.db,
+                &item,
+                &depot.event(EventKind::RefusalsMany, summary).of(live.connector.id.as_str()),
+            )
+            .await?;
         } else if is_over && told.contains_key(&item) {
             watched::end(&depot.db, &item).await?;
         }
@@ -99,7 +102,8 @@ async fn not_seen(depot: &Depot, snapshot: &Snapshot, live: &[String], now: Time
         if is_missed && !known.contains_key(&told) {
             let ever = if last.is_some() { "since" } else { "ever; it was added" };
             let summary = format!("{} has not signed in {ever} {}", own.id, human::ago(since, now));
-            watched::tell(&depot.db, &told, &event(depot, EventKind::PartnerNotSeen, own, summary)).await?;
+            watched::tell(&depot.db, &told, &depot.event(EventKind::PartnerNotSeen, summary).of(own.id.as_str()))
+                .await?;
         } else if !is_missed && known.contains_key(&told) {
             watched::end(&depot.db, &told).await?;
         }
@@ -122,7 +126,7 @@ async fn expiring(depot: &Depot, snapshot: &Snapshot, all: &[Expiring]) -> Resul
             let item = format!("{EXPIRING}{}:{}:{}", id.key(), one.sha256, one.urgency.name());
             if !known.contains_key(&item) {
                 let summary = format!("{one}. It is presented to {id}");
-                let event = event(depot, EventKind::CertificateExpiring, &live.connector, summary);
+                let event = depot.event(EventKind::CertificateExpiring, summary).of(id.as_str());
                 watched::tell(&depot.db, &item, &event).await?;
             }
             current.insert(item);
@@ -132,12 +136,6 @@ async fn expiring(depot: &Depot, snapshot: &Snapshot, all: &[Expiring]) -> Resul
         watched::end(&depot.db, item).await?;
     }
     Ok(())
-}
-
-fn event(depot: &Depot, kind: EventKind, connector: &Connector, summary: String) -> Event {
-    let mut event = Event::new(&depot.ids, kind, depot.clock.now(), summary);
-    connector.id.as_str().clone_into(&mut event.connector);
-    event
 }
 
 #[cfg(test)]

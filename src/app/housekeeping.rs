@@ -7,7 +7,6 @@ use crate::access::backup::{self, Backups};
 use crate::access::certificate::Certificates;
 use crate::base::human;
 use crate::domain::event::EventKind;
-use crate::store::event::Event;
 use crate::store::live::Live;
 use crate::store::{StoreError, certificate, collected, delivery, traffic, watched};
 use crate::transfer::collect;
@@ -75,8 +74,7 @@ async fn look_at_disk(depot: &Depot, (free, all): (u64, u64), reserve: u64) -> R
         let (free, reserve) = (human::size(free), human::size(reserve));
         let summary = format!("The disk has {free} free; below {reserve}, its reserve, uploads are refused");
         tracing::warn!("{summary}");
-        let event = Event::new(&depot.ids, EventKind::DiskLow, depot.clock.now(), summary);
-        watched::tell(&depot.db, DISK_LOW, &event).await?;
+        watched::tell(&depot.db, DISK_LOW, &depot.event(EventKind::DiskLow, summary)).await?;
     } else if was_low && !is_low {
         watched::end(&depot.db, DISK_LOW).await?;
     }
@@ -102,7 +100,7 @@ pub(super) async fn nightly(depot: Depot, live: Live, backups: Backups) {
         }
         let made = backups.make(settings).await;
         let (kind, summary) = backup::told(&made);
-        depot.recorder.event(Event::new(&depot.ids, kind, depot.clock.now(), summary)).await;
+        depot.recorder.event(depot.event(kind, summary)).await;
         if let Err(error) = made {
             tracing::error!(%error, "Could not make a backup; it is tried again");
             tokio::time::sleep(HOURLY).await;

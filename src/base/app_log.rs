@@ -1,8 +1,9 @@
 //! The last lines of the log, kept in memory so that a page can show them. It never holds more than [`LINES_MAX`].
 
 use std::collections::VecDeque;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 
+use super::lock::lock;
 use crate::base::clock::Timestamp;
 
 /// Lines kept; the oldest goes first.
@@ -68,7 +69,7 @@ impl AppLog {
     pub fn push(&self, at: Timestamp, gravity: Gravity, text: &str) {
         let printable = |c: char| if c.is_control() { ' ' } else { c };
         let text = text.chars().take(LINE_CHARS_MAX).map(printable).collect();
-        let mut lines = self.lines.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut lines = lock(&self.lines);
         if lines.len() >= LINES_MAX {
             lines.pop_front();
         }
@@ -78,7 +79,7 @@ impl AppLog {
     /// The newest `most` lines at least as grave as `gravity` that hold `words` without regard to case, newest first.
     pub fn newest(&self, gravity: Gravity, words: &str, most: usize) -> Vec<Line> {
         let words = words.to_lowercase();
-        let lines = self.lines.lock().unwrap_or_else(PoisonError::into_inner);
+        let lines = lock(&self.lines);
         let fits = |line: &&Line| line.gravity <= gravity && line.text.to_lowercase().contains(&words);
         lines.iter().rev().filter(fits).take(most).cloned().collect()
     }

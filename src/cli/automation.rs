@@ -54,8 +54,7 @@ pub(super) async fn actions(desk: &mut Desk<'_>, verb: &ActionVerb) -> Result<()
             let stored = find_action(desk, id).await?;
             let owner = find(desk, &stored.connector_key).await?;
             let words = ActionSettings::parse(&stored.texts).map(|one| one.in_words()).unwrap_or_default();
-            let subject = format!("connector {}", owner.id);
-            action::remove(&desk.db, &stored, (&subject, &words), &desk.change()).await?;
+            action::remove(&desk.db, &stored, &owner.id, &desk.change()).await?;
             removed(desk, &words).await
         }
     }
@@ -81,7 +80,7 @@ pub(super) async fn event_targets(desk: &mut Desk<'_>, verb: &EventTargetVerb) -
         EventTargetVerb::Remove { id } => {
             let stored = find_target(desk, id).await?;
             let words = EventTargetSettings::parse(&stored.texts).map(|one| one.in_words()).unwrap_or_default();
-            event_target::remove(&desk.db, &stored.id, &words, &desk.change()).await?;
+            event_target::remove(&desk.db, &stored, &desk.change()).await?;
             removed(desk, &words).await
         }
     }

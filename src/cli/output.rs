@@ -8,7 +8,7 @@ use super::arguments::Pair;
 use super::verb::Failure;
 /// Names come from outside: what nobody sees would reach the administrator's terminal, and move or hide what stands there.
 pub(super) use crate::base::unseen::marked as printable;
-use crate::domain::setting::{Control, Setting, Texts};
+use crate::domain::setting::{Input, Setting, Texts};
 use crate::store::exported;
 
 /// Prints `value` as JSON on a line of its own.
@@ -30,7 +30,7 @@ pub(super) fn settings(out: &mut dyn Write, table: &'static [Setting], texts: &T
 pub(super) fn texts(table: &'static [Setting], pairs: &[Pair]) -> Result<Texts, Failure> {
     let mut texts = Texts::new();
     for Pair { key, value } in pairs {
-        let several_lines = table.iter().any(|s| s.key == key && s.control == Control::Area);
+        let several_lines = table.iter().any(|s| s.key == key && s.input == Input::Area);
         let value = if several_lines { unescaped(value) } else { value.clone() };
         if texts.insert(key.clone(), value).is_some() {
             return Err(Failure::Usage(format!("{key} is given twice")));
@@ -42,7 +42,7 @@ pub(super) fn texts(table: &'static [Setting], pairs: &[Pair]) -> Result<Texts, 
 /// In values of several lines a line end is written `\n` and a backslash `\\`. Others have no line ends, and their
 /// backslashes (of filters and patterns) stay as they are.
 fn on_one_line(setting: &Setting, value: &str) -> String {
-    if setting.control == Control::Area { value.replace('\\', "\\\\").replace('\n', "\\n") } else { value.to_owned() }
+    if setting.input == Input::Area { value.replace('\\', "\\\\").replace('\n', "\\n") } else { value.to_owned() }
 }
 
 /// Undoes [`on_one_line`]; a backslash before anything else stays.
@@ -105,8 +105,7 @@ mod tests {
                 label: "",
                 hint: "",
                 default: "",
-                control: Control::Area,
-                reach: crate::domain::setting::Reach::InForce,
+                input: Input::Area,
             };
             let line = on_one_line(&setting, &text);
             prop_assert!(!line.contains('\n'));

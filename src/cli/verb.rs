@@ -101,9 +101,17 @@ impl From<std::io::Error> for Failure {
     }
 }
 
-/// Does `verb` in the data folder with this process's standard streams; gives the exit status. Behind the data folder
-/// stands the folder of programs, if one was given.
-pub fn run(verb: &Verb, places: (&Path, Option<&Path>)) -> i32 {
+/// Where a verb finds things.
+#[derive(Clone, Copy, Debug)]
+pub struct Places<'a> {
+    /// The data folder.
+    pub data: &'a Path,
+    /// The folder of programs that Commands may run, if it was given.
+    pub commands: Option<&'a Path>,
+}
+
+/// Does `verb` with this process's standard streams; gives the exit status.
+pub fn run(verb: &Verb, places: Places<'_>) -> i32 {
     let mut out = std::io::BufWriter::new(std::io::stdout().lock());
     let mut input = std::io::stdin().lock();
     let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
@@ -118,7 +126,7 @@ pub fn run(verb: &Verb, places: (&Path, Option<&Path>)) -> i32 {
 /// Does `verb` with the given streams.
 pub(super) async fn run_on(
     verb: &Verb,
-    (data, commands): (&Path, Option<&Path>),
+    Places { data, commands }: Places<'_>,
     out: &mut dyn Write,
     input: &mut dyn BufRead,
 ) -> Result<(), Failure> {
@@ -187,7 +195,7 @@ pub(super) mod tests {
         let arguments = std::iter::once("waybill").chain(line.iter().copied()).map(std::ffi::OsString::from);
         let Invocation::Verb { verb, commands, .. } = parse_from(arguments).unwrap() else { panic!("{line:?} serves") };
         let mut out = Vec::new();
-        run_on(&verb, (data, commands.as_deref()), &mut out, &mut input.as_bytes()).await?;
+        run_on(&verb, Places { data, commands: commands.as_deref() }, &mut out, &mut input.as_bytes()).await?;
         Ok(String::from_utf8(out).unwrap())
     }
 

@@ -9,28 +9,28 @@ use crate::settings;
 settings! {
     /// The settings of one action.
     pub struct ActionSettings {
-        moment: ActionMoment = "after_receive", InForce, "When",
+        moment: ActionMoment = "after_receive", "When",
             "What sets it off.";
-        names: Filter = "", InForce, "Names",
+        names: Filter = "", "Names",
             "Which files, such as *.x12. Empty: all.";
-        size_min: Option<ByteCount> = "", InForce, "Smallest size",
+        size_min: Option<ByteCount> = "", "Smallest size",
             "Only files of so many bytes or more, such as 1 or 10 MiB. Empty: any.";
-        size_max: Option<ByteCount> = "", InForce, "Largest size",
+        size_max: Option<ByteCount> = "", "Largest size",
             "Only files of so many bytes or fewer. Empty: any.";
-        kind: ActionKind = "webhook", InForce, "Do",
+        kind: ActionKind = "webhook", "Do",
             "What is done.";
-        enabled: bool = "on", InForce, "Action enabled",
+        enabled: bool = "on", "Action enabled",
             "Off sets nothing off any more; what waits goes on.";
-        url: Option<WebAddress> = "", InForce, "Address",
+        url: Option<WebAddress> = "", "Address",
             "Where it is posted to, such as https://erp.example.com/inbound.";
-        body: WebhookBody = "event", InForce, "Body",
+        body: WebhookBody = "event", "Body",
             "What is posted. A receiver of events fetches the file by other means.";
-        program: Option<ProgramName> = "", InForce, "Program",
+        program: Option<ProgramName> = "", "Program",
             "The file to run, directly in the folder of programs that was given at start.";
-        arguments: Arguments = "", InForce, "Arguments",
+        arguments: Arguments = "", "Arguments",
             "Separated by blanks or lines; quotes hold one together. {path} is a copy of the file for this run; macros \
              such as %Filename% and %ConnectorId% as in the Local File Scheme. No shell reads them.";
-        mail_to: MailAddresses = "", InForce, "Recipients",
+        mail_to: MailAddresses = "", "Recipients",
             "Who gets a letter, separated by commas.";
     }
 }

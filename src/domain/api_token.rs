@@ -45,13 +45,13 @@ impl TokenScope {
 settings! {
     /// What an administrator chooses when making a token.
     pub struct TokenSettings {
-        name: Label = "", InForce, "Name",
+        name: Label = "", "Name",
             "What uses it, such as erp or backup. It stands in the audit beside what the token changes.";
-        scope: TokenScope = "read", InForce, "Scope",
+        scope: TokenScope = "read", "Scope",
             "The most it can do. Your own role bounds it too, as it is at the time of use.";
-        expires_days: Option<Whole<1, 3_650>> = "90", InForce, "Expires after",
+        expires_days: Option<Whole<1, 3_650>> = "90", "Expires after",
             "From then on it opens nothing. Empty: never.";
-        addresses: Networks = "", InForce, "Allowed addresses",
+        addresses: Networks = "", "Allowed addresses",
             "Address or CIDR a line. Empty: from anywhere.";
     }
 }

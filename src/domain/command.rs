@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use super::scheme::{Facts, Scheme};
-use super::setting::{Control, Value};
+use super::setting::{Input, Value};
 use super::value::typed;
 
 /// Bytes of a program's name.
@@ -27,7 +27,7 @@ impl ProgramName {
 }
 
 impl Value for ProgramName {
-    const CONTROL: Control = Control::Line;
+    const INPUT: Input = Input::Line;
 
     fn parse(text: &str) -> Result<Self, String> {
         let name = text.trim();
@@ -92,7 +92,7 @@ impl PartialEq for Arguments {
 }
 
 impl Value for Arguments {
-    const CONTROL: Control = Control::Area;
+    const INPUT: Input = Input::Area;
 
     fn parse(text: &str) -> Result<Self, String> {
         let text = text.replace("\r\n", "\n").trim().to_owned();

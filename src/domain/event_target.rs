@@ -8,15 +8,15 @@ use crate::settings;
 settings! {
     /// The settings of one event target.
     pub struct EventTargetSettings {
-        description: Label = "", InForce, "Description",
+        description: Label = "", "Description",
             "Who receives them; for you only.";
-        url: Option<WebAddress> = "", InForce, "Address",
+        url: Option<WebAddress> = "", "Address",
             "Where each event is posted to, such as https://monitor.example.com/waybill.";
-        which: EventChoice = "all", InForce, "Events",
+        which: EventChoice = "all", "Events",
             "Which events are posted.";
-        kinds: EventKinds = "", InForce, "Chosen events",
+        kinds: EventKinds = "", "Chosen events",
             "Those that are posted when only chosen ones are.";
-        enabled: bool = "on", InForce, "Event target enabled",
+        enabled: bool = "on", "Event target enabled",
             "Off makes no new deliveries; those that wait go on.";
     }
 }

@@ -5,7 +5,7 @@
 use regex::{RegexSet, RegexSetBuilder};
 
 use super::glob;
-use super::setting::{Control, Value};
+use super::setting::{Input, Value};
 use super::value::{Overridable, list, typed};
 use crate::base::path::Name;
 
@@ -106,7 +106,7 @@ impl PartialEq for Filter {
 }
 
 impl Value for Filter {
-    const CONTROL: Control = Control::Line;
+    const INPUT: Input = Input::Line;
 
     fn parse(text: &str) -> Result<Self, String> {
         let text = text.trim();
@@ -157,7 +157,7 @@ impl Value for Filter {
 }
 
 impl Overridable for Filter {
-    const OWN_CONTROL: Control = Control::Line;
+    const OWN_INPUT: Input = Input::Line;
     const OWN_EMPTY: &'static str = "*";
 }
 
@@ -218,7 +218,7 @@ fn without_end<'a>(name: &'a str, end: &str) -> Option<&'a str> {
 }
 
 impl Value for TempExtensions {
-    const CONTROL: Control = Control::Line;
+    const INPUT: Input = Input::Line;
 
     fn parse(text: &str) -> Result<Self, String> {
         if text.len() > FILTER_BYTES_MAX {

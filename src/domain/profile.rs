@@ -11,73 +11,73 @@ use crate::settings;
 settings! {
     /// The settings of the FTP server as a whole.
     pub struct Profile {
-        port: Whole<1, 65_535> = "8021", InForce, "Port",
+        port: Whole<1, 65_535> = "8021", "Port",
             "Where clients connect. Below 1024 needs permission from the system.";
-        listen_address: ListenAddress = "::", InForce, "Listen Address",
+        listen_address: ListenAddress = "::", "Listen Address",
             "The local address to listen on. :: is every address.";
-        ftp_over_tls: FtpOverTls = "explicit", InForce, "FTP Over TLS",
+        ftp_over_tls: FtpOverTls = "explicit", "FTP Over TLS",
             "How encryption starts when a client connects.";
-        explicit_port: Option<Whole<1, 65_535>> = "", InForce, "Explicit port beside Implicit",
+        explicit_port: Option<Whole<1, 65_535>> = "", "Explicit port beside Implicit",
             "With Implicit, a second port for clients that start with AUTH TLS. Empty has none.";
-        require_tls: RequireTls = "login_and_data", InForce, "Require TLS",
+        require_tls: RequireTls = "login_and_data", "Require TLS",
             "Refuse logins, or logins and transfers, in clear text.";
-        certificates: CertificateNames = "", InForce, "Server TLS Certificate",
+        certificates: CertificateNames = "", "Server TLS Certificate",
             "Presented to every client; of several, the one that fits the name the client asks for. Empty is the \
              one by ACME if there is one, then the self-signed one made at first start.";
-        tls_protocols: TlsVersions = "1.2,1.3", InForce, "TLS Enabled Protocols",
+        tls_protocols: TlsVersions = "1.2,1.3", "TLS Enabled Protocols",
             "SSL and TLS 1.0 and 1.1 are not offered: they have been broken for years.";
-        tls_session_reuse: SessionReuse = "log", InForce, "TLS session reuse on data connections",
+        tls_session_reuse: SessionReuse = "log", "TLS session reuse on data connections",
             "Whether a data connection must prove that it belongs to its control connection. Some clients cannot.";
-        tls_end: TlsEnd = "strict", InForce, "TLS end of upload",
+        tls_end: TlsEnd = "strict", "TLS end of upload",
             "Whether an upload over TLS must be closed by TLS, which proves that nothing was cut off.";
-        welcome_message: Welcome = "File exchange. Authorised use only.", InForce, "Welcome Message",
+        welcome_message: Welcome = "File exchange. Authorised use only.", "Welcome Message",
             "Shown as the 220 greeting, before login. Don't name the product or its version.";
-        root_directory: FolderText = "partners", InForce, "Root Directory",
+        root_directory: FolderText = "partners", "Root Directory",
             "Each connector gets a folder here that holds Send and Receive. A relative path lies below the data \
              folder. Moving it copies nothing: move the files first.";
-        allowed_files_filter: Filter = "", InForce, "Allowed Files Filter",
+        allowed_files_filter: Filter = "", "Allowed Files Filter",
             "Patterns with * and ?, separated by commas. A minus in front excludes. Empty accepts every name. A \
              connector can replace this with its own.";
-        active_mode: bool = "off", InForce, "Active Mode",
+        active_mode: bool = "off", "Active Mode",
             "Also let the server connect back to the client (PORT and EPRT), only to the address the client signed \
              in from.";
-        inactivity_timeout_s: Whole<0, 86_400> = "300", InForce, "Inactivity Timeout",
+        inactivity_timeout_s: Whole<0, 86_400> = "300", "Inactivity Timeout",
             "Seconds without a command or a moving transfer before a session is closed. 0 never closes it.";
-        passive_port_range: Option<PortRange> = "", InForce, "Passive Port Range",
+        passive_port_range: Option<PortRange> = "", "Passive Port Range",
             "start-end, or start- for that port and above. Open the same range in the firewall. Empty uses any free \
              port.";
-        passive_address: Option<HostOrAddress> = "", InForce, "Passive Address",
+        passive_address: Option<HostOrAddress> = "", "Passive Address",
             "The IPv4 address, or a name that resolves to one, handed to clients. Empty uses the local address, which \
              only works inside your network.";
-        passive_address_exceptions: AddressExceptions = "", InForce, "Passive Address exceptions",
+        passive_address_exceptions: AddressExceptions = "", "Passive Address exceptions",
             "Another address for the clients of a network, one a line: 10.0.0.0/8=10.0.4.12.";
-        mode_z: bool = "off", InForce, "MODE Z",
+        mode_z: bool = "off", "MODE Z",
             "Let clients deflate listings and files on the way. An upload that inflates to more than 250 times its size \
              is refused.";
-        sessions_max: Whole<1, 100_000> = "1000", InForce, "Sessions in all",
+        sessions_max: Whole<1, 100_000> = "1000", "Sessions in all",
             "Most sessions at a time. One more is answered with 421.";
-        sessions_per_address_max: Whole<1, 100_000> = "200", InForce, "Sessions per address",
+        sessions_per_address_max: Whole<1, 100_000> = "200", "Sessions per address",
             "Most sessions at a time from one address.";
-        sessions_per_connector_max: Whole<1, 100_000> = "50", InForce, "Sessions per connector",
+        sessions_per_connector_max: Whole<1, 100_000> = "50", "Sessions per connector",
             "Most sessions at a time of one connector; a connector can have its own number.";
-        block_after_failures: Whole<1, 10_000> = "10", InForce, "Block after failures",
+        block_after_failures: Whole<1, 10_000> = "10", "Block after failures",
             "A name that keeps failing from an address waits after so many failures.";
-        block_window_s: Whole<1, 86_400> = "300", InForce, "Failures counted over",
+        block_window_s: Whole<1, 86_400> = "300", "Failures counted over",
             "Seconds within which the failures must happen.";
-        block_for_s: Whole<1, 2_592_000> = "900", InForce, "Blocked for",
+        block_for_s: Whole<1, 2_592_000> = "900", "Blocked for",
             "Seconds that a block lasts.";
-        guard_allow: Networks = "", InForce, "Never blocked",
+        guard_allow: Networks = "", "Never blocked",
             "Addresses and ranges that are never delayed or blocked, one a line.";
-        proxy_protocol_from: Networks = "", InForce, "PROXY protocol from",
+        proxy_protocol_from: Networks = "", "PROXY protocol from",
             "Addresses and ranges of load balancers that tell the client's address, one a line. Empty has none.";
-        disk_reserve: DiskReserve = "", InForce, "Disk reserve",
+        disk_reserve: DiskReserve = "", "Disk reserve",
             "What stays free on the disk: bytes, such as 2 GiB, or a share, such as 5%. Empty is the smaller of 256 \
              MiB and 1%.";
-        unfinished_keep_h: Whole<1, 87_600> = "24", InForce, "Unfinished uploads kept",
+        unfinished_keep_h: Whole<1, 87_600> = "24", "Unfinished uploads kept",
             "Hours after which an upload that was not finished is removed.";
-        log_level: LogLevel = "info", InForce, "Log Level",
+        log_level: LogLevel = "info", "Log Level",
             "How much of what happens is logged. Passwords never are.";
-        log_keep_days: Whole<0, 3_650> = "30", InForce, "Transcripts kept",
+        log_keep_days: Whole<0, 3_650> = "30", "Transcripts kept",
             "Days that the records of sessions, what was said in them and the transcripts of refusals are kept. 0 keeps none.";
     }
 }
@@ -199,7 +199,7 @@ fn product_or_version(line: &str) -> Option<&str> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::setting::{Control, Reach};
+    use crate::domain::setting::Input;
     use proptest::prelude::*;
 
     fn texts(pairs: &[(&str, &str)]) -> Texts {
@@ -245,10 +245,10 @@ mod tests {
     #[test]
     fn a_setting_is_found_with_its_unit() {
         let setting = Profile::setting("inactivity_timeout_s").unwrap();
-        assert_eq!((setting.control, setting.reach), (Control::Number("seconds"), Reach::InForce));
-        assert_eq!(Profile::setting("unfinished_keep_h").unwrap().control, Control::Number("hours"));
-        assert_eq!(Profile::setting("log_keep_days").unwrap().control, Control::Number("days"));
-        assert_eq!(Profile::setting("port").unwrap().control, Control::Number(""));
+        assert_eq!(setting.input, Input::Number("seconds"));
+        assert_eq!(Profile::setting("unfinished_keep_h").unwrap().input, Input::Number("hours"));
+        assert_eq!(Profile::setting("log_keep_days").unwrap().input, Input::Number("days"));
+        assert_eq!(Profile::setting("port").unwrap().input, Input::Number(""));
         assert!(Profile::setting("colour").is_none());
     }
 

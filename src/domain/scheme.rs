@@ -8,7 +8,7 @@ use std::net::IpAddr;
 use regex::{Regex, RegexBuilder};
 
 use super::date_format::DateFormat;
-use super::setting::{Control, Value, nearest};
+use super::setting::{Input, Value, nearest};
 pub use super::stored_name::numbered;
 use super::stored_name::{split_extension, storable};
 use super::value::{ZoneName, typed};
@@ -228,7 +228,7 @@ impl PartialEq for Scheme {
 }
 
 impl Value for Scheme {
-    const CONTROL: Control = Control::Line;
+    const INPUT: Input = Input::Line;
 
     fn parse(text: &str) -> Result<Self, String> {
         let text = text.trim();

@@ -9,9 +9,9 @@ use std::fmt;
 /// Values by key, as typed.
 pub type Texts = BTreeMap<String, String>;
 
-/// The control a page shows for a value.
+/// What a page shows for a value to be given in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Control {
+pub enum Input {
     /// One line; `true`: monospaced, because it can be typed or copied.
     Line,
     /// Several lines.
@@ -28,15 +28,6 @@ pub enum Control {
     Password,
 }
 
-/// How far a setting reaches today.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Reach {
-    /// The engine follows it.
-    InForce,
-    /// Stored, checked and explained, but the engine does not follow it yet; pages say so.
-    NotYet,
-}
-
 /// One setting as pages, command line and documents show it.
 #[derive(Clone, Copy, Debug)]
 pub struct Setting {
@@ -48,16 +39,14 @@ pub struct Setting {
     pub hint: &'static str,
     /// The value when none is stored.
     pub default: &'static str,
-    /// The control on a page.
-    pub control: Control,
-    /// Whether the engine follows it.
-    pub reach: Reach,
+    /// What it is given in on a page.
+    pub input: Input,
 }
 
 /// A value of one setting.
 pub trait Value: Sized {
-    /// The control on a page.
-    const CONTROL: Control;
+    /// What it is given in on a page.
+    const INPUT: Input;
 
     /// Reads what an administrator typed; the error says what is wrong and what would be right, with the value.
     fn parse(text: &str) -> Result<Self, String>;
@@ -97,13 +86,13 @@ pub const fn key_of(name: &'static str) -> &'static str {
     }
 }
 
-/// The control of the setting `key`: the end of a key names the unit of its number.
-pub const fn control_of(key: &'static str, control: Control) -> Control {
-    match (control, key.as_bytes()) {
-        (Control::Number(_), [.., b'_', b's']) => Control::Number("seconds"),
-        (Control::Number(_), [.., b'_', b'h']) => Control::Number("hours"),
-        (Control::Number(_), [.., b'_', b'd', b'a', b'y', b's']) => Control::Number("days"),
-        (control, _) => control,
+/// The input of the setting `key`: the end of a key names the unit of its number.
+pub const fn input_of(key: &'static str, input: Input) -> Input {
+    match (input, key.as_bytes()) {
+        (Input::Number(_), [.., b'_', b's']) => Input::Number("seconds"),
+        (Input::Number(_), [.., b'_', b'h']) => Input::Number("hours"),
+        (Input::Number(_), [.., b'_', b'd', b'a', b'y', b's']) => Input::Number("days"),
+        (input, _) => input,
     }
 }
 
@@ -134,7 +123,7 @@ macro_rules! settings {
     (
         $(#[$doc:meta])*
         pub struct $name:ident {
-            $($key:ident: $type:ty = $default:literal, $reach:ident, $label:literal, $hint:literal;)+
+            $($key:ident: $type:ty = $default:literal, $label:literal, $hint:literal;)+
         }
     ) => {
         $(#[$doc])*
@@ -151,11 +140,10 @@ macro_rules! settings {
                     label: $label,
                     hint: $hint,
                     default: $default,
-                    control: $crate::domain::setting::control_of(
+                    input: $crate::domain::setting::input_of(
                         $crate::domain::setting::key_of(stringify!($key)),
-                        <$type as $crate::domain::setting::Value>::CONTROL,
+                        <$type as $crate::domain::setting::Value>::INPUT,
                     ),
-                    reach: $crate::domain::setting::Reach::$reach,
                 },)+
             ];
 
@@ -195,7 +183,7 @@ macro_rules! settings {
                 [$((key_of(stringify!($key)).to_owned(), $crate::domain::setting::Value::text(&self.$key)),)+].into()
             }
 
-            /// The setting `key`, for its label, hint and control.
+            /// The setting `key`, for its label, hint and input.
             pub fn setting(key: &str) -> Option<&'static $crate::domain::setting::Setting> {
                 Self::SETTINGS.iter().find(|setting| setting.key == key)
             }

@@ -8,7 +8,7 @@ use tokio::time::Instant;
 
 use super::Engine;
 use super::mode::DataConnection;
-use super::refusal::Kind as ReplyKind;
+use super::refusal::About;
 use super::transfers::Job;
 use crate::base::clock::Timestamp;
 use crate::base::path::Name;
@@ -25,7 +25,7 @@ use crate::transfer::plan::is_kept;
 use crate::transfer::send::{self, RECENT_FOR};
 use crate::workspace::download::Version;
 use crate::workspace::folder::{OpenFolder, Unfinished};
-use crate::workspace::listing::{Entries, Found, Kind as FoundKind, LookingAhead};
+use crate::workspace::listing::{Entries, EntryKind, Found, LookingAhead};
 
 /// Folders below the first that `-R` enters.
 pub const DEPTH_MAX: usize = 8;
@@ -42,7 +42,7 @@ const TURN_ENTRIES: usize = 512;
 
 /// What a listing shows.
 #[derive(Debug)]
-pub enum Source {
+pub enum Listed {
     /// The partner's root.
     Root,
     /// A single file.
@@ -63,38 +63,38 @@ pub struct Side {
 }
 
 /// What is missing is said with another code by LIST than by MLSD (PRODUCT section 12).
-pub fn kind(listing: &Listing) -> ReplyKind {
+pub fn about(listing: &Listing) -> About {
     match listing.format {
-        Format::List | Format::Names => ReplyKind::Listing,
-        Format::Machine => ReplyKind::File,
+        Format::List | Format::Names => About::Listing,
+        Format::Machine => About::File,
     }
 }
 
 /// Whether it may be listed and is there: what is called so to the letter before what fits a pattern. With what is listed
 /// then.
-pub async fn prepare(engine: &Engine, party: &Party, listing: Listing) -> Result<(Source, Listing), TransferError> {
+pub async fn prepare(engine: &Engine, party: &Party, listing: Listing) -> Result<(Listed, Listing), TransferError> {
     if let Some(plain) = listing.to_the_letter()
-        && let Ok(found) = source(engine, party, &plain).await
+        && let Ok(found) = listed(engine, party, &plain).await
     {
         return Ok((found, plain));
     }
-    Ok((source(engine, party, &listing).await?, listing))
+    Ok((listed(engine, party, &listing).await?, listing))
 }
 
-async fn source(engine: &Engine, party: &Party, listing: &Listing) -> Result<Source, TransferError> {
+async fn listed(engine: &Engine, party: &Party, listing: &Listing) -> Result<Listed, TransferError> {
     let granted = authorise(&party.snapshot.profile, party.connector(), Operation::List, &listing.path)?;
-    let Granted::Within { folder, names, reach } = granted else { return Ok(Source::Root) };
+    let Granted::Within { folder, names, reach } = granted else { return Ok(Listed::Root) };
     let workspace = party.workspace(&engine.depot)?;
     let open = workspace.folder(folder);
     match open.jail().folder(&names) {
-        Ok(_) => Ok(Source::Folder(Side { folder, names, reach })),
+        Ok(_) => Ok(Listed::Folder(Side { folder, names, reach })),
         Err(error) if error.kind() == std::io::ErrorKind::NotADirectory && listing.format != Format::Machine => {
             let entry = super::files::entry(engine, party, &listing.path).await?;
-            Ok(Source::File(entry))
+            Ok(Listed::File(entry))
         }
         Err(error) if error.kind() == std::io::ErrorKind::NotFound && listing.format != Format::Machine => {
             // An unfinished upload, or a recent one under another name, is a file to its own partner.
-            super::files::entry(engine, party, &listing.path).await.map(Source::File)
+            super::files::entry(engine, party, &listing.path).await.map(Listed::File)
         }
         Err(error) => Err(error.into()),
     }
@@ -102,7 +102,7 @@ async fn source(engine: &Engine, party: &Party, listing: &Listing) -> Result<Sou
 
 /// Sends the lines and closes the data connection.
 pub async fn send(
-    source: Source,
+    listed: Listed,
     job: &Job,
     listing: &Listing,
     to: &mut DataConnection,
@@ -111,8 +111,8 @@ pub async fn send(
     let now = job.engine.depot.clock.now();
     let offset_s = list_offset_s(&job.party, now);
     let mut out = Lines { job, listing, now, offset_s, buffer: Vec::new(), count: 0, seen: 0, sent_at: None };
-    match source {
-        Source::Root => {
+    match listed {
+        Listed::Root => {
             for entry in root_entries(&job.engine, &job.party)? {
                 out.add(&entry);
             }
@@ -121,11 +121,11 @@ pub async fn send(
                 folders(&mut out, sides.map(|side| (side, 1)).collect(), (to, watch)).await?;
             }
         }
-        Source::File(entry) => {
+        Listed::File(entry) => {
             let line = listing.line_of_file(&entry, now, offset_s);
             out.raw(&line);
         }
-        Source::Folder(side) => folders(&mut out, VecDeque::from([(side, 0)]), (to, watch)).await?,
+        Listed::Folder(side) => folders(&mut out, VecDeque::from([(side, 0)]), (to, watch)).await?,
     }
     out.flush(to, watch).await?;
     match copy::close(to, watch).await {
@@ -257,15 +257,15 @@ async fn folders(
 
 /// At most [`STAT_LINES_MAX`] entries for the control connection, and one more that says that there are more.
 pub async fn few(engine: &Engine, party: &Party, listing: Listing) -> Result<Vec<Entry>, TransferError> {
-    let (source, listing) = prepare(engine, party, listing).await?;
-    match source {
-        Source::Root => {
+    let (listed, listing) = prepare(engine, party, listing).await?;
+    match listed {
+        Listed::Root => {
             let mut entries = root_entries(engine, party)?;
             entries.retain(|entry| listing.wants(&entry.name));
             Ok(entries)
         }
-        Source::File(entry) => Ok(vec![entry]),
-        Source::Folder(side) => {
+        Listed::File(entry) => Ok(vec![entry]),
+        Listed::Folder(side) => {
             let mut walk = Walk::open(engine, party, &side, listing.all).await?;
             let mut entries = Vec::new();
             while entries.len() <= STAT_LINES_MAX
@@ -336,19 +336,19 @@ impl<'a> Walk<'a> {
 
 /// Files that the filter forbids, or that have not rested in Send yet, are not listed.
 fn is_visible(party: &Party, folder: Folder, open: &OpenFolder, found: &Found, now: Timestamp) -> bool {
-    if found.kind == FoundKind::Folder {
+    if found.kind == EntryKind::Folder {
         return true;
     }
     let settle = party.connector().settings.send_settle_s.seconds();
     is_listed(&party.snapshot.profile, party.connector(), found.name.as_str())
-        && (folder == Folder::Receive || open.is_settled(found.version.inode, found.version.changed, settle, now))
+        && (folder == Folder::Receive || open.is_settled(&found.version, settle, now))
 }
 
 /// An entry of the disk.
 fn entry_of(party: &Party, folder: Folder, found: Found) -> Entry {
     let kind = match found.kind {
-        FoundKind::File => Kind::File,
-        FoundKind::Folder => Kind::Folder,
+        EntryKind::File => Kind::File,
+        EntryKind::Folder => Kind::Folder,
     };
     entry_from(party, folder, (found.name.into(), kind), &found.version)
 }

@@ -8,7 +8,7 @@ use tokio::sync::{Semaphore, SemaphorePermit};
 
 use super::Engine;
 use super::files;
-use super::refusal::{self, Kind};
+use super::refusal::{self, About};
 use crate::base::hex::hex;
 use crate::base::path::VirtualPath;
 use crate::domain::authorise::{No, Operation};
@@ -73,7 +73,7 @@ impl Reading {
                 (Outcome::Refused(reply), None)
             }
             Err(error) => {
-                let (reply, no) = refusal::reply(&error, Kind::File);
+                let (reply, no) = refusal::reply(&error, About::File);
                 (Outcome::Refused(reply), no)
             }
         }

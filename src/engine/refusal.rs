@@ -7,9 +7,9 @@ use crate::domain::refusal::Rule;
 use crate::ftp::reply::{Code, Reply};
 use crate::transfer::depot::TransferError;
 
-/// Which kind of command failed: the same reason has another code for a name to be stored (RFC 959 section 5.4).
+/// What the command that failed was about: the same reason has another code for a name to be stored (RFC 959 section 5.4).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kind {
+pub enum About {
     /// `STOR`, `STOU`, `RNTO`: a name that is to be.
     Name,
     /// `LIST`, `NLST`.
@@ -19,23 +19,23 @@ pub enum Kind {
 }
 
 /// What the client hears, and the rule to record when a rule said no.
-pub fn reply(error: &TransferError, kind: Kind) -> (Reply, Option<No>) {
+pub fn reply(error: &TransferError, about: About) -> (Reply, Option<No>) {
     use TransferError as E;
-    let named = if kind == Kind::Name { Code::NameRefused } else { Code::FileUnavailable };
-    let missing = match kind {
-        Kind::Name => (Code::NameRefused, "There is no such folder."),
-        Kind::Listing => (Code::FileBusy, "There is no such file or folder."),
-        Kind::File => (Code::FileUnavailable, "There is no such file or folder."),
+    let named = if about == About::Name { Code::NameRefused } else { Code::FileUnavailable };
+    let missing = match about {
+        About::Name => (Code::NameRefused, "There is no such folder."),
+        About::Listing => (Code::FileBusy, "There is no such file or folder."),
+        About::File => (Code::FileUnavailable, "There is no such file or folder."),
     };
     let (code, text) = match error {
         // A name beside Send and Receive is missing, to who lists it.
-        E::Refused(no) if kind == Kind::Listing && no.rule == Rule::OutsideFolders => {
+        E::Refused(no) if about == About::Listing && no.rule == Rule::OutsideFolders => {
             return (Reply::new(missing.0, missing.1), Some(no.clone()));
         }
         E::Refused(no) => return (refused(no, named), Some(no.clone())),
         E::NotFound => missing,
         E::IsFolder => (named, "That is a folder."),
-        E::NotFolder if kind == Kind::Listing => missing,
+        E::NotFolder if about == About::Listing => missing,
         E::NotFolder => (named, "That is not a folder."),
         E::WithinItself => (named, "A folder cannot be moved into itself; please choose a name outside it."),
         E::Exists => (named, "There is something of that name already."),

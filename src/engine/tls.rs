@@ -3,7 +3,7 @@
 
 use std::collections::{HashMap, VecDeque};
 use std::io;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use arc_swap::ArcSwapOption;
@@ -14,6 +14,7 @@ use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 
 use super::metered::{Metered, ReadAhead};
+use crate::base::lock::lock;
 
 use crate::access::certificate::{self, Certificates};
 use crate::store::live::Snapshot;
@@ -216,7 +217,7 @@ struct Kept {
 
 impl Sessions {
     fn keep(&self, key: Vec<u8>, value: Vec<u8>, of_data: bool) -> bool {
-        let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut kept = lock(&self.kept);
         let Kept { sessions, control, data } = &mut *kept;
         let (ring, max) = if of_data { (data, DATA_SESSIONS_MAX) } else { (control, CONTROL_SESSIONS_MAX) };
         if ring.len() >= max
@@ -230,7 +231,7 @@ impl Sessions {
     }
 
     fn find(&self, key: &[u8]) -> Option<Vec<u8>> {
-        self.kept.lock().unwrap_or_else(PoisonError::into_inner).sessions.get(key).cloned()
+        lock(&self.kept).sessions.get(key).cloned()
     }
 }
 
@@ -262,7 +263,7 @@ struct OfDataConnection {
 
 impl OfDataConnection {
     fn keep(&self) {
-        for (key, value) in self.made.lock().unwrap_or_else(PoisonError::into_inner).drain(..) {
+        for (key, value) in lock(&self.made).drain(..) {
             self.known.keep(key, value, true);
         }
     }
@@ -270,7 +271,7 @@ impl OfDataConnection {
 
 impl StoresServerSessions for OfDataConnection {
     fn put(&self, key: Vec<u8>, value: Vec<u8>) -> bool {
-        self.made.lock().unwrap_or_else(PoisonError::into_inner).push((key, value));
+        lock(&self.made).push((key, value));
         true
     }
 

@@ -17,7 +17,7 @@ use super::data::{Agreed, DataError};
 use super::early::Come;
 use super::listing;
 use super::mode::DataConnection;
-use super::refusal::{self, Kind};
+use super::refusal::{self, About};
 use super::stream::{DataStream, Stream};
 use super::tls::{self, Reads, SessionTls};
 use crate::base::clock::Timestamp;
@@ -100,8 +100,8 @@ impl End {
         Self { outcome: Outcome::Transferred { note }, refused: None, record: None, collecting: None }
     }
 
-    fn failed(error: &TransferError, kind: Kind) -> Self {
-        let (reply, refused) = refusal::reply(error, kind);
+    fn failed(error: &TransferError, what: About) -> Self {
+        let (reply, refused) = refusal::reply(error, what);
         Self { outcome: Outcome::Refused(reply), refused, record: None, collecting: None }
     }
 }
@@ -113,8 +113,6 @@ pub struct Job {
     pub engine: Engine,
     /// Whose it is.
     pub party: Party,
-    /// Where the data connection comes from.
-    pub agreed: Agreed,
     /// Our own address on the control connection.
     pub local: IpAddr,
     /// Who sees its progress.
@@ -186,13 +184,13 @@ fn is_alert(record: &[u8]) -> bool {
     }
 }
 
-/// Does the transfer and tells its end.
-pub async fn run(job: Job, transfer: Transfer) {
+/// Does the transfer over the data connection that was agreed, and tells its end.
+pub async fn run(job: Job, agreed: Agreed, transfer: Transfer) {
     let progress = job.progress.clone();
     let end = match transfer {
-        Transfer::Retrieve { path, offset, end, ascii } => job.retrieve(&path, (offset, end, ascii)).await,
-        Transfer::Store { path, mode, ascii } => job.store(&path, mode, ascii).await,
-        Transfer::List(listing) => job.list(listing).await,
+        Transfer::Retrieve { path, offset, end, ascii } => job.retrieve(agreed, &path, (offset, end, ascii)).await,
+        Transfer::Store { path, mode, ascii } => job.store(agreed, &path, mode, ascii).await,
+        Transfer::List(listing) => job.list(agreed, listing).await,
     };
     // The control connection is gone when nobody listens: there is nobody to tell.
     let _ = progress.send(Progress::Ended(Box::new(end))).await;
@@ -201,13 +199,13 @@ pub async fn run(job: Job, transfer: Transfer) {
 type Path = crate::base::path::VirtualPath;
 
 impl Job {
-    async fn retrieve(mut self, path: &Path, (offset, end, ascii): (u64, Option<u64>, bool)) -> End {
+    async fn retrieve(mut self, agreed: Agreed, path: &Path, (offset, end, ascii): (u64, Option<u64>, bool)) -> End {
         let begun_at = self.now();
         let download = match send::prepare(&self.engine.depot, &self.party, path, (offset, end, ascii)).await {
             Ok(download) => download,
-            Err(error) => return End::failed(&error, Kind::File),
+            Err(error) => return End::failed(&error, About::File),
         };
-        let mut stream = match self.open(None, Reads::Client).await {
+        let mut stream = match self.open(agreed, None, Reads::Client).await {
             Ok(stream) => stream,
             Err(end) => return end,
         };
@@ -231,20 +229,20 @@ impl Job {
                 if let Some(collecting) = download.collecting(&self.engine.depot, &self.party).filter(|_| goes_on) {
                     collecting.broken(&self.engine.depot, record.bytes_moved).await;
                 }
-                End { record: Some(record), ..End::failed(&error, Kind::File) }
+                End { record: Some(record), ..End::failed(&error, About::File) }
             }
         }
     }
 
-    async fn store(mut self, path: &Path, mode: StoreMode, ascii: bool) -> End {
+    async fn store(mut self, agreed: Agreed, path: &Path, mode: StoreMode, ascii: bool) -> End {
         let begun_at = self.now();
-        let kind = if mode == StoreMode::Append { Kind::File } else { Kind::Name };
+        let what = if mode == StoreMode::Append { About::File } else { About::Name };
         let plan = match plan::plan(&self.engine.depot, &self.party, path, mode).await {
             Ok(plan) => plan,
-            Err(error) => return End::failed(&error, kind),
+            Err(error) => return End::failed(&error, what),
         };
         let path = plan.client_path();
-        let (mut upload, mut stream) = match self.begin(plan, kind).await {
+        let (mut upload, mut stream) = match self.begin(agreed, plan, what).await {
             Ok(begun) => begun,
             Err(end) => return end,
         };
@@ -265,19 +263,19 @@ impl Job {
         };
         match done.result {
             Ok(()) => End { record: Some(record), ..End::transferred(received_note(done.receipt.as_ref())) },
-            Err(error) => End { record: Some(record), ..End::failed(&error, kind) },
+            Err(error) => End { record: Some(record), ..End::failed(&error, what) },
         }
     }
 
     /// Data connection first, file second; only a new version of a complete file is built before the 150.
-    async fn begin(&mut self, plan: Plan, kind: Kind) -> Result<(Upload, DataConnection), End> {
-        let failed = |error: TransferError| End::failed(&error, kind);
+    async fn begin(&mut self, agreed: Agreed, plan: Plan, what: About) -> Result<(Upload, DataConnection), End> {
+        let failed = |error: TransferError| End::failed(&error, what);
         let unique = plan.unique.then(|| plan.client_path().to_string());
         if let Base::Complete { source, .. } = &plan.base {
             // What another program still writes would pass for whole as the beginning of a new version.
             send::settled(&self.engine.depot, &self.party, plan.side, &source.version()).map_err(failed)?;
             let upload = Upload::begin(&self.engine.depot, &self.party, plan, &self.abort).await.map_err(failed)?;
-            return match self.open(unique, Reads::Server).await {
+            return match self.open(agreed, unique, Reads::Server).await {
                 Ok(stream) => Ok((upload, stream)),
                 Err(end) => {
                     upload.give_up(&self.engine.depot, &self.party).await;
@@ -285,37 +283,35 @@ impl Job {
                 }
             };
         }
-        let stream = self.open(unique, Reads::Server).await?;
+        let stream = self.open(agreed, unique, Reads::Server).await?;
         Ok((Upload::begin(&self.engine.depot, &self.party, plan, &self.abort).await.map_err(failed)?, stream))
     }
 
-    async fn list(mut self, listing: crate::ftp::session::Listing) -> End {
-        let kind = listing::kind(&listing);
-        let (source, listing) = match listing::prepare(&self.engine, &self.party, listing).await {
+    async fn list(mut self, agreed: Agreed, listing: crate::ftp::session::Listing) -> End {
+        let what = listing::about(&listing);
+        let (listed, listing) = match listing::prepare(&self.engine, &self.party, listing).await {
             Ok(prepared) => prepared,
-            Err(error) => return End::failed(&error, kind),
+            Err(error) => return End::failed(&error, what),
         };
-        let mut stream = match self.open(None, Reads::Client).await {
+        let mut stream = match self.open(agreed, None, Reads::Client).await {
             Ok(stream) => stream,
             Err(end) => return end,
         };
         self.place.begin_transfer(format!("Listing {}", listing.path), None);
         let (place, abort) = (Arc::clone(&self.place), self.abort.clone());
         let watch = Watch { place: &place, abort: &abort, stall: self.stall() };
-        let result = listing::send(source, &self, &listing, &mut stream, &watch).await;
+        let result = listing::send(listed, &self, &listing, &mut stream, &watch).await;
         self.place.end_transfer();
         match result {
             Ok(()) => End::transferred(String::new()),
-            Err(error) => End::failed(&error, kind),
+            Err(error) => End::failed(&error, what),
         }
     }
 
     /// The data connection; 150 has been sent, and TLS stands, when this returns.
-    async fn open(&mut self, unique: Option<String>, reads: Reads) -> Result<DataConnection, End> {
+    async fn open(&mut self, agreed: Agreed, unique: Option<String>, reads: Reads) -> Result<DataConnection, End> {
         let timeout = self.party.connector().settings.timeout_s.seconds();
-        let nowhere = Agreed::Active { to: std::net::SocketAddr::new(self.local, 0), from: 0 };
-        let agreed = std::mem::replace(&mut self.agreed, nowhere);
-        let broken = |ending| End::failed(&TransferError::Broken(ending), Kind::File);
+        let broken = |ending| End::failed(&TransferError::Broken(ending), About::File);
         let opened = tokio::select! {
             biased;
             ending = self.abort.broken() => return Err(broken(ending)),

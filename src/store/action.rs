@@ -6,12 +6,14 @@ use std::sync::Arc;
 use sqlx::sqlite::SqliteRow;
 use sqlx::{Row, Sqlite, Transaction};
 
+use super::connector::subject;
 use super::open::{Db, StoreError};
 use super::part::{self, Part};
 use super::setting::{self, Change, SaveError};
 use super::{delivery, secret};
 use crate::base::clock::Timestamp;
 use crate::domain::action::{Action, ActionSettings};
+use crate::domain::connector::ConnectorId;
 use crate::domain::flow::Target;
 use crate::domain::setting::Texts;
 
@@ -83,15 +85,15 @@ fn decode(row: &SqliteRow) -> Result<StoredAction, StoreError> {
     Ok(StoredAction { id, connector_key: row.try_get(1)?, texts, version: row.try_get(3)? })
 }
 
-/// Adds an action or changes it. For the audit: whose it is, and what it is in words. Nothing is done where it was so already.
+/// Adds an action of that connector or changes it. Nothing is done where it was so already.
 pub async fn put(
     db: &Db,
     action: &StoredAction,
-    (subject, words): (&str, &str),
+    connector: &ConnectorId,
     change: &Change<'_>,
 ) -> Result<(), SaveError> {
     let mut tx = db.begin().await?;
-    put_in(&mut tx, action, (subject, words), change).await?;
+    put_in(&mut tx, action, connector, change).await?;
     tx.commit().await?;
     Ok(())
 }
@@ -100,7 +102,7 @@ pub async fn put(
 pub(super) async fn put_in(
     tx: &mut Transaction<'_, Sqlite>,
     action: &StoredAction,
-    (subject, words): (&str, &str),
+    connector: &ConnectorId,
     change: &Change<'_>,
 ) -> Result<(), SaveError> {
     let StoredAction { id, connector_key, texts, version } = action;
@@ -111,7 +113,7 @@ pub(super) async fn put_in(
         let words = format!("There are {ACTIONS_MAX} actions, the most a connector can have; remove one");
         return Err(SaveError::mistake("moment", words));
     }
-    if !part(subject).put(tx, before.as_ref(), (texts, words), change).await? {
+    if !part(&subject(connector)).put(tx, before.as_ref(), texts, change).await? {
         return Ok(());
     }
     let json = part::json(texts)?;
@@ -132,26 +134,26 @@ fn in_words(texts: &Texts) -> String {
 pub async fn remove(
     db: &Db,
     action: &StoredAction,
-    (subject, words): (&str, &str),
+    connector: &ConnectorId,
     change: &Change<'_>,
 ) -> Result<(), StoreError> {
     let mut tx = db.begin().await?;
     remove_one(&mut tx, (&action.connector_key, &action.id), change.at).await?;
     setting::bump(&mut tx).await?;
-    part(subject).removed(&mut tx, words, change).await?;
+    part(&subject(connector)).removed(&mut tx, &action.texts, change).await?;
     Ok(tx.commit().await?)
 }
 
-/// The connector is removed: by its id as written, and in lower case.
+/// The connector is removed.
 pub(super) async fn remove_of(
     tx: &mut Transaction<'_, Sqlite>,
-    (connector, key): (&str, &str),
+    connector: &ConnectorId,
     change: &Change<'_>,
 ) -> Result<(), StoreError> {
-    for row in sqlx::query(OF_CONNECTOR).bind(key).fetch_all(&mut **tx).await? {
+    for row in sqlx::query(OF_CONNECTOR).bind(connector.key()).fetch_all(&mut **tx).await? {
         let stored = decode(&row)?;
-        remove_one(tx, (key, &stored.id), change.at).await?;
-        part(&format!("connector {connector}")).removed(tx, &in_words(&stored.texts), change).await?;
+        remove_one(tx, (connector.key(), &stored.id), change.at).await?;
+        part(&subject(connector)).removed(tx, &stored.texts, change).await?;
     }
     Ok(())
 }

@@ -5,6 +5,7 @@ use sqlx::{Row, Sqlite, Transaction};
 use super::open::{Db, StoreError};
 use super::setting::{self, Change, SaveError};
 use super::{audit, delivery};
+use crate::domain::connector::ConnectorId;
 use crate::domain::flow::{Arrow, Map, NoArrow, Node};
 use crate::domain::setting::Value;
 use crate::domain::value::ConnectorType;
@@ -101,9 +102,10 @@ pub async fn disconnect(db: &Db, from: &str, to: &str, change: &Change<'_>) -> R
 /// The connector is to be removed, and with it every arrow that begins or ends there.
 pub(super) async fn remove_of(
     tx: &mut Transaction<'_, Sqlite>,
-    key: &str,
+    connector: &ConnectorId,
     change: &Change<'_>,
 ) -> Result<(), StoreError> {
+    let key = connector.key();
     let map = read(tx).await?;
     for arrow in map.arrows.iter().filter(|arrow| arrow.from == key || arrow.to == key) {
         record(tx, &map.written(&arrow.from), (&target(&map, arrow), ""), change).await?;

@@ -7,6 +7,7 @@ use super::cell::{Cell, cells};
 use super::commit::signed;
 use super::open::{Db, StoreError};
 use crate::base::clock::Timestamp;
+use crate::base::file_id::FileId;
 
 // What `decode` reads, in its order.
 macro_rules! select {
@@ -65,24 +66,20 @@ const OF_CONNECTOR_MAX: i64 = 20_000;
 
 /// One version of one file in a partner's Send.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Subject {
+pub struct FileInSend {
     /// The connector's id in lower case.
     pub connector_key: String,
     /// The file as the partner sees it: `/Send/a`.
     pub path: String,
-    /// Its inode.
-    pub inode: u64,
-    /// Its size.
-    pub size_bytes: u64,
-    /// When its content last changed.
-    pub modified: Timestamp,
+    /// Which version.
+    pub id: FileId,
 }
 
 /// What is known of one.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Collected {
     /// Of which.
-    pub subject: Subject,
+    pub file: FileInSend,
     /// Bytes from the beginning that downloads have moved.
     pub covered_to: u64,
     /// When all of it was collected.
@@ -119,7 +116,7 @@ pub struct SentCopy {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Collection {
     /// Which.
-    pub subject: Subject,
+    pub file: FileInSend,
     /// When.
     pub at: Timestamp,
     /// Keep a copy.
@@ -130,18 +127,18 @@ pub struct Collection {
 
 type Query<'q> = sqlx::query::Query<'q, Sqlite, <Sqlite as sqlx::Database>::Arguments>;
 
-fn of(sql: &'static str, subject: &Subject) -> Query<'static> {
+fn of(sql: &'static str, file: &FileInSend) -> Query<'static> {
     sqlx::query(sql)
-        .bind(subject.connector_key.clone())
-        .bind(subject.path.clone())
-        .bind(subject.inode.cast_signed())
-        .bind(signed(subject.size_bytes))
-        .bind(subject.modified.us())
+        .bind(file.connector_key.clone())
+        .bind(file.path.clone())
+        .bind(file.id.inode.cast_signed())
+        .bind(signed(file.id.size_bytes))
+        .bind(file.id.modified.us())
 }
 
 /// Downloads have moved the first `covered_to` bytes of it.
-pub async fn cover(db: &Db, subject: &Subject, covered_to: u64, at: Timestamp) -> Result<(), StoreError> {
-    of(COVER, subject).bind(signed(covered_to)).bind(at.us()).execute(db.writer()).await?;
+pub async fn cover(db: &Db, file: &FileInSend, covered_to: u64, at: Timestamp) -> Result<(), StoreError> {
+    of(COVER, file).bind(signed(covered_to)).bind(at.us()).execute(db.writer()).await?;
     Ok(())
 }
 
@@ -150,13 +147,13 @@ pub(super) const CELLS: &str = "connector_key path inode size_bytes modified_us 
 
 /// One as a group commit takes it.
 pub(super) fn row(collection: &Collection) -> Vec<Cell> {
-    let Collection { subject, at, copy, remove } = collection;
+    let Collection { file, at, copy, remove } = collection;
     cells![
-        &subject.connector_key,
-        &subject.path,
-        subject.inode.cast_signed(),
-        signed(subject.size_bytes),
-        subject.modified.us(),
+        &file.connector_key,
+        &file.path,
+        file.id.inode.cast_signed(),
+        signed(file.id.size_bytes),
+        file.id.modified.us(),
         at.us(),
         if copy.is_some() { "wanted" } else { "none" },
         copy.as_ref().map_or("", |copy| &copy.id),
@@ -166,8 +163,8 @@ pub(super) fn row(collection: &Collection) -> Vec<Cell> {
 }
 
 /// What is known of a file that lies there.
-pub async fn one(db: &Db, subject: &Subject) -> Result<Option<Collected>, StoreError> {
-    of(ONE, subject).fetch_optional(db.reader()).await?.as_ref().map(decode).transpose()
+pub async fn one(db: &Db, file: &FileInSend) -> Result<Option<Collected>, StoreError> {
+    of(ONE, file).fetch_optional(db.reader()).await?.as_ref().map(decode).transpose()
 }
 
 /// What is known of the files of one connector that still lie there, the last downloaded first.
@@ -187,27 +184,27 @@ pub async fn lately_gone(
     connector_key: &str,
     path: &str,
     since: Timestamp,
-) -> Result<Option<Subject>, StoreError> {
+) -> Result<Option<FileInSend>, StoreError> {
     let row =
         sqlx::query(LATELY_GONE).bind(connector_key).bind(path).bind(since.us()).fetch_optional(db.reader()).await?;
-    row.as_ref().map(subject).transpose()
+    row.as_ref().map(decode_file).transpose()
 }
 
 /// The copy is whole and synced, and gets this name.
-pub async fn name_copy(db: &Db, subject: &Subject, name: &str) -> Result<(), StoreError> {
-    of(NAME_COPY, subject).bind(name).execute(db.writer()).await?;
+pub async fn name_copy(db: &Db, file: &FileInSend, name: &str) -> Result<(), StoreError> {
+    of(NAME_COPY, file).bind(name).execute(db.writer()).await?;
     Ok(())
 }
 
 /// The copy lies there (`kept`), or cannot be made any more.
-pub async fn end_copy(db: &Db, subject: &Subject, kept: bool) -> Result<(), StoreError> {
-    of(END_COPY, subject).bind(if kept { "done" } else { "none" }).execute(db.writer()).await?;
+pub async fn end_copy(db: &Db, file: &FileInSend, kept: bool) -> Result<(), StoreError> {
+    of(END_COPY, file).bind(if kept { "done" } else { "none" }).execute(db.writer()).await?;
     Ok(())
 }
 
 /// It does not lie in Send any more.
-pub async fn gone(db: &Db, subject: &Subject, at: Timestamp) -> Result<(), StoreError> {
-    of(GONE, subject).bind(at.us()).execute(db.writer()).await?;
+pub async fn gone(db: &Db, file: &FileInSend, at: Timestamp) -> Result<(), StoreError> {
+    of(GONE, file).bind(at.us()).execute(db.writer()).await?;
     Ok(())
 }
 
@@ -217,21 +214,20 @@ pub async fn forget(db: &Db, before: Timestamp) -> Result<(), StoreError> {
     Ok(())
 }
 
-fn subject(row: &SqliteRow) -> Result<Subject, StoreError> {
-    Ok(Subject {
-        connector_key: row.try_get(0)?,
-        path: row.try_get(1)?,
+fn decode_file(row: &SqliteRow) -> Result<FileInSend, StoreError> {
+    let id = FileId {
         inode: row.try_get::<i64, _>(2)?.cast_unsigned(),
         size_bytes: row.try_get::<i64, _>(3)?.unsigned_abs(),
         modified: Timestamp::from_us(row.try_get(4)?),
-    })
+    };
+    Ok(FileInSend { connector_key: row.try_get(0)?, path: row.try_get(1)?, id })
 }
 
 fn decode(row: &SqliteRow) -> Result<Collected, StoreError> {
     let wanted = row.try_get::<String, _>(7)? == "wanted";
     let copy = SentCopy { id: row.try_get(8)?, folder: row.try_get(9)?, name: row.try_get(10)? };
     Ok(Collected {
-        subject: subject(row)?,
+        file: decode_file(row)?,
         covered_to: row.try_get::<i64, _>(5)?.unsigned_abs(),
         collected_at: row.try_get::<Option<i64>, _>(6)?.map(Timestamp::from_us),
         copy: wanted.then_some(copy),

@@ -114,7 +114,7 @@ pub struct Place {
 impl Place {
     /// Where the receipt's file lies, or will.
     pub fn of(receipt: &Receipt) -> Self {
-        Self { connector_key: receipt.connector.to_ascii_lowercase(), stored_path: receipt.stored_path.clone() }
+        Self { connector_key: receipt.connector_key(), stored_path: receipt.stored_path.clone() }
     }
 }
 

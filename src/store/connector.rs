@@ -206,9 +206,10 @@ pub async fn remove(db: &Db, id: &ConnectorId, change: &Change<'_>) -> Result<bo
     let there: Option<String> =
         sqlx::query(EXISTS).bind(id.key()).fetch_optional(&mut *tx).await?.map(|row| row.try_get(0)).transpose()?;
     if let Some(written) = &there {
-        arrow::remove_of(&mut tx, id.key(), change).await?;
-        action::remove_of(&mut tx, (written, id.key()), change).await?;
-        sla::remove_of(&mut tx, (written, id.key()), change).await?;
+        let written = ConnectorId::parse(written).map_err(StoreError::Unreadable)?;
+        arrow::remove_of(&mut tx, &written, change).await?;
+        action::remove_of(&mut tx, &written, change).await?;
+        sla::remove_of(&mut tx, &written, change).await?;
         sqlx::query(REMOVE).bind(id.key()).execute(&mut *tx).await?;
         setting::remove(&mut tx, Scope::Connector(id.key())).await?;
         secret::remove(&mut tx, &webhook_secret(id)).await?;
@@ -225,7 +226,8 @@ pub fn webhook_secret(id: &ConnectorId) -> String {
     format!("webhook {}", id.key())
 }
 
-fn subject(id: &ConnectorId) -> String {
+/// What the audit calls it.
+pub(super) fn subject(id: &ConnectorId) -> String {
     format!("connector {id}")
 }
 
@@ -311,11 +313,11 @@ mod tests {
         let archive = ConnectorId::parse("archive").unwrap();
         add(&db, &archive, &texts(&[("type", "folder")]), None, &change).await.unwrap();
         arrow::connect(&db, ("acme", "archive"), false, &change).await.unwrap();
-        sla::put(&db, "s1", ("Acme", "acme"), (&Texts::new(), "words"), &change).await.unwrap();
+        sla::put(&db, "s1", &acme, &Texts::new(), &change).await.unwrap();
         let mail = texts(&[("kind", "mail"), ("mail_to", "a@b")]);
         let mail =
             action::StoredAction { id: "a1".to_owned(), connector_key: "acme".to_owned(), texts: mail, version: 0 };
-        action::put(&db, &mail, ("connector Acme", "words"), &change).await.unwrap();
+        action::put(&db, &mail, &acme, &change).await.unwrap();
         let version = async || setting::load(&db, Scope::Connector("acme")).await.unwrap().version;
         let before = version().await;
         assert!(remove(&db, &acme, &change).await.unwrap());

@@ -76,6 +76,12 @@ impl Event {
         }
     }
 
+    /// The same about a connector, by its id as written.
+    #[must_use]
+    pub fn of(self, connector: &str) -> Self {
+        Self { connector: connector.to_owned(), ..self }
+    }
+
     /// The event of a received file.
     pub fn after_receive(receipt: &Receipt, id: EventId) -> Self {
         let size = human::size(receipt.size_bytes);

@@ -65,10 +65,10 @@ fn decode(row: &SqliteRow) -> Result<StoredTarget, StoreError> {
     Ok(StoredTarget { id, texts, version: row.try_get(2)? })
 }
 
-/// Adds one or changes it. `words` say what it is, for the audit. Nothing is done where it was so already.
-pub async fn put(db: &Db, target: &StoredTarget, words: &str, change: &Change<'_>) -> Result<(), SaveError> {
+/// Adds one or changes it. Nothing is done where it was so already.
+pub async fn put(db: &Db, target: &StoredTarget, change: &Change<'_>) -> Result<(), SaveError> {
     let mut tx = db.begin().await?;
-    put_in(&mut tx, target, words, change).await?;
+    put_in(&mut tx, target, change).await?;
     tx.commit().await?;
     Ok(())
 }
@@ -77,7 +77,6 @@ pub async fn put(db: &Db, target: &StoredTarget, words: &str, change: &Change<'_
 pub(super) async fn put_in(
     tx: &mut Transaction<'_, Sqlite>,
     target: &StoredTarget,
-    words: &str,
     change: &Change<'_>,
 ) -> Result<(), SaveError> {
     let StoredTarget { id, texts, version } = target;
@@ -87,7 +86,7 @@ pub(super) async fn put_in(
         let words = format!("There are {TARGETS_MAX} event targets, the most there can be; remove one");
         return Err(SaveError::mistake("url", words));
     }
-    if !PART.put(tx, before.as_ref(), (texts, words), change).await? {
+    if !PART.put(tx, before.as_ref(), texts, change).await? {
         return Ok(());
     }
     let put = sqlx::query(PUT).bind(id).bind(part::json(texts)?).bind(change.at.us()).bind(change.who);
@@ -103,13 +102,14 @@ fn in_words(texts: &Texts) -> String {
 }
 
 /// Removes one; what waits for it stops.
-pub async fn remove(db: &Db, id: &str, words: &str, change: &Change<'_>) -> Result<(), StoreError> {
+pub async fn remove(db: &Db, target: &StoredTarget, change: &Change<'_>) -> Result<(), StoreError> {
+    let StoredTarget { id, texts, .. } = target;
     let mut tx = db.begin().await?;
     sqlx::query(REMOVE).bind(id).execute(&mut *tx).await?;
     secret::remove(&mut tx, &webhook_secret(id)).await?;
-    delivery::stop_to(&mut tx, &Target::Events(id.to_owned()), change.at).await?;
+    delivery::stop_to(&mut tx, &Target::Events(id.clone()), change.at).await?;
     setting::bump(&mut tx).await?;
-    PART.removed(&mut tx, words, change).await?;
+    PART.removed(&mut tx, texts, change).await?;
     Ok(tx.commit().await?)
 }
 
@@ -146,10 +146,10 @@ mod tests {
             let received = Received::at("/Receive/a", &IdSource::random(Clock::System), NOW);
             let mut group = Group::default();
             group.receipt(&received);
-            group.write(db.writer()).await.unwrap();
+            group.write(&mut db.writer().acquire().await.unwrap()).await.unwrap();
             let mut group = Group::default();
             group.publish(&Published::of(&received.receipt, received.event_id.clone()));
-            group.write(db.writer()).await.unwrap();
+            group.write(&mut db.writer().acquire().await.unwrap()).await.unwrap();
             let step = set_off::newer(&db).await.unwrap().unwrap();
             let new = |source: &str| New {
                 event_id: received.event_id.clone(),
@@ -199,7 +199,8 @@ mod tests {
         assert_eq!(desk.due("acme", NOW).await, (1, 0));
         let ids = IdSource::random(Clock::System);
         let change = setting::Change { who: "test", remote: "", at: NOW, ids: &ids };
-        remove(&desk.db, "monitor", "", &change).await.unwrap();
+        let monitor = StoredTarget { id: "monitor".to_owned(), texts: Texts::new(), version: 0 };
+        remove(&desk.db, &monitor, &change).await.unwrap();
         for source in ["acme", "globex", ""] {
             assert_eq!(desk.due(source, NOW).await, (0, 0), "{source}");
         }

@@ -51,7 +51,7 @@ pub async fn record(db: &Db, receipt: &Receipt, folder: &str) -> Result<(), Stor
     let mut tx = db.begin().await?;
     sqlx::query(ADD)
         .bind(receipt.id.as_str())
-        .bind(receipt.connector.to_ascii_lowercase())
+        .bind(receipt.connector_key())
         .bind(folder)
         .bind(signed(receipt.size_bytes))
         .bind(receipt.completed_at.us())

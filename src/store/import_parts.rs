@@ -4,11 +4,13 @@
 use sqlx::{Sqlite, Transaction};
 
 use super::import::Check;
+use super::open::StoreError;
 use super::setting::{Change, SaveError};
 use super::settings_file::{Part, SettingsFile};
 use super::{action, arrow, event_target, sla};
 use crate::base::id::EventId;
 use crate::domain::action::ActionSettings;
+use crate::domain::connector::ConnectorId;
 use crate::domain::event_target::EventTargetSettings;
 use crate::domain::flow::Map;
 use crate::domain::setting::{Mistake, Setting, Texts};
@@ -78,14 +80,12 @@ impl Kind {
         }
     }
 
-    /// All settings as they are stored, and what it is in words.
-    fn parse(self, texts: &Texts) -> Result<(Texts, String), Vec<Mistake>> {
+    /// All settings as they are stored.
+    fn parse(self, texts: &Texts) -> Result<Texts, Vec<Mistake>> {
         match self {
-            Self::Sla => SlaSettings::parse(texts).map(|(settings, _)| (settings.texts(), settings.in_words())),
-            Self::Action => ActionSettings::parse(texts).map(|settings| (settings.texts(), settings.in_words())),
-            Self::EventTarget => {
-                EventTargetSettings::parse(texts).map(|settings| (settings.texts(), settings.in_words()))
-            }
+            Self::Sla => SlaSettings::parse(texts).map(|(settings, _)| settings.texts()),
+            Self::Action => ActionSettings::parse(texts).map(|settings| settings.texts()),
+            Self::EventTarget => EventTargetSettings::parse(texts).map(|settings| settings.texts()),
         }
     }
 
@@ -111,19 +111,20 @@ impl Kind {
         self,
         tx: &mut Transaction<'_, Sqlite>,
         row: Row,
-        (owner, words): (&str, &str),
+        map: &Map,
         change: &Change<'_>,
     ) -> Result<(), SaveError> {
         let Row { id, connector_key, texts } = row;
-        let subject = format!("connector {owner}");
+        let owner = || ConnectorId::parse(&map.written(&connector_key)).map_err(StoreError::Unreadable);
         match self {
-            Self::Sla => sla::put_in(tx, (&id, None), (owner, &connector_key), (&texts, words), change).await,
+            Self::Sla => sla::put_in(tx, (&id, None), &owner()?, &texts, change).await,
             Self::Action => {
+                let owner = owner()?;
                 let stored = action::StoredAction { id, connector_key, texts, version: 0 };
-                action::put_in(tx, &stored, (&subject, words), change).await
+                action::put_in(tx, &stored, &owner, change).await
             }
             Self::EventTarget => {
-                event_target::put_in(tx, &event_target::StoredTarget { id, texts, version: 0 }, words, change).await
+                event_target::put_in(tx, &event_target::StoredTarget { id, texts, version: 0 }, change).await
             }
         }
     }
@@ -144,10 +145,7 @@ pub(super) async fn import(
                 Err(wrong) => mistakes.extend(
                     wrong.into_iter().map(|one| Mistake { key: format!("{place}.{}", one.key), message: one.message }),
                 ),
-                Ok(Some((row, words))) => {
-                    let owner = map.written(&row.connector_key);
-                    kind.put(tx, row, (&owner, &words), change).await?;
-                }
+                Ok(Some(row)) => kind.put(tx, row, &map, change).await?,
                 // It is so already.
                 Ok(None) => {}
             }
@@ -156,13 +154,13 @@ pub(super) async fn import(
     Ok(())
 }
 
-/// What is to be stored of a part, and its words; nothing where it is stored already.
+/// What is to be stored of a part; nothing where it is stored already.
 async fn prepare(
     tx: &mut Transaction<'_, Sqlite>,
     kind: Kind,
     (part, map, check): (&Part, &Map, &Check<'_>),
     change: &Change<'_>,
-) -> Result<Result<Option<(Row, String)>, Vec<Mistake>>, SaveError> {
+) -> Result<Result<Option<Row>, Vec<Mistake>>, SaveError> {
     let wrong = |key: &str, words: String| Ok(Err(vec![Mistake::new(key, words)]));
     let connector_key = match owner(kind, part, map) {
         Ok(key) => key,
@@ -171,13 +169,12 @@ async fn prepare(
     let rows = kind.rows(tx).await?;
     let given = match kind.parse(&part.texts) {
         // Of one that is there the other settings stay.
-        Ok((texts, _)) => Some(texts),
+        Ok(texts) => Some(texts),
         Err(mistakes) if part.id.is_empty() => return Ok(Err(mistakes)),
         Err(_) => None,
     };
-    let same = |row: &&Row| {
-        row.connector_key == connector_key && given.is_some() && kind.parse(&row.texts).ok().map(|one| one.0) == given
-    };
+    let same =
+        |row: &&Row| row.connector_key == connector_key && given.is_some() && kind.parse(&row.texts).ok() == given;
     let there = if part.id.is_empty() { rows.iter().find(same) } else { rows.iter().find(|row| row.id == part.id) };
     if there.is_some_and(|row| row.connector_key != connector_key) {
         return wrong("id", format!("{} is another connector’s; leave the id out for a new one", part.id));
@@ -185,11 +182,11 @@ async fn prepare(
     let mut texts = there.map(|row| row.texts.clone()).unwrap_or_default();
     let stored = texts.clone();
     texts.extend(part.texts.clone());
-    let (texts, words) = match kind.parse(&texts) {
+    let texts = match kind.parse(&texts) {
         Ok(parsed) => parsed,
         Err(mistakes) => return Ok(Err(mistakes)),
     };
-    if there.is_some() && kind.parse(&stored).is_ok_and(|(before, _)| before == texts) {
+    if there.is_some() && kind.parse(&stored).is_ok_and(|before| before == texts) {
         return Ok(Ok(None));
     }
     if kind == Kind::Action {
@@ -209,7 +206,7 @@ async fn prepare(
         None if EventId::parse(&part.id).is_some() => part.id.clone(),
         None => return wrong("id", format!("{:?} is no id as an export has it; leave it out for a new one", part.id)),
     };
-    Ok(Ok(Some((Row { id, connector_key, texts }, words))))
+    Ok(Ok(Some(Row { id, connector_key, texts })))
 }
 
 /// Whose it is, by the connector's id in lower case; or what is wrong with who is named.

@@ -49,6 +49,15 @@ impl State {
             Self::CouldNotBind => "could_not_bind",
         }
     }
+
+    /// Reads [`State::name`].
+    fn parse(text: &str) -> Self {
+        match text {
+            "listening" => Self::Listening,
+            "could_not_bind" => Self::CouldNotBind,
+            _ => Self::Stopped,
+        }
+    }
 }
 
 /// A listener's state.
@@ -93,11 +102,7 @@ pub async fn get(db: &Db, listener: Listener) -> Result<ListenerState, StoreErro
     };
     let state: String = row.try_get(0)?;
     Ok(ListenerState {
-        state: match state.as_str() {
-            "listening" => State::Listening,
-            "could_not_bind" => State::CouldNotBind,
-            _ => State::Stopped,
-        },
+        state: State::parse(&state),
         address: row.try_get(1)?,
         message: row.try_get(2)?,
         since: Timestamp::from_us(row.try_get(3)?),

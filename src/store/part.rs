@@ -30,18 +30,24 @@ struct Changed<'a> {
 }
 
 impl Part<'_> {
-    /// Tells that it is removed.
-    pub async fn removed(self, tx: &mut Transaction<'_, Sqlite>, words: &str, change: &Change<'_>) -> sqlx::Result<()> {
-        let entry = audit::Entry { subject: self.subject, key: self.what, before: words, after: "" };
+    /// Tells that it is removed, and what it was.
+    pub async fn removed(
+        self,
+        tx: &mut Transaction<'_, Sqlite>,
+        texts: &Texts,
+        change: &Change<'_>,
+    ) -> sqlx::Result<()> {
+        let was = (self.in_words)(texts);
+        let entry = audit::Entry { subject: self.subject, key: self.what, before: &was, after: "" };
         audit::add(tx, change, &entry).await
     }
 
-    /// Tells what it was and is, the latter with its words. Nothing, and `false`, where it was so already.
+    /// Tells what it was and is. Nothing, and `false`, where it was so already.
     pub async fn put(
         self,
         tx: &mut Transaction<'_, Sqlite>,
         before: Option<&Texts>,
-        (after, words): (&Texts, &str),
+        after: &Texts,
         change: &Change<'_>,
     ) -> sqlx::Result<bool> {
         let none = Texts::new();
@@ -51,7 +57,8 @@ impl Part<'_> {
         }
         // Also where the words stay: there may be several of a kind.
         let was = before.map(self.in_words).unwrap_or_default();
-        let entry = audit::Entry { subject: self.subject, key: self.what, before: &was, after: words };
+        let is = (self.in_words)(after);
+        let entry = audit::Entry { subject: self.subject, key: self.what, before: &was, after: &is };
         audit::add(tx, change, &entry).await?;
         for Changed { key, before, after } in changed {
             let key = format!("{} {key}", self.what);

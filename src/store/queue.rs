@@ -4,7 +4,7 @@
 //! Always: what is said of a place is taken before a receipt of the same place that came after it, and what was handed in
 //! before a flush is taken before it.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use tokio::sync::{Semaphore, mpsc, oneshot};
@@ -13,6 +13,7 @@ use tokio::time::{Instant, timeout_at};
 use super::commit::{Committed, NotRecorded, Place, Published, Received};
 use super::renaming::Rename;
 use super::{collected, event, refusal, session, transfer};
+use crate::base::lock::lock;
 use crate::domain::receipt::Status;
 
 /// Jobs that nobody waits for are put off until there are so many; one batch has no more of them, but for the sake of order.
@@ -198,7 +199,7 @@ impl Drop for Jobs {
 
 impl Shared {
     fn lock(&self) -> MutexGuard<'_, Waiting> {
-        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.waiting)
     }
 }
 

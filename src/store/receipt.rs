@@ -68,6 +68,13 @@ pub struct Receipt {
     pub taken_over: bool,
 }
 
+impl Receipt {
+    /// The connector's id as rows are found by it: in lower case.
+    pub fn connector_key(&self) -> String {
+        self.connector.to_ascii_lowercase()
+    }
+}
+
 #[cfg(test)]
 impl Receipt {
     /// A small file that was just committed, for tests to change what they are about.
@@ -144,28 +151,45 @@ pub struct Cursor {
     pub id: String,
 }
 
-/// Which way a page goes from its cursor.
+/// Which rows a page has: those on one side of the row beside it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Direction {
-    /// Rows before the cursor in time.
-    Older,
-    /// Rows after the cursor in time.
-    Newer,
+pub enum Beside<T> {
+    /// Rows before that one in time.
+    Older(T),
+    /// Rows after it in time.
+    Newer(T),
+}
+
+impl<T> Beside<T> {
+    /// The row beside the page.
+    pub fn row(self) -> T {
+        match self {
+            Self::Older(row) | Self::Newer(row) => row,
+        }
+    }
+
+    /// The same by reference.
+    pub const fn as_ref(&self) -> Beside<&T> {
+        match self {
+            Self::Older(row) => Beside::Older(row),
+            Self::Newer(row) => Beside::Newer(row),
+        }
+    }
 }
 
 /// One page, newest first, of receipts whose files lie under their final names.
 pub async fn page(
     db: &Db,
     search: &Search,
-    from: Option<(Direction, &Cursor)>,
+    from: Option<Beside<&Cursor>>,
     count: i64,
 ) -> Result<Vec<Receipt>, StoreError> {
     // Only constant pieces are joined here; what was typed is bound.
     let mut sql = String::from(select!("WHERE publishing = 0"));
-    let newer = matches!(from, Some((Direction::Newer, _)));
+    let newer = matches!(from, Some(Beside::Newer(_)));
     match from {
-        Some((Direction::Newer, cursor)) => sql.push_str(&search.clauses_behind(cursor)),
-        Some((Direction::Older, _)) => {
+        Some(Beside::Newer(cursor)) => sql.push_str(&search.clauses_behind(cursor)),
+        Some(Beside::Older(_)) => {
             sql.push_str(&search.clauses());
             sql.push_str(" AND (completed_at_us, id) < ($6, $7)");
         }
@@ -174,9 +198,10 @@ pub async fn page(
     let newer_order = " ORDER BY completed_at_us ASC, id ASC LIMIT $8";
     sql.push_str(if newer { newer_order } else { " ORDER BY completed_at_us DESC, id DESC LIMIT $8" });
     let query = search.bind(sqlx::query(AssertSqlSafe(sql)));
+    let cursor = from.map(Beside::row);
     let rows = query
-        .bind(from.map_or(0, |(_, cursor)| cursor.completed_at.us()))
-        .bind(from.map_or("", |(_, cursor)| cursor.id.as_str()))
+        .bind(cursor.map_or(0, |cursor| cursor.completed_at.us()))
+        .bind(cursor.map_or("", |cursor| cursor.id.as_str()))
         .bind(count)
         .fetch_all(db.reader())
         .await?;
@@ -476,7 +501,7 @@ pub async fn publishing(db: &Db) -> Result<Vec<Receipt>, StoreError> {
 /// Whether another was received at its place since. Then the partner was not told 226 of a receipt that is still on its way:
 /// the next one of a place is committed after all that was said of that place.
 pub async fn is_followed(db: &Db, receipt: &Receipt) -> Result<bool, StoreError> {
-    let query = sqlx::query(IS_FOLLOWED).bind(receipt.connector.to_ascii_lowercase()).bind(&receipt.stored_path);
+    let query = sqlx::query(IS_FOLLOWED).bind(receipt.connector_key()).bind(&receipt.stored_path);
     let query = query.bind(receipt.id.as_str()).bind(receipt.completed_at.us());
     Ok(query.fetch_one(db.reader()).await?.try_get::<i64, _>(0)? > 0)
 }
@@ -538,7 +563,7 @@ pub async fn set_proof(db: &Db, id: &ReceiptId, proof: Proof) -> Result<(), Stor
 
 /// Older receipts of the place where `receipt`'s file lies now are replaced, and the one that it took the place of.
 async fn mark_replaced(tx: &mut Transaction<'_, Sqlite>, receipt: &Receipt) -> sqlx::Result<()> {
-    let query = sqlx::query(MARK_REPLACED).bind(receipt.connector.to_ascii_lowercase()).bind(&receipt.stored_path);
+    let query = sqlx::query(MARK_REPLACED).bind(receipt.connector_key()).bind(&receipt.stored_path);
     query.bind(receipt.id.as_str()).bind(receipt.completed_at.us()).execute(&mut **tx).await?;
     sqlx::query(MARK_OLDER_REPLACED).bind(receipt.id.as_str()).execute(&mut **tx).await.map(drop)
 }

@@ -6,7 +6,7 @@
 use sqlx::{AssertSqlSafe, Row};
 
 use super::open::{Db, StoreError};
-use super::receipt::{self, COLUMNS, Cursor, Direction, Receipt, SELECT, Search, decode, place_shown};
+use super::receipt::{self, Beside, COLUMNS, Cursor, Receipt, SELECT, Search, decode, place_shown};
 use crate::base::clock::Timestamp;
 
 /// What a table is ordered by; each order has its index.
@@ -60,14 +60,14 @@ pub enum Order {
     Descending,
 }
 
-/// One page of all receipts in another order; `from` is the row beside it and the way from there: `Older` is onwards.
+/// One page of all receipts in another order; `Older` is onwards from the row beside it.
 pub async fn sorted(
     db: &Db,
     (column, order): (Column, Order),
-    from: Option<(Direction, &Receipt)>,
+    from: Option<Beside<&Receipt>>,
     count: i64,
 ) -> Result<Vec<Receipt>, StoreError> {
-    let back = matches!(from, Some((Direction::Newer, _)));
+    let back = matches!(from, Some(Beside::Newer(_)));
     let rising = (order == Order::Ascending) != back;
     let (keys, places) = (column.keys(), column.places());
     // Only constant pieces are joined here.
@@ -78,9 +78,9 @@ pub async fn sorted(
     };
     let by = if rising { keys } else { column.keys_descending() };
     let sql = format!("{SELECT}WHERE publishing = 0{beyond} ORDER BY {by} LIMIT $5");
-    let beside = from.map(|(_, receipt)| receipt);
+    let beside = from.map(Beside::row);
     let text = match (column, beside) {
-        (Column::Connector, Some(receipt)) => receipt.connector.to_ascii_lowercase(),
+        (Column::Connector, Some(receipt)) => receipt.connector_key(),
         (_, Some(receipt)) => receipt.client_path.clone(),
         (_, None) => String::new(),
     };

@@ -6,11 +6,13 @@ use std::ops::ControlFlow;
 use sqlx::sqlite::SqliteRow;
 use sqlx::{Row, Sqlite, Transaction};
 
+use super::connector::subject;
 use super::event;
 use super::open::{Db, StoreError};
 use super::part::{self, Part};
 use super::setting::{self, Change, SaveError};
 use crate::base::clock::Timestamp;
+use crate::domain::connector::ConnectorId;
 use crate::domain::setting::Texts;
 use crate::domain::sla::{Counted, Sla, SlaSettings, State, Window};
 use crate::store::event::Event;
@@ -147,12 +149,12 @@ pub async fn count(db: &Db, key: &str) -> Result<i64, StoreError> {
     Ok(sqlx::query(COUNT).bind(key).fetch_one(db.reader()).await?.try_get(0)?)
 }
 
-/// Adds an SLA, or changes it whatever its version. `words` says what it is, for the audit.
+/// Adds an SLA, or changes it whatever its version.
 pub async fn put(
     db: &Db,
     id: &str,
-    connector: (&str, &str),
-    texts: (&Texts, &str),
+    connector: &ConnectorId,
+    texts: &Texts,
     change: &Change<'_>,
 ) -> Result<(), SaveError> {
     save(db, (id, None), connector, texts, change).await
@@ -163,8 +165,8 @@ pub async fn put(
 pub async fn save(
     db: &Db,
     which: (&str, Option<i64>),
-    connector: (&str, &str),
-    texts: (&Texts, &str),
+    connector: &ConnectorId,
+    texts: &Texts,
     change: &Change<'_>,
 ) -> Result<(), SaveError> {
     let mut tx = db.begin().await?;
@@ -176,15 +178,16 @@ pub async fn save(
 pub(super) async fn put_in(
     tx: &mut Transaction<'_, Sqlite>,
     (id, expected): (&str, Option<i64>),
-    (connector_id, key): (&str, &str),
-    (texts, words): (&Texts, &str),
+    connector: &ConnectorId,
+    texts: &Texts,
     change: &Change<'_>,
 ) -> Result<(), SaveError> {
     let before = part::read(tx, STORED, (id, expected)).await?.map(|stored| stored.texts);
-    if !part(&subject(connector_id)).put(tx, before.as_ref(), (texts, words), change).await? {
+    if !part(&subject(connector)).put(tx, before.as_ref(), texts, change).await? {
         return Ok(());
     }
-    let put = sqlx::query(PUT).bind(id).bind(key).bind(part::json(texts)?).bind(change.at.us()).bind(change.who);
+    let put = sqlx::query(PUT).bind(id).bind(connector.key()).bind(part::json(texts)?);
+    let put = put.bind(change.at.us()).bind(change.who);
     put.execute(&mut **tx).await?;
     sqlx::query(FORGET_OPEN).bind(id).execute(&mut **tx).await?;
     Ok(setting::bump(tx).await?)
@@ -194,33 +197,29 @@ const fn part(subject: &str) -> Part<'_> {
     Part { subject, what: "SLA", table: SlaSettings::SETTINGS, in_words }
 }
 
-fn subject(connector: &str) -> String {
-    format!("connector {connector}")
-}
-
 fn in_words(texts: &Texts) -> String {
     SlaSettings::parse(texts).map(|(settings, _)| settings.in_words()).unwrap_or_default()
 }
 
 /// Removes one, with its windows.
-pub async fn remove(db: &Db, id: &str, (subject, words): (&str, &str), change: &Change<'_>) -> Result<(), StoreError> {
+pub async fn remove(db: &Db, sla: &StoredSla, connector: &ConnectorId, change: &Change<'_>) -> Result<(), StoreError> {
     let mut tx = db.begin().await?;
-    sqlx::query(REMOVE).bind(id).execute(&mut *tx).await?;
-    part(subject).removed(&mut tx, words, change).await?;
+    sqlx::query(REMOVE).bind(&sla.id).execute(&mut *tx).await?;
+    part(&subject(connector)).removed(&mut tx, &sla.texts, change).await?;
     setting::bump(&mut tx).await?;
     Ok(tx.commit().await?)
 }
 
-/// The connector is removed: by its id as written, and in lower case.
+/// The connector is removed.
 pub(super) async fn remove_of(
     tx: &mut Transaction<'_, Sqlite>,
-    (connector, key): (&str, &str),
+    connector: &ConnectorId,
     change: &Change<'_>,
 ) -> Result<(), StoreError> {
-    for row in sqlx::query(OF_CONNECTOR).bind(key).fetch_all(&mut **tx).await? {
+    for row in sqlx::query(OF_CONNECTOR).bind(connector.key()).fetch_all(&mut **tx).await? {
         let stored = decode(&row)?;
         sqlx::query(REMOVE).bind(&stored.id).execute(&mut **tx).await?;
-        part(&subject(connector)).removed(tx, &in_words(&stored.texts), change).await?;
+        part(&subject(connector)).removed(tx, &stored.texts, change).await?;
     }
     Ok(())
 }

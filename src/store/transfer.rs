@@ -16,8 +16,8 @@ const SINCE: &str = " WHERE ended_at_us >= $4";
 // `+ 0`: the few ids lead to them, not their time.
 const WITH_IDS: &str = " WHERE id IN (SELECT value FROM json_each($7)) AND ended_at_us + 0 >= $4";
 
-/// Which way bytes went, from our side.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// Which way bytes go, from our side.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Direction {
     /// From the partner.
     Receive,

@@ -18,7 +18,7 @@ use crate::domain::event::EventKind;
 use crate::domain::place::{Folder, Place};
 use crate::domain::scheme::numbered;
 use crate::domain::{copies, profile::Profile};
-use crate::store::collected::{self, Collected, Collection, SentCopy, Subject};
+use crate::store::collected::{self, Collected, Collection, FileInSend, SentCopy};
 use crate::store::event::{Event, EventFile};
 use crate::store::live::Snapshot;
 use crate::store::{StoreError, commit::NotRecorded};
@@ -54,7 +54,7 @@ enum StepError {
 #[derive(Debug)]
 pub struct Collecting {
     party: Party,
-    subject: Subject,
+    file: FileInSend,
     source: Source,
     names: Vec<Name>,
     from: u64,
@@ -82,9 +82,9 @@ impl Collecting {
     /// From now on a DELE of the file waits until this is decided.
     pub fn new(depot: &Depot, party: &Party, fetched: Fetched) -> Self {
         let Fetched { source, names, from, to, reading } = fetched;
-        let subject = subject(party.connector(), &names, &source.version());
-        let undecided = depot.collections.undecided(&subject.connector_key, &subject.path);
-        Self { party: party.clone(), subject, source, names, from, to, reading, undecided }
+        let file = file_in_send(party.connector(), &names, &source.version());
+        let undecided = depot.collections.undecided(&file.connector_key, &file.path);
+        Self { party: party.clone(), file, source, names, from, to, reading, undecided }
     }
 
     /// It was broken off after `moved` bytes: a later RETR may go on there.
@@ -98,42 +98,42 @@ impl Collecting {
     /// Whether what came before this download was downloaded, too.
     async fn goes_on(&self, depot: &Depot) -> Result<bool, StoreError> {
         Ok(self.from == 0
-            || collected::one(&depot.db, &self.subject).await?.is_some_and(|known| known.covered_to >= self.from))
+            || collected::one(&depot.db, &self.file).await?.is_some_and(|known| known.covered_to >= self.from))
     }
 
     async fn cover(&self, depot: &Depot, to: u64) -> Result<(), StoreError> {
         if to > 0 && self.goes_on(depot).await? {
-            collected::cover(&depot.db, &self.subject, to, depot.clock.now()).await?;
+            collected::cover(&depot.db, &self.file, to, depot.clock.now()).await?;
         }
         Ok(())
     }
 
     /// Whether every byte was acknowledged is known now: records it, and does what the settings want.
     pub async fn decide(self, depot: &Depot, acknowledged: bool, transfer: &TransferId) {
-        let partly = !acknowledged || self.to < self.subject.size_bytes;
+        let partly = !acknowledged || self.to < self.file.id.size_bytes;
         match self.goes_on(depot).await {
             Ok(true) if !partly => {}
             Ok(_) => return self.broken(depot, u64::MAX).await,
             Err(error) => {
-                tracing::error!(%error, "Could not see whether {} was collected", self.subject.path);
+                tracing::error!(%error, "Could not see whether {} was collected", self.file.path);
                 return;
             }
         }
         if let Err(error) = self.record(depot, transfer).await {
-            tracing::error!(%error, "Could not record that {} was collected; it is kept", self.subject.path);
+            tracing::error!(%error, "Could not record that {} was collected; it is kept", self.file.path);
             return;
         }
         let settings = &self.party.connector().settings;
         if !settings.save_to_sent_folder && !settings.remove_file_after_send {
             return;
         }
-        let Self { party, subject, source, names, reading, undecided, .. } = self;
-        let work = Work { depot, profile: &party.snapshot.profile, connector: party.connector(), subject: &subject };
+        let Self { party, file, source, names, reading, undecided, .. } = self;
+        let work = Work { depot, profile: &party.snapshot.profile, connector: party.connector(), file: &file };
         let copied = work.copy(&names, Some(source)).await;
         // What DELE waits for has happened; removal waits for others who fetch the file.
         drop((undecided, reading));
         work.tell(copied).await;
-        if work.is_removal_due().await && depot.collections.unread(&subject.connector_key, subject.inode).await {
+        if work.is_removal_due().await && depot.collections.unread(&file.connector_key, file.id.inode).await {
             let removed = work.remove(&names).await;
             work.tell(removed).await;
         }
@@ -148,26 +148,23 @@ impl Collecting {
             folder: copies::folder(settings.sent_folder_scheme, at, &self.party.snapshot.appliance.time_zone),
             name: String::new(),
         });
-        let size = human::size(self.subject.size_bytes);
-        let summary = format!("{} collected {}, {size}", connector.id, self.subject.path);
-        let mut event = Event::new(&depot.ids, EventKind::AfterSend, at, summary);
-        connector.id.as_str().clone_into(&mut event.connector);
-        self.party.session.as_str().clone_into(&mut event.session_id);
-        event.remote = self.party.remote.to_string();
-        event.file = Some(EventFile { path: self.subject.path.clone(), size_bytes: self.subject.size_bytes });
+        let size = human::size(self.file.id.size_bytes);
+        let summary = format!("{} collected {}, {size}", connector.id, self.file.path);
+        let event = self.party.own(Event::new(&depot.ids, EventKind::AfterSend, at, summary));
+        let file = EventFile { path: self.file.path.clone(), size_bytes: self.file.id.size_bytes };
+        let event = Event { file: Some(file), ..event };
         let remove = settings.remove_file_after_send;
-        depot.recorder.collect(Collection { subject: self.subject.clone(), at, copy, remove }, event).await?;
+        depot.recorder.collect(Collection { file: self.file.clone(), at, copy, remove }, event).await?;
         fault::pass(Point::Collected).map_err(|error| NotRecorded(error.to_string()))
     }
 }
 
-fn subject(connector: &Connector, names: &[Name], version: &Version) -> Subject {
-    Subject {
+/// The file of those names below Send, in that version.
+pub(super) fn file_in_send(connector: &Connector, names: &[Name], version: &Version) -> FileInSend {
+    FileInSend {
         connector_key: connector.id.key().to_owned(),
         path: Folder::Send.path(names).to_string(),
-        inode: version.inode,
-        size_bytes: version.size_bytes,
-        modified: version.modified,
+        id: version.id(),
     }
 }
 
@@ -176,7 +173,7 @@ struct Work<'a> {
     depot: &'a Depot,
     profile: &'a Profile,
     connector: &'a Connector,
-    subject: &'a Subject,
+    file: &'a FileInSend,
 }
 
 impl Work<'_> {
@@ -186,13 +183,11 @@ impl Work<'_> {
 
     /// What is still to be done, as of now: another session may have done it.
     async fn known(&self) -> Result<Option<Collected>, StoreError> {
-        collected::one(&self.depot.db, self.subject).await
+        collected::one(&self.depot.db, self.file).await
     }
 
     fn is_it(&self, version: &Version) -> bool {
-        version.inode == self.subject.inode
-            && version.size_bytes == self.subject.size_bytes
-            && version.modified == self.subject.modified
+        version.id() == self.file.id
     }
 
     /// Makes the copy in Sent, if one is wanted.
@@ -231,7 +226,7 @@ impl Work<'_> {
             fault::pass(Point::SentCopied)?;
         } else if !sent.has(&aside) {
             // It had got its name when the crash came.
-            return Ok(collected::end_copy(&self.depot.db, self.subject, true).await?);
+            return Ok(collected::end_copy(&self.depot.db, self.file, true).await?);
         }
         self.name(&sent, &aside, names).await
     }
@@ -243,18 +238,18 @@ impl Work<'_> {
             if sent.has(name.as_str()) {
                 continue;
             }
-            collected::name_copy(&self.depot.db, self.subject, name.as_str()).await?;
+            collected::name_copy(&self.depot.db, self.file, name.as_str()).await?;
             if sent.name(aside, name.as_str())? {
                 fault::pass(Point::SentNamed)?;
-                return Ok(collected::end_copy(&self.depot.db, self.subject, true).await?);
+                return Ok(collected::end_copy(&self.depot.db, self.file, true).await?);
             }
         }
         Err(io::Error::from(io::ErrorKind::AlreadyExists).into())
     }
 
     async fn cannot_copy(&self, why: &str) -> Result<(), StepError> {
-        tracing::warn!(connector.id = self.connector.id.as_str(), "No copy of {} in Sent: {why}", self.subject.path);
-        Ok(collected::end_copy(&self.depot.db, self.subject, false).await?)
+        tracing::warn!(connector.id = self.connector.id.as_str(), "No copy of {} in Sent: {why}", self.file.path);
+        Ok(collected::end_copy(&self.depot.db, self.file, false).await?)
     }
 
     /// Whether the file is to go and its copy is there; [`Self::remove`] tells what keeps that from being known.
@@ -281,7 +276,7 @@ impl Work<'_> {
             let lasts = folder.sync_folder(self.depot.workspaces.syncer(), parent).await;
             self.depot.synced(self.whose(), folder, lasts).await.map_err(StepError::Failing)?;
         }
-        Ok(collected::gone(&self.depot.db, self.subject, self.depot.clock.now()).await?)
+        Ok(collected::gone(&self.depot.db, self.file, self.depot.clock.now()).await?)
     }
 
     fn whose(&self) -> Whose<'_> {
@@ -289,7 +284,7 @@ impl Work<'_> {
     }
 
     async fn tell(&self, step: Result<(), StepError>) {
-        let (path, connector) = (&self.subject.path, self.connector.id.as_str());
+        let (path, connector) = (&self.file.path, self.connector.id.as_str());
         match step {
             Ok(()) => {}
             Err(StepError::Failing(why)) => {
@@ -309,24 +304,23 @@ impl Work<'_> {
 /// Does what was left to do: at start, before anybody may connect, and from time to time.
 pub async fn finish_pending(depot: &Depot, snapshot: &Snapshot) -> Result<(), StoreError> {
     for one in collected::pending(&depot.db).await? {
-        let subject = &one.subject;
-        let names =
-            VirtualPath::root().resolve(&subject.path).ok().zip(snapshot.connectors.get(&subject.connector_key));
+        let file = &one.file;
+        let names = VirtualPath::root().resolve(&file.path).ok().zip(snapshot.connectors.get(&file.connector_key));
         let found = names.and_then(|(path, live)| match Place::of(&live.connector.settings, &path) {
             Place::Within(Folder::Send, names) if !names.is_empty() => Some((names, &live.connector)),
             _ => None,
         });
         let Some((names, connector)) = found else {
             // The connector was removed: nobody can look for its files any more.
-            collected::end_copy(&depot.db, subject, false).await?;
-            collected::gone(&depot.db, subject, depot.clock.now()).await?;
+            collected::end_copy(&depot.db, file, false).await?;
+            collected::gone(&depot.db, file, depot.clock.now()).await?;
             continue;
         };
-        let work = Work { depot, profile: &snapshot.profile, connector, subject };
+        let work = Work { depot, profile: &snapshot.profile, connector, file };
         let copied = work.copy(&names, None).await;
         work.tell(copied).await;
         // Whoever fetches it may take hours, and others wait behind this one: it is tried again.
-        if depot.collections.is_read(&subject.connector_key, subject.inode) {
+        if depot.collections.is_read(&file.connector_key, file.id.inode) {
             continue;
         }
         let removed = work.remove(&names).await;
@@ -354,7 +348,7 @@ pub enum Deletable {
 
 /// Whether this version of the file may be deleted because the partner collected it.
 pub async fn deletable(depot: &Depot, party: &Party, names: &[Name], of: &Version) -> Result<Deletable, StoreError> {
-    let known = collected::one(&depot.db, &subject(party.connector(), names, of)).await?;
+    let known = collected::one(&depot.db, &file_in_send(party.connector(), names, of)).await?;
     let since = depot.clock.now().minus(DELETABLE_FOR);
     Ok(match known {
         Some(Collected { copy: Some(_), .. }) => Deletable::NotYet,
@@ -371,12 +365,12 @@ pub async fn remembered(depot: &Depot, party: &Party, names: &[Name]) -> Result<
     let path = Folder::Send.path(names).to_string();
     let since = depot.clock.now().minus(REMEMBERED_FOR);
     let gone = collected::lately_gone(&depot.db, party.connector().id.key(), &path, since).await?;
-    Ok(gone.map(|gone| (gone.size_bytes, gone.modified)))
+    Ok(gone.map(|gone| (gone.id.size_bytes, gone.id.modified)))
 }
 
 /// The partner deleted that file.
 pub async fn deleted(depot: &Depot, party: &Party, names: &[Name], of: &Version) -> Result<(), StoreError> {
-    collected::gone(&depot.db, &subject(party.connector(), names, of), depot.clock.now()).await
+    collected::gone(&depot.db, &file_in_send(party.connector(), names, of), depot.clock.now()).await
 }
 
 #[cfg(test)]
@@ -398,19 +392,19 @@ mod tests {
         let acme = &snapshot.connectors["acme"].connector;
         let workspace = depot.workspaces.get(&snapshot.profile, acme).unwrap();
         let send = workspace.folder(Folder::Send);
-        let mut subjects = Vec::new();
+        let mut files = Vec::new();
         for name in ["slow.edi", "whole.edi"] {
             let path = depot.workspaces.shelf(&snapshot.profile, acme).unwrap().path.join(name);
             std::fs::write(path, "bytes").unwrap();
             let names = [Name::parse(name).unwrap()];
-            let subject = subject(acme, &names, &Version::of(&send.jail().stat(&names).unwrap()));
+            let file = file_in_send(acme, &names, &Version::of(&send.jail().stat(&names).unwrap()));
             let at = depot.clock.now();
             let event = Event::new(&depot.ids, EventKind::AfterSend, at, "");
-            let collection = Collection { subject: subject.clone(), at, copy: None, remove: true };
+            let collection = Collection { file: file.clone(), at, copy: None, remove: true };
             depot.recorder.collect(collection, event).await.unwrap();
-            subjects.push(subject);
+            files.push(file);
         }
-        let reading = depot.collections.reading("acme", subjects[0].inode);
+        let reading = depot.collections.reading("acme", files[0].id.inode);
         let within = Duration::from_secs(10);
         tokio::time::timeout(within, finish_pending(&depot, &snapshot)).await.unwrap().unwrap();
         let is_there = |name: &str| send.jail().stat(&[Name::parse(name).unwrap()]).is_ok();

@@ -2,8 +2,10 @@
 //! after a restart nobody fetches anything.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
+
+use crate::base::lock::lock;
 
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
@@ -94,7 +96,7 @@ impl Collections {
 
 impl Shared {
     fn lock(&self) -> MutexGuard<'_, HashMap<Key, usize>> {
-        self.counts.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.counts)
     }
 }
 

@@ -105,8 +105,15 @@ impl Depot {
 
     /// The event of what storage could not do.
     pub fn storage_event(&self, Whose { connector, session }: Whose<'_>, summary: String) -> Event {
-        let event = Event::new(&self.ids, EventKind::StorageFailing, self.clock.now(), summary);
-        Event { connector: connector.to_owned(), session_id: session.to_owned(), ..event }
+        let event = self.event(EventKind::StorageFailing, summary).of(connector);
+        Event { session_id: session.to_owned(), ..event }
+    }
+}
+
+impl Depot {
+    /// An event of this moment, of the appliance itself.
+    pub fn event(&self, kind: EventKind, summary: impl Into<String>) -> Event {
+        Event::new(&self.ids, kind, self.clock.now(), summary)
     }
 }
 
@@ -170,6 +177,12 @@ impl Party {
     /// Whose events tell of it.
     pub fn whose(&self) -> Whose<'_> {
         Whose { connector: self.connector().id.as_str(), session: self.session.as_str() }
+    }
+
+    /// The event as one of what this session did.
+    pub fn own(&self, event: Event) -> Event {
+        let (session_id, remote) = (self.session.as_str().to_owned(), self.remote.to_string());
+        Event { session_id, remote, ..event.of(self.connector().id.as_str()) }
     }
 
     /// The partner's folders.

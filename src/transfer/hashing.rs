@@ -4,7 +4,7 @@
 
 use std::collections::VecDeque;
 use std::io;
-use std::sync::{Arc, Condvar, LazyLock, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, LazyLock, Mutex, PoisonError};
 
 use sha2::digest::array::Array;
 use sha2::digest::block_api::{CoreProxy, UpdateCore};
@@ -13,6 +13,7 @@ use tokio::sync::{Semaphore, oneshot};
 
 use super::copy::Buffers;
 use crate::base::cores;
+use crate::base::lock::lock;
 
 /// Buffers that wait to be hashed, for each upload.
 const WAITING_MAX: usize = 4;
@@ -195,10 +196,6 @@ fn in_step(hashers: [Sha256; 2], bytes: [&[u8]; 2]) -> ([Sha256; 2], usize) {
     }
     let hashers = [Sha256::compose(core_one, begun_one), Sha256::compose(core_other, begun_other)];
     (hashers, blocks_one.len().min(blocks_other.len()) * BLOCK_BYTES)
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[cfg(test)]

@@ -331,7 +331,7 @@ mod tests {
     use crate::base::clock::Timestamp;
     use crate::domain::event::EventKind;
     use crate::domain::flow::Target;
-    use crate::store::event::{self, Event};
+    use crate::store::event;
     use crate::store::set_off::{self, New};
     use crate::transfer::recovery;
     use crate::transfer::upload_tests::Desk;
@@ -371,7 +371,7 @@ mod tests {
         let (desk, id) = received().await;
         let (depot, snapshot) = (&desk.depot, &desk.party.snapshot);
         hold(depot, snapshot, &id).await.unwrap();
-        let event = Event::new(&depot.ids, EventKind::Test, depot.clock.now(), "");
+        let event = depot.event(EventKind::Test, "");
         let (event_id, receipt_id) = (event.id.clone(), Some(id.clone()));
         let (source_key, target) = ("acme".to_owned(), Target::Connector("archive".to_owned()));
         let new = New { event_id, receipt_id, source_key, target, due: depot.clock.now() };

@@ -2,12 +2,12 @@
 //! begins, not with each file of a partner whose names never have it.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 
 use super::depot::{Depot, Party};
+use crate::base::lock::lock;
 use crate::base::path::Name;
 use crate::domain::event::EventKind;
-use crate::store::event::Event;
 
 /// What the last name of each connector lacked. Cheap to clone.
 #[derive(Clone, Debug, Default)]
@@ -18,7 +18,7 @@ pub struct Lacking {
 impl Lacking {
     /// What of that the connector's name before did not lack.
     fn begins(&self, connector_key: &str, lacks: Vec<String>) -> Vec<String> {
-        let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut last = lock(&self.last);
         if lacks.is_empty() {
             last.remove(connector_key);
             return lacks;
@@ -37,11 +37,7 @@ pub(super) async fn tell(depot: &Depot, party: &Party, (client, stored): (&Name,
     let (id, begins) = (party.connector().id.as_str(), begins.join("; "));
     let summary = format!("The Local File Scheme of {id} stored {client} as {stored}: {begins}");
     tracing::warn!(connector.id = id, "{summary}");
-    let mut event = Event::new(&depot.ids, EventKind::StoredNameIncomplete, depot.clock.now(), summary);
-    id.clone_into(&mut event.connector);
-    party.session.as_str().clone_into(&mut event.session_id);
-    event.remote = party.remote.to_string();
-    depot.recorder.event(event).await;
+    depot.recorder.event(party.own(depot.event(EventKind::StoredNameIncomplete, summary))).await;
 }
 
 #[cfg(test)]

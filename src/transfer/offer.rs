@@ -9,10 +9,11 @@ use std::sync::Arc;
 
 use rustix::fs::FileType;
 
+use super::collect::file_in_send;
 use super::depot::{Depot, TransferError, Whose};
 use super::plan::check_reserve;
 use super::room::{Room, taken, there};
-use crate::base::clock::Timestamp;
+use crate::base::file_id::FileId;
 use crate::base::id::TransferId;
 use crate::base::path::{Name, VirtualPath};
 use crate::domain::authorise::{self, Granted, Operation};
@@ -20,7 +21,7 @@ use crate::domain::connector::Connector;
 use crate::domain::place::Folder;
 use crate::domain::refusal::Rule;
 use crate::domain::value::{DiskReserve, Overwrite};
-use crate::store::collected::{self, Collected, Subject};
+use crate::store::collected::{self, Collected};
 use crate::store::live::Snapshot;
 use crate::workspace::download::Version;
 use crate::workspace::folder::OpenFolder;
@@ -182,7 +183,7 @@ pub enum Fetchable {
 
 /// A file that waits in Send.
 #[derive(Clone, Debug)]
-pub struct Waiting {
+pub struct WaitingFile {
     /// Where it is below Send: `a`, `b/a`.
     pub below: String,
     /// What the partner calls it: `/Send/a`.
@@ -197,20 +198,20 @@ pub struct Waiting {
 
 /// What waits in one Send.
 #[derive(Clone, Debug, Default)]
-pub struct Shelf {
+pub struct WaitingFiles {
     /// The files, those that wait longest first.
-    pub files: Vec<Waiting>,
+    pub files: Vec<WaitingFile>,
     /// Whether there are more than [`FILES_MAX`].
     pub more: bool,
 }
 
 /// Every file that waits in Send, links and Waybill's own parts left out.
-pub async fn waiting(depot: &Depot, owner: Owner<'_>) -> Result<Shelf, TransferError> {
+pub async fn waiting(depot: &Depot, owner: Owner<'_>) -> Result<WaitingFiles, TransferError> {
     let found = walk(depot, owner, FILES_MAX + 1).await?;
     let mut downloads: HashMap<_, _> = collected::of_connector(&depot.db, owner.connector.id.key())
         .await?
         .into_iter()
-        .map(|one| (key(&one.subject.path, one.subject.inode, one.subject.size_bytes, one.subject.modified), one))
+        .map(|one| ((one.file.path.clone(), one.file.id), one))
         .collect();
     let folder = owner.workspace(depot)?;
     let (folder, now) = (folder.folder(Folder::Send), depot.clock.now());
@@ -222,25 +223,22 @@ pub async fn waiting(depot: &Depot, owner: Owner<'_>) -> Result<Shelf, TransferE
         let allowed = authorise::authorise(&owner.snapshot.profile, owner.connector, Operation::Retrieve, &path);
         let fetchable = match allowed {
             Err(_) => Fetchable::Never,
-            Ok(_) if folder.is_settled(version.inode, version.changed, settle, now) => Fetchable::Now,
+            Ok(_) if folder.is_settled(&version, settle, now) => Fetchable::Now,
             Ok(_) => Fetchable::Resting,
         };
         let path = path.to_string();
-        let known = downloads.remove(&key(&path, version.inode, version.size_bytes, version.modified));
+        let key = (path, version.id());
+        let known = downloads.remove(&key);
         let below = names.iter().map(Name::as_str).collect::<Vec<_>>().join("/");
-        files.push(Waiting { below, path, version, fetchable, known });
+        files.push(WaitingFile { below, path: key.0, version, fetchable, known });
     }
     files.sort_by(|a, b| (a.version.changed, &a.below).cmp(&(b.version.changed, &b.below)));
-    Ok(Shelf { files, more })
+    Ok(WaitingFiles { files, more })
 }
 
 /// How many files wait, counted up to `most`.
 pub async fn count(depot: &Depot, owner: Owner<'_>, most: usize) -> Result<usize, TransferError> {
     Ok(walk(depot, owner, most).await?.len())
-}
-
-fn key(path: &str, inode: u64, size_bytes: u64, modified: Timestamp) -> (String, u64, u64, i64) {
-    (path.to_owned(), inode, size_bytes, modified.us())
 }
 
 async fn walk(depot: &Depot, owner: Owner<'_>, most: usize) -> Result<Vec<(Vec<Name>, Version)>, TransferError> {
@@ -258,8 +256,8 @@ fn walk_now(folder: &OpenFolder, most: usize) -> io::Result<Vec<(Vec<Name>, Vers
     Ok(found)
 }
 
-/// Removes one version of a file from Send; another one of that name stays. A partner that is fetching it gets all of it.
-pub async fn remove(depot: &Depot, owner: Owner<'_>, below: &str, seen: &Seen) -> Result<u64, TransferError> {
+/// Removes the version of a file that somebody saw from Send; another one of that name stays. A partner that is fetching it gets all of it.
+pub async fn remove(depot: &Depot, owner: Owner<'_>, below: &str, seen: FileId) -> Result<u64, TransferError> {
     let path = VirtualPath::root().resolve(below).map_err(|_| TransferError::NotFound)?;
     let names = path.names().to_vec();
     let workspace = owner.workspace(depot)?;
@@ -270,34 +268,17 @@ pub async fn remove(depot: &Depot, owner: Owner<'_>, below: &str, seen: &Seen) -
     if FileType::from_raw_mode(stat.st_mode) != FileType::RegularFile {
         return Err(TransferError::NotFound);
     }
-    if (version.inode, version.size_bytes, version.modified) != (seen.inode, seen.size_bytes, seen.modified) {
+    if version.id() != seen {
         return Err(TransferError::Changed);
     }
-    let subject = Subject {
-        connector_key: owner.connector.id.key().to_owned(),
-        path: Folder::Send.path(&names).to_string(),
-        inode: version.inode,
-        size_bytes: version.size_bytes,
-        modified: version.modified,
-    };
-    if collected::one(&depot.db, &subject).await?.is_some_and(|known| known.copy.is_some()) {
+    let file = file_in_send(owner.connector, &names, &version);
+    if collected::one(&depot.db, &file).await?.is_some_and(|known| known.copy.is_some()) {
         return Err(TransferError::Busy);
     }
     let (parent, name) = folder.jail().parent(&names)?;
     remove_file(&parent, name)?;
     let lasts = folder.sync_folder(depot.workspaces.syncer(), parent).await;
     depot.synced(Whose { connector: owner.connector.id.as_str(), session: "" }, folder, lasts).await?;
-    collected::gone(&depot.db, &subject, depot.clock.now()).await?;
+    collected::gone(&depot.db, &file, depot.clock.now()).await?;
     Ok(version.size_bytes)
-}
-
-/// The version of a file that somebody saw.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Seen {
-    /// Inode.
-    pub inode: u64,
-    /// Size in bytes.
-    pub size_bytes: u64,
-    /// Last change of its content.
-    pub modified: Timestamp,
 }

@@ -389,7 +389,6 @@ mod tests {
     use crate::domain::event::EventKind;
     use crate::domain::flow::Target;
     use crate::store::connector;
-    use crate::store::event::Event;
     use crate::store::live::Live;
     use crate::store::set_off::{self, New};
     use crate::store::setting::Change;
@@ -422,7 +421,7 @@ mod tests {
                 std::fs::write(self.shelf.path.join(STAGING).join(&staged_name), "bytes").unwrap();
             }
             let (depot, at) = (&self.depot, self.depot.clock.now());
-            let event = Event::new(&depot.ids, EventKind::Test, at, "");
+            let event = depot.event(EventKind::Test, "");
             let new = New {
                 event_id: event.id.clone(),
                 receipt_id: None,

@@ -5,12 +5,13 @@
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 
 use tokio_util::sync::CancellationToken;
 
 use crate::base::clock::Timestamp;
 use crate::base::id::SessionId;
+use crate::base::lock::lock;
 
 use super::transcript::Transcript;
 
@@ -203,10 +204,6 @@ impl Drop for Place {
     fn drop(&mut self) {
         self.presence.lock().remove(&self.present.id);
     }
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[cfg(test)]

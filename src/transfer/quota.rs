@@ -6,13 +6,14 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::mem;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 
 use tokio::sync::{OwnedRwLockReadGuard, RwLock};
 
 use super::depot::{Depot, Party, TransferError};
 use super::gone::{self, Look};
 use super::unfinished;
+use crate::base::lock::lock;
 use crate::base::path::Name;
 use crate::domain::authorise::No;
 use crate::domain::place::Folder;
@@ -323,8 +324,4 @@ fn stored_path(names: &[Name]) -> String {
 
 fn no(detail: String) -> No {
     No { rule: Rule::Quota, detail }
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

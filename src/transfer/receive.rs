@@ -16,7 +16,7 @@ use super::depot::{Depot, Party, TransferError};
 use super::digest::Digest;
 use super::plan::{Base, Plan, check_reserve};
 use super::publish::{self, Whole};
-use super::throttle::{Throttled, Way};
+use super::throttle::Throttled;
 use super::unfinished;
 use crate::base::clock::Timestamp;
 use crate::base::hex::hex;
@@ -26,6 +26,7 @@ use crate::domain::place::Folder;
 use crate::domain::receipt::Ending;
 use crate::domain::refusal::Rule;
 use crate::domain::value::AsciiUploads;
+use crate::store::transfer::Direction;
 use crate::workspace::active::Entry;
 use crate::workspace::folder::OpenFolder;
 use crate::workspace::temporary;
@@ -176,7 +177,7 @@ impl Upload {
             entry: &self.entry,
             clock: &depot.clock,
         };
-        let throttle = depot.throttles.of(party.connector().id.key(), Way::Up);
+        let throttle = depot.throttles.of(party.connector().id.key(), Direction::Receive);
         let received = copy::receive(&mut Throttled::new(from, throttle), &mut sink, watch, &depot.buffers).await;
         // Clients that end TLS in order wait for our end before they read the reply.
         let _ = tokio::time::timeout(CLOSE_TIMEOUT, from.shutdown()).await;

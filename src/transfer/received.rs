@@ -58,7 +58,7 @@ pub async fn remove(depot: &Depot, snapshot: &Snapshot, id: &ReceiptId) -> Resul
         Status::Waiting => return Err(TransferError::Busy),
         _ => return Err(TransferError::NotFound),
     }
-    let key = now.receipt.connector.to_ascii_lowercase();
+    let key = now.receipt.connector_key();
     let parent = take_out(depot, folder, (&key, &now.names), &turn).await?;
     let lasts = folder.sync_folder(depot.workspaces.syncer(), parent).await;
     depot.synced(Whose { connector: &now.receipt.connector, session: "" }, folder, lasts).await?;

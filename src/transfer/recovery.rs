@@ -53,7 +53,7 @@ pub async fn recover(depot: &Depot, snapshot: &Snapshot) -> Result<Report, Store
         let files = human::count(unheld, "received file", "received files");
         let summary =
             format!("The bytes of {files} that wait to be passed along are not there any more; the log tells which");
-        let event = event::Event::new(&depot.ids, EventKind::StorageFailing, depot.clock.now(), summary);
+        let event = depot.event(EventKind::StorageFailing, summary);
         event::record(&depot.db, &event).await?;
     }
     let passing = passing::recover(depot, snapshot).await?;
@@ -61,7 +61,7 @@ pub async fn recover(depot: &Depot, snapshot: &Snapshot) -> Result<Report, Store
     let mut report = Report::default();
     let mut waiting: HashMap<String, Vec<Receipt>> = HashMap::new();
     for receipt in receipt::publishing(&depot.db).await? {
-        waiting.entry(receipt.connector.to_ascii_lowercase()).or_default().push(receipt);
+        waiting.entry(receipt.connector_key()).or_default().push(receipt);
     }
     for live in snapshot.partners() {
         let connector = &live.connector;
@@ -104,8 +104,7 @@ pub async fn recover(depot: &Depot, snapshot: &Snapshot) -> Result<Report, Store
             report.lost
         );
         tracing::info!(report.completed, report.unfinished, report.lost, "{summary}");
-        let event = event::Event::new(&depot.ids, EventKind::Recovered, depot.clock.now(), summary);
-        event::record(&depot.db, &event).await?;
+        event::record(&depot.db, &depot.event(EventKind::Recovered, summary)).await?;
     }
     Ok(report)
 }

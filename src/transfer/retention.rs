@@ -14,7 +14,6 @@ use crate::domain::connector::{Connector, ConnectorSettings};
 use crate::domain::copies;
 use crate::domain::event::EventKind;
 use crate::domain::value::{ConnectorType, KeepDays};
-use crate::store::event::Event;
 use crate::store::kept::{self, KeptFile};
 use crate::store::live::Snapshot;
 use crate::store::retention::{self as records, Kept, Progress, Records};
@@ -28,7 +27,7 @@ use crate::workspace::removal::remove_file;
 const PAUSE: Duration = Duration::from_millis(25);
 /// Files removed in one step.
 const STEP_FILES: u64 = 100;
-/// In words.
+/// What Folders keep, for people.
 const KEPT_FILES: &str = "Files in Folders";
 const DAY: Duration = Duration::from_hours(24);
 
@@ -175,13 +174,13 @@ pub async fn run(depot: &Depot, snapshot: &Snapshot) -> Result<Vec<Due>, StoreEr
     for kind in copies_kept(&snapshot.appliance, snapshot) {
         gone.push(kind.due(kind.remove(depot, snapshot, &partners).await));
     }
-    gone.push(Due { what: KEPT_FILES, count: kept_files(depot, snapshot).await?, bytes: None });
+    gone.push(Due { what: KEPT_FILES, count: remove_kept_files(depot, snapshot).await?, bytes: None });
     gone.retain(|due| due.count > 0);
     if !gone.is_empty() {
         let all: Vec<_> = gone.iter().map(amount_in_words).collect();
         let summary = format!("Removed what is older than it is kept: {}", all.join(", "));
         tracing::info!("{summary}");
-        depot.recorder.event(Event::new(&depot.ids, EventKind::Expired, depot.clock.now(), summary)).await;
+        depot.recorder.event(depot.event(EventKind::Expired, summary)).await;
     }
     Ok(gone)
 }
@@ -199,7 +198,7 @@ fn keeps_days(connector: &Connector) -> Option<(&Connector, u64)> {
 
 /// Files of Folder connectors go when they are older than their folder keeps them, if they are still those that were put
 /// there. How many went.
-async fn kept_files(depot: &Depot, snapshot: &Snapshot) -> Result<u64, StoreError> {
+async fn remove_kept_files(depot: &Depot, snapshot: &Snapshot) -> Result<u64, StoreError> {
     let mut gone = 0;
     for (connector, days) in keeping(snapshot) {
         let shelf = match depot.workspaces.shelf(&snapshot.profile, connector) {
@@ -513,14 +512,14 @@ mod tests {
             kept::put_for_tests(&depot.db, "archive", &file).await.unwrap();
         }
         clock.advance(DAY * 90);
-        assert_eq!(kept_files(&depot, &snapshot).await.unwrap(), 0, "not yet");
+        assert_eq!(remove_kept_files(&depot, &snapshot).await.unwrap(), 0, "not yet");
         clock.advance(Duration::from_secs(1));
         let due = preview(&depot, &snapshot.appliance, &snapshot).await.unwrap();
         assert!(due.contains(&Due { what: KEPT_FILES, count: 3, bytes: None }), "{due:?}");
-        assert_eq!(kept_files(&depot, &snapshot).await.unwrap(), 1);
+        assert_eq!(remove_kept_files(&depot, &snapshot).await.unwrap(), 1);
         assert!(!archive.join("kept").exists() && archive.join("theirs").exists());
         assert!(archive.join("later").exists(), "it has the inode of one that was taken before");
-        assert_eq!(kept_files(&depot, &snapshot).await.unwrap(), 0);
+        assert_eq!(remove_kept_files(&depot, &snapshot).await.unwrap(), 0);
     }
 
     #[tokio::test]
@@ -543,12 +542,12 @@ mod tests {
         std::fs::rename(&archive, &away).unwrap();
         // Made after the file lay in what is away.
         tokio::time::sleep(Duration::from_millis(40)).await;
-        assert_eq!(kept_files(&depot, &snapshot).await.unwrap(), 0);
+        assert_eq!(remove_kept_files(&depot, &snapshot).await.unwrap(), 0);
         std::fs::remove_dir_all(&archive).unwrap();
         std::fs::rename(&away, &archive).unwrap();
         // As after a restart.
         let depot = Depot { workspaces: Workspaces::new(folder.path().to_owned()), ..depot };
-        assert_eq!(kept_files(&depot, &snapshot).await.unwrap(), 1);
+        assert_eq!(remove_kept_files(&depot, &snapshot).await.unwrap(), 1);
         assert!(!archive.join("kept").exists());
     }
 

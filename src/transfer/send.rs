@@ -14,7 +14,7 @@ use super::collections::Counted;
 use super::copy::{self, Outbound, Sent, Span, ToCrLf, Watch};
 use super::depot::{Depot, Party, TransferError};
 use super::socket::Waiting;
-use super::throttle::{Throttle, Way};
+use super::throttle::Throttle;
 use super::{digest, held};
 use crate::base::clock::Timestamp;
 use crate::base::hex::hex;
@@ -24,6 +24,7 @@ use crate::domain::connector::Connector;
 use crate::domain::place::{Folder, Place};
 use crate::domain::receipt::{Ending, Status};
 use crate::store::receipt::{self, Receipt};
+use crate::store::transfer::Direction;
 use crate::workspace::download::{Source, Version};
 
 /// How long a received file is found by the client's own name, whatever became of it (PRODUCT 5.9).
@@ -183,7 +184,7 @@ pub async fn prepare(
     }
     released(depot, party, &located).await?;
     let to = end.unwrap_or(version.size_bytes).min(version.size_bytes).max(offset);
-    let throttle = depot.throttles.of(party.connector().id.key(), Way::Down);
+    let throttle = depot.throttles.of(party.connector().id.key(), Direction::Send);
     let sent = (side == Folder::Send).then(|| {
         let reading = depot.collections.reading(party.connector().id.key(), version.inode);
         (located.names, reading)
@@ -195,8 +196,7 @@ pub async fn prepare(
 pub fn settled(depot: &Depot, party: &Party, side: Folder, version: &Version) -> Result<(), TransferError> {
     let settle = party.connector().settings.send_settle_s.seconds();
     let workspace = party.workspace(depot)?;
-    let is_settled = side == Folder::Receive
-        || workspace.folder(side).is_settled(version.inode, version.changed, settle, depot.clock.now());
+    let is_settled = side == Folder::Receive || workspace.folder(side).is_settled(version, settle, depot.clock.now());
     if is_settled { Ok(()) } else { Err(TransferError::Busy) }
 }
 

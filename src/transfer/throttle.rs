@@ -6,7 +6,7 @@
 use std::collections::HashMap;
 use std::io;
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, Mutex, Weak};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
@@ -15,24 +15,17 @@ use tokio::time::Sleep;
 
 use super::copy::Inbound;
 use crate::base::clock::{Clock, Timestamp};
+use crate::base::lock::lock;
 use crate::domain::authorise::No;
 use crate::domain::receipt::Ending;
 use crate::store::live::Live;
+use crate::store::transfer::Direction;
 
 /// Bytes moved without a look at the limit while there is none.
 const FREE_BYTES: u64 = 64 * 1024 * 1024;
 /// A step takes at most this part of a second, all sessions together.
 const STEPS_PER_SECOND: u64 = 4;
 const US_PER_SECOND: i128 = 1_000_000;
-
-/// Which limit.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Way {
-    /// Of uploads.
-    Up,
-    /// Of downloads.
-    Down,
-}
 
 /// Bytes that were moved ahead of their time. Unlike tokens, a debt needs no rate to be counted: the rate of the moment
 /// pays it off.
@@ -61,7 +54,7 @@ impl Bucket {
 }
 
 type Shared = Arc<Mutex<Bucket>>;
-type ByConnector = HashMap<(String, Way), Weak<Mutex<Bucket>>>;
+type ByConnector = HashMap<(String, Direction), Weak<Mutex<Bucket>>>;
 
 /// Every connector's limits.
 #[derive(Clone, Debug)]
@@ -78,10 +71,10 @@ impl Throttles {
     }
 
     /// One transfer's share of a connector's limit.
-    pub fn of(&self, connector_key: &str, way: Way) -> Throttle {
+    pub fn of(&self, connector_key: &str, direction: Direction) -> Throttle {
         let mut buckets = lock(&self.buckets);
         buckets.retain(|_, bucket| bucket.strong_count() > 0);
-        let key = (connector_key.to_owned(), way);
+        let key = (connector_key.to_owned(), direction);
         let bucket = buckets.get(&key).and_then(Weak::upgrade).unwrap_or_default();
         buckets.insert(key.clone(), Arc::downgrade(&bucket));
         Throttle { throttles: self.clone(), key, bucket }
@@ -92,7 +85,7 @@ impl Throttles {
 #[derive(Clone, Debug)]
 pub struct Throttle {
     throttles: Throttles,
-    key: (String, Way),
+    key: (String, Direction),
     bucket: Shared,
 }
 
@@ -102,8 +95,8 @@ impl Throttle {
         let snapshot = self.throttles.live.snapshot();
         let settings = &snapshot.connectors.get(&self.key.0)?.connector.settings;
         let limit = match self.key.1 {
-            Way::Up => &settings.upload_bytes_per_s,
-            Way::Down => &settings.download_bytes_per_s,
+            Direction::Receive => &settings.upload_bytes_per_s,
+            Direction::Send => &settings.download_bytes_per_s,
         };
         limit.as_ref().map(|limit| limit.get())
     }
@@ -131,10 +124,6 @@ impl Throttle {
     pub fn spend(&self, bytes: u64) {
         lock(&self.bucket).spend(bytes);
     }
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// A data connection whose bytes come no faster than the limit.

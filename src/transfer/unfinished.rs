@@ -192,12 +192,7 @@ async fn tell_purged(depot: &Depot, connector: &str, purged: u64, place: &str) {
 }
 
 async fn tell(depot: &Depot, connector: &str, summary: String) {
-    depot.recorder.event(event(depot, connector, EventKind::UnfinishedPurged, summary)).await;
-}
-
-fn event(depot: &Depot, connector: &str, kind: EventKind, summary: String) -> Event {
-    let event = Event::new(&depot.ids, kind, depot.clock.now(), summary);
-    Event { connector: connector.to_owned(), ..event }
+    depot.recorder.event(depot.event(EventKind::UnfinishedPurged, summary).of(connector)).await;
 }
 
 /// Of one that has made room for another, since there were too many.
@@ -209,7 +204,7 @@ pub(super) fn dropped(depot: &Depot, connector: &str, side: Folder, (names, one)
         folder = side.name()
     );
     tracing::warn!(connector.id = connector, "{summary}");
-    event(depot, connector, EventKind::UnfinishedDropped, summary)
+    depot.event(EventKind::UnfinishedDropped, summary).of(connector)
 }
 
 /// Whether it was still there, older than that, and is gone.

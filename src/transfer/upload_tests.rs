@@ -3,12 +3,10 @@
 use std::io;
 use std::net::{IpAddr, Ipv4Addr};
 use std::path::PathBuf;
-use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
 use std::time::Duration;
 
-use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, DuplexStream, ReadBuf};
+use tokio::io::{AsyncWriteExt, DuplexStream};
 use tokio::task::JoinHandle;
 
 use super::abort::Abort;
@@ -32,30 +30,8 @@ use crate::store::setting::Change;
 use crate::store::{connector, receipt};
 use crate::workspace::temporary;
 
-/// The end of the pipe that an upload reads.
-struct Pipe(DuplexStream);
-
-impl AsyncRead for Pipe {
-    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.0).poll_read(cx, buffer)
-    }
-}
-
-impl AsyncWrite for Pipe {
-    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.0).poll_write(cx, bytes)
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.0).poll_flush(cx)
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.0).poll_shutdown(cx)
-    }
-}
-
-impl Inbound for Pipe {
+/// The end of a pipe that an upload reads.
+impl Inbound for DuplexStream {
     fn ending(&self, error: Option<&io::Error>) -> Ending {
         if error.is_some() { Ending::Cut } else { Ending::Closed }
     }
@@ -107,7 +83,7 @@ impl Desk {
 
     /// An upload that goes on until the returned end of its pipe is shut.
     fn begin(&self, mode: StoreMode, name: &str) -> (DuplexStream, Running) {
-        let (ours, theirs) = tokio::io::duplex(1 << 20);
+        let (ours, mut theirs) = tokio::io::duplex(1 << 20);
         let (depot, party) = (self.depot.clone(), self.party.clone());
         let path = VirtualPath::root().resolve("/Receive").unwrap().resolve(name).unwrap();
         let running = tokio::spawn(async move {
@@ -117,7 +93,7 @@ impl Desk {
             let here = IpAddr::from(Ipv4Addr::LOCALHOST);
             let place = Presence::default().enter(party.session.clone(), (here, here), depot.clock.now());
             let watch = Watch { place: &place, abort: &abort, stall: Duration::from_mins(1) };
-            Ok(upload.run(&depot, &party, &mut Pipe(theirs), (&watch, &Alive, false)).await)
+            Ok(upload.run(&depot, &party, &mut theirs, (&watch, &Alive, false)).await)
         });
         (ours, running)
     }

@@ -8,6 +8,7 @@ use axum::http::{Method, Request, StatusCode};
 
 use super::pages::send::FILES_MAX;
 use super::tests::{Answer, Site};
+use crate::base::file_id::FileId;
 use crate::domain::administrator::Role;
 use crate::domain::connector::ConnectorId;
 use crate::domain::event::EventKind;
@@ -208,14 +209,13 @@ async fn only_the_version_that_was_seen_is_removed_and_downloads_are_counted() {
     assert_eq!(site.in_send(), ["po.edi"]);
     let page = site.get("/connectors/acme/send", &cookies).await;
     let number = |name| hidden(&page.text, "po.edi", name).parse::<i64>().unwrap();
-    let subject = collected::Subject {
-        connector_key: "acme".to_owned(),
-        path: "/Send/po.edi".to_owned(),
+    let id = FileId {
         inode: number("inode").cast_unsigned(),
         size_bytes: number("size").unsigned_abs(),
         modified: crate::base::clock::Timestamp::from_us(number("modified")),
     };
-    collected::cover(&site.db, &subject, 2, site.depot.clock.now()).await.unwrap();
+    let file = collected::FileInSend { connector_key: "acme".to_owned(), path: "/Send/po.edi".to_owned(), id };
+    collected::cover(&site.db, &file, 2, site.depot.clock.now()).await.unwrap();
     let page = site.get("/connectors/acme/send", &cookies).await;
     assert!(page.text.contains("data-label=\"Downloaded\"><time") && page.text.contains(">0</td>"), "{}", page.text);
     let removed = send(form(&page)).await;

@@ -18,7 +18,7 @@ use crate::store::{Db, StoreError};
 const STEP_ROWS: i64 = 500;
 
 /// What rows are looked for, and how one is written.
-pub trait Source: Send + Sync + 'static {
+pub trait Paged: Send + Sync + 'static {
     /// The names of the columns.
     const COLUMNS: &'static [&'static str];
     /// One as it is stored.
@@ -40,15 +40,15 @@ pub trait Source: Send + Sync + 'static {
 }
 
 /// A file of that name, its bytes made while it is sent.
-pub fn file<S: Source>(context: &Context, name: &str, source: S) -> Response {
+pub fn file<S: Paged>(context: &Context, name: &str, table: S) -> Response {
     let columns: Vec<_> = S::COLUMNS.iter().map(|column| (*column).to_owned()).collect();
-    let state = (context.state.db.clone(), source, Some(line(&columns)), None);
-    let lines = stream::try_unfold(state, async |(db, source, heading, before): (_, S, _, Option<Cursor>)| {
+    let state = (context.state.db.clone(), table, Some(line(&columns)), None);
+    let lines = stream::try_unfold(state, async |(db, table, heading, before): (_, S, _, Option<Cursor>)| {
         if let Some(text) = heading {
-            return Ok(Some((Bytes::from(text), (db, source, None, before))));
+            return Ok(Some((Bytes::from(text), (db, table, None, before))));
         }
         // The browser sees that the file is not whole: the connection breaks off.
-        let rows = source.page(&db, before.as_ref(), STEP_ROWS).await.map_err(|error| {
+        let rows = table.page(&db, before.as_ref(), STEP_ROWS).await.map_err(|error| {
             let error = WebError::from(error);
             tracing::error!(cause = error.cause, "An export was broken off");
             std::io::Error::other(error.title)
@@ -58,7 +58,7 @@ pub fn file<S: Source>(context: &Context, name: &str, source: S) -> Response {
         };
         let before = Cursor { completed_at, id: id.to_owned() };
         let text: String = rows.into_iter().map(|row| line(&S::cells(row))).collect();
-        Ok(Some((Bytes::from(text), (db, source, None, Some(before)))))
+        Ok(Some((Bytes::from(text), (db, table, None, Some(before)))))
     });
     let headers = [
         (CONTENT_TYPE, "text/csv; charset=utf-8; header=present".to_owned()),

@@ -111,7 +111,7 @@ async fn a_receiver_that_is_down_is_one_matter_whosever_files_it_should_be_told_
     let admin = site.person("mira", Role::Admin).await;
     let texts = [URL, ("which", "all")].map(|(key, value)| (key.to_owned(), value.to_owned())).into();
     let monitor = StoredTarget { id: "monitor".to_owned(), texts, version: 0 };
-    event_target::put(&site.db, &monitor, "", &site.change()).await.unwrap();
+    event_target::put(&site.db, &monitor, &site.change()).await.unwrap();
     site.live.refresh().await.unwrap();
     let target = Target::Events(monitor.id);
     let at = Clock::System.now();

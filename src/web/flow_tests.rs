@@ -123,7 +123,7 @@ async fn a_copy_has_the_slas_actions_and_arrows_of_its_model_and_what_it_has_not
     let secret = keeper.put_action(&acme, (None, &post), false, &site.change()).await.unwrap().secret.unwrap();
     let run = texts(&[("kind", "command"), ("program", "import")]);
     keeper.put_action(&acme, (None, &run), false, &site.change()).await.unwrap();
-    sla::put(&site.db, "s1", ("acme", "acme"), (&texts(&[("at_least", "2")]), ""), &site.change()).await.unwrap();
+    sla::put(&site.db, "s1", &acme, &texts(&[("at_least", "2")]), &site.change()).await.unwrap();
     for (from, to, on_error) in [("acme", "beta", false), ("acme", "gamma", true), ("beta", "acme", false)] {
         arrow::connect(&site.db, (from, to), on_error, &site.change()).await.unwrap();
     }

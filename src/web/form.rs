@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use axum::http::StatusCode;
 
 use super::csrf::Posted;
-use crate::domain::setting::{Control, Mistake, Reach, Setting, Texts};
+use crate::domain::setting::{Input, Mistake, Setting, Texts};
 
 /// One choice of a control.
 #[derive(Clone, Debug)]
@@ -63,8 +63,6 @@ pub struct Field {
     pub unit: &'static str,
     /// The choices of a choice.
     pub choices: Vec<Choice>,
-    /// Whether the engine does not follow it yet.
-    pub not_yet: bool,
 }
 
 impl Field {
@@ -113,13 +111,13 @@ impl SettingForm {
             };
             choices.iter().map(choice).collect()
         };
-        let (kind, unit, choices) = match setting.control {
-            Control::Line | Control::Password => (Kind::Line, "", Vec::new()),
-            Control::Area => (Kind::Area, "", Vec::new()),
-            Control::Number(unit) => (Kind::Number, unit, Vec::new()),
-            Control::Check => (Kind::Check, "", Vec::new()),
-            Control::Choice(choices) => (Kind::Choice, "", of(choices)),
-            Control::Choices(choices) => (Kind::Choices, "", of(choices)),
+        let (kind, unit, choices) = match setting.input {
+            Input::Line | Input::Password => (Kind::Line, "", Vec::new()),
+            Input::Area => (Kind::Area, "", Vec::new()),
+            Input::Number(unit) => (Kind::Number, unit, Vec::new()),
+            Input::Check => (Kind::Check, "", Vec::new()),
+            Input::Choice(choices) => (Kind::Choice, "", of(choices)),
+            Input::Choices(choices) => (Kind::Choices, "", of(choices)),
         };
         Field {
             key: setting.key,
@@ -131,7 +129,6 @@ impl SettingForm {
             kind,
             unit,
             choices,
-            not_yet: setting.reach == Reach::NotYet,
         }
     }
 
@@ -254,12 +251,12 @@ pub fn posted_texts(posted: &Posted, table: &'static [Setting]) -> Texts {
     let on_page: Vec<&str> = posted.text("fields").split(',').collect();
     let mut texts = Texts::new();
     for setting in table.iter().filter(|setting| on_page.contains(&setting.key)) {
-        let value = match setting.control {
-            Control::Check => if posted.get(setting.key).is_some() { "on" } else { "off" }.to_owned(),
+        let value = match setting.input {
+            Input::Check => if posted.get(setting.key).is_some() { "on" } else { "off" }.to_owned(),
             // What stands in the field of its own is not meant.
             _ if from(posted, setting.key) == AS_PROFILE => AS_PROFILE.to_owned(),
-            Control::Choices(_) => posted.all(setting.key).collect::<Vec<_>>().join(","),
-            Control::Area => posted.text(setting.key).replace("\r\n", "\n").trim_end().to_owned(),
+            Input::Choices(_) => posted.all(setting.key).collect::<Vec<_>>().join(","),
+            Input::Area => posted.text(setting.key).replace("\r\n", "\n").trim_end().to_owned(),
             // Several controls may be one list.
             _ => {
                 let typed: Vec<_> = posted.all(setting.key).filter(|text| !text.is_empty()).collect();

@@ -1,10 +1,11 @@
 //! What the next page shows once: "Saved.", or a password that was just made. It lives in memory for a few minutes,
 //! belongs to one signed-in browser and one page, and is gone when it was shown.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use crate::base::clock::Timestamp;
+use crate::base::lock::lock;
 use crate::base::secret::Secret;
 
 /// Notes that wait; the oldest goes first.
@@ -54,7 +55,7 @@ pub struct Notes(Arc<Mutex<Vec<Waiting>>>);
 impl Notes {
     /// Leaves a note for the page `path` of a session, in place of one that waits there.
     pub fn leave(&self, session: &str, path: &str, note: Note, now: Timestamp) {
-        let mut waiting = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut waiting = lock(&self.0);
         waiting.retain(|w| now.since(w.at) < KEPT_FOR && !(w.session == session && w.path == path));
         if waiting.len() >= NOTES_MAX {
             waiting.remove(0);
@@ -64,7 +65,7 @@ impl Notes {
 
     /// Takes the note of that page, if one waits.
     pub fn take(&self, session: &str, path: &str, now: Timestamp) -> Option<Note> {
-        let mut waiting = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut waiting = lock(&self.0);
         waiting.retain(|w| now.since(w.at) < KEPT_FOR);
         let index = waiting.iter().position(|w| w.session == session && w.path == path)?;
         Some(waiting.remove(index).note)

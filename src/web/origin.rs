@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
-use crate::domain::setting::{Control, Setting, Texts};
+use crate::domain::setting::{Input, Setting, Texts};
 
 /// The field that holds it.
 pub const FIELD: &str = "version";
@@ -20,7 +20,7 @@ pub struct Origin {
 impl Origin {
     /// Of a form that shows `texts`. A secret is not shown, and nothing is told of it.
     pub fn of(version: i64, texts: &Texts, table: &'static [Setting]) -> Self {
-        let shown = table.iter().filter(|setting| setting.control != Control::Password);
+        let shown = table.iter().filter(|setting| setting.input != Input::Password);
         let marked = |setting: &Setting| {
             let text = texts.get(setting.key).map_or(setting.default, String::as_str);
             (setting.key.to_owned(), mark(text))

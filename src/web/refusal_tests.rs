@@ -172,7 +172,7 @@ async fn what_if_answers_with_the_rule_that_the_server_would_go_by() {
     let texts = texts.map(|(key, value)| (key.to_owned(), value.to_owned())).into();
     let id = EventId::new(&site.ids).to_string();
     let stored = StoredAction { id, connector_key: "acme".to_owned(), texts, version: 0 };
-    action::put(&site.db, &stored, ("connector acme", "ask"), &site.change()).await.unwrap();
+    action::put(&site.db, &stored, &ConnectorId::parse("acme").unwrap(), &site.change()).await.unwrap();
     site.live.refresh().await.unwrap();
     let asked = ask(&[("command", "RETR"), ("path", "/Send/price.edi")]).await.text;
     assert!(badge(&asked) == "Allowed" && asked.contains("it is asked when the file is really fetched"), "{asked}");

@@ -2,7 +2,7 @@
 //! passwords, so that a right password in between does not give the guesser more tries.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use hmac::{Hmac, KeyInit, Mac};
@@ -17,6 +17,7 @@ use crate::base::clock::Timestamp;
 use crate::base::hex::hex;
 use crate::base::human;
 use crate::base::id::AdministratorId;
+use crate::base::lock::lock;
 use crate::base::secret::Secret;
 use crate::store::administrator::{self, Administrator};
 use crate::store::second_factor as store;
@@ -144,7 +145,7 @@ impl Enrolling {
 
     /// A key for the browser with that mark, in place of one that waits.
     pub fn begin(&self, mark: &str, key: Secret, now: Timestamp) {
-        let mut waiting = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut waiting = lock(&self.0);
         waiting.retain(|_, (_, at)| now.since(*at) < Self::LIFE);
         if waiting.len() < Self::KEYS_MAX {
             waiting.insert(mark.to_owned(), (key, now));
@@ -153,12 +154,12 @@ impl Enrolling {
 
     /// The key that waits for that browser.
     pub fn key(&self, mark: &str, now: Timestamp) -> Option<Secret> {
-        let waiting = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let waiting = lock(&self.0);
         waiting.get(mark).filter(|(_, at)| now.since(*at) < Self::LIFE).map(|(key, _)| key.clone())
     }
 
     /// It waits no more.
     pub fn end(&self, mark: &str) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(mark);
+        lock(&self.0).remove(mark);
     }
 }

@@ -3,13 +3,14 @@
 
 use std::collections::HashMap;
 use std::net::{IpAddr, Ipv4Addr};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use rand::seq::IndexedRandom;
 
 use super::crowd::counted;
 use crate::base::clock::Timestamp;
+use crate::base::lock::lock;
 use crate::base::secret::Secret;
 
 /// Letters of the code: 12 of 31, about 59 bits, none that looks like another.
@@ -69,7 +70,7 @@ impl SetupCode {
 
     /// Whether `typed` is the code; blanks, dashes and case do not matter. Wrong tries make the next one wait.
     pub fn check(&self, typed: &str, (from, now): (IpAddr, Timestamp)) -> Tried {
-        let mut all = self.tries.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut all = lock(&self.tries);
         let from = counted(from);
         let is_apart = all.contains_key(&from) || all.len() < ADDRESSES_MAX;
         let tries = all.entry(if is_apart { from } else { Ipv4Addr::UNSPECIFIED.into() }).or_default();

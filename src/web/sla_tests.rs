@@ -7,6 +7,7 @@ use axum::http::{Method, StatusCode};
 use super::tests::{Answer, Site};
 use crate::base::clock::{Clock, Timestamp};
 use crate::domain::administrator::Role;
+use crate::domain::connector::ConnectorId;
 use crate::domain::event::EventKind;
 use crate::domain::setting::Texts;
 use crate::domain::sla::{State, Window};
@@ -25,8 +26,7 @@ fn asked(page: &str, id: &str) -> String {
 
 async fn due(site: &Site, id: &str, connector: &str, pairs: &[(&str, &str)]) {
     let texts: Texts = pairs.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
-    let key = connector.to_ascii_lowercase();
-    sla::put(&site.db, id, (connector, &key), (&texts, "words"), &site.change()).await.unwrap();
+    sla::put(&site.db, id, &ConnectorId::parse(connector).unwrap(), &texts, &site.change()).await.unwrap();
 }
 
 #[tokio::test]
@@ -36,7 +36,7 @@ async fn the_month_of_an_sla_shows_how_each_day_stood() {
     site.add_connector("acme", "").await;
     let at = |text: &str| Timestamp::parse_rfc3339(text).unwrap();
     let change = Change { who: "test", remote: "", at: at("2020-10-30T00:00:00Z"), ids: &site.ids };
-    sla::put(&site.db, "s1", ("acme", "acme"), (&Texts::new(), "words"), &change).await.unwrap();
+    sla::put(&site.db, "s1", &ConnectorId::parse("acme").unwrap(), &Texts::new(), &change).await.unwrap();
     let stand = |day: &str, state| Stand {
         window: Window { start: at(&format!("{day}T00:00:00Z")), end: at(&format!("{day}T09:00:00Z")) },
         state,
@@ -194,9 +194,10 @@ async fn an_sla_that_another_saved_or_removed_meanwhile_is_not_overwritten() {
     assert!(refused.text.contains(&format!("name=\"version\" value=\"{now} ")));
     let again = [&[typed[0], ("version", now.as_str())], &typed[2..], &picked].concat();
     assert_eq!(site.save_sla(&cookies, &again).await.status, StatusCode::SEE_OTHER);
-    assert_eq!(sla::find(&site.db, "s1").await.unwrap().unwrap().texts["at_least"], "7");
+    let s1 = sla::find(&site.db, "s1").await.unwrap().unwrap();
+    assert_eq!(s1.texts["at_least"], "7");
 
-    sla::remove(&site.db, "s1", ("connector acme", "words"), &site.change()).await.unwrap();
+    sla::remove(&site.db, &s1, &ConnectorId::parse("acme").unwrap(), &site.change()).await.unwrap();
     let gone = site.save_sla(&cookies, &typed).await;
     assert_eq!(gone.status, StatusCode::CONFLICT);
     assert!(gone.text.contains("Somebody removed it meanwhile") && gone.text.contains("Add SLA"), "{}", gone.text);

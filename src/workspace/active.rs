@@ -5,7 +5,7 @@
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use tokio::sync::Notify;
@@ -13,6 +13,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::folder::Unfinished;
 use crate::base::clock::Timestamp;
+use crate::base::lock::lock;
 use crate::base::path::Name;
 
 /// An upload that has moved no byte for this long may be ended by another one of its name.
@@ -124,7 +125,7 @@ impl Active {
     }
 
     fn lock(&self) -> MutexGuard<'_, ByName> {
-        self.running.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.running)
     }
 }
 

@@ -10,6 +10,7 @@ use super::folder::OpenFolder;
 use super::jail;
 use super::removal::{FREED_ASIDE_BYTES, LastHold};
 use crate::base::clock::Timestamp;
+use crate::base::file_id::FileId;
 use crate::base::path::Name;
 
 /// A file opened for reading.
@@ -27,7 +28,7 @@ impl Drop for Source {
     }
 }
 
-/// What tells one content of a file from another.
+/// What a file was when it was looked at.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Version {
     /// Inode.
@@ -53,6 +54,11 @@ impl Version {
             modified: time(stat.st_mtime, stat.st_mtime_nsec),
             changed: time(stat.st_ctime, stat.st_ctime_nsec),
         }
+    }
+
+    /// Which content it is, whatever became of its name and mode.
+    pub const fn id(&self) -> FileId {
+        FileId { inode: self.inode, size_bytes: self.size_bytes, modified: self.modified }
     }
 }
 

@@ -5,7 +5,7 @@ use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, Mutex, Weak};
 use std::time::Duration;
 
 use rustix::fs::{AtFlags, Mode, OFlags};
@@ -18,6 +18,8 @@ use super::removal::{being_freed, remove_file_if_there};
 use super::sync::{SharedSync, Syncer};
 use super::temporary::Temporaries;
 use crate::base::clock::Timestamp;
+use crate::base::file_id::FileId;
+use crate::base::lock::lock;
 use crate::base::path::Name;
 
 /// Unfinished uploads of one folder; the oldest is dropped for a new one.
@@ -38,21 +40,6 @@ pub struct Unfinished {
     pub size_bytes: u64,
     /// When the last of them did.
     pub since: Timestamp,
-}
-
-/// Which file a digest belongs to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-struct FileId {
-    inode: u64,
-    size_bytes: u64,
-    /// Last change of its content: another program may write to it, and the inode of a removed file is given to the next.
-    modified: Timestamp,
-}
-
-impl From<Version> for FileId {
-    fn from(Version { inode, size_bytes, modified, .. }: Version) -> Self {
-        Self { inode, size_bytes, modified }
-    }
 }
 
 /// What is remembered of a file that has no receipt.
@@ -349,16 +336,17 @@ impl OpenFolder {
         published.insert(inode, at);
     }
 
-    /// Whether a file that last changed at `changed` may be served: it has rested for `settle`, or is Waybill's own.
-    pub fn is_settled(&self, inode: u64, changed: Timestamp, settle: Duration, now: Timestamp) -> bool {
-        now.since(changed) >= settle || lock(&self.published).get(&inode).is_some_and(|at| *at >= changed.minus(SLACK))
+    /// Whether such a file may be served: it has rested for `settle`, or is Waybill's own.
+    pub fn is_settled(&self, file: &Version, settle: Duration, now: Timestamp) -> bool {
+        let is_own = || lock(&self.published).get(&file.inode).is_some_and(|at| *at >= file.changed.minus(SLACK));
+        now.since(file.changed) >= settle || is_own()
     }
 
     /// Remembers a file without a receipt whose bytes are on disk: its digest, and what it was before and after it got its name.
     pub fn remember(&self, sha256: [u8; 32], synced: Version, named: Version) {
-        let file = FileId::from(synced);
+        let file = synced.id();
         // Else another program has written to it in between.
-        if file != FileId::from(named) {
+        if file != named.id() {
             return;
         }
         let mut digests = lock(&self.digests);
@@ -370,7 +358,7 @@ impl OpenFolder {
 
     /// What is remembered of a file as it is now.
     pub fn known(&self, file: Version) -> Option<Known> {
-        let Remembered { sha256, changed } = *lock(&self.digests).get(&file.into())?;
+        let Remembered { sha256, changed } = *lock(&self.digests).get(&file.id())?;
         Some(Known { sha256, is_synced: changed == file.changed })
     }
 
@@ -420,10 +408,6 @@ const SLACK: Duration = Duration::from_millis(50);
 fn key_of(folder: &OwnedFd) -> io::Result<(u64, u64)> {
     let stat = rustix::fs::fstat(folder)?;
     Ok((stat.st_dev, stat.st_ino))
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[cfg(test)]

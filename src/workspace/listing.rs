@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::io;
 use std::os::fd::OwnedFd;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, LazyLock, Mutex, PoisonError};
+use std::sync::{Arc, LazyLock, Mutex};
 
 use rustix::fs::{AtFlags, Dir, FileType};
 use tokio::sync::Semaphore;
@@ -14,6 +14,7 @@ use super::download::Version;
 use super::folder::OpenFolder;
 use super::jail::STAGING;
 use crate::base::cores;
+use crate::base::lock::lock;
 use crate::base::path::Name;
 
 /// Entries looked at by whoever asks for the first: most folders have no more.
@@ -28,7 +29,7 @@ static SECOND_THREADS: LazyLock<Semaphore> = LazyLock::new(|| Semaphore::new(cor
 
 /// What an entry is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kind {
+pub enum EntryKind {
     /// A regular file.
     File,
     /// A folder.
@@ -41,7 +42,7 @@ pub struct Found {
     /// Its name.
     pub name: Name,
     /// What it is.
-    pub kind: Kind,
+    pub kind: EntryKind,
     /// Size and times.
     pub version: Version,
 }
@@ -91,8 +92,8 @@ fn look(folder: &OwnedFd, name: io::Result<Name>) -> Option<io::Result<Found>> {
     };
     let stat = rustix::fs::statat(folder, name.as_str(), AtFlags::SYMLINK_NOFOLLOW).ok()?;
     let kind = match FileType::from_raw_mode(stat.st_mode) {
-        FileType::RegularFile => Kind::File,
-        FileType::Directory => Kind::Folder,
+        FileType::RegularFile => EntryKind::File,
+        FileType::Directory => EntryKind::Folder,
         _ => return None,
     };
     Some(Ok(Found { name, kind, version: Version::of(&stat) }))
@@ -119,13 +120,13 @@ pub fn files_below(
             let mut names = above.clone();
             names.push(entry.name);
             match entry.kind {
-                Kind::File => {
+                EntryKind::File => {
                     if !each(names, entry.version) {
                         return Ok(false);
                     }
                 }
-                Kind::Folder if looked_into + folders.len() < folders_max => folders.push(names),
-                Kind::Folder => all = false,
+                EntryKind::Folder if looked_into + folders.len() < folders_max => folders.push(names),
+                EntryKind::Folder => all = false,
             }
         }
     }
@@ -202,7 +203,7 @@ impl LookingAhead {
 
 impl Shared {
     fn take(&self, most: usize) -> Vec<io::Result<Name>> {
-        let mut names = self.names.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut names = lock(&self.names);
         let taken: Vec<_> = names.by_ref().take(most).collect();
         if taken.len() < most {
             self.ended.store(true, Ordering::Relaxed);

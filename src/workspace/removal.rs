@@ -5,11 +5,12 @@
 use std::collections::HashMap;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, LazyLock, Mutex, MutexGuard};
 
 use rustix::fs::{AtFlags, Mode, OFlags};
 
 use super::filesystem::keeps_names_of_held_files;
+use crate::base::lock::lock;
 
 /// Bytes of a file from which on a thread of its own frees it: below, the hop costs more.
 pub(super) const FREED_ASIDE_BYTES: u64 = 1024 * 1024;
@@ -65,7 +66,7 @@ impl Freeing {
     }
 
     fn lock(&self) -> MutexGuard<'_, HashMap<u64, u64>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.0)
     }
 }
 

@@ -4,7 +4,7 @@
 use std::collections::HashMap;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard};
 
 use rustix::fs::{Dir, FileType};
 
@@ -12,6 +12,7 @@ use super::attribute;
 use super::download::Version;
 use super::jail::{Jail, STAGING};
 use crate::base::clock::Timestamp;
+use crate::base::lock::lock;
 use crate::base::path::Name;
 
 /// The extended attribute of a partner's upload that has no final name yet.
@@ -128,7 +129,7 @@ impl Temporaries {
     }
 
     fn lock(&self) -> MutexGuard<'_, Known> {
-        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.known)
     }
 }
 

@@ -4,13 +4,14 @@ use std::collections::HashMap;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, Mutex, Weak};
 
 use super::folder::OpenFolder;
 use super::sync::Syncer;
 use super::upload::{self, FoundPart};
 use crate::base::clock::Timestamp;
 use crate::base::id::ReceiptId;
+use crate::base::lock::lock;
 use crate::domain::connector::Connector;
 use crate::domain::place::Folder;
 use crate::domain::profile::Profile;
@@ -229,10 +230,6 @@ fn find_unfinished(folder: &OpenFolder, side: Folder, connector: &Connector) -> 
         }
     }
     Ok(())
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[cfg(test)]

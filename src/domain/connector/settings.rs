@@ -4,7 +4,7 @@ use crate::domain::command::{Arguments, ProgramName};
 use crate::domain::filter::{Filter, TempExtensions};
 use crate::domain::profile::Profile;
 use crate::domain::scheme::Scheme;
-use crate::domain::setting::{Control, Mistake, Reach, Setting, Texts, Value};
+use crate::domain::setting::{Input, Mistake, Setting, Texts, Value};
 use crate::domain::value::{
     AlertsFrom, Alias, AppendRule, AsProfile, AsciiUploads, ByteCount, CertificateMatch, ClientCertificate,
     ConnectorTls, ConnectorType, EncodingName, FileMode, FolderScheme, FolderText, FtpOverTls, KeepDays, Label,
@@ -16,142 +16,142 @@ use crate::settings;
 settings! {
     /// The settings of one connector.
     pub struct ConnectorSettings {
-        r#type: ConnectorType = "ftp_server", InForce, "Type",
+        r#type: ConnectorType = "ftp_server", "Type",
             "What stands behind the connector: a partner that signs in over FTP.";
-        description: Label = "", InForce, "Description",
+        description: Label = "", "Description",
             "Who this partner is and what it exchanges; for you only.";
-        group: Label = "", InForce, "Group",
+        group: Label = "", "Group",
             "A label by which the Flows page bands and filters connectors.";
-        enabled: bool = "on", InForce, "Connector enabled",
+        enabled: bool = "on", "Connector enabled",
             "Off refuses new logins and ends the live sessions.";
-        valid_from: Option<ValidityDate> = "", InForce, "Valid from",
+        valid_from: Option<ValidityDate> = "", "Valid from",
             "The first day, in UTC, or the moment from which the partner may sign in. Empty is now.";
-        valid_until: Option<ValidityDate> = "", InForce, "Valid until",
+        valid_until: Option<ValidityDate> = "", "Valid until",
             "The last day, in UTC, or the moment until which the partner may sign in. Empty is for ever.";
-        password_overlap_h: Whole<0, 8_760> = "0", InForce, "Older password stays valid",
+        password_overlap_h: Whole<0, 8_760> = "0", "Older password stays valid",
             "Hours that the older password is taken after a new one is set, so that the partner can change over.";
-        start_folder: StartFolder = "/", InForce, "Start folder",
+        start_folder: StartFolder = "/", "Start folder",
             "Where a login lands. /Receive suits devices that upload without changing folder.";
-        send_alias: Alias = "", InForce, "Alias of Send",
+        send_alias: Alias = "", "Alias of Send",
             "Another name for Send, for scripts that say cd outbox. It is not listed.";
-        receive_alias: Alias = "", InForce, "Alias of Receive",
+        receive_alias: Alias = "", "Alias of Receive",
             "Another name for Receive, for scripts that say cd inbox. It is not listed.";
-        name_encoding: EncodingName = "utf-8", InForce, "Name encoding",
+        name_encoding: EncodingName = "utf-8", "Name encoding",
             "The encoding in which the partner's client writes file names, such as windows-1252 or shift_jis.";
-        list_time_zone: ZoneName = "UTC", InForce, "List time zone",
+        list_time_zone: ZoneName = "UTC", "List time zone",
             "The time zone of the times in LIST. Clients that use MLSD don't need it.";
-        send_read: bool = "on", InForce, "Send: read",
+        send_read: bool = "on", "Send: read",
             "Let the partner list and download the files you leave for it.";
-        send_write: bool = "off", InForce, "Send: write",
+        send_write: bool = "off", "Send: write",
             "Let the partner upload, rename and delete in Send.";
-        receive_read: bool = "on", InForce, "Receive: read",
+        receive_read: bool = "on", "Receive: read",
             "Let the partner list and download what it uploaded. Without it Receive is a drop box.";
-        receive_write: bool = "on", InForce, "Receive: write",
+        receive_write: bool = "on", "Receive: write",
             "Let the partner upload, rename and delete in Receive.";
-        delete_collected: bool = "on", InForce, "Delete what was collected",
+        delete_collected: bool = "on", "Delete what was collected",
             "Let the partner delete a Send file that it has wholly collected, even without Write.";
-        allowed_addresses: Networks = "", InForce, "Allowed addresses",
+        allowed_addresses: Networks = "", "Allowed addresses",
             "One address or CIDR range a line. Empty means from anywhere.";
-        require_tls: ConnectorTls = "as_profile", InForce, "Encryption for this partner",
+        require_tls: ConnectorTls = "as_profile", "Encryption for this partner",
             "What is refused in clear text. Plain is allowed only from the Allowed addresses.";
-        tls_session_reuse: AsProfile<SessionReuse> = "as_profile", InForce, "TLS session reuse on data connections",
+        tls_session_reuse: AsProfile<SessionReuse> = "as_profile", "TLS session reuse on data connections",
             "Whether a data connection must prove that it belongs to its control connection.";
-        tls_end: AsProfile<TlsEnd> = "as_profile", InForce, "TLS end of upload",
+        tls_end: AsProfile<TlsEnd> = "as_profile", "TLS end of upload",
             "Tolerant is for a client that never closes TLS in order; a cut-off file may then pass as whole.";
-        active_mode: AsProfile<Switch> = "as_profile", InForce, "Active Mode",
+        active_mode: AsProfile<Switch> = "as_profile", "Active Mode",
             "Let the server connect back to this partner's client (PORT and EPRT).";
-        client_certificate: ClientCertificate = "none", InForce, "Client certificate",
+        client_certificate: ClientCertificate = "none", "Client certificate",
             "Whether the partner signs in with a certificate, a password, or both.";
-        client_certificate_match: Option<CertificateMatch> = "", InForce, "Client certificate match",
+        client_certificate_match: Option<CertificateMatch> = "", "Client certificate match",
             "Which certificate is the partner's: sha256: and its fingerprint, or ca:NAME subject: and its subject.";
-        input_folder: FolderText = "", InForce, "Input Folder (Send)",
+        input_folder: FolderText = "", "Input Folder (Send)",
             "Where the partner downloads from. Empty is the connector's own Send folder; a relative path lies below \
              the Root Directory.";
-        output_folder: FolderText = "", InForce, "Output Folder (Receive)",
+        output_folder: FolderText = "", "Output Folder (Receive)",
             "Where uploads land. Empty is the connector's own Receive folder; a relative path lies below the Root \
              Directory.";
-        received_file_mode: FileMode = "0640", InForce, "Mode of received files",
+        received_file_mode: FileMode = "0640", "Mode of received files",
             "Permission bits that a received file has from the moment it appears, in octal.";
-        allowed_files_filter: AsProfile<Filter> = "as_profile", InForce, "Allowed Files Filter",
+        allowed_files_filter: AsProfile<Filter> = "as_profile", "Allowed Files Filter",
             "Which file names pass. An own filter replaces the profile's; * accepts every name.";
-        remove_file_after_send: bool = "off", InForce, "Remove File After Send",
+        remove_file_after_send: bool = "off", "Remove File After Send",
             "Remove a file after a complete download; a broken one keeps the file.";
-        temp_receive_extensions: TempExtensions = ".tmp,.part,.partial,.filepart,.in.*", InForce,
+        temp_receive_extensions: TempExtensions = ".tmp,.part,.partial,.filepart,.in.*",
             "Temp Receive Extensions",
             "Files with these names are not recorded and make no event until they are renamed. name* is a beginning.";
-        timeout_s: Whole<1, 3_600> = "60", InForce, "Timeout",
+        timeout_s: Whole<1, 3_600> = "60", "Timeout",
             "Seconds the server waits for the client's data connection and its handshake.";
-        stall_timeout_s: Whole<1, 86_400> = "300", InForce, "Stall timeout",
+        stall_timeout_s: Whole<1, 86_400> = "300", "Stall timeout",
             "Seconds without a byte moving, through the partner's doing, before a transfer is ended.";
-        save_subfolder: bool = "off", InForce, "Save Subfolder",
+        save_subfolder: bool = "off", "Save Subfolder",
             "Adds a SubFolder header to the receipt: the path of the file under Receive.";
-        local_file_scheme: Scheme = "%Filename%", InForce, "Local File Scheme",
+        local_file_scheme: Scheme = "%Filename%", "Local File Scheme",
             "How a received file is named, with macros such as %FilenameNoExt%, %ShortDate% and %Seq%.";
-        overwrite: Overwrite = "replace", InForce, "Overwrite",
+        overwrite: Overwrite = "replace", "Overwrite",
             "What an upload does when its name is taken. The old file stays whole until the new one is.";
-        append: AppendRule = "each", InForce, "Append",
+        append: AppendRule = "each", "Append",
             "Whether APPE may go on with a complete file; each time makes a receipt.";
-        ascii_uploads: AsciiUploads = "keep", InForce, "ASCII uploads",
+        ascii_uploads: AsciiUploads = "keep", "ASCII uploads",
             "What happens to the line ends of uploads in TYPE A.";
-        settle_s: Whole<0, 3_600> = "2", InForce, "Settle",
+        settle_s: Whole<0, 3_600> = "2", "Settle",
             "Seconds between a receipt and the delivery of its event; a rename meanwhile changes the name it carries.";
-        send_settle_s: Whole<0, 3_600> = "2", InForce, "Send settle",
+        send_settle_s: Whole<0, 3_600> = "2", "Send settle",
             "Seconds a file that another program puts into Send must rest before the partner sees it.";
-        sessions_max: Option<Whole<1, 100_000>> = "", InForce, "Sessions",
+        sessions_max: Option<Whole<1, 100_000>> = "", "Sessions",
             "Most sessions of this partner at a time. Empty is as in the FTP Server profile.";
-        upload_bytes_per_s: Option<ByteCount> = "", InForce, "Upload limit",
+        upload_bytes_per_s: Option<ByteCount> = "", "Upload limit",
             "Bytes a second the partner may upload, all its sessions together, such as 10 MiB. Empty is no limit.";
-        download_bytes_per_s: Option<ByteCount> = "", InForce, "Download limit",
+        download_bytes_per_s: Option<ByteCount> = "", "Download limit",
             "Bytes a second the partner may download, all its sessions together, such as 10 MiB. Empty is no limit.";
-        file_bytes_max: Option<ByteCount> = "", InForce, "Largest file",
+        file_bytes_max: Option<ByteCount> = "", "Largest file",
             "The largest upload, such as 2 GiB, counted while writing. Empty is no limit.";
-        quota_bytes: Option<ByteCount> = "", InForce, "Quota in bytes",
+        quota_bytes: Option<ByteCount> = "", "Quota in bytes",
             "What Receive may hold in all, counted while writing. Empty is no limit.";
-        quota_files: Option<Whole<1, 1_000_000_000>> = "", InForce, "Quota in files",
+        quota_files: Option<Whole<1, 1_000_000_000>> = "", "Quota in files",
             "How many files Receive may hold. Empty is no limit.";
-        save_to_sent_folder: bool = "off", InForce, "Save to Sent Folder",
+        save_to_sent_folder: bool = "off", "Save to Sent Folder",
             "Keep a copy of what the partner collected.";
-        sent_folder_scheme: FolderScheme = "monthly", InForce, "Sent Folder Scheme",
+        sent_folder_scheme: FolderScheme = "monthly", "Sent Folder Scheme",
             "How the copies are sorted into dated folders.";
-        log_level: LogLevel = "info", InForce, "Log Level",
+        log_level: LogLevel = "info", "Log Level",
             "How much of this partner’s sessions is kept: those with trouble, all, or all with every command and reply.";
-        log_subfolder_scheme: FolderScheme = "weekly", InForce, "Log Subfolder Scheme",
+        log_subfolder_scheme: FolderScheme = "weekly", "Log Subfolder Scheme",
             "How those copies are sorted into dated folders.";
-        log_messages: bool = "off", InForce, "Log Messages",
+        log_messages: bool = "off", "Log Messages",
             "Keep a copy of each file that was received, below the connector’s folder in Log, as long as transcripts are kept. \
              Where the disk cannot share blocks it takes the room twice.";
-        receipts_keep_days: KeepDays = "", InForce, "Receipts kept",
+        receipts_keep_days: KeepDays = "", "Receipts kept",
             "Days this connector’s rows of the Receive table are kept, or forever. Empty is as in Settings.";
-        transfers_keep_days: KeepDays = "", InForce, "Transfers kept",
+        transfers_keep_days: KeepDays = "", "Transfers kept",
             "Days the records of this connector’s uploads and downloads are kept, or forever. Empty is as in Settings.";
-        sent_keep_days: KeepDays = "", InForce, "Sent copies kept",
+        sent_keep_days: KeepDays = "", "Sent copies kept",
             "Days the copies in this connector’s Sent folder are kept, or forever. Empty is as in Settings.";
-        folder: FolderText = "", InForce, "Folder",
+        folder: FolderText = "", "Folder",
             "Where files land that are passed along to it. Empty is a folder of the connector’s name; a relative path \
              lies below the Root Directory.";
-        keep_days: Option<Whole<1, 36_500>> = "", InForce, "Files kept",
+        keep_days: Option<Whole<1, 36_500>> = "", "Files kept",
             "Days a file that was passed along to this folder stays there. Empty keeps it for ever.";
-        keep_order: bool = "on", InForce, "Keep order",
+        keep_order: bool = "on", "Keep order",
             "Deliver files in the order they came: one that cannot be delivered holds up those behind it.";
-        url: Option<WebAddress> = "", InForce, "Address",
+        url: Option<WebAddress> = "", "Address",
             "Where each file or event is posted to, such as https://erp.example.com/inbound.";
-        alerts: AlertsFrom = "global", InForce, "Alerts of this connector",
+        alerts: AlertsFrom = "global", "Alerts of this connector",
             "Whether what is set below counts. Alerts that concern no partner, such as a full disk, stay as in Profiles, Mail.";
-        alert_subject: Option<Subject> = "", InForce, "Subject begins with",
+        alert_subject: Option<Subject> = "", "Subject begins with",
             "What the subject of this connector’s alerts begins with. Empty: as in Profiles, Mail.";
-        alert_to: MailAddresses = "", InForce, "Recipients of alerts",
+        alert_to: MailAddresses = "", "Recipients of alerts",
             "Who is told when something is wrong with this connector, separated by commas. Empty: as in Profiles, Mail.";
-        alert_on: PartnerAlertKinds = "delivery_failed,action_failed,sla_at_risk,sla_violated,sla_late,refusals_many,partner_not_seen,storage_failing", InForce, "Alerts",
+        alert_on: PartnerAlertKinds = "delivery_failed,action_failed,sla_at_risk,sla_violated,sla_late,refusals_many,partner_not_seen,storage_failing", "Alerts",
             "What somebody is told of by mail: once for each change.";
-        alert_refusals_per_hour: Option<Whole<1, 1_000_000>> = "", InForce, "Refusals in an hour",
+        alert_refusals_per_hour: Option<Whole<1, 1_000_000>> = "", "Refusals in an hour",
             "More than so many refusals of this partner in an hour are told, once. Empty: as in Profiles, Mail.";
-        alert_not_seen_days: Option<Whole<1, 3_650>> = "", InForce, "Not seen for",
+        alert_not_seen_days: Option<Whole<1, 3_650>> = "", "Not seen for",
             "Tell when this partner has not signed in for longer than so many days. Empty: as in Profiles, Mail.";
-        body: WebhookBody = "event", InForce, "Body",
+        body: WebhookBody = "event", "Body",
             "What is posted. A receiver of events fetches the file by other means.";
-        program: Option<ProgramName> = "", InForce, "Program",
+        program: Option<ProgramName> = "", "Program",
             "The file to run, directly in the folder of programs that was given at start.";
-        arguments: Arguments = "", InForce, "Arguments",
+        arguments: Arguments = "", "Arguments",
             "Separated by blanks or lines; quotes hold one together. {path} is a copy of the file for this run; macros \
              such as %Filename% and %ConnectorId% as in the Local File Scheme. No shell reads them.";
     }
@@ -164,8 +164,7 @@ pub const PASSWORD: Setting = Setting {
     label: "Password",
     hint: "12 characters or more. Stored as an Argon2id hash, so it can be replaced but never shown again.",
     default: "",
-    control: Control::Password,
-    reach: Reach::InForce,
+    input: Input::Password,
 };
 
 impl ConnectorSettings {

@@ -4,12 +4,12 @@ use std::time::Duration;
 
 use super::{Counted, EmptyFiles, Schedule, Sla};
 use crate::domain::filter::Filter;
-use crate::domain::setting::{Control, Mistake, Texts, Value};
+use crate::domain::setting::{Input, Mistake, Texts, Value};
 use crate::domain::value::{DaysOff, TimeOfDay, Weekdays, Whole, ZoneName};
 use crate::settings;
 
 impl Value for Counted {
-    const CONTROL: Control = Control::Choice(&[
+    const INPUT: Input = Input::Choice(&[
         ("received", "Received: the partner uploads them"),
         ("collected", "Collected: the partner downloads them"),
     ]);
@@ -27,29 +27,29 @@ impl Value for Counted {
 settings! {
     /// The settings of one SLA.
     pub struct SlaSettings {
-        counted: Counted = "received", InForce, "Files that are",
+        counted: Counted = "received", "Files that are",
             "Which way the files go.";
-        at_least: Whole<1, 1_000_000> = "1", InForce, "At least",
+        at_least: Whole<1, 1_000_000> = "1", "At least",
             "How many files are due in each window.";
-        names: Filter = "", InForce, "Names",
+        names: Filter = "", "Names",
             "Which names count, such as *.x12. Empty: all.";
-        empty_files: bool = "off", InForce, "Empty files count",
+        empty_files: bool = "off", "Empty files count",
             "Whether a file without a byte counts as one.";
-        from: TimeOfDay = "00:00", InForce, "From",
+        from: TimeOfDay = "00:00", "From",
             "When the window begins on each of its days.";
-        until: TimeOfDay = "09:00", InForce, "By",
+        until: TimeOfDay = "09:00", "By",
             "When it ends: a file that comes at this moment is too late. Up to 24:00.";
-        every_min: Option<Whole<5, 1_440>> = "", InForce, "Or every",
+        every_min: Option<Whole<5, 1_440>> = "", "Or every",
             "Minutes: a window for each such piece of the day, instead of From and By. 60 is every hour.";
-        days: Weekdays = "Mon–Fri", InForce, "Days",
+        days: Weekdays = "Mon–Fri", "Days",
             "Days of the week, such as Mon–Fri or Mon, Thu.";
-        zone: ZoneName = "UTC", InForce, "Time zone",
+        zone: ZoneName = "UTC", "Time zone",
             "Whose clock the times are of, such as Europe/Berlin. Daylight saving is followed.";
-        days_off: DaysOff = "", InForce, "Days off",
+        days_off: DaysOff = "", "Days off",
             "Days on which nothing is due, such as 2026-12-25.";
-        lead_min: Option<Whole<1, 1_440>> = "30", InForce, "Warn before",
+        lead_min: Option<Whole<1, 1_440>> = "30", "Warn before",
             "Minutes before the end at which a window that lacks files is at risk. Empty: no warning.";
-        grace_min: Whole<0, 1_440> = "0", InForce, "Grace",
+        grace_min: Whole<0, 1_440> = "0", "Grace",
             "Minutes after the end in which files make a window late rather than violated.";
     }
 }

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use jiff::civil::{Date, Weekday};
 
 use super::{list, typed};
-use crate::domain::setting::{Control, Value};
+use crate::domain::setting::{Input, Value};
 
 /// Minutes of a day as its clock shows them.
 const DAY_MINUTES: u16 = 24 * 60;
@@ -44,7 +44,7 @@ impl TimeOfDay {
 }
 
 impl Value for TimeOfDay {
-    const CONTROL: Control = Control::Line;
+    const INPUT: Input = Input::Line;
 
     fn parse(text: &str) -> Result<Self, String> {
         let number = |part: &str, digits: usize| {
@@ -83,7 +83,7 @@ impl Weekdays {
 }
 
 impl Value for Weekdays {
-    const CONTROL: Control = Control::Line;
+    const INPUT: Input = Input::Line;
 
     fn parse(text: &str) -> Result<Self, String> {
         let mut days = 0;
@@ -135,7 +135,7 @@ impl DaysOff {
 }
 
 impl Value for DaysOff {
-    const CONTROL: Control = Control::Line;
+    const INPUT: Input = Input::Line;
 
     fn parse(text: &str) -> Result<Self, String> {
         let mut days = BTreeSet::new();

@@ -1,7 +1,7 @@
 //! Settings with a closed list of values, and those of a connector that may follow the profile's.
 
 use super::typed;
-use crate::domain::setting::{Control, Value, nearest};
+use crate::domain::setting::{Input, Value, nearest};
 
 /// The text of [`AsProfile::AsProfile`].
 const AS_PROFILE: &str = "as_profile";
@@ -9,7 +9,7 @@ const AS_PROFILE: &str = "as_profile";
 /// A setting of the profile that a connector may have its own value of.
 pub trait Overridable: Value {
     /// The control of a connector, *as profile* included.
-    const OWN_CONTROL: Control;
+    const OWN_INPUT: Input;
 
     /// The text that says *none of it* in a connector, where an empty text says *as profile*.
     const OWN_EMPTY: &'static str = "";
@@ -57,7 +57,7 @@ macro_rules! choice {
         }
 
         impl Value for $name {
-            const CONTROL: Control = Control::Choice(&[$(($text, $label),)+]);
+            const INPUT: Input = Input::Choice(&[$(($text, $label),)+]);
 
             fn parse(text: &str) -> Result<Self, String> {
                 let typed = text.trim();
@@ -74,8 +74,8 @@ macro_rules! choice {
         }
 
         impl Overridable for $name {
-            const OWN_CONTROL: Control =
-                Control::Choice(&[(AS_PROFILE, "As in the FTP Server profile"), $(($text, $label),)+]);
+            const OWN_INPUT: Input =
+                Input::Choice(&[(AS_PROFILE, "As in the FTP Server profile"), $(($text, $label),)+]);
 
             fn parse_own(text: &str) -> Result<Self, String> {
                 Self::parse(text).map_err(|_| none_of(text, &[(AS_PROFILE, ""), $(($text, $label),)+]))
@@ -429,7 +429,7 @@ impl AsProfile<Switch> {
 }
 
 impl<T: Overridable> Value for AsProfile<T> {
-    const CONTROL: Control = T::OWN_CONTROL;
+    const INPUT: Input = T::OWN_INPUT;
 
     fn parse(text: &str) -> Result<Self, String> {
         match text.trim() {

@@ -2,7 +2,7 @@
 
 use super::{list, typed};
 use crate::domain::event::EventKind;
-use crate::domain::setting::{Control, Value};
+use crate::domain::setting::{Input, Value};
 
 /// Chosen kinds of events; may be none.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -16,7 +16,7 @@ impl EventKinds {
 }
 
 impl Value for EventKinds {
-    const CONTROL: Control = Control::Choices(&[
+    const INPUT: Input = Input::Choices(&[
         ("after_receive", "A file was received"),
         ("after_send", "A file was collected"),
         ("before_send", "An action was asked before a file was sent"),
@@ -86,7 +86,7 @@ mod tests {
 
     #[test]
     fn every_event_can_be_chosen() {
-        let Control::Choices(offered) = EventKinds::CONTROL else { panic!("they are choices") };
+        let Input::Choices(offered) = EventKinds::INPUT else { panic!("they are choices") };
         let mut offered: Vec<_> = offered.iter().map(|(name, _)| *name).collect();
         let mut all: Vec<_> = EventKinds::known().into_iter().map(EventKind::name).collect();
         let text = EventKinds::parse(&all.join(",")).unwrap().text();

@@ -2,7 +2,7 @@
 
 use super::number::Whole;
 use super::typed;
-use crate::domain::setting::{Control, Value};
+use crate::domain::setting::{Input, Value};
 
 /// The text of [`KeepDays::Forever`].
 const FOREVER: &str = "forever";
@@ -35,7 +35,7 @@ impl KeepDays {
 }
 
 impl Value for KeepDays {
-    const CONTROL: Control = Control::Line;
+    const INPUT: Input = Input::Line;
 
     fn parse(text: &str) -> Result<Self, String> {
         match text.trim() {

@@ -3,7 +3,7 @@
 use super::events::chosen;
 use super::{list, typed};
 use crate::domain::event::EventKind;
-use crate::domain::setting::{Control, Value};
+use crate::domain::setting::{Input, Value};
 
 /// Addresses in one list.
 const ADDRESSES_MAX: usize = 50;
@@ -25,7 +25,7 @@ impl MailAddress {
 }
 
 impl Value for MailAddress {
-    const CONTROL: Control = Control::Line;
+    const INPUT: Input = Input::Line;
 
     fn parse(text: &str) -> Result<Self, String> {
         let address = text.trim();
@@ -67,7 +67,7 @@ impl MailAddresses {
 }
 
 impl Value for MailAddresses {
-    const CONTROL: Control = Control::Line;
+    const INPUT: Input = Input::Line;
 
     fn parse(text: &str) -> Result<Self, String> {
         let mut addresses: Vec<MailAddress> = Vec::new();
@@ -100,7 +100,7 @@ impl Subject {
 }
 
 impl Value for Subject {
-    const CONTROL: Control = Control::Line;
+    const INPUT: Input = Input::Line;
 
     fn parse(text: &str) -> Result<Self, String> {
         let subject = text.trim();
@@ -147,7 +147,7 @@ impl AlertKinds {
 }
 
 impl Value for AlertKinds {
-    const CONTROL: Control = Control::Choices(&[
+    const INPUT: Input = Input::Choices(&[
         ("delivery_failed", "A delivery was given up"),
         ("action_failed", "What an action does was given up"),
         ("sla_at_risk", "An SLA is at risk"),
@@ -197,7 +197,7 @@ impl PartnerAlertKinds {
 }
 
 impl Value for PartnerAlertKinds {
-    const CONTROL: Control = Control::Choices(&[
+    const INPUT: Input = Input::Choices(&[
         ("delivery_failed", "A delivery was given up"),
         ("action_failed", "What an action does was given up"),
         ("sla_at_risk", "An SLA is at risk"),
@@ -248,7 +248,7 @@ mod tests {
     fn every_alert_about_a_partner_can_be_chosen_and_is_one_of_all() {
         let all = PartnerAlertKinds::ALL.map(EventKind::name).join(",");
         assert_eq!(PartnerAlertKinds::parse(&all).map(|kinds| kinds.text()), Ok(all.clone()));
-        let Control::Choices(offered) = PartnerAlertKinds::CONTROL else { panic!("they are choices") };
+        let Input::Choices(offered) = PartnerAlertKinds::INPUT else { panic!("they are choices") };
         assert_eq!(offered.iter().map(|(name, _)| *name).collect::<Vec<_>>().join(","), all);
         assert!(AlertKinds::parse(&all).is_ok() && PartnerAlertKinds::parse("disk_low").is_err());
         let one = PartnerAlertKinds::parse("sla_late").unwrap();
@@ -260,7 +260,7 @@ mod tests {
     fn every_alert_can_be_chosen() {
         let all = AlertKinds::ALL.map(EventKind::name).join(",");
         assert_eq!(AlertKinds::parse(&all).map(|kinds| kinds.text()), Ok(all.clone()));
-        let Control::Choices(offered) = AlertKinds::CONTROL else { panic!("they are choices") };
+        let Input::Choices(offered) = AlertKinds::INPUT else { panic!("they are choices") };
         assert_eq!(offered.iter().map(|(name, _)| *name).collect::<Vec<_>>().join(","), all);
         assert!(
             AlertKinds::parse("login_failed").is_err() && !AlertKinds::parse("").unwrap().contains(EventKind::SlaLate)

@@ -5,7 +5,7 @@ use std::net::{IpAddr, Ipv4Addr};
 use ipnet::{IpNet, Ipv4Net};
 
 use super::{list, typed};
-use crate::domain::setting::{Control, Value};
+use crate::domain::setting::{Input, Value};
 
 /// Items in one list of networks or names.
 const LIST_ITEMS_MAX: usize = 1_000;
@@ -22,7 +22,7 @@ impl ListenAddress {
 }
 
 impl Value for ListenAddress {
-    const CONTROL: Control = Control::Line;
+    const INPUT: Input = Input::Line;
 
     fn parse(text: &str) -> Result<Self, String> {
         let bare = text.trim().trim_start_matches('[').trim_end_matches(']');
@@ -80,7 +80,7 @@ fn network_text(net: &IpNet) -> String {
 }
 
 impl Value for Networks {
-    const CONTROL: Control = Control::Area;
+    const INPUT: Input = Input::Area;
 
     fn parse(text: &str) -> Result<Self, String> {
         let mut networks = Vec::new();
@@ -145,7 +145,7 @@ impl std::fmt::Display for HostOrAddress {
 }
 
 impl Value for HostOrAddress {
-    const CONTROL: Control = Control::Line;
+    const INPUT: Input = Input::Line;
 
     fn parse(text: &str) -> Result<Self, String> {
         let trimmed = text.trim();
@@ -193,7 +193,7 @@ impl AddressExceptions {
 }
 
 impl Value for AddressExceptions {
-    const CONTROL: Control = Control::Area;
+    const INPUT: Input = Input::Area;
 
     fn parse(text: &str) -> Result<Self, String> {
         let mut exceptions: Vec<(IpNet, Ipv4Addr)> = Vec::new();
@@ -252,7 +252,7 @@ fn host(item: &str) -> Option<String> {
 }
 
 impl Value for HostNames {
-    const CONTROL: Control = Control::Area;
+    const INPUT: Input = Input::Area;
 
     fn parse(text: &str) -> Result<Self, String> {
         let mut names = Vec::new();

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::typed;
-use crate::domain::setting::{Control, Value};
+use crate::domain::setting::{Input, Value};
 
 /// A whole number from `MIN` to `MAX`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -49,7 +49,7 @@ impl Whole<1, 65_535> {
 }
 
 impl<const MIN: u64, const MAX: u64> Value for Whole<MIN, MAX> {
-    const CONTROL: Control = Control::Number("");
+    const INPUT: Input = Input::Number("");
 
     fn parse(text: &str) -> Result<Self, String> {
         let right = || format!("{} isn't a whole number from {MIN} to {MAX}", typed(text));
@@ -107,7 +107,7 @@ impl ByteCount {
 }
 
 impl Value for ByteCount {
-    const CONTROL: Control = Control::Line;
+    const INPUT: Input = Input::Line;
 
     fn parse(text: &str) -> Result<Self, String> {
         match bytes(text) {
@@ -153,7 +153,7 @@ impl DiskReserve {
 }
 
 impl Value for DiskReserve {
-    const CONTROL: Control = Control::Line;
+    const INPUT: Input = Input::Line;
 
     fn parse(text: &str) -> Result<Self, String> {
         let trimmed = text.trim();
@@ -200,7 +200,7 @@ impl FileMode {
 }
 
 impl Value for FileMode {
-    const CONTROL: Control = Control::Line;
+    const INPUT: Input = Input::Line;
 
     fn parse(text: &str) -> Result<Self, String> {
         let trimmed = text.trim();

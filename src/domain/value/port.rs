@@ -1,7 +1,7 @@
 //! The passive ports.
 
 use super::typed;
-use crate::domain::setting::{Control, Value};
+use crate::domain::setting::{Input, Value};
 
 /// Ports from the first to the last, both included: `50000-50199`, `50000-` (up to 65535), `50000`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -37,7 +37,7 @@ fn port(number: &str, whole: &str) -> Result<u16, String> {
 }
 
 impl Value for PortRange {
-    const CONTROL: Control = Control::Line;
+    const INPUT: Input = Input::Line;
 
     fn parse(text: &str) -> Result<Self, String> {
         let (first, last) = match text.trim().split_once(['-', '–']) {

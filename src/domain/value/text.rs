@@ -4,7 +4,7 @@ use encoding_rs::Encoding;
 
 use super::typed;
 use crate::base::path::{Name, VirtualPath};
-use crate::domain::setting::{Control, Value};
+use crate::domain::setting::{Input, Value};
 
 /// Characters of a [`Label`].
 const LABEL_CHARS_MAX: usize = 200;
@@ -25,7 +25,7 @@ impl Label {
 }
 
 impl Value for Label {
-    const CONTROL: Control = Control::Line;
+    const INPUT: Input = Input::Line;
 
     fn parse(text: &str) -> Result<Self, String> {
         let text = text.trim();
@@ -56,7 +56,7 @@ impl Welcome {
 }
 
 impl Value for Welcome {
-    const CONTROL: Control = Control::Area;
+    const INPUT: Input = Input::Area;
 
     fn parse(text: &str) -> Result<Self, String> {
         let text = text.replace("\r\n", "\n");
@@ -110,7 +110,7 @@ impl FolderText {
 }
 
 impl Value for FolderText {
-    const CONTROL: Control = Control::Line;
+    const INPUT: Input = Input::Line;
 
     fn parse(text: &str) -> Result<Self, String> {
         let trimmed = text.trim();
@@ -160,7 +160,7 @@ impl StartFolder {
 }
 
 impl Value for StartFolder {
-    const CONTROL: Control = Control::Line;
+    const INPUT: Input = Input::Line;
 
     fn parse(text: &str) -> Result<Self, String> {
         let path = VirtualPath::root().resolve(text.trim()).map_err(|why| format!("{} {why}", typed(text)))?;
@@ -199,7 +199,7 @@ impl Alias {
 }
 
 impl Value for Alias {
-    const CONTROL: Control = Control::Line;
+    const INPUT: Input = Input::Line;
 
     fn parse(text: &str) -> Result<Self, String> {
         let trimmed = text.trim();
@@ -248,7 +248,7 @@ impl EncodingName {
 }
 
 impl Value for EncodingName {
-    const CONTROL: Control = Control::Line;
+    const INPUT: Input = Input::Line;
 
     fn parse(text: &str) -> Result<Self, String> {
         let right = "utf-8, windows-1252, iso-8859-2, shift_jis or gb18030";

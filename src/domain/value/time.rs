@@ -7,7 +7,7 @@ use jiff::tz::{TimeZone, TimeZoneDatabase};
 
 use super::typed;
 use crate::base::clock::Timestamp;
-use crate::domain::setting::{Control, Value, nearest};
+use crate::domain::setting::{Input, Value, nearest};
 
 static ZONES: LazyLock<TimeZoneDatabase> = LazyLock::new(TimeZoneDatabase::bundled);
 
@@ -44,7 +44,7 @@ impl ZoneName {
 }
 
 impl Value for ZoneName {
-    const CONTROL: Control = Control::Line;
+    const INPUT: Input = Input::Line;
 
     fn parse(text: &str) -> Result<Self, String> {
         let typed_name = text.trim();
@@ -97,7 +97,7 @@ fn midnight(day: Date) -> Timestamp {
 }
 
 impl Value for ValidityDate {
-    const CONTROL: Control = Control::Line;
+    const INPUT: Input = Input::Line;
 
     fn parse(text: &str) -> Result<Self, String> {
         let trimmed = text.trim();

@@ -3,7 +3,7 @@
 use std::fmt;
 
 use super::{list, typed};
-use crate::domain::setting::{Control, Value};
+use crate::domain::setting::{Input, Value};
 
 /// Certificates that one profile may present.
 const CERTIFICATES_MAX: usize = 50;
@@ -20,7 +20,7 @@ pub struct TlsVersions {
 }
 
 impl Value for TlsVersions {
-    const CONTROL: Control = Control::Choices(&[("1.2", "TLS 1.2"), ("1.3", "TLS 1.3")]);
+    const INPUT: Input = Input::Choices(&[("1.2", "TLS 1.2"), ("1.3", "TLS 1.3")]);
 
     fn parse(text: &str) -> Result<Self, String> {
         let mut versions = Self { tls12: false, tls13: false };
@@ -111,7 +111,7 @@ impl CertificateNames {
 }
 
 impl Value for CertificateNames {
-    const CONTROL: Control = Control::Line;
+    const INPUT: Input = Input::Line;
 
     fn parse(text: &str) -> Result<Self, String> {
         let mut names: Vec<String> = Vec::new();
@@ -166,7 +166,7 @@ fn digest(text: &str) -> Option<[u8; 32]> {
 }
 
 impl Value for CertificateMatch {
-    const CONTROL: Control = Control::Line;
+    const INPUT: Input = Input::Line;
 
     fn parse(text: &str) -> Result<Self, String> {
         let trimmed = text.trim();

@@ -1,6 +1,6 @@
 //! What was typed, as a refusal repeats it; and what most values have in common: absence and on or off.
 
-use crate::domain::setting::{Control, Value};
+use crate::domain::setting::{Input, Value};
 
 /// Characters of a typed text that a refusal repeats.
 const SHOWN_CHARS_MAX: usize = 60;
@@ -31,7 +31,7 @@ pub fn list(text: &str) -> impl Iterator<Item = (String, &str)> {
 
 /// Empty is none.
 impl<T: Value> Value for Option<T> {
-    const CONTROL: Control = T::CONTROL;
+    const INPUT: Input = T::INPUT;
 
     fn parse(text: &str) -> Result<Self, String> {
         if text.trim().is_empty() { Ok(None) } else { T::parse(text).map(Some) }
@@ -43,7 +43,7 @@ impl<T: Value> Value for Option<T> {
 }
 
 impl Value for bool {
-    const CONTROL: Control = Control::Check;
+    const INPUT: Input = Input::Check;
 
     fn parse(text: &str) -> Result<Self, String> {
         match text.trim().to_ascii_lowercase().as_str() {

@@ -3,7 +3,7 @@
 use url::Url;
 
 use super::typed;
-use crate::domain::setting::{Control, Value};
+use crate::domain::setting::{Input, Value};
 
 /// Bytes of a [`WebAddress`].
 const ADDRESS_BYTES_MAX: usize = 2_000;
@@ -20,7 +20,7 @@ impl WebAddress {
 }
 
 impl Value for WebAddress {
-    const CONTROL: Control = Control::Line;
+    const INPUT: Input = Input::Line;
 
     fn parse(text: &str) -> Result<Self, String> {
         let wrong = |why: &str| Err(format!("{} {why}", typed(text)));

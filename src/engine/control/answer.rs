@@ -15,7 +15,7 @@ use crate::domain::refusal::Rule;
 use crate::engine::data::{self, Agreed, Passive};
 use crate::engine::early::Early;
 use crate::engine::login::{self, Visitor};
-use crate::engine::refusal::{self, Kind};
+use crate::engine::refusal::{self, About};
 use crate::engine::{Engine, LOGIN_DEADLINE, files, listing, rename};
 use crate::ftp::reply::{Code, Reply};
 use crate::ftp::session::{Ask, Family, Outcome};
@@ -80,15 +80,15 @@ impl Control {
             let reply = Reply::new(Code::NotLoggedIn, "Please sign in with USER and PASS first.");
             return (Outcome::Refused(reply), None);
         };
-        let kind = match ask {
-            Ask::Rename { .. } => Kind::Name,
-            Ask::Stat(_) => Kind::Listing,
-            _ => Kind::File,
+        let what = match ask {
+            Ask::Rename { .. } => About::Name,
+            Ask::Stat(_) => About::Listing,
+            _ => About::File,
         };
         match about(&self.engine, &party, ask).await {
             Ok(outcome) => (outcome, None),
             Err(error) => {
-                let (reply, no) = refusal::reply(&error, kind);
+                let (reply, no) = refusal::reply(&error, what);
                 (Outcome::Refused(reply), no)
             }
         }
@@ -136,12 +136,11 @@ impl Control {
     fn login_failed(&self, name: &str, no: &No) {
         let depot = &self.engine.depot;
         let summary = format!("Login of {} failed: {}", self.shown, no.rule.label());
-        let event = Event::new(&depot.ids, EventKind::LoginFailed, depot.clock.now(), summary);
+        let connector = self.engine.live.written_id(name).map(|id| id.to_string()).unwrap_or_default();
         depot.recorder.login_failed(Event {
-            connector: self.engine.live.written_id(name).map(|id| id.to_string()).unwrap_or_default(),
             session_id: self.place.id().to_string(),
             remote: self.remote.to_string(),
-            ..event
+            ..depot.event(EventKind::LoginFailed, summary).of(&connector)
         });
     }
 

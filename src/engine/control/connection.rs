@@ -34,7 +34,7 @@ use crate::engine::{Engine, LOGIN_DEADLINE, REPLY_TIMEOUT};
 use crate::ftp::command::Command;
 use crate::ftp::line::{LineReader, PIPELINE_BYTES_MAX};
 use crate::ftp::reply::{Code, Reply};
-use crate::ftp::session::{Ask, Outcome, Policy, Session, Step};
+use crate::ftp::session::{Ask, Forbidden, Outcome, Policy, Session, Step};
 use crate::store::live::{LiveConnector, Snapshot};
 use crate::store::refusal::Refusal;
 use crate::store::session::{SessionEnd, Tally};
@@ -280,8 +280,10 @@ impl Control {
         // Before the reply: a client that reads it may count on the port being free.
         self.give_back_port();
         match step {
-            Step::Send(reply) => {
-                self.note_refusal(&reply);
+            Step::Send(reply) => self.send(&reply).await,
+            Step::Forbid(what, reply) => {
+                let no = No { rule: forbidding(what), detail: String::new() };
+                self.record_refusal(&no, &reply.summary());
                 self.send(&reply).await;
             }
             Step::Close(reply) => {
@@ -364,17 +366,6 @@ impl Control {
         self.closed |= close;
     }
 
-    /// Rules that the session itself applies.
-    fn note_refusal(&mut self, reply: &Reply) {
-        let verb = self.line.split(' ').next().unwrap_or_default().to_ascii_uppercase();
-        let rule = match (reply.code(), verb.as_str()) {
-            (Code::DataMustBeProtected, _) => Rule::TlsRequiredData,
-            (Code::NotImplemented, "PORT" | "EPRT") => Rule::ActiveModeOff,
-            _ => return,
-        };
-        self.record_refusal(&No { rule, detail: String::new() }, &reply.summary());
-    }
-
     pub(super) fn refused(&mut self, rule: Rule, detail: &str) {
         self.record_refusal(&No { rule, detail: detail.to_owned() }, "");
     }
@@ -430,6 +421,14 @@ impl Control {
             let Ok(Ok(1..)) = tokio::time::timeout(Duration::ZERO, read).await else { return };
             self.reader.clear();
         }
+    }
+}
+
+/// The rule that a session has applied by itself.
+const fn forbidding(what: Forbidden) -> Rule {
+    match what {
+        Forbidden::ActiveMode => Rule::ActiveModeOff,
+        Forbidden::ClearData => Rule::TlsRequiredData,
     }
 }
 

@@ -11,11 +11,21 @@ use crate::ftp::reply::{Code, Reply};
 use crate::store::live::Live;
 use crate::store::session::{Session, SessionEnd};
 
-/// The rule by which a session is ended from our side, and what its client hears.
-pub(super) type Farewell = (Rule, &'static str);
+/// Why a session is ended from our side.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Farewell {
+    /// By which rule.
+    rule: Rule,
+    /// What its client hears.
+    text: &'static str,
+}
 
-const DISCONNECTED: Farewell = (Rule::AbortedByAdministrator, "The session was ended by the administrator.");
-const CLOSING_DOWN: Farewell = (Rule::Draining, "Closing down; please come back later.");
+const DISCONNECTED: Farewell =
+    Farewell { rule: Rule::AbortedByAdministrator, text: "The session was ended by the administrator." };
+const CLOSING_DOWN: Farewell = Farewell { rule: Rule::Draining, text: "Closing down; please come back later." };
+const IDLE: Farewell =
+    Farewell { rule: Rule::Idle, text: "Idle for too long; please come back when there is something to do." };
+const SIGN_IN_TOO_LONG: Farewell = Farewell { rule: Rule::Idle, text: "Sign-in took too long." };
 
 /// Disabled, expired or removed while connected.
 fn not_allowed(live: &Live, clock: &Clock, connector: Option<&str>) -> Option<Farewell> {
@@ -24,7 +34,7 @@ fn not_allowed(live: &Live, clock: &Clock, connector: Option<&str>) -> Option<Fa
         None => Rule::ConnectorDisabled,
         Some(live) => live.connector.valid_at(clock.now()).err()?.rule(),
     };
-    Some((rule, "This user may not stay connected."))
+    Some(Farewell { rule, text: "This user may not stay connected." })
 }
 
 impl Control {
@@ -38,7 +48,7 @@ impl Control {
     pub(super) async fn timed_out(&mut self) {
         // It may have been the deadline of the sign-in, which no command may pass either.
         if self.must_end().is_none() {
-            self.end((Rule::Idle, "Idle for too long; please come back when there is something to do.")).await;
+            self.end(IDLE).await;
         }
     }
 
@@ -50,7 +60,7 @@ impl Control {
         } else if stopped || (self.stop.drain.is_cancelled() && !self.session.is_transferring()) {
             Some(CLOSING_DOWN)
         } else if !self.session.logged_in() && Instant::now() >= self.login_by {
-            Some((Rule::Idle, "Sign-in took too long."))
+            Some(SIGN_IN_TOO_LONG)
         } else {
             not_allowed(&self.engine.live, &self.engine.depot.clock, self.connector.as_deref())
         }
@@ -83,7 +93,7 @@ impl Control {
     }
 
     /// Ends the session from our side; a transfer under way is aborted first.
-    pub(super) async fn end(&mut self, (rule, text): Farewell) {
+    pub(super) async fn end(&mut self, Farewell { rule, text }: Farewell) {
         if let Some(running) = &self.running {
             running.abort.end();
         }

@@ -11,7 +11,7 @@ use super::connection::Control;
 use crate::base::path::VirtualPath;
 use crate::domain::authorise::No;
 use crate::engine::reading::{Reading, Wanted};
-use crate::engine::refusal::{self, Kind};
+use crate::engine::refusal::{self, About};
 use crate::engine::transfers::{self, ControlLine, End, Job, Progress};
 use crate::ftp::reply::{Code, Reply};
 use crate::ftp::session::{Outcome, Step, Transfer};
@@ -41,7 +41,7 @@ impl Control {
         let control = match ControlLine::of(&self.stream, self.gone.clone()) {
             Ok(control) => control,
             Err(error) => {
-                let (reply, no) = refusal::reply(&TransferError::Storage(error), Kind::File);
+                let (reply, no) = refusal::reply(&TransferError::Storage(error), About::File);
                 return self.outcome(Outcome::Refused(reply), no).await;
             }
         };
@@ -50,7 +50,6 @@ impl Control {
         let job = Job {
             engine: self.engine.clone(),
             party,
-            agreed,
             local: self.local,
             place: Arc::clone(&self.place),
             abort: abort.clone(),
@@ -61,7 +60,7 @@ impl Control {
             progress,
         };
         // In its place before it is handed over, which moves it about ten times.
-        tokio::spawn(Box::pin(transfers::run(job, transfer)));
+        tokio::spawn(Box::pin(transfers::run(job, agreed, transfer)));
         self.running = Some(Running { progress: receiver, abort, line: self.line.clone(), aborting: false });
     }
 

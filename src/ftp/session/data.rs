@@ -6,7 +6,7 @@
 use std::net::SocketAddr;
 
 use super::state::{Asked, DataPort, DataType, Ending, Moves, Protection, Question, Restart, Session};
-use super::step::{Ask, Family, Listing, Policy, Step, StoreMode, Transfer};
+use super::step::{Ask, Family, Forbidden, Listing, Policy, Step, StoreMode, Transfer};
 use crate::base::path::NAME_BYTES_MAX;
 use crate::ftp::command::{EpsvArgument, ListArgument};
 use crate::ftp::listing::{Facts, Format, has_wildcard};
@@ -171,7 +171,7 @@ impl Session {
         let restart = std::mem::take(&mut self.restart);
         if policy.data_tls_required && self.protection() == Protection::Clear {
             let text = "Data must be protected by TLS here; use PBSZ 0 and PROT P.";
-            return Step::Send(Reply::new(Code::DataMustBeProtected, text));
+            return Step::Forbid(Forbidden::ClearData, Reply::new(Code::DataMustBeProtected, text));
         }
         if data == DataPort::Unknown {
             return Step::Send(Reply::new(Code::NoDataConnection, "Please say PASV or EPSV first."));

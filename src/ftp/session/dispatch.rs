@@ -2,7 +2,7 @@
 
 use super::data::Passive;
 use super::state::{Asked, Session};
-use super::step::{Algorithm, Policy, Step};
+use super::step::{Algorithm, Forbidden, Policy, Step};
 use crate::ftp::command::Command;
 use crate::ftp::feature::{self, Needs};
 use crate::ftp::reply::{Code, Reply};
@@ -43,14 +43,7 @@ impl Session {
                 return Step::Send(Reply::new(Code::NotLoggedIn, "Please log in with USER and PASS."));
             }
             if !feature.is_offered(self.view(policy)) {
-                return Step::Send(Reply::new(
-                    Code::NotImplemented,
-                    match feature.needs {
-                        Needs::ActiveMode => "Active mode is turned off here; use PASV or EPSV.",
-                        Needs::Tls => "TLS is not offered here.",
-                        Needs::Nothing => "That is not offered here.",
-                    },
-                ));
+                return not_offered(feature.needs);
             }
         }
         self.dispatch(command, policy)
@@ -153,6 +146,17 @@ impl Session {
             return Step::Close(Reply::new(Code::ClosingControl, "Too many commands that are not FTP. Closing."));
         }
         Step::Send(Reply::new(Code::SyntaxError, format!("There is no command {verb}; HELP lists all.")))
+    }
+}
+
+fn not_offered(needs: Needs) -> Step {
+    let reply = |text| Reply::new(Code::NotImplemented, text);
+    match needs {
+        Needs::ActiveMode => {
+            Step::Forbid(Forbidden::ActiveMode, reply("Active mode is turned off here; use PASV or EPSV."))
+        }
+        Needs::Tls => Step::Send(reply("TLS is not offered here.")),
+        Needs::Nothing => Step::Send(reply("That is not offered here.")),
     }
 }
 

@@ -12,4 +12,6 @@ mod step;
 
 pub use dispatch::{UNKNOWN_MAX, UNKNOWN_MAX_BEFORE_LOGIN};
 pub use state::{DataType, Protection, Session};
-pub use step::{Algorithm, Ask, Family, Listing, Outcome, Policy, STAT_LINES_MAX, Step, StoreMode, Transfer};
+pub use step::{
+    Algorithm, Ask, Family, Forbidden, Listing, Outcome, Policy, STAT_LINES_MAX, Step, StoreMode, Transfer,
+};

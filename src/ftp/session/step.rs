@@ -18,6 +18,8 @@ pub const STAT_LINES_MAX: usize = 1_000;
 pub enum Step {
     /// Send this; nothing else happens.
     Send(Reply),
+    /// The same, of what a setting forbids: the administrator is to know of it.
+    Forbid(Forbidden, Reply),
     /// Send this, then close the control connection.
     Close(Reply),
     /// Find this out or do it, then tell the session with [`Session::outcome`](super::Session::outcome).
@@ -29,6 +31,15 @@ pub enum Step {
     Wait(Box<Command>),
     /// `STAT` without a path: the engine sends [`Session::status`](super::Session::status) with what it knows of the transfer.
     Status,
+}
+
+/// What the [`Policy`] keeps a client from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Forbidden {
+    /// `PORT`, `EPRT`: active mode is off.
+    ActiveMode,
+    /// A transfer in clear, where TLS is required.
+    ClearData,
 }
 
 /// What only the outside can decide or do. Each has one successful [`Outcome`], named beside it; a refusal or a

@@ -1,6 +1,8 @@
 //! Buffers that transfers share.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
+
+use crate::base::lock::lock;
 
 /// Bytes moved at a time: a piece, after which other tasks get their turn.
 pub const BUFFER_BYTES: usize = 512 * 1024;
@@ -16,13 +18,13 @@ pub struct Buffers {
 impl Buffers {
     /// A buffer of [`BUFFER_BYTES`].
     pub fn take(&self) -> Box<[u8]> {
-        let kept = self.free.lock().unwrap_or_else(PoisonError::into_inner).pop();
+        let kept = lock(&self.free).pop();
         kept.unwrap_or_else(|| vec![0; BUFFER_BYTES].into_boxed_slice())
     }
 
     /// Gives it back.
     pub fn put(&self, buffer: Box<[u8]>) {
-        let mut free = self.free.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut free = lock(&self.free);
         if free.len() < BUFFERS_KEPT {
             free.push(buffer);
         }

@@ -124,9 +124,10 @@ fn saved(one: SetOff<'_>, (list, is_new): (&str, bool), secret: Option<&Secret>)
 pub async fn remove_action(context: Context, Path(id): Path<String>) -> Result<Response, ApiError> {
     let stored = find_action(&context, &id).await?;
     check_kinds(&context, &[kind(&stored.texts)])?;
-    let words = ActionSettings::parse(&stored.texts).map(|settings| settings.in_words()).unwrap_or_default();
-    let (db, subject) = (&context.state.db, format!("connector {}", written(&context, &stored.connector_key)));
-    context.changing(async |change| action::remove(db, &stored, (&subject, &words), change).await).await?;
+    let owner = context.state.live.written_id(&stored.connector_key);
+    let owner = owner.ok_or_else(|| none("connector", "connectors", &stored.connector_key))?;
+    let db = &context.state.db;
+    context.changing(async |change| action::remove(db, &stored, &owner, change).await).await?;
     context.state.live.refresh().await?;
     Ok(StatusCode::NO_CONTENT.into_response())
 }
@@ -183,9 +184,8 @@ async fn put_event_target(
 /// Removes an event target. What waited for it stops.
 pub async fn remove_event_target(context: Context, Path(id): Path<String>) -> Result<Response, ApiError> {
     let stored = find_target(&context, &id).await?;
-    let words = EventTargetSettings::parse(&stored.texts).map(|settings| settings.in_words()).unwrap_or_default();
     let db = &context.state.db;
-    context.changing(async |change| event_target::remove(db, &stored.id, &words, change).await).await?;
+    context.changing(async |change| event_target::remove(db, &stored, change).await).await?;
     context.state.live.refresh().await?;
     Ok(StatusCode::NO_CONTENT.into_response())
 }

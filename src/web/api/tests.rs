@@ -19,6 +19,7 @@ use crate::base::secret::Secret;
 use crate::domain::administrator::Role;
 use crate::domain::api_token::TokenSettings;
 use crate::domain::appliance::ApplianceSettings;
+use crate::domain::connector::ConnectorId;
 use crate::domain::connector::ConnectorSettings;
 use crate::domain::profile::Profile;
 use crate::domain::refusal::Rule;
@@ -314,7 +315,7 @@ async fn the_files_that_count_for_an_sla_are_listed_where_there_can_be_some() {
     let change = site.change();
     for (id, counted) in [("s1", "received"), ("s2", "collected")] {
         let texts = [("names", "*.x12"), ("counted", counted)].map(|(key, value)| (key.to_owned(), value.to_owned()));
-        sla::put(&site.db, id, ("acme", "acme"), (&texts.into(), "words"), &change).await.unwrap();
+        sla::put(&site.db, id, &ConnectorId::parse("acme").unwrap(), &texts.into(), &change).await.unwrap();
     }
     let counts = site.receive("acme", "po.x12").await.to_string();
     site.receive("acme", "po.edi").await;

@@ -19,7 +19,7 @@ use crate::store::audit::{self, Entered};
 use crate::store::receipt::Cursor;
 use crate::store::{Db, StoreError};
 use crate::web::context::Context;
-use crate::web::csv::{self, Source};
+use crate::web::csv::{self, Paged};
 use crate::web::error::WebError;
 use crate::web::shell::{Nav, Shell, html};
 use crate::web::table::address;
@@ -44,7 +44,7 @@ pub async fn export(context: Context, Query(asked): Query<Asked>) -> Response {
 /// Part of the subject's name.
 struct OfSubject(String);
 
-impl Source for OfSubject {
+impl Paged for OfSubject {
     const COLUMNS: &'static [&'static str] = &["id", "at", "who", "remote", "subject", "key", "before", "after"];
     type Row = Entered;
 

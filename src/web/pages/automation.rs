@@ -214,8 +214,8 @@ pub async fn remove(context: Context, Path(id): Path<String>, posted: Posted) ->
     let stored = find(&context, connector, posted.text("action")).await?.ok_or_else(WebError::not_found)?;
     check_kinds(&context, &[kind(&stored.texts)])?;
     let words = ActionSettings::parse(&stored.texts).map(|settings| settings.in_words()).unwrap_or_default();
-    let (db, subject) = (&context.state.db, format!("connector {connector}"));
-    context.changing(async |change| action::remove(db, &stored, (&subject, &words), change).await).await?;
+    let db = &context.state.db;
+    context.changing(async |change| action::remove(db, &stored, connector, change).await).await?;
     context.state.live.refresh().await?;
     let base = format!("/connectors/{connector}/automation");
     context.leave(&base, Note::done(format!("Removed: {words}. What waited for it has stopped.")));

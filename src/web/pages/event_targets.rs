@@ -125,7 +125,7 @@ pub async fn remove(context: Context, posted: Posted) -> Result<Response, WebErr
     let stored = find(&context, posted.text("target")).await?.ok_or_else(WebError::not_found)?;
     let words = EventTargetSettings::parse(&stored.texts).map(|settings| settings.in_words()).unwrap_or_default();
     let db = &context.state.db;
-    context.changing(async |change| event_target::remove(db, &stored.id, &words, change).await).await?;
+    context.changing(async |change| event_target::remove(db, &stored, change).await).await?;
     context.state.live.refresh().await?;
     context.leave(PATH, Note::done(format!("Removed: {words}. What waited for it has stopped.")));
     Ok(Redirect::to(PATH).into_response())

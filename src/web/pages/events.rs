@@ -17,7 +17,7 @@ use crate::store::event::{self, Event, Filter};
 use crate::store::receipt::Cursor;
 use crate::store::{Db, StoreError};
 use crate::web::context::Context;
-use crate::web::csv::{self, Source};
+use crate::web::csv::{self, Paged};
 use crate::web::error::WebError;
 use crate::web::shell::{Nav, Shell, html};
 use crate::web::table::{Offer, Pager};
@@ -144,7 +144,7 @@ pub async fn export(context: Context, Query(asked): Query<Asked>) -> Response {
     csv::file(&context, "events", filter)
 }
 
-impl Source for Filter {
+impl Paged for Filter {
     const COLUMNS: &'static [&'static str] =
         &["id", "kind", "at", "connector", "session_id", "receipt_id", "remote", "summary"];
     type Row = Event;

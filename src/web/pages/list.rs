@@ -8,7 +8,7 @@ use crate::base::clock::Timestamp;
 use crate::store::StoreError;
 use crate::store::receipt::Cursor;
 use crate::web::context::Context;
-use crate::web::csv::Source;
+use crate::web::csv::Paged;
 use crate::web::error::WebError;
 use crate::web::table::{Chip, Offer, Pager, address};
 use crate::web::view::{cursor, cursor_text, page_size};
@@ -170,13 +170,13 @@ impl Filters {
 }
 
 /// The rows of one page, and the place of the last one when there are more.
-pub async fn page<S: Source>(
+pub async fn page<S: Paged>(
     context: &Context,
-    source: &S,
+    table: &S,
     before: Option<&Cursor>,
     size: i64,
 ) -> Result<(Vec<S::Row>, Option<String>), StoreError> {
-    let mut rows = source.page(&context.state.db, before, size + 1).await?;
+    let mut rows = table.page(&context.state.db, before, size + 1).await?;
     let older = cut(&mut rows, size, |row| {
         let (at, id) = S::place(row);
         cursor_text(at, id)

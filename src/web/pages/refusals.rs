@@ -24,7 +24,7 @@ use crate::store::refusal::{self, Filter, Refusal};
 use crate::store::{Db, StoreError};
 use crate::web::context::Context;
 use crate::web::csrf::Posted;
-use crate::web::csv::{self, Source};
+use crate::web::csv::{self, Paged};
 use crate::web::error::WebError;
 use crate::web::notes::Note;
 use crate::web::shell::{Nav, Shell, html};
@@ -153,7 +153,7 @@ pub async fn export(context: Context, Query(asked): Query<Asked>) -> Response {
     csv::file(&context, "refusals", filter)
 }
 
-impl Source for Filter {
+impl Paged for Filter {
     const COLUMNS: &'static [&'static str] = &[
         "id",
         "rule",

@@ -11,6 +11,7 @@ use serde::Deserialize;
 
 use super::head::Head;
 use crate::base::clock::Timestamp;
+use crate::base::file_id::FileId;
 use crate::base::human;
 use crate::domain::administrator::Role;
 use crate::domain::refusal::Rule;
@@ -18,7 +19,7 @@ use crate::domain::value::Overwrite;
 use crate::store::audit::{self, Entry};
 use crate::store::live::{LiveConnector, Snapshot};
 use crate::transfer::depot::TransferError;
-use crate::transfer::offer::{self, Fetchable, Offer, Offered, Owner, Seen, Waiting};
+use crate::transfer::offer::{self, Fetchable, Offer, Offered, Owner, WaitingFile, WaitingFiles};
 use crate::web::context::Context;
 use crate::web::csrf::{Incoming, Part, Posted, Streamed};
 use crate::web::error::WebError;
@@ -89,16 +90,16 @@ async fn page(context: &Context, id: &str, skip: usize) -> Result<SendPage, WebE
     let (snapshot, live) = in_force(context, id)?;
     let connector = &live.connector;
     let owner = Owner { snapshot: &snapshot, connector };
-    let (shelf, unreadable) = match offer::waiting(&context.state.depot, owner).await {
-        Ok(shelf) => (shelf, String::new()),
+    let (waiting, unreadable) = match offer::waiting(&context.state.depot, owner).await {
+        Ok(waiting) => (waiting, String::new()),
         Err(error @ TransferError::NotRecorded(_)) => return Err(WebError::internal(error)),
-        Err(error) => (offer::Shelf::default(), error.to_string()),
+        Err(error) => (WaitingFiles::default(), error.to_string()),
     };
     let size = usize::try_from(PAGE_SIZE).unwrap_or(usize::MAX);
-    let total = shelf.files.len();
+    let total = waiting.files.len();
     let skip = if skip < total { skip - skip % size } else { 0 };
     let base = format!("/connectors/{}/send", connector.id);
-    let count = match (shelf.more, total) {
+    let count = match (waiting.more, total) {
         (true, _) => format!("More than {} files", human::thousands(total as u64)),
         (false, n) => human::count(n as u64, "file", "files"),
     };
@@ -106,7 +107,7 @@ async fn page(context: &Context, id: &str, skip: usize) -> Result<SendPage, WebE
     Ok(SendPage {
         shell: Shell::new(context, format!("{} send", connector.id), Nav::Flows).await?,
         head: Head::new(context, &connector.id, "send").await?,
-        rows: shelf.files.iter().skip(skip).take(size).map(|file| row(file, now)).collect(),
+        rows: waiting.files.iter().skip(skip).take(size).map(|file| row(file, now)).collect(),
         count,
         unreadable,
         before: if skip > 0 { format!("{base}?skip={}", skip - size) } else { String::new() },
@@ -119,7 +120,7 @@ async fn page(context: &Context, id: &str, skip: usize) -> Result<SendPage, WebE
     })
 }
 
-fn row(file: &Waiting, now: Timestamp) -> Row {
+fn row(file: &WaitingFile, now: Timestamp) -> Row {
     let since = file.version.changed;
     let times = file.known.as_ref().map_or(0, |known| known.times);
     Row {
@@ -218,7 +219,7 @@ pub async fn remove(context: Context, Path(id): Path<String>, posted: Posted) ->
     let owner = Owner { snapshot: &snapshot, connector: &live.connector };
     let below = posted.text("below");
     let base = format!("/connectors/{}/send", live.connector.id);
-    match offer::remove(&context.state.depot, owner, below, &seen(&posted)?).await {
+    match offer::remove(&context.state.depot, owner, below, seen(&posted)?).await {
         Ok(size) => {
             let before = format!("{below}, {}", human::size(size));
             note(&context, owner, (&before, "")).await?;
@@ -240,11 +241,11 @@ pub async fn remove(context: Context, Path(id): Path<String>, posted: Posted) ->
     }
 }
 
-fn seen(posted: &Posted) -> Result<Seen, WebError> {
+fn seen(posted: &Posted) -> Result<FileId, WebError> {
     let number = |name: &str| posted.text(name).parse::<u64>().map_err(|_| WebError::stale_form());
     let modified = posted.text("modified").parse().map_err(|_| WebError::stale_form())?;
     let (inode, size_bytes) = (number("inode")?, number("size")?);
-    Ok(Seen { inode, size_bytes, modified: Timestamp::from_us(modified) })
+    Ok(FileId { inode, size_bytes, modified: Timestamp::from_us(modified) })
 }
 
 fn clash_of(text: &str) -> Overwrite {

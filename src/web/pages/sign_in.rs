@@ -174,9 +174,8 @@ pub async fn code(context: Context, posted: Posted) -> Result<Response, WebError
 }
 
 async fn record(context: &Context, kind: EventKind, summary: String) {
-    let mut event = Event::new(&context.state.ids, kind, context.now(), summary);
-    event.remote = context.visitor.remote.to_string();
-    context.state.recorder.event(event).await;
+    let event = Event::new(&context.state.ids, kind, context.now(), summary);
+    context.state.recorder.event(Event { remote: context.visitor.remote.to_string(), ..event }).await;
 }
 
 /// Ends the session.

@@ -251,10 +251,9 @@ async fn put(context: &Context, connector: &Connector, edit: &str, draft: &Draft
     }
     let expected = there.as_ref().map(|one| draft.version().unwrap_or(one.version));
     let id = there.map_or_else(|| EventId::new(&context.state.ids).to_string(), |one| one.id);
-    let whose = (connector.id.as_str(), connector.id.key());
-    let (texts, words) = (settings.texts(), settings.in_words());
-    let saved = context.changing(async |change| sla::save(db, (&id, expected), whose, (&texts, &words), change).await);
-    Ok(saved.await.map(|()| words))
+    let texts = settings.texts();
+    let saved = context.changing(async |change| sla::save(db, (&id, expected), &connector.id, &texts, change).await);
+    Ok(saved.await.map(|()| settings.in_words()))
 }
 
 /// Removes one.
@@ -263,8 +262,8 @@ pub async fn remove(context: Context, Path(id): Path<String>, posted: Posted) ->
     let connector = &live.connector;
     let stored = find(&context, connector, posted.text("sla")).await?.ok_or_else(WebError::not_found)?;
     let words = SlaSettings::parse(&stored.texts).map(|(settings, _)| settings.in_words()).unwrap_or_default();
-    let (db, subject) = (&context.state.db, format!("connector {}", connector.id));
-    context.changing(async |change| sla::remove(db, &stored.id, (&subject, &words), change).await).await?;
+    let db = &context.state.db;
+    context.changing(async |change| sla::remove(db, &stored, &connector.id, change).await).await?;
     let base = format!("/connectors/{}/slas", connector.id);
     context.leave(&base, Note::done(format!("Removed: {words}. What was told of it stays among the events.")));
     Ok(Redirect::to(&base).into_response())

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 
 use askama::Template;
 use axum::extract::Path;
@@ -14,6 +14,7 @@ use super::refusals::tab_of;
 use super::send::in_force;
 use crate::access::trial::{self, Outcome, Report, Step, Subject};
 use crate::base::id::TransferId;
+use crate::base::lock::lock;
 use crate::domain::connector::ConnectorId;
 use crate::store::listener::{self, Listener};
 use crate::web::context::Context;
@@ -32,11 +33,11 @@ pub struct Trials(Arc<Mutex<HashMap<String, Arc<Report>>>>);
 impl Trials {
     /// The last report of the connector.
     pub fn last(&self, id: &ConnectorId) -> Option<Arc<Report>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).get(id.key()).cloned()
+        lock(&self.0).get(id.key()).cloned()
     }
 
     fn remember(&self, id: &ConnectorId, report: Report) {
-        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut all = lock(&self.0);
         if all.len() >= REPORTS_MAX
             && let Some(oldest) = all.iter().min_by_key(|(_, report)| report.at).map(|(key, _)| key.clone())
         {

@@ -13,7 +13,7 @@ use crate::store::receipt::Cursor;
 use crate::store::transfer::{self, Direction, Filter, Transfer};
 use crate::store::{Db, StoreError};
 use crate::web::context::Context;
-use crate::web::csv::{self, Source};
+use crate::web::csv::{self, Paged};
 use crate::web::error::WebError;
 use crate::web::shell::{Nav, Shell, html};
 use crate::web::table::{Offer, Pager};
@@ -126,7 +126,7 @@ pub async fn export(context: Context, Query(asked): Query<Asked>) -> Result<Resp
     Ok(csv::file(&context, "transfers", filter))
 }
 
-impl Source for Filter {
+impl Paged for Filter {
     const COLUMNS: &'static [&'static str] = &[
         "id",
         "direction",

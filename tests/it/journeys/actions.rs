@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use waybill::base::clock::Clock;
 use waybill::base::id::{EventId, IdSource};
+use waybill::domain::connector::ConnectorId;
 use waybill::store::Db;
 use waybill::store::action::{self, StoredAction};
 use waybill::store::setting::Change;
@@ -30,7 +31,8 @@ pub(super) async fn add(appliance: &Appliance, pairs: &[(&str, &str)]) {
     let texts = usual.iter().chain(pairs).map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
     let stored =
         StoredAction { id: EventId::new(&ids).to_string(), connector_key: PARTNER.to_owned(), texts, version: 0 };
-    action::put(&db, &stored, ("connector", "an action"), &change).await.expect("it is stored");
+    let partner = ConnectorId::parse(PARTNER).expect("it is an id");
+    action::put(&db, &stored, &partner, &change).await.expect("it is stored");
 }
 
 fn lines(log: &Path) -> Vec<String> {

@@ -1,6 +1,6 @@
 //! Files that programs are run for: with their arguments, again until they end with status 0, across kill -9.
 
-use crate::kit::{Appliance, PARTNER, Running};
+use crate::kit::{Appliance, PARTNER};
 
 /// `acme-edi` passes along to a Command that appends what it says to a file; gives that file.
 fn running_programs(lines: &str) -> (Appliance, std::path::PathBuf) {
@@ -18,15 +18,6 @@ fn connect(appliance: &Appliance, arguments: &str) {
     appliance.say(&["flow", "connect", PARTNER, "erp"]);
 }
 
-async fn until_passed_along(running: &Running<'_>, appliance: &Appliance) {
-    running
-        .until("the file is passed along", async |_| {
-            let receipts = appliance.receipts(PARTNER);
-            (receipts.len() == 1 && receipts[0]["status"] == "passed_along").then_some(())
-        })
-        .await;
-}
-
 fn lines(log: &std::path::Path) -> Vec<String> {
     std::fs::read_to_string(log).unwrap_or_default().lines().map(ToOwned::to_owned).collect()
 }
@@ -40,7 +31,7 @@ async fn a_program_is_run_until_it_ends_well() {
     connect(&appliance, "--in {path} '%ConnectorId% %Filename%'");
     assert!(appliance.say(&["connector", "list"]).contains("erp       command"));
     running.partner().await.store("/Receive/o'r $(id).edi", b"the bytes").await;
-    until_passed_along(&running, &appliance).await;
+    running.until_status(&["passed_along"]).await;
     let line = format!("--in|{PARTNER} o'r $(id).edi|the bytes");
     assert_eq!(lines(&log), [line.clone(), line], "the first run failed, the second did not");
     let left = std::fs::read_dir(appliance.data().join("scratch")).expect("it was used");
@@ -83,7 +74,7 @@ async fn killed_before_its_end_is_recorded_a_program_is_run_again() {
     running.ended().await;
     assert_eq!(lines(&log), ["the bytes"]);
     let running = appliance.start().await;
-    until_passed_along(&running, &appliance).await;
+    running.until_status(&["passed_along"]).await;
     assert_eq!(lines(&log), ["the bytes", "the bytes"], "at least once, and whole each time");
     assert_eq!(std::fs::read_dir(appliance.data().join("scratch")).map_or(0, Iterator::count), 0);
 }
@@ -103,6 +94,6 @@ async fn killed_while_a_program_runs_it_is_run_again() {
     assert!(runs(&pid), "it still runs");
     let running = appliance.start().await;
     assert!(!runs(&pid), "it is ended before anything is delivered");
-    until_passed_along(&running, &appliance).await;
+    running.until_status(&["passed_along"]).await;
     assert_eq!(lines(&log).len(), 2);
 }

@@ -50,6 +50,14 @@ pub(super) async fn send(address: std::net::SocketAddr, command: &str, bytes: &[
     }
 }
 
+/// One version lies there. Stopped in order, so that recovery has nothing to do when a fault is set.
+async fn lay_there(appliance: &Appliance, old: &[u8]) {
+    let mut running = appliance.start().await;
+    assert_eq!(upload(running.ftp(), NAME, old).await, Told::Safe);
+    running.terminate();
+    running.ended().await;
+}
+
 /// After a restart: the old version or the new one, whole; a receipt for each version that is or was there; the
 /// acknowledged one in any case.
 fn check(appliance: &Appliance, what: &str, told: Told, (old, new): (&[u8], &[u8])) {
@@ -75,11 +83,7 @@ async fn killed_at_each_step_a_new_version_is_whole_or_not_there() {
     for point in Point::RECEIVING {
         let appliance = Appliance::new();
         let (old, new) = (b"the old version".to_vec(), vec![7_u8; 100_000]);
-        // Stopped in order, so that recovery has nothing to do when the fault is set.
-        let mut running = appliance.start().await;
-        assert_eq!(upload(running.ftp(), NAME, &old).await, Told::Safe);
-        running.terminate();
-        running.ended().await;
+        lay_there(&appliance, &old).await;
         // Recovery itself is broken off, too: first a kill that leaves it something to do.
         let at = if point == Point::Recovering { Point::Committed } else { point };
         let mut running = appliance.start_with_fault(Some(&format!("{}:kill:1", at.name()))).await;
@@ -126,11 +130,7 @@ async fn an_error_at_each_step_is_told_and_leaves_the_old_version() {
     ] {
         let appliance = Appliance::new();
         let (old, new) = (b"the old version".to_vec(), vec![7_u8; 100_000]);
-        // Stopped in order, so that recovery has nothing to do when the fault is set.
-        let mut running = appliance.start().await;
-        assert_eq!(upload(running.ftp(), NAME, &old).await, Told::Safe);
-        running.terminate();
-        running.ended().await;
+        lay_there(&appliance, &old).await;
         let what = format!("{error} at {}", point.name());
         let running = appliance.start_with_fault(Some(&format!("{}:{error}:1", point.name()))).await;
         let told = upload(running.ftp(), NAME, &new).await;

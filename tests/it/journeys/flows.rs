@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use waybill::base::fault::Point;
 
 use super::faults::{Told, upload};
-use crate::kit::{Appliance, Client, PARTNER, PASSWORD, Running};
+use crate::kit::{Appliance, Client, PARTNER, PASSWORD};
 
 /// `acme-edi` passes along to the Folder `archive` and to the partner `globex`.
 fn flowing() -> Appliance {
@@ -35,16 +35,6 @@ fn files(folder: &Path) -> Vec<(String, Vec<u8>)> {
     files
 }
 
-pub(super) async fn until_status(running: &Running<'_>, appliance: &Appliance, statuses: &[&str]) {
-    running
-        .until(&format!("the receipts are {statuses:?}"), async |_| {
-            let receipts = appliance.receipts(PARTNER);
-            let now: Vec<_> = receipts.iter().map(|one| one["status"].as_str().unwrap_or_default()).collect();
-            (now == statuses).then_some(())
-        })
-        .await;
-}
-
 fn one(name: &str, bytes: &[u8]) -> Vec<(String, Vec<u8>)> {
     vec![(name.to_owned(), bytes.to_vec())]
 }
@@ -57,7 +47,7 @@ async fn a_file_is_passed_along_to_a_folder_and_into_another_partners_send() {
     let running = appliance.start().await;
     let mut client = running.partner().await;
     client.store("/Receive/a.edi", b"the bytes").await;
-    until_status(&running, &appliance, &["passed_along"]).await;
+    running.until_status(&["passed_along"]).await;
     let cold = appliance.data().join("partners/cold");
     running.until("it went on from the folder", async |_| (files(&cold).len() == 1).then_some(())).await;
     for folder in [archive(&appliance), appliance.place("globex", "Send"), cold] {
@@ -95,7 +85,7 @@ async fn a_file_that_its_partner_gives_a_temporary_name_waits_for_another() {
     client.expect("RNFR /Receive/a.edi.tmp", 350).await;
     client.expect("RNTO /Receive/c.edi", 250).await;
     there(&[one("b.edi", b"more"), one("c.edi", b"the bytes")].concat()).await;
-    until_status(&running, &appliance, &["passed_along"; 2]).await;
+    running.until_status(&["passed_along"; 2]).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -108,7 +98,7 @@ async fn a_file_is_passed_along_to_a_folder_of_another_file_system() {
     appliance.say(&["flow", "connect", PARTNER, "archive"]);
     let running = appliance.start().await;
     running.partner().await.store("/Receive/a.edi", b"the bytes").await;
-    until_status(&running, &appliance, &["passed_along"]).await;
+    running.until_status(&["passed_along"]).await;
     assert_eq!(files(&elsewhere.path().join("archive")), one("a.edi", b"the bytes"));
 }
 
@@ -127,7 +117,7 @@ async fn what_a_target_refuses_waits_in_order_and_is_led_elsewhere_when_it_is_gi
     let mut client = running.partner().await;
     client.store("/Receive/taken", b"refused").await;
     client.store("/Receive/behind", b"waits for its turn").await;
-    until_status(&running, &appliance, &["waiting", "passed_along"]).await;
+    running.until_status(&["waiting", "passed_along"]).await;
     let receive = appliance.place(PARTNER, "Receive");
     running.until("what was passed along has left Receive", async |_| (files(&receive).len() == 1).then_some(())).await;
     assert_eq!(files(&receive), one("taken", b"refused"), "it stays, visibly");
@@ -138,7 +128,7 @@ async fn what_a_target_refuses_waits_in_order_and_is_led_elsewhere_when_it_is_gi
 
     appliance.say(&["flow", "connect", PARTNER, "problems", "--error"]);
     client.store("/Receive/behind", b"refused too").await;
-    until_status(&running, &appliance, &["waiting", "passed_along", "passed_along"]).await;
+    running.until_status(&["waiting", "passed_along", "passed_along"]).await;
     assert_eq!(files(&appliance.data().join("partners/problems")), one("behind", b"refused too"));
 }
 
@@ -152,10 +142,10 @@ async fn a_folder_that_was_removed_is_made_again() {
     let running = appliance.start().await;
     let mut client = running.partner().await;
     client.store("/Receive/first", b"bytes").await;
-    until_status(&running, &appliance, &["passed_along"]).await;
+    running.until_status(&["passed_along"]).await;
     std::fs::remove_dir_all(archive(&appliance)).unwrap();
     client.store("/Receive/second", b"more").await;
-    until_status(&running, &appliance, &["passed_along", "passed_along"]).await;
+    running.until_status(&["passed_along", "passed_along"]).await;
     assert_eq!(files(&archive(&appliance)), one("second", b"more"));
 }
 
@@ -172,10 +162,10 @@ async fn what_is_for_a_disabled_connector_waits_until_it_is_enabled_and_is_never
         client.store(&format!("/Receive/{name}"), b"order").await;
         running.until("the other target has it", async |_| (files(&send).len() == count).then_some(())).await;
     }
-    until_status(&running, &appliance, &["waiting", "waiting"]).await;
+    running.until_status(&["waiting", "waiting"]).await;
     assert_eq!(appliance.say(&["events", "--kind", "delivery_failed", "--json"]), "");
     appliance.say(&["connector", "set", "archive", "enabled=on"]);
-    until_status(&running, &appliance, &["passed_along", "passed_along"]).await;
+    running.until_status(&["passed_along", "passed_along"]).await;
     assert_eq!(files(&archive(&appliance)).len(), 2);
     assert_eq!(files(&send).len(), 2, "what had it got it once");
 }
@@ -189,10 +179,10 @@ async fn a_removed_arrow_stops_what_waits_and_the_file_stays() {
     let running = appliance.start().await;
     let mut client = running.partner().await;
     client.store("/Receive/a.edi", b"the bytes").await;
-    until_status(&running, &appliance, &["waiting"]).await;
+    running.until_status(&["waiting"]).await;
     let said = appliance.say(&["flow", "disconnect", PARTNER, "archive"]);
     assert!(said.contains("One file that waited for it stays."), "{said}");
-    until_status(&running, &appliance, &["in_receive"]).await;
+    running.until_status(&["in_receive"]).await;
     assert_eq!(files(&appliance.place(PARTNER, "Receive")), one("a.edi", b"the bytes"));
 }
 
@@ -214,7 +204,7 @@ async fn killed_at_each_step_a_file_is_passed_along_once() {
             }
         }
         let running = appliance.start().await;
-        until_status(&running, &appliance, &["passed_along"]).await;
+        running.until_status(&["passed_along"]).await;
         let receive = appliance.place(PARTNER, "Receive");
         running.until(&format!("{what}: it has left"), async |_| files(&receive).is_empty().then_some(())).await;
         let there = files(&archive(&appliance)).len() + files(&appliance.place("globex", "Send")).len();
@@ -233,7 +223,7 @@ async fn an_error_on_the_way_is_tried_again_and_nothing_comes_twice() {
         appliance.say(&["settings", "set", "delivery_retry_first_s=1"]);
         let running = appliance.start_with_fault(Some(&format!("{}:eio:1", point.name()))).await;
         assert_eq!(upload(running.ftp(), "a.edi", b"the bytes").await, Told::Safe, "{what}");
-        until_status(&running, &appliance, &["passed_along"]).await;
+        running.until_status(&["passed_along"]).await;
         for folder in [archive(&appliance), appliance.place("globex", "Send")] {
             assert_eq!(files(&folder), one("a.edi", b"the bytes"), "{what}");
         }
@@ -264,7 +254,7 @@ async fn killed_while_it_is_received_a_file_is_passed_along_or_not_there() {
         assert_eq!(upload(running.ftp(), "a.edi", b"the bytes").await, Told::Nothing, "{what}");
         running.ended().await;
         let running = appliance.start().await;
-        until_status(&running, &appliance, &["passed_along"]).await;
+        running.until_status(&["passed_along"]).await;
         for folder in [archive(&appliance), appliance.place("globex", "Send")] {
             assert_eq!(files(&folder), one("a.edi", b"the bytes"), "{what}");
         }
@@ -287,7 +277,7 @@ async fn a_folder_that_cannot_be_synced_when_a_file_is_looked_for_there_is_told_
     let running = appliance.start_with_fault(Some(&format!("{}:eio:1", Point::SyncFolder.name()))).await;
     std::fs::remove_dir_all(&folder).unwrap();
     std::fs::rename(&away, &folder).unwrap();
-    until_status(&running, &appliance, &["passed_along"]).await;
+    running.until_status(&["passed_along"]).await;
     let told = appliance.say(&["events", "--kind", "storage_failing"]);
     assert!(told.contains("Storage of archive: ") && told.contains("until a test write succeeds"), "{told}");
     assert_eq!(files(&archive(&appliance)), one("a.edi", b"the bytes"));

@@ -4,7 +4,6 @@ use waybill::base::fault::Point;
 use waybill::transfer::held;
 
 use super::faults::{Told, upload};
-use super::flows::until_status;
 use crate::kit::{Appliance, Beside, PARTNER, id_of};
 
 /// What is received waits for longer than a test.
@@ -43,7 +42,7 @@ async fn what_somebody_took_out_of_receive_before_the_crash_is_still_to_be_passe
         running.ended().await;
         std::fs::remove_file(appliance.place(PARTNER, "Receive").join("a.edi")).expect("it has its name");
         let running = appliance.start().await;
-        until_status(&running, &appliance, &["waiting"]).await;
+        running.until_status(&["waiting"]).await;
         let id = id_of(&appliance.receipts(PARTNER)[0]);
         assert_eq!(Beside::of(&appliance).await.held(&id).await.as_deref(), Some(&b"the bytes"[..]));
         assert_eq!(appliance.say(&["events", "--kind", "after_receive", "--json"]).lines().count(), 1);
@@ -59,7 +58,7 @@ async fn what_was_sent_again_since_it_was_refused_is_received_once() {
         assert_eq!(upload(running.ftp(), "a.edi", b"the bytes").await, Told::Safe);
         drop(running);
         let running = appliance.start().await;
-        until_status(&running, &appliance, &["lost", status]).await;
+        running.until_status(&["lost", status]).await;
         assert_eq!(appliance.say(&["events", "--kind", "after_receive", "--json"]).lines().count(), 1);
     }
 }
@@ -70,7 +69,7 @@ async fn an_upload_that_cannot_be_held_is_refused() {
     let running = appliance.start_with_fault(Some("held:eio:1")).await;
     assert_eq!(upload(running.ftp(), "a.edi", b"the bytes").await, Told::Refused(451));
     assert_eq!(upload(running.ftp(), "a.edi", b"again").await, Told::Safe);
-    until_status(&running, &appliance, &["lost", "waiting"]).await;
+    running.until_status(&["lost", "waiting"]).await;
     let usage = waybill::store::held::usage(&Beside::of(&appliance).await.depot.db).await.expect("it is read");
     assert_eq!(usage, (1, 5), "nothing is held for the lost one");
 }
@@ -85,6 +84,6 @@ async fn an_upload_that_could_not_be_published_goes_on_with_a_receipt_of_its_own
     let mut client = running.partner().await;
     client.expect("SIZE /Receive/a.edi", 213).await;
     assert_eq!(client.put("APPE /Receive/a.edi", b"more").await.code, 226);
-    until_status(&running, &appliance, &["lost", "waiting"]).await;
+    running.until_status(&["lost", "waiting"]).await;
     assert_eq!(std::fs::metadata(appliance.place(PARTNER, "Receive").join("a.edi")).unwrap().len(), 2_000_004);
 }

@@ -72,15 +72,6 @@ fn posting(port: u16, body: &str) -> (Appliance, String) {
     (appliance, secret)
 }
 
-async fn until_passed_along(running: &Running<'_>, appliance: &Appliance) {
-    running
-        .until("the file is passed along", async |_| {
-            let receipts = appliance.receipts(PARTNER);
-            (receipts.len() == 1 && receipts[0]["status"] == "passed_along").then_some(())
-        })
-        .await;
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn an_event_is_posted_again_with_its_id_until_the_receiver_takes_it() {
     let port = free_port();
@@ -95,7 +86,7 @@ async fn an_event_is_posted_again_with_its_id_until_the_receiver_takes_it() {
     running.until("the first attempt has failed", failed).await;
     assert_eq!(appliance.receipts(PARTNER)[0]["status"], "waiting");
     let posts = receive(port).await;
-    until_passed_along(&running, &appliance).await;
+    running.until_status(&["passed_along"]).await;
     let posts = posts.lock().unwrap().clone();
     assert_eq!(posts.len(), 1, "it came once");
     let first = &posts[0];
@@ -122,7 +113,7 @@ async fn killed_at_each_step_an_event_is_posted_at_least_once_and_with_one_id() 
         running.partner().await.store("/Receive/a.edi", b"the bytes").await;
         running.ended().await;
         let running = appliance.start().await;
-        until_passed_along(&running, &appliance).await;
+        running.until_status(&["passed_along"]).await;
         let posts = posts.lock().unwrap().clone();
         assert_eq!(posts.len(), times, "{point}");
         let id = posts[0].header("Waybill-Event-Id");
@@ -154,7 +145,7 @@ async fn telling(settle_s: u32) -> (Appliance, Posts) {
     let texts = [("url", url.as_str()), ("which", "chosen"), ("kinds", "after_receive")];
     let texts = texts.map(|(key, value)| (key.to_owned(), value.to_owned())).into();
     let target = StoredTarget { id: "one".to_owned(), texts, version: 0 };
-    event_target::put(&db, &target, "", &change).await.expect("it is added");
+    event_target::put(&db, &target, &change).await.expect("it is added");
     let secrets = Secrets::open(db, &appliance.data()).expect("the key is there");
     let secret = Secret::new("a long enough secret");
     secrets.put(&webhook_secret("one"), &secret, "settings", &change).await.expect("it is kept");
@@ -240,7 +231,7 @@ async fn the_file_itself_is_posted_whole_and_signed() {
     let running = appliance.start().await;
     let bytes: Vec<u8> = (0..1_000_003_u32).map(|n| u8::try_from(n % 251).unwrap()).collect();
     running.partner().await.store("/Receive/o'r ders.edi", &bytes).await;
-    until_passed_along(&running, &appliance).await;
+    running.until_status(&["passed_along"]).await;
     let posts = posts.lock().unwrap().clone();
     assert_eq!(posts.len(), 1);
     assert!(posts[0].body == bytes && posts[0].is_signed_with(&secret));

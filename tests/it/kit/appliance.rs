@@ -326,6 +326,16 @@ impl Running<'_> {
         }
     }
 
+    /// Waits until the partner's receipts have these statuses, the oldest first.
+    pub(crate) async fn until_status(&self, statuses: &[&str]) {
+        self.until(&format!("the receipts are {statuses:?}"), async |running| {
+            let receipts = running.appliance.receipts(PARTNER);
+            let now: Vec<_> = receipts.iter().map(|one| one["status"].as_str().unwrap_or_default()).collect();
+            (now == statuses).then_some(())
+        })
+        .await;
+    }
+
     /// Its process id.
     pub(crate) fn pid(&self) -> u32 {
         self.child.as_ref().expect("it runs").id()

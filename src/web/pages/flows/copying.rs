@@ -37,11 +37,9 @@ impl Copying<'_> {
                 self.left_out.push("an SLA that this version cannot read".to_owned());
                 continue;
             };
-            let (id, words) = (EventId::new(&self.context.state.ids).to_string(), settings.in_words());
-            let whose = (self.to.as_str(), self.to.key());
-            let put =
-                self.context.changing(async |change| sla::put(db, &id, whose, (&one.texts, &words), change).await);
-            self.keep(put.await, &words)?;
+            let id = EventId::new(&self.context.state.ids).to_string();
+            let put = self.context.changing(async |change| sla::put(db, &id, self.to, &one.texts, change).await);
+            self.keep(put.await, &settings.in_words())?;
         }
         Ok(())
     }

@@ -18,7 +18,7 @@ use crate::domain::receipt::Status;
 use crate::store::audit::{self, Entry};
 use crate::store::delivery_page::{self, Delivery};
 use crate::store::live::Snapshot;
-use crate::store::receipt::{self, Cursor, Direction, Receipt};
+use crate::store::receipt::{self, Beside, Cursor, Receipt};
 use crate::transfer::depot::TransferError;
 use crate::transfer::received;
 use crate::web::context::Context;
@@ -362,7 +362,7 @@ async fn chosen(context: &Context, posted: &Posted) -> Result<(Vec<Receipt>, boo
     let search = filter(posted).search(context).await?;
     let mut receipts = Vec::new();
     loop {
-        let found = receipt::page(db, &search, Some((Direction::Older, &from)), STEP_ROWS).await?;
+        let found = receipt::page(db, &search, Some(Beside::Older(&from)), STEP_ROWS).await?;
         let Some(last) = found.last() else { return Ok((receipts, false)) };
         from = Cursor { completed_at: last.completed_at, id: last.id.as_str().to_owned() };
         receipts.extend(found);

@@ -1,11 +1,11 @@
 //! The Receive table as CSV: every row of a filter, newest first.
 
 use crate::base::clock::Timestamp;
-use crate::store::receipt::{self, Cursor, Direction, Receipt, Search};
+use crate::store::receipt::{self, Beside, Cursor, Receipt, Search};
 use crate::store::{Db, StoreError};
-use crate::web::csv::Source;
+use crate::web::csv::Paged;
 
-impl Source for Search {
+impl Paged for Search {
     const COLUMNS: &'static [&'static str] = &[
         "id",
         "connector",
@@ -29,7 +29,7 @@ impl Source for Search {
     type Row = Receipt;
 
     async fn page(&self, db: &Db, before: Option<&Cursor>, count: i64) -> Result<Vec<Receipt>, StoreError> {
-        receipt::page(db, self, before.map(|before| (Direction::Older, before)), count).await
+        receipt::page(db, self, before.map(Beside::Older), count).await
     }
 
     fn place(row: &Receipt) -> (Timestamp, &str) {

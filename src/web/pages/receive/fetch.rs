@@ -3,7 +3,7 @@
 use super::Asked;
 use crate::base::human;
 use crate::base::id::ReceiptId;
-use crate::store::receipt::{self, Cursor, Direction, Receipt, Search};
+use crate::store::receipt::{self, Beside, Cursor, Receipt, Search};
 use crate::store::receipt_page::{self, Looked};
 use crate::web::context::Context;
 use crate::web::error::WebError;
@@ -56,13 +56,12 @@ fn cut(receipts: &mut Vec<Receipt>, size: i64, upwards: bool) -> bool {
 async fn plain(context: &Context, asked: &Asked, search: &Search) -> Result<Fetched, WebError> {
     let (db, size) = (&context.state.db, page_size(asked.size));
     let from = match (cursor(&asked.before), cursor(&asked.after)) {
-        (Some(before), _) => Some((Direction::Older, before)),
-        (None, Some(after)) => Some((Direction::Newer, after)),
+        (Some(before), _) => Some(Beside::Older(before)),
+        (None, Some(after)) => Some(Beside::Newer(after)),
         (None, None) => None,
     };
-    let from = from.as_ref().map(|(direction, cursor)| (*direction, cursor));
-    let upwards = matches!(from, Some((Direction::Newer, _)));
-    let mut receipts = receipt::page(db, search, from, size + 1).await?;
+    let upwards = matches!(from, Some(Beside::Newer(_)));
+    let mut receipts = receipt::page(db, search, from.as_ref().map(Beside::as_ref), size + 1).await?;
     let more = cut(&mut receipts, size, upwards);
     let count = receipt::count(db, search, COUNTED_MAX + 1).await?;
     let (older, newer) = beside(&receipts, (from.is_some(), upwards, more), place);
@@ -73,17 +72,13 @@ async fn sorted(context: &Context, asked: &Asked) -> Result<Fetched, WebError> {
     let (db, size) = (&context.state.db, page_size(asked.size));
     let Some(by) = asked.sorted() else { return Ok(Fetched::default()) };
     // The row beside the page is all that such an address holds.
-    let (direction, id) = match (ReceiptId::parse(&asked.before), ReceiptId::parse(&asked.after)) {
-        (Some(id), _) => (Direction::Older, Some(id)),
-        (None, id) => (Direction::Newer, id),
+    let from = match (ReceiptId::parse(&asked.before), ReceiptId::parse(&asked.after)) {
+        (Some(id), _) => receipt::find(db, &id).await?.map(Beside::Older),
+        (None, Some(id)) => receipt::find(db, &id).await?.map(Beside::Newer),
+        (None, None) => None,
     };
-    let row = match &id {
-        Some(id) => receipt::find(db, id).await?,
-        None => None,
-    };
-    let from = row.as_ref().map(|row| (direction, row));
-    let upwards = from.is_some() && direction == Direction::Newer;
-    let mut receipts = receipt_page::sorted(db, by, from, size + 1).await?;
+    let upwards = matches!(from, Some(Beside::Newer(_)));
+    let mut receipts = receipt_page::sorted(db, by, from.as_ref().map(Beside::as_ref), size + 1).await?;
     let more = cut(&mut receipts, size, upwards);
     let count = receipt::count(db, &Search::default(), COUNTED_MAX + 1).await?;
     let id = |receipt: &Receipt| receipt.id.to_string();
