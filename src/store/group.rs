@@ -1,5 +1,5 @@
 //! The rows of one group commit, written by one statement: every call of SQLite is a hop to its thread and back, and so is
-//! every statement's end; each costs more than the statement itself. This is SQLite's own: see docs/decisions/0091 and 0127.
+//! every statement's end; each costs more than the statement itself. This is SQLite's own: see docs/decisions/0091 and 0125.
 
 use std::collections::BTreeMap;
 use std::mem;
