@@ -27,7 +27,7 @@ settings! {
         acme: bool = "off", "Certificate by ACME",
             "An authority issues the certificate named acme and renews it, over and over. Turning it on agrees to the \
              authority's terms.";
-        acme_hosts: HostNames = "", "Host names of it",
+        acme_hosts: HostNames = "", "ACME host names",
             "What partners connect to; the authority must reach each of them. One a line. Empty takes the host name shown \
              to partners.";
         acme_directory: WebAddress = "https://acme-v02.api.letsencrypt.org/directory", "Directory of the authority",

@@ -230,8 +230,9 @@ async fn the_audit_is_paged_without_a_gap() {
     let (_, rest) = first.split_once("href=\"/audit?subject=settings&#38;before=").expect("no older page");
     let before = rest.split('"').next().unwrap();
     let second = site.get(&format!("/audit?subject=settings&before={before}"), &cookies).await.text;
-    // By the name that its form has for it.
-    let rows = |text: &str| text.matches(">Time zone<span class=\"sub\">settings<").count();
+    // By the name that its form has for it, and by its key.
+    let rows =
+        |text: &str| text.matches(">Time zone<span class=\"sub\">settings, <span class=\"mono\">time_zone<").count();
     assert_eq!((rows(&first), rows(&second)), (50, 10));
 }
 

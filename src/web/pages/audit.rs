@@ -87,6 +87,8 @@ struct Row {
     who: String,
     remote: String,
     subject: String,
+    name: String,
+    /// What it is called on the command line, where the form has another name for it.
     key: String,
     before: String,
     after: String,
@@ -109,14 +111,18 @@ pub async fn show(context: Context, Query(asked): Query<Asked>) -> Result<Respon
     let (found, older) = list::page(&context, &subject, before.as_ref(), PAGE_SIZE).await?;
     let older = older.map(|before| [("subject", subject.0.clone()), ("before", before)]);
     let older = older.map(serde_urlencoded::to_string).transpose().map_err(WebError::internal)?;
-    let rows = found.into_iter().map(|one| Row {
-        at: one.at.into(),
-        who: one.who,
-        remote: one.remote,
-        key: named(&one.subject, one.key),
-        subject: one.subject,
-        before: one.before,
-        after: one.after,
+    let rows = found.into_iter().map(|one| {
+        let name = named(&one.subject, one.key.clone());
+        Row {
+            at: one.at.into(),
+            who: one.who,
+            remote: one.remote,
+            key: if name == one.key { String::new() } else { one.key },
+            name,
+            subject: one.subject,
+            before: one.before,
+            after: one.after,
+        }
     });
     let page = AuditPage {
         shell: Shell::new(&context, "Audit", Nav::Administrators).await?,
