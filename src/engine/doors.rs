@@ -160,11 +160,18 @@ fn bind_one(address: SocketAddr) -> io::Result<TcpListener> {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::atomic::{AtomicU16, Ordering};
+
     use super::*;
 
-    /// A port that is free, most probably still when it is used.
+    /// A free port of every address, below those that the kernel gives to connections by itself (32,768 on): no other test's
+    /// client comes to have it in between.
     fn free() -> u16 {
-        std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+        static TAKEN: AtomicU16 = AtomicU16::new(0);
+        let first = std::process::id() % 625 * 16;
+        let next =
+            |_| u16::try_from((first + u32::from(TAKEN.fetch_add(1, Ordering::Relaxed))) % 10_000).unwrap() + 20_000;
+        (0..10_000).map(next).find(|port| std::net::TcpListener::bind(("0.0.0.0", *port)).is_ok()).unwrap()
     }
 
     fn wish(address: &str, port: u16, implicit: bool) -> Wish {
