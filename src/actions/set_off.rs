@@ -125,8 +125,7 @@ mod tests {
             |connector| Event::after_receive(&Receipt::sample(&depot.ids, connector, at), EventId::new(&depot.ids));
         assert_eq!(told(&received("Acme")), ("acme".to_owned(), at.plus(Duration::from_hours(1))));
         assert_eq!(told(&received("gone")), (String::new(), now));
-        let mut failed = Event::new(&depot.ids, EventKind::DeliveryFailed, at, "given up");
-        "Acme".clone_into(&mut failed.connector);
+        let failed = depot.event(EventKind::DeliveryFailed, "given up").of("Acme");
         assert_eq!(told(&failed), (String::new(), now));
     }
 }

@@ -158,11 +158,13 @@ fn rounded(rows: usize) -> usize {
     }
 }
 
+/// The parameters of one row.
+static ROW: LazyLock<String> = LazyLock::new(|| format!("({})", vec!["?"; *COLUMNS + 1].join(", ")));
+
 /// The insert of so many rows. What came of each receipt is asked behind it: with RETURNING the row would come, and wake
 /// whoever waits for it, before the commit.
 fn statement(rows: usize, asks: bool) -> String {
-    let row = format!("({})", vec!["?"; *COLUMNS + 1].join(", "));
-    let insert = format!("INSERT INTO group_commit VALUES {}", vec![row; rows].join(", "));
+    let insert = format!("INSERT INTO group_commit VALUES {}", vec![ROW.as_str(); rows].join(", "));
     if asks { [&insert, COMMITTED].join(";\n") } else { insert }
 }
 
@@ -214,7 +216,7 @@ impl<'a> Group<'a> {
         let row = cells![
             receipt.id.as_str(),
             &receipt.connector,
-            receipt.connector.to_ascii_lowercase(),
+            receipt.connector_key(),
             &receipt.name,
             &receipt.client_path,
             &receipt.stored_path,

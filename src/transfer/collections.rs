@@ -5,10 +5,10 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
-use crate::base::lock::lock;
-
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
+
+use crate::base::lock::lock;
 
 /// Shared by all sessions. Cheap to clone.
 #[derive(Clone, Debug, Default)]

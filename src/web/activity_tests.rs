@@ -293,8 +293,7 @@ async fn the_deliveries_of_a_filter_are_stopped_after_a_page_that_counts_them() 
     site.add_connector("beta", "").await;
     for (connector, times) in [("acme", 3), ("beta", 1)] {
         for _ in 0..times {
-            let mut event = Event::new(&site.ids, EventKind::AfterSend, Timestamp::from_us(1), "");
-            connector.clone_into(&mut event.connector);
+            let event = Event::new(&site.ids, EventKind::AfterSend, Timestamp::from_us(1), "").of(connector);
             let target = Target::Connector("erp".to_owned());
             let (event_id, source_key) = (event.id.clone(), connector.to_owned());
             let new = New { event_id, receipt_id: None, source_key, target, due: Timestamp::from_us(1) };

@@ -113,10 +113,10 @@ async fn the_files_that_count_as_collected_are_a_filter_of_the_transfers() {
     site.transfer(Direction::Send, "/Send/c.edi", 9, true).await;
     site.transfer(Direction::Receive, "/Receive/d.x12", 9, true).await;
     for path in ["/Send/a.x12", "/Send/c.edi"] {
-        let mut collected = Event::new(&site.ids, EventKind::AfterSend, Clock::System.now(), "acme collected it");
-        "acme".clone_into(&mut collected.connector);
-        collected.file = Some(EventFile { path: path.to_owned(), size_bytes: 9 });
-        event::record(&site.db, &collected).await.unwrap();
+        let collected =
+            Event::new(&site.ids, EventKind::AfterSend, Clock::System.now(), "acme collected it").of("acme");
+        let file = Some(EventFile { path: path.to_owned(), size_bytes: 9 });
+        event::record(&site.db, &Event { file, ..collected }).await.unwrap();
     }
     let page = site.get(&asked("/activity/transfers?", "s1"), &cookies).await.text;
     let shown = ["/Send/a.x12", "/Send/b.x12", "/Send/c.edi", "/Receive/d.x12"].map(|path| page.contains(path));
