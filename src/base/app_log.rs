@@ -5,45 +5,26 @@ use std::sync::{Arc, Mutex};
 
 use super::lock::lock;
 use crate::base::clock::Timestamp;
+use crate::base::words::words;
 
 /// Lines kept; the oldest goes first.
 pub const LINES_MAX: usize = 5_000;
 /// Characters of a line kept.
 pub const LINE_CHARS_MAX: usize = 1_000;
 
-/// How grave a line is, the gravest first.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Gravity {
-    /// Somebody should act.
-    Error,
-    /// Something may fail soon.
-    Warning,
-    /// What happens.
-    Info,
-    /// What happens, step by step.
-    Debug,
-    /// Everything.
-    Trace,
-}
-
-impl Gravity {
-    /// Every one, the gravest first.
-    pub const ALL: [Self; 5] = [Self::Error, Self::Warning, Self::Info, Self::Debug, Self::Trace];
-
-    /// Its word.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Error => "error",
-            Self::Warning => "warning",
-            Self::Info => "info",
-            Self::Debug => "debug",
-            Self::Trace => "trace",
-        }
-    }
-
-    /// Reads [`Gravity::name`].
-    pub fn parse(text: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|one| one.name() == text)
+words! {
+    /// How grave a line is, the gravest first.
+    pub enum Gravity {
+        /// Somebody should act.
+        Error = "error";
+        /// Something may fail soon.
+        Warning = "warning";
+        /// What happens.
+        Info = "info";
+        /// What happens, step by step.
+        Debug = "debug";
+        /// Everything.
+        Trace = "trace";
     }
 }
 

@@ -3,53 +3,56 @@
 //! `WAYBILL_FAULT=after_commit:kill:3` kills the process when that point is reached for the third time;
 //! `sync_part:eio:1` makes that step fail once, `write_part:short:1` makes every write take a third of its bytes.
 
-/// A named step that tests can break.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Point {
-    /// The part was made.
-    PartMade,
-    /// Bytes are written to the part.
-    WritePart,
-    /// The part is synced.
-    SyncPart,
-    /// The part is synced; nothing is recorded.
-    PartSynced,
-    /// Receipt and event are committed; the part is in staging.
-    Committed,
-    /// A delivery needs the bytes: they are held; the part is in staging.
-    Held,
-    /// The part has its final name; the folder is not synced.
-    Renamed,
-    /// The folder is synced.
-    SyncFolder,
-    /// The folder is synced; 226 is not sent.
-    FolderSynced,
-    /// Recovery has begun.
-    Recovering,
-    /// A collected file is recorded; nothing is done with it.
-    Collected,
-    /// Its copy is whole and synced, without a name.
-    SentCopied,
-    /// Its copy has its name; that is not recorded.
-    SentNamed,
-    /// It is removed; that is neither synced nor recorded.
-    SentRemoved,
-    /// A file to be passed along is staged and synced; nothing is recorded.
-    PassStaged,
-    /// That is recorded.
-    PassRecorded,
-    /// It has its name; the folder is not synced.
-    PassNamed,
-    /// The folder is synced; nothing is recorded.
-    PassSynced,
-    /// The target has it, a folder or whatever else it is; nothing is recorded.
-    PassTried,
-    /// It is recorded that the target has it; the file is still in Receive.
-    PassEnded,
-    /// The file has left Receive.
-    PassLeft,
-    /// A program has ended; nothing is recorded.
-    ProgramEnded,
+use super::words::words;
+
+words! {
+    /// A named step that tests can break.
+    pub enum Point {
+        /// The part was made.
+        PartMade = "part_made";
+        /// Bytes are written to the part.
+        WritePart = "write_part";
+        /// The part is synced.
+        SyncPart = "sync_part";
+        /// The part is synced; nothing is recorded.
+        PartSynced = "part_synced";
+        /// Receipt and event are committed; the part is in staging.
+        Committed = "committed";
+        /// A delivery needs the bytes: they are held; the part is in staging.
+        Held = "held";
+        /// The part has its final name; the folder is not synced.
+        Renamed = "renamed";
+        /// The folder is synced.
+        SyncFolder = "sync_folder";
+        /// The folder is synced; 226 is not sent.
+        FolderSynced = "folder_synced";
+        /// Recovery has begun.
+        Recovering = "recovering";
+        /// A collected file is recorded; nothing is done with it.
+        Collected = "collected";
+        /// Its copy is whole and synced, without a name.
+        SentCopied = "sent_copied";
+        /// Its copy has its name; that is not recorded.
+        SentNamed = "sent_named";
+        /// It is removed; that is neither synced nor recorded.
+        SentRemoved = "sent_removed";
+        /// A file to be passed along is staged and synced; nothing is recorded.
+        PassStaged = "pass_staged";
+        /// That is recorded.
+        PassRecorded = "pass_recorded";
+        /// It has its name; the folder is not synced.
+        PassNamed = "pass_named";
+        /// The folder is synced; nothing is recorded.
+        PassSynced = "pass_synced";
+        /// The target has it, a folder or whatever else it is; nothing is recorded.
+        PassTried = "pass_tried";
+        /// It is recorded that the target has it; the file is still in Receive.
+        PassEnded = "pass_ended";
+        /// The file has left Receive.
+        PassLeft = "pass_left";
+        /// A program has ended; nothing is recorded.
+        ProgramEnded = "program_ended";
+    }
 }
 
 impl Point {
@@ -79,34 +82,6 @@ impl Point {
         Self::FolderSynced,
         Self::Recovering,
     ];
-
-    /// Its name in `WAYBILL_FAULT`.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::PartMade => "part_made",
-            Self::WritePart => "write_part",
-            Self::SyncPart => "sync_part",
-            Self::PartSynced => "part_synced",
-            Self::Committed => "committed",
-            Self::Held => "held",
-            Self::Renamed => "renamed",
-            Self::SyncFolder => "sync_folder",
-            Self::FolderSynced => "folder_synced",
-            Self::Recovering => "recovering",
-            Self::Collected => "collected",
-            Self::SentCopied => "sent_copied",
-            Self::SentNamed => "sent_named",
-            Self::SentRemoved => "sent_removed",
-            Self::PassStaged => "pass_staged",
-            Self::PassRecorded => "pass_recorded",
-            Self::PassNamed => "pass_named",
-            Self::PassSynced => "pass_synced",
-            Self::PassTried => "pass_tried",
-            Self::PassEnded => "pass_ended",
-            Self::PassLeft => "pass_left",
-            Self::ProgramEnded => "program_ended",
-        }
-    }
 }
 
 /// Passes a point: nothing happens, unless a test has set it to fail or to kill.

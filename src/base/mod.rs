@@ -12,3 +12,4 @@ pub mod lock;
 pub mod path;
 pub mod secret;
 pub mod unseen;
+pub mod words;

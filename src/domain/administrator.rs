@@ -1,34 +1,17 @@
 //! Who administers, and what each role may do.
 
 use super::common_password;
+use crate::base::words::words;
 
-/// What an administrator may do; each role includes the ones before it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Role {
-    /// Sees everything but secrets.
-    Viewer,
-    /// Also changes connectors and flows.
-    Editor,
-    /// Also changes the profile, certificates, settings and administrators.
-    Admin,
-}
-
-impl Role {
-    /// Every role.
-    pub const ALL: [Self; 3] = [Self::Viewer, Self::Editor, Self::Admin];
-
-    /// Its stable name.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Viewer => "viewer",
-            Self::Editor => "editor",
-            Self::Admin => "admin",
-        }
-    }
-
-    /// Reads [`Role::name`].
-    pub fn parse(text: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|role| role.name() == text)
+words! {
+    /// What an administrator may do; each role includes the ones before it.
+    pub enum Role {
+        /// Sees everything but secrets.
+        Viewer = "viewer";
+        /// Also changes connectors and flows.
+        Editor = "editor";
+        /// Also changes the profile, certificates, settings and administrators.
+        Admin = "admin";
     }
 }
 

@@ -83,7 +83,7 @@ mod tests {
     #[test]
     fn every_rule_has_advice_that_gives_no_name_away() {
         for rule in Rule::ALL {
-            let advice = advice(*rule);
+            let advice = advice(rule);
             assert!(advice.ends_with('.') && advice.len() > 40, "{}", rule.name());
             assert!(!advice.contains("connector") && !advice.contains("Waybill"), "{}", rule.name());
         }

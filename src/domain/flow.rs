@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use super::value::ConnectorType;
+use crate::base::words::words;
 
 /// Arrows that one connector may begin.
 pub const ARROWS_FROM_MAX: usize = 32;
@@ -162,54 +163,26 @@ impl Map {
     }
 }
 
-/// Where a delivery stands.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum DeliveryState {
-    /// Its first attempt is to come.
-    Waiting,
-    /// An attempt failed; the next one is to come.
-    Retrying,
-    /// The target has it.
-    Delivered,
-    /// Given up after the last retry.
-    Failed,
-    /// Ended by an administrator, or by the target itself.
-    Stopped,
+words! {
+    /// Where a delivery stands.
+    pub enum DeliveryState {
+        /// Its first attempt is to come.
+        Waiting = "waiting", "Waiting";
+        /// An attempt failed; the next one is to come.
+        Retrying = "retrying", "Retrying";
+        /// The target has it.
+        Delivered = "delivered", "Delivered";
+        /// Given up after the last retry.
+        Failed = "failed", "Failed";
+        /// Ended by an administrator, or by the target itself.
+        Stopped = "stopped", "Stopped";
+    }
 }
 
 impl DeliveryState {
-    const ALL: [Self; 5] = [Self::Waiting, Self::Retrying, Self::Delivered, Self::Failed, Self::Stopped];
-
-    /// Its stable name.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Waiting => "waiting",
-            Self::Retrying => "retrying",
-            Self::Delivered => "delivered",
-            Self::Failed => "failed",
-            Self::Stopped => "stopped",
-        }
-    }
-
-    /// Words for people.
-    pub const fn label(self) -> &'static str {
-        match self {
-            Self::Waiting => "Waiting",
-            Self::Retrying => "Retrying",
-            Self::Delivered => "Delivered",
-            Self::Failed => "Failed",
-            Self::Stopped => "Stopped",
-        }
-    }
-
     /// Whether it is over, until it is begun anew.
     pub const fn has_ended(self) -> bool {
         matches!(self, Self::Delivered | Self::Failed | Self::Stopped)
-    }
-
-    /// Reads [`Self::name`].
-    pub fn parse(text: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|state| state.name() == text)
     }
 }
 

@@ -2,28 +2,19 @@
 
 use super::connector::ConnectorSettings;
 use crate::base::path::{Name, VirtualPath};
+use crate::base::words::words;
 
-/// A partner's two folders, named from Waybill's side.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Folder {
-    /// What the partner downloads.
-    Send,
-    /// What the partner uploads.
-    Receive,
+words! {
+    /// A partner's two folders, named from Waybill's side.
+    pub enum Folder {
+        /// What the partner downloads.
+        Send = "Send";
+        /// What the partner uploads.
+        Receive = "Receive";
+    }
 }
 
 impl Folder {
-    /// Both.
-    pub const ALL: [Self; 2] = [Self::Send, Self::Receive];
-
-    /// Its name in the partner's root.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Send => "Send",
-            Self::Receive => "Receive",
-        }
-    }
-
     /// The client's path of something within it.
     pub fn path(self, names: &[Name]) -> VirtualPath {
         std::iter::once(Name::fixed(self.name())).chain(names.iter().cloned()).collect()

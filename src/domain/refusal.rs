@@ -1,25 +1,15 @@
 //! The rules that say no: a closed list with names that never change, each with what it means and what would be right.
 
+use crate::base::words::words;
+
 macro_rules! rules {
     ($($(#[$doc:meta])* $rule:ident = $name:literal, $label:literal, $setting:expr, $explain:literal;)+) => {
-        /// A rule that refuses.
-        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-        pub enum Rule { $(#[doc = $explain] $rule,)+ }
+        words! {
+            /// A rule that refuses.
+            pub enum Rule { $(#[doc = $explain] $rule = $name, $label;)+ }
+        }
 
         impl Rule {
-            /// Every rule.
-            pub const ALL: &'static [Self] = &[$(Self::$rule,)+];
-
-            /// Its stable name.
-            pub const fn name(self) -> &'static str {
-                match self { $(Self::$rule => $name,)+ }
-            }
-
-            /// It in a few words.
-            pub const fn label(self) -> &'static str {
-                match self { $(Self::$rule => $label,)+ }
-            }
-
             /// What it means, and what would be right.
             pub const fn explain(self) -> &'static str {
                 match self { $(Self::$rule => $explain,)+ }
@@ -156,13 +146,6 @@ rules! {
         "The password was wrong. The partner should check it, or set a new one on the connector.";
 }
 
-impl Rule {
-    /// Reads [`Rule::name`].
-    pub fn parse(text: &str) -> Option<Self> {
-        Self::ALL.iter().copied().find(|rule| rule.name() == text)
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -184,7 +167,7 @@ mod tests {
              unknown_user wrong_password"
         );
         for rule in Rule::ALL {
-            assert_eq!(Rule::parse(rule.name()), Some(*rule));
+            assert_eq!(Rule::parse(rule.name()), Some(rule));
         }
         assert_eq!(Rule::parse("because"), None);
     }

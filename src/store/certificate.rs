@@ -11,6 +11,7 @@ use super::open::{Db, StoreError};
 use super::setting::{self, Change, SaveError, Scope};
 use crate::base::clock::Timestamp;
 use crate::base::id::CertificateId;
+use crate::base::words::words;
 use crate::domain::setting::{Mistake, Value};
 use crate::domain::value::{CertificateName, CertificateNames};
 
@@ -45,30 +46,15 @@ const WARN: &str = "INSERT INTO certificate_warnings (sha256, urgency, at_us) VA
      ON CONFLICT (sha256, urgency) DO UPDATE SET at_us = excluded.at_us WHERE certificate_warnings.at_us > excluded.at_us";
 const REMOVE: &str = "DELETE FROM certificates WHERE id = $1";
 
-/// Where a certificate came from.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Origin {
-    /// Waybill made and signed it.
-    SelfSigned,
-    /// An administrator brought it.
-    Uploaded,
-    /// An authority issued it to Waybill by ACME.
-    Acme,
-}
-
-impl Origin {
-    /// Its stable name.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::SelfSigned => "self_signed",
-            Self::Uploaded => "uploaded",
-            Self::Acme => "acme",
-        }
-    }
-
-    /// Reads [`Origin::name`].
-    pub fn parse(text: &str) -> Option<Self> {
-        [Self::SelfSigned, Self::Uploaded, Self::Acme].into_iter().find(|origin| origin.name() == text)
+words! {
+    /// Where a certificate came from.
+    pub enum Origin {
+        /// Waybill made and signed it.
+        SelfSigned = "self_signed";
+        /// An administrator brought it.
+        Uploaded = "uploaded";
+        /// An authority issued it to Waybill by ACME.
+        Acme = "acme";
     }
 }
 

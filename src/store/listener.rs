@@ -4,6 +4,7 @@ use sqlx::Row;
 
 use super::open::{Db, StoreError};
 use crate::base::clock::Timestamp;
+use crate::base::words::words;
 
 const PUT: &str = "INSERT INTO listener_states (listener, state, address, message, since_us, followed_version) \
      VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT (listener) DO UPDATE SET state = excluded.state, \
@@ -11,52 +12,25 @@ const PUT: &str = "INSERT INTO listener_states (listener, state, address, messag
      followed_version = excluded.followed_version";
 const GET: &str = "SELECT state, address, message, since_us, followed_version FROM listener_states WHERE listener = $1";
 
-/// Which listener.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Listener {
-    /// The FTP server.
-    Ftp,
-    /// The web interface.
-    Web,
-}
-
-impl Listener {
-    const fn name(self) -> &'static str {
-        match self {
-            Self::Ftp => "ftp",
-            Self::Web => "web",
-        }
+words! {
+    /// Which listener.
+    pub enum Listener {
+        /// The FTP server.
+        Ftp = "ftp";
+        /// The web interface.
+        Web = "web";
     }
 }
 
-/// What became of it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum State {
-    /// Clients can connect.
-    Listening,
-    /// Not running.
-    Stopped,
-    /// The wish could not be met; an older listener may go on.
-    CouldNotBind,
-}
-
-impl State {
-    /// Its stable name.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Listening => "listening",
-            Self::Stopped => "stopped",
-            Self::CouldNotBind => "could_not_bind",
-        }
-    }
-
-    /// Reads [`State::name`].
-    fn parse(text: &str) -> Self {
-        match text {
-            "listening" => Self::Listening,
-            "could_not_bind" => Self::CouldNotBind,
-            _ => Self::Stopped,
-        }
+words! {
+    /// What became of it.
+    pub enum State {
+        /// Clients can connect.
+        Listening = "listening";
+        /// Not running.
+        Stopped = "stopped";
+        /// The wish could not be met; an older listener may go on.
+        CouldNotBind = "could_not_bind";
     }
 }
 
@@ -102,7 +76,7 @@ pub async fn get(db: &Db, listener: Listener) -> Result<ListenerState, StoreErro
     };
     let state: String = row.try_get(0)?;
     Ok(ListenerState {
-        state: State::parse(&state),
+        state: State::parse(&state).unwrap_or(State::Stopped),
         address: row.try_get(1)?,
         message: row.try_get(2)?,
         since: Timestamp::from_us(row.try_get(3)?),

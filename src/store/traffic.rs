@@ -89,9 +89,11 @@ fn spread(from: i64, to: i64, bytes: i64) -> Vec<(i64, i64)> {
 pub async fn sums(db: &Db, first: i64, minutes: i64) -> Result<Vec<Traffic>, StoreError> {
     let rows = sqlx::query(SUMS).bind(first).bind(minutes).fetch_all(db.reader()).await?;
     let decode = |row: &sqlx::sqlite::SqliteRow| -> Result<Traffic, StoreError> {
+        let direction: String = row.try_get(1)?;
+        let unreadable = || StoreError::Unreadable(format!("traffic in the direction {direction}"));
         Ok(Traffic {
             span: row.try_get(0)?,
-            direction: Direction::parse(&row.try_get::<String, _>(1)?),
+            direction: Direction::parse(&direction).ok_or_else(unreadable)?,
             bytes: row.try_get::<i64, _>(2)?.unsigned_abs(),
             files: row.try_get::<i64, _>(3)?.unsigned_abs(),
         })

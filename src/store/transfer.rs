@@ -8,6 +8,7 @@ use super::open::{Db, StoreError};
 use super::receipt::Cursor;
 use crate::base::clock::Timestamp;
 use crate::base::id::{ReceiptId, TransferId};
+use crate::base::words::words;
 use crate::domain::receipt::Ending;
 
 const SELECT: &str = "SELECT id, direction, connector, path, bytes_moved, offset_bytes, begun_at_us, ended_at_us, ending, \
@@ -16,27 +17,13 @@ const SINCE: &str = " WHERE ended_at_us >= $4";
 // `+ 0`: the few ids lead to them, not their time.
 const WITH_IDS: &str = " WHERE id IN (SELECT value FROM json_each($7)) AND ended_at_us + 0 >= $4";
 
-/// Which way bytes go, from our side.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Direction {
-    /// From the partner.
-    Receive,
-    /// To the partner.
-    Send,
-}
-
-impl Direction {
-    /// Its stable name.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Receive => "receive",
-            Self::Send => "send",
-        }
-    }
-
-    /// Reads [`Direction::name`].
-    pub(super) fn parse(text: &str) -> Self {
-        if text == "send" { Self::Send } else { Self::Receive }
+words! {
+    /// Which way bytes go, from our side.
+    pub enum Direction {
+        /// From the partner.
+        Receive = "receive";
+        /// To the partner.
+        Send = "send";
     }
 }
 
@@ -148,7 +135,7 @@ fn decode(row: &sqlx::sqlite::SqliteRow) -> Result<Transfer, StoreError> {
     let unreadable = |what: &str| StoreError::Unreadable(format!("transfer with {what}"));
     Ok(Transfer {
         id: TransferId::parse(&id).ok_or_else(|| unreadable(&id))?,
-        direction: Direction::parse(&direction),
+        direction: Direction::parse(&direction).ok_or_else(|| unreadable(&direction))?,
         connector: row.try_get(2)?,
         path: row.try_get(3)?,
         bytes_moved: row.try_get::<i64, _>(4)?.unsigned_abs(),

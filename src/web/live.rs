@@ -31,6 +31,7 @@ use super::pages::{dashboard, session};
 use super::shell::Lamp;
 use super::state::Closing;
 use super::unseen;
+use crate::base::words::words;
 use crate::store::administrator;
 
 /// Streams at a time; one more is told to come back later.
@@ -44,38 +45,25 @@ pub const LIFE_MAX: Duration = Duration::from_mins(10);
 /// The browser's pause before it opens a stream again.
 const RETRY: Duration = Duration::from_secs(1);
 
-/// What a page follows beside the lamp, which every page does.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Followed {
-    /// The dashboard, all of it.
-    Dashboard,
-    /// The Receive table: how many newer files there are.
-    Receive,
-    /// Who is connected.
-    Sessions,
-    /// One session.
-    Session,
-    /// The application log.
-    AppLog,
-    /// Nothing.
-    Shell,
+words! {
+    /// What a page follows beside the lamp, which every page does.
+    pub enum Followed {
+        /// The dashboard, all of it.
+        Dashboard = "dashboard";
+        /// The Receive table: how many newer files there are.
+        Receive = "receive";
+        /// Who is connected.
+        Sessions = "sessions";
+        /// One session.
+        Session = "session";
+        /// The application log.
+        AppLog = "log";
+        /// Nothing.
+        Shell = "shell";
+    }
 }
 
 impl Followed {
-    const ALL: [Self; 6] = [Self::Dashboard, Self::Receive, Self::Sessions, Self::Session, Self::AppLog, Self::Shell];
-
-    /// Its part of the address.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Dashboard => "dashboard",
-            Self::Receive => "receive",
-            Self::Sessions => "sessions",
-            Self::Session => "session",
-            Self::AppLog => "log",
-            Self::Shell => "shell",
-        }
-    }
-
     /// The address of its stream; `query` is the page's own.
     pub fn address(self, query: &str) -> String {
         let and = if query.is_empty() { "" } else { "?" };
@@ -102,8 +90,8 @@ pub async fn stream(
     Path(page): Path<String>,
     uri: Uri,
 ) -> Result<Response, WebError> {
-    let followed = Followed::ALL.into_iter().find(|followed| followed.name() == page);
-    let place = Place::new(followed.ok_or_else(WebError::not_found)?, &uri);
+    let followed = Followed::parse(&page).ok_or_else(WebError::not_found)?;
+    let place = Place::new(followed, &uri);
     let Ok(permit) = Arc::clone(&context.state.streams).try_acquire_owned() else {
         return Ok((StatusCode::SERVICE_UNAVAILABLE, "Too many live pages are open.\n").into_response());
     };

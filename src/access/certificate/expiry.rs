@@ -5,31 +5,23 @@ use std::fmt;
 use super::check::{Facts, date};
 use crate::base::clock::Timestamp;
 use crate::base::human;
+use crate::base::words::words;
 
-/// How near the end is. Each is worth one message when it is reached.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Urgency {
-    /// Within 30 days.
-    Month,
-    /// Within 14 days.
-    Fortnight,
-    /// Within 3 days.
-    Days,
-    /// It has expired.
-    Expired,
+words! {
+    /// How near the end is. Each is worth one message when it is reached.
+    pub enum Urgency {
+        /// Within 30 days.
+        Month = "month";
+        /// Within 14 days.
+        Fortnight = "fortnight";
+        /// Within 3 days.
+        Days = "days";
+        /// It has expired.
+        Expired = "expired";
+    }
 }
 
 impl Urgency {
-    /// Its stable name.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Month => "month",
-            Self::Fortnight => "fortnight",
-            Self::Days => "days",
-            Self::Expired => "expired",
-        }
-    }
-
     /// How near the end is with so many whole days left; `None` when it is far.
     pub const fn of(days_left: i64) -> Option<Self> {
         match days_left {

@@ -14,28 +14,15 @@ pub use settings::SlaSettings;
 use super::filter::Filter;
 use super::value::{Whole, ZoneName};
 use crate::base::clock::Timestamp;
+use crate::base::words::words;
 
-/// Which files count.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Counted {
-    /// Files that partners collected from Send.
-    Collected,
-    /// Files that were received.
-    Received,
-}
-
-impl Counted {
-    /// Its stable name.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Collected => "collected",
-            Self::Received => "received",
-        }
-    }
-
-    /// Reads [`Counted::name`].
-    pub fn parse(text: &str) -> Option<Self> {
-        [Self::Collected, Self::Received].into_iter().find(|counted| counted.name() == text)
+words! {
+    /// Which files count.
+    pub enum Counted {
+        /// Files that partners collected from Send.
+        Collected = "collected";
+        /// Files that were received.
+        Received = "received";
     }
 }
 
@@ -53,41 +40,23 @@ pub fn shown(at: Timestamp, zone: &ZoneName) -> String {
     zone.zone().to_datetime(at.calendar()).strftime("%a %-d %b %H:%M").to_string()
 }
 
-/// How a window stands.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum State {
-    /// Not ended, and nothing to warn of.
-    Pending,
-    /// Enough files in time.
-    Met,
-    /// Short of files with no more than the lead time left, or in its grace.
-    AtRisk,
-    /// Ended, and its grace too, without enough files.
-    Violated,
-    /// Enough files, the last of them in the grace.
-    Late,
+words! {
+    /// How a window stands.
+    pub enum State {
+        /// Not ended, and nothing to warn of.
+        Pending = "pending";
+        /// Enough files in time.
+        Met = "met";
+        /// Short of files with no more than the lead time left, or in its grace.
+        AtRisk = "at_risk";
+        /// Ended, and its grace too, without enough files.
+        Violated = "violated";
+        /// Enough files, the last of them in the grace.
+        Late = "late";
+    }
 }
 
 impl State {
-    /// Every state.
-    pub const ALL: [Self; 5] = [Self::Pending, Self::Met, Self::AtRisk, Self::Violated, Self::Late];
-
-    /// Its stable name.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Pending => "pending",
-            Self::Met => "met",
-            Self::AtRisk => "at_risk",
-            Self::Violated => "violated",
-            Self::Late => "late",
-        }
-    }
-
-    /// Reads [`State::name`].
-    pub fn parse(text: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|state| state.name() == text)
-    }
-
     /// Whether a window that stands so will stand so for ever.
     pub const fn is_final(self) -> bool {
         matches!(self, Self::Met | Self::Violated | Self::Late)

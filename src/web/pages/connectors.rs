@@ -18,6 +18,7 @@ use super::what_if;
 use crate::access::password;
 use crate::base::human;
 use crate::base::secret::Secret;
+use crate::base::words::words;
 use crate::domain::administrator::check_password;
 use crate::domain::connector::{Connector, ConnectorId, ConnectorSettings, type_of};
 use crate::domain::place::Folder;
@@ -152,23 +153,16 @@ const FILTER: &str = "allowed_files_filter";
 /// The settings that say how long something is kept.
 const KEEPING: &[&str] = &["keep_days", "receipts_keep_days", "transfers_keep_days", "sent_keep_days"];
 
-/// Which tab.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Tab {
-    Settings,
-    Advanced,
-    Alerts,
+words! {
+    /// Which tab.
+    enum Tab {
+        Settings = "settings";
+        Advanced = "advanced";
+        Alerts = "alerts";
+    }
 }
 
 impl Tab {
-    const fn name(self) -> &'static str {
-        match self {
-            Self::Settings => "settings",
-            Self::Advanced => "advanced",
-            Self::Alerts => "alerts",
-        }
-    }
-
     const fn sections(self, kind: ConnectorType) -> Sections {
         match (kind, self) {
             (ConnectorType::Folder, _) => FOLDER,
@@ -178,10 +172,6 @@ impl Tab {
             (_, Self::Advanced) => ADVANCED,
             (_, Self::Alerts) => ALERTS,
         }
-    }
-
-    fn parse(text: &str) -> Self {
-        [Self::Advanced, Self::Alerts].into_iter().find(|tab| tab.name() == text).unwrap_or(Self::Settings)
     }
 }
 
@@ -391,7 +381,7 @@ pub async fn save(context: Context, Path(id): Path<String>, posted: Posted) -> R
     let found = find(&context, &id).await?;
     let kind = type_of(&found.stored.texts);
     may_edit(&context, kind)?;
-    let tab = Tab::parse(posted.text("tab"));
+    let tab = Tab::parse(posted.text("tab")).unwrap_or(Tab::Settings);
     let mut draft = Draft::typed(&posted, ConnectorSettings::SETTINGS);
     if !posted.text("preview").is_empty() {
         return what_would_go(&context, &found, tab, draft).await;

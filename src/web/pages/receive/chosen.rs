@@ -13,6 +13,7 @@ use super::deliveries::{self, Act};
 use super::{Asked, bytes};
 use crate::base::human;
 use crate::base::id::ReceiptId;
+use crate::base::words::words;
 use crate::domain::flow::Target;
 use crate::domain::receipt::Status;
 use crate::store::audit::{self, Entry};
@@ -35,39 +36,21 @@ const STEP_ROWS: i64 = 500;
 /// Files that the page names; of the others it tells the number.
 const NAMED_MAX: usize = 10;
 
-/// What is done.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Deed {
-    /// One file with all of them.
-    Zip,
-    /// Every delivery to another connector, begun anew or at once.
-    PassAlong,
-    /// Every action and event target that was told of them, begun anew or at once.
-    Fire,
-    /// Out of Receive.
-    Delete,
+words! {
+    /// What is done.
+    enum Deed {
+        /// One file with all of them.
+        Zip = "zip";
+        /// Every delivery to another connector, begun anew or at once.
+        PassAlong = "again";
+        /// Every action and event target that was told of them, begun anew or at once.
+        Fire = "fire";
+        /// Out of Receive.
+        Delete = "delete";
+    }
 }
 
 impl Deed {
-    fn parse(text: &str) -> Option<Self> {
-        Some(match text {
-            "zip" => Self::Zip,
-            "again" => Self::PassAlong,
-            "fire" => Self::Fire,
-            "delete" => Self::Delete,
-            _ => return None,
-        })
-    }
-
-    fn name(self) -> &'static str {
-        match self {
-            Self::Zip => "zip",
-            Self::PassAlong => "again",
-            Self::Fire => "fire",
-            Self::Delete => "delete",
-        }
-    }
-
     /// Whether a delivery there is one that it begins.
     fn is_of(self, snapshot: &Snapshot, target: &str) -> bool {
         match Target::parse(target) {
