@@ -3,7 +3,6 @@
 
 use std::os::fd::AsFd;
 
-use super::publish::Whole;
 use crate::base::clock::Timestamp;
 use crate::base::path::Name;
 use crate::domain::receipt::Ending;
@@ -13,25 +12,20 @@ use crate::workspace::temporary;
 
 /// How the bytes of a whole file came.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Came {
+pub struct Came {
     /// When its upload began.
-    pub(super) begun_at: Timestamp,
+    pub begun_at: Timestamp,
     /// How the data connection ended.
-    pub(super) ending: Ending,
+    pub ending: Ending,
     /// Whether it was TLS that said so.
-    pub(super) signed: bool,
+    pub signed: bool,
     /// Whether TYPE A was in force.
-    pub(super) ascii: bool,
+    pub ascii: bool,
     /// Where its last part began.
-    pub(super) resumed_from: u64,
+    pub resumed_from: u64,
 }
 
 impl Came {
-    pub(super) fn of(whole: &Whole) -> Self {
-        let &Whole { begun_at, ending, signed, ascii, resumed_from, .. } = whole;
-        Self { begun_at, ending, signed, ascii, resumed_from }
-    }
-
     /// As it was kept with the file ([`temporary::mark`]); where the file system keeps nothing, the receipt says less.
     pub(super) fn read(file: impl AsFd) -> Option<Self> {
         Self::parse(&temporary::marked(file)?)

@@ -12,7 +12,6 @@ use super::receive::is_temporary;
 use super::room::Room;
 use super::send::{is_file_of, lies_at, stored_names};
 use super::{lacking, logged};
-use crate::base::clock::Timestamp;
 use crate::base::fault::{self, Point};
 use crate::base::hex::hex;
 use crate::base::id::{EventId, ReceiptId};
@@ -35,16 +34,8 @@ use crate::workspace::upload::Part;
 /// What is known of a whole file.
 #[derive(Clone, Debug)]
 pub struct Whole {
-    /// When its upload began.
-    pub begun_at: Timestamp,
-    /// How the data connection ended.
-    pub ending: Ending,
-    /// Whether it was TLS that said so.
-    pub signed: bool,
-    /// Whether TYPE A was in force.
-    pub ascii: bool,
-    /// Where its last part began.
-    pub resumed_from: u64,
+    /// How its bytes came.
+    pub came: Came,
     /// Its size.
     pub size_bytes: u64,
     /// Its digest.
@@ -76,11 +67,8 @@ pub async fn publish(
     };
     let (inode, name) = (part.inode()?, part.name().to_owned());
     let staged = Staged { id, inode, name, names: &plan.names, from: None, goes_on };
-    let Given { receipt, room, older, turns: _turns } = named(depot, party, folder, &staged, whole).await?;
+    let Given { receipt, stored, room, older, turns: _turns } = named(depot, party, folder, &staged, whole).await?;
     let id = receipt.id.clone();
-    let Some(stored) = receipt.stored_path.rsplit('/').next().and_then(|name| Name::parse(name).ok()) else {
-        return Err(TransferError::refused(Rule::NameNotStorable, receipt.stored_path));
-    };
     logged::keep(depot, party, &receipt, part.file()).await;
     let committed = commit(depot, party, folder, (receipt, older.as_ref())).await?;
     let (from, to) = ((folder.staging().as_fd(), part.name()), (parent.as_fd(), stored.as_str()));
@@ -159,6 +147,8 @@ struct Staged<'a> {
 /// What a whole file is given.
 struct Given {
     receipt: Receipt,
+    /// Its name in the folder, which is the last of its stored path.
+    stored: Name,
     room: Room,
     /// The receipt whose file goes when this one has its name.
     older: Option<Receipt>,
@@ -202,25 +192,25 @@ async fn named(
         Some((place, file)) if place != names => older(depot, party, folder, (place, file)).await?,
         _ => None,
     };
-    let stored_path = Folder::Receive.path(&names);
+    let stored = names.last().ok_or(TransferError::NotFound)?.clone();
     let receipt = Receipt {
         id: staged.id.clone(),
         connector: party.connector().id.as_str().to_owned(),
         name: last.as_str().to_owned(),
         client_path: client_path.to_string(),
-        stored_path: stored_path.to_string(),
+        stored_path: Folder::Receive.path(&names).to_string(),
         size_bytes: whole.size_bytes,
         sha256: hex(&whole.sha256),
         headers,
-        begun_at: whole.begun_at,
+        begun_at: whole.came.begun_at,
         completed_at: depot.clock.now(),
         remote_address: party.remote.to_string(),
         tls: party.tls.clone(),
         session_id: party.session.clone(),
-        ending: whole.ending,
-        resumed_from: whole.resumed_from,
-        ascii: whole.ascii,
-        proof: proof(whole),
+        ending: whole.came.ending,
+        resumed_from: whole.came.resumed_from,
+        ascii: whole.came.ascii,
+        proof: proof(&whole.came),
         duplicate_of: None,
         status: Status::InReceive,
         publishing: true,
@@ -229,7 +219,7 @@ async fn named(
         hidden: false,
         taken_over: false,
     };
-    Ok(Given { receipt, room, older, turns })
+    Ok(Given { receipt, stored, room, older, turns })
 }
 
 /// The receipt of the file whose place another takes under a name of its own; the caller has that file's turn.
@@ -266,8 +256,8 @@ pub(super) async fn take_away(
     folder.sync_folder(depot.workspaces.syncer(), parent).await
 }
 
-fn proof(whole: &Whole) -> Proof {
-    match (whole.ending, whole.signed) {
+fn proof(came: &Came) -> Proof {
+    match (came.ending, came.signed) {
         (Ending::Unsigned, _) => Proof::D,
         (_, true) => Proof::B,
         (_, false) => Proof::C,
@@ -431,15 +421,14 @@ pub async fn publish_temporary(
         None => super::digest::of_file(Arc::clone(source.file())).await?,
     };
     // Where it is not known how its bytes came, the rename says that they are all of them, and this is how it came.
-    let Came { begun_at, ending, signed, ascii, resumed_from } = Came::read(source.file()).unwrap_or(Came {
+    let came = Came::read(source.file()).unwrap_or(Came {
         begun_at: version.modified,
         ending: Ending::Closed,
         signed: !party.tls.is_empty(),
         ascii: false,
         resumed_from: 0,
     });
-    let size_bytes = version.size_bytes;
-    let whole = Whole { begun_at, ending, signed, ascii, resumed_from, size_bytes, sha256 };
+    let whole = Whole { came, size_bytes: version.size_bytes, sha256 };
     let _ways = folder.ways_stay().await;
     let from_path = Folder::Receive.path(from).to_string();
     let staged = Staged {
@@ -452,14 +441,13 @@ pub async fn publish_temporary(
     };
     let (from_folder, from_name) = folder.jail().parent(from)?;
     let (to_folder, _) = folder.jail().parent(to)?;
-    let Given { receipt, room, turns: _turns, .. } = named(depot, party, folder, &staged, &whole).await?;
+    let Given { receipt, stored, room, turns: _turns, .. } = named(depot, party, folder, &staged, &whole).await?;
     // Another session may have put another file under that name, or have published this one, before the turn came.
     let now = Version::of(&folder.jail().stat(from)?);
     if (now.inode, now.size_bytes, now.modified) != (version.inode, version.size_bytes, version.modified) {
         return Err(TransferError::Busy);
     }
     let id = receipt.id.clone();
-    let stored = receipt.stored_path.rsplit('/').next().unwrap_or_default().to_owned();
     logged::keep(depot, party, &receipt, source.file()).await;
     let (from_place, to_place) = ((from_folder.as_fd(), from_name), (to_folder.as_fd(), stored.as_str()));
     let committed = commit_and_place(depot, party, (folder, receipt, room), from_place, to_place).await?;

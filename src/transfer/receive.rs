@@ -227,10 +227,11 @@ impl Upload {
             return self.broken(depot, party, (ending, why)).await;
         }
         let resumed_from = self.plan.base.offset();
-        let whole = Whole { begun_at: self.begun_at, ending, signed, ascii, resumed_from, size_bytes, sha256 };
+        let came = Came { begun_at: self.begun_at, ending, signed, ascii, resumed_from };
+        let whole = Whole { came, size_bytes, sha256 };
         let hex = hex(&sha256);
         let is_temporary = is_temporary(party, self.plan.side, self.plan.name());
-        if is_temporary && let Err(error) = temporary::mark(self.part.file(), &Came::of(&whole).text()) {
+        if is_temporary && let Err(error) = temporary::mark(self.part.file(), &whole.came.text()) {
             return self.failed(depot, party, error.into()).await;
         }
         match publish::publish(depot, party, &self.plan, &mut self.part, &whole).await {
