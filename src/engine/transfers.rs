@@ -1,4 +1,4 @@
-//! One transfer, on a task of its own, so that the control connection is heard meanwhile. Order as in PRODUCT 5.1 and
+//! One transfer, which its session works at while it listens to the control connection. Order as in PRODUCT 5.1 and
 //! 5.2: may it be, the data connection, 150, the bytes.
 
 use std::net::IpAddr;
@@ -192,7 +192,7 @@ pub async fn run(job: Job, agreed: Agreed, transfer: Transfer) {
         Transfer::Store { path, mode, ascii } => job.store(agreed, &path, mode, ascii).await,
         Transfer::List(listing) => job.list(agreed, listing).await,
     };
-    // The control connection is gone when nobody listens: there is nobody to tell.
+    // The session takes all that is told.
     let _ = progress.send(Progress::Ended(Box::new(end))).await;
 }
 

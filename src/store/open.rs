@@ -97,6 +97,9 @@ pub enum StoreError {
     Unreadable(String),
 }
 
+/// How whoever writes begins a transaction: it takes the write lock at once, so it cannot fail half way for lack of it.
+pub(super) const BEGIN: &str = "BEGIN IMMEDIATE";
+
 /// The embedded database of one appliance.
 #[derive(Clone, Debug)]
 pub struct Db {
@@ -172,9 +175,9 @@ impl Db {
         self.begin().await.unwrap()
     }
 
-    /// A transaction of the one writer. It takes the write lock at once, so it cannot fail half way for lack of it.
+    /// A transaction of the one writer.
     pub(super) async fn begin(&self) -> sqlx::Result<Transaction<'static, Sqlite>> {
-        self.write.begin_with("BEGIN IMMEDIATE").await
+        self.write.begin_with(BEGIN).await
     }
 
     /// Bytes of the database, without what its write-ahead log holds.

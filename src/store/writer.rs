@@ -6,12 +6,14 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
+use sqlx::pool::PoolConnection;
+use sqlx::{Connection, Sqlite, SqliteConnection};
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
 use super::commit::{Committed, NotRecorded, Place};
 use super::group::Group;
-use super::open::Db;
+use super::open::{BEGIN, Db};
 use super::queue::{Job, Jobs};
 use super::{event, refusal, session};
 use crate::base::clock::Timestamp;
@@ -25,6 +27,11 @@ const AGAIN_AFTER: Duration = Duration::from_millis(500);
 /// Records kept while the database cannot be written; above it new ones that only tell something (events, transfers, sessions)
 /// are dropped. Those that say where a file is are as few as the uploads and downloads at work.
 const KEPT_MAX: usize = 4_096;
+/// Commits that one connection makes at most before it goes back for whoever else writes...
+const COMMITS_MAX: u32 = 8;
+/// ...and how long it waits for the next of them. Giving it back is two hops to its thread, which looks whether it is still
+/// sound, and the next commit would wait for both.
+const COMMIT_WITHIN: Duration = Duration::from_millis(1);
 /// How often what is left is tried at the end, when the appliance stops.
 const LAST_TRIES: usize = 3;
 const SET_STATUS_AT: &str = "UPDATE receipts SET status = $3 WHERE connector_key = $1 AND stored_path = $2 \
@@ -39,11 +46,13 @@ pub struct Writer {
     failed: HashMap<(String, String), Timestamp>,
     /// What could not be written yet, in its order.
     kept: Vec<Job>,
+    /// What the last commit was made by, and how many it has made.
+    connection: Option<(PoolConnection<Sqlite>, u32)>,
 }
 
 impl Writer {
     pub(super) fn new(db: Db, jobs: Jobs) -> Self {
-        Self { db, jobs, failed: HashMap::new(), kept: Vec::new() }
+        Self { db, jobs, failed: HashMap::new(), kept: Vec::new(), connection: None }
     }
 
     /// Writes until the last recorder is gone.
@@ -74,6 +83,12 @@ impl Writer {
 
     /// What came; nothing when it is only time to try again what is kept. `None` at the end.
     async fn next(&mut self) -> Option<Vec<Job>> {
+        if self.connection.is_some() {
+            match timeout(COMMIT_WITHIN, self.jobs.next()).await {
+                Ok(batch) => return (!batch.is_empty()).then_some(batch),
+                Err(_) => self.connection = None,
+            }
+        }
         let next = self.jobs.next();
         let batch = if self.kept.is_empty() {
             next.await
@@ -151,7 +166,7 @@ impl Writer {
         true
     }
 
-    async fn write(&self, batch: &[Job]) -> sqlx::Result<Vec<Committed>> {
+    async fn write(&mut self, batch: &[Job]) -> sqlx::Result<Vec<Committed>> {
         let (mut group, mut apart) = (Group::default(), Vec::new());
         for job in batch {
             match job {
@@ -171,26 +186,42 @@ impl Writer {
         if apart.is_empty() && group.is_empty() {
             return Ok(Vec::new());
         }
-        if apart.is_empty() && group.is_one_statement() {
-            return group.write(&mut *self.db.writer().acquire().await?).await;
-        }
-        let mut tx = self.db.begin().await?;
-        for job in apart {
-            match job {
-                Job::Moved(Place { connector_key, stored_path }, status) => {
-                    let moved = sqlx::query(SET_STATUS_AT).bind(connector_key).bind(stored_path).bind(status.name());
-                    moved.execute(&mut *tx).await?;
-                }
-                Job::Renamed(rename) => rename.carry_over(&mut tx).await?,
-                Job::Session(session) => session::add(&mut tx, session).await?,
-                Job::Refusal(refusal) => refusal::add(&mut tx, refusal).await?,
-                _ => {}
-            }
-        }
-        let committed = group.write(&mut tx).await?;
-        tx.commit().await?;
+        let (mut connection, commits) = match self.connection.take() {
+            Some(held) => held,
+            None => (self.db.writer().acquire().await?, 0),
+        };
+        // One that fails goes back, where it is looked at ([`Db::open`]).
+        let committed = if apart.is_empty() && group.is_one_statement() {
+            group.write(&mut connection).await?
+        } else {
+            write_together(&mut connection, &apart, group).await?
+        };
+        self.connection = (commits + 1 < COMMITS_MAX).then_some((connection, commits + 1));
         Ok(committed)
     }
+}
+
+async fn write_together(
+    connection: &mut SqliteConnection,
+    apart: &[&Job],
+    group: Group<'_>,
+) -> sqlx::Result<Vec<Committed>> {
+    let mut tx = connection.begin_with(BEGIN).await?;
+    for job in apart {
+        match job {
+            Job::Moved(Place { connector_key, stored_path }, status) => {
+                let moved = sqlx::query(SET_STATUS_AT).bind(connector_key).bind(stored_path).bind(status.name());
+                moved.execute(&mut *tx).await?;
+            }
+            Job::Renamed(rename) => rename.carry_over(&mut tx).await?,
+            Job::Session(session) => session::add(&mut tx, session).await?,
+            Job::Refusal(refusal) => refusal::add(&mut tx, refusal).await?,
+            _ => {}
+        }
+    }
+    let committed = group.write(&mut tx).await?;
+    tx.commit().await?;
+    Ok(committed)
 }
 
 /// Tells whoever waits for one of them what came of it.
@@ -302,6 +333,33 @@ mod tests {
         assert_eq!(went, [true, true, false, true]);
         recorder.flush().await.unwrap();
         assert_eq!(told(&db).await, [event.id]);
+        drop(recorder);
+        writing.await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn whoever_else_writes_has_a_turn_however_many_records_come() {
+        let folder = tempfile::tempdir().unwrap();
+        let db = Db::open(folder.path()).await.unwrap();
+        let (recorder, writer) = Recorder::new(db.clone());
+        let writing = tokio::spawn(writer.run());
+        let uploads: Vec<_> = (0..4)
+            .map(|n| {
+                let recorder = recorder.clone();
+                tokio::spawn(async move {
+                    let ids = IdSource::seeded(Clock::System, n);
+                    while recorder.receive(received(&ids, "/Receive/a")).await.is_ok() {}
+                })
+            })
+            .collect();
+        for _ in 0..3 {
+            let tx = timeout(Duration::from_secs(10), db.begin()).await.expect("its turn came").unwrap();
+            tx.rollback().await.unwrap();
+        }
+        for upload in uploads {
+            upload.abort();
+            drop(upload.await);
+        }
         drop(recorder);
         writing.await.unwrap();
     }

@@ -75,7 +75,7 @@ impl Control {
         Outcome::Banner(snapshot.profile.welcome_message.lines().collect::<Vec<_>>().join("\n"))
     }
 
-    async fn about_files(&self, ask: Ask) -> (Outcome, Option<No>) {
+    async fn about_files(&mut self, ask: Ask) -> (Outcome, Option<No>) {
         let Some(party) = self.party() else {
             let reply = Reply::new(Code::NotLoggedIn, "Please sign in with USER and PASS first.");
             return (Outcome::Refused(reply), None);

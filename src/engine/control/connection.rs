@@ -1,5 +1,5 @@
 //! What one control connection is, and its loop: read, one command or report at a time, answer.
-//! Always: replies leave in the order of their commands, and nothing here awaits the disk of a transfer.
+//! Always: replies leave in the order of their commands, and no command waits for a transfer that is to go on beside it.
 
 use std::collections::VecDeque;
 use std::io;

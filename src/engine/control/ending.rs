@@ -104,7 +104,7 @@ impl Control {
     }
 
     /// What stays of the session, as far as its connector's Log Level says. Nobody's session leaves its refusals only.
-    pub(super) async fn record_session(&self) {
+    pub(super) async fn record_session(self) {
         let Some(whose) = &self.whose else { return };
         let snapshot = self.engine.live.snapshot();
         let Some(live) = snapshot.connector(whose) else { return };

@@ -1,6 +1,8 @@
-//! What runs beside a session, transfers and what files are read for: started, heard of, ended. A session runs one at a time and outlives
-//! it, so that what arrived is kept and recorded whatever becomes of the client.
+//! What a session does beside its commands, transfers and what files are read for: started, heard of, ended. It does one at a time,
+//! in its own task (docs/decisions/0132), and to its end, so that what arrived is kept and recorded whatever becomes of the client.
 
+use std::future::poll_fn;
+use std::pin::Pin;
 use std::sync::Arc;
 
 use tokio::io::AsyncWriteExt;
@@ -22,7 +24,10 @@ use crate::transfer::depot::TransferError;
 
 /// A transfer or a reading under way.
 pub(super) struct Running {
-    pub(super) progress: mpsc::Receiver<Progress>,
+    /// Goes on whenever the session waits for what comes next.
+    work: Pin<Box<dyn Future<Output = ()> + Send>>,
+    has_ended: bool,
+    progress: mpsc::Receiver<Progress>,
     pub(super) abort: Abort,
     /// Its command, for records.
     pub(super) line: String,
@@ -30,8 +35,21 @@ pub(super) struct Running {
     pub(super) aborting: bool,
 }
 
+impl Running {
+    /// Works on, until there is something to tell; nothing when all is told.
+    async fn next(&mut self) -> Option<Progress> {
+        poll_fn(|cx| {
+            if !self.has_ended {
+                self.has_ended = self.work.as_mut().poll(cx).is_ready();
+            }
+            self.progress.poll_recv(cx)
+        })
+        .await
+    }
+}
+
 impl Control {
-    /// Starts a transfer beside this task.
+    /// Starts a transfer.
     pub(super) async fn begin(&mut self, transfer: Transfer) {
         let agreed = self.agreed.take();
         let (Some(agreed), Some(party)) = (agreed, self.party()) else {
@@ -59,12 +77,21 @@ impl Control {
             tls: self.data_tls(),
             progress,
         };
-        // In its place before it is handed over, which moves it about ten times.
-        tokio::spawn(Box::pin(transfers::run(job, agreed, transfer)));
-        self.running = Some(Running { progress: receiver, abort, line: self.line.clone(), aborting: false });
+        self.run(transfers::run(job, agreed, transfer), receiver, abort);
     }
 
-    /// Reads a file beside this task.
+    fn run(
+        &mut self,
+        work: impl Future<Output = ()> + Send + 'static,
+        progress: mpsc::Receiver<Progress>,
+        abort: Abort,
+    ) {
+        let work = Box::pin(work);
+        let running = Running { work, has_ended: false, progress, abort, line: self.line.clone(), aborting: false };
+        self.running = Some(running);
+    }
+
+    /// Starts to read a file.
     pub(super) async fn begin_reading(&mut self, path: VirtualPath, wanted: Wanted) {
         let Some(party) = self.party() else {
             let reply = Reply::new(Code::NotLoggedIn, "Please sign in with USER and PASS first.");
@@ -74,12 +101,12 @@ impl Control {
         let abort = Abort::of(self.gone.clone());
         let (engine, place) = (self.engine.clone(), Arc::clone(&self.place));
         let reading = Reading { engine, party, place, abort: abort.clone(), path };
-        tokio::spawn(async move {
+        let work = async move {
             let (outcome, no) = reading.run(wanted).await;
-            // Nobody hears it when the session is gone.
+            // It is heard: the session takes all that is told.
             let _ = progress.send(Progress::Read(outcome, no)).await;
-        });
-        self.running = Some(Running { progress: receiver, abort, line: self.line.clone(), aborting: false });
+        };
+        self.run(work, receiver, abort);
     }
 
     pub(super) async fn progress(&mut self, progress: Progress) {
@@ -152,7 +179,7 @@ impl Control {
     pub(super) async fn finish(&mut self) {
         while let Some(running) = &mut self.running {
             running.abort.end();
-            match running.progress.recv().await {
+            match running.next().await {
                 Some(Progress::Opened { .. }) => {}
                 Some(Progress::Ended(end)) => self.ended(*end).await,
                 Some(Progress::Read(outcome, no)) => self.read(outcome, no).await,
@@ -166,7 +193,7 @@ impl Control {
 
 pub(super) async fn next_progress(running: Option<&mut Running>) -> Option<Progress> {
     match running {
-        Some(running) => running.progress.recv().await,
+        Some(running) => running.next().await,
         None => std::future::pending().await,
     }
 }
