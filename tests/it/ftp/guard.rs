@@ -168,9 +168,10 @@ async fn of_many_parallel_handshakes_none_is_lost() {
 
 /// Bytes of memory that the process has.
 fn resident(running: &Running<'_>) -> u64 {
-    let status = std::fs::read_to_string(format!("/proc/{}/status", running.pid())).unwrap();
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
-    line.split_whitespace().next().unwrap().parse::<u64>().unwrap() * 1024
+    let status = std::fs::read_to_string(format!("/proc/{}/status", running.pid())).expect("the process is there");
+    let kib =
+        status.lines().find_map(|line| line.strip_prefix("VmRSS:")?.split_whitespace().next()?.parse::<u64>().ok());
+    kib.expect("the system says how large it is") * 1024
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -128,9 +128,9 @@ async fn avbl_tells_what_the_quota_leaves_in_receive_and_the_disk_in_send() {
 /// A data connection of a client whose system takes little ahead of it.
 async fn narrow(client: &mut Client, line: &str) -> TcpStream {
     let at = epsv_address(client.server, &client.expect("EPSV", 229).await.text);
-    let socket = TcpSocket::new_v4().unwrap();
-    socket.set_recv_buffer_size(8 * 1024).unwrap();
-    let data = socket.connect(at).await.unwrap();
+    let socket = TcpSocket::new_v4().expect("a socket");
+    socket.set_recv_buffer_size(8 * 1024).expect("the socket takes options");
+    let data = socket.connect(at).await.expect("the passive port is open");
     client.expect(line, 150).await;
     data
 }
@@ -138,7 +138,7 @@ async fn narrow(client: &mut Client, line: &str) -> TcpStream {
 /// Three times as long as nothing may move, a little is read ten times a second.
 async fn read_slowly(data: &mut (impl AsyncRead + Unpin)) {
     for _ in 0..30 {
-        data.read_exact(&mut [0; 4 * 1024]).await.unwrap();
+        data.read_exact(&mut [0; 4 * 1024]).await.expect("the transfer goes on");
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
 }
