@@ -151,7 +151,7 @@ impl Ground {
     }
 
     fn watch<'a>(&'a self, abort: &'a Abort) -> Watch<'a> {
-        Watch { place: &self.session, abort, stall: Duration::from_mins(1) }
+        Watch { place: &self.session, abort, stall: Duration::from_mins(1), ends: None }
     }
 }
 

@@ -1,14 +1,15 @@
 //! Argon2id in a bounded pool: hashing takes 19 MiB and some 30 ms of a core each, so at most one per core runs.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
-use argon2::Argon2;
-use argon2::password_hash::phc::PasswordHash;
-use argon2::password_hash::{PasswordHasher, PasswordVerifier};
+use argon2::password_hash::PasswordHasher;
+use argon2::password_hash::phc::{Output, PasswordHash};
+use argon2::{Algorithm, Argon2, Block, Params, Version};
 use rand::seq::IndexedRandom;
 use tokio::sync::Semaphore;
 
 use crate::base::cores;
+use crate::base::lock::lock;
 use crate::base::secret::Secret;
 
 /// Characters of a generated password: 24 of 56, about 139 bits, none that looks like another.
@@ -26,6 +27,9 @@ pub struct HashError(String);
 #[derive(Clone, Debug)]
 pub struct Hasher {
     permits: Arc<Semaphore>,
+    /// What verifications work in, one each. Given back to the allocator it would stay for long in the share of whichever thread
+    /// had asked for it, and wrong passwords alone would make the process hundreds of megabytes larger.
+    memory: Arc<Mutex<Vec<Vec<Block>>>>,
     /// What an unknown name is checked against, so that it takes the time of a known one.
     decoy: Arc<String>,
 }
@@ -34,7 +38,8 @@ impl Hasher {
     /// At most one hash per core at a time.
     pub fn new() -> Result<Self, HashError> {
         let decoy = hash_now(&generate())?;
-        Ok(Self { permits: Arc::new(Semaphore::new(cores::count())), decoy: Arc::new(decoy) })
+        let permits = Arc::new(Semaphore::new(cores::count()));
+        Ok(Self { permits, memory: Arc::default(), decoy: Arc::new(decoy) })
     }
 
     /// The hash to store, PHC form.
@@ -46,14 +51,16 @@ impl Hasher {
     /// Which of `hashes` the password belongs to. Where it is none of them, as many verifications ran as for a full list:
     /// time does not tell who has how many.
     pub async fn verify(&self, password: &Secret, hashes: Vec<String>) -> Result<Option<usize>, HashError> {
-        let (password, decoy) = (password.clone(), Arc::clone(&self.decoy));
+        let (password, decoy, free) = (password.clone(), Arc::clone(&self.decoy), Arc::clone(&self.memory));
         self.run(move || {
-            let found = hashes.iter().position(|hash| verify_now(&password, hash));
+            let mut memory = lock(&free).pop().unwrap_or_default();
+            let found = hashes.iter().position(|hash| verify_in(&mut memory, &password, hash) == Some(true));
             if found.is_none() {
                 for _ in hashes.len()..HASHES_MAX {
-                    verify_now(&password, &decoy);
+                    verify_in(&mut memory, &password, &decoy);
                 }
             }
+            lock(&free).push(memory);
             found
         })
         .await
@@ -81,9 +88,21 @@ pub fn hash_now(password: &Secret) -> Result<String, HashError> {
     made.map(|hash| hash.to_string()).map_err(|error| HashError(error.to_string()))
 }
 
-fn verify_now(password: &Secret, hash: &str) -> bool {
-    let parsed = PasswordHash::new(hash);
-    parsed.is_ok_and(|stored| Argon2::default().verify_password(password.reveal().as_bytes(), &stored).is_ok())
+/// Whether it is the password of that hash, found out in that memory; `None` where the hash is none.
+fn verify_in(memory: &mut Vec<Block>, password: &Secret, hash: &str) -> Option<bool> {
+    let stored = PasswordHash::new(hash).ok()?;
+    let (salt, wanted) = (stored.salt.as_ref()?, stored.hash.as_ref()?);
+    let algorithm = Algorithm::try_from(stored.algorithm.as_str()).ok()?;
+    let version = stored.version.map_or(Ok(Version::default()), Version::try_from).ok()?;
+    let argon2 = Argon2::new(algorithm, version, Params::try_from(&stored).ok()?);
+    if memory.len() < argon2.params().block_count() {
+        memory.resize(argon2.params().block_count(), Block::default());
+    }
+    let mut bytes = [0; Output::MAX_LENGTH];
+    let bytes = bytes.get_mut(..wanted.len())?;
+    argon2.hash_password_into_with_memory(password.reveal().as_bytes(), salt, bytes, memory).ok()?;
+    // In a time that does not tell how much of it was right.
+    Some(*wanted == Output::new(bytes).ok()?)
 }
 
 #[cfg(test)]
@@ -100,5 +119,21 @@ mod tests {
         assert_eq!(hasher.verify(&Secret::new("wrong"), stored).await.unwrap(), None);
         assert_eq!(hasher.verify(&one, Vec::new()).await.unwrap(), None);
         assert_eq!(one.len(), GENERATED_CHARS);
+    }
+
+    #[tokio::test]
+    async fn what_was_hashed_before_in_the_same_memory_makes_no_difference() {
+        let hasher = Hasher::new().unwrap();
+        let stored = |password: &str, params: Params| {
+            Argon2::from(params).hash_password(password.as_bytes()).unwrap().to_string()
+        };
+        let small = stored("small", Params::new(64, 1, 2, Some(16)).unwrap());
+        let large = stored("large", Params::new(40 * 1024, 1, 1, None).unwrap());
+        for (password, right) in [("small", Some(0)), ("large", Some(1)), ("small", Some(0)), ("other", None)] {
+            let both = vec![small.clone(), large.clone()];
+            assert_eq!(hasher.verify(&Secret::new(password), both).await.unwrap(), right, "{password}");
+        }
+        assert_eq!(lock(&hasher.memory).len(), 1, "one after the other needs one");
+        assert_eq!(hasher.verify(&Secret::new("x"), vec!["no hash".to_owned()]).await.unwrap(), None);
     }
 }

@@ -1,13 +1,12 @@
 //! Whether the partner's TCP has taken every byte of a download. Nothing here is waited for by a reply.
 
-use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
-use rustix::net::netlink::{SOCK_DIAG, SocketAddrNetlink};
-use rustix::net::{AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType};
 use tokio::net::TcpStream;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
+
+use crate::transfer::ends::Ends;
 
 /// How long an acknowledgement may take; later the file counts as not collected.
 const WITHIN: Duration = Duration::from_mins(2);
@@ -17,13 +16,6 @@ const LOOK_FIRST: Duration = Duration::from_millis(2);
 const LOOK_SELDOM: Duration = Duration::from_millis(500);
 /// Bytes that a client may send on a connection that goes the other way.
 const STRAY_BYTES_MAX: usize = 64 * 1024;
-
-const DIAG_BY_FAMILY: u16 = 20;
-const TCP_LISTEN: u8 = 10;
-const HEADER_BYTES: usize = 16;
-const REQUEST_BYTES: usize = HEADER_BYTES + 56;
-/// Where an answer has the bytes that are not acknowledged.
-const UNACKNOWLEDGED_AT: usize = HEADER_BYTES + 60;
 
 /// What the client's side of the connection says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -56,7 +48,7 @@ pub(super) async fn acknowledged(stream: &TcpStream, closing: &CancellationToken
         }
         // Nearly every client closes at once: the counters, which cost more than all of this, are for the others.
         left = tokio::select! {
-            () = tokio::time::sleep(pause) => unacknowledged(stream),
+            () = tokio::time::sleep(pause) => Ends::of(stream).and_then(Ends::unacknowledged),
             _ = stream.readable(), if peer == Peer::Open => None,
             () = closing.cancelled() => return false,
         };
@@ -88,49 +80,6 @@ fn closed(stream: &TcpStream) -> Peer {
         Ok(None) => Peer::Closed,
         Ok(Some(_)) | Err(_) => Peer::Reset,
     }
-}
-
-/// Bytes of the connection that the other side has not acknowledged, its FIN included; `None` where the kernel does not
-/// say, or has no such connection any more.
-fn unacknowledged(stream: &TcpStream) -> Option<u32> {
-    let (local, peer) = (stream.local_addr().ok()?, stream.peer_addr().ok()?);
-    let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
-    let kernel = rustix::net::socket_with(AddressFamily::NETLINK, SocketType::DGRAM, flags, Some(SOCK_DIAG)).ok()?;
-    let request = request(local, peer);
-    rustix::net::sendto(&kernel, &request, SendFlags::empty(), &SocketAddrNetlink::new(0, 0)).ok()?;
-    let mut answer = [0_u8; 1024];
-    let (count, _) = rustix::net::recv(&kernel, &mut answer, RecvFlags::empty()).ok()?;
-    let answer = answer.get(..count)?;
-    let kind = u16::from_ne_bytes(answer.get(4..6)?.try_into().ok()?);
-    // Without the connection itself the kernel may find whoever listens at its port.
-    let listens = *answer.get(HEADER_BYTES + 1)? == TCP_LISTEN;
-    let left = answer.get(UNACKNOWLEDGED_AT..UNACKNOWLEDGED_AT + 4)?.try_into().ok()?;
-    (kind == DIAG_BY_FAMILY && !listens).then(|| u32::from_ne_bytes(left))
-}
-
-/// The kernel's `inet_diag_req_v2` for one TCP connection, behind its message header.
-fn request(local: SocketAddr, peer: SocketAddr) -> [u8; REQUEST_BYTES] {
-    let mut bytes = [0; REQUEST_BYTES];
-    let mut put = |at: usize, field: &[u8]| bytes[at..at + field.len()].copy_from_slice(field);
-    put(0, &u32::try_from(REQUEST_BYTES).unwrap_or_default().to_ne_bytes());
-    put(4, &DIAG_BY_FAMILY.to_ne_bytes());
-    // NLM_F_REQUEST
-    put(6, &1_u16.to_ne_bytes());
-    let family = if local.is_ipv4() { AddressFamily::INET } else { AddressFamily::INET6 };
-    // IPPROTO_TCP, and any state.
-    put(HEADER_BYTES, &[u8::try_from(family.as_raw()).unwrap_or_default(), 6]);
-    put(HEADER_BYTES + 4, &[0xff; 4]);
-    put(HEADER_BYTES + 8, &local.port().to_be_bytes());
-    put(HEADER_BYTES + 10, &peer.port().to_be_bytes());
-    for (at, address) in [(HEADER_BYTES + 12, local.ip()), (HEADER_BYTES + 28, peer.ip())] {
-        match address {
-            IpAddr::V4(address) => put(at, &address.octets()),
-            IpAddr::V6(address) => put(at, &address.octets()),
-        }
-    }
-    // No cookie: the addresses say which.
-    put(HEADER_BYTES + 48, &[0xff; 8]);
-    bytes
 }
 
 #[cfg(test)]
@@ -196,19 +145,5 @@ mod tests {
             server.shutdown().await.unwrap();
             assert!(acknowledged(&server, &CancellationToken::new()).await, "{address}");
         }
-    }
-
-    #[tokio::test]
-    async fn the_kernel_says_what_is_left() {
-        let (server, client) = pair("127.0.0.1").await;
-        // Where it does not say, the connection must be seen to be over.
-        let Some(0) = unacknowledged(&server) else { return };
-        let block = vec![0; 1 << 20];
-        while server.try_write(&block).is_ok() {}
-        assert!(
-            unacknowledged(&server).is_some_and(|left| left > 0),
-            "a client that reads nothing has not taken it all"
-        );
-        drop(client);
     }
 }

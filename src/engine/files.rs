@@ -18,6 +18,7 @@ use crate::store::receipt;
 use crate::transfer::came::is_uploaded;
 use crate::transfer::collect::{self, Deletable};
 use crate::transfer::depot::{Party, TransferError};
+use crate::transfer::plan::not_own;
 use crate::transfer::quota;
 use crate::transfer::receive::is_temporary;
 use crate::transfer::received;
@@ -339,9 +340,7 @@ pub async fn make_folder(engine: &Engine, party: &Party, path: &VirtualPath) -> 
     let target = target(party, Operation::MakeFolder, path)?;
     let workspace = party.workspace(&engine.depot)?;
     let folder = workspace.folder(target.folder);
-    if target.names.iter().any(|name| name.as_str() == crate::workspace::jail::STAGING) {
-        return Err(TransferError::refused(Rule::NameNotStorable, "the name is Waybill's own"));
-    }
+    not_own(&target.names)?;
     let (parent, name) = folder.jail().parent(&target.names)?;
     rustix::fs::mkdirat(&parent, name, FOLDER_MODE).map_err(io::Error::from)?;
     let synced = folder.sync_folder(engine.depot.workspaces.syncer(), parent).await;

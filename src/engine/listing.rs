@@ -199,15 +199,10 @@ impl Lines<'_> {
 
 /// Out of the connection's own buffers: what MODE Z holds back would make a client wait for its first line.
 async fn flush(to: &mut DataConnection, watch: &Watch<'_>) -> Result<(), TransferError> {
-    let flushed = tokio::select! {
-        biased;
-        ending = watch.abort.broken() => return Err(TransferError::Broken(ending)),
-        flushed = tokio::time::timeout(watch.stall, to.flush()) => flushed,
-    };
-    match flushed {
+    match watch.over(to.flush()).await {
         Ok(Ok(())) => Ok(()),
         Ok(Err(_)) => Err(TransferError::Broken(Ending::Cut)),
-        Err(_) => Err(TransferError::Broken(Ending::Stalled)),
+        Err(ending) => Err(TransferError::Broken(ending)),
     }
 }
 

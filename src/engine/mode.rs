@@ -16,6 +16,7 @@ use crate::domain::authorise::No;
 use crate::domain::receipt::Ending;
 use crate::domain::refusal::Rule;
 use crate::transfer::copy::{Inbound, Outbound};
+use crate::transfer::ends::Ends;
 use crate::transfer::socket::{Socket, Waiting};
 
 /// What came may inflate to so many times its size, and no more: real files seldom reach 100.
@@ -104,6 +105,11 @@ impl DataConnection {
             Self::Stream(stream) => stream,
             Self::Deflate(deflated) => &mut deflated.inner,
         }
+    }
+
+    /// The ends of the connection, as the kernel knows it.
+    pub(super) fn ends(&self) -> Option<Ends> {
+        self.tcp().and_then(Socket::watched).and_then(Ends::of)
     }
 
     /// The socket under all of it.

@@ -100,6 +100,9 @@ fn refused(no: &No, named: Code) -> Reply {
         Rule::DiskFull => (Code::NoSpace, "There is no room for this file now.".to_owned()),
         Rule::StorageFailing => (Code::ActionAborted, "Storage is failing here; please try again later.".to_owned()),
         Rule::BeforeSend => (Code::FileUnavailable, "The file is not released; please try again later.".to_owned()),
+        Rule::TypeNotSupported => {
+            (Code::FileUnavailable, "How many bytes TYPE A would send of it is not counted; use TYPE I.".to_owned())
+        }
         Rule::AlreadyTakenOver => (Code::FileUnavailable, no.detail.clone()),
         _ => (Code::FileUnavailable, no.rule.label().to_owned()),
     };

@@ -21,6 +21,7 @@ use crate::store::renaming::{self, NewName, Rename};
 use crate::transfer::came::is_uploaded;
 use crate::transfer::depot::{Party, TransferError};
 use crate::transfer::held as transfer_held;
+use crate::transfer::plan::not_own;
 use crate::transfer::publish::publish_temporary;
 use crate::transfer::receive::is_temporary;
 use crate::transfer::send::{self, is_file_of, lies_at, recent, stored_names};
@@ -93,9 +94,7 @@ pub async fn rename(engine: &Engine, party: &Party, from: &VirtualPath, to: &Vir
     if source.folder != target.folder {
         return Err(TransferError::refused(Rule::OutsideFolders, "a rename between Send and Receive"));
     }
-    if target.names.iter().any(|name| name.as_str() == jail::STAGING) {
-        return Err(TransferError::refused(Rule::NameNotStorable, "the name is Waybill's own"));
-    }
+    not_own(&target.names)?;
     let way = Way { side: source.folder, from: &source.names, to: &target.names };
     if kind == FileType::Directory {
         if way.to.len() > way.from.len() && way.to.starts_with(way.from) {

@@ -211,7 +211,7 @@ impl Job {
         };
         self.place.begin_transfer(format!("Sending {path}"), Some(download.size_bytes()));
         let (place, abort) = (Arc::clone(&self.place), self.abort.clone());
-        let watch = Watch { place: &place, abort: &abort, stall: self.stall() };
+        let watch = Watch { place: &place, abort: &abort, stall: self.stall(), ends: stream.ends() };
         let done = download.run(&self.engine.depot, &mut stream, &watch).await;
         self.place.end_transfer();
         let record = self.record(Direction::Send, path, begun_at);
@@ -248,7 +248,7 @@ impl Job {
         };
         self.place.begin_transfer(format!("Receiving {path}"), None);
         let (place, abort) = (Arc::clone(&self.place), self.abort.clone());
-        let watch = Watch { place: &place, abort: &abort, stall: self.stall() };
+        let watch = Watch { place: &place, abort: &abort, stall: self.stall(), ends: None };
         upload.begun_at(begun_at);
         let offset = upload.offset();
         let depot = self.engine.depot.clone();
@@ -299,7 +299,7 @@ impl Job {
         };
         self.place.begin_transfer(format!("Listing {}", listing.path), None);
         let (place, abort) = (Arc::clone(&self.place), self.abort.clone());
-        let watch = Watch { place: &place, abort: &abort, stall: self.stall() };
+        let watch = Watch { place: &place, abort: &abort, stall: self.stall(), ends: stream.ends() };
         let result = listing::send(listed, &self, &listing, &mut stream, &watch).await;
         self.place.end_transfer();
         match result {

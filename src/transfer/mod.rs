@@ -9,6 +9,7 @@ pub mod consent;
 pub mod copy;
 pub mod depot;
 pub mod digest;
+pub mod ends;
 pub mod gone;
 mod hashing;
 pub mod held;

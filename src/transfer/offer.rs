@@ -11,7 +11,7 @@ use rustix::fs::FileType;
 
 use super::collect::file_in_send;
 use super::depot::{Depot, TransferError, Whose};
-use super::plan::check_reserve;
+use super::plan::{check_reserve, not_own};
 use super::room::{Room, taken, there};
 use crate::base::file_id::FileId;
 use crate::base::id::TransferId;
@@ -163,9 +163,7 @@ pub(super) async fn failed(depot: &Depot, whose: Whose<'_>, folder: &OpenFolder,
 pub(super) fn fetchable(owner: Owner<'_>, name: &Name) -> Result<Vec<Name>, TransferError> {
     let path = Folder::Send.path(std::slice::from_ref(name));
     match authorise::authorise(&owner.snapshot.profile, owner.connector, Operation::Retrieve, &path)? {
-        Granted::Within { names, .. } if names.len() == 1 && name.as_str() != crate::workspace::jail::STAGING => {
-            Ok(names)
-        }
+        Granted::Within { names, .. } if names.len() == 1 => not_own(&names).map(|()| names),
         _ => Err(TransferError::refused(Rule::NameNotStorable, format!("{name} is one of Waybill's own names"))),
     }
 }

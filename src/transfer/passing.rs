@@ -14,7 +14,7 @@ use rustix::fs::{AtFlags, CWD, Mode, OFlags};
 use super::depot::{Depot, TransferError, Whose};
 use super::held::Holds;
 use super::offer::{self, Owner};
-use super::plan::check_reserve;
+use super::plan::{check_reserve, not_own};
 use super::room::Room;
 use crate::base::fault::{self, Point};
 use crate::base::path::Name;
@@ -171,8 +171,8 @@ impl Way<'_> {
             // Judged as for RETR: what the partner may not fetch waits, visibly.
             let owner = Owner { snapshot: self.snapshot, connector: self.target };
             offer::fetchable(owner, &name)?;
-        } else if name.as_str() == STAGING {
-            return Err(not_storable(format!("{name} is one of Waybill's own names")));
+        } else {
+            not_own(std::slice::from_ref(&name))?;
         }
         Ok(name)
     }

@@ -21,6 +21,7 @@ use crate::ftp::session::StoreMode;
 use crate::store::receipt::Receipt;
 use crate::workspace::download::Source;
 use crate::workspace::folder::{OpenFolder, Unfinished};
+use crate::workspace::jail;
 use crate::workspace::workspaces::Workspace;
 
 /// Attempts at a name for `STOU` that nothing has yet.
@@ -108,6 +109,7 @@ pub async fn plan(depot: &Depot, party: &Party, path: &VirtualPath, mode: StoreM
     depot.writable(folder).await?;
     // A client that comes back finds the part of its dead session.
     folder.active().end_dead(&names, depot.clock.now()).await;
+    not_own(&names)?;
     // The folder must be there, and must not be a file.
     folder.jail().parent(&names)?;
     let there = is_there(party, folder, (side, &names))?;
@@ -165,6 +167,14 @@ fn unique_path(depot: &Depot, party: &Party, path: &VirtualPath) -> Result<Virtu
         }
     }
     Err(TransferError::Exists)
+}
+
+/// Nobody gives a file or a folder a name of Waybill's own: nobody would find it again.
+pub fn not_own(names: &[Name]) -> Result<(), TransferError> {
+    if jail::are_own(names) {
+        return Err(TransferError::refused(Rule::NameNotStorable, "the name is Waybill's own"));
+    }
+    Ok(())
 }
 
 /// Whether a file is there to be replaced. Where the name will be the stored one, nothing else may have it: a link, a pipe or

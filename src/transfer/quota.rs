@@ -145,6 +145,12 @@ pub async fn left(depot: &Depot, party: &Party, side: Folder) -> Result<Option<u
     Ok(Some(most.saturating_sub(taken)))
 }
 
+/// How many bytes unfinished uploads in that folder may have together: as many again as the quota has for the others, so that
+/// what is broken off on purpose takes no more of the disk than what is sent.
+pub(super) fn unfinished_bytes_max(party: &Party, side: Folder) -> Option<u64> {
+    Quota::of(party, side)?.bytes
+}
+
 #[derive(Clone, Copy, Debug)]
 struct Quota {
     files: Option<u64>,

@@ -16,8 +16,9 @@ use super::depot::{Depot, Party, TransferError};
 use super::digest::Digest;
 use super::plan::{Base, Plan, check_reserve};
 use super::publish::{self, Whole};
+use super::quota;
 use super::throttle::Throttled;
-use super::unfinished;
+use super::unfinished::{self, Full};
 use crate::base::clock::Timestamp;
 use crate::base::hex::hex;
 use crate::base::id::ReceiptId;
@@ -278,10 +279,13 @@ impl Upload {
 
     /// Keeps the part for who may go on with it, if anybody may.
     async fn keep(self, depot: &Depot, party: &Party, folder: &OpenFolder) {
-        let (part, names) = (self.part.name().to_owned(), self.plan.names.clone());
-        if let Some(dropped) = self.part.keep(folder, self.plan.names, depot.clock.now()) {
-            let connector = party.connector().id.as_str();
-            depot.recorder.event(unfinished::dropped(depot, connector, self.plan.side, &dropped)).await;
+        let (part, names, side) = (self.part.name().to_owned(), self.plan.names.clone(), self.plan.side);
+        let many = self.part.keep(folder, self.plan.names, depot.clock.now());
+        let most = quota::unfinished_bytes_max(party, side);
+        let large = most.map(|most| folder.bound_unfinished(most, &names)).unwrap_or_default();
+        let many = many.iter().map(|one| (one, Full::Many));
+        for dropped in many.chain(large.iter().map(|one| (one, Full::Large))) {
+            depot.recorder.event(unfinished::dropped(depot, party.connector().id.as_str(), side, dropped)).await;
         }
         // Only now: see [`OpenFolder::supersede`].
         if self.entry.has_lapsed() {
@@ -430,6 +434,32 @@ mod tests {
                        and the oldest made room for another";
         assert_eq!(told, [("acme", summary)]);
         assert_eq!(folder.all_unfinished().len(), UNFINISHED_MAX);
+    }
+
+    #[tokio::test]
+    async fn what_is_broken_off_on_purpose_takes_no_more_of_the_disk_than_the_quota() {
+        let desk = Desk::new(&[("quota_bytes", "1000")]).await;
+        let workspace = desk.party.workspace(&desk.depot).unwrap();
+        let folder = workspace.folder(Folder::Receive);
+        for (name, bytes) in [("one", 600), ("two", 500), ("three", 500), ("four", 900), ("five", 100)] {
+            let path = VirtualPath::root().resolve(&format!("/Receive/{name}")).unwrap();
+            let plan = plan(&desk.depot, &desk.party, &path, StoreMode::Replace).await.unwrap();
+            let mut upload = Upload::begin(&desk.depot, &desk.party, plan, &Abort::default()).await.unwrap();
+            upload.part.write(&vec![7; bytes]).unwrap();
+            upload.broken(&desk.depot, &desk.party, (Ending::Cut, TransferError::Broken(Ending::Cut))).await;
+        }
+        let mut left: Vec<_> =
+            folder.all_unfinished().iter().map(|(names, one)| (names[0].to_string(), one.size_bytes)).collect();
+        left.sort();
+        assert_eq!(left, [("five".to_owned(), 100), ("four".to_owned(), 900)]);
+        assert_eq!(std::fs::read_dir(desk.path("Receive").join(".waybill")).unwrap().count(), 2);
+        desk.depot.recorder.flush().await.unwrap();
+        let kind = Some(EventKind::UnfinishedDropped);
+        let told = event::oldest_first(&desk.depot.db, kind, Timestamp::default(), None, 9).await.unwrap();
+        let told: Vec<_> = told.iter().map(|event| event.summary.as_str()).collect();
+        let summary = "Removed the unfinished upload /Receive/one of acme, 600 bytes: those in Receive were larger than the \
+                       quota, and the oldest made room for another";
+        assert_eq!((told.len(), told.first()), (3, Some(&summary)), "{told:?}");
     }
 
     #[tokio::test]

@@ -11,7 +11,8 @@ use rustix::fs::AtFlags;
 use super::depot::{Depot, Whose};
 use super::publish::take_away;
 use super::send::{lies_at, received_names, stored_names};
-use super::{held as holds, passing, unfinished};
+use super::unfinished::{self, Full};
+use super::{held as holds, passing};
 use crate::base::fault::{self, Point};
 use crate::base::human;
 use crate::base::id::ReceiptId;
@@ -83,7 +84,7 @@ pub async fn recover(depot: &Depot, snapshot: &Snapshot) -> Result<Report, Store
             let (found, dropped) = find_unfinished(connector, side, workspace.folder(side), &kept);
             report.unfinished += found;
             for one in dropped {
-                let event = unfinished::dropped(depot, connector.id.as_str(), side, &one);
+                let event = unfinished::dropped(depot, connector.id.as_str(), side, (&one, Full::Many));
                 event::record(&depot.db, &event).await?;
             }
         }

@@ -93,7 +93,7 @@ async fn run(
     // Nobody is connected over FTP: it stands among no live sessions.
     let place = Presence::default().enter(party.session.clone(), (party.remote, party.remote), begun_at);
     let stall = party.connector().settings.stall_timeout_s.seconds();
-    let watch = Watch { place: &place, abort: &abort, stall };
+    let watch = Watch { place: &place, abort: &abort, stall, ends: None };
     let done: Done = upload.run(&depot, &party, &mut source, (&watch, &Told, false)).await;
     let record = Transfer {
         id: TransferId::new(&depot.ids),

@@ -195,13 +195,29 @@ async fn tell(depot: &Depot, connector: &str, summary: String) {
     depot.recorder.event(depot.event(EventKind::UnfinishedPurged, summary).of(connector)).await;
 }
 
-/// Of one that has made room for another, since there were too many.
-pub(super) fn dropped(depot: &Depot, connector: &str, side: Folder, (names, one): &(Vec<Name>, Unfinished)) -> Event {
-    let (place, bytes) = (side.path(names), human::size(one.size_bytes));
+/// Why an unfinished upload made room for another.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Full {
+    /// There were as many as a folder keeps.
+    Many,
+    /// Together they were larger than the connector's quota.
+    Large,
+}
+
+/// Of one that has made room for another.
+pub(super) fn dropped(
+    depot: &Depot,
+    connector: &str,
+    side: Folder,
+    ((names, one), full): (&(Vec<Name>, Unfinished), Full),
+) -> Event {
+    let (place, bytes, folder) = (side.path(names), human::size(one.size_bytes), side.name());
+    let why = match full {
+        Full::Many => format!("{folder} had {UNFINISHED_MAX}, the most that are kept"),
+        Full::Large => format!("those in {folder} were larger than the quota"),
+    };
     let summary = format!(
-        "Removed the unfinished upload {place} of {connector}, {bytes}: {folder} had {UNFINISHED_MAX}, the most that are kept, and \
-         the oldest made room for another",
-        folder = side.name()
+        "Removed the unfinished upload {place} of {connector}, {bytes}: {why}, and the oldest made room for another"
     );
     tracing::warn!(connector.id = connector, "{summary}");
     depot.event(EventKind::UnfinishedDropped, summary).of(connector)

@@ -92,7 +92,7 @@ impl Desk {
             let upload = Upload::begin(&depot, &party, plan, &abort).await?;
             let here = IpAddr::from(Ipv4Addr::LOCALHOST);
             let place = Presence::default().enter(party.session.clone(), (here, here), depot.clock.now());
-            let watch = Watch { place: &place, abort: &abort, stall: Duration::from_mins(1) };
+            let watch = Watch { place: &place, abort: &abort, stall: Duration::from_mins(1), ends: None };
             Ok(upload.run(&depot, &party, &mut theirs, (&watch, &Alive, false)).await)
         });
         (ours, running)

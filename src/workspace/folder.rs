@@ -223,10 +223,8 @@ impl OpenFolder {
     pub fn keep_unfinished(&self, names: Vec<Name>, unfinished: Unfinished) -> Option<(Vec<Name>, Unfinished)> {
         let (oldest, replaced) = {
             let mut all = lock(&self.unfinished);
-            let oldest = (all.len() >= UNFINISHED_MAX && !all.contains_key(&names))
-                .then(|| all.iter().min_by_key(|(_, one)| one.since).map(|(names, _)| names.clone()))
-                .flatten()
-                .and_then(|names| all.remove_entry(&names));
+            let is_full = all.len() >= UNFINISHED_MAX && !all.contains_key(&names);
+            let oldest = if is_full { take_oldest(&mut all, &names) } else { None };
             let part = unfinished.part.clone();
             (oldest, all.insert(names, unfinished).filter(|older| older.part != part))
         };
@@ -234,6 +232,21 @@ impl OpenFolder {
             self.remove_part(&dropped.part);
         }
         oldest
+    }
+
+    /// Drops the oldest while all together are larger than that, but for the one of that name. Gives those that made room.
+    pub fn bound_unfinished(&self, most_bytes: u64, kept: &[Name]) -> Vec<(Vec<Name>, Unfinished)> {
+        let mut dropped = Vec::new();
+        let mut all = lock(&self.unfinished);
+        while all.values().fold(0_u64, |sum, one| sum.saturating_add(one.size_bytes)) > most_bytes {
+            let Some(oldest) = take_oldest(&mut all, kept) else { break };
+            dropped.push(oldest);
+        }
+        drop(all);
+        for (_, one) in &dropped {
+            self.remove_part(&one.part);
+        }
+        dropped
     }
 
     /// Takes an unfinished upload over, to go on with it or to drop it. Nobody else can have it then.
@@ -408,6 +421,12 @@ const SLACK: Duration = Duration::from_millis(50);
 fn key_of(folder: &OwnedFd) -> io::Result<(u64, u64)> {
     let stat = rustix::fs::fstat(folder)?;
     Ok((stat.st_dev, stat.st_ino))
+}
+
+fn take_oldest(all: &mut HashMap<Vec<Name>, Unfinished>, but: &[Name]) -> Option<(Vec<Name>, Unfinished)> {
+    let others = all.iter().filter(|(names, _)| names.as_slice() != but);
+    let oldest = others.min_by_key(|(_, one)| one.since).map(|(names, _)| names.clone())?;
+    all.remove_entry(&oldest)
 }
 
 #[cfg(test)]

@@ -122,8 +122,13 @@ fn hide_link(errno: Errno) -> Errno {
     if errno == Errno::LOOP { Errno::NOENT } else { errno }
 }
 
+/// Whether they lead to or through what is Waybill's own.
+pub fn are_own(names: &[Name]) -> bool {
+    names.iter().any(|name| name.as_str() == STAGING)
+}
+
 fn refuse_staging(names: &[Name]) -> io::Result<()> {
-    if names.iter().any(|name| name.as_str() == STAGING) { Err(Errno::NOENT.into()) } else { Ok(()) }
+    if are_own(names) { Err(Errno::NOENT.into()) } else { Ok(()) }
 }
 
 fn regular(stat: &Stat) -> io::Result<()> {

@@ -50,13 +50,8 @@ pub async fn send(source: &Source, span: Span, to: &mut impl Outbound, watch: &W
                 write_chunk(source, rest, to, buffer).await
             }
         };
-        let moved = tokio::select! {
-            biased;
-            ending = watch.abort.broken() => return Sent::Ended(ending),
-            moved = tokio::time::timeout(watch.stall, moving) => moved,
-        };
-        match moved {
-            Err(_) => return Sent::Ended(Ending::Stalled),
+        match watch.over(moving).await {
+            Err(ending) => return Sent::Ended(ending),
             Ok(Err(Trouble::Reading(error))) => return Sent::Failed(error),
             Ok(Err(Trouble::Writing)) => return Sent::Ended(Ending::Cut),
             Ok(Ok(0)) => return Sent::Short,
@@ -134,13 +129,8 @@ pub async fn send_turned(
 
 /// Sends bytes that are in memory, under the same watch: listings, and files whose line ends are turned.
 pub async fn send_bytes(bytes: &[u8], to: &mut impl Outbound, watch: &Watch<'_>) -> Sent {
-    let moved = tokio::select! {
-        biased;
-        ending = watch.abort.broken() => return Sent::Ended(ending),
-        moved = tokio::time::timeout(watch.stall, to.write_all(bytes)) => moved,
-    };
-    match moved {
-        Err(_) => Sent::Ended(Ending::Stalled),
+    match watch.over(to.write_all(bytes)).await {
+        Err(ending) => Sent::Ended(ending),
         Ok(Err(_)) => Sent::Ended(Ending::Cut),
         Ok(Ok(())) => {
             watch.place.moved(bytes.len() as u64);
@@ -151,15 +141,10 @@ pub async fn send_bytes(bytes: &[u8], to: &mut impl Outbound, watch: &Watch<'_>)
 
 /// Closes the data connection in order: how it ended.
 pub async fn close(to: &mut impl Outbound, watch: &Watch<'_>) -> Ending {
-    let closed = tokio::select! {
-        biased;
-        ending = watch.abort.broken() => return ending,
-        closed = tokio::time::timeout(watch.stall, to.shutdown()) => closed,
-    };
-    match closed {
+    match watch.over(to.shutdown()).await {
         Ok(Ok(())) => Ending::Closed,
         Ok(Err(_)) => Ending::Cut,
-        Err(_) => Ending::Stalled,
+        Err(ending) => ending,
     }
 }
 
@@ -234,7 +219,7 @@ mod tests {
         let remote = IpAddr::from(Ipv4Addr::LOCALHOST);
         let place = Presence::default().enter(SessionId::new(&ids), (remote, remote), Clock::System.now());
         let abort = Abort::default();
-        let watch = Watch { place: &place, abort: &abort, stall: Duration::from_mins(1) };
+        let watch = Watch { place: &place, abort: &abort, stall: Duration::from_mins(1), ends: None };
         let turns = Arc::new(AtomicU64::new(0));
         let counting = Arc::clone(&turns);
         let other = tokio::spawn(async move {
@@ -263,7 +248,7 @@ mod tests {
         let remote = IpAddr::from(Ipv4Addr::LOCALHOST);
         let place = Presence::default().enter(SessionId::new(&ids), (remote, remote), Clock::System.now());
         let abort = Abort::default();
-        let watch = |stall| Watch { place: &place, abort: &abort, stall };
+        let watch = |stall| Watch { place: &place, abort: &abort, stall, ends: None };
         let (short, long) = (watch(Duration::from_millis(20)), watch(Duration::from_mins(5)));
         assert_eq!(close(&mut Reader::Fast(0), &long).await, Ending::Closed);
         assert_eq!(close(&mut Reader::Full, &short).await, Ending::Stalled);

@@ -74,10 +74,17 @@ async fn control_bytes_and_staging_are_out_of_reach() {
         let reply = client.send(line).await;
         assert!((500..600).contains(&reply.code), "{line}: {reply:?}");
     }
-    assert!((500..600).contains(&client.put("STOR .waybill/x", b"1").await.code));
+    client.expect("MKD sub", 257).await;
+    for (line, code) in
+        [("STOR .waybill", 553), ("APPE .waybill", 550), ("STOR sub/.waybill", 553), ("STOR .waybill/x", 553)]
+    {
+        let refused = client.put(line, b"1").await;
+        assert_eq!((refused.code, refused.text.contains("cannot be stored")), (code, true), "{line}: {refused:?}");
+    }
     for line in ["NLST -a", "LIST -a", "MLSD"] {
         assert!(!client.list(line).await.contains("waybill"), "{line}");
     }
+    client.expect("RMD sub", 250).await;
     let long = "x".repeat(5_000);
     assert!((500..600).contains(&client.send(&format!("SIZE {long}")).await.code));
     client.expect("NOOP", 200).await;

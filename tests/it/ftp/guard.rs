@@ -165,3 +165,41 @@ async fn of_many_parallel_handshakes_none_is_lost() {
     let done = shaking.join_all().await;
     assert_eq!(done.len(), HANDSHAKES);
 }
+
+/// Bytes of memory that the process has.
+fn resident(running: &Running<'_>) -> u64 {
+    let status = std::fs::read_to_string(format!("/proc/{}/status", running.pid())).expect("the process is there");
+    let kib =
+        status.lines().find_map(|line| line.strip_prefix("VmRSS:")?.split_whitespace().next()?.parse::<u64>().ok());
+    kib.expect("the system says how large it is") * 1024
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn wrong_passwords_leave_the_process_no_larger_than_their_hashing_needs() {
+    const HASH_BYTES: u64 = 20 << 20;
+    let appliance = appliance();
+    appliance.add("acme", &[]);
+    let running = appliance.start().await;
+    let server = running.ftp();
+    assert_eq!(login(server, "203.0.113.1", ("acme", "a stale password")).await, 530);
+    let before = resident(&running);
+    let mut tries = JoinSet::new();
+    for n in 0..50 {
+        tries.spawn(async move { login(server, &format!("198.51.100.{n}"), ("acme", "a stale password")).await });
+    }
+    assert!(tries.join_all().await.into_iter().all(|code| code == 530));
+    let grown = resident(&running).saturating_sub(before);
+    // One hash for each core, and as much again for everything else.
+    let cores = u64::try_from(std::thread::available_parallelism().unwrap().get()).unwrap();
+    assert!(grown < 2 * cores.max(2) * HASH_BYTES, "{} MiB for {cores} cores", grown >> 20);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn guesses_at_once_are_no_more_than_guesses_one_after_the_other() {
+    let appliance = appliance();
+    appliance.add("acme", &[]);
+    appliance.set(&["block_after_failures=4"]);
+    let running = appliance.start().await;
+    let answers = logins(running.ftp(), "203.0.113.9", "acme", 12).await;
+    assert_eq!(answers, [vec![421; 8], vec![530; 4]].concat());
+}

@@ -2,9 +2,10 @@
 
 use std::time::{Duration, Instant};
 
-use tokio::io::AsyncWriteExt;
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpSocket, TcpStream};
 
-use crate::kit::{Appliance, PARTNER};
+use crate::kit::{Appliance, Client, PARTNER, PASSWORD, Secured, Version, epsv_address};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_sessions_of_a_partner_share_its_limits_and_a_change_is_live() {
@@ -122,4 +123,43 @@ async fn avbl_tells_what_the_quota_leaves_in_receive_and_the_disk_in_send() {
     let reply = client.expect("AVBL /Send", 213).await;
     let left: u64 = reply.text[4..].trim().parse().unwrap();
     assert!(left > 1_000_000, "{left}");
+}
+
+/// A data connection of a client whose system takes little ahead of it.
+async fn narrow(client: &mut Client, line: &str) -> TcpStream {
+    let at = epsv_address(client.server, &client.expect("EPSV", 229).await.text);
+    let socket = TcpSocket::new_v4().expect("a socket");
+    socket.set_recv_buffer_size(8 * 1024).expect("the socket takes options");
+    let data = socket.connect(at).await.expect("the passive port is open");
+    client.expect(line, 150).await;
+    data
+}
+
+/// Three times as long as nothing may move, a little is read ten times a second.
+async fn read_slowly(data: &mut (impl AsyncRead + Unpin)) {
+    for _ in 0..30 {
+        data.read_exact(&mut [0; 4 * 1024]).await.expect("the transfer goes on");
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_reads_slowly_all_the_time_is_not_stalled_and_who_stops_is() {
+    let appliance = Appliance::new();
+    appliance.configure(&["stall_timeout_s=1"]);
+    let running = appliance.start().await;
+    let mut client = running.partner().await;
+    client.store("/Receive/a.bin", &vec![7; 16 << 20]).await;
+
+    let mut data = narrow(&mut client, "RETR /Receive/a.bin").await;
+    read_slowly(&mut data).await;
+    client.expect("NOOP", 200).await;
+    assert_eq!(client.reply().await.code, 426, "it reads no more");
+
+    let mut secured = Secured::login(running.ftp(), Version::Tls13, (PARTNER, PASSWORD)).await;
+    let data = narrow(&mut secured.client, "RETR /Receive/a.bin").await;
+    let mut data = secured.shake(data).await.unwrap();
+    read_slowly(&mut data).await;
+    secured.client.expect("NOOP", 200).await;
+    assert_eq!(secured.client.reply().await.code, 426, "it reads no more");
 }

@@ -70,7 +70,8 @@ async fn a_broken_upload_is_unfinished_and_goes_on_where_it_stopped() {
 
     // How many bytes TYPE A would send of it nobody has counted.
     client.expect("TYPE A", 200).await;
-    client.expect("SIZE /Receive/big.edi", 550).await;
+    let untold = client.expect("SIZE /Receive/big.edi", 550).await;
+    assert!(untold.text.contains("TYPE I"), "{untold:?}");
     client.expect("TYPE I", 200).await;
     client.expect("REST 900000", 350).await;
     assert_eq!(client.put("STOR /Receive/big.edi", b"").await.code, 554);

@@ -32,7 +32,7 @@ pub(crate) struct Client {
     writer: Box<dyn AsyncWrite + Send + Unpin>,
     /// The socket itself, of a connection in clear: urgent data goes past every layer.
     socket: Option<OwnedFd>,
-    server: SocketAddr,
+    pub(crate) server: SocketAddr,
     pub(crate) greeting: Reply,
     pub(crate) passive: Passive,
 }

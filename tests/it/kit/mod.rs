@@ -12,7 +12,7 @@ mod trusting;
 mod unescape;
 
 pub(crate) use appliance::{Appliance, PARTNER, PASSWORD, Running, free_port};
-pub(crate) use client::{Client, Passive};
+pub(crate) use client::{Client, Passive, epsv_address};
 pub(crate) use depot::{Beside, id_of};
 pub(crate) use player::{Doors, Player};
 pub(crate) use random::Random;
