@@ -2,14 +2,16 @@
 
 use sqlx::Row;
 
-use super::StoreError;
 use super::open::Db;
+use super::{StoreError, renaming};
 use crate::base::id::ReceiptId;
 
 const IN_RECEIVE: &str = "SELECT id, stored_path FROM receipts WHERE connector_key = $1 AND stored_path > $2 \
-     AND status = 'in_receive' AND publishing = 0 AND staging_inode = $3 ORDER BY stored_path LIMIT $4";
+     AND (status = 'in_receive' OR status = 'waiting' AND temporary_since_us IS NOT NULL) AND publishing = 0 \
+     AND staging_inode = $3 ORDER BY stored_path LIMIT $4";
 const MARK: &str = "UPDATE receipts SET status = 'gone' WHERE id = $1 AND stored_path = $2 \
-     AND status = 'in_receive' AND publishing = 0";
+     AND (status = 'in_receive' OR status = 'waiting' AND temporary_since_us IS NOT NULL) AND publishing = 0 \
+     RETURNING connector_key";
 
 /// Receipts whose files should lie in a connector's Receive folder, with their stored paths, in the order of these and behind
 /// `after`. Only those committed in the folder of that staging inode.
@@ -35,8 +37,11 @@ pub async fn mark(db: &Db, receipts: &[(ReceiptId, String)]) -> Result<u64, Stor
     let mut tx = db.begin().await?;
     let mut marked = 0;
     for (id, stored_path) in receipts {
-        let done = sqlx::query(MARK).bind(id.as_str()).bind(stored_path).execute(&mut *tx).await?;
-        marked += done.rows_affected();
+        let done = sqlx::query(MARK).bind(id.as_str()).bind(stored_path).fetch_optional(&mut *tx).await?;
+        if let Some(row) = done {
+            renaming::left(&mut tx, row.try_get(0)?, stored_path).await?;
+            marked += 1;
+        }
     }
     tx.commit().await?;
     Ok(marked)
@@ -45,7 +50,46 @@ pub async fn mark(db: &Db, receipts: &[(ReceiptId, String)]) -> Result<u64, Stor
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::base::clock::{Clock, Timestamp};
+    use crate::base::id::IdSource;
+    use crate::domain::receipt::Status;
+    use crate::store::commit::{Published, Received};
+    use crate::store::group::Group;
+    use crate::store::receipt;
+    use crate::store::renaming::{NewName, Rename};
     use sqlx::AssertSqlSafe;
+
+    #[tokio::test]
+    async fn what_waits_is_looked_for_while_it_has_a_temporary_name_and_gets_its_last_other_one_back() {
+        let folder = tempfile::tempdir().unwrap();
+        let db = Db::open(folder.path()).await.unwrap();
+        let (ids, at) = (IdSource::random(Clock::System), Timestamp::from_us(1_800_000_000_000_000));
+        let [named, held_back] = ["/Receive/a", "/Receive/b"].map(|path| Received::at(path, &ids, at));
+        let mut group = Group::default();
+        for one in [&named, &held_back] {
+            group.receipt(one);
+        }
+        group.write(&mut db.writer().acquire().await.unwrap()).await.unwrap();
+        let mut group = Group::default();
+        for one in [&named, &held_back] {
+            group.publish(&Published::of(&one.receipt, one.event_id.clone()));
+        }
+        group.write(&mut db.writer().acquire().await.unwrap()).await.unwrap();
+        for one in [&named, &held_back] {
+            receipt::set_status(&db, &one.receipt.id, Status::Waiting).await.unwrap();
+        }
+        let id = &held_back.receipt.id;
+        let whose = (id.clone(), NewName { is_temporary: true, sets_off: None });
+        let way = ("/Receive/b".to_owned(), "/Receive/b.tmp".to_owned());
+        Rename::begin(&db, ("acme", Some(whose)), way, at).await.unwrap().settle(&db).await.unwrap();
+        let lying = in_receive(&db, "acme", "", (0, 9)).await.unwrap();
+        assert_eq!(lying, [(id.clone(), "/Receive/b.tmp".to_owned())], "the bytes of the other are held for who waits");
+        assert_eq!(mark(&db, &lying).await.unwrap(), 1);
+        let gone = receipt::find(&db, id).await.unwrap().unwrap();
+        assert_eq!((gone.status, gone.stored_path.as_str(), gone.name.as_str()), (Status::Gone, "/Receive/b", "b"));
+        assert_eq!(renaming::temporary_since(&db, id).await.unwrap(), None);
+        assert_eq!(in_receive(&db, "acme", "", (0, 9)).await.unwrap(), []);
+    }
 
     #[tokio::test]
     async fn where_a_look_goes_on_is_found_by_its_path() {

@@ -1,5 +1,5 @@
-//! Files that another program has taken out of Receive: their receipts say so. What waits for a delivery is left alone: its
-//! bytes are held, and its delivery ends.
+//! Files that another program has taken out of Receive: their receipts say so. What waits for a delivery is left alone, its
+//! bytes are held, and its delivery ends; unless a temporary name holds it back, for which nothing would end that.
 
 use std::io;
 use std::sync::Arc;

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use waybill::base::fault::Point;
 
 use super::faults::{Told, upload};
-use crate::kit::{Appliance, Client, PARTNER, PASSWORD};
+use crate::kit::{Appliance, Client, PARTNER, PASSWORD, Running};
 
 /// `acme-edi` passes along to the Folder `archive` and to the partner `globex`.
 fn flowing() -> Appliance {
@@ -86,6 +86,37 @@ async fn a_file_that_its_partner_gives_a_temporary_name_waits_for_another() {
     client.expect("RNTO /Receive/c.edi", 250).await;
     there(&[one("b.edi", b"more"), one("c.edi", b"the bytes")].concat()).await;
     running.until_status(&["passed_along"; 2]).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_file_that_goes_while_it_has_a_temporary_name_is_passed_along_by_its_last_other_one() {
+    let appliance = flowing();
+    appliance.configure(&["settle_s=3", "save_subfolder=on"]);
+    appliance.say(&["connector", "set", "archive", "keep_order=off"]);
+    let running = appliance.start().await;
+    let mut client = running.partner().await;
+    client.expect("MKD /Receive/in", 257).await;
+    for (name, bytes) in [("deleted", &b"deleted"[..]), ("replaced", b"replaced"), ("renamed-onto", b"renamed onto")] {
+        client.store(&format!("/Receive/{name}.edi"), bytes).await;
+        for (from, to) in
+            [(format!("{name}.edi"), format!("in/{name}.tmp")), (format!("in/{name}.tmp"), format!("{name}.part"))]
+        {
+            client.expect(&format!("RNFR /Receive/{from}"), 350).await;
+            client.expect(&format!("RNTO /Receive/{to}"), 250).await;
+        }
+    }
+    client.expect("DELE /Receive/deleted.part", 250).await;
+    client.store("/Receive/replaced.part", b"another").await;
+    client.expect("RNFR /Receive/replaced.part", 350).await;
+    client.expect("RNTO /Receive/renamed-onto.part", 250).await;
+    let wanted =
+        [one("deleted.edi", b"deleted"), one("renamed-onto.edi", b"renamed onto"), one("replaced.edi", b"replaced")];
+    let there = async |_: &Running<'_>| (files(&archive(&appliance)) == wanted.concat()).then_some(());
+    running.until("they are passed along all the same", there).await;
+    running.until_status(&["removed", "replaced", "replaced"]).await;
+    for receipt in running.receipts(3).await {
+        assert_eq!(receipt["headers"]["SubFolder"], "", "{receipt}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
