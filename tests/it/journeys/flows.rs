@@ -120,6 +120,33 @@ async fn a_file_that_goes_while_it_has_a_temporary_name_is_passed_along_by_its_l
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_could_not_leave_receive_leaves_at_the_next_start_whatever_its_folder_is_called_and_whoever_still_waits() {
+    let appliance = Appliance::new();
+    appliance.say(&["connector", "set", PARTNER, "settle_s=0"]);
+    appliance.say(&["connector", "add", "archive", "type=folder"]);
+    appliance.add("globex", &[]);
+    appliance.say(&["flow", "connect", PARTNER, "archive"]);
+    appliance.say(&["flow", "connect", "archive", "globex"]);
+    appliance.say(&["connector", "set", "globex", "enabled=off"]);
+    let running = appliance.start_with_fault(Some(&format!("{}:eio:1", Point::PassEnded.name()))).await;
+    let mut client = running.partner().await;
+    client.expect("MKD /Receive/in", 257).await;
+    client.store("/Receive/in/a.edi", b"the bytes").await;
+    running.until_status(&["passed_along"]).await;
+    let receive = appliance.place(PARTNER, "Receive");
+    assert_eq!(files(&receive.join("in")), one("a.edi", b"the bytes"));
+    client.expect("RNFR /Receive/in", 350).await;
+    client.expect("RNTO /Receive/out", 250).await;
+    assert_eq!(files(&receive.join("out")), one("a.edi", b"the bytes"));
+    drop((client, running));
+    let running = appliance.start().await;
+    assert_eq!(files(&receive.join("out")), []);
+    appliance.say(&["connector", "set", "globex", "enabled=on"]);
+    let globex = appliance.place("globex", "Send");
+    running.until("who waited has it", async |_| (files(&globex) == one("a.edi", b"the bytes")).then_some(())).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_file_is_passed_along_to_a_folder_of_another_file_system() {
     let elsewhere = tempfile::tempdir_in("/dev/shm").expect("there is memory for it");
     let appliance = Appliance::new();
