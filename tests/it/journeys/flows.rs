@@ -147,6 +147,23 @@ async fn what_could_not_leave_receive_leaves_at_the_next_start_whatever_its_fold
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_is_passed_along_and_has_not_left_yet_is_not_renamed_by_the_name_it_is_stored_with_either() {
+    let appliance = flowing();
+    appliance.say(&["connector", "set", PARTNER, "local_file_scheme=%FilenameNoExt%-stored.%Ext%"]);
+    appliance.say(&["flow", "disconnect", PARTNER, "globex"]);
+    let running = appliance.start_with_fault(Some(&format!("{}:eio:1", Point::PassEnded.name()))).await;
+    let mut client = running.partner().await;
+    client.store("/Receive/a.edi", b"the bytes").await;
+    running.until_status(&["passed_along"]).await;
+    assert_eq!(files(&appliance.place(PARTNER, "Receive")), one("a-stored.edi", b"the bytes"));
+    client.expect("RNFR /Receive/a-stored.edi", 350).await;
+    client.expect("RNTO /Receive/b.edi", 550).await;
+    drop((client, running));
+    let _running = appliance.start().await;
+    assert_eq!(files(&appliance.place(PARTNER, "Receive")), []);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_file_is_passed_along_to_a_folder_of_another_file_system() {
     let elsewhere = tempfile::tempdir_in("/dev/shm").expect("there is memory for it");
     let appliance = Appliance::new();
