@@ -164,15 +164,20 @@ async fn end(engine: &Engine, begun: Option<Rename>, renamed: Synced) -> Result<
     Ok(renamed?)
 }
 
-/// The receipt of the file, if that is still its: another program may have put another there.
+/// The receipt of the file, if that is still its: another program may have put another there. What is passed along is the
+/// receipt's until it has left.
 async fn still_its(engine: &Engine, party: &Party, way: &Way<'_>) -> Result<Option<Receipt>, TransferError> {
-    let (path, _) = way.paths();
-    let latest = receipt::latest_stored_at(&engine.depot.db, party.connector().id.key(), &path).await?;
-    let Some(receipt) = latest else { return Ok(None) };
+    let ((path, _), db, key) = (way.paths(), &engine.depot.db, party.connector().id.key());
+    let latest = receipt::latest_stored_at(db, key, &path).await?;
+    let passed_along = receipt::passed_along_from(db, key, &path).await?;
     let workspace = party.workspace(&engine.depot)?;
     let (folder, name) = workspace.folder(Folder::Receive).jail().parent(way.from)?;
-    let is_its = lies_at(folder.as_fd(), name, &receipt).await.map_err(TransferError::Storage)?;
-    Ok(is_its.then_some(receipt))
+    for receipt in latest.into_iter().chain(passed_along) {
+        if lies_at(folder.as_fd(), name, &receipt).await.map_err(TransferError::Storage)? {
+            return Ok(Some(receipt));
+        }
+    }
+    Ok(None)
 }
 
 /// What the file's new name changes for its deliveries, none of which has begun. Its bytes are held if it sets off anything.

@@ -24,6 +24,8 @@ const ONE: &str = select!("WHERE receipt_id = $1");
 const SOME: &str = select!("WHERE receipt_id IN (SELECT value FROM json_each($1))");
 const ALL: &str = select!("ORDER BY receipt_id");
 const ENDED: &str = select!("WHERE ended = 1 AND receipt_id > $1 ORDER BY receipt_id LIMIT 1000");
+const PASSED_ALONG: &str = "SELECT h.receipt_id FROM holds h CROSS JOIN receipts r ON r.id = h.receipt_id \
+     WHERE r.status = 'passed_along' ORDER BY h.receipt_id";
 const USAGE: &str = "SELECT COUNT(*), CAST(COALESCE(SUM(size_bytes), 0) AS BIGINT) FROM holds";
 const END: &str = "UPDATE holds SET ended = 1 WHERE receipt_id = $1";
 const FORGET: &str = "DELETE FROM holds WHERE receipt_id IN (SELECT value FROM json_each($1))";
@@ -80,6 +82,12 @@ pub async fn ended(db: &Db, after: &str) -> Result<Vec<Hold>, StoreError> {
     sqlx::query(ENDED).bind(after).fetch_all(db.reader()).await?.iter().map(decode).collect()
 }
 
+/// Receipts that are passed along and hold bytes: their files may still lie in Receive.
+pub async fn passed_along(db: &Db) -> Result<Vec<ReceiptId>, StoreError> {
+    let rows = sqlx::query(PASSED_ALONG).fetch_all(db.reader()).await?;
+    rows.iter().map(read_id).collect()
+}
+
 /// How many receipts hold bytes, and how many bytes in all.
 pub async fn usage(db: &Db) -> Result<(u64, u64), StoreError> {
     let row = sqlx::query(USAGE).fetch_one(db.reader()).await?;
@@ -108,13 +116,17 @@ pub async fn forget(db: &Db, receipts: &[ReceiptId]) -> Result<(), StoreError> {
 }
 
 fn decode(row: &SqliteRow) -> Result<Hold, StoreError> {
-    let id: String = row.try_get(0)?;
     Ok(Hold {
-        receipt: ReceiptId::parse(&id).ok_or_else(|| StoreError::Unreadable(format!("hold of {id}")))?,
+        receipt: read_id(row)?,
         connector_key: row.try_get(1)?,
         folder: row.try_get(2)?,
         size_bytes: row.try_get::<i64, _>(3)?.unsigned_abs(),
         since: Timestamp::from_us(row.try_get(4)?),
         ended: row.try_get::<i64, _>(5)? == 1,
     })
+}
+
+fn read_id(row: &SqliteRow) -> Result<ReceiptId, StoreError> {
+    let id: String = row.try_get(0)?;
+    ReceiptId::parse(&id).ok_or_else(|| StoreError::Unreadable(format!("hold of {id}")))
 }

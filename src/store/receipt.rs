@@ -332,6 +332,10 @@ const LATEST_STORED_AT: &str = select!(
     "WHERE connector_key = $1 AND stored_path = $2 AND status IN ('in_receive', 'waiting') \
      ORDER BY completed_at_us + 0 DESC, id DESC LIMIT 1"
 );
+const PASSED_ALONG_FROM: &str = select!(
+    "WHERE connector_key = $1 AND stored_path = $2 AND status = 'passed_along' \
+     ORDER BY completed_at_us + 0 DESC, id DESC LIMIT 1"
+);
 const RECENT_OF_PATH: &str = select!(
     "WHERE connector_key = $1 AND client_path = $2 AND completed_at_us >= $3 AND hidden = 0 \
      AND status IN ('in_receive', 'waiting', 'passed_along') ORDER BY completed_at_us + 0 DESC, id DESC LIMIT 1"
@@ -412,6 +416,12 @@ pub async fn latest_of_path(
 /// The receipt of the file that lies at `stored_path` now.
 pub async fn latest_stored_at(db: &Db, connector_key: &str, stored_path: &str) -> Result<Option<Receipt>, StoreError> {
     let row = sqlx::query(LATEST_STORED_AT).bind(connector_key).bind(stored_path).fetch_optional(db.reader()).await?;
+    row.as_ref().map(decode).transpose()
+}
+
+/// The receipt of the file that was passed along from `stored_path` last: until it has left, it still lies there.
+pub async fn passed_along_from(db: &Db, connector_key: &str, stored_path: &str) -> Result<Option<Receipt>, StoreError> {
+    let row = sqlx::query(PASSED_ALONG_FROM).bind(connector_key).bind(stored_path).fetch_optional(db.reader()).await?;
     row.as_ref().map(decode).transpose()
 }
 

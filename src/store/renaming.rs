@@ -37,15 +37,22 @@ const TEMPORARY: &str = "SELECT DISTINCT r.id, r.connector_key, r.name FROM rece
 // Unless it was renamed meanwhile.
 const RELEASE: &str = "UPDATE receipts SET temporary_since_us = NULL FROM json_each($1) AS found \
      WHERE receipts.id = found.value->>0 AND receipts.name = found.value->>1";
+// What is no longer in Receive, of what was called so there last, and what it was called before it was held back.
+const LEFT: &str = "SELECT r.id, n.from_path FROM receipts r CROSS JOIN receipt_names n ON n.receipt_id = r.id \
+     AND n.at_us = r.temporary_since_us WHERE r.connector_key = $1 AND r.stored_path = $2 \
+     AND r.status IN ('removed', 'replaced', 'gone')";
 const TEMPORARY_SINCE: &str = "SELECT temporary_since_us FROM receipts WHERE id = $1";
 // Where a receipt has a SubFolder header, which is its only one, that follows too.
 const FOLLOW_HEADER: &str = "UPDATE receipts SET headers = json_array(json_array('SubFolder', $2)) \
      WHERE id = $1 AND json_extract(headers, '$[0][0]') = 'SubFolder'";
+// What is passed along may still be about to leave, as long as its bytes are held.
 const FOLLOW_BELOW: &str = "UPDATE receipts SET stored_path = $3 || substr(stored_path, $4), \
      client_path = $3 || substr(client_path, $4), \
      headers = CASE WHEN json_extract(headers, '$[0][0]') = 'SubFolder' \
      THEN json_array(json_array('SubFolder', $5 || substr(json_extract(headers, '$[0][1]'), $6))) ELSE headers END \
-     WHERE connector_key = $1 AND status IN ('in_receive', 'waiting') AND substr(stored_path, 1, $4) = $2 || '/'";
+     WHERE connector_key = $1 AND (status IN ('in_receive', 'waiting') \
+     OR status = 'passed_along' AND EXISTS (SELECT 1 FROM holds WHERE receipt_id = receipts.id)) \
+     AND substr(stored_path, 1, $4) = $2 || '/'";
 
 /// One rename: of a received file, or of a folder with all below it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -115,15 +122,11 @@ impl Rename {
     /// It was done: receipts follow. What a file was called before is kept, and older receipts of its new place are replaced.
     pub(super) async fn carry_over(&self, tx: &mut Transaction<'_, Sqlite>) -> sqlx::Result<()> {
         if let Some(id) = &self.receipt_id {
-            let name = self.to.rsplit('/').next().unwrap_or_default();
             sqlx::query(ADD_NAME).bind(id.as_str()).bind(self.at.us()).bind(&self.to).execute(&mut **tx).await?;
-            let follow = sqlx::query(FOLLOW).bind(id.as_str()).bind(name).bind(&self.to);
-            let is_temporary = i64::from(self.new_name.is_temporary);
-            follow.bind(is_temporary).bind(self.at.us()).execute(&mut **tx).await?;
-            let above = below_receive(&self.to).rsplit_once('/').map_or("", |(above, _)| above);
-            sqlx::query(FOLLOW_HEADER).bind(id.as_str()).bind(above).execute(&mut **tx).await?;
+            follow(tx, id.as_str(), &self.to, self.new_name.is_temporary.then_some(self.at)).await?;
             let replaced = sqlx::query(REPLACE).bind(&self.connector_key).bind(&self.to).bind(id.as_str());
             replaced.execute(&mut **tx).await?;
+            left(tx, &self.connector_key, &self.to).await?;
             self.set_off(tx, id).await?;
         } else {
             let beyond = |path: &str| i64::try_from(path.chars().count()).unwrap_or(i64::MAX).saturating_add(1);
@@ -151,6 +154,31 @@ impl Rename {
         self.carry_over(&mut tx).await?;
         Ok(tx.commit().await?)
     }
+}
+
+/// The receipt is called so from now on; `temporary_at`: since then by a temporary name, unless it was before.
+async fn follow(
+    tx: &mut Transaction<'_, Sqlite>,
+    id: &str,
+    to: &str,
+    temporary_at: Option<Timestamp>,
+) -> sqlx::Result<()> {
+    let name = to.rsplit('/').next().unwrap_or_default();
+    let follow = sqlx::query(FOLLOW).bind(id).bind(name).bind(to);
+    follow.bind(i64::from(temporary_at.is_some())).bind(temporary_at.map(Timestamp::us)).execute(&mut **tx).await?;
+    let above = below_receive(to).rsplit_once('/').map_or("", |(above, _)| above);
+    sqlx::query(FOLLOW_HEADER).bind(id).bind(above).execute(&mut **tx).await?;
+    Ok(())
+}
+
+/// Files at that path have left Receive, and their receipts say so: whoever took one that had a temporary name recalls nothing
+/// by it (PRODUCT 5.8). It is held back no longer, and is told of by its last other name.
+pub(super) async fn left(tx: &mut Transaction<'_, Sqlite>, connector_key: &str, stored_path: &str) -> sqlx::Result<()> {
+    for row in sqlx::query(LEFT).bind(connector_key).bind(stored_path).fetch_all(&mut **tx).await? {
+        let (id, before): (String, String) = (row.try_get(0)?, row.try_get(1)?);
+        follow(tx, &id, &before, None).await?;
+    }
+    Ok(())
 }
 
 /// `orders/2026` of `/Receive/orders/2026`.

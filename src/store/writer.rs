@@ -15,7 +15,7 @@ use super::commit::{Committed, NotRecorded, Place};
 use super::group::Group;
 use super::open::{BEGIN, Db};
 use super::queue::{Job, Jobs};
-use super::{event, refusal, session};
+use super::{event, refusal, renaming, session};
 use crate::base::clock::Timestamp;
 
 /// Failed logins of the same partner and address within this time are one event.
@@ -212,6 +212,7 @@ async fn write_together(
             Job::Moved(Place { connector_key, stored_path }, status) => {
                 let moved = sqlx::query(SET_STATUS_AT).bind(connector_key).bind(stored_path).bind(status.name());
                 moved.execute(&mut *tx).await?;
+                renaming::left(&mut tx, connector_key, stored_path).await?;
             }
             Job::Renamed(rename) => rename.carry_over(&mut tx).await?,
             Job::Session(session) => session::add(&mut tx, session).await?,

@@ -1,15 +1,19 @@
-//! Files that another program has taken out of Receive: their receipts say so. What waits for a delivery is left alone: its
-//! bytes are held, and its delivery ends.
+//! Files that another program has taken out of Receive: their receipts say so. What waits for a delivery is left alone, its
+//! bytes are held, and its delivery ends; unless a temporary name holds it back, for which nothing would end that.
 
+use std::collections::HashMap;
 use std::io;
 use std::sync::Arc;
 
 use super::depot::{Depot, TransferError};
-use super::send::received_names;
+use super::send::{is_file_of, received_names};
 use crate::base::path::Name;
 use crate::domain::place::Folder;
+use crate::store::gone::Lying;
 use crate::store::live::{LiveConnector, Snapshot};
-use crate::store::{gone, renaming};
+use crate::store::receipt::Receipt;
+use crate::store::{gone, receipt, renaming};
+use crate::workspace::download::Version;
 use crate::workspace::jail::Jail;
 use crate::workspace::workspaces::Workspace;
 
@@ -83,13 +87,21 @@ pub(super) async fn look(
     let staging_inode = workspace.folder(Folder::Receive).staging_inode()?;
     let lying = gone::in_receive(db, key, after, (staging_inode, LOOKED_FOR_MAX)).await?;
     let is_last = i64::try_from(lying.len()).is_ok_and(|count| count < LOOKED_FOR_MAX);
-    let next = lying.last().filter(|_| !is_last).map(|(_, path)| path.clone()).unwrap_or_default();
+    let next = lying.last().filter(|_| !is_last).map(|one| one.stored_path.clone()).unwrap_or_default();
     let looked = u64::try_from(lying.len()).unwrap_or(u64::MAX);
+    // Few have a temporary name. What took the place of one may be untold since a crash, and would hold it back for ever.
+    let held_back: Vec<_> = lying.iter().filter(|one| one.is_held_back).map(|one| one.id.clone()).collect();
+    let held_back = if held_back.is_empty() { Vec::new() } else { receipt::all_of(db, &held_back).await? };
     let (connector, place) = (Arc::clone(live), Arc::clone(workspace));
     let looking = tokio::task::spawn_blocking(move || {
         let jail = place.folder(Folder::Receive).jail();
-        let named = lying.into_iter().filter_map(|one| Some((received_names(&connector.connector, &one.1)?, one)));
-        named.filter(|(names, _)| is_missing(jail, names)).collect::<Vec<_>>()
+        let held_back: HashMap<_, _> = held_back.iter().map(|receipt| (&receipt.id, receipt)).collect();
+        let is_anothers = |names: &[Name], one: &Lying| {
+            held_back.get(&one.id).is_some_and(|receipt| is_anothers(jail, names, receipt))
+        };
+        let named =
+            lying.into_iter().filter_map(|one| Some((received_names(&connector.connector, &one.stored_path)?, one)));
+        named.filter(|(names, one)| is_missing(jail, names) || is_anothers(names, one)).collect::<Vec<_>>()
     });
     let missing = looking.await.map_err(io::Error::other)?;
     if missing.is_empty() {
@@ -107,6 +119,11 @@ pub(super) async fn look(
     Ok(Look::Done { looked, gone: gone::mark(db, &missing).await?, next })
 }
 
+/// Whether another file than the receipt's is at `names`.
+fn is_anothers(jail: &Jail, names: &[Name], receipt: &Receipt) -> bool {
+    jail.stat(names).is_ok_and(|stat| !is_file_of(receipt, &Version::of(&stat), jail.born(names)))
+}
+
 /// Whether nothing is at `names`: who has taken a folder has taken what was in it. Beneath a folder on which another disk lies
 /// now nothing is known.
 fn is_missing(jail: &Jail, names: &[Name]) -> bool {
@@ -120,4 +137,37 @@ fn is_missing(jail: &Jail, names: &[Name]) -> bool {
     }
     let is_there = above.len() == names.len();
     !is_there && there.and_then(|lowest| Ok(lowest.st_dev == jail.stat(&[])?.st_dev)).unwrap_or(false)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::receipt::Status;
+    use crate::store::renaming::{NewName, Rename};
+    use crate::transfer::upload_tests::Desk;
+
+    #[tokio::test]
+    async fn what_is_held_back_under_a_name_that_is_anothers_by_now_is_gone() {
+        let desk = Desk::new(&[]).await;
+        let (db, receive) = (&desk.depot.db, desk.path("Receive"));
+        let mut ids = Vec::new();
+        for name in ["its", "others"] {
+            desk.store(name, 9).await.unwrap();
+            desk.depot.recorder.flush().await.unwrap();
+            let (from, to) = (format!("/Receive/{name}"), format!("/Receive/{name}.tmp"));
+            let id = receipt::latest_stored_at(db, "acme", &from).await.unwrap().unwrap().id;
+            let whose = (id.clone(), NewName { is_temporary: true, sets_off: None });
+            let rename = Rename::begin(db, ("acme", Some(whose)), (from, to), desk.depot.clock.now()).await.unwrap();
+            std::fs::rename(receive.join(name), receive.join(format!("{name}.tmp"))).unwrap();
+            rename.settle(db).await.unwrap();
+            ids.push(id);
+        }
+        // As after a crash that left untold what another upload replaced.
+        std::fs::write(receive.join("new"), "another").unwrap();
+        std::fs::rename(receive.join("new"), receive.join("others.tmp")).unwrap();
+        round(&desk.depot, &desk.party.snapshot, &mut Looked::default()).await;
+        let found = receipt::all_of(db, &ids).await.unwrap();
+        let found: Vec<_> = found.iter().map(|one| (one.stored_path.as_str(), one.status)).collect();
+        assert_eq!(found, [("/Receive/its.tmp", Status::InReceive), ("/Receive/others", Status::Gone)]);
+    }
 }

@@ -4,11 +4,12 @@
 //! Order, so that a crash at any point loses nothing: the row, the bytes; and back: the bytes, the row. What a crash left
 //! without its bytes held is held again by [`recover`], before anybody can touch the name.
 
-use std::collections::HashMap;
 use std::collections::hash_map::Entry;
+use std::collections::{BTreeMap, HashMap};
 use std::io;
 use std::os::fd::AsFd;
 use std::path::Path;
+use std::sync::Arc;
 
 use rustix::fs::AtFlags;
 
@@ -107,26 +108,26 @@ async fn turns(found: &[Found]) -> Vec<tokio::sync::OwnedMutexGuard<()>> {
 
 /// The last target has them: the files of those that are passed along leave Receive, unless others lie under their names
 /// by now; of any other receipt nothing is touched. Their bytes stay held at least as long as their partners may still ask
-/// for them (PRODUCT 5.9).
+/// for them (PRODUCT 5.9). One that cannot leave now holds up no other, and the last such failure is told.
 pub async fn leave(depot: &Depot, snapshot: &Snapshot, ids: &[ReceiptId]) -> Result<(), TransferError> {
-    leave_found(depot, &Found::all_of(depot, snapshot, ids).await?).await
-}
-
-/// The same; one that cannot leave now holds up no other, and the last such failure is told.
-async fn leave_found(depot: &Depot, all: &[Found]) -> Result<(), TransferError> {
-    let mut secured: HashMap<&str, bool> = HashMap::new();
+    let mut of_folder: BTreeMap<String, (Arc<Workspace>, Vec<ReceiptId>)> = BTreeMap::new();
+    let found = Found::all_of(depot, snapshot, ids).await?;
+    for found in found.into_iter().filter(|found| found.receipt.status == Status::PassedAlong) {
+        of_folder.entry(found.path).or_insert_with(|| (found.workspace, Vec::new())).1.push(found.receipt.id);
+    }
     let mut ended = Ok(());
-    for found in all.iter().filter(|found| found.receipt.status == Status::PassedAlong) {
-        let is_secured = match secured.entry(&found.path) {
-            Entry::Occupied(known) => *known.get(),
-            Entry::Vacant(new) => {
-                let folder = found.workspace.folder(Folder::Receive);
-                let done = held::secure(folder, depot.workspaces.syncer()).await;
-                *new.insert(done.map_err(|error| ended = Err(TransferError::Storage(error))).is_ok())
+    for (workspace, ids) in of_folder.into_values() {
+        let folder = workspace.folder(Folder::Receive);
+        // Whoever was renaming a folder on the way to them has said so, and nobody does meanwhile.
+        let _ways = folder.ways_stay().await;
+        if let Err(error) = held::secure(folder, depot.workspaces.syncer()).await {
+            ended = Err(TransferError::Storage(error));
+            continue;
+        }
+        for found in Found::all_of(depot, snapshot, &ids).await? {
+            if let Err(error) = found.leave().await {
+                ended = Err(error);
             }
-        };
-        if is_secured && let Err(error) = found.leave().await {
-            ended = Err(error);
         }
     }
     ended
@@ -158,8 +159,8 @@ pub async fn free_ended(depot: &Depot, snapshot: &Snapshot) -> Result<(), StoreE
 async fn free_due(depot: &Depot, snapshot: &Snapshot, holds: &[rows::Hold]) -> Result<(), StoreError> {
     let ids: Vec<_> = holds.iter().map(|hold| hold.receipt.clone()).collect();
     let unreadable = |error: TransferError| StoreError::Unreadable(format!("what left Receive: {error}"));
+    let mut ended = leave(depot, snapshot, &ids).await.map_err(unreadable);
     let found = Found::all_of(depot, snapshot, &ids).await.map_err(unreadable)?;
-    let mut ended = leave_found(depot, &found).await.map_err(unreadable);
     // *Pass along again* may have come meanwhile: it holds them anew before or after this.
     let _turns = turns(&found).await;
     let holds = rows::some(&depot.db, &ids).await?;
@@ -197,14 +198,8 @@ fn free_if_due(depot: &Depot, hold: &rows::Hold, found: Option<&Found>) -> Resul
 /// At start, before anything else: what should be held is. Gives how many receipts have lost their bytes.
 pub async fn recover(depot: &Depot, snapshot: &Snapshot) -> Result<u64, StoreError> {
     let mut lost = 0;
-    for hold in rows::all(&depot.db).await? {
+    for hold in rows::all(&depot.db).await?.into_iter().filter(|hold| !hold.ended) {
         let id = &hold.receipt;
-        if hold.ended {
-            if let Err(error) = leave(depot, snapshot, std::slice::from_ref(id)).await {
-                tracing::error!(receipt.id = id.as_str(), %error, "A file that was passed along could not leave Receive");
-            }
-            continue;
-        }
         let is_held = HeldFolder::at(Path::new(&hold.folder)).is_ok_and(|held| held.has(id.as_str()));
         if is_held {
             continue;
@@ -218,13 +213,19 @@ pub async fn recover(depot: &Depot, snapshot: &Snapshot) -> Result<u64, StoreErr
             lost += 1;
         }
     }
+    // Also those that somebody behind a Folder still waits for.
+    for some in rows::passed_along(&depot.db).await?.chunks(FREED_TOGETHER_MAX) {
+        if let Err(error) = leave(depot, snapshot, some).await {
+            tracing::error!(%error, "A file that was passed along could not leave Receive");
+        }
+    }
     Ok(lost)
 }
 
 /// A receipt, and where its file should lie.
 pub(super) struct Found {
     pub(super) receipt: Receipt,
-    pub(super) workspace: std::sync::Arc<Workspace>,
+    pub(super) workspace: Arc<Workspace>,
     /// The Receive folder.
     path: String,
     pub(super) names: Vec<Name>,

@@ -52,6 +52,12 @@ pub async fn publish(
     whole: &Whole,
 ) -> Result<Option<ReceiptId>, TransferError> {
     let folder = plan.folder();
+    if !depot.workspaces.is_current(&party.snapshot.profile, party.connector(), &plan.workspace) {
+        // Moved away, or another file system lies on it: nobody would find there what 226 is said for.
+        return Err(TransferError::Storage(io::Error::other(
+            "its folder is not the one any more that its upload began in",
+        )));
+    }
     part.dress(party.connector().settings.received_file_mode.bits())?;
     let _ways = folder.ways_stay().await;
     let parent = folder.jail().parent(&plan.names)?.0;

@@ -162,6 +162,20 @@ async fn uploads_at_once_hold_the_quota_of_files_together() {
 }
 
 #[tokio::test]
+async fn an_upload_whose_folder_is_no_longer_where_it_was_is_not_received() {
+    let desk = Desk::new(&[("quota_bytes", "100000")]).await;
+    let (mut pipe, running) = desk.begin(StoreMode::Replace, "a");
+    pipe.write_all(b"some").await.unwrap();
+    desk.until_arriving(4).await;
+    std::fs::rename(desk.path("Receive"), desk.path("away")).unwrap();
+    drop(pipe);
+    let result = running.await.unwrap().unwrap().result;
+    assert!(matches!(result, Err(TransferError::Storage(_))), "{result:?}");
+    assert_eq!(desk.lying().await, (0, 0));
+    assert!(!desk.path("away").join("a").exists());
+}
+
+#[tokio::test]
 async fn a_file_that_is_replaced_does_not_count_beside_the_new_one() {
     let desk = Desk::new(&[("quota_bytes", "100000"), ("quota_files", "1")]).await;
     for bytes in [60_000, 60_000, 100_000, 60_000] {

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::io;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, Weak};
@@ -32,8 +33,8 @@ impl Workspace {
         }
     }
 
-    fn is_gone(&self) -> bool {
-        self.send.is_gone() || self.receive.is_gone()
+    fn is_at(&self, paths: &Paths) -> bool {
+        is_at(&self.send, &paths.send) && is_at(&self.receive, &paths.receive)
     }
 }
 
@@ -141,7 +142,7 @@ impl Workspaces {
         let paths = Paths::of(&self.data, profile, connector);
         // Nothing is asked of a disk while others wait for their folders.
         let known = lock(&self.open).get(connector.id.key()).filter(|(known, _)| *known == paths).cloned();
-        if let Some((_, workspace)) = known.filter(|(_, workspace)| !workspace.is_gone()) {
+        if let Some((_, workspace)) = known.filter(|(paths, workspace)| workspace.is_at(paths)) {
             return Ok(workspace);
         }
         let folder = |path, side| self.folder(path, side, connector);
@@ -149,6 +150,11 @@ impl Workspaces {
         let workspace = Arc::new(Workspace { send, receive });
         lock(&self.open).insert(connector.id.key().to_owned(), (paths, Arc::clone(&workspace)));
         Ok(workspace)
+    }
+
+    /// Whether what was begun in that workspace is still where the connector's folders are.
+    pub fn is_current(&self, profile: &Profile, connector: &Connector, workspace: &Workspace) -> bool {
+        workspace.is_at(&Paths::of(&self.data, profile, connector))
     }
 
     /// One of a partner's folders: the one that somebody uses, or opened anew.
@@ -206,13 +212,20 @@ impl Workspaces {
         let path = self.data.join(profile.root_directory.as_str()).join(connector.folder_text());
         let mut kept = lock(&self.kept);
         let known = kept.get(connector.id.key());
-        if let Some(shelf) = known.filter(|shelf| shelf.path == path && !shelf.folder.is_gone()) {
+        if let Some(shelf) = known.filter(|shelf| shelf.path == path && is_at(&shelf.folder, &path)) {
             return Ok(shelf.clone());
         }
         let opened = Shelf { folder: Arc::new(OpenFolder::open(&path)?), path };
         kept.insert(connector.id.key().to_owned(), opened.clone());
         Ok(opened)
     }
+}
+
+/// Whether the folder can be written to and the path leads to it: not to one that has taken its place, nor, where another file
+/// system was mounted on it or its own was taken away, to nothing that anybody would see.
+fn is_at(folder: &OpenFolder, path: &Path) -> bool {
+    let found = std::fs::metadata(path).map(|found| (found.dev(), found.ino()));
+    !folder.is_gone() && which(folder).is_ok_and(|which| found.is_ok_and(|found| found == which))
 }
 
 /// Its device and inode.
@@ -307,6 +320,29 @@ mod tests {
         let made_again = desk.get("one");
         assert!(!Arc::ptr_eq(&first.receive, &made_again.receive));
         assert!(Arc::ptr_eq(&first.receive, &desk.get("aside").receive));
+    }
+
+    #[test]
+    fn a_folder_whose_path_leads_elsewhere_by_now_is_opened_anew() {
+        let desk = Desk::new();
+        let connector = acme("one");
+        let first = desk.get("one");
+        assert!(desk.all.is_current(&desk.profile, &connector, &first));
+        let path = Paths::of(&desk.all.data, &desk.profile, &connector).receive;
+        std::fs::rename(&path, path.with_extension("old")).unwrap();
+        assert!(!desk.all.is_current(&desk.profile, &connector, &first));
+        let second = desk.get("one");
+        assert!(path.join(".waybill").is_dir() && !Arc::ptr_eq(&first.receive, &second.receive));
+        assert!(Arc::ptr_eq(&first.send, &second.send));
+
+        let texts = Texts::from([("type".to_owned(), "folder".to_owned())]);
+        let settings = ConnectorSettings::parse(&texts).unwrap();
+        let archive = Connector { id: ConnectorId::parse("archive").unwrap(), version: 1, settings };
+        let shelf = || desk.all.shelf(&desk.profile, &archive).unwrap();
+        let first = shelf();
+        assert!(Arc::ptr_eq(&first.folder, &shelf().folder));
+        std::fs::rename(&first.path, first.path.with_extension("old")).unwrap();
+        assert!(!Arc::ptr_eq(&first.folder, &shelf().folder) && first.path.is_dir());
     }
 
     #[test]

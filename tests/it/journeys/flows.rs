@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use waybill::base::fault::Point;
 
 use super::faults::{Told, upload};
-use crate::kit::{Appliance, Client, PARTNER, PASSWORD};
+use crate::kit::{Appliance, Client, PARTNER, PASSWORD, Running};
 
 /// `acme-edi` passes along to the Folder `archive` and to the partner `globex`.
 fn flowing() -> Appliance {
@@ -86,6 +86,81 @@ async fn a_file_that_its_partner_gives_a_temporary_name_waits_for_another() {
     client.expect("RNTO /Receive/c.edi", 250).await;
     there(&[one("b.edi", b"more"), one("c.edi", b"the bytes")].concat()).await;
     running.until_status(&["passed_along"; 2]).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_file_that_goes_while_it_has_a_temporary_name_is_passed_along_by_its_last_other_one() {
+    let appliance = flowing();
+    appliance.configure(&["settle_s=3", "save_subfolder=on"]);
+    appliance.say(&["connector", "set", "archive", "keep_order=off"]);
+    let running = appliance.start().await;
+    let mut client = running.partner().await;
+    client.expect("MKD /Receive/in", 257).await;
+    for (name, bytes) in [("deleted", &b"deleted"[..]), ("replaced", b"replaced"), ("renamed-onto", b"renamed onto")] {
+        client.store(&format!("/Receive/{name}.edi"), bytes).await;
+        for (from, to) in
+            [(format!("{name}.edi"), format!("in/{name}.tmp")), (format!("in/{name}.tmp"), format!("{name}.part"))]
+        {
+            client.expect(&format!("RNFR /Receive/{from}"), 350).await;
+            client.expect(&format!("RNTO /Receive/{to}"), 250).await;
+        }
+    }
+    client.expect("DELE /Receive/deleted.part", 250).await;
+    client.store("/Receive/replaced.part", b"another").await;
+    client.expect("RNFR /Receive/replaced.part", 350).await;
+    client.expect("RNTO /Receive/renamed-onto.part", 250).await;
+    let wanted =
+        [one("deleted.edi", b"deleted"), one("renamed-onto.edi", b"renamed onto"), one("replaced.edi", b"replaced")];
+    let there = async |_: &Running<'_>| (files(&archive(&appliance)) == wanted.concat()).then_some(());
+    running.until("they are passed along all the same", there).await;
+    running.until_status(&["removed", "replaced", "replaced"]).await;
+    for receipt in running.receipts(3).await {
+        assert_eq!(receipt["headers"]["SubFolder"], "", "{receipt}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_could_not_leave_receive_leaves_at_the_next_start_whatever_its_folder_is_called_and_whoever_still_waits() {
+    let appliance = Appliance::new();
+    appliance.say(&["connector", "set", PARTNER, "settle_s=0"]);
+    appliance.say(&["connector", "add", "archive", "type=folder"]);
+    appliance.add("globex", &[]);
+    appliance.say(&["flow", "connect", PARTNER, "archive"]);
+    appliance.say(&["flow", "connect", "archive", "globex"]);
+    appliance.say(&["connector", "set", "globex", "enabled=off"]);
+    let running = appliance.start_with_fault(Some(&format!("{}:eio:1", Point::PassEnded.name()))).await;
+    let mut client = running.partner().await;
+    client.expect("MKD /Receive/in", 257).await;
+    client.store("/Receive/in/a.edi", b"the bytes").await;
+    running.until_status(&["passed_along"]).await;
+    let receive = appliance.place(PARTNER, "Receive");
+    assert_eq!(files(&receive.join("in")), one("a.edi", b"the bytes"));
+    client.expect("RNFR /Receive/in", 350).await;
+    client.expect("RNTO /Receive/out", 250).await;
+    assert_eq!(files(&receive.join("out")), one("a.edi", b"the bytes"));
+    drop((client, running));
+    let running = appliance.start().await;
+    assert_eq!(files(&receive.join("out")), []);
+    appliance.say(&["connector", "set", "globex", "enabled=on"]);
+    let globex = appliance.place("globex", "Send");
+    running.until("who waited has it", async |_| (files(&globex) == one("a.edi", b"the bytes")).then_some(())).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_passed_along_and_has_not_left_yet_is_not_renamed_by_the_name_it_is_stored_with_either() {
+    let appliance = flowing();
+    appliance.say(&["connector", "set", PARTNER, "local_file_scheme=%FilenameNoExt%-stored.%Ext%"]);
+    appliance.say(&["flow", "disconnect", PARTNER, "globex"]);
+    let running = appliance.start_with_fault(Some(&format!("{}:eio:1", Point::PassEnded.name()))).await;
+    let mut client = running.partner().await;
+    client.store("/Receive/a.edi", b"the bytes").await;
+    running.until_status(&["passed_along"]).await;
+    assert_eq!(files(&appliance.place(PARTNER, "Receive")), one("a-stored.edi", b"the bytes"));
+    client.expect("RNFR /Receive/a-stored.edi", 350).await;
+    client.expect("RNTO /Receive/b.edi", 550).await;
+    drop((client, running));
+    let _running = appliance.start().await;
+    assert_eq!(files(&appliance.place(PARTNER, "Receive")), []);
 }
 
 #[tokio::test(flavor = "multi_thread")]
