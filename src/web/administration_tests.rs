@@ -599,7 +599,7 @@ async fn the_audit_is_exported_and_a_save_of_what_is_in_force_makes_no_form_stal
     assert!(page.text.contains("href=\"/audit.csv?subject=settings\""), "{}", page.text);
     let csv = site.get("/audit.csv?subject=settings", &cookies).await.text;
     let lines: Vec<_> = csv.lines().collect();
-    assert_eq!(lines[0], "id,at,who,remote,subject,key,before,after");
+    assert_eq!(lines[0], "\u{feff}id,at,who,remote,subject,key,before,after");
     assert_eq!(lines.len(), 3, "a save that changes nothing is no change: {csv}");
     assert!(lines[1].ends_with(",settings,time_zone,Europe/Berlin,Asia/Kathmandu"), "{csv}");
     assert_eq!(site.get("/audit.csv", &site.person("vera", Role::Viewer).await).await.status, StatusCode::FORBIDDEN);
