@@ -104,6 +104,13 @@ async fn groups_are_bands_and_beyond_what_a_map_shows_the_list_comes_first() {
     let group = get("/flows?view=map&group=Retail").await;
     assert!(group.contains("class=\"band\"") && group.contains(">Retail</text>"), "{group}");
     assert_eq!(group.matches("class=\"node ").count(), 2);
+    // No line goes through the number of another.
+    for pair in [("p0", "p1"), ("p1", "p0"), ("p2", "p0")] {
+        arrow::connect(&site.db, pair, false, &site.change()).await.unwrap();
+    }
+    let map = get("/flows?view=map&q=p").await;
+    let map = if map.contains("class=\"edge-n") { map } else { get("/flows?view=map&group=Retail").await };
+    assert!(map.rfind("<path class=\"edge").unwrap() < map.find("<g class=\"edge-n").unwrap(), "{map}");
 }
 
 #[tokio::test]
