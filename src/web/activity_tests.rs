@@ -117,7 +117,11 @@ async fn a_search_an_order_and_a_status_find_their_files_and_exports_hold_them_a
     let export = site.get("/activity/receive.csv?connector=acme", &cookies).await;
     let lines: Vec<_> = export.text.lines().collect();
     assert_eq!(lines.len(), 5, "{}", export.text);
-    assert!(lines[0].starts_with("\u{feff}id,connector,name,path") && lines[3].contains(",'=cmd|calc.edi,"), "{}", export.text);
+    assert!(
+        lines[0].starts_with("\u{feff}id,connector,name,path") && lines[3].contains(",'=cmd|calc.edi,"),
+        "{}",
+        export.text
+    );
     assert!(export.header(CONTENT_TYPE).starts_with("text/csv"));
     let zipped = Request::get("/activity/receive.csv").header(HOST, "127.0.0.1:8020").header(COOKIE, &cookies);
     let zipped = site.raw(zipped.header(ACCEPT_ENCODING, "gzip").body(Body::empty()).unwrap()).await;

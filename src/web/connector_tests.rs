@@ -481,4 +481,5 @@ async fn an_end_of_a_flow_is_not_said_to_pass_nothing_on() {
     let page = async |id: &str| site.get(&format!("/connectors/{id}/settings"), &cookies).await.text;
     assert!(page("archive").await.contains("<dt>Passes to</dt><dd>Nobody: files stay</dd>"));
     assert!(!page("erp").await.contains("Passes to"));
+    assert!(!page("archive").await.contains("/flows#connect"), "a viewer finds no form there");
 }
