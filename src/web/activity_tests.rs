@@ -333,7 +333,7 @@ async fn a_delivery_behind_one_that_waits_says_so_where_their_order_is_kept() {
     site.add_connector("erp", "").await;
     let now = Clock::System.now();
     let mut second = String::new();
-    for due in [now.plus(Duration::from_secs(600)), Timestamp::from_us(1)] {
+    for due in [now.plus(Duration::from_mins(10)), Timestamp::from_us(1)] {
         let event = Event::new(&site.ids, EventKind::AfterReceive, now, "").of("acme");
         let target = Target::Connector("erp".to_owned());
         let new = New { event_id: event.id.clone(), receipt_id: None, source_key: "acme".to_owned(), target, due };

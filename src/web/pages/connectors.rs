@@ -232,8 +232,6 @@ struct ConnectorPage {
     kept: Option<Vec<Row>>,
     what_if: what_if::Form,
     flow: Flow,
-    /// Whether files go on from there.
-    passes_on: bool,
     /// Disabling it is asked about: what waits for it is among the problems.
     asks_first: bool,
     /// On the Alerts tab: who is told as things stand.
@@ -298,7 +296,6 @@ async fn page(context: &Context, found: &StoredConnector, tab: Tab, draft: &Draf
         kept: None,
         what_if: what_if::Form::about(&found.id),
         flow: Flow::of(context, found.id.key()).await?,
-        passes_on: settings.r#type.passes_on(),
         asks_first: false,
         told: (tab == Tab::Alerts).then(|| Told {
             to: mail::alerted(&snapshot.appliance, Some(&settings)).text(),
