@@ -210,7 +210,7 @@ impl Runner {
                 return Ok(REST);
             }
             let is_alert = lane.target == Target::AlertMail;
-            let in_order = !is_alert && target.is_none_or(Goal::keeps_order);
+            let in_order = snapshot.keeps_order(&lane.target);
             let most = if is_alert { alerts::TOGETHER_MAX } else { BATCH_MAX };
             let now = self.reach.depot.clock.now();
             let pending = delivery::next(self.db(), lane, !in_order, now.minus(HELD_FOR), most).await?;

@@ -75,14 +75,6 @@ impl<'a> Goal<'a> {
         }
     }
 
-    /// Whether the order of its deliveries is kept.
-    pub fn keeps_order(self) -> bool {
-        match self {
-            Self::Connector(connector) => connector.settings.keep_order,
-            Self::Action(_) | Self::Events(_) => true,
-        }
-    }
-
     /// Whether files are put into a folder there.
     pub fn is_folder(self) -> bool {
         let puts = |kind| matches!(kind, ConnectorType::FtpServer | ConnectorType::Folder);

@@ -90,7 +90,7 @@ impl Map {
         if arrow.from == arrow.to {
             return Err(NoArrow::Itself(from.id.clone()));
         }
-        if matches!(from.kind, ConnectorType::Webhook | ConnectorType::Command) {
+        if !from.kind.passes_on() {
             return Err(NoArrow::End(from.id.clone(), from.kind.label()));
         }
         if self.from(&arrow.from).any(|other| other.to == arrow.to) {

@@ -88,6 +88,15 @@ impl Snapshot {
         matches!(target, Target::Connector(key) if self.connectors.get(key).is_some_and(|to| !to.connector.settings.enabled))
     }
 
+    /// Whether what goes there goes in the order it came, so that what fails holds up those behind it.
+    pub fn keeps_order(&self, target: &Target) -> bool {
+        match target {
+            Target::Connector(key) => self.connectors.get(key).is_none_or(|to| to.connector.settings.keep_order),
+            Target::Action(_) | Target::Events(_) => true,
+            Target::AlertMail => false,
+        }
+    }
+
     /// The action of that id.
     pub fn action(&self, id: &str) -> Option<&Arc<Action>> {
         self.actions.values().flatten().find(|action| action.id == id)

@@ -13,6 +13,7 @@ use tokio::sync::{OwnedRwLockReadGuard, RwLock};
 use super::depot::{Depot, Party, TransferError};
 use super::gone::{self, Look};
 use super::unfinished;
+use crate::base::human;
 use crate::base::lock::lock;
 use crate::base::path::Name;
 use crate::domain::authorise::No;
@@ -114,7 +115,7 @@ impl Allowance {
     /// Takes that many bytes in all, if they are allowed.
     pub fn take(&self, size_bytes: u64) -> Result<(), No> {
         if let Some(most) = self.file_bytes_max.filter(|most| size_bytes > *most) {
-            return Err(No { rule: Rule::FileTooLarge, detail: format!("more than {most} bytes") });
+            return Err(No { rule: Rule::FileTooLarge, detail: format!("more than {} bytes", human::thousands(most)) });
         }
         self.share.as_ref().map_or(Ok(()), |share| share.take(size_bytes))
     }

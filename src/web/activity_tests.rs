@@ -117,7 +117,11 @@ async fn a_search_an_order_and_a_status_find_their_files_and_exports_hold_them_a
     let export = site.get("/activity/receive.csv?connector=acme", &cookies).await;
     let lines: Vec<_> = export.text.lines().collect();
     assert_eq!(lines.len(), 5, "{}", export.text);
-    assert!(lines[0].starts_with("id,connector,name,path") && lines[3].contains(",'=cmd|calc.edi,"), "{}", export.text);
+    assert!(
+        lines[0].starts_with("\u{feff}id,connector,name,path") && lines[3].contains(",'=cmd|calc.edi,"),
+        "{}",
+        export.text
+    );
     assert!(export.header(CONTENT_TYPE).starts_with("text/csv"));
     let zipped = Request::get("/activity/receive.csv").header(HOST, "127.0.0.1:8020").header(COOKIE, &cookies);
     let zipped = site.raw(zipped.header(ACCEPT_ENCODING, "gzip").body(Body::empty()).unwrap()).await;
@@ -210,7 +214,9 @@ async fn a_session_is_watched_while_it_lives_and_read_afterwards() {
     for words in ["Signed out after", "3 files received, 2.0 KB", "&#60;i&#62;OldFTP", &path, "Change"] {
         assert!(logs.text.contains(words), "{words}: {}", logs.text);
     }
+    site.set("acme", "settle_s", "5").await;
     let changes = site.get("/connectors/acme/logs?kind=change", &viewer).await;
+    assert!(changes.text.contains("Settle") && !changes.text.contains("settle_s"), "{}", changes.text);
     assert!(!changes.text.contains("Signed out after") && changes.text.contains("Change"), "{}", changes.text);
     let afterwards = site.get(&path, &viewer).await;
     assert!(afterwards.text.contains("C: QUIT") && afterwards.text.contains("Signed out"), "{}", afterwards.text);
@@ -317,4 +323,69 @@ async fn the_deliveries_of_a_filter_are_stopped_after_a_page_that_counts_them() 
     assert!(after.text.contains("3 deliveries were stopped."), "{}", after.text);
     let states = delivery_page::waiting(&site.db).await.unwrap();
     assert_eq!(states.iter().map(|lane| (lane.source_key.as_str(), lane.count)).collect::<Vec<_>>(), [("beta", 1)]);
+}
+
+#[tokio::test]
+async fn a_delivery_behind_one_that_waits_says_so_where_their_order_is_kept() {
+    let site = Site::new().await;
+    let cookies = site.person("vera", Role::Viewer).await;
+    site.add_connector("acme", "").await;
+    site.add_connector("erp", "").await;
+    let now = Clock::System.now();
+    let mut second = String::new();
+    for due in [now.plus(Duration::from_mins(10)), Timestamp::from_us(1)] {
+        let event = Event::new(&site.ids, EventKind::AfterReceive, now, "").of("acme");
+        let target = Target::Connector("erp".to_owned());
+        let new = New { event_id: event.id.clone(), receipt_id: None, source_key: "acme".to_owned(), target, due };
+        set_off::begin(&site.db, &event, &new).await.unwrap();
+        second = format!("/activity/events/{}", event.id);
+    }
+    let page = site.get(&second, &cookies).await.text;
+    let words = "waits for one before it in the same flow, whose next attempt is in ";
+    assert!(page.contains(words) && !page.contains("due now"), "{page}");
+    site.set("erp", "keep_order", "off").await;
+    let page = site.get(&second, &cookies).await.text;
+    assert!(!page.contains(words) && page.contains("due now"), "{page}");
+}
+
+#[tokio::test]
+async fn a_list_begins_at_a_time_and_says_when_nothing_is_older() {
+    let site = Site::new().await;
+    let cookies = site.person("mira", Role::Admin).await;
+    site.add_connector("acme", "").await;
+    site.receive("acme", "orders.x12").await;
+    let get = async |path: &str| site.get(path, &cookies).await.text;
+    for (list, row, none) in [
+        ("/activity/receive", "orders.x12", "No file fits"),
+        ("/connectors/acme/receive", "orders.x12", "No file fits"),
+        ("/activity/events", "Received /Receive/orders.x12", "No event fits"),
+        ("/audit", "<span class=\"sub\">connector acme", "No change fits"),
+    ] {
+        let later = get(&format!("{list}?before=2100-03-29T02%3A30")).await;
+        assert!(later.contains(row) && later.contains("value=\"2100-03-29T02:30\""), "{list}: {later}");
+        let earlier = get(&format!("{list}?before=2001-01-01T00%3A00")).await;
+        assert!(!earlier.contains(row) && earlier.contains(none), "{list}: {earlier}");
+    }
+}
+
+#[tokio::test]
+async fn a_receipt_leads_to_its_session_while_there_is_one() {
+    let site = Site::new().await;
+    let cookies = site.person("vera", Role::Viewer).await;
+    site.add_connector("acme", "").await;
+    let remote = (IpAddr::from([203, 0, 113, 9]), LOCAL);
+    let place = site.presence.enter(SessionId::new(&site.ids), remote, Timestamp::default());
+    let receipt = Receipt { session_id: place.id().clone(), ..receipt_of(&site, "acme", "a.x12") };
+    let (page, row) = (format!("/activity/receive/{}", receipt.id), format!("/activity/receive?open={}", receipt.id));
+    let received = Received::of(receipt, &site.ids);
+    let published = Published::of(&received.receipt, received.event_id.clone());
+    site.recorder.receive(received).await.unwrap();
+    site.recorder.publish(published).await;
+    site.recorder.flush().await.unwrap();
+    let link = format!("href=\"/activity/sessions/{}\"", place.id());
+    for path in [&page, &row] {
+        assert!(site.get(path, &cookies).await.text.contains(&link), "{path}");
+    }
+    drop(place);
+    assert!(!site.get(&page, &cookies).await.text.contains(&link));
 }

@@ -1,8 +1,8 @@
 //! The pages of an admin through the whole router: certificates, users and audit, settings.
 
 use axum::body::Body;
-use axum::http::header::{CONTENT_TYPE, COOKIE, HOST, LOCATION};
-use axum::http::{Method, Request, StatusCode};
+use axum::http::header::{CONTENT_RANGE, CONTENT_TYPE, COOKIE, ETAG, HOST, IF_RANGE, LOCATION, RANGE};
+use axum::http::{HeaderName, Method, Request, StatusCode};
 
 use super::Clear;
 use super::routes::UPLOAD_BYTES_MAX;
@@ -482,18 +482,34 @@ async fn backups_need_a_passphrase_and_are_made_tried_and_fetched_by_admins() {
     let tried = post("/settings/backup/try", &[("csrf", csrf.clone()), ("name", name.clone())]).await;
     assert!(tried.text.contains("It can be put back"), "{}", tried.text);
     put_back(&site, (&cookies, &csrf), &name).await;
-    let request =
-        Request::get(format!("/settings/backup/{name}")).header(HOST, "127.0.0.1:8020").header(COOKIE, &cookies);
-    let fetched = site.raw(request.body(Body::empty()).unwrap()).await;
-    let bytes = axum::body::to_bytes(fetched.into_body(), 10_000_000).await.unwrap();
-    assert!(bytes.starts_with(b"age-encryption.org/v1"));
+    go_on(&site, &cookies, &name).await;
     site.ask(Method::HEAD, &format!("/settings/backup/{name}"), &cookies, None).await;
     let entries = crate::store::audit::latest(&site.db, Some("backups"), 9).await.unwrap();
     let told = entries.iter().filter(|entry| entry.key == "downloaded");
-    assert_eq!(told.map(|entry| (entry.who.as_str(), entry.after.as_str())).collect::<Vec<_>>(), [("mira", &*name)]);
+    assert_eq!(told.map(|entry| (entry.who.as_str(), entry.after.as_str())).collect::<Vec<_>>(), [("mira", &*name); 2]);
     for foreign in ["waybill.db", "..%2Fkeys%2Fmaster.key"] {
         assert_eq!(site.get(&format!("/settings/backup/{foreign}"), &cookies).await.status, StatusCode::NOT_FOUND);
     }
+}
+
+/// A backup is fetched, and then what a broken download of it left.
+async fn go_on(site: &Site, cookies: &str, name: &str) {
+    let ask = async |headers: &[(HeaderName, &str)]| {
+        let mut request =
+            Request::get(format!("/settings/backup/{name}")).header(HOST, "127.0.0.1:8020").header(COOKIE, cookies);
+        for (name, value) in headers {
+            request = request.header(name, *value);
+        }
+        site.raw(request.body(Body::empty()).unwrap()).await
+    };
+    let whole = ask(&[]).await;
+    let etag = whole.headers()[ETAG].to_str().unwrap().to_owned();
+    let bytes = axum::body::to_bytes(whole.into_body(), 10_000_000).await.unwrap();
+    assert!(bytes.starts_with(b"age-encryption.org/v1"));
+    let rest = ask(&[(RANGE, "bytes=22-"), (IF_RANGE, &etag)]).await;
+    let told = format!("bytes 22-{}/{}", bytes.len() - 1, bytes.len());
+    assert_eq!((rest.status(), rest.headers()[CONTENT_RANGE].to_str().unwrap()), (StatusCode::PARTIAL_CONTENT, &*told));
+    assert_eq!(axum::body::to_bytes(rest.into_body(), 10_000_000).await.unwrap(), bytes[22..]);
 }
 
 async fn put_back(site: &Site, (cookies, csrf): (&str, &str), name: &str) {
@@ -583,7 +599,7 @@ async fn the_audit_is_exported_and_a_save_of_what_is_in_force_makes_no_form_stal
     assert!(page.text.contains("href=\"/audit.csv?subject=settings\""), "{}", page.text);
     let csv = site.get("/audit.csv?subject=settings", &cookies).await.text;
     let lines: Vec<_> = csv.lines().collect();
-    assert_eq!(lines[0], "id,at,who,remote,subject,key,before,after");
+    assert_eq!(lines[0], "\u{feff}id,at,who,remote,subject,key,before,after");
     assert_eq!(lines.len(), 3, "a save that changes nothing is no change: {csv}");
     assert!(lines[1].ends_with(",settings,time_zone,Europe/Berlin,Asia/Kathmandu"), "{csv}");
     assert_eq!(site.get("/audit.csv", &site.person("vera", Role::Viewer).await).await.status, StatusCode::FORBIDDEN);

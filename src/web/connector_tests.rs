@@ -435,3 +435,51 @@ async fn permissions_are_a_grid_and_what_switching_off_would_end_is_said() {
     let page = site.get("/connectors/acme/settings", &cookies).await.text;
     assert!(page.contains("Nothing is allowed in either folder"), "{page}");
 }
+
+#[tokio::test]
+async fn who_may_not_save_settings_has_them_in_controls_that_take_nothing() {
+    let site = Site::new().await;
+    site.add_connector("acme", "").await;
+    let mut people = Vec::new();
+    for (name, role) in [("vera", Role::Viewer), ("edda", Role::Editor), ("mira", Role::Admin)] {
+        people.push((site.person(name, role).await, role));
+    }
+    for (page, needed) in [
+        ("/connectors/acme/settings", Role::Editor),
+        ("/connectors/acme/advanced", Role::Editor),
+        ("/profiles/ftp", Role::Admin),
+        ("/profiles/mail", Role::Admin),
+    ] {
+        for (cookies, role) in &people {
+            let page = site.get(page, cookies).await.text;
+            let (open, closed) = ("<fieldset class=\"plain\">", "<fieldset class=\"plain\" disabled>");
+            assert_eq!(
+                (page.contains(open), page.contains(closed)),
+                (*role >= needed, *role < needed),
+                "{role:?}: {page}"
+            );
+        }
+    }
+    for (cookies, role) in &people {
+        let sheet = site.get("/connectors/acme/sheet", cookies).await.text;
+        assert_eq!(sheet.contains("href=\"/settings"), *role == Role::Admin, "{role:?}: {sheet}");
+        assert!(sheet.contains("host name shown to partners"), "{sheet}");
+    }
+}
+
+#[tokio::test]
+async fn an_end_of_a_flow_is_not_said_to_pass_nothing_on() {
+    let site = Site::new().await;
+    let cookies = site.person("vera", Role::Viewer).await;
+    for (id, kind) in [("archive", "folder"), ("erp", "webhook")] {
+        let pairs = [("type", kind), ("url", "https://erp.example.com/")];
+        let values = pairs.map(|(key, value)| (key.to_owned(), value.to_owned())).into_iter();
+        let values: Texts = values.filter(|(key, _)| key == "type" || kind == "webhook").collect();
+        connector::add(&site.db, &ConnectorId::parse(id).unwrap(), &values, None, &site.change()).await.unwrap();
+    }
+    site.live.refresh().await.unwrap();
+    let page = async |id: &str| site.get(&format!("/connectors/{id}/settings"), &cookies).await.text;
+    assert!(page("archive").await.contains("<dt>Passes to</dt><dd>Nobody: files stay</dd>"));
+    assert!(!page("erp").await.contains("Passes to"));
+    assert!(!page("archive").await.contains("/flows#connect"), "a viewer finds no form there");
+}

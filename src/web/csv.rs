@@ -39,10 +39,13 @@ pub trait Paged: Send + Sync + 'static {
     fn cells(row: Self::Row) -> Vec<String>;
 }
 
+/// Before the first cell: spreadsheets take a text without it for one in the code page of their machine (decision 0128).
+const UTF_8: &str = "\u{feff}";
+
 /// A file of that name, its bytes made while it is sent.
 pub fn file<S: Paged>(context: &Context, name: &str, table: S) -> Response {
     let columns: Vec<_> = S::COLUMNS.iter().map(|column| (*column).to_owned()).collect();
-    let state = (context.state.db.clone(), table, Some(line(&columns)), None);
+    let state = (context.state.db.clone(), table, Some(format!("{UTF_8}{}", line(&columns))), None);
     let lines = stream::try_unfold(state, async |(db, table, heading, before): (_, S, _, Option<Cursor>)| {
         if let Some(text) = heading {
             return Ok(Some((Bytes::from(text), (db, table, None, before))));

@@ -1,15 +1,21 @@
 //! Files as answers: a name that every browser reads, and the bytes as they come from disk, all or those that a client still
 //! wants of them.
 
+use std::fs::File;
+use std::io::{Seek, SeekFrom};
 use std::ops::Range;
 
 use axum::body::Body;
-use axum::http::header::{CONTENT_DISPOSITION, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, IF_RANGE, RANGE};
-use axum::http::{HeaderMap, StatusCode};
+use axum::http::header::{
+    ACCEPT_RANGES, CONTENT_DISPOSITION, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, ETAG, IF_RANGE, RANGE,
+};
+use axum::http::{HeaderMap, Method, StatusCode};
 use axum::response::{IntoResponse, Response};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use tokio::io::{AsyncRead, AsyncReadExt};
 use tokio_util::io::ReaderStream;
+
+use super::error::WebError;
 
 /// What RFC 8187 section 3.2.1 lets stand as it is, of what names often hold.
 const ENCODED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'.').remove(b'-').remove(b'_');
@@ -23,8 +29,33 @@ pub fn attachment(name: &str) -> String {
     format!("attachment; filename=\"{plain}\"; filename*=UTF-8''{}", utf8_percent_encode(name, ENCODED))
 }
 
+/// A file that is served.
+#[derive(Clone, Copy, Debug)]
+pub struct Served<'a> {
+    /// Under which name.
+    pub name: &'a str,
+    /// All its bytes.
+    pub size_bytes: u64,
+    /// What tells it from every other file, in quotation marks (RFC 9110 section 8.8.3).
+    pub etag: &'a str,
+}
+
+/// What is wanted of it, from its first byte on in `source`.
+pub fn answer(served: Served<'_>, wanted: Wanted, mut source: File) -> Result<Response, WebError> {
+    let Served { name, size_bytes, etag } = served;
+    let response = match wanted {
+        Wanted::Whole => file(name, size_bytes, tokio::fs::File::from_std(source)),
+        Wanted::Part(wanted) => {
+            source.seek(SeekFrom::Start(wanted.start)).map_err(WebError::internal)?;
+            part(name, (wanted, size_bytes), tokio::fs::File::from_std(source))
+        }
+        Wanted::Beyond => beyond(size_bytes),
+    };
+    Ok(([(ETAG, etag), (ACCEPT_RANGES, "bytes")], response).into_response())
+}
+
 /// The first `size_bytes` of `reader` as a file of that name.
-pub fn file(name: &str, size_bytes: u64, reader: impl AsyncRead + Send + 'static) -> Response {
+fn file(name: &str, size_bytes: u64, reader: impl AsyncRead + Send + 'static) -> Response {
     let headers = [
         (CONTENT_TYPE, "application/octet-stream".to_owned()),
         (CONTENT_LENGTH, size_bytes.to_string()),
@@ -46,9 +77,12 @@ pub enum Wanted {
 }
 
 impl Wanted {
-    /// By the headers of a GET, for a file of that size and strong validator. What asks for several parts or cannot be read is
-    /// answered with the whole, and so is who has a part of another file.
-    pub fn of(headers: &HeaderMap, (size_bytes, etag): (u64, &str)) -> Self {
+    /// By method and headers of a request. What asks for several parts or cannot be read is answered with the whole, and so
+    /// is who has a part of another file. HEAD asks how large it is, and there are no parts of that.
+    pub fn of(method: &Method, headers: &HeaderMap, Served { size_bytes, etag, .. }: Served<'_>) -> Self {
+        if method == Method::HEAD {
+            return Self::Whole;
+        }
         let is_its = headers.get(IF_RANGE).is_none_or(|condition| condition == etag);
         let ranges = headers.get(RANGE).filter(|_| is_its).and_then(|ranges| ranges.to_str().ok());
         let Some((unit, (first, last))) =
@@ -74,16 +108,21 @@ impl Wanted {
             _ => Self::Beyond,
         }
     }
+
+    /// Whether a request of that method gets any of its bytes.
+    pub fn is_read(&self, method: &Method) -> bool {
+        method != Method::HEAD && *self != Self::Beyond
+    }
 }
 
 /// These of its `size_bytes`, of which `reader` gives the first next.
-pub fn part(name: &str, (part, size_bytes): (Range<u64>, u64), reader: impl AsyncRead + Send + 'static) -> Response {
+fn part(name: &str, (part, size_bytes): (Range<u64>, u64), reader: impl AsyncRead + Send + 'static) -> Response {
     let told = format!("bytes {}-{}/{size_bytes}", part.start, part.end - 1);
     (StatusCode::PARTIAL_CONTENT, [(CONTENT_RANGE, told)], file(name, part.end - part.start, reader)).into_response()
 }
 
 /// It does not have what is asked for.
-pub fn beyond(size_bytes: u64) -> Response {
+fn beyond(size_bytes: u64) -> Response {
     (StatusCode::RANGE_NOT_SATISFIABLE, [(CONTENT_RANGE, format!("bytes */{size_bytes}"))]).into_response()
 }
 
@@ -105,7 +144,7 @@ mod tests {
     fn one_part_is_read_and_all_else_is_the_whole_or_beyond() {
         let wanted = |range: &'static str, size_bytes: u64| {
             let headers = HeaderMap::from_iter([(RANGE, HeaderValue::from_static(range))]);
-            Wanted::of(&headers, (size_bytes, ""))
+            Wanted::of(&Method::GET, &headers, Served { name: "", size_bytes, etag: "" })
         };
         for (range, part) in [
             ("bytes=0-", 0..10),

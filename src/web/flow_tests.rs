@@ -107,6 +107,20 @@ async fn groups_are_bands_and_beyond_what_a_map_shows_the_list_comes_first() {
 }
 
 #[tokio::test]
+async fn no_line_of_the_map_goes_through_the_number_of_another() {
+    let site = Site::new().await;
+    for id in ["acme", "beta", "gamma"] {
+        site.add_connector(id, "").await;
+    }
+    for pair in [("acme", "gamma"), ("beta", "gamma")] {
+        arrow::connect(&site.db, pair, false, &site.change()).await.unwrap();
+    }
+    let map = site.get("/flows", &site.person("vera", Role::Viewer).await).await.text;
+    assert_eq!(map.matches("<g class=\"edge-n").count(), 2);
+    assert!(map.rfind("<path class=\"edge").unwrap() < map.find("<g class=\"edge-n").unwrap(), "{map}");
+}
+
+#[tokio::test]
 async fn a_copy_has_the_slas_actions_and_arrows_of_its_model_and_what_it_has_not_is_said() {
     let folder = tempfile::tempdir().unwrap();
     let site = Site::with_programs(programs(folder.path())).await;

@@ -360,6 +360,8 @@ async fn the_first_run_needs_the_code_and_is_gone_afterwards() {
     let made = site.ask(Method::POST, "/setup", &cookies, Some(&right)).await;
     assert_eq!((made.status, made.header(LOCATION)), (StatusCode::SEE_OTHER, "/"), "{}", made.text);
     assert_eq!(site.get("/flows", &made.cookies()).await.status, StatusCode::OK);
+    let made_by = crate::store::audit::latest(&site.db, None, 1).await.unwrap().pop().unwrap();
+    assert_eq!((made_by.who.as_str(), made_by.key.as_str()), ("first run", "added"));
     assert_eq!(site.get("/setup", "").await.status, StatusCode::NOT_FOUND);
     let late = site.ask(Method::POST, "/setup", &cookies, Some(&right)).await;
     assert_eq!(late.status, StatusCode::CONFLICT);

@@ -1,5 +1,8 @@
 //! Times and pages of tables, as the templates show them.
 
+use jiff::civil::DateTime;
+use jiff::tz::TimeZone;
+
 use crate::base::clock::Timestamp;
 use crate::base::human;
 use crate::store::receipt::Cursor;
@@ -52,6 +55,22 @@ pub fn cursor(text: &str) -> Option<Cursor> {
     Some(Cursor { completed_at: Timestamp::from_us(at.parse().ok()?), id: id.to_owned() })
 }
 
+/// Where a page begins: behind the row of a [`cursor`], or behind everything of a time that was typed.
+pub fn place(before: &str) -> Option<Cursor> {
+    cursor(before).or_else(|| Some(Cursor { completed_at: moment(before)?, id: String::new() }))
+}
+
+/// Reads a time as the input of a form sends it: `2026-11-30T03:00`, UTC.
+fn moment(text: &str) -> Option<Timestamp> {
+    let at = text.parse::<DateTime>().ok()?.to_zoned(TimeZone::UTC).ok()?;
+    Some(Timestamp::from_us(at.timestamp().as_microsecond()))
+}
+
+/// What the input of a form shows of the place a page begins at: a time, if one was asked for.
+pub fn typed_moment(before: &str) -> String {
+    moment(before).map(|at| at.calendar().strftime("%Y-%m-%dT%H:%M").to_string()).unwrap_or_default()
+}
+
 /// The size of a page that was asked for, if it is one of [`PAGE_SIZES`].
 pub fn page_size(asked: Option<i64>) -> i64 {
     asked.filter(|size| PAGE_SIZES.contains(size)).unwrap_or(PAGE_SIZE)
@@ -78,5 +97,17 @@ mod tests {
         let at = Timestamp::from_us(5);
         assert_eq!(cursor(&cursor_text(at, "a-b")), Some(Cursor { completed_at: at, id: "a-b".to_owned() }));
         assert_eq!(cursor("5"), None);
+    }
+
+    #[test]
+    fn a_page_begins_at_a_time_too() {
+        let at = Timestamp::parse_rfc3339("2026-03-29T02:30:00Z").unwrap();
+        for typed in ["2026-03-29T02:30", "2026-03-29T02:30:00"] {
+            assert_eq!(place(typed), Some(Cursor { completed_at: at, id: String::new() }), "{typed}");
+            assert_eq!(typed_moment(typed), "2026-03-29T02:30");
+        }
+        for none in ["", "yesterday", "2026-02-30T00:00", "2026-03-29T02:30Z", "99999-01-01T00:00"] {
+            assert_eq!((place(none), typed_moment(none).as_str()), (None, ""), "{none}");
+        }
     }
 }

@@ -182,3 +182,13 @@ def drag(browser, source, target, report):
 def reload(browser, path):
     browser.go(path)
     return browser.text
+
+
+def long_name(browser, appliance):
+    """The longest Connector Id makes no page wider than a telephone."""
+    name = "a-name-of-sixty-four-characters.which_is_the_longest-there-can-b"
+    add(browser, name, "ftp_server")
+    for page in ("settings", "sheet", "delete"):
+        browser.go(f"/connectors/{name}/{page}")
+        browser.look(f"long-{page}")
+    appliance.cli("connector", "remove", name)

@@ -320,6 +320,9 @@ def receive_table(browser, appliance, name, password, report):
     digest = appliance.receipts(name)[0]["sha256"]
     report.check(browser.waits_for(digest), "the opened row shows the SHA-256")
     browser.look("receive-row")
+    browser.go("/activity/receive?before=2001-01-01T00%3A00")
+    report.check("No file fits" in browser.text, "the table begins at a time, and nothing is older")
+    browser.look("receive-before")
 
 
 def sessions(browser, appliance, name, password, report):
@@ -693,6 +696,7 @@ def main():
             partner_sheet(browser, "acme-edi", report)
             activity(browser, "acme-edi", report)
             flows.journey(browser, appliance, ("acme-edi", password), report)
+            flows.long_name(browser, appliance)
             automation.journey(browser, appliance, ("acme-edi", password), report)
             automation.event_targets(browser, report)
             slas.journey(browser, report)

@@ -358,6 +358,11 @@ impl ConnectorType {
             Self::Folder | Self::Command => None,
         }
     }
+
+    /// Whether what it received may be passed along; the others are ends.
+    pub const fn passes_on(self) -> bool {
+        matches!(self, Self::FtpServer | Self::Folder)
+    }
 }
 
 choice! {

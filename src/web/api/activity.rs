@@ -6,7 +6,7 @@ use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 
 use super::answer::ApiError;
-use super::asked::read;
+use super::asked::{Whole, read};
 use crate::base::id::{ReceiptId, RefusalId};
 use crate::domain::setting::Mistake;
 use crate::domain::sla::Counted;
@@ -211,7 +211,7 @@ impl Session {
 }
 
 /// Who is connected over FTP now, oldest first.
-pub async fn sessions(context: Context) -> Json<impl Serialize> {
+pub async fn sessions(context: Context, _: Whole) -> Json<impl Serialize> {
     let all = context.state.presence.sessions();
     Json(Sessions { total: all.len(), sessions: all.into_iter().take(SESSIONS_MAX).map(Session::of).collect() })
 }

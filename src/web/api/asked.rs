@@ -1,14 +1,15 @@
 //! What a list is asked for. Where a page passes over what it does not know, a program is told: it would take the answer
 //! for the one it asked for.
 
-use axum::extract::RawQuery;
+use axum::extract::{FromRequestParts, RawQuery};
+use axum::http::request::Parts;
 use serde::de::DeserializeOwned;
 
 use super::answer::ApiError;
 use crate::domain::event::EventKind;
 use crate::domain::receipt::Status;
 use crate::domain::refusal::Rule;
-use crate::domain::setting::{Mistake, nearest};
+use crate::domain::setting::{Mistake, Texts, nearest};
 use crate::domain::value::{Since, typed};
 use crate::web::view::{PAGE_SIZES, cursor};
 
@@ -28,12 +29,9 @@ pub fn read<T: DeserializeOwned>(query: RawQuery, known: &[&'static str]) -> Res
     for (place, (key, value)) in pairs.iter().enumerate() {
         let wrong = if !known.contains(&key.as_str()) {
             let near = nearest(key, known.iter().copied()).map(|near| format!("; did you mean {near}?"));
-            Some(format!(
-                "{} is no filter here; there are {}{}",
-                typed(key),
-                known.join(", "),
-                near.unwrap_or_default()
-            ))
+            let there_are =
+                if known.is_empty() { "there is none".to_owned() } else { format!("there are {}", known.join(", ")) };
+            Some(format!("{} is no filter here; {there_are}{}", typed(key), near.unwrap_or_default()))
         } else if pairs.iter().take(place).any(|(earlier, _)| earlier == key) {
             Some(format!("{key} is given twice"))
         } else if value.is_empty() {
@@ -47,6 +45,17 @@ pub fn read<T: DeserializeOwned>(query: RawQuery, known: &[&'static str]) -> Res
         return Err(ApiError::Mistakes(mistakes));
     }
     serde_urlencoded::from_str(&query).map_err(|_| whole("The query could not be read".to_owned()))
+}
+
+/// Of a list that has no filters: a query would ask for something that it does not give.
+pub struct Whole;
+
+impl<S: Sync> FromRequestParts<S> for Whole {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, ApiError> {
+        read::<Texts>(RawQuery(parts.uri.query().map(str::to_owned)), &[]).map(|_| Self)
+    }
 }
 
 /// What is wrong with one filter, if something is.

@@ -8,6 +8,7 @@ use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 
 use super::answer::ApiError;
+use super::asked::Whole;
 use super::body::Body;
 use crate::base::secret::Secret;
 use crate::domain::action::ActionSettings;
@@ -53,7 +54,7 @@ fn written(context: &Context, key: &str) -> String {
 }
 
 /// Every action, connector by connector.
-pub async fn actions(context: Context) -> Result<Response, ApiError> {
+pub async fn actions(context: Context, _: Whole) -> Result<Response, ApiError> {
     let all = action::stored(&context.state.db).await?;
     let owners: Vec<_> = all.iter().map(|one| written(&context, &one.connector_key)).collect();
     let table = ActionSettings::SETTINGS;
@@ -133,7 +134,7 @@ pub async fn remove_action(context: Context, Path(id): Path<String>) -> Result<R
 }
 
 /// Every event target.
-pub async fn event_targets(context: Context) -> Result<Response, ApiError> {
+pub async fn event_targets(context: Context, _: Whole) -> Result<Response, ApiError> {
     let all = event_target::all(&context.state.db).await?;
     let table = EventTargetSettings::SETTINGS;
     let event_targets = all.iter().map(|one| exported(&one.id, None, (table, &one.texts))).collect();

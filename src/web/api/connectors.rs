@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use super::answer::ApiError;
-use super::asked::read;
+use super::asked::{Whole, read};
 use super::body::{Body, whole};
 use crate::domain::connector::{ConnectorId, ConnectorSettings, no_such_credential, take_credential, type_of};
 use crate::domain::setting::{Mistake, Texts};
@@ -25,7 +25,7 @@ struct List<'a> {
 }
 
 /// Every one, by id.
-pub async fn list(context: Context) -> Result<Response, ApiError> {
+pub async fn list(context: Context, _: Whole) -> Result<Response, ApiError> {
     let all = connector::all(&context.state.db).await?;
     Ok(Json(List { connectors: all.iter().map(exported::Connector::of).collect() }).into_response())
 }

@@ -8,6 +8,7 @@ use serde::Serialize;
 use serde_json::json;
 
 use super::answer::ApiError;
+use super::asked::Whole;
 use super::body::Body;
 use crate::domain::flow::Target;
 use crate::domain::setting::Mistake;
@@ -29,7 +30,7 @@ struct Flows {
 }
 
 /// Every arrow, with what waits on it.
-pub async fn list(context: Context) -> Result<Response, ApiError> {
+pub async fn list(context: Context, _: Whole) -> Result<Response, ApiError> {
     let db = &context.state.db;
     let (map, waiting) = (arrow::map(db).await?, delivery_page::waiting(db).await?);
     let flow = |arrow: exported::Arrow| {

@@ -532,3 +532,15 @@ async fn a_body_that_is_no_object_of_texts_is_refused_and_not_repeated() {
     assert!(cut.problem(StatusCode::BAD_REQUEST).contains("did not come to its end"), "{}", cut.text);
     assert_eq!(send("application/json", String::new()).await.status, StatusCode::OK, "nothing to change");
 }
+
+#[tokio::test]
+async fn a_list_without_filters_refuses_one_rather_than_pass_over_it() {
+    let site = Site::new().await;
+    let token = site.token(("mira", Role::Admin), &[]).await;
+    for list in ["/sessions", "/connectors", "/flows", "/actions", "/event-targets"] {
+        assert_eq!(site.look(list, &token).await.status, StatusCode::OK, "{list}");
+        let refused = site.look(&format!("{list}?connector=acme"), &token).await;
+        assert_eq!(refused.status, StatusCode::UNPROCESSABLE_ENTITY, "{list}: {}", refused.text);
+        assert!(refused.text.contains("connector is no filter here; there is none"), "{}", refused.text);
+    }
+}

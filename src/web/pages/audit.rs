@@ -23,7 +23,7 @@ use crate::web::csv::{self, Paged};
 use crate::web::error::WebError;
 use crate::web::shell::{Nav, Shell, html};
 use crate::web::table::address;
-use crate::web::view::{PAGE_SIZE, Time, cursor};
+use crate::web::view::{PAGE_SIZE, Time, place, typed_moment};
 
 /// Which changes.
 #[derive(Clone, Debug, Default, Deserialize)]
@@ -82,6 +82,11 @@ pub(super) fn named(subject: &str, key: String) -> String {
     label(own, &key).or_else(|| PARTS.iter().find_map(of_part)).unwrap_or(key)
 }
 
+/// A value beside the one that took its place.
+pub(super) fn shown(value: String) -> String {
+    if value.is_empty() { "empty".to_owned() } else { value }
+}
+
 struct Row {
     at: Time,
     who: String,
@@ -99,6 +104,8 @@ struct Row {
 struct AuditPage {
     shell: Shell,
     subject: String,
+    /// The time before which all of the page is, if it was asked for by one.
+    before: String,
     rows: Vec<Row>,
     older: String,
     csv: String,
@@ -106,7 +113,7 @@ struct AuditPage {
 
 /// The table.
 pub async fn show(context: Context, Query(asked): Query<Asked>) -> Result<Response, WebError> {
-    let before = cursor(&asked.before);
+    let before = place(&asked.before);
     let subject = OfSubject(asked.subject);
     let (found, older) = list::page(&context, &subject, before.as_ref(), PAGE_SIZE).await?;
     let older = older.map(|before| [("subject", subject.0.clone()), ("before", before)]);
@@ -127,6 +134,7 @@ pub async fn show(context: Context, Query(asked): Query<Asked>) -> Result<Respon
     let page = AuditPage {
         shell: Shell::new(&context, "Audit", Nav::Administrators).await?,
         subject: subject.0.trim().to_owned(),
+        before: typed_moment(&asked.before),
         rows: rows.collect(),
         csv: address("/audit.csv", &[("subject", subject.0.trim())]),
         older: older.map(|query| format!("/audit?{query}")).unwrap_or_default(),

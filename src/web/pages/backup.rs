@@ -1,8 +1,11 @@
 //! Settings, Backup: when backups are made, those that are there, one made now, one tried.
 
+use std::fs::File;
+use std::os::unix::fs::MetadataExt;
+
 use askama::Template;
 use axum::extract::Path;
-use axum::http::Method;
+use axum::http::{HeaderMap, Method};
 use axum::response::{IntoResponse, Redirect, Response};
 
 use super::users::ask_again;
@@ -18,7 +21,7 @@ use crate::store::event::Event;
 use crate::store::profile;
 use crate::web::context::Context;
 use crate::web::csrf::Posted;
-use crate::web::download;
+use crate::web::download::{self, Served, Wanted};
 use crate::web::draft::{Draft, DraftView};
 use crate::web::error::WebError;
 use crate::web::form::{Field, Kind, Problem};
@@ -211,14 +214,22 @@ pub async fn try_one(context: Context, posted: Posted) -> Result<Response, WebEr
     draft.answer(&page)
 }
 
-/// The file itself; it opens with the passphrase alone. Whoever takes it is in the audit.
-pub async fn download(context: Context, method: Method, Path(name): Path<String>) -> Result<Response, WebError> {
-    let file = tokio::fs::File::open(file(&context, &name)?).await.map_err(WebError::internal)?;
-    let size_bytes = file.metadata().await.map_err(WebError::internal)?.len();
-    // HEAD asks how large it is; nobody reads it.
-    if method != Method::HEAD {
+/// The file itself, or what is still wanted of it; it opens with the passphrase alone. Whoever takes it is in the audit.
+pub async fn download(
+    context: Context,
+    method: Method,
+    headers: HeaderMap,
+    Path(name): Path<String>,
+) -> Result<Response, WebError> {
+    let file = File::open(file(&context, &name)?).map_err(WebError::internal)?;
+    let file_is = file.metadata().map_err(WebError::internal)?;
+    let (size_bytes, written) = (file_is.len(), (file_is.mtime(), file_is.mtime_nsec()));
+    let etag = format!("\"{}-{size_bytes}-{}.{:09}\"", file_is.ino(), written.0, written.1);
+    let served = Served { name: &name, size_bytes, etag: &etag };
+    let wanted = Wanted::of(&method, &headers, served);
+    if wanted.is_read(&method) {
         let entry = Entry { subject: "backups", key: "downloaded", before: "", after: &name };
         context.changing(async |change| audit::note(&context.state.db, change, &entry).await).await?;
     }
-    Ok(download::file(&name, size_bytes, file))
+    download::answer(served, wanted, file)
 }

@@ -11,7 +11,7 @@ use crate::web::context::Context;
 use crate::web::csv::Paged;
 use crate::web::error::WebError;
 use crate::web::table::{Chip, Offer, Pager, address};
-use crate::web::view::{cursor, cursor_text, page_size};
+use crate::web::view::{cursor_text, page_size, place, typed_moment};
 
 /// Connectors offered in a filter.
 const OFFERED_MAX: usize = 500;
@@ -53,7 +53,7 @@ impl Asked {
 
     /// The row the page begins behind.
     pub fn before(&self) -> Option<Cursor> {
-        cursor(&self.before)
+        place(&self.before)
     }
 
     /// Rows on a page.
@@ -111,6 +111,10 @@ pub struct Filters {
     pub selects: Vec<Select>,
     /// The files of an SLA, when they are asked for: no choice of the form, but kept by it.
     pub sla: String,
+    /// The time before which all of the page is, if it was asked for by one.
+    pub before: String,
+    /// Whether nothing is left out before the first row, nor between them.
+    pub is_whole: bool,
     /// Sizes of a page.
     pub sizes: Vec<Offer>,
     /// Filters in force.
@@ -157,10 +161,13 @@ impl Filters {
             let words = format!("{}: {}", select.label, chosen.label);
             Some(Chip { words, remove: asked.at(path, select.key, &[]) })
         };
+        let chips: Vec<_> = selects.iter().filter_map(chip).collect();
         Ok(Self {
             path,
             views: Views::at(context, path, &asked.at(path, "", &[])).await?,
-            chips: selects.iter().filter_map(chip).collect(),
+            before: typed_moment(&asked.before),
+            is_whole: chips.is_empty() && asked.before.is_empty(),
+            chips,
             selects,
             sla: asked.sla.clone(),
             sizes: Offer::sizes(asked.size()),

@@ -5,6 +5,7 @@ use axum::extract::{Path, Query};
 use axum::response::{IntoResponse, Response};
 use serde::Deserialize;
 
+use super::audit as audit_page;
 use super::connectors;
 use super::head::Head;
 use super::list::cut;
@@ -19,7 +20,7 @@ use crate::web::context::Context;
 use crate::web::error::WebError;
 use crate::web::shell::{Nav, Shell, html};
 use crate::web::table::{Offer, Pager, address};
-use crate::web::view::{PAGE_SIZE, Time, cursor, cursor_text};
+use crate::web::view::{PAGE_SIZE, Time, cursor_text, place};
 
 const KINDS: [(&str, &str); 4] =
     [("", "Everything"), ("session", "Sessions"), ("refusal", "Refusals"), ("change", "Changes")];
@@ -82,13 +83,12 @@ impl Entry {
     }
 
     fn change(one: Entered, now: Timestamp) -> Self {
-        let shown = |text: &str| if text.is_empty() { "empty".to_owned() } else { text.to_owned() };
         Self {
             at: one.at,
             kind: "Change",
             tone: "info",
-            what: one.key,
-            more: format!("{} → {}", shown(&one.before), shown(&one.after)),
+            what: audit_page::named(&one.subject, one.key),
+            more: format!("{} → {}", audit_page::shown(one.before), audit_page::shown(one.after)),
             link: String::new(),
             id: one.id,
             who: one.who,
@@ -137,7 +137,7 @@ pub async fn of_connector(
 
 /// One entry more than a page of the newest of each kind, in one order.
 async fn entries(context: &Context, id: &ConnectorId, asked: &Asked) -> Result<Vec<Entry>, WebError> {
-    let (db, now, before) = (&context.state.db, context.now(), cursor(&asked.before));
+    let (db, now, before) = (&context.state.db, context.now(), place(&asked.before));
     let (before, count) = (before.as_ref(), PAGE_SIZE + 1);
     let wanted = |kind: &str| asked.kind.is_empty() || asked.kind == kind;
     let mut entries = Vec::new();

@@ -146,8 +146,8 @@ async fn page(context: &Context, draft: &Draft) -> Result<ProfilePage, WebError>
         at: entered.at.into(),
         who: entered.who,
         key: audit_page::named(&entered.subject, entered.key),
-        before: entered.before,
-        after: entered.after,
+        before: audit_page::shown(entered.before),
+        after: audit_page::shown(entered.after),
     });
     let state_words = match state.state {
         State::Listening => "Listening",

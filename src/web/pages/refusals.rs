@@ -96,7 +96,7 @@ pub async fn show(context: Context, Query(asked): Query<Asked>) -> Result<Respon
     let own = vec![Select { key: "rule", label: "Rule", any: "Every rule", offers: Offer::all(rules, &asked.rule) }];
     let filters = Filters::new(&context, (PATH, "Refused"), &asked, own).await?;
     // Groups tell of everything: beside a filter they would say something else than the list.
-    let is_whole = filters.chips.is_empty() && asked.before.is_empty();
+    let is_whole = filters.is_whole;
     let page = RefusalsPage {
         shell: Shell::new(&context, "Refusals", Nav::Activity).await?,
         groups: if is_whole { groups(&context).await? } else { Vec::new() },

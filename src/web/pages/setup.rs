@@ -15,6 +15,9 @@ use crate::web::login;
 use crate::web::setup_code::Tried;
 use crate::web::shell::{Nav, Shell, html};
 
+/// Who has made the first administrator, as the audit says it.
+const FIRST_RUN: &str = "first run";
+
 #[derive(Template)]
 #[template(path = "setup.html")]
 struct SetupPage {
@@ -59,7 +62,7 @@ fn too_late() -> WebError {
 }
 
 /// Makes the administrator; whether there is one already is decided within the transaction that makes one.
-pub async fn submit(context: Context, posted: Posted) -> Result<Response, WebError> {
+pub async fn submit(mut context: Context, posted: Posted) -> Result<Response, WebError> {
     let state = &context.state;
     if administrator::count(&state.db).await? > 0 {
         return Err(too_late());
@@ -89,6 +92,8 @@ pub async fn submit(context: Context, posted: Posted) -> Result<Response, WebErr
         return page(&context, &name, problems).await;
     }
     let hash = state.gate.hasher().hash(&password).await?;
+    // Nobody is signed in; the audit says how it came about.
+    FIRST_RUN.clone_into(&mut context.visitor.who);
     let new = New { name: &name, role: Role::Admin, password_hash: &hash, only_first: true };
     let added = context.changing(async |change| administrator::add(&state.db, &new, change).await).await;
     match added {

@@ -51,6 +51,7 @@ struct SheetPage {
     stand: Stand,
     no_public_host: bool,
     may_edit: bool,
+    may_set_host: bool,
 }
 
 /// Which sheet the partner has, beside what is true now.
@@ -113,6 +114,7 @@ pub async fn show(context: Context, Path(id): Path<String>, Query(asked): Query<
         stand,
         no_public_host: snapshot.appliance.public_host.is_none(),
         may_edit: context.may(Role::Editor),
+        may_set_host: context.may(Role::Admin),
     };
     Ok(html(&page)?.into_response())
 }

@@ -1,6 +1,6 @@
 //! The cards and arrows of the flow map, ready to be shown.
 
-use super::map::{Cell, Frame, cells, frame, label_width, line, reading_order};
+use super::map::{Cell, Frame, Line, cells, frame, label_width, labels, line, reading_order};
 use super::{Next, Passes, Row};
 use crate::base::human;
 use crate::domain::value::ConnectorType;
@@ -71,7 +71,7 @@ pub fn draw(rows: &[Row], arrows: &[Passes]) -> Drawn {
     let bands: Vec<_> = rows.iter().map(|row| names.iter().position(|name| *name == row.group).unwrap_or(0)).collect();
     let cells = cells(&keys, &pairs, &bands);
     let bands = frames(&names, &bands, &cells);
-    let mut edges = Vec::new();
+    let (mut lines, mut looks) = (Vec::new(), Vec::new());
     for (from, to, arrow) in &shown {
         let back = shown.iter().find(|(a, b, _)| (a, b) == (to, from)).map(|(.., back)| *back);
         // A pair is drawn once, from left to right.
@@ -86,19 +86,13 @@ pub fn draw(rows: &[Row], arrows: &[Passes]) -> Drawn {
             Some(back) => format!("{} and {}", arrow.today(), back.today()),
             None => arrow.today(),
         };
-        let (width, (x, y)) = (label_width(&label), drawn.middle);
-        edges.push(Edge {
-            path: drawn.path,
-            tips: drawn.tips,
-            look: if retrying > 0 { "bad" } else { "" },
-            label_width: width,
-            label_x: x.saturating_sub(width / 2),
-            label_y: y - 10,
-            text_x: x,
-            text_y: y + 4,
-            label,
-        });
+        let width = label_width(&label);
+        looks.push((if retrying > 0 { "bad" } else { "" }, label));
+        lines.push((drawn, width));
     }
+    let middles = labels(&lines);
+    let edges =
+        lines.into_iter().zip(looks).zip(middles).map(|((line, look), middle)| edge(line, look, middle)).collect();
     let edges_of: Vec<_> = shown.iter().map(|(from, to, _)| (*from, *to)).collect();
     let order = reading_order(&cells, &edges_of);
     let node = |(row, cell): (&Row, Cell)| Node {
@@ -114,11 +108,26 @@ pub fn draw(rows: &[Row], arrows: &[Passes]) -> Drawn {
         },
         meta: meta(row),
         next: row.next.iter().map(|next| Next { id: next.id.clone(), on_error: next.on_error }).collect(),
-        is_source: matches!(row.kind, ConnectorType::FtpServer | ConnectorType::Folder),
+        is_source: row.kind.passes_on(),
         is_target: arrows.iter().any(|arrow| arrow.to == row.id),
     };
     let nodes = order.into_iter().map(|at| node((&rows[at], cells[at]))).collect();
     Drawn { nodes, edges, bands }
+}
+
+/// An arrow with its label around that middle.
+fn edge((line, width): (Line, usize), (look, label): (&'static str, String), (x, y): (usize, usize)) -> Edge {
+    Edge {
+        path: line.path,
+        tips: line.tips,
+        look,
+        label,
+        label_width: width,
+        label_x: x.saturating_sub(width / 2),
+        label_y: y - 10,
+        text_x: x,
+        text_y: y + 4,
+    }
 }
 
 /// `FTP Server, 84 in 24 h, 1 live`.

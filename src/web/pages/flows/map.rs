@@ -17,6 +17,8 @@ const MIDDLE: usize = 42;
 const BEGINS: usize = 6;
 const LINE_ENDS: usize = 15;
 const TIP_ENDS: usize = 8;
+/// From the middle of a label to that of the next below.
+const LABEL_HEIGHT: usize = 22;
 /// How far the curve goes straight on at least.
 const STRAIGHT_MIN: usize = 37;
 
@@ -36,8 +38,8 @@ pub struct Line {
     pub path: String,
     /// Its tips: one, or two when both pass along to each other.
     pub tips: Vec<String>,
-    /// The middle of its label.
-    pub middle: (usize, usize),
+    /// Where the middle of its label may be, the best first.
+    pub spots: [(usize, usize); 7],
 }
 
 /// The cell of each of `nodes`, in their order. Column: the longest way from a source. Rows: band by band, `bands` saying
@@ -210,7 +212,36 @@ pub fn line(from: Cell, to: Cell, both_ways: bool) -> Line {
     if both_ways {
         tips.push(format!("M{} {y0}l9 -5v10z", x0 - 4));
     }
-    Line { path, tips, middle: (usize::midpoint(x0, x1 + 5), usize::midpoint(y0, y1)) }
+    // The point of the curve after so many eighths of it.
+    let point = |n: usize| {
+        let weights = [(8 - n).pow(3), 3 * n * (8 - n).pow(2), 3 * n.pow(2) * (8 - n), n.pow(3)];
+        let along =
+            |points: [usize; 4]| weights.iter().zip(points).map(|(weight, at)| weight * at).sum::<usize>() / 512;
+        (along([x0, c0, c1, x1]), along([y0, y0, y1, y1]))
+    };
+    Line { path, tips, spots: [4, 3, 5, 2, 6, 1, 7].map(point) }
+}
+
+/// A label's middle and width for each line, on its curve and beside the other labels wherever there is room. The shortest
+/// lines have the least choice: theirs come first.
+pub fn labels(lines: &[(Line, usize)]) -> Vec<(usize, usize)> {
+    let spread = |line: &Line| line.spots[5].1.abs_diff(line.spots[6].1);
+    let mut order: Vec<_> = (0..lines.len()).collect();
+    order.sort_by_key(|at| spread(&lines[*at].0));
+    let mut placed: Vec<((usize, usize), usize)> = Vec::new();
+    let mut middles = vec![(0, 0); lines.len()];
+    for at in order {
+        let (line, width) = &lines[at];
+        let is_free = |(x, y): &(usize, usize)| {
+            let hits = |((other_x, other_y), other_width): &((usize, usize), usize)| {
+                x.abs_diff(*other_x) * 2 < width + other_width && y.abs_diff(*other_y) < LABEL_HEIGHT
+            };
+            !placed.iter().any(hits)
+        };
+        middles[at] = line.spots.into_iter().find(is_free).unwrap_or(line.spots[0]);
+        placed.push((middles[at], *width));
+    }
+    middles
 }
 
 /// The width of a label's frame, by its characters.
@@ -266,7 +297,23 @@ mod tests {
         let line = line(Cell { column: 1, row: 1 }, Cell { column: 2, row: 2 }, false);
         assert_eq!(line.path, "M246 42C292 42 276 150 313 150");
         assert_eq!(line.tips, ["M320 150l-9 -5v10z"]);
-        assert_eq!((line.middle, label_width("84")), ((282, 96), 28));
+        assert_eq!((line.spots[0], label_width("84")), ((282, 96), 28));
+    }
+
+    #[test]
+    fn no_label_lies_on_another_while_there_is_room() {
+        let cell = |column, row| Cell { column, row };
+        // Two lines that cross in the middle, and one that is level there.
+        let lines = [(1, 3), (3, 1), (2, 2)].map(|(from, to)| (line(cell(1, from), cell(2, to), false), 28));
+        let middles = labels(&lines);
+        assert_eq!(middles[2], (282, 150), "what is level has one place");
+        for (a, b) in [(0, 1), (0, 2), (1, 2)] {
+            assert!(middles[a].1.abs_diff(middles[b].1) >= 22, "{middles:?}");
+        }
+        assert!(
+            lines.iter().zip(&middles).all(|((line, _), middle)| line.spots.contains(middle)),
+            "each is on its line"
+        );
     }
 
     proptest! {

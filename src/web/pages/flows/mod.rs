@@ -203,9 +203,7 @@ async fn page(context: &Context, filter: Filter) -> Result<FlowsPage, WebError> 
         week::show(context, &mut rows).await?;
     }
     let id = |live: &&std::sync::Arc<LiveConnector>| live.connector.id.to_string();
-    let is_source = |live: &&&std::sync::Arc<LiveConnector>| {
-        matches!(live.connector.settings.r#type, ConnectorType::FtpServer | ConnectorType::Folder)
-    };
+    let is_source = |live: &&&std::sync::Arc<LiveConnector>| live.connector.settings.r#type.passes_on();
     let rows_are_empty = rows.is_empty();
     let can_command = context.state.programs.folder().is_some() && context.may(Role::Admin);
     Ok(FlowsPage {

@@ -2,12 +2,12 @@
 
 use std::collections::HashSet;
 use std::fs::File;
-use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::io::{self, Read, Write};
 use std::time::Duration;
 
 use axum::body::{Body, Bytes};
 use axum::extract::Path;
-use axum::http::header::{ACCEPT_RANGES, CONTENT_DISPOSITION, CONTENT_TYPE, ETAG};
+use axum::http::header::{CONTENT_DISPOSITION, CONTENT_TYPE};
 use axum::http::{HeaderMap, HeaderName, Method};
 use axum::response::{IntoResponse, Response};
 use base64::Engine as _;
@@ -26,7 +26,7 @@ use crate::store::receipt::{self, Receipt};
 use crate::transfer::depot::TransferError;
 use crate::transfer::received;
 use crate::web::context::Context;
-use crate::web::download::{self, Wanted};
+use crate::web::download::{self, Served, Wanted};
 use crate::web::error::WebError;
 
 /// Zips made at a time; one more is told to come back later.
@@ -64,26 +64,16 @@ pub async fn one(
         Err(TransferError::NotFound) => return Err(not_here()),
         Err(error) => return Err(WebError::internal(error)),
     };
-    let (size_bytes, etag) = (receipt.size_bytes, format!("\"{}\"", receipt.sha256));
-    // HEAD asks how large it is; nobody reads it, and it has no parts.
-    let wanted = if method == Method::HEAD { Wanted::Whole } else { Wanted::of(&headers, (size_bytes, &etag)) };
-    if method != Method::HEAD && wanted != Wanted::Beyond {
+    let etag = format!("\"{}\"", receipt.sha256);
+    let served = Served { name: &receipt.name, size_bytes: receipt.size_bytes, etag: &etag };
+    let wanted = Wanted::of(&method, &headers, served);
+    if wanted.is_read(&method) {
         tell(&context, std::slice::from_ref(&receipt)).await?;
     }
-    let mut file = File::from(source.file().try_clone().map_err(WebError::internal)?);
-    let mut response = match wanted {
-        Wanted::Whole => download::file(&receipt.name, size_bytes, tokio::fs::File::from_std(file)),
-        Wanted::Part(part) => {
-            file.seek(SeekFrom::Start(part.start)).map_err(WebError::internal)?;
-            download::part(&receipt.name, (part, size_bytes), tokio::fs::File::from_std(file))
-        }
-        Wanted::Beyond => download::beyond(size_bytes),
-    };
-    let told = [(ETAG, Some(etag)), (REPR_DIGEST, digest(&receipt.sha256)), (ACCEPT_RANGES, Some("bytes".to_owned()))];
-    for (name, value) in told {
-        if let Some(value) = value.and_then(|value| value.parse().ok()) {
-            response.headers_mut().insert(name, value);
-        }
+    let file = File::from(source.file().try_clone().map_err(WebError::internal)?);
+    let mut response = download::answer(served, wanted, file)?;
+    if let Some(value) = digest(&receipt.sha256).and_then(|value| value.parse().ok()) {
+        response.headers_mut().insert(REPR_DIGEST, value);
     }
     Ok(response)
 }

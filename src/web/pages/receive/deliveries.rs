@@ -3,10 +3,12 @@
 use axum::extract::Path;
 use axum::response::{IntoResponse, Redirect, Response};
 
+use crate::base::clock::Timestamp;
 use crate::base::human;
 use crate::base::id::ReceiptId;
 use crate::domain::flow::{DeliveryState, Target};
 use crate::domain::value::ActionMoment;
+use crate::store::delivery::{self, Lane};
 use crate::store::delivery_page::{self, Delivery};
 use crate::store::live::Snapshot;
 use crate::store::receipt::Receipt;
@@ -108,7 +110,7 @@ async fn row(context: &Context, (connector, is_held): (&str, bool), one: Deliver
     let asks = asks(&snapshot, &one.target);
     let is_passed = one.target.starts_with("connector:");
     let from = (is_passed && one.source_key != connector.to_ascii_lowercase())
-        .then(|| format!("through {}", written(&one.source_key).unwrap_or(one.source_key)));
+        .then(|| format!("through {}", written(&one.source_key).unwrap_or_else(|| one.source_key.clone())));
     let way = if one.on_error { Some("after another target was given up".to_owned()) } else { from };
     let tries = delivery_page::tries(&context.state.db, one.id).await?;
     let attempt = |one: delivery_page::Try| {
@@ -131,7 +133,7 @@ async fn row(context: &Context, (connector, is_held): (&str, bool), one: Deliver
             Some(at) => Time::seen(at, now).words,
             None if is_held => "waits until its partner renames it from its temporary name".to_owned(),
             None if rests => "waits until it is enabled again".to_owned(),
-            None if one.next_at <= now => "due now".to_owned(),
+            None if one.next_at <= now => due(context, &snapshot, &one).await?,
             None => format!("next attempt in {}", human::duration(one.next_at.since(now))),
         },
         has_ended: one.state.has_ended(),
@@ -142,6 +144,26 @@ async fn row(context: &Context, (connector, is_held): (&str, bool), one: Deliver
             (false, false) => "Do it again",
         },
         attempts: tries.into_iter().map(attempt).collect(),
+    })
+}
+
+/// What holds up one that is due: another before it, where their order is kept.
+async fn due(context: &Context, snapshot: &Snapshot, one: &Delivery) -> Result<String, WebError> {
+    let now = context.now();
+    let target = Target::parse(&one.target).filter(|target| snapshot.keeps_order(target));
+    let first = match target {
+        Some(target) => {
+            let lane = Lane { source_key: one.source_key.clone(), target };
+            delivery::next(&context.state.db, &lane, false, Timestamp::default(), 1).await?.pop()
+        }
+        None => None,
+    };
+    Ok(match first.filter(|first| first.id != one.id && first.next_at > now) {
+        Some(first) => format!(
+            "waits for one before it in the same flow, whose next attempt is in {}",
+            human::duration(first.next_at.since(now))
+        ),
+        None => "due now".to_owned(),
     })
 }
 

@@ -3,7 +3,13 @@
 use crate::base::human;
 use crate::domain::receipt::Status;
 use crate::store::receipt::Receipt;
+use crate::web::context::Context;
+use crate::web::error::WebError;
+use crate::web::pages::session;
 use crate::web::view::Time;
+
+/// The fact that tells the session.
+const SESSION: &str = "Session";
 
 /// All of a receipt.
 #[derive(Clone, Debug)]
@@ -43,6 +49,15 @@ impl Detail {
             sha256: receipt.sha256.clone(),
             facts: facts(receipt),
         }
+    }
+
+    /// With a way to its session, where that has a page.
+    pub async fn with_session(mut self, context: &Context) -> Result<Self, WebError> {
+        for fact in self.facts.iter_mut().filter(|fact| fact.name == SESSION) {
+            let known = session::known(context, &fact.value).await?;
+            fact.link = if known.is_empty() { known } else { format!("/activity/sessions/{known}") };
+        }
+        Ok(self)
     }
 }
 
@@ -84,7 +99,7 @@ fn facts(receipt: &Receipt) -> Vec<Fact> {
     if let Some(first) = &receipt.duplicate_of {
         add("Duplicate of", first.to_string(), true, format!("/activity/receive/{first}"));
     }
-    add("Session", receipt.session_id.to_string(), true, String::new());
+    add(SESSION, receipt.session_id.to_string(), true, String::new());
     facts
 }
 

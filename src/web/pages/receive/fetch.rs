@@ -7,7 +7,7 @@ use crate::store::receipt::{self, Beside, Cursor, Receipt, Search};
 use crate::store::receipt_page::{self, Looked};
 use crate::web::context::Context;
 use crate::web::error::WebError;
-use crate::web::view::{Time, cursor, cursor_text, page_size};
+use crate::web::view::{Time, cursor, cursor_text, page_size, place as begins};
 
 /// Counting stops here: "more than 10,000".
 pub const COUNTED_MAX: i64 = 10_000;
@@ -55,7 +55,7 @@ fn cut(receipts: &mut Vec<Receipt>, size: i64, upwards: bool) -> bool {
 
 async fn plain(context: &Context, asked: &Asked, search: &Search) -> Result<Fetched, WebError> {
     let (db, size) = (&context.state.db, page_size(asked.size));
-    let from = match (cursor(&asked.before), cursor(&asked.after)) {
+    let from = match (begins(&asked.before), cursor(&asked.after)) {
         (Some(before), _) => Some(Beside::Older(before)),
         (None, Some(after)) => Some(Beside::Newer(after)),
         (None, None) => None,
@@ -105,7 +105,7 @@ async fn look(context: &Context, asked: &Asked, search: &Search) -> Result<Fetch
         return Ok(Fetched { count: counted(receipts.len() as u64), receipts, ..Fetched::default() });
     }
     let rows_max = if search.connector_key.is_some() { WINDOW_ROWS_OF_ONE } else { WINDOW_ROWS };
-    let mut from = cursor(&asked.before);
+    let mut from = begins(&asked.before);
     let mut receipts = Vec::new();
     for _ in 0..WINDOWS_MAX {
         let wanted = size + 1 - i64::try_from(receipts.len()).unwrap_or(size);

@@ -106,7 +106,7 @@ pub async fn one(context: Context, Path(id): Path<String>) -> Result<Response, W
         shell: Shell::new(&context, receipt.name.clone(), Nav::Activity).await?,
         id: receipt.id.to_string(),
         name: receipt.name.clone(),
-        detail: Detail::of(&receipt),
+        detail: Detail::of(&receipt).with_session(&context).await?,
         deliveries: deliveries::of(&context, &receipt).await?,
         may_edit: context.may(Role::Editor),
     };

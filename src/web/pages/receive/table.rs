@@ -20,7 +20,7 @@ use crate::web::live::Followed;
 use crate::web::pages::list;
 use crate::web::pages::saved_views::Views;
 use crate::web::table::{Chip, Offer, Pager};
-use crate::web::view::{Time, cursor_text, page_size};
+use crate::web::view::{Time, cursor_text, page_size, typed_moment};
 
 /// Where their number is not known.
 const ALL: &str = "All files of this filter";
@@ -78,6 +78,10 @@ pub struct Table {
     pub note: String,
     /// Filters in force.
     pub chips: Vec<Chip>,
+    /// The time before which all of the page is, if it was asked for by one.
+    pub before: String,
+    /// Whether nothing is left out before the first row, nor between them.
+    pub is_whole: bool,
     /// Connectors to choose.
     pub connectors: Vec<Offer>,
     /// Statuses to choose.
@@ -126,22 +130,32 @@ impl Table {
             ALL.to_owned()
         };
         let mut after = steps::after(context, &receipts).await?;
+        let mut rows: Vec<_> =
+            receipts.iter().map(|receipt| asked.row(base, receipt, (now, after.remove(&receipt.id)))).collect();
+        for row in &mut rows {
+            if let Some(detail) = row.open.take() {
+                row.open = Some(detail.with_session(context).await?);
+            }
+        }
         let views =
             if asked.at_one { Views::default() } else { Views::at(context, base, &asked.at(base, "", &[])).await? };
+        let chips = asked.chips(base, files);
         Ok(Self {
             views,
+            before: typed_moment(&asked.before),
+            is_whole: chips.is_empty() && !moved,
             may_choose: context.may(Role::Editor),
             all: if has_more { all } else { String::new() },
             until: cursor_text(now.plus(Duration::from_micros(1)), ""),
             count,
             note,
-            chips: asked.chips(base, files),
+            chips,
             connectors: list::connectors(context, &asked.connector),
             statuses: Offer::all(statuses.map(|status| (status.name(), status.label())), &asked.status),
             periods: Offer::all(SINCE, &asked.since),
             sizes: Offer::sizes(page_size(asked.size)),
             headings: asked.headings(base),
-            rows: receipts.iter().map(|receipt| asked.row(base, receipt, (now, after.remove(&receipt.id)))).collect(),
+            rows,
             deliveries: match receipts.iter().find(|receipt| receipt.id.as_str() == asked.open) {
                 Some(receipt) => deliveries::of(context, receipt).await?,
                 None => Vec::new(),
