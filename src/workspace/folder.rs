@@ -63,6 +63,8 @@ pub struct Known {
 #[derive(Debug)]
 pub struct OpenFolder {
     jail: Jail,
+    /// Device and inode.
+    which: (u64, u64),
     staging: Arc<OwnedFd>,
     unfinished: Mutex<HashMap<Vec<Name>, Unfinished>>,
     temporaries: Temporaries,
@@ -111,6 +113,7 @@ impl OpenFolder {
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC | OFlags::NOFOLLOW;
         let staging = Arc::new(rustix::fs::openat(jail.root(), STAGING, flags, Mode::empty())?);
         Ok(Self {
+            which: key_of(jail.root())?,
             jail,
             staging,
             unfinished: Mutex::default(),
@@ -126,10 +129,16 @@ impl OpenFolder {
         })
     }
 
-    /// Whether somebody has removed the folder, or the one where parts are written: nothing can be written there any more.
-    pub fn is_gone(&self) -> bool {
-        let is_gone = |folder| rustix::fs::fstat(folder).map_or(true, |stat| stat.st_nlink == 0);
-        is_gone(self.jail.root()) || is_gone(self.staging.as_fd())
+    /// Which folder it is: its device and inode.
+    pub const fn which(&self) -> (u64, u64) {
+        self.which
+    }
+
+    /// Whether the path leads to it and parts can be written: not to one that has taken its place, nor, where another file system
+    /// was mounted on it or its own was taken away, to nothing that anybody would see.
+    pub fn is_at(&self, path: &Path) -> bool {
+        let found = rustix::fs::stat(path).is_ok_and(|stat| (stat.st_dev, stat.st_ino) == self.which);
+        found && rustix::fs::fstat(&self.staging).is_ok_and(|staging| staging.st_nlink > 0)
     }
 
     /// The way to its files.
@@ -418,7 +427,7 @@ impl OpenFolder {
 const SLACK: Duration = Duration::from_millis(50);
 
 /// What tells one folder from another.
-fn key_of(folder: &OwnedFd) -> io::Result<(u64, u64)> {
+fn key_of(folder: impl AsFd) -> io::Result<(u64, u64)> {
     let stat = rustix::fs::fstat(folder)?;
     Ok((stat.st_dev, stat.st_ino))
 }

@@ -2,7 +2,6 @@
 
 use std::collections::HashMap;
 use std::io;
-use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, Weak};
@@ -34,7 +33,7 @@ impl Workspace {
     }
 
     fn is_at(&self, paths: &Paths) -> bool {
-        is_at(&self.send, &paths.send) && is_at(&self.receive, &paths.receive)
+        self.send.is_at(&paths.send) && self.receive.is_at(&paths.receive)
     }
 }
 
@@ -161,14 +160,14 @@ impl Workspaces {
     fn folder(&self, path: &Path, side: Folder, connector: &Connector) -> io::Result<Arc<OpenFolder>> {
         let mut used = lock(&self.used);
         let folder = Arc::new(OpenFolder::open(path)?);
-        let which = which(&folder)?;
-        if let Some(known) = used.get(&which).and_then(Weak::upgrade).filter(|known| !known.is_gone()) {
+        let known = used.get(&folder.which()).and_then(Weak::upgrade);
+        if let Some(known) = known.filter(|known| known.is_at(path)) {
             return Ok(known);
         }
         if self.is_recovered.load(Ordering::Relaxed) {
             find_unfinished(&folder, side, connector)?;
         }
-        used.insert(which, Arc::downgrade(&folder));
+        used.insert(folder.which(), Arc::downgrade(&folder));
         Ok(folder)
     }
 
@@ -193,7 +192,7 @@ impl Workspaces {
         }
         // Whoever begins to use it waits, and finds what is left.
         let used = lock(&self.used);
-        if used.get(&which(&folder)?).is_some_and(|known| known.strong_count() > 0) {
+        if used.get(&folder.which()).is_some_and(|known| known.strong_count() > 0) {
             return Ok(0);
         }
         let old = old()?;
@@ -212,26 +211,13 @@ impl Workspaces {
         let path = self.data.join(profile.root_directory.as_str()).join(connector.folder_text());
         let mut kept = lock(&self.kept);
         let known = kept.get(connector.id.key());
-        if let Some(shelf) = known.filter(|shelf| shelf.path == path && is_at(&shelf.folder, &path)) {
+        if let Some(shelf) = known.filter(|shelf| shelf.path == path && shelf.folder.is_at(&path)) {
             return Ok(shelf.clone());
         }
         let opened = Shelf { folder: Arc::new(OpenFolder::open(&path)?), path };
         kept.insert(connector.id.key().to_owned(), opened.clone());
         Ok(opened)
     }
-}
-
-/// Whether the folder can be written to and the path leads to it: not to one that has taken its place, nor, where another file
-/// system was mounted on it or its own was taken away, to nothing that anybody would see.
-fn is_at(folder: &OpenFolder, path: &Path) -> bool {
-    let found = std::fs::metadata(path).map(|found| (found.dev(), found.ino()));
-    !folder.is_gone() && which(folder).is_ok_and(|which| found.is_ok_and(|found| found == which))
-}
-
-/// Its device and inode.
-fn which(folder: &OpenFolder) -> io::Result<(u64, u64)> {
-    let stat = folder.jail().stat(&[])?;
-    Ok((stat.st_dev, stat.st_ino))
 }
 
 /// Uploads that were broken off in a folder that nobody has used for a while can be resumed, and are purged in time. What has
