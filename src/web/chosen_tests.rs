@@ -202,6 +202,15 @@ async fn all_of_a_filter_is_what_was_seen_and_another_files_name_is_not_touched(
 }
 
 #[tokio::test]
+async fn all_of_a_filter_on_a_page_that_begins_at_a_time_came_before_it() {
+    let (site, cookies, _) = uploaded(&["a.x12", "b.x12"]).await;
+    let page = site.get("/activity/receive?connector=acme&before=2100-01-01T00%3A00", &cookies).await.text;
+    for shown in ["2 files on this page", "All files of this filter", "name=\"until\" value=\"4102444800000000,\""] {
+        assert!(page.contains(shown), "{shown}: {page}");
+    }
+}
+
+#[tokio::test]
 async fn what_waits_for_another_connector_is_begun_anew_and_not_deleted() {
     let site = Site::new().await;
     let cookies = site.person("mira", Role::Editor).await;

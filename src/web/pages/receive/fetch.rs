@@ -7,7 +7,7 @@ use crate::store::receipt::{self, Beside, Cursor, Receipt, Search};
 use crate::store::receipt_page::{self, Looked};
 use crate::web::context::Context;
 use crate::web::error::WebError;
-use crate::web::view::{Time, cursor, cursor_text, page_size, place as begins};
+use crate::web::view::{Time, cursor, cursor_text, page_size, place as begins, typed_moment};
 
 /// Counting stops here: "more than 10,000".
 pub const COUNTED_MAX: i64 = 10_000;
@@ -63,9 +63,14 @@ async fn plain(context: &Context, asked: &Asked, search: &Search) -> Result<Fetc
     let upwards = matches!(from, Some(Beside::Newer(_)));
     let mut receipts = receipt::page(db, search, from.as_ref().map(Beside::as_ref), size + 1).await?;
     let more = cut(&mut receipts, size, upwards);
-    let count = receipt::count(db, search, COUNTED_MAX + 1).await?;
+    // Of a page that begins at a time the number of all, of which some came later, would say nothing.
+    let count = if typed_moment(&asked.before).is_empty() {
+        counted(receipt::count(db, search, COUNTED_MAX + 1).await?)
+    } else {
+        on_this_page(&receipts)
+    };
     let (older, newer) = beside(&receipts, (from.is_some(), upwards, more), place);
-    Ok(Fetched { receipts, count: counted(count), note: String::new(), older, newer })
+    Ok(Fetched { receipts, count, note: String::new(), older, newer })
 }
 
 async fn sorted(context: &Context, asked: &Asked) -> Result<Fetched, WebError> {
@@ -124,9 +129,8 @@ async fn look(context: &Context, asked: &Asked, search: &Search) -> Result<Fetch
         let until = Time::seen(at.completed_at, context.now()).words;
         format!("Looked at files received since {until}. Older looks further back.")
     });
-    let files = human::count(receipts.len() as u64, "file", "files");
     Ok(Fetched {
-        count: if whole { files } else { format!("{files} on this page") },
+        count: if whole { counted(receipts.len() as u64) } else { on_this_page(&receipts) },
         note: note.unwrap_or_default(),
         older: match (more, stopped) {
             (true, _) => receipts.last().map(place).unwrap_or_default(),
@@ -145,6 +149,10 @@ fn counted(count: u64) -> String {
     } else {
         human::count(count, "file", "files")
     }
+}
+
+fn on_this_page(receipts: &[Receipt]) -> String {
+    format!("{} on this page", counted(receipts.len() as u64))
 }
 
 /// The place of a receipt in the plain order.

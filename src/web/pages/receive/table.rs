@@ -12,7 +12,7 @@ use crate::base::clock::Timestamp;
 use crate::base::human;
 use crate::domain::administrator::Role;
 use crate::domain::receipt::Status;
-use crate::store::receipt::Receipt;
+use crate::store::receipt::{Cursor, Receipt};
 use crate::store::receipt_page::{Column, Order};
 use crate::web::context::Context;
 use crate::web::error::WebError;
@@ -20,7 +20,7 @@ use crate::web::live::Followed;
 use crate::web::pages::list;
 use crate::web::pages::saved_views::Views;
 use crate::web::table::{Chip, Offer, Pager};
-use crate::web::view::{Time, cursor_text, page_size, typed_moment};
+use crate::web::view::{Time, cursor_text, page_size, place as begins, typed_moment};
 
 /// Where their number is not known.
 const ALL: &str = "All files of this filter";
@@ -140,13 +140,19 @@ impl Table {
         let views =
             if asked.at_one { Views::default() } else { Views::at(context, base, &asked.at(base, "", &[])).await? };
         let chips = asked.chips(base, files);
+        let before = typed_moment(&asked.before);
+        // All that a page shows which begins at a time came before it, and so does all of its filter.
+        let until = match begins(&asked.before).filter(|_| !before.is_empty()) {
+            Some(at) => at,
+            None => Cursor { completed_at: now.plus(Duration::from_micros(1)), id: String::new() },
+        };
         Ok(Self {
             views,
-            before: typed_moment(&asked.before),
+            before,
             is_whole: chips.is_empty() && !moved,
             may_choose: context.may(Role::Editor),
             all: if has_more { all } else { String::new() },
-            until: cursor_text(now.plus(Duration::from_micros(1)), ""),
+            until: cursor_text(until.completed_at, &until.id),
             count,
             note,
             chips,
