@@ -339,30 +339,19 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn whoever_else_writes_has_a_turn_however_many_records_come() {
+    async fn the_connection_goes_back_after_so_many_commits_or_when_nothing_comes() {
         let folder = tempfile::tempdir().unwrap();
         let db = Db::open(folder.path()).await.unwrap();
-        let (recorder, writer) = Recorder::new(db.clone());
-        let writing = tokio::spawn(writer.run());
-        let uploads: Vec<_> = (0..4)
-            .map(|n| {
-                let recorder = recorder.clone();
-                tokio::spawn(async move {
-                    let ids = IdSource::seeded(Clock::System, n);
-                    while recorder.receive(received(&ids, "/Receive/a")).await.is_ok() {}
-                })
-            })
-            .collect();
-        for _ in 0..3 {
-            let tx = timeout(Duration::from_secs(10), db.begin()).await.expect("its turn came").unwrap();
-            tx.rollback().await.unwrap();
+        let ids = IdSource::seeded(Clock::System, 7);
+        let (_recorder, mut writer) = Recorder::new(db);
+        let event = || Job::Event(Box::new(event::Event::new(&ids, EventKind::Recovered, AT, String::new())));
+        for nth in 1..=COMMITS_MAX {
+            writer.settle(vec![event()]).await;
+            assert_eq!(writer.connection.is_some(), nth < COMMITS_MAX, "{nth}");
         }
-        for upload in uploads {
-            upload.abort();
-            drop(upload.await);
-        }
-        drop(recorder);
-        writing.await.unwrap();
+        writer.settle(vec![event()]).await;
+        timeout(COMMIT_WITHIN * 100, writer.next()).await.unwrap_err();
+        assert!(writer.connection.is_none());
     }
 
     #[tokio::test]
