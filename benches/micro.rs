@@ -14,6 +14,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use waybill::base::clock::{Clock, Timestamp};
 use waybill::base::id::{IdSource, SessionId};
 use waybill::base::path::Name;
+use waybill::base::sync::Syncer;
 use waybill::domain::receipt::Ending;
 use waybill::ftp::command::Command;
 use waybill::ftp::line::LineReader;
@@ -26,7 +27,6 @@ use waybill::transfer::quota::Allowance;
 use waybill::transfer::socket::{Socket, Waiting};
 use waybill::workspace::download::Source;
 use waybill::workspace::folder::OpenFolder;
-use waybill::workspace::sync::Syncer;
 use waybill::workspace::upload::Part;
 
 /// What a partner's client says for each upload.

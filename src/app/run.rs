@@ -32,6 +32,7 @@ use crate::base::id::IdSource;
 use crate::cli::ServeOptions;
 use crate::engine::{DRAIN_FOR, Engine, Listeners, Stop, TlsBase};
 use crate::store::commit::Recorder;
+use crate::store::journal::Journal;
 use crate::store::live::Live;
 use crate::store::open::{Lock, SERVE_LOCK, make_private_folder};
 use crate::store::{Db, programs, session};
@@ -114,7 +115,8 @@ async fn serve(options: &ServeOptions, (log, lines): (Option<telemetry::Handle>,
     let programs = open_programs(options, &db).await?;
     let live = Live::open(db.clone(), clock.clone()).await?;
     let asker = asker((&db, &clock, &ids), (&programs, &data))?;
-    let (recorder, writer) = Recorder::new(db.clone());
+    let journal = Journal::open(&db).await?;
+    let (recorder, writer) = Recorder::with_journal(db.clone(), journal, live.clone());
     let depot = Depot {
         db: db.clone(),
         recorder,

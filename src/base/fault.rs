@@ -16,6 +16,8 @@ words! {
         SyncPart = "sync_part";
         /// The part is synced; nothing is recorded.
         PartSynced = "part_synced";
+        /// The journal has a receipt; it is not synced.
+        SyncJournal = "sync_journal";
         /// Receipt and event are committed; the part is in staging.
         Committed = "committed";
         /// A delivery needs the bytes: they are held; the part is in staging.
@@ -71,11 +73,12 @@ impl Point {
     ];
 
     /// Every point on the way of an upload.
-    pub const RECEIVING: [Self; 9] = [
+    pub const RECEIVING: [Self; 10] = [
         Self::PartMade,
         Self::WritePart,
         Self::SyncPart,
         Self::PartSynced,
+        Self::SyncJournal,
         Self::Committed,
         Self::Renamed,
         Self::SyncFolder,

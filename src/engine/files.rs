@@ -363,6 +363,7 @@ pub async fn receipt_lines(engine: &Engine, party: &Party, path: &VirtualPath) -
     let path = target.folder.path(&target.names).to_string();
     let key = party.connector().id.key();
     let since = Timestamp::from_us(0);
+    engine.depot.recorder.catch_up().await?;
     let receipt = receipt::latest_of_path(&engine.depot.db, key, &path, since).await?;
     let receipt = receipt.ok_or(TransferError::NotFound)?;
     Ok(vec![

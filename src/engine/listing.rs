@@ -445,6 +445,7 @@ async fn recent(
     if side.folder != Folder::Receive || side.reach != Reach::All {
         return Ok(Default::default());
     }
+    engine.depot.recorder.catch_up().await?;
     let above = side.folder.path(&side.names).to_string();
     let here =
         |path: &str| path.rsplit_once('/').filter(|(folder, _)| *folder == above).map(|(_, name)| name.to_owned());

@@ -11,6 +11,7 @@ use super::files::{self, Target};
 use crate::base::fault::{self, Point};
 use crate::base::id::ReceiptId;
 use crate::base::path::{Name, VirtualPath};
+use crate::base::sync::Syncer;
 use crate::domain::authorise::Operation;
 use crate::domain::place::Folder;
 use crate::domain::receipt::Status;
@@ -29,7 +30,6 @@ use crate::workspace::download::Version;
 use crate::workspace::folder::{OpenFolder, Turns};
 use crate::workspace::held;
 use crate::workspace::jail::{self, Replace};
-use crate::workspace::sync::Syncer;
 use crate::workspace::upload;
 
 /// `RNFR`: there is such a file or folder, and it may be renamed.

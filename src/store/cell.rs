@@ -1,11 +1,14 @@
 //! Values on their way into a statement whose parameters differ in type from row to row.
 
+use serde::{Deserialize, Serialize};
 use sqlx::sqlite::SqliteArguments;
 use sqlx::{Sqlite, query::Query};
 
-/// One value of a row.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// One value of a row; in JSON it is the same without a name.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(untagged)]
 pub(super) enum Cell {
+    #[default]
     Null,
     Number(i64),
     Text(String),

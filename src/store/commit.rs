@@ -1,6 +1,7 @@
 //! Group commit: everything the engine records goes through one queue and one writer, many rows to a transaction.
 //!
-//! Always: [`Recorder::receive`] returns only after its receipt, and in it its event, is committed with a full sync. Records
+//! Always: [`Recorder::receive`] returns only after its receipt, and in it its event, is committed with a full sync, or is as
+//! safe in the [`Journal`]. Records
 //! that nobody waits for are put off for a few milliseconds: while uploads come, those of many are one commit. Where the
 //! database cannot be written they are kept until it can ([`Writer`]).
 
@@ -9,6 +10,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use tokio::sync::oneshot;
 
+use super::journal::Journal;
+use super::live::Live;
 use super::open::Db;
 use super::queue::{Gone, Job, Queue, queue};
 use super::receipt::Receipt;
@@ -75,7 +78,7 @@ impl Received {
 /// What came of a commit.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Committed {
-    /// The receipt of the same connector, name and digest within 24 hours.
+    /// The receipt of the same connector, name and digest within 24 hours, where it was looked for already.
     pub duplicate_of: Option<ReceiptId>,
     /// Whether a delivery needs its bytes: they are to be held before the file gets its final name.
     pub held: bool,
@@ -123,21 +126,53 @@ impl Place {
 pub struct Recorder {
     queue: Queue,
     received: Arc<AtomicU64>,
+    /// Where receipts are safe sooner than in the database, and the configuration that says whether they are passed along.
+    journal: Option<(Arc<Journal>, Live)>,
 }
 
 impl Recorder {
     /// A recorder, and the writer that must be run for it.
     pub fn new(db: Db) -> (Self, Writer) {
         let (queue, jobs) = queue();
-        (Self { queue, received: Arc::default() }, Writer::new(db, jobs))
+        (Self { queue, received: Arc::default(), journal: None }, Writer::new(db, jobs))
+    }
+
+    /// The same, where receipts are written down in a journal first.
+    pub fn with_journal(db: Db, journal: Arc<Journal>, live: Live) -> (Self, Writer) {
+        let (recorder, writer) = Self::new(db);
+        (Self { journal: Some((Arc::clone(&journal), live)), ..recorder }, writer.with_journal(journal))
     }
 
     /// Commits a receipt and its event; returns when both are on disk, with what came of it.
     pub async fn receive(&self, received: Received) -> Result<Committed, NotRecorded> {
         self.received.fetch_add(1, Ordering::Relaxed);
+        if let Some((journal, live)) = &self.journal
+            // What was said of a place before is not in the journal: it must be in the database no later than this.
+            && !self.queue.says_of(&Place::of(&received.receipt))
+        {
+            let passes_along = live.snapshot().passing_along.contains(&received.receipt.connector_key());
+            let held = passes_along || !received.actions.is_empty();
+            let room = self.queue.room().await?;
+            let hand_in = |line| self.queue.put(room, Job::Journaled(Box::new(line)));
+            if journal.append((&received, held), hand_in)? {
+                if journal.synced().await.is_err() {
+                    // It was handed in: safe with the next commit.
+                    self.flush().await?;
+                }
+                return Ok(Committed { duplicate_of: None, held });
+            }
+        }
         let (done, answer) = oneshot::channel();
         self.queue.push(Job::Receive(Box::new(received), done)).await?;
         answer.await.map_err(|_| Gone)?
+    }
+
+    /// Waits until the database has every receipt that [`Self::receive`] returned for.
+    pub async fn catch_up(&self) -> Result<(), NotRecorded> {
+        match &self.journal {
+            Some((journal, _)) if journal.is_ahead() => self.flush().await,
+            _ => Ok(()),
+        }
     }
 
     /// How many receipts were handed over to be committed since the start: whether it changes tells whether uploads come.

@@ -1,10 +1,11 @@
 //! The rows of one group commit, written by one statement: every call of SQLite is a hop to its thread and back, and so is
 //! every statement's end; each costs more than the statement itself. This is SQLite's own: see docs/decisions/0091 and 0125.
 
-use std::collections::BTreeMap;
+use std::collections::HashMap;
 use std::mem;
 use std::sync::LazyLock;
 
+use serde::{Serialize, Serializer};
 use serde_json::json;
 use sqlx::sqlite::SqliteRow;
 use sqlx::{AssertSqlSafe, Row, SqliteConnection};
@@ -44,38 +45,52 @@ const ADD_RECEIPT: &str = "INSERT INTO receipts (id, connector, connector_key, n
      resumed_from, ascii, proof, status, publishing, inode, staged_name, event_id, staging_inode, in_place_of, duplicate_of) \
      VALUES (:id, :connector, :connector_key, :name, :client_path, :stored_path, :size_bytes, :sha256, :headers, \
      :begun_at_us, :completed_at_us, :remote_address, :tls, :session_id, :ending, :resumed_from, :ascii, :proof, \
-     CASE WHEN EXISTS (SELECT 1 FROM arrows WHERE from_key = :connector_key AND on_error = 0) THEN 'waiting' \
-     ELSE :status END, 1, :inode, :staged_name, :event_id, :staging_inode, :in_place_of, \
+     :status, 1, :inode, :staged_name, :event_id, :staging_inode, :in_place_of, \
      (SELECT id FROM receipts WHERE connector_key = :connector_key AND client_path = :client_path \
      AND completed_at_us >= :completed_at_us - 86400000000 AND sha256 = :sha256 ORDER BY completed_at_us DESC LIMIT 1))";
+// What the journal says is held is held, and nothing else is to be delivered; else it is judged here.
+const SET_WAITING: &str = "UPDATE receipts SET status = 'waiting' WHERE id = :id AND COALESCE(:held, 1) \
+     AND EXISTS (SELECT 1 FROM arrows WHERE from_key = :connector_key AND on_error = 0)";
+const SET_WRITTEN: &str = "UPDATE journal SET written = :number WHERE one = 1";
 // What is to be delivered is held from the same moment on.
 const ADD_DELIVERIES: &str = "INSERT INTO deliveries (event_id, receipt_id, source_key, target, state, attempts, \
      since_attempt, next_at_us, created_at_us) SELECT :event_id, :id, from_key, 'connector:' || to_key, 'waiting', 0, 0, \
-     :deliver_at_us, :completed_at_us FROM arrows WHERE from_key = :connector_key AND on_error = 0 ORDER BY added_at_us";
+     :deliver_at_us, :completed_at_us FROM arrows WHERE from_key = :connector_key AND on_error = 0 AND COALESCE(:held, 1) \
+     ORDER BY added_at_us";
 const ADD_ACTIONS: &str = "INSERT INTO deliveries (event_id, receipt_id, source_key, target, state, attempts, \
      since_attempt, next_at_us, created_at_us) SELECT :event_id, :id, :connector_key, 'action:' || value, 'waiting', 0, 0, \
      :deliver_at_us, :completed_at_us FROM json_each(:actions) ORDER BY key";
 const ADD_HOLD: &str = "INSERT INTO holds (receipt_id, connector_key, folder, size_bytes, since_us, ended) \
      SELECT :id, :connector_key, :folder, :size_bytes, :completed_at_us, 0 \
-     WHERE EXISTS (SELECT 1 FROM deliveries WHERE receipt_id = :id)";
+     WHERE COALESCE(:held, EXISTS (SELECT 1 FROM deliveries WHERE receipt_id = :id))";
 const COMMITTED: &str = "SELECT duplicate_of, EXISTS (SELECT 1 FROM holds WHERE receipt_id = receipts.id) \
      FROM json_each(?) AS added CROSS JOIN receipts ON receipts.id = added.value ORDER BY added.key";
 
-/// What a row of a group is. They are written in this order: what was published goes first, since a receipt of the same place
-/// that is in the same group came after it, and is not what it replaced.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-enum Kind {
+/// What a row of a group is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Kind {
     Published,
     Transfer,
     Traffic,
     Receipt,
+    /// A receipt of the journal: it was safe before.
+    Journaled,
     Event,
     Collection,
 }
 
+/// The names of a receipt's cells.
+macro_rules! receipt_cells {
+    () => {
+        "id connector connector_key name client_path stored_path size_bytes sha256 headers begun_at_us completed_at_us \
+         remote_address tls session_id ending resumed_from ascii proof status inode staged_name event_id deliver_at_us \
+         folder actions staging_inode in_place_of held"
+    };
+}
+
 impl Kind {
-    const ALL: [Self; 6] =
-        [Self::Published, Self::Transfer, Self::Traffic, Self::Receipt, Self::Event, Self::Collection];
+    const ALL: [Self; 7] =
+        [Self::Published, Self::Transfer, Self::Traffic, Self::Receipt, Self::Journaled, Self::Event, Self::Collection];
 
     /// Its number in the statement.
     const fn number(self) -> i64 {
@@ -88,11 +103,8 @@ impl Kind {
             Self::Published => "id connector_key stored_path completed_at_us in_place_of",
             Self::Transfer => transfer::CELLS,
             Self::Traffic => traffic::CELLS,
-            Self::Receipt => {
-                "id connector connector_key name client_path stored_path size_bytes sha256 headers begun_at_us \
-                 completed_at_us remote_address tls session_id ending resumed_from ascii proof status inode staged_name \
-                 event_id deliver_at_us folder actions staging_inode in_place_of"
-            }
+            Self::Receipt => receipt_cells!(),
+            Self::Journaled => concat!(receipt_cells!(), " number"),
             Self::Event => event::CELLS,
             Self::Collection => collected::CELLS,
         }
@@ -104,10 +116,16 @@ impl Kind {
             Self::Published => &[CLEAR_MARK, MARK_REPLACED, MARK_OLDER],
             Self::Transfer => &[ADD_TRANSFER],
             Self::Traffic => &[ADD_TRAFFIC],
-            Self::Receipt => &[ADD_RECEIPT, ADD_DELIVERIES, ADD_ACTIONS, ADD_HOLD],
+            Self::Receipt => &[ADD_RECEIPT, SET_WAITING, ADD_DELIVERIES, ADD_ACTIONS, ADD_HOLD],
+            Self::Journaled => &[ADD_RECEIPT, SET_WAITING, ADD_DELIVERIES, ADD_ACTIONS, ADD_HOLD, SET_WRITTEN],
             Self::Event => &[ADD_EVENT],
             Self::Collection => &[ADD_COLLECTION],
         }
+    }
+
+    /// The row of such cells: what a name is missing for is null.
+    pub(super) fn row_of(self, named: &HashMap<String, Cell>) -> Vec<Cell> {
+        self.cells().split(' ').map(|name| named.get(name).cloned().unwrap_or_default()).collect()
     }
 
     /// The trigger that writes it.
@@ -176,10 +194,56 @@ pub(super) async fn prepare(connection: &mut sqlx::SqliteConnection) -> sqlx::Re
     Ok(())
 }
 
-/// The rows of one commit, by their kinds.
+/// A row whose cells have their names, in JSON.
+pub(super) struct Named<'a>(pub(super) Kind, pub(super) &'a [Cell]);
+
+impl Serialize for Named<'_> {
+    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        let Self(kind, row) = self;
+        to.collect_map(kind.cells().split(' ').zip(*row))
+    }
+}
+
+/// The cells of a receipt, with its event's id; the event is told of when the file is published. `held`: whether its bytes are
+/// held, where that is settled before it is written.
+pub(super) fn receipt_row(received: &Received, held: Option<bool>) -> Vec<Cell> {
+    let Received { receipt, event_id, folder, staging_inode, deliver_at, actions, in_place_of } = received;
+    cells![
+        receipt.id.as_str(),
+        &receipt.connector,
+        receipt.connector_key(),
+        &receipt.name,
+        &receipt.client_path,
+        &receipt.stored_path,
+        signed(receipt.size_bytes),
+        &receipt.sha256,
+        encode_headers(&receipt.headers),
+        receipt.begun_at.us(),
+        receipt.completed_at.us(),
+        &receipt.remote_address,
+        &receipt.tls,
+        receipt.session_id.as_str(),
+        receipt.ending.name(),
+        signed(receipt.resumed_from),
+        receipt.ascii,
+        receipt.proof.name(),
+        receipt.status.name(),
+        receipt.inode.cast_signed(),
+        &receipt.staged_name,
+        event_id.as_str(),
+        deliver_at.us(),
+        folder,
+        (!actions.is_empty()).then(|| json!(actions).to_string()),
+        staging_inode.cast_signed(),
+        in_place_of.as_ref().map(ReceiptId::as_str),
+        held,
+    ]
+}
+
+/// The rows of one commit, in their order.
 #[derive(Debug, Default)]
 pub(super) struct Group<'a> {
-    rows: BTreeMap<Kind, Vec<Vec<Cell>>>,
+    rows: Vec<(Kind, Vec<Cell>)>,
     traffic: traffic::Sums,
     /// The ids of its receipts.
     receipts: Vec<&'a str>,
@@ -209,44 +273,20 @@ impl<'a> Group<'a> {
         self.add(Kind::Collection, collected::row(collection));
     }
 
-    /// A receipt with its event's id; the event is told of when the file is published.
+    /// A receipt, and what is to become of its file.
     pub(super) fn receipt(&mut self, received: &'a Received) {
-        let Received { receipt, event_id, folder, staging_inode, deliver_at, actions, in_place_of } = received;
-        self.receipts.push(receipt.id.as_str());
-        let row = cells![
-            receipt.id.as_str(),
-            &receipt.connector,
-            receipt.connector_key(),
-            &receipt.name,
-            &receipt.client_path,
-            &receipt.stored_path,
-            signed(receipt.size_bytes),
-            &receipt.sha256,
-            encode_headers(&receipt.headers),
-            receipt.begun_at.us(),
-            receipt.completed_at.us(),
-            &receipt.remote_address,
-            &receipt.tls,
-            receipt.session_id.as_str(),
-            receipt.ending.name(),
-            signed(receipt.resumed_from),
-            receipt.ascii,
-            receipt.proof.name(),
-            receipt.status.name(),
-            receipt.inode.cast_signed(),
-            &receipt.staged_name,
-            event_id.as_str(),
-            deliver_at.us(),
-            folder,
-            (!actions.is_empty()).then(|| json!(actions).to_string()),
-            staging_inode.cast_signed(),
-            in_place_of.as_ref().map(ReceiptId::as_str),
-        ];
-        self.add(Kind::Receipt, row);
+        self.receipts.push(received.receipt.id.as_str());
+        self.add(Kind::Receipt, receipt_row(received, None));
+    }
+
+    /// The row of a receipt that is in the journal, in the line of that number.
+    pub(super) fn journaled(&mut self, mut row: Vec<Cell>, number: i64) {
+        row.push(number.into());
+        self.add(Kind::Journaled, row);
     }
 
     fn add(&mut self, kind: Kind, row: Vec<Cell>) {
-        self.rows.entry(kind).or_default().push(row);
+        self.rows.push((kind, row));
     }
 
     pub(super) fn is_empty(&self) -> bool {
@@ -255,15 +295,14 @@ impl<'a> Group<'a> {
 
     /// Whether it can be written without a transaction around it.
     pub(super) fn is_one_statement(&self) -> bool {
-        self.rows.values().map(Vec::len).sum::<usize>() + self.traffic.len() <= ROWS_MAX
+        self.rows.len() + self.traffic.len() <= ROWS_MAX
     }
 
     /// Writes them; gives what came of each receipt, in their order. Many of them are written by several statements, which must
     /// be in one transaction ([`Self::is_one_statement`]).
     pub(super) async fn write(mut self, to: &mut SqliteConnection) -> sqlx::Result<Vec<Committed>> {
-        self.rows.insert(Kind::Traffic, self.traffic.rows());
-        let of_kind = |(kind, rows): (Kind, Vec<_>)| rows.into_iter().map(move |row| (Some(kind), row));
-        let mut rows: Vec<_> = self.rows.into_iter().flat_map(of_kind).collect();
+        let traffic = self.traffic.rows().into_iter().map(|row| (Kind::Traffic, row));
+        let mut rows: Vec<_> = self.rows.into_iter().chain(traffic).map(|(kind, row)| (Some(kind), row)).collect();
         let mut committed = Vec::with_capacity(self.receipts.len());
         while !rows.is_empty() {
             let behind = rows.split_off(rows.len().min(ROWS_MAX));

@@ -1,7 +1,7 @@
 //! The configuration as of one moment, immutable, and the one place that republishes it: after a save of this process,
 //! and when another process changed the database.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,7 +12,7 @@ use tokio::sync::watch;
 
 use super::connector::{self, PasswordHash};
 use super::open::{Db, StoreError};
-use super::{action, event_target, profile};
+use super::{action, arrow, event_target, profile};
 use crate::base::clock::{Clock, Timestamp};
 use crate::domain::action::Action;
 use crate::domain::appliance::ApplianceSettings;
@@ -58,6 +58,8 @@ pub struct Snapshot {
     pub appliance: Arc<ApplianceSettings>,
     /// Connectors by their id in lower case.
     pub connectors: HashMap<String, Arc<LiveConnector>>,
+    /// Connectors from which an arrow leads for what is received, by their ids in lower case.
+    pub passing_along: HashSet<String>,
     /// Actions by the id of their connector in lower case.
     pub actions: HashMap<String, Vec<Arc<Action>>>,
     /// Who is told of events by webhook.
@@ -223,6 +225,7 @@ async fn read(db: &Db, clock: &Clock) -> Result<Snapshot, StoreError> {
         let passwords = passwords.remove(&key).unwrap_or_default();
         connectors.insert(key, Arc::new(LiveConnector { connector, passwords }));
     }
+    let arrows = arrow::map(db).await?.arrows.into_iter();
     let valid_until = |live: &Arc<LiveConnector>| live.connector.settings.valid_until.map(ValidityDate::end);
     Ok(Snapshot {
         version,
@@ -231,6 +234,7 @@ async fn read(db: &Db, clock: &Clock) -> Result<Snapshot, StoreError> {
         profile_version: stored.version,
         appliance: Arc::new(appliance),
         connectors,
+        passing_along: arrows.filter(|arrow| !arrow.on_error).map(|arrow| arrow.from).collect(),
         actions: action::all(db).await?,
         event_targets: event_target::readable(db).await?,
     })

@@ -30,6 +30,7 @@ mod group;
 pub mod held;
 pub mod import;
 mod import_parts;
+pub mod journal;
 pub mod kept;
 pub mod listener;
 pub mod live;

@@ -7,10 +7,11 @@
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
-use tokio::sync::{Semaphore, mpsc, oneshot};
+use tokio::sync::{Semaphore, SemaphorePermit, mpsc, oneshot};
 use tokio::time::{Instant, timeout_at};
 
 use super::commit::{Committed, NotRecorded, Place, Published, Received};
+use super::journal::Line;
 use super::renaming::Rename;
 use super::{collected, event, refusal, session, transfer};
 use crate::base::lock::lock;
@@ -27,6 +28,8 @@ const LINGER: Duration = Duration::from_millis(10);
 #[derive(Debug)]
 pub(super) enum Job {
     Receive(Box<Received>, oneshot::Sender<Result<Committed, NotRecorded>>),
+    /// A receipt that is safe in the journal.
+    Journaled(Box<Line>),
     Collect(Box<(collected::Collection, event::Event)>, oneshot::Sender<Result<(), NotRecorded>>),
     Publish(Box<Published>),
     Moved(Place, Status),
@@ -52,13 +55,19 @@ impl Job {
 
     /// Whether files are lost sight of without it.
     pub(super) fn says_where_a_file_is(&self) -> bool {
-        matches!(self, Self::Receive(..) | Self::Collect(..) | Self::Publish(_) | Self::Moved(..) | Self::Renamed(_))
+        let is_journaled = matches!(self, Self::Journaled(_));
+        is_journaled
+            || matches!(
+                self,
+                Self::Receive(..) | Self::Collect(..) | Self::Publish(_) | Self::Moved(..) | Self::Renamed(_)
+            )
     }
 
     /// What it is, for the log.
     pub(super) fn what(&self) -> String {
         match self {
             Self::Receive(received, _) => format!("receipt {}", received.receipt.id),
+            Self::Journaled(line) => format!("receipt {}", line.id),
             Self::Collect(collected, _) => format!("collection, event {}", collected.1.id),
             Self::Publish(published) => format!("receipt {} lies under its name", published.id),
             Self::Moved(place, status) => format!("{} is {}", place.stored_path, status.name()),
@@ -75,6 +84,7 @@ impl Job {
     fn place(&self) -> Option<&Place> {
         match self {
             Self::Publish(published) => Some(&published.place),
+            Self::Journaled(line) => Some(&line.place),
             Self::Moved(place, _) => Some(place),
             _ => None,
         }
@@ -112,6 +122,8 @@ struct Waiting {
     awaited: Vec<Job>,
     /// What nobody waits for, in its order.
     others: Vec<Job>,
+    /// Places that something is said of in what was taken last: it may not be written yet.
+    taken: Vec<Place>,
     /// When those are to be written, however few there are.
     due: Instant,
     /// Nobody will take any more.
@@ -121,7 +133,8 @@ struct Waiting {
 /// Both ends of a queue.
 pub(super) fn queue() -> (Queue, Jobs) {
     let (ring, bell) = mpsc::channel(1);
-    let waiting = Waiting { awaited: Vec::new(), others: Vec::new(), due: Instant::now(), gone: false };
+    let waiting =
+        Waiting { awaited: Vec::new(), others: Vec::new(), taken: Vec::new(), due: Instant::now(), gone: false };
     let shared = Arc::new(Shared { waiting: Mutex::new(waiting), room: Semaphore::new(QUEUE_MAX) });
     (Queue { shared: Arc::clone(&shared), bell: ring }, Jobs { shared, bell })
 }
@@ -129,9 +142,18 @@ pub(super) fn queue() -> (Queue, Jobs) {
 impl Queue {
     /// Hands a job in, when there is room for it.
     pub(super) async fn push(&self, job: Job) -> Result<(), Gone> {
-        let permit = self.shared.room.acquire().await.map_err(|_| Gone)?;
-        permit.forget();
-        self.put(job)
+        let room = self.room().await?;
+        self.put(room, job)
+    }
+
+    /// Waits for room for one job.
+    pub(super) async fn room(&self) -> Result<SemaphorePermit<'_>, Gone> {
+        self.shared.room.acquire().await.map_err(|_| Gone)
+    }
+
+    /// Whether something was handed in that is said of the place, and may not be written yet.
+    pub(super) fn says_of(&self, place: &Place) -> bool {
+        self.shared.lock().says_of(place)
     }
 
     /// Hands in what may be dropped: only while half of the room is free.
@@ -140,13 +162,15 @@ impl Queue {
         if room.available_permits() > QUEUE_MAX / 2
             && let Ok(permit) = room.try_acquire()
         {
-            permit.forget();
             // The appliance has stopped where nobody takes it.
-            let _ = self.put(job);
+            let _ = self.put(permit, job);
         }
     }
 
-    fn put(&self, job: Job) -> Result<(), Gone> {
+    /// Hands a job in, at once.
+    pub(super) fn put(&self, room: SemaphorePermit<'_>, job: Job) -> Result<(), Gone> {
+        // The writer gives it back.
+        room.forget();
         if self.shared.lock().put(job)? {
             // Full: it was rung for already.
             let _ = self.bell.try_send(());
@@ -230,17 +254,20 @@ impl Waiting {
             0
         };
         let mut batch: Vec<_> = self.others.drain(..others).collect();
+        self.taken = batch.iter().filter_map(Job::place).cloned().collect();
         batch.append(&mut self.awaited);
         (batch, (!self.others.is_empty()).then_some(self.due))
+    }
+
+    /// Whether something is said of the place that may not be written yet.
+    fn says_of(&self, place: &Place) -> bool {
+        self.taken.contains(place) || self.others.iter().any(|other| other.place() == Some(place))
     }
 
     /// Whether an awaited job must come behind what was put off.
     fn is_behind(&self, job: &Job) -> bool {
         match job {
-            Job::Receive(received, _) => {
-                let place = Place::of(&received.receipt);
-                self.others.iter().any(|other| other.place() == Some(&place))
-            }
+            Job::Receive(received, _) => self.says_of(&Place::of(&received.receipt)),
             _ => true,
         }
     }

@@ -4,6 +4,8 @@
 //! it can be; only whoever waits for it is told. A record that the database refuses takes no other down with it.
 
 use std::collections::HashMap;
+use std::mem;
+use std::sync::Arc;
 use std::time::Duration;
 
 use sqlx::pool::PoolConnection;
@@ -13,6 +15,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::commit::{Committed, NotRecorded, Place};
 use super::group::Group;
+use super::journal::Journal;
 use super::open::{BEGIN, Db};
 use super::queue::{Job, Jobs};
 use super::{event, refusal, renaming, session};
@@ -48,11 +51,17 @@ pub struct Writer {
     kept: Vec<Job>,
     /// What the last commit was made by, and how many it has made.
     connection: Option<(PoolConnection<Sqlite>, u32)>,
+    /// It is told which of its receipts are written.
+    journal: Option<Arc<Journal>>,
 }
 
 impl Writer {
     pub(super) fn new(db: Db, jobs: Jobs) -> Self {
-        Self { db, jobs, failed: HashMap::new(), kept: Vec::new(), connection: None }
+        Self { db, jobs, failed: HashMap::new(), kept: Vec::new(), connection: None, journal: None }
+    }
+
+    pub(super) fn with_journal(self, journal: Arc<Journal>) -> Self {
+        Self { journal: Some(journal), ..self }
     }
 
     /// Writes until the last recorder is gone.
@@ -111,6 +120,7 @@ impl Writer {
                 if kept > 0 {
                     tracing::info!("{kept} records that had to wait are written");
                 }
+                self.settled(&batch);
                 answer(batch, Ok(committed.as_slice()));
             }
             Err(error) if is_of_a_row(&error) => self.settle_each(batch).await,
@@ -124,13 +134,26 @@ impl Writer {
         while let Some(job) = batch.next() {
             let written = self.write(std::slice::from_ref(&job)).await;
             match written {
-                Ok(committed) => answer(vec![job], Ok(&committed)),
+                Ok(committed) => {
+                    self.settled(std::slice::from_ref(&job));
+                    answer(vec![job], Ok(&committed));
+                }
                 Err(error) if is_of_a_row(&error) => {
                     tracing::error!(%error, "The database refuses a record: {}", job.what());
+                    self.settled(std::slice::from_ref(&job));
                     answer(vec![job], Err(&NotRecorded(error.to_string())));
                 }
                 Err(error) => return self.put_off([job].into_iter().chain(batch).collect(), &error),
             }
+        }
+    }
+
+    /// The journal need not keep those any longer.
+    fn settled(&self, batch: &[Job]) {
+        if let Some(journal) = &self.journal {
+            journal.follow(true);
+            let count = batch.iter().filter(|job| matches!(job, Job::Journaled(_))).count();
+            journal.written(count);
         }
     }
 
@@ -147,6 +170,9 @@ impl Writer {
         tracing::error!(%error, "The database cannot be written: {} records wait, {dropped} are dropped", kept.len());
         answer(told, Err(&NotRecorded(error.to_string())));
         self.kept = kept;
+        if let Some(journal) = &self.journal {
+            journal.follow(false);
+        }
     }
 
     fn is_news(&mut self, event: &event::Event) -> bool {
@@ -167,23 +193,8 @@ impl Writer {
     }
 
     async fn write(&mut self, batch: &[Job]) -> sqlx::Result<Vec<Committed>> {
-        let (mut group, mut apart) = (Group::default(), Vec::new());
-        for job in batch {
-            match job {
-                Job::Receive(received, _) => group.receipt(received),
-                Job::Collect(collected, _) => {
-                    let (collection, event) = &**collected;
-                    group.collection(collection);
-                    group.event(event);
-                }
-                Job::Publish(published) => group.publish(published),
-                Job::Event(event) | Job::LoginFailed(event) => group.event(event),
-                Job::Transfer(transfer) => group.transfer(transfer),
-                Job::Moved(..) | Job::Renamed(_) | Job::Session(_) | Job::Refusal(_) => apart.push(job),
-                Job::Flush(_) => {}
-            }
-        }
-        if apart.is_empty() && group.is_empty() {
+        let steps = steps(batch);
+        if steps.is_empty() {
             return Ok(Vec::new());
         }
         let (mut connection, commits) = match self.connection.take() {
@@ -191,23 +202,67 @@ impl Writer {
             None => (self.db.writer().acquire().await?, 0),
         };
         // One that fails goes back, where it is looked at ([`Db::open`]).
-        let committed = if apart.is_empty() && group.is_one_statement() {
-            group.write(&mut connection).await?
-        } else {
-            write_together(&mut connection, &apart, group).await?
+        let committed = match <[Step<'_>; 1]>::try_from(steps) {
+            Ok([Step::Group(group)]) if group.is_one_statement() => group.write(&mut connection).await?,
+            Ok([one]) => write_together(&mut connection, vec![one]).await?,
+            Err(steps) => write_together(&mut connection, steps).await?,
         };
         self.connection = (commits + 1 < COMMITS_MAX).then_some((connection, commits + 1));
         Ok(committed)
     }
 }
 
-async fn write_together(
-    connection: &mut SqliteConnection,
-    apart: &[&Job],
-    group: Group<'_>,
-) -> sqlx::Result<Vec<Committed>> {
+/// What is written one after the other.
+enum Step<'a> {
+    /// A job that is written by itself.
+    Apart(&'a Job),
+    Group(Group<'a>),
+}
+
+/// Jobs as they are written: in their order, but that sessions and refusals, which depend on nothing, go first, so that they
+/// part no group.
+fn steps(batch: &[Job]) -> Vec<Step<'_>> {
+    let is_first = |job: &&Job| matches!(job, Job::Session(_) | Job::Refusal(_));
+    let mut steps: Vec<_> = batch.iter().filter(is_first).map(Step::Apart).collect();
+    let mut group = Group::default();
+    for job in batch.iter().filter(|job| !is_first(job)) {
+        match job {
+            Job::Receive(received, _) => group.receipt(received),
+            Job::Journaled(line) => group.journaled(line.row.clone(), line.number),
+            Job::Collect(collected, _) => {
+                let (collection, event) = &**collected;
+                group.collection(collection);
+                group.event(event);
+            }
+            Job::Publish(published) => group.publish(published),
+            Job::Event(event) | Job::LoginFailed(event) => group.event(event),
+            Job::Transfer(transfer) => group.transfer(transfer),
+            Job::Moved(..) | Job::Renamed(_) => {
+                if !group.is_empty() {
+                    steps.push(Step::Group(mem::take(&mut group)));
+                }
+                steps.push(Step::Apart(job));
+            }
+            Job::Session(_) | Job::Refusal(_) | Job::Flush(_) => {}
+        }
+    }
+    if !group.is_empty() {
+        steps.push(Step::Group(group));
+    }
+    steps
+}
+
+async fn write_together(connection: &mut SqliteConnection, steps: Vec<Step<'_>>) -> sqlx::Result<Vec<Committed>> {
+    let mut committed = Vec::new();
     let mut tx = connection.begin_with(BEGIN).await?;
-    for job in apart {
+    for step in steps {
+        let job = match step {
+            Step::Group(group) => {
+                committed.extend(group.write(&mut tx).await?);
+                continue;
+            }
+            Step::Apart(job) => job,
+        };
         match job {
             Job::Moved(Place { connector_key, stored_path }, status) => {
                 let moved = sqlx::query(SET_STATUS_AT).bind(connector_key).bind(stored_path).bind(status.name());
@@ -220,7 +275,6 @@ async fn write_together(
             _ => {}
         }
     }
-    let committed = group.write(&mut tx).await?;
     tx.commit().await?;
     Ok(committed)
 }

@@ -76,7 +76,15 @@ pub async fn publish(
     let Given { receipt, stored, room, older, turns: _turns } = named(depot, party, folder, &staged, whole).await?;
     let id = receipt.id.clone();
     logged::keep(depot, party, &receipt, part.file()).await;
-    let committed = commit(depot, party, folder, (receipt, older.as_ref())).await?;
+    let committed = match commit(depot, party, folder, (receipt, older.as_ref())).await {
+        Ok(committed) => committed,
+        Err(error) => {
+            // What did not answer may have it all the same: its bytes are not that receipt's any more.
+            part.begin_anew(folder, ReceiptId::new(&depot.ids).as_str(), &plan.client_path())
+                .map_err(TransferError::Storage)?;
+            return Err(error);
+        }
+    };
     let (from, to) = ((folder.staging().as_fd(), part.name()), (parent.as_fd(), stored.as_str()));
     let placed = async {
         part.forget_client_path()?;
@@ -390,6 +398,7 @@ async fn finish(depot: &Depot, published: Published) -> Result<(), TransferError
 async fn lost(depot: &Depot, folder: &OpenFolder, recorded: &Recorded) {
     let id = &recorded.published.id;
     let done = async {
+        depot.recorder.catch_up().await.map_err(|error| StoreError::Unreadable(error.to_string()))?;
         delivery::drop_of(&depot.db, id).await?;
         if recorded.held {
             // Without the row the bytes are nobody's; with bytes and without a delivery the row would stay for ever.

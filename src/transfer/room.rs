@@ -8,13 +8,13 @@ use rustix::fs::FileType;
 
 use super::depot::TransferError;
 use crate::base::path::Name;
+use crate::base::sync::Syncer;
 use crate::domain::refusal::Rule;
 use crate::domain::scheme;
 use crate::domain::value::Overwrite;
 use crate::workspace::folder::OpenFolder;
 use crate::workspace::held;
 use crate::workspace::jail::{self, Replace};
-use crate::workspace::sync::Syncer;
 
 /// Numbers tried for *keep both*.
 const NUMBERS_MAX: u32 = 10_000;

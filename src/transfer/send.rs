@@ -151,6 +151,7 @@ pub(super) fn received_names(connector: &Connector, path: &str) -> Option<Vec<Na
 pub async fn recent(depot: &Depot, party: &Party, names: &[Name]) -> Result<Option<Receipt>, TransferError> {
     let since = depot.clock.now().minus(RECENT_FOR);
     let path = Folder::Receive.path(names).to_string();
+    depot.recorder.catch_up().await?;
     Ok(receipt::recent_of_path(&depot.db, party.connector().id.key(), &path, since).await?)
 }
 

@@ -15,12 +15,12 @@ use super::active::Active;
 use super::download::Version;
 use super::jail::{Jail, STAGING};
 use super::removal::{being_freed, remove_file_if_there};
-use super::sync::{SharedSync, Syncer};
 use super::temporary::Temporaries;
 use crate::base::clock::Timestamp;
 use crate::base::file_id::FileId;
 use crate::base::lock::lock;
 use crate::base::path::Name;
+use crate::base::sync::{SharedSync, Syncer};
 
 /// Unfinished uploads of one folder; the oldest is dropped for a new one.
 pub const UNFINISHED_MAX: usize = 1_000;
@@ -338,7 +338,7 @@ impl OpenFolder {
                 shared
             })
         };
-        shared.wait(syncer, folder).await
+        shared.wait(syncer.folder(folder)).await
     }
 
     /// The same of the folder that a file came to and of the one it left, once where they are one. In this order, so that at

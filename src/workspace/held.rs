@@ -16,7 +16,7 @@ use super::download::{Source, Version};
 use super::folder::OpenFolder;
 use super::jail::STAGING;
 use super::removal::remove_file_if_there;
-use super::sync::Syncer;
+use crate::base::sync::Syncer;
 
 const HELD: &str = "held";
 const FOLDER: OFlags = OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::CLOEXEC).union(OFlags::NOFOLLOW);

@@ -9,7 +9,7 @@ use std::sync::{Arc, LazyLock, Mutex, MutexGuard};
 
 use rustix::fs::{AtFlags, Mode, OFlags};
 
-use super::filesystem::keeps_names_of_held_files;
+use crate::base::filesystem::keeps_names_of_held_files;
 use crate::base::lock::lock;
 
 /// Bytes of a file from which on a thread of its own frees it: below, the hop costs more.

@@ -12,10 +12,10 @@ use super::copying::copy_first;
 use super::folder::{OpenFolder, Unfinished};
 use super::jail::{self, Replace};
 use super::removal::{FREED_ASIDE_BYTES, LastHold};
-use super::sync::Syncer;
 use crate::base::clock::Timestamp;
 use crate::base::fault::{self, Point};
 use crate::base::path::{Name, VirtualPath};
+use crate::base::sync::Syncer;
 use crate::domain::connector::Connector;
 use crate::domain::place::{Folder, Place};
 

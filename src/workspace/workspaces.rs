@@ -7,11 +7,11 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, Weak};
 
 use super::folder::OpenFolder;
-use super::sync::Syncer;
 use super::upload::{self, FoundPart};
 use crate::base::clock::Timestamp;
 use crate::base::id::ReceiptId;
 use crate::base::lock::lock;
+use crate::base::sync::Syncer;
 use crate::domain::connector::Connector;
 use crate::domain::place::Folder;
 use crate::domain::profile::Profile;

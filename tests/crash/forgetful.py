@@ -24,6 +24,8 @@ import shutil
 import sqlite3
 import sys
 import threading
+import time
+import zlib
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
@@ -37,6 +39,7 @@ TRACED = (
     "openat,creat,mkdir,mkdirat,write,pwrite64,writev,pwritev,pwritev2,ftruncate,fallocate,copy_file_range,fsync,fdatasync,"
     "syncfs,rename,renameat,renameat2,link,linkat,unlink,unlinkat,fsetxattr,setxattr,sendto"
 )
+SHOWN_WITHIN_S = 30
 # SQLite makes it anew from the log; it is written through memory, which no trace shows.
 REBUILT = ("waybill.db-shm",)
 STRING = r'"((?:\\x[0-9a-f]{2})*)"'
@@ -240,12 +243,29 @@ class Recording:
         return {os.fsdecode(name): node for name, node in named if re.fullmatch(rb"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", name)}
 
 
-def renumber(database, parts, inodes):
+def renumber(data, parts, inodes):
     """A disk keeps a file's number over a power cut, which a folder laid out anew cannot: the receipts get the new ones.
     Without it the folder is what a copy to another disk is."""
-    with contextlib.closing(sqlite3.connect(database)) as db, db:
-        known = [(inodes[node], receipt) for receipt, node in parts.items() if node in inodes]
-        db.executemany("UPDATE receipts SET inode = ? WHERE id = ?", known)
+    known = {receipt: inodes[node] for receipt, node in parts.items() if node in inodes}
+    with contextlib.closing(sqlite3.connect(data / "waybill.db")) as db, db:
+        db.executemany("UPDATE receipts SET inode = ? WHERE id = ?", [(inode, receipt) for receipt, inode in known.items()])
+    journal = data / "receipts.journal"
+    bytes_before = journal.read_bytes()
+    lines = b"".join(journaled(bytes_before, known))
+    journal.write_bytes(lines + bytes(len(bytes_before) - len(lines)))
+
+
+def journaled(text, known):
+    """The whole lines of a journal, with the numbers that are known."""
+    for line in text.split(b"\n"):
+        checksum, _, rest = line.partition(b" ")
+        number, _, cells = rest.partition(b" ")
+        if checksum != b"%08x" % zlib.crc32(rest) or not cells:
+            return
+        cells = json.loads(cells)
+        cells["inode"] = known.get(cells["id"], cells["inode"])
+        rest = number + b" " + json.dumps(cells, separators=(",", ":")).encode()
+        yield b"%08x %s\n" % (zlib.crc32(rest), rest)
 
 
 def upload_all(appliance, number):
@@ -266,7 +286,10 @@ def record(appliance, trace):
             session.start()
         for session in sessions:
             session.join()
-        receipts = appliance.receipts(PARTNER)
+        # A receipt is shown once the writer has got to it, some milliseconds after 226 and more under strace.
+        deadline = time.monotonic() + SHOWN_WITHIN_S
+        while len(receipts := appliance.receipts(PARTNER)) < SESSIONS * len(UPLOADS) and time.monotonic() < deadline:
+            time.sleep(0.1)
     finally:
         strace = appliance.process.pid
         for child in Path(f"/proc/{strace}/task/{strace}/children").read_text().split():
@@ -311,7 +334,7 @@ def go_on(appliance, recording, uploads, at, disk, copied=False):
     shutil.rmtree(appliance.data)
     inodes = recording.lay_out(disk, appliance.data)
     if not copied:
-        renumber(appliance.data / "waybill.db", recording.parts(), inodes)
+        renumber(appliance.data, recording.parts(), inodes)
     acknowledged = [receipt for when, receipt in recording.acknowledged if when < at]
     try:
         appliance.start()

@@ -13,6 +13,7 @@ use crate::base::id::IdSource;
 use crate::base::secret::Secret;
 use crate::store::Db;
 use crate::store::backup::{self, Contents};
+use crate::store::journal::JOURNAL;
 use crate::store::open::{DATABASE, Lock, SERVE_LOCK, make_private_folder};
 use crate::store::setting::Change;
 
@@ -99,7 +100,7 @@ pub fn put_in_place(data: &Path) -> Result<Option<PathBuf>, BackupError> {
     let Ok(aside) = std::fs::read_to_string(wanted.join(ASIDE)) else { return Ok(None) };
     let aside = data.join(aside);
     // The key goes first: a database without its key would make a new one. What is not in the backup any more is in place.
-    let with_it = [DATABASE.to_owned(), format!("{DATABASE}-wal"), format!("{DATABASE}-shm")];
+    let with_it = [DATABASE.to_owned(), format!("{DATABASE}-wal"), format!("{DATABASE}-shm"), JOURNAL.to_owned()];
     for (part, old) in [(KEY, &[KEY.to_owned()][..]), (DATABASE, &with_it[..])] {
         if !wanted.join(part).exists() {
             continue;

@@ -12,12 +12,12 @@ use super::buffers::{BUFFER_BYTES, Buffers};
 use super::line_ends::ToLf;
 use super::{Inbound, Watch, give_way};
 use crate::base::clock::Clock;
+use crate::base::sync::Syncer;
 use crate::domain::authorise::No;
 use crate::domain::receipt::Ending;
 use crate::transfer::digest::Digest;
 use crate::transfer::quota::Allowance;
 use crate::workspace::active::Entry;
-use crate::workspace::sync::Syncer;
 use crate::workspace::upload::Part;
 
 /// What the receiving loop writes to.

@@ -102,6 +102,19 @@ async fn killed_at_each_step_a_new_version_is_whole_or_not_there() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn where_the_journal_cannot_be_synced_a_receipt_is_committed_by_itself() {
+    let appliance = Appliance::new();
+    let running = appliance.start_with_fault(Some("sync_journal:eio:1")).await;
+    for name in ["a.edi", "b.edi"] {
+        assert_eq!(upload(running.ftp(), name, name.as_bytes()).await, Told::Safe, "{name}");
+    }
+    running.kill();
+    let _running = appliance.start().await;
+    let of = |status: &str| appliance.receipts(PARTNER).iter().filter(|one| one["status"] == status).count();
+    assert_eq!((of("in_receive"), of("lost")), (2, 0));
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn killed_between_two_names_a_file_keeps_its_final_one() {
     // Where no rename leaves a taken name alone, a link and its unlinking do.
     let appliance = Appliance::new();

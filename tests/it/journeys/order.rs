@@ -53,7 +53,7 @@ fn first(lines: &[&str], from: usize, what: &str, is_it: impl Fn(&str) -> bool) 
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn file_database_and_folder_are_synced_before_226_is_written() {
+async fn file_receipt_and_folder_are_synced_before_226_is_written() {
     let appliance = Appliance::new();
     let running = appliance.start().await;
     let mut client = running.partner().await;
@@ -74,8 +74,9 @@ async fn file_database_and_folder_are_synced_before_226_is_written() {
     let lines: Vec<_> = text.lines().collect();
     let syncs = |line: &str| line.contains("fdatasync(") || line.contains("fsync(");
     let part = first(&lines, 0, "sync of the part", |line| syncs(line) && line.contains("/Receive/.waybill/"));
-    let database = first(&lines, part + 1, "sync of the database", |line| syncs(line) && line.contains("waybill.db"));
-    let renamed = first(&lines, database + 1, "rename", |line| line.contains("rename") && line.contains("\"po.edi\""));
+    let is_receipt = |line: &str| syncs(line) && line.contains("receipts.journal");
+    let receipt = first(&lines, part + 1, "sync of the journal", is_receipt);
+    let renamed = first(&lines, receipt + 1, "rename", |line| line.contains("rename") && line.contains("\"po.edi\""));
     let synced = first(&lines, renamed + 1, "sync of the folder", |line| syncs(line) && line.contains("/Receive>"));
     let told = lines.iter().position(|line| line.contains("\"226 ")).expect("226 was written");
     assert!(synced < told, "226 was written before the folder was synced:\n{text}");

@@ -10,13 +10,13 @@ const RAMFS_MAGIC: FsWord = 0x8584_58f6;
 const NFS_MAGIC: FsWord = 0x6969;
 
 /// Whether it has no disk to wait for.
-pub(super) fn is_in_memory(what: impl AsFd) -> io::Result<bool> {
+pub fn is_in_memory(what: impl AsFd) -> io::Result<bool> {
     kind(what).map(|kind| kind == TMPFS_MAGIC || kind == RAMFS_MAGIC)
 }
 
 /// Whether a file that is held while it is removed stays in its folder, under a name of the NFS client's own
 /// (`.nfs…`), until it is let go: the folder cannot be removed so long.
-pub(super) fn keeps_names_of_held_files(what: impl AsFd) -> io::Result<bool> {
+pub fn keeps_names_of_held_files(what: impl AsFd) -> io::Result<bool> {
     kind(what).map(|kind| kind == NFS_MAGIC)
 }
 

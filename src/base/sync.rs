@@ -1,4 +1,4 @@
-//! Syncs: a small pool of their own, so that they starve nothing else, and folders whose waiting syncs are one.
+//! Syncs: a small pool of their own, so that they starve nothing else, and such whose waiting ones are one.
 
 use std::io;
 use std::os::fd::OwnedFd;
@@ -7,8 +7,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use tokio::sync::{Mutex, Semaphore};
 
+use super::fault::{self, Point};
 use super::filesystem::is_in_memory;
-use crate::base::fault::{self, Point};
 
 /// Syncs in flight: disks take 4 to 16 at once for 3 to 10 times the rate of one.
 pub const SYNCS_MAX: usize = 16;
@@ -32,6 +32,12 @@ impl Syncer {
         self.run(file, |file| rustix::fs::fdatasync(file)).await
     }
 
+    /// Waits until the lines of the journal are on disk.
+    pub async fn journal(&self, file: Arc<OwnedFd>) -> io::Result<()> {
+        fault::pass(Point::SyncJournal)?;
+        self.run(file, |file| rustix::fs::fdatasync(file)).await
+    }
+
     /// Waits until a folder's entries are on disk.
     pub async fn folder(&self, folder: Arc<OwnedFd>) -> io::Result<()> {
         fault::pass(Point::SyncFolder)?;
@@ -48,7 +54,7 @@ impl Syncer {
     }
 }
 
-/// One folder's syncs: whoever asks while one is running waits for the next, which serves all who asked by then.
+/// The syncs of one folder or file: whoever asks while one is running waits for the next, which serves all who asked by then.
 #[derive(Debug, Default)]
 pub struct SharedSync {
     asked: AtomicU64,
@@ -63,13 +69,13 @@ struct Done {
 }
 
 impl SharedSync {
-    /// Waits until everything that happened in the folder before this call is on disk.
-    pub async fn wait(&self, syncer: &Syncer, folder: Arc<OwnedFd>) -> io::Result<()> {
+    /// Waits until everything that happened there before this call is on disk; `sync` syncs it, if nobody else's has.
+    pub async fn wait(&self, sync: impl Future<Output = io::Result<()>>) -> io::Result<()> {
         let mine = self.asked.fetch_add(1, Ordering::SeqCst) + 1;
         let mut done = self.done.lock().await;
         if done.up_to < mine {
             let all = self.asked.load(Ordering::SeqCst);
-            let result = syncer.folder(folder).await;
+            let result = sync.await;
             done.up_to = all;
             if let Err(error) = result {
                 done.failed = Some((all, error.kind()));

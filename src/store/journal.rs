@@ -1,0 +1,466 @@
+//! Receipts on their way into the database. A line of a file of Waybill's own is on disk sooner than a commit, in which one
+//! receipt changes a dozen pages; the database takes over the lines of many as one commit, some milliseconds later. See
+//! docs/decisions/0134.
+//!
+//! Always: a line is overwritten only when the database has its receipt, and a start brings in whatever it has not. Where the
+//! journal is full or fails, or the database cannot be written, a receipt is committed as if there were no journal.
+
+use std::collections::HashMap;
+use std::fs::{File, OpenOptions};
+use std::io;
+use std::os::fd::OwnedFd;
+use std::os::unix::fs::{FileExt, OpenOptionsExt};
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex};
+
+use sqlx::Row;
+
+use super::StoreError;
+use super::cell::Cell;
+use super::commit::{Place, Received};
+use super::group::{Group, Kind, Named, receipt_row};
+use super::open::Db;
+use super::queue::Gone;
+use crate::base::lock::lock;
+use crate::base::sync::{SharedSync, Syncer};
+
+/// The journal, beneath the data folder.
+pub const JOURNAL: &str = "receipts.journal";
+/// As long as it ever is, in bytes: some 5,000 receipts. It is written in full when it is made, so that a sync has no new size
+/// nor new place of it to write.
+const BYTES: usize = 4 << 20;
+/// Numbers that each start leaves out: more than the journal has lines. What a crash tore off behind a broken line is told by
+/// its number from then on.
+const LEFT_OUT: i64 = 1_000_000;
+
+const WRITTEN: &str = "SELECT written FROM journal WHERE one = 1";
+const SET_WRITTEN: &str = "UPDATE journal SET written = $1 WHERE one = 1";
+
+/// A receipt that is in the journal and on its way into the database.
+#[derive(Debug)]
+pub(super) struct Line {
+    /// The line's; each is greater than the one before.
+    pub(super) number: i64,
+    /// The cells of [`Kind::Receipt`].
+    pub(super) row: Vec<Cell>,
+    /// Where its file lies, or will.
+    pub(super) place: Place,
+    /// The receipt's id, for the log.
+    pub(super) id: String,
+}
+
+/// The journal of a running server. Only one process has it: whoever holds the lock of the data folder.
+#[derive(Debug)]
+pub struct Journal {
+    file: Arc<OwnedFd>,
+    syncer: Syncer,
+    syncs: SharedSync,
+    lines: Mutex<Lines>,
+}
+
+#[derive(Debug)]
+struct Lines {
+    /// The number of the next.
+    next: i64,
+    /// Where it goes, in bytes.
+    end: usize,
+    /// How many the database has not got yet.
+    waiting: usize,
+    /// It could not be written or synced: what of it is on disk is not known any more.
+    has_failed: bool,
+    /// The database cannot be written; more lines would only be more that it has not got.
+    rests: bool,
+}
+
+impl Journal {
+    /// Opens the journal of a data folder, or makes it, and brings into the database what it has not got.
+    ///
+    /// # Errors
+    /// The file or the database cannot be read or written.
+    pub async fn open(db: &Db) -> Result<Arc<Self>, StoreError> {
+        let path = db.folder().join(JOURNAL);
+        let (file, text) = read(&path).map_err(|source| StoreError::Folder { path: path.clone(), source })?;
+        let row = sqlx::query(WRITTEN).fetch_one(db.reader()).await?;
+        let written = row.try_get::<i64, _>(0)?;
+        let missing: Vec<_> = lines(&text).filter(|(number, _)| *number > written).collect();
+        let last = missing.last().map_or(written, |(number, _)| *number);
+        let mut tx = db.begin().await?;
+        let mut group = Group::default();
+        for (number, cells) in &missing {
+            group.journaled(Kind::Receipt.row_of(cells), *number);
+        }
+        group.write(&mut tx).await?;
+        let next = last + LEFT_OUT;
+        sqlx::query(SET_WRITTEN).bind(next).execute(&mut *tx).await?;
+        tx.commit().await?;
+        if !missing.is_empty() {
+            tracing::info!("{} receipts were brought into the database from the journal", missing.len());
+        }
+        Ok(Arc::new(Self {
+            file: Arc::new(file.into()),
+            syncer: Syncer::default(),
+            syncs: SharedSync::default(),
+            lines: Mutex::new(Lines { next: next + 1, end: 0, waiting: 0, has_failed: false, rests: false }),
+        }))
+    }
+
+    /// Writes a receipt behind those before it, and hands it in to be brought into the database in the same order. It is safe
+    /// once [`Self::synced`] has returned. `held`: whether its bytes will be. `false`: there is no room for it now, nothing was
+    /// handed in.
+    pub(super) fn append(
+        &self,
+        (received, held): (&Received, bool),
+        hand_in: impl FnOnce(Line) -> Result<(), Gone>,
+    ) -> Result<bool, Gone> {
+        let row = receipt_row(received, Some(held));
+        // There is nothing in a row that JSON could not have.
+        let Ok(json) = serde_json::to_string(&Named(Kind::Receipt, &row)) else { return Ok(false) };
+        let mut lines = lock(&self.lines);
+        let text = line(lines.next, &json);
+        if lines.has_failed || lines.rests || lines.end + text.len() > BYTES {
+            return Ok(false);
+        }
+        // First: of what nobody takes there must be no line.
+        let receipt = &received.receipt;
+        hand_in(Line { number: lines.next, row, place: Place::of(receipt), id: receipt.id.to_string() })?;
+        if let Err(error) = write_at(&self.file, text.as_bytes(), lines.end) {
+            lines.fail(&error);
+        }
+        lines.next += 1;
+        lines.end += text.len();
+        lines.waiting += 1;
+        Ok(true)
+    }
+
+    /// Waits until every line of before is on disk.
+    ///
+    /// # Errors
+    /// They may not be; what was handed in is on its way into the database all the same.
+    pub(super) async fn synced(&self) -> io::Result<()> {
+        if lock(&self.lines).has_failed {
+            return Err(io::Error::other("it has failed before"));
+        }
+        let synced = self.syncs.wait(self.syncer.journal(Arc::clone(&self.file))).await;
+        if let Err(error) = &synced {
+            lock(&self.lines).fail(error);
+        }
+        synced
+    }
+
+    /// The database has so many more of them.
+    pub(super) fn written(&self, count: usize) {
+        let mut lines = lock(&self.lines);
+        lines.waiting -= count;
+        if lines.waiting == 0 {
+            lines.end = 0;
+        }
+    }
+
+    /// Whether the database can be written.
+    pub(super) fn follow(&self, is_writable: bool) {
+        lock(&self.lines).rests = !is_writable;
+    }
+
+    /// Whether there is a receipt that the database has not got.
+    pub(super) fn is_ahead(&self) -> bool {
+        lock(&self.lines).waiting > 0
+    }
+}
+
+impl Lines {
+    fn fail(&mut self, error: &io::Error) {
+        if !self.has_failed {
+            self.has_failed = true;
+            tracing::error!(%error, "The journal of receipts cannot be written: each is committed by itself until the next start");
+        }
+    }
+}
+
+/// The file, and what is in it.
+fn read(path: &PathBuf) -> io::Result<(File, Vec<u8>)> {
+    let file = OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o600).open(path)?;
+    let long = usize::try_from(file.metadata()?.len()).unwrap_or(usize::MAX);
+    if long < BYTES {
+        // Behind what a crash left of one that was just being made there is nothing.
+        file.write_all_at(&vec![0; BYTES - long], long as u64)?;
+        file.sync_all()?;
+        if let Some(folder) = path.parent() {
+            File::open(folder)?.sync_all()?;
+        }
+    }
+    let mut text = vec![0; BYTES];
+    file.read_exact_at(&mut text, 0)?;
+    Ok((file, text))
+}
+
+fn write_at(file: &OwnedFd, mut bytes: &[u8], mut at: usize) -> io::Result<()> {
+    while !bytes.is_empty() {
+        let count = rustix::io::retry_on_intr(|| rustix::io::pwrite(file, bytes, at as u64))?;
+        at += count;
+        bytes = &bytes[count..];
+    }
+    Ok(())
+}
+
+/// A line: the checksum of what follows (CRC-32, eight digits), its number, and the receipt's cells by their names, as JSON.
+fn line(number: i64, json: &str) -> String {
+    let text = format!("{number} {json}");
+    format!("{:08x} {text}\n", crc32fast::hash(text.as_bytes()))
+}
+
+/// The lines from the beginning to the first that is none, or not whole.
+fn lines(text: &[u8]) -> impl Iterator<Item = (i64, HashMap<String, Cell>)> {
+    text.split(|byte| *byte == b'\n').map_while(|line| {
+        let (sum, text) = std::str::from_utf8(line).ok()?.split_once(' ')?;
+        let is_whole = u32::from_str_radix(sum, 16).ok()? == crc32fast::hash(text.as_bytes());
+        let (number, json) = text.split_once(' ').filter(|_| is_whole)?;
+        Some((number.parse().ok()?, serde_json::from_str(json).ok()?))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::base::clock::{Clock, Timestamp};
+    use crate::base::id::IdSource;
+    use crate::domain::connector::ConnectorId;
+    use crate::domain::receipt::Status;
+    use crate::domain::setting::Texts;
+    use crate::store::commit::{Committed, Published, Recorder};
+    use crate::store::live::Live;
+    use crate::store::receipt::{Receipt, find};
+    use crate::store::setting::Change;
+    use crate::store::{arrow, connector, held as holds};
+
+    const AT: Timestamp = Timestamp::from_us(1_800_000_000_000_000);
+
+    fn received(ids: &IdSource, path: &str) -> Received {
+        Received::at(path, ids, AT)
+    }
+
+    /// As where the process is killed before the writer takes it.
+    async fn keep(journal: &Journal, received: &Received) {
+        assert!(journal.append((received, false), |_| Ok(())).unwrap());
+        journal.synced().await.unwrap();
+    }
+
+    async fn there(db: &Db, received: &Received) -> Option<(Status, bool)> {
+        let found = find(db, &received.receipt.id).await.unwrap();
+        found.map(|receipt| (receipt.status, receipt.publishing))
+    }
+
+    #[tokio::test]
+    async fn what_the_database_has_not_got_is_brought_in_once() {
+        let folder = tempfile::tempdir().unwrap();
+        let db = Db::open(folder.path()).await.unwrap();
+        let ids = IdSource::seeded(Clock::System, 7);
+        let (one, two) = (received(&ids, "/Receive/a\n\"ä"), received(&ids, "/Receive/b"));
+        let journal = Journal::open(&db).await.unwrap();
+        for received in [&one, &two] {
+            keep(&journal, received).await;
+        }
+        assert_eq!(there(&db, &one).await, None);
+        drop(journal);
+        for _ in 0..2 {
+            drop(Journal::open(&db).await.unwrap());
+            for received in [&one, &two] {
+                let found = find(&db, &received.receipt.id).await.unwrap().unwrap();
+                assert_eq!(found, Receipt { publishing: true, ..received.receipt.clone() });
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn what_a_crash_tore_is_none_and_what_lies_behind_it_never_becomes_one() {
+        let folder = tempfile::tempdir().unwrap();
+        let db = Db::open(folder.path()).await.unwrap();
+        let ids = IdSource::seeded(Clock::System, 7);
+        let all = ["/Receive/a", "/Receive/b", "/Receive/c"].map(|path| received(&ids, path));
+        let [whole, torn, behind] = &all;
+        let journal = Journal::open(&db).await.unwrap();
+        let mut ends = Vec::new();
+        for received in &all {
+            keep(&journal, received).await;
+            ends.push(lock(&journal.lines).end as u64);
+        }
+        let file = OpenOptions::new().read(true).write(true).open(folder.path().join(JOURNAL)).unwrap();
+        let mut byte = [0];
+        file.read_exact_at(&mut byte, ends[0] + 40).unwrap();
+        file.write_all_at(b"~", ends[0] + 40).unwrap();
+        let journal = Journal::open(&db).await.unwrap();
+        assert!(there(&db, whole).await.is_some());
+        assert_eq!((there(&db, torn).await, there(&db, behind).await), (None, None));
+        // The next lines end where the torn one began, and that is mended, as where it came to the disk late.
+        let next = received(&ids, "/Receive/d");
+        keep(&journal, &next).await;
+        assert_eq!(lock(&journal.lines).end as u64, ends[0]);
+        file.write_all_at(&byte, ends[0] + 40).unwrap();
+        drop(Journal::open(&db).await.unwrap());
+        assert!(there(&db, &next).await.is_some());
+        assert_eq!((there(&db, torn).await, there(&db, behind).await), (None, None));
+    }
+
+    #[tokio::test]
+    async fn a_full_one_takes_no_more_until_the_database_has_all_of_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let db = Db::open(folder.path()).await.unwrap();
+        let ids = IdSource::seeded(Clock::System, 7);
+        let journal = Journal::open(&db).await.unwrap();
+        let mut count = 0;
+        let append = |path| journal.append((&received(&ids, path), false), |_| Ok(())).unwrap();
+        while append("/Receive/a") {
+            count += 1;
+        }
+        assert!((2_000..20_000).contains(&count), "{count}");
+        assert!(journal.is_ahead());
+        journal.written(count - 1);
+        assert!(!append("/Receive/a"));
+        journal.written(1);
+        assert!(!journal.is_ahead());
+        keep(&journal, &received(&ids, "/Receive/a")).await;
+    }
+
+    /// A recorder with a journal, whose writer is at work; `b` passes along to `c`.
+    struct Desk {
+        folder: tempfile::TempDir,
+        db: Db,
+        ids: IdSource,
+        recorder: Recorder,
+    }
+
+    impl Desk {
+        async fn new() -> Self {
+            let folder = tempfile::tempdir().unwrap();
+            let db = Db::open(folder.path()).await.unwrap();
+            let ids = IdSource::seeded(Clock::System, 7);
+            let change = Change { who: "test", remote: "", at: AT, ids: &ids };
+            for id in ["acme", "b", "c"] {
+                connector::add(&db, &ConnectorId::parse(id).unwrap(), &Texts::new(), None, &change).await.unwrap();
+            }
+            arrow::connect(&db, ("b", "c"), false, &change).await.unwrap();
+            let live = Live::open(db.clone(), Clock::System).await.unwrap();
+            let (recorder, writer) = Recorder::with_journal(db.clone(), Journal::open(&db).await.unwrap(), live);
+            tokio::spawn(writer.run());
+            Self { folder, db, ids, recorder }
+        }
+
+        /// What the journal has on disk, and the database has not.
+        fn ahead(&self) -> usize {
+            lines(&std::fs::read(self.folder.path().join(JOURNAL)).unwrap()).count()
+        }
+    }
+
+    #[tokio::test]
+    async fn who_waits_for_a_receipt_does_not_wait_for_the_database() {
+        let Desk { db, ids, recorder, .. } = &Desk::new().await;
+        let busy = db.keep_busy().await;
+        let one = received(ids, "/Receive/a");
+        recorder.receive(one.clone()).await.unwrap();
+        assert_eq!(there(db, &one).await, None);
+        drop(busy);
+        recorder.catch_up().await.unwrap();
+        assert_eq!(there(db, &one).await, Some((Status::InReceive, true)));
+    }
+
+    #[tokio::test]
+    async fn what_is_said_of_a_receipt_is_written_behind_it() {
+        let Desk { db, ids, recorder, .. } = &Desk::new().await;
+        let busy = db.keep_busy().await;
+        let one = received(ids, "/Receive/a");
+        recorder.receive(one.clone()).await.unwrap();
+        recorder.publish(Published::of(&one.receipt, one.event_id.clone())).await;
+        let gone = received(ids, "/Receive/b");
+        recorder.receive(gone.clone()).await.unwrap();
+        recorder.moved("acme", "/Receive/b", Status::Removed).await;
+        recorder.publish(Published::of(&gone.receipt, gone.event_id.clone())).await;
+        drop(busy);
+        recorder.flush().await.unwrap();
+        assert_eq!(there(db, &one).await, Some((Status::InReceive, false)));
+        assert_eq!(there(db, &gone).await, Some((Status::Removed, false)));
+    }
+
+    #[tokio::test]
+    async fn what_replaces_a_file_whose_receipt_is_not_finished_yet_is_committed_behind_it() {
+        let desk = Desk::new().await;
+        let Desk { db, ids, recorder, .. } = &desk;
+        let (one, two) = (received(ids, "/Receive/a"), received(ids, "/Receive/a"));
+        recorder.receive(one.clone()).await.unwrap();
+        recorder.publish(Published::of(&one.receipt, one.event_id.clone())).await;
+        recorder.receive(two.clone()).await.unwrap();
+        // Else a crash would leave two that were on their way, of which the first would count as lost.
+        assert_eq!(there(db, &one).await, Some((Status::InReceive, false)));
+        assert_eq!((there(db, &two).await, desk.ahead()), (Some((Status::InReceive, true)), 1));
+    }
+
+    #[tokio::test]
+    async fn what_follows_from_a_receipt_is_settled_when_it_is_safe() {
+        let Desk { db, ids, recorder, .. } = &Desk::new().await;
+        let busy = db.keep_busy().await;
+        let of = |connector: &str, actions: &[&str]| {
+            let one = received(ids, &format!("/Receive/{connector}"));
+            let actions = actions.iter().map(|id| (*id).to_owned()).collect();
+            Received { receipt: Receipt { connector: connector.to_owned(), ..one.receipt.clone() }, actions, ..one }
+        };
+        let all = [(of("acme", &[]), false), (of("B", &[]), true), (of("c", &["x"]), true)];
+        for (received, held) in &all {
+            let committed = recorder.receive(received.clone()).await.unwrap();
+            assert_eq!(committed, Committed { duplicate_of: None, held: *held });
+        }
+        drop(busy);
+        // The arrows of this moment are others.
+        let change = Change { who: "test", remote: "", at: AT, ids };
+        arrow::connect(db, ("acme", "c"), false, &change).await.unwrap();
+        recorder.flush().await.unwrap();
+        let [none, passed, set_off] = all.map(|(received, _)| received);
+        assert_eq!(there(db, &none).await, Some((Status::InReceive, true)));
+        assert_eq!(there(db, &passed).await, Some((Status::Waiting, true)));
+        assert_eq!(there(db, &set_off).await, Some((Status::InReceive, true)));
+        let held: Vec<_> = holds::all(db).await.unwrap().into_iter().map(|hold| hold.receipt).collect();
+        assert_eq!(held, [passed.receipt.id, set_off.receipt.id]);
+    }
+
+    #[tokio::test]
+    async fn while_the_database_cannot_be_written_no_more_is_taken_and_nothing_of_before_is_lost() {
+        let Desk { db, ids, recorder, .. } = &Desk::new().await;
+        db.set_read_only(true).await;
+        let [safe, refused, after] = ["/Receive/a", "/Receive/b", "/Receive/c"].map(|path| received(ids, path));
+        recorder.receive(safe.clone()).await.unwrap();
+        recorder.catch_up().await.unwrap_err();
+        recorder.receive(refused.clone()).await.unwrap_err();
+        db.set_read_only(false).await;
+        while there(db, &safe).await.is_none() {
+            tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+        }
+        assert_eq!(there(db, &refused).await, None, "its partner was told that it is not recorded");
+        let busy = db.keep_busy().await;
+        recorder.receive(after).await.unwrap();
+        drop(busy);
+    }
+
+    proptest! {
+        #[test]
+        fn of_lines_cut_anywhere_those_before_are_read(
+            texts in proptest::collection::vec(proptest::collection::vec(any::<(String, i64)>(), 0..4), 0..5),
+            cut: proptest::sample::Index,
+        ) {
+            let cells: Vec<HashMap<String, Cell>> =
+                texts.into_iter().map(|cells| cells.into_iter().map(|(name, n)| (name.clone(), if n % 2 == 0 { Cell::Text(name) } else { Cell::Number(n) })).collect()).collect();
+            let (mut text, mut ends) = (String::new(), Vec::new());
+            for (number, cells) in (1..).zip(&cells) {
+                text += &line(number, &serde_json::to_string(cells).unwrap());
+                ends.push(text.len());
+            }
+            let cut = cut.index(text.len() + 1);
+            let whole = ends.iter().filter(|end| **end <= cut + 1).count();
+            let mut bytes = text.into_bytes()[..cut].to_vec();
+            bytes.resize(cut + 9, 0);
+            // The end of the last line may be missing.
+            let read: Vec<_> = lines(&bytes).collect();
+            prop_assert!(read.len() == whole || read.len() + 1 == whole);
+            prop_assert!(read.iter().map(|(number, _)| *number).eq((1..).take(read.len())));
+            prop_assert!(read.iter().map(|(_, cells)| cells).eq(&cells[..read.len()]));
+        }
+    }
+}
