@@ -3,12 +3,13 @@
 
 use std::time::Duration;
 
+use super::clock_set::{Ages, moment};
 use crate::access::backup::{self, Backups};
 use crate::access::certificate::Certificates;
 use crate::base::human;
 use crate::domain::event::EventKind;
 use crate::store::live::Live;
-use crate::store::{StoreError, certificate, collected, delivery, traffic, watched};
+use crate::store::{StoreError, certificate, collected, traffic, watched};
 use crate::transfer::collect;
 use crate::transfer::depot::Depot;
 use crate::transfer::gone::{self, Looked};
@@ -35,6 +36,7 @@ const HOURLY: Duration = Duration::from_hours(1);
 /// Tells which certificates expire and removes records that are older than they are kept, for ever: by itself, since that
 /// may take long and takes its time.
 pub(super) async fn hourly(depot: Depot, live: Live, (certificates, backups): (Certificates, Backups)) {
+    let mut ages = Ages::begin(moment(&depot.clock));
     loop {
         if let Err(error) = certificates.tell_expiring().await {
             tracing::error!(%error, "Could not record which certificates expire; it is tried again");
@@ -42,7 +44,11 @@ pub(super) async fn hourly(depot: Depot, live: Live, (certificates, backups): (C
         if let Err(error) = backups.sweep(&live.snapshot().appliance) {
             tracing::warn!(%error, "Could not remove what a backup that was cut off left; it is tried again");
         }
-        if let Err(error) = retention::run(&depot, &live.snapshot()).await {
+        // What sets a clock that was wrong at the start of the machine has done so by then.
+        tokio::time::sleep(EVERY).await;
+        if ages.are_trusted(moment(&depot.clock))
+            && let Err(error) = retention::run(&depot, &live.snapshot()).await
+        {
             tracing::error!(%error, "Could not remove what is older than it is kept; it is tried again");
         }
         tokio::time::sleep(HOURLY).await;
@@ -117,23 +123,18 @@ fn near((free, all): (u64, u64), reserve: u64, is_low: bool) -> bool {
 
 /// Looks for the rest, for ever.
 pub(super) async fn run(depot: Depot, live: Live) {
-    let mut looked = Looked::default();
+    let (mut looked, mut ages) = (Looked::default(), Ages::begin(moment(&depot.clock)));
     loop {
         tokio::time::sleep(EVERY).await;
         let snapshot = live.snapshot();
         depot.workspaces.close_others(|key| snapshot.connectors.contains_key(key));
-        unfinished::purge(&depot, &snapshot).await;
+        if ages.are_trusted(moment(&depot.clock)) {
+            unfinished::purge(&depot, &snapshot).await;
+        }
         gone::round(&depot, &snapshot, &mut looked).await;
         look_after_collected(&depot, &live).await;
         if let Err(error) = held::free_ended(&depot, &live.snapshot()).await {
             tracing::error!(%error, "Could not look for held bytes to free; it is tried again");
-        }
-        match delivery::catch_up(&depot.db, depot.clock.now()).await {
-            Ok(0) => {}
-            Ok(count) => tracing::warn!(count, "Deliveries were put off while the clock was ahead; they are due now"),
-            Err(error) => {
-                tracing::error!(%error, "Could not look for deliveries that wait too long; it is tried again");
-            }
         }
         if let Err(error) = traffic::fold(&depot.db, depot.clock.now()).await {
             tracing::error!(%error, "Could not fold the traffic of old minutes; it is tried again");

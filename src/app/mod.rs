@@ -1,5 +1,6 @@
 //! Floor 5: starts the appliance, wires its parts together, and stops it.
 
+mod clock_set;
 mod housekeeping;
 mod run;
 mod shutdown;

@@ -8,7 +8,7 @@ use tokio::task::JoinHandle;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
-use super::{housekeeping, shutdown, telemetry, web};
+use super::{clock_set, housekeeping, shutdown, telemetry, web};
 use crate::access::acme::Acme;
 use crate::access::admission::Admission;
 use crate::access::backup::{self, Backups};
@@ -145,6 +145,7 @@ async fn serve(options: &ServeOptions, (log, lines): (Option<telemetry::Handle>,
     background.spawn(live.clone().follow());
     background.spawn(trust_partners(engine.clone()));
     background.spawn(engine.ports.clone().follow(live.clone(), (depot.recorder.clone(), ids, clock.clone())));
+    background.spawn(clock_set::follow(depot.clone()));
     background.spawn(housekeeping::run(depot.clone(), live.clone()));
     background.spawn(housekeeping::watch_disk(depot.clone(), live.clone()));
     background.spawn(held_back::run(db.clone(), live.clone()));

@@ -43,14 +43,16 @@ const END_SESSIONS: &str = "DELETE FROM web_sessions WHERE administrator_id = (S
      WHERE name_key = $1)";
 const ADD_SESSION: &str = "INSERT INTO web_sessions (token_sha256, administrator_id, csrf_token, created_at_us, \
      seen_at_us, remote, agent) VALUES ($1, $2, $3, $4, $4, $5, $6)";
-const PRUNE_SESSIONS: &str = "DELETE FROM web_sessions WHERE seen_at_us < $1 OR created_at_us < $2";
+// What is yet to come was while the clock was ahead: longer after now than a browser is let be before it, it is over too.
+const PRUNE_SESSIONS: &str = "DELETE FROM web_sessions WHERE seen_at_us < $1 OR created_at_us < $2 OR seen_at_us > $3";
 const BOUND_SESSIONS: &str = "DELETE FROM web_sessions WHERE administrator_id = $1 AND token_sha256 NOT IN \
      (SELECT token_sha256 FROM web_sessions WHERE administrator_id = $1 ORDER BY created_at_us DESC LIMIT $2)";
 const SESSION: &str = "SELECT a.id, a.name, a.role, a.password_hash, a.created_at_us, s.csrf_token, s.seen_at_us \
      FROM web_sessions s JOIN administrators a ON a.id = s.administrator_id \
-     WHERE s.token_sha256 = $1 AND s.seen_at_us >= $2 AND s.created_at_us >= $3";
+     WHERE s.token_sha256 = $1 AND s.seen_at_us >= $2 AND s.created_at_us >= $3 AND s.seen_at_us <= $4";
 const SESSIONS_OF: &str = "SELECT token_sha256, created_at_us, seen_at_us, remote, agent FROM web_sessions \
-     WHERE administrator_id = $1 AND seen_at_us >= $2 AND created_at_us >= $3 ORDER BY seen_at_us DESC, token_sha256";
+     WHERE administrator_id = $1 AND seen_at_us >= $2 AND created_at_us >= $3 AND seen_at_us <= $4 \
+     ORDER BY seen_at_us DESC, token_sha256";
 const END_SESSION_OF: &str = "DELETE FROM web_sessions WHERE administrator_id = $1 AND token_sha256 = $2";
 const END_OTHER_SESSIONS: &str = "DELETE FROM web_sessions WHERE administrator_id = $1 AND token_sha256 <> $2";
 const SEEN: &str = "UPDATE web_sessions SET seen_at_us = $2 WHERE token_sha256 = $1";
@@ -257,8 +259,8 @@ pub async fn begin_session(
     now: Timestamp,
 ) -> Result<(), StoreError> {
     let mut tx = db.begin().await?;
-    let (idle, life) = (now.minus(SESSION_IDLE_MAX), now.minus(SESSION_LIFE_MAX));
-    sqlx::query(PRUNE_SESSIONS).bind(idle.us()).bind(life.us()).execute(&mut *tx).await?;
+    let [idle, life, ahead] = bounds_us(now);
+    sqlx::query(PRUNE_SESSIONS).bind(idle).bind(life).bind(ahead).execute(&mut *tx).await?;
     sqlx::query(ADD_SESSION)
         .bind(digest(new.token))
         .bind(administrator.as_str())
@@ -277,7 +279,7 @@ pub async fn begin_session(
 pub async fn session(db: &Db, token: &Secret, now: Timestamp) -> Result<Option<WebSession>, StoreError> {
     let Some((session, seen)) = read_session(db, token, now).await? else { return Ok(None) };
     // A minute's precision is enough, and spares a write for most requests.
-    if now.since(seen) > Duration::from_mins(1) {
+    if seen > now || now.since(seen) > Duration::from_mins(1) {
         sqlx::query(SEEN).bind(digest(token)).bind(now.us()).execute(db.writer()).await?;
     }
     Ok(Some(session))
@@ -289,21 +291,17 @@ pub async fn peek_session(db: &Db, token: &Secret, now: Timestamp) -> Result<Opt
 }
 
 async fn read_session(db: &Db, token: &Secret, now: Timestamp) -> Result<Option<(WebSession, Timestamp)>, StoreError> {
-    let row = sqlx::query(SESSION)
-        .bind(digest(token))
-        .bind(now.minus(SESSION_IDLE_MAX).us())
-        .bind(now.minus(SESSION_LIFE_MAX).us())
-        .fetch_optional(db.reader())
-        .await?;
-    let Some(row) = row else { return Ok(None) };
+    let [idle, life, ahead] = bounds_us(now);
+    let query = sqlx::query(SESSION).bind(digest(token)).bind(idle).bind(life).bind(ahead);
+    let Some(row) = query.fetch_optional(db.reader()).await? else { return Ok(None) };
     let session = WebSession { administrator: decode(&row)?, csrf_token: row.try_get(5)? };
     Ok(Some((session, Timestamp::from_us(row.try_get(6)?))))
 }
 
 /// The browsers that an administrator is signed in with, the one seen last first.
 pub async fn browsers(db: &Db, id: &AdministratorId, now: Timestamp) -> Result<Vec<Browser>, StoreError> {
-    let (idle, life) = (now.minus(SESSION_IDLE_MAX), now.minus(SESSION_LIFE_MAX));
-    let query = sqlx::query(SESSIONS_OF).bind(id.as_str()).bind(idle.us()).bind(life.us());
+    let [idle, life, ahead] = bounds_us(now);
+    let query = sqlx::query(SESSIONS_OF).bind(id.as_str()).bind(idle).bind(life).bind(ahead);
     let browser = |row: &sqlx::sqlite::SqliteRow| -> Result<Browser, StoreError> {
         Ok(Browser {
             mark: row.try_get(0)?,
@@ -314,6 +312,11 @@ pub async fn browsers(db: &Db, id: &AdministratorId, now: Timestamp) -> Result<V
         })
     };
     query.fetch_all(db.reader()).await?.iter().map(browser).collect()
+}
+
+/// Between which times a browser that is signed in was seen, the first and the last, and after which it signed in, the second.
+fn bounds_us(now: Timestamp) -> [i64; 3] {
+    [now.minus(SESSION_IDLE_MAX), now.minus(SESSION_LIFE_MAX), now.plus(SESSION_IDLE_MAX)].map(Timestamp::us)
 }
 
 /// What [`Browser::mark`] is for a token.
@@ -365,4 +368,41 @@ pub(super) fn decode(row: &sqlx::sqlite::SqliteRow) -> Result<Administrator, Sto
         password_hash: row.try_get(3)?,
         created_at: Timestamp::from_us(row.try_get(4)?),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base::clock::Clock;
+    use crate::base::id::IdSource;
+
+    #[tokio::test]
+    async fn who_signed_in_while_the_clock_was_ahead_is_signed_in_no_longer_than_others() {
+        let folder = tempfile::tempdir().unwrap();
+        let db = Db::open(folder.path()).await.unwrap();
+        let now = Timestamp::from_us(1_800_000_000_000_000);
+        let ids = IdSource::random(Clock::fixed(now));
+        let change = Change { who: "test", remote: "", at: now, ids: &ids };
+        let new = New { name: "eda", role: Role::Admin, password_hash: "hash", only_first: false };
+        assert!(add(&db, &new, &change).await.unwrap());
+        let eda = find(&db, "eda").await.unwrap().unwrap();
+        let token = |text: &str| Secret::new(text);
+        let [hour, year] = [1, 365 * 24].map(Duration::from_hours);
+        let sign_in = async |text: &str, at| {
+            let new = NewSession { token: &token(text), csrf_token: text, remote: "", agent: "" };
+            begin_session(&db, &eda.id, &new, at).await.unwrap();
+        };
+        sign_in("a year", now.plus(year)).await;
+        assert!(session(&db, &token("a year"), now.plus(year)).await.unwrap().is_some());
+        assert!(session(&db, &token("a year"), now).await.unwrap().is_none());
+        assert_eq!(browsers(&db, &eda.id, now).await.unwrap().len(), 0);
+        sign_in("an hour", now.plus(hour)).await;
+        assert!(
+            session(&db, &token("an hour"), now).await.unwrap().is_some(),
+            "the clock may be set a little at any time"
+        );
+        let listed = browsers(&db, &eda.id, now).await.unwrap();
+        assert_eq!(listed.iter().map(|one| one.seen).collect::<Vec<_>>(), [now], "it was seen now");
+        assert!(session(&db, &token("an hour"), now.plus(SESSION_IDLE_MAX).plus(hour)).await.unwrap().is_none());
+    }
 }

@@ -69,6 +69,11 @@ const AFTER_ATTEMPTS: &str = "UPDATE deliveries SET attempts = attempts + 1, sin
      ended_at_us = CASE WHEN ended_at_us IS NULL OR tried.value->>5 = 'delivered' THEN tried.value->>7 \
      ELSE ended_at_us END FROM jsonb_each($2) AS tried WHERE deliveries.id = tried.value->>0";
 const DUE_NOW: &str = "UPDATE deliveries SET next_at_us = $1 WHERE ended_at_us IS NULL AND next_at_us > $2";
+// From when on it waits: its last attempt, or when it was made.
+const WAIT_FROM_NOW: &str = "UPDATE deliveries SET next_at_us = $1 + next_at_us - begun.at_us \
+     FROM (SELECT d.id, COALESCE(a.at_us, d.created_at_us) AS at_us FROM deliveries d LEFT JOIN attempts a \
+     ON a.delivery_id = d.id AND a.number = d.attempts WHERE d.ended_at_us IS NULL AND d.next_at_us > $1) AS begun \
+     WHERE deliveries.id = begun.id AND begun.at_us > $1 AND next_at_us >= begun.at_us";
 const IS_GIVEN_UP: &str = "SELECT COUNT(*) FROM deliveries WHERE id = $1 AND state = 'failed'";
 const FORGET_PLACEMENTS: &str = "DELETE FROM placements WHERE delivery_id IN (SELECT value->>0 FROM jsonb_each($2) \
      WHERE value->>7 IS NOT NULL)";
@@ -434,10 +439,15 @@ pub async fn end_idle_holds(db: &Db) -> Result<(), StoreError> {
     Ok(())
 }
 
-/// What waits longer than anything may was put off while the clock was ahead: it is due now. Gives how many.
+/// What was made or tried while the clock was ahead waits from now on, for as long as it was to; what waits longer than
+/// anything may is due now. Gives how many.
 pub async fn catch_up(db: &Db, now: Timestamp) -> Result<u64, StoreError> {
-    let query = sqlx::query(DUE_NOW).bind(now.us()).bind(now.plus(WAIT_MAX).us());
-    Ok(query.execute(db.writer()).await?.rows_affected())
+    let mut tx = db.begin().await?;
+    let put_off = sqlx::query(WAIT_FROM_NOW).bind(now.us()).execute(&mut *tx).await?.rows_affected();
+    let due = sqlx::query(DUE_NOW).bind(now.us()).bind(now.plus(WAIT_MAX).us());
+    let due = due.execute(&mut *tx).await?.rows_affected();
+    tx.commit().await?;
+    Ok(put_off + due)
 }
 
 #[cfg(test)]
@@ -471,6 +481,37 @@ mod tests {
         let lane = Lane { source_key: "acme".to_owned(), target: Target::Connector("archive".to_owned()) };
         let next = next(&db, &lane, false, now, 9).await.unwrap();
         assert_eq!(next.iter().map(|one| one.next_at).collect::<Vec<_>>(), [now, week, now]);
+    }
+
+    #[tokio::test]
+    async fn what_was_made_or_tried_while_the_clock_was_ahead_waits_as_long_as_it_was_to() {
+        let folder = tempfile::tempdir().unwrap();
+        let db = Db::open(folder.path()).await.unwrap();
+        let event = EventId::new(&IdSource::random(Clock::System));
+        sqlx::query(FILL).bind(3).bind(event.as_str()).execute(db.writer()).await.unwrap();
+        let now = Timestamp::from_us(1_800_000_000_000_000);
+        let [ahead, minute, settle] = [3_600, 60, 2].map(Duration::from_secs);
+        let put = "UPDATE deliveries SET created_at_us = $2, attempts = $3, next_at_us = $4 WHERE id = $1";
+        let tried = "INSERT INTO attempts (delivery_id, number, at_us, duration_us, outcome, answer) \
+             VALUES ($1, $2, $3, 0, 'retry', '')";
+        let later = now.plus(ahead);
+        // Made then, tried then, and both before: its retry is an hour away.
+        let rows = [(1, later, 0, later.plus(settle)), (2, now, 2, later.plus(minute)), (3, now, 1, later)];
+        for (id, made, attempts, next) in rows {
+            let put = sqlx::query(put).bind(id).bind(made.us()).bind(attempts).bind(next.us());
+            put.execute(db.writer()).await.unwrap();
+        }
+        for (id, number, at) in [(2, 1, now), (2, 2, later), (3, 1, now)] {
+            let add = sqlx::query(tried).bind(id).bind(number).bind(at.us());
+            add.execute(db.writer()).await.unwrap();
+        }
+        let lane = Lane { source_key: "acme".to_owned(), target: Target::Connector("archive".to_owned()) };
+        for (looked, caught_up) in [(now, 2), (now.plus(minute), 0)] {
+            assert_eq!(catch_up(&db, looked).await.unwrap(), caught_up);
+            let next = next(&db, &lane, false, now, 9).await.unwrap();
+            let expected = [now.plus(settle), now.plus(minute), later];
+            assert_eq!(next.iter().map(|one| one.next_at).collect::<Vec<_>>(), expected);
+        }
     }
 
     /// A target that is down for a week leaves this many waiting.

@@ -106,10 +106,12 @@ pub async fn received(depot: &Depot, party: &Party, receipt: Receipt) -> Result<
 }
 
 /// Whether such a file is the receipt's. A file system gives the inode of a removed file to the next one; that was made
-/// after the receipt's was complete, which `born` tells where the file system does.
+/// after the receipt's was complete, which `born` tells where the file system does; and where the clock was not set back while
+/// the receipt's came.
 pub fn is_file_of(receipt: &Receipt, version: &Version, born: Option<Timestamp>) -> bool {
+    let was_set_back = receipt.completed_at < receipt.begun_at;
     (version.inode, version.size_bytes) == (receipt.inode, receipt.size_bytes)
-        && born.is_none_or(|born| born <= receipt.completed_at)
+        && (was_set_back || born.is_none_or(|born| born <= receipt.completed_at))
 }
 
 /// Whether the receipt's bytes lie there: the very file, or, where the data folder was copied from elsewhere and every file
@@ -325,8 +327,11 @@ mod tests {
         let completed = |at| Receipt { inode: version.inode, ..Receipt::sample(&ids, "acme", at) };
         assert!(is_file_of(&completed(version.changed), &version, None), "where nobody tells when it was made");
         assert!(is_file_of(&completed(version.changed), &version, Some(version.changed)));
-        let later = Some(version.changed.plus(Duration::from_micros(1)));
-        assert!(!is_file_of(&completed(version.changed), &version, later));
+        let later = version.changed.plus(Duration::from_micros(1));
+        assert!(!is_file_of(&completed(version.changed), &version, Some(later)));
+        // While it came, the clock was set back: when it was made is by another one.
+        let set_back = Receipt { begun_at: later, ..completed(version.changed) };
+        assert!(is_file_of(&set_back, &version, Some(later)));
         assert!(!is_file_of(&Receipt { size_bytes: 8, ..completed(version.changed) }, &version, born));
         // This file system may not tell.
         assert!(born.is_none_or(|born| born <= version.changed), "{born:?}");

@@ -6,7 +6,7 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, Weak};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rustix::fs::{AtFlags, Mode, OFlags};
 use tokio::sync::{RwLockReadGuard, RwLockWriteGuard};
@@ -28,6 +28,8 @@ pub const UNFINISHED_MAX: usize = 1_000;
 const PARENTS_SYNCED: usize = 3;
 /// Files that Waybill put there itself and that are still new enough for that to matter.
 const PUBLISHED_MAX: usize = 10_000;
+/// Files remembered whose time is yet to come.
+const TO_COME_MAX: usize = 100_000;
 /// Digests remembered of files that have no receipt yet.
 const DIGESTS_MAX: usize = 1_000;
 
@@ -72,6 +74,8 @@ pub struct OpenFolder {
     ways: tokio::sync::RwLock<()>,
     syncs: Mutex<HashMap<(u64, u64), Weak<SharedSync>>>,
     published: Mutex<HashMap<u64, Timestamp>>,
+    /// Files from a time to come, by their inodes: when it is, and since when they are known to be unchanged.
+    to_come: Mutex<HashMap<u64, (Timestamp, Instant)>>,
     digests: Mutex<HashMap<FileId, Remembered>>,
     failing: AtomicBool,
     probing: tokio::sync::Mutex<()>,
@@ -122,6 +126,7 @@ impl OpenFolder {
             ways: tokio::sync::RwLock::default(),
             syncs: Mutex::default(),
             published: Mutex::default(),
+            to_come: Mutex::default(),
             digests: Mutex::default(),
             failing: AtomicBool::new(false),
             probing: tokio::sync::Mutex::default(),
@@ -361,7 +366,24 @@ impl OpenFolder {
     /// Whether such a file may be served: it has rested for `settle`, or is Waybill's own.
     pub fn is_settled(&self, file: &Version, settle: Duration, now: Timestamp) -> bool {
         let is_own = || lock(&self.published).get(&file.inode).is_some_and(|at| *at >= file.changed.minus(SLACK));
-        now.since(file.changed) >= settle || is_own()
+        now.since(file.changed) >= settle || is_own() || (file.changed > now && self.has_rested(file, settle, now))
+    }
+
+    /// Whether a file has not been changed for `settle` since somebody looked first: where its time is yet to come, the clock
+    /// was set back since, or is another machine's.
+    fn has_rested(&self, file: &Version, settle: Duration, now: Timestamp) -> bool {
+        let mut to_come = lock(&self.to_come);
+        if to_come.len() >= TO_COME_MAX && !to_come.contains_key(&file.inode) {
+            to_come.retain(|_, (changed, _)| *changed > now);
+            if to_come.len() >= TO_COME_MAX {
+                return false;
+            }
+        }
+        let (changed, since) = to_come.entry(file.inode).or_insert_with(|| (file.changed, Instant::now()));
+        if *changed != file.changed {
+            (*changed, *since) = (file.changed, Instant::now());
+        }
+        since.elapsed() >= settle
     }
 
     /// Remembers a file without a receipt whose bytes are on disk: its digest, and what it was before and after it got its name.
@@ -477,5 +499,24 @@ mod tests {
         assert_eq!(folder.known(version()), None);
         folder.remember(sha256, before, version());
         assert_eq!(folder.known(version()), None, "it was written to before it had its name");
+    }
+
+    /// A clock that was set back leaves times that are yet to come; the times of some network file systems always are.
+    #[tokio::test]
+    async fn what_is_from_a_time_to_come_has_rested_as_long_as_it_is_known_unchanged() {
+        let root = tempfile::tempdir().unwrap();
+        let folder = OpenFolder::open(root.path()).unwrap();
+        let file = std::fs::File::create_new(root.path().join("a.edi")).unwrap();
+        let version = || Version::of(&rustix::fs::fstat(&file).unwrap());
+        let settle = Duration::from_millis(100);
+        let an_hour_before = || version().changed.minus(Duration::from_hours(1));
+        let is_settled = || folder.is_settled(&version(), settle, an_hour_before());
+        assert!(!is_settled());
+        tokio::time::sleep(settle).await;
+        assert!(is_settled());
+        rustix::fs::fchmod(&file, Mode::RUSR).unwrap();
+        assert!(!is_settled(), "somebody has touched it");
+        tokio::time::sleep(settle).await;
+        assert!(is_settled());
     }
 }

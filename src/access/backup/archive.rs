@@ -1,11 +1,11 @@
 //! The file of a backup: a tar archive, gzipped, encrypted by age with a passphrase. `age -d FILE | tar xz` opens it too.
 
 use std::fs::File;
-use std::io::{self, BufReader, Write};
+use std::io::{self, BufReader, Read, Write};
 use std::path::Path;
 
 use age::secrecy::SecretString;
-use age::{Decryptor, Encryptor, scrypt};
+use age::{DecryptError, Decryptor, Encryptor, scrypt};
 use flate2::Compression;
 use flate2::read::GzDecoder;
 use flate2::write::GzEncoder;
@@ -48,10 +48,26 @@ pub(super) fn read(file: &Path, passphrase: &Secret, names: &[&str], folder: &Pa
     let mut identity = scrypt::Identity::new(SecretString::from(passphrase.reveal().to_owned()));
     identity.set_max_work_factor(WORK_FACTOR_MAX);
     let opened = decryptor.decrypt(std::iter::once(&identity as &dyn age::Identity));
-    let mut archive = tar::Archive::new(GzDecoder::new(opened.map_err(|_| BackupError::WrongPassphrase)?));
+    let opened = opened.map_err(|error| match error {
+        DecryptError::InvalidHeader | DecryptError::InvalidMac => BackupError::Damaged,
+        DecryptError::Io(error) => unreadable(error),
+        _ => BackupError::WrongPassphrase,
+    })?;
+    take_out(&mut tar::Archive::new(GzDecoder::new(opened)), names, folder)
+}
+
+/// What was encrypted says by itself whether it is whole.
+fn unreadable(error: io::Error) -> BackupError {
+    match error.kind() {
+        io::ErrorKind::InvalidData | io::ErrorKind::UnexpectedEof => BackupError::Damaged,
+        _ => error.into(),
+    }
+}
+
+fn take_out(archive: &mut tar::Archive<impl Read>, names: &[&str], folder: &Path) -> Result<(), BackupError> {
     let mut missing: Vec<_> = names.to_vec();
-    for entry in archive.entries()? {
-        let mut entry = entry?;
+    for entry in archive.entries().map_err(unreadable)? {
+        let mut entry = entry.map_err(unreadable)?;
         let path = entry.path()?.into_owned();
         let Some(at) = missing.iter().position(|name| Path::new(name) == path) else { continue };
         let to = folder.join(missing.swap_remove(at));
@@ -59,7 +75,7 @@ pub(super) fn read(file: &Path, passphrase: &Secret, names: &[&str], folder: &Pa
             crate::store::open::make_private_folder(parent)?;
         }
         let mut written = private(&to)?;
-        io::copy(&mut entry, &mut written)?;
+        io::copy(&mut entry, &mut written).map_err(unreadable)?;
         written.flush()?;
         written.sync_all()?;
     }

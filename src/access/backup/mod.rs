@@ -45,6 +45,9 @@ pub enum BackupError {
     /// It is something else.
     #[error("it is no backup of Waybill")]
     NotABackup,
+    /// It is not whole any more.
+    #[error("it is damaged: it was cut short or changed since it was made. Take another one, or a copy of it")]
+    Damaged,
     /// A part is missing.
     #[error("{0} is missing in it")]
     Incomplete(String),
@@ -347,8 +350,14 @@ mod tests {
         let wrong = backups.try_one(&file, Some(Secret::new("another"))).await;
         assert!(matches!(wrong, Err(BackupError::WrongPassphrase)), "{wrong:?}");
         let damaged = folder.path().join("damaged");
-        std::fs::write(&damaged, &bytes[..bytes.len() - 100]).unwrap();
-        assert!(backups.try_one(&damaged, None).await.is_err(), "a part of one is none");
+        let mut changed = bytes.clone();
+        changed[bytes.len() / 2] ^= 1;
+        let cut = [bytes.len() / 2, bytes.len() - 100, bytes.len() - 1].map(|size| bytes[..size].to_vec());
+        for bytes in [changed].into_iter().chain(cut) {
+            std::fs::write(&damaged, &bytes).unwrap();
+            let tried = backups.try_one(&damaged, None).await;
+            assert!(matches!(tried, Err(BackupError::Damaged)), "{tried:?} of {} bytes", bytes.len());
+        }
         std::fs::write(&damaged, "hello").unwrap();
         assert!(matches!(backups.try_one(&damaged, None).await, Err(BackupError::NotABackup)));
 
