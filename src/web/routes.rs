@@ -186,6 +186,7 @@ pub const ROUTES: &[Route] = &[
     viewer("/activity/unfinished", || get(unfinished::show)),
     editor("/activity/unfinished/{id}/{part}/discard", || post(unfinished::discard)),
     viewer("/activity/sessions", || get(sessions::show)),
+    viewer("/activity/sessions.csv", || get(sessions::export)),
     viewer("/activity/sessions/{id}", || get(session::show)),
     editor("/activity/sessions/{id}/disconnect", || post(sessions::disconnect)),
     viewer("/activity/events", || get(events::show)),
