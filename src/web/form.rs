@@ -42,6 +42,11 @@ pub enum Kind {
     Certificates,
 }
 
+/// Choices that are shown side by side, each with its words; more of them fold up into one line.
+const OPEN_MAX: usize = 3;
+/// The same where they have words below them: those are cut off in a line of a telephone.
+const OPEN_WITH_WORDS_MAX: usize = 4;
+
 /// A field, ready to be shown.
 #[derive(Clone, Debug)]
 pub struct Field {
@@ -77,6 +82,12 @@ impl Field {
     /// Whether it has a value of its own, where the profile's may be taken.
     pub fn is_own(&self) -> bool {
         self.value != AS_PROFILE
+    }
+
+    /// Whether its choices are shown side by side.
+    pub fn stands_open(&self) -> bool {
+        let words = self.choices.iter().any(|choice| !choice.more.is_empty());
+        self.choices.len() <= if words { OPEN_WITH_WORDS_MAX } else { OPEN_MAX }
     }
 
     /// Whether it is checked.
@@ -271,6 +282,7 @@ pub fn posted_texts(posted: &Posted, table: &'static [Setting]) -> Texts {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::domain::api_token::TokenSettings;
     use crate::domain::connector::ConnectorSettings;
     use crate::domain::profile::Profile;
 
@@ -283,6 +295,14 @@ mod tests {
         assert_eq!(texts.get("port").map(String::as_str), Some("21"));
         assert_eq!(texts.get("tls_protocols").map(String::as_str), Some("1.3"));
         assert_eq!(texts.len(), 3);
+    }
+
+    #[test]
+    fn a_few_choices_with_words_of_their_own_stand_side_by_side() {
+        let open = |table: &'static [Setting], key| SettingForm::default().fields(table, &[key])[0].stands_open();
+        assert!(open(TokenSettings::SETTINGS, "scope") && open(ConnectorSettings::SETTINGS, "require_tls"));
+        assert!(open(Profile::SETTINGS, "tls_session_reuse") && !open(Profile::SETTINGS, "log_level"));
+        assert!(!open(ConnectorSettings::SETTINGS, "sent_folder_scheme"), "five words");
     }
 
     #[test]

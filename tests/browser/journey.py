@@ -115,6 +115,10 @@ class Browser:
         if control.tag_name == "select":
             Select(control).select_by_value(text)
             return
+        if control.get_attribute("type") == "radio":
+            form = control.find_element(By.XPATH, "ancestor::form")
+            form.find_element(By.CSS_SELECTOR, f'[name="{control.get_attribute("name")}"][value="{text}"]').click()
+            return
         if not control.is_displayed() and self.scripting:
             self.driver.execute_script("arguments[0].closest('details')?.setAttribute('open', '')", control)
         control.clear()
