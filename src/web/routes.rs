@@ -274,11 +274,7 @@ async fn guard(access: Access, request: Request, next: Next) -> Response {
         None if [Method::GET, Method::HEAD].contains(request.method()) => {
             Redirect::to(&landing::sign_in(request.uri())).into_response()
         }
-        None => WebError::new(
-            StatusCode::FORBIDDEN,
-            "Sign in first",
-            "You are not signed in, or not any more. Nothing was saved.",
-        )
-        .into_response(),
+        // `layers::dress` asks to sign in again.
+        None => WebError::status(StatusCode::UNAUTHORIZED).into_response(),
     }
 }
