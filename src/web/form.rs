@@ -44,8 +44,8 @@ pub enum Kind {
 
 /// Choices that are shown side by side, each with its words; more of them fold up into one line.
 const OPEN_MAX: usize = 3;
-/// The same where they have words below them: those are cut off in a line of a telephone.
-const OPEN_WITH_WORDS_MAX: usize = 4;
+/// Characters of a choice that such a line holds on a telephone.
+const LINE_CHARS_MAX: usize = 40;
 
 /// A field, ready to be shown.
 #[derive(Clone, Debug)]
@@ -86,8 +86,8 @@ impl Field {
 
     /// Whether its choices are shown side by side.
     pub fn stands_open(&self) -> bool {
-        let words = self.choices.iter().any(|choice| !choice.more.is_empty());
-        self.choices.len() <= if words { OPEN_WITH_WORDS_MAX } else { OPEN_MAX }
+        let chars = |choice: &Choice| choice.label.chars().count() + choice.more.chars().count();
+        self.choices.len() <= OPEN_MAX || self.choices.iter().any(|choice| chars(choice) > LINE_CHARS_MAX)
     }
 
     /// Whether it is checked.
@@ -298,11 +298,11 @@ mod tests {
     }
 
     #[test]
-    fn a_few_choices_with_words_of_their_own_stand_side_by_side() {
+    fn choices_stand_side_by_side_where_they_are_few_or_a_line_would_cut_them_off() {
         let open = |table: &'static [Setting], key| SettingForm::default().fields(table, &[key])[0].stands_open();
         assert!(open(TokenSettings::SETTINGS, "scope") && open(ConnectorSettings::SETTINGS, "require_tls"));
         assert!(open(Profile::SETTINGS, "tls_session_reuse") && !open(Profile::SETTINGS, "log_level"));
-        assert!(!open(ConnectorSettings::SETTINGS, "sent_folder_scheme"), "five words");
+        assert!(!["sent_folder_scheme", "client_certificate"].iter().any(|key| open(ConnectorSettings::SETTINGS, key)));
     }
 
     #[test]
