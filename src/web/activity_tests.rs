@@ -261,9 +261,15 @@ async fn a_session_is_watched_while_it_lives_and_read_afterwards() {
     site.recorder.flush().await.unwrap();
     stream.until("Signed out").await;
     let logs = site.get("/connectors/acme/logs", &viewer).await;
-    for words in ["Signed out after", "3 files received, 2.0 KB", "&#60;i&#62;OldFTP", &path, "Change"] {
+    for words in
+        ["Signed out after less than a second", "3 files received, 2.0 KB", "&#60;i&#62;OldFTP", &path, "Change"]
+    {
         assert!(logs.text.contains(words), "{words}: {}", logs.text);
     }
+    site.refuse(Rule::NameFilter, "acme", 1).await;
+    let refusals = site.get("/connectors/acme/logs?kind=refusal", &viewer).await;
+    let words = "STOR &#60;i&#62;a&#60;/i&#62;.zip: a.zip matches no pattern of the filter</span>";
+    assert!(refusals.text.contains(words), "{}", refusals.text);
     site.set("acme", "settle_s", "5").await;
     let changes = site.get("/connectors/acme/logs?kind=change", &viewer).await;
     assert!(changes.text.contains("Settle") && !changes.text.contains("settle_s"), "{}", changes.text);

@@ -72,7 +72,11 @@ impl Entry {
             kind: "Refusal",
             tone: "bad",
             what: format!("{}{times}", one.rule.label()),
-            more: format!("{} {}", one.command, one.detail).trim().to_owned(),
+            more: [one.command, one.detail]
+                .into_iter()
+                .filter(|words| !words.is_empty())
+                .collect::<Vec<_>>()
+                .join(": "),
             link: format!("/refusals/{}", one.id),
             id: one.id.to_string(),
             who: one.remote,
