@@ -72,8 +72,8 @@
         const answer = await fetch(`/profiles/ftp/filter-test?${query}`);
         if (turn !== asked || !answer.ok) return;
         const said = await answer.json();
-        out.textContent = said.text; out.className = name.value && (said.accepted ? 'yes' : 'no');
-      } catch { /* the page still works */ }
+        out.textContent = said.text; out.className = query.get('name') && (said.accepted ? 'yes' : 'no');
+      } catch { /* the page works */ }
     };
     let timer = 0;
     const soon = () => { clearTimeout(timer); timer = setTimeout(run, 150); };

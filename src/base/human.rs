@@ -51,11 +51,12 @@ pub fn thousands(n: u64) -> String {
     out
 }
 
-/// `45 seconds`, `5 minutes`, `3 hours`, `12 days`: the largest unit that fits, rounded down.
+/// `less than a second`, `45 seconds`, `5 minutes`, `3 hours`, `12 days`: the largest unit that fits, rounded down.
 pub fn duration(length: Duration) -> String {
     let seconds = length.as_secs();
     match seconds {
-        0..60 => count(seconds, "second", "seconds"),
+        0 => "less than a second".to_owned(),
+        1..60 => count(seconds, "second", "seconds"),
         60..3_600 => count(seconds / 60, "minute", "minutes"),
         3_600..86_400 => count(seconds / 3_600, "hour", "hours"),
         _ => count(seconds / 86_400, "day", "days"),
@@ -95,6 +96,8 @@ mod tests {
         assert_eq!(ago(at(0), at(2)), "just now");
         assert_eq!(ago(at(0), at(61)), "1 minute ago");
         assert_eq!(ago(at(0), at(7_300)), "2 hours ago");
+        assert_eq!(duration(Duration::from_millis(999)), "less than a second");
+        assert_eq!(duration(Duration::from_secs(1)), "1 second");
         assert_eq!(thousands(1_048_576), "1,048,576");
     }
 }

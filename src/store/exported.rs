@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize, Serializer};
 
 use super::connector::StoredConnector;
 use super::setting::Stored;
-use super::{delivery_page, event, receipt, refusal, transfer};
+use super::{delivery_page, event, receipt, refusal, session, transfer};
 use crate::base::id::ReceiptId;
 use crate::domain::connector::ConnectorSettings;
 use crate::domain::flow::{self, Map};
@@ -252,6 +252,46 @@ impl<'a> Transfer<'a> {
             session_id: &row.session_id,
             receipt_id: row.receipt_id.as_ref().map(ReceiptId::as_str),
             reply: &row.reply,
+        }
+    }
+}
+
+/// A session that has ended as exported. Names and order of the fields do not change.
+#[derive(Serialize)]
+pub struct Session<'a> {
+    id: &'a str,
+    connector: &'a str,
+    remote: &'a str,
+    client: &'a str,
+    tls: &'a str,
+    begun_at: String,
+    ended_at: String,
+    ending: &'static str,
+    received_files: u64,
+    received_bytes: u64,
+    sent_files: u64,
+    sent_bytes: u64,
+    failures: u64,
+}
+
+impl<'a> Session<'a> {
+    /// All of it but what was said.
+    pub fn of(row: &'a session::Session) -> Self {
+        let tally = row.tally;
+        Self {
+            id: row.id.as_str(),
+            connector: &row.connector,
+            remote: &row.remote,
+            client: &row.client,
+            tls: &row.tls,
+            begun_at: row.begun_at.to_string(),
+            ended_at: row.ended_at.to_string(),
+            ending: row.ending.name(),
+            received_files: tally.received_files,
+            received_bytes: tally.received_bytes,
+            sent_files: tally.sent_files,
+            sent_bytes: tally.sent_bytes,
+            failures: tally.failures,
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use sqlx::{Row, Sqlite, Transaction};
+use sqlx::{AssertSqlSafe, Row, Sqlite, Transaction};
 
 use super::commit::signed;
 use super::open::{Db, StoreError};
@@ -18,9 +18,8 @@ const LAST_TLS: &str = "SELECT id, (SELECT tls FROM sessions WHERE connector_key
      AND ended_at_us >= $1 ORDER BY ended_at_us DESC, sessions.id DESC LIMIT 1) AS tls FROM connectors ORDER BY id_key";
 const ONE: &str = "SELECT id, connector, remote, client, tls, begun_at_us, ended_at_us, ending, received_files, \
      received_bytes, sent_files, sent_bytes, failures, transcript FROM sessions WHERE id = $1";
-const OF_CONNECTOR: &str = "SELECT id, connector, remote, client, tls, begun_at_us, ended_at_us, ending, received_files, \
-     received_bytes, sent_files, sent_bytes, failures, '' FROM sessions \
-     WHERE connector_key = $1 AND (ended_at_us, id) < ($2, $3) ORDER BY ended_at_us DESC, id DESC LIMIT $4";
+const SELECT: &str = "SELECT id, connector, remote, client, tls, begun_at_us, ended_at_us, ending, received_files, \
+     received_bytes, sent_files, sent_bytes, failures, '' FROM sessions WHERE ended_at_us >= $4";
 // The latest of each: a session whose record was not kept, or that a crash ended, may have left transfers.
 const CAME_FROM: &str = "SELECT remote, MAX(begun_at_us) FROM ( \
      SELECT * FROM (SELECT remote, begun_at_us FROM sessions WHERE ended_at_us >= $1 ORDER BY ended_at_us DESC LIMIT $2) \
@@ -44,6 +43,19 @@ pub enum SessionEnd {
 }
 
 impl SessionEnd {
+    /// Every way in which sessions end.
+    pub const ALL: [Self; 9] = [
+        Self::Quit,
+        Self::Lost,
+        Self::NotFtp,
+        Self::Rule(Rule::Idle),
+        Self::Rule(Rule::AbortedByAdministrator),
+        Self::Rule(Rule::Draining),
+        Self::Rule(Rule::ConnectorDisabled),
+        Self::Rule(Rule::ConnectorExpired),
+        Self::Rule(Rule::ConnectorNotYetValid),
+    ];
+
     /// Its stable name.
     pub fn name(self) -> &'static str {
         match self {
@@ -64,7 +76,8 @@ impl SessionEnd {
         }
     }
 
-    fn parse(text: &str) -> Option<Self> {
+    /// Reads the stable name.
+    pub fn parse(text: &str) -> Option<Self> {
         match text {
             "quit" => Some(Self::Quit),
             "lost" => Some(Self::Lost),
@@ -110,7 +123,7 @@ pub struct Session {
     pub ending: SessionEnd,
     /// What it did.
     pub tally: Tally,
-    /// What was said, secrets masked; empty when it is not kept, and in [`of_connector`].
+    /// What was said, secrets masked; empty when it is not kept, and in [`page`].
     pub transcript: String,
 }
 
@@ -162,13 +175,39 @@ pub async fn last_tls(db: &Db, since: Timestamp) -> Result<Vec<(String, String)>
     Ok(last)
 }
 
-/// A connector's sessions that ended before `before`, newest first, without their transcripts. `key`: its id in lower case.
-pub async fn of_connector(db: &Db, key: &str, before: Option<&Cursor>, count: i64) -> Result<Vec<Session>, StoreError> {
-    let query = sqlx::query(OF_CONNECTOR)
-        .bind(key)
+/// What [`page`] looks for. Empty: everything.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Filter {
+    /// One connector, by its id in lower case.
+    pub connector: Option<String>,
+    /// One address of a client.
+    pub remote: Option<String>,
+    /// One way to end.
+    pub ending: Option<SessionEnd>,
+    /// Ended at or after.
+    pub since: Option<Timestamp>,
+}
+
+/// Sessions that ended before `before`, newest first, without their transcripts.
+pub async fn page(db: &Db, filter: &Filter, before: Option<&Cursor>, count: i64) -> Result<Vec<Session>, StoreError> {
+    // Only constant pieces are joined here. A clause for every absent filter would keep the database from its indexes.
+    let mut sql = String::from(SELECT);
+    let clauses = [
+        (filter.connector.is_some(), " AND connector_key = $1"),
+        (filter.remote.is_some(), " AND remote = $2"),
+        (filter.ending.is_some(), " AND ending = $7"),
+        (before.is_some(), " AND (ended_at_us, id) < ($5, $6)"),
+    ];
+    sql.extend(clauses.iter().filter(|(wanted, _)| *wanted).map(|(_, clause)| *clause));
+    sql.push_str(" ORDER BY ended_at_us DESC, id DESC LIMIT $3");
+    let query = sqlx::query(AssertSqlSafe(sql))
+        .bind(filter.connector.as_deref())
+        .bind(filter.remote.as_deref())
+        .bind(count)
+        .bind(filter.since.map_or(i64::MIN, Timestamp::us))
         .bind(before.map_or(i64::MAX, |before| before.completed_at.us()))
         .bind(before.map_or("", |before| before.id.as_str()))
-        .bind(count);
+        .bind(filter.ending.map(SessionEnd::name));
     query.fetch_all(db.reader()).await?.iter().map(decode).collect()
 }
 

@@ -174,6 +174,56 @@ async fn lists_are_filtered_each_with_its_chip_and_its_export() {
 }
 
 #[tokio::test]
+async fn past_sessions_stand_beneath_the_live_ones_and_are_filtered_and_paged() {
+    let site = Site::new().await;
+    site.add_connector("Acme", "").await;
+    let cookies = site.person("vera", Role::Viewer).await;
+    let get = async |query: &str| site.get(&format!("/activity/sessions{query}"), &cookies).await.text;
+    let empty = get("").await;
+    assert!(empty.contains("Nobody is connected") && empty.contains("No session has ended yet"), "{empty}");
+    let quit = site.end_session("Acme", "192.0.2.1", SessionEnd::Quit).await;
+    site.end_session("Acme", "2001:db8::1", SessionEnd::Rule(Rule::Idle)).await;
+    site.end_session("Gone", "192.0.2.1", SessionEnd::Lost).await;
+    let all = get("").await;
+    let words = "Signed out after 1 minute</a><span class=\"sub\">1 file received, 2.0 KB; 1 refusal or error";
+    assert!(all.contains("Live sessions") && all.contains("FileZilla 3.67") && all.contains(words), "{all}");
+    assert!(all.contains(&format!("/activity/sessions/{quit}\"")) && all.contains("/connectors/Acme/logs"), "{all}");
+    assert!(!all.contains("/connectors/Gone/"), "a connector that is gone has no page");
+    let place = |words: &str| all.find(&format!(">{words} after")).unwrap_or_else(|| panic!("{words}: {all}"));
+    assert!(place("Connection lost") < place("Idle for too long") && place("Idle for too long") < place("Signed out"));
+    for (query, fits, chip) in [
+        ("?connector=ACME", [true, true, false], "Connector: Acme"),
+        ("?address=192.0.2.1", [true, false, true], "Address: 192.0.2.1"),
+        ("?address=+2001%3ADB8%3A0%3A0%3A%3A1", [false, true, false], "Address: 2001:DB8:0:0::1"),
+        ("?ending=idle", [false, true, false], "How it ended: Idle for too long"),
+        ("?since=today&ending=lost", [false, false, true], "Ended: "),
+        ("?address=nowhere", [false; 3], "Address: nowhere"),
+        ("?before=2001-01-01T00%3A00", [false; 3], ""),
+    ] {
+        let page = get(query).await;
+        let found = ["Signed out", "Idle for too long", "Connection lost"];
+        assert_eq!(found.map(|words| page.contains(&format!(">{words} after"))), fits, "{query}: {page}");
+        assert!(page.contains(&format!("Remove filter: {chip}")) || chip.is_empty(), "{query}: {page}");
+        assert!(!page.contains("Nobody is connected") && !page.contains("/live/sessions"), "{query}: {page}");
+        assert_eq!(page.contains("No past session fits"), fits == [false; 3], "{query}: {page}");
+    }
+    for _ in 0..25 {
+        site.end_session("Acme", "192.0.2.7", SessionEnd::Quit).await;
+    }
+    let first = get("?size=25").await;
+    let (_, older) = first.split_once("href=\"/activity/sessions?size=25&#38;before=").unwrap();
+    let older = get(&format!("?size=25&before={}", older.split('"').next().unwrap())).await;
+    assert_eq!(first.matches("Signed out after").count(), 25, "{first}");
+    assert_eq!([older.matches("Signed out after").count(), older.matches("Idle for too long after").count()], [1, 1]);
+    let exported = get(".csv?ending=lost").await;
+    assert!(exported.contains(",Gone,192.0.2.1,") && exported.lines().count() == 2, "{exported}");
+    let csrf = older.split_once("name=\"csrf\" value=\"").unwrap().1.split('"').next().unwrap();
+    let view = [("csrf", csrf), ("page", "/activity/sessions"), ("query", "ending=idle"), ("name", "Left alone")];
+    let saved = site.ask(Method::POST, "/views/save", &cookies, Some(&view)).await;
+    assert_eq!(saved.header(LOCATION), "/activity/sessions?ending=idle");
+}
+
+#[tokio::test]
 async fn a_session_is_watched_while_it_lives_and_read_afterwards() {
     let site = Site::new().await;
     let id = ConnectorId::parse("acme").unwrap();
@@ -211,9 +261,15 @@ async fn a_session_is_watched_while_it_lives_and_read_afterwards() {
     site.recorder.flush().await.unwrap();
     stream.until("Signed out").await;
     let logs = site.get("/connectors/acme/logs", &viewer).await;
-    for words in ["Signed out after", "3 files received, 2.0 KB", "&#60;i&#62;OldFTP", &path, "Change"] {
+    for words in
+        ["Signed out after less than a second", "3 files received, 2.0 KB", "&#60;i&#62;OldFTP", &path, "Change"]
+    {
         assert!(logs.text.contains(words), "{words}: {}", logs.text);
     }
+    site.refuse(Rule::NameFilter, "acme", 1).await;
+    let refusals = site.get("/connectors/acme/logs?kind=refusal", &viewer).await;
+    let words = "STOR &#60;i&#62;a&#60;/i&#62;.zip: a.zip matches no pattern of the filter</span>";
+    assert!(refusals.text.contains(words), "{}", refusals.text);
     site.set("acme", "settle_s", "5").await;
     let changes = site.get("/connectors/acme/logs?kind=change", &viewer).await;
     assert!(changes.text.contains("Settle") && !changes.text.contains("settle_s"), "{}", changes.text);
@@ -262,6 +318,26 @@ async fn an_editor_disconnects_and_blocks_an_address_and_lets_it_in_again() {
 }
 
 impl Site {
+    /// A session that has ended, with a file received and one thing refused.
+    pub(super) async fn end_session(&self, connector: &str, remote: &str, ending: SessionEnd) -> SessionId {
+        let (id, now) = (SessionId::new(&self.ids), Clock::System.now());
+        let session = Session {
+            id: id.clone(),
+            connector: connector.to_owned(),
+            remote: remote.to_owned(),
+            client: "FileZilla 3.67".to_owned(),
+            tls: "TLS 1.3 TLS13_AES_256_GCM_SHA384".to_owned(),
+            begun_at: now.minus(Duration::from_secs(64)),
+            ended_at: now,
+            ending,
+            tally: Tally { received_files: 1, received_bytes: 2_048, failures: 1, ..Tally::default() },
+            transcript: "C: QUIT".to_owned(),
+        };
+        self.recorder.session(session).await;
+        self.recorder.flush().await.unwrap();
+        id
+    }
+
     /// A file was received; gives its receipt's id.
     pub(super) async fn receive(&self, connector: &str, name: &str) -> ReceiptId {
         let receipt = receipt_of(self, connector, name);
@@ -359,11 +435,14 @@ async fn a_list_begins_at_a_time_and_says_when_nothing_is_older() {
         ("/activity/receive", "orders.x12", "No file fits"),
         ("/connectors/acme/receive", "orders.x12", "No file fits"),
         ("/activity/events", "Received /Receive/orders.x12", "No event fits"),
+        ("/connectors/acme/logs", ">Change</span>", "No entry fits"),
+        ("/connectors/acme/logs?kind=change", ">Change</span>", "No entry fits"),
         ("/audit", "<span class=\"sub\">connector acme", "No change fits"),
     ] {
-        let later = get(&format!("{list}?before=2100-03-29T02%3A30")).await;
+        let and = if list.contains('?') { '&' } else { '?' };
+        let later = get(&format!("{list}{and}before=2100-03-29T02%3A30")).await;
         assert!(later.contains(row) && later.contains("value=\"2100-03-29T02:30\""), "{list}: {later}");
-        let earlier = get(&format!("{list}?before=2001-01-01T00%3A00")).await;
+        let earlier = get(&format!("{list}{and}before=2001-01-01T00%3A00")).await;
         assert!(!earlier.contains(row) && earlier.contains(none), "{list}: {earlier}");
     }
 }

@@ -38,7 +38,7 @@ impl Site {
                 remote: "198.51.100.7".to_owned(),
                 command: "STOR <i>a</i>.zip".to_owned(),
                 reply: "553 Files of this name are not accepted here.".to_owned(),
-                detail: String::new(),
+                detail: "a.zip matches no pattern of the filter".to_owned(),
                 transcript: "C: STOR a.zip\nS: 553 Files of this name are not accepted here.".to_owned(),
                 session_id: String::new(),
                 first_at: Clock::System.now(),

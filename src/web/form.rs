@@ -42,6 +42,11 @@ pub enum Kind {
     Certificates,
 }
 
+/// Choices that are shown side by side, each with its words; more of them fold up into one line.
+const OPEN_MAX: usize = 3;
+/// Characters of a choice that such a line holds on a telephone.
+const LINE_CHARS_MAX: usize = 40;
+
 /// A field, ready to be shown.
 #[derive(Clone, Debug)]
 pub struct Field {
@@ -77,6 +82,12 @@ impl Field {
     /// Whether it has a value of its own, where the profile's may be taken.
     pub fn is_own(&self) -> bool {
         self.value != AS_PROFILE
+    }
+
+    /// Whether its choices are shown side by side.
+    pub fn stands_open(&self) -> bool {
+        let chars = |choice: &Choice| choice.label.chars().count() + choice.more.chars().count();
+        self.choices.len() <= OPEN_MAX || self.choices.iter().any(|choice| chars(choice) > LINE_CHARS_MAX)
     }
 
     /// Whether it is checked.
@@ -271,6 +282,7 @@ pub fn posted_texts(posted: &Posted, table: &'static [Setting]) -> Texts {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::domain::api_token::TokenSettings;
     use crate::domain::connector::ConnectorSettings;
     use crate::domain::profile::Profile;
 
@@ -283,6 +295,14 @@ mod tests {
         assert_eq!(texts.get("port").map(String::as_str), Some("21"));
         assert_eq!(texts.get("tls_protocols").map(String::as_str), Some("1.3"));
         assert_eq!(texts.len(), 3);
+    }
+
+    #[test]
+    fn choices_stand_side_by_side_where_they_are_few_or_a_line_would_cut_them_off() {
+        let open = |table: &'static [Setting], key| SettingForm::default().fields(table, &[key])[0].stands_open();
+        assert!(open(TokenSettings::SETTINGS, "scope") && open(ConnectorSettings::SETTINGS, "require_tls"));
+        assert!(open(Profile::SETTINGS, "tls_session_reuse") && !open(Profile::SETTINGS, "log_level"));
+        assert!(!["sent_folder_scheme", "client_certificate"].iter().any(|key| open(ConnectorSettings::SETTINGS, key)));
     }
 
     #[test]

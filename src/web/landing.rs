@@ -1,6 +1,7 @@
 //! Where a browser goes once it is signed in, or has chosen a theme: to the page it had asked for, and never to another server.
 
-use axum::http::Uri;
+use axum::http::header::REFERER;
+use axum::http::{HeaderMap, Uri};
 
 /// The field and the part of a query that hold the page.
 pub const FIELD: &str = "to";
@@ -23,6 +24,19 @@ pub fn sign_in(asked: &Uri) -> String {
         Ok(query) if asked != HOME => format!("/sign-in?{query}"),
         _ => "/sign-in".to_owned(),
     }
+}
+
+/// The page of this server that a form was sent from, as the browser says (decision 0119); else the first page. `authority`:
+/// what this server was asked as.
+pub fn came_from(headers: &HeaderMap, authority: &str) -> String {
+    let from = headers.get(REFERER).and_then(|from| from.to_str().ok()?.parse::<Uri>().ok());
+    let ours = from.filter(|from| from.authority().is_some_and(|asked| asked.as_str() == authority));
+    page(ours.as_ref().and_then(Uri::path_and_query).map_or(HOME, axum::http::uri::PathAndQuery::as_str)).to_owned()
+}
+
+/// The page above an address that only takes forms: of a form that came back with mistakes, its own.
+pub fn above(path: &str) -> Option<&str> {
+    path.rsplit_once('/').map(|(above, _)| above).filter(|above| !above.is_empty())
 }
 
 #[cfg(test)]

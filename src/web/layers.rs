@@ -7,7 +7,7 @@ use axum::http::header::{
     USER_AGENT, X_CONTENT_TYPE_OPTIONS,
 };
 use axum::http::uri::Authority;
-use axum::http::{HeaderValue, StatusCode};
+use axum::http::{HeaderValue, Method, StatusCode};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Redirect, Response};
 use tower_http::csrf::{CsrfLayer, ProtectionError};
@@ -15,8 +15,9 @@ use tower_http::csrf::{CsrfLayer, ProtectionError};
 use super::context::{Context, Visitor};
 use super::error::WebError;
 use super::looks::Looks;
+use super::pages::sign_in;
 use super::state::{Peer, WebState};
-use super::{csrf, login, shell};
+use super::{csrf, landing, login, shell};
 use crate::domain::setting::Value;
 use crate::domain::value::HostNames;
 use crate::store::administrator;
@@ -150,6 +151,8 @@ pub async fn know_visitor(State(state): State<WebState>, mut request: Request, n
 pub async fn dress(State(state): State<WebState>, request: Request, next: Next) -> Response {
     let visitor = request.extensions().get::<Visitor>().cloned();
     let path = request.uri().path().to_owned();
+    let looks = [Method::GET, Method::HEAD].contains(request.method());
+    let from = visitor.as_ref().map(|visitor| landing::came_from(request.headers(), &visitor.authority));
     let response = next.run(request).await;
     let status = response.status();
     let error = match response.extensions().get::<WebError>() {
@@ -170,13 +173,18 @@ pub async fn dress(State(state): State<WebState>, request: Request, next: Next) 
     if let Some(cause) = &error.cause {
         tracing::error!(request.path = path, error = cause, "A page could not be given");
     }
-    let Some(visitor) = visitor else { return response };
-    if error.status == StatusCode::UNAUTHORIZED {
-        return Redirect::to("/sign-in").into_response();
+    if let Some(above) = landing::above(&path).filter(|_| looks && status == StatusCode::METHOD_NOT_ALLOWED) {
+        return Redirect::to(above).into_response();
     }
+    let (Some(visitor), Some(from)) = (visitor, from) else { return response };
     let context = Context { state, visitor, path };
-    match shell::error_page(&context, &error).await {
-        Ok(page) => (error.status, page).into_response(),
+    let page = if error.status == StatusCode::UNAUTHORIZED {
+        sign_in::again(&context, &from).await
+    } else {
+        shell::error_page(&context, &error).await.map(|page| (error.status, page).into_response())
+    };
+    match page {
+        Ok(page) => page,
         Err(cause) => {
             tracing::error!(error = ?cause, "An error page could not be given");
             response

@@ -186,6 +186,7 @@ pub const ROUTES: &[Route] = &[
     viewer("/activity/unfinished", || get(unfinished::show)),
     editor("/activity/unfinished/{id}/{part}/discard", || post(unfinished::discard)),
     viewer("/activity/sessions", || get(sessions::show)),
+    viewer("/activity/sessions.csv", || get(sessions::export)),
     viewer("/activity/sessions/{id}", || get(session::show)),
     editor("/activity/sessions/{id}/disconnect", || post(sessions::disconnect)),
     viewer("/activity/events", || get(events::show)),
@@ -273,11 +274,7 @@ async fn guard(access: Access, request: Request, next: Next) -> Response {
         None if [Method::GET, Method::HEAD].contains(request.method()) => {
             Redirect::to(&landing::sign_in(request.uri())).into_response()
         }
-        None => WebError::new(
-            StatusCode::FORBIDDEN,
-            "Sign in first",
-            "You are not signed in, or not any more. Nothing was saved.",
-        )
-        .into_response(),
+        // `layers::dress` asks to sign in again.
+        None => WebError::status(StatusCode::UNAUTHORIZED).into_response(),
     }
 }

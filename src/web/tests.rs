@@ -4,7 +4,7 @@ use std::net::{IpAddr, Ipv4Addr};
 
 use axum::Router;
 use axum::body::Body;
-use axum::http::header::{CONTENT_SECURITY_POLICY, CONTENT_TYPE, COOKIE, HOST, LOCATION, ORIGIN, SET_COOKIE};
+use axum::http::header::{CONTENT_SECURITY_POLICY, CONTENT_TYPE, COOKIE, HOST, LOCATION, ORIGIN, REFERER, SET_COOKIE};
 use axum::http::{Method, Request, StatusCode};
 use futures_util::StreamExt;
 use tokio_util::sync::CancellationToken;
@@ -306,6 +306,36 @@ async fn who_asked_for_a_page_has_it_after_signing_in_and_never_another_servers(
     let csrf = site.get("/flows", &signed_in.cookies()).await.csrf();
     let form = [("csrf", csrf.as_str()), ("to", "/flows")];
     assert_eq!(site.ask(Method::POST, "/theme", &signed_in.cookies(), Some(&form)).await.header(LOCATION), "/flows");
+}
+
+#[tokio::test]
+async fn a_form_of_who_is_signed_in_no_more_says_that_nothing_was_saved_and_leads_back() {
+    let site = Site::new().await;
+    let cookies = site.person("mira", Role::Admin).await;
+    let csrf = site.get("/profiles/ftp", &cookies).await.csrf();
+    site.ask(Method::POST, "/sign-out", &cookies, Some(&[("csrf", &csrf)])).await;
+    let post = async |from: &str| {
+        let request = Request::post("/profiles/ftp/save").header(HOST, "127.0.0.1:8020").header(COOKIE, &cookies);
+        let request = request.header(CONTENT_TYPE, "application/x-www-form-urlencoded").header(REFERER, from);
+        site.send(request.body(Body::from(format!("csrf={csrf}&welcome_message=Typed"))).unwrap()).await
+    };
+    let lost = post("http://127.0.0.1:8020/profiles/ftp?a=1&b=2").await;
+    assert_eq!(lost.status, StatusCode::FORBIDDEN);
+    assert!(lost.text.contains("You are not signed in any more. Nothing was saved."), "{}", lost.text);
+    assert!(lost.text.contains("name=\"to\" value=\"/profiles/ftp?a=1&#38;b=2\""), "{}", lost.text);
+    assert!(!lost.text.contains("Typed"));
+    for elsewhere in ["http://evil.example/profiles/ftp", "http://127.0.0.1:8020@evil.example/", "none", ""] {
+        let page = post(elsewhere).await;
+        assert!(page.text.contains("name=\"to\" value=\"/\""), "{elsewhere}: {}", page.text);
+    }
+    let form = [("csrf", lost.csrf()), ("name", "mira".to_owned()), ("password", PASSWORD.to_owned())];
+    let mut form: Vec<_> = form.iter().map(|(key, value)| (*key, value.as_str())).collect();
+    // A form that came back with mistakes stands at an address that only takes forms: its page is the one above.
+    form.push(("to", "/profiles/ftp/save"));
+    let signed_in = site.ask(Method::POST, "/sign-in", &lost.cookies(), Some(&form)).await;
+    assert_eq!(signed_in.header(LOCATION), "/profiles/ftp/save", "{}", signed_in.text);
+    let above = site.get("/profiles/ftp/save", &signed_in.cookies()).await;
+    assert_eq!((above.status, above.header(LOCATION)), (StatusCode::SEE_OTHER, "/profiles/ftp"));
 }
 
 #[tokio::test]

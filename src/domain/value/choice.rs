@@ -248,7 +248,7 @@ choice! {
         /// Logins and data connections.
         LoginAndData = "login_and_data", "Login and data: neither passwords nor files in clear text";
         /// Nothing, but only from the allowed addresses.
-        PlainAllowed = "plain_allowed", "Plain allowed, from the allowed addresses only";
+        PlainAllowed = "plain_allowed", "Plain allowed: from the allowed addresses only";
     }
 }
 

@@ -17,7 +17,7 @@ use crate::web::context::Context;
 use crate::web::error::WebError;
 use crate::web::pages::list::{self, Asked};
 use crate::web::pages::sla_files::SlaFiles;
-use crate::web::pages::{events, receive, refusals, transfers};
+use crate::web::pages::{events, receive, refusals, sessions as session_lists, transfers};
 use crate::web::view::{cursor, cursor_text, page_size};
 
 /// Receipts that are looked at for one answer of what has come since.
@@ -214,4 +214,18 @@ impl Session {
 pub async fn sessions(context: Context, _: Whole) -> Json<impl Serialize> {
     let all = context.state.presence.sessions();
     Json(Sessions { total: all.len(), sessions: all.into_iter().take(SESSIONS_MAX).map(Session::of).collect() })
+}
+
+#[derive(Serialize)]
+struct Past<'a> {
+    sessions: Vec<exported::Session<'a>>,
+}
+
+/// Sessions that have ended, newest first.
+pub async fn past_sessions(context: Context, query: RawQuery) -> Result<Response, ApiError> {
+    let asked: Asked = read(query, &["connector", "address", "ending", "since", "size", "before"])?;
+    let filter = session_lists::filter(&context, &asked);
+    let (found, older) = list::page(&context, &filter, asked.before().as_ref(), asked.size()).await?;
+    let sessions = found.iter().map(exported::Session::of).collect();
+    Ok(Json(Page { rows: Past { sessions }, older }).into_response())
 }

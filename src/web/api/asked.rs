@@ -1,6 +1,8 @@
 //! What a list is asked for. Where a page passes over what it does not know, a program is told: it would take the answer
 //! for the one it asked for.
 
+use std::net::IpAddr;
+
 use axum::extract::{FromRequestParts, RawQuery};
 use axum::http::request::Parts;
 use serde::de::DeserializeOwned;
@@ -11,6 +13,7 @@ use crate::domain::receipt::Status;
 use crate::domain::refusal::Rule;
 use crate::domain::setting::{Mistake, Texts, nearest};
 use crate::domain::value::{Since, typed};
+use crate::store::session::SessionEnd;
 use crate::web::view::{PAGE_SIZES, cursor};
 
 /// Bytes of a query.
@@ -71,6 +74,8 @@ fn check(key: &str, value: &str) -> Option<String> {
         "since" if value == "today" => None,
         "since" => Since::parse(value).err(),
         "kind" => among(&EventKind::ALL.map(EventKind::name)),
+        "ending" => among(&SessionEnd::ALL.map(SessionEnd::name)),
+        "address" if value.trim().parse::<IpAddr>().is_err() => Some(format!("{} isn't an address", typed(value))),
         "rule" => among(&Rule::ALL.iter().map(|rule| rule.name()).collect::<Vec<_>>()),
         "status" => {
             let shown = Status::ALL.iter().filter(|status| **status != Status::Publishing);

@@ -18,6 +18,7 @@ use crate::domain::administrator::Role;
 use crate::domain::refusal::Rule;
 use crate::domain::value::TokenScope;
 use crate::store::receipt::{self, Search};
+use crate::store::session::SessionEnd;
 use crate::store::{connector, delivery_page};
 use crate::web::tests::{LOCAL, Site};
 
@@ -126,6 +127,12 @@ const EXAMPLES: &[(&str, &str, &str)] = &[
     ),
     ("Who is connected over FTP now, oldest first; at most 1,000 of `total`.", "", ""),
     (
+        "Sessions that have ended, newest first, as long as they are kept. Filters: `connector`, `address`, `ending` \
+             (`quit`, `lost`, `not_ftp`, or the rule that ended it), `since`.",
+        "?connector=acme-edi&ending=quit",
+        "",
+    ),
+    (
         "Events, newest first. Filters: `connector`, `kind` (see [EVENTS.md](EVENTS.md)), `since`.",
         "?kind=after_receive",
         "",
@@ -170,6 +177,7 @@ async fn prepared() -> (Site, Vec<(&'static str, String)>) {
     let action = keeper.put_action(&owner, (None, &mail.into()), false, &site.change()).await.unwrap();
     let target = keeper.put_event_target((None, &told.into()), false, &site.change()).await.unwrap();
     let refusal = site.refuse(Rule::NameFilter, "acme-edi", 2).await;
+    site.end_session("acme-edi", "203.0.113.7", SessionEnd::Quit).await;
     let places = vec![
         ("/receipts/{id}", receipt.id.to_string()),
         ("/refusals/{id}", refusal.to_string()),

@@ -108,6 +108,7 @@ pub const ROUTES: &[Route] = &[
     route(Verb::Get, "/v1/receipts/{id}", (Activity, Viewer), || get(activity::receipt)),
     route(Verb::Get, "/v1/transfers", (Activity, Viewer), || get(activity::transfers)),
     route(Verb::Get, "/v1/sessions", (Activity, Viewer), || get(activity::sessions)),
+    route(Verb::Get, "/v1/sessions/past", (Activity, Viewer), || get(activity::past_sessions)),
     route(Verb::Get, "/v1/events", (Activity, Viewer), || get(activity::events)),
     route(Verb::Get, "/v1/refusals", (Activity, Viewer), || get(activity::refusals)),
     route(Verb::Get, "/v1/refusals/{id}", (Activity, Viewer), || get(activity::refusal)),

@@ -26,6 +26,7 @@ use crate::domain::refusal::Rule;
 use crate::store::administrator;
 use crate::store::api_token;
 use crate::store::audit;
+use crate::store::session::SessionEnd;
 use crate::store::setting::Change;
 use crate::store::sla;
 use crate::web::routes::FORM_BYTES_MAX;
@@ -355,6 +356,17 @@ async fn what_happens_now_and_what_was_refused_is_told() {
     assert_eq!((&one["doing"], &one["file"]), (&"receiving".into(), &"/Receive/po 1.edi".into()));
     drop(place);
     assert_eq!(site.look("/sessions", &token).await.json()["total"], 0);
+    let ended = site.end_session("acme", "192.0.2.1", SessionEnd::Lost).await;
+    site.end_session("globex", "192.0.2.1", SessionEnd::Quit).await;
+    let past = site.look("/sessions/past?ending=lost&address=192.0.2.1", &token).await.json();
+    let one = &past["sessions"][0];
+    assert_eq!(
+        (&one["id"], &one["ending"], &one["received_bytes"]),
+        (&ended.as_str().into(), &"lost".into(), &2_048.into())
+    );
+    assert_eq!((past["sessions"].as_array().unwrap().len(), &past["older"]), (1, &Value::Null));
+    let wrong = site.look("/sessions/past?ending=bored&address=here", &token).await;
+    assert!(wrong.text.contains("isn't one of quit, lost, not_ftp, idle") && wrong.text.contains("isn't an address"));
     assert_eq!(site.look("/transfers", &token).await.json()["transfers"], Value::Array(Vec::new()));
     let refused = site.refuse(Rule::NameFilter, "acme", 1).await;
     let list = site.look("/refusals?rule=name_filter&connector=acme", &token).await.json();

@@ -1,4 +1,4 @@
-//! What the lists of transfers, events and refusals share: what is asked for, the form that asks, the way to older rows.
+//! What the lists of transfers, past sessions, events and refusals share: what is asked for, the form that asks, the way to older rows.
 
 use serde::Deserialize;
 
@@ -32,6 +32,10 @@ pub struct Asked {
     pub sla: String,
     /// A rule that refuses.
     pub rule: String,
+    /// The address that a client came from.
+    pub address: String,
+    /// How a session ended.
+    pub ending: String,
     /// A time, as the Receive table has them.
     pub since: String,
     /// Rows on a page.
@@ -70,6 +74,8 @@ impl Asked {
             ("result", &self.result),
             ("kind", &self.kind),
             ("rule", &self.rule),
+            ("address", self.address.trim()),
+            ("ending", &self.ending),
             ("since", &self.since),
             ("sla", &self.sla),
             ("size", &size),
@@ -109,6 +115,8 @@ pub struct Filters {
     pub path: &'static str,
     /// Its choices.
     pub selects: Vec<Select>,
+    /// The address that clients came from as it was typed, where it can be asked for.
+    pub address: Option<String>,
     /// The files of an SLA, when they are asked for: no choice of the form, but kept by it.
     pub sla: String,
     /// The time before which all of the page is, if it was asked for by one.
@@ -169,10 +177,27 @@ impl Filters {
             is_whole: chips.is_empty() && asked.before.is_empty(),
             chips,
             selects,
+            address: None,
             sla: asked.sla.clone(),
             sizes: Offer::sizes(asked.size()),
             csv: asked.at(&format!("{path}.csv"), "size", &[]),
         })
+    }
+
+    /// With a line for the address that clients came from.
+    pub fn with_address(mut self, asked: &Asked) -> Self {
+        let typed = asked.address.trim().to_owned();
+        if !typed.is_empty() {
+            self.put(Chip { words: format!("Address: {typed}"), remove: asked.at(self.path, "address", &[]) });
+        }
+        self.address = Some(typed);
+        self
+    }
+
+    /// Puts one more filter among those in force.
+    pub fn put(&mut self, chip: Chip) {
+        self.chips.push(chip);
+        self.is_whole = false;
     }
 }
 

@@ -9,18 +9,18 @@ use super::audit as audit_page;
 use super::connectors;
 use super::head::Head;
 use super::list::cut;
-use super::session::did;
+use super::session::Past;
 use crate::base::clock::Timestamp;
 use crate::base::human;
 use crate::domain::connector::ConnectorId;
 use crate::store::audit::{self, Entered};
-use crate::store::refusal::{self, Filter, Refusal};
-use crate::store::session::{self, Session, SessionEnd};
+use crate::store::refusal::{self, Refusal};
+use crate::store::session::{self, Session};
 use crate::web::context::Context;
 use crate::web::error::WebError;
 use crate::web::shell::{Nav, Shell, html};
 use crate::web::table::{Offer, Pager, address};
-use crate::web::view::{PAGE_SIZE, Time, cursor_text, place};
+use crate::web::view::{PAGE_SIZE, Time, cursor_text, place, typed_moment};
 
 const KINDS: [(&str, &str); 4] =
     [("", "Everything"), ("session", "Sessions"), ("refusal", "Refusals"), ("change", "Changes")];
@@ -51,19 +51,17 @@ struct Entry {
 
 impl Entry {
     fn session(one: Session, now: Timestamp) -> Self {
-        let lasted = human::duration(one.ended_at.since(one.begun_at));
-        let client = if one.client.is_empty() { String::new() } else { format!(", {}", one.client) };
-        let tls = if one.tls.is_empty() { "In clear text" } else { &one.tls };
+        let past = Past::new(&one, now);
         Self {
             at: one.ended_at,
             kind: "Session",
-            tone: if one.ending == SessionEnd::Quit && one.tally.failures == 0 { "ok" } else { "warn" },
-            what: format!("{} after {lasted}", one.ending.label()),
-            more: format!("{}. {tls}{client}", did(one.tally)),
-            link: format!("/activity/sessions/{}", one.id),
+            tone: past.tone,
+            what: past.what,
+            more: format!("{}. {}", past.did, past.by),
+            link: past.link,
             id: one.id.to_string(),
             who: one.remote,
-            time: Time::seen(one.ended_at, now),
+            time: past.time,
         }
     }
 
@@ -74,7 +72,11 @@ impl Entry {
             kind: "Refusal",
             tone: "bad",
             what: format!("{}{times}", one.rule.label()),
-            more: format!("{} {}", one.command, one.detail).trim().to_owned(),
+            more: [one.command, one.detail]
+                .into_iter()
+                .filter(|words| !words.is_empty())
+                .collect::<Vec<_>>()
+                .join(": "),
             link: format!("/refusals/{}", one.id),
             id: one.id.to_string(),
             who: one.remote,
@@ -103,6 +105,10 @@ struct LogsPage {
     shell: Shell,
     head: Head,
     kinds: Vec<(Offer, String)>,
+    kind: String,
+    /// The time before which all of the page is, if it was asked for by one.
+    before: String,
+    is_whole: bool,
     entries: Vec<Entry>,
     pager: Pager,
 }
@@ -117,20 +123,24 @@ pub async fn of_connector(
     let base = format!("/connectors/{id}/logs");
     let mut entries = entries(&context, &id, &asked).await?;
     let older = cut(&mut entries, PAGE_SIZE, |one| cursor_text(one.at, &one.id));
+    let before = typed_moment(&asked.before);
     let at = |before: &str| address(&base, &[("kind", &asked.kind), ("before", before)]);
     let page = LogsPage {
         shell: Shell::new(&context, format!("{id} logs"), Nav::Flows).await?,
         head: Head::new(&context, &id, "logs").await?,
         kinds: Offer::all(KINDS, &asked.kind)
             .into_iter()
-            .map(|offer| (offer.clone(), address(&base, &[("kind", &offer.value)])))
+            .map(|offer| (offer.clone(), address(&base, &[("kind", &offer.value), ("before", &before)])))
             .collect(),
+        is_whole: asked.kind.is_empty() && asked.before.is_empty(),
         entries,
         pager: Pager {
             newest: if asked.before.is_empty() { String::new() } else { at("") },
             newer: String::new(),
             older: older.map(|place| at(&place)).unwrap_or_default(),
         },
+        kind: asked.kind,
+        before,
     };
     Ok(html(&page)?.into_response())
 }
@@ -142,11 +152,12 @@ async fn entries(context: &Context, id: &ConnectorId, asked: &Asked) -> Result<V
     let wanted = |kind: &str| asked.kind.is_empty() || asked.kind == kind;
     let mut entries = Vec::new();
     if wanted("session") {
-        let found = session::of_connector(db, id.key(), before, count).await?;
+        let filter = session::Filter { connector: Some(id.key().to_owned()), ..session::Filter::default() };
+        let found = session::page(db, &filter, before, count).await?;
         entries.extend(found.into_iter().map(|one| Entry::session(one, now)));
     }
     if wanted("refusal") {
-        let filter = Filter { connector: Some(id.to_string()), ..Filter::default() };
+        let filter = refusal::Filter { connector: Some(id.to_string()), ..refusal::Filter::default() };
         let found = refusal::page(db, &filter, before, count).await?;
         entries.extend(found.into_iter().map(|one| Entry::refusal(one, now)));
     }

@@ -9,7 +9,8 @@ use crate::web::error::WebError;
 use crate::web::notes::{Note, Tone};
 
 /// The lists that have views.
-const PAGES: [&str; 4] = ["/activity/receive", "/activity/transfers", "/activity/events", "/activity/refusals"];
+const PAGES: [&str; 5] =
+    ["/activity/receive", "/activity/transfers", "/activity/sessions", "/activity/events", "/activity/refusals"];
 /// Characters of a name.
 const NAME_CHARS_MAX: usize = 40;
 /// Bytes of a query.

@@ -5,10 +5,11 @@ use axum::extract::Path;
 use axum::response::{IntoResponse, Response};
 use serde::Deserialize;
 
+use crate::base::clock::Timestamp;
 use crate::base::human;
 use crate::base::id::SessionId;
 use crate::domain::administrator::Role;
-use crate::store::session::{self, Session, Tally};
+use crate::store::session::{self, Session, SessionEnd, Tally};
 use crate::transfer::presence::LiveSession;
 use crate::web::context::Context;
 use crate::web::error::WebError;
@@ -101,8 +102,41 @@ pub async fn known(context: &Context, id: &str) -> Result<String, WebError> {
     Ok(if is_there { id.to_string() } else { String::new() })
 }
 
+/// A session that has ended, as lists tell it.
+pub struct Past {
+    /// The page of it.
+    pub link: String,
+    /// Nothing to see to, or trouble.
+    pub tone: &'static str,
+    /// How it ended, and after how long.
+    pub what: String,
+    /// What it did.
+    pub did: String,
+    /// Its encryption, and what the client called itself.
+    pub by: String,
+    /// When it ended.
+    pub time: Time,
+}
+
+impl Past {
+    /// How it reads `now`.
+    pub fn new(one: &Session, now: Timestamp) -> Self {
+        let lasted = human::duration(one.ended_at.since(one.begun_at));
+        let client = if one.client.is_empty() { String::new() } else { format!(", {}", one.client) };
+        let tls = if one.tls.is_empty() { "In clear text" } else { &one.tls };
+        Self {
+            link: format!("/activity/sessions/{}", one.id),
+            tone: if one.ending == SessionEnd::Quit && one.tally.failures == 0 { "ok" } else { "warn" },
+            what: format!("{} after {lasted}", one.ending.label()),
+            did: did(one.tally),
+            by: format!("{tls}{client}"),
+            time: Time::seen(one.ended_at, now),
+        }
+    }
+}
+
 /// What a session did, in words.
-pub fn did(tally: Tally) -> String {
+fn did(tally: Tally) -> String {
     let moved = |files: u64, bytes: u64, word: &str| {
         let files = human::count(files, "file", "files");
         (bytes > 0 || files != "0 files").then(|| format!("{files} {word}, {}", human::size(bytes)))

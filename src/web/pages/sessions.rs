@@ -1,24 +1,33 @@
-//! Sessions: who is connected now, and the way to end one.
+//! Sessions: who is connected now, and the way to end one; then those that have ended.
 
+use std::net::IpAddr;
 use std::time::Duration;
 
 use askama::Template;
-use axum::extract::Path;
+use axum::extract::{Path, Query};
 use axum::response::{IntoResponse, Redirect, Response};
 
+use super::list::{self, Asked, Filters, Select};
+use super::session::Past;
 use crate::base::clock::Timestamp;
 use crate::base::human;
 use crate::base::id::SessionId;
 use crate::domain::administrator::Role;
+use crate::store::receipt::Cursor;
+use crate::store::session::{self, Filter, Session, SessionEnd};
+use crate::store::{Db, StoreError};
 use crate::transfer::presence::LiveSession;
 use crate::web::context::Context;
 use crate::web::csrf::Posted;
+use crate::web::csv::{self, Paged};
 use crate::web::error::WebError;
 use crate::web::live::Followed;
 use crate::web::notes::Note;
 use crate::web::shell::{Nav, Shell, html};
+use crate::web::table::{Offer, Pager};
 use crate::web::view::Time;
 
+const PATH: &str = "/activity/sessions";
 /// Sessions on the page; those that move something are shown first, then the oldest.
 pub const SESSIONS_SHOWN_MAX: usize = 500;
 /// Sessions on the dashboard.
@@ -123,18 +132,122 @@ impl SessionsTable {
     }
 }
 
+/// A session that has ended.
+struct Ended {
+    past: Past,
+    connector: String,
+    known: bool,
+    remote: String,
+}
+
 #[derive(Template)]
 #[template(path = "sessions.html")]
 struct SessionsPage {
     shell: Shell,
     table: SessionsTable,
+    filters: Filters,
+    ended: Vec<Ended>,
+    pager: Pager,
+    /// How long sessions are kept, in words; empty when they are not.
+    kept: String,
 }
 
-/// The page.
-pub async fn show(context: Context) -> Result<Response, WebError> {
+/// What the database is asked for sessions that have ended.
+pub fn filter(context: &Context, asked: &Asked) -> Filter {
+    let typed = asked.address.trim();
+    // Whatever way an address is written, it is stored in one.
+    let address = typed.parse::<IpAddr>().map_or_else(|_| typed.to_owned(), |address| address.to_string());
+    Filter {
+        connector: asked.connector(context).map(|id| id.to_ascii_lowercase()),
+        remote: Some(address).filter(|address| !address.is_empty()),
+        ending: SessionEnd::parse(&asked.ending),
+        since: asked.since(context.now()),
+    }
+}
+
+/// The page. Beside a filter, and further back, who is connected now would say something else than the list.
+pub async fn show(context: Context, Query(asked): Query<Asked>) -> Result<Response, WebError> {
+    let (filter, now) = (filter(&context, &asked), context.now());
+    let (found, older) = list::page(&context, &filter, asked.before().as_ref(), asked.size()).await?;
+    let endings = SessionEnd::ALL.iter().map(|ending| (ending.name(), ending.label()));
+    let own = vec![Select {
+        key: "ending",
+        label: "How it ended",
+        any: "Any way",
+        offers: Offer::all(endings, &asked.ending),
+    }];
+    let filters = Filters::new(&context, (PATH, "Ended"), &asked, own).await?.with_address(&asked);
     let mut shell = Shell::new(&context, "Sessions", Nav::Activity).await?;
-    shell.live = Followed::Sessions.address("");
-    Ok(html(&SessionsPage { shell, table: SessionsTable::now(&context) })?.into_response())
+    if filters.is_whole {
+        shell.live = Followed::Sessions.address("");
+    }
+    let ended = found.into_iter().map(|one| Ended {
+        past: Past::new(&one, now),
+        known: context.state.live.written_id(&one.connector).is_some(),
+        connector: one.connector,
+        remote: one.remote,
+    });
+    let days = context.state.live.snapshot().profile.log_keep_days.get();
+    let page = SessionsPage {
+        shell,
+        table: SessionsTable::now(&context),
+        filters,
+        ended: ended.collect(),
+        pager: asked.pager(PATH, older),
+        kept: if days == 0 { String::new() } else { human::count(days, "day", "days") },
+    };
+    Ok(html(&page)?.into_response())
+}
+
+/// Sessions that have ended as CSV, without a limit.
+pub async fn export(context: Context, Query(asked): Query<Asked>) -> Response {
+    let filter = filter(&context, &asked);
+    csv::file(&context, "sessions", filter)
+}
+
+impl Paged for Filter {
+    const COLUMNS: &'static [&'static str] = &[
+        "id",
+        "connector",
+        "remote",
+        "client",
+        "tls",
+        "begun_at",
+        "ended_at",
+        "ending",
+        "received_files",
+        "received_bytes",
+        "sent_files",
+        "sent_bytes",
+        "failures",
+    ];
+    type Row = Session;
+
+    async fn page(&self, db: &Db, before: Option<&Cursor>, count: i64) -> Result<Vec<Session>, StoreError> {
+        session::page(db, self, before, count).await
+    }
+
+    fn place(row: &Session) -> (Timestamp, &str) {
+        (row.ended_at, row.id.as_str())
+    }
+
+    fn cells(one: Session) -> Vec<String> {
+        vec![
+            one.id.to_string(),
+            one.connector,
+            one.remote,
+            one.client,
+            one.tls,
+            one.begun_at.to_string(),
+            one.ended_at.to_string(),
+            one.ending.name().to_owned(),
+            one.tally.received_files.to_string(),
+            one.tally.received_bytes.to_string(),
+            one.tally.sent_files.to_string(),
+            one.tally.sent_bytes.to_string(),
+            one.tally.failures.to_string(),
+        ]
+    }
 }
 
 /// How long *Disconnect and block address* keeps the address out.
@@ -160,7 +273,7 @@ pub async fn disconnect(context: Context, Path(id): Path<String>, posted: Posted
         _ => "That session had ended already.".to_owned(),
     };
     // Only pages that offer it are gone back to.
-    let to = if posted.text("to") == "/" { "/" } else { "/activity/sessions" };
+    let to = if posted.text("to") == "/" { "/" } else { PATH };
     context.leave(to, Note::done(note));
     Ok(Redirect::to(to).into_response())
 }

@@ -45,6 +45,8 @@ struct SignInPage {
     name: String,
     to: String,
     error: String,
+    /// What was sent without a sign-in was not saved.
+    lost: bool,
 }
 
 /// The page that was asked for before the sign-in.
@@ -54,16 +56,34 @@ pub struct Asked {
     to: String,
 }
 
-/// The form: `name` as it was typed, and where it leads to.
+/// The form, after `error` if there was one: `name` as it was typed, and where it leads to.
 async fn page(context: &Context, (name, to): (&str, &str), error: &str) -> Result<Response, WebError> {
-    let title = if error.is_empty() { "Sign in" } else { "Error: Sign in" };
-    let shell = Shell::new(context, title, Nav::Elsewhere).await?;
-    let public = context.state.live.snapshot().appliance.public_host.as_ref().map(ToString::to_string);
-    let host = public.unwrap_or_else(|| context.visitor.host());
-    let to = landing::page(to).to_owned();
-    let page = SignInPage { shell, host, name: name.to_owned(), to, error: error.to_owned() };
-    let status = if error.is_empty() { StatusCode::OK } else { StatusCode::UNPROCESSABLE_ENTITY };
+    let (title, status) = match error {
+        "" => ("Sign in", StatusCode::OK),
+        _ => ("Error: Sign in", StatusCode::UNPROCESSABLE_ENTITY),
+    };
+    let form = form(context, title, to).await?;
+    let page = SignInPage { name: name.to_owned(), error: error.to_owned(), ..form };
     Ok((status, html(&page)?).into_response())
+}
+
+/// The form for who sent one without being signed in, most often after being away for long: it says that nothing was saved,
+/// and leads back to the page `to`.
+pub async fn again(context: &Context, to: &str) -> Result<Response, WebError> {
+    let page = SignInPage { lost: true, ..form(context, "Nothing was saved: sign in", to).await? };
+    Ok((StatusCode::FORBIDDEN, html(&page)?).into_response())
+}
+
+async fn form(context: &Context, title: &str, to: &str) -> Result<SignInPage, WebError> {
+    let public = context.state.live.snapshot().appliance.public_host.as_ref().map(ToString::to_string);
+    Ok(SignInPage {
+        shell: Shell::new(context, title, Nav::Elsewhere).await?,
+        host: public.unwrap_or_else(|| context.visitor.host()),
+        name: String::new(),
+        to: landing::page(to).to_owned(),
+        error: String::new(),
+        lost: false,
+    })
 }
 
 /// The form. While nobody administers, the first run comes before it.

@@ -109,7 +109,9 @@ pub async fn show(context: Context, Query(asked): Query<Asked>) -> Result<Respon
         Select { key: "result", label: "Result", any: "Any", offers: Offer::all(RESULTS, &asked.result) },
     ];
     let mut filters = Filters::new(&context, (PATH, "Ended"), &asked, own).await?;
-    filters.chips.extend(files.map(|files| files.chip(asked.at(PATH, "sla", &[]))));
+    if let Some(files) = files {
+        filters.put(files.chip(asked.at(PATH, "sla", &[])));
+    }
     let page = TransfersPage {
         shell: Shell::new(&context, "Transfers", Nav::Activity).await?,
         filters,

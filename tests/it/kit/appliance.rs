@@ -306,7 +306,8 @@ impl Running<'_> {
 
     /// The records of a connector's sessions that have ended, newest first, without what was said.
     pub(crate) async fn sessions(&self, connector: &str) -> Vec<Session> {
-        session::of_connector(&self.db, connector, None, 1_000).await.expect("sessions are read")
+        let filter = session::Filter { connector: Some(connector.to_owned()), ..session::Filter::default() };
+        session::page(&self.db, &filter, None, 1_000).await.expect("sessions are read")
     }
 
     /// What was said in a session, as far as it is kept.
