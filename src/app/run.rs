@@ -115,8 +115,7 @@ async fn serve(options: &ServeOptions, (log, lines): (Option<telemetry::Handle>,
     let programs = open_programs(options, &db).await?;
     let live = Live::open(db.clone(), clock.clone()).await?;
     let asker = asker((&db, &clock, &ids), (&programs, &data))?;
-    let journal = Journal::open(&db).await?;
-    let (recorder, writer) = Recorder::with_journal(db.clone(), journal, live.clone());
+    let (recorder, writer) = Recorder::with_journal(db.clone(), Journal::open(&db).await?, live.clone());
     let depot = Depot {
         db: db.clone(),
         recorder,
