@@ -21,6 +21,7 @@ use super::commit::{Place, Received};
 use super::group::{Group, Kind, Named, receipt_row};
 use super::open::Db;
 use super::queue::Gone;
+use crate::base::human;
 use crate::base::lock::lock;
 use crate::base::sync::{SharedSync, Syncer};
 
@@ -96,7 +97,8 @@ impl Journal {
         sqlx::query(SET_WRITTEN).bind(next).execute(&mut *tx).await?;
         tx.commit().await?;
         if !missing.is_empty() {
-            tracing::info!("{} receipts were brought into the database from the journal", missing.len());
+            let receipts = human::count(missing.len() as u64, "receipt", "receipts");
+            tracing::info!("Brought {receipts} from the journal into the database");
         }
         let is_made = text.len() == JOURNAL_BYTES;
         let lines = Lines { next: next + 1, end: 0, waiting: 0, is_made, has_failed: false, rests: false };
