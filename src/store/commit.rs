@@ -1,9 +1,8 @@
 //! Group commit: everything the engine records goes through one queue and one writer, many rows to a transaction.
 //!
 //! Always: [`Recorder::receive`] returns only after its receipt, and in it its event, is committed with a full sync, or is as
-//! safe in the [`Journal`]. Records
-//! that nobody waits for are put off for a few milliseconds: while uploads come, those of many are one commit. Where the
-//! database cannot be written they are kept until it can ([`Writer`]).
+//! safe in the [`Journal`]. Records that nobody waits for are put off for a few milliseconds: while uploads come, those of many
+//! are one commit. Where the database cannot be written they are kept until it can ([`Writer`]).
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};

@@ -55,12 +55,15 @@ impl Job {
 
     /// Whether files are lost sight of without it.
     pub(super) fn says_where_a_file_is(&self) -> bool {
-        let is_journaled = matches!(self, Self::Journaled(_));
-        is_journaled
-            || matches!(
-                self,
-                Self::Receive(..) | Self::Collect(..) | Self::Publish(_) | Self::Moved(..) | Self::Renamed(_)
-            )
+        matches!(
+            self,
+            Self::Receive(..)
+                | Self::Journaled(_)
+                | Self::Collect(..)
+                | Self::Publish(_)
+                | Self::Moved(..)
+                | Self::Renamed(_)
+        )
     }
 
     /// What it is, for the log.

@@ -80,8 +80,7 @@ pub async fn publish(
         Ok(committed) => committed,
         Err(error) => {
             // What did not answer may have it all the same: its bytes are not that receipt's any more.
-            part.begin_anew(folder, ReceiptId::new(&depot.ids).as_str(), &plan.client_path())
-                .map_err(TransferError::Storage)?;
+            begin_anew(depot, plan, part)?;
             return Err(error);
         }
     };
@@ -93,8 +92,7 @@ pub async fn publish(
     if let Err(error) = placed.await {
         lost(depot, folder, &committed).await;
         // The receipt keeps its id, whatever becomes of the bytes: who goes on with them gets a receipt of its own.
-        part.begin_anew(folder, ReceiptId::new(&depot.ids).as_str(), &plan.client_path())
-            .map_err(TransferError::Storage)?;
+        begin_anew(depot, plan, part)?;
         return Err(exists(error));
     }
     folder.supersede(&plan.names, id.as_str());
@@ -107,6 +105,12 @@ pub async fn publish(
     }
     finish(depot, committed.published).await?;
     Ok(Some(id))
+}
+
+/// The part goes on under the id of a receipt that there is not yet.
+fn begin_anew(depot: &Depot, plan: &Plan, part: &mut Part) -> Result<(), TransferError> {
+    let id = ReceiptId::new(&depot.ids);
+    part.begin_anew(plan.folder(), id.as_str(), &plan.client_path()).map_err(TransferError::Storage)
 }
 
 /// Into Send, or under a temporary name: by the same safe steps, without a receipt.
