@@ -16,7 +16,7 @@ pub const PIPELINE_BYTES_MAX: usize = 64 * 1_024;
 /// Telnet's "interpret as command" (RFC 854). Clients send it where a line would begin, before `ABOR` and for options;
 /// within a line it is a letter of older encodings (windows-1251 and koi8-r have я and Ъ there), which hardly any client
 /// doubles. A doubled one is the byte itself everywhere.
-const IAC: u8 = 0xff;
+pub const IAC: u8 = 0xff;
 /// The least byte that is a telnet command after [`IAC`].
 const TELNET_COMMAND_MIN: u8 = 0xf0;
 /// WILL, WONT, DO and DONT carry an option byte.

@@ -32,7 +32,7 @@ use crate::engine::stream::Stream;
 use crate::engine::tls::SessionTls;
 use crate::engine::{Engine, LOGIN_DEADLINE, REPLY_TIMEOUT};
 use crate::ftp::command::Command;
-use crate::ftp::line::{LineReader, PIPELINE_BYTES_MAX};
+use crate::ftp::line::{IAC, LineReader, PIPELINE_BYTES_MAX};
 use crate::ftp::reply::{Code, Reply};
 use crate::ftp::session::{Ask, Forbidden, Outcome, Policy, Session, Step};
 use crate::store::live::{LiveConnector, Snapshot};
@@ -225,8 +225,8 @@ impl Control {
                     self.session.invalid(reply)
                 }
                 Some(text) => {
-                    self.heard(&text);
-                    return self.command(Command::read(&text)).await;
+                    let command = self.heard(&text);
+                    return self.command(command).await;
                 }
             },
         };
@@ -241,11 +241,13 @@ impl Control {
         }
     }
 
-    /// A line has come: it is shown and kept without its secrets.
-    fn heard(&mut self, line: &str) {
-        let shown = login::shown_line(&self.engine.live.snapshot(), line);
+    /// A line has come: it is shown and kept without its secrets. Gives what it says.
+    fn heard(&mut self, line: &str) -> Command {
+        let command = Command::read(line);
+        let shown = login::shown_line(&self.engine.live.snapshot(), &command, line);
         self.place.heard(self.engine.depot.clock.now(), &shown);
         self.now_answering(shown);
+        command
     }
 
     fn now_answering(&mut self, line: String) {
@@ -441,7 +443,8 @@ async fn read_some(stream: &mut Stream, reader: &mut LineReader) -> io::Result<u
             Poll::Ready(Ok(())) => {
                 reader.push(buffer.filled());
                 let count = buffer.filled().len();
-                if let (1.., Stream::Plain(stream)) = (count, &*stream)
+                if let Stream::Plain(stream) = &*stream
+                    && may_end_before_a_mark(buffer.filled())
                     && let Some(socket) = stream.handle()
                 {
                     read_behind_the_mark(socket, reader);
@@ -455,6 +458,12 @@ async fn read_some(stream: &mut Stream, reader: &mut LineReader) -> io::Result<u
     .await
 }
 
+/// Whether a read may have ended before urgent data: in the middle of a line, or behind telnet's signals. Whoever says whole lines
+/// only is not asked for more.
+fn may_end_before_a_mark(read: &[u8]) -> bool {
+    read.last().is_some_and(|last| *last != b'\n') || read.contains(&IAC)
+}
+
 /// A read ends before urgent data, and the runtime takes a short read for "nothing is left": without a look behind the
 /// mark, `ABOR` after telnet's urgent data mark would lie there until the client says something more.
 fn read_behind_the_mark(stream: BorrowedFd<'_>, reader: &mut LineReader) {
@@ -464,6 +473,22 @@ fn read_behind_the_mark(stream: BorrowedFd<'_>, reader: &mut LineReader) {
             Ok((count, _)) if count > 0 => reader.push(&bytes[..count]),
             // Nothing more, or an end that the next read tells.
             Ok(_) | Err(_) => return,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_ends_within_a_line_or_signals_may_have_stopped_at_a_mark() {
+        for whole in [&b"NOOP\r\n"[..], b"PASV\r\nRETR a.edi\r\n", b""] {
+            assert!(!may_end_before_a_mark(whole), "{}", whole.escape_ascii());
+        }
+        // Python sends all of `ABOR\r\n` as urgent data, which is its last byte; lftp sends telnet's signals before it.
+        for cut in [&b"ABOR\r"[..], b"\xff\xf4\xff", b"NOOP\r\n\xff", b"\xff\xf4NOOP\r\n"] {
+            assert!(may_end_before_a_mark(cut), "{}", cut.escape_ascii());
         }
     }
 }
