@@ -407,8 +407,12 @@ impl Control {
         self.place.answered(self.engine.depot.clock.now(), &reply.summary());
         let encoding = self.session.encoding().clone();
         let wire = reply.to_wire(|text| encoding.encode(text));
-        if let Ok(Ok(())) = tokio::time::timeout(REPLY_TIMEOUT, self.stream.write_all(&wire)).await {
-        } else {
+        let leaves = async {
+            self.stream.write_all(&wire).await?;
+            // TLS keeps what the socket has no room for until it is asked again.
+            self.stream.flush().await
+        };
+        if !matches!(tokio::time::timeout(REPLY_TIMEOUT, leaves).await, Ok(Ok(()))) {
             self.client_is_gone();
         }
     }

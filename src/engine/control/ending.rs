@@ -217,6 +217,26 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn a_reply_by_tls_does_not_wait_for_the_next_one() {
+        const COMMANDS: usize = 40;
+        let folder = tempfile::tempdir().unwrap();
+        let (control, mut client) = secured(folder.path()).await;
+        let serving = tokio::spawn(control.serve());
+        client.write_all(b"HELP\r\n".repeat(COMMANDS).as_slice()).await.unwrap();
+        client.flush().await.unwrap();
+        // All that it answers without being read from.
+        tokio::time::sleep(Duration::from_millis(300)).await;
+        let ends = |said: &[u8]| said.windows(6).filter(|part| part == b"\r\n214 ").count();
+        let mut said = Vec::new();
+        while ends(&said) < COMMANDS {
+            let read = tokio::time::timeout(Duration::from_secs(10), client.read_buf(&mut said)).await;
+            let count = read.unwrap_or_else(|_| panic!("{} replies came, {} bytes", ends(&said), said.len())).unwrap();
+            assert!(count > 0);
+        }
+        serving.abort();
+    }
+
+    #[tokio::test]
     async fn no_command_is_taken_behind_the_deadline_of_the_sign_in_however_early_it_was_sent() {
         let folder = tempfile::tempdir().unwrap();
         let (mut control, mut client) = session(folder.path()).await;
