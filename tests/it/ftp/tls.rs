@@ -209,3 +209,18 @@ async fn a_failed_handshake_is_explained() {
     assert_eq!(told[0].rule.name(), "tls_handshake_failed");
     assert!(told[0].detail.contains("spoke in clear"), "{}", told[0].detail);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_passive_port_that_no_transfer_uses_is_free_at_once() {
+    let appliance = Appliance::new();
+    appliance.set(&[&format!("passive_port_range={}", crate::kit::free_port())]);
+    let running = appliance.start().await;
+    let mut secured = Secured::login(running.ftp(), Version::Tls13, (PARTNER, PASSWORD)).await;
+    for _ in 0..20 {
+        secured.client.expect("PASV", 227).await;
+        secured.client.expect("EPSV", 229).await;
+        secured.client.expect("ABOR", 226).await;
+        secured.client.expect("EPSV", 229).await;
+        secured.client.expect("RETR /Send/missing.edi", 550).await;
+    }
+}
