@@ -433,6 +433,7 @@ const fn forbidding(what: Forbidden) -> Rule {
     match what {
         Forbidden::ActiveMode => Rule::ActiveModeOff,
         Forbidden::ClearData => Rule::TlsRequiredData,
+        Forbidden::Protection => Rule::ProtectionNotSupported,
     }
 }
 

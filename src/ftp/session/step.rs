@@ -18,7 +18,7 @@ pub const STAT_LINES_MAX: usize = 1_000;
 pub enum Step {
     /// Send this; nothing else happens.
     Send(Reply),
-    /// The same, of what a setting forbids: the administrator is to know of it.
+    /// The same, of what is forbidden: the administrator is to know of it.
     Forbid(Forbidden, Reply),
     /// Send this, then close the control connection.
     Close(Reply),
@@ -33,13 +33,15 @@ pub enum Step {
     Status,
 }
 
-/// What the [`Policy`] keeps a client from.
+/// What a client is kept from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Forbidden {
     /// `PORT`, `EPRT`: active mode is off.
     ActiveMode,
     /// A transfer in clear, where TLS is required.
     ClearData,
+    /// `CCC`, `PROT S`, `PROT E`: less than TLS, or what it does not have.
+    Protection,
 }
 
 /// What only the outside can decide or do. Each has one successful [`Outcome`], named beside it; a refusal or a
@@ -140,7 +142,7 @@ pub enum Ask {
     ClientName(String),
     /// `SITE RECEIPT path`: the receipt of the partner's latest upload of that name. → [`Outcome::Receipt`]
     Receipt(VirtualPath),
-    /// A command whose parameter Waybill refuses on purpose (TYPE E, STRU R, MODE B, unknown PROT…): the engine
+    /// A command whose parameter Waybill refuses on purpose (TYPE E, STRU R, MODE B…): the engine
     /// records the refusal and gives the reply back. → [`Outcome::Refused`]
     Unsupported(Reply),
 }
