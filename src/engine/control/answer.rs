@@ -171,8 +171,12 @@ impl Control {
         match data::listen(&self.engine.ports, &snapshot.profile, (self.local, self.remote)) {
             Ok((passive, at)) => {
                 self.agreed = Some(self.passive(passive));
-                let told =
-                    if extended { self.local } else { self.engine.ports.told(&snapshot, self.remote, self.local) };
+                // 229 tells no address, and 227 has no place for the IPv6 one that is listened on.
+                let told = if extended || self.local.is_ipv6() {
+                    self.local
+                } else {
+                    self.engine.ports.told(&snapshot, self.remote, self.local)
+                };
                 (Outcome::Listening(SocketAddr::new(told, at.port())), None)
             }
             Err(error) => {

@@ -83,6 +83,10 @@ async fn a_session_works_over_ipv6() {
     client.store("/Receive/six.edi", b"over IPv6").await;
     assert_eq!(client.fetch("RETR /Receive/six.edi").await.unwrap(), b"over IPv6");
     assert_eq!(running.receipts(1).await[0]["remote_address"], "::1");
+    // The Passive Address is one of IPv4, and this session's data connections are not.
+    appliance.set(&["passive_address=127.0.0.1"]);
+    client.expect("PASV", 502).await;
+    client.store("/Receive/next.edi", b"by EPSV").await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
