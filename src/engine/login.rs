@@ -81,7 +81,7 @@ pub fn shown_name(snapshot: &Snapshot, name: &str) -> String {
 
 /// A line as pages, records and transcripts show it.
 pub fn shown_line(snapshot: &Snapshot, line: &str) -> String {
-    match Command::read(line) {
+    match Command::read(line.trim_start()) {
         Command::User(name) if snapshot.partner(&name).is_none() => {
             format!("USER {}****", shown_name(snapshot, &name))
         }
