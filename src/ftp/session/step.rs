@@ -228,9 +228,23 @@ impl Listing {
     pub fn to_the_letter(&self) -> Option<Self> {
         let pattern = self.pattern.as_deref().filter(|pattern| !pattern.contains('*'))?;
         let path = self.path.child(Name::parse(pattern).ok()?);
+        Some(Self { path, pattern: None, written: self.within(pattern), ..self.clone() })
+    }
+
+    /// The same of a folder that `-R` has found `names` below this one.
+    #[must_use]
+    pub fn below(&self, names: &[Name]) -> Self {
+        names.iter().fold(self.clone(), |above, name| Self {
+            path: above.path.child(name.clone()),
+            written: above.within(name.as_str()),
+            ..above
+        })
+    }
+
+    /// A name of the folder, as the client would write it.
+    fn within(&self, name: &str) -> String {
         let slash = if self.written.is_empty() || self.written.ends_with('/') { "" } else { "/" };
-        let written = format!("{}{slash}{pattern}", self.written);
-        Some(Self { path, pattern: None, written, ..self.clone() })
+        format!("{}{slash}{name}", self.written)
     }
 
     /// Whether an entry of the folder is wanted: it fits the pattern, or is called so to the letter.
@@ -243,8 +257,7 @@ impl Listing {
         let line = listing::line(entry, self.format, self.facts, now, offset_s);
         match self.format {
             Format::Names if self.written.is_empty() => line,
-            Format::Names if self.written.ends_with('/') => format!("{}{line}", self.written),
-            Format::Names => format!("{}/{line}", self.written),
+            Format::Names => self.within(&line),
             Format::List | Format::Machine => line,
         }
     }
