@@ -44,8 +44,11 @@ impl Counts {
             return Err(Rule::TooManySessions);
         }
         let of = |map: &HashMap<IpAddr, usize>| map.get(&address).copied().unwrap_or(0);
-        if of(&self.by_address) >= limits.per_address_max || of(&self.not_logged_in) >= NOT_LOGGED_IN_MAX {
+        if of(&self.by_address) >= limits.per_address_max {
             return Err(Rule::TooManyFromAddress);
+        }
+        if of(&self.not_logged_in) >= NOT_LOGGED_IN_MAX {
+            return Err(Rule::TooManyNotLoggedIn);
         }
         Ok(())
     }
@@ -159,5 +162,17 @@ mod tests {
         let counts = admission.lock();
         assert!(counts.all == 0 && counts.by_address.is_empty());
         assert!(counts.by_connector.values().all(|n| *n == 0) && counts.not_logged_in.is_empty());
+    }
+
+    #[test]
+    fn strangers_of_one_address_have_a_limit_of_their_own() {
+        let (admission, address) = (Admission::default(), IpAddr::from([192, 0, 2, 1]));
+        let limits = Limits { sessions_max: 1_000, per_address_max: 1_000 };
+        let mut slots: Vec<_> = (0..NOT_LOGGED_IN_MAX).map(|_| admission.enter(address, &limits).unwrap()).collect();
+        let no = admission.enter(address, &limits).unwrap_err();
+        assert_eq!(no, Rule::TooManyNotLoggedIn);
+        assert!(no.explain().starts_with(&format!("{NOT_LOGGED_IN_MAX} connections")));
+        slots[0].log_in("acme", 1).unwrap();
+        admission.enter(address, &limits).unwrap();
     }
 }

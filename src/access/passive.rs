@@ -21,6 +21,8 @@ use crate::store::live::{Live, Snapshot};
 
 /// How often the host name of the Passive Address is resolved anew.
 const RESOLVE_EVERY: Duration = Duration::from_mins(1);
+/// One address may hold one of so many ports of the range, rounded up: none takes every port from the others.
+const SHARE_OF_ADDRESS: u32 = 2;
 /// Random picks before the pool is searched in order.
 const RANDOM_PICKS: u32 = 16;
 
@@ -84,23 +86,45 @@ impl Lease {
     }
 }
 
+/// Why there is no port.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum NoPort {
+    /// The client's address has its share.
+    #[error("one address may hold {most} of the {count} ports, and this one does")]
+    Share {
+        /// How many that is.
+        most: u32,
+        /// Of how many.
+        count: u32,
+    },
+    /// All are in use.
+    #[error("none of the ports {first} to {last} is free")]
+    UsedUp {
+        /// The first of the range.
+        first: u16,
+        /// The last of the range.
+        last: u16,
+    },
+}
+
 impl Ports {
-    /// A free port of the range that is not in `tried`; `None` when there is none, or when `client` holds half of the
-    /// range already: no address can take every port from the others.
-    pub fn lease(&self, range: &PortRange, client: IpAddr, tried: &HashSet<u16>) -> Option<Lease> {
+    /// A free port of the range that is not in `tried`.
+    pub fn lease(&self, range: &PortRange, client: IpAddr, tried: &HashSet<u16>) -> Result<Lease, NoPort> {
         let mut leased = lock(&self.leased);
         let held = leased.values().filter(|holder| **holder == client).count();
-        if u32::try_from(held).is_ok_and(|held| held >= range.count().div_ceil(2)) {
-            return None;
+        let most = range.count().div_ceil(SHARE_OF_ADDRESS);
+        if u32::try_from(held).is_ok_and(|held| held >= most) {
+            return Err(NoPort::Share { most, count: range.count() });
         }
         let free = |port: &u16| !leased.contains_key(port) && !tried.contains(port);
         let mut random = rand::rng();
         let picked = (0..RANDOM_PICKS).map(|_| random.random_range(range.first..=range.last)).find(free);
         // A nearly full range is searched from a random place on, so that the next port cannot be guessed.
         let start = random.random_range(range.first..=range.last);
-        let port = picked.or_else(|| (start..=range.last).chain(range.first..start).find(free))?;
+        let port = picked.or_else(|| (start..=range.last).chain(range.first..start).find(free));
+        let port = port.ok_or(NoPort::UsedUp { first: range.first, last: range.last })?;
         leased.insert(port, client);
-        Some(Lease { ports: self.clone(), port })
+        Ok(Lease { ports: self.clone(), port })
     }
 
     /// The address that 227 tells `client`: the exception for its network, the Passive Address, else our own.
@@ -244,17 +268,20 @@ mod tests {
         let [one, two, three] = [1, 2, 3].map(|last| IpAddr::from([192, 0, 2, last]));
         let leases_of = |client| {
             std::iter::repeat_with(|| ports.lease(&range, client, &HashSet::new()))
-                .map_while(|one| one)
+                .map_while(Result::ok)
                 .collect::<Vec<_>>()
         };
         let mut leases = leases_of(one);
         assert_eq!(leases.len(), 5);
+        let refused = |client| ports.lease(&range, client, &HashSet::new()).err();
+        assert_eq!(refused(one), Some(NoPort::Share { most: 5, count: 10 }));
         leases.extend(leases_of(two));
         leases.extend(leases_of(three));
         let distinct: HashSet<_> = leases.iter().map(Lease::port).collect();
         assert_eq!((leases.len(), distinct.len()), (10, 10));
+        assert_eq!(refused(three), Some(NoPort::UsedUp { first: 50_000, last: 50_009 }));
         drop(leases);
         assert_eq!(ports.leased(), 0);
-        assert_eq!(ports.lease(&range, one, &(50_000..50_009).collect()).map(|lease| lease.port()), Some(50_009));
+        assert_eq!(ports.lease(&range, one, &(50_000..50_009).collect()).unwrap().port(), 50_009);
     }
 }

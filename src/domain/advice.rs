@@ -36,9 +36,15 @@ pub const fn advice(rule: Rule) -> &'static str {
         Rule::NameEncoding => "The name has characters we could not read; please switch your client to UTF-8.",
         Rule::NameFilter => "We do not accept files of this name; please check its name and extension.",
         Rule::NameNotStorable => "The name cannot be stored here; please choose a shorter or plainer one.",
+        Rule::NoPassivePort => {
+            "All our data ports were taken; please use fewer connections at a time, or try again later."
+        }
         Rule::NoRead => "Nothing can be read in this folder; what we have for you is in Send.",
         Rule::NoWrite => "Nothing can be changed in this folder; please upload to Receive.",
         Rule::OutsideFolders => "Please change to the folder Receive to upload, and to Send to download.",
+        Rule::ProtectionNotSupported => {
+            "Please let your client keep TLS to the end (no CCC) and encrypt data (PROT P)."
+        }
         Rule::ProxyHeader => "The trouble is on the way to our server; we look at it.",
         Rule::Quota => "There is no room left for your files; we look at it, please try again later.",
         Rule::SessionNotReused => {
@@ -49,7 +55,7 @@ pub const fn advice(rule: Rule) -> &'static str {
         Rule::TlsHandshakeFailed => "Please use a client with TLS 1.2 or 1.3, and check how it is to encrypt.",
         Rule::TlsRequiredData => "Please let your client encrypt data connections too (PROT P).",
         Rule::TlsRequiredLogin => "Please use FTP over TLS; plain FTP is not accepted.",
-        Rule::TooManyForConnector | Rule::TooManyFromAddress => {
+        Rule::TooManyForConnector | Rule::TooManyFromAddress | Rule::TooManyNotLoggedIn => {
             "Too many connections at a time; please close some, or let your client use fewer."
         }
         Rule::TooManySessions => "Our server was full; please try again in a few minutes.",

@@ -89,6 +89,9 @@ rules! {
          or ask the partner for another name.";
     NameNotStorable = "name_not_storable", "Name cannot be stored", None,
         "The name is too long, has a control character or is one of Waybill's own. The partner should choose another.";
+    NoPassivePort = "no_passive_port", "No port for a data connection", Some(("profile", "passive_port_range")),
+        "The client asked for a passive port and got none: all of the Passive Port Range are in use, or its address \
+         holds half of them, which is the most that one may. Choose a wider range, and open it in the firewall.";
     NoRead = "no_read", "No Read in this folder", Some(("connector", "send_read")),
         "The connector has no Read in this folder, so nothing there can be listed or downloaded. Allow Read for Send \
          or Receive on the connector.";
@@ -101,6 +104,9 @@ rules! {
     OutsideFolders = "outside_folders", "Outside Send and Receive", Some(("connector", "start_folder")),
         "Files live in Send and Receive only, and renaming stays within one of them. The client should change to \
          Receive first, or Start folder can land its login there.";
+    ProtectionNotSupported = "protection_not_supported", "Protection not supported", None,
+        "The client wanted the control connection to go on in clear (CCC), or a level of protection that TLS does not \
+         have (PROT S, PROT E). It should keep TLS to the end and use PROT P.";
     ProxyHeader = "proxy_header", "PROXY header missing or damaged", Some(("profile", "proxy_protocol_from")),
         "A connection came from an address in PROXY protocol from without a header that says whom it is for. Turn the \
          PROXY protocol on in the balancer (version 1 or 2), or take its address out of the setting.";
@@ -134,6 +140,10 @@ rules! {
         Some(("profile", "sessions_per_address_max")),
         "As many sessions come from this address as one address may have. Raise Sessions per address if many partners \
          share it.";
+    TooManyNotLoggedIn = "too_many_not_logged_in", "Too many who have not signed in", None,
+        "50 connections from this address had not signed in, or 1,024 of a balancer had sent no PROXY header, and no \
+         more may wait at a time. Each is closed by itself after 2 minutes at most. If they are one partner's, its \
+         client connects and says nothing.";
     TooManySessions = "too_many_sessions", "Too many sessions", Some(("profile", "sessions_max")),
         "The server has as many sessions as it may. Raise Sessions in all if this is the usual load.";
     TypeNotSupported = "type_not_supported", "Type or structure not supported", None,
@@ -160,11 +170,11 @@ mod tests {
             "aborted_by_administrator active_mode_off address_blocked address_not_allowed already_taken_over \
              append_refused before_send broken_off client_certificate connector_disabled connector_expired connector_not_yet_valid \
              data_connection_not_opened data_connection_wrong_address deflate_ratio disk_full draining file_exists \
-             file_too_large idle name_encoding name_filter name_not_storable no_read no_write not_deflated \
-             outside_folders proxy_header quota \
+             file_too_large idle name_encoding name_filter name_not_storable no_passive_port no_read no_write \
+             not_deflated outside_folders protection_not_supported proxy_header quota \
              session_not_reused stalled storage_failing tls_end_unsigned tls_handshake_failed tls_required_data \
-             tls_required_login too_many_for_connector too_many_from_address too_many_sessions type_not_supported \
-             unknown_user wrong_password"
+             tls_required_login too_many_for_connector too_many_from_address too_many_not_logged_in too_many_sessions \
+             type_not_supported unknown_user wrong_password"
         );
         for rule in Rule::ALL {
             assert_eq!(Rule::parse(rule.name()), Some(rule));

@@ -9,7 +9,7 @@ use regex::{Regex, RegexBuilder};
 
 use super::date_format::DateFormat;
 use super::setting::{Input, Value, nearest};
-pub use super::stored_name::numbered;
+pub use super::stored_name::{marked, numbered};
 use super::stored_name::{split_extension, storable};
 use super::value::{ZoneName, typed};
 use crate::base::clock::Timestamp;

@@ -34,8 +34,13 @@ fn with_mark(name: &str, mark: &str) -> String {
 
 /// The `n`th name beside `name`, for keeping both: `name-1.ext`.
 pub fn numbered(name: &Name, n: u32) -> Name {
-    // a stored name with a number before its extension is one too
-    Name::parse(&with_mark(name.as_str(), &format!("-{n}"))).unwrap_or_else(|_| name.clone())
+    marked(name, &n.to_string())
+}
+
+/// `name-mark.ext`: what tells it from others stands before the extension, however long the name is.
+pub fn marked(name: &Name, mark: &str) -> Name {
+    // a stored name with letters and digits before its extension is one too
+    Name::parse(&with_mark(name.as_str(), &format!("-{mark}"))).unwrap_or_else(|_| name.clone())
 }
 
 #[cfg(test)]

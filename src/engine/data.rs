@@ -10,7 +10,7 @@ use tokio::net::{TcpListener, TcpSocket, TcpStream};
 
 use super::early::{Come, Early};
 use super::proxy;
-use crate::access::passive::{Lease, Ports, any_port};
+use crate::access::passive::{Lease, NoPort, Ports, any_port};
 use crate::domain::profile::Profile;
 
 /// Ports tried before passive mode is given up.
@@ -58,31 +58,42 @@ pub enum DataError {
     Network(#[from] io::Error),
 }
 
+/// Why there is no passive port.
+#[derive(Debug, thiserror::Error)]
+pub enum ListenError {
+    /// The range has none for this client.
+    #[error(transparent)]
+    NoPort(#[from] NoPort),
+    /// The system said no.
+    #[error("a port could not be opened: {0}")]
+    Network(#[from] io::Error),
+}
+
 /// Opens a passive port on `local`, the control connection's own address.
 pub fn listen(
     ports: &Ports,
     profile: &Arc<Profile>,
     (local, client): (IpAddr, IpAddr),
-) -> io::Result<(Passive, SocketAddr)> {
+) -> Result<(Passive, SocketAddr), ListenError> {
     let mut tried = HashSet::new();
     for _ in 0..BIND_TRIES_MAX {
         let lease = match &profile.passive_port_range {
             None => None,
-            Some(range) => Some(ports.lease(range, client, &tried).ok_or(io::ErrorKind::AddrInUse)?),
+            Some(range) => Some(ports.lease(range, client, &tried)?),
         };
         let port = lease.as_ref().map_or_else(any_port, Lease::port);
         match bind(SocketAddr::new(local, port)) {
-            Ok(listener) => return passive(listener, lease, profile),
+            Ok(listener) => return Ok(passive(listener, lease, profile)?),
             Err(error) if error.kind() == io::ErrorKind::AddrInUse && port != 0 => {
                 tried.insert(port);
             }
-            Err(error) => return Err(error),
+            Err(error) => return Err(error.into()),
         }
     }
     if profile.passive_port_range.is_some() {
-        return Err(io::ErrorKind::AddrInUse.into());
+        return Err(io::Error::from(io::ErrorKind::AddrInUse).into());
     }
-    passive(bind(SocketAddr::new(local, 0))?, None, profile)
+    Ok(passive(bind(SocketAddr::new(local, 0))?, None, profile)?)
 }
 
 fn passive(listener: TcpListener, lease: Option<Lease>, profile: &Arc<Profile>) -> io::Result<(Passive, SocketAddr)> {

@@ -4,9 +4,13 @@
 //! Always: the handshake begins with the command or with the client's first byte, whichever is first. In the second
 //! case the direction is not known, so no ticket is sent. One such connection for each session, and it ends with it.
 
+use std::fmt;
+use std::future::poll_fn;
 use std::io;
 use std::net::IpAddr;
-use std::sync::{Arc, OnceLock};
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, OnceLock};
+use std::task::Poll;
 use std::time::Duration;
 
 use tokio::net::TcpStream;
@@ -17,6 +21,7 @@ use tokio_util::task::AbortOnDropHandle;
 use super::data::{DataError, Passive};
 use super::metered::Metered;
 use super::tls::{Reads, SessionTls};
+use crate::base::lock::lock;
 
 /// A passive port where the client may be early.
 #[derive(Debug)]
@@ -24,7 +29,27 @@ pub struct Early {
     /// The first who came from elsewhere.
     wrong: Arc<OnceLock<IpAddr>>,
     command: oneshot::Sender<()>,
+    /// Behind it the port is closed.
+    _port: Port,
     arrival: AbortOnDropHandle<io::Result<Come>>,
+}
+
+/// What waits at the port, and has it open.
+type Waiting = Pin<Box<dyn Future<Output = io::Result<Come>> + Send>>;
+
+/// The port of what waits in a task. Dropped, it is free at once: the task itself ends only when its turn comes.
+struct Port(Arc<Mutex<Option<Waiting>>>);
+
+impl Drop for Port {
+    fn drop(&mut self) {
+        *lock(&self.0) = None;
+    }
+}
+
+impl fmt::Debug for Port {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Port").finish_non_exhaustive()
+    }
 }
 
 /// How far a client has come by the time of its command.
@@ -42,7 +67,7 @@ impl Early {
         let wrong: Arc<OnceLock<IpAddr>> = Arc::default();
         let (command, commanded) = oneshot::channel();
         let others = Arc::clone(&wrong);
-        let arrival = tokio::spawn(async move {
+        let waiting: Waiting = Box::pin(async move {
             let stream = passive.accept(peer, &others).await?;
             let mut first = [0];
             tokio::select! {
@@ -56,7 +81,13 @@ impl Early {
                 }
             }
         });
-        Self { wrong, command, arrival: AbortOnDropHandle::new(arrival) }
+        let port = Port(Arc::new(Mutex::new(Some(waiting))));
+        let shared = Arc::clone(&port.0);
+        let arrival = tokio::spawn(poll_fn(move |cx| match &mut *lock(&shared) {
+            Some(waiting) => waiting.as_mut().poll(cx),
+            None => Poll::Ready(Err(io::ErrorKind::Interrupted.into())),
+        }));
+        Self { wrong, command, _port: port, arrival: AbortOnDropHandle::new(arrival) }
     }
 
     /// The command is here: gives the client as soon as it is connected.

@@ -110,7 +110,8 @@ pub async fn send(
 ) -> Result<(), TransferError> {
     let now = job.engine.depot.clock.now();
     let offset_s = list_offset_s(&job.party, now);
-    let mut out = Lines { job, listing, now, offset_s, buffer: Vec::new(), count: 0, seen: 0, sent_at: None };
+    let mut out =
+        Lines { job, listing: listing.clone(), now, offset_s, buffer: Vec::new(), count: 0, seen: 0, sent_at: None };
     match listed {
         Listed::Root => {
             for entry in root_entries(&job.engine, &job.party)? {
@@ -141,7 +142,8 @@ pub fn list_offset_s(party: &Party, now: Timestamp) -> i32 {
 
 struct Lines<'a> {
     job: &'a Job,
-    listing: &'a Listing,
+    /// Of the folder that is being listed.
+    listing: Listing,
     /// When it began.
     now: Timestamp,
     offset_s: i32,
@@ -221,17 +223,23 @@ async fn folders(
     mut waiting: VecDeque<(Side, usize)>,
     (to, watch): (&mut DataConnection, &Watch<'_>),
 ) -> Result<(), TransferError> {
-    let bounded = out.listing.recursive || out.listing.pattern.is_some();
+    let listing = out.listing.clone();
+    let bounded = listing.recursive || listing.pattern.is_some();
     while let Some((side, depth)) = waiting.pop_front() {
-        let mut walk = match Walk::open(&out.job.engine, &out.job.party, &side, out.listing.all).await {
+        let mut walk = match Walk::open(&out.job.engine, &out.job.party, &side, listing.all).await {
             // Gone since it was listed above.
             Err(TransferError::NotFound | TransferError::NotFolder) if depth > 0 => continue,
             other => other?,
         };
         if depth > 0 {
             let path = side.folder.path(&side.names);
-            out.raw("");
-            out.raw(&format!("{path}:"));
+            let (_, below) = path.names().split_at(path.names().len() - depth);
+            out.listing = listing.below(below);
+            // Names have their folder with them, and nothing else is among what can be fetched.
+            if listing.format != Format::Names {
+                out.raw("");
+                out.raw(&format!("{path}:"));
+            }
         }
         while let Some(entry) = walk.next().await? {
             if bounded && out.count >= LINES_MAX {
@@ -239,7 +247,7 @@ async fn folders(
                 return Ok(());
             }
             out.add(&entry);
-            if out.listing.recursive && entry.kind == Kind::Folder && depth < DEPTH_MAX && waiting.len() < WAITING_MAX {
+            if listing.recursive && entry.kind == Kind::Folder && depth < DEPTH_MAX && waiting.len() < WAITING_MAX {
                 let mut names = side.names.clone();
                 names.extend(Name::parse(&entry.name));
                 waiting.push_back((Side { names, ..side.clone() }, depth + 1));

@@ -80,10 +80,10 @@ pub fn shown_name(snapshot: &Snapshot, name: &str) -> String {
 }
 
 /// A line as pages, records and transcripts show it.
-pub fn shown_line(snapshot: &Snapshot, command: &Command, line: &str) -> String {
-    match command {
-        Command::User(name) if snapshot.partner(name).is_none() => {
-            format!("USER {}****", shown_name(snapshot, name))
+pub fn shown_line(snapshot: &Snapshot, line: &str) -> String {
+    match Command::read(line.trim_start()) {
+        Command::User(name) if snapshot.partner(&name).is_none() => {
+            format!("USER {}****", shown_name(snapshot, &name))
         }
         _ => masked(line),
     }

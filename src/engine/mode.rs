@@ -57,6 +57,8 @@ enum Way {
     },
     In {
         decompress: Decompress,
+        /// The last bytes that were inflated took all the room there was: more may have come of what was read.
+        full: bool,
         /// Why what came was not taken, when it was not.
         fault: Option<Fault>,
     },
@@ -84,7 +86,7 @@ impl DataConnection {
 
     /// To receive by: inflated if there is a level.
     pub(super) fn receiving(inner: DataStream, level: Option<u8>) -> Self {
-        Self::new(inner, level, |_| Way::In { decompress: Decompress::new(true), fault: None })
+        Self::new(inner, level, |_| Way::In { decompress: Decompress::new(true), full: false, fault: None })
     }
 
     fn new(inner: DataStream, level: Option<u8>, way: impl FnOnce(u8) -> Way) -> Self {
@@ -207,7 +209,7 @@ impl Deflated {
 
     /// Inflates into `out`; how many bytes came of it.
     fn inflate(&mut self, out: &mut [u8]) -> Result<usize, Fault> {
-        let Way::In { decompress, .. } = &mut self.way else { return Err(Fault::Malformed) };
+        let Way::In { decompress, full, .. } = &mut self.way else { return Err(Fault::Malformed) };
         let (read, made) = (decompress.total_in(), decompress.total_out());
         let status = decompress.decompress(&self.held[self.done..], out, FlushDecompress::None);
         let status = status.map_err(|_| Fault::Malformed)?;
@@ -217,7 +219,9 @@ impl Deflated {
         if whole > RATIO_FREE_BYTES && whole / RATIO_MAX > read {
             return Err(Fault::Bomb);
         }
-        Ok(usize::try_from(whole - made).unwrap_or(usize::MAX))
+        let count = usize::try_from(whole - made).unwrap_or(usize::MAX);
+        *full = count == out.len();
+        Ok(count)
     }
 
     /// Remembers what is wrong, and says so.
@@ -240,15 +244,17 @@ impl Deflated {
         Poll::Ready(Ok(count > 0))
     }
 
+    /// Whether something may come of what was read.
+    fn has_more(&self) -> bool {
+        self.done < self.held.len() || matches!(self.way, Way::In { full: true, .. })
+    }
+
     fn poll_inflated(&mut self, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         if buf.remaining() == 0 {
             return Poll::Ready(Ok(()));
         }
         loop {
-            while self.done < self.held.len() {
-                if self.ended {
-                    return self.fail(Fault::Malformed);
-                }
+            while !self.ended && self.has_more() {
                 match self.inflate(buf.initialize_unfilled()) {
                     Ok(0) => {}
                     Ok(count) => {
@@ -257,6 +263,9 @@ impl Deflated {
                     }
                     Err(fault) => return self.fail(fault),
                 }
+            }
+            if self.done < self.held.len() {
+                return self.fail(Fault::Malformed);
             }
             let begun = matches!(&self.way, Way::In { decompress, .. } if decompress.total_in() > 0);
             if !ready!(self.poll_more(cx))? {
@@ -383,12 +392,17 @@ mod tests {
 
     /// What is read when the client sends `bytes` and closes; its ending and rule.
     async fn received(bytes: Vec<u8>) -> (usize, Ending, Option<Rule>) {
+        received_by(256 * 1024, bytes).await
+    }
+
+    /// The same, by reads of so many bytes.
+    async fn received_by(room: usize, bytes: Vec<u8>) -> (usize, Ending, Option<Rule>) {
         let (ours, mut client) = pair().await;
         let sending = tokio::spawn(async move {
             let _ = client.write_all(&bytes).await;
         });
         let mut ours = DataConnection::receiving(ours, Some(6));
-        let (mut buffer, mut count) = (vec![0; 256 * 1024], 0);
+        let (mut buffer, mut count) = (vec![0; room], 0);
         let error = loop {
             match ours.read(&mut buffer).await {
                 Ok(0) => break None,
@@ -456,6 +470,23 @@ mod tests {
         let last = spoilt.len() - 1;
         spoilt[last] ^= 1;
         assert_eq!(received(spoilt).await.2, Some(Rule::NotDeflated), "its checksum is wrong");
+    }
+
+    /// A limit on the rate makes the reads small; the last of what came is then inflated before there is room for it.
+    #[tokio::test]
+    async fn a_file_is_whole_however_little_is_read_at_a_time() {
+        let repetitive = b"ISA*00*~\r\n".repeat(4_000);
+        let mixed: Vec<u8> = (0..40_000_u32).map(|number| number.wrapping_mul(number).to_be_bytes()[2]).collect();
+        for bytes in [&repetitive[..], &repetitive[..20_000], &repetitive[..12_800], &mixed] {
+            for room in [1, 7, 258, 12_800, 20_000, 32_768] {
+                let came = received_by(room, deflated(bytes)).await;
+                assert_eq!(came, (bytes.len(), Ending::Closed, None), "{} bytes by {room}", bytes.len());
+            }
+            let behind = [&deflated(bytes)[..], b"x"].concat();
+            assert_eq!(received_by(12_800, behind).await.1, Ending::Refused);
+            let good = deflated(bytes);
+            assert_eq!(received_by(12_800, good[..good.len() - 1].to_vec()).await.1, Ending::Cut);
+        }
     }
 
     #[tokio::test]

@@ -54,7 +54,7 @@ impl Reception {
         }
         let Ok(permit) = Arc::clone(&self.headers).try_acquire_owned() else {
             let said = (&*format!("421 {TOO_MANY}"), "too many PROXY headers are awaited");
-            self.refuse(Rule::TooManyFromAddress, remote, said);
+            self.refuse(Rule::TooManyNotLoggedIn, remote, said);
             self.sessions.spawn(turn_away(stream));
             return;
         };

@@ -16,6 +16,7 @@ use crate::domain::connector::Connector;
 use crate::domain::place::Folder;
 use crate::domain::receipt::Status;
 use crate::domain::refusal::Rule;
+use crate::domain::scheme::marked;
 use crate::domain::value::{AppendRule, DiskReserve, Overwrite};
 use crate::ftp::session::StoreMode;
 use crate::store::receipt::Receipt;
@@ -142,22 +143,19 @@ fn unique_path(depot: &Depot, party: &Party, path: &VirtualPath) -> Result<Virtu
         Ok(Granted::Within { folder, names, .. }) => workspace.folder(folder).jail().folder(&names).is_ok(),
         Err(_) => false,
     };
-    let (folder, stem, extension) = if is_folder(path) {
-        let extension = filter.first_extension().unwrap_or_default().to_owned();
-        (path.clone(), "file".to_owned(), extension)
-    } else {
-        let name = path.name().map_or("file", Name::as_str);
-        let (stem, extension) = name.rsplit_once('.').filter(|(stem, _)| !stem.is_empty()).unwrap_or((name, ""));
-        (path.parent(), stem.to_owned(), extension.to_owned())
+    let (folder, proposed) = match path.name() {
+        Some(name) if !is_folder(path) => (path.parent(), name.to_string()),
+        _ => {
+            let extension = filter.first_extension().map(|extension| format!(".{extension}")).unwrap_or_default();
+            (path.clone(), format!("file{extension}"))
+        }
     };
+    let proposed = Name::parse(&proposed).map_err(|_| TransferError::Exists)?;
     for _ in 0..UNIQUE_TRIES_MAX {
         // The tail of a fresh id: unique under load without a look at the disk, and short enough to read.
         let id = crate::base::id::TransferId::new(&depot.ids);
         let tail = id.as_str().rsplit('-').next().unwrap_or_default();
-        let dot = if extension.is_empty() { "" } else { "." };
-        let stem: String = stem.chars().take(60).collect();
-        let Ok(name) = Name::parse(&format!("{stem}-{tail}{dot}{extension}")) else { break };
-        let candidate = folder.child(name);
+        let candidate = folder.child(marked(&proposed, tail));
         let free = match authorise(&party.snapshot.profile, connector, Operation::Store, &candidate)? {
             Granted::Within { folder, names, .. } => workspace.folder(folder).jail().stat(&names).is_err(),
             Granted::Root => false,

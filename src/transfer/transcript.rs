@@ -12,6 +12,8 @@ pub const LINES_MAX: usize = 200;
 const FIRST_LINES: usize = 20;
 /// Characters of a line kept.
 const LINE_CHARS_MAX: usize = 300;
+/// Verbs that take a secret, of SITE too.
+const SECRETS: [&str; 3] = ["PASS", "ACCT", "PSWD"];
 
 /// The first and last lines of a session.
 #[derive(Debug, Default)]
@@ -67,13 +69,19 @@ impl Transcript {
     }
 }
 
-/// The line as it may be shown: what follows a verb that takes a secret is left out.
+/// The line as it may be shown: what follows a verb that takes a secret is left out. A line that is no command because of
+/// what stands before the verb, or clings to it, has a secret all the same.
 pub fn masked(line: &str) -> String {
-    let verb = line.split(' ').next().unwrap_or_default();
-    if ["PASS", "ACCT"].iter().any(|secret| verb.eq_ignore_ascii_case(secret)) {
-        format!("{} ****", verb.to_ascii_uppercase())
-    } else {
-        line.to_owned()
+    let upper = line.to_ascii_uppercase();
+    let mut words = upper.split_whitespace();
+    let verb = match words.next() {
+        Some("SITE" | "QUOTE") => words.next(),
+        first => first,
+    };
+    let secret = SECRETS.iter().find(|secret| verb.is_some_and(|verb| verb.contains(**secret)));
+    match secret.and_then(|secret| Some(upper.find(secret)? + secret.len())) {
+        Some(end) => format!("{} ****", upper[..end].trim_start()),
+        None => line.to_owned(),
     }
 }
 
@@ -89,6 +97,27 @@ mod tests {
         transcript.server(at, "230 You are logged in.");
         let text = "00:00:01.500 C: USER acme\n00:00:01.500 C: PASS ****\n00:00:01.500 S: 230 You are logged in.";
         assert_eq!(transcript.text(), text);
+    }
+
+    #[test]
+    fn a_secret_is_masked_however_its_verb_is_written() {
+        for (line, shown) in [
+            ("PASS", "PASS ****"),
+            (" Pass hunter2", "PASS ****"),
+            ("\t\u{a0}PASS\thunter2", "PASS ****"),
+            ("\u{feff}PASS hunter2", "\u{feff}PASS ****"),
+            (r"\xff\xf2PASS hunter2", r"\XFF\XF2PASS ****"),
+            ("PASS:hunter2", "PASS ****"),
+            ("Site  pass hunter2", "SITE  PASS ****"),
+            ("SITE PSWD old hunter2", "SITE PSWD ****"),
+            ("quote ACCT hunter2", "QUOTE ACCT ****"),
+            ("STOR PASS 1.pdf", "STOR PASS 1.pdf"),
+            ("SITE HELP pass", "SITE HELP pass"),
+            ("PASV", "PASV"),
+            (" ", " "),
+        ] {
+            assert_eq!(masked(line), shown, "{line:?}");
+        }
     }
 
     #[test]

@@ -7,12 +7,13 @@ use rustls::pki_types::CertificateDer;
 use tokio::time::Instant;
 
 use super::connection::Control;
+use crate::access::passive::NoPort;
 use crate::access::test_pass::Client;
 use crate::base::secret::Secret;
 use crate::domain::authorise::No;
 use crate::domain::event::EventKind;
 use crate::domain::refusal::Rule;
-use crate::engine::data::{self, Agreed, Passive};
+use crate::engine::data::{self, Agreed, ListenError, Passive};
 use crate::engine::early::Early;
 use crate::engine::login::{self, Visitor};
 use crate::engine::refusal::{self, About};
@@ -170,14 +171,25 @@ impl Control {
         match data::listen(&self.engine.ports, &snapshot.profile, (self.local, self.remote)) {
             Ok((passive, at)) => {
                 self.agreed = Some(self.passive(passive));
-                let told =
-                    if extended { self.local } else { self.engine.ports.told(&snapshot, self.remote, self.local) };
+                // 229 tells no address, and 227 has no place for the IPv6 one that is listened on.
+                let told = if extended || self.local.is_ipv6() {
+                    self.local
+                } else {
+                    self.engine.ports.told(&snapshot, self.remote, self.local)
+                };
                 (Outcome::Listening(SocketAddr::new(told, at.port())), None)
             }
             Err(error) => {
-                let reply =
-                    Reply::new(Code::NoDataConnection, "No port is free for a data connection; please try again.");
-                (Outcome::Refused(reply), Some(No { rule: Rule::DataConnectionNotOpened, detail: error.to_string() }))
+                let text = match error {
+                    ListenError::NoPort(NoPort::Share { .. }) => {
+                        "Your address has as many data ports as it may; please end other transfers and try again."
+                    }
+                    ListenError::NoPort(NoPort::UsedUp { .. }) | ListenError::Network(_) => {
+                        "No port is free for a data connection; please try again."
+                    }
+                };
+                let no = No { rule: Rule::NoPassivePort, detail: error.to_string() };
+                (Outcome::Refused(Reply::new(Code::NoDataConnection, text)), Some(no))
             }
         }
     }

@@ -225,8 +225,8 @@ impl Control {
                     self.session.invalid(reply)
                 }
                 Some(text) => {
-                    let command = self.heard(&text);
-                    return self.command(command).await;
+                    self.heard(&text);
+                    return self.command(Command::read(&text)).await;
                 }
             },
         };
@@ -241,13 +241,11 @@ impl Control {
         }
     }
 
-    /// A line has come: it is shown and kept without its secrets. Gives what it says.
-    fn heard(&mut self, line: &str) -> Command {
-        let command = Command::read(line);
-        let shown = login::shown_line(&self.engine.live.snapshot(), &command, line);
+    /// A line has come: it is shown and kept without its secrets.
+    fn heard(&mut self, line: &str) {
+        let shown = login::shown_line(&self.engine.live.snapshot(), line);
         self.place.heard(self.engine.depot.clock.now(), &shown);
         self.now_answering(shown);
-        command
     }
 
     fn now_answering(&mut self, line: String) {
@@ -409,8 +407,12 @@ impl Control {
         self.place.answered(self.engine.depot.clock.now(), &reply.summary());
         let encoding = self.session.encoding().clone();
         let wire = reply.to_wire(|text| encoding.encode(text));
-        if let Ok(Ok(())) = tokio::time::timeout(REPLY_TIMEOUT, self.stream.write_all(&wire)).await {
-        } else {
+        let leaves = async {
+            self.stream.write_all(&wire).await?;
+            // TLS keeps what the socket has no room for until it is asked again.
+            self.stream.flush().await
+        };
+        if !matches!(tokio::time::timeout(REPLY_TIMEOUT, leaves).await, Ok(Ok(()))) {
             self.client_is_gone();
         }
     }
@@ -431,6 +433,7 @@ const fn forbidding(what: Forbidden) -> Rule {
     match what {
         Forbidden::ActiveMode => Rule::ActiveModeOff,
         Forbidden::ClearData => Rule::TlsRequiredData,
+        Forbidden::Protection => Rule::ProtectionNotSupported,
     }
 }
 

@@ -138,21 +138,29 @@ impl Control {
 #[cfg(test)]
 mod tests {
     use std::net::{IpAddr, Ipv4Addr};
+    use std::sync::Arc;
     use std::time::Duration;
 
+    use rustls::pki_types::ServerName;
+    use rustls::{ClientConfig, RootCertStore};
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
-    use tokio::net::{TcpListener, TcpStream};
+    use tokio::net::{TcpSocket, TcpStream};
+    use tokio_rustls::TlsConnector;
+    use tokio_rustls::client::TlsStream;
 
     use super::*;
     use crate::access::admission::{Admission, Limits};
-    use crate::access::certificate::Certificates;
+    use crate::access::certificate::{Certificates, provider};
     use crate::access::gate::Gate;
     use crate::access::passive::Ports;
     use crate::access::password::Hasher;
     use crate::engine::control::Arrival;
-    use crate::engine::{Engine, LOGIN_DEADLINE, Stop, TlsBase};
+    use crate::engine::{CLOSE_TIMEOUT, Engine, LOGIN_DEADLINE, Stop, TlsBase};
     use crate::transfer::depot::Depot;
     use crate::transfer::presence::Presence;
+
+    /// What the kernel is asked to hold on each side of a session: less than TLS does.
+    const SOCKET_BYTES: u32 = 4_096;
 
     /// A session, and its client.
     async fn session(data: &std::path::Path) -> (Control, TcpStream) {
@@ -168,13 +176,64 @@ mod tests {
             tls: TlsBase::default(),
             depot,
         };
-        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
-        let client = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+        let listener = TcpSocket::new_v4().unwrap();
+        listener.set_send_buffer_size(SOCKET_BYTES).unwrap();
+        listener.bind((Ipv4Addr::LOCALHOST, 0).into()).unwrap();
+        let listener = listener.listen(1).unwrap();
+        let client = TcpSocket::new_v4().unwrap();
+        client.set_recv_buffer_size(SOCKET_BYTES).unwrap();
+        let client = client.connect(listener.local_addr().unwrap()).await.unwrap();
         let (stream, _) = listener.accept().await.unwrap();
         let remote = IpAddr::from(Ipv4Addr::LOCALHOST);
         let slot = engine.admission.enter(remote, &Limits::of(&engine.live.snapshot().profile)).unwrap();
         let arrival = Arrival { stream, remote, slot, implicit: false };
         (Control::new(engine, arrival, Stop::default()).unwrap(), client)
+    }
+
+    /// The same by TLS.
+    async fn secured(data: &std::path::Path) -> (Control, TlsStream<TcpStream>) {
+        let (mut control, client) = session(data).await;
+        control.engine.tls.follow(&control.engine.live.snapshot(), &control.engine.certificates);
+        let mut roots = RootCertStore::empty();
+        let served = control.engine.certificates.served().for_host("localhost").unwrap();
+        roots.add(served.cert[0].clone()).unwrap();
+        let config = ClientConfig::builder_with_provider(Arc::new(provider()))
+            .with_safe_default_protocol_versions()
+            .unwrap()
+            .with_root_certificates(roots)
+            .with_no_client_auth();
+        let name = ServerName::try_from("localhost").unwrap();
+        let connector = TlsConnector::from(Arc::new(config));
+        let ((), client) = tokio::join!(control.secure(true), connector.connect(name, client));
+        (control, client.unwrap())
+    }
+
+    #[tokio::test]
+    async fn a_client_by_tls_that_reads_nothing_does_not_keep_its_place() {
+        let folder = tempfile::tempdir().unwrap();
+        let (mut control, _client) = secured(folder.path()).await;
+        control.stream.write_all(&vec![b' '; 40_000]).await.unwrap();
+        tokio::time::timeout(3 * CLOSE_TIMEOUT, control.finish()).await.expect("the session ends");
+    }
+
+    #[tokio::test]
+    async fn a_reply_by_tls_does_not_wait_for_the_next_one() {
+        const COMMANDS: usize = 40;
+        let folder = tempfile::tempdir().unwrap();
+        let (control, mut client) = secured(folder.path()).await;
+        let serving = tokio::spawn(control.serve());
+        client.write_all(b"HELP\r\n".repeat(COMMANDS).as_slice()).await.unwrap();
+        client.flush().await.unwrap();
+        // All that it answers without being read from.
+        tokio::time::sleep(Duration::from_millis(300)).await;
+        let ends = |said: &[u8]| said.windows(6).filter(|part| part == b"\r\n214 ").count();
+        let mut said = Vec::new();
+        while ends(&said) < COMMANDS {
+            let read = tokio::time::timeout(Duration::from_secs(10), client.read_buf(&mut said)).await;
+            let count = read.unwrap_or_else(|_| panic!("{} replies came, {} bytes", ends(&said), said.len())).unwrap();
+            assert!(count > 0);
+        }
+        serving.abort();
     }
 
     #[tokio::test]

@@ -12,6 +12,7 @@ use tokio::time::Instant;
 use super::connection::Control;
 use crate::base::path::VirtualPath;
 use crate::domain::authorise::No;
+use crate::engine::CLOSE_TIMEOUT;
 use crate::engine::reading::{Reading, Wanted};
 use crate::engine::refusal::{self, About};
 use crate::engine::transfers::{self, ControlLine, End, Job, Progress};
@@ -187,7 +188,8 @@ impl Control {
             }
         }
         self.read_away().await;
-        let _ = self.stream.shutdown().await;
+        // By TLS it writes first what the client has not read.
+        let _ = tokio::time::timeout(CLOSE_TIMEOUT, self.stream.shutdown()).await;
     }
 }
 

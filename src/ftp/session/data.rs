@@ -145,6 +145,8 @@ impl Session {
     /// What a listing command asks for. MLSD has no wildcards (RFC 3659 section 7.1): a star is part of a name there.
     pub(super) fn listing(&self, argument: ListArgument, format: Format) -> Result<Listing, Reply> {
         let ListArgument { all, recursive, path } = argument;
+        // Neither `.` nor `..` is a file that could be fetched.
+        let all = all && format == Format::List;
         let text = path.unwrap_or_default();
         let (folder, last) = text
             .rsplit_once('/')

@@ -106,7 +106,10 @@ impl Session {
             Command::Auth(mechanism) => self.auth(mechanism),
             Command::Pbsz => self.pbsz(),
             Command::Prot(level) => self.prot(level),
-            Command::Ccc => self.unsupported(Code::PolicyDenied, "The control connection stays protected."),
+            Command::Ccc => {
+                let reply = Reply::new(Code::PolicyDenied, "The control connection stays protected.");
+                Step::Forbid(Forbidden::Protection, reply)
+            }
             Command::Feat => Step::Send(feature::feat(self.view(policy))),
             Command::Opts(argument) => self.opts(argument, policy),
             Command::Epsv(argument) => self.epsv(argument),

@@ -1,7 +1,7 @@
 //! Who is there, and how the control connection is protected: USER, PASS, REIN, HOST, AUTH, PBSZ, PROT.
 
 use super::state::{Asked, Login, Protection, Question, Session, Tls};
-use super::step::{Ask, Step};
+use super::step::{Ask, Forbidden, Step};
 use crate::base::secret::Secret;
 use crate::ftp::command::{Mechanism, ProtArgument};
 use crate::ftp::reply::{Code, Reply};
@@ -84,7 +84,8 @@ impl Session {
                 Step::Send(Reply::new(Code::Ok, "Data will be protected."))
             }
             ProtArgument::Safe | ProtArgument::Confidential => {
-                self.unsupported(Code::ProtectionNotSupported, "TLS has PROT C and PROT P only.")
+                let reply = Reply::new(Code::ProtectionNotSupported, "TLS has PROT C and PROT P only.");
+                Step::Forbid(Forbidden::Protection, reply)
             }
         }
     }

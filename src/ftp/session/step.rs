@@ -18,7 +18,7 @@ pub const STAT_LINES_MAX: usize = 1_000;
 pub enum Step {
     /// Send this; nothing else happens.
     Send(Reply),
-    /// The same, of what a setting forbids: the administrator is to know of it.
+    /// The same, of what is forbidden: the administrator is to know of it.
     Forbid(Forbidden, Reply),
     /// Send this, then close the control connection.
     Close(Reply),
@@ -33,13 +33,15 @@ pub enum Step {
     Status,
 }
 
-/// What the [`Policy`] keeps a client from.
+/// What a client is kept from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Forbidden {
     /// `PORT`, `EPRT`: active mode is off.
     ActiveMode,
     /// A transfer in clear, where TLS is required.
     ClearData,
+    /// `CCC`, `PROT S`, `PROT E`: less than TLS, or what it does not have.
+    Protection,
 }
 
 /// What only the outside can decide or do. Each has one successful [`Outcome`], named beside it; a refusal or a
@@ -140,7 +142,7 @@ pub enum Ask {
     ClientName(String),
     /// `SITE RECEIPT path`: the receipt of the partner's latest upload of that name. → [`Outcome::Receipt`]
     Receipt(VirtualPath),
-    /// A command whose parameter Waybill refuses on purpose (TYPE E, STRU R, MODE B, unknown PROT…): the engine
+    /// A command whose parameter Waybill refuses on purpose (TYPE E, STRU R, MODE B…): the engine
     /// records the refusal and gives the reply back. → [`Outcome::Refused`]
     Unsupported(Reply),
 }
@@ -226,9 +228,23 @@ impl Listing {
     pub fn to_the_letter(&self) -> Option<Self> {
         let pattern = self.pattern.as_deref().filter(|pattern| !pattern.contains('*'))?;
         let path = self.path.child(Name::parse(pattern).ok()?);
+        Some(Self { path, pattern: None, written: self.within(pattern), ..self.clone() })
+    }
+
+    /// The same of a folder that `-R` has found `names` below this one.
+    #[must_use]
+    pub fn below(&self, names: &[Name]) -> Self {
+        names.iter().fold(self.clone(), |above, name| Self {
+            path: above.path.child(name.clone()),
+            written: above.within(name.as_str()),
+            ..above
+        })
+    }
+
+    /// A name of the folder, as the client would write it.
+    fn within(&self, name: &str) -> String {
         let slash = if self.written.is_empty() || self.written.ends_with('/') { "" } else { "/" };
-        let written = format!("{}{slash}{pattern}", self.written);
-        Some(Self { path, pattern: None, written, ..self.clone() })
+        format!("{}{slash}{name}", self.written)
     }
 
     /// Whether an entry of the folder is wanted: it fits the pattern, or is called so to the letter.
@@ -241,8 +257,7 @@ impl Listing {
         let line = listing::line(entry, self.format, self.facts, now, offset_s);
         match self.format {
             Format::Names if self.written.is_empty() => line,
-            Format::Names if self.written.ends_with('/') => format!("{}{line}", self.written),
-            Format::Names => format!("{}/{line}", self.written),
+            Format::Names => self.within(&line),
             Format::List | Format::Machine => line,
         }
     }

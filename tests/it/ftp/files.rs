@@ -426,3 +426,31 @@ async fn stat_and_list_show_times_in_the_same_zone() {
         .await;
     assert!(client.expect("STAT /Receive", 213).await.text.contains(" Jan  2  2020 a.edi\r\n"));
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_name_that_nlst_tells_can_be_fetched() {
+    let appliance = Appliance::new();
+    let running = appliance.start().await;
+    let mut client = running.partner().await;
+    let deep = appliance.place(PARTNER, "Receive").join("sub/deep");
+    std::fs::create_dir_all(&deep).unwrap();
+    std::fs::write(deep.join("x.edi"), b"x").unwrap();
+    let told = [
+        ("NLST -R /Receive", "/Receive/sub /Receive/sub/deep /Receive/sub/deep/x.edi"),
+        ("NLST -R Receive/", "Receive/sub Receive/sub/deep Receive/sub/deep/x.edi"),
+        ("NLST -R", "Receive Receive/sub Receive/sub/deep Receive/sub/deep/x.edi Send"),
+        ("NLST -R /", "/Receive /Receive/sub /Receive/sub/deep /Receive/sub/deep/x.edi /Send"),
+        ("NLST -aR Receive/*.edi", "Receive/sub/deep/x.edi"),
+        ("NLST -a /Receive", "/Receive/sub"),
+    ];
+    for (line, expected) in told {
+        let mut names: Vec<_> = client.list(line).await.lines().map(str::to_owned).collect();
+        names.sort();
+        assert_eq!(names.join(" "), expected, "{line}");
+        for name in names.iter().filter(|name| name.contains("x.edi")) {
+            assert_eq!(client.fetch(&format!("RETR {name}")).await.unwrap(), b"x", "{name}");
+        }
+    }
+    let lines = client.list("LIST -aR /Receive").await;
+    assert!(lines.contains(" ..\r\n") && lines.contains("\r\n/Receive/sub:\r\n"), "{lines}");
+}

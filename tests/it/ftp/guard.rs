@@ -8,7 +8,7 @@ use tokio::net::{TcpSocket, TcpStream};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
-use crate::kit::{Appliance, Client, PASSWORD, Running, Secured, Version};
+use crate::kit::{Appliance, Client, PASSWORD, Running, Secured, Version, epsv_address};
 
 /// Partners behind one address.
 const PARTNERS: usize = 8;
@@ -143,6 +143,38 @@ async fn one_address_never_holds_every_passive_port() {
     other.expect("USER acme", 331).await;
     other.expect(&format!("PASS {PASSWORD}"), 230).await;
     other.expect("PASV", 227).await;
+    let refused = running.until("it is recorded", async |running| running.refusals().await.into_iter().next()).await;
+    assert_eq!(refused.rule.name(), "no_passive_port", "{refused:?}");
+    assert_eq!(refused.detail, "one address may hold 5 of the 10 ports, and this one does");
+    let mut third = at(server, "203.0.113.3").await;
+    third.expect("USER acme", 331).await;
+    third.expect(&format!("PASS {PASSWORD}"), 230).await;
+    let port = epsv_address(server, &other.expect("EPSV", 229).await.text).port();
+    appliance.set(&[&format!("passive_port_range={port}")]);
+    third.expect("PASV", 425).await;
+    let refused = running
+        .until("that one too", async |running| {
+            running.refusals().await.into_iter().find(|one| one.remote == "203.0.113.3")
+        })
+        .await;
+    assert_eq!(refused.rule.name(), "no_passive_port", "{refused:?}");
+    assert_eq!(refused.detail, format!("none of the ports {port} to {port} is free"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_has_too_many_strangers_at_one_address_is_told_of_them() {
+    let appliance = appliance();
+    let running = appliance.start().await;
+    let mut waiting = Vec::new();
+    for _ in 0..50 {
+        waiting.push(at(running.ftp(), "203.0.113.1").await);
+    }
+    let mut stream = TcpStream::connect(running.ftp()).await.unwrap();
+    stream.write_all(b"PROXY TCP4 203.0.113.1 192.0.2.1 40000 21\r\n").await.unwrap();
+    assert_eq!(Client::over(stream, running.ftp()).reply().await.code, 421);
+    let refused = running.until("it is recorded", async |running| running.refusals().await.into_iter().next()).await;
+    assert_eq!(refused.rule.name(), "too_many_not_logged_in", "{refused:?}");
+    assert_eq!(refused.rule.setting_key(), None, "more sessions would not help");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -83,6 +83,10 @@ async fn a_session_works_over_ipv6() {
     client.store("/Receive/six.edi", b"over IPv6").await;
     assert_eq!(client.fetch("RETR /Receive/six.edi").await.unwrap(), b"over IPv6");
     assert_eq!(running.receipts(1).await[0]["remote_address"], "::1");
+    // The Passive Address is one of IPv4, and this session's data connections are not.
+    appliance.set(&["passive_address=127.0.0.1"]);
+    client.expect("PASV", 502).await;
+    client.store("/Receive/next.edi", b"by EPSV").await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -172,4 +176,29 @@ async fn a_line_that_cannot_be_read_is_recorded_as_it_came() {
         assert!(refusal.reply.starts_with("501 Names must be in UTF-8"), "{refusal:?}");
         assert!(refusal.transcript.ends_with(&format!("C: {}", refusal.command)), "{refusal:?}");
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_secret_is_shown_nowhere_however_its_line_is_written() {
+    let appliance = Appliance::new();
+    let running = appliance.start().await;
+    let mut client = Client::connect(running.ftp()).await;
+    client.expect(" USER hunter2", 500).await;
+    client.expect(&format!("USER {PARTNER}"), 331).await;
+    client.expect("  pass hunter2", 500).await;
+    client.write(b"\xfepass hunter2\r\n").await;
+    assert_eq!(client.reply().await.code, 501);
+    client.expect("SITE PASS hunter2", 530).await;
+    client.expect("PASS wrong", 530).await;
+    let refusals = running
+        .until("both are recorded", async |running| {
+            Some(running.refusals().await).filter(|refusals| refusals.len() == 2)
+        })
+        .await;
+    let said: Vec<_> =
+        refusals[0].transcript.lines().filter_map(|line| line.split_once(" C: ")).map(|(_, c)| c).collect();
+    let named = format!("USER {PARTNER}");
+    let shown = ["USER hun****", &named, "PASS ****", r"\XFEPASS ****", "SITE PASS ****", "PASS ****"];
+    assert_eq!(said, shown, "{refusals:?}");
+    assert!(!format!("{refusals:?}").contains("ter2"), "{refusals:?}");
 }

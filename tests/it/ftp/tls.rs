@@ -209,3 +209,37 @@ async fn a_failed_handshake_is_explained() {
     assert_eq!(told[0].rule.name(), "tls_handshake_failed");
     assert!(told[0].detail.contains("spoke in clear"), "{}", told[0].detail);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_passive_port_that_no_transfer_uses_is_free_at_once() {
+    let appliance = Appliance::new();
+    appliance.set(&[&format!("passive_port_range={}", crate::kit::free_port())]);
+    let running = appliance.start().await;
+    let mut secured = Secured::login(running.ftp(), Version::Tls13, (PARTNER, PASSWORD)).await;
+    for _ in 0..20 {
+        secured.client.expect("PASV", 227).await;
+        secured.client.expect("EPSV", 229).await;
+        secured.client.expect("ABOR", 226).await;
+        secured.client.expect("EPSV", 229).await;
+        secured.client.expect("RETR /Send/missing.edi", 550).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_tls_does_not_protect_is_refused_in_its_own_words() {
+    let appliance = Appliance::new();
+    let running = appliance.start().await;
+    let mut secured = Secured::login(running.ftp(), Version::Tls13, (PARTNER, PASSWORD)).await;
+    for (line, code) in [("CCC", 534), ("PROT S", 536), ("PROT E", 536), ("TYPE E", 504)] {
+        secured.client.expect(line, code).await;
+    }
+    let refusals = running
+        .until("each is recorded", async |running| {
+            let all = running.refusals().await;
+            (all.iter().map(|one| one.times).sum::<u64>() == 4).then_some(all)
+        })
+        .await;
+    let mut rules: Vec<_> = refusals.iter().map(|one| (one.rule.name(), one.times)).collect();
+    rules.sort_unstable();
+    assert_eq!(rules, [("protection_not_supported", 3), ("type_not_supported", 1)]);
+}

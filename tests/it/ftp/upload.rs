@@ -413,3 +413,21 @@ async fn lines_are_turned_where_that_is_wanted_and_the_receipt_is_of_the_stored_
         assert_eq!(told, (&bytes.len().into(), &sha256(bytes).into(), &data_type.into()), "{setting}");
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_long_proposal_for_a_unique_name_is_shortened_before_its_extension() {
+    let appliance = Appliance::new();
+    let running = appliance.start().await;
+    let mut client = running.partner().await;
+    client.expect("CWD /Receive", 250).await;
+    let proposals = [format!("{}.edi", "\u{1f4e6}".repeat(62)), format!("a.{}", "x".repeat(250)), "a.edi".to_owned()];
+    for proposal in &proposals {
+        let reply = client.put(&format!("STOU {proposal}"), b"bytes").await;
+        assert_eq!(reply.code, 226, "{proposal}: {reply:?}");
+    }
+    let receipts = running.receipts(3).await;
+    let names: Vec<_> = receipts.iter().map(|receipt| receipt["name"].as_str().unwrap()).collect();
+    for (name, (begins, ends)) in names.into_iter().zip([("\u{1f4e6}", ".edi"), ("a.xxx", ""), ("a-", ".edi")]) {
+        assert!(name.strip_prefix(begins).and_then(|rest| rest.strip_suffix(ends)).is_some(), "{name}");
+    }
+}

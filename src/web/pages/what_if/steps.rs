@@ -124,7 +124,7 @@ impl Step {
     pub const fn rules(self) -> &'static [Rule] {
         use Rule as R;
         match self {
-            Self::Connection => &[R::ProxyHeader, R::TooManySessions, R::TooManyFromAddress],
+            Self::Connection => &[R::ProxyHeader, R::TooManySessions, R::TooManyFromAddress, R::TooManyNotLoggedIn],
             Self::ControlTls => &[R::TlsHandshakeFailed],
             Self::SignInEncryption => &[R::TlsRequiredLogin],
             Self::Address => &[R::AddressNotAllowed, R::AddressBlocked],
