@@ -546,9 +546,7 @@ mod tests {
             PASSED_ALONG,
             STAYS,
         ] {
-            let sql = format!("EXPLAIN QUERY PLAN {statement}");
-            let plan = sqlx::query(sqlx::AssertSqlSafe(sql)).fetch_all(db.reader()).await.unwrap();
-            let steps: Vec<String> = plan.iter().map(|row| row.get(3)).collect();
+            let steps = db.plan(statement).await;
             let scans = steps.iter().filter(|step| step.starts_with("SCAN d") || step.starts_with("SCAN deliveries"));
             // The first lane is the first entry of an index.
             let scans: Vec<_> =

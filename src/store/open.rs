@@ -176,6 +176,14 @@ impl Db {
         self.begin().await.unwrap()
     }
 
+    /// The steps of the plan that a statement is carried out by.
+    #[cfg(test)]
+    pub(super) async fn plan(&self, statement: &str) -> Vec<String> {
+        let explained = sqlx::query(sqlx::AssertSqlSafe(format!("EXPLAIN QUERY PLAN {statement}")));
+        let steps = explained.fetch_all(self.reader()).await.unwrap();
+        steps.iter().map(|step| step.get(3)).collect()
+    }
+
     /// A transaction of the one writer.
     pub(super) async fn begin(&self) -> sqlx::Result<Transaction<'static, Sqlite>> {
         self.write.begin_with(BEGIN).await

@@ -653,14 +653,10 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let db = Db::open(folder.path()).await.unwrap();
         for statement in [LATEST_OF_PATH, LATEST_STORED_AT, RECENT_OF_PATH, MARK_REPLACED, USAGE_AT, IS_FOLLOWED] {
-            let sql = format!("EXPLAIN QUERY PLAN {statement}");
-            let plan = sqlx::query(AssertSqlSafe(sql)).fetch_all(db.reader()).await.unwrap();
-            let steps: Vec<String> = plan.iter().map(|row| row.get(3)).collect();
+            let steps = db.plan(statement).await;
             assert!(steps.iter().any(|step| step.contains("_path=?")), "{statement}\n{steps:?}");
         }
-        let sql = format!("EXPLAIN QUERY PLAN {COUNT_SINCE}");
-        let plan = sqlx::query(AssertSqlSafe(sql)).fetch_all(db.reader()).await.unwrap();
-        let steps: Vec<String> = plan.iter().map(|row| row.get(3)).collect();
+        let steps = db.plan(COUNT_SINCE).await;
         assert!(steps.iter().any(|step| step.contains("receipts_publishing")), "{steps:?}");
     }
 

@@ -45,14 +45,14 @@ const TEMPORARY_SINCE: &str = "SELECT temporary_since_us FROM receipts WHERE id 
 // Where a receipt has a SubFolder header, which is its only one, that follows too.
 const FOLLOW_HEADER: &str = "UPDATE receipts SET headers = json_array(json_array('SubFolder', $2)) \
      WHERE id = $1 AND json_extract(headers, '$[0][0]') = 'SubFolder'";
-// What is passed along may still be about to leave, as long as its bytes are held.
+// What is passed along may still be about to leave, as long as its bytes are held. `0` is the character behind `/`.
 const FOLLOW_BELOW: &str = "UPDATE receipts SET stored_path = $3 || substr(stored_path, $4), \
      client_path = $3 || substr(client_path, $4), \
      headers = CASE WHEN json_extract(headers, '$[0][0]') = 'SubFolder' \
      THEN json_array(json_array('SubFolder', $5 || substr(json_extract(headers, '$[0][1]'), $6))) ELSE headers END \
      WHERE connector_key = $1 AND (status IN ('in_receive', 'waiting') \
      OR status = 'passed_along' AND EXISTS (SELECT 1 FROM holds WHERE receipt_id = receipts.id)) \
-     AND substr(stored_path, 1, $4) = $2 || '/'";
+     AND stored_path > $2 || '/' AND stored_path < $2 || '0'";
 
 /// One rename: of a received file, or of a folder with all below it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -301,6 +301,14 @@ mod tests {
         assert_eq!(temporary_since(&db, id).await.unwrap(), None);
         assert_eq!(counting(&db).await, 1);
         assert!(receipt::take_over(&db, std::slice::from_ref(id)).await.unwrap()[0].taken_over);
+    }
+
+    #[tokio::test]
+    async fn what_lies_below_a_folder_is_found_by_its_path_however_many_its_connector_has() {
+        let folder = tempfile::tempdir().unwrap();
+        let db = Db::open(folder.path()).await.unwrap();
+        let steps = db.plan(FOLLOW_BELOW).await;
+        assert!(steps[0].contains("(connector_key=? AND stored_path>? AND stored_path<?)"), "{steps:?}");
     }
 
     /// How many files an SLA of received ones counts.
