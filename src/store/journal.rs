@@ -194,6 +194,18 @@ impl Lines {
     }
 }
 
+#[cfg(test)]
+impl Journal {
+    /// One that can be written to.
+    pub(crate) async fn made(db: &Db) -> Arc<Self> {
+        let journal = Self::open(db).await.unwrap();
+        while !lock(&journal.lines).is_made {
+            tokio::time::sleep(std::time::Duration::from_millis(1)).await;
+        }
+        journal
+    }
+}
+
 /// The file, and what is in it; that is shorter than [`JOURNAL_BYTES`] where it has never been used.
 fn read(folder: &Path) -> io::Result<(File, Vec<u8>)> {
     let path = folder.join(JOURNAL);
@@ -263,15 +275,6 @@ mod tests {
         Received::at(path, ids, AT)
     }
 
-    /// One that can be written to.
-    async fn opened(db: &Db) -> Arc<Journal> {
-        let journal = Journal::open(db).await.unwrap();
-        while !lock(&journal.lines).is_made {
-            tokio::time::sleep(Duration::from_millis(1)).await;
-        }
-        journal
-    }
-
     /// As where the process is killed before the writer takes it.
     async fn keep(journal: &Journal, received: &Received) {
         assert!(journal.append((received, false), |_| Ok(())).unwrap());
@@ -289,14 +292,14 @@ mod tests {
         let db = Db::open(folder.path()).await.unwrap();
         let ids = IdSource::seeded(Clock::System, 7);
         let (one, two) = (received(&ids, "/Receive/a\n\"ä"), received(&ids, "/Receive/b"));
-        let journal = opened(&db).await;
+        let journal = Journal::made(&db).await;
         for received in [&one, &two] {
             keep(&journal, received).await;
         }
         assert_eq!(there(&db, &one).await, None);
         drop(journal);
         for _ in 0..2 {
-            drop(opened(&db).await);
+            drop(Journal::made(&db).await);
             for received in [&one, &two] {
                 let found = find(&db, &received.receipt.id).await.unwrap().unwrap();
                 assert_eq!(found, Receipt { publishing: true, ..received.receipt.clone() });
@@ -311,7 +314,7 @@ mod tests {
         let ids = IdSource::seeded(Clock::System, 7);
         let all = ["/Receive/a", "/Receive/b", "/Receive/c"].map(|path| received(&ids, path));
         let [whole, torn, behind] = &all;
-        let journal = opened(&db).await;
+        let journal = Journal::made(&db).await;
         let mut ends = Vec::new();
         for received in &all {
             keep(&journal, received).await;
@@ -321,7 +324,7 @@ mod tests {
         let mut byte = [0];
         file.read_exact_at(&mut byte, ends[0] + 40).unwrap();
         file.write_all_at(b"~", ends[0] + 40).unwrap();
-        let journal = opened(&db).await;
+        let journal = Journal::made(&db).await;
         assert!(there(&db, whole).await.is_some());
         assert_eq!((there(&db, torn).await, there(&db, behind).await), (None, None));
         // The next lines end where the torn one began, and that is mended, as where it came to the disk late.
@@ -329,7 +332,7 @@ mod tests {
         keep(&journal, &next).await;
         assert_eq!(lock(&journal.lines).end as u64, ends[0]);
         file.write_all_at(&byte, ends[0] + 40).unwrap();
-        drop(opened(&db).await);
+        drop(Journal::made(&db).await);
         assert!(there(&db, &next).await.is_some());
         assert_eq!((there(&db, torn).await, there(&db, behind).await), (None, None));
     }
@@ -339,7 +342,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let db = Db::open(folder.path()).await.unwrap();
         let ids = IdSource::seeded(Clock::System, 7);
-        let journal = opened(&db).await;
+        let journal = Journal::made(&db).await;
         let mut count = 0;
         let append = |path| journal.append((&received(&ids, path), false), |_| Ok(())).unwrap();
         while append("/Receive/a") {
@@ -373,7 +376,7 @@ mod tests {
             }
             arrow::connect(&db, ("b", "c"), false, &change).await.unwrap();
             let live = Live::open(db.clone(), Clock::System).await.unwrap();
-            let (recorder, writer) = Recorder::with_journal(db.clone(), opened(&db).await, live);
+            let (recorder, writer) = Recorder::with_journal(db.clone(), Journal::made(&db).await, live);
             tokio::spawn(writer.run());
             Self { folder, db, ids, recorder }
         }
