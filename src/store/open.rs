@@ -71,6 +71,7 @@ pub(super) const MIGRATIONS: &[(i64, &str, &str)] = &[
     (111, "renamed within settle", include_str!("../../migrations/0111_renamed_within_settle.sql")),
     (112, "in place of", include_str!("../../migrations/0112_in_place_of.sql")),
     (113, "journal", include_str!("../../migrations/0113_journal.sql")),
+    (114, "receipts lying", include_str!("../../migrations/0114_receipts_lying.sql")),
 ];
 
 /// Why the store could not do something.

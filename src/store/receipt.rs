@@ -345,10 +345,11 @@ const RECENT_ELSEWHERE: &str = select!(
      AND (client_path <> stored_path OR status = 'passed_along') \
      AND status IN ('in_receive', 'waiting', 'passed_along') ORDER BY completed_at_us DESC, id DESC LIMIT 1000"
 );
+// `|| ''`: all that lie there are more than those that are hidden.
 const HIDDEN: &str = "SELECT stored_path FROM receipts WHERE connector_key = $1 AND hidden = 1 \
-     AND status IN ('in_receive', 'waiting')";
+     AND status || '' IN ('in_receive', 'waiting')";
 const HIDDEN_AT: &str = "SELECT COUNT(*) FROM receipts WHERE connector_key = $1 AND stored_path = $2 AND hidden = 1 \
-     AND inode = $3 AND size_bytes = $4 AND status IN ('in_receive', 'waiting')";
+     AND inode = $3 AND size_bytes = $4 AND status || '' IN ('in_receive', 'waiting')";
 const HIDE: &str = "UPDATE receipts SET hidden = 1 WHERE id = $1";
 const ALL_OF: &str = select!("WHERE id IN (SELECT value FROM json_each($1))");
 const TAKE_OVER: &str = "UPDATE receipts SET taken_over = 1 WHERE id IN (SELECT value FROM json_each($1)) \
@@ -655,6 +656,17 @@ mod tests {
         for statement in [LATEST_OF_PATH, LATEST_STORED_AT, RECENT_OF_PATH, MARK_REPLACED, USAGE_AT, IS_FOLLOWED] {
             let steps = db.plan(statement).await;
             assert!(steps.iter().any(|step| step.contains("_path=?")), "{statement}\n{steps:?}");
+        }
+        // Those that lie there, however many a connector had.
+        let steps = db.plan(USAGE).await;
+        assert!(steps[0].contains("COVERING INDEX receipts_lying"), "{steps:?}");
+        for statement in [HIDDEN, HIDDEN_AT] {
+            let steps = db.plan(statement).await;
+            assert!(
+                steps[0].contains("receipts_hidden"),
+                "{statement}
+{steps:?}"
+            );
         }
         let steps = db.plan(COUNT_SINCE).await;
         assert!(steps.iter().any(|step| step.contains("receipts_publishing")), "{steps:?}");
