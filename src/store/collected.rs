@@ -1,11 +1,13 @@
 //! What partners collected from Send: how far each version of a file was covered, and what is still to be done with it.
 
+use serde_json::json;
 use sqlx::sqlite::SqliteRow;
 use sqlx::{Row, Sqlite};
 
 use super::cell::{Cell, cells};
 use super::commit::signed;
 use super::open::{Db, StoreError};
+use super::retention::STEP_ROWS;
 use crate::base::clock::Timestamp;
 use crate::base::file_id::FileId;
 
@@ -59,7 +61,11 @@ const END_COPY: &str = "UPDATE collected SET copy = $6 \
      WHERE connector_key = $1 AND path = $2 AND inode = $3 AND size_bytes = $4 AND modified_us = $5";
 const GONE: &str = "UPDATE collected SET gone_at_us = $6, remove = 0 \
      WHERE connector_key = $1 AND path = $2 AND inode = $3 AND size_bytes = $4 AND modified_us = $5";
-const FORGET: &str = "DELETE FROM collected WHERE seen_at_us < $1 AND copy <> 'wanted' AND remove = 0";
+// No index leads to them: a reader finds them, so that the writer goes through nothing.
+const OLD: &str = "SELECT rowid FROM collected WHERE rowid > $1 AND seen_at_us < $2 AND copy <> 'wanted' AND remove = 0 \
+     ORDER BY rowid LIMIT $3";
+const FORGET: &str = "DELETE FROM collected WHERE rowid IN (SELECT value FROM json_each($1)) AND seen_at_us < $2 \
+     AND copy <> 'wanted' AND remove = 0";
 
 /// Rows read for one connector; a file beyond them shows as never downloaded.
 const OF_CONNECTOR_MAX: i64 = 20_000;
@@ -210,8 +216,14 @@ pub async fn gone(db: &Db, file: &FileInSend, at: Timestamp) -> Result<(), Store
 
 /// Forgets what was last downloaded before `before`, unless something is still to be done with it.
 pub async fn forget(db: &Db, before: Timestamp) -> Result<(), StoreError> {
-    sqlx::query(FORGET).bind(before.us()).execute(db.writer()).await?;
-    Ok(())
+    let mut reached = i64::MIN;
+    loop {
+        let found = sqlx::query(OLD).bind(reached).bind(before.us()).bind(STEP_ROWS).fetch_all(db.reader()).await?;
+        let rows = found.iter().map(|row| row.try_get(0)).collect::<Result<Vec<i64>, _>>()?;
+        let Some(last) = rows.last() else { return Ok(()) };
+        reached = *last;
+        sqlx::query(FORGET).bind(json!(rows).to_string()).bind(before.us()).execute(db.writer()).await?;
+    }
 }
 
 fn decode_file(row: &SqliteRow) -> Result<FileInSend, StoreError> {
@@ -235,4 +247,27 @@ fn decode(row: &SqliteRow) -> Result<Collected, StoreError> {
         seen_at: Timestamp::from_us(row.try_get(12)?),
         times: row.try_get::<i64, _>(13)?.unsigned_abs(),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MANY: &str = "WITH RECURSIVE n (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM n WHERE n < $1) \
+         INSERT INTO collected (connector_key, path, inode, size_bytes, modified_us, covered_to, seen_at_us, copy, copy_id, \
+         copy_folder, copy_name, remove) SELECT 'acme', '/Send/a', n, 1, 1, 1, $1 + 1 - n, 'none', '', '', '', n = 2 FROM n";
+
+    #[tokio::test]
+    async fn the_writer_goes_through_nothing_to_forget_what_is_old() {
+        let folder = tempfile::tempdir().unwrap();
+        let db = Db::open(folder.path()).await.unwrap();
+        let steps = db.plan(FORGET).await;
+        assert!(steps[0].contains("(rowid=?)"), "{steps:?}");
+        // The first was seen last, and something is still to be done with the second.
+        let files = STEP_ROWS * 2 + 3;
+        sqlx::query(MANY).bind(files).execute(db.writer()).await.unwrap();
+        forget(&db, Timestamp::from_us(files)).await.unwrap();
+        let left = of_connector(&db, "acme").await.unwrap();
+        assert_eq!(left.iter().map(|one| one.seen_at.us()).collect::<Vec<_>>(), [files, files - 1]);
+    }
 }
