@@ -16,7 +16,7 @@ macro_rules! select {
     ($rest:literal) => {
         concat!(
             "SELECT connector_key, path, inode, size_bytes, modified_us, covered_to, collected_at_us, copy, copy_id, \
-             copy_folder, copy_name, remove, seen_at_us, times FROM collected ",
+             copy_folder, copy_name, remove, seen_at_us, times, staging_inode FROM collected ",
             $rest
         )
     };
@@ -33,8 +33,9 @@ const COVER: &str = "INSERT INTO collected (connector_key, path, inode, size_byt
      gone_at_us = NULL, seen_at_us = excluded.seen_at_us";
 /// Of a group commit. Collected twice, a version is copied once: what there is of a copy stays.
 pub(super) const ADD_COLLECTION: &str = "INSERT INTO collected (connector_key, path, inode, size_bytes, modified_us, covered_to, \
-     seen_at_us, collected_at_us, copy, copy_id, copy_folder, copy_name, remove, times) VALUES (:connector_key, \
-     :path, :inode, :size_bytes, :modified_us, :size_bytes, :at_us, :at_us, :copy, :copy_id, :copy_folder, '', :remove, 1) \
+     seen_at_us, collected_at_us, copy, copy_id, copy_folder, copy_name, remove, staging_inode, times) \
+     VALUES (:connector_key, :path, :inode, :size_bytes, :modified_us, :size_bytes, :at_us, :at_us, :copy, :copy_id, \
+     :copy_folder, '', :remove, :staging_inode, 1) \
      ON CONFLICT (connector_key, path, inode, size_bytes, modified_us) DO UPDATE SET \
      covered_to = excluded.covered_to, collected_at_us = excluded.collected_at_us, seen_at_us = excluded.seen_at_us, \
      times = CASE WHEN collected.gone_at_us IS NULL THEN collected.times ELSE 0 END + 1, \
@@ -44,7 +45,8 @@ pub(super) const ADD_COLLECTION: &str = "INSERT INTO collected (connector_key, p
      copy_folder = CASE WHEN collected.gone_at_us IS NULL AND collected.copy <> 'none' THEN collected.copy_folder \
      ELSE excluded.copy_folder END, \
      copy_name = CASE WHEN collected.gone_at_us IS NULL AND collected.copy <> 'none' THEN collected.copy_name \
-     ELSE excluded.copy_name END, gone_at_us = NULL, remove = excluded.remove";
+     ELSE excluded.copy_name END, gone_at_us = NULL, remove = excluded.remove, \
+     staging_inode = excluded.staging_inode";
 
 const ONE: &str = select!(
     "WHERE connector_key = $1 AND path = $2 AND inode = $3 AND size_bytes = $4 AND modified_us = $5 \
@@ -98,6 +100,8 @@ pub struct Collected {
     pub seen_at: Timestamp,
     /// How often all of it was collected.
     pub times: u64,
+    /// The number of the staging folder of the Send it was collected from, where that was noted.
+    pub staging_inode: Option<u64>,
 }
 
 impl Collected {
@@ -129,6 +133,8 @@ pub struct Collection {
     pub copy: Option<SentCopy>,
     /// Remove it from Send.
     pub remove: bool,
+    /// The number of that Send's staging folder: where that is another, nothing can be told of the file.
+    pub staging_inode: Option<u64>,
 }
 
 type Query<'q> = sqlx::query::Query<'q, Sqlite, <Sqlite as sqlx::Database>::Arguments>;
@@ -149,11 +155,12 @@ pub async fn cover(db: &Db, file: &FileInSend, covered_to: u64, at: Timestamp) -
 }
 
 /// The names of a [`row`]'s cells, as [`ADD_COLLECTION`] has them.
-pub(super) const CELLS: &str = "connector_key path inode size_bytes modified_us at_us copy copy_id copy_folder remove";
+pub(super) const CELLS: &str = "connector_key path inode size_bytes modified_us at_us copy copy_id copy_folder remove \
+     staging_inode";
 
 /// One as a group commit takes it.
 pub(super) fn row(collection: &Collection) -> Vec<Cell> {
-    let Collection { file, at, copy, remove } = collection;
+    let Collection { file, at, copy, remove, staging_inode } = collection;
     cells![
         &file.connector_key,
         &file.path,
@@ -165,6 +172,7 @@ pub(super) fn row(collection: &Collection) -> Vec<Cell> {
         copy.as_ref().map_or("", |copy| &copy.id),
         copy.as_ref().map_or("", |copy| &copy.folder),
         *remove,
+        staging_inode.map(u64::cast_signed),
     ]
 }
 
@@ -246,6 +254,7 @@ fn decode(row: &SqliteRow) -> Result<Collected, StoreError> {
         remove: row.try_get::<i64, _>(11)? == 1,
         seen_at: Timestamp::from_us(row.try_get(12)?),
         times: row.try_get::<i64, _>(13)?.unsigned_abs(),
+        staging_inode: row.try_get::<Option<i64>, _>(14)?.map(i64::cast_unsigned),
     })
 }
 

@@ -72,6 +72,7 @@ pub(super) const MIGRATIONS: &[(i64, &str, &str)] = &[
     (112, "in place of", include_str!("../../migrations/0112_in_place_of.sql")),
     (113, "journal", include_str!("../../migrations/0113_journal.sql")),
     (114, "receipts lying", include_str!("../../migrations/0114_receipts_lying.sql")),
+    (115, "collected in", include_str!("../../migrations/0115_collected_in.sql")),
 ];
 
 /// Why the store could not do something.
