@@ -457,6 +457,21 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn what_is_held_for_an_arrow_that_is_gone_by_then_has_ended() {
+        let Desk { db, ids, .. } = &Desk::new().await;
+        let of_b = received(ids, "/Receive/a");
+        let of_b = Received { receipt: Receipt { connector: "b".to_owned(), ..of_b.receipt.clone() }, ..of_b };
+        let journal = Journal::made(db).await;
+        assert!(journal.append((&of_b, true), |_| Ok(())).unwrap());
+        let change = Change { who: "test", remote: "", at: AT, ids };
+        arrow::disconnect(db, "b", "c", &change).await.unwrap();
+        Journal::open(db).await.unwrap();
+        assert_eq!(there(db, &of_b).await, Some((Status::InReceive, true)));
+        let holds: Vec<_> = holds::all(db).await.unwrap().into_iter().map(|hold| (hold.receipt, hold.ended)).collect();
+        assert_eq!(holds, [(of_b.receipt.id, true)]);
+    }
+
+    #[tokio::test]
     async fn while_the_database_cannot_be_written_no_more_is_taken_and_nothing_of_before_is_lost() {
         let Desk { db, ids, recorder, .. } = &Desk::new().await;
         db.set_read_only(true).await;
