@@ -73,6 +73,7 @@ pub(super) const MIGRATIONS: &[(i64, &str, &str)] = &[
     (113, "journal", include_str!("../../migrations/0113_journal.sql")),
     (114, "receipts lying", include_str!("../../migrations/0114_receipts_lying.sql")),
     (115, "collected in", include_str!("../../migrations/0115_collected_in.sql")),
+    (116, "receipts temporary", include_str!("../../migrations/0116_receipts_temporary.sql")),
 ];
 
 /// Why the store could not do something.
