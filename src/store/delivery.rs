@@ -140,7 +140,6 @@ const STOP_LANE: &str = "UPDATE deliveries SET state = 'stopped', ended_at_us = 
      AND target = $2 AND ended_at_us IS NULL";
 const LANES_OF: &str = "SELECT DISTINCT source_key, target FROM deliveries WHERE ended_at_us IS NULL \
      AND (target = $2 OR source_key = $1 AND substr(target, 1, 7) <> 'events:')";
-const DROP_OF: &str = "DELETE FROM deliveries WHERE receipt_id = $1 AND attempts = 0";
 const END_IDLE_HOLDS: &str = "UPDATE holds SET ended = 1 WHERE ended = 0 AND NOT EXISTS (SELECT 1 FROM deliveries \
      WHERE deliveries.receipt_id = holds.receipt_id AND ended_at_us IS NULL)";
 
@@ -425,12 +424,6 @@ pub(super) async fn stop(
     let receipts: Vec<_> = receipts.iter().filter_map(|row| ReceiptId::parse(row.get(0))).collect();
     settle(tx, &receipts).await?;
     Ok(stopped.rows_affected())
-}
-
-/// The receipt's bytes were lost before 226: nobody is told of it, and nothing is delivered.
-pub async fn drop_of(db: &Db, receipt: &ReceiptId) -> Result<(), StoreError> {
-    sqlx::query(DROP_OF).bind(receipt.as_str()).execute(db.writer()).await?;
-    Ok(())
 }
 
 /// At start: bytes that no delivery needs are not held for ever.

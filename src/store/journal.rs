@@ -267,7 +267,7 @@ mod tests {
     use crate::store::live::Live;
     use crate::store::receipt::{Receipt, find};
     use crate::store::setting::Change;
-    use crate::store::{arrow, connector, held as holds};
+    use crate::store::{arrow, connector, delivery_page, held as holds};
 
     const AT: Timestamp = Timestamp::from_us(1_800_000_000_000_000);
 
@@ -469,6 +469,30 @@ mod tests {
         assert_eq!(there(db, &of_b).await, Some((Status::InReceive, true)));
         let holds: Vec<_> = holds::all(db).await.unwrap().into_iter().map(|hold| (hold.receipt, hold.ended)).collect();
         assert_eq!(holds, [(of_b.receipt.id, true)]);
+    }
+
+    #[tokio::test]
+    async fn what_its_partner_was_told_is_not_recorded_is_lost_once_the_database_can_be_written() {
+        let Desk { db, ids, folder, .. } = &Desk::new().await;
+        let mut journal = Journal::made(db).await;
+        // As where it is on a full disk: nothing can be written to it.
+        let unwritable = File::open(folder.path().join(JOURNAL)).unwrap();
+        Arc::get_mut(&mut journal).unwrap().file = Arc::new(unwritable.into());
+        let live = Live::open(db.clone(), Clock::System).await.unwrap();
+        let (recorder, writer) = Recorder::with_journal(db.clone(), journal, live);
+        tokio::spawn(writer.run());
+        let one = received(ids, "/Receive/a");
+        let receipt = Receipt { connector: "b".to_owned(), ..one.receipt.clone() };
+        let one = Received { receipt, ..one };
+        db.set_read_only(true).await;
+        recorder.receive(one.clone()).await.unwrap_err();
+        db.set_read_only(false).await;
+        while recorder.flush().await.is_err() {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        assert_eq!(there(db, &one).await, Some((Status::Lost, false)));
+        assert!(holds::all(db).await.unwrap().into_iter().all(|hold| hold.ended));
+        assert_eq!(delivery_page::of_receipt(db, &one.receipt.id).await.unwrap(), []);
     }
 
     #[tokio::test]

@@ -544,9 +544,13 @@ pub async fn published(db: &Db, receipt: &Receipt, ids: &IdSource) -> Result<(),
 /// Where the file is now.
 pub async fn set_status(db: &Db, id: &ReceiptId, status: Status) -> Result<(), StoreError> {
     let mut tx = db.begin().await?;
-    sqlx::query(SET_STATUS).bind(id.as_str()).bind(status.name()).execute(&mut *tx).await?;
-    clear_mark(&mut tx, id).await?;
+    put_status(&mut tx, id, status).await?;
     Ok(tx.commit().await?)
+}
+
+pub(super) async fn put_status(tx: &mut Transaction<'_, Sqlite>, id: &ReceiptId, status: Status) -> sqlx::Result<()> {
+    sqlx::query(SET_STATUS).bind(id.as_str()).bind(status.name()).execute(&mut **tx).await?;
+    clear_mark(tx, id).await
 }
 
 /// From here on it is seen, behind all that were seen before.
