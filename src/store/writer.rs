@@ -345,8 +345,8 @@ mod tests {
         let writing = tokio::spawn(writer.run());
         let one = received(&ids, "/Receive/a");
         recorder.receive(one.clone()).await.unwrap();
-        recorder.publish(Published::of(&one.receipt, one.event_id.clone())).await;
         db.set_read_only(true).await;
+        recorder.publish(Published::of(&one.receipt, one.event_id.clone())).await;
         let other = received(&ids, "/Receive/b");
         recorder.receive(other.clone()).await.unwrap_err();
         recorder.flush().await.unwrap_err();
