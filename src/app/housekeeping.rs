@@ -8,7 +8,7 @@ use crate::access::backup::{self, Backups};
 use crate::access::certificate::Certificates;
 use crate::base::human;
 use crate::domain::event::EventKind;
-use crate::store::live::Live;
+use crate::store::live::{Live, Snapshot};
 use crate::store::{StoreError, certificate, collected, traffic, watched};
 use crate::transfer::collect;
 use crate::transfer::depot::Depot;
@@ -126,31 +126,39 @@ pub(super) async fn run(depot: Depot, live: Live) {
     let (mut looked, mut ages) = (Looked::default(), Ages::begin(moment(&depot.clock)));
     loop {
         tokio::time::sleep(EVERY).await;
-        let snapshot = live.snapshot();
-        depot.workspaces.close_others(|key| snapshot.connectors.contains_key(key));
-        if ages.are_trusted(moment(&depot.clock)) {
-            unfinished::purge(&depot, &snapshot).await;
-        }
-        gone::round(&depot, &snapshot, &mut looked).await;
-        look_after_collected(&depot, &live).await;
-        if let Err(error) = held::free_ended(&depot, &live.snapshot()).await {
-            tracing::error!(%error, "Could not look for held bytes to free; it is tried again");
-        }
-        if let Err(error) = traffic::fold(&depot.db, depot.clock.now()).await {
-            tracing::error!(%error, "Could not fold the traffic of old minutes; it is tried again");
-        }
-        if let Err(error) = certificate::forget_previous(&depot.db, depot.clock.now()).await {
-            tracing::error!(%error, "Could not forget replaced certificates; it is tried again");
-        }
+        let are_trusted = ages.are_trusted(moment(&depot.clock));
+        round(&depot, &live, (are_trusted, &mut looked)).await;
     }
 }
 
-/// Copies and removals that failed are tried again.
-async fn look_after_collected(depot: &Depot, live: &Live) {
-    let forgotten = collected::forget(&depot.db, depot.clock.now().minus(collect::COVERED_FOR)).await;
-    let finished = collect::finish_pending(depot, &live.snapshot()).await;
-    for error in [forgotten, finished].into_iter().filter_map(Result::err) {
+async fn round(depot: &Depot, live: &Live, (ages_are_trusted, looked): (bool, &mut Looked)) {
+    let snapshot = live.snapshot();
+    depot.workspaces.close_others(|key| snapshot.connectors.contains_key(key));
+    if ages_are_trusted {
+        remove_by_age(depot, &snapshot).await;
+    }
+    gone::round(depot, &snapshot, looked).await;
+    // Copies and removals that failed are tried again.
+    if let Err(error) = collect::finish_pending(depot, &live.snapshot()).await {
         tracing::error!(%error, "Could not look after collected files; it is tried again");
+    }
+    if let Err(error) = held::free_ended(depot, &live.snapshot()).await {
+        tracing::error!(%error, "Could not look for held bytes to free; it is tried again");
+    }
+}
+
+/// What is older than it is kept, but for what [`hourly`] removes.
+async fn remove_by_age(depot: &Depot, snapshot: &Snapshot) {
+    unfinished::purge(depot, snapshot).await;
+    let now = depot.clock.now();
+    if let Err(error) = collected::forget(&depot.db, now.minus(collect::COVERED_FOR)).await {
+        tracing::error!(%error, "Could not forget what was collected long ago; it is tried again");
+    }
+    if let Err(error) = traffic::fold(&depot.db, now).await {
+        tracing::error!(%error, "Could not fold the traffic of old minutes; it is tried again");
+    }
+    if let Err(error) = certificate::forget_previous(&depot.db, now).await {
+        tracing::error!(%error, "Could not forget replaced certificates; it is tried again");
     }
 }
 
@@ -158,6 +166,8 @@ async fn look_after_collected(depot: &Depot, live: &Live) {
 mod tests {
     use super::*;
     use crate::base::clock::{Clock, Timestamp};
+    use crate::base::file_id::FileId;
+    use crate::store::collected::FileInSend;
     use crate::store::event;
 
     #[tokio::test]
@@ -171,6 +181,23 @@ mod tests {
             told.push(event::count_since(&depot.db, EventKind::DiskLow, since).await.unwrap());
         }
         assert_eq!(told, [0, 1, 1, 1, 1, 2]);
+    }
+
+    #[tokio::test]
+    async fn while_ages_are_doubted_nothing_is_removed_by_them() {
+        let folder = tempfile::tempdir().unwrap();
+        let depot = Depot::for_tests(folder.path(), Clock::System).await;
+        let live = Live::open(depot.db.clone(), Clock::System).await.unwrap();
+        let id = FileId { inode: 1, size_bytes: 9, modified: Timestamp::default() };
+        let file = FileInSend { connector_key: "acme".to_owned(), path: "/Send/a".to_owned(), id };
+        let long_ago = depot.clock.now().minus(collect::COVERED_FOR * 2);
+        collected::cover(&depot.db, &file, 7, long_ago).await.unwrap();
+        let is_known = async |ages_are_trusted| {
+            round(&depot, &live, (ages_are_trusted, &mut Looked::default())).await;
+            collected::one(&depot.db, &file).await.unwrap().is_some()
+        };
+        assert!(is_known(false).await);
+        assert!(!is_known(true).await);
     }
 
     #[test]

@@ -157,7 +157,12 @@ pub(super) async fn own_only(engine: &Engine, party: &Party, target: &Target) ->
     }
     let own = target.folder == Folder::Receive
         && (is_own_temporary(engine, party, target)? || recent(&engine.depot, party, &target.names).await?.is_some());
-    if own { Ok(()) } else { Err(TransferError::NotFound) }
+    if own {
+        return Ok(());
+    }
+    // It may be what the database could not be told of yet.
+    engine.depot.recorder.catch_up().await?;
+    Err(TransferError::NotFound)
 }
 
 /// What the partner uploads under a temporary name has no receipt that says whose it is; but it has the same owner as all

@@ -121,9 +121,7 @@ mod tests {
         let last = Some(Timestamp::from_us(days[2].us() + 7));
         assert_eq!(lately[&("acme".to_owned(), "b".to_owned())], Busy { files: 1, last });
         for statement in [RECEIVED, DELIVERED, RECEIVED_BY_DAY, DELIVERED_BY_DAY] {
-            let sql = format!("EXPLAIN QUERY PLAN {statement}");
-            let plan = sqlx::query(sqlx::AssertSqlSafe(sql)).fetch_all(db.reader()).await.unwrap();
-            let steps: Vec<String> = plan.iter().map(|row| row.get(3)).collect();
+            let steps = db.plan(statement).await;
             let looked_up = |step: &&String| step.contains(" d ") || step.contains(" r ");
             assert!(steps.iter().filter(looked_up).all(|step| step.contains("COVERING INDEX")), "{steps:?}");
         }

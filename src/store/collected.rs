@@ -1,11 +1,13 @@
 //! What partners collected from Send: how far each version of a file was covered, and what is still to be done with it.
 
+use serde_json::json;
 use sqlx::sqlite::SqliteRow;
 use sqlx::{Row, Sqlite};
 
 use super::cell::{Cell, cells};
 use super::commit::signed;
 use super::open::{Db, StoreError};
+use super::retention::STEP_ROWS;
 use crate::base::clock::Timestamp;
 use crate::base::file_id::FileId;
 
@@ -14,7 +16,7 @@ macro_rules! select {
     ($rest:literal) => {
         concat!(
             "SELECT connector_key, path, inode, size_bytes, modified_us, covered_to, collected_at_us, copy, copy_id, \
-             copy_folder, copy_name, remove, seen_at_us, times FROM collected ",
+             copy_folder, copy_name, remove, seen_at_us, times, staging_inode FROM collected ",
             $rest
         )
     };
@@ -31,8 +33,9 @@ const COVER: &str = "INSERT INTO collected (connector_key, path, inode, size_byt
      gone_at_us = NULL, seen_at_us = excluded.seen_at_us";
 /// Of a group commit. Collected twice, a version is copied once: what there is of a copy stays.
 pub(super) const ADD_COLLECTION: &str = "INSERT INTO collected (connector_key, path, inode, size_bytes, modified_us, covered_to, \
-     seen_at_us, collected_at_us, copy, copy_id, copy_folder, copy_name, remove, times) VALUES (:connector_key, \
-     :path, :inode, :size_bytes, :modified_us, :size_bytes, :at_us, :at_us, :copy, :copy_id, :copy_folder, '', :remove, 1) \
+     seen_at_us, collected_at_us, copy, copy_id, copy_folder, copy_name, remove, staging_inode, times) \
+     VALUES (:connector_key, :path, :inode, :size_bytes, :modified_us, :size_bytes, :at_us, :at_us, :copy, :copy_id, \
+     :copy_folder, '', :remove, :staging_inode, 1) \
      ON CONFLICT (connector_key, path, inode, size_bytes, modified_us) DO UPDATE SET \
      covered_to = excluded.covered_to, collected_at_us = excluded.collected_at_us, seen_at_us = excluded.seen_at_us, \
      times = CASE WHEN collected.gone_at_us IS NULL THEN collected.times ELSE 0 END + 1, \
@@ -42,7 +45,8 @@ pub(super) const ADD_COLLECTION: &str = "INSERT INTO collected (connector_key, p
      copy_folder = CASE WHEN collected.gone_at_us IS NULL AND collected.copy <> 'none' THEN collected.copy_folder \
      ELSE excluded.copy_folder END, \
      copy_name = CASE WHEN collected.gone_at_us IS NULL AND collected.copy <> 'none' THEN collected.copy_name \
-     ELSE excluded.copy_name END, gone_at_us = NULL, remove = excluded.remove";
+     ELSE excluded.copy_name END, gone_at_us = NULL, remove = excluded.remove, \
+     staging_inode = excluded.staging_inode";
 
 const ONE: &str = select!(
     "WHERE connector_key = $1 AND path = $2 AND inode = $3 AND size_bytes = $4 AND modified_us = $5 \
@@ -59,7 +63,11 @@ const END_COPY: &str = "UPDATE collected SET copy = $6 \
      WHERE connector_key = $1 AND path = $2 AND inode = $3 AND size_bytes = $4 AND modified_us = $5";
 const GONE: &str = "UPDATE collected SET gone_at_us = $6, remove = 0 \
      WHERE connector_key = $1 AND path = $2 AND inode = $3 AND size_bytes = $4 AND modified_us = $5";
-const FORGET: &str = "DELETE FROM collected WHERE seen_at_us < $1 AND copy <> 'wanted' AND remove = 0";
+// No index leads to them: a reader finds them, so that the writer goes through nothing.
+const OLD: &str = "SELECT rowid FROM collected WHERE rowid > $1 AND seen_at_us < $2 AND copy <> 'wanted' AND remove = 0 \
+     ORDER BY rowid LIMIT $3";
+const FORGET: &str = "DELETE FROM collected WHERE rowid IN (SELECT value FROM json_each($1)) AND seen_at_us < $2 \
+     AND copy <> 'wanted' AND remove = 0";
 
 /// Rows read for one connector; a file beyond them shows as never downloaded.
 const OF_CONNECTOR_MAX: i64 = 20_000;
@@ -92,6 +100,8 @@ pub struct Collected {
     pub seen_at: Timestamp,
     /// How often all of it was collected.
     pub times: u64,
+    /// The number of the staging folder of the Send it was collected from, where that was noted.
+    pub staging_inode: Option<u64>,
 }
 
 impl Collected {
@@ -123,6 +133,8 @@ pub struct Collection {
     pub copy: Option<SentCopy>,
     /// Remove it from Send.
     pub remove: bool,
+    /// The number of that Send's staging folder: where that is another, nothing can be told of the file.
+    pub staging_inode: Option<u64>,
 }
 
 type Query<'q> = sqlx::query::Query<'q, Sqlite, <Sqlite as sqlx::Database>::Arguments>;
@@ -143,11 +155,12 @@ pub async fn cover(db: &Db, file: &FileInSend, covered_to: u64, at: Timestamp) -
 }
 
 /// The names of a [`row`]'s cells, as [`ADD_COLLECTION`] has them.
-pub(super) const CELLS: &str = "connector_key path inode size_bytes modified_us at_us copy copy_id copy_folder remove";
+pub(super) const CELLS: &str = "connector_key path inode size_bytes modified_us at_us copy copy_id copy_folder remove \
+     staging_inode";
 
 /// One as a group commit takes it.
 pub(super) fn row(collection: &Collection) -> Vec<Cell> {
-    let Collection { file, at, copy, remove } = collection;
+    let Collection { file, at, copy, remove, staging_inode } = collection;
     cells![
         &file.connector_key,
         &file.path,
@@ -159,6 +172,7 @@ pub(super) fn row(collection: &Collection) -> Vec<Cell> {
         copy.as_ref().map_or("", |copy| &copy.id),
         copy.as_ref().map_or("", |copy| &copy.folder),
         *remove,
+        staging_inode.map(u64::cast_signed),
     ]
 }
 
@@ -210,8 +224,14 @@ pub async fn gone(db: &Db, file: &FileInSend, at: Timestamp) -> Result<(), Store
 
 /// Forgets what was last downloaded before `before`, unless something is still to be done with it.
 pub async fn forget(db: &Db, before: Timestamp) -> Result<(), StoreError> {
-    sqlx::query(FORGET).bind(before.us()).execute(db.writer()).await?;
-    Ok(())
+    let mut reached = i64::MIN;
+    loop {
+        let found = sqlx::query(OLD).bind(reached).bind(before.us()).bind(STEP_ROWS).fetch_all(db.reader()).await?;
+        let rows = found.iter().map(|row| row.try_get(0)).collect::<Result<Vec<i64>, _>>()?;
+        let Some(last) = rows.last() else { return Ok(()) };
+        reached = *last;
+        sqlx::query(FORGET).bind(json!(rows).to_string()).bind(before.us()).execute(db.writer()).await?;
+    }
 }
 
 fn decode_file(row: &SqliteRow) -> Result<FileInSend, StoreError> {
@@ -234,5 +254,29 @@ fn decode(row: &SqliteRow) -> Result<Collected, StoreError> {
         remove: row.try_get::<i64, _>(11)? == 1,
         seen_at: Timestamp::from_us(row.try_get(12)?),
         times: row.try_get::<i64, _>(13)?.unsigned_abs(),
+        staging_inode: row.try_get::<Option<i64>, _>(14)?.map(i64::cast_unsigned),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MANY: &str = "WITH RECURSIVE n (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM n WHERE n < $1) \
+         INSERT INTO collected (connector_key, path, inode, size_bytes, modified_us, covered_to, seen_at_us, copy, copy_id, \
+         copy_folder, copy_name, remove) SELECT 'acme', '/Send/a', n, 1, 1, 1, $1 + 1 - n, 'none', '', '', '', n = 2 FROM n";
+
+    #[tokio::test]
+    async fn the_writer_goes_through_nothing_to_forget_what_is_old() {
+        let folder = tempfile::tempdir().unwrap();
+        let db = Db::open(folder.path()).await.unwrap();
+        let steps = db.plan(FORGET).await;
+        assert!(steps[0].contains("(rowid=?)"), "{steps:?}");
+        // The first was seen last, and something is still to be done with the second.
+        let files = STEP_ROWS * 2 + 3;
+        sqlx::query(MANY).bind(files).execute(db.writer()).await.unwrap();
+        forget(&db, Timestamp::from_us(files)).await.unwrap();
+        let left = of_connector(&db, "acme").await.unwrap();
+        assert_eq!(left.iter().map(|one| one.seen_at.us()).collect::<Vec<_>>(), [files, files - 1]);
+    }
 }

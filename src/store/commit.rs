@@ -154,9 +154,13 @@ impl Recorder {
             let room = self.queue.room().await?;
             let hand_in = |line| self.queue.put(room, Job::Journaled(Box::new(line)));
             if journal.append((&received, held), hand_in)? {
-                if journal.synced().await.is_err() {
-                    // It was handed in: safe with the next commit.
-                    self.flush().await?;
+                // It was handed in: safe with the next commit.
+                if journal.synced().await.is_err()
+                    && let Err(error) = self.flush().await
+                {
+                    // It may be written later all the same; but its partner sends it again.
+                    self.send(Job::Lost(received.receipt.id)).await;
+                    return Err(error);
                 }
                 return Ok(Committed { duplicate_of: None, held });
             }

@@ -140,7 +140,6 @@ const STOP_LANE: &str = "UPDATE deliveries SET state = 'stopped', ended_at_us = 
      AND target = $2 AND ended_at_us IS NULL";
 const LANES_OF: &str = "SELECT DISTINCT source_key, target FROM deliveries WHERE ended_at_us IS NULL \
      AND (target = $2 OR source_key = $1 AND substr(target, 1, 7) <> 'events:')";
-const DROP_OF: &str = "DELETE FROM deliveries WHERE receipt_id = $1 AND attempts = 0";
 const END_IDLE_HOLDS: &str = "UPDATE holds SET ended = 1 WHERE ended = 0 AND NOT EXISTS (SELECT 1 FROM deliveries \
      WHERE deliveries.receipt_id = holds.receipt_id AND ended_at_us IS NULL)";
 
@@ -427,12 +426,6 @@ pub(super) async fn stop(
     Ok(stopped.rows_affected())
 }
 
-/// The receipt's bytes were lost before 226: nobody is told of it, and nothing is delivered.
-pub async fn drop_of(db: &Db, receipt: &ReceiptId) -> Result<(), StoreError> {
-    sqlx::query(DROP_OF).bind(receipt.as_str()).execute(db.writer()).await?;
-    Ok(())
-}
-
 /// At start: bytes that no delivery needs are not held for ever.
 pub async fn end_idle_holds(db: &Db) -> Result<(), StoreError> {
     sqlx::query(END_IDLE_HOLDS).execute(db.writer()).await?;
@@ -546,9 +539,7 @@ mod tests {
             PASSED_ALONG,
             STAYS,
         ] {
-            let sql = format!("EXPLAIN QUERY PLAN {statement}");
-            let plan = sqlx::query(sqlx::AssertSqlSafe(sql)).fetch_all(db.reader()).await.unwrap();
-            let steps: Vec<String> = plan.iter().map(|row| row.get(3)).collect();
+            let steps = db.plan(statement).await;
             let scans = steps.iter().filter(|step| step.starts_with("SCAN d") || step.starts_with("SCAN deliveries"));
             // The first lane is the first entry of an index.
             let scans: Vec<_> =

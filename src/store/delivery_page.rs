@@ -323,15 +323,11 @@ mod tests {
         let db = Db::open(folder.path()).await.unwrap();
         let asked = [(PENDING, "deliveries_pending"), (PENDING, "deliveries_retrying"), (FAILED, "deliveries_failed")];
         for (statement, index) in asked {
-            let sql = format!("EXPLAIN QUERY PLAN {statement}");
-            let plan = sqlx::query(sqlx::AssertSqlSafe(sql)).fetch_all(db.reader()).await.unwrap();
-            let steps: Vec<String> = plan.iter().map(|row| row.get(3)).collect();
+            let steps = db.plan(statement).await;
             let covers = format!("USING COVERING INDEX {index}");
             assert!(steps.iter().any(|step| step.contains(&covers)), "{statement}\n{steps:?}");
         }
-        let sql = format!("EXPLAIN QUERY PLAN {OF_EVENT}");
-        let plan = sqlx::query(sqlx::AssertSqlSafe(sql)).fetch_all(db.reader()).await.unwrap();
-        let steps: Vec<String> = plan.iter().map(|row| row.get(3)).collect();
+        let steps = db.plan(OF_EVENT).await;
         assert!(!steps.iter().any(|step| step.starts_with("SCAN deliveries")), "{steps:?}");
     }
 }

@@ -72,7 +72,6 @@ mod tests {
     use crate::store::group::Group;
     use crate::store::receipt;
     use crate::store::renaming::{NewName, Rename};
-    use sqlx::AssertSqlSafe;
 
     #[tokio::test]
     async fn what_waits_is_looked_for_while_it_has_a_temporary_name_and_gets_its_last_other_one_back() {
@@ -111,9 +110,7 @@ mod tests {
     async fn where_a_look_goes_on_is_found_by_its_path() {
         let folder = tempfile::tempdir().unwrap();
         let db = Db::open(folder.path()).await.unwrap();
-        let sql = format!("EXPLAIN QUERY PLAN {IN_RECEIVE}");
-        let plan = sqlx::query(AssertSqlSafe(sql)).fetch_all(db.reader()).await.unwrap();
-        let steps: Vec<String> = plan.iter().map(|row| row.get(3)).collect();
+        let steps = db.plan(IN_RECEIVE).await;
         assert!(steps.len() == 1 && steps[0].contains("stored_path>?"), "{steps:?}");
     }
 }

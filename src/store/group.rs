@@ -60,8 +60,10 @@ const ADD_DELIVERIES: &str = "INSERT INTO deliveries (event_id, receipt_id, sour
 const ADD_ACTIONS: &str = "INSERT INTO deliveries (event_id, receipt_id, source_key, target, state, attempts, \
      since_attempt, next_at_us, created_at_us) SELECT :event_id, :id, :connector_key, 'action:' || value, 'waiting', 0, 0, \
      :deliver_at_us, :completed_at_us FROM json_each(:actions) ORDER BY key";
+// Behind them: where an arrow has gone since the journal said that it is held, nothing is to be delivered.
 const ADD_HOLD: &str = "INSERT INTO holds (receipt_id, connector_key, folder, size_bytes, since_us, ended) \
-     SELECT :id, :connector_key, :folder, :size_bytes, :completed_at_us, 0 \
+     SELECT :id, :connector_key, :folder, :size_bytes, :completed_at_us, \
+     NOT EXISTS (SELECT 1 FROM deliveries WHERE receipt_id = :id) \
      WHERE COALESCE(:held, EXISTS (SELECT 1 FROM deliveries WHERE receipt_id = :id))";
 const COMMITTED: &str = "SELECT duplicate_of, EXISTS (SELECT 1 FROM holds WHERE receipt_id = receipts.id) \
      FROM json_each(?) AS added CROSS JOIN receipts ON receipts.id = added.value ORDER BY added.key";

@@ -1,14 +1,15 @@
 //! Holds: which receipts own bytes beyond the name of their file (PRODUCT 5.8). A row is written before the bytes are
 //! held, and goes after they are freed: what has no row is not held.
 
-use sqlx::Row;
 use sqlx::sqlite::SqliteRow;
+use sqlx::{Row, Sqlite, Transaction};
 
 use super::commit::signed;
 use super::open::{Db, StoreError};
-use super::receipt::{Receipt, array};
+use super::receipt::{Receipt, array, put_status};
 use crate::base::clock::Timestamp;
 use crate::base::id::ReceiptId;
+use crate::domain::receipt::Status;
 
 // What `decode` reads, in its order.
 macro_rules! select {
@@ -28,6 +29,7 @@ const PASSED_ALONG: &str = "SELECT h.receipt_id FROM holds h CROSS JOIN receipts
      WHERE r.status = 'passed_along' ORDER BY h.receipt_id";
 const USAGE: &str = "SELECT COUNT(*), CAST(COALESCE(SUM(size_bytes), 0) AS BIGINT) FROM holds";
 const END: &str = "UPDATE holds SET ended = 1 WHERE receipt_id = $1";
+const DROP_DELIVERIES: &str = "DELETE FROM deliveries WHERE receipt_id = $1 AND attempts = 0";
 const FORGET: &str = "DELETE FROM holds WHERE receipt_id IN (SELECT value FROM json_each($1))";
 
 /// Bytes that a receipt owns.
@@ -98,6 +100,21 @@ pub async fn usage(db: &Db) -> Result<(u64, u64), StoreError> {
 pub async fn end(db: &Db, receipt: &ReceiptId) -> Result<(), StoreError> {
     sqlx::query(END).bind(receipt.as_str()).execute(db.writer()).await?;
     Ok(())
+}
+
+/// The receipt's bytes were lost before 226: nobody is told of it, nothing is delivered, and nothing is held for that.
+pub async fn lost(db: &Db, receipt: &ReceiptId) -> Result<(), StoreError> {
+    let mut tx = db.begin().await?;
+    lose(&mut tx, receipt).await?;
+    Ok(tx.commit().await?)
+}
+
+/// The same within another transaction.
+pub(super) async fn lose(tx: &mut Transaction<'_, Sqlite>, receipt: &ReceiptId) -> sqlx::Result<()> {
+    for statement in [DROP_DELIVERIES, END] {
+        sqlx::query(statement).bind(receipt.as_str()).execute(&mut **tx).await?;
+    }
+    put_status(tx, receipt, Status::Lost).await
 }
 
 /// It could not be held: what [`record`] added goes again, or is ended as it was `before`.

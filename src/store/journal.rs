@@ -194,6 +194,18 @@ impl Lines {
     }
 }
 
+#[cfg(test)]
+impl Journal {
+    /// One that can be written to.
+    pub(crate) async fn made(db: &Db) -> Arc<Self> {
+        let journal = Self::open(db).await.unwrap();
+        while !lock(&journal.lines).is_made {
+            tokio::time::sleep(std::time::Duration::from_millis(1)).await;
+        }
+        journal
+    }
+}
+
 /// The file, and what is in it; that is shorter than [`JOURNAL_BYTES`] where it has never been used.
 fn read(folder: &Path) -> io::Result<(File, Vec<u8>)> {
     let path = folder.join(JOURNAL);
@@ -255,21 +267,12 @@ mod tests {
     use crate::store::live::Live;
     use crate::store::receipt::{Receipt, find};
     use crate::store::setting::Change;
-    use crate::store::{arrow, connector, held as holds};
+    use crate::store::{arrow, connector, delivery_page, held as holds};
 
     const AT: Timestamp = Timestamp::from_us(1_800_000_000_000_000);
 
     fn received(ids: &IdSource, path: &str) -> Received {
         Received::at(path, ids, AT)
-    }
-
-    /// One that can be written to.
-    async fn opened(db: &Db) -> Arc<Journal> {
-        let journal = Journal::open(db).await.unwrap();
-        while !lock(&journal.lines).is_made {
-            tokio::time::sleep(Duration::from_millis(1)).await;
-        }
-        journal
     }
 
     /// As where the process is killed before the writer takes it.
@@ -289,14 +292,14 @@ mod tests {
         let db = Db::open(folder.path()).await.unwrap();
         let ids = IdSource::seeded(Clock::System, 7);
         let (one, two) = (received(&ids, "/Receive/a\n\"ä"), received(&ids, "/Receive/b"));
-        let journal = opened(&db).await;
+        let journal = Journal::made(&db).await;
         for received in [&one, &two] {
             keep(&journal, received).await;
         }
         assert_eq!(there(&db, &one).await, None);
         drop(journal);
         for _ in 0..2 {
-            drop(opened(&db).await);
+            drop(Journal::made(&db).await);
             for received in [&one, &two] {
                 let found = find(&db, &received.receipt.id).await.unwrap().unwrap();
                 assert_eq!(found, Receipt { publishing: true, ..received.receipt.clone() });
@@ -311,7 +314,7 @@ mod tests {
         let ids = IdSource::seeded(Clock::System, 7);
         let all = ["/Receive/a", "/Receive/b", "/Receive/c"].map(|path| received(&ids, path));
         let [whole, torn, behind] = &all;
-        let journal = opened(&db).await;
+        let journal = Journal::made(&db).await;
         let mut ends = Vec::new();
         for received in &all {
             keep(&journal, received).await;
@@ -321,7 +324,7 @@ mod tests {
         let mut byte = [0];
         file.read_exact_at(&mut byte, ends[0] + 40).unwrap();
         file.write_all_at(b"~", ends[0] + 40).unwrap();
-        let journal = opened(&db).await;
+        let journal = Journal::made(&db).await;
         assert!(there(&db, whole).await.is_some());
         assert_eq!((there(&db, torn).await, there(&db, behind).await), (None, None));
         // The next lines end where the torn one began, and that is mended, as where it came to the disk late.
@@ -329,7 +332,7 @@ mod tests {
         keep(&journal, &next).await;
         assert_eq!(lock(&journal.lines).end as u64, ends[0]);
         file.write_all_at(&byte, ends[0] + 40).unwrap();
-        drop(opened(&db).await);
+        drop(Journal::made(&db).await);
         assert!(there(&db, &next).await.is_some());
         assert_eq!((there(&db, torn).await, there(&db, behind).await), (None, None));
     }
@@ -339,7 +342,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let db = Db::open(folder.path()).await.unwrap();
         let ids = IdSource::seeded(Clock::System, 7);
-        let journal = opened(&db).await;
+        let journal = Journal::made(&db).await;
         let mut count = 0;
         let append = |path| journal.append((&received(&ids, path), false), |_| Ok(())).unwrap();
         while append("/Receive/a") {
@@ -373,7 +376,7 @@ mod tests {
             }
             arrow::connect(&db, ("b", "c"), false, &change).await.unwrap();
             let live = Live::open(db.clone(), Clock::System).await.unwrap();
-            let (recorder, writer) = Recorder::with_journal(db.clone(), opened(&db).await, live);
+            let (recorder, writer) = Recorder::with_journal(db.clone(), Journal::made(&db).await, live);
             tokio::spawn(writer.run());
             Self { folder, db, ids, recorder }
         }
@@ -451,6 +454,45 @@ mod tests {
         assert_eq!(there(db, &set_off).await, Some((Status::InReceive, true)));
         let held: Vec<_> = holds::all(db).await.unwrap().into_iter().map(|hold| hold.receipt).collect();
         assert_eq!(held, [passed.receipt.id, set_off.receipt.id]);
+    }
+
+    #[tokio::test]
+    async fn what_is_held_for_an_arrow_that_is_gone_by_then_has_ended() {
+        let Desk { db, ids, .. } = &Desk::new().await;
+        let of_b = received(ids, "/Receive/a");
+        let of_b = Received { receipt: Receipt { connector: "b".to_owned(), ..of_b.receipt.clone() }, ..of_b };
+        let journal = Journal::made(db).await;
+        assert!(journal.append((&of_b, true), |_| Ok(())).unwrap());
+        let change = Change { who: "test", remote: "", at: AT, ids };
+        arrow::disconnect(db, "b", "c", &change).await.unwrap();
+        Journal::open(db).await.unwrap();
+        assert_eq!(there(db, &of_b).await, Some((Status::InReceive, true)));
+        let holds: Vec<_> = holds::all(db).await.unwrap().into_iter().map(|hold| (hold.receipt, hold.ended)).collect();
+        assert_eq!(holds, [(of_b.receipt.id, true)]);
+    }
+
+    #[tokio::test]
+    async fn what_its_partner_was_told_is_not_recorded_is_lost_once_the_database_can_be_written() {
+        let Desk { db, ids, folder, .. } = &Desk::new().await;
+        let mut journal = Journal::made(db).await;
+        // As where it is on a full disk: nothing can be written to it.
+        let unwritable = File::open(folder.path().join(JOURNAL)).unwrap();
+        Arc::get_mut(&mut journal).unwrap().file = Arc::new(unwritable.into());
+        let live = Live::open(db.clone(), Clock::System).await.unwrap();
+        let (recorder, writer) = Recorder::with_journal(db.clone(), journal, live);
+        tokio::spawn(writer.run());
+        let one = received(ids, "/Receive/a");
+        let receipt = Receipt { connector: "b".to_owned(), ..one.receipt.clone() };
+        let one = Received { receipt, ..one };
+        db.set_read_only(true).await;
+        recorder.receive(one.clone()).await.unwrap_err();
+        db.set_read_only(false).await;
+        while recorder.flush().await.is_err() {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        assert_eq!(there(db, &one).await, Some((Status::Lost, false)));
+        assert!(holds::all(db).await.unwrap().into_iter().all(|hold| hold.ended));
+        assert_eq!(delivery_page::of_receipt(db, &one.receipt.id).await.unwrap(), []);
     }
 
     #[tokio::test]

@@ -71,6 +71,9 @@ pub(super) const MIGRATIONS: &[(i64, &str, &str)] = &[
     (111, "renamed within settle", include_str!("../../migrations/0111_renamed_within_settle.sql")),
     (112, "in place of", include_str!("../../migrations/0112_in_place_of.sql")),
     (113, "journal", include_str!("../../migrations/0113_journal.sql")),
+    (114, "receipts lying", include_str!("../../migrations/0114_receipts_lying.sql")),
+    (115, "collected in", include_str!("../../migrations/0115_collected_in.sql")),
+    (116, "receipts temporary", include_str!("../../migrations/0116_receipts_temporary.sql")),
 ];
 
 /// Why the store could not do something.
@@ -174,6 +177,14 @@ impl Db {
     #[cfg(test)]
     pub(crate) async fn keep_busy(&self) -> impl Sized {
         self.begin().await.unwrap()
+    }
+
+    /// The steps of the plan that a statement is carried out by.
+    #[cfg(test)]
+    pub(super) async fn plan(&self, statement: &str) -> Vec<String> {
+        let explained = sqlx::query(sqlx::AssertSqlSafe(format!("EXPLAIN QUERY PLAN {statement}")));
+        let steps = explained.fetch_all(self.reader()).await.unwrap();
+        steps.iter().map(|step| step.get(3)).collect()
     }
 
     /// A transaction of the one writer.

@@ -14,6 +14,7 @@ use super::commit::{Committed, NotRecorded, Place, Published, Received};
 use super::journal::Line;
 use super::renaming::Rename;
 use super::{collected, event, refusal, session, transfer};
+use crate::base::id::ReceiptId;
 use crate::base::lock::lock;
 use crate::domain::receipt::Status;
 
@@ -33,6 +34,8 @@ pub(super) enum Job {
     Collect(Box<(collected::Collection, event::Event)>, oneshot::Sender<Result<(), NotRecorded>>),
     Publish(Box<Published>),
     Moved(Place, Status),
+    /// The receipt's partner was not told 226.
+    Lost(ReceiptId),
     Renamed(Box<Rename>),
     Event(Box<event::Event>),
     Transfer(Box<transfer::Transfer>),
@@ -62,6 +65,7 @@ impl Job {
                 | Self::Collect(..)
                 | Self::Publish(_)
                 | Self::Moved(..)
+                | Self::Lost(_)
                 | Self::Renamed(_)
         )
     }
@@ -74,6 +78,7 @@ impl Job {
             Self::Collect(collected, _) => format!("collection, event {}", collected.1.id),
             Self::Publish(published) => format!("receipt {} lies under its name", published.id),
             Self::Moved(place, status) => format!("{} is {}", place.stored_path, status.name()),
+            Self::Lost(id) => format!("receipt {id} is lost"),
             Self::Renamed(rename) => format!("{} is {} now", rename.from, rename.to),
             Self::Event(event) | Self::LoginFailed(event) => format!("event {}", event.id),
             Self::Transfer(transfer) => format!("transfer {}", transfer.id),

@@ -345,10 +345,11 @@ const RECENT_ELSEWHERE: &str = select!(
      AND (client_path <> stored_path OR status = 'passed_along') \
      AND status IN ('in_receive', 'waiting', 'passed_along') ORDER BY completed_at_us DESC, id DESC LIMIT 1000"
 );
+// `|| ''`: all that lie there are more than those that are hidden.
 const HIDDEN: &str = "SELECT stored_path FROM receipts WHERE connector_key = $1 AND hidden = 1 \
-     AND status IN ('in_receive', 'waiting')";
+     AND status || '' IN ('in_receive', 'waiting')";
 const HIDDEN_AT: &str = "SELECT COUNT(*) FROM receipts WHERE connector_key = $1 AND stored_path = $2 AND hidden = 1 \
-     AND inode = $3 AND size_bytes = $4 AND status IN ('in_receive', 'waiting')";
+     AND inode = $3 AND size_bytes = $4 AND status || '' IN ('in_receive', 'waiting')";
 const HIDE: &str = "UPDATE receipts SET hidden = 1 WHERE id = $1";
 const ALL_OF: &str = select!("WHERE id IN (SELECT value FROM json_each($1))");
 const TAKE_OVER: &str = "UPDATE receipts SET taken_over = 1 WHERE id IN (SELECT value FROM json_each($1)) \
@@ -543,9 +544,13 @@ pub async fn published(db: &Db, receipt: &Receipt, ids: &IdSource) -> Result<(),
 /// Where the file is now.
 pub async fn set_status(db: &Db, id: &ReceiptId, status: Status) -> Result<(), StoreError> {
     let mut tx = db.begin().await?;
-    sqlx::query(SET_STATUS).bind(id.as_str()).bind(status.name()).execute(&mut *tx).await?;
-    clear_mark(&mut tx, id).await?;
+    put_status(&mut tx, id, status).await?;
     Ok(tx.commit().await?)
+}
+
+pub(super) async fn put_status(tx: &mut Transaction<'_, Sqlite>, id: &ReceiptId, status: Status) -> sqlx::Result<()> {
+    sqlx::query(SET_STATUS).bind(id.as_str()).bind(status.name()).execute(&mut **tx).await?;
+    clear_mark(tx, id).await
 }
 
 /// From here on it is seen, behind all that were seen before.
@@ -653,14 +658,21 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let db = Db::open(folder.path()).await.unwrap();
         for statement in [LATEST_OF_PATH, LATEST_STORED_AT, RECENT_OF_PATH, MARK_REPLACED, USAGE_AT, IS_FOLLOWED] {
-            let sql = format!("EXPLAIN QUERY PLAN {statement}");
-            let plan = sqlx::query(AssertSqlSafe(sql)).fetch_all(db.reader()).await.unwrap();
-            let steps: Vec<String> = plan.iter().map(|row| row.get(3)).collect();
+            let steps = db.plan(statement).await;
             assert!(steps.iter().any(|step| step.contains("_path=?")), "{statement}\n{steps:?}");
         }
-        let sql = format!("EXPLAIN QUERY PLAN {COUNT_SINCE}");
-        let plan = sqlx::query(AssertSqlSafe(sql)).fetch_all(db.reader()).await.unwrap();
-        let steps: Vec<String> = plan.iter().map(|row| row.get(3)).collect();
+        // Those that lie there, however many a connector had.
+        let steps = db.plan(USAGE).await;
+        assert!(steps[0].contains("COVERING INDEX receipts_lying"), "{steps:?}");
+        for statement in [HIDDEN, HIDDEN_AT] {
+            let steps = db.plan(statement).await;
+            assert!(
+                steps[0].contains("receipts_hidden"),
+                "{statement}
+{steps:?}"
+            );
+        }
+        let steps = db.plan(COUNT_SINCE).await;
         assert!(steps.iter().any(|step| step.contains("receipts_publishing")), "{steps:?}");
     }
 

@@ -265,11 +265,7 @@ mod tests {
     async fn what_came_to_be_seen_is_found_by_its_own_order_and_nothing_else_is() {
         let folder = tempfile::tempdir().unwrap();
         let db = Db::open(folder.path()).await.unwrap();
-        let plan = async |sql: &str| {
-            let explained = sqlx::query(AssertSqlSafe(format!("EXPLAIN QUERY PLAN {sql}")));
-            let rows = explained.fetch_all(db.reader()).await.unwrap();
-            rows.iter().map(|row| row.get(3)).collect::<Vec<String>>().join("\n")
-        };
+        let plan = async |sql: &str| db.plan(sql).await.join("\n");
         let between = format!("SELECT {COLUMNS} {SHOWN_BETWEEN} WHERE TRUE AND connector_key = $1");
         for sql in [SHOWN_BEHIND, &between] {
             let steps = plan(sql).await;

@@ -31,28 +31,27 @@ const SET_OFF: &str = "INSERT INTO deliveries (event_id, receipt_id, source_key,
      FROM json_each($2) AS wanted CROSS JOIN receipts r ON r.id = $1 WHERE NOT EXISTS (SELECT 1 FROM deliveries made \
      WHERE made.receipt_id = r.id AND made.event_id = r.event_id AND made.target = 'action:' || wanted.value) \
      ORDER BY wanted.key";
-// Whatever has a temporary name was renamed to it, and few are renamed at all.
-const TEMPORARY: &str = "SELECT DISTINCT r.id, r.connector_key, r.name FROM receipt_names n CROSS JOIN receipts r \
-     ON r.id = n.receipt_id WHERE r.temporary_since_us IS NOT NULL";
+const TEMPORARY: &str = "SELECT id, connector_key, name FROM receipts WHERE temporary_since_us IS NOT NULL";
 // Unless it was renamed meanwhile.
 const RELEASE: &str = "UPDATE receipts SET temporary_since_us = NULL FROM json_each($1) AS found \
      WHERE receipts.id = found.value->>0 AND receipts.name = found.value->>1";
-// What is no longer in Receive, of what was called so there last, and what it was called before it was held back.
+// What is no longer in Receive, of what was called so there last, and what it was called before it was held back. `|| ''`: all
+// that ever lay at that place are more than those that had temporary names.
 const LEFT: &str = "SELECT r.id, n.from_path FROM receipts r CROSS JOIN receipt_names n ON n.receipt_id = r.id \
      AND n.at_us = r.temporary_since_us WHERE r.connector_key = $1 AND r.stored_path = $2 \
-     AND r.status IN ('removed', 'replaced', 'gone')";
+     AND r.temporary_since_us IS NOT NULL AND r.status || '' IN ('removed', 'replaced', 'gone')";
 const TEMPORARY_SINCE: &str = "SELECT temporary_since_us FROM receipts WHERE id = $1";
 // Where a receipt has a SubFolder header, which is its only one, that follows too.
 const FOLLOW_HEADER: &str = "UPDATE receipts SET headers = json_array(json_array('SubFolder', $2)) \
      WHERE id = $1 AND json_extract(headers, '$[0][0]') = 'SubFolder'";
-// What is passed along may still be about to leave, as long as its bytes are held.
+// What is passed along may still be about to leave, as long as its bytes are held. `0` is the character behind `/`.
 const FOLLOW_BELOW: &str = "UPDATE receipts SET stored_path = $3 || substr(stored_path, $4), \
      client_path = $3 || substr(client_path, $4), \
      headers = CASE WHEN json_extract(headers, '$[0][0]') = 'SubFolder' \
      THEN json_array(json_array('SubFolder', $5 || substr(json_extract(headers, '$[0][1]'), $6))) ELSE headers END \
      WHERE connector_key = $1 AND (status IN ('in_receive', 'waiting') \
      OR status = 'passed_along' AND EXISTS (SELECT 1 FROM holds WHERE receipt_id = receipts.id)) \
-     AND substr(stored_path, 1, $4) = $2 || '/'";
+     AND stored_path > $2 || '/' AND stored_path < $2 || '0'";
 
 /// One rename: of a received file, or of a folder with all below it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -301,6 +300,18 @@ mod tests {
         assert_eq!(temporary_since(&db, id).await.unwrap(), None);
         assert_eq!(counting(&db).await, 1);
         assert!(receipt::take_over(&db, std::slice::from_ref(id)).await.unwrap()[0].taken_over);
+    }
+
+    #[tokio::test]
+    async fn what_lies_below_a_folder_is_found_by_its_path_however_many_its_connector_has() {
+        let folder = tempfile::tempdir().unwrap();
+        let db = Db::open(folder.path()).await.unwrap();
+        for statement in [LEFT, TEMPORARY] {
+            let steps = db.plan(statement).await;
+            assert!(steps[0].contains("receipts_temporary"), "{statement}\n{steps:?}");
+        }
+        let steps = db.plan(FOLLOW_BELOW).await;
+        assert!(steps[0].contains("(connector_key=? AND stored_path>? AND stored_path<?)"), "{steps:?}");
     }
 
     /// How many files an SLA of received ones counts.

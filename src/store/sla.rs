@@ -20,7 +20,7 @@ use crate::store::event::Event;
 /// SLAs one connector can have.
 pub const SLAS_MAX: i64 = 20;
 /// Files of a window read at a time.
-const STEP: usize = 1_000;
+const STEP: i64 = 1_000;
 
 // What `decode` reads, in its order.
 macro_rules! select {
@@ -46,19 +46,18 @@ const SET_WINDOW: &str = "INSERT INTO sla_windows (sla_id, starts_us, ends_us, s
      VALUES ($1, $2, $3, $4, $5, $6, $7) ON CONFLICT (sla_id, starts_us) DO UPDATE SET state = excluded.state, \
      files = excluded.files, changed_us = excluded.changed_us, afterwards = excluded.afterwards";
 const LOOKED: &str = "UPDATE slas SET looked_at_us = $2 WHERE id = $1";
-const RECEIVED: &str = "SELECT id, client_path, size_bytes, completed_at_us FROM receipts WHERE connector_key = $1 \
-     AND completed_at_us >= $2 AND completed_at_us < $3 AND publishing = 0 AND status <> 'lost' \
-     AND temporary_since_us IS NULL \
-     ORDER BY completed_at_us, id LIMIT $4 OFFSET $5";
+const RECEIVED: &str = "SELECT id, client_path, size_bytes, completed_at_us, id FROM receipts WHERE connector_key = $1 \
+     AND (completed_at_us, id) > ($2, $3) AND completed_at_us < $4 AND publishing = 0 AND status <> 'lost' \
+     AND temporary_since_us IS NULL ORDER BY completed_at_us, id LIMIT $5";
 // Each is told once by its event, when all of it has arrived (PRODUCT section 8). The download that it ended with is named by
 // its session; the partner may have another name for Send.
 const COLLECTED: &str = "SELECT COALESCE((SELECT t.id FROM transfers t WHERE t.connector = e.connector \
      AND t.ended_at_us <= e.at_us AND t.ended_at_us > e.at_us - 3600000000 AND t.session_id = e.session_id \
      AND t.direction || '' = 'send' AND t.complete = 1 \
      AND substr(t.path, 1 + instr(substr(t.path, 2), '/')) = substr(e.path, 6) \
-     ORDER BY t.ended_at_us DESC LIMIT 1), ''), e.path, e.size_bytes, e.at_us FROM events e WHERE e.connector = $1 \
-     AND e.at_us >= $2 AND e.at_us < $3 AND e.kind = 'after_send' AND e.size_bytes IS NOT NULL \
-     ORDER BY e.at_us, e.id LIMIT $4 OFFSET $5";
+     ORDER BY t.ended_at_us DESC LIMIT 1), ''), e.path, e.size_bytes, e.at_us, e.id FROM events e WHERE e.connector = $1 \
+     AND (e.at_us, e.id) > ($2, $3) AND e.at_us < $4 AND e.kind = 'after_send' AND e.size_bytes IS NOT NULL \
+     ORDER BY e.at_us, e.id LIMIT $5";
 const BAD: &str = "SELECT s.id, s.connector_key, s.texts, w.starts_us, w.ends_us, w.state, w.files FROM sla_windows w \
      JOIN slas s ON s.id = w.sla_id WHERE w.state IN ('at_risk', 'violated') AND w.ends_us >= $1 \
      ORDER BY w.ends_us DESC LIMIT 20";
@@ -269,40 +268,30 @@ pub async fn each_counting(
         Counted::Received => (RECEIVED, key),
         Counted::Collected => (COLLECTED, connector),
     };
-    for skip in (0..).step_by(STEP) {
-        let page = moved(db, (sql, whose), within, skip).await?;
-        let is_last = page.len() < STEP;
-        for one in page {
+    // Each page begins behind the last row of the one before.
+    let (mut reached, mut id) = (within.start.us(), String::new());
+    loop {
+        let page = sqlx::query(sql).bind(whose).bind(reached).bind(&id).bind(within.end.us()).bind(STEP);
+        let page = page.fetch_all(db.reader()).await?;
+        let Some(last) = page.last() else { return Ok(()) };
+        (reached, id) = (last.try_get(3)?, last.try_get(4)?);
+        for row in &page {
+            let one = moved(row)?;
             let name = one.path.rsplit('/').next().unwrap_or_default();
             if due.counts(name, one.size_bytes) && tell(one).is_break() {
                 return Ok(());
             }
         }
-        if is_last {
-            break;
-        }
     }
-    Ok(())
 }
 
-async fn moved(
-    db: &Db,
-    (sql, whose): (&'static str, &str),
-    within: Window,
-    skip: i64,
-) -> Result<Vec<Moved>, StoreError> {
-    let query = sqlx::query(sql).bind(whose).bind(within.start.us()).bind(within.end.us());
-    let rows = query.bind(i64::try_from(STEP).unwrap_or(i64::MAX)).bind(skip).fetch_all(db.reader()).await?;
-    let one = |row: &SqliteRow| -> Result<Moved, StoreError> {
-        let size = row.try_get::<i64, _>(2)?.unsigned_abs();
-        Ok(Moved {
-            id: row.try_get(0)?,
-            path: row.try_get(1)?,
-            size_bytes: size,
-            at: Timestamp::from_us(row.try_get(3)?),
-        })
-    };
-    rows.iter().map(one).collect()
+fn moved(row: &SqliteRow) -> sqlx::Result<Moved> {
+    Ok(Moved {
+        id: row.try_get(0)?,
+        path: row.try_get(1)?,
+        size_bytes: row.try_get::<i64, _>(2)?.unsigned_abs(),
+        at: Timestamp::from_us(row.try_get(3)?),
+    })
 }
 
 /// A window that needs a look.
@@ -351,6 +340,13 @@ mod tests {
     use crate::store::commit::Recorder;
     use crate::store::event::EventFile;
     use crate::store::transfer::{Direction, Transfer};
+
+    /// All received in the same microsecond.
+    const MANY: &str = "WITH RECURSIVE n (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM n WHERE n < $1) \
+         INSERT INTO receipts (id, connector, connector_key, name, client_path, stored_path, size_bytes, sha256, headers, \
+         begun_at_us, completed_at_us, remote_address, tls, session_id, ending, resumed_from, ascii, proof, status, \
+         publishing, inode, staged_name) SELECT printf('%05d', n), 'Acme', 'acme', 'a', '/Receive/a', '/Receive/a', 1, '', \
+         '[]', 1, 1, '', '', '', 'closed', 0, 0, 'C', 'in_receive', 0, n, '' FROM n";
 
     #[tokio::test]
     async fn a_piece_and_a_download_of_ones_own_upload_are_not_collected_files() {
@@ -401,5 +397,27 @@ mod tests {
         each_counting(&db, ("acme", "Acme"), &due, all, tell).await.unwrap();
         let path = "/Send/a/b.x12".to_owned();
         assert_eq!(counted, [Moved { id: sent[1].clone(), path, size_bytes: 18, at: at(4) }]);
+    }
+
+    #[tokio::test]
+    async fn a_page_goes_on_behind_the_last_file_of_the_one_before_however_many_came_at_once() {
+        let folder = tempfile::tempdir().unwrap();
+        let db = Db::open(folder.path()).await.unwrap();
+        let files = STEP * 2 + 1;
+        sqlx::query(MANY).bind(files).execute(db.writer()).await.unwrap();
+        let (_, due) = SlaSettings::parse(&Texts::default()).unwrap();
+        let mut counted = Vec::new();
+        let within = |end| Window { start: Timestamp::from_us(1), end: Timestamp::from_us(end) };
+        let tell = |one: Moved| {
+            counted.push(one.id);
+            ControlFlow::Continue(())
+        };
+        each_counting(&db, ("acme", "Acme"), &due, within(3), tell).await.unwrap();
+        assert!(counted.len() == 2_001 && counted.is_sorted(), "{}", counted.len());
+        each_counting(&db, ("acme", "Acme"), &due, within(1), |_| panic!("its end is no part of it")).await.unwrap();
+        for (statement, from) in [(RECEIVED, "(completed_at_us,id)>(?,?)"), (COLLECTED, "(at_us,id)>(?,?)")] {
+            let steps = db.plan(statement).await;
+            assert!(steps.iter().any(|step| step.contains(from)), "{steps:?}");
+        }
     }
 }

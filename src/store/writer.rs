@@ -18,7 +18,7 @@ use super::group::Group;
 use super::journal::Journal;
 use super::open::{BEGIN, Db};
 use super::queue::{Job, Jobs};
-use super::{event, refusal, renaming, session};
+use super::{event, held, refusal, renaming, session};
 use crate::base::clock::Timestamp;
 
 /// Failed logins of the same partner and address within this time are one event.
@@ -237,7 +237,7 @@ fn steps(batch: &[Job]) -> Vec<Step<'_>> {
             Job::Publish(published) => group.publish(published),
             Job::Event(event) | Job::LoginFailed(event) => group.event(event),
             Job::Transfer(transfer) => group.transfer(transfer),
-            Job::Moved(..) | Job::Renamed(_) => {
+            Job::Moved(..) | Job::Lost(_) | Job::Renamed(_) => {
                 if !group.is_empty() {
                     steps.push(Step::Group(mem::take(&mut group)));
                 }
@@ -269,6 +269,7 @@ async fn write_together(connection: &mut SqliteConnection, steps: Vec<Step<'_>>)
                 moved.execute(&mut *tx).await?;
                 renaming::left(&mut tx, connector_key, stored_path).await?;
             }
+            Job::Lost(id) => held::lose(&mut tx, id).await?,
             Job::Renamed(rename) => rename.carry_over(&mut tx).await?,
             Job::Session(session) => session::add(&mut tx, session).await?,
             Job::Refusal(refusal) => refusal::add(&mut tx, refusal).await?,
@@ -344,8 +345,8 @@ mod tests {
         let writing = tokio::spawn(writer.run());
         let one = received(&ids, "/Receive/a");
         recorder.receive(one.clone()).await.unwrap();
-        recorder.publish(Published::of(&one.receipt, one.event_id.clone())).await;
         db.set_read_only(true).await;
+        recorder.publish(Published::of(&one.receipt, one.event_id.clone())).await;
         let other = received(&ids, "/Receive/b");
         recorder.receive(other.clone()).await.unwrap_err();
         recorder.flush().await.unwrap_err();

@@ -24,6 +24,7 @@ use crate::store::live::Snapshot;
 use crate::store::{StoreError, commit::NotRecorded};
 use crate::workspace::copies::CopiesFolder;
 use crate::workspace::download::{Source, Version};
+use crate::workspace::folder::OpenFolder;
 use crate::workspace::removal::remove_file;
 use crate::workspace::workspaces::Workspace;
 
@@ -45,6 +46,9 @@ enum StepError {
     Disk(#[from] io::Error),
     #[error("{0}")]
     Store(#[from] StoreError),
+    /// Its Send is not the folder it was collected from.
+    #[error("its disk is away")]
+    Away,
     /// The folder's storage fails, which was told by then.
     #[error("{0}")]
     Failing(TransferError),
@@ -154,7 +158,10 @@ impl Collecting {
         let file = EventFile { path: self.file.path.clone(), size_bytes: self.file.id.size_bytes };
         let event = Event { file: Some(file), ..event };
         let remove = settings.remove_file_after_send;
-        depot.recorder.collect(Collection { file: self.file.clone(), at, copy, remove }, event).await?;
+        let workspace = self.party.workspace(depot).ok();
+        let staging_inode = workspace.and_then(|workspace| workspace.folder(Folder::Send).staging_inode().ok());
+        let collection = Collection { file: self.file.clone(), at, copy, remove, staging_inode };
+        depot.recorder.collect(collection, event).await?;
         fault::pass(Point::Collected).map_err(|error| NotRecorded(error.to_string()))
     }
 }
@@ -181,9 +188,12 @@ impl Work<'_> {
         self.depot.workspaces.get(self.profile, self.connector)
     }
 
-    /// What is still to be done, as of now: another session may have done it.
-    async fn known(&self) -> Result<Option<Collected>, StoreError> {
-        collected::one(&self.depot.db, self.file).await
+    /// What is still to be done, as of now: another session may have done it. In the place of a disk that is away every file
+    /// would seem to have gone (decision 0112).
+    async fn known(&self, folder: &OpenFolder) -> Result<Option<Collected>, StepError> {
+        let known = collected::one(&self.depot.db, self.file).await?;
+        let is_away = |one: &Collected| self.depot.is_away(folder, one.staging_inode, one.seen_at);
+        if known.as_ref().is_some_and(is_away) { Err(StepError::Away) } else { Ok(known) }
     }
 
     fn is_it(&self, version: &Version) -> bool {
@@ -195,7 +205,7 @@ impl Work<'_> {
         let workspace = self.workspace()?;
         let folder = workspace.folder(Folder::Send);
         let _turn = folder.naming(names).await;
-        let Some(Collected { copy: Some(copy), remove, .. }) = self.known().await? else { return Ok(()) };
+        let Some(Collected { copy: Some(copy), remove, .. }) = self.known(folder).await? else { return Ok(()) };
         let path = self.depot.workspaces.copies_parent(self.profile, self.connector, copies::SENT)?;
         let aside = format!(".waybill-{}", copy.id);
         let sent = CopiesFolder::open(&path, copies::SENT, &copy.folder)?;
@@ -254,7 +264,8 @@ impl Work<'_> {
 
     /// Whether the file is to go and its copy is there; [`Self::remove`] tells what keeps that from being known.
     async fn is_removal_due(&self) -> bool {
-        self.known().await.map_or(true, |known| known.is_some_and(|one| one.is_removal_due()))
+        let known = collected::one(&self.depot.db, self.file).await;
+        known.map_or(true, |known| known.is_some_and(|one| one.is_removal_due()))
     }
 
     /// Removes the file, which nobody fetches any more, if that is wanted and its copy is there.
@@ -262,7 +273,7 @@ impl Work<'_> {
         let workspace = self.workspace()?;
         let folder = workspace.folder(Folder::Send);
         let _turn = folder.naming(names).await;
-        if !self.known().await?.is_some_and(|one| one.is_removal_due()) {
+        if !self.known(folder).await?.is_some_and(|one| one.is_removal_due()) {
             return Ok(());
         }
         // Where its folder has gone, it has gone with it.
@@ -287,6 +298,13 @@ impl Work<'_> {
         let (path, connector) = (&self.file.path, self.connector.id.as_str());
         match step {
             Ok(()) => {}
+            Err(StepError::Away) => {
+                tracing::warn!(
+                    connector.id = connector,
+                    "{path} was collected from another folder than Send is now, such as where its disk is away: it is \
+                     looked for again"
+                );
+            }
             Err(StepError::Failing(why)) => {
                 tracing::warn!(
                     connector.id = connector,
@@ -317,14 +335,12 @@ pub async fn finish_pending(depot: &Depot, snapshot: &Snapshot) -> Result<(), St
             continue;
         };
         let work = Work { depot, profile: &snapshot.profile, connector, file };
-        let copied = work.copy(&names, None).await;
-        work.tell(copied).await;
+        let mut done = work.copy(&names, None).await;
         // Whoever fetches it may take hours, and others wait behind this one: it is tried again.
-        if depot.collections.is_read(&file.connector_key, file.id.inode) {
-            continue;
+        if done.is_ok() && !depot.collections.is_read(&file.connector_key, file.id.inode) {
+            done = work.remove(&names).await;
         }
-        let removed = work.remove(&names).await;
-        work.tell(removed).await;
+        work.tell(done).await;
     }
     Ok(())
 }
@@ -381,6 +397,42 @@ mod tests {
     use crate::store::connector;
     use crate::store::live::Live;
     use crate::store::setting::Change;
+    use crate::transfer::upload_tests::Desk;
+
+    #[tokio::test]
+    async fn what_is_to_be_done_with_a_file_waits_for_its_disk() {
+        let desk = Desk::new(&[("save_to_sent_folder", "on"), ("remove_file_after_send", "on")]).await;
+        let (depot, party) = (&desk.depot, &desk.party);
+        let (send, away) = (desk.path("Send"), desk.path("away"));
+        let names = [Name::parse("a.edi").unwrap()];
+        let workspace = party.workspace(depot).unwrap();
+        std::fs::write(send.join("a.edi"), "bytes").unwrap();
+        let source = Source::open(workspace.folder(Folder::Send), &names).unwrap();
+        let reading = depot.collections.reading("acme", source.version().inode);
+        let fetched = Fetched { source, names: names.to_vec(), from: 0, to: 5, reading };
+        let collecting = Collecting::new(depot, party, fetched);
+        collecting.record(depot, &TransferId::new(&depot.ids)).await.unwrap();
+        drop((collecting, workspace));
+        // As where the disk is away: a missing folder is made anew.
+        std::fs::rename(&send, &away).unwrap();
+        finish_pending(depot, &party.snapshot).await.unwrap();
+        std::fs::remove_dir_all(&send).unwrap();
+        std::fs::rename(&away, &send).unwrap();
+        assert!(send.join("a.edi").exists());
+        finish_pending(depot, &party.snapshot).await.unwrap();
+        assert!(!send.join("a.edi").exists());
+        let copies = desk.path("Sent");
+        assert!(walk(&copies).ends_with("a.edi"), "{copies:?}");
+    }
+
+    /// The one file below a folder.
+    fn walk(folder: &std::path::Path) -> std::path::PathBuf {
+        let mut path = folder.to_owned();
+        while path.is_dir() {
+            path = std::fs::read_dir(&path).unwrap().next().unwrap().unwrap().path();
+        }
+        path
+    }
 
     #[tokio::test]
     async fn a_file_that_is_being_fetched_holds_up_no_other() {
@@ -400,7 +452,7 @@ mod tests {
             let file = file_in_send(acme, &names, &Version::of(&send.jail().stat(&names).unwrap()));
             let at = depot.clock.now();
             let event = Event::new(&depot.ids, EventKind::AfterSend, at, "");
-            let collection = Collection { file: file.clone(), at, copy: None, remove: true };
+            let collection = Collection { file: file.clone(), at, copy: None, remove: true, staging_inode: None };
             depot.recorder.collect(collection, event).await.unwrap();
             files.push(file);
         }

@@ -3,6 +3,7 @@
 use std::io;
 use std::net::IpAddr;
 use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
 use super::collections::Collections;
 use super::consent::Consents;
@@ -10,7 +11,7 @@ use super::copy::Buffers;
 use super::lacking::Lacking;
 use super::quota::Quotas;
 use super::throttle::Throttles;
-use crate::base::clock::Clock;
+use crate::base::clock::{Clock, Timestamp};
 use crate::base::id::{IdSource, SessionId};
 use crate::domain::authorise::No;
 use crate::domain::connector::Connector;
@@ -25,6 +26,9 @@ use crate::store::live::Live;
 use crate::store::live::{LiveConnector, Snapshot};
 use crate::workspace::folder::OpenFolder;
 use crate::workspace::workspaces::{Workspace, Workspaces};
+
+/// For how long a disk that is away is waited for; what was on it counts as gone from then on.
+const AWAITED_FOR: Duration = Duration::from_hours(30 * 24);
 
 /// The services behind every transfer. Cheap to clone.
 #[derive(Clone, Debug)]
@@ -71,6 +75,12 @@ impl Depot {
         }
         let probed = folder.probe(self.workspaces.syncer()).await;
         probed.map_err(|error| TransferError::refused(Rule::StorageFailing, error.to_string()))
+    }
+
+    /// Whether the disk that a folder is on is away: what was `noted` of it at that time is the number of its staging folder, and
+    /// an empty place has another (decision 0112).
+    pub fn is_away(&self, folder: &OpenFolder, noted: Option<u64>, at: Timestamp) -> bool {
+        noted.is_some() && folder.staging_inode().ok() != noted && self.clock.now() < at.plus(AWAITED_FOR)
     }
 
     /// A write or a sync could not be done: uploads are refused from now on until a probe succeeds, which is told once. Not

@@ -167,7 +167,7 @@ async fn free_due(depot: &Depot, snapshot: &Snapshot, holds: &[rows::Hold]) -> R
     let found: HashMap<_, _> = found.iter().map(|found| (&found.receipt.id, found)).collect();
     let mut freed = Vec::new();
     for hold in holds.iter().filter(|hold| hold.ended) {
-        match free_if_due(depot, hold, found.get(&hold.receipt).copied()) {
+        match free_if_due(depot, hold, found.get(&hold.receipt).copied()).await {
             Ok(true) => freed.push(hold.receipt.clone()),
             Ok(false) => {}
             Err(error) => ended = Err(error),
@@ -178,12 +178,12 @@ async fn free_due(depot: &Depot, snapshot: &Snapshot, holds: &[rows::Hold]) -> R
 }
 
 /// Whether its bytes are freed.
-fn free_if_due(depot: &Depot, hold: &rows::Hold, found: Option<&Found>) -> Result<bool, StoreError> {
+async fn free_if_due(depot: &Depot, hold: &rows::Hold, found: Option<&Found>) -> Result<bool, StoreError> {
     let failed = |source| StoreError::Folder { path: Path::new(&hold.folder).to_owned(), source };
     // What stays in Receive needs no hold. What was passed along has to leave first, and may still be asked for.
     if let Some(found) = found.filter(|found| found.receipt.status == Status::PassedAlong) {
         let asked_for = !found.receipt.hidden && depot.clock.now() < found.receipt.completed_at.plus(RECENT_FOR);
-        if asked_for || found.lies_there().map_err(failed)? {
+        if asked_for || found.is_away(depot, hold).await? || found.lies_there().map_err(failed)? {
             return Ok(false);
         }
     }
@@ -276,6 +276,13 @@ impl Found {
         let (jail, is_linked) = (folder.jail(), held.inode == self.receipt.inode);
         let born = if is_linked { None } else { jail.born(&self.names) };
         Ok(jail.stat(&self.names).is_ok_and(|stat| is_file_of(&self.receipt, &Version::of(&stat), born)))
+    }
+
+    /// Whether the disk is away that its file and what is held of it are on.
+    async fn is_away(&self, depot: &Depot, hold: &rows::Hold) -> Result<bool, StoreError> {
+        let (noted, folder) = (receipt::staging_inode(&depot.db, &self.receipt.id).await?, &self.workspace);
+        let is_away = || depot.is_away(folder.folder(Folder::Receive), noted, self.receipt.completed_at);
+        Ok(hold.folder == self.path && is_away())
     }
 
     /// The same of what may not be held: its file may have been taken, and its inode be another's by now.
@@ -406,6 +413,26 @@ mod tests {
         receipt::hide(&depot.db, &id).await.unwrap();
         free_ended(depot, snapshot).await.unwrap();
         assert!(desk.path("Receive").join("a.edi").exists());
+        assert_eq!(rows::one(&depot.db, &id).await.unwrap(), None);
+    }
+
+    #[tokio::test]
+    async fn what_was_passed_along_while_its_disk_was_away_leaves_receive_once_that_is_back() {
+        let (desk, id) = received().await;
+        let (depot, snapshot) = (&desk.depot, &desk.party.snapshot);
+        hold(depot, snapshot, &id).await.unwrap();
+        receipt::set_status(&depot.db, &id, Status::PassedAlong).await.unwrap();
+        rows::end(&depot.db, &id).await.unwrap();
+        // Nobody asks for it any more.
+        receipt::hide(&depot.db, &id).await.unwrap();
+        let (there, away) = (desk.path("Receive"), desk.path("away"));
+        std::fs::rename(&there, &away).unwrap();
+        std::fs::create_dir(&there).unwrap();
+        free_ended(depot, snapshot).await.unwrap();
+        std::fs::remove_dir_all(&there).unwrap();
+        std::fs::rename(&away, &there).unwrap();
+        free_ended(depot, snapshot).await.unwrap();
+        assert!(!there.join("a.edi").exists());
         assert_eq!(rows::one(&depot.db, &id).await.unwrap(), None);
     }
 

@@ -24,7 +24,7 @@ use crate::domain::scheme::Facts;
 use crate::domain::value::{ActionMoment, Overwrite};
 use crate::store::commit::{Published, Received};
 use crate::store::receipt::Receipt;
-use crate::store::{StoreError, delivery, held as store_held, receipt, sequence};
+use crate::store::{StoreError, held as store_held, receipt, sequence};
 use crate::workspace::download::{Source, Version};
 use crate::workspace::folder::{OpenFolder, Turns};
 use crate::workspace::held::{self, HeldFolder};
@@ -403,15 +403,15 @@ async fn lost(depot: &Depot, folder: &OpenFolder, recorded: &Recorded) {
     let id = &recorded.published.id;
     let done = async {
         depot.recorder.catch_up().await.map_err(|error| StoreError::Unreadable(error.to_string()))?;
-        delivery::drop_of(&depot.db, id).await?;
+        store_held::lost(&depot.db, id).await?;
         if recorded.held {
-            // Without the row the bytes are nobody's; with bytes and without a delivery the row would stay for ever.
+            // Without the row the bytes are nobody's.
             HeldFolder::of(folder)
                 .and_then(|held| held.free(id.as_str()))
                 .map_err(|error| StoreError::Unreadable(format!("held bytes that could not be freed: {error}")))?;
             store_held::forget(&depot.db, std::slice::from_ref(id)).await?;
         }
-        receipt::set_status(&depot.db, id, Status::Lost).await
+        Ok::<_, StoreError>(())
     };
     if let Err(error) = done.await {
         tracing::error!(receipt.id = id.as_str(), %error, "Could not mark a receipt as lost before 226");

@@ -20,7 +20,6 @@ use crate::base::path::Name;
 use crate::domain::connector::Connector;
 use crate::domain::event::EventKind;
 use crate::domain::place::Folder;
-use crate::domain::receipt::Status;
 use crate::store::delivery::{self, Attempted, Next, Placed, Placement};
 use crate::store::live::Snapshot;
 use crate::store::receipt::Receipt;
@@ -289,9 +288,7 @@ async fn take_its_place(
 }
 
 async fn mark_lost(depot: &Depot, receipt: &Receipt, report: &mut Report) -> Result<(), StoreError> {
-    delivery::drop_of(&depot.db, &receipt.id).await?;
-    rows::end(&depot.db, &receipt.id).await?;
-    receipt::set_status(&depot.db, &receipt.id, Status::Lost).await?;
+    rows::lost(&depot.db, &receipt.id).await?;
     report.lost += 1;
     // Somebody may have taken it out of Receive in the very moment of the crash: nothing tells.
     let what = format!(

@@ -149,12 +149,17 @@ pub(super) fn received_names(connector: &Connector, path: &str) -> Option<Vec<Na
     }
 }
 
-/// The partner's recent upload under that name, unless it has taken it out of its view.
+/// The partner's recent upload under that name, unless it has taken it out of its view. Where the database cannot be written the
+/// name on disk answers; without one nothing is said.
 pub async fn recent(depot: &Depot, party: &Party, names: &[Name]) -> Result<Option<Receipt>, TransferError> {
     let since = depot.clock.now().minus(RECENT_FOR);
     let path = Folder::Receive.path(names).to_string();
-    depot.recorder.catch_up().await?;
-    Ok(receipt::recent_of_path(&depot.db, party.connector().id.key(), &path, since).await?)
+    let caught_up = depot.recorder.catch_up().await;
+    let recent = receipt::recent_of_path(&depot.db, party.connector().id.key(), &path, since).await?;
+    if recent.is_none() && party.workspace(depot)?.folder(Folder::Receive).jail().stat(names).is_err() {
+        caught_up?;
+    }
+    Ok(recent)
 }
 
 /// Whether this download may be, and of which bytes.

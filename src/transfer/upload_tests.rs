@@ -17,13 +17,17 @@ use super::plan::plan;
 use super::presence::Presence;
 use super::publish::publish_temporary;
 use super::receive::{Control, Done, Upload};
+use super::send::locate;
 use crate::base::clock::Clock;
 use crate::base::id::SessionId;
 use crate::base::path::{Name, VirtualPath};
 use crate::domain::connector::ConnectorId;
+use crate::domain::place::Folder;
 use crate::domain::receipt::{Ending, Status};
 use crate::domain::refusal::Rule;
 use crate::ftp::session::StoreMode;
+use crate::store::commit::Recorder;
+use crate::store::journal::Journal;
 use crate::store::live::Live;
 use crate::store::renaming::Rename;
 use crate::store::setting::Change;
@@ -364,6 +368,24 @@ async fn an_upload_is_marked_as_one_without_a_final_name_until_its_receipt_is_co
     drop(writing);
     renaming.await.unwrap().unwrap();
     assert_eq!(how("a"), None, "it has a receipt");
+}
+
+#[tokio::test]
+async fn while_the_database_cannot_be_written_what_lies_in_receive_is_there_all_the_same() {
+    let mut desk = Desk::new(&[]).await;
+    let db = desk.depot.db.clone();
+    let live = Live::open(db.clone(), Clock::System).await.unwrap();
+    let (recorder, writer) = Recorder::with_journal(db.clone(), Journal::made(&db).await, live);
+    tokio::spawn(writer.run());
+    desk.depot.recorder = recorder;
+    db.set_read_only(true).await;
+    desk.store("a", 7).await.unwrap();
+    desk.depot.recorder.catch_up().await.unwrap_err();
+    let found = locate(&desk.depot, &desk.party, Folder::Receive, &names("a")).await.unwrap();
+    assert_eq!(found.source.version().size_bytes, 7);
+    // It may lie there under another name.
+    let unknown = locate(&desk.depot, &desk.party, Folder::Receive, &names("b")).await.unwrap_err();
+    assert!(matches!(unknown, TransferError::NotRecorded(_)), "{unknown:?}");
 }
 
 #[tokio::test]
