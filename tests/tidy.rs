@@ -172,6 +172,24 @@ fn nothing_is_left_undone_or_ragged() {
 }
 
 #[test]
+fn times_follow_the_reader_and_say_their_other_zone() {
+    // The script puts the reader's zone in place of both.
+    let bare = Regex::new(r#"<time datetime="[^"]*">\{\{ [a-z_.]+\.(words|age) "#).unwrap();
+    let fixed = Regex::new(r">[^<]*, UTC</th>").unwrap();
+    let mut complaints = Vec::new();
+    for page in texts().iter().filter(|text| text.path.starts_with("templates")) {
+        let has_times = page.text.contains("<time datetime");
+        complaints.extend(page.complaints(|line| {
+            if has_times && fixed.is_match(line) {
+                return Some("a heading says UTC of times that are shown in the reader's zone".to_owned());
+            }
+            bare.is_match(line).then(|| "a time without its title".to_owned())
+        }));
+    }
+    none(&complaints);
+}
+
+#[test]
 fn no_text_names_a_place_of_one_machine() {
     let places = [concat!("/wo", "rk/"), concat!("/ro", "ot/"), concat!("/home", "/")];
     let complain = |line: &str| {

@@ -52,8 +52,10 @@ impl Keeper<'_> {
         change: &Change<'_>,
     ) -> Result<Kept, SaveError> {
         let settings = ActionSettings::parse(texts).map_err(SaveError::Mistakes)?;
-        if let Some(mistake) = self.programs.check_action(&settings) {
-            return Err(SaveError::Mistakes(vec![mistake]));
+        let stored = there.map(|one| one.texts.clone()).unwrap_or_default();
+        let mistakes = self.programs.check_action_texts(&stored, texts);
+        if !mistakes.is_empty() {
+            return Err(SaveError::Mistakes(mistakes));
         }
         let id = there.map_or_else(|| EventId::new(change.ids).to_string(), |one| one.id.clone());
         let (words, subject) = (settings.in_words(), format!("connector {connector}"));

@@ -9,7 +9,7 @@ use super::secrets::Secrets;
 use super::usable;
 use crate::base::clock::Timestamp;
 use crate::base::secret::Secret;
-use crate::domain::connector::ConnectorId;
+use crate::domain::connector::{ConnectorId, ConnectorSettings};
 use crate::domain::setting::Texts;
 use crate::store::Db;
 use crate::store::connector::{self, Edit, StoredConnector};
@@ -98,7 +98,30 @@ async fn put_secret(id: &ConnectorId, credential: Option<Credential>, change: &C
 
 /// Until when the older password stays valid, by the overlap that is being saved or is stored.
 fn overlap(stored: &Texts, values: &Texts, now: Timestamp) -> Option<Timestamp> {
-    let text = values.get("password_overlap_h").or_else(|| stored.get("password_overlap_h"))?;
-    let hours: u64 = text.parse().ok().filter(|hours| *hours > 0)?;
-    Some(now.plus(Duration::from_secs(hours.saturating_mul(3_600))))
+    const KEY: &str = "password_overlap_h";
+    let text = values.get(KEY).or_else(|| stored.get(KEY))?;
+    let settings = ConnectorSettings::read(&Texts::from([(KEY.to_owned(), text.clone())])).ok()?;
+    let hours = settings.password_overlap_h.get();
+    (hours > 0).then(|| now.plus(Duration::from_hours(hours)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_overlap_is_read_as_it_is_stored_with_a_blank_around_it_too() {
+        let texts = |text: &str| Texts::from([("password_overlap_h".to_owned(), text.to_owned())]);
+        let now = Timestamp::from_us(0);
+        let hours = |count| Some(now.plus(Duration::from_hours(count)));
+        for (stored, typed, until) in [
+            (Texts::new(), texts(" 24 "), hours(24)),
+            (texts("2"), texts("24"), hours(24)),
+            (texts("2"), Texts::new(), hours(2)),
+            (texts("2"), texts(" 0"), None),
+            (Texts::new(), Texts::new(), None),
+        ] {
+            assert_eq!(overlap(&stored, &typed, now), until, "{stored:?} {typed:?}");
+        }
+    }
 }

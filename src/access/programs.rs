@@ -78,13 +78,14 @@ impl Programs {
     }
 
     /// What is wrong with an action, as far as programs go.
-    pub fn check_action(&self, settings: &ActionSettings) -> Option<Mistake> {
+    fn check_action(&self, settings: &ActionSettings) -> Option<Mistake> {
         let program = settings.program.as_ref().filter(|_| settings.kind == ActionKind::Command)?;
         let key = if self.folder().is_none() { "kind" } else { "program" };
         self.check_program(program).err().map(|why| Mistake::new(key, why))
     }
 
-    /// What is wrong with the program of an action that is read in, where it is not `stored` so already.
+    /// What is wrong with the program of an action, where it is not `stored` so already: one whose program is gone can
+    /// still be disabled.
     pub fn check_action_texts(&self, stored: &Texts, values: &Texts) -> Vec<Mistake> {
         let read = |texts| ActionSettings::parse(texts).ok().map(|settings| (settings.kind, settings.program));
         if read(stored) == read(values) {

@@ -7,17 +7,19 @@ use std::io;
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 
+use super::backup::PASSPHRASE;
 use super::hosts;
 use crate::domain::appliance::ApplianceSettings;
 use crate::domain::connector::{Connector, ConnectorId, ConnectorSettings};
 use crate::domain::folders::{Clash, Folders, Laid};
 use crate::domain::profile::Profile;
 use crate::domain::setting::{Mistake, Texts, Value};
-use crate::domain::value::{FolderText, HostOrAddress, PortRange};
+use crate::domain::value::{FolderText, HostOrAddress, PortRange, TimeOfDay};
 use crate::store::folders;
 use crate::store::listener::{self, Listener};
 use crate::store::open::{Db, StoreError};
 use crate::store::profile;
+use crate::store::secret;
 use crate::store::setting::{self, SaveError, Scope};
 use crate::store::settings_file::SettingsFile;
 use crate::workspace::jail::STAGING;
@@ -26,6 +28,8 @@ use crate::workspace::jail::STAGING;
 const ROOT: &str = "root_directory";
 /// The setting that says where backups lie.
 const BACKUPS: &str = "backup_folder";
+/// The setting that says when one is made every night.
+const NIGHTLY: &str = "backup_at";
 /// How the name of a file begins that tries a folder; chance goes on, so that it is nobody else's.
 const TRIED: &str = "probe.waybill-";
 
@@ -66,22 +70,44 @@ async fn of_profile(db: &Db, stored: &Texts, values: &Texts) -> Result<Vec<Mista
     Ok(mistakes)
 }
 
+/// Where the passphrase of backups is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Passphrase {
+    /// Stored, if there is one.
+    Stored,
+    /// In the same form; it is stored once the settings are.
+    Typed,
+}
+
 /// Tries what `values` change in the appliance's settings.
 ///
 /// # Errors
 /// Something cannot be used; every other mistake of `values` is told with it.
-pub async fn appliance(db: &Db, values: &Texts) -> Result<(), SaveError> {
+pub async fn appliance(db: &Db, values: &Texts, passphrase: Passphrase) -> Result<(), SaveError> {
     let stored = profile::load_appliance(db).await?.texts;
-    let mistakes = of_appliance(db, &stored, values).await?;
+    let mistakes = of_appliance(db, &stored, values, passphrase).await?;
     told(mistakes, || ApplianceSettings::parse(&merged(stored, values)).err())
 }
 
-async fn of_appliance(db: &Db, stored: &Texts, values: &Texts) -> Result<Vec<Mistake>, StoreError> {
-    let of = (BACKUPS, ApplianceSettings::SETTINGS);
-    let Some(backups) = changed::<FolderText>(stored, values, of) else { return Ok(Vec::new()) };
-    let mut folders = folders::stored(db).await?;
-    folders.set_backups(backups.as_str());
-    behind_links(folders, |laid| laid.of_backups().iter().map(Clash::mistake).collect()).await
+async fn of_appliance(
+    db: &Db,
+    stored: &Texts,
+    values: &Texts,
+    passphrase: Passphrase,
+) -> Result<Vec<Mistake>, StoreError> {
+    let mut mistakes = Vec::new();
+    if let Some(backups) = changed::<FolderText>(stored, values, (BACKUPS, ApplianceSettings::SETTINGS)) {
+        let mut folders = folders::stored(db).await?;
+        folders.set_backups(backups.as_str());
+        mistakes = behind_links(folders, |laid| laid.of_backups().iter().map(Clash::mistake).collect()).await?;
+    }
+    let nightly = changed::<Option<TimeOfDay>>(stored, values, (NIGHTLY, ApplianceSettings::SETTINGS));
+    if nightly.flatten().is_some() && passphrase == Passphrase::Stored && secret::get(db, PASSPHRASE).await?.is_none() {
+        let words = "Backups need a passphrase first: set one in Settings, Backup, or with waybill backup passphrase \
+                     --passphrase-stdin";
+        mistakes.push(Mistake::new(NIGHTLY, words));
+    }
+    Ok(mistakes)
 }
 
 /// Tries the folders that `values` give a connector, new or not.
@@ -110,7 +136,7 @@ pub async fn connector(db: &Db, id: &ConnectorId, values: &Texts) -> Result<(), 
 /// are not told: reading it in tells them.
 pub async fn settings_file(db: &Db, file: &SettingsFile) -> Result<Vec<Mistake>, StoreError> {
     let appliance = profile::load_appliance(db).await?.texts;
-    let mut mistakes = placed("settings", of_appliance(db, &appliance, &file.settings).await?);
+    let mut mistakes = placed("settings", of_appliance(db, &appliance, &file.settings, Passphrase::Stored).await?);
     let stored = profile::load(db).await?.texts;
     mistakes.extend(placed("profile", of_profile(db, &stored, &file.profile).await?));
     // Connectors lie below the root that the text gives.
@@ -370,7 +396,7 @@ mod tests {
             assert!(refused[0].starts_with("input_folder: ") && refused[0].contains(leads), "{refused:?}");
         }
         symlink(&root, folder.path().join("round")).unwrap();
-        let refused = said(appliance(&db, &texts(&[("backup_folder", "round/acme")])).await);
+        let refused = said(appliance(&db, &texts(&[("backup_folder", "round/acme")]), Passphrase::Stored).await);
         assert!(refused[0].starts_with("backup_folder: "), "{refused:?}");
         let refused = said(profile(&db, &texts(&[("root_directory", "way")])).await);
         assert!(refused[0].starts_with("root_directory: way is, holds or lies in "), "{refused:?}");
@@ -413,5 +439,26 @@ mod tests {
         profile(&db, &texts(&[("passive_port_range", "8022-8100"), ("passive_address", "localhost")])).await.unwrap();
         let refused = said(profile(&db, &texts(&[("passive_address", "nowhere.invalid")])).await);
         assert!(refused[0].contains("nowhere.invalid") && refused[0].contains("write the IPv4 address"), "{refused:?}");
+    }
+
+    #[tokio::test]
+    async fn backups_at_night_are_refused_until_there_is_a_passphrase() {
+        let folder = tempfile::tempdir().unwrap();
+        let db = Db::open(folder.path()).await.unwrap();
+        let ids = crate::base::id::IdSource::random(Clock::System);
+        let change = setting::Change { who: "test", remote: "", at: Timestamp::default(), ids: &ids };
+        let tried = async |values: &Texts| appliance(&db, values, Passphrase::Stored).await;
+        let nightly = texts(&[("backup_at", "02:30")]);
+        let refused = said(tried(&nightly).await);
+        assert!(refused[0].starts_with("backup_at: Backups need a passphrase first"), "{refused:?}");
+        let file = SettingsFile::parse("[settings]\nbackup_at = \"02:30\"\n").unwrap();
+        assert_eq!(settings_file(&db, &file).await.unwrap()[0].key, "settings.backup_at");
+        tried(&texts(&[("backup_at", "")])).await.unwrap();
+        appliance(&db, &nightly, Passphrase::Typed).await.unwrap();
+        // One that was saved before keeps nobody from saving the rest.
+        profile::save_appliance(&db, &nightly, None, &change).await.unwrap();
+        tried(&texts(&[("backup_at", "2:30"), ("time_zone", "Europe/Berlin")])).await.unwrap();
+        secret::put(&db, PASSPHRASE, b"sealed", "backups", &change).await.unwrap();
+        tried(&texts(&[("backup_at", "03:30")])).await.unwrap();
     }
 }

@@ -89,10 +89,19 @@ async fn look_at_disk(depot: &Depot, (free, all): (u64, u64), reserve: u64) -> R
 
 /// Makes a backup every night, for ever: one that a stop or a failure held up is made later.
 pub(super) async fn nightly(depot: Depot, live: Live, backups: Backups) {
+    let mut is_wanted = true;
     loop {
         tokio::time::sleep(BACKUP_LOOKED_EVERY).await;
         let settings = &live.snapshot().appliance;
-        let Some(at) = settings.backup_at else { continue };
+        let Some(at) = settings.backup_at else {
+            if is_wanted && let Err(error) = backups.forget_failed().await {
+                tracing::error!(%error, "Could not record that no backup is wanted; it is tried again");
+            } else {
+                is_wanted = false;
+            }
+            continue;
+        };
+        is_wanted = true;
         let now = depot.clock.now();
         let newest = match backups.newest(settings) {
             Ok(newest) => newest,
@@ -106,11 +115,16 @@ pub(super) async fn nightly(depot: Depot, live: Live, backups: Backups) {
         }
         let made = backups.make(settings).await;
         let (kind, summary) = backup::told(&made);
-        depot.recorder.event(depot.event(kind, summary)).await;
-        if let Err(error) = made {
-            tracing::error!(%error, "Could not make a backup; it is tried again");
-            tokio::time::sleep(HOURLY).await;
+        let event = depot.event(kind, summary);
+        let Err(error) = made else {
+            depot.recorder.event(event).await;
+            continue;
+        };
+        tracing::error!(%error, "Could not make a backup; it is tried again");
+        if let Err(error) = backups.tell_failed(&event).await {
+            tracing::error!(%error, "Could not record that no backup could be made; it is tried again");
         }
+        tokio::time::sleep(HOURLY).await;
     }
 }
 

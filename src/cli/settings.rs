@@ -5,7 +5,7 @@ use super::arguments::Pair;
 use super::follow;
 use super::output;
 use super::verb::{Desk, Failure};
-use crate::access::usable;
+use crate::access::usable::{self, Passphrase};
 use crate::domain::appliance::ApplianceSettings;
 use crate::domain::profile::Profile;
 use crate::store::listener::{ListenerState, State};
@@ -23,7 +23,7 @@ pub(super) async fn show_profile(desk: &mut Desk<'_>, json: bool) -> Result<(), 
 
 pub(super) async fn set_appliance(desk: &mut Desk<'_>, pairs: &[Pair]) -> Result<(), Failure> {
     let values = output::texts(ApplianceSettings::SETTINGS, pairs)?;
-    usable::appliance(&desk.db, &values).await?;
+    usable::appliance(&desk.db, &values, Passphrase::Stored).await?;
     profile::save_appliance(&desk.db, &values, None, &desk.change()).await?;
     follow::saved(desk, "Saved.").await.map(drop)
 }

@@ -132,6 +132,11 @@ impl Tried {
         Self { wish: wish.text(), issued_by, failures, message, at: now, next_at: now.plus(wait) }
     }
 
+    /// Whether anybody is told of it: of each that was issued, and of failures once, until the next one or another wish.
+    pub fn is_told(&self, before: &Self) -> bool {
+        self.failures == 0 || before.failures == 0 || self.wish != before.wish
+    }
+
     /// Whether to ask now. Another wish does not wait for what came of the one before, and nothing waits for an order that was
     /// placed while the clock was ahead.
     pub fn is_due(&self, wish: &Wish, issued: Option<&Issued<'_>>, now: Timestamp) -> bool {

@@ -28,8 +28,8 @@ pub async fn last(db: &Db) -> Result<Option<Tried>, StoreError> {
     }))
 }
 
-/// Keeps what came of an order, and tells of it.
-pub async fn put(db: &Db, tried: &Tried, event: &Event) -> Result<(), StoreError> {
+/// Keeps what came of an order, and tells of it by that event.
+pub async fn put(db: &Db, tried: &Tried, event: Option<&Event>) -> Result<(), StoreError> {
     let mut tx = db.begin().await?;
     sqlx::query(PUT)
         .bind(&tried.wish)
@@ -40,7 +40,9 @@ pub async fn put(db: &Db, tried: &Tried, event: &Event) -> Result<(), StoreError
         .bind(tried.next_at.us())
         .execute(&mut *tx)
         .await?;
-    event::add(&mut tx, event).await?;
+    if let Some(event) = event {
+        event::add(&mut tx, event).await?;
+    }
     Ok(tx.commit().await?)
 }
 

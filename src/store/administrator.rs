@@ -7,7 +7,7 @@ use sqlx::{Row, Sqlite, Transaction};
 
 use super::audit;
 use super::open::{Db, StoreError};
-use super::setting::{Change, SaveError};
+use super::setting::{Change, SaveError, Stored};
 use crate::base::clock::Timestamp;
 use crate::base::hex::hex;
 use crate::base::id::AdministratorId;
@@ -143,26 +143,39 @@ pub async fn by_id(db: &Db, id: &AdministratorId) -> Result<Option<Administrator
     sqlx::query(BY_ID).bind(id.as_str()).fetch_optional(db.reader()).await?.as_ref().map(decode).transpose()
 }
 
+/// Another role.
+#[derive(Clone, Copy, Debug)]
+pub struct NewRole {
+    /// The one that it was chosen in place of.
+    pub from: Role,
+    /// What they may do from now on.
+    pub to: Role,
+}
+
 /// What is to be another about an administrator.
 #[derive(Clone, Debug)]
 pub struct Edit<'a> {
-    /// What they may do from now on.
-    pub role: Role,
+    /// `None`: whatever is there.
+    pub role: Option<NewRole>,
     /// A new password, Argon2id, PHC form; every browser of that administrator is then signed out.
     pub password_hash: Option<&'a str>,
 }
 
-/// Changes an administrator. Refused where nobody would be left who may do everything.
+/// Changes an administrator. Refused where nobody would be left who may do everything, or the role is a third one meanwhile.
 pub async fn edit(db: &Db, id: &AdministratorId, edit: &Edit<'_>, change: &Change<'_>) -> Result<(), SaveError> {
     let mut tx = db.begin().await?;
     let there = one(&mut tx, id).await?;
     let subject = format!("administrator {}", there.name);
-    if there.role != edit.role {
+    if let Some(role) = edit.role.filter(|role| role.to != there.role) {
+        if role.from != there.role {
+            let texts = [("role".to_owned(), there.role.name().to_owned())].into();
+            return Err(SaveError::Stale(Box::new(Stored { texts, ..Stored::default() })));
+        }
         if there.role == Role::Admin {
             keep_an_admin(&mut tx, &there, "role").await?;
         }
-        sqlx::query(SET_ROLE).bind(id.as_str()).bind(edit.role.name()).execute(&mut *tx).await?;
-        let (before, after) = (there.role.name(), edit.role.name());
+        sqlx::query(SET_ROLE).bind(id.as_str()).bind(role.to.name()).execute(&mut *tx).await?;
+        let (before, after) = (there.role.name(), role.to.name());
         audit::add(&mut tx, change, &audit::Entry { subject: &subject, key: "role", before, after }).await?;
     }
     if let Some(hash) = edit.password_hash {

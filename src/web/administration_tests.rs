@@ -237,6 +237,39 @@ async fn the_audit_is_paged_without_a_gap() {
 }
 
 #[tokio::test]
+async fn a_form_that_left_the_role_alone_takes_nobody_elses_change_back() {
+    let site = Site::new().await;
+    let cookies = site.person("mira", Role::Admin).await;
+    site.person("kim", Role::Editor).await;
+    let kim = async || administrator::find(&site.db, "kim").await.unwrap().unwrap();
+    let path = format!("/users/{}", kim().await.id);
+    let form = site.get(&path, &cookies).await;
+    let token = ("csrf", &*form.csrf());
+    let send = async |fields: &[(&str, &str)]| {
+        let own = [token, ("own_password", PASSWORD)];
+        site.post(&path, &cookies, &[&own[..], fields].concat()).await
+    };
+    assert!(form.text.contains("name=\"role_was\" value=\"editor\""), "{}", form.text);
+    let shown = ("role_was", "editor");
+    assert_eq!(send(&[shown, ("role", "viewer")]).await.header(LOCATION), path);
+
+    let hash = kim().await.password_hash;
+    let saved = send(&[shown, ("role", "editor"), ("password", "a second pass phrase")]).await;
+    assert_eq!(saved.header(LOCATION), path, "{}", saved.text);
+    assert_eq!(kim().await.role, Role::Viewer, "the form had left the role alone");
+    assert_ne!(kim().await.password_hash, hash);
+
+    let late = send(&[shown, ("role", "admin"), ("generate", "1")]).await;
+    assert_eq!(late.status, StatusCode::CONFLICT, "{}", late.text);
+    assert!(late.text.contains("made kim Viewer meanwhile") && kim().await.role == Role::Viewer, "{}", late.text);
+    assert!(late.text.contains("name=\"role_was\" value=\"viewer\"") && late.text.contains("value=\"admin\" checked"));
+    assert_eq!(send(&[("role_was", "viewer"), ("role", "admin")]).await.header(LOCATION), path);
+    assert_eq!(kim().await.role, Role::Admin);
+    // Two who choose the same are of one mind.
+    assert_eq!(send(&[("role_was", "viewer"), ("role", "admin")]).await.header(LOCATION), path);
+}
+
+#[tokio::test]
 async fn settings_are_saved_and_nobody_shuts_themselves_out() {
     let site = Site::new().await;
     let cookies = site.person("mira", Role::Admin).await;

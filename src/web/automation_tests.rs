@@ -5,7 +5,10 @@ use axum::http::{Method, StatusCode};
 
 use super::command_tests::programs;
 use super::tests::{Answer, Site};
+use crate::access::automation::Keeper;
+use crate::access::secrets::Secrets;
 use crate::domain::administrator::Role;
+use crate::domain::connector::ConnectorId;
 use crate::domain::event::EventKind;
 use crate::store::set_off::{self, New};
 use crate::store::{action, event};
@@ -50,7 +53,7 @@ async fn an_action_is_added_changed_and_removed_and_a_secret_is_shown_once() {
     assert_eq!(site.act(&cookies, "save", &POST).await.status, StatusCode::SEE_OTHER);
     assert!(site.get("/connectors/Acme/automation", &cookies).await.text.contains("signing secret is shown here once"));
     let posts = site.actions().await.pop().unwrap();
-    let secrets = crate::access::secrets::Secrets::open(site.db.clone(), site.folder.path()).unwrap();
+    let secrets = Secrets::open(site.db.clone(), site.folder.path()).unwrap();
     let name = action::webhook_secret(&posts.id);
     let first = secrets.get(&name).await.unwrap().unwrap();
     let change = [&POST[..], &[("action", posts.id.as_str()), ("names", "*.x12")]].concat();
@@ -138,4 +141,47 @@ async fn without_a_folder_of_programs_no_action_runs_one() {
     let refused = site.act(&admin, "save", &RUN).await;
     assert_eq!(refused.status, StatusCode::UNPROCESSABLE_ENTITY);
     assert!(refused.text.contains("start Waybill with --commands DIR"), "{}", refused.text);
+}
+
+#[tokio::test]
+async fn an_action_whose_program_is_gone_can_still_be_disabled() {
+    let folder = tempfile::tempdir().unwrap();
+    let site = Site::with_programs(programs(folder.path())).await;
+    let admin = site.person("mira", Role::Admin).await;
+    site.add_connector("acme", "").await;
+    assert_eq!(site.act(&admin, "save", &RUN).await.status, StatusCode::SEE_OTHER);
+    std::fs::remove_file(folder.path().join("import")).unwrap();
+    let run = site.actions().await.pop().unwrap();
+    let csrf = site.get(TAB, &admin).await.csrf();
+    let change = [("csrf", &*csrf), ("action", &run.id), ("fields", "kind,enabled,program"), ("kind", "command")];
+    let save = async |program| {
+        let form = [&change[..], &[("program", program)]].concat();
+        site.ask(Method::POST, &format!("{TAB}/save"), &admin, Some(&form)).await
+    };
+    let other = save("gone").await;
+    assert!(other.text.contains("There is no program gone"), "{}", other.text);
+    let saved = save("import").await;
+    assert_eq!(saved.status, StatusCode::SEE_OTHER, "{}", saved.text);
+    assert!(!site.live.snapshot().action(&run.id).unwrap().settings.enabled);
+}
+
+#[tokio::test]
+async fn the_form_of_an_action_that_runs_a_program_stays_one_without_a_folder_of_programs() {
+    let folder = tempfile::tempdir().unwrap();
+    let site = Site::new().await;
+    let admin = site.person("mira", Role::Admin).await;
+    site.add_connector("acme", "").await;
+    let secrets = Secrets::open(site.db.clone(), site.folder.path()).unwrap();
+    let keeper = Keeper { db: &site.db, secrets: &secrets, programs: &programs(folder.path()) };
+    let acme = ConnectorId::parse("acme").unwrap();
+    let run = RUN.map(|(key, value)| (key.to_owned(), value.to_owned())).into();
+    let run = keeper.put_action(&acme, (None, &run), false, &site.change()).await.unwrap();
+    site.live.refresh().await.unwrap();
+    let page = site.get(&format!("{TAB}?edit={}", run.id), &admin).await;
+    assert!(page.text.contains("value=\"command\" checked"), "{}", page.text);
+    let csrf = page.csrf();
+    let form = [("csrf", &*csrf), ("action", &run.id), ("fields", "kind,enabled"), ("kind", "command")];
+    let saved = site.ask(Method::POST, &format!("{TAB}/save"), &admin, Some(&form)).await;
+    assert_eq!(saved.status, StatusCode::SEE_OTHER, "{}", saved.text);
+    assert!(!site.live.snapshot().action(&run.id).unwrap().settings.enabled);
 }

@@ -314,6 +314,9 @@ async fn the_sheet_says_when_a_fact_on_it_changed_since_the_partner_got_it() {
     assert!(page.text.contains("acme has sheet 1") && !page.text.contains("Sheet out of date"), "{}", page.text);
     site.set("acme", "description", "Another name").await;
     assert!(!site.get("/connectors/acme/settings", &cookies).await.text.contains("Sheet out of date"));
+    let elsewhere = Request::get("/connectors/acme/sheet").header(HOST, "localhost:8020").header(COOKIE, &cookies);
+    let elsewhere = site.send(elsewhere.body(Body::empty()).unwrap()).await.text;
+    assert!(elsewhere.contains("localhost") && !elsewhere.contains("A fact on this sheet has changed"), "{elsewhere}");
     site.set("acme", "allowed_files_filter", "*.edi").await;
     assert!(site.get("/connectors/acme/settings", &cookies).await.text.contains("Sheet out of date"));
     assert!(site.get("/connectors/acme/sheet", &cookies).await.text.contains("A fact on this sheet has changed"));

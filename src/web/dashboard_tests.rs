@@ -12,14 +12,19 @@ use crate::domain::administrator::Role;
 use crate::domain::receipt::Ending;
 use crate::domain::refusal::Rule;
 use crate::store::listener::{self, Listener, ListenerState, State};
+use crate::store::profile;
 use crate::store::refusal::Refusal;
 use crate::store::transfer::{Direction, Transfer};
 
 impl Site {
     async fn listens(&self, state: State, message: &str) {
+        self.listens_at("[::]:8021", state, message).await;
+    }
+
+    async fn listens_at(&self, address: &str, state: State, message: &str) {
         let state = ListenerState {
             state,
-            address: "[::]:8021".to_owned(),
+            address: address.to_owned(),
             message: message.to_owned(),
             since: Timestamp::default(),
             followed_version: 1,
@@ -74,6 +79,22 @@ impl Site {
         self.recorder.transfer(transfer).await;
         self.recorder.flush().await.unwrap();
     }
+}
+
+#[tokio::test]
+async fn the_lamp_shows_where_the_server_listens_not_where_it_is_wished() {
+    let site = Site::new().await;
+    let named = [("public_host".to_owned(), "ftp.example.com".to_owned())];
+    profile::save_appliance(&site.db, &named.into(), None, &site.change()).await.unwrap();
+    site.live.refresh().await.unwrap();
+    let cookies = site.person("vera", Role::Viewer).await;
+    site.listens_at("[::]:9021", State::CouldNotBind, "Port 8021 is in use.").await;
+    let page = site.get("/me", &cookies).await.text;
+    assert!(page.contains(">ftp.example.com:9021<") && page.contains(">:9021<"), "{page}");
+    site.listens_at("", State::CouldNotBind, "Port 8021 is in use.").await;
+    let page = site.get("/me", &cookies).await.text;
+    assert!(page.contains("FTP server could not bind"), "{page}");
+    assert!(!page.contains("ftp.example.com") && !page.contains(":8021<"), "{page}");
 }
 
 #[tokio::test]

@@ -10,7 +10,7 @@ use super::error::WebError;
 use super::form::{Problem, SettingForm, posted_texts};
 use super::origin::{self, Origin};
 use super::shell::html;
-use crate::access::usable;
+use crate::access::usable::{self, Passphrase};
 use crate::domain::setting::{Mistake, Setting, Texts};
 use crate::store::profile;
 use crate::store::setting::{SaveError, Stored};
@@ -95,8 +95,13 @@ impl Draft {
 
     /// Saves it as settings of the appliance.
     pub async fn save_appliance(&mut self, context: &Context) -> Result<bool, WebError> {
+        self.save_appliance_with(context, Passphrase::Stored).await
+    }
+
+    /// The same, of a form in which the passphrase of backups may be typed.
+    pub async fn save_appliance_with(&mut self, context: &Context, passphrase: Passphrase) -> Result<bool, WebError> {
         let (db, texts, version) = (&context.state.db, &self.form.texts, self.version());
-        if let Err(error) = usable::appliance(db, texts).await {
+        if let Err(error) = usable::appliance(db, texts, passphrase).await {
             return self.settle(Err(error));
         }
         let saved = context.changing(async |change| profile::save_appliance(db, texts, version, change).await).await;

@@ -14,6 +14,7 @@ use crate::domain::connector::ConnectorId;
 use crate::domain::event::EventKind;
 use crate::domain::flow::Target;
 use crate::domain::setting::Texts;
+use crate::domain::value::ClientCertificate;
 use crate::store::event::Event;
 use crate::store::set_off::{self, New};
 use crate::store::{action, arrow, connector, sla};
@@ -160,4 +161,26 @@ async fn a_copy_has_the_slas_actions_and_arrows_of_its_model_and_what_it_has_not
     let arrows: Vec<_> = map.from("copy").map(|arrow| (arrow.to.as_str(), arrow.on_error)).collect();
     assert_eq!(arrows, [("beta", false), ("gamma", true)]);
     assert!(map.arrows.iter().all(|arrow| arrow.to != "copy"));
+}
+
+#[tokio::test]
+async fn a_copy_is_not_signed_in_to_with_the_client_certificate_of_its_model() {
+    let site = Site::new().await;
+    let acme = ConnectorId::parse("acme").unwrap();
+    let pin = format!("sha256:{}", "ab".repeat(32));
+    let values = [("client_certificate", "only"), ("client_certificate_match", &*pin), ("description", "EDI")];
+    let values = values.map(|(key, value)| (key.to_owned(), value.to_owned())).into();
+    connector::add(&site.db, &acme, &values, None, &site.change()).await.unwrap();
+    site.live.refresh().await.unwrap();
+    let editor = site.person("edda", Role::Editor).await;
+    let csrf = site.get("/flows", &editor).await.csrf();
+    let form = [("csrf", &*csrf), ("id", "Copy"), ("copy_of", "acme")];
+    let copied = site.post("/connectors", &editor, &form).await;
+    assert_eq!(copied.header(LOCATION), "/connectors/Copy/settings", "{}", copied.text);
+    let there = site.live.snapshot();
+    let settings = &there.connector("copy").unwrap().connector.settings;
+    assert_eq!(settings.client_certificate, ClientCertificate::None);
+    assert_eq!(settings.client_certificate_match, None);
+    let page = site.get("/connectors/Copy/settings", &editor).await.text;
+    assert!(page.contains("Not copied: the client certificate."), "{page}");
 }

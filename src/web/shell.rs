@@ -47,7 +47,7 @@ pub struct Lamp {
     pub words: &'static str,
     /// Host and port; empty when nowhere.
     pub address: String,
-    /// `:8021`, for narrow screens.
+    /// `:8021`, for narrow screens; empty when nowhere.
     pub short: String,
     /// TLS mode and sessions.
     pub detail: String,
@@ -171,8 +171,9 @@ impl Lamp {
     pub async fn now(context: &Context) -> Result<Self, WebError> {
         let state = listener::get(&context.state.db, Listener::Ftp).await?;
         let snapshot = context.state.live.snapshot();
-        let port = snapshot.profile.port.port();
         let host = snapshot.appliance.public_host.as_ref().map(ToString::to_string);
+        // The profile has the wish; a port that could not be had is nobody's to connect to.
+        let port = state.address.rsplit_once(':').map(|(_, port)| port.to_owned());
         let (dot, words) = match state.state {
             State::Listening => ("live", "FTP server listening"),
             State::Stopped => ("", "FTP server stopped"),
@@ -187,8 +188,8 @@ impl Lamp {
         Ok(Self {
             dot,
             words,
-            address: host.map_or(state.address, |host| format!("{host}:{port}")),
-            short: format!(":{port}"),
+            short: port.as_ref().map(|port| format!(":{port}")).unwrap_or_default(),
+            address: host.zip(port).map_or(state.address, |(host, port)| format!("{host}:{port}")),
             detail: format!("{tls} · {sessions}"),
         })
     }

@@ -88,7 +88,8 @@ impl Acme {
         } else {
             tracing::info!("{summary}");
         }
-        acme::put(&self.db, &tried, &Event::new(&self.ids, kind, now, summary)).await
+        let event = tried.is_told(before).then(|| Event::new(&self.ids, kind, now, summary));
+        acme::put(&self.db, &tried, event.as_ref()).await
     }
 
     async fn renew(&self, wish: &Wish, held: Option<&Held>, now: Timestamp) -> Result<(), String> {
@@ -133,4 +134,50 @@ impl Acme {
 /// RFC 8555, section 7.3.1, and what authorities say of an account that was closed.
 fn is_forgotten(kind: Option<&str>) -> bool {
     kind.is_some_and(|kind| kind.ends_with(":accountDoesNotExist") || kind.ends_with(":unauthorized"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::appliance::ApplianceSettings;
+    use crate::domain::setting::Texts;
+    use crate::store::event;
+
+    fn wish(host: &str) -> Wish {
+        let texts = Texts::from([("acme", "on"), ("acme_hosts", host)].map(|(key, text)| (key.into(), text.into())));
+        ApplianceSettings::parse(&texts).unwrap().acme_wish().unwrap()
+    }
+
+    #[tokio::test]
+    async fn an_order_that_fails_again_is_told_again_only_of_another_wish_or_after_one_that_did_not() {
+        let folder = tempfile::tempdir().unwrap();
+        let (db, clock) = (Db::open(folder.path()).await.unwrap(), Clock::System);
+        let ids = IdSource::random(clock.clone());
+        let acme = Acme {
+            certificates: Certificates::open(db.clone(), folder.path(), clock.clone(), ids.clone()).await.unwrap(),
+            secrets: Secrets::open(db.clone(), folder.path()).unwrap(),
+            db,
+            clock,
+            ids,
+        };
+        let mut told = Vec::new();
+        for (host, ended) in [
+            ("a.example", Err("no")),
+            ("a.example", Err("no")),
+            ("b.example", Err("no")),
+            ("b.example", Err("still no")),
+            ("b.example", Ok(())),
+            ("b.example", Err("no")),
+        ] {
+            let before = acme::last(&acme.db).await.unwrap().unwrap_or_default();
+            acme.tell(&before, &wish(host), ended.map_err(str::to_owned)).await.unwrap();
+            let failures = acme::last(&acme.db).await.unwrap().unwrap().failures;
+            let since = Timestamp::default();
+            let count = event::count_since(&acme.db, EventKind::CertificateFailed, since).await.unwrap();
+            told.push((failures, count));
+        }
+        assert_eq!(told, [(1, 1), (2, 1), (3, 2), (4, 2), (0, 2), (1, 3)]);
+        let issued = event::count_since(&acme.db, EventKind::CertificateIssued, Timestamp::default()).await.unwrap();
+        assert_eq!(issued, 1);
+    }
 }

@@ -19,11 +19,14 @@ use crate::base::secret::Secret;
 use crate::domain::appliance::ApplianceSettings;
 use crate::domain::event::EventKind;
 use crate::store::backup::{self, Contents};
+use crate::store::event::Event;
 use crate::store::open::{DATABASE, make_private_folder};
-use crate::store::{Db, StoreError};
+use crate::store::{Db, StoreError, watched};
 
 /// The name under which the passphrase is sealed.
 pub const PASSPHRASE: &str = "backup passphrase";
+/// What is told once until it is over.
+const FAILED: &str = "backup_failed";
 /// The master key beneath the data folder, and in a backup.
 const KEY: &str = "keys/master.key";
 /// What folders for work in progress are called, before some letters.
@@ -173,7 +176,23 @@ impl Backups {
         for old in others.into_iter().skip(settings.backup_keep.count() - 1) {
             std::fs::remove_file(self.folder(settings).join(old.name))?;
         }
+        if let Err(error) = self.forget_failed().await {
+            tracing::error!(%error, "Could not record that backups are made again; the next one records it");
+        }
         Ok(Backup { name, size_bytes, made_at })
+    }
+
+    /// Tells that none could be made in a night: once until one is made, also over restarts.
+    pub async fn tell_failed(&self, event: &Event) -> Result<(), StoreError> {
+        if watched::all(&self.db).await?.contains_key(FAILED) {
+            return Ok(());
+        }
+        watched::tell(&self.db, FAILED, event).await
+    }
+
+    /// The next one that fails is told again.
+    pub async fn forget_failed(&self) -> Result<(), StoreError> {
+        watched::end(&self.db, FAILED).await
     }
 
     /// A folder for what is in clear, which goes when it is dropped.
@@ -285,8 +304,8 @@ mod tests {
     use crate::base::id::IdSource;
     use crate::domain::connector::ConnectorId;
     use crate::domain::setting::Texts;
-    use crate::store::connector;
     use crate::store::setting::Change;
+    use crate::store::{connector, event};
 
     fn at(text: &str) -> Timestamp {
         Timestamp::parse_rfc3339(text).unwrap()
@@ -424,5 +443,24 @@ mod tests {
         clock.advance(Duration::from_hours(24));
         let next = backups.make(&settings).await.unwrap();
         assert_eq!(backups.list(&settings).unwrap(), [next, now], "those of then go first");
+    }
+
+    #[tokio::test]
+    async fn a_night_without_a_backup_is_told_once_until_one_is_made_or_none_is_wanted() {
+        let (_folder, backups, settings) = appliance().await;
+        let Backups { db, secrets, clock, .. } = &backups;
+        let ids = IdSource::random(clock.clone());
+        let change = Change { who: "test", remote: "", at: clock.now(), ids: &ids };
+        let fail = async || {
+            let (kind, summary) = told(&Err(BackupError::NoPassphrase));
+            backups.tell_failed(&Event::new(&ids, kind, clock.now(), summary)).await.unwrap();
+            event::count_since(db, EventKind::BackupFailed, Timestamp::default()).await.unwrap()
+        };
+        assert_eq!([fail().await, fail().await], [1, 1]);
+        secrets.put(PASSPHRASE, &Secret::new("a long passphrase"), "backups", &change).await.unwrap();
+        backups.make(&settings).await.unwrap();
+        assert_eq!([fail().await, fail().await], [2, 2]);
+        backups.forget_failed().await.unwrap();
+        assert_eq!([fail().await, fail().await], [3, 3]);
     }
 }

@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use super::answer::ApiError;
 use super::body::{Body, whole};
-use crate::access::usable;
+use crate::access::usable::{self, Passphrase};
 use crate::domain::appliance::ApplianceSettings;
 use crate::domain::profile::Profile;
 use crate::domain::setting::Texts;
@@ -41,7 +41,7 @@ async fn save(context: Context, values: Texts, version: Option<i64>) -> Result<R
         return Err(ApiError::Mistakes(vec![mistake]));
     }
     let db = &context.state.db;
-    usable::appliance(db, &values).await?;
+    usable::appliance(db, &values, Passphrase::Stored).await?;
     context.changing(async |change| profile::save_appliance(db, &values, version, change).await).await?;
     context.state.live.refresh().await?;
     show(context).await

@@ -150,7 +150,8 @@ async fn a_token_says_what_it_is_and_its_use_is_noted() {
     );
     let known = api_token::find(&site.db, &Secret::new(token.as_str())).await.unwrap().unwrap();
     assert_eq!((known.used_from.as_str(), known.used_at.is_some()), ("127.0.0.1", true));
-    let role = administrator::Edit { role: Role::Viewer, password_hash: None };
+    let demoted = administrator::NewRole { from: Role::Editor, to: Role::Viewer };
+    let role = administrator::Edit { role: Some(demoted), password_hash: None };
     site.token(("mira", Role::Admin), &[]).await;
     administrator::edit(&site.db, &known.owner.id, &role, &site.change()).await.unwrap();
     assert_eq!(site.look("", &token).await.json()["role"], "viewer", "it keeps a role that its owner lost");

@@ -114,7 +114,8 @@ async fn page(
     let mut common = fields(COMMON);
     let can_run = runs_programs(context);
     if !can_run && let Some(kinds) = common.iter_mut().find(|field| field.key == "kind") {
-        kinds.choices.retain(|choice| choice.value != ActionKind::Command.name());
+        // One that runs a program stays what it is while the reader disables it.
+        kinds.choices.retain(|choice| choice.chosen || choice.value != ActionKind::Command.name());
     }
     let mut sections = vec![
         Section { title: "Action", text: "", fields: common },

@@ -10,6 +10,7 @@ use axum::response::{IntoResponse, Redirect, Response};
 
 use super::users::ask_again;
 use crate::access::backup::{self, BackupError, PASSPHRASE, Tried};
+use crate::access::usable::Passphrase;
 use crate::base::human;
 use crate::base::secret::Secret;
 use crate::domain::administrator::check_password;
@@ -131,11 +132,6 @@ pub async fn save(context: Context, posted: Posted) -> Result<Response, WebError
     let mut draft = Draft::typed(&posted, ApplianceSettings::SETTINGS);
     let passphrase = posted.secret("passphrase");
     let mut mistakes = passphrase_mistakes(&context, &posted, &passphrase).await?;
-    let nightly = draft.form.texts.get("backup_at").is_some_and(|at| !at.trim().is_empty());
-    let has_one = state.backups.has_passphrase().await.map_err(WebError::internal)?;
-    if nightly && passphrase.is_empty() && !has_one {
-        mistakes.push(Mistake::new("passphrase", "Backups need a passphrase: set one, 12 characters or more"));
-    }
     if !mistakes.is_empty() {
         // What else is wrong is told at the same time.
         let mut merged = profile::load_appliance(&state.db).await?.texts;
@@ -143,7 +139,8 @@ pub async fn save(context: Context, posted: Posted) -> Result<Response, WebError
         mistakes.extend(ApplianceSettings::parse(&merged).err().unwrap_or_default());
         draft.form.refuse(mistakes);
     }
-    if !draft.form.mistakes.is_empty() || !draft.save_appliance(&context).await? {
+    let given = if passphrase.is_empty() { Passphrase::Stored } else { Passphrase::Typed };
+    if !draft.form.mistakes.is_empty() || !draft.save_appliance_with(&context, given).await? {
         return draft.answer(&page(&context, &draft).await?);
     }
     if !passphrase.is_empty() {

@@ -158,7 +158,7 @@ pub async fn password(context: Context, posted: Posted) -> Result<Response, WebE
         return page(&context, problems).await;
     }
     let hash = state.gate.hasher().hash(&typed).await?;
-    let edit = Edit { role: own.role, password_hash: Some(&hash) };
+    let edit = Edit { role: None, password_hash: Some(&hash) };
     match context.changing(async |change| administrator::edit(&state.db, &own.id, &edit, change).await).await {
         Ok(()) => {}
         Err(SaveError::Mistakes(mistakes)) => {

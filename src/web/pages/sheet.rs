@@ -61,12 +61,13 @@ pub struct Stand {
     pub given: String,
     /// Whether a fact on it has changed since.
     pub is_old: bool,
+    /// What tells the sheet as of now from others.
+    sha256: String,
 }
 
 /// The sheet of a connector as of now, and what the partner has.
 pub async fn of(context: &Context, snapshot: &Snapshot, connector: &Connector) -> Result<(Sheet, Stand), WebError> {
     let public = snapshot.appliance.public_host.as_ref().map(ToString::to_string);
-    let host = public.unwrap_or_else(|| context.visitor.host());
     let served = context.state.certificates.served();
     let proof = served.facts().next().map(|(_, facts)| Proof {
         names: facts.names.clone(),
@@ -74,14 +75,16 @@ pub async fn of(context: &Context, snapshot: &Snapshot, connector: &Connector) -
         sha256: facts.sha256.clone(),
         self_signed: facts.self_signed,
     });
-    let sheet = Sheet::new(&snapshot.profile, connector, &host, proof);
+    let of_host = |host: &str| Sheet::new(&snapshot.profile, connector, host, proof.clone());
+    // The host that a reader came by is no fact: another one comes by another.
+    let sha256 = digest(&of_host(public.as_deref().unwrap_or_default()));
     let stand = match sheet::last(&context.state.db, &connector.id).await? {
-        Some(Given { number, sha256, at, .. }) => {
-            Stand { given: format!("Sheet {number} of {}", day(at)), is_old: sha256 != digest(&sheet) }
+        Some(Given { number, sha256: given, at, .. }) => {
+            Stand { given: format!("Sheet {number} of {}", day(at)), is_old: given != sha256, sha256 }
         }
-        None => Stand { given: String::new(), is_old: false },
+        None => Stand { given: String::new(), is_old: false, sha256 },
     };
-    Ok((sheet, stand))
+    Ok((of_host(&public.unwrap_or_else(|| context.visitor.host())), stand))
 }
 
 fn digest(sheet: &Sheet) -> String {
@@ -148,9 +151,9 @@ fn file(kind: &'static str, name: &str, body: String) -> Response {
 /// Notes that the partner was given the sheet as it is now.
 pub async fn give(context: Context, Path(id): Path<String>, _posted: Posted) -> Result<Response, WebError> {
     let (snapshot, live) = in_force(&context, &id)?;
-    let (sheet, _) = of(&context, &snapshot, &live.connector).await?;
+    let (_, stand) = of(&context, &snapshot, &live.connector).await?;
     let (db, connector) = (&context.state.db, &live.connector.id);
-    let number = context.changing(async |change| sheet::give(db, connector, &digest(&sheet), change).await).await?;
+    let number = context.changing(async |change| sheet::give(db, connector, &stand.sha256, change).await).await?;
     let base = format!("/connectors/{connector}/settings");
     let text = format!("Noted: {connector} has sheet {number}. Its page says so when a fact on it changes.");
     context.leave(&base, Note::done(text));

@@ -2,6 +2,7 @@
 
 use askama::Template;
 use axum::extract::Path;
+use axum::http::StatusCode;
 use axum::response::{IntoResponse, Redirect, Response};
 
 use super::me;
@@ -13,7 +14,7 @@ use crate::base::human;
 use crate::base::id::AdministratorId;
 use crate::base::secret::Secret;
 use crate::domain::administrator::{Role, check_password};
-use crate::store::administrator::{self, Administrator, Edit, New};
+use crate::store::administrator::{self, Administrator, Edit, New, NewRole};
 use crate::store::second_factor::{self, Owner};
 use crate::store::setting::SaveError;
 use crate::web::context::Context;
@@ -54,6 +55,8 @@ struct AdministratorPage {
     own: bool,
     added: Time,
     audit: String,
+    /// The stored one that the form shows or was made from.
+    role_was: &'static str,
     roles: Vec<Choice>,
     /// Since when there is a second factor.
     factor: Option<Time>,
@@ -166,6 +169,18 @@ fn role_of(posted: &Posted, problems: &mut Vec<Problem>) -> Role {
     role.unwrap_or(Role::Viewer)
 }
 
+/// No other role.
+fn stays(found: &Administrator) -> NewRole {
+    NewRole { from: found.role, to: found.role }
+}
+
+/// What was chosen in a form, in place of what it showed. One that left the role alone leaves it as it is now.
+fn new_role(found: &Administrator, posted: &Posted, problems: &mut Vec<Problem>) -> NewRole {
+    let to = role_of(posted, problems);
+    let from = Role::parse(posted.text("role_was")).unwrap_or(found.role);
+    if from == to { stays(found) } else { NewRole { from, to } }
+}
+
 /// Asks for the visitor's own password, with the guard of the sign-in page.
 pub(super) async fn ask_again(
     context: &Context,
@@ -203,7 +218,7 @@ async fn find(context: &Context, id: &str) -> Result<Administrator, WebError> {
 async fn one_page(
     context: &Context,
     found: &Administrator,
-    role: Role,
+    role: NewRole,
     problems: Vec<Problem>,
 ) -> Result<Response, WebError> {
     let (title, status) = Problem::title(&problems, &found.name);
@@ -216,7 +231,8 @@ async fn one_page(
         own: is_own(context, found),
         added: found.created_at.into(),
         audit: format!("/audit?{query}"),
-        roles: roles(role),
+        role_was: role.from.name(),
+        roles: roles(role.to),
         factor: second_factor::get(&context.state.db, &found.id).await?.map(|factor| factor.since.into()),
         browsers: me::browsers(context, &found.id).await?,
         browsers_at: format!("{PATH}/{}/browsers", found.id),
@@ -228,7 +244,7 @@ async fn one_page(
 /// One administrator.
 pub async fn one(context: Context, Path(id): Path<String>) -> Result<Response, WebError> {
     let found = find(&context, &id).await?;
-    one_page(&context, &found, found.role, Vec::new()).await
+    one_page(&context, &found, stays(&found), Vec::new()).await
 }
 
 /// Changes role and password.
@@ -236,7 +252,7 @@ pub async fn save(context: Context, Path(id): Path<String>, posted: Posted) -> R
     let state = &context.state;
     let found = find(&context, &id).await?;
     let mut problems = Vec::new();
-    let role = role_of(&posted, &mut problems);
+    let role = new_role(&found, &posted, &mut problems);
     let own = is_own(&context, &found);
     // Its own note would go with the session that a new password ends.
     let generated = (posted.get("generate").is_some() && !own).then(password::generate);
@@ -256,18 +272,32 @@ pub async fn save(context: Context, Path(id): Path<String>, posted: Posted) -> R
         Some(password) => Some(state.gate.hasher().hash(password).await?),
         None => None,
     };
-    let edit = Edit { role, password_hash: hash.as_deref() };
+    let edit = Edit { role: Some(role).filter(|role| role.from != role.to), password_hash: hash.as_deref() };
     match context.changing(async |change| administrator::edit(&state.db, &found.id, &edit, change).await).await {
         Ok(()) => {}
         Err(SaveError::Mistakes(mistakes)) => {
             return one_page(&context, &found, role, mistakes.into_iter().map(Problem::from).collect()).await;
         }
+        Err(SaveError::Stale(_)) => return stale_page(&context, &id, role).await,
         Err(error) => return Err(WebError::internal(error)),
     }
     // Whoever is no admin any more finds nothing here.
-    let place = if own && role < Role::Admin { "/flows".to_owned() } else { format!("{PATH}/{}", found.id) };
+    let place = if own && role.to < Role::Admin { "/flows".to_owned() } else { format!("{PATH}/{}", found.id) };
     context.leave(&place, told("Saved.".to_owned(), generated));
     Ok(Redirect::to(&place).into_response())
+}
+
+/// The form again, when somebody else has changed the role since it was shown, to a third one.
+async fn stale_page(context: &Context, id: &str, role: NewRole) -> Result<Response, WebError> {
+    let found = find(context, id).await?;
+    let text = format!(
+        "Somebody made {} {} meanwhile, and nothing of yours was saved: choose which role is to hold, then save again",
+        found.name,
+        words(found.role).0
+    );
+    let role = NewRole { from: found.role, ..role };
+    let page = one_page(context, &found, role, vec![Problem::new("role", text)]).await?;
+    Ok((StatusCode::CONFLICT, page).into_response())
 }
 
 /// Switches the second factor of somebody off who has lost it.
@@ -276,7 +306,7 @@ pub async fn second_factor_off(context: Context, Path(id): Path<String>, posted:
     let mut problems = Vec::new();
     ask_again(&context, &posted.secret("factor_password"), "factor_password", &mut problems).await?;
     if !problems.is_empty() {
-        return one_page(&context, &found, found.role, problems).await;
+        return one_page(&context, &found, stays(&found), problems).await;
     }
     let owner = Owner { id: &found.id, name: &found.name };
     let db = &context.state.db;
@@ -316,5 +346,5 @@ pub async fn remove(context: Context, Path(id): Path<String>, posted: Posted) ->
             Err(error) => return Err(WebError::internal(error)),
         }
     }
-    one_page(&context, &found, found.role, problems).await
+    one_page(&context, &found, stays(&found), problems).await
 }

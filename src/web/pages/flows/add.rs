@@ -47,7 +47,7 @@ async fn try_add(context: &Context, typed: &Typed) -> Result<Result<ConnectorId,
         Err(message) => return Ok(Err(vec![Mistake::new("id", message)])),
     };
     let mut values = Texts::new();
-    let mut copied = None;
+    let (mut copied, mut left_out) = (None, Vec::new());
     if !typed.kind.is_empty() {
         values.insert("type".to_owned(), typed.kind.clone());
     }
@@ -58,10 +58,7 @@ async fn try_add(context: &Context, typed: &Typed) -> Result<Result<ConnectorId,
         };
         copied = Some(model.id);
         values = model.stored.texts;
-        // Two connectors never share a folder.
-        for key in ["input_folder", "output_folder", "folder"] {
-            values.remove(key);
-        }
+        left_out = copying::take_own(&mut values);
     }
     values.insert("description".to_owned(), typed.description.clone());
     if !typed.url.is_empty() {
@@ -83,10 +80,9 @@ async fn try_add(context: &Context, typed: &Typed) -> Result<Result<ConnectorId,
         }
         ConnectorType::Folder | ConnectorType::Command => format!("Added {id}."),
     };
-    let left_out = match copied {
-        Some(model) => copying::copy(context, &model, &id).await?,
-        None => Vec::new(),
-    };
+    if let Some(model) = copied {
+        left_out.extend(copying::copy(context, &model, &id).await?);
+    }
     let text = if left_out.is_empty() { text } else { format!("{text} Not copied: {}.", left_out.join("; ")) };
     let note = Note { tone: Tone::Done, text, password: made.map(|made| made.secret) };
     context.leave(&format!("/connectors/{id}/settings"), note);

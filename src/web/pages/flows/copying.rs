@@ -1,9 +1,11 @@
-//! What a copy of a connector has of it beside the settings: its SLAs, its actions, and where its files are passed along to.
-//! What others pass along to it is theirs, and a new partner is not to find it in its Send unasked.
+//! What a copy of a connector has of it: its settings but those that are the partner's own, its SLAs, its actions, and where
+//! its files are passed along to. What others pass along to it is theirs, and a new partner is not to find it in its Send
+//! unasked.
 
 use crate::base::id::EventId;
 use crate::domain::action::ActionSettings;
 use crate::domain::connector::ConnectorId;
+use crate::domain::setting::Texts;
 use crate::domain::sla::SlaSettings;
 use crate::store::setting::SaveError;
 use crate::store::{action, arrow, sla};
@@ -11,7 +13,19 @@ use crate::web::context::Context;
 use crate::web::error::WebError;
 use crate::web::pages::automation::{check_kinds, kind};
 
-/// Copies them; says what was not copied, and why.
+/// Takes out of the settings what no other connector may have; says what is missed.
+pub(super) fn take_own(values: &mut Texts) -> Vec<String> {
+    // Two connectors never share a folder.
+    for key in ["input_folder", "output_folder", "folder"] {
+        values.remove(key);
+    }
+    // Whoever holds the model's certificate would sign in as the copy.
+    values.remove("client_certificate");
+    let missed = values.remove("client_certificate_match").is_some_and(|text| !text.is_empty());
+    if missed { vec!["the client certificate".to_owned()] } else { Vec::new() }
+}
+
+/// Copies what is beside the settings; says what was not copied, and why.
 pub(super) async fn copy(context: &Context, model: &ConnectorId, to: &ConnectorId) -> Result<Vec<String>, WebError> {
     let mut copying = Copying { context, model, to, left_out: Vec::new() };
     copying.slas().await?;
