@@ -12,7 +12,7 @@ pub type Texts = BTreeMap<String, String>;
 /// What a page shows for a value to be given in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Input {
-    /// One line; `true`: monospaced, because it can be typed or copied.
+    /// One line.
     Line,
     /// Several lines.
     Area,

@@ -1,4 +1,4 @@
-//! One connector: its settings on two tabs, its password, its removal.
+//! One connector: its settings on three tabs, its password, its removal.
 
 use askama::Template;
 use axum::extract::{Path, Query};
