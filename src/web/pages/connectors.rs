@@ -35,27 +35,24 @@ use crate::web::context::Context;
 use crate::web::csrf::Posted;
 use crate::web::draft::{Draft, DraftView};
 use crate::web::error::WebError;
-use crate::web::form::{Field, Kind, Problem, own_is_chosen, warnings};
+use crate::web::form::{Field, Kind, Look, Problem, Section, SectionView, own_is_chosen, warnings};
 use crate::web::notes::{Note, Tone};
 use crate::web::shell::{Nav, Shell, html};
 
-/// A section: title, text below it, keys of its fields.
-type Sections = &'static [(&'static str, &'static str, &'static [&'static str])];
-
-const SETTINGS: Sections = &[
-    ("Partner", "", &["description", "group"]),
-    (
-        "Permissions",
-        "From the partner’s side: Read lets them list and download, Write lets them upload, rename and delete.",
-        &["send_read", "send_write", "receive_read", "receive_write"],
+const SETTINGS: &[Section] = &[
+    Section::new("Partner", &["description", "group"]),
+    Section::new("Permissions", &["send_read", "send_write", "receive_read", "receive_write"])
+        .saying("From the partner’s side: Read lets them list and download, Write lets them upload, rename and delete.")
+        .looking(Look::Pairs),
+    Section::new(
+        "Access",
+        &["require_tls", "allowed_addresses", "enabled", "valid_from", "valid_until", "password_overlap_h"],
     ),
-    ("Access", "", &["require_tls", "allowed_addresses", "enabled", "valid_from", "valid_until", "password_overlap_h"]),
 ];
 
-const ADVANCED: Sections = &[
-    (
+const ADVANCED: &[Section] = &[
+    Section::new(
         "Folders and names",
-        "",
         &[
             "input_folder",
             "output_folder",
@@ -66,14 +63,12 @@ const ADVANCED: Sections = &[
             "save_subfolder",
         ],
     ),
-    (
+    Section::new(
         "Receiving",
-        "",
         &["overwrite", "append", "ascii_uploads", "settle_s", "file_bytes_max", "quota_bytes", "quota_files"],
     ),
-    (
+    Section::new(
         "Sending",
-        "",
         &[
             "send_settle_s",
             "keep_order",
@@ -83,9 +78,8 @@ const ADVANCED: Sections = &[
             "sent_folder_scheme",
         ],
     ),
-    (
+    Section::new(
         "Connections",
-        "",
         &[
             "timeout_s",
             "stall_timeout_s",
@@ -99,51 +93,43 @@ const ADVANCED: Sections = &[
             "client_certificate_match",
         ],
     ),
-    (
-        SELDOM,
-        "What scripts and devices of this partner expect.",
+    Section::new(
+        "For older clients",
         &["start_folder", "send_alias", "receive_alias", "name_encoding", "list_time_zone"],
-    ),
-    (
-        "How long records are kept",
-        "For this partner only.",
-        &["receipts_keep_days", "transfers_keep_days", "sent_keep_days"],
-    ),
-    ("Logging", "", &["log_level", "log_subfolder_scheme", "log_messages"]),
+    )
+    .saying("What scripts and devices of this partner expect.")
+    .looking(Look::Folded),
+    Section::new("How long records are kept", &["receipts_keep_days", "transfers_keep_days", "sent_keep_days"])
+        .saying("For this partner only."),
+    Section::new("Logging", &["log_level", "log_subfolder_scheme", "log_messages"]),
 ];
 
-const ALERTS: Sections = &[
-    ("Alerts", "Who is told when something is wrong with this partner, and of what.", &["alerts"]),
-    ("Letters", "For own alerts. By the server of Profiles, Mail.", &["alert_subject", "alert_to"]),
-    ("What is told", "For own alerts.", &["alert_on", "alert_refusals_per_hour", "alert_not_seen_days"]),
+const ALERTS: &[Section] = &[
+    Section::new("Alerts", &["alerts"]).saying("Who is told when something is wrong with this partner, and of what."),
+    Section::new("Letters", &["alert_subject", "alert_to"]).saying("For own alerts. By the server of Profiles, Mail."),
+    Section::new("What is told", &["alert_on", "alert_refusals_per_hour", "alert_not_seen_days"])
+        .saying("For own alerts."),
 ];
 
-const FOLDER: Sections = &[
-    ("Connector", "", &["description", "group", "enabled"]),
-    (
-        "Folder",
+const FOLDER: &[Section] = &[
+    Section::new("Connector", &["description", "group", "enabled"]),
+    Section::new("Folder", &["folder", "keep_days", "overwrite", "received_file_mode"]).saying(
         "Files that are passed along to this connector land here, each whole and synced before it has its name.",
-        &["folder", "keep_days", "overwrite", "received_file_mode"],
     ),
-    ("Delivery", "", &["keep_order"]),
+    Section::new("Delivery", &["keep_order"]),
 ];
 
-const WEBHOOK: Sections = &[
-    ("Connector", "", &["description", "group", "enabled"]),
-    (
-        "Webhook",
-        "Each file that is passed along here is posted, signed, until the receiver answers with 2xx.",
-        &["url", "body", "keep_order"],
-    ),
+const WEBHOOK: &[Section] = &[
+    Section::new("Connector", &["description", "group", "enabled"]),
+    Section::new("Webhook", &["url", "body", "keep_order"])
+        .saying("Each file that is passed along here is posted, signed, until the receiver answers with 2xx."),
 ];
 
-const COMMAND: Sections = &[
-    ("Connector", "", &["description", "group", "enabled"]),
-    (
-        "Command",
+const COMMAND: &[Section] = &[
+    Section::new("Connector", &["description", "group", "enabled"]),
+    Section::new("Command", &["program", "arguments", "keep_order"]).saying(
         "A program is run for each file that is passed along here, until it ends with status 0. It works in an empty \
          folder that goes afterwards, without a shell, with nothing in its environment but PATH, for a minute at most.",
-        &["program", "arguments", "keep_order"],
     ),
 ];
 
@@ -163,7 +149,7 @@ words! {
 }
 
 impl Tab {
-    const fn sections(self, kind: ConnectorType) -> Sections {
+    const fn sections(self, kind: ConnectorType) -> &'static [Section] {
         match (kind, self) {
             (ConnectorType::Folder, _) => FOLDER,
             (ConnectorType::Webhook, _) => WEBHOOK,
@@ -175,29 +161,6 @@ impl Tab {
     }
 }
 
-struct Section {
-    title: &'static str,
-    text: &'static str,
-    fields: Vec<Field>,
-}
-
-/// A section that few partners need: folded as long as nothing in it is set or wrong.
-const SELDOM: &str = "For older clients";
-
-impl Section {
-    fn folds(&self) -> bool {
-        self.title == SELDOM
-    }
-
-    fn is_open(&self) -> bool {
-        let is_usual = |field: &Field| {
-            let setting = ConnectorSettings::setting(field.key);
-            field.error.is_empty() && setting.is_some_and(|setting| setting.default == field.value)
-        };
-        !self.fields.iter().all(is_usual)
-    }
-}
-
 #[derive(Template)]
 #[template(path = "connector.html")]
 struct ConnectorPage {
@@ -205,7 +168,7 @@ struct ConnectorPage {
     head: Head,
     id: String,
     tab: &'static str,
-    sections: Vec<Section>,
+    sections: Vec<SectionView>,
     keys: String,
     draft: DraftView,
     password_error: String,
@@ -257,15 +220,11 @@ async fn page(context: &Context, found: &StoredConnector, tab: Tab, draft: &Draf
     let settings = live.map(|live| live.connector.settings.clone()).unwrap_or_default();
     let all = tab.sections(settings.r#type);
     let connector = Connector { id: found.id.clone(), version: found.stored.version, settings: settings.clone() };
-    let mut sections = Vec::new();
-    for (title, text, keys) in all {
-        let mut fields = draft.form.fields(ConnectorSettings::SETTINGS, keys);
-        for field in &mut fields {
-            dress(context, field, (&connector, &snapshot)).await;
-        }
-        sections.push(Section { title, text, fields });
+    let mut sections = draft.form.sections(ConnectorSettings::SETTINGS, all);
+    for field in sections.iter_mut().flat_map(|section| &mut section.fields) {
+        dress(context, field, (&connector, &snapshot)).await;
     }
-    let keys: Vec<&str> = all.iter().flat_map(|(_, _, keys)| keys.iter().copied()).collect();
+    let keys = Section::keys(all);
     let (sheet, stand) = sheet::of(context, &snapshot, &connector).await?;
     Ok(ConnectorPage {
         shell: Shell::new(context, draft.title(&format!("{} {}", found.id, tab.name())), Nav::Flows).await?,
