@@ -483,6 +483,12 @@ mod tests {
         every(ConnectorType::ALL, "ftp_server folder webhook command");
         every(WebhookBody::ALL, "event file");
         every(MailTls::ALL, "starttls implicit none");
+        every(ActionMoment::ALL, "after_receive before_send after_send delivery_failed");
+        every(ActionKind::ALL, "webhook command mail");
+        every(EventChoice::ALL, "all alerts chosen");
+        every(AlertsFrom::ALL, "global own");
+        every(AcmeChallenge::ALL, "http-01 tls-alpn-01");
+        every(TokenScope::ALL, "read connectors activity all");
     }
 
     #[test]
