@@ -80,7 +80,7 @@ impl Upload {
             Ok((part, digest, begun_at)) => Ok(Self { plan, part, digest, begun_at, entry }),
             Err(why) => {
                 if let TransferError::Storage(_) = why {
-                    failing(depot, party, plan.folder(), &why).await;
+                    depot.storage_failed(party.whose(), plan.folder(), &why).await;
                 }
                 Err(why)
             }
@@ -238,7 +238,7 @@ impl Upload {
                 Done { ending, receipt, result: Ok(()) }
             }
             Err(why @ TransferError::Storage(_)) => {
-                failing(depot, party, self.plan.folder(), &why).await;
+                depot.storage_failed(party.whose(), self.plan.folder(), &why).await;
                 // Its bytes are on disk: without its name it can be gone on with, instead of lying there unseen.
                 let workspace = Arc::clone(&self.plan.workspace);
                 let folder = workspace.folder(self.plan.side);
@@ -312,14 +312,9 @@ impl Upload {
         let workspace = Arc::clone(&self.plan.workspace);
         let folder = workspace.folder(self.plan.side);
         self.part.discard(folder);
-        failing(depot, party, folder, &why).await;
+        depot.storage_failed(party.whose(), folder, &why).await;
         Done { ending: Ending::Failed, receipt: None, result: Err(why) }
     }
-}
-
-/// Uploads are refused from now on until a probe succeeds.
-async fn failing(depot: &Depot, party: &Party, folder: &OpenFolder, why: &TransferError) {
-    depot.storage_failed(party.whose(), folder, why).await;
 }
 
 /// How long our end of a data connection may take to leave.
