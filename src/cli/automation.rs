@@ -160,15 +160,13 @@ fn changed(table: &'static [Setting], stored: &Texts, given: Texts) -> Texts {
 }
 
 async fn find_action(desk: &Desk<'_>, id: &str) -> Result<StoredAction, Failure> {
-    let all = action::stored(&desk.db).await?;
     let none = || Failure::Failed(format!("There is no action {id}; list them: waybill action list"));
-    all.into_iter().find(|one| one.id == id).ok_or_else(none)
+    action::find(&desk.db, id).await?.ok_or_else(none)
 }
 
 async fn find_target(desk: &Desk<'_>, id: &str) -> Result<StoredTarget, Failure> {
-    let all = event_target::all(&desk.db).await?;
     let none = || Failure::Failed(format!("There is no event target {id}; list them: waybill event-target list"));
-    all.into_iter().find(|one| one.id == id).ok_or_else(none)
+    event_target::find(&desk.db, id).await?.ok_or_else(none)
 }
 
 async fn told(desk: &mut Desk<'_>, done: &str, kept: &Kept) -> Result<(), Failure> {

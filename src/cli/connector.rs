@@ -117,8 +117,7 @@ async fn remove(desk: &mut Desk<'_>, id: &ConnectorId) -> Result<(), Failure> {
 
 pub(super) async fn find(desk: &Desk<'_>, typed: &str) -> Result<StoredConnector, Failure> {
     let id = parse_id(typed)?;
-    let all = connector::all(&desk.db).await?;
-    all.into_iter().find(|found| found.id.key() == id.key()).ok_or_else(|| unknown(typed))
+    connector::find(&desk.db, id.key()).await?.ok_or_else(|| unknown(typed))
 }
 
 fn unknown(id: &str) -> Failure {

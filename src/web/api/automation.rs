@@ -64,8 +64,7 @@ pub async fn actions(context: Context, _: Whole) -> Result<Response, ApiError> {
 }
 
 async fn find_action(context: &Context, id: &str) -> Result<StoredAction, ApiError> {
-    let all = action::stored(&context.state.db).await?;
-    all.into_iter().find(|one| one.id == id).ok_or_else(|| none("action", "actions", id))
+    action::find(&context.state.db, id).await?.ok_or_else(|| none("action", "actions", id))
 }
 
 fn none(what: &str, list: &str, id: &str) -> ApiError {
@@ -142,8 +141,7 @@ pub async fn event_targets(context: Context, _: Whole) -> Result<Response, ApiEr
 }
 
 async fn find_target(context: &Context, id: &str) -> Result<StoredTarget, ApiError> {
-    let all = event_target::all(&context.state.db).await?;
-    all.into_iter().find(|one| one.id == id).ok_or_else(|| none("event target", "event-targets", id))
+    event_target::find(&context.state.db, id).await?.ok_or_else(|| none("event target", "event-targets", id))
 }
 
 /// Adds an event target. The secret it signs with is made, and told in this answer only.

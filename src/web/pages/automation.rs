@@ -79,8 +79,8 @@ pub async fn show(context: Context, Path(id): Path<String>, Query(asked): Query<
 }
 
 async fn find(context: &Context, connector: &ConnectorId, id: &str) -> Result<Option<StoredAction>, WebError> {
-    let all = action::of_connector(&context.state.db, connector.key()).await?;
-    Ok(all.into_iter().find(|one| one.id == id))
+    let found = action::find(&context.state.db, id).await?;
+    Ok(found.filter(|one| one.connector_key == connector.key()))
 }
 
 /// What an action of these settings does, as far as they can be read.

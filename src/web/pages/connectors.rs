@@ -209,9 +209,8 @@ pub struct Tried {
 
 /// The connector of that id; its id as written.
 pub async fn find(context: &Context, id: &str) -> Result<StoredConnector, WebError> {
-    let all = connector::all(&context.state.db).await?;
-    let key = id.to_ascii_lowercase();
-    all.into_iter().find(|one| one.id.key() == key).ok_or_else(|| WebError::no_connector(id))
+    let found = connector::find(&context.state.db, &id.to_ascii_lowercase()).await?;
+    found.ok_or_else(|| WebError::no_connector(id))
 }
 
 async fn page(context: &Context, found: &StoredConnector, tab: Tab, draft: &Draft) -> Result<ConnectorPage, WebError> {
