@@ -29,6 +29,7 @@ fn none_of(text: &str, known: &[(&'static str, &'static str)]) -> String {
     format!("{} isn't one of {}{near}", typed(text), names.join(", "))
 }
 
+/// A setting with a closed list of values; an `overridable` one can be *as profile* in a connector.
 macro_rules! choice {
     ($(#[$doc:meta])* $name:ident { $($(#[$vdoc:meta])* $variant:ident = $text:literal, $label:literal;)+ }) => {
         $(#[$doc])*
@@ -72,6 +73,11 @@ macro_rules! choice {
                 self.name().to_owned()
             }
         }
+    };
+    ($(#[$doc:meta])* overridable $name:ident {
+        $($(#[$vdoc:meta])* $variant:ident = $text:literal, $label:literal;)+
+    }) => {
+        choice! { $(#[$doc])* $name { $($(#[$vdoc])* $variant = $text, $label;)+ } }
 
         impl Overridable for $name {
             const OWN_INPUT: Input =
@@ -110,7 +116,7 @@ choice! {
 
 choice! {
     /// Whether a data connection must resume the TLS session of its control connection.
-    SessionReuse {
+    overridable SessionReuse {
         /// Not looked at.
         Off = "off", "Off";
         /// A data connection without it goes on and is noted.
@@ -122,7 +128,7 @@ choice! {
 
 choice! {
     /// Whether an upload over TLS must end with `close_notify`.
-    TlsEnd {
+    overridable TlsEnd {
         /// Without it the upload is not complete.
         Strict = "strict", "Strict: an upload must be closed by TLS";
         /// An orderly end of TCP is enough.
@@ -254,7 +260,7 @@ choice! {
 
 choice! {
     /// On or off, where a connector may follow the profile.
-    Switch {
+    overridable Switch {
         /// On.
         On = "on", "On";
         /// Off.
