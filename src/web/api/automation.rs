@@ -14,6 +14,7 @@ use crate::base::secret::Secret;
 use crate::domain::action::ActionSettings;
 use crate::domain::event_target::EventTargetSettings;
 use crate::domain::setting::{Mistake, Setting, Texts};
+use crate::domain::value::typed;
 use crate::store::action::{self, StoredAction};
 use crate::store::event_target::{self, StoredTarget};
 use crate::store::exported::{SetOff, Settings};
@@ -76,10 +77,6 @@ fn none(what: &str, list: &str, id: &str) -> ApiError {
 pub async fn add_action(context: Context, mut body: Body) -> Result<Response, ApiError> {
     let (connector, texts) = (body.text("connector"), body.settings());
     body.done()?;
-    if context.state.live.snapshot().partner(&connector).is_none() {
-        let words = format!("There is no partner {connector:?}; only partners have actions");
-        return Err(ApiError::Mistakes(vec![Mistake::new("connector", words)]));
-    }
     put_action(&context, (&connector, None), &texts, false).await
 }
 
@@ -103,7 +100,8 @@ async fn put_action(
     check_kinds(context, &[kind(texts)])?;
     let snapshot = context.state.live.snapshot();
     let Some(owner) = snapshot.connector(connector).map(|live| &live.connector.id) else {
-        return Err(none("connector", "connectors", connector));
+        let words = format!("{} isn't a connector; only partners have actions", typed(connector));
+        return Err(ApiError::Mistakes(vec![Mistake::new("connector", words)]));
     };
     let keeper = context.state.keeper();
     let kept = context.changing(async |change| keeper.put_action(owner, (there, texts), anew, change).await).await?;
