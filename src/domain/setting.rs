@@ -9,6 +9,14 @@ use std::fmt;
 /// Values by key, as typed.
 pub type Texts = BTreeMap<String, String>;
 
+/// What is stored once `values` are saved over what is `stored`.
+#[must_use]
+pub fn merged(stored: &Texts, values: &Texts) -> Texts {
+    let mut all = stored.clone();
+    all.extend(values.clone());
+    all
+}
+
 /// What a page shows for a value to be given in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Input {

@@ -12,7 +12,7 @@ use super::answer::ApiError;
 use super::asked::{Whole, read};
 use super::body::{Body, whole};
 use crate::domain::connector::{ConnectorId, ConnectorSettings, no_such_credential, take_credential, type_of};
-use crate::domain::setting::{Mistake, Texts};
+use crate::domain::setting::{Mistake, Texts, merged};
 use crate::store::connector::{self, StoredConnector};
 use crate::store::{delivery_page, exported};
 use crate::web::change::{self, Made, Wanted};
@@ -108,9 +108,8 @@ async fn save(
         Ok(credential) => credential,
         Err(mistake) => {
             // What else is wrong is told at the same time.
-            let mut merged = found.stored.texts;
-            merged.extend(values.into_iter().filter(|(key, _)| *key != mistake.key));
-            let more = ConnectorSettings::parse(&merged).err().unwrap_or_default();
+            values.remove(&mistake.key);
+            let more = ConnectorSettings::parse(&merged(&found.stored.texts, &values)).err().unwrap_or_default();
             return Err(ApiError::Mistakes(std::iter::once(mistake).chain(more).collect()));
         }
     };

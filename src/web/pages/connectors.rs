@@ -22,7 +22,7 @@ use crate::base::words::words;
 use crate::domain::administrator::check_password;
 use crate::domain::connector::{Connector, ConnectorId, ConnectorSettings, type_of};
 use crate::domain::place::Folder;
-use crate::domain::setting::{Mistake, Value};
+use crate::domain::setting::{Mistake, Value, merged};
 use crate::domain::sheet::Sheet;
 use crate::domain::value::ConnectorType;
 use crate::store::connector::{self, StoredConnector};
@@ -349,9 +349,8 @@ pub async fn save(context: Context, Path(id): Path<String>, posted: Posted) -> R
         Ok(password) => password,
         Err(mistake) => {
             // What else is wrong is told at the same time.
-            let mut merged = found.stored.texts.clone();
-            merged.extend(draft.form.texts.clone());
-            draft.form.refuse(ConnectorSettings::parse(&merged).err().unwrap_or_default());
+            let all = merged(&found.stored.texts, &draft.form.texts);
+            draft.form.refuse(ConnectorSettings::parse(&all).err().unwrap_or_default());
             draft.form.refuse(vec![mistake]);
             draft.miss_secret(&posted);
             return draft.answer(&page(&context, &found, tab, &draft).await?);
@@ -400,9 +399,7 @@ async fn what_would_go(
     tab: Tab,
     mut draft: Draft,
 ) -> Result<Response, WebError> {
-    let mut merged = found.stored.texts.clone();
-    merged.extend(draft.form.texts.clone());
-    let settings = match ConnectorSettings::parse(&merged) {
+    let settings = match ConnectorSettings::parse(&merged(&found.stored.texts, &draft.form.texts)) {
         Ok(settings) => settings,
         Err(mistakes) => {
             draft.form.refuse(mistakes);

@@ -5,7 +5,7 @@ use axum::response::{IntoResponse, Redirect, Response};
 
 use super::kept::Row;
 use crate::domain::appliance::ApplianceSettings;
-use crate::domain::setting::{Mistake, Texts};
+use crate::domain::setting::{Mistake, Texts, merged};
 use crate::store::profile;
 use crate::transfer::retention;
 use crate::web::context::Context;
@@ -87,9 +87,8 @@ pub async fn save(context: Context, posted: Posted) -> Result<Response, WebError
 
 /// What would be removed if what is typed were saved. Nothing is.
 async fn preview(context: &Context, mut draft: Draft) -> Result<Response, WebError> {
-    let mut merged = profile::load_appliance(&context.state.db).await?.texts;
-    merged.extend(draft.form.texts.clone());
-    let settings = match ApplianceSettings::parse(&merged) {
+    let stored = profile::load_appliance(&context.state.db).await?.texts;
+    let settings = match ApplianceSettings::parse(&merged(&stored, &draft.form.texts)) {
         Ok(settings) => settings,
         Err(mistakes) => {
             draft.form.refuse(mistakes);
@@ -107,11 +106,10 @@ async fn preview(context: &Context, mut draft: Draft) -> Result<Response, WebErr
 /// What is wrong when the name by which the visitor is here would not be answered any more, or the pages would not be read in
 /// clear although that was said. Other mistakes are told by the save itself.
 pub async fn shut_out(context: &Context, texts: &Texts) -> Result<Option<Mistake>, WebError> {
-    let mut merged = profile::load_appliance(&context.state.db).await?.texts;
+    let stored = profile::load_appliance(&context.state.db).await?.texts;
     // Where it is off already it is not what is being saved.
-    let was_https = ApplianceSettings::parse(&merged).is_ok_and(|stored| stored.web_https);
-    merged.extend(texts.clone());
-    let Ok(settings) = ApplianceSettings::parse(&merged) else { return Ok(None) };
+    let was_https = ApplianceSettings::parse(&stored).is_ok_and(|stored| stored.web_https);
+    let Ok(settings) = ApplianceSettings::parse(&merged(&stored, texts)) else { return Ok(None) };
     if was_https && !settings.web_https && context.state.clear == Clear::Forbidden {
         let words = "Other machines reach these pages, so they stay encrypted. Start Waybill with --web 127.0.0.1:8020, or \
                      with --web-plain if something in front of it encrypts; then turn it off";
