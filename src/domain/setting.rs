@@ -32,8 +32,6 @@ pub enum Input {
     Choice(&'static [(&'static str, &'static str)]),
     /// Any of these, comma-separated: (text, words for people).
     Choices(&'static [(&'static str, &'static str)]),
-    /// Written, never shown.
-    Password,
 }
 
 /// One setting as pages, command line and documents show it.

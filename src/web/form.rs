@@ -180,7 +180,7 @@ impl SettingForm {
             choices.iter().map(choice).collect()
         };
         let (kind, unit, choices) = match setting.input {
-            Input::Line | Input::Password => (Kind::Line, "", Vec::new()),
+            Input::Line => (Kind::Line, "", Vec::new()),
             Input::Area => (Kind::Area, "", Vec::new()),
             Input::Number(unit) => (Kind::Number, unit, Vec::new()),
             Input::Check => (Kind::Check, "", Vec::new()),

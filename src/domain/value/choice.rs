@@ -1,6 +1,7 @@
 //! Settings with a closed list of values, and those of a connector that may follow the profile's.
 
 use super::typed;
+use crate::base::words::words;
 use crate::domain::setting::{Input, Value, nearest};
 
 /// The text of [`AsProfile::AsProfile`].
@@ -295,6 +296,16 @@ choice! {
     }
 }
 
+words! {
+    /// What a connector's other side proves itself with, by the key it is written under.
+    pub enum CredentialKind {
+        /// Stored as its hash.
+        Password = "password";
+        /// Signed with: sealed, never shown again.
+        Secret = "secret";
+    }
+}
+
 choice! {
     /// What sets an action off.
     ActionMoment {
@@ -356,11 +367,11 @@ choice! {
 }
 
 impl ConnectorType {
-    /// The key of what its other side proves itself with, or checks ours with: made when the connector is added, shown once.
-    pub const fn credential(self) -> Option<&'static str> {
+    /// What its other side proves itself with, or checks ours with: made when the connector is added, shown once.
+    pub const fn credential(self) -> Option<CredentialKind> {
         match self {
-            Self::FtpServer => Some("password"),
-            Self::Webhook => Some("secret"),
+            Self::FtpServer => Some(CredentialKind::Password),
+            Self::Webhook => Some(CredentialKind::Secret),
             Self::Folder | Self::Command => None,
         }
     }
