@@ -7,11 +7,12 @@ use super::secrets::{SecretError, Secrets};
 use crate::base::id::EventId;
 use crate::base::secret::Secret;
 use crate::domain::action::ActionSettings;
-use crate::domain::connector::ConnectorId;
+use crate::domain::connector::{ConnectorId, type_of};
 use crate::domain::event_target::EventTargetSettings;
 use crate::domain::setting::Texts;
-use crate::domain::value::ActionKind;
+use crate::domain::value::{ActionKind, ConnectorType};
 use crate::store::action::{self, StoredAction};
+use crate::store::connector;
 use crate::store::event_target::{self, StoredTarget};
 use crate::store::setting::{Change, SaveError};
 use crate::store::{Db, StoreError};
@@ -51,6 +52,11 @@ impl Keeper<'_> {
         anew: bool,
         change: &Change<'_>,
     ) -> Result<Kept, SaveError> {
+        let owner = connector::find(self.db, connector.key()).await?;
+        if owner.is_none_or(|owner| type_of(&owner.stored.texts) != ConnectorType::FtpServer) {
+            let words = format!("{connector} is no partner; only partners have actions");
+            return Err(SaveError::mistake("connector", words));
+        }
         let settings = ActionSettings::parse(texts).map_err(SaveError::Mistakes)?;
         let stored = there.map(|one| one.texts.clone()).unwrap_or_default();
         let mistakes = self.programs.check_action_texts(&stored, texts);

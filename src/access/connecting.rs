@@ -25,14 +25,14 @@ pub enum Credential {
 }
 
 /// What is to be another about a connector.
-#[derive(Debug, Default)]
-pub struct Wanted {
+#[derive(Debug)]
+pub struct Wanted<C> {
     /// Its settings.
     pub values: Texts,
     /// The version that the editor saw; `None`: whatever is there.
     pub version: Option<i64>,
-    /// A new password or secret.
-    pub credential: Option<Credential>,
+    /// A new password or secret, as it was typed or as it is stored.
+    pub credential: Option<C>,
 }
 
 /// What connectors are saved with.
@@ -65,7 +65,12 @@ impl Connecting<'_> {
     ///
     /// # Errors
     /// Every mistake, in words; somebody else saved in between; or it could not be stored.
-    pub async fn save(&self, found: &StoredConnector, wanted: Wanted, change: &Change<'_>) -> Result<(), SaveError> {
+    pub async fn save(
+        &self,
+        found: &StoredConnector,
+        wanted: Wanted<Credential>,
+        change: &Change<'_>,
+    ) -> Result<(), SaveError> {
         let Wanted { values, version, credential } = wanted;
         self.check(&found.id, &found.stored.texts, &values).await?;
         let older_until = overlap(&found.stored.texts, &values, change.at);

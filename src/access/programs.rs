@@ -9,7 +9,7 @@ use rustix::fs::Access;
 use crate::domain::action::ActionSettings;
 use crate::domain::command::ProgramName;
 use crate::domain::connector::ConnectorSettings;
-use crate::domain::setting::{Mistake, Texts, Value};
+use crate::domain::setting::{Mistake, Texts, Value, merged};
 use crate::domain::value::{ActionKind, ConnectorType};
 
 /// Names that are offered or told at most.
@@ -100,9 +100,7 @@ impl Programs {
         if ["type", "program"].iter().all(|key| values.get(*key).is_none_or(|value| stored.get(*key) == Some(value))) {
             return Vec::new();
         }
-        let mut merged = stored.clone();
-        merged.extend(values.clone());
-        let Ok(settings) = ConnectorSettings::parse(&merged) else { return Vec::new() };
+        let Ok(settings) = ConnectorSettings::parse(&merged(stored, values)) else { return Vec::new() };
         if settings.r#type != ConnectorType::Command {
             return Vec::new();
         }

@@ -13,7 +13,7 @@ use crate::domain::appliance::ApplianceSettings;
 use crate::domain::connector::{Connector, ConnectorId, ConnectorSettings};
 use crate::domain::folders::{Clash, Folders, Laid};
 use crate::domain::profile::Profile;
-use crate::domain::setting::{Mistake, Texts, Value};
+use crate::domain::setting::{Mistake, Texts, Value, merged};
 use crate::domain::value::{FolderText, HostOrAddress, PortRange, TimeOfDay};
 use crate::store::folders;
 use crate::store::listener::{self, Listener};
@@ -40,7 +40,7 @@ const TRIED: &str = "probe.waybill-";
 pub async fn profile(db: &Db, values: &Texts) -> Result<(), SaveError> {
     let stored = profile::load(db).await?.texts;
     let mistakes = of_profile(db, &stored, values).await?;
-    told(mistakes, || Profile::parse(&merged(stored, values)).err())
+    told(mistakes, || Profile::parse(&merged(&stored, values)).err())
 }
 
 async fn of_profile(db: &Db, stored: &Texts, values: &Texts) -> Result<Vec<Mistake>, StoreError> {
@@ -86,7 +86,7 @@ pub enum Passphrase {
 pub async fn appliance(db: &Db, values: &Texts, passphrase: Passphrase) -> Result<(), SaveError> {
     let stored = profile::load_appliance(db).await?.texts;
     let mistakes = of_appliance(db, &stored, values, passphrase).await?;
-    told(mistakes, || ApplianceSettings::parse(&merged(stored, values)).err())
+    told(mistakes, || ApplianceSettings::parse(&merged(&stored, values)).err())
 }
 
 async fn of_appliance(
@@ -140,7 +140,7 @@ pub async fn settings_file(db: &Db, file: &SettingsFile) -> Result<Vec<Mistake>,
     let stored = profile::load(db).await?.texts;
     mistakes.extend(placed("profile", of_profile(db, &stored, &file.profile).await?));
     // Connectors lie below the root that the text gives.
-    let profile = merged(stored, &file.profile);
+    let profile = merged(&stored, &file.profile);
     let root = root(db, &profile);
     let (mut new, mut laid) = (Vec::new(), folders::stored(db).await?);
     laid.set_root(text(&profile, (ROOT, Profile::SETTINGS)));
@@ -210,7 +210,7 @@ async fn new_folders(
 ) -> Result<(Vec<(&'static str, String)>, Texts), StoreError> {
     let stored = setting::load(db, Scope::Connector(id.key())).await?;
     let before = if stored.version == 0 { Vec::new() } else { folders_of(id, &stored.texts) };
-    let all = merged(stored.texts, values);
+    let all = merged(&stored.texts, values);
     let new = folders_of(id, &all).into_iter().filter(|folder| !before.contains(folder)).collect();
     Ok((new, all))
 }
@@ -221,11 +221,6 @@ fn told(found: Vec<Mistake>, others: impl FnOnce() -> Option<Vec<Mistake>>) -> R
         return Ok(());
     }
     Err(SaveError::Mistakes(others().into_iter().flatten().chain(found).collect()))
-}
-
-fn merged(mut stored: Texts, values: &Texts) -> Texts {
-    stored.extend(values.clone());
-    stored
 }
 
 /// Which setting, of which table.

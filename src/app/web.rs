@@ -74,7 +74,6 @@ pub(super) async fn start(
         app_log: handed.app_log,
         programs: handed.programs,
         restart: handed.restart,
-        address,
         clear,
     };
     let app = router(WebState::new(parts));

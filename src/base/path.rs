@@ -108,11 +108,6 @@ impl VirtualPath {
         if path.to_string().len() > PATH_BYTES_MAX { Err(PathError::TooLong) } else { Ok(path) }
     }
 
-    /// Whether this is `/`.
-    pub fn is_root(&self) -> bool {
-        self.names.is_empty()
-    }
-
     /// The folder above; the root is its own.
     #[must_use]
     pub fn parent(&self) -> Self {

@@ -7,13 +7,10 @@ use super::output;
 use super::verb::{Desk, Failure};
 use crate::access::automation::{Keeper, Kept};
 use crate::domain::action::ActionSettings;
-use crate::domain::connector::type_of;
 use crate::domain::event_target::EventTargetSettings;
 use crate::domain::setting::{Setting, Texts};
-use crate::domain::value::ConnectorType;
 use crate::store::action::{self, StoredAction};
 use crate::store::event_target::{self, StoredTarget};
-use crate::store::setting::SaveError;
 use crate::store::{connector, exported};
 
 /// The key under which a secret is told.
@@ -28,10 +25,6 @@ pub(super) async fn actions(desk: &mut Desk<'_>, verb: &ActionVerb) -> Result<()
         }
         ActionVerb::Add { connector, pairs } => {
             let owner = find(desk, connector).await?;
-            if type_of(&owner.stored.texts) != ConnectorType::FtpServer {
-                let words = format!("{} is no partner; only partners have actions", owner.id);
-                return Err(SaveError::mistake("connector", words).into());
-            }
             let texts = output::texts(ActionSettings::SETTINGS, pairs)?;
             let programs = desk.programs().await?;
             let secrets = desk.secrets()?;
@@ -160,15 +153,13 @@ fn changed(table: &'static [Setting], stored: &Texts, given: Texts) -> Texts {
 }
 
 async fn find_action(desk: &Desk<'_>, id: &str) -> Result<StoredAction, Failure> {
-    let all = action::stored(&desk.db).await?;
     let none = || Failure::Failed(format!("There is no action {id}; list them: waybill action list"));
-    all.into_iter().find(|one| one.id == id).ok_or_else(none)
+    action::find(&desk.db, id).await?.ok_or_else(none)
 }
 
 async fn find_target(desk: &Desk<'_>, id: &str) -> Result<StoredTarget, Failure> {
-    let all = event_target::all(&desk.db).await?;
     let none = || Failure::Failed(format!("There is no event target {id}; list them: waybill event-target list"));
-    all.into_iter().find(|one| one.id == id).ok_or_else(none)
+    event_target::find(&desk.db, id).await?.ok_or_else(none)
 }
 
 async fn told(desk: &mut Desk<'_>, done: &str, kept: &Kept) -> Result<(), Failure> {

@@ -12,12 +12,12 @@ use crate::base::secret::Secret;
 use crate::domain::administrator::{PASSWORD_BYTES_MAX, check_password};
 use crate::domain::connector::{ConnectorId, ConnectorSettings, no_such_credential, take_credential, type_of};
 use crate::domain::setting::{Mistake, Texts};
-use crate::domain::value::ConnectorType;
+use crate::domain::value::{ConnectorType, CredentialKind};
 use crate::store::connector::{self, StoredConnector};
 use crate::store::{delivery_page, exported};
 
 /// The key that is no setting: it is hashed, never stored or shown.
-pub(super) const PASSWORD: &str = "password";
+pub(super) const PASSWORD: &str = CredentialKind::Password.name();
 
 pub(super) async fn run(desk: &mut Desk<'_>, verb: &ConnectorVerb) -> Result<(), Failure> {
     match verb {
@@ -72,7 +72,7 @@ async fn add(desk: &mut Desk<'_>, id: &str, mut values: Texts, from_stdin: bool)
     connecting.add(&id, &values, sealed, &desk.change()).await?;
     follow::saved(desk, &format!("Added connector {id}.")).await?;
     match (chosen, kind.credential(), credential) {
-        (None, Some(key), Some(made)) => tell_once(desk, key, &made),
+        (None, Some(kind), Some(made)) => tell_once(desk, kind.name(), &made),
         _ => Ok(()),
     }
 }
@@ -99,12 +99,11 @@ async fn set(desk: &mut Desk<'_>, found: StoredConnector, mut values: Texts, fro
 
 /// What is stored of a password or secret.
 fn sealed(desk: &Desk<'_>, kind: ConnectorType, credential: Option<&Secret>) -> Result<Option<Credential>, Failure> {
-    let Some(credential) = credential else { return Ok(None) };
-    Ok(Some(if kind.credential() == Some(PASSWORD) {
-        Credential::Password(password::hash_now(credential)?)
-    } else {
-        Credential::Secret(credential.clone(), desk.secrets()?)
-    }))
+    Ok(match (credential, kind.credential()) {
+        (Some(password), Some(CredentialKind::Password)) => Some(Credential::Password(password::hash_now(password)?)),
+        (Some(secret), Some(CredentialKind::Secret)) => Some(Credential::Secret(secret.clone(), desk.secrets()?)),
+        (None, _) | (_, None) => None,
+    })
 }
 
 async fn remove(desk: &mut Desk<'_>, id: &ConnectorId) -> Result<(), Failure> {
@@ -117,8 +116,7 @@ async fn remove(desk: &mut Desk<'_>, id: &ConnectorId) -> Result<(), Failure> {
 
 pub(super) async fn find(desk: &Desk<'_>, typed: &str) -> Result<StoredConnector, Failure> {
     let id = parse_id(typed)?;
-    let all = connector::all(&desk.db).await?;
-    all.into_iter().find(|found| found.id.key() == id.key()).ok_or_else(|| unknown(typed))
+    connector::find(&desk.db, id.key()).await?.ok_or_else(|| unknown(typed))
 }
 
 fn unknown(id: &str) -> Failure {
@@ -138,9 +136,9 @@ fn chosen_credential(
 ) -> Result<Option<Secret>, Failure> {
     let failed = |mistake: Mistake| Failure::Failed(mistake.to_string());
     if from_stdin && kind.credential().is_none() {
-        return Err(failed(no_such_credential(kind, PASSWORD)));
+        return Err(failed(no_such_credential(kind, CredentialKind::Password)));
     }
-    if from_stdin && kind.credential().is_some_and(|key| values.contains_key(key)) {
+    if from_stdin && kind.credential().is_some_and(|own| values.contains_key(own.name())) {
         return Err(Failure::Usage("the password is given twice: password=… and --password-stdin".to_owned()));
     }
     match take_credential(values, kind, owner).map_err(failed)? {

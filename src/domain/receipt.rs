@@ -5,8 +5,6 @@ use crate::base::words::words;
 words! {
     /// Where a received file is now.
     pub enum Status {
-        /// Committed, on its way to its final name; no page or partner sees it.
-        Publishing = "publishing", "Publishing";
         /// In the connector's Receive folder.
         InReceive = "in_receive", "In Receive";
         /// Waits for a target.

@@ -159,8 +159,9 @@ rules! {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::connector::{ConnectorSettings, PASSWORD};
+    use crate::domain::connector::ConnectorSettings;
     use crate::domain::profile::Profile;
+    use crate::domain::value::CredentialKind;
 
     #[test]
     fn names_never_change() {
@@ -190,7 +191,9 @@ mod tests {
             let known = match rule.setting_key() {
                 None => true,
                 Some(("profile", key)) => Profile::setting(key).is_some(),
-                Some(("connector", key)) => ConnectorSettings::setting(key).is_some() || key == PASSWORD.key,
+                Some(("connector", key)) => {
+                    ConnectorSettings::setting(key).is_some() || key == CredentialKind::Password.name()
+                }
                 Some(_) => false,
             };
             assert!(known, "{} leads nowhere", rule.name());

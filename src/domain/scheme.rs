@@ -97,7 +97,7 @@ pub struct Facts<'a> {
     pub at: Timestamp,
     /// The appliance's time zone.
     pub zone: &'a ZoneName,
-    /// The SHA-256 in lower-case hexadecimal; may be empty unless [`Scheme::needs_digest`].
+    /// The SHA-256 in lower-case hexadecimal; empty where the name is only tried.
     pub sha256: &'a str,
     /// The connector's counter; any number unless [`Scheme::needs_seq`].
     pub seq: u64,
@@ -170,11 +170,6 @@ impl Scheme {
     /// Whether the stored name is the client's own: nothing but `%Filename%`.
     pub fn is_filename(&self) -> bool {
         matches!(self.parts.as_slice(), [Part::Filename])
-    }
-
-    /// Whether the name tells the digest, which is known only when all bytes are here.
-    pub fn needs_digest(&self) -> bool {
-        self.parts.iter().any(|part| matches!(part, Part::Sha256(_)))
     }
 
     /// Whether the name tells the connector's counter.
@@ -464,7 +459,6 @@ mod tests {
     #[test]
     fn a_scheme_knows_what_it_needs() {
         let scheme = |text| Scheme::parse(text).unwrap();
-        assert!(scheme("%Sha256:8%").needs_digest() && !scheme("%Seq%").needs_digest());
         assert!(scheme("%Seq%").needs_seq() && !scheme("%Filename%").needs_seq());
         assert!(scheme("in-%User%.edi").is_constant() && !scheme("%Seq%").is_constant());
     }

@@ -9,10 +9,18 @@ use std::fmt;
 /// Values by key, as typed.
 pub type Texts = BTreeMap<String, String>;
 
+/// What is stored once `values` are saved over what is `stored`.
+#[must_use]
+pub fn merged(stored: &Texts, values: &Texts) -> Texts {
+    let mut all = stored.clone();
+    all.extend(values.clone());
+    all
+}
+
 /// What a page shows for a value to be given in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Input {
-    /// One line; `true`: monospaced, because it can be typed or copied.
+    /// One line.
     Line,
     /// Several lines.
     Area,
@@ -24,8 +32,6 @@ pub enum Input {
     Choice(&'static [(&'static str, &'static str)]),
     /// Any of these, comma-separated: (text, words for people).
     Choices(&'static [(&'static str, &'static str)]),
-    /// Written, never shown.
-    Password,
 }
 
 /// One setting as pages, command line and documents show it.

@@ -21,6 +21,7 @@ use crate::domain::setting::Texts;
 pub const ACTIONS_MAX: i64 = 20;
 
 const ALL: &str = "SELECT id, connector_key, texts, version FROM actions ORDER BY connector_key, made_at_us, id";
+const ONE: &str = "SELECT id, connector_key, texts, version FROM actions WHERE id = $1";
 const OF_CONNECTOR: &str =
     "SELECT id, connector_key, texts, version FROM actions WHERE connector_key = $1 ORDER BY made_at_us, id";
 const STORED: &str = "SELECT texts, version, changed_at_us, changed_by FROM actions WHERE id = $1";
@@ -47,6 +48,11 @@ pub struct StoredAction {
 /// The actions of one connector, by its id in lower case, in the order they were made.
 pub async fn of_connector(db: &Db, key: &str) -> Result<Vec<StoredAction>, StoreError> {
     sqlx::query(OF_CONNECTOR).bind(key).fetch_all(db.reader()).await?.iter().map(decode).collect()
+}
+
+/// The action of that id.
+pub async fn find(db: &Db, id: &str) -> Result<Option<StoredAction>, StoreError> {
+    sqlx::query(ONE).bind(id).fetch_optional(db.reader()).await?.as_ref().map(decode).transpose()
 }
 
 /// Every action as it is stored.

@@ -225,11 +225,6 @@ pub async fn warn_once(db: &Db, (sha256, urgency): (&str, &str), event: &Event) 
 }
 
 /// What is wrong with naming these: one mistake for each that is not in the store.
-pub async fn check_names(db: &Db, names: &CertificateNames) -> Result<Vec<Mistake>, StoreError> {
-    let mut connection = db.reader().acquire().await?;
-    missing(&mut connection, names, "certificates").await
-}
-
 pub(super) async fn missing(
     connection: &mut SqliteConnection,
     wanted: &CertificateNames,

@@ -16,6 +16,7 @@ use crate::domain::value::ConnectorType;
 pub const CONNECTORS_MAX: i64 = 10_000;
 
 const ALL: &str = "SELECT id, created_at_us FROM connectors ORDER BY id_key";
+const ONE: &str = "SELECT id, created_at_us FROM connectors WHERE id_key = $1";
 const ALL_VALUES: &str = "SELECT owner, key, value FROM setting_values WHERE scope = 'connector'";
 const ALL_VERSIONS: &str =
     "SELECT owner, version, changed_at_us, changed_by FROM setting_groups WHERE scope = 'connector'";
@@ -80,6 +81,15 @@ pub async fn all(db: &Db) -> Result<Vec<StoredConnector>, StoreError> {
         all.push(StoredConnector { id, created_at, stored });
     }
     Ok(all)
+}
+
+/// The connector of that id in lower case.
+pub async fn find(db: &Db, key: &str) -> Result<Option<StoredConnector>, StoreError> {
+    let mut tx = db.reader().begin().await?;
+    let Some(row) = sqlx::query(ONE).bind(key).fetch_optional(&mut *tx).await? else { return Ok(None) };
+    let id = ConnectorId::parse(row.try_get(0)?).map_err(StoreError::Unreadable)?;
+    let created_at = Timestamp::from_us(row.try_get(1)?);
+    Ok(Some(StoredConnector { id, created_at, stored: setting::read(&mut tx, Scope::Connector(key)).await? }))
 }
 
 /// The passwords valid at `now`, newest first, by the connector's id in lower case.

@@ -17,6 +17,7 @@ use crate::domain::setting::Texts;
 pub const TARGETS_MAX: i64 = 20;
 
 const ALL: &str = "SELECT id, texts, version FROM event_targets ORDER BY made_at_us, id";
+const ONE: &str = "SELECT id, texts, version FROM event_targets WHERE id = $1";
 const STORED: &str = "SELECT texts, version, changed_at_us, changed_by FROM event_targets WHERE id = $1";
 const COUNT: &str = "SELECT COUNT(*) FROM event_targets WHERE id <> $1";
 const PUT: &str = "INSERT INTO event_targets (id, texts, made_at_us, version, changed_at_us, changed_by) \
@@ -39,6 +40,11 @@ pub struct StoredTarget {
 /// Every event target, in the order they were made.
 pub async fn all(db: &Db) -> Result<Vec<StoredTarget>, StoreError> {
     sqlx::query(ALL).fetch_all(db.reader()).await?.iter().map(decode).collect()
+}
+
+/// The event target of that id.
+pub async fn find(db: &Db, id: &str) -> Result<Option<StoredTarget>, StoreError> {
+    sqlx::query(ONE).bind(id).fetch_optional(db.reader()).await?.as_ref().map(decode).transpose()
 }
 
 /// The same within a transaction.

@@ -1,4 +1,4 @@
-//! The database: pragmas, migrations, one pool of readers and exactly one writer. SQLite's own parts are here only.
+//! The database: pragmas, migrations, one pool of readers and exactly one writer.
 
 use std::fs::{File, OpenOptions};
 use std::io::ErrorKind;

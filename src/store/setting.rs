@@ -5,7 +5,7 @@ use sqlx::{Row, Sqlite, Transaction};
 use super::open::{Db, StoreError};
 use crate::base::clock::Timestamp;
 use crate::base::id::{AuditId, IdSource};
-use crate::domain::setting::{Mistake, Texts};
+use crate::domain::setting::{Mistake, Texts, merged};
 
 const VALUES: &str = "SELECT key, value FROM setting_values WHERE scope = $1 AND owner = $2";
 const VERSION: &str = "SELECT version, changed_at_us, changed_by FROM setting_groups WHERE scope = $1 AND owner = $2";
@@ -137,9 +137,7 @@ pub(super) async fn save(
     if save.expected_version.is_some_and(|version| version != before.version) {
         return Err(SaveError::Stale(Box::new(before)));
     }
-    let mut merged = before.texts.clone();
-    merged.extend(save.values.clone());
-    let canonical = check(&merged).map_err(SaveError::Mistakes)?;
+    let canonical = check(&merged(&before.texts, save.values)).map_err(SaveError::Mistakes)?;
     let effective = check(&before.texts).unwrap_or_default();
     let (scope, owner) = save.scope.parts();
     let new = |key: &String| canonical.get(key).cloned().unwrap_or_default();

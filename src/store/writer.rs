@@ -18,8 +18,11 @@ use super::group::Group;
 use super::journal::Journal;
 use super::open::{BEGIN, Db};
 use super::queue::{Job, Jobs};
-use super::{event, held, refusal, renaming, session};
+use super::renaming::{self, Rename};
+use super::{event, held, refusal, session};
 use crate::base::clock::Timestamp;
+use crate::base::id::ReceiptId;
+use crate::domain::receipt::Status;
 
 /// Failed logins of the same partner and address within this time are one event.
 const LOGIN_FAILED_EVERY: Duration = Duration::from_mins(1);
@@ -214,19 +217,22 @@ impl Writer {
 
 /// What is written one after the other.
 enum Step<'a> {
-    /// A job that is written by itself.
-    Apart(&'a Job),
     Group(Group<'a>),
+    Lost(&'a ReceiptId),
+    Moved(&'a Place, Status),
+    Refusal(&'a refusal::Refusal),
+    Renamed(&'a Rename),
+    Session(&'a session::Session),
 }
 
 /// Jobs as they are written: in their order, but that sessions and refusals, which depend on nothing, go first, so that they
 /// part no group.
 fn steps(batch: &[Job]) -> Vec<Step<'_>> {
-    let is_first = |job: &&Job| matches!(job, Job::Session(_) | Job::Refusal(_));
-    let mut steps: Vec<_> = batch.iter().filter(is_first).map(Step::Apart).collect();
-    let mut group = Group::default();
-    for job in batch.iter().filter(|job| !is_first(job)) {
+    let (mut steps, mut then, mut group) = (Vec::new(), Vec::new(), Group::default());
+    for job in batch {
         match job {
+            Job::Session(session) => steps.push(Step::Session(session)),
+            Job::Refusal(refusal) => steps.push(Step::Refusal(refusal)),
             Job::Receive(received, _) => group.receipt(received),
             Job::Journaled(line) => group.journaled(line.row.clone(), line.number),
             Job::Collect(collected, _) => {
@@ -237,43 +243,41 @@ fn steps(batch: &[Job]) -> Vec<Step<'_>> {
             Job::Publish(published) => group.publish(published),
             Job::Event(event) | Job::LoginFailed(event) => group.event(event),
             Job::Transfer(transfer) => group.transfer(transfer),
-            Job::Moved(..) | Job::Lost(_) | Job::Renamed(_) => {
-                if !group.is_empty() {
-                    steps.push(Step::Group(mem::take(&mut group)));
-                }
-                steps.push(Step::Apart(job));
-            }
-            Job::Session(_) | Job::Refusal(_) | Job::Flush(_) => {}
+            Job::Moved(place, status) => then.extend(parted(&mut group, Step::Moved(place, *status))),
+            Job::Lost(id) => then.extend(parted(&mut group, Step::Lost(id))),
+            Job::Renamed(rename) => then.extend(parted(&mut group, Step::Renamed(rename))),
+            Job::Flush(_) => {}
         }
     }
-    if !group.is_empty() {
-        steps.push(Step::Group(group));
-    }
+    steps.extend(then);
+    steps.extend(ended(&mut group));
     steps
+}
+
+/// What was gathered, if anything was, and the step that it must not pass.
+fn parted<'a>(group: &mut Group<'a>, step: Step<'a>) -> impl Iterator<Item = Step<'a>> {
+    ended(group).into_iter().chain([step])
+}
+
+fn ended<'a>(group: &mut Group<'a>) -> Option<Step<'a>> {
+    (!group.is_empty()).then(|| Step::Group(mem::take(group)))
 }
 
 async fn write_together(connection: &mut SqliteConnection, steps: Vec<Step<'_>>) -> sqlx::Result<Vec<Committed>> {
     let mut committed = Vec::new();
     let mut tx = connection.begin_with(BEGIN).await?;
     for step in steps {
-        let job = match step {
-            Step::Group(group) => {
-                committed.extend(group.write(&mut tx).await?);
-                continue;
-            }
-            Step::Apart(job) => job,
-        };
-        match job {
-            Job::Moved(Place { connector_key, stored_path }, status) => {
+        match step {
+            Step::Group(group) => committed.extend(group.write(&mut tx).await?),
+            Step::Moved(Place { connector_key, stored_path }, status) => {
                 let moved = sqlx::query(SET_STATUS_AT).bind(connector_key).bind(stored_path).bind(status.name());
                 moved.execute(&mut *tx).await?;
                 renaming::left(&mut tx, connector_key, stored_path).await?;
             }
-            Job::Lost(id) => held::lose(&mut tx, id).await?,
-            Job::Renamed(rename) => rename.carry_over(&mut tx).await?,
-            Job::Session(session) => session::add(&mut tx, session).await?,
-            Job::Refusal(refusal) => refusal::add(&mut tx, refusal).await?,
-            _ => {}
+            Step::Lost(id) => held::lose(&mut tx, id).await?,
+            Step::Refusal(refusal) => refusal::add(&mut tx, refusal).await?,
+            Step::Renamed(rename) => rename.carry_over(&mut tx).await?,
+            Step::Session(session) => session::add(&mut tx, session).await?,
         }
     }
     tx.commit().await?;

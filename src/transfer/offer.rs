@@ -184,8 +184,6 @@ pub enum Fetchable {
 pub struct WaitingFile {
     /// Where it is below Send: `a`, `b/a`.
     pub below: String,
-    /// What the partner calls it: `/Send/a`.
-    pub path: String,
     /// Which version of it.
     pub version: Version,
     /// Whether the partner can fetch it.
@@ -224,11 +222,9 @@ pub async fn waiting(depot: &Depot, owner: Owner<'_>) -> Result<WaitingFiles, Tr
             Ok(_) if folder.is_settled(&version, settle, now) => Fetchable::Now,
             Ok(_) => Fetchable::Resting,
         };
-        let path = path.to_string();
-        let key = (path, version.id());
-        let known = downloads.remove(&key);
+        let known = downloads.remove(&(path.to_string(), version.id()));
         let below = names.iter().map(Name::as_str).collect::<Vec<_>>().join("/");
-        files.push(WaitingFile { below, path: key.0, version, fetchable, known });
+        files.push(WaitingFile { below, version, fetchable, known });
     }
     files.sort_by(|a, b| (a.version.changed, &a.below).cmp(&(b.version.changed, &b.below)));
     Ok(WaitingFiles { files, more })

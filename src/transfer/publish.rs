@@ -93,7 +93,7 @@ pub async fn publish(
         lost(depot, folder, &committed).await;
         // The receipt keeps its id, whatever becomes of the bytes: who goes on with them gets a receipt of its own.
         begin_anew(depot, plan, part)?;
-        return Err(exists(error));
+        return Err(not_named(error));
     }
     folder.supersede(&plan.names, id.as_str());
     fault::pass(Point::Renamed)?;
@@ -134,7 +134,7 @@ async fn publish_silently(
     let (from, to) = ((folder.staging().as_fd(), part.name()), (parent.as_fd(), name.as_str()));
     part.forget_client_path()?;
     let before = Source::shared(Arc::clone(part.file()))?.version();
-    let has_replaced = room.give(folder, syncer, from, to).await.map_err(exists)?;
+    let has_replaced = room.give(folder, syncer, from, to).await.map_err(not_named)?;
     folder.supersede(&plan.names, part.name());
     fault::pass(Point::Renamed)?;
     folder.published(before.inode, depot.clock.now());
@@ -315,7 +315,8 @@ async fn apply_scheme(
     Ok(name)
 }
 
-fn exists(error: io::Error) -> TransferError {
+/// Why a file could not get its final name.
+fn not_named(error: io::Error) -> TransferError {
     match error.kind() {
         io::ErrorKind::AlreadyExists => {
             TransferError::refused(Rule::FileExists, "a file of that name came up meanwhile")
@@ -371,7 +372,7 @@ async fn place(
     room.give(folder, depot.workspaces.syncer(), from, to).await.map(drop)
 }
 
-/// The same of a file under a temporary name, behind the commit of its receipt.
+/// Commits the receipt of a file under a temporary name, then gives that its final one.
 async fn commit_and_place(
     depot: &Depot,
     party: &Party,
@@ -382,7 +383,7 @@ async fn commit_and_place(
     let committed = commit(depot, party, folder, (receipt, None)).await?;
     if let Err(error) = place(depot, folder, (&committed, room), from, to).await {
         lost(depot, folder, &committed).await;
-        let why = exists(error);
+        let why = not_named(error);
         if matches!(why, TransferError::Storage(_)) {
             depot.storage_failed(party.whose(), folder, &why).await;
         }

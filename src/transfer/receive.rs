@@ -20,7 +20,6 @@ use super::quota;
 use super::throttle::Throttled;
 use super::unfinished::{self, Full};
 use crate::base::clock::Timestamp;
-use crate::base::hex::hex;
 use crate::base::id::ReceiptId;
 use crate::domain::authorise::No;
 use crate::domain::place::Folder;
@@ -38,12 +37,8 @@ use crate::workspace::upload::Part;
 pub struct Done {
     /// How the data connection ended.
     pub ending: Ending,
-    /// Bytes the file has now, or the part that was kept.
-    pub size_bytes: u64,
     /// The receipt, when there is one.
     pub receipt: Option<ReceiptId>,
-    /// SHA-256 in hex, of a complete file.
-    pub sha256: Option<String>,
     /// Success, or why not.
     pub result: Result<(), TransferError>,
 }
@@ -85,7 +80,7 @@ impl Upload {
             Ok((part, digest, begun_at)) => Ok(Self { plan, part, digest, begun_at, entry }),
             Err(why) => {
                 if let TransferError::Storage(_) = why {
-                    failing(depot, party, plan.folder(), &why).await;
+                    depot.storage_failed(party.whose(), plan.folder(), &why).await;
                 }
                 Err(why)
             }
@@ -188,7 +183,7 @@ impl Upload {
                 let unchanged = matches!(self.plan.base, Base::Complete { .. }) && size_bytes == offset;
                 if unchanged {
                     self.part.discard(self.plan.workspace.folder(self.plan.side));
-                    return Done { ending, size_bytes, receipt: None, sha256: None, result: Ok(()) };
+                    return Done { ending, receipt: None, result: Ok(()) };
                 }
                 // Not of the control connection: with PROT C its TLS says nothing about the end of the data.
                 let signed = ending == Ending::Closed && from.is_by_tls();
@@ -230,7 +225,6 @@ impl Upload {
         let resumed_from = self.plan.base.offset();
         let came = Came { begun_at: self.begun_at, ending, signed, ascii, resumed_from };
         let whole = Whole { came, size_bytes, sha256 };
-        let hex = hex(&sha256);
         let is_temporary = is_temporary(party, self.plan.side, self.plan.name());
         if is_temporary && let Err(error) = temporary::mark(self.part.file(), &whole.came.text()) {
             return self.failed(depot, party, error.into()).await;
@@ -241,17 +235,17 @@ impl Upload {
                     self.plan.folder().temporaries().add(&self.plan.names, inode);
                 }
                 self.plan.allowance.arrived(size_bytes);
-                Done { ending, size_bytes, receipt, sha256: Some(hex), result: Ok(()) }
+                Done { ending, receipt, result: Ok(()) }
             }
             Err(why @ TransferError::Storage(_)) => {
-                failing(depot, party, self.plan.folder(), &why).await;
+                depot.storage_failed(party.whose(), self.plan.folder(), &why).await;
                 // Its bytes are on disk: without its name it can be gone on with, instead of lying there unseen.
                 let workspace = Arc::clone(&self.plan.workspace);
                 let folder = workspace.folder(self.plan.side);
                 if self.part.is_staged(folder) {
                     self.keep(depot, party, folder).await;
                 }
-                Done { ending, size_bytes, receipt: None, sha256: None, result: Err(why) }
+                Done { ending, receipt: None, result: Err(why) }
             }
             Err(why) => self.broken(depot, party, (ending, why)).await,
         }
@@ -274,7 +268,7 @@ impl Upload {
         } else {
             self.keep(depot, party, folder).await;
         }
-        Done { ending, size_bytes, receipt: None, sha256: None, result: Err(why) }
+        Done { ending, receipt: None, result: Err(why) }
     }
 
     /// Keeps the part for who may go on with it, if anybody may.
@@ -309,24 +303,18 @@ impl Upload {
             return self.failed(depot, party, why).await;
         }
         self.keep(depot, party, folder).await;
-        Done { ending: Ending::Failed, size_bytes, receipt: None, sha256: None, result: Err(why) }
+        Done { ending: Ending::Failed, receipt: None, result: Err(why) }
     }
 
     /// Writing or syncing failed on this side: the part cannot be trusted. The kernel forgets what it could not write back,
     /// even where it was for want of room.
     async fn failed(self, depot: &Depot, party: &Party, why: TransferError) -> Done {
-        let size_bytes = self.part.size_bytes();
         let workspace = Arc::clone(&self.plan.workspace);
         let folder = workspace.folder(self.plan.side);
         self.part.discard(folder);
-        failing(depot, party, folder, &why).await;
-        Done { ending: Ending::Failed, size_bytes, receipt: None, sha256: None, result: Err(why) }
+        depot.storage_failed(party.whose(), folder, &why).await;
+        Done { ending: Ending::Failed, receipt: None, result: Err(why) }
     }
-}
-
-/// Uploads are refused from now on until a probe succeeds.
-async fn failing(depot: &Depot, party: &Party, folder: &OpenFolder, why: &TransferError) {
-    depot.storage_failed(party.whose(), folder, why).await;
 }
 
 /// How long our end of a data connection may take to leave.

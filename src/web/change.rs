@@ -5,29 +5,29 @@ use axum::http::StatusCode;
 
 use super::context::Context;
 use super::error::WebError;
-use crate::access::connecting::{self, Credential};
+use crate::access::connecting::{Credential, Wanted};
 use crate::access::password;
 use crate::base::secret::Secret;
 use crate::domain::administrator::Role;
-use crate::domain::connector::{ConnectorId, ConnectorSettings, PASSWORD, take_credential, type_of};
+use crate::domain::connector::{ConnectorId, ConnectorSettings, take_credential, type_of};
 use crate::domain::setting::Texts;
-use crate::domain::value::ConnectorType;
+use crate::domain::value::{ConnectorType, CredentialKind};
 use crate::store::connector::{self, Edit, StoredConnector};
 use crate::store::setting::SaveError;
 
 /// A password or secret that was made and is to be shown once.
 #[derive(Debug)]
 pub struct Made {
-    /// `password` or `secret`.
-    pub key: &'static str,
+    /// Which of them.
+    pub kind: CredentialKind,
     /// It.
     pub secret: Secret,
 }
 
 impl Made {
     /// A new one, where connectors of this type have one.
-    pub fn new(key: &'static str) -> Self {
-        Self { key, secret: password::generate() }
+    pub fn new(kind: CredentialKind) -> Self {
+        Self { kind, secret: password::generate() }
     }
 }
 
@@ -61,8 +61,7 @@ pub async fn add_connector(context: &Context, id: &ConnectorId, mut values: Text
         Err(mistake) => {
             // What else is wrong is told at the same time.
             let mut mistakes = vec![mistake];
-            values.remove("password");
-            values.remove("secret");
+            values.retain(|key, _| CredentialKind::parse(key).is_none());
             mistakes.extend(ConnectorSettings::parse(&values).err().unwrap_or_default());
             return Ok(Err(SaveError::Mistakes(mistakes)));
         }
@@ -79,24 +78,13 @@ pub async fn add_connector(context: &Context, id: &ConnectorId, mut values: Text
     Ok(Ok(made))
 }
 
-/// What is to be another about a connector.
-#[derive(Debug, Default)]
-pub struct Wanted {
-    /// Its settings.
-    pub values: Texts,
-    /// The version that the editor saw; `None`: whatever is there.
-    pub version: Option<i64>,
-    /// A new password or secret.
-    pub credential: Option<Secret>,
-}
-
 /// Saves settings and, where one is given, a new password or secret.
-pub async fn save_connector(context: &Context, found: &StoredConnector, wanted: Wanted) -> Ended<()> {
+pub async fn save_connector(context: &Context, found: &StoredConnector, wanted: Wanted<Secret>) -> Ended<()> {
     let (state, kind) = (&context.state, type_of(&found.stored.texts));
     may_edit(context, kind)?;
     let Wanted { values, version, credential } = wanted;
     let credential = sealed(context, kind, credential.as_ref()).await?;
-    let (connecting, wanted) = (state.connecting(), connecting::Wanted { values, version, credential });
+    let (connecting, wanted) = (state.connecting(), Wanted { values, version, credential });
     let saved = context.changing(async |change| connecting.save(found, wanted, change).await);
     if let Err(error) = saved.await {
         return Ok(Err(error));
@@ -152,10 +140,13 @@ async fn sealed(
     kind: ConnectorType,
     credential: Option<&Secret>,
 ) -> Result<Option<Credential>, WebError> {
-    let Some(credential) = credential else { return Ok(None) };
-    Ok(Some(if kind.credential() == Some(PASSWORD.key) {
-        Credential::Password(context.state.gate.hasher().hash(credential).await?)
-    } else {
-        Credential::Secret(credential.clone(), context.state.secrets.clone())
-    }))
+    Ok(match (credential, kind.credential()) {
+        (Some(password), Some(CredentialKind::Password)) => {
+            Some(Credential::Password(context.state.gate.hasher().hash(password).await?))
+        }
+        (Some(secret), Some(CredentialKind::Secret)) => {
+            Some(Credential::Secret(secret.clone(), context.state.secrets.clone()))
+        }
+        (None, _) | (_, None) => None,
+    })
 }

@@ -96,6 +96,63 @@ impl Field {
     }
 }
 
+/// How the fields of a section stand.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Look {
+    /// Folded as long as nothing in it is set or wrong: few need it.
+    Folded,
+    /// Checks, two in each row of a table.
+    Pairs,
+    /// One below the other.
+    Plain,
+}
+
+/// Settings that stand together on a page.
+#[derive(Clone, Copy, Debug)]
+pub struct Section {
+    title: &'static str,
+    text: &'static str,
+    keys: &'static [&'static str],
+    look: Look,
+}
+
+impl Section {
+    /// The settings of these keys, beneath a title.
+    pub const fn new(title: &'static str, keys: &'static [&'static str]) -> Self {
+        Self { title, text: "", keys, look: Look::Plain }
+    }
+
+    /// The same with words below the title.
+    pub const fn saying(self, text: &'static str) -> Self {
+        Self { text, ..self }
+    }
+
+    /// The same with another look.
+    pub const fn looking(self, look: Look) -> Self {
+        Self { look, ..self }
+    }
+
+    /// The keys of all these.
+    pub fn keys(sections: &[Self]) -> Vec<&'static str> {
+        sections.iter().flat_map(|section| section.keys).copied().collect()
+    }
+}
+
+/// A section, ready to be shown.
+#[derive(Clone, Debug)]
+pub struct SectionView {
+    /// Its title.
+    pub title: &'static str,
+    /// What stands below that; may be empty.
+    pub text: &'static str,
+    /// How it stands.
+    pub look: Look,
+    /// Whether something in it is set or wrong.
+    pub is_used: bool,
+    /// Its fields.
+    pub fields: Vec<Field>,
+}
+
 /// A form of settings.
 #[derive(Clone, Debug, Default)]
 pub struct SettingForm {
@@ -123,7 +180,7 @@ impl SettingForm {
             choices.iter().map(choice).collect()
         };
         let (kind, unit, choices) = match setting.input {
-            Input::Line | Input::Password => (Kind::Line, "", Vec::new()),
+            Input::Line => (Kind::Line, "", Vec::new()),
             Input::Area => (Kind::Area, "", Vec::new()),
             Input::Number(unit) => (Kind::Number, unit, Vec::new()),
             Input::Check => (Kind::Check, "", Vec::new()),
@@ -149,6 +206,17 @@ impl SettingForm {
             .filter_map(|key| table.iter().find(|setting| setting.key == *key))
             .map(|setting| self.field(setting))
             .collect()
+    }
+
+    /// These sections with their fields.
+    pub fn sections(&self, table: &'static [Setting], sections: &[Section]) -> Vec<SectionView> {
+        let is_set = |field: &Field| table.iter().any(|one| one.key == field.key && one.default != field.value);
+        let view = |&Section { title, text, keys, look }: &Section| {
+            let fields = self.fields(table, keys);
+            let is_used = fields.iter().any(|field| is_set(field) || !field.error.is_empty());
+            SectionView { title, text, look, is_used, fields }
+        };
+        sections.iter().map(view).collect()
     }
 
     /// Notes mistakes: the form is shown again with them.

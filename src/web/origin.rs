@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
-use crate::domain::setting::{Input, Setting, Texts};
+use crate::domain::setting::{Setting, Texts};
 
 /// The field that holds it.
 pub const FIELD: &str = "version";
@@ -18,14 +18,13 @@ pub struct Origin {
 }
 
 impl Origin {
-    /// Of a form that shows `texts`. A secret is not shown, and nothing is told of it.
+    /// Of a form that shows `texts`.
     pub fn of(version: i64, texts: &Texts, table: &'static [Setting]) -> Self {
-        let shown = table.iter().filter(|setting| setting.input != Input::Password);
         let marked = |setting: &Setting| {
             let text = texts.get(setting.key).map_or(setting.default, String::as_str);
             (setting.key.to_owned(), mark(text))
         };
-        Self { version, marks: shown.map(marked).collect() }
+        Self { version, marks: table.iter().map(marked).collect() }
     }
 
     /// As its field has it; `None` where that has no version, as for what is not stored yet.

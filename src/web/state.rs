@@ -71,8 +71,6 @@ pub struct Parts {
     pub programs: Programs,
     /// Begins the appliance anew.
     pub restart: Restart,
-    /// Where the web interface listens.
-    pub address: SocketAddr,
     /// Whether it may be read in clear there.
     pub clear: Clear,
 }

@@ -172,7 +172,6 @@ impl Site {
             app_log: app_log.clone(),
             programs,
             restart: restart.clone(),
-            address: "127.0.0.1:8020".parse().unwrap(),
             clear,
         };
         Self {

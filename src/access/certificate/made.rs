@@ -23,9 +23,7 @@ const LABEL_CHARS_MAX: usize = 63;
 /// A request for a certificate, with the key that stays here.
 #[derive(Clone, Debug)]
 pub struct Request {
-    /// What the authority gets.
-    pub pem: String,
-    /// The same as DER.
+    /// What the authority gets, as DER.
     pub der: Vec<u8>,
     /// What the answer will fit.
     pub key: KeyDer,
@@ -50,11 +48,7 @@ pub fn self_signed(hosts: &[String], now: Timestamp) -> Result<Material, String>
 pub fn csr(hosts: &[String]) -> Result<Request, String> {
     let pair = KeyPair::generate().map_err(failed)?;
     let request = params(hosts)?.serialize_request(&pair).map_err(failed)?;
-    Ok(Request {
-        pem: request.pem().map_err(failed)?,
-        der: request.der().to_vec(),
-        key: KeyDer::new(pair.serialize_der()),
-    })
+    Ok(Request { der: request.der().to_vec(), key: KeyDer::new(pair.serialize_der()) })
 }
 
 /// Makes the request for a certificate of a key that is here already. Gives it as PEM.
@@ -150,10 +144,10 @@ mod tests {
     fn a_request_is_answered_with_a_certificate_that_fits_its_key() {
         let work = Workshop::with_chain();
         let request = csr(&hosts(&["ftp.example.com"])).unwrap();
-        std::fs::write(work.path("r.csr"), &request.pem).unwrap();
-        work.openssl("req -in r.csr -noout -verify");
+        std::fs::write(work.path("r.csr"), &request.der).unwrap();
+        work.openssl("req -in r.csr -inform DER -noout -verify");
         work.openssl(
-            "x509 -req -in r.csr -CA inter.pem -CAkey inter.key -CAcreateserial -copy_extensions copy -out r.pem",
+            "x509 -req -in r.csr -inform DER -CA inter.pem -CAkey inter.key -CAcreateserial -copy_extensions copy -out r.pem",
         );
         let material = read(&work.file("r.pem"), Some(request.key.reveal()), None, now()).unwrap();
         assert_eq!(material.facts.names, ["ftp.example.com"]);

@@ -1,13 +1,10 @@
 //! What the other side of a connector proves itself with, or checks ours with: written like a setting, and none.
 
-use super::{ConnectorSettings, PASSWORD};
+use super::ConnectorSettings;
 use crate::base::secret::Secret;
 use crate::domain::administrator::check_password;
 use crate::domain::setting::{Mistake, Texts, Value};
-use crate::domain::value::ConnectorType;
-
-/// What a Webhook connector signs with: sealed, never shown again.
-const SECRET: &str = "secret";
+use crate::domain::value::{ConnectorType, CredentialKind};
 
 /// What stands behind a connector of these settings.
 pub fn type_of(texts: &Texts) -> ConnectorType {
@@ -22,19 +19,21 @@ pub fn type_of(texts: &Texts) -> ConnectorType {
 /// A connector of this type has another one or none, or it is too weak.
 pub fn take_credential(values: &mut Texts, kind: ConnectorType, owner: &str) -> Result<Option<Secret>, Mistake> {
     let own = kind.credential();
-    for key in [PASSWORD.key, SECRET] {
-        if own != Some(key) && values.contains_key(key) {
-            return Err(no_such_credential(kind, key));
+    for other in CredentialKind::ALL {
+        if own != Some(other) && values.contains_key(other.name()) {
+            return Err(no_such_credential(kind, other));
         }
     }
-    let Some((key, typed)) = own.and_then(|key| Some((key, Secret::new(values.remove(key)?)))) else { return Ok(None) };
+    let Some(key) = own.map(CredentialKind::name) else { return Ok(None) };
+    let Some(typed) = values.remove(key).map(Secret::new) else { return Ok(None) };
     check_password(typed.reveal(), owner).map_err(|words| Mistake::new(key, words))?;
     Ok(Some(typed))
 }
 
-/// Why a connector of this type has no `key`.
-pub fn no_such_credential(kind: ConnectorType, key: &str) -> Mistake {
-    let words = match kind.credential() {
+/// Why a connector of this type has no `other` one.
+pub fn no_such_credential(kind: ConnectorType, other: CredentialKind) -> Mistake {
+    let key = other.name();
+    let words = match kind.credential().map(CredentialKind::name) {
         Some(own) => format!("A {} has a {own}, no {key}; write {own}=…", kind.label()),
         None => "Nobody signs in with a connector of this type; leave the password out".to_owned(),
     };

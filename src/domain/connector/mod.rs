@@ -8,4 +8,4 @@ mod settings;
 pub use credential::{no_such_credential, take_credential, type_of};
 pub use entry::{Connector, WhyNot};
 pub use id::{CONNECTOR_ID_CHARS_MAX, ConnectorId};
-pub use settings::{ConnectorSettings, PASSWORD};
+pub use settings::ConnectorSettings;

@@ -4,7 +4,7 @@ use crate::domain::command::{Arguments, ProgramName};
 use crate::domain::filter::{Filter, TempExtensions};
 use crate::domain::profile::Profile;
 use crate::domain::scheme::Scheme;
-use crate::domain::setting::{Input, Mistake, Setting, Texts, Value};
+use crate::domain::setting::{Mistake, Texts, Value};
 use crate::domain::value::{
     AlertsFrom, Alias, AppendRule, AsProfile, AsciiUploads, ByteCount, CertificateMatch, ClientCertificate,
     ConnectorTls, ConnectorType, EncodingName, FileMode, FolderScheme, FolderText, FtpOverTls, KeepDays, Label,
@@ -156,16 +156,6 @@ settings! {
              such as %Filename% and %ConnectorId% as in the Local File Scheme. No shell reads them.";
     }
 }
-
-/// The password, which forms and the command line write like a setting. It is no part of [`ConnectorSettings`]: what
-/// is stored is its hash, by other means, and it is never read back.
-pub const PASSWORD: Setting = Setting {
-    key: "password",
-    label: "Password",
-    hint: "12 characters or more. Stored as an Argon2id hash, so it can be replaced but never shown again.",
-    default: "",
-    input: Input::Password,
-};
 
 impl ConnectorSettings {
     /// These, where what they say of alerts counts.
@@ -329,7 +319,7 @@ mod tests {
 
     #[test]
     fn the_password_is_no_setting_that_is_stored() {
-        assert!(ConnectorSettings::setting(PASSWORD.key).is_none());
+        assert!(ConnectorSettings::setting("password").is_none());
         assert_eq!(said(&[("password", "x")]), ["password: There is no setting password."]);
     }
 

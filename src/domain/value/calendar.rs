@@ -29,8 +29,6 @@ pub struct TimeOfDay(u16);
 impl TimeOfDay {
     /// The beginning of the day.
     pub const MIDNIGHT: Self = Self(0);
-    /// The end of the day.
-    pub const END_OF_DAY: Self = Self(DAY_MINUTES);
 
     /// `minutes` after midnight on the clock; nothing beyond the end of the day.
     pub const fn from_minutes(minutes: u16) -> Option<Self> {
@@ -163,7 +161,7 @@ mod tests {
     #[test]
     fn times_of_the_day_are_hours_and_minutes() {
         assert_eq!(TimeOfDay::parse(" 9:05 ").map(|time| (time.minutes(), time.text())), Ok((545, "09:05".to_owned())));
-        assert_eq!(TimeOfDay::parse("24:00"), Ok(TimeOfDay::END_OF_DAY));
+        assert_eq!(TimeOfDay::parse("24:00"), Ok(TimeOfDay(DAY_MINUTES)));
         for wrong in ["", "9", "24:01", "9:60", "9:5", "+9:00", "99:99", "009:00", "9:00 pm"] {
             assert!(TimeOfDay::parse(wrong).is_err(), "{wrong}");
         }

@@ -1,6 +1,7 @@
 //! Settings with a closed list of values, and those of a connector that may follow the profile's.
 
 use super::typed;
+use crate::base::words::words;
 use crate::domain::setting::{Input, Value, nearest};
 
 /// The text of [`AsProfile::AsProfile`].
@@ -29,6 +30,7 @@ fn none_of(text: &str, known: &[(&'static str, &'static str)]) -> String {
     format!("{} isn't one of {}{near}", typed(text), names.join(", "))
 }
 
+/// A setting with a closed list of values; an `overridable` one can be *as profile* in a connector.
 macro_rules! choice {
     ($(#[$doc:meta])* $name:ident { $($(#[$vdoc:meta])* $variant:ident = $text:literal, $label:literal;)+ }) => {
         $(#[$doc])*
@@ -72,6 +74,11 @@ macro_rules! choice {
                 self.name().to_owned()
             }
         }
+    };
+    ($(#[$doc:meta])* overridable $name:ident {
+        $($(#[$vdoc:meta])* $variant:ident = $text:literal, $label:literal;)+
+    }) => {
+        choice! { $(#[$doc])* $name { $($(#[$vdoc])* $variant = $text, $label;)+ } }
 
         impl Overridable for $name {
             const OWN_INPUT: Input =
@@ -110,7 +117,7 @@ choice! {
 
 choice! {
     /// Whether a data connection must resume the TLS session of its control connection.
-    SessionReuse {
+    overridable SessionReuse {
         /// Not looked at.
         Off = "off", "Off";
         /// A data connection without it goes on and is noted.
@@ -122,7 +129,7 @@ choice! {
 
 choice! {
     /// Whether an upload over TLS must end with `close_notify`.
-    TlsEnd {
+    overridable TlsEnd {
         /// Without it the upload is not complete.
         Strict = "strict", "Strict: an upload must be closed by TLS";
         /// An orderly end of TCP is enough.
@@ -254,7 +261,7 @@ choice! {
 
 choice! {
     /// On or off, where a connector may follow the profile.
-    Switch {
+    overridable Switch {
         /// On.
         On = "on", "On";
         /// Off.
@@ -286,6 +293,16 @@ choice! {
         Webhook = "webhook", "Webhook";
         /// A program of this host.
         Command = "command", "Command";
+    }
+}
+
+words! {
+    /// What a connector's other side proves itself with, by the key it is written under.
+    pub enum CredentialKind {
+        /// Stored as its hash.
+        Password = "password";
+        /// Signed with: sealed, never shown again.
+        Secret = "secret";
     }
 }
 
@@ -350,11 +367,11 @@ choice! {
 }
 
 impl ConnectorType {
-    /// The key of what its other side proves itself with, or checks ours with: made when the connector is added, shown once.
-    pub const fn credential(self) -> Option<&'static str> {
+    /// What its other side proves itself with, or checks ours with: made when the connector is added, shown once.
+    pub const fn credential(self) -> Option<CredentialKind> {
         match self {
-            Self::FtpServer => Some("password"),
-            Self::Webhook => Some("secret"),
+            Self::FtpServer => Some(CredentialKind::Password),
+            Self::Webhook => Some(CredentialKind::Secret),
             Self::Folder | Self::Command => None,
         }
     }
@@ -483,6 +500,12 @@ mod tests {
         every(ConnectorType::ALL, "ftp_server folder webhook command");
         every(WebhookBody::ALL, "event file");
         every(MailTls::ALL, "starttls implicit none");
+        every(ActionMoment::ALL, "after_receive before_send after_send delivery_failed");
+        every(ActionKind::ALL, "webhook command mail");
+        every(EventChoice::ALL, "all alerts chosen");
+        every(AlertsFrom::ALL, "global own");
+        every(AcmeChallenge::ALL, "http-01 tls-alpn-01");
+        every(TokenScope::ALL, "read connectors activity all");
     }
 
     #[test]

@@ -21,8 +21,8 @@ mod web;
 pub use calendar::{DaysOff, TimeOfDay, Weekdays};
 pub use choice::{
     AcmeChallenge, ActionKind, ActionMoment, AlertsFrom, AppendRule, AsProfile, AsciiUploads, ClientCertificate,
-    ConnectorTls, ConnectorType, EventChoice, FolderScheme, FtpOverTls, LogLevel, LogTarget, MailTls, Overridable,
-    Overwrite, RequireTls, SessionReuse, Switch, TlsEnd, TokenScope, WebhookBody,
+    ConnectorTls, ConnectorType, CredentialKind, EventChoice, FolderScheme, FtpOverTls, LogLevel, LogTarget, MailTls,
+    Overridable, Overwrite, RequireTls, SessionReuse, Switch, TlsEnd, TokenScope, WebhookBody,
 };
 pub use events::EventKinds;
 pub use keep::KeepDays;

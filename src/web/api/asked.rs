@@ -77,10 +77,7 @@ fn check(key: &str, value: &str) -> Option<String> {
         "ending" => among(&SessionEnd::ALL.map(SessionEnd::name)),
         "address" if value.trim().parse::<IpAddr>().is_err() => Some(format!("{} isn't an address", typed(value))),
         "rule" => among(&Rule::ALL.iter().map(|rule| rule.name()).collect::<Vec<_>>()),
-        "status" => {
-            let shown = Status::ALL.iter().filter(|status| **status != Status::Publishing);
-            among(&shown.map(|status| status.name()).collect::<Vec<_>>())
-        }
+        "status" => among(&Status::ALL.map(Status::name)),
         "way" => among(&["receive", "send"]),
         "anyway" => among(&["true", "false"]),
         "result" => among(&["complete", "broken"]),

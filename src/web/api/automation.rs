@@ -14,6 +14,7 @@ use crate::base::secret::Secret;
 use crate::domain::action::ActionSettings;
 use crate::domain::event_target::EventTargetSettings;
 use crate::domain::setting::{Mistake, Setting, Texts};
+use crate::domain::value::typed;
 use crate::store::action::{self, StoredAction};
 use crate::store::event_target::{self, StoredTarget};
 use crate::store::exported::{SetOff, Settings};
@@ -64,8 +65,7 @@ pub async fn actions(context: Context, _: Whole) -> Result<Response, ApiError> {
 }
 
 async fn find_action(context: &Context, id: &str) -> Result<StoredAction, ApiError> {
-    let all = action::stored(&context.state.db).await?;
-    all.into_iter().find(|one| one.id == id).ok_or_else(|| none("action", "actions", id))
+    action::find(&context.state.db, id).await?.ok_or_else(|| none("action", "actions", id))
 }
 
 fn none(what: &str, list: &str, id: &str) -> ApiError {
@@ -77,10 +77,6 @@ fn none(what: &str, list: &str, id: &str) -> ApiError {
 pub async fn add_action(context: Context, mut body: Body) -> Result<Response, ApiError> {
     let (connector, texts) = (body.text("connector"), body.settings());
     body.done()?;
-    if context.state.live.snapshot().partner(&connector).is_none() {
-        let words = format!("There is no partner {connector:?}; only partners have actions");
-        return Err(ApiError::Mistakes(vec![Mistake::new("connector", words)]));
-    }
     put_action(&context, (&connector, None), &texts, false).await
 }
 
@@ -104,7 +100,8 @@ async fn put_action(
     check_kinds(context, &[kind(texts)])?;
     let snapshot = context.state.live.snapshot();
     let Some(owner) = snapshot.connector(connector).map(|live| &live.connector.id) else {
-        return Err(none("connector", "connectors", connector));
+        let words = format!("{} isn't a connector; only partners have actions", typed(connector));
+        return Err(ApiError::Mistakes(vec![Mistake::new("connector", words)]));
     };
     let keeper = context.state.keeper();
     let kept = context.changing(async |change| keeper.put_action(owner, (there, texts), anew, change).await).await?;
@@ -142,8 +139,7 @@ pub async fn event_targets(context: Context, _: Whole) -> Result<Response, ApiEr
 }
 
 async fn find_target(context: &Context, id: &str) -> Result<StoredTarget, ApiError> {
-    let all = event_target::all(&context.state.db).await?;
-    all.into_iter().find(|one| one.id == id).ok_or_else(|| none("event target", "event-targets", id))
+    event_target::find(&context.state.db, id).await?.ok_or_else(|| none("event target", "event-targets", id))
 }
 
 /// Adds an event target. The secret it signs with is made, and told in this answer only.

@@ -11,11 +11,13 @@ use serde_json::json;
 use super::answer::ApiError;
 use super::asked::{Whole, read};
 use super::body::{Body, whole};
+use crate::access::connecting::Wanted;
 use crate::domain::connector::{ConnectorId, ConnectorSettings, no_such_credential, take_credential, type_of};
-use crate::domain::setting::{Mistake, Texts};
+use crate::domain::setting::{Mistake, Texts, merged};
+use crate::domain::value::CredentialKind;
 use crate::store::connector::{self, StoredConnector};
 use crate::store::{delivery_page, exported};
-use crate::web::change::{self, Made, Wanted};
+use crate::web::change::{self, Made};
 use crate::web::context::Context;
 use crate::web::pages::connectors::find;
 
@@ -54,9 +56,9 @@ pub async fn add(context: Context, mut body: Body) -> Result<Response, ApiError>
     let id = ConnectorId::parse(&id).map_err(|words| ApiError::Mistakes(vec![Mistake::new("id", words)]))?;
     let made = change::add_connector(&context, &id, values).await??;
     let found = find(&context, id.as_str()).await?;
-    let of = |key: &str| made.as_ref().filter(|made| made.key == key).map(|made| made.secret.reveal());
+    let of = |kind| made.as_ref().filter(|made| made.kind == kind).map(|made| made.secret.reveal());
     let connector = exported::WholeConnector::of(&found);
-    let added = Added { connector, password: of("password"), secret: of("secret") };
+    let added = Added { connector, password: of(CredentialKind::Password), secret: of(CredentialKind::Secret) };
     let place = format!("/api/v1/connectors/{id}");
     Ok((StatusCode::CREATED, [(LOCATION, place)], Json(added)).into_response())
 }
@@ -108,9 +110,8 @@ async fn save(
         Ok(credential) => credential,
         Err(mistake) => {
             // What else is wrong is told at the same time.
-            let mut merged = found.stored.texts;
-            merged.extend(values.into_iter().filter(|(key, _)| *key != mistake.key));
-            let more = ConnectorSettings::parse(&merged).err().unwrap_or_default();
+            values.remove(&mistake.key);
+            let more = ConnectorSettings::parse(&merged(&found.stored.texts, &values)).err().unwrap_or_default();
             return Err(ApiError::Mistakes(std::iter::once(mistake).chain(more).collect()));
         }
     };
@@ -122,22 +123,22 @@ async fn save(
 pub async fn password(context: Context, Path(id): Path<String>, mut body: Body) -> Result<Response, ApiError> {
     let found = find(&context, &id).await?;
     let kind = type_of(&found.stored.texts);
-    let Some(key) = kind.credential() else {
-        return Err(ApiError::Mistakes(vec![no_such_credential(kind, "password")]));
+    let Some(own) = kind.credential() else {
+        return Err(ApiError::Mistakes(vec![no_such_credential(kind, CredentialKind::Password)]));
     };
-    let typed = body.text(key);
+    let typed = body.text(own.name());
     body.done()?;
     let (credential, made) = if typed.is_empty() {
-        let made = Made::new(key);
+        let made = Made::new(own);
         (Some(made.secret.clone()), Some(made))
     } else {
-        let taken = take_credential(&mut Texts::from([(key.to_owned(), typed)]), kind, found.id.as_str());
+        let taken = take_credential(&mut Texts::from([(own.name().to_owned(), typed)]), kind, found.id.as_str());
         (taken.map_err(|mistake| ApiError::Mistakes(vec![mistake]))?, None)
     };
-    let wanted = Wanted { credential, ..Wanted::default() };
+    let wanted = Wanted { values: Texts::new(), version: None, credential };
     change::save_connector(&context, &found, wanted).await??;
     match made {
-        Some(made) => Ok(Json(json!({ key: made.secret.reveal() })).into_response()),
+        Some(made) => Ok(Json(json!({ own.name(): made.secret.reveal() })).into_response()),
         None => Ok(StatusCode::NO_CONTENT.into_response()),
     }
 }

@@ -557,3 +557,19 @@ async fn a_list_without_filters_refuses_one_rather_than_pass_over_it() {
         assert!(refused.text.contains("connector is no filter here; there is none"), "{}", refused.text);
     }
 }
+
+#[tokio::test]
+async fn only_partners_have_actions() {
+    let site = Site::new().await;
+    let token = site.token(("mira", Role::Admin), &[("scope", "all")]).await;
+    let archive = json!({ "id": "Archive", "settings": { "type": "folder" } });
+    assert_eq!(site.api(Method::POST, "/connectors", &token, Some(&archive)).await.status, StatusCode::CREATED);
+    for (connector, words) in [
+        ("archive", "Archive is no partner; only partners have actions"),
+        ("nobody", "nobody isn't a connector; only partners have actions"),
+    ] {
+        let action = json!({ "connector": connector, "settings": { "kind": "mail", "mail_to": "edi@example.com" } });
+        let refused = site.api(Method::POST, "/actions", &token, Some(&action)).await;
+        assert!(refused.problem(StatusCode::UNPROCESSABLE_ENTITY).contains(words), "{}", refused.text);
+    }
+}

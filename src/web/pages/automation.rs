@@ -22,14 +22,18 @@ use crate::web::context::Context;
 use crate::web::csrf::Posted;
 use crate::web::draft::{Draft, DraftView};
 use crate::web::error::WebError;
-use crate::web::form::{Field, Kind};
+use crate::web::form::{Kind, Section, SectionView};
 use crate::web::notes::{Note, Tone};
 use crate::web::shell::{Nav, Shell, html};
 
-/// The fields of each kind of action.
-const WEBHOOK: &[&str] = &["url", "body"];
-const COMMAND: &[&str] = &["program", "arguments"];
-const MAIL: &[&str] = &["mail_to"];
+const SECTIONS: &[Section] = &[
+    Section::new("Action", COMMON),
+    Section::new("Webhook", &["url", "body"]).saying("For an action that posts."),
+    Section::new("Mail", &["mail_to"]).saying("For an action that writes a letter."),
+];
+/// Where programs may be run.
+const COMMAND: Section =
+    Section::new("Command", &["program", "arguments"]).saying("For an action that runs a program.");
 
 /// What is asked for.
 #[derive(Clone, Debug, Default, Deserialize)]
@@ -50,19 +54,13 @@ struct Row {
     may_edit: bool,
 }
 
-struct Section {
-    title: &'static str,
-    text: &'static str,
-    fields: Vec<Field>,
-}
-
 #[derive(Template)]
 #[template(path = "automation.html")]
 struct AutomationPage {
     shell: Shell,
     head: Head,
     rows: Vec<Row>,
-    sections: Vec<Section>,
+    sections: Vec<SectionView>,
     keys: String,
     /// Which action the form changes; empty: it adds one.
     editing: String,
@@ -81,8 +79,8 @@ pub async fn show(context: Context, Path(id): Path<String>, Query(asked): Query<
 }
 
 async fn find(context: &Context, connector: &ConnectorId, id: &str) -> Result<Option<StoredAction>, WebError> {
-    let all = action::of_connector(&context.state.db, connector.key()).await?;
-    Ok(all.into_iter().find(|one| one.id == id))
+    let found = action::find(&context.state.db, id).await?;
+    Ok(found.filter(|one| one.connector_key == connector.key()))
 }
 
 /// What an action of these settings does, as far as they can be read.
@@ -110,26 +108,14 @@ async fn page(
             rows.push(row(context, &stored, &settings, &waiting));
         }
     }
-    let fields = |keys: &[&str]| draft.form.fields(ActionSettings::SETTINGS, keys);
-    let mut common = fields(COMMON);
-    let can_run = runs_programs(context);
-    if !can_run && let Some(kinds) = common.iter_mut().find(|field| field.key == "kind") {
+    let all = if runs_programs(context) { [SECTIONS, &[COMMAND]].concat() } else { SECTIONS.to_vec() };
+    let mut sections = draft.form.sections(ActionSettings::SETTINGS, &all);
+    let mut fields = sections.iter_mut().flat_map(|section| &mut section.fields);
+    if !runs_programs(context)
+        && let Some(kinds) = fields.find(|field| field.key == "kind")
+    {
         // One that runs a program stays what it is while the reader disables it.
         kinds.choices.retain(|choice| choice.chosen || choice.value != ActionKind::Command.name());
-    }
-    let mut sections = vec![
-        Section { title: "Action", text: "", fields: common },
-        Section { title: "Webhook", text: "For an action that posts.", fields: fields(WEBHOOK) },
-        Section { title: "Mail", text: "For an action that writes a letter.", fields: fields(MAIL) },
-    ];
-    let mut keys = [COMMON, WEBHOOK, MAIL].concat();
-    if can_run {
-        sections.push(Section {
-            title: "Command",
-            text: "For an action that runs a program.",
-            fields: fields(COMMAND),
-        });
-        keys.extend(COMMAND);
     }
     let title = draft.title(&format!("{connector} automation"));
     Ok(AutomationPage {
@@ -137,7 +123,7 @@ async fn page(
         head: Head::new(context, connector, "automation").await?,
         rows,
         sections,
-        keys: keys.join(","),
+        keys: Section::keys(&all).join(","),
         editing: if draft.is_gone { String::new() } else { asked.edit.clone() },
         draft: draft.view(),
         signs,

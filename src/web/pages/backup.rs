@@ -15,7 +15,7 @@ use crate::base::human;
 use crate::base::secret::Secret;
 use crate::domain::administrator::check_password;
 use crate::domain::appliance::ApplianceSettings;
-use crate::domain::setting::Mistake;
+use crate::domain::setting::{Mistake, merged};
 use crate::store::audit::{self, Entry};
 use crate::store::backup::Contents;
 use crate::store::event::Event;
@@ -134,9 +134,8 @@ pub async fn save(context: Context, posted: Posted) -> Result<Response, WebError
     let mut mistakes = passphrase_mistakes(&context, &posted, &passphrase).await?;
     if !mistakes.is_empty() {
         // What else is wrong is told at the same time.
-        let mut merged = profile::load_appliance(&state.db).await?.texts;
-        merged.extend(draft.form.texts.clone());
-        mistakes.extend(ApplianceSettings::parse(&merged).err().unwrap_or_default());
+        let all = merged(&profile::load_appliance(&state.db).await?.texts, &draft.form.texts);
+        mistakes.extend(ApplianceSettings::parse(&all).err().unwrap_or_default());
         draft.form.refuse(mistakes);
     }
     let given = if passphrase.is_empty() { Passphrase::Stored } else { Passphrase::Typed };

@@ -1,4 +1,4 @@
-//! One connector: its settings on two tabs, its password, its removal.
+//! One connector: its settings on three tabs, its password, its removal.
 
 use askama::Template;
 use axum::extract::{Path, Query};
@@ -15,6 +15,7 @@ use super::preview::Preview;
 use super::sheet::{self, Stand};
 use super::test_connection;
 use super::what_if;
+use crate::access::connecting::Wanted;
 use crate::access::password;
 use crate::base::human;
 use crate::base::secret::Secret;
@@ -22,7 +23,7 @@ use crate::base::words::words;
 use crate::domain::administrator::check_password;
 use crate::domain::connector::{Connector, ConnectorId, ConnectorSettings, type_of};
 use crate::domain::place::Folder;
-use crate::domain::setting::{Mistake, Value};
+use crate::domain::setting::{Mistake, Value, merged};
 use crate::domain::sheet::Sheet;
 use crate::domain::value::ConnectorType;
 use crate::store::connector::{self, StoredConnector};
@@ -30,32 +31,29 @@ use crate::store::delivery_page;
 use crate::store::live::Snapshot;
 use crate::store::receipt::{self, Search};
 use crate::transfer::retention;
-use crate::web::change::{self, Wanted, may_edit};
+use crate::web::change::{self, may_edit};
 use crate::web::context::Context;
 use crate::web::csrf::Posted;
 use crate::web::draft::{Draft, DraftView};
 use crate::web::error::WebError;
-use crate::web::form::{Field, Kind, Problem, own_is_chosen, warnings};
+use crate::web::form::{Field, Kind, Look, Problem, Section, SectionView, own_is_chosen, warnings};
 use crate::web::notes::{Note, Tone};
 use crate::web::shell::{Nav, Shell, html};
 
-/// A section: title, text below it, keys of its fields.
-type Sections = &'static [(&'static str, &'static str, &'static [&'static str])];
-
-const SETTINGS: Sections = &[
-    ("Partner", "", &["description", "group"]),
-    (
-        "Permissions",
-        "From the partner’s side: Read lets them list and download, Write lets them upload, rename and delete.",
-        &["send_read", "send_write", "receive_read", "receive_write"],
+const SETTINGS: &[Section] = &[
+    Section::new("Partner", &["description", "group"]),
+    Section::new("Permissions", &["send_read", "send_write", "receive_read", "receive_write"])
+        .saying("From the partner’s side: Read lets them list and download, Write lets them upload, rename and delete.")
+        .looking(Look::Pairs),
+    Section::new(
+        "Access",
+        &["require_tls", "allowed_addresses", "enabled", "valid_from", "valid_until", "password_overlap_h"],
     ),
-    ("Access", "", &["require_tls", "allowed_addresses", "enabled", "valid_from", "valid_until", "password_overlap_h"]),
 ];
 
-const ADVANCED: Sections = &[
-    (
+const ADVANCED: &[Section] = &[
+    Section::new(
         "Folders and names",
-        "",
         &[
             "input_folder",
             "output_folder",
@@ -66,14 +64,12 @@ const ADVANCED: Sections = &[
             "save_subfolder",
         ],
     ),
-    (
+    Section::new(
         "Receiving",
-        "",
         &["overwrite", "append", "ascii_uploads", "settle_s", "file_bytes_max", "quota_bytes", "quota_files"],
     ),
-    (
+    Section::new(
         "Sending",
-        "",
         &[
             "send_settle_s",
             "keep_order",
@@ -83,9 +79,8 @@ const ADVANCED: Sections = &[
             "sent_folder_scheme",
         ],
     ),
-    (
+    Section::new(
         "Connections",
-        "",
         &[
             "timeout_s",
             "stall_timeout_s",
@@ -99,51 +94,43 @@ const ADVANCED: Sections = &[
             "client_certificate_match",
         ],
     ),
-    (
-        SELDOM,
-        "What scripts and devices of this partner expect.",
+    Section::new(
+        "For older clients",
         &["start_folder", "send_alias", "receive_alias", "name_encoding", "list_time_zone"],
-    ),
-    (
-        "How long records are kept",
-        "For this partner only.",
-        &["receipts_keep_days", "transfers_keep_days", "sent_keep_days"],
-    ),
-    ("Logging", "", &["log_level", "log_subfolder_scheme", "log_messages"]),
+    )
+    .saying("What scripts and devices of this partner expect.")
+    .looking(Look::Folded),
+    Section::new("How long records are kept", &["receipts_keep_days", "transfers_keep_days", "sent_keep_days"])
+        .saying("For this partner only."),
+    Section::new("Logging", &["log_level", "log_subfolder_scheme", "log_messages"]),
 ];
 
-const ALERTS: Sections = &[
-    ("Alerts", "Who is told when something is wrong with this partner, and of what.", &["alerts"]),
-    ("Letters", "For own alerts. By the server of Profiles, Mail.", &["alert_subject", "alert_to"]),
-    ("What is told", "For own alerts.", &["alert_on", "alert_refusals_per_hour", "alert_not_seen_days"]),
+const ALERTS: &[Section] = &[
+    Section::new("Alerts", &["alerts"]).saying("Who is told when something is wrong with this partner, and of what."),
+    Section::new("Letters", &["alert_subject", "alert_to"]).saying("For own alerts. By the server of Profiles, Mail."),
+    Section::new("What is told", &["alert_on", "alert_refusals_per_hour", "alert_not_seen_days"])
+        .saying("For own alerts."),
 ];
 
-const FOLDER: Sections = &[
-    ("Connector", "", &["description", "group", "enabled"]),
-    (
-        "Folder",
+const FOLDER: &[Section] = &[
+    Section::new("Connector", &["description", "group", "enabled"]),
+    Section::new("Folder", &["folder", "keep_days", "overwrite", "received_file_mode"]).saying(
         "Files that are passed along to this connector land here, each whole and synced before it has its name.",
-        &["folder", "keep_days", "overwrite", "received_file_mode"],
     ),
-    ("Delivery", "", &["keep_order"]),
+    Section::new("Delivery", &["keep_order"]),
 ];
 
-const WEBHOOK: Sections = &[
-    ("Connector", "", &["description", "group", "enabled"]),
-    (
-        "Webhook",
-        "Each file that is passed along here is posted, signed, until the receiver answers with 2xx.",
-        &["url", "body", "keep_order"],
-    ),
+const WEBHOOK: &[Section] = &[
+    Section::new("Connector", &["description", "group", "enabled"]),
+    Section::new("Webhook", &["url", "body", "keep_order"])
+        .saying("Each file that is passed along here is posted, signed, until the receiver answers with 2xx."),
 ];
 
-const COMMAND: Sections = &[
-    ("Connector", "", &["description", "group", "enabled"]),
-    (
-        "Command",
+const COMMAND: &[Section] = &[
+    Section::new("Connector", &["description", "group", "enabled"]),
+    Section::new("Command", &["program", "arguments", "keep_order"]).saying(
         "A program is run for each file that is passed along here, until it ends with status 0. It works in an empty \
          folder that goes afterwards, without a shell, with nothing in its environment but PATH, for a minute at most.",
-        &["program", "arguments", "keep_order"],
     ),
 ];
 
@@ -163,7 +150,7 @@ words! {
 }
 
 impl Tab {
-    const fn sections(self, kind: ConnectorType) -> Sections {
+    const fn sections(self, kind: ConnectorType) -> &'static [Section] {
         match (kind, self) {
             (ConnectorType::Folder, _) => FOLDER,
             (ConnectorType::Webhook, _) => WEBHOOK,
@@ -175,29 +162,6 @@ impl Tab {
     }
 }
 
-struct Section {
-    title: &'static str,
-    text: &'static str,
-    fields: Vec<Field>,
-}
-
-/// A section that few partners need: folded as long as nothing in it is set or wrong.
-const SELDOM: &str = "For older clients";
-
-impl Section {
-    fn folds(&self) -> bool {
-        self.title == SELDOM
-    }
-
-    fn is_open(&self) -> bool {
-        let is_usual = |field: &Field| {
-            let setting = ConnectorSettings::setting(field.key);
-            field.error.is_empty() && setting.is_some_and(|setting| setting.default == field.value)
-        };
-        !self.fields.iter().all(is_usual)
-    }
-}
-
 #[derive(Template)]
 #[template(path = "connector.html")]
 struct ConnectorPage {
@@ -205,7 +169,7 @@ struct ConnectorPage {
     head: Head,
     id: String,
     tab: &'static str,
-    sections: Vec<Section>,
+    sections: Vec<SectionView>,
     keys: String,
     draft: DraftView,
     password_error: String,
@@ -246,9 +210,8 @@ pub struct Tried {
 
 /// The connector of that id; its id as written.
 pub async fn find(context: &Context, id: &str) -> Result<StoredConnector, WebError> {
-    let all = connector::all(&context.state.db).await?;
-    let key = id.to_ascii_lowercase();
-    all.into_iter().find(|one| one.id.key() == key).ok_or_else(|| WebError::no_connector(id))
+    let found = connector::find(&context.state.db, &id.to_ascii_lowercase()).await?;
+    found.ok_or_else(|| WebError::no_connector(id))
 }
 
 async fn page(context: &Context, found: &StoredConnector, tab: Tab, draft: &Draft) -> Result<ConnectorPage, WebError> {
@@ -257,15 +220,11 @@ async fn page(context: &Context, found: &StoredConnector, tab: Tab, draft: &Draf
     let settings = live.map(|live| live.connector.settings.clone()).unwrap_or_default();
     let all = tab.sections(settings.r#type);
     let connector = Connector { id: found.id.clone(), version: found.stored.version, settings: settings.clone() };
-    let mut sections = Vec::new();
-    for (title, text, keys) in all {
-        let mut fields = draft.form.fields(ConnectorSettings::SETTINGS, keys);
-        for field in &mut fields {
-            dress(context, field, (&connector, &snapshot)).await;
-        }
-        sections.push(Section { title, text, fields });
+    let mut sections = draft.form.sections(ConnectorSettings::SETTINGS, all);
+    for field in sections.iter_mut().flat_map(|section| &mut section.fields) {
+        dress(context, field, (&connector, &snapshot)).await;
     }
-    let keys: Vec<&str> = all.iter().flat_map(|(_, _, keys)| keys.iter().copied()).collect();
+    let keys = Section::keys(all);
     let (sheet, stand) = sheet::of(context, &snapshot, &connector).await?;
     Ok(ConnectorPage {
         shell: Shell::new(context, draft.title(&format!("{} {}", found.id, tab.name())), Nav::Flows).await?,
@@ -391,9 +350,8 @@ pub async fn save(context: Context, Path(id): Path<String>, posted: Posted) -> R
         Ok(password) => password,
         Err(mistake) => {
             // What else is wrong is told at the same time.
-            let mut merged = found.stored.texts.clone();
-            merged.extend(draft.form.texts.clone());
-            draft.form.refuse(ConnectorSettings::parse(&merged).err().unwrap_or_default());
+            let all = merged(&found.stored.texts, &draft.form.texts);
+            draft.form.refuse(ConnectorSettings::parse(&all).err().unwrap_or_default());
             draft.form.refuse(vec![mistake]);
             draft.miss_secret(&posted);
             return draft.answer(&page(&context, &found, tab, &draft).await?);
@@ -442,9 +400,7 @@ async fn what_would_go(
     tab: Tab,
     mut draft: Draft,
 ) -> Result<Response, WebError> {
-    let mut merged = found.stored.texts.clone();
-    merged.extend(draft.form.texts.clone());
-    let settings = match ConnectorSettings::parse(&merged) {
+    let settings = match ConnectorSettings::parse(&merged(&found.stored.texts, &draft.form.texts)) {
         Ok(settings) => settings,
         Err(mistakes) => {
             draft.form.refuse(mistakes);

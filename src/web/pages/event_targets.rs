@@ -70,7 +70,7 @@ pub async fn show(context: Context, Query(asked): Query<Asked>) -> Result<Respon
 }
 
 async fn find(context: &Context, id: &str) -> Result<Option<StoredTarget>, WebError> {
-    Ok(event_target::all(&context.state.db).await?.into_iter().find(|one| one.id == id))
+    Ok(event_target::find(&context.state.db, id).await?)
 }
 
 async fn page(context: &Context, asked: &Asked, draft: &Draft) -> Result<EventTargetsPage, WebError> {

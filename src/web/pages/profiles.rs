@@ -23,7 +23,7 @@ use crate::web::context::Context;
 use crate::web::csrf::Posted;
 use crate::web::draft::{Draft, DraftView};
 use crate::web::error::WebError;
-use crate::web::form::{Field, Kind, Problem, choose_certificates, warnings};
+use crate::web::form::{Kind, Problem, Section, SectionView, choose_certificates, warnings};
 use crate::web::notes::{Note, Tone};
 use crate::web::shell::{Nav, Shell};
 use crate::web::view::Time;
@@ -38,10 +38,8 @@ const FREE_LITTLE_BYTES: u64 = 1 << 30;
 const NAMED_MAX: usize = 5;
 const PATH: &str = "/profiles/ftp";
 
-/// The sections, with the keys of their fields.
-const SECTIONS: &[(&str, &str, &[&str])] = &[
-    (
-        "server",
+const SECTIONS: &[Section] = &[
+    Section::new(
         "Server",
         &[
             "port",
@@ -55,8 +53,7 @@ const SECTIONS: &[(&str, &str, &[&str])] = &[
             "allowed_files_filter",
         ],
     ),
-    (
-        "data",
+    Section::new(
         "Data connections",
         &[
             "active_mode",
@@ -68,9 +65,8 @@ const SECTIONS: &[(&str, &str, &[&str])] = &[
             "tls_end",
         ],
     ),
-    ("timeouts", "Time-outs and TLS versions", &["inactivity_timeout_s", "tls_protocols"]),
-    (
-        "limits",
+    Section::new("Time-outs and TLS versions", &["inactivity_timeout_s", "tls_protocols"]),
+    Section::new(
         "Limits",
         &[
             "sessions_max",
@@ -85,14 +81,8 @@ const SECTIONS: &[(&str, &str, &[&str])] = &[
             "unfinished_keep_h",
         ],
     ),
-    ("logging", "Logging", &["log_level", "log_keep_days"]),
+    Section::new("Logging", &["log_level", "log_keep_days"]),
 ];
-
-struct Section {
-    id: &'static str,
-    title: &'static str,
-    fields: Vec<Field>,
-}
 
 struct Changed {
     at: Time,
@@ -106,7 +96,7 @@ struct Changed {
 #[template(path = "profile.html")]
 struct ProfilePage {
     shell: Shell,
-    sections: Vec<Section>,
+    sections: Vec<SectionView>,
     keys: String,
     draft: DraftView,
     warnings: Vec<Problem>,
@@ -127,21 +117,15 @@ async fn page(context: &Context, draft: &Draft) -> Result<ProfilePage, WebError>
     let held = context.state.certificates.list();
     let certificates: Vec<_> = held.iter().map(|held| held.stored.name.to_string()).collect();
     let free = free(context);
-    let sections = SECTIONS.iter().map(|(id, title, keys)| {
-        let mut fields = draft.form.fields(Profile::SETTINGS, keys);
-        for field in fields.iter_mut().filter(|field| field.key == "certificates") {
-            choose_certificates(field, &certificates);
+    let mut sections = draft.form.sections(Profile::SETTINGS, SECTIONS);
+    for field in sections.iter_mut().flat_map(|section| &mut section.fields) {
+        match field.key {
+            "certificates" => choose_certificates(field, &certificates),
+            "inactivity_timeout_s" => field.note = in_words(&field.value),
+            "root_directory" => field.note.clone_from(&free.0),
+            _ => {}
         }
-        for field in &mut fields {
-            match field.key {
-                "inactivity_timeout_s" => field.note = in_words(&field.value),
-                "root_directory" => field.note.clone_from(&free.0),
-                _ => {}
-            }
-        }
-        Section { id, title, fields }
-    });
-    let keys: Vec<&str> = SECTIONS.iter().flat_map(|(_, _, keys)| keys.iter().copied()).collect();
+    }
     let changes = audit::latest(&context.state.db, Some("profile"), 5).await?.into_iter().map(|entered| Changed {
         at: entered.at.into(),
         who: entered.who,
@@ -156,8 +140,8 @@ async fn page(context: &Context, draft: &Draft) -> Result<ProfilePage, WebError>
     };
     Ok(ProfilePage {
         shell: Shell::new(context, draft.title("FTP Server profile"), Nav::Profiles).await?,
-        sections: sections.collect(),
-        keys: keys.join(","),
+        sections,
+        keys: Section::keys(SECTIONS).join(","),
         draft: draft.view(),
         warnings: warnings(snapshot.profile.warnings().into_iter().chain(free.1).collect(), Profile::SETTINGS),
         since: state.since.into(),

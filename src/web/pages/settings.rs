@@ -5,39 +5,39 @@ use axum::response::{IntoResponse, Redirect, Response};
 
 use super::kept::Row;
 use crate::domain::appliance::ApplianceSettings;
-use crate::domain::setting::{Mistake, Texts};
+use crate::domain::setting::{Mistake, Texts, merged};
 use crate::store::profile;
 use crate::transfer::retention;
 use crate::web::context::Context;
 use crate::web::csrf::Posted;
 use crate::web::draft::{Draft, DraftView};
 use crate::web::error::WebError;
-use crate::web::form::{Field, Kind, choose_certificates};
+use crate::web::form::{Kind, Section, SectionView, choose_certificates};
 use crate::web::https::Clear;
 use crate::web::notes::Note;
 use crate::web::shell::{Nav, Shell};
 
 const PATH: &str = "/settings";
 
-/// The sections, with the keys of their fields.
-const SECTIONS: &[(&str, &[&str])] = &[
-    ("Names and time", &["public_host", "web_hosts", "time_zone"]),
-    ("Web interface", &["web_https", "web_certificates"]),
-    ("Deliveries", &["delivery_retries", "delivery_retry_first_s", "delivery_retry_longest_s", "webhook_networks"]),
-    ("Application log", &["log_target"]),
-    ("How long records are kept", &["receipts_keep_days", "transfers_keep_days", "events_keep_days", "sent_keep_days"]),
+const SECTIONS: &[Section] = &[
+    Section::new("Names and time", &["public_host", "web_hosts", "time_zone"]),
+    Section::new("Web interface", &["web_https", "web_certificates"]),
+    Section::new(
+        "Deliveries",
+        &["delivery_retries", "delivery_retry_first_s", "delivery_retry_longest_s", "webhook_networks"],
+    ),
+    Section::new("Application log", &["log_target"]),
+    Section::new(
+        "How long records are kept",
+        &["receipts_keep_days", "transfers_keep_days", "events_keep_days", "sent_keep_days"],
+    ),
 ];
-
-struct Section {
-    title: &'static str,
-    fields: Vec<Field>,
-}
 
 #[derive(Template)]
 #[template(path = "settings.html")]
 struct SettingsPage {
     shell: Shell,
-    sections: Vec<Section>,
+    sections: Vec<SectionView>,
     keys: String,
     draft: DraftView,
     /// What would go by what is typed; shown when it was asked for.
@@ -47,19 +47,16 @@ struct SettingsPage {
 async fn page(context: &Context, draft: &Draft) -> Result<SettingsPage, WebError> {
     let certificates: Vec<_> =
         context.state.certificates.list().iter().map(|held| held.stored.name.to_string()).collect();
-    let section = |(title, keys): &(&'static str, &[&str])| {
-        let mut fields = draft.form.fields(ApplianceSettings::SETTINGS, keys);
-        for field in fields.iter_mut().filter(|field| field.key == "web_certificates") {
-            choose_certificates(field, &certificates);
-            "Those of the FTP server".clone_into(&mut field.note);
-        }
-        Section { title, fields }
-    };
-    let keys: Vec<&str> = SECTIONS.iter().flat_map(|(_, keys)| keys.iter().copied()).collect();
+    let mut sections = draft.form.sections(ApplianceSettings::SETTINGS, SECTIONS);
+    let mut fields = sections.iter_mut().flat_map(|section| &mut section.fields);
+    if let Some(field) = fields.find(|field| field.key == "web_certificates") {
+        choose_certificates(field, &certificates);
+        "Those of the FTP server".clone_into(&mut field.note);
+    }
     Ok(SettingsPage {
         shell: Shell::new(context, draft.title("Settings"), Nav::Settings).await?,
-        sections: SECTIONS.iter().map(section).collect(),
-        keys: keys.join(","),
+        sections,
+        keys: Section::keys(SECTIONS).join(","),
         draft: draft.view(),
         preview: None,
     })
@@ -90,9 +87,8 @@ pub async fn save(context: Context, posted: Posted) -> Result<Response, WebError
 
 /// What would be removed if what is typed were saved. Nothing is.
 async fn preview(context: &Context, mut draft: Draft) -> Result<Response, WebError> {
-    let mut merged = profile::load_appliance(&context.state.db).await?.texts;
-    merged.extend(draft.form.texts.clone());
-    let settings = match ApplianceSettings::parse(&merged) {
+    let stored = profile::load_appliance(&context.state.db).await?.texts;
+    let settings = match ApplianceSettings::parse(&merged(&stored, &draft.form.texts)) {
         Ok(settings) => settings,
         Err(mistakes) => {
             draft.form.refuse(mistakes);
@@ -110,11 +106,10 @@ async fn preview(context: &Context, mut draft: Draft) -> Result<Response, WebErr
 /// What is wrong when the name by which the visitor is here would not be answered any more, or the pages would not be read in
 /// clear although that was said. Other mistakes are told by the save itself.
 pub async fn shut_out(context: &Context, texts: &Texts) -> Result<Option<Mistake>, WebError> {
-    let mut merged = profile::load_appliance(&context.state.db).await?.texts;
+    let stored = profile::load_appliance(&context.state.db).await?.texts;
     // Where it is off already it is not what is being saved.
-    let was_https = ApplianceSettings::parse(&merged).is_ok_and(|stored| stored.web_https);
-    merged.extend(texts.clone());
-    let Ok(settings) = ApplianceSettings::parse(&merged) else { return Ok(None) };
+    let was_https = ApplianceSettings::parse(&stored).is_ok_and(|stored| stored.web_https);
+    let Ok(settings) = ApplianceSettings::parse(&merged(&stored, texts)) else { return Ok(None) };
     if was_https && !settings.web_https && context.state.clear == Clear::Forbidden {
         let words = "Other machines reach these pages, so they stay encrypted. Start Waybill with --web 127.0.0.1:8020, or \
                      with --web-plain if something in front of it encrypts; then turn it off";

@@ -52,8 +52,7 @@ async fn try_add(context: &Context, typed: &Typed) -> Result<Result<ConnectorId,
         values.insert("type".to_owned(), typed.kind.clone());
     }
     if !typed.copy_of.is_empty() {
-        let all = connector::all(&state.db).await?;
-        let Some(model) = all.into_iter().find(|one| one.id.as_str() == typed.copy_of) else {
+        let Some(model) = connector::find(&state.db, &typed.copy_of.to_ascii_lowercase()).await? else {
             return Ok(Err(vec![Mistake::new("copy_of", format!("There is no connector {}", typed.copy_of))]));
         };
         copied = Some(model.id);

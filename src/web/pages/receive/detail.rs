@@ -67,7 +67,7 @@ pub fn tone(status: Status) -> &'static str {
         Status::PassedAlong => "ok",
         Status::Lost => "bad",
         Status::Waiting | Status::Gone => "warn",
-        Status::Publishing | Status::InReceive | Status::Removed | Status::Replaced => "",
+        Status::InReceive | Status::Removed | Status::Replaced => "",
     }
 }
 

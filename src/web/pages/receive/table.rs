@@ -119,7 +119,6 @@ impl Table {
         let files = asked.files(context).await?;
         let Fetched { receipts, count, note, older, newer } =
             fetch(context, &asked, &asked.search_among(files.as_ref(), now)).await?;
-        let statuses = Status::ALL.iter().filter(|status| **status != Status::Publishing);
         let link =
             |key: &str, place: &str| if place.is_empty() { String::new() } else { asked.at(base, "", &[(key, place)]) };
         let moved = !asked.before.is_empty() || !asked.after.is_empty();
@@ -157,7 +156,7 @@ impl Table {
             note,
             chips,
             connectors: list::connectors(context, &asked.connector),
-            statuses: Offer::all(statuses.map(|status| (status.name(), status.label())), &asked.status),
+            statuses: Offer::all(Status::ALL.iter().map(|status| (status.name(), status.label())), &asked.status),
             periods: Offer::all(SINCE, &asked.since),
             sizes: Offer::sizes(page_size(asked.size)),
             headings: asked.headings(base),
