@@ -1,4 +1,4 @@
-//! What can be set for one partner.
+//! The settings of one partner.
 
 use crate::domain::command::{Arguments, ProgramName};
 use crate::domain::filter::{Filter, TempExtensions};
@@ -157,8 +157,8 @@ settings! {
     }
 }
 
-/// The password, which forms and the command line write like a setting. It is no part of [`ConnectorSettings`]: what
-/// is stored is its hash, by other means, and it is never read back.
+/// The password, which forms and the command line write like a setting. It is not part of [`ConnectorSettings`]: its
+/// hash is stored separately, and it is never read back.
 pub const PASSWORD: Setting = Setting {
     key: "password",
     label: "Password",
@@ -168,19 +168,19 @@ pub const PASSWORD: Setting = Setting {
 };
 
 impl ConnectorSettings {
-    /// These, where what they say of alerts counts.
+    /// These settings, if the connector has alerts of its own.
     pub fn own_alerts(&self) -> Option<&Self> {
         (self.alerts == AlertsFrom::Own).then_some(self)
     }
 
-    /// Reads and checks all of it, what values must fulfil together included.
+    /// Reads and checks all of it, including rules across values.
     pub fn parse(texts: &Texts) -> Result<Self, Vec<Mistake>> {
         let settings = Self::read(texts)?;
         let mistakes = settings.mistakes();
         if mistakes.is_empty() { Ok(settings) } else { Err(mistakes) }
     }
 
-    /// What its values do not fulfil together.
+    /// Violations of rules across values.
     fn mistakes(&self) -> Vec<Mistake> {
         let mut mistakes = Vec::new();
         let mut wrong = |key, message: String| mistakes.push(Mistake::new(key, message));
@@ -228,7 +228,7 @@ impl ConnectorSettings {
         mistakes
     }
 
-    /// What may be meant, but seldom is.
+    /// Settings that may be intended, but seldom are.
     pub fn warnings(&self, profile: &Profile) -> Vec<Mistake> {
         let mut warnings = self.encryption_warnings(profile);
         let mut warn = |key, message: String| warnings.push(Mistake::new(key, message));
@@ -380,7 +380,7 @@ mod tests {
         assert_eq!(empty.texts()["allowed_files_filter"], "as_profile");
     }
 
-    /// For each key a few values that an administrator may type.
+    /// For each key, a few values that an administrator may type.
     const TYPED: &[(&str, &[&str])] = &[
         ("description", &["Acme, orders", "Ünïcode = fine"]),
         ("enabled", &["off", "yes"]),

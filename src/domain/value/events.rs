@@ -1,10 +1,10 @@
-//! Kinds of events that somebody chose.
+//! Chosen kinds of events.
 
 use super::{list, typed};
 use crate::domain::event::EventKind;
 use crate::domain::setting::{Input, Value};
 
-/// Chosen kinds of events; may be none.
+/// Chosen kinds of events; may be empty.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct EventKinds(Vec<EventKind>);
 
@@ -59,13 +59,13 @@ impl Value for EventKinds {
 }
 
 impl EventKinds {
-    /// Every kind that can be chosen: a test is for the one it was asked for.
+    /// Every kind that can be chosen: a test is only for the target it was requested for.
     fn known() -> Vec<EventKind> {
         EventKind::ALL.into_iter().filter(|kind| *kind != EventKind::Test).collect()
     }
 }
 
-/// The kinds that a list names, each once, out of those that are `known`.
+/// The kinds named in a list, each once, if they are `known`.
 pub(super) fn chosen(text: &str, known: &[EventKind]) -> Result<Vec<EventKind>, String> {
     let mut kinds = Vec::new();
     for (place, item) in list(text) {

@@ -1,4 +1,4 @@
-//! Mail: who it is from, who it is for, and what it is sent about.
+//! Mail: who it is from, who it is for, and what it is about.
 
 use super::events::chosen;
 use super::{list, typed};
@@ -50,7 +50,7 @@ impl Value for MailAddress {
     }
 }
 
-/// Whom mail is for; may be nobody.
+/// Recipients of mail; may be empty.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct MailAddresses(Vec<MailAddress>);
 
@@ -60,7 +60,7 @@ impl MailAddresses {
         self.0.iter()
     }
 
-    /// Whether there is nobody.
+    /// Whether it is empty.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
@@ -88,7 +88,7 @@ impl Value for MailAddresses {
     }
 }
 
-/// What the subject of a letter begins with: never nothing.
+/// How the subject of a letter begins: never empty.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Subject(String);
 
@@ -118,12 +118,12 @@ impl Value for Subject {
     }
 }
 
-/// What alerts are sent about.
+/// The kinds of events that alerts are sent about.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AlertKinds(Vec<EventKind>);
 
 impl AlertKinds {
-    /// Every event that can be one.
+    /// Every kind that can be chosen.
     const ALL: [EventKind; 13] = [
         EventKind::DeliveryFailed,
         EventKind::ActionFailed,
@@ -140,7 +140,7 @@ impl AlertKinds {
         EventKind::BackupFailed,
     ];
 
-    /// Whether such an event is told.
+    /// Whether that kind is chosen.
     pub fn contains(&self, kind: EventKind) -> bool {
         self.0.contains(&kind)
     }
@@ -172,12 +172,12 @@ impl Value for AlertKinds {
     }
 }
 
-/// What alerts about one partner are sent about.
+/// The kinds of events that alerts about one partner are sent about.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PartnerAlertKinds(Vec<EventKind>);
 
 impl PartnerAlertKinds {
-    /// Every event that can be one: those of [`AlertKinds`] that concern a partner.
+    /// Every kind that can be chosen: those of [`AlertKinds`] that concern a partner.
     const ALL: [EventKind; 9] = [
         EventKind::DeliveryFailed,
         EventKind::ActionFailed,
@@ -190,7 +190,7 @@ impl PartnerAlertKinds {
         EventKind::CertificateExpiring,
     ];
 
-    /// Whether such an event is told; `None` where it does not concern a partner.
+    /// Whether that kind is chosen; `None` if it does not concern a partner.
     pub fn tells(&self, kind: EventKind) -> Option<bool> {
         Self::ALL.contains(&kind).then(|| self.0.contains(&kind))
     }
@@ -218,7 +218,7 @@ impl Value for PartnerAlertKinds {
     }
 }
 
-/// The names of those chosen, in the order of all.
+/// The names of the chosen kinds, in the order of `all`.
 fn written(all: &[EventKind], chosen: &[EventKind]) -> String {
     let chosen = all.iter().filter(|kind| chosen.contains(kind));
     chosen.map(|kind| kind.name()).collect::<Vec<_>>().join(",")
