@@ -1,4 +1,4 @@
-//! What came of the last order at an authority (`domain::acme`).
+//! The outcome of the last order at an authority (`domain::acme`).
 
 use sqlx::Row;
 
@@ -28,7 +28,7 @@ pub async fn last(db: &Db) -> Result<Option<Tried>, StoreError> {
     }))
 }
 
-/// Keeps what came of an order, and tells of it.
+/// Keeps the outcome of an order, and records its event.
 pub async fn put(db: &Db, tried: &Tried, event: &Event) -> Result<(), StoreError> {
     let mut tx = db.begin().await?;
     sqlx::query(PUT)
@@ -44,7 +44,7 @@ pub async fn put(db: &Db, tried: &Tried, event: &Event) -> Result<(), StoreError
     Ok(tx.commit().await?)
 }
 
-/// Does not wait for the next one; whoever follows the configuration looks at once.
+/// Lets the next order begin at once: whoever follows the configuration looks immediately.
 pub async fn at_once(db: &Db) -> Result<(), StoreError> {
     let mut tx = db.begin().await?;
     sqlx::query(AT_ONCE).execute(&mut *tx).await?;

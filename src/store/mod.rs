@@ -1,6 +1,6 @@
-//! Floor 2: all SQL, a module per aggregate, free functions on a [`Db`]. Statements are constants in the dialect that
-//! SQLite and `PostgreSQL` share: `$n`, ids made by us, unix microseconds, no date or JSON functions; but
-//! for `group`, where the engine's records are written.
+//! Floor 2: all SQL, a module per aggregate, free functions on a [`Db`]. Statements are constants in the dialect shared
+//! by SQLite and `PostgreSQL`: `$n`, ids made by us, unix microseconds, no date or JSON functions; except in `group`,
+//! where the engine's records are written.
 
 pub mod acme;
 pub mod action;
