@@ -19,9 +19,9 @@ use crate::domain::flow::{DeliveryState, Target};
 /// No wait is longer: settings allow up to a week between attempts, and up to an hour for a file to settle.
 const WAIT_MAX: Duration = Duration::from_hours(8 * 24);
 
-// What `pending` reads, in this order. Deliveries of a received file are in a lane of its connector even if they have
-// no receipt of their own. Those held back although due by `$4` are skipped: else a batch full of them would block all
-// others for ever.
+// What `pending` reads, in this order. Deliveries to event targets about a received file are in a lane of its
+// connector, without a receipt of their own. Those held back although due by `$4` are skipped: else a batch full of
+// them would block all others for ever.
 macro_rules! select_pending {
     ($rest:literal) => {
         concat!(

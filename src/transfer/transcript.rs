@@ -1,5 +1,5 @@
-//! What was said on a control connection, secrets masked: kept in memory while the session lives, stored with each refusal
-//! and, as far as the connector's Log Level says, with the record of the session.
+//! What was said on a control connection, secrets masked: kept in memory while the session lives, stored with each
+//! refusal and, depending on the connector's Log Level, with the record of the session.
 
 use std::collections::VecDeque;
 use std::fmt;
@@ -8,7 +8,7 @@ use crate::base::clock::Timestamp;
 
 /// Lines kept: the first and the last of a longer session.
 pub const LINES_MAX: usize = 200;
-/// Of them from the beginning: who signed in, and how.
+/// How many of them are first lines: who signed in, and how.
 const FIRST_LINES: usize = 20;
 /// Characters of a line kept.
 const LINE_CHARS_MAX: usize = 300;
@@ -21,7 +21,7 @@ pub struct Transcript {
     left_out: u64,
 }
 
-/// One line. It is seldom read, so it is put into words then.
+/// One line. It is seldom read, so it is formatted only then.
 #[derive(Debug)]
 struct Line {
     at: Timestamp,
@@ -67,7 +67,7 @@ impl Transcript {
     }
 }
 
-/// The line as it may be shown: what follows a verb that takes a secret is left out.
+/// The line as it may be shown: without what follows a verb that takes a secret.
 pub fn masked(line: &str) -> String {
     let verb = line.split(' ').next().unwrap_or_default();
     if ["PASS", "ACCT"].iter().any(|secret| verb.eq_ignore_ascii_case(secret)) {
