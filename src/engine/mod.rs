@@ -34,11 +34,11 @@ use crate::store::live::Live;
 use crate::transfer::depot::Depot;
 use crate::transfer::presence::Presence;
 
-/// A client must have logged in within this time; no byte extends it.
+/// A client must log in within this time; no byte extends it.
 pub const LOGIN_DEADLINE: Duration = Duration::from_mins(2);
-/// How long a reply may take to leave; a client that does not read is let go.
+/// How long sending a reply may take; a client that does not read is dropped.
 pub const REPLY_TIMEOUT: Duration = Duration::from_secs(30);
-/// How long running transfers may go on after a stop was asked for.
+/// How long running transfers may continue after a stop was requested.
 pub const DRAIN_FOR: Duration = Duration::from_secs(30);
 
 /// What every session needs. Cheap to clone.
@@ -56,8 +56,8 @@ pub struct Engine {
     pub presence: Presence,
     /// Passive ports.
     pub ports: Ports,
-    /// What is served.
+    /// Certificates to present.
     pub certificates: Certificates,
-    /// TLS as profile and certificates have it now.
+    /// TLS for the present profile and certificates.
     pub tls: TlsBase,
 }
