@@ -1,5 +1,5 @@
-//! `docs/API.md` is what the API does: each route is asked once, in the order of the table, and what it answers is written
-//! down. Run with `WAYBILL_WRITE_DOCS=1` this writes the examples; else it compares them.
+//! `docs/API.md` shows what the API does: each route is called once, in the order of the table, and its answer is
+//! written down. With `WAYBILL_WRITE_DOCS=1` this writes the examples; otherwise it compares them.
 
 use std::collections::HashMap;
 use std::fmt::Write as _;
@@ -27,7 +27,7 @@ const BEGIN: &str = "<!-- routes, written by a test -->\n";
 const END: &str = "<!-- end of the routes -->";
 const HOST: &str = "https://mft.example.com";
 
-/// What is said of each route, in the order of the table; with a query or a body where the example has one.
+/// The description of each route, in the order of the table; with a query or a body if the example has one.
 const EXAMPLES: &[(&str, &str, &str)] = &[
     ("What the token is and may do.", "", ""),
     ("The appliance's settings.", "", ""),
@@ -149,7 +149,7 @@ const EXAMPLES: &[(&str, &str, &str)] = &[
     ),
 ];
 
-/// A site on which everything that is asked for is there; what stands in the places of the paths.
+/// A site with everything that is asked for; and the values for the placeholders in paths.
 async fn prepared() -> (Site, Vec<(&'static str, String)>) {
     let site = Site::new().await;
     let cookies = site.person("ada", Role::Editor).await;
@@ -195,7 +195,7 @@ fn path(route: &Route, places: &[(&str, String)]) -> String {
     path.trim_start_matches("/v1").to_owned()
 }
 
-/// Times, ids and secrets differ each time; they read the same each time here.
+/// Times, ids and secrets differ each time; here they always read the same.
 struct Steady {
     ids: HashMap<String, String>,
 }
@@ -221,7 +221,7 @@ impl Steady {
     }
 }
 
-/// JSON on several lines, its keys in the order in which they come.
+/// JSON on several lines, its keys in their order of appearance.
 fn pretty(compact: &str) -> String {
     let (mut out, mut depth, mut quoted, mut escaped) = (String::new(), 0_usize, false, false);
     let line = |out: &mut String, depth: usize| {

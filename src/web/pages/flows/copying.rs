@@ -1,5 +1,5 @@
-//! What a copy of a connector has of it beside the settings: its SLAs, its actions, and where its files are passed along to.
-//! What others pass along to it is theirs, and a new partner is not to find it in its Send unasked.
+//! What a copy of a connector takes besides the settings: its SLAs, its actions, and its arrows. Arrows from others to
+//! it are theirs, and a new partner must not find their files in its Send unasked.
 
 use crate::base::id::EventId;
 use crate::domain::action::ActionSettings;
@@ -11,7 +11,7 @@ use crate::web::context::Context;
 use crate::web::error::WebError;
 use crate::web::pages::automation::{check_kinds, kind};
 
-/// Copies them; says what was not copied, and why.
+/// Copies them; reports what was not copied, and why.
 pub(super) async fn copy(context: &Context, model: &ConnectorId, to: &ConnectorId) -> Result<Vec<String>, WebError> {
     let mut copying = Copying { context, model, to, left_out: Vec::new() };
     copying.slas().await?;
@@ -63,7 +63,7 @@ impl Copying<'_> {
         let db = &self.context.state.db;
         let map = arrow::map(db).await?;
         let mut own: Vec<_> = map.from(self.model.key()).collect();
-        // An error arrow needs another that can fail.
+        // An error arrow needs another arrow that can fail.
         own.sort_by_key(|arrow| arrow.on_error);
         for one in own {
             let words = format!("passing along to {}", map.written(&one.to));
@@ -77,7 +77,7 @@ impl Copying<'_> {
         Ok(())
     }
 
-    /// What could not be kept is left out.
+    /// What could not be saved is left out.
     fn keep(&mut self, put: Result<(), SaveError>, words: &str) -> Result<(), WebError> {
         match put {
             Ok(()) => Ok(()),
