@@ -101,7 +101,7 @@ impl Gate {
         Ok(Verdict::Wrong(limits.map_or(Duration::ZERO, |limits| lock(&self.guard).failed(caller, limits, now))))
     }
 
-    /// Counts a failure of a credential other than a password, such as a token; returns when to answer it.
+    /// Counts a failure of something other than a password, such as a token; returns when to answer it.
     pub fn refused(&self, caller: &Caller<'_>, limits: &Limits) -> Verdict {
         let now = self.clock.now();
         let mut guard = lock(&self.guard);
@@ -135,7 +135,7 @@ impl Gate {
         by_hand.or_else(|| limits.and_then(|_| lock(&self.guard).blocked(caller, self.clock.now())))
     }
 
-    /// Until when an administrator keeps this caller out, if so; whatever its credentials.
+    /// Until when an administrator keeps this caller out, if so; whatever it signs in with.
     pub fn blocked_by_hand(&self, caller: &Caller<'_>) -> Option<Timestamp> {
         lock(&self.guard).blocked_by_hand(caller, self.clock.now())
     }

@@ -53,7 +53,7 @@ pub struct Letter {
     pub id: String,
 }
 
-/// The text with invisible characters shown: letters contain names from outside.
+/// The text with unseen characters shown: letters contain names from outside.
 fn shown(text: &str) -> String {
     text.split('\n').map(marked).collect::<Vec<_>>().join("\n")
 }

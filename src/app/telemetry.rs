@@ -59,7 +59,7 @@ pub(super) fn start(log: AppLog) -> Option<Handle> {
     started.ok().map(|()| Handle { level, outputs })
 }
 
-/// One line per event, whatever file names it contains: invisible characters are shown by their code.
+/// One line per event, whatever file names it contains: unseen characters are shown by their code.
 fn lines<S, W>(to: W, ansi: bool) -> impl Layer<S>
 where
     S: Subscriber + for<'a> LookupSpan<'a>,

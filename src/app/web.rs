@@ -32,7 +32,7 @@ pub(super) struct Handed {
 }
 
 /// Starts serving pages. In clear it listens only on a loopback address, unless explicitly allowed: whatever the
-/// setting says, now or in a restored backup, there is a page to correct it on.
+/// setting says, now or in a backup that was put back, there is a page to correct it on.
 pub(super) async fn start(
     options: &ServeOptions,
     engine: &Engine,

@@ -1,8 +1,8 @@
-//! Invisible characters: control characters, marks of direction, characters without width. A name that contains one is
+//! Unseen characters: control characters, marks of direction, characters without width. A name that contains one is
 //! not the name it looks like: `invoice\u{202e}fdp.exe` reads `invoiceexe.pdf`. They are shown by their code, never
 //! changed.
 
-/// Whether the character is invisible: a control character, one that Unicode lets programs ignore if they cannot
+/// Whether the character is unseen: a control character, one that Unicode lets programs ignore if they cannot
 /// display it (`Default_Ignorable_Code_Point`), or a line end of Unicode.
 pub const fn is_unseen(c: char) -> bool {
     matches!(

@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use super::arguments::Pair;
 use super::verb::Failure;
-/// Names come from outside: invisible characters would reach the administrator's terminal, and move or hide what is
+/// Names come from outside: unseen characters would reach the administrator's terminal, and move or hide what is
 /// there.
 pub(super) use crate::base::unseen::marked as printable;
 use crate::domain::setting::{Input, Setting, Texts};

@@ -57,7 +57,7 @@ enum Way {
     },
     In {
         decompress: Decompress,
-        /// Why the input was rejected, if it was.
+        /// Why the input was refused, if it was.
         fault: Option<Fault>,
     },
 }

@@ -24,7 +24,7 @@ use crate::store::refusal::Refusal;
 
 /// Connections of balancers whose PROXY header has not arrived yet.
 const HEADERS_MAX: usize = 1_024;
-/// How long a rejected connection may take to hear why.
+/// How long a refused connection may take to hear why.
 const TURNED_AWAY_WITHIN: Duration = Duration::from_secs(1);
 
 const TOO_MANY: &str = "Too many connections; please try again later.";

@@ -17,7 +17,7 @@ use crate::domain::value::{CertificateName, CertificateNames};
 
 /// The most certificates of one appliance.
 pub const CERTIFICATES_MAX: i64 = 1_000;
-/// How long a replaced certificate can be restored.
+/// How long a replaced certificate can be rolled back to.
 pub const ROLL_BACK_WITHIN: Duration = Duration::from_hours(7 * 24);
 
 // What `decode` reads, in this order.
@@ -87,7 +87,7 @@ pub struct StoredCertificate {
 }
 
 impl StoredCertificate {
-    /// Until when the previous contents can be restored; `None` if there are none or it is too late.
+    /// Until when the previous contents can come back; `None` if there are none or it is too late.
     pub fn roll_back_until(&self, now: Timestamp) -> Option<Timestamp> {
         let until = self.previous.as_ref()?.1.plus(ROLL_BACK_WITHIN);
         (until >= now).then_some(until)
@@ -206,7 +206,7 @@ pub async fn remove(db: &Db, name: &CertificateName, is_presented: bool, change:
     done(tx, &there.name, ("removed", &there.contents.sha256, ""), change).await
 }
 
-/// Forgets replaced certificates that can no longer be restored.
+/// Forgets replaced certificates that can no longer come back.
 pub async fn forget_previous(db: &Db, now: Timestamp) -> Result<(), StoreError> {
     sqlx::query(FORGET_PREVIOUS).bind(now.minus(ROLL_BACK_WITHIN).us()).execute(db.writer()).await?;
     Ok(())

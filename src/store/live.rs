@@ -239,7 +239,7 @@ async fn read(db: &Db, clock: &Clock) -> Result<Snapshot, StoreError> {
     })
 }
 
-/// Stored values passed the checks of the version that saved them. One that this version rejects is logged and left at
+/// Stored values passed the checks of the version that saved them. One that this version refuses is logged and left at
 /// its default, so that a single value cannot keep the appliance from starting.
 fn tolerant<T>(
     whose: &str,

@@ -208,7 +208,7 @@ mod tests {
         assert!(event::find(&desk.db, &told).await.unwrap().is_some());
     }
 
-    /// A restored copy continues where this one was, although its rows are rewritten.
+    /// A copy that is put back continues where this one was, although its rows are rewritten.
     #[tokio::test]
     async fn a_copy_of_the_database_knows_what_was_looked_at() {
         let desk = Desk::new().await;

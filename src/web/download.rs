@@ -40,7 +40,7 @@ pub struct Served<'a> {
     pub etag: &'a str,
 }
 
-/// The wanted bytes, read from `source` which begins at the first of them.
+/// The answer with the wanted bytes; `source` is the file from its first byte on.
 pub fn answer(served: Served<'_>, wanted: Wanted, mut source: File) -> Result<Response, WebError> {
     let Served { name, size_bytes, etag } = served;
     let response = match wanted {

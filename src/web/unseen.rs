@@ -1,4 +1,4 @@
-//! How the pages show invisible characters (`base::unseen`): names come from outside, and one that looks like another
+//! How the pages show unseen characters (`base::unseen`): names come from outside, and one that looks like another
 //! must not fool the reader. Each is marked where it is shown, but kept where it is copied from or sent back: so
 //! searching, filtering and removing work with the real name.
 //!
@@ -23,7 +23,7 @@ enum Place {
     Kept,
 }
 
-/// The page, or a part of one, with every invisible character marked. The templates themselves contain none except line
+/// The page, or a part of one, with every unseen character marked. The templates themselves contain none except line
 /// ends.
 pub fn mark(html: String) -> String {
     let is_marked = |c: char| is_unseen(c) && !matches!(c, '\t' | '\n' | '\r');

@@ -263,7 +263,7 @@ pub(super) fn subject_parts(der: &CertificateDer<'_>) -> Result<Vec<String>, Str
     Ok(certificate.subject().iter_attributes().map(part).collect())
 }
 
-/// Whether every certificate is a CA certificate.
+/// Whether every certificate may issue others.
 pub(super) fn are_authorities(chain: &[CertificateDer<'_>]) -> Result<bool, String> {
     let all: Vec<_> = chain.iter().map(|der| parsed(der)).collect::<Result<_, _>>()?;
     Ok(all.iter().all(|one| one.is_ca()))

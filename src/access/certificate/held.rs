@@ -227,7 +227,7 @@ impl Certificates {
         Ok(self.refresh().await?)
     }
 
-    /// Replaces the certificate of that name, which can be restored for 7 days.
+    /// Replaces the certificate of that name, which can be rolled back to for 7 days.
     pub async fn replace(
         &self,
         name: &str,

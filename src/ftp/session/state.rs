@@ -296,7 +296,7 @@ impl Session {
         self.settings.deflate_level
     }
 
-    /// Whether a transfer is under way, from its request to its final reply.
+    /// Whether a transfer is under way, from its command to its final reply.
     pub const fn is_transferring(&self) -> bool {
         matches!(self.asked, Asked::Transfer { .. })
     }

@@ -37,7 +37,7 @@ pub trait Inbound: AsyncRead + AsyncWrite + Unpin + Send {
     /// Whether an end that TLS did not sign is tolerated (PRODUCT 5.3).
     fn ends_tolerantly(&self) -> bool;
 
-    /// The rule that rejected the bytes, if it ended as [`Ending::Refused`].
+    /// The rule that refused the bytes, if it ended as [`Ending::Refused`].
     fn refusal(&self) -> Option<No> {
         None
     }

@@ -108,7 +108,7 @@ const NOT_CLAIMED: HeaderValue = HeaderValue::from_static("Bearer realm=\"waybil
 /// RFC 6750 section 3.1.
 const INVALID: HeaderValue = HeaderValue::from_static("Bearer realm=\"waybill\", error=\"invalid_token\"");
 
-/// Why a request is rejected.
+/// Why a request is refused.
 struct Refused {
     error: WebError,
     header: Option<Box<(HeaderName, HeaderValue)>>,
