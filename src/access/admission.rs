@@ -1,4 +1,4 @@
-//! How many may be in: in all, by address, by connector. One place for every listener.
+//! How many sessions may exist: in all, by address, by connector. One place for every listener.
 //!
 //! Always: a slot is counted exactly as long as its [`Slot`] lives.
 
@@ -14,7 +14,7 @@ use crate::domain::refusal::Rule;
 /// Sessions of one address that have not logged in.
 pub const NOT_LOGGED_IN_MAX: usize = 50;
 
-/// The limits of one moment.
+/// The limits at one moment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
     /// Sessions in all.
@@ -24,7 +24,7 @@ pub struct Limits {
 }
 
 impl Limits {
-    /// As the profile has them.
+    /// From the profile.
     pub fn of(profile: &Profile) -> Self {
         Self { sessions_max: profile.sessions_max.count(), per_address_max: profile.sessions_per_address_max.count() }
     }
@@ -61,7 +61,7 @@ pub struct Admission {
 }
 
 impl Admission {
-    /// A connection comes in; no, by that rule, when there are too many.
+    /// A connection comes in; refused by the returned rule if there are too many.
     pub fn enter(&self, address: IpAddr, limits: &Limits) -> Result<Slot, Rule> {
         let mut counts = self.lock();
         counts.room(address, limits)?;
@@ -110,7 +110,7 @@ impl Slot {
         Ok(())
     }
 
-    /// The session is not logged in any more.
+    /// The session is no longer logged in.
     pub fn log_out(&mut self) {
         if let Some(connector) = self.connector.take() {
             let mut counts = self.admission.lock();
@@ -130,7 +130,7 @@ impl Drop for Slot {
     }
 }
 
-/// Counts one down; a count of nothing is not kept.
+/// Counts one down; a zero count is removed.
 fn take<K: Eq + Hash>(counts: &mut HashMap<K, usize>, key: &K) {
     if let Some(count) = counts.get_mut(key) {
         *count = count.saturating_sub(1);

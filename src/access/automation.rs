@@ -1,5 +1,5 @@
-//! Actions and event targets as they are saved, for the pages and the command line: checked, stored, and with a secret to
-//! sign with where they post.
+//! Saves actions and event targets for the pages and the command line: checked, stored, and with a signing secret if
+//! they post.
 
 use super::password;
 use super::programs::Programs;
@@ -17,7 +17,7 @@ use crate::store::event_target::{self, StoredTarget};
 use crate::store::setting::{Change, SaveError};
 use crate::store::{Db, StoreError};
 
-/// What actions and event targets are saved with.
+/// The services for saving actions and event targets.
 #[derive(Clone, Copy, Debug)]
 pub struct Keeper<'a> {
     /// Where they are stored.
@@ -28,20 +28,20 @@ pub struct Keeper<'a> {
     pub programs: &'a Programs,
 }
 
-/// What was saved.
+/// The outcome of a save.
 #[derive(Debug)]
 pub struct Kept {
     /// Its id.
     pub id: String,
     /// What it is, in words.
     pub words: String,
-    /// A secret that was made, to be told this once.
+    /// A secret that was made, to be shown this once.
     pub secret: Option<Secret>,
 }
 
 impl Keeper<'_> {
-    /// Adds an action of a partner, or puts `texts` in place of one that is `there`, of that version. It gets a secret where it posts and has
-    /// none, or with `anew`.
+    /// Adds an action of a partner, or replaces one that is `there`, of that version, with `texts`. It gets a secret if
+    /// it posts and has none, or with `anew`.
     ///
     /// # Errors
     /// Every mistake, in words; or it could not be stored.
@@ -80,7 +80,7 @@ impl Keeper<'_> {
         Ok(Kept { id, words, secret })
     }
 
-    /// The same action for another partner, with the same secret to sign with.
+    /// Copies an action to another partner, with the same signing secret.
     ///
     /// # Errors
     /// As above.
@@ -99,7 +99,7 @@ impl Keeper<'_> {
         Ok(())
     }
 
-    /// Adds an event target, or puts `texts` in place of one that is `there`. Its secret is as an action's.
+    /// Adds an event target, or replaces one that is `there` with `texts`. Its secret is handled like an action's.
     ///
     /// # Errors
     /// Every mistake, in words; or it could not be stored.
@@ -119,7 +119,7 @@ impl Keeper<'_> {
         Ok(Kept { id, words, secret })
     }
 
-    /// A new secret, where there is none or with `anew`. `subject` is whose it is, for the audit.
+    /// A new secret, if there is none or with `anew`. `subject` is its owner, for the audit.
     async fn secret(
         &self,
         (name, subject): (&str, &str),

@@ -1,5 +1,5 @@
-//! Connectors as they are added and saved, for the pages, the API and the command line: what they name is tried first, then
-//! settings and password are stored together, then what a Webhook signs with.
+//! Adds and saves connectors for the pages, the API and the command line: what they name is tried first, then settings
+//! and password are stored together, then a Webhook's signing secret.
 
 use std::time::Duration;
 
@@ -15,12 +15,12 @@ use crate::store::Db;
 use crate::store::connector::{self, Edit, StoredConnector};
 use crate::store::setting::{Change, SaveError};
 
-/// What the other side proves itself with, as it is stored.
+/// What the other side authenticates with, as stored.
 #[derive(Debug)]
 pub enum Credential {
     /// The hash of a partner's password.
     Password(String),
-    /// What a Webhook signs with, which is used as it is, and where it is sealed.
+    /// A Webhook's signing secret, which must stay readable, and where it is sealed.
     Secret(Secret, Secrets),
 }
 
@@ -35,7 +35,7 @@ pub struct Wanted<C> {
     pub credential: Option<C>,
 }
 
-/// What connectors are saved with.
+/// The services for saving connectors.
 #[derive(Clone, Copy, Debug)]
 pub struct Connecting<'a> {
     /// Where they are stored.
@@ -61,7 +61,7 @@ impl Connecting<'_> {
         put_secret(id, credential, change).await
     }
 
-    /// Saves what is wanted of one that was `found`.
+    /// Saves the changes to one that was `found`.
     ///
     /// # Errors
     /// Every mistake, in words; somebody else saved in between; or it could not be stored.
@@ -79,7 +79,7 @@ impl Connecting<'_> {
         put_secret(&found.id, credential, change).await
     }
 
-    /// Whether the program that is named is there, and the folders can be used.
+    /// Whether the named program exists, and the folders are usable.
     async fn check(&self, id: &ConnectorId, stored: &Texts, values: &Texts) -> Result<(), SaveError> {
         match self.programs.check(stored, values) {
             mistakes if mistakes.is_empty() => usable::connector(self.db, id, values).await,
@@ -101,7 +101,7 @@ async fn put_secret(id: &ConnectorId, credential: Option<Credential>, change: &C
     secrets.put(&name, &secret, &subject, change).await.map_err(failed)
 }
 
-/// Until when the older password stays valid, by the overlap that is being saved or is stored.
+/// Until when the older password stays valid, by the overlap being saved or already stored.
 fn overlap(stored: &Texts, values: &Texts, now: Timestamp) -> Option<Timestamp> {
     const KEY: &str = "password_overlap_h";
     let text = values.get(KEY).or_else(|| stored.get(KEY))?;

@@ -1,5 +1,5 @@
-//! The one password gate of FTP and web. A right password costs argon2 once and microseconds afterwards; a wrong one
-//! is delayed; unknown names take the work and the words of known ones; nobody can lock a partner out from elsewhere.
+//! The one password gate of FTP and web. A right password costs argon2 once and microseconds afterwards; a wrong one is
+//! delayed; unknown names get the same work and words as known ones; nobody can lock a partner out from elsewhere.
 
 use std::collections::HashMap;
 use std::net::IpAddr;
@@ -19,23 +19,23 @@ use crate::domain::administrator::PASSWORD_BYTES_MAX;
 
 /// Verified logins remembered.
 pub const VERIFIED_MAX: usize = 4_096;
-/// How long a verified login spares argon2.
+/// How long a verified login saves argon2.
 pub const VERIFIED_FOR: Duration = Duration::from_mins(10);
-/// Addresses whose passwords are being hashed or wait for it.
+/// Addresses whose passwords are being hashed or wait for hashing.
 pub const HASHING_ADDRESSES_MAX: usize = 4_096;
 
-/// What the gate says.
+/// The gate's answer.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Verdict {
     /// The password is right.
     Accepted,
     /// It is wrong, or there is no such name: answer after this delay.
     Wrong(Duration),
-    /// Blocked until then; the password was not looked at.
+    /// Blocked until then; the password was not checked.
     Blocked(Timestamp),
 }
 
-/// Checks passwords for both doors.
+/// Checks passwords for both FTP and web.
 #[derive(Clone, Debug)]
 pub struct Gate {
     hasher: Hasher,
@@ -62,17 +62,17 @@ impl Gate {
         }
     }
 
-    /// Who hashes new passwords.
+    /// Hashes new passwords.
     pub fn hasher(&self) -> &Hasher {
         &self.hasher
     }
 
-    /// One-time passes of *Test connection*.
+    /// The one-time passes of *Test connection*.
     pub fn test_passes(&self) -> &TestPasses {
         &self.test_passes
     }
 
-    /// Whether `password` is one of `hashes`. `limits`: `None` lifts the guard for this caller.
+    /// Whether `password` is one of `hashes`. `limits`: `None` exempts this caller from the guard.
     pub async fn check(
         &self,
         caller: &Caller<'_>,
@@ -86,7 +86,7 @@ impl Gate {
         }
         let turn = self.turn(caller.address);
         let _turn = turn.lock().await;
-        // Of many that came at once, those before it may have failed too often, or shown the right password.
+        // Of many at once, an earlier one may have failed too often, or shown the right password.
         if let Some(known) = self.known(caller, &tags, limits) {
             return Ok(known);
         }
@@ -101,7 +101,7 @@ impl Gate {
         Ok(Verdict::Wrong(limits.map_or(Duration::ZERO, |limits| lock(&self.guard).failed(caller, limits, now))))
     }
 
-    /// Counts a failure of something that is no password, such as a token, and says when to answer it.
+    /// Counts a failure of something other than a password, such as a token; returns when to answer it.
     pub fn refused(&self, caller: &Caller<'_>, limits: &Limits) -> Verdict {
         let now = self.clock.now();
         let mut guard = lock(&self.guard);
@@ -111,12 +111,12 @@ impl Gate {
         }
     }
 
-    /// Somebody showed who it is without a password.
+    /// Somebody authenticated without a password.
     pub fn proved(&self, caller: &Caller<'_>) {
         lock(&self.guard).succeeded(caller, self.clock.now());
     }
 
-    /// Partners logged in from these addresses, at these times, before this start.
+    /// Partners logged in from these addresses at these times, before this start.
     pub fn trust(&self, came: impl IntoIterator<Item = (IpAddr, Timestamp)>) {
         let (mut guard, now) = (lock(&self.guard), self.clock.now());
         for (address, at) in came {
@@ -129,18 +129,18 @@ impl Gate {
         lock(&self.guard).blocks(self.clock.now())
     }
 
-    /// Until when this caller's password is not looked at, if so.
+    /// Until when this caller's password is not checked, if blocked.
     pub fn blocked(&self, caller: &Caller<'_>, limits: Option<&Limits>) -> Option<Timestamp> {
         let by_hand = self.blocked_by_hand(caller);
         by_hand.or_else(|| limits.and_then(|_| lock(&self.guard).blocked(caller, self.clock.now())))
     }
 
-    /// Until when an administrator keeps this caller out, if so; whatever it proves itself with.
+    /// Until when an administrator keeps this caller out, if so; whatever it signs in with.
     pub fn blocked_by_hand(&self, caller: &Caller<'_>) -> Option<Timestamp> {
         lock(&self.guard).blocked_by_hand(caller, self.clock.now())
     }
 
-    /// Keeps an address out of the FTP server until then.
+    /// Blocks an address from the FTP server until then.
     pub fn block(&self, address: IpAddr, until: Timestamp) {
         lock(&self.guard).block(address, until, self.clock.now());
     }
@@ -150,7 +150,7 @@ impl Gate {
         lock(&self.guard).unblock(address);
     }
 
-    /// What is known without argon2.
+    /// The answer, if known without argon2.
     fn known(&self, caller: &Caller<'_>, tags: &[[u8; 32]], limits: Option<&Limits>) -> Option<Verdict> {
         if let Some(until) = self.blocked(caller, limits) {
             return Some(Verdict::Blocked(until));
@@ -161,7 +161,7 @@ impl Gate {
         })
     }
 
-    /// The turn of an address, to be held until its failure is counted.
+    /// The turn of an address, held until its failure is counted.
     fn turn(&self, address: IpAddr) -> Arc<tokio::sync::Mutex<()>> {
         let mut hashing = lock(&self.hashing);
         if hashing.len() >= HASHING_ADDRESSES_MAX {
@@ -170,8 +170,8 @@ impl Gate {
         Arc::clone(hashing.entry(address).or_default())
     }
 
-    /// Names and passwords are not kept: only a keyed digest, and only in memory. The stored hash is part of it, so a
-    /// changed password is forgotten by itself.
+    /// Names and passwords are not kept: only a keyed digest, and only in memory. It includes the stored hash, so a
+    /// changed password is forgotten automatically.
     fn tag(&self, name: &str, password: &Secret, hash: &str) -> [u8; 32] {
         let Ok(mut mac) = Hmac::<Sha256>::new_from_slice(&self.key) else { return [0; 32] };
         for part in [name, password.reveal(), hash] {

@@ -1,8 +1,8 @@
-//! Who has failed too often (PRODUCT section 11). Pure bookkeeping: times come in as arguments.
+//! Who has failed too often (PRODUCT section 11). Pure bookkeeping: times are passed in as arguments.
 //!
-//! Failures of a known name count against (name, address), so nobody can lock a partner out from elsewhere. An
-//! address as a whole is blocked only for unknown names or many failures, and never if a partner logged in from it
-//! within the last days.
+//! Failures of a known name count against (name, address), so nobody can lock a partner out from elsewhere. An address
+//! as a whole is blocked only for unknown names or many failures, and never if a partner logged in from it within the
+//! last days.
 
 use std::collections::{HashMap, VecDeque};
 use std::hash::Hash;
@@ -12,7 +12,7 @@ use std::time::Duration;
 use crate::base::clock::Timestamp;
 use crate::domain::profile::Profile;
 
-/// Names and addresses remembered; the least recently seen go first.
+/// Names and addresses remembered; the least recently seen are forgotten first.
 pub const REMEMBERED_MAX: usize = 20_000;
 /// Distinct unknown names from one address that block it.
 pub const UNKNOWN_NAMES_MAX: usize = 3;
@@ -20,11 +20,11 @@ pub const UNKNOWN_NAMES_MAX: usize = 3;
 pub const ADDRESS_FAILURES_MAX: u32 = 30;
 /// An address from which a partner logged in is not blocked as a whole for this long.
 pub const TRUSTED_FOR: Duration = Duration::from_hours(168);
-/// Longest delay of a refusal.
+/// The longest delay of a refusal.
 pub const DELAY_MAX: Duration = Duration::from_secs(5);
 const DELAY_FIRST: Duration = Duration::from_millis(250);
 
-/// Failures that block, as the profile has them.
+/// How many failures block, by the profile.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
     /// Failures of a (name, address).
@@ -36,7 +36,7 @@ pub struct Limits {
 }
 
 impl Limits {
-    /// What blocks at the FTP server, unless the address is excepted.
+    /// What blocks at the FTP server, unless the address is exempt.
     pub fn of(profile: &Profile, remote: IpAddr) -> Option<Self> {
         (!profile.guard_allow.contains(remote)).then(|| Self {
             failures_max: u32::try_from(profile.block_after_failures.get()).unwrap_or(u32::MAX),
@@ -57,7 +57,7 @@ pub enum Door {
     Api,
 }
 
-/// Whether the name at the door exists.
+/// Whether the given name exists.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Known {
     /// A connector or administrator has it.
@@ -84,7 +84,7 @@ pub struct Caller<'a> {
 pub struct Block {
     /// At which door.
     pub door: Door,
-    /// The name; empty when the address as a whole is blocked.
+    /// The name; empty if the address as a whole is blocked.
     pub name: String,
     /// The address.
     pub address: IpAddr,
@@ -100,7 +100,7 @@ pub struct Block {
 struct Record {
     times: VecDeque<Timestamp>,
     blocked_until: Option<Timestamp>,
-    /// Unknown names, each with when it was last given: the latest [`UNKNOWN_NAMES_MAX`].
+    /// Unknown names with the time of their last use: the latest [`UNKNOWN_NAMES_MAX`].
     unknown_names: HashMap<String, Timestamp>,
     seen: Timestamp,
 }
@@ -111,12 +111,12 @@ impl Record {
     }
 
     fn fail(&mut self, limits: &Limits, now: Timestamp) {
-        // What is yet to come was while the clock was ahead.
+        // A time in the future comes from a clock that was ahead.
         if self.seen > now {
             self.blocked_until = None;
         }
         let is_over = |then: Timestamp| then > now || now.since(then) > limits.window;
-        // The latest that together may block are enough.
+        // Only as many of the latest as can block.
         let most = usize::try_from(limits.failures_max.max(ADDRESS_FAILURES_MAX)).unwrap_or(usize::MAX);
         while self.times.len() >= most || self.times.front().is_some_and(|then| is_over(*then)) {
             self.times.pop_front();
@@ -135,12 +135,12 @@ impl Record {
     }
 
     fn blocked(&self, now: Timestamp) -> Option<Timestamp> {
-        // Where the last failure is yet to come, the clock was ahead.
+        // If the last failure is in the future, the clock was ahead.
         self.blocked_until.filter(|until| *until > now && self.seen <= now)
     }
 }
 
-/// What an administrator said.
+/// An administrator's decision.
 #[derive(Clone, Copy, Debug)]
 struct ByHand {
     since: Timestamp,
@@ -153,14 +153,14 @@ pub struct Guard {
     callers: HashMap<(Door, String, IpAddr), Record>,
     addresses: HashMap<(Door, IpAddr), Record>,
     trusted: HashMap<IpAddr, Timestamp>,
-    /// What an administrator said holds for FTP, whatever is trusted or allowed.
+    /// An administrator's decisions apply to FTP, whatever is trusted or allowed.
     by_hand: HashMap<IpAddr, ByHand>,
-    /// The latest time at which one of the last two was said: what is yet to come was while the clock was ahead.
+    /// The latest time of a decision: one in the future comes from a clock that was ahead.
     latest: Timestamp,
 }
 
 impl Guard {
-    /// What was said while the clock was ahead counts from now on, for as long as it was to.
+    /// Decisions made while the clock was ahead count from now on, for their full duration.
     fn set_right(&mut self, now: Timestamp) {
         if self.latest <= now {
             return;
@@ -184,15 +184,15 @@ impl Guard {
         self.addresses.get(&(caller.door, caller.address)).and_then(|record| record.blocked(now))
     }
 
-    /// Until when an administrator keeps this caller out, if so: of the FTP server alone, so that nobody shuts the pages
-    /// for themselves.
+    /// Until when an administrator keeps this caller out, if so: only from the FTP server, so that nobody locks
+    /// themselves out of the pages.
     pub fn blocked_by_hand(&mut self, caller: &Caller<'_>, now: Timestamp) -> Option<Timestamp> {
         self.set_right(now);
         let until = self.by_hand.get(&caller.address)?.until;
         (caller.door == Door::Ftp && until > now).then_some(until)
     }
 
-    /// An administrator keeps an address out of the FTP server.
+    /// An administrator blocks an address from the FTP server.
     pub fn block(&mut self, address: IpAddr, until: Timestamp, now: Timestamp) {
         self.set_right(now);
         self.latest = now;
@@ -202,8 +202,8 @@ impl Guard {
         self.by_hand.insert(address, ByHand { since: now, until });
     }
 
-    /// Counts a failure; gives how long the refusal is to be delayed: by what the address did, whether the name exists or not,
-    /// so that time does not tell which.
+    /// Counts a failure; returns the delay of the refusal: it depends on what the address did, not on whether the name
+    /// exists, so that timing does not reveal that.
     pub fn failed(&mut self, caller: &Caller<'_>, limits: &Limits, now: Timestamp) -> Duration {
         self.set_right(now);
         let may_block = !caller.address.is_loopback();
@@ -231,7 +231,7 @@ impl Guard {
         delayed
     }
 
-    /// A right password: what this caller did wrong before is forgotten.
+    /// A right password: this caller's earlier failures are forgotten.
     pub fn succeeded(&mut self, caller: &Caller<'_>, now: Timestamp) {
         self.callers.remove(&key(caller));
         if caller.door == Door::Ftp {
@@ -242,7 +242,7 @@ impl Guard {
         }
     }
 
-    /// A partner logged in from that address at that time; if that is yet to come, at some time until now.
+    /// A partner logged in from that address at that time; a time in the future counts as now.
     pub fn trust(&mut self, address: IpAddr, at: Timestamp, now: Timestamp) {
         self.set_right(now);
         self.latest = now;
@@ -295,7 +295,7 @@ fn delay(failures: u32) -> Duration {
     DELAY_FIRST.saturating_mul(1 << failures.saturating_sub(1).min(10)).min(DELAY_MAX)
 }
 
-/// Forgets the older half when there are too many.
+/// Forgets the older half if there are too many.
 fn trim<K: Eq + Hash>(records: &mut HashMap<K, Record>) {
     if records.len() < REMEMBERED_MAX {
         return;
@@ -460,7 +460,7 @@ mod tests {
         let over = at(10).plus(TRUSTED_FOR);
         assert!(!fails(&mut guard, partner.address, over.minus(Duration::from_secs(1))));
         assert!(fails(&mut guard, partner.address, over));
-        // What the records of an earlier run say is no different.
+        // Records of an earlier run count just the same.
         let from = IpAddr::from([203, 0, 113, 3]);
         guard.trust(from, ahead, over);
         assert!(fails(&mut guard, from, over.plus(TRUSTED_FOR)));

@@ -1,13 +1,13 @@
-//! The addresses of a host, as this machine's resolver tells them.
+//! The addresses of a host, from this machine's resolver.
 
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
-/// How long a host name is looked up. One name server that does not answer costs 5 s, and the next may.
+/// How long a lookup may take. One unresponsive name server costs 5 s, and so may the next.
 pub const WITHIN: Duration = Duration::from_secs(8);
 
-/// The addresses of a host, each once, in the order in which they should be tried; at least one.
+/// The addresses of a host, each once, in the order to try them; at least one.
 ///
 /// # Errors
 /// In words, why there is none.

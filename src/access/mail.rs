@@ -1,4 +1,4 @@
-//! Mail by SMTP: encrypted unless said otherwise, signed in when a user is set.
+//! Mail over SMTP: encrypted unless set otherwise, with sign-in if a user is set.
 
 use std::error::Error;
 use std::time::Duration;
@@ -20,16 +20,16 @@ use crate::domain::value::{MailAddress, MailTls};
 pub const WITHIN: Duration = Duration::from_secs(30);
 /// The name of the password among the secrets.
 pub const PASSWORD: &str = "mail";
-/// RFC 4954: user or password is not accepted.
+/// RFC 4954: wrong user or password.
 const WRONG_PASSWORD: u16 = 535;
-/// RFC 4954: nothing goes without signing in.
+/// RFC 4954: sign-in required.
 const SIGN_IN_FIRST: u16 = 530;
-/// RFC 5321, section 4.2.3: what a server may say of one recipient.
+/// RFC 5321, section 4.2.3: what a server may answer about one recipient.
 const REFUSED_RECIPIENT: [u16; 9] = [450, 451, 452, 501, 550, 551, 552, 553, 555];
-/// How the library says that the server offers no way of signing in that it knows.
+/// The library's words if the server offers no known way of signing in.
 const NO_MECHANISM: &str = "No compatible authentication mechanism";
 
-/// Where letters are handed in.
+/// The server that letters are handed to.
 #[derive(Clone, Debug)]
 pub struct MailServer {
     host: String,
@@ -43,23 +43,23 @@ pub struct MailServer {
 /// One letter.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Letter {
-    /// Whom it is for.
+    /// Its recipients.
     pub to: Vec<MailAddress>,
-    /// What it is about, on one line.
+    /// Its subject, on one line.
     pub subject: String,
-    /// What it says.
+    /// Its text.
     pub text: String,
-    /// The same at each attempt: a mailbox that got it twice shows it once.
+    /// The same at each attempt: a mailbox that gets it twice shows it once.
     pub id: String,
 }
 
-/// The text with what nobody sees in it told: a letter is about names that come from outside.
+/// The text with unseen characters shown: letters contain names from outside.
 fn shown(text: &str) -> String {
     text.split('\n').map(marked).collect::<Vec<_>>().join("\n")
 }
 
 impl MailServer {
-    /// As it is set; why there is none, in words.
+    /// From the settings; the error tells in words why there is none.
     pub async fn of(settings: &ApplianceSettings, secrets: &Secrets) -> Result<Self, String> {
         let Some(host) = &settings.mail_host else { return Err("No mail server is set, in Profiles, Mail".to_owned()) };
         let Some(from) = &settings.mail_from else { return Err("Mail has no sender, in Profiles, Mail".to_owned()) };
@@ -70,8 +70,8 @@ impl MailServer {
         Ok(Self { host: host.to_string(), port, tls: settings.mail_tls, user, password, from: from.clone() })
     }
 
-    /// Hands a letter in; gives what the server said, or why it did not take it. One recipient that it refuses keeps the
-    /// letter from no other.
+    /// Hands a letter in; returns the server's answer, or why it did not accept the letter. A refused recipient does
+    /// not keep it from the others.
     pub async fn send(&self, letter: &Letter) -> Result<String, String> {
         match self.send_to(letter, &letter.to).await {
             Ok(answer) => Ok(answer),
@@ -144,7 +144,7 @@ impl MailServer {
     }
 
     fn transport(&self) -> Result<AsyncSmtpTransport<Tokio1Executor>, lettre::transport::smtp::Error> {
-        // The library takes the process's default. That there is one already is fine: it is this one.
+        // The library uses the process's default. If one is installed already, it is this one.
         let _ = provider().install_default();
         let tls = match self.tls {
             MailTls::None => Tls::None,
@@ -162,10 +162,10 @@ impl MailServer {
     }
 }
 
-/// Why a letter was not taken.
+/// Why a letter was not accepted.
 struct No {
     words: String,
-    /// It may be for one of its recipients only.
+    /// Whether it may concern only one of its recipients.
     is_of_one: bool,
 }
 
@@ -187,12 +187,12 @@ fn told(error: &lettre::transport::smtp::Error) -> String {
     words
 }
 
-/// What an error comes from, and what that comes from.
+/// An error's chain of causes.
 fn causes<'a>(error: &'a (dyn Error + 'static)) -> impl Iterator<Item = &'a (dyn Error + 'static)> {
     std::iter::successors(error.source(), |inner: &&'a (dyn Error + 'static)| -> Option<&'a (dyn Error + 'static)> {
         let inner: &'a (dyn Error + 'static) = *inner;
         match inner.downcast_ref::<std::io::Error>() {
-            // What an I/O error carries is not its source.
+            // The error inside an I/O error is not its source.
             Some(carrying) => carrying.get_ref().map(|inner| inner as &(dyn Error + 'static)),
             None => inner.source(),
         }

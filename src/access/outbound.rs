@@ -1,4 +1,4 @@
-//! What this appliance asks of others by https: whom it trusts, and what went wrong, in words.
+//! This appliance's own https requests: whom it trusts, and errors in words.
 
 use std::sync::Arc;
 
@@ -7,8 +7,7 @@ use rustls_platform_verifier::Verifier;
 
 use super::certificate::provider;
 
-/// Trusts whom this machine trusts: nobody, said aloud as `who` cannot be reached, where it has no certificate
-/// authorities.
+/// Trusts the authorities that this machine trusts; if it has none, that is logged, and `who` cannot be reached.
 pub fn tls(who: &str) -> Result<ClientConfig, rustls::Error> {
     let provider = Arc::new(provider());
     let config = ClientConfig::builder_with_provider(Arc::clone(&provider)).with_safe_default_protocol_versions()?;
@@ -21,7 +20,7 @@ pub fn tls(who: &str) -> Result<ClientConfig, rustls::Error> {
     })
 }
 
-/// An error with all that is behind it.
+/// An error with its whole chain of causes.
 pub fn words(error: &reqwest::Error) -> String {
     let mut words = if error.is_connect() { "Could not connect".to_owned() } else { "No answer".to_owned() };
     let mut source = std::error::Error::source(error);

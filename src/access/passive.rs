@@ -19,24 +19,24 @@ use crate::store::commit::Recorder;
 use crate::store::event::Event;
 use crate::store::live::{Live, Snapshot};
 
-/// How often the host name of the Passive Address is resolved anew.
+/// How often the host name of the Passive Address is resolved.
 const RESOLVE_EVERY: Duration = Duration::from_mins(1);
 /// One address may hold one of so many ports of the range, rounded up: none takes every port from the others.
 const SHARE_OF_ADDRESS: u32 = 2;
 /// Random picks before the pool is searched in order.
 const RANDOM_PICKS: u32 = 16;
 
-/// What the system says of the ports that it gives to sockets which ask for any, as of the start.
+/// The system's ephemeral ports, read at start.
 static EPHEMERAL: LazyLock<Option<Ephemeral>> = LazyLock::new(|| {
     let read = |name: &str| std::fs::read_to_string(format!("/proc/sys/net/ipv4/{name}")).ok();
     Ephemeral::parse(&read("ip_local_port_range")?, &read("ip_local_reserved_ports").unwrap_or_default())
 });
 
-/// Ports for sockets that ask for any.
+/// Ports for sockets that ask for any port.
 #[derive(Debug, PartialEq, Eq)]
 struct Ephemeral {
     range: RangeInclusive<u16>,
-    /// Kept for others.
+    /// Reserved for others.
     reserved: Vec<RangeInclusive<u16>>,
 }
 
@@ -56,23 +56,24 @@ impl Ephemeral {
     }
 }
 
-/// A port for a socket that may have any; 0, the system's own choice, where it does not say which those are.
+/// A port for a socket that may have any; 0, the system's own choice, if the system does not tell its range.
 ///
-/// The system looks for one that no connection of the last minute was on: after some thousand small downloads, which this
-/// side closes first, it goes through thousands of ports each time. Asked for by number, such a port can be had at once.
+/// The system looks for a port without a connection in the last minute: after some thousand small downloads, whose
+/// connections this side closes first, it searches thousands of ports each time. If asked for by number, such a port is
+/// available at once.
 pub fn any_port() -> u16 {
     EPHEMERAL.as_ref().and_then(Ephemeral::pick).unwrap_or(0)
 }
 
-/// The ports that are leased now.
+/// The leased ports.
 #[derive(Clone, Debug, Default)]
 pub struct Ports {
     leased: Arc<Mutex<HashMap<u16, IpAddr>>>,
-    /// The Passive Address's host name and what it last resolved to.
+    /// The Passive Address's host name and its last resolved address.
     resolved: Arc<Mutex<Option<(String, Ipv4Addr)>>>,
 }
 
-/// A port that is this session's until it is dropped.
+/// A port that belongs to this session until dropped.
 #[derive(Debug)]
 pub struct Lease {
     ports: Ports,
@@ -119,7 +120,7 @@ impl Ports {
         let free = |port: &u16| !leased.contains_key(port) && !tried.contains(port);
         let mut random = rand::rng();
         let picked = (0..RANDOM_PICKS).map(|_| random.random_range(range.first..=range.last)).find(free);
-        // A nearly full range is searched from a random place on, so that the next port cannot be guessed.
+        // A nearly full range is searched from a random place, so that the next port cannot be guessed.
         let start = random.random_range(range.first..=range.last);
         let port = picked.or_else(|| (start..=range.last).chain(range.first..start).find(free));
         let port = port.ok_or(NoPort::UsedUp { first: range.first, last: range.last })?;
@@ -127,7 +128,7 @@ impl Ports {
         Ok(Lease { ports: self.clone(), port })
     }
 
-    /// The address that 227 tells `client`: the exception for its network, the Passive Address, else our own.
+    /// The address for `client` in 227: the exception for its network, the Passive Address, otherwise our own.
     pub fn told(&self, snapshot: &Snapshot, client: IpAddr, local: IpAddr) -> IpAddr {
         if let Some(address) = snapshot.profile.passive_address_exceptions.address_for(client) {
             return IpAddr::V4(address);
@@ -144,8 +145,8 @@ impl Ports {
         resolved.as_ref().filter(|(of, _)| of == host).map(|(_, address)| *address)
     }
 
-    /// Resolves the Passive Address in the background, for ever; the last good answer stays. When one fails to come it is
-    /// an event, and no further one until the name is resolved again.
+    /// Resolves the Passive Address in the background, for ever; the last good answer stays. A failure causes an event,
+    /// and no further one until the name resolves again.
     pub async fn follow(self, live: Live, (recorder, ids, clock): (Recorder, IdSource, Clock)) {
         let mut changes = live.watch();
         let mut failing = None;
@@ -178,7 +179,7 @@ impl Ports {
         Ok(())
     }
 
-    /// What clients are told while the host has no address.
+    /// The address that clients are told while the host has none.
     fn stays(&self, host: &str, why: &str) -> String {
         let told = match self.last_resolved(host) {
             Some(address) => format!("clients are still told {address}"),
@@ -233,7 +234,7 @@ mod tests {
         let following = tokio::spawn(following);
         let kind = Some(EventKind::PassiveAddressUnresolved);
         let told = async || event::oldest_first(&db, kind, Timestamp::default(), None, 9).await.unwrap();
-        // The port says only that something was saved.
+        // The port only shows that something was saved.
         let saved = [("passive_address", "one.invalid"), ("port", "2121"), ("passive_address", "two.invalid")];
         for (index, (key, value)) in saved.into_iter().enumerate() {
             let change = Change { who: "test", remote: "", at: clock.now(), ids: &ids };

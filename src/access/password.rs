@@ -1,4 +1,4 @@
-//! Argon2id in a bounded pool: hashing takes 19 MiB and some 30 ms of a core each, so at most one per core runs.
+//! Argon2id in a bounded pool: each hash takes 19 MiB and some 30 ms of a core, so at most one per core runs.
 
 use std::sync::{Arc, Mutex};
 
@@ -12,13 +12,13 @@ use crate::base::cores;
 use crate::base::lock::lock;
 use crate::base::secret::Secret;
 
-/// Characters of a generated password: 24 of 56, about 139 bits, none that looks like another.
+/// Characters of a generated password: 24 out of 56, about 139 bits; no two look alike.
 const GENERATED_CHARS: usize = 24;
-/// Passwords of one name that may be in force: the present one, and for a while the one before.
+/// Passwords of one name in force at a time: the present one, and for a while the previous one.
 const HASHES_MAX: usize = 2;
 const ALPHABET: &[u8] = b"abcdefghijkmnpqrstuvwxyzABCDEFGHJKLMNPQRSTUVWXYZ23456789";
 
-/// Hashing could not be done.
+/// Hashing failed.
 #[derive(Debug, thiserror::Error)]
 #[error("could not hash the password: {0}")]
 pub struct HashError(String);
@@ -27,10 +27,10 @@ pub struct HashError(String);
 #[derive(Clone, Debug)]
 pub struct Hasher {
     permits: Arc<Semaphore>,
-    /// What verifications work in, one each. Given back to the allocator it would stay for long in the share of whichever thread
-    /// had asked for it, and wrong passwords alone would make the process hundreds of megabytes larger.
+    /// The working memory of verifications, one block each. Returned to the allocator it would long stay in the arena
+    /// of the thread that asked for it, and wrong passwords alone would make the process hundreds of megabytes larger.
     memory: Arc<Mutex<Vec<Vec<Block>>>>,
-    /// What an unknown name is checked against, so that it takes the time of a known one.
+    /// The hash for unknown names, so that they take the same time as known ones.
     decoy: Arc<String>,
 }
 
@@ -48,8 +48,8 @@ impl Hasher {
         self.run(move || hash_now(&password)).await?
     }
 
-    /// Which of `hashes` the password belongs to. Where it is none of them, as many verifications ran as for a full list:
-    /// time does not tell who has how many.
+    /// Which of `hashes` the password matches. If none, as many verifications ran as for a full list: timing does not
+    /// reveal how many there are.
     pub async fn verify(&self, password: &Secret, hashes: Vec<String>) -> Result<Option<usize>, HashError> {
         let (password, decoy, free) = (password.clone(), Arc::clone(&self.decoy), Arc::clone(&self.memory));
         self.run(move || {
@@ -88,7 +88,7 @@ pub fn hash_now(password: &Secret) -> Result<String, HashError> {
     made.map(|hash| hash.to_string()).map_err(|error| HashError(error.to_string()))
 }
 
-/// Whether it is the password of that hash, found out in that memory; `None` where the hash is none.
+/// Whether it is the password of that hash, computed in that memory; `None` if the hash is invalid.
 fn verify_in(memory: &mut Vec<Block>, password: &Secret, hash: &str) -> Option<bool> {
     let stored = PasswordHash::new(hash).ok()?;
     let (salt, wanted) = (stored.salt.as_ref()?, stored.hash.as_ref()?);
@@ -101,7 +101,7 @@ fn verify_in(memory: &mut Vec<Block>, password: &Secret, hash: &str) -> Option<b
     let mut bytes = [0; Output::MAX_LENGTH];
     let bytes = bytes.get_mut(..wanted.len())?;
     argon2.hash_password_into_with_memory(password.reveal().as_bytes(), salt, bytes, memory).ok()?;
-    // In a time that does not tell how much of it was right.
+    // In a time that does not reveal how much of it was right.
     Some(*wanted == Output::new(bytes).ok()?)
 }
 

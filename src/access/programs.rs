@@ -1,4 +1,4 @@
-//! The programs that Command connectors may run: files directly in one folder, which is given at start and nowhere else.
+//! The programs that Command connectors may run: files directly in one folder, which is given only at start.
 
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
@@ -12,11 +12,11 @@ use crate::domain::connector::ConnectorSettings;
 use crate::domain::setting::{Mistake, Texts, Value, merged};
 use crate::domain::value::{ActionKind, ConnectorType};
 
-/// Names that are offered or told at most.
+/// The most names offered or reported.
 const NAMES_MAX: usize = 200;
-/// Whether everybody may write.
+/// World-writable.
 const BY_EVERYBODY: u32 = 0o002;
-/// How to get what is not there.
+/// How to enable Commands.
 const NONE: &str = "There are no Commands here: start Waybill with --commands DIR (or WAYBILL_COMMANDS=DIR), the folder \
                     of the programs that it may run";
 
@@ -46,7 +46,7 @@ impl Programs {
         self.0.as_deref()
     }
 
-    /// What can be run, by name.
+    /// The programs that can be run, by name.
     pub fn names(&self) -> Vec<String> {
         let Some(folder) = self.folder() else { return Vec::new() };
         let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
@@ -56,7 +56,7 @@ impl Programs {
         names.iter().take(NAMES_MAX).map(Value::text).collect()
     }
 
-    /// Where a program lies; the error says why it cannot be run.
+    /// The path of a program; the error says why it cannot be run.
     pub fn find(&self, name: &ProgramName) -> Result<PathBuf, String> {
         let folder = self.folder().ok_or_else(|| NONE.to_owned())?;
         let (name, shown) = (name.as_str(), folder.display());
@@ -94,8 +94,8 @@ impl Programs {
         ActionSettings::parse(values).ok().and_then(|settings| self.check_action(&settings)).into_iter().collect()
     }
 
-    /// What is wrong with new `values` over what is `stored` of a connector, as far as programs go. What stays as it is
-    /// passes: a Command whose program is gone can still be disabled.
+    /// Mistakes in new `values` over the `stored` ones of a connector, as far as programs go. Unchanged values pass: a
+    /// Command whose program is gone can still be disabled.
     pub fn check(&self, stored: &Texts, values: &Texts) -> Vec<Mistake> {
         if ["type", "program"].iter().all(|key| values.get(*key).is_none_or(|value| stored.get(*key) == Some(value))) {
             return Vec::new();
@@ -111,7 +111,7 @@ impl Programs {
         self.check_program(&program).err().map(|why| Mistake::new("program", why)).into_iter().collect()
     }
 
-    /// Why a program cannot be run, and what can.
+    /// Why a program cannot be run, and which can.
     fn check_program(&self, program: &ProgramName) -> Result<(), String> {
         let Err(why) = self.find(program) else { return Ok(()) };
         Err(match self.names() {

@@ -1,5 +1,5 @@
-//! A text of all settings read in as carefully as the forms save: what it names is tried first, and what it would leave
-//! waiting is told.
+//! Imports a text of all settings as carefully as the forms save: what it names is tried first, and what it would leave
+//! waiting is reported.
 
 use std::collections::BTreeMap;
 
@@ -12,10 +12,10 @@ use crate::store::open::{Db, StoreError};
 use crate::store::setting::{self, Change, SaveError, Scope};
 use crate::store::settings_file::SettingsFile;
 
-/// Reads `file` in, or looks what that would change.
+/// Imports `file`, or reports what that would change.
 ///
 /// # Errors
-/// Every mistake with its place, such as `profile.port`, and every folder or host name that cannot be used; or the database
+/// Every mistake with its place, such as `profile.port`, and every unusable folder or host name; or the database
 /// failed. Nothing is changed then.
 pub async fn read_in(
     db: &Db,
@@ -36,7 +36,7 @@ pub async fn read_in(
     Err(SaveError::Mistakes(mistakes))
 }
 
-/// What `file` would leave waiting, in words: the connectors that it disables while files wait for them.
+/// What `file` would leave waiting, in words: the connectors it disables while files wait for them.
 pub async fn left_waiting(db: &Db, file: &SettingsFile) -> Result<Vec<String>, StoreError> {
     let mut stored = BTreeMap::new();
     let named = file.connectors.iter().filter(|(_, values)| values.contains_key("enabled"));

@@ -1,4 +1,4 @@
-//! How a page asks the appliance to stop and begin anew, as after a backup was put back.
+//! Lets a page ask the appliance to stop and begin anew, as after a backup was put back.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -6,10 +6,10 @@ use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 
-/// Transfers may go on for so long; what they bring would be on record nowhere.
+/// Transfers may go on for this long; what they bring would not be recorded anywhere.
 const DRAINED_WITHIN: Duration = Duration::from_secs(10);
 
-/// Asks for it; cheap to clone.
+/// Asks for that; cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Restart {
     wanted: Arc<AtomicBool>,
@@ -18,7 +18,7 @@ pub struct Restart {
 }
 
 impl Restart {
-    /// By what stops the appliance: no new sessions, and at once.
+    /// With the tokens that stop the appliance: without new sessions, and at once.
     pub fn new(drain: CancellationToken, now: CancellationToken) -> Self {
         Self { wanted: Arc::default(), drain, now }
     }

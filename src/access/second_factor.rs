@@ -1,5 +1,5 @@
-//! Time-based one-time codes (RFC 6238) for administrators, and recovery codes for whoever has lost the device. The usual
-//! parameters, which every authenticator app knows: SHA-1, six digits, thirty seconds, one step early or late.
+//! Time-based one-time codes (RFC 6238) for administrators, and recovery codes for those who have lost the device. The
+//! usual parameters, which every authenticator app supports: SHA-1, six digits, thirty seconds, one step early or late.
 
 use rand::RngExt as _;
 use sha2::{Digest, Sha256};
@@ -9,15 +9,15 @@ use crate::base::clock::Timestamp;
 use crate::base::hex::hex;
 use crate::base::secret::Secret;
 
-/// Bytes of a key: as many as SHA-1 gives (RFC 4226 section 4, R6).
+/// Bytes of a key: as many as in SHA-1 (RFC 4226 section 4, R6).
 const KEY_BYTES: usize = 20;
 /// Recovery codes made at a time.
 pub const RECOVERY_CODES: usize = 10;
-/// Characters of a recovery code, of 32 each: 50 bits.
+/// Characters of a recovery code, each one of 32: 50 bits.
 const RECOVERY_CHARS: usize = 10;
-/// No letters and digits that look alike (Crockford's Base32).
+/// Without letters and digits that look alike (Crockford's Base32).
 const RECOVERY_ALPHABET: &[u8; 32] = b"0123456789abcdefghjkmnpqrstvwxyz";
-/// What apps call this.
+/// The name shown in apps.
 const ISSUER: &str = "Waybill";
 
 /// A new key, in Base32 as people type it into an app.
@@ -32,16 +32,16 @@ fn totp(key: &Secret, account: &str) -> Option<Totp> {
     builder.with_secret(key).with_issuer(Some(ISSUER)).with_account_name(account).build().ok()
 }
 
-/// The step of time that a code belongs to, if it is one of about now. Blanks in it are passed over.
+/// The time step of a code, if it is about now. Blanks are ignored.
 pub fn step_of(key: &Secret, code: &str, now: Timestamp) -> Option<u64> {
     let code: String = code.chars().filter(|c| !c.is_whitespace()).collect();
     let seconds = u64::try_from(now.us() / 1_000_000).ok()?;
     totp(key, ISSUER)?.check(&code, seconds)
 }
 
-/// The address that an app reads the key from. `name` is the administrator's, `host` says where.
+/// The URI from which an app reads the key. `name` is the administrator's, `host` identifies the appliance.
 pub fn address(key: &Secret, name: &str, host: &str) -> Option<Secret> {
-    // A colon parts issuer and account.
+    // A colon separates issuer and account.
     let account = format!("{name}@{host}").replace(':', ".");
     totp(key, &account)?.to_url().ok().map(Secret::new)
 }
@@ -57,7 +57,7 @@ pub fn recovery_codes() -> Vec<Secret> {
     (0..RECOVERY_CODES).map(|_| code()).collect()
 }
 
-/// What is stored of a recovery code, however it was typed.
+/// The stored form of a recovery code, however it was typed.
 pub fn digest(code: &str) -> String {
     let plain: String = code.chars().filter(char::is_ascii_alphanumeric).map(|c| c.to_ascii_lowercase()).collect();
     hex(&Sha256::digest(plain.as_bytes()))

@@ -1,4 +1,4 @@
-//! Secrets that are used as they are: sealed in the database, opened here, never printed.
+//! Secrets that must be readable: sealed in the database, opened here, never printed.
 
 use super::certificate::{SealError, Sealer};
 use crate::base::secret::Secret;
@@ -12,7 +12,7 @@ pub struct Secrets {
     sealer: Sealer,
 }
 
-/// Why a secret could not be used.
+/// Why a secret is not available.
 #[derive(Debug, thiserror::Error)]
 pub enum SecretError {
     /// The master key.
@@ -24,12 +24,12 @@ pub enum SecretError {
 }
 
 impl Secrets {
-    /// Over the database and the master key of the data folder.
+    /// From the database and the master key of the data folder.
     pub fn open(db: Db, data: &std::path::Path) -> Result<Self, SealError> {
         Ok(Self { db, sealer: Sealer::open(data)? })
     }
 
-    /// Puts a secret in place of the one of that name. `subject` is whose it is, for the audit.
+    /// Replaces the secret of that name. `subject` is its owner, for the audit.
     pub async fn put(
         &self,
         name: &str,

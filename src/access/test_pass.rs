@@ -1,7 +1,7 @@
-//! One-time passes by which *Test connection* signs in without knowing a partner's password.
+//! One-time passes with which *Test connection* signs in without knowing a partner's password.
 //!
-//! Always: a pass opens one connector, once, within [`VALID_FOR`], and only to a client on this very host. It is held in
-//! memory alone, as a digest; nothing about the partner's own password changes.
+//! Always: a pass opens one connector, once, within [`VALID_FOR`], and only for a client on this very host. It is kept
+//! only in memory, as a digest; the partner's own password is not affected.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
@@ -15,9 +15,9 @@ use crate::base::clock::Timestamp;
 use crate::base::lock::lock;
 use crate::base::secret::Secret;
 
-/// How long a pass waits to be used.
+/// How long a pass is valid.
 pub const VALID_FOR: Duration = Duration::from_mins(1);
-/// Passes that wait; one more is not made before others have run out.
+/// The most unused passes; no further one is made before others expire.
 pub const PASSES_MAX: usize = 100;
 
 /// Where a client is.
@@ -35,12 +35,12 @@ struct Waiting {
     until: Timestamp,
 }
 
-/// The passes that wait to be used, one for each connector.
+/// The unused passes, one for each connector.
 #[derive(Clone, Debug, Default)]
 pub struct TestPasses(Arc<Mutex<HashMap<String, Waiting>>>);
 
 impl TestPasses {
-    /// A pass for the connector (its id in lower case), in place of one that waits; `None` when too many wait.
+    /// A pass for the connector (its id in lower case), replacing an unused one; `None` if there are too many.
     pub fn issue(&self, connector_key: &str, now: Timestamp) -> Option<Secret> {
         let pass = password::generate();
         let mut waiting = lock(&self.0);
@@ -53,7 +53,7 @@ impl TestPasses {
         Some(pass)
     }
 
-    /// Whether `password` is the pass of that connector. It is used up then.
+    /// Whether `password` is the pass of that connector, which is then used up.
     pub fn redeem(&self, connector_key: &str, password: &Secret, client: Client, now: Timestamp) -> bool {
         let mut waiting = lock(&self.0);
         let Some(one) = waiting.get(connector_key) else { return false };

@@ -1,5 +1,5 @@
-//! Whether what a change names can be used, seen before it is stored: new folders are written to, a new host name is
-//! looked up, and links are followed to where folders really lie. What stays as it was is not tried again, so that a disk
+//! Checks that what a change names is usable, before it is stored: new folders are written to, a new host name is
+//! looked up, and links are followed to where folders really lie. Unchanged values are not tried again, so that a disk
 //! that is away keeps nobody from saving the rest.
 
 use std::collections::HashMap;
@@ -24,9 +24,9 @@ use crate::store::setting::{self, SaveError, Scope};
 use crate::store::settings_file::SettingsFile;
 use crate::workspace::jail::STAGING;
 
-/// The setting below which connectors' folders lie.
+/// The setting for the folder above connectors' folders.
 const ROOT: &str = "root_directory";
-/// The setting that says where backups lie.
+/// The setting for the folder of backups.
 const BACKUPS: &str = "backup_folder";
 /// The setting that says when one is made every night.
 const NIGHTLY: &str = "backup_at";
@@ -36,7 +36,7 @@ const TRIED: &str = "probe.waybill-";
 /// Tries what `values` change in the FTP server's settings.
 ///
 /// # Errors
-/// Something cannot be used; every other mistake of `values` is told with it.
+/// Something is unusable; every other mistake in `values` is reported with it.
 pub async fn profile(db: &Db, values: &Texts) -> Result<(), SaveError> {
     let stored = profile::load(db).await?.texts;
     let mistakes = of_profile(db, &stored, values).await?;
@@ -113,7 +113,7 @@ async fn of_appliance(
 /// Tries the folders that `values` give a connector, new or not.
 ///
 /// # Errors
-/// One cannot be written to; every other mistake of `values` is told with it.
+/// One cannot be written to; every other mistake in `values` is reported with it.
 pub async fn connector(db: &Db, id: &ConnectorId, values: &Texts) -> Result<(), SaveError> {
     let root = root(db, &profile::load(db).await?.texts);
     let (new, all) = new_folders(db, id, values).await?;
@@ -132,8 +132,8 @@ pub async fn connector(db: &Db, id: &ConnectorId, values: &Texts) -> Result<(), 
     told(found, || ConnectorSettings::parse(&all).err())
 }
 
-/// Tries what a text of all settings changes; what is wrong has its place, such as `profile.root_directory`. Other mistakes
-/// are not told: reading it in tells them.
+/// Tries what a text of all settings changes; mistakes have their place, such as `profile.root_directory`. Other
+/// mistakes are left to the import.
 pub async fn settings_file(db: &Db, file: &SettingsFile) -> Result<Vec<Mistake>, StoreError> {
     let appliance = profile::load_appliance(db).await?.texts;
     let mut mistakes = placed("settings", of_appliance(db, &appliance, &file.settings, Passphrase::Stored).await?);
@@ -167,12 +167,12 @@ pub async fn settings_file(db: &Db, file: &SettingsFile) -> Result<Vec<Mistake>,
     Ok(mistakes)
 }
 
-/// Mistakes with the place of what they are about before their keys.
+/// Mistakes with the place of their subject before their keys.
 fn placed(place: &str, mistakes: Vec<Mistake>) -> Vec<Mistake> {
     mistakes.into_iter().map(|one| Mistake { key: format!("{place}.{}", one.key), ..one }).collect()
 }
 
-/// What `look` finds wrong only once links are followed. What is wrong as it is written the save finds itself.
+/// Mistakes that `look` finds only once links are followed. The save itself finds those in the written paths.
 async fn behind_links(
     folders: Folders,
     look: impl Fn(&Laid<'_>) -> Vec<Mistake> + Send + 'static,
@@ -186,7 +186,7 @@ async fn behind_links(
     tokio::task::spawn_blocking(looked).await.map_err(|error| StoreError::Unreadable(error.to_string()))
 }
 
-/// Where a path leads to, as far as it is there.
+/// Where a path really leads, as far as it exists.
 fn real(path: &Path) -> PathBuf {
     let there = path.ancestors().find_map(|above| Some((above, above.canonicalize().ok()?)));
     there.map_or_else(
@@ -202,7 +202,7 @@ fn root(db: &Db, profile: &Texts) -> PathBuf {
     db.folder().join(text(profile, (ROOT, Profile::SETTINGS)))
 }
 
-/// The folders that `values` give a connector and that it had not before; and all of its settings then.
+/// The folders that `values` newly give a connector, and all its settings then.
 async fn new_folders(
     db: &Db,
     id: &ConnectorId,
@@ -215,7 +215,7 @@ async fn new_folders(
     Ok((new, all))
 }
 
-/// The mistakes found here behind those that the save itself would find.
+/// The mistakes found here after those that the save itself would find.
 fn told(found: Vec<Mistake>, others: impl FnOnce() -> Option<Vec<Mistake>>) -> Result<(), SaveError> {
     if found.is_empty() {
         return Ok(());
@@ -231,14 +231,14 @@ fn text(texts: &Texts, (key, table): Of) -> &str {
     texts.get(key).map_or_else(default, String::as_str)
 }
 
-/// The value of a setting, where it is another one than the stored one, and can be read.
+/// The value of a setting, if it differs from the stored one and is valid.
 fn changed<T: Value>(stored: &Texts, values: &Texts, of: Of) -> Option<T> {
     let new = T::parse(values.get(of.0)?).ok()?;
     let same = T::parse(text(stored, of)).is_ok_and(|old| old.text() == new.text());
     (!same).then_some(new)
 }
 
-/// A connector as far as what names its folders goes, where that can be read.
+/// A connector with just the settings that name its folders, if they are valid.
 fn named(id: &ConnectorId, texts: &Texts) -> Option<Connector> {
     const NAMED_BY: [&str; 6] =
         ["type", "input_folder", "output_folder", "folder", "save_to_sent_folder", "log_messages"];
@@ -251,8 +251,8 @@ fn folders_of(id: &ConnectorId, texts: &Texts) -> Vec<(&'static str, String)> {
     named(id, texts).map(|connector| connector.folders()).unwrap_or_default()
 }
 
-/// Tries folders away from the threads that serve requests; a disk may be slow. Many of them may begin in one place: each
-/// place is tried once.
+/// Tries folders away from the threads that serve requests, since a disk may be slow. Many of them may start from one
+/// place: each place is tried once.
 async fn try_folders(folders: Vec<(String, PathBuf)>) -> Result<Vec<Mistake>, StoreError> {
     let all = move || {
         let mut places = HashMap::new();
@@ -263,10 +263,10 @@ async fn try_folders(folders: Vec<(String, PathBuf)>) -> Result<Vec<Mistake>, St
     tokio::task::spawn_blocking(all).await.map_err(|error| StoreError::Unreadable(error.to_string()))
 }
 
-/// Whether files can be made, synced, renamed and removed in `folder`, or, where it is not there yet, in the one it would
-/// be made in. Nothing of that stays.
+/// Whether files can be made, synced, renamed and removed in `folder`, or, if it does not exist yet, where it would be
+/// made. Leaves nothing behind.
 fn try_folder(folder: &Path, places: &mut HashMap<PathBuf, Result<(), String>>) -> Result<(), String> {
-    // A partner would see the trial there. It lies in a folder in use, which the save refuses.
+    // A partner would see the trial: this is in a folder in use, which the save refuses.
     if folder.ancestors().skip(1).any(|above| above.join(STAGING).is_dir()) {
         return Ok(());
     }
@@ -276,7 +276,7 @@ fn try_folder(folder: &Path, places: &mut HashMap<PathBuf, Result<(), String>>) 
     if !place.metadata().is_ok_and(|found| found.is_dir()) {
         return Err(format!("{shown} cannot be a folder: {at} is a file or leads nowhere; choose another"));
     }
-    // Nobody sees what lies in the staging folder of one that is in use.
+    // Nobody sees the contents of the staging folder of one that is in use.
     let staging = place.join(STAGING);
     let trial = if place == folder && staging.is_dir() { &staging } else { place };
     let tried = places.entry(trial.to_owned()).or_insert_with(|| {
@@ -290,7 +290,7 @@ fn try_folder(folder: &Path, places: &mut HashMap<PathBuf, Result<(), String>>) 
         .map_err(|why| format!("{shown} cannot be used: in {at} {why}; choose a folder that Waybill may write to"))
 }
 
-/// The error says what could not be done. It touches nothing but a file that it made.
+/// The error says what failed. It touches nothing but its own file.
 fn try_in(folder: &Path) -> Result<(), (&'static str, io::Error)> {
     let [one, two] = [(); 2].map(|()| folder.join(format!("{TRIED}{:016x}", rand::random::<u64>())));
     let made = std::fs::File::create_new(&one).map_err(|error| ("made", error))?;
@@ -309,7 +309,7 @@ async fn look_up(host: &str) -> Result<(), String> {
     has_one.then_some(()).ok_or_else(|| format!("{host} has IPv6 addresses only; {right}"))
 }
 
-/// Where the web interface answers, if it does.
+/// The port of the web interface, if it runs.
 async fn web_port(db: &Db) -> Result<Option<u16>, StoreError> {
     let web = listener::get(db, Listener::Web).await?;
     Ok(web.address.rsplit_once(':').and_then(|(_, port)| port.parse().ok()))
@@ -355,7 +355,7 @@ mod tests {
         let id = ConnectorId::parse("acme").unwrap();
         profile(&db, &texts(&[("root_directory", "new/partners")])).await.unwrap();
         connector(&db, &id, &texts(&[("input_folder", in_use.to_str().unwrap())])).await.unwrap();
-        // Within a folder in use a partner would see it: nothing is tried, and so nothing found out.
+        // Within a folder in use a partner would see it: nothing is tried, and so nothing found.
         std::fs::write(in_use.join("taken"), "").unwrap();
         let within = in_use.join("taken/in");
         connector(&db, &id, &texts(&[("output_folder", within.to_str().unwrap())])).await.unwrap();
@@ -395,12 +395,12 @@ mod tests {
         assert!(refused[0].starts_with("backup_folder: "), "{refused:?}");
         let refused = said(profile(&db, &texts(&[("root_directory", "way")])).await);
         assert!(refused[0].starts_with("root_directory: way is, holds or lies in "), "{refused:?}");
-        // Of a text of all settings each has its place.
+        // In a text of all settings each has its place.
         let text = "[settings]\nbackup_folder = \"round\"\n[connectors.globex]\noutput_folder = \"link/in\"\n";
         let found = settings_file(&db, &SettingsFile::parse(text).unwrap()).await.unwrap();
         let places: Vec<_> = found.iter().map(|one| one.key.as_str()).collect();
         assert_eq!(places, ["settings.backup_folder", "connectors.globex.output_folder"]);
-        // A root that is a link itself is fine.
+        // A root that is itself a link is fine.
         symlink(folder.path().join("away"), folder.path().join("linked")).unwrap();
         profile(&db, &texts(&[("root_directory", "linked")])).await.unwrap();
     }

@@ -1,5 +1,5 @@
-//! Alerts: each event that is told makes one delivery; those that are due together make one letter for each who gets
-//! them, and there are at most so many letters an hour.
+//! Alerts: each announced event makes one delivery; those due together make one letter for each group of recipients,
+//! and the number of letters per hour is limited.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -18,15 +18,15 @@ use crate::store::live::Snapshot;
 use crate::store::set_off::New;
 use crate::store::{StoreError, alert};
 
-/// How long an alert waits for others, which go with it.
+/// How long an alert waits for others to go with it.
 const GATHER: Duration = Duration::from_secs(10);
 const HOUR: Duration = Duration::from_hours(1);
-/// Alerts of one letter: of a flood, such as a target that gives up everything at once, few letters must be enough.
+/// Alerts in one letter: for a flood, such as a target that gives up everything at once, few letters must suffice.
 pub(super) const TOGETHER_MAX: i64 = 1_000;
-/// Lines of one letter; more are counted.
+/// Lines of one letter; further ones are counted.
 const LINES_MAX: usize = 50;
 
-/// The delivery of an event that somebody is told of.
+/// The delivery for an event, if somebody is alerted of it.
 pub(super) fn told(snapshot: &Snapshot, event: &Event, now: Timestamp) -> Option<New> {
     let settings = &snapshot.appliance;
     let own = own_alerts(snapshot, &event.connector).and_then(|own| own.alert_on.tells(event.kind));
@@ -42,24 +42,24 @@ pub(super) fn told(snapshot: &Snapshot, event: &Event, now: Timestamp) -> Option
     })
 }
 
-/// The settings of that connector, where it has alerts of its own.
+/// The settings of that connector, if it has alerts of its own.
 fn own_alerts<'a>(snapshot: &'a Snapshot, connector: &str) -> Option<&'a ConnectorSettings> {
     snapshot.connector(connector).and_then(|live| live.connector.settings.own_alerts())
 }
 
-/// Who is told of what concerns that connector: its own recipients, or everybody's.
+/// Who is told what concerns that connector: its own recipients, or the general ones.
 fn recipients<'a>(snapshot: &'a Snapshot, connector: &str) -> &'a MailAddresses {
     let own = own_alerts(snapshot, connector).map(|own| &own.alert_to);
     own.filter(|own| !own.is_empty()).unwrap_or(&snapshot.appliance.mail_to)
 }
 
-/// What the subject of what concerns that connector begins with.
+/// The prefix of subjects about that connector.
 fn beginning<'a>(snapshot: &'a Snapshot, connector: &str) -> &'a Subject {
     let own = own_alerts(snapshot, connector).and_then(|own| own.alert_subject.as_ref());
     own.unwrap_or(&snapshot.appliance.alert_subject)
 }
 
-/// Who is told together, under which subject, and of which deliveries' events.
+/// Recipients told together, under which subject, and of which deliveries' events.
 struct Circle<'a> {
     to: Vec<MailAddress>,
     beginning: &'a Subject,
@@ -67,8 +67,8 @@ struct Circle<'a> {
 }
 
 impl Reach {
-    /// One letter for each circle of recipients; none while there were enough in the last hour. Gives what came of the
-    /// deliveries of each letter, together.
+    /// One letter for each circle of recipients; none if there were enough in the last hour. Returns the outcomes of
+    /// the deliveries of each letter, together.
     pub(super) async fn alert(&self, snapshot: &Snapshot, due: &[Pending]) -> Result<Vec<Vec<Tried>>, StoreError> {
         let now = self.depot.clock.now();
         let most = snapshot.appliance.alerts_per_hour_max.get();
@@ -116,7 +116,7 @@ impl Reach {
     }
 }
 
-/// What came of the deliveries of one letter: it is counted once, however many alerts are in it.
+/// The outcomes of one letter's deliveries: it counts once, however many alerts it contains.
 pub(super) fn of_one_letter(mut attempts: Vec<Attempted>) -> Vec<Attempted> {
     if let Some(first) = attempts.first_mut() {
         first.letter = true;
@@ -124,7 +124,7 @@ pub(super) fn of_one_letter(mut attempts: Vec<Attempted>) -> Vec<Attempted> {
     attempts
 }
 
-/// One event by itself, or a digest of several.
+/// One event, or a digest of several.
 fn letter(subject: &str, to: Vec<MailAddress>, events: &[(i64, Event)]) -> Letter {
     let line = |event: &Event| format!("{}  {}", shown(event.at), event.summary);
     let mut lines: Vec<_> = events.iter().take(LINES_MAX).map(|(_, event)| line(event)).collect();
@@ -174,7 +174,7 @@ mod tests {
 
     type Letters = Arc<Mutex<Vec<String>>>;
 
-    /// A mail server in clear that takes every letter; `Err` makes it say no.
+    /// A plaintext mail server that accepts every letter; `Err` makes it refuse.
     async fn mail_server(answer: &'static str) -> (u16, Letters) {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let port = listener.local_addr().unwrap().port();
@@ -251,7 +251,7 @@ mod tests {
                 ("alert_subject", "[globex]"),
                 ("alert_on", "delivery_failed,storage_failing"),
             ];
-            // What acme says of its own does not count.
+            // Acme's own settings do not count.
             for (id, texts) in [("acme", &[("alert_to", "nobody@acme.example")][..]), ("globex", &globex)] {
                 let texts = texts.iter().map(own).collect();
                 connector::add(&depot.db, &ConnectorId::parse(id).unwrap(), &texts, None, &change).await.unwrap();
@@ -271,7 +271,7 @@ mod tests {
             event::record(&self.reach.depot.db, &event).await.unwrap();
         }
 
-        /// What the runner does once the gathering is over; gives the answers.
+        /// Does what the runner does once the gathering is over; returns the answers.
         async fn sends(&self) -> Vec<String> {
             let (db, snapshot) = (&self.reach.depot.db, self.live.snapshot());
             set_off::look(&self.reach.depot, &snapshot).await.unwrap();
@@ -298,7 +298,7 @@ mod tests {
         }
     }
 
-    /// Long lines of a head go on behind a blank (RFC 5322, section 2.2.3).
+    /// Long header lines continue after a blank (RFC 5322, section 2.2.3).
     fn subjects(letters: &Letters) -> Vec<String> {
         let letters = letters.lock().unwrap();
         let unfolded = letters.iter().map(|one| one.replace("\n ", " "));

@@ -1,4 +1,4 @@
-//! One attempt to deliver something: what a target is given, and what came of it.
+//! One attempt to deliver something: what a target gets, and the outcome.
 
 use crate::base::clock::Timestamp;
 use crate::store::event::Event;
@@ -12,9 +12,9 @@ pub const ANSWER_BYTES: usize = 4_096;
 pub enum Outcome {
     /// The target has it.
     Delivered,
-    /// Not now: it is tried again.
+    /// Not now: it is retried.
     Retry,
-    /// The target wants no more of it.
+    /// The target declines it for good.
     Stopped,
 }
 
@@ -23,32 +23,32 @@ pub enum Outcome {
 pub struct Attempt {
     /// How it ended.
     pub outcome: Outcome,
-    /// What the other side said, at most [`ANSWER_BYTES`] of it, or why it was not reached, in words.
+    /// The other side's answer, at most [`ANSWER_BYTES`] of it, or in words why it was not reached.
     pub answer: String,
 }
 
 impl Attempt {
-    /// An attempt that ended so; of a long answer the beginning is kept.
+    /// An attempt with that outcome; the beginning of a long answer is kept.
     pub fn new(outcome: Outcome, answer: impl Into<String>) -> Self {
         let mut answer = answer.into();
         answer.truncate(answer.floor_char_boundary(ANSWER_BYTES));
         Self { outcome, answer }
     }
 
-    /// It is tried again, for this reason.
+    /// It is retried, for this reason.
     pub fn retry(why: impl Into<String>) -> Self {
         Self::new(Outcome::Retry, why)
     }
 }
 
-/// What a target is given. The bytes of its file are opened by the receipt's id (`transfer::held`).
+/// What a target gets. The bytes of its file are opened by the receipt's id (`transfer::held`).
 #[derive(Clone, Debug)]
 pub struct Shipment {
     /// What happened.
     pub event: Event,
-    /// The file it is about.
+    /// The file it concerns.
     pub receipt: Option<Receipt>,
-    /// 1 is the first; it goes on counting when a delivery is begun anew.
+    /// 1 is the first; counting continues when a delivery is begun anew.
     pub attempt: u32,
     /// When this attempt begins.
     pub at: Timestamp,

@@ -19,7 +19,7 @@ use crate::store::receipt::Receipt;
 use crate::transfer::held;
 
 impl Reach {
-    /// One attempt of what an action does, for each of `due`.
+    /// One attempt of an action for each of `due`.
     pub(super) async fn act(
         &self,
         snapshot: &Snapshot,
@@ -88,7 +88,7 @@ impl Reach {
     }
 }
 
-/// What happened, and the file it is about.
+/// What happened, and the file it concerns.
 fn letter(
     subject: &str,
     to: Vec<MailAddress>,

@@ -1,5 +1,5 @@
-//! A Command connector: a program is run for each file, until it ends with status 0. It works on a copy of the file, in a
-//! scratch folder that goes when it ends.
+//! A Command connector: a program is run for each file, until it exits with status 0. It works on a copy of the file,
+//! in a scratch folder that is removed when it ends.
 
 use std::fs::{DirBuilder, OpenOptions};
 use std::io;
@@ -28,14 +28,14 @@ use crate::workspace::download::Source;
 /// Where scratch folders are, beneath the data folder.
 const SCRATCH: &str = "scratch";
 
-/// What runs programs; cheap to clone.
+/// Runs programs; cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Commands {
     programs: Programs,
     scratch: Arc<Path>,
 }
 
-/// One program and what it is given.
+/// A program with its arguments.
 #[derive(Clone, Copy, Debug)]
 pub struct Command<'a> {
     /// Which.
@@ -55,13 +55,13 @@ pub struct Given<'a> {
     pub connector: &'a str,
     /// The partner's name for the file.
     pub name: &'a str,
-    /// Where it lies; its last name is the copy's.
+    /// Its path; the last name is the copy's.
     pub path: &'a str,
-    /// What tells it from another.
+    /// Identifies it.
     pub message_id: &'a str,
     /// When it came, or was collected.
     pub at: Timestamp,
-    /// Lower-case hex; empty where it is not known.
+    /// Lower-case hex; empty if unknown.
     pub sha256: &'a str,
     /// The partner's address.
     pub remote: &'a str,
@@ -84,7 +84,7 @@ impl<'a> Given<'a> {
         })
     }
 
-    /// The file that an event is about, if it is about one.
+    /// The file that an event concerns, if any.
     pub fn of_event(event: &'a Event) -> Option<Self> {
         let path = event.file.as_ref()?.path.as_str();
         Some(Self {
@@ -101,11 +101,11 @@ impl<'a> Given<'a> {
 }
 
 impl Commands {
-    /// Runs programs of that folder; runs and scratch folders that a crash left in `data` are ended and removed.
+    /// Runs programs of that folder; ends runs and removes scratch folders that a crash left in `data`.
     pub fn open(programs: Programs, data: &Path) -> io::Result<Self> {
-        // Runs are known by where it is, whatever it is called from.
+        // Runs are identified by its real path, whatever path Waybill was given.
         let scratch = data.canonicalize()?.join(SCRATCH);
-        // A run that a crash has cut off goes on: it is ended before its file is given to another.
+        // A run cut off by a crash goes on: it is ended before its file is given to another.
         let left = stray::end_left(&scratch);
         if left > 0 {
             tracing::warn!(processes = left, "Ended what programs of an earlier run had left behind");
@@ -117,8 +117,8 @@ impl Commands {
         Ok(Self { programs, scratch: scratch.into() })
     }
 
-    /// One attempt. `run_id` is new for each; `file` holds the bytes of the receipt's file. The program ends when nobody waits
-    /// for this any more.
+    /// One attempt. `run_id` is new for each; `file` contains the bytes of the receipt's file. The program ends when
+    /// nobody waits for this any longer.
     pub async fn run(
         &self,
         command: &Command<'_>,
@@ -176,12 +176,12 @@ impl Commands {
     }
 }
 
-/// One run, ready to be done where it may block.
+/// One run, to be done on a thread that may block.
 struct OneRun {
     program: PathBuf,
     arguments: Vec<String>,
     folder: PathBuf,
-    /// Where the program finds the file, and its bytes.
+    /// The path at which the program finds the file, and its bytes.
     copy: Option<(PathBuf, Source)>,
     within: Duration,
 }
@@ -201,7 +201,7 @@ impl OneRun {
         ended
     }
 
-    /// The file for this run alone: whatever the program does to it touches no other.
+    /// A file for this run only: whatever the program does to it affects no other.
     fn fill(&self) -> io::Result<()> {
         let Some((path, source)) = &self.copy else { return Ok(()) };
         let to = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
@@ -209,7 +209,7 @@ impl OneRun {
     }
 }
 
-/// Status 0 is delivered, anything else is tried again.
+/// Status 0 is delivered, anything else is retried.
 fn attempt(ended: &Run, warnings: &[String], within: Duration) -> Attempt {
     let (outcome, words) = match ended.end {
         End::Exited(0) => (Outcome::Delivered, "Exit status 0".to_owned()),
@@ -240,7 +240,7 @@ mod tests {
     use crate::base::id::IdSource;
     use crate::domain::setting::Value;
 
-    /// Runs a program of these lines on a file of these bytes; gives what came of it and what is left in scratch.
+    /// Runs a program with these lines on a file with these bytes; returns the outcome and what is left in scratch.
     async fn ran(text: &str, arguments: &str) -> (Attempt, Vec<String>) {
         let top = tempfile::tempdir().unwrap();
         let (programs, data) = (top.path().join("programs"), top.path().join("data"));
@@ -258,9 +258,9 @@ mod tests {
         let zone = ZoneName::parse("UTC").unwrap();
         let command = Command { program: &name, arguments: &arguments, zone: &zone, within: WITHIN };
         let mut attempt = Attempt::retry("busy");
-        // Another test that starts a program meanwhile holds this one open for a moment.
+        // Another test that is starting a program may hold this one open for a moment.
         for _ in 0..100 {
-            // Whoever read it before, such as the program asked before this one, has left it at its end.
+            // An earlier reader, such as the program asked before this one, has left it at its end.
             let mut opened = File::open(&file).unwrap();
             io::Read::read_to_end(&mut opened, &mut Vec::new()).unwrap();
             let source = Source::shared(Arc::new(opened.into())).unwrap();

@@ -1,5 +1,5 @@
-//! Actions that are asked before a partner gets a file: a program that ends with another status than 0, or a receiver that
-//! answers with something other than 2xx, holds it back. Each question is an event with its attempts.
+//! Actions that are asked before a partner gets a file: a program that exits with a status other than 0, or a receiver
+//! that answers with anything but 2xx, holds it back. Each question is an event with its attempts.
 
 use std::time::Duration;
 
@@ -23,7 +23,7 @@ use crate::workspace::download::Source;
 
 /// How long one action may take to agree; the partner waits for it.
 pub const WITHIN: Duration = Duration::from_secs(15);
-/// How long all actions of one file may take together; most clients wait a minute for the first reply.
+/// How long all actions for one file may take together; most clients wait a minute for the first reply.
 pub const ALL_WITHIN: Duration = Duration::from_secs(30);
 
 /// Asks actions.
@@ -31,11 +31,11 @@ pub const ALL_WITHIN: Duration = Duration::from_secs(30);
 pub struct Asker {
     /// The database, where each question is recorded.
     pub db: Db,
-    /// What webhooks are signed with.
+    /// Signing secrets of webhooks.
     pub secrets: Secrets,
-    /// Who posts.
+    /// Posts.
     pub poster: Poster,
-    /// Who runs programs.
+    /// Runs programs.
     pub commands: Commands,
     /// The time.
     pub clock: Clock,
@@ -119,10 +119,10 @@ impl Asker {
     }
 }
 
-/// The time that all actions of one file have together.
+/// The time that all actions for one file have together.
 struct Time {
     begun: Timestamp,
-    /// What those before it do, and how long each took.
+    /// What the previous actions do, and how long each took.
     taken: Vec<(String, Duration)>,
 }
 
@@ -132,7 +132,7 @@ impl Time {
         ALL_WITHIN.saturating_sub(now.since(self.begun)).min(WITHIN)
     }
 
-    /// Why it was not waited for any longer than that.
+    /// Why no further time was allowed.
     fn late(&self, within: Duration) -> String {
         if within == WITHIN {
             return format!("No answer within {} s", WITHIN.as_secs());

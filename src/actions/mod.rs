@@ -1,4 +1,4 @@
-//! Floor 4: what received files and events set off: deliveries, one attempt after the other.
+//! Floor 4: what received files and events set off: deliveries, attempt by attempt.
 
 pub mod alerts;
 pub mod attempt;

@@ -1,11 +1,11 @@
-//! What a receiver of events gets: JSON, in one form with a version; a file has the name that it has at that attempt.
+//! What a receiver of events gets: JSON, in one versioned form; a file has its name at the time of the attempt.
 
 use serde::Serialize;
 
 use super::attempt::Shipment;
 use crate::store::exported;
 
-/// Counts changes that a receiver must know of; a new field is none.
+/// Counts changes that matter to receivers; a new field does not count.
 pub const VERSION: u32 = 1;
 
 #[derive(Serialize)]
@@ -20,7 +20,7 @@ struct Payload<'a> {
 pub fn json(shipment: &Shipment) -> String {
     let event = exported::Event::of(&shipment.event);
     let receipt = shipment.receipt.as_ref().map(exported::Receipt::of);
-    // Texts and numbers always have a form in JSON.
+    // Texts and numbers can always be written as JSON.
     serde_json::to_string(&Payload { version: VERSION, event, receipt }).unwrap_or_default()
 }
 

@@ -1,4 +1,4 @@
-//! One run of a program: in a process group of its own, for a limited time, with the beginning of what it says.
+//! One run of a program: in a process group of its own, for a limited time, keeping the beginning of its output.
 
 use std::io::{self, Read};
 use std::os::unix::process::{CommandExt, ExitStatusExt};
@@ -13,23 +13,23 @@ use super::stray;
 
 /// How long a program may run.
 pub const WITHIN: Duration = Duration::from_mins(1);
-/// All that a program finds in its environment.
+/// The only variable in a program's environment.
 const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 /// Bytes read at a time.
 const STEP_BYTES: usize = 8 * 1024;
-/// Bytes that a pipe may still hold when the program has ended.
+/// Bytes that a pipe may still contain when the program has ended.
 const LEFT_BYTES_MAX: usize = 1024 * 1024;
 
 /// How a run ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum End {
-    /// By itself, with that status.
+    /// It exited with that status.
     Exited(i32),
-    /// By a signal.
+    /// A signal killed it.
     Signalled(i32),
-    /// It was still running when its time was over.
+    /// It was still running when its time was up.
     TooLong,
-    /// It was still running when nobody waited for its end any more.
+    /// It was still running when nobody waited for it any longer.
     Unwanted,
 }
 
@@ -42,9 +42,9 @@ pub struct Run {
     pub output: Vec<u8>,
 }
 
-/// Runs `program` in `folder` for at most `within`; keeps `kept_bytes` of what it says. It has no standard input, and
-/// nothing in its environment but `PATH`. Whatever it has left running ends with it, in its process group or not. Blocks. It is
-/// wanted as long as the other end of `wanted` is open.
+/// Runs `program` in `folder` for at most `within`; keeps `kept_bytes` of its output. It has no standard input, and
+/// only `PATH` in its environment. Everything it leaves running ends with it, in its process group or not. Blocks. It
+/// is wanted as long as the other end of `wanted` is open.
 pub fn run(
     program: &Path,
     arguments: &[String],
@@ -66,12 +66,12 @@ pub fn run(
         .stderr(writer)
         .process_group(0);
     let mut child = stray::spawn(&mut command, &mark)?;
-    // What holds the pipe's other end here would keep it open.
+    // Otherwise the pipe's other end, held here, would keep it open.
     drop(command);
     let group = Pid::from_child(&child);
     let mut heard = Heard { reader: Some(reader), output: Vec::new(), kept_bytes };
     let followed = follow(group, &mut heard, Instant::now() + within, wanted);
-    // Its number is not given away before it is waited for: the group is still this one's.
+    // Its number is not reused before it is waited for: the group is still this one's.
     let _ = kill_process_group(group, Signal::KILL);
     let status = child.wait();
     stray::end(&mark);
@@ -92,7 +92,7 @@ enum Followed {
     Unwanted,
 }
 
-/// Hears what it says until it ends, its time is over, or nobody wants it any more.
+/// Reads its output until it ends, its time is up, or nobody wants it any longer.
 fn follow(child: Pid, heard: &mut Heard, until: Instant, wanted: &io::PipeReader) -> io::Result<Followed> {
     let ended = pidfd_open(child, PidfdFlags::empty())?;
     loop {
@@ -125,16 +125,16 @@ fn is_ready(watched: &PollFd<'_>) -> bool {
     !watched.revents().is_empty()
 }
 
-/// What a program says.
+/// A program's output.
 struct Heard {
-    /// Until both its outputs are closed.
+    /// Until both outputs are closed.
     reader: Option<io::PipeReader>,
     output: Vec<u8>,
     kept_bytes: usize,
 }
 
 impl Heard {
-    /// Reads once; of what is too much nothing is kept. Gives how many bytes came.
+    /// Reads once; discards what is too much. Returns how many bytes came.
     fn step(&mut self) -> usize {
         let mut buffer = [0; STEP_BYTES];
         let Some(reader) = &mut self.reader else { return 0 };
@@ -151,7 +151,7 @@ impl Heard {
         0
     }
 
-    /// Reads what the pipe still holds.
+    /// Reads the rest of the pipe.
     fn rest(&mut self) {
         let mut left = LEFT_BYTES_MAX;
         while left > 0 && self.output.len() < self.kept_bytes {
@@ -187,7 +187,7 @@ mod tests {
     fn ran_for(wanted: &io::PipeReader, text: &str, arguments: &[&str], within: Duration) -> Run {
         let folder = tempfile::tempdir().unwrap();
         let arguments: Vec<_> = arguments.iter().map(|one| (*one).to_owned()).collect();
-        // Another test that starts a program meanwhile holds this one open for a moment.
+        // Another test that is starting a program may hold this one open for a moment.
         let program = script(folder.path(), text);
         for _ in 0..100 {
             match run(&program, &arguments, folder.path(), (within, KEPT), wanted) {
@@ -220,10 +220,10 @@ mod tests {
         let ended = ran("setsid sleep 1000 & echo $!; (setsid sh -c 'sleep 1001; true' &)", &[], LONG);
         assert_eq!(ended.end, End::Exited(0));
         gone(&ended.output);
-        // One that has emptied its environment as well.
+        // One that has emptied its environment, too.
         let ended = ran("env -i setsid sleep 1000 & echo $!; sleep 0.2", &[], LONG);
         gone(&ended.output);
-        // And one that has another.
+        // And one that has replaced it.
         let ended = ran("env -i PATH=/usr/bin:/bin setsid sleep 1000 & echo $!; sleep 0.2", &[], LONG);
         gone(&ended.output);
         let other = other.join().unwrap();
@@ -238,7 +238,7 @@ mod tests {
         let mark = stray::mark(&scratch.join("one"));
         command.arg("1000").env_clear().env("PATH", format!("{PATH}:{mark}"));
         let mut left = command.spawn().unwrap();
-        // It is started a moment before the kernel tells what it was started with.
+        // It starts a moment before the kernel shows its environment.
         while std::fs::read(format!("/proc/{}/environ", left.id())).unwrap().is_empty() {
             std::thread::yield_now();
         }
@@ -252,7 +252,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let scratch = folder.path().join("scratch");
         std::fs::create_dir_all(scratch.join("one/deep")).unwrap();
-        // In a session of its own, as a child of a shell in this one's group: another test takes neither for a run's.
+        // In a session of its own, as a child of a shell in this one's group: no other test takes either for a run's.
         let sleeping = |place: &Path| {
             let mut command = Command::new("/bin/sh");
             command.args(["-c", "(cd \"$0\" && exec setsid sleep 1000) & echo $!; wait"]).arg(place);
@@ -289,7 +289,7 @@ mod tests {
         let ended = ran("sleep 1000 & echo $!; sleep 1000", &[], Duration::from_millis(500));
         assert_eq!(ended.end, End::TooLong);
         gone(&ended.output);
-        // What is left behind by one that ends does not outlive it, and holds up nobody.
+        // Processes left by a program do not outlive it, and hold up nobody.
         let ended = ran("sleep 1000 & echo $!", &[], LONG);
         assert_eq!(ended.end, End::Exited(0));
         gone(&ended.output);

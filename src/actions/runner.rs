@@ -1,7 +1,7 @@
-//! Who delivers: looks for what is due, one worker for each lane, at most [`WORKERS_PER_TARGET`] lanes of a target at a
-//! time, and records what came of each attempt.
+//! Delivers: looks for what is due, with one worker for each lane and at most [`WORKERS_PER_TARGET`] lanes of a target
+//! at a time, and records the outcome of each attempt.
 //!
-//! Always: within a lane the order is kept, unless the target says otherwise.
+//! Always: a lane keeps its order, unless the target says otherwise.
 
 use std::collections::{HashMap, HashSet};
 use std::time::Duration;
@@ -27,31 +27,32 @@ use crate::store::receipt::{self, Receipt};
 use crate::transfer::depot::TransferError;
 use crate::transfer::held;
 
-/// Lanes of one target that are worked on at a time.
+/// Lanes of one target worked on at a time.
 pub const WORKERS_PER_TARGET: usize = 2;
-/// Lanes that are worked on at a time, of all targets.
+/// Lanes worked on at a time, over all targets.
 pub const WORKERS_MAX: usize = 64;
-/// Deliveries of a lane that are looked at together.
+/// Deliveries of a lane read together.
 pub const BATCH_MAX: i64 = 64;
-/// How often it is looked for lanes that have something due.
+/// How often to look for lanes with something due.
 const LOOK_EVERY: Duration = Duration::from_millis(250);
-/// How long a lane steps aside at most for uploads that come meanwhile.
+/// How long a lane pauses at most for uploads that come meanwhile.
 const ASIDE_MAX: Duration = Duration::from_millis(100);
 /// How long a lane is worked on while others may wait for their turn.
 const TURN: Duration = Duration::from_secs(2);
-/// How long what is held back holds up those behind it. Not longer: its partner was told that its upload failed, and only a
-/// start finds out what became of it; or has given it a temporary name, and nobody knows for how long.
+/// How long a held-back delivery holds up those behind it. No longer, because either its partner was told that the
+/// upload failed, and only the next start finds out what happened to it; or it has a temporary name, and nobody knows
+/// for how long.
 const HELD_FOR: Duration = Duration::from_mins(1);
-/// How long, at a stop, what was broken off may take to be recorded.
+/// How long, at a stop, recording interrupted work may take.
 const LAST_RECORDS_WITHIN: Duration = Duration::from_secs(5);
-/// How long a lane rests at most: what is made due by hand is seen then.
+/// How long a lane rests at most: then it notices what was made due by hand.
 const REST: Duration = Duration::from_secs(1);
 
-/// Which turn a lane had last, and until when it rests, whatever becomes of the time of day.
+/// Which turn a lane had last, and until when it rests, independent of the clock.
 type Turns = HashMap<Lane, (u64, Instant)>;
 
-/// The lanes that are worked on next, which are busy from now on: those first whose last turn was longest ago. A lane that
-/// always has something due would else keep its target's workers for itself.
+/// The lanes to work on next, busy from now on: those whose last turn was longest ago come first. Otherwise a lane that
+/// always has something due would keep its target's workers for itself.
 fn next_up(mut lanes: Vec<Lane>, turns: &mut Turns, busy: &mut HashSet<Lane>, now: Instant) -> Vec<Lane> {
     let known: HashSet<&Lane> = lanes.iter().collect();
     turns.retain(|lane, _| known.contains(lane));
@@ -73,7 +74,8 @@ fn next_up(mut lanes: Vec<Lane>, turns: &mut Turns, busy: &mut HashSet<Lane>, no
     lanes
 }
 
-/// What of a lane is tried now, and when the first of the others is due. What is held back holds up those behind it.
+/// The deliveries of a lane to try now, and when the first of the others is due. Held-back ones hold up those behind
+/// them.
 fn due(pending: Vec<Pending>, in_order: bool, now: Timestamp) -> (Vec<Pending>, Option<Timestamp>) {
     let is_due = |one: &Pending| !one.held && one.next_at <= now;
     let later = pending.iter().find(|one| !is_due(one)).map(|one| one.next_at);
@@ -85,20 +87,20 @@ fn due(pending: Vec<Pending>, in_order: bool, now: Timestamp) -> (Vec<Pending>, 
     (due, later)
 }
 
-/// How it is told to stop.
+/// The signals that stop it.
 #[derive(Clone, Debug)]
 struct Stops {
-    /// Nothing more is begun.
+    /// Nothing more is started.
     stop: CancellationToken,
-    /// What is under way is broken off.
+    /// Work in progress is broken off.
     cut: CancellationToken,
 }
 
-/// Who works on which lane.
+/// The workers and their lanes.
 #[derive(Default)]
 struct Workers {
     tasks: JoinSet<Instant>,
-    /// What each works on, also when it can no longer say so itself.
+    /// The lane of each, known even if a worker can no longer report it.
     lanes: HashMap<Id, Lane>,
     busy: HashSet<Lane>,
     turns: Turns,
@@ -106,19 +108,19 @@ struct Workers {
 }
 
 impl Workers {
-    /// The lanes that are worked on next; each must be started.
+    /// The lanes to work on next; each must be started.
     fn next_up(&mut self, lanes: Vec<Lane>) -> Vec<Lane> {
         next_up(lanes, &mut self.turns, &mut self.busy, Instant::now())
     }
 
-    /// Works on a lane; the work gives until when the lane rests then.
+    /// Works on a lane; the work returns until when the lane then rests.
     fn start(&mut self, lane: Lane, work: impl Future<Output = Instant> + Send + 'static) {
         let id = self.tasks.spawn(work).id();
         self.lanes.insert(id, lane);
     }
 
-    /// Waits until one has ended, and frees its lane: one that ended in a way it should not takes no other with it. Never
-    /// ends while nobody works.
+    /// Waits until one has ended, and frees its lane: one that panics takes no other down with it. Never ends while
+    /// nobody works.
     async fn ended(&mut self) {
         let Some(ended) = self.tasks.join_next_with_id().await else { return std::future::pending().await };
         let (id, until) = ended.unwrap_or_else(|error| {
@@ -132,7 +134,7 @@ impl Workers {
         }
     }
 
-    /// Waits until all have ended, which they are told to by `cut` when `patience` is over.
+    /// Waits until all have ended; `cut` tells them to when `patience` is over.
     async fn all_ended(mut self, cut: &CancellationToken, patience: Duration) {
         let all = async { while self.tasks.join_next().await.is_some() {} };
         tokio::pin!(all);
@@ -152,15 +154,15 @@ impl Workers {
 /// Delivers.
 #[derive(Clone, Debug)]
 pub struct Runner {
-    /// How targets are reached.
+    /// Reaches targets.
     pub reach: Reach,
     /// The configuration.
     pub live: Live,
 }
 
 impl Runner {
-    /// Delivers until told to stop. What is under way then may end by itself for as long as `patience` is, unless it is to stop
-    /// at once; it is broken off then, and tried again at the next start.
+    /// Delivers until told to stop. Work in progress may then end by itself within `patience`, unless the stop is
+    /// immediate; after that it is broken off, and retried at the next start.
     pub async fn run(self, (stop, at_once): (CancellationToken, CancellationToken), patience: Duration) {
         let mut workers = Workers::default();
         let stops = Stops { stop: stop.clone(), cut: at_once.child_token() };
@@ -175,7 +177,7 @@ impl Runner {
         workers.all_ended(&stops.cut, patience).await;
     }
 
-    /// A worker for each lane that may have something due and has none yet.
+    /// Starts a worker for each lane that may have something due and has none yet.
     async fn start_workers(&self, workers: &mut Workers, stops: &Stops) {
         let lanes = match delivery::lanes(self.db()).await {
             Ok(lanes) => lanes,
@@ -196,7 +198,7 @@ impl Runner {
         }
     }
 
-    /// Delivers what is due in a lane, as long as its turn is. Gives how long it rests then.
+    /// Delivers what is due in a lane, for as long as its turn lasts. Returns how long it then rests.
     async fn work(&self, lane: &Lane, stops: &Stops) -> Result<Duration, TransferError> {
         let turn = Instant::now() + TURN;
         loop {
@@ -216,14 +218,14 @@ impl Runner {
             let pending = delivery::next(self.db(), lane, !in_order, now.minus(HELD_FOR), most).await?;
             let (mut due, later) = due(pending, in_order, now);
             if due.is_empty() || stops.stop.is_cancelled() {
-                // Others may come before what waits now, and what is held back is released soon.
+                // Others may come before the ones waiting now, and held-back ones are released soon.
                 return Ok(later.map_or(LOOK_EVERY, |at| at.since(now)).clamp(LOOK_EVERY, REST));
             }
             if !is_alert {
                 due.truncate(target.map_or(1, |target| target.at_a_time(in_order)));
             }
             let attempts = tokio::select! {
-                // What has come to its target is told as that.
+                // A delivery that has reached its target is recorded as such.
                 biased;
                 tried = self.tried(&snapshot, target, (lane, &due), in_order) => tried?,
                 () = stops.cut.cancelled() => self.broken_off(target, &due, now),
@@ -237,7 +239,7 @@ impl Runner {
             held::leave(&self.reach.depot, &snapshot, &leaving).await?;
             fault::pass(Point::PassLeft)?;
             if self.reach.depot.recorder.received() != received {
-                // Who uploads waits for a 226, nobody for this: it takes a third of the time meanwhile.
+                // Uploads wait for a 226, nobody waits for this: meanwhile it uses a third of the time.
                 tokio::time::sleep((begun.elapsed() * 2).min(ASIDE_MAX)).await;
             }
         }
@@ -260,8 +262,8 @@ impl Runner {
         Ok(letters.into_iter().flat_map(of).collect())
     }
 
-    /// What a stop has broken off, which may have come to its target: that is said. What is put into a folder comes there once,
-    /// however often it is begun.
+    /// The deliveries that a stop broke off, which may have reached their target: the record says so. What goes into a
+    /// folder arrives once, however often it is begun.
     fn broken_off(&self, target: Option<Goal<'_>>, due: &[Pending], at: Timestamp) -> Vec<Attempted> {
         if target.is_some_and(Goal::is_folder) {
             return Vec::new();
@@ -294,14 +296,14 @@ impl Runner {
         let receipts;
         let tried: Vec<Tried> = if let Some(target) = target {
             receipts = held::take_over(&self.reach.depot, snapshot, &ids).await?;
-            // One that got a temporary name since it was looked for is held back, and holds up those behind it.
+            // A file that got a temporary name since the look is held back, and holds up those behind it.
             let waits =
                 |found: &Receipt, one: &Pending| !found.taken_over && Some(&found.id) == one.receipt_id.as_ref();
             let is_held = |one: &Pending| receipts.iter().any(|found| waits(found, one));
             let pending = due.iter().cloned().map(|one| Pending { held: is_held(&one), ..one }).collect();
             let (due, _) = &self::due(pending, in_order, at);
             let has_receipt = |one: &&Pending| receipts.iter().any(|found| Some(&found.id) == one.receipt_id.as_ref());
-            // A record may be older than it is kept. An action may be about no received file.
+            // A record may be past its retention. An action may concern no received file.
             let gone = due.iter().filter(|one| one.receipt_id.is_some() && !has_receipt(one));
             let gone = gone.map(|one| fails(one, "Its receipt is not there any more")).collect::<Vec<_>>();
             let mut tried = self.reach.attempt(snapshot, target, (due, &receipts), in_order).await;
@@ -316,7 +318,7 @@ impl Runner {
         Ok(self.attempted(snapshot, (target, &receipts), (due, tried), at))
     }
 
-    /// What follows from each attempt.
+    /// The consequences of each attempt.
     fn attempted(
         &self,
         snapshot: &Snapshot,
@@ -346,7 +348,7 @@ impl Runner {
         &self.reach.depot.db
     }
 
-    /// The event of what was given up; of an alert the dashboard tells.
+    /// The event for a delivery that was given up; for an alert the dashboard shows it.
     fn given_up(&self, one: &Pending, target: Option<Goal<'_>>, receipts: &[Receipt], why: &str) -> Option<Event> {
         let receipt = receipts.iter().find(|receipt| Some(&receipt.id) == one.receipt_id.as_ref());
         let what = receipt.map_or("a file", |receipt| &receipt.stored_path);
@@ -364,7 +366,7 @@ impl Runner {
                 (EventKind::ActionFailed, format!("an action of {whose}{about} ({})", action.settings.deed()))
             }
             _ if one.receipt_id.is_none() => return None,
-            // It would be posted to whom it could not be posted.
+            // It would go to the very target that could not be reached.
             Some(Goal::Events(_)) => return None,
             Some(Goal::Connector(to)) => {
                 (EventKind::DeliveryFailed, format!("passing {what} of {whose} along to {}", to.id))
@@ -406,7 +408,7 @@ mod tests {
             had.extend(sources(&ended).into_iter().map(str::to_owned));
             for lane in ended {
                 busy.remove(&lane);
-                // More is due there at once.
+                // There is more due at once.
                 turns.insert(lane, (nth, now));
             }
         }

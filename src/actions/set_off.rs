@@ -1,5 +1,5 @@
-//! What each event sets off: it is looked at once, and makes a delivery for each action that it is about and for whom is
-//! told of it. What a received file sets off is made in its receipt's own commit, since its bytes are held from then on.
+//! What each event sets off: it is looked at once, and makes a delivery for each matching action and each event target.
+//! The deliveries for a received file are made in its receipt's own commit, because its bytes are held from then on.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -18,7 +18,7 @@ use crate::store::{StoreError, receipt};
 use crate::transfer::depot::Depot;
 use crate::transfer::held;
 
-/// How often it is looked for new events.
+/// How often to look for new events.
 const EVERY: Duration = Duration::from_secs(1);
 
 /// Makes deliveries of events, for ever.
@@ -49,12 +49,12 @@ pub(super) async fn look(depot: &Depot, snapshot: &Snapshot) -> Result<(), Store
 fn posted(snapshot: &Snapshot, event: &Event, now: Timestamp) -> Vec<New> {
     let alerts = &snapshot.appliance.alert_on;
     let wanting = snapshot.event_targets.iter().filter(|target| target.wants(event.kind, alerts));
-    // A received file is told of by the name that it has once it has settled. That holds up nothing but what its own
-    // partner's files are told of (decision 0122).
+    // A received file is announced by its name once it has settled. That holds up only what its own partner's files set
+    // off (decision 0122).
     let settles = snapshot.connector(&event.connector).filter(|_| event.kind == EventKind::AfterReceive);
     let new = |target: &Arc<EventTarget>| New {
         event_id: event.id.clone(),
-        // It is about the event: whoever is told of a file takes nothing over.
+        // It concerns the event: telling of a file does not take it over.
         receipt_id: None,
         source_key: settles.map_or_else(String::new, |live| live.connector.id.key().to_owned()),
         target: Target::Events(target.id.clone()),
@@ -63,7 +63,7 @@ fn posted(snapshot: &Snapshot, event: &Event, now: Timestamp) -> Vec<New> {
     wanting.map(new).collect()
 }
 
-/// The actions of files that were collected or given up.
+/// The actions for files that were collected or given up.
 async fn actions(depot: &Depot, snapshot: &Snapshot, event: &Event, now: Timestamp) -> Result<Vec<New>, StoreError> {
     let (moment, path, size_bytes) = match (event.kind, &event.file, &event.receipt_id) {
         (EventKind::AfterSend, Some(file), _) => (ActionMoment::AfterSend, file.path.clone(), file.size_bytes),
@@ -75,7 +75,7 @@ async fn actions(depot: &Depot, snapshot: &Snapshot, event: &Event, now: Timesta
     };
     let set_off: Vec<_> = snapshot.set_off(moment, &event.connector, (&path, size_bytes)).collect();
     if let Some(id) = event.receipt_id.as_ref().filter(|_| set_off.iter().any(|action| action.needs_bytes())) {
-        // What was given up is held no more. Where its bytes are gone, the attempt says so.
+        // A file that was given up is no longer held. If its bytes are gone, the attempt says so.
         if let Err(error) = held::hold(depot, snapshot, id).await {
             tracing::warn!(receipt.id = id.as_str(), %error, "Could not hold the bytes of a file that was given up");
         }

@@ -1,5 +1,5 @@
-//! Looks how the windows of SLAs stand, and tells each change once: *at risk*, *violated*, *late*, and *met* after it was
-//! at risk. What happened while nobody looked is told afterwards, and marked so.
+//! Determines the states of the windows of SLAs, and announces each change once: *at risk*, *violated*, *late*, and
+//! *met* after it was at risk. What happened while Waybill did not run is announced afterwards, and marked so.
 
 use std::ops::ControlFlow;
 use std::time::Duration;
@@ -14,15 +14,15 @@ use crate::store::sla::{self, Stand, StoredSla};
 use crate::store::{Db, StoreError};
 use crate::transfer::depot::Depot;
 
-/// How often it is looked: a notice comes this late at most.
+/// How often to look: the most by which a notice is late.
 pub const EVERY: Duration = Duration::from_secs(10);
-/// Windows judged in one look of one SLA; after a long time without one the rest follows with the next looks.
+/// Windows judged in one look at one SLA; after a long pause the rest follows with the next looks.
 const WINDOWS_MAX: usize = 2_000;
-/// A file may be committed a moment after it was complete: a window is judged when that is over.
+/// A file may be committed a moment after it was complete: a window is judged only after that.
 const MARGIN: Duration = Duration::from_secs(5);
-/// That nothing changed is written this often.
+/// An unchanged state is written this often.
 const WRITE_EVERY: Duration = Duration::from_mins(10);
-/// A change told later than this was told afterwards.
+/// A change announced later than this counts as announced afterwards.
 const IN_TIME: Duration = Duration::from_mins(2);
 
 /// Looks, for ever.
@@ -45,7 +45,7 @@ pub async fn look(db: &Db, snapshot: &Snapshot, ids: &IdSource, now: Timestamp) 
                 let whose = Whose { connector: live.connector.id.as_str(), stored: &stored, settings: &settings };
                 look_at(db, &whose, &due, ids, now).await?;
             }
-            // Saved by a version that took it; the page shows what is wrong.
+            // Saved by a version that accepted it; the page shows what is wrong.
             Err(mistakes) => tracing::warn!(sla.id = stored.id, "An SLA cannot be judged: {}", mistakes[0]),
         }
     }
@@ -72,7 +72,7 @@ async fn look_at(db: &Db, whose: &Whose<'_>, due: &Sla, ids: &IdSource, now: Tim
         }
         let before = known.iter().find(|one| one.window == window);
         let was = before.map_or(State::Pending, |one| one.state);
-        // What was violated by a clock that was ahead may be met yet.
+        // A window violated by a clock that was ahead may still be met.
         if was.is_final() && was != State::Violated {
             continue;
         }
@@ -104,12 +104,12 @@ async fn look_at(db: &Db, whose: &Whose<'_>, due: &Sla, ids: &IdSource, now: Tim
     sla::looked(db, &stored.id, &stands, &notices, looked_at).await
 }
 
-/// Whether `state` comes before one that was told: by a clock that was ahead. It is told once.
+/// Whether `state` precedes the one announced, by a clock that was ahead. It is announced once.
 const fn is_earlier(state: State, told: State) -> bool {
     matches!((state, told), (State::Pending, State::AtRisk | State::Violated) | (State::AtRisk, State::Violated))
 }
 
-/// Which event tells of a change; most windows are met without a word.
+/// The event that announces a change; most windows are met silently.
 const fn told_as(was: State, state: State) -> Option<EventKind> {
     match (was, state) {
         (_, State::AtRisk) => Some(EventKind::SlaAtRisk),
@@ -141,7 +141,7 @@ fn notice(
     Event::new(ids, kind, now, summary).of(whose.connector)
 }
 
-/// Files that count, no more than are due.
+/// Files that count, up to the number due.
 async fn counts(db: &Db, whose: &Whose<'_>, due: &Sla, window: Window, now: Timestamp) -> Result<Counts, StoreError> {
     let mut counts = Counts::default();
     let most = due.at_least.get();
@@ -185,7 +185,7 @@ mod tests {
     }
 
     impl Desk {
-        /// "At least 1 file received by 09:00 Mon–Fri, warn 30 minutes before", in Berlin, and what else is said.
+        /// "At least 1 file received by 09:00 Mon–Fri, warn 30 minutes before", in Berlin, plus the given settings.
         async fn with(pairs: &[(&str, &str)]) -> Self {
             let folder = tempfile::tempdir().unwrap();
             let db = Db::open(folder.path()).await.unwrap();
@@ -224,7 +224,7 @@ mod tests {
             self.recorder.flush().await.unwrap();
         }
 
-        /// What was told so far, the oldest first.
+        /// The notices so far, oldest first.
         async fn told(&self) -> Vec<String> {
             let all = event::oldest_first(&self.db, None, Timestamp::from_us(0), None, 100).await.unwrap();
             let slas = all.into_iter().filter(|one| one.kind.name().starts_with("sla_"));
@@ -272,7 +272,7 @@ mod tests {
         let desk = Desk::with(&[]).await;
         desk.look("2026-11-23T05:00:00Z").await;
         desk.receives("tuesday.edi", 9, "2026-11-24T06:00:00Z").await;
-        // From Monday to Saturday nobody looked.
+        // Nobody looked from Monday to Saturday.
         for now in ["2026-11-28T12:00:00Z", "2026-11-28T12:00:10Z"] {
             desk.look(now).await;
         }
@@ -309,7 +309,7 @@ mod tests {
         told.retain(|one| !too_soon.contains(one));
         assert_eq!(told, ["sla_met: SLA of Acme met after all: 1 of 1 by Mon 23 Nov 09:00"]);
         assert_eq!(desk.told().await.len(), 3, "each once");
-        // Another notice of Tuesday would come here, and Wednesday's are as ever.
+        // Another notice for Tuesday would come here; Wednesday's are as usual.
         desk.look("2026-11-25T09:00:00Z").await;
         assert_eq!(desk.told().await.last(), Some(&violated("Wed 25 Nov")));
     }
@@ -317,7 +317,7 @@ mod tests {
     #[tokio::test]
     async fn a_window_that_began_before_the_sla_was_made_is_not_judged() {
         let desk = Desk::with(&[]).await;
-        // On Monday at half past one in Berlin, within the window from midnight.
+        // On Monday at half past one in Berlin, within the window that began at midnight.
         let made_later = Change { who: "test", remote: "", at: at("2026-11-23T00:30:00Z"), ids: &desk.ids };
         let texts = Texts::from([("zone".to_owned(), "Europe/Berlin".to_owned())]);
         let acme = ConnectorId::parse("Acme").unwrap();

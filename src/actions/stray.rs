@@ -1,9 +1,9 @@
-//! Processes that a program left behind. A group of processes ends by its number, but whoever calls `setsid` has left it.
-//! Waybill therefore has orphans given to itself (`PR_SET_CHILD_SUBREAPER`), and each run is marked: the last entry of its
-//! `PATH` is a place in its scratch folder that does not exist, and every descendant inherits it. Where a descendant is
-//! tells it too: most stay in that folder, whatever they make of their environment.
+//! Processes left behind by a program. A process group can be ended by its number, but a process that calls `setsid`
+//! has left it. Waybill therefore becomes the parent of orphans (`PR_SET_CHILD_SUBREAPER`), and marks each run: the
+//! last entry of its `PATH` is a nonexistent place in its scratch folder, which every descendant inherits. A
+//! descendant's working directory identifies it, too: most stay in that folder, whatever they do to their environment.
 //!
-//! Always: a run is noted before another thread can take its process for an orphan.
+//! Always: a run is registered before another thread can take its process for an orphan.
 
 use std::collections::HashMap;
 use std::io;
@@ -20,12 +20,12 @@ use rustix::process::{
 
 /// The place within a scratch folder that marks a run.
 const PLACE: &str = ".run";
-/// How often it is looked for more: each round ends a generation, and who starts anew faster than that is told of.
+/// How often to look for more: each round ends a generation, and a process that forks faster than that is reported.
 const ROUNDS_MAX: usize = 200;
-/// Between two rounds, 5 ms; what was killed needs a moment to be gone.
+/// Between two rounds, 5 ms; killed processes need a moment to be gone.
 const ROUND: Timespec = Timespec { tv_sec: 0, tv_nsec: 5_000_000 };
 
-/// The mark of each run under way and its first process.
+/// The mark of each run in progress and its first process.
 static RUNNING: Mutex<Option<HashMap<String, Pid>>> = Mutex::new(None);
 
 /// The mark of the run in that scratch folder.
@@ -44,7 +44,7 @@ pub fn spawn(command: &mut Command, mark: &str) -> io::Result<Child> {
     Ok(child)
 }
 
-/// The first process of a run has ended and was waited for: whatever it has left ends too.
+/// The first process of a run has ended and was waited for: ends everything it has left.
 pub fn end(mark: &str) {
     let own = folder_of(mark);
     for _ in 0..ROUNDS_MAX {
@@ -60,19 +60,19 @@ pub fn end(mark: &str) {
     tracing::error!(run = mark, "A program starts processes faster than they can be ended");
 }
 
-/// The scratch folder of a run, as the kernel names it.
+/// The scratch folder of a run, as the kernel spells it.
 fn folder_of(mark: &str) -> Option<PathBuf> {
     Path::new(mark).parent()?.canonicalize().ok()
 }
 
-/// Ends the orphans that were given to this process, but those of other runs. How many there were.
+/// Ends the orphans given to this process, except those of other runs. Returns how many there were.
 fn end_orphans(own: Option<&Path>, running: &HashMap<String, Pid>) -> usize {
     let (this, group) = (getpid(), getpgrp());
     let folders: Vec<_> = running.keys().filter_map(|mark| folder_of(mark)).collect();
     let mut found = 0;
     for pid in processes() {
         let Some(stat) = Stat::of(pid) else { continue };
-        // A run's processes are never in the group of this one, so that no other child is mistaken for one.
+        // A run's processes are never in this process's group, so no other child is mistaken for one.
         let is_orphan = stat.parent == this && stat.group != Some(group) && running.values().all(|first| *first != pid);
         if !is_orphan {
             continue;
@@ -84,7 +84,7 @@ fn end_orphans(own: Option<&Path>, running: &HashMap<String, Pid>) -> usize {
         let Some(seen) = Seen::of(pid) else { continue };
         let is_left = match seen.whose(own, (running, &folders)) {
             Whose::Ended => true,
-            // One that begins another program has no environment for a moment, and might be anybody's.
+            // A process in the middle of an exec has no environment for a moment, and might be anybody's.
             Whose::Unknown => running.is_empty(),
             Whose::NoRun | Whose::Running => false,
         };
@@ -96,36 +96,37 @@ fn end_orphans(own: Option<&Path>, running: &HashMap<String, Pid>) -> usize {
     found
 }
 
-/// Which run an orphan is of.
+/// The run of an orphan.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Whose {
-    /// One that has ended.
+    /// The one that has ended.
     Ended,
-    /// None at all.
+    /// None.
     NoRun,
-    /// One under way.
+    /// One in progress.
     Running,
-    /// That cannot be told: it has changed its environment and left its folder.
+    /// Unknown: it has changed its environment and left its folder.
     Unknown,
 }
 
-/// What tells which run a process is of.
+/// What identifies the run of a process.
 struct Seen {
-    /// What it began with.
+    /// Its initial environment.
     environment: Vec<u8>,
-    /// Where it is.
+    /// Its working directory.
     place: PathBuf,
-    /// Whether every orphan of this process is one of a run: it is not the first of a container, which has those of all.
+    /// Whether all orphans of this process come from runs: it is not the first in a container, which gets everybody's.
     only_runs: bool,
 }
 
 impl Seen {
-    /// Nothing where it may not be looked at: then it may not be killed either.
+    /// None if it may not be inspected: then it may not be killed either.
     fn of(pid: Pid) -> Option<Self> {
         Some(Self { environment: environment(pid)?, place: place(pid)?, only_runs: getpid() != Pid::INIT })
     }
 
-    /// By its mark, else by where it is: in the scratch folder of the run that has ended, or of one under way.
+    /// By its mark, otherwise by its working directory: in the scratch folder of the run that has ended, or of one in
+    /// progress.
     fn whose(&self, own: Option<&Path>, (running, folders): (&HashMap<String, Pid>, &[PathBuf])) -> Whose {
         let is_one = |mark: &str| entries(&self.environment).any(|entry| entry == mark.as_bytes());
         if running.keys().any(|mark| is_one(mark)) {
@@ -144,14 +145,14 @@ impl Seen {
     }
 }
 
-/// At start: ends what runs of an earlier process have left, by the place of their scratch folders: in their `PATH`, or they
-/// are there, without a terminal. Gives how many there were.
+/// At start: ends what runs of an earlier process have left, recognised by the place of their scratch folders: it is in
+/// their `PATH`, or they are in it without a terminal. Returns how many there were.
 pub fn end_left(scratch: &Path) -> usize {
     let mark = format!("{}/", scratch.display());
     let folder = scratch.canonicalize().ok();
     let is_there = |pid: Pid| {
         let Some(folder) = &folder else { return false };
-        // Whoever looks around there by hand has a terminal.
+        // Somebody looking around there by hand has a terminal.
         let is_run = Stat::of(pid).is_some_and(|stat| !stat.has_terminal && !stat.is_dead);
         is_run && place(pid).is_some_and(|place| place != *folder && place.starts_with(folder))
     };
@@ -176,7 +177,7 @@ fn rest() {
     let _ = poll(&mut [], Some(&ROUND));
 }
 
-/// Kills a process that `still` is the one that was meant: its number may be another's by now.
+/// Kills a process if `still` confirms that it is the one meant: its number may have been reused.
 fn kill(pid: Pid, still: impl Fn(Pid) -> bool) {
     if let Ok(process) = pidfd_open(pid, PidfdFlags::empty())
         && still(pid)
@@ -185,23 +186,23 @@ fn kill(pid: Pid, still: impl Fn(Pid) -> bool) {
     }
 }
 
-/// Every process that can be seen.
+/// Every visible process.
 fn processes() -> impl Iterator<Item = Pid> {
     let entries = std::fs::read_dir("/proc").into_iter().flatten().flatten();
     entries.filter_map(|entry| Pid::from_raw(entry.file_name().to_str()?.parse().ok()?))
 }
 
-/// Whether the `PATH` that a process began with leads to that place.
+/// Whether the initial `PATH` of a process contains that place.
 fn has_mark(pid: Pid, place: &str) -> bool {
     environment(pid).is_some_and(|found| entries(&found).any(|entry| entry.starts_with(place.as_bytes())))
 }
 
-/// What a process began with; nothing where it may not be seen.
+/// The initial environment of a process; none if it is not visible.
 fn environment(pid: Pid) -> Option<Vec<u8>> {
     std::fs::read(format!("/proc/{}/environ", pid.as_raw_nonzero())).ok()
 }
 
-/// Where a process is; nothing where it may not be seen.
+/// The working directory of a process; none if it is not visible.
 fn place(pid: Pid) -> Option<PathBuf> {
     std::fs::read_link(format!("/proc/{}/cwd", pid.as_raw_nonzero())).ok()
 }
@@ -212,7 +213,7 @@ fn entries(environment: &[u8]) -> impl Iterator<Item = &[u8]> {
     path.unwrap_or_default().split(|byte| *byte == b':')
 }
 
-/// What the kernel tells of a process.
+/// What the kernel says about a process.
 struct Stat {
     is_dead: bool,
     parent: Pid,
@@ -223,7 +224,7 @@ struct Stat {
 impl Stat {
     fn of(pid: Pid) -> Option<Self> {
         let text = std::fs::read_to_string(format!("/proc/{}/stat", pid.as_raw_nonzero())).ok()?;
-        // The name before it is in brackets and may hold anything.
+        // The name before it is in brackets and may contain anything.
         let mut fields = text.rsplit_once(')')?.1.split_ascii_whitespace();
         let state = fields.next()?;
         let mut number = || -> Option<i32> { fields.next()?.parse().ok() };
@@ -252,7 +253,7 @@ mod tests {
         };
         assert_eq!(whose("PATH=/bin:/s/two/.run\0", "/s/one", true), Whose::Running);
         assert_eq!(whose("A=b\0PATH=/bin:/s/one/.run\0", "/s/two", true), Whose::Ended);
-        // One of the other run that begins another program just now.
+        // One of the other run that is in the middle of an exec.
         assert_eq!(whose("", "/s/two/deep", true), Whose::Running);
         assert_eq!(whose("", "/s/one/deep", true), Whose::Ended);
         assert_eq!(whose("PATH=/bin\0", "/s/one", false), Whose::Ended);

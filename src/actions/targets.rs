@@ -1,4 +1,5 @@
-//! How each kind of target is reached: a partner's Send or a Folder by placing, a Webhook by a post, a Command by a run.
+//! How each kind of target is reached: a partner's Send or a Folder by placing, a Webhook by a post, a Command by a
+//! run.
 
 use url::Url;
 
@@ -24,48 +25,48 @@ use crate::transfer::depot::{Depot, TransferError};
 use crate::transfer::held;
 use crate::transfer::passing::{self, Parcel};
 
-/// Deliveries that are put into a folder together: they share syncs and commits.
+/// Deliveries put into a folder together: they share syncs and commits.
 const PLACED_TOGETHER_MAX: usize = 64;
-/// Posts and programs under way at a time in a lane whose order need not be kept.
+/// Posts and programs in progress at a time in a lane without order.
 const POSTS_AT_A_TIME: usize = 2;
 
-/// What reaches targets; cheap to clone.
+/// Reaches targets; cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Reach {
     /// The services of every transfer.
     pub depot: Depot,
-    /// What webhooks are signed with.
+    /// Signing secrets of webhooks.
     pub secrets: Secrets,
-    /// Who posts.
+    /// Posts.
     pub poster: Poster,
-    /// Who runs programs.
+    /// Runs programs.
     pub commands: Commands,
 }
 
-/// What is posted where.
+/// A post and its address.
 #[derive(Debug)]
 pub(super) struct Post<'a> {
     pub url: &'a Url,
     pub body: WebhookBody,
-    /// The name of what it is signed with.
+    /// The name of its signing secret.
     pub secret: String,
-    /// Whose post it is, in words.
+    /// The sender of the post, in words.
     pub whose: &'a str,
 }
 
-/// What is at the other end of a lane.
+/// The target of a lane.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Goal<'a> {
     /// A connector.
     Connector(&'a Connector),
-    /// What an action does.
+    /// An action.
     Action(&'a Action),
-    /// Who is told of events.
+    /// An event target.
     Events(&'a EventTarget),
 }
 
 impl<'a> Goal<'a> {
-    /// Of that target as it is set now.
+    /// For that target, with its present settings.
     pub fn of(snapshot: &'a Snapshot, target: &Target) -> Option<Self> {
         match target {
             Target::Connector(key) => snapshot.connectors.get(key).map(|live| Self::Connector(&live.connector)),
@@ -75,7 +76,7 @@ impl<'a> Goal<'a> {
         }
     }
 
-    /// Whether files are put into a folder there.
+    /// Whether files for it are put into a folder.
     pub fn is_folder(self) -> bool {
         let puts = |kind| matches!(kind, ConnectorType::FtpServer | ConnectorType::Folder);
         matches!(self, Self::Connector(connector) if puts(connector.settings.r#type))
@@ -85,20 +86,20 @@ impl<'a> Goal<'a> {
     pub fn at_a_time(self, in_order: bool) -> usize {
         match self {
             Self::Connector(connector) => at_a_time(connector.settings.r#type, in_order),
-            // Each outcome is recorded before the next: a crash repeats one at most.
+            // Each outcome is recorded before the next: a crash repeats at most one.
             Self::Action(_) | Self::Events(_) => 1,
         }
     }
 }
 
-/// One attempt of a delivery.
+/// One attempt at a delivery.
 #[derive(Debug)]
 pub struct Tried {
-    /// Of which.
+    /// Which delivery.
     pub delivery: i64,
-    /// What came of it.
+    /// The outcome.
     pub attempt: Attempt,
-    /// Where the file lies, if it was put into a folder.
+    /// The place of the file, if it was put into a folder.
     pub placed: Option<Placed>,
 }
 
@@ -113,14 +114,15 @@ impl Tried {
 fn at_a_time(kind: ConnectorType, in_order: bool) -> usize {
     match (kind, in_order) {
         (ConnectorType::FtpServer | ConnectorType::Folder, _) => PLACED_TOGETHER_MAX,
-        // Each outcome is recorded before the next post: a crash repeats one at most.
+        // Each outcome is recorded before the next post: a crash repeats at most one.
         (ConnectorType::Webhook | ConnectorType::Command, true) => 1,
         (ConnectorType::Webhook | ConnectorType::Command, false) => POSTS_AT_A_TIME,
     }
 }
 
 impl Reach {
-    /// One attempt for each of `due`, whose files are `receipts`. With `in_order` those behind one that fails have none.
+    /// One attempt for each of `due`, whose files are `receipts`. With `in_order`, those behind a failing one have
+    /// none.
     pub(super) async fn attempt(
         &self,
         snapshot: &Snapshot,
@@ -174,7 +176,7 @@ impl Reach {
         }
     }
 
-    /// The file's bytes are gone, or the folder it goes to is: the error is the same.
+    /// Either the file's bytes or the target folder are gone: the error is the same.
     async fn not_there(&self, snapshot: &Snapshot, target: &Connector, (id, of): (i64, &[Parcel])) -> Attempt {
         let place = self.depot.workspaces.shelf(&snapshot.profile, target);
         let parcel = of.iter().find(|parcel| parcel.delivery == id);
@@ -200,7 +202,7 @@ impl Reach {
         Ok(self.commands.run(&command, &given, &EventId::new(&self.depot.ids), file).await)
     }
 
-    /// What happened and the file it is about, by the name that it has now; `receipt` is the one that is taken over, if one is.
+    /// What happened and the file it concerns, by its present name; `receipt` is the one taken over, if any.
     pub(super) async fn told(
         &self,
         one: &Pending,
@@ -214,7 +216,8 @@ impl Reach {
             (receipt, _) => receipt.cloned(),
         };
         let Some(known) = known else { return Ok((event, None)) };
-        // What has a temporary name is held back; what nobody has taken over may get one until just now.
+        // A file with a temporary name is held back; one that nobody has taken over may get such a name up to the last
+        // moment.
         let may_have = receipt.is_none() && event.kind == EventKind::AfterReceive;
         if may_have && renaming::temporary_since(db, &known.id).await.map_err(words)?.is_some() {
             return Err("Its partner has just given it a temporary name".to_owned());

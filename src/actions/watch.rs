@@ -1,5 +1,5 @@
-//! Looks at what nobody reports by itself: many refusals of one partner, a partner that does not come any more, and a
-//! certificate that expires, where a partner's own alerts are to tell it. Each is told once until it is over.
+//! Watches what nothing reports by itself: many refusals of one partner, a partner that stays away, and an expiring
+//! certificate that a partner's own alerts should announce. Each is announced once until it is over.
 
 use std::collections::{HashMap, HashSet};
 use std::time::{Duration, Instant};
@@ -14,16 +14,16 @@ use crate::store::{StoreError, refusal, watched};
 use crate::transfer::depot::Depot;
 use crate::transfer::presence::Presence;
 
-/// How often it is looked.
+/// How often to check.
 const EVERY: Duration = Duration::from_mins(1);
-/// What its items begin with.
+/// The prefix of its items.
 const EXPIRING: &str = "expiring:";
 const HOUR: Duration = Duration::from_hours(1);
 const DAY: Duration = Duration::from_hours(24);
-/// Pairs of connector and rule that are counted, the most frequent first.
+/// Pairs of connector and rule that are counted, most frequent first.
 const COUNTED_MAX: i64 = 10_000;
 
-/// Looks, for ever.
+/// Checks, for ever.
 pub async fn run(depot: Depot, live: Live, presence: Presence, certificates: Certificates) {
     let mut seen_at = None;
     loop {
@@ -34,7 +34,7 @@ pub async fn run(depot: Depot, live: Live, presence: Presence, certificates: Cer
         if let Err(error) = expiring(&depot, &snapshot, &certificates.warnings_to_partners(now)).await {
             tracing::error!(%error, "Could not tell partners' alerts of certificates; it is tried again");
         }
-        // The time of day may be set back.
+        // The clock may be set back.
         if seen_at.is_none_or(|at: Instant| at.elapsed() >= HOUR) {
             let live: Vec<_> = presence.sessions().into_iter().filter_map(|one| one.doing.connector.clone()).collect();
             match not_seen(&depot, &snapshot, &live, now).await {
@@ -46,7 +46,7 @@ pub async fn run(depot: Depot, live: Live, presence: Presence, certificates: Cer
     }
 }
 
-/// Tells of each partner that was refused more often in the last hour than is usual. It is over at half of that.
+/// Announces each partner that was refused unusually often in the last hour. It is over at half of that.
 async fn refusals(depot: &Depot, snapshot: &Snapshot, now: Timestamp) -> Result<(), StoreError> {
     let told = watched::all(&depot.db).await?;
     let mut counted: HashMap<String, (u64, &'static str)> = HashMap::new();
@@ -79,7 +79,7 @@ async fn refusals(depot: &Depot, snapshot: &Snapshot, now: Timestamp) -> Result<
     Ok(())
 }
 
-/// Tells of each enabled partner that has not signed in for longer than it may. It is over when it comes.
+/// Announces each enabled partner that has not signed in for longer than allowed. It is over when the partner comes.
 async fn not_seen(depot: &Depot, snapshot: &Snapshot, live: &[String], now: Timestamp) -> Result<(), StoreError> {
     let known = watched::all(&depot.db).await?;
     for seen in watched::seen(&depot.db, now).await? {
@@ -87,8 +87,8 @@ async fn not_seen(depot: &Depot, snapshot: &Snapshot, live: &[String], now: Time
         let (told, kept) = (format!("not_seen:{}", own.id.key()), format!("seen:{}", own.id.key()));
         let is_here = live.iter().any(|id| *id == own.id.as_str());
         let before = known.get(&kept).copied();
-        // What is yet to come was noted while the clock was ahead: no later than now it was here. What was before the connector
-        // was made was of another one of its name.
+        // A future time was recorded while the clock was ahead: the partner was here by now at the latest. A time
+        // before the connector was made belongs to an earlier one of its name.
         let last = if is_here { Some(now) } else { seen.last.max(before.map(|before| before.min(now))) };
         let last = last.filter(|last| *last >= seen.made_at);
         if let Some(last) = last.filter(|last| Some(*last) != before) {
@@ -111,8 +111,8 @@ async fn not_seen(depot: &Depot, snapshot: &Snapshot, live: &[String], now: Time
     Ok(())
 }
 
-/// Tells those whose own alerts are about it that a certificate expires, once for each nearness. It is over when the
-/// certificate is presented no more, or the alert is taken away.
+/// Tells those whose own alerts cover it that a certificate expires, once for each urgency. It is over when the
+/// certificate is no longer presented, or the alert is removed.
 async fn expiring(depot: &Depot, snapshot: &Snapshot, all: &[Expiring]) -> Result<(), StoreError> {
     let known = watched::all(&depot.db).await?;
     let mut current = HashSet::new();
@@ -246,7 +246,7 @@ mod tests {
         one.urgency = Urgency::Expired;
         expiring(&desk.depot, &snapshot, std::slice::from_ref(&one)).await.unwrap();
         assert_eq!(desk.told().await.len(), 2);
-        // Another is presented; what was said of this one is forgotten.
+        // Another is presented; the warnings about this one are forgotten.
         expiring(&desk.depot, &snapshot, &[]).await.unwrap();
         let kept = watched::all(&desk.depot.db).await.unwrap();
         assert!(!kept.keys().any(|item| item.starts_with(EXPIRING)), "{kept:?}");
@@ -286,7 +286,7 @@ mod tests {
         depot.recorder.flush().await.unwrap();
         not_seen(depot, &snapshot, &[], after(9)).await.unwrap();
         assert!(!watched::all(&depot.db).await.unwrap().contains_key("not_seen:acme"), "it has come");
-        // Removed and added anew: what is known of the one before says nothing.
+        // Removed and added again: what is known of the earlier one does not count.
         let made_at = after(400);
         let anew = Change { who: "test", remote: "", at: made_at, ids: &depot.ids };
         let id = ConnectorId::parse("Acme").unwrap();
@@ -295,7 +295,7 @@ mod tests {
         desk.live.refresh().await.unwrap();
         not_seen(depot, &desk.live.snapshot(), &[], made_at).await.unwrap();
         assert_eq!(desk.told().await.len(), 2, "it has had no time to come");
-        // The clock was ahead for a day on which it came.
+        // It came on a day on which the clock was ahead.
         not_seen(depot, &desk.live.snapshot(), &["Acme".to_owned()], after(800)).await.unwrap();
         not_seen(depot, &desk.live.snapshot(), &[], after(401)).await.unwrap();
         not_seen(depot, &desk.live.snapshot(), &[], after(405)).await.unwrap();

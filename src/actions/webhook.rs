@@ -1,5 +1,5 @@
-//! Webhooks (PRODUCT section 10): a POST that is signed, to an address that was looked up once, checked, and is the one
-//! that is connected to. No redirect is followed, no proxy asked.
+//! Webhooks (PRODUCT section 10): a signed POST, to an address that was looked up once, checked, and then connected to.
+//! No redirects, no proxy.
 
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
@@ -22,25 +22,25 @@ use crate::domain::reach::is_public;
 use crate::domain::value::{Networks, WebhookBody};
 use crate::workspace::download::Source;
 
-/// How long one attempt may take, from the look-up of the name to the status of the answer.
+/// How long one attempt may take, from the name lookup to the status of the answer.
 pub const WITHIN: Duration = Duration::from_secs(30);
-/// How long the text of an answer is waited for once its status is there, which alone decides.
+/// How long to wait for the text of an answer after its status, which alone decides.
 const TEXT_WITHIN: Duration = Duration::from_secs(2);
-/// A file may take longer, as long as it goes at least as fast.
+/// A file may take longer, as long as it moves at least this fast.
 const FILE_BYTES_PER_S_MIN: u64 = 1024 * 1024;
 /// Bytes of a file read at a time.
 const STEP_BYTES: usize = 256 * 1024;
 
-/// One address that is posted to.
+/// An address for posts.
 #[derive(Clone, Copy, Debug)]
 pub struct Webhook<'a> {
     /// Where.
     pub url: &'a Url,
-    /// What it is signed with.
+    /// The signing secret.
     pub secret: &'a Secret,
     /// What is sent.
     pub body: WebhookBody,
-    /// Addresses that are reached although they are not public.
+    /// Non-public addresses that may be reached.
     pub networks: &'a Networks,
 }
 
@@ -57,12 +57,12 @@ enum Body {
 }
 
 impl Poster {
-    /// Trusts whom this machine trusts: nobody, said aloud, where it has no certificate authorities.
+    /// Trusts the authorities that this machine trusts; if it has none, that is logged, and it trusts nobody.
     pub fn new() -> Result<Self, rustls::Error> {
         Ok(Self { tls: outbound::tls("Webhooks")? })
     }
 
-    /// One attempt. `file` is the shipment's, where the webhook wants it.
+    /// One attempt. `file` is the shipment's, if the webhook wants it.
     pub async fn post(&self, to: &Webhook<'_>, shipment: &Shipment, file: Option<Source>) -> Attempt {
         let (body, most) = match (to.body, file) {
             (WebhookBody::File, Some(file)) => {
@@ -88,7 +88,7 @@ impl Poster {
             .redirect(Policy::none())
             .referer(false)
             .tls_backend_preconfigured(self.tls.clone());
-        // A name is not looked up once more: who answers for it could say something else then.
+        // A name is not looked up again: the answer could have changed.
         if host.parse::<IpAddr>().is_err() {
             client = client.resolve_to_addrs(&host, &addresses);
         }
@@ -121,7 +121,7 @@ impl Poster {
     }
 }
 
-/// What came back: 2xx is delivered, 410 wants no more, anything else is tried again.
+/// The answer: 2xx is delivered, 410 wants no more, anything else is retried.
 async fn read(mut response: Response) -> Attempt {
     let status = response.status();
     let outcome = match status.as_u16() {
@@ -131,7 +131,7 @@ async fn read(mut response: Response) -> Attempt {
     };
     let mut answer = status.to_string().into_bytes();
     answer.push(b'\n');
-    // Whether the rest of an answer arrives, and when, does not matter: the receiver has decided.
+    // Whether and when the rest of an answer arrives does not matter: the receiver has decided.
     let until = Instant::now() + TEXT_WITHIN;
     while answer.len() < ANSWER_BYTES {
         let Ok(Ok(Some(chunk))) = tokio::time::timeout_at(until, response.chunk()).await else { break };
@@ -141,7 +141,7 @@ async fn read(mut response: Response) -> Attempt {
     Attempt::new(outcome, String::from_utf8_lossy(&answer).trim_end().replace('\0', "\u{fffd}"))
 }
 
-/// The host, and its addresses that may be reached.
+/// The host, and those of its addresses that may be reached.
 async fn reach(url: &Url, networks: &Networks) -> Result<(String, Vec<SocketAddr>), String> {
     let host = url.host_str().unwrap_or_default().trim_matches(['[', ']']).to_owned();
     let port = url.port_or_known_default().unwrap_or(443);
@@ -207,7 +207,7 @@ fn steps(file: Source) -> impl futures_util::Stream<Item = std::io::Result<Vec<u
     })
 }
 
-/// The file's name, for receivers that keep it (RFC 6266, with RFC 8187 for what is not ASCII).
+/// The file's name, for receivers that keep it (RFC 6266, with RFC 8187 for non-ASCII).
 fn disposition(shipment: &Shipment) -> String {
     let name = shipment.receipt.as_ref().map_or("", |receipt| receipt.name.as_str());
     let mut encoded = String::with_capacity(name.len());
@@ -242,7 +242,7 @@ mod tests {
         Shipment { event: Event { id: EventId::new(&ids), ..event }, receipt: None, attempt: 3, at: AT }
     }
 
-    /// Answers one request with those bytes; gives the request.
+    /// Answers one request with those bytes; returns the request.
     async fn receiver(answer: Vec<u8>) -> (String, tokio::task::JoinHandle<String>) {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://127.0.0.1:{}/in?x=1", listener.local_addr().unwrap().port());
@@ -274,7 +274,7 @@ mod tests {
 
     #[test]
     fn the_signature_is_that_of_timestamp_point_and_body() {
-        // RFC 4231, test case 2, has no point in it: its key and text, cut where the point is.
+        // RFC 4231, test case 2, contains no point: its key and text, cut where the point would be.
         let mut mac = Hmac::<Sha256>::new_from_slice(b"Jefe").unwrap();
         mac.update(b"what do ya want for nothing?");
         let known = "5bdcc146bf60754e6a042426089575c75a003f089d2739839dec58b964ec3843";
@@ -346,7 +346,7 @@ mod tests {
                 }
                 let head = format!("HTTP/1.1 {status}\r\ncontent-length: 100\r\n\r\nso");
                 stream.write_all(head.as_bytes()).await.unwrap();
-                // It never says the rest.
+                // It never sends the rest.
                 std::future::pending::<()>().await;
             });
             let attempt = post(&url, "127.0.0.1").await;

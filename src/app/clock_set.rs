@@ -1,7 +1,7 @@
-//! What follows when the clock is set while Waybill runs: time that nobody sets tells (decision 0135).
+//! What follows when the clock is set while Waybill runs, detected by a monotonic clock (decision 0135).
 //!
-//! Set back, what waits for a time of day would wait for as long as the clock was ahead. Set ahead, everything is all at once
-//! older than it is kept; what was removed by a mistake nobody gives back.
+//! Set back, everything waiting for a time of day would wait for as long as the clock was ahead. Set ahead, everything
+//! is suddenly past its retention, and nobody can restore what was removed by mistake.
 
 use std::time::{Duration, Instant};
 
@@ -9,32 +9,32 @@ use crate::base::clock::{Clock, Timestamp};
 use crate::store::delivery;
 use crate::transfer::depot::Depot;
 
-/// How often it is looked whether the clock was set back.
+/// How often to check whether the clock was set back.
 const EVERY: Duration = Duration::from_secs(1);
-/// What it was set ahead and back for in between is found by then.
+/// Ahead-and-back changes in between are detected by then.
 const LATEST: Duration = Duration::from_mins(10);
-/// Set back by no more than this nobody waits long.
+/// If it was set back by no more than this, nobody waits long.
 const BACK_US: i64 = 1_000_000;
-/// Set ahead by more than this ages are doubted.
+/// If it was set ahead by more than this, ages are doubted.
 const AHEAD_US: i64 = 3_600_000_000;
-/// For so long: whoever set it by a mistake has set it right by then.
+/// For this long: a mistake is corrected by then.
 const DOUBTED_FOR: Duration = Duration::from_hours(24);
 
-/// A moment by the clock, and by time that nobody sets.
+/// A moment by the clock, and by the monotonic clock.
 pub(super) type Moment = (Timestamp, Instant);
 
-/// The moment that is now.
+/// The present moment.
 pub(super) fn moment(clock: &Clock) -> Moment {
     (clock.now(), Instant::now())
 }
 
-/// How far the clock has gone away from time that nobody sets, in microseconds; negative where it was set back.
+/// How far the clock has drifted from the monotonic clock, in microseconds; negative if it was set back.
 fn drift_us((clock, time): Moment, (now, time_now): Moment) -> i64 {
     let passed = time_now.saturating_duration_since(time).as_micros();
     now.us().saturating_sub(clock.us()).saturating_sub(i64::try_from(passed).unwrap_or(i64::MAX))
 }
 
-/// Whether the clock tells how old something is.
+/// Whether the clock can be trusted for ages.
 #[derive(Debug)]
 pub(super) struct Ages {
     begun: Moment,
@@ -43,12 +43,12 @@ pub(super) struct Ages {
 }
 
 impl Ages {
-    /// By the clock as it is they are trusted.
+    /// The present clock is trusted.
     pub(super) const fn begin(now: Moment) -> Self {
         Self { begun: now, trusted_us: 0, doubted_since: None }
     }
 
-    /// Whether what is old by the clock may be removed.
+    /// Whether items that are old by the clock may be removed.
     pub(super) fn are_trusted(&mut self, now: Moment) -> bool {
         let drift_us = drift_us(self.begun, now);
         if drift_us.saturating_sub(self.trusted_us) > AHEAD_US {
@@ -61,14 +61,15 @@ impl Ages {
             }
             self.trusted_us = drift_us;
         }
-        // Set back, everything is younger.
+        // If set back, everything is younger.
         self.trusted_us = self.trusted_us.min(drift_us);
         self.doubted_since = None;
         true
     }
 }
 
-/// Looks whether the clock was set back, for ever; and first, since it may have been while Waybill did not run.
+/// Checks whether the clock was set back, for ever; also once at first, since that may have happened while Waybill did
+/// not run.
 pub(super) async fn follow(depot: Depot) {
     loop {
         match delivery::catch_up(&depot.db, depot.clock.now()).await {
@@ -89,7 +90,7 @@ pub(super) async fn follow(depot: Depot) {
     }
 }
 
-/// Waits for that, or until it is time to look anyway.
+/// Waits for that, or until it is time to check anyway.
 async fn was_set_back(clock: &Clock) {
     let begun = moment(clock);
     let mut before = begun;
@@ -114,7 +115,7 @@ mod tests {
         (Timestamp::from_us(1_800_000_000_000_000), Instant::now())
     }
 
-    /// After a time, with the clock ahead of it.
+    /// A moment after that time has passed, with the clock ahead of it.
     fn after((clock, time): Moment, passed: Duration, ahead: Duration) -> Moment {
         (clock.plus(passed).plus(ahead), time + passed)
     }
@@ -138,7 +139,7 @@ mod tests {
         let mut ages = Ages::begin(begun);
         assert!(!ages.are_trusted(after(begun, HOUR, YEAR)));
         assert!(ages.are_trusted(after(begun, HOUR, Duration::ZERO)));
-        // It was ahead from the first, and is set right.
+        // It was ahead from the beginning, and is corrected.
         let right = (begun.0.minus(YEAR), begun.1 + HOUR);
         assert!(ages.are_trusted(right));
         assert!(!ages.are_trusted(begun), "and ahead again");

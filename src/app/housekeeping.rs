@@ -1,5 +1,5 @@
-//! What must go in time: unfinished uploads older than the profile keeps them, certificates that were replaced, held
-//! bytes, and records by the settings of the appliance.
+//! Removes in time: unfinished uploads older than the profile keeps them, replaced certificates, held bytes, and
+//! records by the settings of the appliance.
 
 use std::time::Duration;
 
@@ -17,24 +17,24 @@ use crate::transfer::held;
 use crate::transfer::retention;
 use crate::transfer::unfinished;
 
-/// How often it is looked for.
+/// How often to look for them.
 const EVERY: Duration = Duration::from_mins(10);
 
-/// How often it is looked how full the disk is.
+/// How often to check how full the disk is.
 const DISK_EVERY: Duration = Duration::from_mins(1);
 
-/// What is told once until it is over.
+/// Announced once until it is over.
 const DISK_LOW: &str = "disk_low";
 
-/// How often it is looked whether a backup is due.
+/// How often to check whether a backup is due.
 const BACKUP_LOOKED_EVERY: Duration = Duration::from_secs(20);
 
-/// How often records that are older than they are kept are removed, and certificates that expire are told of; the nearest
-/// warning comes three days before the end.
+/// How often records past their retention are removed, and expiring certificates announced; the last warning comes
+/// three days before the end.
 const HOURLY: Duration = Duration::from_hours(1);
 
-/// Tells which certificates expire and removes records that are older than they are kept, for ever: by itself, since that
-/// may take long and takes its time.
+/// Announces expiring certificates and removes records past their retention, for ever: as a separate task, since that
+/// may take long.
 pub(super) async fn hourly(depot: Depot, live: Live, (certificates, backups): (Certificates, Backups)) {
     let mut ages = Ages::begin(moment(&depot.clock));
     loop {
@@ -44,7 +44,7 @@ pub(super) async fn hourly(depot: Depot, live: Live, (certificates, backups): (C
         if let Err(error) = backups.sweep(&live.snapshot().appliance) {
             tracing::warn!(%error, "Could not remove what a backup that was cut off left; it is tried again");
         }
-        // What sets a clock that was wrong at the start of the machine has done so by then.
+        // A service that corrects the clock after boot has done so by then.
         tokio::time::sleep(EVERY).await;
         if ages.are_trusted(moment(&depot.clock))
             && let Err(error) = retention::run(&depot, &live.snapshot()).await
@@ -55,7 +55,7 @@ pub(super) async fn hourly(depot: Depot, live: Live, (certificates, backups): (C
     }
 }
 
-/// Tells when the disk comes near its reserve, for ever.
+/// Announces that the disk nears its reserve, for ever.
 pub(super) async fn watch_disk(depot: Depot, live: Live) {
     loop {
         let profile = &live.snapshot().profile;
@@ -72,7 +72,7 @@ pub(super) async fn watch_disk(depot: Depot, live: Live) {
     }
 }
 
-/// Tells that it is near its reserve: once until there was room again, over restarts too.
+/// Announces that it nears its reserve: once until there was space again, over restarts too.
 async fn look_at_disk(depot: &Depot, (free, all): (u64, u64), reserve: u64) -> Result<(), StoreError> {
     let was_low = watched::all(&depot.db).await?.contains_key(DISK_LOW);
     let is_low = near((free, all), reserve, was_low);
@@ -87,7 +87,7 @@ async fn look_at_disk(depot: &Depot, (free, all): (u64, u64), reserve: u64) -> R
     Ok(())
 }
 
-/// Makes a backup every night, for ever: one that a stop or a failure held up is made later.
+/// Makes a backup every night, for ever: one delayed by a stop or a failure is made later.
 pub(super) async fn nightly(depot: Depot, live: Live, backups: Backups) {
     let mut is_wanted = true;
     loop {
@@ -128,14 +128,14 @@ pub(super) async fn nightly(depot: Depot, live: Live, backups: Backups) {
     }
 }
 
-/// Below the reserve and as much again, at most a twentieth of the disk, it is low; until there is twice that margin it stays
-/// so: no message at every other file.
+/// It is low below the reserve and as much again, at most a twentieth of the disk; it stays low until there is twice
+/// that margin, so that there is no message for every other file.
 fn near((free, all): (u64, u64), reserve: u64, is_low: bool) -> bool {
     let margin = reserve.min(all / 20);
     free < reserve.saturating_add(if is_low { margin.saturating_mul(2) } else { margin })
 }
 
-/// Looks for the rest, for ever.
+/// Looks after the rest, for ever.
 pub(super) async fn run(depot: Depot, live: Live) {
     let (mut looked, mut ages) = (Looked::default(), Ages::begin(moment(&depot.clock)));
     loop {

@@ -51,13 +51,13 @@ use crate::workspace::workspaces::Workspaces;
 
 type Failure = Box<dyn std::error::Error + Send + Sync>;
 
-/// How long, when all else has ended, something may still be recorded; and how long what was recorded may take to be written.
-/// With the sessions' own time it is less than a stop may take (README): whatever then still waits for a disk is left to the
-/// recovery of the next start.
+/// When everything else has ended, how long further records may come, and how long writing them may take. Together with
+/// the sessions' time this is less than a stop may take (README): whatever is then still waiting for a disk is left to
+/// recovery at the next start.
 const LAST_RECORDS_WITHIN: Duration = Duration::from_secs(2);
 const LAST_WRITES_WITHIN: Duration = Duration::from_secs(1);
-/// How long threads that read or write a disk are waited for. Nobody needs what they do: a backup takes minutes, and what it
-/// leaves is swept.
+/// How long to wait for threads that read or write a disk. Nobody needs their work: a backup takes minutes, and its
+/// remains are swept.
 const LAST_READS_WITHIN: Duration = Duration::from_secs(1);
 
 /// Runs the appliance until it is stopped.
@@ -77,7 +77,7 @@ pub fn run(options: &ServeOptions) -> ExitCode {
     }
 }
 
-/// Why it does not run any more.
+/// Why it no longer runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Ended {
     /// It was asked to stop.
@@ -86,12 +86,12 @@ enum Ended {
     BeginsAnew,
 }
 
-/// The same program with the same arguments and environment takes the place of this one: whoever started it sees no end.
+/// Replaces this process with the same program, arguments and environment: whoever started it sees no end.
 fn begin_anew() -> Failure {
     use std::os::unix::process::CommandExt as _;
     tracing::info!("Beginning anew");
     let error = match std::env::current_exe() {
-        // It comes back only if it could not.
+        // It returns only if it failed.
         Ok(program) => std::process::Command::new(program).args(std::env::args_os().skip(1)).exec(),
         Err(error) => error,
     };
@@ -129,7 +129,7 @@ async fn serve(options: &ServeOptions, (log, lines): (Option<telemetry::Handle>,
         quotas: Quotas::default(),
         lacking: Lacking::default(),
     };
-    // Before anybody may connect: what a crash left is finished.
+    // Before anybody may connect: finishes what a crash left.
     recovery::recover(&depot, &live.snapshot()).await?;
     depot.workspaces.recovered();
     let close = CancellationToken::new();
@@ -168,7 +168,7 @@ async fn serve(options: &ServeOptions, (log, lines): (Option<telemetry::Handle>,
     pages.await?;
     delivering.await?;
     background.shutdown().await;
-    // Downloads that nobody has acknowledged yet count as not collected; the files stay.
+    // Unacknowledged downloads count as not collected; the files stay.
     depot.collections.closing().cancel();
     drop(depot);
     if is_recorded(writing, &close).await {
@@ -177,7 +177,7 @@ async fn serve(options: &ServeOptions, (log, lines): (Option<telemetry::Handle>,
     Ok(if restart.is_wanted() { Ended::BeginsAnew } else { Ended::Stopped })
 }
 
-/// The writer ends when the last recorder is gone. Where one is not let go of, what was handed over is written; `false`.
+/// The writer ends when the last recorder is gone. If one is never dropped, what was handed over is written; `false`.
 async fn is_recorded(mut writing: JoinHandle<()>, close: &CancellationToken) -> bool {
     if timeout(LAST_RECORDS_WITHIN, &mut writing).await.is_ok() {
         return true;
@@ -190,7 +190,7 @@ async fn is_recorded(mut writing: JoinHandle<()>, close: &CancellationToken) -> 
     false
 }
 
-/// A backup that was laid beside what is in use takes its place.
+/// A backup that was laid beside the data in use takes its place.
 fn put_backup_in_place(data: &Path) -> Result<(), Failure> {
     if let Some(before) = backup::put_in_place(data)? {
         tracing::info!("A backup was put back; what was there before lies in {}", before.display());
@@ -212,7 +212,7 @@ async fn engine(live: &Live, depot: &Depot, data: &Path) -> Result<Engine, Failu
     })
 }
 
-/// An address from which a partner came lately is never blocked as a whole, after a start either.
+/// An address that a partner recently came from is never blocked as a whole, not even after a start.
 async fn trust_partners(engine: Engine) {
     let since = engine.depot.clock.now().minus(TRUSTED_FOR);
     match session::came_from(&engine.depot.db, since).await {
@@ -221,7 +221,7 @@ async fn trust_partners(engine: Engine) {
     }
 }
 
-/// Who asks an authority for certificates.
+/// The task that orders certificates from an authority.
 fn acme(engine: &Engine, secrets: &Secrets) -> Acme {
     let depot = &engine.depot;
     Acme {
@@ -233,7 +233,7 @@ fn acme(engine: &Engine, secrets: &Secrets) -> Acme {
     }
 }
 
-/// Who is asked before a file is sent, with what posts and runs programs.
+/// The task that asks actions before a file is sent, with what posts and runs programs.
 fn asker((db, clock, ids): (&Db, &Clock, &IdSource), (programs, data): (&Programs, &Path)) -> Result<Asker, Failure> {
     Ok(Asker {
         db: db.clone(),
@@ -245,7 +245,7 @@ fn asker((db, clock, ids): (&Db, &Clock, &IdSource), (programs, data): (&Program
     })
 }
 
-/// The folder of programs that may be run, if one was given. Whoever asks the database later finds it there.
+/// The folder of programs, if one was given. Recorded in the database for other processes.
 async fn open_programs(options: &ServeOptions, db: &Db) -> Result<Programs, Failure> {
     let opened = match &options.commands {
         Some(folder) => Programs::open(folder)?,
@@ -275,7 +275,7 @@ mod tests {
         recorder.event(event("before")).await;
         drop(recorder);
         assert!(!is_recorded(writing, &close).await);
-        // Nobody takes it any more, and nobody waits for that.
+        // Nobody takes it any longer, and nobody waits for that.
         hangs.event(event("after")).await;
         let events =
             event::oldest_first(&db, None, Clock::System.now().minus(Duration::from_mins(1)), None, 9).await.unwrap();

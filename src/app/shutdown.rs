@@ -1,4 +1,4 @@
-//! How the appliance is asked to stop: SIGTERM or SIGINT, in order; a second one, at once.
+//! The signals that stop the appliance: SIGTERM or SIGINT in order; a second one at once.
 
 use tokio::signal::unix::{SignalKind, signal};
 

@@ -1,5 +1,5 @@
-//! The log: lines on standard error or in files, the last of them in memory for the page that shows them. Where they go and
-//! the level follow the settings, live; `WAYBILL_LOG` overrides the level for support.
+//! The log: lines on standard error or in files, and the last of them in memory for the page that shows them. Its
+//! target and level follow the settings, live; `WAYBILL_LOG` overrides the level for support.
 
 use std::fmt::{self, Write as _};
 use std::io::{self, IsTerminal as _};
@@ -27,7 +27,7 @@ use crate::domain::value::{LogLevel, LogTarget};
 use crate::store::live::Live;
 use crate::store::open::make_private_folder;
 
-/// Files of the log that stay; one a day.
+/// Log files that are kept; one a day.
 const LOG_FILES_MAX: usize = 30;
 /// Their folder beneath the data folder.
 const LOG_FOLDER: &str = "logs";
@@ -38,13 +38,13 @@ pub(super) struct Handle {
     outputs: Arc<ArcSwap<Outputs>>,
 }
 
-/// Where lines go.
+/// The targets of lines.
 struct Outputs {
     stderr: bool,
     file: Option<(NonBlocking, WorkerGuard)>,
 }
 
-/// Begins to log. `None`: somebody else has begun already, as in tests.
+/// Starts logging. `None`: somebody else has started already, as in tests.
 pub(super) fn start(log: AppLog) -> Option<Handle> {
     let filter = EnvFilter::try_from_env("WAYBILL_LOG").unwrap_or_else(|_| filter(LogLevel::Info));
     let (filter, level) = reload::Layer::new(filter);
@@ -59,7 +59,7 @@ pub(super) fn start(log: AppLog) -> Option<Handle> {
     started.ok().map(|()| Handle { level, outputs })
 }
 
-/// One line an event, whatever the names of files in it hold: what nobody sees is told by its code.
+/// One line per event, whatever file names it contains: unseen characters are shown by their code.
 fn lines<S, W>(to: W, ansi: bool) -> impl Layer<S>
 where
     S: Subscriber + for<'a> LookupSpan<'a>,
@@ -81,7 +81,7 @@ where
 }
 
 impl Outputs {
-    /// As the setting says. Where no file can be written, lines go to standard error all the same.
+    /// From the setting. If no file can be written, lines go to standard error all the same.
     fn of(target: LogTarget, data: &Path) -> Self {
         if target == LogTarget::Stderr {
             return Self { stderr: true, file: None };
@@ -103,7 +103,7 @@ impl Outputs {
     }
 }
 
-/// Puts each line into memory.
+/// Keeps each line in memory.
 struct Kept {
     log: AppLog,
     clock: Clock,
@@ -124,7 +124,7 @@ impl<S: Subscriber> Layer<S> for Kept {
     }
 }
 
-/// The message, and the fields behind it.
+/// The message, and the fields after it.
 #[derive(Default)]
 struct Text {
     message: String,
@@ -150,11 +150,11 @@ fn filter(level: LogLevel) -> EnvFilter {
         LogLevel::Debug => LevelFilter::DEBUG,
         LogLevel::Trace => LevelFilter::TRACE,
     };
-    // The libraries' own chatter stays out: it names things that no administrator knows.
+    // The libraries' own chatter stays out: it names things that administrators do not know.
     EnvFilter::new("off").add_directive(format!("waybill={level}").parse().unwrap_or_else(|_| level.into()))
 }
 
-/// Follows the profile's log level and where the log goes, for ever.
+/// Follows the profile's log level and the log target, for ever.
 pub(super) async fn follow(handle: Handle, live: Live, data: PathBuf) {
     let mut changes = live.watch();
     let own_level = std::env::var_os("WAYBILL_LOG").is_some();

@@ -1,4 +1,4 @@
-//! Opens the web interface and says where it is, and the one-time code while nobody administers it.
+//! Opens the web interface and announces its address, and the one-time code while there is no administrator.
 
 use std::net::SocketAddr;
 
@@ -19,20 +19,20 @@ use crate::web::{Clear, Https, Parts, SetupCode, WebState, router, serve};
 
 type Failure = Box<dyn std::error::Error + Send + Sync>;
 
-/// What pages reach beside the engine.
+/// What pages can reach beside the engine.
 pub(super) struct Handed {
     /// The last lines of the log.
     pub app_log: AppLog,
-    /// What Command connectors may run.
+    /// The programs for Command connectors.
     pub programs: Programs,
     /// Makes, reads and puts back backups.
     pub backups: Backups,
-    /// Begins the appliance anew.
+    /// Makes the appliance begin anew.
     pub restart: Restart,
 }
 
-/// Begins to serve pages. In clear it listens on a loopback address only, unless that was said aloud: whatever the setting
-/// says, or comes to say in a backup that is put back, there is a page to set it right on.
+/// Starts serving pages. In clear it listens only on a loopback address, unless explicitly allowed: whatever the
+/// setting says, now or in a backup that was put back, there is a page to correct it on.
 pub(super) async fn start(
     options: &ServeOptions,
     engine: &Engine,
@@ -102,7 +102,7 @@ fn scheme(https: &Https) -> &'static str {
     if https.current().is_some() { "https" } else { "http" }
 }
 
-/// Tells where the pages are, on standard output: it is the one thing a newcomer looks for.
+/// Prints the address of the pages on standard output: it is the one thing a newcomer looks for.
 async fn announce(
     engine: &Engine,
     (scheme, address): (&str, SocketAddr),

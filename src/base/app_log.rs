@@ -13,7 +13,7 @@ pub const LINES_MAX: usize = 5_000;
 pub const LINE_CHARS_MAX: usize = 1_000;
 
 words! {
-    /// How grave a line is, the gravest first.
+    /// How severe a line is, most severe first.
     pub enum Gravity {
         /// Somebody should act.
         Error = "error";
@@ -33,9 +33,9 @@ words! {
 pub struct Line {
     /// When.
     pub at: Timestamp,
-    /// How grave.
+    /// How severe.
     pub gravity: Gravity,
-    /// What, and the fields that belong to it; one line, without control characters.
+    /// The message and its fields; one line, without control characters.
     pub text: String,
 }
 
@@ -46,7 +46,7 @@ pub struct AppLog {
 }
 
 impl AppLog {
-    /// A line was written.
+    /// Adds a line.
     pub fn push(&self, at: Timestamp, gravity: Gravity, text: &str) {
         let printable = |c: char| if c.is_control() { ' ' } else { c };
         let text = text.chars().take(LINE_CHARS_MAX).map(printable).collect();
@@ -57,7 +57,7 @@ impl AppLog {
         lines.push_back(Line { at, gravity, text });
     }
 
-    /// The newest `most` lines at least as grave as `gravity` that hold `words` without regard to case, newest first.
+    /// The newest `most` lines at least as severe as `gravity` that contain `words` in any case, newest first.
     pub fn newest(&self, gravity: Gravity, words: &str, most: usize) -> Vec<Line> {
         let words = words.to_lowercase();
         let lines = lock(&self.lines);

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
-/// Unix time in microseconds, UTC. It is what the database stores.
+/// Unix time in microseconds, UTC, as the database stores it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Timestamp(i64);
 
@@ -25,7 +25,7 @@ impl Timestamp {
         self.0.div_euclid(1_000_000)
     }
 
-    /// The time between `earlier` and this; zero when `earlier` is later.
+    /// The time from `earlier` to this; zero if `earlier` is later.
     pub fn since(self, earlier: Self) -> Duration {
         Duration::from_micros(u64::try_from(self.0.saturating_sub(earlier.0)).unwrap_or(0))
     }
@@ -42,7 +42,7 @@ impl Timestamp {
         Self(self.0.saturating_sub(i64::try_from(duration.as_micros()).unwrap_or(i64::MAX)))
     }
 
-    /// The same moment for calendar arithmetic; the year 1970 for what no calendar holds.
+    /// The same moment for calendar arithmetic; the year 1970 for moments outside the calendar.
     pub fn calendar(self) -> jiff::Timestamp {
         jiff::Timestamp::from_microsecond(self.0).unwrap_or(jiff::Timestamp::UNIX_EPOCH)
     }
@@ -76,7 +76,7 @@ pub enum Clock {
 }
 
 impl Clock {
-    /// A clock for tests, standing at `at`.
+    /// A clock for tests, fixed at `at`.
     pub fn fixed(at: Timestamp) -> Self {
         Self::Fixed(Arc::new(AtomicI64::new(at.us())))
     }

@@ -1,6 +1,6 @@
-//! How many threads can really run at once: what limits of threads that compute are derived from.
+//! How many threads can really run at once: limits on computing threads derive from it.
 
-/// Cores of this machine, or those that a container or an affinity leaves of them; 1 when the system does not say.
+/// The cores of this machine, or as many as a container or CPU affinity allows; 1 if the system does not say.
 pub fn count() -> usize {
     std::thread::available_parallelism().map_or(1, usize::from)
 }

@@ -1,7 +1,7 @@
-//! Fault points of the commit path, for the crash tests. Without the feature `faults` a point is nothing at all.
+//! Fault points of the commit path, for the crash tests. Without the feature `faults` a point compiles to nothing.
 //!
 //! `WAYBILL_FAULT=after_commit:kill:3` kills the process when that point is reached for the third time;
-//! `sync_part:eio:1` makes that step fail once, `write_part:short:1` makes every write take a third of its bytes.
+//! `sync_part:eio:1` makes that step fail once, `write_part:short:1` makes every write accept a third of its bytes.
 
 use super::words::words;
 
@@ -10,58 +10,58 @@ words! {
     pub enum Point {
         /// The part was made.
         PartMade = "part_made";
-        /// Bytes are written to the part.
+        /// Bytes are being written to the part.
         WritePart = "write_part";
         /// The part is synced.
         SyncPart = "sync_part";
-        /// The part is synced; nothing is recorded.
+        /// The part is synced; nothing is recorded yet.
         PartSynced = "part_synced";
-        /// The journal has a receipt; it is not synced.
+        /// The journal has a receipt; it is not synced yet.
         SyncJournal = "sync_journal";
         /// Receipt and event are committed; the part is in staging.
         Committed = "committed";
         /// A delivery needs the bytes: they are held; the part is in staging.
         Held = "held";
-        /// The part has its final name; the folder is not synced.
+        /// The part has its final name; the folder is not synced yet.
         Renamed = "renamed";
         /// The folder is synced.
         SyncFolder = "sync_folder";
-        /// The folder is synced; 226 is not sent.
+        /// The folder is synced; 226 is not sent yet.
         FolderSynced = "folder_synced";
         /// Recovery has begun.
         Recovering = "recovering";
-        /// A collected file is recorded; nothing is done with it.
+        /// A collected file is recorded; nothing else is done yet.
         Collected = "collected";
-        /// Its copy is whole and synced, without a name.
+        /// Its copy is complete and synced, without a name.
         SentCopied = "sent_copied";
-        /// Its copy has its name; that is not recorded.
+        /// Its copy has its name; that is not recorded yet.
         SentNamed = "sent_named";
-        /// It is removed; that is neither synced nor recorded.
+        /// It is removed; that is neither synced nor recorded yet.
         SentRemoved = "sent_removed";
-        /// A file to be passed along is staged and synced; nothing is recorded.
+        /// A file to be passed along is staged and synced; nothing is recorded yet.
         PassStaged = "pass_staged";
         /// That is recorded.
         PassRecorded = "pass_recorded";
-        /// It has its name; the folder is not synced.
+        /// It has its name; the folder is not synced yet.
         PassNamed = "pass_named";
-        /// The folder is synced; nothing is recorded.
+        /// The folder is synced; nothing is recorded yet.
         PassSynced = "pass_synced";
-        /// The target has it, a folder or whatever else it is; nothing is recorded.
+        /// The target, a folder or any other, has the file; nothing is recorded yet.
         PassTried = "pass_tried";
-        /// It is recorded that the target has it; the file is still in Receive.
+        /// The delivery is recorded; the file is still in Receive.
         PassEnded = "pass_ended";
         /// The file has left Receive.
         PassLeft = "pass_left";
-        /// A program has ended; nothing is recorded.
+        /// A program has ended; nothing is recorded yet.
         ProgramEnded = "program_ended";
     }
 }
 
 impl Point {
-    /// Every point on the way of a collected file.
+    /// Every point of a collected file.
     pub const SENDING: [Self; 4] = [Self::Collected, Self::SentCopied, Self::SentNamed, Self::SentRemoved];
 
-    /// Every point on the way of a file that is passed along.
+    /// Every point of passing a file along.
     pub const PASSING: [Self; 7] = [
         Self::PassStaged,
         Self::PassRecorded,
@@ -72,7 +72,7 @@ impl Point {
         Self::PassLeft,
     ];
 
-    /// Every point on the way of an upload.
+    /// Every point of an upload.
     pub const RECEIVING: [Self; 10] = [
         Self::PartMade,
         Self::WritePart,
@@ -94,7 +94,7 @@ pub const fn pass(_: Point) -> std::io::Result<()> {
     Ok(())
 }
 
-/// How many of `count` bytes a write at that point takes: all of them, unless a test wants short ones.
+/// How many of `count` bytes a write at that point accepts: all of them, unless a test wants short writes.
 #[cfg(not(feature = "faults"))]
 #[inline]
 pub const fn taken(_: Point, count: usize) -> usize {
@@ -117,7 +117,7 @@ mod armed {
         at: u32,
     }
 
-    /// Writes that take less than they were given.
+    /// Writes that accept less than they were given.
     const SHORT: &str = "short";
 
     static ARMED: OnceLock<Option<Armed>> = OnceLock::new();
@@ -133,7 +133,7 @@ mod armed {
         ARMED.get_or_init(read).as_ref()
     }
 
-    /// A third of the bytes, and at least one, where the environment says so.
+    /// A third of the bytes, at least one, if the environment says so.
     pub fn taken(point: Point, count: usize) -> usize {
         match armed().filter(|armed| armed.point == point.name() && armed.what == SHORT) {
             Some(_) => count.min(count / 3 + 1),
@@ -141,7 +141,7 @@ mod armed {
         }
     }
 
-    /// Passes a point: kills or fails when the environment says so.
+    /// Passes a point: kills the process or fails if the environment says so.
     pub fn pass(point: Point) -> std::io::Result<()> {
         let Some(armed) = armed().filter(|armed| armed.point == point.name() && armed.what != SHORT) else {
             return Ok(());

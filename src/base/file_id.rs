@@ -1,14 +1,14 @@
-//! Which file, with which content: what it is told by from another that came to its name or its inode.
+//! Which file, with which content: tells a file from another that took over its name or its inode.
 
 use super::clock::Timestamp;
 
-/// Two of them are equal when nobody has written to the file in between.
+/// Two are equal only if nobody has written to the file in between.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct FileId {
-    /// Inode; that of a removed file is given to the next.
+    /// Inode; that of a removed file is reused for a later one.
     pub inode: u64,
     /// Size in bytes.
     pub size_bytes: u64,
-    /// Last change of its content: another program may write to it, and leave its size as it is.
+    /// Last change of its content: another program may write to it without changing its size.
     pub modified: Timestamp,
 }

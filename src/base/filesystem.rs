@@ -1,4 +1,4 @@
-//! What kind of file system an open file or folder lies on, by the numbers of statfs(2).
+//! The kind of file system an open file or folder is on, by the magic numbers of statfs(2).
 
 use std::io;
 use std::os::fd::AsFd;
@@ -9,13 +9,13 @@ const TMPFS_MAGIC: FsWord = 0x0102_1994;
 const RAMFS_MAGIC: FsWord = 0x8584_58f6;
 const NFS_MAGIC: FsWord = 0x6969;
 
-/// Whether it has no disk to wait for.
+/// Whether it is in memory, with no disk to wait for.
 pub fn is_in_memory(what: impl AsFd) -> io::Result<bool> {
     kind(what).map(|kind| kind == TMPFS_MAGIC || kind == RAMFS_MAGIC)
 }
 
-/// Whether a file that is held while it is removed stays in its folder, under a name of the NFS client's own
-/// (`.nfs…`), until it is let go: the folder cannot be removed so long.
+/// Whether a file that is open when removed stays in its folder, under a name of the NFS client's own (`.nfs…`), until
+/// it is closed: until then the folder cannot be removed.
 pub fn keeps_names_of_held_files(what: impl AsFd) -> io::Result<bool> {
     kind(what).map(|kind| kind == NFS_MAGIC)
 }

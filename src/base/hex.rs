@@ -1,4 +1,4 @@
-//! Bytes as people and other programs compare them.
+//! Bytes as hex, the form in which people and other programs compare them.
 
 /// Lower-case hex.
 pub fn hex(bytes: &[u8]) -> String {

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::clock::Timestamp;
 
-/// `48.2 KB`, `1.9 MB`, `0 bytes`: decimal units, as file managers and invoices have them.
+/// `48.2 KB`, `1.9 MB`, `0 bytes`: decimal units, as in file managers and invoices.
 pub fn size(bytes: u64) -> String {
     const UNITS: [&str; 5] = ["KB", "MB", "GB", "TB", "PB"];
     if bytes < 1_000 {
@@ -23,7 +23,7 @@ pub fn size(bytes: u64) -> String {
     }
 }
 
-/// A label within a sentence: `wrong password`; `TLS required` keeps its capitals.
+/// A label in mid-sentence: `wrong password`; `TLS required` keeps its capitals.
 pub fn lower_first(words: &str) -> String {
     let mut chars = words.chars();
     let first = chars.next().map(char::to_lowercase);

@@ -1,4 +1,4 @@
-//! Typed ids and where they come from. They are UUIDs of version 7 as text: sortable by the time they were made.
+//! Typed ids and their source: version 7 UUIDs as text, which sort by creation time.
 
 use std::fmt;
 use std::sync::Arc;
@@ -18,12 +18,12 @@ macro_rules! ids {
                 Self(ids.next())
             }
 
-            /// Reads what [`Self::as_str`] gave; `None` for anything that is not an id.
+            /// Reads what [`Self::as_str`] returned; `None` for anything that is not an id.
             pub fn parse(text: &str) -> Option<Self> {
                 uuid::Uuid::try_parse(text).ok().map(|id| Self(id.to_string()))
             }
 
-            /// The id as the database and the pages have it.
+            /// The id as text, for the database and the pages.
             pub fn as_str(&self) -> &str {
                 &self.0
             }
@@ -38,7 +38,7 @@ macro_rules! ids {
 }
 
 ids! {
-    /// One row of the Receive table; also the name of its part while it is written.
+    /// One row of the Receive table; also names its part while it is written.
     ReceiptId,
     /// One row of the events table.
     EventId,
@@ -74,7 +74,7 @@ impl IdSource {
         Self { clock, last: Arc::default(), seed: None }
     }
 
-    /// Ids that come out the same on each run.
+    /// The same ids on each run.
     pub fn seeded(clock: Clock, seed: u64) -> Self {
         Self { clock, last: Arc::default(), seed: Some(Arc::new(AtomicU64::new(seed))) }
     }

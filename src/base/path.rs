@@ -1,9 +1,9 @@
-//! What the client calls a file: an absolute path of checked names, with no dots left in it.
+//! The client's name for a file: an absolute path of checked names, without dots.
 //! It never touches a disk; the workspace turns it into an open handle.
 
 use std::fmt;
 
-/// Bytes in one name; what common file systems store.
+/// Bytes in one name; what common file systems can store.
 pub const NAME_BYTES_MAX: usize = 255;
 /// Names in one path.
 pub const DEPTH_MAX: usize = 32;
@@ -16,7 +16,7 @@ pub enum PathError {
     /// NUL, a control character, or a slash within a name.
     #[error("has a control character")]
     ControlCharacter,
-    /// Nothing where a name should be.
+    /// An empty name.
     #[error("is empty")]
     Empty,
     /// More than [`DEPTH_MAX`] names.
@@ -52,7 +52,7 @@ impl Name {
         Ok(Self(text.to_owned()))
     }
 
-    /// A name that is written in this program, and is one.
+    /// A name written in this program, known to be valid.
     pub(crate) fn fixed(text: &'static str) -> Self {
         debug_assert!(Self::parse(text).is_ok(), "{text}");
         Self(text.to_owned())
@@ -88,8 +88,8 @@ impl VirtualPath {
         Self { names: Vec::new() }
     }
 
-    /// Reads `text` as a client means it while it stands in `self`: `/` begins at the root, `..` goes up and stops
-    /// there, `.` and doubled slashes mean nothing.
+    /// Resolves `text` relative to `self` as a client means it: `/` starts at the root, `..` goes up and stops there,
+    /// `.` and doubled slashes mean nothing.
     pub fn resolve(&self, text: &str) -> Result<Self, PathError> {
         let mut names = if text.starts_with('/') { Vec::new() } else { self.names.clone() };
         for part in text.split('/') {

@@ -1,4 +1,5 @@
-//! Syncs: a small pool of their own, so that they starve nothing else, and such whose waiting ones are one.
+//! Syncs: run in a small pool of their own, so that they starve nothing else, and shared: whoever waits for the same
+//! folder or file shares one sync.
 
 use std::io;
 use std::os::fd::OwnedFd;
@@ -10,7 +11,7 @@ use tokio::sync::{Mutex, Semaphore};
 use super::fault::{self, Point};
 use super::filesystem::is_in_memory;
 
-/// Syncs in flight: disks take 4 to 16 at once for 3 to 10 times the rate of one.
+/// Syncs in flight: disks do 4 to 16 at once at 3 to 10 times the rate of one.
 pub const SYNCS_MAX: usize = 16;
 
 /// Runs syncs, a bounded number at a time.
@@ -45,7 +46,7 @@ impl Syncer {
     }
 
     async fn run(&self, what: Arc<OwnedFd>, sync: fn(&OwnedFd) -> rustix::io::Result<()>) -> io::Result<()> {
-        // A sync returns at once there, and the hop to another thread would cost more than the rest of a small upload.
+        // There a sync returns at once, and the hop to another thread would cost more than the rest of a small upload.
         if is_in_memory(&what)? {
             return Ok(sync(&what)?);
         }
@@ -54,7 +55,8 @@ impl Syncer {
     }
 }
 
-/// The syncs of one folder or file: whoever asks while one is running waits for the next, which serves all who asked by then.
+/// The syncs of one folder or file: whoever asks while one is running waits for the next, which serves all who have
+/// asked by then.
 #[derive(Debug, Default)]
 pub struct SharedSync {
     asked: AtomicU64,
@@ -64,12 +66,13 @@ pub struct SharedSync {
 #[derive(Debug, Default)]
 struct Done {
     up_to: u64,
-    /// Who asked up to here was told that the sync failed; it is never tried again for them.
+    /// Everybody who asked up to here was told that the sync failed; it is never retried for them.
     failed: Option<(u64, io::ErrorKind)>,
 }
 
 impl SharedSync {
-    /// Waits until everything that happened there before this call is on disk; `sync` syncs it, if nobody else's has.
+    /// Waits until everything that happened there before this call is on disk; runs `sync` unless another caller's sync
+    /// covers it.
     pub async fn wait(&self, sync: impl Future<Output = io::Result<()>>) -> io::Result<()> {
         let mine = self.asked.fetch_add(1, Ordering::SeqCst) + 1;
         let mut done = self.done.lock().await;

@@ -1,8 +1,9 @@
-//! Characters that nobody sees: control characters, marks of direction, what has no width. A name that holds one is not the
-//! name it looks like: `invoice\u{202e}fdp.exe` reads `invoiceexe.pdf`. They are shown by their code, and never changed.
+//! Unseen characters: control characters, marks of direction, characters without width. A name that contains one is
+//! not the name it looks like: `invoice\u{202e}fdp.exe` reads `invoiceexe.pdf`. They are shown by their code, never
+//! changed.
 
-/// Whether nobody sees it: a control character, or what Unicode lets a program ignore that cannot show it
-/// (`Default_Ignorable_Code_Point`) or takes for the end of a line.
+/// Whether the character is unseen: a control character, one that Unicode lets programs ignore if they cannot
+/// display it (`Default_Ignorable_Code_Point`), or a line end of Unicode.
 pub const fn is_unseen(c: char) -> bool {
     matches!(
         c,
@@ -28,12 +29,12 @@ pub const fn is_unseen(c: char) -> bool {
     )
 }
 
-/// How one is told: `U+202E`.
+/// How one is shown: `U+202E`.
 pub fn code(c: char) -> String {
     format!("U+{:04X}", u32::from(c))
 }
 
-/// The text with each of them told in its place: `invoice[U+202E]fdp.exe`.
+/// The text with each of them shown in its place: `invoice[U+202E]fdp.exe`.
 pub fn marked(text: &str) -> String {
     let told = |c: char| if is_unseen(c) { format!("[{}]", code(c)) } else { c.to_string() };
     text.chars().map(told).collect()

@@ -1,7 +1,7 @@
-//! Closed lists of words: enums whose values have a name that is stored, typed or linked to, and never changes.
+//! Closed lists of words: enums whose values have a name that is stored, typed or linked to and never changes.
 
-/// An enum with every value in `ALL`, its stable `name` and `parse`, which reads one; with `label`, the words for people, where
-/// a second text follows the name.
+/// An enum with every value in `ALL`, its stable `name`, and `parse`, which reads it; with `label`, the words for
+/// people, if a second text follows the name.
 macro_rules! words {
     ($(#[$doc:meta])* $vis:vis enum $name:ident { $($(#[$vdoc:meta])* $variant:ident = $text:literal;)+ }) => {
         $(#[$doc])*
@@ -9,7 +9,7 @@ macro_rules! words {
         $vis enum $name { $($(#[$vdoc])* $variant,)+ }
 
         impl $name {
-            /// Every value, in its order.
+            /// Every value, in order.
             $vis const ALL: [Self; [$($text),+].len()] = [$(Self::$variant),+];
 
             /// Its stable name.

@@ -1,4 +1,4 @@
-//! `admin`: people in the web interface, also for whoever has locked themselves out of it.
+//! `admin`: people in the web interface, also for somebody locked out of it.
 
 use super::arguments::AdminVerb;
 use super::connector::{PASSWORD, new_password, read_password, tell_once};

@@ -1,4 +1,4 @@
-//! The arguments as people type them, and what they mean. Bad usage ends the process with status 2, as clap does it.
+//! The arguments as people type them, and their meaning. Bad usage ends the process with status 2, as in clap.
 
 use std::ffi::OsString;
 use std::net::SocketAddr;
@@ -12,7 +12,7 @@ use crate::domain::value::Since;
 /// Where the web interface listens unless told otherwise.
 const WEB_DEFAULT: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 8020);
 
-/// What was asked for.
+/// The request.
 #[derive(Debug)]
 pub enum Invocation {
     /// Run the appliance.
@@ -23,7 +23,7 @@ pub enum Invocation {
         verb: Verb,
         /// The data folder to do it in.
         data: PathBuf,
-        /// The folder of programs that Commands may run, if it was given.
+        /// The folder of programs for Commands, if it was given.
         commands: Option<PathBuf>,
     },
 }
@@ -35,7 +35,7 @@ pub struct ServeOptions {
     pub data: PathBuf,
     /// Where the web interface listens; port 0 takes any free one.
     pub web: SocketAddr,
-    /// Whether it was said aloud that the web interface may be reached from elsewhere without encryption.
+    /// Whether the web interface may explicitly be reached from elsewhere without encryption.
     pub web_plain: bool,
     /// The folder of programs that Command connectors may run.
     pub commands: Option<PathBuf>,
@@ -504,7 +504,7 @@ pub fn parse() -> Invocation {
 /// Reads `arguments`, the first of which is the program's name.
 pub fn parse_from(arguments: impl IntoIterator<Item = OsString>) -> Result<Invocation, clap::Error> {
     let Arguments { data, commands, web, web_plain, command } = Arguments::try_parse_from(arguments)?;
-    // A variable that is set to nothing, as scripts do it, names no folder.
+    // A variable set to nothing, as scripts do, names no folder.
     let commands = commands.filter(|folder| !folder.is_empty()).map(PathBuf::from);
     let (nearer_web, nearer_plain) = match command {
         Some(Command::Verb(verb)) => return Ok(Invocation::Verb { verb, data, commands }),

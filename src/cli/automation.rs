@@ -1,4 +1,4 @@
-//! `action` and `event-target`: what files and events set off, as the pages have it.
+//! `action` and `event-target`: what files and events set off, as on the pages.
 
 use super::arguments::{ActionVerb, EventTargetVerb, SetOne, ShowOne};
 use super::connector::{find, tell_once};
@@ -13,7 +13,7 @@ use crate::store::action::{self, StoredAction};
 use crate::store::event_target::{self, StoredTarget};
 use crate::store::{connector, exported};
 
-/// The key under which a secret is told.
+/// The key under which a secret is printed.
 const SECRET: &str = "secret";
 
 pub(super) async fn actions(desk: &mut Desk<'_>, verb: &ActionVerb) -> Result<(), Failure> {
@@ -143,9 +143,9 @@ async fn list_targets(desk: &mut Desk<'_>, json: bool) -> Result<(), Failure> {
     Ok(output::columns(desk.out, ["ID", "WHAT"], &rows)?)
 }
 
-/// What is stored with what is given over it.
+/// The stored settings overlaid with the given ones.
 fn changed(table: &'static [Setting], stored: &Texts, given: Texts) -> Texts {
-    // A key that is none must be told, so everything that is given goes in.
+    // An unknown key must be reported, so everything given goes in.
     let mut texts: Texts = stored.clone();
     texts.retain(|key, _| table.iter().any(|setting| setting.key == key));
     texts.extend(given);

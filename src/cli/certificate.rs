@@ -129,7 +129,7 @@ fn authorities(desk: &mut Desk<'_>, certificates: &Certificates, json: bool) -> 
     Ok(output::columns(desk.out, ["NAME", "SUBJECT", "END", "SHA-256"], &rows)?)
 }
 
-/// `None` for one that cannot be read at all; it is told at start and in the plain list.
+/// `None` for one that cannot be read at all; it is reported at start and in the plain list.
 fn row(held: &Held, presented: bool, now: Timestamp) -> Option<Row<'_>> {
     let (stored, facts) = (&held.stored, held.facts.as_ref().ok()?);
     Some(Row {
@@ -160,7 +160,7 @@ fn read(desk: &mut Desk<'_>, file: &Path, key: Option<&PathBuf>, password_stdin:
     certificate::read(&file, key, password.as_ref(), desk.clock.now()).map_err(Failure::Failed)
 }
 
-/// Reads a file that may hold a key: no more than a certificate needs, wiped when dropped.
+/// Reads a file that may contain a key: no more than a certificate needs, wiped when dropped.
 fn read_file(path: &Path) -> Result<Zeroizing<Vec<u8>>, Failure> {
     let failed = |error| Failure::Failed(format!("could not read {}: {error}", path.display()));
     let mut bytes = Zeroizing::new(Vec::new());

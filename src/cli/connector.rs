@@ -77,7 +77,7 @@ async fn add(desk: &mut Desk<'_>, id: &str, mut values: Texts, from_stdin: bool)
     }
 }
 
-/// What is done to files that wait needs a second word.
+/// Affecting files that wait needs confirmation.
 fn ask_first(waits: Option<String>, anyway: bool) -> Result<(), Failure> {
     match waits.filter(|_| !anyway) {
         None => Ok(()),
@@ -97,7 +97,7 @@ async fn set(desk: &mut Desk<'_>, found: StoredConnector, mut values: Texts, fro
     follow::saved(desk, "Saved.").await.map(drop)
 }
 
-/// What is stored of a password or secret.
+/// The stored form of a password or secret.
 fn sealed(desk: &Desk<'_>, kind: ConnectorType, credential: Option<&Secret>) -> Result<Option<Credential>, Failure> {
     Ok(match (credential, kind.credential()) {
         (Some(password), Some(CredentialKind::Password)) => Some(Credential::Password(password::hash_now(password)?)),
@@ -127,7 +127,7 @@ fn parse_id(typed: &str) -> Result<ConnectorId, Failure> {
     ConnectorId::parse(typed).map_err(|words| Failure::Failed(Mistake::new("id", words).to_string()))
 }
 
-/// The password or secret that was given, taken out of the values.
+/// The given password or secret, taken out of the values.
 fn chosen_credential(
     desk: &mut Desk<'_>,
     values: &mut Texts,
@@ -147,7 +147,7 @@ fn chosen_credential(
     }
 }
 
-/// The chosen password once it is checked, else a new one.
+/// The chosen password once it is checked, otherwise a new one.
 pub(super) fn new_password(chosen: Option<&Secret>, owner: &str) -> Result<Secret, Failure> {
     let Some(password) = chosen else { return Ok(password::generate()) };
     check(password, owner)?;
@@ -158,7 +158,7 @@ fn check(password: &Secret, owner: &str) -> Result<(), Failure> {
     check_password(password.reveal(), owner).map_err(|words| Failure::Failed(Mistake::new(PASSWORD, words).to_string()))
 }
 
-/// Reads the first line of `input`, bounded: one byte over the limit is enough to be refused.
+/// Reads the first line of `input`, bounded: one byte over the limit suffices to refuse it.
 pub(super) fn read_password(input: &mut dyn BufRead) -> Result<Secret, Failure> {
     let failed = |error| Failure::Failed(format!("could not read the password from standard input: {error}"));
     let mut bytes = zeroize::Zeroizing::new(Vec::new());
@@ -170,7 +170,7 @@ pub(super) fn read_password(input: &mut dyn BufRead) -> Result<Secret, Failure> 
     Ok(Secret::new(line.strip_suffix('\r').unwrap_or(line)))
 }
 
-/// Prints a made password, the only time it can be.
+/// Prints a generated password, which is only possible now.
 pub(super) fn tell_once(desk: &mut Desk<'_>, key: &str, password: &Secret) -> Result<(), Failure> {
     writeln!(desk.out, "{key}={}", password.reveal())?;
     Ok(writeln!(desk.out, "The {key} is shown only now: no page and no command shows it again.")?)

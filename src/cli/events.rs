@@ -1,4 +1,4 @@
-//! `events`: what happened, oldest first and without limit.
+//! `events`: what happened, oldest first and unlimited.
 
 use super::arguments::EventsVerb;
 use super::output;

@@ -1,4 +1,4 @@
-//! Waits until a running server follows what was just saved, so that the next command of a script finds it in force.
+//! Waits until a running server follows a save, so that the next command of a script finds it in force.
 
 use std::path::Path;
 use std::time::Duration;
@@ -10,11 +10,11 @@ use crate::store::open::{Lock, SERVE_LOCK};
 
 /// How long to wait for a running server to follow.
 const FOLLOWED_WITHIN: Duration = Duration::from_secs(2);
-/// How often to look whether it has.
+/// How often to check.
 const LOOK_EVERY: Duration = Duration::from_millis(25);
 
-/// Says that it is saved, and gives the FTP listener's state once a running server follows: `None` when no server
-/// runs, or when it does not follow in time, which is said.
+/// Reports the save, and returns the FTP listener's state once a running server follows: `None` if no server runs, or
+/// if it does not follow in time, which is reported.
 pub(super) async fn saved(desk: &mut Desk<'_>, words: &str) -> Result<Option<ListenerState>, Failure> {
     writeln!(desk.out, "{words}")?;
     if !is_served(desk.data) {
@@ -37,7 +37,7 @@ pub(super) async fn saved(desk: &mut Desk<'_>, words: &str) -> Result<Option<Lis
     }
 }
 
-/// Whether a server runs on this data folder. The file is not made here: who makes it, serves.
+/// Whether a server runs on this data folder. This does not make the file: only a server does.
 fn is_served(data: &Path) -> bool {
     let lock = data.join(SERVE_LOCK);
     lock.exists() && matches!(Lock::try_take(&lock), Ok(None))

@@ -1,5 +1,5 @@
-//! `health`: asks the FTP and the web listener, as a container's health check does, and whether the data folder takes a
-//! write. The database is left to the server: it is asked for every half minute.
+//! `health`: asks the FTP and the web listener, as a container's health check does, and whether the data folder can be
+//! written to. It leaves the database to the server, because it runs every half minute.
 
 use std::io::Write;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -17,9 +17,9 @@ use crate::store::profile;
 
 /// How long one listener may take to answer.
 const ANSWER_WITHIN: Duration = Duration::from_secs(3);
-/// Bytes that the data folder must take: more than what the database writes at a time.
+/// Bytes that must fit into the data folder: more than the database writes at a time.
 const WRITE_BYTES: usize = 256 * 1024;
-/// Bytes of an answer that are looked at.
+/// Bytes of an answer that are examined.
 const ANSWER_BYTES_MAX: usize = 512;
 
 pub(super) async fn run(desk: &mut Desk<'_>) -> Result<(), Failure> {
@@ -37,14 +37,14 @@ pub(super) async fn run(desk: &mut Desk<'_>) -> Result<(), Failure> {
             Err(why) => problems.push(format!("The {name} does not answer: {why}")),
         }
     }
-    // Without it no upload is taken and nothing is saved, whoever answers.
+    // Otherwise no upload is accepted and nothing is saved, whoever answers.
     if let Err(error) = try_write(desk.data) {
         problems.push(format!("Nothing can be written to {}: {error}", desk.data.display()));
     }
     if problems.is_empty() { Ok(()) } else { Err(Failure::Failed(problems.join("\n"))) }
 }
 
-/// Writes a file that has no name and goes at once.
+/// Writes a nameless file that vanishes at once.
 fn try_write(data: &Path) -> std::io::Result<()> {
     let mut file = tempfile::tempfile_in(data)?;
     file.write_all(&vec![0; WRITE_BYTES])?;
@@ -57,10 +57,10 @@ async fn is_implicit(desk: &Desk<'_>) -> Result<bool, Failure> {
     Ok(stored.texts.get("ftp_over_tls").map_or_else(default, String::as_str) == "implicit")
 }
 
-/// What a listener is asked.
+/// The question to a listener.
 #[derive(Clone, Copy)]
 enum Question {
-    /// Whether a connection is taken: TLS from the first byte has no banner in clear.
+    /// Whether it accepts a connection: TLS from the first byte has no plaintext banner.
     Connect,
     /// FTP's greeting.
     Banner,
@@ -85,7 +85,7 @@ async fn check(state: &ListenerState, question: Question) -> Result<SocketAddr, 
     Err(why)
 }
 
-/// Where this machine reaches a listener: one for every address is asked on the loopback.
+/// Where this machine reaches a listener: one on every address is asked on loopback.
 fn reachable(bound: SocketAddr) -> Vec<SocketAddr> {
     let at = |ip| SocketAddr::new(ip, bound.port());
     match bound.ip() {
@@ -103,7 +103,7 @@ async fn ask(address: SocketAddr, question: Question) -> std::io::Result<()> {
         Question::Healthz => {
             let request = format!("GET /healthz HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n");
             stream.write_all(request.as_bytes()).await?;
-            // Where HTTPS is on, a question in clear is led there: it answers all the same.
+            // With HTTPS, a plaintext request is redirected: that is an answer all the same.
             &["HTTP/1.1 200", "HTTP/1.1 308"]
         }
     };

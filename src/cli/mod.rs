@@ -1,5 +1,5 @@
 //! Floor 4: the command line. Its verbs use the same domain and store functions as the pages, on the data folder of a
-//! running or a stopped appliance. It never serves: `serve` is handed back to the caller.
+//! running or stopped appliance. It never serves: `serve` is handed back to the caller.
 
 mod admin;
 mod arguments;

@@ -1,4 +1,4 @@
-//! How settings and rows are printed: `key=value` lines, JSON with its keys in the order of the pages, aligned columns.
+//! Prints settings and rows: `key=value` lines, JSON with its keys in the order of the pages, aligned columns.
 
 use std::io::{self, Write};
 
@@ -6,7 +6,8 @@ use serde::Serialize;
 
 use super::arguments::Pair;
 use super::verb::Failure;
-/// Names come from outside: what nobody sees would reach the administrator's terminal, and move or hide what stands there.
+/// Names come from outside: unseen characters would reach the administrator's terminal, and move or hide what is
+/// there.
 pub(super) use crate::base::unseen::marked as printable;
 use crate::domain::setting::{Input, Setting, Texts};
 use crate::store::exported;
@@ -17,7 +18,7 @@ pub(super) fn json_line(out: &mut dyn Write, value: &impl Serialize) -> io::Resu
     writeln!(out)
 }
 
-/// Prints every setting with the value that is in force.
+/// Prints every setting with its value in force.
 pub(super) fn settings(out: &mut dyn Write, table: &'static [Setting], texts: &Texts, json: bool) -> io::Result<()> {
     let settings = exported::Settings::of(table, texts);
     if json {
@@ -26,7 +27,7 @@ pub(super) fn settings(out: &mut dyn Write, table: &'static [Setting], texts: &T
     settings.iter().try_for_each(|(setting, value)| writeln!(out, "{}={}", setting.key, on_one_line(setting, value)))
 }
 
-/// What was typed as `KEY=VALUE`, by key. A key twice is bad usage: one of the values would be lost.
+/// The typed `KEY=VALUE` pairs, by key. A repeated key is bad usage: one of the values would be lost.
 pub(super) fn texts(table: &'static [Setting], pairs: &[Pair]) -> Result<Texts, Failure> {
     let mut texts = Texts::new();
     for Pair { key, value } in pairs {
@@ -39,8 +40,8 @@ pub(super) fn texts(table: &'static [Setting], pairs: &[Pair]) -> Result<Texts, 
     Ok(texts)
 }
 
-/// In values of several lines a line end is written `\n` and a backslash `\\`. Others have no line ends, and their
-/// backslashes (of filters and patterns) stay as they are.
+/// In multi-line values a line end is written `\n` and a backslash `\\`. Others have no line ends, and their
+/// backslashes (in filters and patterns) stay as they are.
 fn on_one_line(setting: &Setting, value: &str) -> String {
     if setting.input == Input::Area { value.replace('\\', "\\\\").replace('\n', "\\n") } else { value.to_owned() }
 }
@@ -64,7 +65,7 @@ fn unescaped(text: &str) -> String {
     out
 }
 
-/// Prints rows in columns as wide as their widest cell; the last column is as long as it is.
+/// Prints rows in columns as wide as their widest cell; the last column is not padded.
 pub(super) fn columns<const N: usize>(out: &mut dyn Write, head: [&str; N], rows: &[[String; N]]) -> io::Result<()> {
     let mut widths = head.map(str::len);
     for row in rows {

@@ -1,4 +1,4 @@
-//! `receipts`: the Receive table as text, oldest first and without limit.
+//! `receipts`: the Receive table as text, oldest first and unlimited.
 
 use super::arguments::ReceiptsVerb;
 use super::output;
@@ -9,7 +9,7 @@ use crate::domain::value::Since;
 use crate::store::exported;
 use crate::store::receipt::{self, Cursor, Receipt};
 
-/// Rows read at a time: the whole table never stands in memory.
+/// Rows read at a time: the whole table is never in memory.
 const STEP_ROWS: i64 = 500;
 
 pub(super) async fn run(desk: &mut Desk<'_>, verb: &ReceiptsVerb) -> Result<(), Failure> {
@@ -38,7 +38,7 @@ fn cells(row: &Receipt) -> [String; 6] {
         row.connector.clone(),
         human::size(row.size_bytes),
         row.status.label().to_owned(),
-        // Enough to compare by eye; all of it is in the JSON.
+        // Enough to compare by eye; the JSON has all of it.
         row.sha256.chars().take(12).collect(),
         output::printable(&row.client_path),
     ]
@@ -90,7 +90,7 @@ mod tests {
         let (recorder, writer) = Recorder::new(db.clone());
         let writer = tokio::spawn(writer.run());
         for number in 0..count {
-            // Several share a microsecond, so that the cursor must also look at the id.
+            // Several share a microsecond, so the cursor must also consider the id.
             if number % 3 == 0 {
                 clock.advance(std::time::Duration::from_micros(1));
             }

@@ -1,4 +1,4 @@
-//! `settings` and `profile`: show and set. After a change of the profile it says what became of a running server's
+//! `settings` and `profile`: show and set. After a change of the profile it reports the state of a running server's
 //! listener.
 
 use super::arguments::Pair;
@@ -46,7 +46,7 @@ fn tell(desk: &mut Desk<'_>, ftp: &ListenerState) -> Result<(), Failure> {
     }
 }
 
-/// A listener that could not be had, in words.
+/// An unavailable port, in words.
 pub(super) fn unbound(state: &ListenerState) -> String {
     if state.address.is_empty() {
         state.message.clone()

@@ -1,5 +1,5 @@
-//! Runs one verb: opens the data folder, does the thing, says it. The exit status is 0 when it was done, 1 when it
-//! could not be (the reason on standard error, in the words of the form), 2 for bad usage.
+//! Runs one verb: opens the data folder, does it, and reports. The exit status is 0 if it was done, 1 if it failed (the
+//! reason is on standard error, in the words of the form), 2 for bad usage.
 
 use std::io::{BufRead, ErrorKind, Write};
 use std::path::Path;
@@ -15,21 +15,21 @@ use crate::base::id::IdSource;
 use crate::store::setting::{Change, SaveError};
 use crate::store::{Db, StoreError, programs};
 
-/// The name that changes are made in.
+/// The name under which changes are made.
 pub(super) const COMMAND_LINE: &str = "command line";
 
 /// Exit status: done.
 const DONE: i32 = 0;
-/// Exit status: could not be done.
+/// Exit status: failed.
 const FAILED: i32 = 1;
 /// Exit status: bad usage.
 const BAD_USAGE: i32 = 2;
 
-/// What a verb works with.
+/// The environment of a verb.
 pub(super) struct Desk<'a> {
     pub db: Db,
     pub data: &'a Path,
-    /// The folder of programs that Commands may run, if it was given.
+    /// The folder of programs for Commands, if it was given.
     pub commands: Option<&'a Path>,
     pub clock: Clock,
     pub ids: IdSource,
@@ -40,17 +40,17 @@ pub(super) struct Desk<'a> {
 }
 
 impl Desk<'_> {
-    /// Who changes what is changed here.
+    /// Who makes the changes here.
     pub(super) fn change(&self) -> Change<'_> {
         Change { who: COMMAND_LINE, remote: "", at: self.clock.now(), ids: &self.ids }
     }
 
-    /// Secrets that are used as they are.
+    /// Secrets that must be readable.
     pub(super) fn secrets(&self) -> Result<Secrets, Failure> {
         Secrets::open(self.db.clone(), self.data).map_err(|error| Failure::Failed(error.to_string()))
     }
 
-    /// What Commands may run: of the folder that was given, or of the last start's.
+    /// The programs for Commands: from the given folder, or that of the last start.
     pub(super) async fn programs(&self) -> Result<Programs, Failure> {
         let of_last_start = programs::folder(&self.db).await?;
         match self.commands.or(of_last_start.as_deref()) {
@@ -60,12 +60,12 @@ impl Desk<'_> {
     }
 }
 
-/// Why a verb ends badly.
+/// Why a verb fails.
 #[derive(Debug)]
 pub(super) enum Failure {
-    /// What was asked for contradicts itself.
+    /// The request contradicts itself.
     Usage(String),
-    /// It could not be done, for this reason.
+    /// It failed for this reason.
     Failed(String),
     /// The output could not be written.
     Output(std::io::Error),
@@ -106,11 +106,11 @@ impl From<std::io::Error> for Failure {
 pub struct Places<'a> {
     /// The data folder.
     pub data: &'a Path,
-    /// The folder of programs that Commands may run, if it was given.
+    /// The folder of programs for Commands, if it was given.
     pub commands: Option<&'a Path>,
 }
 
-/// Does `verb` with this process's standard streams; gives the exit status.
+/// Does `verb` with this process's standard streams; returns the exit status.
 pub fn run(verb: &Verb, places: Places<'_>) -> i32 {
     let mut out = std::io::BufWriter::new(std::io::stdout().lock());
     let mut input = std::io::stdin().lock();
@@ -159,16 +159,16 @@ async fn dispatch(verb: &Verb, desk: &mut Desk<'_>) -> Result<(), Failure> {
         Verb::Export => import::export(desk).await,
         Verb::Import(verb) => import::run(desk, verb).await,
         Verb::Backup(verb) => backup::run(desk, verb).await,
-        // It comes before the data folder is opened.
+        // Handled before the data folder is opened.
         Verb::Restore { .. } => Ok(()),
     }
 }
 
 fn end(result: Result<(), Failure>, err: &mut dyn Write) -> i32 {
-    // Nothing can be done about a standard error that is closed.
+    // Nothing can be done about a closed standard error.
     match result {
         Ok(()) => DONE,
-        // Whoever read the output has seen enough of it, as `head` does.
+        // The reader has seen enough, as with `head`.
         Err(Failure::Output(error)) if error.kind() == ErrorKind::BrokenPipe => DONE,
         Err(Failure::Output(error)) => {
             let _ = writeln!(err, "could not write the output: {error}");
@@ -190,7 +190,7 @@ pub(super) mod tests {
     use super::*;
     use crate::cli::{Invocation, parse_from};
 
-    /// Runs a command line in `data`: what it printed, or why it failed.
+    /// Runs a command line in `data`; returns its output, or why it failed.
     pub(in crate::cli) async fn say(data: &Path, line: &[&str], input: &str) -> Result<String, Failure> {
         let arguments = std::iter::once("waybill").chain(line.iter().copied()).map(std::ffi::OsString::from);
         let Invocation::Verb { verb, commands, .. } = parse_from(arguments).unwrap() else { panic!("{line:?} serves") };

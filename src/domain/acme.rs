@@ -1,4 +1,4 @@
-//! Certificates that an authority issues by ACME (RFC 8555): what is asked for, and when.
+//! Certificates issued by an authority over ACME (RFC 8555): what to request, and when.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -11,29 +11,29 @@ use super::setting::{Mistake, Value};
 use super::value::{AcmeChallenge, HostOrAddress};
 use crate::base::clock::Timestamp;
 
-/// The least time between two orders, and the first wait after one that failed. Authorities count failures: Let's
-/// Encrypt takes five an hour.
+/// The least time between two orders, and the first wait after a failed one. Authorities limit failures: Let's Encrypt
+/// allows five an hour.
 const AGAIN_AFTER: Duration = Duration::from_mins(15);
-/// What the wait grows to.
+/// The longest wait.
 const AGAIN_AFTER_MAX: Duration = Duration::from_hours(24);
 
-/// What an authority is asked for.
+/// What to request from an authority.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Wish {
-    /// Where the authority says what it can do (RFC 8555, section 7.1.1).
+    /// The authority's directory (RFC 8555, section 7.1.1).
     pub directory: Url,
-    /// Whom it writes to.
+    /// Whom the authority writes to.
     pub contact: Option<String>,
     /// Host names in lower case, at least one.
     pub hosts: Vec<String>,
-    /// How they are seen to lead here.
+    /// How the authority verifies that they lead here.
     pub challenge: AcmeChallenge,
-    /// Where that is answered.
+    /// Where the challenge is answered.
     pub at: SocketAddr,
 }
 
 impl Wish {
-    /// What the settings ask for, whether it is switched on or not.
+    /// What the settings ask for, whether ACME is on or not.
     pub fn of(settings: &ApplianceSettings) -> Result<Self, Mistake> {
         let hosts = hosts(settings)?;
         let directory = settings.acme_directory.url().clone();
@@ -55,7 +55,7 @@ impl Wish {
         })
     }
 
-    /// All of it as text: another wish has another.
+    /// All of it as text, different for each different wish.
     pub fn text(&self) -> String {
         let contact = self.contact.as_deref().unwrap_or("-");
         let (directory, hosts, challenge, at) = (&self.directory, self.hosts.join(","), self.challenge.text(), self.at);
@@ -80,7 +80,7 @@ fn hosts(settings: &ApplianceSettings) -> Result<Vec<String>, Mistake> {
     Ok(hosts)
 }
 
-/// The certificate that is there.
+/// The current certificate.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Issued<'a> {
     /// The host names it is for.
@@ -92,7 +92,7 @@ pub struct Issued<'a> {
 }
 
 impl Issued<'_> {
-    /// When it is renewed: after two thirds of its time.
+    /// When it is renewed: after two thirds of its lifetime.
     pub fn renewed_at(&self) -> Timestamp {
         self.not_before.plus(self.not_after.since(self.not_before) / 3 * 2)
     }
@@ -102,25 +102,25 @@ impl Issued<'_> {
     }
 }
 
-/// What came of the last order.
+/// The outcome of the last order.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Tried {
-    /// What was wished ([`Wish::text`]).
+    /// The wish it was for ([`Wish::text`]).
     pub wish: String,
     /// The directory of the authority that issued the certificate; empty when none has.
     pub issued_by: String,
-    /// Orders that failed since the last one that did not.
+    /// Failed orders since the last success.
     pub failures: u32,
-    /// Why the last one failed; empty when it did not.
+    /// Why the last one failed; empty if it succeeded.
     pub message: String,
     /// When.
     pub at: Timestamp,
-    /// Not before this is the next one.
+    /// The earliest time of the next one.
     pub next_at: Timestamp,
 }
 
 impl Tried {
-    /// What follows from one more order that ended so, or failed for that reason.
+    /// The new state after one more order, which succeeded or failed for that reason.
     #[must_use]
     pub fn after(&self, wish: &Wish, ended: Result<(), String>, now: Timestamp) -> Self {
         let (failures, message, issued_by) = match ended {
@@ -203,7 +203,7 @@ mod tests {
         let mut other = wish.clone();
         other.directory = Url::parse("https://other.example/").unwrap();
         assert!(tried.is_due(&other, Some(&issued), start), "another authority is asked at once");
-        // What is there although it is too short-lived is not asked for over and over.
+        // A certificate that is there is not requested again and again, even if it is too short-lived.
         let short = Issued { not_after: start.plus(Duration::from_secs(1)), ..issued };
         assert!(!tried.is_due(&wish, Some(&short), start.plus(Duration::from_mins(14))));
         assert!(tried.is_due(&wish, Some(&short), start.plus(Duration::from_mins(15))));

@@ -35,7 +35,7 @@ settings! {
     }
 }
 
-/// The keys of what each kind of action needs, beside those of every action.
+/// The keys that each kind of action needs, besides those of every action.
 pub const COMMON: &[&str] = &["moment", "names", "size_min", "size_max", "kind", "enabled"];
 
 /// One action.
@@ -43,7 +43,7 @@ pub const COMMON: &[&str] = &["moment", "names", "size_min", "size_max", "kind",
 pub struct Action {
     /// Its id.
     pub id: String,
-    /// Whose files it is about, by the connector's id in lower case.
+    /// Whose files it concerns: the connector's id in lower case.
     pub connector_key: String,
     /// Its settings.
     pub settings: ActionSettings,
@@ -61,7 +61,7 @@ impl Action {
             && settings.size_max.is_none_or(|most| size_bytes <= most.get())
     }
 
-    /// Whether it is given the file itself.
+    /// Whether it gets the file itself.
     pub fn needs_bytes(&self) -> bool {
         match self.settings.kind {
             ActionKind::Webhook => self.settings.body == WebhookBody::File,

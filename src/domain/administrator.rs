@@ -15,9 +15,9 @@ words! {
     }
 }
 
-/// Shortest password taken for a person or a connector.
+/// The shortest password accepted for a person or a connector.
 pub const PASSWORD_CHARS_MIN: usize = 12;
-/// Longest password taken; bounds the work of hashing.
+/// The longest password accepted; bounds the work of hashing.
 pub const PASSWORD_BYTES_MAX: usize = 512;
 
 /// Checks a new password: the error says what would be right.

@@ -1,5 +1,5 @@
-//! What a partner is written when something of theirs was refused: what happened, and what they can do. In their terms:
-//! nothing of how the server is set up, and nothing that tells a stranger whether a name exists.
+//! Texts for a partner about a refusal: what happened, and what they can do. In their terms: nothing about how the
+//! server is set up, and nothing that tells a stranger whether a name exists.
 
 use super::refusal::Rule;
 
@@ -66,7 +66,7 @@ pub const fn advice(rule: Rule) -> &'static str {
     }
 }
 
-/// What they did, as they would call it: `Your upload of a.edi`.
+/// What they did, in their words: `Your upload of a.edi`.
 pub fn deed(command: &str) -> String {
     let (verb, rest) = command.split_once(' ').unwrap_or((command, ""));
     let of = |what: &str| if rest.is_empty() { format!("Your {what}") } else { format!("Your {what} of {rest}") };

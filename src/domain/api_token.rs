@@ -7,14 +7,14 @@ use crate::settings;
 /// Characters of a token's name.
 const NAME_CHARS_MAX: usize = 64;
 
-/// The part of the API that a route belongs to.
+/// The area of the API that a route belongs to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Area {
-    /// What the token itself is: open to every token.
+    /// The token itself: open to every token.
     Token,
     /// Connectors and flows.
     Connectors,
-    /// What happened, and what is being delivered.
+    /// What happened, and the deliveries under way.
     Activity,
     /// The profile and the appliance's settings.
     Server,
@@ -23,14 +23,14 @@ pub enum Area {
 /// What a request does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Deed {
-    /// It looks.
+    /// It reads.
     Read,
     /// It changes something.
     Write,
 }
 
 impl TokenScope {
-    /// Whether a token of this scope reaches there. The role of its owner decides besides.
+    /// Whether this scope covers the request. The owner's role is checked besides.
     pub fn reaches(self, area: Area, deed: Deed) -> bool {
         match self {
             _ if area == Area::Token => true,

@@ -100,12 +100,13 @@ impl ApplianceSettings {
         }
     }
 
-    /// What an authority is asked for; `None` while that is off.
+    /// What to request from an authority; `None` while ACME is off.
     pub fn acme_wish(&self) -> Option<Wish> {
         Wish::of(self).ok().filter(|_| self.acme)
     }
 
-    /// Whether the web interface answers to `host`, without its port. An address cannot be pointed elsewhere; only names can.
+    /// Whether the web interface answers to `host`, without its port. Addresses always pass: only names can be pointed
+    /// elsewhere.
     pub fn answers_to(&self, host: &str) -> bool {
         self.web_hosts.contains(host)
             || self.public_host.as_ref().is_some_and(|public| public.to_string().eq_ignore_ascii_case(host))
@@ -113,7 +114,7 @@ impl ApplianceSettings {
             || host.trim_matches(['[', ']']).parse::<IpAddr>().is_ok()
     }
 
-    /// When deliveries are tried again.
+    /// When deliveries are retried.
     pub fn retries(&self) -> Retries {
         Retries {
             most: u32::try_from(self.delivery_retries.count()).unwrap_or(u32::MAX),

@@ -1,5 +1,5 @@
-//! The one authorisation point under all commands: (connector, operation, path) to yes, or the rule that says no.
-//! Pure: what is on disk is not looked at.
+//! The one authorisation point for all commands: (connector, operation, path) to yes, or the rule that says no.
+//! Pure: it does not look at the disk.
 
 use std::borrow::Cow;
 
@@ -19,7 +19,7 @@ pub enum Operation {
     List,
     /// `SIZE`, `MDTM`, `MLST`…
     Look,
-    /// `HASH`, `XCRC`…: with RANG they tell every byte.
+    /// `HASH`, `XCRC`…: with RANG they reveal every byte.
     Digest,
     /// `RETR`.
     Retrieve,
@@ -41,7 +41,7 @@ pub enum Operation {
     Touch,
 }
 
-/// How far a yes goes.
+/// How far a yes reaches.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Reach {
     /// Anything there.
@@ -61,7 +61,7 @@ pub enum Granted {
         folder: Folder,
         /// The names below it.
         names: Vec<Name>,
-        /// How far it goes.
+        /// How far the permission reaches.
         reach: Reach,
     },
 }
@@ -76,7 +76,7 @@ pub struct No {
 }
 
 impl No {
-    /// By that rule, with what is to be known beyond it.
+    /// Refused by that rule, with that detail.
     pub fn new(rule: Rule, detail: impl Into<String>) -> Self {
         Self { rule, detail: detail.into() }
     }
@@ -112,7 +112,7 @@ pub fn authorise(
         Op::MakeFolder | Op::RemoveFolder | Op::RenameFrom | Op::RenameTo | Op::Store | Op::Append if top => {
             return Err(No::new(Rule::OutsideFolders, format!("{path} itself cannot be changed")));
         }
-        // Deleting a collected file needs no Write (PRODUCT section 2): the caller knows which are.
+        // Deleting a collected file needs no Write (PRODUCT section 2): the caller knows which files those are.
         Op::Delete if !write && settings.delete_collected && folder == Folder::Send => Reach::OwnUploads,
         _ if !write => {
             return Err(No::new(Rule::NoWrite, format!("{} is not writable for this partner", folder.name())));
@@ -131,7 +131,7 @@ fn root(operation: Operation) -> Result<Granted, No> {
     }
 }
 
-/// The Allowed Files Filter (PRODUCT section 6): of files only, by the last component of the name.
+/// The Allowed Files Filter (PRODUCT section 6): for files only, by the last component of the name.
 fn filter(
     profile: &Profile,
     connector: &Connector,
@@ -153,7 +153,7 @@ fn filter(
     }
 }
 
-/// A temporary name being uploaded to Receive is judged without its temporary part, also by what asks about it later.
+/// A temporary name uploaded to Receive is judged without its temporary part, also when asked about later.
 fn without_temporary_part<'a>(connector: &Connector, folder: Folder, name: &'a str) -> Cow<'a, str> {
     let stripped = match folder {
         Folder::Receive => connector.settings.temp_receive_extensions.strip(name),
@@ -162,12 +162,12 @@ fn without_temporary_part<'a>(connector: &Connector, folder: Folder, name: &'a s
     stripped.map_or(Cow::Borrowed(name), Cow::Owned)
 }
 
-/// Whether listings show a file of that name (PRODUCT section 6: files the filter forbids are not listed).
+/// Whether listings show a file of that name (PRODUCT section 6: files forbidden by the filter are not listed).
 pub fn is_listed(profile: &Profile, connector: &Connector, name: &str) -> bool {
     connector.filter(profile).accepts(name)
 }
 
-/// Whether a file of that name is there for who asks about it: a listed one, or a temporary one that may be uploaded.
+/// Whether a question about a file of that name may find it: a listed file, or a temporary one that may be uploaded.
 pub fn is_known(profile: &Profile, connector: &Connector, folder: Folder, name: &str) -> bool {
     connector.filter(profile).accepts(&without_temporary_part(connector, folder, name))
 }

@@ -1,4 +1,4 @@
-//! What a Command connector runs: a program of one folder, and arguments with macros. No shell reads them.
+//! What a Command connector runs: a program in one folder, with arguments that may contain macros. No shell reads them.
 
 use std::fmt::Write as _;
 
@@ -12,10 +12,10 @@ const PROGRAM_BYTES_MAX: usize = 255;
 const ARGUMENTS_BYTES_MAX: usize = 8 * 1024;
 /// Arguments of one program.
 const ARGUMENTS_MAX: usize = 64;
-/// Stands for where the file lies.
+/// Stands for the path of the file.
 const PATH: &str = "{path}";
 
-/// The name of a program: a file directly in the folder that was given at start.
+/// The name of a program: a file directly in the folder given at start.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ProgramName(String);
 
@@ -56,17 +56,17 @@ pub struct Arguments {
     words: Vec<Word>,
 }
 
-/// One argument: what stands before, between and behind `{path}`.
+/// One argument: the parts before, between and after `{path}`.
 #[derive(Clone, Debug)]
 struct Word(Vec<Scheme>);
 
 impl Arguments {
-    /// Whether the program is told where the file lies: then it gets a copy of it.
+    /// Whether the program gets the path of the file: then it gets a copy of it.
     pub fn name_the_path(&self) -> bool {
         self.words.iter().any(|word| word.0.len() > 1)
     }
 
-    /// Each argument for a file that lies at `path`, and what an administrator should know.
+    /// Each argument for a file at `path`, and what an administrator should know.
     pub fn expand(&self, facts: &Facts<'_>, path: &str) -> (Vec<String>, Vec<String>) {
         let mut warnings = Vec::new();
         let expanded = self.words.iter().map(|word| word.expand(facts, path, &mut warnings)).collect();
@@ -78,7 +78,7 @@ impl Word {
     fn expand(&self, facts: &Facts<'_>, path: &str, warnings: &mut Vec<String>) -> String {
         let pieces: Vec<_> = self.0.iter().map(|piece| piece.expand(facts, warnings)).collect();
         let whole = pieces.join(path);
-        // What a partner calls its file must not become an option of the program.
+        // A partner's file name must not become an option of the program.
         let is_chosen_elsewhere = self.0.first().is_some_and(Scheme::begins_with_macro);
         let whole = if is_chosen_elsewhere && whole.starts_with('-') { format!("./{whole}") } else { whole };
         whole.replace('\0', "\u{fffd}")
@@ -125,7 +125,7 @@ fn read(word: &str) -> Result<Word, String> {
     Ok(Word(pieces))
 }
 
-/// Words between blanks and line ends; quotes hold one together, a backslash takes the next character as it stands.
+/// Splits at blanks and line ends; quotes keep a word together, a backslash takes the next character literally.
 fn split(text: &str) -> Result<Vec<String>, String> {
     let mut words = Vec::new();
     let mut word: Option<String> = None;

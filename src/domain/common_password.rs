@@ -1,7 +1,7 @@
-//! Passwords of twelve characters or more that whoever guesses tries first: common words with numbers around them, keys in
-//! a row, and short pieces repeated. A list of whole passwords would hold the same few shapes a thousand times.
+//! Passwords of twelve characters or more that guessers try first: common words with numbers around them, adjacent
+//! keys, and short pieces repeated. A list of whole passwords would hold the same few shapes a thousand times.
 
-/// Words that most common passwords are made of, with numbers and signs before or behind.
+/// Words in most common passwords, with numbers and signs before or after.
 const WORDS: &[&str] = &[
     "abcdefgh",
     "access",
@@ -76,7 +76,7 @@ const WORDS: &[&str] = &[
     "december",
     "zxcvbnm",
 ];
-/// Keys and letters in a row.
+/// Adjacent keys and consecutive letters.
 const ROWS: &[&str] = &[
     "abcdefghijklmnopqrstuvwxyz",
     "01234567890123456789",
@@ -87,12 +87,12 @@ const ROWS: &[&str] = &[
     "1q2w3e4r5t6y7u8i9o0p",
     "q1w2e3r4t5y6u7i8o9p0",
 ];
-/// Fewer different characters than this are soon tried.
+/// With fewer different characters than this a password is soon guessed.
 const DIFFERENT_MIN: usize = 5;
-/// A piece of this length or shorter, repeated, is soon tried.
+/// A repeated piece of this length or shorter is soon guessed.
 const PIECE_MAX: usize = 10;
 
-/// Whether a password is among those that are guessed first.
+/// Whether a password is among those guessed first.
 pub fn is_common(password: &str) -> bool {
     let chars: Vec<char> = password.to_lowercase().chars().collect();
     let mut different = chars.clone();
@@ -110,7 +110,7 @@ fn is_in_a_row(chars: &[char]) -> bool {
     ROWS.iter().any(|row| row.contains(&forth) || row.contains(&back))
 }
 
-/// A common word, as it is or with figures for letters, between anything but letters.
+/// A common word, as it is or with digits for letters, surrounded by anything but letters.
 fn is_word(chars: &[char]) -> bool {
     let letter = |c: &char| match c {
         '0' => 'o',

@@ -1,28 +1,28 @@
-//! Copies that are kept of what was collected and of what was received: where they go (PRODUCT section 4).
+//! Copies kept of collected and received files: where they go (PRODUCT section 4).
 
 use super::stored_name::storable;
 use super::value::{FolderScheme, ZoneName};
 use crate::base::clock::Timestamp;
 use crate::base::id::ReceiptId;
 
-/// Where copies of what a partner collected are kept, below the connector's folder.
+/// Where copies of collected files are kept, below the connector's folder.
 pub const SENT: &str = "Sent";
-/// Where copies of what was received are kept, beside the records of the sessions.
+/// Where copies of received files are kept, beside the records of the sessions.
 pub const LOG: &str = "Log";
 
-/// What the copy of a received file is called: its receipt says what it was.
+/// The name of the copy of a received file: its receipt tells what it was.
 pub fn logged(receipt: &ReceiptId, name: &str) -> String {
     storable(&format!("{receipt} {name}")).map_or_else(|| receipt.to_string(), |name| name.to_string())
 }
 
-/// The dated folder for `at`, by the clocks of `zone`: `2026`, `2026-11`, `2026-W48`, `2026-11-25`. Empty: none.
+/// The dated folder for `at`, in the time zone `zone`: `2026`, `2026-11`, `2026-W48`, `2026-11-25`. Empty: none.
 pub fn folder(scheme: FolderScheme, at: Timestamp, zone: &ZoneName) -> String {
     let date = at.calendar().to_zoned(zone.zone().clone()).date();
     match scheme {
         FolderScheme::None => String::new(),
         FolderScheme::Daily => format!("{:04}-{:02}-{:02}", date.year(), date.month(), date.day()),
         FolderScheme::Weekly => {
-            // The year of an ISO week is not always the year of its days.
+            // The year of an ISO week may differ from that of its days.
             let week = date.iso_week_date();
             format!("{:04}-W{:02}", week.year(), week.week())
         }
@@ -56,7 +56,7 @@ mod tests {
     #[test]
     fn each_scheme_has_its_form() {
         assert_eq!(folders("2026-11-25T12:00:00Z", "UTC"), " 2026-11-25 2026-W48 2026-11 2026");
-        // Friday, 1 January 2027 belongs to the last week of 2026; in Berlin it is that day already.
+        // Friday, 1 January 2027 belongs to the last week of 2026; in Berlin it has already begun.
         assert_eq!(folders("2026-12-31T23:30:00Z", "Europe/Berlin"), " 2027-01-01 2026-W53 2027-01 2027");
         assert_eq!(folders("2026-12-31T23:30:00Z", "UTC"), " 2026-12-31 2026-W53 2026-12 2026");
     }

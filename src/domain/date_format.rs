@@ -1,8 +1,8 @@
-//! Dates in names: `yyyy-MM-dd-HH-mm-ss-fff`. What is no token is taken as it is.
+//! Dates in names: `yyyy-MM-dd-HH-mm-ss-fff`. Anything that is not a token is literal.
 
 use jiff::Zoned;
 
-/// Each token, longer ones before their beginnings.
+/// Each token, longer ones before their prefixes.
 const TOKENS: &[&str] = &[
     "yyyy", "yy", "MMMM", "MMM", "MM", "M", "dddd", "ddd", "dd", "d", "HH", "H", "hh", "h", "mm", "m", "ss", "s",
     "fffffff", "ffffff", "fffff", "ffff", "fff", "ff", "f", "tt", "zzz",
@@ -36,7 +36,7 @@ enum Part {
 }
 
 impl DateFormat {
-    /// Reads a format; every text is one.
+    /// Reads a format; every text is valid.
     pub(super) fn new(text: &str) -> Self {
         let mut parts = Vec::new();
         let mut rest = text;
@@ -48,7 +48,7 @@ impl DateFormat {
         Self(parts)
     }
 
-    /// Whether it has a token at all.
+    /// Whether it contains any token.
     pub(super) fn has_token(&self) -> bool {
         self.0.iter().any(|part| matches!(part, Part::Token(_)))
     }
@@ -63,7 +63,7 @@ impl DateFormat {
     }
 }
 
-/// What `token` stands for at `at`.
+/// The value of `token` at `at`.
 fn value(token: &str, at: &Zoned) -> String {
     let month = MONTHS[usize::try_from(at.month() - 1).unwrap_or(0) % 12];
     let day = DAYS[usize::try_from(at.weekday().to_monday_zero_offset()).unwrap_or(0) % 7];

@@ -1,5 +1,6 @@
-//! Who may come in, as far as settings and the clock say. The engine asks at each step of a login, and the pages for *What if*.
-//! Pure: passwords, certificates and counts are looked at elsewhere.
+//! Who may come in, as far as settings and the clock decide. The engine asks at each step of a login, and so do the
+//! pages for *What if*.
+//! Pure: passwords, certificates and counts are checked elsewhere.
 
 use std::net::IpAddr;
 
@@ -10,12 +11,12 @@ use super::refusal::Rule;
 use super::value::RequireTls;
 use crate::base::clock::Timestamp;
 
-/// What is refused in clear to a client at `remote`, whose name is `connector`'s or nobody's.
+/// What is refused in clear to a client at `remote`, whose name is `connector`'s or unknown.
 pub fn tls_required(profile: &Profile, connector: Option<&Connector>, remote: IpAddr) -> RequireTls {
     connector.map_or(profile.require_tls, |connector| connector.tls_required(profile, remote))
 }
 
-/// Whether a client may give its name: in clear only where no TLS is required, so that no password follows.
+/// Whether a client may give its name: in clear only if no TLS is required, so that no password follows.
 pub fn may_name(profile: &Profile, connector: Option<&Connector>, (remote, secure): (IpAddr, bool)) -> Result<(), No> {
     if secure || tls_required(profile, connector, remote) == RequireTls::None {
         return Ok(());
@@ -23,7 +24,7 @@ pub fn may_name(profile: &Profile, connector: Option<&Connector>, (remote, secur
     Err(No::new(Rule::TlsRequiredLogin, "USER came in clear"))
 }
 
-/// Whether the partner may come from there.
+/// Whether the partner may connect from there.
 pub fn may_come_from(connector: &Connector, remote: IpAddr) -> Result<(), No> {
     if connector.address_allowed(remote) {
         return Ok(());

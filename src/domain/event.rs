@@ -5,11 +5,11 @@ use crate::base::words::words;
 words! {
     /// What happened.
     pub enum EventKind {
-        /// A file was received: whole, synced, recorded.
+        /// A file was received: complete, synced, recorded.
         AfterReceive = "after_receive";
         /// A partner collected a file from Send.
         AfterSend = "after_send";
-        /// What an action does was given up after its last retry.
+        /// The work of an action was given up after its last retry.
         ActionFailed = "action_failed";
         /// A partner asks for a file, and an action is asked whether it may be sent.
         BeforeSend = "before_send";
@@ -21,17 +21,17 @@ words! {
         BackupFailed = "backup_failed";
         /// A backup was made.
         BackupMade = "backup_made";
-        /// A certificate that servers present expires soon, or has.
+        /// A certificate in use expires soon, or has expired.
         CertificateExpiring = "certificate_expiring";
-        /// An authority did not issue a certificate that was asked for.
+        /// An authority did not issue a requested certificate.
         CertificateFailed = "certificate_failed";
         /// An authority issued a certificate, and it is in the store.
         CertificateIssued = "certificate_issued";
         /// A delivery was given up after its last retry.
         DeliveryFailed = "delivery_failed";
-        /// The free room of the disk comes near the disk reserve, below which uploads are refused.
+        /// Free disk space nears the disk reserve, below which uploads are refused.
         DiskLow = "disk_low";
-        /// Records or copies older than they are kept were removed.
+        /// Records or copies past their retention were removed.
         Expired = "expired";
         /// The listener's state changed: bound, stopped.
         ListenerChanged = "listener_changed";
@@ -55,15 +55,15 @@ words! {
         SlaMet = "sla_met";
         /// A window of an SLA ended without its files.
         SlaViolated = "sla_violated";
-        /// Storage fails: a write or a sync could not be done.
+        /// Storage fails: a write or a sync failed.
         StorageFailing = "storage_failing";
-        /// A macro of a Local File Scheme found nothing, and a file is stored under a name without that part.
+        /// A macro of a Local File Scheme found nothing, so a file is stored under a name without that part.
         StoredNameIncomplete = "stored_name_incomplete";
-        /// An administrator asked for an event, to see whether it arrives.
+        /// An administrator asked for an event, to test its delivery.
         Test = "test";
-        /// An unfinished upload was removed to make room for another: there are too many in that folder.
+        /// An unfinished upload was removed to make room for another: that folder has too many.
         UnfinishedDropped = "unfinished_dropped";
-        /// Unfinished uploads older than they may be were removed.
+        /// Unfinished uploads past their retention were removed.
         UnfinishedPurged = "unfinished_purged";
     }
 }

@@ -1,4 +1,4 @@
-//! Event targets: who is told of events by webhook, whatever connector they are about.
+//! Event targets: who is told of events by webhook, whichever connector they concern.
 
 use super::event::EventKind;
 use super::setting::{Mistake, Texts, Value};
@@ -31,9 +31,9 @@ pub struct EventTarget {
 }
 
 impl EventTarget {
-    /// Whether an event of that kind is posted to it. `alerts` is what somebody is told of.
+    /// Whether an event of that kind is posted to it. `alerts` are the kinds that somebody is alerted of.
     pub fn wants(&self, kind: EventKind, alerts: &AlertKinds) -> bool {
-        // A test is for the one it was asked for.
+        // A test is only for the target it was requested for.
         self.settings.enabled
             && kind != EventKind::Test
             && match self.settings.which {

@@ -20,13 +20,13 @@ const COMPILED_BYTES_MAX: usize = 16 << 20;
 #[derive(Clone, Debug)]
 pub struct Filter {
     patterns: Vec<Pattern>,
-    /// One expression a pattern, in the same order.
+    /// One expression per pattern, in the same order.
     set: RegexSet,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Pattern {
-    /// As typed, without the minus that excludes.
+    /// As typed, without the excluding minus.
     text: String,
     excludes: bool,
 }
@@ -37,12 +37,12 @@ impl Pattern {
     }
 }
 
-/// What a filter says to a name.
+/// What a filter says about a name.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Verdict {
     /// It may pass.
     Accepted {
-        /// The pattern that matched; none where the filter accepts all that is not excluded.
+        /// The pattern that matched; none if the filter accepts everything not excluded.
         by: Option<String>,
     },
     /// An excluding pattern matched.
@@ -50,12 +50,12 @@ pub enum Verdict {
         /// That pattern, with its minus.
         by: String,
     },
-    /// There are accepting patterns, and none matched.
+    /// There are accepting patterns, but none matched.
     NoMatch,
 }
 
 impl Filter {
-    /// What it says to `name`, and which pattern decided.
+    /// The verdict on `name`, and the pattern that decided.
     pub fn judge(&self, name: &str) -> Verdict {
         let matched: Vec<&Pattern> = self.set.matches(name).iter().map(|i| &self.patterns[i]).collect();
         if let Some(pattern) = matched.iter().find(|pattern| pattern.excludes) {
@@ -80,7 +80,7 @@ impl Filter {
         accepted || self.patterns.iter().all(|pattern| pattern.excludes)
     }
 
-    /// The extension, without its dot, that a name made for a client gets: that of the first accepting pattern.
+    /// The extension, without its dot, for a name made for a client: that of the first accepting pattern.
     pub fn first_extension(&self) -> Option<&str> {
         let pattern = self.patterns.iter().find(|pattern| !pattern.excludes)?;
         let (_, rest) = pattern.text.rsplit_once('.')?;
@@ -93,7 +93,7 @@ impl Filter {
         self.patterns.is_empty()
     }
 
-    /// Whether it excludes every name there is.
+    /// Whether it excludes every possible name.
     pub fn accepts_nothing(&self) -> bool {
         self.patterns.iter().any(|pattern| pattern.excludes && pattern.text.chars().all(|c| c == '*'))
     }
@@ -175,8 +175,8 @@ enum Part {
 }
 
 impl TempExtensions {
-    /// `name` without its temporary parts, or `None` if it is not temporary. A name that would be nothing without
-    /// them, such as `.tmp`, is no temporary name.
+    /// `name` without its temporary parts, or `None` if it is not temporary. A name of which nothing would remain, such
+    /// as `.tmp`, is not temporary.
     pub fn strip(&self, name: &str) -> Option<String> {
         let mut rest = name;
         while let Some(shorter) = self.strip_once(rest) {
@@ -205,13 +205,13 @@ fn same(a: char, b: char) -> bool {
     a == b || a.to_lowercase().eq(b.to_lowercase())
 }
 
-/// `name` without `beginning`, compared without regard to case.
+/// `name` without `beginning`, in any case.
 fn without_beginning<'a>(name: &'a str, beginning: &str) -> Option<&'a str> {
     let mut rest = name.chars();
     beginning.chars().all(|c| rest.next().is_some_and(|d| same(c, d))).then_some(rest.as_str())
 }
 
-/// `name` without `end`, compared without regard to case.
+/// `name` without `end`, in any case.
 fn without_end<'a>(name: &'a str, end: &str) -> Option<&'a str> {
     let mut rest = name.chars();
     end.chars().rev().all(|c| rest.next_back().is_some_and(|d| same(c, d))).then_some(rest.as_str())

@@ -1,4 +1,4 @@
-//! Arrows between connectors (PRODUCT section 10): which there may be, and where they lead.
+//! Arrows between connectors (PRODUCT section 10): which are allowed, and where they lead.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::value::ConnectorType;
 use crate::base::words::words;
 
-/// Arrows that one connector may begin.
+/// The most arrows from one connector.
 pub const ARROWS_FROM_MAX: usize = 32;
 
 /// Files received by one connector are passed along to the next.
@@ -16,16 +16,16 @@ pub struct Arrow {
     pub from: String,
     /// Who gets them, likewise.
     pub to: String,
-    /// Taken only by what another arrow of `from` has given up.
+    /// It takes only what another arrow of `from` has given up.
     pub on_error: bool,
 }
 
-/// What the rules need to know of a connector.
+/// What the rules need to know about a connector.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Node {
     /// Its id as written.
     pub id: String,
-    /// What stands behind it.
+    /// Its type.
     pub kind: ConnectorType,
     /// Whether it is on.
     pub enabled: bool,
@@ -40,7 +40,7 @@ pub struct Map {
     pub arrows: Vec<Arrow>,
 }
 
-/// Why there cannot be an arrow.
+/// Why an arrow is not allowed.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum NoArrow {
     /// There is no connector of that id.
@@ -49,10 +49,10 @@ pub enum NoArrow {
     /// From a connector to itself.
     #[error("{0} cannot pass files along to itself; choose another connector")]
     Itself(String),
-    /// There is one.
+    /// It exists already.
     #[error("{0} passes files along to {1} already")]
     There(String, String),
-    /// Nothing comes out of it.
+    /// Nothing comes out of that connector.
     #[error("{0} is a {1}, where files end; an arrow begins at an FTP Server or a Folder")]
     End(String, &'static str),
     /// Its target is off.
@@ -84,7 +84,7 @@ impl Map {
         if to.enabled { Ok(()) } else { Err(NoArrow::Disabled(to.id.clone())) }
     }
 
-    /// Whether there may be such an arrow. Its target may be off: it may have been switched off since it was drawn.
+    /// Whether such an arrow is valid. Its target may be off: it may have been disabled since the arrow was drawn.
     pub fn fits(&self, arrow: &Arrow) -> Result<(), NoArrow> {
         let (from, to) = (self.node(&arrow.from)?, self.node(&arrow.to)?);
         if arrow.from == arrow.to {
@@ -111,7 +111,7 @@ impl Map {
         Ok(())
     }
 
-    /// The connector's id as it is written, for one typed in any case; what was typed where there is none.
+    /// The connector's id as written, for one typed in any case; the typed text if there is none.
     pub fn written(&self, typed: &str) -> String {
         self.nodes.get(&typed.to_ascii_lowercase()).map_or_else(|| typed.to_owned(), |node| node.id.clone())
     }
@@ -120,17 +120,17 @@ impl Map {
         self.nodes.get(key).ok_or_else(|| NoArrow::Unknown(key.to_owned()))
     }
 
-    /// The arrows that begin at a connector.
+    /// The arrows from a connector.
     pub fn from<'a>(&'a self, key: &'a str) -> impl Iterator<Item = &'a Arrow> {
         self.arrows.iter().filter(move |arrow| arrow.from == key)
     }
 
-    /// How a file gets from one connector to another without anybody's doing: only a Folder passes on what was passed
-    /// along to it, since what lies in a partner's Send ends there. Gives the connectors in between.
+    /// How a file gets from one connector to another by itself: only a Folder passes on what was passed along to it,
+    /// since files in a partner's Send end there. Returns the connectors in between.
     fn way_through_folders(&self, start: &str, goal: &str) -> Option<Vec<String>> {
         let mut came_from: HashMap<&str, &str> = HashMap::new();
         let mut next = vec![start];
-        // What comes into a partner's Send is no file received by it.
+        // A file that arrives in a partner's Send is not one it received.
         if !self.is_folder(goal) {
             return None;
         }
@@ -164,11 +164,11 @@ impl Map {
 }
 
 words! {
-    /// Where a delivery stands.
+    /// The state of a delivery.
     pub enum DeliveryState {
-        /// Its first attempt is to come.
+        /// Its first attempt is still to come.
         Waiting = "waiting", "Waiting";
-        /// An attempt failed; the next one is to come.
+        /// An attempt failed; the next one is still to come.
         Retrying = "retrying", "Retrying";
         /// The target has it.
         Delivered = "delivered", "Delivered";
@@ -180,25 +180,25 @@ words! {
 }
 
 impl DeliveryState {
-    /// Whether it is over, until it is begun anew.
+    /// Whether it is over, unless it is begun anew.
     pub const fn has_ended(self) -> bool {
         matches!(self, Self::Delivered | Self::Failed | Self::Stopped)
     }
 }
 
-/// When attempts are made again.
+/// When attempts are repeated.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Retries {
     /// Attempts after the first one.
     pub most: u32,
-    /// The wait before the first of them; each next one is twice as long.
+    /// The wait before the first of them; it doubles each time.
     pub first: Duration,
     /// The longest wait.
     pub longest: Duration,
 }
 
 impl Retries {
-    /// How long to wait after that many failed attempts; `None`: it is given up.
+    /// How long to wait after that many failed attempts; `None`: give up.
     pub fn wait(&self, failed: u32) -> Option<Duration> {
         if failed == 0 || failed > self.most {
             return (failed == 0).then_some(Duration::ZERO);
@@ -208,10 +208,10 @@ impl Retries {
     }
 }
 
-/// How deliveries name mail.
+/// The target of mail in deliveries.
 const ALERT_MAIL: &str = "alert:mail";
 
-/// A target as deliveries name it: `connector:acme`.
+/// A target as written in deliveries: `connector:acme`.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Target {
     /// A connector, by its id in lower case.
@@ -220,7 +220,7 @@ pub enum Target {
     Action(String),
     /// An event target, by its id.
     Events(String),
-    /// Mail to whom is told of alerts.
+    /// Mail to those who are alerted.
     AlertMail,
 }
 
@@ -239,7 +239,7 @@ impl Target {
         }
     }
 
-    /// As it is stored.
+    /// Its stored form.
     pub fn text(&self) -> String {
         match self {
             Self::Connector(key) => format!("connector:{key}"),
@@ -285,7 +285,7 @@ mod tests {
         assert_eq!(said("acme", "acme"), "acme cannot pass files along to itself; choose another connector");
         assert_eq!(said("acme", "archive"), "acme passes files along to archive already");
         assert_eq!(said("acme", "nobody"), "There is no connector nobody");
-        // What lies in a partner's Send goes no further by itself.
+        // Files in a partner's Send go no further by themselves.
         assert_eq!(flows.check(&arrow("globex", "acme")), Ok(()));
         assert_eq!(flows.check(&arrow("cold", "acme")), Ok(()));
     }
@@ -324,7 +324,7 @@ mod tests {
     }
 
     proptest! {
-        /// However arrows are added, one by one and each as the rules allow, no file comes round again.
+        /// However arrows are added, one by one and as the rules allow, no file comes round again.
         #[test]
         fn no_sequence_of_allowed_arrows_makes_a_loop(
             folders in proptest::collection::vec(any::<bool>(), 6),
@@ -340,7 +340,8 @@ mod tests {
                     flows.arrows.push(arrow);
                 }
             }
-            // From each connector that receives: along arrows, through folders only, for more steps than there are.
+            // From each connector that receives: along arrows, only through folders, for more steps than there are
+            // connectors.
             for start in &ids {
                 let mut here = vec![start.clone()];
                 for _ in 0..=ids.len() {

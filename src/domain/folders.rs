@@ -1,5 +1,5 @@
-//! Where everything lies that has a folder. A partner sees its own folders and nothing else: none of them may be, hold or
-//! lie in another's, in the folder of programs, or in what is Waybill's own: keys, database, backups.
+//! Where all folders lie. A partner sees its own folders and nothing else: none of them may be, contain or lie in
+//! another partner's, the folder of programs, or Waybill's own: keys, database, backups.
 
 use std::collections::BTreeMap;
 use std::ops::Bound;
@@ -8,9 +8,9 @@ use super::connector::Connector;
 use super::setting::Mistake;
 use super::value::FolderText;
 
-/// Folders of Waybill's own, beneath the data folder.
+/// Waybill's own folders, beneath the data folder.
 const OWN: [&str; 4] = ["keys", "backups", "scratch", "logs"];
-/// How the names of what else is its own begin there.
+/// The prefixes of its other own names there.
 const OWN_BEGIN: [&str; 5] = ["waybill.db", "serve.lock", "migrate.lock", ".waybill-", "before-restore-"];
 
 const ROOT: &str = "root_directory";
@@ -19,14 +19,14 @@ const BACKUPS: &str = "backup_folder";
 /// Folders of a connector, each with the key of the setting that names it.
 type Named = Vec<(&'static str, String)>;
 
-/// Folders as settings name them.
+/// Folders as the settings name them.
 #[derive(Clone, Debug)]
 pub struct Folders {
-    /// Absolute; what is relative lies below it, a connector's folder below the Root Directory.
+    /// Absolute; relative folders lie below it, a connector's below the Root Directory.
     data: String,
     root: String,
     backups: String,
-    /// Absolute; whoever writes there could run anything.
+    /// Absolute; anyone who can write there can run anything.
     programs: Option<String>,
     /// By ids in lower case: the id as written, and its folders.
     connectors: BTreeMap<String, (String, Named)>,
@@ -39,29 +39,29 @@ impl Folders {
         Self { data, root, backups, programs, connectors: BTreeMap::new() }
     }
 
-    /// Another Root Directory.
+    /// Changes the Root Directory.
     pub fn set_root(&mut self, root: &str) {
         root.clone_into(&mut self.root);
     }
 
-    /// Another folder of backups.
+    /// Changes the folder of backups.
     pub fn set_backups(&mut self, backups: &str) {
         backups.clone_into(&mut self.backups);
     }
 
-    /// A connector, in place of what was known of it.
+    /// Adds a connector, or replaces what was known of it.
     pub fn put(&mut self, connector: &Connector) {
         self.connectors.insert(connector.id.key().to_owned(), (connector.id.to_string(), connector.folders()));
     }
 
-    /// As they are written; links are not looked at.
+    /// As written, without following links.
     pub fn as_written(&self) -> Laid<'_> {
         self.laid(ToOwned::to_owned)
     }
 
-    /// As they lie where `leads` says where an absolute path leads to.
+    /// Where they really lie: `leads` resolves an absolute path.
     pub fn laid(&self, leads: impl Fn(&str) -> String) -> Laid<'_> {
-        // So that what lies below the top of the disk lies below it by its text too.
+        // So that the text of every path below the top of the disk begins with it.
         let leads = |path: &str| leads(path).trim_end_matches('/').to_owned();
         let root = below(&self.data, &self.root);
         let paths: BTreeMap<_, Vec<_>> = self
@@ -94,14 +94,14 @@ fn below(folder: &str, text: &str) -> String {
     if text.starts_with('/') { text.to_owned() } else { format!("{folder}/{text}").trim_end_matches('/').to_owned() }
 }
 
-/// A folder that is where it may not be.
+/// A folder in a forbidden place.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Clash {
     /// The setting that names it.
     pub key: &'static str,
-    /// It, as its setting has it.
+    /// The folder, as its setting has it.
     pub folder: String,
-    /// What it is, holds or lies in.
+    /// What it is, contains or lies in.
     pub what: String,
     /// What would be right.
     right: &'static str,
@@ -125,12 +125,12 @@ pub struct Laid<'a> {
     programs: Option<String>,
     /// By a connector's id in lower case: where each of its folders lies.
     paths: BTreeMap<&'a str, Vec<String>>,
-    /// By path: whose folder lies there, and which of theirs.
+    /// By path: the connectors whose folders lie there, and which of theirs.
     held: BTreeMap<String, Vec<(&'a str, usize)>>,
 }
 
 impl Laid<'_> {
-    /// What is wrong with the folders of a connector, by its id in lower case: at most one for each.
+    /// What is wrong with the folders of a connector, by its id in lower case: at most one clash for each.
     pub fn of_connector(&self, key: &str) -> Vec<Clash> {
         let Some(((_, folders), paths)) = self.of.connectors.get(key).zip(self.paths.get(key)) else {
             return Vec::new();
@@ -155,7 +155,7 @@ impl Laid<'_> {
         found.map(|(what, right)| self.clash_of_root(what, right))
     }
 
-    /// What another Root Directory is wrong for: itself, or a folder that comes to lie where it may not.
+    /// What another Root Directory breaks: itself, or a folder that would lie in a forbidden place.
     pub fn below_root(&self) -> Option<Mistake> {
         self.of_root().map(|clash| clash.mistake()).or_else(|| {
             let (id, clash) = self.of.connectors.iter().find_map(|(key, (id, _))| {
@@ -168,7 +168,7 @@ impl Laid<'_> {
         })
     }
 
-    /// The first folder that is, holds or lies in that of the programs.
+    /// The first folder that is, contains or lies in the folder of programs.
     pub fn with_programs(&self) -> Option<Clash> {
         let root = self.among_programs(&self.root).map(|(what, right)| self.clash_of_root(what, right));
         root.or_else(|| {
@@ -200,7 +200,7 @@ impl Laid<'_> {
         Some(Clash { key: BACKUPS, folder: folder.to_owned(), what, right })
     }
 
-    /// Whether it is a folder of Waybill's own, holds or lies in one; backups count `with_backups`.
+    /// Whether it is, contains or lies in one of Waybill's own folders; backups count if `with_backups`.
     fn own(&self, path: &str, with_backups: bool) -> Option<String> {
         if lies_in(&self.data, path) {
             return Some(format!("is or holds {}, the data folder with its keys and database", self.data));
@@ -221,7 +221,7 @@ impl Laid<'_> {
         Some((what, "whoever writes there could run anything, so choose a folder apart from it"))
     }
 
-    /// Whether it is, holds or lies in another connector's folder, or one before it of the same.
+    /// Whether it is, contains or lies in another connector's folder, or an earlier one of the same connector.
     fn beside(&self, key: &str, number: usize, path: &str) -> Option<(String, &'static str)> {
         let mut same = None;
         for (other, which) in self.overlapping(path) {
@@ -242,7 +242,7 @@ impl Laid<'_> {
         format!("is, holds or lies in {text}, a folder of {id}")
     }
 
-    /// Connectors' folders that are, hold or lie in `path`; only those on its way and below it are looked at.
+    /// Connectors' folders that are, contain or lie in `path`; looks only at those above and below it.
     fn overlapping(&self, path: &str) -> impl Iterator<Item = (&str, usize)> {
         let above = std::iter::successors(Some(path), |path| path.rsplit_once('/').map(|(above, _)| above));
         let above: Vec<_> = above.filter_map(|path| self.held.get(path)).collect();
@@ -346,7 +346,7 @@ mod tests {
         let below = folders("partners", &[connector("fine", &[("input_folder", "/data/keys-of-acme/Send")])]);
         assert_eq!(refused(&below, "fine"), [""; 0]);
         assert_eq!((below.as_written().of_root(), below.as_written().of_backups()), (None, None));
-        // Where the root is where it should not be, a connector's id alone leads there.
+        // If the root lies in a forbidden place, a connector's id alone can lead there.
         assert_eq!(refused(&folders("/data", &[connector("keys", &[("type", "folder")])]), "keys"), ["folder"]);
     }
 

@@ -1,7 +1,7 @@
 //! Patterns for file names: `*` any characters, `?` one, `[a-z]` `[!a]` one of or none of these, `{a,b}` either, `\`
-//! takes the next character as it is. They become one set of regular expressions, so that judging a name takes time
-//! linear in its length, and characters, not bytes, are what `?` and classes mean.
-//! Always: a pattern that is refused is refused with the place of the mistake.
+//! makes the next character literal. They become one set of regular expressions, so that matching takes time linear in
+//! the length of the name, and `?` and classes match characters, not bytes.
+//! Always: a refusal of a pattern tells the position of the mistake.
 
 use std::fmt::Write;
 use std::ops::Range;
@@ -9,8 +9,8 @@ use std::ops::Range;
 /// How deep `{}` may nest.
 const NESTING_MAX: usize = 10;
 
-/// Splits a comma list; commas within `{}` and `[]`, and after `\`, do not split. Gives the places of the items,
-/// blanks around them left out.
+/// Splits a comma list; commas within `{}` and `[]`, and after `\`, do not split. Returns the ranges of the items,
+/// without blanks around them.
 pub(super) fn split(chars: &[char]) -> Result<Vec<Range<usize>>, String> {
     let mut items = Vec::new();
     let mut open = Vec::new();
@@ -49,7 +49,7 @@ fn trimmed(chars: &[char], range: Range<usize>) -> Range<usize> {
     begin..end.max(begin)
 }
 
-/// Where the class that opens at `open` ends. A `]` that comes first is one of its characters.
+/// The end of the class that opens at `open`. A leading `]` is one of its characters.
 fn class_end(chars: &[char], open: usize) -> Option<usize> {
     let mut i = open + 1;
     if matches!(chars.get(i), Some('!' | '^')) {
@@ -67,14 +67,14 @@ fn class_end(chars: &[char], open: usize) -> Option<usize> {
     None
 }
 
-/// What is wrong from character `at` on.
+/// A mistake at character `at`.
 fn wrong(chars: &[char], at: usize, what: &str) -> String {
     let shown: String = chars[at..].iter().take(20).collect();
     format!("`{shown}` {what} (character {})", at + 1)
 }
 
-/// The regular expression of the pattern in `chars`, which [`split`] has gone through. `offset` is where it stands in
-/// what was typed.
+/// The regular expression of the pattern in `chars`, which [`split`] has checked. `offset` is its position in the typed
+/// text.
 pub(super) fn regex(chars: &[char], offset: usize) -> Result<String, String> {
     let mut out = String::from(r"(?is)\A(?:");
     let mut depth = 0;
@@ -115,7 +115,7 @@ pub(super) fn regex(chars: &[char], offset: usize) -> Result<String, String> {
 }
 
 fn literal(c: char, out: &mut String) {
-    // as its number, so that no character means anything to the regular expression
+    // as its number, so that no character is special to the regular expression
     let _ = write!(out, r"\x{{{:x}}}", u32::from(c));
 }
 
@@ -124,7 +124,7 @@ fn class(chars: &[char], offset: usize, out: &mut String) -> Result<(), String> 
     let none_of = matches!(chars.first(), Some('!' | '^'));
     out.push_str(if none_of { "[^" } else { "[" });
     let mut i = usize::from(none_of);
-    // one character, after `\` the next; and where the one after it stands
+    // one character, or the one after `\`; and the index after it
     let one = |i: usize| match chars[i] {
         '\\' if i + 1 < chars.len() => (chars[i + 1], i + 2),
         c => (c, i + 1),

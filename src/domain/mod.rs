@@ -1,4 +1,4 @@
-//! Floor 1: the trading words and their rules. Pure: no database, file, socket or clock.
+//! Floor 1: the terms of the trade and their rules. Pure: no database, file, socket or clock.
 
 pub mod acme;
 pub mod action;

@@ -1,4 +1,4 @@
-//! Where a client's path lies: in the root that shows two folders, or within one of them.
+//! Where a client's path lies: in the root that shows two folders, or within one of these.
 
 use super::connector::ConnectorSettings;
 use crate::base::path::{Name, VirtualPath};
@@ -15,7 +15,7 @@ words! {
 }
 
 impl Folder {
-    /// The client's path of something within it.
+    /// The client's path for `names` within it.
     pub fn path(self, names: &[Name]) -> VirtualPath {
         std::iter::once(Name::fixed(self.name())).chain(names.iter().cloned()).collect()
     }
@@ -26,14 +26,14 @@ impl Folder {
 pub enum Place {
     /// `/` itself.
     Root,
-    /// A folder, or something below it.
+    /// One of the folders, or something below it.
     Within(Folder, Vec<Name>),
-    /// Beside the two folders: there is nothing.
+    /// Beside the two folders, where nothing exists.
     Outside,
 }
 
 impl Place {
-    /// Reads a path as this partner means it: the two folders are found without regard to case, and by their aliases.
+    /// Reads a path as this partner means it: the two folders are matched without regard to case, and by their aliases.
     pub fn of(settings: &ConnectorSettings, path: &VirtualPath) -> Self {
         let Some((first, below)) = path.names().split_first() else { return Self::Root };
         let is = |folder: Folder| {
@@ -49,7 +49,7 @@ impl Place {
         }
     }
 
-    /// The path with the folder's own name, as `PWD` says it.
+    /// The path with the folder's real name, as in `PWD`.
     pub fn path(&self) -> Option<VirtualPath> {
         match self {
             Self::Root => Some(VirtualPath::root()),

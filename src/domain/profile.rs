@@ -82,20 +82,20 @@ settings! {
     }
 }
 
-/// The shortest Inactivity Timeout that is one.
+/// The shortest Inactivity Timeout, if it is on.
 const INACTIVITY_S_MIN: u64 = 10;
-/// Passive ports below which clients soon wait for each other.
+/// With fewer passive ports than this, clients soon wait for each other.
 const PASSIVE_PORTS_FEW: u32 = 10;
 
 impl Profile {
-    /// Reads and checks all of it, what values must fulfil together included.
+    /// Reads and checks all of it, including rules across values.
     pub fn parse(texts: &Texts) -> Result<Self, Vec<Mistake>> {
         let profile = Self::read(texts)?;
         let mistakes = profile.mistakes();
         if mistakes.is_empty() { Ok(profile) } else { Err(mistakes) }
     }
 
-    /// What its values do not fulfil together.
+    /// Violations of rules across values.
     fn mistakes(&self) -> Vec<Mistake> {
         let mut mistakes = Vec::new();
         let mut wrong = |key, message: String| mistakes.push(Mistake::new(key, message));
@@ -142,7 +142,7 @@ impl Profile {
         mistakes
     }
 
-    /// What may be meant, but seldom is.
+    /// Settings that may be intended, but seldom are.
     pub fn warnings(&self) -> Vec<Mistake> {
         let mut warnings = Vec::new();
         let mut warn = |key, message: String| warnings.push(Mistake::new(key, message));
@@ -183,7 +183,7 @@ impl Profile {
     }
 }
 
-/// The word of a greeting that names a product of this kind or looks like a version.
+/// The word of a greeting that names such a product or looks like a version.
 fn product_or_version(line: &str) -> Option<&str> {
     const PRODUCTS: [&str; 9] =
         ["waybill", "proftpd", "vsftpd", "pure-ftpd", "filezilla", "crushftp", "serv-u", "wu-ftpd", "sftpgo"];
@@ -299,7 +299,7 @@ mod tests {
         );
     }
 
-    /// For each key a few values that an administrator may type.
+    /// For each key, a few values that an administrator may type.
     const TYPED: &[(&str, &[&str])] = &[
         ("port", &["2121", " 21 "]),
         ("listen_address", &["0.0.0.0", "[::1]"]),

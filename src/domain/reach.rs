@@ -1,9 +1,9 @@
-//! Which addresses are on the public internet, and which only programs of this host or network should reach.
+//! Which addresses are on the public internet, and which are reserved for this host or network.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-/// Whether anybody on the internet could have that address: not loopback, private, shared, link-local (where clouds keep
-/// their metadata), multicast or reserved, in none of the ways an IPv4 address is written within IPv6.
+/// Whether the address may belong to any host on the internet: not loopback, private, shared, link-local (where clouds
+/// keep their metadata), multicast or reserved, in any of the ways to embed IPv4 in IPv6.
 pub fn is_public(address: IpAddr) -> bool {
     match address {
         IpAddr::V4(address) => is_public_v4(address),
@@ -14,7 +14,7 @@ pub fn is_public(address: IpAddr) -> bool {
     }
 }
 
-/// RFC 6890 and the registry of special addresses it set up.
+/// RFC 6890 and the registry of special addresses that it set up.
 fn is_public_v4(address: Ipv4Addr) -> bool {
     let [a, b, c, _] = address.octets();
     let shared = a == 100 && (64..128).contains(&b);
@@ -33,7 +33,7 @@ fn is_public_v4(address: Ipv4Addr) -> bool {
 }
 
 fn is_public_v6(address: Ipv6Addr) -> bool {
-    // Global unicast is 2000::/3 (RFC 4291); of it, documentation and the protocols' own parts are no hosts.
+    // Global unicast is 2000::/3 (RFC 4291), except documentation and the protocols' own parts.
     let [first, second, ..] = address.segments();
     let global = first & 0xe000 == 0x2000;
     let documentation = (first == 0x2001 && second == 0x0db8) || first & 0xfff0 == 0x3ff0;
@@ -41,7 +41,7 @@ fn is_public_v6(address: Ipv6Addr) -> bool {
     global && !documentation && !protocols
 }
 
-/// The IPv4 address within: mapped, compatible, NAT64 (RFC 6052) and 6to4 (RFC 3056).
+/// The embedded IPv4 address: mapped, compatible, NAT64 (RFC 6052) and 6to4 (RFC 3056).
 fn embedded(address: Ipv6Addr) -> Option<Ipv4Addr> {
     let of = |high: u16, low: u16| {
         let ([a, b], [c, d]) = (high.to_be_bytes(), low.to_be_bytes());

@@ -7,7 +7,7 @@ words! {
     pub enum Status {
         /// In the connector's Receive folder.
         InReceive = "in_receive", "In Receive";
-        /// Waits for a target.
+        /// Waiting for a target.
         Waiting = "waiting", "Waiting";
         /// Every target has it.
         PassedAlong = "passed_along", "Passed along";
@@ -15,7 +15,7 @@ words! {
         Removed = "removed", "Removed";
         /// A later upload took its name.
         Replaced = "replaced", "Replaced";
-        /// Not there any more, and Waybill did not do it.
+        /// No longer there, though Waybill did not remove it.
         Gone = "gone", "Gone";
         /// The bytes were lost before the partner was told 226.
         Lost = "lost", "Lost before 226";
@@ -29,7 +29,7 @@ words! {
         Closed = "closed", "Closed in order";
         /// TLS without `close_notify`.
         Unsigned = "unsigned", "TLS not closed in order";
-        /// Reset, or a FIN inside a record, or with the control connection gone; or this side ended the session.
+        /// Reset, or a FIN inside a record or with the control connection gone; or this side ended the session.
         Cut = "cut", "Cut off";
         /// The client sent ABOR.
         Aborted = "aborted", "Aborted by the client";

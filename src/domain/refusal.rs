@@ -1,4 +1,4 @@
-//! The rules that say no: a closed list with names that never change, each with what it means and what would be right.
+//! The rules that say no: a closed list with names that never change, each with its meaning and remedy.
 
 use crate::base::words::words;
 
@@ -10,12 +10,12 @@ macro_rules! rules {
         }
 
         impl Rule {
-            /// What it means, and what would be right.
+            /// Its meaning and remedy.
             pub const fn explain(self) -> &'static str {
                 match self { $(Self::$rule => $explain,)+ }
             }
 
-            /// Where it is set: `profile`, `connector` or `settings`, and the key; none where there is nothing to set.
+            /// Where it is set: `profile`, `connector` or `settings`, and the key; none if there is nothing to set.
             pub const fn setting_key(self) -> Option<(&'static str, &'static str)> {
                 match self { $(Self::$rule => $setting,)+ }
             }

@@ -41,7 +41,7 @@ const MACROS: &[(&str, Argument)] = &[
     ("Guid", Argument::None),
 ];
 
-/// Each macro as it may be written, with an example of its argument.
+/// Each macro in its written form, with an example argument.
 pub fn examples() -> impl Iterator<Item = String> {
     MACROS.iter().map(|(name, argument)| match argument {
         Argument::None => format!("%{name}%"),
@@ -49,7 +49,7 @@ pub fn examples() -> impl Iterator<Item = String> {
     })
 }
 
-/// What may follow a macro's name after a colon; with an example.
+/// What may follow a macro's name and a colon; with an example.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Argument {
     /// Nothing.
@@ -84,12 +84,12 @@ enum Part {
     Guid,
 }
 
-/// What a scheme may tell of an upload.
+/// What a scheme may use of an upload.
 #[derive(Clone, Copy, Debug)]
 pub struct Facts<'a> {
     /// The connector's id.
     pub connector_id: &'a str,
-    /// The client's name of the file.
+    /// The client's name for the file.
     pub filename: &'a Name,
     /// The receipt's id.
     pub message_id: &'a str,
@@ -99,7 +99,7 @@ pub struct Facts<'a> {
     pub zone: &'a ZoneName,
     /// The SHA-256 in lower-case hexadecimal; empty where the name is only tried.
     pub sha256: &'a str,
-    /// The connector's counter; any number unless [`Scheme::needs_seq`].
+    /// The connector's counter; arbitrary unless [`Scheme::needs_seq`].
     pub seq: u64,
     /// The client's address.
     pub remote_ip: IpAddr,
@@ -121,7 +121,7 @@ impl Scheme {
         (name, warnings)
     }
 
-    /// The text with the value of each macro in its place, as it stands: it need not be a name.
+    /// The text with the raw value of each macro in its place: it need not be a valid name.
     pub fn expand(&self, facts: &Facts<'_>, warnings: &mut Vec<String>) -> String {
         let mut out = String::new();
         let mut dot = false;
@@ -136,7 +136,7 @@ impl Scheme {
         out
     }
 
-    /// Reads a text with macros that need not give a name.
+    /// Reads a text with macros that need not produce a name.
     pub fn pattern(text: &str) -> Result<Self, String> {
         let mut parts = Vec::new();
         let mut literal = String::new();
@@ -162,12 +162,12 @@ impl Scheme {
         Ok(Self { text: text.to_owned(), parts })
     }
 
-    /// Whether it begins with what a macro gives.
+    /// Whether it begins with a macro's value.
     pub fn begins_with_macro(&self) -> bool {
         self.parts.first().is_some_and(|part| !matches!(part, Part::Literal(_)))
     }
 
-    /// Whether the stored name is the client's own: nothing but `%Filename%`.
+    /// Whether the stored name is the client's own: just `%Filename%`.
     pub fn is_filename(&self) -> bool {
         matches!(self.parts.as_slice(), [Part::Filename])
     }
@@ -246,7 +246,7 @@ impl Value for Scheme {
     }
 }
 
-/// What is typed beside macros must be part of a name, and if it is all, a name.
+/// The text beside macros must be valid in a name and, if there is nothing else, a valid name.
 fn check_literals(text: &str, parts: &[Part]) -> Result<(), String> {
     for part in parts {
         if let Part::Literal(literal) = part
@@ -263,7 +263,7 @@ fn check_literals(text: &str, parts: &[Part]) -> Result<(), String> {
     Ok(())
 }
 
-/// The macro after a `%`: its name, its argument, what follows.
+/// The macro after a `%`: its name, its argument, and the rest.
 fn one_macro(text: &str) -> Result<(&str, Option<String>, &str), String> {
     let unclosed = || {
         let shown: String = text.chars().take(20).collect();
@@ -291,13 +291,13 @@ fn one_macro(text: &str) -> Result<(&str, Option<String>, &str), String> {
     }
 }
 
-/// Whether `text`, which follows a `%`, goes on as a macro that there is.
+/// Whether `text`, which follows a `%`, continues as an existing macro.
 fn begins_with_macro(text: &str) -> bool {
     let end = text.find(['%', ':']);
     end.is_some_and(|end| MACROS.iter().any(|(known, _)| known.eq_ignore_ascii_case(&text[..end])))
 }
 
-/// The part that `%name:argument%` stands for.
+/// The part for `%name:argument%`.
 fn part(name: &str, argument: Option<String>) -> Result<Part, String> {
     let Some((known, takes)) = MACROS.iter().find(|(known, _)| known.eq_ignore_ascii_case(name)) else {
         let lower: Vec<String> = MACROS.iter().map(|(known, _)| known.to_lowercase()).collect();
@@ -349,7 +349,7 @@ fn date(text: &str) -> Result<Part, String> {
 fn regex(pattern: &str) -> Result<Part, String> {
     let built = RegexBuilder::new(pattern).size_limit(REGEX_BYTES_MAX).build();
     built.map(Part::Regex).map_err(|why| {
-        // the last line says why; the ones before it draw the place
+        // the last line says why; the ones before it draw the position
         let why = why.to_string();
         let why = why.lines().last().unwrap_or_default().trim_start_matches("error: ");
         format!("%RegexFilename:{pattern}% isn't a regular expression: {why}")

@@ -1,5 +1,5 @@
 //! One key per setting, the same everywhere: form field, command line, audit, export. A group of settings is a struct
-//! made by [`settings!`](crate::settings), which also gives the table that pages and command line read.
+//! made by [`settings!`](crate::settings), which also makes the table that pages and command line read.
 //!
 //! Always: a value is stored as the text an administrator would type, and `parse(texts())` is the same value.
 
@@ -45,16 +45,16 @@ pub struct Setting {
     pub hint: &'static str,
     /// The value when none is stored.
     pub default: &'static str,
-    /// What it is given in on a page.
+    /// Its input on a page.
     pub input: Input,
 }
 
 /// A value of one setting.
 pub trait Value: Sized {
-    /// What it is given in on a page.
+    /// Its input on a page.
     const INPUT: Input;
 
-    /// Reads what an administrator typed; the error says what is wrong and what would be right, with the value.
+    /// Reads what an administrator typed; the error repeats the value and says what is wrong and what would be right.
     fn parse(text: &str) -> Result<Self, String>;
 
     /// The text that [`Value::parse`] reads as this value.
@@ -66,7 +66,7 @@ pub trait Value: Sized {
 pub struct Mistake {
     /// The setting's key.
     pub key: String,
-    /// What is wrong and what would be right: one sentence that names the value.
+    /// What is wrong and what would be right: one sentence that repeats the value.
     pub message: String,
 }
 
@@ -84,7 +84,7 @@ impl fmt::Display for Mistake {
     }
 }
 
-/// The key of the field `name`: Rust writes fields that are named as its own words with `r#`.
+/// The key of the field `name`: Rust spells fields named like its keywords with `r#`.
 pub const fn key_of(name: &'static str) -> &'static str {
     match name.as_bytes() {
         [b'r', b'#', ..] => name.split_at(2).1,
@@ -92,7 +92,7 @@ pub const fn key_of(name: &'static str) -> &'static str {
     }
 }
 
-/// The input of the setting `key`: the end of a key names the unit of its number.
+/// The input of the setting `key`: the end of a key tells the unit of its number.
 pub const fn input_of(key: &'static str, input: Input) -> Input {
     match (input, key.as_bytes()) {
         (Input::Number(_), [.., b'_', b's']) => Input::Number("seconds"),
@@ -102,12 +102,12 @@ pub const fn input_of(key: &'static str, input: Input) -> Input {
     }
 }
 
-/// A known key that `typed` may have meant.
+/// A known key that `typed` may mean.
 pub fn nearest<'a>(typed: &str, known: impl Iterator<Item = &'a str>) -> Option<&'a str> {
     known.map(|key| (distance(typed, key), key)).min().filter(|(distance, _)| *distance <= 3).map(|(_, key)| key)
 }
 
-/// Edits between two words (Levenshtein).
+/// The edit distance of two words (Levenshtein).
 fn distance(a: &str, b: &str) -> usize {
     let b: Vec<char> = b.chars().collect();
     let mut row: Vec<usize> = (0..=b.len()).collect();
@@ -123,7 +123,7 @@ fn distance(a: &str, b: &str) -> usize {
     row[b.len()]
 }
 
-/// Makes a struct of settings, its table, its reader and its writer. Reading tells every mistake at once.
+/// Makes a struct of settings, its table, its reader and its writer. Reading reports every mistake at once.
 #[macro_export]
 macro_rules! settings {
     (
@@ -153,8 +153,8 @@ macro_rules! settings {
                 },)+
             ];
 
-            /// Reads each value by itself: a key that is missing has its default, an unknown key is a mistake.
-            /// What values must fulfil together is the caller's to check.
+            /// Reads each value by itself: a missing key has its default, an unknown key is a mistake.
+            /// The caller checks rules across values.
             pub fn read(
                 texts: &$crate::domain::setting::Texts,
             ) -> Result<Self, Vec<$crate::domain::setting::Mistake>> {

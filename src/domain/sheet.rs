@@ -1,5 +1,5 @@
-//! The partner sheet: all that a partner needs to connect, but its password. Pure; forms for people, for a terminal and
-//! for FileZilla are views of the same value.
+//! The partner sheet: everything a partner needs to connect, except its password. Pure; the forms for people, a
+//! terminal and FileZilla are views of the same value.
 
 use std::fmt::Write as _;
 
@@ -17,7 +17,7 @@ pub struct Proof {
     pub valid_to: String,
     /// SHA-256 of its DER form: `AB:CD:…`.
     pub sha256: String,
-    /// Whether it vouches for itself.
+    /// Whether it is self-signed.
     pub self_signed: bool,
 }
 
@@ -30,7 +30,7 @@ pub struct Example {
     pub text: String,
 }
 
-/// All that a partner needs to connect, but its password.
+/// Everything a partner needs to connect, except its password.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Sheet {
     /// The host to connect to.
@@ -41,15 +41,15 @@ pub struct Sheet {
     pub tls: FtpOverTls,
     /// The user name.
     pub user: String,
-    /// How names of files are written.
+    /// The encoding of file names.
     pub name_encoding: EncodingName,
-    /// Names and values, in their order.
+    /// Labels and values, in order.
     pub facts: Vec<(&'static str, String)>,
     /// The certificate; none without TLS.
     pub proof: Option<Proof>,
-    /// What makes the exchange go well.
+    /// Habits that make the exchange go well.
     pub habits: Vec<String>,
-    /// Examples for usual clients.
+    /// Examples for common clients.
     pub examples: Vec<Example>,
 }
 
@@ -149,7 +149,7 @@ impl Sheet {
         ]
     }
 
-    /// What FileZilla's Site Manager asks for, in words.
+    /// The setting in FileZilla's Site Manager, in words.
     pub const fn filezilla_words(&self) -> &'static str {
         match self.tls {
             FtpOverTls::None => "Encryption “Only use plain FTP (insecure)”",
@@ -158,7 +158,7 @@ impl Sheet {
         }
     }
 
-    /// It as plain text, for a mail.
+    /// The sheet as plain text, for a mail.
     pub fn text(&self) -> String {
         let mut text = format!("File exchange with {}\n\n", self.host);
         let width = self.facts.iter().map(|(name, _)| name.len()).max().unwrap_or(0) + 2;
@@ -207,7 +207,7 @@ impl Sheet {
 }
 
 impl Proof {
-    /// For whom it is, until when, and whether clients will ask.
+    /// Which hosts it is for, until when, and whether clients will ask.
     pub fn words(&self) -> String {
         let mut words = format!("Certificate for {}, valid to {}.", self.names.join(", "), self.valid_to);
         if self.self_signed {

@@ -1,11 +1,11 @@
-//! Names under which files are stored: what makes any text one, and the next one beside a name that is taken.
+//! Names under which files are stored: how any text becomes one, and the next one beside a name that is taken.
 
 use crate::base::path::{NAME_BYTES_MAX, Name};
 
-/// The longest extension that is kept when a name is cut.
+/// The longest extension that is kept when a name is shortened.
 const EXTENSION_BYTES_MAX: usize = 64;
 
-/// A name and its last extension, without the dot; a name that only begins or ends with a dot has none.
+/// A name and its last extension, without the dot; a dot at the beginning or end of a name makes no extension.
 pub(super) fn split_extension(name: &str) -> (&str, &str) {
     match name.rsplit_once('.') {
         Some((stem, extension)) if !stem.is_empty() && !extension.is_empty() => (stem, extension),
@@ -13,14 +13,15 @@ pub(super) fn split_extension(name: &str) -> (&str, &str) {
     }
 }
 
-/// `text` as a name: slashes become `-`, control characters go, what is too long is cut before its extension.
+/// `text` as a name: slashes become `-`, control characters are dropped, and a long name is shortened before its
+/// extension.
 pub(super) fn storable(text: &str) -> Option<Name> {
     let clean: String =
         text.chars().filter(|c| !c.is_control()).map(|c| if matches!(c, '/' | '\\') { '-' } else { c }).collect();
     Name::parse(&with_mark(&clean, "")).ok().filter(|name| !name.as_str().eq_ignore_ascii_case(".waybill"))
 }
 
-/// `name` with `mark` before its extension, the rest cut so that all of it can be stored.
+/// `name` with `mark` before its extension, shortened so that it can be stored.
 fn with_mark(name: &str, mark: &str) -> String {
     let (stem, extension) = match split_extension(name) {
         (stem, extension) if !extension.is_empty() && extension.len() <= EXTENSION_BYTES_MAX => {

@@ -1,4 +1,4 @@
-//! Whether the partner's TCP has taken every byte of a download. Nothing here is waited for by a reply.
+//! Whether the partner's TCP has acknowledged every byte of a download. No reply waits for this.
 
 use std::time::Duration;
 
@@ -8,35 +8,35 @@ use tokio_util::sync::CancellationToken;
 
 use crate::transfer::ends::Ends;
 
-/// How long an acknowledgement may take; later the file counts as not collected.
+/// How long an acknowledgement may take; after that the file counts as not collected.
 const WITHIN: Duration = Duration::from_mins(2);
-/// How long a client that has everything may take to close: it may still say, by a reset, that it did not want it.
+/// How long a client that has everything may take to close: a reset may still say that it did not want it.
 const CLOSES_WITHIN: Duration = Duration::from_millis(500);
 const LOOK_FIRST: Duration = Duration::from_millis(2);
 const LOOK_SELDOM: Duration = Duration::from_millis(500);
-/// Bytes that a client may send on a connection that goes the other way.
+/// The most bytes that a client may send on a connection in the other direction.
 const STRAY_BYTES_MAX: usize = 64 * 1024;
 
-/// What the client's side of the connection says.
+/// The state of the client's side of the connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Peer {
-    /// Nothing.
+    /// Open.
     Open,
-    /// It has closed, perhaps before the bytes came: it will break off then.
+    /// It has closed, perhaps before the bytes came: then it will reset.
     Closed,
-    /// It has closed and taken everything, our own end included.
+    /// It has closed and acknowledged everything, including our own end.
     Done,
-    /// It has broken off.
+    /// It has reset the connection.
     Reset,
 }
 
-/// Waits until every byte sent, and the end of the sending, are acknowledged without a reset; `false` when they are not.
+/// Waits until every byte sent, and the end of sending, are acknowledged without a reset; `false` if they are not.
 /// `stream` was shut down for sending.
 pub(super) async fn acknowledged(stream: &TcpStream, closing: &CancellationToken) -> bool {
     let by = Instant::now() + WITHIN;
     let (mut pause, mut stray, mut all_since, mut left) = (LOOK_FIRST, 0, None, None);
     loop {
-        // Behind the look at the counters: a reset that comes after that is still seen.
+        // After reading the counters: a later reset is still seen.
         let peer = look(stream, &mut stray);
         let now = Instant::now();
         match (peer, left) {
@@ -58,7 +58,7 @@ pub(super) async fn acknowledged(stream: &TcpStream, closing: &CancellationToken
 
 fn look(stream: &TcpStream, stray: &mut usize) -> Peer {
     let mut buffer = [0; 1024];
-    // The end of TLS, and whatever else a client sends here, stands before its FIN.
+    // The end of TLS, and whatever else a client sends here, precedes its FIN.
     while *stray < STRAY_BYTES_MAX {
         match stream.try_read(&mut buffer) {
             Ok(0) => return closed(stream),
@@ -70,10 +70,10 @@ fn look(stream: &TcpStream, stray: &mut usize) -> Peer {
     Peer::Reset
 }
 
-/// Reading says nothing of a reset that follows the other side's end; the socket's error does. A connection that both
-/// have closed is over, and has no other end any more, once each has what the other sent.
+/// Reading does not report a reset that follows the other side's end; the socket's error does. A connection that both
+/// sides have closed is over once each has what the other sent, and no longer has a peer.
 fn closed(stream: &TcpStream) -> Peer {
-    // In this order: a reset is there to be seen before the connection is over by it.
+    // In this order: a reset is visible before it ends the connection.
     let is_over = stream.peer_addr().is_err();
     match stream.take_error() {
         Ok(None) if is_over => Peer::Done,
@@ -103,7 +103,7 @@ mod tests {
             let mut bytes = Vec::new();
             client.read_to_end(&mut bytes).await.unwrap();
             drop(client);
-            // Late: the connection has no other end any more.
+            // Late: the connection no longer has a peer.
             tokio::time::sleep(Duration::from_millis(20)).await;
             assert!(acknowledged(&server, &CancellationToken::new()).await, "{address}");
         }
@@ -115,7 +115,7 @@ mod tests {
         server.write_all(b"all of it").await.unwrap();
         server.shutdown().await.unwrap();
         client.readable().await.unwrap();
-        // Closed with bytes unread: the kernel sends a reset.
+        // Closed with unread bytes: the kernel sends a reset.
         drop(client);
         assert!(!acknowledged(&server, &CancellationToken::new()).await);
     }
@@ -125,7 +125,7 @@ mod tests {
         for address in ["127.0.0.1", "::1"] {
             let (mut server, client) = pair(address).await;
             drop(client);
-            // Its end is here before the bytes are on their way.
+            // Its end arrives before the bytes are on their way.
             server.readable().await.unwrap();
             server.write_all(b"all of it").await.unwrap();
             let _ = server.shutdown().await;

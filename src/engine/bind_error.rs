@@ -1,4 +1,4 @@
-//! Why a port could not be had, in words, with the ways out.
+//! Why a port is not available, in words, with remedies.
 
 use std::io;
 use std::net::SocketAddr;
@@ -25,7 +25,7 @@ pub fn explain(error: &io::Error, wish: SocketAddr) -> String {
     }
 }
 
-/// Which process listens on a port, where the system lets us see it.
+/// The process that listens on a port, if the system lets us see it.
 fn owner(port: u16) -> Option<String> {
     let inode = ["/proc/net/tcp", "/proc/net/tcp6"].iter().find_map(|table| listening_inode(table, port))?;
     let socket = format!("socket:[{inode}]");
@@ -47,7 +47,7 @@ fn owner(port: u16) -> Option<String> {
     None
 }
 
-/// The socket that listens on `port` in one of the kernel's tables.
+/// The inode of the socket that listens on `port` in one of the kernel's tables.
 fn listening_inode(table: &str, port: u16) -> Option<String> {
     const LISTEN: &str = "0A";
     let text = std::fs::read_to_string(table).ok()?;

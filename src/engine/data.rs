@@ -1,4 +1,4 @@
-//! Data connections: passive ones accepted from the control peer's address only, active ones made to it.
+//! Data connections: passive ones accepted only from the control peer's address, active ones made to it.
 
 use std::collections::HashSet;
 use std::io;
@@ -13,23 +13,23 @@ use super::proxy;
 use crate::access::passive::{Lease, NoPort, Ports, any_port};
 use crate::domain::profile::Profile;
 
-/// Ports tried before passive mode is given up.
+/// Ports tried before passive mode fails.
 const BIND_TRIES_MAX: u32 = 50;
-/// Connections that may wait at a passive port: the client's, and a few that are nobody's.
+/// Connections that may wait at a passive port: the client's, and a few strangers'.
 const BACKLOG: u32 = 8;
 
 /// Where the next data connection comes from.
 #[derive(Debug)]
 pub enum Agreed {
-    /// It will be accepted here.
+    /// Accepts it here.
     Passive(Passive),
-    /// It will be accepted here, and TLS may begin before the command.
+    /// Accepts it here, and TLS may begin before the command.
     Early(Early),
-    /// It will be made.
+    /// Connects it.
     Active {
         /// To there.
         to: SocketAddr,
-        /// From this port where that can be, the one below the control connection's (RFC 959 section 3.2).
+        /// From this port if possible, the one below the control connection's (RFC 959 section 3.2).
         from: u16,
     },
 }
@@ -38,22 +38,22 @@ pub enum Agreed {
 #[derive(Debug)]
 pub struct Passive {
     listener: TcpListener,
-    /// As of the command that asked for it: which balancers speak for others.
+    /// At the time of the command that asked for it: which balancers speak for others.
     profile: Arc<Profile>,
-    /// Goes back with the port; `None` when the system chose the port.
+    /// Given back with the port; `None` if the system chose the port.
     _lease: Option<Lease>,
 }
 
 /// Why there is no data connection.
 #[derive(Debug, thiserror::Error)]
 pub enum DataError {
-    /// Nobody came, or nobody answered, in time.
+    /// Nobody connected, or nobody answered, in time.
     #[error("the data connection did not come in time")]
     TimedOut,
-    /// Only others came.
+    /// Only others connected.
     #[error("a connection came from {0}, which is not the control connection's address")]
     WrongPeer(IpAddr),
-    /// The network said no.
+    /// The network failed.
     #[error("the data connection could not be made: {0}")]
     Network(#[from] io::Error),
 }
@@ -109,7 +109,7 @@ fn bind(address: SocketAddr) -> io::Result<TcpListener> {
 }
 
 impl Agreed {
-    /// The data connection itself, which may be shaking hands already. `peer` is the control connection's client.
+    /// The data connection, perhaps already in its handshake. `peer` is the control connection's client.
     pub(super) async fn open(self, peer: IpAddr, local: IpAddr, timeout: Duration) -> Result<Come, DataError> {
         let wrong = OnceLock::new();
         let opened = match self {
@@ -126,7 +126,7 @@ impl Agreed {
 }
 
 impl Passive {
-    /// The first connection that comes from `peer`; `wrong` keeps who else came.
+    /// The first connection from `peer`; `wrong` keeps the first other address.
     pub(super) async fn accept(&self, peer: IpAddr, wrong: &OnceLock<IpAddr>) -> io::Result<TcpStream> {
         loop {
             let (mut stream, from) = self.listener.accept().await?;
@@ -155,7 +155,7 @@ fn made_ready(stream: TcpStream) -> io::Result<TcpStream> {
     Ok(stream)
 }
 
-/// From that port where it can be had, else from any: it may be privileged, somebody else's, or still remember an earlier
+/// From that port if possible, otherwise from any: it may be privileged, in use, or still remember an earlier
 /// connection to the same port of the client.
 async fn connect(to: SocketAddr, from: SocketAddr) -> io::Result<TcpStream> {
     let any = SocketAddr::new(from.ip(), 0);
@@ -177,7 +177,7 @@ async fn connect_from(to: SocketAddr, from: SocketAddr) -> io::Result<TcpStream>
     made_ready(socket.connect(to).await?)
 }
 
-/// Finds out that the other side is gone, also while nothing moves.
+/// Detects that the other side is gone, even while nothing moves.
 pub fn keep_alive(stream: &TcpStream) -> io::Result<()> {
     let timing = socket2::TcpKeepalive::new()
         .with_time(Duration::from_mins(1))
@@ -202,7 +202,7 @@ mod tests {
         let ours = connect(to, from).await.unwrap();
         assert_eq!(client.accept().await.unwrap().1.ip(), from.ip());
         assert_eq!(ours.local_addr().unwrap(), from);
-        // The same again while the first one lives: there cannot be two between the same two ports.
+        // The same again while the first one lives: there cannot be two connections between the same two ports.
         let again = connect(to, from).await.unwrap();
         assert_ne!(again.local_addr().unwrap(), from);
         let privileged = connect(to, SocketAddr::new(from.ip(), 20)).await.unwrap();

@@ -1,46 +1,46 @@
-//! The sockets that clients come through: the one on the profile's port, and an Explicit one beside an Implicit one. They
-//! follow what the profile wishes, all of it or nothing; what cannot be had leaves what is open as it is.
+//! The sockets that clients come through: the one on the profile's port, and an Explicit one beside an Implicit one.
+//! They follow the profile's wishes completely or not at all; an unavailable port leaves the open ones as they are.
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use tokio::net::{TcpListener, TcpStream};
 
-/// Connections that wait to be accepted.
+/// Connections waiting to be accepted.
 const BACKLOG: u32 = 1_024;
 
-/// What one door is to be.
+/// A wish for one door.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Wish {
-    /// Where it is.
+    /// Its address.
     pub address: SocketAddr,
-    /// Whether who comes through it speaks TLS from the first byte. An open door stays what it was opened for until another
-    /// wish is met.
+    /// Whether its clients speak TLS from the first byte. An open door stays what it was opened for until another wish
+    /// is met.
     pub implicit: bool,
 }
 
-/// A door that is open.
+/// An open door.
 #[derive(Debug)]
 struct Open {
     wish: Wish,
     listener: TcpListener,
 }
 
-/// An address that could not be had, and why.
+/// An unavailable address, and why.
 pub(super) type NotBound = (SocketAddr, io::Error);
 
-/// The doors: first the main one, then the one beside it.
+/// The doors: the main one, then the one beside it.
 #[derive(Debug, Default)]
 pub(super) struct Doors([Option<Open>; 2]);
 
 impl Doors {
-    /// Where the main door really is; empty when it is shut.
+    /// The actual address of the main door; empty if it is shut.
     pub(super) fn address(&self) -> String {
         let main = self.0[0].as_ref().and_then(|open| open.listener.local_addr().ok());
         main.map(|address| address.to_string()).unwrap_or_default()
     }
 
-    /// The next who comes, and whether TLS begins with the first byte.
+    /// The next client, and whether TLS begins with the first byte.
     pub(super) async fn accept(&self) -> (io::Result<(TcpStream, SocketAddr)>, bool) {
         let [main, beside] = &self.0;
         tokio::select! {
@@ -54,14 +54,14 @@ impl Doors {
         *self = Self::default();
     }
 
-    /// Brings the doors to where they are wished. What is open already is taken over, whichever door it was. New ones are
-    /// opened before old ones are shut; only an old one that is in the way of a new one is shut first, and opened again where
-    /// that was of no use.
+    /// Brings the doors to where they are wished. Open ones are reused, whichever door they were. New ones are opened
+    /// before old ones are shut; only an old one that is in the way of a new one is shut first, and opened again if
+    /// that did not help.
     pub(super) fn follow(&mut self, main: Wish, beside: Option<Wish>) -> Result<(), NotBound> {
         let wanted = [Some(main), beside];
         let was_open = self.0.iter().any(Option::is_some);
         let (mut new, mut shut, mut failed) = ([None, None], Vec::new(), None);
-        // Doors of ours are shut only once all else that is wished could be opened.
+        // Our own doors are shut only once everything else wished for could be opened.
         for make_way in [false, true] {
             for (wish, new) in wanted.iter().zip(&mut new) {
                 let Some(Wish { address, .. }) = *wish else { continue };
@@ -79,7 +79,7 @@ impl Doors {
                 }
             }
         }
-        // Where nothing was open, one of two is better than none.
+        // If nothing was open, one of two is better than none.
         if was_open && let Some(failed) = failed.take() {
             // They may be in the way of what is opened again.
             drop(new);
@@ -99,13 +99,13 @@ impl Doors {
         failed.map_or(Ok(()), Err)
     }
 
-    /// Whether `error` may be for a door of ours on the same port that nobody wishes any more.
+    /// Whether `error` may be caused by a door of ours on the same port that is no longer wished for.
     fn is_in_the_way(&self, address: SocketAddr, wanted: &[Option<Wish>], error: &io::Error) -> bool {
         error.kind() == io::ErrorKind::AddrInUse
             && self.0.iter().flatten().any(|open| open.is_left_on(address.port(), wanted))
     }
 
-    /// Shuts such doors, and notes them in `shut`.
+    /// Shuts such doors, and records them in `shut`.
     fn shut_on(&mut self, port: u16, wanted: &[Option<Wish>], shut: &mut Vec<(usize, Wish)>) {
         for (number, door) in self.0.iter_mut().enumerate() {
             shut.extend(door.take_if(|open| open.is_left_on(port, wanted)).map(|open| (number, open.wish)));
@@ -127,7 +127,7 @@ async fn accept(open: Option<&Open>) -> (io::Result<(TcpStream, SocketAddr)>, bo
     }
 }
 
-/// `::` is every address, IPv4 too; where there is no IPv6 it is `0.0.0.0`.
+/// `::` means every address, including IPv4; without IPv6 it is `0.0.0.0`.
 fn bind(wish: SocketAddr) -> io::Result<TcpListener> {
     match bind_one(wish) {
         Err(error) if wish.ip().is_unspecified() && wish.is_ipv6() && no_ipv6(&error) => {
@@ -164,8 +164,8 @@ mod tests {
 
     use super::*;
 
-    /// A free port of every address, below those that the kernel gives to connections by itself (32,768 on): no other test's
-    /// client comes to have it in between.
+    /// A port free on every address, below those that the kernel hands out by itself (32,768 on): no other test's
+    /// client gets it in between.
     fn free() -> u16 {
         static TAKEN: AtomicU16 = AtomicU16::new(0);
         let first = std::process::id() % 625 * 16;
@@ -182,7 +182,7 @@ mod tests {
         doors.0.iter().flatten().map(|open| open.wish).collect()
     }
 
-    /// Whether TLS begins at once for who comes to that port.
+    /// Whether TLS begins at once for clients of that port.
     async fn enter(doors: &Doors, port: u16) -> bool {
         let came = TcpStream::connect(("127.0.0.1", port));
         let (came, (accepted, implicit)) = tokio::join!(came, doors.accept());
@@ -199,7 +199,7 @@ mod tests {
         let refused = doors.follow(wish("127.0.0.1", taken, true), None).unwrap_err();
         assert_eq!(refused.0.port(), taken);
         assert!(!enter(&doors, port).await, "it went on, and began with TLS");
-        // The door on the same port stays Explicit too, until there is one beside it that is.
+        // The door on the same port stays Explicit, too, until there is an Explicit one beside it.
         doors.follow(wish("127.0.0.1", port, true), Some(wish("127.0.0.1", taken, false))).unwrap_err();
         assert!(!enter(&doors, port).await);
         doors.follow(wish("127.0.0.1", port, true), Some(wish("127.0.0.1", other, false))).unwrap();
@@ -217,7 +217,7 @@ mod tests {
         // Explicit stays where it was, beside an Implicit one.
         doors.follow(wish("0.0.0.0", other, true), Some(wish("0.0.0.0", port, false))).unwrap();
         assert!(enter(&doors, other).await && !enter(&doors, port).await);
-        // And the two change places.
+        // And the two swap places.
         doors.follow(wish("0.0.0.0", port, true), Some(wish("0.0.0.0", other, false))).unwrap();
         assert!(enter(&doors, port).await && !enter(&doors, other).await);
     }
@@ -228,12 +228,12 @@ mod tests {
         let (port, taken) = (free(), taken.local_addr().unwrap().port());
         let mut doors = Doors::default();
         doors.follow(wish("127.0.0.1", port, false), None).unwrap();
-        // Somebody else is in the way too.
+        // Somebody else is in the way, too.
         let _other = std::net::TcpListener::bind(("127.0.0.2", port)).unwrap();
         let refused = doors.follow(wish("0.0.0.0", port, true), None).unwrap_err();
         assert_eq!(refused.1.kind(), io::ErrorKind::AddrInUse);
         assert_eq!(open(&doors), [wish("127.0.0.1", port, false)]);
-        // Nothing is shut for one of two that cannot be had anyway.
+        // Nothing is shut for one of two wishes that cannot be met anyway.
         doors.follow(wish("127.0.0.3", port, true), Some(wish("127.0.0.1", taken, false))).unwrap_err();
         assert_eq!(open(&doors), [wish("127.0.0.1", port, false)]);
         assert!(!enter(&doors, port).await);

@@ -1,8 +1,8 @@
-//! Clients that come, and shake hands, before their transfer command (RFC 4217 section 12.2 leaves that open): they
-//! send the command only once TLS stands, so that waiting for the command first would wait for ever.
+//! Clients that connect and do the handshake before their transfer command (RFC 4217 section 12.2 leaves that open):
+//! they send the command only once TLS is established, so that waiting for the command first would wait for ever.
 //!
 //! Always: the handshake begins with the command or with the client's first byte, whichever is first. In the second
-//! case the direction is not known, so no ticket is sent. One such connection for each session, and it ends with it.
+//! case the direction is unknown, so no ticket is sent. Each session has one such connection, which ends with it.
 
 use std::fmt;
 use std::future::poll_fn;
@@ -26,7 +26,7 @@ use crate::base::lock::lock;
 /// A passive port where the client may be early.
 #[derive(Debug)]
 pub struct Early {
-    /// The first who came from elsewhere.
+    /// The first client from another address.
     wrong: Arc<OnceLock<IpAddr>>,
     command: oneshot::Sender<()>,
     /// Behind it the port is closed.
@@ -55,14 +55,14 @@ impl fmt::Debug for Port {
 /// How far a client has come by the time of its command.
 #[derive(Debug)]
 pub(super) enum Come {
-    /// It is connected and has said nothing.
+    /// It is connected but silent.
     Silent(TcpStream),
-    /// It has begun to shake hands.
+    /// It has begun the handshake.
     Speaking(AbortOnDropHandle<io::Result<TlsStream<Metered>>>),
 }
 
 impl Early {
-    /// Waits from now on. `timeout`: how long a handshake may take.
+    /// Waits from now on. `timeout`: for a handshake.
     pub(super) fn wait(passive: Passive, peer: IpAddr, session: SessionTls, timeout: Duration) -> Self {
         let wrong: Arc<OnceLock<IpAddr>> = Arc::default();
         let (command, commanded) = oneshot::channel();
@@ -72,7 +72,7 @@ impl Early {
             let mut first = [0];
             tokio::select! {
                 biased;
-                // Without a command to come the session is over, and nobody looks at what this gives.
+                // If no command can come, the session is over, and nobody uses this result.
                 _ = commanded => Ok(Come::Silent(stream)),
                 spoken = stream.peek(&mut first) => {
                     spoken?;
@@ -90,9 +90,9 @@ impl Early {
         Self { wrong, command, _port: port, arrival: AbortOnDropHandle::new(arrival) }
     }
 
-    /// The command is here: gives the client as soon as it is connected.
+    /// The command is here: returns the client as soon as it is connected.
     pub(super) async fn come(self, timeout: Duration) -> Result<Come, DataError> {
-        // It may be past waiting.
+        // It may have stopped waiting.
         let _ = self.command.send(());
         match tokio::time::timeout(timeout, self.arrival).await {
             Ok(Ok(come)) => Ok(come?),

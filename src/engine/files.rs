@@ -1,5 +1,5 @@
-//! What commands ask about single files and folders, and what they do to them: SIZE, MDTM, MLST, MFMT, AVBL, DELE, MKD,
-//! RMD. Every path goes through `domain::authorise` first.
+//! Commands on single files and folders: SIZE, MDTM, MLST, MFMT, AVBL, DELE, MKD, RMD. Every path goes through
+//! `domain::authorise` first.
 
 use std::io;
 
@@ -29,7 +29,7 @@ use crate::workspace::removal::remove_file;
 
 /// Files up to this size are read to count what TYPE A would send.
 const COUNTED_BYTES_MAX: u64 = 64 * 1024 * 1024;
-/// Folders that partners make.
+/// The mode of folders made by partners.
 const FOLDER_MODE: Mode = Mode::from_bits_truncate(0o750);
 
 /// A path within one of the two folders.
@@ -38,11 +38,11 @@ pub struct Target {
     pub folder: Folder,
     /// The names below it; never empty.
     pub names: Vec<Name>,
-    /// How far the permission goes.
+    /// How far the permission reaches.
     pub reach: Reach,
 }
 
-/// The path, if the partner may do that there. The folders themselves are no targets.
+/// The path, if the partner may do that there. The two folders themselves are not targets.
 pub fn target(party: &Party, operation: Operation, path: &VirtualPath) -> Result<Target, TransferError> {
     match authorise(&party.snapshot.profile, party.connector(), operation, path)? {
         Granted::Within { folder, names, reach } if !names.is_empty() => Ok(Target { folder, names, reach }),
@@ -50,7 +50,7 @@ pub fn target(party: &Party, operation: Operation, path: &VirtualPath) -> Result
     }
 }
 
-/// `CWD`: the path as it is really called.
+/// `CWD`: the path by its real name.
 pub fn enter(engine: &Engine, party: &Party, path: &VirtualPath) -> Result<VirtualPath, TransferError> {
     match authorise(&party.snapshot.profile, party.connector(), Operation::Enter, path)? {
         Granted::Root => Ok(VirtualPath::root()),
@@ -61,16 +61,16 @@ pub fn enter(engine: &Engine, party: &Party, path: &VirtualPath) -> Result<Virtu
     }
 }
 
-/// What the partner may go on with under that name.
+/// The upload that the partner may continue under that name.
 fn resumable(engine: &Engine, folder: &OpenFolder, names: &[Name]) -> Option<Unfinished> {
     folder.resumable(names, engine.depot.clock.now())
 }
 
-/// What `SIZE` is asked of.
+/// What `SIZE` is asked about.
 enum Asked {
-    /// An upload that is not complete: what arrived.
+    /// An incomplete upload: its present size.
     Unfinished(u64),
-    /// A file that the partner collected and that is gone since.
+    /// A file that the partner collected and that is now gone.
     Collected(u64),
     File(Box<Located>),
 }
@@ -92,7 +92,7 @@ async fn asked(engine: &Engine, party: &Party, path: &VirtualPath) -> Result<Ask
     Ok(Asked::File(Box::new(located)))
 }
 
-/// `SIZE`: a complete file's confirms its receipt.
+/// `SIZE`: for a complete file it confirms the receipt.
 pub async fn size(engine: &Engine, party: &Party, path: &VirtualPath) -> Result<u64, TransferError> {
     match asked(engine, party, path).await? {
         Asked::Unfinished(size_bytes) | Asked::Collected(size_bytes) => Ok(size_bytes),
@@ -103,7 +103,7 @@ pub async fn size(engine: &Engine, party: &Party, path: &VirtualPath) -> Result<
     }
 }
 
-/// `SIZE` in TYPE A: the file to be read for what would be sent of it, where that is cheap enough.
+/// `SIZE` in TYPE A: the file to read for the size that would be sent, if that is cheap enough.
 pub async fn countable(engine: &Engine, party: &Party, path: &VirtualPath) -> Result<Source, TransferError> {
     let detail = match asked(engine, party, path).await? {
         Asked::File(located) if located.source.version().size_bytes <= COUNTED_BYTES_MAX => return Ok(located.source),
@@ -114,12 +114,12 @@ pub async fn countable(engine: &Engine, party: &Party, path: &VirtualPath) -> Re
     Err(TransferError::refused(Rule::TypeNotSupported, detail))
 }
 
-/// Size and time of a file that the partner collected and that is gone since.
+/// Size and time of a file that the partner collected and that is now gone.
 async fn remembered(engine: &Engine, party: &Party, target: &Target) -> Result<(u64, Timestamp), TransferError> {
     collect::remembered(&engine.depot, party, &target.names).await?.ok_or(TransferError::NotFound)
 }
 
-/// The client has looked at size or digest of what it uploaded: proof A.
+/// The client asked for size or digest of its upload: proof A.
 pub async fn confirm(engine: &Engine, located: &Located) {
     let version = located.source.version();
     if let Some(receipt) = &located.receipt
@@ -131,7 +131,7 @@ pub async fn confirm(engine: &Engine, located: &Located) {
     }
 }
 
-/// A file that listings do not show is not there for other questions either; but one's own recent upload is.
+/// A file hidden from listings is hidden from other questions, too; except a partner's own recent upload.
 fn known(engine: &Engine, party: &Party, target: &Target, located: &Located) -> Result<(), TransferError> {
     if located.receipt.is_none() {
         shown(engine, party, target)?;
@@ -139,8 +139,8 @@ fn known(engine: &Engine, party: &Party, target: &Target, located: &Located) -> 
     send::settled(&engine.depot, party, target.folder, &located.source.version())
 }
 
-/// What the Allowed Files Filter forbids is not there, neither to be looked at nor to be given another name, unless the partner
-/// has uploaded it under a temporary name.
+/// A file that the Allowed Files Filter forbids counts as missing, neither to be looked at nor to be renamed, unless
+/// the partner uploaded it under a temporary name.
 pub(super) fn shown(engine: &Engine, party: &Party, target: &Target) -> Result<(), TransferError> {
     let (profile, connector) = (&party.snapshot.profile, party.connector());
     let name = target.names.last().map_or("", Name::as_str);
@@ -150,7 +150,7 @@ pub(super) fn shown(engine: &Engine, party: &Party, target: &Target) -> Result<(
     if shown { Ok(()) } else { Err(TransferError::NotFound) }
 }
 
-/// Without Read a partner sees only what it uploaded lately, or is still uploading.
+/// Without Read a partner sees only what it uploaded recently, or is still uploading.
 pub(super) async fn own_only(engine: &Engine, party: &Party, target: &Target) -> Result<(), TransferError> {
     if target.reach == Reach::All {
         return Ok(());
@@ -165,8 +165,9 @@ pub(super) async fn own_only(engine: &Engine, party: &Party, target: &Target) ->
     Err(TransferError::NotFound)
 }
 
-/// What the partner uploads under a temporary name has no receipt that says whose it is; but it has the same owner as all
-/// that Waybill makes in that place, and what another program puts there seldom has. What is not there is nobody else's.
+/// A partner's upload under a temporary name has no receipt that tells whose it is; but it has the same owner as
+/// everything that Waybill makes in that place, which another program's files seldom have. A missing file belongs to
+/// nobody else.
 fn is_own_temporary(engine: &Engine, party: &Party, target: &Target) -> Result<bool, TransferError> {
     if !is_temporary(party, target.folder, target.names.last().map_or("", Name::as_str)) {
         return Ok(false);
@@ -201,7 +202,7 @@ pub async fn modified(engine: &Engine, party: &Party, path: &VirtualPath) -> Res
     }
 }
 
-/// `MDTM` with a time: a file called so to the letter is asked for its time, else the time is set.
+/// `MDTM` with a time: if a file has that literal name, its time is returned, otherwise the time is set.
 pub async fn modified_or_touch(
     engine: &Engine,
     party: &Party,
@@ -217,7 +218,7 @@ pub async fn modified_or_touch(
     Ok(to)
 }
 
-/// `MFMT` and its kin.
+/// `MFMT` and its relatives.
 pub async fn touch(engine: &Engine, party: &Party, path: &VirtualPath, to: Timestamp) -> Result<(), TransferError> {
     let target = target(party, Operation::Touch, path)?;
     own_only(engine, party, &target).await?;
@@ -231,7 +232,7 @@ pub async fn touch(engine: &Engine, party: &Party, path: &VirtualPath, to: Times
     let times = Timestamps { last_access: at, last_modification: at };
     rustix::fs::futimens(&**located.source.file(), &times).map_err(io::Error::from)?;
     if target.folder == Folder::Send && was_settled {
-        // Its change time is new, but Waybill knows that it is as whole as before.
+        // Its ctime is new, but Waybill knows that it is as complete as before.
         let workspace = party.workspace(&engine.depot)?;
         workspace.folder(target.folder).published(version.inode, engine.depot.clock.now());
     }
@@ -267,11 +268,11 @@ pub async fn entry(engine: &Engine, party: &Party, path: &VirtualPath) -> Result
     Ok(entry_from(party, folder, (name, Kind::File), &located.source.version()))
 }
 
-/// `AVBL`: what the quota leaves, or the disk.
+/// `AVBL`: what the quota or the disk leaves.
 pub async fn available(engine: &Engine, party: &Party, path: &VirtualPath) -> Result<u64, TransferError> {
     let (folder, names) = match authorise(&party.snapshot.profile, party.connector(), Operation::Enter, path)? {
         Granted::Within { folder, names, .. } => (folder, names),
-        // Where a partner stands after its login: what it may upload is asked for.
+        // A partner stands here after its login: the question is what it may upload.
         Granted::Root => (Folder::Receive, Vec::new()),
     };
     let workspace = party.workspace(&engine.depot)?;
@@ -282,8 +283,8 @@ pub async fn available(engine: &Engine, party: &Party, path: &VirtualPath) -> Re
     Ok(of_quota.map_or(left, |of_quota| left.min(of_quota)))
 }
 
-/// `DELE`: an unfinished upload is dropped, a file removed; its receipt says so. What the partner uploaded lately and what
-/// does not lie under its own name is only taken out of its view.
+/// `DELE`: drops an unfinished upload, or removes a file and updates its receipt. A partner's recent upload that has
+/// another name on disk is only removed from its view.
 pub async fn delete(engine: &Engine, party: &Party, path: &VirtualPath) -> Result<(), TransferError> {
     let target = target(party, Operation::Delete, path)?;
     let workspace = party.workspace(&engine.depot)?;
@@ -302,7 +303,7 @@ pub async fn delete(engine: &Engine, party: &Party, path: &VirtualPath) -> Resul
     match &located.receipt {
         None => shown(engine, party, &target)?,
         Some(receipt) if receipt.stored_path != receipt.client_path || receipt.status == Status::PassedAlong => {
-            // It is the administrator's by now, under a name that is not the partner's (PRODUCT 5.9).
+            // By now it is the administrator's, under a name that is not the partner's (PRODUCT 5.9).
             return Ok(receipt::hide(&engine.depot.db, &receipt.id).await?);
         }
         Some(_) => {}
@@ -312,14 +313,14 @@ pub async fn delete(engine: &Engine, party: &Party, path: &VirtualPath) -> Resul
     received::take_out(&engine.depot, folder, (party.connector().id.key(), &located.names), &turn).await.map(drop)
 }
 
-/// `DELE` in Send: with Write any file, else one that the partner has wholly collected (PRODUCT section 2).
+/// `DELE` in Send: with Write any file, otherwise one that the partner has completely collected (PRODUCT section 2).
 async fn delete_sent(engine: &Engine, party: &Party, target: &Target) -> Result<(), TransferError> {
     collect::decided(&engine.depot, party, &target.names).await;
     let workspace = party.workspace(&engine.depot)?;
     let folder = workspace.folder(Folder::Send);
     let _turn = folder.naming(&target.names).await;
     let source = match Source::open(folder, &target.names) {
-        // Gone already, by its own hand or by Remove File After Send: what the client wants is so.
+        // Gone already, by its own command or by Remove File After Send: the client has what it wants.
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
             return remembered(engine, party, target).await.map(drop);
         }
@@ -340,7 +341,7 @@ async fn delete_sent(engine: &Engine, party: &Party, target: &Target) -> Result<
     Ok(collect::deleted(&engine.depot, party, &target.names, &version).await?)
 }
 
-/// `MKD`: made, and on disk before it is said.
+/// `MKD`: made, and on disk before the reply.
 pub async fn make_folder(engine: &Engine, party: &Party, path: &VirtualPath) -> Result<(), TransferError> {
     let target = target(party, Operation::MakeFolder, path)?;
     let workspace = party.workspace(&engine.depot)?;

@@ -1,5 +1,5 @@
-//! The FTP listener: bind as the profile wishes, accept, admit; rebind live. What became of the wish is the listener
-//! state, in words; a port that cannot be had is never a crash.
+//! The FTP listener: binds as the profile wishes, accepts, admits; rebinds live. The outcome is the listener state, in
+//! words; an unavailable port is never a crash.
 
 use std::io;
 use std::net::SocketAddr;
@@ -19,18 +19,18 @@ use crate::store::event::Event;
 use crate::store::listener::{self, Listener, ListenerState, State};
 use crate::store::live::Snapshot;
 
-/// A wish that could not be met is tried again this often.
+/// A wish that could not be met is retried this often.
 const RETRY_EVERY: Duration = Duration::from_secs(5);
 
-/// How long sessions may take to end at once.
+/// How long sessions may take to end in an immediate stop.
 const LAST_SESSIONS_WITHIN: Duration = Duration::from_secs(5);
 
-/// How the engine is asked to stop.
+/// The signals that stop the engine.
 #[derive(Clone, Debug, Default)]
 pub struct Stop {
     /// No new sessions; transfers may finish.
     pub drain: CancellationToken,
-    /// Now.
+    /// Stop now.
     pub now: CancellationToken,
 }
 
@@ -42,7 +42,7 @@ pub struct Listeners {
     sessions: TaskTracker,
     reception: Reception,
     doors: Doors,
-    /// The wish that was answered last: the main door and the one beside it.
+    /// The last wish that was answered: the main door and the one beside it.
     answered: Option<(Wish, Option<Wish>)>,
     failed: bool,
 }
@@ -88,7 +88,7 @@ impl Listeners {
         self.follow().await;
     }
 
-    /// Brings the listener to where the profile wants it. The new port is bound first, the old one closed after.
+    /// Brings the listener to where the profile wants it. The new port is bound before the old one is closed.
     async fn follow(&mut self) {
         let snapshot = self.engine.live.snapshot();
         if let Err(error) = self.engine.certificates.refresh().await {
@@ -129,7 +129,7 @@ impl Listeners {
         self.state(State::CouldNotBind, address, message).await;
     }
 
-    /// The wish has not changed: only the version it was followed up to.
+    /// The wish is unchanged: only records the version that was followed.
     async fn followed(&self, snapshot: &Snapshot) {
         let state = match listener::get(&self.engine.depot.db, Listener::Ftp).await {
             Ok(state) => ListenerState { followed_version: snapshot.version, ..state },

@@ -27,20 +27,20 @@ use crate::workspace::download::Version;
 use crate::workspace::folder::{OpenFolder, Unfinished};
 use crate::workspace::listing::{Entries, EntryKind, Found, LookingAhead};
 
-/// Folders below the first that `-R` enters.
+/// How deep `-R` goes below the first folder.
 pub const DEPTH_MAX: usize = 8;
 /// Lines of one listing with `-R` or with wildcards.
 pub const LINES_MAX: usize = 100_000;
-/// Folders that `-R` keeps in mind to enter later.
+/// Folders that `-R` remembers for later.
 const WAITING_MAX: usize = 1_000;
-/// Bytes gathered before they are sent.
+/// Bytes collected before they are sent.
 const CHUNK_BYTES: usize = 32 * 1024;
-/// How long a line may wait for others to go with it. The first one does not wait at all.
+/// How long a line may wait for others to be sent with it. The first one does not wait at all.
 const LINE_WAIT_MAX: Duration = Duration::from_millis(100);
-/// Entries looked at before other tasks get their turn, and ABOR is looked at.
+/// Entries read before other tasks have their turn, and ABOR is checked.
 const TURN_ENTRIES: usize = 512;
 
-/// What a listing shows.
+/// The subject of a listing.
 #[derive(Debug)]
 pub enum Listed {
     /// The partner's root.
@@ -58,11 +58,11 @@ pub struct Side {
     pub folder: Folder,
     /// The names below that.
     pub names: Vec<Name>,
-    /// Whether all of it, or only the partner's own uploads.
+    /// Whether everything is shown, or only the partner's own uploads.
     pub reach: Reach,
 }
 
-/// What is missing is said with another code by LIST than by MLSD (PRODUCT section 12).
+/// A missing path has another code for LIST than for MLSD (PRODUCT section 12).
 pub fn about(listing: &Listing) -> About {
     match listing.format {
         Format::List | Format::Names => About::Listing,
@@ -70,8 +70,7 @@ pub fn about(listing: &Listing) -> About {
     }
 }
 
-/// Whether it may be listed and is there: what is called so to the letter before what fits a pattern. With what is listed
-/// then.
+/// Whether it may be listed and exists: a literal name takes precedence over a pattern. Also returns what to list.
 pub async fn prepare(engine: &Engine, party: &Party, listing: Listing) -> Result<(Listed, Listing), TransferError> {
     if let Some(plain) = listing.to_the_letter()
         && let Ok(found) = listed(engine, party, &plain).await
@@ -135,7 +134,7 @@ pub async fn send(
     }
 }
 
-/// Seconds that LIST's times are ahead of UTC for this partner.
+/// Seconds by which this partner's times in LIST are ahead of UTC.
 pub fn list_offset_s(party: &Party, now: Timestamp) -> i32 {
     party.connector().settings.list_time_zone.offset_s_at(now)
 }
@@ -149,7 +148,7 @@ struct Lines<'a> {
     offset_s: i32,
     buffer: Vec<u8>,
     count: usize,
-    /// Entries looked at, listed or not.
+    /// Entries read, listed or not.
     seen: usize,
     sent_at: Option<Instant>,
 }
@@ -199,7 +198,7 @@ impl Lines<'_> {
     }
 }
 
-/// Out of the connection's own buffers: what MODE Z holds back would make a client wait for its first line.
+/// Flushes the connection's own buffers: otherwise MODE Z would make a client wait for its first line.
 async fn flush(to: &mut DataConnection, watch: &Watch<'_>) -> Result<(), TransferError> {
     match watch.over(to.flush()).await {
         Ok(Ok(())) => Ok(()),
@@ -208,7 +207,7 @@ async fn flush(to: &mut DataConnection, watch: &Watch<'_>) -> Result<(), Transfe
     }
 }
 
-/// All of Send or of Receive, as far as this partner may see it.
+/// All of Send or Receive, as far as this partner may see it.
 fn whole_side(party: &Party, folder: Folder) -> Option<Side> {
     let path = folder.path(&[]);
     match authorise(&party.snapshot.profile, party.connector(), Operation::List, &path) {
@@ -217,7 +216,7 @@ fn whole_side(party: &Party, folder: Folder) -> Option<Side> {
     }
 }
 
-/// Folders and how deep each is, with `-R` theirs too: breadth first, so that a deep tree holds no handles open.
+/// Folders with their depth, and with `-R` their subfolders: breadth first, so that a deep tree holds no handles open.
 async fn folders(
     out: &mut Lines<'_>,
     mut waiting: VecDeque<(Side, usize)>,
@@ -258,7 +257,7 @@ async fn folders(
     Ok(())
 }
 
-/// At most [`STAT_LINES_MAX`] entries for the control connection, and one more that says that there are more.
+/// At most [`STAT_LINES_MAX`] entries for the control connection, plus one if there are more.
 pub async fn few(engine: &Engine, party: &Party, listing: Listing) -> Result<Vec<Entry>, TransferError> {
     let (listed, listing) = prepare(engine, party, listing).await?;
     match listed {
@@ -290,9 +289,10 @@ struct Walk<'a> {
     open: std::sync::Arc<crate::workspace::workspaces::Workspace>,
     entries: Option<LookingAhead>,
     dots: Vec<Entry>,
-    /// Uploads whose names are not, or not fully, on disk: unfinished ones, and recent ones stored under other names.
+    /// Uploads missing or incomplete on disk under their names: unfinished ones, and recent ones stored under other
+    /// names.
     own: BTreeMap<String, Entry>,
-    /// Names that the partner does not see: of files it has deleted or sees under its own name.
+    /// Names hidden from the partner: of files it has deleted or sees under its own name.
     unseen: BTreeSet<String>,
     now: Timestamp,
 }
@@ -337,7 +337,7 @@ impl<'a> Walk<'a> {
     }
 }
 
-/// Files that the filter forbids, or that have not rested in Send yet, are not listed.
+/// Files that the filter forbids, or that have not rested in Send long enough, are not listed.
 fn is_visible(party: &Party, folder: Folder, open: &OpenFolder, found: &Found, now: Timestamp) -> bool {
     if found.kind == EntryKind::Folder {
         return true;
@@ -347,7 +347,7 @@ fn is_visible(party: &Party, folder: Folder, open: &OpenFolder, found: &Found, n
         && (folder == Folder::Receive || open.is_settled(&found.version, settle, now))
 }
 
-/// An entry of the disk.
+/// The entry for what was found on disk.
 fn entry_of(party: &Party, folder: Folder, found: Found) -> Entry {
     let kind = match found.kind {
         EntryKind::File => Kind::File,
@@ -356,7 +356,7 @@ fn entry_of(party: &Party, folder: Folder, found: Found) -> Entry {
     entry_from(party, folder, (found.name.into(), kind), &found.version)
 }
 
-/// An entry from what is known of a file or folder.
+/// The entry for a file or folder with these properties.
 pub fn entry_from(party: &Party, folder: Folder, (name, kind): (String, Kind), version: &Version) -> Entry {
     let rights = rights(party, folder, (&name, kind));
     Entry {
@@ -402,7 +402,7 @@ fn rights(party: &Party, folder: Folder, (name, kind): (&str, Kind)) -> Rights {
     rights
 }
 
-/// Whether a file that is there may be stored over and appended to.
+/// Whether an existing file may be overwritten and appended to.
 fn may_be_replaced(party: &Party, folder: Folder, name: &str) -> Rights {
     if is_kept(party, folder, name) {
         return Rights::NONE;
@@ -413,13 +413,13 @@ fn may_be_replaced(party: &Party, folder: Folder, name: &str) -> Rights {
     Rights::APPEND | Rights::STORE
 }
 
-/// Send or Receive itself: it is always there, under its own name.
+/// Send or Receive itself: it always exists, under its own name.
 pub fn fixed(entry: Entry) -> Entry {
     let rights = entry.rights.without(Rights::DELETE | Rights::RENAME);
     Entry { rights, ..entry }
 }
 
-/// An unfinished upload as its own partner sees it: with the size it has, to be gone on with or given up.
+/// An unfinished upload as its own partner sees it: with its present size, to be continued or given up.
 pub fn entry_of_unfinished(name: String, unfinished: Unfinished) -> Entry {
     Entry {
         name,
@@ -431,7 +431,7 @@ pub fn entry_of_unfinished(name: String, unfinished: Unfinished) -> Entry {
     }
 }
 
-/// Unfinished uploads right below the folder: shown to their own partner with the size they have.
+/// Unfinished uploads directly in the folder: shown to their own partner with their present size.
 fn resumable(side: &Side, folder: &OpenFolder, now: Timestamp) -> BTreeMap<String, Entry> {
     let all = folder.all_resumable(now).into_iter();
     all.filter_map(|(names, unfinished)| {
@@ -442,8 +442,8 @@ fn resumable(side: &Side, folder: &OpenFolder, now: Timestamp) -> BTreeMap<Strin
     .collect()
 }
 
-/// Recent uploads that lie elsewhere: shown under the client's own name (PRODUCT 5.9), and not also under the other. With
-/// the names of files that the partner has taken out of its view.
+/// Recent uploads stored elsewhere: shown under the client's own name (PRODUCT 5.9), and only there. Also returns the
+/// names of files that the partner has removed from its view.
 async fn recent(
     engine: &Engine,
     party: &Party,
@@ -463,7 +463,7 @@ async fn recent(
     let mut own = BTreeMap::new();
     for receipt in receipt::recent_elsewhere(db, key, now.minus(RECENT_FOR)).await? {
         unseen.extend(here(&receipt.stored_path));
-        // Newest first: what was uploaded under that name last is what it means.
+        // Newest first: the last upload under that name counts.
         let Some(name) = here(&receipt.client_path).filter(|name| !own.contains_key(name)) else { continue };
         if let Some(located) = send::received(&engine.depot, party, receipt).await? {
             let entry = entry_from(party, side.folder, (name.clone(), Kind::File), &located.source.version());
@@ -473,7 +473,7 @@ async fn recent(
     Ok((own, unseen))
 }
 
-/// `..` and `.`, last first.
+/// `..` and `.`, in reverse order.
 fn dot_entries(party: &Party, side: &Side, folder: &OpenFolder) -> Result<Vec<Entry>, TransferError> {
     let version = Version::of(&rustix::fs::fstat(folder.jail().folder(&side.names)?).map_err(std::io::Error::from)?);
     Ok([("..", Kind::Parent), (".", Kind::This)]

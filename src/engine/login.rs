@@ -1,4 +1,4 @@
-//! USER and PASS: who may come in. The same words and time for every name; the administrator sees the rule.
+//! USER and PASS: who may come in. The same words and timing for every name; the administrator sees the rule.
 
 use std::net::IpAddr;
 
@@ -29,10 +29,10 @@ use crate::workspace::workspaces::Workspace;
 /// Characters of an unknown name that are kept: people type passwords there.
 const UNKNOWN_NAME_CHARS: usize = 3;
 
-/// What came of it, and the rule that said no.
+/// The outcome, and the rule that said no.
 pub type Answer = (Outcome, Option<No>);
 
-/// Who is at the door.
+/// Somebody who wants to log in.
 #[derive(Clone, Copy, Debug)]
 pub struct Visitor<'a> {
     /// The name given.
@@ -41,12 +41,12 @@ pub struct Visitor<'a> {
     pub remote: IpAddr,
     /// Whether the control connection is protected.
     pub secure: bool,
-    /// What the client presented in the handshake, its own certificate first.
+    /// The client's certificate from the handshake, followed by its chain.
     pub certificates: &'a [CertificateDer<'static>],
 }
 
-/// `USER`: refused in clear where TLS is required, so that no password is sent; a login where the partner's certificate
-/// is enough.
+/// `USER`: refused in clear if TLS is required, so that no password is sent; logs in if the partner's certificate
+/// suffices.
 pub fn name(engine: &Engine, visitor: &Visitor<'_>, slot: &mut Slot) -> Answer {
     let snapshot = engine.live.snapshot();
     let named = snapshot.connector(visitor.name).map(|live| &live.connector);
@@ -55,7 +55,7 @@ pub fn name(engine: &Engine, visitor: &Visitor<'_>, slot: &mut Slot) -> Answer {
         return (Outcome::Refused(reply), Some(no));
     }
     match snapshot.partner(visitor.name).filter(|live| is_enough(engine, live, visitor)) {
-        // All other reasons to refuse are told at PASS, in the words that everybody hears.
+        // All other reasons to refuse are given at PASS, in the same words for everybody.
         None => {
             let encoding = named.map_or(Encoding::UTF_8, |connector| encoding(&connector.settings));
             (Outcome::NameAccepted { encoding }, None)
@@ -71,7 +71,7 @@ pub fn name(engine: &Engine, visitor: &Visitor<'_>, slot: &mut Slot) -> Answer {
     }
 }
 
-/// The name as refusals show it: of an unknown one only the beginning.
+/// The name as shown in refusals: only the beginning of an unknown one.
 pub fn shown_name(snapshot: &Snapshot, name: &str) -> String {
     match snapshot.partner(name) {
         Some(live) => live.connector.id.as_str().to_owned(),
@@ -79,7 +79,7 @@ pub fn shown_name(snapshot: &Snapshot, name: &str) -> String {
     }
 }
 
-/// A line as pages, records and transcripts show it.
+/// A line as shown on pages and in records and transcripts.
 pub fn shown_line(snapshot: &Snapshot, line: &str) -> String {
     match Command::read(line.trim_start()) {
         Command::User(name) if snapshot.partner(&name).is_none() => {
@@ -99,7 +99,7 @@ pub async fn login(engine: &Engine, visitor: &Visitor<'_>, password: &Secret, sl
     });
     let hashes = match (live, &demand) {
         (Some(live), Ok(())) => live.hashes(engine.depot.clock.now()),
-        // Nothing fits, and that takes the time of a wrong password.
+        // Nothing matches, in the time of a wrong password.
         (Some(_), Err(_)) | (None, _) => Vec::new(),
     };
     let key = visitor.name.to_ascii_lowercase();
@@ -129,7 +129,8 @@ pub async fn login(engine: &Engine, visitor: &Visitor<'_>, password: &Secret, sl
     }
 }
 
-/// `PASS` with the one-time pass of *Test connection*: all but address, certificate and password is judged as for the partner.
+/// `PASS` with the one-time pass of *Test connection*: everything except address, certificate and password is judged as
+/// for the partner.
 pub fn by_test_pass(engine: &Engine, name: &str, slot: &mut Slot) -> Answer {
     let snapshot = engine.live.snapshot();
     match snapshot.partner(name) {
@@ -142,14 +143,14 @@ fn caller<'a>(visitor: &Visitor<'_>, key: &'a str, known: Known) -> Caller<'a> {
     Caller { door: Door::Ftp, name: key, known, address: visitor.remote }
 }
 
-/// By what a partner came in.
+/// The credential that let a partner in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum By {
     Certificate,
     Password,
 }
 
-/// Whether the certificate of a client is all that its partner needs.
+/// Whether the client's certificate is all that its partner needs.
 fn is_enough(engine: &Engine, live: &LiveConnector, visitor: &Visitor<'_>) -> bool {
     let settings = &live.connector.settings;
     matches!(settings.client_certificate, ClientCertificate::OrPassword | ClientCertificate::Only)
@@ -157,7 +158,7 @@ fn is_enough(engine: &Engine, live: &LiveConnector, visitor: &Visitor<'_>) -> bo
         && presented(engine, &live.connector, visitor).is_ok()
 }
 
-/// Whether the client presented the partner's certificate; why not.
+/// Whether the client presented the partner's certificate; if not, why.
 fn presented(engine: &Engine, connector: &Connector, visitor: &Visitor<'_>) -> Result<(), String> {
     match &connector.settings.client_certificate_match {
         Some(wanted) => engine.certificates.judge(visitor.certificates, wanted),
@@ -165,7 +166,7 @@ fn presented(engine: &Engine, connector: &Connector, visitor: &Visitor<'_>) -> R
     }
 }
 
-/// Whether a password may be right at all, as far as the certificate goes.
+/// Whether a password can succeed at all, as far as the certificate goes.
 fn demanded(engine: &Engine, connector: &Connector, visitor: &Visitor<'_>) -> Result<(), String> {
     match connector.settings.client_certificate {
         ClientCertificate::None | ClientCertificate::OrPassword => Ok(()),
@@ -205,12 +206,12 @@ fn admit(engine: &Engine, snapshot: &Snapshot, connector: &Connector, (slot, by)
     (outcome, None)
 }
 
-/// How the partner's names and password are written.
+/// The encoding of the partner's names and password.
 pub fn encoding(settings: &ConnectorSettings) -> Encoding {
     Encoding::parse(settings.name_encoding.as_str()).unwrap_or_default()
 }
 
-/// What the administrator should know of a wrong password: where a byte was not readable, why it is no other.
+/// What the administrator should know about a wrong password: whether it was unreadable in the encoding set.
 fn wrong_password(live: &LiveConnector, password: &Secret) -> String {
     if !password.reveal().contains(char::REPLACEMENT_CHARACTER) {
         return "the password was wrong".to_owned();
@@ -219,7 +220,7 @@ fn wrong_password(live: &LiveConnector, password: &Secret) -> String {
     format!("the password was wrong: it did not come in {}, the name encoding that is set", encoding.name())
 }
 
-/// The start folder; the root when it is not there any more.
+/// The start folder; the root if that no longer exists.
 fn start(settings: &ConnectorSettings, workspace: &Workspace) -> VirtualPath {
     let place = Place::of(settings, settings.start_folder.path());
     let there = match &place {

@@ -9,14 +9,14 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use crate::transfer::socket::Socket;
 
-/// Reads of a connection that are acknowledged at once.
+/// How many reads of a connection are acknowledged at once.
 const ACKNOWLEDGED_READS: u32 = 16;
-/// Bytes first read ahead: a small upload comes in one piece.
+/// The first read-ahead: a small upload fits in one piece.
 const AHEAD_BYTES_MIN: usize = 16 * 1024;
-/// Bytes read ahead once that was not enough.
+/// The read-ahead once that was too small.
 const AHEAD_BYTES_MAX: usize = 256 * 1024;
 
-/// Whether more is read than TLS asks for. It asks for 4 KiB at a time, which would be four calls for each record of an
+/// Whether to read more than TLS asks for. It asks for 4 KiB at a time, which would be four calls for each record of an
 /// upload.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum ReadAhead {
@@ -26,7 +26,7 @@ pub(super) enum ReadAhead {
     Yes,
 }
 
-/// A socket that knows whether what was read ends with a whole TLS record: a FIN inside one is a cut, not an end.
+/// A socket that knows whether the bytes read end with a complete TLS record: a FIN inside one is a cut, not an end.
 #[derive(Debug)]
 pub(super) struct Metered {
     stream: Socket,
@@ -37,7 +37,7 @@ pub(super) struct Metered {
     ahead: Option<Ahead>,
 }
 
-/// Bytes that were read and not yet asked for.
+/// Bytes that were read but not requested yet.
 #[derive(Debug, Default)]
 struct Ahead {
     buffer: Vec<u8>,
@@ -46,7 +46,7 @@ struct Ahead {
 }
 
 impl Ahead {
-    /// Room for the next read; it grows when the last one filled it.
+    /// Room for the next read; it grows if the last one filled it.
     fn room(&mut self) -> &mut [u8] {
         if self.to == self.buffer.len() {
             let size = (self.buffer.len() * 4).clamp(AHEAD_BYTES_MIN, AHEAD_BYTES_MAX);
@@ -56,7 +56,7 @@ impl Ahead {
         &mut self.buffer
     }
 
-    /// Hands out what is there; `false` when nothing is.
+    /// Hands out what is there; `false` if nothing is.
     fn hand_out(&mut self, to: &mut ReadBuf<'_>) -> bool {
         let count = to.remaining().min(self.to - self.from);
         to.put_slice(&self.buffer[self.from..self.from + count]);
@@ -71,7 +71,7 @@ impl Metered {
         Self { stream, header: [0; 5], header_len: 0, body_left: 0, reads: 0, ahead }
     }
 
-    /// Reads from the socket, through what was read ahead.
+    /// Reads from the socket, through the read-ahead.
     fn poll_bytes(&mut self, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let Some(ahead) = &mut self.ahead else { return Pin::new(&mut self.stream).poll_read(cx, buf) };
         if !ahead.hand_out(buf) {
@@ -84,17 +84,17 @@ impl Metered {
     }
 
     /// Acknowledges the first reads at once. A client that ends its handshake, sends a small file and closes makes
-    /// three small writes, and its kernel holds each back until the one before is acknowledged (RFC 896); with our
+    /// three small writes, and its kernel holds each back until the previous one is acknowledged (RFC 896); with our
     /// kernel's delay of 40 ms every small upload would take that long.
     fn acknowledge(&mut self) {
         if self.reads < ACKNOWLEDGED_READS {
             self.reads += 1;
-            // A hint only: a kernel without it is slower, nothing else.
+            // Only a hint: without it the kernel is slower, nothing else.
             let _ = self.stream.handle().map(|socket| rustix::net::sockopt::set_tcp_quickack(socket, true));
         }
     }
 
-    /// Whether the last byte read was the last of a record.
+    /// Whether the last byte read ended a record.
     pub(super) fn is_between_records(&self) -> bool {
         self.header_len == 0 && self.body_left == 0
     }
@@ -104,7 +104,7 @@ impl Metered {
         &self.stream
     }
 
-    /// The same, to be changed.
+    /// The same, mutable.
     pub(super) fn socket_mut(&mut self) -> &mut Socket {
         &mut self.stream
     }
@@ -197,7 +197,7 @@ mod tests {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let mut client = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
         let (stream, _) = listener.accept().await.unwrap();
-        // Whole records, as the meter wants them: each of 1000 bytes.
+        // Whole records, as the meter expects them: each of 1000 bytes.
         let record: Vec<u8> = [23, 3, 3, 3, 232].into_iter().chain((0..1000_u32).map(|n| n.to_le_bytes()[0])).collect();
         let sent = record.repeat(2_000);
         let all = sent.clone();

@@ -34,9 +34,9 @@ use crate::store::live::Live;
 use crate::transfer::depot::Depot;
 use crate::transfer::presence::Presence;
 
-/// A client must have logged in within this time; no byte extends it.
+/// A client must log in within this time; no byte extends it.
 pub const LOGIN_DEADLINE: Duration = Duration::from_mins(2);
-/// How long a reply may take to leave; a client that does not read is let go.
+/// How long sending a reply may take; a client that does not read is dropped.
 pub const REPLY_TIMEOUT: Duration = Duration::from_secs(30);
 /// How long a control connection may take to close; what its client has not read by then is lost to it.
 pub const CLOSE_TIMEOUT: Duration = Duration::from_secs(5);
@@ -58,8 +58,8 @@ pub struct Engine {
     pub presence: Presence,
     /// Passive ports.
     pub ports: Ports,
-    /// What is served.
+    /// Certificates to present.
     pub certificates: Certificates,
-    /// TLS as profile and certificates have it now.
+    /// TLS for the present profile and certificates.
     pub tls: TlsBase,
 }

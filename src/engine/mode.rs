@@ -1,7 +1,7 @@
-//! The transmission modes of a data connection (RFC 959 section 3.4): S, the bytes as they are, and Z, one zlib stream a
-//! transfer (draft-preston-ftpext-deflate). It knows nothing of what the bytes are.
-//! Always: a zlib stream that ends before its own end, or after it, is an error; what inflates beyond all measure is
-//! refused; no call works longer than a chunk takes.
+//! The transmission modes of a data connection (RFC 959 section 3.4): S, the bytes as they are, and Z, one zlib stream
+//! per transfer (draft-preston-ftpext-deflate). It knows nothing of what the bytes mean.
+//! Always: a zlib stream that ends early or late is an error; one that inflates excessively is refused; no call works
+//! longer than one chunk takes.
 
 use std::future::Future;
 use std::io;
@@ -19,14 +19,14 @@ use crate::transfer::copy::{Inbound, Outbound};
 use crate::transfer::ends::Ends;
 use crate::transfer::socket::{Socket, Waiting};
 
-/// What came may inflate to so many times its size, and no more: real files seldom reach 100.
+/// Input may inflate to this many times its size: real files seldom reach 100.
 const RATIO_MAX: u64 = 250;
-/// Below so many bytes nobody asks for the ratio. How large a file may be is the upload's own limit, in any mode.
+/// Below this many bytes the ratio does not matter. The upload's own limit bounds its size, in any mode.
 const RATIO_FREE_BYTES: u64 = 16 * 1024 * 1024;
 /// Bytes deflated or read at a time.
 const CHUNK_BYTES: usize = 32 * 1024;
 
-/// A data connection in the mode that the client chose.
+/// A data connection in the client's chosen mode.
 #[derive(Debug)]
 pub(super) enum DataConnection {
     /// MODE S.
@@ -40,11 +40,11 @@ pub(super) enum DataConnection {
 pub(super) struct Deflated {
     inner: DataStream,
     way: Way,
-    /// Bytes that were read and not inflated, or deflated and not sent.
+    /// Bytes read but not inflated, or deflated but not sent.
     held: Vec<u8>,
-    /// How many of `held` are done with.
+    /// How many of `held` are done.
     done: usize,
-    /// The zlib stream has its end.
+    /// The zlib stream has ended.
     ended: bool,
 }
 
@@ -64,19 +64,19 @@ enum Way {
     },
 }
 
-/// What is wrong with what came.
+/// What is wrong with the input.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Fault {
-    /// It ended before its end.
+    /// It ended early.
     Cut,
-    /// It is no zlib stream, or goes on behind its end.
+    /// It is not a zlib stream, or continues after its end.
     Malformed,
     /// It inflates beyond [`RATIO_MAX`].
     Bomb,
 }
 
 impl DataConnection {
-    /// To send by: deflated at this level, 0 to 9, if there is one.
+    /// For sending: deflated at this level, 0 to 9, if there is one.
     pub(super) fn sending(inner: DataStream, level: Option<u8>) -> Self {
         Self::new(inner, level, |level| Way::Out {
             compress: Compress::new(Compression::new(u32::from(level)), true),
@@ -84,7 +84,7 @@ impl DataConnection {
         })
     }
 
-    /// To receive by: inflated if there is a level.
+    /// For receiving: inflated if there is a level.
     pub(super) fn receiving(inner: DataStream, level: Option<u8>) -> Self {
         Self::new(inner, level, |_| Way::In { decompress: Decompress::new(true), full: false, fault: None })
     }
@@ -109,12 +109,12 @@ impl DataConnection {
         }
     }
 
-    /// The ends of the connection, as the kernel knows it.
+    /// The ends of the connection, for the kernel.
     pub(super) fn ends(&self) -> Option<Ends> {
         self.tcp().and_then(Socket::watched).and_then(Ends::of)
     }
 
-    /// The socket under all of it.
+    /// The socket at the bottom.
     pub(super) fn tcp(&self) -> Option<&Socket> {
         match self {
             Self::Stream(stream) => stream.stream.socket(),
@@ -196,18 +196,18 @@ impl Deflated {
         Poll::Ready(Ok(()))
     }
 
-    /// Deflates what fits; how much of `bytes` was taken.
+    /// Deflates what fits; returns how much of `bytes` was taken.
     fn deflate(&mut self, bytes: &[u8], flush: FlushCompress) -> io::Result<usize> {
         let Way::Out { compress, dirty } = &mut self.way else { return Err(io::ErrorKind::Unsupported.into()) };
         let before = compress.total_in();
         let status = compress.compress_vec(bytes, &mut self.held, flush).map_err(io::Error::other)?;
         self.ended = status == Status::StreamEnd;
         *dirty |= !bytes.is_empty();
-        // No more than `bytes` is taken.
+        // At most all of `bytes` is taken.
         Ok(usize::try_from(compress.total_in() - before).unwrap_or(bytes.len()))
     }
 
-    /// Inflates into `out`; how many bytes came of it.
+    /// Inflates into `out`; returns how many bytes that made.
     fn inflate(&mut self, out: &mut [u8]) -> Result<usize, Fault> {
         let Way::In { decompress, full, .. } = &mut self.way else { return Err(Fault::Malformed) };
         let (read, made) = (decompress.total_in(), decompress.total_out());
@@ -224,7 +224,7 @@ impl Deflated {
         Ok(count)
     }
 
-    /// Remembers what is wrong, and says so.
+    /// Records the fault, and returns it.
     fn fail(&mut self, what: Fault) -> Poll<io::Result<()>> {
         if let Way::In { fault, .. } = &mut self.way {
             *fault = Some(what);
@@ -232,7 +232,7 @@ impl Deflated {
         Poll::Ready(Err(io::ErrorKind::InvalidData.into()))
     }
 
-    /// Reads on; `false` at the end of the connection.
+    /// Reads more; `false` at the end of the connection.
     fn poll_more(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<bool>> {
         self.held.resize(CHUNK_BYTES, 0);
         self.done = 0;
@@ -276,7 +276,7 @@ impl Deflated {
     }
 }
 
-/// Inflating and deflating need no socket to go on for long: others get their turn here.
+/// Inflating and deflating can run long without the socket: others get their turn here.
 fn poll_turn(cx: &mut Context<'_>) -> Poll<()> {
     std::pin::pin!(tokio::task::consume_budget()).poll(cx)
 }
@@ -296,13 +296,13 @@ impl AsyncWrite for Deflated {
         Poll::Ready(this.deflate(&bytes[..bytes.len().min(CHUNK_BYTES)], FlushCompress::None))
     }
 
-    /// Everything written so far can be read at the other end.
+    /// Everything written so far becomes readable at the other end.
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
         while matches!(this.way, Way::Out { dirty: true, .. }) {
             ready!(this.poll_drain(cx))?;
             this.deflate(&[], FlushCompress::Sync)?;
-            // When all the room was taken there may be more to come.
+            // If all the room was used, there may be more to come.
             let whole = this.held.len() < this.held.capacity();
             if let Way::Out { dirty, .. } = &mut this.way {
                 *dirty = !whole;
@@ -312,7 +312,7 @@ impl AsyncWrite for Deflated {
         Pin::new(&mut this.inner).poll_flush(cx)
     }
 
-    /// The end of the zlib stream, when it is ours to write, and of the connection.
+    /// Ends the zlib stream, if we write it, and the connection.
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
         while matches!(this.way, Way::Out { .. }) && !this.ended {
@@ -390,7 +390,7 @@ mod tests {
         decoder.finish().unwrap()
     }
 
-    /// What is read when the client sends `bytes` and closes; its ending and rule.
+    /// What is read when the client sends `bytes` and closes; with the ending and rule.
     async fn received(bytes: Vec<u8>) -> (usize, Ending, Option<Rule>) {
         received_by(256 * 1024, bytes).await
     }

@@ -1,7 +1,7 @@
-//! The PROXY protocol, versions 1 and 2 (proxy-protocol.txt of HAProxy): a balancer tells whom it speaks for, before the
-//! first byte of FTP or TLS. It is read only from the addresses that the profile names; a header from anybody else is
-//! what any nonsense is.
-//! Always: not one byte behind the header is taken.
+//! The PROXY protocol, versions 1 and 2 (proxy-protocol.txt of HAProxy): a balancer names its client before the first
+//! byte of FTP or TLS. It is read only from the addresses that the profile names; a header from anybody else is treated
+//! like any other garbage.
+//! Always: not one byte after the header is consumed.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::time::Duration;
@@ -9,29 +9,29 @@ use std::time::Duration;
 use tokio::io::AsyncReadExt;
 use tokio::net::TcpStream;
 
-/// A header must be here within this time.
+/// A header must arrive within this time.
 const HEADER_WITHIN: Duration = Duration::from_secs(5);
-/// Bytes of a whole header of version 1 (section 2.1).
+/// Bytes of a complete header of version 1 (section 2.1).
 const V1_BYTES_MAX: usize = 107;
-/// Bytes behind the fixed part of version 2: addresses and what else a balancer tells.
+/// Bytes after the fixed part of version 2: addresses and a balancer's other data.
 const V2_BYTES_MAX: usize = 4_096;
 const V2_SIGNATURE: [u8; 12] = *b"\r\n\r\n\0\r\nQUIT\n";
 
-/// Why there is no header to go by.
+/// Why there is no usable header.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub(super) enum ProxyError {
-    /// The connection ended before its first byte: a balancer that looks whether somebody is here.
+    /// The connection ended before its first byte: a balancer's health check.
     #[error("the connection ended before a PROXY header")]
     Gone,
-    /// It did not come in time, or not to its end.
+    /// It did not arrive completely in time.
     #[error("a PROXY header did not come whole in time")]
     Late,
-    /// What came is none.
+    /// It is not a header.
     #[error("there is no PROXY header that can be read: {0}")]
     Malformed(&'static str),
 }
 
-/// Reads the header; the address of the client, or `None` where the balancer speaks for itself.
+/// Reads the header; returns the address of the client, or `None` if the balancer speaks for itself.
 pub(super) async fn read(stream: &mut TcpStream) -> Result<Option<IpAddr>, ProxyError> {
     read_within(stream, HEADER_WITHIN).await
 }
@@ -45,7 +45,7 @@ async fn read_whole(stream: &mut TcpStream) -> Result<Option<IpAddr>, ProxyError
     if stream.read(&mut start[..1]).await.map_err(|_| ProxyError::Gone)? == 0 {
         return Err(ProxyError::Gone);
     }
-    // Version 1 may be shorter than the signature of version 2 only where it is malformed.
+    // Version 1 is shorter than the signature of version 2 only if it is malformed.
     stream.read_exact(&mut start[1..]).await.map_err(|_| ProxyError::Late)?;
     if start == V2_SIGNATURE {
         let mut fixed = [0; 4];
@@ -66,7 +66,7 @@ async fn read_whole(stream: &mut TcpStream) -> Result<Option<IpAddr>, ProxyError
         if line.len() >= V1_BYTES_MAX {
             return Err(ProxyError::Malformed("its line has no end"));
         }
-        // One by one: what follows the line belongs to FTP.
+        // Byte by byte: what follows the line belongs to FTP.
         line.push(stream.read_u8().await.map_err(|_| ProxyError::Late)?);
     }
     v1(&line)
@@ -98,10 +98,10 @@ fn v1(line: &[u8]) -> Result<Option<IpAddr>, ProxyError> {
     }
 }
 
-/// Section 2.2: version and command, family and protocol, then addresses; what follows them is passed over.
+/// Section 2.2: version and command, family and protocol, then addresses; the rest is skipped.
 fn v2([version, family]: [u8; 2], body: &[u8]) -> Result<Option<IpAddr>, ProxyError> {
     match (version, family) {
-        // LOCAL, or of no address: the balancer itself, whatever else it says.
+        // LOCAL, or without an address: the balancer itself, whatever else it says.
         (0x20, _) | (0x21, 0x00) => Ok(None),
         (0x21, 0x11) => match body.first_chunk::<12>() {
             Some(&[a, b, c, d, ..]) => Ok(Some(Ipv4Addr::new(a, b, c, d).into())),

@@ -1,5 +1,5 @@
-//! HASH and its kin, and SIZE in TYPE A: from the receipt when the file is what was received, else read on threads of
-//! their own, a bounded number at a time. It never makes the session wait: NOOP, STAT and ABOR are heard meanwhile.
+//! HASH and its relatives, and SIZE in TYPE A: from the receipt if the file is what was received, otherwise read on
+//! threads of their own, a bounded number at a time. The session never waits: NOOP, STAT and ABOR are heard meanwhile.
 
 use std::io;
 use std::sync::{Arc, LazyLock};
@@ -23,19 +23,19 @@ use crate::transfer::presence::Place;
 use crate::transfer::send::{self, Located, is_file_of, locate};
 use crate::workspace::download::Source;
 
-/// Files read at a time, in all.
+/// Files read at a time, overall.
 const READERS_MAX: usize = 2;
-/// Bytes read between two looks at ABOR; of no more bytes nobody waits for a turn.
+/// Bytes read between two checks for ABOR; smaller files need not wait for a turn.
 const STEP_BYTES: usize = 256 * 1024;
 
 static READERS: LazyLock<Semaphore> = LazyLock::new(|| Semaphore::new(READERS_MAX));
 
-/// What a file is read for.
+/// Why a file is read.
 #[derive(Debug)]
 pub enum Wanted {
     /// Its digest.
     Digest {
-        /// By which algorithm.
+        /// The algorithm.
         algorithm: Algorithm,
         /// First byte and the byte after the last; `None`: to the end.
         range: (u64, Option<u64>),
@@ -44,23 +44,23 @@ pub enum Wanted {
     Size,
 }
 
-/// A file that is read beside its session.
+/// A file being read beside its session.
 #[derive(Debug)]
 pub struct Reading {
     /// The services.
     pub engine: Engine,
     /// Whose file it is.
     pub party: Party,
-    /// Who sees its progress.
+    /// Shows its progress.
     pub place: Arc<Place>,
-    /// By ABOR, and by the end of the session.
+    /// ABOR, and the end of the session.
     pub abort: Abort,
     /// Which file.
     pub path: VirtualPath,
 }
 
 impl Reading {
-    /// Does it; the rule to record when a rule said no.
+    /// Reads it; also returns the rule to record if a rule said no.
     pub async fn run(self, wanted: Wanted) -> (Outcome, Option<No>) {
         let read = match wanted {
             Wanted::Digest { algorithm, range } => self.digest(algorithm, range).await,
@@ -115,7 +115,7 @@ impl Reading {
         Ok(Outcome::Digest { hex, start, end })
     }
 
-    /// Reads in its turn, on a thread that may block.
+    /// Reads when it has its turn, on a thread that may block.
     async fn read<T: Send + 'static>(
         &self,
         source: Source,
@@ -156,13 +156,13 @@ async fn received(engine: &Engine, party: &Party, located: &Located) -> Result<O
     Ok(receipt
         .filter(|receipt| {
             is_file_of(receipt, &version, located.source.born())
-                // Written to since by somebody else: its change of content is later than the receipt.
+                // Somebody else has written to it: its mtime is later than the receipt.
                 && version.modified <= receipt.completed_at
         })
         .map(|receipt| receipt.sha256))
 }
 
-/// The bytes of a file that is being read, each accounted for.
+/// The bytes of a file being read, each accounted for.
 struct Bytes {
     source: Source,
     span: Span,
@@ -171,7 +171,7 @@ struct Bytes {
 }
 
 impl Bytes {
-    /// How many they are with the line ends of TYPE A.
+    /// Their number with the line ends of TYPE A.
     fn as_text(&self) -> Result<u64, TransferError> {
         let (mut added, mut last) = (0, 0);
         self.chunks(|bytes| {

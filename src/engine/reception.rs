@@ -1,5 +1,5 @@
-//! Who comes through the listener: whom a balancer speaks for, whether there is room, then the session itself. A
-//! connection for which there is none hears why and is closed.
+//! Receives clients from the listener: whom a balancer speaks for, whether there is room, then the session itself. A
+//! connection for which there is no room hears why and is closed.
 
 use std::io;
 use std::net::{IpAddr, SocketAddr};
@@ -22,9 +22,9 @@ use crate::ftp::reply::{Code, Reply};
 use crate::store::live::Snapshot;
 use crate::store::refusal::Refusal;
 
-/// Connections of balancers whose PROXY header has not come yet.
+/// Connections of balancers whose PROXY header has not arrived yet.
 const HEADERS_MAX: usize = 1_024;
-/// How long a connection that is turned away may take to hear why.
+/// How long a refused connection may take to hear why.
 const TURNED_AWAY_WITHIN: Duration = Duration::from_secs(1);
 
 const TOO_MANY: &str = "Too many connections; please try again later.";
@@ -39,13 +39,13 @@ pub(super) struct Reception {
 }
 
 impl Reception {
-    /// Sessions end up in `sessions`.
+    /// Sessions are tracked by `sessions`.
     pub(super) fn new(engine: Engine, stop: Stop, sessions: TaskTracker) -> Self {
         Self { engine, stop, sessions, headers: Arc::new(Semaphore::new(HEADERS_MAX)) }
     }
 
-    /// Never waits for the one who came. `implicit`: TLS begins with the first byte, as the door they came through was
-    /// opened for; the profile may wish for another that could not be opened yet.
+    /// Never waits for the client. `implicit`: TLS begins with the first byte, as the client's door was opened for; the
+    /// profile may wish for another that could not be opened yet.
     pub(super) fn receive(&self, stream: TcpStream, from: SocketAddr, implicit: bool) {
         let snapshot = self.engine.live.snapshot();
         let remote = from.ip().to_canonical();
@@ -68,11 +68,11 @@ impl Reception {
         });
     }
 
-    /// Whom a balancer speaks for.
+    /// The client that a balancer speaks for.
     async fn announced(&self, mut stream: TcpStream, balancer: IpAddr) -> Option<(TcpStream, IpAddr)> {
         match proxy::read(&mut stream).await {
             Ok(client) => Some((stream, client.unwrap_or(balancer))),
-            // It only looked whether somebody is here.
+            // Only a health check.
             Err(ProxyError::Gone) => None,
             Err(error) => {
                 self.refuse(Rule::ProxyHeader, balancer, ("", &error.to_string()));
@@ -118,7 +118,7 @@ impl Reception {
     }
 }
 
-/// Goes on after a failed accept: out of file handles, mostly, and a pause lets some come back.
+/// Continues after a failed accept: mostly out of file handles, and a pause lets some come back.
 pub(super) async fn not_accepted(error: &io::Error) {
     tracing::warn!(%error, "Could not accept a connection");
     tokio::time::sleep(Duration::from_millis(50)).await;

@@ -7,18 +7,18 @@ use crate::domain::refusal::Rule;
 use crate::ftp::reply::{Code, Reply};
 use crate::transfer::depot::TransferError;
 
-/// What the command that failed was about: the same reason has another code for a name to be stored (RFC 959 section 5.4).
+/// What the failed command concerned: the same reason has another code for a name to be stored (RFC 959 section 5.4).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum About {
-    /// `STOR`, `STOU`, `RNTO`: a name that is to be.
+    /// `STOR`, `STOU`, `RNTO`: a new name.
     Name,
     /// `LIST`, `NLST`.
     Listing,
-    /// `APPE`, `RETR` and the rest: a file that is.
+    /// `APPE`, `RETR` and the rest: an existing file.
     File,
 }
 
-/// What the client hears, and the rule to record when a rule said no.
+/// The client's reply, and the rule to record if a rule said no.
 pub fn reply(error: &TransferError, about: About) -> (Reply, Option<No>) {
     use TransferError as E;
     let named = if about == About::Name { Code::NameRefused } else { Code::FileUnavailable };
@@ -28,7 +28,7 @@ pub fn reply(error: &TransferError, about: About) -> (Reply, Option<No>) {
         About::File => (Code::FileUnavailable, "There is no such file or folder."),
     };
     let (code, text) = match error {
-        // A name beside Send and Receive is missing, to who lists it.
+        // To a listing, a name beside Send and Receive is missing.
         E::Refused(no) if about == About::Listing && no.rule == Rule::OutsideFolders => {
             return (Reply::new(missing.0, missing.1), Some(no.clone()));
         }

@@ -1,4 +1,4 @@
-//! RNFR and RNTO: within one folder. From a temporary name to a final one a file becomes "received"; otherwise its
+//! RNFR and RNTO: within one folder. Renaming from a temporary to a final name makes a file "received"; otherwise its
 //! receipt follows it.
 
 use std::io;
@@ -32,12 +32,12 @@ use crate::workspace::held;
 use crate::workspace::jail::{self, Replace};
 use crate::workspace::upload;
 
-/// `RNFR`: there is such a file or folder, and it may be renamed.
+/// `RNFR`: such a file or folder exists, and may be renamed.
 pub async fn from(engine: &Engine, party: &Party, path: &VirtualPath) -> Result<(), TransferError> {
     source(engine, party, path).await.map(drop)
 }
 
-/// What is to be renamed, under the name it is stored with.
+/// The source of a rename, under its stored name.
 async fn source(engine: &Engine, party: &Party, path: &VirtualPath) -> Result<(Target, FileType), TransferError> {
     let target = files::target(party, Operation::RenameFrom, path)?;
     let workspace = party.workspace(&engine.depot)?;
@@ -49,7 +49,7 @@ async fn source(engine: &Engine, party: &Party, path: &VirtualPath) -> Result<(T
         if receipt.taken_over || receipt.status == Status::PassedAlong {
             return Err(taken_over(&receipt));
         }
-        // Its own name, whatever it is stored under, before another file that lies under that name.
+        // Its own file of that name, wherever it is stored, takes precedence over another file there.
         if let Some(names) = stored_names(party.connector(), &receipt)
             && let Ok(stat) = folder.jail().stat(&names)
             && is_file_of(&receipt, &Version::of(&stat), folder.jail().born(&names))
@@ -58,7 +58,7 @@ async fn source(engine: &Engine, party: &Party, path: &VirtualPath) -> Result<(T
         }
     }
     match folder.jail().stat(&target.names) {
-        // The partner has deleted it, and does not see it any more.
+        // The partner has deleted it, and no longer sees it.
         Ok(stat) if is_hidden(engine, party, &target, &stat).await? => Err(TransferError::NotFound),
         Ok(stat) => match FileType::from_raw_mode(stat.st_mode) {
             kind @ FileType::RegularFile => files::shown(engine, party, &target).map(|()| (target, kind)),
@@ -80,7 +80,7 @@ async fn is_hidden(engine: &Engine, party: &Party, target: &Target, stat: &Stat)
     Ok(target.folder == Folder::Receive && receipt::is_hidden(db, key, &path, (inode, size_bytes)).await?)
 }
 
-/// PRODUCT 5.9: what is on its way to somebody else keeps its name.
+/// PRODUCT 5.9: a file on its way to somebody else keeps its name.
 fn taken_over(receipt: &Receipt) -> TransferError {
     TransferError::refused(Rule::AlreadyTakenOver, format!("already taken over as receipt {}", receipt.id))
 }
@@ -88,7 +88,7 @@ fn taken_over(receipt: &Receipt) -> TransferError {
 /// `RNTO`.
 pub async fn rename(engine: &Engine, party: &Party, from: &VirtualPath, to: &VirtualPath) -> Result<(), TransferError> {
     let (source, kind) = source(engine, party, from).await?;
-    // The filter is of files (PRODUCT section 6).
+    // The filter applies to files (PRODUCT section 6).
     let named = if kind == FileType::Directory { Operation::MakeFolder } else { Operation::RenameTo };
     let target = files::target(party, named, to)?;
     if source.folder != target.folder {
@@ -108,14 +108,14 @@ pub async fn rename(engine: &Engine, party: &Party, from: &VirtualPath, to: &Vir
     let workspace = party.workspace(&engine.depot)?;
     let ways = workspace.folder(way.side).ways_stay().await;
     let turns = workspace.folder(way.side).naming_both(way.from, way.to).await;
-    // Whose file it is is judged where nobody else can give the name to another.
+    // Whose file it is must be decided while nobody else can take the name.
     engine.depot.recorder.flush().await?;
     let known = if way.side == Folder::Receive { still_its(engine, party, &way).await? } else { None };
     let temporary = |names: &[Name]| is_temporary(party, way.side, names.last().map_or("", Name::as_str));
-    // It is an upload though its name be none of the temporary ones any more.
+    // It is an upload even if its name is no longer temporary.
     let uploaded = || temporary(way.from) || is_uploaded(workspace.folder(way.side), way.from);
     if way.side == Folder::Receive && known.is_none() && !temporary(way.to) && uploaded() {
-        // It takes the turns itself, behind the digest.
+        // It takes the turns itself, after the digest.
         drop((turns, ways));
         publish_temporary(&engine.depot, party, way.from, way.to).await?;
         return Ok(());
@@ -123,7 +123,7 @@ pub async fn rename(engine: &Engine, party: &Party, from: &VirtualPath, to: &Vir
     move_file(engine, party, &way, (known, &turns)).await
 }
 
-/// What is renamed: names below one folder.
+/// A rename: names below one folder.
 struct Way<'a> {
     side: Folder,
     from: &'a [Name],
@@ -137,7 +137,7 @@ impl Way<'_> {
         (path(self.from), path(self.to))
     }
 
-    /// Written down before the disk knows, where receipts are to follow: of the file's, or of all below a folder.
+    /// Recorded before it is done on disk, if receipts will follow: the file's, or all below a folder.
     async fn begin(
         &self,
         engine: &Engine,
@@ -155,7 +155,7 @@ async fn end(engine: &Engine, begun: Option<Rename>, renamed: Synced) -> Result<
     match (begun, &renamed) {
         (Some(begun), Ok(_)) => {
             recorder.renamed(begun).await;
-            // Where it cannot be written yet, it will be.
+            // If it cannot be written yet, it will be.
             let _ = recorder.flush().await;
         }
         (Some(begun), Err(_)) => begun.give_up(&engine.depot.db).await?,
@@ -164,8 +164,8 @@ async fn end(engine: &Engine, begun: Option<Rename>, renamed: Synced) -> Result<
     Ok(renamed?)
 }
 
-/// The receipt of the file, if that is still its: another program may have put another there. What is passed along is the
-/// receipt's until it has left.
+/// The receipt of the file, if that is still its own: another program may have put another one there. A file being
+/// passed along belongs to its receipt until it has left.
 async fn still_its(engine: &Engine, party: &Party, way: &Way<'_>) -> Result<Option<Receipt>, TransferError> {
     let ((path, _), db, key) = (way.paths(), &engine.depot.db, party.connector().id.key());
     let latest = receipt::latest_stored_at(db, key, &path).await?;
@@ -180,7 +180,8 @@ async fn still_its(engine: &Engine, party: &Party, way: &Way<'_>) -> Result<Opti
     Ok(None)
 }
 
-/// What the file's new name changes for its deliveries, none of which has begun. Its bytes are held if it sets off anything.
+/// What the file's new name changes for its deliveries, none of which has begun. Its bytes are held if it sets off
+/// anything.
 async fn new_name(engine: &Engine, party: &Party, way: &Way<'_>, receipt: &Receipt) -> Result<NewName, TransferError> {
     if is_temporary(party, way.side, way.to.last().map_or("", Name::as_str)) {
         return Ok(NewName { is_temporary: true, sets_off: None });
@@ -202,7 +203,7 @@ async fn new_name(engine: &Engine, party: &Party, way: &Way<'_>, receipt: &Recei
     Ok(NewName { is_temporary: false, sets_off: Some((actions, settles_at)) })
 }
 
-/// `_turns` are the caller's at both names.
+/// `_turns` are the caller's, for both names.
 async fn move_file(
     engine: &Engine,
     party: &Party,
@@ -272,7 +273,7 @@ async fn rename_folder(engine: &Engine, party: &Party, way: &Way<'_>) -> Result<
     engine.depot.synced(party.whose(), folder, lasts).await
 }
 
-/// What came of the two folders' sync; the outer error: nothing was renamed.
+/// The outcome of syncing both folders; the outer error: nothing was renamed.
 type Synced = io::Result<io::Result<()>>;
 
 /// The rename itself, and the sync of both folders.

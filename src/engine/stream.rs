@@ -1,4 +1,4 @@
-//! Control and data connections, in clear or by TLS, and how a data connection ended.
+//! Control and data connections, in clear or over TLS, and how a data connection ended.
 
 use std::io;
 use std::os::fd::OwnedFd;
@@ -19,9 +19,9 @@ use crate::transfer::socket::{Socket, Waiting};
 pub(super) enum Stream {
     /// In clear.
     Plain(Socket),
-    /// By TLS.
+    /// Over TLS.
     Tls(Box<TlsStream<Metered>>),
-    /// Between the two: the handshake has the socket.
+    /// In between: the handshake owns the socket.
     Gone,
 }
 
@@ -34,7 +34,7 @@ impl Stream {
 }
 
 impl Stream {
-    /// The socket under it.
+    /// The socket underneath.
     pub(super) fn socket(&self) -> Option<&Socket> {
         match self {
             Self::Plain(stream) => Some(stream),

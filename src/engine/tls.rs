@@ -1,5 +1,5 @@
-//! TLS on control and data connections. Every control connection has a configuration of its own with its own store of
-//! sessions, so that a data connection that resumes is proof of the same client (RFC 4217 section 10).
+//! TLS on control and data connections. Every control connection has its own configuration with its own store of
+//! sessions, so that a data connection that resumes proves to be from the same client (RFC 4217 section 10).
 
 use std::collections::{HashMap, VecDeque};
 use std::io;
@@ -20,24 +20,24 @@ use crate::access::certificate::{self, Certificates};
 use crate::store::live::Snapshot;
 use crate::transfer::socket::Socket;
 
-/// A handshake on the control connection takes no longer.
+/// The limit of a handshake on the control connection.
 pub(super) const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(30);
-/// Tickets on the control connection: some clients spend one for each data connection, and uploads never give any. Without
-/// one they shake hands in full.
+/// Tickets on the control connection: some clients spend one for each data connection, and uploads never give any.
+/// Without a ticket they do a full handshake.
 const CONTROL_TICKETS: usize = 8;
-/// The same where a data connection may be refused for that: hundreds in a row must have one each. They cost 60 KiB of
-/// memory a session, and 20 KiB on the wire.
+/// The same if that may refuse a data connection: hundreds in a row need one each. They cost 60 KiB of memory per
+/// session, and 20 KiB on the wire.
 const CONTROL_TICKETS_REQUIRED: usize = 250;
 /// Tickets on a data connection that the client reads.
 const READ_TICKETS: usize = 2;
-/// Bytes that are encrypted before they are written: many records go out in one call.
+/// Bytes encrypted before they are written: many records go out in one call.
 const DATA_BUFFER_BYTES: usize = 512 * 1024;
-/// Sessions of data connections that are kept; older ones go.
+/// Sessions of data connections that are kept; the oldest are dropped.
 const DATA_SESSIONS_MAX: usize = 64;
 /// Sessions of the control connection that are kept.
 const CONTROL_SESSIONS_MAX: usize = 256;
 
-/// The configuration that control connections begin with; made anew when profile or certificates change.
+/// The initial configuration of control connections; rebuilt when profile or certificates change.
 fn base(snapshot: &Snapshot, certificates: &Certificates) -> Result<Arc<ServerConfig>, rustls::Error> {
     let profile = &snapshot.profile;
     let mut versions: Vec<&'static SupportedProtocolVersion> = Vec::new();
@@ -49,7 +49,7 @@ fn base(snapshot: &Snapshot, certificates: &Certificates) -> Result<Arc<ServerCo
     }
     let provider = Arc::new(crate::access::certificate::provider());
     let builder = ServerConfig::builder_with_provider(provider).with_protocol_versions(&versions)?;
-    // Only where a partner needs it: some clients ask their user which certificate to take.
+    // Only if a partner needs it: some clients ask their user which certificate to use.
     let builder = if snapshot.asks_for_certificates() {
         builder.with_client_cert_verifier(certificate::asking())
     } else {
@@ -58,7 +58,7 @@ fn base(snapshot: &Snapshot, certificates: &Certificates) -> Result<Arc<ServerCo
     let mut config = builder.with_cert_resolver(certificates.served());
     config.send_tls13_tickets =
         if snapshot.requires_session_reuse() { CONTROL_TICKETS_REQUIRED } else { CONTROL_TICKETS };
-    // What another protocol's client offers is refused, so that it cannot be led here (ALPACA).
+    // A client that offers another protocol is refused, so that it cannot be misdirected here (ALPACA).
     config.alpn_protocols = vec![b"ftp".to_vec(), b"x-filezilla-ftp".to_vec()];
     Ok(Arc::new(config))
 }
@@ -70,7 +70,7 @@ pub struct TlsBase {
 }
 
 impl TlsBase {
-    /// Follows configuration and certificates. What cannot be is said aloud, and the last one stays in force.
+    /// Follows configuration and certificates. An impossible one is logged, and the last one stays in force.
     pub(super) fn follow(&self, snapshot: &Snapshot, certificates: &Certificates) {
         match base(snapshot, certificates) {
             Ok(config) => self.current.store(Some(config)),
@@ -84,14 +84,14 @@ impl TlsBase {
     }
 }
 
-/// Which way the bytes of a data connection go: it decides whether the client will read tickets.
+/// The direction of a data connection: it decides whether the client will read tickets.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Reads {
     /// A download or listing.
     Client,
     /// An upload: a client that closes without reading tickets resets the connection and loses its tail.
     Server,
-    /// The client shakes hands before its command: it could be an upload.
+    /// The client does the handshake before its command: it could be an upload.
     Unknown,
 }
 
@@ -121,7 +121,7 @@ impl SessionTls {
         Self { control: with(base.send_tls13_tickets, false), to_client, from_client, store }
     }
 
-    /// Shakes hands on the control connection.
+    /// Does the handshake on the control connection.
     pub(super) async fn accept(&self, stream: Socket) -> io::Result<TlsStream<Metered>> {
         let handshake = TlsAcceptor::from(Arc::clone(&self.control)).accept(Metered::new(stream, ReadAhead::No));
         tokio::time::timeout(HANDSHAKE_TIMEOUT, handshake)
@@ -129,7 +129,7 @@ impl SessionTls {
             .map_err(|_| io::Error::from(io::ErrorKind::TimedOut))?
     }
 
-    /// Shakes hands on a data connection.
+    /// Does the handshake on a data connection.
     pub(super) async fn accept_data(
         &self,
         stream: TcpStream,
@@ -201,8 +201,8 @@ pub(super) fn is_resumed(connection: &ServerConnection) -> bool {
     connection.handshake_kind() == Some(HandshakeKind::Resumed)
 }
 
-/// Sessions of one control connection and of its data connections. `take` does not remove: clients resume the same
-/// session for each of their data connections. 0-RTT is off, so a replay gains nothing.
+/// Sessions of one control connection and its data connections. `take` does not remove: clients resume the same session
+/// for each of their data connections. 0-RTT is off, so a replay gains nothing.
 #[derive(Debug, Default)]
 struct Sessions {
     kept: Mutex<Kept>,
@@ -253,8 +253,8 @@ impl StoresServerSessions for Sessions {
     }
 }
 
-/// The same store, as one data connection uses it. What it makes is kept only if it resumed itself: else a stranger whose
-/// full handshake was refused could resume that one, and pass for the client.
+/// The same store, as used by one data connection. A session it makes is kept only if it resumed one itself: otherwise
+/// a stranger whose full handshake was refused could resume that session, and pass for the client.
 #[derive(Debug)]
 struct OfDataConnection {
     known: Arc<Sessions>,

@@ -1,5 +1,5 @@
-//! One transfer, which its session works at while it listens to the control connection. Order as in PRODUCT 5.1 and
-//! 5.2: may it be, the data connection, 150, the bytes.
+//! One transfer, which its session runs while listening to the control connection. Order as in PRODUCT 5.1 and 5.2:
+//! permission, the data connection, 150, the bytes.
 
 use std::net::IpAddr;
 use std::os::fd::OwnedFd;
@@ -42,22 +42,23 @@ use crate::transfer::socket::Socket;
 
 const TLS_ALERT: u8 = 21;
 const TLS_APPLICATION: u8 = 23;
-/// Of a whole record in TLS 1.3: header, the alert's two bytes, its type, and the tag, which is as long in every suite.
+/// A complete record in TLS 1.3: header, the alert's two bytes, its type, and the tag, which has the same length in
+/// every suite.
 const ALERT_1_3_BYTES: usize = 5 + 2 + 1 + 16;
 
-/// What runs beside a session tells it.
+/// A report to the session from work beside it.
 #[derive(Debug)]
 pub enum Progress {
-    /// The data connection stands: send 150, then say go.
+    /// The data connection is established: send 150, then say go.
     Opened {
         /// `STOU`'s name.
         unique: Option<String>,
-        /// Answered when the 150 has left.
+        /// Answered when the 150 has been sent.
         go: oneshot::Sender<()>,
     },
     /// It has ended.
     Ended(Box<End>),
-    /// A file was read for its digest or size, or was not; with the rule that said no.
+    /// A file was read for its digest or size, or could not be; with the rule that said no.
     Read(Outcome, Option<No>),
 }
 
@@ -70,11 +71,11 @@ pub struct End {
     pub refused: Option<No>,
     /// What to record of the transfer, once its reply is known.
     pub record: Option<Record>,
-    /// What follows once that record is on its way: whether the file was collected.
+    /// What follows once that record is queued: whether the file was collected.
     pub collecting: Option<Box<Acknowledging>>,
 }
 
-/// A download whose bytes have all been handed to the network, and the connection they are on.
+/// A download whose bytes have all been handed to the network, and its connection.
 #[derive(Debug)]
 pub struct Acknowledging {
     depot: Depot,
@@ -84,7 +85,7 @@ pub struct Acknowledging {
 }
 
 impl Acknowledging {
-    /// Waits for the partner's TCP, and has done with the file what its settings want.
+    /// Waits for the partner's TCP, then does with the file what its settings demand.
     pub async fn run(self) {
         let taken = match self.stream.tcp().and_then(Socket::watched) {
             Some(socket) => acknowledged(socket, self.depot.collections.closing()).await,
@@ -115,13 +116,13 @@ pub struct Job {
     pub party: Party,
     /// Our own address on the control connection.
     pub local: IpAddr,
-    /// Who sees its progress.
+    /// Shows its progress.
     pub place: Arc<Place>,
-    /// By ABOR, and by the end of the session.
+    /// ABOR, and the end of the session.
     pub abort: Abort,
-    /// The control connection, looked at before a file is published.
+    /// The control connection, checked before a file is published.
     pub control: ControlLine,
-    /// How names are written.
+    /// The encoding of names.
     pub encoding: Encoding,
     /// The level of MODE Z; `None`: MODE S.
     pub deflate: Option<u8>,
@@ -131,7 +132,7 @@ pub struct Job {
     pub progress: mpsc::Sender<Progress>,
 }
 
-/// A second handle of the control connection's socket, only to look whether the client still holds it.
+/// A second handle of the control connection's socket, only to check whether the client still holds it.
 #[derive(Debug)]
 pub struct ControlLine {
     socket: OwnedFd,
@@ -140,7 +141,7 @@ pub struct ControlLine {
 }
 
 impl ControlLine {
-    /// From the control connection; `gone` is cancelled when its end was read.
+    /// From the control connection; `gone` is cancelled when its end has been read.
     pub(super) fn of(stream: &Stream, gone: CancellationToken) -> std::io::Result<Self> {
         Ok(Self { socket: stream.second_handle()?, by_tls: matches!(stream, Stream::Tls(_)), gone })
     }
@@ -153,7 +154,7 @@ impl receive::Control for ControlLine {
 }
 
 impl ControlLine {
-    /// Whether the end of the connection has come, even if bytes before it were not read yet.
+    /// Whether the connection has ended, even if earlier bytes are still unread.
     fn has_ended(&self) -> bool {
         let ended = PollFlags::RDHUP | PollFlags::HUP | PollFlags::ERR;
         let mut socket = [PollFd::new(&self.socket, PollFlags::RDHUP)];
@@ -163,7 +164,7 @@ impl ControlLine {
         }
     }
 
-    /// Whether all that waits to be read is the end of TLS: the socket's own end may be behind it by some time.
+    /// Whether all unread input is the end of TLS: the socket's own end may follow somewhat later.
     fn is_saying_goodbye(&self) -> bool {
         let mut waiting = [0; ALERT_1_3_BYTES + 1];
         let flags = RecvFlags::PEEK | RecvFlags::DONTWAIT;
@@ -173,7 +174,7 @@ impl ControlLine {
     }
 }
 
-/// An alert of TLS 1.2 says that it is one. In TLS 1.3 it looks like everything else; but no command is as short.
+/// An alert of TLS 1.2 is marked as one. In TLS 1.3 it looks like any other record; but no command is as short.
 fn is_alert(record: &[u8]) -> bool {
     match record {
         [TLS_ALERT, ..] => true,
@@ -184,7 +185,7 @@ fn is_alert(record: &[u8]) -> bool {
     }
 }
 
-/// Does the transfer over the data connection that was agreed, and tells its end.
+/// Does the transfer over the agreed data connection, and reports its end.
 pub async fn run(job: Job, agreed: Agreed, transfer: Transfer) {
     let progress = job.progress.clone();
     let end = match transfer {
@@ -192,7 +193,7 @@ pub async fn run(job: Job, agreed: Agreed, transfer: Transfer) {
         Transfer::Store { path, mode, ascii } => job.store(agreed, &path, mode, ascii).await,
         Transfer::List(listing) => job.list(agreed, listing).await,
     };
-    // The session takes all that is told.
+    // The session takes every report.
     let _ = progress.send(Progress::Ended(Box::new(end))).await;
 }
 
@@ -272,7 +273,7 @@ impl Job {
         let failed = |error: TransferError| End::failed(&error, what);
         let unique = plan.unique.then(|| plan.client_path().to_string());
         if let Base::Complete { source, .. } = &plan.base {
-            // What another program still writes would pass for whole as the beginning of a new version.
+            // A file that another program is still writing would pass for complete as the beginning of a new version.
             send::settled(&self.engine.depot, &self.party, plan.side, &source.version()).map_err(failed)?;
             let upload = Upload::begin(&self.engine.depot, &self.party, plan, &self.abort).await.map_err(failed)?;
             return match self.open(agreed, unique, Reads::Server).await {
@@ -308,7 +309,7 @@ impl Job {
         }
     }
 
-    /// The data connection; 150 has been sent, and TLS stands, when this returns.
+    /// The data connection; when this returns, 150 has been sent and TLS is established.
     async fn open(&mut self, agreed: Agreed, unique: Option<String>, reads: Reads) -> Result<DataConnection, End> {
         let timeout = self.party.connector().settings.timeout_s.seconds();
         let broken = |ending| End::failed(&TransferError::Broken(ending), About::File);
@@ -324,11 +325,11 @@ impl Job {
             return Err(broken(Ending::Cut));
         }
         if reads == Reads::Server && self.tls.is_some() {
-            // Its own end says whether all has come, whatever becomes of the client (PRODUCT 5.3).
+            // Its own end tells whether everything has come, whatever happens to the client (PRODUCT 5.3).
             self.abort = self.abort.surviving();
         }
         let stream = match (come, &self.tls) {
-            // Whatever has come by now is kept, even if the client is gone already.
+            // Whatever has arrived by now is kept, even if the client is already gone.
             (Come::Silent(stream), None) => Stream::Plain(stream.into()),
             (come, _) => tokio::select! {
                 biased;
@@ -345,7 +346,7 @@ impl Job {
         })
     }
 
-    /// TLS, if it is to be; most clients begin it only after the 150.
+    /// Starts TLS if wanted; most clients begin it only after the 150.
     async fn secure(&self, come: Come, (reads, timeout): (Reads, Duration)) -> Result<Stream, End> {
         let secured = match (come, &self.tls) {
             (Come::Silent(stream), None) => return Ok(Stream::Plain(stream.into())),
@@ -365,7 +366,7 @@ impl Job {
         }
     }
 
-    /// The refusal of a data connection that did not resume its control connection's session, where it must.
+    /// Refuses a data connection that did not resume its control connection's session although it must.
     fn not_reused(&self, connection: &rustls::ServerConnection) -> Option<End> {
         let settings = &self.party.connector().settings;
         let reuse = *settings.tls_session_reuse.or(&self.party.snapshot.profile.tls_session_reuse);
@@ -459,12 +460,12 @@ mod tests {
 
     #[test]
     fn the_end_of_tls_is_told_from_commands() {
-        // A warning that the connection closes, in clear and encrypted, as both versions send it.
+        // A warning that the connection closes, in clear and encrypted, as the two versions send it.
         assert!(is_alert(&[21, 3, 3, 0, 2, 1, 0]));
         assert!(is_alert(&[&[21, 3, 3, 0, 26][..], &[7; 26]].concat()));
         let encrypted = [&[23, 3, 3, 0, 19][..], &[7; 19]].concat();
         assert!(is_alert(&encrypted));
-        // A command behind it, one in its place, the key of the other side anew, and nothing.
+        // A command after it, a command instead of it, a key update by the other side, and nothing.
         assert!(!is_alert(&[&encrypted[..], &[23]].concat()));
         assert!(!is_alert(&[&[23, 3, 3, 0, 23][..], &[7; 20]].concat()));
         assert!(!is_alert(&[&[23, 3, 3, 0, 22][..], &[7; 20]].concat()));

@@ -1,5 +1,5 @@
-//! PORT and EPRT arguments to addresses, addresses to the 227 and 229 replies (RFC 959 section 4.1.2, RFC 2428). It
-//! never decides whether an address may be used: that is the engine's part.
+//! Converts PORT and EPRT arguments to addresses, and addresses to the 227 and 229 replies (RFC 959 section 4.1.2, RFC
+//! 2428). The engine decides whether an address may be used.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, SocketAddrV4};
 
@@ -20,7 +20,7 @@ pub fn parse_port(text: &str) -> Result<SocketAddr, Reply> {
     Ok(SocketAddr::new(Ipv4Addr::new(a, b, c, d).into(), port))
 }
 
-/// Reads `|1|132.235.1.2|6275|` or `|2|1080::8:800:200C:417A|5282|`; any printable character may be the bar.
+/// Reads `|1|132.235.1.2|6275|` or `|2|1080::8:800:200C:417A|5282|`; the bar may be any printable character.
 pub fn parse_eprt(text: &str) -> Result<SocketAddr, Reply> {
     let usage = || Reply::new(Code::ArgumentError, "EPRT takes |1|address|port| or |2|address|port|.");
     let text = text.trim();
@@ -40,12 +40,12 @@ pub fn parse_eprt(text: &str) -> Result<SocketAddr, Reply> {
     if host.is_ipv4() == (family == 1) { Ok(SocketAddr::new(host, port)) } else { Err(usage()) }
 }
 
-/// 522 with the families there are (RFC 2428 section 2).
+/// 522 with the supported families (RFC 2428 section 2).
 pub fn family_not_supported() -> Reply {
     Reply::new(Code::NetworkNotSupported, "Network protocol not supported, use (1,2)")
 }
 
-/// The 227 reply; an IPv6 address has no place in it.
+/// The 227 reply; it cannot carry an IPv6 address.
 pub fn passive(at: SocketAddr) -> Reply {
     match at.ip().to_canonical() {
         IpAddr::V4(ip) => {
@@ -61,14 +61,14 @@ pub fn extended_passive(port: u16) -> Reply {
     Reply::new(Code::ExtendedPassive, format!("Entering Extended Passive Mode (|||{port}|)"))
 }
 
-/// `h1,h2,h3,h4,p1,p2`, as `PORT` and 227 have it.
+/// `h1,h2,h3,h4,p1,p2`, the form of `PORT` and 227.
 pub fn port_argument(at: SocketAddrV4) -> String {
     let [a, b, c, d] = at.ip().octets();
     let [high, low] = at.port().to_be_bytes();
     format!("{a},{b},{c},{d},{high},{low}")
 }
 
-/// `|1|132.235.1.2|6275|`, as `EPRT` has it.
+/// `|1|132.235.1.2|6275|`, the form of `EPRT`.
 pub fn eprt_argument(at: SocketAddr) -> String {
     let family = if at.is_ipv4() { 1 } else { 2 };
     format!("|{family}|{}|{}|", at.ip(), at.port())

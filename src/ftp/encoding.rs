@@ -1,11 +1,11 @@
-//! A partner's names: bytes on the wire to text and back, at one place for commands, replies and listings. It never
-//! normalises: what a partner calls a file in UTF-8 stays the same to the byte.
+//! A partner's names: bytes on the wire to text and back, in one place for commands, replies and listings. It never
+//! normalises: a partner's UTF-8 names stay the same to the byte.
 
 use std::borrow::Cow;
 
 use encoding_rs::EncoderResult;
 
-/// How one partner's names are written on the wire.
+/// The encoding of one partner's names on the wire.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Encoding(&'static encoding_rs::Encoding);
 
@@ -16,19 +16,19 @@ impl Default for Encoding {
 }
 
 impl Encoding {
-    /// UTF-8, what RFC 2640 asks for.
+    /// UTF-8, as RFC 2640 demands.
     pub const UTF_8: Self = Self(&encoding_rs::UTF_8_INIT);
 
-    /// Reads a name such as `utf-8`, `windows-1252`, `iso-8859-15`, `shift_jis`, in any case. As everywhere on the
-    /// net, `iso-8859-1` means windows-1252, which has the same letters. Encodings in which a command would not read
-    /// as ASCII (UTF-16, ISO-2022-JP) are unknown.
+    /// Reads a name such as `utf-8`, `windows-1252`, `iso-8859-15`, `shift_jis`, in any case. As everywhere on the net,
+    /// `iso-8859-1` means windows-1252, which has the same letters. Encodings in which commands do not read as ASCII
+    /// (UTF-16, ISO-2022-JP) are unknown.
     pub fn parse(label: &str) -> Option<Self> {
         encoding_rs::Encoding::for_label_no_replacement(label.as_bytes())
             .filter(|encoding| encoding.is_ascii_compatible())
             .map(Self)
     }
 
-    /// Its usual name; [`Self::parse`] reads it.
+    /// Its usual name, which [`Self::parse`] reads.
     pub fn name(&self) -> &'static str {
         self.0.name()
     }
@@ -38,14 +38,13 @@ impl Encoding {
         self.0 == encoding_rs::UTF_8
     }
 
-    /// Bytes of the wire as text; `None` if they are no text in this encoding.
+    /// Bytes from the wire as text; `None` if they are invalid in this encoding.
     pub fn decode(&self, bytes: &[u8]) -> Option<String> {
         self.0.decode_without_bom_handling_and_without_replacement(bytes).map(Cow::into_owned)
     }
 
-    /// Text as bytes of the wire. A character that the encoding cannot write becomes its number, such as `&#26085;`, as
-    /// browsers do: a listed name is a name that no other file has, and [`Self::restored`] finds its file again (RFC 1123
-    /// section 4.1.2.7).
+    /// Text as bytes for the wire. A character that the encoding lacks becomes its number, such as `&#26085;`, as in
+    /// browsers: each listed name is unique, and [`Self::restored`] finds its file again (RFC 1123 section 4.1.2.7).
     pub fn encode(&self, text: &str) -> Vec<u8> {
         if self.is_utf_8() {
             return text.as_bytes().to_vec();
@@ -54,7 +53,7 @@ impl Encoding {
         let mut out = Vec::with_capacity(text.len());
         let mut rest = text;
         loop {
-            // Four bytes are more than any character takes, so that each round gets on by one at least.
+            // No character takes more than four bytes, so each round makes progress.
             out.reserve(rest.len().max(16));
             let (result, read) = encoder.encode_from_utf8_to_vec_without_replacement(rest, &mut out, true);
             rest = &rest[read..];
@@ -66,7 +65,7 @@ impl Encoding {
         }
     }
 
-    /// A name that came in this encoding, with the characters that [`Self::encode`] made numbers of.
+    /// A name that came in this encoding, with the numbers that [`Self::encode`] makes turned back into characters.
     pub fn restored(&self, text: String) -> String {
         if self.is_utf_8() || !text.contains("&#") {
             return text;
@@ -76,7 +75,7 @@ impl Encoding {
         while let Some(at) = rest.find("&#") {
             out.push_str(&rest[..at]);
             rest = &rest[at..];
-            // A number that nothing here is written as is plain text.
+            // A number that is never written for a character here is plain text.
             let (piece, length) = self.unwritable(rest).unwrap_or(('&', 1));
             out.push(piece);
             rest = &rest[length..];
@@ -84,7 +83,7 @@ impl Encoding {
         out + rest
     }
 
-    /// The character whose number `text` begins with, if this encoding cannot write it, and the length of that number.
+    /// The character whose number `text` begins with, if this encoding lacks it, and the length of that number.
     fn unwritable(&self, text: &str) -> Option<(char, usize)> {
         let digits = text.strip_prefix("&#")?;
         let end = digits.find(|c: char| !c.is_ascii_digit())?;

@@ -1,5 +1,5 @@
 //! The one table that FEAT, HELP, the parser and the session read, so that they cannot disagree: a command that is not
-//! in it cannot be said, and one that needs a login here needs it everywhere.
+//! in it does not exist, and one that needs a login here needs it everywhere.
 
 use super::command::{
     Bad, Command, Parser, allo, auth, check, epsv, hash_path, list, mdtm, mff, mfmt, mode, name, optional, opts, pass,
@@ -9,7 +9,7 @@ use super::listing::Facts;
 use super::reply::{Code, Reply};
 use super::session::{Algorithm, Policy};
 
-/// Names of commands in one line of HELP.
+/// Command names per line of HELP.
 const HELP_COLUMNS: usize = 8;
 
 /// One command.
@@ -18,19 +18,19 @@ pub struct Feature {
     pub name: &'static str,
     /// Other verbs that mean the same.
     pub also: &'static [&'static str],
-    /// How it is said.
+    /// Its syntax.
     pub usage: &'static str,
     /// What it does: a sentence for HELP.
     pub summary: &'static str,
     /// Where it is specified.
     pub specification: &'static str,
-    /// What FEAT says of it.
+    /// Its line in FEAT.
     pub feat: Feat,
-    /// Whether it may be said without a login.
+    /// Whether it is allowed without a login.
     pub before_login: bool,
     /// Whether it is answered during a transfer; all others wait for its end.
     pub at_once: bool,
-    /// What must be offered for it to be there at all.
+    /// What must be offered for it to exist.
     pub needs: Needs,
     parser: Parser,
 }
@@ -42,13 +42,13 @@ pub enum Feat {
     Silent,
     /// These words.
     Words(&'static str),
-    /// These words, where names are in UTF-8.
+    /// These words, if names are in UTF-8.
     Utf8(&'static str),
     /// `MLST` with its facts.
     Facts,
     /// `HASH` with its algorithms.
     Algorithms,
-    /// `MODE Z` where it is offered.
+    /// `MODE Z` if it is offered.
     Deflate,
 }
 
@@ -63,7 +63,7 @@ pub enum Needs {
     ActiveMode,
 }
 
-/// What FEAT, HELP and dispatch look at.
+/// What FEAT, HELP and dispatch depend on.
 #[derive(Clone, Copy, Debug)]
 pub struct View<'a> {
     /// The live settings.
@@ -119,7 +119,7 @@ impl Feature {
         self
     }
 
-    /// Reads what was said behind the verb.
+    /// Reads the argument.
     pub(super) fn read(&self, argument: &str) -> Result<Command, Reply> {
         (self.parser)(argument).map_err(|bad| match bad {
             Bad::Usage => Reply::new(Code::ArgumentError, format!("Usage: {}", self.usage)),
@@ -127,7 +127,7 @@ impl Feature {
         })
     }
 
-    /// Whether it is there under these settings.
+    /// Whether it exists under these settings.
     pub fn is_offered(&self, view: View<'_>) -> bool {
         match self.needs {
             Needs::Nothing => true,
@@ -261,26 +261,26 @@ const CHECK_USAGE: [&str; 6] = [
     "MD5 file",
 ];
 
-/// Verbs of RFCs and of other servers that Waybill has on purpose not: 502, and not counted as unknown.
+/// Verbs of RFCs and other servers that Waybill deliberately lacks: 502, and not counted as unknown.
 const UNSUPPORTED: &[&str] = &[
     "SMNT", "ADAT", "MIC", "CONF", "ENC", "LPRT", "LPSV", "XRSQ", "XRCP", "XSEM", "XSEN", "MAIL", "MLFL", "MSND",
     "MSOM", "MSAM", "MRSQ", "MRCP", "CPSV", "SSCN", "SPSV", "PRET", "DSIZ", "COMB", "THMB", "ESTA", "ESTP", "RMDA",
     "MMD5", "XSTAT", "XDUPE", "MACB", "MLKD", "CPFR", "CPTO",
 ];
 
-/// The feature a verb belongs to, letter case aside.
+/// The feature of a verb, in any case.
 pub fn find(verb: &str) -> Option<&'static Feature> {
     FEATURES.iter().find(|feature| {
         feature.name.eq_ignore_ascii_case(verb) || feature.also.iter().any(|also| also.eq_ignore_ascii_case(verb))
     })
 }
 
-/// The feature of a command; none for what is not understood.
+/// The feature of a command; none for one that was not understood.
 pub fn of(command: &Command) -> Option<&'static Feature> {
     find(command.name())
 }
 
-/// A verb that is known and not offered, letter case aside.
+/// A known verb that is not offered, in any case.
 pub(super) fn unsupported(verb: &str) -> Option<&'static str> {
     UNSUPPORTED.iter().find(|known| known.eq_ignore_ascii_case(verb)).copied()
 }
@@ -322,7 +322,7 @@ pub fn site_help() -> Reply {
 mod tests {
     use super::*;
 
-    /// An argument that each verb takes.
+    /// A valid argument for each verb.
     fn sample(verb: &str) -> String {
         let argument = match verb {
             "PORT" => "127,0,0,1,4,1",
@@ -361,7 +361,7 @@ mod tests {
 
     #[test]
     fn every_name_of_a_command_is_a_row_and_no_verb_is_there_twice() {
-        // The source of Command::name is the list of variants: the compiler keeps it complete.
+        // The list of variants is the source of Command::name: the compiler keeps it complete.
         let source = include_str!("command/words.rs");
         let names: Vec<_> = source
             .lines()

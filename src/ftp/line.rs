@@ -9,8 +9,8 @@ use super::reply::{Code, Reply};
 
 /// Bytes in one command line, without its line end (PRODUCT section 12).
 pub const LINE_BYTES_MAX: usize = 4_096;
-/// The engine reads no more from the control connection while [`LineReader::buffered`] is this or above: a client that
-/// sends commands ahead waits in its own socket.
+/// The engine stops reading from the control connection while [`LineReader::buffered`] is at least this: commands sent
+/// ahead wait in the client's own socket.
 pub const PIPELINE_BYTES_MAX: usize = 64 * 1_024;
 
 /// Telnet's "interpret as command" (RFC 854). Clients send it where a line would begin, before `ABOR` and for options;
@@ -19,19 +19,19 @@ pub const PIPELINE_BYTES_MAX: usize = 64 * 1_024;
 pub const IAC: u8 = 0xff;
 /// The least byte that is a telnet command after [`IAC`].
 const TELNET_COMMAND_MIN: u8 = 0xf0;
-/// WILL, WONT, DO and DONT carry an option byte.
+/// WILL, WONT, DO and DONT are followed by an option byte.
 const TELNET_OPTION_MIN: u8 = 0xfb;
 const TELNET_OPTION_MAX: u8 = 0xfe;
-/// Interrupt Process and Data Mark, which come before `ABOR`. Their `IAC` may have gone the way of urgent data.
+/// Interrupt Process and Data Mark, which precede `ABOR`. Their `IAC` may have been sent as urgent data.
 const TELNET_INTERRUPT: u8 = 0xf4;
 const TELNET_DATA_MARK: u8 = 0xf2;
 
-/// Why a line is no command.
+/// Why a line is not a command.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LineError {
-    /// More than [`LINE_BYTES_MAX`] bytes; told once, as soon as it is known.
+    /// More than [`LINE_BYTES_MAX`] bytes; reported once, as soon as it is known.
     TooLong,
-    /// NUL, CR within the line, or another control byte; told at the line's end.
+    /// NUL, CR within the line, or another control byte; reported at the line's end.
     ControlByte,
 }
 
@@ -50,14 +50,14 @@ impl LineError {
 enum Telnet {
     #[default]
     Text,
-    /// Behind an `IAC` at the beginning of a line.
+    /// After an `IAC` at the beginning of a line.
     Iac,
     Option,
-    /// Behind an `IAC` within a line, which was taken as a byte: a second one only doubles it.
+    /// After an `IAC` within a line, which was taken as a byte: a second one only doubles it.
     Byte,
 }
 
-/// What becomes of the line that is being read.
+/// What happens to the line being read.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 enum Fate {
     #[default]
@@ -69,7 +69,7 @@ enum Fate {
     Dropped,
 }
 
-/// Collects what a client sends and gives it back line by line (it is an iterator that may go on after `None`).
+/// Collects what a client sends and returns it line by line (an iterator that may continue after `None`).
 #[derive(Default)]
 pub struct LineReader {
     ahead: VecDeque<u8>,
@@ -91,7 +91,7 @@ impl LineReader {
         Self::default()
     }
 
-    /// Takes what came from the control connection.
+    /// Adds bytes from the control connection.
     pub fn push(&mut self, bytes: &[u8]) {
         self.ahead.extend(bytes);
     }
@@ -101,36 +101,37 @@ impl LineReader {
         self.ahead.len() + self.line.len()
     }
 
-    /// Whether not a single byte came after the last line that was given out. Behind `AUTH` it must be so.
+    /// Whether no byte at all came after the last line returned, as is required after `AUTH`.
     pub fn is_empty(&self) -> bool {
         self.buffered() == 0 && self.telnet == Telnet::Text && self.fate == Fate::Good
     }
 
-    /// Forgets everything, half lines too.
+    /// Forgets everything, partial lines too.
     pub fn clear(&mut self) {
         *self = Self::default();
     }
 
-    /// Takes one byte out of telnet's sequences: `Some` if it belongs to the line.
+    /// Strips telnet's sequences from one byte: `Some` if it belongs to the line.
     fn text(&mut self, byte: u8) -> Option<u8> {
         let begins = self.line.is_empty() && self.fate == Fate::Good;
         let (telnet, taken) = match (self.telnet, byte) {
             (Telnet::Text, IAC) if begins => (Telnet::Iac, None),
             (Telnet::Text, IAC) => (Telnet::Byte, Some(byte)),
-            // The mark that the urgent pointer split from its IAC. No command begins with these bytes.
+            // The mark, split from its IAC by the urgent pointer. No command begins with these bytes.
             (Telnet::Text, TELNET_INTERRUPT | TELNET_DATA_MARK) if begins => (Telnet::Text, None),
             (Telnet::Iac, TELNET_OPTION_MIN..=TELNET_OPTION_MAX) => (Telnet::Option, None),
             (Telnet::Iac, TELNET_COMMAND_MIN..TELNET_OPTION_MIN) | (Telnet::Option, _) | (Telnet::Byte, IAC) => {
                 (Telnet::Text, None)
             }
-            // Behind an IAC: doubled, so the byte itself; or its command was urgent and is gone, and this is plain text.
+            // After an IAC: doubled, so the byte itself; or its command was urgent data and is gone, so this is plain
+            // text.
             (Telnet::Text | Telnet::Iac | Telnet::Byte, _) => (Telnet::Text, Some(byte)),
         };
         self.telnet = telnet;
         taken
     }
 
-    /// Adds one byte to the line; gives what is to be told, if anything is.
+    /// Adds one byte to the line; returns what is to be reported, if anything.
     fn take(&mut self, byte: u8) -> Option<Result<Vec<u8>, LineError>> {
         if byte == b'\n' {
             let line = std::mem::take(&mut self.line);
@@ -150,7 +151,7 @@ impl LineReader {
         }
         match (self.fate, byte) {
             (Fate::Good, b'\r') => self.fate = Fate::Return,
-            // CR NUL is telnet's carriage return within a name (RFC 2640 section 3.1), which no name may hold.
+            // CR NUL is telnet's carriage return within a name (RFC 2640 section 3.1), which no name may contain.
             (Fate::Return, _) => self.fate = Fate::Bad,
             _ if byte.is_ascii_control() => self.fate = Fate::Bad,
             _ => {}

@@ -1,6 +1,6 @@
-//! Lines of LIST, NLST, MLSD and MLST from entries (RFC 959 section 4.1.3, RFC 3659 section 7). It never reads a
-//! folder or a clock: entries and the time are handed in.
-//! Always: a line holds no control character, so that no name can end a line or begin another.
+//! Formats entries as lines of LIST, NLST, MLSD and MLST (RFC 959 section 4.1.3, RFC 3659 section 7). It never reads a
+//! folder or a clock: entries and the time are passed in.
+//! Always: a line contains no control character, so no name can end a line or begin another.
 
 use std::fmt::{self, Write as _};
 use std::ops::BitOr;
@@ -12,9 +12,9 @@ use jiff::tz::Offset;
 pub use super::wildcard::{has_wildcard, matches};
 use crate::base::clock::Timestamp;
 
-/// LIST shows the year instead of the time of day for what is older.
+/// LIST shows the year instead of the time of day for anything older.
 const RECENT: Duration = Duration::from_hours(180 * 24);
-/// And for what lies further ahead: clocks may differ by a little.
+/// And for anything further in the future: clocks may differ a little.
 const AHEAD: Duration = Duration::from_hours(24);
 /// English, whatever the appliance's language.
 const MONTHS: [&str; 12] = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
@@ -22,7 +22,7 @@ const MONTHS: [&str; 12] = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Au
 /// One file or folder as a listing shows it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Entry {
-    /// What the line ends with: a name, or for MLST whatever the session puts there.
+    /// The end of the line: a name, or for MLST whatever the session puts there.
     pub name: String,
     /// What it is.
     pub kind: Kind,
@@ -32,7 +32,7 @@ pub struct Entry {
     pub modified: Timestamp,
     /// What this partner may do with it.
     pub rights: Rights,
-    /// The same for two names of the same file, different otherwise (RFC 3659 section 7.5.2).
+    /// Equal for two names of the same file, different otherwise (RFC 3659 section 7.5.2).
     pub unique: Unique,
 }
 
@@ -41,7 +41,7 @@ pub struct Entry {
 pub enum Unique {
     /// A file or folder: its inode.
     Inode(u64),
-    /// An unfinished upload: what it is called until it is done.
+    /// An unfinished upload: its name until it is complete.
     Part(String),
 }
 
@@ -50,7 +50,7 @@ pub enum Unique {
 pub enum Kind {
     /// A file.
     File,
-    /// A folder within the one that is listed.
+    /// A folder within the listed one.
     Folder,
     /// The listed folder itself, `.`.
     This,
@@ -58,20 +58,20 @@ pub enum Kind {
     Parent,
 }
 
-/// What a partner may do with an entry (RFC 3659 section 7.5.5); put together with `|`.
+/// What a partner may do with an entry (RFC 3659 section 7.5.5); combined with `|`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Rights(u16);
 
 impl Rights {
     /// Nothing at all.
     pub const NONE: Self = Self(0);
-    /// These and those.
+    /// The union of both.
     #[must_use]
     pub const fn and(self, other: Self) -> Self {
         Self(self.0 | other.0)
     }
 
-    /// These but not those.
+    /// These without the others.
     #[must_use]
     pub const fn without(self, other: Self) -> Self {
         Self(self.0 & !other.0)
@@ -91,11 +91,11 @@ impl Rights {
     pub const LIST: Self = Self(1 << 5);
     /// `m`: folders may be made in the folder.
     pub const MAKE_FOLDER: Self = Self(1 << 6);
-    /// `p`: what is in the folder may be deleted.
+    /// `p`: the folder's contents may be deleted.
     pub const PURGE: Self = Self(1 << 7);
     /// `r`: the file may be retrieved.
     pub const RETRIEVE: Self = Self(1 << 8);
-    /// `w`: the file may be stored over.
+    /// `w`: the file may be overwritten.
     pub const STORE: Self = Self(1 << 9);
 
     const LETTERS: [(Self, char); 10] = [
@@ -111,7 +111,7 @@ impl Rights {
         (Self::STORE, 'w'),
     ];
 
-    /// Whether all of `other` are among these.
+    /// Whether all of `other` are in this set.
     pub const fn contains(self, other: Self) -> bool {
         self.0 & other.0 == other.0
     }
@@ -120,7 +120,7 @@ impl Rights {
         Self::LETTERS.iter().filter(move |(right, _)| self.contains(*right)).map(|(_, letter)| *letter)
     }
 
-    /// Whether any of `other` is among these.
+    /// Whether any of `other` is in this set.
     pub const fn intersects(self, other: Self) -> bool {
         self.0 & other.0 != 0
     }
@@ -164,7 +164,7 @@ impl Facts {
     const PERM: usize = 3;
     const UNIQUE: usize = 4;
 
-    /// Reads `type;size;`, in any case. Names of facts that Waybill does not have mean nothing (RFC 3659 section 7.9).
+    /// Reads `type;size;`, in any case. Facts that Waybill does not have are ignored (RFC 3659 section 7.9).
     pub fn parse(text: &str) -> Self {
         let chosen = text.split(';').filter_map(|name| {
             Self::NAMES.iter().position(|known| known.eq_ignore_ascii_case(name.trim())).map(|bit| 1 << bit)
@@ -172,7 +172,7 @@ impl Facts {
         Self(chosen.fold(0, BitOr::bitor))
     }
 
-    /// `type*;size*;modify;…`: every fact, a star behind the chosen ones, as FEAT shows them.
+    /// `type*;size*;modify;…`: every fact, with a star after the chosen ones, as FEAT shows them.
     pub fn starred(self) -> String {
         let mut out = String::new();
         for (bit, name) in Self::NAMES.iter().enumerate() {
@@ -198,7 +198,7 @@ impl fmt::Display for Facts {
 /// How lines look.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Format {
-    /// LIST and STAT: as `ls -l` has it.
+    /// LIST and STAT: like `ls -l`.
     List,
     /// NLST: names alone.
     Names,
@@ -207,7 +207,7 @@ pub enum Format {
 }
 
 /// One line, without its line end. `now` decides whether LIST shows the year; `offset_s` is the time zone of LIST's
-/// dates (0: UTC), MLSD has UTC always.
+/// dates (0: UTC); MLSD always uses UTC.
 pub fn line(entry: &Entry, format: Format, facts: Facts, now: Timestamp, offset_s: i32) -> String {
     let mut out = String::with_capacity(entry.name.len() + 96);
     match format {
@@ -223,7 +223,7 @@ pub fn line(entry: &Entry, format: Format, facts: Facts, now: Timestamp, offset_
     out
 }
 
-/// `20261125140352`: time as RFC 3659 section 2.3 has it, in UTC, whole seconds.
+/// `20261125140352`: time as in RFC 3659 section 2.3, in UTC, whole seconds.
 pub fn time_value(at: Timestamp) -> String {
     let mut out = String::with_capacity(14);
     push_time_value(&mut out, at);
@@ -239,8 +239,8 @@ fn push_time_value(out: &mut String, at: Timestamp) {
     }
 }
 
-/// A number with blanks before it up to that width. Much quicker than the formatting of the standard library, by which a
-/// long listing is felt; so are the two below.
+/// A number padded with blanks to that width. Much faster than the standard library's formatting, which long listings
+/// feel; so are the two functions below.
 fn push_number(out: &mut String, mut number: u64, width: usize) {
     let mut digits = [b' '; 20];
     let mut first = digits.len();
@@ -258,14 +258,14 @@ fn push_two_digits(out: &mut String, number: i8) {
     out.extend([number / 10 % 10, number % 10].map(|digit| char::from(b'0' + digit)));
 }
 
-/// Four digits: `civil` has no other years.
+/// Four digits: `civil` returns no other years.
 fn push_year(out: &mut String, year: i16) {
     for pair in [year / 100 % 100, year % 100] {
         push_two_digits(out, i8::try_from(pair).unwrap_or_default());
     }
 }
 
-/// Reads `YYYYMMDDHHMMSS`, with or without a fraction (which is kept to the microsecond); UTC.
+/// Reads `YYYYMMDDHHMMSS`, with or without a fraction (kept to the microsecond); UTC.
 pub fn parse_time_value(text: &str) -> Option<Timestamp> {
     let (whole, fraction) = text.split_once('.').map_or((text, None), |(whole, fraction)| (whole, Some(fraction)));
     if whole.len() != 14 || !whole.bytes().all(|byte| byte.is_ascii_digit()) {
@@ -274,14 +274,14 @@ pub fn parse_time_value(text: &str) -> Option<Timestamp> {
     let part = |from: usize, to: usize| whole[from..to].parse::<i8>().ok();
     let year = whole[..4].parse::<i16>().ok()?;
     let (month, day, hour, minute) = (part(4, 6)?, part(6, 8)?, part(8, 10)?, part(10, 12)?);
-    // A leap second is the last one of its minute.
+    // A leap second counts as the last second of its minute.
     let second = part(12, 14)?.clamp(0, 60).min(if part(12, 14)? == 60 { 59 } else { 60 });
     let at = DateTime::new(year, month, day, hour, minute, second, 0).ok()?;
     let us = Offset::UTC.to_timestamp(at).ok()?.as_microsecond();
     Some(Timestamp::from_us(us + microseconds(fraction)?))
 }
 
-/// The first six digits of a fraction; `None` if something else is in it, or nothing.
+/// The first six digits of a fraction; `None` if it is empty or contains anything else.
 fn microseconds(fraction: Option<&str>) -> Option<i64> {
     let Some(digits) = fraction else { return Some(0) };
     if digits.is_empty() || !digits.bytes().all(|byte| byte.is_ascii_digit()) {
@@ -305,7 +305,7 @@ fn long(out: &mut String, entry: &Entry, now: Timestamp, offset_s: i32) {
         if folder && rights.contains(Rights::ENTER) { 'x' } else { '-' },
     ];
     out.push(if folder { 'd' } else { '-' });
-    // The partner is owner and group; for others there is nothing.
+    // The partner is owner and group; others have no rights.
     out.extend(mode);
     out.extend(mode);
     let size = if folder { 0 } else { entry.size };
@@ -369,7 +369,7 @@ fn machine(out: &mut String, entry: &Entry, facts: Facts) {
     out.push(' ');
 }
 
-/// Calendar fields; 1970 for what has no year of four digits.
+/// Calendar fields; 1970 for moments without a four-digit year.
 fn civil(at: Timestamp, offset_s: i32) -> DateTime {
     let moved = Timestamp::from_us(at.us().saturating_add(i64::from(offset_s) * 1_000_000));
     let there = Offset::UTC.to_datetime(moved.calendar());

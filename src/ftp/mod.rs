@@ -1,5 +1,5 @@
-//! Floor 1: the protocol as the RFCs have it. Pure: bytes become commands, commands become steps, outcomes become
-//! replies. No socket, file, database or clock; it could be a crate of its own.
+//! Floor 1: the protocol of the RFCs. Pure: bytes become commands, commands become steps, outcomes become replies. No
+//! socket, file, database or clock; it could be a crate of its own.
 
 pub mod address;
 pub mod command;

@@ -1,4 +1,4 @@
-//! Replies: a code that is not in the enum cannot be sent, and a reply cannot smuggle a line.
+//! Replies: a code that is not in the enum cannot be sent, and text cannot smuggle in a line.
 
 use std::fmt::Write as _;
 
@@ -104,7 +104,7 @@ impl Code {
 pub struct Reply {
     code: Code,
     lines: Vec<String>,
-    /// Lines between first and last begin with a blank (FEAT, MLST), and carry no code.
+    /// Lines between first and last begin with a blank and carry no code (FEAT, MLST).
     listed: bool,
 }
 
@@ -114,7 +114,7 @@ impl Reply {
         Self { code, lines: vec![one_line(text.into())], listed: false }
     }
 
-    /// Free text of several lines, each carrying the code: a welcome message. Never empty.
+    /// Free text of several lines, each with the code: a welcome message. Never empty.
     pub fn text(code: Code, text: &str) -> Self {
         let mut lines: Vec<_> = text.lines().map(|line| one_line(line.to_owned())).collect();
         if lines.is_empty() {
@@ -123,7 +123,7 @@ impl Reply {
         Self { code, lines, listed: false }
     }
 
-    /// `first`, then each of `middle` indented by a blank and without a code, then `last` (RFC 2389 section 3.2).
+    /// `first`, then each of `middle` indented by a blank and without the code, then `last` (RFC 2389 section 3.2).
     pub fn list(code: Code, first: &str, middle: impl IntoIterator<Item = String>, last: &str) -> Self {
         let mut lines = vec![one_line(first.to_owned())];
         lines.extend(middle.into_iter().map(one_line));
@@ -158,7 +158,7 @@ impl Reply {
     }
 }
 
-/// Control characters become a question mark: neither a file name nor a setting can begin a second reply.
+/// Control characters become question marks: neither a file name nor a setting can begin a second reply.
 fn one_line(text: String) -> String {
     if text.chars().any(char::is_control) {
         text.chars().map(|c| if c.is_control() { '?' } else { c }).collect()

@@ -1,15 +1,15 @@
 //! Wildcards in the last name of a listing's path: `*`, `?`, `[abc]`, `[a-z]`, `[!a-z]`. It never reads a folder.
-//! Always: matching takes at most (pattern × name) steps and no memory that grows; there is no pattern that explodes.
+//! Always: matching takes at most (pattern × name) steps and constant memory; no pattern explodes.
 
-/// Whether `text` has a wildcard in it. A bracket that is never closed is a plain bracket.
+/// Whether `text` contains a wildcard. A bracket that is never closed is a plain bracket.
 pub fn has_wildcard(text: &str) -> bool {
     text.contains(['*', '?']) || text.match_indices('[').any(|(at, _)| class(&text[at + 1..]).is_some())
 }
 
-/// Whether the whole of `name` fits `pattern`, letter case included. There is no escape character.
+/// Whether all of `name` matches `pattern`, case-sensitively. There is no escape character.
 pub fn matches(pattern: &str, name: &str) -> bool {
     let (mut pattern, mut name) = (pattern, name);
-    // Where to go on when the last star has to take one more character. Earlier stars never need to: whatever they
+    // Where to continue when the last star has to take one more character. Earlier stars never need to: whatever they
     // could take, the last one can.
     let mut retry: Option<(&str, &str)> = None;
     loop {
@@ -38,7 +38,7 @@ pub fn matches(pattern: &str, name: &str) -> bool {
     }
 }
 
-/// What is left of `pattern` when its first part, which is no star, takes `c`.
+/// The rest of `pattern` if its first part, which is not a star, takes `c`.
 fn one(pattern: &str, c: char) -> Option<&str> {
     let mut rest = pattern.chars();
     match rest.next()? {
@@ -51,8 +51,7 @@ fn one(pattern: &str, c: char) -> Option<&str> {
     }
 }
 
-/// The text within brackets and what follows them; `after_bracket` is what follows `[`. A `]` that comes first is a
-/// member.
+/// The text within brackets and what follows them; `after_bracket` is what follows `[`. A leading `]` is a member.
 fn class(after_bracket: &str) -> Option<(&str, &str)> {
     let lead = after_bracket.len() - unmarked(after_bracket).len();
     let first = after_bracket[lead..].chars().next()?;
@@ -81,7 +80,7 @@ fn member(members: &str, c: char) -> bool {
     !wanted
 }
 
-/// The text without the mark that turns a class round.
+/// The text without the mark that negates a class.
 fn unmarked(class: &str) -> &str {
     class.strip_prefix(['!', '^']).unwrap_or(class)
 }
@@ -126,7 +125,7 @@ mod tests {
         assert!(!matches(&"*[!b]".repeat(50), &"b".repeat(255)));
     }
 
-    /// The plain definition, exponential and right.
+    /// The plain definition, exponential but correct.
     fn by_the_book(pattern: &str, name: &str) -> bool {
         if pattern.is_empty() {
             return name.is_empty();

@@ -1,4 +1,4 @@
-//! What came of the last order at an authority (`domain::acme`).
+//! The outcome of the last order at an authority (`domain::acme`).
 
 use sqlx::Row;
 
@@ -46,7 +46,7 @@ pub async fn put(db: &Db, tried: &Tried, event: Option<&Event>) -> Result<(), St
     Ok(tx.commit().await?)
 }
 
-/// Does not wait for the next one; whoever follows the configuration looks at once.
+/// Lets the next order begin at once: whoever follows the configuration looks immediately.
 pub async fn at_once(db: &Db) -> Result<(), StoreError> {
     let mut tx = db.begin().await?;
     sqlx::query(AT_ONCE).execute(&mut *tx).await?;

@@ -17,7 +17,7 @@ use crate::domain::connector::ConnectorId;
 use crate::domain::flow::Target;
 use crate::domain::setting::Texts;
 
-/// Actions one connector can have.
+/// The most actions of one connector.
 pub const ACTIONS_MAX: i64 = 20;
 
 const ALL: &str = "SELECT id, connector_key, texts, version FROM actions ORDER BY connector_key, made_at_us, id";
@@ -32,16 +32,16 @@ const PUT: &str = "INSERT INTO actions (id, connector_key, texts, made_at_us, ve
      changed_at_us = excluded.changed_at_us, changed_by = excluded.changed_by";
 const REMOVE: &str = "DELETE FROM actions WHERE id = $1";
 
-/// One action as it is stored.
+/// One action as stored.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StoredAction {
     /// Its id.
     pub id: String,
-    /// Whose files it is about, by the connector's id in lower case.
+    /// Whose files it concerns: the connector's id in lower case.
     pub connector_key: String,
     /// Its settings.
     pub texts: Texts,
-    /// Another with each save. What is saved has the version it was made from; 0: whatever is there, or nothing.
+    /// Changes with each save. A save carries the version it was made from; 0: whatever is there, or nothing.
     pub version: i64,
 }
 
@@ -65,8 +65,8 @@ pub(super) async fn all_in(tx: &mut Transaction<'_, Sqlite>) -> Result<Vec<Store
     sqlx::query(ALL).fetch_all(&mut **tx).await?.iter().map(decode).collect()
 }
 
-/// Every action that can be read, by the connector's id in lower case. One that this version cannot read is said aloud
-/// and left out.
+/// Every readable action, by the connector's id in lower case. One that this version cannot read is logged and left
+/// out.
 pub(super) async fn all(db: &Db) -> Result<HashMap<String, Vec<Arc<Action>>>, StoreError> {
     let mut by_key: HashMap<String, Vec<Arc<Action>>> = HashMap::new();
     for row in sqlx::query(ALL).fetch_all(db.reader()).await? {
@@ -91,7 +91,7 @@ fn decode(row: &SqliteRow) -> Result<StoredAction, StoreError> {
     Ok(StoredAction { id, connector_key: row.try_get(1)?, texts, version: row.try_get(3)? })
 }
 
-/// Adds an action of that connector or changes it. Nothing is done where it was so already.
+/// Adds or changes an action of that connector. Does nothing if nothing changes.
 pub async fn put(
     db: &Db,
     action: &StoredAction,
@@ -136,7 +136,7 @@ fn in_words(texts: &Texts) -> String {
     ActionSettings::parse(texts).map(|settings| settings.in_words()).unwrap_or_default()
 }
 
-/// Removes one; what waits for it stops.
+/// Removes one; its waiting deliveries stop.
 pub async fn remove(
     db: &Db,
     action: &StoredAction,
@@ -170,7 +170,7 @@ async fn remove_one(tx: &mut Transaction<'_, Sqlite>, (key, id): (&str, &str), a
     delivery::stop(tx, key, &Target::Action(id.to_owned()).text(), at).await.map(drop)
 }
 
-/// The name of what a webhook of an action signs with.
+/// The name of the secret that a webhook action signs with.
 pub fn webhook_secret(id: &str) -> String {
     format!("action {id}")
 }

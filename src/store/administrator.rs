@@ -18,10 +18,10 @@ use crate::domain::administrator::Role;
 pub const SESSION_IDLE_MAX: Duration = Duration::from_hours(12);
 /// A browser is signed out this long after it signed in, whatever it does.
 pub const SESSION_LIFE_MAX: Duration = Duration::from_hours(168);
-/// Signed-in browsers of one administrator; the oldest goes first.
+/// Signed-in browsers of one administrator; beyond it the oldest is dropped.
 pub const SESSIONS_MAX: i64 = 20;
 
-// What `decode` reads, in its order.
+// What `decode` reads, in this order.
 macro_rules! select {
     ($rest:literal) => {
         concat!("SELECT id, name, role, password_hash, created_at_us FROM administrators ", $rest)
@@ -43,7 +43,7 @@ const END_SESSIONS: &str = "DELETE FROM web_sessions WHERE administrator_id = (S
      WHERE name_key = $1)";
 const ADD_SESSION: &str = "INSERT INTO web_sessions (token_sha256, administrator_id, csrf_token, created_at_us, \
      seen_at_us, remote, agent) VALUES ($1, $2, $3, $4, $4, $5, $6)";
-// What is yet to come was while the clock was ahead: longer after now than a browser is let be before it, it is over too.
+// Future times come from a clock that was ahead: a session further in the future than its lifetime has ended too.
 const PRUNE_SESSIONS: &str = "DELETE FROM web_sessions WHERE seen_at_us < $1 OR created_at_us < $2 OR seen_at_us > $3";
 const BOUND_SESSIONS: &str = "DELETE FROM web_sessions WHERE administrator_id = $1 AND token_sha256 NOT IN \
      (SELECT token_sha256 FROM web_sessions WHERE administrator_id = $1 ORDER BY created_at_us DESC LIMIT $2)";
@@ -78,11 +78,11 @@ pub struct Administrator {
 pub struct WebSession {
     /// Who signed in.
     pub administrator: Administrator,
-    /// The token every form of this session carries.
+    /// The token in every form of this session.
     pub csrf_token: String,
 }
 
-/// How many there are.
+/// The number of administrators.
 pub async fn count(db: &Db) -> Result<u64, StoreError> {
     Ok(sqlx::query(COUNT).fetch_one(db.reader()).await?.try_get::<i64, _>(0)?.unsigned_abs())
 }
@@ -92,13 +92,13 @@ pub async fn list(db: &Db) -> Result<Vec<Administrator>, StoreError> {
     sqlx::query(LIST).fetch_all(db.reader()).await?.iter().map(decode).collect()
 }
 
-/// The one of that name, without regard to case.
+/// The one of that name, in any case.
 pub async fn find(db: &Db, name: &str) -> Result<Option<Administrator>, StoreError> {
     let query = sqlx::query(BY_NAME).bind(name.to_lowercase());
     query.fetch_optional(db.reader()).await?.as_ref().map(decode).transpose()
 }
 
-/// Whom to add.
+/// An administrator to add.
 #[derive(Clone, Debug)]
 pub struct New<'a> {
     /// The name.
@@ -107,11 +107,11 @@ pub struct New<'a> {
     pub role: Role,
     /// Argon2id, PHC form.
     pub password_hash: &'a str,
-    /// Only if there is nobody yet: the first run. Decided within the transaction.
+    /// Only if there is nobody yet, as on the first run. Decided within the transaction.
     pub only_first: bool,
 }
 
-/// Adds an administrator. `Ok(false)`: `only_first`, and there is one already.
+/// Adds an administrator. `Ok(false)`: `only_first` is set, but there is one already.
 pub async fn add(db: &Db, new: &New<'_>, change: &Change<'_>) -> Result<bool, SaveError> {
     let name = check_name(new.name).map_err(|message| SaveError::mistake("name", message))?;
     let mut tx = db.begin().await?;
@@ -189,7 +189,7 @@ pub async fn edit(db: &Db, id: &AdministratorId, edit: &Edit<'_>, change: &Chang
     Ok(())
 }
 
-/// Removes an administrator and signs every browser of theirs out. Never the last admin.
+/// Removes an administrator and signs out all their browsers. Never the last admin.
 pub async fn remove(db: &Db, id: &AdministratorId, change: &Change<'_>) -> Result<(), SaveError> {
     let mut tx = db.begin().await?;
     let there = one(&mut tx, id).await?;
@@ -211,7 +211,7 @@ async fn one(tx: &mut Transaction<'_, Sqlite>, id: &AdministratorId) -> Result<A
     Ok(decode(&row.ok_or_else(gone)?)?)
 }
 
-/// Refuses unless another admin than `there` stays.
+/// Refuses unless an admin other than `there` remains.
 async fn keep_an_admin(tx: &mut Transaction<'_, Sqlite>, there: &Administrator, key: &str) -> Result<(), SaveError> {
     let others = sqlx::query(OTHER_ADMINS).bind(there.id.as_str()).fetch_one(&mut **tx).await?;
     if others.try_get::<i64, _>(0)? > 0 {
@@ -221,7 +221,7 @@ async fn keep_an_admin(tx: &mut Transaction<'_, Sqlite>, there: &Administrator, 
     Err(SaveError::mistake(key, words))
 }
 
-/// Sets a new password and signs every browser of that administrator out. Whether there is one of that name.
+/// Sets a new password and signs out all browsers of that administrator. Returns whether that name exists.
 pub async fn set_password(db: &Db, name: &str, hash: &str, change: &Change<'_>) -> Result<bool, StoreError> {
     let mut tx = db.begin().await?;
     let key = name.to_lowercase();
@@ -236,23 +236,23 @@ pub async fn set_password(db: &Db, name: &str, hash: &str, change: &Change<'_>) 
     Ok(found)
 }
 
-/// What a new signed-in browser is.
+/// A browser that signs in.
 #[derive(Clone, Debug)]
 pub struct NewSession<'a> {
-    /// What the cookie holds; only its digest is stored.
+    /// The cookie's token; only its digest is stored.
     pub token: &'a Secret,
-    /// What every form will carry.
+    /// The token for every form.
     pub csrf_token: &'a str,
     /// Where from.
     pub remote: &'a str,
-    /// What the browser calls itself.
+    /// The browser's user agent.
     pub agent: &'a str,
 }
 
-/// A browser in the list of those that are signed in.
+/// A browser in the list of signed-in browsers.
 #[derive(Clone, Debug)]
 pub struct Browser {
-    /// The digest of its token: it names the session, and signs nobody in.
+    /// The digest of its token: it identifies the session, but signs nobody in.
     pub mark: String,
     /// When it signed in.
     pub since: Timestamp,
@@ -260,7 +260,7 @@ pub struct Browser {
     pub seen: Timestamp,
     /// From where.
     pub remote: String,
-    /// What it calls itself.
+    /// Its user agent.
     pub agent: String,
 }
 
@@ -288,17 +288,17 @@ pub async fn begin_session(
     Ok(())
 }
 
-/// The session that a cookie's token belongs to, if it is still good. Asking counts as activity: the session lives on.
+/// The session for a cookie's token, if still valid. Asking counts as activity, which prolongs the session.
 pub async fn session(db: &Db, token: &Secret, now: Timestamp) -> Result<Option<WebSession>, StoreError> {
     let Some((session, seen)) = read_session(db, token, now).await? else { return Ok(None) };
-    // A minute's precision is enough, and spares a write for most requests.
+    // To the minute is enough, and spares most requests a write.
     if seen > now || now.since(seen) > Duration::from_mins(1) {
         sqlx::query(SEEN).bind(digest(token)).bind(now.us()).execute(db.writer()).await?;
     }
     Ok(Some(session))
 }
 
-/// The same for what a page asks by itself: it does not count as activity.
+/// The same for a page's own polling, which does not count as activity.
 pub async fn peek_session(db: &Db, token: &Secret, now: Timestamp) -> Result<Option<WebSession>, StoreError> {
     Ok(read_session(db, token, now).await?.map(|(session, _)| session))
 }
@@ -311,7 +311,7 @@ async fn read_session(db: &Db, token: &Secret, now: Timestamp) -> Result<Option<
     Ok(Some((session, Timestamp::from_us(row.try_get(6)?))))
 }
 
-/// The browsers that an administrator is signed in with, the one seen last first.
+/// The signed-in browsers of an administrator, the last seen first.
 pub async fn browsers(db: &Db, id: &AdministratorId, now: Timestamp) -> Result<Vec<Browser>, StoreError> {
     let [idle, life, ahead] = bounds_us(now);
     let query = sqlx::query(SESSIONS_OF).bind(id.as_str()).bind(idle).bind(life).bind(ahead);
@@ -327,23 +327,23 @@ pub async fn browsers(db: &Db, id: &AdministratorId, now: Timestamp) -> Result<V
     query.fetch_all(db.reader()).await?.iter().map(browser).collect()
 }
 
-/// Between which times a browser that is signed in was seen, the first and the last, and after which it signed in, the second.
+/// The bounds for a signed-in browser: last seen from the first to the last of these, signed in after the second.
 fn bounds_us(now: Timestamp) -> [i64; 3] {
     [now.minus(SESSION_IDLE_MAX), now.minus(SESSION_LIFE_MAX), now.plus(SESSION_IDLE_MAX)].map(Timestamp::us)
 }
 
-/// What [`Browser::mark`] is for a token.
+/// [`Browser::mark`] for a token.
 pub fn mark(token: &Secret) -> String {
     digest(token)
 }
 
-/// Signs one browser of an administrator out, by its mark. Whether there was one.
+/// Signs out one browser of an administrator, by its mark. Returns whether there was one.
 pub async fn end_browser(db: &Db, id: &AdministratorId, mark: &str) -> Result<bool, StoreError> {
     let query = sqlx::query(END_SESSION_OF).bind(id.as_str()).bind(mark);
     Ok(query.execute(db.writer()).await?.rows_affected() > 0)
 }
 
-/// Signs every browser of an administrator out but the one with this mark. How many.
+/// Signs out every browser of an administrator except the one with this mark. Returns how many.
 pub async fn end_other_browsers(db: &Db, id: &AdministratorId, mark: &str) -> Result<u64, StoreError> {
     let query = sqlx::query(END_OTHER_SESSIONS).bind(id.as_str()).bind(mark);
     Ok(query.execute(db.writer()).await?.rows_affected())
@@ -366,12 +366,12 @@ fn check_name(name: &str) -> Result<&str, String> {
     Ok(name)
 }
 
-/// What is stored of a token: it is random, so a plain digest gives nobody a way back.
+/// The stored form of a token: tokens are random, so a plain digest cannot be reversed.
 pub(super) fn digest(token: &Secret) -> String {
     hex(&Sha256::digest(token.reveal().as_bytes()))
 }
 
-/// Reads the first five columns of a row: id, name, role, hash of the password, when added.
+/// Reads the first five columns of a row: id, name, role, password hash, time of addition.
 pub(super) fn decode(row: &sqlx::sqlite::SqliteRow) -> Result<Administrator, StoreError> {
     let (id, role): (String, String) = (row.try_get(0)?, row.try_get(2)?);
     Ok(Administrator {

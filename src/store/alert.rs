@@ -1,4 +1,4 @@
-//! Alerts: letters about events, of which there are at most so many an hour.
+//! Alerts: letters about events, limited per hour.
 
 use sqlx::Row;
 
@@ -11,7 +11,7 @@ const SENT: &str = "SELECT COUNT(*) FROM attempts a JOIN deliveries d ON d.id = 
      AND d.ended_at_us >= $2 AND a.outcome = 'delivered' AND a.letter = 1 AND a.at_us >= $2 \
      AND a.at_us <= $3";
 
-/// How many letters were sent from `since` to `now`. A later one was sent while the clock was ahead.
+/// How many letters were sent from `since` to `now`. Later times come from a clock that was ahead.
 pub async fn sent_since(db: &Db, since: Timestamp, now: Timestamp) -> Result<u64, StoreError> {
     let query = sqlx::query(SENT).bind(Target::AlertMail.text()).bind(since.us()).bind(now.us());
     Ok(query.fetch_one(db.reader()).await?.try_get::<i64, _>(0)?.unsigned_abs())

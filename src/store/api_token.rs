@@ -1,4 +1,4 @@
-//! Tokens of the API. A token itself is never stored, only its digest.
+//! Tokens of the API. Only the digest of a token is stored, never the token itself.
 
 use std::time::Duration;
 
@@ -15,12 +15,12 @@ use crate::domain::api_token::TokenSettings;
 use crate::domain::setting::Value;
 use crate::domain::value::{Networks, TokenScope};
 
-/// Tokens of one administrator, expired ones included.
+/// The most tokens of one administrator, including expired ones.
 pub const TOKENS_MAX: i64 = 25;
-/// That a token is used is noted at most this often.
+/// A token's use is recorded at most this often.
 const USED_AGAIN_AFTER: Duration = Duration::from_mins(1);
 
-// What `decode` reads, in its order.
+// What `decode` reads, in this order.
 macro_rules! select {
     ($rest:literal) => {
         concat!(
@@ -42,12 +42,12 @@ const BY_DIGEST: &str = select!("WHERE t.token_sha256 = $1");
 const USED: &str = "UPDATE api_tokens SET used_at_us = $2, used_from = $3 WHERE id = $1";
 const REMOVE: &str = "DELETE FROM api_tokens WHERE id = $1";
 
-/// A token, without what opens.
+/// A token, without its secret.
 #[derive(Clone, Debug)]
 pub struct Token {
     /// Its id.
     pub id: TokenId,
-    /// Whose it is: what it may do is bounded by their role.
+    /// Its owner, whose role bounds what it may do.
     pub owner: Administrator,
     /// What uses it.
     pub name: String,
@@ -57,7 +57,7 @@ pub struct Token {
     pub addresses: Networks,
     /// When it was made.
     pub created_at: Timestamp,
-    /// From when on it opens nothing; `None`: never.
+    /// When it expires; `None`: never.
     pub expires_at: Option<Timestamp>,
     /// When it was last used, to the minute; `None`: not yet.
     pub used_at: Option<Timestamp>,
@@ -66,12 +66,12 @@ pub struct Token {
 }
 
 impl Token {
-    /// Whether it opens nothing any more.
+    /// Whether it has expired.
     pub fn is_expired(&self, now: Timestamp) -> bool {
         self.expires_at.is_some_and(|end| end <= now)
     }
 
-    /// The name of who uses it, in the audit: `mira, token erp`.
+    /// The name of its user in the audit: `mira, token erp`.
     pub fn acts_as(&self) -> String {
         format!("{}, token {}", self.owner.name, self.name)
     }
@@ -84,7 +84,7 @@ impl Token {
 /// Adds a token of `owner`.
 ///
 /// # Errors
-/// `owner` has [`TOKENS_MAX`] of them or one of that name; or the database failed.
+/// `owner` already has [`TOKENS_MAX`] of them or one of that name; or the database failed.
 pub async fn add(
     db: &Db,
     owner: &Administrator,
@@ -128,14 +128,14 @@ pub async fn all(db: &Db) -> Result<Vec<Token>, StoreError> {
     sqlx::query(ALL).fetch_all(db.reader()).await?.iter().map(decode).collect()
 }
 
-/// The token of which `secret` is what opens, whether or not it still does. How long the database looks tells nothing that
-/// helps to guess: what it compares is the digest of a guess among 2^256.
+/// The token for `secret`, valid or not. The timing of the lookup reveals nothing useful: it compares digests, a guess
+/// among 2^256.
 pub async fn find(db: &Db, secret: &Secret) -> Result<Option<Token>, StoreError> {
     let row = sqlx::query(BY_DIGEST).bind(digest(secret)).fetch_optional(db.reader()).await?;
     row.as_ref().map(decode).transpose()
 }
 
-/// Notes that it is used; a minute's precision spares a write for most requests.
+/// Records its use; precision to the minute spares most requests a write.
 pub async fn used(db: &Db, token: &Token, from: &str, now: Timestamp) -> Result<(), StoreError> {
     if token.used_from == from && token.used_at.is_some_and(|at| now.since(at) < USED_AGAIN_AFTER) {
         return Ok(());
@@ -144,7 +144,7 @@ pub async fn used(db: &Db, token: &Token, from: &str, now: Timestamp) -> Result<
     Ok(())
 }
 
-/// Revokes it: from now on it opens nothing. Whether it was still there.
+/// Revokes it at once. Returns whether it was still there.
 pub async fn revoke(db: &Db, token: &Token, change: &Change<'_>) -> Result<bool, StoreError> {
     let mut tx = db.begin().await?;
     let was_there = sqlx::query(REMOVE).bind(token.id.as_str()).execute(&mut *tx).await?.rows_affected() > 0;

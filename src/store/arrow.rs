@@ -18,10 +18,10 @@ const ADD: &str = "INSERT INTO arrows (from_key, to_key, on_error, added_at_us) 
 const REMOVE: &str = "DELETE FROM arrows WHERE from_key = $1 AND to_key = $2";
 const REMOVE_OF: &str = "DELETE FROM arrows WHERE from_key = $1 OR to_key = $1";
 
-/// Says whether there may be an arrow.
+/// Checks whether an arrow is allowed.
 pub(super) type Check = fn(&Map, &Arrow) -> Result<(), NoArrow>;
 
-/// Every connector and arrow, as they are stored now.
+/// Every connector and arrow, as stored now.
 pub async fn map(db: &Db) -> Result<Map, StoreError> {
     let mut tx = db.reader().begin().await?;
     read(&mut tx).await
@@ -49,7 +49,7 @@ async fn all(tx: &mut Transaction<'_, Sqlite>) -> Result<Vec<Arrow>, StoreError>
     rows.iter().map(arrow).collect()
 }
 
-/// Adds an arrow between two connectors, by their ids in any case; refused in words where there cannot be one.
+/// Adds an arrow between two connectors, by their ids in any case; refused in words if it is not allowed.
 pub async fn connect(db: &Db, wanted: (&str, &str), on_error: bool, change: &Change<'_>) -> Result<(), SaveError> {
     let mut tx = db.begin().await?;
     connect_in(&mut tx, wanted, (on_error, Map::check), change).await?;
@@ -57,7 +57,7 @@ pub async fn connect(db: &Db, wanted: (&str, &str), on_error: bool, change: &Cha
     Ok(())
 }
 
-/// The same within another transaction; `check` says whether there may be such an arrow.
+/// The same within another transaction; `check` decides whether the arrow is allowed.
 pub(super) async fn connect_in(
     tx: &mut Transaction<'_, Sqlite>,
     wanted: (&str, &str),
@@ -69,7 +69,7 @@ pub(super) async fn connect_in(
     check(&map, &arrow).map_err(|why| {
         let of_from = matches!(&why, NoArrow::Unknown(key) if *key == arrow.from)
             || matches!(why, NoArrow::End(..) | NoArrow::NothingToGiveUp(_) | NoArrow::TooMany(_));
-        // A name that is none is repeated as it was typed.
+        // An unknown name is repeated as typed.
         let message = match &why {
             NoArrow::Unknown(_) => NoArrow::Unknown((if of_from { wanted.0 } else { wanted.1 }).to_owned()).to_string(),
             _ => why.to_string(),
@@ -82,8 +82,8 @@ pub(super) async fn connect_in(
     Ok(())
 }
 
-/// Removes the arrow. What waits on it stops; the files stay in Receive. Gives how many waited, or `None` when there was
-/// no such arrow.
+/// Removes the arrow. What waits on it stops; the files stay in Receive. Returns how many waited, or `None` if there
+/// was no such arrow.
 pub async fn disconnect(db: &Db, from: &str, to: &str, change: &Change<'_>) -> Result<Option<u64>, StoreError> {
     let (from, to) = (from.to_ascii_lowercase(), to.to_ascii_lowercase());
     let mut tx = db.begin().await?;
@@ -99,7 +99,7 @@ pub async fn disconnect(db: &Db, from: &str, to: &str, change: &Change<'_>) -> R
     Ok(Some(stopped))
 }
 
-/// The connector is to be removed, and with it every arrow that begins or ends there.
+/// The connector is about to be removed, and with it every arrow from or to it.
 pub(super) async fn remove_of(
     tx: &mut Transaction<'_, Sqlite>,
     connector: &ConnectorId,

@@ -1,4 +1,4 @@
-//! Who changed what: added to, never changed.
+//! Who changed what: append-only.
 
 use sqlx::sqlite::SqliteRow;
 use sqlx::{Row, Sqlite, Transaction};
@@ -8,7 +8,7 @@ use super::receipt::Cursor;
 use super::setting::{Change, audit_id};
 use crate::base::clock::Timestamp;
 
-// What `decode` reads, in its order.
+// What `decode` reads, in this order.
 macro_rules! select {
     ($rest:literal) => {
         concat!("SELECT id, at_us, who, remote, subject, key, before, after FROM audit ", $rest)
@@ -26,11 +26,11 @@ const NEWEST_FIRST: &str = select!(
 );
 const SINCE: &str = select!("WHERE id > $1 ORDER BY id");
 
-/// One change, as it is written.
+/// One change, to be written.
 pub struct Entry<'a> {
     /// `profile`, `connector acme-edi`, `administrator mira`.
     pub subject: &'a str,
-    /// The setting, or what was done.
+    /// The setting, or the action taken.
     pub key: &'a str,
     /// The value before; secrets read `changed`.
     pub before: &'a str,
@@ -38,7 +38,7 @@ pub struct Entry<'a> {
     pub after: &'a str,
 }
 
-/// One change, as it is read.
+/// One change, as read.
 #[derive(Clone, Debug)]
 pub struct Entered {
     /// Its id.
@@ -51,7 +51,7 @@ pub struct Entered {
     pub remote: String,
     /// What it concerns.
     pub subject: String,
-    /// The setting, or what was done.
+    /// The setting, or the action taken.
     pub key: String,
     /// The value before.
     pub before: String,
@@ -74,7 +74,7 @@ pub(super) async fn add(tx: &mut Transaction<'_, Sqlite>, change: &Change<'_>, e
     Ok(())
 }
 
-/// Writes a change that is no setting: what was done stands for itself.
+/// Records an action that is not a change of a setting.
 pub async fn note(db: &Db, change: &Change<'_>, entry: &Entry<'_>) -> Result<(), StoreError> {
     note_all(db, change, std::slice::from_ref(entry)).await
 }
@@ -89,12 +89,12 @@ pub async fn note_all(db: &Db, change: &Change<'_>, entries: &[Entry<'_>]) -> Re
     Ok(())
 }
 
-/// What was written after the id `first` was made, in the order of writing.
+/// What was recorded after the id `first` was made, in order.
 pub(super) async fn since(tx: &mut Transaction<'_, Sqlite>, first: &str) -> Result<Vec<Entered>, StoreError> {
     sqlx::query(SINCE).bind(first).fetch_all(&mut **tx).await?.iter().map(decode).collect()
 }
 
-/// The newest changes first; of one subject or of all.
+/// The newest changes first; for one subject or all.
 pub async fn latest(db: &Db, subject: Option<&str>, count: i64) -> Result<Vec<Entered>, StoreError> {
     let rows = sqlx::query(LATEST).bind(subject).bind(count).fetch_all(db.reader()).await?;
     rows.iter().map(decode).collect()
@@ -115,7 +115,7 @@ pub async fn of_subject(
     query.fetch_all(db.reader()).await?.iter().map(decode).collect()
 }
 
-/// The newest changes first, those before `before`, of subjects that hold `subject` (without regard to case).
+/// Changes before `before`, newest first, of subjects that contain `subject` (in any case).
 pub async fn newest_first(
     db: &Db,
     subject: &str,

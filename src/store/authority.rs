@@ -1,4 +1,4 @@
-//! Authorities that issue client certificates to partners. What a certificate says is never known here.
+//! Authorities that issue client certificates to partners. Nothing here reads the contents of a certificate.
 
 use sqlx::{Row, Sqlite, SqliteConnection, Transaction};
 
@@ -9,7 +9,7 @@ use crate::base::clock::Timestamp;
 use crate::domain::setting::{Mistake, Value};
 use crate::domain::value::{CertificateMatch, CertificateName};
 
-/// Authorities one appliance can hold.
+/// The most authorities of one appliance.
 pub const AUTHORITIES_MAX: i64 = 1_000;
 
 const ALL: &str = "SELECT name, pem, sha256, added_at_us FROM authorities ORDER BY name_key";
@@ -23,12 +23,12 @@ const REMOVE: &str = "DELETE FROM authorities WHERE name_key = $1";
 const MATCHES: &str = "SELECT c.id, v.value FROM setting_values v JOIN connectors c ON c.id_key = v.owner \
      WHERE v.scope = 'connector' AND v.key = 'client_certificate_match' ORDER BY c.id_key";
 
-/// An authority as it is stored.
+/// An authority as stored.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StoredAuthority {
     /// Its name here.
     pub name: CertificateName,
-    /// The certificates that are trusted, PEM.
+    /// The trusted certificates, PEM.
     pub pem: String,
     /// SHA-256 of the first, as pages show it.
     pub sha256: String,
@@ -51,7 +51,7 @@ pub async fn all(db: &Db) -> Result<Vec<StoredAuthority>, StoreError> {
         .collect()
 }
 
-/// Adds an authority, or puts its new certificates in the place of those it had.
+/// Adds an authority, or replaces its certificates.
 pub async fn put(db: &Db, authority: &StoredAuthority, change: &Change<'_>) -> Result<(), SaveError> {
     let mut tx = db.begin().await?;
     let before = sqlx::query(DIGEST).bind(authority.name.key()).fetch_optional(&mut *tx).await?;
@@ -93,7 +93,7 @@ pub async fn remove(db: &Db, name: &CertificateName, change: &Change<'_>) -> Res
     done(tx, &name, ("removed", &sha256, ""), change).await
 }
 
-/// What is wrong with a match that names an authority: that there is none of that name.
+/// The mistake in a match that names an unknown authority.
 pub(super) async fn missing(
     connection: &mut SqliteConnection,
     wanted: &CertificateMatch,

@@ -1,5 +1,5 @@
-//! A copy of the database at one moment, and a look into such a copy. Both have connections of their own: no reader and no
-//! writer waits for them.
+//! Copies the database at one moment, and inspects such a copy. Both use connections of their own: no reader or writer
+//! waits for them.
 
 use std::path::Path;
 
@@ -18,7 +18,7 @@ const COUNTS: &str = "SELECT (SELECT COUNT(*) FROM connectors), (SELECT COUNT(*)
      (SELECT COUNT(*) FROM certificates), (SELECT COUNT(*) FROM administrators), \
      (SELECT MAX(at_us) FROM events)";
 
-/// What a database holds.
+/// What a database contains.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Contents {
     /// Connectors.
@@ -31,14 +31,14 @@ pub struct Contents {
     pub administrators: u64,
 }
 
-/// Copies the database into a new file, as it is at one moment.
+/// Copies the database at one moment into a new file.
 pub async fn copy_to(db: &Db, file: &Path) -> Result<(), StoreError> {
     let mut connection = SqliteConnectOptions::new().filename(db.folder().join(DATABASE)).connect().await?;
     sqlx::query(COPY).bind(file.to_string_lossy()).execute(&mut connection).await?;
     Ok(connection.close().await?)
 }
 
-/// Looks whether a copy is whole and of a version that this one reads, and what it holds.
+/// Checks that a copy is intact and of a readable version, and counts what it contains.
 pub async fn look(file: &Path) -> Result<Contents, StoreError> {
     let mut connection = SqliteConnectOptions::new().filename(file).read_only(true).connect().await?;
     let looked = look_into(&mut connection).await;
@@ -60,14 +60,14 @@ async fn look_into(connection: &mut SqliteConnection) -> Result<Contents, StoreE
     Ok(Contents { connectors: count(0)?, receipts: count(1)?, certificates: count(2)?, administrators: count(3)? })
 }
 
-/// A copy that is put back belongs to nobody who was signed in when it was made; its audit says who put it back.
+/// A copy that is put back keeps nobody signed in from the time it was made; its audit tells who put it back.
 pub async fn take_over(db: &Db, name: &str, change: &Change<'_>) -> Result<(), StoreError> {
     sqlx::query(SIGN_OUT_ALL).execute(db.writer()).await?;
     let entry = audit::Entry { subject: "appliance", key: "restored", before: "", after: name };
     audit::note(db, change, &entry).await
 }
 
-/// What [`Contents`] would say of the database in use.
+/// The [`Contents`] of the database in use.
 pub async fn contents(db: &Db) -> Result<Contents, StoreError> {
     look(&db.folder().join(DATABASE)).await
 }

@@ -1,5 +1,5 @@
-//! How busy each connector is and was: what the Flows page tells of all of them, in one statement for partners and one for
-//! arrows, from indexes alone. A file that is just getting its name counts already.
+//! How busy each connector is and was: what the Flows page shows of all of them, in one statement for partners and one
+//! for arrows, from indexes alone. A file about to get its name counts already.
 
 use std::collections::HashMap;
 
@@ -9,7 +9,7 @@ use sqlx::sqlite::SqliteRow;
 use super::open::{Db, StoreError};
 use crate::base::clock::Timestamp;
 
-/// Files of a connector or an arrow that are counted: more are *over* that many.
+/// The most files counted for a connector or arrow: more are *over* that many.
 pub const COUNTED_MAX: u64 = 100_000;
 const DAY_US: i64 = 24 * 3_600 * 1_000_000;
 
@@ -22,7 +22,7 @@ const DELIVERED: &str = "SELECT a.from_key, a.to_key, (SELECT COUNT(*) FROM (SEL
      FROM deliveries d WHERE d.source_key = a.from_key AND d.target = 'connector:' || a.to_key \
      AND d.state = 'delivered' AND d.ended_at_us IS NOT NULL) FROM arrows a";
 
-// `$1`: when each day begins, as an array.
+// `$1`: the beginning of each day, as an array.
 const RECEIVED_BY_DAY: &str = "SELECT c.id_key, days.key, (SELECT COUNT(*) FROM (SELECT 1 FROM receipts r \
      WHERE r.connector_key = c.id_key AND r.completed_at_us >= days.value AND r.completed_at_us < days.value + $2 LIMIT $3) \
      AS of_day) FROM connectors c CROSS JOIN json_each($1) AS days";
@@ -31,7 +31,7 @@ const DELIVERED_BY_DAY: &str = "SELECT a.to_key, days.key, CAST(SUM((SELECT COUN
      AND d.ended_at_us >= days.value AND d.ended_at_us < days.value + $2 AND d.ended_at_us IS NOT NULL LIMIT $3) AS of_day)) \
      AS BIGINT) FROM arrows a CROSS JOIN json_each($1) AS days GROUP BY a.to_key, days.key";
 
-/// How many files on each of some days, by a connector's id in lower case.
+/// Files on each of several days, by a connector's id in lower case.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Days {
     /// Received from its partner.
@@ -40,7 +40,7 @@ pub struct Days {
     pub delivered: HashMap<String, Vec<u64>>,
 }
 
-/// Files of every connector on the days that begin then.
+/// Files of every connector on the days with these beginnings.
 pub async fn by_day(db: &Db, begins: &[Timestamp]) -> Result<Days, StoreError> {
     let (received, delivered) = (of_days(db, RECEIVED_BY_DAY, begins), of_days(db, DELIVERED_BY_DAY, begins));
     Ok(Days { received: received.await?, delivered: delivered.await? })
@@ -64,10 +64,10 @@ async fn of_days(
     Ok(days)
 }
 
-/// How many files lately, and when the last was.
+/// Recent files, and when the last one was.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Busy {
-    /// Files since the time that was asked for, at most [`COUNTED_MAX`].
+    /// Files since the requested time, at most [`COUNTED_MAX`].
     pub files: u64,
     /// The last file ever, as far as records are kept.
     pub last: Option<Timestamp>,
@@ -79,7 +79,7 @@ pub async fn received(db: &Db, since: Timestamp) -> Result<HashMap<String, Busy>
     rows.iter().map(|row| Ok((row.try_get(0)?, busy(row, 1)?))).collect()
 }
 
-/// What every arrow delivered since then, by the ids it leads from and to in lower case.
+/// What every arrow delivered since then, by the ids of its ends in lower case.
 pub async fn delivered(db: &Db, since: Timestamp) -> Result<HashMap<(String, String), Busy>, StoreError> {
     let rows = ask(db, DELIVERED, since).await?;
     rows.iter().map(|row| Ok(((row.try_get(0)?, row.try_get(1)?), busy(row, 2)?))).collect()

@@ -1,10 +1,10 @@
-//! Values on their way into a statement whose parameters differ in type from row to row.
+//! Parameters for a statement whose types differ from row to row.
 
 use serde::{Deserialize, Serialize};
 use sqlx::sqlite::SqliteArguments;
 use sqlx::{Sqlite, query::Query};
 
-/// One value of a row; in JSON it is the same without a name.
+/// One value of a row; in JSON just the value.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(untagged)]
 pub(super) enum Cell {

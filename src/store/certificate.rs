@@ -1,4 +1,4 @@
-//! Certificates with their sealed keys, and the one that each replaced. What is inside a key is never known here.
+//! Certificates with their sealed keys, and the contents that each replaced. Nothing here reads a key.
 
 use std::time::Duration;
 
@@ -15,12 +15,12 @@ use crate::base::words::words;
 use crate::domain::setting::{Mistake, Value};
 use crate::domain::value::{CertificateName, CertificateNames};
 
-/// Certificates one appliance can hold.
+/// The most certificates of one appliance.
 pub const CERTIFICATES_MAX: i64 = 1_000;
-/// How long a replaced certificate can come back.
+/// How long a replaced certificate can be rolled back to.
 pub const ROLL_BACK_WITHIN: Duration = Duration::from_hours(7 * 24);
 
-// What `decode` reads, in its order.
+// What `decode` reads, in this order.
 macro_rules! select {
     ($rest:literal) => {
         concat!(
@@ -41,7 +41,7 @@ const REPLACE: &str = "UPDATE certificates SET previous_origin = origin, previou
      sealed_key = $4, sha256 = $5, made_at_us = $6 WHERE id = $1";
 const FORGET_PREVIOUS: &str = "UPDATE certificates SET previous_origin = NULL, previous_chain_pem = NULL, \
      previous_key = NULL, previous_sha256 = NULL, replaced_at_us = NULL WHERE replaced_at_us < $1";
-// What was told later than now was told while the clock was ahead: it is told again.
+// A warning dated later than now comes from a clock that was ahead: it is repeated.
 const WARN: &str = "INSERT INTO certificate_warnings (sha256, urgency, at_us) VALUES ($1, $2, $3) \
      ON CONFLICT (sha256, urgency) DO UPDATE SET at_us = excluded.at_us WHERE certificate_warnings.at_us > excluded.at_us";
 const REMOVE: &str = "DELETE FROM certificates WHERE id = $1";
@@ -51,7 +51,7 @@ words! {
     pub enum Origin {
         /// Waybill made and signed it.
         SelfSigned = "self_signed";
-        /// An administrator brought it.
+        /// An administrator uploaded it.
         Uploaded = "uploaded";
         /// An authority issued it to Waybill by ACME.
         Acme = "acme";
@@ -63,15 +63,15 @@ words! {
 pub struct Contents {
     /// Where it came from.
     pub origin: Origin,
-    /// PEM, its own certificate first.
+    /// PEM, the certificate itself first.
     pub chain_pem: String,
     /// The key, sealed to the certificate's id.
     pub sealed_key: Vec<u8>,
-    /// SHA-256 of its own certificate, as pages show it.
+    /// SHA-256 of the certificate itself, as shown on pages.
     pub sha256: String,
 }
 
-/// A certificate as it is stored.
+/// A certificate as stored.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StoredCertificate {
     /// Its id; it stays when the contents are replaced.
@@ -80,14 +80,14 @@ pub struct StoredCertificate {
     pub name: CertificateName,
     /// What is presented.
     pub contents: Contents,
-    /// When these contents took their place.
+    /// When these contents were put in place.
     pub made_at: Timestamp,
-    /// The contents before and when they were replaced.
+    /// The previous contents and when they were replaced.
     pub previous: Option<(Contents, Timestamp)>,
 }
 
 impl StoredCertificate {
-    /// Until when the contents before can come back; `None` when there are none or it is too late.
+    /// Until when the previous contents can come back; `None` if there are none or it is too late.
     pub fn roll_back_until(&self, now: Timestamp) -> Option<Timestamp> {
         let until = self.previous.as_ref()?.1.plus(ROLL_BACK_WITHIN);
         (until >= now).then_some(until)
@@ -99,12 +99,12 @@ pub async fn all(db: &Db) -> Result<Vec<StoredCertificate>, StoreError> {
     sqlx::query(ALL).fetch_all(db.reader()).await?.iter().map(decode).collect()
 }
 
-/// The certificate of that name, without regard to case.
+/// The certificate of that name, in any case.
 pub async fn find(db: &Db, name: &CertificateName) -> Result<Option<StoredCertificate>, StoreError> {
     sqlx::query(ONE).bind(name.key()).fetch_optional(db.reader()).await?.as_ref().map(decode).transpose()
 }
 
-/// Adds a certificate. `id` is what its key was sealed to.
+/// Adds a certificate. Its key was sealed to `id`.
 pub async fn add(
     db: &Db,
     id: &CertificateId,
@@ -136,7 +136,7 @@ pub async fn add(
     done(tx, name, ("added", "", &contents.sha256), change).await
 }
 
-/// Puts `contents` in the place of what `name` has; that is kept for [`ROLL_BACK_WITHIN`]. Their key is sealed to `id`.
+/// Replaces the contents of `name`, which are kept for [`ROLL_BACK_WITHIN`]. The new key is sealed to `id`.
 pub async fn replace(
     db: &Db,
     id: &CertificateId,
@@ -147,7 +147,7 @@ pub async fn replace(
     let mut tx = db.begin().await?;
     let there = one(&mut tx, name).await?;
     if there.id != *id {
-        // Removed and added anew since the key was sealed.
+        // Removed and added again since the key was sealed.
         let words = format!("Somebody else changed the certificate {name} in between: look again");
         return Err(SaveError::mistake("name", words));
     }
@@ -155,7 +155,7 @@ pub async fn replace(
     done(tx, &there.name, ("replaced", &there.contents.sha256, &contents.sha256), change).await
 }
 
-/// Puts the contents before in place again; those of now are then the ones before.
+/// Swaps the current contents with the previous ones.
 pub async fn roll_back(db: &Db, name: &CertificateName, change: &Change<'_>) -> Result<(), SaveError> {
     let mut tx = db.begin().await?;
     let there = one(&mut tx, name).await?;
@@ -168,8 +168,8 @@ pub async fn roll_back(db: &Db, name: &CertificateName, change: &Change<'_>) -> 
     done(tx, &there.name, ("rolled back", &there.contents.sha256, &before.sha256), change).await
 }
 
-/// Removes a certificate with the one before; refused while the profile names it, while it is presented though none is named
-/// (`is_presented`), and for the last one.
+/// Removes a certificate with its previous contents; refused while the profile names it, while it is presented without
+/// being named (`is_presented`), and if it is the last one.
 pub async fn remove(db: &Db, name: &CertificateName, is_presented: bool, change: &Change<'_>) -> Result<(), SaveError> {
     let mut tx = db.begin().await?;
     let there = one(&mut tx, name).await?;
@@ -212,7 +212,7 @@ pub async fn forget_previous(db: &Db, now: Timestamp) -> Result<(), StoreError> 
     Ok(())
 }
 
-/// Records `event` unless that was said of the certificate already. Whether it was news.
+/// Records `event` unless that warning was given already. Returns whether it was new.
 pub async fn warn_once(db: &Db, (sha256, urgency): (&str, &str), event: &Event) -> Result<bool, StoreError> {
     let mut tx = db.begin().await?;
     let said = sqlx::query(WARN).bind(sha256).bind(urgency).bind(event.at.us()).execute(&mut *tx).await?;

@@ -1,4 +1,5 @@
-//! What partners collected from Send: how far each version of a file was covered, and what is still to be done with it.
+//! What partners collected from Send: how much of each version of a file was covered, and the steps still to be done
+//! with it.
 
 use serde_json::json;
 use sqlx::sqlite::SqliteRow;
@@ -11,7 +12,7 @@ use super::retention::STEP_ROWS;
 use crate::base::clock::Timestamp;
 use crate::base::file_id::FileId;
 
-// What `decode` reads, in its order.
+// What `decode` reads, in this order.
 macro_rules! select {
     ($rest:literal) => {
         concat!(
@@ -31,7 +32,7 @@ const COVER: &str = "INSERT INTO collected (connector_key, path, inode, size_byt
      copy = CASE WHEN collected.gone_at_us IS NULL THEN collected.copy ELSE 'none' END, \
      times = CASE WHEN collected.gone_at_us IS NULL THEN collected.times ELSE 0 END, \
      gone_at_us = NULL, seen_at_us = excluded.seen_at_us";
-/// Of a group commit. Collected twice, a version is copied once: what there is of a copy stays.
+/// Part of a group commit. If a version is collected twice it is copied once: an existing copy stays.
 pub(super) const ADD_COLLECTION: &str = "INSERT INTO collected (connector_key, path, inode, size_bytes, modified_us, covered_to, \
      seen_at_us, collected_at_us, copy, copy_id, copy_folder, copy_name, remove, staging_inode, times) \
      VALUES (:connector_key, :path, :inode, :size_bytes, :modified_us, :size_bytes, :at_us, :at_us, :copy, :copy_id, \
@@ -69,7 +70,7 @@ const OLD: &str = "SELECT rowid FROM collected WHERE rowid > $1 AND seen_at_us <
 const FORGET: &str = "DELETE FROM collected WHERE rowid IN (SELECT value FROM json_each($1)) AND seen_at_us < $2 \
      AND copy <> 'wanted' AND remove = 0";
 
-/// Rows read for one connector; a file beyond them shows as never downloaded.
+/// Rows read for one connector; files beyond them are shown as never downloaded.
 const OF_CONNECTOR_MAX: i64 = 20_000;
 
 /// One version of one file in a partner's Send.
@@ -86,17 +87,17 @@ pub struct FileInSend {
 /// What is known of one.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Collected {
-    /// Of which.
+    /// Which.
     pub file: FileInSend,
-    /// Bytes from the beginning that downloads have moved.
+    /// Leading bytes that downloads have moved.
     pub covered_to: u64,
     /// When all of it was collected.
     pub collected_at: Option<Timestamp>,
-    /// The copy that is still to be made.
+    /// The copy still to be made.
     pub copy: Option<SentCopy>,
-    /// Whether it is still to be removed.
+    /// Whether it still has to be removed.
     pub remove: bool,
-    /// When it was last downloaded, wholly or in part.
+    /// When it was last downloaded, completely or in part.
     pub seen_at: Timestamp,
     /// How often all of it was collected.
     pub times: u64,
@@ -105,7 +106,7 @@ pub struct Collected {
 }
 
 impl Collected {
-    /// Whether the file is to go and its copy, where one is wanted, is there.
+    /// Whether the file is to be removed and its copy, if wanted, exists.
     pub fn is_removal_due(&self) -> bool {
         self.remove && self.copy.is_none()
     }
@@ -114,15 +115,15 @@ impl Collected {
 /// A copy on its way into the Sent folder.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SentCopy {
-    /// The download it is of; names it while it is made.
+    /// The download it belongs to; its name while it is made.
     pub id: String,
     /// The dated folder below Sent; empty: Sent itself.
     pub folder: String,
-    /// Its name, chosen once it is whole and synced; empty before.
+    /// Its name, chosen once it is complete and synced; empty before.
     pub name: String,
 }
 
-/// A file that was wholly collected, and what the connector's settings want done with it.
+/// A file that was completely collected, and what the connector's settings do with it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Collection {
     /// Which.
@@ -158,7 +159,7 @@ pub async fn cover(db: &Db, file: &FileInSend, covered_to: u64, at: Timestamp) -
 pub(super) const CELLS: &str = "connector_key path inode size_bytes modified_us at_us copy copy_id copy_folder remove \
      staging_inode";
 
-/// One as a group commit takes it.
+/// The cells of one for a group commit.
 pub(super) fn row(collection: &Collection) -> Vec<Cell> {
     let Collection { file, at, copy, remove, staging_inode } = collection;
     cells![
@@ -176,23 +177,23 @@ pub(super) fn row(collection: &Collection) -> Vec<Cell> {
     ]
 }
 
-/// What is known of a file that lies there.
+/// What is known of a file in Send.
 pub async fn one(db: &Db, file: &FileInSend) -> Result<Option<Collected>, StoreError> {
     of(ONE, file).fetch_optional(db.reader()).await?.as_ref().map(decode).transpose()
 }
 
-/// What is known of the files of one connector that still lie there, the last downloaded first.
+/// What is known of the files of one connector that are still there, last downloaded first.
 pub async fn of_connector(db: &Db, connector_key: &str) -> Result<Vec<Collected>, StoreError> {
     let query = sqlx::query(OF_CONNECTOR).bind(connector_key).bind(OF_CONNECTOR_MAX);
     query.fetch_all(db.reader()).await?.iter().map(decode).collect()
 }
 
-/// Every file that is still to be copied or removed, oldest first.
+/// Every file still to be copied or removed, oldest first.
 pub async fn pending(db: &Db) -> Result<Vec<Collected>, StoreError> {
     sqlx::query(PENDING).fetch_all(db.reader()).await?.iter().map(decode).collect()
 }
 
-/// The file of that path that was collected, and removed at or after `since`.
+/// The file collected from that path and removed at or after `since`.
 pub async fn lately_gone(
     db: &Db,
     connector_key: &str,
@@ -204,25 +205,25 @@ pub async fn lately_gone(
     row.as_ref().map(decode_file).transpose()
 }
 
-/// The copy is whole and synced, and gets this name.
+/// The copy is complete and synced, and gets this name.
 pub async fn name_copy(db: &Db, file: &FileInSend, name: &str) -> Result<(), StoreError> {
     of(NAME_COPY, file).bind(name).execute(db.writer()).await?;
     Ok(())
 }
 
-/// The copy lies there (`kept`), or cannot be made any more.
+/// The copy has its name (`kept`), or can no longer be made.
 pub async fn end_copy(db: &Db, file: &FileInSend, kept: bool) -> Result<(), StoreError> {
     of(END_COPY, file).bind(if kept { "done" } else { "none" }).execute(db.writer()).await?;
     Ok(())
 }
 
-/// It does not lie in Send any more.
+/// It is no longer in Send.
 pub async fn gone(db: &Db, file: &FileInSend, at: Timestamp) -> Result<(), StoreError> {
     of(GONE, file).bind(at.us()).execute(db.writer()).await?;
     Ok(())
 }
 
-/// Forgets what was last downloaded before `before`, unless something is still to be done with it.
+/// Forgets files last downloaded before `before`, unless a step is still to be done.
 pub async fn forget(db: &Db, before: Timestamp) -> Result<(), StoreError> {
     let mut reached = i64::MIN;
     loop {

@@ -1,8 +1,8 @@
 //! Group commit: everything the engine records goes through one queue and one writer, many rows to a transaction.
 //!
-//! Always: [`Recorder::receive`] returns only after its receipt, and in it its event, is committed with a full sync, or is as
-//! safe in the [`Journal`]. Records that nobody waits for are put off for a few milliseconds: while uploads come, those of many
-//! are one commit. Where the database cannot be written they are kept until it can ([`Writer`]).
+//! Always: [`Recorder::receive`] returns only after its receipt, with its event, is committed with a full sync, or is
+//! as safe in the [`Journal`]. Records that nobody waits for are deferred by a few milliseconds: while uploads come,
+//! those of many share one commit. While the database cannot be written they are kept ([`Writer`]).
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -21,7 +21,7 @@ use crate::base::clock::Timestamp;
 use crate::base::id::{EventId, ReceiptId};
 use crate::domain::receipt::Status;
 
-/// The database did not take it; nothing of it is promised.
+/// The database did not accept it; nothing of it is promised.
 #[derive(Clone, Debug, thiserror::Error)]
 #[error("could not record it: {0}")]
 pub struct NotRecorded(pub String);
@@ -39,21 +39,21 @@ pub struct Received {
     pub receipt: Receipt,
     /// Its After Receive event's id.
     pub event_id: EventId,
-    /// The Receive folder it is for, as a path of this machine: where its bytes will be held if a delivery needs them.
+    /// The Receive folder it goes to, as a path of this machine: where its bytes are held if a delivery needs them.
     pub folder: String,
-    /// The number of that folder's staging folder: where that is another, nothing can be told of the file.
+    /// The inode of that folder's staging folder: in any other, nothing can be said about the file.
     pub staging_inode: u64,
-    /// When its deliveries may begin: it has settled by then.
+    /// When its deliveries may begin, because it has settled.
     pub deliver_at: Timestamp,
     /// The actions it sets off, by their ids.
     pub actions: Vec<String>,
-    /// Whose file leaves Receive when this one lies there, from under another name.
+    /// The receipt whose file, under another name, leaves Receive when this one gets its name.
     pub in_place_of: Option<ReceiptId>,
 }
 
 #[cfg(test)]
 impl Received {
-    /// A receipt to be committed, for tests that are not about its deliveries.
+    /// A receipt to be committed, for tests that ignore deliveries.
     pub(crate) fn of(receipt: Receipt, ids: &crate::base::id::IdSource) -> Self {
         let (event_id, deliver_at) = (EventId::new(ids), receipt.completed_at);
         Self {
@@ -67,44 +67,44 @@ impl Received {
         }
     }
 
-    /// The same of a file at that path.
+    /// The same for a file at that path.
     pub(crate) fn at(path: &str, ids: &crate::base::id::IdSource, at: Timestamp) -> Self {
         let (client_path, stored_path) = (path.to_owned(), path.to_owned());
         Self::of(Receipt { client_path, stored_path, ..Receipt::sample(ids, "Acme", at) }, ids)
     }
 }
 
-/// What came of a commit.
+/// The outcome of a commit.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Committed {
-    /// The receipt of the same connector, name and digest within 24 hours, where it was looked for already.
+    /// The receipt of the same connector, name and digest within 24 hours, if already looked up.
     pub duplicate_of: Option<ReceiptId>,
-    /// Whether a delivery needs its bytes: they are to be held before the file gets its final name.
+    /// Whether a delivery needs its bytes: they must be held before the file gets its final name.
     pub held: bool,
 }
 
-/// A file that lies under its final name now: its mark is cleared and its event released.
+/// A file that now has its final name: its mark is cleared and its event released.
 #[derive(Clone, Debug)]
 pub struct Published {
     /// The receipt.
     pub id: ReceiptId,
-    /// Where it lies: an older receipt of that place is marked replaced.
+    /// Where it lies: an older receipt of that place becomes *replaced*.
     pub place: Place,
-    /// Another receipt that is replaced, whose file lay under another name.
+    /// Another receipt that is replaced, though its file had another name.
     pub in_place_of: Option<ReceiptId>,
     /// Its After Receive event.
     pub event: event::Event,
 }
 
 impl Published {
-    /// What is to be said of a receipt's file once it lies under its final name.
+    /// What to record once a receipt's file has its final name.
     pub fn of(receipt: &Receipt, event_id: EventId) -> Self {
         let event = event::Event::after_receive(receipt, event_id);
         Self { id: receipt.id.clone(), place: Place::of(receipt), in_place_of: None, event }
     }
 }
 
-/// Where a received file lies.
+/// The place of a received file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Place {
     /// The connector's id in lower case.
@@ -114,7 +114,7 @@ pub struct Place {
 }
 
 impl Place {
-    /// Where the receipt's file lies, or will.
+    /// The place of the receipt's file, now or soon.
     pub fn of(receipt: &Receipt) -> Self {
         Self { connector_key: receipt.connector_key(), stored_path: receipt.stored_path.clone() }
     }
@@ -125,28 +125,30 @@ impl Place {
 pub struct Recorder {
     queue: Queue,
     received: Arc<AtomicU64>,
-    /// Where receipts are safe sooner than in the database, and the configuration that says whether they are passed along.
+    /// Where receipts are safe sooner than in the database, and the configuration that tells whether they are passed
+    /// along.
     journal: Option<(Arc<Journal>, Live)>,
 }
 
 impl Recorder {
-    /// A recorder, and the writer that must be run for it.
+    /// A recorder, and its writer, which must be run.
     pub fn new(db: Db) -> (Self, Writer) {
         let (queue, jobs) = queue();
         (Self { queue, received: Arc::default(), journal: None }, Writer::new(db, jobs))
     }
 
-    /// The same, where receipts are written down in a journal first.
+    /// The same, with receipts written to a journal first.
     pub fn with_journal(db: Db, journal: Arc<Journal>, live: Live) -> (Self, Writer) {
         let (recorder, writer) = Self::new(db);
         (Self { journal: Some((Arc::clone(&journal), live)), ..recorder }, writer.with_journal(journal))
     }
 
-    /// Commits a receipt and its event; returns when both are on disk, with what came of it.
+    /// Commits a receipt and its event; returns the outcome when both are on disk.
     pub async fn receive(&self, received: Received) -> Result<Committed, NotRecorded> {
         self.received.fetch_add(1, Ordering::Relaxed);
         if let Some((journal, live)) = &self.journal
-            // What was said of a place before is not in the journal: it must be in the database no later than this.
+            // What was recorded of this place before is not in the journal: it must reach the database no later than
+            // the receipt.
             && !self.queue.says_of(&Place::of(&received.receipt))
         {
             let passes_along = live.snapshot().passing_along.contains(&received.receipt.connector_key());
@@ -170,7 +172,7 @@ impl Recorder {
         answer.await.map_err(|_| Gone)?
     }
 
-    /// Waits until the database has every receipt that [`Self::receive`] returned for.
+    /// Waits until the database has every receipt that [`Self::receive`] has returned.
     pub async fn catch_up(&self) -> Result<(), NotRecorded> {
         match &self.journal {
             Some((journal, _)) if journal.is_ahead() => self.flush().await,
@@ -178,12 +180,12 @@ impl Recorder {
         }
     }
 
-    /// How many receipts were handed over to be committed since the start: whether it changes tells whether uploads come.
+    /// How many receipts were handed over since the start: a change shows that uploads are coming.
     pub fn received(&self) -> u64 {
         self.received.load(Ordering::Relaxed)
     }
 
-    /// Commits that a file was collected, with its event and whatever was handed over before; returns when it is on disk.
+    /// Commits that a file was collected, with its event and everything handed over before; returns when it is on disk.
     pub async fn collect(&self, collection: collected::Collection, event: event::Event) -> Result<(), NotRecorded> {
         let (done, answer) = oneshot::channel();
         self.queue.push(Job::Collect(Box::new((collection, event)), done)).await?;
@@ -195,7 +197,7 @@ impl Recorder {
         self.send(Job::Publish(Box::new(published))).await;
     }
 
-    /// The received file that lay at `stored_path` is `status` now.
+    /// The received file at `stored_path` now has this status.
     pub async fn moved(&self, connector_key: &str, stored_path: &str, status: Status) {
         let (connector_key, stored_path) = (connector_key.to_owned(), stored_path.to_owned());
         self.send(Job::Moved(Place { connector_key, stored_path }, status)).await;
@@ -221,19 +223,19 @@ impl Recorder {
         self.send(Job::Session(Box::new(session))).await;
     }
 
-    /// Records a refusal if there is room: nobody waits for it, and a flood of them cannot slow a session down.
+    /// Records a refusal if there is room: nobody waits for it, and a flood cannot slow a session down.
     pub fn refusal(&self, refusal: refusal::Refusal) {
         self.queue.push_if_room(Job::Refusal(Box::new(refusal)));
     }
 
-    /// Records a failed login if there is room. More of the same partner and address within a minute say nothing new:
-    /// refusals count them.
+    /// Records a failed login if there is room. Further ones of the same partner and address within a minute are
+    /// dropped: refusals count them.
     pub fn login_failed(&self, event: event::Event) {
         self.queue.push_if_room(Job::LoginFailed(Box::new(event)));
     }
 
     /// Waits until everything handed over before is committed: before a received file is renamed or removed, so that
-    /// recovery never looks for it where it was. After an error nothing may be done that relies on it.
+    /// recovery never looks for it in its old place. After an error nothing may rely on it.
     pub async fn flush(&self) -> Result<(), NotRecorded> {
         let (done, answer) = oneshot::channel();
         self.queue.push(Job::Flush(done)).await?;
@@ -247,7 +249,7 @@ impl Recorder {
     }
 }
 
-/// Numbers from outside are below 2^63 by far; one that is not is refused by the table's CHECK.
+/// Outside numbers are far below 2^63; the table's CHECK refuses any other.
 pub(super) fn signed(n: u64) -> i64 {
     i64::try_from(n).unwrap_or(-1)
 }
@@ -320,7 +322,7 @@ mod tests {
         recorder.receive(first.clone()).await.unwrap();
         recorder.publish(published(&first)).await;
         recorder.receive(second.clone()).await.unwrap();
-        // The first was written before the second came: it has not replaced what came after it.
+        // The first was written before the second came: it has not replaced what followed.
         assert_eq!(state(&db, &first).await, (Status::InReceive, false));
         assert_eq!(state(&db, &second).await, (Status::InReceive, true));
         recorder.moved("acme", "/Receive/a", Status::Removed).await;

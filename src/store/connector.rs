@@ -12,7 +12,7 @@ use crate::domain::connector::{Connector, ConnectorId, ConnectorSettings, type_o
 use crate::domain::setting::{Texts, Value};
 use crate::domain::value::ConnectorType;
 
-/// Connectors one appliance can hold.
+/// The most connectors of one appliance.
 pub const CONNECTORS_MAX: i64 = 10_000;
 
 const ALL: &str = "SELECT id, created_at_us FROM connectors ORDER BY id_key";
@@ -33,7 +33,7 @@ const RETIRE_PASSWORDS: &str =
     "UPDATE connector_passwords SET valid_until_us = $2 WHERE id_key = $1 AND valid_until_us IS NULL";
 const DROP_PASSWORDS: &str = "DELETE FROM connector_passwords WHERE id_key = $1 AND valid_until_us <= $2";
 
-/// A connector as it is stored.
+/// A connector as stored.
 #[derive(Clone, Debug)]
 pub struct StoredConnector {
     /// Its id as written.
@@ -55,7 +55,7 @@ pub struct PasswordHash {
     pub valid_until: Option<Timestamp>,
 }
 
-/// Every connector, by id without regard to case.
+/// Every connector, by id in any case.
 pub async fn all(db: &Db) -> Result<Vec<StoredConnector>, StoreError> {
     let mut tx = db.reader().begin().await?;
     let mut texts: BTreeMap<String, Texts> = BTreeMap::new();
@@ -121,7 +121,8 @@ pub async fn add(
     Ok(())
 }
 
-/// The same within another transaction, which must not be committed when this fails. Where its folders lie is not looked at.
+/// The same within another transaction, which must not be committed if this fails. Does not check where its folders
+/// lie.
 pub(super) async fn add_in(
     tx: &mut Transaction<'_, Sqlite>,
     (id, values, password_hash): (&ConnectorId, &Texts, Option<&str>),
@@ -146,7 +147,7 @@ pub(super) async fn add_in(
     Ok(())
 }
 
-/// What a save of a connector changes.
+/// The changes of one save.
 #[derive(Clone, Debug, Default)]
 pub struct Edit<'a> {
     /// New values by key; other keys stay.
@@ -169,16 +170,16 @@ pub async fn save(db: &Db, id: &ConnectorId, edit: &Edit<'_>, change: &Change<'_
     Ok(())
 }
 
-/// How far a save reached.
+/// What a save affected.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Reached {
-    /// Its folders are others, or come into use: where they lie is still to be looked at.
+    /// Its folders changed or came into use: their places must still be checked.
     Folders,
-    /// Its folders are as they were.
+    /// Its folders did not change.
     Others,
 }
 
-/// The same within another transaction, which must not be committed when this fails.
+/// The same within another transaction, which must not be committed if this fails.
 pub(super) async fn save_in(
     tx: &mut Transaction<'_, Sqlite>,
     (id, edit): (&ConnectorId, &Edit<'_>),
@@ -193,13 +194,13 @@ pub(super) async fn save_in(
     if let Some(hash) = edit.password_hash {
         put_password(tx, id, hash, edit.older_until, change).await?;
     }
-    // What is wrong already can be switched off, but not on again.
+    // Whatever is already wrong can be switched off, but not on again.
     let before = connector(id.clone(), &before).ok();
     let same = |before: Connector| before.folders() == own.folders() && before.settings.enabled >= own.settings.enabled;
     Ok(if before.is_some_and(same) { Reached::Others } else { Reached::Folders })
 }
 
-/// What stands behind a connector is settled when it is made: files, arrows and a partner's password depend on it.
+/// The type of a connector is fixed when it is made: files, arrows and a partner's password depend on it.
 fn check_type(id: &ConnectorId, before: &Texts, values: &Texts) -> Result<(), SaveError> {
     let Some(wanted) = values.get("type").and_then(|text| ConnectorType::parse(text).ok()) else { return Ok(()) };
     let is = type_of(before);
@@ -210,7 +211,8 @@ fn check_type(id: &ConnectorId, before: &Texts, values: &Texts) -> Result<(), Sa
     Err(SaveError::mistake("type", words))
 }
 
-/// Removes a connector: its settings, passwords and arrows; what waits on these stops. Files, receipts and events stay. Whether it was there.
+/// Removes a connector with its settings, passwords and arrows; what waits on these stops. Files, receipts and events
+/// stay. Returns whether it was there.
 pub async fn remove(db: &Db, id: &ConnectorId, change: &Change<'_>) -> Result<bool, StoreError> {
     let mut tx = db.begin().await?;
     let there: Option<String> =
@@ -231,12 +233,12 @@ pub async fn remove(db: &Db, id: &ConnectorId, change: &Change<'_>) -> Result<bo
     Ok(there.is_some())
 }
 
-/// The name of what a Webhook connector signs with.
+/// The name of the secret that a Webhook connector signs with.
 pub fn webhook_secret(id: &ConnectorId) -> String {
     format!("webhook {}", id.key())
 }
 
-/// What the audit calls it.
+/// Its name in the audit.
 pub(super) fn subject(id: &ConnectorId) -> String {
     format!("connector {id}")
 }
@@ -272,7 +274,7 @@ async fn put_password(
     change: &Change<'_>,
 ) -> Result<(), SaveError> {
     let until = older_until.unwrap_or(change.at);
-    // An older password that still had time loses it: at most two are valid.
+    // An older password that was still valid ends now: at most two are valid.
     sqlx::query(DROP_PASSWORDS).bind(id.key()).bind(i64::MAX).execute(&mut **tx).await?;
     sqlx::query(RETIRE_PASSWORDS).bind(id.key()).bind(until.us()).execute(&mut **tx).await?;
     sqlx::query(DROP_PASSWORDS).bind(id.key()).bind(change.at.us()).execute(&mut **tx).await?;

@@ -1,5 +1,5 @@
-//! Whether the data folder is still the one of the last start. In a copy of it every file has another number, and was made
-//! anew.
+//! Whether the data folder is still the one of the last start. In a copy of it every file has a new inode and birth
+//! time.
 
 use std::os::unix::fs::MetadataExt;
 use std::time::UNIX_EPOCH;
@@ -13,21 +13,21 @@ const NOTED: &str = "SELECT inode, born_us FROM data_folder WHERE one = 1";
 const NOTE: &str = "INSERT INTO data_folder (one, inode, born_us) VALUES (1, $1, $2) \
      ON CONFLICT (one) DO UPDATE SET inode = excluded.inode, born_us = excluded.born_us";
 
-/// Whether it is the very folder that [`note`] noted last. `false` where none was.
+/// Whether it is the very folder that [`note`] recorded last. `false` if none was recorded.
 pub async fn is_the_same(db: &Db) -> Result<bool, StoreError> {
     let noted = sqlx::query(NOTED).fetch_optional(db.reader()).await?;
     let noted = noted.map(|row| Ok::<_, sqlx::Error>((row.try_get(0)?, row.try_get(1)?))).transpose()?;
     Ok(noted == Some(told_by(db)?))
 }
 
-/// Notes which it is.
+/// Records its identity.
 pub async fn note(db: &Db) -> Result<(), StoreError> {
     let (inode, born_us) = told_by(db)?;
     sqlx::query(NOTE).bind(inode).bind(born_us).execute(db.writer()).await?;
     Ok(())
 }
 
-/// The number of the database's file, and when it was made: 0 where the file system does not tell.
+/// The inode and birth time of the database's file: 0 if the file system does not tell.
 fn told_by(db: &Db) -> Result<(i64, i64), StoreError> {
     let path = db.folder().join(DATABASE);
     let found = std::fs::metadata(&path).map_err(|source| StoreError::Folder { path, source })?;

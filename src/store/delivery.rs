@@ -1,5 +1,6 @@
-//! Deliveries: what an event sets off, one row for each target, and each attempt (PRODUCT section 10). Those of a received
-//! file are made in its receipt's own commit (`group`). All of one source for one target are a *lane*.
+//! Deliveries: what an event sets off, one row for each target, and each attempt (PRODUCT section 10). Those of a
+//! received file are made in its receipt's own commit (`group`). All deliveries from one source to one target are a
+//! *lane*.
 
 use std::sync::LazyLock;
 use std::time::Duration;
@@ -15,12 +16,12 @@ use crate::base::clock::Timestamp;
 use crate::base::id::{EventId, ReceiptId};
 use crate::domain::flow::{DeliveryState, Target};
 
-/// No wait is longer: settings allow a week between attempts, and an hour until a file has settled.
+/// No wait is longer: settings allow up to a week between attempts, and up to an hour for a file to settle.
 const WAIT_MAX: Duration = Duration::from_hours(8 * 24);
 
-// What `pending` reads, in its order. Whoever is told of a received file has a lane of its connector, and no receipt of its
-// own. What is held back and was due by `$4` is passed over: else a batch full of it would
-// stand before all others for ever.
+// What `pending` reads, in this order. Deliveries to event targets about a received file are in a lane of its
+// connector, without a receipt of their own. Those held back although due by `$4` are skipped: else a batch full of
+// them would block all others for ever.
 macro_rules! select_pending {
     ($rest:literal) => {
         concat!(
@@ -35,7 +36,7 @@ macro_rules! select_pending {
     };
 }
 
-// What `read_placement` reads, in its order.
+// What `read_placement` reads, in this order.
 macro_rules! select_placements {
     ($rest:literal) => {
         concat!(
@@ -46,7 +47,7 @@ macro_rules! select_placements {
     };
 }
 
-// From lane to lane by the index, however many deliveries wait in each.
+// Jumps from lane to lane in the index, however many deliveries wait in each.
 const LANES: &str = "WITH RECURSIVE lanes (source_key, target) AS ( \
      SELECT source_key, target FROM (SELECT source_key, target FROM deliveries WHERE ended_at_us IS NULL \
      ORDER BY source_key, target LIMIT 1) AS first UNION ALL \
@@ -58,18 +59,18 @@ const LANES: &str = "WITH RECURSIVE lanes (source_key, target) AS ( \
 
 const IN_ORDER: &str = select_pending!("ORDER BY d.id LIMIT $3");
 const BY_TIME: &str = select_pending!("ORDER BY d.next_at_us LIMIT $3");
-// Of `record`: `$2` is an array of `Attempted::row`.
+// For `record`: `$2` is an array of `Attempted::row`.
 const ADD_ATTEMPTS: &str = "INSERT INTO attempts (delivery_id, number, at_us, duration_us, outcome, answer, letter) SELECT d.id, \
      d.attempts + 1, tried.value->>1, tried.value->>2, tried.value->>3, tried.value->>4, tried.value->>10 \
      FROM jsonb_each($2) AS tried CROSS JOIN deliveries d ON d.id = tried.value->>0";
-// What was stopped while it was tried stays so, unless the target has it.
+// A delivery stopped during an attempt stays stopped, unless the target has it.
 const AFTER_ATTEMPTS: &str = "UPDATE deliveries SET attempts = attempts + 1, since_attempt = since_attempt + (tried.value->>11), \
      next_at_us = tried.value->>6, \
      state = CASE WHEN ended_at_us IS NULL OR tried.value->>5 = 'delivered' THEN tried.value->>5 ELSE state END, \
      ended_at_us = CASE WHEN ended_at_us IS NULL OR tried.value->>5 = 'delivered' THEN tried.value->>7 \
      ELSE ended_at_us END FROM jsonb_each($2) AS tried WHERE deliveries.id = tried.value->>0";
 const DUE_NOW: &str = "UPDATE deliveries SET next_at_us = $1 WHERE ended_at_us IS NULL AND next_at_us > $2";
-// From when on it waits: its last attempt, or when it was made.
+// When its wait began: at its last attempt, or when it was made.
 const WAIT_FROM_NOW: &str = "UPDATE deliveries SET next_at_us = $1 + next_at_us - begun.at_us \
      FROM (SELECT d.id, COALESCE(a.at_us, d.created_at_us) AS at_us FROM deliveries d LEFT JOIN attempts a \
      ON a.delivery_id = d.id AND a.number = d.attempts WHERE d.ended_at_us IS NULL AND d.next_at_us > $1) AS begun \
@@ -83,15 +84,15 @@ const PLACE: &str = "INSERT INTO placements (delivery_id, folder, staged_name, n
 
 const PLACEMENTS: &str = select_placements!("ORDER BY p.delivery_id");
 const PLACEMENT: &str = select_placements!("WHERE p.delivery_id = $1");
-// What lies in a partner's Send is the partner's to collect; what lies in a Folder is kept for a time.
+// Files in a partner's Send are the partner's to collect; those in a Folder are kept for a time.
 const KEEP_FILES: &str = "INSERT INTO kept_files (connector_key, name, inode, at_us) \
      SELECT t.owner, placed.value->>8, placed.value->>9, placed.value->>7 FROM jsonb_each($2) AS placed \
      CROSS JOIN deliveries d ON d.id = placed.value->>0 JOIN setting_values t ON t.scope = 'connector' \
      AND t.owner = substr(d.target, 11) AND t.key = 'type' AND t.value = 'folder' \
      WHERE placed.value->>8 IS NOT NULL AND substr(d.target, 1, 10) = 'connector:' ORDER BY placed.key \
      ON CONFLICT (connector_key, name) DO UPDATE SET inode = excluded.inode, at_us = excluded.at_us";
-// What is passed along to a Folder goes on along its arrows; each delivery once, however often it is recorded, and also
-// when a file came there twice in the same batch.
+// What is passed along to a Folder continues along its arrows; each delivery once, however often it is recorded, even
+// if a file came there twice in the same batch.
 const PASS_ON: &str = "INSERT INTO deliveries (event_id, receipt_id, source_key, target, state, attempts, since_attempt, \
      next_at_us, created_at_us) SELECT d.event_id, d.receipt_id, a.from_key, 'connector:' || a.to_key, 'waiting', 0, 0, \
      placed.value->>7, placed.value->>7 FROM jsonb_each($2) AS placed CROSS JOIN deliveries d \
@@ -109,8 +110,8 @@ const LEAD_ELSEWHERE: &str = "INSERT INTO deliveries (event_id, receipt_id, sour
      AND d.instead_of IS NULL AND substr(d.target, 1, 10) = 'connector:' AND NOT EXISTS (SELECT 1 FROM deliveries made \
      WHERE made.receipt_id = d.receipt_id AND made.instead_of = d.id) \
      ORDER BY failed.key";
-// Of `settle`: `$1` is an array of receipt ids. COALESCE keeps the database from the index of statuses: it would go through
-// everything that waits.
+// For `settle`: `$1` is an array of receipt ids. COALESCE keeps the database from the index of statuses, where it would
+// scan everything that waits.
 const END_HOLDS: &str = "UPDATE holds SET ended = 1 WHERE receipt_id IN (SELECT value FROM json_each($1)) \
      AND NOT EXISTS (SELECT 1 FROM deliveries WHERE deliveries.receipt_id = holds.receipt_id AND ended_at_us IS NULL)";
 const PASSED_ALONG: &str = "UPDATE receipts SET status = 'passed_along' WHERE id IN (SELECT value FROM json_each($1)) \
@@ -125,10 +126,10 @@ const STAYS: &str = "UPDATE receipts SET status = 'in_receive' WHERE id IN (SELE
      AND d.source_key = receipts.connector_key AND substr(d.target, 1, 10) = 'connector:' \
      AND (d.ended_at_us IS NULL OR d.state = 'failed'))";
 
-/// Where the files of receipts are now whose deliveries have ended, and whether their bytes are still needed. Its rows are
-/// the receipts that are passed along by this.
+/// Sets where the files of receipts are once their deliveries have ended, and whether their bytes are still needed.
+/// Returns the receipts that are passed along by this.
 static SETTLE: LazyLock<String> = LazyLock::new(|| [END_HOLDS, PASSED_ALONG, STAYS].join(";\n"));
-/// Attempts, what follows from them, and [`SETTLE`]: one call of the database however many there are (decision 0090).
+/// Attempts, their consequences, and [`SETTLE`]: one call of the database however many there are (decision 0090).
 static RECORD: LazyLock<String> = LazyLock::new(|| {
     let attempts = [ADD_ATTEMPTS, AFTER_ATTEMPTS, FORGET_PLACEMENTS, KEEP_FILES, PASS_ON, LEAD_ELSEWHERE];
     [&attempts.join(";\n"), SETTLE.as_str()].join(";\n")
@@ -143,7 +144,7 @@ const LANES_OF: &str = "SELECT DISTINCT source_key, target FROM deliveries WHERE
 const END_IDLE_HOLDS: &str = "UPDATE holds SET ended = 1 WHERE ended = 0 AND NOT EXISTS (SELECT 1 FROM deliveries \
      WHERE deliveries.receipt_id = holds.receipt_id AND ended_at_us IS NULL)";
 
-/// All deliveries of one source for one target.
+/// All deliveries from one source to one target.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Lane {
     /// The connector they come from, by its id in lower case; empty for the appliance.
@@ -159,51 +160,52 @@ pub struct Pending {
     pub id: i64,
     /// The event it delivers.
     pub event_id: EventId,
-    /// The file, if it is about one.
+    /// The file, if it concerns one.
     pub receipt_id: Option<ReceiptId>,
-    /// Attempts made so far, since it was made.
+    /// Attempts since it was made.
     pub attempts: u32,
-    /// Attempts that failed since it was last begun anew.
+    /// Failed attempts since it was last begun anew.
     pub failed: u32,
     /// When the next one is due.
     pub next_at: Timestamp,
-    /// Its file has not its final name yet, or a temporary one again.
+    /// Its file does not have its final name yet, or has a temporary one again.
     pub held: bool,
-    /// Its file was on its way into a folder: it may lie there already.
+    /// Its file was on its way into a folder, and may have arrived.
     pub placed: bool,
 }
 
-/// What became of one attempt.
+/// The outcome of one attempt.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Attempted {
     /// Which delivery.
     pub delivery: i64,
-    /// The file it is about.
+    /// The file it concerns.
     pub receipt_id: Option<ReceiptId>,
     /// When it began.
     pub at: Timestamp,
     /// How long it took.
     pub took: Duration,
-    /// What the other side said, or why it was not reached.
+    /// What the other side answered, or why it was not reached.
     pub answer: String,
     /// What follows.
     pub next: Next,
-    /// Of alerts that went in one letter, whether it is the first: letters are counted by it.
+    /// For alerts sent in one letter, whether this is the first: it counts the letter.
     pub letter: bool,
 }
 
 /// What follows an attempt.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Next {
-    /// Nothing: the target has it; where it was put, if into a folder.
+    /// Nothing: the target has it; in which place, if the target is a folder.
     Delivered(Option<Placed>),
     /// Another attempt, at that time.
     Retry(Timestamp),
-    /// Another one at once: this one was broken off from this side, and is none of those that are counted.
+    /// Another one at once: this side broke this one off, and it does not count.
     Again,
-    /// It is given up: the event that says so. An alert has none, which would be one more alert that cannot be sent.
+    /// It is given up, with the event that says so. An alert has none: that would be one more alert that cannot be
+    /// sent.
     GiveUp(Option<Box<Event>>),
-    /// The target wants no more of it.
+    /// The target declines it for good.
     Stop,
 }
 
@@ -216,7 +218,7 @@ pub struct Placed {
     pub inode: u64,
 }
 
-/// A file on its way into a folder: staged and synced, not known to have its name.
+/// A file on its way into a folder: staged and synced, not yet known to have its name.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Placement {
     /// The delivery.
@@ -229,13 +231,13 @@ pub struct Placement {
     pub name: String,
     /// Its inode.
     pub inode: u64,
-    /// The inode of the staging folder it is in; `None` where that was not noted yet.
+    /// The inode of its staging folder; `None` if it was not recorded yet.
     pub staging_inode: Option<u64>,
     /// The file.
     pub receipt_id: Option<ReceiptId>,
 }
 
-/// Lanes in which something is still to be delivered.
+/// Lanes with deliveries still to be made.
 pub async fn lanes(db: &Db) -> Result<Vec<Lane>, StoreError> {
     let rows = sqlx::query(LANES).fetch_all(db.reader()).await?;
     let lane = |row: &SqliteRow| -> Result<Option<Lane>, StoreError> {
@@ -245,8 +247,8 @@ pub async fn lanes(db: &Db) -> Result<Vec<Lane>, StoreError> {
     rows.iter().filter_map(|row| lane(row).transpose()).collect()
 }
 
-/// The next deliveries of a lane, at most `count`: the oldest, or with `by_time` those due first. One that is held back is
-/// among them only in order, and only if it was due after `held_since`.
+/// The next deliveries of a lane, at most `count`: the oldest, or with `by_time` the first due. Held-back ones are
+/// included only without `by_time`, and only if due after `held_since`.
 pub async fn next(
     db: &Db,
     lane: &Lane,
@@ -275,7 +277,7 @@ fn pending(row: &SqliteRow) -> Result<Pending, StoreError> {
     })
 }
 
-/// Files are staged and synced: from now on a staged file that is not there any more counts as delivered.
+/// Files are staged and synced: from now on a staged file that has gone counts as delivered.
 pub async fn place(db: &Db, placements: &[Placement]) -> Result<(), StoreError> {
     let row = |one: &Placement| {
         let inodes = (one.inode.cast_signed(), one.staging_inode.map(u64::cast_signed));
@@ -308,13 +310,13 @@ fn read_placement(row: &SqliteRow) -> Result<Placement, StoreError> {
     })
 }
 
-/// It did not get its name: it is staged anew.
+/// It did not get its name: it will be staged anew.
 pub async fn forget_placement(db: &Db, delivery: i64) -> Result<(), StoreError> {
     sqlx::query(FORGET_PLACEMENT).bind(delivery).execute(db.writer()).await?;
     Ok(())
 }
 
-/// Records attempts and what follows from them, all or nothing. Gives the receipts whose last target has them now: their
+/// Records attempts and their consequences, all or nothing. Returns the receipts whose last target now has them: their
 /// files leave Receive.
 pub async fn record(db: &Db, attempts: &[Attempted]) -> Result<Vec<ReceiptId>, StoreError> {
     let rows: Value = attempts.iter().map(Attempted::row).collect();
@@ -339,9 +341,9 @@ async fn is_given_up(tx: &mut Transaction<'_, Sqlite>, delivery: i64) -> sqlx::R
 }
 
 impl Attempted {
-    /// One as [`RECORD`] takes it: the delivery; when, how long, the outcome and the answer of the attempt; state, next
-    /// attempt and end of the delivery; name and inode, if it was placed; whether it is a letter by itself; whether it is not
-    /// counted.
+    /// One row for [`RECORD`]: the delivery; time, duration, outcome and answer of the attempt; state, next attempt and
+    /// end of the delivery; name and inode, if it was placed; whether it counts as a letter; whether it is not counted
+    /// as an attempt.
     fn row(&self) -> Value {
         let ended = self.at.plus(self.took);
         let (state, outcome, next_at, ended_at) = match &self.next {
@@ -369,7 +371,7 @@ impl Attempted {
     }
 }
 
-/// After deliveries of these receipts have ended: where their files are now, and whether their bytes are still needed.
+/// After deliveries of these receipts have ended: sets where their files are, and whether their bytes are still needed.
 pub(super) async fn settle(tx: &mut Transaction<'_, Sqlite>, receipts: &[ReceiptId]) -> sqlx::Result<()> {
     let query = sqlx::query(AssertSqlSafe(SETTLE.as_str())).bind(receipt::array(receipts));
     query.fetch_all(&mut **tx).await.map(drop)
@@ -380,7 +382,7 @@ fn passed_along(row: &SqliteRow) -> Result<ReceiptId, StoreError> {
     ReceiptId::parse(&id).ok_or_else(|| StoreError::Unreadable(format!("receipt {id}")))
 }
 
-/// The arrow is gone: what waits on it stops. Gives how many there were.
+/// The arrow is gone: its deliveries stop. Returns how many there were.
 pub(super) async fn stop_lane(
     tx: &mut Transaction<'_, Sqlite>,
     from: &str,
@@ -390,12 +392,12 @@ pub(super) async fn stop_lane(
     stop(tx, from, &Target::Connector(to.to_owned()).text(), at).await
 }
 
-/// The connector is gone: what waits to leave it or to come to it stops. What happened there is told all the same.
+/// The connector is gone: deliveries from and to it stop. Events about it are still delivered.
 pub(super) async fn stop_of(tx: &mut Transaction<'_, Sqlite>, key: &str, at: Timestamp) -> sqlx::Result<()> {
     stop_lanes(tx, (Some(key), &Target::Connector(key.to_owned())), at).await
 }
 
-/// The target is gone: what waits to come to it stops, wherever it comes from.
+/// The target is gone: deliveries to it stop, whatever their source.
 pub(super) async fn stop_to(tx: &mut Transaction<'_, Sqlite>, target: &Target, at: Timestamp) -> sqlx::Result<()> {
     stop_lanes(tx, (None, target), at).await
 }
@@ -412,7 +414,7 @@ async fn stop_lanes(
     Ok(())
 }
 
-/// What waits in a lane stops. Gives how many there were.
+/// Stops the deliveries of a lane. Returns how many there were.
 pub(super) async fn stop(
     tx: &mut Transaction<'_, Sqlite>,
     source: &str,
@@ -432,8 +434,8 @@ pub async fn end_idle_holds(db: &Db) -> Result<(), StoreError> {
     Ok(())
 }
 
-/// What was made or tried while the clock was ahead waits from now on, for as long as it was to; what waits longer than
-/// anything may is due now. Gives how many.
+/// Deliveries made or tried while the clock was ahead wait from now on, for as long as they should have; those waiting
+/// longer than any wait allowed are due now. Returns how many.
 pub async fn catch_up(db: &Db, now: Timestamp) -> Result<u64, StoreError> {
     let mut tx = db.begin().await?;
     let put_off = sqlx::query(WAIT_FROM_NOW).bind(now.us()).execute(&mut *tx).await?.rows_affected();
@@ -488,7 +490,7 @@ mod tests {
         let tried = "INSERT INTO attempts (delivery_id, number, at_us, duration_us, outcome, answer) \
              VALUES ($1, $2, $3, 0, 'retry', '')";
         let later = now.plus(ahead);
-        // Made then, tried then, and both before: its retry is an hour away.
+        // One made later, one tried later, one neither: its retry is an hour away.
         let rows = [(1, later, 0, later.plus(settle)), (2, now, 2, later.plus(minute)), (3, now, 1, later)];
         for (id, made, attempts, next) in rows {
             let put = sqlx::query(put).bind(id).bind(made.us()).bind(attempts).bind(next.us());
@@ -507,7 +509,7 @@ mod tests {
         }
     }
 
-    /// A target that is down for a week leaves this many waiting.
+    /// A target that is down for a week leaves this many deliveries waiting.
     const WAITING: i64 = 100_000;
 
     #[tokio::test]
@@ -525,7 +527,7 @@ mod tests {
         assert_eq!(next.iter().map(|one| one.id).take(4).collect::<Vec<_>>(), [1, 2, 3, 5]);
         let waiting = delivery_page::waiting(&db).await.unwrap();
         assert_eq!(waiting.iter().map(|lane| lane.count).collect::<Vec<_>>(), [75_000, 25_000]);
-        // What runs for each file or many times a second looks each row up by an index, and scans none.
+        // Statements that run for each file or many times a second find rows by an index, without scans.
         for statement in [
             LANES,
             IN_ORDER,
@@ -559,7 +561,7 @@ mod tests {
     const AGAIN: &str = "INSERT INTO deliveries (event_id, receipt_id, source_key, target, state, attempts, since_attempt, \
          next_at_us, created_at_us) SELECT event_id, receipt_id, source_key, target, 'waiting', 0, 0, 1, 1 \
          FROM deliveries WHERE receipt_id = $1";
-    /// Commits them; their files have not their names yet.
+    /// Commits them; their files do not have their names yet.
     async fn receive(db: &Db, all: &[Received]) {
         let mut tx = db.begin().await.unwrap();
         let mut group = Group::default();
@@ -607,7 +609,7 @@ mod tests {
         let all = ["/Receive/there", "/Receive/later", "/Receive/never"].map(|name| Received::at(name, &ids, at));
         receive(&db, &all).await;
         let [there, later, never] = all.each_ref().map(|one| &one.receipt.id);
-        // It came to the Folder twice: as what an error arrow of the same target leads there.
+        // It came to the Folder twice, as if an error arrow of the same target led there.
         sqlx::query(AGAIN).bind(there.as_str()).execute(db.writer()).await.unwrap();
 
         let lane = Lane { source_key: "acme".to_owned(), target: Target::Connector("archive".to_owned()) };

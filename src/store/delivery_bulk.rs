@@ -1,5 +1,5 @@
-//! What an administrator does about many deliveries at once: those of the events that a filter finds. It is done in
-//! pieces, each a commit with its line in the audit, so that no upload waits for long.
+//! What an administrator does to many deliveries at once: those of the events in a filter. It is done in pieces, each a
+//! commit with its line in the audit, so that no upload waits for long.
 
 use sqlx::sqlite::{SqliteArguments, SqliteRow};
 use sqlx::{AssertSqlSafe, Row, Sqlite, Transaction};
@@ -13,12 +13,12 @@ use crate::base::clock::Timestamp;
 use crate::base::id::ReceiptId;
 use crate::domain::event::EventKind;
 
-/// Deliveries of one commit.
+/// Deliveries per commit.
 pub const PIECE_MAX: i64 = 500;
-/// Deliveries that are counted: more are *over* that many.
+/// The most deliveries counted: more are *over* that many.
 pub const COUNTED_MAX: u64 = 100_000;
 
-// The filter is joined to these; what was typed is bound. Each walks its index in the index's own order.
+// The filter is joined to these; typed text is bound. Each walks its index in the index's own order.
 const PENDING: &str = "d.ended_at_us IS NULL AND d.created_at_us <= $4";
 const ENDED: &str = "d.ended_at_us <= $4 AND d.ended_at_us IS NOT NULL AND d.state IN ('failed', 'stopped') \
      AND d.target IN (SELECT value FROM json_each($9))";
@@ -33,7 +33,7 @@ const AGAIN: &str = "UPDATE deliveries SET state = 'waiting', ended_at_us = NULL
 const WAIT_AGAIN: &str = "UPDATE receipts SET status = 'waiting' WHERE COALESCE(status, '') = 'in_receive' AND id IN \
      (SELECT receipt_id FROM deliveries WHERE substr(target, 1, 10) = 'connector:' \
      AND id IN (SELECT value FROM json_each($1)))";
-// Those before them in their lanes go first, so they are due too.
+// Those ahead in their lanes go first, so they become due too.
 const FIRE: &str = "UPDATE deliveries SET next_at_us = $4 WHERE id IN (SELECT id FROM deliveries WHERE source_key = $1 \
      AND target = $2 AND id <= $3 AND ended_at_us IS NULL AND next_at_us > $4 LIMIT $5)";
 
@@ -42,22 +42,22 @@ const FIRE: &str = "UPDATE deliveries SET next_at_us = $4 WHERE id IN (SELECT id
 pub enum Which {
     /// Those that have not ended.
     Pending,
-    /// Those that were given up or stopped.
+    /// Those given up or stopped.
     NotDelivered,
     /// Those that were delivered.
     Delivered,
 }
 
-/// The deliveries of the events that a filter finds.
+/// The deliveries of the events in a filter.
 #[derive(Clone, Debug)]
 pub struct Chosen {
-    /// Which events; empty: deliveries of every event, also of those that are not kept any more.
+    /// Which events; empty: deliveries of every event, including events no longer kept.
     pub events: Filter,
     /// Which of their deliveries.
     pub which: Which,
-    /// As they were then: none that was made, or has ended, since.
+    /// As of then: none that was made, or has ended, since.
     pub until: Timestamp,
-    /// Of those that have ended, only to these targets.
+    /// If they have ended, only those to these targets.
     pub targets: Vec<String>,
 }
 
@@ -66,7 +66,7 @@ pub struct Chosen {
 pub struct One {
     /// Its number.
     pub id: i64,
-    /// The file it is about.
+    /// The file it concerns.
     pub receipt_id: Option<ReceiptId>,
     /// The connector it comes from, by its id in lower case.
     pub source_key: String,
@@ -106,7 +106,7 @@ impl Chosen {
             .bind(serde_json::json!(self.targets).to_string())
     }
 
-    /// How many for each target, most first, counting no further than [`COUNTED_MAX`] in all.
+    /// How many for each target, most first, counting up to [`COUNTED_MAX`] in all.
     pub async fn count(&self, db: &Db) -> Result<Vec<(String, u64)>, StoreError> {
         let chosen = self.source();
         let sql = format!(
@@ -118,7 +118,7 @@ impl Chosen {
         rows.iter().map(|row| Ok((row.try_get(0)?, row.try_get::<i64, _>(1)?.unsigned_abs()))).collect()
     }
 
-    /// The next piece behind `after`, lane by lane; the first begins behind the default.
+    /// The next piece after `after`, lane by lane; the first begins after the default.
     pub async fn piece(&self, db: &Db, after: &One) -> Result<Vec<One>, StoreError> {
         let sql = format!("SELECT d.id, d.receipt_id, d.source_key, d.target {}{BEHIND}", self.source());
         let query = self.bind(sqlx::query(AssertSqlSafe(sql)), after, PIECE_MAX.unsigned_abs());
@@ -135,7 +135,7 @@ fn one(row: &SqliteRow) -> Result<One, StoreError> {
     })
 }
 
-/// *Stop retrying*. How many had not ended; `of` says in words which they are of.
+/// *Stop retrying*. Returns how many had not ended; `of` says in words whose they are.
 pub async fn stop(db: &Db, piece: &[One], of: &str, change: &Change<'_>) -> Result<u64, StoreError> {
     let mut tx = db.begin().await?;
     let stopped = stop_in(&mut tx, piece, change.at).await?;
@@ -155,8 +155,8 @@ pub(super) async fn stop_in(tx: &mut Transaction<'_, Sqlite>, piece: &[One], at:
     Ok(stopped)
 }
 
-/// *Pass along again*: begun anew, each with its event id and a higher attempt. Their bytes are held by then. How many had
-/// ended.
+/// *Pass along again*: begun anew, each with the same event id and a higher attempt. Their bytes must be held by then.
+/// Returns how many had ended.
 pub async fn again(db: &Db, piece: &[One], of: &str, change: &Change<'_>) -> Result<u64, StoreError> {
     let mut tx = db.begin().await?;
     let begun = again_in(&mut tx, piece, change.at).await?;
@@ -165,7 +165,7 @@ pub async fn again(db: &Db, piece: &[One], of: &str, change: &Change<'_>) -> Res
     Ok(begun)
 }
 
-/// The same within a transaction, without the audit. What an action does has nothing to do with where the file is.
+/// The same within a transaction, without the audit. The deliveries of an action do not affect where the file is.
 pub(super) async fn again_in(
     tx: &mut Transaction<'_, Sqlite>,
     piece: &[One],
@@ -178,10 +178,11 @@ pub(super) async fn again_in(
     Ok(begun)
 }
 
-/// *Fire now*: all of a piece are due at once, and so are those before them in their lanes. How many were not due yet.
+/// *Fire now*: all of a piece are due at once, and so are those ahead in their lanes. Returns how many were not due
+/// yet.
 pub async fn fire(db: &Db, piece: &[One], of: &str, change: &Change<'_>) -> Result<u64, StoreError> {
     let mut fired = 0;
-    // A piece goes lane by lane, each in order: its last one has all others before it.
+    // A piece is sorted by lane, each in order: the last of a lane has all others ahead of it.
     for lane in piece.chunk_by(|a, b| (&a.source_key, &a.target) == (&b.source_key, &b.target)) {
         let Some(last) = lane.last() else { continue };
         loop {

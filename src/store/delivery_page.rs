@@ -1,4 +1,4 @@
-//! Deliveries as the pages show them, and what an administrator does about them.
+//! Deliveries as the pages show them, and an administrator's actions on them.
 
 use sqlx::sqlite::SqliteRow;
 use sqlx::{Row, Sqlite, Transaction};
@@ -15,7 +15,7 @@ use crate::domain::connector::ConnectorId;
 use crate::domain::flow::{DeliveryState, Target};
 use crate::domain::setting::{Texts, Value};
 
-// What `decode` reads, in its order.
+// What `decode` reads, in this order.
 macro_rules! select {
     ($rest:literal) => {
         concat!(
@@ -30,29 +30,29 @@ const OF_RECEIPT: &str = select!("deliveries WHERE receipt_id = $1 ORDER BY id")
 const OF_RECEIPTS: &str =
     select!("deliveries WHERE receipt_id IN (SELECT value FROM json_each($1)) ORDER BY id LIMIT $2");
 const ONE: &str = select!("deliveries WHERE id = $1");
-// `$2` is the event's receipt: only deliveries without one have an index by their event.
+// `$2` is the event's receipt: only deliveries without a receipt have an index by event.
 const OF_EVENT: &str = select!(
     "(SELECT * FROM deliveries WHERE receipt_id = $2 AND event_id = $1 UNION ALL \
      SELECT * FROM deliveries WHERE receipt_id IS NULL AND event_id = $1) AS of_event ORDER BY id LIMIT $3"
 );
 const TRIES: &str = "SELECT number, at_us, duration_us, outcome, answer FROM attempts WHERE delivery_id = $1 \
      ORDER BY number DESC LIMIT 50";
-// Counted from indexes alone. Ids are given in the order of time, so the first of a lane has waited longest.
+// Counted from indexes alone. Ids grow with time, so the first of a lane has waited longest.
 const PENDING: &str = "SELECT source_key, target, pending, (SELECT COUNT(*) FROM deliveries r \
      WHERE r.source_key = lanes.source_key AND r.target = lanes.target AND r.state = 'retrying'), \
      (SELECT created_at_us FROM deliveries WHERE id = lanes.oldest) FROM (SELECT source_key, target, \
      COUNT(*) AS pending, MIN(id) AS oldest FROM deliveries WHERE ended_at_us IS NULL GROUP BY source_key, target) AS lanes";
-// Whoever is told of events is one, however many connectors' files they are about.
+// An event target counts once, however many connectors' files its deliveries concern.
 const FAILED: &str = "SELECT CASE WHEN substr(target, 1, 7) = 'events:' THEN '' ELSE source_key END AS source, target, \
      SUM(failed), MIN(since) FROM (SELECT source_key, target, COUNT(*) AS failed, MIN(ended_at_us) AS since \
      FROM deliveries WHERE state = 'failed' GROUP BY source_key, target) AS lanes GROUP BY source, target \
      ORDER BY 3 DESC LIMIT 100";
-// Those before it in its lane go first, so they are due too.
+// Those ahead in its lane go first, so they become due too.
 const FIRE: &str = "UPDATE deliveries SET next_at_us = $2 WHERE ended_at_us IS NULL AND next_at_us > $2 AND id <= $1 \
      AND source_key = (SELECT source_key FROM deliveries WHERE id = $1) \
      AND target = (SELECT target FROM deliveries WHERE id = $1)";
 
-/// Deliveries of one event that are shown.
+/// The most deliveries shown for one event.
 const OF_EVENT_MAX: i64 = 1_000;
 
 /// One delivery.
@@ -60,15 +60,15 @@ const OF_EVENT_MAX: i64 = 1_000;
 pub struct Delivery {
     /// Its number.
     pub id: i64,
-    /// The file it is about.
+    /// The file it concerns.
     pub receipt_id: Option<ReceiptId>,
-    /// The event it is of.
+    /// The event it delivers.
     pub event_id: String,
     /// The connector it comes from, by its id in lower case.
     pub source_key: String,
     /// Where it goes: `connector:KEY` and others.
     pub target: String,
-    /// Where it stands.
+    /// Its state.
     pub state: DeliveryState,
     /// Attempts made.
     pub attempts: u32,
@@ -76,12 +76,12 @@ pub struct Delivery {
     pub next_at: Timestamp,
     /// When it ended.
     pub ended_at: Option<Timestamp>,
-    /// Whether an error arrow led here.
+    /// Whether it came over an error arrow.
     pub on_error: bool,
 }
 
 impl Delivery {
-    /// As a piece of one.
+    /// As one of a piece.
     fn as_one(&self) -> One {
         One {
             id: self.id,
@@ -103,7 +103,7 @@ pub struct Try {
     pub took_us: u64,
     /// `delivered`, `retry` or `stopped`.
     pub outcome: String,
-    /// What the other side said, or why it was not reached.
+    /// What the other side answered, or why it was not reached.
     pub answer: String,
 }
 
@@ -116,13 +116,13 @@ pub struct Waiting {
     pub target: String,
     /// How many.
     pub count: u64,
-    /// How many of them have failed before.
+    /// How many of them have already failed.
     pub retrying: u64,
-    /// Since when the oldest waits.
+    /// Since when the oldest has waited.
     pub since: Timestamp,
 }
 
-/// What was given up in one lane, or by one event target in all of its lanes, and not begun anew.
+/// Deliveries given up in one lane, or by one event target in all its lanes, and not begun anew.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Failed {
     /// The connector it comes from, by its id in lower case.
@@ -146,7 +146,7 @@ pub async fn of_receipts(db: &Db, receipts: &[ReceiptId], most: i64) -> Result<V
     query.fetch_all(db.reader()).await?.iter().map(decode).collect()
 }
 
-/// The deliveries of an event about that receipt, if it is about one: in the order they were made, at most
+/// The deliveries of an event with that receipt, if it concerns one: in the order they were made, at most
 /// [`OF_EVENT_MAX`].
 pub async fn of_event(db: &Db, event: &EventId, receipt: Option<&ReceiptId>) -> Result<Vec<Delivery>, StoreError> {
     let query = sqlx::query(OF_EVENT).bind(event.as_str()).bind(receipt.map(ReceiptId::as_str)).bind(OF_EVENT_MAX);
@@ -175,7 +175,7 @@ fn decode(row: &SqliteRow) -> Result<Delivery, StoreError> {
     })
 }
 
-/// Its attempts, the latest first, at most 50.
+/// Its attempts, latest first, at most 50.
 pub async fn tries(db: &Db, delivery: i64) -> Result<Vec<Try>, StoreError> {
     let rows = sqlx::query(TRIES).bind(delivery).fetch_all(db.reader()).await?;
     let one = |row: &SqliteRow| -> Result<Try, StoreError> {
@@ -205,7 +205,7 @@ pub async fn waiting(db: &Db) -> Result<Vec<Waiting>, StoreError> {
     rows.iter().map(lane).collect()
 }
 
-/// How many wait to leave a connector or to come to it. Who is yet to be told of its files is none of them.
+/// How many wait to leave a connector or to come to it. Deliveries to event targets do not count.
 pub async fn waiting_of(db: &Db, key: &str) -> Result<u64, StoreError> {
     let to = Some(Target::Connector(key.to_owned()));
     let is_of = |lane: &&Waiting| match Target::parse(&lane.target) {
@@ -215,13 +215,13 @@ pub async fn waiting_of(db: &Db, key: &str) -> Result<u64, StoreError> {
     Ok(waiting(db).await?.iter().filter(is_of).map(|lane| lane.count).sum())
 }
 
-/// How many of these wait to come to a connector.
+/// How many of these go to a connector.
 pub fn for_connector(lanes: &[Waiting], key: &str) -> u64 {
     let target = Target::Connector(key.to_owned()).text();
     lanes.iter().filter(|lane| lane.target == target).map(|lane| lane.count).sum()
 }
 
-/// Why a connector should not be disabled without a second look, if `values` disable it: what waits for it.
+/// Why disabling a connector needs confirmation, if `values` disable it: what waits for it.
 pub async fn before_disabling(
     db: &Db,
     id: &ConnectorId,
@@ -231,7 +231,7 @@ pub async fn before_disabling(
     Ok(waits.into_iter().next())
 }
 
-/// The same of several connectors: what waits for each of those that are disabled while files wait for them.
+/// The same for several connectors: what waits for each of those that are disabled while files wait for them.
 pub async fn before_disabling_each<'a>(
     db: &Db,
     changes: impl IntoIterator<Item = (&'a ConnectorId, (&'a Texts, &'a Texts))>,
@@ -251,14 +251,14 @@ pub async fn before_disabling_each<'a>(
     Ok(disabled.into_iter().filter_map(words).collect())
 }
 
-/// Why a connector should not be removed without a second look: what waits to leave it or to come to it.
+/// Why removing a connector needs confirmation: what waits to leave it or to come to it.
 pub async fn before_removing(db: &Db, id: &ConnectorId) -> Result<Option<String>, StoreError> {
     let count = waiting_of(db, id.key()).await?;
     let files = human::count(count, "file waits", "files wait");
     Ok((count > 0).then(|| format!("{files} to leave {id} or to come to it, and would not be passed along any more")))
 }
 
-/// What was given up, lane by lane, most first, at most 100 lanes.
+/// Deliveries given up, lane by lane, most first, at most 100 lanes.
 pub async fn failed(db: &Db) -> Result<Vec<Failed>, StoreError> {
     let rows = sqlx::query(FAILED).fetch_all(db.reader()).await?;
     let lane = |row: &SqliteRow| -> Result<Failed, StoreError> {
@@ -272,7 +272,7 @@ pub async fn failed(db: &Db) -> Result<Vec<Failed>, StoreError> {
     rows.iter().map(lane).collect()
 }
 
-/// *Fire now*: it is due at once, and so are those before it in its lane. How many were not due yet.
+/// *Fire now*: it is due at once, and so are those ahead in its lane. Returns how many were not due yet.
 pub async fn fire(db: &Db, delivery: &Delivery, change: &Change<'_>) -> Result<u64, StoreError> {
     let mut tx = db.begin().await?;
     let fired = sqlx::query(FIRE).bind(delivery.id).bind(change.at.us()).execute(&mut *tx).await?.rows_affected();
@@ -281,7 +281,7 @@ pub async fn fire(db: &Db, delivery: &Delivery, change: &Change<'_>) -> Result<u
     Ok(fired)
 }
 
-/// *Stop retrying*. Whether it had not ended.
+/// *Stop retrying*. Returns whether it had not ended.
 pub async fn stop(db: &Db, delivery: &Delivery, change: &Change<'_>) -> Result<bool, StoreError> {
     let mut tx = db.begin().await?;
     let stopped = stop_in(&mut tx, &[delivery.as_one()], change.at).await? > 0;
@@ -290,8 +290,8 @@ pub async fn stop(db: &Db, delivery: &Delivery, change: &Change<'_>) -> Result<b
     Ok(stopped)
 }
 
-/// *Pass along again*: begun anew, with the same event id and a higher attempt. Its bytes are held by then. Whether it had
-/// ended.
+/// *Pass along again*: begun anew, with the same event id and a higher attempt. Its bytes must be held by then. Returns
+/// whether it had ended.
 pub async fn again(db: &Db, delivery: &Delivery, change: &Change<'_>) -> Result<bool, StoreError> {
     let mut tx = db.begin().await?;
     let begun = again_in(&mut tx, &[delivery.as_one()], change.at).await? > 0;
@@ -316,7 +316,7 @@ async fn record(
 mod tests {
     use super::*;
 
-    /// What the pages ask goes through no table, however much waits or was given up in it.
+    /// The queries of the pages scan no table, however much waits or was given up.
     #[tokio::test]
     async fn what_waits_and_what_was_given_up_is_counted_from_indexes_alone() {
         let folder = tempfile::tempdir().unwrap();

@@ -1,4 +1,4 @@
-//! Events: what happened, and the outbox of what it sets off.
+//! Events: what happened, and the outbox of the deliveries it sets off.
 
 use sqlx::{AssertSqlSafe, Row, Sqlite, Transaction};
 
@@ -12,7 +12,7 @@ use crate::base::human;
 use crate::base::id::{EventId, IdSource, ReceiptId};
 use crate::domain::event::EventKind;
 
-// What `decode` reads, in its order.
+// What `decode` reads, in this order.
 macro_rules! select {
     ($rest:literal) => {
         concat!(
@@ -37,21 +37,21 @@ pub struct Event {
     pub kind: EventKind,
     /// When.
     pub at: Timestamp,
-    /// The connector's id; empty when it concerns none.
+    /// The connector's id; empty if it concerns none.
     pub connector: String,
-    /// The session; empty when there was none.
+    /// The session; empty if there was none.
     pub session_id: String,
-    /// The receipt it is about.
+    /// The receipt it concerns.
     pub receipt_id: Option<ReceiptId>,
-    /// Where from; empty when from here.
+    /// The remote address; empty for this side.
     pub remote: String,
     /// One sentence for people.
     pub summary: String,
-    /// The file it is about where there is no receipt of it: one that was collected.
+    /// The file it concerns if that has no receipt, such as a collected one.
     pub file: Option<EventFile>,
 }
 
-/// A file that an event is about.
+/// A file that an event concerns.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct EventFile {
     /// As the partner sees it: `/Send/a`.
@@ -76,7 +76,7 @@ impl Event {
         }
     }
 
-    /// The same about a connector, by its id as written.
+    /// The same for a connector, by its id as written.
     #[must_use]
     pub fn of(self, connector: &str) -> Self {
         Self { connector: connector.to_owned(), ..self }
@@ -98,17 +98,17 @@ impl Event {
         }
     }
 
-    /// As it is told by the name that its received file has by now.
+    /// The same event with its received file's current name.
     #[must_use]
     pub fn as_of(self, receipt: &Receipt) -> Self {
         if self.kind == EventKind::AfterReceive { Self::after_receive(receipt, self.id) } else { self }
     }
 }
 
-/// The names of a [`row`]'s cells.
+/// The names of the cells of a [`row`].
 pub(super) const CELLS: &str = "id kind at_us connector session_id receipt_id remote summary path size_bytes";
 
-/// One as a group commit takes it.
+/// The cells of one for a group commit.
 pub(super) fn row(event: &Event) -> Vec<Cell> {
     cells![
         event.id.as_str(),
@@ -139,7 +139,7 @@ pub async fn record(db: &Db, event: &Event) -> Result<(), StoreError> {
     Ok(())
 }
 
-/// Events at or after `since`, oldest first, behind `after`: for exports in steps of `count`.
+/// Events at or after `since`, oldest first, after `after`: for exports in steps of `count`.
 pub async fn oldest_first(
     db: &Db,
     kind: Option<EventKind>,
@@ -152,7 +152,7 @@ pub async fn oldest_first(
     query.bind(count).fetch_all(db.reader()).await?.iter().map(decode).collect()
 }
 
-/// What [`page`] looks for. Empty: everything.
+/// The filter of [`page`]. Empty: everything.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Filter {
     /// One kind.
@@ -184,7 +184,7 @@ pub async fn page(db: &Db, filter: &Filter, before: Option<&Cursor>, count: i64)
     query.fetch_all(db.reader()).await?.iter().map(decode).collect()
 }
 
-/// How many events of a kind there were since then, from the index alone.
+/// How many events of a kind there have been since then, from the index alone.
 pub async fn count_since(db: &Db, kind: EventKind, since: Timestamp) -> Result<u64, StoreError> {
     let row = sqlx::query(COUNT_SINCE).bind(kind.name()).bind(since.us()).fetch_one(db.reader()).await?;
     Ok(row.try_get::<i64, _>(0)?.unsigned_abs())

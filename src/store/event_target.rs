@@ -13,7 +13,7 @@ use crate::domain::event_target::{EventTarget, EventTargetSettings};
 use crate::domain::flow::Target;
 use crate::domain::setting::Texts;
 
-/// Event targets there can be.
+/// The most event targets.
 pub const TARGETS_MAX: i64 = 20;
 
 const ALL: &str = "SELECT id, texts, version FROM event_targets ORDER BY made_at_us, id";
@@ -26,14 +26,14 @@ const PUT: &str = "INSERT INTO event_targets (id, texts, made_at_us, version, ch
      changed_at_us = excluded.changed_at_us, changed_by = excluded.changed_by";
 const REMOVE: &str = "DELETE FROM event_targets WHERE id = $1";
 
-/// One as it is stored.
+/// One as stored.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StoredTarget {
     /// Its id.
     pub id: String,
     /// Its settings.
     pub texts: Texts,
-    /// Another with each save. What is saved has the version it was made from; 0: whatever is there, or nothing.
+    /// Changes with each save. A save carries the version it was made from; 0: whatever is there, or nothing.
     pub version: i64,
 }
 
@@ -52,7 +52,7 @@ pub(super) async fn all_in(tx: &mut Transaction<'_, Sqlite>) -> Result<Vec<Store
     sqlx::query(ALL).fetch_all(&mut **tx).await?.iter().map(decode).collect()
 }
 
-/// Every one that can be read. One that this version cannot read is said aloud and left out.
+/// Every readable one. One that this version cannot read is logged and left out.
 pub(super) async fn readable(db: &Db) -> Result<Vec<Arc<EventTarget>>, StoreError> {
     let read = |StoredTarget { id, texts, .. }: StoredTarget| match EventTargetSettings::parse(&texts) {
         Ok(settings) => Some(Arc::new(EventTarget { id, settings })),
@@ -71,7 +71,7 @@ fn decode(row: &SqliteRow) -> Result<StoredTarget, StoreError> {
     Ok(StoredTarget { id, texts, version: row.try_get(2)? })
 }
 
-/// Adds one or changes it. Nothing is done where it was so already.
+/// Adds or changes one. Does nothing if nothing changes.
 pub async fn put(db: &Db, target: &StoredTarget, change: &Change<'_>) -> Result<(), SaveError> {
     let mut tx = db.begin().await?;
     put_in(&mut tx, target, change).await?;
@@ -107,7 +107,7 @@ fn in_words(texts: &Texts) -> String {
     EventTargetSettings::parse(texts).map(|settings| settings.in_words()).unwrap_or_default()
 }
 
-/// Removes one; what waits for it stops.
+/// Removes one; its waiting deliveries stop.
 pub async fn remove(db: &Db, target: &StoredTarget, change: &Change<'_>) -> Result<(), StoreError> {
     let StoredTarget { id, texts, .. } = target;
     let mut tx = db.begin().await?;
@@ -119,7 +119,7 @@ pub async fn remove(db: &Db, target: &StoredTarget, change: &Change<'_>) -> Resu
     Ok(tx.commit().await?)
 }
 
-/// The name of what an event target signs with.
+/// The name of the secret that an event target signs with.
 pub fn webhook_secret(id: &str) -> String {
     format!("events {id}")
 }
@@ -145,7 +145,7 @@ mod tests {
     }
 
     impl Desk {
-        /// Somebody is to be told of a received file: as its partner's, as globex', and by the appliance.
+        /// Event targets to be told of a received file: by its partner, by globex, and by the appliance.
         async fn new() -> Self {
             let folder = tempfile::tempdir().unwrap();
             let db = Db::open(folder.path()).await.unwrap();
@@ -168,7 +168,7 @@ mod tests {
             Self { _folder: folder, db, received }
         }
 
-        /// What is due there, and of that what is held back.
+        /// What is due there, and what of that is held back.
         async fn due(&self, source: &str, held_since: Timestamp) -> (usize, usize) {
             let lane = Lane { source_key: source.to_owned(), target: Target::Events("monitor".to_owned()) };
             let due = delivery::next(&self.db, &lane, false, held_since, 9).await.unwrap();

@@ -1,5 +1,5 @@
-//! Everything as it leaves Waybill in JSON: for the command line, the API and webhooks. Names and order of the fields do not
-//! change.
+//! Everything that leaves Waybill as JSON: for the command line, the API and webhooks. Names and order of the fields do
+//! not change.
 
 use serde::{Deserialize, Serialize, Serializer};
 
@@ -11,14 +11,14 @@ use crate::domain::connector::ConnectorSettings;
 use crate::domain::flow::{self, Map};
 use crate::domain::setting::{Setting, Texts};
 
-/// Every setting of a table with the value that is in force, in the order of the pages.
+/// Every setting of a table with its value in force, in the order of the pages.
 pub struct Settings<'a> {
     table: &'static [Setting],
     texts: &'a Texts,
 }
 
 impl<'a> Settings<'a> {
-    /// Those of `table`, where `texts` is stored.
+    /// The settings of `table`, whose stored values are `texts`.
     pub const fn of(table: &'static [Setting], texts: &'a Texts) -> Self {
         Self { table, texts }
     }
@@ -28,7 +28,7 @@ impl<'a> Settings<'a> {
         self.table.iter().map(|setting| (setting, self.texts.get(setting.key).map_or(setting.default, String::as_str)))
     }
 
-    /// The value of one; empty where there is no such setting.
+    /// The value of one; empty if there is no such setting.
     fn value(&self, key: &str) -> &'a str {
         self.iter().find(|(setting, _)| setting.key == key).map_or("", |(_, value)| value)
     }
@@ -66,19 +66,19 @@ impl<'a> Group<'a> {
 pub struct Connector<'a> {
     /// Its id as written.
     pub id: &'a str,
-    /// What stands behind it.
+    /// Its type.
     pub r#type: &'a str,
     /// `on` or `off`.
     pub enabled: &'a str,
     /// Its label.
     pub group: &'a str,
-    /// Who it is.
+    /// Its description.
     pub description: &'a str,
     created_at: String,
 }
 
 impl<'a> Connector<'a> {
-    /// What a list tells of it.
+    /// Its form in a list.
     pub fn of(found: &'a StoredConnector) -> Self {
         let settings = Settings::of(ConnectorSettings::SETTINGS, &found.stored.texts);
         Self {
@@ -92,7 +92,7 @@ impl<'a> Connector<'a> {
     }
 }
 
-/// One connector with all its settings. No password and no secret is among them.
+/// One connector with all its settings, but no password or secret.
 #[derive(Serialize)]
 pub struct WholeConnector<'a> {
     id: &'a str,
@@ -117,10 +117,10 @@ impl<'a> WholeConnector<'a> {
 pub struct SetOff<'a> {
     /// Its id.
     pub id: &'a str,
-    /// Whose files an action is about.
+    /// The connector whose files an action concerns.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub connector: Option<&'a str>,
-    /// All its settings. No secret is among them.
+    /// All its settings, but no secret.
     pub settings: Settings<'a>,
 }
 
@@ -256,7 +256,7 @@ impl<'a> Transfer<'a> {
     }
 }
 
-/// A session that has ended as exported. Names and order of the fields do not change.
+/// An ended session as exported. Names and order of the fields do not change.
 #[derive(Serialize)]
 pub struct Session<'a> {
     id: &'a str,
@@ -275,7 +275,7 @@ pub struct Session<'a> {
 }
 
 impl<'a> Session<'a> {
-    /// All of it but what was said.
+    /// All of it except the transcript.
     pub fn of(row: &'a session::Session) -> Self {
         let tally = row.tally;
         Self {
@@ -391,7 +391,7 @@ pub struct Arrow {
     pub from: String,
     /// The id of the connector they are passed along to.
     pub to: String,
-    /// Only what another arrow has given up.
+    /// Takes only what another arrow has given up.
     #[serde(default)]
     pub on_error: bool,
 }

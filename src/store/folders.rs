@@ -1,4 +1,4 @@
-//! Where everything lies that has a folder, as it is stored; and whether it may lie there, within the save that says so.
+//! Where all folders lie, as stored; and whether that is allowed, checked within the save that changes it.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -21,14 +21,14 @@ const HAD: &str = "SELECT DISTINCT key, after, subject FROM audit WHERE subject 
      AND (key = 'added' OR key IN ('input_folder', 'output_folder') AND after <> '')";
 const ROOTS: &str = "SELECT DISTINCT before FROM audit WHERE subject = 'profile' AND key = 'root_directory'";
 
-/// Every folder, as it is stored now.
+/// Every folder, as stored now.
 pub async fn stored(db: &Db) -> Result<Folders, StoreError> {
     let mut tx = db.reader().begin().await?;
     read(&mut tx, db.folder()).await
 }
 
-/// Every folder that ever was a partner's Send or Receive, as the audit tells, with the connector: absolute, or below the data
-/// folder.
+/// Every folder that was ever a partner's Send or Receive according to the audit, with the connector: absolute, or
+/// below the data folder.
 pub async fn ever(db: &Db) -> Result<BTreeMap<PathBuf, String>, StoreError> {
     let mut tx = db.reader().begin().await?;
     let mut roots = vec![text(&setting::read(&mut tx, Scope::Profile).await?.texts, ROOT)];
@@ -64,7 +64,7 @@ pub(super) async fn read(connection: &mut SqliteConnection, data: &Path) -> Resu
     for row in sqlx::query(CONNECTORS).fetch_all(&mut *connection).await? {
         let id = ConnectorId::parse(row.try_get(0)?).map_err(StoreError::Unreadable)?;
         let texts = named.remove(id.key()).unwrap_or_default();
-        // One that cannot be read is not in force. Whether values fit each other was seen when they were saved.
+        // Unreadable settings are not in force. Rules across values were checked when they were saved.
         let Ok(settings) = ConnectorSettings::read(&texts) else { continue };
         folders.put(&Connector { id, version: 0, settings });
     }
@@ -74,30 +74,30 @@ pub(super) async fn read(connection: &mut SqliteConnection, data: &Path) -> Resu
 /// A setting that names a folder, and its default.
 pub(super) type Of = (&'static str, fn(&str) -> &'static str);
 
-/// Below it lie connectors' folders.
+/// The folder above connectors' folders.
 pub(super) const ROOT: Of = ("root_directory", |key| Profile::setting(key).map_or("", |setting| setting.default));
 /// Where backups lie.
 pub(super) const BACKUPS: Of =
     ("backup_folder", |key| ApplianceSettings::setting(key).map_or("", |setting| setting.default));
 
-/// What is stored of it, or its default.
+/// Its stored value, or its default.
 pub(super) fn text(texts: &Texts, (key, default): Of) -> String {
     texts.get(key).map_or_else(|| default(key).to_owned(), Clone::clone)
 }
 
-/// Whether the folders of a connector lie where they may.
+/// Whether the folders of a connector lie in allowed places.
 pub(super) async fn check(tx: &mut Transaction<'_, Sqlite>, db: &Db, id: &ConnectorId) -> Result<(), SaveError> {
     let folders = read(tx, db.folder()).await?;
     refused(folders.as_written().of_connector(id.key()).iter().map(Clash::mistake).collect())
 }
 
-/// Whether the Root Directory does, and every connector's folder with it.
+/// The same for the Root Directory, and with it every connector's folder.
 pub(super) async fn check_root(tx: &mut Transaction<'_, Sqlite>, db: &Db) -> Result<(), SaveError> {
     let folders = read(tx, db.folder()).await?;
     refused(folders.as_written().below_root().into_iter().collect())
 }
 
-/// Whether the folder of backups does.
+/// The same for the folder of backups.
 pub(super) async fn check_backups(tx: &mut Transaction<'_, Sqlite>, db: &Db) -> Result<(), SaveError> {
     let folders = read(tx, db.folder()).await?;
     refused(folders.as_written().of_backups().iter().map(Clash::mistake).collect())

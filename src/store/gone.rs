@@ -1,4 +1,4 @@
-//! Received files that another program has taken out of Receive: what is looked for, and what is said of their receipts.
+//! Received files that another program took out of Receive: which to look for, and how their receipts are marked.
 
 use sqlx::Row;
 
@@ -13,19 +13,19 @@ const MARK: &str = "UPDATE receipts SET status = 'gone' WHERE id = $1 AND stored
      AND (status = 'in_receive' OR status = 'waiting' AND temporary_since_us IS NOT NULL) AND publishing = 0 \
      RETURNING connector_key";
 
-/// A receipt whose file should lie in Receive.
+/// A receipt whose file should be in Receive.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Lying {
     /// Its id.
     pub id: ReceiptId,
     /// Where.
     pub stored_path: String,
-    /// Whether it is held back, since that is a temporary name.
+    /// Whether it is held back because that is a temporary name.
     pub is_held_back: bool,
 }
 
-/// Receipts whose files should lie in a connector's Receive folder, in the order of their stored paths and behind `after`. Only
-/// those committed in the folder of that staging inode.
+/// Receipts whose files should be in a connector's Receive folder, in the order of their stored paths, after `after`.
+/// Only those committed in the folder of that staging inode.
 pub async fn in_receive(
     db: &Db,
     connector_key: &str,
@@ -47,7 +47,7 @@ pub async fn in_receive(
         .collect()
 }
 
-/// Those of them that are where they were have not their files there any more. Gives how many these are.
+/// Marks those that have not moved since: their files are gone. Returns how many.
 pub async fn mark(db: &Db, receipts: &[Lying]) -> Result<u64, StoreError> {
     let mut tx = db.begin().await?;
     let mut marked = 0;

@@ -1,5 +1,6 @@
-//! The rows of one group commit, written by one statement: every call of SQLite is a hop to its thread and back, and so is
-//! every statement's end; each costs more than the statement itself. This is SQLite's own: see docs/decisions/0091 and 0125.
+//! The rows of one group commit, written by one statement: every SQLite call is a hop to its thread and back, and so is
+//! every statement's end; each costs more than the statement itself. This is specific to SQLite: see
+//! docs/decisions/0091 and 0125.
 
 use std::collections::HashMap;
 use std::mem;
@@ -18,10 +19,10 @@ use super::transfer::Transfer;
 use super::{event, traffic, transfer};
 use crate::base::id::ReceiptId;
 
-/// Rows of one statement. More of them are several statements in one transaction.
+/// Rows per statement. More rows take several statements in one transaction.
 const ROWS_MAX: usize = 256;
 
-// From here on they are seen, in this order and behind all that were seen before.
+// From here on they are visible, in this order and after all that became visible before.
 const CLEAR_MARK: &str = "UPDATE receipts SET publishing = 0, shown_at_us = 1 + MAX(:completed_at_us, COALESCE( \
      (SELECT COALESCE(shown_at_us, completed_at_us) FROM receipts WHERE publishing = 0 \
      ORDER BY COALESCE(shown_at_us, completed_at_us) DESC LIMIT 1), 0)) WHERE id = :id AND publishing = 1";
@@ -48,11 +49,12 @@ const ADD_RECEIPT: &str = "INSERT INTO receipts (id, connector, connector_key, n
      :status, 1, :inode, :staged_name, :event_id, :staging_inode, :in_place_of, \
      (SELECT id FROM receipts WHERE connector_key = :connector_key AND client_path = :client_path \
      AND completed_at_us >= :completed_at_us - 86400000000 AND sha256 = :sha256 ORDER BY completed_at_us DESC LIMIT 1))";
-// What the journal says is held is held, and nothing else is to be delivered; else it is judged here.
+// For journaled receipts the journal decides whether bytes are held and so whether anything is delivered; otherwise it
+// is decided here.
 const SET_WAITING: &str = "UPDATE receipts SET status = 'waiting' WHERE id = :id AND COALESCE(:held, 1) \
      AND EXISTS (SELECT 1 FROM arrows WHERE from_key = :connector_key AND on_error = 0)";
 const SET_WRITTEN: &str = "UPDATE journal SET written = :number WHERE one = 1";
-// What is to be delivered is held from the same moment on.
+// Whatever has deliveries is held from the same moment on.
 const ADD_DELIVERIES: &str = "INSERT INTO deliveries (event_id, receipt_id, source_key, target, state, attempts, \
      since_attempt, next_at_us, created_at_us) SELECT :event_id, :id, from_key, 'connector:' || to_key, 'waiting', 0, 0, \
      :deliver_at_us, :completed_at_us FROM arrows WHERE from_key = :connector_key AND on_error = 0 AND COALESCE(:held, 1) \
@@ -68,14 +70,14 @@ const ADD_HOLD: &str = "INSERT INTO holds (receipt_id, connector_key, folder, si
 const COMMITTED: &str = "SELECT duplicate_of, EXISTS (SELECT 1 FROM holds WHERE receipt_id = receipts.id) \
      FROM json_each(?) AS added CROSS JOIN receipts ON receipts.id = added.value ORDER BY added.key";
 
-/// What a row of a group is.
+/// The kind of a row in a group.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Kind {
     Published,
     Transfer,
     Traffic,
     Receipt,
-    /// A receipt of the journal: it was safe before.
+    /// A receipt from the journal: it was safe before.
     Journaled,
     Event,
     Collection,
@@ -112,7 +114,7 @@ impl Kind {
         }
     }
 
-    /// What writes it, where `:name` stands for one of its cells.
+    /// Its statements, where `:name` stands for one of its cells.
     const fn statements(self) -> &'static [&'static str] {
         match self {
             Self::Published => &[CLEAR_MARK, MARK_REPLACED, MARK_OLDER],
@@ -125,7 +127,7 @@ impl Kind {
         }
     }
 
-    /// The row of such cells: what a name is missing for is null.
+    /// The row of these cells; missing ones are null.
     pub(super) fn row_of(self, named: &HashMap<String, Cell>) -> Vec<Cell> {
         self.cells().split(' ').map(|name| named.get(name).cloned().unwrap_or_default()).collect()
     }
@@ -142,7 +144,7 @@ impl Kind {
     }
 }
 
-/// The statement with the view's columns instead of the cells' names.
+/// The statement with the view's columns in place of the cells' names.
 fn with_cells(sql: &str, cells: &[&str]) -> String {
     let mut parts = sql.split(':');
     let mut text = parts.next().unwrap_or_default().to_owned();
@@ -154,13 +156,12 @@ fn with_cells(sql: &str, cells: &[&str]) -> String {
     text
 }
 
-/// As many cells as the longest row has.
+/// As many cells as in the longest row.
 static COLUMNS: LazyLock<usize> =
     LazyLock::new(|| Kind::ALL.iter().map(|kind| kind.cells().split(' ').count()).max().unwrap_or_default());
 
-/// A view of nothing, and what an insert into it does instead: each row is written by the statements of its kind, all of them
-/// within one statement that SQLite commits or undoes as a whole. They belong to the writer's connection and are not part of
-/// the database.
+/// An empty view, with triggers instead of inserts: each row is written by the statements of its kind, all within one
+/// statement that SQLite commits or undoes as a whole. They belong to the writer's connection, not to the database.
 static WRITTEN: LazyLock<Vec<String>> = LazyLock::new(|| {
     let cells: Vec<_> = (0..*COLUMNS).map(|nth| format!("v{nth}")).collect();
     let nothing = vec!["NULL"; *COLUMNS + 1].join(", ");
@@ -168,8 +169,8 @@ static WRITTEN: LazyLock<Vec<String>> = LazyLock::new(|| {
     [view].into_iter().chain(Kind::ALL.map(Kind::trigger)).collect()
 });
 
-/// How many rows the statement has that writes so many: its text, which is prepared once, is the same for a range of them, and
-/// the last may be of no kind.
+/// How many rows the statement for so many has: rounded up, so that few texts must be prepared; surplus rows have no
+/// kind.
 fn rounded(rows: usize) -> usize {
     match rows {
         0..=16 => rows,
@@ -181,14 +182,14 @@ fn rounded(rows: usize) -> usize {
 /// The parameters of one row.
 static ROW: LazyLock<String> = LazyLock::new(|| format!("({})", vec!["?"; *COLUMNS + 1].join(", ")));
 
-/// The insert of so many rows. What came of each receipt is asked behind it: with RETURNING the row would come, and wake
-/// whoever waits for it, before the commit.
+/// The insert of so many rows. The outcome of each receipt is queried afterwards: RETURNING would return rows, and wake
+/// those waiting for them, before the commit.
 fn statement(rows: usize, asks: bool) -> String {
     let insert = format!("INSERT INTO group_commit VALUES {}", vec![ROW.as_str(); rows].join(", "));
     if asks { [&insert, COMMITTED].join(";\n") } else { insert }
 }
 
-/// Makes a connection one that groups can be written by; the database must be up to date.
+/// Prepares a connection for writing groups; the database must be up to date.
 pub(super) async fn prepare(connection: &mut sqlx::SqliteConnection) -> sqlx::Result<()> {
     for made in WRITTEN.iter() {
         sqlx::query(AssertSqlSafe(made.as_str())).persistent(false).execute(&mut *connection).await?;
@@ -196,7 +197,7 @@ pub(super) async fn prepare(connection: &mut sqlx::SqliteConnection) -> sqlx::Re
     Ok(())
 }
 
-/// A row whose cells have their names, in JSON.
+/// A row as JSON with named cells.
 pub(super) struct Named<'a>(pub(super) Kind, pub(super) &'a [Cell]);
 
 impl Serialize for Named<'_> {
@@ -206,8 +207,8 @@ impl Serialize for Named<'_> {
     }
 }
 
-/// The cells of a receipt, with its event's id; the event is told of when the file is published. `held`: whether its bytes are
-/// held, where that is settled before it is written.
+/// The cells of a receipt, with its event's id; the event is recorded when the file is published. `held`: whether its
+/// bytes are held, if decided before it is written.
 pub(super) fn receipt_row(received: &Received, held: Option<bool>) -> Vec<Cell> {
     let Received { receipt, event_id, folder, staging_inode, deliver_at, actions, in_place_of } = received;
     cells![
@@ -242,7 +243,7 @@ pub(super) fn receipt_row(received: &Received, held: Option<bool>) -> Vec<Cell> 
     ]
 }
 
-/// The rows of one commit, in their order.
+/// The rows of one commit, in order.
 #[derive(Debug, Default)]
 pub(super) struct Group<'a> {
     rows: Vec<(Kind, Vec<Cell>)>,
@@ -252,12 +253,12 @@ pub(super) struct Group<'a> {
 }
 
 impl<'a> Group<'a> {
-    /// A file that lies under its final name, with its event.
+    /// A file that has its final name, with its event.
     pub(super) fn publish(&mut self, published: &Published) {
         let Published { id, place, in_place_of, event } = published;
         let in_place_of = in_place_of.as_ref().map(ReceiptId::as_str);
         let Place { connector_key, stored_path } = place;
-        // The event tells when the file was complete.
+        // The time of the event is when the file was complete.
         self.add(Kind::Published, cells![id.as_str(), connector_key, stored_path, event.at.us(), in_place_of]);
         self.event(event);
     }
@@ -275,13 +276,13 @@ impl<'a> Group<'a> {
         self.add(Kind::Collection, collected::row(collection));
     }
 
-    /// A receipt, and what is to become of its file.
+    /// A receipt, with its deliveries.
     pub(super) fn receipt(&mut self, received: &'a Received) {
         self.receipts.push(received.receipt.id.as_str());
         self.add(Kind::Receipt, receipt_row(received, None));
     }
 
-    /// The row of a receipt that is in the journal, in the line of that number.
+    /// The row of a receipt that is in the journal, on the line of that number.
     pub(super) fn journaled(&mut self, mut row: Vec<Cell>, number: i64) {
         row.push(number.into());
         self.add(Kind::Journaled, row);
@@ -295,13 +296,13 @@ impl<'a> Group<'a> {
         self.rows.is_empty()
     }
 
-    /// Whether it can be written without a transaction around it.
+    /// Whether it can be written without an explicit transaction.
     pub(super) fn is_one_statement(&self) -> bool {
         self.rows.len() + self.traffic.len() <= ROWS_MAX
     }
 
-    /// Writes them; gives what came of each receipt, in their order. Many of them are written by several statements, which must
-    /// be in one transaction ([`Self::is_one_statement`]).
+    /// Writes them; returns the outcome of each receipt, in order. Large groups take several statements, which must be
+    /// in one transaction ([`Self::is_one_statement`]).
     pub(super) async fn write(mut self, to: &mut SqliteConnection) -> sqlx::Result<Vec<Committed>> {
         let traffic = self.traffic.rows().into_iter().map(|row| (Kind::Traffic, row));
         let mut rows: Vec<_> = self.rows.into_iter().chain(traffic).map(|(kind, row)| (Some(kind), row)).collect();
@@ -413,7 +414,7 @@ mod tests {
 
         // The second was published over the first; the third came after it, to the same place.
         let mut group = Group::default();
-        // It went on with another of that name, too.
+        // It continued another one of that name, too.
         let in_place_of = Some(other.receipt.id.clone());
         let published = Published::of(&second.receipt, second.event_id.clone());
         group.publish(&Published { in_place_of, ..published });
@@ -451,7 +452,7 @@ mod tests {
         assert_eq!(moved.iter().map(|one| (one.bytes, one.files)).collect::<Vec<_>>(), [(14, 1)]);
     }
 
-    /// Its statements are several, and the last has rows of no kind behind its own.
+    /// It takes several statements, and the last ends with rows of no kind.
     #[tokio::test]
     async fn a_large_group_is_written_as_a_whole() {
         fn of(all: &[Received]) -> Group<'_> {

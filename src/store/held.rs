@@ -1,5 +1,5 @@
 //! Holds: which receipts own bytes beyond the name of their file (PRODUCT 5.8). A row is written before the bytes are
-//! held, and goes after they are freed: what has no row is not held.
+//! held and removed after they are freed: without a row nothing is held.
 
 use sqlx::sqlite::SqliteRow;
 use sqlx::{Row, Sqlite, Transaction};
@@ -11,7 +11,7 @@ use crate::base::clock::Timestamp;
 use crate::base::id::ReceiptId;
 use crate::domain::receipt::Status;
 
-// What `decode` reads, in its order.
+// What `decode` reads, in this order.
 macro_rules! select {
     ($rest:literal) => {
         concat!("SELECT receipt_id, connector_key, folder, size_bytes, since_us, ended FROM holds ", $rest)
@@ -41,16 +41,16 @@ pub struct Hold {
     pub connector_key: String,
     /// The Receive folder they are held in, as a path of this machine.
     pub folder: String,
-    /// How many there are.
+    /// Their number.
     pub size_bytes: u64,
     /// Since when.
     pub since: Timestamp,
-    /// Whether no delivery needs them any more.
+    /// Whether no delivery needs them any longer.
     pub ended: bool,
 }
 
-/// The receipt owns its bytes from now on. `folder` is the Receive folder its file lies in. The commit of an upload that
-/// makes deliveries adds its hold in its own statement (`store::group`).
+/// From now on the receipt owns its bytes. `folder` is the Receive folder of its file. The commit of an upload with
+/// deliveries adds its hold in its own statement (`store::group`).
 pub async fn record(db: &Db, receipt: &Receipt, folder: &str) -> Result<(), StoreError> {
     let mut tx = db.begin().await?;
     sqlx::query(ADD)
@@ -79,12 +79,12 @@ pub async fn all(db: &Db) -> Result<Vec<Hold>, StoreError> {
     sqlx::query(ALL).fetch_all(db.reader()).await?.iter().map(decode).collect()
 }
 
-/// Holds that no delivery needs any more, behind that receipt, at most 1,000.
+/// Holds that no delivery needs any longer, after that receipt, at most 1,000.
 pub async fn ended(db: &Db, after: &str) -> Result<Vec<Hold>, StoreError> {
     sqlx::query(ENDED).bind(after).fetch_all(db.reader()).await?.iter().map(decode).collect()
 }
 
-/// Receipts that are passed along and hold bytes: their files may still lie in Receive.
+/// Receipts that are passed along and hold bytes: their files may still be in Receive.
 pub async fn passed_along(db: &Db) -> Result<Vec<ReceiptId>, StoreError> {
     let rows = sqlx::query(PASSED_ALONG).fetch_all(db.reader()).await?;
     rows.iter().map(read_id).collect()

@@ -1,4 +1,4 @@
-//! Settings are read in from a file: all or nothing, or only to see what would change. Nothing is ever removed by it.
+//! Imports settings from a file: all or nothing, or as a dry run. It never removes anything.
 
 use std::collections::BTreeMap;
 
@@ -17,19 +17,19 @@ use crate::domain::setting::{Mistake, Texts};
 
 const KNOWN: &str = "SELECT id FROM connectors";
 
-/// Whether it is done, or only looked at.
+/// Whether to import, or only try.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Mode {
     /// Everything is done.
     Do,
-    /// Nothing is kept; what would change is told all the same.
+    /// Nothing is kept; the changes are reported all the same.
     Try,
 }
 
-/// What is wrong with a connector's programs: what is stored of it, and what is read in.
+/// The mistakes in a connector's programs, from its stored and its imported settings.
 pub type Check<'a> = dyn Fn(&Texts, &Texts) -> Vec<Mistake> + Send + Sync + 'a;
 
-/// What is asked of what is read in.
+/// Checks of what is imported.
 #[derive(Clone, Copy)]
 pub struct Checks<'a> {
     /// Of connectors.
@@ -38,7 +38,7 @@ pub struct Checks<'a> {
     pub action: &'a Check<'a>,
 }
 
-/// Reads `file` in; gives what changed, or would change, in the words of the audit.
+/// Imports `file`; returns what changed, or would change, in the words of the audit.
 ///
 /// # Errors
 /// Every mistake with its place, such as `profile.port`; or the database failed. Nothing is changed then.
@@ -82,7 +82,7 @@ fn refused(mistakes: Vec<Mistake>) -> Result<(), SaveError> {
     if mistakes.is_empty() { Ok(()) } else { Err(SaveError::Mistakes(mistakes)) }
 }
 
-/// What came of one part, unless there are mistakes, which are noted; other errors end it all.
+/// The outcome of one part; mistakes are collected, other errors end the import.
 fn collect<T>(saved: Result<T, SaveError>, place: &str, mistakes: &mut Vec<Mistake>) -> Result<Option<T>, SaveError> {
     match saved {
         Ok(done) => Ok(Some(done)),
@@ -98,7 +98,7 @@ fn at(place: &str, one: Mistake) -> Mistake {
     Mistake { key: format!("{place}.{}", one.key), message: one.message }
 }
 
-/// What may lie elsewhere now. It is looked at once, when everything is where the file wants it.
+/// What may have a new place. It is checked once, when everything is in its place.
 #[derive(Default)]
 struct Moved {
     backups: bool,
@@ -123,7 +123,7 @@ impl Moved {
         for (place, id) in &self.connectors {
             mistakes.extend(laid.of_connector(id.key()).iter().map(Clash::mistake).map(|one| at(place, one)));
         }
-        // What a connector of the file is wrong about is told there.
+        // A mistake in a connector of the file is reported there.
         if self.root && mistakes.len() == before {
             mistakes.extend(laid.below_root().map(|mistake| at("profile", mistake)));
         }
@@ -131,7 +131,7 @@ impl Moved {
     }
 }
 
-/// Adds and saves the connectors of the file. Gives those whose folders may lie elsewhere now.
+/// Adds and saves the connectors of the file. Returns those whose folders may have moved.
 async fn connectors(
     tx: &mut Transaction<'_, Sqlite>,
     (file, programs): (&SettingsFile, &Check<'_>),
@@ -169,7 +169,7 @@ async fn connectors(
     Ok(moved)
 }
 
-/// Draws the arrows that are not there; those on error after the others, since they need one.
+/// Draws the missing arrows; error arrows last, since they need another arrow.
 async fn flows(
     tx: &mut Transaction<'_, Sqlite>,
     file: &SettingsFile,

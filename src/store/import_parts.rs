@@ -1,5 +1,5 @@
-//! What a file of settings says of SLAs, actions and event targets. Each has an id by which it is found again; without one it
-//! is the same as one that says the same. Secrets are not in a file: what signs needs a new one where it is added.
+//! The SLAs, actions and event targets in a file of settings. Each is recognised by its id; one without an id is the
+//! same as one with the same contents. Files contain no secrets: a signing part gets a new one where it is added.
 
 use sqlx::{Sqlite, Transaction};
 
@@ -17,18 +17,18 @@ use crate::domain::setting::{Mistake, Setting, Texts};
 use crate::domain::sla::SlaSettings;
 use crate::domain::value::ConnectorType;
 
-/// What a part is.
+/// The kind of a part.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Kind {
     /// An SLA of a connector.
     Sla,
     /// An action of a connector.
     Action,
-    /// Who is told of events.
+    /// An event target.
     EventTarget,
 }
 
-/// One as it is stored.
+/// One as stored.
 struct Row {
     id: String,
     connector_key: String,
@@ -57,7 +57,7 @@ impl Kind {
         }
     }
 
-    /// Those of a file.
+    /// Those in a file.
     pub fn of(self, file: &SettingsFile) -> &[Part] {
         match self {
             Self::Sla => &file.slas,
@@ -66,12 +66,12 @@ impl Kind {
         }
     }
 
-    /// Whether each is one connector's.
+    /// Whether each belongs to a connector.
     const fn is_owned(self) -> bool {
         !matches!(self, Self::EventTarget)
     }
 
-    /// How many there can be, of one connector where each is one's.
+    /// The most there can be, per connector if each belongs to one.
     const fn most(self) -> i64 {
         match self {
             Self::Sla => sla::SLAS_MAX,
@@ -80,7 +80,7 @@ impl Kind {
         }
     }
 
-    /// All settings as they are stored.
+    /// All its settings as they will be stored.
     fn parse(self, texts: &Texts) -> Result<Texts, Vec<Mistake>> {
         match self {
             Self::Sla => SlaSettings::parse(texts).map(|(settings, _)| settings.texts()),
@@ -130,7 +130,7 @@ impl Kind {
     }
 }
 
-/// Reads the SLAs, actions and event targets of a file in. `check` says what is wrong with an action's program.
+/// Imports the SLAs, actions and event targets of a file. `check` finds mistakes in an action's program.
 pub(super) async fn import(
     tx: &mut Transaction<'_, Sqlite>,
     (file, check): (&SettingsFile, &Check<'_>),
@@ -146,7 +146,7 @@ pub(super) async fn import(
                     wrong.into_iter().map(|one| Mistake { key: format!("{place}.{}", one.key), message: one.message }),
                 ),
                 Ok(Some(row)) => kind.put(tx, row, &map, change).await?,
-                // It is so already.
+                // Nothing changes.
                 Ok(None) => {}
             }
         }
@@ -154,7 +154,7 @@ pub(super) async fn import(
     Ok(())
 }
 
-/// What is to be stored of a part; nothing where it is stored already.
+/// What to store for a part; nothing if it is stored already.
 async fn prepare(
     tx: &mut Transaction<'_, Sqlite>,
     kind: Kind,
@@ -168,7 +168,7 @@ async fn prepare(
     };
     let rows = kind.rows(tx).await?;
     let given = match kind.parse(&part.texts) {
-        // Of one that is there the other settings stay.
+        // The other settings of an existing one stay.
         Ok(texts) => Some(texts),
         Err(mistakes) if part.id.is_empty() => return Ok(Err(mistakes)),
         Err(_) => None,
@@ -209,7 +209,7 @@ async fn prepare(
     Ok(Ok(Some(Row { id, connector_key, texts })))
 }
 
-/// Whose it is, by the connector's id in lower case; or what is wrong with who is named.
+/// Its owner: the connector's id in lower case; or the mistake in its name.
 fn owner(kind: Kind, part: &Part, map: &Map) -> Result<String, String> {
     let key = part.connector.to_ascii_lowercase();
     match (kind.is_owned(), map.nodes.get(&key)) {

@@ -1,9 +1,9 @@
-//! Receipts on their way into the database. A line of a file of Waybill's own is on disk sooner than a commit, in which one
-//! receipt changes a dozen pages; the database takes over the lines of many as one commit, some milliseconds later. See
-//! docs/decisions/0134.
+//! Receipts on their way into the database. A line in a file of Waybill's own is on disk sooner than a commit, in which
+//! one receipt changes a dozen pages; the database takes over the lines of many receipts in one commit some
+//! milliseconds later. See docs/decisions/0134.
 //!
-//! Always: a line is overwritten only when the database has its receipt, and a start brings in whatever it has not. Where the
-//! journal is full or fails, or the database cannot be written, a receipt is committed as if there were no journal.
+//! Always: a line is overwritten only when the database has its receipt, and a start brings in whatever it lacks. If
+//! the journal is full or fails, or the database cannot be written, a receipt is committed as if there were no journal.
 
 use std::collections::HashMap;
 use std::fs::{File, OpenOptions};
@@ -27,11 +27,11 @@ use crate::base::sync::{SharedSync, Syncer};
 
 /// The journal, beneath the data folder.
 pub const JOURNAL: &str = "receipts.journal";
-/// As long as it ever is, in bytes: some 1,300 receipts. It is written in full before it is used, so that a sync has no new size
-/// nor new place of it to write.
+/// Its fixed length in bytes: some 1,300 receipts. It is written in full before use, so that a sync writes no new size
+/// or block of it.
 const JOURNAL_BYTES: usize = 1 << 20;
-/// Numbers that each start leaves out: more than the journal has lines. What a crash tore off behind a broken line is told by
-/// its number from then on.
+/// Numbers skipped by each start: more than the journal has lines. They distinguish lines that a crash left behind a
+/// broken line.
 const LEFT_OUT: i64 = 1_000_000;
 
 const WRITTEN: &str = "SELECT written FROM journal WHERE one = 1";
@@ -40,17 +40,17 @@ const SET_WRITTEN: &str = "UPDATE journal SET written = $1 WHERE one = 1";
 /// A receipt that is in the journal and on its way into the database.
 #[derive(Debug)]
 pub(super) struct Line {
-    /// The line's; each is greater than the one before.
+    /// Its line number; each is greater than the one before.
     pub(super) number: i64,
     /// The cells of [`Kind::Receipt`].
     pub(super) row: Vec<Cell>,
-    /// Where its file lies, or will.
+    /// The place of its file, now or soon.
     pub(super) place: Place,
     /// The receipt's id, for the log.
     pub(super) id: String,
 }
 
-/// The journal of a running server. Only one process has it: whoever holds the lock of the data folder.
+/// The journal of a running server. Only one process has it, the holder of the data folder's lock.
 #[derive(Debug)]
 pub struct Journal {
     file: Arc<OwnedFd>,
@@ -61,22 +61,22 @@ pub struct Journal {
 
 #[derive(Debug)]
 struct Lines {
-    /// The number of the next.
+    /// The number of the next line.
     next: i64,
-    /// Where it goes, in bytes.
+    /// Its position, in bytes.
     end: usize,
-    /// How many the database has not got yet.
+    /// Lines that the database does not have yet.
     waiting: usize,
-    /// It is as long as it is to be.
+    /// It has its full length.
     is_made: bool,
-    /// It could not be written or synced: what of it is on disk is not known any more.
+    /// A write or sync failed: nobody knows what is on disk.
     has_failed: bool,
-    /// The database cannot be written; more lines would only be more that it has not got.
+    /// The database cannot be written: lines would only pile up.
     rests: bool,
 }
 
 impl Journal {
-    /// Opens the journal of a data folder, or makes it, and brings into the database what it has not got.
+    /// Opens or makes the journal of a data folder, and brings into the database what it lacks.
     ///
     /// # Errors
     /// The file or the database cannot be read or written.
@@ -112,7 +112,7 @@ impl Journal {
         Ok(journal)
     }
 
-    /// Writes it in full: there is nothing in one that has never been used.
+    /// Writes it in full: a journal that was never used is empty.
     fn make(&self, folder: &Path) {
         let made = write_at(&self.file, &vec![0; JOURNAL_BYTES], 0).and_then(|()| sync(&self.file, folder));
         let mut lines = lock(&self.lines);
@@ -122,8 +122,8 @@ impl Journal {
         }
     }
 
-    /// Writes a receipt behind those before it, and hands it in to be brought into the database in the same order. It is safe
-    /// once [`Self::synced`] has returned. `held`: whether its bytes will be. `false`: there is no room for it now, nothing was
+    /// Appends a receipt, and hands it in to be brought into the database in the same order. It is safe once
+    /// [`Self::synced`] has returned. `held`: whether its bytes will be. `false`: there is no room now, and nothing was
     /// handed in.
     pub(super) fn append(
         &self,
@@ -131,14 +131,14 @@ impl Journal {
         hand_in: impl FnOnce(Line) -> Result<(), Gone>,
     ) -> Result<bool, Gone> {
         let row = receipt_row(received, Some(held));
-        // There is nothing in a row that JSON could not have.
+        // Rows contain only what JSON can express.
         let Ok(json) = serde_json::to_string(&Named(Kind::Receipt, &row)) else { return Ok(false) };
         let mut lines = lock(&self.lines);
         let text = line(lines.next, &json);
         if !lines.is_made || lines.has_failed || lines.rests || lines.end + text.len() > JOURNAL_BYTES {
             return Ok(false);
         }
-        // First: of what nobody takes there must be no line.
+        // First, because a line must not exist for a receipt that nobody takes.
         let receipt = &received.receipt;
         hand_in(Line { number: lines.next, row, place: Place::of(receipt), id: receipt.id.to_string() })?;
         if let Err(error) = write_at(&self.file, text.as_bytes(), lines.end) {
@@ -150,10 +150,10 @@ impl Journal {
         Ok(true)
     }
 
-    /// Waits until every line of before is on disk.
+    /// Waits until every earlier line is on disk.
     ///
     /// # Errors
-    /// They may not be; what was handed in is on its way into the database all the same.
+    /// They may not be on disk; what was handed in is on its way into the database all the same.
     pub(super) async fn synced(&self) -> io::Result<()> {
         if lock(&self.lines).has_failed {
             return Err(io::Error::other("it has failed before"));
@@ -165,7 +165,7 @@ impl Journal {
         synced
     }
 
-    /// The database has so many more of them.
+    /// The database now has that many more of them.
     pub(super) fn written(&self, count: usize) {
         let mut lines = lock(&self.lines);
         lines.waiting -= count;
@@ -179,7 +179,7 @@ impl Journal {
         lock(&self.lines).rests = !is_writable;
     }
 
-    /// Whether there is a receipt that the database has not got.
+    /// Whether the journal has a receipt that the database lacks.
     pub(super) fn is_ahead(&self) -> bool {
         lock(&self.lines).waiting > 0
     }
@@ -213,13 +213,13 @@ fn read(folder: &Path) -> io::Result<(File, Vec<u8>)> {
     let mut text = Vec::new();
     (&file).take(JOURNAL_BYTES as u64).read_to_end(&mut text)?;
     if text.len() == JOURNAL_BYTES {
-        // A crash may have come when it was written, and not synced.
+        // A crash may have come after a write, before its sync.
         sync(&file, folder)?;
     }
     Ok((file, text))
 }
 
-/// The file and its name are on disk.
+/// Syncs the file and its name.
 fn sync(file: impl AsFd, folder: &Path) -> io::Result<()> {
     rustix::fs::fsync(file)?;
     File::open(folder)?.sync_all()
@@ -234,13 +234,13 @@ fn write_at(file: &OwnedFd, mut bytes: &[u8], mut at: usize) -> io::Result<()> {
     Ok(())
 }
 
-/// A line: the checksum of what follows (CRC-32, eight digits), its number, and the receipt's cells by their names, as JSON.
+/// A line: the checksum of the rest (CRC-32, eight digits), its number, and the receipt's cells by name, as JSON.
 fn line(number: i64, json: &str) -> String {
     let text = format!("{number} {json}");
     format!("{:08x} {text}\n", crc32fast::hash(text.as_bytes()))
 }
 
-/// The lines from the beginning to the first that is none, or not whole.
+/// The lines from the beginning to the first that is missing or broken.
 fn lines(text: &[u8]) -> impl Iterator<Item = (i64, HashMap<String, Cell>)> {
     text.split(|byte| *byte == b'\n').map_while(|line| {
         let (sum, text) = std::str::from_utf8(line).ok()?.split_once(' ')?;
@@ -327,7 +327,7 @@ mod tests {
         let journal = Journal::made(&db).await;
         assert!(there(&db, whole).await.is_some());
         assert_eq!((there(&db, torn).await, there(&db, behind).await), (None, None));
-        // The next lines end where the torn one began, and that is mended, as where it came to the disk late.
+        // The next lines end where the torn one began, and that one is repaired, as if it had reached the disk late.
         let next = received(&ids, "/Receive/d");
         keep(&journal, &next).await;
         assert_eq!(lock(&journal.lines).end as u64, ends[0]);
@@ -381,7 +381,7 @@ mod tests {
             Self { folder, db, ids, recorder }
         }
 
-        /// What the journal has on disk, and the database has not.
+        /// What the journal has on disk and the database lacks.
         fn ahead(&self) -> usize {
             lines(&std::fs::read(self.folder.path().join(JOURNAL)).unwrap()).count()
         }
@@ -424,7 +424,7 @@ mod tests {
         recorder.receive(one.clone()).await.unwrap();
         recorder.publish(Published::of(&one.receipt, one.event_id.clone())).await;
         recorder.receive(two.clone()).await.unwrap();
-        // Else a crash would leave two that were on their way, of which the first would count as lost.
+        // Otherwise a crash would leave two on their way, and the first would count as lost.
         assert_eq!(there(db, &one).await, Some((Status::InReceive, false)));
         assert_eq!((there(db, &two).await, desk.ahead()), (Some((Status::InReceive, true)), 1));
     }
@@ -444,7 +444,7 @@ mod tests {
             assert_eq!(committed, Committed { duplicate_of: None, held: *held });
         }
         drop(busy);
-        // The arrows of this moment are others.
+        // The arrows have changed since.
         let change = Change { who: "test", remote: "", at: AT, ids };
         arrow::connect(db, ("acme", "c"), false, &change).await.unwrap();
         recorder.flush().await.unwrap();

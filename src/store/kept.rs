@@ -1,4 +1,4 @@
-//! Files that lie in a Folder connector's folder until they are older than it keeps them.
+//! Files in a Folder connector's folder until their retention ends.
 
 use sqlx::Row;
 
@@ -15,19 +15,19 @@ const FORGET: &str = "DELETE FROM kept_files WHERE connector_key = $1 AND name =
 pub struct KeptFile {
     /// Its name.
     pub name: String,
-    /// Its inode: another file of that name is none of Waybill's.
+    /// Its inode: another file of that name is not Waybill's.
     pub inode: u64,
-    /// When it lay there: a file of that inode that was made later is none of Waybill's either.
+    /// When it was put there: a later file with that inode is not Waybill's either.
     pub at: Timestamp,
 }
 
-/// How many came before that.
+/// How many came before then.
 pub async fn count(db: &Db, connector_key: &str, before: Timestamp) -> Result<u64, StoreError> {
     let query = sqlx::query(COUNT).bind(connector_key).bind(before.us());
     Ok(query.fetch_one(db.reader()).await?.try_get::<i64, _>(0)?.unsigned_abs())
 }
 
-/// The oldest of those that came before that, behind `after`, at most `count`.
+/// The oldest of those that came before then, after `after`, at most `count`.
 pub async fn older(
     db: &Db,
     connector_key: &str,
@@ -56,7 +56,7 @@ pub async fn forget(db: &Db, connector_key: &str, files: &[KeptFile]) -> Result<
     Ok(tx.commit().await?)
 }
 
-/// As the record of a delivery into a Folder does it.
+/// As recording a delivery into a Folder does it.
 #[cfg(test)]
 pub async fn put_for_tests(db: &Db, connector_key: &str, file: &KeptFile) -> Result<(), StoreError> {
     let query = sqlx::query("INSERT INTO kept_files (connector_key, name, inode, at_us) VALUES ($1, $2, $3, $4)");

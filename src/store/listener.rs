@@ -1,4 +1,4 @@
-//! What the engine made of the wish to listen. Pages and command line read it here, also from another process.
+//! What the engine made of the wish to listen. Pages and the command line, which may be another process, read it here.
 
 use sqlx::Row;
 
@@ -23,13 +23,13 @@ words! {
 }
 
 words! {
-    /// What became of it.
+    /// The outcome.
     pub enum State {
         /// Clients can connect.
         Listening = "listening";
         /// Not running.
         Stopped = "stopped";
-        /// The wish could not be met; an older listener may go on.
+        /// The wish could not be met; an older listener may still run.
         CouldNotBind = "could_not_bind";
     }
 }
@@ -37,11 +37,11 @@ words! {
 /// A listener's state.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ListenerState {
-    /// What became of it.
+    /// The outcome.
     pub state: State,
-    /// Where clients can connect: `[::]:8021`; empty when nowhere. After a failed change the old address.
+    /// Where clients can connect: `[::]:8021`; empty if nowhere. After a failed change, the old address.
     pub address: String,
-    /// In words, with the ways out; empty when all is well.
+    /// An explanation with remedies; empty if all is well.
     pub message: String,
     /// Since when.
     pub since: Timestamp,
@@ -49,7 +49,7 @@ pub struct ListenerState {
     pub followed_version: i64,
 }
 
-/// Writes what became of the wish.
+/// Writes the outcome.
 pub async fn put(db: &Db, listener: Listener, state: &ListenerState) -> Result<(), StoreError> {
     sqlx::query(PUT)
         .bind(listener.name())
@@ -63,7 +63,7 @@ pub async fn put(db: &Db, listener: Listener, state: &ListenerState) -> Result<(
     Ok(())
 }
 
-/// Reads it; stopped when it never ran.
+/// Reads it; stopped if it never ran.
 pub async fn get(db: &Db, listener: Listener) -> Result<ListenerState, StoreError> {
     let Some(row) = sqlx::query(GET).bind(listener.name()).fetch_optional(db.reader()).await? else {
         return Ok(ListenerState {

@@ -1,5 +1,5 @@
-//! The configuration as of one moment, immutable, and the one place that republishes it: after a save of this process,
-//! and when another process changed the database.
+//! The configuration at one moment, immutable, and the one place that republishes it: after a save in this process, and
+//! after another process changed the database.
 
 use std::collections::{HashMap, HashSet};
 use std::net::IpAddr;
@@ -28,7 +28,7 @@ pub const POLL_EVERY: Duration = Duration::from_millis(100);
 
 const VERSION: &str = "SELECT version FROM configuration WHERE one = 1";
 
-/// A connector with what is needed to let its partner in.
+/// A connector with all that is needed to let its partner in.
 #[derive(Clone, Debug)]
 pub struct LiveConnector {
     /// Id, version and settings.
@@ -45,7 +45,7 @@ impl LiveConnector {
     }
 }
 
-/// All configuration as of one moment.
+/// All configuration at one moment.
 #[derive(Clone, Debug)]
 pub struct Snapshot {
     /// Counts every change.
@@ -58,23 +58,23 @@ pub struct Snapshot {
     pub appliance: Arc<ApplianceSettings>,
     /// Connectors by their id in lower case.
     pub connectors: HashMap<String, Arc<LiveConnector>>,
-    /// Connectors from which an arrow leads for what is received, by their ids in lower case.
+    /// Connectors with an arrow for what they receive, by their ids in lower case.
     pub passing_along: HashSet<String>,
     /// Actions by the id of their connector in lower case.
     pub actions: HashMap<String, Vec<Arc<Action>>>,
-    /// Who is told of events by webhook.
+    /// Event targets.
     pub event_targets: Vec<Arc<EventTarget>>,
-    /// When connectors end by their *Valid until*.
+    /// When connectors expire by their *Valid until*.
     ends: Vec<Timestamp>,
 }
 
 impl Snapshot {
-    /// The connector of that id, without regard to case.
+    /// The connector of that id, in any case.
     pub fn connector(&self, id: &str) -> Option<&Arc<LiveConnector>> {
         self.connectors.get(&id.to_ascii_lowercase())
     }
 
-    /// The connector of a partner that signs in, by its id without regard to case.
+    /// The connector of a partner that signs in, by its id in any case.
     pub fn partner(&self, id: &str) -> Option<&Arc<LiveConnector>> {
         self.connector(id).filter(|live| live.connector.is_partner())
     }
@@ -84,13 +84,13 @@ impl Snapshot {
         self.connectors_sorted().into_iter().filter(|live| live.connector.is_partner())
     }
 
-    /// Whether nothing is tried there now: what is due for a disabled connector waits until it is enabled again, and uses up
-    /// none of its attempts.
+    /// Whether deliveries to it pause: those due for a disabled connector wait until it is enabled again, without using
+    /// up attempts.
     pub fn rests(&self, target: &Target) -> bool {
         matches!(target, Target::Connector(key) if self.connectors.get(key).is_some_and(|to| !to.connector.settings.enabled))
     }
 
-    /// Whether what goes there goes in the order it came, so that what fails holds up those behind it.
+    /// Whether deliveries to it keep their order, so that a failing one holds up those behind it.
     pub fn keeps_order(&self, target: &Target) -> bool {
         match target {
             Target::Connector(key) => self.connectors.get(key).is_none_or(|to| to.connector.settings.keep_order),
@@ -109,7 +109,7 @@ impl Snapshot {
         self.event_targets.iter().find(|target| target.id == id)
     }
 
-    /// What a file of that path and size sets off at that moment; `connector` in any case.
+    /// The actions that a file of that path and size sets off at that moment; `connector` in any case.
     pub fn set_off(
         &self,
         moment: ActionMoment,
@@ -133,7 +133,7 @@ impl Snapshot {
         self.connectors.values().any(wants)
     }
 
-    /// Whether a data connection may be refused that does not resume its control connection's session.
+    /// Whether a data connection may be refused because it does not resume its control connection's session.
     pub fn requires_session_reuse(&self) -> bool {
         let requires = |live: &Arc<LiveConnector>| {
             *live.connector.settings.tls_session_reuse.or(&self.profile.tls_session_reuse) == SessionReuse::Require
@@ -169,26 +169,25 @@ impl Live {
         self.current.load_full()
     }
 
-    /// Tells when the configuration has changed, and when a connector's *Valid until* is over: who is connected may have to
-    /// go.
+    /// Notifies of each change of the configuration and each expired *Valid until*: connected partners may have to go.
     pub fn watch(&self) -> watch::Receiver<i64> {
         self.changed.subscribe()
     }
 
-    /// Publishes what the database holds now, if it changed. Whoever saved calls it before saying "saved".
+    /// Publishes what the database contains now, if it changed. A save calls it before reporting "saved".
     pub async fn refresh(&self) -> Result<(), StoreError> {
         let version: i64 = sqlx::query(VERSION).fetch_one(self.db.reader()).await?.try_get(0)?;
         if version == self.current.load().version {
             return Ok(());
         }
         let next = read(&self.db, &self.clock).await?;
-        // Two refreshes may overlap: the newer configuration stays.
+        // Two refreshes may overlap: the newer configuration wins.
         self.current.rcu(|current| if current.version > next.version { (**current).clone() } else { next.clone() });
         self.changed.send_replace(self.current.load().version);
         Ok(())
     }
 
-    /// Follows changes made by other processes, and the time, for ever.
+    /// Follows changes by other processes, and the time, for ever.
     pub async fn follow(self) {
         let (mut failing, mut looked) = (false, self.clock.now());
         loop {
@@ -211,7 +210,7 @@ impl Live {
 }
 
 async fn read(db: &Db, clock: &Clock) -> Result<Snapshot, StoreError> {
-    // The version first: a change in between is then seen by the next refresh.
+    // The version first: the next refresh then sees a change in between.
     let version: i64 = sqlx::query(VERSION).fetch_one(db.reader()).await?.try_get(0)?;
     let stored = profile::load(db).await?;
     let profile = tolerant("profile", &stored.texts, Profile::parse)?;
@@ -240,8 +239,8 @@ async fn read(db: &Db, clock: &Clock) -> Result<Snapshot, StoreError> {
     })
 }
 
-/// Stored values passed the checks of the version that saved them. One that this version no longer takes is left at
-/// its default and said aloud, so that a single value cannot keep the appliance from starting.
+/// Stored values passed the checks of the version that saved them. One that this version refuses is logged and left at
+/// its default, so that a single value cannot keep the appliance from starting.
 fn tolerant<T>(
     whose: &str,
     texts: &Texts,
@@ -271,7 +270,7 @@ fn tolerant<T>(
 }
 
 impl Live {
-    /// The id as it is written in the configuration, for a name typed in any case.
+    /// The id as written in the configuration, for a name typed in any case.
     pub fn written_id(&self, typed: &str) -> Option<ConnectorId> {
         self.snapshot().connector(typed).map(|live| live.connector.id.clone())
     }
@@ -283,7 +282,7 @@ mod tests {
     use crate::base::id::IdSource;
     use crate::store::setting::Change;
 
-    /// A partner `acme` as of the clock's time.
+    /// A partner `acme` at the clock's time.
     async fn acme(folder: &std::path::Path, clock: &Clock, values: &[(&str, &str)]) -> (Db, IdSource) {
         let db = Db::open(folder).await.unwrap();
         let ids = IdSource::random(Clock::System);

@@ -18,9 +18,9 @@ use super::group;
 const SQLITE_VERSION_MIN: (u32, u32, u32) = (3, 51, 3);
 /// The database, beneath the data folder.
 pub const DATABASE: &str = "waybill.db";
-/// Held by the server of a data folder as long as it runs, beneath it.
+/// Held by the running server of a data folder, beneath it.
 pub const SERVE_LOCK: &str = "serve.lock";
-/// Connections that read beside the writer.
+/// Reading connections, beside the writer.
 const READERS_MAX: u32 = 4;
 /// How long a statement waits for another process's write.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
@@ -79,7 +79,7 @@ pub(super) const MIGRATIONS: &[(i64, &str, &str)] = &[
 /// Why the store could not do something.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
-    /// The database said no.
+    /// The database failed.
     #[error("could not use the database: {0}")]
     Database(#[from] sqlx::Error),
     /// The data folder or its lock.
@@ -101,7 +101,7 @@ pub enum StoreError {
     Unreadable(String),
 }
 
-/// How whoever writes begins a transaction: it takes the write lock at once, so it cannot fail half way for lack of it.
+/// How a writing transaction begins: it takes the write lock at once, so it cannot fail half way for lack of it.
 pub(super) const BEGIN: &str = "BEGIN IMMEDIATE";
 
 /// The embedded database of one appliance.
@@ -113,7 +113,7 @@ pub struct Db {
 }
 
 impl Db {
-    /// Opens `waybill.db` in `folder`; makes folder and database and migrates them if need be.
+    /// Opens `waybill.db` in `folder`; makes and migrates folder and database if needed.
     pub async fn open(folder: &Path) -> Result<Self, StoreError> {
         make_private_folder(folder)?;
         let file = folder.join(DATABASE);
@@ -138,13 +138,13 @@ impl Db {
         let lock = Lock::wait(&folder.join("migrate.lock"))?;
         migrator().run(&mut first).await?;
         drop(lock);
-        // What a statement would undo is kept in memory: a group commit changes more pages than SQLite holds there by
-        // itself, and each would make, write and remove a file of its own.
+        // The rollback journal of a statement is kept in memory: a group commit changes more pages than SQLite keeps
+        // there by default, and each would create, write and remove a temporary file.
         let prepared = pool(1)
             .after_connect(|connection, _| Box::pin(group::prepare(connection)))
             .after_release(|connection, _| Box::pin(is_fit_to_begin(connection)));
         let write = prepared.connect_with(options.clone().pragma("temp_store", "MEMORY")).await?;
-        // Only now: with the last connection the write-ahead log would be folded in.
+        // Not earlier: closing the last connection would fold in the write-ahead log.
         first.close().await?;
         let read = pool(READERS_MAX).connect_with(options.read_only(true)).await?;
         let folder = folder.canonicalize().map_err(|source| StoreError::Folder { path: folder.to_owned(), source })?;
@@ -166,14 +166,14 @@ impl Db {
         &self.write
     }
 
-    /// As where the disk has become one that is only read.
+    /// As if the disk had become read-only.
     #[cfg(test)]
     pub(crate) async fn set_read_only(&self, yes: bool) {
         let pragma = if yes { "PRAGMA query_only = ON" } else { "PRAGMA query_only = OFF" };
         sqlx::query(pragma).execute(self.writer()).await.unwrap();
     }
 
-    /// As where another program writes to it: nothing is committed until what is given is dropped.
+    /// As if another program were writing to it: nothing is committed until the returned value is dropped.
     #[cfg(test)]
     pub(crate) async fn keep_busy(&self) -> impl Sized {
         self.begin().await.unwrap()
@@ -192,7 +192,7 @@ impl Db {
         self.write.begin_with(BEGIN).await
     }
 
-    /// Bytes of the database, without what its write-ahead log holds.
+    /// The size of the database, without its write-ahead log.
     pub async fn size_bytes(&self) -> Result<u64, StoreError> {
         let row = sqlx::query("SELECT page_count * page_size FROM pragma_page_count(), pragma_page_size()");
         Ok(row.fetch_one(&self.read).await?.try_get::<i64, _>(0)?.unsigned_abs())
@@ -215,13 +215,14 @@ fn pool(connections_max: u32) -> SqlitePoolOptions {
         .acquire_timeout(Duration::from_secs(30))
 }
 
-/// Whether a connection that comes back can begin another transaction; one that cannot is replaced by a new one.
+/// Whether a returning connection can begin another transaction; if not, it is replaced by a new one.
 ///
-/// Where the disk is full or fails, `SQLite` undoes a transaction by itself (<https://sqlite.org/lang_transaction.html>). The
-/// ROLLBACK that follows fails, and the connection would count as within one for ever.
+/// If the disk is full or fails, `SQLite` rolls a transaction back by itself
+/// (<https://sqlite.org/lang_transaction.html>). The ROLLBACK that follows fails, and the connection would count as
+/// within a transaction for ever.
 async fn is_fit_to_begin(connection: &mut SqliteConnection) -> sqlx::Result<bool> {
     if connection.is_in_transaction() {
-        // Where one was dropped its ROLLBACK is only on its way: this is answered behind it.
+        // The ROLLBACK of a dropped transaction may still be queued: this is answered after it.
         connection.ping().await?;
     }
     Ok(!connection.is_in_transaction())
@@ -255,7 +256,7 @@ pub fn make_private_folder(folder: &Path) -> Result<(), StoreError> {
         .map_err(|source| StoreError::Folder { path: folder.to_owned(), source })
 }
 
-/// A lock between processes; it goes back when dropped, also by a crash.
+/// A lock between processes; released when dropped, or by a crash.
 #[derive(Debug)]
 pub struct Lock(#[expect(dead_code, reason = "holding the file is holding the lock")] File);
 
@@ -287,7 +288,7 @@ mod tests {
     use super::*;
     use std::collections::HashMap;
 
-    /// Every `const NAME: &str = "…SQL…";` of this folder, and every one that a macro of its file begins, is prepared
+    /// Prepares every `const NAME: &str = "…SQL…";` of this folder, and every one that a macro of its file begins,
     /// against a migrated database: what `query!` would check, without its second build of SQLite.
     #[tokio::test]
     async fn every_statement_prepares() {
@@ -311,7 +312,7 @@ mod tests {
                 let begins = found.get(2).and_then(|name| beginnings.get(name.as_str())).map_or("", String::as_str);
                 let written = format!("{begins}{}", &found[3]);
                 let sql = continued.replace_all(&written, "").replace(r"\\", r"\");
-                // Of a group commit: values of a row by name.
+                // In a group commit: values of a row by name.
                 let sql = cell.replace_all(&sql, "?");
                 if !["SELECT", "INSERT", "UPDATE", "DELETE"].iter().any(|verb| sql.starts_with(verb)) {
                     continue;
@@ -326,7 +327,7 @@ mod tests {
         assert!(prepared > 200, "only {prepared} statements were found: the pattern no longer fits");
     }
 
-    /// 2 is memory, in the words of SQLite's pragma.
+    /// 2 means memory in SQLite's pragma.
     #[tokio::test]
     async fn the_writer_keeps_what_it_would_undo_in_memory_and_syncs_every_commit() {
         let folder = tempfile::tempdir().unwrap();
@@ -347,13 +348,13 @@ mod tests {
         const LARGE: &str = "INSERT INTO watched (item, at_us) VALUES (hex(zeroblob(100000)), 1)";
         let folder = tempfile::tempdir().unwrap();
         let db = Db::open(folder.path()).await.unwrap();
-        // No page more than there are: SQLite takes it for a full disk. The limit is the connection's own.
+        // No page may be added: to SQLite the disk is full. The limit belongs to the connection.
         sqlx::query("PRAGMA max_page_count = 1").execute(db.writer()).await.unwrap();
         let mut tx = db.begin().await.unwrap();
         let error = sqlx::query(LARGE).execute(&mut *tx).await.unwrap_err();
         assert!(error.to_string().contains("full"), "{error}");
         drop(tx);
-        // A transaction that is dropped as it is leaves the writer as it was.
+        // Dropping a transaction leaves the writer as it was.
         drop(db.begin().await.unwrap());
         let ids = IdSource::seeded(Clock::System, 7);
         let told = Event::new(&ids, EventKind::Recovered, Timestamp::from_us(1), "room was made");
@@ -375,7 +376,7 @@ mod tests {
         let path = folder.path().join("serve.lock");
         let held = Lock::try_take(&path).unwrap();
         assert!(held.is_some() && Lock::try_take(&path).unwrap().is_none());
-        // As where the folder cannot be written.
+        // As if the folder could not be written.
         let error = Lock::try_take(&folder.path().join("none").join("serve.lock")).unwrap_err();
         assert!(error.to_string().contains("No such file"), "{error}");
     }

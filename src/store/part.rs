@@ -1,5 +1,5 @@
-//! What SLAs, actions and event targets have in common: settings of their own with a version, and an audit that tells what
-//! one was and is, in words and field by field.
+//! What SLAs, actions and event targets have in common: settings with a version of their own, and an audit of each
+//! change, in words and field by field.
 
 use sqlx::{Row, Sqlite, Transaction};
 
@@ -12,17 +12,17 @@ use crate::domain::setting::{Setting, Texts};
 /// One of them, for the audit.
 #[derive(Clone, Copy)]
 pub(super) struct Part<'a> {
-    /// Whose it is.
+    /// Its owner.
     pub subject: &'a str,
     /// What it is: `SLA`, `action`.
     pub what: &'static str,
     /// Its settings.
     pub table: &'static [Setting],
-    /// What settings come to, in words.
+    /// Describes settings in words.
     pub in_words: fn(&Texts) -> String,
 }
 
-/// A value that is to be another.
+/// A changed value.
 struct Changed<'a> {
     key: &'static str,
     before: &'a str,
@@ -30,7 +30,7 @@ struct Changed<'a> {
 }
 
 impl Part<'_> {
-    /// Tells that it is removed, and what it was.
+    /// Records that it was removed, and what it was.
     pub async fn removed(
         self,
         tx: &mut Transaction<'_, Sqlite>,
@@ -42,7 +42,7 @@ impl Part<'_> {
         audit::add(tx, change, &entry).await
     }
 
-    /// Tells what it was and is. Nothing, and `false`, where it was so already.
+    /// Records what it was and is. Nothing, and `false`, if nothing changes.
     pub async fn put(
         self,
         tx: &mut Transaction<'_, Sqlite>,
@@ -55,7 +55,7 @@ impl Part<'_> {
         if before.is_some() && changed.is_empty() {
             return Ok(false);
         }
-        // Also where the words stay: there may be several of a kind.
+        // Even if the words stay the same: there may be several of a kind.
         let was = before.map(self.in_words).unwrap_or_default();
         let is = (self.in_words)(after);
         let entry = audit::Entry { subject: self.subject, key: self.what, before: &was, after: &is };
@@ -78,8 +78,8 @@ impl Part<'_> {
     }
 }
 
-/// What is stored of one now; `sql` gives its texts, version, and when and by whom it was saved. It must be of the version that
-/// is expected; where that was removed, what is stored has version 0.
+/// What is stored now; `sql` returns its texts, its version, and when and by whom it was saved. It must be of the
+/// expected version; if it was removed, its version is 0.
 pub(super) async fn read(
     tx: &mut Transaction<'_, Sqlite>,
     sql: &'static str,
@@ -98,7 +98,7 @@ pub(super) async fn read(
     if is_stale { Err(SaveError::Stale(Box::new(stored))) } else { Ok(Some(stored)) }
 }
 
-/// Settings as they are stored: a JSON object, key by key.
+/// Settings as stored: a JSON object, key by key.
 pub(super) fn texts(json: &str) -> Result<Texts, serde_json::Error> {
     serde_json::from_str(json)
 }

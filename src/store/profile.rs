@@ -10,18 +10,18 @@ use crate::domain::profile::Profile;
 use crate::domain::setting::{Mistake, Texts, Value};
 use crate::domain::value::CertificateNames;
 
-/// What is stored of the profile.
+/// The stored profile.
 pub async fn load(db: &Db) -> Result<Stored, StoreError> {
     setting::load(db, Scope::Profile).await
 }
 
-/// What is stored of the appliance's settings.
+/// The stored settings of the appliance.
 pub async fn load_appliance(db: &Db) -> Result<Stored, StoreError> {
     setting::load(db, Scope::Settings).await
 }
 
-/// Saves profile settings: all or nothing. `expected_version` is what the editor saw. Certificates that it newly names
-/// must be in the store.
+/// Saves profile settings: all or nothing. `expected_version` is what the editor saw. Certificates it newly names must
+/// be in the store.
 pub async fn save(
     db: &Db,
     values: &Texts,
@@ -36,7 +36,8 @@ pub async fn save(
     Ok(())
 }
 
-/// The same within another transaction. Whether the Root Directory is another: where folders lie now is still to be looked at.
+/// The same within another transaction. Returns whether the Root Directory changed: then the places of folders must
+/// still be checked.
 pub(super) async fn save_in(
     tx: &mut Transaction<'_, Sqlite>,
     (values, expected_version): (&Texts, Option<i64>),
@@ -48,7 +49,7 @@ pub(super) async fn save_in(
     save_with(tx, (save, folders::ROOT), change, parse).await
 }
 
-/// Saves settings of which one names a folder. Whether that is another one now.
+/// Saves settings of which one names a folder. Returns whether that one changed.
 async fn save_with(
     tx: &mut Transaction<'_, Sqlite>,
     (save, folder): (Save<'_>, folders::Of),
@@ -60,7 +61,7 @@ async fn save_with(
     Ok(folders::text(&after, folder) != before)
 }
 
-/// Certificates that `key` newly names and that are not in the store.
+/// Certificates that `key` newly names but the store lacks.
 async fn missing(
     tx: &mut Transaction<'_, Sqlite>,
     values: &Texts,
@@ -72,7 +73,7 @@ async fn missing(
     }
 }
 
-/// What was parsed, unless there is a mistake: in it, or a certificate that is missing.
+/// The parsed texts, unless there is a mistake in them or a missing certificate.
 fn all_mistakes(parsed: Result<Texts, Vec<Mistake>>, missing: &[Mistake]) -> Result<Texts, Vec<Mistake>> {
     match parsed {
         Ok(texts) if missing.is_empty() => Ok(texts),
@@ -80,7 +81,7 @@ fn all_mistakes(parsed: Result<Texts, Vec<Mistake>>, missing: &[Mistake]) -> Res
     }
 }
 
-/// Saves settings of the appliance: all or nothing. Certificates that it newly names must be in the store.
+/// Saves settings of the appliance: all or nothing. Certificates it newly names must be in the store.
 pub async fn save_appliance(
     db: &Db,
     values: &Texts,
@@ -95,7 +96,8 @@ pub async fn save_appliance(
     Ok(())
 }
 
-/// The same within another transaction. Whether the folder of backups is another: where it lies is still to be looked at.
+/// The same within another transaction. Returns whether the folder of backups changed: then its place must still be
+/// checked.
 pub(super) async fn save_appliance_in(
     tx: &mut Transaction<'_, Sqlite>,
     values: &Texts,

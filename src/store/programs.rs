@@ -1,5 +1,5 @@
-//! The folder whose programs Command connectors run, as the last start had it. Whoever could write to it could run what
-//! they like: no folder of a connector may be, hold or lie in it, nor may the Root Directory.
+//! The folder of programs for Command connectors, as given at the last start. Anyone who can write to it can run
+//! anything: no folder of a connector may be, contain or lie in it, nor may the Root Directory.
 
 use std::path::{Path, PathBuf};
 
@@ -25,14 +25,14 @@ pub(super) async fn read(connection: &mut SqliteConnection) -> Result<Option<Str
     Ok(found.map(|row| row.try_get(0)).transpose()?)
 }
 
-/// This start has that folder, absolute and without links, or none. Refused where a connector writes to it.
+/// Sets the folder for this start, absolute and without links, or none. Refused if a connector writes to it.
 pub async fn put(db: &Db, folder: Option<&Path>) -> Result<(), SaveError> {
     let mut tx = db.begin().await?;
     match folder {
         None => sqlx::query(REMOVE).execute(&mut *tx).await?,
         Some(folder) => sqlx::query(PUT).bind(folder.to_string_lossy()).execute(&mut *tx).await?,
     };
-    // Nothing else is asked: whatever is wrong besides keeps no server from starting.
+    // Nothing else is checked: other mistakes must not keep the server from starting.
     let folders = folders::read(&mut tx, db.folder()).await?;
     if let Some(clash) = folders.as_written().with_programs() {
         return Err(SaveError::Mistakes(vec![clash.mistake()]));

@@ -1,7 +1,7 @@
-//! Jobs on their way to the one writer: those that somebody waits for, and those that nobody does, which are put off until
-//! there are many of them. Handing in one of the latter wakes no thread.
+//! Jobs on their way to the one writer: those that somebody waits for, and those that nobody waits for, which are
+//! deferred until there are many. Handing in one of the latter wakes no thread.
 //!
-//! Always: what is said of a place is taken before a receipt of the same place that came after it, and what was handed in
+//! Always: a job that concerns a place is taken before a later receipt of the same place, and whatever was handed in
 //! before a flush is taken before it.
 
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -18,11 +18,11 @@ use crate::base::id::ReceiptId;
 use crate::base::lock::lock;
 use crate::domain::receipt::Status;
 
-/// Jobs that nobody waits for are put off until there are so many; one batch has no more of them, but for the sake of order.
+/// Unawaited jobs are deferred until there are this many; a batch has no more of them, unless order demands it.
 const BATCH_MAX: usize = 128;
 /// Jobs that may wait; a full queue slows the sessions down instead of growing.
 const QUEUE_MAX: usize = 4_096;
-/// How long records that nobody waits for may wait for company. The runner and the pages see a file that much later.
+/// How long unawaited records may wait for company. The runner and the pages see a file that much later.
 const LINGER: Duration = Duration::from_millis(10);
 
 /// Something to be written.
@@ -46,17 +46,17 @@ pub(super) enum Job {
 }
 
 impl Job {
-    /// Whether a partner waits for it. Nobody's reply waits for a collection: those of many downloads are one commit.
+    /// Whether a partner waits for it. No reply waits for a collection: those of many downloads share one commit.
     fn is_awaited(&self) -> bool {
         matches!(self, Self::Receive(..) | Self::Flush(_))
     }
 
-    /// Whether whoever waits for it, or nobody, is better told at once that it cannot be written than later that it was.
+    /// Whether it should fail at once if it cannot be written, rather than be written later.
     pub(super) fn is_told_at_once(&self) -> bool {
         self.is_awaited() || matches!(self, Self::LoginFailed(_) | Self::Refusal(_))
     }
 
-    /// Whether files are lost sight of without it.
+    /// Whether files would be lost track of without it.
     pub(super) fn says_where_a_file_is(&self) -> bool {
         matches!(
             self,
@@ -88,7 +88,7 @@ impl Job {
         }
     }
 
-    /// The place it says something of: such a job must not be written behind a receipt of the same place that came after it.
+    /// The place it concerns: such a job must not be written after a later receipt of the same place.
     fn place(&self) -> Option<&Place> {
         match self {
             Self::Publish(published) => Some(&published.place),
@@ -107,11 +107,11 @@ pub(super) struct Gone;
 #[derive(Clone, Debug)]
 pub(super) struct Queue {
     shared: Arc<Shared>,
-    /// Wakes the writer; that the last of these is gone tells it to end.
+    /// Wakes the writer; when the last of these is gone, the writer ends.
     bell: mpsc::Sender<()>,
 }
 
-/// Where the writer takes them.
+/// Where the writer takes them from.
 #[derive(Debug)]
 pub(super) struct Jobs {
     shared: Arc<Shared>,
@@ -124,21 +124,21 @@ struct Shared {
     room: Semaphore,
 }
 
-/// What was handed in and not taken.
+/// What was handed in but not taken.
 #[derive(Debug)]
 struct Waiting {
     awaited: Vec<Job>,
-    /// What nobody waits for, in its order.
+    /// Unawaited jobs, in order.
     others: Vec<Job>,
-    /// Places that something is said of in what was taken last: it may not be written yet.
+    /// The places concerned by the last batch, which may not be written yet.
     taken: Vec<Place>,
-    /// When those are to be written, however few there are.
+    /// When they must be written, however few there are.
     due: Instant,
-    /// Nobody will take any more.
+    /// Nobody takes any more.
     gone: bool,
 }
 
-/// Both ends of a queue.
+/// Both ends of a new queue.
 pub(super) fn queue() -> (Queue, Jobs) {
     let (ring, bell) = mpsc::channel(1);
     let waiting =
@@ -148,7 +148,7 @@ pub(super) fn queue() -> (Queue, Jobs) {
 }
 
 impl Queue {
-    /// Hands a job in, when there is room for it.
+    /// Hands a job in, once there is room for it.
     pub(super) async fn push(&self, job: Job) -> Result<(), Gone> {
         let room = self.room().await?;
         self.put(room, job)
@@ -159,18 +159,18 @@ impl Queue {
         self.shared.room.acquire().await.map_err(|_| Gone)
     }
 
-    /// Whether something was handed in that is said of the place, and may not be written yet.
+    /// Whether a job concerning the place was handed in and may not be written yet.
     pub(super) fn says_of(&self, place: &Place) -> bool {
         self.shared.lock().says_of(place)
     }
 
-    /// Hands in what may be dropped: only while half of the room is free.
+    /// Hands in a job that may be dropped: only while half of the room is free.
     pub(super) fn push_if_room(&self, job: Job) {
         let room = &self.shared.room;
         if room.available_permits() > QUEUE_MAX / 2
             && let Ok(permit) = room.try_acquire()
         {
-            // The appliance has stopped where nobody takes it.
+            // If nobody takes it, the appliance has stopped.
             let _ = self.put(permit, job);
         }
     }
@@ -180,7 +180,7 @@ impl Queue {
         // The writer gives it back.
         room.forget();
         if self.shared.lock().put(job)? {
-            // Full: it was rung for already.
+            // Full: the bell has been rung already.
             let _ = self.bell.try_send(());
         }
         Ok(())
@@ -188,7 +188,7 @@ impl Queue {
 }
 
 impl Jobs {
-    /// Whoever is told from now on that nothing more is taken, [`Self::next`] ends.
+    /// From now on nobody takes any more; [`Self::next`] ends.
     pub(super) fn close(&mut self) {
         self.bell.close();
     }
@@ -197,7 +197,7 @@ impl Jobs {
         self.bell.is_closed()
     }
 
-    /// What is to be written next; nothing when the last [`Queue`] is gone and all is taken.
+    /// What to write next; nothing when the last [`Queue`] is gone and everything is taken.
     pub(super) async fn next(&mut self) -> Vec<Job> {
         loop {
             let (batch, due) = self.shared.lock().take(Instant::now());
@@ -207,7 +207,7 @@ impl Jobs {
             }
             let rung = match due {
                 None => self.bell.recv().await,
-                // Elapsed: what was put off is due.
+                // Elapsed: the deferred jobs are due.
                 Some(due) => timeout_at(due, self.bell.recv()).await.unwrap_or(Some(())),
             };
             if rung.is_none() {
@@ -222,7 +222,7 @@ impl Drop for Jobs {
         self.shared.room.close();
         let mut waiting = self.shared.lock();
         waiting.gone = true;
-        // Whoever waits for one of them hears of it.
+        // Whoever waits for one of them is told.
         let left = waiting.take_all();
         drop(waiting);
         drop(left);
@@ -236,7 +236,7 @@ impl Shared {
 }
 
 impl Waiting {
-    /// Whether the writer must be woken for it.
+    /// Whether it must wake the writer.
     fn put(&mut self, job: Job) -> Result<bool, Gone> {
         if self.gone {
             return Err(Gone);
@@ -252,7 +252,7 @@ impl Waiting {
         Ok(self.others.len() == 1 || self.others.len() == BATCH_MAX)
     }
 
-    /// What is to be written now, else when what was put off is to be.
+    /// What to write now, or else when the deferred jobs are due.
     fn take(&mut self, now: Instant) -> (Vec<Job>, Option<Instant>) {
         let others = if self.awaited.iter().any(|job| self.is_behind(job)) {
             self.others.len()
@@ -267,12 +267,12 @@ impl Waiting {
         (batch, (!self.others.is_empty()).then_some(self.due))
     }
 
-    /// Whether something is said of the place that may not be written yet.
+    /// Whether a job concerning the place may not be written yet.
     fn says_of(&self, place: &Place) -> bool {
         self.taken.contains(place) || self.others.iter().any(|other| other.place() == Some(place))
     }
 
-    /// Whether an awaited job must come behind what was put off.
+    /// Whether an awaited job must follow the deferred ones.
     fn is_behind(&self, job: &Job) -> bool {
         match job {
             Job::Receive(received, _) => self.says_of(&Place::of(&received.receipt)),
@@ -326,7 +326,7 @@ mod tests {
             queue.push(job).await.unwrap();
         }
         assert!(matches!(jobs.next().await[..], [Job::Publish(_), Job::Publish(_), Job::Receive(..), Job::Flush(_)]));
-        // A receipt does not overtake what is said of its place.
+        // A receipt does not overtake a job that concerns its place.
         for job in [publish("/Receive/b"), publish("/Receive/a"), receive("/Receive/a")] {
             queue.push(job).await.unwrap();
         }

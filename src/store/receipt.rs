@@ -1,4 +1,4 @@
-//! Receipts: rows of the Receive table. They are added by `commit` only.
+//! Receipts: rows of the Receive table. Only `commit` adds them.
 
 use std::collections::HashMap;
 use std::fmt::Write;
@@ -26,7 +26,7 @@ pub struct Receipt {
     pub name: String,
     /// As the partner sees it: `/Receive/a`.
     pub client_path: String,
-    /// Where it lies: differs when the scheme or *keep both* renamed it.
+    /// Its path on disk: differs if the scheme or *keep both* renamed it.
     pub stored_path: String,
     /// Bytes.
     pub size_bytes: u64,
@@ -34,9 +34,9 @@ pub struct Receipt {
     pub sha256: String,
     /// Header names and values.
     pub headers: Vec<(String, String)>,
-    /// When its first byte was awaited.
+    /// When its first byte was expected.
     pub begun_at: Timestamp,
-    /// When it was whole and synced.
+    /// When it was complete and synced.
     pub completed_at: Timestamp,
     /// The partner's address.
     pub remote_address: String,
@@ -56,20 +56,20 @@ pub struct Receipt {
     pub duplicate_of: Option<ReceiptId>,
     /// Where the file is now.
     pub status: Status,
-    /// Committed, not yet known to lie under its final name.
+    /// Committed, but not yet known to have its final name.
     pub publishing: bool,
     /// The file's inode, for recovery.
     pub inode: u64,
     /// The part's name in staging, for recovery.
     pub staged_name: String,
-    /// Whether the partner has deleted it by its own name; the file stays under the name it is stored with.
+    /// Whether the partner deleted it by its own name; the file stays under its stored name.
     pub hidden: bool,
-    /// Whether its delivery has begun: it cannot be renamed any more.
+    /// Whether its delivery has begun: it can no longer be renamed.
     pub taken_over: bool,
 }
 
 impl Receipt {
-    /// The connector's id as rows are found by it: in lower case.
+    /// The connector's id as indexed: in lower case.
     pub fn connector_key(&self) -> String {
         self.connector.to_ascii_lowercase()
     }
@@ -77,7 +77,7 @@ impl Receipt {
 
 #[cfg(test)]
 impl Receipt {
-    /// A small file that was just committed, for tests to change what they are about.
+    /// A small, just committed file; tests change what they need.
     pub(crate) fn sample(ids: &crate::base::id::IdSource, connector: &str, at: Timestamp) -> Self {
         Self {
             id: ReceiptId::new(ids),
@@ -127,7 +127,7 @@ pub(super) const COLUMNS: &str = columns!();
 
 pub(super) const SELECT: &str = select!("");
 
-/// What [`page`] looks for. Empty: everything.
+/// The filter of [`page`]. Empty: everything.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Search {
     /// One connector, by its id in lower case.
@@ -138,11 +138,12 @@ pub struct Search {
     pub text: Option<String>,
     /// Completed at or after.
     pub since: Option<Timestamp>,
-    /// Only these, as [`array`] writes them.
+    /// Only these, as written by [`array`].
     pub ids: Option<String>,
 }
 
-/// Where a page begins: the completion time and id of the row beside it. In the order of being seen: when it came to be seen.
+/// Where a page begins: the completion time and id of the row beside it; in the order of visibility, the time it became
+/// visible.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Cursor {
     /// Its completion.
@@ -151,7 +152,7 @@ pub struct Cursor {
     pub id: String,
 }
 
-/// Which rows a page has: those on one side of the row beside it.
+/// Which rows a page has: those on one side of a given row.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Beside<T> {
     /// Rows before that one in time.
@@ -177,14 +178,14 @@ impl<T> Beside<T> {
     }
 }
 
-/// One page, newest first, of receipts whose files lie under their final names.
+/// One page, newest first, of receipts whose files have their final names.
 pub async fn page(
     db: &Db,
     search: &Search,
     from: Option<Beside<&Cursor>>,
     count: i64,
 ) -> Result<Vec<Receipt>, StoreError> {
-    // Only constant pieces are joined here; what was typed is bound.
+    // Only constant pieces are joined here; typed text is bound.
     let mut sql = String::from(select!("WHERE publishing = 0"));
     let newer = matches!(from, Some(Beside::Newer(_)));
     match from {
@@ -212,14 +213,14 @@ pub async fn page(
     Ok(receipts)
 }
 
-/// Receipts on their way at a time, by far.
+/// Far more than the receipts on their way at a time.
 const PUBLISHING_MAX: i64 = 100_000;
 
-/// How many receipts match, counting no further than `most`.
+/// How many receipts match, counting up to `most`.
 pub async fn count(db: &Db, search: &Search, most: i64) -> Result<u64, StoreError> {
     let clauses = search.clauses();
-    // All of them from an index alone, without the few that are on their way: these are found by their own index, which
-    // the limit makes sure of.
+    // All of them from an index alone, minus the few on their way, which their own index finds; the limit makes sure of
+    // that.
     let sql = format!(
         "SELECT (SELECT COUNT(*) FROM (SELECT 1 FROM receipts WHERE TRUE{clauses} LIMIT $6)) \
          - (SELECT COUNT(*) FROM (SELECT * FROM receipts WHERE publishing = 1 LIMIT $7) AS p WHERE TRUE{clauses})"
@@ -234,7 +235,7 @@ pub async fn count_since(db: &Db, since: Timestamp) -> Result<u64, StoreError> {
     Ok(row.try_get::<i64, _>(0)?.unsigned_abs())
 }
 
-/// How many receipts match and are newer than `from`, counting no further than `most`.
+/// How many receipts match and are newer than `from`, counting up to `most`.
 pub async fn count_newer(db: &Db, search: &Search, from: &Cursor, most: i64) -> Result<u64, StoreError> {
     let sql = format!(
         "SELECT COUNT(*) FROM (SELECT 1 FROM receipts WHERE publishing = 0{} LIMIT $8)",
@@ -252,21 +253,21 @@ fn is_digest(text: &str) -> bool {
 type Query<'q> = sqlx::query::Query<'q, sqlx::Sqlite, sqlx::sqlite::SqliteArguments>;
 
 impl Search {
-    /// Whether rows have to be looked at one by one: no index leads to what is asked for.
+    /// Whether rows must be inspected one by one, because no index leads to them.
     pub fn is_looking(&self) -> bool {
         let by_text = self.text.as_deref().is_some_and(|text| !is_digest(text));
         self.ids.is_none() && (by_text || (self.connector_key.is_some() && self.status.is_some()))
     }
 
-    /// Only constant pieces: what was typed is bound. A clause for every absent filter would keep the database from using
+    /// Only constant pieces: typed text is bound. A clause for every absent filter would keep the database from using
     /// its indexes.
     pub(super) fn clauses(&self) -> String {
         let since = if self.since.is_some() { " AND completed_at_us >= $4" } else { "" };
         format!("{since}{}", self.clauses_but_since())
     }
 
-    /// The same for what is newer than a row. The database takes one lower bound to its index and looks at the rest row
-    /// by row: it is given the later one alone.
+    /// The same for rows newer than a given one. The database applies one lower bound to its index and checks others
+    /// row by row: it gets only the later one.
     fn clauses_behind(&self, from: &Cursor) -> String {
         let behind = if self.since.is_some_and(|since| since > from.completed_at) {
             " AND completed_at_us >= $4"
@@ -279,7 +280,7 @@ impl Search {
     /// The same without a lower bound in time.
     pub(super) fn clauses_but_since(&self) -> String {
         let mut sql = String::new();
-        // Beside ids no other index may be taken: it leads to more rows than they are.
+        // With ids no other index may be used: it would lead to more rows.
         let any = if self.ids.is_some() { " || ''" } else { "" };
         if self.connector_key.is_some() {
             let _ = write!(sql, " AND connector_key{any} = $1");
@@ -312,7 +313,7 @@ impl Search {
     }
 }
 
-// `+ 0`: the few that are on their way are found by their own index.
+// `+ 0`: the few on their way are found by their own index.
 const COUNT_SINCE: &str = "SELECT (SELECT COUNT(*) FROM receipts WHERE completed_at_us >= $1) \
      - (SELECT COUNT(*) FROM receipts WHERE publishing = 1 AND completed_at_us + 0 >= $1)";
 const ONE: &str = select!("WHERE id = $1");
@@ -322,8 +323,8 @@ const OLDEST_FIRST_OF: &str = select!(
     "WHERE connector_key = $5 AND completed_at_us >= $1 AND (completed_at_us, id) > ($2, $3) \
      ORDER BY completed_at_us, id LIMIT $4"
 );
-// The few of one path are found by it and then sorted: `+ 0` keeps the database from going through all of a connector's in
-// the order that is asked for.
+// The few of one path are found by it and then sorted: `+ 0` keeps the database from scanning all of a connector's in
+// the requested order.
 const LATEST_OF_PATH: &str = select!(
     "WHERE connector_key = $1 AND client_path = $2 AND completed_at_us >= $3 \
      ORDER BY status = 'replaced', completed_at_us + 0 DESC, id DESC LIMIT 1"
@@ -383,7 +384,7 @@ pub async fn find(db: &Db, id: &ReceiptId) -> Result<Option<Receipt>, StoreError
     sqlx::query(ONE).bind(id.as_str()).fetch_optional(db.reader()).await?.as_ref().map(decode).transpose()
 }
 
-/// Receipts completed at or after `since`, oldest first, beginning behind `after`: for exports in steps of `count`.
+/// Receipts completed at or after `since`, oldest first, after `after`: for exports in steps of `count`.
 pub async fn oldest_first(
     db: &Db,
     connector_key: Option<&str>,
@@ -414,13 +415,13 @@ pub async fn latest_of_path(
     row.as_ref().map(decode).transpose()
 }
 
-/// The receipt of the file that lies at `stored_path` now.
+/// The receipt of the file now at `stored_path`.
 pub async fn latest_stored_at(db: &Db, connector_key: &str, stored_path: &str) -> Result<Option<Receipt>, StoreError> {
     let row = sqlx::query(LATEST_STORED_AT).bind(connector_key).bind(stored_path).fetch_optional(db.reader()).await?;
     row.as_ref().map(decode).transpose()
 }
 
-/// The receipt of the file that was passed along from `stored_path` last: until it has left, it still lies there.
+/// The receipt of the file last passed along from `stored_path`: it is still there until it has left.
 pub async fn passed_along_from(db: &Db, connector_key: &str, stored_path: &str) -> Result<Option<Receipt>, StoreError> {
     let row = sqlx::query(PASSED_ALONG_FROM).bind(connector_key).bind(stored_path).fetch_optional(db.reader()).await?;
     row.as_ref().map(decode).transpose()
@@ -437,13 +438,13 @@ pub async fn recent_of_path(
     query.fetch_optional(db.reader()).await?.as_ref().map(decode).transpose()
 }
 
-/// The partner's uploads since `since` that do not lie under the names it gave them, newest first, at most 1,000.
+/// The partner's uploads since `since` that are not stored under the names it gave them, newest first, at most 1,000.
 pub async fn recent_elsewhere(db: &Db, connector_key: &str, since: Timestamp) -> Result<Vec<Receipt>, StoreError> {
     let query = sqlx::query(RECENT_ELSEWHERE).bind(connector_key).bind(since.us());
     query.fetch_all(db.reader()).await?.iter().map(decode).collect()
 }
 
-/// Where files lie that the partner has taken out of its view.
+/// The paths of files that the partner has removed from its view.
 pub async fn hidden(db: &Db, connector_key: &str) -> Result<Vec<String>, StoreError> {
     let rows = sqlx::query(HIDDEN).bind(connector_key).fetch_all(db.reader()).await?;
     rows.iter().map(|row| Ok(row.try_get(0)?)).collect()
@@ -461,35 +462,35 @@ pub async fn is_hidden(
     Ok(query.fetch_one(db.reader()).await?.try_get::<i64, _>(0)? > 0)
 }
 
-/// The partner deleted it by its own name: it sees it no longer, and the file stays.
+/// The partner deleted it by its own name: it no longer sees it, but the file stays.
 pub async fn hide(db: &Db, id: &ReceiptId) -> Result<(), StoreError> {
     sqlx::query(HIDE).bind(id.as_str()).execute(db.writer()).await?;
     Ok(())
 }
 
-/// Their deliveries begin, but of those that have a temporary name. Gives those that there are.
+/// Their deliveries begin, except for files with a temporary name. Returns those that exist.
 pub async fn take_over(db: &Db, ids: &[ReceiptId]) -> Result<Vec<Receipt>, StoreError> {
     sqlx::query(TAKE_OVER).bind(array(ids)).execute(db.writer()).await?;
     all_of(db, ids).await
 }
 
-/// The receipts of these ids that there are, in no order.
+/// Those of these receipts that exist, in no order.
 pub async fn all_of(db: &Db, ids: &[ReceiptId]) -> Result<Vec<Receipt>, StoreError> {
     sqlx::query(ALL_OF).bind(array(ids)).fetch_all(db.reader()).await?.iter().map(decode).collect()
 }
 
-/// Ids as statements take many of them: a JSON array (decision 0090).
+/// Ids for a statement that takes many: a JSON array (decision 0090).
 pub(super) fn array<'a>(ids: impl IntoIterator<Item = &'a ReceiptId>) -> String {
     ids.into_iter().map(ReceiptId::as_str).collect::<Value>().to_string()
 }
 
-/// Files and bytes of a connector that lie in Receive: what its quota counts.
+/// Files and bytes of a connector in Receive, as its quota counts them.
 pub async fn usage(db: &Db, connector_key: &str) -> Result<(u64, u64), StoreError> {
     let row = sqlx::query(USAGE).bind(connector_key).fetch_one(db.reader()).await?;
     Ok((row.try_get::<i64, _>(0)?.unsigned_abs(), row.try_get::<i64, _>(1)?.unsigned_abs()))
 }
 
-/// The same of some places, by their stored paths.
+/// The same for some places, by their stored paths.
 pub async fn usage_at(
     db: &Db,
     connector_key: &str,
@@ -509,27 +510,27 @@ pub async fn publishing(db: &Db) -> Result<Vec<Receipt>, StoreError> {
     sqlx::query(PUBLISHING).fetch_all(db.reader()).await?.iter().map(decode).collect()
 }
 
-/// Whether another was received at its place since. Then the partner was not told 226 of a receipt that is still on its way:
-/// the next one of a place is committed after all that was said of that place.
+/// Whether another file was received at its place since. Then a receipt still on its way never got its 226: the next
+/// one of a place is committed after everything recorded of that place.
 pub async fn is_followed(db: &Db, receipt: &Receipt) -> Result<bool, StoreError> {
     let query = sqlx::query(IS_FOLLOWED).bind(receipt.connector_key()).bind(&receipt.stored_path);
     let query = query.bind(receipt.id.as_str()).bind(receipt.completed_at.us());
     Ok(query.fetch_one(db.reader()).await?.try_get::<i64, _>(0)? > 0)
 }
 
-/// The number of the staging folder its file was in when it was committed; `None` where it was not noted.
+/// The inode of its file's staging folder at the commit; `None` if it was not recorded.
 pub async fn staging_inode(db: &Db, id: &ReceiptId) -> Result<Option<u64>, StoreError> {
     let row = sqlx::query(STAGING_INODE).bind(id.as_str()).fetch_one(db.reader()).await?;
     Ok(row.try_get::<Option<i64>, _>(0)?.map(i64::cast_unsigned))
 }
 
-/// Another receipt whose file leaves Receive when this one's lies there: from under another name.
+/// The other receipt whose file, under another name, leaves Receive when this one's gets its name.
 pub async fn in_place_of(db: &Db, id: &ReceiptId) -> Result<Option<Receipt>, StoreError> {
     sqlx::query(IN_PLACE_OF).bind(id.as_str()).fetch_optional(db.reader()).await?.as_ref().map(decode).transpose()
 }
 
-/// Found by recovery: its file lies under its final name. Its event is released, and older receipts of its place are
-/// replaced. `ids` make an id for the event of a receipt that has none.
+/// Recovery found its file under its final name. Its event is released, and older receipts of its place are replaced.
+/// `ids` make an event id for a receipt without one.
 pub async fn published(db: &Db, receipt: &Receipt, ids: &IdSource) -> Result<(), StoreError> {
     let mut tx = db.begin().await?;
     let row = sqlx::query(EVENT_ID).bind(receipt.id.as_str()).fetch_one(&mut *tx).await?;
@@ -541,7 +542,7 @@ pub async fn published(db: &Db, receipt: &Receipt, ids: &IdSource) -> Result<(),
     Ok(tx.commit().await?)
 }
 
-/// Where the file is now.
+/// Sets where the file is now.
 pub async fn set_status(db: &Db, id: &ReceiptId, status: Status) -> Result<(), StoreError> {
     let mut tx = db.begin().await?;
     put_status(&mut tx, id, status).await?;
@@ -559,13 +560,13 @@ async fn clear_mark(tx: &mut Transaction<'_, Sqlite>, id: &ReceiptId) -> sqlx::R
     sqlx::query(CLEAR_MARK).bind(id.as_str()).bind(latest).execute(&mut **tx).await.map(drop)
 }
 
-/// The receipt that came to be seen last, with when that was; never one that was seen before another.
+/// The receipt that became visible last, with the time; never one that became visible before another.
 pub(super) async fn latest_shown(from: impl SqliteExecutor<'_>) -> sqlx::Result<Option<Cursor>> {
     let row = sqlx::query(LATEST_SHOWN).fetch_optional(from).await?;
     row.as_ref().map(place_shown).transpose()
 }
 
-/// Reads when a receipt came to be seen, and its id.
+/// Reads when a receipt became visible, and its id.
 pub(super) fn place_shown(row: &SqliteRow) -> sqlx::Result<Cursor> {
     Ok(Cursor { completed_at: Timestamp::from_us(row.try_get(0)?), id: row.try_get(1)? })
 }
@@ -576,7 +577,7 @@ pub async fn set_proof(db: &Db, id: &ReceiptId, proof: Proof) -> Result<(), Stor
     Ok(())
 }
 
-/// Older receipts of the place where `receipt`'s file lies now are replaced, and the one that it took the place of.
+/// Marks older receipts of the place of `receipt`'s file as replaced, and the one whose place it took.
 async fn mark_replaced(tx: &mut Transaction<'_, Sqlite>, receipt: &Receipt) -> sqlx::Result<()> {
     let query = sqlx::query(MARK_REPLACED).bind(receipt.connector_key()).bind(&receipt.stored_path);
     query.bind(receipt.id.as_str()).bind(receipt.completed_at.us()).execute(&mut **tx).await?;
@@ -588,13 +589,13 @@ async fn mark_replaced(tx: &mut Transaction<'_, Sqlite>, receipt: &Receipt) -> s
 pub struct Renaming {
     /// When.
     pub at: Timestamp,
-    /// What it was called until then, as the partner saw it.
+    /// Its name until then, as the partner saw it.
     pub from: String,
-    /// What it was called from then on.
+    /// Its name from then on.
     pub to: String,
 }
 
-/// What the receipt's file was called, oldest first.
+/// The names of the receipt's file, oldest first.
 pub async fn renamings(db: &Db, id: &ReceiptId) -> Result<Vec<Renaming>, StoreError> {
     let rows = sqlx::query(NAMES).bind(id.as_str()).fetch_all(db.reader()).await?;
     rows.iter()
@@ -640,7 +641,7 @@ pub(super) fn decode(row: &SqliteRow) -> Result<Receipt, StoreError> {
     })
 }
 
-/// Headers are stored in their order, as a JSON list of pairs.
+/// Headers are stored in order, as a JSON list of pairs.
 pub(super) fn encode_headers(headers: &[(String, String)]) -> String {
     serde_json::to_string(headers).unwrap_or_default()
 }

@@ -1,7 +1,7 @@
-//! Pages of the Receive table that its plain order does not give: by file, connector or size, and of a search that has
-//! to look at rows one by one.
+//! Pages of the Receive table beyond its plain order: by file, connector or size, and of a search that has to inspect
+//! rows one by one.
 //!
-//! Always: a page looks at a bounded number of rows, however many there are.
+//! Always: a page inspects a bounded number of rows, however many there are.
 
 use sqlx::{AssertSqlSafe, Row};
 
@@ -9,7 +9,7 @@ use super::open::{Db, StoreError};
 use super::receipt::{self, Beside, COLUMNS, Cursor, Receipt, SELECT, Search, decode, place_shown};
 use crate::base::clock::Timestamp;
 
-/// What a table is ordered by; each order has its index.
+/// The order of the table; each has its index.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Column {
     /// The connector, then the time.
@@ -60,7 +60,7 @@ pub enum Order {
     Descending,
 }
 
-/// One page of all receipts in another order; `Older` is onwards from the row beside it.
+/// One page of all receipts in another order; `Older` goes onwards from the row beside it.
 pub async fn sorted(
     db: &Db,
     (column, order): (Column, Order),
@@ -97,27 +97,27 @@ pub async fn sorted(
     Ok(receipts)
 }
 
-// The bounds once more without the id: of an expression the database takes no other to its index.
+// The bounds once more without the id: on an expression the database applies only such bounds to its index.
 const SHOWN_BEHIND: &str = "SELECT COALESCE(shown_at_us, completed_at_us), id FROM receipts WHERE publishing = 0 \
      AND COALESCE(shown_at_us, completed_at_us) >= $1 AND (COALESCE(shown_at_us, completed_at_us), id) > ($1, $2) \
      ORDER BY COALESCE(shown_at_us, completed_at_us), id LIMIT 1 OFFSET $3";
-// The limit is none: it keeps the database from looking for anything but the order.
+// The limit limits nothing: it keeps the database from considering anything but the order.
 const SHOWN_BETWEEN: &str = "FROM (SELECT *, COALESCE(shown_at_us, completed_at_us) AS shown_us FROM receipts \
      WHERE publishing = 0 AND COALESCE(shown_at_us, completed_at_us) >= $6 \
      AND COALESCE(shown_at_us, completed_at_us) <= $8 AND (COALESCE(shown_at_us, completed_at_us), id) > ($6, $7) \
      AND (COALESCE(shown_at_us, completed_at_us), id) <= ($8, $9) \
      ORDER BY COALESCE(shown_at_us, completed_at_us), id LIMIT $10) AS shown";
 
-/// What a search found, and how far it looked.
+/// What a search found, and how far it got.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Looked {
     /// What it found, newest first.
     pub receipts: Vec<Receipt>,
-    /// The row it stopped at; `None`: it looked at everything.
+    /// The row it stopped at; `None`: it inspected everything.
     pub stopped_at: Option<Cursor>,
 }
 
-/// Looks at no more than `rows_max` receipts older than `from` and gives those that match, no more than `count`.
+/// Inspects at most `rows_max` receipts older than `from` and returns those that match, at most `count`.
 pub async fn look(
     db: &Db,
     search: &Search,
@@ -127,7 +127,7 @@ pub async fn look(
     let connector = if search.connector_key.is_some() { " AND connector_key = $1" } else { "" };
     let since = if search.since.is_some() { " AND completed_at_us >= $4" } else { "" };
     let older = if from.is_some() { " AND (completed_at_us, id) < ($6, $7)" } else { "" };
-    // The index alone tells where so many rows end.
+    // The index alone tells where that many rows end.
     let end = format!(
         "SELECT completed_at_us, id FROM receipts WHERE TRUE{since}{connector}{older} \
          ORDER BY completed_at_us DESC, id DESC LIMIT 1 OFFSET $8"
@@ -140,7 +140,7 @@ pub async fn look(
         Some(row) => Some(Cursor { completed_at: Timestamp::from_us(row.try_get(0)?), id: row.try_get(1)? }),
         None => None,
     };
-    // One lower bound is taken to the index; where the rows end is the later one.
+    // The index uses one lower bound: the later one, where the rows end.
     let lower = if end.is_some() { " AND (completed_at_us, id) >= ($8, $9)" } else { since };
     let mut sql = format!("{SELECT}WHERE publishing = 0{}{older}{lower}", search.clauses_but_since());
     sql.push_str(" ORDER BY completed_at_us DESC, id DESC LIMIT $10");
@@ -155,14 +155,14 @@ pub async fn look(
     Ok(Looked { receipts, stopped_at: end })
 }
 
-/// The place behind which everything lies that is not seen yet; `None`: nothing was ever seen.
+/// The place after which everything is still invisible; `None`: nothing was ever visible.
 pub async fn latest_shown(db: &Db) -> Result<Option<Cursor>, StoreError> {
     Ok(receipt::latest_shown(db.reader()).await?)
 }
 
-/// What has come to be seen behind `from`, the earliest `count` of no more than `rows_max`, with the place that it is to be
-/// asked for again from: nothing comes to be seen before it. Completion times do not tell: of two uploads the one that is
-/// complete first may be seen last, and a clock is set back.
+/// What became visible after `from`, the earliest `count` of at most `rows_max`, with the place to continue from:
+/// nothing becomes visible before it. Completion times would not do: of two uploads the first to complete may become
+/// visible last, and clocks are set back.
 pub async fn shown_since(
     db: &Db,
     search: &Search,
@@ -218,7 +218,7 @@ mod tests {
         let all = Search::default();
         assert_eq!(latest_shown(&db).await.unwrap(), None);
         let second = Duration::from_secs(1);
-        // Complete in this order; the clock is set back before the last.
+        // Completed in this order; the clock is set back before the last.
         let times = [AT, AT.plus(second), AT.plus(second * 2), AT.minus(Duration::from_hours(1))];
         let mut received = Vec::new();
         for (name, at) in ["/Receive/a", "/Receive/b", "/Receive/c", "/Receive/d"].into_iter().zip(times) {
@@ -233,7 +233,7 @@ mod tests {
         };
         publish(1).await;
         let mut place = latest_shown(&db).await.unwrap().unwrap();
-        // An answer of before: behind the completion of the first row it is given once more, and nothing is passed over.
+        // An older cursor: the row with its completion time is returned once more, and nothing is skipped.
         let old = Cursor { completed_at: times[1], id: received[1].receipt.id.to_string() };
         for (which, name) in [(0, "/Receive/a"), (3, "/Receive/d")] {
             publish(which).await;
@@ -242,14 +242,14 @@ mod tests {
             place = since.stopped_at.unwrap();
         }
         assert_eq!(Some(&place), latest_shown(&db).await.unwrap().as_ref());
-        // One whose bytes were lost comes to be seen so; whose state changes is not told again.
+        // A receipt whose bytes were lost becomes visible as such; a change of status is not reported again.
         receipt::set_status(&db, &received[2].receipt.id, Status::Lost).await.unwrap();
         receipt::set_status(&db, &received[0].receipt.id, Status::Removed).await.unwrap();
         let since = shown_since(&db, &all, &place, (9, 9)).await.unwrap();
         assert_eq!(paths(&since.receipts), ["/Receive/c"]);
         let from_old = shown_since(&db, &all, &old, (9, 9)).await.unwrap();
         assert_eq!(paths(&from_old.receipts), ["/Receive/c", "/Receive/d", "/Receive/a", "/Receive/b"]);
-        // In steps: as many as are wanted, or as far as is looked.
+        // In steps: as many as wanted, or as far as inspected.
         let other = Search { connector_key: Some("globex".to_owned()), ..Search::default() };
         for (search, limits, names) in [(&all, (9, 2), &["/Receive/a", "/Receive/b"][..]), (&other, (2, 9), &[])] {
             let step = shown_since(&db, search, &old, limits).await.unwrap();

@@ -11,7 +11,7 @@ use crate::domain::refusal::Rule;
 /// Refusals of the same connector, address and rule within this time of the first are one row.
 const EQUAL_WITHIN_US: i64 = 60 * 1_000_000;
 
-// What `decode` reads, in its order.
+// What `decode` reads, in this order.
 macro_rules! select {
     ($rest:literal) => {
         concat!(
@@ -42,7 +42,7 @@ pub struct Refusal {
     pub id: RefusalId,
     /// The rule that said no.
     pub rule: Rule,
-    /// The connector's id; the first 3 characters of a name that is not known.
+    /// The connector's id; the first 3 characters of an unknown name.
     pub connector: String,
     /// The client's address.
     pub remote: String,
@@ -62,7 +62,7 @@ pub struct Refusal {
     pub last_at: Timestamp,
     /// How often.
     pub times: u64,
-    /// Where the client stood; the root before its login.
+    /// The client's current folder; the root before its login.
     pub folder: String,
 }
 
@@ -95,14 +95,14 @@ pub(super) async fn add(tx: &mut Transaction<'_, Sqlite>, refusal: &Refusal) -> 
     Ok(())
 }
 
-/// What [`page`] looks for. Empty: everything.
+/// The filter of [`page`]. Empty: everything.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Filter {
     /// One connector, by its id as recorded.
     pub connector: Option<String>,
     /// One rule.
     pub rule: Option<Rule>,
-    /// Last said at or after.
+    /// Last occurred at or after.
     pub since: Option<Timestamp>,
 }
 
@@ -140,7 +140,7 @@ pub struct Frequency {
     pub latest: RefusalId,
 }
 
-/// How often each rule said no to each connector since then, the most frequent first.
+/// How often each rule has said no to each connector since then, most frequent first.
 pub async fn frequent(db: &Db, since: Timestamp, count: i64) -> Result<Vec<Frequency>, StoreError> {
     let rows = sqlx::query(FREQUENT).bind(since.us()).bind(count).fetch_all(db.reader()).await?;
     let decode = |row: &sqlx::sqlite::SqliteRow| -> Result<Frequency, StoreError> {

@@ -1,4 +1,4 @@
-//! Renames in Receive: written down before the disk knows of them, carried over into the receipts afterwards.
+//! Renames in Receive: recorded before they are done on disk, carried over into the receipts afterwards.
 
 use std::slice;
 
@@ -22,7 +22,7 @@ const REPLACE: &str = "UPDATE receipts SET status = 'replaced' WHERE connector_k
      AND status IN ('in_receive', 'waiting') AND publishing = 0 AND id <> $3";
 const FOLLOW: &str = "UPDATE receipts SET name = $2, client_path = $3, stored_path = $3, \
      temporary_since_us = CASE WHEN $4 = 1 THEN COALESCE(temporary_since_us, $5) END WHERE id = $1";
-// What an administrator has stopped stays so.
+// What an administrator has stopped stays stopped.
 const NOT_SET_OFF: &str = "DELETE FROM deliveries WHERE receipt_id = $1 \
      AND event_id = (SELECT event_id FROM receipts WHERE id = $1) AND attempts = 0 AND ended_at_us IS NULL \
      AND substr(target, 1, 7) = 'action:' AND substr(target, 8) NOT IN (SELECT value FROM json_each($2))";
@@ -41,7 +41,7 @@ const LEFT: &str = "SELECT r.id, n.from_path FROM receipts r CROSS JOIN receipt_
      AND n.at_us = r.temporary_since_us WHERE r.connector_key = $1 AND r.stored_path = $2 \
      AND r.temporary_since_us IS NOT NULL AND r.status || '' IN ('removed', 'replaced', 'gone')";
 const TEMPORARY_SINCE: &str = "SELECT temporary_since_us FROM receipts WHERE id = $1";
-// Where a receipt has a SubFolder header, which is its only one, that follows too.
+// A SubFolder header, a receipt's only header, follows too.
 const FOLLOW_HEADER: &str = "UPDATE receipts SET headers = json_array(json_array('SubFolder', $2)) \
      WHERE id = $1 AND json_extract(headers, '$[0][0]') = 'SubFolder'";
 // What is passed along may still be about to leave, as long as its bytes are held. `0` is the character behind `/`.
@@ -53,37 +53,37 @@ const FOLLOW_BELOW: &str = "UPDATE receipts SET stored_path = $3 || substr(store
      OR status = 'passed_along' AND EXISTS (SELECT 1 FROM holds WHERE receipt_id = receipts.id)) \
      AND stored_path > $2 || '/' AND stored_path < $2 || '0'";
 
-/// One rename: of a received file, or of a folder with all below it.
+/// One rename: of a received file, or of a folder with everything below it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Rename {
-    /// The number it is written down under.
+    /// The number it is recorded under.
     id: i64,
     /// The connector's id in lower case.
     pub connector_key: String,
     /// The file's receipt; `None`: a folder.
     pub receipt_id: Option<ReceiptId>,
-    /// What the file's new name changes.
+    /// The effects of the file's new name.
     new_name: NewName,
-    /// What it was called, as the partner sees it: `/Receive/a`.
+    /// Its old name, as the partner sees it: `/Receive/a`.
     pub from: String,
-    /// What it is called then.
+    /// Its new name.
     pub to: String,
     /// When.
     pub at: Timestamp,
 }
 
-/// What the new name of a received file changes for what is still to be delivered.
+/// The effects of a received file's new name on pending deliveries.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct NewName {
-    /// It is a temporary one: nothing is delivered under it.
+    /// It is temporary: nothing is delivered under it.
     pub is_temporary: bool,
-    /// The actions that the file sets off, by their ids, and when they are due. `None`: those that it set off before.
+    /// The actions that the file sets off, by their ids, and when they are due. `None`: the same as before.
     pub sets_off: Option<(Vec<String>, Timestamp)>,
 }
 
 impl Rename {
-    /// Writes down that this is about to be done. From here on it must be [`Self::give_up`] or handed to
-    /// [`super::commit::Recorder::renamed`]; what ends in between is settled at the next start.
+    /// Records that this is about to be done. Afterwards it must be [`Self::give_up`] or handed to
+    /// [`super::commit::Recorder::renamed`]; one that is interrupted in between is settled at the next start.
     pub async fn begin(
         db: &Db,
         (connector_key, whose): (&str, Option<(ReceiptId, NewName)>),
@@ -111,14 +111,14 @@ impl Rename {
     pub async fn give_up(self, db: &Db) -> Result<(), StoreError> {
         let mut tx = db.begin().await?;
         sqlx::query(FORGET).bind(self.id).execute(&mut *tx).await?;
-        // Its bytes may be held for actions that nothing comes of.
+        // Its bytes may be held for actions that come to nothing.
         if let Some(id) = &self.receipt_id {
             delivery::settle(&mut tx, slice::from_ref(id)).await?;
         }
         Ok(tx.commit().await?)
     }
 
-    /// It was done: receipts follow. What a file was called before is kept, and older receipts of its new place are replaced.
+    /// It was done: receipts follow. The file's earlier name is kept, and older receipts of its new place are replaced.
     pub(super) async fn carry_over(&self, tx: &mut Transaction<'_, Sqlite>) -> sqlx::Result<()> {
         if let Some(id) = &self.receipt_id {
             sqlx::query(ADD_NAME).bind(id.as_str()).bind(self.at.us()).bind(&self.to).execute(&mut **tx).await?;
@@ -137,7 +137,7 @@ impl Rename {
         Ok(())
     }
 
-    /// What the file sets off is judged by its new name.
+    /// The file's actions are determined by its new name.
     async fn set_off(&self, tx: &mut Transaction<'_, Sqlite>, id: &ReceiptId) -> sqlx::Result<()> {
         let Some((actions, due)) = &self.new_name.sets_off else { return Ok(()) };
         let actions = array(actions);
@@ -155,7 +155,7 @@ impl Rename {
     }
 }
 
-/// The receipt is called so from now on; `temporary_at`: since then by a temporary name, unless it was before.
+/// The receipt has this name from now on; `temporary_at`: temporary since then, unless it was so before.
 async fn follow(
     tx: &mut Transaction<'_, Sqlite>,
     id: &str,
@@ -170,8 +170,8 @@ async fn follow(
     Ok(())
 }
 
-/// Files at that path have left Receive, and their receipts say so: whoever took one that had a temporary name recalls nothing
-/// by it (PRODUCT 5.8). It is held back no longer, and is told of by its last other name.
+/// The files at that path have left Receive, and their receipts say so: removing one with a temporary name recalls
+/// nothing (PRODUCT 5.8). It is no longer held back, and is announced under its last other name.
 pub(super) async fn left(tx: &mut Transaction<'_, Sqlite>, connector_key: &str, stored_path: &str) -> sqlx::Result<()> {
     for row in sqlx::query(LEFT).bind(connector_key).bind(stored_path).fetch_all(&mut **tx).await? {
         let (id, before): (String, String) = (row.try_get(0)?, row.try_get(1)?);
@@ -189,7 +189,7 @@ fn array(actions: &[String]) -> String {
     actions.iter().map(String::as_str).collect::<Value>().to_string()
 }
 
-/// Those that were begun and of which nobody knows what came, the oldest first.
+/// Renames begun with unknown outcome, oldest first.
 pub async fn begun(db: &Db) -> Result<Vec<Rename>, StoreError> {
     sqlx::query(ALL).fetch_all(db.reader()).await?.iter().map(decode).collect()
 }
@@ -210,7 +210,7 @@ fn decode(row: &SqliteRow) -> Result<Rename, StoreError> {
     })
 }
 
-/// A received file that is held back, since it has a temporary name.
+/// A received file held back because of its temporary name.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct HeldBack {
     /// Its receipt.
@@ -229,14 +229,14 @@ pub async fn held_back(db: &Db) -> Result<Vec<HeldBack>, StoreError> {
     rows.iter().map(one).collect()
 }
 
-/// Their names are no temporary ones, as settings are now: they are held back no longer.
+/// Their names are not temporary under the present settings: they are no longer held back.
 pub async fn release(db: &Db, released: &[HeldBack]) -> Result<(), StoreError> {
     let rows: Value = released.iter().map(|one| serde_json::json!([one.id, one.name])).collect();
     sqlx::query(RELEASE).bind(rows.to_string()).execute(db.writer()).await?;
     Ok(())
 }
 
-/// Since when a received file has had temporary names only; `None` while it has another.
+/// Since when a received file has had only temporary names; `None` while it has another.
 pub async fn temporary_since(db: &Db, id: &ReceiptId) -> Result<Option<Timestamp>, StoreError> {
     let row = sqlx::query(TEMPORARY_SINCE).bind(id.as_str()).fetch_optional(db.reader()).await?;
     let since = row.map(|row| row.try_get::<Option<i64>, _>(0)).transpose()?;

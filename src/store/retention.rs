@@ -1,6 +1,6 @@
-//! What is older than it is kept: counted for a preview, and removed in small steps. A reader finds what may go, and the one
-//! writer only removes it by its id, so that no 226 waits while rows that stay are passed over. The audit is no part of it:
-//! nothing removes from that.
+//! Records past their retention: counted for a preview, and removed in small steps. A reader finds what may go, and the
+//! one writer only removes it by id, so that no 226 waits while rows that stay are skipped. The audit is exempt:
+//! nothing is ever removed from it.
 
 use sqlx::Row;
 
@@ -80,24 +80,24 @@ const OLD_WINDOWS: &str = "SELECT CAST(rowid AS TEXT), ends_us FROM sla_windows 
 const REMOVE_WINDOW: &str = "DELETE FROM sla_windows WHERE rowid = CAST($1 AS BIGINT) \
      AND state NOT IN ('pending', 'at_risk')";
 
-/// A kind of record that is kept for a time.
+/// A kind of record with a retention.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Records {
-    /// Rows of the Receive table. What a delivery still needs stays.
+    /// Rows of the Receive table. Those that a delivery still needs stay.
     Receipts,
     /// Records of uploads and downloads.
     Transfers,
-    /// Events. What a delivery still needs stays.
+    /// Events. Those that a delivery still needs stay.
     Events,
     /// Refusals.
     Refusals,
-    /// The transcripts within refusals, which stay.
+    /// The transcripts of refusals; the refusals stay.
     Transcripts,
-    /// Records of sessions that have ended, with what was said in them.
+    /// Records of ended sessions, with their transcripts.
     Sessions,
-    /// Deliveries that have ended, with their attempts. What another delivery of the same file still needs stays.
+    /// Ended deliveries, with their attempts. Those needed by another delivery of the same file stay.
     Deliveries,
-    /// How windows of SLAs stood.
+    /// States of the windows of SLAs.
     Windows,
 }
 
@@ -129,7 +129,7 @@ impl Records {
     }
 }
 
-/// How records of a kind are counted, found and removed.
+/// The statements that count, find and remove records of a kind.
 struct Statements {
     count: &'static str,
     oldest: &'static str,
@@ -139,7 +139,7 @@ struct Statements {
 /// Which records are meant.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Kept {
-    /// All of a kind, but receipts and transfers of connectors that have a time of their own for them.
+    /// All of a kind, except receipts and transfers of connectors with a retention of their own.
     Generally(Records),
     /// Receipts of one connector.
     ReceiptsOf(ConnectorId),
@@ -166,7 +166,7 @@ impl Kept {
         }
     }
 
-    /// The connector, as its column has it.
+    /// The connector, in the form of its column.
     fn owner(&self) -> Option<&str> {
         match self {
             Self::Generally(_) => None,
@@ -185,7 +185,7 @@ pub async fn count(db: &Db, kept: &Kept, before: Timestamp) -> Result<u64, Store
     Ok(query.fetch_one(db.reader()).await?.try_get::<i64, _>(0)?.unsigned_abs())
 }
 
-/// How far a removal has come.
+/// The progress of a removal.
 #[derive(Clone, Copy, Debug)]
 pub struct Progress {
     before: Timestamp,
@@ -193,13 +193,14 @@ pub struct Progress {
 }
 
 impl Progress {
-    /// Nothing is removed yet of what is older than `before`.
+    /// Nothing older than `before` is removed yet.
     pub const fn begin(before: Timestamp) -> Self {
         Self { before, reached: i64::MIN }
     }
 }
 
-/// Removes the oldest of them, at most [`STEP_ROWS`]; how many. What came into use since it was found stays.
+/// Removes the oldest of them, at most [`STEP_ROWS`]; returns how many. One that came into use since it was found
+/// stays.
 pub async fn remove_some(db: &Db, kept: &Kept, progress: &mut Progress) -> Result<u64, StoreError> {
     let statements = kept.statements();
     let mut query = sqlx::query(statements.oldest).bind(progress.before.us()).bind(progress.reached).bind(STEP_ROWS);

@@ -1,11 +1,11 @@
-//! Filters of lists that an administrator gave a name.
+//! Filters of lists that an administrator has named.
 
 use sqlx::Row;
 
 use super::open::{Db, StoreError};
 use crate::base::id::AdministratorId;
 
-/// Views of one administrator at one list.
+/// The most views of one administrator for one list.
 pub const VIEWS_MAX: i64 = 20;
 
 const ALL: &str = "SELECT name, query FROM saved_views WHERE administrator_id = $1 AND page = $2 ORDER BY name_key";
@@ -18,26 +18,26 @@ const REMOVE: &str = "DELETE FROM saved_views WHERE administrator_id = $1 AND pa
 /// A filter with a name.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SavedView {
-    /// Its name, as it was typed.
+    /// Its name, as typed.
     pub name: String,
-    /// The query of the list's address.
+    /// The query string of the list's address.
     pub query: String,
 }
 
-/// Those of `owner` at the list at `page`, by name.
+/// The views of `owner` for the list at `page`, by name.
 pub async fn all(db: &Db, owner: &AdministratorId, page: &str) -> Result<Vec<SavedView>, StoreError> {
     let rows = sqlx::query(ALL).bind(owner.as_str()).bind(page).fetch_all(db.reader()).await?;
     rows.iter().map(|row| Ok(SavedView { name: row.try_get(0)?, query: row.try_get(1)? })).collect()
 }
 
-/// Keeps one; one of that name, without regard to case, is replaced. Whether there was room.
+/// Saves one, replacing one of that name in any case. Returns whether there was room.
 pub async fn put(db: &Db, owner: &AdministratorId, page: &str, view: &SavedView) -> Result<bool, StoreError> {
     let query = sqlx::query(PUT).bind(owner.as_str()).bind(page).bind(view.name.to_lowercase());
     let query = query.bind(&view.name).bind(&view.query).bind(VIEWS_MAX);
     Ok(query.execute(db.writer()).await?.rows_affected() > 0)
 }
 
-/// Forgets one. Whether it was there.
+/// Forgets one. Returns whether it was there.
 pub async fn remove(db: &Db, owner: &AdministratorId, page: &str, name: &str) -> Result<bool, StoreError> {
     let query = sqlx::query(REMOVE).bind(owner.as_str()).bind(page).bind(name.to_lowercase());
     Ok(query.execute(db.writer()).await?.rows_affected() > 0)

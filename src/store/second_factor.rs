@@ -1,4 +1,5 @@
-//! Second factors of administrators: whether there is one, which codes are spent. The key itself is sealed (`store::secret`).
+//! Second factors of administrators: whether there is one, and which codes are spent. The key itself is sealed
+//! (`store::secret`).
 
 use sqlx::{Row, Sqlite, Transaction};
 
@@ -21,9 +22,9 @@ const SPEND_CODE: &str = "DELETE FROM recovery_codes WHERE administrator_id = $1
 /// The second factor of one administrator.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SecondFactor {
-    /// Since when it is asked for.
+    /// When it came into force.
     pub since: Timestamp,
-    /// Recovery codes that are still good.
+    /// Recovery codes that are still valid.
     pub codes_left: u64,
 }
 
@@ -51,8 +52,8 @@ pub async fn get(db: &Db, id: &AdministratorId) -> Result<Option<SecondFactor>, 
     row.map(factor).transpose()
 }
 
-/// From now on it is asked for. `step` is that of the code that showed the key to be in the right hands; `codes` are the
-/// digests of the recovery codes.
+/// From now on it is required. `step` is that of the code that proved possession of the key; `codes` are the digests of
+/// the recovery codes.
 pub async fn put(
     db: &Db,
     owner: Owner<'_>,
@@ -68,7 +69,7 @@ pub async fn put(
     Ok(tx.commit().await?)
 }
 
-/// New recovery codes; those from before are good no more.
+/// New recovery codes; earlier ones become invalid.
 pub async fn put_codes(db: &Db, owner: Owner<'_>, codes: &[String], change: &Change<'_>) -> Result<(), StoreError> {
     let mut tx = db.begin().await?;
     replace_codes(&mut tx, owner.id, codes).await?;
@@ -84,7 +85,7 @@ async fn replace_codes(tx: &mut Transaction<'_, Sqlite>, id: &AdministratorId, c
     Ok(())
 }
 
-/// It is asked for no more. Whether there was one.
+/// It is no longer required. Returns whether there was one.
 pub async fn remove(db: &Db, owner: Owner<'_>, change: &Change<'_>) -> Result<bool, StoreError> {
     let mut tx = db.begin().await?;
     let removed = sqlx::query(REMOVE).bind(owner.id.as_str()).execute(&mut *tx).await?.rows_affected() > 0;
@@ -96,13 +97,13 @@ pub async fn remove(db: &Db, owner: Owner<'_>, change: &Change<'_>) -> Result<bo
     Ok(removed)
 }
 
-/// Takes a code of that step; no when one of it, or of a later one, was taken before.
+/// Spends a code of that step; `false` if one of it, or of a later one, was spent before.
 pub async fn spend_step(db: &Db, id: &AdministratorId, step: u64) -> Result<bool, StoreError> {
     let query = sqlx::query(SPEND_STEP).bind(id.as_str()).bind(step.cast_signed());
     Ok(query.execute(db.writer()).await?.rows_affected() > 0)
 }
 
-/// Takes a recovery code, by its digest; no when it is none, or was taken before.
+/// Spends a recovery code, by its digest; `false` if it is unknown or was spent before.
 pub async fn spend_code(db: &Db, id: &AdministratorId, digest: &str) -> Result<bool, StoreError> {
     let query = sqlx::query(SPEND_CODE).bind(id.as_str()).bind(digest);
     Ok(query.execute(db.writer()).await?.rows_affected() > 0)

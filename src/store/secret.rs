@@ -1,4 +1,4 @@
-//! Secrets that are used as they are, sealed (`access::secrets`).
+//! Sealed secrets, which must be readable (`access::secrets`).
 
 use sqlx::{Row, Sqlite, Transaction};
 
@@ -11,7 +11,7 @@ const PUT: &str = "INSERT INTO secrets (name, sealed, set_at_us) VALUES ($1, $2,
 const GET: &str = "SELECT sealed FROM secrets WHERE name = $1";
 const REMOVE: &str = "DELETE FROM secrets WHERE name = $1";
 
-/// Puts a sealed secret in place. `subject` is whose it is, for the audit.
+/// Stores or replaces a sealed secret. `subject` is its owner, for the audit.
 pub async fn put(db: &Db, name: &str, sealed: &[u8], subject: &str, change: &Change<'_>) -> Result<(), StoreError> {
     let mut tx = db.begin().await?;
     sqlx::query(PUT).bind(name).bind(sealed).bind(change.at.us()).execute(&mut *tx).await?;
@@ -25,7 +25,7 @@ pub async fn get(db: &Db, name: &str) -> Result<Option<Vec<u8>>, StoreError> {
     Ok(row.map(|row| row.try_get(0)).transpose()?)
 }
 
-/// Whoever it belonged to is removed.
+/// Its owner is removed.
 pub(super) async fn remove(tx: &mut Transaction<'_, Sqlite>, name: &str) -> sqlx::Result<()> {
     sqlx::query(REMOVE).bind(name).execute(&mut **tx).await?;
     Ok(())

@@ -1,4 +1,4 @@
-//! Records of sessions that have ended.
+//! Records of ended sessions.
 
 use std::net::IpAddr;
 
@@ -20,13 +20,13 @@ const ONE: &str = "SELECT id, connector, remote, client, tls, begun_at_us, ended
      received_bytes, sent_files, sent_bytes, failures, transcript FROM sessions WHERE id = $1";
 const SELECT: &str = "SELECT id, connector, remote, client, tls, begun_at_us, ended_at_us, ending, received_files, \
      received_bytes, sent_files, sent_bytes, failures, '' FROM sessions WHERE ended_at_us >= $4";
-// The latest of each: a session whose record was not kept, or that a crash ended, may have left transfers.
+// The latest of each: a session without a record, because it was not kept or a crash ended it, may have left transfers.
 const CAME_FROM: &str = "SELECT remote, MAX(begun_at_us) FROM ( \
      SELECT * FROM (SELECT remote, begun_at_us FROM sessions WHERE ended_at_us >= $1 ORDER BY ended_at_us DESC LIMIT $2) \
      UNION ALL SELECT * FROM (SELECT remote, begun_at_us FROM transfers WHERE ended_at_us >= $1 \
      ORDER BY ended_at_us DESC LIMIT $2)) WHERE begun_at_us >= $1 GROUP BY remote";
 
-/// Sessions and transfers that [`came_from`] goes through.
+/// The most sessions and transfers that [`came_from`] reads.
 const LATEST_MAX: i64 = 50_000;
 
 /// How a session ended.
@@ -36,14 +36,14 @@ pub enum SessionEnd {
     Quit,
     /// The connection was lost.
     Lost,
-    /// We closed it on commands that are not FTP.
+    /// We closed it because of commands that are not FTP.
     NotFtp,
     /// We ended it, by this rule.
     Rule(Rule),
 }
 
 impl SessionEnd {
-    /// Every way in which sessions end.
+    /// Every way for a session to end.
     pub const ALL: [Self; 9] = [
         Self::Quit,
         Self::Lost,
@@ -90,28 +90,28 @@ impl SessionEnd {
 /// What a session has done.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Tally {
-    /// Files received whole.
+    /// Complete files received.
     pub received_files: u64,
-    /// Bytes received, of broken uploads too.
+    /// Bytes received, including broken uploads.
     pub received_bytes: u64,
-    /// Files sent whole.
+    /// Complete files sent.
     pub sent_files: u64,
-    /// Bytes sent, of broken downloads too.
+    /// Bytes sent, including broken downloads.
     pub sent_bytes: u64,
     /// Replies that said no.
     pub failures: u64,
 }
 
-/// A session that has ended.
+/// An ended session.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Session {
     /// Its id.
     pub id: SessionId,
-    /// The connector's id as it was written then.
+    /// The connector's id as written then.
     pub connector: String,
     /// The client's address.
     pub remote: String,
-    /// What the client called itself; may be empty.
+    /// The client's name for itself; may be empty.
     pub client: String,
     /// TLS version and cipher; empty in clear.
     pub tls: String,
@@ -123,7 +123,7 @@ pub struct Session {
     pub ending: SessionEnd,
     /// What it did.
     pub tally: Tally,
-    /// What was said, secrets masked; empty when it is not kept, and in [`page`].
+    /// The transcript, secrets masked; empty if it is not kept, and in [`page`].
     pub transcript: String,
 }
 
@@ -148,7 +148,7 @@ pub(super) async fn add(tx: &mut Transaction<'_, Sqlite>, session: &Session) -> 
     query.execute(&mut **tx).await.map(drop)
 }
 
-/// From where partners have come since then, and when last.
+/// The addresses that partners have come from since then, each with the last time.
 pub async fn came_from(db: &Db, since: Timestamp) -> Result<Vec<(IpAddr, Timestamp)>, StoreError> {
     let rows = sqlx::query(CAME_FROM).bind(since.us()).bind(LATEST_MAX).fetch_all(db.reader()).await?;
     let came = |row: &sqlx::sqlite::SqliteRow| -> Result<Option<(IpAddr, Timestamp)>, StoreError> {
@@ -164,7 +164,7 @@ pub async fn find(db: &Db, id: &SessionId) -> Result<Option<Session>, StoreError
     row.as_ref().map(decode).transpose()
 }
 
-/// How each connector that has had a session since then signed in last: its id, and its TLS, empty in clear.
+/// The last sign-in of each connector with a session since then: its id, and its TLS, empty in clear.
 pub async fn last_tls(db: &Db, since: Timestamp) -> Result<Vec<(String, String)>, StoreError> {
     let mut last = Vec::new();
     for row in sqlx::query(LAST_TLS).bind(since.us()).fetch_all(db.reader()).await? {
@@ -175,7 +175,7 @@ pub async fn last_tls(db: &Db, since: Timestamp) -> Result<Vec<(String, String)>
     Ok(last)
 }
 
-/// What [`page`] looks for. Empty: everything.
+/// The filter of [`page`]. Empty: everything.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Filter {
     /// One connector, by its id in lower case.

@@ -1,5 +1,5 @@
-//! What events set off: each new event is looked at once, in the order events were recorded, and the deliveries it makes are
-//! committed together with how far that has come. SQLite numbers its rows in that order.
+//! What events set off: each new event is looked at once, in the order of recording, and its deliveries are committed
+//! together with the progress. SQLite numbers its rows in that order.
 
 use std::time::Duration;
 
@@ -12,7 +12,7 @@ use crate::base::clock::Timestamp;
 use crate::base::id::{EventId, ReceiptId};
 use crate::domain::flow::{DeliveryState, Target};
 
-/// Events looked at in one step.
+/// Events per step.
 const STEP: i64 = 1_000;
 
 const CURSOR: &str = "SELECT event_rowid FROM alert_cursor WHERE one = 1";
@@ -28,7 +28,7 @@ const MOVE: &str = "UPDATE alert_cursor SET event_rowid = $1 WHERE one = 1";
 const MOVE_BACK: &str = "UPDATE alert_cursor SET event_rowid = (SELECT COALESCE(MAX(rowid), 0) FROM events) \
      WHERE event_rowid > (SELECT COALESCE(MAX(rowid), 0) FROM events)";
 
-/// Events that nobody has looked at yet.
+/// Events not looked at yet.
 #[derive(Clone, Debug)]
 pub struct Step {
     /// The events, oldest first.
@@ -36,12 +36,12 @@ pub struct Step {
     last: i64,
 }
 
-/// A delivery that an event makes.
+/// A delivery made by an event.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct New {
     /// The event.
     pub event_id: EventId,
-    /// The file, if it is about a received one.
+    /// The file, if it concerns a received one.
     pub receipt_id: Option<ReceiptId>,
     /// The connector it comes from, by its id in lower case; empty for the appliance.
     pub source_key: String,
@@ -51,7 +51,7 @@ pub struct New {
     pub due: Timestamp,
 }
 
-/// What one action said before a file was sent.
+/// The answer of one action before a file is sent.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Answered {
     /// Which action.
@@ -62,11 +62,11 @@ pub struct Answered {
     pub took: Duration,
     /// Whether the file may be sent.
     pub agreed: bool,
-    /// What it said.
+    /// Its answer.
     pub answer: String,
 }
 
-/// Records a question with its answers: as an event, and an ended delivery with one attempt for each.
+/// Records a question with its answers: an event, and for each answer an ended delivery with one attempt.
 pub async fn answered(db: &Db, event: &Event, answers: &[Answered]) -> Result<(), StoreError> {
     let mut tx = db.begin().await?;
     event::add(&mut tx, event).await?;
@@ -93,7 +93,7 @@ pub async fn answered(db: &Db, event: &Event, answers: &[Answered]) -> Result<()
     Ok(tx.commit().await?)
 }
 
-/// Records an event with the one delivery that it is for.
+/// Records an event with its one delivery.
 pub async fn begin(db: &Db, event: &Event, new: &New) -> Result<(), StoreError> {
     let mut tx = db.begin().await?;
     event::add(&mut tx, event).await?;
@@ -112,7 +112,7 @@ async fn add(tx: &mut Transaction<'_, Sqlite>, one: &New, now: Timestamp) -> sql
     add.execute(&mut **tx).await.map(drop)
 }
 
-/// The next events to look at; `None` when there is no new one.
+/// The next events to look at; `None` if there is no new one.
 pub async fn newer(db: &Db) -> Result<Option<Step>, StoreError> {
     let cursor: i64 = sqlx::query(CURSOR).fetch_one(db.reader()).await?.try_get(0)?;
     let rows = sqlx::query(NEWER).bind(cursor).bind(STEP).fetch_all(db.reader()).await?;
@@ -120,13 +120,13 @@ pub async fn newer(db: &Db) -> Result<Option<Step>, StoreError> {
     Ok(Some(Step { events: rows.iter().map(event::decode).collect::<Result<_, _>>()?, last }))
 }
 
-/// After events were removed, within the same transaction: SQLite gives the number of a removed last row to the next one,
-/// which nobody would look at.
+/// After events were removed, within the same transaction: SQLite reuses the number of a removed last row for the next
+/// one, which would otherwise be skipped.
 pub(super) async fn move_back(tx: &mut Transaction<'_, Sqlite>) -> sqlx::Result<()> {
     sqlx::query(MOVE_BACK).execute(&mut **tx).await.map(drop)
 }
 
-/// Records what a step's events make. It is looked at no more.
+/// Records the deliveries of a step's events, which are then done with.
 pub async fn record(db: &Db, step: &Step, made: &[New], now: Timestamp) -> Result<(), StoreError> {
     let mut tx = db.begin().await?;
     for one in made {
@@ -166,7 +166,7 @@ mod tests {
             event.id
         }
 
-        /// Looks at what is new; gives what that was.
+        /// Looks at what is new; returns it.
         async fn looks(&self) -> Vec<String> {
             let mut seen = Vec::new();
             while let Some(step) = newer(&self.db).await.unwrap() {
@@ -177,7 +177,7 @@ mod tests {
         }
     }
 
-    /// SQLite gives its number to the next event.
+    /// SQLite reuses its number for the next event.
     #[tokio::test]
     async fn an_event_after_a_removed_one_is_looked_at_too() {
         let desk = Desk::new().await;
@@ -208,7 +208,7 @@ mod tests {
         assert!(event::find(&desk.db, &told).await.unwrap().is_some());
     }
 
-    /// A copy that is put back goes on where this one was, although its rows are written anew.
+    /// A copy that is put back continues where this one was, although its rows are rewritten.
     #[tokio::test]
     async fn a_copy_of_the_database_knows_what_was_looked_at() {
         let desk = Desk::new().await;

@@ -1,4 +1,4 @@
-//! Settings of any scope: one way to read and to save them, with version, audit and configuration count.
+//! Settings of any scope: one way to read and save them, with version, audit and configuration count.
 
 use sqlx::{Row, Sqlite, Transaction};
 
@@ -9,8 +9,8 @@ use crate::domain::setting::{Mistake, Texts, merged};
 
 const VALUES: &str = "SELECT key, value FROM setting_values WHERE scope = $1 AND owner = $2";
 const VERSION: &str = "SELECT version, changed_at_us, changed_by FROM setting_groups WHERE scope = $1 AND owner = $2";
-/// A connector's first version is the configuration's, which counts every save: one that is removed and added anew has
-/// another.
+/// A connector's first version is the configuration's, which counts every save: one that is removed and added again
+/// gets another.
 const ADD_GROUP: &str = "INSERT INTO setting_groups (scope, owner, version, changed_at_us, changed_by) \
      VALUES ($1, $2, CASE $1 WHEN 'connector' THEN (SELECT version FROM configuration WHERE one = 1) ELSE 1 END, $3, $4) \
      ON CONFLICT (scope, owner) DO UPDATE SET version = setting_groups.version + 1, \
@@ -41,7 +41,7 @@ impl<'a> Scope<'a> {
     }
 }
 
-/// Who changes something, when: for the audit.
+/// Who changes something, and when: for the audit.
 #[derive(Clone, Debug)]
 pub struct Change<'a> {
     /// An administrator's name, or `command line`.
@@ -59,7 +59,7 @@ pub struct Change<'a> {
 pub struct Stored {
     /// Values that differ from their defaults.
     pub texts: Texts,
-    /// Another with each save, also where it was removed and added anew; 0 when never saved.
+    /// Changes with each save, even after removal and re-adding; 0 if never saved.
     pub version: i64,
     /// When it was last saved.
     pub changed_at: Timestamp,
@@ -67,10 +67,10 @@ pub struct Stored {
     pub changed_by: String,
 }
 
-/// Why a save did not happen. Nothing was saved.
+/// Why a save failed. Nothing was saved.
 #[derive(Debug, thiserror::Error)]
 pub enum SaveError {
-    /// Values that cannot be.
+    /// Invalid values.
     #[error("{}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))]
     Mistakes(Vec<Mistake>),
     /// Somebody else saved in between.
@@ -82,7 +82,7 @@ pub enum SaveError {
 }
 
 impl SaveError {
-    /// One value that cannot be.
+    /// One invalid value.
     pub fn mistake(key: &str, message: impl Into<String>) -> Self {
         Self::Mistakes(vec![Mistake::new(key, message)])
     }
@@ -114,7 +114,7 @@ pub(super) async fn read(connection: &mut sqlx::SqliteConnection, scope: Scope<'
     Ok(stored)
 }
 
-/// What a save asks for.
+/// The request of a save.
 pub(super) struct Save<'a> {
     pub scope: Scope<'a>,
     /// The audit's name for it.
@@ -125,8 +125,8 @@ pub(super) struct Save<'a> {
     pub expected_version: Option<i64>,
 }
 
-/// Saves within `tx`: values merged over what is stored, `check`ed as a whole, written with their audit.
-/// Gives the new texts. A value that is in force already is neither stored nor told.
+/// Saves within `tx`: values are merged over what is stored, `check`ed as a whole, and written with their audit.
+/// Returns the new texts. A value that is already in force is neither stored nor recorded.
 pub(super) async fn save(
     tx: &mut Transaction<'_, Sqlite>,
     save: Save<'_>,
@@ -143,7 +143,7 @@ pub(super) async fn save(
     let new = |key: &String| canonical.get(key).cloned().unwrap_or_default();
     let old = |key: &String| before.texts.get(key).or_else(|| effective.get(key)).map_or("", String::as_str);
     let changed: Vec<_> = save.values.keys().filter(|key| old(key) != new(key)).collect();
-    // Whoever saves what is in force already makes nobody's open form stale.
+    // Saving what is already in force makes nobody's open form stale.
     if !changed.is_empty() || before.version == 0 {
         sqlx::query(ADD_GROUP).bind(scope).bind(owner).bind(change.at.us()).bind(change.who).execute(&mut **tx).await?;
     }
@@ -163,7 +163,7 @@ pub(super) async fn remove(tx: &mut Transaction<'_, Sqlite>, scope: Scope<'_>) -
     Ok(())
 }
 
-/// Ends a change of the configuration: writes the audit, tells every process, commits.
+/// Ends a change of the configuration: writes the audit, notifies every process, commits.
 pub(super) async fn end(
     mut tx: Transaction<'_, Sqlite>,
     entry: &super::audit::Entry<'_>,
@@ -174,7 +174,7 @@ pub(super) async fn end(
     tx.commit().await
 }
 
-/// Tells every process that the configuration changed.
+/// Notifies every process that the configuration changed.
 pub(super) async fn bump(tx: &mut Transaction<'_, Sqlite>) -> sqlx::Result<()> {
     sqlx::query(BUMP).execute(&mut **tx).await?;
     Ok(())

@@ -1,5 +1,5 @@
-//! All settings as one text (TOML): what `waybill export` prints and `waybill import` reads. Passwords, secrets, certificates
-//! and users are not in it, so it may be kept beside other configuration.
+//! All settings as one text (TOML): `waybill export` prints it and `waybill import` reads it. It contains no passwords,
+//! secrets, certificates or users, so it may be kept beside other configuration.
 //!
 //! Always: what is written reads back as the same settings.
 
@@ -23,7 +23,7 @@ pub const FILE_BYTES_MAX: usize = 16 * 1024 * 1024;
 const HEAD: &str = "# Settings of Waybill. Passwords, secrets, certificates and users are not in it.\n\
      # Read in, it changes what is here and adds what is missing; what it leaves out stays as it is.\n";
 
-/// What a file holds. A part that is left out is empty.
+/// The contents of a file. A part that is left out is empty.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct SettingsFile {
@@ -39,7 +39,7 @@ pub struct SettingsFile {
     pub slas: Vec<Part>,
     /// Actions of connectors.
     pub actions: Vec<Part>,
-    /// Who is told of events.
+    /// Event targets.
     pub event_targets: Vec<Part>,
 }
 
@@ -47,9 +47,9 @@ pub struct SettingsFile {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(default)]
 pub struct Part {
-    /// By which it is found again; empty: by what it says.
+    /// Identifies it; empty: its contents do.
     pub id: String,
-    /// Whose it is; empty for an event target.
+    /// Its connector; empty for an event target.
     pub connector: String,
     /// Its settings.
     #[serde(flatten)]
@@ -57,7 +57,7 @@ pub struct Part {
 }
 
 impl SettingsFile {
-    /// All that is in force.
+    /// Everything in force.
     pub async fn read(db: &Db) -> Result<Self, StoreError> {
         let whole = |table, texts: &Texts| -> Texts {
             Settings::of(table, texts)
@@ -93,7 +93,7 @@ impl SettingsFile {
     /// Reads a file.
     ///
     /// # Errors
-    /// It is no such file: where, and what would be right.
+    /// It is not such a file: where, and what would be right.
     pub fn parse(text: &str) -> Result<Self, Mistake> {
         if text.len() > FILE_BYTES_MAX {
             return Err(Mistake::new("text", format!("The file has {} bytes; {FILE_BYTES_MAX} are read", text.len())));
@@ -140,7 +140,7 @@ impl SettingsFile {
     }
 }
 
-/// A basic string of TOML.
+/// A TOML basic string.
 fn quoted(text: &str) -> String {
     let mut out = String::from('"');
     for c in text.chars() {

@@ -1,4 +1,4 @@
-//! Partner sheets that were given out: the newest of each connector.
+//! Partner sheets that were handed out: the newest of each connector.
 
 use sqlx::Row;
 
@@ -16,9 +16,9 @@ const GIVE: &str = "INSERT INTO sheets (connector_key, number, sha256, given_at_
 /// A sheet that a partner has.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Given {
-    /// Counts those that were given to this partner.
+    /// Counts the sheets of this partner.
     pub number: u64,
-    /// Of the facts on it, hex.
+    /// Digest of its facts, hex.
     pub sha256: String,
     /// When.
     pub at: Timestamp,
@@ -26,7 +26,7 @@ pub struct Given {
     pub by: String,
 }
 
-/// The newest sheet that the partner of this connector has.
+/// The newest sheet of this connector's partner.
 pub async fn last(db: &Db, id: &ConnectorId) -> Result<Option<Given>, StoreError> {
     let Some(row) = sqlx::query(ONE).bind(id.key()).fetch_optional(db.reader()).await? else { return Ok(None) };
     Ok(Some(Given {
@@ -37,7 +37,7 @@ pub async fn last(db: &Db, id: &ConnectorId) -> Result<Option<Given>, StoreError
     }))
 }
 
-/// The partner was given a sheet with these facts. Its number.
+/// The partner was given a sheet with these facts. Returns its number.
 pub async fn give(db: &Db, id: &ConnectorId, sha256: &str, change: &Change<'_>) -> Result<u64, StoreError> {
     let mut tx = db.begin().await?;
     let query = sqlx::query(GIVE).bind(id.key()).bind(sha256).bind(change.at.us()).bind(change.who);

@@ -1,5 +1,5 @@
-//! SLAs and how their windows stand (PRODUCT section 10). A notice is an event, committed with the state it tells of:
-//! exactly one for each state of a window.
+//! SLAs and the states of their windows (PRODUCT section 10). A notice is an event, committed with the state it
+//! announces: exactly one for each state of a window.
 
 use std::ops::ControlFlow;
 
@@ -17,12 +17,12 @@ use crate::domain::setting::Texts;
 use crate::domain::sla::{Counted, Sla, SlaSettings, State, Window};
 use crate::store::event::Event;
 
-/// SLAs one connector can have.
+/// The most SLAs of one connector.
 pub const SLAS_MAX: i64 = 20;
 /// Files of a window read at a time.
 const STEP: i64 = 1_000;
 
-// What `decode` reads, in its order.
+// What `decode` reads, in this order.
 macro_rules! select {
     ($rest:literal) => {
         concat!("SELECT id, connector_key, texts, made_at_us, looked_at_us, version FROM slas ", $rest)
@@ -62,42 +62,42 @@ const BAD: &str = "SELECT s.id, s.connector_key, s.texts, w.starts_us, w.ends_us
      JOIN slas s ON s.id = w.sla_id WHERE w.state IN ('at_risk', 'violated') AND w.ends_us >= $1 \
      ORDER BY w.ends_us DESC LIMIT 20";
 
-/// One SLA as it is stored.
+/// One SLA as stored.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StoredSla {
     /// Its id.
     pub id: String,
-    /// Whose it is, by the connector's id in lower case.
+    /// Its connector's id in lower case.
     pub connector_key: String,
     /// Its settings.
     pub texts: Texts,
     /// When it was made: windows that began before are not judged.
     pub made_at: Timestamp,
-    /// When how its windows stand was last told.
+    /// When the states of its windows were last determined.
     pub looked_at: Timestamp,
-    /// Another with each save.
+    /// Changes with each save.
     pub version: i64,
 }
 
-/// How a window stood when last looked at.
+/// The last known state of a window.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Stand {
     /// The window.
     pub window: Window,
-    /// How it stands.
+    /// Its state.
     pub state: State,
     /// Files that counted.
     pub files: u64,
-    /// Since when it stands so.
+    /// When that state began.
     pub changed_at: Timestamp,
-    /// Whether that was told after a time in which nobody looked.
+    /// Whether it was determined only after a time in which Waybill did not run.
     pub afterwards: bool,
 }
 
 /// A file that may count.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Moved {
-    /// The id of its receipt, or of its transfer; empty when that is not kept any more.
+    /// The id of its receipt or transfer; empty if that is no longer kept.
     pub id: String,
     /// Its path as the partner sees it.
     pub path: String,
@@ -159,8 +159,8 @@ pub async fn put(
     save(db, (id, None), connector, texts, change).await
 }
 
-/// Adds an SLA, or changes the one of the version that is expected. Windows that are open are judged anew by what is due
-/// now; those that are over stay as they were. Nothing is done where it was so already.
+/// Adds an SLA, or changes the one of the expected version. Open windows are judged anew by the new settings; past ones
+/// stay as they were. Does nothing if nothing changes.
 pub async fn save(
     db: &Db,
     which: (&str, Option<i64>),
@@ -223,7 +223,7 @@ pub(super) async fn remove_of(
     Ok(())
 }
 
-/// How windows that share a moment with that time stand, as far as they were looked at, the earliest first.
+/// The known states of windows that overlap that time, earliest first.
 pub async fn windows(db: &Db, id: &str, from: Timestamp, until: Timestamp) -> Result<Vec<Stand>, StoreError> {
     let rows = sqlx::query(WINDOWS).bind(id).bind(from.us()).bind(until.us()).fetch_all(db.reader()).await?;
     let stand = |row: &SqliteRow| -> Result<Stand, StoreError> {
@@ -240,7 +240,7 @@ pub async fn windows(db: &Db, id: &str, from: Timestamp, until: Timestamp) -> Re
     rows.iter().map(stand).collect()
 }
 
-/// What was looked at: how windows stand now, and the notices of it.
+/// Records the new states of windows, and the notices of them.
 pub async fn looked(db: &Db, id: &str, stands: &[Stand], notices: &[Event], at: Timestamp) -> Result<(), StoreError> {
     let mut tx = db.begin().await?;
     for one in stands {
@@ -255,8 +255,8 @@ pub async fn looked(db: &Db, id: &str, stands: &[Stand], notices: &[Event], at: 
     Ok(tx.commit().await?)
 }
 
-/// Tells every file that counts for an SLA within that time, the earliest first, until `tell` breaks off. Whose it is: the
-/// connector's id in lower case, and as written.
+/// Passes `tell` every file that counts for an SLA within that time, earliest first, until it breaks off. The owner:
+/// the connector's id in lower case, and as written.
 pub async fn each_counting(
     db: &Db,
     (key, connector): (&str, &str),
@@ -294,12 +294,12 @@ fn moved(row: &SqliteRow) -> sqlx::Result<Moved> {
     })
 }
 
-/// A window that needs a look.
+/// A window that needs attention.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Bad {
     /// The SLA.
     pub id: String,
-    /// Whose it is.
+    /// Its connector.
     pub connector_key: String,
     /// Its settings.
     pub texts: Texts,
@@ -311,7 +311,7 @@ pub struct Bad {
     pub files: u64,
 }
 
-/// Windows at risk, and those violated that ended since then, the latest first, at most 20.
+/// Windows at risk, and violated ones that ended since then, latest first, at most 20.
 pub async fn bad(db: &Db, since: Timestamp) -> Result<Vec<Bad>, StoreError> {
     let rows = sqlx::query(BAD).bind(since.us()).fetch_all(db.reader()).await?;
     let one = |row: &SqliteRow| -> Result<Bad, StoreError> {

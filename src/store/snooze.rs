@@ -1,4 +1,4 @@
-//! What needs attention and was put off for a while.
+//! Matters that need attention but were put off for a while.
 
 use std::collections::HashMap;
 
@@ -12,7 +12,7 @@ const PUT: &str = "INSERT INTO snoozed (item, until_us, who) VALUES ($1, $2, $3)
 const WAKE: &str = "DELETE FROM snoozed WHERE item = $1 OR until_us <= $2";
 const ALL: &str = "SELECT item, until_us FROM snoozed WHERE until_us > $1";
 
-/// Puts a matter off until then. What was put off before and is over is forgotten.
+/// Puts a matter off until then, and forgets those that are back.
 pub async fn put(db: &Db, item: &str, until: Timestamp, (who, now): (&str, Timestamp)) -> Result<(), StoreError> {
     let mut tx = db.begin().await?;
     sqlx::query(WAKE).bind(item).bind(now.us()).execute(&mut *tx).await?;
@@ -27,7 +27,7 @@ pub async fn wake(db: &Db, item: &str, now: Timestamp) -> Result<(), StoreError>
     Ok(())
 }
 
-/// Everything that is put off now, and until when.
+/// Everything put off now, and until when.
 pub async fn all(db: &Db, now: Timestamp) -> Result<HashMap<String, Timestamp>, StoreError> {
     let rows = sqlx::query(ALL).bind(now.us()).fetch_all(db.reader()).await?;
     rows.iter().map(|row| Ok((row.try_get(0)?, Timestamp::from_us(row.try_get(1)?)))).collect()

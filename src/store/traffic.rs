@@ -10,9 +10,9 @@ use super::open::{Db, StoreError};
 use super::transfer::{Direction, Transfer};
 use crate::base::clock::Timestamp;
 
-/// Rows that one transfer adds to: those of a transfer that took longer stand further apart.
+/// The most rows that one transfer adds to: those of a longer transfer are spaced further apart.
 const ROWS_MAX: i64 = 60;
-/// Minutes are kept this long; then their hour is one row.
+/// Minutes are kept this long; then each hour becomes one row.
 const MINUTES_KEPT: i64 = 48 * 60;
 /// Hours are kept this long.
 const HOURS_KEPT: i64 = 366 * 24 * 60;
@@ -26,7 +26,7 @@ const FOLD: &str = "INSERT INTO traffic (minute, direction, bytes, files) SELECT
      files = traffic.files + excluded.files";
 const DROP_FOLDED: &str = "DELETE FROM traffic WHERE minute < $1 AND (minute % 60 <> 0 OR minute < $2)";
 
-/// What was moved one way in a span of time.
+/// The bytes moved one way in a span of time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Traffic {
     /// Which span, counted from the first.
@@ -35,7 +35,7 @@ pub struct Traffic {
     pub direction: Direction,
     /// Bytes.
     pub bytes: u64,
-    /// Transfers that were completed.
+    /// Completed transfers.
     pub files: u64,
 }
 
@@ -47,7 +47,7 @@ pub const fn minute(at: Timestamp) -> i64 {
 /// The names of the cells of [`Sums::rows`].
 pub(super) const CELLS: &str = "minute direction bytes files";
 
-/// What transfers add to: the bytes and files of each minute and direction.
+/// The contribution of transfers: the bytes and files of each minute and direction.
 #[derive(Debug, Default)]
 pub(super) struct Sums(BTreeMap<(i64, &'static str), (i64, i64)>);
 
@@ -62,12 +62,12 @@ impl Sums {
         }
     }
 
-    /// How many rows they are.
+    /// The number of rows.
     pub(super) fn len(&self) -> usize {
         self.0.len()
     }
 
-    /// One row for each, as a group commit takes it.
+    /// One row for each, for a group commit.
     pub(super) fn rows(self) -> Vec<Vec<Cell>> {
         self.0
             .into_iter()
@@ -76,7 +76,7 @@ impl Sums {
     }
 }
 
-/// `bytes` spread evenly from one minute to another; what does not divide goes to the last.
+/// `bytes` spread evenly from one minute to another; the last gets the remainder.
 fn spread(from: i64, to: i64, bytes: i64) -> Vec<(i64, i64)> {
     let minutes = (to - from).max(0) + 1;
     let step = (minutes + ROWS_MAX - 1) / ROWS_MAX;
@@ -85,7 +85,7 @@ fn spread(from: i64, to: i64, bytes: i64) -> Vec<(i64, i64)> {
     (0..rows).rev().map(|row| (to - row * step, if row == 0 { bytes - each * (rows - 1) } else { each })).collect()
 }
 
-/// Everything since the minute `first`, added up over spans of so many minutes, oldest first.
+/// Everything since the minute `first`, summed over spans of that many minutes, oldest first.
 pub async fn sums(db: &Db, first: i64, minutes: i64) -> Result<Vec<Traffic>, StoreError> {
     let rows = sqlx::query(SUMS).bind(first).bind(minutes).fetch_all(db.reader()).await?;
     let decode = |row: &sqlx::sqlite::SqliteRow| -> Result<Traffic, StoreError> {
@@ -101,7 +101,7 @@ pub async fn sums(db: &Db, first: i64, minutes: i64) -> Result<Vec<Traffic>, Sto
     rows.iter().map(decode).collect()
 }
 
-/// Makes one row of each hour that is older than minutes are kept, and forgets what is older than a year.
+/// Merges the minutes past their retention into hours, and forgets everything older than a year.
 pub async fn fold(db: &Db, now: Timestamp) -> Result<(), StoreError> {
     let oldest = minute(now) - MINUTES_KEPT;
     let before = oldest - oldest.rem_euclid(60);

@@ -14,7 +14,7 @@ use crate::domain::receipt::Ending;
 const SELECT: &str = "SELECT id, direction, connector, path, bytes_moved, offset_bytes, begun_at_us, ended_at_us, ending, \
      complete, remote, tls, session_id, receipt_id, reply FROM transfers";
 const SINCE: &str = " WHERE ended_at_us >= $4";
-// `+ 0`: the few ids lead to them, not their time.
+// `+ 0`: the search uses the few ids, not the time.
 const WITH_IDS: &str = " WHERE id IN (SELECT value FROM json_each($7)) AND ended_at_us + 0 >= $4";
 
 words! {
@@ -40,7 +40,7 @@ pub struct Transfer {
     pub path: String,
     /// Bytes that went over the data connection.
     pub bytes_moved: u64,
-    /// Where it began.
+    /// The offset it began at.
     pub offset_bytes: u64,
     /// When it began.
     pub begun_at: Timestamp,
@@ -62,11 +62,11 @@ pub struct Transfer {
     pub reply: String,
 }
 
-/// The names of a [`row`]'s cells.
+/// The names of the cells of a [`row`].
 pub(super) const CELLS: &str = "id direction connector path bytes_moved offset_bytes begun_at_us ended_at_us ending complete remote \
      tls session_id receipt_id reply";
 
-/// One as a group commit takes it.
+/// The cells of one for a group commit.
 pub(super) fn row(transfer: &Transfer) -> Vec<Cell> {
     cells![
         transfer.id.as_str(),
@@ -87,14 +87,14 @@ pub(super) fn row(transfer: &Transfer) -> Vec<Cell> {
     ]
 }
 
-/// What [`page`] looks for. Empty: everything.
+/// The filter of [`page`]. Empty: everything.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Filter {
     /// One connector, by its id as recorded.
     pub connector: Option<String>,
     /// One way.
     pub direction: Option<Direction>,
-    /// Completed ones, or those that were not.
+    /// Complete ones, or incomplete ones.
     pub complete: Option<bool>,
     /// Ended at or after.
     pub since: Option<Timestamp>,

@@ -1,4 +1,4 @@
-//! What is looked at from time to time and told once until it is over, and when partners were last seen.
+//! Matters that are checked from time to time and announced once until they are over, and when partners were last seen.
 
 use std::collections::HashMap;
 
@@ -15,18 +15,18 @@ const REMOVE: &str = "DELETE FROM watched WHERE item = $1";
 const SEEN: &str = "SELECT id_key, created_at_us, (SELECT MAX(ended_at_us) FROM sessions \
      WHERE connector_key = id_key AND ended_at_us <= $1) FROM connectors";
 
-/// When a partner was last here, as far as sessions tell.
+/// When a partner was last seen in a session.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Seen {
     /// The connector's id in lower case.
     pub connector_key: String,
     /// When the connector was made.
     pub made_at: Timestamp,
-    /// The end of its last session that is kept, of those that have ended by now.
+    /// The end of its last recorded session, of those that have ended by now.
     pub last: Option<Timestamp>,
 }
 
-/// When each connector's partner was last here.
+/// When each connector's partner was last seen.
 pub async fn seen(db: &Db, now: Timestamp) -> Result<Vec<Seen>, StoreError> {
     let rows = sqlx::query(SEEN).bind(now.us()).fetch_all(db.reader()).await?;
     let seen = |row: &sqlx::sqlite::SqliteRow| -> Result<Seen, StoreError> {
@@ -39,13 +39,13 @@ pub async fn seen(db: &Db, now: Timestamp) -> Result<Vec<Seen>, StoreError> {
     rows.iter().map(seen).collect()
 }
 
-/// Every item, and since when it is so.
+/// Every matter, and when it began.
 pub async fn all(db: &Db) -> Result<HashMap<String, Timestamp>, StoreError> {
     let rows = sqlx::query(ALL).fetch_all(db.reader()).await?;
     rows.iter().map(|row| Ok((row.try_get(0)?, Timestamp::from_us(row.try_get(1)?)))).collect()
 }
 
-/// It is so from now on: told by that event, once.
+/// It is so from now on: announced by that event, once.
 pub async fn tell(db: &Db, item: &str, event: &Event) -> Result<(), StoreError> {
     let mut tx = db.begin().await?;
     put_in(&mut tx, item, event.at).await?;
@@ -53,7 +53,7 @@ pub async fn tell(db: &Db, item: &str, event: &Event) -> Result<(), StoreError> 
     Ok(tx.commit().await?)
 }
 
-/// It is so since then; nobody is told.
+/// It has been so since then; nobody is told.
 pub async fn put(db: &Db, item: &str, at: Timestamp) -> Result<(), StoreError> {
     let mut tx = db.begin().await?;
     put_in(&mut tx, item, at).await?;

@@ -1,7 +1,8 @@
 //! The one writer of what the engine records: a batch of jobs is one commit.
 //!
-//! Always: what cannot be written now (another process has the database, the disk is full) is kept and written first as soon as
-//! it can be; only whoever waits for it is told. A record that the database refuses takes no other down with it.
+//! Always: what cannot be written now (another process has the database, the disk is full) is kept and written first as
+//! soon as possible; only those who wait for it are told. A record that the database refuses takes no other down with
+//! it.
 
 use std::collections::HashMap;
 use std::mem;
@@ -26,19 +27,20 @@ use crate::domain::receipt::Status;
 
 /// Failed logins of the same partner and address within this time are one event.
 const LOGIN_FAILED_EVERY: Duration = Duration::from_mins(1);
-/// Partners and addresses whose failed logins are remembered; above it none is recorded until the oldest are forgotten.
+/// Partners and addresses whose failed logins are remembered; beyond it none is recorded until the oldest are
+/// forgotten.
 const LOGINS_FAILED_REMEMBERED: usize = 10_000;
-/// After how long what could not be written is tried again, if nothing else comes before.
+/// When to retry what could not be written, if nothing else comes before.
 const AGAIN_AFTER: Duration = Duration::from_millis(500);
-/// Records kept while the database cannot be written; above it new ones that only tell something (events, transfers, sessions)
-/// are dropped. Those that say where a file is are as few as the uploads and downloads at work.
+/// Records kept while the database cannot be written; beyond it new ones that merely inform (events, transfers,
+/// sessions) are dropped. Those that say where a file is are as few as the uploads and downloads at work.
 const KEPT_MAX: usize = 4_096;
-/// Commits that one connection makes at most before it goes back for whoever else writes...
+/// The most commits of one connection before it is given back for other writers...
 const COMMITS_MAX: u32 = 8;
-/// ...and how long it waits for the next of them. Giving it back is two hops to its thread, which looks whether it is still
-/// sound, and the next commit would wait for both.
+/// ...and how long it waits for the next of them. Giving it back is two hops to its thread, which checks whether it is
+/// still sound, and the next commit would wait for both.
 const COMMIT_WITHIN: Duration = Duration::from_millis(1);
-/// How often what is left is tried at the end, when the appliance stops.
+/// How often the rest is tried when the appliance stops.
 const LAST_TRIES: usize = 3;
 const SET_STATUS_AT: &str = "UPDATE receipts SET status = $3 WHERE connector_key = $1 AND stored_path = $2 \
      AND status IN ('in_receive', 'waiting')";
@@ -50,11 +52,11 @@ pub struct Writer {
     jobs: Jobs,
     /// When the last failed login of a partner (or of nobody) from an address was recorded.
     failed: HashMap<(String, String), Timestamp>,
-    /// What could not be written yet, in its order.
+    /// What could not be written yet, in order.
     kept: Vec<Job>,
-    /// What the last commit was made by, and how many it has made.
+    /// The connection of the last commit, and how many commits it has made.
     connection: Option<(PoolConnection<Sqlite>, u32)>,
-    /// It is told which of its receipts are written.
+    /// Is told which of its receipts are written.
     journal: Option<Arc<Journal>>,
 }
 
@@ -72,7 +74,7 @@ impl Writer {
         self.run_until(CancellationToken::new()).await;
     }
 
-    /// Writes until the last recorder is gone, or until it is to close: then only what was handed over before.
+    /// Writes until the last recorder is gone, or until it must close: then only what was handed over before.
     pub async fn run_until(mut self, close: CancellationToken) {
         loop {
             let next = tokio::select! {
@@ -93,7 +95,7 @@ impl Writer {
         }
     }
 
-    /// What came; nothing when it is only time to try again what is kept. `None` at the end.
+    /// The next jobs; none if it is only time to retry what is kept. `None` at the end.
     async fn next(&mut self) -> Option<Vec<Job>> {
         if self.connection.is_some() {
             match timeout(COMMIT_WITHIN, self.jobs.next()).await {
@@ -113,7 +115,7 @@ impl Writer {
         (!batch.is_empty()).then_some(batch)
     }
 
-    /// Writes what is kept and, behind it, the batch.
+    /// Writes what is kept and then the batch.
     async fn settle(&mut self, mut batch: Vec<Job>) {
         batch.retain(|job| !matches!(job, Job::LoginFailed(event) if !self.is_news(event)));
         let kept = self.kept.len();
@@ -131,7 +133,7 @@ impl Writer {
         }
     }
 
-    /// Each by itself: one of them is the database's own to refuse.
+    /// One by one: the database refuses one of them for its own sake.
     async fn settle_each(&mut self, batch: Vec<Job>) {
         let mut batch = batch.into_iter();
         while let Some(job) = batch.next() {
@@ -151,7 +153,7 @@ impl Writer {
         }
     }
 
-    /// The journal need not keep those any longer.
+    /// The journal no longer needs to keep them.
     fn settled(&self, batch: &[Job]) {
         if let Some(journal) = &self.journal {
             journal.follow(true);
@@ -160,7 +162,7 @@ impl Writer {
         }
     }
 
-    /// Keeps what nobody waits for; whoever waits hears that it was not written.
+    /// Keeps unawaited jobs; those who wait are told that theirs was not written.
     fn put_off(&mut self, batch: Vec<Job>, error: &sqlx::Error) {
         let (told, mut kept): (Vec<_>, Vec<_>) = batch.into_iter().partition(Job::is_told_at_once);
         let before = kept.len();
@@ -179,7 +181,7 @@ impl Writer {
     }
 
     fn is_news(&mut self, event: &event::Event) -> bool {
-        // One that is yet to come was recorded while the clock was ahead.
+        // A time in the future was recorded while the clock was ahead.
         let recent = |last: &Timestamp| *last <= event.at && event.at.since(*last) < LOGIN_FAILED_EVERY;
         if self.failed.len() >= LOGINS_FAILED_REMEMBERED {
             self.failed.retain(|_, last| recent(last));
@@ -204,7 +206,7 @@ impl Writer {
             Some(held) => held,
             None => (self.db.writer().acquire().await?, 0),
         };
-        // One that fails goes back, where it is looked at ([`Db::open`]).
+        // A failed connection goes back, where it is checked ([`Db::open`]).
         let committed = match <[Step<'_>; 1]>::try_from(steps) {
             Ok([Step::Group(group)]) if group.is_one_statement() => group.write(&mut connection).await?,
             Ok([one]) => write_together(&mut connection, vec![one]).await?,
@@ -215,7 +217,7 @@ impl Writer {
     }
 }
 
-/// What is written one after the other.
+/// The steps, written one after the other.
 enum Step<'a> {
     Group(Group<'a>),
     Lost(&'a ReceiptId),
@@ -225,8 +227,8 @@ enum Step<'a> {
     Session(&'a session::Session),
 }
 
-/// Jobs as they are written: in their order, but that sessions and refusals, which depend on nothing, go first, so that they
-/// part no group.
+/// Jobs in writing order: as they came, except that sessions and refusals, which depend on nothing, go first so that
+/// they split no group.
 fn steps(batch: &[Job]) -> Vec<Step<'_>> {
     let (mut steps, mut then, mut group) = (Vec::new(), Vec::new(), Group::default());
     for job in batch {
@@ -284,7 +286,7 @@ async fn write_together(connection: &mut SqliteConnection, steps: Vec<Step<'_>>)
     Ok(committed)
 }
 
-/// Tells whoever waits for one of them what came of it.
+/// Tells those who wait for one of them the outcome.
 fn answer(batch: Vec<Job>, result: Result<&[Committed], &NotRecorded>) {
     let mut committed = result.map(<[Committed]>::iter);
     for job in batch {
@@ -304,8 +306,8 @@ fn answer(batch: Vec<Job>, result: Result<&[Committed], &NotRecorded>) {
     }
 }
 
-/// Whether it is what was to be written that the database refuses, which it would do again. Else it is the database that
-/// cannot be written: primary codes of <https://sqlite.org/rescode.html>.
+/// Whether the database refuses the row itself, and would do so again. Otherwise the database cannot be written:
+/// primary codes of <https://sqlite.org/rescode.html>.
 fn is_of_a_row(error: &sqlx::Error) -> bool {
     const PRIMARY: u32 = 0xff;
     // SQLITE_ERROR, SQLITE_TOOBIG, SQLITE_CONSTRAINT, SQLITE_MISMATCH, SQLITE_RANGE.
@@ -356,7 +358,7 @@ mod tests {
         recorder.flush().await.unwrap_err();
         assert_eq!(told(&db).await, []);
         db.set_read_only(false).await;
-        // Nothing else comes: it is tried again by itself.
+        // Nothing else comes: it is retried by itself.
         while told(&db).await.is_empty() {
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
@@ -377,7 +379,7 @@ mod tests {
         let (good, twice, other) =
             (received(&ids, "/Receive/a"), received(&ids, "/Receive/b"), received(&ids, "/Receive/c"));
         let event = event::Event::new(&ids, EventKind::Recovered, AT, "told".to_owned());
-        // All of them are in the queue before the writer takes the first: they are one batch.
+        // All of them are in the queue before the writer takes the first, so they are one batch.
         let mut answers = Vec::new();
         for one in [good, twice.clone(), twice, other] {
             let recorder = recorder.clone();

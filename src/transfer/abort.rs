@@ -1,4 +1,4 @@
-//! How a transfer is broken off before its own end, and what is recorded of it then (PRODUCT 5.3).
+//! How a transfer is broken off early, and what is recorded of it then (PRODUCT 5.3).
 
 use tokio_util::sync::CancellationToken;
 
@@ -13,7 +13,7 @@ pub struct Abort {
 }
 
 impl Abort {
-    /// Of a session whose client is gone once `gone` is cancelled.
+    /// For a session whose client is gone once `gone` is cancelled.
     pub fn of(gone: CancellationToken) -> Self {
         Self { gone, ..Self::default() }
     }
@@ -28,13 +28,13 @@ impl Abort {
         self.ended.cancel();
     }
 
-    /// The same for what does not need its client any more.
+    /// The same for work that no longer needs its client.
     #[must_use]
     pub fn surviving(&self) -> Self {
         Self { gone: CancellationToken::new(), ..self.clone() }
     }
 
-    /// How it has ended, if it is broken off.
+    /// How it has ended, if it was broken off.
     pub fn ending(&self) -> Option<Ending> {
         if self.asked.is_cancelled() {
             return Some(Ending::Aborted);
@@ -42,7 +42,7 @@ impl Abort {
         (self.ended.is_cancelled() || self.gone.is_cancelled()).then_some(Ending::Cut)
     }
 
-    /// Waits until it is broken off: how it has ended.
+    /// Waits until it is broken off; returns how it has ended.
     pub async fn broken(&self) -> Ending {
         tokio::select! {
             biased;

@@ -1,6 +1,6 @@
-//! Long, fast copies on threads of their own. One that keeps a core busy would make the sessions beside it wait: the
-//! runtime's few threads would be busy with it whenever a command comes. Such a thread is a patient one: where there are
-//! not cores enough, the system runs whoever answers a command first.
+//! Long, fast copies on threads of their own. A copy that keeps a core busy would make the sessions beside it wait,
+//! because it occupies one of the runtime's few threads whenever a command comes. These threads are nice ones: if there
+//! are not enough cores, the system first runs whoever answers a command.
 
 use std::future::Future;
 use std::sync::LazyLock;
@@ -13,19 +13,19 @@ use tokio::time::Instant;
 use super::socket::Waiting;
 use crate::base::cores;
 
-/// Bytes of one piece: between two of them a copy may get a thread of its own, or give it back.
+/// Bytes of one piece: between pieces a copy may get a thread of its own, or give it back.
 pub const PIECE_BYTES: u64 = 8 * 1024 * 1024;
-/// A piece that took no longer is a fast one: 100 MB/s and more.
+/// A piece that took no longer is fast: 100 MB/s and more.
 const FAST_WITHIN: Duration = Duration::from_millis(80);
 /// Copies with a thread of their own: one for every two cores. More threads than cores would only take turns; further
 /// copies run among the sessions.
 static THREADS: LazyLock<Semaphore> = LazyLock::new(|| Semaphore::new(cores::count().div_ceil(2)));
 
-/// Niceness of such a thread (setpriority(2), 0 to 19): whoever wakes beside it is run at once. It has the core all the
-/// same as long as nobody else wants it.
+/// Niceness of such a thread (setpriority(2), 0 to 19): whatever wakes beside it runs at once. It still has the core as
+/// long as nobody else wants it.
 const NICENESS: i32 = 10;
 
-/// How fast one copy has been of late.
+/// The recent speed of one copy.
 #[derive(Debug)]
 pub struct Pace {
     since: Instant,
@@ -33,7 +33,7 @@ pub struct Pace {
 }
 
 impl Pace {
-    /// Of a copy that begins: it may be small.
+    /// For a copy that begins: it may be small.
     pub fn begin() -> Self {
         Self { since: Instant::now(), fast: false }
     }
@@ -48,14 +48,14 @@ impl Pace {
     /// A thread for the next piece, while the copy is fast and one is free.
     pub fn thread(&self) -> Option<Thread> {
         let runtime = Handle::try_current().ok().filter(|_| self.fast)?;
-        // With a single thread there is none to hand the sessions to.
+        // With a single thread there is no other for the sessions.
         let others = runtime.runtime_flavor() == RuntimeFlavor::MultiThread;
         let permit = THREADS.try_acquire().ok().filter(|_| others)?;
         Some(Thread { runtime, _permit: permit })
     }
 }
 
-/// A thread that one copy has for itself.
+/// A thread for one copy alone.
 #[derive(Debug)]
 pub struct Thread {
     runtime: Handle,
@@ -63,12 +63,12 @@ pub struct Thread {
 }
 
 impl Thread {
-    /// Who waits for the sockets of a copy that has this.
+    /// Who waits for the sockets of a copy with this thread.
     pub fn waiting(thread: Option<&Self>) -> Waiting {
         if thread.is_some() { Waiting::OnThread } else { Waiting::ByRuntime }
     }
 
-    /// Runs a piece, on the thread if there is one, else as part of its task.
+    /// Runs a piece, on the thread if there is one, otherwise within its task.
     pub async fn run<T: Send>(thread: Option<Self>, piece: impl Future<Output = T> + Send) -> T {
         match thread {
             Some(thread) => tokio::task::block_in_place(|| thread.hand(piece)),
@@ -76,13 +76,13 @@ impl Thread {
         }
     }
 
-    /// A thread for each piece: without privileges none can get back the niceness it has taken on.
+    /// A new thread for each piece: without privileges a thread cannot undo its niceness.
     fn hand<T: Send>(&self, piece: impl Future<Output = T> + Send) -> T {
         let mut waiting = Some(piece);
         let handed = std::thread::scope(|scope| {
             let here = std::thread::Builder::new().name("bulk".to_owned());
             let copying = here.spawn_scoped(scope, || {
-                // Where it cannot be had, sessions wait longer, and nothing else.
+                // If this fails, sessions only wait longer.
                 let _ = rustix::process::setpriority_process(None, NICENESS);
                 waiting.take().map(|piece| self.runtime.block_on(piece))
             });
@@ -90,7 +90,7 @@ impl Thread {
         });
         match (handed, waiting) {
             (Some(done), _) => done,
-            // The system has no thread to give: by this one.
+            // The system has no thread to give: use this one.
             (None, Some(piece)) => self.runtime.block_on(piece),
             (None, None) => unreachable!("a piece is run or still here"),
         }
@@ -101,7 +101,7 @@ impl Thread {
 mod tests {
     use super::*;
 
-    /// Of this thread.
+    /// The niceness of this thread.
     fn niceness() -> i32 {
         rustix::process::getpriority_process(None).unwrap()
     }

@@ -1,5 +1,5 @@
-//! What is kept with a file that was uploaded under a temporary name: the receipt it gets with its final one says how its
-//! bytes came (PRODUCT section 7), and that it was uploaded at all, whatever names are temporary by then.
+//! What is kept with a file uploaded under a temporary name: its eventual receipt tells how its bytes came (PRODUCT
+//! section 7); and that it was uploaded at all, whatever names are temporary by then.
 
 use std::os::fd::AsFd;
 
@@ -10,28 +10,28 @@ use crate::workspace::download::Source;
 use crate::workspace::folder::OpenFolder;
 use crate::workspace::temporary;
 
-/// How the bytes of a whole file came.
+/// How the bytes of a complete file came.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Came {
     /// When its upload began.
     pub begun_at: Timestamp,
     /// How the data connection ended.
     pub ending: Ending,
-    /// Whether it was TLS that said so.
+    /// Whether TLS signed that.
     pub signed: bool,
     /// Whether TYPE A was in force.
     pub ascii: bool,
-    /// Where its last part began.
+    /// The offset of its last part.
     pub resumed_from: u64,
 }
 
 impl Came {
-    /// As it was kept with the file ([`temporary::mark`]); where the file system keeps nothing, the receipt says less.
+    /// As it was kept with the file ([`temporary::mark`]); if the file system keeps nothing, the receipt says less.
     pub(super) fn read(file: impl AsFd) -> Option<Self> {
         Self::parse(&temporary::marked(file)?)
     }
 
-    /// To be kept with the file.
+    /// The text to keep with the file.
     pub(super) fn text(&self) -> String {
         let Self { begun_at, ending, signed, ascii, resumed_from } = self;
         format!("{} {} {signed} {ascii} {resumed_from}", begun_at.us(), ending.name())
@@ -51,7 +51,7 @@ impl Came {
     }
 }
 
-/// Whether the file of that name was uploaded under a temporary name and has no receipt since.
+/// Whether the file of that name was uploaded under a temporary name and still has no receipt.
 pub fn is_uploaded(folder: &OpenFolder, names: &[Name]) -> bool {
     Source::open(folder, names).is_ok_and(|source| temporary::marked(source.file()).is_some())
 }

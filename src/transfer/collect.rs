@@ -1,5 +1,5 @@
-//! What follows a download from Send. Order: download record, copy in Sent, removal (PRODUCT section 8). Each step can be
-//! done again after a crash: what is still to be done stands in the table of collected files.
+//! What follows a download from Send, in this order: download record, copy in Sent, removal (PRODUCT section 8). Each
+//! step can be repeated after a crash: the table of collected files holds those still to be done.
 
 use std::io;
 use std::os::fd::OwnedFd;
@@ -32,14 +32,14 @@ use crate::workspace::workspaces::Workspace;
 pub const DELETABLE_FOR: Duration = Duration::from_hours(24);
 /// How long a collected file that is gone still answers SIZE, MDTM and a second DELE.
 pub const REMEMBERED_FOR: Duration = Duration::from_mins(15);
-/// How long a DELE waits for the acknowledgement of the download before it.
+/// How long a DELE waits for the acknowledgement of the preceding download.
 const DECIDED_WITHIN: Duration = Duration::from_secs(5);
-/// How long a download counts for a later one that goes on with it.
+/// How long a download counts for a later one that continues it.
 pub const COVERED_FOR: Duration = Duration::from_hours(30 * 24);
-/// Numbers tried beside a name that is taken in Sent.
+/// Numbers tried if a name is taken in Sent.
 const NUMBERS_MAX: u32 = 100_000;
 
-/// Why a step could not be done; it is tried again later.
+/// Why a step failed; it is retried later.
 #[derive(Debug, thiserror::Error)]
 enum StepError {
     #[error("{0}")]
@@ -91,7 +91,7 @@ impl Collecting {
         Self { party: party.clone(), file, source, names, from, to, reading, undecided }
     }
 
-    /// It was broken off after `moved` bytes: a later RETR may go on there.
+    /// It was broken off after `moved` bytes: a later RETR may continue there.
     pub async fn broken(self, depot: &Depot, moved: u64) {
         let to = self.from.saturating_add(moved).min(self.to);
         if let Err(error) = self.cover(depot, to).await {
@@ -99,7 +99,7 @@ impl Collecting {
         }
     }
 
-    /// Whether what came before this download was downloaded, too.
+    /// Whether the bytes before this download's were downloaded, too.
     async fn goes_on(&self, depot: &Depot) -> Result<bool, StoreError> {
         Ok(self.from == 0
             || collected::one(&depot.db, &self.file).await?.is_some_and(|known| known.covered_to >= self.from))
@@ -112,7 +112,7 @@ impl Collecting {
         Ok(())
     }
 
-    /// Whether every byte was acknowledged is known now: records it, and does what the settings want.
+    /// Whether every byte was acknowledged is known now: records it, and does what the settings demand.
     pub async fn decide(self, depot: &Depot, acknowledged: bool, transfer: &TransferId) {
         let partly = !acknowledged || self.to < self.file.id.size_bytes;
         match self.goes_on(depot).await {
@@ -134,7 +134,7 @@ impl Collecting {
         let Self { party, file, source, names, reading, undecided, .. } = self;
         let work = Work { depot, profile: &party.snapshot.profile, connector: party.connector(), file: &file };
         let copied = work.copy(&names, Some(source)).await;
-        // What DELE waits for has happened; removal waits for others who fetch the file.
+        // DELE need not wait any longer; removal waits for others who are downloading the file.
         drop((undecided, reading));
         work.tell(copied).await;
         if work.is_removal_due().await && depot.collections.unread(&file.connector_key, file.id.inode).await {
@@ -175,7 +175,7 @@ pub(super) fn file_in_send(connector: &Connector, names: &[Name], version: &Vers
     }
 }
 
-/// One collected file and where it belongs.
+/// One collected file and the context of its steps.
 struct Work<'a> {
     depot: &'a Depot,
     profile: &'a Profile,
@@ -209,7 +209,7 @@ impl Work<'_> {
         let path = self.depot.workspaces.copies_parent(self.profile, self.connector, copies::SENT)?;
         let aside = format!(".waybill-{}", copy.id);
         let sent = CopiesFolder::open(&path, copies::SENT, &copy.folder)?;
-        // A copy with a name is whole; without one it is begun afresh, whatever lies there.
+        // A named copy is complete; one without a name is begun afresh, whatever is there.
         if copy.name.is_empty() {
             let source = match source {
                 Some(source) => source,
@@ -231,11 +231,11 @@ impl Work<'_> {
             let make =
                 move || sent.make(&making, &source, from.as_ref().map(|(folder, name)| (&**folder, name.as_str())));
             tokio::task::spawn_blocking(make).await.map_err(io::Error::other)??;
-            // A link changes the file's change time; Waybill knows that it is whole.
+            // A link changes the file's ctime; Waybill knows that the file is complete.
             folder.published(inode, self.depot.clock.now());
             fault::pass(Point::SentCopied)?;
         } else if !sent.has(&aside) {
-            // It had got its name when the crash came.
+            // It had its name when the crash came.
             return Ok(collected::end_copy(&self.depot.db, self.file, true).await?);
         }
         self.name(&sent, &aside, names).await
@@ -262,13 +262,14 @@ impl Work<'_> {
         Ok(collected::end_copy(&self.depot.db, self.file, false).await?)
     }
 
-    /// Whether the file is to go and its copy is there; [`Self::remove`] tells what keeps that from being known.
+    /// Whether the file is due for removal and its copy exists; [`Self::remove`] reports what keeps that from being
+    /// known.
     async fn is_removal_due(&self) -> bool {
         let known = collected::one(&self.depot.db, self.file).await;
         known.map_or(true, |known| known.is_some_and(|one| one.is_removal_due()))
     }
 
-    /// Removes the file, which nobody fetches any more, if that is wanted and its copy is there.
+    /// Removes the file, which nobody is downloading any longer, if that is wanted and its copy exists.
     async fn remove(&self, names: &[Name]) -> Result<(), StepError> {
         let workspace = self.workspace()?;
         let folder = workspace.folder(Folder::Send);
@@ -276,14 +277,14 @@ impl Work<'_> {
         if !self.known(folder).await?.is_some_and(|one| one.is_removal_due()) {
             return Ok(());
         }
-        // Where its folder has gone, it has gone with it.
+        // If its folder is gone, the file is gone with it.
         if let Ok((parent, name)) = folder.jail().parent(names) {
             // Another version of that name was not collected: it stays.
             if folder.jail().stat(names).is_ok_and(|stat| self.is_it(&Version::of(&stat))) {
                 remove_file(&*parent, name)?;
                 fault::pass(Point::SentRemoved)?;
             }
-            // What an earlier try has removed is gone for good only now.
+            // Only this makes the removal by an earlier attempt permanent.
             let lasts = folder.sync_folder(self.depot.workspaces.syncer(), parent).await;
             self.depot.synced(self.whose(), folder, lasts).await.map_err(StepError::Failing)?;
         }
@@ -319,7 +320,7 @@ impl Work<'_> {
     }
 }
 
-/// Does what was left to do: at start, before anybody may connect, and from time to time.
+/// Does the remaining steps: at start, before anybody may connect, and from time to time.
 pub async fn finish_pending(depot: &Depot, snapshot: &Snapshot) -> Result<(), StoreError> {
     for one in collected::pending(&depot.db).await? {
         let file = &one.file;
@@ -329,7 +330,7 @@ pub async fn finish_pending(depot: &Depot, snapshot: &Snapshot) -> Result<(), St
             _ => None,
         });
         let Some((names, connector)) = found else {
-            // The connector was removed: nobody can look for its files any more.
+            // The connector was removed: nobody can look for its files any longer.
             collected::end_copy(&depot.db, file, false).await?;
             collected::gone(&depot.db, file, depot.clock.now()).await?;
             continue;
@@ -345,20 +346,20 @@ pub async fn finish_pending(depot: &Depot, snapshot: &Snapshot) -> Result<(), St
     Ok(())
 }
 
-/// Waits until it is known whether downloads of that file were collected.
+/// Waits until it is known whether downloads of that file count as collected.
 pub async fn decided(depot: &Depot, party: &Party, names: &[Name]) {
     let path = Folder::Send.path(names).to_string();
     depot.collections.decided(party.connector().id.key(), &path, DECIDED_WITHIN).await;
 }
 
-/// Whether a file in Send may go by the partner's own hand.
+/// Whether a partner may delete a file in Send.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Deletable {
-    /// It was wholly collected within [`DELETABLE_FOR`].
+    /// It was completely collected within [`DELETABLE_FOR`].
     Collected,
     /// It was not.
     No,
-    /// It was, but its copy in Sent is still to be made.
+    /// It was, but its copy in Sent is not made yet.
     NotYet,
 }
 
@@ -373,7 +374,7 @@ pub async fn deletable(depot: &Depot, party: &Party, names: &[Name], of: &Versio
     })
 }
 
-/// A file that the partner collected and that was removed within [`REMEMBERED_FOR`]: its size and time.
+/// The size and time of a file that the partner collected and that was removed within [`REMEMBERED_FOR`].
 pub async fn remembered(depot: &Depot, party: &Party, names: &[Name]) -> Result<Option<(u64, Timestamp)>, StoreError> {
     if !party.connector().settings.delete_collected {
         return Ok(None);

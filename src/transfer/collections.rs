@@ -1,5 +1,5 @@
-//! Which Send files are being fetched, and of which it is not yet known whether they were collected. In memory only:
-//! after a restart nobody fetches anything.
+//! Which Send files are being downloaded, and for which it is still unknown whether they were collected. In memory
+//! only: after a restart there are no downloads.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -27,11 +27,11 @@ struct Shared {
 enum Key {
     /// Somebody reads the file: a connector's, by inode.
     Reading(String, u64),
-    /// It is not known yet whether the file was collected: a connector's, by path.
+    /// It is still unknown whether the file was collected: a connector's, by path.
     Undecided(String, String),
 }
 
-/// Counts until it is dropped.
+/// Counts until dropped.
 #[derive(Debug)]
 pub struct Counted {
     shared: Arc<Shared>,
@@ -49,7 +49,7 @@ impl Collections {
         self.count(Key::Undecided(connector_key.to_owned(), path.to_owned()))
     }
 
-    /// Waits until nobody reads that file; `false` when the appliance stops before.
+    /// Waits until nobody reads that file; `false` if the appliance stops first.
     pub async fn unread(&self, connector_key: &str, inode: u64) -> bool {
         let key = Key::Reading(connector_key.to_owned(), inode);
         tokio::select! {
@@ -64,14 +64,14 @@ impl Collections {
         self.shared.lock().contains_key(&Key::Reading(connector_key.to_owned(), inode))
     }
 
-    /// Waits until it is known of every download of that path whether it was collected, but not longer than `most`.
+    /// Waits until it is known for every download of that path whether it was collected, for at most `most`.
     pub async fn decided(&self, connector_key: &str, path: &str, most: Duration) {
         let key = Key::Undecided(connector_key.to_owned(), path.to_owned());
-        // Still unknown after that: the caller goes by what is known.
+        // If still unknown after that, the caller uses what is known.
         let _ = tokio::time::timeout(most, self.none(&key)).await;
     }
 
-    /// Cancelled when the appliance stops: nothing is waited for any more.
+    /// Cancelled when the appliance stops: waits end.
     pub fn closing(&self) -> &CancellationToken {
         &self.shared.closing
     }
@@ -84,7 +84,7 @@ impl Collections {
     async fn none(&self, key: &Key) {
         loop {
             let mut changed = std::pin::pin!(self.shared.changed.notified());
-            // Before looking, so that no change in between is missed.
+            // Before checking, so that no change in between is missed.
             changed.as_mut().enable();
             if !self.shared.lock().contains_key(key) {
                 return;

@@ -1,4 +1,4 @@
-//! Who is asked before a partner gets a file of its Send: what stands above the transfers answers.
+//! Who is asked before a partner gets a file from its Send: a higher floor answers.
 
 use std::fmt::Debug;
 use std::future::Future;
@@ -12,10 +12,10 @@ use crate::domain::refusal::Rule;
 use crate::domain::value::ActionMoment;
 use crate::workspace::download::Source;
 
-/// What is asked for.
+/// A question.
 #[derive(Clone, Debug)]
 pub struct Asked {
-    /// Who asks.
+    /// The partner that wants the file.
     pub party: Party,
     /// The file as the partner sees it.
     pub path: String,
@@ -23,16 +23,16 @@ pub struct Asked {
     pub source: Source,
 }
 
-/// The answer: why not, in words.
+/// The answer: an error says in words why not.
 pub type Answer<'a> = Pin<Box<dyn Future<Output = Result<(), String>> + Send + 'a>>;
 
-/// Agrees that a file is sent, or does not, within a time of its own.
+/// Decides whether a file may be sent, within a time limit of its own.
 pub trait Consent: Debug + Send + Sync {
-    /// One file.
+    /// Asks about one file.
     fn ask(&self, asked: Asked) -> Answer<'_>;
 }
 
-/// Whether an action is asked before this file of Send goes to the partner; of files elsewhere none is.
+/// Whether an action is asked before the partner gets this file; only for files in Send.
 pub fn is_wanted(party: &Party, path: &VirtualPath, size_bytes: u64) -> bool {
     let connector = party.connector();
     let place = Place::of(&connector.settings, path);
@@ -41,12 +41,12 @@ pub fn is_wanted(party: &Party, path: &VirtualPath, size_bytes: u64) -> bool {
     party.snapshot.set_off(ActionMoment::BeforeSend, id, (&path.to_string(), size_bytes)).next().is_some()
 }
 
-/// Whoever is asked; nobody in tests and in processes that only look.
+/// Who is asked; nobody in tests and in processes that only read.
 #[derive(Clone, Debug, Default)]
 pub struct Consents(Option<Arc<dyn Consent>>);
 
 impl Consents {
-    /// That one is asked.
+    /// With this one to ask.
     pub fn of(consent: impl Consent + 'static) -> Self {
         Self(Some(Arc::new(consent)))
     }

@@ -45,30 +45,30 @@ pub struct Depot {
     pub ids: IdSource,
     /// Buffers that transfers share.
     pub buffers: Buffers,
-    /// Who fetches which Send file.
+    /// Who downloads which Send file.
     pub collections: Collections,
     /// How fast each connector may be.
     pub throttles: Throttles,
     /// Who is asked before a file is sent.
     pub consents: Consents,
-    /// What is arriving of those that have a quota.
+    /// Bytes arriving for connectors with a quota.
     pub quotas: Quotas,
     /// Whose stored names lack a part.
     pub lacking: Lacking,
 }
 
-/// Of whom an event tells.
+/// Whom an event concerns.
 #[derive(Clone, Copy, Debug)]
 pub struct Whose<'a> {
     /// The connector's id.
     pub connector: &'a str,
-    /// The session's; empty when it is in no session.
+    /// The session's; empty if there is none.
     pub session: &'a str,
 }
 
-/// Storage that fails (PRODUCT 5.10).
+/// Failing storage (PRODUCT 5.10).
 impl Depot {
-    /// Whether files may be written there: after a failure a probe says so.
+    /// Whether files may be written there: after a failure a probe decides.
     pub async fn writable(&self, folder: &OpenFolder) -> Result<(), TransferError> {
         if !folder.is_failing() {
             return Ok(());
@@ -94,7 +94,7 @@ impl Depot {
         self.tell_of_storage(whose, summary).await;
     }
 
-    /// What came of a sync, which is told if it failed.
+    /// The outcome of a sync, reported if it failed.
     pub async fn synced(
         &self,
         whose: Whose<'_>,
@@ -107,13 +107,13 @@ impl Depot {
         Err(why)
     }
 
-    /// What storage could not do becomes an event.
+    /// Records a failure of storage as an event.
     pub async fn tell_of_storage(&self, whose: Whose<'_>, summary: String) {
         tracing::error!(connector.id = whose.connector, "{summary}");
         self.recorder.event(self.storage_event(whose, summary)).await;
     }
 
-    /// The event of what storage could not do.
+    /// The event for a failure of storage.
     pub fn storage_event(&self, Whose { connector, session }: Whose<'_>, summary: String) -> Event {
         let event = self.event(EventKind::StorageFailing, summary).of(connector);
         Event { session_id: session.to_owned(), ..event }
@@ -121,7 +121,7 @@ impl Depot {
 }
 
 impl Depot {
-    /// An event of this moment, of the appliance itself.
+    /// An event of the appliance itself, happening now.
     pub fn event(&self, kind: EventKind, summary: impl Into<String>) -> Event {
         Event::new(&self.ids, kind, self.clock.now(), summary)
     }
@@ -151,10 +151,10 @@ impl Depot {
     }
 }
 
-/// Whose transfer it is: a logged-in session, with the configuration its command began under.
+/// Whose transfer it is: a logged-in session, with the configuration at the time of its command.
 #[derive(Clone, Debug)]
 pub struct Party {
-    /// The configuration of that moment.
+    /// The configuration at that time.
     pub snapshot: Arc<Snapshot>,
     /// The partner's connector.
     pub connector: Arc<LiveConnector>,
@@ -168,7 +168,7 @@ pub struct Party {
 }
 
 impl Party {
-    /// Whose folders are opened when first needed. `tls` is empty in clear.
+    /// The folders are opened when first needed. `tls` is empty in clear.
     pub fn new(
         snapshot: Arc<Snapshot>,
         connector: Arc<LiveConnector>,
@@ -184,12 +184,12 @@ impl Party {
         &self.connector.connector
     }
 
-    /// Whose events tell of it.
+    /// Whom its events concern.
     pub fn whose(&self) -> Whose<'_> {
         Whose { connector: self.connector().id.as_str(), session: self.session.as_str() }
     }
 
-    /// The event as one of what this session did.
+    /// The event, as one of this session.
     pub fn own(&self, event: Event) -> Event {
         let (session_id, remote) = (self.session.as_str().to_owned(), self.remote.to_string());
         Event { session_id, remote, ..event.of(self.connector().id.as_str()) }
@@ -205,13 +205,13 @@ impl Party {
     }
 }
 
-/// Why a transfer did not happen, or did not complete. `engine::refusal` says what the partner hears.
+/// Why a transfer did not happen or complete. `engine::refusal` says what the partner hears.
 #[derive(Debug, thiserror::Error)]
 pub enum TransferError {
     /// A rule said no.
     #[error("refused by {}: {}", .0.rule.name(), .0.detail)]
     Refused(No),
-    /// There is nothing of that name.
+    /// That name does not exist.
     #[error("no such file or folder")]
     NotFound,
     /// A folder where a file is needed.
@@ -220,16 +220,16 @@ pub enum TransferError {
     /// A file where a folder is needed.
     #[error("it is not a folder")]
     NotFolder,
-    /// A folder that would lie within itself.
+    /// A folder moved into itself.
     #[error("a folder cannot be moved into itself")]
     WithinItself,
-    /// Something is there already.
+    /// The name exists already.
     #[error("there is something of that name already")]
     Exists,
-    /// The folder holds something.
+    /// The folder is not empty.
     #[error("the folder is not empty")]
     NotEmpty,
-    /// Not now: it is being written, or has not rested yet.
+    /// Not now: it is being written, or has not rested long enough.
     #[error("the file is still being written")]
     Busy,
     /// REST beyond the end, or with TYPE A.
@@ -238,10 +238,10 @@ pub enum TransferError {
     /// The file changed while it was sent.
     #[error("the file changed while it was sent")]
     Changed,
-    /// The data connection ended otherwise than in order.
+    /// The data connection did not end in order.
     #[error("the data connection ended: {}", .0.label())]
     Broken(Ending),
-    /// No room on the disk.
+    /// No space on the disk.
     #[error("no room")]
     NoSpace,
     /// Reading or writing failed on this side.

@@ -1,6 +1,6 @@
-//! SHA-256 of a stored file. A small upload is hashed as its bytes come; a large one on another core, beside the
-//! receiving; for one that goes on with bytes on disk a follower reads the file from its beginning while the rest still
-//! arrives, so that the end is not delayed.
+//! SHA-256 of a stored file. A small upload is hashed as its bytes come; a large one on another core, in parallel with
+//! receiving. For an upload that continues bytes on disk, a follower reads the file from its beginning while the rest
+//! still arrives, so that the end is not delayed.
 
 use std::io;
 use std::ops::Range;
@@ -14,30 +14,30 @@ use super::copy::Buffers;
 use super::hashing::Beside;
 use crate::base::cores;
 
-/// Bytes a follower reads at a time.
+/// Bytes that a follower reads at a time.
 const READ_BYTES: usize = 1024 * 1024;
-/// Bytes a follower hashes before another has its turn.
+/// Bytes that a follower hashes before another has its turn.
 const STEP_BYTES: u64 = 4 * 1024 * 1024;
 
-/// Bytes hashed as they come before another core takes over: below that the hop costs more than it spares.
+/// Bytes hashed inline before another core takes over: for fewer, the hop costs more than it saves.
 const INLINE_BYTES: u64 = 2 * 1024 * 1024;
-/// Uploads that are hashed beside their receiving, for each core; further ones as their bytes come, which bounds the
-/// buffers that wait.
+/// Uploads per core that are hashed in parallel with receiving; further ones are hashed inline, which bounds the
+/// waiting buffers.
 const BESIDE_EACH_CORE: usize = 4;
 static BESIDE: LazyLock<Arc<Semaphore>> = LazyLock::new(|| Arc::new(Semaphore::new(cores::count() * BESIDE_EACH_CORE)));
 
-/// As many followers as there are cores hash at a time; one that waits, for bytes or for its turn, has no thread. An upload
-/// syncs before its follower can end, so syncs must never wait for followers.
+/// As many followers as cores hash at a time; one that waits, for bytes or for its turn, has no thread. An upload syncs
+/// before its follower can end, so syncs must never wait for followers.
 static FOLLOWING: LazyLock<Semaphore> = LazyLock::new(|| Semaphore::new(cores::count()));
 
-/// A digest in the making.
+/// A digest being computed.
 #[derive(Debug)]
 pub enum Digest {
     /// Hashed as bytes come.
     Inline(Box<Sha256>),
     /// Hashed on another core.
     Beside(Beside, OwnedSemaphorePermit),
-    /// Read back from the file, always a little behind.
+    /// Read back from the file, slightly behind the writes.
     Following(Follower),
 }
 
@@ -61,14 +61,14 @@ impl Default for Digest {
 }
 
 impl Digest {
-    /// Follows `file`, which has `length` bytes now.
+    /// Follows `file`, which now has `length` bytes.
     pub fn follow(file: Arc<OwnedFd>, length: u64) -> Self {
         let (sender, receiver) = watch::channel((length, Grows::Yes));
         let result = tokio::spawn(follow(file, receiver));
         Self::Following(Follower { length: sender, result })
     }
 
-    /// `bytes` have been written; the file has `length` bytes now.
+    /// `bytes` were written; the file now has `length` bytes.
     pub fn update(&mut self, bytes: &[u8], length: u64) {
         match self {
             Self::Inline(hasher) => hasher.update(bytes),
@@ -79,7 +79,7 @@ impl Digest {
         }
     }
 
-    /// The first `count` bytes of `buffer` have been written; the file has `length` bytes now. Gives a buffer to go on
+    /// The first `count` bytes of `buffer` were written; the file now has `length` bytes. Returns a buffer to continue
     /// with: the same, or another while that one is hashed.
     pub async fn update_owned(
         &mut self,
@@ -119,7 +119,7 @@ async fn follow(file: Arc<OwnedFd>, mut length: watch::Receiver<(u64, Grows)>) -
     let (mut hasher, mut at) = (Sha256::new(), 0);
     loop {
         let (end, grows) = *length.borrow_and_update();
-        // The sender goes with a transfer that was given up: nobody wants the digest then.
+        // The sender goes away when its transfer is given up: nobody wants the digest then.
         if length.has_changed().is_err() {
             return Err(io::ErrorKind::Interrupted.into());
         }
@@ -132,7 +132,7 @@ async fn follow(file: Arc<OwnedFd>, mut length: watch::Receiver<(u64, Grows)>) -
         } else if grows == Grows::No {
             return Ok(hasher.finalize().into());
         } else {
-            // That the sender is gone is seen above.
+            // The check above notices that the sender is gone.
             let _ = length.changed().await;
         }
     }
@@ -209,14 +209,14 @@ mod tests {
             let file = Arc::new(OwnedFd::from(file));
             let following: Vec<_> = (0..16).map(|_| Digest::follow(Arc::clone(&file), 4)).collect();
             for _ in 0..16 {
-                // As a sync does where the file system is not in memory.
+                // Like a sync on a file system that is not in memory.
                 let synced = tokio::time::timeout(Duration::from_mins(1), tokio::task::spawn_blocking(|| ()));
                 synced.await.expect("it has its thread").unwrap();
             }
             for digest in following {
                 assert_eq!(digest.finish().await.unwrap(), <[u8; 32]>::from(Sha256::digest(b"some")));
             }
-            // Given up: nothing is left behind that would wait for bytes.
+            // Given up: nothing remains that would wait for bytes.
             drop(Digest::follow(Arc::clone(&file), 4));
         });
     }

@@ -1,4 +1,4 @@
-//! What the kernel knows of a connection beyond what its socket says.
+//! What the kernel knows about a connection beyond its socket's API.
 
 use std::net::{IpAddr, SocketAddr};
 
@@ -10,10 +10,10 @@ const DIAG_BY_FAMILY: u16 = 20;
 const TCP_LISTEN: u8 = 10;
 const HEADER_BYTES: usize = 16;
 const REQUEST_BYTES: usize = HEADER_BYTES + 56;
-/// Where an answer has the bytes that are not acknowledged.
+/// The offset of the unacknowledged bytes in an answer.
 const UNACKNOWLEDGED_AT: usize = HEADER_BYTES + 60;
 
-/// The two ends of a TCP connection, by which the kernel is asked about it.
+/// The two ends of a TCP connection, which identify it to the kernel.
 #[derive(Clone, Copy, Debug)]
 pub struct Ends {
     local: SocketAddr,
@@ -21,13 +21,13 @@ pub struct Ends {
 }
 
 impl Ends {
-    /// Of a connection; `None` once it is over.
+    /// The ends of a connection; `None` once it is over.
     pub fn of(stream: &TcpStream) -> Option<Self> {
         Some(Self { local: stream.local_addr().ok()?, peer: stream.peer_addr().ok()? })
     }
 
-    /// Bytes that the other side has not acknowledged, its FIN included; `None` where the kernel does not say, or has no such
-    /// connection any more.
+    /// Bytes that the other side has not acknowledged, including its FIN; `None` if the kernel does not say, or no
+    /// longer has the connection.
     pub fn unacknowledged(self) -> Option<u32> {
         let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
         let kernel =
@@ -38,14 +38,14 @@ impl Ends {
         let (count, _) = rustix::net::recv(&kernel, &mut answer, RecvFlags::empty()).ok()?;
         let answer = answer.get(..count)?;
         let kind = u16::from_ne_bytes(answer.get(4..6)?.try_into().ok()?);
-        // Without the connection itself the kernel may find whoever listens at its port.
+        // If the connection is gone, the kernel may find the listener at its port.
         let listens = *answer.get(HEADER_BYTES + 1)? == TCP_LISTEN;
         let left = answer.get(UNACKNOWLEDGED_AT..UNACKNOWLEDGED_AT + 4)?.try_into().ok()?;
         (kind == DIAG_BY_FAMILY && !listens).then(|| u32::from_ne_bytes(left))
     }
 }
 
-/// The kernel's `inet_diag_req_v2` for one TCP connection, behind its message header.
+/// The kernel's `inet_diag_req_v2` for one TCP connection, after its message header.
 fn request(local: SocketAddr, peer: SocketAddr) -> [u8; REQUEST_BYTES] {
     let mut bytes = [0; REQUEST_BYTES];
     let mut put = |at: usize, field: &[u8]| bytes[at..at + field.len()].copy_from_slice(field);
@@ -65,7 +65,7 @@ fn request(local: SocketAddr, peer: SocketAddr) -> [u8; REQUEST_BYTES] {
             IpAddr::V6(address) => put(at, &address.octets()),
         }
     }
-    // No cookie: the addresses say which.
+    // No cookie: the addresses identify it.
     put(HEADER_BYTES + 48, &[0xff; 8]);
     bytes
 }
@@ -80,7 +80,7 @@ mod tests {
         let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
         let client = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
         let server = listener.accept().await.unwrap().0;
-        // Where it does not say, the connection must be seen to be over.
+        // Without an answer, the connection must count as over.
         let ends = Ends::of(&server).unwrap();
         let Some(0) = ends.unacknowledged() else { return };
         let block = vec![0; 1 << 20];

@@ -1,5 +1,6 @@
-//! Files that another program has taken out of Receive: their receipts say so. What waits for a delivery is left alone, its
-//! bytes are held, and its delivery ends; unless a temporary name holds it back, for which nothing would end that.
+//! Files that another program has taken out of Receive: their receipts are marked. Those waiting for a delivery are
+//! left alone: their bytes are held, and the delivery ends in time; unless a temporary name holds them back, which
+//! nothing would end.
 
 use std::collections::HashMap;
 use std::io;
@@ -17,30 +18,31 @@ use crate::workspace::download::Version;
 use crate::workspace::jail::Jail;
 use crate::workspace::workspaces::Workspace;
 
-/// Files looked for in one go.
+/// Files looked for at a time.
 const LOOKED_FOR_MAX: i64 = 1_000;
-/// Files, and connectors, looked at in one [`round`].
+/// Files, and connectors, checked in one [`round`].
 const ROUND_MAX: u64 = 10_000;
 
-/// Where the next [`round`] goes on.
+/// Where the next [`round`] continues.
 #[derive(Debug, Default)]
 pub struct Looked {
-    /// With this connector, by its id in lower case, or the first behind it.
+    /// At this connector, by its id in lower case, or the first after it.
     connector_key: String,
-    /// Behind this path of it.
+    /// After this path of it.
     path: String,
 }
 
-/// What came of a look.
+/// The outcome of a look.
 pub(super) enum Look {
-    /// So many were looked for, so many are gone; the next look goes on behind that path, or begins anew where it is empty.
+    /// How many were looked for and how many are gone; the next look continues after that path, or begins anew if it is
+    /// empty.
     Done { looked: u64, gone: u64, next: String },
-    /// A rename of the partner's is under way: the same are to be looked for later.
+    /// The partner is renaming something: look for the same files later.
     Renaming,
 }
 
-/// Looks for some of all partners' received files and marks those that are not there: so many that all have their turn in time,
-/// and so few that nobody notices.
+/// Looks for some of all partners' received files and marks missing ones: enough that all have their turn in time, and
+/// few enough that nobody notices.
 pub async fn round(depot: &Depot, snapshot: &Snapshot, looked: &mut Looked) {
     let mut partners: Vec<_> = snapshot.partners().collect();
     partners.sort_by_key(|live| live.connector.id.key());
@@ -54,14 +56,14 @@ pub async fn round(depot: &Depot, snapshot: &Snapshot, looked: &mut Looked) {
                 *looked = Looked { connector_key: key.to_owned(), path };
                 return;
             }
-            // A folder that cannot be opened has told so elsewhere.
+            // A folder that cannot be opened was reported elsewhere.
             let Ok(workspace) = depot.workspaces.get(&snapshot.profile, &live.connector) else { break };
             match look(depot, (live, &workspace), &path).await {
                 Ok(Look::Done { looked, next, .. }) => {
                     left = left.saturating_sub(looked + 1);
                     path = next;
                 }
-                // The others are not kept waiting.
+                // The others need not wait.
                 Ok(Look::Renaming) => break,
                 Err(error) => {
                     tracing::warn!(connector.id = key, %error, "Could not look for received files");
@@ -75,21 +77,22 @@ pub async fn round(depot: &Depot, snapshot: &Snapshot, looked: &mut Looked) {
     }
 }
 
-/// Looks for the next of a partner's received files, behind the path `after`, and marks those that are not there.
+/// Looks for the next of a partner's received files, after the path `after`, and marks missing ones.
 pub(super) async fn look(
     depot: &Depot,
     (live, workspace): (&Arc<LiveConnector>, &Arc<Workspace>),
     after: &str,
 ) -> Result<Look, TransferError> {
     let (db, key) = (&depot.db, live.connector.id.key());
-    // A disk that is away leaves an empty place, in which everything would seem to have been taken (decision 0112): only
-    // what was received in this very folder is looked for.
+    // If a disk is away, its place is empty, and everything would seem to be taken (decision 0112): only files received
+    // in this very folder are looked for.
     let staging_inode = workspace.folder(Folder::Receive).staging_inode()?;
     let lying = gone::in_receive(db, key, after, (staging_inode, LOOKED_FOR_MAX)).await?;
     let is_last = i64::try_from(lying.len()).is_ok_and(|count| count < LOOKED_FOR_MAX);
     let next = lying.last().filter(|_| !is_last).map(|one| one.stored_path.clone()).unwrap_or_default();
     let looked = u64::try_from(lying.len()).unwrap_or(u64::MAX);
-    // Few have a temporary name. What took the place of one may be untold since a crash, and would hold it back for ever.
+    // Few have a temporary name. What replaced such a file may be unrecorded since a crash, and would hold it back for
+    // ever.
     let held_back: Vec<_> = lying.iter().filter(|one| one.is_held_back).map(|one| one.id.clone()).collect();
     let held_back = if held_back.is_empty() { Vec::new() } else { receipt::all_of(db, &held_back).await? };
     let (connector, place) = (Arc::clone(live), Arc::clone(workspace));
@@ -107,7 +110,7 @@ pub(super) async fn look(
     if missing.is_empty() {
         return Ok(Look::Done { looked, gone: 0, next });
     }
-    // Who has removed or renamed one since it was asked for has said so before these are marked.
+    // Whoever has removed or renamed one since it was looked for has recorded that before these are marked.
     for (names, _) in &missing {
         drop(workspace.folder(Folder::Receive).naming(names).await);
     }
@@ -119,13 +122,13 @@ pub(super) async fn look(
     Ok(Look::Done { looked, gone: gone::mark(db, &missing).await?, next })
 }
 
-/// Whether another file than the receipt's is at `names`.
+/// Whether `names` leads to another file than the receipt's.
 fn is_anothers(jail: &Jail, names: &[Name], receipt: &Receipt) -> bool {
     jail.stat(names).is_ok_and(|stat| !is_file_of(receipt, &Version::of(&stat), jail.born(names)))
 }
 
-/// Whether nothing is at `names`: who has taken a folder has taken what was in it. Beneath a folder on which another disk lies
-/// now nothing is known.
+/// Whether `names` leads to nothing: if a folder was taken, so was everything in it. Beneath a folder with another disk
+/// mounted on it nothing is known.
 fn is_missing(jail: &Jail, names: &[Name]) -> bool {
     let is_away = |error: &io::Error| matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory);
     let mut there = jail.stat(names);
@@ -162,7 +165,7 @@ mod tests {
             rename.settle(db).await.unwrap();
             ids.push(id);
         }
-        // As after a crash that left untold what another upload replaced.
+        // As if a crash had left unrecorded what another upload replaced.
         std::fs::write(receive.join("new"), "another").unwrap();
         std::fs::rename(receive.join("new"), receive.join("others.tmp")).unwrap();
         round(&desk.depot, &desk.party.snapshot, &mut Looked::default()).await;

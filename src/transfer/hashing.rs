@@ -1,6 +1,6 @@
-//! SHA-256 of large uploads on a few threads that all of them share. A thread that finds two uploads with bytes hashes them
-//! in step, block by block: the processor's SHA instructions wait for their own results half of the time, and those of
-//! the other file fill the gaps (decision 0121).
+//! SHA-256 of large uploads on a few threads that all of them share. A thread that finds two uploads with bytes hashes
+//! them in step, block by block: the processor's SHA instructions spend half of the time waiting for their own results,
+//! and those of the other file fill the gaps (decision 0121).
 
 use std::collections::VecDeque;
 use std::io;
@@ -15,23 +15,23 @@ use super::copy::Buffers;
 use crate::base::cores;
 use crate::base::lock::lock;
 
-/// Buffers that wait to be hashed, for each upload.
+/// Buffers waiting to be hashed, per upload.
 const WAITING_MAX: usize = 4;
 /// Bytes of one block (FIPS 180-4, section 5.2.1).
 const BLOCK_BYTES: usize = 64;
 
-/// The uploads that have bytes to hash, and the threads that do so.
+/// The uploads with bytes to hash, and the threads that hash them.
 static POOL: LazyLock<Pool> = LazyLock::new(Pool::start);
 
 #[derive(Debug, Default)]
 struct Pool {
-    /// An upload is here once at most, and not while a thread has it, so that its bytes keep their order.
+    /// An upload is in here at most once, and not while a thread has it, so that its bytes keep their order.
     ready: Mutex<VecDeque<Arc<Upload>>>,
     added: Condvar,
     threads: usize,
 }
 
-/// One upload's digest in the making.
+/// One upload's digest being computed.
 #[derive(Debug)]
 struct Upload {
     work: Mutex<Work>,
@@ -45,11 +45,11 @@ struct Work {
     waiting: VecDeque<(Box<[u8]>, usize)>,
     /// It is in the pool, or a thread has it.
     is_ready: bool,
-    /// Who asks for the digest once nothing waits any more.
+    /// Wants the digest once nothing is waiting.
     end: Option<oneshot::Sender<[u8; 32]>>,
 }
 
-/// An upload's next bytes, and the digest that they belong to.
+/// An upload's next bytes, and their digest.
 struct Turn {
     upload: Arc<Upload>,
     hasher: Sha256,
@@ -57,14 +57,14 @@ struct Turn {
     count: usize,
 }
 
-/// Hashes buffers beside their receiving, in their order.
+/// Hashes buffers in order, in parallel with receiving.
 #[derive(Debug)]
 pub struct Beside {
     upload: Arc<Upload>,
 }
 
 impl Beside {
-    /// Goes on with what has been hashed so far; `None` where the system has no thread to give.
+    /// Continues what has been hashed so far; `None` if the system has no thread to give.
     pub fn begin(hasher: &Sha256, buffers: &Buffers) -> Option<Self> {
         if POOL.threads == 0 {
             return None;
@@ -74,7 +74,7 @@ impl Beside {
         Some(Self { upload: Arc::new(upload) })
     }
 
-    /// The first `count` bytes of `buffer` are next. Waits while too many buffers do.
+    /// The first `count` bytes of `buffer` are next. Waits while too many buffers are waiting.
     pub async fn update(&self, buffer: Box<[u8]>, count: usize) -> io::Result<()> {
         self.upload.room.acquire().await.map_err(io::Error::other)?.forget();
         let was_ready = {
@@ -123,7 +123,7 @@ impl Pool {
         }
     }
 
-    /// Waits for an upload; takes a second one along if there is one.
+    /// Waits for an upload, and takes a second one if there is one.
     fn next(&self) -> (Turn, Option<Turn>) {
         let mut ready = lock(&self.ready);
         loop {
@@ -146,7 +146,7 @@ impl Upload {
 }
 
 impl Turn {
-    /// Hashes the bytes from `at` on, and gives the digest back to its upload.
+    /// Hashes the bytes from `at` on, and returns the digest to its upload.
     fn finish_from(mut self, at: usize) {
         self.hasher.update(&self.buffer[at..self.count]);
         let Self { upload, hasher, buffer, .. } = self;
@@ -158,13 +158,13 @@ impl Turn {
             drop(work);
             POOL.add(Arc::clone(&upload));
         } else if let Some(end) = work.end.take() {
-            // Nobody asks any more where the upload was given up.
+            // If the upload was given up, nobody wants it.
             let _ = end.send(std::mem::take(&mut work.hasher).finalize().into());
         }
         upload.room.add_permits(1);
     }
 
-    /// Hashes the bytes that complete a block begun before; gives how many.
+    /// Hashes the bytes that complete a partial block; returns how many.
     fn complete_block(&mut self) -> usize {
         let (core, begun) = std::mem::take(&mut self.hasher).decompose();
         let wanting = (BLOCK_BYTES - begun.get_pos()) % BLOCK_BYTES;
@@ -175,7 +175,7 @@ impl Turn {
     }
 }
 
-/// Hashes two uploads' bytes, in step as far as both reach.
+/// Hashes two uploads' bytes, in step as far as both have any.
 fn hash_both(mut one: Turn, mut other: Turn) {
     let (at_one, at_other) = (one.complete_block(), other.complete_block());
     let hashers = [&mut one.hasher, &mut other.hasher].map(std::mem::take);
@@ -185,8 +185,8 @@ fn hash_both(mut one: Turn, mut other: Turn) {
     other.finish_from(at_other + count);
 }
 
-/// Hashes as many whole blocks as both have; gives how many bytes of each. Neither hasher may hold part of a block, unless
-/// there are no bytes for it.
+/// Hashes as many whole blocks as both have; returns how many bytes of each. Neither hasher may contain a partial
+/// block, unless there are no bytes for it.
 fn in_step(hashers: [Sha256; 2], bytes: [&[u8]; 2]) -> ([Sha256; 2], usize) {
     let [(mut core_one, begun_one), (mut core_other, begun_other)] = hashers.map(CoreProxy::decompose);
     let [(blocks_one, _), (blocks_other, _)] = bytes.map(Array::slice_as_chunks);

@@ -1,8 +1,8 @@
-//! What a receipt owns until its deliveries have ended (PRODUCT 5.8): its bytes, whatever becomes of the name. Deliveries
-//! read them by receipt id, never by path.
+//! What a receipt owns until its deliveries have ended (PRODUCT 5.8): its bytes, whatever happens to the name.
+//! Deliveries read them by receipt id, never by path.
 //!
-//! Order, so that a crash at any point loses nothing: the row, the bytes; and back: the bytes, the row. What a crash left
-//! without its bytes held is held again by [`recover`], before anybody can touch the name.
+//! The order makes every crash harmless: first the row, then the bytes; on release first the bytes, then the row. If a
+//! crash left bytes unheld, [`recover`] holds them again before anybody can touch the name.
 
 use std::collections::hash_map::Entry;
 use std::collections::{BTreeMap, HashMap};
@@ -27,33 +27,33 @@ use crate::workspace::held::{self, HeldFolder};
 use crate::workspace::removal::remove_file;
 use crate::workspace::workspaces::Workspace;
 
-/// Those whose names nobody else may touch while they are freed.
+/// Receipts freed together, whose names nobody else may touch meanwhile.
 const FREED_TOGETHER_MAX: usize = 100;
 
-/// The receipt owns its bytes from now on, until [`release`]. The commit of an upload says the same in its own statement
-/// (`store::group`) when it makes deliveries.
+/// The receipt owns its bytes from now on, until [`release`]. The commit of an upload with deliveries does the same in
+/// its own statement (`store::group`).
 pub async fn hold(depot: &Depot, snapshot: &Snapshot, id: &ReceiptId) -> Result<(), TransferError> {
     let found = Found::of(depot, snapshot, id).await?;
     let _turn = found.workspace.folder(Folder::Receive).naming(&found.names).await;
     found.own(depot).await
 }
 
-/// The same by whoever has the turn at the file's name.
+/// The same for a caller that has the turn at the file's name.
 pub async fn hold_in_turn(depot: &Depot, snapshot: &Snapshot, receipt: &Receipt) -> Result<(), TransferError> {
     Found::of_receipt(depot, snapshot, receipt.clone())?.own(depot).await
 }
 
-/// The receipt's bytes, whatever became of the file's name.
+/// The receipt's bytes, whatever happened to the file's name.
 pub async fn open_held(depot: &Depot, id: &ReceiptId) -> Result<Source, TransferError> {
     open_recorded(depot, id).await?.ok_or(TransferError::NotFound)
 }
 
-/// The same; `None` when nothing is held for it.
+/// The same; `None` if nothing is held for it.
 pub(super) async fn open_recorded(depot: &Depot, id: &ReceiptId) -> Result<Option<Source>, TransferError> {
     Holds::of(depot, std::slice::from_ref(id)).await?.open(id)
 }
 
-/// The bytes that some receipts own, found in one go.
+/// The bytes that several receipts own, looked up at once.
 #[derive(Debug)]
 pub(super) struct Holds {
     folder_of: HashMap<ReceiptId, String>,
@@ -61,14 +61,14 @@ pub(super) struct Holds {
 }
 
 impl Holds {
-    /// Of these receipts.
+    /// For these receipts.
     pub async fn of(depot: &Depot, ids: &[ReceiptId]) -> Result<Self, TransferError> {
         let holds = rows::some(&depot.db, ids).await?;
         let folder_of = holds.into_iter().map(|hold| (hold.receipt, hold.folder)).collect();
         Ok(Self { folder_of, open: HashMap::new() })
     }
 
-    /// One's bytes; `None` when nothing is held for it.
+    /// The bytes of one; `None` if nothing is held for it.
     pub fn open(&mut self, id: &ReceiptId) -> Result<Option<Source>, TransferError> {
         let Some(folder) = self.folder_of.get(id) else { return Ok(None) };
         let opened = match self.open.entry(folder.clone()) {
@@ -83,19 +83,19 @@ impl Holds {
     }
 }
 
-/// Their deliveries begin: from now on their partners cannot rename them (PRODUCT 5.9). Gives the receipts with the names
-/// they have; those that are no more are left out, and those that have a temporary name are not taken over.
+/// Their deliveries begin: from now on their partners cannot rename them (PRODUCT 5.9). Returns the receipts with their
+/// present names, without those that no longer exist; those with a temporary name are not taken over.
 pub async fn take_over(depot: &Depot, snapshot: &Snapshot, ids: &[ReceiptId]) -> Result<Vec<Receipt>, TransferError> {
-    // A file may have no name any more, or no folder: its bytes are held all the same.
+    // A file may have lost its name, or its folder: its bytes are held all the same.
     let found = Found::all_of(depot, snapshot, ids).await?;
-    // A rename under way ends first.
+    // A rename in progress ends first.
     let _turns = turns(&found).await;
     Ok(receipt::take_over(&depot.db, ids).await?)
 }
 
-/// Nobody else renames them, or holds their bytes, until these are dropped.
+/// Until dropped, nobody else renames them or holds their bytes.
 async fn turns(found: &[Found]) -> Vec<tokio::sync::OwnedMutexGuard<()>> {
-    // In the same order whoever asks, so that no two wait for each other.
+    // Always in the same order, so that no two callers deadlock.
     let mut found: Vec<_> = found.iter().collect();
     found.sort_by(|a, b| (&a.path, &a.names).cmp(&(&b.path, &b.names)));
     found.dedup_by(|a, b| (&a.path, &a.names) == (&b.path, &b.names));
@@ -106,9 +106,9 @@ async fn turns(found: &[Found]) -> Vec<tokio::sync::OwnedMutexGuard<()>> {
     turns
 }
 
-/// The last target has them: the files of those that are passed along leave Receive, unless others lie under their names
-/// by now; of any other receipt nothing is touched. Their bytes stay held at least as long as their partners may still ask
-/// for them (PRODUCT 5.9). One that cannot leave now holds up no other, and the last such failure is told.
+/// The last target has them: the files of those passed along leave Receive, unless other files have their names by now;
+/// other receipts are not touched. Their bytes stay held at least as long as their partners may still ask for them
+/// (PRODUCT 5.9). One that cannot leave now does not hold up others; the last such failure is returned.
 pub async fn leave(depot: &Depot, snapshot: &Snapshot, ids: &[ReceiptId]) -> Result<(), TransferError> {
     let mut of_folder: BTreeMap<String, (Arc<Workspace>, Vec<ReceiptId>)> = BTreeMap::new();
     let found = Found::all_of(depot, snapshot, ids).await?;
@@ -118,7 +118,7 @@ pub async fn leave(depot: &Depot, snapshot: &Snapshot, ids: &[ReceiptId]) -> Res
     let mut ended = Ok(());
     for (workspace, ids) in of_folder.into_values() {
         let folder = workspace.folder(Folder::Receive);
-        // Whoever was renaming a folder on the way to them has said so, and nobody does meanwhile.
+        // Whoever was renaming a folder above them has recorded that, and nobody does so meanwhile.
         let _ways = folder.ways_stay().await;
         if let Err(error) = held::secure(folder, depot.workspaces.syncer()).await {
             ended = Err(TransferError::Storage(error));
@@ -133,14 +133,14 @@ pub async fn leave(depot: &Depot, snapshot: &Snapshot, ids: &[ReceiptId]) -> Res
     ended
 }
 
-/// The last delivery has ended: the bytes are freed at once, or when its partner can no longer ask for them.
+/// The last delivery has ended: the bytes are freed at once, or when the partner can no longer ask for them.
 pub async fn release(depot: &Depot, snapshot: &Snapshot, id: &ReceiptId) -> Result<(), TransferError> {
     rows::end(&depot.db, id).await?;
     let Some(hold) = rows::one(&depot.db, id).await? else { return Ok(()) };
     Ok(free_due(depot, snapshot, &[hold]).await?)
 }
 
-/// Frees what is due by now.
+/// Frees everything due by now.
 pub async fn free_ended(depot: &Depot, snapshot: &Snapshot) -> Result<(), StoreError> {
     let mut after = String::new();
     loop {
@@ -155,13 +155,14 @@ pub async fn free_ended(depot: &Depot, snapshot: &Snapshot) -> Result<(), StoreE
     }
 }
 
-/// Frees those of `holds` that are due. One that cannot be freed now holds up no other; the last such failure is told.
+/// Frees those of `holds` that are due. One that cannot be freed now does not hold up others; the last such failure is
+/// returned.
 async fn free_due(depot: &Depot, snapshot: &Snapshot, holds: &[rows::Hold]) -> Result<(), StoreError> {
     let ids: Vec<_> = holds.iter().map(|hold| hold.receipt.clone()).collect();
     let unreadable = |error: TransferError| StoreError::Unreadable(format!("what left Receive: {error}"));
     let mut ended = leave(depot, snapshot, &ids).await.map_err(unreadable);
     let found = Found::all_of(depot, snapshot, &ids).await.map_err(unreadable)?;
-    // *Pass along again* may have come meanwhile: it holds them anew before or after this.
+    // *Pass along again* may come meanwhile: it holds them anew, before or after this.
     let _turns = turns(&found).await;
     let holds = rows::some(&depot.db, &ids).await?;
     let found: HashMap<_, _> = found.iter().map(|found| (&found.receipt.id, found)).collect();
@@ -180,7 +181,7 @@ async fn free_due(depot: &Depot, snapshot: &Snapshot, holds: &[rows::Hold]) -> R
 /// Whether its bytes are freed.
 async fn free_if_due(depot: &Depot, hold: &rows::Hold, found: Option<&Found>) -> Result<bool, StoreError> {
     let failed = |source| StoreError::Folder { path: Path::new(&hold.folder).to_owned(), source };
-    // What stays in Receive needs no hold. What was passed along has to leave first, and may still be asked for.
+    // A file that stays in Receive needs no hold. One passed along must leave first, and may still be asked for.
     if let Some(found) = found.filter(|found| found.receipt.status == Status::PassedAlong) {
         let asked_for = !found.receipt.hidden && depot.clock.now() < found.receipt.completed_at.plus(RECENT_FOR);
         if asked_for || found.is_away(depot, hold).await? || found.lies_there().map_err(failed)? {
@@ -195,7 +196,7 @@ async fn free_if_due(depot: &Depot, hold: &rows::Hold, found: Option<&Found>) ->
     Ok(true)
 }
 
-/// At start, before anything else: what should be held is. Gives how many receipts have lost their bytes.
+/// At start, before anything else: restores missing holds. Returns how many receipts have lost their bytes.
 pub async fn recover(depot: &Depot, snapshot: &Snapshot) -> Result<u64, StoreError> {
     let mut lost = 0;
     for hold in rows::all(&depot.db).await?.into_iter().filter(|hold| !hold.ended) {
@@ -213,7 +214,7 @@ pub async fn recover(depot: &Depot, snapshot: &Snapshot) -> Result<u64, StoreErr
             lost += 1;
         }
     }
-    // Also those that somebody behind a Folder still waits for.
+    // Also those that somebody behind a Folder is still waiting for.
     for some in rows::passed_along(&depot.db).await?.chunks(FREED_TOGETHER_MAX) {
         if let Err(error) = leave(depot, snapshot, some).await {
             tracing::error!(%error, "A file that was passed along could not leave Receive");
@@ -222,14 +223,14 @@ pub async fn recover(depot: &Depot, snapshot: &Snapshot) -> Result<u64, StoreErr
     Ok(lost)
 }
 
-/// A receipt, and where its file should lie.
+/// A receipt, and the place of its file.
 pub(super) struct Found {
     pub(super) receipt: Receipt,
     pub(super) workspace: Arc<Workspace>,
     /// The Receive folder.
     path: String,
     pub(super) names: Vec<Name>,
-    /// Where it lies until it has its final name, when that is a temporary name of its partner's.
+    /// Its present place if its final name is still to come: a temporary name of its partner's.
     temporary: Option<Vec<Name>>,
 }
 
@@ -239,7 +240,7 @@ impl Found {
         Self::of_receipt(depot, snapshot, receipt)
     }
 
-    /// Those that there are, and that have a place.
+    /// Those that exist and have a place.
     async fn all_of(depot: &Depot, snapshot: &Snapshot, ids: &[ReceiptId]) -> Result<Vec<Self>, TransferError> {
         let receipts = receipt::all_of(&depot.db, ids).await?;
         Ok(receipts.into_iter().filter_map(|receipt| Self::of_receipt(depot, snapshot, receipt).ok()).collect())
@@ -255,7 +256,7 @@ impl Found {
         Ok(Self { receipt, workspace, path, names, temporary })
     }
 
-    /// Removes the file's name from Receive, if it is still the receipt's. What is held is on disk by now.
+    /// Removes the file's name from Receive, if it is still the receipt's. What is held is on disk already.
     async fn leave(&self) -> Result<(), TransferError> {
         let folder = self.workspace.folder(Folder::Receive);
         let _turn = folder.naming(&self.names).await;
@@ -266,9 +267,9 @@ impl Found {
         Ok(())
     }
 
-    /// Whether the file under the stored name is still the receipt's, of what is held. As long as the file itself is, by a
-    /// link, its inode is no other's. Once nothing is held, no file there is the receipt's: it left before its bytes were
-    /// freed.
+    /// Whether the file under the stored name is still the receipt's, judged by what is held. As long as the file
+    /// itself is held, by a link, its inode cannot be reused. Once nothing is held, no file there is the receipt's: it
+    /// left before its bytes were freed.
     fn lies_there(&self) -> io::Result<bool> {
         let folder = self.workspace.folder(Folder::Receive);
         let Some(held) = HeldFolder::existing(folder)? else { return Ok(false) };
@@ -302,7 +303,7 @@ impl Found {
         let held = match self.hold().await {
             Ok(held) => held,
             Err(error) => {
-                // Another delivery may need what was held before.
+                // Another delivery may need what was already held.
                 rows::take_back(&depot.db, &self.receipt.id, before.as_ref()).await?;
                 return Err(error.into());
             }
@@ -310,7 +311,7 @@ impl Found {
         held.sync(depot.workspaces.syncer()).await.map_err(TransferError::Storage)
     }
 
-    /// Holds what lies under the stored name, or still in staging.
+    /// Holds the file under the stored name, or still in staging.
     async fn hold(&self) -> io::Result<HeldFolder> {
         let folder = self.workspace.folder(Folder::Receive);
         let held = HeldFolder::of(folder)?;
@@ -404,12 +405,12 @@ mod tests {
         hold(depot, snapshot, &id).await.unwrap();
         receipt::set_status(&depot.db, &id, Status::PassedAlong).await.unwrap();
         rows::end(&depot.db, &id).await.unwrap();
-        // The row could not be forgotten, and the next file of that name has got the inode.
+        // The row could not be forgotten, and the next file of that name has the same inode.
         HeldFolder::at(&desk.path("Receive")).unwrap().free(id.as_str()).unwrap();
         leave(depot, snapshot, std::slice::from_ref(&id)).await.unwrap();
         recover(depot, snapshot).await.unwrap();
         assert!(desk.path("Receive").join("a.edi").exists());
-        // Nobody asks for it by its old name any more.
+        // Nobody asks for it by its old name any longer.
         receipt::hide(&depot.db, &id).await.unwrap();
         free_ended(depot, snapshot).await.unwrap();
         assert!(desk.path("Receive").join("a.edi").exists());

@@ -1,5 +1,5 @@
-//! Received files that their partners have given a temporary name are held back until they are renamed again, or until a
-//! changed setting says that the name is none (PRODUCT P5). Here is the latter: at start, and at each change.
+//! Received files that their partners have given a temporary name are held back until they are renamed again, or until
+//! a changed setting makes the name final (PRODUCT P5). This module does the latter: at start, and at each change.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -8,7 +8,7 @@ use crate::domain::filter::TempExtensions;
 use crate::store::live::{Live, LiveConnector, Snapshot};
 use crate::store::{Db, StoreError, renaming};
 
-/// Releases what is held back no longer, for ever.
+/// Releases files that are no longer held back, for ever.
 pub async fn run(db: Db, live: Live) {
     let (mut changes, mut judged) = (live.watch(), HashMap::new());
     loop {
@@ -29,7 +29,7 @@ pub async fn run(db: Db, live: Live) {
     }
 }
 
-/// What each connector calls temporary.
+/// The temporary extensions of each connector.
 fn extensions(snapshot: &Snapshot) -> HashMap<String, TempExtensions> {
     let of = |(key, live): (&String, &Arc<LiveConnector>)| (key.clone(), temporary(live).clone());
     snapshot.connectors.iter().map(of).collect()
@@ -98,7 +98,7 @@ mod tests {
             }
             panic!("{now:?} are held back, not {held:?}");
         };
-        // Its extension was one when it was renamed.
+        // The extension was temporary when the file was renamed.
         let running = tokio::spawn(run(db.clone(), live.clone()));
         until([true, true, false]).await;
         let values = [("temp_receive_extensions".to_owned(), ".tmp".to_owned())].into();

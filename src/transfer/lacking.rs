@@ -1,5 +1,5 @@
-//! Stored names that lack a part, because a macro of the Local File Scheme found nothing (PRODUCT section 9): told when it
-//! begins, not with each file of a partner whose names never have it.
+//! Stored names that lack a part because a macro of the Local File Scheme found nothing (PRODUCT section 9): reported
+//! when that begins, not for each file of a partner whose names never have it.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
@@ -16,7 +16,7 @@ pub struct Lacking {
 }
 
 impl Lacking {
-    /// What of that the connector's name before did not lack.
+    /// The parts of `lacks` that the connector's previous name had.
     fn begins(&self, connector_key: &str, lacks: Vec<String>) -> Vec<String> {
         let mut last = lock(&self.last);
         if lacks.is_empty() {
@@ -28,7 +28,7 @@ impl Lacking {
     }
 }
 
-/// The name that an upload is stored under lacks that; or nothing.
+/// An upload's stored name lacks these parts, or none.
 pub(super) async fn tell(depot: &Depot, party: &Party, (client, stored): (&Name, &Name), lacks: Vec<String>) {
     let begins = depot.lacking.begins(party.connector().id.key(), lacks);
     if begins.is_empty() {

@@ -1,7 +1,7 @@
 //! Log Messages (PRODUCT section 4): a copy of each received file beside the records of the sessions.
 //!
-//! Always: it is on disk before its receipt is, so that every receipt made meanwhile has one. What a crash in between
-//! leaves is a copy of an upload that was never confirmed; it goes in time, as all of them do.
+//! Always: it is on disk before its receipt, so that every receipt made while this is on has one. A crash in between
+//! leaves a copy of an upload that was never confirmed; it is removed in time, like all of them.
 
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
@@ -12,7 +12,7 @@ use crate::store::receipt::Receipt;
 use crate::workspace::copies::CopiesFolder;
 use crate::workspace::download::Source;
 
-/// Makes the copy, if the connector wants one. That it cannot be made is told, and no reason to refuse the upload.
+/// Makes the copy, if the connector wants one. A failure is reported, but does not refuse the upload.
 pub(super) async fn keep(depot: &Depot, party: &Party, receipt: &Receipt, file: &Arc<OwnedFd>) {
     let (connector, snapshot) = (party.connector(), &party.snapshot);
     let settings = &connector.settings;

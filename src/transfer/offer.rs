@@ -1,7 +1,8 @@
-//! Files that Waybill itself puts into a partner's Send, what waits there, and its removal. The same safe steps as for an
-//! upload: aside, synced, renamed, folder synced. It makes no receipt and no event: nothing was received.
+//! Files that Waybill itself puts into a partner's Send, files waiting there, and their removal. Takes the same safe
+//! steps as an upload: aside, synced, renamed, folder synced. It makes no receipt and no event, since nothing was
+//! received.
 //!
-//! Always: under its final name a file is whole, and one that is given up on the way leaves nothing behind.
+//! Always: a file is complete under its final name, and one given up on the way leaves nothing behind.
 
 use std::collections::HashMap;
 use std::io;
@@ -30,11 +31,11 @@ use crate::workspace::removal::remove_file;
 use crate::workspace::upload::Part;
 use crate::workspace::workspaces::Workspace;
 
-/// Files looked at in one Send; a page says when there are more.
+/// Files listed in one Send; a page says if there are more.
 pub const FILES_MAX: usize = 10_000;
-/// Folders below Send that are looked into.
+/// Folders below Send that are searched.
 const FOLDERS_MAX: usize = 1_000;
-/// Bytes written between two looks at the disk's reserve.
+/// Bytes written between two checks of the disk reserve.
 const LOOK_EVERY_BYTES: u64 = 64 * 1024 * 1024;
 
 /// Whose Send it is, under the configuration of one moment.
@@ -68,7 +69,7 @@ pub struct Offer {
     part: Option<Part>,
 }
 
-/// A file that lies in Send now.
+/// A file now in Send.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Offered {
     /// The name it got.
@@ -78,7 +79,7 @@ pub struct Offered {
 }
 
 impl Offer {
-    /// Begins one. Refused where the partner could not fetch it, by the engine's own rule.
+    /// Begins one. Refused if the partner could not download it, by the engine's own rule.
     pub async fn begin(depot: &Depot, owner: Owner<'_>, name: &str, clash: Overwrite) -> Result<Self, TransferError> {
         let name = Name::parse(name)
             .map_err(|error| TransferError::refused(Rule::NameNotStorable, format!("{name:?} {error}")))?;
@@ -86,7 +87,7 @@ impl Offer {
         let workspace = owner.workspace(depot)?;
         let folder = workspace.folder(Folder::Send);
         depot.writable(folder).await?;
-        // Said before the bytes are sent, and looked at once more when they are here.
+        // Checked before the bytes are sent, and again when they have arrived.
         if there(folder, &names)? && clash == Overwrite::Refuse {
             return Err(taken(&name));
         }
@@ -117,7 +118,7 @@ impl Offer {
         Ok(())
     }
 
-    /// Gives it its name. When this returns the file is on disk, and the partner sees it.
+    /// Gives it its name. When this returns, the file is on disk and the partner sees it.
     pub async fn finish(mut self) -> Result<Offered, TransferError> {
         let workspace = Arc::clone(&self.workspace);
         let folder = workspace.folder(Folder::Send);
@@ -133,7 +134,7 @@ impl Offer {
         let room = Room::make(folder, &mut names, self.clash)?;
         let (parent, _) = folder.jail().parent(&names)?;
         let name = names.pop().unwrap_or_else(|| self.name.clone());
-        // Waybill's own files are whole at once: the partner need not wait until it has rested.
+        // Waybill's own files are complete at once: the partner need not wait for one to rest.
         folder.published(part.inode()?, self.depot.clock.now());
         part.publish(folder, &parent, &name, room.replace)?;
         let size_bytes = part.size_bytes();
@@ -152,14 +153,14 @@ impl Drop for Offer {
     }
 }
 
-/// A write or a sync could not be done.
+/// A write or sync failed.
 pub(super) async fn failed(depot: &Depot, whose: Whose<'_>, folder: &OpenFolder, error: io::Error) -> TransferError {
     let why = TransferError::from(error);
     depot.storage_failed(whose, folder, &why).await;
     why
 }
 
-/// The names below Send of a file called `name`, if the partner may fetch one of that name.
+/// The names below Send of a file called `name`, if the partner may download one of that name.
 pub(super) fn fetchable(owner: Owner<'_>, name: &Name) -> Result<Vec<Name>, TransferError> {
     let path = Folder::Send.path(std::slice::from_ref(name));
     match authorise::authorise(&owner.snapshot.profile, owner.connector, Operation::Retrieve, &path)? {
@@ -168,40 +169,40 @@ pub(super) fn fetchable(owner: Owner<'_>, name: &Name) -> Result<Vec<Name>, Tran
     }
 }
 
-/// Whether the partner can fetch a waiting file.
+/// Whether the partner can download a waiting file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fetchable {
-    /// It can.
+    /// Yes.
     Now,
-    /// Not while the file may still be written.
+    /// Not while it may still be written.
     Resting,
     /// Never: the filter forbids its name, or Send is not readable.
     Never,
 }
 
-/// A file that waits in Send.
+/// A file waiting in Send.
 #[derive(Clone, Debug)]
 pub struct WaitingFile {
     /// Where it is below Send: `a`, `b/a`.
     pub below: String,
     /// Which version of it.
     pub version: Version,
-    /// Whether the partner can fetch it.
+    /// Whether the partner can download it.
     pub fetchable: Fetchable,
     /// What is known of its downloads.
     pub known: Option<Collected>,
 }
 
-/// What waits in one Send.
+/// The files waiting in one Send.
 #[derive(Clone, Debug, Default)]
 pub struct WaitingFiles {
-    /// The files, those that wait longest first.
+    /// The files, longest waiting first.
     pub files: Vec<WaitingFile>,
     /// Whether there are more than [`FILES_MAX`].
     pub more: bool,
 }
 
-/// Every file that waits in Send, links and Waybill's own parts left out.
+/// Every file waiting in Send, without links and Waybill's own parts.
 pub async fn waiting(depot: &Depot, owner: Owner<'_>) -> Result<WaitingFiles, TransferError> {
     let found = walk(depot, owner, FILES_MAX + 1).await?;
     let mut downloads: HashMap<_, _> = collected::of_connector(&depot.db, owner.connector.id.key())
@@ -230,7 +231,7 @@ pub async fn waiting(depot: &Depot, owner: Owner<'_>) -> Result<WaitingFiles, Tr
     Ok(WaitingFiles { files, more })
 }
 
-/// How many files wait, counted up to `most`.
+/// How many files are waiting, counted up to `most`.
 pub async fn count(depot: &Depot, owner: Owner<'_>, most: usize) -> Result<usize, TransferError> {
     Ok(walk(depot, owner, most).await?.len())
 }
@@ -250,7 +251,8 @@ fn walk_now(folder: &OpenFolder, most: usize) -> io::Result<Vec<(Vec<Name>, Vers
     Ok(found)
 }
 
-/// Removes the version of a file that somebody saw from Send; another one of that name stays. A partner that is fetching it gets all of it.
+/// Removes the version of a file in Send that somebody saw; another one of that name stays. A partner already
+/// downloading it gets all of it.
 pub async fn remove(depot: &Depot, owner: Owner<'_>, below: &str, seen: FileId) -> Result<u64, TransferError> {
     let path = VirtualPath::root().resolve(below).map_err(|_| TransferError::NotFound)?;
     let names = path.names().to_vec();

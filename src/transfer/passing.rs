@@ -1,7 +1,8 @@
-//! Received files into a partner's Send or a Folder: whole, synced, and exactly once however often the power goes.
+//! Puts received files into a partner's Send or a Folder: complete, synced, and exactly once however often the power
+//! fails.
 //!
-//! Order: copies in staging, synced; one commit that says so; the names; the folder synced. From the commit on a copy
-//! that is not in staging any more has its name, or had it until somebody took the file: it is never put there again.
+//! Order: copies in staging, synced; one commit that records them; the names; the folder synced. From the commit on, a
+//! copy that is no longer in staging has its name, or had it until somebody took the file: it is never put there again.
 
 use std::collections::HashSet;
 use std::io;
@@ -35,17 +36,17 @@ use crate::workspace::workspaces::Shelf;
 pub struct Parcel {
     /// The delivery it belongs to.
     pub delivery: i64,
-    /// Whether it was on its way into a folder before: it may lie there already.
+    /// Whether it was on its way into a folder before, and may have arrived.
     pub placed: bool,
     /// The file.
     pub receipt: Receipt,
 }
 
-/// What became of one parcel.
+/// The outcome of one parcel.
 pub type Outcome = (i64, Result<Placed, TransferError>);
 
-/// Puts parcels into the target's folder, in their order. With `in_order` one that fails holds up those behind it: they
-/// have no outcome then. Nor has one whose name another of the same call has already.
+/// Puts parcels into the target's folder, in order. With `in_order`, one that fails holds up those behind it: they have
+/// no outcome then. Nor has one whose name another in the same call already has.
 pub async fn put(
     depot: &Depot,
     snapshot: &Snapshot,
@@ -68,7 +69,7 @@ pub async fn put(
     let mut staged = Vec::new();
     let mut names = HashSet::new();
     for parcel in parcels {
-        // Small copies wait for nothing: who uploads comes in between.
+        // Small copies never wait: this lets uploads run in between.
         tokio::task::yield_now().await;
         let prepared = way.prepare(parcel, &mut holds, &mut names).await;
         match prepared {
@@ -96,10 +97,10 @@ struct Staged {
 }
 
 enum Prepared {
-    /// It has its name since an earlier attempt.
+    /// It has had its name since an earlier attempt.
     There(Placed),
     Staged(Staged),
-    /// Another one of its name is on the way.
+    /// Another one of the same name is on its way.
     NotNow,
 }
 
@@ -119,17 +120,17 @@ impl Way<'_> {
         Whose { connector: self.target.id.as_str(), session: "" }
     }
 
-    /// A write or a sync could not be done there.
+    /// A write or sync failed there.
     async fn failed(&self, error: io::Error) -> TransferError {
         offer::failed(self.depot, self.whose(), self.folder(), error).await
     }
 
-    /// Where a file lies that was on its way there.
+    /// The place of a file that was on its way there.
     async fn settle(&self, placement: &Placement) -> Result<Option<Placed>, TransferError> {
         settle(self.depot, placement, Some((self.whose(), self.folder()))).await
     }
 
-    /// Copies one into staging, unless it lies in the folder already.
+    /// Copies one into staging, unless it is in the folder already.
     async fn prepare(
         &self,
         parcel: &Parcel,
@@ -162,13 +163,13 @@ impl Way<'_> {
         Ok(Prepared::Staged(Staged { part, placement, name, replace }))
     }
 
-    /// The name it gets: the last of the stored path, as its partner or a rename left it.
+    /// The name it gets: the last component of the stored path, as its partner or a rename left it.
     fn name_of(&self, receipt: &Receipt) -> Result<Name, TransferError> {
         let last = receipt.stored_path.rsplit('/').next().unwrap_or_default();
         let not_storable = |why: String| TransferError::refused(Rule::NameNotStorable, why);
         let name = Name::parse(last).map_err(|error| not_storable(format!("{last:?} {error}")))?;
         if self.target.is_partner() {
-            // Judged as for RETR: what the partner may not fetch waits, visibly.
+            // Judged like RETR: a file that the partner may not download waits, visibly.
             let owner = Owner { snapshot: self.snapshot, connector: self.target };
             offer::fetchable(owner, &name)?;
         } else {
@@ -180,7 +181,7 @@ impl Way<'_> {
     async fn copy(&self, parcel: &Parcel, holds: &mut Holds) -> Result<Part, TransferError> {
         let folder = self.folder();
         self.depot.writable(folder).await?;
-        // What an earlier attempt left goes first: it may be what keeps this one from having room.
+        // What an earlier attempt left is removed first: it may be what leaves no space for this one.
         let name = format!("d{}", parcel.delivery);
         folder.remove_part(&name);
         let source = holds.open(&parcel.receipt.id)?.ok_or(TransferError::NotFound)?;
@@ -195,7 +196,7 @@ impl Way<'_> {
         Ok(part)
     }
 
-    /// From staging to their names.
+    /// Renames from staging to the final names.
     async fn name_all(&self, staged: Vec<Staged>, in_order: bool) -> Vec<Outcome> {
         let mut outcomes = Vec::new();
         let staged = match self.record(staged).await {
@@ -208,7 +209,7 @@ impl Way<'_> {
             match self.name(one).await {
                 Ok(placed) => outcomes.push((delivery, Ok(placed))),
                 Err(error) => {
-                    // Should it be stopped now, nobody would look for the copy before the next start.
+                    // If it were stopped now, nobody would look for the copy before the next start.
                     if let Err(error) = self.settle(&one.placement).await {
                         tracing::warn!(delivery, %error, "Could not remove a copy that has no name; it is tried again");
                     }
@@ -228,7 +229,7 @@ impl Way<'_> {
             };
             if let Err(error) = synced.await {
                 let _ = self.failed(io::Error::new(error.kind(), error.to_string())).await;
-                // Their names are there, perhaps not for good: the next attempt looks.
+                // They have their names, but perhaps not durably: the next attempt checks.
                 for (_, outcome) in &mut outcomes {
                     *outcome = Err(TransferError::Storage(io::Error::new(error.kind(), error.to_string())));
                 }
@@ -237,7 +238,7 @@ impl Way<'_> {
         outcomes
     }
 
-    /// The copies are on disk, and the database knows of them.
+    /// Syncs the copies, and records them in the database.
     async fn record(&self, mut staged: Vec<Staged>) -> Result<Vec<Staged>, (Vec<i64>, TransferError)> {
         if staged.is_empty() {
             return Ok(staged);
@@ -247,7 +248,7 @@ impl Way<'_> {
         let on_disk = async {
             let syncs = staged.iter_mut().map(|one| one.part.sync(syncer));
             futures_util::future::try_join_all(syncs).await?;
-            // Else a copy that a power cut took out of staging would pass for one that has its name.
+            // Otherwise a copy that a power cut removed from staging would pass for one that has its name.
             folder.sync_folder(syncer, Arc::clone(folder.staging())).await?;
             fault::pass(Point::PassStaged)
         };
@@ -266,7 +267,7 @@ impl Way<'_> {
         };
         match recorded.await {
             Ok(()) => Ok(staged),
-            // Perhaps they are recorded all the same: without its copy such a file would pass for one that has its name.
+            // They may be recorded all the same: without its copy such a file would pass for one that has its name.
             Err(error) => Err((deliveries, error)),
         }
     }
@@ -275,7 +276,7 @@ impl Way<'_> {
         let folder = self.folder();
         let names = vec![one.name.clone()];
         let _turn = folder.naming(&names).await;
-        // Waybill's own files are whole at once: the partner need not wait until it has rested.
+        // Waybill's own files are complete at once: the partner need not wait for one to rest.
         folder.published(one.placement.inode, self.depot.clock.now());
         let from = (folder.staging().as_fd(), one.part.name());
         jail::rename(from, (folder.jail().root(), one.name.as_str()), one.replace)?;
@@ -284,7 +285,7 @@ impl Way<'_> {
     }
 }
 
-/// None of them can be put there for the same reason; those that wait for their turn have no outcome.
+/// All of them fail for the same reason; those that wait for their turn have no outcome.
 fn all_fail(deliveries: impl IntoIterator<Item = i64>, error: &TransferError, in_order: bool) -> Vec<Outcome> {
     let again = || match error {
         TransferError::Storage(error) => io::Error::new(error.kind(), error.to_string()),
@@ -302,8 +303,9 @@ fn inode_of(folder: &impl AsFd) -> io::Result<u64> {
     Ok(rustix::fs::fstat(folder)?.st_ino)
 }
 
-/// A file that was on its way: where it lies, if it has its name; else it is forgotten, to be staged anew. The error is
-/// also that nobody can know: of a folder that is not the same one any more. `place`: the folder where it is open, and whose.
+/// A file that was on its way: returns its place if it has its name; otherwise it is forgotten, to be staged anew. An
+/// error can also mean that nobody can know, because the folder is another one. `place`: the folder in which it is
+/// open, and whose.
 async fn settle(
     depot: &Depot,
     placement: &Placement,
@@ -323,7 +325,7 @@ async fn settle(
         Ok(_) | Err(rustix::io::Errno::NOENT) => {}
         Err(errno) => return Err(io::Error::from(errno).into()),
     }
-    // A disk that is away leaves an empty place, in which everything would seem to have been taken.
+    // If a disk is away, its place is empty, and everything would seem to be taken.
     if placement.staging_inode.is_some_and(|inode| inode_of(&staging).is_ok_and(|now| now != inode)) {
         return Err(io::Error::other(another_folder(&placement.folder)).into());
     }
@@ -343,31 +345,31 @@ fn another_folder(path: &str) -> String {
     )
 }
 
-/// What [`recover`] found of the files that were on their way.
+/// What [`recover`] found of files on their way.
 #[derive(Debug, Default)]
 pub struct Recovered {
     /// Those that have their names.
     pub there: Vec<(Placement, Placed)>,
-    /// The names in staging of those that could not be looked after: removed, they would pass for delivered.
+    /// The names in staging of those that could not be checked: once removed, they would pass for delivered.
     pub unsure: HashSet<String>,
 }
 
-/// At start, before anybody may connect and before anything in staging is thrown away: every file that was on its way
-/// either has its name, or is staged anew.
+/// At start, before anybody may connect and before anything in staging is deleted: every file on its way either has its
+/// name or is staged anew.
 pub async fn recover(depot: &Depot, snapshot: &Snapshot) -> Result<Recovered, StoreError> {
     let mut found = Recovered::default();
     for placement in delivery::placements(&depot.db).await? {
         match settle(depot, &placement, None).await {
             Ok(Some(placed)) => found.there.push((placement, placed)),
             Ok(None) => {}
-            // Looked for again when it is its turn.
+            // Checked again when it has its turn.
             Err(error) => {
                 tracing::error!(delivery = placement.delivery, %error, "Could not look after a delivery");
                 found.unsure.insert(placement.staged_name);
             }
         }
     }
-    // What is left in staging of a Folder is a copy nobody knows of.
+    // Whatever is left in a Folder's staging is a copy that nobody knows of.
     for live in snapshot.connectors.values().filter(|live| !live.connector.is_partner()) {
         if live.connector.folders().is_empty() {
             continue;
@@ -414,7 +416,7 @@ mod tests {
             Self { data, depot, live, shelf }
         }
 
-        /// A file of a delivery that is in staging, or was.
+        /// A file of a delivery that is or was in staging.
         async fn places(&self, delivery: i64, folder: &Path, is_staged: bool) -> Placement {
             let staged_name = format!("d{delivery}");
             if is_staged {
@@ -429,7 +431,7 @@ mod tests {
                 target: Target::Connector("archive".to_owned()),
                 due: at,
             };
-            // They are numbered from 1 on.
+            // They are numbered from 1.
             set_off::begin(&depot.db, &event, &new).await.unwrap();
             let placement = Placement {
                 delivery,

@@ -1,4 +1,5 @@
-//! Before an upload: may it be, under which name, from which bytes, how large. Nothing is made on disk here.
+//! Before an upload: whether it is allowed, under which name, starting with which bytes, and how large. Makes nothing
+//! on disk.
 
 use std::io;
 use std::sync::Arc;
@@ -25,26 +26,26 @@ use crate::workspace::folder::{OpenFolder, Unfinished};
 use crate::workspace::jail;
 use crate::workspace::workspaces::Workspace;
 
-/// Attempts at a name for `STOU` that nothing has yet.
+/// Attempts at a free name for `STOU`.
 const UNIQUE_TRIES_MAX: u32 = 100;
 
-/// Which bytes an upload begins with.
+/// The bytes that an upload starts with.
 #[derive(Debug)]
 pub enum Base {
     /// None.
     Empty,
     /// An unfinished upload, up to `offset`.
     Unfinished {
-        /// The upload to go on with.
+        /// The upload to continue.
         unfinished: Unfinished,
-        /// Where to go on.
+        /// Where to continue.
         offset: u64,
     },
     /// A complete file, up to `offset`: a new version is built from its bytes.
     Complete {
         /// The file.
         source: Source,
-        /// Where to go on.
+        /// Where to continue.
         offset: u64,
     },
 }
@@ -59,7 +60,7 @@ impl Base {
     }
 }
 
-/// An upload that may be.
+/// An allowed upload.
 #[derive(Debug)]
 pub struct Plan {
     /// The partner's folders.
@@ -68,10 +69,10 @@ pub struct Plan {
     pub side: Folder,
     /// The client's name, below that folder; never empty.
     pub names: Vec<Name>,
-    /// The bytes it begins with.
+    /// The bytes it starts with.
     pub base: Base,
-    /// Where the complete file lies that it goes on with, if it takes its place, under that name or a scheme's: beside it in the
-    /// same folder.
+    /// Where the complete file lies that it continues and will replace, under that name or a scheme's: in the same
+    /// folder.
     pub in_place_of: Option<Vec<Name>>,
     /// How large it may become.
     pub allowance: Allowance,
@@ -96,7 +97,7 @@ impl Plan {
     }
 }
 
-/// Whether this upload may be. Order as in PRODUCT 5.1: the first no is the answer.
+/// Whether this upload is allowed. Order as in PRODUCT 5.1: the first no is the answer.
 pub async fn plan(depot: &Depot, party: &Party, path: &VirtualPath, mode: StoreMode) -> Result<Plan, TransferError> {
     let connector = party.connector();
     let path = if mode == StoreMode::Unique { unique_path(depot, party, path)? } else { path.clone() };
@@ -108,10 +109,10 @@ pub async fn plan(depot: &Depot, party: &Party, path: &VirtualPath, mode: StoreM
     let workspace = party.workspace(depot)?;
     let folder = workspace.folder(side);
     depot.writable(folder).await?;
-    // A client that comes back finds the part of its dead session.
+    // A client that reconnects finds the part of its dead session.
     folder.active().end_dead(&names, depot.clock.now()).await;
     not_own(&names)?;
-    // The folder must be there, and must not be a file.
+    // The folder must exist, and must be a folder.
     folder.jail().parent(&names)?;
     let there = is_there(party, folder, (side, &names))?;
     let name = names.last().map_or("", Name::as_str);
@@ -122,7 +123,7 @@ pub async fn plan(depot: &Depot, party: &Party, path: &VirtualPath, mode: StoreM
     let beside = |place: &Vec<Name>| place.split_last().map(|last| last.1) == names.split_last().map(|last| last.1);
     let in_place_of = file.filter(beside);
     check_reserve(party.snapshot.profile.disk_reserve, folder, 0)?;
-    // Under a name of a scheme it is known only in the end whose place it takes.
+    // With a name scheme it is known only at the end which file is replaced.
     let settings = &connector.settings;
     let replaces = is_temporary(party, side, name)
         || in_place_of.is_some()
@@ -133,7 +134,7 @@ pub async fn plan(depot: &Depot, party: &Party, path: &VirtualPath, mode: StoreM
     Ok(Plan { workspace, side, names, base, in_place_of, allowance, unique: mode == StoreMode::Unique })
 }
 
-/// The name for `STOU`: what the client proposed if nothing has it, else made by us.
+/// The name for `STOU`: the client's proposal if it is free, otherwise made by us.
 fn unique_path(depot: &Depot, party: &Party, path: &VirtualPath) -> Result<VirtualPath, TransferError> {
     let connector = party.connector();
     let filter = connector.filter(&party.snapshot.profile);
@@ -152,7 +153,7 @@ fn unique_path(depot: &Depot, party: &Party, path: &VirtualPath) -> Result<Virtu
     };
     let proposed = Name::parse(&proposed).map_err(|_| TransferError::Exists)?;
     for _ in 0..UNIQUE_TRIES_MAX {
-        // The tail of a fresh id: unique under load without a look at the disk, and short enough to read.
+        // The tail of a fresh id: unique under load without accessing the disk, and short enough to read.
         let id = crate::base::id::TransferId::new(&depot.ids);
         let tail = id.as_str().rsplit('-').next().unwrap_or_default();
         let candidate = folder.child(marked(&proposed, tail));
@@ -167,7 +168,7 @@ fn unique_path(depot: &Depot, party: &Party, path: &VirtualPath) -> Result<Virtu
     Err(TransferError::Exists)
 }
 
-/// Nobody gives a file or a folder a name of Waybill's own: nobody would find it again.
+/// Nobody may give a file or folder one of Waybill's own names: it could not be found again.
 pub fn not_own(names: &[Name]) -> Result<(), TransferError> {
     if jail::are_own(names) {
         return Err(TransferError::refused(Rule::NameNotStorable, "the name is Waybill's own"));
@@ -175,8 +176,8 @@ pub fn not_own(names: &[Name]) -> Result<(), TransferError> {
     Ok(())
 }
 
-/// Whether a file is there to be replaced. Where the name will be the stored one, nothing else may have it: a link, a pipe or
-/// a socket, which no partner sees, would be in the way when the bytes have come.
+/// Whether there is a file to replace. If the name will be the stored one, nothing else may have it: a link, a pipe or
+/// a socket, which partners cannot see, would be in the way when the bytes have arrived.
 fn is_there(party: &Party, folder: &OpenFolder, (side, names): (Folder, &[Name])) -> Result<bool, TransferError> {
     let name = names.last().map_or("", Name::as_str);
     let as_sent = is_stored_as_sent(party.connector(), side) || is_temporary(party, side, name);
@@ -192,20 +193,20 @@ fn is_there(party: &Party, folder: &OpenFolder, (side, names): (Folder, &[Name])
     }
 }
 
-/// Whether a final name is stored as the client has it.
+/// Whether a final name is stored as the client sent it.
 fn is_stored_as_sent(connector: &Connector, side: Folder) -> bool {
     side == Folder::Send || connector.settings.local_file_scheme.is_filename()
 }
 
-/// Whether *Overwrite* keeps a file of that name from being replaced. It is judged on the stored name: here as far as that
-/// is the client's own, and again when the file is whole.
+/// Whether *Overwrite* protects a file of that name. It is judged on the stored name: here as far as that is the
+/// client's own, and again when the file is complete.
 pub fn is_kept(party: &Party, side: Folder, name: &str) -> bool {
     let connector = party.connector();
     let is_asked = is_stored_as_sent(connector, side) && !is_temporary(party, side, name);
     is_asked && connector.settings.overwrite == Overwrite::Refuse
 }
 
-/// The bytes it begins with, and where the complete file lies that they are of.
+/// The bytes it starts with, and the place of the complete file that they belong to.
 async fn base(
     depot: &Depot,
     party: &Party,
@@ -215,11 +216,11 @@ async fn base(
 ) -> Result<(Base, Option<Vec<Name>>), TransferError> {
     let (connector, folder) = (party.connector(), workspace.folder(side));
     if matches!(mode, StoreMode::From(_) | StoreMode::Append) && folder.active().is_running(names) {
-        // What the client saw under that name is not what will lie there.
+        // What the client saw under that name is about to be replaced.
         return Err(TransferError::Busy);
     }
     let complete = complete(depot, party, side, names);
-    // What was passed along is not in anybody's place any more.
+    // A file that was passed along is in nobody's place any longer.
     let is_here = |receipt: Option<Receipt>| receipt.is_none_or(|receipt| receipt.status != Status::PassedAlong);
     let goes_on = |Located { source, names, receipt, .. }, offset| {
         (Base::Complete { source, offset }, is_here(receipt).then_some(names))
@@ -258,8 +259,8 @@ async fn base(
     }
 }
 
-/// The complete file that the client means by that name, wherever it is by now (PRODUCT 5.9). Where it may not read, only one
-/// of its own may be gone on with: sizes and digests of what comes of it would tell the bytes of another.
+/// The complete file that the client means by that name, wherever it is now (PRODUCT 5.9). Without Read, only the
+/// partner's own files may be continued: sizes and digests of the result would reveal the bytes of another.
 async fn complete(
     depot: &Depot,
     party: &Party,
@@ -282,7 +283,7 @@ async fn complete(
     Ok(Some(located))
 }
 
-/// The disk reserve must be free before a byte is written, or behind all that are to come, where it is known how many.
+/// The disk reserve must be free before a byte is written, or after all bytes to come, if their number is known.
 pub(super) fn check_reserve(reserve: DiskReserve, folder: &OpenFolder, coming: u64) -> Result<(), TransferError> {
     let (free, total) = folder.room().map_err(TransferError::Storage)?;
     let reserve = reserve.bytes(total);

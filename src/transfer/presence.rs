@@ -1,6 +1,6 @@
-//! Who is connected and moving what, for the pages; and the way to disconnect a session.
+//! Who is connected and what they are moving, for the pages; and the way to disconnect a session.
 //!
-//! Always: a session is here exactly as long as its [`Place`] lives.
+//! Always: a session is in here exactly as long as its [`Place`] lives.
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -20,13 +20,13 @@ use super::transcript::Transcript;
 pub struct Doing {
     /// The connector's id once logged in.
     pub connector: Option<String>,
-    /// What the client calls itself.
+    /// The client's name for itself.
     pub client: Option<String>,
     /// TLS version and cipher; empty in clear.
     pub tls: String,
-    /// The file being moved, as the partner sees it, with the direction's word.
+    /// The file being moved, as the partner sees it, with a word for the direction.
     pub file: Option<String>,
-    /// The size of the file being sent; `None` when it is not known.
+    /// The size of the file being sent; `None` if unknown.
     pub size_bytes: Option<u64>,
     /// The last command, secrets masked.
     pub command: String,
@@ -64,7 +64,7 @@ pub struct LiveSession {
     pub id: SessionId,
     /// The client's address.
     pub remote: IpAddr,
-    /// Our own, which it came to.
+    /// Our own address that it connected to.
     pub local: IpAddr,
     /// Connected since.
     pub since: Timestamp,
@@ -81,7 +81,7 @@ pub struct Presence {
 }
 
 impl Presence {
-    /// A session begins: from that address, at that one of our own.
+    /// A session begins: from that remote to that local address.
     pub fn enter(&self, id: SessionId, (remote, local): (IpAddr, IpAddr), since: Timestamp) -> Place {
         let present = Arc::new(Present {
             id: id.clone(),
@@ -103,24 +103,24 @@ impl Presence {
         all.iter().map(|present| present.seen()).collect()
     }
 
-    /// A live session by its id, with what was said in it so far.
+    /// A live session by its id, with its transcript so far.
     pub fn find(&self, id: &SessionId) -> Option<(LiveSession, String)> {
         let present = self.lock().get(id).cloned()?;
         let said = lock(&present.transcript).text();
         Some((present.seen(), said))
     }
 
-    /// How many there are.
+    /// The number of sessions.
     pub fn count(&self) -> usize {
         self.lock().len()
     }
 
-    /// Ends a session with 421. Whether it was there.
+    /// Ends a session with 421. Returns whether it was there.
     pub fn disconnect(&self, id: &SessionId) -> bool {
         self.lock().get(id).inspect(|present| present.end.cancel()).is_some()
     }
 
-    /// Ends every session that `chosen` picks; how many.
+    /// Ends every session that `chosen` picks; returns how many.
     pub fn disconnect_where(&self, chosen: impl Fn(&LiveSession) -> bool) -> usize {
         self.sessions().iter().filter(|session| chosen(session) && self.disconnect(&session.id)).count()
     }
@@ -130,7 +130,7 @@ impl Presence {
     }
 }
 
-/// A session's place among the live ones; it goes when dropped.
+/// A session's place among the live ones, removed when dropped.
 #[derive(Debug)]
 pub struct Place {
     presence: Presence,
@@ -153,7 +153,7 @@ impl Place {
         lock(&self.present.doing).clone()
     }
 
-    /// Since when.
+    /// When it began.
     pub fn since(&self) -> Timestamp {
         self.present.since
     }
@@ -168,7 +168,7 @@ impl Place {
         lock(&self.present.transcript).server(at, reply);
     }
 
-    /// What was said so far.
+    /// The transcript so far.
     pub fn transcript(&self) -> String {
         lock(&self.present.transcript).text()
     }

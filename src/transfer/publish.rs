@@ -1,4 +1,4 @@
-//! From a whole, synced part to a file under its final name: one commit for receipt and event, rename, folder sync.
+//! From a complete, synced part to a file under its final name: one commit for receipt and event, rename, folder sync.
 //! Also the way from a temporary name to "received".
 
 use std::io;
@@ -31,7 +31,7 @@ use crate::workspace::held::{self, HeldFolder};
 use crate::workspace::removal::remove_file;
 use crate::workspace::upload::Part;
 
-/// What is known of a whole file.
+/// What is known of a complete file.
 #[derive(Clone, Debug)]
 pub struct Whole {
     /// How its bytes came.
@@ -42,7 +42,7 @@ pub struct Whole {
     pub sha256: [u8; 32],
 }
 
-/// Publishes a synced part. Gives the receipt's id, when there is one: uploads to Send and under temporary names have
+/// Publishes a synced part. Returns the receipt's id, if there is one: uploads to Send and under temporary names have
 /// none.
 pub async fn publish(
     depot: &Depot,
@@ -53,7 +53,7 @@ pub async fn publish(
 ) -> Result<Option<ReceiptId>, TransferError> {
     let folder = plan.folder();
     if !depot.workspaces.is_current(&party.snapshot.profile, party.connector(), &plan.workspace) {
-        // Moved away, or another file system lies on it: nobody would find there what 226 is said for.
+        // Moved away, or mounted over: nobody would find the file that 226 confirms.
         return Err(TransferError::Storage(io::Error::other(
             "its folder is not the one any more that its upload began in",
         )));
@@ -79,7 +79,7 @@ pub async fn publish(
     let committed = match commit(depot, party, folder, (receipt, older.as_ref())).await {
         Ok(committed) => committed,
         Err(error) => {
-            // What did not answer may have it all the same: its bytes are not that receipt's any more.
+            // A commit without an answer may have happened: the bytes are no longer that receipt's.
             begin_anew(depot, plan, part)?;
             return Err(error);
         }
@@ -91,7 +91,8 @@ pub async fn publish(
     };
     if let Err(error) = placed.await {
         lost(depot, folder, &committed).await;
-        // The receipt keeps its id, whatever becomes of the bytes: who goes on with them gets a receipt of its own.
+        // The receipt keeps its id, whatever happens to the bytes: an upload that continues them gets a receipt of its
+        // own.
         begin_anew(depot, plan, part)?;
         return Err(not_named(error));
     }
@@ -107,7 +108,7 @@ pub async fn publish(
     Ok(Some(id))
 }
 
-/// The part goes on under the id of a receipt that there is not yet.
+/// The part continues under a new receipt id.
 fn begin_anew(depot: &Depot, plan: &Plan, part: &mut Part) -> Result<(), TransferError> {
     let id = ReceiptId::new(&depot.ids);
     part.begin_anew(plan.folder(), id.as_str(), &plan.client_path()).map_err(TransferError::Storage)
@@ -125,8 +126,9 @@ async fn publish_silently(
     let syncer = depot.workspaces.syncer();
     let mut names = plan.names.clone();
     let _turn = folder.naming(&names).await;
-    // Temporary names are the client's own: an upload under one always replaces what is there. And what goes on with a whole
-    // file takes its place (PRODUCT 5.6): a number would leave the next one to go on with the file without this one's bytes.
+    // Temporary names are the client's own: an upload under one always replaces what is there. And an upload that
+    // continues a complete file replaces it (PRODUCT 5.6): with a number, the next one to continue the file would miss
+    // this one's bytes.
     let is_anew = plan.side == Folder::Send && !matches!(plan.base, Base::Complete { .. });
     let overwrite = if is_anew { party.connector().settings.overwrite } else { Overwrite::Replace };
     let room = Room::make(folder, &mut names, overwrite)?;
@@ -148,33 +150,33 @@ async fn publish_silently(
     Ok(())
 }
 
-/// A file that is whole and has no receipt yet.
+/// A complete file without a receipt.
 struct Staged<'a> {
     id: ReceiptId,
     inode: u64,
-    /// Where it is: the part's name in staging, or the client's path of a temporary name, which begins with a slash.
+    /// Its place: the part's name in staging, or the client's path of a temporary name, which begins with a slash.
     name: String,
     /// The client's final name below Receive.
     names: &'a [Name],
-    /// The temporary name it has, below Receive: it is kept as long as the final one.
+    /// Its temporary name below Receive, locked as long as the final one.
     from: Option<&'a [Name]>,
-    /// The file that it goes on with and takes the place of (PRODUCT 5.6), and where that lies.
+    /// The file that it continues and replaces (PRODUCT 5.6), and its place.
     goes_on: Option<(&'a [Name], Version)>,
 }
 
-/// What a whole file is given.
+/// What a complete file is given.
 struct Given {
     receipt: Receipt,
-    /// Its name in the folder, which is the last of its stored path.
+    /// Its name in the folder, the last component of its stored path.
     stored: Name,
     room: Room,
-    /// The receipt whose file goes when this one has its name.
+    /// The receipt whose file is removed once this one has its name.
     older: Option<Receipt>,
-    /// Nobody else touches the names meanwhile.
+    /// Meanwhile nobody else touches the names.
     turns: Turns,
 }
 
-/// Chooses the stored name and keeps it until the returned turns are dropped; makes the receipt.
+/// Chooses the stored name and locks it until the returned turns are dropped; makes the receipt.
 async fn named(
     depot: &Depot,
     party: &Party,
@@ -198,7 +200,7 @@ async fn named(
     let inode_at = |place: &[Name]| folder.jail().stat(place).map(|stat| Version::of(&stat).inode);
     let goes_on = staged.goes_on.filter(|(place, file)| inode_at(place).is_ok_and(|inode| inode == file.inode));
     let overwrite = match goes_on {
-        // A number would leave one more file each time. A name of a scheme is the new receipt's.
+        // A number would leave one more file each time. A name from a scheme belongs to the new receipt.
         Some((place, _)) if settings.local_file_scheme.is_filename() => {
             place.clone_into(&mut names);
             Overwrite::Replace
@@ -240,21 +242,21 @@ async fn named(
     Ok(Given { receipt, stored, room, older, turns })
 }
 
-/// The receipt of the file whose place another takes under a name of its own; the caller has that file's turn.
+/// The receipt of the file that another one replaces under a different name; the caller has that file's turn.
 async fn older(
     depot: &Depot,
     party: &Party,
     folder: &OpenFolder,
     (place, file): (&[Name], Version),
 ) -> Result<Option<Receipt>, TransferError> {
-    // Until its mark is cleared recovery looks for it where it was.
+    // Until its mark is cleared, recovery looks for it in its old place.
     depot.recorder.flush().await?;
     let path = Folder::Receive.path(place).to_string();
     let latest = receipt::latest_stored_at(&depot.db, party.connector().id.key(), &path).await?;
     Ok(latest.filter(|older| !older.publishing && is_file_of(older, &file, folder.jail().born(place))))
 }
 
-/// The file of a receipt whose place another has taken under a name of its own has no name any more, if that is still its.
+/// Removes the name of a receipt's file that another one has replaced under a different name, if it is still that file.
 pub(super) async fn take_away(
     depot: &Depot,
     connector: &Connector,
@@ -321,7 +323,7 @@ fn not_named(error: io::Error) -> TransferError {
         io::ErrorKind::AlreadyExists => {
             TransferError::refused(Rule::FileExists, "a file of that name came up meanwhile")
         }
-        // Of that one folder; the others take what comes.
+        // Only this folder is affected; others take what comes.
         io::ErrorKind::PermissionDenied => {
             TransferError::refused(Rule::NameNotStorable, "Waybill may not write in that folder")
         }
@@ -329,10 +331,10 @@ fn not_named(error: io::Error) -> TransferError {
     }
 }
 
-/// A receipt that is committed; its file has not its final name yet.
+/// A committed receipt whose file does not have its final name yet.
 struct Recorded {
     published: Published,
-    /// Whether a delivery needs its bytes, whatever becomes of the name.
+    /// Whether a delivery needs its bytes, whatever happens to the name.
     held: bool,
 }
 
@@ -357,7 +359,7 @@ async fn commit(
     Ok(Recorded { published, held: committed.held })
 }
 
-/// The file gets its final name. Before, its own bytes are held if a delivery needs them.
+/// The file gets its final name. Before that, its own bytes are held if a delivery needs them.
 async fn place(
     depot: &Depot,
     folder: &OpenFolder,
@@ -392,14 +394,14 @@ async fn commit_and_place(
     Ok(committed)
 }
 
-/// The file has its name, for good.
+/// The file has its name, durably.
 async fn finish(depot: &Depot, published: Published) -> Result<(), TransferError> {
     fault::pass(Point::FolderSynced)?;
     depot.recorder.publish(published).await;
     Ok(())
 }
 
-/// The rename failed after the commit: the receipt says so, and nobody sees its event.
+/// The rename failed after the commit: the receipt is marked, and its event never appears.
 async fn lost(depot: &Depot, folder: &OpenFolder, recorded: &Recorded) {
     let id = &recorded.published.id;
     let done = async {
@@ -419,7 +421,7 @@ async fn lost(depot: &Depot, folder: &OpenFolder, recorded: &Recorded) {
     }
 }
 
-/// A temporary name becomes a final one: now the receipt and the event, by the same steps (PRODUCT section 7).
+/// A temporary name becomes final: only now the receipt and the event, by the same steps (PRODUCT section 7).
 pub async fn publish_temporary(
     depot: &Depot,
     party: &Party,
@@ -431,7 +433,8 @@ pub async fn publish_temporary(
     let source = Source::open(folder, from)?;
     let version = source.version();
     let known = folder.known(version);
-    // Another program may have put it there, or written to it: only what Waybill synced, and nobody touched since, is on disk.
+    // Another program may have put it there, or written to it: only what Waybill synced and nobody touched since is on
+    // disk.
     if !known.is_some_and(|known| known.is_synced) {
         let synced = depot.workspaces.syncer().file(Arc::clone(source.file())).await;
         depot.synced(party.whose(), folder, synced).await?;
@@ -440,7 +443,7 @@ pub async fn publish_temporary(
         Some(known) => known.sha256,
         None => super::digest::of_file(Arc::clone(source.file())).await?,
     };
-    // Where it is not known how its bytes came, the rename says that they are all of them, and this is how it came.
+    // If it is unknown how its bytes came, the rename says that they are complete, and counts as how they came.
     let came = Came::read(source.file()).unwrap_or(Came {
         begun_at: version.modified,
         ending: Ending::Closed,
@@ -462,7 +465,7 @@ pub async fn publish_temporary(
     let (from_folder, from_name) = folder.jail().parent(from)?;
     let (to_folder, _) = folder.jail().parent(to)?;
     let Given { receipt, stored, room, turns: _turns, .. } = named(depot, party, folder, &staged, &whole).await?;
-    // Another session may have put another file under that name, or have published this one, before the turn came.
+    // Another session may have put another file under that name, or published this one, while we waited for the turn.
     let now = Version::of(&folder.jail().stat(from)?);
     if (now.inode, now.size_bytes, now.modified) != (version.inode, version.size_bytes, version.modified) {
         return Err(TransferError::Busy);
@@ -471,7 +474,7 @@ pub async fn publish_temporary(
     logged::keep(depot, party, &receipt, source.file()).await;
     let (from_place, to_place) = ((from_folder.as_fd(), from_name), (to_folder.as_fd(), stored.as_str()));
     let committed = commit_and_place(depot, party, (folder, receipt, room), from_place, to_place).await?;
-    // Only now: until its receipt is committed it is an upload that has no final name yet, whatever happens.
+    // Not earlier: until its receipt is committed, it remains an upload without a final name, whatever happens.
     if let Err(error) = folder.temporaries().leave(from, source.file()) {
         tracing::warn!(receipt.id = id.as_str(), %error, "A received file is still marked as one under a temporary name");
     }

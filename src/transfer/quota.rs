@@ -1,7 +1,7 @@
-//! How large an upload may become: the largest file, and what the quota leaves beside all that lies in Receive and all that
-//! is just arriving. A connector without a quota costs nothing here.
+//! How large an upload may become: the largest file, and what the quota leaves beside everything in Receive and
+//! everything just arriving. A connector without a quota costs nothing here.
 //!
-//! Always: an upload counts as arriving until its receipt is committed and as lying there from then on. Nobody counts in
+//! Always: an upload counts as arriving until its receipt is committed, and as stored from then on. Nobody counts in
 //! between.
 
 use std::collections::{BTreeMap, HashMap};
@@ -24,7 +24,7 @@ use crate::store::receipt;
 /// No upload has this number.
 const NOBODY: u64 = 0;
 
-/// What is arriving of every connector that has a quota. Cheap to clone.
+/// What is arriving for every connector with a quota. Cheap to clone.
 #[derive(Clone, Debug, Default)]
 pub struct Quotas {
     books: Arc<Mutex<HashMap<String, Arc<Book>>>>,
@@ -46,10 +46,10 @@ impl Quotas {
     }
 }
 
-/// Of one connector.
+/// The account of one connector.
 #[derive(Debug, Default)]
 struct Book {
-    /// Held by all who commit a receipt, or by the one who counts.
+    /// Shared by all who commit a receipt, exclusive for the one who counts.
     turn: Arc<RwLock<()>>,
     tally: Mutex<Tally>,
 }
@@ -59,9 +59,9 @@ struct Tally {
     lying: Usage,
     arriving: BTreeMap<u64, Arriving>,
     next: u64,
-    /// Whether an upload was refused since it was last looked which files are there.
+    /// Whether an upload was refused since the files were last looked for.
     was_reached: bool,
-    /// Behind which path that look goes on.
+    /// The path after which that look continues.
     looked_to: String,
 }
 
@@ -74,23 +74,23 @@ struct Usage {
 
 #[derive(Debug, Default)]
 struct Arriving {
-    /// Where the file lies whose place it takes, if there is one.
+    /// The place of the file that it will replace, if there is one.
     path: Option<String>,
-    /// What of that is counted: it goes when this upload is whole.
+    /// The counted size of that file, freed when this upload is complete.
     replaced: Usage,
     bytes: u64,
 }
 
-/// An upload that is to be counted.
+/// An upload to be counted.
 #[derive(Clone, Copy, Debug)]
 pub struct Wanted<'a> {
-    /// Which folder it is for.
+    /// The folder it goes to.
     pub side: Folder,
     /// Its name there.
     pub names: &'a [Name],
-    /// Whether a file of that name goes when it is whole.
+    /// Whether it replaces a file of that name once complete.
     pub replaces: bool,
-    /// The size it begins with.
+    /// The size it starts with.
     pub size_bytes: u64,
 }
 
@@ -102,7 +102,7 @@ pub struct Allowance {
 }
 
 impl Allowance {
-    /// As the connector's settings and what it has already say. The error is that the quota is reached.
+    /// From the connector's settings and its present usage. The error means that the quota is reached.
     pub async fn of(depot: &Depot, party: &Party, wanted: Wanted<'_>) -> Result<Self, TransferError> {
         let file_bytes_max = party.connector().settings.file_bytes_max.as_ref().map(|most| most.get());
         let share = match Quota::of(party, wanted.side) {
@@ -112,7 +112,7 @@ impl Allowance {
         Ok(Self { file_bytes_max, share })
     }
 
-    /// Takes that many bytes in all, if they are allowed.
+    /// Takes that many bytes in total, if they are allowed.
     pub fn take(&self, size_bytes: u64) -> Result<(), No> {
         if let Some(most) = self.file_bytes_max.filter(|most| size_bytes > *most) {
             return Err(No { rule: Rule::FileTooLarge, detail: format!("more than {} bytes", human::thousands(most)) });
@@ -120,7 +120,7 @@ impl Allowance {
         self.share.as_ref().map_or(Ok(()), |share| share.take(size_bytes))
     }
 
-    /// It is whole, and about to be committed: nobody counts until it is.
+    /// It is complete, and about to be committed: until then nobody counts.
     pub async fn settle(&mut self, depot: &Depot, party: &Party, size_bytes: u64) -> Result<(), TransferError> {
         match &mut self.share {
             Some(share) => share.settle(depot, party, size_bytes).await,
@@ -128,7 +128,7 @@ impl Allowance {
         }
     }
 
-    /// It lies there.
+    /// It is stored.
     pub fn arrived(&self, size_bytes: u64) {
         if let Some(share) = &self.share {
             share.arrived(size_bytes);
@@ -136,7 +136,7 @@ impl Allowance {
     }
 }
 
-/// How many bytes the connector's quota leaves in that folder; `None` when none is set there.
+/// How many bytes the connector's quota leaves in that folder; `None` if there is no quota.
 pub async fn left(depot: &Depot, party: &Party, side: Folder) -> Result<Option<u64>, TransferError> {
     let Some(most) = Quota::of(party, side).and_then(|quota| quota.bytes) else { return Ok(None) };
     let book = depot.quotas.book(party);
@@ -146,8 +146,8 @@ pub async fn left(depot: &Depot, party: &Party, side: Folder) -> Result<Option<u
     Ok(Some(most.saturating_sub(taken)))
 }
 
-/// How many bytes unfinished uploads in that folder may have together: as many again as the quota has for the others, so that
-/// what is broken off on purpose takes no more of the disk than what is sent.
+/// How many bytes unfinished uploads in that folder may have together: as much again as the quota allows for complete
+/// ones, so that uploads broken off on purpose take no more of the disk than those sent.
 pub(super) fn unfinished_bytes_max(party: &Party, side: Folder) -> Option<u64> {
     Quota::of(party, side)?.bytes
 }
@@ -159,7 +159,7 @@ struct Quota {
 }
 
 impl Quota {
-    /// It is of what Receive holds.
+    /// Only Receive has a quota.
     fn of(party: &Party, side: Folder) -> Option<Self> {
         let settings = &party.connector().settings;
         let files = settings.quota_files.as_ref().map(|most| most.get());
@@ -168,7 +168,7 @@ impl Quota {
     }
 }
 
-/// One upload's part of a quota; given back when dropped.
+/// One upload's share of a quota; given back when dropped.
 #[derive(Debug)]
 struct Share {
     book: Arc<Book>,
@@ -195,7 +195,7 @@ impl Share {
         Ok(share)
     }
 
-    /// Whether there is room for a file and for a byte.
+    /// Whether there is room for one more file and one more byte.
     fn check(&self) -> Result<(), No> {
         let tally = self.book.tally();
         let replaced = tally.arriving.get(&self.number).map_or_else(Usage::default, |own| own.replaced);
@@ -217,7 +217,7 @@ impl Share {
         let beside = tally.beside(self.number).bytes;
         let Some(own) = tally.arriving.get_mut(&self.number) else { return Ok(()) };
         if beside.saturating_add(size_bytes.saturating_sub(own.replaced.bytes)) > most {
-            // It ends here: others need not wait until it has.
+            // It ends here: others need not wait for it.
             own.bytes = 0;
             let replaced = own.replaced.bytes;
             tally.was_reached = true;
@@ -231,7 +231,7 @@ impl Share {
         let turn = Arc::clone(&self.book.turn);
         let replaces = self.book.tally().arriving.get(&self.number).is_some_and(|own| own.replaced.files > 0);
         self.turn = Some(if replaces {
-            // The file whose place it takes may have gone, or have got another name.
+            // The file that it replaces may have gone, or been renamed.
             let turn = turn.write_owned().await;
             self.book.count(depot, party).await?;
             turn.downgrade()
@@ -268,7 +268,7 @@ impl Book {
         number
     }
 
-    /// Looks for some of the files that are counted; whether any is gone. The caller has the turn for itself.
+    /// Looks for some of the counted files; returns whether any is gone. The caller has the exclusive turn.
     async fn look(&self, depot: &Depot, party: &Party) -> bool {
         let after = mem::take(&mut self.tally().looked_to);
         let looking = async { gone::look(depot, (&party.connector, &party.workspace(depot)?), &after).await };
@@ -288,16 +288,16 @@ impl Book {
         }
     }
 
-    /// Counts what lies there, and what of it the uploads under way replace. The caller has the turn for itself.
+    /// Counts the stored files, and those of them that uploads under way replace. The caller has the exclusive turn.
     async fn count(&self, depot: &Depot, party: &Party) -> Result<(), TransferError> {
         let key = party.connector().id.key();
-        // What was replaced is marked with the next commit only.
+        // Replaced files are marked only with the next commit.
         depot.recorder.flush().await?;
         let paths: Vec<_> = self.tally().arriving.values().filter_map(|one| one.path.clone()).collect();
         let (files, bytes) = receipt::usage(&depot.db, key).await?;
         let mut lying = Usage { files, bytes };
         let mut there = receipt::usage_at(&depot.db, key, &paths).await?;
-        // What has no receipt yet takes as much room.
+        // Files without a receipt take up space too.
         let temporaries = unfinished::temporaries(&party.workspace(depot)?, &party.connector).await;
         for file in temporaries.map_err(TransferError::Storage)? {
             lying = Usage { files: lying.files + 1, bytes: lying.bytes.saturating_add(file.size_bytes) };
@@ -306,7 +306,7 @@ impl Book {
         let mut tally = self.tally();
         tally.lying = lying;
         for one in tally.arriving.values_mut() {
-            // Of two uploads of one name only the first replaces what lies there now.
+            // Of two uploads of one name only the first replaces the stored file.
             let replaced = one.path.as_ref().and_then(|path| there.remove(path)).unwrap_or_default();
             one.replaced = Usage { files: replaced.0, bytes: replaced.1 };
         }
@@ -315,7 +315,7 @@ impl Book {
 }
 
 impl Tally {
-    /// What is taken beside that upload.
+    /// The usage apart from that upload.
     fn beside(&self, number: u64) -> Usage {
         let others = self.arriving.iter().filter(|(other, _)| **other != number).map(|(_, other)| other);
         others.fold(self.lying, |sum, other| Usage {

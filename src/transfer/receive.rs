@@ -32,7 +32,7 @@ use crate::workspace::folder::OpenFolder;
 use crate::workspace::temporary;
 use crate::workspace::upload::Part;
 
-/// What came of an upload.
+/// The outcome of an upload.
 #[derive(Debug)]
 pub struct Done {
     /// How the data connection ended.
@@ -50,19 +50,19 @@ pub struct Upload {
     part: Part,
     digest: Digest,
     begun_at: Timestamp,
-    /// Its place among the uploads under way, from before its part was made.
+    /// Its entry among the uploads under way, made before its part.
     entry: Entry,
 }
 
-/// How the control connection fares: a plain FIN counts only while it lives.
+/// The state of the control connection: a plain FIN counts only while it is alive.
 pub trait Control: Send + Sync {
-    /// Whether the client still holds it; looked at anew.
+    /// Whether the client still holds it; checked afresh.
     fn is_alive(&self) -> bool;
 }
 
 impl Upload {
-    /// Makes the part. For a new upload this comes after the 150: a data connection that never came leaves nothing.
-    /// `abort`: nobody waits for a new version of a complete file any more.
+    /// Makes the part. For a new upload this comes after the 150: a data connection that never came leaves nothing
+    /// behind. `abort`: nobody waits any longer for a new version of a complete file.
     pub async fn begin(depot: &Depot, party: &Party, plan: Plan, abort: &Abort) -> Result<Self, TransferError> {
         let part = match &plan.base {
             Base::Unfinished { unfinished, .. } => unfinished.part.clone(),
@@ -71,7 +71,7 @@ impl Upload {
         let (entry, is_alone) = plan.folder().active().enter(&plan.names, &part);
         match &plan.base {
             Base::Empty => {}
-            // Another began since this one was planned: what the client saw under that name is not what will lie there.
+            // Another began since this one was planned: what the client saw under that name is about to be replaced.
             _ if !is_alone => return Err(TransferError::Busy),
             Base::Complete { .. } => entry.lapse(),
             Base::Unfinished { .. } => {}
@@ -97,7 +97,7 @@ impl Upload {
         let begun_at = depot.clock.now();
         let (part, digest) = match &plan.base {
             Base::Empty => {
-                // A plain STOR discards what was unfinished under this name.
+                // A plain STOR discards the unfinished upload of this name.
                 if let Some(older) = folder.take_unfinished(&plan.names) {
                     folder.remove_part(&older.part);
                 }
@@ -109,7 +109,7 @@ impl Upload {
                 }
                 let resumed = Part::resume(folder, unfinished, *offset).await;
                 let part = resumed.inspect_err(|error| {
-                    // Else nobody knew of it until the next start: it could neither be resumed nor purged.
+                    // Otherwise nobody would know of it until the next start: it could neither be resumed nor purged.
                     if error.kind() != io::ErrorKind::NotFound {
                         folder.put_back(&plan.names, unfinished.clone());
                     }
@@ -132,7 +132,7 @@ impl Upload {
         Ok((part, digest, begun_at))
     }
 
-    /// The command came earlier than the first byte could.
+    /// The command came before the first byte could.
     pub fn begun_at(&mut self, at: Timestamp) {
         self.begun_at = at;
     }
@@ -142,7 +142,7 @@ impl Upload {
         self.plan.base.offset()
     }
 
-    /// Gives the upload up before a byte came: an unfinished one stays what it was.
+    /// Gives the upload up before a byte came: an unfinished one stays as it was.
     pub async fn give_up(self, depot: &Depot, party: &Party) {
         let workspace = Arc::clone(&self.plan.workspace);
         let folder = workspace.folder(self.plan.side);
@@ -175,7 +175,7 @@ impl Upload {
         };
         let throttle = depot.throttles.of(party.connector().id.key(), Direction::Receive);
         let received = copy::receive(&mut Throttled::new(from, throttle), &mut sink, watch, &depot.buffers).await;
-        // Clients that end TLS in order wait for our end before they read the reply.
+        // Clients that end TLS in order wait for our end before reading the reply.
         let _ = tokio::time::timeout(CLOSE_TIMEOUT, from.shutdown()).await;
         let size_bytes = self.part.size_bytes();
         match received {
@@ -185,7 +185,7 @@ impl Upload {
                     self.part.discard(self.plan.workspace.folder(self.plan.side));
                     return Done { ending, receipt: None, result: Ok(()) };
                 }
-                // Not of the control connection: with PROT C its TLS says nothing about the end of the data.
+                // Not the control connection's TLS: with PROT C it says nothing about the end of the data.
                 let signed = ending == Ending::Closed && from.is_by_tls();
                 self.complete(depot, party, control, (ending, signed, ascii)).await
             }
@@ -251,16 +251,17 @@ impl Upload {
         }
     }
 
-    /// Not complete: what arrived is kept under the client's name; a new version of a complete file is dropped.
+    /// Incomplete: what arrived is kept under the client's name; a new version of a complete file is dropped.
     async fn broken(mut self, depot: &Depot, party: &Party, (ending, why): (Ending, TransferError)) -> Done {
-        // What the disk could not take is told to the open file once: who goes on with the part would never hear of it.
+        // A write error is reported to the open file only once: whoever continues the part would never hear of it.
         if let Err(error) = self.part.wait_for_write_back().await {
             return self.failed(depot, party, error.into()).await;
         }
         let size_bytes = self.part.size_bytes();
         let workspace = Arc::clone(&self.plan.workspace);
         let folder = workspace.folder(self.plan.side);
-        // What met a limit may go on when there is room again, or when the limit is another (PRODUCT 5.6: 552).
+        // An upload that hit a limit may continue when there is space again, or the limit has changed (PRODUCT 5.6:
+        // 552).
         let is_limited = |no: &No| matches!(no.rule, Rule::FileTooLarge | Rule::Quota);
         let is_refused = matches!(&why, TransferError::Refused(no) if !is_limited(no));
         if size_bytes == 0 || is_refused {
@@ -271,7 +272,7 @@ impl Upload {
         Done { ending, receipt: None, result: Err(why) }
     }
 
-    /// Keeps the part for who may go on with it, if anybody may.
+    /// Keeps the part for an upload that may continue it, if any may.
     async fn keep(self, depot: &Depot, party: &Party, folder: &OpenFolder) {
         let (part, names, side) = (self.part.name().to_owned(), self.plan.names.clone(), self.plan.side);
         let many = self.part.keep(folder, self.plan.names, depot.clock.now());
@@ -287,8 +288,8 @@ impl Upload {
         }
     }
 
-    /// The disk did not take the last bytes. A full disk keeps a part worth keeping, where the reserve holds in spite of it
-    /// and all that it had taken before gets there.
+    /// The disk did not take the last bytes. A full disk keeps a part worth keeping, if the reserve holds in spite of
+    /// it and all accepted bytes reach the disk.
     async fn not_taken(mut self, depot: &Depot, party: &Party, error: io::Error) -> Done {
         let why = TransferError::from(error);
         let size_bytes = self.part.size_bytes();
@@ -306,8 +307,8 @@ impl Upload {
         Done { ending: Ending::Failed, receipt: None, result: Err(why) }
     }
 
-    /// Writing or syncing failed on this side: the part cannot be trusted. The kernel forgets what it could not write back,
-    /// even where it was for want of room.
+    /// Writing or syncing failed on this side: the part cannot be trusted. The kernel discards what it could not write
+    /// back, even if only space was missing.
     async fn failed(self, depot: &Depot, party: &Party, why: TransferError) -> Done {
         let workspace = Arc::clone(&self.plan.workspace);
         let folder = workspace.folder(self.plan.side);
@@ -327,7 +328,7 @@ fn completes(ending: Ending, tolerant: bool) -> bool {
     ending == Ending::Closed || (ending == Ending::Unsigned && tolerant)
 }
 
-/// Whether a name in that folder is one that a client uses while it writes (PRODUCT section 7).
+/// Whether a name in that folder is one that clients use while writing (PRODUCT section 7).
 pub fn is_temporary(party: &Party, side: Folder, name: &str) -> bool {
     side == Folder::Receive && party.connector().settings.temp_receive_extensions.is_temporary(name)
 }
@@ -360,7 +361,7 @@ mod tests {
         let names = [crate::base::path::Name::parse("a").unwrap()];
         let unfinished = Unfinished { part: "part".to_owned(), size_bytes: 7, since: desk.depot.clock.now() };
         folder.keep_unfinished(names.to_vec(), unfinished.clone());
-        // Not a file that could be written, for a moment.
+        // For a moment not a file that could be written.
         rustix::fs::mkdirat(&**folder.staging(), "part", rustix::fs::Mode::RWXU).unwrap();
         begun(&desk, StoreMode::Append).await.unwrap_err();
         assert_eq!(folder.unfinished(&names), Some(unfinished));
@@ -377,7 +378,7 @@ mod tests {
         let names = [crate::base::path::Name::parse("a").unwrap()];
         let unfinished = Unfinished { part: "part".to_owned(), size_bytes: 7, since: desk.depot.clock.now() };
         folder.keep_unfinished(names.to_vec(), unfinished);
-        // Opening a symbolic link is refused with ELOOP, which no rule of a partner's explains.
+        // Opening a symbolic link fails with ELOOP, which no partner's rule explains.
         rustix::fs::symlinkat("elsewhere", &**folder.staging(), "part").unwrap();
         begun(&desk, StoreMode::Append).await.unwrap_err();
         assert!(folder.is_failing());

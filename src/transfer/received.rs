@@ -1,4 +1,4 @@
-//! What becomes of a received file by somebody's hand: its bytes are read, or it is taken out of Receive.
+//! What is done by hand to a received file: its bytes are read, or it is taken out of Receive.
 
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
@@ -19,10 +19,10 @@ use crate::workspace::folder::OpenFolder;
 use crate::workspace::held;
 use crate::workspace::removal::remove_file;
 
-/// The bytes of a receipt: where they are stored, else held.
+/// The bytes of a receipt: stored, or else held.
 ///
 /// # Errors
-/// [`TransferError::NotFound`]: whoever has them now, it is not Waybill.
+/// [`TransferError::NotFound`]: Waybill does not have them any longer.
 pub async fn open(depot: &Depot, snapshot: &Snapshot, receipt: &Receipt) -> Result<Source, TransferError> {
     match Found::of(depot, snapshot, &receipt.id).await {
         Ok(found) => {
@@ -32,26 +32,26 @@ pub async fn open(depot: &Depot, snapshot: &Snapshot, receipt: &Receipt) -> Resu
                 return Ok(source);
             }
         }
-        // Its connector is no more; its bytes may be held all the same.
+        // Its connector is gone; its bytes may be held all the same.
         Err(TransferError::NotFound) => {}
         Err(error) => return Err(error),
     }
     open_held(depot, &receipt.id).await
 }
 
-/// An administrator takes a file out of Receive. Only one that lies there and waits for nobody: what is on its way to
-/// another connector is stopped first.
+/// An administrator takes a file out of Receive. Only one that is there and waits for no delivery: one on its way to
+/// another connector must be stopped first.
 ///
 /// # Errors
-/// [`TransferError::Busy`]: it waits to be passed along. [`TransferError::NotFound`]: it is not in Receive any more, or
-/// another file is under its name.
+/// [`TransferError::Busy`]: it waits to be passed along. [`TransferError::NotFound`]: it is no longer in Receive, or
+/// another file has its name.
 pub async fn remove(depot: &Depot, snapshot: &Snapshot, id: &ReceiptId) -> Result<Receipt, TransferError> {
     let found = Found::of(depot, snapshot, id).await?;
     let folder = found.workspace.folder(Folder::Receive);
     let _ways = folder.ways_stay().await;
     let turn = folder.naming(&found.names).await;
     depot.recorder.flush().await?;
-    // Renamed, passed along or replaced while its turn came.
+    // Renamed, passed along or replaced while we waited for the turn.
     let now = Found::of(depot, snapshot, id).await?;
     match now.receipt.status {
         Status::InReceive if now.names == found.names && now.is_under_its_name() => {}
@@ -65,9 +65,9 @@ pub async fn remove(depot: &Depot, snapshot: &Snapshot, id: &ReceiptId) -> Resul
     Ok(now.receipt)
 }
 
-/// Removes what lies under these names in Receive, and its receipt says so. Bytes that a receipt owns are on disk first,
-/// whatever becomes of the name; what the receipt says is written when this returns, so that no crash leaves it in Receive for
-/// good. `_turn` is the caller's turn at the names. Gives the folder it lay in, which is not synced.
+/// Removes the file under these names in Receive, and updates its receipt. Bytes that a receipt owns are synced first;
+/// the receipt's update is written when this returns, so that no crash leaves it in Receive for good. `_turn` is the
+/// caller's turn at the names. Returns the folder it was in, which is not synced.
 pub async fn take_out(
     depot: &Depot,
     folder: &OpenFolder,
@@ -80,7 +80,7 @@ pub async fn take_out(
     remove_file(&*parent, name)?;
     let path = Folder::Receive.path(names).to_string();
     depot.recorder.moved(connector_key, &path, Status::Removed).await;
-    // Where it cannot be written yet, it will be.
+    // If it cannot be written yet, it will be.
     let _ = depot.recorder.flush().await;
     Ok(parent)
 }

@@ -1,4 +1,4 @@
-//! What a crash left, finished before anybody may connect (PRODUCT 5.5). Idempotent: a crash in here is no different.
+//! Finishes what a crash left, before anybody may connect (PRODUCT 5.5). Idempotent: it may crash itself and run again.
 
 use std::collections::{HashMap, HashSet};
 use std::io;
@@ -34,7 +34,7 @@ use crate::workspace::{temporary, upload};
 /// What recovery found and did.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Report {
-    /// Receipts whose files were put, or found, under their final names, or had them.
+    /// Receipts whose files were put or found under their final names, or had them.
     pub completed: u64,
     /// Unfinished uploads that can be resumed.
     pub unfinished: u64,
@@ -42,11 +42,11 @@ pub struct Report {
     pub lost: u64,
 }
 
-/// Finishes every receipt that was on its way, and finds the unfinished uploads.
+/// Finishes every receipt on its way, and finds the unfinished uploads.
 pub async fn recover(depot: &Depot, snapshot: &Snapshot) -> Result<Report, StoreError> {
-    // Receipts say where their files are before anything is looked for.
+    // Receipts must say where their files are before anything is looked for.
     settle_renames(depot, snapshot).await?;
-    // Before a name is touched: the bytes that deliveries need.
+    // Before a name is touched: hold the bytes that deliveries need.
     delivery::end_idle_holds(&depot.db).await?;
     let unheld = holds::recover(depot, snapshot).await?;
     if unheld > 0 {
@@ -88,7 +88,7 @@ pub async fn recover(depot: &Depot, snapshot: &Snapshot) -> Result<Report, Store
             }
         }
     }
-    // Receipts of connectors that were removed meanwhile: nobody can look for their files any more.
+    // Receipts of connectors removed meanwhile: nobody can look for their files any longer.
     for receipt in waiting.values().flatten() {
         mark_lost(depot, receipt, &mut report).await?;
     }
@@ -109,7 +109,7 @@ pub async fn recover(depot: &Depot, snapshot: &Snapshot) -> Result<Report, Store
     Ok(report)
 }
 
-/// Files that were on their way into a folder when the power went, and have their names there.
+/// Files that were on their way into a folder when the power failed, and have their names there.
 async fn finish_passing(depot: &Depot, there: Vec<(Placement, Placed)>) -> Result<Vec<ReceiptId>, StoreError> {
     let at = depot.clock.now();
     let attempted = there.into_iter().map(|(placement, placed)| Attempted {
@@ -124,7 +124,7 @@ async fn finish_passing(depot: &Depot, there: Vec<(Placement, Placed)>) -> Resul
     delivery::record(&depot.db, &attempted.collect::<Vec<_>>()).await
 }
 
-/// Renames that were begun when the appliance ended: what the disk says is so.
+/// Renames that were in progress when the appliance stopped: the disk tells what happened.
 async fn settle_renames(depot: &Depot, snapshot: &Snapshot) -> Result<(), StoreError> {
     for rename in renaming::begun(&depot.db).await? {
         let done = match snapshot.connector(&rename.connector_key) {
@@ -149,7 +149,7 @@ async fn was_renamed(depot: &Depot, snapshot: &Snapshot, connector: &Connector, 
     };
     let receipt = match &rename.receipt_id {
         Some(id) => receipt::find(&depot.db, id).await.map_err(io::Error::other)?,
-        // A folder takes nobody's place, so one of the two names is there.
+        // A folder replaces nothing, so one of the two names exists.
         None => return Ok(there(jail.stat(&from))?.is_none() && there(jail.stat(&to))?.is_some()),
     };
     match (receipt, there(jail.parent(&to))?) {
@@ -158,7 +158,7 @@ async fn was_renamed(depot: &Depot, snapshot: &Snapshot, connector: &Connector, 
     }
 }
 
-/// `None`: it is not there. Any other error tells nothing of it.
+/// `None`: it does not exist. Any other error says nothing about that.
 fn there<T>(found: io::Result<T>) -> io::Result<Option<T>> {
     match found {
         Ok(found) => Ok(Some(found)),
@@ -192,8 +192,8 @@ async fn finish(
             report.completed += 1;
         }
         Ok(false) => {
-            // A disk that is away leaves an empty place, in which everything would seem to be lost (decision 0112). In a copy
-            // of the data folder every folder is another one, and what is not there was lost.
+            // If a disk is away, its place is empty, and everything would seem to be lost (decision 0112). In a copy of
+            // the data folder every folder has another inode, and what is missing was really lost.
             if is_another && is_same_data {
                 let what = format!("its Receive folder is not the one that {} was received in", receipt.client_path);
                 storage_failing(depot, connector.id.as_str(), &what).await?;
@@ -209,8 +209,8 @@ async fn finish(
     Ok(true)
 }
 
-/// Whether the receipt's bytes lie under their final name now. `may_be_copied`: its folder may be a copy of the one it was
-/// committed in.
+/// Whether the receipt's bytes are under their final name now. `may_be_copied`: its folder may be a copy of the one it
+/// was committed in.
 async fn put_in_place(
     depot: &Depot,
     connector: &Connector,
@@ -220,7 +220,7 @@ async fn put_in_place(
 ) -> io::Result<bool> {
     let Some(names) = stored_names(connector, receipt) else { return Ok(false) };
     let Some((parent, name)) = there(folder.jail().parent(&names))? else { return Ok(false) };
-    // Before staging: a part that was renamed already is not there any more.
+    // Before staging: a part that was renamed already is no longer there.
     let staged = if receipt.staged_name.starts_with('/') {
         match received_names(connector, &receipt.staged_name) {
             Some(names) => there(folder.jail().parent(&names))?.map(|(above, last)| (above, last.to_owned())),
@@ -253,8 +253,8 @@ async fn put_in_place(
     Ok(true)
 }
 
-/// Whether the receipt's file lies there. In the folder that it was committed in it has its inode still: another of the same
-/// bytes is what the partner sent again, since it was not told 226.
+/// Whether the receipt's file is there. In the folder in which it was committed, it still has its inode: another file
+/// with the same bytes is what the partner sent again, because it got no 226.
 async fn is_its(folder: BorrowedFd<'_>, name: &str, receipt: &Receipt, may_be_copied: bool) -> io::Result<bool> {
     if !may_be_copied {
         let stat = rustix::fs::statat(folder, name, AtFlags::SYMLINK_NOFOLLOW);
@@ -265,8 +265,9 @@ async fn is_its(folder: BorrowedFd<'_>, name: &str, receipt: &Receipt, may_be_co
     lies_at(folder, name, receipt).await
 }
 
-/// Whether a receipt whose file is neither in staging nor under its final name had that name: its bytes are held, which they
-/// are before the file leaves staging. Somebody has taken it since, and the partner may have been told 226.
+/// Whether a receipt whose file is neither in staging nor under its final name once had that name: its bytes are held,
+/// as they always are before the file leaves staging. Somebody has taken it since, and the partner may have got its
+/// 226.
 async fn had_its_name(depot: &Depot, folder: &OpenFolder, receipt: &Receipt) -> io::Result<bool> {
     let Some(held) = HeldFolder::existing(folder)? else { return Ok(false) };
     let held = held.version(receipt.id.as_str())?;
@@ -274,7 +275,7 @@ async fn had_its_name(depot: &Depot, folder: &OpenFolder, receipt: &Receipt) -> 
         && !receipt::is_followed(&depot.db, receipt).await.map_err(io::Error::other)?)
 }
 
-/// What it took the place of under another name, it may still have been about to take away.
+/// It may have been about to remove the file that it replaced under another name.
 async fn take_its_place(
     depot: &Depot,
     connector: &Connector,
@@ -290,7 +291,7 @@ async fn take_its_place(
 async fn mark_lost(depot: &Depot, receipt: &Receipt, report: &mut Report) -> Result<(), StoreError> {
     rows::lost(&depot.db, &receipt.id).await?;
     report.lost += 1;
-    // Somebody may have taken it out of Receive in the very moment of the crash: nothing tells.
+    // Somebody may have taken it out of Receive at the very moment of the crash: nothing tells.
     let what = format!(
         "{} is neither in staging nor under its name: it was lost before the partner was told 226, or taken at once",
         receipt.client_path
@@ -304,8 +305,8 @@ async fn storage_failing(depot: &Depot, connector: &str, what: &str) -> Result<(
     event::record(&depot.db, &depot.storage_event(Whose { connector, session: "" }, summary)).await
 }
 
-/// Parts without a receipt can be resumed when the client's name is known; others are nobody's and go, but those of `kept`.
-/// Gives how many can be resumed, and those for which there was no room any more.
+/// Parts without a receipt can be resumed if the client's name is known; others belong to nobody and are removed,
+/// except those of `kept`. Returns how many can be resumed, and those for which there was no more room.
 fn find_unfinished(
     connector: &Connector,
     side: Folder,

@@ -1,4 +1,4 @@
-//! What goes after the time it is kept for: records, copies in Sent and in the log. Small steps with pauses between them, so
+//! Removes what is past its retention: records, copies in Sent and in the log. It takes small steps with pauses, so
 //! that no 226 waits for it. Held bytes go when their deliveries have ended; here they are only counted.
 
 use std::os::fd::AsFd;
@@ -23,26 +23,26 @@ use crate::workspace::folder::OpenFolder;
 use crate::workspace::jail;
 use crate::workspace::removal::remove_file;
 
-/// Between two steps others have the writer for themselves.
+/// Between steps, others have the writer to themselves.
 const PAUSE: Duration = Duration::from_millis(25);
-/// Files removed in one step.
+/// Files removed per step.
 const STEP_FILES: u64 = 100;
-/// What Folders keep, for people.
+/// The files kept in Folders, for people.
 const KEPT_FILES: &str = "Files in Folders";
 const DAY: Duration = Duration::from_hours(24);
 
-/// Something that is kept for a time, and what of it is older.
+/// Something with a retention, and how much is past it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Due {
     /// In words: `Receipts`.
     pub what: &'static str,
-    /// How many of them.
+    /// How many.
     pub count: u64,
-    /// Their bytes on disk, where they are files.
+    /// Their bytes on disk, if they are files.
     pub bytes: Option<u64>,
 }
 
-/// Which records are kept how many days; `None`: for ever.
+/// Records, and how many days they are kept; `None`: for ever.
 type Term = (Kept, Option<u64>);
 
 fn terms(settings: &ApplianceSettings, snapshot: &Snapshot) -> Vec<Term> {
@@ -53,7 +53,7 @@ fn terms(settings: &ApplianceSettings, snapshot: &Snapshot) -> Vec<Term> {
     terms
 }
 
-/// Days that records are kept where their connector says nothing.
+/// How many days records are kept unless their connector says otherwise.
 fn generally(records: Records, settings: &ApplianceSettings, snapshot: &Snapshot) -> Option<u64> {
     match records {
         Records::Receipts => settings.receipts_keep_days.as_ref().map(|days| days.get()),
@@ -65,7 +65,7 @@ fn generally(records: Records, settings: &ApplianceSettings, snapshot: &Snapshot
     }
 }
 
-/// The records for which a connector may have a time of its own.
+/// The records for which a connector may have a retention of its own.
 fn of_one(connector: &Connector) -> [(Kept, KeepDays); 2] {
     let own = &connector.settings;
     [
@@ -91,7 +91,7 @@ fn before(depot: &Depot, days: u64) -> Timestamp {
     depot.clock.now().minus(DAY * u32::try_from(days).unwrap_or(u32::MAX))
 }
 
-/// What would go now under these settings, each kind once.
+/// What would be removed now under these settings, one line for each kind.
 pub async fn preview(depot: &Depot, settings: &ApplianceSettings, snapshot: &Snapshot) -> Result<Vec<Due>, StoreError> {
     let mut due = counted(depot, &terms(settings, snapshot)).await?;
     let partners: Vec<_> = snapshot.partners().map(|live| &live.connector).collect();
@@ -102,7 +102,7 @@ pub async fn preview(depot: &Depot, settings: &ApplianceSettings, snapshot: &Sna
     Ok(due)
 }
 
-/// What would go now of one connector, if it had these settings.
+/// What would be removed now for one connector with these settings.
 pub async fn preview_of(depot: &Depot, connector: &Connector, snapshot: &Snapshot) -> Result<Vec<Due>, StoreError> {
     if connector.settings.r#type == ConnectorType::Folder {
         let count = count_kept_files(depot, keeps_days(connector).into_iter()).await?;
@@ -132,7 +132,7 @@ async fn counted(depot: &Depot, terms: &[Term]) -> Result<Vec<Due>, StoreError> 
     Ok(due)
 }
 
-/// Counts these too; a kind is one line, whoever's its records are.
+/// Adds these; each kind is one line, whatever connector its records belong to.
 fn add(due: &mut Vec<Due>, records: Records, count: u64) {
     let what = in_words(records);
     match due.iter_mut().find(|due| due.what == what) {
@@ -149,13 +149,13 @@ async fn count_kept_files(depot: &Depot, keeping: impl Iterator<Item = (&Connect
     Ok(count)
 }
 
-/// Receipts whose bytes are held for deliveries, and how many bytes: they go by themselves.
+/// Receipts whose bytes are held for deliveries, and how many bytes: these go by themselves.
 pub async fn held_now(depot: &Depot) -> Result<Due, StoreError> {
     let (count, bytes) = held::usage(&depot.db).await?;
     Ok(Due { what: "Held for deliveries", count, bytes: Some(bytes) })
 }
 
-/// Removes what is older than it is kept; an event says what went.
+/// Removes what is past its retention; an event tells what was removed.
 pub async fn run(depot: &Depot, snapshot: &Snapshot) -> Result<Vec<Due>, StoreError> {
     let mut gone = Vec::new();
     for (kept, days) in terms(&snapshot.appliance, snapshot) {
@@ -185,7 +185,7 @@ pub async fn run(depot: &Depot, snapshot: &Snapshot) -> Result<Vec<Due>, StoreEr
     Ok(gone)
 }
 
-/// Folder connectors that keep files for a time, and for how many days.
+/// Folder connectors that keep files for a time, and how many days.
 fn keeping(snapshot: &Snapshot) -> impl Iterator<Item = (&Connector, u64)> {
     let all = snapshot.connectors.values().map(|live| &live.connector);
     let folders = all.filter(|connector| connector.settings.r#type == ConnectorType::Folder);
@@ -196,8 +196,8 @@ fn keeps_days(connector: &Connector) -> Option<(&Connector, u64)> {
     Some((connector, connector.settings.keep_days.as_ref()?.get()))
 }
 
-/// Files of Folder connectors go when they are older than their folder keeps them, if they are still those that were put
-/// there. How many went.
+/// Removes files of Folder connectors past their retention, if they are still those that were put there. Returns how
+/// many.
 async fn remove_kept_files(depot: &Depot, snapshot: &Snapshot) -> Result<u64, StoreError> {
     let mut gone = 0;
     for (connector, days) in keeping(snapshot) {
@@ -229,28 +229,28 @@ async fn remove_kept_files(depot: &Depot, snapshot: &Snapshot) -> Result<u64, St
     Ok(gone)
 }
 
-/// What became of a file that is older than its folder keeps it.
+/// What happened to a file past its retention.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Fate {
-    /// It was there and went.
+    /// It was there and was removed.
     Removed,
-    /// It is not there any more.
+    /// It is no longer there.
     Gone,
-    /// It could not be removed, or lies on a disk that is away: it is looked for again, for as long as it was to be kept.
+    /// It could not be removed, or is on a disk that is away: it is looked for again, for as long as it was to be kept.
     Unsure,
 }
 
-/// Removes it. A name that somebody else has by now stays.
+/// Removes it, unless somebody else has its name by now.
 async fn remove_kept(folder: &OpenFolder, file: &KeptFile) -> Fate {
     let Ok(name) = Name::parse(&file.name) else { return Fate::Gone };
     let names = [name];
     let _turn = folder.naming(&names).await;
     let jail = folder.jail();
-    // The inode of a file that somebody took may be another's by now, which was made later.
+    // The inode of a file that somebody took may have been reused for a later one.
     let is_it = jail.stat(&names).is_ok_and(|stat| stat.st_ino == file.inode)
         && jail.born(&names).is_none_or(|born| born <= file.at);
     if !is_it {
-        // Where a disk is away, the empty place that is found instead of its folder was made later.
+        // If a disk is away, the empty folder in its place was made later.
         let is_away = jail::born(folder.staging().as_fd(), "").is_some_and(|born| born > file.at);
         return if is_away { Fate::Unsure } else { Fate::Gone };
     }
@@ -265,13 +265,13 @@ async fn remove_kept(folder: &OpenFolder, file: &KeptFile) -> Fate {
 
 /// A kind of copies.
 struct Copies {
-    /// The folder that holds them.
+    /// The folder that contains them.
     folder: &'static str,
     /// What they are, for people.
     what: &'static str,
-    /// How many days they are kept where their connector says nothing; `None`: for ever.
+    /// How many days they are kept unless their connector says otherwise; `None`: for ever.
     days: Option<u64>,
-    /// What their connector says.
+    /// Their connector's setting.
     own: fn(&ConnectorSettings) -> KeepDays,
 }
 
@@ -322,8 +322,8 @@ impl Copies {
         gone
     }
 
-    /// Where copies lie that may go, and from before when. A connector whose copies would be within its partner's reach has
-    /// none.
+    /// The folders of copies that may go, and from before when. A connector whose copies would be within its partner's
+    /// reach has none.
     fn folders(&self, depot: &Depot, snapshot: &Snapshot, of: &[&Connector]) -> Vec<(PathBuf, Timestamp)> {
         let old = |connector: &&Connector| {
             let days = (self.own)(&connector.settings).or(self.days)?;
@@ -469,7 +469,7 @@ mod tests {
         let gone: Vec<_> = run(&depot, &snapshot).await.unwrap().iter().map(|due| due.count).collect();
         assert_eq!(gone, [3, many]);
         depot.recorder.flush().await.unwrap();
-        // The young one; and five After Receive events with the one that tells of the removal, less the held receipt's.
+        // The young one; and five After Receive events plus the one about the removal, minus the held receipt's.
         assert_eq!(left(&depot).await, [1, 0, 5]);
         for kept in [&held, &young] {
             assert!(receipt::find(&depot.db, &kept.id).await.unwrap().is_some());
@@ -540,7 +540,7 @@ mod tests {
         kept::put_for_tests(&depot.db, "archive", &KeptFile { name, inode, at }).await.unwrap();
         clock.advance(DAY * 91);
         std::fs::rename(&archive, &away).unwrap();
-        // Made after the file lay in what is away.
+        // Made after the file arrived on the disk that is away.
         tokio::time::sleep(Duration::from_millis(40)).await;
         assert_eq!(remove_kept_files(&depot, &snapshot).await.unwrap(), 0);
         std::fs::remove_dir_all(&archive).unwrap();
@@ -571,7 +571,7 @@ mod tests {
         add("plain", &[]).await;
         live.refresh().await.unwrap();
         let snapshot = live.snapshot();
-        // Copies in Sent go by when they came there: long before this clock.
+        // Copies in Sent are removed by the time they came there: long before this clock.
         let copy = |id: &str| folder.path().join(format!("partners/{id}/Sent/po.edi"));
         for id in ["Keeper", "Brief"] {
             std::fs::create_dir_all(copy(id).parent().unwrap()).unwrap();

@@ -1,4 +1,4 @@
-//! What a file finds under the name it is to get, and what *Overwrite* makes of that.
+//! What is found under the name a file is about to get, and what *Overwrite* does about it.
 
 use std::fmt::Display;
 use std::io;
@@ -19,17 +19,17 @@ use crate::workspace::jail::{self, Replace};
 /// Numbers tried for *keep both*.
 const NUMBERS_MAX: u32 = 10_000;
 
-/// What a file finds under the name it is to get, whose turn is its own.
+/// What is found under the name a file is about to get, and has the turn for.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Room {
-    /// Whether the name may be taken from another file.
+    /// Whether it may replace another file.
     pub(super) replace: Replace,
     /// Whether another file has it.
     is_taken: bool,
 }
 
 impl Room {
-    /// *Overwrite*, judged on the stored name, whose turn the caller has: the name may become another (*keep both*).
+    /// Applies *Overwrite* to the stored name, whose turn the caller has: the name may change (*keep both*).
     pub(super) fn make(
         folder: &OpenFolder,
         names: &mut Vec<Name>,
@@ -45,8 +45,8 @@ impl Room {
         }
     }
 
-    /// Gives the file the name; whether another one lost it. Only then is what receipts hold on disk before (decision 0012):
-    /// of a name that nothing has, nothing can be lost.
+    /// Gives the file the name; returns whether it replaced another one. Only in that case are holds synced first
+    /// (decision 0012): with a free name nothing can be lost.
     pub(super) async fn give(
         self,
         folder: &OpenFolder,
@@ -56,7 +56,7 @@ impl Room {
     ) -> io::Result<bool> {
         if !self.is_taken {
             match jail::rename(from, to, Replace::No) {
-                // Nobody else's upload or rename came between, but another program does not wait for its turn.
+                // No other upload or rename came in between, but other programs do not wait for their turn.
                 Err(error) if self.replace == Replace::Yes && error.kind() == io::ErrorKind::AlreadyExists => {}
                 given => return given.map(|()| false),
             }
@@ -67,7 +67,7 @@ impl Room {
     }
 }
 
-/// Whether a file lies there; an error where something else does.
+/// Whether there is a file; an error if there is something else.
 pub(super) fn there(folder: &OpenFolder, names: &[Name]) -> Result<bool, TransferError> {
     match folder.jail().stat(names) {
         Ok(stat) if FileType::from_raw_mode(stat.st_mode) == FileType::RegularFile => Ok(true),
@@ -80,12 +80,12 @@ pub(super) fn there(folder: &OpenFolder, names: &[Name]) -> Result<bool, Transfe
     }
 }
 
-/// The name is another file's, and stays so.
+/// The name is another file's, which stays.
 pub(super) fn taken(name: impl Display) -> TransferError {
     TransferError::refused(Rule::FileExists, format!("{name} is there already"))
 }
 
-/// `name-1.ext`, `name-2.ext`…: the first that nothing has.
+/// `name-1.ext`, `name-2.ext`…: the first free one.
 fn number(folder: &OpenFolder, names: &mut Vec<Name>) -> Result<(), TransferError> {
     let Some(base) = names.pop() else { return Err(TransferError::NotFound) };
     for n in 1..NUMBERS_MAX {

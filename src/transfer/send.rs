@@ -1,4 +1,4 @@
-//! RETR: from file to bytes. What is sent is one version of a file, from its beginning to its end, or an error.
+//! RETR: from file to bytes. One version of a file is sent, from its beginning to its end, or an error results.
 
 use std::io;
 use std::os::fd::BorrowedFd;
@@ -27,21 +27,21 @@ use crate::store::receipt::{self, Receipt};
 use crate::store::transfer::Direction;
 use crate::workspace::download::{Source, Version};
 
-/// How long a received file is found by the client's own name, whatever became of it (PRODUCT 5.9).
+/// How long a received file is found by the client's own name, whatever happened to it (PRODUCT 5.9).
 pub const RECENT_FOR: Duration = Duration::from_mins(15);
 
-/// A download that may be.
+/// An allowed download.
 #[derive(Debug)]
 pub struct Download {
     source: Source,
     span: Span,
     ascii: bool,
     throttle: Throttle,
-    /// Of a file in Send: its names, and what keeps it from being removed.
+    /// For a file in Send: its names, and what protects it from removal.
     sent: Option<(Vec<Name>, Counted)>,
 }
 
-/// What came of it.
+/// Its outcome.
 #[derive(Debug)]
 pub struct Done {
     /// How the data connection ended.
@@ -50,7 +50,7 @@ pub struct Done {
     pub result: Result<(), TransferError>,
 }
 
-/// Where a file of the partner's is: under the name asked for, or under the name it was stored with.
+/// Where a partner's file is: under the requested name, or under its stored name.
 #[derive(Debug)]
 pub struct Located {
     /// Which folder.
@@ -59,12 +59,12 @@ pub struct Located {
     pub names: Vec<Name>,
     /// The open file.
     pub source: Source,
-    /// The receipt of what the client uploaded under the name it asked for, within [`RECENT_FOR`].
+    /// The receipt of the client's upload under the requested name, within [`RECENT_FOR`].
     pub receipt: Option<Receipt>,
 }
 
-/// Opens the file a client means: what it uploaded under that name within [`RECENT_FOR`], wherever that is now, else
-/// what lies there.
+/// Opens the file a client means: its own upload under that name within [`RECENT_FOR`], wherever that is now, otherwise
+/// the file with that name.
 pub async fn locate(depot: &Depot, party: &Party, side: Folder, names: &[Name]) -> Result<Located, TransferError> {
     let workspace = party.workspace(depot)?;
     let folder = workspace.folder(side);
@@ -86,7 +86,7 @@ pub async fn locate(depot: &Depot, party: &Party, side: Folder, names: &[Name]) 
     Ok(Located { side, names: names.to_vec(), source: Source::open(folder, names)?, receipt: None })
 }
 
-/// The file of a receipt: where it is stored, else held. `None` when it is not Waybill's any more.
+/// The file of a receipt: stored, or else held. `None` if Waybill does not have it any longer.
 pub async fn received(depot: &Depot, party: &Party, receipt: Receipt) -> Result<Option<Located>, TransferError> {
     let side = Folder::Receive;
     let workspace = party.workspace(depot)?;
@@ -105,22 +105,22 @@ pub async fn received(depot: &Depot, party: &Party, receipt: Receipt) -> Result<
     Ok(source.map(|source| Located { side, names: names.unwrap_or_default(), source, receipt: Some(receipt) }))
 }
 
-/// Whether such a file is the receipt's. A file system gives the inode of a removed file to the next one; that was made
-/// after the receipt's was complete, which `born` tells where the file system does; and where the clock was not set back while
-/// the receipt's came.
+/// Whether such a file is the receipt's. File systems reuse the inode of a removed file; the later file was made after
+/// the receipt's was complete, which `born` shows if the file system tells it, unless the clock was set back while the
+/// receipt's file came.
 pub fn is_file_of(receipt: &Receipt, version: &Version, born: Option<Timestamp>) -> bool {
     let was_set_back = receipt.completed_at < receipt.begun_at;
     (version.inode, version.size_bytes) == (receipt.inode, receipt.size_bytes)
         && (was_set_back || born.is_none_or(|born| born <= receipt.completed_at))
 }
 
-/// Whether the receipt's bytes lie there: the very file, or, where the data folder was copied from elsewhere and every file
-/// has another inode, one of the same digest. The error: nothing can be said of what lies there.
+/// Whether the receipt's bytes are there: the very file, or, if the data folder was copied from elsewhere and every
+/// file has another inode, one with the same digest. The error: nothing can be said of what is there.
 pub async fn lies_at(folder: BorrowedFd<'_>, name: &str, receipt: &Receipt) -> io::Result<bool> {
     let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NOFOLLOW | OFlags::NONBLOCK;
     let file = match rustix::fs::openat(folder, name, flags, Mode::empty()) {
         Ok(file) => file,
-        // Nothing, or what is no file: a link, a socket.
+        // Nothing, or not a file: a link, a socket.
         Err(Errno::NOENT | Errno::NOTDIR | Errno::LOOP | Errno::NXIO) => return Ok(false),
         Err(errno) => return Err(errno.into()),
     };
@@ -162,7 +162,7 @@ pub async fn recent(depot: &Depot, party: &Party, names: &[Name]) -> Result<Opti
     Ok(recent)
 }
 
-/// Whether this download may be, and of which bytes.
+/// Whether this download is allowed, and of which bytes.
 pub async fn prepare(
     depot: &Depot,
     party: &Party,
@@ -179,7 +179,7 @@ pub async fn prepare(
     }
     let workspace = party.workspace(depot)?;
     let located = match locate(depot, party, side, &names).await {
-        // The complete file is what RETR means; while there is only an unfinished one, it is busy.
+        // RETR means the complete file; while there is only an unfinished one, it is busy.
         Err(TransferError::NotFound) if workspace.folder(side).unfinished(&names).is_some() => {
             return Err(TransferError::Busy);
         }
@@ -200,7 +200,7 @@ pub async fn prepare(
     Ok(Download { source: located.source, span: Span { from: offset, to }, ascii, throttle, sent })
 }
 
-/// What another program put into Send is served once it has rested there.
+/// A file that another program put into Send is served once it has rested there.
 pub fn settled(depot: &Depot, party: &Party, side: Folder, version: &Version) -> Result<(), TransferError> {
     let settle = party.connector().settings.send_settle_s.seconds();
     let workspace = party.workspace(depot)?;
@@ -208,7 +208,7 @@ pub fn settled(depot: &Depot, party: &Party, side: Folder, version: &Version) ->
     if is_settled { Ok(()) } else { Err(TransferError::Busy) }
 }
 
-/// Whoever is to be asked before a file of Send goes to the partner has no objection.
+/// Everybody to be asked before a file of Send goes to the partner agrees.
 pub async fn released(depot: &Depot, party: &Party, located: &Located) -> Result<(), TransferError> {
     if located.side == Folder::Receive {
         return Ok(());
@@ -255,7 +255,7 @@ impl Download {
         }
     }
 
-    /// What follows a download of a file in Send.
+    /// The steps after a download of a file in Send.
     pub fn collecting(self, depot: &Depot, party: &Party) -> Option<Collecting> {
         let (names, reading) = self.sent?;
         let Span { from, to } = self.span;
@@ -287,7 +287,8 @@ impl Download {
         Sent::All
     }
 
-    /// Waits for the rate limit, which is our doing and no stall; how the transfer has ended when it is broken off meanwhile.
+    /// Waits for the rate limit, which is our doing and not a stall; returns how the transfer has ended if it is broken
+    /// off meanwhile.
     async fn held_up(&self, watch: &Watch<'_>) -> Option<Ending> {
         tokio::select! {
             biased;
@@ -334,7 +335,7 @@ mod tests {
         assert!(is_file_of(&completed(version.changed), &version, Some(version.changed)));
         let later = version.changed.plus(Duration::from_micros(1));
         assert!(!is_file_of(&completed(version.changed), &version, Some(later)));
-        // While it came, the clock was set back: when it was made is by another one.
+        // The clock was set back while it came: its birth time is from a different clock.
         let set_back = Receipt { begun_at: later, ..completed(version.changed) };
         assert!(is_file_of(&set_back, &version, Some(later)));
         assert!(!is_file_of(&Receipt { size_bytes: 8, ..completed(version.changed) }, &version, born));
@@ -356,7 +357,7 @@ mod tests {
             assert!(!lies_at(open.as_fd(), name, &receipt).await.unwrap(), "{name}");
         }
         assert!(!lies_at(file.as_fd(), "below", &receipt).await.unwrap());
-        // Whatever the system will not say: here, of a name that is too long for it.
+        // Whatever the system refuses to answer: here, a name that is too long for it.
         lies_at(open.as_fd(), &"n".repeat(300), &receipt).await.unwrap_err();
     }
 }

@@ -1,4 +1,5 @@
-//! The socket of a connection. The runtime waits for it; a copy with a thread of its own ([`super::bulk`]) does so itself.
+//! The socket of a connection. The runtime waits for it; a copy with a thread of its own ([`super::bulk`]) waits by
+//! itself.
 
 use std::io::{self, Read, Write};
 use std::net::TcpStream as Plain;
@@ -11,7 +12,7 @@ use rustix::event::{PollFd, PollFlags};
 use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
 use tokio::net::TcpStream;
 
-/// How long a thread waits for a socket before it looks whether the transfer was ended meanwhile.
+/// How long a thread waits for a socket before it checks whether the transfer was ended.
 const WAIT_MOST: Duration = Duration::from_millis(50);
 
 /// Who waits for a socket.
@@ -19,11 +20,11 @@ const WAIT_MOST: Duration = Duration::from_millis(50);
 pub enum Waiting {
     /// The runtime.
     ByRuntime,
-    /// The thread that asks: it has nothing else to do.
+    /// The calling thread, which has nothing else to do.
     OnThread,
 }
 
-/// A TCP connection; it never blocks but where [`Waiting::OnThread`] says so.
+/// A TCP connection; it blocks only with [`Waiting::OnThread`].
 #[derive(Debug)]
 pub struct Socket {
     state: State,
@@ -32,9 +33,9 @@ pub struct Socket {
 #[derive(Debug)]
 enum State {
     Watched(TcpStream),
-    /// The runtime does not know of it: what happens on it wakes none of its threads.
+    /// Unknown to the runtime: its events wake none of the runtime's threads.
     OnThread(Plain),
-    /// A change from one to the other has failed.
+    /// A change from one to the other failed.
     Gone,
 }
 
@@ -55,7 +56,7 @@ impl Socket {
         Ok(())
     }
 
-    /// As the runtime knows it; `None` while a thread waits for it.
+    /// The runtime's view of it; `None` while a thread waits for it.
     pub fn watched(&self) -> Option<&TcpStream> {
         match &self.state {
             State::Watched(stream) => Some(stream),
@@ -63,7 +64,7 @@ impl Socket {
         }
     }
 
-    /// The socket's handle; `None` when it is closed.
+    /// The socket's handle; `None` if it is closed.
     pub fn handle(&self) -> Option<BorrowedFd<'_>> {
         match &self.state {
             State::Watched(stream) => Some(stream.as_fd()),
@@ -72,7 +73,7 @@ impl Socket {
         }
     }
 
-    /// Has the kernel write to the socket; `act` says how many bytes went.
+    /// Lets the kernel write to the socket; `act` returns how many bytes went.
     pub fn poll_write_by(
         &mut self,
         cx: &mut Context<'_>,
@@ -96,7 +97,7 @@ fn gone() -> io::Error {
     io::ErrorKind::NotConnected.into()
 }
 
-/// Does it, and waits for the socket where it must. Pending, to be asked again at once, after each [`WAIT_MOST`].
+/// Tries, and waits for the socket if it must. Pending, to be polled again at once, after each [`WAIT_MOST`].
 fn poll_on_thread<T>(
     stream: &mut Plain,
     cx: &mut Context<'_>,
@@ -167,7 +168,7 @@ impl AsyncWrite for Socket {
     }
 
     fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
-        // TCP holds nothing back that a flush would send.
+        // A flush has nothing to send in TCP.
         Poll::Ready(Ok(()))
     }
 

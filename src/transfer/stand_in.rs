@@ -1,7 +1,7 @@
-//! An upload that somebody else makes as if the partner had: the same plan, part, receipt and event as over FTP. Only the
-//! bytes come from elsewhere, and only here is told which of them is the last.
+//! An upload that somebody else makes as if they were the partner: the same plan, part, receipt and event as over FTP.
+//! Only the bytes come from elsewhere, and the source says which is the last.
 //!
-//! Always: an upload whose source goes away before its end was told is not received.
+//! Always: an upload whose source goes away before announcing its end is not received.
 
 use std::io;
 use std::net::IpAddr;
@@ -30,9 +30,9 @@ use crate::store::transfer::{Direction, Transfer};
 /// Who stands in for the partner.
 #[derive(Clone, Debug)]
 pub struct StandIn<'a> {
-    /// Its name; stands in the transfer's record.
+    /// Their name, kept in the transfer's record.
     pub who: &'a str,
-    /// From where.
+    /// Their address.
     pub remote: IpAddr,
 }
 
@@ -45,7 +45,7 @@ pub struct Feed {
 }
 
 impl Feed {
-    /// Begins one, if the partner could: the first rule that says no is the error.
+    /// Begins one, if the partner could: the error is the first rule that says no.
     pub async fn begin(
         depot: &Depot,
         (snapshot, connector): (Arc<Snapshot>, Arc<LiveConnector>),
@@ -62,17 +62,17 @@ impl Feed {
         let whole = Arc::<AtomicBool>::default();
         let source = Handed { from, whole: Arc::clone(&whole) };
         let reply = format!("Uploaded by {} as if the partner had", by.who);
-        // A task of its own: whoever hands the bytes over may go away, and what arrived is then put aside in order.
+        // A separate task: the source may go away, and what arrived is then put aside in order.
         let upload = tokio::spawn(run(depot.clone(), party, (plan, path), source, reply));
         Ok(Self { to, whole, upload })
     }
 
-    /// Hands over the next bytes. `false`: the upload has ended already, [`Self::finish`] says why.
+    /// Passes on the next bytes. `false`: the upload has ended already, [`Self::finish`] says why.
     pub async fn write(&mut self, bytes: &[u8]) -> bool {
         self.to.write_all(bytes).await.is_ok()
     }
 
-    /// That was the last byte. The receipt, when the name is not a temporary one.
+    /// That was the last byte. Returns the receipt, unless the name is temporary.
     pub async fn finish(self) -> Result<Option<ReceiptId>, TransferError> {
         self.whole.store(true, Ordering::Release);
         drop(self.to);
@@ -90,7 +90,7 @@ async fn run(
     let begun_at = depot.clock.now();
     let abort = Abort::default();
     let upload = Upload::begin(&depot, &party, plan, &abort).await?;
-    // Nobody is connected over FTP: it stands among no live sessions.
+    // Nobody is connected over FTP: it is not among the live sessions.
     let place = Presence::default().enter(party.session.clone(), (party.remote, party.remote), begun_at);
     let stall = party.connector().settings.stall_timeout_s.seconds();
     let watch = Watch { place: &place, abort: &abort, stall, ends: None };
@@ -116,7 +116,7 @@ async fn run(
     done.result.map(|()| done.receipt)
 }
 
-/// There is no control connection whose loss could cast doubt on the end: it is told.
+/// No loss of a control connection could cast doubt on the end: the source announces it.
 struct Told;
 
 impl Control for Told {

@@ -1,5 +1,5 @@
-//! Rate limits of a connector, shared by all its sessions, each way by itself. A limit that is changed holds from the next
-//! bytes on.
+//! Rate limits of a connector, shared by all its sessions, separately for each direction. A changed limit applies from
+//! the next bytes on.
 //!
 //! Always: the Stall timeout does not run while the limit holds a transfer back: that is our own slowness.
 
@@ -21,17 +21,17 @@ use crate::domain::receipt::Ending;
 use crate::store::live::Live;
 use crate::store::transfer::Direction;
 
-/// Bytes moved without a look at the limit while there is none.
+/// Bytes moved between two checks while there is no limit.
 const FREE_BYTES: u64 = 64 * 1024 * 1024;
-/// A step takes at most this part of a second, all sessions together.
+/// A step takes at most this fraction of a second, for all sessions together.
 const STEPS_PER_SECOND: u64 = 4;
 const US_PER_SECOND: i128 = 1_000_000;
 
-/// Bytes that were moved ahead of their time. Unlike tokens, a debt needs no rate to be counted: the rate of the moment
-/// pays it off.
+/// Bytes that were moved ahead of their time. Unlike tokens, a debt is counted without a rate: the current rate pays it
+/// off.
 #[derive(Debug, Default)]
 struct Bucket {
-    /// In bytes times microseconds, so that nothing is rounded away; negative after a rest.
+    /// In bytes times microseconds, to avoid rounding; negative after a rest.
     debt: i128,
     at: Timestamp,
 }
@@ -42,7 +42,7 @@ impl Bucket {
         let elapsed = i128::try_from(now.since(self.at).as_micros()).unwrap_or(i128::MAX / i128::from(u64::MAX));
         self.at = now;
         let step = i128::from(rate.max(1)) * US_PER_SECOND / i128::from(STEPS_PER_SECOND);
-        // A rest is worth one step; a debt made under a higher rate is let go.
+        // A rest is worth one step; a debt from a higher rate is forgiven.
         self.debt = self.debt.saturating_sub(elapsed.saturating_mul(rate.into())).clamp(-step, 2 * step);
         let us = u64::try_from(self.debt.max(0) / i128::from(rate.max(1))).unwrap_or(u64::MAX);
         Duration::from_micros(us)
@@ -65,7 +65,7 @@ pub struct Throttles {
 }
 
 impl Throttles {
-    /// By the limits that are in force at each moment.
+    /// Uses the limits in force at each moment.
     pub fn new(live: Live, clock: Clock) -> Self {
         Self { live, clock, buckets: Arc::default() }
     }
@@ -107,7 +107,7 @@ impl Throttle {
         (!wait.is_zero()).then_some(wait)
     }
 
-    /// Bytes that may be moved before the next look: the fewer, the more sessions share the limit.
+    /// Bytes that may be moved before the next check: the more sessions share the limit, the fewer.
     pub fn step_bytes(&self) -> u64 {
         let sessions = u64::try_from(Arc::strong_count(&self.bucket)).unwrap_or(u64::MAX).max(1);
         self.rate().map_or(FREE_BYTES, |rate| (rate / STEPS_PER_SECOND / sessions).max(1))
@@ -220,7 +220,7 @@ mod tests {
         assert_eq!(bucket.wait(1_000, at(1_000_000)), Duration::from_millis(100));
         assert_eq!(bucket.wait(1_000, at(1_050_000)), Duration::from_millis(50));
         assert_eq!(bucket.wait(10_000, at(1_050_000)), Duration::from_millis(5));
-        // A limit that was lowered never makes anybody wait for long.
+        // A lowered limit never makes anybody wait for long.
         bucket.spend(1_000_000);
         assert_eq!(bucket.wait(10, at(1_050_000)), Duration::from_millis(500));
     }

@@ -1,5 +1,5 @@
-//! What was said on a control connection, secrets masked: kept in memory while the session lives, stored with each refusal
-//! and, as far as the connector's Log Level says, with the record of the session.
+//! What was said on a control connection, secrets masked: kept in memory while the session lives, stored with each
+//! refusal and, depending on the connector's Log Level, with the record of the session.
 
 use std::collections::VecDeque;
 use std::fmt;
@@ -8,7 +8,7 @@ use crate::base::clock::Timestamp;
 
 /// Lines kept: the first and the last of a longer session.
 pub const LINES_MAX: usize = 200;
-/// Of them from the beginning: who signed in, and how.
+/// How many of them are first lines: who signed in, and how.
 const FIRST_LINES: usize = 20;
 /// Characters of a line kept.
 const LINE_CHARS_MAX: usize = 300;
@@ -23,7 +23,7 @@ pub struct Transcript {
     left_out: u64,
 }
 
-/// One line. It is seldom read, so it is put into words then.
+/// One line. It is seldom read, so it is formatted only then.
 #[derive(Debug)]
 struct Line {
     at: Timestamp,

@@ -1,7 +1,7 @@
-//! Uploads that are not finished, of all partners: broken off on the way, or whole under a temporary name and never renamed
-//! (PRODUCT section 7). What there is, for the administrator; the way to drop one; and what goes in time.
+//! Unfinished uploads of all partners: broken off on the way, or complete under a temporary name and never renamed
+//! (PRODUCT section 7). Lists them for the administrator, drops one, and purges old ones.
 //!
-//! Never: removing a file that has a receipt, one that is being written, or one that no partner uploaded.
+//! Never: removes a file that has a receipt, is being written, or was not uploaded by a partner.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -22,7 +22,7 @@ use crate::workspace::removal::remove_file;
 use crate::workspace::temporary::{Temporary, look};
 use crate::workspace::workspaces::Workspace;
 
-/// One upload that is not finished.
+/// One unfinished upload.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Row {
     /// The connector's id.
@@ -31,13 +31,13 @@ pub struct Row {
     pub path: String,
     /// Bytes that arrived.
     pub size_bytes: u64,
-    /// When the last of them did.
+    /// When the last of them arrived.
     pub since: Timestamp,
-    /// When it is removed, if nobody goes on with it.
+    /// When it is removed, if nobody continues it.
     pub until: Timestamp,
-    /// Whether it is whole, and only has no final name.
+    /// Whether it is complete, and only lacks a final name.
     pub whole: bool,
-    /// Names it among the connector's.
+    /// Identifies it among the connector's.
     pub part: String,
 }
 
@@ -45,7 +45,7 @@ pub struct Row {
 enum Found {
     /// Broken off.
     Part(Folder, Vec<Name>, Unfinished),
-    /// Whole, in Receive.
+    /// Complete, in Receive.
     Whole(Temporary),
 }
 
@@ -80,7 +80,7 @@ impl Found {
     }
 }
 
-/// Every one, the oldest first.
+/// All of them, oldest first.
 pub async fn all(depot: &Depot, snapshot: &Snapshot) -> Vec<Row> {
     let keep = snapshot.profile.unfinished_keep_h.hours();
     let mut rows = Vec::new();
@@ -100,8 +100,8 @@ pub async fn all(depot: &Depot, snapshot: &Snapshot) -> Vec<Row> {
     rows
 }
 
-/// A connector's, and where they lie. `None`: a folder that cannot be opened has told so elsewhere; the others are shown and
-/// purged all the same.
+/// A connector's uploads, and its workspace. `None`: a folder that cannot be opened was reported elsewhere; the others
+/// are shown and purged all the same.
 async fn of(depot: &Depot, snapshot: &Snapshot, live: &Arc<LiveConnector>) -> Option<(Arc<Workspace>, Vec<Found>)> {
     let workspace = depot.workspaces.get(&snapshot.profile, &live.connector).ok()?;
     let of_side = |side| {
@@ -119,7 +119,7 @@ async fn of(depot: &Depot, snapshot: &Snapshot, live: &Arc<LiveConnector>) -> Op
     Some((workspace, found))
 }
 
-/// Whole uploads of a partner under temporary names.
+/// A partner's complete uploads under temporary names.
 pub(super) async fn temporaries(workspace: &Arc<Workspace>, live: &Arc<LiveConnector>) -> io::Result<Vec<Temporary>> {
     let (workspace, live) = (Arc::clone(workspace), Arc::clone(live));
     let looking = tokio::task::spawn_blocking(move || {
@@ -130,7 +130,7 @@ pub(super) async fn temporaries(workspace: &Arc<Workspace>, live: &Arc<LiveConne
     looking.await.map_err(io::Error::other)?
 }
 
-/// Drops one; `false` when it is not there any more: gone on with, finished or removed meanwhile.
+/// Drops one; `false` if it is no longer there: continued, finished or removed meanwhile.
 pub async fn discard(depot: &Depot, snapshot: &Snapshot, (connector, part): (&str, &str), who: &str) -> bool {
     let Some(live) = snapshot.partner(connector) else { return false };
     let Some((workspace, found)) = of(depot, snapshot, live).await else { return false };
@@ -144,7 +144,7 @@ pub async fn discard(depot: &Depot, snapshot: &Snapshot, (connector, part): (&st
     true
 }
 
-/// Those that are older than the profile keeps them go.
+/// Removes those older than the profile keeps them.
 pub async fn purge(depot: &Depot, snapshot: &Snapshot) {
     let oldest = depot.clock.now().minus(snapshot.profile.unfinished_keep_h.hours());
     for live in snapshot.partners() {
@@ -160,7 +160,7 @@ pub async fn purge(depot: &Depot, snapshot: &Snapshot) {
     }
 }
 
-/// The same of folders that were a partner's and are nobody's any more (decision 0124).
+/// The same for former folders of partners that belong to nobody now (decision 0124).
 async fn purge_left(depot: &Depot, snapshot: &Snapshot, oldest: Timestamp) -> Result<(), StoreError> {
     let root = Path::new(snapshot.profile.root_directory.as_str());
     let mut left = folders::ever(&depot.db).await?;
@@ -198,13 +198,13 @@ async fn tell(depot: &Depot, connector: &str, summary: String) {
 /// Why an unfinished upload made room for another.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Full {
-    /// There were as many as a folder keeps.
+    /// The folder had its maximum number.
     Many,
     /// Together they were larger than the connector's quota.
     Large,
 }
 
-/// Of one that has made room for another.
+/// The event for one that made room for another.
 pub(super) fn dropped(
     depot: &Depot,
     connector: &str,
@@ -223,7 +223,7 @@ pub(super) fn dropped(
     depot.event(EventKind::UnfinishedDropped, summary).of(connector)
 }
 
-/// Whether it was still there, older than that, and is gone.
+/// Removes it if it is older than that. Returns whether it was still there and is gone.
 async fn remove(depot: &Depot, connector: &Connector, from: &Workspace, one: &Found, before: Timestamp) -> bool {
     match one {
         Found::Part(side, names, unfinished) => {
@@ -250,7 +250,7 @@ async fn remove_whole(
     folder: &OpenFolder,
     (file, before): (&Temporary, Timestamp),
 ) -> Result<bool, TransferError> {
-    // Nobody uploads to that name or renames to it meanwhile.
+    // Meanwhile nobody uploads or renames to that name.
     let _turn = folder.naming(&file.names).await;
     let path = Folder::Receive.path(&file.names).to_string();
     let has_receipt = receipt::latest_stored_at(&depot.db, connector.id.key(), &path).await?.is_some();
@@ -259,7 +259,7 @@ async fn remove_whole(
     }
     let (parent, name) = folder.jail().parent(&file.names)?;
     let is_its = look(folder.jail(), &file.names, file.inode)?.is_some_and(|now| now.since < before);
-    // Taken before: one that gets its final name just now is not there to be taken.
+    // Taken first: one that is just getting its final name can no longer be taken.
     if !is_its || !folder.temporaries().take(file) {
         return Ok(false);
     }
@@ -304,7 +304,7 @@ mod tests {
             desk.store(name, 9).await.unwrap();
         }
         std::fs::write(desk.path("Receive").join("theirs.tmp"), "bytes").unwrap();
-        // One that was received and has a temporary name now, as after RNTO.
+        // One that was received and now has a temporary name, as after RNTO.
         publish_temporary(depot, party, &names("renamed.tmp"), &names("again.edi")).await.unwrap();
         let received = receipt::latest_stored_at(&depot.db, "acme", "/Receive/again.edi").await.unwrap().unwrap();
         std::fs::rename(desk.path("Receive").join("again.edi"), desk.path("Receive").join("again.tmp")).unwrap();
@@ -348,14 +348,14 @@ mod tests {
         let workspace = party.workspace(depot).unwrap();
         let found = temporaries(&workspace, &party.connector).await.unwrap();
         publish_temporary(depot, party, &names("a.tmp"), &names("a")).await.unwrap();
-        // Whoever looked before finds another file of that name by now.
+        // Whoever looked before now finds another file of that name.
         desk.store("a.tmp", 3).await.unwrap();
         let far = Timestamp::from_us(i64::MAX);
         assert!(!remove(depot, party.connector(), &workspace, &Found::Whole(found[0].clone()), far).await);
         assert!(desk.path("Receive").join("a.tmp").exists() && desk.path("Receive").join("a").exists());
     }
 
-    /// A part of a client's, its name in staging.
+    /// A client's part, named in staging.
     fn broken_off(depot: &Depot, folder: &OpenFolder, name: &str) -> String {
         let (id, path) = (ReceiptId::new(&depot.ids).to_string(), VirtualPath::root().resolve("/Receive").unwrap());
         let mut part = Part::create(folder, &id, &path.resolve(name).unwrap()).unwrap();
@@ -374,7 +374,7 @@ mod tests {
         let folder = OpenFolder::open(&desk.data.path().join("partners/elsewhere")).unwrap();
         let part = broken_off(depot, &folder, "a");
         let staging = desk.data.path().join("partners/elsewhere/.waybill");
-        // No client's: no name of one, or no receipt's id.
+        // Not a client's: without a client's name, or without a receipt's id.
         let nameless = ReceiptId::new(&depot.ids).to_string();
         drop(Part::create_nameless(&folder, &nameless).unwrap());
         drop(Part::create(&folder, "theirs", &VirtualPath::root().resolve("/Receive/b").unwrap()).unwrap());
@@ -398,7 +398,7 @@ mod tests {
         assert!(staging.join(&part).exists(), "it is not old yet");
         let again = at(Some(&[("output_folder", "elsewhere")])).await;
         assert_eq!(listed(depot, &again).await, [("/Receive/a".to_owned(), false)]);
-        // Another's now, who has nothing to do with parts.
+        // It now belongs to a connector that has nothing to do with parts.
         let folder = at(Some(&[("type", "folder"), ("folder", "elsewhere")])).await;
         purge(&later, &folder).await;
         assert!(staging.join(&part).exists(), "the folder is somebody's");

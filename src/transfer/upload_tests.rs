@@ -85,7 +85,7 @@ impl Desk {
         self.data.path().join("partners/acme").join(folder)
     }
 
-    /// An upload that goes on until the returned end of its pipe is shut.
+    /// An upload that continues until the returned end of its pipe is shut.
     fn begin(&self, mode: StoreMode, name: &str) -> (DuplexStream, Running) {
         let (ours, mut theirs) = tokio::io::duplex(1 << 20);
         let (depot, party) = (self.depot.clone(), self.party.clone());
@@ -104,7 +104,7 @@ impl Desk {
 
     async fn upload(&self, mode: StoreMode, name: &str, bytes: usize) -> Result<(), TransferError> {
         let (mut pipe, running) = self.begin(mode, name);
-        // What is refused is not read to its end.
+        // A refused upload is not read to its end.
         let _ = pipe.write_all(&vec![7; bytes]).await;
         let _ = pipe.shutdown().await;
         running.await.unwrap()?.result
@@ -114,7 +114,7 @@ impl Desk {
         self.upload(StoreMode::Replace, name, bytes).await
     }
 
-    /// Until so many bytes are arriving.
+    /// Waits until that many bytes are arriving.
     async fn until_arriving(&self, bytes: u64) {
         while self.depot.quotas.arriving("acme") != (1, bytes) {
             tokio::time::sleep(Duration::from_millis(1)).await;
@@ -248,7 +248,7 @@ async fn what_another_program_took_does_not_count() {
     desk.store("c", 1).await.unwrap();
     assert_eq!(receipt::find(&desk.depot.db, &gone.id).await.unwrap().unwrap().status, Status::Gone);
     assert_eq!(desk.lying().await, (2, 40_001));
-    // Where there is room for a file and for a byte it is known only after a refusal.
+    // If there is room for one file and one byte, it becomes known only with a refusal.
     for name in ["b", "c"] {
         std::fs::remove_file(desk.path("Receive").join(name)).unwrap();
     }
@@ -274,13 +274,13 @@ async fn what_another_program_took_is_gone_without_a_quota_but_not_with_the_whol
     };
     std::fs::remove_file(desk.path("Receive/a")).unwrap();
     assert_eq!(lying(&mut looked).await, (5, 5));
-    // A folder, with all that is in it; and one that is a file now.
+    // A folder with everything in it; and one that is now a file.
     std::fs::rename(desk.path("Receive/sub"), desk.path("elsewhere")).unwrap();
     assert_eq!(lying(&mut looked).await, (3, 3));
     std::fs::remove_dir_all(desk.path("Receive/other")).unwrap();
     std::fs::write(desk.path("Receive/other"), "a file").unwrap();
     assert_eq!(lying(&mut looked).await, (2, 2));
-    // While the partner renames something nothing is said.
+    // While the partner is renaming something nothing is reported.
     std::fs::remove_file(desk.path("Receive/b")).unwrap();
     let way = ("/Receive/x".to_owned(), "/Receive/y".to_owned());
     let rename = Rename::begin(&desk.depot.db, ("acme", None), way, desk.depot.clock.now()).await.unwrap();
@@ -299,7 +299,7 @@ async fn nothing_is_gone_from_a_folder_that_it_was_not_received_in() {
     desk.store("a", 1).await.unwrap();
     desk.depot.recorder.flush().await.unwrap();
     std::fs::remove_file(desk.path("Receive").join("a")).unwrap();
-    // As a disk that is away does: what is there now is another.
+    // As when a disk is away: what is there now is another folder.
     std::fs::remove_dir_all(desk.path("Receive").join(".waybill")).unwrap();
     assert!(is_over(&desk.store("b", 1).await));
     assert_eq!(desk.lying().await, (1, 1));
@@ -340,7 +340,7 @@ async fn a_rename_that_is_not_recorded_leaves_the_upload_what_it_was() {
     desk.store("a.tmp", 2).await.unwrap();
     let how = || temporary::marked(std::fs::File::open(desk.path("Receive/a.tmp")).unwrap());
     let Some(before) = how() else { return };
-    // As after a start: only the file itself says that it is one.
+    // As after a start: only the file itself tells what it is.
     desk.depot.workspaces.close_others(|_| false);
     desk.depot.db.set_read_only(true).await;
     let refused = publish_temporary(&desk.depot, &desk.party, &names("a.tmp"), &names("a")).await;
@@ -359,7 +359,7 @@ async fn an_upload_is_marked_as_one_without_a_final_name_until_its_receipt_is_co
     desk.depot.recorder.flush().await.unwrap();
     let how = |name: &str| temporary::marked(std::fs::File::open(desk.path("Receive").join(name)).unwrap());
     let Some(before) = how("a.tmp") else { return };
-    // Nothing is committed while another writes.
+    // Nothing is committed while another process writes.
     let writing = desk.depot.db.keep_busy().await;
     let (depot, party) = (desk.depot.clone(), desk.party.clone());
     let renaming = tokio::spawn(async move { publish_temporary(&depot, &party, &names("a.tmp"), &names("a")).await });

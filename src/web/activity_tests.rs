@@ -1,4 +1,4 @@
-//! Activity through the whole router: what follows live, what a filter finds, who may disconnect.
+//! Activity through the whole router: what is followed live, what a filter finds, who may disconnect.
 
 use std::net::IpAddr;
 use std::time::Duration;
@@ -318,7 +318,7 @@ async fn an_editor_disconnects_and_blocks_an_address_and_lets_it_in_again() {
 }
 
 impl Site {
-    /// A session that has ended, with a file received and one thing refused.
+    /// An ended session, with one file received and one refusal.
     pub(super) async fn end_session(&self, connector: &str, remote: &str, ending: SessionEnd) -> SessionId {
         let (id, now) = (SessionId::new(&self.ids), Clock::System.now());
         let session = Session {
@@ -338,7 +338,7 @@ impl Site {
         id
     }
 
-    /// A file was received; gives its receipt's id.
+    /// A file was received; returns its receipt's id.
     pub(super) async fn receive(&self, connector: &str, name: &str) -> ReceiptId {
         let receipt = receipt_of(self, connector, name);
         let id = receipt.id.clone();

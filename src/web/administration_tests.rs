@@ -51,7 +51,7 @@ impl Site {
     }
 }
 
-/// A certificate with its key, made elsewhere.
+/// A certificate and its key, made elsewhere.
 fn made(host: &str) -> (String, String) {
     let made = rcgen::generate_simple_self_signed([host.to_owned()]).unwrap();
     (made.cert.pem(), made.signing_key.serialize_pem())
@@ -230,7 +230,7 @@ async fn the_audit_is_paged_without_a_gap() {
     let (_, rest) = first.split_once("href=\"/audit?subject=settings&#38;before=").expect("no older page");
     let before = rest.split('"').next().unwrap();
     let second = site.get(&format!("/audit?subject=settings&before={before}"), &cookies).await.text;
-    // By the name that its form has for it, and by its key.
+    // By its name on its form, and by its key.
     let rows =
         |text: &str| text.matches(">Time zone<span class=\"sub\">settings, <span class=\"mono\">time_zone<").count();
     assert_eq!((rows(&first), rows(&second)), (50, 10));
@@ -311,9 +311,9 @@ async fn https_is_not_turned_off_where_other_machines_reach_the_pages() {
     let cookies = site.person("mira", Role::Admin).await;
     let csrf = site.get("/settings", &cookies).await.csrf();
     let on = [("csrf", csrf.as_str()), ("fields", "web_https"), ("web_https", "on")];
-    // A box that is not ticked is not sent.
+    // An unticked box is not sent.
     let off = &on[..2];
-    // As in a backup from before it was turned on: what is off already keeps nobody from saving.
+    // As in a backup from before it was turned on: something already off keeps nobody from saving.
     let saved = site.post("/settings", &cookies, off).await;
     assert_eq!(saved.header(LOCATION), "/settings", "{}", saved.text);
     site.post("/settings", &cookies, &on).await;
@@ -436,7 +436,7 @@ async fn settings_are_exported_and_imported_after_a_look_at_what_would_change() 
     let same = send(&[("text", None, &text)]).await;
     assert!(same.text.contains("Nothing differs") && !same.text.contains("name=\"apply\""));
 
-    // What the forms would refuse or ask about is refused and asked about here.
+    // Whatever the forms would refuse or ask about is refused or asked about here.
     let away = send(&[("text", None, "[connectors.acme]\noutput_folder = \"/proc/in\"\n")]).await;
     assert_eq!(away.status, StatusCode::UNPROCESSABLE_ENTITY);
     assert!(away.text.contains("connectors.acme.output_folder: /proc/in cannot be used"), "{}", away.text);
@@ -491,7 +491,7 @@ async fn backups_need_a_passphrase_and_are_made_tried_and_fetched_by_admins() {
     right[5].1 = "a long passphrase".to_owned();
     right[6].1 = super::tests::PASSWORD.to_owned();
     assert_eq!(post("/settings/backup", &right).await.status, StatusCode::SEE_OTHER);
-    // A browser that does not wait for it takes nothing back.
+    // A browser that does not wait for the answer changes nothing.
     let begun = async {
         let is_scratch = |entry: std::fs::DirEntry| entry.file_name().to_string_lossy().starts_with(".waybill-backup-");
         while !std::fs::read_dir(site.folder.path()).unwrap().any(|entry| is_scratch(entry.unwrap())) {
@@ -525,7 +525,7 @@ async fn backups_need_a_passphrase_and_are_made_tried_and_fetched_by_admins() {
     }
 }
 
-/// A backup is fetched, and then what a broken download of it left.
+/// Downloads a backup, and then the rest after a broken download.
 async fn go_on(site: &Site, cookies: &str, name: &str) {
     let ask = async |headers: &[(HeaderName, &str)]| {
         let mut request =
@@ -565,7 +565,7 @@ async fn put_back(site: &Site, (cookies, csrf): (&str, &str), name: &str) {
     let done = send(&right).await;
     assert!(done.text.contains("Beginning anew") && site.restart.is_wanted(), "{}", done.text);
     assert_eq!(done.headers["refresh"], "5; url=/sign-in");
-    // What the next start does, with a copy of the folder: this one is in use.
+    // What the next start does, on a copy of the folder: this one is in use.
     let copy = tempfile::tempdir().unwrap();
     let wanted = ".waybill-restore-wanted";
     std::fs::rename(site.folder.path().join(wanted), copy.path().join(wanted)).unwrap();

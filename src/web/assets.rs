@@ -1,5 +1,5 @@
-//! Style, script and icon: part of the program, served under names that hold a digest of their bytes, so that browsers
-//! may keep them for a year.
+//! Style, script and icon: part of the program, served under names that contain a digest of their bytes, so that
+//! browsers may keep them for a year.
 
 use std::sync::LazyLock;
 
@@ -66,7 +66,7 @@ pub fn addresses() -> &'static Addresses {
     &ADDRESSES
 }
 
-/// Gives one of the files.
+/// Returns one of the files.
 pub async fn get(Path(name): Path<String>) -> Result<Response, WebError> {
     let asset = ASSETS.iter().find(|asset| asset.name == name).ok_or_else(WebError::not_found)?;
     let headers = [(CONTENT_TYPE, asset.kind), (CACHE_CONTROL, "public, max-age=31536000, immutable")];

@@ -1,7 +1,7 @@
-//! What needs a person: each matter with what to do about it. Told from the state of things, never from a list of
-//! messages, so that it goes by itself when its cause is gone.
+//! What needs a person: each matter with what to do about it. Derived from the present state, never from a list of
+//! messages, so that it goes away with its cause.
 //!
-//! Always: a matter has a name that stays the same while it lasts, so that it can be put off.
+//! Always: a matter keeps the same name while it lasts, so that it can be put off.
 
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
@@ -28,29 +28,29 @@ use crate::web::pages::acme::Standing;
 use crate::web::pages::refusals::fix;
 use crate::web::table::address;
 
-/// Looked at no more often than this: every page tells how much there is.
+/// Computed no more often than this: every page shows their number.
 const KEPT_FOR: Duration = Duration::from_secs(2);
-/// Refusals in an hour, of one rule and connector, that are worth a look.
+/// Refusals in an hour, by one rule for one connector, that are worth a look.
 const REFUSED_MIN: u64 = 5;
-/// Above the usual: this many times the average hour of the last week.
+/// Unusual: this many times the average hour of the last week.
 const USUAL_TIMES: u64 = 3;
-/// Rules and connectors told at a time.
+/// Rules and connectors listed at a time.
 const REFUSED_SHOWN_MAX: i64 = 5;
-/// How long a window that was violated is told of.
+/// How long a violated window is listed.
 const VIOLATED_SHOWN_FOR: Duration = Duration::from_hours(24);
-/// Lanes in which deliveries were given up told at a time.
+/// Lanes with given-up deliveries listed at a time.
 const FAILED_SHOWN_MAX: usize = 5;
-/// Connectors whose storage fails told at a time.
+/// Connectors with failing storage listed at a time.
 const FAILING_SHOWN_MAX: usize = 5;
 /// Open to admins only.
 const CERTIFICATES: &str = "/certificates";
 const ACME: &str = "/certificates/acme";
 const BACKUP: &str = "/settings/backup";
-/// How old the newest backup may be where one is made every night.
+/// The age limit of the newest backup if one is made every night.
 const BACKUP_AGE_MAX: Duration = Duration::from_hours(48);
 /// Per cent of the disk in use.
 const DISK_WARN: u64 = 85;
-/// Per cent of the disk in use that will not do for long.
+/// Per cent of the disk in use that will soon be too much.
 const DISK_BAD: u64 = 95;
 
 /// One matter.
@@ -62,11 +62,11 @@ pub struct Matter {
     pub tone: &'static str,
     /// What is the matter.
     pub title: String,
-    /// What that means.
+    /// What it means.
     pub text: String,
-    /// Words and address of what can be done.
+    /// Words and addresses of the remedies.
     pub actions: Vec<(&'static str, String)>,
-    /// Until when it is put off, in words; empty when it is not.
+    /// Until when it is put off, in words; empty if it is not.
     pub until: String,
 }
 
@@ -81,7 +81,7 @@ impl Matter {
         self
     }
 
-    /// What the reader can do: not everybody sees every page.
+    /// Removes remedies that the reader cannot use: not everybody sees every page.
     pub fn open_to(mut self, context: &Context) -> Self {
         let for_admins = [CERTIFICATES, ACME, BACKUP];
         self.actions.retain(|(_, address)| !for_admins.contains(&address.as_str()) || context.may(Role::Admin));
@@ -94,13 +94,13 @@ impl Matter {
     }
 }
 
-/// What was found a moment ago.
+/// The matters found a moment ago.
 pub type Found = Option<(Timestamp, Arc<Vec<Matter>>)>;
 
-/// Every matter there is, the pressing ones first and those that are put off last.
+/// Every matter, urgent ones first and those put off last.
 pub async fn matters(context: &Context) -> Result<Arc<Vec<Matter>>, WebError> {
     let now = context.now();
-    // Whoever comes meanwhile waits for the same answer.
+    // Others who come meanwhile wait for the same answer.
     let mut found = context.state.attention.lock().await;
     if let Some((at, matters)) = &*found
         && now.since(*at) < KEPT_FOR
@@ -132,7 +132,7 @@ pub async fn matters(context: &Context) -> Result<Arc<Vec<Matter>>, WebError> {
     Ok(matters)
 }
 
-/// Looked at again when next asked: something was put off or brought back.
+/// Computed again when next needed: something was put off or brought back.
 pub async fn forget(context: &Context) {
     *context.state.attention.lock().await = None;
 }
@@ -185,7 +185,7 @@ fn disk(context: &Context) -> Option<Matter> {
     })
 }
 
-/// Partners that do not come any more, as they were told.
+/// Partners that stay away, as announced.
 async fn not_seen(context: &Context) -> Result<Vec<Matter>, WebError> {
     let snapshot = context.state.live.snapshot();
     let mut told: Vec<_> = watched::all(&context.state.db).await?.into_iter().collect();
@@ -203,7 +203,7 @@ async fn not_seen(context: &Context) -> Result<Vec<Matter>, WebError> {
     Ok(told.into_iter().filter_map(matter).take(FAILING_SHOWN_MAX).collect())
 }
 
-/// Windows of SLAs that lack files: those that end soon, and those of the last day.
+/// Windows of SLAs that lack files: those ending soon, and those of the last day.
 async fn slas(context: &Context) -> Result<Vec<Matter>, WebError> {
     let snapshot = context.state.live.snapshot();
     let bad = sla::bad(&context.state.db, context.now().minus(VIOLATED_SHOWN_FOR)).await?;
@@ -227,7 +227,7 @@ async fn slas(context: &Context) -> Result<Vec<Matter>, WebError> {
     Ok(bad.into_iter().filter_map(matter).collect())
 }
 
-/// What was given up, lane by lane.
+/// Deliveries given up, lane by lane.
 async fn deliveries(context: &Context) -> Result<Vec<Matter>, WebError> {
     let snapshot = context.state.live.snapshot();
     let written =
@@ -283,7 +283,7 @@ pub fn used_percent(free: u64, all: u64) -> u64 {
     u64::try_from(used).unwrap_or(100)
 }
 
-/// The authority did not issue what it was asked for.
+/// The authority did not issue a requested certificate.
 async fn acme(context: &Context) -> Result<Option<Matter>, WebError> {
     let standing = Standing::of(context).await?;
     let next = standing.next.map(|next| format!(" It is asked again {}.", next.words)).unwrap_or_default();
@@ -320,7 +320,7 @@ fn certificates(context: &Context) -> Vec<Matter> {
     matters
 }
 
-/// The newest backup is too old, where one is made every night.
+/// The newest backup is too old, if one is made every night.
 fn backups(context: &Context) -> Option<Matter> {
     let snapshot = context.state.live.snapshot();
     snapshot.appliance.backup_at?;
@@ -336,8 +336,8 @@ fn backups(context: &Context) -> Option<Matter> {
     Some(Matter::new("backup", "warn", title, text).with("Open Backup", BACKUP))
 }
 
-/// What a client from outside is told to connect to (227) is an address that it cannot reach: the Passive Address, what its
-/// name leads to, an exception, or, where there is none, our own.
+/// The address that outside clients are told to connect to (227) is unreachable for them: the Passive Address, the
+/// address of its name, an exception, or, without any, our own.
 fn passive_address(context: &Context) -> Option<Matter> {
     let (state, snapshot) = (&context.state, context.state.live.snapshot());
     let told = |session: &LiveSession| match state.ports.told(&snapshot, session.remote, session.local) {
@@ -363,7 +363,7 @@ const fn is_private(address: Ipv4Addr) -> bool {
 fn is_outside(address: IpAddr) -> bool {
     match address {
         IpAddr::V4(address) => !is_private(address),
-        // IPv6 clients are given a port alone, on the address they came to.
+        // IPv6 clients get only a port, on the address they connected to.
         IpAddr::V6(_) => false,
     }
 }
@@ -373,7 +373,7 @@ fn passive_ports(context: &Context) -> Option<Matter> {
     nearly_full(u32::try_from(context.state.ports.leased()).unwrap_or(u32::MAX), snapshot.profile.passive_port_range?)
 }
 
-/// The range of passive ports when no more than a tenth of it is free.
+/// The passive port range, if no more than a tenth of it is free.
 fn nearly_full(leased: u32, range: PortRange) -> Option<Matter> {
     let ports = range.count();
     (leased * 10 >= ports * 9).then(|| {

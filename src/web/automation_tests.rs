@@ -122,7 +122,7 @@ async fn what_runs_a_program_is_an_admins_to_say() {
     assert_eq!(site.act(&admin, "save", &RUN).await.status, StatusCode::SEE_OTHER);
     let run = site.actions().await.pop().unwrap();
     let own = ("action", run.id.as_str());
-    // Neither changed into something else nor removed, nor something else changed into it.
+    // It can neither be changed into something else nor removed, nor can something else be changed into it.
     assert_eq!(site.act(&editor, "save", &[&MAIL[..], &[own]].concat()).await.status, StatusCode::FORBIDDEN);
     assert_eq!(site.act(&editor, "remove", &[own]).await.status, StatusCode::FORBIDDEN);
     assert_eq!(site.act(&editor, "save", &MAIL).await.status, StatusCode::SEE_OTHER);

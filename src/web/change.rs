@@ -1,5 +1,5 @@
-//! Connectors as they are added and saved, for the forms and for the API: settings, then what the other side proves itself
-//! with, then the configuration in force.
+//! Adds and saves connectors for the forms and the API: settings, then the credential of the other side, then the
+//! configuration in force.
 
 use axum::http::StatusCode;
 
@@ -15,7 +15,7 @@ use crate::domain::value::{ConnectorType, CredentialKind};
 use crate::store::connector::{self, Edit, StoredConnector};
 use crate::store::setting::SaveError;
 
-/// A password or secret that was made and is to be shown once.
+/// A generated password or secret, to be shown once.
 #[derive(Debug)]
 pub struct Made {
     /// Which of them.
@@ -31,7 +31,7 @@ impl Made {
     }
 }
 
-/// Who edits connectors of that type: what a Command runs is an admin's to say.
+/// The role needed to edit connectors of that type: only admins decide what a Command runs.
 const fn editor_of(kind: ConnectorType) -> Role {
     match kind {
         ConnectorType::Command => Role::Admin,
@@ -39,7 +39,7 @@ const fn editor_of(kind: ConnectorType) -> Role {
     }
 }
 
-/// Refuses who may not edit connectors of that type.
+/// Refuses if the visitor may not edit connectors of that type.
 pub fn may_edit(context: &Context, kind: ConnectorType) -> Result<(), WebError> {
     if context.may(editor_of(kind)) {
         return Ok(());
@@ -48,10 +48,10 @@ pub fn may_edit(context: &Context, kind: ConnectorType) -> Result<(), WebError> 
     Err(WebError::new(StatusCode::FORBIDDEN, "Only an admin edits a Command", words))
 }
 
-/// How a change ended: what it gives, or why nothing was saved.
+/// The end of a change: its result, or why nothing was saved.
 pub type Ended<T> = Result<Result<T, SaveError>, WebError>;
 
-/// Adds a connector. A password or secret that is not among `values` is made.
+/// Adds a connector. A password or secret missing from `values` is generated.
 pub async fn add_connector(context: &Context, id: &ConnectorId, mut values: Texts) -> Ended<Option<Made>> {
     let state = &context.state;
     let kind = type_of(&values);
@@ -59,7 +59,7 @@ pub async fn add_connector(context: &Context, id: &ConnectorId, mut values: Text
     let chosen = match take_credential(&mut values, kind, id.as_str()) {
         Ok(chosen) => chosen,
         Err(mistake) => {
-            // What else is wrong is told at the same time.
+            // Other mistakes are reported at the same time.
             let mut mistakes = vec![mistake];
             values.retain(|key, _| CredentialKind::parse(key).is_none());
             mistakes.extend(ConnectorSettings::parse(&values).err().unwrap_or_default());
@@ -93,16 +93,16 @@ pub async fn save_connector(context: &Context, found: &StoredConnector, wanted: 
     Ok(Ok(()))
 }
 
-/// What came of a change of several connectors.
+/// The outcome of changing several connectors.
 #[derive(Debug, Default)]
 pub struct Switched {
-    /// How many were changed; one that was so already is none of them.
+    /// How many were changed, not counting those already in that state.
     pub changed: u64,
     /// The others, each with why.
     pub refused: Vec<String>,
 }
 
-/// Enables or disables connectors, each by itself.
+/// Enables or disables connectors, one by one.
 pub async fn set_enabled(context: &Context, ids: &[String], enabled: bool) -> Result<Switched, WebError> {
     let (state, snapshot) = (&context.state, context.state.live.snapshot());
     let mut done = Switched::default();
@@ -134,7 +134,7 @@ pub async fn set_enabled(context: &Context, ids: &[String], enabled: bool) -> Re
     Ok(done)
 }
 
-/// What is stored of a password or secret.
+/// The stored form of a password or secret.
 async fn sealed(
     context: &Context,
     kind: ConnectorType,

@@ -1,5 +1,5 @@
-//! Received files in the hands of an administrator, through the whole router: downloaded, zipped, deleted, begun anew;
-//! and how a browser wants its pages.
+//! What an administrator does with received files, through the whole router: download, zip, delete, begin anew; and a
+//! browser's preferences.
 
 use std::io::{Cursor, Read};
 
@@ -18,7 +18,7 @@ use crate::domain::receipt::Status;
 use crate::store::receipt::{self, Search};
 use crate::store::{arrow, audit};
 
-/// A site with files that acme uploaded, oldest first, and who may edit there.
+/// A site with files uploaded by acme, oldest first, and a signed-in editor.
 async fn uploaded(names: &[&str]) -> (Site, String, Vec<ReceiptId>) {
     let site = Site::new().await;
     let cookies = site.person("mira", Role::Editor).await;
@@ -117,7 +117,7 @@ async fn a_download_that_broke_off_goes_on_with_the_same_file() {
         let got = (answer.status.as_u16(), answer.header(CONTENT_RANGE), answer.header(CONTENT_LENGTH));
         assert_eq!((got.0, got.1, got.2, answer.text.as_str()), said, "{headers:?}");
         assert_eq!((answer.header(ETAG), answer.header(ACCEPT_RANGES)), (etag.as_str(), "bytes"), "{headers:?}");
-        // Of the whole file, whatever part of it comes.
+        // Of the whole file, whichever part is sent.
         assert_eq!(answer.headers["repr-digest"], whole.headers["repr-digest"]);
     }
     let entries = audit::latest(&site.db, None, 50).await.unwrap();

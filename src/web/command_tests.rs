@@ -1,4 +1,5 @@
-//! Commands through the whole router: what they run is an admin's to say, and without a folder of programs there are none.
+//! Commands through the whole router: only admins decide what they run, and without a folder of programs there are
+//! none.
 
 use std::os::unix::fs::PermissionsExt;
 

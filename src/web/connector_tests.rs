@@ -1,4 +1,4 @@
-//! The pages of one connector through the whole router: what waits for the partner, and what is put there.
+//! The pages of one connector through the whole router: the files waiting for the partner, and putting files there.
 
 use std::path::PathBuf;
 
@@ -72,7 +72,7 @@ async fn a_password_of_a_save_that_came_too_late_is_not_shown_as_if_it_were_in_f
     site.add_connector("acme", "").await;
     site.set("acme", "description", "Retail").await;
     let csrf = site.get("/connectors/acme/settings", &cookies).await.csrf();
-    // What is typed is what somebody else has saved; the password is not.
+    // The typed settings equal what somebody else has saved; the password does not.
     let form = [
         ("csrf", csrf.as_str()),
         ("tab", "settings"),
@@ -84,7 +84,7 @@ async fn a_password_of_a_save_that_came_too_late_is_not_shown_as_if_it_were_in_f
     let late = site.ask(Method::POST, "/connectors/acme/save", &cookies, Some(&form)).await;
     assert_eq!(late.status, StatusCode::CONFLICT);
     assert!(late.text.contains("Nothing of yours was saved"), "{}", late.text);
-    // Nor is one that was typed in the form that is shown again: whoever saves that must know.
+    // Nor is one typed in the form that is shown again: its author must know.
     assert!(late.text.contains("No password was made: press Generate again"), "{}", late.text);
     let typed = [&form[..2], &[("fields", "stall_timeout_s"), ("stall_timeout_s", "x")]].concat();
     let typed = [&typed[..], &[("password", "a new long password")]].concat();

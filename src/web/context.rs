@@ -1,4 +1,4 @@
-//! Who asks, and what every handler needs to answer: one extractor instead of a row of parameters.
+//! Who asks, and everything a handler needs to answer: one extractor instead of a row of parameters.
 
 use std::net::IpAddr;
 
@@ -16,36 +16,36 @@ use crate::domain::administrator::Role;
 use crate::store::administrator::WebSession;
 use crate::store::setting::Change;
 
-/// Who asks, put into each request by `layers::know_visitor`.
+/// The visitor, put into each request by `layers::know_visitor`.
 #[derive(Clone, Debug)]
 pub struct Visitor {
-    /// Signed in as; by a token of the API, as its owner.
+    /// The sign-in; for a token of the API, its owner's.
     pub session: Option<WebSession>,
-    /// The name that changes are made in; empty for a stranger.
+    /// The name under which changes are made; empty for a stranger.
     pub who: String,
-    /// What the session is known by; empty when not signed in.
+    /// The session's token; empty if not signed in.
     pub token: Secret,
-    /// What every form of this visitor carries.
+    /// The token of every form of this visitor.
     pub csrf: String,
-    /// From where.
+    /// Their address.
     pub remote: IpAddr,
-    /// Whether the request came by TLS.
+    /// Whether the request came over TLS.
     pub tls: bool,
-    /// How it wants its pages.
+    /// Their preferences for pages.
     pub looks: Looks,
-    /// What the browser calls itself, cut short.
+    /// The browser's user agent, shortened.
     pub agent: String,
-    /// The host that was asked for, with its port.
+    /// The requested host, with its port.
     pub authority: String,
 }
 
 impl Visitor {
-    /// The host that was asked for, without its port.
+    /// The requested host, without its port.
     pub fn host(&self) -> String {
         host_name(&self.authority)
     }
 
-    /// Where this server is, as the visitor sees it: `https://mft.example.com:8020`.
+    /// This server's address as the visitor sees it: `https://mft.example.com:8020`.
     pub fn origin(&self) -> String {
         let scheme = if self.tls { "https" } else { "http" };
         format!("{scheme}://{}", self.authority)
@@ -55,11 +55,11 @@ impl Visitor {
 /// A request's context.
 #[derive(Clone, Debug)]
 pub struct Context {
-    /// Everything that can be reached.
+    /// All services.
     pub state: WebState,
-    /// Who asks.
+    /// The visitor.
     pub visitor: Visitor,
-    /// The path asked for.
+    /// The requested path.
     pub path: String,
 }
 
@@ -74,12 +74,12 @@ impl FromRequestParts<WebState> for Context {
 }
 
 impl Context {
-    /// What time it is.
+    /// The present time.
     pub fn now(&self) -> Timestamp {
         self.state.clock.now()
     }
 
-    /// The name that changes are made in; empty for a stranger.
+    /// The name under which changes are made; empty for a stranger.
     pub fn who(&self) -> &str {
         &self.visitor.who
     }
@@ -89,7 +89,7 @@ impl Context {
         self.visitor.session.as_ref().is_some_and(|session| session.administrator.role >= role)
     }
 
-    /// Runs `work` with who changes what, for the audit.
+    /// Runs `work` with the details of the change for the audit.
     pub async fn changing<T>(&self, work: impl AsyncFnOnce(&Change<'_>) -> T) -> T {
         let remote = self.visitor.remote.to_string();
         let change = Change { who: self.who(), remote: &remote, at: self.now(), ids: &self.state.ids };
@@ -101,7 +101,7 @@ impl Context {
         self.state.notes.leave(self.visitor.token.reveal(), path, note, self.now());
     }
 
-    /// Takes the note that waits for this page.
+    /// Takes the note waiting for this page.
     pub fn note(&self) -> Option<Note> {
         self.state.notes.take(self.visitor.token.reveal(), &self.path, self.now())
     }

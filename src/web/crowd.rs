@@ -1,4 +1,4 @@
-//! How many connections of browsers one address may have, so that one that says nothing does not take every place.
+//! Limits the browser connections of one address, so that a silent client does not take every place.
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 
 use crate::base::lock::lock;
 
-/// Connections at a time of one address; those of this machine, as of a proxy before the pages, are not counted.
+/// Connections at a time from one address; those from this machine, such as from a proxy, do not count.
 pub const CONNECTIONS_PER_ADDRESS_MAX: usize = 128;
 
 /// Counts connections by address.
@@ -17,7 +17,7 @@ pub struct Crowd {
 }
 
 impl Crowd {
-    /// A connection comes from `address`; `None` when that has as many as it may.
+    /// A connection comes from `address`; `None` if it already has as many as allowed.
     pub fn join(&self, address: IpAddr) -> Option<Place> {
         let address = counted(address);
         if !address.is_loopback() {
@@ -39,7 +39,7 @@ impl Crowd {
     }
 }
 
-/// A connection that is counted as long as this lives.
+/// A connection, counted as long as this lives.
 #[derive(Debug)]
 pub struct Place {
     crowd: Crowd,
@@ -57,8 +57,8 @@ impl Drop for Place {
     }
 }
 
-/// What is counted as one: an IPv4 address, however it is written, and 64 bits of IPv6, which is what one site has
-/// (RFC 6177 section 2).
+/// The unit of counting: an IPv4 address, however it is written, or 64 bits of IPv6, which is what one site has (RFC
+/// 6177 section 2).
 pub(super) fn counted(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
         IpAddr::V6(six) if !six.is_loopback() => Ipv6Addr::from_bits(six.to_bits() >> 64 << 64).into(),

@@ -1,6 +1,6 @@
-//! A form that was not made by this server for this browser cannot be read: [`Posted`], [`Uploaded`] and [`Streamed`] are
-//! the only ways to a form's fields, and they check the token first. Before sign-in the token is keyed to a cookie of the
-//! visit, afterwards it is the session's own.
+//! A form that was not made by this server for this browser cannot be read: [`Posted`], [`Uploaded`] and [`Streamed`]
+//! are the only ways to a form's fields, and they check the token first. Before sign-in the token is keyed to a cookie
+//! of the visit, afterwards it is the session's own.
 
 use std::time::Duration;
 
@@ -18,19 +18,19 @@ use super::state::WebState;
 use crate::base::hex::hex;
 use crate::base::secret::Secret;
 
-/// The name of the field that holds the token.
+/// The name of the token's field.
 pub const FIELD: &str = "csrf";
 /// Fields of one form.
 pub const FIELDS_MAX: usize = 500;
-/// The next bytes of a file must be here within this time.
+/// The next bytes of a file must arrive within this time.
 const CHUNK_WITHIN: Duration = Duration::from_mins(1);
-/// What is told of files that are taken as they come.
+/// The message about files that were already accepted.
 const KEPT: &str =
     "The file that was on its way is not there; those that came whole before it are, and the list shows them.";
-/// Bytes of a token, and more.
+/// Bytes of a token, with a margin.
 const TOKEN_BYTES_MAX: usize = 1_024;
 
-/// The token of forms that a visit which has not signed in may send.
+/// The token for forms of a visit that has not signed in.
 pub fn visit_token(key: &[u8; 32], visit: &str) -> String {
     let Ok(mut mac) = Hmac::<Sha256>::new_from_slice(key) else { return String::new() };
     mac.update(b"visit ");
@@ -38,24 +38,24 @@ pub fn visit_token(key: &[u8; 32], visit: &str) -> String {
     hex(&mac.finalize().into_bytes())
 }
 
-/// The fields of a form whose token was right.
+/// The fields of a form with a valid token.
 #[derive(Clone, Debug, Default)]
 pub struct Posted {
     fields: Vec<(String, String)>,
 }
 
 impl Posted {
-    /// What was typed in `name`; empty if the form had no such field.
+    /// The text in `name`; empty if the form had no such field.
     pub fn text(&self, name: &str) -> &str {
         self.fields.iter().find(|(key, _)| key == name).map_or("", |(_, value)| value.as_str())
     }
 
-    /// What was typed in `name`, if the form had such a field.
+    /// The text in `name`, if the form had such a field.
     pub fn get(&self, name: &str) -> Option<&str> {
         self.fields.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str())
     }
 
-    /// Every value of `name`, as checkboxes of one group send them.
+    /// Every value of `name`, as sent by checkboxes of one group.
     pub fn all<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a str> {
         self.fields.iter().filter(move |(key, _)| key == name).map(|(_, value)| value.as_str())
     }
@@ -72,16 +72,16 @@ impl Posted {
     }
 }
 
-/// A form with files, whose token came first and was right: nothing behind a wrong one is read.
+/// A form with files, whose token came first and was valid: nothing after an invalid one is read.
 #[derive(Debug, Default)]
 pub struct Uploaded {
-    /// Its fields that are no files.
+    /// Its fields that are not files.
     pub posted: Posted,
     files: Vec<(String, Zeroizing<Vec<u8>>)>,
 }
 
 impl Uploaded {
-    /// The file chosen in `name`; `None` when none was.
+    /// The file chosen in `name`; `None` if none was.
     pub fn file(&self, name: &str) -> Option<&Zeroizing<Vec<u8>>> {
         self.files.iter().find(|(key, bytes)| key == name && !bytes.is_empty()).map(|(_, bytes)| bytes)
     }
@@ -98,7 +98,7 @@ impl FromRequest<WebState> for Uploaded {
         while let Some(mut part) = parts.next_field().await.map_err(|error| broken(&error))? {
             let name = part.name().unwrap_or_default().to_owned();
             let is_file = part.file_name().is_some();
-            // A key may be in it: wiped when dropped.
+            // It may contain a key: wiped when dropped.
             let mut bytes = Zeroizing::new(Vec::new());
             while let Some(chunk) = part.chunk().await.map_err(|error| broken(&error))? {
                 if !trusted && bytes.len() + chunk.len() > TOKEN_BYTES_MAX {
@@ -144,7 +144,7 @@ fn broken(error: &MultipartError) -> WebError {
     }
 }
 
-/// A form whose files are read as they come, however large. Its token came first and was right.
+/// A form whose files are read as they come, however large. Its token came first and was valid.
 #[derive(Debug)]
 pub struct Streamed {
     posted: Posted,
@@ -154,29 +154,29 @@ pub struct Streamed {
 /// One part of a form.
 #[derive(Debug)]
 pub enum Part<'a> {
-    /// A field: it stands in the fields that later files come with.
+    /// A field: it is added to the fields for later files.
     Kept,
-    /// A file, and the fields that came before it.
+    /// A file, and the fields before it.
     File(Box<Incoming<'a>>, &'a Posted),
 }
 
-/// One file of a form, on its way.
+/// One file of a form, still arriving.
 #[derive(Debug)]
 pub struct Incoming<'a> {
-    /// The name that the browser gave it, without folders.
+    /// The browser's name for it, without folders.
     pub name: String,
     field: Field<'a>,
 }
 
 impl Streamed {
-    /// The next part, until there is none.
+    /// The next part, while there is one.
     pub async fn next(&mut self) -> Result<Option<Part<'_>>, WebError> {
         if self.posted.fields.len() > FIELDS_MAX {
             return Err(too_many());
         }
         let Some(field) = chunk_in_time(self.parts.next_field()).await? else { return Ok(None) };
         match field.file_name().map(|name| name.rsplit('/').next().unwrap_or_default().to_owned()) {
-            // A file input in which nothing was chosen.
+            // A file input without a chosen file.
             Some(name) if name.is_empty() => Ok(Some(Part::Kept)),
             Some(name) => Ok(Some(Part::File(Box::new(Incoming { name, field }), &self.posted))),
             None => {
@@ -212,7 +212,7 @@ impl FromRequest<WebState> for Streamed {
     }
 }
 
-/// Waits for more of a form, but not for ever.
+/// Waits for more of a form, up to a limit.
 async fn chunk_in_time<T>(more: impl Future<Output = Result<T, MultipartError>>) -> Result<T, WebError> {
     let more = tokio::time::timeout(CHUNK_WITHIN, more).await;
     let more = more.map_err(|_| WebError::status(StatusCode::REQUEST_TIMEOUT))?;

@@ -17,14 +17,14 @@ use crate::store::{Db, StoreError};
 /// Rows read at a time.
 const STEP_ROWS: i64 = 500;
 
-/// What rows are looked for, and how one is written.
+/// Which rows to read, and how to write one.
 pub trait Paged: Send + Sync + 'static {
     /// The names of the columns.
     const COLUMNS: &'static [&'static str];
-    /// One as it is stored.
+    /// One as stored.
     type Row: Send;
 
-    /// The next `count` rows before `before`, newest first; none when there are no more.
+    /// The next `count` rows before `before`, newest first; none if there are no more.
     fn page(
         &self,
         db: &Db,
@@ -32,14 +32,14 @@ pub trait Paged: Send + Sync + 'static {
         count: i64,
     ) -> impl Future<Output = Result<Vec<Self::Row>, StoreError>> + Send;
 
-    /// Where a row stands.
+    /// The place of a row.
     fn place(row: &Self::Row) -> (Timestamp, &str);
 
     /// A row's cells, one for each column.
     fn cells(row: Self::Row) -> Vec<String>;
 }
 
-/// Before the first cell: spreadsheets take a text without it for one in the code page of their machine (decision 0128).
+/// Before the first cell: without it spreadsheets assume the code page of their machine (decision 0128).
 const UTF_8: &str = "\u{feff}";
 
 /// A file of that name, its bytes made while it is sent.
@@ -50,7 +50,7 @@ pub fn file<S: Paged>(context: &Context, name: &str, table: S) -> Response {
         if let Some(text) = heading {
             return Ok(Some((Bytes::from(text), (db, table, None, before))));
         }
-        // The browser sees that the file is not whole: the connection breaks off.
+        // The connection breaks off, so the browser sees that the file is incomplete.
         let rows = table.page(&db, before.as_ref(), STEP_ROWS).await.map_err(|error| {
             let error = WebError::from(error);
             tracing::error!(cause = error.cause, "An export was broken off");
@@ -75,7 +75,7 @@ fn line(cells: &[String]) -> String {
     format!("{}\r\n", cells.join(","))
 }
 
-/// One cell: no formula, and quoted where it must be.
+/// One cell: not a formula, and quoted if necessary.
 fn cell(text: &str) -> String {
     let formula = text.starts_with(['=', '+', '-', '@', '\t', '\r', '\n']);
     let text = if formula { format!("'{text}") } else { text.to_owned() };

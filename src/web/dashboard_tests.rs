@@ -32,7 +32,7 @@ impl Site {
         listener::put(&self.db, Listener::Ftp, &state).await.unwrap();
     }
 
-    /// A rule said no, so often.
+    /// A rule said no, this many times.
     pub(super) async fn refuse(&self, rule: Rule, connector: &str, times: u64) -> RefusalId {
         let id = RefusalId::new(&self.ids);
         for _ in 0..times {
@@ -56,7 +56,7 @@ impl Site {
         id
     }
 
-    /// So many bytes went that way in the last second.
+    /// This many bytes went that way in the last second.
     pub(super) async fn transfer(&self, direction: Direction, path: &str, bytes: u64, complete: bool) {
         let now = Clock::System.now();
         let transfer = Transfer {

@@ -1,5 +1,5 @@
-//! Files as answers: a name that every browser reads, and the bytes as they come from disk, all or those that a client still
-//! wants of them.
+//! Files as answers: a name that every browser reads, and the bytes as they come from disk, all or just those that a
+//! client still wants.
 
 use std::fs::File;
 use std::io::{Seek, SeekFrom};
@@ -17,12 +17,12 @@ use tokio_util::io::ReaderStream;
 
 use super::error::WebError;
 
-/// What RFC 8187 section 3.2.1 lets stand as it is, of what names often hold.
+/// What RFC 8187 section 3.2.1 allows unescaped, as far as names often contain it.
 const ENCODED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'.').remove(b'-').remove(b'_');
 /// Bytes read at a time.
 const CHUNK_BYTES: usize = 128 * 1024;
 
-/// `Content-Disposition` of a file to keep (RFC 6266): the name in ASCII for whoever knows no better, and as it is.
+/// `Content-Disposition` of a file to keep (RFC 6266): the name in ASCII for clients that know no better, and as it is.
 pub fn attachment(name: &str) -> String {
     let plain: String =
         name.chars().map(|c| if c.is_ascii_alphanumeric() || ".-_ ".contains(c) { c } else { '_' }).collect();
@@ -32,15 +32,15 @@ pub fn attachment(name: &str) -> String {
 /// A file that is served.
 #[derive(Clone, Copy, Debug)]
 pub struct Served<'a> {
-    /// Under which name.
+    /// Its name.
     pub name: &'a str,
-    /// All its bytes.
+    /// Its size.
     pub size_bytes: u64,
-    /// What tells it from every other file, in quotation marks (RFC 9110 section 8.8.3).
+    /// Its unique identifier, in quotation marks (RFC 9110 section 8.8.3).
     pub etag: &'a str,
 }
 
-/// What is wanted of it, from its first byte on in `source`.
+/// The answer with the wanted bytes; `source` is the file from its first byte on.
 pub fn answer(served: Served<'_>, wanted: Wanted, mut source: File) -> Result<Response, WebError> {
     let Served { name, size_bytes, etag } = served;
     let response = match wanted {
@@ -65,20 +65,20 @@ fn file(name: &str, size_bytes: u64, reader: impl AsyncRead + Send + 'static) ->
     (headers, Body::from_stream(stream)).into_response()
 }
 
-/// Which bytes of a file are asked for (RFC 9110 section 14.2).
+/// Which bytes of a file are requested (RFC 9110 section 14.2).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Wanted {
     /// All of them.
     Whole,
     /// These.
     Part(Range<u64>),
-    /// Some that it does not have.
+    /// Some beyond its end.
     Beyond,
 }
 
 impl Wanted {
-    /// By method and headers of a request. What asks for several parts or cannot be read is answered with the whole, and so
-    /// is who has a part of another file. HEAD asks how large it is, and there are no parts of that.
+    /// From method and headers of a request. One that asks for several parts or cannot be read is answered with the
+    /// whole, and so is one that has a part of another file. HEAD asks for the size, and there are no parts of that.
     pub fn of(method: &Method, headers: &HeaderMap, Served { size_bytes, etag, .. }: Served<'_>) -> Self {
         if method == Method::HEAD {
             return Self::Whole;
@@ -95,7 +95,7 @@ impl Wanted {
         if !unit.eq_ignore_ascii_case("bytes") || !is_number(first) || !is_number(last) {
             return Self::Whole;
         }
-        // Nothing is as long as what does not fit.
+        // A number that does not fit exceeds every length.
         let number = |text: &str| (!text.is_empty()).then(|| text.parse().unwrap_or(u64::MAX));
         match (number(first), number(last)) {
             (None, None) => Self::Whole,
@@ -109,19 +109,19 @@ impl Wanted {
         }
     }
 
-    /// Whether a request of that method gets any of its bytes.
+    /// Whether a request with that method gets any bytes.
     pub fn is_read(&self, method: &Method) -> bool {
         method != Method::HEAD && *self != Self::Beyond
     }
 }
 
-/// These of its `size_bytes`, of which `reader` gives the first next.
+/// This part of its `size_bytes`; `reader` starts with its first byte.
 fn part(name: &str, (part, size_bytes): (Range<u64>, u64), reader: impl AsyncRead + Send + 'static) -> Response {
     let told = format!("bytes {}-{}/{size_bytes}", part.start, part.end - 1);
     (StatusCode::PARTIAL_CONTENT, [(CONTENT_RANGE, told)], file(name, part.end - part.start, reader)).into_response()
 }
 
-/// It does not have what is asked for.
+/// It does not have what is requested.
 fn beyond(size_bytes: u64) -> Response {
     (StatusCode::RANGE_NOT_SATISFIABLE, [(CONTENT_RANGE, format!("bytes */{size_bytes}"))]).into_response()
 }

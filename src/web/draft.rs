@@ -1,5 +1,5 @@
-//! A form of settings on its way: what was typed, what is wrong with it, and who saved in between. Every page of settings
-//! shows and saves through it.
+//! A form of settings not saved yet: what was typed, what is wrong with it, and who saved in between. Every page of
+//! settings shows and saves through it.
 
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
@@ -15,7 +15,7 @@ use crate::domain::setting::{Mistake, Setting, Texts};
 use crate::store::profile;
 use crate::store::setting::{SaveError, Stored};
 
-/// A value that somebody else saved meanwhile.
+/// A value that somebody else changed meanwhile.
 #[derive(Clone, Debug)]
 pub struct Conflict {
     /// The field's key.
@@ -28,56 +28,56 @@ pub struct Conflict {
     pub stored: String,
 }
 
-/// What a page shows of a draft beside its fields.
+/// What a page shows of a draft besides its fields.
 #[derive(Clone, Debug)]
 pub struct DraftView {
-    /// What the form was made from; empty for what is not stored yet.
+    /// What the form was made from; empty if nothing is stored yet.
     pub made_from: String,
     /// Every mistake, for the summary above the form.
     pub problems: Vec<Problem>,
-    /// What somebody else saved meanwhile, where it differs from what was typed.
+    /// What somebody else saved meanwhile, if it differs from what was typed.
     pub conflicts: Vec<Conflict>,
-    /// Who saved meanwhile; empty when nobody did.
+    /// Who saved meanwhile; empty if nobody did.
     pub conflict_by: String,
 }
 
 impl DraftView {
-    /// Whether what was typed is still to be saved.
+    /// Whether the typed values are still to be saved.
     pub fn is_unsaved(&self) -> bool {
         !self.problems.is_empty() || !self.conflict_by.is_empty()
     }
 }
 
-/// A form and how it stands.
+/// A form and its state.
 #[derive(Clone, Debug)]
 pub struct Draft {
     table: &'static [Setting],
     /// The fields.
     pub form: SettingForm,
-    /// The settings that the form was made from; `None` takes whatever is stored.
+    /// The settings that the form was made from; `None` accepts whatever is stored.
     pub origin: Option<Origin>,
-    /// What somebody else saved meanwhile, where it differs from what was typed.
+    /// What somebody else saved meanwhile, if it differs from what was typed.
     pub conflicts: Vec<Conflict>,
-    /// Who saved meanwhile; empty when nobody did.
+    /// Who saved meanwhile; empty if nobody did.
     pub conflict_by: String,
-    /// Whether what it was to change is no longer there: what was typed adds a new one.
+    /// Whether its subject no longer exists: what was typed adds a new one.
     pub is_gone: bool,
 }
 
 impl Draft {
-    /// What is stored.
+    /// Shows the stored settings.
     pub fn stored(stored: Stored, table: &'static [Setting]) -> Self {
         let origin = Origin::of(stored.version, &stored.texts, table);
         Self::new(stored.texts, Some(origin), table)
     }
 
-    /// One of several, such as an SLA, as it is stored; or a new one.
+    /// One of several, such as an SLA, as stored; or a new one.
     pub fn one(stored: Option<(&Texts, i64)>, table: &'static [Setting]) -> Self {
         let origin = stored.map(|(texts, version)| Origin::of(version, texts, table));
         Self::new(stored.map(|(texts, _)| texts.clone()).unwrap_or_default(), origin, table)
     }
 
-    /// What was typed, or, where the reader chose between that and what somebody else had saved meanwhile, what was chosen.
+    /// What was typed, or, if the reader chose between that and what somebody else had saved meanwhile, the choice.
     pub fn typed(posted: &Posted, table: &'static [Setting]) -> Self {
         let mut texts = posted_texts(posted, table);
         for (key, text) in &mut texts {
@@ -108,12 +108,12 @@ impl Draft {
         self.settle(saved)
     }
 
-    /// Notes how a save ended: whether it is done, or the form is shown again with why not.
+    /// Records how a save ended: whether it is done, or the form is shown again with the reasons.
     pub fn settle(&mut self, saved: Result<(), SaveError>) -> Result<bool, WebError> {
         match saved {
             Ok(()) => return Ok(true),
             Err(SaveError::Mistakes(mistakes)) => self.form.refuse(mistakes),
-            // The form saves what was typed when it is sent again, and leaves alone what the reader left alone.
+            // Sent again, the form saves what was typed, and leaves alone what the reader left alone.
             Err(SaveError::Stale(stored)) => {
                 self.follow(&stored.texts);
                 self.conflicts = self.differences(&stored);
@@ -125,7 +125,7 @@ impl Draft {
         Ok(false)
     }
 
-    /// The same for one of several; gives what was saved.
+    /// The same for one of several; returns what was saved.
     pub fn settle_one<T>(&mut self, saved: Result<T, SaveError>) -> Result<Option<T>, WebError> {
         match saved {
             Ok(saved) => return Ok(Some(saved)),
@@ -145,7 +145,7 @@ impl Draft {
         self.origin.as_ref().map(|origin| origin.version)
     }
 
-    /// Shows what is stored now wherever the reader had changed nothing.
+    /// Shows the stored values wherever the reader had changed nothing.
     fn follow(&mut self, stored: &Texts) {
         let Some(origin) = &self.origin else { return };
         for (key, text) in &mut self.form.texts {
@@ -157,7 +157,7 @@ impl Draft {
         }
     }
 
-    /// A secret that was typed, or wished for, is not in the form that is shown again: the reader must know.
+    /// A secret that was typed or requested is not in the form that is shown again: the reader must know.
     pub fn miss_secret(&mut self, posted: &Posted) {
         let words = if posted.get("generate").is_some() {
             "No password was made: press Generate again"
@@ -183,7 +183,7 @@ impl Draft {
         self.table.iter().filter_map(differs).collect()
     }
 
-    /// What a page shows of it beside the fields.
+    /// What a page shows of it besides the fields.
     pub fn view(&self) -> DraftView {
         DraftView {
             made_from: self.origin.as_ref().map(ToString::to_string).unwrap_or_default(),
@@ -193,7 +193,7 @@ impl Draft {
         }
     }
 
-    /// The page's title: it says when something is wrong.
+    /// The page's title, which tells if something is wrong.
     pub fn title(&self, title: &str) -> String {
         if self.status() == StatusCode::OK { title.to_owned() } else { format!("Error: {title}") }
     }
@@ -208,7 +208,7 @@ impl Draft {
         }
     }
 
-    /// The answer that shows it.
+    /// The answer with that page.
     pub fn answer(&self, page: &impl askama::Template) -> Result<Response, WebError> {
         Ok((self.status(), html(page)?).into_response())
     }

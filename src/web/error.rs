@@ -1,4 +1,4 @@
-//! What went wrong, in two sentences for the reader; the cause goes to the log, once, at the edge.
+//! Errors, in two sentences for the reader; the cause is logged once, at the edge.
 
 use axum::extract::rejection::BytesRejection;
 use axum::http::StatusCode;
@@ -7,7 +7,7 @@ use axum::response::{IntoResponse, Response};
 use crate::access::password::HashError;
 use crate::store::StoreError;
 
-/// A page that could not be given. `layers::dress` turns it into a page of the site.
+/// An error in place of a page. `layers::dress` turns it into a page of the site.
 #[derive(Clone, Debug)]
 pub struct WebError {
     /// The status.
@@ -21,17 +21,17 @@ pub struct WebError {
 }
 
 impl WebError {
-    /// An error with the reader's words.
+    /// An error with words for the reader.
     pub fn new(status: StatusCode, title: impl Into<String>, text: impl Into<String>) -> Self {
         Self { status, title: title.into(), text: text.into(), cause: None }
     }
 
-    /// There is nothing under this address.
+    /// Nothing exists at this address.
     pub fn not_found() -> Self {
         Self::status(StatusCode::NOT_FOUND)
     }
 
-    /// There is no connector of that id.
+    /// No connector has that id.
     pub fn no_connector(id: &str) -> Self {
         Self::new(
             StatusCode::NOT_FOUND,
@@ -49,7 +49,7 @@ impl WebError {
         )
     }
 
-    /// What was sent with a request could not be read to its end.
+    /// The request's body could not be read to its end.
     pub fn unread(error: &BytesRejection) -> Self {
         match error.status() {
             StatusCode::BAD_REQUEST => Self::new(

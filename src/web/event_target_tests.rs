@@ -1,4 +1,4 @@
-//! Profiles, Event targets through the whole router: added, refused, tested and removed, by admins alone.
+//! Profiles, Event targets through the whole router: added, refused, tested and removed, only by admins.
 
 use axum::http::header::LOCATION;
 use axum::http::{Method, StatusCode};
@@ -31,7 +31,7 @@ impl Site {
         delivery_page::of_event(&self.db, test, None).await.unwrap().pop().unwrap()
     }
 
-    /// Delivers the test that is asked for meanwhile; gives its event.
+    /// Delivers the test requested meanwhile; returns its event.
     async fn takes_a_test(&self, target: &str) -> EventId {
         let lane = Lane { source_key: String::new(), target: Target::Events(target.to_owned()) };
         loop {
@@ -46,7 +46,7 @@ impl Site {
     }
 }
 
-/// It is taken.
+/// It is accepted.
 fn attempted(one: &Pending) -> Attempted {
     Attempted {
         delivery: one.id,
@@ -90,7 +90,7 @@ async fn an_event_target_is_added_changed_tested_and_removed_by_an_admin() {
     assert_eq!(stale.status, StatusCode::CONFLICT);
     assert!(stale.text.contains("name=\"stored.which\" value=\"alerts\""), "{}", stale.text);
 
-    // What delivers is played here.
+    // The test plays the deliverer.
     let form = [own];
     let (answer, test) = tokio::join!(site.target(&admin, "test", &form), site.takes_a_test(&stored.id));
     assert_eq!(answer.status, StatusCode::SEE_OTHER, "{}", answer.text);

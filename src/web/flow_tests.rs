@@ -1,5 +1,5 @@
-//! Flows through the whole router: the list and its selection, bands on the map, what is asked before a connector is disabled,
-//! what a copy has of its model.
+//! Flows through the whole router: the list and its selection, bands on the map, the question before a connector is
+//! disabled, and what a copy takes from its model.
 
 use axum::http::header::LOCATION;
 use axum::http::{Method, StatusCode};
@@ -20,7 +20,7 @@ use crate::store::set_off::{self, New};
 use crate::store::{action, arrow, connector, sla};
 
 impl Site {
-    /// A delivery that waits for that connector.
+    /// A delivery waiting for that connector.
     pub(super) async fn waits_for(&self, key: &str) {
         let event = Event::new(&self.ids, EventKind::AfterReceive, Timestamp::from_us(1), "");
         let (event_id, target) = (event.id.clone(), Target::Connector(key.to_owned()));
@@ -62,7 +62,7 @@ async fn chosen_connectors_are_disabled_together_and_those_that_files_wait_for_o
     assert_eq!(done.header(LOCATION), "/flows?view=list");
     assert_eq!(["acme", "beta", "gamma"].map(|id| site.is_enabled(id)), [false, false, true]);
     assert!(site.get("/flows", &editor).await.text.contains("2 connectors are disabled."));
-    // What is disabled already needs no second look.
+    // Whatever is already disabled needs no confirmation.
     post(&[("act", "disable"), ("id", "beta")]).await;
     assert!(site.get("/flows", &editor).await.text.contains("0 connectors are disabled."));
     post(&[("act", "enable"), ("every", "1"), ("q", "a"), ("state", "disabled")]).await;

@@ -1,4 +1,4 @@
-//! Forms of settings: what was typed is kept, every mistake is told at once, passwords never come back.
+//! Forms of settings: typed text is kept, every mistake is shown at once, passwords never come back.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -11,17 +11,17 @@ use crate::domain::setting::{Input, Mistake, Setting, Texts};
 /// One choice of a control.
 #[derive(Clone, Debug)]
 pub struct Choice {
-    /// What is stored.
+    /// The stored value.
     pub value: Cow<'static, str>,
     /// What people read.
     pub label: Cow<'static, str>,
-    /// What stands below that, smaller; may be empty.
+    /// Smaller text below that; may be empty.
     pub more: &'static str,
     /// Whether it is chosen.
     pub chosen: bool,
 }
 
-/// Which control a field is.
+/// The kind of a control.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
     /// One line.
@@ -36,15 +36,15 @@ pub enum Kind {
     Choice,
     /// Any of a few.
     Choices,
-    /// A line of its own, or what the profile has.
+    /// A line of its own, or the profile's value.
     Own,
-    /// Certificates of the store: the first, and others beside it.
+    /// Certificates of the store: the first, and further ones.
     Certificates,
 }
 
-/// Choices that are shown side by side, each with its words; more of them fold up into one line.
+/// Choices shown side by side, each with its words; more of them collapse into one line.
 const OPEN_MAX: usize = 3;
-/// Characters of a choice that such a line holds on a telephone.
+/// Characters of a choice that fit into such a line on a phone.
 const LINE_CHARS_MAX: usize = 40;
 
 /// A field, ready to be shown.
@@ -56,11 +56,11 @@ pub struct Field {
     pub label: &'static str,
     /// What it does.
     pub hint: &'static str,
-    /// What it comes to as things are; empty when there is nothing to add.
+    /// Its present effect; empty if there is nothing to add.
     pub note: String,
-    /// What is wrong with what was typed; empty when nothing is.
+    /// What is wrong with the typed value; empty if nothing is.
     pub error: String,
-    /// What stands in it.
+    /// Its value.
     pub value: String,
     /// The control.
     pub kind: Kind,
@@ -71,7 +71,7 @@ pub struct Field {
 }
 
 impl Field {
-    /// The ids that describe the control: hint, error and note, as far as there are any.
+    /// The ids of the texts that describe the control: hint, error and note, if present.
     pub fn described_by(&self) -> String {
         let hint = (!self.hint.is_empty()).then(|| format!("{}-h", self.key));
         let error = (!self.error.is_empty()).then(|| format!("{}-e", self.key));
@@ -79,7 +79,7 @@ impl Field {
         [hint, error, note].into_iter().flatten().collect::<Vec<_>>().join(" ")
     }
 
-    /// Whether it has a value of its own, where the profile's may be taken.
+    /// Whether it has its own value, where it could follow the profile's.
     pub fn is_own(&self) -> bool {
         self.value != AS_PROFILE
     }
@@ -156,14 +156,14 @@ pub struct SectionView {
 /// A form of settings.
 #[derive(Clone, Debug, Default)]
 pub struct SettingForm {
-    /// What stands in each field.
+    /// The value of each field.
     pub texts: Texts,
     /// What is wrong, by key.
     pub mistakes: BTreeMap<String, String>,
 }
 
 impl SettingForm {
-    /// A form that shows what is stored.
+    /// A form showing stored values.
     pub fn showing(texts: Texts) -> Self {
         Self { texts, mistakes: BTreeMap::new() }
     }
@@ -233,7 +233,7 @@ impl SettingForm {
         }
     }
 
-    /// Every mistake with the name of its field, in the order of the table; then those of no field.
+    /// Every mistake with the name of its field, in the order of the table; then those without a field.
     pub fn summary(&self, table: &'static [Setting]) -> Vec<Problem> {
         let known = table.iter().filter_map(|setting| {
             let message = self.mistakes.get(setting.key)?;
@@ -263,12 +263,12 @@ impl Problem {
         Self { key: key.to_owned(), text: text.into() }
     }
 
-    /// What is wrong with the control `key`; empty when nothing is.
+    /// What is wrong with the control `key`; empty if nothing is.
     pub fn text_of<'a>(problems: &'a [Self], key: &str) -> &'a str {
         problems.iter().find(|problem| problem.key == key).map_or("", |problem| problem.text.as_str())
     }
 
-    /// Title and status of a page: they say whether its form was refused.
+    /// Title and status of a page, which tell whether its form was refused.
     pub fn title(problems: &[Self], title: &str) -> (String, StatusCode) {
         if problems.is_empty() {
             (title.to_owned(), StatusCode::OK)
@@ -294,7 +294,7 @@ pub fn warnings(warnings: Vec<Mistake>, table: &'static [Setting]) -> Vec<Proble
     warnings.into_iter().map(named).collect()
 }
 
-/// Turns a line of certificates' names into a choice among those there are: the first chosen one, then others beside it.
+/// Turns a list of certificates' names into a choice: the first chosen one, then further ones.
 pub fn choose_certificates(field: &mut Field, there: &[String]) {
     let chosen: Vec<String> =
         field.value.split([',', '\n']).map(str::trim).filter(|name| !name.is_empty()).map(str::to_owned).collect();
@@ -310,33 +310,33 @@ pub fn choose_certificates(field: &mut Field, there: &[String]) {
     field.kind = Kind::Certificates;
 }
 
-/// Before the key of a [`Kind::Own`]: the name of the choice between the profile's value and an own one.
+/// The prefix for the key of a [`Kind::Own`]: names the choice between the profile's value and its own.
 const FROM: &str = "from.";
-/// How a setting says that the profile's value is taken.
+/// The text by which a setting follows the profile's value.
 const AS_PROFILE: &str = "as_profile";
 
 fn from(posted: &Posted, key: &str) -> String {
     posted.text(&format!("{FROM}{key}")).to_owned()
 }
 
-/// Whether an own value was chosen for a setting that may be the profile's.
+/// Whether a setting that may follow the profile's was given its own value.
 pub fn own_is_chosen(posted: &Posted, key: &str) -> bool {
     from(posted, key) == "own"
 }
 
-/// The values of those settings that the form had controls for. A box that is not ticked sends nothing: the form names
-/// its fields in `fields`, so that "off" can be told from "not on this page".
+/// The values of those settings that the form had controls for. An unticked box sends nothing: the form names its
+/// fields in `fields`, to distinguish "off" from "not on this page".
 pub fn posted_texts(posted: &Posted, table: &'static [Setting]) -> Texts {
     let on_page: Vec<&str> = posted.text("fields").split(',').collect();
     let mut texts = Texts::new();
     for setting in table.iter().filter(|setting| on_page.contains(&setting.key)) {
         let value = match setting.input {
             Input::Check => if posted.get(setting.key).is_some() { "on" } else { "off" }.to_owned(),
-            // What stands in the field of its own is not meant.
+            // The text in the field for its own value is not meant.
             _ if from(posted, setting.key) == AS_PROFILE => AS_PROFILE.to_owned(),
             Input::Choices(_) => posted.all(setting.key).collect::<Vec<_>>().join(","),
             Input::Area => posted.text(setting.key).replace("\r\n", "\n").trim_end().to_owned(),
-            // Several controls may be one list.
+            // Several controls may form one list.
             _ => {
                 let typed: Vec<_> = posted.all(setting.key).filter(|text| !text.is_empty()).collect();
                 typed.join(",")
@@ -383,7 +383,7 @@ mod tests {
         };
         assert_eq!(filter("as_profile"), ("as_profile".to_owned(), false));
         assert_eq!(filter("own"), ("*.edi".to_owned(), true));
-        // A form without the choice is one line, as the API has it.
+        // A form without the choice is one line, as in the API.
         assert_eq!(filter(""), ("*.edi".to_owned(), false));
     }
 }

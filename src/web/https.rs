@@ -1,5 +1,5 @@
-//! HTTPS of the web interface as it is in force: on or off by a setting, with certificates of the store, swapped live.
-//! Connections that stand keep what they began with.
+//! HTTPS of the web interface: on or off by a setting, with certificates of the store, swapped live. Existing
+//! connections keep what they began with.
 
 use std::sync::Arc;
 
@@ -19,16 +19,16 @@ use crate::store::live::Live;
 /// The first byte of a TLS connection: a handshake record (RFC 8446 section 5.1).
 const TLS_HANDSHAKE: u8 = 22;
 
-/// Where the pages may be read in clear.
+/// Whether the pages may be read in clear.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Clear {
-    /// On this machine only, or where `--web-plain` was said.
+    /// On this machine only, or with `--web-plain`.
     Allowed,
-    /// Nowhere: HTTPS stays on whatever the setting says.
+    /// Never: HTTPS stays on whatever the setting says.
     Forbidden,
 }
 
-/// What new connections begin with; cheap to clone.
+/// The TLS configuration of new connections; cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Https {
     current: Arc<ArcSwapOption<ServerConfig>>,
@@ -36,7 +36,7 @@ pub struct Https {
 }
 
 impl Https {
-    /// In clear, until it is brought to what these settings are.
+    /// In clear, until the settings are applied.
     pub fn new(live: Live) -> Self {
         Self { current: Arc::default(), live }
     }
@@ -46,7 +46,7 @@ impl Https {
         self.current.load_full()
     }
 
-    /// Brings it to what the settings and certificates are now.
+    /// Applies the present settings and certificates.
     pub fn apply(&self, certificates: &Certificates, clear: Clear) {
         let wanted = self.live.snapshot().appliance.web_https;
         if !wanted && clear == Clear::Forbidden {
@@ -76,7 +76,7 @@ impl Https {
         }
     }
 
-    /// What a browser hears that came in clear although HTTPS is on.
+    /// The answer to a browser that comes in clear although HTTPS is on.
     pub(super) fn elsewhere(&self) -> Router {
         Router::new().fallback(to_https).with_state(self.live.clone())
     }
@@ -90,7 +90,7 @@ fn configuration(served: Arc<Served>) -> Result<ServerConfig, rustls::Error> {
     Ok(config)
 }
 
-/// Whether the browser begins with TLS; an error when it is gone before its first byte.
+/// Whether the browser begins with TLS; an error if it is gone before its first byte.
 pub(super) async fn begins_with_tls(stream: &TcpStream) -> std::io::Result<bool> {
     let mut first = [0];
     match stream.peek(&mut first).await? {
@@ -99,7 +99,7 @@ pub(super) async fn begins_with_tls(stream: &TcpStream) -> std::io::Result<bool>
     }
 }
 
-/// The same page by HTTPS, under a name that this server goes by: a foreign one would lead its reader away.
+/// The same page over HTTPS, under one of this server's names: a foreign one would lead its reader away.
 async fn to_https(State(live): State<Live>, request: Request) -> Response {
     let asked = authority(&request);
     let host = host_name(&asked);

@@ -1,5 +1,5 @@
-//! What every request passes: the host it may ask for, who asks, and the headers every answer carries. Errors become
-//! pages of the site here, and their causes are logged here, once.
+//! What every request passes: the check of the host, who asks, and the headers of every answer. Here errors become
+//! pages of the site, and their causes are logged once.
 
 use axum::extract::{Request, State};
 use axum::http::header::{
@@ -26,13 +26,13 @@ use crate::store::administrator;
 const POLICY: &str = "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self' data:; connect-src 'self'; \
      form-action 'self'; base-uri 'none'; frame-ancestors 'none'";
 
-/// Characters kept of what a browser calls itself.
+/// Characters kept of a user agent.
 const AGENT_CHARS_MAX: usize = 200;
 
-/// Only over HTTPS (RFC 6797 section 7.2); browsers pass it over while they do not trust the certificate.
+/// Only over HTTPS (RFC 6797 section 7.2); browsers ignore it while they do not trust the certificate.
 const HTTPS_ONLY: &str = "max-age=31536000";
 
-/// Headers of every answer. Pages are never stored; what may be kept says so itself.
+/// Headers of every answer. Pages are never stored; answers that may be kept say so themselves.
 pub async fn headers(request: Request, next: Next) -> Response {
     let secured = Peer::is_secured(request.extensions());
     let mut response = next.run(request).await;
@@ -40,7 +40,8 @@ pub async fn headers(request: Request, next: Next) -> Response {
     if secured {
         headers.insert(STRICT_TRANSPORT_SECURITY, HeaderValue::from_static(HTTPS_ONLY));
     }
-    // Without any referrer a browser says `Origin: null` with a form of ours, which cannot be told from a foreign one (0119).
+    // Without any referrer a browser sends `Origin: null` with our forms, which cannot be distinguished from foreign
+    // ones (0119).
     let fixed: [(HeaderName, &'static str); 3] =
         [(CONTENT_SECURITY_POLICY, POLICY), (REFERRER_POLICY, "same-origin"), (X_CONTENT_TYPE_OPTIONS, "nosniff")];
     for (name, value) in fixed {
@@ -50,8 +51,8 @@ pub async fn headers(request: Request, next: Next) -> Response {
     response
 }
 
-/// Refuses what a page elsewhere makes a browser send, before a form is read; the reader of such a page is told, and so is
-/// whoever has put a proxy before the pages that changes what the browser says.
+/// Refuses requests that a foreign page makes a browser send, before a form is read. The refusal also explains this to
+/// somebody whose proxy changes the browser's headers.
 pub fn same_site() -> CsrfLayer<fn(ProtectionError) -> Response> {
     CsrfLayer::new().with_rejection_response(|_| {
         WebError::new(
@@ -64,7 +65,7 @@ pub fn same_site() -> CsrfLayer<fn(ProtectionError) -> Response> {
     })
 }
 
-/// A name that this server does not go by is refused, so that a foreign name cannot be pointed here (DNS rebinding).
+/// A name that is not this server's is refused, so that a foreign name cannot be pointed here (DNS rebinding).
 pub async fn known_host(State(state): State<WebState>, request: Request, next: Next) -> Response {
     let host = host_name(&authority(&request));
     if state.live.snapshot().appliance.answers_to(&host) {
@@ -73,7 +74,7 @@ pub async fn known_host(State(state): State<WebState>, request: Request, next: N
     WebError::new(StatusCode::MISDIRECTED_REQUEST, "Unknown host name", unknown_host(&host)).into_response()
 }
 
-/// What is said to who asks for a name that this server does not go by.
+/// The message for requests to a name that is not this server's.
 pub fn unknown_host(host: &str) -> String {
     let names = HostNames::parse(host).ok().filter(|names| names.iter().count() == 1);
     let Some(name) = names.as_ref().and_then(|names| names.iter().next()) else {
@@ -85,8 +86,8 @@ pub fn unknown_host(host: &str) -> String {
     )
 }
 
-/// The host that a request asks for, with its port. HTTP/2 has it in the address; where that names one, it counts (RFC 9112
-/// section 3.2.2). Empty where there is none, or several.
+/// The requested host, with its port. HTTP/2 has it in the address, which takes precedence if it names one (RFC 9112
+/// section 3.2.2). Empty if there is none, or several.
 pub fn authority(request: &Request) -> String {
     let mut hosts = request.headers().get_all(HOST).iter();
     let of_header = match (hosts.next(), hosts.next()) {
@@ -97,7 +98,7 @@ pub fn authority(request: &Request) -> String {
     asked.unwrap_or_default().to_owned()
 }
 
-/// The host without its port, which is digits: `name:80@elsewhere` is no name with a port.
+/// The host without its port, which is digits: `name:80@elsewhere` is not a name with a port.
 pub fn host_name(asked: &str) -> String {
     match asked.rsplit_once(':') {
         Some((host, port)) if port.bytes().all(|byte| byte.is_ascii_digit()) => host.to_owned(),
@@ -105,7 +106,8 @@ pub fn host_name(asked: &str) -> String {
     }
 }
 
-/// Finds out who asks. A visit without a cookie gets one, so that its first form can be told from a foreign one.
+/// Identifies the visitor. A visit without a cookie gets one, so that its first form can be distinguished from a
+/// foreign one.
 pub async fn know_visitor(State(state): State<WebState>, mut request: Request, next: Next) -> Response {
     let headers = request.headers();
     let tls = Peer::is_secured(request.extensions());
@@ -120,7 +122,7 @@ pub async fn know_visitor(State(state): State<WebState>, mut request: Request, n
         None
     } else {
         let now = state.clock.now();
-        // A page that only stays open is nobody being there.
+        // A page that merely stays open does not count as activity.
         let found = if request.uri().path().starts_with("/live/") {
             administrator::peek_session(&state.db, &token, now).await
         } else {
@@ -147,7 +149,7 @@ pub async fn know_visitor(State(state): State<WebState>, mut request: Request, n
     response
 }
 
-/// An error becomes a page of the site; what caused it goes to the log.
+/// An error becomes a page of the site; its cause is logged.
 pub async fn dress(State(state): State<WebState>, request: Request, next: Next) -> Response {
     let visitor = request.extensions().get::<Visitor>().cloned();
     let path = request.uri().path().to_owned();
@@ -157,7 +159,7 @@ pub async fn dress(State(state): State<WebState>, request: Request, next: Next) 
     let status = response.status();
     let error = match response.extensions().get::<WebError>() {
         Some(error) => error.clone(),
-        // What the router itself refuses has no words yet.
+        // The router's own refusals have no words yet.
         None if [
             StatusCode::BAD_REQUEST,
             StatusCode::METHOD_NOT_ALLOWED,

@@ -1,8 +1,8 @@
-//! Live updates: one stream per visible tab, each a few pieces of HTML that say by their id what they replace.
+//! Live updates: one stream per visible tab, each a few pieces of HTML whose ids say what they replace.
 //!
-//! It never changes anything and never counts as somebody being there: a page left open does not keep its session from
-//! ending. Always: at most one round a second, a piece that did not change is not sent again, a stream that opens gets
-//! every piece, and a stream ends with the sign-in it was opened by.
+//! It never changes anything and never counts as activity: a page left open does not keep its session from ending.
+//! Always: at most one round a second, an unchanged piece is not sent again, a new stream gets every piece, and a
+//! stream ends with the sign-in that opened it.
 
 use std::collections::VecDeque;
 use std::convert::Infallible;
@@ -34,21 +34,21 @@ use super::unseen;
 use crate::base::words::words;
 use crate::store::administrator;
 
-/// Streams at a time; one more is told to come back later.
+/// Streams at a time; further ones are told to come back later.
 pub const STREAMS_MAX: usize = 64;
-/// How often a stream looks.
+/// How often a stream checks.
 pub const ROUND: Duration = Duration::from_secs(1);
-/// A quiet stream says so, so that nothing between closes it.
+/// How often a quiet stream sends a sign of life, so that nothing in between closes it.
 pub const HEARTBEAT: Duration = Duration::from_secs(15);
-/// A stream ends after this time; the browser opens it again.
+/// A stream ends after this time; the browser reopens it.
 pub const LIFE_MAX: Duration = Duration::from_mins(10);
-/// The browser's pause before it opens a stream again.
+/// The browser's pause before it reopens a stream.
 const RETRY: Duration = Duration::from_secs(1);
 
 words! {
-    /// What a page follows beside the lamp, which every page does.
+    /// What a page follows besides the lamp, which every page follows.
     pub enum Followed {
-        /// The dashboard, all of it.
+        /// The whole dashboard.
         Dashboard = "dashboard";
         /// The Receive table: how many newer files there are.
         Receive = "receive";
@@ -83,7 +83,7 @@ struct SmallLampPart {
     lamp: Lamp,
 }
 
-/// The stream of a page.
+/// The stream for a page.
 pub async fn stream(
     context: Context,
     closing: Option<Extension<Closing>>,
@@ -108,7 +108,7 @@ pub async fn stream(
     Ok(Sse::new(events).keep_alive(KeepAlive::new().interval(HEARTBEAT)).into_response())
 }
 
-/// What is followed, with what was asked of its page.
+/// What is followed, with the query of its page.
 struct Place {
     followed: Followed,
     receive: Asked,
@@ -118,7 +118,7 @@ struct Place {
 }
 
 impl Place {
-    /// What cannot be read is not asked for.
+    /// An unreadable query counts as none.
     fn new(followed: Followed, uri: &Uri) -> Self {
         Self { followed, receive: asked(uri), dashboard: asked(uri), session: asked(uri), app_log: asked(uri) }
     }
@@ -168,14 +168,14 @@ impl Follower {
         }
     }
 
-    /// What the page should show now; nothing once whoever opened it is not signed in any more.
+    /// What the page should show now; nothing once whoever opened it is signed out.
     async fn pieces(&mut self) -> Result<Option<Vec<String>>, WebError> {
         let state = &self.context.state;
         let session = administrator::peek_session(&state.db, &self.context.visitor.token, state.clock.now()).await?;
         if session.is_none() {
             return Ok(None);
         }
-        // The role may have been changed meanwhile.
+        // The role may have changed meanwhile.
         self.context.visitor.session = session;
         let lamp = Lamp::now(&self.context).await?;
         let mut pieces = vec![SmallLampPart { lamp: lamp.clone() }.render()?, LampPart { lamp }.render()?];

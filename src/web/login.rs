@@ -19,13 +19,13 @@ pub fn session_cookie(tls: bool) -> &'static str {
     if tls { "__Host-waybill" } else { "waybill" }
 }
 
-/// What the session of a browser is known by; empty when it has none.
+/// The token of a browser's session; empty if there is none.
 pub fn session_token(headers: &HeaderMap, tls: bool) -> Secret {
     let value = cookie(headers, session_cookie(tls)).filter(|value| !value.is_empty());
     value.map_or_else(|| Secret::new(""), |value| known_by(tls, value))
 }
 
-/// Name and value of its cookie: what was sent in clear, and so may have been read on the way, opens nothing by TLS.
+/// Name and value of its cookie: one sent in clear, which others may have read, opens nothing over TLS.
 fn known_by(tls: bool, value: &str) -> Secret {
     Secret::new(format!("{}={value}", session_cookie(tls)))
 }
@@ -47,18 +47,18 @@ pub fn random_token() -> String {
     URL_SAFE_NO_PAD.encode(rand::random::<[u8; 32]>())
 }
 
-/// A `Set-Cookie` header that only this server reads.
+/// A `Set-Cookie` header for this server only.
 pub fn set_cookie(name: &str, value: &str, (tls, seconds): (bool, u64)) -> Result<HeaderValue, WebError> {
     let secure = if tls { "; Secure" } else { "" };
     let text = format!("{name}={value}; Path=/; HttpOnly; SameSite=Lax; Max-Age={seconds}{secure}");
     HeaderValue::from_str(&text).map_err(WebError::internal)
 }
 
-/// A browser that has just been signed in.
+/// A browser just signed in.
 pub struct SignedIn {
-    /// The header that tells it.
+    /// The header that sets its cookie.
     pub cookie: (axum::http::HeaderName, HeaderValue),
-    /// What its session is known by.
+    /// The token of its session.
     pub token: Secret,
 }
 

@@ -1,4 +1,4 @@
-//! How pages look to one browser: its theme, whose time they show, and whether single keys do something. Each is a cookie
+//! The preferences of one browser: its theme, the time zone of times, and whether single keys work. Each is a cookie
 //! that the page's script may read too, so that a page never flashes.
 
 use axum::http::{HeaderMap, HeaderValue};
@@ -8,26 +8,26 @@ use super::login::cookie;
 
 /// The cookie of the chosen theme.
 pub const THEME: &str = "theme";
-/// The cookie of whose time pages show.
+/// The cookie of the time zone for times.
 pub const TIMES: &str = "times";
-/// The cookie of whether single keys do something.
+/// The cookie of whether single keys work.
 pub const KEYS: &str = "keys";
 /// How long a choice is kept: a year, in seconds.
 const KEPT_SECONDS: u32 = 31_536_000;
 
-/// What a browser has chosen.
+/// The preferences of a browser.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Looks {
     /// `light` or `dark`; `None`: the system's.
     pub theme: Option<&'static str>,
-    /// Times in the browser's own zone, by its script; else in UTC.
+    /// Times in the browser's own zone, by its script; otherwise in UTC.
     pub local_times: bool,
     /// Single keys do nothing (WCAG 2.1.4).
     pub keys_off: bool,
 }
 
 impl Looks {
-    /// What the cookies of a request say.
+    /// From the cookies of a request.
     pub fn of(headers: &HeaderMap) -> Self {
         Self {
             theme: match cookie(headers, THEME) {
@@ -41,7 +41,7 @@ impl Looks {
     }
 }
 
-/// A `Set-Cookie` header of a choice.
+/// A `Set-Cookie` header for a choice.
 pub fn keep(name: &str, value: &str) -> Result<HeaderValue, WebError> {
     let text = format!("{name}={value}; Path=/; SameSite=Lax; Max-Age={KEPT_SECONDS}");
     HeaderValue::from_str(&text).map_err(WebError::internal)

@@ -1,4 +1,4 @@
-//! My account through the whole router: the own password, the second factor, the signed-in browsers.
+//! My account through the whole router: one's own password, the second factor, the signed-in browsers.
 
 use axum::http::header::LOCATION;
 use axum::http::{Method, StatusCode};
@@ -8,7 +8,7 @@ use super::tests::{Answer, PASSWORD, Site};
 use crate::base::clock::Clock;
 use crate::domain::administrator::Role;
 
-/// What an app shows, `steps` of thirty seconds from now.
+/// The code in an app, `steps` of thirty seconds from now.
 fn app(key: &str, steps: i64) -> String {
     let now = Clock::System.now().us() / 1_000_000 + 30 * steps;
     let key = Key::try_from_base32(key.replace(' ', "")).unwrap();
@@ -22,7 +22,7 @@ fn between<'a>(text: &'a str, begin: &str, end: char) -> &'a str {
 }
 
 impl Site {
-    /// The form of the own account, posted with its token.
+    /// A form of My account, posted with its token.
     async fn mine(&self, path: &str, cookies: &str, fields: &[(&str, &str)]) -> Answer {
         let csrf = self.get("/me", cookies).await.csrf();
         let mut form = vec![("csrf", csrf.as_str())];
@@ -30,7 +30,7 @@ impl Site {
         self.ask(Method::POST, path, cookies, Some(&form)).await
     }
 
-    /// Name and password are typed: the answer, and what the visit is known by.
+    /// Types name and password: returns the answer, and the cookies of the visit.
     async fn password_typed(&self, password: &str) -> (Answer, String) {
         let page = self.get("/sign-in", "").await;
         let (csrf, visit) = (page.csrf(), page.cookies());
@@ -38,7 +38,7 @@ impl Site {
         (self.ask(Method::POST, "/sign-in", &visit, Some(&form)).await, visit)
     }
 
-    /// The code is typed behind it.
+    /// Types the code afterwards.
     async fn code_typed(&self, asked: &Answer, visit: &str, code: &str) -> Answer {
         let (csrf, ticket) = (asked.csrf(), between(&asked.text, "name=\"ticket\" value=\"", '"'));
         let form = [("csrf", csrf.as_str()), ("ticket", ticket), ("code", code)];
@@ -91,7 +91,7 @@ async fn a_second_factor_is_asked_for_from_the_next_sign_in_on_and_each_code_is_
     assert_eq!(site.code_typed(&asked, &visit, &codes[0]).await.status, StatusCode::UNPROCESSABLE_ENTITY);
     assert!(site.get("/me", &cookies).await.text.contains("9 recovery codes are left"));
 
-    // A ticket is good for its own visit alone.
+    // A ticket is valid only for its own visit.
     let (_, elsewhere) = site.password_typed("wrong password here").await;
     let csrf = site.get("/sign-in", &elsewhere).await.csrf();
     let ticket = between(&asked.text, "name=\"ticket\" value=\"", '"');

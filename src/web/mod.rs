@@ -1,9 +1,9 @@
-//! Floor 4: the browser interface. Pages are HTML from the server; links and forms do everything, the script only
-//! makes it faster.
+//! Floor 4: the browser interface. Pages are HTML from the server; links and forms do everything, the script only makes
+//! it faster.
 //!
-//! It never sees the FTP engine: what it shows comes from the database, the live configuration and the list of who is
-//! connected. A partner's files it reaches through `transfer` only, by the same steps as the engine. Always: a route that is not in [`routes::ROUTES`] does not exist,
-//! and no handler reads a form whose token was not checked.
+//! It never sees the FTP engine: what it shows comes from the database, the live configuration and the list of live
+//! sessions. It reaches a partner's files only through `transfer`, by the same steps as the engine. Always: a route
+//! that is not in [`routes::ROUTES`] does not exist, and no handler reads a form whose token was not checked.
 
 mod api;
 mod assets;

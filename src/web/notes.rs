@@ -1,5 +1,5 @@
-//! What the next page shows once: "Saved.", or a password that was just made. It lives in memory for a few minutes,
-//! belongs to one signed-in browser and one page, and is gone when it was shown.
+//! What the next page shows once: "Saved.", or a password that was just generated. A note lives in memory for a few
+//! minutes, belongs to one signed-in browser and one page, and is gone once shown.
 
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -8,17 +8,17 @@ use crate::base::clock::Timestamp;
 use crate::base::lock::lock;
 use crate::base::secret::Secret;
 
-/// Notes that wait; the oldest goes first.
+/// The most waiting notes; beyond it the oldest is dropped.
 pub const NOTES_MAX: usize = 1_000;
 /// How long a note waits for its page.
 const KEPT_FOR: Duration = Duration::from_mins(10);
 
-/// How a note looks.
+/// The look of a note.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Tone {
     /// All is well.
     Done,
-    /// It was done, but look.
+    /// It was done, but needs attention.
     Warning,
 }
 
@@ -29,7 +29,7 @@ pub struct Note {
     pub tone: Tone,
     /// What was done.
     pub text: String,
-    /// A password to show this once.
+    /// A password to show only this once.
     pub password: Option<Secret>,
 }
 
@@ -48,12 +48,12 @@ struct Waiting {
     note: Note,
 }
 
-/// The notes that wait for their pages.
+/// The notes waiting for their pages.
 #[derive(Clone, Debug, Default)]
 pub struct Notes(Arc<Mutex<Vec<Waiting>>>);
 
 impl Notes {
-    /// Leaves a note for the page `path` of a session, in place of one that waits there.
+    /// Leaves a note for the page `path` of a session, replacing one that is waiting.
     pub fn leave(&self, session: &str, path: &str, note: Note, now: Timestamp) {
         let mut waiting = lock(&self.0);
         waiting.retain(|w| now.since(w.at) < KEPT_FOR && !(w.session == session && w.path == path));
@@ -63,7 +63,7 @@ impl Notes {
         waiting.push(Waiting { session: session.to_owned(), path: path.to_owned(), at: now, note });
     }
 
-    /// Takes the note of that page, if one waits.
+    /// Takes the note for that page, if one is waiting.
     pub fn take(&self, session: &str, path: &str, now: Timestamp) -> Option<Note> {
         let mut waiting = lock(&self.0);
         waiting.retain(|w| now.since(w.at) < KEPT_FOR);

@@ -1,12 +1,12 @@
-//! What a form of settings was made from: their version, and a mark of each value that it showed. So what the reader left
-//! alone can be told from what was typed when somebody else has saved meanwhile.
+//! What a form of settings was made from: their version, and a mark of each value shown. If somebody else has saved
+//! meanwhile, this distinguishes what the reader left alone from what they typed.
 
 use std::collections::BTreeMap;
 use std::fmt;
 
 use crate::domain::setting::{Setting, Texts};
 
-/// The field that holds it.
+/// The field for it.
 pub const FIELD: &str = "version";
 
 /// The version, and the marks of the values, by key.
@@ -27,7 +27,7 @@ impl Origin {
         Self { version, marks: table.iter().map(marked).collect() }
     }
 
-    /// As its field has it; `None` where that has no version, as for what is not stored yet.
+    /// From its field; `None` if that has no version, as for something not stored yet.
     pub fn parse(field: &str) -> Option<Self> {
         let mut words = field.split(' ');
         let version = words.next()?.parse().ok()?;
@@ -38,7 +38,7 @@ impl Origin {
         Some(Self { version, marks: words.filter_map(one).collect() })
     }
 
-    /// Whether `text` is what the form showed.
+    /// Whether the form showed `text`.
     pub fn showed(&self, key: &str, text: &str) -> bool {
         self.marks.get(key).is_some_and(|shown| *shown == mark(text))
     }
@@ -51,7 +51,7 @@ impl fmt::Display for Origin {
     }
 }
 
-/// A text in four bytes: enough to see that it is another one.
+/// A text in four bytes: enough to notice a different one.
 fn mark(text: &str) -> u32 {
     crc32fast::hash(text.as_bytes())
 }

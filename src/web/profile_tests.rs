@@ -1,4 +1,5 @@
-//! The FTP Server profile through the whole router: what a client meets from outside, and whom a stricter setting shuts out.
+//! The FTP Server profile through the whole router: what a client meets from outside, and whom a stricter setting shuts
+//! out.
 
 use axum::http::{Method, StatusCode};
 
@@ -103,17 +104,17 @@ async fn partners_that_a_stricter_setting_shuts_out_are_named_before_it_is_saved
         "acme signed in without TLS last and would be shut out",
         "globex signed in with TLS 1.2 last and would be shut out",
         "name=\"anyway\"",
-        // What was not sent is shown as it is stored, not as it was made.
+        // A value that was not sent is shown as stored, not as modified.
         "Mornin",
     ] {
         assert!(refused.text.contains(words), "{words}: {}", refused.text);
     }
     let all_the_same = [("require_tls", "login"), ("tls_protocols", "1.3"), ("anyway", "1")];
     assert_eq!(site.save_profile(&admin, &all_the_same).await.status, StatusCode::SEE_OTHER);
-    // Looser again: nobody is shut out, so nobody asks.
+    // Looser again: nobody is shut out, so there is no question.
     let looser = site.save_profile(&admin, &[("require_tls", "none"), ("tls_protocols", "1.2,1.3")]).await;
     assert_eq!(looser.status, StatusCode::SEE_OTHER, "{}", looser.text);
-    // Without TLS at all, those whom their own settings keep out are named too.
+    // Without any TLS, those shut out by their own settings are named too.
     let own = Texts::from([("require_tls".to_owned(), "login".to_owned())]);
     let edit = Edit { values: own, ..Edit::default() };
     connector::save(&site.db, &ConnectorId::parse("acme").unwrap(), &edit, &site.change()).await.unwrap();

@@ -23,7 +23,7 @@ use crate::store::refusal::Refusal;
 const BUTTON: &str = "Allow for this partner";
 
 impl Site {
-    /// An upload of `acme` ended without TLS's close; the id of its refusal.
+    /// An upload of `acme` ended without TLS's close; returns the id of its refusal.
     async fn unsigned(&self, remote: &str) -> RefusalId {
         let (recorder, writer) = Recorder::new(self.db.clone());
         tokio::spawn(writer.run());
@@ -164,7 +164,7 @@ async fn what_if_answers_with_the_rule_that_the_server_would_go_by() {
     assert_eq!(said(&[("command", "RETR"), ("path", "/Receive/po.edi")]).await, "Allowed");
     assert_eq!(said(&[("command", ""), ("path", "")]).await, "Allowed", "signing in alone");
 
-    // What is asked before a file is sent is not asked by a page: it may run a program.
+    // A page does not ask the actions that are asked before a file is sent: they may run a program.
     std::fs::write(site.partner_path("acme/Send").join("price.edi"), "there").unwrap();
     site.set("acme", "send_settle_s", "0").await;
     assert_eq!(said(&[("command", "RETR"), ("path", "/Send/price.edi")]).await, "Allowed");
@@ -212,7 +212,7 @@ async fn a_refusal_leads_to_whether_it_would_be_one_now() {
     }
 }
 
-/// The steps on a page with how each ends.
+/// The steps on a page with their outcomes.
 fn marked(page: &str) -> Vec<(String, String)> {
     let (_, list) = page.split_once("<ol class=\"steps\">").expect("a list of steps");
     let list = list.split("</ol>").next().unwrap();
@@ -241,7 +241,7 @@ async fn the_first_step_that_says_no_is_the_answer_and_what_comes_after_is_not_r
     std::fs::create_dir_all(site.partner_path("acme/Receive")).unwrap();
     std::fs::write(site.partner_path("acme/Receive/po.edi"), "there").unwrap();
     let cookies = site.person("vera", Role::Viewer).await;
-    // Everything is wrong at first; what said no is mended each time.
+    // Everything is wrong at first; each time the refusing part is fixed.
     let (mut asked, mut said) = (("198.51.100.1", "clear", "/Receive/po.zip"), Vec::new());
     loop {
         let (address, by, path) = asked;

@@ -1,4 +1,4 @@
-//! The table of every route and who may use it. What is not in it does not exist; a test tries each as a stranger.
+//! The table of every route and who may use it. A route outside it does not exist; a test tries each as a stranger.
 
 use axum::Router;
 use axum::extract::{DefaultBodyLimit, Request};
@@ -41,7 +41,7 @@ pub enum Access {
     Anyone,
     /// Everybody, while there is no administrator; the handler decides.
     Setup,
-    /// Whoever signed in with at least this role.
+    /// Anyone signed in with at least this role.
     Role(Role),
 }
 
@@ -52,7 +52,7 @@ pub struct Route {
     pub path: &'static str,
     /// Who may use it.
     pub access: Access,
-    /// What answers.
+    /// Its handlers.
     pub methods: fn() -> MethodRouter<WebState>,
     /// How long an answer may take.
     pub pace: Pace,
@@ -63,8 +63,8 @@ pub struct Route {
 pub enum Pace {
     /// [`REQUEST_WITHIN`].
     Quick,
-    /// As long as the browser sends files and waits for none of its chunks too long (`csrf::Streamed`), or as long as
-    /// what it chose takes: a limited number of files, or one backup.
+    /// As long as the browser keeps sending files without a long pause (`csrf::Streamed`), or as long as the chosen
+    /// work takes: a limited number of files, or one backup.
     Streams,
 }
 
@@ -84,17 +84,17 @@ const fn admin(path: &'static str, methods: fn() -> MethodRouter<WebState>) -> R
     Route { path, access: Access::Role(Role::Admin), methods, pace: Pace::Quick }
 }
 
-/// Takes files that go to disk as they come, acts on many files, or makes or reads a whole backup.
+/// Receives files that go to disk as they come, acts on many files, or makes or reads a whole backup.
 const fn at_length(role: Role, path: &'static str, methods: fn() -> MethodRouter<WebState>) -> Route {
     Route { path, access: Access::Role(role), methods, pace: Pace::Streams }
 }
 
-/// Takes files: more bytes than other forms.
+/// Receives files: more bytes than other forms.
 fn files(methods: MethodRouter<WebState>) -> MethodRouter<WebState> {
     methods.layer(DefaultBodyLimit::max(UPLOAD_BYTES_MAX))
 }
 
-/// Takes a file of settings.
+/// Receives a file of settings.
 fn settings_files(methods: MethodRouter<WebState>) -> MethodRouter<WebState> {
     methods.layer(DefaultBodyLimit::max(FILE_OF_SETTINGS_BYTES_MAX + FORM_BYTES_MAX))
 }
@@ -256,15 +256,15 @@ pub fn router(state: WebState) -> Router {
         .with_state(state)
 }
 
-/// What is worth compressing: a file goes as it is, so that its digest is that of what is sent (RFC 9530 section 3) and its
-/// length is known.
+/// What is worth compressing: a file is sent as it is, so that its digest is that of the bytes sent (RFC 9530 section
+/// 3) and its length is known.
 fn written_here() -> impl Predicate {
     DefaultPredicate::new()
         .and(NotForContentType::const_new("application/octet-stream"))
         .and(NotForContentType::const_new("application/zip"))
 }
 
-/// Nobody passes whose role the table does not name.
+/// Nobody passes whose role is not in the table.
 async fn guard(access: Access, request: Request, next: Next) -> Response {
     let Access::Role(needed) = access else { return next.run(request).await };
     let session = request.extensions().get::<Visitor>().and_then(|visitor| visitor.session.as_ref());
@@ -274,7 +274,7 @@ async fn guard(access: Access, request: Request, next: Next) -> Response {
         None if [Method::GET, Method::HEAD].contains(request.method()) => {
             Redirect::to(&landing::sign_in(request.uri())).into_response()
         }
-        // `layers::dress` asks to sign in again.
+        // `layers::dress` asks for a new sign-in.
         None => WebError::status(StatusCode::UNAUTHORIZED).into_response(),
     }
 }

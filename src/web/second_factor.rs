@@ -1,5 +1,5 @@
-//! Between the password and the signed-in browser: the code of a second factor. Wrong codes are counted apart from wrong
-//! passwords, so that a right password in between does not give the guesser more tries.
+//! Between the password and the signed-in browser: the code of a second factor. Wrong codes are counted apart from
+//! wrong passwords, so that a right password in between does not give a guesser more tries.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
@@ -27,8 +27,8 @@ const TICKET_LIFE: Duration = Duration::from_mins(5);
 /// Wrong codes of one administrator from one address before it must wait.
 const LIMITS: Limits = Limits { failures_max: 5, window: Duration::from_mins(15), block_for: Duration::from_mins(15) };
 
-/// What says that the password was right: for this visit, this administrator and this password, for a while. It is kept by
-/// the browser alone.
+/// The proof that the password was right: for this visit, this administrator and this password, for a limited time.
+/// Only the browser keeps it.
 pub fn ticket(context: &Context, administrator: &Administrator) -> String {
     let until = context.now().plus(TICKET_LIFE);
     format!("{}.{}.{}", administrator.id, until.us(), seal(context, administrator, until).reveal())
@@ -44,7 +44,7 @@ fn seal(context: &Context, administrator: &Administrator, until: Timestamp) -> S
     Secret::new(hex(&mac.finalize().into_bytes()))
 }
 
-/// Whose ticket it is; nobody's when it is forged, another visit's, or too old.
+/// The owner of a ticket; none if it is forged, another visit's, or too old.
 pub async fn admitted(context: &Context, ticket: &str) -> Result<Option<Administrator>, WebError> {
     let mut parts = ticket.splitn(3, '.');
     let (Some(id), Some(until), Some(sealed)) = (parts.next(), parts.next(), parts.next()) else { return Ok(None) };
@@ -59,23 +59,23 @@ pub async fn admitted(context: &Context, ticket: &str) -> Result<Option<Administ
     Ok(found.filter(is_good))
 }
 
-/// What came of a code.
+/// The outcome of a code.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Taken {
-    /// It is one of the app's.
+    /// It is from the app.
     Code,
-    /// It is a recovery code; so many are left.
+    /// It is a recovery code; that many are left.
     RecoveryCode {
         /// How many.
         left: u64,
     },
-    /// It is none, or was taken before.
+    /// It is invalid, or was used before.
     Wrong,
-    /// Too many were wrong: it was not looked at, and will not be for this long.
+    /// Too many were wrong: it was not checked, and none will be for this long.
     Blocked(String),
 }
 
-/// The name under which wrong codes count: no name has a blank in it, so the counts are nobody else's.
+/// The name under which wrong codes count: no real name contains a blank, so it shares its count with nobody.
 fn counted_as(administrator: &Administrator) -> String {
     format!("{} code", administrator.name.to_lowercase())
 }
@@ -91,7 +91,7 @@ async fn wrong(context: &Context, caller: &Caller<'_>) -> Taken {
     Taken::Wrong
 }
 
-/// Takes a code, once.
+/// Accepts a code, once.
 pub async fn take(context: &Context, administrator: &Administrator, typed: &str) -> Result<Taken, WebError> {
     let (state, id) = (&context.state, &administrator.id);
     let name = counted_as(administrator);
@@ -115,7 +115,7 @@ pub async fn take(context: &Context, administrator: &Administrator, typed: &str)
     Ok(wrong(context, &caller).await)
 }
 
-/// The step of a code that shows a new key to be in an app; counted as other codes are.
+/// The step of a code that proves a new key to be in an app; counted like other codes.
 pub async fn check_new(
     context: &Context,
     administrator: &Administrator,
@@ -133,7 +133,7 @@ pub async fn check_new(
     }
 }
 
-/// Keys that are shown to their owners and wait for a first code.
+/// Keys shown to their owners that wait for a first code.
 #[derive(Clone, Debug, Default)]
 pub struct Enrolling(Arc<Mutex<HashMap<String, (Secret, Timestamp)>>>);
 
@@ -143,7 +143,7 @@ impl Enrolling {
     /// Keys that wait.
     const KEYS_MAX: usize = 1_000;
 
-    /// A key for the browser with that mark, in place of one that waits.
+    /// A key for the browser with that mark, replacing one that waits.
     pub fn begin(&self, mark: &str, key: Secret, now: Timestamp) {
         let mut waiting = lock(&self.0);
         waiting.retain(|_, (_, at)| now.since(*at) < Self::LIFE);
@@ -158,7 +158,7 @@ impl Enrolling {
         waiting.get(mark).filter(|(_, at)| now.since(*at) < Self::LIFE).map(|(key, _)| key.clone())
     }
 
-    /// It waits no more.
+    /// It no longer waits.
     pub fn end(&self, mark: &str) {
         lock(&self.0).remove(mark);
     }

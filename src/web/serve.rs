@@ -1,5 +1,5 @@
-//! The accept loop of the web interface: a cap on connections, a timer on headers, TLS if asked for, an orderly end.
-//! The stock server of axum has neither cap nor timer.
+//! The accept loop of the web interface: a cap on connections, a timer on headers, TLS if enabled, an orderly end. The
+//! stock server of axum has neither cap nor timer.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -26,11 +26,11 @@ use super::state::{Closing, Peer};
 
 /// Browsers' connections at a time.
 pub const CONNECTIONS_MAX: usize = 512;
-/// A request's headers must be here within this time.
+/// A request's headers must arrive within this time.
 const HEADERS_WITHIN: Duration = Duration::from_secs(10);
-/// A TLS handshake must be done within this time.
+/// A TLS handshake must finish within this time.
 const HANDSHAKE_WITHIN: Duration = Duration::from_secs(10);
-/// Requests may go on this long after a stop was asked for.
+/// How long requests may continue after a stop was requested.
 const DRAIN_FOR: Duration = Duration::from_secs(5);
 
 /// Serves until `stop`, then lets requests finish for a moment.
@@ -80,7 +80,7 @@ async fn accept(
     }
 }
 
-/// One port for both: a browser that comes in clear is led to HTTPS.
+/// One port for both: a browser that comes in clear is redirected to HTTPS.
 async fn secured(
     stream: TcpStream,
     (marks, config): ((Peer, Closing), Arc<ServerConfig>),
@@ -114,6 +114,6 @@ async fn connection(
     builder.http1().timer(TokioTimer::new()).header_read_timeout(HEADERS_WITHIN);
     builder.http2().timer(TokioTimer::new()).max_concurrent_streams(100);
     let served = builder.serve_connection(TokioIo::new(stream), TowerToHyperService::new(service));
-    // A browser that goes away in the middle is no news.
+    // A browser that goes away in the middle is nothing unusual.
     let _ = watcher.watch(served.into_owned()).await;
 }

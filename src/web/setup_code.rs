@@ -1,5 +1,5 @@
-//! The one-time code that the first run asks for. It is printed at start, so only who can read the appliance's output
-//! can make the first administrator. It is kept in memory only.
+//! The one-time code for the first run. It is printed at start, so only somebody who can read the appliance's output
+//! can make the first administrator. It is kept only in memory.
 
 use std::collections::HashMap;
 use std::net::{IpAddr, Ipv4Addr};
@@ -13,25 +13,25 @@ use crate::base::clock::Timestamp;
 use crate::base::lock::lock;
 use crate::base::secret::Secret;
 
-/// Letters of the code: 12 of 31, about 59 bits, none that looks like another.
+/// Letters of the code: 12 out of 31, about 59 bits; no two look alike.
 const CHARS: usize = 12;
 const ALPHABET: &[u8] = b"23456789ABCDEFGHJKLMNPQRSTUVWXYZ";
-/// Wrong tries that cost nothing.
+/// Wrong tries without a penalty.
 const FREE_TRIES: u32 = 3;
 /// The longest wait after a wrong try.
 const WAIT_MAX: Duration = Duration::from_mins(1);
 
-/// Addresses whose tries are counted apart; those of all others are counted as one's.
+/// Addresses whose tries are counted separately; all others share one count.
 const ADDRESSES_MAX: usize = 1_000;
 
-/// What a try gives.
+/// The outcome of a try.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Tried {
     /// It is the code.
     Right,
     /// It is not.
     Wrong,
-    /// Too many wrong tries: this one was not looked at. The next counts after this time.
+    /// Too many wrong tries: this one was not checked. The next one counts after this time.
     Wait(Duration),
 }
 
@@ -41,7 +41,7 @@ struct Tries {
     next_at: Timestamp,
 }
 
-/// The code, and how often it was mistyped from where: who guesses keeps nobody else waiting. Clones share the counts.
+/// The code, and the wrong tries by address: a guesser keeps nobody else waiting. Clones share the counts.
 #[derive(Clone, Debug)]
 pub struct SetupCode {
     code: Secret,
@@ -62,20 +62,20 @@ impl SetupCode {
         Self { code: Secret::new(code), tries: Arc::default() }
     }
 
-    /// The code as it is printed: `ABCD-EFGH-JKLM`.
+    /// The code in printed form: `ABCD-EFGH-JKLM`.
     pub fn printed(&self) -> String {
         let code = self.code.reveal();
         format!("{}-{}-{}", &code[..4], &code[4..8], &code[8..])
     }
 
-    /// Whether `typed` is the code; blanks, dashes and case do not matter. Wrong tries make the next one wait.
+    /// Whether `typed` is the code; blanks, dashes and case do not matter. Wrong tries delay the next one.
     pub fn check(&self, typed: &str, (from, now): (IpAddr, Timestamp)) -> Tried {
         let mut all = lock(&self.tries);
         let from = counted(from);
         let is_apart = all.contains_key(&from) || all.len() < ADDRESSES_MAX;
         let tries = all.entry(if is_apart { from } else { Ipv4Addr::UNSPECIFIED.into() }).or_default();
         let wait = tries.next_at.since(now);
-        // A longer one is from when the clock was ahead.
+        // A longer wait comes from a clock that was ahead.
         if !wait.is_zero() && wait <= WAIT_MAX {
             return Tried::Wait(wait);
         }
@@ -96,7 +96,7 @@ impl SetupCode {
 mod tests {
     use super::*;
 
-    /// When somebody tries at an address whose last part is `number`.
+    /// A try from the address whose last part is `number`.
     fn tried(number: u32, seconds: i64) -> (IpAddr, Timestamp) {
         (Ipv4Addr::from_bits(0xcb00_7100 + number).into(), Timestamp::from_us(seconds * 1_000_000))
     }
@@ -134,7 +134,7 @@ mod tests {
         let guess = |number: u32| (0..8).fold(Tried::Wrong, |_, _| code.check("wrong", tried(number, 0)));
         assert!(matches!(guess(1), Tried::Wait(_)));
         assert_eq!(code.check(&code.printed(), tried(2, 0)), Tried::Right);
-        // A crowd that guesses waits as one does, and takes no more room.
+        // A crowd of guessers waits like a single one, and takes no more memory.
         for number in 3..2_000 {
             guess(number);
         }

@@ -1,4 +1,4 @@
-//! What stands around every page: navigation, the listener's lamp, who is signed in, the note of the last action.
+//! The frame of every page: navigation, the listener's lamp, who is signed in, the note of the last action.
 
 use askama::Template;
 use axum::response::Html;
@@ -34,7 +34,7 @@ pub enum Nav {
     Tokens,
     /// Settings of the appliance.
     Settings,
-    /// None of them.
+    /// None of these.
     Elsewhere,
 }
 
@@ -45,7 +45,7 @@ pub struct Lamp {
     pub dot: &'static str,
     /// `FTP server listening`.
     pub words: &'static str,
-    /// Host and port; empty when nowhere.
+    /// Host and port; empty if there is none.
     pub address: String,
     /// `:8021`, for narrow screens; empty when nowhere.
     pub short: String,
@@ -60,11 +60,11 @@ pub struct ShownNote {
     pub tone: &'static str,
     /// What was done.
     pub text: String,
-    /// A password to show this once.
+    /// A password to show only this once.
     pub password: String,
 }
 
-/// The shell of one page.
+/// The frame of one page.
 #[derive(Clone, Debug)]
 pub struct Shell {
     /// The page's title.
@@ -73,13 +73,13 @@ pub struct Shell {
     pub nav: Nav,
     /// Style, script, icon.
     pub assets: &'static Addresses,
-    /// How the reader wants pages.
+    /// The reader's preferences.
     pub looks: Looks,
-    /// What every form carries.
+    /// The token for every form.
     pub csrf: String,
-    /// Who is signed in; empty for a stranger.
+    /// The signed-in administrator; empty for a stranger.
     pub who: String,
-    /// Two letters of that.
+    /// Their initials.
     pub initials: String,
     /// The listener's lamp.
     pub lamp: Lamp,
@@ -89,7 +89,7 @@ pub struct Shell {
     pub attention: usize,
     /// The note of the last action.
     pub note: Option<ShownNote>,
-    /// Whether the pages under Administration are open to the reader.
+    /// Whether the reader may open the pages under Administration.
     pub administers: bool,
     /// The page's own path.
     pub path: String,
@@ -98,7 +98,7 @@ pub struct Shell {
 }
 
 impl Shell {
-    /// The shell for this request.
+    /// The frame for this request.
     pub async fn new(context: &Context, title: impl Into<String>, nav: Nav) -> Result<Self, WebError> {
         let snapshot = context.state.live.snapshot();
         let who = context.who().to_owned();
@@ -167,7 +167,7 @@ impl Lamp {
         Self { dot: "", words: "", address: String::new(), short: String::new(), detail: String::new() }
     }
 
-    /// The lamp as it is now.
+    /// The present lamp.
     pub async fn now(context: &Context) -> Result<Self, WebError> {
         let state = listener::get(&context.state.db, Listener::Ftp).await?;
         let snapshot = context.state.live.snapshot();

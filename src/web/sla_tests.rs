@@ -1,4 +1,4 @@
-//! The SLAs tab through the whole router: how its month stands, and the files that count for a window.
+//! The SLAs tab through the whole router: its month, and the files that count for a window.
 
 use std::time::Duration;
 
@@ -56,7 +56,7 @@ async fn the_month_of_an_sla_shows_how_each_day_stood() {
             "<span class=\"faint\">{day}</span> <a class=\"badge {tone}\" href=\"{files}\" aria-label=\"{label}\">"
         );
         let (_, shown) = page.split_once(&link).unwrap_or_else(|| panic!("{page}"));
-        // A shape and the words: narrow screens show the shape alone.
+        // A shape and the words: narrow screens show only the shape.
         assert!(shown.starts_with("<svg") && shown.contains(&format!("</svg><span>{words}</span></a>")), "{page}");
     }
     assert!(page.contains("<span class=\"faint\">1</span></td>"), "nothing is due on a Sunday");
@@ -92,7 +92,7 @@ async fn the_files_that_count_for_a_window_are_a_filter_of_the_receive_table() {
     let broken = site.get("/activity/receive?sla=soon", &cookies).await;
     assert!(broken.status == StatusCode::OK && broken.text.contains("No file fits"));
 
-    // What is done with all of the filter is done with these alone.
+    // Acting on the whole filter affects only these.
     let now = Clock::System.now().plus(Duration::from_secs(1)).us();
     let (csrf, until) = (site.get("/activity/receive", &cookies).await.csrf(), format!("{now},"));
     let filter = asked("", "s1").replace("sla=", "");
@@ -135,7 +135,7 @@ impl Site {
         self.ask(Method::POST, "/connectors/acme/slas/save", cookies, Some(&form)).await
     }
 
-    /// What the audit says of SLAs, the oldest first.
+    /// The audit's lines on SLAs, oldest first.
     async fn audit_of_slas(&self) -> Vec<String> {
         let mut all = audit::latest(&self.db, Some("connector acme"), 50).await.unwrap();
         all.retain(|one| one.key.starts_with("SLA"));
@@ -187,7 +187,7 @@ async fn an_sla_that_another_saved_or_removed_meanwhile_is_not_overwritten() {
     assert_eq!(refused.status, StatusCode::CONFLICT);
     assert!(refused.text.contains("saved these settings meanwhile"), "{}", refused.text);
     assert!(refused.text.contains("name=\"stored.at_least\" value=\"7\""), "{}", refused.text);
-    // It is saved by the version that the answer has.
+    // It is saved with the version in the answer.
     let now = sla::find(&site.db, "s1").await.unwrap().unwrap();
     assert_eq!(now.texts["at_least"], "7");
     let (now, picked) = (now.version.to_string(), [("pick.at_least", "stored"), ("stored.at_least", "7")]);
@@ -202,7 +202,7 @@ async fn an_sla_that_another_saved_or_removed_meanwhile_is_not_overwritten() {
     assert_eq!(gone.status, StatusCode::CONFLICT);
     assert!(gone.text.contains("Somebody removed it meanwhile") && gone.text.contains("Add SLA"), "{}", gone.text);
     assert!(sla::of_connector(&site.db, "acme").await.unwrap().is_empty(), "it came back");
-    // What is added under the same id is another one.
+    // Another one is added under the same id.
     due(&site, "s1", "acme", &[]).await;
     assert_eq!(site.save_sla(&cookies, &again).await.status, StatusCode::CONFLICT);
 }

@@ -1,4 +1,4 @@
-//! What every handler can reach: the database, the live configuration, the door and the clock.
+//! What every handler can reach: the database, the live configuration, the password gate and the clock.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
@@ -34,42 +34,42 @@ use crate::store::live::Live;
 use crate::transfer::depot::Depot;
 use crate::transfer::presence::Presence;
 
-/// What the web interface is built from.
+/// The parts of the web interface.
 #[derive(Clone, Debug)]
 pub struct Parts {
-    /// What files are moved with.
+    /// Moves files.
     pub depot: Depot,
     /// The database.
     pub db: Db,
     /// The configuration in force.
     pub live: Live,
-    /// Where events go.
+    /// Records events.
     pub recorder: Recorder,
     /// The password gate, shared with FTP.
     pub gate: Gate,
-    /// How many are in over FTP.
+    /// Session counts of FTP.
     pub admission: Admission,
-    /// Secrets that are used as they are.
+    /// Secrets that must be readable.
     pub secrets: Secrets,
-    /// What servers present.
+    /// Certificates to present.
     pub certificates: Certificates,
     /// Makes and reads backups.
     pub backups: Backups,
-    /// Passive ports that are leased.
+    /// The leased passive ports.
     pub ports: Ports,
     /// Who is connected over FTP.
     pub presence: Presence,
-    /// What time it is.
+    /// The clock.
     pub clock: Clock,
-    /// Where new ids come from.
+    /// Makes new ids.
     pub ids: IdSource,
     /// The one-time code of the first run.
     pub setup_code: SetupCode,
     /// The last lines of the log.
     pub app_log: AppLog,
-    /// What Command connectors may run.
+    /// The programs for Command connectors.
     pub programs: Programs,
-    /// Begins the appliance anew.
+    /// Makes the appliance begin anew.
     pub restart: Restart,
     /// Whether it may be read in clear there.
     pub clear: Clear,
@@ -79,21 +79,21 @@ pub struct Parts {
 #[derive(Clone, Debug)]
 pub struct WebState {
     parts: Arc<Parts>,
-    /// Keys the tokens of forms that stand before sign-in; a new one at each start.
+    /// Keys the tokens of forms before sign-in; new at each start.
     pub(super) visit_key: [u8; 32],
-    /// Lines and secrets that the next page shows once.
+    /// Notes and secrets that the next page shows once.
     pub(super) notes: Notes,
     /// What needed attention a moment ago.
     pub(super) attention: Arc<tokio::sync::Mutex<Found>>,
-    /// What the days before today were like, and which day today is.
+    /// The counts of the previous days, and which day today is.
     pub(super) week: Arc<tokio::sync::Mutex<Week>>,
-    /// Keys of second factors that wait for a first code.
+    /// Keys of second factors waiting for a first code.
     pub(super) enrolling: Enrolling,
-    /// What came of *Test connection* last.
+    /// The last results of *Test connection*.
     pub(super) trials: Trials,
-    /// Streams of live updates that may still open.
+    /// Permits for further streams of live updates.
     pub(super) streams: Arc<Semaphore>,
-    /// Zips that may still be made.
+    /// Permits for further zips.
     pub(super) zips: Arc<Semaphore>,
 }
 
@@ -115,12 +115,12 @@ impl WebState {
 }
 
 impl WebState {
-    /// What saves connectors.
+    /// Saves connectors.
     pub fn connecting(&self) -> Connecting<'_> {
         Connecting { db: &self.db, programs: &self.programs }
     }
 
-    /// What saves actions and event targets.
+    /// Saves actions and event targets.
     pub fn keeper(&self) -> Keeper<'_> {
         Keeper { db: &self.db, secrets: &self.secrets, programs: &self.programs }
     }
@@ -141,7 +141,7 @@ pub struct Peer {
     tls: bool,
 }
 
-/// Cancelled when the server stops, put into each request by [`super::serve`]: streams of live updates end by it.
+/// Cancelled when the server stops, put into each request by [`super::serve`]: it ends streams of live updates.
 #[derive(Clone, Debug, Default)]
 pub struct Closing(pub CancellationToken);
 
@@ -151,17 +151,17 @@ impl Peer {
         Self { address, tls: false }
     }
 
-    /// The same browser, once TLS stands.
+    /// The same browser, once TLS is established.
     pub(super) const fn by_tls(self) -> Self {
         Self { tls: true, ..self }
     }
 
-    /// Whether a request came by TLS.
+    /// Whether a request came over TLS.
     pub(super) fn is_secured(extensions: &axum::http::Extensions) -> bool {
         extensions.get::<Self>().is_some_and(|peer| peer.tls)
     }
 
-    /// The address of a request; loopback where there was no connection, as in tests.
+    /// The address of a request; loopback without a connection, as in tests.
     pub(super) fn of(extensions: &axum::http::Extensions) -> IpAddr {
         extensions.get::<Self>().map_or(IpAddr::V4(Ipv4Addr::LOCALHOST), |peer| peer.address.ip().to_canonical())
     }

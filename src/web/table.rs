@@ -1,18 +1,18 @@
-//! What every table of the site has: choices of its filters, chips of those in force, links to the pages beside it.
+//! What every table of the site has: choices of its filters, chips of the active ones, links to the neighbouring pages.
 
 /// A choice of a filter.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Offer {
-    /// What is asked for.
+    /// The value in the query.
     pub value: String,
     /// Its words.
     pub label: String,
-    /// Whether it is in force.
+    /// Whether it is active.
     pub chosen: bool,
 }
 
 impl Offer {
-    /// Choices by value and words; `chosen` is the value in force.
+    /// Choices by value and words; `chosen` is the active value.
     pub fn all<'a>(choices: impl IntoIterator<Item = (&'a str, &'a str)>, chosen: &str) -> Vec<Self> {
         let offer = |(value, label): (&str, &str)| Self {
             value: value.to_owned(),
@@ -22,14 +22,14 @@ impl Offer {
         choices.into_iter().map(offer).collect()
     }
 
-    /// The sizes of a page.
+    /// The page sizes.
     pub fn sizes(chosen: i64) -> Vec<Self> {
         let sizes = super::view::PAGE_SIZES.map(|size| size.to_string());
         Self::all(sizes.iter().map(|size| (size.as_str(), size.as_str())), &chosen.to_string())
     }
 }
 
-/// A filter in force.
+/// An active filter.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Chip {
     /// `Connector: acme`.
@@ -38,14 +38,14 @@ pub struct Chip {
     pub remove: String,
 }
 
-/// Links to the pages beside this one; each is empty when there is none.
+/// Links to the neighbouring pages; each is empty if there is none.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Pager {
-    /// The newest rows, when these are not they.
+    /// The newest rows, unless these are the newest.
     pub newest: String,
-    /// One page nearer to them.
+    /// One page towards them.
     pub newer: String,
-    /// One page further.
+    /// One page away from them.
     pub older: String,
 }
 

@@ -42,7 +42,7 @@ use crate::transfer::depot::Depot;
 use crate::transfer::presence::Presence;
 use crate::workspace::upload::Part;
 
-/// Within this time something must come, on a machine that is busy with other things.
+/// Events must come within this time, on a machine busy with other things.
 const WITHIN: std::time::Duration = std::time::Duration::from_secs(10);
 pub(super) const PASSWORD: &str = "correct horse battery";
 
@@ -97,7 +97,7 @@ pub(super) struct Follow {
 }
 
 impl Follow {
-    /// What comes until `words` came.
+    /// Returns what comes, up to `words`.
     pub async fn until(&mut self, words: &str) -> String {
         let mut text = String::new();
         while !text.contains(words) {
@@ -115,7 +115,7 @@ impl Follow {
     }
 }
 
-/// No page fetches a file for a partner: whoever may hold it back is not asked.
+/// No page downloads a file for a partner: whoever may hold it back is not asked.
 #[derive(Debug)]
 struct NeverAsked;
 
@@ -130,7 +130,7 @@ impl Site {
         Self::with_programs(Programs::default()).await
     }
 
-    /// A site where these programs can be run.
+    /// A site with these programs.
     pub async fn with_programs(programs: Programs) -> Self {
         Self::with(programs, Clear::Allowed).await
     }
@@ -218,7 +218,7 @@ impl Site {
         self.ask(Method::GET, path, cookies, None).await
     }
 
-    /// The answer as it comes.
+    /// The raw answer.
     pub async fn raw(&self, request: Request<Body>) -> axum::response::Response {
         self.app.clone().oneshot(request).await.unwrap()
     }
@@ -255,7 +255,7 @@ impl Site {
     }
 }
 
-/// The path of a route with something in its places.
+/// The path of a route with its placeholders filled.
 fn filled(path: &str) -> String {
     path.replace("{id}", "acme").replace("{part}", "none").replace("{name}", "nothing.css")
 }
@@ -301,7 +301,7 @@ async fn who_asked_for_a_page_has_it_after_signing_in_and_never_another_servers(
     let signed_in = sign_in(asked, PASSWORD).await;
     assert_eq!(signed_in.header(LOCATION), asked);
     assert_eq!(sign_in("//evil.example/", PASSWORD).await.header(LOCATION), "/");
-    // Without its script the theme's button comes back to where it was, too.
+    // Without the script, too, the theme's button returns to the same page.
     let csrf = site.get("/flows", &signed_in.cookies()).await.csrf();
     let form = [("csrf", csrf.as_str()), ("to", "/flows")];
     assert_eq!(site.ask(Method::POST, "/theme", &signed_in.cookies(), Some(&form)).await.header(LOCATION), "/flows");
@@ -329,7 +329,7 @@ async fn a_form_of_who_is_signed_in_no_more_says_that_nothing_was_saved_and_lead
     }
     let form = [("csrf", lost.csrf()), ("name", "mira".to_owned()), ("password", PASSWORD.to_owned())];
     let mut form: Vec<_> = form.iter().map(|(key, value)| (*key, value.as_str())).collect();
-    // A form that came back with mistakes stands at an address that only takes forms: its page is the one above.
+    // A form that came back with mistakes is at an address that only accepts forms: its page is the one above.
     form.push(("to", "/profiles/ftp/save"));
     let signed_in = site.ask(Method::POST, "/sign-in", &lost.cookies(), Some(&form)).await;
     assert_eq!(signed_in.header(LOCATION), "/profiles/ftp/save", "{}", signed_in.text);
@@ -352,7 +352,7 @@ async fn every_answer_carries_the_policy_and_a_foreign_host_name_gets_none() {
         let request = hosts.iter().fold(request, |request, host| request.header(HOST, *host));
         site.send(request.body(Body::empty()).unwrap()).await
     };
-    // What is no name is not put into a line to be typed.
+    // An invalid name does not go into a command line for typing.
     for hosts in [&[][..], &["$(reboot)"], &["127.0.0.1:8020", "evil.example"]] {
         let answer = ask("/sign-in", hosts).await;
         assert_eq!(answer.status, StatusCode::MISDIRECTED_REQUEST, "{hosts:?}");
@@ -485,13 +485,13 @@ async fn every_mistake_is_told_at_once_and_a_stale_save_shows_both_values() {
     assert_eq!(stale.status, StatusCode::CONFLICT);
     assert!(stale.text.contains("Good day") && stale.text.contains("Hello") && stale.text.contains("mira saved"));
     assert_eq!(site.live.snapshot().profile.port.port(), 2121);
-    // What the reader had left alone is no conflict: it follows what was saved.
+    // A value that the reader had left alone is not a conflict: it follows what was saved.
     let mut left_alone = typed("8021", "Good day");
     left_alone[1].1 = page.text.split_once("name=\"version\" value=\"").unwrap().1.split('"').next().unwrap();
     let merged = site.ask(Method::POST, "/profiles/ftp/save", &cookies, Some(&left_alone)).await;
     assert!(merged.text.contains("pick.welcome_message") && !merged.text.contains("pick.port"), "{}", merged.text);
     assert!(merged.text.contains("value=\"2121\""), "{}", merged.text);
-    // Of each setting the reader picks one: the other's port, the own greeting.
+    // For each setting the reader picks one: the other's port, their own greeting.
     for field in ["name=\"pick.port\" value=\"stored\"", "name=\"stored.port\" value=\"2121\"", "id=\"settings-form\""]
     {
         assert!(stale.text.contains(field), "{field} in {}", stale.text);

@@ -1,29 +1,30 @@
-//! What the pages show of characters that nobody sees (`base::unseen`): names come from outside, and one that reads like
-//! another must not fool who looks at it. Each is marked where it is shown, and stays what it is where it is copied from or
-//! sent back: so searching, filtering and removing work with the real name.
+//! How the pages show unseen characters (`base::unseen`): names come from outside, and one that looks like another
+//! must not fool the reader. Each is marked where it is shown, but kept where it is copied from or sent back: so
+//! searching, filtering and removing work with the real name.
 //!
-//! It goes over whole pages, after their templates: there is no place that could be forgotten.
+//! It processes whole pages, after their templates: no place can be forgotten.
 
 use crate::base::unseen::{code, is_unseen};
 
-/// Attributes whose words a reader gets.
+/// Attributes with words for the reader.
 const READ: &[&str] = &["alt", "aria-label", "placeholder", "title"];
-/// Elements that hold words but no elements, and what a form gives back.
+/// Elements that contain words but no elements, and what a form sends back.
 const PLAIN: &[&str] = &["option", "text", "title"];
 const TYPED: &str = "textarea";
 
-/// Where a character stands on a page.
+/// The context of a character on a page.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Place {
-    /// Among what is shown, where an element may stand.
+    /// In visible content, where an element is allowed.
     Shown,
-    /// Where words alone may stand.
+    /// Where only words are allowed.
     Words,
-    /// Where nobody reads it, or where it goes back from.
+    /// Where nobody reads it, or where it is sent back from.
     Kept,
 }
 
-/// The page, or a part of one, with every unseen character marked. What the templates write holds none but line ends.
+/// The page, or a part of one, with every unseen character marked. The templates themselves contain none except line
+/// ends.
 pub fn mark(html: String) -> String {
     let is_marked = |c: char| is_unseen(c) && !matches!(c, '\t' | '\n' | '\r');
     if !html.contains(is_marked) {
@@ -47,7 +48,7 @@ pub fn mark(html: String) -> String {
     out
 }
 
-/// Where on the page one stands that has this before it. In texts and values `<`, `>` and `"` are escaped.
+/// The context after this much of the page. In texts and values `<`, `>` and `"` are escaped.
 fn place(before: &str) -> Place {
     let Some((_, tag)) = before.rsplit_once('<') else { return Place::Shown };
     if tag.contains('>') {

@@ -1,4 +1,4 @@
-//! Times and pages of tables, as the templates show them.
+//! Times and pages of tables, as templates show them.
 
 use jiff::civil::DateTime;
 use jiff::tz::TimeZone;
@@ -7,9 +7,9 @@ use crate::base::clock::Timestamp;
 use crate::base::human;
 use crate::store::receipt::Cursor;
 
-/// Rows of one page that may be asked for.
+/// Rows per page that may be requested.
 pub const PAGE_SIZES: [i64; 4] = [25, 50, 100, 250];
-/// Rows of a page when nothing is asked for.
+/// Rows per page by default.
 pub const PAGE_SIZE: i64 = 50;
 
 /// A time: for machines and for people, UTC, with seconds.
@@ -24,7 +24,7 @@ pub struct Time {
 }
 
 impl Time {
-    /// How `at` reads in a table that is looked at `now`.
+    /// How `at` reads in a table viewed at `now`.
     pub fn seen(at: Timestamp, now: Timestamp) -> Self {
         let whole = Self::from(at);
         let (day, time) = whole.words.split_once(", ").unwrap_or_default();
@@ -49,29 +49,29 @@ pub fn cursor_text(at: Timestamp, id: &str) -> String {
     format!("{},{id}", at.us())
 }
 
-/// Reads [`cursor_text`]; anything else is no cursor.
+/// Reads [`cursor_text`]; anything else is invalid.
 pub fn cursor(text: &str) -> Option<Cursor> {
     let (at, id) = text.split_once(',')?;
     Some(Cursor { completed_at: Timestamp::from_us(at.parse().ok()?), id: id.to_owned() })
 }
 
-/// Where a page begins: behind the row of a [`cursor`], or behind everything of a time that was typed.
+/// Where a page begins: after the row of a [`cursor`], or before a given time.
 pub fn place(before: &str) -> Option<Cursor> {
     cursor(before).or_else(|| Some(Cursor { completed_at: moment(before)?, id: String::new() }))
 }
 
-/// Reads a time as the input of a form sends it: `2026-11-30T03:00`, UTC.
+/// Reads a time in the form of an HTML input: `2026-11-30T03:00`, UTC.
 fn moment(text: &str) -> Option<Timestamp> {
     let at = text.parse::<DateTime>().ok()?.to_zoned(TimeZone::UTC).ok()?;
     Some(Timestamp::from_us(at.timestamp().as_microsecond()))
 }
 
-/// What the input of a form shows of the place a page begins at: a time, if one was asked for.
+/// The value of the form's input for where the page begins: a time, if one was requested.
 pub fn typed_moment(before: &str) -> String {
     moment(before).map(|at| at.calendar().strftime("%Y-%m-%dT%H:%M").to_string()).unwrap_or_default()
 }
 
-/// The size of a page that was asked for, if it is one of [`PAGE_SIZES`].
+/// The requested page size, if it is one of [`PAGE_SIZES`].
 pub fn page_size(asked: Option<i64>) -> i64 {
     asked.filter(|size| PAGE_SIZES.contains(size)).unwrap_or(PAGE_SIZE)
 }

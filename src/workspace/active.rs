@@ -1,7 +1,7 @@
-//! Uploads under way, by the client's name: a client that reconnects finds its dead session's upload still here, and takes
-//! its part over once no byte has moved for a while (PRODUCT 5.7).
+//! Uploads under way, by the client's name: a client that reconnects finds its dead session's upload still here, and
+//! takes over its part once no byte has moved for a while (PRODUCT 5.7).
 //!
-//! Always: what began before a whole file of its name came to lie there is never gone on with.
+//! Always: an upload that began before a complete file of its name arrived is never continued.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
@@ -16,21 +16,21 @@ use crate::base::clock::Timestamp;
 use crate::base::lock::lock;
 use crate::base::path::Name;
 
-/// An upload that has moved no byte for this long may be ended by another one of its name.
+/// An upload that has moved no byte for this long may be ended by another one of the same name.
 pub const DEAD_AFTER: Duration = Duration::from_secs(10);
-/// How long the new upload waits until the dead one's part is put aside.
+/// How long the new upload waits for the dead one's part to be put aside.
 const HAND_OVER_WITHIN: Duration = Duration::from_secs(5);
 
 /// One upload under way.
 #[derive(Debug)]
 struct Running {
-    /// Its part's name in staging: later ones are greater.
+    /// Its part's name in staging; later names are greater.
     part: String,
     /// Bytes in it.
     size_bytes: AtomicU64,
-    /// When its last byte came, unix microseconds.
+    /// When its last byte arrived, unix microseconds.
     moved_at: AtomicI64,
-    /// Nobody may go on with it: it would be a new version, or a whole file of its name lies there by now.
+    /// Nobody may continue it: it would be a new version, or a complete file of its name is there by now.
     lapsed: AtomicBool,
     end: CancellationToken,
     over: Notify,
@@ -41,7 +41,7 @@ impl Running {
         now.since(Timestamp::from_us(self.moved_at.load(Ordering::Relaxed))) >= DEAD_AFTER
     }
 
-    /// What would be kept of it, if anything would.
+    /// What would be kept of it, if anything.
     fn left(&self) -> Option<Unfinished> {
         let size_bytes = self.size_bytes.load(Ordering::Relaxed);
         let since = Timestamp::from_us(self.moved_at.load(Ordering::Relaxed));
@@ -59,7 +59,7 @@ pub struct Active {
     running: Arc<Mutex<ByName>>,
 }
 
-/// An upload's entry; it goes when dropped.
+/// An upload's entry, removed when dropped.
 #[derive(Debug)]
 pub struct Entry {
     active: Active,
@@ -68,8 +68,8 @@ pub struct Entry {
 }
 
 impl Active {
-    /// An upload under that name begins; `part` is its part's name in staging. Until it moves for the first time it is not
-    /// dead: it may be copying what it goes on with. Gives, too, whether no other one of its name is under way.
+    /// Begins an upload under that name; `part` is its part's name in staging. Until its first byte it does not count
+    /// as dead: it may be copying what it continues. Also returns whether no other one of its name is under way.
     pub fn enter(&self, names: &[Name], part: &str) -> (Entry, bool) {
         let running = Arc::new(Running {
             part: part.to_owned(),
@@ -93,7 +93,7 @@ impl Active {
     }
 
     /// Ends the uploads of that name that have moved no byte for [`DEAD_AFTER`], and waits until their parts are put
-    /// aside. Uploads that still move are left alone: both will be committed, the last one wins whole.
+    /// aside. Moving uploads are left alone: both will be committed, and the last one wins whole.
     pub async fn end_dead(&self, names: &[Name], now: Timestamp) {
         let dead: Vec<_> = {
             let running = self.lock();
@@ -102,12 +102,12 @@ impl Active {
         for one in dead {
             let over = one.over.notified();
             one.end.cancel();
-            // A session that does not end in time keeps its part; the new upload begins without it.
+            // A session that does not end in time keeps its part; the new upload starts without it.
             let _ = tokio::time::timeout(HAND_OVER_WITHIN, over).await;
         }
     }
 
-    /// What [`Self::end_dead`] would leave to go on with, by name.
+    /// What [`Self::end_dead`] would leave to continue, by name.
     pub fn dead(&self, now: Timestamp) -> Vec<(Vec<Name>, Unfinished)> {
         let running = self.lock();
         let last = |(names, of_name): (&Vec<Name>, &Vec<Arc<Running>>)| {
@@ -117,7 +117,7 @@ impl Active {
         running.iter().filter_map(last).collect()
     }
 
-    /// A whole file lies under that name, from an upload or a rename that began with `part`: those before it are over.
+    /// A complete file has that name, from an upload or a rename that began with `part`: earlier ones are over.
     pub(super) fn supersede(&self, names: &[Name], part: &str) {
         for one in self.lock().get(names).into_iter().flatten().filter(|one| one.part.as_str() < part) {
             one.lapsed.store(true, Ordering::Release);
@@ -130,22 +130,22 @@ impl Active {
 }
 
 impl Entry {
-    /// A byte has come.
+    /// A byte has arrived.
     pub fn moved(&self, now: Timestamp) {
         self.running.moved_at.store(now.us(), Ordering::Relaxed);
     }
 
-    /// So many bytes are in its part.
+    /// Its part contains this many bytes.
     pub fn holds(&self, size_bytes: u64) {
         self.running.size_bytes.store(size_bytes, Ordering::Relaxed);
     }
 
-    /// Nobody may go on with it.
+    /// Nobody may continue it.
     pub fn lapse(&self) {
         self.running.lapsed.store(true, Ordering::Release);
     }
 
-    /// Whether nobody may go on with it, whatever is left of it.
+    /// Whether nobody may continue it, whatever is left of it.
     pub fn has_lapsed(&self) -> bool {
         self.running.lapsed.load(Ordering::Acquire)
     }

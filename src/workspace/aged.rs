@@ -1,6 +1,6 @@
-//! Copies and logs that are older than they are kept: counted, and removed a few at a time.
+//! Copies and logs past their retention: counted, and removed a few at a time.
 //!
-//! Never: following a link, or touching what a copy is called while it is made.
+//! Never: follows a link, or touches a copy that is still being made.
 
 use std::io;
 use std::os::fd::OwnedFd;
@@ -12,12 +12,12 @@ use super::download::Version;
 use super::removal::remove_file;
 use crate::base::clock::Timestamp;
 
-/// Dated folders, and what may lie in them.
+/// Levels of dated folders and their contents.
 const DEPTH_MAX: usize = 2;
-/// Names of what is still being made.
+/// The prefix of names still being made.
 const MAKING: &str = ".waybill-";
 
-/// Files that are older than they are kept.
+/// Files past their retention.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Aged {
     /// How many.
@@ -27,21 +27,21 @@ pub struct Aged {
 }
 
 impl Aged {
-    /// Counts these too.
+    /// Adds these.
     pub fn add(&mut self, more: Self) {
         self.files += more.files;
         self.bytes += more.bytes;
     }
 }
 
-/// What is to be done with them.
+/// What to do with them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Doing {
     Count,
     Remove { most: u64 },
 }
 
-/// Counts the files beneath `top` that came there before `before`. Nothing there is no error.
+/// Counts the files beneath `top` that arrived before `before`. A missing folder is not an error.
 pub fn count(top: &Path, before: Timestamp) -> io::Result<Aged> {
     walk_from(top, before, Doing::Count)
 }
@@ -80,11 +80,11 @@ fn walk(folder: &OwnedFd, before: Timestamp, (doing, depth): (Doing, usize), age
                 let found = aged.files;
                 walk(&within, before, (doing, depth - 1), aged)?;
                 if doing != Doing::Count && aged.files > found {
-                    // Not empty: something younger is in it.
+                    // Not empty: it contains something younger.
                     let _ = rustix::fs::unlinkat(folder, name, AtFlags::REMOVEDIR);
                 }
             }
-            // By the time of its last change of any kind: a copy that is a link came here when it was linked.
+            // By the time of the last change of any kind: a hard link counts from when it was made.
             FileType::RegularFile if Version::of(&stat).changed < before => {
                 if doing != Doing::Count {
                     remove_file(folder, name)?;

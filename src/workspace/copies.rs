@@ -1,6 +1,6 @@
-//! Folders of copies, beside Send and Receive and out of a partner's reach: Sent holds what the partner collected, Log what
-//! was received. A copy in Sent is made aside, synced, and only then given its name; one in Log is named by its receipt,
-//! which comes after it.
+//! Folders of copies, beside Send and Receive and out of a partner's reach: Sent contains what the partner collected,
+//! Log what was received. A copy in Sent is made aside, synced, and only then named; one in Log is named by its
+//! receipt, which is committed afterwards.
 
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
@@ -23,8 +23,8 @@ const FILE_MODE: Mode = Mode::from_bits_truncate(0o640);
 pub struct CopiesFolder(OwnedFd);
 
 impl CopiesFolder {
-    /// Opens the folder `name` (Sent or Log), or the dated folder `sub` in it, beneath the connector's folder; made if
-    /// missing, and on disk.
+    /// Opens the folder `name` (Sent or Log), or the dated folder `sub` in it, beneath the connector's folder; made and
+    /// synced if missing.
     pub fn open(connector: &Path, name: &str, sub: &str) -> io::Result<Self> {
         if !connector.is_dir() {
             std::fs::create_dir_all(connector)?;
@@ -37,13 +37,13 @@ impl CopiesFolder {
         Ok(Self(if sub.is_empty() { top } else { child(&top, sub)? }))
     }
 
-    /// Makes a whole, synced copy called `aside`: shared blocks where the file system can, else a link or the bytes.
-    /// `link` is where the file lies, given only when that name goes afterwards: a link kept beside a file that stays
-    /// would change with it.
+    /// Makes a complete, synced copy named `aside`: shared blocks if the file system can, else a link or the bytes.
+    /// `link` is the file's name, given only if that name is removed afterwards: a link beside a file that stays would
+    /// change with it.
     pub fn make(&self, aside: &str, source: &Source, link: Option<(&OwnedFd, &str)>) -> io::Result<()> {
         remove_file_if_there(&self.0, aside)?;
         if let Err(error) = self.fill(aside, source, link) {
-            // What was begun is worth nothing; the first error is the one to tell.
+            // What was begun is useless; the first error is the one to report.
             let _ = remove_file_if_there(&self.0, aside);
             return Err(error);
         }
@@ -71,7 +71,7 @@ impl CopiesFolder {
         Ok(rustix::fs::openat(&self.0, aside, flags, FILE_MODE)?)
     }
 
-    /// Whether a link of the very file could be made.
+    /// Tries to link the very file. Returns whether that worked.
     fn link(&self, aside: &str, source: &Source, (folder, name): (&OwnedFd, &str)) -> io::Result<bool> {
         if rustix::fs::linkat(folder, name, &self.0, aside, AtFlags::empty()).is_err() {
             return Ok(false);
@@ -86,7 +86,7 @@ impl CopiesFolder {
         Ok(true)
     }
 
-    /// Gives the copy its name; `false` when the name is taken.
+    /// Gives the copy its name; `false` if the name is taken.
     pub fn name(&self, aside: &str, name: &str) -> io::Result<bool> {
         let folder = self.0.as_fd();
         match jail::rename((folder, aside), (folder, name), Replace::No) {
@@ -99,7 +99,7 @@ impl CopiesFolder {
         }
     }
 
-    /// Whether there is something of that name.
+    /// Whether that name exists.
     pub fn has(&self, name: &str) -> bool {
         rustix::fs::statat(&self.0, name, AtFlags::SYMLINK_NOFOLLOW).is_ok()
     }
@@ -114,7 +114,7 @@ fn child(folder: &OwnedFd, name: &str) -> io::Result<OwnedFd> {
     Ok(rustix::fs::openat(folder, name, FOLDER, Mode::empty())?)
 }
 
-/// Fills an empty file with the bytes of another: shared blocks where the file system can, else copied. Nothing is synced.
+/// Fills an empty file with the bytes of another: shared blocks if the file system can, else copied. Syncs nothing.
 pub fn duplicate(source: &Source, to: impl AsFd) -> io::Result<()> {
     copy_whole(source, to)?;
     still_the_same(source)

@@ -1,22 +1,22 @@
-//! The bytes of one file into another: blocks that both share where the file system can, else copied by the kernel, and by
-//! hand between two file systems, where the kernel does not (`copy_file_range(2)`, EXDEV).
+//! Copies the bytes of one file into another: by sharing blocks if the file system can, else in the kernel, or by hand
+//! between two file systems, where the kernel does not (`copy_file_range(2)`, EXDEV).
 
 use std::io;
 use std::os::fd::AsFd;
 
 use rustix::io::Errno;
 
-/// Bytes copied between two looks whether anybody still wants them.
+/// Bytes copied between two checks whether the copy is still wanted.
 pub(super) const STEP_BYTES: u64 = 16 * 1024 * 1024;
 /// Bytes read and written at a time by hand.
 const BUFFER_BYTES: usize = 256 * 1024;
 
-/// Whether an empty file now shares the blocks of another.
+/// Makes an empty file share the blocks of another. Returns whether that worked.
 pub(super) fn shares_blocks(from: impl AsFd, to: impl AsFd) -> bool {
     rustix::fs::ioctl_ficlone(to, from).is_ok()
 }
 
-/// The first `length` bytes of `old` become those of `new`, which is empty: shared where they can be, else copied as long as
+/// Copies the first `length` bytes of `old` to `new`, which is empty: shared if possible, else copied as long as
 /// `goes_on` says so; `Interrupted` once it does not.
 pub(super) fn copy_first(old: impl AsFd, new: impl AsFd, length: u64, goes_on: impl Fn() -> bool) -> io::Result<()> {
     if shares_blocks(&old, &new) {
@@ -36,7 +36,7 @@ pub(super) fn copy_first(old: impl AsFd, new: impl AsFd, length: u64, goes_on: i
             Ok(0) => return Err(io::ErrorKind::UnexpectedEof.into()),
             Ok(count) => at += count,
             Err(Errno::INTR) => {}
-            // Two file systems, or one that does not know how.
+            // Two file systems, or one without support.
             Err(Errno::XDEV | Errno::NOSYS | Errno::OPNOTSUPP | Errno::INVAL | Errno::PERM) if by_hand.is_none() => {
                 by_hand = Some(vec![0; BUFFER_BYTES]);
             }
@@ -53,7 +53,7 @@ fn by_kernel(old: impl AsFd, new: impl AsFd, at: u64, end: u64) -> rustix::io::R
     Ok(count as u64)
 }
 
-/// By positions: whoever else reads the file meanwhile, or has read it, does not matter.
+/// By position: other readers of the file do not matter.
 fn step_by_hand(
     old: impl AsFd,
     new: impl AsFd,

@@ -1,4 +1,4 @@
-//! Reading a partner's files: opened once, read by position; what they were at the start is remembered.
+//! Reads a partner's files: opened once, read by position; their state at the start is remembered.
 
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
@@ -28,7 +28,7 @@ impl Drop for Source {
     }
 }
 
-/// What a file was when it was looked at.
+/// The state of a file at one time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Version {
     /// Inode.
@@ -37,12 +37,12 @@ pub struct Version {
     pub size_bytes: u64,
     /// Last change of the content.
     pub modified: Timestamp,
-    /// Last change of anything about the file.
+    /// Last change of the file or its metadata.
     pub changed: Timestamp,
 }
 
 impl Version {
-    /// From what the file system says.
+    /// From the file system's `stat`.
     pub fn of(stat: &Stat) -> Self {
         let time = |seconds: i64, nanoseconds: u64| {
             let us = i64::try_from(nanoseconds / 1_000).unwrap_or(0);
@@ -56,7 +56,7 @@ impl Version {
         }
     }
 
-    /// Which content it is, whatever became of its name and mode.
+    /// Which content it has, whatever its name and mode.
     pub const fn id(&self) -> FileId {
         FileId { inode: self.inode, size_bytes: self.size_bytes, modified: self.modified }
     }
@@ -68,28 +68,28 @@ impl Source {
         Self::from_file(folder.jail().file(names)?)
     }
 
-    /// Of a file that is open already.
+    /// From an open file.
     pub(super) fn from_file(file: OwnedFd) -> io::Result<Self> {
         Self::shared(Arc::new(file))
     }
 
-    /// Of a file that somebody else has open as well.
+    /// From a file that somebody else has open as well.
     pub fn shared(file: Arc<OwnedFd>) -> io::Result<Self> {
         let stat = Version::of(&rustix::fs::fstat(&file)?);
         Ok(Self { file, stat })
     }
 
-    /// What it was when it was opened.
+    /// Its state when it was opened.
     pub fn version(&self) -> Version {
         self.stat
     }
 
-    /// When it was made, where the file system tells.
+    /// Its birth time, if the file system tells.
     pub fn born(&self) -> Option<Timestamp> {
         jail::born(self.file.as_fd(), "")
     }
 
-    /// Whether its content is still what it was.
+    /// Whether its content is unchanged.
     pub fn is_unchanged(&self) -> io::Result<bool> {
         let now = Version::of(&rustix::fs::fstat(&*self.file)?);
         Ok(now.size_bytes == self.stat.size_bytes && now.modified == self.stat.modified)

@@ -1,4 +1,5 @@
-//! One open partner folder: its jail, its staging folder with the unfinished uploads, and what must be one at a time.
+//! One open partner folder: its jail, its staging folder with the unfinished uploads, and locks for what must be done
+//! one at a time.
 
 use std::collections::HashMap;
 use std::io;
@@ -22,42 +23,42 @@ use crate::base::lock::lock;
 use crate::base::path::Name;
 use crate::base::sync::{SharedSync, Syncer};
 
-/// Unfinished uploads of one folder; the oldest is dropped for a new one.
+/// The most unfinished uploads of one folder; beyond it a new one drops the oldest.
 pub const UNFINISHED_MAX: usize = 1_000;
-/// Folders above a new one that are synced: the connector's, the root, and what holds it.
+/// Folders above a new one that are synced: the connector's, the root, and its parent.
 const PARENTS_SYNCED: usize = 3;
-/// Files that Waybill put there itself and that are still new enough for that to matter.
+/// The most remembered files that Waybill put there itself, recently enough to matter.
 const PUBLISHED_MAX: usize = 10_000;
-/// Files remembered whose time is yet to come.
+/// The most remembered files with a time in the future.
 const TO_COME_MAX: usize = 100_000;
-/// Digests remembered of files that have no receipt yet.
+/// The most remembered digests of files without a receipt.
 const DIGESTS_MAX: usize = 1_000;
 
-/// An upload that was broken off: resumable under the client's name.
+/// An upload that was broken off and can be resumed under the client's name.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Unfinished {
     /// The part's name in staging; a receipt id.
     pub part: String,
     /// Bytes that arrived.
     pub size_bytes: u64,
-    /// When the last of them did.
+    /// When the last of them arrived.
     pub since: Timestamp,
 }
 
-/// What is remembered of a file that has no receipt.
+/// What is remembered of a file without a receipt.
 #[derive(Clone, Copy, Debug)]
 struct Remembered {
     sha256: [u8; 32],
-    /// Last change of anything about it, which nobody can set: of its name, when it was on disk.
+    /// Its ctime, which nobody can set: for its name, when that was on disk.
     changed: Timestamp,
 }
 
-/// What is known of a file that has no receipt.
+/// What is known of a file without a receipt.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Known {
     /// Its digest.
     pub sha256: [u8; 32],
-    /// Whether its bytes are on disk: Waybill synced them, and nobody has touched it since it got its name.
+    /// Whether its bytes are on disk: Waybill synced them, and nobody has touched the file since it got its name.
     pub is_synced: bool,
 }
 
@@ -74,7 +75,7 @@ pub struct OpenFolder {
     ways: tokio::sync::RwLock<()>,
     syncs: Mutex<HashMap<(u64, u64), Weak<SharedSync>>>,
     published: Mutex<HashMap<u64, Timestamp>>,
-    /// Files from a time to come, by their inodes: when it is, and since when they are known to be unchanged.
+    /// Files with a time in the future, by inode: that time, and since when they are known to be unchanged.
     to_come: Mutex<HashMap<u64, (Timestamp, Instant)>>,
     digests: Mutex<HashMap<FileId, Remembered>>,
     failing: AtomicBool,
@@ -82,7 +83,7 @@ pub struct OpenFolder {
     active: Active,
 }
 
-/// The turns at one or two names, until it is dropped.
+/// The turns at one or two names, held until dropped.
 #[derive(Debug)]
 pub struct Turns {
     _first: tokio::sync::OwnedMutexGuard<()>,
@@ -90,11 +91,11 @@ pub struct Turns {
 }
 
 impl OpenFolder {
-    /// Opens the folder, made if missing, with its staging folder.
+    /// Opens the folder, made if missing, and its staging folder.
     pub fn open(path: &Path) -> io::Result<Self> {
         if !path.is_dir() {
             std::fs::create_dir_all(path)?;
-            // A file is safe only if the folders on the way to it are.
+            // A file is safe only if the folders above it are.
             for folder in path.ancestors().skip(1).take(PARENTS_SYNCED) {
                 std::fs::File::open(folder)?.sync_all()?;
             }
@@ -108,7 +109,7 @@ impl OpenFolder {
         Self::with_staging(jail)
     }
 
-    /// The same of a folder that has its staging folder; nothing is made.
+    /// The same for a folder that has its staging folder; makes nothing.
     pub fn existing(path: &Path) -> io::Result<Self> {
         Self::with_staging(Jail::open(path)?)
     }
@@ -139,14 +140,14 @@ impl OpenFolder {
         self.which
     }
 
-    /// Whether the path leads to it and parts can be written: not to one that has taken its place, nor, where another file system
-    /// was mounted on it or its own was taken away, to nothing that anybody would see.
+    /// Whether the path still leads to it and parts can be written: not if another folder has taken its place, nor if a
+    /// file system was mounted over it or its own was unmounted.
     pub fn is_at(&self, path: &Path) -> bool {
         let found = rustix::fs::stat(path).is_ok_and(|stat| (stat.st_dev, stat.st_ino) == self.which);
         found && rustix::fs::fstat(&self.staging).is_ok_and(|staging| staging.st_nlink > 0)
     }
 
-    /// The way to its files.
+    /// Access to its files.
     pub fn jail(&self) -> &Jail {
         &self.jail
     }
@@ -156,7 +157,7 @@ impl OpenFolder {
         &self.staging
     }
 
-    /// The number of the folder where parts are written: a disk that is away leaves another in its place.
+    /// The inode of the staging folder: if a disk is away, another one is in its place.
     pub fn staging_inode(&self) -> io::Result<u64> {
         Ok(rustix::fs::fstat(&*self.staging)?.st_ino)
     }
@@ -166,7 +167,7 @@ impl OpenFolder {
         &self.active
     }
 
-    /// Whole uploads under temporary names.
+    /// Complete uploads under temporary names.
     pub fn temporaries(&self) -> &Temporaries {
         &self.temporaries
     }
@@ -176,30 +177,30 @@ impl OpenFolder {
         lock(&self.unfinished).get(names).cloned()
     }
 
-    /// Every upload that can be gone on with, by the client's name below this folder: the unfinished ones, and those of dead
-    /// sessions, which are ended then (PRODUCT 5.7).
+    /// Every upload that can be continued, by the client's name below this folder: the unfinished ones, and those of
+    /// dead sessions, which continuing ends (PRODUCT 5.7).
     pub fn all_resumable(&self, now: Timestamp) -> HashMap<Vec<Name>, Unfinished> {
         let mut all = lock(&self.unfinished).clone();
         all.extend(self.active.dead(now));
         all
     }
 
-    /// The one of that name.
+    /// The resumable upload of that name.
     pub fn resumable(&self, names: &[Name], now: Timestamp) -> Option<Unfinished> {
         let dead = if self.active.is_running(names) { self.active.dead(now) } else { Vec::new() };
         let of_name = dead.into_iter().find(|(running, _)| running == names).map(|(_, left)| left);
         of_name.or_else(|| self.unfinished(names))
     }
 
-    /// A whole file lies under that name, from an upload or a rename that began with `part`. What was broken off before it
-    /// is not gone on with any more: of an old beginning and a new end a client would make a file that nobody has.
+    /// A complete file has that name, from an upload or a rename that began with `part`. What was broken off earlier is
+    /// no longer continued: an old beginning with a new end would make a file that nobody has.
     pub fn supersede(&self, names: &[Name], part: &str) {
-        // First those under way, which look at that once they are kept: one of both sees the other.
+        // Those under way come first, and check for this once they are kept: so one of the two sees the other.
         self.active.supersede(names, part);
         self.drop_unfinished(names, |one| one < part);
     }
 
-    /// A folder was renamed: what can be gone on with below it has another name now. Gives the names with their parts.
+    /// A folder was renamed: what can be continued below it has another name now. Returns the names with their parts.
     pub fn folder_renamed(&self, from: &[Name], to: &[Name]) -> Vec<(Vec<Name>, String)> {
         let mut all = lock(&self.unfinished);
         let below: Vec<_> = all.keys().filter(|names| names.starts_with(from)).cloned().collect();
@@ -213,7 +214,7 @@ impl OpenFolder {
         below.into_iter().filter_map(follow).collect()
     }
 
-    /// Drops this one.
+    /// Drops this unfinished upload.
     pub fn forget(&self, names: &[Name], part: &str) {
         self.drop_unfinished(names, |one| one == part);
     }
@@ -232,8 +233,8 @@ impl OpenFolder {
         lock(&self.unfinished).iter().map(|(names, unfinished)| (names.clone(), unfinished.clone())).collect()
     }
 
-    /// Remembers an upload that was broken off; an older one of that name is dropped. Gives the one of another name that made
-    /// room for it, if there were too many.
+    /// Remembers an upload that was broken off; an older one of that name is dropped. Returns the one of another name
+    /// that was dropped to make room, if there were too many.
     pub fn keep_unfinished(&self, names: Vec<Name>, unfinished: Unfinished) -> Option<(Vec<Name>, Unfinished)> {
         let (oldest, replaced) = {
             let mut all = lock(&self.unfinished);
@@ -248,7 +249,7 @@ impl OpenFolder {
         oldest
     }
 
-    /// Drops the oldest while all together are larger than that, but for the one of that name. Gives those that made room.
+    /// Drops the oldest while all together are larger than that, except the one of that name. Returns those dropped.
     pub fn bound_unfinished(&self, most_bytes: u64, kept: &[Name]) -> Vec<(Vec<Name>, Unfinished)> {
         let mut dropped = Vec::new();
         let mut all = lock(&self.unfinished);
@@ -263,12 +264,12 @@ impl OpenFolder {
         dropped
     }
 
-    /// Takes an unfinished upload over, to go on with it or to drop it. Nobody else can have it then.
+    /// Takes an unfinished upload over, to continue or drop it. Nobody else can have it then.
     pub fn take_unfinished(&self, names: &[Name]) -> Option<Unfinished> {
         lock(&self.unfinished).remove(names)
     }
 
-    /// Takes just this one over; `false` when it is not what lies under that name any more.
+    /// Takes over just this one; `false` if that name no longer leads to it.
     pub fn take_this(&self, names: &[Name], wanted: &Unfinished) -> bool {
         let mut all = lock(&self.unfinished);
         let is_it = all.get(names) == Some(wanted);
@@ -278,7 +279,7 @@ impl OpenFolder {
         is_it
     }
 
-    /// Nobody could go on with one that was taken over: it is there again, unless a later one has its name by now.
+    /// Returns an upload that was taken over but could not be continued, unless a later one has its name by now.
     pub fn put_back(&self, names: &[Name], unfinished: Unfinished) {
         let part = unfinished.part.clone();
         let is_back = *lock(&self.unfinished).entry(names.to_vec()).or_insert(unfinished).part == part;
@@ -287,27 +288,27 @@ impl OpenFolder {
         }
     }
 
-    /// Removes a part from staging. That it is gone already is fine.
+    /// Removes a part from staging. It may be gone already.
     pub fn remove_part(&self, part: &str) {
         if let Err(error) = remove_file_if_there(&*self.staging, part) {
             tracing::warn!(part, %error, "Could not remove an unfinished upload");
         }
     }
 
-    /// Until it is dropped, no folder below this one is renamed by a partner: from finding the way to a file until what
-    /// is recorded says where the file lies. Taken before any turn at a name, and once: behind a rename that waits, a
-    /// second one would wait for the first.
+    /// While held, no partner renames a folder below this one: from looking up the way to a file until its place is
+    /// recorded. Take it before any turn at a name, and only once: behind a waiting rename, a second one would wait for
+    /// the first.
     pub async fn ways_stay(&self) -> RwLockReadGuard<'_, ()> {
         self.ways.read().await
     }
 
-    /// The turn to rename a folder: nobody is on the way to a file meanwhile.
+    /// The turn to rename a folder: meanwhile nobody is on the way to a file.
     pub async fn ways_change(&self) -> RwLockWriteGuard<'_, ()> {
         self.ways.write().await
     }
 
-    /// One at a time for each final name: from choosing it until the file lies there. Different names never wait for
-    /// each other.
+    /// One at a time for each final name: from choosing it until the file has it. Different names never wait for each
+    /// other.
     pub async fn naming(&self, names: &[Name]) -> tokio::sync::OwnedMutexGuard<()> {
         let turn = {
             let mut naming = lock(&self.naming);
@@ -322,7 +323,7 @@ impl OpenFolder {
         turn.lock_owned().await
     }
 
-    /// The turns at two names: whoever asks for both waits in the same order, so that nobody waits for each other.
+    /// The turns at two names, always taken in the same order, so that nobody deadlocks.
     pub async fn naming_both(&self, one: &[Name], other: &[Name]) -> Turns {
         let (first, second) = if one <= other { (one, other) } else { (other, one) };
         let first = self.naming(first).await;
@@ -330,7 +331,7 @@ impl OpenFolder {
         Turns { _first: first, _second: second }
     }
 
-    /// Waits until the entries of `folder`, one below this, are on disk; shared with others who wait for the same.
+    /// Waits until the entries of `folder`, below this one, are on disk; shared with others who wait for the same.
     pub async fn sync_folder(&self, syncer: &Syncer, folder: Arc<OwnedFd>) -> io::Result<()> {
         let key = key_of(&folder)?;
         let shared = {
@@ -346,15 +347,15 @@ impl OpenFolder {
         shared.wait(syncer.folder(folder)).await
     }
 
-    /// The same of the folder that a file came to and of the one it left, once where they are one. In this order, so that at
-    /// no time neither has it.
+    /// The same for the folder that a file moved to and the one it left, once if they are the same. In this order, so
+    /// that one of them always has it.
     pub async fn sync_both(&self, syncer: &Syncer, came_to: Arc<OwnedFd>, left: Arc<OwnedFd>) -> io::Result<()> {
         let is_one = key_of(&came_to)? == key_of(&left)?;
         self.sync_folder(syncer, came_to).await?;
         if is_one { Ok(()) } else { self.sync_folder(syncer, left).await }
     }
 
-    /// Waybill put this file there, whole: it need not rest before it is served.
+    /// Waybill put this complete file there: it need not rest before it is served.
     pub fn published(&self, inode: u64, at: Timestamp) {
         let mut published = lock(&self.published);
         if published.len() >= PUBLISHED_MAX {
@@ -369,8 +370,8 @@ impl OpenFolder {
         now.since(file.changed) >= settle || is_own() || (file.changed > now && self.has_rested(file, settle, now))
     }
 
-    /// Whether a file has not been changed for `settle` since somebody looked first: where its time is yet to come, the clock
-    /// was set back since, or is another machine's.
+    /// Whether a file has been unchanged for `settle` since it was first looked at: its time is in the future because
+    /// the clock was set back since, or is another machine's.
     fn has_rested(&self, file: &Version, settle: Duration, now: Timestamp) -> bool {
         let mut to_come = lock(&self.to_come);
         if to_come.len() >= TO_COME_MAX && !to_come.contains_key(&file.inode) {
@@ -386,10 +387,11 @@ impl OpenFolder {
         since.elapsed() >= settle
     }
 
-    /// Remembers a file without a receipt whose bytes are on disk: its digest, and what it was before and after it got its name.
+    /// Remembers a file without a receipt whose bytes are on disk: its digest, and its state before and after it got
+    /// its name.
     pub fn remember(&self, sha256: [u8; 32], synced: Version, named: Version) {
         let file = synced.id();
-        // Else another program has written to it in between.
+        // Otherwise another program has written to it in between.
         if file != named.id() {
             return;
         }
@@ -400,7 +402,7 @@ impl OpenFolder {
         digests.insert(file, Remembered { sha256, changed: named.changed });
     }
 
-    /// What is remembered of a file as it is now.
+    /// What is remembered of a file in its present state.
     pub fn known(&self, file: Version) -> Option<Known> {
         let Remembered { sha256, changed } = *lock(&self.digests).get(&file.id())?;
         Some(Known { sha256, is_synced: changed == file.changed })
@@ -411,13 +413,13 @@ impl OpenFolder {
         self.failing.load(Ordering::Relaxed)
     }
 
-    /// A write or a sync failed: uploads are refused until [`Self::probe`] succeeds. Whether that is new.
+    /// A write or sync failed: uploads are refused until [`Self::probe`] succeeds. Returns whether that is new.
     pub fn set_failing(&self) -> bool {
         !self.failing.swap(true, Ordering::Relaxed)
     }
 
-    /// After a failure: writes, syncs, renames and removes a small file. One at a time, and what one found holds for those who
-    /// waited for it.
+    /// After a failure: writes, syncs, renames and removes a small file. One at a time, and the result holds for those
+    /// who waited for it.
     pub async fn probe(&self, syncer: &Syncer) -> io::Result<()> {
         let _turn = self.probing.lock().await;
         if !self.is_failing() {
@@ -435,7 +437,7 @@ impl OpenFolder {
         Ok(())
     }
 
-    /// Free bytes and all bytes of the file system. What is just being given back is free.
+    /// Free bytes and all bytes of the file system. Space that is being freed counts as free.
     pub fn room(&self) -> io::Result<(u64, u64)> {
         let freed = being_freed(&*self.staging);
         let stat = rustix::fs::fstatvfs(self.staging.as_fd())?;
@@ -444,11 +446,11 @@ impl OpenFolder {
     }
 }
 
-/// A file's change time may be a little later than the moment its publication was noted, since the kernel's clock for
-/// files ticks coarsely.
+/// A file's change time may be slightly later than the moment recorded for its publication, because the kernel's clock
+/// for files ticks coarsely.
 const SLACK: Duration = Duration::from_millis(50);
 
-/// What tells one folder from another.
+/// The identity of a folder.
 fn key_of(folder: impl AsFd) -> io::Result<(u64, u64)> {
     let stat = rustix::fs::fstat(folder)?;
     Ok((stat.st_dev, stat.st_ino))
@@ -501,7 +503,7 @@ mod tests {
         assert_eq!(folder.known(version()), None, "it was written to before it had its name");
     }
 
-    /// A clock that was set back leaves times that are yet to come; the times of some network file systems always are.
+    /// A clock that was set back leaves times in the future; the times of some network file systems always are.
     #[tokio::test]
     async fn what_is_from_a_time_to_come_has_rested_as_long_as_it_is_known_unchanged() {
         let root = tempfile::tempdir().unwrap();

@@ -1,7 +1,7 @@
-//! Held bytes: a received file under its receipt's id, whatever becomes of its name. They lie in `.waybill/held` of the
+//! Held bytes: a received file under its receipt's id, whatever happens to its name. They are in `.waybill/held` of the
 //! Receive folder, out of the partner's reach.
 //!
-//! Never: writing to a held file. It is the received file itself where the file system has links, else a copy.
+//! Never: writes to a held file. It is the received file itself if the file system has links, else a copy.
 
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -26,7 +26,7 @@ const FOLDER: OFlags = OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::CLO
 pub struct HeldFolder(Arc<OwnedFd>);
 
 impl HeldFolder {
-    /// Of an open Receive folder; made if missing.
+    /// In an open Receive folder; made if missing.
     pub fn of(folder: &OpenFolder) -> io::Result<Self> {
         match Self::within(folder.staging()) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
@@ -41,12 +41,12 @@ impl HeldFolder {
         }
     }
 
-    /// Of an open Receive folder; `None` when nothing was ever held there.
+    /// In an open Receive folder; `None` if nothing was ever held there.
     pub fn existing(folder: &OpenFolder) -> io::Result<Option<Self>> {
         there(Self::within(folder.staging()))
     }
 
-    /// Of the Receive folder at that path; `NotFound` when nothing was ever held there.
+    /// In the Receive folder at that path; `NotFound` if nothing was ever held there.
     pub fn at(receive: &Path) -> io::Result<Self> {
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
         let receive = rustix::fs::openat(CWD, receive, flags, Mode::empty())?;
@@ -57,12 +57,12 @@ impl HeldFolder {
         Ok(Self(Arc::new(rustix::fs::openat(staging, HELD, FOLDER, Mode::empty())?)))
     }
 
-    /// Holds the file `name` of `from` for that receipt. A link, which is on disk only after [`Self::sync`]; where there
-    /// are no links a synced copy. Held already is fine.
+    /// Holds the file `name` of `from` for that receipt: a link, which is on disk only after [`Self::sync`], or,
+    /// without links, a synced copy. It may be held already.
     pub async fn hold(&self, from: (BorrowedFd<'_>, &str), receipt: &str) -> io::Result<()> {
         match rustix::fs::linkat(from.0, from.1, &*self.0, receipt, AtFlags::empty()) {
             Ok(()) | Err(Errno::EXIST) => Ok(()),
-            // No links there, not of files of others, or too many of this one.
+            // No links there, not to others' files, or too many of this one.
             Err(Errno::PERM | Errno::OPNOTSUPP | Errno::NOSYS | Errno::MLINK | Errno::XDEV) => {
                 let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NOFOLLOW;
                 let file = rustix::fs::openat(from.0, from.1, flags, Mode::empty())?;
@@ -84,7 +84,7 @@ impl HeldFolder {
         Source::from_file(rustix::fs::openat(&*self.0, receipt, flags, Mode::empty())?)
     }
 
-    /// What is held for the receipt: the file itself, or a copy of another inode; `None` when nothing is.
+    /// What is held for the receipt: the file itself, or a copy with another inode; `None` if nothing is.
     pub fn version(&self, receipt: &str) -> io::Result<Option<Version>> {
         let stat = rustix::fs::statat(&*self.0, receipt, AtFlags::SYMLINK_NOFOLLOW);
         there(stat.map(|stat| Version::of(&stat)).map_err(io::Error::from))
@@ -95,13 +95,13 @@ impl HeldFolder {
         self.version(receipt).is_ok_and(|held| held.is_some())
     }
 
-    /// Frees them. That they are gone already is fine.
+    /// Frees them. They may be gone already.
     pub fn free(&self, receipt: &str) -> io::Result<()> {
         remove_file_if_there(&*self.0, receipt)
     }
 }
 
-/// Before a name in that folder is unlinked or replaced: what its receipt holds is on disk.
+/// Before a name in that folder is unlinked or replaced: makes sure that what its receipt holds is on disk.
 pub async fn secure(folder: &OpenFolder, syncer: &Syncer) -> io::Result<()> {
     match HeldFolder::existing(folder)? {
         Some(held) => held.sync(syncer).await,
@@ -117,7 +117,7 @@ fn there<T>(found: io::Result<T>) -> io::Result<Option<T>> {
     }
 }
 
-/// A whole, synced copy, which gets its name only then.
+/// A complete, synced copy, named only at the end.
 fn copy(file: &OwnedFd, held: &OwnedFd, receipt: &str) -> io::Result<()> {
     let making = format!("{receipt}.making");
     let flags = OFlags::RDWR | OFlags::CREATE | OFlags::TRUNC | OFlags::CLOEXEC | OFlags::NOFOLLOW;

@@ -1,5 +1,5 @@
-//! Names to open handles beneath one folder, never to a string. No symbolic link is followed anywhere, whatever is
-//! swapped meanwhile; FIFOs and devices are never opened.
+//! Turns names into open handles beneath one folder, never into a string. Symbolic links are never followed, whatever
+//! is swapped meanwhile; FIFOs and devices are never opened.
 
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -14,15 +14,16 @@ use super::removal::LastHold;
 use crate::base::clock::Timestamp;
 use crate::base::path::Name;
 
-/// The folder in each partner folder that Waybill keeps for itself; no client path reaches it.
+/// Waybill's own folder in each partner folder; no client path reaches it.
 pub const STAGING: &str = ".waybill";
 
 const FOLDER: OFlags = OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::CLOEXEC).union(OFlags::NOFOLLOW);
 
-/// Set once the kernel has said that it has no `openat2`.
+/// Set once the kernel has reported that it lacks `openat2`.
 static WITHOUT_OPENAT2: AtomicBool = AtomicBool::new(false);
 
-/// When `name` of `folder` was made, links not followed; the folder itself, or an open file, where the name is empty.
+/// The birth time of `name` in `folder`, without following links; of the folder itself, or an open file, if the name is
+/// empty.
 pub fn born(folder: BorrowedFd<'_>, name: &str) -> Option<Timestamp> {
     let flags = AtFlags::SYMLINK_NOFOLLOW.union(AtFlags::EMPTY_PATH);
     let told = rustix::fs::statx(folder, name, flags, StatxFlags::BTIME).ok()?;
@@ -31,14 +32,14 @@ pub fn born(folder: BorrowedFd<'_>, name: &str) -> Option<Timestamp> {
     is_told.then_some(Timestamp::from_us(us))
 }
 
-/// A folder, and what lies beneath it.
+/// A folder and everything beneath it.
 #[derive(Debug)]
 pub struct Jail {
     root: Arc<OwnedFd>,
 }
 
 impl Jail {
-    /// Opens the folder itself; it is the administrator's choice, so links on the way to it are followed.
+    /// Opens the folder itself; it is the administrator's choice, so links on its path are followed.
     pub fn open(path: &Path) -> io::Result<Self> {
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
         Ok(Self { root: Arc::new(rustix::fs::openat(CWD, path, flags, Mode::empty())?) })
@@ -57,13 +58,13 @@ impl Jail {
         Ok(Arc::new(self.open_beneath(names, FOLDER)?))
     }
 
-    /// The folder that holds the last of `names`, and that name. `names` must not be empty.
+    /// The folder that contains the last of `names`, and that name. `names` must not be empty.
     pub fn parent<'n>(&self, names: &'n [Name]) -> io::Result<(Arc<OwnedFd>, &'n str)> {
         let (last, above) = names.split_last().ok_or(Errno::INVAL)?;
         Ok((self.folder(above)?, last.as_str()))
     }
 
-    /// What is at `names`, links not followed.
+    /// What is at `names`, without following links.
     pub fn stat(&self, names: &[Name]) -> io::Result<Stat> {
         if names.is_empty() {
             return Ok(rustix::fs::fstat(&*self.root)?);
@@ -76,7 +77,7 @@ impl Jail {
         Ok(rustix::fs::statat(&*folder, name, AtFlags::SYMLINK_NOFOLLOW)?)
     }
 
-    /// When what is at `names` was made, where the file system tells.
+    /// The birth time of what is at `names`, if the file system tells.
     pub fn born(&self, names: &[Name]) -> Option<Timestamp> {
         let (folder, name) = self.parent(names).ok()?;
         born(folder.as_fd(), name)
@@ -84,7 +85,7 @@ impl Jail {
 
     /// Opens a regular file for reading. Anything else is "no such file".
     pub fn file(&self, names: &[Name]) -> io::Result<OwnedFd> {
-        // Looked at first, so that opening a device has no effect of its own; then once more, on the open handle.
+        // Checked first, because opening a device can have effects; then again on the open handle.
         regular(&self.stat(names)?)?;
         let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NOFOLLOW | OFlags::NONBLOCK;
         let file = self.open_beneath(names, flags)?;
@@ -117,12 +118,12 @@ impl Jail {
     }
 }
 
-/// A link is nothing that a partner can see.
+/// A partner cannot see links.
 fn hide_link(errno: Errno) -> Errno {
     if errno == Errno::LOOP { Errno::NOENT } else { errno }
 }
 
-/// Whether they lead to or through what is Waybill's own.
+/// Whether they lead to or through Waybill's own folder.
 pub fn are_own(names: &[Name]) -> bool {
     names.iter().any(|name| name.as_str() == STAGING)
 }
@@ -139,7 +140,8 @@ fn regular(stat: &Stat) -> io::Result<()> {
     }
 }
 
-/// Renames between two open folders. `replace`: what is there goes; otherwise it is an error (`AlreadyExists`).
+/// Renames between two open folders. `replace`: an existing target is replaced; otherwise it is an error
+/// (`AlreadyExists`).
 pub fn rename(from: (BorrowedFd<'_>, &str), to: (BorrowedFd<'_>, &str), replace: Replace) -> io::Result<()> {
     match replace {
         Replace::Yes => {
@@ -147,19 +149,19 @@ pub fn rename(from: (BorrowedFd<'_>, &str), to: (BorrowedFd<'_>, &str), replace:
             Ok(rustix::fs::renameat(from.0, from.1, to.0, to.1)?)
         }
         Replace::No => match rustix::fs::renameat_with(from.0, from.1, to.0, to.1, RenameFlags::NOREPLACE) {
-            // An old kernel, or a file system that does not know how (NFS, older OpenZFS).
+            // An old kernel, or a file system without support (NFS, older OpenZFS).
             Err(Errno::INVAL | Errno::NOSYS | Errno::OPNOTSUPP) => Ok(rename_to_free(from, to)?),
             renamed => Ok(renamed?),
         },
     }
 }
 
-/// The same by a link, which never takes a name that is there. What cannot have a second name, such as a folder, is looked
-/// for first: within Waybill the caller has the turn at the name. After a crash in between a file has both names.
+/// The same by a link, which never replaces a name. For what cannot have a second name, such as a folder, the target is
+/// checked first: within Waybill the caller has the turn at the name. After a crash in between a file has both names.
 fn rename_to_free(from: (BorrowedFd<'_>, &str), to: (BorrowedFd<'_>, &str)) -> rustix::io::Result<()> {
     match rustix::fs::linkat(from.0, from.1, to.0, to.1, AtFlags::empty()) {
         Ok(()) => rustix::fs::unlinkat(from.0, from.1, AtFlags::empty()).inspect_err(|_| {
-            // It was not renamed; the error is the one to tell.
+            // It was not renamed; this error is the one to report.
             let _ = rustix::fs::unlinkat(to.0, to.1, AtFlags::empty());
         }),
         Err(Errno::PERM | Errno::OPNOTSUPP | Errno::NOSYS | Errno::MLINK) => {
@@ -173,12 +175,12 @@ fn rename_to_free(from: (BorrowedFd<'_>, &str), to: (BorrowedFd<'_>, &str)) -> r
     }
 }
 
-/// Whether a rename may replace what is there.
+/// Whether a rename may replace an existing target.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Replace {
-    /// What is there goes, atomically.
+    /// The target is replaced atomically.
     Yes,
-    /// What is there stays, and the rename fails.
+    /// The target stays, and the rename fails.
     No,
 }
 

@@ -1,4 +1,4 @@
-//! Entries of a folder, one after the other: constant memory, no sort.
+//! Entries of a folder, one after the other, in constant memory and unsorted.
 
 use std::collections::VecDeque;
 use std::io;
@@ -17,17 +17,17 @@ use crate::base::cores;
 use crate::base::lock::lock;
 use crate::base::path::Name;
 
-/// Entries looked at by whoever asks for the first: most folders have no more.
+/// Entries that the first request reads itself: most folders have no more.
 const AT_HAND: usize = 64;
-/// Entries that another thread looks at while those before them are listed.
+/// Entries that another thread reads while those before them are listed.
 const AHEAD: usize = 256;
-/// Threads that look ahead in one listing: finding the size and time of each entry is half of its work.
+/// Threads that read ahead in one listing: getting the size and time of each entry is half of its work.
 const AHEAD_THREADS: usize = 2;
-/// Second threads of all listings together, as many as there are cores: more would only take turns, and on a disk that
-/// hangs they would take the threads that syncs need.
+/// Second threads of all listings together, as many as cores: more would only take turns, and with a hanging disk they
+/// would take the threads that syncs need.
 static SECOND_THREADS: LazyLock<Semaphore> = LazyLock::new(|| Semaphore::new(cores::count()));
 
-/// What an entry is.
+/// The kind of an entry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum EntryKind {
     /// A regular file.
@@ -41,20 +41,20 @@ pub enum EntryKind {
 pub struct Found {
     /// Its name.
     pub name: Name,
-    /// What it is.
+    /// Its kind.
     pub kind: EntryKind,
     /// Size and times.
     pub version: Version,
 }
 
-/// Walks a folder. Links, devices, names that no client can say and Waybill's own folder are left out.
+/// Walks a folder. Skips links, devices, names that no client can express and Waybill's own folder.
 #[derive(Debug)]
 pub struct Entries {
     folder: Arc<OwnedFd>,
     names: Names,
 }
 
-/// The names in a folder, in the order of the disk.
+/// The names in a folder, in disk order.
 #[derive(Debug)]
 struct Names(Dir);
 
@@ -84,7 +84,7 @@ impl Entries {
     }
 }
 
-/// What lies under that name; `None` for what is not listed, and for what is gone since its name was read.
+/// The entry of that name; `None` if it is not listed, or has gone since its name was read.
 fn look(folder: &OwnedFd, name: io::Result<Name>) -> Option<io::Result<Found>> {
     let name = match name {
         Ok(name) => name,
@@ -99,8 +99,8 @@ fn look(folder: &OwnedFd, name: io::Result<Name>) -> Option<io::Result<Found>> {
     Some(Ok(Found { name, kind, version: Version::of(&stat) }))
 }
 
-/// Every file of a folder and of those below it, until `each` says that it is enough. At most `folders_max` folders are
-/// looked into. Gives whether that was all of them.
+/// Visits every file of a folder and those below it, until `each` says that it is enough. Visits at most `folders_max`
+/// folders. Returns whether that was all of them.
 pub fn files_below(
     folder: &OpenFolder,
     folders_max: usize,
@@ -142,8 +142,8 @@ impl Iterator for Entries {
     }
 }
 
-/// The entries of a folder, for whoever must not wait for a slow disk: of a large folder the next ones are looked at by
-/// other threads meanwhile, which end with them, however slowly they are listed.
+/// The entries of a folder, for callers that must not wait for a slow disk: in a large folder other threads read ahead,
+/// and end once they are done, however slowly the entries are listed.
 #[derive(Debug)]
 pub struct LookingAhead {
     batch: std::vec::IntoIter<io::Result<Found>>,
@@ -156,24 +156,24 @@ pub struct LookingAhead {
 struct Shared {
     folder: Arc<OwnedFd>,
     names: Mutex<Names>,
-    /// There are no more names: asked without waiting for who reads them.
+    /// There are no more names; can be checked without waiting for the reader.
     ended: AtomicBool,
 }
 
 impl LookingAhead {
-    /// Looks at the first few.
+    /// Reads the first few.
     pub fn of(entries: Entries) -> Self {
         let Entries { folder, names } = entries;
         let folder = Arc::new(Shared { folder, names: Mutex::new(names), ended: AtomicBool::new(false) });
         let at_hand = folder.take(AT_HAND);
         let mut this = Self { batch: Vec::new().into_iter(), ahead: VecDeque::new(), folder };
-        // The others begin before this thread looks at its own.
+        // The others start before this thread reads its own.
         this.look_on();
         this.batch = this.folder.look_at(at_hand).into_iter();
         this
     }
 
-    /// The next one, about in the order of the disk.
+    /// The next one, roughly in disk order.
     pub async fn next(&mut self) -> io::Result<Option<Found>> {
         while self.batch.len() == 0 {
             let Some(next) = self.ahead.pop_front() else { return Ok(None) };
@@ -185,7 +185,7 @@ impl LookingAhead {
 
     fn look_on(&mut self) {
         while self.ahead.len() < AHEAD_THREADS && !self.folder.ended.load(Ordering::Relaxed) {
-            // One thread there is for each listing.
+            // Each listing may have one thread.
             let second = if self.ahead.is_empty() {
                 None
             } else {

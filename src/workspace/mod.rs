@@ -1,5 +1,5 @@
-//! Floor 2: the partner's folders on disk. The only module that touches their files. Everything goes by directory
-//! handles beneath the partner's folder; no link is followed, only regular files and folders are opened.
+//! Floor 2: the partners' folders on disk. The only module that touches their files. Everything goes through directory
+//! handles beneath the partner's folder; no link is followed, and only regular files and folders are opened.
 
 pub mod active;
 pub mod aged;

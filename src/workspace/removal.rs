@@ -1,6 +1,6 @@
-//! Removing and replacing. The system gives a file's blocks back within the call that takes its last name, or closes its
-//! last handle: 0.15 s for 1 GiB in memory, more on a disk. A large file is held until a thread of its own lets it go, so
-//! that neither the command nor the sessions beside it wait for that.
+//! Removes and replaces files. The system frees a file's blocks within the call that removes its last name or closes
+//! its last handle: 0.15 s for 1 GiB in memory, more on a disk. A large file is held open until a separate thread
+//! closes it, so that neither the command nor the sessions beside it wait for that.
 
 use std::collections::HashMap;
 use std::io;
@@ -12,7 +12,7 @@ use rustix::fs::{AtFlags, Mode, OFlags};
 use crate::base::filesystem::keeps_names_of_held_files;
 use crate::base::lock::lock;
 
-/// Bytes of a file from which on a thread of its own frees it: below, the hop costs more.
+/// Files from this size on are freed by a separate thread: below, the hop costs more.
 pub(super) const FREED_ASIDE_BYTES: u64 = 1024 * 1024;
 
 /// Removes a file's name.
@@ -21,7 +21,7 @@ pub fn remove_file(folder: impl AsFd, name: &str) -> io::Result<()> {
     Ok(rustix::fs::unlinkat(folder, name, AtFlags::empty())?)
 }
 
-/// The same; that it is gone already is fine.
+/// The same; it may be gone already.
 pub fn remove_file_if_there(folder: impl AsFd, name: &str) -> io::Result<()> {
     match remove_file(folder, name) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
@@ -29,11 +29,11 @@ pub fn remove_file_if_there(folder: impl AsFd, name: &str) -> io::Result<()> {
     }
 }
 
-/// Bytes that other threads are giving back now, by device.
+/// Bytes that other threads are freeing now, by device.
 static FREEING: LazyLock<Freeing> = LazyLock::new(Freeing::default);
 
-/// Bytes that are being given back on the file system of an open folder: as good as free. A partner that makes room and
-/// then uploads is not refused for the moment between.
+/// Bytes being freed on the file system of an open folder count as free: a partner that makes room and then uploads is
+/// not refused in between.
 pub(super) fn being_freed(folder: impl AsFd) -> u64 {
     FREEING.on(|| rustix::fs::fstat(folder).map(|stat| stat.st_dev))
 }
@@ -56,7 +56,7 @@ impl Freeing {
         }
     }
 
-    /// Of that device, which is asked for only when there is any.
+    /// For that device, which is looked up only if any bytes are being freed.
     fn on(&self, device: impl FnOnce() -> rustix::io::Result<u64>) -> u64 {
         let all = self.lock();
         if all.is_empty() {
@@ -70,7 +70,7 @@ impl Freeing {
     }
 }
 
-/// What keeps a file's blocks over the loss of its last name; gives them back on another thread.
+/// Keeps a file's blocks after the loss of its last name; frees them on another thread.
 #[derive(Debug)]
 pub(super) struct LastHold(Option<Held>);
 
@@ -82,8 +82,8 @@ struct Held {
 }
 
 impl LastHold {
-    /// Of whatever has that name, before it loses it; of nothing when it is small, or has another name. Nothing is opened
-    /// for it: `O_PATH` (open(2)).
+    /// Holds the file of that name before it loses it, if it is large and has no other name. Opens nothing: `O_PATH`
+    /// (open(2)).
     pub(super) fn of((folder, name): (BorrowedFd<'_>, &str)) -> Self {
         let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let file = rustix::fs::openat(folder, name, flags, Mode::empty()).ok();
@@ -91,18 +91,18 @@ impl LastHold {
         Self(held.filter(|held| keeps_names_of_held_files(&*held.file).is_ok_and(|keeps| !keeps)))
     }
 
-    /// Of an open file that has no name any more, before it is closed; of nothing otherwise.
+    /// Holds an open file without a name before it is closed; otherwise nothing.
     pub(super) fn on(file: &Arc<OwnedFd>) -> Self {
         Self(Held::of(Arc::clone(file), 0))
     }
 }
 
 impl Held {
-    /// A large file with so many names.
+    /// A large file with that many names.
     fn of(file: Arc<OwnedFd>, names: u64) -> Option<Self> {
         let stat = rustix::fs::fstat(&*file).ok()?;
         let is_it = stat.st_nlink == names && stat.st_size.cast_unsigned() >= FREED_ASIDE_BYTES;
-        // Blocks of 512 bytes, whatever the file system's own are (stat(2)).
+        // Blocks of 512 bytes, whatever the file system's block size (stat(2)).
         is_it.then(|| Self { file, device: stat.st_dev, bytes: stat.st_blocks.cast_unsigned() * 512 })
     }
 }
@@ -126,7 +126,7 @@ mod tests {
     use crate::workspace::jail::{self, Replace};
     use std::sync::mpsc;
 
-    /// Whether this process still holds what had that name.
+    /// Whether this process still holds the file that had that name.
     fn is_held(name: &str) -> bool {
         let gone = format!("{name} (deleted)");
         std::fs::read_dir("/proc/self/fd")
@@ -135,8 +135,8 @@ mod tests {
             .any(|entry| std::fs::read_link(entry.path()).is_ok_and(|target| target.to_string_lossy().ends_with(&gone)))
     }
 
-    /// Does `leave` to a file of `bytes` bytes on a runtime whose other threads are busy: whether it was held meanwhile,
-    /// and that it is not afterwards.
+    /// Applies `leave` to a file of `bytes` bytes on a runtime whose other threads are busy: whether it was held
+    /// meanwhile but not afterwards.
     fn held_by(name: &str, bytes: u64, leave: impl FnOnce(BorrowedFd<'_>)) -> bool {
         let folder = tempfile::tempdir().unwrap();
         std::fs::File::create(folder.path().join(name)).unwrap().set_len(bytes).unwrap();
@@ -149,7 +149,7 @@ mod tests {
             is_held(name)
         });
         drop(go);
-        // The runtime ends once its threads have.
+        // The runtime ends after its threads.
         drop(runtime);
         assert!(!is_held(name), "{name} is held for good");
         held

@@ -1,5 +1,5 @@
-//! Whole files under names that clients use while they upload (PRODUCT section 7). Until they are renamed they are no
-//! receipt's. An attribute tells those that a partner uploaded from what somebody else put there.
+//! Complete files under names that clients use while they upload (PRODUCT section 7). They have no receipt until they
+//! are renamed. An attribute distinguishes a partner's uploads from files that somebody else put there.
 
 use std::collections::HashMap;
 use std::io;
@@ -15,16 +15,16 @@ use crate::base::clock::Timestamp;
 use crate::base::lock::lock;
 use crate::base::path::Name;
 
-/// The extended attribute of a partner's upload that has no final name yet.
+/// The extended attribute of a partner's upload without a final name.
 const UPLOADED: &str = "user.waybill.temporary";
-/// Bytes that may be said of how it came.
+/// The most bytes describing how it came.
 const HOW_BYTES_MAX: usize = 256;
-/// Folders within folders that are looked into.
+/// Levels of folders that are searched.
 const DEPTH_MAX: usize = 32;
-/// Files known of one folder; others are found when these have gone.
+/// The most files remembered in one folder; others are found when these have gone.
 const KNOWN_MAX: usize = 10_000;
 
-/// A whole file under a temporary name.
+/// A complete file under a temporary name.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Temporary {
     /// Its name below the folder.
@@ -33,11 +33,11 @@ pub struct Temporary {
     pub inode: u64,
     /// Its size.
     pub size_bytes: u64,
-    /// Since when it is there as it is.
+    /// Since when it has been there unchanged.
     pub since: Timestamp,
 }
 
-/// Those of one Receive folder.
+/// The temporary files of one Receive folder.
 #[derive(Debug, Default)]
 pub struct Temporaries {
     known: Mutex<Known>,
@@ -46,17 +46,17 @@ pub struct Temporaries {
 #[derive(Debug, Default)]
 struct Known {
     inodes: HashMap<Vec<Name>, u64>,
-    /// Whether the folder was looked through for those of before.
+    /// Whether the folder was searched for earlier ones.
     is_complete: bool,
 }
 
-/// The file, still in staging, is a partner's upload that will have a temporary name. `how`: how its bytes came, in words that
-/// only the caller reads. Where the file system has no attributes that is known until the next start.
+/// The file, still in staging, is a partner's upload that will get a temporary name. `how`: how its bytes came, in
+/// words that only the caller reads. Without attributes on the file system this is known until the next start.
 pub fn mark(file: impl AsFd, how: &str) -> io::Result<()> {
     attribute::set(file, UPLOADED, how)
 }
 
-/// What was said of it; `None`: it is no partner's upload, or it has a receipt.
+/// The words for it; `None`: it is not a partner's upload, or it has a receipt.
 pub fn marked(file: impl AsFd) -> Option<String> {
     let mut buffer = [0_u8; HOW_BYTES_MAX];
     attribute::get(file, UPLOADED, &mut buffer).map(str::to_owned)
@@ -68,12 +68,12 @@ pub fn unmark(file: impl AsFd) -> io::Result<()> {
 }
 
 impl Temporaries {
-    /// A partner's upload lies there.
+    /// A partner's upload is there.
     pub fn add(&self, names: &[Name], inode: u64) {
         self.lock().add(names.to_vec(), inode);
     }
 
-    /// Takes it, to remove it; `false` when it is none any more.
+    /// Takes it, to remove it; `false` if it is no longer temporary.
     pub fn take(&self, file: &Temporary) -> bool {
         let mut known = self.lock();
         let is_known = known.inodes.get(&file.names) == Some(&file.inode);
@@ -81,7 +81,7 @@ impl Temporaries {
         is_known
     }
 
-    /// It has got its final name: from now on it is no temporary file.
+    /// It has its final name: from now on it is not temporary.
     pub fn leave(&self, names: &[Name], file: impl AsFd) -> io::Result<()> {
         self.lock().inodes.remove(names);
         unmark(file)
@@ -96,12 +96,12 @@ impl Temporaries {
         }
     }
 
-    /// A folder above some of them may have another name: they are looked for again.
+    /// A folder above some of them may have been renamed: search again.
     pub fn folder_renamed(&self) {
         self.lock().is_complete = false;
     }
 
-    /// Every one whose name is temporary. Looks through the folder the first time, which may take a while.
+    /// Every one with a temporary name. Searches the folder the first time, which may take a while.
     pub fn all(&self, jail: &Jail, is_temporary: &dyn Fn(&str) -> bool) -> io::Result<Vec<Temporary>> {
         let was_complete = std::mem::replace(&mut self.lock().is_complete, true);
         if !was_complete {
@@ -149,7 +149,7 @@ impl Known {
     }
 }
 
-/// What lies there, if it is still that file.
+/// The file there, if it is still the same one.
 pub fn look(jail: &Jail, names: &[Name], inode: u64) -> io::Result<Option<Temporary>> {
     let stat = match jail.stat(names) {
         Ok(stat) if FileType::from_raw_mode(stat.st_mode) == FileType::RegularFile && stat.st_ino == inode => stat,
@@ -158,7 +158,7 @@ pub fn look(jail: &Jail, names: &[Name], inode: u64) -> io::Result<Option<Tempor
         Err(error) => return Err(error),
     };
     let version = Version::of(&stat);
-    // Its own time is what its partner says it is.
+    // Its own mtime is whatever its partner says.
     Ok(Some(Temporary { names: names.to_vec(), inode, size_bytes: version.size_bytes, since: version.changed }))
 }
 
@@ -170,7 +170,7 @@ fn walk(
 ) -> io::Result<()> {
     let folder = match jail.folder(above) {
         Ok(folder) => folder,
-        // It went meanwhile, or is somebody else's: no partner has uploaded into it.
+        // It has gone meanwhile, or belongs to somebody else: no partner has uploaded into it.
         Err(error) if is_not_ours(&error) && !above.is_empty() => return Ok(()),
         Err(error) => return Err(error),
     };
@@ -206,7 +206,7 @@ fn is_not_ours(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory | io::ErrorKind::PermissionDenied)
 }
 
-/// Not every file system tells it with the name.
+/// Not every file system returns the type with the name.
 fn kind(folder: BorrowedFd<'_>, name: &Name, told: FileType) -> FileType {
     if told != FileType::Unknown {
         return told;
@@ -261,9 +261,9 @@ mod tests {
         assert_eq!(all(&these), ["dir/own.tmp"]);
         assert_eq!(marked(&file), None);
         these.leave(&names("other.tmp"), &file).unwrap();
-        // As after a start.
+        // As after a restart.
         assert_eq!(all(&Temporaries::default()), ["dir/own.tmp"]);
-        // Another file of that name is none of those.
+        // Another file of that name does not count.
         std::fs::write(root.path().join("new"), "new").unwrap();
         std::fs::rename(root.path().join("new"), root.path().join("dir/own.tmp")).unwrap();
         assert_eq!(all(&these), [""; 0]);

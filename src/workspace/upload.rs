@@ -1,4 +1,4 @@
-//! Parts: an upload is written aside in staging, and gets its final name only when it is whole, synced and recorded.
+//! Parts: an upload is written aside in staging, and gets its final name only when it is complete, synced and recorded.
 
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
@@ -19,12 +19,12 @@ use crate::base::sync::Syncer;
 use crate::domain::connector::Connector;
 use crate::domain::place::{Folder, Place};
 
-/// The extended attribute of a part that tells the client's name after a crash.
+/// The extended attribute of a part that preserves the client's name over a crash.
 const CLIENT_PATH: &str = "user.waybill.path";
 /// Bytes between two write-backs, so that the sync at the end is short.
 const WRITE_BACK_BYTES: u64 = 32 * 1024 * 1024;
 
-/// Bytes copied where they are asked for: below, the hop to another thread costs more.
+/// The most bytes copied inline: below this, the hop to another thread costs more.
 const COPIED_INLINE_BYTES: u64 = 256 * 1024;
 
 /// A part being written.
@@ -51,19 +51,19 @@ impl Part {
         }
     }
 
-    /// Where the file system has no such attributes the part can still be resumed until the next start.
+    /// On a file system without such attributes the part can be resumed until the next start.
     fn tell_client_path(&self, client_path: &VirtualPath) -> io::Result<()> {
         attribute::set(&*self.file, CLIENT_PATH, &client_path.to_string())
     }
 
-    /// A new, empty part that nobody can resume: after a crash it is dropped.
+    /// A new, empty part that cannot be resumed: after a crash it is dropped.
     pub fn create_nameless(folder: &OpenFolder, name: &str) -> io::Result<Self> {
         let flags = OFlags::RDWR | OFlags::CREATE | OFlags::EXCL | OFlags::CLOEXEC | OFlags::NOFOLLOW;
         let file = rustix::fs::openat(&**folder.staging(), name, flags, Mode::RUSR | Mode::WUSR)?;
         Ok(Self { file: Arc::new(file), name: name.to_owned(), written: 0, written_back: 0, write_back: None })
     }
 
-    /// Goes on with an unfinished part at `offset`; bytes behind it are cut off, many by a thread of their own.
+    /// Continues an unfinished part at `offset`; bytes after it are cut off, on a separate thread if there are many.
     pub async fn resume(folder: &OpenFolder, unfinished: &Unfinished, offset: u64) -> io::Result<Self> {
         let flags = OFlags::RDWR | OFlags::CLOEXEC | OFlags::NOFOLLOW;
         let file = Arc::new(rustix::fs::openat(&**folder.staging(), unfinished.part.as_str(), flags, Mode::empty())?);
@@ -79,8 +79,8 @@ impl Part {
         Ok(Self { file, name, written: offset, written_back: offset, write_back: None })
     }
 
-    /// Fills a new part with the first `length` bytes of `old`: shared blocks where the file system can, else copied. Many
-    /// bytes are copied by a thread of their own, since they take a disk seconds; `Interrupted` once `goes_on` says no.
+    /// Fills a new part with the first `length` bytes of `old`: shared blocks if the file system can, else copied.
+    /// Large copies run on a separate thread, since they take seconds; `Interrupted` once `goes_on` says no.
     pub async fn copy_from(
         &mut self,
         old: &Arc<OwnedFd>,
@@ -98,7 +98,7 @@ impl Part {
         Ok(())
     }
 
-    /// Writes all of `bytes` behind what is there.
+    /// Appends all of `bytes`.
     pub fn write(&mut self, mut bytes: &[u8]) -> io::Result<()> {
         fault::pass(Point::WritePart)?;
         while !bytes.is_empty() {
@@ -116,7 +116,7 @@ impl Part {
         Ok(())
     }
 
-    /// Starts writing back what has been written for a while. A failure of the one before is an error here.
+    /// Starts writing back what was written recently. A failure of the previous write-back is an error here.
     pub async fn write_back(&mut self, syncer: &Syncer) -> io::Result<()> {
         if self.written - self.written_back < WRITE_BACK_BYTES {
             return Ok(());
@@ -128,7 +128,7 @@ impl Part {
         Ok(())
     }
 
-    /// Whether all that was being written back is on disk; nothing is kept of a part before that is known.
+    /// Waits until everything being written back is on disk; nothing of a part is kept before that is known.
     pub async fn wait_for_write_back(&mut self) -> io::Result<()> {
         match self.write_back.take() {
             Some(running) => running.await.map_err(io::Error::other)?,
@@ -136,14 +136,14 @@ impl Part {
         }
     }
 
-    /// Waits until all of it is on disk. A failure is final: the kernel forgets it after telling once.
+    /// Waits until all of it is on disk. A failure is final: the kernel reports it once and forgets it.
     pub async fn sync(&mut self, syncer: &Syncer) -> io::Result<()> {
         self.wait_for_write_back().await?;
         syncer.file(Arc::clone(&self.file)).await?;
         fault::pass(Point::PartSynced)
     }
 
-    /// The open file, for a digest that follows the writing.
+    /// The open file, for a digest that follows the writes.
     pub fn file(&self) -> &Arc<OwnedFd> {
         &self.file
     }
@@ -163,23 +163,24 @@ impl Part {
         Ok(rustix::fs::fstat(&*self.file)?.st_ino)
     }
 
-    /// The mode that it shall have under its final name.
+    /// Sets the mode for its final name.
     pub fn dress(&self, mode: u32) -> io::Result<()> {
         Ok(rustix::fs::fchmod(&*self.file, Mode::from_raw_mode(mode))?)
     }
 
-    /// Drops Waybill's own attribute. Only right before the rename: without it a part that has no receipt is nobody's.
+    /// Drops Waybill's own attribute. Only right before the rename: without it a part without a receipt belongs to
+    /// nobody.
     pub fn forget_client_path(&self) -> io::Result<()> {
         attribute::remove(&*self.file, CLIENT_PATH)
     }
 
-    /// Whether it still lies in staging.
+    /// Whether it is still in staging.
     pub fn is_staged(&self, folder: &OpenFolder) -> bool {
         let there = rustix::fs::statat(&**folder.staging(), self.name.as_str(), AtFlags::SYMLINK_NOFOLLOW);
         there.is_ok_and(|there| self.inode().is_ok_and(|inode| inode == there.st_ino))
     }
 
-    /// The part of an upload that could not be published goes on under another id: it can be resumed as before.
+    /// An upload that could not be published continues under another id: its part can be resumed as before.
     pub fn begin_anew(&mut self, folder: &OpenFolder, id: &str, client_path: &VirtualPath) -> io::Result<()> {
         let staging = folder.staging().as_fd();
         jail::rename((staging, &self.name), (staging, id), Replace::No)?;
@@ -194,7 +195,7 @@ impl Part {
         fault::pass(Point::Renamed)
     }
 
-    /// Keeps what arrived, to be resumed under the client's name. Gives what made room for it, if anything had to.
+    /// Keeps what arrived, to be resumed under the client's name. Returns what was dropped to make room, if anything.
     pub fn keep(self, folder: &OpenFolder, names: Vec<Name>, now: Timestamp) -> Option<(Vec<Name>, Unfinished)> {
         let unfinished = Unfinished { part: self.name, size_bytes: self.written, since: now };
         folder.keep_unfinished(names, unfinished)
@@ -214,8 +215,8 @@ pub struct FoundPart {
     pub name: String,
     /// Its inode.
     pub inode: u64,
-    /// The client's path, when it is known and the file has no other name: one that has been published already, or is held,
-    /// is never written again.
+    /// The client's path, if it is known and the file has no other name: a part that has been published already, or is
+    /// held, is never written again.
     pub client_path: Option<VirtualPath>,
     /// Bytes in it.
     pub size_bytes: u64,
@@ -224,8 +225,8 @@ pub struct FoundPart {
 }
 
 impl FoundPart {
-    /// The unfinished upload that it is, by the client's name below that folder of the connector's: one that can be resumed.
-    /// `None`: of no client's name there, or nothing of it arrived.
+    /// The unfinished upload it belongs to, by the client's name below that folder of the connector, if it can be
+    /// resumed. `None`: it has no client's name there, or nothing arrived.
     pub fn unfinished(&self, connector: &Connector, side: Folder) -> Option<(Vec<Name>, Unfinished)> {
         match Place::of(&connector.settings, self.client_path.as_ref()?) {
             Place::Within(of, names) if of == side && !names.is_empty() && self.size_bytes > 0 => {
@@ -261,7 +262,7 @@ pub fn parts(folder: &OpenFolder) -> io::Result<Vec<FoundPart>> {
     Ok(found)
 }
 
-/// The client calls what was broken off by another name now.
+/// The client's name for what was broken off changes.
 pub fn rename_client_path(folder: &OpenFolder, part: &str, client_path: &VirtualPath) -> io::Result<()> {
     attribute::set(&open_to_read(folder, part)?, CLIENT_PATH, &client_path.to_string())
 }
@@ -272,7 +273,7 @@ fn client_path(folder: &OpenFolder, part: &str) -> Option<VirtualPath> {
     VirtualPath::root().resolve(attribute::get(&file, CLIENT_PATH, &mut buffer)?).ok()
 }
 
-/// A part as it lies in staging, for its attributes alone.
+/// Opens a part in staging, only for its attributes.
 fn open_to_read(folder: &OpenFolder, part: &str) -> io::Result<OwnedFd> {
     let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NOFOLLOW | OFlags::NONBLOCK;
     Ok(rustix::fs::openat(&**folder.staging(), part, flags, Mode::empty())?)
@@ -284,7 +285,7 @@ mod tests {
     use crate::workspace::copying::{STEP_BYTES, shares_blocks};
     use std::sync::mpsc;
 
-    /// A new part of a new folder, and an older file of so many bytes.
+    /// A new part in a new folder, and an older file of that many bytes.
     fn part_and_file(bytes: u64) -> (tempfile::TempDir, Part, Arc<OwnedFd>) {
         let root = tempfile::tempdir().unwrap();
         let folder = OpenFolder::open(root.path()).unwrap();

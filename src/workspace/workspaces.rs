@@ -47,7 +47,7 @@ pub struct Paths {
 }
 
 impl Paths {
-    /// As profile and connector say: relative folders lie below the root, a relative root below the data folder.
+    /// From profile and connector: relative folders are below the root, a relative root below the data folder.
     pub fn of(data: &Path, profile: &Profile, connector: &Connector) -> Self {
         let root = data.join(profile.root_directory.as_str());
         Self { send: root.join(connector.input_folder_text()), receive: root.join(connector.output_folder_text()) }
@@ -71,13 +71,13 @@ pub struct Workspaces {
 pub struct Shelf {
     /// Where it is.
     pub path: PathBuf,
-    /// It, open.
+    /// The open folder.
     pub folder: Arc<OpenFolder>,
 }
 
-/// Where a workspace was opened, and the workspace.
+/// The paths of an open workspace, and the workspace.
 type Open = (Paths, Arc<Workspace>);
-/// Partners' folders that anybody uses, by device and inode: a transfer may outlive the setting that led to its folder, and
+/// Partners' folders in use, by device and inode: a transfer may outlive the setting that led to its folder, and
 /// another path may lead to the same one.
 type Used = HashMap<(u64, u64), Weak<OpenFolder>>;
 
@@ -94,25 +94,25 @@ impl Workspaces {
         }
     }
 
-    /// What a crash left is finished: who opens a folder from now on finds its unfinished uploads.
+    /// Recovery is finished: from now on, opening a folder finds its unfinished uploads.
     pub fn recovered(&self) {
         self.is_recovered.store(true, Ordering::Relaxed);
     }
 
-    /// Lets the folders of those go that are no connectors any more.
+    /// Lets go of the folders of connectors that no longer exist.
     pub fn close_others(&self, is_connector: impl Fn(&str) -> bool) {
         lock(&self.open).retain(|key, _| is_connector(key));
         lock(&self.kept).retain(|key, _| is_connector(key));
         lock(&self.used).retain(|_, folder| folder.strong_count() > 0);
     }
 
-    /// Who syncs.
+    /// Runs the syncs.
     pub fn syncer(&self) -> &Syncer {
         &self.syncer
     }
 
-    /// The connector's own folder below the root, which holds `copies` (Sent or Log). An error where those would be within
-    /// the partner's reach.
+    /// The connector's own folder below the root, which contains `copies` (Sent or Log). An error if they would be
+    /// within the partner's reach.
     pub fn copies_parent(&self, profile: &Profile, connector: &Connector, copies: &str) -> io::Result<PathBuf> {
         let paths = Paths::of(&self.data, profile, connector);
         let parent = self.data.join(profile.root_directory.as_str()).join(connector.id.as_str());
@@ -129,7 +129,7 @@ impl Workspaces {
         Paths::of(&self.data, profile, connector).receive.to_string_lossy().into_owned()
     }
 
-    /// Free bytes and all bytes of the file system that holds the root directory, or will hold it.
+    /// Free bytes and all bytes of the file system of the root directory, which may still be missing.
     pub fn room(&self, profile: &Profile) -> io::Result<(u64, u64)> {
         let root = self.data.join(profile.root_directory.as_str());
         let stat = rustix::fs::statvfs(&root).or_else(|_| rustix::fs::statvfs(&self.data))?;
@@ -139,7 +139,7 @@ impl Workspaces {
     /// The connector's workspace; its folders are made if missing.
     pub fn get(&self, profile: &Profile, connector: &Connector) -> io::Result<Arc<Workspace>> {
         let paths = Paths::of(&self.data, profile, connector);
-        // Nothing is asked of a disk while others wait for their folders.
+        // No disk is accessed while others wait for their folders.
         let known = lock(&self.open).get(connector.id.key()).filter(|(known, _)| *known == paths).cloned();
         if let Some((_, workspace)) = known.filter(|(paths, workspace)| workspace.is_at(paths)) {
             return Ok(workspace);
@@ -151,12 +151,12 @@ impl Workspaces {
         Ok(workspace)
     }
 
-    /// Whether what was begun in that workspace is still where the connector's folders are.
+    /// Whether that workspace is still at the connector's present folders.
     pub fn is_current(&self, profile: &Profile, connector: &Connector, workspace: &Workspace) -> bool {
         workspace.is_at(&Paths::of(&self.data, profile, connector))
     }
 
-    /// One of a partner's folders: the one that somebody uses, or opened anew.
+    /// One of a partner's folders: the one in use, or opened anew.
     fn folder(&self, path: &Path, side: Folder, connector: &Connector) -> io::Result<Arc<OpenFolder>> {
         let mut used = lock(&self.used);
         let folder = Arc::new(OpenFolder::open(path)?);
@@ -171,8 +171,9 @@ impl Workspaces {
         Ok(folder)
     }
 
-    /// Removes from a folder that was a partner's once what clients broke off there, if nothing was written to it since `before`:
-    /// nothing without a client's name, and nothing where somebody uses the folder. Gives how many these were.
+    /// Removes uploads that clients broke off in a former folder of a partner, if nothing was written to them since
+    /// `before`: nothing without a client's name, and nothing while somebody uses the folder. Returns how many there
+    /// were.
     pub fn clear_left(&self, folder: &Path, before: Timestamp) -> io::Result<u64> {
         let folder = match OpenFolder::existing(&self.data.join(folder)) {
             Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {
@@ -186,7 +187,7 @@ impl Workspaces {
             };
             Ok(upload::parts(&folder)?.into_iter().filter(is_old).collect())
         };
-        // Nobody waits for a disk on which there is nothing to remove.
+        // Nobody waits for a disk without anything to remove.
         if old()?.is_empty() {
             return Ok(0);
         }
@@ -202,7 +203,7 @@ impl Workspaces {
         Ok(old.len() as u64)
     }
 
-    /// Where files land that are passed along to the connector: a partner's Send, a Folder's folder. Made if missing.
+    /// The folder that files for the connector are put into: a partner's Send, a Folder's folder. Made if missing.
     pub fn shelf(&self, profile: &Profile, connector: &Connector) -> io::Result<Shelf> {
         if connector.is_partner() {
             let path = Paths::of(&self.data, profile, connector).send;
@@ -220,8 +221,8 @@ impl Workspaces {
     }
 }
 
-/// Uploads that were broken off in a folder that nobody has used for a while can be resumed, and are purged in time. What has
-/// no client's name belongs to somebody else.
+/// Uploads broken off in a folder that nobody has used for a while can be resumed, and are purged in time. One without
+/// a client's name belongs to somebody else.
 fn find_unfinished(folder: &OpenFolder, side: Folder, connector: &Connector) -> io::Result<()> {
     for part in upload::parts(folder)? {
         if let Some((names, unfinished)) = part.unfinished(connector, side) {
@@ -300,7 +301,7 @@ mod tests {
         let other = desk.get("alias");
         assert!(Arc::ptr_eq(&first.receive, &other.receive));
         assert_eq!(other.folder(Folder::Receive).all_unfinished(), []);
-        // What has the path afterwards is another.
+        // What has the path afterwards is another folder.
         let aside = of("aside");
         std::fs::rename(of("one"), &aside).unwrap();
         let made_again = desk.get("one");

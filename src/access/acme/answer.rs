@@ -1,4 +1,4 @@
-//! Answers the authority that looks whether a host name leads here: only while an order runs, and with nothing else.
+//! Answers the authority when it verifies that a host name leads here: only while an order runs, and nothing else.
 
 use std::collections::HashMap;
 use std::convert::Infallible;
@@ -26,16 +26,16 @@ use tokio_util::task::AbortOnDropHandle;
 use crate::access::certificate::{KeyDer, provider, signer};
 use crate::domain::value::AcmeChallenge;
 
-/// Where HTTP-01 is asked for (RFC 8555, section 8.3).
+/// The path of HTTP-01 requests (RFC 8555, section 8.3).
 const WELL_KNOWN: &str = "/.well-known/acme-challenge/";
-/// What TLS-ALPN-01 asks for in its handshake (RFC 8737, section 3).
+/// The protocol that TLS-ALPN-01 asks for in its handshake (RFC 8737, section 3).
 const ALPN: &[u8] = b"acme-tls/1";
-/// How long whoever asks may take.
+/// How long a request may take.
 const WITHIN: Duration = Duration::from_secs(10);
-/// Connections at a time: authorities look from a handful of places.
+/// Connections at a time: authorities check from a handful of places.
 const CONNECTIONS_MAX: usize = 64;
 
-/// What is answered.
+/// The answers.
 #[derive(Debug)]
 pub(super) enum Answers {
     /// By token.
@@ -66,7 +66,7 @@ impl Answers {
         Ok(())
     }
 
-    /// Answers at `at` until what is given back is dropped.
+    /// Answers at `at` until the returned handle is dropped.
     pub async fn give(self, at: SocketAddr) -> Result<AbortOnDropHandle<()>, String> {
         let listener = TcpListener::bind(at).await.map_err(|error| {
             format!(
@@ -87,7 +87,7 @@ impl Answers {
     }
 }
 
-/// Takes connections, so many at a time.
+/// Accepts connections, a bounded number at a time.
 async fn listen<F: Future<Output = ()> + Send + 'static>(listener: TcpListener, answer: impl Fn(TcpStream) -> F) {
     let room = Arc::new(Semaphore::new(CONNECTIONS_MAX));
     let mut running = tokio::task::JoinSet::new();
@@ -97,12 +97,12 @@ async fn listen<F: Future<Output = ()> + Send + 'static>(listener: TcpListener, 
             Ok((stream, _)) => {
                 let answering = answer(stream);
                 running.spawn(async move {
-                    // Who is too slow is left.
+                    // Slow connections are dropped.
                     drop(tokio::time::timeout(WITHIN, answering).await);
                     drop(place);
                 });
             }
-            // Out of handles, most likely: that passes.
+            // Most likely out of file handles: that passes.
             Err(_) => tokio::time::sleep(Duration::from_millis(100)).await,
         }
     }
@@ -115,7 +115,7 @@ async fn over_http(stream: TcpStream, answers: Arc<HashMap<String, Bytes>>) {
     });
     let mut server = hyper::server::conn::http1::Builder::new();
     server.timer(TokioTimer::new()).header_read_timeout(WITHIN).keep_alive(false);
-    // An error is whoever asked going away.
+    // An error means that the client went away.
     drop(server.serve_connection(TokioIo::new(stream), service).await);
 }
 
@@ -130,7 +130,7 @@ fn response(answer: Option<Bytes>) -> Response<Full<Bytes>> {
 }
 
 async fn over_tls(stream: TcpStream, acceptor: TlsAcceptor) {
-    // The handshake is all there is to see (RFC 8737, section 3).
+    // The handshake is all that matters (RFC 8737, section 3).
     drop(acceptor.accept(stream).await);
 }
 
@@ -157,14 +157,14 @@ impl ResolvesServerCert for ByName {
     }
 }
 
-/// A certificate that says nothing but the answer (RFC 8737, section 3).
+/// A certificate that contains only the answer (RFC 8737, section 3).
 fn certificate(host: &str, digest: &[u8]) -> Result<CertifiedKey, Box<dyn std::error::Error>> {
     let mut params = CertificateParams::new(vec![host.to_owned()])?;
     params.custom_extensions = vec![CustomExtension::new_acme_identifier(digest)];
     let pair = KeyPair::generate()?;
     let certificate = params.self_signed(&pair)?;
     let key = signer(&KeyDer::new(pair.serialize_der())).ok_or("its key can't be used")?;
-    // Its extension is critical, and unknown to whoever checks certificates: rustls must not look into it.
+    // Its extension is critical, and unknown to certificate checks: rustls must not look into it.
     Ok(CertifiedKey::new(vec![certificate.into()], key))
 }
 

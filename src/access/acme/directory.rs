@@ -1,4 +1,4 @@
-//! How an authority is spoken to: https alone, no redirect, no proxy, bounded in time and size.
+//! Talks to an authority: only https, no redirect, no proxy, bounded in time and size.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -15,12 +15,12 @@ const WITHIN: Duration = Duration::from_secs(30);
 /// Bytes of one answer: a chain of certificates has a few thousand.
 const ANSWER_BYTES_MAX: usize = 1024 * 1024;
 
-/// Speaks to authorities.
+/// Talks to authorities.
 #[derive(Clone, Debug)]
 pub(super) struct Client(reqwest::Client);
 
 impl Client {
-    /// Trusts whom this machine trusts.
+    /// Trusts the authorities that this machine trusts.
     pub fn new() -> Result<Self, String> {
         let tls = outbound::tls("Authorities that issue certificates").map_err(|error| error.to_string())?;
         let client = reqwest::Client::builder()
@@ -29,7 +29,7 @@ impl Client {
             .redirect(Policy::none())
             .referer(false)
             .timeout(WITHIN)
-            // RFC 8555, section 6.1, wants it.
+            // Required by RFC 8555, section 6.1.
             .user_agent("Waybill")
             .tls_backend_preconfigured(tls)
             .build();

@@ -1,4 +1,4 @@
-//! Follows the settings: asks the authority when that is due, puts what it issues in place and tells what came of it.
+//! Follows the settings: orders from the authority when due, installs what it issues and reports the outcome.
 
 use std::time::Duration;
 
@@ -21,17 +21,17 @@ use crate::store::{Db, StoreError, acme};
 
 /// The name of the certificate in the store.
 const NAME: &str = "acme";
-/// How often it is looked whether one is due, besides at every change of the configuration.
+/// How often to check whether an order is due, besides at every change of the configuration.
 const EVERY: Duration = Duration::from_mins(1);
-/// Whom the audit names.
+/// The name in the audit.
 const WHO: &str = "ACME";
 
 /// Gets certificates from an authority.
 #[derive(Clone, Debug)]
 pub struct Acme {
-    /// Where what it is asked for, and what came of it, stand.
+    /// Where its settings and outcomes are stored.
     pub db: Db,
-    /// Where what is issued goes.
+    /// Where issued certificates go.
     pub certificates: Certificates,
     /// Where the keys of the accounts are.
     pub secrets: Secrets,
@@ -42,7 +42,7 @@ pub struct Acme {
 }
 
 impl Acme {
-    /// Asks whenever it is due, for ever.
+    /// Orders whenever due, for ever.
     pub async fn run(self, live: Live) {
         let mut changes = live.watch();
         loop {
@@ -52,12 +52,12 @@ impl Acme {
             {
                 tracing::error!(%error, "Could not look whether a certificate is due; it is tried again");
             }
-            // Ends early at a change, and is as good when nobody changes anything any more.
+            // Ends early at a change; if changes can no longer come, waiting out the time is fine.
             drop(tokio::time::timeout(EVERY, changes.changed()).await);
         }
     }
 
-    /// Asks if it is due.
+    /// Orders if due.
     async fn look(&self, wish: &Wish) -> Result<(), StoreError> {
         // Another process may have changed them.
         self.certificates.refresh().await?;
@@ -103,7 +103,7 @@ impl Acme {
         saved.map_err(|error| format!("The certificate was issued, but not put in place: {error}"))
     }
 
-    /// The account at the authority; made at first use, and again where the authority has forgotten it.
+    /// The account at the authority; made at first use, and again if the authority has forgotten it.
     async fn account(&self, wish: &Wish) -> Result<Account, String> {
         let name = format!("acme account {} {}", wish.contact.as_deref().unwrap_or("-"), wish.directory);
         let contact = wish.contact.as_ref().map(|address| format!("mailto:{address}"));
@@ -131,7 +131,7 @@ impl Acme {
     }
 }
 
-/// RFC 8555, section 7.3.1, and what authorities say of an account that was closed.
+/// RFC 8555, section 7.3.1, and what authorities answer for a closed account.
 fn is_forgotten(kind: Option<&str>) -> bool {
     kind.is_some_and(|kind| kind.ends_with(":accountDoesNotExist") || kind.ends_with(":unauthorized"))
 }

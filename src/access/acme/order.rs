@@ -1,5 +1,5 @@
-//! One order (RFC 8555, section 7.4): the authority is told the host names, sees that they lead here, gets the request
-//! and gives the certificate.
+//! One order (RFC 8555, section 7.4): the authority is told the host names, verifies that they lead here, gets the
+//! request and returns the certificate.
 
 use std::time::Duration;
 
@@ -13,9 +13,9 @@ use crate::base::clock::Timestamp;
 use crate::domain::acme::Wish;
 use crate::domain::value::AcmeChallenge;
 
-/// How long the authority may take to look, and again to sign.
+/// How long the authority may take to verify, and again to sign.
 const WITHIN: Duration = Duration::from_mins(2);
-/// What is said of an error, in characters: an authority can write at length.
+/// Characters of an error that are kept: authorities can be verbose.
 const WORDS_MAX: usize = 500;
 
 /// Gets a certificate; its key is new.
@@ -29,7 +29,7 @@ pub(super) async fn place(account: &Account, wish: &Wish, now: Timestamp) -> Res
     certificate::read_with(&[chain.as_bytes()], None, Some(request.key), now)
 }
 
-/// The names that the authority has not seen lately are answered for.
+/// Answers for the names that the authority has not verified lately.
 async fn prove(order: &mut Order, wish: &Wish) -> Result<(), String> {
     let kind = kind(wish.challenge);
     let mut answers = Answers::new(wish.challenge);
@@ -59,7 +59,7 @@ async fn prove(order: &mut Order, wish: &Wish) -> Result<(), String> {
     drop(answering);
     match seen {
         Ok(OrderStatus::Ready) => Ok(()),
-        // What was wrong stands at the name it was wrong with.
+        // The error is with the name that it concerns.
         Ok(_) | Err(Error::Api(_)) => Err(refused(order).await),
         Err(error) => Err(words(error)),
     }

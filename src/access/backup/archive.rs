@@ -1,4 +1,5 @@
-//! The file of a backup: a tar archive, gzipped, encrypted by age with a passphrase. `age -d FILE | tar xz` opens it too.
+//! The file of a backup: a gzipped tar archive, encrypted with a passphrase by age. `age -d FILE | tar xz` opens it
+//! too.
 
 use std::fs::File;
 use std::io::{self, BufReader, Read, Write};
@@ -13,9 +14,9 @@ use flate2::write::GzEncoder;
 use super::BackupError;
 use crate::base::secret::Secret;
 
-/// Base-2 logarithm of what scrypt costs (RFC 7914): some tenths of a second.
+/// Base-2 logarithm of scrypt's cost (RFC 7914): some tenths of a second.
 const WORK_FACTOR: u8 = 16;
-/// Above that a file wants more work than any that is made here or by the usual tools.
+/// Above that a file demands more work than any made here or by the usual tools.
 const WORK_FACTOR_MAX: u8 = 20;
 
 /// Writes `parts`, each with its name in the archive, to `file`, synced.
@@ -38,7 +39,7 @@ fn private(file: &Path) -> io::Result<File> {
     File::options().write(true).create_new(true).mode(0o600).open(file)
 }
 
-/// Reads the parts of those names into files of the same names below `folder`; each must be there. Others are passed over.
+/// Reads the parts of those names into files of the same names below `folder`; each must exist. Others are skipped.
 pub(super) fn read(file: &Path, passphrase: &Secret, names: &[&str], folder: &Path) -> Result<(), BackupError> {
     let input = BufReader::new(File::open(file)?);
     let decryptor = Decryptor::new_buffered(input).map_err(|_| BackupError::NotABackup)?;
@@ -56,7 +57,7 @@ pub(super) fn read(file: &Path, passphrase: &Secret, names: &[&str], folder: &Pa
     take_out(&mut tar::Archive::new(GzDecoder::new(opened)), names, folder)
 }
 
-/// What was encrypted says by itself whether it is whole.
+/// Encryption authenticates the contents by itself.
 fn unreadable(error: io::Error) -> BackupError {
     match error.kind() {
         io::ErrorKind::InvalidData | io::ErrorKind::UnexpectedEof => BackupError::Damaged,

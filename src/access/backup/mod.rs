@@ -1,5 +1,5 @@
-//! Backups: the database at one moment and the master key, in one encrypted file; tried, and put back. Partners' files are
-//! not part of it.
+//! Backups: the database at one moment and the master key, in one encrypted file; tried, and put back. They do not
+//! include partners' files.
 
 mod archive;
 mod restore;
@@ -29,14 +29,14 @@ pub const PASSPHRASE: &str = "backup passphrase";
 const FAILED: &str = "backup_failed";
 /// The master key beneath the data folder, and in a backup.
 const KEY: &str = "keys/master.key";
-/// What folders for work in progress are called, before some letters.
+/// The prefix of folders for work in progress.
 const SCRATCH: &str = ".waybill-backup-";
-/// After this time nobody works in one any more, also not another process.
+/// After this time nobody works in one any longer, not even another process.
 const SCRATCH_AGE_MAX: Duration = Duration::from_hours(12);
-/// What the file of a backup is called, around its time.
+/// The name of a backup's file, around its time.
 const NAME: (&str, &str) = ("waybill-", ".tar.gz.age");
 
-/// Why there is no backup, or why one cannot be read.
+/// Why there is no backup, or why one is unreadable.
 #[derive(Debug, thiserror::Error)]
 pub enum BackupError {
     /// Nobody could open it.
@@ -48,7 +48,7 @@ pub enum BackupError {
     /// It is something else.
     #[error("it is no backup of Waybill")]
     NotABackup,
-    /// It is not whole any more.
+    /// It is damaged.
     #[error("it is damaged: it was cut short or changed since it was made. Take another one, or a copy of it")]
     Damaged,
     /// A part is missing.
@@ -68,7 +68,7 @@ pub enum BackupError {
     Secret(#[from] SecretError),
 }
 
-/// A backup that lies in the folder.
+/// A backup in the folder.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Backup {
     /// The name of its file.
@@ -79,7 +79,7 @@ pub struct Backup {
     pub made_at: Timestamp,
 }
 
-/// What a try has found: nothing was changed.
+/// The result of a try, which changes nothing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Tried {
     /// In the backup.
@@ -105,7 +105,7 @@ impl Backups {
         Self { db, data, secrets, clock, turn: Arc::default() }
     }
 
-    /// Where they lie.
+    /// Their folder.
     pub fn folder(&self, settings: &ApplianceSettings) -> PathBuf {
         self.data.join(settings.backup_folder.as_str())
     }
@@ -115,7 +115,7 @@ impl Backups {
         Ok(self.secrets.get(PASSPHRASE).await?.is_some())
     }
 
-    /// Those that are there, the newest first. No folder is none.
+    /// The existing backups, newest first; none if there is no folder.
     pub fn list(&self, settings: &ApplianceSettings) -> io::Result<Vec<Backup>> {
         let entries = match std::fs::read_dir(self.folder(settings)) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
@@ -133,19 +133,19 @@ impl Backups {
         Ok(backups)
     }
 
-    /// When the newest of them was made, until now: a later one was made while the clock was ahead, and tells of no day.
+    /// When the newest of them was made, up to now: a later one was made while the clock was ahead, and proves nothing.
     pub fn newest(&self, settings: &ApplianceSettings) -> io::Result<Option<Timestamp>> {
         let now = self.clock.now();
         Ok(self.list(settings)?.into_iter().map(|backup| backup.made_at).find(|made_at| *made_at <= now))
     }
 
-    /// The file of a backup by its name, if it is one that lies in the folder.
+    /// The file of a backup by its name, if it is in the folder.
     pub fn file(&self, settings: &ApplianceSettings, name: &str) -> Option<PathBuf> {
         let there = self.list(settings).ok()?.into_iter().any(|backup| backup.name == name);
         there.then(|| self.folder(settings).join(name))
     }
 
-    /// Makes one and removes the oldest beyond `backup_keep`. Nothing of a backup that failed stays.
+    /// Makes one and removes the oldest beyond `backup_keep`. A failed backup leaves nothing behind.
     pub async fn make(&self, settings: &ApplianceSettings) -> Result<Backup, BackupError> {
         let _turn = self.turn.lock().await;
         let passphrase = self.secrets.get(PASSPHRASE).await?.ok_or(BackupError::NoPassphrase)?;
@@ -158,7 +158,7 @@ impl Backups {
         let name = name_at(made_at);
         let file = folder.join(&name);
         let write = move || -> io::Result<u64> {
-            // In clear it never leaves the data folder: backups may lie on another machine's disk.
+            // Plaintext never leaves the data folder: backups may lie on another machine's disk.
             let part = tempfile::Builder::new().prefix(SCRATCH).tempdir_in(&folder)?;
             let written = part.path().join("part");
             archive::write(&written, &[(DATABASE, &copy), (KEY, &key)], &passphrase)?;
@@ -169,7 +169,7 @@ impl Backups {
             Ok(size)
         };
         let size_bytes = tokio::task::spawn_blocking(write).await.map_err(io::Error::other)??;
-        // Those that a clock which was ahead has named are older than they say.
+        // Those named by a clock that was ahead are older than they say.
         let mut others = self.list(settings)?;
         others.retain(|backup| backup.name != name);
         others.sort_by_key(|backup| Reverse((backup.made_at <= made_at, backup.made_at)));
@@ -200,7 +200,7 @@ impl Backups {
         tempfile::Builder::new().prefix(SCRATCH).tempdir_in(&self.data)
     }
 
-    /// Removes what a crash left behind while a backup was made or tried.
+    /// Removes what a crash left while a backup was made or tried.
     pub fn sweep(&self, settings: &ApplianceSettings) -> io::Result<()> {
         for folder in [self.data.clone(), self.folder(settings)] {
             let entries = match std::fs::read_dir(&folder) {
@@ -219,7 +219,7 @@ impl Backups {
         Ok(())
     }
 
-    /// Reads a backup and compares it with what is in use; changes nothing.
+    /// Reads a backup and compares it with the data in use; changes nothing.
     pub async fn try_one(&self, file: &Path, passphrase: Option<Secret>) -> Result<Tried, BackupError> {
         let passphrase = self.passphrase(passphrase.unwrap_or_else(|| Secret::new(""))).await?;
         let scratch = self.scratch()?;
@@ -227,7 +227,7 @@ impl Backups {
         Ok(Tried { backup, now: backup::contents(&self.db).await? })
     }
 
-    /// Lays a backup beside what is in use; it takes its place when the appliance starts again.
+    /// Lays a backup beside the data in use; it replaces them when the appliance starts again.
     pub async fn prepare(&self, wanted: Wanted<'_>) -> Result<Contents, BackupError> {
         let _turn = self.turn.lock().await;
         let (data, clock) = (self.data.clone(), self.clock.clone());
@@ -242,7 +242,7 @@ impl Backups {
         prepared.await.map_err(io::Error::other)?
     }
 
-    /// What it opens with: what was typed, else what is set.
+    /// The passphrase to open it with: the typed one, otherwise the one that is set.
     ///
     /// # Errors
     /// [`BackupError::NoPassphrase`]: neither.
@@ -254,7 +254,7 @@ impl Backups {
     }
 }
 
-/// What came of it, as an event tells it.
+/// The outcome, for an event.
 pub fn told(made: &Result<Backup, BackupError>) -> (EventKind, String) {
     match made {
         Ok(backup) => {
@@ -265,7 +265,7 @@ pub fn told(made: &Result<Backup, BackupError>) -> (EventKind, String) {
     }
 }
 
-/// `waybill-20261128T020000.000000Z.tar.gz.age`: names sort as their times do.
+/// `waybill-20261128T020000.000000Z.tar.gz.age`: names sort by time.
 fn name_at(at: Timestamp) -> String {
     let time = at.to_string().replace(['-', ':'], "");
     format!("{}{time}{}", NAME.0, NAME.1)
@@ -287,8 +287,8 @@ fn time_of(name: &str) -> Option<Timestamp> {
     Timestamp::parse_rfc3339(&text)
 }
 
-/// Whether one is due: the newest was made before the last time of the day `at`, on a clock that is `offset_s` seconds
-/// ahead of UTC.
+/// Whether one is due: the newest was made before the last occurrence of the time `at`, on a clock that is `offset_s`
+/// seconds ahead of UTC.
 pub fn is_due(newest: Option<Timestamp>, at_minutes: u16, (now, offset_s): (Timestamp, i32)) -> bool {
     const DAY_US: i64 = 86_400_000_000;
     let ahead_us = i64::from(offset_s) * 1_000_000;
@@ -336,7 +336,7 @@ mod tests {
         assert!(is_due(Some(at("2026-11-28T01:29:59Z")), half_past_two, (at("2026-11-28T01:30:00Z"), 3_600)));
     }
 
-    /// One that keeps two backups: its data folder, how they are made, its settings.
+    /// An appliance that keeps two backups: its data folder, its backups, its settings.
     async fn appliance() -> (tempfile::TempDir, Backups, ApplianceSettings) {
         let folder = tempfile::tempdir().unwrap();
         let db = Db::open(folder.path()).await.unwrap();
@@ -389,7 +389,7 @@ mod tests {
         let left: Vec<_> = std::fs::read_dir(backups.folder(&settings)).unwrap().collect();
         assert_eq!(left.len(), 2, "nothing else stays there: {left:?}");
 
-        // What a crash left goes, what another process works in stays.
+        // What a crash left is removed; what another process works in stays.
         for (name, hours) in [(".waybill-backup-left", 13), (".waybill-backup-busy", 1), ("kept", 99)] {
             let scratch = folder.path().join(name);
             std::fs::create_dir(&scratch).unwrap();

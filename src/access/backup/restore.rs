@@ -1,7 +1,7 @@
-//! Puts a backup back, in two steps. First it is read to its end, looked into and laid beside what is in use; then, while no
-//! server uses the data folder, it takes its place. What was there goes aside as a whole; nothing is removed.
+//! Puts a backup back, in two steps. First it is read to its end, inspected and laid beside the data in use; then,
+//! while no server uses the data folder, it replaces them. The old data is moved aside as a whole; nothing is removed.
 //!
-//! Always: a crash between any two moves leaves what the next start goes on with.
+//! Always: after a crash between any two moves the next start continues.
 
 use std::fs::File;
 use std::io::{self, Write};
@@ -17,21 +17,21 @@ use crate::store::journal::JOURNAL;
 use crate::store::open::{DATABASE, Lock, SERVE_LOCK, make_private_folder};
 use crate::store::setting::Change;
 
-/// Beneath the data folder: a backup that was looked into and takes its place at the next start.
+/// Beneath the data folder: an inspected backup that takes its place at the next start.
 const WANTED: &str = ".waybill-restore-wanted";
-/// Within: the name of the folder that what is in use goes to.
+/// Within: the name of the folder that the data in use are moved to.
 const ASIDE: &str = "aside";
 
 /// What was put back.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Restored {
-    /// What it holds.
+    /// Its contents.
     pub contents: Contents,
-    /// Where what was there before lies now; `None`: there was nothing.
+    /// Where the old data lie now; `None`: there were none.
     pub before: Option<PathBuf>,
 }
 
-/// A backup to put back, and who says so.
+/// A backup to put back, and who asked for it.
 #[derive(Clone, Copy, Debug)]
 pub struct Wanted<'a> {
     /// Its file.
@@ -44,7 +44,7 @@ pub struct Wanted<'a> {
     pub remote: &'a str,
 }
 
-/// Reads a backup into `folder` and looks into it.
+/// Reads a backup into `folder` and inspects it.
 pub(super) async fn unpack(file: &Path, passphrase: &Secret, folder: &Path) -> Result<Contents, BackupError> {
     let (from, to, passphrase) = (file.to_owned(), folder.to_owned(), passphrase.clone());
     let read = move || archive::read(&from, &passphrase, &[DATABASE, KEY], &to);
@@ -52,7 +52,7 @@ pub(super) async fn unpack(file: &Path, passphrase: &Secret, folder: &Path) -> R
     Ok(backup::look(&folder.join(DATABASE)).await?)
 }
 
-/// Puts the backup in place of what the data folder holds. It is read and looked into first: one that is damaged changes
+/// Replaces the contents of the data folder with the backup. It is read and inspected first: a damaged one changes
 /// nothing.
 pub async fn restore(data: &Path, wanted: Wanted<'_>, clock: &Clock) -> Result<Restored, BackupError> {
     make_private_folder(data)?;
@@ -61,8 +61,8 @@ pub async fn restore(data: &Path, wanted: Wanted<'_>, clock: &Clock) -> Result<R
     Ok(Restored { contents, before: put_in_place(data)? })
 }
 
-/// Lays the backup beside what is in use, for [`put_in_place`]. Whoever was signed in when it was made is not any more, and
-/// its audit says who put it back.
+/// Lays the backup beside the data in use, for [`put_in_place`]. Nobody stays signed in from the time it was made, and
+/// its audit tells who put it back.
 pub(super) async fn prepare(data: &Path, wanted: Wanted<'_>, clock: &Clock) -> Result<Contents, BackupError> {
     let scratch = tempfile::Builder::new().prefix(super::SCRATCH).tempdir_in(data)?;
     let contents = unpack(wanted.file, wanted.passphrase, scratch.path()).await?;
@@ -90,16 +90,17 @@ pub(super) async fn prepare(data: &Path, wanted: Wanted<'_>, clock: &Clock) -> R
     Ok(contents)
 }
 
-/// Puts what [`prepare`] has laid there in place; nobody uses the data folder. Where what was in use lies now; `None`: there
-/// was nothing to put back, or nothing in use.
+/// Puts in place what [`prepare`] has laid there; nobody uses the data folder. Returns where the old data lie now;
+/// `None`: there was nothing to put back, or no old data.
 ///
 /// # Errors
-/// A file could not be moved; the next call goes on where this one stopped.
+/// A file could not be moved; the next call continues where this one stopped.
 pub fn put_in_place(data: &Path) -> Result<Option<PathBuf>, BackupError> {
     let wanted = data.join(WANTED);
     let Ok(aside) = std::fs::read_to_string(wanted.join(ASIDE)) else { return Ok(None) };
     let aside = data.join(aside);
-    // The key goes first: a database without its key would make a new one. What is not in the backup any more is in place.
+    // The key goes first: a database without its key would make a new one. Whatever is no longer in the backup is in
+    // place.
     let with_it = [DATABASE.to_owned(), format!("{DATABASE}-wal"), format!("{DATABASE}-shm"), JOURNAL.to_owned()];
     for (part, old) in [(KEY, &[KEY.to_owned()][..]), (DATABASE, &with_it[..])] {
         if !wanted.join(part).exists() {
@@ -115,7 +116,7 @@ pub fn put_in_place(data: &Path) -> Result<Option<PathBuf>, BackupError> {
     Ok(aside.exists().then_some(aside))
 }
 
-/// Moves a file, and syncs where it came to.
+/// Moves a file, and syncs its destination.
 fn move_to(from: &Path, to: &Path) -> Result<(), BackupError> {
     if let Some(parent) = to.parent() {
         make_private_folder(parent)?;
@@ -129,7 +130,7 @@ fn move_to(from: &Path, to: &Path) -> Result<(), BackupError> {
 mod tests {
     use super::*;
 
-    /// A data folder with a backup beside what is in use.
+    /// A data folder with a backup laid beside the data in use.
     fn laid_out() -> tempfile::TempDir {
         let folder = tempfile::tempdir().unwrap();
         let write = |name: &str, text: &str| {

@@ -1,4 +1,4 @@
-//! The authorities of client certificates: whom the appliance believes who a partner is.
+//! The authorities of client certificates: those that the appliance trusts to identify a partner.
 
 use std::sync::Arc;
 
@@ -13,18 +13,18 @@ use crate::store::authority::{self, StoredAuthority};
 use crate::store::setting::{Change, SaveError};
 
 impl Certificates {
-    /// Every authority as of the last refresh, by name.
+    /// Every authority at the last refresh, by name.
     pub fn authorities(&self) -> Vec<Arc<Authority>> {
         self.0.state.load().authorities.clone()
     }
 
-    /// Whether the certificate that a client presented, its own first, is the one that is `wanted`; why not, in words for
-    /// the administrator.
+    /// Whether a client's certificate, the first in the chain, is the `wanted` one; if not, why, in words for the
+    /// administrator.
     pub fn judge(&self, chain: &[CertificateDer<'_>], wanted: &CertificateMatch) -> Result<(), String> {
         client::judge(chain, wanted, &self.0.state.load().authorities, self.0.clock.now())
     }
 
-    /// Adds an authority, or puts its new certificates in place; gives what its first one says.
+    /// Adds an authority, or replaces its certificates; returns the contents of the first.
     pub async fn put_authority(&self, name: &str, file: &[u8], change: &Change<'_>) -> Result<Facts, SaveError> {
         let wrong = |words| SaveError::mistake("file", words);
         let name = parse_name(name)?;
@@ -43,7 +43,7 @@ impl Certificates {
         Ok(self.refresh().await?)
     }
 
-    /// What was opened before stays open; one that cannot be is left out and said aloud.
+    /// What was opened before stays open; one that cannot be opened is logged and left out.
     pub(super) async fn open_authorities(&self, before: &State) -> Result<Vec<Arc<Authority>>, StoreError> {
         let open = |stored: StoredAuthority| {
             if let Some(known) = before.authorities.iter().find(|known| known.stored == stored) {

@@ -1,5 +1,5 @@
-//! What a certificate says, and whether it can be presented: key and certificate fit, the chain is in order, dates and
-//! names are right. It looks at texts only; whom clients trust is theirs to know.
+//! Reads a certificate, and checks whether it can be presented: key and certificate match, the chain is in order, dates
+//! and names are right. It only looks at texts; it cannot know whom clients trust.
 
 use std::net::{Ipv4Addr, Ipv6Addr};
 use std::sync::Arc;
@@ -19,22 +19,22 @@ use super::pem;
 use crate::base::clock::Timestamp;
 use crate::base::human;
 
-/// Issuers above a certificate that are followed.
+/// The most issuers followed above a certificate.
 const ISSUERS_MAX: usize = 10;
-/// Bits of the weakest RSA key that clients take.
+/// Bits of the weakest RSA key that clients accept.
 const RSA_BITS_MIN: usize = 2_048;
 const DAY_US: i64 = 86_400 * 1_000_000;
 const KINDS: &str = "ECDSA (P-256, P-384), RSA of 2048 bits or more, and Ed25519";
 
-/// A certificate with issuers and key, checked: ready to be stored.
+/// A checked certificate with issuers and key, ready to be stored.
 #[derive(Clone, Debug)]
 pub struct Material {
-    /// Its own certificate first, each followed by its issuer.
+    /// The certificate first, each followed by its issuer.
     pub(super) chain: Vec<CertificateDer<'static>>,
     pub(super) key: KeyDer,
-    /// What pages show.
+    /// Its facts, as pages show them.
     pub facts: Facts,
-    /// What will trouble some clients: sentences for the administrator.
+    /// Problems for some clients: sentences for the administrator.
     pub warnings: Vec<String>,
 }
 
@@ -50,7 +50,7 @@ pub(super) fn chain_pem(chain: &[CertificateDer<'_>]) -> String {
     chain.iter().map(|certificate| pem::write("CERTIFICATE", certificate)).collect()
 }
 
-/// What a certificate says of itself.
+/// The contents of a certificate.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Facts {
     /// Whom it is for.
@@ -67,7 +67,7 @@ pub struct Facts {
     pub key_kind: String,
     /// SHA-256 of its DER form: `AB:CD:…`.
     pub sha256: String,
-    /// Whether it vouches for itself.
+    /// Whether it is self-signed.
     pub self_signed: bool,
     /// Whether its issuer comes with it, or it needs none.
     pub chain_complete: bool,
@@ -91,7 +91,7 @@ impl Facts {
         })
     }
 
-    /// Whole days until it expires; below 0 when it has.
+    /// Whole days until it expires; negative once it has.
     pub fn days_left(&self, now: Timestamp) -> i64 {
         (self.not_after.us() - now.us()).div_euclid(DAY_US)
     }
@@ -111,7 +111,7 @@ impl Facts {
     }
 }
 
-/// Puts the certificate that fits one of `keys` first, its issuers after it, and checks all of it.
+/// Puts the certificate that matches one of `keys` first, its issuers after it, and checks everything.
 pub(super) fn assemble(
     mut certificates: Vec<CertificateDer<'static>>,
     keys: &[KeyDer],
@@ -143,7 +143,7 @@ pub(super) fn assemble(
     Ok(Material { chain, key: key.clone(), facts, warnings })
 }
 
-/// The newest certificate that one of the keys fits, and that key.
+/// The newest certificate that matches one of the keys, and that key.
 fn fitting<'a>(all: &[X509Certificate<'_>], keys: &'a [KeyDer]) -> Result<(usize, &'a KeyDer), String> {
     let mut found: Option<(usize, &KeyDer)> = None;
     let mut signers = 0;
@@ -177,7 +177,7 @@ fn expiry_of(certificate: &X509Certificate<'_>) -> i64 {
     certificate.validity().not_after.timestamp()
 }
 
-/// Places of `all`: `leaf`, its issuer, and so on.
+/// Indexes into `all`: `leaf`, its issuer, and so on.
 fn chain_from(leaf: usize, all: &[X509Certificate<'_>]) -> Vec<usize> {
     let mut chain = vec![leaf];
     while chain.len() <= ISSUERS_MAX {
@@ -190,14 +190,14 @@ fn chain_from(leaf: usize, all: &[X509Certificate<'_>]) -> Vec<usize> {
                 && all[*place].subject().as_raw() == last.issuer().as_raw()
                 && ids_fit(last, &all[*place])
         };
-        // An authority renews its certificate under the same name and key: the one that lasts longer serves longer.
+        // An authority renews its certificate under the same name and key: the one that expires later is more useful.
         let Some(issuer) = (0..all.len()).filter(vouches).max_by_key(|place| expiry_of(&all[*place])) else { break };
         chain.push(issuer);
     }
     chain
 }
 
-/// Whether the key identifiers agree, where both certificates have them: authorities use one name for several keys.
+/// Whether the key identifiers agree, if both certificates have them: authorities use one name for several keys.
 fn ids_fit(below: &X509Certificate<'_>, above: &X509Certificate<'_>) -> bool {
     let wanted = below.iter_extensions().find_map(|extension| match extension.parsed_extension() {
         ParsedExtension::AuthorityKeyIdentifier(id) => id.key_identifier.as_ref().map(|id| id.0),
@@ -234,7 +234,7 @@ fn warnings(leaf: &X509Certificate<'_>, facts: &Facts, now: Timestamp) -> Vec<St
     warnings
 }
 
-/// What signs with `key`; `None` when it is of no kind that TLS uses here.
+/// The signer for `key`; `None` if it is of a kind that TLS does not use here.
 pub(in crate::access) fn signer(key: &KeyDer) -> Option<Arc<dyn SigningKey>> {
     any_supported_type(&PrivateKeyDer::try_from(key.reveal()).ok()?).ok()
 }

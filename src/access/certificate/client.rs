@@ -1,4 +1,4 @@
-//! Certificates of clients: asked for in the handshake, never demanded there, judged when the client signs in (PRODUCT
+//! Client certificates: requested in the handshake, never demanded there, judged when the client signs in (PRODUCT
 //! section 4). Always: whoever presents one has its key, and no handshake fails for lack of one.
 
 use std::sync::Arc;
@@ -22,9 +22,9 @@ use crate::store::authority::StoredAuthority;
 /// An authority of client certificates, ready to judge.
 #[derive(Clone, Debug)]
 pub struct Authority {
-    /// As it is stored.
+    /// As stored.
     pub stored: StoredAuthority,
-    /// What its first certificate says.
+    /// The contents of its first certificate.
     pub facts: Facts,
     verifier: Arc<dyn ClientCertVerifier>,
 }
@@ -43,7 +43,7 @@ impl Authority {
         Ok(Self { stored, facts, verifier })
     }
 
-    /// Whether it issued `chain`, for clients and for now.
+    /// Whether it issued `chain`, for clients and valid now.
     fn issued(&self, chain: &[CertificateDer<'_>], now: Timestamp) -> Result<(), String> {
         let (leaf, issuers) = chain.split_first().ok_or(NONE)?;
         let seconds = u64::try_from(now.seconds()).unwrap_or(0);
@@ -57,8 +57,8 @@ impl Authority {
 
 const NONE: &str = "the client presented no certificate";
 
-/// Whether the certificate that a client presented, its own first, is the one that is `wanted`; why not, in words for
-/// the administrator. Dates count for a pinned one too: it is its owner who says how long it is good.
+/// Whether a client's certificate, the first in the chain, is the `wanted` one; if not, why, in words for the
+/// administrator. Dates count for a pinned one too: its owner decides how long it is valid.
 pub(super) fn judge(
     chain: &[CertificateDer<'_>],
     wanted: &CertificateMatch,
@@ -84,8 +84,8 @@ pub(super) fn judge(
     if facts.is_valid(now) { Ok(()) } else { Err(format!("{presented}; it {}", facts.expiry(now))) }
 }
 
-/// Whether `typed` names all of the subject, in the order of the certificate or the other way round (RFC 4514); blanks
-/// around `,` and `=` mean nothing.
+/// Whether `typed` names the whole subject, in the order of the certificate or reversed (RFC 4514); blanks around `,`
+/// and `=` mean nothing.
 fn is_subject(parts: &[String], typed: &str) -> bool {
     let plain = |text: &str| {
         let tight =
@@ -110,11 +110,11 @@ pub fn read_authority(file: &[u8]) -> Result<String, String> {
     Ok(check::chain_pem(&chain))
 }
 
-/// Asks every client for a certificate and takes what it presents, if its key signs: who it is, is judged at the login.
+/// Requests a certificate from every client and accepts any whose key signs: the login decides whose it is.
 #[derive(Debug)]
 struct Asking(CryptoProvider);
 
-/// What a server's configuration asks with.
+/// The verifier for a server's configuration.
 pub fn asking() -> Arc<dyn ClientCertVerifier> {
     Arc::new(Asking(provider()))
 }
@@ -212,13 +212,13 @@ mod tests {
             let why = judge(&presented, &wanted(text), &known, now()).unwrap_err();
             assert!(why.contains(words), "{why}");
         }
-        // Whoever makes a certificate of the same subject is not vouched for.
+        // Anyone can make a certificate with the same subject, but nobody vouches for it.
         let stranger = Workshop::with_chain();
         stranger.issue("acme", "person", "inter");
         let forged = chain(&stranger, &["acme.pem", "inter.pem"]);
         let why = judge(&forged, &wanted(&format!("ca:Partners subject:{subject}")), &known, now()).unwrap_err();
         assert!(why.contains("Partners doesn't vouch for it"), "{why}");
-        // One for servers is none for clients.
+        // A server's certificate is not valid for clients.
         let server = chain(&work, &["leaf.pem", "inter.pem"]);
         assert!(judge(&server, &wanted("ca:Partners subject:CN=leaf"), &known, now()).is_err());
         assert!(read_authority(&work.file("leaf.pem")).unwrap_err().contains("isn't an authority"));

@@ -1,4 +1,4 @@
-//! Certificates that expire soon: what alerts and pages warn of.
+//! Certificates that expire soon: the warnings of alerts and pages.
 
 use std::fmt;
 
@@ -8,7 +8,7 @@ use crate::base::human;
 use crate::base::words::words;
 
 words! {
-    /// How near the end is. Each is worth one message when it is reached.
+    /// How near the end is. Reaching each level causes one message.
     pub enum Urgency {
         /// Within 30 days.
         Month = "month";
@@ -22,7 +22,7 @@ words! {
 }
 
 impl Urgency {
-    /// How near the end is with so many whole days left; `None` when it is far.
+    /// How near the end is with that many whole days left; `None` if it is far.
     pub const fn of(days_left: i64) -> Option<Self> {
         match days_left {
             ..0 => Some(Self::Expired),
@@ -34,16 +34,16 @@ impl Urgency {
     }
 }
 
-/// A certificate that expires soon, or has.
+/// A certificate that expires soon, or has expired.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Expiring {
     /// Its name in the store.
     pub name: String,
-    /// Its fingerprint: a certificate that replaces it is warned of anew.
+    /// Its fingerprint: a replacement certificate gets warnings of its own.
     pub sha256: String,
     /// Until when it is valid.
     pub not_after: Timestamp,
-    /// Whole days left; below 0 when it has expired.
+    /// Whole days left; negative once it has expired.
     pub days_left: i64,
     /// How near that is.
     pub urgency: Urgency,

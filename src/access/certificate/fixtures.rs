@@ -1,4 +1,4 @@
-//! For tests: certificates, keys and files as OpenSSL makes them, each in a folder that goes with its [`Workshop`].
+//! For tests: certificates, keys and files made by OpenSSL, each in a folder removed with its [`Workshop`].
 
 use std::io::ErrorKind;
 use std::path::PathBuf;
@@ -23,7 +23,7 @@ extendedKeyUsage = serverAuth
 extendedKeyUsage = clientAuth
 ";
 
-/// `-newkey` of each kind of key, and how pages name it.
+/// `-newkey` for each kind of key, and its name on pages.
 pub(crate) const KINDS: [(&str, &str); 5] = [
     ("ec -pkeyopt ec_paramgen_curve:P-256", "ECDSA P-256"),
     ("ec -pkeyopt ec_paramgen_curve:P-384", "ECDSA P-384"),
@@ -43,7 +43,8 @@ impl Workshop {
         Self(folder)
     }
 
-    /// With `leaf.pem` and `leaf.key`, issued by `inter.pem`, that by `root.pem`; `chain.pem` has leaf and inter.
+    /// With `leaf.pem` and `leaf.key`, issued by `inter.pem`, which `root.pem` issued; `chain.pem` contains leaf and
+    /// inter.
     pub(crate) fn with_chain() -> Self {
         let workshop = Self::new();
         workshop.self_signed("root", "ca", KINDS[0].0);
@@ -92,7 +93,7 @@ impl Workshop {
         std::fs::write(self.path(into), names.iter().flat_map(|name| self.file(name)).collect::<Vec<_>>()).unwrap();
     }
 
-    /// What a file holds.
+    /// The contents of a file.
     pub(crate) fn file(&self, name: &str) -> Vec<u8> {
         std::fs::read(self.path(name)).unwrap_or_else(|error| panic!("{name}: {error}"))
     }
@@ -103,7 +104,7 @@ impl Workshop {
     }
 }
 
-/// `openssl` takes the system's clock.
+/// `openssl` uses the system's clock.
 pub(crate) fn now() -> Timestamp {
     Clock::System.now()
 }

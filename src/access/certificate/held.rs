@@ -1,5 +1,5 @@
-//! The certificates of one appliance: what the store holds, opened, and what the profile lets servers present. Whoever
-//! changes one goes through here, so that a running server follows at once.
+//! The certificates of one appliance: those in the store, opened, and those that the profile lets servers present. All
+//! changes go through here, so that a running server follows at once.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -26,10 +26,10 @@ use crate::store::event::Event;
 use crate::store::setting::{Change, SaveError};
 use crate::store::{Db, StoreError, profile};
 
-/// The name of the certificate that is made at first start.
+/// The name of the certificate made at first start.
 pub const SELF_SIGNED: &str = "self-signed";
 
-/// Why the certificates cannot be had.
+/// Why the certificates are not available.
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
     /// The database.
@@ -43,14 +43,14 @@ pub enum OpenError {
     First(String),
 }
 
-/// One certificate of the store, as pages show it.
+/// One certificate of the store, as shown on pages.
 #[derive(Clone, Debug)]
 pub struct Held {
-    /// As it is stored; its key sealed.
+    /// As stored, with its key sealed.
     pub stored: StoredCertificate,
-    /// What it says; an error when it cannot be read.
+    /// Its contents; an error if it cannot be read.
     pub facts: Result<Facts, String>,
-    /// With its key opened, or why that cannot be.
+    /// With its key opened, or why that failed.
     certified: Result<Arc<CertifiedKey>, String>,
 }
 
@@ -60,7 +60,7 @@ impl Held {
         self.facts.as_ref().err().or(self.certified.as_ref().err()).map(String::as_str)
     }
 
-    /// For whom and how long, for when it is renewed; `None` when it cannot be presented.
+    /// Its hosts and validity, to decide when to renew it; `None` if it cannot be presented.
     pub fn issued(&self) -> Option<Issued<'_>> {
         let facts = self.facts.as_ref().ok().filter(|_| self.problem().is_none())?;
         Some(Issued { hosts: &facts.names, not_before: facts.not_before, not_after: facts.not_after })
@@ -72,13 +72,13 @@ impl Held {
     }
 }
 
-/// What was read last.
+/// The state at the last refresh.
 #[derive(Debug, Default)]
 pub(super) struct State {
     all: Vec<Arc<Held>>,
     pub(super) authorities: Vec<Arc<Authority>>,
     served: Arc<Served>,
-    /// What the web interface presents.
+    /// The certificates presented to browsers.
     to_browsers: Arc<Served>,
 }
 
@@ -89,7 +89,7 @@ pub(super) struct Inner {
     pub(super) clock: Clock,
     ids: IdSource,
     pub(super) state: ArcSwap<State>,
-    /// Refreshes one after the other: an older reading never overwrites a newer one.
+    /// Refreshes run one at a time: an older state never overwrites a newer one.
     refreshing: Mutex<()>,
 }
 
@@ -118,15 +118,15 @@ impl Certificates {
         let material = made::self_signed(&hosts, now).map_err(OpenError::First)?;
         let change = Change { who: "first start", remote: "", at: now, ids: &self.0.ids };
         match self.add(SELF_SIGNED, &material, Origin::SelfSigned, &change).await {
-            // A mistake there is only that another process was first.
+            // A mistake here only means that another process was first.
             Ok(()) | Err(SaveError::Mistakes(_)) => Ok(()),
             Err(SaveError::Store(error)) => Err(error.into()),
             Err(error @ SaveError::Stale(_)) => Err(OpenError::First(error.to_string())),
         }
     }
 
-    /// Reads the store and the profile again and swaps what is served, if either changed. Whoever follows the
-    /// configuration calls it at each change; what cannot be opened is left out and said aloud.
+    /// Rereads the store and the profile and swaps what is served, if either changed. Called at each change of the
+    /// configuration; what cannot be opened is logged and left out.
     pub async fn refresh(&self) -> Result<(), StoreError> {
         let _one_at_a_time = self.0.refreshing.lock().await;
         let stored = certificate::all(&self.0.db).await?;
@@ -152,44 +152,44 @@ impl Certificates {
         if served.is_same(before) { Arc::clone(before) } else { Arc::new(served) }
     }
 
-    /// What the web interface presents now, where it has HTTPS.
+    /// The certificates that the web interface presents now, if it has HTTPS.
     pub fn served_to_browsers(&self) -> Arc<Served> {
         Arc::clone(&self.0.state.load().to_browsers)
     }
 
-    /// What servers present now. The same `Arc` until that changes.
+    /// The certificates that servers present now. The same `Arc` until they change.
     pub fn served(&self) -> Arc<Served> {
         Arc::clone(&self.0.state.load().served)
     }
 
-    /// Every certificate of the store as of the last refresh, by name.
+    /// Every certificate of the store at the last refresh, by name.
     pub fn list(&self) -> Vec<Arc<Held>> {
         self.0.state.load().all.clone()
     }
 
-    /// The certificate of that name, without regard to case.
+    /// The certificate of that name, in any case.
     pub fn find(&self, name: &str) -> Option<Arc<Held>> {
         let key = name.trim().to_lowercase();
         self.0.state.load().all.iter().find(|held| held.stored.name.key() == key).cloned()
     }
 
-    /// The one that an authority issued by ACME.
+    /// The one that an authority issued over ACME.
     pub fn by_acme(&self) -> Option<Arc<Held>> {
         by_acme(&self.0.state.load().all).cloned()
     }
 
-    /// Which of the certificates that servers present expire within 30 days, the most urgent first.
+    /// Those of the certificates in use that expire within 30 days, most urgent first.
     pub fn warnings(&self, now: Timestamp) -> Vec<Expiring> {
         let (served, to_browsers) = (self.served(), self.served_to_browsers());
         urgent(served.facts().chain(to_browsers.facts()).filter_map(|(name, facts)| Expiring::of(name, facts, now)))
     }
 
-    /// Those of them that partners are presented.
+    /// Those of them that are presented to partners.
     pub fn warnings_to_partners(&self, now: Timestamp) -> Vec<Expiring> {
         urgent(self.served().facts().filter_map(|(name, facts)| Expiring::of(name, facts, now)))
     }
 
-    /// Records an event for each that expires, once for each nearness.
+    /// Records an event for each expiring one, once for each urgency.
     pub async fn tell_expiring(&self) -> Result<(), StoreError> {
         let now = self.0.clock.now();
         for one in self.warnings(now) {
@@ -201,12 +201,12 @@ impl Certificates {
         Ok(())
     }
 
-    /// The key of the certificate of that name, for an authority's answer that comes without one.
+    /// The key of the certificate of that name, for an authority's answer without one.
     pub fn key_of(&self, held: &Held) -> Option<KeyDer> {
         self.0.sealer.unseal(&held.stored.id, &held.stored.contents.sealed_key).ok()
     }
 
-    /// The request by which an authority can issue a certificate for the names and the key of `held`, as PEM.
+    /// The PEM request for an authority to issue a certificate for the names and the key of `held`.
     pub fn request(&self, held: &Held) -> Result<String, String> {
         let facts = held.facts.as_ref().map_err(Clone::clone)?;
         made::csr_of(&facts.names, &self.key_of(held).ok_or("Its private key can't be opened")?)
@@ -227,7 +227,7 @@ impl Certificates {
         Ok(self.refresh().await?)
     }
 
-    /// Puts a certificate in the place of the one of that name, which can come back for 7 days.
+    /// Replaces the certificate of that name, which can be rolled back to for 7 days.
     pub async fn replace(
         &self,
         name: &str,
@@ -236,7 +236,7 @@ impl Certificates {
         change: &Change<'_>,
     ) -> Result<(), SaveError> {
         let name = parse_name(name)?;
-        // Without one there, the id is nobody's and the store says which names there are.
+        // If there is none, the id belongs to nobody and the store lists the names that exist.
         let there = certificate::find(&self.0.db, &name).await?;
         let id = there.map_or_else(|| CertificateId::new(&self.0.ids), |there| there.id);
         let contents = self.sealed(&id, material, origin)?;
@@ -244,16 +244,16 @@ impl Certificates {
         Ok(self.refresh().await?)
     }
 
-    /// Puts the certificate that was replaced last in place again.
+    /// Restores the certificate that was replaced last.
     pub async fn roll_back(&self, name: &str, change: &Change<'_>) -> Result<(), SaveError> {
         certificate::roll_back(&self.0.db, &parse_name(name)?, change).await?;
         Ok(self.refresh().await?)
     }
 
-    /// Removes a certificate; refused while the profile names it, while it is presented, and for the last one.
+    /// Removes a certificate; refused while the profile names it, while it is presented, and if it is the last one.
     pub async fn remove(&self, name: &str, change: &Change<'_>) -> Result<(), SaveError> {
         let name = parse_name(name)?;
-        // What is presented where none is named is known here only.
+        // Only known here: what is presented if the profile names none.
         self.refresh().await?;
         let is_presented = self.served().fingerprints().any(|(served, _)| served.to_lowercase() == name.key());
         certificate::remove(&self.0.db, &name, is_presented, change).await?;
@@ -284,8 +284,8 @@ impl Certificates {
     }
 }
 
-/// What the profile lets servers present. Where it names none, or none that can be opened: what an authority issued by
-/// ACME, and the certificate of the first start, then the newest that is valid, so that TLS goes on.
+/// The certificates that the profile lets servers present. If it names none, or none that can be opened: the one issued
+/// over ACME, then that of the first start, then the newest valid one, so that TLS goes on.
 fn choose(all: &[Arc<Held>], names: &CertificateNames, now: Timestamp) -> Vec<Presented> {
     let by_name = |name: &str| all.iter().find(|held| held.stored.name.key() == name.to_lowercase());
     let chosen: Vec<_> = names.iter().filter_map(by_name).filter_map(|held| held.presented()).collect();
@@ -305,7 +305,7 @@ fn by_acme(all: &[Arc<Held>]) -> Option<&Arc<Held>> {
     all.iter().find(|held| held.stored.contents.origin == Origin::Acme)
 }
 
-/// Hosts of the first certificate: what partners are told, this host's name, and this machine itself.
+/// Hosts of the first certificate: the name shown to partners, this host's name, and this machine itself.
 fn first_hosts(shown: Option<&str>) -> Vec<String> {
     let own = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
     let known = shown.into_iter().chain([own.trim(), "localhost", "127.0.0.1", "::1"]);
@@ -316,7 +316,7 @@ pub(super) fn parse_name(name: &str) -> Result<CertificateName, SaveError> {
     CertificateName::parse(name).map_err(|words| SaveError::mistake("name", words))
 }
 
-/// The most urgent first, each once.
+/// Most urgent first, each once.
 fn urgent(all: impl Iterator<Item = Expiring>) -> Vec<Expiring> {
     let mut found: Vec<_> = all.collect();
     found.sort_by(|a, b| (a.not_after, &a.sha256).cmp(&(b.not_after, &b.sha256)));
@@ -335,7 +335,7 @@ mod tests {
 
     const WHO: &str = "mira";
 
-    /// One process on the data folder.
+    /// One process using the data folder.
     struct Process {
         db: Db,
         clock: Clock,
@@ -546,7 +546,7 @@ mod tests {
         );
         let expired = at.certificates.warnings(end.plus(Duration::from_secs(1))).pop().unwrap();
         assert_eq!(expired.to_string(), "Certificate self-signed expired on 25 November 2027");
-        // What a clock that was ahead has told keeps nothing from being told in its time.
+        // A warning from a clock that was ahead does not prevent the warning in due time.
         let back = Process::start(folder.path(), &Clock::fixed(end.plus(Duration::from_hours(1)))).await;
         for _ in 0..2 {
             back.certificates.tell_expiring().await.unwrap();

@@ -1,5 +1,5 @@
-//! Seals private keys: XChaCha20-Poly1305 with a master key that lies beside the database, never in it. A sealed key is
-//! bound to the id of its certificate. Neither key can be printed.
+//! Seals private keys: XChaCha20-Poly1305 with a master key that is stored beside the database, never in it. A sealed
+//! key is bound to the id of its certificate. Neither key can be printed.
 
 use std::fmt;
 use std::fs::{File, OpenOptions, Permissions};
@@ -20,9 +20,9 @@ const FOLDER: &str = "keys";
 const FILE: &str = "master.key";
 const MASTER_BYTES: usize = 32;
 const NONCE_BYTES: usize = 24;
-/// First byte of what is sealed: how it was done.
+/// First byte of sealed data: the format.
 const FORM: u8 = 1;
-/// What else is bound to a sealed key, before its certificate's id.
+/// Also bound to a sealed key, before its certificate's id.
 const PURPOSE: &[u8] = b"waybill certificate key ";
 
 /// A private key in one of the DER forms that TLS libraries read; wiped when dropped.
@@ -30,12 +30,12 @@ const PURPOSE: &[u8] = b"waybill certificate key ";
 pub struct KeyDer(Zeroizing<Vec<u8>>);
 
 impl KeyDer {
-    /// Takes the bytes over.
+    /// Takes the bytes.
     pub fn new(der: Vec<u8>) -> Self {
         Self(Zeroizing::new(der))
     }
 
-    /// The bytes, for what signs and what seals.
+    /// The bytes, for signing and sealing.
     pub(super) fn reveal(&self) -> &[u8] {
         &self.0
     }
@@ -58,10 +58,10 @@ pub enum SealError {
         /// Why.
         source: std::io::Error,
     },
-    /// It is not what was written there.
+    /// Not a valid master key.
     #[error("{0} is damaged: it doesn't hold 32 bytes. Put it back from a backup")]
     Damaged(PathBuf),
-    /// What is sealed was not sealed with this key for this certificate.
+    /// Not sealed with this key for this certificate.
     #[error(
         "its private key can't be opened with keys/master.key. Put that file back from a backup, or add the \
          certificate anew"
@@ -80,7 +80,7 @@ impl fmt::Debug for Sealer {
 }
 
 impl Sealer {
-    /// Reads the master key of the data folder; makes it at first use. Only this user may read it.
+    /// Reads the master key of the data folder; makes it at first use. Readable only by this user.
     pub fn open(data: &Path) -> Result<Self, SealError> {
         let folder = data.join(FOLDER);
         let path = folder.join(FILE);
@@ -104,21 +104,21 @@ impl Sealer {
         self.seal_for(&bound_to(id), key.reveal())
     }
 
-    /// Seals bytes that open only for that purpose.
+    /// Seals bytes that open only for the same purpose.
     pub(in crate::access) fn seal_for(&self, purpose: &[u8], bytes: &[u8]) -> Result<Vec<u8>, SealError> {
         let nonce: [u8; NONCE_BYTES] = rand::random();
         let payload = Payload { msg: bytes, aad: purpose };
-        // The only failure the cipher knows is a text of more than 256 GiB.
+        // The cipher fails only for texts of more than 256 GiB.
         let sealed = self.cipher().encrypt(&XNonce::from(nonce), payload).map_err(|_| SealError::Foreign)?;
         Ok([&[FORM], nonce.as_slice(), &sealed].concat())
     }
 
-    /// Opens what [`Sealer::seal`] gave for the same certificate.
+    /// Opens what [`Sealer::seal`] returned for the same certificate.
     pub fn unseal(&self, id: &CertificateId, sealed: &[u8]) -> Result<KeyDer, SealError> {
         Ok(KeyDer::new(self.unseal_for(&bound_to(id), sealed)?))
     }
 
-    /// Opens what [`Sealer::seal_for`] gave for the same purpose.
+    /// Opens what [`Sealer::seal_for`] returned for the same purpose.
     pub(in crate::access) fn unseal_for(&self, purpose: &[u8], sealed: &[u8]) -> Result<Vec<u8>, SealError> {
         let (form, rest) = sealed.split_first().ok_or(SealError::Foreign)?;
         let (nonce, sealed) = rest.split_first_chunk::<NONCE_BYTES>().ok_or(SealError::Foreign)?;
@@ -142,13 +142,13 @@ fn read(path: &Path) -> Result<Sealer, SealError> {
     let failed = |source| SealError::File { path: path.to_owned(), source };
     let mut found = Zeroizing::new(Vec::with_capacity(MASTER_BYTES + 1));
     let file = File::open(path).map_err(failed)?;
-    // One byte more than it has, to see that there is none.
+    // Reads one byte more than expected, to see that there is none.
     file.take(MASTER_BYTES as u64 + 1).read_to_end(&mut found).map_err(failed)?;
     let master = <[u8; MASTER_BYTES]>::try_from(found.as_slice()).map_err(|_| SealError::Damaged(path.to_owned()))?;
     Ok(Sealer(Zeroizing::new(master)))
 }
 
-/// Makes the master key aside and links it into place: whoever comes second keeps the first one's.
+/// Makes the master key aside and links it into place: whoever comes second uses the first one's.
 fn make(folder: &Path, path: &Path) -> std::io::Result<()> {
     let aside = folder.join(format!("{FILE}.{:016x}", rand::random::<u64>()));
     let linked = write_new(&aside).and_then(|()| match std::fs::hard_link(&aside, path) {
@@ -167,7 +167,7 @@ fn write_new(path: &Path) -> std::io::Result<()> {
     file.sync_all()
 }
 
-/// Takes away what others may do. A folder that belongs to somebody else stays as it is, said aloud.
+/// Removes the permissions of others. A folder that belongs to somebody else stays as it is, which is logged.
 fn tighten(path: &Path, mode: u32) {
     let Ok(found) = std::fs::metadata(path) else { return };
     if found.permissions().mode() & 0o077 != 0

@@ -1,5 +1,5 @@
-//! Makes certificates that sign themselves, and requests for others to sign. ECDSA P-256: every client of the last
-//! fifteen years knows it.
+//! Makes self-signed certificates, and requests for others to sign. ECDSA P-256: every client of the last fifteen years
+//! supports it.
 
 use std::net::IpAddr;
 
@@ -20,12 +20,12 @@ const HOST_CHARS_MAX: usize = 253;
 const COMMON_NAME_CHARS_MAX: usize = 64;
 const LABEL_CHARS_MAX: usize = 63;
 
-/// A request for a certificate, with the key that stays here.
+/// A request for a certificate, and the key that stays here.
 #[derive(Clone, Debug)]
 pub struct Request {
     /// What the authority gets, as DER.
     pub der: Vec<u8>,
-    /// What the answer will fit.
+    /// The key that the answer will match.
     pub key: KeyDer,
 }
 
@@ -51,7 +51,7 @@ pub fn csr(hosts: &[String]) -> Result<Request, String> {
     Ok(Request { der: request.der().to_vec(), key: KeyDer::new(pair.serialize_der()) })
 }
 
-/// Makes the request for a certificate of a key that is here already. Gives it as PEM.
+/// Makes the request, as PEM, for a certificate of an existing key.
 pub(super) fn csr_of(hosts: &[String], key: &KeyDer) -> Result<String, String> {
     let der = PrivateKeyDer::try_from(key.reveal()).map_err(failed)?;
     let pair = KeyPair::try_from(&der).map_err(failed)?;
@@ -80,7 +80,7 @@ fn params(hosts: &[String]) -> Result<CertificateParams, String> {
     Ok(params)
 }
 
-/// A host name or address as certificates have it.
+/// A host name or address in the form for certificates.
 pub(super) fn check_host(typed: &str) -> Result<String, String> {
     let host = typed.trim().trim_end_matches('.').to_ascii_lowercase();
     if let Ok(address) = host.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>() {

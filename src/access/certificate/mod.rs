@@ -1,5 +1,5 @@
-//! The certificate store: reads what administrators bring, says every mistake in words, seals private keys and holds
-//! what servers present now. A private key leaves this folder only sealed, or as a signer that TLS can use.
+//! The certificate store: reads what administrators upload, explains every mistake in words, seals private keys and
+//! holds what servers present now. A private key leaves this folder only sealed, or as a signer for TLS.
 
 mod authorities;
 mod check;

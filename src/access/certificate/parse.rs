@@ -1,5 +1,5 @@
-//! Reads what an administrator brings: PEM or PKCS#12, keys encrypted or not. Every mistake is said in words that name
-//! the way out. It is slow on purpose where a password is tried: callers keep it off the async threads.
+//! Reads what an administrator uploads: PEM or PKCS#12, keys encrypted or not. Every mistake is explained with its
+//! remedy. It is deliberately slow when trying a password: callers keep it off the async threads.
 
 use p12_keystore::Pkcs12Archive;
 use p12_keystore::error::Error as Pkcs12Error;
@@ -19,25 +19,25 @@ pub const FILE_BYTES_MAX: usize = 1 << 20;
 const CERTIFICATES_MAX: usize = 200;
 /// Private keys in one file.
 const KEYS_MAX: usize = 20;
-/// Rounds of a password's derivation; OpenSSL writes 2,048, careful people a million.
+/// Rounds of a password derivation; OpenSSL writes 2,048, careful people a million.
 const ROUNDS_MAX: u32 = 5_000_000;
-/// Memory of a password's derivation by scrypt.
+/// Memory of a password derivation by scrypt.
 const SCRYPT_BYTES_MAX: u64 = 256 << 20;
-/// Lanes of a password's derivation by scrypt.
+/// Lanes of a password derivation by scrypt.
 const SCRYPT_LANES_MAX: u16 = 16;
 
 const WRONG_PASSWORD: &str = "The password doesn't open this file";
 const NO_PASSWORD: &str = "The private key is encrypted: give its password";
 
-/// What the files hold.
+/// The contents of the files.
 #[derive(Default)]
 struct Found {
     certificates: Vec<CertificateDer<'static>>,
     keys: Vec<KeyDer>,
 }
 
-/// Reads a certificate with its issuers and its key from one file, or the key from a second. Gives what to store, or why
-/// not. Both files may be PEM, PKCS#12 or plain DER.
+/// Reads a certificate with its issuers and its key from one file, or the key from a second. Returns what to store, or
+/// why not. Both files may be PEM, PKCS#12 or plain DER.
 pub fn read(
     file: &[u8],
     key_file: Option<&[u8]>,
@@ -48,7 +48,8 @@ pub fn read(
     read_with(&files, password, None, now)
 }
 
-/// Like [`read`]; when the files hold no key, `own` is it: the key that stayed here when its certificate was asked for.
+/// Like [`read`], with `own` as the key if the files contain none: the key that stayed here when its certificate was
+/// requested.
 pub fn read_with(
     files: &[&[u8]],
     password: Option<&Secret>,
@@ -74,7 +75,7 @@ pub fn read_with(
     check::assemble(found.certificates, &found.keys, now)
 }
 
-/// Reads the certificates of one file that holds nothing secret.
+/// Reads the certificates of one file without secrets.
 pub(super) fn certificates(file: &[u8]) -> Result<Vec<CertificateDer<'static>>, String> {
     let mut found = Found::default();
     found.take(file, None)?;
@@ -132,7 +133,7 @@ impl Found {
             "OPENSSH PRIVATE KEY" => {
                 return Err("This is a key of OpenSSH, which no certificate of TLS is made for".to_owned());
             }
-            // Parameters, revocation lists, public keys: of no use here, and no harm.
+            // Parameters, revocation lists, public keys: useless here, but harmless.
             _ => {}
         }
         Ok(())
@@ -148,7 +149,7 @@ impl Found {
                     Some(_) => WRONG_PASSWORD.to_owned(),
                     None => "This PKCS#12 file is encrypted: give its password".to_owned(),
                 },
-                // Its words speak of structures, never of contents.
+                // Its words describe structures, never contents.
                 other => format!(
                     "This PKCS#12 file can't be read ({other}). Convert it: openssl pkcs12 -in old.p12 -out new.pem"
                 ),
@@ -176,7 +177,7 @@ impl Found {
 /// Whether `file` looks like PKCS#12: a sequence that begins with version 3.
 fn is_pkcs12(file: &[u8]) -> bool {
     let [0x30, length, rest @ ..] = file else { return false };
-    // The long form of a length says in how many bytes it follows; 0x80 leaves it open.
+    // The long form tells in how many bytes the length follows; 0x80 leaves it open.
     let skipped = if *length < 0x80 { 0 } else { usize::from(length & 0x7f) };
     rest.get(skipped..).is_some_and(|rest| rest.starts_with(&[0x02, 0x01, 0x03]))
 }
@@ -294,7 +295,7 @@ mod tests {
         let alone = read(&work.file("leaf.pem"), Some(&key), None, now()).unwrap();
         assert!(!alone.facts.chain_complete && alone.warnings[0].contains("of its issuer, CN=inter,"));
 
-        // An authority with two keys under one name: the key identifiers tell them apart.
+        // An authority with two keys under one name: the key identifiers distinguish them.
         let inter = work.file("inter.pem");
         work.issue("inter", "ca", "root");
         std::fs::write(work.path("old.pem"), inter).unwrap();
@@ -325,7 +326,7 @@ mod tests {
                 assert!(read(&pem, Some(&key), Some(&secret("sesame")), now()).is_ok(), "{how}");
             }
         }
-        // A password that nothing needs is no mistake.
+        // An unneeded password is not a mistake.
         assert!(read(&work.file("a.pem"), Some(&work.file("a.key")), Some(&secret("x")), now()).is_ok());
     }
 
@@ -450,7 +451,7 @@ mod tests {
     #[test]
     fn a_damaged_file_never_panics() {
         let work = Workshop::with_chain();
-        // Few rounds, so that a flipped bit of their number does not make them many.
+        // Few rounds, so that a flipped bit in their number does not make them many.
         work.openssl("pkcs12 -export -in chain.pem -inkey leaf.key -out a.p12 -iter 1 -passout pass:x");
         work.openssl("pkcs8 -topk8 -iter 1 -outform DER -in leaf.key -out s.der -passout pass:x");
         work.openssl("x509 -in leaf.pem -outform DER -out leaf.der");

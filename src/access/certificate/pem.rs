@@ -1,4 +1,5 @@
-//! PEM (RFC 7468): labelled blocks of base64 with anything between them, as OpenSSL writes it. It knows no certificate.
+//! PEM (RFC 7468): labelled blocks of base64 with anything between them, as written by OpenSSL. It knows nothing of
+//! certificates.
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -14,13 +15,13 @@ const LINE_CHARS: usize = 64;
 pub(super) struct Block {
     /// `CERTIFICATE`, `PRIVATE KEY` and so on.
     pub label: String,
-    /// Whether a header says that OpenSSL's old way encrypted it (RFC 1421).
+    /// Whether a header marks it as encrypted in OpenSSL's old way (RFC 1421).
     pub old_encryption: bool,
-    /// What the base64 says.
+    /// The decoded base64.
     pub der: Zeroizing<Vec<u8>>,
 }
 
-/// Whether `text` has a block.
+/// Whether `text` contains a block.
 pub(super) fn is_pem(text: &[u8]) -> bool {
     text.windows(BEGIN.len()).any(|part| part == BEGIN.as_bytes())
 }
@@ -38,7 +39,7 @@ pub(super) fn blocks(text: &[u8]) -> Result<Vec<Block>, String> {
             match self::label(line, END) {
                 Some(end) if end == label => break,
                 Some(end) => return Err(format!("The block {label} ends as {end}: the file is damaged")),
-                // A header; only keys that are encrypted in the old way have some.
+                // A header; only keys encrypted in the old way have any.
                 None if line.contains(&b':') => old_encryption |= line.ends_with(b"ENCRYPTED"),
                 None => base64.extend_from_slice(line),
             }

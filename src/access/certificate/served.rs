@@ -1,5 +1,5 @@
-//! What a server presents: the certificate that fits the name a client asks for. It never changes; a new one takes its
-//! place, and sessions that run keep theirs.
+//! What a server presents: the certificate for the name a client asks for. It is immutable; a new one replaces it, and
+//! running sessions keep theirs.
 
 use std::sync::Arc;
 
@@ -17,7 +17,7 @@ pub(super) struct Presented {
     pub certified: Arc<CertifiedKey>,
 }
 
-/// Certificates in the order of the profile, the first presented when no other fits.
+/// Certificates in the order of the profile; the first is presented if no other fits.
 #[derive(Clone, Debug, Default)]
 pub struct Served {
     list: Vec<Presented>,
@@ -43,12 +43,12 @@ impl Served {
         self.list.len() == other.list.len() && self.list.iter().zip(&other.list).all(same)
     }
 
-    /// Whether there is nothing to present: no handshake can succeed.
+    /// Whether there is nothing to present: every handshake would fail.
     pub fn is_empty(&self) -> bool {
         self.list.is_empty()
     }
 
-    /// The certificate that is made for `host` (FTP's HOST, RFC 7151); `None` when none is.
+    /// The certificate for `host` (FTP's HOST, RFC 7151); `None` if there is none.
     pub fn for_host(&self, host: &str) -> Option<Arc<CertifiedKey>> {
         let (fit, found) = self.best(Some(host), |_| true)?;
         (fit != Fit::Not).then(|| Arc::clone(&found.certified))
@@ -64,7 +64,7 @@ impl Served {
         self.list.iter().map(|one| (one.name.as_str(), &one.facts))
     }
 
-    /// The best for `host`: first what the client can check, then the name, then the dates, then the profile's order.
+    /// The best for `host`: first what the client can verify, then the name, then the dates, then the profile's order.
     fn best(&self, host: Option<&str>, usable: impl Fn(&CertifiedKey) -> bool) -> Option<(Fit, &Presented)> {
         let host = host.map(|host| {
             let bare = host.trim_start_matches('[').trim_end_matches(']').trim_end_matches('.');
@@ -91,7 +91,7 @@ fn fit(names: &[String], host: &str) -> Fit {
 }
 
 impl Served {
-    /// The best for `host` of those whose signatures the client can check.
+    /// The best for `host` among those whose signatures the client can verify.
     fn present(&self, hello: &ClientHello<'_>, host: Option<&str>) -> Option<Arc<CertifiedKey>> {
         let usable = |one: &CertifiedKey| one.key.choose_scheme(hello.signature_schemes()).is_some();
         self.best(host, usable).map(|(_, found)| Arc::clone(&found.certified))
@@ -104,7 +104,7 @@ impl ResolvesServerCert for Served {
     }
 }
 
-/// The same for a client that said FTP's HOST (RFC 7151) and names nobody in its handshake.
+/// The same for a client that said FTP's HOST (RFC 7151) and named no host in its handshake.
 #[derive(Debug)]
 pub struct ForHost {
     served: Arc<Served>,
@@ -185,7 +185,7 @@ mod tests {
         assert_eq!(named(&Served::new(list, Clock::System), "a.b").as_deref(), Some("new"));
     }
 
-    /// Shakes hands in memory; gives the certificate that the client saw.
+    /// Does a handshake in memory; returns the certificate that the client saw.
     fn shake(
         served: &Arc<Served>,
         trusted: &[&Material],

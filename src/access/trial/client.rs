@@ -1,5 +1,5 @@
-//! The client: lines out, replies in (RFC 959 section 4.2), TLS on both connections (RFC 4217), data connections by EPSV
-//! (RFC 2428). Every wait has an end.
+//! The client: lines out, replies in (RFC 959 section 4.2), TLS on both connections (RFC 4217), data connections by
+//! EPSV (RFC 2428). Every wait is bounded.
 
 use std::io;
 use std::net::SocketAddr;
@@ -19,7 +19,7 @@ use crate::access::certificate::Facts;
 
 /// How long one step of the conversation may take.
 const STEP_WITHIN: Duration = Duration::from_secs(5);
-/// Bytes of one reply; and of one listing, of which the rest is not read.
+/// Bytes of one reply, and of one listing; the rest of a listing is not read.
 const READ_BYTES_MAX: usize = 64 * 1024;
 
 /// What went wrong, as the end of a sentence.
@@ -31,7 +31,7 @@ pub enum Trouble {
     /// The other side said no.
     #[error("the answer was: {0}")]
     Refused(Answer),
-    /// What came was no reply.
+    /// What came was not a reply.
     #[error("what came was no FTP reply: {0:?}")]
     Unreadable(String),
     /// The network or TLS.
@@ -54,12 +54,12 @@ impl std::fmt::Display for Answer {
     }
 }
 
-/// What a handshake agreed on.
+/// The result of a handshake.
 #[derive(Clone, Debug)]
 pub struct Agreed {
     /// `TLS 1.3`.
     pub version: String,
-    /// What the certificate says; why it cannot be read.
+    /// The contents of the certificate, or why it cannot be read.
     pub certificate: Result<Facts, String>,
 }
 
@@ -76,12 +76,12 @@ pub struct Client {
 enum Stream {
     Plain(TcpStream),
     Tls(Box<TlsStream<TcpStream>>),
-    /// While a handshake has the socket; for good, if it failed.
+    /// While a handshake owns the socket; permanently, if it failed.
     Gone,
 }
 
 impl Client {
-    /// Connects, and reads nothing yet.
+    /// Connects without reading.
     pub async fn connect(to: SocketAddr) -> Result<Self, Trouble> {
         let stream = in_time(TcpStream::connect(to)).await?;
         stream.set_nodelay(true)?;
@@ -89,7 +89,7 @@ impl Client {
         Ok(Self { stream: Stream::Plain(stream), read: Vec::new(), peer, tls: None })
     }
 
-    /// Whether the server sees us as a client of its own host.
+    /// Whether to the server this client is on its own host.
     pub fn is_here(&self) -> bool {
         let Stream::Plain(stream) = &self.stream else { return false };
         let own = stream.local_addr().map(|own| own.ip().to_canonical());
@@ -113,19 +113,19 @@ impl Client {
         Ok(Agreed { version, certificate })
     }
 
-    /// Says one line and reads the reply to it.
+    /// Sends one line and reads the reply.
     pub async fn say(&mut self, line: &str) -> Result<Answer, Trouble> {
         in_time(self.stream.write_all(format!("{line}\r\n").as_bytes())).await?;
         in_time(self.stream.flush()).await?;
         self.answer().await
     }
 
-    /// Says one line; any reply of 400 or more is trouble.
+    /// Sends one line; any reply of 400 or more is an error.
     pub async fn ask(&mut self, line: &str) -> Result<Answer, Trouble> {
         accepted(self.say(line).await?)
     }
 
-    /// The next reply, all lines of it.
+    /// The next reply, all its lines.
     pub async fn answer(&mut self) -> Result<Answer, Trouble> {
         let mut lines = Vec::new();
         loop {
@@ -158,7 +158,7 @@ impl Client {
         }
     }
 
-    /// Asks for a data connection and opens it; TLS on it begins later ([`Self::fetch`], [`Self::put`]).
+    /// Asks for a data connection and opens it; its TLS begins later ([`Self::fetch`], [`Self::put`]).
     async fn data(&mut self) -> Result<TcpStream, Trouble> {
         let answer = self.ask("EPSV").await?;
         let port = answer.text.split('|').nth(3).and_then(|port| port.parse::<u16>().ok());
@@ -166,7 +166,7 @@ impl Client {
         in_time(TcpStream::connect(SocketAddr::new(self.peer.ip(), port))).await
     }
 
-    /// Whether TLS stands on the data connection, and whether it resumed the control connection's session.
+    /// The data connection, with TLS if agreed, and whether that resumed the control connection's session.
     async fn protect(&self, stream: TcpStream) -> Result<(Stream, bool), Trouble> {
         let Some((config, name)) = &self.tls else { return Ok((Stream::Plain(stream), false)) };
         let stream = in_time(TlsConnector::from(Arc::clone(config)).connect(name.clone(), stream)).await?;
@@ -174,7 +174,7 @@ impl Client {
         Ok((Stream::Tls(Box::new(stream)), resumed))
     }
 
-    /// A command that sends something back over a data connection: how many lines, and whether TLS was resumed.
+    /// A command that returns something over a data connection: how many lines, and whether TLS was resumed.
     pub async fn fetch(&mut self, line: &str) -> Result<(usize, bool), Trouble> {
         let data = self.data().await?;
         self.ask(line).await?;
@@ -187,7 +187,7 @@ impl Client {
         Ok((String::from_utf8_lossy(&bytes).lines().count(), resumed))
     }
 
-    /// A command that takes `bytes` over a data connection.
+    /// A command that sends `bytes` over a data connection.
     pub async fn put(&mut self, line: &str, bytes: &[u8]) -> Result<Answer, Trouble> {
         let data = self.data().await?;
         self.ask(line).await?;

@@ -1,7 +1,7 @@
-//! The door tried from outside: a small FTP client that does what a partner's would, step by step, each step timed.
-//! It knows nothing of the engine; what it finds is what a partner finds.
+//! Tries the FTP server from outside: a small FTP client that does what a partner's would, step by step, each step
+//! timed. It knows nothing of the engine; it finds what a partner would find.
 //!
-//! Always: it ends within [`WITHIN`], leaves no file behind, and no receipt.
+//! Always: it ends within [`WITHIN`] and leaves behind no file and no receipt.
 
 mod client;
 mod steps;

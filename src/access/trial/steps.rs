@@ -1,4 +1,4 @@
-//! The steps of a trial in their order, each timed; the first that fails ends it, with what to do about it.
+//! The steps of a trial in order, each timed; the first failure ends it, with a remedy.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::Duration;
@@ -17,11 +17,11 @@ use crate::domain::profile::Profile;
 use crate::domain::setting::Value as _;
 use crate::domain::value::FtpOverTls;
 
-/// A trial has ended after this time, whatever happens.
+/// The limit of a trial, whatever happens.
 pub const WITHIN: Duration = Duration::from_secs(25);
 /// How long a connection to an address may take.
 const REACH_WITHIN: Duration = Duration::from_secs(4);
-/// A certificate that expires within this time is told.
+/// A certificate that expires within this time is reported.
 const EXPIRY_NEAR_DAYS: i64 = 30;
 
 /// How a step ended.
@@ -29,7 +29,7 @@ const EXPIRY_NEAR_DAYS: i64 = 30;
 pub enum Outcome {
     /// All is well.
     Passed,
-    /// It was done, but look.
+    /// It succeeded, but needs attention.
     Warning,
     /// It failed; later steps were not tried.
     Failed,
@@ -37,7 +37,7 @@ pub enum Outcome {
     Skipped,
 }
 
-/// Where what is wrong can be set right: `profile`, `connector` or `settings`, and the key; `certificates` has none.
+/// Where to fix a problem: `profile`, `connector` or `settings`, and the key; `certificates` has none.
 pub type Fix = (&'static str, &'static str);
 
 /// One step.
@@ -78,12 +78,12 @@ impl Report {
     }
 }
 
-/// What is tried, and how to get in.
+/// What to try, and how to get in.
 #[derive(Clone, Debug)]
 pub struct Subject<'a> {
     /// The FTP server's settings.
     pub profile: &'a Profile,
-    /// The partner's.
+    /// The partner's connector.
     pub connector: &'a Connector,
     /// The host name shown to partners.
     pub public_host: Option<String>,
@@ -93,21 +93,21 @@ pub struct Subject<'a> {
     pub pass: Secret,
     /// What time it is.
     pub now: Timestamp,
-    /// A part of a file name that nothing has.
+    /// A part of a file name that nothing else has.
     pub unique: &'a str,
 }
 
-/// A trial on its way.
+/// A trial in progress.
 struct Trial<'a> {
     subject: &'a Subject<'a>,
     steps: Vec<Step>,
     since: Instant,
 }
 
-/// A step failed and the trial is over: it stands among the steps.
+/// A step failed and the trial is over; the steps contain it.
 struct Over;
 
-/// Tries all of it.
+/// Runs all steps.
 pub async fn run(subject: &Subject<'_>) -> Report {
     let mut trial = Trial { subject, steps: Vec::new(), since: Instant::now() };
     if tokio::time::timeout(WITHIN, trial.all()).await.is_err() {
@@ -125,12 +125,12 @@ impl Trial<'_> {
         self.passive(&mut client).await?;
         self.list(&mut client).await?;
         self.write(&mut client).await?;
-        // Whatever the answer is: everything that was to be tried was tried.
+        // Whatever the answer: everything was tried.
         let _ = client.say("QUIT").await;
         Ok(())
     }
 
-    /// Through the host that partners use where it leads here, else straight to the listener.
+    /// Through the host that partners use if it leads here, otherwise directly to the listener.
     async fn reach(&mut self) -> Result<Client, Over> {
         let Some(listening) = self.subject.listening else {
             let detail = "The FTP server is not listening: its profile says why.".to_owned();
@@ -159,7 +159,7 @@ impl Trial<'_> {
         }
     }
 
-    /// A connection by the name that partners use, if it leads to this very host.
+    /// A connection through the name that partners use, if it leads to this very host.
     async fn through(&mut self, host: &str, port: u16) -> Option<Client> {
         let addresses = match hosts::look_up(host, hosts::WITHIN).await {
             Ok(addresses) => addresses,
@@ -248,7 +248,7 @@ impl Trial<'_> {
         Ok(())
     }
 
-    /// What a partner's client would think of the certificate.
+    /// How a partner's client would judge the certificate.
     fn judge(&mut self, agreed: &Agreed) {
         let facts = match &agreed.certificate {
             Ok(facts) => facts,
@@ -318,7 +318,7 @@ impl Trial<'_> {
         Ok(())
     }
 
-    /// What a client is told to connect to (RFC 959 section 4.1.2: 227).
+    /// The address that a client is told to connect to (RFC 959 section 4.1.2: 227).
     async fn passive(&mut self, client: &mut Client) -> Result<(), Over> {
         let words = "Ask for a passive port";
         let answer = match client.ask("PASV").await {
@@ -434,7 +434,7 @@ fn is_private(ip: Ipv4Addr) -> bool {
     ip.is_private() || ip.is_loopback() || ip.is_link_local()
 }
 
-/// A name that is temporary for this partner and that the filter lets in.
+/// A name that is temporary for this partner and that the filter accepts.
 fn probe_name(subject: &Subject<'_>) -> Option<String> {
     let (connector, unique) = (subject.connector, subject.unique);
     let filter = connector.filter(subject.profile);

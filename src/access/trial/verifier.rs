@@ -1,5 +1,5 @@
-//! Takes any certificate, so that the trial can say what is wrong with it instead of failing at the handshake. Its
-//! signatures are checked: whoever presents it holds its key.
+//! Accepts any certificate, so that the trial can report what is wrong with it instead of failing at the handshake.
+//! Signatures are verified: whoever presents it holds its key.
 
 use std::sync::Arc;
 
@@ -48,7 +48,7 @@ impl ServerCertVerifier for Lenient {
     }
 }
 
-/// A client's side of TLS that remembers its sessions: data connections resume the one of the control connection.
+/// A TLS client that remembers its sessions: data connections resume that of the control connection.
 pub fn config() -> Result<Arc<ClientConfig>, Error> {
     let provider = Arc::new(provider());
     let config = ClientConfig::builder_with_provider(Arc::clone(&provider))

@@ -1,4 +1,4 @@
-//! What the other side of a connector proves itself with, or checks ours with: written like a setting, and none.
+//! What the other side of a connector authenticates with, or verifies ours with: written like a setting, but not one.
 
 use super::ConnectorSettings;
 use crate::base::secret::Secret;
@@ -6,17 +6,17 @@ use crate::domain::administrator::check_password;
 use crate::domain::setting::{Mistake, Texts, Value};
 use crate::domain::value::{ConnectorType, CredentialKind};
 
-/// What stands behind a connector of these settings.
+/// The type of a connector with these settings.
 pub fn type_of(texts: &Texts) -> ConnectorType {
     let default = ConnectorSettings::setting("type").map_or("", |setting| setting.default);
     let text = texts.get("type").map_or(default, String::as_str);
     ConnectorType::parse(text).unwrap_or(ConnectorType::FtpServer)
 }
 
-/// Takes the password or secret of `owner` out of `values`, if it is there.
+/// Takes the password or secret of `owner` out of `values`, if present.
 ///
 /// # Errors
-/// A connector of this type has another one or none, or it is too weak.
+/// A connector of this type has another credential or none, or it is too weak.
 pub fn take_credential(values: &mut Texts, kind: ConnectorType, owner: &str) -> Result<Option<Secret>, Mistake> {
     let own = kind.credential();
     for other in CredentialKind::ALL {

@@ -1,4 +1,4 @@
-//! One partner: its id, its settings, and what they say together with the profile's.
+//! One partner: its id, its settings, and their effect together with the profile's.
 
 use std::net::IpAddr;
 
@@ -21,7 +21,7 @@ pub struct Connector {
     pub settings: ConnectorSettings,
 }
 
-/// Why nobody may sign in with a connector now.
+/// Why nobody can sign in with a connector now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum WhyNot {
     /// It is switched off.
@@ -50,12 +50,12 @@ impl WhyNot {
 }
 
 impl Connector {
-    /// The folder that is Send, absolute or below the Root Directory.
+    /// The folder for Send, absolute or below the Root Directory.
     pub fn input_folder_text(&self) -> String {
         self.folder(&self.settings.input_folder, "Send")
     }
 
-    /// The folder that is Receive, absolute or below the Root Directory.
+    /// The folder for Receive, absolute or below the Root Directory.
     pub fn output_folder_text(&self) -> String {
         self.folder(&self.settings.output_folder, "Receive")
     }
@@ -98,12 +98,12 @@ impl Connector {
         }
     }
 
-    /// When a file that was received at that time has settled: from then on it is told of and passed along.
+    /// When a file received at that time has settled: from then on its event is delivered and it is passed along.
     pub fn settles_at(&self, received: Timestamp) -> Timestamp {
         received.plus(self.settings.settle_s.seconds())
     }
 
-    /// The most sessions it may have: its own number, or the profile's.
+    /// The most sessions it may have: its own limit, or the profile's.
     pub fn sessions_max(&self, profile: &Profile) -> usize {
         self.settings.sessions_max.unwrap_or(profile.sessions_per_connector_max).count()
     }

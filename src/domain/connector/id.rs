@@ -6,8 +6,8 @@ use std::hash::{Hash, Hasher};
 
 use crate::domain::value::typed;
 
-/// A partner's login name: 1 to 64 letters, digits, `. _ -`, beginning with a letter or digit. Compared without
-/// regard to case; also the name of the partner's folder.
+/// A partner's login name: 1 to 64 letters, digits, `. _ -`, beginning with a letter or digit. Compared without regard
+/// to case; also the name of the partner's folder.
 #[derive(Clone, Debug)]
 pub struct ConnectorId {
     text: String,
@@ -51,7 +51,7 @@ impl ConnectorId {
         &self.text
     }
 
-    /// The id as it is compared: in lower case.
+    /// The id for comparisons: in lower case.
     pub fn key(&self) -> &str {
         &self.key
     }

@@ -1,4 +1,4 @@
-//! What can be set for one partner.
+//! The settings of one partner.
 
 use crate::domain::command::{Arguments, ProgramName};
 use crate::domain::filter::{Filter, TempExtensions};
@@ -158,19 +158,19 @@ settings! {
 }
 
 impl ConnectorSettings {
-    /// These, where what they say of alerts counts.
+    /// These settings, if the connector has alerts of its own.
     pub fn own_alerts(&self) -> Option<&Self> {
         (self.alerts == AlertsFrom::Own).then_some(self)
     }
 
-    /// Reads and checks all of it, what values must fulfil together included.
+    /// Reads and checks all of it, including rules across values.
     pub fn parse(texts: &Texts) -> Result<Self, Vec<Mistake>> {
         let settings = Self::read(texts)?;
         let mistakes = settings.mistakes();
         if mistakes.is_empty() { Ok(settings) } else { Err(mistakes) }
     }
 
-    /// What its values do not fulfil together.
+    /// Violations of rules across values.
     fn mistakes(&self) -> Vec<Mistake> {
         let mut mistakes = Vec::new();
         let mut wrong = |key, message: String| mistakes.push(Mistake::new(key, message));
@@ -218,7 +218,7 @@ impl ConnectorSettings {
         mistakes
     }
 
-    /// What may be meant, but seldom is.
+    /// Settings that may be intended, but seldom are.
     pub fn warnings(&self, profile: &Profile) -> Vec<Mistake> {
         let mut warnings = self.encryption_warnings(profile);
         let mut warn = |key, message: String| warnings.push(Mistake::new(key, message));
@@ -370,7 +370,7 @@ mod tests {
         assert_eq!(empty.texts()["allowed_files_filter"], "as_profile");
     }
 
-    /// For each key a few values that an administrator may type.
+    /// For each key, a few values that an administrator may type.
     const TYPED: &[(&str, &[&str])] = &[
         ("description", &["Acme, orders", "Ünïcode = fine"]),
         ("enabled", &["off", "yes"]),

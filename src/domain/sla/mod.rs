@@ -1,7 +1,7 @@
 //! SLAs: how many files are due in which windows, and how each window stands (PRODUCT 10).
 //!
-//! Always: a window is half-open, so that a file completed at the moment one ends belongs to the next; and how a window
-//! stands follows from the moment and the counts alone, so that it can be told afterwards as it was.
+//! Always: windows are half-open, so that a file completed at the moment one ends belongs to the next. The state of a
+//! window follows from the moment and the counts alone, so it can be reconstructed afterwards.
 
 mod schedule;
 mod settings;
@@ -26,30 +26,30 @@ words! {
     }
 }
 
-/// Whether files without a byte count.
+/// Whether empty files count.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum EmptyFiles {
-    /// As any other.
+    /// Like any other.
     Count,
     /// Not at all.
     Ignored,
 }
 
-/// A moment as the clocks of `zone` show it: `Fri 27 Nov 09:00`.
+/// A moment in the local time of `zone`: `Fri 27 Nov 09:00`.
 pub fn shown(at: Timestamp, zone: &ZoneName) -> String {
     zone.zone().to_datetime(at.calendar()).strftime("%a %-d %b %H:%M").to_string()
 }
 
 words! {
-    /// How a window stands.
+    /// The state of a window.
     pub enum State {
-        /// Not ended, and nothing to warn of.
+        /// Not ended, and nothing to warn about.
         Pending = "pending";
         /// Enough files in time.
         Met = "met";
         /// Short of files with no more than the lead time left, or in its grace.
         AtRisk = "at_risk";
-        /// Ended, and its grace too, without enough files.
+        /// Ended, including its grace, without enough files.
         Violated = "violated";
         /// Enough files, the last of them in the grace.
         Late = "late";
@@ -57,13 +57,13 @@ words! {
 }
 
 impl State {
-    /// Whether a window that stands so will stand so for ever.
+    /// Whether this state never changes again.
     pub const fn is_final(self) -> bool {
         matches!(self, Self::Met | Self::Violated | Self::Late)
     }
 }
 
-/// Files that counted, by when they were completed.
+/// Files that counted, by the time they were completed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Counts {
     /// Within the window.
@@ -81,28 +81,29 @@ pub struct Sla {
     pub counted: Counted,
     /// Which names count; empty: all.
     pub names: Filter,
-    /// Whether empty files do.
+    /// Whether empty files count.
     pub empty_files: EmptyFiles,
     /// The windows.
     pub schedule: Schedule,
-    /// How long before its end a window that lacks files is at risk; none: it never is before.
+    /// How long before its end a window that lacks files is at risk; none: never before its end.
     pub lead: Option<Duration>,
-    /// How long after its end files make a window late rather than violated; zero: not at all.
+    /// How long after its end files make a window late rather than violated; zero: never.
     pub grace: Duration,
 }
 
 impl Sla {
-    /// Whether a file of that name and size counts. The name is the last part of its path, and not a temporary one.
+    /// Whether a file of that name and size counts. The name is the last component of its path, and never a temporary
+    /// one.
     pub fn counts(&self, name: &str, size_bytes: u64) -> bool {
         (size_bytes > 0 || self.empty_files == EmptyFiles::Count) && self.names.accepts(name)
     }
 
-    /// When nothing can change any more how `window` stands.
+    /// When the state of `window` is final.
     pub fn settled_at(&self, window: Window) -> Timestamp {
         window.end.plus(self.grace)
     }
 
-    /// How `window` stands at `now`, when `counts` had been completed by then.
+    /// The state of `window` at `now`, if `counts` files were completed by then.
     pub fn state(&self, window: Window, counts: Counts, now: Timestamp) -> State {
         let due = self.at_least.get();
         if counts.in_window >= due {
@@ -115,7 +116,7 @@ impl Sla {
             return State::Violated;
         }
         match self.lead {
-            // The end may come sooner than the lead time after the beginning: then it is at risk from the beginning.
+            // The lead time may be longer than the window: then it is at risk from the beginning.
             Some(lead) if now >= window.start && now >= window.end.minus(lead) => State::AtRisk,
             _ => State::Pending,
         }
@@ -208,7 +209,7 @@ mod tests {
     }
 
     proptest! {
-        /// Time and files only go forward: a final state stays, and no state comes back.
+        /// Time and files only increase: a final state stays, and no state comes back.
         #[test]
         fn a_window_never_goes_back(
             due in 1_u64..4,

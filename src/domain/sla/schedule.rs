@@ -1,8 +1,8 @@
-//! When the windows of an SLA are. Times are those that the clocks of the zone show: a day is a calendar day, of 23 or 25
-//! hours when the clocks are put forward or back.
+//! When the windows of an SLA are. Times are local to the zone: a day is a calendar day, of 23 or 25 hours when the
+//! clocks change.
 //!
-//! Always: windows of one schedule come in order, are never empty and never overlap. A time that the clocks skip is the
-//! moment they are put forward, one that they show twice is the first of the two.
+//! Always: windows of one schedule come in order, are never empty and never overlap. A time that the clocks skip means
+//! the moment they are put forward, one that they show twice the first of the two.
 
 use std::collections::VecDeque;
 
@@ -29,7 +29,7 @@ pub struct Window {
 /// When windows begin and end.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Schedule {
-    /// Where the windows of a day begin and end on the clock, in order.
+    /// The local times at which the windows of a day begin and end, in order.
     edges: Vec<(TimeOfDay, TimeOfDay)>,
     days: Weekdays,
     zone: ZoneName,
@@ -40,7 +40,7 @@ impl Schedule {
     /// One window on each of `days`, between two times of it.
     ///
     /// # Errors
-    /// In words, when the window would end before it begins or at once.
+    /// In words, if the window would end before it begins or at once.
     pub fn from_to(
         (from, until): (TimeOfDay, TimeOfDay),
         days: Weekdays,
@@ -55,10 +55,10 @@ impl Schedule {
         Ok(Self { edges: vec![(from, until)], days, zone, days_off })
     }
 
-    /// A window for every `minutes` on the clock, from each midnight of `days` on.
+    /// A window for every `minutes` of local time, from each midnight of `days` on.
     ///
     /// # Errors
-    /// In words, when a day cannot be divided so.
+    /// In words, if a day cannot be divided so.
     pub fn every(minutes: u16, days: Weekdays, zone: ZoneName, days_off: DaysOff) -> Result<Self, String> {
         if !(INTERVAL_MIN..=INTERVAL_MAX).contains(&minutes) || !INTERVAL_MAX.is_multiple_of(minutes) {
             return Err(format!(
@@ -71,19 +71,19 @@ impl Schedule {
         Ok(Self { edges: starts.filter_map(edge).collect(), days, zone, days_off })
     }
 
-    /// The windows that share a moment with the time from `from` until just before `until`, the earliest first. They are
-    /// worked out day by day as they are asked for.
+    /// The windows that overlap the time from `from` until just before `until`, earliest first. They are computed
+    /// lazily, day by day.
     pub fn between(&self, from: Timestamp, until: Timestamp) -> Windows<'_> {
         let calendar = from.calendar();
-        // A moment that no calendar holds would be taken for 1970, and every day since be gone through.
+        // A moment outside the calendar would become 1970, and every day since would be visited.
         let is_held = calendar.as_microsecond() == from.us();
         let day = self.zone.zone().to_datetime(calendar).date();
-        // The clocks can go back over a midnight: then a window of the day before is not over yet.
+        // The clocks can go back across midnight: then a window of the day before is not over yet.
         let day = (is_held && from < until).then(|| day.yesterday().unwrap_or(day));
         Windows { schedule: self, day, from, until, ready: VecDeque::new() }
     }
 
-    /// The windows of one day, the earliest first: none on a day off, nor on one that the zone's calendar skips.
+    /// The windows of one day, earliest first: none on a day off, nor on a day that the zone's calendar skips.
     pub fn of_day(&self, day: Date) -> impl Iterator<Item = Window> {
         let is_due = self.days.contains(day.weekday()) && !self.days_off.contains(day);
         let edges = if is_due { self.edges.as_slice() } else { &[] };
@@ -93,7 +93,7 @@ impl Schedule {
         })
     }
 
-    /// The first moment at which the clocks show `time` of `day` or later; nothing beyond the end of the calendar.
+    /// The first moment at which the clocks show `time` of `day` or later; none beyond the end of the calendar.
     fn moment(&self, day: Date, time: TimeOfDay) -> Option<Timestamp> {
         let shown: DateTime = day.at(0, 0, 0, 0).checked_add(i64::from(time.minutes()).minutes()).ok()?;
         let zone = self.zone.zone();
@@ -105,7 +105,7 @@ impl Schedule {
     }
 }
 
-/// Windows of a schedule, the earliest first.
+/// Windows of a schedule, earliest first.
 #[derive(Clone, Debug)]
 pub struct Windows<'s> {
     schedule: &'s Schedule,
@@ -133,7 +133,7 @@ impl Iterator for Windows<'_> {
             }
             let day = self.day?;
             let begins = self.schedule.moment(day, TimeOfDay::MIDNIGHT);
-            // Nothing of a day that begins afterwards is wanted, nor of the day beyond the calendar.
+            // Days that begin after the end are not needed, nor the day beyond the calendar.
             self.day = begins.filter(|begins| *begins < self.until).and_then(|_| day.tomorrow().ok());
             self.ready.extend(self.schedule.of_day(day));
         }
@@ -207,7 +207,7 @@ mod tests {
         let sunday = Schedule { days: Weekdays::ALL, ..spring };
         let window = sunday.of_day(date(2026, 3, 8)).next().unwrap();
         assert_eq!((window.start, window.end), (at("2026-03-08T06:00:00Z"), at("2026-03-08T07:00:00Z")));
-        // Wholly within the hour that is skipped: there is no such time.
+        // Entirely within the skipped hour: there is no such time.
         let within = Schedule { days: Weekdays::ALL, ..from_to("02:10", "02:50", "America/New_York") };
         assert_eq!(within.of_day(date(2026, 3, 8)).count(), 0);
         assert_eq!(within.of_day(date(2026, 3, 9)).count(), 1);
@@ -241,7 +241,7 @@ mod tests {
         schedule.days_off = DaysOff::parse("2026-11-26").unwrap();
         let due: Vec<_> = schedule.between(at("2026-11-24T00:00:00Z"), at("2026-12-01T00:00:00Z")).collect();
         let day = |window: &Window| schedule.zone.zone().to_datetime(window.start.calendar()).date().day();
-        // There it is past 9:00 on the 24th already, and the 1st has begun before it does in UTC.
+        // There it is already past 9:00 on the 24th, and the 1st has begun before it does in UTC.
         assert_eq!(due.iter().map(day).collect::<Vec<_>>(), [25, 27, 30, 1]);
     }
 
@@ -293,7 +293,7 @@ mod tests {
             prop_assert!(windows.iter().all(|window| window.start < window.end));
         }
 
-        /// Asked in pieces, the same windows come as when asked at once, none lost and none twice.
+        /// Querying in pieces gives the same windows as querying at once, none lost and none twice.
         #[test]
         fn pieces_make_the_whole(
             (zone, from) in near_a_change(),
@@ -308,7 +308,7 @@ mod tests {
             let (middle, until) = (from.plus(Duration::from_hours(cut.min(hours))), from.plus(Duration::from_hours(hours)));
             let whole: Vec<_> = schedule.between(from, until).collect();
             let mut pieces: Vec<_> = schedule.between(from, middle).chain(schedule.between(middle, until)).collect();
-            // The one that spans the cut is in both.
+            // The window that spans the cut is in both.
             pieces.dedup();
             prop_assert_eq!(&pieces, &whole);
             for pair in whole.windows(2) {

@@ -1,4 +1,4 @@
-//! Times of the day, days of the week and days off: what a window of an SLA is made of.
+//! Times of the day, days of the week and days off, which make up the windows of an SLA.
 
 use std::collections::BTreeSet;
 
@@ -7,11 +7,11 @@ use jiff::civil::{Date, Weekday};
 use super::{list, typed};
 use crate::domain::setting::{Input, Value};
 
-/// Minutes of a day as its clock shows them.
+/// Minutes of a day by its clock.
 const DAY_MINUTES: u16 = 24 * 60;
 /// Days off in one calendar: some years of holidays of several countries.
 const DAYS_OFF_MAX: usize = 1_000;
-/// The days of the week as they are written.
+/// The days of the week as written.
 const WEEK: [(Weekday, &str); 7] = [
     (Weekday::Monday, "Mon"),
     (Weekday::Tuesday, "Tue"),
@@ -22,7 +22,7 @@ const WEEK: [(Weekday, &str); 7] = [
     (Weekday::Sunday, "Sun"),
 ];
 
-/// A time of the day on the clock, `00:00` to `24:00`, which is the end of the day.
+/// A time of the day on the clock, from `00:00` to `24:00`, the end of the day.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct TimeOfDay(u16);
 
@@ -30,7 +30,7 @@ impl TimeOfDay {
     /// The beginning of the day.
     pub const MIDNIGHT: Self = Self(0);
 
-    /// `minutes` after midnight on the clock; nothing beyond the end of the day.
+    /// `minutes` after midnight on the clock; none beyond the end of the day.
     pub const fn from_minutes(minutes: u16) -> Option<Self> {
         if minutes <= DAY_MINUTES { Some(Self(minutes)) } else { None }
     }
@@ -62,7 +62,7 @@ impl Value for TimeOfDay {
     }
 }
 
-/// At least one day of the week.
+/// A set of weekdays, never empty.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Weekdays(u8);
 
@@ -93,7 +93,7 @@ impl Value for Weekdays {
                 None => index(item).map(|day| (day, day)),
             };
             let (first, last) = read.ok_or_else(|| place + &wrong())?;
-            // Sat–Mon goes round the end of the week.
+            // Sat–Mon wraps around the end of the week.
             let count = (last + WEEK.len() - first) % WEEK.len();
             days |= (0..=count).fold(0, |days, step| days | 1 << ((first + step) % WEEK.len()));
         }

@@ -7,21 +7,21 @@ use crate::domain::setting::{Input, Value, nearest};
 /// The text of [`AsProfile::AsProfile`].
 const AS_PROFILE: &str = "as_profile";
 
-/// A setting of the profile that a connector may have its own value of.
+/// A setting of the profile that a connector may override.
 pub trait Overridable: Value {
-    /// The control of a connector, *as profile* included.
+    /// The input for a connector, including *as profile*.
     const OWN_INPUT: Input;
 
-    /// The text that says *none of it* in a connector, where an empty text says *as profile*.
+    /// The text that means *none* in a connector, where an empty text means *as profile*.
     const OWN_EMPTY: &'static str = "";
 
-    /// Reads a connector's own value; what is wrong names *as profile* too, where there are a few to choose from.
+    /// Reads a connector's own value; an error offers *as profile* too, if there are few choices.
     fn parse_own(text: &str) -> Result<Self, String> {
         Self::parse(text)
     }
 }
 
-/// Why `text` is none of `known`.
+/// Why `text` is not among `known`.
 fn none_of(text: &str, known: &[(&'static str, &'static str)]) -> String {
     let names: Vec<_> = known.iter().map(|(name, _)| *name).collect();
     let near = nearest(&text.trim().to_lowercase(), names.iter().copied())
@@ -38,7 +38,7 @@ macro_rules! choice {
         pub enum $name { $($(#[$vdoc])* $variant,)+ }
 
         impl $name {
-            /// Every value, in the order of the pages.
+            /// Every value, in the order on the pages.
             pub const ALL: &'static [Self] = &[$(Self::$variant,)+];
 
             /// Its text, as typed and stored.
@@ -104,7 +104,7 @@ choice! {
 }
 
 choice! {
-    /// What is refused in clear; each includes the ones before it.
+    /// What is refused in clear; each level includes the previous ones.
     RequireTls {
         /// Nothing.
         None = "none", "None: clear text is allowed";
@@ -138,7 +138,7 @@ choice! {
 }
 
 choice! {
-    /// How much is logged; each includes the ones before it.
+    /// How much is logged; each level includes the previous ones.
     LogLevel {
         /// Nothing.
         None = "none", "None";
@@ -158,7 +158,7 @@ choice! {
 choice! {
     /// Where the log goes.
     LogTarget {
-        /// What collects a service's output has it.
+        /// To whatever collects a service's output.
         Stderr = "stderr", "Standard error: for what collects a service’s output";
         /// A file a day.
         File = "file", "Files: one a day in the folder logs of the data folder";
@@ -168,7 +168,7 @@ choice! {
 }
 
 impl LogLevel {
-    /// Whether the record of a session is kept. `trouble`: something was refused, failed or cut off in it.
+    /// Whether the record of a session is kept. `trouble`: something in it was refused, failed or cut off.
     pub fn keeps_session(self, trouble: bool) -> bool {
         match self {
             Self::None => false,
@@ -177,16 +177,16 @@ impl LogLevel {
         }
     }
 
-    /// Whether what was said is kept with it.
+    /// Whether the transcript is kept with it.
     pub fn keeps_transcript(self, trouble: bool) -> bool {
         self.keeps_session(trouble) && (trouble || matches!(self, Self::Debug | Self::Trace))
     }
 }
 
 choice! {
-    /// What an upload does whose stored name is taken.
+    /// What an upload does if its stored name is taken.
     Overwrite {
-        /// It takes the place of the old file once it is whole.
+        /// It replaces the old file once it is complete.
         Replace = "replace", "Replace the old file once the new one is whole";
         /// It is refused.
         Refuse = "refuse", "Refuse with 553";
@@ -206,7 +206,7 @@ choice! {
 }
 
 choice! {
-    /// What happens to line ends of uploads in TYPE A.
+    /// What happens to the line ends of uploads in TYPE A.
     AsciiUploads {
         /// The bytes stay as sent.
         Keep = "keep", "Keep the bytes as sent";
@@ -246,7 +246,7 @@ choice! {
 }
 
 choice! {
-    /// What is refused to this partner in clear.
+    /// What is refused in clear to this partner.
     ConnectorTls {
         /// As in the profile.
         AsProfile = "as_profile", "As in the FTP Server profile";
@@ -283,7 +283,7 @@ impl Switch {
 }
 
 choice! {
-    /// What stands behind a connector.
+    /// The type of a connector.
     ConnectorType {
         /// A partner that signs in over FTP.
         FtpServer = "ftp_server", "FTP Server";
@@ -337,7 +337,7 @@ choice! {
     EventChoice {
         /// Every one.
         All = "all", "All events";
-        /// What somebody is told of.
+        /// Those that somebody is alerted of.
         Alerts = "alerts", "Alerts: what is chosen in Profiles, Mail";
         /// Chosen ones.
         Chosen = "chosen", "Those chosen below";
@@ -357,7 +357,7 @@ choice! {
 choice! {
     /// How mail is encrypted on its way to the mail server.
     MailTls {
-        /// In clear at first, then encrypted, or not sent.
+        /// In clear at first, then encrypted; otherwise not sent.
         Starttls = "starttls", "STARTTLS: encrypted after the greeting, usually on port 587";
         /// From the first byte.
         Implicit = "implicit", "Implicit: encrypted from the first byte, usually on port 465";
@@ -376,14 +376,14 @@ impl ConnectorType {
         }
     }
 
-    /// Whether what it received may be passed along; the others are ends.
+    /// Whether files it received may be passed along; the other types are ends.
     pub const fn passes_on(self) -> bool {
         matches!(self, Self::FtpServer | Self::Folder)
     }
 }
 
 choice! {
-    /// How an authority sees that a host name is this server's.
+    /// How an authority verifies that a host name is this server's.
     AcmeChallenge {
         /// RFC 8555, section 8.3.
         Http01 = "http-01", "HTTP-01: the authority asks by http on port 80";
@@ -403,9 +403,9 @@ choice! {
 }
 
 choice! {
-    /// What a token of the API reaches, within what its owner's role allows.
+    /// What a token of the API covers, within its owner's role.
     TokenScope {
-        /// All there is to read.
+        /// Everything that can be read.
         Read = "read", "Read: everything its owner sees, nothing is changed";
         /// Connectors and flows.
         Connectors = "connectors", "Connectors: reads and changes connectors and flows, and nothing else";

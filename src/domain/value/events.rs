@@ -1,10 +1,10 @@
-//! Kinds of events that somebody chose.
+//! Chosen kinds of events.
 
 use super::{list, typed};
 use crate::domain::event::EventKind;
 use crate::domain::setting::{Input, Value};
 
-/// Chosen kinds of events; may be none.
+/// Chosen kinds of events; may be empty.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct EventKinds(Vec<EventKind>);
 

@@ -1,4 +1,4 @@
-//! For how long something of one connector is kept.
+//! How long something of one connector is kept.
 
 use super::number::Whole;
 use super::typed;
@@ -7,19 +7,19 @@ use crate::domain::setting::{Input, Value};
 /// The text of [`KeepDays::Forever`].
 const FOREVER: &str = "forever";
 
-/// Days that something of one connector is kept, where that differs from the settings of the appliance.
+/// Days that something of one connector is kept, if different from the settings of the appliance.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum KeepDays {
     /// As the settings of the appliance say.
     AsSettings,
-    /// It never goes.
+    /// For ever.
     Forever,
-    /// So many days.
+    /// That many days.
     Days(Whole<1, 36_500>),
 }
 
 impl KeepDays {
-    /// The days in force where the settings of the appliance say `settings`; `None` is for ever.
+    /// The days in force, where the appliance's setting is `settings`; `None` is for ever.
     pub fn or(self, settings: Option<u64>) -> Option<u64> {
         match self {
             Self::AsSettings => settings,
@@ -28,7 +28,7 @@ impl KeepDays {
         }
     }
 
-    /// Whether the connector has a time of its own.
+    /// Whether the connector has a retention of its own.
     pub fn is_own(self) -> bool {
         self != Self::AsSettings
     }

@@ -1,4 +1,4 @@
-//! Mail: who it is from, who it is for, and what it is sent about.
+//! Mail: who it is from, who it is for, and what it is about.
 
 use super::events::{Named, Offered, chosen, names, offered};
 use super::{list, typed};
@@ -50,7 +50,7 @@ impl Value for MailAddress {
     }
 }
 
-/// Whom mail is for; may be nobody.
+/// Recipients of mail; may be empty.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct MailAddresses(Vec<MailAddress>);
 
@@ -60,7 +60,7 @@ impl MailAddresses {
         self.0.iter()
     }
 
-    /// Whether there is nobody.
+    /// Whether it is empty.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
@@ -88,7 +88,7 @@ impl Value for MailAddresses {
     }
 }
 
-/// What the subject of a letter begins with: never nothing.
+/// How the subject of a letter begins: never empty.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Subject(String);
 
@@ -118,7 +118,7 @@ impl Value for Subject {
     }
 }
 
-/// What alerts are sent about.
+/// The kinds of events that alerts are sent about.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AlertKinds(Vec<EventKind>);
 
@@ -141,7 +141,7 @@ impl AlertKinds {
     ];
     const OFFERED: [Offered; Self::ALL.len()] = offered(Self::ALL);
 
-    /// Whether such an event is told.
+    /// Whether that kind is chosen.
     pub fn contains(&self, kind: EventKind) -> bool {
         self.0.contains(&kind)
     }
@@ -159,7 +159,7 @@ impl Value for AlertKinds {
     }
 }
 
-/// What alerts about one partner are sent about.
+/// The kinds of events that alerts about one partner are sent about.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PartnerAlertKinds(Vec<EventKind>);
 
@@ -178,7 +178,7 @@ impl PartnerAlertKinds {
     ];
     const OFFERED: [Offered; Self::ALL.len()] = offered(Self::ALL);
 
-    /// Whether such an event is told; `None` where it does not concern a partner.
+    /// Whether that kind is chosen; `None` if it does not concern a partner.
     pub fn tells(&self, kind: EventKind) -> Option<bool> {
         Self::ALL.iter().any(|(known, _)| *known == kind).then(|| self.0.contains(&kind))
     }

@@ -1,7 +1,7 @@
-//! The values that settings have: each is read from the text an administrator types, and gives that text back.
+//! The values of settings: each is read from the text an administrator types, and returns that text.
 //!
-//! Always: what [`Value::text`](crate::domain::setting::Value::text) gives reads back as the same value, and a text
-//! that is refused is answered with a sentence that begins with it and says what would be right.
+//! Always: the text from [`Value::text`](crate::domain::setting::Value::text) reads back as the same value, and a
+//! refused text is answered with a sentence that begins with it and says what would be right.
 
 mod calendar;
 mod choice;

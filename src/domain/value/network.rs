@@ -36,19 +36,19 @@ impl Value for ListenAddress {
     }
 }
 
-/// A list of addresses and ranges; empty is *none* or *any*, as its setting says.
+/// A list of addresses and ranges; empty means *none* or *any*, as its setting says.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Networks(Vec<IpNet>);
 
 impl Networks {
-    /// Whether `address` is in one of them. An IPv4 address is the same in its IPv6 form, and in no range
-    /// of IPv6: `::/0` is every IPv6 address.
+    /// Whether `address` is in one of them. An IPv4 address equals its IPv6 form, and is in no IPv6 range: `::/0` is
+    /// every IPv6 address.
     pub fn contains(&self, address: IpAddr) -> bool {
         let address = address.to_canonical();
         self.0.iter().any(|network| network.contains(&address))
     }
 
-    /// Whether there are none.
+    /// Whether it is empty.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
@@ -59,7 +59,7 @@ impl Networks {
     }
 }
 
-/// One address or range; IPv4 in its IPv6 form becomes IPv4.
+/// One address or range; the IPv6 form of IPv4 becomes IPv4.
 fn network(item: &str) -> Option<IpNet> {
     let net = match item.parse::<IpAddr>() {
         Ok(address) => IpNet::from(address),
@@ -74,7 +74,7 @@ fn network(item: &str) -> Option<IpNet> {
     Some(net.trunc())
 }
 
-/// A range as an administrator writes it: a single address without its length.
+/// A range as an administrator writes it: a single address without its prefix length.
 fn network_text(net: &IpNet) -> String {
     if net.prefix_len() == net.max_prefix_len() { net.addr().to_string() } else { net.to_string() }
 }
@@ -108,12 +108,12 @@ impl Value for Networks {
     }
 }
 
-/// `a` or `an`, as the word that follows wants it.
+/// `a` or `an`, to fit the word that follows.
 fn article(word: &str) -> &'static str {
     if word.starts_with(['a', 'e', 'i', 'o', 'u']) { "an" } else { "a" }
 }
 
-/// Whether `name` is a host name as DNS has them; a name of digits and dots is a mistyped address.
+/// Whether `name` is a valid DNS host name; digits and dots alone are a mistyped address.
 fn is_host_name(name: &str) -> bool {
     let label = |label: &str| {
         (1..=63).contains(&label.len())
@@ -126,7 +126,7 @@ fn is_host_name(name: &str) -> bool {
         && !name.rsplit('.').next().is_none_or(|last| last.bytes().all(|byte| byte.is_ascii_digit()))
 }
 
-/// An IPv4 address, or a name that stands for one.
+/// An IPv4 address, or a name that resolves to one.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum HostOrAddress {
     /// The address.
@@ -179,14 +179,14 @@ impl Value for HostOrAddress {
 pub struct AddressExceptions(Vec<(IpNet, Ipv4Addr)>);
 
 impl AddressExceptions {
-    /// The address for a client at `client`: that of the narrowest network it is in.
+    /// The address for a client at `client`: that of the narrowest matching network.
     pub fn address_for(&self, client: IpAddr) -> Option<Ipv4Addr> {
         let client = client.to_canonical();
         let fits = self.0.iter().filter(|(network, _)| network.contains(&client));
         fits.max_by_key(|(network, _)| network.prefix_len()).map(|(_, address)| *address)
     }
 
-    /// Whether there are none.
+    /// Whether it is empty.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
@@ -230,7 +230,7 @@ impl HostNames {
         host(name).is_some_and(|name| self.0.contains(&name))
     }
 
-    /// Whether there are none.
+    /// Whether it is empty.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
@@ -241,7 +241,7 @@ impl HostNames {
     }
 }
 
-/// One host name or address, as it is compared.
+/// One host name or address, normalised for comparison.
 fn host(item: &str) -> Option<String> {
     let bare = item.trim().trim_start_matches('[').trim_end_matches(']');
     if let Ok(address) = bare.parse::<IpAddr>() {

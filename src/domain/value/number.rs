@@ -10,7 +10,7 @@ use crate::domain::setting::{Input, Value};
 pub struct Whole<const MIN: u64, const MAX: u64>(u64);
 
 impl<const MIN: u64, const MAX: u64> Whole<MIN, MAX> {
-    /// Takes a number that is within the range.
+    /// Takes a number within the range.
     pub const fn new(number: u64) -> Option<Self> {
         if number >= MIN && number <= MAX { Some(Self(number)) } else { None }
     }
@@ -61,7 +61,7 @@ impl<const MIN: u64, const MAX: u64> Value for Whole<MIN, MAX> {
     }
 }
 
-/// Reads digits only: no sign, no blank between.
+/// Reads digits only: no sign, no inner blank.
 fn digits(text: &str) -> Option<u64> {
     let text = text.trim();
     text.bytes().all(|byte| byte.is_ascii_digit()).then(|| text.parse().ok()).flatten()
@@ -81,7 +81,7 @@ fn bytes(text: &str) -> Option<u64> {
     number.parse::<u64>().ok()?.checked_mul(factor)
 }
 
-/// Bytes as the shortest text that is exact.
+/// Bytes as the shortest exact text.
 fn bytes_text(bytes: u64) -> String {
     match UNITS.iter().find(|(_, factor)| bytes > 0 && bytes.is_multiple_of(*factor)) {
         Some((name, factor)) => format!("{} {name}", bytes / factor),
@@ -94,7 +94,7 @@ fn bytes_text(bytes: u64) -> String {
 pub struct ByteCount(u64);
 
 impl ByteCount {
-    /// Takes a number of bytes; none is no limit.
+    /// Takes a number of bytes; zero is not a limit.
     pub const fn new(bytes: u64) -> Option<Self> {
         // the database keeps numbers of bytes with a sign
         if bytes > 0 && bytes <= i64::MAX.unsigned_abs() { Some(Self(bytes)) } else { None }
@@ -128,14 +128,14 @@ impl Value for ByteCount {
 pub enum DiskReserve {
     /// The smaller of 256 MiB and 1 % of the disk.
     Default,
-    /// So many bytes; none switches the reserve off.
+    /// That many bytes; zero switches the reserve off.
     Bytes(u64),
-    /// So many hundredths of the disk.
+    /// That many percent of the disk.
     Percent(u8),
 }
 
 impl DiskReserve {
-    /// Most of a disk that can be reserved, in percent.
+    /// The largest part of a disk that can be reserved, in percent.
     pub const PERCENT_MAX: u8 = 90;
     const DEFAULT_BYTES: u64 = 256 << 20;
 
@@ -190,7 +190,7 @@ impl Value for DiskReserve {
 pub struct FileMode(u32);
 
 impl FileMode {
-    /// What Waybill itself needs: its owner reads and writes.
+    /// What Waybill itself needs: read and write for its owner.
     const OWNER: u32 = 0o600;
 
     /// The bits.

@@ -13,7 +13,7 @@ pub struct PortRange {
 }
 
 impl PortRange {
-    /// The lowest port that needs no permission.
+    /// The lowest unprivileged port.
     pub const FIRST_MIN: u16 = 1_024;
 
     /// How many ports it has.
@@ -27,7 +27,7 @@ impl PortRange {
     }
 }
 
-/// One port of the range `whole`, or why it is none.
+/// One port of the range `whole`, or why it is invalid.
 fn port(number: &str, whole: &str) -> Result<u16, String> {
     match number.trim().parse::<u16>() {
         Ok(port) if port >= PortRange::FIRST_MIN => Ok(port),

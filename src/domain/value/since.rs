@@ -1,4 +1,4 @@
-//! A moment as people type it, or so long ago.
+//! A moment as people type it, absolute or so long ago.
 
 use std::time::Duration;
 

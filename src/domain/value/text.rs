@@ -44,7 +44,7 @@ impl Value for Label {
     }
 }
 
-/// What a client reads before it signs in; several lines, each a line of the 220 reply.
+/// The greeting before sign-in; several lines, each a line of the 220 reply.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Welcome(String);
 
@@ -85,12 +85,12 @@ impl Value for Welcome {
 pub struct FolderText(String);
 
 impl FolderText {
-    /// The path, without doubled or last slashes.
+    /// The path, without doubled or trailing slashes.
     pub fn as_str(&self) -> &str {
         &self.0
     }
 
-    /// Whether none was typed.
+    /// Whether it is empty.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
@@ -182,7 +182,7 @@ impl Value for StartFolder {
 pub struct Alias(Option<Name>);
 
 impl Alias {
-    /// Whether `name` means this alias; no regard to case.
+    /// Whether `name` means this alias, in any case.
     pub fn matches(&self, name: &str) -> bool {
         self.0.as_ref().is_some_and(|alias| alias.as_str().to_lowercase() == name.to_lowercase())
     }
@@ -218,7 +218,7 @@ impl Value for Alias {
     }
 }
 
-/// The encoding a partner's client writes names in; one in which ASCII stays ASCII.
+/// The encoding of names in a partner's client; one in which ASCII stays ASCII.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct EncodingName {
     encoding: &'static Encoding,
@@ -236,7 +236,7 @@ impl EncodingName {
         self.encoding
     }
 
-    /// Whether names stay as they are.
+    /// Whether names need no conversion.
     pub fn is_utf8(&self) -> bool {
         self.encoding == encoding_rs::UTF_8
     }

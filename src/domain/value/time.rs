@@ -1,4 +1,4 @@
-//! Days and time zones. Zones come from the table built in, so that a rule is the same on every host.
+//! Days and time zones. Zones come from the built-in table, so that a rule is the same on every host.
 
 use std::sync::LazyLock;
 
@@ -63,17 +63,17 @@ impl Value for ZoneName {
     }
 }
 
-/// When something begins or ends to be valid: a day in UTC, or a moment.
+/// When a validity begins or ends: a day in UTC, or a moment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ValidityDate {
-    /// The whole of a day.
+    /// A whole day.
     Day(Date),
     /// A moment.
     Moment(Timestamp),
 }
 
 impl ValidityDate {
-    /// The first moment that counts: that of the day, or the moment itself.
+    /// The first moment of it: the start of the day, or the moment itself.
     pub fn start(self) -> Timestamp {
         match self {
             Self::Day(day) => midnight(day),
@@ -81,7 +81,7 @@ impl ValidityDate {
         }
     }
 
-    /// The first moment that counts no more: the end of the day, or the moment itself.
+    /// The first moment after it: the end of the day, or the moment itself.
     pub fn end(self) -> Timestamp {
         match self {
             Self::Day(day) => midnight(day.tomorrow().unwrap_or(day)),

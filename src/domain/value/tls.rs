@@ -10,7 +10,7 @@ const CERTIFICATES_MAX: usize = 50;
 /// Characters of a certificate's name in the store.
 const NAME_CHARS_MAX: usize = 100;
 
-/// The versions of TLS that are offered; at least one.
+/// The TLS versions on offer; at least one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TlsVersions {
     /// TLS 1.2.
@@ -49,12 +49,12 @@ impl Value for TlsVersions {
     }
 }
 
-/// The name of one certificate in the store; names differ by more than case.
+/// The name of one certificate in the store; names that differ only in case are equal.
 #[derive(Clone, Debug)]
 pub struct CertificateName(String);
 
 impl CertificateName {
-    /// Reads what an administrator typed. No comma: settings name several certificates with commas between.
+    /// Reads what an administrator typed. Commas are not allowed: settings separate several certificates with them.
     pub fn parse(text: &str) -> Result<Self, String> {
         let name = text.trim();
         if name.is_empty() {
@@ -74,7 +74,7 @@ impl CertificateName {
         &self.0
     }
 
-    /// What two names must differ by.
+    /// The name for comparisons.
     pub fn key(&self) -> String {
         self.0.to_lowercase()
     }
@@ -94,7 +94,8 @@ impl fmt::Display for CertificateName {
     }
 }
 
-/// Names of certificates in the store, the first presented when no other fits; none is the one made at first start.
+/// Names of certificates in the store; the first is presented if no other fits. Empty means the one made at first
+/// start.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct CertificateNames(Vec<String>);
 
@@ -104,7 +105,7 @@ impl CertificateNames {
         self.0.iter().map(String::as_str)
     }
 
-    /// Whether there are none.
+    /// Whether it is empty.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }

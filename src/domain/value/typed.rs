@@ -1,11 +1,11 @@
-//! What was typed, as a refusal repeats it; and what most values have in common: absence and on or off.
+//! What was typed, as a refusal repeats it; and what most values share: absence, and on or off.
 
 use crate::domain::setting::{Input, Value};
 
-/// Characters of a typed text that a refusal repeats.
+/// The most characters of a typed text in a refusal.
 const SHOWN_CHARS_MAX: usize = 60;
 
-/// What was typed, fit for the beginning of a sentence: short, on one line, and never nothing.
+/// What was typed, fit to begin a sentence: short, on one line, and never empty.
 pub fn typed(text: &str) -> String {
     let text = text.trim();
     if text.is_empty() {
@@ -19,7 +19,7 @@ pub fn typed(text: &str) -> String {
     shown
 }
 
-/// The items of a list, one a line or separated by commas: where each stands, for refusals (`line 2: `; nothing in a
+/// The items of a list, one per line or separated by commas: where each stands, for refusals (`line 2: `; empty for a
 /// list of one line), and its text.
 pub fn list(text: &str) -> impl Iterator<Item = (String, &str)> {
     let lines = text.trim().contains('\n');

@@ -1,4 +1,4 @@
-//! What is posted where: addresses of the web and what goes there.
+//! Where and what webhooks post.
 
 use url::Url;
 

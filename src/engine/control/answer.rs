@@ -1,4 +1,5 @@
-//! What the session asks, transfers and TLS apart: who comes in, where data connections go, files and folders.
+//! Answers the session's questions, except transfers and TLS: who comes in, where data connections go, files and
+//! folders.
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
@@ -23,7 +24,7 @@ use crate::ftp::session::{Ask, Family, Outcome};
 use crate::store::event::Event;
 use crate::transfer::depot::{Party, TransferError};
 
-/// The least port of a client that is connected to: below it are other programs' services (PRODUCT section 3).
+/// The lowest client port that is connected to: those below belong to other programs' services (PRODUCT section 3).
 const PORT_MIN: u16 = 1024;
 
 impl Control {
@@ -33,7 +34,7 @@ impl Control {
         Some(Party::new(snapshot, connector, self.place.id().clone(), self.remote, self.tls_text.clone()))
     }
 
-    /// Answers what the session asks, transfers apart.
+    /// Answers the session's questions, except transfers.
     pub(super) async fn answer(&mut self, ask: Ask) -> (Outcome, Option<No>) {
         match ask {
             Ask::Name(name) => {
@@ -64,8 +65,8 @@ impl Control {
         }
     }
 
-    /// HOST (RFC 7151): there is one welcome for all names; the certificate is chosen when TLS begins. A name that TLS
-    /// was not set up for cannot be proven any more.
+    /// HOST (RFC 7151): all names share one welcome; the certificate is chosen when TLS begins. After that, other names
+    /// can no longer be proven.
     fn choose_host(&mut self, host: String) -> Outcome {
         let bare = |name: &str| name.trim_end_matches('.').to_ascii_lowercase();
         if self.name_of_handshake().is_some_and(|name| bare(name) != bare(&host)) {
@@ -148,7 +149,7 @@ impl Control {
     pub(super) fn log_out(&mut self) {
         self.slot.log_out();
         if self.connector.take().is_some() {
-            // Only who has signed in has as long again for another name.
+            // Only those who have signed in get the same time again for another name.
             self.login_by = Instant::now() + LOGIN_DEADLINE;
         }
         self.place.update(|doing| doing.connector = None);
@@ -166,7 +167,7 @@ impl Control {
             return (Outcome::Refused(Reply::new(Code::NetworkNotSupported, text)), None);
         }
         let snapshot = self.engine.live.snapshot();
-        // One pending port a session: an older one goes back first.
+        // One pending port per session: an older one is given back first.
         self.agreed = None;
         match data::listen(&self.engine.ports, &snapshot.profile, (self.local, self.remote)) {
             Ok((passive, at)) => {
@@ -206,7 +207,7 @@ impl Control {
     }
 
     fn active(&mut self, to: SocketAddr) -> (Outcome, Option<No>) {
-        // An IPv4 address in IPv6's clothes is an IPv4 address to the socket that connects.
+        // An IPv4 address in IPv6 form is an IPv4 address to the connecting socket.
         let to = SocketAddr::new(to.ip().to_canonical(), to.port());
         let (text, detail) = if to.ip() != self.remote {
             ("Only the address of the control connection is allowed.", to.to_string())
@@ -229,7 +230,7 @@ fn visitor<'a>(
     Visitor { name, remote, secure, certificates }
 }
 
-/// What is asked about files and folders.
+/// Answers questions about files and folders.
 async fn about(engine: &Engine, party: &Party, ask: Ask) -> Result<Outcome, TransferError> {
     match ask {
         Ask::Enter(path) => files::enter(engine, party, &path).map(Outcome::Entered),
@@ -255,7 +256,7 @@ async fn about(engine: &Engine, party: &Party, ask: Ask) -> Result<Outcome, Tran
         Ask::RenameFrom(path) => rename::from(engine, party, &path).await.map(|()| Outcome::Done),
         Ask::Rename { from, to } => rename::rename(engine, party, &from, &to).await.map(|()| Outcome::Done),
         Ask::Receipt(path) => files::receipt_lines(engine, party, &path).await.map(Outcome::Receipt),
-        // Answered before it comes here.
+        // Answered before it gets here.
         Ask::Name(_)
         | Ask::Login { .. }
         | Ask::Logout

@@ -1,5 +1,5 @@
-//! What one control connection is, and its loop: read, one command or report at a time, answer.
-//! Always: replies leave in the order of their commands, and no command waits for a transfer that is to go on beside it.
+//! One control connection and its loop: read, take one command or report at a time, answer.
+//! Always: replies leave in the order of their commands, and no command waits for a transfer that it may run beside.
 
 use std::collections::VecDeque;
 use std::io;
@@ -40,32 +40,32 @@ use crate::store::refusal::Refusal;
 use crate::store::session::{SessionEnd, Tally};
 use crate::transfer::presence::Place;
 
-/// Commands that wait for the end of a transfer.
+/// The most commands that wait for the end of a transfer.
 const WAITING_MAX: usize = 64;
 /// Bytes read from the control connection at a time.
 const READ_BYTES: usize = 1024;
-/// Replies from this number on say no (RFC 959 section 4.2.1).
+/// Replies from this number on are failures (RFC 959 section 4.2.1).
 const FIRST_FAILURE: u16 = 400;
-/// A session without an inactivity timeout is ended after this long without a command: a year.
+/// A session without an inactivity timeout ends after this long without a command: a year.
 pub(super) const NEVER: Duration = Duration::from_hours(8760);
 
 /// A control connection.
 pub struct Control {
     pub(super) engine: Engine,
     pub(super) stream: Stream,
-    /// TLS of this connection, once it stands; its data connections resume it.
+    /// TLS of this connection, once established; its data connections resume it.
     pub(super) tls: Option<SessionTls>,
     /// TLS version and cipher; empty in clear.
     pub(super) tls_text: String,
-    /// What the client presented in the handshake, its own certificate first.
+    /// The client's certificate from the handshake, followed by its chain.
     pub(super) certificates: Vec<CertificateDer<'static>>,
     pub(super) reader: LineReader,
     pub(super) session: Session,
     pub(super) remote: IpAddr,
     pub(super) local: IpAddr,
-    /// Our port of the control connection.
+    /// Our port on the control connection.
     pub(super) port: u16,
-    /// What the client said with HOST, until TLS stands or the client begins anew.
+    /// The client's HOST, until TLS is established or the client begins anew.
     pub(super) host: Option<String>,
     pub(super) place: Arc<Place>,
     pub(super) slot: Slot,
@@ -74,10 +74,10 @@ pub struct Control {
     /// The name given with USER, as refusals may show it.
     pub(super) shown: String,
     pub(super) agreed: Option<Agreed>,
-    /// Each with its line, secrets masked: what becomes of it is told of its own line.
+    /// Each with its line, secrets masked: its outcome is recorded with its own line.
     pub(super) waiting: VecDeque<(Command, String)>,
     pub(super) running: Option<Running>,
-    /// Cancelled when the client's end was read.
+    /// Cancelled when the client's end has been read.
     pub(super) gone: CancellationToken,
     /// The last command or final reply.
     pub(super) active: Instant,
@@ -86,7 +86,7 @@ pub struct Control {
     pub(super) line: String,
     pub(super) implicit: bool,
     pub(super) closed: bool,
-    /// The connector that signed in last, as its id is written: whose session this is, also after it signed out.
+    /// The last connector that signed in, by its id as written: whose session this is, even after it signed out.
     pub(super) whose: Option<String>,
     pub(super) tally: Tally,
     /// How it ends, once that is known.
@@ -94,13 +94,13 @@ pub struct Control {
     pub(super) stop: Stop,
 }
 
-/// What a session is made of.
+/// The parts of a session.
 pub struct Arrival {
     /// The connection.
     pub stream: TcpStream,
-    /// Whose.
+    /// The client's address.
     pub remote: IpAddr,
-    /// Its place among the sessions that are counted.
+    /// Its slot among the counted sessions.
     pub slot: Slot,
     /// Whether TLS begins with the first byte.
     pub implicit: bool,
@@ -233,7 +233,7 @@ impl Control {
         self.step(step).await;
     }
 
-    /// The name encoding may have been saved anew since the line before.
+    /// The name encoding may have changed since the previous line.
     fn names_as_set(&mut self) {
         let snapshot = self.engine.live.snapshot();
         if let Some(live) = self.logged_in(&snapshot) {
@@ -271,13 +271,13 @@ impl Control {
         }
     }
 
-    /// Who is logged in, as it is set now.
+    /// Who is logged in, with present settings.
     fn logged_in<'a>(&self, snapshot: &'a Snapshot) -> Option<&'a LiveConnector> {
         self.connector.as_ref().and_then(|key| snapshot.connectors.get(key)).map(Arc::as_ref)
     }
 
     async fn step(&mut self, step: Step) {
-        // Before the reply: a client that reads it may count on the port being free.
+        // Before the reply: a client that reads it may rely on the port being free.
         self.give_back_port();
         match step {
             Step::Send(reply) => self.send(&reply).await,
@@ -301,7 +301,7 @@ impl Control {
                 self.outcome(Outcome::Done, None).await;
                 Box::pin(self.secure(false)).await;
             }
-            // On the heap: what a command needs would else be part of every idle session.
+            // On the heap: otherwise a command's state would be part of every idle session.
             Step::Ask(ask) => Box::pin(self.ask(ask)).await,
             Step::Abort => {
                 if let Some(running) = &mut self.running {
@@ -319,13 +319,14 @@ impl Control {
         self.give_back_port();
     }
 
-    /// Answers what the session asks, unless the session must end meanwhile.
+    /// Answers the session's question, unless the session must end meanwhile.
     async fn ask(&mut self, ask: Ask) {
         let (changes, dismissed) = (ask.changes(), self.dismissed());
         let answered = tokio::select! {
             biased;
             answered = self.answer(ask) => Ok(answered),
-            // What changes something is done to its end, and answered: nothing is left half done or untold.
+            // A command that changes something runs to its end and is answered: nothing is left half done or
+            // unreported.
             farewell = dismissed, if !changes => Err(farewell),
         };
         match answered {
@@ -334,14 +335,14 @@ impl Control {
         }
     }
 
-    /// A passive port that no transfer will use any more.
+    /// Gives back a passive port that no transfer will use any more.
     pub(super) fn give_back_port(&mut self) {
         if !self.session.is_data_agreed() && !self.session.is_transferring() {
             self.agreed = None;
         }
     }
 
-    /// What is under way, for STAT.
+    /// What is in progress, for STAT.
     fn doing(&self) -> String {
         let (doing, moved) = (self.place.doing(), self.place.moved_bytes());
         match (doing.file, doing.size_bytes) {
@@ -370,7 +371,7 @@ impl Control {
         self.record_refusal(&No { rule, detail: detail.to_owned() }, "");
     }
 
-    /// What an administrator should know; of a client that ends TLS out of order, which one it is.
+    /// What an administrator should know; for a client that ends TLS out of order, which client it is.
     fn detail(&self, no: &No) -> String {
         match self.place.doing().client {
             Some(client) if no.rule == Rule::TlsEndUnsigned => {
@@ -417,8 +418,8 @@ impl Control {
         }
     }
 
-    /// What came and will not be answered is read all the same: unread, it would make the kernel reset the connection, and the
-    /// client might lose the last reply.
+    /// Input that will not be answered is read all the same: left unread, it would make the kernel reset the
+    /// connection, and the client might lose the last reply.
     pub(super) async fn read_away(&mut self) {
         for _ in 0..PIPELINE_BYTES_MAX / READ_BYTES {
             let read = read_some(&mut self.stream, &mut self.reader);
@@ -437,7 +438,7 @@ const fn forbidding(what: Forbidden) -> Rule {
     }
 }
 
-/// Reads into the line reader by way of the stack, so that an idle session holds no buffer.
+/// Reads into the line reader via the stack, so that an idle session holds no buffer.
 async fn read_some(stream: &mut Stream, reader: &mut LineReader) -> io::Result<usize> {
     std::future::poll_fn(|cx| {
         let mut bytes = [0; READ_BYTES];
@@ -474,7 +475,7 @@ fn read_behind_the_mark(stream: BorrowedFd<'_>, reader: &mut LineReader) {
     while reader.buffered() < PIPELINE_BYTES_MAX {
         match rustix::net::recv(stream, &mut bytes, RecvFlags::DONTWAIT) {
             Ok((count, _)) if count > 0 => reader.push(&bytes[..count]),
-            // Nothing more, or an end that the next read tells.
+            // Nothing more, or an end that the next read reports.
             Ok(_) | Err(_) => return,
         }
     }

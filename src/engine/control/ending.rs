@@ -1,5 +1,5 @@
-//! How a session ends from our side: time limits, an administrator, a stop, a connector that may no longer stay; and how
-//! the client's own end is noticed.
+//! How our side ends a session: time limits, an administrator, a stop, a connector that may no longer stay; and how the
+//! client's own end is noticed.
 
 use tokio::time::Instant;
 
@@ -11,10 +11,10 @@ use crate::ftp::reply::{Code, Reply};
 use crate::store::live::Live;
 use crate::store::session::{Session, SessionEnd};
 
-/// Why a session is ended from our side.
+/// Why our side ends a session.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Farewell {
-    /// By which rule.
+    /// The rule.
     rule: Rule,
     /// What its client hears.
     text: &'static str,
@@ -46,7 +46,7 @@ impl Control {
     }
 
     pub(super) async fn timed_out(&mut self) {
-        // It may have been the deadline of the sign-in, which no command may pass either.
+        // It may have been the sign-in deadline, which no command may pass either.
         if self.must_end().is_none() {
             self.end(IDLE).await;
         }
@@ -66,8 +66,8 @@ impl Control {
         }
     }
 
-    /// Ready when not even what is being answered may go on. A stop that leaves time does so for this, too; and a password is
-    /// checked to its end whatever the deadline, so that no guess goes uncounted.
+    /// Ready when not even the current answer may continue. A stop that allows time allows it for this, too; and a
+    /// password is checked to its end whatever the deadline, so that no guess goes uncounted.
     pub(super) fn dismissed(&self) -> impl Future<Output = Farewell> + Send + use<> {
         let (live, clock) = (self.engine.live.clone(), self.engine.depot.clock.clone());
         let connector = self.connector.clone();
@@ -92,7 +92,7 @@ impl Control {
         }
     }
 
-    /// Ends the session from our side; a transfer under way is aborted first.
+    /// Ends the session from our side; a transfer in progress is aborted first.
     pub(super) async fn end(&mut self, Farewell { rule, text }: Farewell) {
         if let Some(running) = &self.running {
             running.abort.end();
@@ -103,7 +103,8 @@ impl Control {
         self.closed = true;
     }
 
-    /// What stays of the session, as far as its connector's Log Level says. Nobody's session leaves its refusals only.
+    /// Records the session as far as its connector's Log Level says. A session that never signed in leaves only its
+    /// refusals.
     pub(super) async fn record_session(self) {
         let Some(whose) = &self.whose else { return };
         let snapshot = self.engine.live.snapshot();
@@ -128,7 +129,7 @@ impl Control {
         self.engine.depot.recorder.session(session).await;
     }
 
-    /// What runs is broken off by it, or goes on without the client; its record comes before the end of the session.
+    /// Work in progress is broken off, or continues without the client; its record precedes the end of the session.
     pub(super) fn client_is_gone(&mut self) {
         self.gone.cancel();
         self.closed |= self.running.is_none();

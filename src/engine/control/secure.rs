@@ -12,8 +12,8 @@ use crate::engine::tls::{self, SessionTls};
 use crate::ftp::session::Protection;
 
 impl Control {
-    /// Shakes hands on the control connection. Nothing that was read in clear is used afterwards: a byte that came
-    /// behind AUTH closes the connection, since anybody in between could have put it there.
+    /// Does the handshake on the control connection. Nothing read in clear is used afterwards: a byte behind AUTH
+    /// closes the connection, since anybody in between could have put it there.
     pub(super) async fn secure(&mut self, implicit: bool) {
         let base = self.engine.tls.current();
         let clean = self.reader.is_empty() && self.waiting.is_empty();
@@ -46,7 +46,7 @@ impl Control {
         }
     }
 
-    /// With the certificate that is made for what the client said with HOST. A name in its handshake is asked first.
+    /// Uses the certificate for the client's HOST. A name in its handshake takes precedence.
     fn presenting(&self, base: Arc<ServerConfig>) -> Arc<ServerConfig> {
         let Some(host) = &self.host else { return base };
         let mut config = ServerConfig::clone(&base);
@@ -54,7 +54,7 @@ impl Control {
         Arc::new(config)
     }
 
-    /// The name that the client's TLS handshake was for.
+    /// The name in the client's TLS handshake.
     pub(super) fn name_of_handshake(&self) -> Option<&str> {
         match &self.stream {
             Stream::Tls(stream) => stream.get_ref().1.server_name(),
@@ -62,7 +62,7 @@ impl Control {
         }
     }
 
-    /// TLS of data connections, where the client asked for it.
+    /// TLS for data connections, if the client asked for it.
     pub(super) fn data_tls(&self) -> Option<SessionTls> {
         self.tls.clone().filter(|_| self.session.protection() == Protection::Private)
     }

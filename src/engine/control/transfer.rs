@@ -1,5 +1,6 @@
-//! What a session does beside its commands, transfers and what files are read for: started, heard of, ended. It does one at a time,
-//! in its own task (docs/decisions/0132), and to its end, so that what arrived is kept and recorded whatever becomes of the client.
+//! What a session does beside its commands, transfers and reading files: started, followed, ended. It does one at a
+//! time, in its own task (docs/decisions/0132), and to its end, so that what arrived is kept and recorded whatever
+//! happens to the client.
 
 use std::future::poll_fn;
 use std::pin::Pin;
@@ -23,9 +24,9 @@ use crate::store::transfer::{Direction, Transfer as Record};
 use crate::transfer::abort::Abort;
 use crate::transfer::depot::TransferError;
 
-/// A transfer or a reading under way.
+/// A transfer or reading in progress.
 pub(super) struct Running {
-    /// Goes on whenever the session waits for what comes next.
+    /// Runs whenever the session waits for what comes next.
     work: Pin<Box<dyn Future<Output = ()> + Send>>,
     has_ended: bool,
     progress: mpsc::Receiver<Progress>,
@@ -37,7 +38,7 @@ pub(super) struct Running {
 }
 
 impl Running {
-    /// Works on, until there is something to tell; nothing when all is told.
+    /// Continues until there is progress to report; nothing when all is reported.
     async fn next(&mut self) -> Option<Progress> {
         poll_fn(|cx| {
             if !self.has_ended {
@@ -104,7 +105,7 @@ impl Control {
         let reading = Reading { engine, party, place, abort: abort.clone(), path };
         let work = async move {
             let (outcome, no) = reading.run(wanted).await;
-            // It is heard: the session takes all that is told.
+            // It is received: the session takes every report.
             let _ = progress.send(Progress::Read(outcome, no)).await;
         };
         self.run(work, receiver, abort);
@@ -116,7 +117,7 @@ impl Control {
                 if let Step::Send(reply) = self.session.outcome(Outcome::Opened { unique }) {
                     self.send(&reply).await;
                 }
-                // The transfer gives up by itself when nobody says go.
+                // The transfer gives up by itself if nobody says go.
                 if !self.closed && !self.gone.is_cancelled() {
                     let _ = go.send(());
                 }
@@ -126,19 +127,19 @@ impl Control {
         }
     }
 
-    /// A file was read, or was not.
+    /// A file was read, or could not be.
     async fn read(&mut self, outcome: Outcome, no: Option<No>) {
         self.final_reply(outcome, no.as_ref()).await;
         self.closed |= self.gone.is_cancelled();
     }
 
-    /// What ran beside has ended: its reply, and ABOR's own behind it.
+    /// Work beside the session has ended: its reply, followed by ABOR's own.
     async fn final_reply(&mut self, outcome: Outcome, no: Option<&No>) -> Option<Reply> {
         self.active = Instant::now();
         let running = self.running.take()?;
         self.line = running.line;
         let (Step::Send(reply) | Step::Close(reply)) = self.session.outcome(outcome) else { return None };
-        // Why this side has ended it is on record already.
+        // The record already says why this side has ended it.
         if let Some(no) = no.filter(|_| !matches!(self.ending, SessionEnd::Rule(_))) {
             self.record_refusal(no, &reply.summary());
         }
@@ -176,7 +177,7 @@ impl Control {
         *bytes += record.bytes_moved;
     }
 
-    /// What is still under way ends before the session does, so that what arrived is kept and recorded.
+    /// Work in progress ends before the session does, so that what arrived is kept and recorded.
     pub(super) async fn finish(&mut self) {
         while let Some(running) = &mut self.running {
             running.abort.end();

@@ -1,4 +1,4 @@
-//! The arguments of each command, once the verb is known. [`crate::ftp::feature`] names the parser of each verb.
+//! Parses the arguments of each command, once the verb is known. [`crate::ftp::feature`] names the parser of each verb.
 
 use std::str::FromStr;
 
@@ -12,20 +12,20 @@ use crate::ftp::listing::{Facts, parse_time_value};
 use crate::ftp::reply::{Code, Reply};
 use crate::ftp::session::{Algorithm, Family};
 
-/// How a verb's argument is read: everything behind the one blank after the verb.
+/// Parses a verb's argument: everything after the one blank behind the verb.
 pub(in crate::ftp) type Parser = fn(&str) -> Result<Command, Bad>;
 
-/// Why an argument is none.
+/// Why an argument is invalid.
 #[derive(Debug)]
 pub(in crate::ftp) enum Bad {
     /// 501 with the verb's usage.
     Usage,
-    /// This.
+    /// This reply.
     Reply(Reply),
 }
 
 impl Bad {
-    /// A reply of its own.
+    /// With a reply of its own.
     pub(super) fn reply(code: Code, text: &str) -> Self {
         Self::Reply(Reply::new(code, text))
     }
@@ -37,17 +37,17 @@ impl From<Reply> for Bad {
     }
 }
 
-/// A path that must be there, blanks and all.
+/// A required path, blanks included.
 pub(in crate::ftp) fn path(argument: &str, command: fn(String) -> Command) -> Result<Command, Bad> {
     if argument.is_empty() { Err(Bad::Usage) } else { Ok(command(argument.to_owned())) }
 }
 
-/// A path that may be there.
+/// An optional path.
 pub(in crate::ftp) fn optional(argument: &str, command: fn(Option<String>) -> Command) -> Command {
     command(Some(argument).filter(|text| !text.trim().is_empty()).map(str::to_owned))
 }
 
-/// A word or words that must be there; blanks around them mean nothing.
+/// One or more required words; blanks around them mean nothing.
 pub(in crate::ftp) fn name(argument: &str, command: fn(String) -> Command) -> Result<Command, Bad> {
     path(argument.trim(), command)
 }
@@ -216,12 +216,12 @@ fn deflate_options(words: &str) -> Result<Option<u8>, Bad> {
     Ok(level)
 }
 
-/// `PBSZ 0`: whatever is asked for, the answer is 0 (RFC 4217 section 9).
+/// `PBSZ 0`: whatever size is asked for, the answer is 0 (RFC 4217 section 9).
 pub(in crate::ftp) fn pbsz(argument: &str) -> Result<Command, Bad> {
     decimal::<u32>(argument.trim()).map(|_| Command::Pbsz).ok_or(Bad::Usage)
 }
 
-/// `PASS`: everything, as it is.
+/// `PASS`: the whole argument, unchanged.
 pub(in crate::ftp) fn pass(argument: &str) -> Command {
     Command::Pass(Secret::new(argument))
 }
@@ -238,7 +238,7 @@ pub(in crate::ftp) fn prot(argument: &str) -> Result<Command, Bad> {
     }))
 }
 
-/// `RANG 100 199`: both bytes included; `RANG 1 0` takes it back.
+/// `RANG 100 199`: both bytes included; `RANG 1 0` cancels it.
 pub(in crate::ftp) fn rang(argument: &str) -> Result<Command, Bad> {
     let (start, end) = argument.trim().split_once(' ').ok_or(Bad::Usage)?;
     let (start, end) = (decimal::<u64>(start).ok_or(Bad::Usage)?, decimal::<u64>(end.trim()).ok_or(Bad::Usage)?);
@@ -290,7 +290,7 @@ fn upper(text: &str) -> String {
     text.trim().to_ascii_uppercase()
 }
 
-/// `"path" rest`: the path and the rest, blanks around the rest gone.
+/// `"path" rest`: the path and the trimmed rest.
 fn quoted(text: &str) -> Option<(&str, &str)> {
     let (path, rest) = text.trim_start().strip_prefix('"')?.rsplit_once('"')?;
     Some((path, rest.trim()))

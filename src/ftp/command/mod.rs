@@ -1,5 +1,5 @@
-//! Commands: a line is parsed once, wholly; a bad one is already a reply. Nothing below sees the raw line.
-//! Always: a command can be printed, and no password is in what it prints.
+//! Commands: a line is parsed once and completely; a bad one is already a reply. Nothing below sees the raw line.
+//! Always: printing a command never shows a password.
 
 mod arguments;
 mod site;

@@ -1,4 +1,4 @@
-//! `SITE`: what Waybill has, and the words that scripts for mainframes and Unix servers say out of habit.
+//! `SITE`: Waybill's own words, and those that scripts for mainframes and Unix servers say out of habit.
 
 use super::arguments::Bad;
 use super::words::{Command, SiteArgument};
@@ -6,8 +6,8 @@ use crate::base::clock::Timestamp;
 use crate::ftp::listing::parse_time_value;
 use crate::ftp::reply::Code;
 
-/// Words that ask for what Waybill has no use for: 202, so that scripts go on. Those of mainframes can be cut short down to
-/// their capitals, as in IBM's own lists, and switches among them take a `NO` before them.
+/// Words for what Waybill does not need: 202, so that scripts go on. Those of mainframes can be shortened to their
+/// capitals, as in IBM's own lists, and switches among them take a prefix `NO`.
 const NOT_NEEDED: [&str; 55] = [
     "ASAtrans",
     "AUTOMount",

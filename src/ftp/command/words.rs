@@ -9,20 +9,20 @@ use crate::ftp::listing::Facts;
 use crate::ftp::reply::{Code, Reply};
 use crate::ftp::session::{Algorithm, Family};
 
-/// Characters of an unknown verb that are kept: what does not look like a verb may be a password in the wrong place.
+/// Characters kept of an unknown verb: what does not look like a verb may be a misplaced password.
 const VERB_CHARS_MAX: usize = 12;
-/// What a client of another protocol says first.
+/// The first words of a client of another protocol.
 const HTTP: [&str; 9] = ["GET", "HEAD", "POST", "PUT", "DELETE", "CONNECT", "OPTIONS", "TRACE", "PATCH"];
 
-/// One command, its arguments checked as far as they can be without knowing anything else. Paths are as typed: blanks
-/// within and behind them belong to them.
+/// One command, its arguments checked as far as possible without other knowledge. Paths are as typed: blanks within and
+/// after them belong to them.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Command {
     /// RFC 959 section 4.1.1: who logs in.
     User(String),
     /// RFC 959 section 4.1.1: the password, blanks and all.
     Pass(Secret),
-    /// RFC 959 section 4.1.1. What it says may be secret and is not kept.
+    /// RFC 959 section 4.1.1. Its argument may be secret and is not kept.
     Acct,
     /// RFC 959 section 4.1.1: enter a folder.
     Cwd(String),
@@ -34,9 +34,9 @@ pub enum Command {
     Quit,
     /// RFC 959 section 4.1.2: the client listens here.
     Port(SocketAddr),
-    /// RFC 959 section 4.1.2: the server is to listen.
+    /// RFC 959 section 4.1.2: the server should listen.
     Pasv,
-    /// RFC 959 section 4.1.2: how bytes are to be understood.
+    /// RFC 959 section 4.1.2: how to interpret bytes.
     Type(TypeArgument),
     /// RFC 959 section 4.1.2.
     Stru(StruArgument),
@@ -84,7 +84,7 @@ pub enum Command {
     Noop,
     /// RFC 2228 section 3, RFC 4217 section 4.
     Auth(Mechanism),
-    /// RFC 2228 section 3: 0 is the only size that TLS has.
+    /// RFC 2228 section 3: TLS has only the size 0.
     Pbsz,
     /// RFC 2228 section 3.
     Prot(ProtArgument),
@@ -104,7 +104,7 @@ pub enum Command {
     Mdtm {
         /// The whole argument, as a name.
         path: String,
-        /// The argument as 14 digits and a name, if it can be read so.
+        /// The argument as 14 digits and a name, if it reads as such.
         touch: Option<(Timestamp, String)>,
     },
     /// RFC 3659 section 4.
@@ -124,7 +124,7 @@ pub enum Command {
     },
     /// draft-somers-ftp-mfxx section 4: set the time of creation.
     Mfct,
-    /// draft-somers-ftp-mfxx section 5, of which there is the `modify` fact.
+    /// draft-somers-ftp-mfxx section 5; only the `modify` fact is supported.
     Mff {
         /// The time to set.
         to: Timestamp,
@@ -133,7 +133,7 @@ pub enum Command {
     },
     /// draft-bryan-ftpext-hash.
     Hash(String),
-    /// draft-bryan-ftp-range: first byte and the byte after the last; `None` takes an earlier one back.
+    /// draft-bryan-ftp-range: first byte and the byte after the last; `None` cancels an earlier one.
     Rang(Option<(u64, u64)>),
     /// draft-peterson-streamlined-ftp-command-extensions section 4: room left.
     Avbl(Option<String>),
@@ -141,23 +141,23 @@ pub enum Command {
     Csid(String),
     /// What the client is, in any words.
     Clnt(String),
-    /// No RFC; as other servers have it.
+    /// No RFC; as on other servers.
     Xcrc(Check),
-    /// No RFC; as other servers have it.
+    /// No RFC; as on other servers.
     Xmd5(Check),
-    /// No RFC; as other servers have it, also called `XSHA`.
+    /// No RFC; as on other servers, also called `XSHA`.
     Xsha1(Check),
-    /// No RFC; as other servers have it.
+    /// No RFC; as on other servers.
     Xsha256(Check),
-    /// No RFC; as other servers have it.
+    /// No RFC; as on other servers.
     Xsha512(Check),
     /// draft-twine-ftpmd5.
     Md5(Check),
-    /// Known from an RFC or from other servers, and not offered here: the verb.
+    /// Known from an RFC or from other servers, but not offered here: the verb.
     Unsupported(&'static str),
-    /// Not known from anywhere: the verb, shortened.
+    /// Unknown: the verb, shortened.
     Unknown(String),
-    /// A verb of HTTP: another protocol is being spoken.
+    /// An HTTP verb: the client speaks another protocol.
     Http,
     /// A known verb with a bad argument, or no line at all: what the client hears.
     Invalid(Reply),
@@ -182,13 +182,13 @@ impl Command {
         })
     }
 
-    /// Reads one line; a bad one becomes [`Command::Invalid`], so that its reply keeps its place behind commands that
-    /// wait.
+    /// Reads one line; a bad one becomes [`Command::Invalid`], so that its reply keeps its place behind waiting
+    /// commands.
     pub fn read(line: &str) -> Self {
         Self::parse(line).unwrap_or_else(Self::Invalid)
     }
 
-    /// Its name in the table of features; empty for what is not there.
+    /// Its name in the table of features; empty if it is not there.
     pub const fn name(&self) -> &'static str {
         match self {
             Self::User(_) => "USER",
@@ -267,7 +267,7 @@ pub enum TypeArgument {
     Ebcdic,
     /// `I`: bytes.
     Image,
-    /// `L 8` is bytes too; other sizes of a byte are of the past.
+    /// `L 8` is bytes too; other byte sizes are history.
     Local(u32),
 }
 
@@ -341,12 +341,12 @@ pub enum OptsArgument {
     Mlst(Facts),
     /// `HASH SHA-256`; `None` asks for the one in force.
     Hash(Option<Algorithm>),
-    /// `MODE Z LEVEL 6`; `None` when it names what is so anyway.
+    /// `MODE Z LEVEL 6`; `None` if it names the only choice.
     ModeZ(Option<u8>),
 }
 
-/// `LIST`, `NLST` and `STAT`: what looks like options of `ls`, then a path. A path that begins with a dash is written
-/// `./-a` or comes after `--`. Letters other than these mean nothing.
+/// `LIST`, `NLST` and `STAT`: options in the style of `ls`, then a path. A path that begins with a dash is written
+/// `./-a` or comes after `--`. Other letters mean nothing.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ListArgument {
     /// `-a`.
@@ -357,8 +357,8 @@ pub struct ListArgument {
     pub path: Option<String>,
 }
 
-/// A file and a range of its bytes, as the XCRC family has them: `path`, `"path" start end`, `path start end`. A file
-/// whose own name ends in two numbers is written in quotes.
+/// A file and a range of its bytes, in the forms of the XCRC family: `path`, `"path" start end`, `path start end`. A
+/// file name that ends in two numbers must be quoted.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Check {
     /// The file.
@@ -383,7 +383,7 @@ pub enum SiteArgument {
     },
     /// `RECEIPT path`.
     Receipt(String),
-    /// What mainframes and Unix servers need and Waybill does not: `LRECL`, `CHMOD`...
+    /// What mainframes and Unix servers need but Waybill does not: `LRECL`, `CHMOD`...
     NotNeeded,
     /// Anything else.
     Unknown,

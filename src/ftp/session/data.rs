@@ -1,7 +1,7 @@
 //! Data connections and what goes over them: PASV, EPSV, PORT, EPRT, REST, RANG, RETR, STOR, STOU, APPE, LIST, NLST,
 //! MLSD, ABOR.
-//! Always: a transfer command uses up the agreed data connection, the restart offset and the range, whatever its
-//! answer is.
+//! Always: a transfer command uses up the agreed data connection, the restart offset and the range, whatever its reply
+//! is.
 
 use std::net::SocketAddr;
 
@@ -17,13 +17,13 @@ use crate::ftp::reply::{Code, Reply};
 pub(super) enum Passive {
     /// `PASV`.
     Classic,
-    /// `EPSV`, maybe with a family.
+    /// `EPSV`, possibly with a family.
     Extended(Option<Family>),
 }
 
 impl Session {
-    /// ABOR's own reply, once the transfer it was meant for has had its final reply: 226, or 225 when that transfer
-    /// was complete already and `ABOR` changed nothing (PRODUCT 5.11).
+    /// ABOR's own reply, after the final reply of the transfer it was meant for: 226, or 225 if that transfer was
+    /// already complete and `ABOR` changed nothing (PRODUCT 5.11).
     pub fn aborted(&mut self) -> Reply {
         match std::mem::take(&mut self.last_ending) {
             Ending::Complete => Reply::new(Code::NothingToAbort, "It was complete already."),
@@ -142,7 +142,7 @@ impl Session {
         })
     }
 
-    /// What a listing command asks for. MLSD has no wildcards (RFC 3659 section 7.1): a star is part of a name there.
+    /// What a listing command asks for. MLSD has no wildcards (RFC 3659 section 7.1): there a star is part of the name.
     pub(super) fn listing(&self, argument: ListArgument, format: Format) -> Result<Listing, Reply> {
         let ListArgument { all, recursive, path } = argument;
         // Neither `.` nor `..` is a file that could be fetched.

@@ -1,4 +1,4 @@
-//! A command comes in: first what the state says of it, then the part of the session that it belongs to.
+//! A command comes in: first the state is consulted, then the part of the session that the command belongs to.
 
 use super::data::Passive;
 use super::state::{Asked, Session};
@@ -7,7 +7,7 @@ use crate::ftp::command::Command;
 use crate::ftp::feature::{self, Needs};
 use crate::ftp::reply::{Code, Reply};
 
-/// Commands nobody knows, before the login: the last of them closes the connection.
+/// Unknown commands before the login: the last of them closes the connection.
 pub const UNKNOWN_MAX_BEFORE_LOGIN: u32 = 5;
 /// The same once logged in.
 pub const UNKNOWN_MAX: u32 = 50;
@@ -59,7 +59,7 @@ impl Session {
         Reply::new(Code::ArgumentError, text)
     }
 
-    /// A line that is no command: its reply, in its turn.
+    /// A line that is not a command: its reply, in turn.
     pub fn invalid(&mut self, reply: Reply) -> Step {
         if self.is_idle() {
             self.renaming = None;

@@ -9,7 +9,7 @@ use crate::ftp::command::Check;
 use crate::ftp::reply::{Code, Reply};
 
 impl Session {
-    /// Asks about a path, or answers 550 when it cannot be one.
+    /// Asks about a path, or answers 550 if it is invalid.
     fn ask_of(&mut self, text: &str, make: impl FnOnce(VirtualPath) -> (Ask, Question)) -> Step {
         match self.resolve(text, Code::FileUnavailable) {
             Ok(path) => {
@@ -88,7 +88,7 @@ impl Session {
         self.ask_of(path.unwrap_or("."), |path| (Ask::Available(path), Question::Available))
     }
 
-    /// A range that `RANG` gave is used up; an offset that `REST` gave is for a transfer and stays.
+    /// A range given by `RANG` is used up; an offset given by `REST` is for a transfer and stays.
     pub(super) fn hash(&mut self, written: String) -> Step {
         let algorithm = self.settings.algorithm;
         let range = match self.restart {
@@ -102,7 +102,7 @@ impl Session {
         self.read(&text, Told::Hash(algorithm, written), |path| Ask::Digest { path, algorithm, range })
     }
 
-    /// Asks for what a file must be read for, beside the session.
+    /// Asks for something that a file must be read for, in a task beside the session.
     fn read(&mut self, path: &str, told: Told, make: impl FnOnce(VirtualPath) -> Ask) -> Step {
         match self.resolve(path, Code::FileUnavailable) {
             Ok(path) => {

@@ -1,4 +1,4 @@
-//! Who is there, and how the control connection is protected: USER, PASS, REIN, HOST, AUTH, PBSZ, PROT.
+//! Who is logged in, and how the control connection is protected: USER, PASS, REIN, HOST, AUTH, PBSZ, PROT.
 
 use super::state::{Asked, Login, Protection, Question, Session, Tls};
 use super::step::{Ask, Forbidden, Step};
@@ -7,13 +7,13 @@ use crate::ftp::command::{Mechanism, ProtArgument};
 use crate::ftp::reply::{Code, Reply};
 
 impl Session {
-    /// Asks, and waits in a state that says for what.
+    /// Asks the question and waits in a state that names it.
     pub(super) fn ask(&mut self, ask: Ask, question: Question) -> Step {
         self.asked = Asked::Question(question);
         Step::Ask(ask)
     }
 
-    /// Refuses on purpose; the engine records it.
+    /// Refuses deliberately; the engine records it.
     pub(super) fn unsupported(&mut self, code: Code, text: &str) -> Step {
         self.ask(Ask::Unsupported(Reply::new(code, text)), Question::Unsupported)
     }
@@ -26,7 +26,7 @@ impl Session {
     pub(super) fn pass(&mut self, password: Secret) -> Step {
         match std::mem::take(&mut self.login) {
             Login::Fresh => Step::Send(Reply::new(Code::BadSequence, "Please say USER first.")),
-            // A wrong password leaves nobody named: the next try begins with USER.
+            // A wrong password forgets the name: the next try begins with USER.
             Login::Named(name, _) => self.ask(Ask::Login { name: name.clone(), password }, Question::Login(name)),
             Login::In(partner) => {
                 self.login = Login::In(partner);

@@ -1,5 +1,5 @@
-//! One control connection's protocol state. Pure: a command goes in, a step comes out; what it cannot decide it asks
-//! for by name and waits in a state that says so; the outcome goes in, the reply comes out (RFC 959 section 5.4).
+//! One control connection's protocol state. Pure: a command goes in, a step comes out. What it cannot decide it asks
+//! for by name, waiting in a state that says so; the outcome goes in, the reply comes out (RFC 959 section 5.4).
 
 mod data;
 mod dispatch;

@@ -1,4 +1,4 @@
-//! What came of a question or a transfer goes in, the reply comes out.
+//! The outcome of a question or a transfer goes in, the reply comes out.
 
 use super::files::quoted;
 use super::state::{Asked, DataPort, Ending, Login, Moves, Partner, Question, Session, Settings, Tls, Told};
@@ -10,7 +10,7 @@ use crate::ftp::listing::{Entry, Facts, Format, line, time_value};
 use crate::ftp::reply::{Code, Reply};
 
 impl Session {
-    /// Takes what came of [`Step::Ask`].
+    /// Takes the outcome of [`Step::Ask`].
     pub fn outcome(&mut self, outcome: Outcome) -> Step {
         let asked = std::mem::take(&mut self.asked);
         match (asked, outcome) {
@@ -191,7 +191,7 @@ fn transferred(moves: Moves, note: String) -> Reply {
     Reply::new(Code::Complete, text)
 }
 
-/// The engine answered what was not asked: our own mistake, never the client's.
+/// The engine answered a question that was not asked: our own bug, never the client's.
 fn unexpected() -> Reply {
     debug_assert!(false, "an outcome that answers no question");
     Reply::new(Code::ActionAborted, "Something went wrong here; please try again.")

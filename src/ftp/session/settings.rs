@@ -8,7 +8,7 @@ use crate::ftp::listing::Format;
 use crate::ftp::reply::{Code, Reply};
 
 impl Session {
-    /// `STAT`'s reply; `transfer` is what the engine knows of the one under way.
+    /// `STAT`'s reply; `transfer` describes the current one, as the engine knows it.
     pub fn status(&self, transfer: Option<&str>) -> Reply {
         let mut lines = match &self.login {
             Login::In(partner) => vec![format!("Logged in as {}, in {}", partner.name, partner.here)],
@@ -107,7 +107,7 @@ impl Session {
         }
     }
 
-    /// `LANG`: a 200 means UTF-8 to clients, as RFC 2640 has both together.
+    /// `LANG`: to clients a 200 means UTF-8 too, since RFC 2640 defines both together.
     pub(super) fn lang(&mut self, tag: Option<&str>) -> Step {
         let english = tag.is_none_or(|tag| {
             let tag = tag.trim().to_ascii_lowercase();

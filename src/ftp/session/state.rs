@@ -8,7 +8,7 @@ use crate::ftp::feature::View;
 use crate::ftp::listing::Facts;
 use crate::ftp::reply::{Code, Reply};
 
-/// How hard MODE Z tries unless `OPTS MODE Z LEVEL` says otherwise.
+/// The level of MODE Z unless `OPTS MODE Z LEVEL` sets another.
 const DEFLATE_LEVEL: u8 = 6;
 
 /// One control connection's protocol state.
@@ -22,7 +22,7 @@ pub struct Session {
     pub(super) restart: Restart,
     /// What `RNFR` named, for the very next command.
     pub(super) renaming: Option<VirtualPath>,
-    /// Commands nobody knows, since the beginning or the login.
+    /// Unknown commands since the beginning or the login.
     pub(super) unknown: u32,
     pub(super) last_ending: Ending,
 }
@@ -37,7 +37,7 @@ pub(super) enum Login {
     In(Partner),
 }
 
-/// Who is logged in, and what goes with that.
+/// Who is logged in, and what belongs to it.
 #[derive(Debug)]
 pub(super) struct Partner {
     pub(super) name: String,
@@ -50,14 +50,14 @@ pub(super) struct Partner {
 pub(super) enum Tls {
     #[default]
     Clear,
-    /// 234 was answered; the handshake is under way. Data connections will begin so.
+    /// 234 was answered; the handshake is under way. Data connections will start with this protection.
     Starting(Protection),
     On {
-        /// What data connections begin with.
+        /// The initial protection of data connections.
         first: Protection,
-        /// `PBSZ` was said, so that `PROT` may be.
+        /// `PBSZ` was said, so `PROT` is allowed.
         agreed: bool,
-        /// What data connections are now.
+        /// The current protection of data connections.
         protection: Protection,
     },
 }
@@ -71,23 +71,23 @@ pub enum Protection {
     Private,
 }
 
-/// How bytes are understood (RFC 959 section 3.1.1).
+/// How bytes are interpreted (RFC 959 section 3.1.1).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum DataType {
-    /// `TYPE A`, what every session begins with.
+    /// `TYPE A`, the initial type of every session.
     #[default]
     Ascii,
-    /// `TYPE I`, and `L 8`, which is the same.
+    /// `TYPE I`, and the equivalent `L 8`.
     Image,
 }
 
-/// What the engine was asked and has not answered.
+/// What the engine was asked and has not answered yet.
 #[derive(Debug, Default)]
 pub(super) enum Asked {
     #[default]
     Nothing,
     Question(Question),
-    /// The file is read beside the session, which may take long.
+    /// The file is being read in a task beside the session, which may take long.
     Reading {
         told: Told,
         /// `ABOR` was said; another one waits.
@@ -100,7 +100,7 @@ pub(super) enum Asked {
     },
 }
 
-/// What a transfer moves: all that its replies need.
+/// What a transfer moves, as far as its replies need it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Moves {
     FileOut,
@@ -139,7 +139,7 @@ pub(super) enum Question {
     Unsupported,
 }
 
-/// How it is told what a file was read for.
+/// The form of the reply when a file was read.
 #[derive(Debug)]
 pub(super) enum Told {
     /// HASH: algorithm, range, digest, the path as written.
@@ -152,7 +152,7 @@ pub(super) enum Told {
     Size,
 }
 
-/// What the client chose, and a new login keeps (RFC 959 section 4.1.1, USER).
+/// The client's choices, which a new login keeps (RFC 959 section 4.1.1, USER).
 #[derive(Debug)]
 pub(super) struct Settings {
     pub(super) data_type: DataType,
@@ -161,7 +161,7 @@ pub(super) struct Settings {
     pub(super) facts: Facts,
     pub(super) algorithm: Algorithm,
     pub(super) epsv_all: bool,
-    /// `OPTS UTF8 ON` or `LANG` had a 200, by which clients take UTF-8 for agreed.
+    /// `OPTS UTF8 ON` or `LANG` was answered with 200, which clients take as agreement on UTF-8.
     pub(super) utf_8: bool,
 }
 
@@ -179,7 +179,7 @@ impl Default for Settings {
     }
 }
 
-/// Whether it is agreed where the next data connection goes.
+/// Whether an endpoint for the next data connection is agreed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) enum DataPort {
     #[default]
@@ -212,8 +212,8 @@ impl Session {
         Self::default()
     }
 
-    /// TLS stands on the control connection: everything said before is forgotten (RFC 4217, and because it may have
-    /// been said by somebody in between). `implicit`: it was there from the first byte.
+    /// TLS is established on the control connection: everything said before is forgotten (RFC 4217; somebody in between
+    /// may have said it). `implicit`: from the first byte.
     pub fn secured(&mut self, implicit: bool) {
         let first = match self.tls {
             Tls::Starting(first) => first,
@@ -228,10 +228,10 @@ impl Session {
         matches!(self.login, Login::In(_))
     }
 
-    /// How names are written on this connection. Before the login it is UTF-8, which nearly every partner has: FEAT says so,
-    /// and cannot know who will log in. Clients such as lftp then say `OPTS UTF8 ON` and write UTF-8, so the 200 is a
-    /// promise that is kept, also to a partner that has another encoding. One that only reads FEAT has chosen nothing:
-    /// many do so to find AUTH TLS, and for them the administrator's encoding holds.
+    /// The encoding of names on this connection. Before the login it is UTF-8, which nearly every partner uses: FEAT
+    /// says so, and cannot know who will log in. Clients such as lftp then say `OPTS UTF8 ON` and write UTF-8, so the
+    /// 200 is a promise that is kept even for a partner with another encoding. A client that only reads FEAT has chosen
+    /// nothing: many do so to find AUTH TLS, and for them the administrator's encoding applies.
     pub fn encoding(&self) -> &Encoding {
         static UTF_8: Encoding = Encoding::UTF_8;
         match &self.login {
@@ -240,31 +240,32 @@ impl Session {
         }
     }
 
-    /// How the partner's names are written from now on; what a client asked for itself goes on.
+    /// Sets the encoding of the partner's names; what the client asked for itself takes precedence.
     pub fn names_are_in(&mut self, encoding: Encoding) {
         if let Login::In(partner) = &mut self.login {
             partner.encoding = encoding;
         }
     }
 
-    /// A line as text; `None` if it is none in the encoding that holds.
+    /// A line as text; `None` if it is invalid in the encoding in force.
     pub fn decode(&mut self, line: &[u8]) -> Option<String> {
         if let Login::Named(_, encoding) = &self.login
             && is_pass(line)
         {
             let text = Encoding::UTF_8.decode(line).or_else(|| encoding.decode(line));
-            // Else it is a wrong password: another answer than to an unknown name would tell that there is this one.
+            // Treated as a wrong password: a different answer than to an unknown name would reveal that this one
+            // exists.
             return Some(text.unwrap_or_else(|| String::from_utf8_lossy(line).into_owned()));
         }
         let mut text = self.encoding().decode(line);
         if text.is_none() && std::mem::take(&mut self.settings.utf_8) {
-            // Asked for UTF-8 and does not write it: what the administrator has set holds again.
+            // The client asked for UTF-8 but does not write it: the administrator's setting applies again.
             text = self.encoding().decode(line);
         }
         text.map(|text| self.encoding().restored(text))
     }
 
-    /// Where the partner stands; the root before the login.
+    /// The partner's current folder; the root before the login.
     pub fn here(&self) -> VirtualPath {
         match &self.login {
             Login::In(partner) => partner.here.clone(),
@@ -280,7 +281,7 @@ impl Session {
         }
     }
 
-    /// How bytes are understood.
+    /// How bytes are interpreted.
     pub const fn data_type(&self) -> DataType {
         self.settings.data_type
     }
@@ -295,23 +296,23 @@ impl Session {
         self.settings.deflate_level
     }
 
-    /// Whether a transfer is under way, from its being asked for to its final reply.
+    /// Whether a transfer is under way, from its command to its final reply.
     pub const fn is_transferring(&self) -> bool {
         matches!(self.asked, Asked::Transfer { .. })
     }
 
-    /// Whether a file is read for its digest, or for its size as text.
+    /// Whether a file is being read for its digest, or for its size as text.
     pub const fn is_reading(&self) -> bool {
         matches!(self.asked, Asked::Reading { .. })
     }
 
-    /// Whether nothing is asked: commands that were kept for later may be given again.
+    /// Whether no question is pending: commands that were kept may be given again.
     pub const fn is_idle(&self) -> bool {
         matches!(self.asked, Asked::Nothing)
     }
 
-    /// Whether PASV, EPSV, PORT or EPRT stand and wait for a transfer. When this is false and no transfer is under
-    /// way, the engine gives back the port it may still hold.
+    /// Whether PASV, EPSV, PORT or EPRT wait for a transfer. If this is false and no transfer is under way, the engine
+    /// gives back the port it may still hold.
     pub fn is_data_agreed(&self) -> bool {
         self.data == DataPort::Agreed
     }
@@ -330,12 +331,12 @@ impl Session {
         }
     }
 
-    /// A path as the client means it; `code` for one that cannot be.
+    /// A path as the client means it; `code` if it is invalid.
     pub(super) fn resolve(&self, text: &str, code: Code) -> Result<VirtualPath, Reply> {
         self.here().resolve(text).map_err(|error| Reply::new(code, format!("That path {error}.")))
     }
 
-    /// Forgets what belongs to a login; what the client chose for its data stays.
+    /// Forgets what belongs to a login; the client's choices for its data stay.
     pub(super) fn log_out(&mut self) {
         self.login = Login::Fresh;
         self.renaming = None;

@@ -1,4 +1,4 @@
-//! What goes into a session and comes out of it: the whole interface to the engine. Nothing here decides anything.
+//! What goes into a session and what comes out: the whole interface to the engine. Nothing here decides anything.
 
 use std::net::SocketAddr;
 
@@ -10,7 +10,7 @@ use crate::ftp::encoding::Encoding;
 use crate::ftp::listing::{self, Entry, Facts, Format};
 use crate::ftp::reply::Reply;
 
-/// Entries that the answer to STAT shows.
+/// The most entries in the answer to STAT.
 pub const STAT_LINES_MAX: usize = 1_000;
 
 /// What the engine does next.
@@ -24,8 +24,8 @@ pub enum Step {
     Close(Reply),
     /// Find this out or do it, then tell the session with [`Session::outcome`](super::Session::outcome).
     Ask(Ask),
-    /// A transfer or a digest is under way, or a file is counted: end it. Its own outcome comes first (426, or 226 when it was already
-    /// complete), then [`Session::aborted`](super::Session::aborted) gives ABOR's own reply (PRODUCT 5.11).
+    /// A transfer, digest or count is under way: end it. Its own outcome comes first (426, or 226 if it was already
+    /// complete), then [`Session::aborted`](super::Session::aborted) returns ABOR's own reply (PRODUCT 5.11).
     Abort,
     /// A transfer or another question is under way: keep this command, and give it again when that has ended.
     Wait(Box<Command>),
@@ -38,34 +38,34 @@ pub enum Step {
 pub enum Forbidden {
     /// `PORT`, `EPRT`: active mode is off.
     ActiveMode,
-    /// A transfer in clear, where TLS is required.
+    /// A transfer in clear although TLS is required.
     ClearData,
     /// `CCC`, `PROT S`, `PROT E`: less than TLS, or what it does not have.
     Protection,
 }
 
-/// What only the outside can decide or do. Each has one successful [`Outcome`], named beside it; a refusal or a
-/// failure is always [`Outcome::Refused`] with the reply the client hears.
+/// What only the engine can decide or do. Each has one successful [`Outcome`], named beside it; a refusal or failure is
+/// always [`Outcome::Refused`] with the client's reply.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Ask {
-    /// `USER`: may this name be given now (TLS demanded, addresses)? → [`Outcome::NameAccepted`], or
-    /// [`Outcome::LoggedIn`] when a client certificate is all it takes (232).
+    /// `USER`: is this name allowed now (TLS required, addresses)? → [`Outcome::NameAccepted`], or
+    /// [`Outcome::LoggedIn`] if a client certificate suffices (232).
     Name(String),
     /// `PASS` → [`Outcome::LoggedIn`].
     Login {
-        /// As given with `USER`.
+        /// The name given with `USER`.
         name: String,
-        /// As given with `PASS`.
+        /// The password given with `PASS`.
         password: Secret,
     },
     /// `REIN`: forget who is logged in. → [`Outcome::Done`]
     Logout,
     /// `HOST` (RFC 7151): choose certificate and banner. → [`Outcome::Banner`]
     Host(String),
-    /// `AUTH`: may TLS start? → [`Outcome::Done`]; after the 234 has been sent the engine shakes hands and makes the
-    /// session afresh with [`Session::secured`](super::Session::secured).
+    /// `AUTH`: may TLS start? → [`Outcome::Done`]; after the 234 is sent, the engine does the handshake and resets the
+    /// session with [`Session::secured`](super::Session::secured).
     StartTls,
-    /// `PASV`, `EPSV`: open a passive port. `family` is what `EPSV 1|2` asked for. → [`Outcome::Listening`]
+    /// `PASV`, `EPSV`: open a passive port. `family` is the one of `EPSV 1|2`. → [`Outcome::Listening`]
     Passive {
         /// `None`: the control connection's own.
         family: Option<Family>,
@@ -74,18 +74,18 @@ pub enum Ask {
     },
     /// `PORT`, `EPRT`: remember where to connect to. → [`Outcome::Done`]
     Active(SocketAddr),
-    /// `CWD`, `CDUP`: is this a folder the partner may stand in? → [`Outcome::Done`], or
-    /// [`Outcome::Entered`] where its name is spelt otherwise
+    /// `CWD`, `CDUP`: may the partner enter this folder? → [`Outcome::Done`], or [`Outcome::Entered`] if its name is
+    /// spelt differently
     Enter(VirtualPath),
-    /// A transfer over the data connection. First → [`Outcome::Opened`] when the data connection stands (150), then
-    /// → [`Outcome::Transferred`].
+    /// A transfer over the data connection. First → [`Outcome::Opened`] when the data connection is established (150),
+    /// then → [`Outcome::Transferred`].
     Transfer(Transfer),
-    /// `STAT path`, over the control connection. → [`Outcome::Entries`], one more than [`STAT_LINES_MAX`] where there are
+    /// `STAT path`, over the control connection. → [`Outcome::Entries`], one more than [`STAT_LINES_MAX`] if there are
     /// more
     Stat(Listing),
     /// `MLST`. → [`Outcome::Entries`] with one entry
     Mlst(VirtualPath),
-    /// `SIZE`. `ascii` when TYPE A is in force: then beside the session, like a digest. → [`Outcome::Size`]
+    /// `SIZE`. `ascii` if TYPE A is in force: then beside the session, like a digest. → [`Outcome::Size`]
     Size {
         /// The file.
         path: VirtualPath,
@@ -94,10 +94,10 @@ pub enum Ask {
     },
     /// `MDTM`. → [`Outcome::Modified`]
     Modified(VirtualPath),
-    /// `MDTM YYYYMMDDHHMMSS name`: if a file has `whole` as its name its time is asked for, else `path`'s time is set
+    /// `MDTM YYYYMMDDHHMMSS name`: if a file is named `whole`, its time is asked for, else `path`'s time is set
     /// (PRODUCT section 12). → [`Outcome::Modified`]
     ModifiedOrTouch {
-        /// Time and name together, read as one name; `None` if that is no name.
+        /// Time and name together, read as one name; `None` if that is invalid.
         whole: Option<VirtualPath>,
         /// The file named after the time.
         path: VirtualPath,
@@ -111,8 +111,8 @@ pub enum Ask {
         /// The time to set.
         to: Timestamp,
     },
-    /// `HASH`, `XCRC`, `XMD5`, `XSHA…`, `MD5`: beside the session, which goes on to hear NOOP, STAT and ABOR.
-    /// → [`Outcome::Digest`]
+    /// `HASH`, `XCRC`, `XMD5`, `XSHA…`, `MD5`: beside the session, which still hears NOOP, STAT and ABOR. →
+    /// [`Outcome::Digest`]
     Digest {
         /// The file.
         path: VirtualPath,
@@ -138,7 +138,7 @@ pub enum Ask {
         /// What `RNTO` named.
         to: VirtualPath,
     },
-    /// `CLNT`, `CSID`: what the client calls itself; for the session record. → [`Outcome::Done`]
+    /// `CLNT`, `CSID`: the client's name for itself; for the session record. → [`Outcome::Done`]
     ClientName(String),
     /// `SITE RECEIPT path`: the receipt of the partner's latest upload of that name. → [`Outcome::Receipt`]
     Receipt(VirtualPath),
@@ -148,7 +148,7 @@ pub enum Ask {
 }
 
 impl Ask {
-    /// Whether it changes files or folders: once begun it is done to its end.
+    /// Whether it changes files or folders: once begun, it runs to its end.
     pub const fn changes(&self) -> bool {
         matches!(
             self,
@@ -165,7 +165,7 @@ impl Ask {
 /// A transfer over a data connection.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Transfer {
-    /// `RETR`, from `offset`, to the byte before `end` when `RANG` said so.
+    /// `RETR`, from `offset`, to the byte before `end` if `RANG` gave one.
     Retrieve {
         /// The file.
         path: VirtualPath,
@@ -173,14 +173,14 @@ pub enum Transfer {
         offset: u64,
         /// The byte after the last one wanted.
         end: Option<u64>,
-        /// How bytes go out.
+        /// Whether TYPE A is in force.
         ascii: bool,
     },
     /// `STOR`, `APPE`, `STOU`.
     Store {
-        /// The file; for `STOU` the folder, or the name the client proposed.
+        /// The file; for `STOU` the folder, or the client's proposed name.
         path: VirtualPath,
-        /// Which command and from where.
+        /// Which command and from which offset.
         mode: StoreMode,
         /// Whether TYPE A was in force.
         ascii: bool,
@@ -189,7 +189,7 @@ pub enum Transfer {
     List(Listing),
 }
 
-/// How an upload meets what is there already.
+/// How an upload treats an existing file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum StoreMode {
     /// `STOR` from the beginning.
@@ -205,11 +205,11 @@ pub enum StoreMode {
 /// A listing to make.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Listing {
-    /// The folder, or a file.
+    /// The folder or file.
     pub path: VirtualPath,
-    /// Wildcards in the last component: only matching names of `path` are listed.
+    /// Wildcards in the last component: only matching names in `path` are listed.
     pub pattern: Option<String>,
-    /// How lines look.
+    /// The form of the lines.
     pub format: Format,
     /// `-a`: with `.` and `..` (LIST only).
     pub all: bool,
@@ -217,14 +217,14 @@ pub struct Listing {
     pub recursive: bool,
     /// Which facts MLSD and MLST lines carry.
     pub facts: Facts,
-    /// The folder (without a pattern: the folder or file) as the client wrote it; empty: where it stands. NLST puts it
-    /// before each name, because its names must do as arguments of RETR (RFC 1123 section 4.1.2.7).
+    /// The folder (without a pattern: the folder or file) as the client wrote it; empty: the current folder. NLST puts
+    /// it before each name, because its names must work as arguments of RETR (RFC 1123 section 4.1.2.7).
     pub written: String,
 }
 
 impl Listing {
-    /// The same of what is called as the pattern to the letter, such as a folder `in[1]`; `None` where there is no pattern,
-    /// or one with a star: somebody's file called `*` must not hide all others from `NLST *`.
+    /// The same for the literal name, such as a folder `in[1]`; `None` if there is no pattern, or one with a star: a
+    /// file called `*` must not hide all others from `NLST *`.
     pub fn to_the_letter(&self) -> Option<Self> {
         let pattern = self.pattern.as_deref().filter(|pattern| !pattern.contains('*'))?;
         let path = self.path.child(Name::parse(pattern).ok()?);
@@ -247,7 +247,7 @@ impl Listing {
         format!("{}{slash}{name}", self.written)
     }
 
-    /// Whether an entry of the folder is wanted: it fits the pattern, or is called so to the letter.
+    /// Whether an entry of the folder is wanted: it matches the pattern, or literally has that name.
     pub fn wants(&self, name: &str) -> bool {
         self.pattern.as_deref().is_none_or(|pattern| pattern == name || listing::matches(pattern, name))
     }
@@ -262,7 +262,7 @@ impl Listing {
         }
     }
 
-    /// The line when `path` turned out to be a file, without its line end.
+    /// The line if `path` turned out to be a file, without its line end.
     pub fn line_of_file(&self, entry: &Entry, now: Timestamp, offset_s: i32) -> String {
         match self.format {
             Format::Names if !self.written.is_empty() => self.written.clone(),
@@ -271,7 +271,7 @@ impl Listing {
     }
 }
 
-/// `EPSV`'s network protocols (RFC 2428).
+/// The network protocols of `EPSV` (RFC 2428).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Family {
     /// 1.
@@ -283,7 +283,7 @@ pub enum Family {
 /// Digests of the HASH family.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Algorithm {
-    /// CRC32, as zip has it.
+    /// CRC32, as in zip.
     Crc32,
     /// MD5.
     Md5,
@@ -296,7 +296,7 @@ pub enum Algorithm {
 }
 
 impl Algorithm {
-    /// In the order of preference, as FEAT shows them.
+    /// In order of preference, as FEAT shows them.
     pub const ALL: [Self; 5] = [Self::Sha256, Self::Sha512, Self::Sha1, Self::Md5, Self::Crc32];
 
     /// Its name in HASH, OPTS and FEAT.
@@ -316,14 +316,14 @@ impl Algorithm {
         Self::ALL.into_iter().find(|algorithm| plain(algorithm.name()) == plain(text.trim()))
     }
 
-    /// `SHA-256*;SHA-512;…`: all of them, a star behind the chosen one.
+    /// `SHA-256*;SHA-512;…`: all of them, with a star after the chosen one.
     pub fn starred(chosen: Self) -> String {
         let one = |algorithm: Self| format!("{}{}", algorithm.name(), if algorithm == chosen { "*" } else { "" });
         Self::ALL.map(one).join(";")
     }
 }
 
-/// What came of an [`Ask`].
+/// The answer to an [`Ask`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Outcome {
     /// It was done.
@@ -332,19 +332,19 @@ pub enum Outcome {
     Refused(Reply),
     /// No, and the control connection closes after this reply (421).
     RefusedAndClose(Reply),
-    /// `CWD`, `CDUP`: in, and this is how the folder is really called (`CWD send` leads to `/Send`); [`Self::Done`]
-    /// means that it is called as asked.
+    /// `CWD`, `CDUP`: entered, and this is the folder's real name (`CWD send` leads to `/Send`); [`Self::Done`] if it
+    /// was named as asked.
     Entered(VirtualPath),
     /// `USER` may go on.
     NameAccepted {
-        /// How the partner's names are encoded, and so its password may be; UTF-8 for a name that nobody has.
+        /// The encoding of the partner's names, and so perhaps of its password; UTF-8 for an unknown name.
         encoding: Encoding,
     },
     /// The partner is in.
     LoggedIn {
-        /// Where the partner stands first.
+        /// The partner's first folder.
         start: VirtualPath,
-        /// How this partner's names are encoded.
+        /// The encoding of this partner's names.
         encoding: Encoding,
         /// By certificate alone, answering `USER` (232).
         by_certificate: bool,
@@ -353,21 +353,21 @@ pub enum Outcome {
     Banner(String),
     /// The passive port is open here: the address to tell the client.
     Listening(SocketAddr),
-    /// The data connection stands; for `STOU`: the name chosen.
+    /// The data connection is established; for `STOU`: the name chosen.
     Opened {
         /// `STOU`'s name.
         unique: Option<String>,
     },
-    /// The transfer ended well. `note` is a short remark for the client, such as the digest; may be empty.
+    /// The transfer succeeded. `note` is a short remark for the client, such as the digest; may be empty.
     Transferred {
         /// Ends the 226 line.
         note: String,
     },
     /// Entries for the control connection.
     Entries {
-        /// In the order in which they are shown.
+        /// In display order.
         entries: Vec<Entry>,
-        /// When they were looked at: STAT's dates are written as those of LIST, by what is recent then.
+        /// When they were read: STAT's dates, like those of LIST, depend on what is recent then.
         now: Timestamp,
         /// The time zone offset of STAT's times, in seconds (0: UTC).
         list_offset_s: i32,
@@ -387,11 +387,11 @@ pub enum Outcome {
     },
     /// Bytes that may be stored.
     Available(u64),
-    /// What `SITE RECEIPT` shows: lines.
+    /// The lines of `SITE RECEIPT`.
     Receipt(Vec<String>),
 }
 
-/// What the session needs to know of the live settings when it reads a command.
+/// The live settings that the session needs when it reads a command.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[expect(clippy::struct_excessive_bools, reason = "four independent switches of the administrator, no state")]
 pub struct Policy {
@@ -401,6 +401,6 @@ pub struct Policy {
     pub active_mode: bool,
     /// MODE Z is offered.
     pub mode_z: bool,
-    /// Once logged in: data in clear is refused with 521.
+    /// Once logged in, data in clear is refused with 521.
     pub data_tls_required: bool,
 }

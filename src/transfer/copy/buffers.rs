@@ -4,12 +4,12 @@ use std::sync::{Arc, Mutex};
 
 use crate::base::lock::lock;
 
-/// Bytes moved at a time: a piece, after which other tasks get their turn.
+/// Bytes moved at a time: a piece, after which other tasks have their turn.
 pub const BUFFER_BYTES: usize = 512 * 1024;
 /// Buffers kept for the next transfer.
 const BUFFERS_KEPT: usize = 64;
 
-/// Buffers that transfers share, so that none is held while idle.
+/// Buffers shared by transfers, so that none is held while idle.
 #[derive(Clone, Debug, Default)]
 pub struct Buffers {
     free: Arc<Mutex<Vec<Box<[u8]>>>>,

@@ -1,4 +1,4 @@
-//! Line ends, turned across chunks.
+//! Converts line ends, across chunks.
 
 /// Turns CRLF into LF, across chunks (`to_lf`).
 #[derive(Debug, Default)]
@@ -21,7 +21,7 @@ impl ToLf {
         }
     }
 
-    /// What was held back at the end.
+    /// The rest held back at the end.
     pub fn rest(&self) -> &'static [u8] {
         if self.carriage_return { b"\r" } else { b"" }
     }

@@ -1,4 +1,4 @@
-//! The hot loops: plain arguments, counts and limits. They run on the async task, without a hop per chunk.
+//! The hot loops: plain arguments, counts and limits. They run in the async task, without a hop per chunk.
 
 mod buffers;
 mod line_ends;
@@ -23,7 +23,7 @@ use super::socket::{Socket, Waiting};
 use crate::domain::authorise::No;
 use crate::domain::receipt::Ending;
 
-/// How often the kernel is asked, in the time that nothing may move, whether a slow client has taken something.
+/// How often within the stall timeout the kernel is asked whether a slow client has taken something.
 const LOOKS: u32 = 4;
 
 /// A data connection that bytes come from.
@@ -31,18 +31,18 @@ pub trait Inbound: AsyncRead + AsyncWrite + Unpin + Send {
     /// How it ended: after end of file (`None`) or an error.
     fn ending(&self, error: Option<&io::Error>) -> Ending;
 
-    /// Whether it is by TLS: an orderly end is then the client's own word, and no kernel says it for a killed client.
+    /// Whether it uses TLS: an orderly end is then the client's own word, which no kernel sends for a killed client.
     fn is_by_tls(&self) -> bool;
 
     /// Whether an end that TLS did not sign is tolerated (PRODUCT 5.3).
     fn ends_tolerantly(&self) -> bool;
 
-    /// The rule by which what came was not taken, when it ended as [`Ending::Refused`].
+    /// The rule that refused the bytes, if it ended as [`Ending::Refused`].
     fn refusal(&self) -> Option<No> {
         None
     }
 
-    /// Ready when the next bytes may be read: until then it is this server that waits, not the partner.
+    /// Ready when the next bytes may be read: until then the server, not the partner, causes the wait.
     fn poll_allowed(&mut self, _: &mut Context<'_>) -> Poll<()> {
         Poll::Ready(())
     }
@@ -50,28 +50,28 @@ pub trait Inbound: AsyncRead + AsyncWrite + Unpin + Send {
 
 /// A data connection that bytes go to.
 pub trait Outbound: AsyncWrite + Unpin + Send {
-    /// The socket itself, when bytes go out as they are.
+    /// The socket itself, if bytes go out unchanged.
     fn plain(&mut self) -> Option<&mut Socket>;
 
     /// Says who waits for the socket from now on.
     fn wait(&mut self, who: Waiting) -> io::Result<()>;
 }
 
-/// What a transfer is watched by.
+/// What watches a transfer.
 #[derive(Debug)]
 pub struct Watch<'a> {
-    /// Who sees its progress.
+    /// Shows its progress.
     pub place: &'a Place,
-    /// By ABOR, and by the end of the session.
+    /// ABOR, and the end of the session.
     pub abort: &'a Abort,
-    /// How long no byte may move through the partner's doing.
+    /// How long the partner may move no byte.
     pub stall: Duration,
-    /// The data connection that bytes are sent by, where the kernel may be asked about it.
+    /// The sending data connection, if the kernel can be asked about it.
     pub ends: Option<Ends>,
 }
 
 impl Watch<'_> {
-    /// Has bytes sent; how the transfer has ended, if it is broken off meanwhile or stalls.
+    /// Runs `moving`, which sends bytes; returns how the transfer has ended if it is broken off meanwhile or stalls.
     pub async fn over<T>(&self, moving: impl Future<Output = T>) -> Result<T, Ending> {
         tokio::select! {
             biased;
@@ -80,8 +80,8 @@ impl Watch<'_> {
         }
     }
 
-    /// `None` once no byte has moved for too long. A client that reads slowly takes bytes from the kernel long before that has
-    /// room for more.
+    /// `None` once no byte has moved for too long. A client that reads slowly takes bytes from the kernel long before
+    /// the kernel has room for more.
     async fn in_time<T>(&self, moving: impl Future<Output = T>) -> Option<T> {
         let mut moving = std::pin::pin!(moving);
         let (mut moved_at, mut left) = (Instant::now(), None);
@@ -99,8 +99,8 @@ impl Watch<'_> {
     }
 }
 
-/// A fast network never lets these loops wait, and tokio's own budget (128 steps) would be 32 MiB. Yielding is what has the
-/// sockets looked at again, so that another session's command is heard at once.
+/// On a fast network these loops never wait, and tokio's own budget (128 steps) would be 32 MiB. Yielding makes the
+/// runtime poll the sockets, so that another session's command is heard at once.
 async fn give_way() {
     tokio::task::yield_now().await;
 }

@@ -27,28 +27,28 @@ pub struct Sink<'a> {
     pub part: &'a mut Part,
     /// Its digest.
     pub digest: &'a mut Digest,
-    /// Who syncs.
+    /// Runs the syncs.
     pub syncer: &'a Syncer,
     /// How large it may become.
     pub allowance: &'a Allowance,
-    /// `Some`: line ends are turned.
+    /// `Some`: line ends are converted.
     pub to_lf: Option<ToLf>,
-    /// Tells others of its name that it still moves.
+    /// Tells others with the same name that it still moves.
     pub entry: &'a Entry,
-    /// What time it is.
+    /// The clock.
     pub clock: &'a Clock,
 }
 
 /// How the receiving loop ended.
 #[derive(Debug)]
 pub enum Received {
-    /// The data connection ended so.
+    /// The data connection ended in this way.
     Ended(Ending),
     /// The limit was reached.
     TooLarge(No),
-    /// The disk did not take the last bytes; those before are as they were.
+    /// The disk did not take the last bytes; earlier ones are intact.
     NotTaken(io::Error),
-    /// Bytes that the disk had taken did not get there, or cannot be read.
+    /// Bytes that the disk had accepted did not get there, or cannot be read.
     Failed(io::Error),
 }
 
@@ -86,7 +86,7 @@ pub async fn receive(from: &mut impl Inbound, sink: &mut Sink<'_>, watch: &Watch
             Then::End => break last(from, sink).await,
             Then::Failed(error) => break Received::Ended(from.ending(Some(&error))),
         }
-        // A client that ABORs while bytes still come must be heard, too.
+        // An ABOR must be heard even while bytes still come.
         if let Some(ending) = watch.abort.ending() {
             break Received::Ended(ending);
         }
@@ -105,14 +105,14 @@ enum Then {
     Failed(io::Error),
 }
 
-/// [`fill`], unless no byte comes for that long through the partner's doing: `None`.
+/// [`fill`], or `None` if for that long no byte comes because of the partner.
 async fn fill_in_time(from: &mut impl Inbound, buffer: &mut [u8], stall: Duration) -> Option<(usize, Then)> {
     poll_fn(|cx| from.poll_allowed(cx)).await;
     tokio::time::timeout(stall, fill(from, buffer)).await.ok()
 }
 
-/// Reads until nothing more is there at once, or the buffer is full. TLS gives one record of at most 16 KiB at a time;
-/// they are written together.
+/// Reads until nothing more is available at once, or the buffer is full. TLS returns records of at most 16 KiB one at a
+/// time; they are written together.
 async fn fill(from: &mut impl Inbound, buffer: &mut [u8]) -> (usize, Then) {
     let mut buffer = ReadBuf::new(buffer);
     poll_fn(|cx| {
@@ -142,7 +142,7 @@ async fn last(from: &impl Inbound, sink: &mut Sink<'_>) -> Received {
     }
 }
 
-/// The error is how it ended. Of bytes with which it would become too large none is written.
+/// The error is how it ended. If the bytes would make it too large, none is written.
 async fn store_bytes(sink: &mut Sink<'_>, bytes: &[u8]) -> Result<(), Received> {
     if !bytes.is_empty() {
         write(sink, bytes)?;
@@ -153,7 +153,7 @@ async fn store_bytes(sink: &mut Sink<'_>, bytes: &[u8]) -> Result<(), Received> 
     Ok(())
 }
 
-/// The same for a whole buffer; gives the one to go on with.
+/// The same for a whole buffer; returns the buffer to continue with.
 async fn store_buffer(
     sink: &mut Sink<'_>,
     buffer: Box<[u8]>,
@@ -180,7 +180,7 @@ mod tests {
 
     use super::*;
 
-    /// The partner has sent all of it; this server reads it late.
+    /// The partner has sent everything; this server reads it late.
     struct Held {
         bytes: &'static [u8],
         until: Pin<Box<tokio::time::Sleep>>,

@@ -13,7 +13,7 @@ use crate::domain::receipt::Ending;
 use crate::transfer::socket::Socket;
 use crate::workspace::download::Source;
 
-/// Bytes moved at a time where they are encrypted: the records of a piece must fit into what TLS holds before it writes.
+/// Bytes moved at a time when encrypted: the records of a piece must fit into TLS's own buffer before it writes.
 const ENCRYPTED_BYTES: usize = 256 * 1024;
 
 /// How the sending loop ended.
@@ -23,7 +23,7 @@ pub enum Sent {
     All,
     /// The data connection ended before that.
     Ended(Ending),
-    /// The file ended before that: it was cut while it was sent.
+    /// The file ended early: it was truncated while it was sent.
     Short,
     /// Reading failed.
     Failed(io::Error),
@@ -38,7 +38,7 @@ pub struct Span {
     pub to: u64,
 }
 
-/// Sends part of a file as it is.
+/// Sends part of a file unchanged.
 pub async fn send(source: &Source, span: Span, to: &mut impl Outbound, watch: &Watch<'_>, buffer: &mut [u8]) -> Sent {
     let mut at = span.from;
     while at < span.to {
@@ -67,7 +67,7 @@ pub async fn send(source: &Source, span: Span, to: &mut impl Outbound, watch: &W
     Sent::All
 }
 
-/// Gives way to other tasks, and to whoever waits for this core: the system would leave it to a copy for a millisecond and
+/// Yields to other tasks, and to whoever waits for this core: the system would leave it to a copy for a millisecond or
 /// more (decision 0115).
 async fn between_pieces() {
     give_way().await;
@@ -98,7 +98,7 @@ async fn write_chunk(source: &Source, span: Span, to: &mut impl Outbound, buffer
     Ok(count)
 }
 
-/// Sends part of a file with its line ends turned.
+/// Sends part of a file with its line ends converted.
 pub async fn send_turned(
     source: &Source,
     span: Span,
@@ -127,7 +127,7 @@ pub async fn send_turned(
     Sent::All
 }
 
-/// Sends bytes that are in memory, under the same watch: listings, and files whose line ends are turned.
+/// Sends bytes from memory, under the same watch: listings, and files whose line ends are converted.
 pub async fn send_bytes(bytes: &[u8], to: &mut impl Outbound, watch: &Watch<'_>) -> Sent {
     match watch.over(to.write_all(bytes)).await {
         Err(ending) => Sent::Ended(ending),
@@ -139,7 +139,7 @@ pub async fn send_bytes(bytes: &[u8], to: &mut impl Outbound, watch: &Watch<'_>)
     }
 }
 
-/// Closes the data connection in order: how it ended.
+/// Closes the data connection in order; returns how it ended.
 pub async fn close(to: &mut impl Outbound, watch: &Watch<'_>) -> Ending {
     match watch.over(to.shutdown()).await {
         Ok(Ok(())) => Ending::Closed,
@@ -167,11 +167,11 @@ mod tests {
     use crate::transfer::presence::Presence;
     use crate::transfer::socket::Waiting;
 
-    /// A client, by what it has read.
+    /// A kind of client, by what it has read.
     enum Reader {
-        /// All at once: its socket never lets anybody wait.
+        /// Everything at once: its socket never makes anybody wait.
         Fast(u64),
-        /// Nothing more, so that TLS cannot say its end.
+        /// Nothing more, so that TLS cannot send its end.
         Full,
     }
 

@@ -1,4 +1,4 @@
-//! What the token of a request is: the first thing to ask for.
+//! The token of a request: the first thing to ask about.
 
 use axum::Json;
 use axum::extract::Extension;
@@ -16,7 +16,7 @@ pub struct About {
     version: &'static str,
 }
 
-/// Its name, scope, owner and their role, and which Waybill this is.
+/// Its name, scope, owner and their role, and the version of Waybill.
 pub async fn show(Extension(token): Extension<Token>) -> Json<About> {
     Json(About {
         token: token.name,

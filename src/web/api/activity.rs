@@ -1,4 +1,4 @@
-//! What happened and what happens: the lists of the Activity pages, by the same filters.
+//! What happened and is happening: the lists of the Activity pages, with the same filters.
 
 use axum::Json;
 use axum::extract::{Path, RawQuery};
@@ -20,12 +20,12 @@ use crate::web::pages::sla_files::SlaFiles;
 use crate::web::pages::{events, receive, refusals, sessions as session_lists, transfers};
 use crate::web::view::{cursor, cursor_text, page_size};
 
-/// Receipts that are looked at for one answer of what has come since.
+/// Receipts inspected for one answer about newer ones.
 const SHOWN_ROWS: i64 = 5_000;
 /// Live sessions in one answer; `total` says how many there are.
 const SESSIONS_MAX: usize = 1_000;
 
-/// One page of a list; `older` is the place of the next one.
+/// One page of a list; `older` is the place of the next page.
 #[derive(Serialize)]
 struct Page<R> {
     #[serde(flatten)]
@@ -60,10 +60,10 @@ pub async fn receipts(context: Context, query: RawQuery) -> Result<Response, Api
         let looked = receipt_page::shown_since(db, &search, &from, (SHOWN_ROWS, size)).await?;
         (looked.receipts, looked.stopped_at.map(place).or(Some(asked.after)), String::new())
     } else {
-        // Before the rows: what comes in between is rather told twice than never.
+        // Before the rows: files that come in between are better reported twice than never.
         let latest = if is_first { receipt_page::latest_shown(db).await? } else { None };
         let found = receive::fetch(&context, &asked, &search).await?;
-        // What was complete after the first row has come to be seen later than that.
+        // Whatever was complete after the first row became visible after it.
         let newer = latest.map(place).or_else(|| found.receipts.first().map(receive::place));
         (found.receipts, newer, found.older)
     };
@@ -79,7 +79,7 @@ struct WholeReceipt<'a> {
     deliveries: Vec<exported::Delivery<'a>>,
 }
 
-/// One received file, with where it is delivered to.
+/// One received file, with its deliveries.
 pub async fn receipt(context: Context, Path(id): Path<String>) -> Result<Response, ApiError> {
     let db = &context.state.db;
     let id = ReceiptId::parse(&id).ok_or_else(WebError::not_found)?;
@@ -113,7 +113,7 @@ struct Transfers<'a> {
     transfers: Vec<exported::Transfer<'a>>,
 }
 
-/// The files of an SLA, where there can be some: a page shows none, a program is told why.
+/// The files of an SLA, if there can be any: a page shows none, a program is told why.
 fn possible(files: Option<SlaFiles>) -> Result<Option<SlaFiles>, ApiError> {
     match files.as_ref().and_then(|files| files.never.as_ref()) {
         Some(why) => Err(ApiError::Mistakes(vec![Mistake::new("sla", why)])),
@@ -150,14 +150,14 @@ struct Why<'a> {
     #[serde(flatten)]
     refusal: exported::Refusal<'a>,
     label: &'static str,
-    /// What it means, and what would be right.
+    /// Its meaning and remedy.
     explained: &'static str,
-    /// `profile`, `connector` or `settings`, where there is something to set.
+    /// `profile`, `connector` or `settings`, if there is something to set.
     set_in: Option<&'static str>,
     set_by: Option<&'static str>,
 }
 
-/// One refusal, with its rule in words.
+/// One refusal, with the rule's explanation.
 pub async fn refusal(context: Context, Path(id): Path<String>) -> Result<Response, ApiError> {
     let id = RefusalId::parse(&id).ok_or_else(WebError::not_found)?;
     let found = refusal::find(&context.state.db, &id).await?.ok_or_else(WebError::not_found)?;
@@ -221,7 +221,7 @@ struct Past<'a> {
     sessions: Vec<exported::Session<'a>>,
 }
 
-/// Sessions that have ended, newest first.
+/// Ended sessions, newest first.
 pub async fn past_sessions(context: Context, query: RawQuery) -> Result<Response, ApiError> {
     let asked: Asked = read(query, &["connector", "address", "ending", "since", "size", "before"])?;
     let filter = session_lists::filter(&context, &asked);

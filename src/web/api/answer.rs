@@ -1,5 +1,5 @@
-//! Answers that say no: `application/problem+json` (RFC 9457), with every mistake by the key of its setting, and what is
-//! stored now where somebody else saved meanwhile.
+//! Negative answers: `application/problem+json` (RFC 9457), with every mistake by the key of its setting, and what is
+//! stored now if somebody else saved meanwhile.
 
 use axum::Json;
 use axum::extract::{MatchedPath, Request};
@@ -20,7 +20,7 @@ use crate::web::routes::FORM_BYTES_MAX;
 /// RFC 9457.
 const PROBLEM: HeaderValue = HeaderValue::from_static("application/problem+json");
 
-/// Why a request was not done, as it is sent.
+/// Why a request was not done, as sent.
 #[derive(Default, Serialize)]
 struct Problem {
     title: String,
@@ -49,11 +49,11 @@ impl Problem {
 /// Why a request was not done.
 #[derive(Debug)]
 pub enum ApiError {
-    /// Values that cannot be: all of them are told.
+    /// Invalid values: all of them are reported.
     Mistakes(Vec<Mistake>),
-    /// Somebody else saved in between: this is stored now.
+    /// Somebody else saved in between: this is now stored.
     Stale(Box<Stored>),
-    /// As a page would say it.
+    /// As a page would put it.
     Web(WebError),
 }
 
@@ -124,17 +124,17 @@ impl IntoResponse for ApiError {
     }
 }
 
-/// What is wrong as one of several sentences; one that asks whether something else was meant has its end.
+/// A mistake as one of several sentences; one that ends with a question keeps its question mark.
 fn sentence(message: &str) -> String {
     let end = if message.ends_with(['.', '?']) { "" } else { "." };
     format!("{message}{end} ")
 }
 
-/// What the site has words for that are about its pages.
+/// The statuses whose words concern the site's pages.
 const OF_PAGES: [StatusCode; 4] =
     [StatusCode::BAD_REQUEST, StatusCode::NOT_FOUND, StatusCode::METHOD_NOT_ALLOWED, StatusCode::PAYLOAD_TOO_LARGE];
 
-/// Every error becomes a problem in JSON; what caused it goes to the log, once.
+/// Every error becomes a problem in JSON; its cause is logged once.
 pub async fn dress(request: Request, next: Next) -> Response {
     let path = request.uri().path().to_owned();
     let matched = request.extensions().get::<MatchedPath>().cloned();
@@ -158,12 +158,12 @@ pub async fn dress(request: Request, next: Next) -> Response {
     Response::from_parts(parts, Problem { title, detail, ..Problem::default() }.answer(status).into_body())
 }
 
-/// Whether an error has words that were chosen for it.
+/// Whether an error has words of its own.
 fn is_own(error: &WebError) -> bool {
     error.title != WebError::status(error.status).title
 }
 
-/// What a bare status means here.
+/// The meaning of a bare status here.
 fn words(status: StatusCode, matched: &str) -> (String, String) {
     match status {
         StatusCode::BAD_REQUEST => (

@@ -1,5 +1,5 @@
-//! What a list is asked for. Where a page passes over what it does not know, a program is told: it would take the answer
-//! for the one it asked for.
+//! The query of a list. Where a page ignores unknown parts, a program is told: otherwise it would take the answer for
+//! the one it asked for.
 
 use std::net::IpAddr;
 
@@ -50,7 +50,7 @@ pub fn read<T: DeserializeOwned>(query: RawQuery, known: &[&'static str]) -> Res
     serde_urlencoded::from_str(&query).map_err(|_| whole("The query could not be read".to_owned()))
 }
 
-/// Of a list that has no filters: a query would ask for something that it does not give.
+/// For a list without filters: a query would ask for something that it does not offer.
 pub struct Whole;
 
 impl<S: Sync> FromRequestParts<S> for Whole {
@@ -61,7 +61,7 @@ impl<S: Sync> FromRequestParts<S> for Whole {
     }
 }
 
-/// What is wrong with one filter, if something is.
+/// What is wrong with one filter, if anything.
 fn check(key: &str, value: &str) -> Option<String> {
     let among = |names: &[&str]| {
         (!names.contains(&value)).then(|| format!("{} isn't one of {}", typed(value), names.join(", ")))

@@ -1,4 +1,4 @@
-//! Actions and event targets: listed, added, changed and removed, as the pages and the command line do it.
+//! Actions and event targets: listed, added, changed and removed, as on the pages and the command line.
 
 use axum::Json;
 use axum::extract::Path;
@@ -36,7 +36,7 @@ struct EventTargets<'a> {
 struct Saved<'a> {
     #[serde(flatten)]
     one: SetOff<'a>,
-    /// Shown this once.
+    /// Shown only this once.
     #[serde(skip_serializing_if = "Option::is_none")]
     secret: Option<&'a str>,
 }
@@ -49,7 +49,7 @@ const fn exported<'a>(
     SetOff { id, connector, settings: Settings::of(table, texts) }
 }
 
-/// The id of a connector as it is written.
+/// The id of a connector as written.
 fn written(context: &Context, key: &str) -> String {
     context.state.live.written_id(key).map_or_else(|| key.to_owned(), |id| id.to_string())
 }
@@ -73,14 +73,14 @@ fn none(what: &str, list: &str, id: &str) -> ApiError {
     ApiError::new(StatusCode::NOT_FOUND, "Nothing here", words)
 }
 
-/// Adds an action of a partner. The secret that a webhook signs with is made, and told in this answer only.
+/// Adds an action of a partner. The secret of a webhook is generated, and shown only in this answer.
 pub async fn add_action(context: Context, mut body: Body) -> Result<Response, ApiError> {
     let (connector, texts) = (body.text("connector"), body.settings());
     body.done()?;
     put_action(&context, (&connector, None), &texts, false).await
 }
 
-/// Changes the settings that are given; with `new_secret` it signs with another one.
+/// Changes the given settings; with `new_secret` it gets another signing secret.
 pub async fn change_action(context: Context, Path(id): Path<String>, mut body: Body) -> Result<Response, ApiError> {
     let (values, anew) = (body.settings(), body.flag("new_secret"));
     body.done()?;
@@ -118,7 +118,7 @@ fn saved(one: SetOff<'_>, (list, is_new): (&str, bool), secret: Option<&Secret>)
     if is_new { (StatusCode::CREATED, [(LOCATION, place)], answer).into_response() } else { answer.into_response() }
 }
 
-/// Removes an action. What waited for it stops.
+/// Removes an action. Its waiting deliveries stop.
 pub async fn remove_action(context: Context, Path(id): Path<String>) -> Result<Response, ApiError> {
     let stored = find_action(&context, &id).await?;
     check_kinds(&context, &[kind(&stored.texts)])?;
@@ -142,14 +142,14 @@ async fn find_target(context: &Context, id: &str) -> Result<StoredTarget, ApiErr
     event_target::find(&context.state.db, id).await?.ok_or_else(|| none("event target", "event-targets", id))
 }
 
-/// Adds an event target. The secret it signs with is made, and told in this answer only.
+/// Adds an event target. Its signing secret is generated, and shown only in this answer.
 pub async fn add_event_target(context: Context, mut body: Body) -> Result<Response, ApiError> {
     let texts = body.settings();
     body.done()?;
     put_event_target(&context, None, &texts, false).await
 }
 
-/// Changes the settings that are given; with `new_secret` it signs with another one.
+/// Changes the given settings; with `new_secret` it gets another signing secret.
 pub async fn change_event_target(
     context: Context,
     Path(id): Path<String>,
@@ -178,7 +178,7 @@ async fn put_event_target(
     Ok(saved(one, ("event-targets", is_new), kept.secret.as_ref()))
 }
 
-/// Removes an event target. What waited for it stops.
+/// Removes an event target. Its waiting deliveries stop.
 pub async fn remove_event_target(context: Context, Path(id): Path<String>) -> Result<Response, ApiError> {
     let stored = find_target(&context, &id).await?;
     let db = &context.state.db;

@@ -1,6 +1,6 @@
-//! The body of a request that changes something: one JSON object, of which every key must be known.
+//! The body of a request that changes something: one JSON object, in which every key must be known.
 //!
-//! Values of settings are texts, as the forms and the command line have them: `"on"`, `"2121"`, `"10 MiB"`.
+//! Values of settings are texts, as in the forms and on the command line: `"on"`, `"2121"`, `"10 MiB"`.
 
 use axum::body::Bytes;
 use axum::extract::{FromRequest, Request};
@@ -14,7 +14,7 @@ use crate::domain::setting::{Mistake, Setting, Texts};
 use crate::web::error::WebError;
 use crate::web::state::WebState;
 
-/// What was sent. What is taken out is gone; what is left at the end is a mistake.
+/// The body. Handlers take keys out; any that remain at the end are a mistake.
 #[derive(Debug, Default)]
 pub struct Body {
     object: Map<String, Value>,
@@ -42,7 +42,7 @@ impl FromRequest<WebState> for Body {
                 "Not an object",
                 "The body is JSON but no object; send {…}. Nothing was done.",
             )),
-            // What was sent is not repeated: a password may be in it.
+            // The body is not repeated: it may contain a password.
             Err(error) => {
                 let is = if error.is_data() { "gives a key for the second time" } else { "is no JSON" };
                 let words = format!("Line {}, column {} {is}. Nothing was done.", error.line(), error.column());
@@ -53,7 +53,7 @@ impl FromRequest<WebState> for Body {
 }
 
 impl Body {
-    /// A text; empty when it is not there.
+    /// A text; empty if it is missing.
     pub fn text(&mut self, key: &str) -> String {
         match self.object.remove(key) {
             None | Some(Value::Null) => String::new(),
@@ -65,7 +65,7 @@ impl Body {
         }
     }
 
-    /// `true` or `false`; the latter when it is not there.
+    /// `true` or `false`; `false` if it is missing.
     pub fn flag(&mut self, key: &str) -> bool {
         match self.object.remove(key) {
             None | Some(Value::Null) => false,
@@ -77,7 +77,7 @@ impl Body {
         }
     }
 
-    /// The version that was seen; `None`: whatever is stored.
+    /// The version that the client saw; `None`: whatever is stored.
     pub fn version(&mut self) -> Option<i64> {
         let value = self.object.remove("version")?;
         let version = value.as_i64();
@@ -111,8 +111,8 @@ impl Body {
         texts
     }
 
-    /// The settings by key, where those that are not among them get their defaults. That is never meant by a body that was
-    /// lost on its way, so they are to be named even where every default is wanted.
+    /// The settings by key; those that are missing get their defaults. A body lost in transit never means that, so
+    /// `settings` must be present even if every default is wanted.
     pub fn all_settings(&mut self) -> Texts {
         if !self.object.contains_key("settings") {
             let words = "settings is missing: PUT puts all of them in place; \"settings\": {} puts every default there";
@@ -121,7 +121,7 @@ impl Body {
         self.settings()
     }
 
-    /// Whether all of it was understood.
+    /// Whether everything was understood.
     pub fn done(&mut self) -> Result<(), ApiError> {
         let mut mistakes = std::mem::take(&mut self.mistakes);
         let unknown = self.object.keys().map(|key| Mistake::new(key, format!("{key} is not known here")));
@@ -130,7 +130,7 @@ impl Body {
     }
 }
 
-/// All of a table: what is not among `texts` has its default.
+/// All of a table: those missing from `texts` have their defaults.
 pub fn whole(mut texts: Texts, table: &'static [Setting]) -> Texts {
     for setting in table {
         texts.entry(setting.key.to_owned()).or_insert_with(|| setting.default.to_owned());

@@ -1,4 +1,4 @@
-//! Connectors: listed, shown, added, changed and removed, as the forms and the command line do it.
+//! Connectors: listed, shown, added, changed and removed, as in the forms and on the command line.
 
 use axum::Json;
 use axum::extract::{Path, RawQuery};
@@ -42,14 +42,14 @@ pub async fn show(context: Context, Path(id): Path<String>) -> Result<Response, 
 struct Added<'a> {
     #[serde(flatten)]
     connector: exported::WholeConnector<'a>,
-    /// Shown this once.
+    /// Shown only this once.
     #[serde(skip_serializing_if = "Option::is_none")]
     password: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     secret: Option<&'a str>,
 }
 
-/// Adds one. A password or secret that is not given is made, and told in this answer only.
+/// Adds one. A missing password or secret is generated, and shown only in this answer.
 pub async fn add(context: Context, mut body: Body) -> Result<Response, ApiError> {
     let (id, values) = (body.text("id"), body.settings());
     body.done()?;
@@ -63,7 +63,7 @@ pub async fn add(context: Context, mut body: Body) -> Result<Response, ApiError>
     Ok((StatusCode::CREATED, [(LOCATION, place)], Json(added)).into_response())
 }
 
-/// Changes the settings that are given, or the password.
+/// Changes the given settings, or the password.
 pub async fn change(context: Context, Path(id): Path<String>, mut body: Body) -> Result<Response, ApiError> {
     let (values, version, anyway) = (body.settings(), body.version(), body.flag("anyway"));
     body.done()?;
@@ -72,7 +72,7 @@ pub async fn change(context: Context, Path(id): Path<String>, mut body: Body) ->
     save(context, found, values, version).await
 }
 
-/// Puts all of its settings in place. What stands behind it stays, and so does a password that is not given.
+/// Replaces all of its settings. Its type stays, and so does a password that is not given.
 pub async fn put(context: Context, Path(id): Path<String>, mut body: Body) -> Result<Response, ApiError> {
     let (mut values, version, anyway) = (body.all_settings(), body.version(), body.flag("anyway"));
     body.done()?;
@@ -82,13 +82,13 @@ pub async fn put(context: Context, Path(id): Path<String>, mut body: Body) -> Re
     save(context, found, whole(values, ConnectorSettings::SETTINGS), version).await
 }
 
-/// 409 when files wait for a connector that would be disabled.
+/// 409 if files wait for a connector that would be disabled.
 async fn ask_first(context: &Context, found: &StoredConnector, values: &Texts, anyway: bool) -> Result<(), ApiError> {
     let texts = (&found.stored.texts, values);
     told(delivery_page::before_disabling(&context.state.db, &found.id, texts).await?, anyway, "\"anyway\": true")
 }
 
-/// What is done to files that wait is asked first.
+/// Affecting files that wait needs confirmation.
 fn told(waits: Option<String>, anyway: bool, how: &str) -> Result<(), ApiError> {
     match waits.filter(|_| !anyway) {
         None => Ok(()),
@@ -119,7 +119,7 @@ async fn save(
     show(context, Path(found.id.to_string())).await
 }
 
-/// Sets a new password or secret; one that is not given is made, and told in this answer only.
+/// Sets a new password or secret; a missing one is generated, and shown only in this answer.
 pub async fn password(context: Context, Path(id): Path<String>, mut body: Body) -> Result<Response, ApiError> {
     let found = find(&context, &id).await?;
     let kind = type_of(&found.stored.texts);

@@ -1,4 +1,4 @@
-//! What is done about one delivery: fired now, stopped, begun anew.
+//! Actions on one delivery: fire now, stop, begin anew.
 
 use axum::Json;
 use axum::extract::Path;
@@ -17,17 +17,17 @@ struct Done<'a> {
     delivery: exported::Delivery<'a>,
 }
 
-/// It is due at once, and so are those before it.
+/// It is due at once, and so are those ahead of it.
 pub async fn fire(context: Context, Path(id): Path<String>) -> Result<Response, ApiError> {
     answer(&context, &id, Act::Fire).await
 }
 
-/// It is not tried any more; the file stays in Receive.
+/// It is no longer tried; the file stays in Receive.
 pub async fn stop(context: Context, Path(id): Path<String>) -> Result<Response, ApiError> {
     answer(&context, &id, Act::Stop).await
 }
 
-/// One that has ended begins anew, with the same event id.
+/// An ended one begins anew, with the same event id.
 pub async fn again(context: Context, Path(id): Path<String>) -> Result<Response, ApiError> {
     answer(&context, &id, Act::Again).await
 }

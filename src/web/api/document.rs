@@ -1,5 +1,5 @@
-//! `docs/API.md` is what the API does: each route is asked once, in the order of the table, and what it answers is written
-//! down. Run with `WAYBILL_WRITE_DOCS=1` this writes the examples; else it compares them.
+//! `docs/API.md` shows what the API does: each route is called once, in the order of the table, and its answer is
+//! written down. With `WAYBILL_WRITE_DOCS=1` this writes the examples; otherwise it compares them.
 
 use std::collections::HashMap;
 use std::fmt::Write as _;
@@ -27,107 +27,107 @@ const BEGIN: &str = "<!-- routes, written by a test -->\n";
 const END: &str = "<!-- end of the routes -->";
 const HOST: &str = "https://mft.example.com";
 
-/// What is said of each route, in the order of the table; with a query or a body where the example has one.
+/// The description of each route, in the order of the table; with a query or a body if the example has one.
 const EXAMPLES: &[(&str, &str, &str)] = &[
-    ("What the token is and may do.", "", ""),
+    ("The token, and what it may do.", "", ""),
     ("The appliance's settings.", "", ""),
-    ("Changes the settings that are given.", "", r#"{ "settings": { "time_zone": "Europe/Berlin" } }"#),
+    ("Changes the given settings.", "", r#"{ "settings": { "time_zone": "Europe/Berlin" } }"#),
     (
-        "Puts all settings in place: one that is not given has its default.",
+        "Replaces all settings: a missing one gets its default.",
         "",
         r#"{ "version": 1, "settings": { "time_zone": "UTC" } }"#,
     ),
     ("The FTP server's settings, and whether it listens.", "", ""),
     (
-        "Changes those that are given. `listener` says what became of a new port; it is waited for up to 2 s.",
+        "Changes the given settings. `listener` tells the outcome of a new port, after waiting up to 2 s.",
         "",
         r#"{ "settings": { "inactivity_timeout_s": "600" } }"#,
     ),
     (
-        "Puts all of the FTP server's settings in place.",
+        "Replaces all settings of the FTP server.",
         "",
         r#"{ "version": 1, "settings": { "inactivity_timeout_s": "300" } }"#,
     ),
     ("Every connector, by id.", "", ""),
     (
-        "Adds a connector. A `password` (or the `secret` of a Webhook) that is not among its settings is made, and told in \
-             this answer only.",
+        "Adds a connector. If its settings contain no `password` (or, for a Webhook, no `secret`), one is generated and \
+             shown only in this answer.",
         "",
         r#"{ "id": "globex", "settings": { "description": "Globex, Lyon" } }"#,
     ),
     ("One connector with all its settings.", "", ""),
     (
-        "Changes the settings that are given; also `password`, or `secret` of a Webhook. 409 when files wait for a \
-             connector that would be disabled, unless `anyway` is `true`.",
+        "Changes the given settings; also `password`, or `secret` of a Webhook. 409 if files wait for a connector that \
+             would be disabled, unless `anyway` is `true`.",
         "",
         r#"{ "version": 2, "settings": { "timeout_s": "90" } }"#,
     ),
     (
-        "Puts all of its settings in place. Its `type` stays, and so does a password that is not given. \
-             409 when files wait for a connector that would be disabled, unless `anyway` is `true`.",
+        "Replaces all of its settings. Its `type` stays, and so does a password that is not given. \
+             409 if files wait for a connector that would be disabled, unless `anyway` is `true`.",
         "",
         r#"{ "settings": { "description": "Acme, Ghent" } }"#,
     ),
     (
-        "Removes a connector. Its files, receipts and events stay. 409 when files wait to leave it or to come to it, unless \
-             `?anyway=true` says so.",
+        "Removes a connector. Its files, receipts and events stay. 409 if files wait to leave it or to come to it, without \
+             `?anyway=true`.",
         "",
         "",
     ),
     (
-        "Makes a new password (of a Webhook: secret), told in this answer only; or sets the one that is given as \
-             `password` (`secret`), and answers 204. The older one stays valid for *password_overlap_h*.",
+        "Generates a new password (for a Webhook: secret), shown only in this answer; or sets the given `password` \
+             (`secret`), and answers 204. The older one stays valid for *password_overlap_h*.",
         "",
         "",
     ),
     ("What is passed along to whom, and what waits.", "", ""),
     (
-        "Passes files received by one connector along to another; with `\"on_error\": true` only what another arrow has \
-             given up. Loops are refused.",
+        "Passes files received by one connector along to another; with `\"on_error\": true` only those that another arrow \
+             has given up. Loops are refused.",
         "",
         r#"{ "from": "acme-edi", "to": "backup" }"#,
     ),
     ("Removes an arrow. `stopped` files waited for it and stay in Receive.", "", ""),
     ("Every action: what partners' files set off besides being passed along.", "", ""),
     (
-        "Adds an action of a partner. The `secret` that a webhook signs with is made, and told in this answer only.",
+        "Adds an action of a partner. The signing `secret` of a webhook is generated, and shown only in this answer.",
         "",
         r#"{ "connector": "acme-edi", "settings": { "names": "*.x12", "url": "https://erp.example.com/inbound" } }"#,
     ),
     (
-        "Changes the settings that are given; with `\"new_secret\": true` it signs with another one, told here only.",
+        "Changes the given settings; with `\"new_secret\": true` it gets another signing secret, shown only here.",
         "",
         r#"{ "settings": { "enabled": "off" } }"#,
     ),
-    ("Removes an action. What waited for it stops.", "", ""),
+    ("Removes an action. Its waiting deliveries stop.", "", ""),
     ("Every event target: who is told of events by webhook.", "", ""),
     (
-        "Adds an event target. The `secret` it signs with is made, and told in this answer only.",
+        "Adds an event target. Its signing `secret` is generated, and shown only in this answer.",
         "",
         r#"{ "settings": { "url": "https://siem.example.com/events", "which": "alerts" } }"#,
     ),
     (
-        "Changes the settings that are given; with `\"new_secret\": true` it signs with another one, told here only.",
+        "Changes the given settings; with `\"new_secret\": true` it gets another signing secret, shown only here.",
         "",
         r#"{ "new_secret": true }"#,
     ),
-    ("Removes an event target. What waited for it stops.", "", ""),
+    ("Removes an event target. Its waiting deliveries stop.", "", ""),
     (
         "Received files, newest first. Filters: `q` (part of a name, an id, a SHA-256), `connector`, `status`, `since`, \
              `sla` (the files that count for an SLA within a time: `2026-11-27T00:00:00Z,2026-11-27T09:00:00Z,ID`).",
         "?connector=acme-edi&since=1h",
         "",
     ),
-    ("One received file, with where it is delivered to and the latest 50 attempts of each.", "", ""),
+    ("One received file, with its deliveries and the latest 50 attempts of each.", "", ""),
     (
         "Uploads and downloads, complete or broken off, newest first. Filters: `connector`, `way` (`receive`, `send`), \
-             `result` (`complete`, `broken`), `since`, `sla` (as for receipts, of one that counts collected files).",
+             `result` (`complete`, `broken`), `since`, `sla` (as for receipts, but for an SLA on collected files).",
         "?way=receive",
         "",
     ),
     ("Who is connected over FTP now, oldest first; at most 1,000 of `total`.", "", ""),
     (
-        "Sessions that have ended, newest first, as long as they are kept. Filters: `connector`, `address`, `ending` \
+        "Past sessions, newest first, as long as they are kept. Filters: `connector`, `address`, `ending` \
              (`quit`, `lost`, `not_ftp`, or the rule that ended it), `since`.",
         "?connector=acme-edi&ending=quit",
         "",
@@ -138,18 +138,13 @@ const EXAMPLES: &[(&str, &str, &str)] = &[
         "",
     ),
     ("Refusals, newest first. Filters: `connector`, `rule`, `since`.", "?rule=name_filter", ""),
-    ("One refusal, with what its rule means and where it is set.", "", ""),
-    ("Has a delivery tried now, and those before it in its lane.", "", ""),
+    ("One refusal, with the meaning of its rule and where that is set.", "", ""),
+    ("Tries a delivery now, and those ahead of it in its lane.", "", ""),
     ("Ends the retries of a delivery. The file stays in Receive.", "", ""),
-    (
-        "Begins a delivery anew that has ended, with the same event id and a higher attempt. 409 when the bytes are not \
-             here any more.",
-        "",
-        "",
-    ),
+    ("Begins an ended delivery anew, with the same event id and a higher attempt. 409 if the bytes are gone.", "", ""),
 ];
 
-/// A site on which everything that is asked for is there; what stands in the places of the paths.
+/// A site with everything that is asked for; and the values for the placeholders in paths.
 async fn prepared() -> (Site, Vec<(&'static str, String)>) {
     let site = Site::new().await;
     let cookies = site.person("ada", Role::Editor).await;
@@ -195,7 +190,7 @@ fn path(route: &Route, places: &[(&str, String)]) -> String {
     path.trim_start_matches("/v1").to_owned()
 }
 
-/// Times, ids and secrets differ each time; they read the same each time here.
+/// Times, ids and secrets differ each time; here they always read the same.
 struct Steady {
     ids: HashMap<String, String>,
 }
@@ -221,7 +216,7 @@ impl Steady {
     }
 }
 
-/// JSON on several lines, its keys in the order in which they come.
+/// JSON on several lines, its keys in their order of appearance.
 fn pretty(compact: &str) -> String {
     let (mut out, mut depth, mut quoted, mut escaped) = (String::new(), 0_usize, false, false);
     let line = |out: &mut String, depth: usize| {

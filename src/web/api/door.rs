@@ -1,7 +1,7 @@
 //! Who may come in: `Authorization: Bearer` and a token (RFC 6750).
 //!
-//! A good token is never kept waiting. Whoever brings bad ones is answered later and later and then not at all for a time,
-//! apart from how sign-ins are counted, so that a program with an old token locks no administrator out.
+//! A good token is never kept waiting. Bad ones are answered with growing delays and then not at all for a time,
+//! counted apart from sign-ins, so that a program with an old token locks no administrator out.
 
 use std::net::IpAddr;
 use std::time::Duration;
@@ -28,38 +28,38 @@ use crate::web::login::random_token;
 use crate::web::looks::Looks;
 use crate::web::state::{Peer, WebState};
 
-/// What every token begins with, so that one that leaked is known for what it is.
+/// The prefix of every token, so that a leaked one is recognised.
 const PREFIX: &str = "waybill_";
-/// Bytes of a header's value that are looked at.
+/// Bytes of a header's value that are examined.
 const VALUE_BYTES_MAX: usize = 256;
-/// Bad tokens from one address; what the guard has for every address holds besides.
+/// Bad tokens from one address; the guard's general limits for addresses apply besides.
 pub(super) const LIMITS: Limits =
     Limits { failures_max: 10, window: Duration::from_mins(5), block_for: Duration::from_mins(5) };
 
-/// The token that a request came with.
+/// The token of a request.
 #[derive(Clone, Debug)]
 struct Bearer {
     name: String,
     scope: TokenScope,
 }
 
-/// What a route needs.
+/// What a route requires.
 #[derive(Clone, Copy, Debug)]
 pub struct Needs {
     /// Its part of the API.
     pub area: Area,
     /// Whether it changes something.
     pub deed: Deed,
-    /// The role that the token's owner must have at least.
+    /// The least role of the token's owner.
     pub role: Role,
 }
 
-/// 32 random bytes as text, and what shows that they are a token of this kind.
+/// 32 random bytes as text, with the prefix of a token.
 pub fn new_token() -> String {
     format!("{PREFIX}{}", random_token())
 }
 
-/// Lets those with a good token in; they act as its owner.
+/// Lets in requests with a good token, which act as its owner.
 pub async fn authenticate(State(state): State<WebState>, mut request: Request, next: Next) -> Response {
     let (secret, remote) = (bearer(request.headers()), Peer::of(request.extensions()));
     let token = match admit(&state, secret, remote).await {
@@ -68,7 +68,7 @@ pub async fn authenticate(State(state): State<WebState>, mut request: Request, n
     };
     let visitor = Visitor {
         who: token.acts_as(),
-        // Nothing that a browser could send is good here: no cookie, and no form's token.
+        // Nothing that a browser could send is valid here: no cookie, and no form's token.
         token: Secret::new(""),
         csrf: String::new(),
         remote,
@@ -103,12 +103,12 @@ async fn admit(state: &WebState, secret: Option<Secret>, remote: IpAddr) -> Resu
     Ok(token)
 }
 
-/// RFC 6750 section 3: nothing was claimed, so nothing is told.
+/// RFC 6750 section 3: without credentials, no details are given.
 const NOT_CLAIMED: HeaderValue = HeaderValue::from_static("Bearer realm=\"waybill\"");
 /// RFC 6750 section 3.1.
 const INVALID: HeaderValue = HeaderValue::from_static("Bearer realm=\"waybill\", error=\"invalid_token\"");
 
-/// Why a request stays outside.
+/// Why a request is refused.
 struct Refused {
     error: WebError,
     header: Option<Box<(HeaderName, HeaderValue)>>,
@@ -137,7 +137,7 @@ impl IntoResponse for Refused {
     }
 }
 
-/// Answers a token that is none, later each time.
+/// Answers an invalid token, with growing delays.
 async fn wrong(state: &WebState, address: IpAddr) -> Refused {
     let caller = Caller { door: Door::Api, name: "", known: Known::No, address };
     match state.gate.refused(&caller, &LIMITS) {
@@ -159,14 +159,14 @@ async fn wrong(state: &WebState, address: IpAddr) -> Refused {
     }
 }
 
-/// What follows `Bearer`; the scheme without regard to case (RFC 9110 section 11.1).
+/// The text after `Bearer`; the scheme in any case (RFC 9110 section 11.1).
 fn bearer(headers: &HeaderMap) -> Option<Secret> {
     let value = headers.get(AUTHORIZATION)?.to_str().ok().filter(|value| value.len() <= VALUE_BYTES_MAX)?;
     let (scheme, rest) = value.split_once(' ')?;
     scheme.eq_ignore_ascii_case("bearer").then(|| Secret::new(rest.trim()))
 }
 
-/// Nobody passes whose scope or role the table does not name.
+/// Nobody passes whose scope or role is not in the table.
 pub async fn guard(needs: Needs, request: Request, next: Next) -> Response {
     let bearer = request.extensions().get::<Bearer>();
     let role = request.extensions().get::<Visitor>().and_then(|visitor| visitor.session.as_ref());

@@ -46,7 +46,7 @@ pub async fn list(context: Context, _: Whole) -> Result<Response, ApiError> {
     Ok(Json(Flows { flows: exported::Arrow::all(&map).into_iter().map(flow).collect() }).into_response())
 }
 
-/// Draws an arrow. Loops and the like are refused in words.
+/// Draws an arrow. Loops and other mistakes are refused in words.
 pub async fn connect(context: Context, mut body: Body) -> Result<Response, ApiError> {
     let (from, to, on_error) = (body.text("from"), body.text("to"), body.flag("on_error"));
     body.done()?;
@@ -63,7 +63,7 @@ pub async fn connect(context: Context, mut body: Body) -> Result<Response, ApiEr
     Ok((StatusCode::CREATED, Json(arrow)).into_response())
 }
 
-/// Removes an arrow. What waited on it stops; the files stay in Receive.
+/// Removes an arrow. What waits on it stops; the files stay in Receive.
 pub async fn disconnect(context: Context, Path((from, to)): Path<(String, String)>) -> Result<Response, ApiError> {
     let db = &context.state.db;
     let stopped = context.changing(async |change| arrow::disconnect(db, &from, &to, change).await).await?;

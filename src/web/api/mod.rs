@@ -1,8 +1,8 @@
-//! The API: the same verbs as the pages and the command line, as JSON, for programs. Tokens open it, and nothing else does:
-//! a browser's cookie is not looked at here, and a token opens no page.
+//! The API: the same verbs as on the pages and the command line, as JSON, for programs. Only tokens open it: a
+//! browser's cookie is ignored here, and a token opens no page.
 //!
-//! Always: a route that is not in [`routes::ROUTES`] does not exist, and none is reached without a token whose scope and whose
-//! owner's role both allow it.
+//! Always: a route that is not in [`routes::ROUTES`] does not exist, and none is reached without a token whose scope
+//! and whose owner's role both allow it.
 
 mod about;
 mod activity;

@@ -1,12 +1,12 @@
-//! JSON in which each object has each of its keys once. Of two values the reader would take the last in silence, and which of
-//! them was meant cannot be known (RFC 8259 section 4).
+//! JSON in which each object has each key once. Of two values the parser would silently take the last, and nobody can
+//! know which was meant (RFC 8259 section 4).
 
 use std::fmt;
 
 use serde::de::{Deserialize, Deserializer, Error, MapAccess, SeqAccess, Visitor};
 use serde_json::{Map, Value};
 
-/// A value of which no object, however deep, has a key twice.
+/// A value in which no object, however deep, has a key twice.
 pub struct Once(pub Value);
 
 impl<'de> Deserialize<'de> for Once {

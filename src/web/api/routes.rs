@@ -1,4 +1,4 @@
-//! The table of every route of the API: what it needs, and what answers.
+//! The table of every route of the API: what it requires, and its handler.
 
 use axum::Router;
 use axum::extract::{DefaultBodyLimit, Request};
@@ -17,14 +17,14 @@ use crate::web::layers;
 use crate::web::routes::{FORM_BYTES_MAX, REQUEST_WITHIN};
 use crate::web::state::WebState;
 
-/// How a route is asked for.
+/// The method of a route.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Verb {
-    /// Looks.
+    /// Reads.
     Get,
     /// Adds or does.
     Post,
-    /// Puts all of it in place.
+    /// Replaces all of it.
     Put,
     /// Changes some of it.
     Patch,
@@ -33,7 +33,7 @@ pub enum Verb {
 }
 
 impl Verb {
-    /// As HTTP has it.
+    /// The HTTP method.
     pub const fn method(self) -> Method {
         match self {
             Self::Get => Method::GET,
@@ -56,15 +56,15 @@ impl Verb {
 /// One method at one path.
 #[derive(Debug)]
 pub struct Route {
-    /// How it is asked for.
+    /// Its method.
     pub verb: Verb,
     /// Its path, below `/api`.
     pub path: &'static str,
     /// Its part of the API.
     pub area: Area,
-    /// The role that a token's owner must have at least.
+    /// The least role of a token's owner.
     pub role: Role,
-    /// What answers.
+    /// Its handler.
     pub answer: fn() -> MethodRouter<WebState>,
 }
 
@@ -117,7 +117,7 @@ pub const ROUTES: &[Route] = &[
     route(Verb::Post, "/v1/deliveries/{id}/again", (Activity, Editor), || post(deliveries::again)),
 ];
 
-/// All of it, to be put beneath `/api`.
+/// All routes, to be mounted at `/api`.
 pub fn router(state: &WebState) -> Router<WebState> {
     let mut router = Router::new();
     for route in ROUTES {

@@ -22,14 +22,14 @@ pub async fn show(context: Context) -> Result<Response, ApiError> {
     Ok(Json(exported::Group::of(&stored, ApplianceSettings::SETTINGS)).into_response())
 }
 
-/// Changes those that are given.
+/// Changes the given ones.
 pub async fn change(context: Context, mut body: Body) -> Result<Response, ApiError> {
     let (values, version) = (body.settings(), body.version());
     body.done()?;
     save(context, values, version).await
 }
 
-/// Puts all of them in place.
+/// Replaces all of them.
 pub async fn put(context: Context, mut body: Body) -> Result<Response, ApiError> {
     let (values, version) = (whole(body.all_settings(), ApplianceSettings::SETTINGS), body.version());
     body.done()?;
@@ -79,21 +79,21 @@ pub async fn show_profile(context: Context) -> Result<Response, ApiError> {
     profile_with(&context, ftp).await
 }
 
-/// Changes those of the FTP server that are given.
+/// Changes the given settings of the FTP server.
 pub async fn change_profile(context: Context, mut body: Body) -> Result<Response, ApiError> {
     let (values, version) = (body.settings(), body.version());
     body.done()?;
     save_profile(&context, &values, version).await
 }
 
-/// Puts all of the FTP server's in place.
+/// Replaces all settings of the FTP server.
 pub async fn put_profile(context: Context, mut body: Body) -> Result<Response, ApiError> {
     let (values, version) = (whole(body.all_settings(), Profile::SETTINGS), body.version());
     body.done()?;
     save_profile(&context, &values, version).await
 }
 
-/// Saves, then waits for a moment to say what became of the listener.
+/// Saves, then waits for a moment to report the listener's state.
 async fn save_profile(context: &Context, values: &Texts, version: Option<i64>) -> Result<Response, ApiError> {
     let db = &context.state.db;
     usable::profile(db, values).await?;

@@ -34,7 +34,7 @@ use crate::web::state::Peer;
 use crate::web::tests::{Answer, LOCAL, Site};
 
 impl Site {
-    /// A token of that administrator, who is made if need be.
+    /// A token of that administrator, who is added if needed.
     pub(super) async fn token(&self, owner: (&str, Role), settings: &[(&str, &str)]) -> String {
         if administrator::find(&self.db, owner.0).await.unwrap().is_none() {
             let new = administrator::New { name: owner.0, role: owner.1, password_hash: "-", only_first: false };
@@ -78,7 +78,7 @@ impl Answer {
         serde_json::from_str(&self.text).unwrap_or_else(|error| panic!("{error}: {}", self.text))
     }
 
-    /// The detail of a problem, once it is one of that status.
+    /// The detail of a problem, after checking its status.
     fn problem(&self, status: StatusCode) -> String {
         assert_eq!((self.status, self.header(CONTENT_TYPE)), (status, "application/problem+json"), "{}", self.text);
         let problem = self.json();
@@ -87,7 +87,7 @@ impl Answer {
     }
 }
 
-/// The path of a route with something in its places.
+/// The path of a route with its placeholders filled.
 fn filled(path: &str) -> String {
     let path = path.strip_prefix("/v1").expect("there is one version");
     path.replace("{id}", "acme").replace("{from}", "acme").replace("{to}", "archive")
@@ -507,7 +507,7 @@ async fn the_profile_and_the_settings_are_changed_in_the_words_of_the_forms() {
     let zone = json!({ "version": 0, "settings": { "time_zone": "Europe/Berlin" } });
     assert_eq!(ask(Method::PATCH, "/settings", zone.clone()).await.json()["settings"]["time_zone"], "Europe/Berlin");
     ask(Method::PUT, "/settings", zone).await.problem(StatusCode::CONFLICT);
-    // A body that was lost on its way is no wish for every default.
+    // A body lost in transit does not mean every default.
     for (path, lost) in [("/settings", None), ("/profile", Some(json!({ "version": 2 })))] {
         let refused = site.api(Method::PUT, path, &token, lost.as_ref()).await;
         assert!(refused.problem(StatusCode::UNPROCESSABLE_ENTITY).starts_with("settings is missing"), "{path}");

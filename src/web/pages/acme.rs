@@ -1,4 +1,4 @@
-//! Certificates, ACME: one switch has an authority issue the certificate and renew it; what came of it stands beside it.
+//! Certificates, ACME: one switch lets an authority issue the certificate and renew it; the outcome is shown beside it.
 
 use askama::Template;
 use axum::response::{IntoResponse, Redirect, Response};
@@ -19,20 +19,20 @@ const PATH: &str = "/certificates/acme";
 const CERTIFICATE: &[&str] = &["acme", "acme_hosts", "acme_contact", "acme_directory"];
 const CHALLENGE: &[&str] = &["acme_challenge", "acme_listen_address", "acme_port"];
 
-/// How it stands.
+/// Its state.
 pub struct Standing {
     /// `Off`, `Failing`.
     pub words: &'static str,
-    /// Of the badge.
+    /// The tone of the badge.
     pub tone: &'static str,
-    /// Why the last order failed; empty when it did not.
+    /// Why the last order failed; empty if it succeeded.
     pub message: String,
     /// When the authority is asked next.
     pub next: Option<Time>,
 }
 
 impl Standing {
-    /// As the store has it.
+    /// From the store.
     pub async fn of(context: &Context) -> Result<Self, WebError> {
         let Some(wish) = context.state.live.snapshot().appliance.acme_wish() else {
             return Ok(Self { words: "Off", tone: "", message: String::new(), next: None });
@@ -80,7 +80,7 @@ async fn page(context: &Context, draft: &Draft) -> Result<AcmePage, WebError> {
     })
 }
 
-/// The form with what is stored, and how it stands.
+/// The form with the stored settings, and its state.
 pub async fn show(context: Context) -> Result<Response, WebError> {
     // Another process may have changed them.
     context.state.certificates.refresh().await?;
@@ -88,7 +88,7 @@ pub async fn show(context: Context) -> Result<Response, WebError> {
     draft.answer(&page(&context, &draft).await?)
 }
 
-/// Saves. The authority is asked beside that: it may take minutes.
+/// Saves. The order runs separately: it may take minutes.
 pub async fn save(context: Context, posted: Posted) -> Result<Response, WebError> {
     let mut draft = Draft::typed(&posted, ApplianceSettings::SETTINGS);
     if !draft.save_appliance(&context).await? {
@@ -103,7 +103,7 @@ pub async fn save(context: Context, posted: Posted) -> Result<Response, WebError
     Ok(Redirect::to(PATH).into_response())
 }
 
-/// Does not wait until the authority is asked again.
+/// Orders without waiting for the next time.
 pub async fn now(context: Context, _: Posted) -> Result<Response, WebError> {
     acme::at_once(&context.state.db).await?;
     context.state.live.refresh().await?;

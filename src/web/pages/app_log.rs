@@ -1,4 +1,4 @@
-//! The application log: its last lines by gravity and words, followed live unless that is paused.
+//! The application log: its last lines by severity and words, followed live unless paused.
 
 use askama::Template;
 use axum::extract::Query;
@@ -17,7 +17,7 @@ use crate::web::view::Time;
 const PATH: &str = "/activity/logs";
 /// Lines on the page.
 const SHOWN_MAX: usize = 300;
-/// Characters of the words looked for.
+/// Characters of the search words.
 const WORDS_CHARS_MAX: usize = 200;
 const LEVELS: [(&str, &str); 4] = [
     ("error", "Errors"),
@@ -30,11 +30,11 @@ const LEVELS: [(&str, &str); 4] = [
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(default)]
 pub struct Asked {
-    /// The least grave lines wanted; empty: every line.
+    /// The least severe lines wanted; empty: every line.
     level: String,
     /// Words within the line.
     words: String,
-    /// Whether the page stands still.
+    /// Whether the page is paused.
     paused: String,
 }
 
@@ -51,7 +51,7 @@ struct Row {
     text: String,
 }
 
-/// The lines alone: they are replaced while somebody looks.
+/// Only the lines: they are replaced while somebody looks.
 #[derive(Template)]
 #[template(path = "parts/app_log.html")]
 pub struct AppLogPart {
@@ -61,7 +61,7 @@ pub struct AppLogPart {
 }
 
 impl AppLogPart {
-    /// The lines as they are now.
+    /// The present lines.
     pub fn now(context: &Context, asked: &Asked) -> Self {
         let words: String = asked.words.trim().chars().take(WORDS_CHARS_MAX).collect();
         let gravity = Gravity::parse(&asked.level).unwrap_or(Gravity::Trace);
@@ -93,7 +93,7 @@ struct AppLogPage {
     levels: Vec<Offer>,
     words: String,
     paused: bool,
-    /// The same lines, standing still or followed.
+    /// The same lines, paused or followed.
     other: String,
     part: AppLogPart,
 }

@@ -1,4 +1,4 @@
-//! Uploading to Receive as if the partner had, to try what follows: the same rules, receipt and event.
+//! Uploads to Receive in the partner's place, to try what follows: the same rules, receipt and event.
 
 use askama::Template;
 use axum::extract::Path;
@@ -50,7 +50,7 @@ pub async fn show(context: Context, Path(id): Path<String>) -> Result<Response, 
     Ok(html(&page(&context, &live, &snapshot).await?)?.into_response())
 }
 
-/// Receives each file; one that is refused does not hold up the others.
+/// Receives each file; a refused one does not hold up the others.
 pub async fn add(context: Context, Path(id): Path<String>, mut form: Streamed) -> Result<Response, WebError> {
     let (snapshot, live) = in_force(&context, &id)?;
     let (mut received, mut problems) = (Vec::new(), Vec::new());
@@ -106,7 +106,7 @@ async fn receive(
     Ok(Ok(()))
 }
 
-/// Why it was refused, with the words of the rule.
+/// Why it was refused, in the words of the rule.
 fn words(error: &TransferError) -> String {
     match error {
         TransferError::Refused(no) if no.rule == Rule::FileExists => {

@@ -31,7 +31,7 @@ pub struct Asked {
     /// Part of the subject's name.
     #[serde(default)]
     subject: String,
-    /// The row beside it.
+    /// The row beside the page.
     #[serde(default)]
     before: String,
 }
@@ -61,7 +61,7 @@ impl Paged for OfSubject {
     }
 }
 
-/// What was changed, by the name it has on its form; what no form has, as it is stored.
+/// The changed setting, by its name on the form; without a form, as stored.
 pub(super) fn named(subject: &str, key: String) -> String {
     const PARTS: [(&str, &[Setting]); 3] = [
         ("SLA", SlaSettings::SETTINGS),
@@ -82,7 +82,7 @@ pub(super) fn named(subject: &str, key: String) -> String {
     label(own, &key).or_else(|| PARTS.iter().find_map(of_part)).unwrap_or(key)
 }
 
-/// A value beside the one that took its place.
+/// A value beside the one that replaced it.
 pub(super) fn shown(value: String) -> String {
     if value.is_empty() { "empty".to_owned() } else { value }
 }
@@ -93,7 +93,7 @@ struct Row {
     remote: String,
     subject: String,
     name: String,
-    /// What it is called on the command line, where the form has another name for it.
+    /// Its name on the command line, if the form has another.
     key: String,
     before: String,
     after: String,
@@ -104,7 +104,7 @@ struct Row {
 struct AuditPage {
     shell: Shell,
     subject: String,
-    /// The time before which all of the page is, if it was asked for by one.
+    /// The time that the page lies before, if one was requested.
     before: String,
     rows: Vec<Row>,
     older: String,

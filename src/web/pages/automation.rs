@@ -35,7 +35,7 @@ const SECTIONS: &[Section] = &[
 const COMMAND: Section =
     Section::new("Command", &["program", "arguments"]).saying("For an action that runs a program.");
 
-/// What is asked for.
+/// The query.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(default)]
 pub struct Asked {
@@ -47,7 +47,7 @@ pub struct Asked {
 struct Row {
     id: String,
     words: String,
-    /// How it stands, in words, and how that looks.
+    /// Its state, in words, and its tone.
     state: String,
     tone: &'static str,
     /// Whether the reader may change it.
@@ -65,7 +65,7 @@ struct AutomationPage {
     /// Which action the form changes; empty: it adds one.
     editing: String,
     draft: DraftView,
-    /// Whether that one signs its posts: a new secret can be made.
+    /// Whether that one signs its posts: a new secret can be generated.
     signs: bool,
     may_edit: bool,
 }
@@ -83,12 +83,12 @@ async fn find(context: &Context, connector: &ConnectorId, id: &str) -> Result<Op
     Ok(found.filter(|one| one.connector_key == connector.key()))
 }
 
-/// What an action of these settings does, as far as they can be read.
+/// The kind of action in these settings, if it can be read.
 pub fn kind(texts: &Texts) -> Option<ActionKind> {
     ActionSettings::read(texts).ok().map(|settings| settings.kind)
 }
 
-/// Whether the reader may add or change what runs a program.
+/// Whether the reader may add or change actions that run a program.
 fn runs_programs(context: &Context) -> bool {
     context.state.programs.folder().is_some() && context.may(Role::Admin)
 }
@@ -137,7 +137,7 @@ fn row(context: &Context, stored: &StoredAction, settings: &ActionSettings, wait
     Row { id: stored.id.clone(), words: settings.in_words(), state, tone, may_edit }
 }
 
-/// How what is told or done stands, in words, and how that looks.
+/// The state of an action or event target, in words, and its tone.
 pub fn standing(target: &Target, enabled: bool, waiting: &[Waiting]) -> (String, &'static str) {
     let target = target.text();
     let lanes = waiting.iter().filter(|lane| lane.target == target);
@@ -149,7 +149,7 @@ pub fn standing(target: &Target, enabled: bool, waiting: &[Waiting]) -> (String,
     }
 }
 
-/// Adds one or changes it.
+/// Adds or changes one.
 pub async fn save(context: Context, Path(id): Path<String>, posted: Posted) -> Result<Response, WebError> {
     let (_, live) = in_force(&context, &id)?;
     let connector = &live.connector.id;
@@ -178,13 +178,13 @@ pub async fn save(context: Context, Path(id): Path<String>, posted: Posted) -> R
     Ok(Redirect::to(&base).into_response())
 }
 
-/// What runs a program is an admin's to say.
+/// Only admins decide about running programs.
 pub fn check_kinds(context: &Context, kinds: &[Option<ActionKind>]) -> Result<(), WebError> {
     let runs = kinds.contains(&Some(ActionKind::Command));
     may_edit(context, if runs { ConnectorType::Command } else { ConnectorType::FtpServer })
 }
 
-/// What the page says of what was saved, with a secret that was made.
+/// The page's note about what was saved, with a generated secret.
 pub fn note(kept: Kept) -> Note {
     let words = kept.words;
     let text = match &kept.secret {

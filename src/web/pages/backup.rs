@@ -1,4 +1,4 @@
-//! Settings, Backup: when backups are made, those that are there, one made now, one tried.
+//! Settings, Backup: when backups are made, the existing ones, making one now, trying one.
 
 use std::fs::File;
 use std::os::unix::fs::MetadataExt;
@@ -39,15 +39,15 @@ struct Row {
     made: Time,
 }
 
-/// What a try has found.
+/// The result of a try.
 pub(super) struct Comparison {
     pub name: String,
-    /// What, in the backup, in use now; none when it does not open.
+    /// What, in the backup, in use now; none if it does not open.
     pub rows: Vec<(&'static str, String, String)>,
 }
 
 impl Comparison {
-    /// Of a backup that opens.
+    /// For a backup that opens.
     pub fn new(name: String, tried: &Tried) -> Self {
         let row = |what: &'static str, count: fn(&Contents) -> u64| {
             (what, human::thousands(count(&tried.backup)), human::thousands(count(&tried.now)))
@@ -61,7 +61,7 @@ impl Comparison {
         Self { name, rows }
     }
 
-    /// Of one whose passphrase is another.
+    /// For one with another passphrase.
     pub fn closed(name: String) -> Self {
         Self { name, rows: Vec::new() }
     }
@@ -120,13 +120,13 @@ async fn stored(context: &Context) -> Result<Draft, WebError> {
     Ok(Draft::stored(profile::load_appliance(&context.state.db).await?, ApplianceSettings::SETTINGS))
 }
 
-/// The form and the backups that are there.
+/// The form and the existing backups.
 pub async fn show(context: Context) -> Result<Response, WebError> {
     let draft = stored(&context).await?;
     draft.answer(&page(&context, &draft).await?)
 }
 
-/// Saves when backups are made and, where one is typed, the passphrase.
+/// Saves when backups are made and, if one is typed, the passphrase.
 pub async fn save(context: Context, posted: Posted) -> Result<Response, WebError> {
     let state = &context.state;
     let mut draft = Draft::typed(&posted, ApplianceSettings::SETTINGS);
@@ -151,7 +151,8 @@ pub async fn save(context: Context, posted: Posted) -> Result<Response, WebError
     Ok(Redirect::to(PATH).into_response())
 }
 
-/// Who sets a passphrase types the own password again: whoever knows it can read every key of this appliance.
+/// Setting a passphrase needs the visitor's own password again: whoever knows the passphrase can read every key of this
+/// appliance.
 async fn passphrase_mistakes(
     context: &Context,
     posted: &Posted,
@@ -168,7 +169,7 @@ async fn passphrase_mistakes(
     Ok(problems.into_iter().map(|problem| Mistake::new(&problem.key, problem.text)).collect())
 }
 
-/// Makes one now, to its end even if the browser does not wait for it.
+/// Makes one now, completely even if the browser does not wait.
 pub async fn now(context: Context, _: Posted) -> Result<Response, WebError> {
     let work = tokio::spawn(async move {
         let state = &context.state;
@@ -192,7 +193,7 @@ pub(super) fn file(context: &Context, name: &str) -> Result<std::path::PathBuf, 
     context.state.backups.file(&settings.appliance, name).ok_or_else(WebError::not_found)
 }
 
-/// Reads one and compares it with what is in use; nothing is changed.
+/// Reads one and compares it with the data in use; changes nothing.
 pub async fn try_one(context: Context, posted: Posted) -> Result<Response, WebError> {
     let name = posted.text("name").to_owned();
     let file = file(&context, &name)?;
@@ -210,7 +211,7 @@ pub async fn try_one(context: Context, posted: Posted) -> Result<Response, WebEr
     draft.answer(&page)
 }
 
-/// The file itself, or what is still wanted of it; it opens with the passphrase alone. Whoever takes it is in the audit.
+/// The file itself, or the part still wanted; it opens only with the passphrase. The audit records who took it.
 pub async fn download(
     context: Context,
     method: Method,

@@ -1,4 +1,4 @@
-//! Addresses and names that the guard keeps out now: why, how long, and the way to let them in again.
+//! Addresses and names blocked by the guard: why, for how long, and how to unblock them.
 
 use std::net::IpAddr;
 
@@ -17,7 +17,7 @@ use crate::web::shell::{Nav, Shell, html};
 use crate::web::view::Time;
 
 const PATH: &str = "/activity/blocked";
-/// Blocks on the page; those that end first are shown.
+/// Blocks on the page, those ending first.
 const SHOWN_MAX: usize = 500;
 
 struct Row {
@@ -76,7 +76,7 @@ pub async fn show(context: Context) -> Result<Response, WebError> {
     Ok(html(&page)?.into_response())
 }
 
-/// Lets an address in again, with every name.
+/// Unblocks an address with every name.
 pub async fn unblock(context: Context, posted: Posted) -> Result<Response, WebError> {
     let typed = posted.text("address");
     let note = match typed.parse::<IpAddr>() {

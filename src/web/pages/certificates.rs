@@ -1,4 +1,4 @@
-//! Certificates: what servers present, uploaded or made here. A private key never comes to a page.
+//! Certificates that servers present, uploaded or made here. A private key never appears on a page.
 
 use std::sync::Arc;
 
@@ -183,7 +183,7 @@ async fn one_page(
             _ => "Its issuer doesn’t come with it: some clients refuse it",
         },
         since: stored.made_at.into(),
-        // One that names no host, or whose key can't be opened, has none: the rest of the page stands without it.
+        // One that names no host, or whose key can't be opened, has none: the rest of the page works without it.
         request: context.state.certificates.request(held).unwrap_or_default(),
         roll_back_until: stored.roll_back_until(context.now()).map(Time::from),
         previous_sha256: stored.previous.as_ref().map(|(before, _)| before.sha256.clone()).unwrap_or_default(),
@@ -203,7 +203,7 @@ pub async fn one(context: Context, Path(id): Path<String>) -> Result<Response, W
     one_page(&context, &*find(&context, &id).await?, None, Vec::new()).await
 }
 
-/// Reads what was uploaded, off the async threads: trying a password is slow on purpose.
+/// Reads what was uploaded, off the async threads: trying a password is deliberately slow.
 async fn read(
     context: &Context,
     uploaded: Uploaded,
@@ -224,7 +224,7 @@ async fn read(
     Ok(read.map_err(|words| Problem::new(place_of(&words), words)))
 }
 
-/// The control that a mistake of a file belongs to.
+/// The control for a mistake in a file.
 fn place_of(words: &str) -> &'static str {
     if words.contains("password") { "password" } else { "file" }
 }
@@ -237,7 +237,7 @@ fn hosts(typed: &str) -> Vec<String> {
     typed.split([' ', ',', ';', '\n', '\r', '\t']).filter(|host| !host.is_empty()).map(str::to_owned).collect()
 }
 
-/// What is said when `material` is in the store as `name`.
+/// The message once `material` is in the store as `name`.
 fn told(context: &Context, done: &str, name: &str, material: &Material) -> Note {
     let served = context.state.certificates.served();
     let presented = served.fingerprints().any(|(_, sha256)| sha256 == material.facts.sha256);
@@ -252,7 +252,7 @@ fn told(context: &Context, done: &str, name: &str, material: &Material) -> Note 
     Note { tone, text, password: None }
 }
 
-/// Leads to `place` after a save, or gives what was wrong.
+/// Redirects to `place` after a save, or returns the mistakes.
 async fn saved(
     context: &Context,
     saved: Result<(), SaveError>,
@@ -292,7 +292,7 @@ pub async fn upload(context: Context, uploaded: Uploaded) -> Result<Response, We
     }
 }
 
-/// Makes one that signs itself.
+/// Makes a self-signed one.
 pub async fn make(context: Context, posted: Posted) -> Result<Response, WebError> {
     let certificates = &context.state.certificates;
     let name = posted.text("made_name").trim();
@@ -310,7 +310,7 @@ pub async fn make(context: Context, posted: Posted) -> Result<Response, WebError
     match saved(&context, done, (PATH, || told(&context, "Made", name, &material))).await? {
         Ok(response) => Ok(response),
         Err(mut problems) => {
-            // The store calls it by what it is there; this page has two names.
+            // The store reports its own key; this page has two names.
             for problem in problems.iter_mut().filter(|problem| problem.key == "name") {
                 "made_name".clone_into(&mut problem.key);
             }
@@ -335,7 +335,7 @@ async fn put(
     }
 }
 
-/// Puts an uploaded certificate in the place of one.
+/// Replaces one with an uploaded certificate.
 pub async fn replace(context: Context, Path(id): Path<String>, uploaded: Uploaded) -> Result<Response, WebError> {
     let held = find(&context, &id).await?;
     match read(&context, uploaded, context.state.certificates.key_of(&held)).await? {
@@ -344,7 +344,7 @@ pub async fn replace(context: Context, Path(id): Path<String>, uploaded: Uploade
     }
 }
 
-/// Puts one that signs itself in the place of one.
+/// Replaces one with a self-signed certificate.
 pub async fn make_anew(context: Context, Path(id): Path<String>, posted: Posted) -> Result<Response, WebError> {
     let held = find(&context, &id).await?;
     let typed = posted.text("hosts");
@@ -354,7 +354,7 @@ pub async fn make_anew(context: Context, Path(id): Path<String>, posted: Posted)
     }
 }
 
-/// Puts the one before in place again.
+/// Restores the previous one.
 pub async fn roll_back(context: Context, Path(id): Path<String>, _: Posted) -> Result<Response, WebError> {
     let held = find(&context, &id).await?;
     let name = held.stored.name.as_str();
@@ -371,7 +371,7 @@ pub async fn roll_back(context: Context, Path(id): Path<String>, _: Posted) -> R
     }
 }
 
-/// Removes one, when its name was typed.
+/// Removes one, if its name was typed.
 pub async fn remove(context: Context, Path(id): Path<String>, posted: Posted) -> Result<Response, WebError> {
     let held = find(&context, &id).await?;
     let name = held.stored.name.as_str();
@@ -392,7 +392,7 @@ pub async fn remove(context: Context, Path(id): Path<String>, posted: Posted) ->
     }
 }
 
-/// Adds an authority of client certificates, or puts its new certificate in place.
+/// Adds an authority of client certificates, or replaces its certificate.
 pub async fn put_authority(context: Context, uploaded: Uploaded) -> Result<Response, WebError> {
     let name = uploaded.posted.text("authority").trim();
     let file = uploaded.file("authority_file").map(|bytes| bytes.to_vec()).unwrap_or_default();

@@ -134,10 +134,10 @@ const COMMAND: &[Section] = &[
     ),
 ];
 
-/// The setting that is the profile's or an own one.
+/// The setting that follows the profile's or has its own value.
 const FILTER: &str = "allowed_files_filter";
 
-/// The settings that say how long something is kept.
+/// The settings that decide how long things are kept.
 const KEEPING: &[&str] = &["keep_days", "receipts_keep_days", "transfers_keep_days", "sent_keep_days"];
 
 words! {
@@ -180,21 +180,21 @@ struct ConnectorPage {
     report: Option<test_connection::Shown>,
     may_edit: bool,
     preview: Option<Preview>,
-    /// Whether something here is kept for a time.
+    /// Whether something here has a retention.
     may_preview: bool,
-    /// What would go by what is typed; shown when it was asked for.
+    /// What the typed settings would remove; shown on request.
     kept: Option<Vec<Row>>,
     what_if: what_if::Form,
     flow: Flow,
-    /// Disabling it is asked about: what waits for it is among the problems.
+    /// Disabling it needs confirmation: what waits for it is among the problems.
     asks_first: bool,
-    /// On the Alerts tab: who is told as things stand.
+    /// On the Alerts tab: who is told at present.
     told: Option<Told>,
 }
 
-/// Who is told of what is wrong with a partner, as things are saved.
+/// Who is told of a partner's problems, by the saved settings.
 struct Told {
-    /// Recipients; empty when there are none.
+    /// Recipients; empty if there are none.
     to: String,
     /// Whether there are several.
     are_many: bool,
@@ -202,7 +202,7 @@ struct Told {
     is_set: bool,
 }
 
-/// What may be tried on the Advanced tab.
+/// What can be tried on the Advanced tab.
 #[derive(Debug, Default, Deserialize)]
 pub struct Tried {
     scheme: Option<String>,
@@ -254,8 +254,8 @@ async fn page(context: &Context, found: &StoredConnector, tab: Tab, draft: &Draf
     })
 }
 
-/// Says what a setting comes to as things are: the profile's filter, where a folder lies and what it holds, whom switching
-/// off would end.
+/// Explains the present effect of a setting: the profile's filter, where a folder lies and what it contains, whose
+/// sessions switching it off would end.
 async fn dress(context: &Context, field: &mut Field, (connector, snapshot): (&Connector, &Snapshot)) {
     let of = (snapshot, connector);
     field.note = match field.key {
@@ -288,7 +288,7 @@ async fn dress(context: &Context, field: &mut Field, (connector, snapshot): (&Co
     };
 }
 
-/// A connector's address leads to its first tab.
+/// A connector's address redirects to its first tab.
 pub async fn first_tab(Path(id): Path<String>) -> Result<Redirect, WebError> {
     let id = ConnectorId::parse(&id).map_err(|_| WebError::not_found())?;
     Ok(Redirect::to(&format!("/connectors/{id}/settings")))
@@ -325,7 +325,7 @@ pub async fn alerts(context: Context, Path(id): Path<String>) -> Result<Response
     show(&context, &id, Tab::Alerts, None).await
 }
 
-/// *Send test* of the Alerts tab: a letter as this connector's alerts are.
+/// *Send test* of the Alerts tab: a letter like this connector's alerts.
 pub async fn test_alerts(context: Context, Path(id): Path<String>, _: Posted) -> Result<Response, WebError> {
     let (found, snapshot) = (find(&context, &id).await?, context.state.live.snapshot());
     let live = snapshot.partner(found.id.as_str()).ok_or_else(WebError::not_found)?;
@@ -335,7 +335,7 @@ pub async fn test_alerts(context: Context, Path(id): Path<String>, _: Posted) ->
     Ok(Redirect::to(&place).into_response())
 }
 
-/// Saves one tab; also sets or makes a password.
+/// Saves one tab; also sets or generates a password.
 pub async fn save(context: Context, Path(id): Path<String>, posted: Posted) -> Result<Response, WebError> {
     let found = find(&context, &id).await?;
     let kind = type_of(&found.stored.texts);
@@ -365,7 +365,7 @@ pub async fn save(context: Context, Path(id): Path<String>, posted: Posted) -> R
         let page = ConnectorPage { asks_first: true, ..page(&context, &found, tab, &draft).await? };
         return draft.answer(&page);
     }
-    // Where nobody signs in there is nothing to set.
+    // If nobody signs in there is nothing to set.
     let password = password.filter(|_| kind.credential().is_some());
     let (values, version) = (draft.form.texts.clone(), draft.version());
     let wanted = Wanted { values, version, credential: password.clone() };
@@ -393,7 +393,7 @@ pub async fn save(context: Context, Path(id): Path<String>, posted: Posted) -> R
     Ok(Redirect::to(&place).into_response())
 }
 
-/// What would be removed if what is typed were saved. Nothing is.
+/// What saving the typed settings would remove. Removes nothing.
 async fn what_would_go(
     context: &Context,
     found: &StoredConnector,
@@ -414,7 +414,7 @@ async fn what_would_go(
     draft.answer(&page)
 }
 
-/// The new password, if there is one. What the form says beside the settings themselves may be wrong too.
+/// The new password, if there is one. The form's parts besides the settings may be wrong, too.
 fn beside_settings(posted: &Posted, id: &ConnectorId, generate: bool) -> Result<Option<Secret>, Mistake> {
     if own_is_chosen(posted, FILTER) && posted.text(FILTER).trim().is_empty() {
         let words = "An own filter is to be given: * accepts every name. Or choose the FTP Server profile’s";
@@ -439,9 +439,9 @@ fn new_password(posted: &Posted, id: &ConnectorId, generate: bool) -> Result<Opt
 struct DeletePage {
     shell: Shell,
     id: String,
-    /// Counted, as are the next two: `2 live sessions end`; empty where there are none.
+    /// Counted, like the next two: `2 live sessions end`; empty if there are none.
     sessions: String,
-    /// Files that wait to leave it or to come to it.
+    /// Files waiting to leave it or to come to it.
     waiting: String,
     receipts: String,
     error: String,
@@ -464,7 +464,7 @@ async fn delete_page(context: &Context, id: &ConnectorId, error: &str) -> Result
     })
 }
 
-/// So many of them in words; nothing where there are none.
+/// That many, in words; empty for none.
 fn counted(n: u64, one: &str, many: &str) -> String {
     if n == 0 { String::new() } else { human::count(n, one, many) }
 }
@@ -476,7 +476,7 @@ pub async fn ask_delete(context: Context, Path(id): Path<String>) -> Result<Resp
     Ok(html(&delete_page(&context, &found.id, "").await?)?.into_response())
 }
 
-/// Deletes it, when its id was typed.
+/// Deletes it, if its id was typed.
 pub async fn delete(context: Context, Path(id): Path<String>, posted: Posted) -> Result<Response, WebError> {
     let state = &context.state;
     let found = find(&context, &id).await?;

@@ -1,5 +1,5 @@
-//! What is done about all deliveries of the events that a filter finds: a page that says how many there are, then the deed,
-//! piece by piece, for as long as a page may take.
+//! Acts on all deliveries of the events in a filter: a page with their number, then the deed, piece by piece, for as
+//! long as a page may take.
 
 use std::time::Duration;
 
@@ -25,12 +25,12 @@ use crate::web::notes::{Note, Tone};
 use crate::web::shell::{Nav, Shell, html};
 
 const PATH: &str = "/activity/events/deliveries";
-/// How long it is worked on for one press of the button; what is left then is told.
+/// How long one press of the button works; the page tells what is left.
 const WORK_WITHIN: Duration = Duration::from_secs(10);
-/// Targets that are told one by one.
+/// Targets listed one by one.
 const TARGETS_SHOWN_MAX: usize = 20;
 
-/// What is asked for besides the filter.
+/// The query besides the filter.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(default)]
 pub struct Deed {
@@ -43,10 +43,10 @@ struct Wording {
     act: Act,
     name: &'static str,
     title: &'static str,
-    /// What becomes of them.
+    /// What happens to them.
     text: &'static str,
     button: &'static str,
-    /// What was done, behind a number: of one, of more.
+    /// What was done, after a number: singular, plural.
     done: [&'static str; 2],
 }
 
@@ -81,7 +81,7 @@ impl Wording {
     }
 }
 
-/// Every deed about the events of a filter: its words and the address that asks first.
+/// Every deed for the events in a filter: its words and the address that asks first.
 pub fn deeds(asked: &Asked) -> Vec<(&'static str, String)> {
     [&FIRE, &STOP, &AGAIN].map(|one| (one.title, asked.at(PATH, "size", &[("act", one.name)]))).to_vec()
 }
@@ -101,13 +101,13 @@ struct DeliveriesPage {
     wording: &'static Wording,
     /// Whose deliveries, in words.
     of: String,
-    /// How many are pending, or have ended without being delivered.
+    /// How many are pending, or have ended undelivered.
     count: u64,
     counted: String,
     rows: Vec<Row>,
-    /// More targets than are shown.
+    /// Targets beyond those shown.
     more: usize,
-    /// How many were delivered, where they can be passed along again too.
+    /// How many were delivered, if they can be passed along again too.
     delivered: u64,
     delivered_words: String,
     until: i64,
@@ -123,7 +123,7 @@ fn of(context: &Context, asked: &Asked) -> String {
     format!("{}{connector}{since}", kind.unwrap_or_else(|| "all events".to_owned()))
 }
 
-/// Where something can be begun anew: what is still there, and has not had its answer.
+/// The targets with which deliveries can begin anew: those that still exist and are not questions already answered.
 fn targets(snapshot: &Snapshot) -> Vec<String> {
     let connectors = snapshot.connectors.keys().map(|key| Target::Connector(key.clone()));
     let acts = snapshot.actions.values().flatten().filter(|one| one.settings.moment != ActionMoment::BeforeSend);
@@ -208,14 +208,14 @@ pub async fn act(context: Context, posted: Posted) -> Result<Response, WebError>
     Ok(Redirect::to(&asked.at(page, "", &with)).into_response())
 }
 
-/// How far it has come.
+/// The progress so far.
 #[derive(Default)]
 struct Work {
     deadline: Timestamp,
-    /// Of what, for the audit.
+    /// Their description for the audit.
     of: String,
     done: u64,
-    /// Whose bytes are not here any more.
+    /// Those whose bytes are gone.
     gone: u64,
     is_cut_short: bool,
 }
@@ -244,7 +244,7 @@ impl Work {
         }
     }
 
-    /// Those whose bytes are here, as far as the time reaches.
+    /// Those whose bytes are held, as far as time allows.
     async fn held(&mut self, context: &Context, piece: Vec<One>) -> Result<Vec<One>, WebError> {
         let mut held = Vec::new();
         for one in piece {

@@ -28,11 +28,11 @@ use crate::web::shell::{Nav, Shell, html};
 
 const PATH: &str = "/profiles/events";
 const KEYS: &[&str] = &["description", "url", "which", "kinds", "enabled"];
-/// How long a test waits for its first attempt, and how often it looks.
+/// How long a test waits for its first attempt, and how often it checks.
 const TEST_WITHIN: Duration = Duration::from_secs(10);
 const TEST_LOOK_EVERY: Duration = Duration::from_millis(100);
 
-/// What is asked for.
+/// The query.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(default)]
 pub struct Asked {
@@ -97,7 +97,7 @@ fn row(id: String, settings: &EventTargetSettings, waiting: &[Waiting]) -> Row {
     Row { id, words: settings.in_words(), description: settings.description.as_str().to_owned(), state, tone }
 }
 
-/// Adds one or changes it.
+/// Adds or changes one.
 pub async fn save(context: Context, posted: Posted) -> Result<Response, WebError> {
     let state = &context.state;
     let asked = Asked { edit: posted.text("target").to_owned() };
@@ -131,7 +131,7 @@ pub async fn remove(context: Context, posted: Posted) -> Result<Response, WebErr
     Ok(Redirect::to(PATH).into_response())
 }
 
-/// *Send test event*: an event for this one alone, and what its receiver said.
+/// *Send test event*: an event only for this one, and its receiver's answer.
 pub async fn test(context: Context, posted: Posted) -> Result<Response, WebError> {
     let state = &context.state;
     let stored = find(&context, posted.text("target")).await?.ok_or_else(WebError::not_found)?;
@@ -160,7 +160,7 @@ pub async fn test(context: Context, posted: Posted) -> Result<Response, WebError
     Ok(Redirect::to(PATH).into_response())
 }
 
-/// What came of the first attempt to deliver an event, if there is one in time.
+/// The first attempt to deliver an event, if it comes in time.
 async fn first_attempt(context: &Context, event: &EventId) -> Result<Option<delivery_page::Try>, WebError> {
     let db = &context.state.db;
     let until = tokio::time::Instant::now() + TEST_WITHIN;

@@ -41,11 +41,11 @@ struct EventsPage {
     filters: Filters,
     rows: Vec<Row>,
     pager: Pager,
-    /// What can be done about all deliveries of these events: words and address.
+    /// What can be done to all deliveries of these events: words and address.
     deeds: Vec<(&'static str, String)>,
 }
 
-/// What the database is asked.
+/// The query for the database.
 pub fn filter(context: &Context, asked: &Asked) -> Filter {
     Filter {
         kind: EventKind::parse(&asked.kind),
@@ -138,7 +138,7 @@ fn facts(event: &Event) -> Vec<Fact> {
     facts
 }
 
-/// The same as CSV, without a limit.
+/// The same as CSV, unlimited.
 pub async fn export(context: Context, Query(asked): Query<Asked>) -> Response {
     let filter = filter(&context, &asked);
     csv::file(&context, "events", filter)

@@ -1,4 +1,4 @@
-//! How much lies in a partner's folder, beside the setting that says where it is.
+//! How much is in a partner's folder, shown beside the setting that names it.
 
 use std::time::Duration;
 
@@ -9,14 +9,14 @@ use crate::store::live::Snapshot;
 use crate::web::context::Context;
 use crate::workspace::listing::files_below;
 
-/// Files counted; a page says when there are more.
+/// Files counted; a page says if there are more.
 const FILES_MAX: u64 = 2_000;
-/// Folders looked into.
+/// Folders searched.
 const FOLDERS_MAX: usize = 200;
 /// How long a page waits for the count.
 const WITHIN: Duration = Duration::from_millis(200);
 
-/// What a folder holds, in words: counted on the disk, no further than a page can wait for.
+/// The contents of a folder, in words: counted on disk, as far as a page can wait.
 pub async fn words(context: &Context, (snapshot, connector): (&Snapshot, &Connector), side: Folder) -> String {
     let workspace = context.state.depot.workspaces.get(&snapshot.profile, connector);
     let Ok(workspace) = workspace else { return String::new() };
@@ -34,7 +34,7 @@ pub async fn words(context: &Context, (snapshot, connector): (&Snapshot, &Connec
     });
     match tokio::time::timeout(WITHIN, counting).await {
         Ok(Ok(Ok(counted))) => holds(counted),
-        // A folder that cannot be read is told where it matters: on the Send tab, by an event.
+        // An unreadable folder is reported where it matters: on the Send tab, by an event.
         Ok(_) => String::new(),
         Err(_) => "What it holds takes longer to count than this page waits.".to_owned(),
     }

@@ -1,4 +1,4 @@
-//! What stands on top of every page of a connector: its name and state, and its tabs.
+//! The top of every page of a connector: its name and state, and its tabs.
 
 use crate::domain::administrator::Role;
 use crate::domain::connector::ConnectorId;
@@ -9,7 +9,7 @@ use crate::web::error::WebError;
 
 /// Counting stops here: a tab says "10,000+".
 const COUNTED_MAX: i64 = 10_000;
-/// Files that wait are counted up to here: a tab says "99+".
+/// Waiting files are counted up to here: a tab says "99+".
 const WAITING_MAX: usize = 100;
 
 /// The top of a connector's page.
@@ -19,26 +19,26 @@ pub struct Head {
     pub id: String,
     /// Which tab is open.
     pub tab: &'static str,
-    /// What it is called in words.
+    /// Its description.
     pub description: String,
-    /// Whether its partner may sign in.
+    /// Whether it is enabled.
     pub enabled: bool,
     /// Whether a partner signs in with it.
     pub is_partner: bool,
-    /// What stands behind it, in words.
+    /// Its type, in words.
     pub kind: &'static str,
     /// Sessions of the partner now.
     pub live_sessions: usize,
     /// Files received.
     pub received: String,
-    /// Files that wait in Send.
+    /// Files waiting in Send.
     pub waiting: String,
     /// Whether the reader may change something here.
     pub may_edit: bool,
 }
 
 impl Head {
-    /// For the connector as it is in force now.
+    /// For the present state of the connector.
     pub async fn new(context: &Context, id: &ConnectorId, tab: &'static str) -> Result<Self, WebError> {
         let snapshot = context.state.live.snapshot();
         let live = snapshot.connector(id.as_str());
@@ -46,7 +46,7 @@ impl Head {
         let received = receipt::count(&context.state.db, &search, COUNTED_MAX + 1).await?;
         let is_partner = live.is_none_or(|live| live.connector.is_partner());
         let waiting = match live.filter(|_| is_partner) {
-            // A folder that cannot be read is told where it matters: on the Send tab.
+            // An unreadable folder is reported where it matters: on the Send tab.
             Some(live) => {
                 let owner = Owner { snapshot: &snapshot, connector: &live.connector };
                 offer::count(&context.state.depot, owner, WAITING_MAX).await.unwrap_or_default()

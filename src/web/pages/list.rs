@@ -1,4 +1,4 @@
-//! What the lists of transfers, past sessions, events and refusals share: what is asked for, the form that asks, the way to older rows.
+//! What the lists of transfers, past sessions, events and refusals share: the query, its form, and paging.
 
 use serde::Deserialize;
 
@@ -16,13 +16,13 @@ use crate::web::view::{cursor_text, page_size, place, typed_moment};
 /// Connectors offered in a filter.
 const OFFERED_MAX: usize = 500;
 
-/// What is asked for; each list knows some of it.
+/// The query; each list uses some of it.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(default)]
 pub struct Asked {
     /// A connector's id.
     pub connector: String,
-    /// Which way a transfer went.
+    /// The direction of transfers.
     pub way: String,
     /// Whether a transfer was completed.
     pub result: String,
@@ -30,13 +30,13 @@ pub struct Asked {
     pub kind: String,
     /// An SLA and a time: the files that count for it then.
     pub sla: String,
-    /// A rule that refuses.
+    /// A refusing rule.
     pub rule: String,
-    /// The address that a client came from.
+    /// A client's address.
     pub address: String,
     /// How a session ended.
     pub ending: String,
-    /// A time, as the Receive table has them.
+    /// A time, as in the Receive table.
     pub since: String,
     /// Rows on a page.
     pub size: Option<i64>,
@@ -45,7 +45,7 @@ pub struct Asked {
 }
 
 impl Asked {
-    /// The connector, if one is asked for, as it is written in the configuration.
+    /// The requested connector, if any, as written in the configuration.
     pub fn connector(&self, context: &Context) -> Option<String> {
         connector(context, &self.connector)
     }
@@ -55,7 +55,7 @@ impl Asked {
         since(&self.since, now)
     }
 
-    /// The row the page begins behind.
+    /// The row after which the page begins.
     pub fn before(&self) -> Option<Cursor> {
         place(&self.before)
     }
@@ -85,7 +85,7 @@ impl Asked {
         address(path, &query)
     }
 
-    /// Links to the pages beside; `older` is the place of the last row when there are more.
+    /// Links to the neighbouring pages; `older` is the place of the last row if there are more.
     pub fn pager(&self, path: &str, older: Option<String>) -> Pager {
         Pager {
             newest: if self.before.is_empty() { String::new() } else { self.at(path, "", &[]) },
@@ -108,20 +108,20 @@ pub struct Select {
     pub offers: Vec<Offer>,
 }
 
-/// The form above a list, and the filters in force.
+/// The form above a list, and the active filters.
 #[derive(Clone, Debug)]
 pub struct Filters {
     /// Where it leads.
     pub path: &'static str,
     /// Its choices.
     pub selects: Vec<Select>,
-    /// The address that clients came from as it was typed, where it can be asked for.
+    /// The client's address as typed, if the list can filter by it.
     pub address: Option<String>,
-    /// The files of an SLA, when they are asked for: no choice of the form, but kept by it.
+    /// The files of an SLA, if requested: the form does not offer this, but keeps it.
     pub sla: String,
-    /// The time before which all of the page is, if it was asked for by one.
+    /// The time that the page lies before, if one was requested.
     pub before: String,
-    /// Whether nothing is left out before the first row, nor between them.
+    /// Whether nothing is left out before the first row, or between rows.
     pub is_whole: bool,
     /// Sizes of a page.
     pub sizes: Vec<Offer>,
@@ -129,7 +129,7 @@ pub struct Filters {
     pub chips: Vec<Chip>,
     /// The same rows as CSV.
     pub csv: String,
-    /// Filters with a name.
+    /// Saved views.
     pub views: Views,
 }
 
@@ -138,8 +138,8 @@ fn connector(context: &Context, typed: &str) -> Option<String> {
     Some(context.state.live.written_id(typed).map_or_else(|| typed.to_owned(), |id| id.to_string()))
 }
 
-/// The connectors to choose from, and the chosen one, however its id is written. One that was deleted still has its rows; so
-/// have the names that nobody has.
+/// The connectors to choose from, and the chosen one, however its id is written. A deleted one still has its rows; so
+/// do names that never existed.
 pub fn connectors(context: &Context, chosen: &str) -> Vec<Offer> {
     let snapshot = context.state.live.snapshot();
     let connectors = snapshot.connectors_sorted();
@@ -153,7 +153,7 @@ pub fn connectors(context: &Context, chosen: &str) -> Vec<Offer> {
 }
 
 impl Filters {
-    /// The form of a list with its own choices, those of every list before and behind them.
+    /// The form of a list: its own choices between those of every list.
     pub async fn new(
         context: &Context,
         (path, label): (&'static str, &'static str),
@@ -184,7 +184,7 @@ impl Filters {
         })
     }
 
-    /// With a line for the address that clients came from.
+    /// With a line for the client's address.
     pub fn with_address(mut self, asked: &Asked) -> Self {
         let typed = asked.address.trim().to_owned();
         if !typed.is_empty() {
@@ -201,7 +201,7 @@ impl Filters {
     }
 }
 
-/// The rows of one page, and the place of the last one when there are more.
+/// The rows of one page, and the place of the last one if there are more.
 pub async fn page<S: Paged>(
     context: &Context,
     table: &S,
@@ -216,7 +216,7 @@ pub async fn page<S: Paged>(
     Ok((rows, older))
 }
 
-/// Takes away the row that only told that there are more; gives the place of the last one then.
+/// Removes the row that only showed that there are more; in that case returns the place of the last one.
 pub fn cut<R>(rows: &mut Vec<R>, size: i64, place: impl Fn(&R) -> String) -> Option<String> {
     let size = usize::try_from(size).unwrap_or(usize::MAX);
     let more = rows.len() > size;

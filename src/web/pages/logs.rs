@@ -1,4 +1,4 @@
-//! The Logs tab of a connector: its sessions, refusals and changes in one time line.
+//! The Logs tab of a connector: its sessions, refusals and changes in one timeline.
 
 use askama::Template;
 use axum::extract::{Path, Query};
@@ -31,7 +31,7 @@ const KINDS: [(&str, &str); 4] =
 pub struct Asked {
     /// A kind of entry; empty: every kind.
     kind: String,
-    /// The entries begin older than this one.
+    /// The page begins older than this entry.
     before: String,
 }
 
@@ -43,7 +43,7 @@ struct Entry {
     tone: &'static str,
     what: String,
     more: String,
-    /// Where it is told in full; empty when this is all.
+    /// The page with the full story; empty if this is all.
     link: String,
     who: String,
     time: Time,
@@ -106,7 +106,7 @@ struct LogsPage {
     head: Head,
     kinds: Vec<(Offer, String)>,
     kind: String,
-    /// The time before which all of the page is, if it was asked for by one.
+    /// The time that the page lies before, if one was requested.
     before: String,
     is_whole: bool,
     entries: Vec<Entry>,
@@ -145,7 +145,7 @@ pub async fn of_connector(
     Ok(html(&page)?.into_response())
 }
 
-/// One entry more than a page of the newest of each kind, in one order.
+/// The newest entries of each kind in one order, one more than fit on a page.
 async fn entries(context: &Context, id: &ConnectorId, asked: &Asked) -> Result<Vec<Entry>, WebError> {
     let (db, now, before) = (&context.state.db, context.now(), place(&asked.before));
     let (before, count) = (before.as_ref(), PAGE_SIZE + 1);

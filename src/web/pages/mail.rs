@@ -1,4 +1,4 @@
-//! Profiles, Mail: where mail is handed in, and who is told of what.
+//! Profiles, Mail: the mail server, and who is told of what.
 
 use std::time::Duration;
 
@@ -40,7 +40,7 @@ struct MailPage {
     draft: DraftView,
     password_error: String,
     may_edit: bool,
-    /// Whether a letter can be sent for a test.
+    /// Whether a test letter can be sent.
     is_set: bool,
 }
 
@@ -60,7 +60,7 @@ async fn page(context: &Context, draft: &Draft) -> Result<MailPage, WebError> {
     })
 }
 
-/// The form with what is stored.
+/// The form with the stored settings.
 pub async fn show(context: Context) -> Result<Response, WebError> {
     let draft = Draft::stored(profile::load_appliance(&context.state.db).await?, ApplianceSettings::SETTINGS);
     draft.answer(&page(&context, &draft).await?)
@@ -89,20 +89,20 @@ pub async fn save(context: Context, posted: Posted) -> Result<Response, WebError
     Ok(Redirect::to(PATH).into_response())
 }
 
-/// *Send test*: a letter to everybody who is told of alerts, and what the mail server said.
+/// *Send test*: a letter to everybody who gets alerts, and the mail server's answer.
 pub async fn test(context: Context, _: Posted) -> Result<Response, WebError> {
     let note = send_test(&context, None).await;
     context.leave(PATH, note);
     Ok(Redirect::to(PATH).into_response())
 }
 
-/// Who is told of alerts: of everything, or of what concerns one connector.
+/// Who gets alerts: all of them, or those about one connector.
 pub fn alerted<'a>(settings: &'a ApplianceSettings, connector: Option<&'a ConnectorSettings>) -> &'a MailAddresses {
     let own = connector.and_then(ConnectorSettings::own_alerts).map(|own| &own.alert_to);
     own.filter(|own| !own.is_empty()).unwrap_or(&settings.mail_to)
 }
 
-/// Whether there is a server to hand letters in, and a sender.
+/// Whether there is a mail server and a sender.
 pub fn is_set(settings: &ApplianceSettings) -> bool {
     settings.mail_host.is_some() && settings.mail_from.is_some()
 }
@@ -119,7 +119,7 @@ async fn in_time(within: Duration, sending: impl Future<Output = Result<String, 
     })
 }
 
-/// Sends a letter as an alert would be, of everything or of one connector; what came of it.
+/// Sends a letter like an alert, general or about one connector; returns the outcome.
 pub async fn send_test(context: &Context, connector: Option<&ConnectorSettings>) -> Note {
     let settings = &context.state.live.snapshot().appliance;
     let own = connector.and_then(ConnectorSettings::own_alerts).and_then(|own| own.alert_subject.as_ref());

@@ -1,4 +1,4 @@
-//! My account: the own password, the second factor, the browsers that are signed in. Everybody has this page.
+//! My account: one's own password, second factor and signed-in browsers. Everybody has this page.
 
 use askama::Template;
 use axum::http::header::SET_COOKIE;
@@ -25,22 +25,22 @@ use crate::web::shell::{Nav, Shell, html};
 use crate::web::view::Time;
 
 const PATH: &str = "/me";
-/// Modules of white around a QR code (ISO/IEC 18004, section 6.3.8).
+/// White modules around a QR code (ISO/IEC 18004, section 6.3.8).
 const QUIET_ZONE: usize = 4;
 
 /// A signed-in browser, as a page shows it.
 pub struct Row {
-    /// Names it in forms.
+    /// Identifies it in forms.
     pub mark: String,
-    /// What it calls itself.
+    /// Its user agent.
     pub agent: String,
-    /// From where.
+    /// Its address.
     pub remote: String,
     /// When it signed in.
     pub since: Time,
     /// When it was last seen.
     pub seen: Time,
-    /// Whether it is the one that looks at the page.
+    /// Whether it is the one viewing the page.
     pub own: bool,
 }
 
@@ -59,10 +59,10 @@ pub async fn browsers(context: &Context, id: &AdministratorId) -> Result<Vec<Row
     Ok(all.into_iter().map(row).collect())
 }
 
-/// A key that waits for its first code.
+/// A key waiting for its first code.
 struct Offer {
     key: String,
-    /// The QR code: its modules a side, with the quiet zone, and the path of the black ones.
+    /// The QR code: modules per side, including the quiet zone, and the path of the black ones.
     side: usize,
     path: String,
 }
@@ -103,7 +103,7 @@ impl MePage {
     }
 }
 
-/// New recovery codes, shown this once.
+/// New recovery codes, shown only this once.
 #[derive(Template)]
 #[template(path = "me_codes.html")]
 struct CodesPage {
@@ -145,7 +145,7 @@ fn back(context: &Context, words: &str) -> Response {
     Redirect::to(PATH).into_response()
 }
 
-/// Sets the own password. Every other browser is signed out; this one goes on under a new token.
+/// Sets one's own password. Every other browser is signed out; this one continues under a new token.
 pub async fn password(context: Context, posted: Posted) -> Result<Response, WebError> {
     let (state, own) = (&context.state, own(&context)?);
     let typed = posted.secret("password");
@@ -180,7 +180,7 @@ pub async fn begin(context: Context, _: Posted) -> Result<Response, WebError> {
     Ok(Redirect::to("/me#factor").into_response())
 }
 
-/// The app has the key: from the next sign-in on it is asked for.
+/// The app has the key: codes are required from the next sign-in on.
 pub async fn confirm(context: Context, posted: Posted) -> Result<Response, WebError> {
     let (state, own) = (&context.state, own(&context)?);
     let mark = administrator::mark(&context.visitor.token);
@@ -231,7 +231,7 @@ async fn codes_page(context: &Context, codes: &[Secret]) -> Result<Response, Web
     Ok(html(&page)?.into_response())
 }
 
-/// New recovery codes in place of those from before.
+/// New recovery codes, replacing the earlier ones.
 pub async fn codes(context: Context, posted: Posted) -> Result<Response, WebError> {
     let own = own(&context)?;
     let mut problems = Vec::new();
@@ -249,7 +249,7 @@ pub async fn codes(context: Context, posted: Posted) -> Result<Response, WebErro
     codes_page(&context, &codes).await
 }
 
-/// The second factor is asked for no more.
+/// The second factor is no longer required.
 pub async fn off(context: Context, posted: Posted) -> Result<Response, WebError> {
     let own = own(&context)?;
     let mut problems = Vec::new();
@@ -263,7 +263,7 @@ pub async fn off(context: Context, posted: Posted) -> Result<Response, WebError>
     Ok(back(&context, "Your second factor is off."))
 }
 
-/// How pages look in this browser.
+/// Sets this browser's preferences.
 pub async fn looks(context: Context, posted: Posted) -> Result<Response, WebError> {
     let times = looks::keep(looks::TIMES, if posted.text("times") == "local" { "local" } else { "utc" })?;
     let keys = looks::keep(looks::KEYS, if posted.get("keys").is_some() { "on" } else { "off" })?;
@@ -271,7 +271,7 @@ pub async fn looks(context: Context, posted: Posted) -> Result<Response, WebErro
     Ok((cookies, back(&context, "Saved, for this browser.")).into_response())
 }
 
-/// Signs one of the own browsers out, or all others.
+/// Signs out one of one's own browsers, or all others.
 pub async fn end_browsers(context: Context, posted: Posted) -> Result<Response, WebError> {
     let (db, own) = (&context.state.db, own(&context)?);
     let mark = administrator::mark(&context.visitor.token);

@@ -1,4 +1,5 @@
-//! *Seen from outside*: what a partner's client meets when it comes by the host name, as far as that can be told from here.
+//! *Seen from outside*: what a partner's client meets when it uses the host name, as far as that can be determined from
+//! here.
 
 use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;
@@ -10,11 +11,11 @@ use crate::domain::setting::Value;
 use crate::domain::value::{FtpOverTls, HostOrAddress};
 use crate::web::context::Context;
 
-/// The page waits so long for the address of a name, and no longer.
+/// How long the page waits for the address of a name.
 const AT_ONCE: Duration = Duration::from_millis(500);
-/// Addresses of a name that are told.
+/// Addresses of a name that are listed.
 const ADDRESSES_MAX: usize = 3;
-/// The range that is proposed where there is none.
+/// The range proposed if there is none.
 const RANGE: &str = "50000-50199";
 
 /// One thing that a client meets.
@@ -24,9 +25,9 @@ pub struct Line {
     pub tone: &'static str,
     /// What.
     pub text: String,
-    /// What follows from it; may be empty.
+    /// Its consequence; may be empty.
     pub more: String,
-    /// A setting that would be better with that value.
+    /// A setting with a better value.
     pub offer: Option<(&'static str, String)>,
 }
 
@@ -43,11 +44,11 @@ impl Line {
 /// What is known of the way here.
 #[derive(Clone, Debug)]
 struct Way {
-    /// The name or address that partners are given.
+    /// The name or address given to partners.
     host: String,
-    /// What it leads to, or why nobody knows.
+    /// Its addresses, or why they are unknown.
     addresses: Result<Vec<IpAddr>, String>,
-    /// Whether one of the certificates in use is made for it.
+    /// Whether one of the certificates in use is for it.
     certified: bool,
 }
 
@@ -59,7 +60,7 @@ impl Way {
         })
     }
 
-    /// What the name leads to, and whether the certificate says so too.
+    /// The addresses of the name, and whether the certificate agrees.
     fn lines(&self, profile: &Profile) -> Vec<Line> {
         let host = &self.host;
         let mut lines = vec![match &self.addresses {
@@ -162,7 +163,7 @@ async fn find(context: &Context, host: &HostOrAddress) -> Way {
     let addresses = match host {
         HostOrAddress::Address(address) => Ok(vec![IpAddr::V4(*address)]),
         HostOrAddress::Host(name) => hosts::look_up(name, AT_ONCE).await.map(|mut all| {
-            // The same order at each look.
+            // The same order each time.
             all.sort_unstable();
             all
         }),

@@ -8,7 +8,7 @@ use crate::domain::scheme::{Facts, Scheme, examples};
 use crate::domain::setting::Value;
 use crate::web::context::Context;
 
-/// The names that are tried.
+/// The sample names.
 const NAMES: [&str; 3] = ["orders_2031.edi", "INV 2203.final.xml", "README"];
 const RECEIPT: &str = "01996a4e-5d4c-7a10-9c3e-2f1b8d7c6a55";
 const DIGEST: &str = "b1946ac92492d2347c6235b4d2611184aa03c1f7e2d94b8c5f60718293a4a3f2";
@@ -16,13 +16,13 @@ const DIGEST: &str = "b1946ac92492d2347c6235b4d2611184aa03c1f7e2d94b8c5f60718293
 /// Names before and after.
 #[derive(Clone, Debug)]
 pub struct Preview {
-    /// The scheme that is tried.
+    /// The scheme being tried.
     pub scheme: String,
-    /// The client's names and the stored ones; empty when the scheme cannot be used.
+    /// The client's names and the stored ones; empty if the scheme is invalid.
     pub names: Vec<(&'static str, String)>,
-    /// Why it cannot; empty when it can.
+    /// Why it is invalid; empty if it is valid.
     pub mistake: String,
-    /// The macros there are.
+    /// The available macros.
     pub macros: Vec<String>,
     /// The time zone of dates.
     pub zone: String,

@@ -28,11 +28,11 @@ use crate::web::notes::{Note, Tone};
 use crate::web::shell::{Nav, Shell};
 use crate::web::view::Time;
 
-/// The page shows what became of a new port within this time.
+/// The page shows the outcome of a new port within this time.
 const LISTENER_WITHIN: Duration = Duration::from_secs(2);
-/// Who has not signed in for longer is not counted among those that a stricter setting shuts out.
+/// Partners who have not signed in for longer are not counted among those that a stricter setting shuts out.
 const SIGNED_IN_WITHIN: Duration = Duration::from_hours(30 * 24);
-/// Less than this free below the Root Directory is warned of.
+/// Less than this free below the Root Directory causes a warning.
 const FREE_LITTLE_BYTES: u64 = 1 << 30;
 /// Partners named in a sentence.
 const NAMED_MAX: usize = 5;
@@ -107,7 +107,7 @@ struct ProfilePage {
     changes: Vec<Changed>,
     may_save: bool,
     outside: Vec<outside::Line>,
-    /// What is typed shuts partners out: who they are is among the problems.
+    /// The typed settings shut partners out, who are among the problems.
     asks_first: bool,
 }
 
@@ -155,7 +155,7 @@ async fn page(context: &Context, draft: &Draft) -> Result<ProfilePage, WebError>
     })
 }
 
-/// What is free below the Root Directory in force, and a warning where that is little.
+/// Free space below the present Root Directory, and a warning if that is little.
 fn free(context: &Context) -> (String, Option<Mistake>) {
     let Ok((free, all)) = context.state.depot.workspaces.room(&context.state.live.snapshot().profile) else {
         return (String::new(), None);
@@ -165,7 +165,7 @@ fn free(context: &Context) -> (String, Option<Mistake>) {
     (format!("{} of {} are free there now.", human::size(free), human::size(all)), little)
 }
 
-/// Seconds as people say them; empty where the seconds say it already.
+/// Seconds in larger units; empty if the seconds say it already.
 fn in_words(seconds: &str) -> String {
     match seconds.parse() {
         Ok(0) => "Never.".to_owned(),
@@ -176,19 +176,19 @@ fn in_words(seconds: &str) -> String {
     }
 }
 
-/// The form with what is stored.
+/// The form with the stored settings.
 pub async fn show(context: Context) -> Result<Response, WebError> {
     let draft = Draft::stored(profile::load(&context.state.db).await?, Profile::SETTINGS);
     draft.answer(&page(&context, &draft).await?)
 }
 
-/// Saves, then waits for a moment to say what became of it.
+/// Saves, then waits for a moment to report the outcome.
 pub async fn save(context: Context, posted: Posted) -> Result<Response, WebError> {
     let state = &context.state;
     let mut draft = Draft::typed(&posted, Profile::SETTINGS);
     let texts = draft.form.texts.clone();
     let shut_out = shut_out(&context, &texts).await?;
-    // A button beside the form sends one value only: what is shown again has the others.
+    // A button beside the form sends only one value: the form shown again needs the others.
     draft.form.fill(&state.live.snapshot().profile.texts());
     if !shut_out.is_empty() && posted.get("anyway").is_none() {
         draft.form.refuse(shut_out);
@@ -218,12 +218,12 @@ pub async fn save(context: Context, posted: Posted) -> Result<Response, WebError
     Ok(Redirect::to(PATH).into_response())
 }
 
-/// Partners that what is typed would shut out, by how they signed in last.
+/// Partners that the typed settings would shut out, judged by their last sign-in.
 async fn shut_out(context: &Context, typed: &Texts) -> Result<Vec<Mistake>, WebError> {
     let snapshot = context.state.live.snapshot();
     let mut texts = snapshot.profile.texts();
     texts.extend(typed.clone());
-    // What cannot be is refused by the save.
+    // Invalid values are refused by the save.
     let Ok(wanted) = Profile::parse(&texts) else { return Ok(Vec::new()) };
     let now = &snapshot.profile;
     let mut mistakes: Vec<_> = without_tls(&snapshot, &wanted).into_iter().collect();
@@ -254,7 +254,7 @@ async fn shut_out(context: &Context, typed: &Texts) -> Result<Vec<Mistake>, WebE
     Ok(mistakes)
 }
 
-/// Partners for whom encryption is required by their own settings, where there is to be none.
+/// Partners whose own settings require encryption although there would be none.
 fn without_tls(snapshot: &Snapshot, wanted: &Profile) -> Option<Mistake> {
     if wanted.ftp_over_tls != FtpOverTls::None || snapshot.profile.ftp_over_tls == FtpOverTls::None {
         return None;
@@ -278,7 +278,7 @@ fn named(names: &[&str]) -> String {
     }
 }
 
-/// What became of the listener, within [`LISTENER_WITHIN`].
+/// The outcome for the listener, within [`LISTENER_WITHIN`].
 pub async fn wait_for_listener(context: &Context) -> Result<ListenerState, WebError> {
     let version = context.state.live.snapshot().version;
     let until = tokio::time::Instant::now() + LISTENER_WITHIN;
@@ -291,7 +291,7 @@ pub async fn wait_for_listener(context: &Context) -> Result<ListenerState, WebEr
     }
 }
 
-/// A filter and a name to try it on.
+/// A filter and a name to try on it.
 #[derive(Debug, Deserialize)]
 pub struct Trial {
     #[serde(default)]
@@ -300,14 +300,14 @@ pub struct Trial {
     name: String,
 }
 
-/// What the engine's own rule says.
+/// The verdict of the engine's own rule.
 #[derive(Debug, Serialize)]
 pub struct Said {
     accepted: bool,
     text: String,
 }
 
-/// The filter tester. A connector whose filter is the profile's is answered by that one.
+/// The filter tester. A connector whose filter follows the profile's is answered with that.
 pub async fn filter_test(context: Context, Query(trial): Query<Trial>) -> Json<Said> {
     let said = |accepted, text: String| Json(Said { accepted, text });
     if trial.name.is_empty() {

@@ -1,5 +1,5 @@
-//! Refusals: every no with its rule; grouped, so that a pattern is seen; and one of them in full: why, where it is set,
-//! what was said.
+//! Refusals: every no with its rule; grouped, so that patterns show; and one of them in full: why, where it is set, and
+//! its transcript.
 
 use std::time::Duration;
 
@@ -34,9 +34,9 @@ use crate::web::view::Time;
 const PATH: &str = "/activity/refusals";
 /// Rules and connectors shown as groups.
 const GROUPS_MAX: i64 = 12;
-/// Groups are of this time, and compared with the same time before it.
+/// Groups cover this time, and are compared with the same time before it.
 const GROUPED_OVER: Duration = Duration::from_hours(24);
-/// Unsigned endings of one partner from which on allowing them is offered.
+/// How many unsigned endings of one partner it takes to offer allowing them.
 const UNSIGNED_OFFERED_FROM: u64 = 2;
 
 struct Row {
@@ -73,7 +73,7 @@ struct RefusalsPage {
     what_if: what_if::Form,
 }
 
-/// What the database is asked.
+/// The query for the database.
 pub fn filter(context: &Context, asked: &Asked) -> Filter {
     Filter { connector: asked.connector(context), rule: Rule::parse(&asked.rule), since: asked.since(context.now()) }
 }
@@ -95,7 +95,7 @@ pub async fn show(context: Context, Query(asked): Query<Asked>) -> Result<Respon
     let rules = Rule::ALL.iter().map(|rule| (rule.name(), rule.label()));
     let own = vec![Select { key: "rule", label: "Rule", any: "Every rule", offers: Offer::all(rules, &asked.rule) }];
     let filters = Filters::new(&context, (PATH, "Refused"), &asked, own).await?;
-    // Groups tell of everything: beside a filter they would say something else than the list.
+    // Groups cover everything: beside a filter they would not match the list.
     let is_whole = filters.is_whole;
     let page = RefusalsPage {
         shell: Shell::new(&context, "Refusals", Nav::Activity).await?,
@@ -132,7 +132,7 @@ async fn groups(context: &Context) -> Result<Vec<Group>, WebError> {
     Ok(groups)
 }
 
-/// How a day compares with the one before, in words, and how that looks.
+/// How a day compares with the previous one, in words, and its tone.
 fn trend(now: u64, before: u64) -> (String, &'static str) {
     if before == 0 {
         return ("New".to_owned(), "warn");
@@ -147,7 +147,7 @@ fn trend(now: u64, before: u64) -> (String, &'static str) {
     }
 }
 
-/// The same as CSV, without a limit.
+/// The same as CSV, unlimited.
 pub async fn export(context: Context, Query(asked): Query<Asked>) -> Response {
     let filter = filter(&context, &asked);
     csv::file(&context, "refusals", filter)
@@ -194,26 +194,26 @@ impl Paged for Filter {
     }
 }
 
-/// A line of what was said.
+/// A line of the transcript.
 struct Line {
     at: String,
     /// From the client.
     asked: bool,
     text: String,
-    /// The reply that this page is about.
+    /// The reply of this refusal.
     is_no: bool,
 }
 
-/// What was said up to the refusal, and what was said to it.
+/// The transcript up to the refusal, and its reply.
 struct Said {
     lines: Vec<Line>,
-    /// Whether the data connection of the command stood: its 150 had been said.
+    /// Whether the data connection of the command was established: its 150 had been sent.
     opened: bool,
 }
 
 impl Said {
-    /// Reads a transcript, a line of which begins `09:41:52.000 C: `. The reply that refused is marked where it stands behind
-    /// the command; a refusal is often recorded just before its reply is sent, so else it is added.
+    /// Reads a transcript, whose lines begin `09:41:52.000 C: `. The refusing reply is marked if it follows the
+    /// command; since a refusal is often recorded just before its reply is sent, it is otherwise added.
     fn of(refusal: &Refusal) -> Self {
         let reply = refusal.reply.lines().next().unwrap_or_default();
         let mut lines: Vec<_> = refusal.transcript.lines().map(Line::of).collect();
@@ -242,7 +242,7 @@ impl Line {
     }
 }
 
-/// Whether the same rule says no to the same connector again and again.
+/// A rule that says no to the same connector again and again.
 struct Pattern {
     hour: u64,
     day: u64,
@@ -265,7 +265,7 @@ async fn pattern(context: &Context, refusal: &Refusal) -> Result<Pattern, WebErr
     })
 }
 
-/// What may be written to the partner: what, when, the words they got, what they can do.
+/// A draft for the partner: what, when, the words they got, what they can do.
 fn reply(refusal: &Refusal) -> String {
     let when = Time::from(refusal.last_at).title;
     let heard = refusal.reply.lines().next().unwrap_or_default();
@@ -282,9 +282,9 @@ struct RefusalPage {
     explain: &'static str,
     refusal: Refusal,
     lines: Vec<Line>,
-    /// How far the client came.
+    /// How far the client got.
     report: what_if::Told,
-    /// What may be written to the partner.
+    /// A draft for the partner.
     reply: String,
     pattern: Pattern,
     first: Time,
@@ -293,9 +293,9 @@ struct RefusalPage {
     fix_words: &'static str,
     /// Where to ask whether it would be refused now.
     again: String,
-    /// The session it was said in, where that is live or kept.
+    /// Its session, if that is live or kept.
     session: String,
-    /// How often uploads of this partner ended unsigned, where that may be allowed; 0: nothing is offered.
+    /// How often uploads of this partner ended unsigned, if that may be allowed; 0: nothing is offered.
     unsigned: u64,
 }
 
@@ -306,7 +306,7 @@ pub async fn one(context: Context, Path(id): Path<String>) -> Result<Response, W
     let (fix, fix_words) = fix(&context, refusal.rule, &refusal.connector);
     let what = match refusal.command.as_str() {
         "" => "a connection".to_owned(),
-        // All that a sign-in says is hidden.
+        // Everything in a sign-in is hidden.
         command if command.starts_with("PASS ") => format!("the sign-in of {}", refusal.connector),
         command => command.to_owned(),
     };
@@ -333,7 +333,7 @@ pub async fn one(context: Context, Path(id): Path<String>) -> Result<Response, W
     Ok(html(&page)?.into_response())
 }
 
-/// Where a rule is set for a connector, and the words for it; empty where there is nothing to set.
+/// Where a rule is set for a connector, and the words for it; empty if there is nothing to set.
 pub fn fix(context: &Context, rule: Rule, connector: &str) -> (String, &'static str) {
     match (rule.setting_key(), context.state.live.written_id(connector)) {
         _ if rule == Rule::AddressBlocked => ("/activity/blocked".to_owned(), "Open the blocked addresses"),
@@ -345,8 +345,8 @@ pub fn fix(context: &Context, rule: Rule, connector: &str) -> (String, &'static 
     }
 }
 
-/// How often this partner's uploads ended as this one, when once was no accident and it is not allowed yet (PRODUCT
-/// 5.3); else 0.
+/// How often this partner's uploads ended like this one, if it was no accident and is not allowed yet (PRODUCT 5.3);
+/// otherwise 0.
 async fn unsigned(context: &Context, refusal: &Refusal) -> Result<u64, WebError> {
     let snapshot = context.state.live.snapshot();
     let Some(live) = snapshot.connector(&refusal.connector) else { return Ok(0) };
@@ -381,7 +381,7 @@ pub async fn allow(context: Context, Path(id): Path<String>, _: Posted) -> Resul
     Ok(Redirect::to(&place).into_response())
 }
 
-/// The tab of a connector on which a setting is.
+/// The tab of a connector with a setting.
 pub fn tab_of(key: &str) -> &'static str {
     let settings = [
         "send_read",
@@ -434,7 +434,7 @@ mod tests {
 
     #[test]
     fn a_reply_that_was_sent_after_the_refusal_was_recorded_stands_at_the_end() {
-        // The same words, said to the command before, are not the answer.
+        // The same words in reply to an earlier command are not the answer.
         let transcript = "09:00:00.000 C: STOR a\n09:00:00.001 S: 553 No.\n09:00:02.000 C: STOR b";
         let lines = said(transcript, "STOR b", "553 No.\nmore").lines;
         let marked: Vec<_> = lines.iter().map(|line| line.is_no).collect();

@@ -1,5 +1,5 @@
-//! Settings, Backup, *Restore*: a page that says what would be lost, in numbers; then the backup takes the place of what is
-//! in use, and the appliance begins anew.
+//! Settings, Backup, *Restore*: a page that says what would be lost, in numbers; then the backup replaces the data in
+//! use, and the appliance begins anew.
 
 use std::path::Path;
 
@@ -18,9 +18,9 @@ use crate::web::form::Problem;
 use crate::web::notes::{Note, Tone};
 use crate::web::shell::{Nav, Shell, html};
 
-/// What is typed to confirm.
+/// The word typed to confirm.
 const CONFIRM: &str = "restore";
-/// A page that leads on by itself.
+/// A page that redirects by itself.
 const REFRESH: HeaderName = HeaderName::from_static("refresh");
 
 #[derive(Template)]
@@ -44,7 +44,7 @@ struct RestoringPage {
     name: String,
 }
 
-/// Says what would become of it; when that was read, does it.
+/// Says what would happen; once confirmed, does it.
 pub async fn restore(context: Context, posted: Posted) -> Result<Response, WebError> {
     let backups = &context.state.backups;
     let name = posted.text("name").to_owned();
@@ -64,7 +64,7 @@ pub async fn restore(context: Context, posted: Posted) -> Result<Response, WebEr
         if problems.is_empty() {
             match begin_anew(&context, (&name, &file), &passphrase).await {
                 Ok(()) => return restoring(&context, name).await,
-                // Asked for again below, with what else there is to say.
+                // Asked for again below, with everything else there is to say.
                 Err(BackupError::WrongPassphrase) => {}
                 Err(error) => return Ok(cannot_be(&context, &name, &error)),
             }
@@ -90,7 +90,7 @@ fn cannot_be(context: &Context, name: &str, error: &BackupError) -> Response {
     Redirect::to(PATH).into_response()
 }
 
-/// Lays the backup beside what is in use and begins anew: both or neither, whether or not the browser waits for it. One that
+/// Lays the backup beside the data in use and begins anew: both or neither, whether or not the browser waits. One that
 /// was only laid there would take its place at whatever start comes next.
 async fn begin_anew(context: &Context, (name, file): (&str, &Path), passphrase: &Secret) -> Result<(), BackupError> {
     let (context, name) = (context.clone(), name.to_owned());

@@ -1,4 +1,4 @@
-//! *Save this view*: a filter of a list with a name, for whoever gave it.
+//! *Save this view*: a named filter of a list, for the administrator who named it.
 
 use axum::response::{IntoResponse, Redirect, Response};
 
@@ -8,7 +8,7 @@ use crate::web::csrf::Posted;
 use crate::web::error::WebError;
 use crate::web::notes::{Note, Tone};
 
-/// The lists that have views.
+/// The lists with views.
 const PAGES: [&str; 5] =
     ["/activity/receive", "/activity/transfers", "/activity/sessions", "/activity/events", "/activity/refusals"];
 /// Characters of a name.
@@ -23,23 +23,23 @@ pub struct Saved {
     pub name: String,
     /// Its address.
     pub address: String,
-    /// Whether it is what the reader looks at.
+    /// Whether the reader is viewing it.
     pub chosen: bool,
 }
 
-/// The views of a list, and what would be saved as one.
+/// The views of a list, and what could be saved as one.
 #[derive(Clone, Debug, Default)]
 pub struct Views {
     /// The list's path.
     pub page: String,
-    /// The query of what is looked at; empty when nothing is filtered.
+    /// The query being viewed; empty if there is no filter.
     pub query: String,
-    /// Those there are.
+    /// The existing ones.
     pub saved: Vec<Saved>,
 }
 
 impl Views {
-    /// Those of the reader at the list at `page`; `address` is what is looked at.
+    /// Those of the reader for the list at `page`; `address` is the one being viewed.
     pub async fn at(context: &Context, page: &str, address: &str) -> Result<Self, WebError> {
         let Some(session) = &context.visitor.session else { return Ok(Self::default()) };
         let query = address.split_once('?').map(|(_, query)| query.to_owned()).unwrap_or_default();
@@ -52,18 +52,18 @@ impl Views {
         Ok(Self { page: page.to_owned(), saved: saved.collect(), query })
     }
 
-    /// The view that is looked at.
+    /// The view being viewed.
     pub fn chosen(&self) -> Option<&Saved> {
         self.saved.iter().find(|view| view.chosen)
     }
 }
 
-/// A list that has views, as the form names it.
+/// A list with views, from the form.
 fn page(posted: &Posted) -> Result<&'static str, WebError> {
     PAGES.into_iter().find(|page| *page == posted.text("page")).ok_or_else(WebError::not_found)
 }
 
-/// The query as this server writes it, whatever was sent.
+/// The query in this server's spelling, whatever was sent.
 fn query(posted: &Posted) -> Result<String, WebError> {
     let pairs: Vec<(String, String)> =
         serde_urlencoded::from_str(posted.text("query")).map_err(|_| WebError::not_found())?;

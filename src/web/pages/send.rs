@@ -1,4 +1,4 @@
-//! The Send tab of a connector: the files that wait for the partner, putting files there, taking them away.
+//! The Send tab of a connector: the files waiting for the partner, adding files, removing them.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -28,15 +28,15 @@ use crate::web::notes::Note;
 use crate::web::shell::{Nav, Shell, html};
 use crate::web::view::{PAGE_SIZE, Time};
 
-/// A file that nobody collected for this long is marked.
+/// A file that nobody has collected for this long is marked.
 const FORGOTTEN_AFTER: Duration = Duration::from_hours(72);
-/// Files of one form; a browser that sends more is told so.
+/// Files in one form; a browser that sends more is told so.
 pub const FILES_MAX: usize = 1_000;
 
 /// Where the list begins.
 #[derive(Clone, Debug, Default, Deserialize)]
 pub struct Asked {
-    /// How many files stand before the first.
+    /// How many files come before the first.
     #[serde(default)]
     skip: usize,
 }
@@ -73,7 +73,7 @@ struct SendPage {
     removes: bool,
 }
 
-/// The partner's connector of that id as it is in force, with the configuration it is of.
+/// The partner's connector of that id as in force, with its configuration.
 pub fn in_force(context: &Context, id: &str) -> Result<(Arc<Snapshot>, Arc<LiveConnector>), WebError> {
     let snapshot = context.state.live.snapshot();
     let live = snapshot.partner(id).cloned().ok_or_else(|| WebError::no_connector(id))?;
@@ -139,7 +139,7 @@ fn row(file: &WaitingFile, now: Timestamp) -> Row {
     }
 }
 
-/// Puts files into Send, each as it comes; one that cannot be put there does not hold up the others.
+/// Puts files into Send, each as it comes; one that fails does not hold up the others.
 pub async fn add(context: Context, Path(id): Path<String>, mut form: Streamed) -> Result<Response, WebError> {
     let (snapshot, live) = in_force(&context, &id)?;
     let owner = Owner { snapshot: &snapshot, connector: &live.connector };
@@ -148,13 +148,13 @@ pub async fn add(context: Context, Path(id): Path<String>, mut form: Streamed) -
     let mut beyond = 0;
     while let Some(part) = form.next().await? {
         let Part::File(file, posted) = part else { continue };
-        // They are read nevertheless: no browser shows an answer before it has sent all.
+        // They are read nevertheless: no browser shows an answer before it has sent everything.
         if added.len() + problems.len() == FILES_MAX {
             beyond += 1;
             continue;
         }
         let name = file.name.clone();
-        // The choice stands before the files in the form.
+        // The choice comes before the files in the form.
         clash = clash_of(posted.text("clash"));
         match put(&context, owner, file, clash).await? {
             Ok(offered) => added.push(offered),
@@ -180,7 +180,7 @@ pub async fn add(context: Context, Path(id): Path<String>, mut form: Streamed) -
     Ok((StatusCode::UNPROCESSABLE_ENTITY, html(&page)?).into_response())
 }
 
-/// One file, from the browser to the partner's Send. An error of the outer kind ends the whole form: the browser is gone.
+/// One file, from the browser to the partner's Send. An outer error ends the whole form: the browser is gone.
 async fn put(
     context: &Context,
     owner: Owner<'_>,
@@ -206,14 +206,14 @@ async fn put(
     Ok(Ok(offered))
 }
 
-/// The audit's line for a file that was put into Send or taken out of it.
+/// The audit's line for a file put into Send or removed from it.
 async fn note(context: &Context, owner: Owner<'_>, (before, after): (&str, &str)) -> Result<(), WebError> {
     let subject = format!("connector {}", owner.connector.id);
     let entry = Entry { subject: &subject, key: "file in Send", before, after };
     Ok(context.changing(async |change| audit::note(&context.state.db, change, &entry).await).await?)
 }
 
-/// Takes one file away, in the version that the page showed.
+/// Removes one file, in the version that the page showed.
 pub async fn remove(context: Context, Path(id): Path<String>, posted: Posted) -> Result<Response, WebError> {
     let (snapshot, live) = in_force(&context, &id)?;
     let owner = Owner { snapshot: &snapshot, connector: &live.connector };
@@ -281,7 +281,7 @@ pub fn words(error: &TransferError) -> String {
     }
 }
 
-/// The words about a file, with its name unless they begin with it.
+/// Words about a file, with its name unless they begin with it.
 pub fn named(name: &str, words: &str) -> String {
     if words.starts_with(name) { words.to_owned() } else { format!("{name}: {words}") }
 }

@@ -1,4 +1,4 @@
-//! One session, while it lives and afterwards: whose it is, what it did, what was said.
+//! One session, live or past: whose it is, what it did, its transcript.
 
 use askama::Template;
 use axum::extract::Path;
@@ -26,7 +26,7 @@ pub struct Asked {
     session: String,
 }
 
-/// The session alone: it is replaced while somebody looks.
+/// Only the session: it is replaced while somebody looks.
 #[derive(Clone, Debug, Template)]
 #[template(path = "parts/session.html")]
 pub struct SessionPart {
@@ -37,7 +37,7 @@ pub struct SessionPart {
     client: String,
     tls: String,
     begun: Time,
-    /// When it ended and how; a live one has not.
+    /// When it ended and how; not for a live one.
     ended: Option<(Time, &'static str)>,
     lasted: String,
     did: String,
@@ -47,7 +47,7 @@ pub struct SessionPart {
 }
 
 impl SessionPart {
-    /// The session as it is now; nothing when it is neither live nor kept.
+    /// The present session; none if it is neither live nor kept.
     pub async fn now(context: &Context, asked: &Asked) -> Result<Option<Self>, WebError> {
         let Some(id) = SessionId::parse(&asked.session) else { return Ok(None) };
         if let Some((live, transcript)) = context.state.presence.find(&id) {
@@ -95,31 +95,31 @@ impl SessionPart {
     }
 }
 
-/// The id of a session whose page there is; else empty.
+/// The id of a session if it has a page; otherwise empty.
 pub async fn known(context: &Context, id: &str) -> Result<String, WebError> {
     let Some(id) = SessionId::parse(id) else { return Ok(String::new()) };
     let is_there = context.state.presence.find(&id).is_some() || session::find(&context.state.db, &id).await?.is_some();
     Ok(if is_there { id.to_string() } else { String::new() })
 }
 
-/// A session that has ended, as lists tell it.
+/// An ended session, as shown in lists.
 pub struct Past {
-    /// The page of it.
+    /// Its page.
     pub link: String,
-    /// Nothing to see to, or trouble.
+    /// Empty, or trouble.
     pub tone: &'static str,
     /// How it ended, and after how long.
     pub what: String,
     /// What it did.
     pub did: String,
-    /// Its encryption, and what the client called itself.
+    /// Its encryption, and the client's name for itself.
     pub by: String,
     /// When it ended.
     pub time: Time,
 }
 
 impl Past {
-    /// How it reads `now`.
+    /// Its words at `now`.
     pub fn new(one: &Session, now: Timestamp) -> Self {
         let lasted = human::duration(one.ended_at.since(one.begun_at));
         let client = if one.client.is_empty() { String::new() } else { format!(", {}", one.client) };

@@ -1,4 +1,4 @@
-//! Sessions: who is connected now, and the way to end one; then those that have ended.
+//! Sessions: who is connected now, and the way to end one; then past sessions.
 
 use std::net::IpAddr;
 use std::time::Duration;
@@ -28,7 +28,7 @@ use crate::web::table::{Offer, Pager};
 use crate::web::view::Time;
 
 const PATH: &str = "/activity/sessions";
-/// Sessions on the page; those that move something are shown first, then the oldest.
+/// Sessions on the page; active ones are shown first, then the oldest.
 pub const SESSIONS_SHOWN_MAX: usize = 500;
 /// Sessions on the dashboard.
 const ON_DASHBOARD_MAX: usize = 8;
@@ -42,19 +42,19 @@ pub struct Row {
     pub connector: String,
     /// The client's address.
     pub remote: String,
-    /// What the client calls itself.
+    /// The client's name for itself.
     pub client: String,
     /// TLS in words.
     pub tls: String,
     /// What it does, in a word.
     pub doing: String,
-    /// How that looks.
+    /// The tone of that.
     pub tone: &'static str,
     /// The file, or the last command.
     pub what: String,
-    /// How far it is, in words; empty when nothing moves.
+    /// Its progress, in words; empty if nothing moves.
     pub progress: String,
-    /// How far it is, where the whole is known.
+    /// Its progress, if the total is known.
     pub percent: Option<u64>,
     /// Connected since.
     pub since: Time,
@@ -94,26 +94,26 @@ impl Row {
     }
 }
 
-/// The table alone: it is replaced while somebody looks.
+/// Only the table: it is replaced while somebody looks.
 #[derive(Clone, Debug, Template)]
 #[template(path = "parts/sessions.html")]
 pub struct SessionsTable {
     rows: Vec<Row>,
     total: usize,
     count: String,
-    /// A few of them with less about each.
+    /// Shows a few of them with less about each.
     short: bool,
     may_edit: bool,
     csrf: String,
 }
 
 impl SessionsTable {
-    /// The table as it is now.
+    /// The present table.
     pub fn now(context: &Context) -> Self {
         Self::of(context, SESSIONS_SHOWN_MAX)
     }
 
-    /// The same for the dashboard: some sessions, those that move something first.
+    /// The same for the dashboard: some sessions, active ones first.
     pub fn on_dashboard(context: &Context) -> Self {
         Self { short: true, ..Self::of(context, ON_DASHBOARD_MAX) }
     }
@@ -132,7 +132,7 @@ impl SessionsTable {
     }
 }
 
-/// A session that has ended.
+/// An ended session.
 struct Ended {
     past: Past,
     connector: String,
@@ -148,14 +148,14 @@ struct SessionsPage {
     filters: Filters,
     ended: Vec<Ended>,
     pager: Pager,
-    /// How long sessions are kept, in words; empty when they are not.
+    /// How long sessions are kept, in words; empty if they are not.
     kept: String,
 }
 
-/// What the database is asked for sessions that have ended.
+/// The database query for past sessions.
 pub fn filter(context: &Context, asked: &Asked) -> Filter {
     let typed = asked.address.trim();
-    // Whatever way an address is written, it is stored in one.
+    // However an address is written, it is stored in one form.
     let address = typed.parse::<IpAddr>().map_or_else(|_| typed.to_owned(), |address| address.to_string());
     Filter {
         connector: asked.connector(context).map(|id| id.to_ascii_lowercase()),
@@ -165,7 +165,7 @@ pub fn filter(context: &Context, asked: &Asked) -> Filter {
     }
 }
 
-/// The page. Beside a filter, and further back, who is connected now would say something else than the list.
+/// The page. With a filter, and on further pages, the live sessions would not match the list.
 pub async fn show(context: Context, Query(asked): Query<Asked>) -> Result<Response, WebError> {
     let (filter, now) = (filter(&context, &asked), context.now());
     let (found, older) = list::page(&context, &filter, asked.before().as_ref(), asked.size()).await?;
@@ -199,7 +199,7 @@ pub async fn show(context: Context, Query(asked): Query<Asked>) -> Result<Respon
     Ok(html(&page)?.into_response())
 }
 
-/// Sessions that have ended as CSV, without a limit.
+/// Past sessions as CSV, unlimited.
 pub async fn export(context: Context, Query(asked): Query<Asked>) -> Response {
     let filter = filter(&context, &asked);
     csv::file(&context, "sessions", filter)
@@ -250,10 +250,10 @@ impl Paged for Filter {
     }
 }
 
-/// How long *Disconnect and block address* keeps the address out.
+/// How long *Disconnect and block address* blocks the address.
 const BLOCKED_FOR: Duration = Duration::from_hours(1);
 
-/// Ends one session with 421; when asked to, its address is kept out of the FTP server for an hour.
+/// Ends one session with 421; if requested, its address is blocked from the FTP server for an hour.
 pub async fn disconnect(context: Context, Path(id): Path<String>, posted: Posted) -> Result<Response, WebError> {
     let id = SessionId::parse(&id).ok_or_else(WebError::not_found)?;
     let sessions = context.state.presence.sessions();
@@ -272,7 +272,7 @@ pub async fn disconnect(context: Context, Path(id): Path<String>, posted: Posted
         }
         _ => "That session had ended already.".to_owned(),
     };
-    // Only pages that offer it are gone back to.
+    // Returns only to pages that offer it.
     let to = if posted.text("to") == "/" { "/" } else { PATH };
     context.leave(to, Note::done(note));
     Ok(Redirect::to(to).into_response())

@@ -40,7 +40,7 @@ struct SettingsPage {
     sections: Vec<SectionView>,
     keys: String,
     draft: DraftView,
-    /// What would go by what is typed; shown when it was asked for.
+    /// What the typed settings would remove; shown on request.
     preview: Option<Vec<Row>>,
 }
 
@@ -62,7 +62,7 @@ async fn page(context: &Context, draft: &Draft) -> Result<SettingsPage, WebError
     })
 }
 
-/// The form with what is stored.
+/// The form with the stored settings.
 pub async fn show(context: Context) -> Result<Response, WebError> {
     let draft = Draft::stored(profile::load_appliance(&context.state.db).await?, ApplianceSettings::SETTINGS);
     draft.answer(&page(&context, &draft).await?)
@@ -85,7 +85,7 @@ pub async fn save(context: Context, posted: Posted) -> Result<Response, WebError
     Ok(Redirect::to(PATH).into_response())
 }
 
-/// What would be removed if what is typed were saved. Nothing is.
+/// What saving the typed settings would remove. Removes nothing.
 async fn preview(context: &Context, mut draft: Draft) -> Result<Response, WebError> {
     let stored = profile::load_appliance(&context.state.db).await?.texts;
     let settings = match ApplianceSettings::parse(&merged(&stored, &draft.form.texts)) {
@@ -103,8 +103,8 @@ async fn preview(context: &Context, mut draft: Draft) -> Result<Response, WebErr
     draft.answer(&page)
 }
 
-/// What is wrong when the name by which the visitor is here would not be answered any more, or the pages would not be read in
-/// clear although that was said. Other mistakes are told by the save itself.
+/// The mistake if the visitor's own name for this server would no longer be answered, or if HTTPS is turned off
+/// although the pages may not be served in clear. The save reports other mistakes.
 pub async fn shut_out(context: &Context, texts: &Texts) -> Result<Option<Mistake>, WebError> {
     let stored = profile::load_appliance(&context.state.db).await?.texts;
     // Where it is off already it is not what is being saved.

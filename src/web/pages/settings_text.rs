@@ -1,4 +1,4 @@
-//! Export and import: all settings as one text, and what such a text would change before it does.
+//! Export and import: all settings as one text, and the changes such a text would make, before it does.
 
 use askama::Template;
 use axum::http::StatusCode;
@@ -27,11 +27,11 @@ const PATH: &str = "/settings/export";
 #[template(path = "settings_text.html")]
 struct SettingsTextPage {
     shell: Shell,
-    /// What was sent; empty at first.
+    /// The text sent; empty at first.
     text: String,
-    /// What it would change; shown once it was looked at.
+    /// What it would change; shown once it was inspected.
     preview: Option<Vec<Entered>>,
-    /// What it would leave waiting, of which is asked first.
+    /// What it would leave waiting, which needs confirmation.
     waits: Vec<String>,
     problems: Vec<Problem>,
 }
@@ -47,7 +47,7 @@ impl SettingsTextPage {
     }
 }
 
-/// What a text would do.
+/// The effect of a text.
 #[derive(Debug, Default)]
 struct Preview {
     changes: Vec<Entered>,
@@ -100,7 +100,7 @@ pub async fn import(context: Context, uploaded: Uploaded) -> Result<Response, We
         Ok(changes) => Preview { changes, waits: reading_in::left_waiting(&context.state.db, &file).await? },
         Err(problems) => return page(&context, text, None, problems).await,
     };
-    // A file that is chosen is looked at first: what would be imported is not what was shown.
+    // A chosen file is inspected first: otherwise the import would not be what was shown.
     if posted.get("apply").is_none() || uploaded.file("file").is_some() {
         return page(&context, text, Some(preview), Vec::new()).await;
     }
@@ -124,7 +124,7 @@ pub async fn import(context: Context, uploaded: Uploaded) -> Result<Response, We
     Ok(Redirect::to(PATH).into_response())
 }
 
-/// What changes, or would; or what is wrong, each with its place in the file.
+/// What changes, or would; or the mistakes, each with its place in the file.
 async fn run(
     context: &Context,
     file: &SettingsFile,

@@ -15,7 +15,7 @@ use crate::web::login;
 use crate::web::setup_code::Tried;
 use crate::web::shell::{Nav, Shell, html};
 
-/// Who has made the first administrator, as the audit says it.
+/// Who made the first administrator, for the audit.
 const FIRST_RUN: &str = "first run";
 
 #[derive(Template)]
@@ -27,7 +27,7 @@ struct SetupPage {
 }
 
 impl SetupPage {
-    /// What is wrong with one field; empty when nothing is.
+    /// What is wrong with one field; empty if nothing is.
     fn error(&self, key: &str) -> &str {
         self.problems.iter().find(|problem| problem.key == key).map_or("", |problem| problem.text.as_str())
     }
@@ -51,7 +51,7 @@ pub async fn show(context: Context) -> Result<Response, WebError> {
     page(&context, "", Vec::new()).await
 }
 
-/// Somebody else was sooner.
+/// Somebody else was faster.
 fn too_late() -> WebError {
     WebError::new(
         StatusCode::CONFLICT,
@@ -61,7 +61,7 @@ fn too_late() -> WebError {
     )
 }
 
-/// Makes the administrator; whether there is one already is decided within the transaction that makes one.
+/// Makes the administrator; whether one exists already is decided within the same transaction.
 pub async fn submit(mut context: Context, posted: Posted) -> Result<Response, WebError> {
     let state = &context.state;
     if administrator::count(&state.db).await? > 0 {
@@ -92,7 +92,7 @@ pub async fn submit(mut context: Context, posted: Posted) -> Result<Response, We
         return page(&context, &name, problems).await;
     }
     let hash = state.gate.hasher().hash(&password).await?;
-    // Nobody is signed in; the audit says how it came about.
+    // Nobody is signed in; the audit tells how it came about.
     FIRST_RUN.clone_into(&mut context.visitor.who);
     let new = New { name: &name, role: Role::Admin, password_hash: &hash, only_first: true };
     let added = context.changing(async |change| administrator::add(&state.db, &new, change).await).await;

@@ -1,4 +1,4 @@
-//! The partner sheet: to look at, to print, as text and as a site for FileZilla. The password is on none of them.
+//! The partner sheet: to view, to print, as text and as a site for FileZilla. None of them contains the password.
 
 use askama::Template;
 use axum::extract::{Path, Query};
@@ -21,7 +21,7 @@ use crate::web::error::WebError;
 use crate::web::notes::Note;
 use crate::web::shell::{Nav, Shell, html};
 
-/// Characters of the line with whom to ask.
+/// Characters of the contact line.
 const CONTACT_MAX: usize = 200;
 
 /// What the reader wrote on the sheet.
@@ -54,10 +54,10 @@ struct SheetPage {
     may_set_host: bool,
 }
 
-/// Which sheet the partner has, beside what is true now.
+/// Which sheet the partner has, compared with the present facts.
 #[derive(Clone, Debug)]
 pub struct Stand {
-    /// `Sheet 3 of 17 Mar 2026`; empty when none was given out.
+    /// `Sheet 3 of 17 Mar 2026`; empty if none was handed out.
     pub given: String,
     /// Whether a fact on it has changed since.
     pub is_old: bool,
@@ -65,7 +65,7 @@ pub struct Stand {
     sha256: String,
 }
 
-/// The sheet of a connector as of now, and what the partner has.
+/// The present sheet of a connector, and the one the partner has.
 pub async fn of(context: &Context, snapshot: &Snapshot, connector: &Connector) -> Result<(Sheet, Stand), WebError> {
     let public = snapshot.appliance.public_host.as_ref().map(ToString::to_string);
     let served = context.state.certificates.served();
@@ -127,7 +127,7 @@ fn with_contact(sheet: &Sheet, contact: &str) -> String {
     if contact.is_empty() { text } else { format!("{text}\nQuestions: {contact}\n") }
 }
 
-/// It as text.
+/// The sheet as text.
 pub async fn text(context: Context, Path(id): Path<String>, Query(asked): Query<Asked>) -> Result<Response, WebError> {
     let (snapshot, live) = in_force(&context, &id)?;
     let (sheet, _) = of(&context, &snapshot, &live.connector).await?;
@@ -135,20 +135,20 @@ pub async fn text(context: Context, Path(id): Path<String>, Query(asked): Query<
     Ok(file("text/plain; charset=utf-8", &format!("{}-sheet.txt", live.connector.id), body))
 }
 
-/// It as a site for FileZilla.
+/// The sheet as a site for FileZilla.
 pub async fn filezilla(context: Context, Path(id): Path<String>) -> Result<Response, WebError> {
     let (snapshot, live) = in_force(&context, &id)?;
     let (sheet, _) = of(&context, &snapshot, &live.connector).await?;
     Ok(file("application/xml; charset=utf-8", &format!("{}-filezilla.xml", live.connector.id), sheet.filezilla()))
 }
 
-/// A connector's id holds nothing that a header could trip over.
+/// A connector's id contains nothing that could break a header.
 fn file(kind: &'static str, name: &str, body: String) -> Response {
     let disposition = format!("attachment; filename=\"{name}\"");
     ([(CONTENT_TYPE, kind.to_owned()), (CONTENT_DISPOSITION, disposition)], body).into_response()
 }
 
-/// Notes that the partner was given the sheet as it is now.
+/// Records that the partner was given the present sheet.
 pub async fn give(context: Context, Path(id): Path<String>, _posted: Posted) -> Result<Response, WebError> {
     let (snapshot, live) = in_force(&context, &id)?;
     let (_, stand) = of(&context, &snapshot, &live.connector).await?;

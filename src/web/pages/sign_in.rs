@@ -32,9 +32,9 @@ pub(super) const LIMITS: Limits = Limits {
     block_for: std::time::Duration::from_mins(5),
 };
 
-/// What a wrong name and a wrong password hear.
+/// The answer to a wrong name and a wrong password.
 const WRONG: &str = "Name or password is wrong.";
-/// A wait that is at least this long is explained.
+/// A wait of at least this long is explained.
 const WAIT_IS_SAID_FROM: Duration = Duration::from_secs(2);
 
 #[derive(Template)]
@@ -49,14 +49,14 @@ struct SignInPage {
     lost: bool,
 }
 
-/// The page that was asked for before the sign-in.
+/// The page requested before the sign-in.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
 pub struct Asked {
     to: String,
 }
 
-/// The form, after `error` if there was one: `name` as it was typed, and where it leads to.
+/// The form, after `error` if there was one: `name` as typed, and where to go next.
 async fn page(context: &Context, (name, to): (&str, &str), error: &str) -> Result<Response, WebError> {
     let (title, status) = match error {
         "" => ("Sign in", StatusCode::OK),
@@ -67,8 +67,8 @@ async fn page(context: &Context, (name, to): (&str, &str), error: &str) -> Resul
     Ok((status, html(&page)?).into_response())
 }
 
-/// The form for who sent one without being signed in, most often after being away for long: it says that nothing was saved,
-/// and leads back to the page `to`.
+/// The form for somebody who sent one without being signed in, mostly after a long absence: it says that nothing was
+/// saved, and leads back to the page `to`.
 pub async fn again(context: &Context, to: &str) -> Result<Response, WebError> {
     let page = SignInPage { lost: true, ..form(context, "Nothing was saved: sign in", to).await? };
     Ok((StatusCode::FORBIDDEN, html(&page)?).into_response())
@@ -86,7 +86,7 @@ async fn form(context: &Context, title: &str, to: &str) -> Result<SignInPage, We
     })
 }
 
-/// The form. While nobody administers, the first run comes before it.
+/// The form. While there is no administrator, the first run comes before it.
 pub async fn show(context: Context, Query(asked): Query<Asked>) -> Result<Response, WebError> {
     if administrator::count(&context.state.db).await? == 0 {
         return Ok(Redirect::to("/setup").into_response());
@@ -121,7 +121,7 @@ pub async fn submit(context: Context, posted: Posted) -> Result<Response, WebErr
         }
         (Verdict::Wrong(delay), found) => {
             tokio::time::sleep(delay).await;
-            // Of an unknown name only the beginning: people type passwords there.
+            // Only the beginning of an unknown name: people type passwords there.
             let shown: String = if found.is_some() { name.to_owned() } else { name.chars().take(3).collect() };
             record(&context, EventKind::AdministratorSignInFailed, format!("Sign-in as {shown} failed")).await;
             page(&context, (name, to), &wrong(delay)).await
@@ -130,7 +130,7 @@ pub async fn submit(context: Context, posted: Posted) -> Result<Response, WebErr
     }
 }
 
-/// What a wrong name and a wrong password hear alike; who waited hears why.
+/// The same answer for a wrong name and a wrong password; after a wait it explains why.
 fn wrong(delay: Duration) -> String {
     if delay < WAIT_IS_SAID_FROM {
         return WRONG.to_owned();
@@ -142,7 +142,7 @@ fn wrong(delay: Duration) -> String {
     )
 }
 
-/// Signs in; `how` is added to the words of the event, `to` is the page that comes next.
+/// Signs in; `how` is added to the event's words, `to` is the next page.
 async fn enter(
     context: &Context,
     administrator: &Administrator,
@@ -171,7 +171,7 @@ async fn code_page(context: &Context, (ticket, to): (&str, &str), error: &str) -
     Ok((status, html(&page)?).into_response())
 }
 
-/// The second factor, after the password was right.
+/// The second factor, after a right password.
 pub async fn code(context: Context, posted: Posted) -> Result<Response, WebError> {
     let (ticket, to) = (posted.text("ticket"), posted.text(landing::FIELD));
     let Some(administrator) = second_factor::admitted(&context, ticket).await? else {
@@ -206,7 +206,7 @@ pub async fn sign_out(context: Context, _: Posted) -> Result<Response, WebError>
     Ok(([(SET_COOKIE, gone)], Redirect::to("/sign-in")).into_response())
 }
 
-/// Flips between light and dark, and goes back to where the reader was.
+/// Toggles between light and dark, and returns to the reader's page.
 pub async fn theme(context: Context, posted: Posted) -> Result<Response, WebError> {
     let next = if context.visitor.looks.theme == Some("dark") { "light" } else { "dark" };
     let cookie = looks::keep(looks::THEME, next)?;

@@ -11,17 +11,17 @@ use crate::web::context::Context;
 use crate::web::error::WebError;
 use crate::web::table::{Chip, address};
 
-/// Files that the filter finds.
+/// The most files that the filter finds.
 pub const SLA_FILES_MAX: usize = 10_000;
-/// As a program may ask for it.
+/// How a program may ask for it.
 const SAMPLE: &str = "2026-11-27T00:00:00Z,2026-11-27T09:00:00Z,ID";
 
-/// The filter as an address has it: `<microseconds>,<microseconds>,<id>`.
+/// The filter's form in an address: `<microseconds>,<microseconds>,<id>`.
 fn text(within: Window, id: &str) -> String {
     format!("{},{},{id}", within.start.us(), within.end.us())
 }
 
-/// Reads [`text`]; the moments may be as people write them.
+/// Reads [`text`]; the times may be as people write them.
 fn read(asked: &str) -> Option<(Window, &str)> {
     let (start, rest) = asked.split_once(',')?;
     let (end, id) = rest.split_once(',')?;
@@ -29,7 +29,7 @@ fn read(asked: &str) -> Option<(Window, &str)> {
     Some((Window { start: moment(start)?, end: moment(end)? }, id))
 }
 
-/// The table of the files that count for the SLA within a time.
+/// The address of the table of files that count for the SLA within a time.
 pub fn place(id: &str, counted: Counted, within: Window) -> String {
     let path = match counted {
         Counted::Received => "/activity/receive",
@@ -38,20 +38,20 @@ pub fn place(id: &str, counted: Counted, within: Window) -> String {
     address(path, &[("sla", &text(within, id))])
 }
 
-/// What a filter finds.
+/// The result of a filter.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SlaFiles {
-    /// The ids of the files, as the store takes them.
+    /// The ids of the files, in the store's form.
     pub ids: String,
     /// The filter in words.
     words: String,
-    /// Why no file can be found, where that is so: for programs.
+    /// Why it can never find a file, if so: for programs.
     pub never: Option<String>,
 }
 
 impl SlaFiles {
-    /// What `asked` finds: no file of an SLA that is gone, that counts the other way, or is another connector's than
-    /// `connector`. `None`: no SLA is asked for.
+    /// The result for `asked`: empty for an SLA that is gone, that counts the other way, or that belongs to another
+    /// connector than `connector`. `None`: no SLA is requested.
     pub async fn find(
         context: &Context,
         asked: &str,

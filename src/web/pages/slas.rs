@@ -1,4 +1,4 @@
-//! The SLAs tab of a connector: what is due, how it stands, and a month of it.
+//! The SLAs tab of a connector: what is due, its state, and a month of it.
 
 use std::time::Duration;
 
@@ -29,7 +29,7 @@ use crate::web::notes::Note;
 use crate::web::shell::{Nav, Shell, html};
 use crate::web::table::address;
 
-/// What is asked for.
+/// The query.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(default)]
 pub struct Asked {
@@ -42,10 +42,10 @@ pub struct Asked {
 /// One day of a month.
 struct Day {
     number: i8,
-    /// How it looks: empty, `ok`, `warn`, `bad`.
+    /// Its tone: empty, `ok`, `warn`, `bad`.
     tone: &'static str,
     words: String,
-    /// The address of the files that count in its windows; empty while none of them has begun.
+    /// The address of the files that count in its windows; empty while none has begun.
     files: String,
 }
 
@@ -56,9 +56,9 @@ struct Row {
     state: &'static str,
     tone: &'static str,
     detail: String,
-    /// The address of the files that count in the window of this moment; empty when there is none.
+    /// The address of the files that count in the current window; empty if there is none.
     files: String,
-    /// Weeks from Monday on; days of other months are empty.
+    /// Weeks from Monday; days of other months are empty.
     weeks: Vec<Vec<Option<Day>>>,
 }
 
@@ -123,7 +123,7 @@ async fn page(context: &Context, connector: &Connector, asked: &Asked, draft: &D
     })
 }
 
-/// The first day of the month that is asked for, or of this one.
+/// The first day of the requested month, or of this one.
 fn month(asked: &str, now: Timestamp) -> Date {
     let today = now.calendar().to_zoned(jiff::tz::TimeZone::UTC).date();
     format!("{asked}-01").parse().unwrap_or_else(|_| today.first_of_month())
@@ -160,7 +160,7 @@ async fn row(
     Ok(Row { id: stored.id.clone(), words: settings.in_words(), state, tone, detail, files, weeks })
 }
 
-/// The address of the files that count in these windows of a day, those that came late too.
+/// The address of the files that count in these windows of a day, including late ones.
 fn files(windows: &[Window], (stored, due): (&StoredSla, &Sla), now: Timestamp) -> String {
     let mut begun = windows.iter().filter(|window| window.start >= stored.made_at && window.start <= now);
     let Some(first) = begun.next() else { return String::new() };
@@ -168,7 +168,7 @@ fn files(windows: &[Window], (stored, due): (&StoredSla, &Sla), now: Timestamp) 
     sla_files::place(&stored.id, due.counted, within)
 }
 
-/// How one day stands: the worst of its windows.
+/// The state of one day: the worst of its windows.
 fn day(number: i8, windows: &[Window], known: &[Stand], (stored, due): (&StoredSla, &Sla), now: Timestamp) -> Day {
     let judged: Vec<&Window> = windows.iter().filter(|window| window.start >= stored.made_at).collect();
     let states: Vec<State> = judged
@@ -192,7 +192,7 @@ fn day(number: i8, windows: &[Window], known: &[Stand], (stored, due): (&StoredS
     Day { number, tone, words, files: files(windows, (stored, due), now) }
 }
 
-/// How the window of this moment stands, or when the next one is.
+/// The state of the current window, or when the next one begins.
 async fn current(
     context: &Context,
     (stored, settings, due): (&StoredSla, &SlaSettings, &Sla),
@@ -219,7 +219,7 @@ async fn current(
     })
 }
 
-/// Adds one or changes it.
+/// Adds or changes one.
 pub async fn save(context: Context, Path(id): Path<String>, posted: Posted) -> Result<Response, WebError> {
     let (_, live) = in_force(&context, &id)?;
     let connector = &live.connector;
@@ -234,7 +234,7 @@ pub async fn save(context: Context, Path(id): Path<String>, posted: Posted) -> R
     Ok(Redirect::to(&base).into_response())
 }
 
-/// Saves what was typed; gives it in words.
+/// Saves what was typed; returns it in words.
 async fn put(context: &Context, connector: &Connector, edit: &str, draft: &Draft) -> Ended<String> {
     let db = &context.state.db;
     let there = find(context, connector, edit).await?;

@@ -1,4 +1,4 @@
-//! Test connection: the door tried as the partner's client would, step by step; and what came of the last time.
+//! Test connection: tries the FTP server like a partner's client, step by step; and shows the last result.
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
@@ -23,7 +23,7 @@ use crate::web::error::WebError;
 use crate::web::shell::{Nav, Shell, html};
 use crate::web::view::Time;
 
-/// Reports that are remembered; the oldest goes first.
+/// Reports that are remembered; beyond it the oldest is dropped.
 const REPORTS_MAX: usize = 1_000;
 
 /// The last report of each connector, until the next start.
@@ -31,7 +31,7 @@ const REPORTS_MAX: usize = 1_000;
 pub struct Trials(Arc<Mutex<HashMap<String, Arc<Report>>>>);
 
 impl Trials {
-    /// The last report of the connector.
+    /// The connector's last report.
     pub fn last(&self, id: &ConnectorId) -> Option<Arc<Report>> {
         lock(&self.0).get(id.key()).cloned()
     }
@@ -51,13 +51,13 @@ impl Trials {
 pub struct Row {
     /// `ok`, `warn`, `bad` or nothing.
     pub tone: &'static str,
-    /// That in a word.
+    /// The same in a word.
     pub outcome: &'static str,
     /// What was done.
     pub words: String,
     /// What was found.
     pub detail: String,
-    /// Where to set it right; empty when nowhere.
+    /// Where to fix it; empty if nowhere.
     pub fix: String,
     /// `12 ms`.
     pub took: String,
@@ -75,7 +75,7 @@ pub struct Shown {
     pub rows: Vec<Row>,
 }
 
-/// The last report of a connector, ready to be shown.
+/// A connector's last report, ready to be shown.
 pub fn last(context: &Context, id: &ConnectorId) -> Option<Shown> {
     let report = context.state.trials.last(id)?;
     let (tone, outcome) = words(report.outcome());
@@ -125,7 +125,7 @@ pub async fn show(context: Context, Path(id): Path<String>) -> Result<Response, 
     Ok(html(&page)?.into_response())
 }
 
-/// Tries the door now.
+/// Runs the test now.
 pub async fn start(context: Context, Path(id): Path<String>, _posted: Posted) -> Result<Response, WebError> {
     let (snapshot, live) = in_force(&context, &id)?;
     let (state, connector) = (&context.state, &live.connector);

@@ -1,4 +1,5 @@
-//! Tokens of the API: everybody has their own, and an admin may revoke anybody's. One is shown once, when it is made.
+//! Tokens of the API: everybody has their own, and an admin may revoke anybody's. A token is shown once, when it is
+//! made.
 
 use askama::Template;
 use axum::extract::Path;
@@ -61,7 +62,7 @@ struct TokensPage {
     /// Only an admin sees them.
     others: Vec<Row>,
     most: i64,
-    /// The one just made, shown this once; empty otherwise.
+    /// The one just made, shown only this once; otherwise empty.
     token: String,
     origin: String,
     fields: Vec<Field>,

@@ -64,13 +64,13 @@ fn way(direction: Direction) -> &'static str {
     }
 }
 
-/// Bytes a second.
+/// Bytes per second.
 fn rate(bytes: u64, begun: Timestamp, ended: Timestamp) -> u64 {
     let millis = u64::try_from(ended.since(begun).as_millis()).unwrap_or(u64::MAX).max(1);
     bytes.saturating_mul(1_000) / millis
 }
 
-/// What the database is asked.
+/// The query for the database.
 pub fn filter(context: &Context, asked: &Asked, files: Option<&SlaFiles>) -> Filter {
     Filter {
         ids: files.map(|files| files.ids.clone()),
@@ -121,7 +121,7 @@ pub async fn show(context: Context, Query(asked): Query<Asked>) -> Result<Respon
     Ok(html(&page)?.into_response())
 }
 
-/// The same as CSV, without a limit.
+/// The same as CSV, unlimited.
 pub async fn export(context: Context, Query(asked): Query<Asked>) -> Result<Response, WebError> {
     let files = SlaFiles::find(&context, &asked.sla, Counted::Collected, &asked.connector).await?;
     let filter = filter(&context, &asked, files.as_ref());

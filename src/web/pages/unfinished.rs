@@ -1,4 +1,4 @@
-//! Unfinished uploads: what partners began and may still go on with.
+//! Unfinished uploads: those that partners may still continue.
 
 use askama::Template;
 use axum::extract::Path;
@@ -15,7 +15,7 @@ use crate::web::shell::{Nav, Shell, html};
 use crate::web::view::Time;
 
 const PATH: &str = "/activity/unfinished";
-/// Uploads on the page, the oldest.
+/// Uploads on the page, oldest first.
 const SHOWN_MAX: usize = 500;
 
 struct Row {

@@ -1,4 +1,4 @@
-//! Users: who administers, with which role. Whoever changes one types the own password again.
+//! Users: the administrators and their roles. Changing one needs the visitor's own password again.
 
 use askama::Template;
 use axum::extract::Path;
@@ -58,7 +58,7 @@ struct AdministratorPage {
     /// The stored one that the form shows or was made from.
     role_was: &'static str,
     roles: Vec<Choice>,
-    /// Since when there is a second factor.
+    /// When the second factor came into force.
     factor: Option<Time>,
     browsers: Vec<me::Row>,
     browsers_at: String,
@@ -121,7 +121,7 @@ pub async fn show(context: Context) -> Result<Response, WebError> {
     page(&context, &Posted::default(), Vec::new()).await
 }
 
-/// Adds one; without a password one is made and shown once.
+/// Adds one; a missing password is generated and shown once.
 pub async fn add(context: Context, posted: Posted) -> Result<Response, WebError> {
     let state = &context.state;
     let name = posted.text("name").trim().to_owned();
@@ -254,7 +254,7 @@ pub async fn save(context: Context, Path(id): Path<String>, posted: Posted) -> R
     let mut problems = Vec::new();
     let role = new_role(&found, &posted, &mut problems);
     let own = is_own(&context, &found);
-    // Its own note would go with the session that a new password ends.
+    // A note to oneself would be lost with the session that a new password ends.
     let generated = (posted.get("generate").is_some() && !own).then(password::generate);
     let typed = posted.secret("password");
     if !typed.is_empty()
@@ -316,7 +316,7 @@ pub async fn second_factor_off(context: Context, Path(id): Path<String>, posted:
     Ok(Redirect::to(&place).into_response())
 }
 
-/// Signs one browser of somebody out.
+/// Signs out one browser of somebody.
 pub async fn end_browser(context: Context, Path(id): Path<String>, posted: Posted) -> Result<Response, WebError> {
     let found = find(&context, &id).await?;
     administrator::end_browser(&context.state.db, &found.id, posted.text("mark")).await?;
@@ -325,7 +325,7 @@ pub async fn end_browser(context: Context, Path(id): Path<String>, posted: Poste
     Ok(Redirect::to(&place).into_response())
 }
 
-/// Removes one, when the name was typed.
+/// Removes one, if the name was typed.
 pub async fn remove(context: Context, Path(id): Path<String>, posted: Posted) -> Result<Response, WebError> {
     let state = &context.state;
     let found = find(&context, &id).await?;

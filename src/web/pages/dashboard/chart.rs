@@ -1,4 +1,4 @@
-//! Bytes a minute, received above and sent below one axis: an SVG that the server draws, and the same as a table.
+//! Bytes per minute, received above and sent below one axis: an SVG drawn by the server, and the same as a table.
 
 use askama::Template;
 
@@ -10,16 +10,16 @@ use crate::store::transfer::Direction;
 use crate::web::context::Context;
 use crate::web::error::WebError;
 
-/// How much of the past is shown: its name, its words, bars and minutes of one bar.
+/// The spans: name, words, number of bars and minutes per bar.
 const SPANS: [(&str, &str, i64, i64); 3] =
     [("1h", "1 hour", 60, 1), ("24h", "24 hours", 60, 24), ("7d", "7 days", 56, 180)];
 /// The picture's width in its own units.
 const WIDTH: i64 = 600;
-/// Where the axis is, and how far bars reach above it and below it. One scale for both.
+/// The place of the axis, and how far bars reach above and below it. One scale for both.
 const AXIS: i64 = 120;
 const ABOVE: i64 = 116;
 const BELOW: i64 = 58;
-/// Tenths of a unit, so that no fraction of a pixel needs a float.
+/// Tenths of a unit, so that fractions of a pixel need no float.
 const FINE: i64 = 10;
 
 /// A choice of span.
@@ -38,9 +38,9 @@ pub struct Span {
 pub struct Bar {
     /// `in` or `out`.
     pub class: &'static str,
-    /// From the left.
+    /// From the left edge.
     pub x: String,
-    /// From the top.
+    /// From the top edge.
     pub y: String,
     /// Its width.
     pub width: String,
@@ -53,9 +53,9 @@ pub struct Bar {
 pub struct Line {
     /// The beginning of its time.
     pub at: String,
-    /// Bytes received a minute.
+    /// Bytes received per minute.
     pub received: String,
-    /// Bytes sent a minute.
+    /// Bytes sent per minute.
     pub sent: String,
 }
 
@@ -75,7 +75,7 @@ pub struct Chart {
     times: Vec<String>,
 }
 
-/// Bytes a minute of one bar.
+/// Bytes per minute of one bar.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 struct Rate {
     received: u64,
@@ -83,11 +83,11 @@ struct Rate {
 }
 
 impl Chart {
-    /// The chart as it is now.
+    /// The present chart.
     pub async fn now(context: &Context, asked: &Asked) -> Result<Self, WebError> {
         let span = SPANS.iter().find(|(name, ..)| *name == asked.span).unwrap_or(&SPANS[0]);
         let (name, words, count, minutes) = *span;
-        // Bars end with whole bars since 1970, so that they do not change their borders every minute.
+        // Bars are aligned to multiples of their length since 1970, so that their borders do not move every minute.
         let last = minute(context.now()).div_euclid(minutes) * minutes;
         let first = last - (count - 1) * minutes;
         let moved = traffic::sums(&context.state.db, first, minutes).await?;
@@ -131,7 +131,7 @@ fn rates(moved: &[Traffic], minutes: i64, count: i64) -> Vec<Rate> {
     sums
 }
 
-/// The number at the top of the scale: 1, 2 or 5 with noughts, and room for both ways.
+/// The number at the top of the scale: 1, 2 or 5 with zeros, with room for both directions.
 fn top(received: u64, sent: u64) -> u64 {
     let needed = received.max(sent.saturating_mul(2)).max(2_000);
     let mut ten = 1_000_u64;
@@ -168,7 +168,7 @@ fn bars(rates: &[Rate], top: u64) -> Vec<Bar> {
     bars
 }
 
-/// A bar's height in tenths; what moved at all is seen.
+/// A bar's height in tenths; any movement at all is visible.
 fn height(bytes: u64, top: u64, whole: i64) -> i64 {
     if bytes == 0 {
         return 0;
@@ -182,7 +182,7 @@ fn fine(tenths: i64) -> String {
     format!("{}.{}", tenths / FINE, tenths % FINE)
 }
 
-/// The time of a bar; with its day where a bar is longer than some minutes.
+/// The time of a bar; with its day if a bar is longer than a few minutes.
 fn clock(minute: i64, minutes: i64) -> String {
     let at = Timestamp::from_us(minute.saturating_mul(60_000_000)).calendar();
     at.strftime(if minutes > 60 { "%-d %b, %H:%M" } else { "%H:%M" }).to_string()

@@ -13,7 +13,7 @@ use crate::web::error::WebError;
 
 /// Rules named below the number of refusals.
 const RULES_SHOWN: usize = 2;
-/// Rules and connectors that are added up.
+/// Rules and connectors that are summed.
 const GROUPS_MAX: i64 = 1_000;
 
 /// One figure.
@@ -37,7 +37,7 @@ pub struct Figures {
 }
 
 impl Figures {
-    /// The figures as they are now.
+    /// The present figures.
     pub async fn now(context: &Context) -> Result<Self, WebError> {
         let (db, today) = (&context.state.db, midnight(context.now()));
         let moved = traffic::sums(db, minute(today), 24 * 60).await?;

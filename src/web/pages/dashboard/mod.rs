@@ -1,4 +1,4 @@
-//! The dashboard: trouble first, then what goes on, in parts that are replaced while somebody looks.
+//! The dashboard: trouble first, then what is going on, in parts that are replaced while somebody looks.
 
 mod chart;
 mod figures;
@@ -27,13 +27,13 @@ use chart::Chart;
 use figures::Figures;
 use parts::{AttentionPart, Checklist, LatestPart, ServerPart};
 
-/// Rounds of a live page between two looks at the chart.
+/// Rounds of a live page between two updates of the chart.
 pub const CHART_EVERY: u64 = 5;
 
-/// In the checklist's place once there is nothing to do.
+/// Replaces the checklist once there is nothing to do.
 const NO_CHECKLIST: &str = "<div id=\"checklist\" hidden></div>";
 
-/// What is asked for.
+/// The query.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(default)]
 pub struct Asked {
@@ -83,7 +83,7 @@ pub async fn show(context: Context, Query(asked): Query<Asked>) -> Result<Respon
     Ok(html(&page)?.into_response())
 }
 
-/// Every part of the page as it is now; the chart only now and then.
+/// Every part of the page at present; the chart only now and then.
 pub async fn pieces(context: &Context, asked: &Asked, with_chart: bool) -> Result<Vec<String>, WebError> {
     let mut pieces = vec![
         AttentionPart::now(context).await?.render()?,
@@ -102,7 +102,7 @@ pub async fn pieces(context: &Context, asked: &Asked, with_chart: bool) -> Resul
     Ok(pieces)
 }
 
-/// Midnight, when the day of the figures began.
+/// Midnight, the beginning of the figures' day.
 fn midnight(now: Timestamp) -> Timestamp {
     Timestamp::from_us(now.us() - now.us().rem_euclid(86_400_000_000))
 }

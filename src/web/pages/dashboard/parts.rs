@@ -27,7 +27,7 @@ pub struct AttentionPart {
 }
 
 impl AttentionPart {
-    /// As it is now.
+    /// At present.
     pub async fn now(context: &Context) -> Result<Self, WebError> {
         let matters = attention::matters(context).await?;
         Ok(Self {
@@ -52,7 +52,7 @@ pub struct ServerPart {
 }
 
 impl ServerPart {
-    /// As it is now.
+    /// At present.
     pub async fn now(context: &Context) -> Result<Self, WebError> {
         let state = listener::get(&context.state.db, Listener::Ftp).await?;
         let snapshot = context.state.live.snapshot();
@@ -101,7 +101,7 @@ pub struct Latest {
     pub id: String,
     /// The file.
     pub name: String,
-    /// Whose.
+    /// Its connector.
     pub connector: String,
     /// Where it is now.
     pub status: &'static str,
@@ -119,7 +119,7 @@ pub struct LatestPart {
 }
 
 impl LatestPart {
-    /// As they are now.
+    /// At present.
     pub async fn now(context: &Context) -> Result<Self, WebError> {
         let now = context.now();
         let found = receipt::page(&context.state.db, &Search::default(), None, LATEST).await?;
@@ -140,15 +140,15 @@ impl LatestPart {
 pub struct Step {
     /// What.
     pub title: &'static str,
-    /// How it is now, or how to do it.
+    /// Its present state, or how to do it.
     pub text: String,
     /// Where.
     pub address: String,
-    /// Whether it is done, from the state of things.
+    /// Whether it is done, derived from the present state.
     pub done: bool,
 }
 
-/// The first steps; they are shown until the first file was received.
+/// The first steps; they are shown until the first file is received.
 #[derive(Clone, Debug, Template)]
 #[template(path = "parts/checklist.html")]
 pub struct Checklist {

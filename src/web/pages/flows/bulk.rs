@@ -1,4 +1,4 @@
-//! Several connectors enabled or disabled at once. Disabling one that files wait for asks first.
+//! Enables or disables several connectors at once. Disabling one that files wait for asks first.
 
 use askama::Template;
 use axum::response::{IntoResponse, Redirect, Response};
@@ -14,9 +14,9 @@ use crate::web::notes::{Note, Tone};
 use crate::web::shell::{Nav, Shell, html};
 use crate::web::table::address;
 
-/// Connectors that are changed at once.
+/// Connectors changed at once.
 const CHOSEN_MAX: usize = 1_000;
-/// Connectors that are named in a refusal.
+/// Connectors named in a refusal.
 const NAMED_MAX: usize = 5;
 
 #[derive(Template)]
@@ -24,16 +24,16 @@ const NAMED_MAX: usize = 5;
 struct DisablePage {
     shell: Shell,
     chosen: Vec<String>,
-    /// All of the filter were chosen, rather than these by their ids.
+    /// All of the filter are chosen, rather than these by their ids.
     every: bool,
-    /// Those that files wait for, and how many.
+    /// Those that files wait for, and how many files.
     waiting: Vec<(String, String)>,
     total: String,
     filter: Filter,
 }
 
-/// Which connectors the form names: those that are ticked, or all that fit its filter; no more than are changed at once,
-/// and how many are left then.
+/// Which connectors the form names: those that are ticked, or all in its filter; at most as many as are changed at
+/// once, and how many are then left.
 fn chosen(context: &Context, posted: &Posted, filter: &Filter, enabled: bool) -> (Vec<String>, usize) {
     let snapshot = context.state.live.snapshot();
     let all = snapshot.connectors_sorted();
@@ -44,8 +44,8 @@ fn chosen(context: &Context, posted: &Posted, filter: &Filter, enabled: bool) ->
     piece(chosen.collect(), CHOSEN_MAX)
 }
 
-/// The first `most` of them, and how many are left. Of too many, those that are as they should be already are passed over:
-/// who asks again comes to the next.
+/// The first `most` of them, and how many are left. If there are too many, those already in the wanted state are
+/// skipped: repeating the request reaches the next.
 fn piece(mut chosen: Vec<(String, bool)>, most: usize) -> (Vec<String>, usize) {
     if chosen.len() > most {
         chosen.retain(|(_, is_so)| !is_so);
@@ -54,7 +54,7 @@ fn piece(mut chosen: Vec<(String, bool)>, most: usize) -> (Vec<String>, usize) {
     (chosen.into_iter().take(most).map(|(id, _)| id).collect(), left)
 }
 
-/// Enables or disables those that are chosen.
+/// Enables or disables the chosen ones.
 pub async fn enable(context: Context, posted: Posted) -> Result<Response, WebError> {
     let typed = |name: &str| posted.text(name).to_owned();
     let filter = Filter { q: typed("q"), state: typed("state"), group: typed("group"), view: "list".to_owned() };
@@ -88,12 +88,12 @@ pub async fn enable(context: Context, posted: Posted) -> Result<Response, WebErr
     let is_done = left == 0 && done.refused.is_empty() && !chosen.is_empty();
     let note = Note { tone: if is_done { Tone::Done } else { Tone::Warning }, text, password: None };
     context.leave("/flows", note);
-    // What was disabled no longer fits a filter by state.
+    // Disabled ones no longer match a filter by state.
     let query = [("q", &*filter.q), ("group", &filter.group), ("view", "list")];
     Ok(Redirect::to(&address("/flows", &query)).into_response())
 }
 
-/// Those of `chosen` that are enabled and that files wait for, with how many.
+/// Those of `chosen` that are enabled and that files wait for, with how many files.
 async fn waiting(context: &Context, chosen: &[String]) -> Result<Vec<(String, u64)>, WebError> {
     let snapshot = context.state.live.snapshot();
     let lanes = delivery_page::waiting(&context.state.db).await?;
@@ -117,7 +117,7 @@ mod tests {
         assert_eq!(piece(all(2), 2), (names(&["p2", "p3"]), 1));
         assert_eq!(piece(all(4), 2), (names(&["p4"]), 0));
         assert_eq!(piece(all(5), 2), (Vec::new(), 0));
-        // Where they are not too many, the answer tells of each.
+        // If they are not too many, the answer mentions each.
         assert_eq!(piece(all(2), 5).0.len(), 5);
     }
 }

@@ -1,4 +1,4 @@
-//! Arrows: drawn by a form, removed after a look at what waits on them.
+//! Arrows: drawn with a form, removed after showing what waits on them.
 
 use askama::Template;
 use axum::extract::Query;

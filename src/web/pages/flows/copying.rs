@@ -77,7 +77,7 @@ impl Copying<'_> {
         let db = &self.context.state.db;
         let map = arrow::map(db).await?;
         let mut own: Vec<_> = map.from(self.model.key()).collect();
-        // An error arrow needs another that can fail.
+        // An error arrow needs another arrow that can fail.
         own.sort_by_key(|arrow| arrow.on_error);
         for one in own {
             let words = format!("passing along to {}", map.written(&one.to));
@@ -91,7 +91,7 @@ impl Copying<'_> {
         Ok(())
     }
 
-    /// What could not be kept is left out.
+    /// What could not be saved is left out.
     fn keep(&mut self, put: Result<(), SaveError>, words: &str) -> Result<(), WebError> {
         match put {
             Ok(()) => Ok(()),

@@ -12,7 +12,7 @@ pub struct Node {
     pub kind: ConnectorType,
     pub column: usize,
     pub row: usize,
-    /// How it looks: empty, `bad`, `off`.
+    /// Its look: empty, `bad`, `off`.
     pub look: &'static str,
     pub meta: String,
     pub next: Vec<Next>,
@@ -24,7 +24,7 @@ pub struct Node {
 pub struct Edge {
     pub path: String,
     pub tips: Vec<String>,
-    /// How it looks: empty or `bad`.
+    /// Its look: empty or `bad`.
     pub look: &'static str,
     pub label: String,
     pub label_width: usize,
@@ -48,7 +48,7 @@ pub struct Drawn {
     pub bands: Vec<Band>,
 }
 
-/// The frames of groups that have a name.
+/// The frames of named groups.
 fn frames(names: &[&str], bands: &[usize], cells: &[Cell]) -> Vec<Band> {
     let columns = cells.iter().map(|cell| cell.column).max().unwrap_or(1);
     let frame_of = |(number, name): (usize, &&str)| {
@@ -115,7 +115,7 @@ pub fn draw(rows: &[Row], arrows: &[Passes]) -> Drawn {
     Drawn { nodes, edges, bands }
 }
 
-/// An arrow with its label around that middle.
+/// An arrow with its label around that point.
 fn edge((line, width): (Line, usize), (look, label): (&'static str, String), (x, y): (usize, usize)) -> Edge {
     Edge {
         path: line.path,

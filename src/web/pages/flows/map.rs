@@ -1,28 +1,28 @@
-//! Where the cards and arrows of the flow map go: computed from columns and rows alone, so that there is nothing to tidy
-//! and nothing to store. The numbers are those of the style sheet.
+//! The layout of the flow map's cards and arrows: computed only from columns and rows, so that there is nothing to tidy
+//! and nothing to store. The numbers match the style sheet.
 
 use std::collections::{HashMap, HashSet};
 
-/// Columns the style sheet has; what is farther away stands in the last one.
+/// Columns in the style sheet; cards farther away are in the last one.
 pub const COLUMNS_MAX: usize = 5;
-/// Rows the style sheet has.
+/// Rows in the style sheet.
 pub const ROWS_MAX: usize = 60;
-/// A card's width, and from one column to the next.
+/// A card's width, and the distance between columns.
 const CARD_WIDTH: usize = 240;
 const COLUMN_WIDTH: usize = CARD_WIDTH + 88;
-/// From one row to the next, and the middle of a card.
+/// The distance between rows, and the middle of a card.
 const ROW_HEIGHT: usize = 84 + 24;
 const MIDDLE: usize = 42;
 /// Where an arrow begins behind a card, and where its line and its tip end before the next.
 const BEGINS: usize = 6;
 const LINE_ENDS: usize = 15;
 const TIP_ENDS: usize = 8;
-/// From the middle of a label to that of the next below.
+/// The distance between the middles of two labels, one below the other.
 const LABEL_HEIGHT: usize = 22;
 /// How far the curve goes straight on at least.
 const STRAIGHT_MIN: usize = 37;
 
-/// Where a card stands, both from 1.
+/// The place of a card, both from 1.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Cell {
     /// Column.
@@ -31,19 +31,20 @@ pub struct Cell {
     pub row: usize,
 }
 
-/// An arrow as it is drawn.
+/// A drawn arrow.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Line {
     /// The curve.
     pub path: String,
-    /// Its tips: one, or two when both pass along to each other.
+    /// Its tips: one, or two if both pass along to each other.
     pub tips: Vec<String>,
-    /// Where the middle of its label may be, the best first.
+    /// Possible places for the middle of its label, the best first.
     pub spots: [(usize, usize); 7],
 }
 
-/// The cell of each of `nodes`, in their order. Column: the longest way from a source. Rows: band by band, `bands` saying
-/// which each is in, and within one near those that lead here, in two sweeps of the median rule, so that few arrows cross.
+/// The cell of each of `nodes`, in order. Column: the longest way from a source. Rows: band by band, where `bands`
+/// gives the band of each, and within a band near their predecessors, in two sweeps of the median rule, so that few
+/// arrows cross.
 pub fn cells(nodes: &[String], arrows: &[(String, String)], bands: &[usize]) -> Vec<Cell> {
     let index: HashMap<&str, usize> = nodes.iter().enumerate().map(|(i, key)| (key.as_str(), i)).collect();
     let mut edges: Vec<(usize, usize)> =
@@ -72,8 +73,8 @@ pub fn cells(nodes: &[String], arrows: &[(String, String)], bands: &[usize]) -> 
     column.into_iter().zip(row).map(|(column, row)| Cell { column, row }).collect()
 }
 
-/// The order of the cards in the page, by which narrow screens and readers go: each with those that it leads to in the next
-/// column, unless another before it does. So a card that is set in belongs to the one above it.
+/// The order of the cards in the page, for narrow screens and screen readers: each followed by its successors in the
+/// next column, unless another card has placed them before. So an indented card belongs to the one above it.
 pub fn reading_order(cells: &[Cell], edges: &[(usize, usize)]) -> Vec<usize> {
     let mut places: Vec<usize> = (0..cells.len()).collect();
     places.sort_by_key(|node| (cells[*node].column, cells[*node].row));
@@ -115,7 +116,7 @@ fn rows_of_band(members: &[usize], edges: &[(usize, usize)], column: &[usize], r
             });
         }
     }
-    // Rows that nobody stands in go: there are never more than members, and the style sheet has so many.
+    // Empty rows are removed: then there are never more than members, and the style sheet has that many.
     let mut used: Vec<_> = members.iter().map(|node| row[*node]).collect();
     used.sort_unstable();
     used.dedup();
@@ -144,7 +145,7 @@ pub struct Frame {
     pub height: usize,
 }
 
-/// Orders one column by the median row of what its nodes are joined with, and gives each a row of its own.
+/// Orders one column by the median row of each node's neighbours, and gives each a row of its own.
 fn place(column: &mut [usize], row: &mut [usize], joined: impl Fn(usize) -> Vec<usize>) {
     let wanted = |node: usize, row: &[usize]| {
         let mut rows: Vec<_> = joined(node).into_iter().map(|other| row[other]).collect();
@@ -161,14 +162,14 @@ fn place(column: &mut [usize], row: &mut [usize], joined: impl Fn(usize) -> Vec<
     }
 }
 
-/// The arrows but those that lead back to where a way began.
+/// The arrows except those that lead back to where a way began.
 fn without_cycles(nodes: usize, edges: &[(usize, usize)]) -> Vec<(usize, usize)> {
     let mut next: HashMap<usize, Vec<usize>> = HashMap::new();
     for (from, to) in edges {
         next.entry(*from).or_default().push(*to);
     }
     let has_source: HashSet<usize> = edges.iter().map(|(_, to)| *to).collect();
-    // Sources first: then an arrow back is one that closes a ring.
+    // Sources first: then an arrow back is one that closes a cycle.
     let mut starts: Vec<usize> = (0..nodes).collect();
     starts.sort_by_key(|node| (has_source.contains(node), *node));
     let (mut done, mut kept) = (HashSet::new(), Vec::new());
@@ -202,7 +203,7 @@ fn without_cycles(nodes: usize, edges: &[(usize, usize)]) -> Vec<(usize, usize)>
 pub fn line(from: Cell, to: Cell, both_ways: bool) -> Line {
     let left = |cell: Cell| (cell.column - 1) * COLUMN_WIDTH;
     let y = |cell: Cell| MIDDLE + (cell.row - 1) * ROW_HEIGHT;
-    // An arrow within its column or back leaves and arrives on the right and left all the same, around the cards.
+    // An arrow within its column or backwards still leaves on the right and arrives on the left, around the cards.
     let (x0, x1) = (left(from) + CARD_WIDTH + BEGINS, left(to).saturating_sub(LINE_ENDS));
     let (y0, y1) = (y(from), y(to));
     let straight = (x1.saturating_sub(x0) / 2).max(STRAIGHT_MIN);
@@ -212,7 +213,7 @@ pub fn line(from: Cell, to: Cell, both_ways: bool) -> Line {
     if both_ways {
         tips.push(format!("M{} {y0}l9 -5v10z", x0 - 4));
     }
-    // The point of the curve after so many eighths of it.
+    // The point of the curve after that many eighths of it.
     let point = |n: usize| {
         let weights = [(8 - n).pow(3), 3 * n * (8 - n).pow(2), 3 * n.pow(2) * (8 - n), n.pow(3)];
         let along =
@@ -222,8 +223,8 @@ pub fn line(from: Cell, to: Cell, both_ways: bool) -> Line {
     Line { path, tips, spots: [4, 3, 5, 2, 6, 1, 7].map(point) }
 }
 
-/// A label's middle and width for each line, on its curve and beside the other labels wherever there is room. The shortest
-/// lines have the least choice: theirs come first.
+/// A label's middle and width for each line, on its curve and beside the other labels wherever there is room. The
+/// shortest lines have the fewest choices, so they come first.
 pub fn labels(lines: &[(Line, usize)]) -> Vec<(usize, usize)> {
     let spread = |line: &Line| line.spots[5].1.abs_diff(line.spots[6].1);
     let mut order: Vec<_> = (0..lines.len()).collect();
@@ -268,7 +269,7 @@ mod tests {
         let arrows = pairs(&[("acme", "archive"), ("globex", "archive"), ("archive", "cold"), ("acme", "cold")]);
         let cells = cells(&nodes, &arrows, &[0; 5]);
         assert_eq!(cells.iter().map(|cell| cell.column).collect::<Vec<_>>(), [1, 2, 3, 1, 1]);
-        // Two partners that pass along to each other stand side by side.
+        // Two partners that pass along to each other are side by side.
         let both = super::cells(&keys(&["a", "b"]), &pairs(&[("a", "b"), ("b", "a")]), &[0; 2]);
         assert_eq!(both.iter().map(|cell| cell.column).collect::<Vec<_>>(), [1, 2]);
     }
@@ -277,7 +278,7 @@ mod tests {
     fn who_reads_meets_a_card_after_one_that_leads_to_it() {
         let cell = |column, row| Cell { column, row };
         let cells = [cell(1, 1), cell(2, 1), cell(1, 2), cell(2, 2), cell(3, 1)];
-        // 2 leads to 1 and 3, 3 to 4, 0 to nobody; what goes back or skips a column is no matter.
+        // 2 leads to 1 and 3, 3 to 4, 0 to none; arrows backwards or across columns do not matter.
         let order = reading_order(&cells, &[(2, 1), (2, 3), (3, 4), (4, 2), (2, 4)]);
         assert_eq!(order, [0, 2, 1, 3, 4]);
     }
@@ -303,7 +304,7 @@ mod tests {
     #[test]
     fn no_label_lies_on_another_while_there_is_room() {
         let cell = |column, row| Cell { column, row };
-        // Two lines that cross in the middle, and one that is level there.
+        // Two lines that cross in the middle, and a horizontal one there.
         let lines = [(1, 3), (3, 1), (2, 2)].map(|(from, to)| (line(cell(1, from), cell(2, to), false), 28));
         let middles = labels(&lines);
         assert_eq!(middles[2], (282, 150), "what is level has one place");
@@ -317,7 +318,7 @@ mod tests {
     }
 
     proptest! {
-        /// Whatever the arrows, rings included: no two cards on one place, and none beside the map.
+        /// Whatever the arrows, cycles included: no two cards in one place, and none outside the map.
         #[test]
         fn no_two_cards_share_a_place(
             arrows in proptest::collection::vec((0_usize..12, 0_usize..12), 0..40),

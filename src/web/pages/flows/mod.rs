@@ -43,7 +43,7 @@ const MAP_MAX: usize = map::ROWS_MAX;
 const KINDS: &[ConnectorType] = &[ConnectorType::FtpServer, ConnectorType::Folder, ConnectorType::Webhook];
 const DAY: std::time::Duration = std::time::Duration::from_hours(24);
 
-/// What the page is narrowed to, and how it is shown.
+/// The page's filter and view.
 #[derive(Clone, Debug, Default, Deserialize)]
 pub struct Filter {
     #[serde(default)]
@@ -76,7 +76,7 @@ struct Row {
     /// Something on its way to it fails.
     failing: bool,
     next: Vec<Next>,
-    /// Files on each of the last seven days; none where it is not shown.
+    /// Files on each of the last seven days; none if it is not shown.
     week: Vec<week::Bar>,
     /// The same in words.
     week_words: String,
@@ -90,7 +90,7 @@ struct Passes {
     busy: Busy,
     waiting: u64,
     retrying: u64,
-    /// How long the oldest waits; empty when nothing does.
+    /// How long the oldest has waited; empty if none waits.
     since: String,
 }
 
@@ -101,7 +101,7 @@ struct FlowsPage {
     rows: Vec<Row>,
     arrows: Vec<Passes>,
     drawn: Drawn,
-    /// The map was asked for and there are too many for it.
+    /// The map was requested but there are too many connectors for it.
     is_too_much: bool,
     map_max: usize,
     filter: Filter,
@@ -109,16 +109,16 @@ struct FlowsPage {
     total: usize,
     may_edit: bool,
     ids: Vec<String>,
-    /// Those that an arrow can begin at.
+    /// Connectors that an arrow can begin at.
     sources: Vec<String>,
     kinds: Vec<ConnectorType>,
-    /// What a Command can run; `None` where the reader cannot add one.
+    /// The programs for a Command; `None` if the reader cannot add one.
     programs: Option<Vec<String>>,
     typed: Typed,
     problems: Vec<Problem>,
 }
 
-/// What was typed into a form that was refused.
+/// What was typed into a refused form.
 #[derive(Default)]
 struct Typed {
     id: String,
@@ -139,7 +139,7 @@ impl Passes {
 }
 
 impl FlowsPage {
-    /// What is wrong with one field; empty when nothing is.
+    /// What is wrong with one field; empty if nothing is.
     fn error(&self, key: &str) -> &str {
         self.problems.iter().find(|problem| problem.key == key).map_or("", |problem| problem.text.as_str())
     }
@@ -196,7 +196,7 @@ async fn page(context: &Context, filter: Filter) -> Result<FlowsPage, WebError> 
         let of_it = |one: &&LiveSession| one.doing.connector.as_deref() == Some(live.connector.id.as_str());
         rows.push(row(live, (&map, &arrows), &received, (sessions.iter().filter(of_it).count(), now)));
     }
-    // Where there are too many for one map the list comes first.
+    // If there are too many for one map, the list comes first.
     let wants_map = filter.view == "map" || (filter.view.is_empty() && all.len() <= MAP_MAX);
     let drawn = if wants_map && rows.len() <= MAP_MAX { drawn::draw(&rows, &arrows) } else { Drawn::default() };
     if drawn.nodes.is_empty() {
@@ -272,20 +272,20 @@ fn row(
     }
 }
 
-/// How many files, as far as they are counted.
+/// The number of files, as far as they are counted.
 fn words(files: u64) -> String {
     let over = if files >= COUNTED_MAX { "over " } else { "" };
     format!("{over}{}", human::thousands(files))
 }
 
-/// What leads to one connector, and where its files go.
+/// The arrows to one connector and from it.
 pub struct Flow {
     pub from: Vec<Next>,
     pub next: Vec<Next>,
 }
 
 impl Flow {
-    /// Of the connector of that id in lower case.
+    /// For the connector with that id in lower case.
     pub async fn of(context: &Context, key: &str) -> Result<Self, WebError> {
         let map = arrow::map(&context.state.db).await?;
         let leads = map.arrows.iter().filter(|arrow| arrow.to == key);
@@ -294,14 +294,14 @@ impl Flow {
     }
 }
 
-/// Where files received by that connector go.
+/// The targets of files received by that connector.
 fn next(map: &Map, key: &str) -> Vec<Next> {
     let to =
         |arrow: &Arrow| map.nodes.get(&arrow.to).map(|node| Next { id: node.id.clone(), on_error: arrow.on_error });
     map.from(key).filter_map(to).collect()
 }
 
-/// What every arrow carries.
+/// The traffic of every arrow.
 async fn arrows(context: &Context, map: &Map, waiting: &[Waiting]) -> Result<Vec<Passes>, WebError> {
     let now = context.now();
     let delivered = busy::delivered(&context.state.db, now.minus(DAY)).await?;

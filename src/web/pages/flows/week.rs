@@ -1,4 +1,4 @@
-//! The last seven days of each connector as small bars. Days that are over do not change, so they are counted once a day.
+//! The last seven days of each connector as small bars. Past days do not change, so they are counted once a day.
 
 use std::sync::Arc;
 
@@ -10,15 +10,15 @@ use crate::store::busy::{self, Days};
 use crate::web::context::Context;
 use crate::web::error::WebError;
 
-/// Days that are shown, today included; they are those of UTC.
+/// Days shown, including today; they are UTC days.
 const DAYS: i64 = 7;
 const DAY_US: i64 = 24 * 3_600 * 1_000_000;
-/// From one bar to the next, a bar's width, and the height of the highest.
+/// The distance between bars, a bar's width, and the height of the highest.
 const STEP: usize = 11;
 const WIDTH: usize = 9;
 const HEIGHT: u64 = 22;
 
-/// Today, and what the days before it were like.
+/// Today, and the counts of the days before it.
 #[derive(Clone, Debug, Default)]
 pub struct Week {
     today: i64,
@@ -39,7 +39,7 @@ pub async fn show(context: &Context, rows: &mut [Row]) -> Result<(), WebError> {
     let db = &context.state.db;
     let today = context.now().us().div_euclid(DAY_US);
     let begin = |day: i64| Timestamp::from_us(day * DAY_US);
-    // Whoever comes meanwhile waits for the same answer.
+    // Others who come meanwhile wait for the same answer.
     let mut week = context.state.week.lock().await;
     let known = week.before.clone().filter(|_| week.today == today);
     let before = if let Some(before) = known {
@@ -67,7 +67,7 @@ pub async fn show(context: &Context, rows: &mut [Row]) -> Result<(), WebError> {
     Ok(())
 }
 
-/// Bars below each other's highest; a day with a file shows at least a line.
+/// Bars scaled to the highest; a day with a file shows at least a line.
 fn bars(files: &[u64]) -> Vec<Bar> {
     let most = files.iter().copied().max().unwrap_or(0).max(1);
     let bar = |(day, count): (usize, &u64)| {

@@ -1,4 +1,4 @@
-//! What is asked of the Receive table: it is all in the address, so that every state of the page can be sent on.
+//! The query of the Receive table: all of it is in the address, so that every state of the page can be shared.
 
 use serde::Deserialize;
 
@@ -13,7 +13,7 @@ use crate::web::error::WebError;
 use crate::web::pages::sla_files::SlaFiles;
 use crate::web::table::{Chip, address};
 
-/// What is looked for, and which page of it.
+/// The filter, and the page of it.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(default)]
 pub struct Asked {
@@ -33,17 +33,17 @@ pub struct Asked {
     pub after: String,
     /// Rows on a page.
     pub size: Option<i64>,
-    /// What it is ordered by, one of [`COLUMNS`]; empty: received.
+    /// The order, one of [`COLUMNS`]; empty: received.
     pub sort: String,
     /// `asc` or `desc`.
     pub dir: String,
-    /// The row that is open.
+    /// The open row.
     pub open: String,
-    /// The table is of one connector, and its address says so.
+    /// The table belongs to one connector, and so does its address.
     pub at_one: bool,
 }
 
-/// The choices of "received": what is asked for, and its words.
+/// The choices for "received": value and words.
 pub const SINCE: [(&str, &str); 4] =
     [("today", "Today"), ("24h", "Last 24 hours"), ("7d", "Last 7 days"), ("30d", "Last 30 days")];
 
@@ -55,8 +55,8 @@ pub const COLUMNS: [(Column, &str, &str); 4] = [
     (Column::Received, "received", "Received"),
 ];
 
-/// When one of [`SINCE`] began, or any time as the command line takes it; a day begins at midnight UTC, as the times of the
-/// pages are.
+/// The beginning of one of [`SINCE`], or any time in the form of the command line; a day begins at midnight UTC, like
+/// the times on the pages.
 pub fn since(asked: &str, now: Timestamp) -> Option<Timestamp> {
     match asked {
         "today" => Some(Timestamp::from_us(now.us() - now.us().rem_euclid(86_400_000_000))),
@@ -65,17 +65,17 @@ pub fn since(asked: &str, now: Timestamp) -> Option<Timestamp> {
 }
 
 impl Asked {
-    /// What the database is asked.
+    /// The query for the database.
     pub async fn search(&self, context: &Context) -> Result<Search, WebError> {
         Ok(self.search_among(self.files(context).await?.as_ref(), context.now()))
     }
 
-    /// The files of the SLA that is asked for, if one is.
+    /// The files of the requested SLA, if any.
     pub async fn files(&self, context: &Context) -> Result<Option<SlaFiles>, WebError> {
         SlaFiles::find(context, &self.sla, Counted::Received, &self.connector).await
     }
 
-    /// [`Self::search`], where those are found already.
+    /// [`Self::search`], with those files already found.
     pub fn search_among(&self, files: Option<&SlaFiles>, now: Timestamp) -> Search {
         let text = |text: &str| Some(text.trim().to_owned()).filter(|text| !text.is_empty());
         Search {
@@ -87,12 +87,12 @@ impl Asked {
         }
     }
 
-    /// Whether something is filtered.
+    /// Whether there is a filter.
     pub fn is_filtered(&self) -> bool {
         [&self.q, &self.connector, &self.status, &self.since, &self.sla].iter().any(|filter| !filter.trim().is_empty())
     }
 
-    /// The order that is asked for, if it is another than the plain one; beside a filter there is none.
+    /// The requested order, if it is not the plain one; with a filter there is none.
     pub fn sorted(&self) -> Option<(Column, Order)> {
         let (column, ..) = COLUMNS.iter().find(|(_, name, _)| *name == self.sort)?;
         let order = if self.dir == "asc" { Order::Ascending } else { Order::Descending };
@@ -126,7 +126,7 @@ impl Asked {
         address(path, &query)
     }
 
-    /// The filters in force, each with the address without it.
+    /// The active filters, each with the address without it.
     pub fn chips(&self, path: &str, files: Option<SlaFiles>) -> Vec<Chip> {
         let connector = Some(self.connector.clone()).filter(|_| !self.at_one);
         let period = SINCE.iter().find(|(name, _)| *name == self.since).map(|(_, words)| words.to_lowercase());

@@ -1,4 +1,4 @@
-//! The bytes of received files, for an administrator: one as it is, or many as one zip.
+//! The bytes of received files, for an administrator: one as it is, or many as a zip.
 
 use std::collections::HashSet;
 use std::fs::File;
@@ -29,21 +29,21 @@ use crate::web::context::Context;
 use crate::web::download::{self, Served, Wanted};
 use crate::web::error::WebError;
 
-/// Zips made at a time; one more is told to come back later.
+/// Zips made at a time; further ones are told to come back later.
 pub const ZIPS_MAX: usize = 4;
 /// Bytes of a zip handed over at a time.
 const CHUNK_BYTES: usize = 128 * 1024;
-/// Chunks that wait for the browser.
+/// Chunks waiting for the browser.
 const CHUNKS_MAX: usize = 8;
-/// A browser that takes no chunk for so long gets no more.
+/// A browser that takes no chunk for this long gets no more.
 const TAKEN_WITHIN: Duration = Duration::from_mins(2);
 /// From this size on an entry needs the larger fields of a zip (APPNOTE 4.3.9.2).
 const LARGE_FROM_BYTES: u64 = 0xffff_0000;
 /// Entries of the audit in one commit.
 const TOLD_AT_ONCE: usize = 500;
-/// What a zip says of the files that are not in it.
+/// The name of the list of files missing from a zip.
 const LEFT_OUT: &str = "NOT IN THIS ZIP.txt";
-/// What Windows takes in no name, or for a separator.
+/// Characters that Windows forbids in names, or takes for a separator.
 const NOT_IN_NAMES: [char; 8] = ['\\', ':', '<', '>', '"', '|', '?', '*'];
 /// The digest of the whole file (RFC 9530).
 const REPR_DIGEST: HeaderName = HeaderName::from_static("repr-digest");
@@ -92,7 +92,7 @@ fn digest(hex: &str) -> Option<String> {
     Some(format!("sha-256=:{}:", STANDARD.encode(bytes)))
 }
 
-/// Whoever reads a partner's file is in the audit.
+/// The audit records who reads a partner's file.
 async fn tell(context: &Context, receipts: &[Receipt]) -> Result<(), WebError> {
     for some in receipts.chunks(TOLD_AT_ONCE) {
         let subjects: Vec<_> = some.iter().map(|receipt| format!("receipt {}", receipt.id)).collect();
@@ -108,7 +108,7 @@ async fn tell(context: &Context, receipts: &[Receipt]) -> Result<(), WebError> {
     Ok(())
 }
 
-/// Many as one zip, made while it is sent; files whose bytes are not here any more are named in it.
+/// Many as one zip, made while it is sent; it lists the files whose bytes are gone.
 pub async fn zip(context: &Context, receipts: Vec<Receipt>) -> Result<Response, WebError> {
     let Ok(turn) = context.state.zips.clone().try_acquire_owned() else {
         return Err(WebError::new(
@@ -126,7 +126,7 @@ pub async fn zip(context: &Context, receipts: Vec<Receipt>) -> Result<Response, 
         let mut pipe = Pipe { handle: handle.clone(), chunks, waiting: Vec::with_capacity(CHUNK_BYTES) };
         if let Err(error) = pour(&pouring, &handle, &receipts, &mut pipe) {
             tracing::warn!(%error, "A zip was broken off");
-            // The browser sees that the file is not whole.
+            // The browser sees that the file is incomplete.
             let _ = handle.block_on(pipe.chunks.send_timeout(Err(error), TAKEN_WITHIN));
         }
     });
@@ -178,9 +178,9 @@ fn add<W: Write>(zip: &mut ZipWriter<StreamWriter<W>>, name: &str, receipt: &Rec
     }
 }
 
-/// `acme-edi/orders/po.x12`; a second of that name gets its receipt's id before it. Partners choose names: whatever separates
-/// folders, names a drive or may not be in a name elsewhere is replaced, so that who unpacks it gets it where it belongs
-/// (APPNOTE 4.4.17.1).
+/// `acme-edi/orders/po.x12`; a second one of that name gets its receipt's id before it. Partners choose names: whatever
+/// separates folders, names a drive or is forbidden in names elsewhere is replaced, so that unpacking puts it where it
+/// belongs (APPNOTE 4.4.17.1).
 fn entry_name(receipt: &Receipt, taken: &mut HashSet<String>) -> String {
     let below = below(&receipt.stored_path).trim_start_matches('/').replace(NOT_IN_NAMES, "_");
     let plain = format!("{}/{below}", receipt.connector);
@@ -190,7 +190,7 @@ fn entry_name(receipt: &Receipt, taken: &mut HashSet<String>) -> String {
     name
 }
 
-/// In UTC, to two seconds; a zip knows no more.
+/// In UTC, to two seconds; a zip is no more precise.
 fn moment(at: Timestamp) -> DateTime {
     let at = at.calendar().to_zoned(jiff::tz::TimeZone::UTC);
     let part = |part: i8| part.unsigned_abs();
@@ -199,7 +199,7 @@ fn moment(at: Timestamp) -> DateTime {
     DateTime::from_date_and_time(date.0, date.1, date.2, time.0, time.1, time.2).unwrap_or_default()
 }
 
-/// What a zip is written to: chunks on their way to a browser.
+/// The output of a zip: chunks on their way to a browser.
 struct Pipe {
     handle: Handle,
     chunks: mpsc::Sender<io::Result<Bytes>>,
@@ -251,7 +251,7 @@ mod tests {
         };
         assert_eq!(entry(r"/Receive/..\..\evil.bat").0, "globex/.._.._evil.bat");
         assert_eq!(entry("/Receive/a/C:x?.txt").0, "globex/a/C_x_.txt");
-        // Told apart by what replaces, or by case, they would be one file where they are unpacked.
+        // If they differed only in replaced characters, or in case, they would be one file when unpacked.
         let (name, id) = entry("/Receive/A/c|X*.txt");
         assert_eq!(name, format!("globex/{id}/A/c_X_.txt"));
     }

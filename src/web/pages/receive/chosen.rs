@@ -1,7 +1,7 @@
-//! What is done with many received files at once: those chosen in the table, or all of its filter.
+//! Acts on many received files at once: those chosen in the table, or all of its filter.
 //!
-//! Always: first a page that says what will happen, in numbers; each file is one change of its own, so that whatever ends
-//! the work leaves every file either as it was or wholly done.
+//! Always: first a page says what will happen, in numbers; each file is one change of its own, so that whatever
+//! interrupts the work leaves every file either untouched or done.
 
 use std::collections::BTreeMap;
 
@@ -29,29 +29,29 @@ use crate::web::notes::{Note, Tone};
 use crate::web::shell::{Nav, Shell, html};
 use crate::web::view::cursor;
 
-/// Files that one choice is of.
+/// Files in one choice.
 pub const CHOSEN_MAX: usize = 10_000;
 /// Receipts read at a time.
 const STEP_ROWS: i64 = 500;
-/// Files that the page names; of the others it tells the number.
+/// Files that the page names; it counts the others.
 const NAMED_MAX: usize = 10;
 
 words! {
-    /// What is done.
+    /// The deed.
     enum Deed {
-        /// One file with all of them.
+        /// All of them in one file.
         Zip = "zip";
-        /// Every delivery to another connector, begun anew or at once.
+        /// Begins every delivery to another connector anew or at once.
         PassAlong = "again";
-        /// Every action and event target that was told of them, begun anew or at once.
+        /// Begins every action and event delivery about them anew or at once.
         Fire = "fire";
-        /// Out of Receive.
+        /// Removes them from Receive.
         Delete = "delete";
     }
 }
 
 impl Deed {
-    /// Whether a delivery there is one that it begins.
+    /// Whether the deed applies to a delivery with that target.
     fn is_of(self, snapshot: &Snapshot, target: &str) -> bool {
         match Target::parse(target) {
             Some(Target::Connector(_)) => self == Self::PassAlong,
@@ -60,17 +60,17 @@ impl Deed {
     }
 }
 
-/// What will become of one file.
+/// What will happen to one file.
 enum Plan {
     /// It is taken out of Receive.
     Remove,
-    /// These are begun.
+    /// These deliveries are begun.
     Begin(Vec<Delivery>),
     /// Nothing, and why.
     Leave(&'static str),
 }
 
-/// What came of the chosen files, or will come.
+/// The outcome for the chosen files, past or future.
 #[derive(Debug, Default)]
 struct Sum {
     done: u64,
@@ -105,16 +105,16 @@ struct ChosenPage {
     reasons: Vec<String>,
     names: Vec<String>,
     more: String,
-    /// Fields that say again what was chosen.
+    /// Fields that repeat the choice.
     fields: Vec<(String, String)>,
     back: String,
-    /// To be typed; empty where nothing is.
+    /// The number to be typed; empty if none is.
     number: String,
     error: String,
     nothing: bool,
 }
 
-/// Says what will happen; when that was read, does it.
+/// Says what will happen; once confirmed, does it.
 pub async fn choose(context: Context, posted: Posted) -> Result<Response, WebError> {
     let deed = Deed::parse(posted.text("act")).ok_or_else(WebError::not_found)?;
     let back = back(&posted);
@@ -151,7 +151,7 @@ pub async fn choose(context: Context, posted: Posted) -> Result<Response, WebErr
     Ok((status, html(&page)?).into_response())
 }
 
-/// Goes on to its end even if the browser does not wait for it.
+/// Runs to its end even if the browser does not wait.
 async fn done(context: Context, deed: Deed, receipts: Vec<Receipt>, back: &str) -> Result<Response, WebError> {
     let worker = context.clone();
     let work = tokio::spawn(async move {
@@ -173,7 +173,7 @@ async fn done(context: Context, deed: Deed, receipts: Vec<Receipt>, back: &str) 
     Ok(go_back(&context, back, tone, text))
 }
 
-/// To the table, with what is to be said there.
+/// Back to the table, with a message.
 fn go_back(context: &Context, back: &str, tone: Tone, text: String) -> Response {
     context.leave(back.split('?').next().unwrap_or_default(), Note { tone, text, password: None });
     Redirect::to(back).into_response()
@@ -303,7 +303,7 @@ async fn page(
     })
 }
 
-/// The filter of the table that the choice was made in.
+/// The filter of the table in which the choice was made.
 fn filter(posted: &Posted) -> Asked {
     Asked {
         q: posted.text("q").to_owned(),
@@ -340,7 +340,7 @@ async fn chosen(context: &Context, posted: &Posted) -> Result<(Vec<Receipt>, boo
         receipts.sort_by(|a, b| (b.completed_at, b.id.as_str()).cmp(&(a.completed_at, a.id.as_str())));
         return Ok((receipts, false));
     }
-    // What came after the page was made was not seen, and is not chosen.
+    // Files that came after the page was made were not seen, and are not chosen.
     let mut from = cursor(posted.text("until")).ok_or_else(WebError::not_found)?;
     let search = filter(posted).search(context).await?;
     let mut receipts = Vec::new();

@@ -1,4 +1,4 @@
-//! Where a received file is delivered to: every target with its attempts, and what an administrator does about them.
+//! The deliveries of a received file: every target with its attempts, and an administrator's actions on them.
 
 use axum::extract::Path;
 use axum::response::{IntoResponse, Redirect, Response};
@@ -36,7 +36,7 @@ pub struct Attempt {
 #[derive(Clone, Debug)]
 pub struct Row {
     pub id: i64,
-    /// Where it goes, in words.
+    /// Its target, in words.
     pub target: String,
     /// Its page; empty for none.
     pub link: String,
@@ -47,7 +47,7 @@ pub struct Row {
     /// What happens next, and when.
     pub next: String,
     pub has_ended: bool,
-    /// What begins it anew, in words; empty where nothing does.
+    /// What beginning it anew is called; empty if that is impossible.
     pub again: &'static str,
     pub attempts: Vec<Attempt>,
 }
@@ -58,7 +58,7 @@ pub async fn of(context: &Context, receipt: &Receipt) -> Result<Vec<Row>, WebErr
     rows(context, (&receipt.connector, Some(&receipt.id)), all).await
 }
 
-/// Each of these deliveries; `connector` is the one whose file or event they are of, `receipt` what that is about.
+/// These deliveries; `connector` is the one whose file or event they deliver, `receipt` the one it concerns.
 pub async fn rows(
     context: &Context,
     (connector, receipt): (&str, Option<&ReceiptId>),
@@ -70,14 +70,14 @@ pub async fn rows(
     };
     let mut rows = Vec::new();
     for one in all {
-        // What the appliance tells of a file waits for none of its names.
+        // Deliveries of the appliance about a file do not wait for its names.
         let is_held = is_temporary && !one.source_key.is_empty();
         rows.push(row(context, (connector, is_held), one).await?);
     }
     Ok(rows)
 }
 
-/// A target in words, and its page; empty where there is none.
+/// A target in words, and its page; empty if there is none.
 pub fn target(snapshot: &Snapshot, target: &str) -> (String, String) {
     let written = |key: &str| snapshot.connectors.get(key).map(|live| live.connector.id.to_string());
     match Target::parse(target) {
@@ -147,7 +147,7 @@ async fn row(context: &Context, (connector, is_held): (&str, bool), one: Deliver
     })
 }
 
-/// What holds up one that is due: another before it, where their order is kept.
+/// What holds up one that is due: another ahead of it, if their order is kept.
 async fn due(context: &Context, snapshot: &Snapshot, one: &Delivery) -> Result<String, WebError> {
     let now = context.now();
     let target = Target::parse(&one.target).filter(|target| snapshot.keeps_order(target));
@@ -167,14 +167,14 @@ async fn due(context: &Context, snapshot: &Snapshot, one: &Delivery) -> Result<S
     })
 }
 
-/// Whether a delivery there asked before a file was sent, or was of an action that is not there any more: nothing begins it
-/// anew, for the partner has had its answer.
+/// Whether a delivery to that target was a question before a file was sent, or belongs to an action that is gone:
+/// nothing begins it anew, because the partner has had its answer.
 pub fn asks(snapshot: &Snapshot, target: &str) -> bool {
     matches!(Target::parse(target), Some(Target::Action(id)) if snapshot.action(&id)
         .is_none_or(|action| action.settings.moment == ActionMoment::BeforeSend))
 }
 
-/// How a state looks; its words stand beside it.
+/// The tone of a state; its words are beside it.
 pub fn tone(state: DeliveryState) -> &'static str {
     match state {
         DeliveryState::Delivered => "ok",
@@ -190,7 +190,7 @@ pub async fn find(context: &Context, id: &str) -> Result<Delivery, WebError> {
     delivery_page::find(&context.state.db, id).await?.ok_or_else(WebError::not_found)
 }
 
-/// What an administrator does about a delivery.
+/// An administrator's action on a delivery.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Act {
     /// *Fire now*.
@@ -201,7 +201,7 @@ pub enum Act {
     Again,
 }
 
-/// Does it. What was done, in words; or why nothing was.
+/// Does it. Returns what was done, in words; or why nothing was.
 pub async fn act(
     context: &Context,
     delivery: &Delivery,
@@ -224,7 +224,7 @@ pub async fn act(
     })
 }
 
-/// Refused when the bytes are not here any more.
+/// Refused if the bytes are gone.
 async fn again_from_held(
     context: &Context,
     delivery: &Delivery,
@@ -239,7 +239,7 @@ async fn again_from_held(
     Ok(Ok("It is begun anew, with the same event id."))
 }
 
-/// Holds the bytes of a receipt, if it is about one; whether they are still here.
+/// Holds the bytes of a receipt, if there is one; returns whether they still exist.
 pub async fn is_held(context: &Context, receipt: Option<&ReceiptId>) -> Result<bool, WebError> {
     let (state, Some(receipt)) = (&context.state, receipt) else { return Ok(true) };
     match held::hold(&state.depot, &state.live.snapshot(), receipt).await {
@@ -251,7 +251,7 @@ pub async fn is_held(context: &Context, receipt: Option<&ReceiptId>) -> Result<b
     }
 }
 
-/// Does it and goes back to the page of the receipt.
+/// Does it and returns to the page of the receipt.
 async fn act_and_go_back(context: &Context, id: &str, what: Act) -> Result<Response, WebError> {
     let delivery = find(context, id).await?;
     let page = delivery.receipt_id.as_ref().map_or_else(

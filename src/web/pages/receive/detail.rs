@@ -1,4 +1,4 @@
-//! All of one receipt: within the table, and on a page of its own.
+//! All about one receipt: within the table, and on a page of its own.
 
 use crate::base::human;
 use crate::domain::receipt::Status;
@@ -8,17 +8,17 @@ use crate::web::error::WebError;
 use crate::web::pages::session;
 use crate::web::view::Time;
 
-/// The fact that tells the session.
+/// The name of the fact for the session.
 const SESSION: &str = "Session";
 
-/// All of a receipt.
+/// All about a receipt.
 #[derive(Clone, Debug)]
 pub struct Detail {
     /// Its connector's id.
     pub connector: String,
     /// Where the file is now, in words.
     pub status: &'static str,
-    /// How that looks.
+    /// The tone of that.
     pub tone: &'static str,
     /// Its digest.
     pub sha256: String,
@@ -33,14 +33,14 @@ pub struct Fact {
     pub name: String,
     /// Its value.
     pub value: String,
-    /// Can be typed or copied.
+    /// Monospaced, because it can be typed or copied.
     pub mono: bool,
-    /// An address to follow; empty for none.
+    /// A link; empty for none.
     pub link: String,
 }
 
 impl Detail {
-    /// All of `receipt`.
+    /// All about `receipt`.
     pub fn of(receipt: &Receipt) -> Self {
         Self {
             connector: receipt.connector.clone(),
@@ -51,7 +51,7 @@ impl Detail {
         }
     }
 
-    /// With a way to its session, where that has a page.
+    /// With a link to its session, if that has a page.
     pub async fn with_session(mut self, context: &Context) -> Result<Self, WebError> {
         for fact in self.facts.iter_mut().filter(|fact| fact.name == SESSION) {
             let known = session::known(context, &fact.value).await?;
@@ -61,7 +61,7 @@ impl Detail {
     }
 }
 
-/// How a status looks; its words stand beside it.
+/// The tone of a status; its words are beside it.
 pub fn tone(status: Status) -> &'static str {
     match status {
         Status::PassedAlong => "ok",

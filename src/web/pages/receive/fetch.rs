@@ -1,4 +1,4 @@
-//! The rows of one page of the Receive table: in their plain order, in another one, or by looking at them one by one.
+//! The rows of one page of the Receive table: in their plain order, in another one, or by inspecting them one by one.
 
 use super::Asked;
 use crate::base::human;
@@ -11,29 +11,29 @@ use crate::web::view::{Time, cursor, cursor_text, page_size, place as begins, ty
 
 /// Counting stops here: "more than 10,000".
 pub const COUNTED_MAX: i64 = 10_000;
-/// Rows that a search looks at in one go.
+/// Rows that a search inspects at a time.
 const WINDOW_ROWS: i64 = 5_000;
-/// The same among one connector's: between them lie those of others, so that each costs more.
+/// The same for one connector's: others' rows lie between them, so that each costs more.
 const WINDOW_ROWS_OF_ONE: i64 = 2_000;
-/// How often it goes on for one page; then the reader says whether to go on.
+/// How often it continues for one page; then the reader decides.
 const WINDOWS_MAX: usize = 3;
 
-/// Rows with what is told around them.
+/// Rows with their surroundings.
 #[derive(Clone, Debug, Default)]
 pub struct Fetched {
     /// The rows.
     pub receipts: Vec<Receipt>,
     /// How many there are, in words.
     pub count: String,
-    /// How far was looked, in words; empty when at everything.
+    /// How far the search got, in words; empty if it inspected everything.
     pub note: String,
-    /// The place of the next older page; empty when there is none.
+    /// The place of the next older page; empty if there is none.
     pub older: String,
     /// The place of the next newer page.
     pub newer: String,
 }
 
-/// The page that is asked for.
+/// The requested page.
 pub async fn fetch(context: &Context, asked: &Asked, search: &Search) -> Result<Fetched, WebError> {
     if asked.sorted().is_some() {
         return sorted(context, asked).await;
@@ -44,7 +44,7 @@ pub async fn fetch(context: &Context, asked: &Asked, search: &Search) -> Result<
     plain(context, asked, search).await
 }
 
-/// Takes the row away that only told that there are more.
+/// Removes the row that only showed that there are more.
 fn cut(receipts: &mut Vec<Receipt>, size: i64, upwards: bool) -> bool {
     let more = i64::try_from(receipts.len()).is_ok_and(|len| len > size);
     if more {
@@ -63,7 +63,7 @@ async fn plain(context: &Context, asked: &Asked, search: &Search) -> Result<Fetc
     let upwards = matches!(from, Some(Beside::Newer(_)));
     let mut receipts = receipt::page(db, search, from.as_ref().map(Beside::as_ref), size + 1).await?;
     let more = cut(&mut receipts, size, upwards);
-    // Of a page that begins at a time the number of all, of which some came later, would say nothing.
+    // On a page that begins at a given time, a total that includes later files would mean nothing.
     let count = if typed_moment(&asked.before).is_empty() {
         counted(receipt::count(db, search, COUNTED_MAX + 1).await?)
     } else {
@@ -76,7 +76,7 @@ async fn plain(context: &Context, asked: &Asked, search: &Search) -> Result<Fetc
 async fn sorted(context: &Context, asked: &Asked) -> Result<Fetched, WebError> {
     let (db, size) = (&context.state.db, page_size(asked.size));
     let Some(by) = asked.sorted() else { return Ok(Fetched::default()) };
-    // The row beside the page is all that such an address holds.
+    // Such an address contains only the row beside the page.
     let from = match (ReceiptId::parse(&asked.before), ReceiptId::parse(&asked.after)) {
         (Some(id), _) => receipt::find(db, &id).await?.map(Beside::Older),
         (None, Some(id)) => receipt::find(db, &id).await?.map(Beside::Newer),
@@ -91,7 +91,7 @@ async fn sorted(context: &Context, asked: &Asked) -> Result<Fetched, WebError> {
     Ok(Fetched { receipts, count: counted(count), note: String::new(), older, newer })
 }
 
-/// The places of the pages beside one.
+/// The places of the neighbouring pages.
 fn beside(
     receipts: &[Receipt],
     (moved, upwards, more): (bool, bool, bool),

@@ -39,7 +39,7 @@ use table::Table;
 #[template(path = "receive.html")]
 struct ReceivePage {
     shell: Shell,
-    /// Of one connector.
+    /// For one connector.
     head: Option<Head>,
     table: Table,
 }
@@ -80,7 +80,7 @@ async fn page(context: &Context, base: &str, asked: Asked, head: Option<Head>) -
     Ok(html(&ReceivePage { shell, head, table })?.into_response())
 }
 
-/// The table as CSV, without a limit.
+/// The table as CSV, unlimited.
 pub async fn export(context: Context, Query(asked): Query<Asked>) -> Result<Response, WebError> {
     let search = asked.search(&context).await?;
     Ok(csv::file(&context, "receive", search))

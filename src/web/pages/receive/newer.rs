@@ -1,4 +1,4 @@
-//! The bar that says how many newer files there are: new rows never push away what somebody reads.
+//! The bar that shows how many newer files there are: new rows never push away what somebody is reading.
 
 use askama::Template;
 
@@ -12,7 +12,7 @@ use crate::web::view::cursor;
 /// New rows that are counted.
 const NEW_ROWS_MAX: i64 = 1_000;
 
-/// The bar; without words it is not seen.
+/// The bar; invisible without words.
 #[derive(Debug, Template)]
 #[template(path = "parts/newrows.html")]
 pub struct NewRows {
@@ -20,7 +20,7 @@ pub struct NewRows {
     address: String,
 }
 
-/// How many files of this filter came after the row that the page begins with.
+/// How many files of this filter came after the page's first row.
 pub async fn new_rows(context: &Context, asked: &Asked) -> Result<NewRows, WebError> {
     let nothing = NewRows { words: String::new(), address: String::new() };
     let Some(from) = cursor(&asked.after) else { return Ok(nothing) };

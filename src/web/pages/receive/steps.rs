@@ -1,5 +1,5 @@
-//! What the rows of the Receive table say of what came next: where each file went, and whether those that are told of it
-//! know.
+//! What the rows of the Receive table say about what came next: where each file went, and whether event targets were
+//! told.
 
 use std::collections::HashMap;
 
@@ -11,7 +11,7 @@ use crate::store::receipt::Receipt;
 use crate::web::context::Context;
 use crate::web::error::WebError;
 
-/// Deliveries looked at for one page; a row may say less than all then.
+/// Deliveries read for one page; with more, a row may be incomplete.
 const DELIVERIES_MAX: i64 = 5_000;
 /// Connectors that a row names.
 const NAMED_MAX: usize = 3;
@@ -19,11 +19,11 @@ const NAMED_MAX: usize = 3;
 /// What came after one file.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Steps {
-    /// The connectors that it goes to.
+    /// The connectors it goes to.
     pub to: String,
-    /// The state of its After Receive event, in words; empty when nobody is told.
+    /// The state of its After Receive event, in words; empty if nobody is told.
     pub told: &'static str,
-    /// How that looks.
+    /// The tone of that.
     pub tone: &'static str,
 }
 
@@ -63,7 +63,7 @@ fn steps(snapshot: &Snapshot, deliveries: &[Delivery]) -> Steps {
     Steps { to, told, tone }
 }
 
-/// What needs a look comes first.
+/// What needs attention comes first.
 fn gravity(state: DeliveryState) -> u8 {
     match state {
         DeliveryState::Failed => 4,

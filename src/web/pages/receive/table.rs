@@ -1,4 +1,4 @@
-//! The rows of the Receive table with everything around them; a part of two pages.
+//! The rows of the Receive table with everything around them; part of two pages.
 
 use std::time::Duration;
 
@@ -22,7 +22,7 @@ use crate::web::pages::saved_views::Views;
 use crate::web::table::{Chip, Offer, Pager};
 use crate::web::view::{Time, cursor_text, page_size, place as begins, typed_moment};
 
-/// Where their number is not known.
+/// If their number is unknown.
 const ALL: &str = "All files of this filter";
 
 /// The head of a column.
@@ -30,11 +30,11 @@ const ALL: &str = "All files of this filter";
 pub struct Heading {
     /// Its words.
     pub label: &'static str,
-    /// The address that orders by it; empty where nothing does.
+    /// The address that orders by it; empty if it cannot.
     pub address: String,
     /// `ascending`, `descending` or empty.
     pub order: &'static str,
-    /// Numbers stand to the right.
+    /// Numbers are right-aligned.
     pub number: bool,
 }
 
@@ -45,7 +45,7 @@ pub struct Row {
     pub id: String,
     /// The client's path below Receive.
     pub name: String,
-    /// The stored one, where it differs; else empty.
+    /// The stored one, if it differs; otherwise empty.
     pub stored: String,
     /// The connector's id.
     pub connector: String,
@@ -53,34 +53,34 @@ pub struct Row {
     pub size: String,
     /// Where the file is now, in words.
     pub status: &'static str,
-    /// How that looks.
+    /// The tone of that.
     pub tone: &'static str,
-    /// When it was whole.
+    /// When it was complete.
     pub received: Time,
     /// The address that opens it, or closes it.
     pub toggle: String,
     /// What came after it.
     pub steps: Steps,
-    /// All of it, when it is open.
+    /// All about it, if it is open.
     pub open: Option<Detail>,
 }
 
 /// The table.
 #[derive(Clone, Debug)]
 pub struct Table {
-    /// Where the filter form leads.
+    /// The address of the filter form.
     pub base: String,
-    /// What is asked for.
+    /// The query.
     pub asked: Asked,
     /// How many match, in words.
     pub count: String,
-    /// How far a search looked, in words; empty when at everything.
+    /// How far a search got, in words; empty if it inspected everything.
     pub note: String,
     /// Filters in force.
     pub chips: Vec<Chip>,
-    /// The time before which all of the page is, if it was asked for by one.
+    /// The time that the page lies before, if one was requested.
     pub before: String,
-    /// Whether nothing is left out before the first row, nor between them.
+    /// Whether nothing is left out before the first row, or between rows.
     pub is_whole: bool,
     /// Connectors to choose.
     pub connectors: Vec<Offer>,
@@ -98,22 +98,22 @@ pub struct Table {
     pub pager: Pager,
     /// The same rows as CSV.
     pub csv: String,
-    /// The address of the page's live updates; empty when these are not the newest rows.
+    /// The address of the page's live updates; empty if these are not the newest rows.
     pub live: String,
-    /// What became of the row that is open.
+    /// The deliveries of the open row.
     pub deliveries: Vec<deliveries::Row>,
-    /// Rows may be chosen, and something done with them.
+    /// Rows may be chosen to act on.
     pub may_choose: bool,
-    /// Every file of the filter, in words; empty when this page has them all.
+    /// Every file of the filter, in words; empty if this page has them all.
     pub all: String,
-    /// What is newer than this was not seen when the page was made.
+    /// The newest row seen when the page was made.
     pub until: String,
-    /// Filters with a name; none beside a table of one connector.
+    /// Saved views; none in a table of one connector.
     pub views: Views,
 }
 
 impl Table {
-    /// The table that is asked for.
+    /// The requested table.
     pub async fn new(context: &Context, base: &str, asked: Asked) -> Result<Self, WebError> {
         let now = context.now();
         let files = asked.files(context).await?;
@@ -140,7 +140,7 @@ impl Table {
             if asked.at_one { Views::default() } else { Views::at(context, base, &asked.at(base, "", &[])).await? };
         let chips = asked.chips(base, files);
         let before = typed_moment(&asked.before);
-        // All that a page shows which begins at a time came before it, and so does all of its filter.
+        // Everything on a page that begins at a given time came before it, and so does all of its filter.
         let until = match begins(&asked.before).filter(|_| !before.is_empty()) {
             Some(at) => at,
             None => Cursor { completed_at: now.plus(Duration::from_micros(1)), id: String::new() },
@@ -208,7 +208,7 @@ impl Asked {
         }
     }
 
-    /// Columns lead to their order where an index gives it: beside a filter only the plain one is offered.
+    /// Column heads offer the orders that have an index: with a filter, only the plain one.
     fn headings(&self, base: &str) -> Vec<Heading> {
         let (by, order) = self.sorted().unwrap_or((Column::Received, Order::Descending));
         let heading = |(column, name, label): &(Column, &str, &'static str)| {
@@ -243,7 +243,7 @@ impl Asked {
         headings
     }
 
-    /// The address of the stream that counts what is newer than the first row.
+    /// The address of the stream that counts rows newer than the first.
     fn live(&self, first: Option<&Receipt>, now: Timestamp) -> String {
         let first = first.map_or_else(|| cursor_text(now, ""), place);
         let mut query = vec![("after", first.as_str())];

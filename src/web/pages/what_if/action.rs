@@ -1,12 +1,12 @@
-//! What a partner's client may be asked about, or was refused.
+//! What to ask about a partner's client, or what it was refused.
 
 use crate::domain::authorise::Operation;
 use crate::ftp::command::Command;
 
-/// What the partner's client would do.
+/// The intended action of the partner's client.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Action {
-    /// `USER` and `PASS` alone.
+    /// Only `USER` and `PASS`.
     SignIn,
     /// `RETR`.
     Retrieve,
@@ -14,12 +14,12 @@ pub enum Action {
     Store,
     /// `APPE`.
     Append,
-    /// Whatever is judged by permission and name alone.
+    /// Any other, judged only by permission and name.
     Other(Operation),
 }
 
 impl Action {
-    /// Every action: the command, and it in words.
+    /// Every action: the command, its words, the action.
     pub const ALL: [(&'static str, &'static str, Self); 13] = [
         ("STOR", "Upload (STOR)", Self::Store),
         ("RETR", "Download (RETR)", Self::Retrieve),
@@ -36,13 +36,13 @@ impl Action {
         ("HASH", "Digest (HASH, XCRC, MD5)", Self::Other(Operation::Digest)),
     ];
 
-    /// The action of a command, without regard to case.
+    /// The action of a command, in any case.
     pub fn of(command: &str) -> Option<Self> {
         let found = Self::ALL.iter().find(|(own, _, _)| own.eq_ignore_ascii_case(command));
         found.map(|(_, _, action)| *action)
     }
 
-    /// The action of a line that a client sent, by whatever name for it; none for what is not about signing in or a path.
+    /// The action of a client's line, under any of its names; none if it concerns neither signing in nor a path.
     pub fn of_line(line: &str) -> Option<Self> {
         use Command as C;
         if line.is_empty() {
@@ -74,7 +74,7 @@ impl Action {
         matches!(self, Self::Retrieve | Self::Other(Operation::List)) || self.stores()
     }
 
-    /// Whether a file comes of it.
+    /// Whether it stores a file.
     pub const fn stores(self) -> bool {
         matches!(self, Self::Store | Self::Append)
     }

@@ -1,5 +1,5 @@
-//! Each step from the door to the file, asked by the functions that the FTP server asks itself, in its order. The first no is
-//! the answer; what comes after it is not reached.
+//! Each step from the connection to the file, checked by the FTP server's own functions, in its order. The first no is
+//! the answer; later steps are not reached.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -28,35 +28,35 @@ use crate::web::context::Context;
 pub struct Case {
     /// The name given as user.
     pub name: String,
-    /// From where.
+    /// Their address.
     pub remote: IpAddr,
-    /// Whether both connections are by TLS.
+    /// Whether both connections use TLS.
     pub secure: bool,
-    /// What.
+    /// The action.
     pub action: Action,
-    /// Where, as typed; relative to the start folder.
+    /// The path as typed; relative to the start folder.
     pub path: String,
 }
 
-/// How a step ends.
+/// The outcome of a step.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Stand {
     /// It is passed.
     Passed,
-    /// It cannot be known from here.
+    /// It cannot be determined from here.
     Unknown,
-    /// No, by that rule; no rule where the file or folder itself is the reason.
+    /// No, by that rule; without a rule if the file or folder itself is the reason.
     Refused(Option<Rule>),
-    /// A step before it said no.
+    /// An earlier step said no.
     NotReached,
 }
 
-/// One step, and how it ends.
+/// One step, and its outcome.
 #[derive(Clone, Debug)]
 pub struct Check {
-    /// Which.
+    /// Which step.
     pub step: Step,
-    /// How it ends.
+    /// Its outcome.
     pub stand: Stand,
     /// What was found.
     pub detail: String,
@@ -88,8 +88,8 @@ impl Check {
     }
 }
 
-/// The ends of steps that one function judges together: its no is that of the step that may say so, and those before it are
-/// passed.
+/// The outcomes of steps that one function judges together: its no belongs to the step that can say so, and those
+/// before it are passed.
 fn judge(checks: &mut Vec<Check>, steps: &[Step], judged: Result<(), &TransferError>) -> Result<(), Check> {
     let (rule, detail) = match judged {
         Ok(()) => {
@@ -110,7 +110,7 @@ fn judge(checks: &mut Vec<Check>, steps: &[Step], judged: Result<(), &TransferEr
     Ok(())
 }
 
-/// All steps of a case: up to the one that says no as they end, the rest not reached.
+/// All steps of a case: with their outcome up to the one that says no, the rest not reached.
 pub async fn checks(context: &Context, case: &Case) -> Vec<Check> {
     let snapshot = context.state.live.snapshot();
     let mut checks = Vec::new();
@@ -204,7 +204,7 @@ fn sign_in(
     Ok(Arc::clone(live))
 }
 
-/// By what the partner would prove who it is: nobody here knows whether it can.
+/// How the partner would authenticate: nobody here knows whether it can.
 fn proof(connector: &Connector) -> Check {
     let by = match connector.settings.client_certificate {
         ClientCertificate::None => "the right password is taken for granted",
@@ -215,7 +215,7 @@ fn proof(connector: &Connector) -> Check {
     Check::unknown(Step::Proof, by)
 }
 
-/// The command, once signed in, as far as the data connection.
+/// The command, once signed in, up to the data connection.
 async fn command(
     context: &Context,
     case: &Case,
@@ -248,14 +248,14 @@ async fn command(
     on_disk(context, case.action, (&party, &path), checks).await
 }
 
-/// What lies there, and whether there is room.
+/// What exists there, and whether there is room.
 async fn on_disk(
     context: &Context,
     action: Action,
     (party, path): (&Party, &VirtualPath),
     checks: &mut Vec<Check>,
 ) -> Result<(), Check> {
-    // Whoever is asked before a file is sent is not asked here: nobody fetches it.
+    // Actions asked before a file is sent are not asked here: nobody downloads it.
     let depot = &Depot { consents: Consents::default(), ..context.state.depot.clone() };
     let mode = match action {
         Action::Store => StoreMode::Replace,

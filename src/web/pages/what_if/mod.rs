@@ -25,56 +25,56 @@ use crate::web::error::WebError;
 use crate::web::form::Problem;
 use crate::web::shell::{Nav, Shell, html};
 
-/// Characters of a name or path that is asked about.
+/// Characters of a name or path in a question.
 const ASKED_CHARS_MAX: usize = 4_096;
 
 /// The address of the page.
 const PATH: &str = "/what-if";
 
-/// The question, as it stands in the address.
+/// The question, from the address.
 #[derive(Clone, Debug, Default, Deserialize)]
 pub struct Asked {
     /// The name given as user.
     #[serde(default)]
     pub name: String,
-    /// From where.
+    /// The client's address.
     #[serde(default)]
     pub address: String,
     /// `clear`, or TLS.
     #[serde(default)]
     pub by: String,
-    /// As FTP has it; empty: sign in only.
+    /// The FTP command; empty: only sign in.
     #[serde(default)]
     pub command: String,
-    /// Where.
+    /// The path.
     #[serde(default)]
     pub path: String,
 }
 
-/// A command that may be chosen.
+/// A command to choose.
 pub struct Choice {
-    /// As FTP has it.
+    /// The FTP command.
     pub value: &'static str,
     /// In words.
     pub label: &'static str,
-    /// Whether it is.
+    /// Whether it is chosen.
     pub chosen: bool,
 }
 
 /// The form, on this page and others.
 pub struct Form {
-    /// What stands in it.
+    /// Its values.
     pub asked: Asked,
-    /// Whether the connector is given by the page the form is on.
+    /// Whether the form's page determines the connector.
     pub at_one: bool,
-    /// What is wrong with the address; empty when nothing is.
+    /// What is wrong with the address; empty if nothing is.
     pub address_error: String,
-    /// What is wrong with the name; empty when nothing is.
+    /// What is wrong with the name; empty if nothing is.
     pub name_error: String,
 }
 
 impl Form {
-    /// An empty form, for a page that is not about one connector.
+    /// An empty form, for a page without a connector.
     pub fn empty() -> Self {
         let asked = Asked { command: "STOR".to_owned(), path: "/Receive/".to_owned(), ..Asked::default() };
         Self::of(asked)
@@ -111,7 +111,7 @@ impl Form {
         [("wi-name", &self.name_error), ("wi-address", &self.address_error)].into_iter().filter_map(problem).collect()
     }
 
-    /// The case it asks about; what is wrong with it is noted.
+    /// The case it asks about; mistakes in it are recorded.
     fn case(&mut self) -> Option<Case> {
         let (name, address) = (self.asked.name.trim(), self.asked.address.trim());
         if name.is_empty() {
@@ -131,11 +131,11 @@ impl Form {
     }
 }
 
-/// Where to ask whether a refusal would be one now.
+/// Where to ask whether a refusal would happen now.
 pub fn address_of(refusal: &Refusal) -> String {
     let (verb, rest) = refusal.command.split_once(' ').unwrap_or((&refusal.command, ""));
     let (command, path) = if Action::of(verb).is_some() { (verb, rest) } else { ("", "") };
-    // What was meant, wherever the partner would stand now.
+    // The intended path, independent of the current folder.
     let stood = VirtualPath::root().resolve(&refusal.folder).and_then(|folder| folder.resolve(path));
     let path = stood.map_or_else(|_| path.to_owned(), |path| path.to_string());
     let path = if command.is_empty() || rest.is_empty() { "" } else { path.as_str() };
@@ -152,22 +152,22 @@ pub fn address_of(refusal: &Refusal) -> String {
 
 /// A step, as pages show it: the steps of *Test connection* look the same.
 pub struct Row {
-    /// `ok`, `bad`, `off` for one that was not reached; else empty.
+    /// `ok`, `bad`, `off` for one not reached; otherwise empty.
     pub tone: &'static str,
     /// `Passed`.
     pub outcome: &'static str,
-    /// What is asked.
+    /// The question.
     pub words: &'static str,
     /// What was found.
     pub detail: String,
-    /// Where the rule that said no is set; empty where it is nowhere.
+    /// Where the refusing rule is set; empty if nowhere.
     pub fix: String,
     /// Empty: nothing is timed here.
     pub took: &'static str,
 }
 
 impl Row {
-    /// A step of what `name` wanted.
+    /// A step in a case with `name`.
     fn of(context: &Context, name: &str, check: Check) -> Self {
         let (tone, outcome) = match &check.stand {
             Stand::Passed => ("ok", "Passed"),
@@ -183,12 +183,12 @@ impl Row {
     }
 }
 
-/// What came of it.
+/// The outcome.
 struct Report {
     tone: &'static str,
     /// In one sentence.
     verdict: String,
-    /// What the rule means, and what would be right.
+    /// The rule's meaning and remedy.
     explain: &'static str,
     fix: String,
     fix_words: &'static str,

@@ -1,5 +1,5 @@
-//! The steps from the door to the last byte, in the order in which the FTP server takes them, each with the rules by which it
-//! may say no. *What if* walks along them and a refusal's page shows how far a client came: one list for both.
+//! The steps from the connection to the last byte, in the FTP server's order, each with the rules by which it may say
+//! no. *What if* walks along them and a refusal's page shows how far a client got: one list for both.
 
 use super::action::Action;
 use crate::domain::refusal::Rule;
@@ -13,27 +13,27 @@ pub enum Step {
     ControlTls,
     /// Whether a name may be given in clear.
     SignInEncryption,
-    /// From where.
+    /// The address.
     Address,
-    /// Who.
+    /// The user.
     User,
     /// Password or certificate.
     Proof,
-    /// Whether the connector is on, today.
+    /// Whether the connector is enabled and valid today.
     Valid,
     /// How many sessions the connector has.
     Sessions,
     /// Whether data may go in clear.
     DataEncryption,
-    /// Whether that is a path.
+    /// Whether it is a valid path.
     Path,
     /// What the partner may do in that folder.
     Permission,
-    /// Whether its name is one that is taken.
+    /// Whether the name is acceptable.
     Name,
-    /// [`Step::Permission`] and [`Step::Name`] of a command that looks at them more than once.
+    /// [`Step::Permission`] and [`Step::Name`] for a command that checks them more than once.
     PermissionAndName,
-    /// What the disk has there.
+    /// What exists on disk.
     WhatLiesThere,
     /// Whether an action agrees.
     Consent,
@@ -89,12 +89,12 @@ impl Step {
         SIGN_IN.contains(&self)
     }
 
-    /// Whether it comes after the 150 that tells the client that the data connection stands.
+    /// Whether it comes after the 150 that announces the data connection.
     pub const fn is_after_150(self) -> bool {
         matches!(self, Self::DataTls | Self::Bytes | Self::Placed)
     }
 
-    /// It in a few words.
+    /// Its short name.
     pub const fn words(self) -> &'static str {
         match self {
             Self::Connection => "Room for a session",

@@ -1,4 +1,4 @@
-//! How far a refused client came: the steps of its command, with the one that said no.
+//! How far a refused client got: the steps of its command, with the one that said no.
 
 use super::Row;
 use super::action::Action;
@@ -11,11 +11,11 @@ use crate::web::context::Context;
 
 /// The steps of a refusal, as its page shows them.
 pub struct Told {
-    /// Empty where the rule is none of a command's steps.
+    /// Empty if the rule is not among the command's steps.
     pub rows: Vec<Row>,
 }
 
-/// The steps of `refusal`; `opened`: a 150 had been said, so the data connection stood.
+/// The steps of `refusal`; `opened`: a 150 had been sent, so the data connection was established.
 pub fn told(context: &Context, refusal: &Refusal, opened: bool) -> Told {
     let rows = match place(&refusal.command, refusal.rule, opened) {
         None => Vec::new(),
@@ -32,8 +32,8 @@ pub fn told(context: &Context, refusal: &Refusal, opened: bool) -> Told {
     Told { rows }
 }
 
-/// The steps of a command, and which of them said no by that rule. Who gave another command than those of the login had
-/// signed in, so no step of that is meant; a rule that ends sessions whatever they do is no step.
+/// The steps of a command, and which of them said no by that rule. A client that sent any command outside the login had
+/// signed in, so no step of the login is meant; a rule that ends sessions whatever they do is not a step.
 fn place(command: &str, rule: Rule, opened: bool) -> Option<(Vec<Step>, usize)> {
     let action = Action::of_line(command)?;
     let steps = Step::of(action);
