@@ -150,7 +150,7 @@ async fn writing(port: u16, encryption: &str, trusted: &[&Key]) -> Appliance {
 /// What the first attempt at the letter about the partner's only file came to.
 async fn answer(running: &Running<'_>, appliance: &Appliance) -> String {
     let db = Db::open(&appliance.data()).await.expect("the database opens");
-    let id = appliance.receipts(PARTNER)[0]["id"].as_str().and_then(ReceiptId::parse).expect("an id");
+    let id = running.receipts(1).await[0]["id"].as_str().and_then(ReceiptId::parse).expect("an id");
     let tried = async |_: &Running<'_>| {
         let deliveries = delivery_page::of_receipt(&db, &id).await.expect("they are read");
         delivery_page::tries(&db, deliveries[0].id).await.expect("they are read").pop()
