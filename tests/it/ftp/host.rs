@@ -25,6 +25,7 @@ async fn presented(running: &Running<'_>, host: &str, name: &str, then: &str) ->
     let mut secured = handshake(stream, Version::Tls13, name).await.expect("the handshake");
     let certificate = secured.get_ref().1.peer_certificates().expect("a certificate")[0].to_vec();
     secured.write_all(format!("HOST {then}\r\n").as_bytes()).await.expect("the server reads");
+    secured.flush().await.expect("the server reads");
     (certificate, reply(&mut secured).await)
 }
 

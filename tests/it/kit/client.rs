@@ -74,7 +74,13 @@ impl Client {
 
     /// Sends bytes as they are.
     pub(crate) async fn write(&mut self, bytes: &[u8]) {
-        self.writer.write_all(bytes).await.expect("the control connection takes bytes");
+        self.try_write(bytes).await.expect("the control connection takes bytes");
+    }
+
+    /// The same; an error when the connection breaks. By TLS what is not flushed may stay here.
+    async fn try_write(&mut self, bytes: &[u8]) -> std::io::Result<()> {
+        self.writer.write_all(bytes).await?;
+        self.writer.flush().await
     }
 
     /// Sends one byte as urgent data (RFC 959 section 4.1.3: telnet's data mark).
@@ -122,7 +128,7 @@ impl Client {
 
     /// Sends a command and reads its reply; an error when the connection breaks.
     pub(crate) async fn try_send(&mut self, line: &str) -> std::io::Result<Reply> {
-        self.writer.write_all(format!("{line}\r\n").as_bytes()).await?;
+        self.try_write(format!("{line}\r\n").as_bytes()).await?;
         self.try_reply().await
     }
 
