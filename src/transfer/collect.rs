@@ -60,24 +60,32 @@ pub struct Collecting {
     party: Party,
     file: FileInSend,
     source: Source,
-    names: Vec<Name>,
+    of: InSend,
     from: u64,
     to: u64,
-    reading: Counted,
     undecided: Counted,
 }
 
 /// What [`Collecting`] is made of.
 #[derive(Debug)]
 pub struct Fetched {
+    /// Where the file is.
+    pub of: InSend,
     /// The open file.
     pub source: Source,
-    /// Its names below Send.
-    pub names: Vec<Name>,
     /// The first byte asked for.
     pub from: u64,
     /// The byte after the last.
     pub to: u64,
+}
+
+/// A file of Send while it is downloaded.
+#[derive(Debug)]
+pub struct InSend {
+    /// Its names below Send.
+    pub names: Vec<Name>,
+    /// The inode of that Send's staging folder.
+    pub staging_inode: u64,
     /// Keeps the file from being removed.
     pub reading: Counted,
 }
@@ -85,10 +93,10 @@ pub struct Fetched {
 impl Collecting {
     /// From now on a DELE of the file waits until this is decided.
     pub fn new(depot: &Depot, party: &Party, fetched: Fetched) -> Self {
-        let Fetched { source, names, from, to, reading } = fetched;
-        let file = file_in_send(party.connector(), &names, &source.version());
+        let Fetched { of, source, from, to } = fetched;
+        let file = file_in_send(party.connector(), &of.names, &source.version());
         let undecided = depot.collections.undecided(&file.connector_key, &file.path);
-        Self { party: party.clone(), file, source, names, from, to, reading, undecided }
+        Self { party: party.clone(), file, source, of, from, to, undecided }
     }
 
     /// It was broken off after `moved` bytes: a later RETR may continue there.
@@ -131,7 +139,7 @@ impl Collecting {
         if !settings.save_to_sent_folder && !settings.remove_file_after_send {
             return;
         }
-        let Self { party, file, source, names, reading, undecided, .. } = self;
+        let Self { party, file, source, of: InSend { names, reading, .. }, undecided, .. } = self;
         let work = Work { depot, profile: &party.snapshot.profile, connector: party.connector(), file: &file };
         let copied = work.copy(&names, Some(source)).await;
         // DELE need not wait any longer; removal waits for others who are downloading the file.
@@ -158,8 +166,7 @@ impl Collecting {
         let file = EventFile { path: self.file.path.clone(), size_bytes: self.file.id.size_bytes };
         let event = Event { file: Some(file), ..event };
         let remove = settings.remove_file_after_send;
-        let workspace = self.party.workspace(depot).ok();
-        let staging_inode = workspace.and_then(|workspace| workspace.folder(Folder::Send).staging_inode().ok());
+        let staging_inode = Some(self.of.staging_inode);
         let collection = Collection { file: self.file.clone(), at, copy, remove, staging_inode };
         depot.recorder.collect(collection, event).await?;
         fault::pass(Point::Collected).map_err(|error| NotRecorded(error.to_string()))
@@ -410,7 +417,9 @@ mod tests {
         std::fs::write(send.join("a.edi"), "bytes").unwrap();
         let source = Source::open(workspace.folder(Folder::Send), &names).unwrap();
         let reading = depot.collections.reading("acme", source.version().inode);
-        let fetched = Fetched { source, names: names.to_vec(), from: 0, to: 5, reading };
+        let staging_inode = workspace.folder(Folder::Send).staging_inode();
+        let of = InSend { names: names.to_vec(), staging_inode, reading };
+        let fetched = Fetched { of, source, from: 0, to: 5 };
         let collecting = Collecting::new(depot, party, fetched);
         collecting.record(depot, &TransferId::new(&depot.ids)).await.unwrap();
         drop((collecting, workspace));

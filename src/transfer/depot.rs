@@ -80,7 +80,7 @@ impl Depot {
     /// Whether the disk that a folder is on is away: what was `noted` of it at that time is the number of its staging folder, and
     /// an empty place has another (decision 0112).
     pub fn is_away(&self, folder: &OpenFolder, noted: Option<u64>, at: Timestamp) -> bool {
-        noted.is_some() && folder.staging_inode().ok() != noted && self.clock.now() < at.plus(AWAITED_FOR)
+        noted.is_some_and(|noted| noted != folder.staging_inode()) && self.clock.now() < at.plus(AWAITED_FOR)
     }
 
     /// A write or a sync could not be done: uploads are refused from now on until a probe succeeds, which is told once. Not

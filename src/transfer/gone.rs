@@ -86,7 +86,7 @@ pub(super) async fn look(
     let (db, key) = (&depot.db, live.connector.id.key());
     // If a disk is away, its place is empty, and everything would seem to be taken (decision 0112): only files received
     // in this very folder are looked for.
-    let staging_inode = workspace.folder(Folder::Receive).staging_inode()?;
+    let staging_inode = workspace.folder(Folder::Receive).staging_inode();
     let lying = gone::in_receive(db, key, after, (staging_inode, LOOKED_FOR_MAX)).await?;
     let is_last = i64::try_from(lying.len()).is_ok_and(|count| count < LOOKED_FOR_MAX);
     let next = lying.last().filter(|_| !is_last).map(|one| one.stored_path.clone()).unwrap_or_default();

@@ -344,7 +344,7 @@ async fn commit(
     place: &OpenFolder,
     (receipt, older): (Receipt, Option<&Receipt>),
 ) -> Result<Recorded, TransferError> {
-    let staging_inode = place.staging_inode()?;
+    let staging_inode = place.staging_inode();
     let event_id = EventId::new(&depot.ids);
     let in_place_of = older.map(|older| older.id.clone());
     let published = Published { in_place_of: in_place_of.clone(), ..Published::of(&receipt, event_id.clone()) };

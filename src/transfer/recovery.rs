@@ -176,7 +176,7 @@ async fn finish(
     report: &mut Report,
 ) -> Result<bool, StoreError> {
     let staged_in = receipt::staging_inode(&depot.db, &receipt.id).await?;
-    let is_another = staged_in.is_some() && folder.staging_inode().ok() != staged_in;
+    let is_another = staged_in.is_some_and(|inode| inode != folder.staging_inode());
     let is_same_data = data_folder::is_the_same(&depot.db).await?;
     let placed = match put_in_place(depot, connector, folder, receipt, is_another || !is_same_data).await {
         Ok(false) => had_its_name(depot, folder, receipt).await,

@@ -9,8 +9,7 @@ use rustix::fs::{FileType, Mode, OFlags};
 use rustix::io::Errno;
 
 use super::bulk::{PIECE_BYTES, Pace, Thread};
-use super::collect::{Collecting, Fetched};
-use super::collections::Counted;
+use super::collect::{Collecting, Fetched, InSend};
 use super::copy::{self, Outbound, Sent, Span, ToCrLf, Watch};
 use super::depot::{Depot, Party, TransferError};
 use super::socket::Waiting;
@@ -37,8 +36,8 @@ pub struct Download {
     span: Span,
     ascii: bool,
     throttle: Throttle,
-    /// For a file in Send: its names, and what protects it from removal.
-    sent: Option<(Vec<Name>, Counted)>,
+    /// For a file in Send.
+    sent: Option<InSend>,
 }
 
 /// Its outcome.
@@ -195,7 +194,7 @@ pub async fn prepare(
     let throttle = depot.throttles.of(party.connector().id.key(), Direction::Send);
     let sent = (side == Folder::Send).then(|| {
         let reading = depot.collections.reading(party.connector().id.key(), version.inode);
-        (located.names, reading)
+        InSend { names: located.names, staging_inode: workspace.folder(side).staging_inode(), reading }
     });
     Ok(Download { source: located.source, span: Span { from: offset, to }, ascii, throttle, sent })
 }
@@ -257,9 +256,8 @@ impl Download {
 
     /// The steps after a download of a file in Send.
     pub fn collecting(self, depot: &Depot, party: &Party) -> Option<Collecting> {
-        let (names, reading) = self.sent?;
         let Span { from, to } = self.span;
-        Some(Collecting::new(depot, party, Fetched { source: self.source, names, from, to, reading }))
+        Some(Collecting::new(depot, party, Fetched { of: self.sent?, source: self.source, from, to }))
     }
 
     async fn send_as_it_is(&self, to: &mut impl Outbound, watch: &Watch<'_>, buffer: &mut [u8]) -> Sent {

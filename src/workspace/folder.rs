@@ -69,6 +69,7 @@ pub struct OpenFolder {
     /// Device and inode.
     which: (u64, u64),
     staging: Arc<OwnedFd>,
+    staging_inode: u64,
     unfinished: Mutex<HashMap<Vec<Name>, Unfinished>>,
     temporaries: Temporaries,
     naming: Mutex<HashMap<Vec<Name>, Weak<tokio::sync::Mutex<()>>>>,
@@ -119,6 +120,7 @@ impl OpenFolder {
         let staging = Arc::new(rustix::fs::openat(jail.root(), STAGING, flags, Mode::empty())?);
         Ok(Self {
             which: key_of(jail.root())?,
+            staging_inode: rustix::fs::fstat(&*staging)?.st_ino,
             jail,
             staging,
             unfinished: Mutex::default(),
@@ -158,8 +160,8 @@ impl OpenFolder {
     }
 
     /// The inode of the staging folder: if a disk is away, another one is in its place.
-    pub fn staging_inode(&self) -> io::Result<u64> {
-        Ok(rustix::fs::fstat(&*self.staging)?.st_ino)
+    pub const fn staging_inode(&self) -> u64 {
+        self.staging_inode
     }
 
     /// The uploads under way.
