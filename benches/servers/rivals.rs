@@ -12,12 +12,13 @@ use crate::server::{Ground, PASSWORD, Server, USER, launch};
 /// Packages that are unpacked.
 const UNPACKED: [&str; 5] = ["vsftpd", "proftpd-core", "proftpd-mod-crypto", "pure-ftpd", "pure-ftpd-common"];
 /// Packages that are installed: what those need.
-const INSTALLED: [&str; 7] = [
+const INSTALLED: [&str; 8] = [
     "libhiredis0.14",
     "libmemcached11",
     "libmemcachedutil2",
     "libpcre2-posix3",
     "libsodium23",
+    "libwrap0",
     "python3-pyftpdlib",
     "python3-openssl",
 ];
