@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use sqlx::SqlitePool;
-use sqlx::migrate::{Migration, MigrationType, Migrator};
+use sqlx::migrate::{MigrateError, Migration, MigrationType, Migrator};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
 use sqlx::{ConnectOptions, Connection, Row, SqlSafeStr, Sqlite, SqliteConnection, Transaction};
 
@@ -76,6 +76,8 @@ pub(super) const MIGRATIONS: &[(i64, &str, &str)] = &[
     (116, "receipts temporary", include_str!("../../migrations/0116_receipts_temporary.sql")),
 ];
 
+const LATEST: i64 = MIGRATIONS[MIGRATIONS.len() - 1].0;
+
 /// Why the store could not do something.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
@@ -92,13 +94,29 @@ pub enum StoreError {
     },
     /// Migrations failed.
     #[error("could not bring the database up to date: {0}")]
-    Migrate(#[from] sqlx::migrate::MigrateError),
+    Migrate(MigrateError),
+    /// It has a migration that this version lacks.
+    #[error(
+        "the database was changed by a newer version of Waybill (migration {0}; this version has those up to {latest}): \
+         start that version again, or restore a backup made before the change",
+        latest = LATEST
+    )]
+    Newer(i64),
     /// A library too old to be trusted with receipts.
     #[error("SQLite {0} is too old: at least 3.51.3 is needed, older ones can corrupt the database")]
     SqliteTooOld(String),
     /// A stored value that this version cannot read.
     #[error("could not read what is stored: {0}")]
     Unreadable(String),
+}
+
+impl From<MigrateError> for StoreError {
+    fn from(error: MigrateError) -> Self {
+        match error {
+            MigrateError::VersionMissing(version) => Self::Newer(version),
+            error => Self::Migrate(error),
+        }
+    }
 }
 
 /// How a writing transaction begins: it takes the write lock at once, so it cannot fail half way for lack of it.
@@ -287,6 +305,19 @@ impl Lock {
 mod tests {
     use super::*;
     use std::collections::HashMap;
+
+    #[tokio::test]
+    async fn a_database_of_a_newer_version_is_left_alone_and_that_is_said() {
+        const NEWER: &str = "INSERT INTO _sqlx_migrations (version, description, success, checksum, execution_time) \
+             VALUES (999999, 'of a newer version', 1, x'00', 1)";
+        let folder = tempfile::tempdir().unwrap();
+        let db = Db::open(folder.path()).await.unwrap();
+        sqlx::query(NEWER).execute(db.writer()).await.unwrap();
+        drop(db);
+        let error = Db::open(folder.path()).await.unwrap_err().to_string();
+        assert!(error.contains("newer version of Waybill (migration 999999;"), "{error}");
+        assert!(error.ends_with("restore a backup made before the change"), "{error}");
+    }
 
     /// Prepares every `const NAME: &str = "…SQL…";` of this folder, and every one that a macro of its file begins,
     /// against a migrated database: what `query!` would check, without its second build of SQLite.
