@@ -38,8 +38,6 @@ use crate::transfer::presence::Presence;
 pub const LOGIN_DEADLINE: Duration = Duration::from_mins(2);
 /// How long sending a reply may take; a client that does not read is dropped.
 pub const REPLY_TIMEOUT: Duration = Duration::from_secs(30);
-/// How long a control connection may take to close; what its client has not read by then is lost to it.
-pub const CLOSE_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long running transfers may go on after a stop was asked for.
 pub const DRAIN_FOR: Duration = Duration::from_secs(30);
 

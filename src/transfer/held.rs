@@ -281,9 +281,11 @@ impl Found {
 
     /// Whether the disk is away that its file and what is held of it are on.
     async fn is_away(&self, depot: &Depot, hold: &rows::Hold) -> Result<bool, StoreError> {
-        let (noted, folder) = (receipt::staging_inode(&depot.db, &self.receipt.id).await?, &self.workspace);
-        let is_away = || depot.is_away(folder.folder(Folder::Receive), noted, self.receipt.completed_at);
-        Ok(hold.folder == self.path && is_away())
+        if hold.folder != self.path {
+            return Ok(false);
+        }
+        let noted = receipt::staging_inode(&depot.db, &self.receipt.id).await?;
+        Ok(depot.is_away(self.workspace.folder(Folder::Receive), noted, self.receipt.completed_at))
     }
 
     /// The same of what may not be held: its file may have been taken, and its inode be another's by now.

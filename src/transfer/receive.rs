@@ -5,7 +5,6 @@
 
 use std::io;
 use std::sync::Arc;
-use std::time::Duration;
 
 use tokio::io::AsyncWriteExt;
 
@@ -17,6 +16,7 @@ use super::digest::Digest;
 use super::plan::{Base, Plan, check_reserve};
 use super::publish::{self, Whole};
 use super::quota;
+use super::socket::CLOSE_TIMEOUT;
 use super::throttle::Throttled;
 use super::unfinished::{self, Full};
 use crate::base::clock::Timestamp;
@@ -318,8 +318,6 @@ impl Upload {
     }
 }
 
-/// How long our end of a data connection may take to leave.
-const CLOSE_TIMEOUT: Duration = Duration::from_secs(5);
 /// When the disk is full, only a part of at least this size is kept (PRODUCT 5.10).
 const KEEP_BYTES_MIN: u64 = 1024 * 1024;
 

@@ -222,11 +222,6 @@ impl Download {
         self.span.to - self.span.from
     }
 
-    /// When the file last changed.
-    pub fn modified(&self) -> Timestamp {
-        self.source.version().modified
-    }
-
     /// Sends it and closes the data connection in order.
     pub async fn run(&self, depot: &Depot, to: &mut impl Outbound, watch: &Watch<'_>) -> Done {
         let mut buffer = depot.buffers.take();

@@ -12,6 +12,8 @@ use rustix::event::{PollFd, PollFlags};
 use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
 use tokio::net::TcpStream;
 
+/// How long a connection, control or data, may take to close; what its client has not read by then is lost to it.
+pub const CLOSE_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long a thread waits for a socket before it checks whether the transfer was ended.
 const WAIT_MOST: Duration = Duration::from_millis(50);
 

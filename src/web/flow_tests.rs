@@ -121,6 +121,17 @@ async fn no_line_of_the_map_goes_through_the_number_of_another() {
     assert!(map.rfind("<path class=\"edge").unwrap() < map.find("<g class=\"edge-n").unwrap(), "{map}");
 }
 
+/// An editor copies the connector acme; the copy's page.
+async fn copy_of_acme(site: &Site) -> String {
+    site.live.refresh().await.unwrap();
+    let editor = site.person("edda", Role::Editor).await;
+    let csrf = site.get("/flows", &editor).await.csrf();
+    let form = [("csrf", &*csrf), ("id", "Copy"), ("copy_of", "acme")];
+    let copied = site.post("/connectors", &editor, &form).await;
+    assert_eq!(copied.header(LOCATION), "/connectors/Copy/settings", "{}", copied.text);
+    site.get("/connectors/Copy/settings", &editor).await.text
+}
+
 #[tokio::test]
 async fn a_copy_has_the_slas_actions_and_arrows_of_its_model_and_what_it_has_not_is_said() {
     let folder = tempfile::tempdir().unwrap();
@@ -142,13 +153,7 @@ async fn a_copy_has_the_slas_actions_and_arrows_of_its_model_and_what_it_has_not
     for (from, to, on_error) in [("acme", "beta", false), ("acme", "gamma", true), ("beta", "acme", false)] {
         arrow::connect(&site.db, (from, to), on_error, &site.change()).await.unwrap();
     }
-    site.live.refresh().await.unwrap();
-    let editor = site.person("edda", Role::Editor).await;
-    let csrf = site.get("/flows", &editor).await.csrf();
-    let form = [("csrf", &*csrf), ("id", "Copy"), ("copy_of", "acme")];
-    let copied = site.post("/connectors", &editor, &form).await;
-    assert_eq!(copied.header(LOCATION), "/connectors/Copy/settings", "{}", copied.text);
-    let page = site.get("/connectors/Copy/settings", &editor).await.text;
+    let page = copy_of_acme(&site).await;
     let not = "Not copied: After a file is received: run import (only an admin adds what runs a program); what beta passes along to acme.";
     assert!(page.contains(not), "{page}");
     let slas = sla::of_connector(&site.db, "copy").await.unwrap();
@@ -171,16 +176,10 @@ async fn a_copy_is_not_signed_in_to_with_the_client_certificate_of_its_model() {
     let values = [("client_certificate", "only"), ("client_certificate_match", &*pin), ("description", "EDI")];
     let values = values.map(|(key, value)| (key.to_owned(), value.to_owned())).into();
     connector::add(&site.db, &acme, &values, None, &site.change()).await.unwrap();
-    site.live.refresh().await.unwrap();
-    let editor = site.person("edda", Role::Editor).await;
-    let csrf = site.get("/flows", &editor).await.csrf();
-    let form = [("csrf", &*csrf), ("id", "Copy"), ("copy_of", "acme")];
-    let copied = site.post("/connectors", &editor, &form).await;
-    assert_eq!(copied.header(LOCATION), "/connectors/Copy/settings", "{}", copied.text);
+    let page = copy_of_acme(&site).await;
     let there = site.live.snapshot();
     let settings = &there.connector("copy").unwrap().connector.settings;
     assert_eq!(settings.client_certificate, ClientCertificate::None);
     assert_eq!(settings.client_certificate_match, None);
-    let page = site.get("/connectors/Copy/settings", &editor).await.text;
     assert!(page.contains("Not copied: the client certificate."), "{page}");
 }

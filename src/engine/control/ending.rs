@@ -156,9 +156,10 @@ mod tests {
     use crate::access::passive::Ports;
     use crate::access::password::Hasher;
     use crate::engine::control::Arrival;
-    use crate::engine::{CLOSE_TIMEOUT, Engine, LOGIN_DEADLINE, Stop, TlsBase};
+    use crate::engine::{Engine, LOGIN_DEADLINE, Stop, TlsBase};
     use crate::transfer::depot::Depot;
     use crate::transfer::presence::Presence;
+    use crate::transfer::socket::CLOSE_TIMEOUT;
 
     /// What the kernel is asked to hold on each side of a session: less than TLS does.
     const SOCKET_BYTES: u32 = 4_096;

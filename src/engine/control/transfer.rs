@@ -13,7 +13,6 @@ use tokio::time::Instant;
 use super::connection::Control;
 use crate::base::path::VirtualPath;
 use crate::domain::authorise::No;
-use crate::engine::CLOSE_TIMEOUT;
 use crate::engine::reading::{Reading, Wanted};
 use crate::engine::refusal::{self, About};
 use crate::engine::transfers::{self, ControlLine, End, Job, Progress};
@@ -23,6 +22,7 @@ use crate::store::session::SessionEnd;
 use crate::store::transfer::{Direction, Transfer as Record};
 use crate::transfer::abort::Abort;
 use crate::transfer::depot::TransferError;
+use crate::transfer::socket::CLOSE_TIMEOUT;
 
 /// A transfer or reading in progress.
 pub(super) struct Running {
