@@ -6,6 +6,7 @@ use std::collections::VecDeque;
 use std::fmt;
 
 use crate::base::clock::Timestamp;
+use crate::ftp::command::secret_verb;
 
 /// Lines kept: the first and the last of a longer session.
 pub const LINES_MAX: usize = 200;
@@ -13,8 +14,6 @@ pub const LINES_MAX: usize = 200;
 const FIRST_LINES: usize = 20;
 /// Characters of a line kept.
 const LINE_CHARS_MAX: usize = 300;
-/// Verbs that take a secret, of SITE too.
-const SECRETS: [&str; 3] = ["PASS", "ACCT", "PSWD"];
 /// Verbs that another verb follows.
 const PREFIXES: [&str; 2] = ["SITE", "QUOTE"];
 
@@ -87,15 +86,10 @@ pub fn masked(line: &str) -> Cow<'_, str> {
         Some(first) if PREFIXES.iter().any(|prefix| first.eq_ignore_ascii_case(prefix)) => words.next(),
         first => first,
     };
-    let Some(secret) = verb.and_then(secret_in) else { return Cow::Borrowed(line) };
+    let Some(secret) = verb.and_then(secret_verb) else { return Cow::Borrowed(line) };
     let upper = line.to_ascii_uppercase();
     let end = upper.find(secret).map_or(0, |at| at + secret.len());
     Cow::Owned(format!("{} ****", upper[..end].trim_start()))
-}
-
-fn secret_in(verb: &str) -> Option<&'static str> {
-    let is_at = |part: &[u8], secret: &str| part.eq_ignore_ascii_case(secret.as_bytes());
-    SECRETS.into_iter().find(|secret| verb.as_bytes().windows(secret.len()).any(|part| is_at(part, secret)))
 }
 
 #[cfg(test)]

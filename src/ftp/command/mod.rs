@@ -12,5 +12,5 @@ pub(super) use arguments::{
 pub(super) use site::site;
 pub use words::{
     Check, Command, EpsvArgument, ListArgument, Mechanism, ModeArgument, OptsArgument, ProtArgument, SiteArgument,
-    StruArgument, TypeArgument,
+    StruArgument, TypeArgument, secret_verb,
 };

@@ -9,8 +9,10 @@ use crate::ftp::listing::Facts;
 use crate::ftp::reply::{Code, Reply};
 use crate::ftp::session::{Algorithm, Family};
 
-/// Characters kept of an unknown verb: what does not look like a verb may be a misplaced password.
+/// The longest unknown verb that is said back.
 const VERB_CHARS_MAX: usize = 12;
+/// Verbs that take a secret, of SITE too.
+const SECRETS: [&str; 3] = ["PASS", "ACCT", "PSWD"];
 /// The first words of a client of another protocol.
 const HTTP: [&str; 9] = ["GET", "HEAD", "POST", "PUT", "DELETE", "CONNECT", "OPTIONS", "TRACE", "PATCH"];
 
@@ -155,7 +157,7 @@ pub enum Command {
     Md5(Check),
     /// Known from an RFC or from other servers, but not offered here: the verb.
     Unsupported(&'static str),
-    /// Unknown: the verb, shortened.
+    /// Unknown: the verb; empty if it may be something secret.
     Unknown(String),
     /// An HTTP verb: the client speaks another protocol.
     Http,
@@ -178,7 +180,8 @@ impl Command {
         }
         Ok(match feature::unsupported(verb) {
             Some(verb) => Self::Unsupported(verb),
-            None => Self::Unknown(verb.chars().take(VERB_CHARS_MAX).collect()),
+            None if looks_like_a_verb(verb) => Self::Unknown(verb.to_owned()),
+            None => Self::Unknown(String::new()),
         })
     }
 
@@ -389,6 +392,18 @@ pub enum SiteArgument {
     Unknown,
 }
 
+/// Whether it may be said back: what does not look like a verb, or has a secret clinging to it, may be a misplaced
+/// password.
+fn looks_like_a_verb(verb: &str) -> bool {
+    verb.len() <= VERB_CHARS_MAX && verb.bytes().all(|byte| byte.is_ascii_alphabetic()) && secret_verb(verb).is_none()
+}
+
+/// The verb within a word, in any case, that takes a secret.
+pub fn secret_verb(word: &str) -> Option<&'static str> {
+    let is_at = |part: &[u8], secret: &str| part.eq_ignore_ascii_case(secret.as_bytes());
+    SECRETS.into_iter().find(|secret| word.as_bytes().windows(secret.len()).any(|part| is_at(part, secret)))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -411,7 +426,9 @@ mod tests {
         assert_eq!(command, Command::Pass(Secret::new(" two blanks ")));
         assert_eq!(format!("{command:?}"), "Pass(Secret(..))");
         assert_eq!(Command::parse("PASS"), Ok(Command::Pass(Secret::new(""))));
-        assert_eq!(format!("{:?}", Command::read("correct-horse-battery")), "Unknown(\"correct-hors\")");
+        for misplaced in ["correct-horse-battery", "PASS:hunter2", "PASShunter", "hunter2", "correcthorsebattery"] {
+            assert_eq!(Command::read(misplaced), Command::Unknown(String::new()), "{misplaced}");
+        }
         assert_eq!(format!("{:?}", Command::read("ACCT hunter2")), "Acct");
     }
 

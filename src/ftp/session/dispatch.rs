@@ -148,7 +148,11 @@ impl Session {
         if self.unknown >= most {
             return Step::Close(Reply::new(Code::ClosingControl, "Too many commands that are not FTP. Closing."));
         }
-        Step::Send(Reply::new(Code::SyntaxError, format!("There is no command {verb}; HELP lists all.")))
+        let text = match verb {
+            "" => "That is not a command; HELP lists all.".to_owned(),
+            verb => format!("There is no command {verb}; HELP lists all."),
+        };
+        Step::Send(Reply::new(Code::SyntaxError, text))
     }
 }
 
