@@ -151,7 +151,9 @@ impl Db {
             .foreign_keys(true)
             .busy_timeout(BUSY_TIMEOUT)
             .statement_cache_capacity(STATEMENTS_CACHED);
-        let mut first = options.connect().await?;
+        // A power cut may take migrations back, in order, and the next start makes them again. The writer's first commit
+        // syncs what came before it.
+        let mut first = options.clone().synchronous(SqliteSynchronous::Normal).connect().await?;
         check_version(&mut first).await?;
         let lock = Lock::wait(&folder.join("migrate.lock"))?;
         migrator().run(&mut first).await?;
