@@ -109,16 +109,18 @@ async fn announce(
     (scheme, address): (&str, SocketAddr),
     setup_code: &SetupCode,
 ) -> Result<(), Failure> {
-    let mut text = format!("Web interface: {scheme}://{address}/\n");
+    let address = format!("{scheme}://{address}/");
     let is_first = administrator::count(&engine.depot.db).await? == 0;
-    if is_first {
+    let code = if is_first {
         let code = setup_code.printed();
-        text += &format!("Set-up code:   {code} (for the first administrator, valid until this process ends)\n");
-    }
-    if let Err(error) = print(&text) {
+        format!("Set-up code:   {code} (for the first administrator, valid until this process ends)\n")
+    } else {
+        String::new()
+    };
+    if let Err(error) = print(&format!("Web interface: {address}\n{code}")) {
         // The code is a secret: the log never has it.
         let code = if is_first { ", nor could the set-up code: for another, start again" } else { "" };
-        tracing::warn!(%error, "The web interface answers at {scheme}://{address}/: that could not be printed{code}");
+        tracing::warn!(%error, "The web interface answers at {address}: that could not be printed{code}");
     }
     Ok(())
 }

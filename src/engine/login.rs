@@ -81,12 +81,15 @@ pub fn shown_name(snapshot: &Snapshot, name: &str) -> String {
 
 /// A line as shown on pages and in records and transcripts.
 pub fn shown_line(snapshot: &Snapshot, line: &str) -> String {
-    match Command::read(line.trim_start()) {
-        Command::User(name) if snapshot.partner(&name).is_none() => {
-            format!("USER {}****", shown_name(snapshot, &name))
-        }
-        _ => masked(line),
+    // Most lines are another command.
+    let verb = line.split_whitespace().next().unwrap_or_default();
+    if verb.eq_ignore_ascii_case("USER")
+        && let Command::User(name) = Command::read(line.trim_start())
+        && snapshot.partner(&name).is_none()
+    {
+        return format!("USER {}****", shown_name(snapshot, &name));
     }
+    masked(line).into_owned()
 }
 
 /// `PASS`.

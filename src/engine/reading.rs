@@ -133,11 +133,8 @@ impl Reading {
     }
 
     async fn turn(&self) -> Result<SemaphorePermit<'static>, TransferError> {
-        tokio::select! {
-            biased;
-            ending = self.abort.broken() => Err(TransferError::Broken(ending)),
-            turn = READERS.acquire() => turn.map_err(io::Error::other).map_err(TransferError::Storage),
-        }
+        let turn = self.abort.before(READERS.acquire()).await.map_err(TransferError::Broken)?;
+        turn.map_err(io::Error::other).map_err(TransferError::Storage)
     }
 }
 

@@ -313,12 +313,8 @@ impl Job {
     async fn open(&mut self, agreed: Agreed, unique: Option<String>, reads: Reads) -> Result<DataConnection, End> {
         let timeout = self.party.connector().settings.timeout_s.seconds();
         let broken = |ending| End::failed(&TransferError::Broken(ending), About::File);
-        let opened = tokio::select! {
-            biased;
-            ending = self.abort.broken() => return Err(broken(ending)),
-            opened = agreed.open(self.party.remote, self.local, timeout) => opened,
-        };
-        let come = opened.map_err(|error| not_opened(&error))?;
+        let opening = agreed.open(self.party.remote, self.local, timeout);
+        let come = self.abort.before(opening).await.map_err(broken)?.map_err(|error| not_opened(&error))?;
         let (go, gone) = oneshot::channel();
         let told = self.progress.send(Progress::Opened { unique, go }).await.is_ok() && gone.await.is_ok();
         if !told {
@@ -331,11 +327,7 @@ impl Job {
         let stream = match (come, &self.tls) {
             // Whatever has arrived by now is kept, even if the client is already gone.
             (Come::Silent(stream), None) => Stream::Plain(stream.into()),
-            (come, _) => tokio::select! {
-                biased;
-                ending = self.abort.broken() => return Err(broken(ending)),
-                secured = self.secure(come, (reads, timeout)) => secured?,
-            },
+            (come, _) => self.abort.before(self.secure(come, (reads, timeout))).await.map_err(broken)??,
         };
         let settings = &self.party.connector().settings;
         let tls_end = *settings.tls_end.or(&self.party.snapshot.profile.tls_end);

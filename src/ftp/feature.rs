@@ -1,6 +1,9 @@
 //! The one table that FEAT, HELP, the parser and the session read, so that they cannot disagree: a command that is not
 //! in it does not exist, and one that needs a login here needs it everywhere.
 
+use std::collections::HashMap;
+use std::sync::LazyLock;
+
 use super::command::{
     Bad, Command, Parser, allo, auth, check, epsv, hash_path, list, mdtm, mff, mfmt, mode, name, optional, opts, pass,
     path, pbsz, prot, rang, rest, site, stat, stru, type_,
@@ -268,11 +271,17 @@ const UNSUPPORTED: &[&str] = &[
     "MMD5", "XSTAT", "XDUPE", "MACB", "MLKD", "CPFR", "CPTO",
 ];
 
+/// Every verb in capitals. Each command is looked up more than once.
+static BY_VERB: LazyLock<HashMap<&str, &Feature>> = LazyLock::new(|| {
+    let verbs = |feature: &'static Feature| feature.also.iter().copied().chain([feature.name]);
+    FEATURES.iter().flat_map(|feature| verbs(feature).map(move |verb| (verb, feature))).collect()
+});
+
 /// The feature of a verb, in any case.
 pub fn find(verb: &str) -> Option<&'static Feature> {
-    FEATURES.iter().find(|feature| {
-        feature.name.eq_ignore_ascii_case(verb) || feature.also.iter().any(|also| also.eq_ignore_ascii_case(verb))
-    })
+    // Nearly every client says it in capitals.
+    let found = BY_VERB.get(verb).or_else(|| BY_VERB.get(verb.to_ascii_uppercase().as_str()));
+    found.copied()
 }
 
 /// The feature of a command; none for one that was not understood.

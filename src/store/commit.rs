@@ -12,7 +12,7 @@ use tokio::sync::oneshot;
 use super::journal::Journal;
 use super::live::Live;
 use super::open::Db;
-use super::queue::{Gone, Job, Queue, queue};
+use super::queue::{Gone, Job, Queue, Then, queue};
 use super::receipt::Receipt;
 use super::renaming::Rename;
 use super::writer::Writer;
@@ -188,8 +188,19 @@ impl Recorder {
     /// Commits that a file was collected, with its event and everything handed over before; returns when it is on disk.
     pub async fn collect(&self, collection: collected::Collection, event: event::Event) -> Result<(), NotRecorded> {
         let (done, answer) = oneshot::channel();
-        self.queue.push(Job::Collect(Box::new((collection, event)), done)).await?;
+        self.collect_then(collection, event, move |recorded| drop(done.send(recorded))).await?;
         answer.await.map_err(|_| Gone)?
+    }
+
+    /// Hands in that a file was collected; the writer does `then`, which must be short, once it is on disk or refused
+    /// for good.
+    pub async fn collect_then(
+        &self,
+        collection: collected::Collection,
+        event: event::Event,
+        then: impl FnOnce(Result<(), NotRecorded>) + Send + Sync + 'static,
+    ) -> Result<(), NotRecorded> {
+        Ok(self.queue.push(Job::Collect(Box::new((collection, event)), Then(Box::new(then)))).await?)
     }
 
     /// Clears the mark and releases the event within a few milliseconds.

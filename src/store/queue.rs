@@ -4,6 +4,7 @@
 //! Always: a job that concerns a place is taken before a later receipt of the same place, and whatever was handed in
 //! before a flush is taken before it.
 
+use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
@@ -25,13 +26,22 @@ const QUEUE_MAX: usize = 4_096;
 /// How long unawaited records may wait for company. The runner and the pages see a file that much later.
 const LINGER: Duration = Duration::from_millis(10);
 
+/// What is done once a job is written, or refused for good; nothing if the writer ends before that.
+pub(super) struct Then(pub(super) Box<dyn FnOnce(Result<(), NotRecorded>) + Send + Sync>);
+
+impl fmt::Debug for Then {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Then")
+    }
+}
+
 /// Something to be written.
 #[derive(Debug)]
 pub(super) enum Job {
     Receive(Box<Received>, oneshot::Sender<Result<Committed, NotRecorded>>),
     /// A receipt that is safe in the journal.
     Journaled(Box<Line>),
-    Collect(Box<(collected::Collection, event::Event)>, oneshot::Sender<Result<(), NotRecorded>>),
+    Collect(Box<(collected::Collection, event::Event)>, Then),
     Publish(Box<Published>),
     Moved(Place, Status),
     /// The receipt's partner was not told 226.

@@ -298,9 +298,8 @@ fn answer(batch: Vec<Job>, result: Result<&[Committed], &NotRecorded>) {
                 };
                 drop(done.send(own));
             }
-            Job::Collect(_, done) | Job::Flush(done) => {
-                drop(done.send(result.map(drop).map_err(Clone::clone)));
-            }
+            Job::Collect(_, then) => (then.0)(result.map(drop).map_err(Clone::clone)),
+            Job::Flush(done) => drop(done.send(result.map(drop).map_err(Clone::clone))),
             _ => {}
         }
     }

@@ -1,5 +1,8 @@
 //! How a transfer is broken off early, and what is recorded of it then (PRODUCT 5.3).
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
 use tokio_util::sync::CancellationToken;
 
 use crate::domain::receipt::Ending;
@@ -7,7 +10,7 @@ use crate::domain::receipt::Ending;
 /// What breaks one transfer off. Cheap to clone.
 #[derive(Clone, Debug, Default)]
 pub struct Abort {
-    asked: CancellationToken,
+    asked: Arc<AtomicBool>,
     ended: CancellationToken,
     gone: CancellationToken,
 }
@@ -15,12 +18,13 @@ pub struct Abort {
 impl Abort {
     /// For a session whose client is gone once `gone` is cancelled.
     pub fn of(gone: CancellationToken) -> Self {
-        Self { gone, ..Self::default() }
+        Self { asked: Arc::default(), ended: CancellationToken::new(), gone }
     }
 
     /// The client sent ABOR.
     pub fn ask(&self) {
-        self.asked.cancel();
+        self.asked.store(true, Ordering::Release);
+        self.ended.cancel();
     }
 
     /// This side ends the session.
@@ -36,19 +40,32 @@ impl Abort {
 
     /// How it has ended, if it was broken off.
     pub fn ending(&self) -> Option<Ending> {
-        if self.asked.is_cancelled() {
-            return Some(Ending::Aborted);
-        }
-        (self.ended.is_cancelled() || self.gone.is_cancelled()).then_some(Ending::Cut)
+        (self.ended.is_cancelled() || self.gone.is_cancelled()).then(|| self.how())
     }
 
     /// Waits until it is broken off; returns how it has ended.
     pub async fn broken(&self) -> Ending {
         tokio::select! {
             biased;
-            () = self.asked.cancelled() => Ending::Aborted,
-            () = self.ended.cancelled() => Ending::Cut,
-            () = self.gone.cancelled() => Ending::Cut,
+            () = self.ended.cancelled() => {}
+            () = self.gone.cancelled() => {}
         }
+        self.how()
+    }
+
+    /// Does `work`, unless it is broken off before that is done. What is done at once costs no registration.
+    pub async fn before<T>(&self, work: impl Future<Output = T>) -> Result<T, Ending> {
+        if let Some(ending) = self.ending() {
+            return Err(ending);
+        }
+        tokio::select! {
+            biased;
+            done = work => Ok(done),
+            ending = self.broken() => Err(ending),
+        }
+    }
+
+    fn how(&self) -> Ending {
+        if self.asked.load(Ordering::Acquire) { Ending::Aborted } else { Ending::Cut }
     }
 }

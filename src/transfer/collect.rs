@@ -131,15 +131,26 @@ impl Collecting {
                 return;
             }
         }
-        if let Err(error) = self.record(depot, transfer).await {
-            tracing::error!(%error, "Could not record that {} was collected; it is kept", self.file.path);
-            return;
-        }
-        let settings = &self.party.connector().settings;
-        if !settings.save_to_sent_folder && !settings.remove_file_after_send {
-            return;
-        }
+        let (collection, event) = self.record(depot, transfer);
         let Self { party, file, source, of: InSend { names, reading, .. }, undecided, .. } = self;
+        let settings = &party.connector().settings;
+        if !settings.save_to_sent_folder && !settings.remove_file_after_send {
+            let path = file.path.clone();
+            let then = move |recorded: Result<(), NotRecorded>| {
+                // Whoever waits for them finds it recorded.
+                drop((undecided, reading));
+                if let Err(error) = recorded.and_then(|()| passed()) {
+                    not_recorded(&error, &path);
+                }
+            };
+            if let Err(error) = depot.recorder.collect_then(collection, event, then).await {
+                not_recorded(&error, &file.path);
+            }
+            return;
+        }
+        if let Err(error) = depot.recorder.collect(collection, event).await.and_then(|()| passed()) {
+            return not_recorded(&error, &file.path);
+        }
         let work = Work { depot, profile: &party.snapshot.profile, connector: party.connector(), file: &file };
         let copied = work.copy(&names, Some(source)).await;
         // DELE need not wait any longer; removal waits for others who are downloading the file.
@@ -151,7 +162,8 @@ impl Collecting {
         }
     }
 
-    async fn record(&self, depot: &Depot, transfer: &TransferId) -> Result<(), NotRecorded> {
+    /// What is to be recorded.
+    fn record(&self, depot: &Depot, transfer: &TransferId) -> (Collection, Event) {
         let connector = self.party.connector();
         let settings = &connector.settings;
         let at = depot.clock.now();
@@ -167,10 +179,17 @@ impl Collecting {
         let event = Event { file: Some(file), ..event };
         let remove = settings.remove_file_after_send;
         let staging_inode = Some(self.of.staging_inode);
-        let collection = Collection { file: self.file.clone(), at, copy, remove, staging_inode };
-        depot.recorder.collect(collection, event).await?;
-        fault::pass(Point::Collected).map_err(|error| NotRecorded(error.to_string()))
+        (Collection { file: self.file.clone(), at, copy, remove, staging_inode }, event)
     }
+}
+
+/// It is recorded.
+fn passed() -> Result<(), NotRecorded> {
+    fault::pass(Point::Collected).map_err(|error| NotRecorded(error.to_string()))
+}
+
+fn not_recorded(error: &NotRecorded, path: &str) {
+    tracing::error!(%error, "Could not record that {path} was collected; it is kept");
 }
 
 /// The file of those names below Send, in that version.
@@ -421,7 +440,8 @@ mod tests {
         let of = InSend { names: names.to_vec(), staging_inode, reading };
         let fetched = Fetched { of, source, from: 0, to: 5 };
         let collecting = Collecting::new(depot, party, fetched);
-        collecting.record(depot, &TransferId::new(&depot.ids)).await.unwrap();
+        let (collection, event) = collecting.record(depot, &TransferId::new(&depot.ids));
+        depot.recorder.collect(collection, event).await.unwrap();
         drop((collecting, workspace));
         // As where the disk is away: a missing folder is made anew.
         std::fs::rename(&send, &away).unwrap();

@@ -283,11 +283,7 @@ impl Download {
     /// Waits for the rate limit, which is our doing and not a stall; returns how the transfer has ended if it is broken
     /// off meanwhile.
     async fn held_up(&self, watch: &Watch<'_>) -> Option<Ending> {
-        tokio::select! {
-            biased;
-            ending = watch.abort.broken() => Some(ending),
-            () = self.throttle.ready() => None,
-        }
+        watch.abort.before(self.throttle.ready()).await.err()
     }
 
     async fn send_ascii(&self, to: &mut impl Outbound, watch: &Watch<'_>, buffer: &mut [u8]) -> Sent {

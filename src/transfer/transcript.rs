@@ -1,6 +1,7 @@
 //! What was said on a control connection, secrets masked: kept in memory while the session lives, stored with each
 //! refusal and, depending on the connector's Log Level, with the record of the session.
 
+use std::borrow::Cow;
 use std::collections::VecDeque;
 use std::fmt;
 
@@ -14,6 +15,8 @@ const FIRST_LINES: usize = 20;
 const LINE_CHARS_MAX: usize = 300;
 /// Verbs that take a secret, of SITE too.
 const SECRETS: [&str; 3] = ["PASS", "ACCT", "PSWD"];
+/// Verbs that another verb follows.
+const PREFIXES: [&str; 2] = ["SITE", "QUOTE"];
 
 /// The first and last lines of a session.
 #[derive(Debug, Default)]
@@ -56,8 +59,7 @@ impl Transcript {
     }
 
     fn push(&mut self, at: Timestamp, who: char, said: &str) {
-        let printable = |c: char| if c.is_control() { '?' } else { c };
-        let line = Line { at, who, said: said.chars().take(LINE_CHARS_MAX).map(printable).collect() };
+        let line = Line { at, who, said: printable(said) };
         if self.first.len() < FIRST_LINES {
             return self.first.push(line);
         }
@@ -69,20 +71,31 @@ impl Transcript {
     }
 }
 
+/// Its first [`LINE_CHARS_MAX`] characters, without control characters. Nearly every line is short and plain.
+fn printable(said: &str) -> String {
+    if said.len() <= LINE_CHARS_MAX && said.bytes().all(|byte| matches!(byte, b' '..=b'~')) {
+        return said.to_owned();
+    }
+    said.chars().take(LINE_CHARS_MAX).map(|c| if c.is_control() { '?' } else { c }).collect()
+}
+
 /// The line as it may be shown: what follows a verb that takes a secret is left out. A line that is no command because of
 /// what stands before the verb, or clings to it, has a secret all the same.
-pub fn masked(line: &str) -> String {
-    let upper = line.to_ascii_uppercase();
-    let mut words = upper.split_whitespace();
+pub fn masked(line: &str) -> Cow<'_, str> {
+    let mut words = line.split_whitespace();
     let verb = match words.next() {
-        Some("SITE" | "QUOTE") => words.next(),
+        Some(first) if PREFIXES.iter().any(|prefix| first.eq_ignore_ascii_case(prefix)) => words.next(),
         first => first,
     };
-    let secret = SECRETS.iter().find(|secret| verb.is_some_and(|verb| verb.contains(**secret)));
-    match secret.and_then(|secret| Some(upper.find(secret)? + secret.len())) {
-        Some(end) => format!("{} ****", upper[..end].trim_start()),
-        None => line.to_owned(),
-    }
+    let Some(secret) = verb.and_then(secret_in) else { return Cow::Borrowed(line) };
+    let upper = line.to_ascii_uppercase();
+    let end = upper.find(secret).map_or(0, |at| at + secret.len());
+    Cow::Owned(format!("{} ****", upper[..end].trim_start()))
+}
+
+fn secret_in(verb: &str) -> Option<&'static str> {
+    let is_at = |part: &[u8], secret: &str| part.eq_ignore_ascii_case(secret.as_bytes());
+    SECRETS.into_iter().find(|secret| verb.as_bytes().windows(secret.len()).any(|part| is_at(part, secret)))
 }
 
 #[cfg(test)]

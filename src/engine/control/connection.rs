@@ -17,7 +17,7 @@ use tokio::net::TcpStream;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use super::transfer::{Running, next_progress};
+use super::transfer::{Running, Work, acknowledged, next_progress};
 use crate::access::admission::Slot;
 use crate::base::id::RefusalId;
 use crate::domain::authorise::No;
@@ -77,6 +77,8 @@ pub struct Control {
     /// Each with its line, secrets masked: its outcome is recorded with its own line.
     pub(super) waiting: VecDeque<(Command, String)>,
     pub(super) running: Option<Running>,
+    /// Finds out whether the latest download was collected.
+    pub(super) acknowledging: Option<Work>,
     /// Cancelled when the client's end has been read.
     pub(super) gone: CancellationToken,
     /// The last command or final reply.
@@ -138,6 +140,7 @@ impl Control {
             agreed: None,
             waiting: VecDeque::new(),
             running: None,
+            acknowledging: None,
             gone: CancellationToken::new(),
             active: now,
             login_by: now + LOGIN_DEADLINE,
@@ -193,13 +196,16 @@ impl Control {
         let may_read = self.reader.buffered() < PIPELINE_BYTES_MAX && !self.gone.is_cancelled();
         let running = self.running.as_mut();
         let transferring = self.session.is_transferring();
+        // In this order, so that nothing is registered for what is there already.
         tokio::select! {
+            biased;
             Some(progress) = next_progress(running) => self.progress(progress).await,
             read = read_some(&mut self.stream, &mut self.reader), if may_read => {
                 if !matches!(read, Ok(count) if count > 0) {
                     self.client_is_gone();
                 }
             }
+            () = acknowledged(&mut self.acknowledging) => {}
             () = tokio::time::sleep_until(idle) => self.timed_out().await,
             () = end.cancelled() => {}
             () = self.stop.drain.cancelled(), if !transferring => {}
@@ -254,6 +260,7 @@ impl Control {
     }
 
     async fn command(&mut self, command: Command) {
+        self.leave_acknowledging();
         let policy = self.policy();
         let step = self.session.command(command, &policy);
         self.step(step).await;

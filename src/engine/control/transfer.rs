@@ -5,6 +5,7 @@
 use std::future::poll_fn;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::task::{Context, Waker};
 
 use tokio::io::AsyncWriteExt;
 use tokio::sync::mpsc;
@@ -24,10 +25,12 @@ use crate::transfer::abort::Abort;
 use crate::transfer::depot::TransferError;
 use crate::transfer::socket::CLOSE_TIMEOUT;
 
+/// Runs whenever the session waits for what comes next.
+pub(super) type Work = Pin<Box<dyn Future<Output = ()> + Send>>;
+
 /// A transfer or reading in progress.
 pub(super) struct Running {
-    /// Runs whenever the session waits for what comes next.
-    work: Pin<Box<dyn Future<Output = ()> + Send>>,
+    work: Work,
     has_ended: bool,
     progress: mpsc::Receiver<Progress>,
     pub(super) abort: Abort,
@@ -160,11 +163,20 @@ impl Control {
             self.count(&record);
             self.engine.depot.recorder.transfer(Record { reply: reply.summary(), ..record }).await;
         }
-        if let Some(collecting) = end.collecting {
-            tokio::spawn(collecting.run());
-        }
+        self.leave_acknowledging();
+        self.acknowledging = end.collecting.map(|collecting| Box::pin(collecting.run()) as _);
         self.closed |= self.gone.is_cancelled();
         self.give_back_port();
+    }
+
+    /// The latest download goes on by itself, unless its client is done with it by now, as nearly every one is when it
+    /// says the next command, which may be about that very file.
+    pub(super) fn leave_acknowledging(&mut self) {
+        if let Some(mut work) = self.acknowledging.take()
+            && work.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending()
+        {
+            tokio::spawn(work);
+        }
     }
 
     fn count(&mut self, record: &Record) {
@@ -188,9 +200,21 @@ impl Control {
                 None => self.running = None,
             }
         }
+        self.leave_acknowledging();
         self.read_away().await;
         // By TLS it writes first what the client has not read.
         let _ = tokio::time::timeout(CLOSE_TIMEOUT, self.stream.shutdown()).await;
+    }
+}
+
+/// Ready once it is known whether the latest download was collected.
+pub(super) async fn acknowledged(work: &mut Option<Work>) {
+    match work {
+        Some(running) => {
+            running.await;
+            *work = None;
+        }
+        None => std::future::pending().await,
     }
 }
 

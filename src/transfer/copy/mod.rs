@@ -73,11 +73,7 @@ pub struct Watch<'a> {
 impl Watch<'_> {
     /// Runs `moving`, which sends bytes; returns how the transfer has ended if it is broken off meanwhile or stalls.
     pub async fn over<T>(&self, moving: impl Future<Output = T>) -> Result<T, Ending> {
-        tokio::select! {
-            biased;
-            ending = self.abort.broken() => Err(ending),
-            moved = self.in_time(moving) => moved.ok_or(Ending::Stalled),
-        }
+        self.abort.before(self.in_time(moving)).await?.ok_or(Ending::Stalled)
     }
 
     /// `None` once no byte has moved for too long. A client that reads slowly takes bytes from the kernel long before
