@@ -7,6 +7,7 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::tone::Tone;
 use crate::access::certificate::Urgency;
 use crate::base::clock::Timestamp;
 use crate::base::human;
@@ -59,7 +60,7 @@ pub struct Matter {
     /// Its name: the same while it lasts.
     pub item: String,
     /// `bad` or `warn`.
-    pub tone: &'static str,
+    pub tone: Tone,
     /// What is the matter.
     pub title: String,
     /// What it means.
@@ -71,7 +72,7 @@ pub struct Matter {
 }
 
 impl Matter {
-    fn new(item: impl Into<String>, tone: &'static str, title: impl Into<String>, text: impl Into<String>) -> Self {
+    fn new(item: impl Into<String>, tone: Tone, title: impl Into<String>, text: impl Into<String>) -> Self {
         let (item, title, text) = (item.into(), title.into(), text.into());
         Self { item, tone, title, text, actions: Vec::new(), until: String::new() }
     }
@@ -126,7 +127,7 @@ pub async fn matters(context: &Context) -> Result<Arc<Vec<Matter>>, WebError> {
             matter.until = super::view::Time::seen(*until, now).words;
         }
     }
-    matters.sort_by_key(|matter| (matter.is_snoozed(), matter.tone != "bad"));
+    matters.sort_by_key(|matter| (matter.is_snoozed(), matter.tone != Tone::Bad));
     let matters = Arc::new(matters);
     *found = Some((now, Arc::clone(&matters)));
     Ok(matters)
@@ -145,7 +146,7 @@ async fn listener(context: &Context) -> Result<Vec<Matter>, WebError> {
         State::CouldNotBind => "The FTP server could not listen as it should",
     };
     let text = if state.message.is_empty() { "No partner can connect.".to_owned() } else { state.message };
-    Ok(vec![Matter::new("listener", "bad", title, text).with("Open the profile", "/profiles/ftp#port")])
+    Ok(vec![Matter::new("listener", Tone::Bad, title, text).with("Open the profile", "/profiles/ftp#port")])
 }
 
 fn storage(context: &Context) -> Vec<Matter> {
@@ -160,7 +161,7 @@ fn storage(context: &Context) -> Vec<Matter> {
             }
             Ok(_) => continue,
         };
-        let matter = Matter::new(format!("storage {}", id.key()), "bad", format!("{id}: storage fails"), text);
+        let matter = Matter::new(format!("storage {}", id.key()), Tone::Bad, format!("{id}: storage fails"), text);
         failing.push(matter.with("Open its folders", format!("/connectors/{id}/advanced#input_folder")));
         if failing.len() == FAILING_SHOWN_MAX {
             break;
@@ -173,7 +174,7 @@ fn disk(context: &Context) -> Option<Matter> {
     let snapshot = context.state.live.snapshot();
     let (free, all) = context.state.depot.workspaces.room(&snapshot.profile).ok()?;
     let used = used_percent(free, all);
-    let tone = if used > DISK_BAD { "bad" } else { "warn" };
+    let tone = if used > DISK_BAD { Tone::Bad } else { Tone::Warning };
     let text = format!(
         "{} of {} are free beneath the root directory. Below the disk reserve uploads are refused.",
         human::size(free),
@@ -193,7 +194,7 @@ async fn not_seen(context: &Context) -> Result<Vec<Matter>, WebError> {
     let matter = |(item, _): (String, Timestamp)| {
         let id = snapshot.partner(item.strip_prefix("not_seen:")?)?.connector.id.to_string();
         let text = "It is enabled and does not sign in. Disable it if it is not to come, or ask the partner.";
-        let matter = Matter::new(item, "warn", format!("{id} has not signed in for long"), text.to_owned());
+        let matter = Matter::new(item, Tone::Warning, format!("{id} has not signed in for long"), text.to_owned());
         Some(
             matter
                 .with("Its sessions", format!("/connectors/{id}/logs"))
@@ -213,8 +214,8 @@ async fn slas(context: &Context) -> Result<Vec<Matter>, WebError> {
         let (id, end) = (live.connector.id.to_string(), shown(one.window.end, &settings.zone));
         let so_far = format!("{} of {}", one.files, due.at_least.get());
         let (tone, title) = match one.state {
-            SlaState::AtRisk => ("warn", format!("SLA of {id} at risk: {so_far}, due by {end}")),
-            _ => ("bad", format!("SLA of {id} missed: {so_far} by {end}")),
+            SlaState::AtRisk => (Tone::Warning, format!("SLA of {id} at risk: {so_far}, due by {end}")),
+            _ => (Tone::Bad, format!("SLA of {id} missed: {so_far} by {end}")),
         };
         let item = format!("sla:{}:{}:{}", one.id, one.window.start.us(), one.state.name());
         let matter = Matter::new(item, tone, title, settings.in_words());
@@ -241,14 +242,14 @@ async fn deliveries(context: &Context) -> Result<Vec<Matter>, WebError> {
             Some(Target::AlertMail) => {
                 let alerts = human::count(lane.count, "alert", "alerts");
                 let text = format!("The first was given up {since}. Send test says what the mail server answers.");
-                let matter = Matter::new(item, "bad", format!("{alerts} could not be sent by mail"), text);
+                let matter = Matter::new(item, Tone::Bad, format!("{alerts} could not be sent by mail"), text);
                 return matter.with("Mail", "/profiles/mail");
             }
             Some(Target::Events(id)) => {
                 let url = snapshot.event_target(&id).map(|target| target.settings.address()).unwrap_or_default();
                 let events = human::count(lane.count, "event", "events");
                 let text = format!("The first was given up {since}. Send test event says what the receiver answers.");
-                let matter = Matter::new(item, "bad", format!("{events} could not be posted to {url}"), text);
+                let matter = Matter::new(item, Tone::Bad, format!("{events} could not be posted to {url}"), text);
                 return matter.with("Event targets", "/profiles/events");
             }
             Some(Target::Action(id)) => {
@@ -259,7 +260,7 @@ async fn deliveries(context: &Context) -> Result<Vec<Matter>, WebError> {
                 let title = format!("An action of {written} could not be done {times}: {deed}");
                 let events = address("/activity/events", &[("kind", EventKind::ActionFailed.name())]);
                 let automation = format!("/connectors/{written}/automation");
-                return Matter::new(item, "bad", title, text).with("Events", events).with("Automation", automation);
+                return Matter::new(item, Tone::Bad, title, text).with("Events", events).with("Automation", automation);
             }
             None => lane.target.clone(),
         };
@@ -270,7 +271,7 @@ async fn deliveries(context: &Context) -> Result<Vec<Matter>, WebError> {
             "The first was given up {since}. They stay in Receive; each receipt says why and offers to pass it along again."
         );
         let list = address("/activity/receive", &[("connector", &from), ("status", Status::Waiting.name())]);
-        Matter::new(item, "bad", title, text)
+        Matter::new(item, Tone::Bad, title, text)
             .with("Show them", list)
             .with("Events", address("/activity/events", &[("kind", EventKind::DeliveryFailed.name())]))
     };
@@ -287,9 +288,9 @@ pub fn used_percent(free: u64, all: u64) -> u64 {
 async fn acme(context: &Context) -> Result<Option<Matter>, WebError> {
     let standing = Standing::of(context).await?;
     let next = standing.next.map(|next| format!(" It is asked again {}.", next.words)).unwrap_or_default();
-    Ok((standing.tone == "bad").then(|| {
+    Ok((standing.tone == Tone::Bad).then(|| {
         let text = format!("{}{next}", standing.message);
-        Matter::new("acme", "warn", "No certificate was issued by ACME", text).with("Open ACME", ACME)
+        Matter::new("acme", Tone::Warning, "No certificate was issued by ACME", text).with("Open ACME", ACME)
     }))
 }
 
@@ -302,19 +303,19 @@ fn certificates(context: &Context) -> Vec<Matter> {
     let open = |matter: Matter| matter.with("Open certificates", CERTIFICATES);
     if served.is_empty() {
         let text = "Every TLS handshake fails. The log says why it cannot be read.";
-        return vec![open(Matter::new("no certificate", "bad", "There is no certificate to present", text))];
+        return vec![open(Matter::new("no certificate", Tone::Bad, "There is no certificate to present", text))];
     }
     let mut matters = Vec::new();
     for (name, facts) in served.facts() {
         if let Some(urgency) = Urgency::of(facts.days_left(now)) {
-            let tone = if urgency >= Urgency::Days { "bad" } else { "warn" };
+            let tone = if urgency >= Urgency::Days { Tone::Bad } else { Tone::Warning };
             let text = "Partners’ clients refuse a certificate that has expired. Replace it; sessions go on.";
             let title = format!("Certificate {name} {}", facts.expiry(now));
             matters.push(open(Matter::new(format!("expiry {}", facts.sha256), tone, title, text)));
         } else if facts.self_signed {
             let title = "The server certificate is self-signed";
             let text = format!("A partner’s client trusts {name} only when its fingerprint is compared or pinned.");
-            matters.push(open(Matter::new(format!("self-signed {}", facts.sha256), "warn", title, text)));
+            matters.push(open(Matter::new(format!("self-signed {}", facts.sha256), Tone::Warning, title, text)));
         }
     }
     matters
@@ -333,7 +334,7 @@ fn backups(context: &Context) -> Option<Matter> {
         }
         None => ("There is no backup yet".to_owned(), "One is made every night, and the first within a minute."),
     };
-    Some(Matter::new("backup", "warn", title, text).with("Open Backup", BACKUP))
+    Some(Matter::new("backup", Tone::Warning, title, text).with("Open Backup", BACKUP))
 }
 
 /// The address that outside clients are told to connect to (227) is unreachable for them: the Passive Address, the
@@ -352,7 +353,7 @@ fn passive_address(context: &Context) -> Option<Matter> {
     let text = format!(
         "Clients come from outside, such as {remote}, and cannot reach it: their transfers fail. Hand out the public address."
     );
-    let matter = Matter::new(format!("passive {told}"), "warn", title, text);
+    let matter = Matter::new(format!("passive {told}"), Tone::Warning, title, text);
     Some(matter.with("Change it", "/profiles/ftp#passive_address"))
 }
 
@@ -380,7 +381,8 @@ fn nearly_full(leased: u32, range: PortRange) -> Option<Matter> {
         let title = format!("{leased} of {ports} passive ports are taken");
         let text =
             format!("Data connections use nearly all of {}. When none is left, transfers are refused.", range.text());
-        Matter::new("passive ports", "warn", title, text).with("Widen the range", "/profiles/ftp#passive_port_range")
+        Matter::new("passive ports", Tone::Warning, title, text)
+            .with("Widen the range", "/profiles/ftp#passive_port_range")
     })
 }
 
@@ -398,7 +400,7 @@ async fn refusals(context: &Context) -> Result<Vec<Matter>, WebError> {
         let times = human::count(one.times, "time", "times");
         let title = format!("{who}: {}, {times} in the last hour", human::lower_first(one.rule.label()));
         let item = format!("refusals {} {}", one.rule.name(), one.connector);
-        let matter = Matter::new(item, "bad", title, one.rule.explain());
+        let matter = Matter::new(item, Tone::Bad, title, one.rule.explain());
         let matter = matter.with("Why?", format!("/refusals/{}", one.latest));
         let (address, words) = fix(context, one.rule, &one.connector);
         matters.push(if address.is_empty() { matter } else { matter.with(words, address) });

@@ -5,6 +5,7 @@ use axum::http::{Method, StatusCode};
 
 use super::pages::automation::standing;
 use super::tests::{Answer, Site};
+use super::tone::Tone;
 use crate::access::secrets::Secrets;
 use crate::base::clock::{Clock, Timestamp};
 use crate::base::id::EventId;
@@ -123,7 +124,7 @@ async fn a_receiver_that_is_down_is_one_matter_whosever_files_it_should_be_told_
             .unwrap();
     }
     let waiting = delivery_page::waiting(&site.db).await.unwrap();
-    assert_eq!(standing(&target, true, &waiting), ("3 waiting".to_owned(), "warn"));
+    assert_eq!(standing(&target, true, &waiting), ("3 waiting".to_owned(), Tone::Warning));
     for lane in delivery::lanes(&site.db).await.unwrap() {
         let one = delivery::next(&site.db, &lane, false, at, 1).await.unwrap().pop().unwrap();
         let attempted = Attempted { next: Next::GiveUp(None), ..attempted(&one) };

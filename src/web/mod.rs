@@ -33,6 +33,7 @@ mod setup_code;
 mod shell;
 mod state;
 mod table;
+mod tone;
 mod unseen;
 mod view;
 

@@ -4,6 +4,7 @@
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use super::tone::Tone;
 use crate::base::clock::Timestamp;
 use crate::base::lock::lock;
 use crate::base::secret::Secret;
@@ -12,15 +13,6 @@ use crate::base::secret::Secret;
 pub const NOTES_MAX: usize = 1_000;
 /// How long a note waits for its page.
 const KEPT_FOR: Duration = Duration::from_mins(10);
-
-/// The look of a note.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Tone {
-    /// All is well.
-    Done,
-    /// It was done, but needs attention.
-    Warning,
-}
 
 /// One note.
 #[derive(Clone, Debug)]
@@ -36,7 +28,7 @@ pub struct Note {
 impl Note {
     /// A note that something was done.
     pub fn done(text: impl Into<String>) -> Self {
-        Self { tone: Tone::Done, text: text.into(), password: None }
+        Self { tone: Tone::Good, text: text.into(), password: None }
     }
 }
 

@@ -9,7 +9,8 @@ use super::context::Context;
 use super::error::WebError;
 use super::live::Followed;
 use super::looks::Looks;
-use super::notes::{Note, Tone};
+use super::notes::Note;
+use super::tone::Tone;
 use super::unseen;
 use crate::domain::administrator::Role;
 use crate::domain::value::FtpOverTls;
@@ -57,7 +58,7 @@ pub struct Lamp {
 #[derive(Clone, Debug)]
 pub struct ShownNote {
     /// `ok` or `warn`.
-    pub tone: &'static str,
+    pub tone: Tone,
     /// What was done.
     pub text: String,
     /// A password to show only this once.
@@ -198,10 +199,7 @@ impl Lamp {
 impl From<Note> for ShownNote {
     fn from(note: Note) -> Self {
         Self {
-            tone: match note.tone {
-                Tone::Done => "ok",
-                Tone::Warning => "warn",
-            },
+            tone: note.tone,
             text: note.text,
             password: note.password.map(|secret| secret.reveal().to_owned()).unwrap_or_default(),
         }

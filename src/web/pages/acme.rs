@@ -13,6 +13,7 @@ use crate::web::error::WebError;
 use crate::web::form::{Field, Kind};
 use crate::web::notes::Note;
 use crate::web::shell::{Nav, Shell};
+use crate::web::tone::Tone;
 use crate::web::view::Time;
 
 const PATH: &str = "/certificates/acme";
@@ -24,7 +25,7 @@ pub struct Standing {
     /// `Off`, `Failing`.
     pub words: &'static str,
     /// The tone of the badge.
-    pub tone: &'static str,
+    pub tone: Tone,
     /// Why the last order failed; empty if it succeeded.
     pub message: String,
     /// When the authority is asked next.
@@ -35,7 +36,7 @@ impl Standing {
     /// From the store.
     pub async fn of(context: &Context) -> Result<Self, WebError> {
         let Some(wish) = context.state.live.snapshot().appliance.acme_wish() else {
-            return Ok(Self { words: "Off", tone: "", message: String::new(), next: None });
+            return Ok(Self { words: "Off", tone: Tone::Plain, message: String::new(), next: None });
         };
         let tried = acme::last(&context.state.db).await?.unwrap_or_default();
         Ok(Self::now(context, &wish, tried))
@@ -46,11 +47,11 @@ impl Standing {
         let issued = held.as_ref().and_then(|held| held.issued());
         if tried.wish == wish.text() && tried.failures > 0 {
             let next = Some(Time::from(tried.next_at));
-            return Self { words: "Failing", tone: "bad", message: tried.message, next };
+            return Self { words: "Failing", tone: Tone::Bad, message: tried.message, next };
         }
         let (words, tone) = match &issued {
-            Some(_) => ("Issued", "ok"),
-            None => ("Being asked for", ""),
+            Some(_) => ("Issued", Tone::Good),
+            None => ("Being asked for", Tone::Plain),
         };
         let next = issued.map(|issued| Time::from(issued.renewed_at()));
         Self { words, tone, message: String::new(), next }

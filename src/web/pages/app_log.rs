@@ -12,6 +12,7 @@ use crate::web::error::WebError;
 use crate::web::live::Followed;
 use crate::web::shell::{Nav, Shell, html};
 use crate::web::table::{Offer, address};
+use crate::web::tone::Tone;
 use crate::web::view::Time;
 
 const PATH: &str = "/activity/logs";
@@ -47,7 +48,7 @@ impl Asked {
 struct Row {
     at: Time,
     level: &'static str,
-    tone: &'static str,
+    tone: Tone,
     text: String,
 }
 
@@ -71,10 +72,10 @@ impl AppLogPart {
             at: Time::seen(line.at, now),
             level: line.gravity.name(),
             tone: match line.gravity {
-                Gravity::Error => "bad",
-                Gravity::Warning => "warn",
-                Gravity::Info => "info",
-                Gravity::Debug | Gravity::Trace => "",
+                Gravity::Error => Tone::Bad,
+                Gravity::Warning => Tone::Warning,
+                Gravity::Info => Tone::Info,
+                Gravity::Debug | Gravity::Trace => Tone::Plain,
             },
             text: line.text,
         };

@@ -23,8 +23,9 @@ use crate::web::csrf::Posted;
 use crate::web::draft::{Draft, DraftView};
 use crate::web::error::WebError;
 use crate::web::form::{Kind, Section, SectionView};
-use crate::web::notes::{Note, Tone};
+use crate::web::notes::Note;
 use crate::web::shell::{Nav, Shell, html};
+use crate::web::tone::Tone;
 
 const SECTIONS: &[Section] = &[
     Section::new("Action", COMMON),
@@ -49,7 +50,7 @@ struct Row {
     words: String,
     /// Its state, in words, and its tone.
     state: String,
-    tone: &'static str,
+    tone: Tone,
     /// Whether the reader may change it.
     may_edit: bool,
 }
@@ -138,14 +139,14 @@ fn row(context: &Context, stored: &StoredAction, settings: &ActionSettings, wait
 }
 
 /// The state of an action or event target, in words, and its tone.
-pub fn standing(target: &Target, enabled: bool, waiting: &[Waiting]) -> (String, &'static str) {
+pub fn standing(target: &Target, enabled: bool, waiting: &[Waiting]) -> (String, Tone) {
     let target = target.text();
     let lanes = waiting.iter().filter(|lane| lane.target == target);
     match lanes.fold((0, 0), |(count, retrying), lane| (count + lane.count, retrying + lane.retrying)) {
-        (0, _) if enabled => ("Enabled".to_owned(), "ok"),
-        (0, _) => ("Disabled".to_owned(), ""),
-        (count, 0) => (format!("{count} waiting"), "warn"),
-        (count, _) => (format!("{count} waiting, tried again"), "bad"),
+        (0, _) if enabled => ("Enabled".to_owned(), Tone::Good),
+        (0, _) => ("Disabled".to_owned(), Tone::Plain),
+        (count, 0) => (format!("{count} waiting"), Tone::Warning),
+        (count, _) => (format!("{count} waiting, tried again"), Tone::Bad),
     }
 }
 
@@ -191,7 +192,7 @@ pub fn note(kept: Kept) -> Note {
         Some(_) => format!("Saved: {words}. Its signing secret is shown here once; give it to the receiver now."),
         None => format!("Saved: {words}."),
     };
-    Note { tone: Tone::Done, text, password: kept.secret }
+    Note { tone: Tone::Good, text, password: kept.secret }
 }
 
 /// Removes one.

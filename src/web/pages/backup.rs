@@ -26,8 +26,9 @@ use crate::web::download::{self, Served, Wanted};
 use crate::web::draft::{Draft, DraftView};
 use crate::web::error::WebError;
 use crate::web::form::{Field, Kind, Problem};
-use crate::web::notes::{Note, Tone};
+use crate::web::notes::Note;
 use crate::web::shell::{Nav, Shell};
+use crate::web::tone::Tone;
 use crate::web::view::Time;
 
 pub(super) const PATH: &str = "/settings/backup";

@@ -12,8 +12,9 @@ use crate::domain::administrator::Role;
 use crate::web::context::Context;
 use crate::web::csrf::Posted;
 use crate::web::error::WebError;
-use crate::web::notes::{Note, Tone};
+use crate::web::notes::Note;
 use crate::web::shell::{Nav, Shell, html};
+use crate::web::tone::Tone;
 use crate::web::view::Time;
 
 const PATH: &str = "/activity/blocked";

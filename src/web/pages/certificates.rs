@@ -16,8 +16,9 @@ use crate::web::context::Context;
 use crate::web::csrf::{Posted, Uploaded};
 use crate::web::error::WebError;
 use crate::web::form::Problem;
-use crate::web::notes::{Note, Tone};
+use crate::web::notes::Note;
 use crate::web::shell::{Nav, Shell, html};
+use crate::web::tone::Tone;
 use crate::web::view::Time;
 
 const PATH: &str = "/certificates";
@@ -30,7 +31,7 @@ struct Row {
     names: Vec<String>,
     expires: String,
     left: String,
-    tone: &'static str,
+    tone: Tone,
     presented: bool,
     to_browsers: bool,
     sha256: String,
@@ -103,7 +104,7 @@ fn row(context: &Context, held: &Held) -> Row {
         names: Vec::new(),
         expires: String::new(),
         left: "Unreadable".to_owned(),
-        tone: "bad",
+        tone: Tone::Bad,
         to_browsers: context.visitor.tls && browsers.fingerprints().any(|(name, _)| name == stored.name.as_str()),
         presented: served.fingerprints().any(|(name, _)| name == stored.name.as_str()),
         sha256: stored.contents.sha256.clone(),
@@ -118,9 +119,9 @@ fn row(context: &Context, held: &Held) -> Row {
         row.left = u64::try_from(days)
             .map_or_else(|_| "Expired".to_owned(), |days| format!("{} left", human::count(days, "day", "days")));
         row.tone = match Urgency::of(days) {
-            None => "ok",
-            Some(Urgency::Month | Urgency::Fortnight) => "warn",
-            Some(Urgency::Days | Urgency::Expired) => "bad",
+            None => Tone::Good,
+            Some(Urgency::Month | Urgency::Fortnight) => Tone::Warning,
+            Some(Urgency::Days | Urgency::Expired) => Tone::Bad,
         };
     }
     row
@@ -248,7 +249,7 @@ fn told(context: &Context, done: &str, name: &str, material: &Material) -> Note 
     if !presented {
         text.push_str(" Nothing presents it yet: choose it in Profiles, FTP Server.");
     }
-    let tone = if material.warnings.is_empty() { Tone::Done } else { Tone::Warning };
+    let tone = if material.warnings.is_empty() { Tone::Good } else { Tone::Warning };
     Note { tone, text, password: None }
 }
 

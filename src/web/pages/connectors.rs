@@ -37,8 +37,9 @@ use crate::web::csrf::Posted;
 use crate::web::draft::{Draft, DraftView};
 use crate::web::error::WebError;
 use crate::web::form::{Field, Kind, Look, Problem, Section, SectionView, own_is_chosen, warnings};
-use crate::web::notes::{Note, Tone};
+use crate::web::notes::Note;
 use crate::web::shell::{Nav, Shell, html};
+use crate::web::tone::Tone;
 
 const SETTINGS: &[Section] = &[
     Section::new("Partner", &["description", "group"]),
@@ -376,14 +377,14 @@ pub async fn save(context: Context, Path(id): Path<String>, posted: Posted) -> R
     let place = format!("/connectors/{}/{}", found.id, tab.name());
     let note = match password {
         Some(secret) if generate && kind == ConnectorType::Webhook => Note {
-            tone: Tone::Done,
+            tone: Tone::Good,
             text: "Saved. The new signing secret is shown here once; the receiver needs it now.".to_owned(),
             password: Some(secret),
         },
         _ if tab == Tab::Alerts => Note::done("Saved. In force now."),
         _ if kind != ConnectorType::FtpServer => Note::done("Saved. Applies to the next delivery."),
         Some(password) if generate => Note {
-            tone: Tone::Done,
+            tone: Tone::Good,
             text: "Saved. The new password is shown here once; give it to the partner now.".to_owned(),
             password: Some(password),
         },

@@ -21,8 +21,9 @@ use crate::store::live::Snapshot;
 use crate::web::context::Context;
 use crate::web::csrf::Posted;
 use crate::web::error::WebError;
-use crate::web::notes::{Note, Tone};
+use crate::web::notes::Note;
 use crate::web::shell::{Nav, Shell, html};
+use crate::web::tone::Tone;
 
 const PATH: &str = "/activity/events/deliveries";
 /// How long one press of the button works; the page tells what is left.
@@ -201,7 +202,7 @@ pub async fn act(context: Context, posted: Posted) -> Result<Response, WebError>
         text.push_str(" There are more; press the button again for the rest.");
     }
     let is_done = work.gone == 0 && !work.is_cut_short;
-    let note = Note { tone: if is_done { Tone::Done } else { Tone::Warning }, text, password: None };
+    let note = Note { tone: if is_done { Tone::Good } else { Tone::Warning }, text, password: None };
     let (page, with) =
         if work.is_cut_short { (PATH, vec![("act", wording.name)]) } else { ("/activity/events", vec![]) };
     context.leave(page, note);

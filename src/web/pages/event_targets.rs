@@ -23,8 +23,9 @@ use crate::web::csrf::Posted;
 use crate::web::draft::{Draft, DraftView};
 use crate::web::error::WebError;
 use crate::web::form::{Field, Kind};
-use crate::web::notes::{Note, Tone};
+use crate::web::notes::Note;
 use crate::web::shell::{Nav, Shell, html};
+use crate::web::tone::Tone;
 
 const PATH: &str = "/profiles/events";
 const KEYS: &[&str] = &["description", "url", "which", "kinds", "enabled"];
@@ -46,7 +47,7 @@ struct Row {
     words: String,
     description: String,
     state: String,
-    tone: &'static str,
+    tone: Tone,
 }
 
 #[derive(Template)]

@@ -20,6 +20,7 @@ use crate::web::context::Context;
 use crate::web::error::WebError;
 use crate::web::shell::{Nav, Shell, html};
 use crate::web::table::{Offer, Pager, address};
+use crate::web::tone::Tone;
 use crate::web::view::{PAGE_SIZE, Time, cursor_text, place, typed_moment};
 
 const KINDS: [(&str, &str); 4] =
@@ -40,7 +41,7 @@ struct Entry {
     at: Timestamp,
     id: String,
     kind: &'static str,
-    tone: &'static str,
+    tone: Tone,
     what: String,
     more: String,
     /// The page with the full story; empty if this is all.
@@ -70,7 +71,7 @@ impl Entry {
         Self {
             at: one.last_at,
             kind: "Refusal",
-            tone: "bad",
+            tone: Tone::Bad,
             what: format!("{}{times}", one.rule.label()),
             more: [one.command, one.detail]
                 .into_iter()
@@ -88,7 +89,7 @@ impl Entry {
         Self {
             at: one.at,
             kind: "Change",
-            tone: "info",
+            tone: Tone::Info,
             what: audit_page::named(&one.subject, one.key),
             more: format!("{} → {}", audit_page::shown(one.before), audit_page::shown(one.after)),
             link: String::new(),

@@ -18,8 +18,9 @@ use crate::web::csrf::Posted;
 use crate::web::draft::{Draft, DraftView};
 use crate::web::error::WebError;
 use crate::web::form::{Field, Kind};
-use crate::web::notes::{Note, Tone};
+use crate::web::notes::Note;
 use crate::web::shell::{Nav, Shell};
+use crate::web::tone::Tone;
 
 const PATH: &str = "/profiles/mail";
 const SERVER: &[&str] = &["mail_host", "mail_port", "mail_tls", "mail_user"];

@@ -10,6 +10,7 @@ use crate::domain::reach;
 use crate::domain::setting::Value;
 use crate::domain::value::{FtpOverTls, HostOrAddress};
 use crate::web::context::Context;
+use crate::web::tone::Tone;
 
 /// How long the page waits for the address of a name.
 const AT_ONCE: Duration = Duration::from_millis(500);
@@ -22,7 +23,7 @@ const RANGE: &str = "50000-50199";
 #[derive(Debug, PartialEq, Eq)]
 pub struct Line {
     /// `ok`, `warn` or `bad`.
-    pub tone: &'static str,
+    pub tone: Tone,
     /// What.
     pub text: String,
     /// Its consequence; may be empty.
@@ -32,7 +33,7 @@ pub struct Line {
 }
 
 impl Line {
-    fn new(tone: &'static str, text: impl Into<String>, more: impl Into<String>) -> Self {
+    fn new(tone: Tone, text: impl Into<String>, more: impl Into<String>) -> Self {
         Self { tone, text: text.into(), more: more.into(), offer: None }
     }
 
@@ -69,23 +70,23 @@ impl Way {
                 let told = told.join(", ");
                 let leads = if told == *host { host.clone() } else { format!("{host} leads to {told}") };
                 if addresses.iter().any(|address| reach::is_public(*address)) {
-                    Line::new("ok", leads, "")
+                    Line::new(Tone::Good, leads, "")
                 } else {
                     let more = "Only clients of your own network get there.";
-                    Line::new("warn", format!("{leads}: a private address"), more)
+                    Line::new(Tone::Warning, format!("{leads}: a private address"), more)
                 }
             }
             Err(why) => {
                 let more = "Partners cannot find this server by it. Tell its name server of it, or set another name in Settings.";
-                Line::new("bad", why, more)
+                Line::new(Tone::Bad, why, more)
             }
         }];
         if profile.ftp_over_tls != FtpOverTls::None {
             lines.push(if self.certified {
-                Line::new("ok", "The certificate is made for that name", "")
+                Line::new(Tone::Good, "The certificate is made for that name", "")
             } else {
                 let more = format!("Clients that check names refuse it. Certificates makes or takes one for {host}.");
-                Line::new("warn", "No certificate in use is made for that name", more)
+                Line::new(Tone::Warning, "No certificate in use is made for that name", more)
             });
         }
         lines
@@ -98,29 +99,29 @@ fn passive(profile: &Profile, way: Option<&Way>) -> Line {
     let hang = "Clients from outside hang at their first listing.";
     match &profile.passive_address {
         Some(HostOrAddress::Host(name)) => {
-            Line::new("ok", format!("PASV hands out the address of {name}"), "It is looked up again and again.")
+            Line::new(Tone::Good, format!("PASV hands out the address of {name}"), "It is looked up again and again.")
         }
         Some(HostOrAddress::Address(address)) if !reach::is_public(IpAddr::V4(*address)) => {
             let offer = public.map(|better| ("passive_address", better.to_string()));
-            Line { offer, ..Line::new("warn", format!("PASV hands out {address}, a private address"), hang) }
+            Line { offer, ..Line::new(Tone::Warning, format!("PASV hands out {address}, a private address"), hang) }
         }
         Some(HostOrAddress::Address(address)) => match public.filter(|public| public != address) {
             Some(better) => Line::new(
-                "warn",
+                Tone::Warning,
                 format!("PASV hands out {address}, and the name leads to {better}"),
                 "Data connections go elsewhere than the control connection; that is seldom meant.",
             )
             .offering("passive_address", better.to_string()),
-            None => Line::new("ok", format!("PASV hands out {address}"), ""),
+            None => Line::new(Tone::Good, format!("PASV hands out {address}"), ""),
         },
         None => match public {
             Some(better) => Line::new(
-                "warn",
+                Tone::Warning,
                 "PASV hands out the address that this machine has itself",
                 format!("Behind a router that is a private one. {hang}"),
             )
             .offering("passive_address", better.to_string()),
-            None => Line::new("ok", "PASV hands out the address that this machine has itself", ""),
+            None => Line::new(Tone::Good, "PASV hands out the address that this machine has itself", ""),
         },
     }
 }
@@ -131,9 +132,11 @@ fn ports(profile: &Profile) -> Line {
         [Some(profile.port), profile.explicit_port].into_iter().flatten().map(|port| port.get().to_string()).collect();
     let control = control.join(" and ");
     match &profile.passive_port_range {
-        Some(range) => Line::new("ok", format!("A firewall must let in {control}, and {} for data", range.text()), ""),
+        Some(range) => {
+            Line::new(Tone::Good, format!("A firewall must let in {control}, and {} for data", range.text()), "")
+        }
         None => Line::new(
-            "warn",
+            Tone::Warning,
             "Data connections use any free port",
             format!("A firewall cannot be opened for them. It must let in {control} and a Passive Port Range."),
         )
@@ -152,7 +155,7 @@ pub async fn lines(context: &Context) -> Vec<Line> {
         way.lines(&snapshot.profile)
     } else {
         let more = "Settings has the host name shown to partners; the certificate and PASV are compared with it.";
-        vec![Line::new("warn", "No host name is set", more)]
+        vec![Line::new(Tone::Warning, "No host name is set", more)]
     };
     lines.push(passive(&snapshot.profile, way.as_ref()));
     lines.push(ports(&snapshot.profile));
@@ -194,12 +197,12 @@ mod tests {
     fn the_name_the_certificate_and_where_they_lead_are_told() {
         let defaults = Profile::default();
         let good = way(&["8.8.4.4"], true).lines(&defaults);
-        assert_eq!(good.iter().map(|line| line.tone).collect::<Vec<_>>(), ["ok", "ok"]);
+        assert_eq!(good.iter().map(|line| line.tone).collect::<Vec<_>>(), [Tone::Good, Tone::Good]);
         assert_eq!(good[0].text, "ftp.example.com leads to 8.8.4.4");
         let bad = way(&[], false).lines(&defaults);
-        assert_eq!(bad.iter().map(|line| line.tone).collect::<Vec<_>>(), ["bad", "warn"]);
+        assert_eq!(bad.iter().map(|line| line.tone).collect::<Vec<_>>(), [Tone::Bad, Tone::Warning]);
         let inside = way(&["10.0.4.12"], true).lines(&defaults);
-        assert_eq!((inside[0].tone, inside[0].text.ends_with("a private address")), ("warn", true));
+        assert_eq!((inside[0].tone, inside[0].text.ends_with("a private address")), (Tone::Warning, true));
         let clear = profile(&[("ftp_over_tls", "none"), ("require_tls", "none")]);
         assert_eq!(way(&["8.8.4.4"], false).lines(&clear).len(), 1, "nobody is shown a certificate");
     }
@@ -210,14 +213,14 @@ mod tests {
         let offered = |line: Line| line.offer.map(|(key, value)| format!("{key}={value}"));
         let better = Some("passive_address=8.8.4.4".to_owned());
         let line = passive(&profile(&[("passive_address", "10.0.4.12")]), Some(&public));
-        assert!(line.tone == "warn" && line.text.contains("10.0.4.12, a private"), "{line:?}");
+        assert!(line.tone == Tone::Warning && line.text.contains("10.0.4.12, a private"), "{line:?}");
         assert_eq!(offered(line), better);
         assert_eq!(offered(passive(&Profile::default(), Some(&public))), better);
         assert_eq!(offered(passive(&profile(&[("passive_address", "8.8.8.8")]), Some(&public))), better);
-        assert_eq!(passive(&profile(&[("passive_address", "8.8.4.4")]), Some(&public)).tone, "ok");
+        assert_eq!(passive(&profile(&[("passive_address", "8.8.4.4")]), Some(&public)).tone, Tone::Good);
         let private = passive(&profile(&[("passive_address", "10.0.4.12")]), None);
-        assert_eq!((private.tone, private.offer), ("warn", None));
-        assert_eq!(passive(&Profile::default(), None).tone, "ok");
+        assert_eq!((private.tone, private.offer), (Tone::Warning, None));
+        assert_eq!(passive(&Profile::default(), None).tone, Tone::Good);
     }
 
     #[test]
@@ -225,6 +228,9 @@ mod tests {
         let line = ports(&Profile::default());
         assert_eq!(line.offer, Some(("passive_port_range", RANGE.to_owned())));
         let line = ports(&profile(&[("passive_port_range", RANGE), ("port", "2121")]));
-        assert_eq!((line.tone, line.text.as_str()), ("ok", "A firewall must let in 2121, and 50000-50199 for data"));
+        assert_eq!(
+            (line.tone, line.text.as_str()),
+            (Tone::Good, "A firewall must let in 2121, and 50000-50199 for data")
+        );
     }
 }

@@ -24,8 +24,9 @@ use crate::web::csrf::Posted;
 use crate::web::draft::{Draft, DraftView};
 use crate::web::error::WebError;
 use crate::web::form::{Kind, Problem, Section, SectionView, choose_certificates, warnings};
-use crate::web::notes::{Note, Tone};
+use crate::web::notes::Note;
 use crate::web::shell::{Nav, Shell};
+use crate::web::tone::Tone;
 use crate::web::view::Time;
 
 /// The page shows the outcome of a new port within this time.

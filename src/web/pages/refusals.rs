@@ -29,6 +29,7 @@ use crate::web::error::WebError;
 use crate::web::notes::Note;
 use crate::web::shell::{Nav, Shell, html};
 use crate::web::table::{Offer, Pager};
+use crate::web::tone::Tone;
 use crate::web::view::Time;
 
 const PATH: &str = "/activity/refusals";
@@ -59,7 +60,7 @@ struct Group {
     times: String,
     hour: String,
     trend: String,
-    tone: &'static str,
+    tone: Tone,
 }
 
 #[derive(Template)]
@@ -133,17 +134,17 @@ async fn groups(context: &Context) -> Result<Vec<Group>, WebError> {
 }
 
 /// How a day compares with the previous one, in words, and its tone.
-fn trend(now: u64, before: u64) -> (String, &'static str) {
+fn trend(now: u64, before: u64) -> (String, Tone) {
     if before == 0 {
-        return ("New".to_owned(), "warn");
+        return ("New".to_owned(), Tone::Warning);
     }
     if now >= before.saturating_mul(2) {
-        return (format!("{} times as often as the day before", human::thousands(now / before)), "bad");
+        return (format!("{} times as often as the day before", human::thousands(now / before)), Tone::Bad);
     }
     match now.cmp(&before) {
-        std::cmp::Ordering::Greater => (format!("Up from {}", human::thousands(before)), "warn"),
-        std::cmp::Ordering::Equal => ("As the day before".to_owned(), ""),
-        std::cmp::Ordering::Less => (format!("Down from {}", human::thousands(before)), "ok"),
+        std::cmp::Ordering::Greater => (format!("Up from {}", human::thousands(before)), Tone::Warning),
+        std::cmp::Ordering::Equal => ("As the day before".to_owned(), Tone::Plain),
+        std::cmp::Ordering::Less => (format!("Down from {}", human::thousands(before)), Tone::Good),
     }
 }
 

@@ -15,8 +15,9 @@ use crate::web::context::Context;
 use crate::web::csrf::Posted;
 use crate::web::error::WebError;
 use crate::web::form::Problem;
-use crate::web::notes::{Note, Tone};
+use crate::web::notes::Note;
 use crate::web::shell::{Nav, Shell, html};
+use crate::web::tone::Tone;
 
 /// The word typed to confirm.
 const CONFIRM: &str = "restore";

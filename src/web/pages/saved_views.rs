@@ -6,7 +6,8 @@ use crate::store::saved_view::{self, SavedView, VIEWS_MAX};
 use crate::web::context::Context;
 use crate::web::csrf::Posted;
 use crate::web::error::WebError;
-use crate::web::notes::{Note, Tone};
+use crate::web::notes::Note;
+use crate::web::tone::Tone;
 
 /// The lists with views.
 const PAGES: [&str; 5] =

@@ -16,6 +16,7 @@ use crate::web::error::WebError;
 use crate::web::live::Followed;
 use crate::web::shell::{Nav, Shell, html};
 use crate::web::table::address;
+use crate::web::tone::Tone;
 use crate::web::view::Time;
 
 /// Which session a stream of live updates follows.
@@ -107,7 +108,7 @@ pub struct Past {
     /// Its page.
     pub link: String,
     /// Empty, or trouble.
-    pub tone: &'static str,
+    pub tone: Tone,
     /// How it ended, and after how long.
     pub what: String,
     /// What it did.
@@ -126,7 +127,7 @@ impl Past {
         let tls = if one.tls.is_empty() { "In clear text" } else { &one.tls };
         Self {
             link: format!("/activity/sessions/{}", one.id),
-            tone: if one.ending == SessionEnd::Quit && one.tally.failures == 0 { "ok" } else { "warn" },
+            tone: if one.ending == SessionEnd::Quit && one.tally.failures == 0 { Tone::Good } else { Tone::Warning },
             what: format!("{} after {lasted}", one.ending.label()),
             did: did(one.tally),
             by: format!("{tls}{client}"),

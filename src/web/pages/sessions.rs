@@ -25,6 +25,7 @@ use crate::web::live::Followed;
 use crate::web::notes::Note;
 use crate::web::shell::{Nav, Shell, html};
 use crate::web::table::{Offer, Pager};
+use crate::web::tone::Tone;
 use crate::web::view::Time;
 
 const PATH: &str = "/activity/sessions";
@@ -49,7 +50,7 @@ pub struct Row {
     /// What it does, in a word.
     pub doing: String,
     /// The tone of that.
-    pub tone: &'static str,
+    pub tone: Tone,
     /// The file, or the last command.
     pub what: String,
     /// Its progress, in words; empty if nothing moves.
@@ -82,9 +83,9 @@ impl Row {
             tls: if doing.tls.is_empty() { "in clear text".to_owned() } else { doing.tls },
             doing: word.to_owned(),
             tone: match word {
-                "Receiving" => "ok",
-                "Sending" => "info",
-                _ => "",
+                "Receiving" => Tone::Good,
+                "Sending" => Tone::Info,
+                _ => Tone::Plain,
             },
             what: what.to_owned(),
             progress,

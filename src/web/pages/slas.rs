@@ -28,6 +28,7 @@ use crate::web::form::{Field, Kind};
 use crate::web::notes::Note;
 use crate::web::shell::{Nav, Shell, html};
 use crate::web::table::address;
+use crate::web::tone::Tone;
 
 /// The query.
 #[derive(Clone, Debug, Default, Deserialize)]
@@ -42,8 +43,8 @@ pub struct Asked {
 /// One day of a month.
 struct Day {
     number: i8,
-    /// Its tone: empty, `ok`, `warn`, `bad`.
-    tone: &'static str,
+    /// Its tone.
+    tone: Tone,
     words: String,
     /// The address of the files that count in its windows; empty while none has begun.
     files: String,
@@ -54,7 +55,7 @@ struct Row {
     id: String,
     words: String,
     state: &'static str,
-    tone: &'static str,
+    tone: Tone,
     detail: String,
     /// The address of the files that count in the current window; empty if there is none.
     files: String,
@@ -179,15 +180,15 @@ fn day(number: i8, windows: &[Window], known: &[Stand], (stored, due): (&StoredS
     let (violated, late, risky, met) =
         (count(State::Violated), count(State::Late), count(State::AtRisk), count(State::Met));
     let (tone, words) = match () {
-        () if states.is_empty() => ("", String::new()),
-        () if violated > 0 && states.len() == 1 => ("bad", "Violated".to_owned()),
-        () if violated > 0 => ("bad", format!("{violated} of {} violated", states.len())),
-        () if risky > 0 => ("warn", "At risk".to_owned()),
-        () if late > 0 => ("warn", if states.len() == 1 { "Late".to_owned() } else { format!("{late} late") }),
-        () if met == states.len() => ("ok", if met == 1 { "Met".to_owned() } else { format!("All {met} met") }),
-        () if met > 0 => ("", format!("{met} of {} met so far", states.len())),
-        () if judged.iter().all(|window| window.start > now) => ("", "Due".to_owned()),
-        () => ("", "Pending".to_owned()),
+        () if states.is_empty() => (Tone::Plain, String::new()),
+        () if violated > 0 && states.len() == 1 => (Tone::Bad, "Violated".to_owned()),
+        () if violated > 0 => (Tone::Bad, format!("{violated} of {} violated", states.len())),
+        () if risky > 0 => (Tone::Warning, "At risk".to_owned()),
+        () if late > 0 => (Tone::Warning, if states.len() == 1 { "Late".to_owned() } else { format!("{late} late") }),
+        () if met == states.len() => (Tone::Good, if met == 1 { "Met".to_owned() } else { format!("All {met} met") }),
+        () if met > 0 => (Tone::Plain, format!("{met} of {} met so far", states.len())),
+        () if judged.iter().all(|window| window.start > now) => (Tone::Plain, "Due".to_owned()),
+        () => (Tone::Plain, "Pending".to_owned()),
     };
     Day { number, tone, words, files: files(windows, (stored, due), now) }
 }
@@ -197,25 +198,25 @@ async fn current(
     context: &Context,
     (stored, settings, due): (&StoredSla, &SlaSettings, &Sla),
     now: Timestamp,
-) -> Result<(&'static str, &'static str, String), WebError> {
+) -> Result<(&'static str, Tone, String), WebError> {
     let year = now.plus(Duration::from_hours(24 * 366));
     let Some(window) = due.schedule.between(now, year).find(|window| window.start >= stored.made_at) else {
-        return Ok(("Nothing due", "", "No window in the next year".to_owned()));
+        return Ok(("Nothing due", Tone::Plain, "No window in the next year".to_owned()));
     };
     let end = shown(window.end, &settings.zone);
     if window.start > now {
-        return Ok(("Waiting", "", format!("The next window begins {}", shown(window.start, &settings.zone))));
+        return Ok(("Waiting", Tone::Plain, format!("The next window begins {}", shown(window.start, &settings.zone))));
     }
     let known = sla::windows(&context.state.db, &stored.id, window.start, window.end).await?;
     let stand = known.iter().find(|one| one.window == window);
     let files = stand.map_or(0, |one| one.files);
     let so_far = format!("{files} of {} so far, due by {end}", due.at_least.get());
     Ok(match stand.map_or(State::Pending, |one| one.state) {
-        State::Met => ("Met", "ok", format!("The window until {end} has its files")),
-        State::AtRisk => ("At risk", "warn", so_far),
-        State::Violated => ("Violated", "bad", so_far),
-        State::Late => ("Late", "warn", so_far),
-        State::Pending => ("Pending", "", so_far),
+        State::Met => ("Met", Tone::Good, format!("The window until {end} has its files")),
+        State::AtRisk => ("At risk", Tone::Warning, so_far),
+        State::Violated => ("Violated", Tone::Bad, so_far),
+        State::Late => ("Late", Tone::Warning, so_far),
+        State::Pending => ("Pending", Tone::Plain, so_far),
     })
 }
 

@@ -21,6 +21,7 @@ use crate::web::context::Context;
 use crate::web::csrf::Posted;
 use crate::web::error::WebError;
 use crate::web::shell::{Nav, Shell, html};
+use crate::web::tone::Tone;
 use crate::web::view::Time;
 
 /// Reports that are remembered; beyond it the oldest is dropped.
@@ -50,7 +51,7 @@ impl Trials {
 /// A step, as a page shows it.
 pub struct Row {
     /// `ok`, `warn`, `bad` or nothing.
-    pub tone: &'static str,
+    pub tone: Tone,
     /// The same in a word.
     pub outcome: &'static str,
     /// What was done.
@@ -66,7 +67,7 @@ pub struct Row {
 /// A whole report, as a page shows it.
 pub struct Shown {
     /// `ok`, `warn` or `bad`.
-    pub tone: &'static str,
+    pub tone: Tone,
     /// `Passed`.
     pub outcome: &'static str,
     /// When.
@@ -83,12 +84,12 @@ pub fn last(context: &Context, id: &ConnectorId) -> Option<Shown> {
     Some(Shown { tone, outcome, at: report.at.into(), rows })
 }
 
-const fn words(outcome: Outcome) -> (&'static str, &'static str) {
+const fn words(outcome: Outcome) -> (Tone, &'static str) {
     match outcome {
-        Outcome::Passed => ("ok", "Passed"),
-        Outcome::Warning => ("warn", "Passed, but look"),
-        Outcome::Failed => ("bad", "Failed"),
-        Outcome::Skipped => ("", "Left out"),
+        Outcome::Passed => (Tone::Good, "Passed"),
+        Outcome::Warning => (Tone::Warning, "Passed, but look"),
+        Outcome::Failed => (Tone::Bad, "Failed"),
+        Outcome::Skipped => (Tone::Plain, "Left out"),
     }
 }
 

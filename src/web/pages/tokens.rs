@@ -20,8 +20,9 @@ use crate::web::context::Context;
 use crate::web::csrf::Posted;
 use crate::web::error::WebError;
 use crate::web::form::{Field, Kind, Problem, SettingForm, posted_texts};
-use crate::web::notes::{Note, Tone};
+use crate::web::notes::Note;
 use crate::web::shell::{Nav, Shell, html};
+use crate::web::tone::Tone;
 use crate::web::view::Time;
 
 const PATH: &str = "/tokens";
@@ -135,7 +136,7 @@ pub async fn add(context: Context, posted: Posted) -> Result<Response, WebError>
                     "Made {}. The token is shown here once; give it to its program now.",
                     settings.name.as_str()
                 );
-                context.leave(PATH, Note { tone: Tone::Done, text, password: Some(secret) });
+                context.leave(PATH, Note { tone: Tone::Good, text, password: Some(secret) });
                 return Ok(Redirect::to(PATH).into_response());
             }
             Err(SaveError::Mistakes(mistakes)) => form.refuse(mistakes),

@@ -21,8 +21,9 @@ use crate::web::context::Context;
 use crate::web::csrf::Posted;
 use crate::web::error::WebError;
 use crate::web::form::{Choice, Problem};
-use crate::web::notes::{Note, Tone};
+use crate::web::notes::Note;
 use crate::web::shell::{Nav, Shell, html};
+use crate::web::tone::Tone;
 use crate::web::view::Time;
 
 const PATH: &str = "/users";
@@ -156,7 +157,7 @@ pub async fn add(context: Context, posted: Posted) -> Result<Response, WebError>
 
 fn told(text: String, generated: Option<Secret>) -> Note {
     match generated {
-        Some(password) => Note { tone: Tone::Done, text: format!("{text} {SHOWN_ONCE}"), password: Some(password) },
+        Some(password) => Note { tone: Tone::Good, text: format!("{text} {SHOWN_ONCE}"), password: Some(password) },
         None => Note::done(text),
     }
 }

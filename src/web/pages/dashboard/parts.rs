@@ -11,6 +11,7 @@ use crate::store::receipt::{self, Search};
 use crate::web::attention::{self, Matter, used_percent};
 use crate::web::context::Context;
 use crate::web::error::WebError;
+use crate::web::tone::Tone;
 use crate::web::view::Time;
 
 /// Files of the latest list.
@@ -43,7 +44,7 @@ impl AttentionPart {
 #[derive(Clone, Debug, Template)]
 #[template(path = "parts/server.html")]
 pub struct ServerPart {
-    tone: &'static str,
+    tone: Tone,
     state: &'static str,
     facts: Vec<(&'static str, String)>,
     disk: String,
@@ -58,9 +59,9 @@ impl ServerPart {
         let snapshot = context.state.live.snapshot();
         let profile = &snapshot.profile;
         let (tone, words) = match state.state {
-            State::Listening => ("ok", "Listening"),
-            State::Stopped => ("", "Stopped"),
-            State::CouldNotBind => ("bad", "Could not bind"),
+            State::Listening => (Tone::Good, "Listening"),
+            State::Stopped => (Tone::Plain, "Stopped"),
+            State::CouldNotBind => (Tone::Bad, "Could not bind"),
         };
         let versions = profile.tls_protocols.text().replace(',', " and ");
         let tls = match profile.ftp_over_tls {

@@ -14,8 +14,9 @@ use crate::web::context::Context;
 use crate::web::csrf::Posted;
 use crate::web::error::WebError;
 use crate::web::form::Problem;
-use crate::web::notes::{Note, Tone};
+use crate::web::notes::Note;
 use crate::web::shell::html;
+use crate::web::tone::Tone;
 
 /// Adds a connector; a partner's with a password that its page shows once.
 pub async fn add(context: Context, posted: Posted) -> Result<Response, WebError> {
@@ -83,7 +84,7 @@ async fn try_add(context: &Context, typed: &Typed) -> Result<Result<ConnectorId,
         left_out.extend(copying::copy(context, &model, &id).await?);
     }
     let text = if left_out.is_empty() { text } else { format!("{text} Not copied: {}.", left_out.join("; ")) };
-    let note = Note { tone: Tone::Done, text, password: made.map(|made| made.secret) };
+    let note = Note { tone: Tone::Good, text, password: made.map(|made| made.secret) };
     context.leave(&format!("/connectors/{id}/settings"), note);
     Ok(Ok(id))
 }

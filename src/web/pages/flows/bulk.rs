@@ -10,9 +10,10 @@ use crate::web::change;
 use crate::web::context::Context;
 use crate::web::csrf::Posted;
 use crate::web::error::WebError;
-use crate::web::notes::{Note, Tone};
+use crate::web::notes::Note;
 use crate::web::shell::{Nav, Shell, html};
 use crate::web::table::address;
+use crate::web::tone::Tone;
 
 /// Connectors changed at once.
 const CHOSEN_MAX: usize = 1_000;
@@ -86,7 +87,7 @@ pub async fn enable(context: Context, posted: Posted) -> Result<Response, WebErr
         text = format!("{text} {more} left: at most {most} are changed at once; do the same again for the next.");
     }
     let is_done = left == 0 && done.refused.is_empty() && !chosen.is_empty();
-    let note = Note { tone: if is_done { Tone::Done } else { Tone::Warning }, text, password: None };
+    let note = Note { tone: if is_done { Tone::Good } else { Tone::Warning }, text, password: None };
     context.leave("/flows", note);
     // Disabled ones no longer match a filter by state.
     let query = [("q", &*filter.q), ("group", &filter.group), ("view", "list")];

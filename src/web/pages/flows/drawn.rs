@@ -4,6 +4,7 @@ use super::map::{Cell, Frame, Line, cells, frame, label_width, labels, line, rea
 use super::{Next, Passes, Row};
 use crate::base::human;
 use crate::domain::value::ConnectorType;
+use crate::web::tone::Tone;
 
 /// One card.
 pub struct Node {
@@ -12,8 +13,8 @@ pub struct Node {
     pub kind: ConnectorType,
     pub column: usize,
     pub row: usize,
-    /// Its look: empty, `bad`, `off`.
-    pub look: &'static str,
+    /// Its look.
+    pub look: Tone,
     pub meta: String,
     pub next: Vec<Next>,
     pub is_source: bool,
@@ -24,8 +25,8 @@ pub struct Node {
 pub struct Edge {
     pub path: String,
     pub tips: Vec<String>,
-    /// Its look: empty or `bad`.
-    pub look: &'static str,
+    /// Its look.
+    pub look: Tone,
     pub label: String,
     pub label_width: usize,
     pub label_x: usize,
@@ -87,7 +88,7 @@ pub fn draw(rows: &[Row], arrows: &[Passes]) -> Drawn {
             None => arrow.today(),
         };
         let width = label_width(&label);
-        looks.push((if retrying > 0 { "bad" } else { "" }, label));
+        looks.push((if retrying > 0 { Tone::Bad } else { Tone::Plain }, label));
         lines.push((drawn, width));
     }
     let middles = labels(&lines);
@@ -102,9 +103,9 @@ pub fn draw(rows: &[Row], arrows: &[Passes]) -> Drawn {
         column: cell.column,
         row: cell.row,
         look: match (row.enabled, row.failing) {
-            (false, _) => "off",
-            (true, true) => "bad",
-            (true, false) => "",
+            (false, _) => Tone::Off,
+            (true, true) => Tone::Bad,
+            (true, false) => Tone::Plain,
         },
         meta: meta(row),
         next: row.next.iter().map(|next| Next { id: next.id.clone(), on_error: next.on_error }).collect(),
@@ -116,7 +117,7 @@ pub fn draw(rows: &[Row], arrows: &[Passes]) -> Drawn {
 }
 
 /// An arrow with its label around that point.
-fn edge((line, width): (Line, usize), (look, label): (&'static str, String), (x, y): (usize, usize)) -> Edge {
+fn edge((line, width): (Line, usize), (look, label): (Tone, String), (x, y): (usize, usize)) -> Edge {
     Edge {
         path: line.path,
         tips: line.tips,

@@ -30,6 +30,7 @@ use crate::web::error::WebError;
 use crate::web::form::Problem;
 use crate::web::shell::{Nav, Shell, html};
 use crate::web::table::address;
+use crate::web::tone::Tone;
 
 pub use add::add;
 pub use bulk::enable;

@@ -25,8 +25,9 @@ use crate::transfer::received;
 use crate::web::context::Context;
 use crate::web::csrf::Posted;
 use crate::web::error::WebError;
-use crate::web::notes::{Note, Tone};
+use crate::web::notes::Note;
 use crate::web::shell::{Nav, Shell, html};
+use crate::web::tone::Tone;
 use crate::web::view::cursor;
 
 /// Files in one choice.
@@ -169,7 +170,7 @@ async fn done(context: Context, deed: Deed, receipts: Vec<Receipt>, back: &str) 
         Deed::Fire | Deed::Zip => format!("Events of {files} fired again; each is tried within a second."),
     };
     let text = std::iter::once(what).chain(sum.reasons()).collect::<Vec<_>>().join(" ");
-    let tone = if sum.left.is_empty() { Tone::Done } else { Tone::Warning };
+    let tone = if sum.left.is_empty() { Tone::Good } else { Tone::Warning };
     Ok(go_back(&context, back, tone, text))
 }
 

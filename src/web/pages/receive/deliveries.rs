@@ -18,7 +18,8 @@ use crate::transfer::held;
 use crate::web::context::Context;
 use crate::web::csrf::Posted;
 use crate::web::error::WebError;
-use crate::web::notes::{Note, Tone};
+use crate::web::notes::Note;
+use crate::web::tone::Tone;
 use crate::web::view::Time;
 
 /// One attempt.
@@ -28,7 +29,7 @@ pub struct Attempt {
     pub at: Time,
     pub took: String,
     pub outcome: &'static str,
-    pub tone: &'static str,
+    pub tone: Tone,
     pub answer: String,
 }
 
@@ -43,7 +44,7 @@ pub struct Row {
     /// How it gets there, in words; may be empty.
     pub way: String,
     pub state: &'static str,
-    pub tone: &'static str,
+    pub tone: Tone,
     /// What happens next, and when.
     pub next: String,
     pub has_ended: bool,
@@ -115,9 +116,9 @@ async fn row(context: &Context, (connector, is_held): (&str, bool), one: Deliver
     let tries = delivery_page::tries(&context.state.db, one.id).await?;
     let attempt = |one: delivery_page::Try| {
         let (outcome, tone) = match one.outcome.as_str() {
-            "delivered" => ("Delivered", "ok"),
-            "stopped" => ("Stopped", ""),
-            _ => ("Failed", "bad"),
+            "delivered" => ("Delivered", Tone::Good),
+            "stopped" => ("Stopped", Tone::Plain),
+            _ => ("Failed", Tone::Bad),
         };
         let took = format!("{} ms", one.took_us / 1_000);
         Attempt { number: one.number, at: Time::seen(one.at, now), took, outcome, tone, answer: one.answer }
@@ -175,12 +176,12 @@ pub fn asks(snapshot: &Snapshot, target: &str) -> bool {
 }
 
 /// The tone of a state; its words are beside it.
-pub fn tone(state: DeliveryState) -> &'static str {
+pub fn tone(state: DeliveryState) -> Tone {
     match state {
-        DeliveryState::Delivered => "ok",
-        DeliveryState::Failed => "bad",
-        DeliveryState::Waiting | DeliveryState::Retrying => "warn",
-        DeliveryState::Stopped => "",
+        DeliveryState::Delivered => Tone::Good,
+        DeliveryState::Failed => Tone::Bad,
+        DeliveryState::Waiting | DeliveryState::Retrying => Tone::Warning,
+        DeliveryState::Stopped => Tone::Plain,
     }
 }
 

@@ -6,6 +6,7 @@ use crate::store::receipt::Receipt;
 use crate::web::context::Context;
 use crate::web::error::WebError;
 use crate::web::pages::session;
+use crate::web::tone::Tone;
 use crate::web::view::Time;
 
 /// The name of the fact for the session.
@@ -19,7 +20,7 @@ pub struct Detail {
     /// Where the file is now, in words.
     pub status: &'static str,
     /// The tone of that.
-    pub tone: &'static str,
+    pub tone: Tone,
     /// Its digest.
     pub sha256: String,
     /// Everything else, in order.
@@ -62,12 +63,12 @@ impl Detail {
 }
 
 /// The tone of a status; its words are beside it.
-pub fn tone(status: Status) -> &'static str {
+pub fn tone(status: Status) -> Tone {
     match status {
-        Status::PassedAlong => "ok",
-        Status::Lost => "bad",
-        Status::Waiting | Status::Gone => "warn",
-        Status::InReceive | Status::Removed | Status::Replaced => "",
+        Status::PassedAlong => Tone::Good,
+        Status::Lost => Tone::Bad,
+        Status::Waiting | Status::Gone => Tone::Warning,
+        Status::InReceive | Status::Removed | Status::Replaced => Tone::Plain,
     }
 }
 

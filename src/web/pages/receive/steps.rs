@@ -10,6 +10,7 @@ use crate::store::live::Snapshot;
 use crate::store::receipt::Receipt;
 use crate::web::context::Context;
 use crate::web::error::WebError;
+use crate::web::tone::Tone;
 
 /// Deliveries read for one page; with more, a row may be incomplete.
 const DELIVERIES_MAX: i64 = 5_000;
@@ -24,7 +25,7 @@ pub struct Steps {
     /// The state of its After Receive event, in words; empty if nobody is told.
     pub told: &'static str,
     /// The tone of that.
-    pub tone: &'static str,
+    pub tone: Tone,
 }
 
 /// What came after each of these.
@@ -59,7 +60,7 @@ fn steps(snapshot: &Snapshot, deliveries: &[Delivery]) -> Steps {
     to.truncate(NAMED_MAX);
     let named = to.join(", ");
     let to = if more > 0 { format!("{named} and {more} more") } else { named };
-    let (told, tone) = told.map_or(("", ""), |state| (state.label(), super::deliveries::tone(state)));
+    let (told, tone) = told.map_or(("", Tone::Plain), |state| (state.label(), super::deliveries::tone(state)));
     Steps { to, told, tone }
 }
 

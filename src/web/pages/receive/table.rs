@@ -20,6 +20,7 @@ use crate::web::live::Followed;
 use crate::web::pages::list;
 use crate::web::pages::saved_views::Views;
 use crate::web::table::{Chip, Offer, Pager};
+use crate::web::tone::Tone;
 use crate::web::view::{Time, cursor_text, page_size, place as begins, typed_moment};
 
 /// If their number is unknown.
@@ -54,7 +55,7 @@ pub struct Row {
     /// Where the file is now, in words.
     pub status: &'static str,
     /// The tone of that.
-    pub tone: &'static str,
+    pub tone: Tone,
     /// When it was complete.
     pub received: Time,
     /// The address that opens it, or closes it.

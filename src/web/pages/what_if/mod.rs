@@ -24,6 +24,7 @@ use crate::web::context::Context;
 use crate::web::error::WebError;
 use crate::web::form::Problem;
 use crate::web::shell::{Nav, Shell, html};
+use crate::web::tone::Tone;
 
 /// Characters of a name or path in a question.
 const ASKED_CHARS_MAX: usize = 4_096;
@@ -153,7 +154,7 @@ pub fn address_of(refusal: &Refusal) -> String {
 /// A step, as pages show it: the steps of *Test connection* look the same.
 pub struct Row {
     /// `ok`, `bad`, `off` for one not reached; otherwise empty.
-    pub tone: &'static str,
+    pub tone: Tone,
     /// `Passed`.
     pub outcome: &'static str,
     /// The question.
@@ -170,10 +171,10 @@ impl Row {
     /// A step in a case with `name`.
     fn of(context: &Context, name: &str, check: Check) -> Self {
         let (tone, outcome) = match &check.stand {
-            Stand::Passed => ("ok", "Passed"),
-            Stand::Unknown => ("", "Not known here"),
-            Stand::Refused(_) => ("bad", "Refused"),
-            Stand::NotReached => ("off", "Not reached"),
+            Stand::Passed => (Tone::Good, "Passed"),
+            Stand::Unknown => (Tone::Plain, "Not known here"),
+            Stand::Refused(_) => (Tone::Bad, "Refused"),
+            Stand::NotReached => (Tone::Off, "Not reached"),
         };
         let fix = match check.stand {
             Stand::Refused(Some(rule)) => refusals::fix(context, rule, name).0,
@@ -185,7 +186,7 @@ impl Row {
 
 /// The outcome.
 struct Report {
-    tone: &'static str,
+    tone: Tone,
     /// In one sentence.
     verdict: String,
     /// The rule's meaning and remedy.
@@ -203,12 +204,12 @@ impl Report {
             Some((Stand::Refused(Some(rule)), _)) => {
                 let (fix, fix_words) = refusals::fix(context, rule, &case.name);
                 let verdict = format!("Refused: {}", rule.label());
-                Self { tone: "bad", verdict, explain: rule.explain(), fix, fix_words, rows: Vec::new() }
+                Self { tone: Tone::Bad, verdict, explain: rule.explain(), fix, fix_words, rows: Vec::new() }
             }
             Some((Stand::Refused(None), why)) => {
                 let explain = "No setting says no: it is what lies there, or does not.";
                 let (fix, fix_words) = (String::new(), "");
-                Self { tone: "bad", verdict: format!("Refused: {why}"), explain, fix, fix_words, rows: Vec::new() }
+                Self { tone: Tone::Bad, verdict: format!("Refused: {why}"), explain, fix, fix_words, rows: Vec::new() }
             }
             _ => Self::allowed(),
         };
@@ -218,7 +219,7 @@ impl Report {
 
     fn allowed() -> Self {
         Self {
-            tone: "ok",
+            tone: Tone::Good,
             verdict: "Allowed".to_owned(),
             explain: "Every step that can be tried from here says yes, with the settings in force and the sessions live now.",
             fix: String::new(),
