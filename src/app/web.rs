@@ -102,22 +102,32 @@ fn scheme(https: &Https) -> &'static str {
     if https.current().is_some() { "https" } else { "http" }
 }
 
-/// Prints the address of the pages on standard output: it is the one thing a newcomer looks for.
+/// Prints the address of the pages on standard output: it is the one thing a newcomer looks for. If nobody can read it
+/// there (the disk is full, the reader has gone), the appliance runs all the same.
 async fn announce(
     engine: &Engine,
     (scheme, address): (&str, SocketAddr),
     setup_code: &SetupCode,
 ) -> Result<(), Failure> {
+    let address = format!("{scheme}://{address}/");
+    let is_first = administrator::count(&engine.depot.db).await? == 0;
+    let code = if is_first {
+        let code = setup_code.printed();
+        format!("Set-up code:   {code} (for the first administrator, valid until this process ends)\n")
+    } else {
+        String::new()
+    };
+    if let Err(error) = print(&format!("Web interface: {address}\n{code}")) {
+        // The code is a secret: the log never has it.
+        let code = if is_first { ", nor could the set-up code: for another, start again" } else { "" };
+        tracing::warn!(%error, "The web interface answers at {address}: that could not be printed{code}");
+    }
+    Ok(())
+}
+
+fn print(text: &str) -> std::io::Result<()> {
     use std::io::Write as _;
     let mut out = std::io::stdout();
-    writeln!(out, "Web interface: {scheme}://{address}/")?;
-    if administrator::count(&engine.depot.db).await? == 0 {
-        writeln!(
-            out,
-            "Set-up code:   {} (for the first administrator, valid until this process ends)",
-            setup_code.printed()
-        )?;
-    }
-    out.flush()?;
-    Ok(())
+    out.write_all(text.as_bytes())?;
+    out.flush()
 }

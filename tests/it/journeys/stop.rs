@@ -1,5 +1,7 @@
 //! A stop that was asked for.
 
+use std::fs::File;
+use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use tokio::io::AsyncWriteExt;
@@ -96,4 +98,23 @@ async fn a_program_that_runs_long_is_ended_by_a_stop_at_once_and_what_it_is_for_
     let tries = tries.await;
     assert_eq!((tries[0].number, tries[0].answer.as_str()), (2, "Exit status 0"));
     assert!(tries[1].answer.contains("was stopped before the end of it was known"), "{tries:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_full_disk_behind_its_output_keeps_it_from_nothing() {
+    let appliance = Appliance::new();
+    let full = || File::options().write(true).open("/dev/full").unwrap();
+    let mut command = Command::new(env!("CARGO_BIN_EXE_waybill"));
+    command.args(["serve", "--web", "127.0.0.1:0", "--data"]).arg(appliance.data()).stdin(Stdio::null());
+    let mut child = command.stdout(full()).stderr(full()).spawn().unwrap();
+    let end = tokio::time::Instant::now() + Duration::from_secs(20);
+    let mut answers = false;
+    while !answers && child.try_wait().unwrap().is_none() && tokio::time::Instant::now() < end {
+        tokio::time::sleep(Duration::from_millis(50)).await;
+        answers = appliance.cli(&["health"]).status.success();
+    }
+    let ended = child.try_wait().unwrap();
+    let _ = child.kill();
+    let _ = child.wait();
+    assert!(answers, "it ended: {ended:?}");
 }
