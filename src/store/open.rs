@@ -7,7 +7,9 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use rustix::fs::Access;
 use sqlx::SqlitePool;
+use sqlx::error::DatabaseError;
 use sqlx::migrate::{MigrateError, Migration, MigrationType, Migrator};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
 use sqlx::{ConnectOptions, Connection, Row, SqlSafeStr, Sqlite, SqliteConnection, Transaction};
@@ -22,6 +24,8 @@ pub const DATABASE: &str = "waybill.db";
 pub const SERVE_LOCK: &str = "serve.lock";
 /// Reading connections, beside the writer.
 const READERS_MAX: u32 = 4;
+/// The longest path of a file that SQLite takes, less what it appends for the write-ahead log.
+const PATH_BYTES_MAX: usize = 500;
 /// How long a statement waits for another process's write.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 /// Prepared statements kept by each connection.
@@ -92,6 +96,14 @@ pub enum StoreError {
         /// Why.
         source: std::io::Error,
     },
+    /// The database file cannot be opened.
+    #[error("could not open {path}: {why}")]
+    Unopened {
+        /// The database.
+        path: PathBuf,
+        /// Why, and what would be right.
+        why: String,
+    },
     /// Migrations failed.
     #[error("could not bring the database up to date: {0}")]
     Migrate(MigrateError),
@@ -153,7 +165,8 @@ impl Db {
             .statement_cache_capacity(STATEMENTS_CACHED);
         // A power cut may take migrations back, in order, and the next start makes them again. The writer's first commit
         // syncs what came before it.
-        let mut first = options.clone().synchronous(SqliteSynchronous::Normal).connect().await?;
+        let migrating = options.clone().synchronous(SqliteSynchronous::Normal);
+        let mut first = migrating.connect().await.map_err(|error| unopened(&file, error))?;
         check_version(&mut first).await?;
         let lock = Lock::wait(&folder.join("migrate.lock"))?;
         migrator().run(&mut first).await?;
@@ -248,6 +261,24 @@ async fn is_fit_to_begin(connection: &mut SqliteConnection) -> sqlx::Result<bool
     Ok(!connection.is_in_transaction())
 }
 
+/// SQLite says only that it was unable to open the file (`SQLITE_CANTOPEN`, <https://sqlite.org/rescode.html>).
+fn unopened(file: &Path, error: sqlx::Error) -> StoreError {
+    const CANTOPEN: &str = "14";
+    if error.as_database_error().and_then(DatabaseError::code).as_deref() != Some(CANTOPEN) {
+        return error.into();
+    }
+    let why = if file.is_dir() {
+        "it is a folder; Waybill keeps its database in a file of that name".to_owned()
+    } else if file.as_os_str().len() > PATH_BYTES_MAX {
+        format!("its path is too long; choose a data folder so that it has {PATH_BYTES_MAX} bytes at most")
+    } else if let Err(errno) = rustix::fs::access(file, Access::READ_OK | Access::WRITE_OK) {
+        format!("{errno}; it must belong to the user that Waybill runs as")
+    } else {
+        error.to_string()
+    };
+    StoreError::Unopened { path: file.to_owned(), why }
+}
+
 async fn check_version(connection: &mut SqliteConnection) -> Result<(), StoreError> {
     let text: String = sqlx::query("SELECT sqlite_version()").fetch_one(connection).await?.try_get(0)?;
     let mut numbers = text.split('.').map(|part| part.parse::<u32>().unwrap_or(0));
@@ -319,6 +350,19 @@ mod tests {
         let error = Db::open(folder.path()).await.unwrap_err().to_string();
         assert!(error.contains("newer version of Waybill (migration 999999;"), "{error}");
         assert!(error.ends_with("restore a backup made before the change"), "{error}");
+    }
+
+    #[tokio::test]
+    async fn a_database_that_cannot_be_opened_says_why() {
+        let folder = tempfile::tempdir().unwrap();
+        let said = async |folder: &Path| Db::open(folder).await.unwrap_err().to_string();
+        std::fs::create_dir(folder.path().join(DATABASE)).unwrap();
+        let error = said(folder.path()).await;
+        assert!(error.contains("waybill.db: it is a folder"), "{error}");
+        let mut long = folder.path().to_owned();
+        long.extend(["n".repeat(200), "n".repeat(200), "n".repeat(200)]);
+        let error = said(&long).await;
+        assert!(error.contains("waybill.db: its path is too long"), "{error}");
     }
 
     /// Prepares every `const NAME: &str = "…SQL…";` of this folder, and every one that a macro of its file begins,
