@@ -14,8 +14,8 @@ pub const LINES_MAX: usize = 200;
 const FIRST_LINES: usize = 20;
 /// Characters of a line kept.
 const LINE_CHARS_MAX: usize = 300;
-/// Verbs that another verb follows.
-const PREFIXES: [&str; 2] = ["SITE", "QUOTE"];
+/// Words that a verb follows: SITE, and what people type to send a verb as it is.
+const PREFIXES: [&str; 3] = ["SITE", "QUOTE", "LITERAL"];
 
 /// The first and last lines of a session.
 #[derive(Debug, Default)]
@@ -81,11 +81,8 @@ fn printable(said: &str) -> String {
 /// The line as it may be shown: what follows a verb that takes a secret is left out. A line that is no command because of
 /// what stands before the verb, or clings to it, has a secret all the same.
 pub fn masked(line: &str) -> Cow<'_, str> {
-    let mut words = line.split_whitespace();
-    let verb = match words.next() {
-        Some(first) if PREFIXES.iter().any(|prefix| first.eq_ignore_ascii_case(prefix)) => words.next(),
-        first => first,
-    };
+    let is_prefix = |word: &&str| PREFIXES.iter().any(|prefix| word.eq_ignore_ascii_case(prefix));
+    let verb = line.split_whitespace().find(|word| !is_prefix(word));
     let Some(secret) = verb.and_then(secret_verb) else { return Cow::Borrowed(line) };
     let upper = line.to_ascii_uppercase();
     let end = upper.find(secret).map_or(0, |at| at + secret.len());
@@ -118,6 +115,8 @@ mod tests {
             ("Site  pass hunter2", "SITE  PASS ****"),
             ("SITE PSWD old hunter2", "SITE PSWD ****"),
             ("quote ACCT hunter2", "QUOTE ACCT ****"),
+            ("QUOTE SITE PSWD hunter2", "QUOTE SITE PSWD ****"),
+            ("literal pass hunter2", "LITERAL PASS ****"),
             ("STOR PASS 1.pdf", "STOR PASS 1.pdf"),
             ("SITE HELP pass", "SITE HELP pass"),
             ("PASV", "PASV"),

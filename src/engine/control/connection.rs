@@ -164,6 +164,7 @@ impl Control {
             self.send(&Reply::text(Code::Ready, &welcome)).await;
         }
         let mut changes = self.engine.live.watch();
+        let mut has_read = false;
         while !self.closed {
             // Before each command, however many were sent ahead.
             if let Some(farewell) = self.must_end() {
@@ -183,14 +184,20 @@ impl Control {
                 self.line(line).await;
                 continue;
             }
-            self.wait(&mut changes).await;
+            // Bytes that make no command come before the timer, however long they go on.
+            if has_read && Instant::now() >= self.idle_at() {
+                self.timed_out().await;
+                continue;
+            }
+            has_read = self.wait(&mut changes).await;
         }
         Box::pin(self.finish()).await;
         self.record_session().await;
     }
 
-    /// Waits for whatever comes next. What ends the session only wakes it: see [`Self::must_end`].
-    async fn wait(&mut self, changes: &mut tokio::sync::watch::Receiver<i64>) {
+    /// Waits for whatever comes next; returns whether that was bytes of the client. What ends the session only wakes it:
+    /// see [`Self::must_end`].
+    async fn wait(&mut self, changes: &mut tokio::sync::watch::Receiver<i64>) -> bool {
         let idle = self.idle_at();
         let end = self.place.end().clone();
         let may_read = self.reader.buffered() < PIPELINE_BYTES_MAX && !self.gone.is_cancelled();
@@ -201,9 +208,10 @@ impl Control {
             biased;
             Some(progress) = next_progress(running) => self.progress(progress).await,
             read = read_some(&mut self.stream, &mut self.reader), if may_read => {
-                if !matches!(read, Ok(count) if count > 0) {
-                    self.client_is_gone();
+                if matches!(read, Ok(count) if count > 0) {
+                    return true;
                 }
+                self.client_is_gone();
             }
             () = acknowledged(&mut self.acknowledging) => {}
             () = tokio::time::sleep_until(idle) => self.timed_out().await,
@@ -212,6 +220,7 @@ impl Control {
             () = self.stop.now.cancelled() => {}
             _ = changes.changed() => {}
         }
+        false
     }
 
     async fn line(&mut self, line: Result<Vec<u8>, crate::ftp::line::LineError>) {

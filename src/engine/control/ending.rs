@@ -138,6 +138,7 @@ impl Control {
 
 #[cfg(test)]
 mod tests {
+    use std::io::Write as _;
     use std::net::{IpAddr, Ipv4Addr};
     use std::sync::Arc;
     use std::time::Duration;
@@ -249,6 +250,28 @@ mod tests {
         client.read_to_string(&mut said).await.unwrap();
         let codes: Vec<_> = said.lines().map(|line| &line[..4]).collect();
         assert_eq!(codes, ["220 ", "421 "], "{said}");
+    }
+
+    #[tokio::test]
+    async fn bytes_that_are_no_command_do_not_keep_an_idle_session() {
+        // Telnet's "no operation" (RFC 854).
+        const NOP: [u8; 2] = [0xff, 0xf1];
+        let folder = tempfile::tempdir().unwrap();
+        let (mut control, client) = session(folder.path()).await;
+        let client = client.into_std().unwrap();
+        client.set_nonblocking(false).unwrap();
+        let flood = |mut client: std::net::TcpStream| while client.write_all(&NOP.repeat(65_536)).is_ok() {};
+        let floods = [(); 3].map(|()| {
+            let client = client.try_clone().unwrap();
+            std::thread::spawn(move || flood(client))
+        });
+        // There is something to read before the session begins.
+        tokio::time::sleep(Duration::from_millis(50)).await;
+        control.active = Instant::now() - Duration::from_hours(1);
+        tokio::time::timeout(Duration::from_secs(2), control.serve()).await.expect("the session ends");
+        for flood in floods {
+            flood.join().unwrap();
+        }
     }
 
     #[tokio::test]
