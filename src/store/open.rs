@@ -9,7 +9,6 @@ use std::time::Duration;
 
 use rustix::fs::Access;
 use sqlx::SqlitePool;
-use sqlx::error::DatabaseError;
 use sqlx::migrate::{MigrateError, Migration, MigrationType, Migrator};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
 use sqlx::{ConnectOptions, Connection, Row, SqlSafeStr, Sqlite, SqliteConnection, Transaction};
@@ -261,10 +260,17 @@ async fn is_fit_to_begin(connection: &mut SqliteConnection) -> sqlx::Result<bool
     Ok(!connection.is_in_transaction())
 }
 
-/// SQLite says only that it was unable to open the file (`SQLITE_CANTOPEN`, <https://sqlite.org/rescode.html>).
+/// SQLite's primary result code, if the error has one: <https://sqlite.org/rescode.html>.
+pub(super) fn primary_code(error: &sqlx::Error) -> Option<u32> {
+    const PRIMARY: u32 = 0xff;
+    let code: u32 = error.as_database_error()?.code()?.parse().ok()?;
+    Some(code & PRIMARY)
+}
+
+/// SQLite says only that it was unable to open the file (`SQLITE_CANTOPEN`).
 fn unopened(file: &Path, error: sqlx::Error) -> StoreError {
-    const CANTOPEN: &str = "14";
-    if error.as_database_error().and_then(DatabaseError::code).as_deref() != Some(CANTOPEN) {
+    const CANTOPEN: u32 = 14;
+    if primary_code(&error) != Some(CANTOPEN) {
         return error.into();
     }
     let why = if file.is_dir() {

@@ -17,7 +17,7 @@ use tokio_util::sync::CancellationToken;
 use super::commit::{Committed, NotRecorded, Place};
 use super::group::Group;
 use super::journal::Journal;
-use super::open::{BEGIN, Db};
+use super::open::{BEGIN, Db, primary_code};
 use super::queue::{Job, Jobs};
 use super::renaming::{self, Rename};
 use super::{event, held, refusal, session};
@@ -305,17 +305,12 @@ fn answer(batch: Vec<Job>, result: Result<&[Committed], &NotRecorded>) {
     }
 }
 
-/// Whether the database refuses the row itself, and would do so again. Otherwise the database cannot be written:
-/// primary codes of <https://sqlite.org/rescode.html>.
+/// Whether the database refuses the row itself, and would do so again. Otherwise the database cannot be written.
 fn is_of_a_row(error: &sqlx::Error) -> bool {
-    const PRIMARY: u32 = 0xff;
     // SQLITE_ERROR, SQLITE_TOOBIG, SQLITE_CONSTRAINT, SQLITE_MISMATCH, SQLITE_RANGE.
     const OF_A_ROW: [u32; 5] = [1, 18, 19, 20, 25];
     match error {
-        sqlx::Error::Database(error) => {
-            let code = error.code().and_then(|code| code.parse::<u32>().ok());
-            code.is_some_and(|code| OF_A_ROW.contains(&(code & PRIMARY)))
-        }
+        sqlx::Error::Database(_) => primary_code(error).is_some_and(|code| OF_A_ROW.contains(&code)),
         sqlx::Error::Io(_) | sqlx::Error::PoolTimedOut | sqlx::Error::PoolClosed | sqlx::Error::WorkerCrashed => false,
         _ => true,
     }

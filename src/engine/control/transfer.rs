@@ -163,14 +163,13 @@ impl Control {
             self.count(&record);
             self.engine.depot.recorder.transfer(Record { reply: reply.summary(), ..record }).await;
         }
-        self.leave_acknowledging();
         self.acknowledging = end.collecting.map(|collecting| Box::pin(collecting.run()) as _);
         self.closed |= self.gone.is_cancelled();
         self.give_back_port();
     }
 
-    /// The latest download goes on by itself, unless its client is done with it by now, as nearly every one is when it
-    /// says the next command, which may be about that very file.
+    /// Before each command and at the end: the latest download goes on by itself, unless its client is done with it by
+    /// now, as nearly every one is when it says the next command, which may be about that very file.
     pub(super) fn leave_acknowledging(&mut self) {
         if let Some(mut work) = self.acknowledging.take()
             && work.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending()
