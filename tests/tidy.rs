@@ -245,6 +245,23 @@ fn times_follow_the_reader_and_say_their_other_zone() {
 }
 
 #[test]
+fn enter_in_a_field_saves() {
+    // A browser presses a form's first button.
+    let button = Regex::new(r#"enter_saves\(\)|<button [^>]*class="btn primary"|<button [^>]*name="[^"]*""#).unwrap();
+    let complain = |line: &str| {
+        let form = line.split_once("id=\"settings-form\"")?.1;
+        let first = button.find(form)?;
+        first.as_str().contains("name=").then(|| format!("Enter would press {}", first.as_str()))
+    };
+    let pages = texts().into_iter().filter(|text| text.path.starts_with("templates"));
+    none(
+        &pages
+            .flat_map(|text| Text { text: text.text.replace('\n', " "), ..text }.complaints(complain))
+            .collect::<Vec<_>>(),
+    );
+}
+
+#[test]
 fn no_text_names_a_place_of_one_machine() {
     let places = [concat!("/wo", "rk/"), concat!("/ro", "ot/"), concat!("/home", "/")];
     let complain = |line: &str| {

@@ -102,9 +102,13 @@ pub const fn input_of(key: &'static str, input: Input) -> Input {
     }
 }
 
-/// A known key that `typed` may mean.
+/// A known key that `typed` may mean. At least half of what was typed stays: else `x` is near to every short key.
 pub fn nearest<'a>(typed: &str, known: impl Iterator<Item = &'a str>) -> Option<&'a str> {
-    known.map(|key| (distance(typed, key), key)).min().filter(|(distance, _)| *distance <= 3).map(|(_, key)| key)
+    known
+        .map(|key| (distance(typed, key), key))
+        .min()
+        .filter(|(distance, _)| *distance <= 3.min(typed.chars().count() / 2))
+        .map(|(_, key)| key)
 }
 
 /// The edit distance of two words (Levenshtein).
@@ -206,4 +210,20 @@ macro_rules! settings {
             }
         }
     };
+}
+
+#[cfg(test)]
+mod tests {
+    use super::nearest;
+
+    #[test]
+    fn a_guess_keeps_half_of_what_was_typed() {
+        let near = |typed, known: &[&'static str]| nearest(typed, known.iter().copied());
+        assert_eq!(near("tme_zone", &["time_zone", "public_host"]), Some("time_zone"));
+        assert_eq!(near("prot", &["port", "root"]), Some("port"));
+        assert_eq!(near("onn", &["on", "off"]), Some("on"));
+        assert_eq!(near("x", &["id", "q"]), None);
+        assert_eq!(near("ftp", &["off", "implicit"]), None);
+        assert_eq!(near("", &["on", "off"]), None);
+    }
 }

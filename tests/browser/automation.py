@@ -65,6 +65,11 @@ def event_targets(browser, report):
     report.check("Alerts to http://127.0.0.1:9/events" in browser.text, "an event target is added and said in words")
     report.check("signing secret is shown here once" in browser.text, "its secret is shown once")
     browser.go(page)
+    browser.press(browser.driver.find_element(By.LINK_TEXT, "Change"))
+    browser.enters(browser.named("description"), "Operations")
+    kept = "Operations" in browser.text and "signing secret is shown here once" not in browser.text
+    report.check(kept, "Enter saves a change, and makes no new secret")
+    browser.go(page)
     browser.look("event-targets")
     browser.press(browser.driver.find_element(By.CSS_SELECTOR, f'form[action="{page}/test"] button'))
     report.check("Not sent, and tried again" in browser.text, "a test says what came of it")

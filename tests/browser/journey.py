@@ -132,6 +132,12 @@ class Browser:
         )
         self.press(buttons[-1])
 
+    def enters(self, control, typed):
+        """Types into a field, then Enter, and waits for the answer."""
+        before = self.driver.find_element(By.TAG_NAME, "html")
+        control.send_keys(typed, Keys.ENTER)
+        self.until(lambda _: is_gone(before))
+
     def press(self, element):
         """Clicks what leads to another page, and waits for it."""
         before = self.driver.find_element(By.TAG_NAME, "html")
@@ -559,6 +565,9 @@ def connector_pages(browser, name, report):
     browser.go(f"/connectors/{name}/settings")
     report.check(generated_password(browser) is None, "the generated password is shown only once")
     browser.look("connector-settings")
+    browser.enters(browser.named("description"), ", and Enter")
+    report.check(browser.waits_for("Saved.") and generated_password(browser) is None, "Enter saves, and makes no password")
+    browser.go(f"/connectors/{name}/settings")
     browser.fill(browser.named("allowed_addresses"), "10.0.0.0/40")
     browser.submit(browser.named("allowed_addresses"))
     refused(browser, "connector-error", "10.0.0.0/40", report)
