@@ -8,13 +8,14 @@ use rustix::fs::{AtFlags, Mode, Timespec, Timestamps};
 use super::Engine;
 use super::listing::{entry_from, entry_of_unfinished, fixed};
 use crate::base::clock::Timestamp;
+use crate::base::id::ReceiptId;
 use crate::base::path::{Name, VirtualPath};
 use crate::domain::authorise::{Granted, Operation, Reach, authorise, is_known};
 use crate::domain::place::Folder;
 use crate::domain::receipt::{Proof, Status};
 use crate::domain::refusal::Rule;
 use crate::ftp::listing::{Entry, Kind, Rights};
-use crate::store::receipt;
+use crate::store::receipt::{self, Receipt};
 use crate::transfer::came::is_uploaded;
 use crate::transfer::collect::{self, Deletable};
 use crate::transfer::depot::{Party, TransferError};
@@ -22,7 +23,7 @@ use crate::transfer::plan::not_own;
 use crate::transfer::quota;
 use crate::transfer::receive::is_temporary;
 use crate::transfer::received;
-use crate::transfer::send::{self, Located, locate, recent};
+use crate::transfer::send::{self, Located, RECENT_FOR, locate, recent};
 use crate::workspace::download::{Source, Version};
 use crate::workspace::folder::{OpenFolder, Unfinished};
 use crate::workspace::removal::remove_file;
@@ -302,15 +303,22 @@ pub async fn delete(engine: &Engine, party: &Party, path: &VirtualPath) -> Resul
     let located = locate(&engine.depot, party, target.folder, &target.names).await?;
     match &located.receipt {
         None => shown(engine, party, &target)?,
+        // By now it is the administrator's, under a name that is not the partner's (PRODUCT 5.9).
         Some(receipt) if receipt.stored_path != receipt.client_path || receipt.status == Status::PassedAlong => {
-            // By now it is the administrator's, under a name that is not the partner's (PRODUCT 5.9).
-            return Ok(receipt::hide(&engine.depot.db, &receipt.id).await?);
+            return hide(engine, receipt, None).await;
         }
-        Some(_) => {}
+        // What it had uploaded under that name before does not come into view again.
+        Some(receipt) => hide(engine, receipt, Some(&receipt.id)).await?,
     }
     let turn = folder.naming(&located.names).await;
     engine.depot.recorder.flush().await?;
     received::take_out(&engine.depot, folder, (party.connector().id.key(), &located.names), &turn).await.map(drop)
+}
+
+async fn hide(engine: &Engine, receipt: &Receipt, but: Option<&ReceiptId>) -> Result<(), TransferError> {
+    let since = engine.depot.clock.now().minus(RECENT_FOR);
+    let name = (&*receipt.connector_key(), &*receipt.client_path);
+    Ok(receipt::hide(&engine.depot.db, name, since, but).await?)
 }
 
 /// `DELE` in Send: with Write any file, otherwise one that the partner has completely collected (PRODUCT section 2).

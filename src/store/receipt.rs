@@ -351,7 +351,9 @@ const HIDDEN: &str = "SELECT stored_path FROM receipts WHERE connector_key = $1 
      AND status || '' IN ('in_receive', 'waiting')";
 const HIDDEN_AT: &str = "SELECT COUNT(*) FROM receipts WHERE connector_key = $1 AND stored_path = $2 AND hidden = 1 \
      AND inode = $3 AND size_bytes = $4 AND status || '' IN ('in_receive', 'waiting')";
-const HIDE: &str = "UPDATE receipts SET hidden = 1 WHERE id = $1";
+const HIDE: &str = "UPDATE receipts SET hidden = 1 WHERE connector_key = $1 AND client_path = $2 AND id <> $4 \
+     AND (completed_at_us >= $3 OR (client_path = stored_path AND status <> 'passed_along')) \
+     AND hidden = 0 AND status IN ('in_receive', 'waiting', 'passed_along')";
 const ALL_OF: &str = select!("WHERE id IN (SELECT value FROM json_each($1))");
 const TAKE_OVER: &str = "UPDATE receipts SET taken_over = 1 WHERE id IN (SELECT value FROM json_each($1)) \
      AND taken_over = 0 AND temporary_since_us IS NULL";
@@ -377,7 +379,6 @@ const MARK_REPLACED: &str = "UPDATE receipts SET status = 'replaced' WHERE conne
 const MARK_OLDER_REPLACED: &str = "UPDATE receipts SET status = 'replaced' WHERE id = (SELECT in_place_of FROM receipts \
      WHERE id = $1) AND status IN ('in_receive', 'waiting')";
 const SET_PROOF: &str = "UPDATE receipts SET proof = $2 WHERE id = $1";
-const NAMES: &str = "SELECT at_us, from_path, to_path FROM receipt_names WHERE receipt_id = $1 ORDER BY at_us";
 
 /// The receipt of that id, if there is one.
 pub async fn find(db: &Db, id: &ReceiptId) -> Result<Option<Receipt>, StoreError> {
@@ -462,9 +463,16 @@ pub async fn is_hidden(
     Ok(query.fetch_one(db.reader()).await?.try_get::<i64, _>(0)? > 0)
 }
 
-/// The partner deleted it by its own name: it no longer sees it, but the file stays.
-pub async fn hide(db: &Db, id: &ReceiptId) -> Result<(), StoreError> {
-    sqlx::query(HIDE).bind(id.as_str()).execute(db.writer()).await?;
+/// The partner deleted what it had uploaded under that name: it no longer sees what it finds by it, of `since` or lying
+/// there, but the files stay. Not so `but`.
+pub async fn hide(
+    db: &Db,
+    (connector_key, client_path): (&str, &str),
+    since: Timestamp,
+    but: Option<&ReceiptId>,
+) -> Result<(), StoreError> {
+    let query = sqlx::query(HIDE).bind(connector_key).bind(client_path).bind(since.us());
+    query.bind(but.map_or("", ReceiptId::as_str)).execute(db.writer()).await?;
     Ok(())
 }
 
@@ -584,28 +592,6 @@ async fn mark_replaced(tx: &mut Transaction<'_, Sqlite>, receipt: &Receipt) -> s
     sqlx::query(MARK_OLDER_REPLACED).bind(receipt.id.as_str()).execute(&mut **tx).await.map(drop)
 }
 
-/// One renaming of a received file by its partner.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Renaming {
-    /// When.
-    pub at: Timestamp,
-    /// Its name until then, as the partner saw it.
-    pub from: String,
-    /// Its name from then on.
-    pub to: String,
-}
-
-/// The names of the receipt's file, oldest first.
-pub async fn renamings(db: &Db, id: &ReceiptId) -> Result<Vec<Renaming>, StoreError> {
-    let rows = sqlx::query(NAMES).bind(id.as_str()).fetch_all(db.reader()).await?;
-    rows.iter()
-        .map(|row| {
-            let at = Timestamp::from_us(row.try_get(0)?);
-            Ok(Renaming { at, from: row.try_get(1)?, to: row.try_get(2)? })
-        })
-        .collect()
-}
-
 pub(super) fn decode(row: &SqliteRow) -> Result<Receipt, StoreError> {
     let text = |index: usize| row.try_get::<String, _>(index);
     let number = |index: usize| row.try_get::<i64, _>(index).map(i64::unsigned_abs);
@@ -658,7 +644,8 @@ mod tests {
     async fn a_receipt_is_found_by_its_path_however_many_its_connector_has() {
         let folder = tempfile::tempdir().unwrap();
         let db = Db::open(folder.path()).await.unwrap();
-        for statement in [LATEST_OF_PATH, LATEST_STORED_AT, RECENT_OF_PATH, MARK_REPLACED, USAGE_AT, IS_FOLLOWED] {
+        for statement in [LATEST_OF_PATH, LATEST_STORED_AT, RECENT_OF_PATH, HIDE, MARK_REPLACED, USAGE_AT, IS_FOLLOWED]
+        {
             let steps = db.plan(statement).await;
             assert!(steps.iter().any(|step| step.contains("_path=?")), "{statement}\n{steps:?}");
         }
@@ -667,11 +654,7 @@ mod tests {
         assert!(steps[0].contains("COVERING INDEX receipts_lying"), "{steps:?}");
         for statement in [HIDDEN, HIDDEN_AT] {
             let steps = db.plan(statement).await;
-            assert!(
-                steps[0].contains("receipts_hidden"),
-                "{statement}
-{steps:?}"
-            );
+            assert!(steps[0].contains("receipts_hidden"), "{statement}\n{steps:?}");
         }
         let steps = db.plan(COUNT_SINCE).await;
         assert!(steps.iter().any(|step| step.contains("receipts_publishing")), "{steps:?}");

@@ -18,6 +18,7 @@ const ALL: &str = "SELECT id, connector_key, receipt_id, from_path, to_path, at_
 const FORGET: &str = "DELETE FROM renamings WHERE id = $1";
 const ADD_NAME: &str = "INSERT INTO receipt_names (receipt_id, at_us, from_path, to_path) \
      SELECT id, $2, client_path, $3 FROM receipts WHERE id = $1";
+const NAMES: &str = "SELECT at_us, from_path, to_path FROM receipt_names WHERE receipt_id = $1 ORDER BY at_us";
 const REPLACE: &str = "UPDATE receipts SET status = 'replaced' WHERE connector_key = $1 AND stored_path = $2 \
      AND status IN ('in_receive', 'waiting') AND publishing = 0 AND id <> $3";
 const FOLLOW: &str = "UPDATE receipts SET name = $2, client_path = $3, stored_path = $3, \
@@ -70,6 +71,28 @@ pub struct Rename {
     pub to: String,
     /// When.
     pub at: Timestamp,
+}
+
+/// One renaming of a received file by its partner.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Renaming {
+    /// When.
+    pub at: Timestamp,
+    /// Its name until then, as the partner saw it.
+    pub from: String,
+    /// Its name from then on.
+    pub to: String,
+}
+
+/// How the receipt's file was renamed, oldest first.
+pub async fn names(db: &Db, id: &ReceiptId) -> Result<Vec<Renaming>, StoreError> {
+    let rows = sqlx::query(NAMES).bind(id.as_str()).fetch_all(db.reader()).await?;
+    rows.iter()
+        .map(|row| {
+            let at = Timestamp::from_us(row.try_get(0)?);
+            Ok(Renaming { at, from: row.try_get(1)?, to: row.try_get(2)? })
+        })
+        .collect()
 }
 
 /// The effects of a received file's new name on pending deliveries.

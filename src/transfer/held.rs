@@ -356,6 +356,11 @@ mod tests {
         (desk, receipt.id)
     }
 
+    /// The partner no longer sees that file.
+    async fn hide(depot: &Depot) {
+        receipt::hide(&depot.db, ("acme", "/Receive/a.edi"), Timestamp::from_us(0), None).await.unwrap();
+    }
+
     #[tokio::test]
     async fn what_cannot_be_held_once_more_stays_held_for_those_who_need_it() {
         let (desk, id) = received().await;
@@ -413,7 +418,7 @@ mod tests {
         recover(depot, snapshot).await.unwrap();
         assert!(desk.path("Receive").join("a.edi").exists());
         // Nobody asks for it by its old name any longer.
-        receipt::hide(&depot.db, &id).await.unwrap();
+        hide(depot).await;
         free_ended(depot, snapshot).await.unwrap();
         assert!(desk.path("Receive").join("a.edi").exists());
         assert_eq!(rows::one(&depot.db, &id).await.unwrap(), None);
@@ -427,7 +432,7 @@ mod tests {
         receipt::set_status(&depot.db, &id, Status::PassedAlong).await.unwrap();
         rows::end(&depot.db, &id).await.unwrap();
         // Nobody asks for it any more.
-        receipt::hide(&depot.db, &id).await.unwrap();
+        hide(depot).await;
         let (there, away) = (desk.path("Receive"), desk.path("away"));
         std::fs::rename(&there, &away).unwrap();
         std::fs::create_dir(&there).unwrap();

@@ -1,7 +1,7 @@
 //! What a partner finds of its recent uploads, wherever they are by now, and what it cannot take back (PRODUCT 5.9).
 
 use waybill::domain::receipt::Status;
-use waybill::store::receipt;
+use waybill::store::{receipt, renaming};
 use waybill::transfer::held;
 
 use crate::kit::{Appliance, Beside, PARTNER, id_of, sha256};
@@ -82,9 +82,59 @@ async fn with_keep_both_a_name_means_what_was_uploaded_under_it_last() {
     let receipts = running.receipts(2).await;
     assert_eq!(receipts[1]["path"], "/Receive/b.edi");
     let beside = Beside::of(&appliance).await;
-    let renamings = receipt::renamings(&beside.depot.db, &id_of(&receipts[1])).await.unwrap();
+    let renamings = renaming::names(&beside.depot.db, &id_of(&receipts[1])).await.unwrap();
     let names: Vec<_> = renamings.iter().map(|one| (one.from.as_str(), one.to.as_str())).collect();
     assert_eq!(names, [("/Receive/a.edi", "/Receive/b.edi")]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_deleted_does_not_bring_an_earlier_upload_of_its_name_back() {
+    let appliance = Appliance::new();
+    let running = appliance.start().await;
+    let mut client = running.partner().await;
+    client.expect("CWD /Receive", 250).await;
+    let Beside { depot, snapshot } = Beside::of(&appliance).await;
+    let pass_along = async |count: usize| {
+        let id = id_of(&running.receipts(count).await[count - 1]);
+        held::hold(&depot, &snapshot, &id).await.unwrap();
+        receipt::set_status(&depot.db, &id, Status::PassedAlong).await.unwrap();
+        held::leave(&depot, &snapshot, std::slice::from_ref(&id)).await.unwrap();
+        held::release(&depot, &snapshot, &id).await.unwrap();
+    };
+    for (before, is_elsewhere) in [(0, false), (2, true)] {
+        client.store("a.edi", b"first").await;
+        pass_along(before + 1).await;
+        client.store("a.edi", b"the second").await;
+        if is_elsewhere {
+            pass_along(before + 2).await;
+        }
+        assert_eq!(client.expect("SIZE a.edi", 213).await.text, "213 10\r\n");
+        client.expect("DELE a.edi", 250).await;
+        assert_eq!(client.list("NLST").await, "", "{is_elsewhere}");
+        for line in ["SIZE a.edi", "MDTM a.edi", "DELE a.edi"] {
+            assert_eq!(client.send(line).await.code, 550, "{line}, {is_elsewhere}");
+        }
+        assert_eq!(client.fetch("RETR a.edi").await.unwrap_err().code, 550);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn with_keep_both_a_deleted_name_is_gone_and_both_files_stay() {
+    let appliance = Appliance::new();
+    appliance.configure(&["overwrite=keep_both"]);
+    let running = appliance.start().await;
+    let mut client = running.partner().await;
+    client.expect("CWD /Receive", 250).await;
+    client.store("a.edi", b"one").await;
+    client.store("a.edi", b"second").await;
+    client.expect("DELE a.edi", 250).await;
+    assert_eq!(client.list("NLST").await, "");
+    assert_eq!(client.send("SIZE a.edi").await.code, 550);
+    let mut stored: Vec<_> = std::fs::read_dir(appliance.place(PARTNER, "Receive")).unwrap().collect();
+    stored.retain(|entry| entry.as_ref().unwrap().file_type().unwrap().is_file());
+    assert_eq!(stored.len(), 2);
+    client.store("a.edi", b"the third").await;
+    assert_eq!(client.expect("SIZE a.edi", 213).await.text, "213 9\r\n");
 }
 
 #[tokio::test(flavor = "multi_thread")]
