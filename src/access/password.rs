@@ -16,6 +16,9 @@ use crate::base::secret::Secret;
 const GENERATED_CHARS: usize = 24;
 /// Passwords of one name in force at a time: the present one, and for a while the previous one.
 const HASHES_MAX: usize = 2;
+/// The hash for unknown names, so that they take the same time as known ones. It is nobody's: nothing asks whether a
+/// password matches it.
+const DECOY: &str = "$argon2id$v=19$m=19456,t=2,p=1$AAAAAAAAAAAAAAAAAAAAAA$AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA";
 const ALPHABET: &[u8] = b"abcdefghijkmnpqrstuvwxyzABCDEFGHJKLMNPQRSTUVWXYZ23456789";
 
 /// Hashing failed.
@@ -30,18 +33,16 @@ pub struct Hasher {
     /// The working memory of verifications, one block each. Returned to the allocator it would long stay in the arena
     /// of the thread that asked for it, and wrong passwords alone would make the process hundreds of megabytes larger.
     memory: Arc<Mutex<Vec<Vec<Block>>>>,
-    /// The hash for unknown names, so that they take the same time as known ones.
-    decoy: Arc<String>,
+}
+
+impl Default for Hasher {
+    /// At most one hash per core at a time.
+    fn default() -> Self {
+        Self { permits: Arc::new(Semaphore::new(cores::count())), memory: Arc::default() }
+    }
 }
 
 impl Hasher {
-    /// At most one hash per core at a time.
-    pub fn new() -> Result<Self, HashError> {
-        let decoy = hash_now(&generate())?;
-        let permits = Arc::new(Semaphore::new(cores::count()));
-        Ok(Self { permits, memory: Arc::default(), decoy: Arc::new(decoy) })
-    }
-
     /// The hash to store, PHC form.
     pub async fn hash(&self, password: &Secret) -> Result<String, HashError> {
         let password = password.clone();
@@ -51,13 +52,13 @@ impl Hasher {
     /// Which of `hashes` the password matches. If none, as many verifications ran as for a full list: timing does not
     /// reveal how many there are.
     pub async fn verify(&self, password: &Secret, hashes: Vec<String>) -> Result<Option<usize>, HashError> {
-        let (password, decoy, free) = (password.clone(), Arc::clone(&self.decoy), Arc::clone(&self.memory));
+        let (password, free) = (password.clone(), Arc::clone(&self.memory));
         self.run(move || {
             let mut memory = lock(&free).pop().unwrap_or_default();
             let found = hashes.iter().position(|hash| verify_in(&mut memory, &password, hash) == Some(true));
             if found.is_none() {
                 for _ in hashes.len()..HASHES_MAX {
-                    verify_in(&mut memory, &password, &decoy);
+                    verify_in(&mut memory, &password, DECOY);
                 }
             }
             lock(&free).push(memory);
@@ -109,9 +110,20 @@ fn verify_in(memory: &mut Vec<Block>, password: &Secret, hash: &str) -> Option<b
 mod tests {
     use super::*;
 
+    #[test]
+    fn an_unknown_name_takes_the_work_of_a_known_one() {
+        let work = |hash: &str| {
+            let hash = PasswordHash::new(hash).unwrap();
+            let lengths = (hash.salt.unwrap().len(), hash.hash.unwrap().len());
+            (hash.algorithm, hash.version, hash.params, lengths)
+        };
+        assert_eq!(work(DECOY), work(&hash_now(&generate()).unwrap()));
+        assert_eq!(verify_in(&mut Vec::new(), &generate(), DECOY), Some(false), "it is hashed to the end");
+    }
+
     #[tokio::test]
     async fn a_password_verifies_against_its_own_hash_only() {
-        let hasher = Hasher::new().unwrap();
+        let hasher = Hasher::default();
         let (one, two) = (generate(), generate());
         let stored = vec![hasher.hash(&one).await.unwrap(), hasher.hash(&two).await.unwrap()];
         assert!(stored[0].starts_with("$argon2id$"));
@@ -123,7 +135,7 @@ mod tests {
 
     #[tokio::test]
     async fn what_was_hashed_before_in_the_same_memory_makes_no_difference() {
-        let hasher = Hasher::new().unwrap();
+        let hasher = Hasher::default();
         let stored = |password: &str, params: Params| {
             Argon2::from(params).hash_password(password.as_bytes()).unwrap().to_string()
         };

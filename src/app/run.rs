@@ -12,7 +12,7 @@ use super::{clock_set, housekeeping, shutdown, telemetry, web};
 use crate::access::acme::Acme;
 use crate::access::admission::Admission;
 use crate::access::backup::{self, Backups};
-use crate::access::certificate::Certificates;
+use crate::access::certificate::{Certificates, gather_entropy};
 use crate::access::gate::Gate;
 use crate::access::guard::TRUSTED_FOR;
 use crate::access::passive::Ports;
@@ -68,7 +68,9 @@ pub fn run(options: &ServeOptions) -> ExitCode {
         Ok(runtime) => runtime,
         Err(error) => return failed(&error.into()),
     };
-    let ended = runtime.block_on(serve(options, (log, lines)));
+    // On another core, while the database is opened.
+    let poster = runtime.spawn_blocking(poster);
+    let ended = runtime.block_on(serve(options, (log, lines), poster));
     runtime.shutdown_timeout(LAST_READS_WITHIN);
     match ended {
         Ok(Ended::Stopped) => ExitCode::SUCCESS,
@@ -103,7 +105,11 @@ fn failed(error: &Failure) -> ExitCode {
     ExitCode::FAILURE
 }
 
-async fn serve(options: &ServeOptions, (log, lines): (Option<telemetry::Handle>, AppLog)) -> Result<Ended, Failure> {
+async fn serve(
+    options: &ServeOptions,
+    (log, lines): (Option<telemetry::Handle>, AppLog),
+    poster: JoinHandle<Result<Poster, rustls::Error>>,
+) -> Result<Ended, Failure> {
     make_private_folder(&options.data)?;
     let data = options.data.canonicalize()?;
     let _running = Lock::try_take(&data.join(SERVE_LOCK))?
@@ -114,7 +120,7 @@ async fn serve(options: &ServeOptions, (log, lines): (Option<telemetry::Handle>,
     let db = Db::open(&data).await?;
     let programs = open_programs(options, &db).await?;
     let live = Live::open(db.clone(), clock.clone()).await?;
-    let asker = asker((&db, &clock, &ids), (&programs, &data))?;
+    let asker = asker((&db, &clock, &ids), (&programs, &data), poster.await??)?;
     let (recorder, writer) = Recorder::with_journal(db.clone(), Journal::open(&db).await?, live.clone());
     let depot = Depot {
         db: db.clone(),
@@ -203,7 +209,7 @@ async fn engine(live: &Live, depot: &Depot, data: &Path) -> Result<Engine, Failu
     Ok(Engine {
         live: live.clone(),
         depot: depot.clone(),
-        gate: Gate::new(Hasher::new()?, clock.clone()),
+        gate: Gate::new(Hasher::default(), clock.clone()),
         admission: Admission::default(),
         presence: Presence::default(),
         ports: Ports::default(),
@@ -233,12 +239,22 @@ fn acme(engine: &Engine, secrets: &Secrets) -> Acme {
     }
 }
 
+/// What takes long and needs nothing else: entropy, and the authorities that this machine trusts.
+fn poster() -> Result<Poster, rustls::Error> {
+    gather_entropy();
+    Poster::new()
+}
+
 /// The task that asks actions before a file is sent, with what posts and runs programs.
-fn asker((db, clock, ids): (&Db, &Clock, &IdSource), (programs, data): (&Programs, &Path)) -> Result<Asker, Failure> {
+fn asker(
+    (db, clock, ids): (&Db, &Clock, &IdSource),
+    (programs, data): (&Programs, &Path),
+    poster: Poster,
+) -> Result<Asker, Failure> {
     Ok(Asker {
         db: db.clone(),
         secrets: Secrets::open(db.clone(), data)?,
-        poster: Poster::new()?,
+        poster,
         commands: Commands::open(programs.clone(), data)?,
         clock: clock.clone(),
         ids: ids.clone(),

@@ -146,7 +146,7 @@ impl Site {
         let code = SetupCode::new();
         let presence = Presence::default();
         let certificates = Certificates::open(db.clone(), folder.path(), clock.clone(), ids.clone()).await.unwrap();
-        let gate = Gate::new(Hasher::new().unwrap(), clock.clone());
+        let gate = Gate::new(Hasher::default(), clock.clone());
         let app_log = AppLog::default();
         let restart = Restart::new(CancellationToken::new(), CancellationToken::new());
         let parts = Parts {
@@ -453,7 +453,7 @@ async fn a_generated_password_is_shown_once_and_works() {
     assert!(!site.get("/connectors/acme-edi/settings", &cookies).await.text.contains(&password), "shown twice");
     let snapshot = site.live.snapshot();
     let stored = snapshot.connector("ACME-EDI").unwrap().hashes(site.depot.clock.now());
-    let hasher = Hasher::new().unwrap();
+    let hasher = Hasher::default();
     assert_eq!(hasher.verify(&Secret::new(password), stored).await.unwrap(), Some(0));
     assert!(page.text.contains("Acme &#38; &#60;Sons&#62;"), "what was typed is not escaped");
 }

@@ -23,5 +23,5 @@ pub use held::{Certificates, Held, OpenError, SELF_SIGNED};
 pub use keystore::{KeyDer, SealError, Sealer};
 pub use made::{Request, csr, self_signed};
 pub use parse::{FILE_BYTES_MAX, read, read_with};
-pub use provider::provider;
+pub use provider::{gather_entropy, provider};
 pub use served::{ForHost, Served};

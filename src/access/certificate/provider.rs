@@ -9,3 +9,9 @@ use rustls::crypto::{CryptoProvider, aws_lc_rs, ring};
 pub fn provider() -> CryptoProvider {
     CryptoProvider { cipher_suites: ring::ALL_CIPHER_SUITES.to_vec(), ..aws_lc_rs::default_provider() }
 }
+
+/// Asks for a first random number: aws-lc gathers entropy from the processor's timing then, which takes 20 to 40 ms.
+pub fn gather_entropy() {
+    // Whoever needs one asks again, and hears of the error.
+    let _ = aws_lc_rs::default_provider().secure_random.fill(&mut [0]);
+}

@@ -171,7 +171,7 @@ mod tests {
         let (db, clock, ids) = (depot.db.clone(), depot.clock.clone(), depot.ids.clone());
         let engine = Engine {
             live: Live::open(db.clone(), clock.clone()).await.unwrap(),
-            gate: Gate::new(Hasher::new().unwrap(), clock.clone()),
+            gate: Gate::new(Hasher::default(), clock.clone()),
             admission: Admission::default(),
             presence: Presence::default(),
             ports: Ports::default(),
