@@ -114,7 +114,7 @@ async fn serve(options: &ServeOptions, (log, lines): (Option<telemetry::Handle>,
     let db = Db::open(&data).await?;
     let programs = open_programs(options, &db).await?;
     let live = Live::open(db.clone(), clock.clone()).await?;
-    let asker = asker((&db, &clock, &ids), (&programs, &data))?;
+    let asker = asker((&db, &clock, &ids), (&programs, &data)).await?;
     let (recorder, writer) = Recorder::with_journal(db.clone(), Journal::open(&db).await?, live.clone());
     let depot = Depot {
         db: db.clone(),
@@ -234,10 +234,13 @@ fn acme(engine: &Engine, secrets: &Secrets) -> Acme {
 }
 
 /// The task that asks actions before a file is sent, with what posts and runs programs.
-fn asker((db, clock, ids): (&Db, &Clock, &IdSource), (programs, data): (&Programs, &Path)) -> Result<Asker, Failure> {
+async fn asker(
+    (db, clock, ids): (&Db, &Clock, &IdSource),
+    (programs, data): (&Programs, &Path),
+) -> Result<Asker, Failure> {
     Ok(Asker {
         db: db.clone(),
-        secrets: Secrets::open(db.clone(), data)?,
+        secrets: Secrets::open(db.clone(), data).await?,
         poster: Poster::new()?,
         commands: Commands::open(programs.clone(), data)?,
         clock: clock.clone(),
