@@ -11,6 +11,8 @@ use crate::base::secret::Secret;
 
 /// Bytes of a key: as many as in SHA-1 (RFC 4226 section 4, R6).
 const KEY_BYTES: usize = 20;
+/// How long a code is shown.
+const STEP_SECONDS: u64 = 30;
 /// Recovery codes made at a time.
 pub const RECOVERY_CODES: usize = 10;
 /// Characters of a recovery code, each one of 32: 50 bits.
@@ -28,15 +30,24 @@ pub fn new_key() -> Secret {
 
 fn totp(key: &Secret, account: &str) -> Option<Totp> {
     let key = Key::try_from_base32(key.reveal()).ok()?;
-    let builder = Builder::new().with_algorithm(Algorithm::SHA1).with_digits(6).with_skew(1).with_step_duration(30);
+    let builder =
+        Builder::new().with_algorithm(Algorithm::SHA1).with_digits(6).with_skew(1).with_step_duration(STEP_SECONDS);
     builder.with_secret(key).with_issuer(Some(ISSUER)).with_account_name(account).build().ok()
 }
 
 /// The time step of a code, if it is about now. Blanks are ignored.
 pub fn step_of(key: &Secret, code: &str, now: Timestamp) -> Option<u64> {
     let code: String = code.chars().filter(|c| !c.is_whitespace()).collect();
-    let seconds = u64::try_from(now.us() / 1_000_000).ok()?;
-    totp(key, ISSUER)?.check(&code, seconds)
+    totp(key, ISSUER)?.check(&code, seconds(now))
+}
+
+/// The time step of that moment.
+pub fn step_at(now: Timestamp) -> u64 {
+    seconds(now) / STEP_SECONDS
+}
+
+fn seconds(now: Timestamp) -> u64 {
+    u64::try_from(now.seconds()).unwrap_or_default()
 }
 
 /// The URI from which an app reads the key. `name` is the administrator's, `host` identifies the appliance.
@@ -80,6 +91,7 @@ mod tests {
             let at = Timestamp::from_us(seconds * 1_000_000);
             let step = step_of(&key, code, at);
             assert_eq!(step, u64::try_from(seconds / 30).ok(), "{seconds}");
+            assert_eq!(step, Some(step_at(at)), "{seconds}");
             let spaced = format!(" {} {} ", &code[..3], &code[3..]);
             assert_eq!(step_of(&key, &spaced, Timestamp::from_us((seconds + 29) * 1_000_000)), step, "a step late");
             assert_eq!(step_of(&key, code, Timestamp::from_us((seconds + 90) * 1_000_000)), None, "three steps late");

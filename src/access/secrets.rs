@@ -25,8 +25,9 @@ pub enum SecretError {
 
 impl Secrets {
     /// From the database and the master key of the data folder.
-    pub fn open(db: Db, data: &std::path::Path) -> Result<Self, SealError> {
-        Ok(Self { db, sealer: Sealer::open(data)? })
+    pub async fn open(db: Db, data: &std::path::Path) -> Result<Self, SealError> {
+        let sealer = Sealer::open(&db, data).await?;
+        Ok(Self { db, sealer })
     }
 
     /// Replaces the secret of that name. `subject` is its owner, for the audit.
@@ -64,7 +65,7 @@ mod tests {
     async fn a_secret_comes_back_for_its_name_and_is_nowhere_in_clear() {
         let folder = tempfile::tempdir().unwrap();
         let db = Db::open(folder.path()).await.unwrap();
-        let secrets = Secrets::open(db.clone(), folder.path()).unwrap();
+        let secrets = Secrets::open(db.clone(), folder.path()).await.unwrap();
         let ids = IdSource::random(Clock::System);
         let change = Change { who: "test", remote: "", at: Timestamp::default(), ids: &ids };
         assert!(secrets.get("webhook erp").await.unwrap().is_none());

@@ -232,7 +232,7 @@ mod tests {
         async fn with(port: u16, pairs: &[(&str, &str)]) -> Self {
             let folder = tempfile::tempdir().unwrap();
             let depot = Depot::for_tests(folder.path(), Clock::System).await;
-            let secrets = Secrets::open(depot.db.clone(), folder.path()).unwrap();
+            let secrets = Secrets::open(depot.db.clone(), folder.path()).await.unwrap();
             let change = Change { who: "test", remote: "", at: Timestamp::default(), ids: &depot.ids };
             let port = port.to_string();
             let mail = [

@@ -120,7 +120,7 @@ async fn serve(
     let db = Db::open(&data).await?;
     let programs = open_programs(options, &db).await?;
     let live = Live::open(db.clone(), clock.clone()).await?;
-    let asker = asker((&db, &clock, &ids), (&programs, &data), poster.await??)?;
+    let asker = asker((&db, &clock, &ids), (&programs, &data), poster.await??).await?;
     let (recorder, writer) = Recorder::with_journal(db.clone(), Journal::open(&db).await?, live.clone());
     let depot = Depot {
         db: db.clone(),
@@ -246,14 +246,14 @@ fn poster() -> Result<Poster, rustls::Error> {
 }
 
 /// The task that asks actions before a file is sent, with what posts and runs programs.
-fn asker(
+async fn asker(
     (db, clock, ids): (&Db, &Clock, &IdSource),
     (programs, data): (&Programs, &Path),
     poster: Poster,
 ) -> Result<Asker, Failure> {
     Ok(Asker {
         db: db.clone(),
-        secrets: Secrets::open(db.clone(), data)?,
+        secrets: Secrets::open(db.clone(), data).await?,
         poster,
         commands: Commands::open(programs.clone(), data)?,
         clock: clock.clone(),

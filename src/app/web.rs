@@ -63,7 +63,7 @@ pub(super) async fn start(
         recorder: depot.recorder.clone(),
         gate: engine.gate.clone(),
         admission: engine.admission.clone(),
-        secrets: Secrets::open(depot.db.clone(), &options.data)?,
+        secrets: Secrets::open(depot.db.clone(), &options.data).await?,
         certificates: engine.certificates.clone(),
         backups: handed.backups,
         ports: engine.ports.clone(),

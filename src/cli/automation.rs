@@ -27,7 +27,7 @@ pub(super) async fn actions(desk: &mut Desk<'_>, verb: &ActionVerb) -> Result<()
             let owner = find(desk, connector).await?;
             let texts = output::texts(ActionSettings::SETTINGS, pairs)?;
             let programs = desk.programs().await?;
-            let secrets = desk.secrets()?;
+            let secrets = desk.secrets().await?;
             let keeper = Keeper { db: &desk.db, secrets: &secrets, programs: &programs };
             let kept = keeper.put_action(&owner.id, (None, &texts), false, &desk.change()).await?;
             told(desk, "Added", &kept).await
@@ -38,7 +38,7 @@ pub(super) async fn actions(desk: &mut Desk<'_>, verb: &ActionVerb) -> Result<()
             let texts =
                 changed(ActionSettings::SETTINGS, &stored.texts, output::texts(ActionSettings::SETTINGS, pairs)?);
             let programs = desk.programs().await?;
-            let secrets = desk.secrets()?;
+            let secrets = desk.secrets().await?;
             let keeper = Keeper { db: &desk.db, secrets: &secrets, programs: &programs };
             let kept = keeper.put_action(&owner.id, (Some(&stored), &texts), *new_secret, &desk.change()).await?;
             told(desk, "Saved", &kept).await
@@ -85,7 +85,7 @@ async fn put_target(
     anew: bool,
     done: &str,
 ) -> Result<(), Failure> {
-    let (programs, secrets) = (desk.programs().await?, desk.secrets()?);
+    let (programs, secrets) = (desk.programs().await?, desk.secrets().await?);
     let keeper = Keeper { db: &desk.db, secrets: &secrets, programs: &programs };
     let kept = keeper.put_event_target(target, anew, &desk.change()).await?;
     told(desk, done, &kept).await

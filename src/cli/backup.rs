@@ -23,7 +23,7 @@ impl From<BackupError> for Failure {
 }
 
 pub(super) async fn run(desk: &mut Desk<'_>, verb: &BackupVerb) -> Result<(), Failure> {
-    let secrets = desk.secrets()?;
+    let secrets = desk.secrets().await?;
     let backups = Backups::new(desk.db.clone(), desk.data.to_owned(), secrets.clone(), desk.clock.clone());
     let stored = profile::load_appliance(&desk.db).await?.texts;
     let settings = ApplianceSettings::parse(&stored).unwrap_or_default();

@@ -67,7 +67,7 @@ async fn add(desk: &mut Desk<'_>, id: &str, mut values: Texts, from_stdin: bool)
         Some(_) => Some(new_password(chosen.as_ref(), id.as_str())?),
         None => None,
     };
-    let sealed = sealed(desk, kind, credential.as_ref())?;
+    let sealed = sealed(desk, kind, credential.as_ref()).await?;
     let connecting = Connecting { db: &desk.db, programs: &desk.programs().await? };
     connecting.add(&id, &values, sealed, &desk.change()).await?;
     follow::saved(desk, &format!("Added connector {id}.")).await?;
@@ -91,17 +91,21 @@ async fn set(desk: &mut Desk<'_>, found: StoredConnector, mut values: Texts, fro
     if let Some(credential) = &chosen {
         check(credential, found.id.as_str())?;
     }
-    let credential = sealed(desk, kind, chosen.as_ref())?;
+    let credential = sealed(desk, kind, chosen.as_ref()).await?;
     let connecting = Connecting { db: &desk.db, programs: &desk.programs().await? };
     connecting.save(&found, Wanted { values, version: None, credential }, &desk.change()).await?;
     follow::saved(desk, "Saved.").await.map(drop)
 }
 
 /// The stored form of a password or secret.
-fn sealed(desk: &Desk<'_>, kind: ConnectorType, credential: Option<&Secret>) -> Result<Option<Credential>, Failure> {
+async fn sealed(
+    desk: &Desk<'_>,
+    kind: ConnectorType,
+    credential: Option<&Secret>,
+) -> Result<Option<Credential>, Failure> {
     Ok(match (credential, kind.credential()) {
         (Some(password), Some(CredentialKind::Password)) => Some(Credential::Password(password::hash_now(password)?)),
-        (Some(secret), Some(CredentialKind::Secret)) => Some(Credential::Secret(secret.clone(), desk.secrets()?)),
+        (Some(secret), Some(CredentialKind::Secret)) => Some(Credential::Secret(secret.clone(), desk.secrets().await?)),
         (None, _) | (_, None) => None,
     })
 }

@@ -4,6 +4,7 @@ use super::arguments::FlowVerb;
 use super::follow;
 use super::output;
 use super::verb::{Desk, Failure};
+use crate::store::arrow::Stopped;
 use crate::store::{arrow, exported};
 
 pub(super) async fn run(desk: &mut Desk<'_>, verb: &FlowVerb) -> Result<(), Failure> {
@@ -23,15 +24,21 @@ pub(super) async fn run(desk: &mut Desk<'_>, verb: &FlowVerb) -> Result<(), Fail
         FlowVerb::Disconnect { from, to } => {
             let map = arrow::map(&desk.db).await?;
             let (from_id, to_id) = (map.written(from), map.written(to));
-            let Some(waited) = arrow::disconnect(&desk.db, from, to, &desk.change()).await? else {
+            let Some(Stopped { waited, gone }) = arrow::disconnect(&desk.db, from, to, &desk.change()).await? else {
                 return Err(Failure::Failed(format!("{from_id} passes nothing along to {to_id}")));
             };
-            let stays = match waited {
+            let count = |count| crate::base::human::thousands(count);
+            let stays = match waited.saturating_sub(gone) {
                 0 => String::new(),
                 1 => " One file that waited for it stays.".to_owned(),
-                more => format!(" {} files that waited for it stay.", crate::base::human::thousands(more)),
+                more => format!(" {} files that waited for it stay.", count(more)),
             };
-            let words = format!("{from_id} passes nothing along to {to_id} any more.{stays}");
+            let goes = match gone {
+                0 => String::new(),
+                1 => " One that waited had left Receive, and is not kept any more.".to_owned(),
+                more => format!(" {} that waited had left Receive, and are not kept any more.", count(more)),
+            };
+            let words = format!("{from_id} passes nothing along to {to_id} any more.{stays}{goes}");
             follow::saved(desk, &words).await.map(drop)
         }
     }

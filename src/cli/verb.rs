@@ -46,8 +46,8 @@ impl Desk<'_> {
     }
 
     /// Secrets that must be readable.
-    pub(super) fn secrets(&self) -> Result<Secrets, Failure> {
-        Secrets::open(self.db.clone(), self.data).map_err(|error| Failure::Failed(error.to_string()))
+    pub(super) async fn secrets(&self) -> Result<Secrets, Failure> {
+        Secrets::open(self.db.clone(), self.data).await.map_err(|error| Failure::Failed(error.to_string()))
     }
 
     /// The programs for Commands: from the given folder, or that of the last start.

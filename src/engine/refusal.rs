@@ -38,6 +38,10 @@ pub fn reply(error: &TransferError, about: About) -> (Reply, Option<No>) {
         E::NotFolder if about == About::Listing => missing,
         E::NotFolder => (named, "That is not a folder."),
         E::WithinItself => (named, "A folder cannot be moved into itself; please choose a name outside it."),
+        E::BetweenFolders => {
+            let text = "A rename works within Send or within Receive, not between them; please upload the file there.";
+            return (Reply::new(named, text), Some(No::new(Rule::OutsideFolders, error.to_string())));
+        }
         E::Exists => (named, "There is something of that name already."),
         E::NotEmpty => (Code::FileUnavailable, "The folder is not empty."),
         E::Busy => (Code::FileBusy, "The file is still being written; please try again later."),

@@ -13,7 +13,7 @@ use crate::base::id::ReceiptId;
 use crate::base::path::{Name, VirtualPath};
 use crate::base::sync::Syncer;
 use crate::domain::authorise::Operation;
-use crate::domain::place::Folder;
+use crate::domain::place::{Folder, Place};
 use crate::domain::receipt::Status;
 use crate::domain::refusal::Rule;
 use crate::domain::value::{ActionMoment, Overwrite};
@@ -90,20 +90,21 @@ pub async fn rename(engine: &Engine, party: &Party, from: &VirtualPath, to: &Vir
     let (source, kind) = source(engine, party, from).await?;
     // The filter applies to files (PRODUCT section 6).
     let named = if kind == FileType::Directory { Operation::MakeFolder } else { Operation::RenameTo };
-    let target = files::target(party, named, to)?;
-    if source.folder != target.folder {
-        return Err(TransferError::refused(Rule::OutsideFolders, "a rename between Send and Receive"));
+    // Before all else: with other permissions it would be no more possible.
+    if matches!(Place::of(&party.connector().settings, to), Place::Within(folder, _) if folder != source.folder) {
+        return Err(TransferError::BetweenFolders);
     }
+    let target = files::target(party, named, to)?;
     not_own(&target.names)?;
     let way = Way { side: source.folder, from: &source.names, to: &target.names };
+    if way.from == way.to {
+        return Ok(());
+    }
     if kind == FileType::Directory {
         if way.to.len() > way.from.len() && way.to.starts_with(way.from) {
             return Err(TransferError::WithinItself);
         }
         return rename_folder(engine, party, &way).await;
-    }
-    if way.from == way.to {
-        return Ok(());
     }
     let workspace = party.workspace(&engine.depot)?;
     let ways = workspace.folder(way.side).ways_stay().await;

@@ -240,7 +240,7 @@ impl Job {
         let what = if mode == StoreMode::Append { About::File } else { About::Name };
         let plan = match plan::plan(&self.engine.depot, &self.party, path, mode).await {
             Ok(plan) => plan,
-            Err(error) => return End::failed(&error, what),
+            Err(error) => return End::failed(&self.party.as_seen(path, error), what),
         };
         let path = plan.client_path();
         let (mut upload, mut stream) = match self.begin(agreed, plan, what).await {
@@ -270,7 +270,8 @@ impl Job {
 
     /// Data connection first, file second; only a new version of a complete file is built before the 150.
     async fn begin(&mut self, agreed: Agreed, plan: Plan, what: About) -> Result<(Upload, DataConnection), End> {
-        let failed = |error: TransferError| End::failed(&error, what);
+        let (party, path) = (self.party.clone(), plan.client_path());
+        let failed = |error: TransferError| End::failed(&party.as_seen(&path, error), what);
         let unique = plan.unique.then(|| plan.client_path().to_string());
         if let Base::Complete { source, .. } = &plan.base {
             // A file that another program is still writing would pass for complete as the beginning of a new version.

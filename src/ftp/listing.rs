@@ -265,6 +265,9 @@ fn push_year(out: &mut String, year: i16) {
     }
 }
 
+/// Years of a time (RFC 3659 section 2.3).
+const YEARS: std::ops::RangeInclusive<i16> = 1000..=9999;
+
 /// Reads `YYYYMMDDHHMMSS`, with or without a fraction (kept to the microsecond); UTC.
 pub fn parse_time_value(text: &str) -> Option<Timestamp> {
     let (whole, fraction) = text.split_once('.').map_or((text, None), |(whole, fraction)| (whole, Some(fraction)));
@@ -272,7 +275,7 @@ pub fn parse_time_value(text: &str) -> Option<Timestamp> {
         return None;
     }
     let part = |from: usize, to: usize| whole[from..to].parse::<i8>().ok();
-    let year = whole[..4].parse::<i16>().ok()?;
+    let year = whole[..4].parse::<i16>().ok().filter(|year| YEARS.contains(year))?;
     let (month, day, hour, minute) = (part(4, 6)?, part(6, 8)?, part(8, 10)?, part(10, 12)?);
     // A leap second counts as the last second of its minute.
     let second = part(12, 14)?.clamp(0, 60).min(if part(12, 14)? == 60 { 59 } else { 60 });

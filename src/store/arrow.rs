@@ -6,7 +6,7 @@ use super::open::{Db, StoreError};
 use super::setting::{self, Change, SaveError};
 use super::{audit, delivery};
 use crate::domain::connector::ConnectorId;
-use crate::domain::flow::{Arrow, Map, NoArrow, Node};
+use crate::domain::flow::{Arrow, Map, NoArrow, Node, Target};
 use crate::domain::setting::Value;
 use crate::domain::value::ConnectorType;
 
@@ -15,6 +15,10 @@ const NODES: &str = "SELECT c.id_key, c.id, COALESCE(t.value, 'ftp_server'), COA
      LEFT JOIN setting_values t ON t.scope = 'connector' AND t.owner = c.id_key AND t.key = 'type' \
      LEFT JOIN setting_values e ON e.scope = 'connector' AND e.owner = c.id_key AND e.key = 'enabled'";
 const ADD: &str = "INSERT INTO arrows (from_key, to_key, on_error, added_at_us) VALUES ($1, $2, $3, $4)";
+// What a Folder passes on lies in that, whatever became of it in Receive.
+const LEFT_BEHIND: &str = "SELECT COUNT(*) FROM deliveries d JOIN receipts r ON r.id = d.receipt_id \
+     WHERE d.source_key = $1 AND d.target = $2 AND d.ended_at_us IS NULL AND r.connector_key = d.source_key \
+     AND r.status NOT IN ('in_receive', 'waiting')";
 const REMOVE: &str = "DELETE FROM arrows WHERE from_key = $1 AND to_key = $2";
 const REMOVE_OF: &str = "DELETE FROM arrows WHERE from_key = $1 OR to_key = $1";
 
@@ -82,21 +86,37 @@ pub(super) async fn connect_in(
     Ok(())
 }
 
-/// Removes the arrow. What waits on it stops; the files stay in Receive. Returns how many waited, or `None` if there
-/// was no such arrow.
-pub async fn disconnect(db: &Db, from: &str, to: &str, change: &Change<'_>) -> Result<Option<u64>, StoreError> {
+/// The deliveries of an arrow that was removed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Stopped {
+    /// How many files waited on it.
+    pub waited: u64,
+    /// How many of these had been removed from Receive, or replaced there: nothing keeps their bytes any more.
+    pub gone: u64,
+}
+
+/// Removes the arrow. What waits on it stops; the files stay where they are. `None`: there was no such arrow.
+pub async fn disconnect(db: &Db, from: &str, to: &str, change: &Change<'_>) -> Result<Option<Stopped>, StoreError> {
     let (from, to) = (from.to_ascii_lowercase(), to.to_ascii_lowercase());
     let mut tx = db.begin().await?;
     let map = read(&mut tx).await?;
     if sqlx::query(REMOVE).bind(&from).bind(&to).execute(&mut *tx).await?.rows_affected() == 0 {
         return Ok(None);
     }
-    let stopped = delivery::stop_lane(&mut tx, &from, &to, change.at).await?;
+    let gone = left_behind(&mut tx, &from, &to).await?;
+    let waited = delivery::stop_lane(&mut tx, &from, &to, change.at).await?;
     let arrow = map.from(&from).find(|arrow| arrow.to == to);
     let before = arrow.map_or_else(|| map.written(&to), |arrow| target(&map, arrow));
     record(&mut tx, &map.written(&from), (&before, ""), change).await?;
     tx.commit().await?;
-    Ok(Some(stopped))
+    Ok(Some(Stopped { waited, gone }))
+}
+
+/// How many of an arrow's files are in Receive no longer, removed or replaced, so that only their deliveries keep them.
+async fn left_behind(tx: &mut Transaction<'_, Sqlite>, from: &str, to: &str) -> sqlx::Result<u64> {
+    let target = Target::Connector(to.to_owned()).text();
+    let row = sqlx::query(LEFT_BEHIND).bind(from).bind(target).fetch_one(&mut **tx).await?;
+    Ok(row.try_get::<i64, _>(0)?.unsigned_abs())
 }
 
 /// The connector is about to be removed, and with it every arrow from or to it.

@@ -21,6 +21,10 @@ const SQLITE_VERSION_MIN: (u32, u32, u32) = (3, 51, 3);
 pub const DATABASE: &str = "waybill.db";
 /// Held by the running server of a data folder, beneath it.
 pub const SERVE_LOCK: &str = "serve.lock";
+/// Held by whoever brings the database up to date.
+const MIGRATE_LOCK: &str = "migrate.lock";
+/// What a new data folder may hold beside the database and what SQLite keeps beside that. The last is of a new disk.
+const OF_A_NEW_FOLDER: [&str; 3] = [SERVE_LOCK, MIGRATE_LOCK, "lost+found"];
 /// Reading connections, beside the writer.
 const READERS_MAX: u32 = 4;
 /// The longest path of a file that SQLite takes, less what it appends for the write-ahead log.
@@ -77,6 +81,7 @@ pub(super) const MIGRATIONS: &[(i64, &str, &str)] = &[
     (114, "receipts lying", include_str!("../../migrations/0114_receipts_lying.sql")),
     (115, "collected in", include_str!("../../migrations/0115_collected_in.sql")),
     (116, "receipts temporary", include_str!("../../migrations/0116_receipts_temporary.sql")),
+    (117, "spent steps", include_str!("../../migrations/0117_spent_steps.sql")),
 ];
 
 const LATEST: i64 = MIGRATIONS[MIGRATIONS.len() - 1].0;
@@ -145,7 +150,9 @@ impl Db {
     /// Opens `waybill.db` in `folder`; makes and migrates folder and database if needed.
     pub async fn open(folder: &Path) -> Result<Self, StoreError> {
         make_private_folder(folder)?;
+        may_be_written(folder)?;
         let file = folder.join(DATABASE);
+        not_emptied(folder, &file)?;
         if !file.exists() {
             OpenOptions::new()
                 .write(true)
@@ -167,7 +174,7 @@ impl Db {
         let migrating = options.clone().synchronous(SqliteSynchronous::Normal);
         let mut first = migrating.connect().await.map_err(|error| unopened(&file, error))?;
         check_version(&mut first).await?;
-        let lock = Lock::wait(&folder.join("migrate.lock"))?;
+        let lock = Lock::wait(&folder.join(MIGRATE_LOCK))?;
         migrator().run(&mut first).await?;
         drop(lock);
         // The rollback journal of a statement is kept in memory: a group commit changes more pages than SQLite keeps
@@ -265,6 +272,37 @@ pub(super) fn primary_code(error: &sqlx::Error) -> Option<u32> {
     const PRIMARY: u32 = 0xff;
     let code: u32 = error.as_database_error()?.code()?.parse().ok()?;
     Some(code & PRIMARY)
+}
+
+/// Whoever only reads needs that, too: for the lock of the migrations and for SQLite's index of the write-ahead log
+/// (<https://sqlite.org/wal.html>, "Read-Only Databases").
+fn may_be_written(folder: &Path) -> Result<(), StoreError> {
+    rustix::fs::access(folder, Access::READ_OK | Access::WRITE_OK | Access::EXEC_OK).map_err(|errno| {
+        let why = format!(
+            "its folder cannot be written ({errno}), which commands that only show something need, too. Run it as the \
+             user that Waybill runs as, or on a copy of the folder: --data"
+        );
+        StoreError::Unopened { path: folder.join(DATABASE), why }
+    })
+}
+
+/// An empty database is that of a first start that got no further, or has lost all that it held: then there is more in
+/// the folder.
+fn not_emptied(folder: &Path, file: &Path) -> Result<(), StoreError> {
+    let is_empty = std::fs::metadata(file).is_ok_and(|found| found.is_file() && found.len() == 0);
+    let failed = |source| StoreError::Folder { path: folder.to_owned(), source };
+    let is_of_new = |name: &str| name.starts_with(DATABASE) || OF_A_NEW_FOLDER.contains(&name);
+    let mut more = if is_empty { Some(std::fs::read_dir(folder).map_err(failed)?) } else { None }.into_iter().flatten();
+    let Some(more) = more.find(|entry| entry.as_ref().is_ok_and(|one| !is_of_new(&one.file_name().to_string_lossy())))
+    else {
+        return Ok(());
+    };
+    let why = format!(
+        "it is empty, but this is no new data folder: it holds {}. Put the database back from a backup with 'waybill \
+         restore', or remove the empty file to begin with nothing set and nothing recorded",
+        more.map_err(failed)?.file_name().display()
+    );
+    Err(StoreError::Unopened { path: file.to_owned(), why })
 }
 
 /// SQLite says only that it was unable to open the file (`SQLITE_CANTOPEN`).
@@ -369,6 +407,29 @@ mod tests {
         long.extend(["n".repeat(200), "n".repeat(200), "n".repeat(200)]);
         let error = said(&long).await;
         assert!(error.contains("waybill.db: its path is too long"), "{error}");
+    }
+
+    #[tokio::test]
+    async fn an_emptied_database_is_no_first_start() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join(DATABASE);
+        // A first start that a crash ended.
+        for left in [DATABASE, SERVE_LOCK, MIGRATE_LOCK] {
+            std::fs::write(folder.path().join(left), "").unwrap();
+        }
+        Db::open(folder.path()).await.unwrap().close().await;
+        std::fs::create_dir(folder.path().join("partners")).unwrap();
+        Db::open(folder.path()).await.unwrap().close().await;
+        std::fs::write(&file, "").unwrap();
+        let error = Db::open(folder.path()).await.unwrap_err().to_string();
+        assert!(
+            error.contains("waybill.db: it is empty, but this is no new data folder: it holds partners. "),
+            "{error}"
+        );
+        assert_eq!(std::fs::metadata(&file).unwrap().len(), 0);
+        // As the error says.
+        std::fs::remove_file(&file).unwrap();
+        Db::open(folder.path()).await.unwrap().close().await;
     }
 
     /// Prepares every `const NAME: &str = "…SQL…";` of this folder, and every one that a macro of its file begins,

@@ -11,13 +11,25 @@ use crate::base::id::AdministratorId;
 
 const GET: &str = "SELECT since_us, (SELECT COUNT(*) FROM recovery_codes c \
      WHERE c.administrator_id = f.administrator_id) FROM second_factors f WHERE administrator_id = $1";
-const PUT: &str = "INSERT INTO second_factors (administrator_id, since_us, last_step) VALUES ($1, $2, $3) \
-     ON CONFLICT (administrator_id) DO UPDATE SET since_us = excluded.since_us, last_step = excluded.last_step";
+const PUT: &str = "INSERT INTO second_factors (administrator_id, since_us) VALUES ($1, $2) \
+     ON CONFLICT (administrator_id) DO UPDATE SET since_us = excluded.since_us";
 const REMOVE: &str = "DELETE FROM second_factors WHERE administrator_id = $1";
-const SPEND_STEP: &str = "UPDATE second_factors SET last_step = $2 WHERE administrator_id = $1 AND last_step < $2";
+// $3: steps after it were spent while the clock was ahead.
+const SPEND_STEP: &str = "INSERT INTO spent_steps (administrator_id, step) SELECT administrator_id, $2 FROM second_factors \
+     WHERE administrator_id = $1 AND NOT EXISTS (SELECT 1 FROM spent_steps s WHERE s.administrator_id = $1 \
+     AND (s.step = $2 OR s.step BETWEEN $2 AND $3))";
+const FORGET_STEPS: &str = "DELETE FROM spent_steps WHERE administrator_id = $1 AND id <= (SELECT id FROM spent_steps \
+     WHERE administrator_id = $1 ORDER BY id DESC LIMIT 1 OFFSET $2)";
+const FORGET_ALL_STEPS: &str = "DELETE FROM spent_steps WHERE administrator_id = $1";
 const ADD_CODE: &str = "INSERT INTO recovery_codes (administrator_id, code_sha256) VALUES ($1, $2)";
 const REMOVE_CODES: &str = "DELETE FROM recovery_codes WHERE administrator_id = $1";
 const SPEND_CODE: &str = "DELETE FROM recovery_codes WHERE administrator_id = $1 AND code_sha256 = $2";
+
+/// Spent codes that are remembered: by their order and not by their age, which a wrong clock would tell wrongly.
+const STEPS_KEPT: i64 = 1_000;
+/// How many steps before one that was spent the clock may be found, without being thought to have been ahead: codes of
+/// one step early are taken, and clocks are set by moments.
+const STEPS_AHEAD_MAX: u64 = 3;
 
 /// The second factor of one administrator.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -62,8 +74,10 @@ pub async fn put(
     change: &Change<'_>,
 ) -> Result<(), StoreError> {
     let mut tx = db.begin().await?;
-    let query = sqlx::query(PUT).bind(owner.id.as_str()).bind(change.at.us()).bind(step.cast_signed());
-    query.execute(&mut *tx).await?;
+    sqlx::query(PUT).bind(owner.id.as_str()).bind(change.at.us()).execute(&mut *tx).await?;
+    // Those of another key say nothing about this one's.
+    sqlx::query(FORGET_ALL_STEPS).bind(owner.id.as_str()).execute(&mut *tx).await?;
+    spend(&mut tx, owner.id, (step, step)).await?;
     replace_codes(&mut tx, owner.id, codes).await?;
     note(&mut tx, owner, ("second factor", "off", "on"), change).await?;
     Ok(tx.commit().await?)
@@ -97,10 +111,20 @@ pub async fn remove(db: &Db, owner: Owner<'_>, change: &Change<'_>) -> Result<bo
     Ok(removed)
 }
 
-/// Spends a code of that step; `false` if one of it, or of a later one, was spent before.
-pub async fn spend_step(db: &Db, id: &AdministratorId, step: u64) -> Result<bool, StoreError> {
-    let query = sqlx::query(SPEND_STEP).bind(id.as_str()).bind(step.cast_signed());
-    Ok(query.execute(db.writer()).await?.rows_affected() > 0)
+/// Spends a code of that step while `now` is the present one; `false` if one of it was spent before, or of a later one
+/// unless that was when the clock was ahead.
+pub async fn spend_step(db: &Db, id: &AdministratorId, step: u64, now: u64) -> Result<bool, StoreError> {
+    let mut tx = db.begin().await?;
+    let taken = spend(&mut tx, id, (step, now)).await?;
+    sqlx::query(FORGET_STEPS).bind(id.as_str()).bind(STEPS_KEPT).execute(&mut *tx).await?;
+    tx.commit().await?;
+    Ok(taken)
+}
+
+async fn spend(tx: &mut Transaction<'_, Sqlite>, id: &AdministratorId, (step, now): (u64, u64)) -> sqlx::Result<bool> {
+    let believed = now.saturating_add(STEPS_AHEAD_MAX).cast_signed();
+    let query = sqlx::query(SPEND_STEP).bind(id.as_str()).bind(step.cast_signed()).bind(believed);
+    Ok(query.execute(&mut **tx).await?.rows_affected() > 0)
 }
 
 /// Spends a recovery code, by its digest; `false` if it is unknown or was spent before.
@@ -142,8 +166,17 @@ mod tests {
         put(&db, owner, 100, &["one".to_owned(), "two".to_owned()], &change).await.unwrap();
         assert_eq!(get(&db, owner.id).await.unwrap().unwrap().codes_left, 2);
         for (step, taken) in [(100, false), (101, true), (101, false), (99, false), (103, true), (102, false)] {
-            assert_eq!(spend_step(&db, owner.id, step).await.unwrap(), taken, "{step}");
+            assert_eq!(spend_step(&db, owner.id, step, step).await.unwrap(), taken, "{step}");
         }
+        // The clock was ahead for a while: neither are its codes in the way, nor are they taken again in their time.
+        for (step, now, taken) in [(9_000, 9_000, true), (9_001, 9_000, true), (104, 104, true), (104, 105, false)] {
+            assert_eq!(spend_step(&db, owner.id, step, now).await.unwrap(), taken, "{step}");
+        }
+        for (step, taken) in [(8_990, true), (9_000, false), (9_001, false), (9_002, true)] {
+            assert_eq!(spend_step(&db, owner.id, step, step).await.unwrap(), taken, "{step}");
+        }
+        // So it is with one that comes from a clock set back.
+        assert!(!spend_step(&db, owner.id, 103, 103).await.unwrap());
         for (code, taken) in [("three", false), ("one", true), ("one", false)] {
             assert_eq!(spend_code(&db, owner.id, code).await.unwrap(), taken, "{code}");
         }

@@ -9,6 +9,7 @@ use super::setting::{self, Change};
 const PUT: &str = "INSERT INTO secrets (name, sealed, set_at_us) VALUES ($1, $2, $3) \
      ON CONFLICT (name) DO UPDATE SET sealed = excluded.sealed, set_at_us = excluded.set_at_us";
 const GET: &str = "SELECT sealed FROM secrets WHERE name = $1";
+const ANY_SEALED: &str = "SELECT EXISTS (SELECT 1 FROM secrets) OR EXISTS (SELECT 1 FROM certificates)";
 const REMOVE: &str = "DELETE FROM secrets WHERE name = $1";
 
 /// Stores or replaces a sealed secret. `subject` is its owner, for the audit.
@@ -23,6 +24,11 @@ pub async fn put(db: &Db, name: &str, sealed: &[u8], subject: &str, change: &Cha
 pub async fn get(db: &Db, name: &str) -> Result<Option<Vec<u8>>, StoreError> {
     let row = sqlx::query(GET).bind(name).fetch_optional(db.reader()).await?;
     Ok(row.map(|row| row.try_get(0)).transpose()?)
+}
+
+/// Whether there is anything that opens only with the master key.
+pub async fn any_sealed(db: &Db) -> Result<bool, StoreError> {
+    Ok(sqlx::query(ANY_SEALED).fetch_one(db.reader()).await?.try_get(0)?)
 }
 
 /// Its owner is removed.

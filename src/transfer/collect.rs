@@ -251,14 +251,18 @@ impl Work<'_> {
             let from: Option<(Arc<OwnedFd>, String)> = remove
                 .then(|| folder.jail().parent(names).ok().map(|(parent, name)| (parent, name.to_owned())))
                 .flatten();
-            let inode = source.version().inode;
-            let making = aside.clone();
+            let (of, making) = (source.clone(), aside.clone());
             let sent = CopiesFolder::open(&path, copies::SENT, &copy.folder)?;
             let make =
                 move || sent.make(&making, &source, from.as_ref().map(|(folder, name)| (&**folder, name.as_str())));
-            tokio::task::spawn_blocking(make).await.map_err(io::Error::other)??;
+            let copied = tokio::task::spawn_blocking(make).await.map_err(io::Error::other)?;
+            // That is no trouble of a disk, and looking again would not bring back what the partner has.
+            if copied.is_err() && matches!(of.is_unchanged(), Ok(false)) {
+                return self.cannot_copy("it was changed since").await;
+            }
+            copied?;
             // A link changes the file's ctime; Waybill knows that the file is complete.
-            folder.published(inode, self.depot.clock.now());
+            folder.published(of.version().inode, self.depot.clock.now());
             fault::pass(Point::SentCopied)?;
         } else if !sent.has(&aside) {
             // It had its name when the crash came.
@@ -453,6 +457,34 @@ mod tests {
         assert!(!send.join("a.edi").exists());
         let copies = desk.path("Sent");
         assert!(walk(&copies).ends_with("a.edi"), "{copies:?}");
+    }
+
+    #[tokio::test]
+    async fn a_file_that_is_changed_before_its_copy_is_no_trouble_of_a_disk() {
+        let desk = Desk::new(&[("save_to_sent_folder", "on"), ("remove_file_after_send", "on")]).await;
+        let (depot, party) = (&desk.depot, &desk.party);
+        let names = [Name::parse("a.edi").unwrap()];
+        let path = desk.path("Send").join("a.edi");
+        let workspace = party.workspace(depot).unwrap();
+        for bytes in ["short", "as many bytes", "one byte more than"] {
+            std::fs::write(&path, "as many bytes").unwrap();
+            let source = Source::open(workspace.folder(Folder::Send), &names).unwrap();
+            std::fs::write(&path, bytes).unwrap();
+            std::fs::File::open(&path).unwrap().set_modified(std::time::SystemTime::UNIX_EPOCH).unwrap();
+            let reading = depot.collections.reading("acme", source.version().inode);
+            let staging_inode = workspace.folder(Folder::Send).staging_inode();
+            let of = InSend { names: names.to_vec(), staging_inode, reading };
+            let collecting = Collecting::new(depot, party, Fetched { of, source, from: 0, to: 13 });
+            collecting.decide(depot, true, &TransferId::new(&depot.ids)).await;
+            assert_eq!(std::fs::read_to_string(&path).unwrap(), bytes, "what was not collected stays");
+        }
+        assert!(collected::pending(&depot.db).await.unwrap().is_empty());
+        let kind = Some(EventKind::StorageFailing);
+        let told = crate::store::event::oldest_first(&depot.db, kind, Timestamp::default(), None, 9).await.unwrap();
+        assert_eq!(told, []);
+        let left = desk.path("Sent");
+        let dated = std::fs::read_dir(&left).unwrap().next().unwrap().unwrap().path();
+        assert_eq!(std::fs::read_dir(dated).unwrap().count(), 0, "nothing is left in Sent");
     }
 
     /// The one file below a folder.

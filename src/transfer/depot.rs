@@ -13,9 +13,11 @@ use super::quota::Quotas;
 use super::throttle::Throttles;
 use crate::base::clock::{Clock, Timestamp};
 use crate::base::id::{IdSource, SessionId};
+use crate::base::path::VirtualPath;
 use crate::domain::authorise::No;
 use crate::domain::connector::Connector;
 use crate::domain::event::EventKind;
+use crate::domain::place::{Folder, Place};
 use crate::domain::receipt::Ending;
 use crate::domain::refusal::Rule;
 use crate::store::Db;
@@ -195,6 +197,18 @@ impl Party {
         Event { session_id, remote, ..event.of(self.connector().id.as_str()) }
     }
 
+    /// What the partner learns of an error at that path. Where it may not read, a file in the way is a missing folder:
+    /// nothing tells which names others have there.
+    pub fn as_seen(&self, path: &VirtualPath, error: TransferError) -> TransferError {
+        let settings = &self.connector().settings;
+        let reads = match Place::of(settings, path) {
+            Place::Within(Folder::Send, _) => settings.send_read,
+            Place::Within(Folder::Receive, _) => settings.receive_read,
+            Place::Root | Place::Outside => true,
+        };
+        if !reads && matches!(error, TransferError::NotFolder) { TransferError::NotFound } else { error }
+    }
+
     /// The partner's folders.
     pub fn workspace(&self, depot: &Depot) -> Result<Arc<Workspace>, TransferError> {
         if let Some(workspace) = self.workspace.get() {
@@ -223,6 +237,9 @@ pub enum TransferError {
     /// A folder moved into itself.
     #[error("a folder cannot be moved into itself")]
     WithinItself,
+    /// A rename between Send and Receive.
+    #[error("a rename between Send and Receive")]
+    BetweenFolders,
     /// The name exists already.
     #[error("there is something of that name already")]
     Exists,

@@ -16,6 +16,10 @@ const FIRST_LINES: usize = 20;
 const LINE_CHARS_MAX: usize = 300;
 /// Words that a verb follows: SITE, and what people type to send a verb as it is.
 const PREFIXES: [&str; 3] = ["SITE", "QUOTE", "LITERAL"];
+/// Verbs that another verb may follow by mistake, or to ask about it.
+const VERBS_BEFORE: [&str; 2] = ["HELP", "AUTH"];
+/// Letters of a verb that takes a secret.
+const SECRET_CHARS: usize = 4;
 
 /// The first and last lines of a session.
 #[derive(Debug, Default)]
@@ -79,14 +83,34 @@ fn printable(said: &str) -> String {
 }
 
 /// The line as it may be shown: what follows a verb that takes a secret is left out. A line that is no command because of
-/// what stands before the verb, or clings to it, has a secret all the same.
+/// what stands before the verb, clings to it or is between its letters, has a secret all the same.
 pub fn masked(line: &str) -> Cow<'_, str> {
-    let is_prefix = |word: &&str| PREFIXES.iter().any(|prefix| word.eq_ignore_ascii_case(prefix));
-    let verb = line.split_whitespace().find(|word| !is_prefix(word));
-    let Some(secret) = verb.and_then(secret_verb) else { return Cow::Borrowed(line) };
-    let upper = line.to_ascii_uppercase();
-    let end = upper.find(secret).map_or(0, |at| at + secret.len());
-    Cow::Owned(format!("{} ****", upper[..end].trim_start()))
+    let Some(end) = before_secret(line) else { return Cow::Borrowed(line) };
+    Cow::Owned(format!("{} ****", line[..end].to_ascii_uppercase().trim_start()))
+}
+
+/// Where the secret of a line begins.
+fn before_secret(line: &str) -> Option<usize> {
+    let is_one_of = |all: &[&str], word: &str| all.iter().any(|one| word.eq_ignore_ascii_case(one));
+    let mut words = line.split_whitespace().skip_while(|word| is_one_of(&PREFIXES, word));
+    let (verb, next, more) = (words.next()?, words.next(), words.next());
+    // Before another verb, such as one that the client's own program put there, it is only asked about unless it has more.
+    let after_another = next.filter(|_| is_one_of(&VERBS_BEFORE, verb) && more.is_some());
+    match secret_verb(verb).or_else(|| after_another.and_then(secret_verb)) {
+        Some(secret) => Some(line.to_ascii_uppercase().find(secret)? + secret.len()),
+        None => spelt(line),
+    }
+}
+
+/// The end of a verb whose letters stand apart, each by itself.
+fn spelt(line: &str) -> Option<usize> {
+    let letters: Vec<_> = line.split_whitespace().take(SECRET_CHARS).collect();
+    if letters.iter().any(|letter| letter.len() > 1) {
+        return None;
+    }
+    secret_verb(&letters.concat())?;
+    let (last, letter) = line.char_indices().filter(|(_, c)| !c.is_whitespace()).nth(SECRET_CHARS - 1)?;
+    Some(last + letter.len_utf8())
 }
 
 #[cfg(test)]
@@ -119,6 +143,14 @@ mod tests {
             ("literal pass hunter2", "LITERAL PASS ****"),
             ("STOR PASS 1.pdf", "STOR PASS 1.pdf"),
             ("SITE HELP pass", "SITE HELP pass"),
+            ("HELP PASS hunter2", "HELP PASS ****"),
+            ("site help  pass hunter2", "SITE HELP  PASS ****"),
+            ("AUTH acct hunter2", "AUTH ACCT ****"),
+            ("AUTH TLS", "AUTH TLS"),
+            ("p a s s hunter2", "P A S S ****"),
+            (" P A\tS S  h u n", "P A\tS S ****"),
+            ("P A S", "P A S"),
+            ("R E T R PASS", "R E T R PASS"),
             ("PASV", "PASV"),
             (" ", " "),
         ] {

@@ -53,7 +53,7 @@ async fn an_action_is_added_changed_and_removed_and_a_secret_is_shown_once() {
     assert_eq!(site.act(&cookies, "save", &POST).await.status, StatusCode::SEE_OTHER);
     assert!(site.get("/connectors/Acme/automation", &cookies).await.text.contains("signing secret is shown here once"));
     let posts = site.actions().await.pop().unwrap();
-    let secrets = Secrets::open(site.db.clone(), site.folder.path()).unwrap();
+    let secrets = Secrets::open(site.db.clone(), site.folder.path()).await.unwrap();
     let name = action::webhook_secret(&posts.id);
     let first = secrets.get(&name).await.unwrap().unwrap();
     let change = [&POST[..], &[("action", posts.id.as_str()), ("names", "*.x12")]].concat();
@@ -171,7 +171,7 @@ async fn the_form_of_an_action_that_runs_a_program_stays_one_without_a_folder_of
     let site = Site::new().await;
     let admin = site.person("mira", Role::Admin).await;
     site.add_connector("acme", "").await;
-    let secrets = Secrets::open(site.db.clone(), site.folder.path()).unwrap();
+    let secrets = Secrets::open(site.db.clone(), site.folder.path()).await.unwrap();
     let keeper = Keeper { db: &site.db, secrets: &secrets, programs: &programs(folder.path()) };
     let acme = ConnectorId::parse("acme").unwrap();
     let run = RUN.map(|(key, value)| (key.to_owned(), value.to_owned())).into();

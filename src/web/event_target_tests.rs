@@ -78,7 +78,7 @@ async fn an_event_target_is_added_changed_tested_and_removed_by_an_admin() {
     assert!(page.contains("shown here once") && page.contains("after_receive, disk_low to https://monitor"), "{page}");
 
     let stored = event_target::all(&site.db).await.unwrap().pop().unwrap();
-    let secrets = Secrets::open(site.db.clone(), site.folder.path()).unwrap();
+    let secrets = Secrets::open(site.db.clone(), site.folder.path()).await.unwrap();
     let name = event_target::webhook_secret(&stored.id);
     let first = secrets.get(&name).await.unwrap().unwrap();
     let own = ("target", stored.id.as_str());

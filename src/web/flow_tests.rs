@@ -142,7 +142,7 @@ async fn a_copy_has_the_slas_actions_and_arrows_of_its_model_and_what_it_has_not
     let texts = |pairs: &[(&str, &str)]| -> Texts {
         pairs.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect()
     };
-    let secrets = Secrets::open(site.db.clone(), site.folder.path()).unwrap();
+    let secrets = Secrets::open(site.db.clone(), site.folder.path()).await.unwrap();
     let keeper = Keeper { db: &site.db, secrets: &secrets, programs: &programs(folder.path()) };
     let acme = ConnectorId::parse("acme").unwrap();
     let post = texts(&[("kind", "webhook"), ("url", "https://erp.example.com/in")]);

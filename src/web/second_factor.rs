@@ -107,7 +107,7 @@ pub async fn take(context: &Context, administrator: &Administrator, typed: &str)
         }
     } else if let Some(key) = state.secrets.get(&store::key_name(id)).await.map_err(WebError::internal)?
         && let Some(step) = second_factor::step_of(&key, typed, context.now())
-        && store::spend_step(&state.db, id, step).await?
+        && store::spend_step(&state.db, id, step, second_factor::step_at(context.now())).await?
     {
         state.gate.proved(&caller);
         return Ok(Taken::Code);

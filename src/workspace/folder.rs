@@ -68,6 +68,8 @@ pub struct OpenFolder {
     jail: Jail,
     /// Device and inode.
     which: (u64, u64),
+    /// File systems entered on the way to it.
+    mounts: usize,
     staging: Arc<OwnedFd>,
     staging_inode: u64,
     unfinished: Mutex<HashMap<Vec<Name>, Unfinished>>,
@@ -82,6 +84,13 @@ pub struct OpenFolder {
     failing: AtomicBool,
     probing: tokio::sync::Mutex<()>,
     active: Active,
+}
+
+/// How many file systems a path enters, as far as it leads.
+pub(super) fn mounts(path: &Path) -> usize {
+    let devices = path.ancestors().filter_map(|folder| rustix::fs::stat(folder).ok().map(|stat| stat.st_dev));
+    let devices: Vec<_> = devices.collect();
+    devices.windows(2).filter(|pair| pair[0] != pair[1]).count()
 }
 
 /// The turns at one or two names, held until dropped.
@@ -107,19 +116,20 @@ impl OpenFolder {
             Err(rustix::io::Errno::EXIST) => {}
             Err(errno) => return Err(errno.into()),
         }
-        Self::with_staging(jail)
+        Self::with_staging(jail, path)
     }
 
     /// The same for a folder that has its staging folder; makes nothing.
     pub fn existing(path: &Path) -> io::Result<Self> {
-        Self::with_staging(Jail::open(path)?)
+        Self::with_staging(Jail::open(path)?, path)
     }
 
-    fn with_staging(jail: Jail) -> io::Result<Self> {
+    fn with_staging(jail: Jail, path: &Path) -> io::Result<Self> {
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC | OFlags::NOFOLLOW;
         let staging = Arc::new(rustix::fs::openat(jail.root(), STAGING, flags, Mode::empty())?);
         Ok(Self {
             which: key_of(jail.root())?,
+            mounts: mounts(path),
             staging_inode: rustix::fs::fstat(&*staging)?.st_ino,
             jail,
             staging,
@@ -147,6 +157,11 @@ impl OpenFolder {
     pub fn is_at(&self, path: &Path) -> bool {
         let found = rustix::fs::stat(path).is_ok_and(|stat| (stat.st_dev, stat.st_ino) == self.which);
         found && rustix::fs::fstat(&self.staging).is_ok_and(|staging| staging.st_nlink > 0)
+    }
+
+    /// Whether its disk was taken away: its path enters fewer file systems than it did.
+    pub fn is_unmounted(&self, path: &Path) -> bool {
+        mounts(path) < self.mounts
     }
 
     /// Access to its files.

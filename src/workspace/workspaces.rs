@@ -141,8 +141,12 @@ impl Workspaces {
         let paths = Paths::of(&self.data, profile, connector);
         // No disk is accessed while others wait for their folders.
         let known = lock(&self.open).get(connector.id.key()).filter(|(known, _)| *known == paths).cloned();
-        if let Some((_, workspace)) = known.filter(|(paths, workspace)| workspace.is_at(paths)) {
-            return Ok(workspace);
+        if let Some((_, workspace)) = known.as_ref().filter(|(paths, workspace)| workspace.is_at(paths)) {
+            return Ok(Arc::clone(workspace));
+        }
+        if let Some((_, before)) = &known {
+            still_mounted(&before.send, &paths.send)?;
+            still_mounted(&before.receive, &paths.receive)?;
         }
         let folder = |path, side| self.folder(path, side, connector);
         let (send, receive) = (folder(&paths.send, Folder::Send)?, folder(&paths.receive, Folder::Receive)?);
@@ -215,10 +219,25 @@ impl Workspaces {
         if let Some(shelf) = known.filter(|shelf| shelf.path == path && shelf.folder.is_at(&path)) {
             return Ok(shelf.clone());
         }
+        if let Some(before) = known.filter(|shelf| shelf.path == path) {
+            still_mounted(&before.folder, &path)?;
+        }
         let opened = Shelf { folder: Arc::new(OpenFolder::open(&path)?), path };
         kept.insert(connector.id.key().to_owned(), opened.clone());
         Ok(opened)
     }
+}
+
+/// What lies in the empty place beneath an unmounted disk is out of sight once that is back: nothing is put there, nor is
+/// the folder made there (decision 0130).
+fn still_mounted(before: &OpenFolder, path: &Path) -> io::Result<()> {
+    if !before.is_unmounted(path) {
+        return Ok(());
+    }
+    let path = path.display();
+    let why =
+        format!("the disk of {path} is not mounted any more; mount it, or start Waybill anew to go on without it");
+    Err(io::Error::other(why))
 }
 
 /// Uploads broken off in a folder that nobody has used for a while can be resumed, and are purged in time. One without
@@ -239,6 +258,7 @@ mod tests {
     use crate::base::path::{Name, VirtualPath};
     use crate::domain::connector::{ConnectorId, ConnectorSettings};
     use crate::domain::setting::Texts;
+    use crate::workspace::folder::mounts;
     use crate::workspace::upload::Part;
 
     struct Desk {
@@ -330,6 +350,42 @@ mod tests {
         assert!(Arc::ptr_eq(&first.folder, &shelf().folder));
         std::fs::rename(&first.path, first.path.with_extension("old")).unwrap();
         assert!(!Arc::ptr_eq(&first.folder, &shelf().folder) && first.path.is_dir());
+    }
+
+    /// A link to another file system, and then none, is as good as a mount here.
+    #[test]
+    fn nothing_is_made_in_the_place_of_an_unmounted_disk() {
+        let Ok(other_disk) = tempfile::tempdir_in("/dev/shm") else {
+            println!("this machine has no other file system to write to");
+            return;
+        };
+        let desk = Desk::new();
+        let root = desk.all.data.join("partners/acme");
+        std::fs::create_dir_all(&root).unwrap();
+        let mount = || std::os::unix::fs::symlink(other_disk.path(), root.join("disk")).unwrap();
+        let unmount = || std::fs::remove_file(root.join("disk")).unwrap();
+        mount();
+        if mounts(&root.join("disk")) == mounts(&root) {
+            println!("this machine has no other file system to write to");
+            return;
+        }
+        let texts =
+            Texts::from([("type".to_owned(), "folder".to_owned()), ("folder".to_owned(), "acme/disk/kept".to_owned())]);
+        let settings = ConnectorSettings::parse(&texts).unwrap();
+        let archive = Connector { id: ConnectorId::parse("archive").unwrap(), version: 1, settings };
+        let shelf = || desk.all.shelf(&desk.profile, &archive);
+        let receive = || desk.all.get(&desk.profile, &acme("acme/disk/in"));
+        let (first, kept) = (receive().unwrap(), shelf().unwrap());
+        unmount();
+        let (one, other) = (receive().unwrap_err().to_string(), shelf().unwrap_err().to_string());
+        assert!(one.contains("acme/disk/in is not mounted any more; mount it, or "), "{one}");
+        assert!(other.contains("acme/disk/kept is not mounted any more"), "{other}");
+        assert!(!root.join("disk").exists());
+        mount();
+        assert!(Arc::ptr_eq(&first, &receive().unwrap()) && Arc::ptr_eq(&kept.folder, &shelf().unwrap().folder));
+        // Another path is another folder, wherever it lies.
+        unmount();
+        desk.get("here");
     }
 
     #[test]

@@ -155,7 +155,7 @@ mod tests {
         let ids = IdSource::random(clock.clone());
         let acme = Acme {
             certificates: Certificates::open(db.clone(), folder.path(), clock.clone(), ids.clone()).await.unwrap(),
-            secrets: Secrets::open(db.clone(), folder.path()).unwrap(),
+            secrets: Secrets::open(db.clone(), folder.path()).await.unwrap(),
             db,
             clock,
             ids,

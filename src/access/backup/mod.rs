@@ -340,7 +340,7 @@ mod tests {
     async fn appliance() -> (tempfile::TempDir, Backups, ApplianceSettings) {
         let folder = tempfile::tempdir().unwrap();
         let db = Db::open(folder.path()).await.unwrap();
-        let secrets = Secrets::open(db.clone(), folder.path()).unwrap();
+        let secrets = Secrets::open(db.clone(), folder.path()).await.unwrap();
         let backups = Backups::new(db, folder.path().to_owned(), secrets, Clock::fixed(at("2026-11-28T02:00:00Z")));
         let texts = Texts::from([("backup_keep".to_owned(), "2".to_owned())]);
         (folder, backups, ApplianceSettings::parse(&texts).unwrap())
@@ -410,7 +410,7 @@ mod tests {
         assert_eq!((restored.contents.connectors, restored.before), (1, None));
         let fresh = Db::open(elsewhere.path()).await.unwrap();
         assert_eq!(connector::all(&fresh).await.unwrap().len(), 1);
-        let opened = Secrets::open(fresh, elsewhere.path()).unwrap().get(PASSPHRASE).await.unwrap();
+        let opened = Secrets::open(fresh, elsewhere.path()).await.unwrap().get(PASSPHRASE).await.unwrap();
         assert_eq!(opened, Some(passphrase.clone()), "the keys came along");
         db.close().await;
         let restored = restore(folder.path(), wanted(&passphrase), clock).await.unwrap();

@@ -100,7 +100,7 @@ pub struct Certificates(pub(super) Arc<Inner>);
 impl Certificates {
     /// Opens the store; makes the master key if there is none, and a first certificate if it is empty.
     pub async fn open(db: Db, data: &Path, clock: Clock, ids: IdSource) -> Result<Self, OpenError> {
-        let sealer = Sealer::open(data)?;
+        let sealer = Sealer::open(&db, data).await?;
         let inner = Inner { db, sealer, clock, ids, state: ArcSwap::default(), refreshing: Mutex::default() };
         let certificates = Self(Arc::new(inner));
         if certificate::all(&certificates.0.db).await?.is_empty() {
@@ -330,6 +330,7 @@ mod tests {
 
     use super::*;
     use crate::access::certificate::{Urgency, self_signed};
+    use crate::access::secrets::Secrets;
     use crate::domain::setting::Texts;
     use crate::store::audit;
 
@@ -507,6 +508,13 @@ mod tests {
         Process::start(folder.path(), &clock).await;
         let file = folder.path().join("keys/master.key");
         std::fs::remove_file(&file).unwrap();
+        let db = Db::open(folder.path()).await.unwrap();
+        let refused =
+            Certificates::open(db.clone(), folder.path(), clock.clone(), IdSource::random(clock.clone())).await;
+        assert!(matches!(refused, Err(OpenError::Seal(SealError::Lost(_)))), "{refused:?}");
+        assert!(Secrets::open(db, folder.path()).await.is_err() && !file.exists());
+        // As the error says.
+        std::fs::write(&file, [7; 32]).unwrap();
         let at = Process::start(folder.path(), &clock).await;
         assert!(at.certificates.served().is_empty());
         let problem = at.certificates.find(SELF_SIGNED).unwrap().problem().unwrap().to_owned();

@@ -13,6 +13,7 @@ use zeroize::Zeroizing;
 
 use crate::base::id::CertificateId;
 use crate::store::open::make_private_folder;
+use crate::store::{Db, StoreError, secret};
 
 /// Beneath the data folder.
 const FOLDER: &str = "keys";
@@ -58,6 +59,16 @@ pub enum SealError {
         /// Why.
         source: std::io::Error,
     },
+    /// There is none, but the database has what was sealed with one.
+    #[error(
+        "{0} is missing, and the keys of certificates and the secrets in the database open only with it. Put it back \
+         from a backup: the file itself, or all of it with 'waybill restore'. To go on without it, make a new one, for \
+         example with: head -c {MASTER_BYTES} /dev/urandom > {0}. Certificates must then be added and secrets be set anew"
+    )]
+    Lost(PathBuf),
+    /// Whether there is anything sealed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
     /// Not a valid master key.
     #[error("{0} is damaged: it doesn't hold 32 bytes. Put it back from a backup")]
     Damaged(PathBuf),
@@ -80,8 +91,15 @@ impl fmt::Debug for Sealer {
 }
 
 impl Sealer {
-    /// Reads the master key of the data folder; makes it at first use. Readable only by this user.
-    pub fn open(data: &Path) -> Result<Self, SealError> {
+    /// Reads the master key of the data folder; makes it at first use, never in place of one that something was sealed
+    /// with. Readable only by this user.
+    pub async fn open(db: &Db, data: &Path) -> Result<Self, SealError> {
+        // Asked first: another process may be making the first key, and seals with it after that.
+        let is_needed = secret::any_sealed(db).await?;
+        Self::read_or_make(data, is_needed)
+    }
+
+    fn read_or_make(data: &Path, is_needed: bool) -> Result<Self, SealError> {
         let folder = data.join(FOLDER);
         let path = folder.join(FILE);
         let failed = |source| SealError::File { path: path.clone(), source };
@@ -89,6 +107,9 @@ impl Sealer {
         tighten(&folder, 0o700);
         match read(&path) {
             Err(SealError::File { source, .. }) if source.kind() == ErrorKind::NotFound => {
+                if is_needed {
+                    return Err(SealError::Lost(path));
+                }
                 make(&folder, &path).map_err(failed)?;
                 read(&path)
             }
@@ -192,12 +213,12 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let ids = IdSource::random(Clock::System);
         let (id, other) = (CertificateId::new(&ids), CertificateId::new(&ids));
-        let sealer = Sealer::open(folder.path()).unwrap();
+        let sealer = Sealer::read_or_make(folder.path(), false).unwrap();
         let key = KeyDer::new(b"not a key at all".to_vec());
         let closed = sealer.seal(&id, &key).unwrap();
         assert!(!closed.windows(5).any(|part| part == b"a key"));
         assert_ne!(closed, sealer.seal(&id, &key).unwrap());
-        assert_eq!(Sealer::open(folder.path()).unwrap().unseal(&id, &closed).unwrap(), key);
+        assert_eq!(Sealer::read_or_make(folder.path(), false).unwrap().unseal(&id, &closed).unwrap(), key);
         assert!(matches!(sealer.unseal(&other, &closed), Err(SealError::Foreign)));
         for at in 0..closed.len() {
             let mut changed = closed.clone();
@@ -211,20 +232,20 @@ mod tests {
     #[test]
     fn only_this_user_may_read_the_master_key() {
         let folder = tempfile::tempdir().unwrap();
-        Sealer::open(folder.path()).unwrap();
+        Sealer::read_or_make(folder.path(), false).unwrap();
         let (keys, file) = (folder.path().join("keys"), folder.path().join("keys/master.key"));
         assert_eq!((mode(&keys), mode(&file)), (0o700, 0o600));
         assert_eq!(std::fs::read_dir(&keys).unwrap().count(), 1, "nothing is left aside");
         std::fs::set_permissions(&keys, Permissions::from_mode(0o755)).unwrap();
         std::fs::set_permissions(&file, Permissions::from_mode(0o644)).unwrap();
-        Sealer::open(folder.path()).unwrap();
+        Sealer::read_or_make(folder.path(), false).unwrap();
         assert_eq!((mode(&keys), mode(&file)), (0o700, 0o600));
     }
 
     #[test]
     fn whoever_comes_second_keeps_the_first_ones_key() {
         let folder = tempfile::tempdir().unwrap();
-        let open = || *Sealer::open(folder.path()).unwrap().0;
+        let open = || *Sealer::read_or_make(folder.path(), false).unwrap().0;
         let keys: Vec<_> = std::thread::scope(|scope| {
             let threads: Vec<_> = (0..8).map(|_| scope.spawn(open)).collect();
             threads.into_iter().map(|thread| thread.join().unwrap()).collect()
@@ -235,12 +256,25 @@ mod tests {
     #[test]
     fn a_damaged_master_key_is_said_and_never_overwritten() {
         let folder = tempfile::tempdir().unwrap();
-        Sealer::open(folder.path()).unwrap();
+        Sealer::read_or_make(folder.path(), false).unwrap();
         let file = folder.path().join("keys/master.key");
         for wrong in [0, 31, 33] {
             std::fs::write(&file, vec![7; wrong]).unwrap();
-            assert!(matches!(Sealer::open(folder.path()), Err(SealError::Damaged(_))), "{wrong} bytes");
+            assert!(matches!(Sealer::read_or_make(folder.path(), false), Err(SealError::Damaged(_))), "{wrong} bytes");
             assert_eq!(std::fs::read(&file).unwrap().len(), wrong);
         }
+    }
+
+    #[test]
+    fn a_lost_master_key_is_not_replaced_but_by_hand() {
+        let folder = tempfile::tempdir().unwrap();
+        let lost = Sealer::read_or_make(folder.path(), true).unwrap_err().to_string();
+        let file = folder.path().join("keys/master.key");
+        assert!(lost.starts_with(&format!("{} is missing, ", file.display())), "{lost}");
+        assert!(lost.contains(&format!("head -c 32 /dev/urandom > {}. ", file.display())), "{lost}");
+        assert!(!file.exists());
+        std::fs::write(&file, [7; 32]).unwrap();
+        assert_eq!(*Sealer::read_or_make(folder.path(), true).unwrap().0, [7; 32]);
+        assert_eq!(mode(&file), 0o600);
     }
 }

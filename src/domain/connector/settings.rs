@@ -51,7 +51,7 @@ settings! {
         delete_collected: bool = "on", "Delete what was collected",
             "Let the partner delete a Send file that it has wholly collected, even without Write.";
         allowed_addresses: Networks = "", "Allowed addresses",
-            "One address or CIDR range a line. Empty means from anywhere.";
+            "One address or CIDR range a line. Empty means from anywhere. Sessions from elsewhere end after their transfer.";
         require_tls: ConnectorTls = "as_profile", "Encryption for this partner",
             "What is refused in clear text. Plain is allowed only from the Allowed addresses.";
         tls_session_reuse: AsProfile<SessionReuse> = "as_profile", "TLS session reuse on data connections",

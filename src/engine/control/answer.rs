@@ -87,9 +87,14 @@ impl Control {
             Ask::Stat(_) => About::Listing,
             _ => About::File,
         };
+        let path = ask.leads_to().cloned();
         match about(&self.engine, &party, ask).await {
             Ok(outcome) => (outcome, None),
             Err(error) => {
+                let error = match path {
+                    Some(path) => party.as_seen(&path, error),
+                    None => error,
+                };
                 let (reply, no) = refusal::reply(&error, what);
                 (Outcome::Refused(reply), no)
             }
@@ -98,7 +103,9 @@ impl Control {
 
     async fn login(&mut self, name: &str, password: &Secret) -> (Outcome, Option<No>) {
         let visitor = visitor(name, (self.remote, self.tls.is_some()), &self.certificates);
-        let answer = if self.redeems(name, password) {
+        let is_test = self.redeems(name, password);
+        self.address_counts = !is_test;
+        let answer = if is_test {
             login::by_test_pass(&self.engine, name, &mut self.slot)
         } else {
             login::login(&self.engine, &visitor, password, &mut self.slot).await

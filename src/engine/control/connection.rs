@@ -71,6 +71,8 @@ pub struct Control {
     pub(super) slot: Slot,
     /// The connector logged in, by its id in lower case.
     pub(super) connector: Option<String>,
+    /// Whether it must come from an allowed address: *Test connection* need not.
+    pub(super) address_counts: bool,
     /// The name given with USER, as refusals may show it.
     pub(super) shown: String,
     pub(super) agreed: Option<Agreed>,
@@ -136,6 +138,7 @@ impl Control {
             place,
             slot,
             connector: None,
+            address_counts: true,
             shown: String::new(),
             agreed: None,
             waiting: VecDeque::new(),
@@ -168,7 +171,7 @@ impl Control {
         while !self.closed {
             // Before each command, however many were sent ahead.
             if let Some(farewell) = self.must_end() {
-                self.end(farewell).await;
+                self.end_between(farewell).await;
                 continue;
             }
             if self.session.is_idle()
@@ -288,7 +291,7 @@ impl Control {
     }
 
     /// Who is logged in, with present settings.
-    fn logged_in<'a>(&self, snapshot: &'a Snapshot) -> Option<&'a LiveConnector> {
+    pub(super) fn logged_in<'a>(&self, snapshot: &'a Snapshot) -> Option<&'a LiveConnector> {
         self.connector.as_ref().and_then(|key| snapshot.connectors.get(key)).map(Arc::as_ref)
     }
 

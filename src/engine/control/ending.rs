@@ -6,6 +6,7 @@ use tokio::time::Instant;
 use super::connection::{Control, NEVER};
 use crate::base::clock::Clock;
 use crate::domain::authorise::No;
+use crate::domain::entrance;
 use crate::domain::refusal::Rule;
 use crate::ftp::reply::{Code, Reply};
 use crate::store::live::Live;
@@ -25,6 +26,7 @@ const DISCONNECTED: Farewell =
 const CLOSING_DOWN: Farewell = Farewell { rule: Rule::Draining, text: "Closing down; please come back later." };
 const IDLE: Farewell =
     Farewell { rule: Rule::Idle, text: "Idle for too long; please come back when there is something to do." };
+const MAY_NOT_STAY: &str = "This user may not stay connected.";
 const SIGN_IN_TOO_LONG: Farewell = Farewell { rule: Rule::Idle, text: "Sign-in took too long." };
 
 /// Disabled, expired or removed while connected.
@@ -34,7 +36,7 @@ fn not_allowed(live: &Live, clock: &Clock, connector: Option<&str>) -> Option<Fa
         None => Rule::ConnectorDisabled,
         Some(live) => live.connector.valid_at(clock.now()).err()?.rule(),
     };
-    Some(Farewell { rule, text: "This user may not stay connected." })
+    Some(Farewell { rule, text: MAY_NOT_STAY })
 }
 
 impl Control {
@@ -48,7 +50,7 @@ impl Control {
     pub(super) async fn timed_out(&mut self) {
         // It may have been the sign-in deadline, which no command may pass either.
         if self.must_end().is_none() {
-            self.end(IDLE).await;
+            self.end_between(IDLE).await;
         }
     }
 
@@ -62,8 +64,17 @@ impl Control {
         } else if !self.session.logged_in() && Instant::now() >= self.login_by {
             Some(SIGN_IN_TOO_LONG)
         } else {
-            not_allowed(&self.engine.live, &self.engine.depot.clock, self.connector.as_deref())
+            let refused = not_allowed(&self.engine.live, &self.engine.depot.clock, self.connector.as_deref());
+            refused.or_else(|| self.not_allowed_from_here())
         }
+    }
+
+    /// Its address is no longer allowed (decision 0136): between transfers, which that never cuts.
+    fn not_allowed_from_here(&self) -> Option<Farewell> {
+        let snapshot = self.engine.live.snapshot();
+        let live = self.logged_in(&snapshot).filter(|_| self.address_counts && !self.session.is_transferring())?;
+        let no = entrance::may_come_from(&live.connector, self.remote).err()?;
+        Some(Farewell { rule: no.rule, text: MAY_NOT_STAY })
     }
 
     /// Ready when not even the current answer may continue. A stop that allows time allows it for this, too; and a
@@ -90,6 +101,12 @@ impl Control {
                 farewell = refused => farewell,
             }
         }
+    }
+
+    /// The same while no command is being answered, at most one that runs beside: the one before was well answered.
+    pub(super) async fn end_between(&mut self, farewell: Farewell) {
+        self.line = self.running.as_ref().map_or_else(String::new, |running| running.line.clone());
+        self.end(farewell).await;
     }
 
     /// Ends the session from our side; a transfer in progress is aborted first.

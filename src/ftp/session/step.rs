@@ -148,6 +148,27 @@ pub enum Ask {
 }
 
 impl Ask {
+    /// The path that it ends at, of a file or a folder.
+    pub const fn leads_to(&self) -> Option<&VirtualPath> {
+        match self {
+            Self::Enter(path)
+            | Self::Mlst(path)
+            | Self::Modified(path)
+            | Self::Available(path)
+            | Self::Delete(path)
+            | Self::MakeFolder(path)
+            | Self::RemoveFolder(path)
+            | Self::RenameFrom(path)
+            | Self::Receipt(path)
+            | Self::Size { path, .. }
+            | Self::ModifiedOrTouch { path, .. }
+            | Self::Touch { path, .. }
+            | Self::Digest { path, .. }
+            | Self::Rename { to: path, .. } => Some(path),
+            _ => None,
+        }
+    }
+
     /// Whether it changes files or folders: once begun, it runs to its end.
     pub const fn changes(&self) -> bool {
         matches!(

@@ -87,7 +87,12 @@ const EXAMPLES: &[(&str, &str, &str)] = &[
         "",
         r#"{ "from": "acme-edi", "to": "backup" }"#,
     ),
-    ("Removes an arrow. `stopped` files waited for it and stay in Receive.", "", ""),
+    (
+        "Removes an arrow. `stopped` files waited for it and stay where they are, except `gone` of them: \
+         these had been removed from Receive or replaced there, and their bytes are no longer kept.",
+        "",
+        "",
+    ),
     ("Every action: what partners' files set off besides being passed along.", "", ""),
     (
         "Adds an action of a partner. The signing `secret` of a webhook is generated, and shown only in this answer.",
@@ -167,7 +172,7 @@ async fn prepared() -> (Site, Vec<(&'static str, String)>) {
     let mail =
         [("kind", "mail"), ("mail_to", "edi@example.com")].map(|(key, value)| (key.to_owned(), value.to_owned()));
     let told = [("url".to_owned(), "https://siem.example.com/".to_owned())];
-    let (secrets, programs) = (Secrets::open(site.db.clone(), site.folder.path()).unwrap(), Programs::default());
+    let (secrets, programs) = (Secrets::open(site.db.clone(), site.folder.path()).await.unwrap(), Programs::default());
     let keeper = Keeper { db: &site.db, secrets: &secrets, programs: &programs };
     let action = keeper.put_action(&owner, (None, &mail.into()), false, &site.change()).await.unwrap();
     let target = keeper.put_event_target((None, &told.into()), false, &site.change()).await.unwrap();

@@ -12,6 +12,7 @@ use super::asked::Whole;
 use super::body::Body;
 use crate::domain::flow::Target;
 use crate::domain::setting::Mistake;
+use crate::store::arrow::Stopped;
 use crate::store::{arrow, delivery_page, exported};
 use crate::web::context::Context;
 
@@ -63,14 +64,14 @@ pub async fn connect(context: Context, mut body: Body) -> Result<Response, ApiEr
     Ok((StatusCode::CREATED, Json(arrow)).into_response())
 }
 
-/// Removes an arrow. What waits on it stops; the files stay in Receive.
+/// Removes an arrow. What waits on it stops; the files stay where they are.
 pub async fn disconnect(context: Context, Path((from, to)): Path<(String, String)>) -> Result<Response, ApiError> {
     let db = &context.state.db;
     let stopped = context.changing(async |change| arrow::disconnect(db, &from, &to, change).await).await?;
-    let Some(stopped) = stopped else {
+    let Some(Stopped { waited, gone }) = stopped else {
         let words = format!("{from} passes nothing along to {to}; GET /api/v1/flows lists what is passed along.");
         return Err(ApiError::new(StatusCode::NOT_FOUND, "No such arrow", words));
     };
     context.state.live.refresh().await?;
-    Ok(Json(json!({ "stopped": stopped })).into_response())
+    Ok(Json(json!({ "stopped": waited, "gone": gone })).into_response())
 }

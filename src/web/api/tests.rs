@@ -480,7 +480,7 @@ async fn arrows_are_drawn_refused_and_removed() {
     let nothing = ask(Method::POST, "/flows", json!({})).await.problem(StatusCode::UNPROCESSABLE_ENTITY);
     assert!(nothing.starts_with("from is missing") && nothing.contains("to is missing"), "{nothing}");
     let removed = site.api(Method::DELETE, "/flows/acme/archive", &token, None).await;
-    assert_eq!(removed.json(), json!({ "stopped": 0 }));
+    assert_eq!(removed.json(), json!({ "stopped": 0, "gone": 0 }));
     let gone = site.api(Method::DELETE, "/flows/acme/archive", &token, None).await;
     assert!(gone.problem(StatusCode::NOT_FOUND).contains("passes nothing along to archive"));
 }

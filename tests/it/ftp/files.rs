@@ -68,6 +68,8 @@ async fn folders_in_receive_are_made_renamed_and_removed() {
     client.expect("RNFR in", 350).await;
     let reply = client.expect("RNTO in/deep/in", 553).await;
     assert!(reply.text.contains("cannot be moved into itself"), "{reply:?}");
+    client.expect("RNFR in", 350).await;
+    client.expect("RNTO in", 250).await;
     client.expect("RNFR in/deep/a.edi", 350).await;
     client.expect("RNTO in/b.edi", 250).await;
     assert_eq!(running.receipts(1).await[0]["path"], "/Receive/in/b.edi");
@@ -79,7 +81,14 @@ async fn folders_in_receive_are_made_renamed_and_removed() {
     client.expect("RNFR nothing", 550).await;
     client.store("a.edi", b"2").await;
     client.expect("RNFR a.edi", 350).await;
-    client.expect("RNTO /Send/a.edi", 553).await;
+    let reply = client.expect("RNTO /Send/a.edi", 553).await;
+    assert!(reply.text.contains("within Send or within Receive, not between them"), "{reply:?}");
+    let refused = running
+        .until("the refusal is recorded", async |running| {
+            running.refusals().await.into_iter().find(|one| one.command.starts_with("RNTO /Send"))
+        })
+        .await;
+    assert_eq!(refused.detail, "a rename between Send and Receive");
     assert_eq!(client.list("NLST").await, "a.edi\r\n");
 }
 
@@ -101,6 +110,31 @@ async fn permissions_hold_in_each_folder() {
         ["MFMT 20240102030405", "SITE UTIME 20240102030405", "MDTM 20240102030405", "HASH", "SIZE", "DELE", "RNFR"]
     {
         dropbox.expect(&format!("{line} /Receive/theirs.edi"), 550).await;
+    }
+    // Nor is there any telling that it exists, but from a name that cannot be had.
+    std::fs::create_dir(folder.join("in")).unwrap();
+    std::os::unix::fs::symlink("in", folder.join("link")).unwrap();
+    for line in ["CWD", "RMD", "AVBL", "MLST"] {
+        let missing = dropbox.send(&format!("{line} /Receive/nothing.edi")).await;
+        for name in ["theirs.edi", "theirs.edi/deeper", "link", "link/deeper", "nothing.edi/deeper"] {
+            assert_eq!(dropbox.send(&format!("{line} /Receive/{name}")).await, missing, "{line} {name}");
+        }
+    }
+    let missing = dropbox.send("MKD /Receive/nothing.edi/new").await;
+    for name in ["theirs.edi", "link"] {
+        assert_eq!(dropbox.send(&format!("MKD /Receive/{name}/new")).await, missing, "{name}");
+    }
+    for verb in ["STOR", "APPE"] {
+        let missing = dropbox.put(&format!("{verb} /Receive/nothing.edi/new"), b"x").await;
+        for name in ["theirs.edi", "link"] {
+            assert_eq!(dropbox.put(&format!("{verb} /Receive/{name}/new"), b"x").await, missing, "{verb} {name}");
+        }
+    }
+    dropbox.expect("RNFR /Receive/a.edi", 350).await;
+    let missing = dropbox.send("RNTO /Receive/nothing.edi/new").await;
+    for name in ["theirs.edi", "link"] {
+        dropbox.expect("RNFR /Receive/a.edi", 350).await;
+        assert_eq!(dropbox.send(&format!("RNTO /Receive/{name}/new")).await, missing, "{name}");
     }
     dropbox.store("/Receive/own.edi.tmp", b"dropped").await;
     std::fs::write(folder.join("theirs.tmp"), b"theirs").unwrap();

@@ -1,5 +1,8 @@
 //! Who may come in, and how the refusal sounds.
 
+use tokio::io::AsyncWriteExt;
+use waybill::domain::refusal::Rule;
+
 use crate::kit::{Appliance, Client, PARTNER, PASSWORD, Passive};
 
 #[tokio::test(flavor = "multi_thread")]
@@ -201,4 +204,45 @@ async fn a_secret_is_shown_nowhere_however_its_line_is_written() {
     let shown = ["USER hun****", &named, "PASS ****", r"\XFEPASS ****", "SITE PASS ****", "PASS ****"];
     assert_eq!(said, shown, "{refusals:?}");
     assert!(!format!("{refusals:?}").contains("ter2"), "{refusals:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_address_that_is_no_longer_allowed_ends_a_session_between_transfers() {
+    let appliance = Appliance::new();
+    let running = appliance.start().await;
+    let (mut idle, mut busy) = (running.partner().await, running.partner().await);
+    busy.expect("CWD Receive", 250).await;
+    let mut data = busy.begin("STOR a.edi").await.unwrap();
+    data.write_all(b"first ").await.unwrap();
+    appliance.configure(&["allowed_addresses=127.0.0.0/8"]);
+    idle.expect("NOOP", 200).await;
+    appliance.configure(&["allowed_addresses=192.0.2.0/24"]);
+    assert_eq!(idle.reply().await.code, 421);
+    data.write_all(b"and last").await.unwrap();
+    drop(data);
+    assert_eq!(busy.reply().await.code, 226);
+    assert_eq!(busy.reply().await.code, 421);
+    assert_eq!(running.receipts(1).await[0]["size_bytes"], 14);
+    let refused = running
+        .until("the refusal is recorded", async |running| {
+            running.refusals().await.into_iter().find(|one| one.rule == Rule::AddressNotAllowed)
+        })
+        .await;
+    assert_eq!((refused.connector.as_str(), refused.reply.as_str()), (PARTNER, "421"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_session_that_is_ended_names_no_command_that_was_well_answered() {
+    let appliance = Appliance::new();
+    let running = appliance.start().await;
+    let mut client = running.partner().await;
+    client.store("/Receive/a.edi", b"well received").await;
+    appliance.configure(&["enabled=off"]);
+    assert_eq!(client.reply().await.code, 421);
+    let refused = running
+        .until("the refusal is recorded", async |running| {
+            running.refusals().await.into_iter().find(|one| one.rule == Rule::ConnectorDisabled)
+        })
+        .await;
+    assert_eq!((refused.command.as_str(), refused.reply.as_str()), ("", "421"));
 }

@@ -66,6 +66,23 @@ async fn a_file_is_passed_along_to_a_folder_and_into_another_partners_send() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_removed_arrow_tells_files_that_stay_from_those_that_had_left_receive() {
+    let appliance = flowing();
+    appliance.say(&["flow", "disconnect", PARTNER, "globex"]);
+    appliance.say(&["connector", "set", "archive", "enabled=off"]);
+    let running = appliance.start().await;
+    let mut client = running.partner().await;
+    client.store("/Receive/stays.edi", b"1").await;
+    client.store("/Receive/removed.edi", b"2").await;
+    client.store("/Receive/replaced.edi", b"3").await;
+    client.store("/Receive/replaced.edi", b"4").await;
+    client.expect("DELE /Receive/removed.edi", 250).await;
+    running.until_status(&["waiting", "removed", "replaced", "waiting"]).await;
+    let said = appliance.say(&["flow", "disconnect", PARTNER, "archive"]);
+    assert!(said.contains("any more. 2 files that waited for it stay. 2 that waited had left Receive, "), "{said}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_file_that_its_partner_gives_a_temporary_name_waits_for_another() {
     let appliance = flowing();
     appliance.configure(&["settle_s=3"]);

@@ -193,7 +193,7 @@ async fn killed_at_each_step_a_letter_goes_at_least_once() {
 async fn signing_in(appliance: &Appliance, password: &str) {
     appliance.say(&["settings", "set", "mail_user=waybill"]);
     let db = Db::open(&appliance.data()).await.expect("the database opens");
-    let secrets = Secrets::open(db, &appliance.data()).expect("the key is there");
+    let secrets = Secrets::open(db, &appliance.data()).await.expect("the key is there");
     let (clock, ids) = (Clock::System, IdSource::random(Clock::System));
     let change = Change { who: "test", remote: "", at: clock.now(), ids: &ids };
     secrets.put(mail::PASSWORD, &Secret::new(password), "settings", &change).await.expect("it is stored");

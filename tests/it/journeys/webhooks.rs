@@ -146,7 +146,7 @@ async fn telling(settle_s: u32) -> (Appliance, Posts) {
     let texts = texts.map(|(key, value)| (key.to_owned(), value.to_owned())).into();
     let target = StoredTarget { id: "one".to_owned(), texts, version: 0 };
     event_target::put(&db, &target, &change).await.expect("it is added");
-    let secrets = Secrets::open(db, &appliance.data()).expect("the key is there");
+    let secrets = Secrets::open(db, &appliance.data()).await.expect("the key is there");
     let secret = Secret::new("a long enough secret");
     secrets.put(&webhook_secret("one"), &secret, "settings", &change).await.expect("it is kept");
     (appliance, receive(port).await)
