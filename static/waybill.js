@@ -243,7 +243,7 @@
   // Keys, never while typing: / searches, g and a letter go, j and k move in the rows, x chooses, Esc closes, ? lists them.
   const step = (by) => {
     const rows = $$('main .table tbody tr:not(.detail)').filter((r) => $('a[href]', r));
-    const at = rows.findIndex((r) => r.contains(document.activeElement));
+    const at = rows.indexOf(document.activeElement.closest('tr') || $('tr:target'));
     const row = rows[at < 0 ? (by > 0 ? 0 : rows.length - 1) : at + by];
     if (row) $('.name a[href], a[href]', row).focus();
   };
@@ -256,7 +256,7 @@
     else if (e.key === 'g') g = Date.now();
     else if (e.key === 'j') step(1);
     else if (e.key === 'k') step(-1);
-    else if (e.key === 'x') document.activeElement.closest('main .table tbody tr')?.querySelector('[type=checkbox]')?.click();
+    else if (e.key === 'x') document.activeElement.closest('tr')?.querySelector('[type=checkbox]')?.click();
     else if (e.key === 'Escape') $('main .table tr.open a[aria-expanded=true]')?.click();
     else if (keys[e.key] && Date.now() - g < 1200) location.href = keys[e.key];
   });

@@ -4,7 +4,7 @@
 
 use std::collections::HashMap;
 use std::io;
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 
 use super::backup::PASSPHRASE;
@@ -14,7 +14,7 @@ use crate::domain::connector::{Connector, ConnectorId, ConnectorSettings};
 use crate::domain::folders::{Clash, Folders, Laid};
 use crate::domain::profile::Profile;
 use crate::domain::setting::{Mistake, Texts, Value, merged};
-use crate::domain::value::{FolderText, HostOrAddress, PortRange, TimeOfDay};
+use crate::domain::value::{FolderText, HostOrAddress, ListenAddress, PortRange, TimeOfDay, Whole};
 use crate::store::folders;
 use crate::store::listener::{self, Listener};
 use crate::store::open::{Db, StoreError};
@@ -57,17 +57,44 @@ async fn of_profile(db: &Db, stored: &Texts, values: &Texts) -> Result<Vec<Mista
     {
         mistakes.push(Mistake::new("passive_address", why));
     }
-    let range = changed::<Option<PortRange>>(stored, values, ("passive_port_range", Profile::SETTINGS));
-    if let Some(Some(range)) = range
-        && let Some(port) = web_port(db).await?.filter(|port| range.contains(*port))
+    if let Some(web) = web_address(db).await? {
+        mistakes.extend(where_the_pages_are(stored, values, web));
+    }
+    Ok(mistakes)
+}
+
+/// Ports that `values` newly give the FTP server although the web interface answers there.
+fn where_the_pages_are(stored: &Texts, values: &Texts, web: SocketAddr) -> Vec<Mistake> {
+    let of = |key| (key, Profile::SETTINGS);
+    let (mut mistakes, taken) = (Vec::new(), web.port());
+    if let Some(Some(range)) = changed::<Option<PortRange>>(stored, values, of("passive_port_range"))
+        && range.contains(taken)
     {
         let words = format!(
-            "{} holds port {port}, where the web interface answers; choose a range without it, such as 50000-50199",
+            "{} holds port {taken}, where the web interface answers; choose a range without it, such as 50000-50199",
             range.text()
         );
         mistakes.push(Mistake::new("passive_port_range", words));
     }
-    Ok(mistakes)
+    let all = merged(stored, values);
+    let Ok(listen) = ListenAddress::parse(text(&all, of("listen_address"))) else { return mistakes };
+    let moved = changed::<ListenAddress>(stored, values, of("listen_address")).is_some();
+    let meet = covers(listen.ip(), web.ip()) || covers(web.ip(), listen.ip());
+    for key in ["port", "explicit_port"].into_iter().filter(|_| meet) {
+        let new = changed::<Option<Whole<1, 65_535>>>(stored, values, of(key)).is_some();
+        let port = Option::<Whole<1, 65_535>>::parse(text(&all, of(key))).ok().flatten().map(Whole::port);
+        if (new || moved) && port == Some(taken) {
+            let other = if key == "port" { "8021" } else { "990" };
+            let words = format!("{taken} is where the web interface answers ({web}); choose another, such as {other}");
+            mistakes.push(Mistake::new(key, words));
+        }
+    }
+    mistakes
+}
+
+/// Whether who listens on `wide` hears what comes to `one`. Of IPv6, every address includes those of IPv4.
+fn covers(wide: IpAddr, one: IpAddr) -> bool {
+    wide == one || wide.is_unspecified() && (wide.is_ipv6() || one.is_ipv4())
 }
 
 /// Where the passphrase of backups is.
@@ -97,9 +124,10 @@ async fn of_appliance(
 ) -> Result<Vec<Mistake>, StoreError> {
     let mut mistakes = Vec::new();
     if let Some(backups) = changed::<FolderText>(stored, values, (BACKUPS, ApplianceSettings::SETTINGS)) {
+        mistakes.extend(try_folders(vec![(BACKUPS.to_owned(), db.folder().join(backups.as_str()))]).await?);
         let mut folders = folders::stored(db).await?;
         folders.set_backups(backups.as_str());
-        mistakes = behind_links(folders, |laid| laid.of_backups().iter().map(Clash::mistake).collect()).await?;
+        mistakes.extend(behind_links(folders, |laid| laid.of_backups().iter().map(Clash::mistake).collect()).await?);
     }
     let nightly = changed::<Option<TimeOfDay>>(stored, values, (NIGHTLY, ApplianceSettings::SETTINGS));
     if nightly.flatten().is_some() && passphrase == Passphrase::Stored && secret::get(db, PASSPHRASE).await?.is_none() {
@@ -309,10 +337,9 @@ async fn look_up(host: &str) -> Result<(), String> {
     has_one.then_some(()).ok_or_else(|| format!("{host} has IPv6 addresses only; {right}"))
 }
 
-/// The port of the web interface, if it runs.
-async fn web_port(db: &Db) -> Result<Option<u16>, StoreError> {
-    let web = listener::get(db, Listener::Web).await?;
-    Ok(web.address.rsplit_once(':').and_then(|(_, port)| port.parse().ok()))
+/// Where the web interface answers, if it runs.
+async fn web_address(db: &Db) -> Result<Option<SocketAddr>, StoreError> {
+    Ok(listener::get(db, Listener::Web).await?.address.parse().ok())
 }
 
 #[cfg(test)]
@@ -343,6 +370,13 @@ mod tests {
         let refused = said(connector(&db, &id, &texts(&[("output_folder", "/proc/in"), ("settle_s", "x")])).await);
         assert!(refused[0].starts_with("settle_s: ") && refused[1].starts_with("output_folder: "), "{refused:?}");
         assert!(!folder.path().join("partners").exists(), "a refused folder was made");
+        let refused = async |values| said(appliance(&db, &texts(values), Passphrase::Stored).await);
+        let away = refused(&[("backup_folder", "/proc/backups"), ("backup_keep", "0")]).await;
+        assert!(away[0].starts_with("backup_keep: "), "{away:?}");
+        let words = "backup_folder: /proc/backups cannot be used: in /proc a file could not be made";
+        assert!(away[1].starts_with(words), "{away:?}");
+        let file = refused(&[("backup_folder", "taken")]).await;
+        assert!(file[0].contains("is a file or leads nowhere; choose another"), "{file:?}");
     }
 
     #[tokio::test]
@@ -432,6 +466,15 @@ mod tests {
         let refused = said(profile(&db, &texts(&[("passive_port_range", "7900-8020")])).await);
         assert!(refused[0].contains("7900-8020 holds port 8020, where the web interface answers"), "{refused:?}");
         profile(&db, &texts(&[("passive_port_range", "8022-8100"), ("passive_address", "localhost")])).await.unwrap();
+        for (key, address) in [("port", "::"), ("port", "0.0.0.0"), ("port", "127.0.0.1"), ("explicit_port", "::")] {
+            let values = texts(&[(key, "8020"), ("listen_address", address), ("ftp_over_tls", "implicit")]);
+            let refused = said(profile(&db, &values).await);
+            let words = format!("{key}: 8020 is where the web interface answers (127.0.0.1:8020); choose another");
+            assert!(refused.len() == 1 && refused[0].starts_with(&words), "{refused:?}");
+        }
+        for elsewhere in ["::1", "192.0.2.1"] {
+            profile(&db, &texts(&[("port", "8020"), ("listen_address", elsewhere)])).await.unwrap();
+        }
         let refused = said(profile(&db, &texts(&[("passive_address", "nowhere.invalid")])).await);
         assert!(refused[0].contains("nowhere.invalid") && refused[0].contains("write the IPv4 address"), "{refused:?}");
     }

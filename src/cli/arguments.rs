@@ -63,7 +63,7 @@ struct Arguments {
     commands: Option<OsString>,
 
     /// Where the web interface listens; port 0 takes any free one. Default: 127.0.0.1:8020.
-    #[arg(long, env = "WAYBILL_WEB", value_name = "ADDRESS:PORT")]
+    #[arg(long, env = "WAYBILL_WEB", value_name = "ADDRESS:PORT", value_parser = parse_web)]
     web: Option<SocketAddr>,
 
     /// Lets the web interface listen beyond this machine without encryption.
@@ -85,7 +85,7 @@ enum Command {
 #[derive(Debug, Args)]
 struct ServeArguments {
     /// Where the web interface listens (also `WAYBILL_WEB`); port 0 takes any free one. Default: 127.0.0.1:8020.
-    #[arg(long, value_name = "ADDRESS:PORT")]
+    #[arg(long, value_name = "ADDRESS:PORT", value_parser = parse_web)]
     web: Option<SocketAddr>,
 
     /// Lets the web interface listen beyond this machine without encryption.
@@ -158,7 +158,7 @@ pub enum BackupVerb {
     },
     /// Read a backup and compare it with what is in use; changes nothing.
     Try {
-        /// The file of the backup.
+        /// The file of the backup, or the name of one in the folder of backups.
         file: PathBuf,
         /// Read its passphrase from the first line of standard input; without it the one that is set is taken.
         #[arg(long)]
@@ -515,6 +515,10 @@ pub fn parse_from(arguments: impl IntoIterator<Item = OsString>) -> Result<Invoc
     Ok(Invocation::Serve(ServeOptions { data, web, web_plain: nearer_plain || web_plain, commands }))
 }
 
+fn parse_web(text: &str) -> Result<SocketAddr, String> {
+    text.parse().map_err(|_| "write an IP address and a port, such as 127.0.0.1:8020 or [::1]:8020; no name".to_owned())
+}
+
 fn parse_pair(text: &str) -> Result<Pair, String> {
     match text.split_once('=') {
         Some((key, value)) if !key.is_empty() => Ok(Pair { key: key.to_owned(), value: value.to_owned() }),
@@ -567,6 +571,10 @@ mod tests {
 
     #[test]
     fn bad_usage_says_what_is_expected() {
+        for line in ["--web localhost:8020", "serve --web 8020"] {
+            let refused = read(line).unwrap_err().to_string();
+            assert!(refused.contains("write an IP address and a port, such as 127.0.0.1:8020"), "{refused}");
+        }
         for (line, words) in [
             ("profile set port", "expected KEY=VALUE"),
             ("profile set =1", "expected KEY=VALUE"),

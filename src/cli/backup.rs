@@ -49,7 +49,10 @@ pub(super) async fn run(desk: &mut Desk<'_>, verb: &BackupVerb) -> Result<(), Fa
         }
         BackupVerb::Try { file, passphrase_stdin } => {
             let passphrase = if *passphrase_stdin { Some(read_password(desk.input)?) } else { None };
-            let tried = backups.try_one(file, passphrase).await?;
+            // A list has names only.
+            let listed = file.to_str().and_then(|name| backups.file(&settings, name)).filter(|_| !file.exists());
+            let tried = backups.try_one(listed.as_ref().unwrap_or(file), passphrase).await;
+            let tried = tried.map_err(|error| about(file, &error, "; waybill backup list has those there are"))?;
             writeln!(desk.out, "The backup is whole. It holds {}.", in_words(tried.backup))?;
             Ok(writeln!(desk.out, "In use now: {}.", in_words(tried.now))?)
         }
@@ -64,6 +67,18 @@ fn list(desk: &mut Desk<'_>, backups: &Backups, settings: &ApplianceSettings) ->
     let rows: Vec<_> =
         there.iter().map(|one| [one.made_at.to_string(), human::size(one.size_bytes), one.name.clone()]).collect();
     Ok(output::columns(desk.out, ["MADE", "SIZE", "FILE"], &rows)?)
+}
+
+/// A failure with the file that it concerns, and what helps to find another.
+fn about(file: &Path, error: &BackupError, others: &str) -> Failure {
+    let file = file.display();
+    Failure::Failed(match error {
+        BackupError::Unreadable(_) => format!("{file}: {error}{others}"),
+        BackupError::WrongPassphrase | BackupError::NotABackup | BackupError::Damaged | BackupError::Incomplete(_) => {
+            format!("{file}: {error}")
+        }
+        _ => error.to_string(),
+    })
 }
 
 /// `12 connectors, 3 administrators, 2 certificates, 1,204 receipts`.
@@ -86,7 +101,7 @@ pub(super) async fn restore(
 ) -> Result<(), Failure> {
     let passphrase = read_password(input)?;
     let wanted = Wanted { file, passphrase: &passphrase, who: COMMAND_LINE, remote: "" };
-    let restored = backup::restore(data, wanted, clock).await?;
+    let restored = backup::restore(data, wanted, clock).await.map_err(|error| about(file, &error, ""))?;
     writeln!(out, "Put back: {}.", in_words(restored.contents))?;
     if let Some(before) = restored.before {
         writeln!(out, "What was there before lies in {}.", before.display())?;
@@ -115,6 +130,16 @@ mod tests {
         assert!(say(data, &["backup", "list"], "").await.unwrap().contains("tar.gz.age"));
         let tried = say(data, &["backup", "try", &file], "").await.unwrap();
         assert!(tried.starts_with("The backup is whole. It holds 1 connectors"), "{tried}");
+        let name = file.rsplit_once('/').unwrap().1;
+        assert_eq!(say(data, &["backup", "try", name], "").await.unwrap(), tried);
+        let nope = refused(data, &["backup", "try", "nope"]).await;
+        assert_eq!(
+            nope,
+            "nope: it cannot be read (No such file or directory); waybill backup list has those there are"
+        );
+        let nope = say(two.path(), &["restore", "nope", "--passphrase-stdin"], "x\n").await;
+        let Err(Failure::Failed(nope)) = nope else { panic!("{nope:?}") };
+        assert_eq!(nope, "nope: it cannot be read (No such file or directory)");
         let restore = ["restore", file.as_str(), "--passphrase-stdin"];
         let wrong = say(two.path(), &restore, "another passphrase\n").await;
         assert!(matches!(&wrong, Err(Failure::Failed(words)) if words.contains("doesn't open it")), "{wrong:?}");

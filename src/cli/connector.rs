@@ -11,9 +11,10 @@ use crate::access::password;
 use crate::base::secret::Secret;
 use crate::domain::administrator::{PASSWORD_BYTES_MAX, check_password};
 use crate::domain::connector::{ConnectorId, ConnectorSettings, no_such_credential, take_credential, type_of};
-use crate::domain::setting::{Mistake, Texts};
+use crate::domain::setting::{Mistake, Texts, merged};
 use crate::domain::value::{ConnectorType, CredentialKind};
 use crate::store::connector::{self, StoredConnector};
+use crate::store::setting::SaveError;
 use crate::store::{delivery_page, exported};
 
 /// The key that is no setting: it is hashed, never stored or shown.
@@ -62,7 +63,7 @@ async fn list(desk: &mut Desk<'_>, json: bool) -> Result<(), Failure> {
 async fn add(desk: &mut Desk<'_>, id: &str, mut values: Texts, from_stdin: bool) -> Result<(), Failure> {
     let id = parse_id(id)?;
     let kind = type_of(&values);
-    let chosen = chosen_credential(desk, &mut values, (kind, id.as_str()), from_stdin)?;
+    let chosen = chosen_credential(desk, &mut values, (&Texts::new(), kind, id.as_str()), from_stdin)?;
     let credential = match kind.credential() {
         Some(_) => Some(new_password(chosen.as_ref(), id.as_str())?),
         None => None,
@@ -87,7 +88,8 @@ fn ask_first(waits: Option<String>, anyway: bool) -> Result<(), Failure> {
 
 async fn set(desk: &mut Desk<'_>, found: StoredConnector, mut values: Texts, from_stdin: bool) -> Result<(), Failure> {
     let kind = type_of(&found.stored.texts);
-    let chosen = chosen_credential(desk, &mut values, (kind, found.id.as_str()), from_stdin)?;
+    let of = (&found.stored.texts, kind, found.id.as_str());
+    let chosen = chosen_credential(desk, &mut values, of, from_stdin)?;
     if let Some(credential) = &chosen {
         check(credential, found.id.as_str())?;
     }
@@ -135,7 +137,7 @@ fn parse_id(typed: &str) -> Result<ConnectorId, Failure> {
 fn chosen_credential(
     desk: &mut Desk<'_>,
     values: &mut Texts,
-    (kind, owner): (ConnectorType, &str),
+    (stored, kind, owner): (&Texts, ConnectorType, &str),
     from_stdin: bool,
 ) -> Result<Option<Secret>, Failure> {
     let failed = |mistake: Mistake| Failure::Failed(mistake.to_string());
@@ -145,9 +147,15 @@ fn chosen_credential(
     if from_stdin && kind.credential().is_some_and(|own| values.contains_key(own.name())) {
         return Err(Failure::Usage("the password is given twice: password=… and --password-stdin".to_owned()));
     }
-    match take_credential(values, kind, owner).map_err(failed)? {
-        None if from_stdin => Ok(Some(read_password(desk.input)?)),
-        taken => Ok(taken),
+    match take_credential(values, kind, owner) {
+        Ok(None) if from_stdin => Ok(Some(read_password(desk.input)?)),
+        Ok(taken) => Ok(taken),
+        Err(mistake) => {
+            // What else is wrong is told at the same time.
+            values.remove(&mistake.key);
+            let more = ConnectorSettings::parse(&merged(stored, values)).err().unwrap_or_default();
+            Err(SaveError::Mistakes(std::iter::once(mistake).chain(more).collect()).into())
+        }
     }
 }
 
@@ -281,6 +289,13 @@ mod tests {
 
         let words = refused(data, &["connector", "add", "c", "password=short"]).await;
         assert!(words.starts_with("password: Password needs at least 12 characters"), "{words}");
+        let hook = ["connector", "add", "c", "type=webhook", "url=nowhere", "secret=short"];
+        let words = refused(data, &hook).await;
+        let lines: Vec<_> = words.lines().collect();
+        assert!(lines[0].starts_with("secret: Secret needs at least 12 characters"), "{words}");
+        assert!(lines.len() == 2 && lines[1].starts_with("url: "), "{words}");
+        let words = refused(data, &["connector", "set", "a", "type=folder", "secret=short"]).await;
+        assert!(words.starts_with("secret: An FTP Server has a password, no secret"), "{words}");
         let both = ["connector", "add", "c", "password=long enough indeed", "--password-stdin"];
         assert!(matches!(say(data, &both, "x\n").await, Err(Failure::Usage(_))));
         let long = "x".repeat(PASSWORD_BYTES_MAX + 100);

@@ -17,7 +17,8 @@ settings! {
         public_host: Option<HostOrAddress> = "", "Host name shown to partners",
             "What partners connect to, on partner sheets and in connection details. Empty shows this host's own name.";
         time_zone: ZoneName = "UTC", "Time zone",
-            "Dates in stored names and on pages, such as Europe/Berlin.";
+            "Whose clock dates in stored names, in folders of copies and of nightly backups are of, such as Europe/Berlin. Pages \
+             show UTC or the browser’s zone, as each reader chooses.";
         web_hosts: HostNames = "", "Web host names",
             "Host names and addresses the web interface answers to, besides the ones it listens on. One a line.";
         web_https: bool = "off", "HTTPS for the web interface",

@@ -103,17 +103,17 @@ impl Profile {
             wrong(
                 "require_tls",
                 format!(
-                    "{} cannot be met while ftp_over_tls is none; choose none here, or explicit or implicit there",
-                    self.require_tls
+                    "{} cannot be met while FTP Over TLS is None; choose None here, or Explicit or Implicit there",
+                    self.require_tls.short()
                 ),
             );
         }
         let explicit = self.explicit_port.map(Whole::port);
         if explicit.is_some_and(|_| self.ftp_over_tls != FtpOverTls::Implicit) {
             let message = format!(
-                "{} is for ftp_over_tls implicit only; leave it empty while that is {}",
+                "{} is for FTP Over TLS Implicit only; leave it empty while that is {}",
                 explicit.unwrap_or_default(),
-                self.ftp_over_tls
+                self.ftp_over_tls.short()
             );
             wrong("explicit_port", message);
         }
@@ -269,10 +269,10 @@ mod tests {
     fn what_values_must_fulfil_together_is_checked() {
         assert_eq!(
             said(&[("ftp_over_tls", "none")]),
-            ["require_tls: login_and_data cannot be met while ftp_over_tls is none; choose none here, or explicit or \
-              implicit there"]
+            ["require_tls: Login and data cannot be met while FTP Over TLS is None; choose None here, or Explicit or \
+              Implicit there"]
         );
-        assert!(said(&[("explicit_port", "2121")])[0].contains("ftp_over_tls implicit only"));
+        assert!(said(&[("explicit_port", "2121")])[0].contains("FTP Over TLS Implicit only"));
         assert!(said(&[("ftp_over_tls", "implicit"), ("explicit_port", "8021")])[0].ends_with("such as 8022"));
         assert!(Profile::parse(&texts(&[("ftp_over_tls", "implicit"), ("explicit_port", "2121")])).is_ok());
         assert!(said(&[("inactivity_timeout_s", "9")])[0].contains("write 0 for never"));

@@ -109,11 +109,13 @@ impl Sheet {
             habits: habits(profile, connector),
             examples: Vec::new(),
         };
-        sheet.examples = sheet.make_examples(settings.receive_write, &example_name(profile, connector));
+        // Curl goes on from the folder that a login lands in, unless the path begins with another slash.
+        let root = if settings.start_folder.path().names().is_empty() { "" } else { "/" };
+        sheet.examples = sheet.make_examples(settings.receive_write, root, &example_name(profile, connector));
         sheet
     }
 
-    fn make_examples(&self, uploads: bool, name: &str) -> Vec<Example> {
+    fn make_examples(&self, uploads: bool, root: &str, name: &str) -> Vec<Example> {
         let Self { host, port, user, .. } = self;
         let (scheme, curl, lftp, winscp) = match self.tls {
             FtpOverTls::None => ("ftp", "", "set ftp:ssl-allow false", "ftp"),
@@ -125,13 +127,13 @@ impl Sheet {
         let lftp_host = if self.tls == FtpOverTls::Implicit { format!("ftps://{host}") } else { host.clone() };
         let (curl_does, lftp_does, winscp_does) = if uploads {
             (
-                format!("--upload-file {name} {scheme}://{host}:{port}/Receive/"),
+                format!("--upload-file {name} {scheme}://{host}:{port}/{root}Receive/"),
                 format!("cd /Receive; put {name}"),
                 format!("put {name} /Receive/"),
             )
         } else {
             (
-                format!("--remote-name {scheme}://{host}:{port}/Send/{name}"),
+                format!("--remote-name {scheme}://{host}:{port}/{root}Send/{name}"),
                 format!("cd /Send; get {name}"),
                 format!("get /Send/{name}"),
             )
@@ -212,7 +214,8 @@ impl Proof {
         let mut words = format!("Certificate for {}, valid to {}.", self.names.join(", "), self.valid_to);
         if self.self_signed {
             words.push_str(
-                " It is self-signed: your client asks once; accept it if this fingerprint is the one it shows.",
+                " It is self-signed: your client asks once; accept it if this fingerprint is the one it shows. Clients that \
+                 do not ask, such as curl and lftp, refuse it until they are told to trust it.",
             );
         }
         words
@@ -327,6 +330,9 @@ mod tests {
         let drops = sheet(&[], &[("send_read", "off"), ("temp_receive_extensions", "")]);
         assert_eq!((fact(&drops, "You download from"), fact(&drops, "You upload to")), (None, Some("/Receive")));
         assert!(!drops.text().contains("/Send") && !drops.text().contains("temporary name"));
+        let elsewhere = sheet(&[], &[("start_folder", "/Send")]);
+        assert!(elsewhere.examples[0].text.ends_with("ftp://files.example.com:8021//Receive/"));
+        assert!(elsewhere.text().contains("such as curl and lftp, refuse it until they are told to trust it"));
     }
 
     #[test]

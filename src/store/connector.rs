@@ -207,7 +207,7 @@ fn check_type(id: &ConnectorId, before: &Texts, values: &Texts) -> Result<(), Sa
     if is == wanted {
         return Ok(());
     }
-    let words = format!("{id} is a {}, for good; add another connector for a {}", is.label(), wanted.label());
+    let words = format!("{id} is {}, for good; add another connector for {}", is.one(), wanted.one());
     Err(SaveError::mistake("type", words))
 }
 

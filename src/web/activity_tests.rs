@@ -20,11 +20,13 @@ use crate::domain::setting::Texts;
 use crate::store::commit::{Published, Received};
 use crate::store::connector;
 use crate::store::delivery_page;
-use crate::store::event::Event;
+use crate::store::event::{self, Event};
+use crate::store::import::{Checks, Mode, import};
 use crate::store::receipt::{Receipt, Search};
 use crate::store::receipt_page;
 use crate::store::session::{Session, SessionEnd, Tally};
 use crate::store::set_off::{self, New};
+use crate::store::settings_file::SettingsFile;
 use crate::store::transfer::Direction;
 
 #[tokio::test]
@@ -167,9 +169,59 @@ async fn lists_are_filtered_each_with_its_chip_and_its_export() {
     assert!(refusals.contains("acme, Name not accepted") && refusals.contains(">New<"), "{refusals}");
     assert!(refusals.contains(&format!("/refusals/{why}")) && refusals.contains("STOR &#60;i&#62;a"));
     assert!(get("/activity/refusals?rule=idle").await.contains("No refusal fits"));
+    // A time as on the command line counts, and is among the choices; what is unknown is left out, and says so.
+    let lately = get("/activity/events?since=90m").await;
+    assert!(lately.contains("Remove filter: Happened: 90m") && lately.contains("<option value=\"90m\" selected>"));
+    for (list, words) in [
+        ("events?kind=nonsense", "Kind: nonsense is unknown, so left out"),
+        ("transfers?since=ever", "Ended: ever is unknown, so left out"),
+        ("receive?status=nonsense", "State: nonsense is unknown, so left out"),
+    ] {
+        let page = get(&format!("/activity/{list}")).await;
+        assert!(page.contains(&format!("Remove filter: {words}")), "{list}: {page}");
+    }
     for (list, rows) in [("transfers.csv", 2), ("events.csv?kind=after_receive", 1), ("refusals.csv", 1)] {
         let export = get(&format!("/activity/{list}")).await;
         assert_eq!(export.lines().count(), rows + 1, "{list}: {export}");
+    }
+}
+
+#[tokio::test]
+async fn a_connector_that_is_gone_has_no_page_and_no_link() {
+    let site = Site::new().await;
+    site.add_connector("acme", "").await;
+    let cookies = site.person("vera", Role::Viewer).await;
+    let receipt = site.receive("acme", "po.x12").await;
+    site.transfer(Direction::Receive, "/Receive/po.x12", 5, true).await;
+    let event = event::page(&site.db, &event::Filter::default(), None, 1).await.unwrap()[0].id.clone();
+    let (receipt, event) = (format!("/activity/receive/{receipt}"), format!("/activity/events/{event}"));
+    let lists = ["/", "/activity/receive", "/activity/transfers", "/activity/events"];
+    let pages = lists.into_iter().chain([receipt.as_str(), event.as_str()]);
+    for page in pages.clone() {
+        assert!(site.get(page, &cookies).await.text.contains("href=\"/connectors/acme/"), "{page}");
+    }
+    connector::remove(&site.db, &ConnectorId::parse("acme").unwrap(), &site.change()).await.unwrap();
+    site.live.refresh().await.unwrap();
+    for page in pages {
+        let text = site.get(page, &cookies).await.text;
+        assert!(text.contains("acme") && !text.contains("href=\"/connectors/acme/"), "{page}: {text}");
+    }
+}
+
+#[tokio::test]
+async fn of_more_connectors_than_are_offered_the_id_can_be_typed() {
+    let site = Site::new().await;
+    let cookies = site.person("vera", Role::Viewer).await;
+    site.add_connector("zebra", "").await;
+    assert!(site.get("/activity/events", &cookies).await.text.contains("<select class=\"select\" id=\"connector\""));
+    let text = (0..500).map(|n| format!("[connectors.c{n:03}]")).collect::<Vec<_>>().join("\n");
+    let checks = Checks { connector: &|_, _| Vec::new(), action: &|_, _| Vec::new() };
+    import(&site.db, &SettingsFile::parse(&text).unwrap(), (Mode::Do, &checks), &site.change()).await.unwrap();
+    site.live.refresh().await.unwrap();
+    for list in ["/activity/events?connector=ZEBRA", "/activity/receive?connector=zebra"] {
+        let page = site.get(list, &cookies).await.text;
+        assert!(page.contains("list=\"connector-some\" value=\"zebra\""), "{page}");
+        assert!(page.contains("<option value=\"c499\">") && page.contains("Connector: zebra"), "{list}");
     }
 }
 
@@ -194,6 +246,8 @@ async fn past_sessions_stand_beneath_the_live_ones_and_are_filtered_and_paged() 
     for (query, fits, chip) in [
         ("?connector=ACME", [true, true, false], "Connector: Acme"),
         ("?address=192.0.2.1", [true, false, true], "Address: 192.0.2.1"),
+        ("?address=::ffff:192.0.2.1", [true, false, true], "Address: ::ffff:192.0.2.1"),
+        ("?address=192.0", [false; 3], "Address: 192.0, which isn’t a whole one"),
         ("?address=+2001%3ADB8%3A0%3A0%3A%3A1", [false, true, false], "Address: 2001:DB8:0:0::1"),
         ("?ending=idle", [false, true, false], "How it ended: Idle for too long"),
         ("?since=today&ending=lost", [false, false, true], "Ended: "),
@@ -463,7 +517,12 @@ async fn a_receipt_leads_to_its_session_while_there_is_one() {
     site.recorder.flush().await.unwrap();
     let link = format!("href=\"/activity/sessions/{}\"", place.id());
     for path in [&page, &row] {
-        assert!(site.get(path, &cookies).await.text.contains(&link), "{path}");
+        let text = site.get(path, &cookies).await.text;
+        assert!(text.contains(&link), "{path}");
+        // Times that the script puts into the reader's zone, as the heading says.
+        for fact in ["Begun", "Completed"] {
+            assert!(text.contains(&format!("<dt>{fact}</dt><dd><time datetime=")), "{path}: {fact}");
+        }
     }
     drop(place);
     assert!(!site.get(&page, &cookies).await.text.contains(&link));

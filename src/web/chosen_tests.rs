@@ -252,6 +252,11 @@ async fn a_view_is_saved_for_whoever_gave_it_a_name() {
     let nameless = send("/views/save", &[list, ("query", "rule=idle"), ("name", " ")]).await;
     assert_eq!(nameless.header(LOCATION), "/activity/refusals?rule=idle");
     assert!(site.get("/activity/refusals", &cookies).await.text.contains("A name of 1 to 40 characters"));
+    let long = "late in the evening, and whatever comes after it";
+    send("/views/save", &[list, ("query", "rule=idle"), ("name", long)]).await;
+    assert!(
+        site.get("/activity/refusals", &cookies).await.text.contains(&format!("{long} is none. Nothing was saved"))
+    );
     send("/views/save", &[list, ("query", "rule=idle"), ("name", "<b>Idle</b>")]).await;
     let shown = site.get("/activity/refusals?rule=idle", &cookies).await;
     assert!(shown.text.contains("&#60;b&#62;Idle&#60;/b&#62;</a>") && shown.text.contains("aria-current=\"true\""));
@@ -262,7 +267,7 @@ async fn a_view_is_saved_for_whoever_gave_it_a_name() {
     for n in 0..30 {
         send("/views/save", &[list, ("query", "rule=idle"), ("name", &format!("view {n}"))]).await;
     }
-    assert!(site.get("/activity/refusals", &cookies).await.text.contains("You have 20 views here."));
+    assert!(site.get("/activity/refusals", &cookies).await.text.contains("save view 29 again; nothing was saved"));
     let gone = send("/views/remove", &[list, ("name", "<B>idle</B>")]).await;
     assert_eq!(gone.header(LOCATION), "/activity/refusals");
     assert!(!site.get("/activity/refusals", &cookies).await.text.contains("Idle&#60;/b&#62;</a>"));

@@ -471,6 +471,23 @@ async fn who_may_not_save_settings_has_them_in_controls_that_take_nothing() {
 }
 
 #[tokio::test]
+async fn what_only_partners_have_says_so_for_a_folder() {
+    let site = Site::new().await;
+    let cookies = site.person("ed", Role::Editor).await;
+    let (id, folder) = (ConnectorId::parse("Archive").unwrap(), ("type".to_owned(), "folder".to_owned()));
+    connector::add(&site.db, &id, &Texts::from([folder]), None, &site.change()).await.unwrap();
+    site.live.refresh().await.unwrap();
+    for tab in ["advanced", "alerts", "slas", "automation", "send", "receive", "sheet", "test"] {
+        let page = site.get(&format!("/connectors/archive/{tab}"), &cookies).await;
+        assert_eq!(page.status, StatusCode::NOT_FOUND, "{tab}");
+        assert!(page.text.contains("Archive is a Folder: only an FTP Server has this page"), "{tab}: {}", page.text);
+    }
+    let logs = site.get("/connectors/archive/logs", &cookies).await;
+    assert!(logs.status == StatusCode::OK && !logs.text.contains("/advanced"), "{}", logs.text);
+    assert!(site.get("/connectors/nobody/slas", &cookies).await.text.contains("There is no connector nobody"));
+}
+
+#[tokio::test]
 async fn an_end_of_a_flow_is_not_said_to_pass_nothing_on() {
     let site = Site::new().await;
     let cookies = site.person("vera", Role::Viewer).await;

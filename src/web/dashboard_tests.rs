@@ -9,8 +9,11 @@ use super::tests::Site;
 use crate::base::clock::{Clock, Timestamp};
 use crate::base::id::{RefusalId, TransferId};
 use crate::domain::administrator::Role;
+use crate::domain::connector::ConnectorId;
 use crate::domain::receipt::Ending;
 use crate::domain::refusal::Rule;
+use crate::domain::setting::Texts;
+use crate::store::connector;
 use crate::store::listener::{self, Listener, ListenerState, State};
 use crate::store::profile;
 use crate::store::refusal::Refusal;
@@ -133,8 +136,14 @@ async fn a_new_appliance_shows_the_first_steps_until_the_first_file() {
     site.listens(State::Listening, "").await;
     let page = site.get("/", &cookies).await;
     assert!(page.text.contains("1 of 4 done") && page.text.contains("/flows#add"), "{}", page.text);
+    // A Folder is no partner, though it comes first.
+    let (id, folder) = (ConnectorId::parse("a").unwrap(), ("type".to_owned(), "folder".to_owned()));
+    connector::add(&site.db, &id, &Texts::from([folder]), None, &site.change()).await.unwrap();
+    site.live.refresh().await.unwrap();
+    assert!(site.get("/", &cookies).await.text.contains("1 of 4 done"));
     site.add_connector("acme", "").await;
-    assert!(site.get("/", &cookies).await.text.contains("2 of 4 done"));
+    let page = site.get("/", &cookies).await;
+    assert!(page.text.contains("2 of 4 done") && page.text.contains("/connectors/acme/receive"), "{}", page.text);
     site.receive("acme", "po.x12").await;
     let page = site.get("/", &cookies).await;
     assert!(!page.text.contains("First steps") && page.text.contains("po.x12"));

@@ -5,6 +5,7 @@ use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 
 use crate::access::password::HashError;
+use crate::domain::connector::Connector;
 use crate::store::StoreError;
 
 /// An error in place of a page. `layers::dress` turns it into a page of the site.
@@ -38,6 +39,14 @@ impl WebError {
             "No such connector",
             format!("There is no connector {id}. It may have been deleted; Flows lists those there are."),
         )
+    }
+
+    /// The connector of that id is there, but has no such tab.
+    pub fn no_tab(connector: &Connector) -> Self {
+        let kind = connector.settings.r#type.one();
+        let words =
+            format!("{} is {kind}: only an FTP Server has this page. Its Settings and Logs are there.", connector.id);
+        Self::new(StatusCode::NOT_FOUND, "No such page", words)
     }
 
     /// A form whose token is missing or old.

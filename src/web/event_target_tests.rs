@@ -102,6 +102,11 @@ async fn an_event_target_is_added_changed_tested_and_removed_by_an_admin() {
     assert_eq!(site.target(&admin, "remove", &[own]).await.status, StatusCode::SEE_OTHER);
     assert_eq!(site.delivery_of(&test).await.state.name(), "stopped");
     assert!(secrets.get(&name).await.unwrap().is_none(), "its secret goes with it");
+    for what in ["remove", "test"] {
+        assert_eq!(site.target(&admin, what, &[own]).await.status, StatusCode::SEE_OTHER, "{what}");
+        let page = site.get("/profiles/events", &admin).await.text;
+        assert!(page.contains("That event target was removed already"), "{what}: {page}");
+    }
     assert_eq!(site.target(&admin, "save", &[URL, ("which", "all"), own]).await.status, StatusCode::CONFLICT);
     assert!(event_target::all(&site.db).await.unwrap().is_empty(), "it came back under another id");
 }

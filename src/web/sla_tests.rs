@@ -202,6 +202,11 @@ async fn an_sla_that_another_saved_or_removed_meanwhile_is_not_overwritten() {
     assert_eq!(gone.status, StatusCode::CONFLICT);
     assert!(gone.text.contains("Somebody removed it meanwhile") && gone.text.contains("Add SLA"), "{}", gone.text);
     assert!(sla::of_connector(&site.db, "acme").await.unwrap().is_empty(), "it came back");
+    let csrf = site.get("/connectors/acme/slas", &cookies).await.csrf();
+    let form = [("csrf", csrf.as_str()), ("sla", "s1")];
+    let removed = site.ask(Method::POST, "/connectors/acme/slas/remove", &cookies, Some(&form)).await;
+    assert_eq!(removed.status, StatusCode::SEE_OTHER, "{}", removed.text);
+    assert!(site.get("/connectors/acme/slas", &cookies).await.text.contains("That SLA was removed already"));
     // Another one is added under the same id.
     due(&site, "s1", "acme", &[]).await;
     assert_eq!(site.save_sla(&cookies, &again).await.status, StatusCode::CONFLICT);

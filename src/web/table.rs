@@ -1,5 +1,7 @@
 //! What every table of the site has: choices of its filters, chips of the active ones, links to the neighbouring pages.
 
+use crate::domain::value::typed;
+
 /// A choice of a filter.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Offer {
@@ -26,6 +28,40 @@ impl Offer {
     pub fn sizes(chosen: i64) -> Vec<Self> {
         let sizes = super::view::PAGE_SIZES.map(|size| size.to_string());
         Self::all(sizes.iter().map(|size| (size.as_str(), size.as_str())), &chosen.to_string())
+    }
+}
+
+/// One choice of a form of filters.
+#[derive(Clone, Debug)]
+pub struct Select {
+    /// Its key.
+    pub key: &'static str,
+    /// Its words.
+    pub label: &'static str,
+    /// Everything, in words.
+    pub any: &'static str,
+    /// What can be chosen.
+    pub offers: Vec<Offer>,
+    /// Whether there is more than is offered, so that it can be typed too.
+    pub is_typed: bool,
+}
+
+impl Select {
+    /// One that offers everything there is.
+    pub const fn new((key, label): (&'static str, &'static str), any: &'static str, offers: Vec<Offer>) -> Self {
+        Self { key, label, any, offers, is_typed: false }
+    }
+
+    /// The active choice, if there is one.
+    pub fn chosen(&self) -> Option<&Offer> {
+        self.offers.iter().find(|offer| offer.chosen)
+    }
+
+    /// What its chip says while `asked` is in the address: the choice, or that there is none of that name.
+    pub fn words(&self, asked: &str) -> Option<String> {
+        let chosen = self.chosen().map(|offer| format!("{}: {}", self.label, offer.label));
+        let unknown = || format!("{}: {} is unknown, so left out", self.label, typed(asked));
+        chosen.or_else(|| (!asked.trim().is_empty()).then(unknown))
     }
 }
 

@@ -41,7 +41,11 @@ fn private(file: &Path) -> io::Result<File> {
 
 /// Reads the parts of those names into files of the same names below `folder`; each must exist. Others are skipped.
 pub(super) fn read(file: &Path, passphrase: &Secret, names: &[&str], folder: &Path) -> Result<(), BackupError> {
-    let input = BufReader::new(File::open(file)?);
+    let unread = |error: io::Error| {
+        let words = error.to_string();
+        BackupError::Unreadable(words.split(" (os error").next().unwrap_or_default().to_owned())
+    };
+    let input = BufReader::new(File::open(file).map_err(unread)?);
     let decryptor = Decryptor::new_buffered(input).map_err(|_| BackupError::NotABackup)?;
     if !decryptor.is_scrypt() {
         return Err(BackupError::NotABackup);

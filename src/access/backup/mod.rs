@@ -45,6 +45,9 @@ pub enum BackupError {
     /// It does not open.
     #[error("the passphrase doesn't open it: it is the one that was set when the backup was made")]
     WrongPassphrase,
+    /// It is not there, or not for this process to read.
+    #[error("it cannot be read ({0})")]
+    Unreadable(String),
     /// It is something else.
     #[error("it is no backup of Waybill")]
     NotABackup,

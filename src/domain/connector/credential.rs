@@ -26,15 +26,25 @@ pub fn take_credential(values: &mut Texts, kind: ConnectorType, owner: &str) -> 
     }
     let Some(key) = own.map(CredentialKind::name) else { return Ok(None) };
     let Some(typed) = values.remove(key).map(Secret::new) else { return Ok(None) };
-    check_password(typed.reveal(), owner).map_err(|words| Mistake::new(key, words))?;
+    check_credential(kind, &typed, owner).map_err(|words| Mistake::new(key, words))?;
     Ok(Some(typed))
+}
+
+/// Whether a new password or secret is strong enough.
+///
+/// # Errors
+/// Why not.
+pub fn check_credential(kind: ConnectorType, typed: &Secret, owner: &str) -> Result<(), String> {
+    let is_secret = kind.credential() == Some(CredentialKind::Secret);
+    let named = |words: String| if is_secret { words.replacen("Password", "Secret", 1) } else { words };
+    check_password(typed.reveal(), owner).map_err(named)
 }
 
 /// Why a connector of this type has no `other` one.
 pub fn no_such_credential(kind: ConnectorType, other: CredentialKind) -> Mistake {
     let key = other.name();
     let words = match kind.credential().map(CredentialKind::name) {
-        Some(own) => format!("A {} has a {own}, no {key}; write {own}=…", kind.label()),
+        Some(own) => format!("{} has a {own}, no {key}; write {own}=…", kind.one().replacen('a', "A", 1)),
         None => "Nobody signs in with a connector of this type; leave the password out".to_owned(),
     };
     Mistake::new(key, words)
@@ -55,7 +65,8 @@ mod tests {
         assert!(take_credential(&mut values, ConnectorType::FtpServer, "acme").unwrap().is_none());
         for (kind, key, words) in [
             (ConnectorType::Webhook, "password", "A Webhook has a secret"),
-            (ConnectorType::FtpServer, "secret", "has a password, no secret"),
+            (ConnectorType::FtpServer, "secret", "An FTP Server has a password, no secret"),
+            (ConnectorType::Webhook, "secret", "Secret needs at least 12 characters"),
             (ConnectorType::Folder, "password", "Nobody signs in"),
             (ConnectorType::FtpServer, "password", "at least 12 characters"),
         ] {

@@ -185,15 +185,13 @@ impl ConnectorSettings {
         if self.require_tls == ConnectorTls::PlainAllowed && self.allowed_addresses.is_empty() {
             wrong(
                 "require_tls",
-                "plain_allowed needs Allowed addresses: clear text is taken from known addresses only".to_owned(),
+                "Plain allowed needs Allowed addresses: clear text is taken from known addresses only".to_owned(),
             );
         }
         if self.client_certificate != ClientCertificate::None && self.client_certificate_match.is_none() {
-            let message = format!(
-                "{} needs a match, sha256:… or ca:NAME subject:…, that says which certificate is the partner's",
-                self.client_certificate
-            );
-            wrong("client_certificate_match", message);
+            let message = "An empty value is no certificate; write sha256:… or ca:NAME subject:…, which says which one is the \
+                           partner’s, or choose None in Client certificate";
+            wrong("client_certificate_match", message.to_owned());
         }
         if let (Some(send), Some(receive)) = (self.send_alias.name(), self.receive_alias.name())
             && self.send_alias.matches(receive.as_str())
@@ -203,7 +201,7 @@ impl ConnectorSettings {
         if let (Some(from), Some(until)) = (self.valid_from, self.valid_until)
             && from.start() >= until.end()
         {
-            let message = format!("{} lies before valid_from, {}; choose a later day", until.text(), from.text());
+            let message = format!("{} lies before Valid from, {}; choose a later day", until.text(), from.text());
             wrong("valid_until", message);
         }
         let (input, output) = (&self.input_folder, &self.output_folder);
@@ -250,11 +248,13 @@ impl ConnectorSettings {
             ConnectorTls::PlainAllowed => RequireTls::None,
         };
         let message = if own != RequireTls::None && profile.ftp_over_tls == FtpOverTls::None {
-            format!("{own} keeps this partner out while FTP Over TLS is none in the FTP Server profile")
+            let own = own.short();
+            format!("{own} keeps this partner out while FTP Over TLS is None in the FTP Server profile")
         } else if own < profile.require_tls {
             format!(
                 "{} is weaker than {} of the FTP Server profile, for this partner only",
-                self.require_tls, profile.require_tls
+                self.require_tls.short(),
+                profile.require_tls.short()
             )
         } else {
             return Vec::new();
@@ -326,13 +326,13 @@ mod tests {
     #[test]
     fn the_folder_filter_and_certificate_rules_are_told_with_the_words_of_the_form() {
         let plain = said(&[("require_tls", "plain_allowed")]);
-        assert!(plain[0].starts_with("require_tls: plain_allowed needs Allowed addresses"));
+        assert!(plain[0].starts_with("require_tls: Plain allowed needs Allowed addresses"));
         let certificate = said(&[("client_certificate", "only")]);
-        assert!(certificate[0].starts_with("client_certificate_match: only needs a match"));
+        assert!(certificate[0].starts_with("client_certificate_match: An empty value is no certificate"));
         let aliases = said(&[("send_alias", "box"), ("receive_alias", "BOX")]);
         assert_eq!(aliases, ["receive_alias: BOX is the alias of Send too (box); choose another"]);
         let dates = said(&[("valid_from", "2026-02-01"), ("valid_until", "2026-01-31")]);
-        assert!(dates[0].contains("2026-01-31 lies before valid_from, 2026-02-01"));
+        assert!(dates[0].contains("2026-01-31 lies before Valid from, 2026-02-01"));
         let folders = said(&[("input_folder", "a"), ("output_folder", "a/b/")]);
         assert!(folders[0].starts_with("output_folder: a/b is, holds or lies in the Input Folder, a;"));
         for fine in [
@@ -350,9 +350,9 @@ mod tests {
         assert!(warned(&[], &[("receive_write", "off")])[0].contains("nobody can upload"));
         let nothing = warned(&[], &[("receive_write", "off"), ("receive_read", "off"), ("send_read", "off")]);
         assert!(nothing[1].contains("do nothing"));
-        assert!(warned(&[], &[("require_tls", "login")])[0].contains("login is weaker than login_and_data"));
+        assert!(warned(&[], &[("require_tls", "login")])[0].contains("Login is weaker than Login and data"));
         let plain = warned(&[], &[("require_tls", "plain_allowed"), ("allowed_addresses", "10.0.0.0/8")]);
-        assert!(plain[0].contains("plain_allowed is weaker"));
+        assert!(plain[0].contains("Plain allowed is weaker"));
         let clear = [("ftp_over_tls", "none"), ("require_tls", "none")];
         assert!(warned(&clear, &[("require_tls", "login")])[0].contains("keeps this partner out"));
         assert_eq!(warned(&[("require_tls", "none")], &[("require_tls", "login")]), [""; 0]);

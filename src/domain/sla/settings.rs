@@ -35,9 +35,9 @@ settings! {
             "Which names count, such as *.x12. Empty: all.";
         empty_files: bool = "off", "Empty files count",
             "Whether a file without a byte counts as one.";
-        from: TimeOfDay = "00:00", "From",
-            "When the window begins on each of its days.";
-        until: TimeOfDay = "09:00", "By",
+        from: Option<TimeOfDay> = "00:00", "From",
+            "When the window begins on each of its days. Empty: at midnight.";
+        until: Option<TimeOfDay> = "09:00", "By",
             "When it ends: a file that comes at this moment is too late. Up to 24:00.";
         every_min: Option<Whole<5, 1_440>> = "", "Or every",
             "Minutes: a window for each such piece of the day, instead of From and By. 60 is every hour.";
@@ -72,7 +72,10 @@ impl SlaSettings {
                 let minutes = u16::try_from(minutes.get()).unwrap_or(u16::MAX);
                 Schedule::every(minutes, days, zone, days_off).map_err(|words| Mistake::new("every_min", words))
             }
-            None => Schedule::from_to((self.from, self.until), days, zone, days_off)
+            None => self
+                .until
+                .ok_or_else(|| "Give the time it ends, such as 09:00, or minutes in Or every".to_owned())
+                .and_then(|until| Schedule::from_to((self.begins(), until), days, zone, days_off))
                 .map_err(|words| Mistake::new("until", words)),
         };
         Ok(Sla {
@@ -86,6 +89,11 @@ impl SlaSettings {
         })
     }
 
+    /// When a window that has an end begins.
+    fn begins(&self) -> TimeOfDay {
+        self.from.unwrap_or(TimeOfDay::MIDNIGHT)
+    }
+
     /// `At least 2 files matching *.x12 received by 09:00, Mon–Fri, Europe/Berlin`.
     pub fn in_words(&self) -> String {
         let due = self.at_least.get();
@@ -94,7 +102,7 @@ impl SlaSettings {
         let matching = if names.is_empty() { String::new() } else { format!(" matching {names}") };
         let when = match &self.every_min {
             Some(minutes) => format!("every {} minutes", minutes.get()),
-            None if self.from == TimeOfDay::MIDNIGHT => format!("by {}", self.until.text()),
+            None if self.begins() == TimeOfDay::MIDNIGHT => format!("by {}", self.until.text()),
             None => format!("from {} to {}", self.from.text(), self.until.text()),
         };
         let (counted, days, zone) = (self.counted.name(), self.days.text(), self.zone.text());
@@ -119,6 +127,19 @@ mod tests {
         let (hourly, _) = SlaSettings::parse(&texts(&pairs)).unwrap();
         assert_eq!(hourly.in_words(), "At least 2 files matching *.x12 collected every 60 minutes, Mon–Sun, UTC");
         assert_eq!(SlaSettings::read(&hourly.texts()), Ok(hourly));
+    }
+
+    #[test]
+    fn times_that_do_not_apply_may_be_empty() {
+        let none = [("from", ""), ("until", ""), ("every_min", "60")];
+        let (hourly, _) = SlaSettings::parse(&texts(&none)).unwrap();
+        assert_eq!(hourly.in_words(), "At least 1 file received every 60 minutes, Mon–Fri, UTC");
+        assert_eq!(SlaSettings::read(&hourly.texts()), Ok(hourly));
+        let (daily, _) = SlaSettings::parse(&texts(&[("from", ""), ("until", "10:00")])).unwrap();
+        assert_eq!(daily.in_words(), "At least 1 file received by 10:00, Mon–Fri, UTC");
+        let neither = SlaSettings::parse(&texts(&[("until", "")])).unwrap_err();
+        let words = "Give the time it ends, such as 09:00, or minutes in Or every";
+        assert_eq!(neither, [Mistake::new("until", words)]);
     }
 
     #[test]

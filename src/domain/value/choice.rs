@@ -50,6 +50,12 @@ macro_rules! choice {
             pub const fn label(self) -> &'static str {
                 match self { $(Self::$variant => $label,)+ }
             }
+
+            /// The first of these, as a sentence names it.
+            pub fn short(self) -> &'static str {
+                let label = self.label();
+                label.split_once(": ").map_or(label, |(short, _)| short)
+            }
         }
 
         impl std::fmt::Display for $name {
@@ -293,6 +299,14 @@ choice! {
         Webhook = "webhook", "Webhook";
         /// A program of this host.
         Command = "command", "Command";
+    }
+}
+
+impl ConnectorType {
+    /// One of them: `a Folder`.
+    pub fn one(self) -> String {
+        let article = if self == Self::FtpServer { "an" } else { "a" };
+        format!("{article} {}", self.label())
     }
 }
 

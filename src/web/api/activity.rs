@@ -14,7 +14,6 @@ use crate::store::receipt::Cursor;
 use crate::store::{delivery_page, exported, receipt, receipt_page, refusal};
 use crate::transfer::presence::LiveSession;
 use crate::web::context::Context;
-use crate::web::error::WebError;
 use crate::web::pages::list::{self, Asked};
 use crate::web::pages::sla_files::SlaFiles;
 use crate::web::pages::{events, receive, refusals, sessions as session_lists, transfers};
@@ -82,9 +81,10 @@ struct WholeReceipt<'a> {
 /// One received file, with its deliveries.
 pub async fn receipt(context: Context, Path(id): Path<String>) -> Result<Response, ApiError> {
     let db = &context.state.db;
-    let id = ReceiptId::parse(&id).ok_or_else(WebError::not_found)?;
+    let none = || ApiError::none("receipt", "receipts", &id);
+    let id = ReceiptId::parse(&id).ok_or_else(none)?;
     let found = receipt::find(db, &id).await?.filter(|receipt| !receipt.publishing);
-    let found = found.ok_or_else(WebError::not_found)?;
+    let found = found.ok_or_else(none)?;
     let mut deliveries = Vec::new();
     for one in delivery_page::of_receipt(db, &id).await? {
         let tries = delivery_page::tries(db, one.id).await?;
@@ -159,8 +159,9 @@ struct Why<'a> {
 
 /// One refusal, with the rule's explanation.
 pub async fn refusal(context: Context, Path(id): Path<String>) -> Result<Response, ApiError> {
-    let id = RefusalId::parse(&id).ok_or_else(WebError::not_found)?;
-    let found = refusal::find(&context.state.db, &id).await?.ok_or_else(WebError::not_found)?;
+    let none = || ApiError::none("refusal", "refusals", &id);
+    let id = RefusalId::parse(&id).ok_or_else(none)?;
+    let found = refusal::find(&context.state.db, &id).await?.ok_or_else(none)?;
     let (set_in, set_by) = found.rule.setting_key().unzip();
     let (label, explained) = (found.rule.label(), found.rule.explain());
     Ok(Json(Why { refusal: exported::Refusal::of(&found), label, explained, set_in, set_by }).into_response())

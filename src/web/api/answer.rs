@@ -62,6 +62,12 @@ impl ApiError {
     pub fn new(status: StatusCode, title: &str, detail: impl Into<String>) -> Self {
         Self::Web(WebError::new(status, title, detail))
     }
+
+    /// There is no such thing of that id; `list` has those there are.
+    pub fn none(what: &str, list: &str, id: &str) -> Self {
+        let words = format!("There is no {what} {id}; GET /api/v1/{list} lists them.");
+        Self::new(StatusCode::NOT_FOUND, "Nothing here", words)
+    }
 }
 
 impl From<WebError> for ApiError {

@@ -65,12 +65,7 @@ pub async fn actions(context: Context, _: Whole) -> Result<Response, ApiError> {
 }
 
 async fn find_action(context: &Context, id: &str) -> Result<StoredAction, ApiError> {
-    action::find(&context.state.db, id).await?.ok_or_else(|| none("action", "actions", id))
-}
-
-fn none(what: &str, list: &str, id: &str) -> ApiError {
-    let words = format!("There is no {what} {id}; GET /api/v1/{list} lists them.");
-    ApiError::new(StatusCode::NOT_FOUND, "Nothing here", words)
+    action::find(&context.state.db, id).await?.ok_or_else(|| ApiError::none("action", "actions", id))
 }
 
 /// Adds an action of a partner. The secret of a webhook is generated, and shown only in this answer.
@@ -123,7 +118,7 @@ pub async fn remove_action(context: Context, Path(id): Path<String>) -> Result<R
     let stored = find_action(&context, &id).await?;
     check_kinds(&context, &[kind(&stored.texts)])?;
     let owner = context.state.live.written_id(&stored.connector_key);
-    let owner = owner.ok_or_else(|| none("connector", "connectors", &stored.connector_key))?;
+    let owner = owner.ok_or_else(|| ApiError::none("connector", "connectors", &stored.connector_key))?;
     let db = &context.state.db;
     context.changing(async |change| action::remove(db, &stored, &owner, change).await).await?;
     context.state.live.refresh().await?;
@@ -139,7 +134,7 @@ pub async fn event_targets(context: Context, _: Whole) -> Result<Response, ApiEr
 }
 
 async fn find_target(context: &Context, id: &str) -> Result<StoredTarget, ApiError> {
-    event_target::find(&context.state.db, id).await?.ok_or_else(|| none("event target", "event-targets", id))
+    event_target::find(&context.state.db, id).await?.ok_or_else(|| ApiError::none("event target", "event-targets", id))
 }
 
 /// Adds an event target. Its signing secret is generated, and shown only in this answer.

@@ -33,7 +33,17 @@ pub async fn again(context: Context, Path(id): Path<String>) -> Result<Response,
 }
 
 async fn answer(context: &Context, id: &str, what: Act) -> Result<Response, ApiError> {
-    let delivery = find_delivery(context, id).await?;
+    let none = || {
+        ApiError::new(
+            StatusCode::NOT_FOUND,
+            "Nothing here",
+            format!("There is no delivery {id}; a receipt has those of its file."),
+        )
+    };
+    let delivery = find_delivery(context, id).await.map_err(|error| match error.status {
+        StatusCode::NOT_FOUND => none(),
+        _ => error.into(),
+    })?;
     let done = act(context, &delivery, what).await?;
     let done = done.map_err(|words| ApiError::new(StatusCode::CONFLICT, "Not now", words))?;
     let delivery = find_delivery(context, id).await?;

@@ -274,7 +274,15 @@ async fn received_files_are_listed_page_by_page_and_what_came_since_is_asked_for
     assert_eq!((&one["name"], &one["deliveries"]), (&"late.x12".into(), &Value::Array(Vec::new())));
     let events = site.look("/events?kind=after_receive&since=today&connector=acme", &token).await.json();
     assert_eq!(events["events"][0]["receipt_id"], late.as_str());
-    site.look("/receipts/nothing", &token).await.problem(StatusCode::NOT_FOUND);
+    for (place, words) in [
+        ("/receipts/nothing", "There is no receipt nothing; GET /api/v1/receipts lists them."),
+        ("/refusals/nothing", "There is no refusal nothing; GET /api/v1/refusals lists them."),
+    ] {
+        assert_eq!(site.look(place, &token).await.problem(StatusCode::NOT_FOUND), words);
+    }
+    let admin = site.token(("mira", Role::Admin), &[("scope", "activity")]).await;
+    let fired = site.api(Method::POST, "/deliveries/77/fire", &admin, None).await;
+    assert_eq!(fired.problem(StatusCode::NOT_FOUND), "There is no delivery 77; a receipt has those of its file.");
 }
 
 #[tokio::test]

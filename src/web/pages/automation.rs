@@ -199,13 +199,16 @@ pub fn note(kept: Kept) -> Note {
 pub async fn remove(context: Context, Path(id): Path<String>, posted: Posted) -> Result<Response, WebError> {
     let (_, live) = in_force(&context, &id)?;
     let connector = &live.connector.id;
-    let stored = find(&context, connector, posted.text("action")).await?.ok_or_else(WebError::not_found)?;
+    let base = format!("/connectors/{connector}/automation");
+    let Some(stored) = find(&context, connector, posted.text("action")).await? else {
+        context.leave(&base, Note::done("That action was removed already."));
+        return Ok(Redirect::to(&base).into_response());
+    };
     check_kinds(&context, &[kind(&stored.texts)])?;
     let words = ActionSettings::parse(&stored.texts).map(|settings| settings.in_words()).unwrap_or_default();
     let db = &context.state.db;
     context.changing(async |change| action::remove(db, &stored, connector, change).await).await?;
     context.state.live.refresh().await?;
-    let base = format!("/connectors/{connector}/automation");
     context.leave(&base, Note::done(format!("Removed: {words}. What waited for it has stopped.")));
     Ok(Redirect::to(&base).into_response())
 }

@@ -12,6 +12,7 @@ use super::head::{self, Head};
 use super::kept::Row;
 use super::mail;
 use super::preview::Preview;
+use super::send::in_force;
 use super::sheet::{self, Stand};
 use super::test_connection;
 use super::what_if;
@@ -20,8 +21,7 @@ use crate::access::password;
 use crate::base::human;
 use crate::base::secret::Secret;
 use crate::base::words::words;
-use crate::domain::administrator::check_password;
-use crate::domain::connector::{Connector, ConnectorId, ConnectorSettings, type_of};
+use crate::domain::connector::{Connector, ConnectorId, ConnectorSettings, check_credential, type_of};
 use crate::domain::place::Folder;
 use crate::domain::setting::{Mistake, Value, merged};
 use crate::domain::sheet::Sheet;
@@ -311,6 +311,9 @@ pub async fn advanced(
 
 async fn show(context: &Context, id: &str, tab: Tab, tried: Option<String>) -> Result<Response, WebError> {
     let found = find(context, id).await?;
+    if tab != Tab::Settings {
+        in_force(context, id)?;
+    }
     let draft = Draft::stored(found.stored.clone(), ConnectorSettings::SETTINGS);
     let mut page = page(context, &found, tab, &draft).await?;
     if tab == Tab::Advanced {
@@ -328,10 +331,9 @@ pub async fn alerts(context: Context, Path(id): Path<String>) -> Result<Response
 
 /// *Send test* of the Alerts tab: a letter like this connector's alerts.
 pub async fn test_alerts(context: Context, Path(id): Path<String>, _: Posted) -> Result<Response, WebError> {
-    let (found, snapshot) = (find(&context, &id).await?, context.state.live.snapshot());
-    let live = snapshot.partner(found.id.as_str()).ok_or_else(WebError::not_found)?;
+    let (_, live) = in_force(&context, &id)?;
     let note = mail::send_test(&context, Some(&live.connector.settings)).await;
-    let place = format!("/connectors/{}/{}", found.id, Tab::Alerts.name());
+    let place = format!("/connectors/{}/{}", live.connector.id, Tab::Alerts.name());
     context.leave(&place, note);
     Ok(Redirect::to(&place).into_response())
 }
@@ -347,7 +349,7 @@ pub async fn save(context: Context, Path(id): Path<String>, posted: Posted) -> R
         return what_would_go(&context, &found, tab, draft).await;
     }
     let generate = posted.get("generate").is_some();
-    let password = match beside_settings(&posted, &found.id, generate) {
+    let password = match beside_settings(&posted, &found, generate) {
         Ok(password) => password,
         Err(mistake) => {
             // What else is wrong is told at the same time.
@@ -416,15 +418,11 @@ async fn what_would_go(
 }
 
 /// The new password, if there is one. The form's parts besides the settings may be wrong, too.
-fn beside_settings(posted: &Posted, id: &ConnectorId, generate: bool) -> Result<Option<Secret>, Mistake> {
+fn beside_settings(posted: &Posted, found: &StoredConnector, generate: bool) -> Result<Option<Secret>, Mistake> {
     if own_is_chosen(posted, FILTER) && posted.text(FILTER).trim().is_empty() {
         let words = "An own filter is to be given: * accepts every name. Or choose the FTP Server profile’s";
         return Err(Mistake::new(FILTER, words));
     }
-    new_password(posted, id, generate).map_err(|message| Mistake::new("password", message))
-}
-
-fn new_password(posted: &Posted, id: &ConnectorId, generate: bool) -> Result<Option<Secret>, String> {
     if generate {
         return Ok(Some(password::generate()));
     }
@@ -432,7 +430,9 @@ fn new_password(posted: &Posted, id: &ConnectorId, generate: bool) -> Result<Opt
     if typed.is_empty() {
         return Ok(None);
     }
-    check_password(typed.reveal(), id.as_str()).map(|()| Some(typed))
+    check_credential(type_of(&found.stored.texts), &typed, found.id.as_str())
+        .map_err(|message| Mistake::new("password", message))?;
+    Ok(Some(typed))
 }
 
 #[derive(Template)]

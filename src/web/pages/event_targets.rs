@@ -123,7 +123,7 @@ pub async fn save(context: Context, posted: Posted) -> Result<Response, WebError
 
 /// Removes one.
 pub async fn remove(context: Context, posted: Posted) -> Result<Response, WebError> {
-    let stored = find(&context, posted.text("target")).await?.ok_or_else(WebError::not_found)?;
+    let Some(stored) = find(&context, posted.text("target")).await? else { return Ok(gone(&context)) };
     let words = EventTargetSettings::parse(&stored.texts).map(|settings| settings.in_words()).unwrap_or_default();
     let db = &context.state.db;
     context.changing(async |change| event_target::remove(db, &stored, change).await).await?;
@@ -132,10 +132,16 @@ pub async fn remove(context: Context, posted: Posted) -> Result<Response, WebErr
     Ok(Redirect::to(PATH).into_response())
 }
 
+/// For one that somebody removed meanwhile.
+fn gone(context: &Context) -> Response {
+    context.leave(PATH, Note::done("That event target was removed already."));
+    Redirect::to(PATH).into_response()
+}
+
 /// *Send test event*: an event only for this one, and its receiver's answer.
 pub async fn test(context: Context, posted: Posted) -> Result<Response, WebError> {
     let state = &context.state;
-    let stored = find(&context, posted.text("target")).await?.ok_or_else(WebError::not_found)?;
+    let Some(stored) = find(&context, posted.text("target")).await? else { return Ok(gone(&context)) };
     let summary = format!("{} asked for this event to see whether it arrives", context.who());
     let event = Event::new(&state.ids, EventKind::Test, context.now(), summary);
     let new = New {

@@ -5,7 +5,7 @@ use axum::extract::{Path, Query};
 use axum::response::{IntoResponse, Response};
 
 use super::event_deliveries;
-use super::list::{self, Asked, Filters, Select};
+use super::list::{self, Asked, Filters};
 use super::receive::{Fact, deliveries};
 use crate::base::clock::Timestamp;
 use crate::base::human;
@@ -20,7 +20,7 @@ use crate::web::context::Context;
 use crate::web::csv::{self, Paged};
 use crate::web::error::WebError;
 use crate::web::shell::{Nav, Shell, html};
-use crate::web::table::{Offer, Pager};
+use crate::web::table::{Offer, Pager, Select};
 use crate::web::view::Time;
 
 const PATH: &str = "/activity/events";
@@ -29,6 +29,8 @@ struct Row {
     kind: String,
     summary: String,
     connector: String,
+    /// Whether that still exists.
+    known: bool,
     /// Its receipt's page, or its own.
     link: String,
     at: Time,
@@ -67,10 +69,11 @@ pub async fn show(context: Context, Query(asked): Query<Asked>) -> Result<Respon
     let (found, older) = list::page(&context, &filter, asked.before().as_ref(), asked.size()).await?;
     let kinds = EventKind::ALL.map(|kind| (kind.name(), words(kind)));
     let offers = Offer::all(kinds.iter().map(|(name, words)| (*name, words.as_str())), &asked.kind);
-    let own = vec![Select { key: "kind", label: "Kind", any: "Every kind", offers }];
+    let own = vec![Select::new(("kind", "Kind"), "Every kind", offers)];
     let rows = found.into_iter().map(|one| Row {
         kind: words(one.kind),
         summary: one.summary,
+        known: context.state.live.written_id(&one.connector).is_some(),
         connector: one.connector,
         link: match one.receipt_id.filter(|_| one.kind == EventKind::AfterReceive) {
             Some(receipt) => format!("/activity/receive/{receipt}"),
@@ -110,22 +113,24 @@ pub async fn one(context: Context, Path(id): Path<String>) -> Result<Response, W
         kind: words(event.kind),
         deliveries: deliveries::rows(&context, (&event.connector, event.receipt_id.as_ref()), found).await?,
         may_edit: context.may(Role::Editor),
-        facts: facts(&event),
+        facts: facts(&context, &event),
         summary: event.summary,
     };
     Ok(html(&page)?.into_response())
 }
 
-fn facts(event: &Event) -> Vec<Fact> {
+fn facts(context: &Context, event: &Event) -> Vec<Fact> {
     let mut facts = Vec::new();
     let mut add = |name: &str, value: &str, mono: bool, link: String| {
         if !value.is_empty() {
-            facts.push(Fact { name: name.to_owned(), value: value.to_owned(), mono, link });
+            facts.push(Fact { name: name.to_owned(), value: value.to_owned(), mono, link, time: None });
         }
     };
     add("Event Id", event.id.as_str(), true, String::new());
-    add("Happened", &Time::from(event.at).title, false, String::new());
-    add("Connector", &event.connector, false, format!("/connectors/{}/settings", event.connector));
+    // One that is gone has no page.
+    let known = context.state.live.written_id(&event.connector);
+    let link = known.map(|id| format!("/connectors/{id}/settings")).unwrap_or_default();
+    add("Connector", &event.connector, false, link);
     if let Some(file) = &event.file {
         add("File", &file.path, true, String::new());
         add("Size", &human::size(file.size_bytes), false, String::new());
@@ -135,6 +140,7 @@ fn facts(event: &Event) -> Vec<Fact> {
     }
     add("From", &event.remote, false, String::new());
     add("Session", &event.session_id, true, String::new());
+    facts.insert(1, Fact::at("Happened", event.at, String::new()));
     facts
 }
 

@@ -1,19 +1,22 @@
 //! What the lists of transfers, past sessions, events and refusals share: the query, its form, and paging.
 
+use std::net::IpAddr;
+
 use serde::Deserialize;
 
 use super::receive::{SINCE, since};
 use super::saved_views::Views;
 use crate::base::clock::Timestamp;
+use crate::domain::value;
 use crate::store::StoreError;
 use crate::store::receipt::Cursor;
 use crate::web::context::Context;
 use crate::web::csv::Paged;
 use crate::web::error::WebError;
-use crate::web::table::{Chip, Offer, Pager, address};
+use crate::web::table::{Chip, Offer, Pager, Select, address};
 use crate::web::view::{cursor_text, page_size, place, typed_moment};
 
-/// Connectors offered in a filter.
+/// Connectors offered in a filter; of more, the id can be typed.
 const OFFERED_MAX: usize = 500;
 
 /// The query; each list uses some of it.
@@ -65,6 +68,20 @@ impl Asked {
         page_size(self.size)
     }
 
+    /// What the address says for one of the choices.
+    fn value(&self, key: &str) -> &str {
+        match key {
+            "connector" => &self.connector,
+            "way" => &self.way,
+            "result" => &self.result,
+            "kind" => &self.kind,
+            "rule" => &self.rule,
+            "ending" => &self.ending,
+            "since" => &self.since,
+            _ => "",
+        }
+    }
+
     /// The address of this filter without one of its parts and with others; the place in the list is left out.
     pub fn at(&self, path: &str, without: &str, with: &[(&str, &str)]) -> String {
         let size = self.size.map(|size| size.to_string()).unwrap_or_default();
@@ -93,19 +110,6 @@ impl Asked {
             older: older.map(|place| self.at(path, "", &[("before", &place)])).unwrap_or_default(),
         }
     }
-}
-
-/// One choice of the form.
-#[derive(Clone, Debug)]
-pub struct Select {
-    /// Its key.
-    pub key: &'static str,
-    /// Its words.
-    pub label: &'static str,
-    /// Everything, in words.
-    pub any: &'static str,
-    /// What can be chosen.
-    pub offers: Vec<Offer>,
 }
 
 /// The form above a list, and the active filters.
@@ -140,16 +144,31 @@ fn connector(context: &Context, typed: &str) -> Option<String> {
 
 /// The connectors to choose from, and the chosen one, however its id is written. A deleted one still has its rows; so
 /// do names that never existed.
-pub fn connectors(context: &Context, chosen: &str) -> Vec<Offer> {
+pub fn connectors(context: &Context, chosen: &str) -> Select {
     let snapshot = context.state.live.snapshot();
     let connectors = snapshot.connectors_sorted();
     let ids = connectors.iter().take(OFFERED_MAX).map(|live| live.connector.id.as_str());
-    let Some(chosen) = connector(context, chosen) else { return Offer::all(ids.map(|id| (id, id)), "") };
+    let chosen = connector(context, chosen).unwrap_or_default();
     let mut offers = Offer::all(ids.map(|id| (id, id)), &chosen);
-    if !offers.iter().any(|offer| offer.chosen) {
-        offers.extend(Offer::all([(chosen.as_str(), chosen.as_str())], &chosen));
+    offer_too(&mut offers, &chosen);
+    let is_typed = connectors.len() > OFFERED_MAX;
+    Select { is_typed, ..Select::new(("connector", "Connector"), "All connectors", offers) }
+}
+
+/// The periods to choose from, and the one in force, in whatever form of the command line it is given.
+pub fn periods(label: &'static str, chosen: &str, now: Timestamp) -> Select {
+    let mut offers = Offer::all(SINCE, chosen);
+    if since(chosen, now).is_some() {
+        offer_too(&mut offers, chosen);
     }
-    offers
+    Select::new(("since", label), "Any time", offers)
+}
+
+/// Offers what is in force, if it is not offered yet.
+fn offer_too(offers: &mut Vec<Offer>, chosen: &str) {
+    if !chosen.is_empty() && !offers.iter().any(|offer| offer.chosen) {
+        offers.extend(Offer::all([(chosen, chosen)], chosen));
+    }
 }
 
 impl Filters {
@@ -160,13 +179,11 @@ impl Filters {
         asked: &Asked,
         own: Vec<Select>,
     ) -> Result<Self, WebError> {
-        let offers = connectors(context, &asked.connector);
-        let mut selects = vec![Select { key: "connector", label: "Connector", any: "All connectors", offers }];
+        let mut selects = vec![connectors(context, &asked.connector)];
         selects.extend(own);
-        selects.push(Select { key: "since", label, any: "Any time", offers: Offer::all(SINCE, &asked.since) });
+        selects.push(periods(label, &asked.since, context.now()));
         let chip = |select: &Select| {
-            let chosen = select.offers.iter().find(|offer| offer.chosen)?;
-            let words = format!("{}: {}", select.label, chosen.label);
+            let words = select.words(asked.value(select.key))?;
             Some(Chip { words, remove: asked.at(path, select.key, &[]) })
         };
         let chips: Vec<_> = selects.iter().filter_map(chip).collect();
@@ -188,7 +205,10 @@ impl Filters {
     pub fn with_address(mut self, asked: &Asked) -> Self {
         let typed = asked.address.trim().to_owned();
         if !typed.is_empty() {
-            self.put(Chip { words: format!("Address: {typed}"), remove: asked.at(self.path, "address", &[]) });
+            let is_one = typed.parse::<IpAddr>().is_ok();
+            let words =
+                if is_one { typed.clone() } else { format!("{}, which isn’t a whole one", value::typed(&typed)) };
+            self.put(Chip { words: format!("Address: {words}"), remove: asked.at(self.path, "address", &[]) });
         }
         self.address = Some(typed);
         self

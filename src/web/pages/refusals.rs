@@ -7,7 +7,7 @@ use askama::Template;
 use axum::extract::{Path, Query};
 use axum::response::{IntoResponse, Redirect, Response};
 
-use super::list::{self, Asked, Filters, Select};
+use super::list::{self, Asked, Filters};
 use super::session;
 use super::what_if;
 use crate::base::clock::Timestamp;
@@ -28,7 +28,7 @@ use crate::web::csv::{self, Paged};
 use crate::web::error::WebError;
 use crate::web::notes::Note;
 use crate::web::shell::{Nav, Shell, html};
-use crate::web::table::{Offer, Pager};
+use crate::web::table::{Offer, Pager, Select};
 use crate::web::tone::Tone;
 use crate::web::view::Time;
 
@@ -94,7 +94,7 @@ pub async fn show(context: Context, Query(asked): Query<Asked>) -> Result<Respon
         last: Time::seen(one.last_at, now),
     });
     let rules = Rule::ALL.iter().map(|rule| (rule.name(), rule.label()));
-    let own = vec![Select { key: "rule", label: "Rule", any: "Every rule", offers: Offer::all(rules, &asked.rule) }];
+    let own = vec![Select::new(("rule", "Rule"), "Every rule", Offer::all(rules, &asked.rule))];
     let filters = Filters::new(&context, (PATH, "Refused"), &asked, own).await?;
     // Groups cover everything: beside a filter they would not match the list.
     let is_whole = filters.is_whole;

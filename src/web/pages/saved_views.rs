@@ -2,6 +2,7 @@
 
 use axum::response::{IntoResponse, Redirect, Response};
 
+use crate::domain::value::typed;
 use crate::store::saved_view::{self, SavedView, VIEWS_MAX};
 use crate::web::context::Context;
 use crate::web::csrf::Posted;
@@ -83,7 +84,10 @@ pub async fn save(context: Context, posted: Posted) -> Result<Response, WebError
     let (page, query, name) = (page(&posted)?, query(&posted)?, posted.text("name").trim());
     let warn = |text: String| Note { tone: Tone::Warning, text, password: None };
     if name.is_empty() || name.chars().count() > NAME_CHARS_MAX || name.chars().any(char::is_control) {
-        let text = format!("A name of 1 to {NAME_CHARS_MAX} characters says what the view shows. Nothing was saved.");
+        let none = typed(name);
+        let text = format!(
+            "A name of 1 to {NAME_CHARS_MAX} characters says what the view shows; {none} is none. Nothing was saved."
+        );
         return Ok(go(&context, page, &query, warn(text)));
     }
     let view = SavedView { name: name.to_owned(), query: query.clone() };
@@ -91,7 +95,7 @@ pub async fn save(context: Context, posted: Posted) -> Result<Response, WebError
     let note = if kept {
         Note::done(format!("Saved as {name}."))
     } else {
-        warn(format!("You have {VIEWS_MAX} views here. Remove one first; nothing was saved."))
+        warn(format!("You have {VIEWS_MAX} views here. Remove one, then save {name} again; nothing was saved."))
     };
     Ok(go(&context, page, &query, note))
 }

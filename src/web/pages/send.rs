@@ -76,7 +76,10 @@ struct SendPage {
 /// The partner's connector of that id as in force, with its configuration.
 pub fn in_force(context: &Context, id: &str) -> Result<(Arc<Snapshot>, Arc<LiveConnector>), WebError> {
     let snapshot = context.state.live.snapshot();
-    let live = snapshot.partner(id).cloned().ok_or_else(|| WebError::no_connector(id))?;
+    let live = snapshot.connector(id).cloned().ok_or_else(|| WebError::no_connector(id))?;
+    if !live.connector.is_partner() {
+        return Err(WebError::no_tab(&live.connector));
+    }
     Ok((snapshot, live))
 }
 

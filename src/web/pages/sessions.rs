@@ -7,7 +7,7 @@ use askama::Template;
 use axum::extract::{Path, Query};
 use axum::response::{IntoResponse, Redirect, Response};
 
-use super::list::{self, Asked, Filters, Select};
+use super::list::{self, Asked, Filters};
 use super::session::Past;
 use crate::base::clock::Timestamp;
 use crate::base::human;
@@ -24,7 +24,7 @@ use crate::web::error::WebError;
 use crate::web::live::Followed;
 use crate::web::notes::Note;
 use crate::web::shell::{Nav, Shell, html};
-use crate::web::table::{Offer, Pager};
+use crate::web::table::{Offer, Pager, Select};
 use crate::web::tone::Tone;
 use crate::web::view::Time;
 
@@ -157,7 +157,8 @@ struct SessionsPage {
 pub fn filter(context: &Context, asked: &Asked) -> Filter {
     let typed = asked.address.trim();
     // However an address is written, it is stored in one form.
-    let address = typed.parse::<IpAddr>().map_or_else(|_| typed.to_owned(), |address| address.to_string());
+    let canonical = |address: IpAddr| address.to_canonical().to_string();
+    let address = typed.parse().map_or_else(|_| typed.to_owned(), canonical);
     Filter {
         connector: asked.connector(context).map(|id| id.to_ascii_lowercase()),
         remote: Some(address).filter(|address| !address.is_empty()),
@@ -171,12 +172,7 @@ pub async fn show(context: Context, Query(asked): Query<Asked>) -> Result<Respon
     let (filter, now) = (filter(&context, &asked), context.now());
     let (found, older) = list::page(&context, &filter, asked.before().as_ref(), asked.size()).await?;
     let endings = SessionEnd::ALL.iter().map(|ending| (ending.name(), ending.label()));
-    let own = vec![Select {
-        key: "ending",
-        label: "How it ended",
-        any: "Any way",
-        offers: Offer::all(endings, &asked.ending),
-    }];
+    let own = vec![Select::new(("ending", "How it ended"), "Any way", Offer::all(endings, &asked.ending))];
     let filters = Filters::new(&context, (PATH, "Ended"), &asked, own).await?.with_address(&asked);
     let mut shell = Shell::new(&context, "Sessions", Nav::Activity).await?;
     if filters.is_whole {

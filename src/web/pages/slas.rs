@@ -261,11 +261,14 @@ async fn put(context: &Context, connector: &Connector, edit: &str, draft: &Draft
 pub async fn remove(context: Context, Path(id): Path<String>, posted: Posted) -> Result<Response, WebError> {
     let (_, live) = in_force(&context, &id)?;
     let connector = &live.connector;
-    let stored = find(&context, connector, posted.text("sla")).await?.ok_or_else(WebError::not_found)?;
+    let base = format!("/connectors/{}/slas", connector.id);
+    let Some(stored) = find(&context, connector, posted.text("sla")).await? else {
+        context.leave(&base, Note::done("That SLA was removed already."));
+        return Ok(Redirect::to(&base).into_response());
+    };
     let words = SlaSettings::parse(&stored.texts).map(|(settings, _)| settings.in_words()).unwrap_or_default();
     let db = &context.state.db;
     context.changing(async |change| sla::remove(db, &stored, &connector.id, change).await).await?;
-    let base = format!("/connectors/{}/slas", connector.id);
     context.leave(&base, Note::done(format!("Removed: {words}. What was told of it stays among the events.")));
     Ok(Redirect::to(&base).into_response())
 }

@@ -4,7 +4,7 @@ use askama::Template;
 use axum::extract::Query;
 use axum::response::{IntoResponse, Response};
 
-use super::list::{self, Asked, Filters, Select};
+use super::list::{self, Asked, Filters};
 use super::sla_files::SlaFiles;
 use crate::base::clock::Timestamp;
 use crate::base::human;
@@ -16,7 +16,7 @@ use crate::web::context::Context;
 use crate::web::csv::{self, Paged};
 use crate::web::error::WebError;
 use crate::web::shell::{Nav, Shell, html};
-use crate::web::table::{Offer, Pager};
+use crate::web::table::{Offer, Pager, Select};
 use crate::web::view::Time;
 
 const PATH: &str = "/activity/transfers";
@@ -28,6 +28,8 @@ struct Row {
     path: String,
     receipt: String,
     connector: String,
+    /// Whether that still exists.
+    known: bool,
     moved: String,
     offset: String,
     rate: String,
@@ -39,8 +41,9 @@ struct Row {
 }
 
 impl Row {
-    fn new(one: Transfer, now: Timestamp) -> Self {
+    fn new(context: &Context, one: Transfer, now: Timestamp) -> Self {
         Self {
+            known: context.state.live.written_id(&one.connector).is_some(),
             way: way(one.direction),
             path: one.path,
             receipt: one.receipt_id.map(|id| id.to_string()).unwrap_or_default(),
@@ -105,8 +108,8 @@ pub async fn show(context: Context, Query(asked): Query<Asked>) -> Result<Respon
     let filter = filter(&context, &asked, files.as_ref());
     let (found, older) = list::page(&context, &filter, asked.before().as_ref(), asked.size()).await?;
     let own = vec![
-        Select { key: "way", label: "Way", any: "Both", offers: Offer::all(WAYS, &asked.way) },
-        Select { key: "result", label: "Result", any: "Any", offers: Offer::all(RESULTS, &asked.result) },
+        Select::new(("way", "Way"), "Both", Offer::all(WAYS, &asked.way)),
+        Select::new(("result", "Result"), "Any", Offer::all(RESULTS, &asked.result)),
     ];
     let mut filters = Filters::new(&context, (PATH, "Ended"), &asked, own).await?;
     if let Some(files) = files {
@@ -115,7 +118,7 @@ pub async fn show(context: Context, Query(asked): Query<Asked>) -> Result<Respon
     let page = TransfersPage {
         shell: Shell::new(&context, "Transfers", Nav::Activity).await?,
         filters,
-        rows: found.into_iter().map(|one| Row::new(one, now)).collect(),
+        rows: found.into_iter().map(|one| Row::new(&context, one, now)).collect(),
         pager: asked.pager(PATH, older),
     };
     Ok(html(&page)?.into_response())

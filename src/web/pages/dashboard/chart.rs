@@ -196,6 +196,7 @@ fn said(rates: &[Rate], first: i64, minutes: i64, span: &str) -> String {
     };
     let peaks = [peak("received", |rate| rate.received), peak("sent", |rate| rate.sent)];
     let peaks: Vec<_> = peaks.into_iter().flatten().collect();
+    let span = if span == "1 hour" { "hour" } else { span };
     if peaks.is_empty() {
         format!("Bytes a minute over the last {span}: nothing was moved.")
     } else {
@@ -247,7 +248,7 @@ mod tests {
     fn the_peak_is_told_in_words() {
         let rates = [Rate::default(), Rate { received: 548_000_000, sent: 0 }];
         let said = said(&rates, 560, 1, "1 hour");
-        assert_eq!(said, "Bytes a minute over the last 1 hour: received peaks at 548 MB a minute at 09:21 UTC.");
+        assert_eq!(said, "Bytes a minute over the last hour: received peaks at 548 MB a minute at 09:21 UTC.");
         assert_eq!(super::said(&[], 0, 1, "7 days"), "Bytes a minute over the last 7 days: nothing was moved.");
     }
 }

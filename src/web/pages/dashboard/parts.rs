@@ -104,6 +104,8 @@ pub struct Latest {
     pub name: String,
     /// Its connector.
     pub connector: String,
+    /// Whether that still exists.
+    pub known: bool,
     /// Where it is now.
     pub status: &'static str,
     /// Its size.
@@ -127,6 +129,7 @@ impl LatestPart {
         let row = |receipt: receipt::Receipt| Latest {
             id: receipt.id.to_string(),
             name: receipt.name,
+            known: context.state.live.written_id(&receipt.connector).is_some(),
             connector: receipt.connector,
             status: receipt.status.label(),
             size: human::size(receipt.size_bytes),
@@ -166,7 +169,7 @@ impl Checklist {
         }
         let snapshot = context.state.live.snapshot();
         let state = listener::get(db, Listener::Ftp).await?;
-        let partner = snapshot.connectors_sorted().first().map(|live| live.connector.id.to_string());
+        let partner = snapshot.partners().next().map(|live| live.connector.id.to_string());
         let served = context.state.certificates.served();
         let proven = served.facts().any(|(_, facts)| !facts.self_signed);
         let certificate = if proven {

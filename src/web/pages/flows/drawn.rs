@@ -1,6 +1,6 @@
 //! The cards and arrows of the flow map, ready to be shown.
 
-use super::map::{Cell, Frame, Line, cells, frame, label_width, labels, line, reading_order};
+use super::map::{Cell, Frame, Line, cells, frame, label_width, labels, line, name_of, reading_order};
 use super::{Next, Passes, Row};
 use crate::base::human;
 use crate::domain::value::ConnectorType;
@@ -91,7 +91,8 @@ pub fn draw(rows: &[Row], arrows: &[Passes]) -> Drawn {
         looks.push((if retrying > 0 { Tone::Bad } else { Tone::Plain }, label));
         lines.push((drawn, width));
     }
-    let middles = labels(&lines);
+    let written: Vec<_> = bands.iter().filter_map(|band| name_of(band.frame, &band.label)).collect();
+    let middles = labels(&lines, &written);
     let edges =
         lines.into_iter().zip(looks).zip(middles).map(|((line, look), middle)| edge(line, look, middle)).collect();
     let edges_of: Vec<_> = shown.iter().map(|(from, to, _)| (*from, *to)).collect();

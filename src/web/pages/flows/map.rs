@@ -223,18 +223,21 @@ pub fn line(from: Cell, to: Cell, both_ways: bool) -> Line {
     Line { path, tips, spots: [4, 3, 5, 2, 6, 1, 7].map(point) }
 }
 
-/// A label's middle and width for each line, on its curve and beside the other labels wherever there is room. The
-/// shortest lines have the fewest choices, so they come first.
-pub fn labels(lines: &[(Line, usize)]) -> Vec<(usize, usize)> {
+/// The middle and the width of something written on the map.
+pub type Written = ((usize, usize), usize);
+
+/// The middle of a label for each line, on its curve and beside the other labels and what is `written` already,
+/// wherever there is room. The shortest lines have the fewest choices, so they come first.
+pub fn labels(lines: &[(Line, usize)], written: &[Written]) -> Vec<(usize, usize)> {
     let spread = |line: &Line| line.spots[5].1.abs_diff(line.spots[6].1);
     let mut order: Vec<_> = (0..lines.len()).collect();
     order.sort_by_key(|at| spread(&lines[*at].0));
-    let mut placed: Vec<((usize, usize), usize)> = Vec::new();
+    let mut placed = written.to_vec();
     let mut middles = vec![(0, 0); lines.len()];
     for at in order {
         let (line, width) = &lines[at];
         let is_free = |(x, y): &(usize, usize)| {
-            let hits = |((other_x, other_y), other_width): &((usize, usize), usize)| {
+            let hits = |((other_x, other_y), other_width): &Written| {
                 x.abs_diff(*other_x) * 2 < width + other_width && y.abs_diff(*other_y) < LABEL_HEIGHT
             };
             !placed.iter().any(hits)
@@ -243,6 +246,13 @@ pub fn labels(lines: &[(Line, usize)]) -> Vec<(usize, usize)> {
         placed.push((middles[at], *width));
     }
     middles
+}
+
+/// Where the name of a band stands in its frame; nothing passes above the first.
+pub fn name_of(frame: Frame, name: &str) -> Option<Written> {
+    // Bold letters are wider than those of a label.
+    let width = name.chars().count() * 15 / 2;
+    Some(((width / 2, usize::try_from(frame.y + 10).ok()?), width + 24))
 }
 
 /// The width of a label's frame, by its characters.
@@ -306,7 +316,7 @@ mod tests {
         let cell = |column, row| Cell { column, row };
         // Two lines that cross in the middle, and a horizontal one there.
         let lines = [(1, 3), (3, 1), (2, 2)].map(|(from, to)| (line(cell(1, from), cell(2, to), false), 28));
-        let middles = labels(&lines);
+        let middles = labels(&lines, &[]);
         assert_eq!(middles[2], (282, 150), "what is level has one place");
         for (a, b) in [(0, 1), (0, 2), (1, 2)] {
             assert!(middles[a].1.abs_diff(middles[b].1) >= 22, "{middles:?}");
@@ -315,6 +325,17 @@ mod tests {
             lines.iter().zip(&middles).all(|((line, _), middle)| line.spots.contains(middle)),
             "each is on its line"
         );
+    }
+
+    #[test]
+    fn no_label_lies_on_the_name_of_a_group() {
+        let lines = [(line(Cell { column: 1, row: 1 }, Cell { column: 2, row: 2 }, false), 28)];
+        let below = frame(2, 2, 2);
+        let at = |name: &str| labels(&lines, name_of(below, name).as_slice())[0];
+        assert_eq!(at("Retail"), (282, 96), "beside a short name");
+        let (_, y) = at(&"a long name ".repeat(5));
+        assert!(y.abs_diff(98) >= 22, "{y}");
+        assert_eq!(name_of(frame(1, 1, 2), "Retail"), None);
     }
 
     proptest! {

@@ -10,8 +10,9 @@ use crate::store::receipt::Search;
 use crate::store::receipt_page::{Column, Order};
 use crate::web::context::Context;
 use crate::web::error::WebError;
+use crate::web::pages::list;
 use crate::web::pages::sla_files::SlaFiles;
-use crate::web::table::{Chip, address};
+use crate::web::table::{Chip, Offer, Select, address};
 
 /// The filter, and the page of it.
 #[derive(Clone, Debug, Default, Deserialize)]
@@ -126,22 +127,30 @@ impl Asked {
         address(path, &query)
     }
 
+    /// What can be chosen above the table.
+    pub fn selects(&self, context: &Context, now: Timestamp) -> Vec<Select> {
+        let statuses = Offer::all(Status::ALL.iter().map(|status| (status.name(), status.label())), &self.status);
+        let connectors = (!self.at_one).then(|| list::connectors(context, &self.connector));
+        let others =
+            [Select::new(("status", "State"), "Any state", statuses), list::periods("Received", &self.since, now)];
+        connectors.into_iter().chain(others).collect()
+    }
+
     /// The active filters, each with the address without it.
-    pub fn chips(&self, path: &str, files: Option<SlaFiles>) -> Vec<Chip> {
-        let connector = Some(self.connector.clone()).filter(|_| !self.at_one);
-        let period = SINCE.iter().find(|(name, _)| *name == self.since).map(|(_, words)| words.to_lowercase());
-        let filters = [
-            ("q", "Search", Some(self.q.trim().to_owned())),
-            ("connector", "Connector", connector),
-            ("status", "State", Status::parse(&self.status).map(|status| status.label().to_owned())),
-            ("since", "Received", period),
-        ];
-        let chip = |(key, name, value): (&str, &str, Option<String>)| {
-            let value = value.filter(|value| !value.is_empty())?;
-            Some(Chip { words: format!("{name}: {value}"), remove: self.at(path, key, &[]) })
-        };
+    pub fn chips(&self, path: &str, selects: &[Select], files: Option<SlaFiles>) -> Vec<Chip> {
+        let search =
+            Some(self.q.trim()).filter(|words| !words.is_empty()).map(|words| ("q", format!("Search: {words}")));
+        let chosen = selects.iter().filter_map(|select| {
+            let asked = match select.key {
+                "status" => &self.status,
+                "since" => &self.since,
+                _ => &self.connector,
+            };
+            Some((select.key, select.words(asked)?))
+        });
+        let chip = |(key, words): (&str, String)| Chip { words, remove: self.at(path, key, &[]) };
         let of_sla = files.map(|files| files.chip(self.at(path, "sla", &[])));
-        filters.into_iter().filter_map(chip).chain(of_sla).collect()
+        search.into_iter().chain(chosen).map(chip).chain(of_sla).collect()
     }
 }
 
@@ -152,11 +161,18 @@ mod tests {
     #[test]
     fn a_chip_removes_its_filter_and_keeps_the_others() {
         let asked = Asked { q: "po 1".to_owned(), status: "in_receive".to_owned(), ..Asked::default() };
-        let chips = asked.chips("/activity/receive", None);
+        let statuses = Offer::all([("in_receive", "In Receive")], "in_receive");
+        let selects = [Select::new(("status", "State"), "Any state", statuses)];
+        let chips = asked.chips("/activity/receive", &selects, None);
         assert_eq!(chips[0].remove, "/activity/receive?status=in_receive");
         assert_eq!(chips[1].remove, "/activity/receive?q=po+1");
         let of_one = Asked { connector: "acme".to_owned(), at_one: true, ..Asked::default() };
-        assert!(of_one.chips("/connectors/acme/receive", None).is_empty());
+        assert!(of_one.chips("/connectors/acme/receive", &[], None).is_empty());
+        // What is not known is left out, and says so.
+        let unknown = Asked { status: "nonsense".to_owned(), ..Asked::default() };
+        let chips =
+            unknown.chips("/activity/receive", &[Select::new(("status", "State"), "Any state", Vec::new())], None);
+        assert_eq!((chips[0].words.as_str(), chips.len()), ("State: nonsense is unknown, so left out", 1));
     }
 
     #[test]

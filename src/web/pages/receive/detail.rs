@@ -1,5 +1,6 @@
 //! All about one receipt: within the table, and on a page of its own.
 
+use crate::base::clock::Timestamp;
 use crate::base::human;
 use crate::domain::receipt::Status;
 use crate::store::receipt::Receipt;
@@ -38,6 +39,15 @@ pub struct Fact {
     pub mono: bool,
     /// A link; empty for none.
     pub link: String,
+    /// A time, which comes before the value.
+    pub time: Option<Time>,
+}
+
+impl Fact {
+    /// A time, and what follows it.
+    pub fn at(name: &str, at: Timestamp, then: String) -> Self {
+        Self { name: name.to_owned(), value: then, mono: false, link: String::new(), time: Some(at.into()) }
+    }
 }
 
 impl Detail {
@@ -75,18 +85,18 @@ pub fn tone(status: Status) -> Tone {
 fn facts(receipt: &Receipt) -> Vec<Fact> {
     let mut facts = Vec::new();
     let mut add = |name: &str, value: String, mono: bool, link: String| {
-        facts.push(Fact { name: name.to_owned(), value, mono, link });
+        facts.push(Fact { name: name.to_owned(), value, mono, link, time: None });
     };
-    let took = receipt.completed_at.since(receipt.begun_at);
     let tls = if receipt.tls.is_empty() { "in clear text" } else { &receipt.tls };
     add("Receive Id", receipt.id.to_string(), true, String::new());
     add("Uploaded as", receipt.client_path.clone(), true, String::new());
     add("Stored as", receipt.stored_path.clone(), true, String::new());
     add("Size", size_words(receipt.size_bytes), false, String::new());
     add("From", format!("{}, {tls}", receipt.remote_address), false, String::new());
-    add("Begun", Time::from(receipt.begun_at).title, false, String::new());
-    let completed = Time::from(receipt.completed_at).title;
-    add("Completed", format!("{completed}, after {} ms", took.as_millis()), false, String::new());
+    facts.extend(times(receipt));
+    let mut add = |name: &str, value: String, mono: bool, link: String| {
+        facts.push(Fact { name: name.to_owned(), value, mono, link, time: None });
+    };
     add("Ending", receipt.ending.label().to_owned(), false, String::new());
     add("Proof", format!("{}: {}", receipt.proof.name(), receipt.proof.label()), false, String::new());
     if receipt.resumed_from > 0 {
@@ -102,6 +112,14 @@ fn facts(receipt: &Receipt) -> Vec<Fact> {
     }
     add(SESSION, receipt.session_id.to_string(), true, String::new());
     facts
+}
+
+fn times(receipt: &Receipt) -> [Fact; 2] {
+    let took = receipt.completed_at.since(receipt.begun_at);
+    [
+        Fact::at("Begun", receipt.begun_at, String::new()),
+        Fact::at("Completed", receipt.completed_at, format!(", after {} ms", took.as_millis())),
+    ]
 }
 
 fn size_words(bytes: u64) -> String {

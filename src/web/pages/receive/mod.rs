@@ -15,8 +15,8 @@ use askama::Template;
 use axum::extract::{Path, Query};
 use axum::response::{IntoResponse, Response};
 
-use super::connectors;
 use super::head::Head;
+use super::send::in_force;
 use crate::base::id::ReceiptId;
 use crate::domain::administrator::Role;
 use crate::store::receipt;
@@ -60,10 +60,11 @@ pub async fn of_connector(
     Path(id): Path<String>,
     Query(asked): Query<Asked>,
 ) -> Result<Response, WebError> {
-    let found = connectors::find(&context, &id).await?;
-    let asked = Asked { connector: found.id.to_string(), at_one: true, ..asked };
-    let head = Head::new(&context, &found.id, "receive").await?;
-    page(&context, &format!("/connectors/{}/receive", found.id), asked, Some(head)).await
+    let (_, live) = in_force(&context, &id)?;
+    let id = &live.connector.id;
+    let asked = Asked { connector: id.to_string(), at_one: true, ..asked };
+    let head = Head::new(&context, id, "receive").await?;
+    page(&context, &format!("/connectors/{id}/receive"), asked, Some(head)).await
 }
 
 async fn page(context: &Context, base: &str, asked: Asked, head: Option<Head>) -> Result<Response, WebError> {
@@ -93,6 +94,8 @@ struct ReceiptPage {
     id: String,
     name: String,
     detail: Detail,
+    /// Whether its connector still exists.
+    known: bool,
     deliveries: Vec<deliveries::Row>,
     may_edit: bool,
 }
@@ -106,6 +109,7 @@ pub async fn one(context: Context, Path(id): Path<String>) -> Result<Response, W
         shell: Shell::new(&context, receipt.name.clone(), Nav::Activity).await?,
         id: receipt.id.to_string(),
         name: receipt.name.clone(),
+        known: context.state.live.written_id(&receipt.connector).is_some(),
         detail: Detail::of(&receipt).with_session(&context).await?,
         deliveries: deliveries::of(&context, &receipt).await?,
         may_edit: context.may(Role::Editor),

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::asked::{COLUMNS, SINCE};
+use super::asked::COLUMNS;
 use super::deliveries;
 use super::detail::{Detail, tone};
 use super::fetch::{Fetched, fetch, place};
@@ -11,15 +11,13 @@ use super::{Asked, below};
 use crate::base::clock::Timestamp;
 use crate::base::human;
 use crate::domain::administrator::Role;
-use crate::domain::receipt::Status;
 use crate::store::receipt::{Cursor, Receipt};
 use crate::store::receipt_page::{Column, Order};
 use crate::web::context::Context;
 use crate::web::error::WebError;
 use crate::web::live::Followed;
-use crate::web::pages::list;
 use crate::web::pages::saved_views::Views;
-use crate::web::table::{Chip, Offer, Pager};
+use crate::web::table::{Chip, Offer, Pager, Select};
 use crate::web::tone::Tone;
 use crate::web::view::{Time, cursor_text, page_size, place as begins, typed_moment};
 
@@ -50,6 +48,8 @@ pub struct Row {
     pub stored: String,
     /// The connector's id.
     pub connector: String,
+    /// Whether that still exists.
+    pub known: bool,
     /// Its size.
     pub size: String,
     /// Where the file is now, in words.
@@ -83,12 +83,8 @@ pub struct Table {
     pub before: String,
     /// Whether nothing is left out before the first row, or between rows.
     pub is_whole: bool,
-    /// Connectors to choose.
-    pub connectors: Vec<Offer>,
-    /// Statuses to choose.
-    pub statuses: Vec<Offer>,
-    /// Times to choose.
-    pub periods: Vec<Offer>,
+    /// What can be chosen above it.
+    pub selects: Vec<Select>,
     /// Sizes of a page to choose.
     pub sizes: Vec<Offer>,
     /// The heads of the columns.
@@ -133,13 +129,15 @@ impl Table {
         let mut rows: Vec<_> =
             receipts.iter().map(|receipt| asked.row(base, receipt, (now, after.remove(&receipt.id)))).collect();
         for row in &mut rows {
+            row.known = context.state.live.written_id(&row.connector).is_some();
             if let Some(detail) = row.open.take() {
                 row.open = Some(detail.with_session(context).await?);
             }
         }
         let views =
             if asked.at_one { Views::default() } else { Views::at(context, base, &asked.at(base, "", &[])).await? };
-        let chips = asked.chips(base, files);
+        let selects = asked.selects(context, now);
+        let chips = asked.chips(base, &selects, files);
         let before = typed_moment(&asked.before);
         // Everything on a page that begins at a given time came before it, and so does all of its filter.
         let until = match begins(&asked.before).filter(|_| !before.is_empty()) {
@@ -156,9 +154,7 @@ impl Table {
             count,
             note,
             chips,
-            connectors: list::connectors(context, &asked.connector),
-            statuses: Offer::all(Status::ALL.iter().map(|status| (status.name(), status.label())), &asked.status),
-            periods: Offer::all(SINCE, &asked.since),
+            selects,
             sizes: Offer::sizes(page_size(asked.size)),
             headings: asked.headings(base),
             rows,
@@ -199,6 +195,7 @@ impl Asked {
             stored: if stored == name { String::new() } else { stored },
             name,
             connector: receipt.connector.clone(),
+            known: true,
             size: human::size(receipt.size_bytes),
             status: receipt.status.label(),
             tone: tone(receipt.status),
