@@ -289,20 +289,24 @@ fn may_be_written(folder: &Path) -> Result<(), StoreError> {
 /// An empty database is that of a first start that got no further, or has lost all that it held: then there is more in
 /// the folder.
 fn not_emptied(folder: &Path, file: &Path) -> Result<(), StoreError> {
-    let is_empty = std::fs::metadata(file).is_ok_and(|found| found.is_file() && found.len() == 0);
-    let failed = |source| StoreError::Folder { path: folder.to_owned(), source };
-    let is_of_new = |name: &str| name.starts_with(DATABASE) || OF_A_NEW_FOLDER.contains(&name);
-    let mut more = if is_empty { Some(std::fs::read_dir(folder).map_err(failed)?) } else { None }.into_iter().flatten();
-    let Some(more) = more.find(|entry| entry.as_ref().is_ok_and(|one| !is_of_new(&one.file_name().to_string_lossy())))
-    else {
+    let is_empty = || std::fs::metadata(file).is_ok_and(|found| found.is_file() && found.len() == 0);
+    if !is_empty() {
         return Ok(());
-    };
-    let why = format!(
-        "it is empty, but this is no new data folder: it holds {}. Put the database back from a backup with 'waybill \
-         restore', or remove the empty file to begin with nothing set and nothing recorded",
-        more.map_err(failed)?.file_name().display()
-    );
-    Err(StoreError::Unopened { path: file.to_owned(), why })
+    }
+    let failed = |source| StoreError::Folder { path: folder.to_owned(), source };
+    let names = std::fs::read_dir(folder).map_err(failed)?.flatten().map(|entry| entry.file_name());
+    let mut names = names.map(|name| name.to_string_lossy().into_owned());
+    match names.find(|name| !name.starts_with(DATABASE) && !OF_A_NEW_FOLDER.contains(&name.as_str())) {
+        // Another process may have got on with its first start meanwhile.
+        Some(more) if is_empty() => {
+            let why = format!(
+                "it is empty, but this is no new data folder: it holds {more}. Put the database back from a backup with \
+                 'waybill restore', or remove the empty file to begin with nothing set and nothing recorded"
+            );
+            Err(StoreError::Unopened { path: file.to_owned(), why })
+        }
+        _ => Ok(()),
+    }
 }
 
 /// SQLite says only that it was unable to open the file (`SQLITE_CANTOPEN`).
