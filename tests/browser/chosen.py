@@ -21,6 +21,9 @@ def journey(browser, appliance, who, report):
     report.check("1 selected" in browser.live("#chosen"), "and one is let go")
     browser.driver.switch_to.active_element.send_keys(Keys.ENTER)
     report.check(browser.waits_for("Receive Id"), "Enter opens the row")
+    browser.driver.find_element(By.TAG_NAME, "body").send_keys("j")
+    rows = "return [...document.querySelectorAll('tbody tr:not(.detail)')].findIndex(r => r.contains(document.activeElement))"
+    report.check(browser.driver.execute_script(rows) == 1, "and j goes on from it")
     browser.driver.find_element(By.TAG_NAME, "body").send_keys(Keys.ESCAPE)
     browser.until(lambda driver: "open=" not in driver.current_url)
     report.check("Receive Id" not in browser.text, "Escape closes it")
@@ -58,6 +61,10 @@ def looks(browser, report):
     clock = f"{minutes // 60:02}:{minutes % 60:02}:{utc[17:19]}"
     report.check(shown.endswith(clock), f"a time is shown as in the reader's zone ({utc}: {shown})")
     report.check("Asia/Kat" in browser.text, "and the page says whose it is")
+    browser.driver.find_element(By.CSS_SELECTOR, "tbody td.name a").click()
+    browser.waits_for("Receive Id")
+    begun, completed = browser.driver.execute_script("return [...document.querySelectorAll('dd time')].map(t => t.textContent)")
+    report.check(completed.endswith(clock), f"so are the times of its receipt ({begun}, {completed})")
     browser.driver.find_element(By.TAG_NAME, "body").send_keys("gf")
     report.check(browser.path.startswith("/activity/receive"), "keys that were switched off do nothing")
     browser.go("/me")
