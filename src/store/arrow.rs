@@ -17,7 +17,7 @@ const NODES: &str = "SELECT c.id_key, c.id, COALESCE(t.value, 'ftp_server'), COA
 const ADD: &str = "INSERT INTO arrows (from_key, to_key, on_error, added_at_us) VALUES ($1, $2, $3, $4)";
 // What a Folder passes on lies in that, whatever became of it in Receive.
 const LEFT_BEHIND: &str = "SELECT COUNT(*) FROM deliveries d JOIN receipts r ON r.id = d.receipt_id \
-     WHERE d.source_key = $1 AND d.target = $2 AND d.ended_at_us IS NULL AND r.connector_key = d.source_key \
+     WHERE d.source_key = $1 AND d.target = $2 AND (d.ended_at_us IS NULL OR d.state = 'failed') AND r.connector_key = d.source_key \
      AND r.status NOT IN ('in_receive', 'waiting')";
 const REMOVE: &str = "DELETE FROM arrows WHERE from_key = $1 AND to_key = $2";
 const REMOVE_OF: &str = "DELETE FROM arrows WHERE from_key = $1 OR to_key = $1";

@@ -12,6 +12,7 @@ use sqlx::{AssertSqlSafe, Row, Sqlite, Transaction};
 use super::event::{self, Event};
 use super::open::{Db, StoreError};
 use super::receipt;
+use super::settle::{SETTLE, may_stop, settle};
 use crate::base::clock::Timestamp;
 use crate::base::id::{EventId, ReceiptId};
 use crate::domain::flow::{DeliveryState, Target};
@@ -110,40 +111,24 @@ const LEAD_ELSEWHERE: &str = "INSERT INTO deliveries (event_id, receipt_id, sour
      AND d.instead_of IS NULL AND substr(d.target, 1, 10) = 'connector:' AND NOT EXISTS (SELECT 1 FROM deliveries made \
      WHERE made.receipt_id = d.receipt_id AND made.instead_of = d.id) \
      ORDER BY failed.key";
-// For `settle`: `$1` is an array of receipt ids. COALESCE keeps the database from the index of statuses, where it would
-// scan everything that waits.
-const END_HOLDS: &str = "UPDATE holds SET ended = 1 WHERE receipt_id IN (SELECT value FROM json_each($1)) \
-     AND NOT EXISTS (SELECT 1 FROM deliveries WHERE deliveries.receipt_id = holds.receipt_id AND ended_at_us IS NULL)";
-const PASSED_ALONG: &str = "UPDATE receipts SET status = 'passed_along' WHERE id IN (SELECT value FROM json_each($1)) \
-     AND COALESCE(status, '') IN ('in_receive', 'waiting') AND NOT EXISTS (SELECT 1 FROM deliveries d WHERE d.receipt_id = receipts.id \
-     AND d.source_key = receipts.connector_key AND substr(d.target, 1, 10) = 'connector:' AND d.state <> 'delivered' \
-     AND NOT EXISTS (SELECT 1 FROM deliveries e WHERE e.receipt_id = d.receipt_id AND e.instead_of = d.id \
-     AND e.state = 'delivered')) AND EXISTS (SELECT 1 FROM deliveries d WHERE d.receipt_id = receipts.id \
-     AND d.source_key = receipts.connector_key AND substr(d.target, 1, 10) = 'connector:' AND d.state = 'delivered') \
-     RETURNING id";
-const STAYS: &str = "UPDATE receipts SET status = 'in_receive' WHERE id IN (SELECT value FROM json_each($1)) \
-     AND COALESCE(status, '') = 'waiting' AND NOT EXISTS (SELECT 1 FROM deliveries d WHERE d.receipt_id = receipts.id \
-     AND d.source_key = receipts.connector_key AND substr(d.target, 1, 10) = 'connector:' \
-     AND (d.ended_at_us IS NULL OR d.state = 'failed'))";
-
-/// Sets where the files of receipts are once their deliveries have ended, and whether their bytes are still needed.
-/// Returns the receipts that are passed along by this.
-static SETTLE: LazyLock<String> = LazyLock::new(|| [END_HOLDS, PASSED_ALONG, STAYS].join(";\n"));
 /// Attempts, their consequences, and [`SETTLE`]: one call of the database however many there are (decision 0090).
 static RECORD: LazyLock<String> = LazyLock::new(|| {
     let attempts = [ADD_ATTEMPTS, AFTER_ATTEMPTS, FORGET_PLACEMENTS, KEEP_FILES, PASS_ON, LEAD_ELSEWHERE];
     [&attempts.join(";\n"), SETTLE.as_str()].join(";\n")
 });
 
-const LANE_RECEIPTS: &str = "SELECT DISTINCT receipt_id FROM deliveries WHERE source_key = $1 AND target = $2 \
-     AND ended_at_us IS NULL AND receipt_id IS NOT NULL";
-const STOP_LANE: &str = "UPDATE deliveries SET state = 'stopped', ended_at_us = $3 WHERE source_key = $1 \
-     AND target = $2 AND ended_at_us IS NULL";
-const LANES_OF: &str = "SELECT DISTINCT source_key, target FROM deliveries WHERE ended_at_us IS NULL \
-     AND (target = $2 OR source_key = $1 AND substr(target, 1, 7) <> 'events:')";
-const END_IDLE_HOLDS: &str = "UPDATE holds SET ended = 1 WHERE ended = 0 AND NOT EXISTS (SELECT 1 FROM deliveries \
-     WHERE deliveries.receipt_id = holds.receipt_id AND ended_at_us IS NULL)";
-
+const LANE_RECEIPTS: &str = concat!(
+    "SELECT DISTINCT receipt_id FROM deliveries WHERE source_key = $1 AND target = $2 AND receipt_id IS NOT NULL AND ",
+    may_stop!()
+);
+const STOP_LANE: &str = concat!(
+    "UPDATE deliveries SET state = 'stopped', ended_at_us = $3 WHERE source_key = $1 AND target = $2 AND ",
+    may_stop!()
+);
+const LANES_OF: &str = "SELECT source_key, target FROM deliveries WHERE ended_at_us IS NULL \
+     AND (target = $2 OR source_key = $1 AND substr(target, 1, 7) <> 'events:') UNION \
+     SELECT source_key, target FROM deliveries WHERE state = 'failed' AND substr(target, 1, 10) = 'connector:' \
+     AND (target = $2 OR source_key = $1)";
 /// All deliveries from one source to one target.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Lane {
@@ -371,12 +356,6 @@ impl Attempted {
     }
 }
 
-/// After deliveries of these receipts have ended: sets where their files are, and whether their bytes are still needed.
-pub(super) async fn settle(tx: &mut Transaction<'_, Sqlite>, receipts: &[ReceiptId]) -> sqlx::Result<()> {
-    let query = sqlx::query(AssertSqlSafe(SETTLE.as_str())).bind(receipt::array(receipts));
-    query.fetch_all(&mut **tx).await.map(drop)
-}
-
 fn passed_along(row: &SqliteRow) -> Result<ReceiptId, StoreError> {
     let id: String = row.try_get(0)?;
     ReceiptId::parse(&id).ok_or_else(|| StoreError::Unreadable(format!("receipt {id}")))
@@ -428,12 +407,6 @@ pub(super) async fn stop(
     Ok(stopped.rows_affected())
 }
 
-/// At start: bytes that no delivery needs are not held for ever.
-pub async fn end_idle_holds(db: &Db) -> Result<(), StoreError> {
-    sqlx::query(END_IDLE_HOLDS).execute(db.writer()).await?;
-    Ok(())
-}
-
 /// Deliveries made or tried while the clock was ahead wait from now on, for as long as they should have; those waiting
 /// longer than any wait allowed are due now. Returns how many.
 pub async fn catch_up(db: &Db, now: Timestamp) -> Result<u64, StoreError> {
@@ -454,6 +427,7 @@ mod tests {
     use crate::domain::receipt::Status;
     use crate::store::commit::{Published, Received};
     use crate::store::group::Group;
+    use crate::store::settle::{END_HOLDS, PASSED_ALONG, STAYS};
     use crate::store::{delivery_page, held};
 
     const FILL: &str = "WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < $1) INSERT INTO deliveries \

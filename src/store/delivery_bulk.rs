@@ -5,10 +5,10 @@ use sqlx::sqlite::{SqliteArguments, SqliteRow};
 use sqlx::{AssertSqlSafe, Row, Sqlite, Transaction};
 
 use super::audit;
-use super::delivery::settle;
 use super::event::Filter;
 use super::open::{Db, StoreError};
 use super::setting::Change;
+use super::settle::{may_stop, settle};
 use crate::base::clock::Timestamp;
 use crate::base::id::ReceiptId;
 use crate::domain::event::EventKind;
@@ -26,8 +26,10 @@ const DELIVERED: &str = "d.ended_at_us <= $4 AND d.ended_at_us IS NOT NULL AND d
      AND d.target IN (SELECT value FROM json_each($9))";
 const BEHIND: &str =
     " AND (d.source_key, d.target, d.id) > ($5, $6, $7) ORDER BY d.source_key, d.target, d.id LIMIT $8";
-const STOP: &str = "UPDATE deliveries SET state = 'stopped', ended_at_us = $2 \
-     WHERE id IN (SELECT value FROM json_each($1)) AND ended_at_us IS NULL";
+const STOP: &str = concat!(
+    "UPDATE deliveries SET state = 'stopped', ended_at_us = $2 WHERE id IN (SELECT value FROM json_each($1)) AND ",
+    may_stop!()
+);
 const AGAIN: &str = "UPDATE deliveries SET state = 'waiting', ended_at_us = NULL, next_at_us = $2, \
      since_attempt = attempts WHERE id IN (SELECT value FROM json_each($1)) AND ended_at_us IS NOT NULL";
 const WAIT_AGAIN: &str = "UPDATE receipts SET status = 'waiting' WHERE COALESCE(status, '') = 'in_receive' AND id IN \

@@ -81,6 +81,12 @@ pub struct Delivery {
 }
 
 impl Delivery {
+    /// Whether it can be stopped: it has not ended, or it was to a connector and was given up.
+    pub fn may_stop(&self) -> bool {
+        let is_to_connector = matches!(Target::parse(&self.target), Some(Target::Connector(_)));
+        !self.state.has_ended() || self.state == DeliveryState::Failed && is_to_connector
+    }
+
     /// As one of a piece.
     fn as_one(&self) -> One {
         One {
@@ -281,7 +287,7 @@ pub async fn fire(db: &Db, delivery: &Delivery, change: &Change<'_>) -> Result<u
     Ok(fired)
 }
 
-/// *Stop retrying*. Returns whether it had not ended.
+/// *Stop retrying*. Returns whether it was stopped by this.
 pub async fn stop(db: &Db, delivery: &Delivery, change: &Change<'_>) -> Result<bool, StoreError> {
     let mut tx = db.begin().await?;
     let stopped = stop_in(&mut tx, &[delivery.as_one()], change.at).await? > 0;

@@ -52,6 +52,7 @@ pub mod session;
 pub mod set_off;
 pub mod setting;
 pub mod settings_file;
+pub mod settle;
 pub mod sheet;
 pub mod sla;
 pub mod snooze;

@@ -6,8 +6,9 @@ use serde_json::Value;
 use sqlx::sqlite::SqliteRow;
 use sqlx::{Row, Sqlite, Transaction};
 
+use super::StoreError;
 use super::open::Db;
-use super::{StoreError, delivery};
+use super::settle::settle;
 use crate::base::clock::Timestamp;
 use crate::base::id::ReceiptId;
 
@@ -136,7 +137,7 @@ impl Rename {
         sqlx::query(FORGET).bind(self.id).execute(&mut *tx).await?;
         // Its bytes may be held for actions that come to nothing.
         if let Some(id) = &self.receipt_id {
-            delivery::settle(&mut tx, slice::from_ref(id)).await?;
+            settle(&mut tx, slice::from_ref(id)).await?;
         }
         Ok(tx.commit().await?)
     }
@@ -167,7 +168,7 @@ impl Rename {
         sqlx::query(NOT_SET_OFF).bind(id.as_str()).bind(&actions).execute(&mut **tx).await?;
         let set_off = sqlx::query(SET_OFF).bind(id.as_str()).bind(&actions).bind(due.us()).bind(self.at.us());
         set_off.execute(&mut **tx).await?;
-        delivery::settle(tx, slice::from_ref(id)).await
+        settle(tx, slice::from_ref(id)).await
     }
 
     /// The same at start, before there is a writer.

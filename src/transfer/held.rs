@@ -1,4 +1,5 @@
-//! What a receipt owns until its deliveries have ended (PRODUCT 5.8): its bytes, whatever happens to the name.
+//! What a receipt owns until its deliveries have ended (PRODUCT 5.8, decision 0137): its bytes, whatever happens to the
+//! name.
 //! Deliveries read them by receipt id, never by path.
 //!
 //! The order makes every crash harmless: first the row, then the bytes; on release first the bytes, then the row. If a

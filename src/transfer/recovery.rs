@@ -24,7 +24,7 @@ use crate::store::delivery::{self, Attempted, Next, Placed, Placement};
 use crate::store::live::Snapshot;
 use crate::store::receipt::Receipt;
 use crate::store::renaming::{self, Rename};
-use crate::store::{StoreError, data_folder, event, held as rows, receipt};
+use crate::store::{StoreError, data_folder, event, held as rows, receipt, settle};
 use crate::workspace::folder::{OpenFolder, Unfinished};
 use crate::workspace::held::{self, HeldFolder};
 use crate::workspace::jail::{self, Replace};
@@ -47,7 +47,7 @@ pub async fn recover(depot: &Depot, snapshot: &Snapshot) -> Result<Report, Store
     // Receipts must say where their files are before anything is looked for.
     settle_renames(depot, snapshot).await?;
     // Before a name is touched: hold the bytes that deliveries need.
-    delivery::end_idle_holds(&depot.db).await?;
+    settle::end_idle_holds(&depot.db).await?;
     let unheld = holds::recover(depot, snapshot).await?;
     if unheld > 0 {
         let files = human::count(unheld, "received file", "received files");

@@ -268,7 +268,8 @@ async fn deliveries(context: &Context) -> Result<Vec<Matter>, WebError> {
         let files = human::count(lane.count, "file", "files");
         let title = format!("{files} of {from} could not be passed along to {to}");
         let text = format!(
-            "The first was given up {since}. They stay in Receive; each receipt says why and offers to pass it along again."
+            "The first was given up {since}. Their bytes are kept: each receipt says why, and offers to pass it along \
+             again or to give it up for good."
         );
         let list = address("/activity/receive", &[("connector", &from), ("status", Status::Waiting.name())]);
         Matter::new(item, Tone::Bad, title, text)

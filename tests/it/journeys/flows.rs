@@ -4,9 +4,10 @@
 use std::path::{Path, PathBuf};
 
 use waybill::base::fault::Point;
+use waybill::transfer::held;
 
 use super::faults::{Told, upload};
-use crate::kit::{Appliance, Client, PARTNER, PASSWORD, Running};
+use crate::kit::{Appliance, Beside, Client, PARTNER, PASSWORD, Running, id_of};
 
 /// `acme-edi` passes along to the Folder `archive` and to the partner `globex`.
 fn flowing() -> Appliance {
@@ -222,6 +223,53 @@ async fn what_a_target_refuses_waits_in_order_and_is_led_elsewhere_when_it_is_gi
     client.store("/Receive/behind", b"refused too").await;
     running.until_status(&["waiting", "passed_along", "passed_along"]).await;
     assert_eq!(files(&appliance.data().join("partners/problems")), one("behind", b"refused too"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_given_up_keeps_its_bytes_until_somebody_decides() {
+    let appliance = Appliance::new();
+    appliance.say(&["connector", "set", PARTNER, "settle_s=0"]);
+    appliance.add("globex", &["overwrite=refuse"]);
+    appliance.say(&["settings", "set", "delivery_retries=0"]);
+    appliance.say(&["flow", "connect", PARTNER, "globex"]);
+    let send = appliance.place("globex", "Send");
+    std::fs::create_dir_all(&send).unwrap();
+    let names = ["replaced", "deleted", "staying"];
+    for name in names {
+        std::fs::write(send.join(name), b"there before").unwrap();
+    }
+    let running = appliance.start().await;
+    let mut client = running.partner().await;
+    for name in names {
+        client.store(&format!("/Receive/{name}"), name.as_bytes()).await;
+    }
+    let given_up = async |count| {
+        running
+            .until("they are given up", async |_| {
+                let told = appliance.say(&["events", "--kind", "delivery_failed", "--json"]);
+                (told.lines().count() == count).then_some(())
+            })
+            .await;
+    };
+    given_up(3).await;
+    let ids: Vec<_> = appliance.receipts(PARTNER).iter().map(id_of).collect();
+    client.store("/Receive/replaced", b"newer").await;
+    client.expect("DELE /Receive/deleted", 250).await;
+    given_up(4).await;
+    let Beside { depot, snapshot } = Beside::of(&appliance).await;
+    held::free_ended(&depot, &snapshot).await.unwrap();
+    for id in &ids {
+        assert!(held::open_held(&depot, id).await.is_ok(), "{id}");
+    }
+    // The administrator decides that nobody is to have them.
+    let said = appliance.say(&["flow", "disconnect", PARTNER, "globex"]);
+    assert!(said.contains("2 files that waited for it stay. 2 that waited had left Receive"), "{said}");
+    running.until_status(&["replaced", "removed", "in_receive", "in_receive"]).await;
+    held::free_ended(&depot, &snapshot).await.unwrap();
+    for id in &ids {
+        assert!(held::open_held(&depot, id).await.is_err(), "{id}");
+    }
+    assert_eq!(std::fs::read(appliance.place(PARTNER, "Receive").join("staying")).unwrap(), b"staying");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -48,9 +48,18 @@ pub struct Row {
     /// What happens next, and when.
     pub next: String,
     pub has_ended: bool,
+    /// It can be stopped: it is under way, or was given up and its file is still kept for it.
+    pub may_stop: bool,
     /// What beginning it anew is called; empty if that is impossible.
     pub again: &'static str,
     pub attempts: Vec<Attempt>,
+}
+
+impl Row {
+    /// What stopping it is called.
+    pub fn stop(&self) -> &'static str {
+        if self.has_ended { "Give up for good" } else { "Stop retrying" }
+    }
 }
 
 /// Every delivery of a receipt.
@@ -138,6 +147,7 @@ async fn row(context: &Context, (connector, is_held): (&str, bool), one: Deliver
             None => format!("next attempt in {}", human::duration(one.next_at.since(now))),
         },
         has_ended: one.state.has_ended(),
+        may_stop: one.may_stop(),
         again: match (is_passed, asks) {
             (true, _) => "Pass along again",
             // The partner has had its answer.
@@ -211,12 +221,13 @@ pub async fn act(
     const ENDED: &str = "It has ended meanwhile; nothing was changed.";
     let db = &context.state.db;
     Ok(match (act, delivery.state.has_ended()) {
-        (Act::Fire | Act::Stop, true) => Err(ENDED),
+        (Act::Stop, true) if !delivery.may_stop() => Err(ENDED),
+        (Act::Fire, true) => Err(ENDED),
         (Act::Fire, false) => {
             context.changing(async |change| delivery_page::fire(db, delivery, change).await).await?;
             Ok("It is tried within a second, after those before it.")
         }
-        (Act::Stop, false) => {
+        (Act::Stop, _) => {
             let stopped = context.changing(async |change| delivery_page::stop(db, delivery, change).await).await?;
             if stopped { Ok("Stopped. A received file stays in Receive.") } else { Err(ENDED) }
         }
