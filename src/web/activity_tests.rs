@@ -24,6 +24,7 @@ use crate::store::event::{self, Event};
 use crate::store::import::{Checks, Mode, import};
 use crate::store::receipt::{Receipt, Search};
 use crate::store::receipt_page;
+use crate::store::renaming::{NewName, Rename};
 use crate::store::session::{Session, SessionEnd, Tally};
 use crate::store::set_off::{self, New};
 use crate::store::settings_file::SettingsFile;
@@ -526,4 +527,20 @@ async fn a_receipt_leads_to_its_session_while_there_is_one() {
     }
     drop(place);
     assert!(!site.get(&page, &cookies).await.text.contains(&link));
+}
+
+#[tokio::test]
+async fn a_receipt_tells_what_its_file_was_called_before() {
+    let site = Site::new().await;
+    let cookies = site.person("vera", Role::Viewer).await;
+    site.add_connector("acme", "").await;
+    let id = site.receive("acme", "a.x12").await;
+    let way = ("/Receive/a.x12".to_owned(), "/Receive/b.x12".to_owned());
+    let rename = Rename::begin(&site.db, ("acme", Some((id.clone(), NewName::default()))), way, Clock::System.now());
+    rename.await.unwrap().settle(&site.db).await.unwrap();
+    for path in [format!("/activity/receive/{id}"), format!("/activity/receive?open={id}")] {
+        let text = site.get(&path, &cookies).await.text;
+        let told = text.split("<dt>Renamed</dt>").nth(1).unwrap_or_default();
+        assert!(told.split("</dd>").next().unwrap().ends_with("until then /Receive/a.x12"), "{path}: {told}");
+    }
 }

@@ -2,8 +2,10 @@
 
 use crate::base::clock::Timestamp;
 use crate::base::human;
+use crate::base::id::ReceiptId;
 use crate::domain::receipt::Status;
 use crate::store::receipt::Receipt;
+use crate::store::renaming;
 use crate::web::context::Context;
 use crate::web::error::WebError;
 use crate::web::pages::session;
@@ -16,6 +18,8 @@ const SESSION: &str = "Session";
 /// All about a receipt.
 #[derive(Clone, Debug)]
 pub struct Detail {
+    /// Its id.
+    id: ReceiptId,
     /// Its connector's id.
     pub connector: String,
     /// Where the file is now, in words.
@@ -54,6 +58,7 @@ impl Detail {
     /// All about `receipt`.
     pub fn of(receipt: &Receipt) -> Self {
         Self {
+            id: receipt.id.clone(),
             connector: receipt.connector.clone(),
             status: receipt.status.label(),
             tone: tone(receipt.status),
@@ -62,11 +67,14 @@ impl Detail {
         }
     }
 
-    /// With a link to its session, if that has a page.
-    pub async fn with_session(mut self, context: &Context) -> Result<Self, WebError> {
+    /// With a link to its session, if that has a page, and the names the file had before.
+    pub async fn in_full(mut self, context: &Context) -> Result<Self, WebError> {
         for fact in self.facts.iter_mut().filter(|fact| fact.name == SESSION) {
             let known = session::known(context, &fact.value).await?;
             fact.link = if known.is_empty() { known } else { format!("/activity/sessions/{known}") };
+        }
+        for renaming in renaming::names(&context.state.db, &self.id).await? {
+            self.facts.push(Fact::at("Renamed", renaming.at, format!(", until then {}", renaming.from)));
         }
         Ok(self)
     }

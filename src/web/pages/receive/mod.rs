@@ -110,7 +110,7 @@ pub async fn one(context: Context, Path(id): Path<String>) -> Result<Response, W
         id: receipt.id.to_string(),
         name: receipt.name.clone(),
         known: context.state.live.written_id(&receipt.connector).is_some(),
-        detail: Detail::of(&receipt).with_session(&context).await?,
+        detail: Detail::of(&receipt).in_full(&context).await?,
         deliveries: deliveries::of(&context, &receipt).await?,
         may_edit: context.may(Role::Editor),
     };

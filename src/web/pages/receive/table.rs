@@ -131,7 +131,7 @@ impl Table {
         for row in &mut rows {
             row.known = context.state.live.written_id(&row.connector).is_some();
             if let Some(detail) = row.open.take() {
-                row.open = Some(detail.with_session(context).await?);
+                row.open = Some(detail.in_full(context).await?);
             }
         }
         let views =
