@@ -104,11 +104,11 @@ fn before_secret(line: &str) -> Option<usize> {
 
 /// The end of a verb whose letters stand apart, each by itself.
 fn spelt(line: &str) -> Option<usize> {
-    let letters: Vec<_> = line.split_whitespace().take(SECRET_CHARS).collect();
-    if letters.iter().any(|letter| letter.len() > 1) {
+    let letters = || line.split_whitespace().take(SECRET_CHARS);
+    if letters().any(|letter| letter.len() > 1) {
         return None;
     }
-    secret_verb(&letters.concat())?;
+    secret_verb(&letters().collect::<String>())?;
     let (last, letter) = line.char_indices().filter(|(_, c)| !c.is_whitespace()).nth(SECRET_CHARS - 1)?;
     Some(last + letter.len_utf8())
 }
