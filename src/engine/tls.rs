@@ -147,19 +147,23 @@ impl SessionTls {
         let store: Arc<Sessions> = Arc::default();
         let mut control = base.config(asking.as_ref(), host);
         control.session_storage = Arc::<Sessions>::clone(&store);
-        let session = Self::of(&control, store);
-        let handshake = TlsAcceptor::from(Arc::new(control)).accept(Metered::new(stream, ReadAhead::No));
+        let control = Arc::new(control);
+        let handshake = TlsAcceptor::from(Arc::clone(&control)).accept(Metered::new(stream, ReadAhead::No));
         let secured = tokio::time::timeout(HANDSHAKE_TIMEOUT, handshake)
             .await
             .map_err(|_| io::Error::from(io::ErrorKind::TimedOut))??;
-        let presented = secured.get_ref().1.peer_certificates();
-        let shown = asking.map_or(Shown::Nothing, |asking| asking.shown(presented));
+        let connection = secured.get_ref().1;
+        let shown = asking.map_or(Shown::Nothing, |asking| asking.shown(connection.peer_certificates()));
+        // Data connections go to an address, so that many clients name nobody there: they see the same certificate.
+        let presenting = base.presenting(connection.server_name().or(host));
+        let session = Self::of(&control, &presenting, store);
         Ok(Accepted { session, secured, shown })
     }
 
-    fn of(control: &ServerConfig, store: Arc<Sessions>) -> Self {
+    fn of(control: &ServerConfig, presenting: &Arc<dyn ResolvesServerCert>, store: Arc<Sessions>) -> Self {
         let with = |tickets: usize| {
             let mut config = control.clone();
+            config.cert_resolver = Arc::clone(presenting);
             config.send_tls13_tickets = tickets;
             config.alpn_protocols = vec![b"ftp-data".to_vec(), b"ftp".to_vec(), b"x-filezilla-ftp".to_vec()];
             Arc::new(config)
