@@ -114,7 +114,7 @@ rules! {
         "Receive holds as many bytes or files as the connector's quota allows. Remove files, or raise the quota.";
     SessionNotReused = "session_not_reused", "TLS session not reused", Some(("profile", "tls_session_reuse")),
         "The data connection did not resume the TLS session of its control connection. The client should reuse TLS \
-         sessions, or TLS session reuse can be log for this partner.";
+         sessions (some can do so again and again only by TLS 1.2), or TLS session reuse can be log for this partner.";
     Stalled = "stalled", "Stalled", Some(("connector", "stall_timeout_s")),
         "No byte of the transfer moved for longer than the Stall timeout, through the partner's doing. What arrived is \
          kept as unfinished for the partner to resume.";

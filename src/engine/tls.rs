@@ -3,12 +3,15 @@
 
 use std::collections::{HashMap, VecDeque};
 use std::io;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use arc_swap::ArcSwapOption;
 use rustls::server::{ResolvesServerCert, ServerConfig, StoresServerSessions};
-use rustls::{ConfigBuilder, HandshakeKind, ServerConnection, SupportedProtocolVersion, WantsVerifier};
+use rustls::{
+    ConfigBuilder, HandshakeKind, ProtocolVersion, ServerConnection, SupportedProtocolVersion, WantsVerifier,
+};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
@@ -193,9 +196,19 @@ impl SessionTls {
         let secured =
             tokio::time::timeout(timeout, handshake).await.map_err(|_| io::Error::from(io::ErrorKind::TimedOut))??;
         if is_resumed(secured.get_ref().1) {
+            self.store.has_been_resumed.store(true, Ordering::Relaxed);
             sessions.keep();
         }
         Ok(secured)
+    }
+}
+
+impl SessionTls {
+    /// Whether a client whose data connection by this version did not resume had done so before. In TLS 1.3 clients
+    /// spend a ticket each time (RFC 8446 appendix C.4), and some keep but one.
+    pub(super) fn has_spent(&self, connection: &ServerConnection) -> bool {
+        connection.protocol_version() == Some(ProtocolVersion::TLSv1_3)
+            && self.store.has_been_resumed.load(Ordering::Relaxed)
     }
 }
 
@@ -234,7 +247,7 @@ pub(super) fn explain(error: &io::Error) -> String {
 /// `TLS 1.3, TLS13_AES_256_GCM_SHA384`.
 pub(super) fn describe(connection: &ServerConnection) -> String {
     let version = match connection.protocol_version() {
-        Some(rustls::ProtocolVersion::TLSv1_3) => "TLS 1.3",
+        Some(ProtocolVersion::TLSv1_3) => "TLS 1.3",
         _ => "TLS 1.2",
     };
     let cipher = connection.negotiated_cipher_suite().map(|suite| format!("{:?}", suite.suite())).unwrap_or_default();
@@ -251,6 +264,7 @@ pub(super) fn is_resumed(connection: &ServerConnection) -> bool {
 #[derive(Debug, Default)]
 struct Sessions {
     kept: Mutex<Kept>,
+    has_been_resumed: AtomicBool,
 }
 
 #[derive(Debug, Default)]
