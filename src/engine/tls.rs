@@ -143,8 +143,8 @@ pub(super) struct Accepted {
 }
 
 impl SessionTls {
-    /// Does the handshake on the control connection, with a store of sessions and a judge of the client's certificate of
-    /// its own. `host` is what the client named before.
+    /// Does the handshake on the control connection, with its own store of sessions and its own judge of the client's
+    /// certificate. `host` is what the client named before.
     pub(super) async fn accept(base: &Base, host: Option<&str>, stream: Socket) -> io::Result<Accepted> {
         let asking = base.asks.then(certificate::asking);
         let store: Arc<Sessions> = Arc::default();

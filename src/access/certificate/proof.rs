@@ -106,8 +106,8 @@ fn prove(
     if let Some(weak) = key.unusable() {
         return Err(Doubt::Unchecked(weak));
     }
-    // The verifier reads whole certificates: of one that it cannot read (of version 1, or with an extension that it does
-    // not know), the key alone is enough here.
+    // The verifier reads whole certificates: of one that it cannot read (of version 1, or with an extension it does not
+    // know), the key alone is enough here.
     let verified = match (ParsedCertificate::try_from(cert), version) {
         (Ok(_), _) => Err(error),
         (Err(_), Version::Tls12) => verify_tls12_with_key(message, &key.spki, dss, algorithms),
@@ -127,8 +127,8 @@ fn prove(
     })
 }
 
-/// What `verify_tls12_signature` of rustls does, for a key without its certificate. In TLS 1.2 a scheme does not fix the
-/// curve (RFC 8446 section 4.2.3).
+/// What `verify_tls12_signature` of rustls does, for a key without its certificate. In TLS 1.2 a scheme does not fix
+/// the curve (RFC 8446 section 4.2.3).
 fn verify_tls12_with_key(
     message: &[u8],
     spki: &SubjectPublicKeyInfo<'_>,
