@@ -114,7 +114,7 @@ rules! {
         "Receive holds as many bytes or files as the connector's quota allows. Remove files, or raise the quota.";
     SessionNotReused = "session_not_reused", "TLS session not reused", Some(("profile", "tls_session_reuse")),
         "The data connection did not resume the TLS session of its control connection. The client should reuse TLS \
-         sessions, or TLS session reuse can be log for this partner.";
+         sessions (some can do so again and again only by TLS 1.2), or TLS session reuse can be log for this partner.";
     Stalled = "stalled", "Stalled", Some(("connector", "stall_timeout_s")),
         "No byte of the transfer moved for longer than the Stall timeout, through the partner's doing. What arrived is \
          kept as unfinished for the partner to resume.";
@@ -125,8 +125,8 @@ rules! {
         "The upload ended without the close of TLS that proves that nothing was cut off. If the client never sends it, \
          allow a tolerant TLS end of upload for this partner.";
     TlsHandshakeFailed = "tls_handshake_failed", "TLS handshake failed", Some(("profile", "tls_protocols")),
-        "Client and server found no common TLS version or cipher, the client did not trust the certificate, or it \
-         spoke in clear to a port that expects TLS.";
+        "Client and server found no common TLS version or cipher, the client did not trust the certificate, its own \
+         came without the key, or it spoke in clear to a port that expects TLS.";
     TlsRequiredData = "tls_required_data", "TLS required for data", Some(("profile", "require_tls")),
         "The client asked for a data connection in clear. It should send PBSZ 0 and PROT P, or this partner's \
          encryption can be login only.";

@@ -2,10 +2,9 @@
 
 use std::net::IpAddr;
 
-use rustls::pki_types::CertificateDer;
-
 use super::Engine;
 use crate::access::admission::Slot;
+use crate::access::certificate::Shown;
 use crate::access::gate::Verdict;
 use crate::access::guard::{Caller, Door, Known, Limits};
 use crate::base::clock::Timestamp;
@@ -41,8 +40,8 @@ pub struct Visitor<'a> {
     pub remote: IpAddr,
     /// Whether the control connection is protected.
     pub secure: bool,
-    /// The client's certificate from the handshake, followed by its chain.
-    pub certificates: &'a [CertificateDer<'static>],
+    /// The client's certificate from the handshake.
+    pub shown: &'a Shown,
 }
 
 /// `USER`: refused in clear if TLS is required, so that no password is sent; logs in if the partner's certificate
@@ -164,7 +163,7 @@ fn is_enough(engine: &Engine, live: &LiveConnector, visitor: &Visitor<'_>) -> bo
 /// Whether the client presented the partner's certificate; if not, why.
 fn presented(engine: &Engine, connector: &Connector, visitor: &Visitor<'_>) -> Result<(), String> {
     match &connector.settings.client_certificate_match {
-        Some(wanted) => engine.certificates.judge(visitor.certificates, wanted),
+        Some(wanted) => engine.certificates.judge(visitor.shown, wanted),
         None => Err("no Client certificate match is set".to_owned()),
     }
 }

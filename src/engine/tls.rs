@@ -3,12 +3,15 @@
 
 use std::collections::{HashMap, VecDeque};
 use std::io;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use arc_swap::ArcSwapOption;
-use rustls::server::{ServerConfig, StoresServerSessions};
-use rustls::{HandshakeKind, ServerConnection, SupportedProtocolVersion};
+use rustls::server::{ResolvesServerCert, ServerConfig, StoresServerSessions};
+use rustls::{
+    ConfigBuilder, HandshakeKind, ProtocolVersion, ServerConnection, SupportedProtocolVersion, WantsVerifier,
+};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
@@ -16,7 +19,7 @@ use tokio_rustls::server::TlsStream;
 use super::metered::{Metered, ReadAhead};
 use crate::base::lock::lock;
 
-use crate::access::certificate::{self, Certificates};
+use crate::access::certificate::{self, Asking, Certificates, ForHost, Served, Shown};
 use crate::store::live::Snapshot;
 use crate::transfer::socket::Socket;
 
@@ -37,49 +40,77 @@ const DATA_SESSIONS_MAX: usize = 64;
 /// Sessions of the control connection that are kept.
 const CONTROL_SESSIONS_MAX: usize = 256;
 
-/// The initial configuration of control connections; rebuilt when profile or certificates change.
-fn base(snapshot: &Snapshot, certificates: &Certificates) -> Result<Arc<ServerConfig>, rustls::Error> {
-    let profile = &snapshot.profile;
-    let mut versions: Vec<&'static SupportedProtocolVersion> = Vec::new();
-    if profile.tls_protocols.tls13 {
-        versions.push(&rustls::version::TLS13);
-    }
-    if profile.tls_protocols.tls12 {
-        versions.push(&rustls::version::TLS12);
-    }
-    let provider = Arc::new(crate::access::certificate::provider());
-    let builder = ServerConfig::builder_with_provider(provider).with_protocol_versions(&versions)?;
-    // Only if a partner needs it: some clients ask their user which certificate to use.
-    let builder = if snapshot.asks_for_certificates() {
-        builder.with_client_cert_verifier(certificate::asking())
-    } else {
-        builder.with_no_client_auth()
-    };
-    let mut config = builder.with_cert_resolver(certificates.served());
-    config.send_tls13_tickets =
-        if snapshot.requires_session_reuse() { CONTROL_TICKETS_REQUIRED } else { CONTROL_TICKETS };
-    // A client that offers another protocol is refused, so that it cannot be misdirected here (ALPACA).
-    config.alpn_protocols = vec![b"ftp".to_vec(), b"x-filezilla-ftp".to_vec()];
-    Ok(Arc::new(config))
+/// What every session's TLS begins with; rebuilt when profile or certificates change.
+#[derive(Debug)]
+pub(super) struct Base {
+    builder: ConfigBuilder<ServerConfig, WantsVerifier>,
+    served: Arc<Served>,
+    /// Whether clients are asked for a certificate.
+    asks: bool,
+    tickets: usize,
 }
 
-/// The configuration in force, shared by all sessions; each makes its own copy.
+impl Base {
+    fn new(snapshot: &Snapshot, certificates: &Certificates) -> Result<Self, rustls::Error> {
+        let profile = &snapshot.profile;
+        let mut versions: Vec<&'static SupportedProtocolVersion> = Vec::new();
+        if profile.tls_protocols.tls13 {
+            versions.push(&rustls::version::TLS13);
+        }
+        if profile.tls_protocols.tls12 {
+            versions.push(&rustls::version::TLS12);
+        }
+        let provider = Arc::new(crate::access::certificate::provider());
+        Ok(Self {
+            builder: ServerConfig::builder_with_provider(provider).with_protocol_versions(&versions)?,
+            served: certificates.served(),
+            // Only if a partner needs it: some clients ask their user which certificate to use.
+            asks: snapshot.asks_for_certificates(),
+            tickets: if snapshot.requires_session_reuse() { CONTROL_TICKETS_REQUIRED } else { CONTROL_TICKETS },
+        })
+    }
+
+    /// The configuration of one control connection. It presents the certificate for the client's HOST, if it said one;
+    /// a name in its handshake takes precedence.
+    fn config(&self, asking: Option<&Arc<Asking>>, host: Option<&str>) -> ServerConfig {
+        let builder = self.builder.clone();
+        let builder = match asking {
+            Some(asking) => builder.with_client_cert_verifier(Arc::<Asking>::clone(asking)),
+            None => builder.with_no_client_auth(),
+        };
+        let mut config = builder.with_cert_resolver(self.presenting(host));
+        config.send_tls13_tickets = self.tickets;
+        // A client that offers another protocol is refused, so that it cannot be misdirected here (ALPACA).
+        config.alpn_protocols = vec![b"ftp".to_vec(), b"x-filezilla-ftp".to_vec()];
+        config
+    }
+
+    fn presenting(&self, host: Option<&str>) -> Arc<dyn ResolvesServerCert> {
+        let served = Arc::clone(&self.served);
+        match host {
+            Some(host) => Arc::new(ForHost::new(served, host.to_owned())),
+            None => served,
+        }
+    }
+}
+
+/// What is in force, shared by all sessions; each makes its own configuration of it.
 #[derive(Clone, Debug, Default)]
 pub struct TlsBase {
-    current: Arc<ArcSwapOption<ServerConfig>>,
+    current: Arc<ArcSwapOption<Base>>,
 }
 
 impl TlsBase {
     /// Follows configuration and certificates. An impossible one is logged, and the last one stays in force.
     pub(super) fn follow(&self, snapshot: &Snapshot, certificates: &Certificates) {
-        match base(snapshot, certificates) {
-            Ok(config) => self.current.store(Some(config)),
+        match Base::new(snapshot, certificates) {
+            Ok(base) => self.current.store(Some(Arc::new(base))),
             Err(error) => tracing::error!(%error, "TLS could not be set up; the last configuration stays in force"),
         }
     }
 
-    /// The configuration now.
-    pub(super) fn current(&self) -> Option<Arc<ServerConfig>> {
+    /// What is in force now.
+    pub(super) fn current(&self) -> Option<Arc<Base>> {
         self.current.load_full()
     }
 }
@@ -95,38 +126,52 @@ pub(super) enum Reads {
     Unknown,
 }
 
-/// One control connection's TLS.
+/// One control connection's TLS, for its data connections.
 #[derive(Clone, Debug)]
 pub(super) struct SessionTls {
-    control: Arc<ServerConfig>,
     to_client: Arc<ServerConfig>,
     from_client: Arc<ServerConfig>,
     store: Arc<Sessions>,
 }
 
+/// A control connection behind its handshake.
+pub(super) struct Accepted {
+    pub session: SessionTls,
+    pub secured: TlsStream<Metered>,
+    /// The client's certificate.
+    pub shown: Shown,
+}
+
 impl SessionTls {
-    /// Its own copies of the configuration, with one store of sessions.
-    pub(super) fn new(base: &ServerConfig) -> Self {
+    /// Does the handshake on the control connection, with its own store of sessions and its own judge of the client's
+    /// certificate. `host` is what the client named before.
+    pub(super) async fn accept(base: &Base, host: Option<&str>, stream: Socket) -> io::Result<Accepted> {
+        let asking = base.asks.then(certificate::asking);
         let store: Arc<Sessions> = Arc::default();
-        let with = |tickets: usize, data: bool| {
-            let mut config = base.clone();
-            config.send_tls13_tickets = tickets;
-            config.session_storage = Arc::<Sessions>::clone(&store);
-            if data {
-                config.alpn_protocols = vec![b"ftp-data".to_vec(), b"ftp".to_vec(), b"x-filezilla-ftp".to_vec()];
-            }
-            Arc::new(config)
-        };
-        let (to_client, from_client) = (with(READ_TICKETS, true), with(0, true));
-        Self { control: with(base.send_tls13_tickets, false), to_client, from_client, store }
+        let mut control = base.config(asking.as_ref(), host);
+        control.session_storage = Arc::<Sessions>::clone(&store);
+        let control = Arc::new(control);
+        let handshake = TlsAcceptor::from(Arc::clone(&control)).accept(Metered::new(stream, ReadAhead::No));
+        let secured = tokio::time::timeout(HANDSHAKE_TIMEOUT, handshake)
+            .await
+            .map_err(|_| io::Error::from(io::ErrorKind::TimedOut))??;
+        let connection = secured.get_ref().1;
+        let shown = asking.map_or(Shown::Nothing, |asking| asking.shown(connection.peer_certificates()));
+        // Data connections go to an address, so that many clients name nobody there: they see the same certificate.
+        let presenting = base.presenting(connection.server_name().or(host));
+        let session = Self::of(&control, &presenting, store);
+        Ok(Accepted { session, secured, shown })
     }
 
-    /// Does the handshake on the control connection.
-    pub(super) async fn accept(&self, stream: Socket) -> io::Result<TlsStream<Metered>> {
-        let handshake = TlsAcceptor::from(Arc::clone(&self.control)).accept(Metered::new(stream, ReadAhead::No));
-        tokio::time::timeout(HANDSHAKE_TIMEOUT, handshake)
-            .await
-            .map_err(|_| io::Error::from(io::ErrorKind::TimedOut))?
+    fn of(control: &ServerConfig, presenting: &Arc<dyn ResolvesServerCert>, store: Arc<Sessions>) -> Self {
+        let with = |tickets: usize| {
+            let mut config = control.clone();
+            config.cert_resolver = Arc::clone(presenting);
+            config.send_tls13_tickets = tickets;
+            config.alpn_protocols = vec![b"ftp-data".to_vec(), b"ftp".to_vec(), b"x-filezilla-ftp".to_vec()];
+            Arc::new(config)
+        };
+        Self { to_client: with(READ_TICKETS), from_client: with(0), store }
     }
 
     /// Does the handshake on a data connection.
@@ -151,9 +196,19 @@ impl SessionTls {
         let secured =
             tokio::time::timeout(timeout, handshake).await.map_err(|_| io::Error::from(io::ErrorKind::TimedOut))??;
         if is_resumed(secured.get_ref().1) {
+            self.store.has_been_resumed.store(true, Ordering::Relaxed);
             sessions.keep();
         }
         Ok(secured)
+    }
+}
+
+impl SessionTls {
+    /// Whether a client whose data connection by this version did not resume had done so before. In TLS 1.3 clients
+    /// spend a ticket each time (RFC 8446 appendix C.4), and some keep but one.
+    pub(super) fn has_spent(&self, connection: &ServerConnection) -> bool {
+        connection.protocol_version() == Some(ProtocolVersion::TLSv1_3)
+            && self.store.has_been_resumed.load(Ordering::Relaxed)
     }
 }
 
@@ -176,6 +231,9 @@ pub(super) fn explain(error: &io::Error) -> String {
             _,
         ) => "the client does not trust the certificate",
         (Some(Error::AlertReceived(AlertDescription::ProtocolVersion)), _) => "the client wants another version of TLS",
+        (Some(Error::InvalidCertificate(_)), _) => {
+            "the client does not have the key of the certificate that it presented"
+        }
         (Some(Error::NoApplicationProtocol), _) => "the client offered another protocol than FTP",
         (None, io::ErrorKind::TimedOut) => "it was not done in time",
         (None, io::ErrorKind::UnexpectedEof | io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe) => {
@@ -189,7 +247,7 @@ pub(super) fn explain(error: &io::Error) -> String {
 /// `TLS 1.3, TLS13_AES_256_GCM_SHA384`.
 pub(super) fn describe(connection: &ServerConnection) -> String {
     let version = match connection.protocol_version() {
-        Some(rustls::ProtocolVersion::TLSv1_3) => "TLS 1.3",
+        Some(ProtocolVersion::TLSv1_3) => "TLS 1.3",
         _ => "TLS 1.2",
     };
     let cipher = connection.negotiated_cipher_suite().map(|suite| format!("{:?}", suite.suite())).unwrap_or_default();
@@ -206,6 +264,7 @@ pub(super) fn is_resumed(connection: &ServerConnection) -> bool {
 #[derive(Debug, Default)]
 struct Sessions {
     kept: Mutex<Kept>,
+    has_been_resumed: AtomicBool,
 }
 
 #[derive(Debug, Default)]

@@ -374,9 +374,19 @@ impl Job {
             );
             return None;
         }
-        let text = "The data connection must resume the TLS session of the control connection; please turn on TLS session \
-                    reuse in your client.";
-        let no = No { rule: Rule::SessionNotReused, detail: tls::describe(connection) };
+        let has_spent = self.tls.as_ref().is_some_and(|session| session.has_spent(connection));
+        let (remedy, detail) = if has_spent {
+            (
+                "an earlier one did, so your client seems to have no ticket of TLS 1.3 left. Please use TLS 1.2, or \
+                 sign in anew for each file.",
+                ": an earlier data connection resumed the session, so the client seems to keep no second ticket; by \
+                 TLS 1.2 it needs none",
+            )
+        } else {
+            ("please turn on TLS session reuse in your client.", "")
+        };
+        let text = format!("The data connection must resume the TLS session of the control connection; {remedy}");
+        let no = No { rule: Rule::SessionNotReused, detail: format!("{}{detail}", tls::describe(connection)) };
         let outcome = Outcome::Refused(Reply::new(Code::NetworkNotSupported, text));
         Some(End { outcome, refused: Some(no), record: None, collecting: None })
     }

@@ -2,11 +2,10 @@
 
 use std::sync::Arc;
 
-use rustls::pki_types::CertificateDer;
-
 use super::check::{self, Facts};
 use super::client::{self, Authority, read_authority};
 use super::held::{Certificates, State, parse_name};
+use super::proof::Shown;
 use crate::domain::value::CertificateMatch;
 use crate::store::StoreError;
 use crate::store::authority::{self, StoredAuthority};
@@ -18,10 +17,9 @@ impl Certificates {
         self.0.state.load().authorities.clone()
     }
 
-    /// Whether a client's certificate, the first in the chain, is the `wanted` one; if not, why, in words for the
-    /// administrator.
-    pub fn judge(&self, chain: &[CertificateDer<'_>], wanted: &CertificateMatch) -> Result<(), String> {
-        client::judge(chain, wanted, &self.0.state.load().authorities, self.0.clock.now())
+    /// Whether the certificate that a client showed is the `wanted` one; if not, why, in words for the administrator.
+    pub fn judge(&self, shown: &Shown, wanted: &CertificateMatch) -> Result<(), String> {
+        client::judge(shown, wanted, &self.0.state.load().authorities, self.0.clock.now())
     }
 
     /// Adds an authority, or replaces its certificates; returns the contents of the first.

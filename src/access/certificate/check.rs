@@ -12,19 +12,27 @@ use x509_parser::certificate::X509Certificate;
 use x509_parser::extensions::{GeneralName, ParsedExtension};
 use x509_parser::objects::{oid_registry, oid2abbrev};
 use x509_parser::public_key::PublicKey;
-use x509_parser::x509::AttributeTypeAndValue;
+use x509_parser::x509::{AttributeTypeAndValue, SubjectPublicKeyInfo};
 
 use super::keystore::KeyDer;
 use super::pem;
 use crate::base::clock::Timestamp;
 use crate::base::human;
+use crate::domain::setting::Value;
+use crate::domain::value::CertificateMatch;
 
 /// The most issuers followed above a certificate.
 const ISSUERS_MAX: usize = 10;
 /// Bits of the weakest RSA key that clients accept.
 const RSA_BITS_MIN: usize = 2_048;
+/// Bits of the longest RSA key whose signatures are checked.
+const RSA_BITS_MAX: usize = 8_192;
+/// Extensions that the verifier knows, by their numbers: key usage, alternative names, basic constraints, name
+/// constraints, CRL distribution points, extended key usage (RFC 5280 section 4.2.1).
+const KNOWN_EXTENSIONS: [&str; 6] = ["2.5.29.15", "2.5.29.17", "2.5.29.19", "2.5.29.30", "2.5.29.31", "2.5.29.37"];
 const DAY_US: i64 = 86_400 * 1_000_000;
-const KINDS: &str = "ECDSA (P-256, P-384), RSA of 2048 bits or more, and Ed25519";
+/// Kinds of keys that are used here.
+pub(super) const KINDS: &str = "ECDSA (P-256, P-384), RSA of 2048 bits or more, and Ed25519";
 
 /// A checked certificate with issuers and key, ready to be stored.
 #[derive(Clone, Debug)]
@@ -261,6 +269,48 @@ pub(super) fn subject_parts(der: &CertificateDer<'_>) -> Result<Vec<String>, Str
         format!("{kind}={}", printable(part.as_str().unwrap_or_default()))
     };
     Ok(certificate.subject().iter_attributes().map(part).collect())
+}
+
+/// `CN=acme, sha256:…`; the second alone if the certificate cannot be read.
+pub(super) fn described(der: &CertificateDer<'_>) -> String {
+    let pin = CertificateMatch::Sha256(Sha256::digest(der).into()).text();
+    match parsed(der) {
+        Ok(certificate) => format!("{}, {pin}", printable(&certificate.subject().to_string())),
+        Err(_) => pin,
+    }
+}
+
+/// The number of an extension that is marked critical and unknown here: whoever does not know it must not take the
+/// certificate (RFC 5280 section 4.2).
+pub(super) fn unknown_critical(der: &CertificateDer<'_>) -> Result<Option<String>, String> {
+    let certificate = parsed(der)?;
+    let mut critical = certificate.iter_extensions().filter(|one| one.critical).map(|one| one.oid.to_id_string());
+    Ok(critical.find(|number| !KNOWN_EXTENSIONS.contains(&number.as_str())))
+}
+
+/// The public key of a certificate that came from a client.
+pub(super) struct ClientKey<'a> {
+    /// As it is in the certificate.
+    pub spki: SubjectPublicKeyInfo<'a>,
+    /// `ECDSA P-256`, `RSA 2048`.
+    pub kind: String,
+    bits: Option<usize>,
+}
+
+impl<'a> ClientKey<'a> {
+    /// Reads it, whatever else the certificate says.
+    pub(super) fn of(der: &'a CertificateDer<'_>) -> Result<Self, String> {
+        let certificate = parsed(der).map_err(|_| "the certificate can't be read".to_owned())?;
+        let (kind, bits) = (key_kind(&certificate), rsa_bits(&certificate));
+        Ok(Self { spki: certificate.tbs_certificate.subject_pki, kind, bits })
+    }
+
+    /// Why its signatures are not checked; `None` if its size is right.
+    pub(super) fn unusable(&self) -> Option<String> {
+        let size = RSA_BITS_MIN..=RSA_BITS_MAX;
+        let why = || format!("its key is {}; RSA keys must have {} to {} bits", self.kind, size.start(), size.end());
+        self.bits.filter(|bits| !size.contains(bits)).map(|_| why())
+    }
 }
 
 /// Whether every certificate may issue others.

@@ -1,18 +1,17 @@
 //! Client certificates: requested in the handshake, never demanded there, judged when the client signs in (PRODUCT
-//! section 4). Always: whoever presents one has its key, and no handshake fails for lack of one.
+//! section 4). Always: only one whose key the client has counts, and no handshake fails for lack of one.
 
 use std::sync::Arc;
 
-use rustls::client::danger::HandshakeSignatureValid;
-use rustls::crypto::{CryptoProvider, verify_tls12_signature, verify_tls13_signature};
+use rustls::RootCertStore;
 use rustls::pki_types::{CertificateDer, UnixTime};
 use rustls::server::WebPkiClientVerifier;
-use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
-use rustls::{DigitallySignedStruct, DistinguishedName, RootCertStore, SignatureScheme};
+use rustls::server::danger::ClientCertVerifier;
 use sha2::{Digest, Sha256};
 
 use super::check::{self, Facts};
 use super::parse;
+use super::proof::Shown;
 use super::provider::provider;
 use crate::base::clock::Timestamp;
 use crate::domain::setting::Value;
@@ -57,21 +56,30 @@ impl Authority {
 
 const NONE: &str = "the client presented no certificate";
 
-/// Whether a client's certificate, the first in the chain, is the `wanted` one; if not, why, in words for the
-/// administrator. Dates count for a pinned one too: its owner decides how long it is valid.
+/// Whether the certificate that a client showed is the `wanted` one; if not, why, in words for the administrator. Dates
+/// count for a pinned one too: its owner decides how long it is valid.
 pub(super) fn judge(
-    chain: &[CertificateDer<'_>],
+    shown: &Shown,
     wanted: &CertificateMatch,
     authorities: &[Arc<Authority>],
     now: Timestamp,
 ) -> Result<(), String> {
+    let chain = match shown {
+        Shown::Nothing => return Err(NONE.to_owned()),
+        Shown::Unproven(why) => return Err(format!("the client did not prove that it has the key of {why}")),
+        Shown::Proven(chain) => chain,
+    };
     let leaf = chain.first().ok_or(NONE)?;
-    let shown = CertificateMatch::Sha256(Sha256::digest(leaf).into());
-    let facts = Facts::of(chain).map_err(|error| format!("the client presented {}: {error}", shown.text()))?;
-    let presented = format!("the client presented {}, {}", facts.subject, shown.text());
+    let pin = CertificateMatch::Sha256(Sha256::digest(leaf).into());
+    let facts = Facts::of(chain).map_err(|error| format!("the client presented {}: {error}", pin.text()))?;
+    let presented = format!("the client presented {}", check::described(leaf));
     match wanted {
-        CertificateMatch::Sha256(_) if *wanted != shown => return Err(presented),
-        CertificateMatch::Sha256(_) => {}
+        CertificateMatch::Sha256(_) if *wanted != pin => return Err(presented),
+        CertificateMatch::Sha256(_) => {
+            if let Some(unknown) = check::unknown_critical(leaf)? {
+                return Err(format!("{presented}; it must not be taken by who doesn't know its extension {unknown}"));
+            }
+        }
         CertificateMatch::Subject { ca, subject } => {
             let found = authorities.iter().find(|one| one.stored.name.key() == ca.to_lowercase());
             let authority = found.ok_or_else(|| format!("there is no authority {ca} any more"))?;
@@ -110,57 +118,6 @@ pub fn read_authority(file: &[u8]) -> Result<String, String> {
     Ok(check::chain_pem(&chain))
 }
 
-/// Requests a certificate from every client and accepts any whose key signs: the login decides whose it is.
-#[derive(Debug)]
-struct Asking(CryptoProvider);
-
-/// The verifier for a server's configuration.
-pub fn asking() -> Arc<dyn ClientCertVerifier> {
-    Arc::new(Asking(provider()))
-}
-
-impl ClientCertVerifier for Asking {
-    fn client_auth_mandatory(&self) -> bool {
-        false
-    }
-
-    fn root_hint_subjects(&self) -> &[DistinguishedName] {
-        // None: a client that finds no hint of its own issuer would present nothing.
-        &[]
-    }
-
-    fn verify_client_cert(
-        &self,
-        _end_entity: &CertificateDer<'_>,
-        _intermediates: &[CertificateDer<'_>],
-        _now: UnixTime,
-    ) -> Result<ClientCertVerified, rustls::Error> {
-        Ok(ClientCertVerified::assertion())
-    }
-
-    fn verify_tls12_signature(
-        &self,
-        message: &[u8],
-        cert: &CertificateDer<'_>,
-        dss: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        verify_tls12_signature(message, cert, dss, &self.0.signature_verification_algorithms)
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        message: &[u8],
-        cert: &CertificateDer<'_>,
-        dss: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        verify_tls13_signature(message, cert, dss, &self.0.signature_verification_algorithms)
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.0.signature_verification_algorithms.supported_schemes()
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -178,6 +135,10 @@ mod tests {
         files.iter().flat_map(|file| parse::certificates(&work.file(file)).unwrap()).collect()
     }
 
+    fn proven(chain: &[CertificateDer<'static>]) -> Shown {
+        Shown::Proven(chain.to_vec())
+    }
+
     fn wanted(text: &str) -> CertificateMatch {
         CertificateMatch::parse(text).unwrap()
     }
@@ -189,12 +150,12 @@ mod tests {
         work.self_signed("b", "person", KINDS[0].0);
         let (one, two) = (chain(&work, &["a.pem"]), chain(&work, &["b.pem"]));
         let pin = CertificateMatch::Sha256(Sha256::digest(&one[0]).into());
-        assert_eq!(judge(&one, &pin, &[], now()), Ok(()));
-        let other = judge(&two, &pin, &[], now()).unwrap_err();
+        assert_eq!(judge(&proven(&one), &pin, &[], now()), Ok(()));
+        let other = judge(&proven(&two), &pin, &[], now()).unwrap_err();
         assert!(other.contains("the client presented") && other.contains("sha256:"), "{other}");
-        assert_eq!(judge(&[], &pin, &[], now()), Err(NONE.to_owned()));
+        assert_eq!(judge(&Shown::Nothing, &pin, &[], now()), Err(NONE.to_owned()));
         let later = now().plus(std::time::Duration::from_hours(24 * 365 * 50));
-        assert!(judge(&one, &pin, &[], later).unwrap_err().contains("expired on"));
+        assert!(judge(&proven(&one), &pin, &[], later).unwrap_err().contains("expired on"));
     }
 
     #[test]
@@ -204,23 +165,27 @@ mod tests {
         let presented = chain(&work, &["acme.pem", "inter.pem"]);
         let known = [authority(&work, "Partners", "root.pem")];
         let subject = check::subject_parts(&presented[0]).unwrap().join(", ");
-        assert_eq!(judge(&presented, &wanted(&format!("ca:partners subject:{subject}")), &known, now()), Ok(()));
+        assert_eq!(
+            judge(&proven(&presented), &wanted(&format!("ca:partners subject:{subject}")), &known, now()),
+            Ok(())
+        );
         for (text, words) in [
             ("ca:Partners subject:CN=somebody else", "the client presented"),
             (&*format!("ca:Others subject:{subject}"), "there is no authority Others"),
         ] {
-            let why = judge(&presented, &wanted(text), &known, now()).unwrap_err();
+            let why = judge(&proven(&presented), &wanted(text), &known, now()).unwrap_err();
             assert!(why.contains(words), "{why}");
         }
         // Anyone can make a certificate with the same subject, but nobody vouches for it.
         let stranger = Workshop::with_chain();
         stranger.issue("acme", "person", "inter");
         let forged = chain(&stranger, &["acme.pem", "inter.pem"]);
-        let why = judge(&forged, &wanted(&format!("ca:Partners subject:{subject}")), &known, now()).unwrap_err();
+        let why =
+            judge(&proven(&forged), &wanted(&format!("ca:Partners subject:{subject}")), &known, now()).unwrap_err();
         assert!(why.contains("Partners doesn't vouch for it"), "{why}");
         // A server's certificate is not valid for clients.
         let server = chain(&work, &["leaf.pem", "inter.pem"]);
-        assert!(judge(&server, &wanted("ca:Partners subject:CN=leaf"), &known, now()).is_err());
+        assert!(judge(&proven(&server), &wanted("ca:Partners subject:CN=leaf"), &known, now()).is_err());
         assert!(read_authority(&work.file("leaf.pem")).unwrap_err().contains("isn't an authority"));
     }
 

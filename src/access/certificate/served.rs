@@ -104,7 +104,8 @@ impl ResolvesServerCert for Served {
     }
 }
 
-/// The same for a client that said FTP's HOST (RFC 7151) and named no host in its handshake.
+/// The same for a client that named no host in its handshake, but before: by FTP's HOST (RFC 7151), or in the handshake
+/// of its control connection.
 #[derive(Debug)]
 pub struct ForHost {
     served: Arc<Served>,
@@ -112,7 +113,7 @@ pub struct ForHost {
 }
 
 impl ForHost {
-    /// `host` as it was said.
+    /// `host` as the client said it.
     pub const fn new(served: Arc<Served>, host: String) -> Self {
         Self { served, host }
     }

@@ -4,10 +4,10 @@
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
-use rustls::pki_types::CertificateDer;
 use tokio::time::Instant;
 
 use super::connection::Control;
+use crate::access::certificate::Shown;
 use crate::access::passive::NoPort;
 use crate::access::test_pass::Client;
 use crate::base::secret::Secret;
@@ -40,7 +40,7 @@ impl Control {
             Ask::Name(name) => {
                 self.log_out();
                 self.shown = login::shown_name(&self.engine.live.snapshot(), &name);
-                let visitor = visitor(&name, (self.remote, self.tls.is_some()), &self.certificates);
+                let visitor = visitor(&name, (self.remote, self.tls.is_some()), &self.certificate);
                 let answer = login::name(&self.engine, &visitor, &mut self.slot);
                 self.came_in(&name, answer)
             }
@@ -102,7 +102,7 @@ impl Control {
     }
 
     async fn login(&mut self, name: &str, password: &Secret) -> (Outcome, Option<No>) {
-        let visitor = visitor(name, (self.remote, self.tls.is_some()), &self.certificates);
+        let visitor = visitor(name, (self.remote, self.tls.is_some()), &self.certificate);
         let is_test = self.redeems(name, password);
         self.address_counts = !is_test;
         let answer = if is_test {
@@ -229,12 +229,8 @@ impl Control {
     }
 }
 
-fn visitor<'a>(
-    name: &'a str,
-    (remote, secure): (IpAddr, bool),
-    certificates: &'a [CertificateDer<'static>],
-) -> Visitor<'a> {
-    Visitor { name, remote, secure, certificates }
+fn visitor<'a>(name: &'a str, (remote, secure): (IpAddr, bool), shown: &'a Shown) -> Visitor<'a> {
+    Visitor { name, remote, secure, shown }
 }
 
 /// Answers questions about files and folders.

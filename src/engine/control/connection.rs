@@ -11,7 +11,6 @@ use std::task::Poll;
 use std::time::Duration;
 
 use rustix::net::RecvFlags;
-use rustls::pki_types::CertificateDer;
 use tokio::io::{AsyncRead, AsyncWriteExt, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::time::Instant;
@@ -19,6 +18,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::transfer::{Running, Work, acknowledged, next_progress};
 use crate::access::admission::Slot;
+use crate::access::certificate::Shown;
 use crate::base::id::RefusalId;
 use crate::domain::authorise::No;
 use crate::domain::entrance;
@@ -57,8 +57,8 @@ pub struct Control {
     pub(super) tls: Option<SessionTls>,
     /// TLS version and cipher; empty in clear.
     pub(super) tls_text: String,
-    /// The client's certificate from the handshake, followed by its chain.
-    pub(super) certificates: Vec<CertificateDer<'static>>,
+    /// The client's certificate from the handshake.
+    pub(super) certificate: Shown,
     pub(super) reader: LineReader,
     pub(super) session: Session,
     pub(super) remote: IpAddr,
@@ -128,7 +128,7 @@ impl Control {
             stream: Stream::Plain(stream.into()),
             tls: None,
             tls_text: String::new(),
-            certificates: Vec::new(),
+            certificate: Shown::Nothing,
             reader: LineReader::new(),
             session: Session::new(),
             remote,

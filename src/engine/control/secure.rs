@@ -1,14 +1,9 @@
 //! TLS on the control connection.
 
-use std::sync::Arc;
-
-use rustls::ServerConfig;
-
 use super::connection::Control;
-use crate::access::certificate::ForHost;
 use crate::domain::refusal::Rule;
 use crate::engine::stream::Stream;
-use crate::engine::tls::{self, SessionTls};
+use crate::engine::tls::{self, Accepted, SessionTls};
 use crate::ftp::session::Protection;
 
 impl Control {
@@ -24,12 +19,10 @@ impl Control {
             self.closed = true;
             return;
         };
-        let session = SessionTls::new(&self.presenting(base));
-        match session.accept(stream).await {
-            Ok(secured) => {
+        match SessionTls::accept(&base, self.host.as_deref(), stream).await {
+            Ok(Accepted { session, secured, shown }) => {
                 self.tls_text = tls::describe(secured.get_ref().1);
-                let presented = secured.get_ref().1.peer_certificates().unwrap_or_default();
-                self.certificates = presented.iter().map(|one| one.clone().into_owned()).collect();
+                self.certificate = shown;
                 let text = self.tls_text.clone();
                 self.place.update(|doing| doing.tls = text);
                 self.stream = Stream::Tls(Box::new(secured));
@@ -44,14 +37,6 @@ impl Control {
                 self.closed = true;
             }
         }
-    }
-
-    /// Uses the certificate for the client's HOST. A name in its handshake takes precedence.
-    fn presenting(&self, base: Arc<ServerConfig>) -> Arc<ServerConfig> {
-        let Some(host) = &self.host else { return base };
-        let mut config = ServerConfig::clone(&base);
-        config.cert_resolver = Arc::new(ForHost::new(self.engine.certificates.served(), host.clone()));
-        Arc::new(config)
     }
 
     /// The name in the client's TLS handshake.

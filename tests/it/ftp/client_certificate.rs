@@ -1,6 +1,6 @@
 //! Partners that sign in with a certificate (PRODUCT section 4), in both versions of TLS.
 
-use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair};
+use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, CustomExtension, DnType, IsCa, KeyPair};
 use rustls::pki_types::PrivateKeyDer;
 
 use crate::kit::{Appliance, Client, Identity, PARTNER, PASSWORD, Running, Secured, Version, sha256};
@@ -125,4 +125,30 @@ async fn nobody_is_asked_for_a_certificate_that_no_partner_needs_and_clear_text_
     let mut clear = Client::connect(running.ftp()).await;
     clear.expect(&format!("USER {PARTNER}"), 331).await;
     clear.expect(&format!("PASS {PASSWORD}"), 530).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_certificate_that_must_not_be_taken_fails_no_handshake_and_is_refused_at_the_sign_in() {
+    let (appliance, other) = (Appliance::new(), "other");
+    let mut strange = CustomExtension::from_oid_content(&[1, 2, 3, 4, 5], vec![5, 0]);
+    strange.set_criticality(true);
+    let mut params = params("acme");
+    params.custom_extensions.push(strange);
+    let key = KeyPair::generate().expect("a key");
+    let certificate = params.self_signed(&key).expect("a certificate");
+    let own = (vec![certificate.der().clone()], PrivateKeyDer::try_from(key.serialize_der()).expect("a key"));
+    appliance.add(other, &[&pin(&own), "client_certificate=and_password"]);
+    let running = appliance.start().await;
+    for version in Version::ALL {
+        let (mut session, code) = user(&running, version, Some(&own)).await;
+        assert_eq!((code, pass(&mut session, PASSWORD).await), (331, 230), "{version:?}: it needs none");
+        let mut session = Secured::connect_as(running.ftp(), version, Some(copy(&own))).await;
+        assert_eq!(session.client.send(&format!("USER {other}")).await.code, 331, "{version:?}");
+        assert_eq!(pass(&mut session, PASSWORD).await, 530, "{version:?}");
+    }
+    // Equal ones are one row, which tells of the first.
+    let told = async |running: &Running<'_>| running.refusals().await.into_iter().next();
+    let refusal = running.until("the refusal is recorded", told).await;
+    assert_eq!(refusal.rule.name(), "client_certificate");
+    assert!(refusal.detail.contains("1.2.3.4.5"), "{refusal:?}");
 }

@@ -3,7 +3,7 @@
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-use crate::kit::{Appliance, Running, Version, handshake};
+use crate::kit::{Appliance, PARTNER, PASSWORD, Running, Secured, Version, handshake};
 
 /// Reads a reply of one line, byte by byte: nothing behind it is taken.
 async fn reply(stream: &mut (impl AsyncReadExt + Unpin)) -> String {
@@ -54,4 +54,31 @@ async fn host_chooses_the_certificate_unless_the_handshake_does() {
     assert!(then.starts_with("504"), "TLS was set up for another name: {then}");
     let (_, then) = presented(&running, "two.example", "two.example", "Two.Example").await;
     assert!(then.starts_with("220"), "{then}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_data_connection_that_names_no_host_gets_the_certificate_of_its_control_connection() {
+    let appliance = Appliance::new();
+    for (name, host) in [("one", "one.example"), ("here", "localhost")] {
+        appliance.say(&["certificate", "self-signed", name, "--host", host]);
+    }
+    appliance.set(&["certificates=one,here"]);
+    let running = appliance.start().await;
+    for version in Version::ALL {
+        // Its handshake named localhost; PASV hands out an address.
+        let mut partner = Secured::login(running.ftp(), version, (PARTNER, PASSWORD)).await;
+        for (line, name, wanted) in [
+            ("STOR /Receive/by-address.edi", "127.0.0.1", "localhost"),
+            ("LIST /Receive", "127.0.0.1", "localhost"),
+            ("STOR /Receive/by-name.edi", "one.example", "one.example"),
+        ] {
+            let data = partner.client.begin(line).await.expect("it begins");
+            let mut data = handshake(data, version, name).await.expect("the handshake");
+            let certificate = data.get_ref().1.peer_certificates().expect("a certificate")[0].to_vec();
+            assert!(is_for(&certificate, wanted), "{version:?}: {line}");
+            data.shutdown().await.expect("the server reads");
+            let _ = data.read_to_end(&mut Vec::new()).await;
+            assert_eq!(partner.client.reply().await.code, 226, "{version:?}: {line}");
+        }
+    }
 }

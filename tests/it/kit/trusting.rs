@@ -7,6 +7,7 @@ use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, Server
 use rustls::client::{ClientSessionStore, Resumption, Tls12ClientSessionValue, Tls13ClientSessionValue};
 use rustls::crypto::{CryptoProvider, aws_lc_rs, verify_tls12_signature, verify_tls13_signature};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
+use rustls::sign::{CertifiedKey, SingleCertAndKey};
 use rustls::{ClientConfig, DigitallySignedStruct, NamedGroup, SignatureScheme, SupportedProtocolVersion};
 use tokio_rustls::TlsConnector;
 
@@ -80,7 +81,11 @@ fn configuration(version: Version, identity: Option<Identity>) -> ClientConfig {
         .with_custom_certificate_verifier(Arc::new(Trusting(provider)));
     match identity {
         None => builder.with_no_client_auth(),
-        Some((chain, key)) => builder.with_client_auth_cert(chain, key).expect("a key that fits"),
+        // Presented whatever it says: some partners' certificates are such that this library would not.
+        Some((chain, key)) => builder.with_client_cert_resolver(Arc::new(SingleCertAndKey::from(CertifiedKey::new(
+            chain,
+            aws_lc_rs::sign::any_supported_type(&key).expect("a key of a known kind"),
+        )))),
     }
 }
 
