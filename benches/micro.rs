@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use divan::counter::{BytesCount, ItemsCount};
 use divan::{Bencher, black_box};
+use jiff::tz::TimeZone;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use waybill::base::clock::{Clock, Timestamp};
@@ -72,7 +73,7 @@ fn lines_of_a_listing(bencher: Bencher, format: Format) {
     };
     let entries: Vec<_> = (0..NAMES).map(entry).collect();
     bencher.counter(ItemsCount::new(NAMES)).bench_local(|| {
-        let lines = entries.iter().map(|entry| listing::line(entry, format, Facts::ALL, now, 0).len());
+        let lines = entries.iter().map(|entry| listing::line(entry, format, Facts::ALL, now, &TimeZone::UTC).len());
         black_box(lines.sum::<usize>())
     });
 }

@@ -13,6 +13,7 @@ use std::collections::{BTreeSet, VecDeque};
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use jiff::tz::TimeZone;
 use proptest::prelude::*;
 use unescape::unescape;
 use waybill::base::clock::Timestamp;
@@ -270,7 +271,7 @@ fn outcome(text: &str) -> Outcome {
         "transferred" => Outcome::Transferred { note: rest.to_owned() },
         "entries" => {
             let entries = rest.split("; ").filter(|one| !one.is_empty()).map(entry).collect();
-            Outcome::Entries { entries, now: time(NOW), list_offset_s: 0 }
+            Outcome::Entries { entries, now: time(NOW), list_zone: TimeZone::UTC }
         }
         "size" => Outcome::Size(rest.parse().unwrap()),
         "modified" => Outcome::Modified(time(rest)),

@@ -9,6 +9,7 @@ pub mod connecting;
 pub mod gate;
 pub mod guard;
 pub mod hosts;
+pub mod lacking;
 pub mod mail;
 pub mod outbound;
 pub mod passive;

@@ -8,11 +8,15 @@ use super::arguments::ImportVerb;
 use super::follow;
 use super::output;
 use super::verb::{Desk, Failure};
+use crate::access::lacking::{Lacking, lacking};
 use crate::access::reading_in::{left_waiting, read_in};
 use crate::base::human;
 use crate::domain::setting::Texts;
 use crate::store::import::{Checks, Mode};
 use crate::store::settings_file::{FILE_BYTES_MAX, SettingsFile};
+
+/// Lines about what lacks a password or secret.
+const LACKING_TOLD_MAX: usize = 100;
 
 pub(super) async fn export(desk: &mut Desk<'_>) -> Result<(), Failure> {
     let file = SettingsFile::read(&desk.db).await?;
@@ -32,6 +36,7 @@ pub(super) async fn run(desk: &mut Desk<'_>, verb: &ImportVerb) -> Result<(), Fa
         let words = format!("{}. Nothing was done; --anyway does it all the same", waits.join(". "));
         return Err(Failure::Failed(words));
     }
+    let lacked = lacking(&desk.db, desk.clock.now()).await?;
     let changes = read_in(&desk.db, &file, (mode, &checks), &desk.change()).await?;
     let cells = |text: &str| output::printable(if text.is_empty() { "-" } else { text });
     let rows: Vec<_> = changes
@@ -52,9 +57,26 @@ pub(super) async fn run(desk: &mut Desk<'_>, verb: &ImportVerb) -> Result<(), Fa
         }
         (Mode::Do, count) => {
             let words = human::count(count, "change", "changes");
-            follow::saved(desk, &format!("{words} made.")).await.map(drop)
+            follow::saved(desk, &format!("{words} made.")).await?;
+            let lack = lacking(&desk.db, desk.clock.now()).await?;
+            tell_lacking(desk, &lack.difference(&lacked).collect::<Vec<_>>())
         }
     }
+}
+
+/// What the import left without a password or secret, each with the verb that gives it one.
+fn tell_lacking(desk: &mut Desk<'_>, lack: &[&Lacking]) -> Result<(), Failure> {
+    if lack.is_empty() {
+        return Ok(());
+    }
+    writeln!(desk.out, "\nNo password and no secret is in such a text. Still to be done:")?;
+    for one in lack.iter().take(LACKING_TOLD_MAX) {
+        writeln!(desk.out, "{}: {}", output::printable(&one.words()), one.verb())?;
+    }
+    if let Some(more @ 1..) = lack.len().checked_sub(LACKING_TOLD_MAX) {
+        writeln!(desk.out, "and {more} more: Settings, Export and import has them all.")?;
+    }
+    Ok(())
 }
 
 /// All of a file, or of standard input, bounded.
@@ -91,9 +113,56 @@ mod tests {
         let file = two.path().join("settings.toml");
         std::fs::write(&file, &text).unwrap();
         let line = ["import", file.to_str().unwrap()];
-        assert!(say(two.path(), &line, "").await.unwrap().ends_with("3 changes made.\n"));
+        let done = say(two.path(), &line, "").await.unwrap();
+        let lacks = "acme has no password and cannot sign in: waybill connector set acme password=…\n";
+        assert!(done.contains("3 changes made.\n") && done.ends_with(lacks), "{done}");
         assert_eq!(say(two.path(), &line, "").await.unwrap(), "Nothing differs from what is in force.\n");
         assert_eq!(say(two.path(), &["export"], "").await.unwrap(), text);
+    }
+
+    #[tokio::test]
+    async fn what_has_no_password_or_secret_afterwards_is_told_with_the_verb_that_gives_it_one() {
+        let (one, two) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        for line in [
+            "connector add acme",
+            "connector add hook type=webhook url=https://hook.example.com/",
+            "connector add archive type=folder",
+            &format!(
+                "connector add sealed client_certificate=or_password client_certificate_match=sha256:{}",
+                "ab".repeat(32)
+            ),
+            "action add acme kind=webhook url=https://erp.example.com/",
+            "action add acme kind=mail mail_to=a@example.com",
+            "event-target add url=https://siem.example.com/",
+        ] {
+            say(one.path(), &line.split(' ').collect::<Vec<_>>(), "").await.unwrap();
+        }
+        let text = say(one.path(), &["export"], "").await.unwrap();
+        let done = say(two.path(), &["import", "-"], &text).await.unwrap();
+        let (_, told) = done.split_once("Still to be done:\n").expect(&done);
+        let lines: Vec<_> = told.lines().collect();
+        assert_eq!(lines.len(), 4, "{told}");
+        assert_eq!(lines[0], "acme has no password and cannot sign in: waybill connector set acme password=…");
+        assert_eq!(lines[1], "hook has no secret to sign with and posts nothing: waybill connector set hook secret=…");
+        assert!(lines[2].starts_with("An action of acme has no secret to sign with (After a file is received: post"));
+        assert!(
+            lines[3].starts_with("An event target has no secret to sign with (All events to https://siem"),
+            "{told}"
+        );
+        // Each verb does it.
+        for line in &lines[..2] {
+            let (_, verb) = line.rsplit_once(": waybill ").unwrap();
+            let verb = verb.replace('…', "long-enough-indeed");
+            say(two.path(), &verb.split(' ').collect::<Vec<_>>(), "").await.unwrap();
+        }
+        for line in &lines[2..] {
+            let (_, verb) = line.rsplit_once(": waybill ").unwrap();
+            let made = say(two.path(), &verb.split(' ').collect::<Vec<_>>(), "").await.unwrap();
+            assert!(made.contains("secret="), "{made}");
+        }
+        say(two.path(), &["connector", "set", "acme", "timeout_s=77"], "").await.unwrap();
+        let again = say(two.path(), &["import", "-"], &text).await.unwrap();
+        assert!(!again.contains("Still to be done"), "{again}");
     }
 
     #[tokio::test]

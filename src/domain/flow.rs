@@ -80,11 +80,15 @@ impl Map {
     /// Whether that arrow may be added by hand.
     pub fn check(&self, arrow: &Arrow) -> Result<(), NoArrow> {
         self.fits(arrow)?;
+        if arrow.on_error && !self.from(&arrow.from).any(|other| !other.on_error) {
+            return Err(NoArrow::NothingToGiveUp(self.written(&arrow.from)));
+        }
         let to = self.node(&arrow.to)?;
         if to.enabled { Ok(()) } else { Err(NoArrow::Disabled(to.id.clone())) }
     }
 
-    /// Whether such an arrow is valid. Its target may be off: it may have been disabled since the arrow was drawn.
+    /// Whether such an arrow is valid. Since it was drawn, its target may have been disabled, and what an error arrow
+    /// takes over from may have been removed: files that were given up before may still wait on it.
     pub fn fits(&self, arrow: &Arrow) -> Result<(), NoArrow> {
         let (from, to) = (self.node(&arrow.from)?, self.node(&arrow.to)?);
         if arrow.from == arrow.to {
@@ -95,9 +99,6 @@ impl Map {
         }
         if self.from(&arrow.from).any(|other| other.to == arrow.to) {
             return Err(NoArrow::There(from.id.clone(), to.id.clone()));
-        }
-        if arrow.on_error && !self.from(&arrow.from).any(|other| !other.on_error) {
-            return Err(NoArrow::NothingToGiveUp(from.id.clone()));
         }
         if self.from(&arrow.from).count() >= ARROWS_FROM_MAX {
             return Err(NoArrow::TooMany(from.id.clone()));

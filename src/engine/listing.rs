@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 
+use jiff::tz::TimeZone;
 use tokio::io::AsyncWriteExt;
 use tokio::time::Instant;
 
@@ -108,9 +109,9 @@ pub async fn send(
     watch: &Watch<'_>,
 ) -> Result<(), TransferError> {
     let now = job.engine.depot.clock.now();
-    let offset_s = list_offset_s(&job.party, now);
+    let zone = list_zone(&job.party);
     let mut out =
-        Lines { job, listing: listing.clone(), now, offset_s, buffer: Vec::new(), count: 0, seen: 0, sent_at: None };
+        Lines { job, listing: listing.clone(), now, zone, buffer: Vec::new(), count: 0, seen: 0, sent_at: None };
     match listed {
         Listed::Root => {
             for entry in root_entries(&job.engine, &job.party)? {
@@ -122,7 +123,7 @@ pub async fn send(
             }
         }
         Listed::File(entry) => {
-            let line = listing.line_of_file(&entry, now, offset_s);
+            let line = listing.line_of_file(&entry, now, zone);
             out.raw(&line);
         }
         Listed::Folder(side) => folders(&mut out, VecDeque::from([(side, 0)]), (to, watch)).await?,
@@ -134,9 +135,9 @@ pub async fn send(
     }
 }
 
-/// Seconds by which this partner's times in LIST are ahead of UTC.
-pub fn list_offset_s(party: &Party, now: Timestamp) -> i32 {
-    party.connector().settings.list_time_zone.offset_s_at(now)
+/// The time zone of this partner's times in LIST.
+pub fn list_zone(party: &Party) -> &TimeZone {
+    party.connector().settings.list_time_zone.zone()
 }
 
 struct Lines<'a> {
@@ -145,7 +146,7 @@ struct Lines<'a> {
     listing: Listing,
     /// When it began.
     now: Timestamp,
-    offset_s: i32,
+    zone: &'a TimeZone,
     buffer: Vec<u8>,
     count: usize,
     /// Entries read, listed or not.
@@ -156,7 +157,7 @@ struct Lines<'a> {
 impl Lines<'_> {
     fn add(&mut self, entry: &Entry) {
         if self.listing.wants(&entry.name) {
-            let line = self.listing.line(entry, self.now, self.offset_s);
+            let line = self.listing.line(entry, self.now, self.zone);
             self.raw(&line);
         }
     }

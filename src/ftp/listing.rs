@@ -7,7 +7,7 @@ use std::ops::BitOr;
 use std::time::Duration;
 
 use jiff::civil::DateTime;
-use jiff::tz::Offset;
+use jiff::tz::{Offset, TimeZone};
 
 pub use super::wildcard::{has_wildcard, matches};
 use crate::base::clock::Timestamp;
@@ -206,12 +206,12 @@ pub enum Format {
     Machine,
 }
 
-/// One line, without its line end. `now` decides whether LIST shows the year; `offset_s` is the time zone of LIST's
-/// dates (0: UTC); MLSD always uses UTC.
-pub fn line(entry: &Entry, format: Format, facts: Facts, now: Timestamp, offset_s: i32) -> String {
+/// One line, without its line end. `now` decides whether LIST shows the year; `zone` is that of LIST's dates, each with
+/// the offset that was in force then; MLSD always uses UTC.
+pub fn line(entry: &Entry, format: Format, facts: Facts, now: Timestamp, zone: &TimeZone) -> String {
     let mut out = String::with_capacity(entry.name.len() + 96);
     match format {
-        Format::List => long(&mut out, entry, now, offset_s),
+        Format::List => long(&mut out, entry, now, zone),
         Format::Names => {}
         Format::Machine => machine(&mut out, entry, facts),
     }
@@ -295,7 +295,7 @@ fn microseconds(fraction: Option<&str>) -> Option<i64> {
 }
 
 /// Everything before the name of an `ls -l` line.
-fn long(out: &mut String, entry: &Entry, now: Timestamp, offset_s: i32) {
+fn long(out: &mut String, entry: &Entry, now: Timestamp, zone: &TimeZone) {
     let folder = entry.kind != Kind::File;
     let rights = entry.rights;
     let mode = [
@@ -312,7 +312,7 @@ fn long(out: &mut String, entry: &Entry, now: Timestamp, offset_s: i32) {
     out.extend(mode);
     out.extend(mode);
     let size = if folder { 0 } else { entry.size };
-    let at = civil(entry.modified, offset_s);
+    let at = civil(entry.modified, zone.to_offset(entry.modified.calendar()).seconds());
     let (date, time) = (at.date(), at.time());
     let month = MONTHS[usize::try_from(date.month() - 1).unwrap_or(0).min(11)];
     let recent = now.since(entry.modified) <= RECENT && entry.modified.since(now) <= AHEAD;
@@ -395,7 +395,7 @@ mod tests {
     }
 
     fn shown(entry: &Entry, format: Format) -> String {
-        line(entry, format, Facts::ALL, at("2026-12-01T00:00:00Z"), 0)
+        line(entry, format, Facts::ALL, at("2026-12-01T00:00:00Z"), &TimeZone::UTC)
     }
 
     #[test]
@@ -413,8 +413,22 @@ mod tests {
             size: 4_096,
             ..file("Send", "2026-11-25T23:30:00Z")
         };
-        let moved = super::line(&folder, Format::List, Facts::ALL, at("2026-12-01T00:00:00Z"), 3_600);
+        let zone = TimeZone::fixed(Offset::constant(1));
+        let moved = super::line(&folder, Format::List, Facts::ALL, at("2026-12-01T00:00:00Z"), &zone);
         assert_eq!(moved, "dr-xr-x--- 1 partner  partner             0 Nov 26 00:30 Send");
+    }
+
+    #[test]
+    fn each_time_has_the_offset_of_its_own_season() {
+        let berlin = TimeZone::posix("CET-1CEST,M3.5.0,M10.5.0/3").unwrap();
+        let shown = |modified: &str| {
+            let line = line(&file("a", modified), Format::List, Facts::ALL, at("2026-12-01T00:00:00Z"), &berlin);
+            line.split("48219 ").nth(1).unwrap().to_owned()
+        };
+        assert_eq!(shown("2026-07-01T22:30:00Z"), "Jul  2 00:30 a");
+        assert_eq!(shown("2026-10-25T00:30:00Z"), "Oct 25 02:30 a");
+        assert_eq!(shown("2026-10-25T01:30:00Z"), "Oct 25 02:30 a");
+        assert_eq!(shown("2026-11-25T14:03:52Z"), "Nov 25 15:03 a");
     }
 
     #[test]
@@ -422,10 +436,11 @@ mod tests {
         let entry = file("po 1.edi", "2026-11-25T14:03:52Z");
         let whole = "type=file;size=48219;modify=20261125140352;perm=adfrw;unique=8g1; po 1.edi";
         assert_eq!(shown(&entry, Format::Machine), whole);
+        let ahead = TimeZone::fixed(Offset::constant(2));
         let some =
-            line(&entry, Format::Machine, Facts::parse("SIZE;colour;modify;"), at("2026-12-01T00:00:00Z"), 7_200);
+            line(&entry, Format::Machine, Facts::parse("SIZE;colour;modify;"), at("2026-12-01T00:00:00Z"), &ahead);
         assert_eq!(some, "size=48219;modify=20261125140352; po 1.edi");
-        assert_eq!(line(&entry, Format::Machine, Facts::NONE, entry.modified, 0), " po 1.edi");
+        assert_eq!(line(&entry, Format::Machine, Facts::NONE, entry.modified, &TimeZone::UTC), " po 1.edi");
         let folder = Entry { kind: Kind::This, rights: Rights::ENTER | Rights::LIST | Rights::CREATE, ..entry };
         assert_eq!(shown(&folder, Format::Machine), "type=cdir;modify=20261125140352;perm=cel;unique=8g1; po 1.edi");
         assert_eq!(Facts::parse("size;type").to_string(), "type;size;");
@@ -456,8 +471,9 @@ mod tests {
             let (modified, now) = (Timestamp::from_us(us), Timestamp::from_us(now));
             let unique = Unique::Part(unique);
             let entry = Entry { name, size, modified, unique, ..file("", "2026-11-25T14:03:52Z") };
+            let zone = TimeZone::fixed(Offset::constant(13));
             for format in [Format::List, Format::Names, Format::Machine] {
-                let line = line(&entry, format, Facts::ALL, now, 50_000);
+                let line = line(&entry, format, Facts::ALL, now, &zone);
                 prop_assert!(!line.chars().any(char::is_control), "{:?}", line);
             }
         }

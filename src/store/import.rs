@@ -169,17 +169,15 @@ async fn connectors(
     Ok(moved)
 }
 
-/// Draws the missing arrows; error arrows last, since they need another arrow.
+/// Draws the missing arrows.
 async fn flows(
     tx: &mut Transaction<'_, Sqlite>,
     file: &SettingsFile,
     change: &Change<'_>,
     mistakes: &mut Vec<Mistake>,
 ) -> Result<(), SaveError> {
-    let mut wanted: Vec<_> = file.flows.iter().collect();
-    wanted.sort_by_key(|arrow| arrow.on_error);
     let there = arrow::read(tx).await?.arrows;
-    for one in wanted {
+    for one in &file.flows {
         let (from, to) = (one.from.to_ascii_lowercase(), one.to.to_ascii_lowercase());
         if there.contains(&flow::Arrow { from, to, on_error: one.on_error }) {
             continue;
@@ -286,6 +284,24 @@ mod tests {
         connector::add(&db, &ConnectorId::parse("other").unwrap(), &off, None, &change(&ids)).await.unwrap();
         let refused = arrow::connect(&db, ("acme", "other"), false, &change(&ids)).await.unwrap_err();
         assert!(refused.to_string().contains("other is disabled"), "{refused}");
+    }
+
+    #[tokio::test]
+    async fn an_error_arrow_that_was_left_alone_is_exported_and_read_in() {
+        let (_one, db, ids) = opened().await;
+        let text = "[connectors.acme]\n[connectors.dead]\ntype = \"folder\"\n[connectors.gone]\ntype = \"folder\"\n\
+            [connectors.saved]\ntype = \"folder\"\n";
+        import(&db, &SettingsFile::parse(text).unwrap(), (Mode::Do, &FINE), &change(&ids)).await.unwrap();
+        arrow::connect(&db, ("acme", "dead"), false, &change(&ids)).await.unwrap();
+        arrow::connect(&db, ("acme", "saved"), true, &change(&ids)).await.unwrap();
+        arrow::disconnect(&db, "acme", "dead", &change(&ids)).await.unwrap().unwrap();
+        let exported = SettingsFile::read(&db).await.unwrap();
+        let (_two, other, ids) = opened().await;
+        let text = exported.text();
+        import(&other, &SettingsFile::parse(&text).unwrap(), (Mode::Do, &FINE), &change(&ids)).await.unwrap();
+        assert_eq!(SettingsFile::read(&other).await.unwrap(), exported);
+        let refused = arrow::connect(&other, ("acme", "gone"), true, &change(&ids)).await.unwrap_err();
+        assert!(refused.to_string().contains("acme passes files along to nobody yet"), "{refused}");
     }
 
     #[tokio::test]

@@ -26,7 +26,7 @@ use crate::store::collected::{self, Collected};
 use crate::store::live::Snapshot;
 use crate::workspace::download::Version;
 use crate::workspace::folder::OpenFolder;
-use crate::workspace::listing::files_below;
+use crate::workspace::listing::{AllUnlisted, files_below, unlisted_below};
 use crate::workspace::removal::remove_file;
 use crate::workspace::upload::Part;
 use crate::workspace::workspaces::Workspace;
@@ -229,6 +229,13 @@ pub async fn waiting(depot: &Depot, owner: Owner<'_>) -> Result<WaitingFiles, Tr
     }
     files.sort_by(|a, b| (a.version.changed, &a.below).cmp(&(b.version.changed, &b.below)));
     Ok(WaitingFiles { files, more })
+}
+
+/// What lies in Send and is not shown to the partner, whatever the settings say; the first `most` of it by name.
+pub async fn unlisted(depot: &Depot, owner: Owner<'_>, most: usize) -> Result<AllUnlisted, TransferError> {
+    let workspace = owner.workspace(depot)?;
+    let looked = tokio::task::spawn_blocking(move || unlisted_below(workspace.folder(Folder::Send), FOLDERS_MAX, most));
+    Ok(looked.await.map_err(|error| TransferError::Storage(io::Error::other(error)))??)
 }
 
 /// How many files are waiting, counted up to `most`.

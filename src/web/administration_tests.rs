@@ -433,6 +433,17 @@ async fn settings_are_exported_and_imported_after_a_look_at_what_would_change() 
     assert_eq!(done.header(LOCATION), "/settings/export", "{}", done.text);
     assert_eq!(site.live.snapshot().profile.port.port(), 2121);
     assert!(site.get("/settings/export", &cookies).await.text.contains("2 changes made."));
+    let others = "[connectors.beta]\n[connectors.hook]\ntype = \"webhook\"\nurl = \"https://hook.example.com/\"\n";
+    let done = send(&[("text", None, others), ("apply", None, "1"), ("own_password", None, PASSWORD)]).await;
+    assert_eq!(done.status, StatusCode::SEE_OTHER, "{}", done.text);
+    let page = site.get("/settings/export", &cookies).await.text;
+    for words in [
+        "2 of what was added have no password or secret yet",
+        "<a href=\"/connectors/beta/settings#password\">beta has no password and cannot sign in</a>",
+        "<a href=\"/connectors/hook/settings#password\">hook has no secret to sign with and posts nothing</a>",
+    ] {
+        assert!(page.contains(words), "no {words} in {page}");
+    }
     let same = send(&[("text", None, &text)]).await;
     assert!(same.text.contains("Nothing differs") && !same.text.contains("name=\"apply\""));
 

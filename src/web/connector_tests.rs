@@ -1,5 +1,6 @@
 //! The pages of one connector through the whole router: the files waiting for the partner, and putting files there.
 
+use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
 
 use axum::body::Body;
@@ -123,6 +124,25 @@ async fn files_put_into_send_lie_there_whole_and_a_taken_name_is_refused_replace
     assert_eq!(std::fs::read_dir(site.partner_path("acme/Send/.waybill")).unwrap().count(), 0, "parts stayed");
     let noted = audit::latest(&site.db, Some("connector acme"), 10).await.unwrap();
     assert!(noted.iter().any(|one| one.who == "mira" && one.after == "po-1.edi, 4 bytes"), "{noted:?}");
+}
+
+#[tokio::test]
+async fn what_no_listing_can_show_is_told_with_what_would_be_right() {
+    let site = Site::new().await;
+    let cookies = site.person("mira", Role::Viewer).await;
+    site.add_connector("acme", "").await;
+    assert!(!site.get("/connectors/acme/send", &cookies).await.text.contains("never shown"));
+    let send = site.partner_path("acme/Send");
+    std::fs::write(send.join(std::ffi::OsStr::from_bytes(b"caf\xe9.csv")), "x").unwrap();
+    std::os::unix::fs::symlink("/etc/hostname", send.join("link.csv")).unwrap();
+    let page = site.get("/connectors/acme/send", &cookies).await.text;
+    for words in [
+        "2 things that lie in Send are never shown",
+        "caf\\xE9.csv</span>: its name is not UTF-8",
+        "link.csv</span>: it is a symbolic link",
+    ] {
+        assert!(page.contains(words), "no {words} in {page}");
+    }
 }
 
 #[tokio::test]

@@ -6,7 +6,7 @@ use std::os::fd::OwnedFd;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, LazyLock, Mutex};
 
-use rustix::fs::{AtFlags, Dir, FileType};
+use rustix::fs::{AtFlags, Dir, DirEntry, FileType};
 use tokio::sync::Semaphore;
 use tokio::task::{JoinHandle, spawn_blocking};
 
@@ -16,6 +16,7 @@ use super::jail::STAGING;
 use crate::base::cores;
 use crate::base::lock::lock;
 use crate::base::path::Name;
+use crate::base::unseen;
 
 /// Entries that the first request reads itself: most folders have no more.
 const AT_HAND: usize = 64;
@@ -133,6 +134,105 @@ pub fn files_below(
     Ok(all)
 }
 
+/// Why something that lies in a folder is not listed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NotListed {
+    /// Its name is not UTF-8.
+    Encoding,
+    /// Its name contains a control character.
+    ControlCharacter,
+    /// It is a symbolic link.
+    Link,
+    /// It is neither a file nor a folder.
+    Special,
+}
+
+/// Something that lies in a folder and is not listed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Unlisted {
+    /// Where it is below the folder, for reading only: bytes that are not UTF-8 as `\xE9`, characters that nobody sees
+    /// as `[U+000A]`.
+    pub below: String,
+    /// Why.
+    pub why: NotListed,
+}
+
+/// What [`unlisted_below`] found.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct AllUnlisted {
+    /// The first of them.
+    pub first: Vec<Unlisted>,
+    /// How many there are, as far as it looked.
+    pub count: usize,
+}
+
+/// Searches a folder and those below it, `folders_max` at most, for what [`Entries`] skips; keeps the first `most`. It
+/// reads names and no more, so that a large folder costs little.
+pub fn unlisted_below(folder: &OpenFolder, folders_max: usize, most: usize) -> io::Result<AllUnlisted> {
+    let (mut folders, mut looked_into, mut all) = (vec![Vec::new()], 0, AllUnlisted::default());
+    while let Some(above) = folders.pop() {
+        looked_into += 1;
+        let opened = folder.jail().folder(&above).and_then(|open| Ok((Dir::read_from(&open)?, open)));
+        let (dir, open) = match opened {
+            Ok(opened) => opened,
+            // Gone since its parent was read, or it may not be read.
+            Err(_) if !above.is_empty() => continue,
+            Err(error) => return Err(error),
+        };
+        for entry in dir {
+            let entry = entry?;
+            let bytes = entry.file_name().to_bytes();
+            if matches!(bytes, b"." | b"..") || bytes == STAGING.as_bytes() {
+                continue;
+            }
+            let why = match name_of(bytes) {
+                Err(why) => why,
+                Ok(name) => match type_of(&open, &entry) {
+                    FileType::Directory => {
+                        if looked_into + folders.len() < folders_max {
+                            folders.push(above.iter().cloned().chain([name]).collect());
+                        }
+                        continue;
+                    }
+                    FileType::RegularFile | FileType::Unknown => continue,
+                    FileType::Symlink => NotListed::Link,
+                    _ => NotListed::Special,
+                },
+            };
+            all.count += 1;
+            if all.first.len() < most {
+                let folders = above.iter().map(|name| format!("{}/", unseen::marked(name.as_str())));
+                all.first.push(Unlisted { below: folders.chain([legible(bytes)]).collect(), why });
+            }
+        }
+    }
+    Ok(all)
+}
+
+fn name_of(bytes: &[u8]) -> Result<Name, NotListed> {
+    let text = std::str::from_utf8(bytes).map_err(|_| NotListed::Encoding)?;
+    Name::parse(text).map_err(|_| NotListed::ControlCharacter)
+}
+
+/// What the folder says it is; some file systems leave that to be asked.
+fn type_of(folder: &OwnedFd, entry: &DirEntry) -> FileType {
+    match entry.file_type() {
+        FileType::Unknown => rustix::fs::statat(folder, entry.file_name(), AtFlags::SYMLINK_NOFOLLOW)
+            .map_or(FileType::Unknown, |stat| FileType::from_raw_mode(stat.st_mode)),
+        known => known,
+    }
+}
+
+/// A name in characters that can be read, whatever its bytes are.
+fn legible(bytes: &[u8]) -> String {
+    let mut text = String::new();
+    for chunk in bytes.utf8_chunks() {
+        text.push_str(&unseen::marked(chunk.valid()));
+        text.extend(chunk.invalid().iter().map(|byte| format!("\\x{byte:02X}")));
+    }
+    text
+}
+
 impl Iterator for Entries {
     type Item = io::Result<Found>;
 
@@ -220,7 +320,37 @@ impl Shared {
 mod tests {
     use std::collections::BTreeSet;
 
+    use std::ffi::OsStr;
+    use std::os::unix::ffi::OsStrExt;
+
     use super::*;
+
+    #[test]
+    fn what_is_skipped_is_found_with_its_reason_and_a_name_that_can_be_read() {
+        let root = tempfile::tempdir().unwrap();
+        let folder = OpenFolder::open(root.path()).unwrap();
+        assert_eq!(unlisted_below(&folder, 10, 10).unwrap(), AllUnlisted::default());
+        let below = root.path().join("below");
+        std::fs::create_dir(&below).unwrap();
+        for name in [&b"caf\xe9.csv"[..], b"a\nb", "gr\u{fc}n.csv".as_bytes(), b".waybill.csv"] {
+            std::fs::write(below.join(OsStr::from_bytes(name)), "x").unwrap();
+        }
+        std::os::unix::fs::symlink("below", root.path().join("link")).unwrap();
+        let _socket = std::os::unix::net::UnixListener::bind(root.path().join("socket")).unwrap();
+        let mut all = unlisted_below(&folder, 10, 10).unwrap();
+        all.first.sort_by(|a, b| a.below.cmp(&b.below));
+        let told: Vec<_> = all.first.iter().map(|one| (one.below.as_str(), one.why)).collect();
+        let expected = [
+            ("below/a[U+000A]b", NotListed::ControlCharacter),
+            ("below/caf\\xE9.csv", NotListed::Encoding),
+            ("link", NotListed::Link),
+            ("socket", NotListed::Special),
+        ];
+        assert_eq!((told.as_slice(), all.count), (&expected[..], 4));
+        let some = unlisted_below(&folder, 10, 1).unwrap();
+        assert_eq!((some.first.len(), some.count), (1, 4));
+        assert_eq!(unlisted_below(&folder, 1, 10).unwrap().count, 2, "no more folders than were asked for");
+    }
 
     #[tokio::test]
     async fn every_entry_comes_once_however_many_there_are() {

@@ -4,6 +4,7 @@
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
+use jiff::tz::TimeZone;
 use tokio::time::Instant;
 
 use super::connection::Control;
@@ -240,11 +241,11 @@ async fn about(engine: &Engine, party: &Party, ask: Ask) -> Result<Outcome, Tran
         Ask::Stat(listed) => {
             let now = engine.depot.clock.now();
             let entries = listing::few(engine, party, listed).await?;
-            Ok(Outcome::Entries { entries, now, list_offset_s: listing::list_offset_s(party, now) })
+            Ok(Outcome::Entries { entries, now, list_zone: listing::list_zone(party).clone() })
         }
         Ask::Mlst(path) => {
             let entries = vec![files::entry(engine, party, &path).await?];
-            Ok(Outcome::Entries { entries, now: engine.depot.clock.now(), list_offset_s: 0 })
+            Ok(Outcome::Entries { entries, now: engine.depot.clock.now(), list_zone: TimeZone::UTC })
         }
         Ask::Size { path, ascii: false } => files::size(engine, party, &path).await.map(Outcome::Size),
         Ask::Modified(path) => files::modified(engine, party, &path).await.map(Outcome::Modified),

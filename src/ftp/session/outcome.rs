@@ -1,5 +1,7 @@
 //! The outcome of a question or a transfer goes in, the reply comes out.
 
+use jiff::tz::TimeZone;
+
 use super::files::quoted;
 use super::state::{Asked, DataPort, Ending, Login, Moves, Partner, Question, Session, Settings, Tls, Told};
 use super::step::{Listing, Outcome, STAT_LINES_MAX, Step, StoreMode};
@@ -77,8 +79,8 @@ impl Session {
                 Reply::new(Code::Ok, "The server will connect to that address.")
             }
             (Question::Enter(path), Outcome::Done) | (Question::Enter(_), Outcome::Entered(path)) => self.enter(path),
-            (Question::Stat(listing), Outcome::Entries { entries, now, list_offset_s }) => {
-                stat_reply(&listing, &entries, now, list_offset_s)
+            (Question::Stat(listing), Outcome::Entries { entries, now, list_zone }) => {
+                stat_reply(&listing, &entries, now, &list_zone)
             }
             (Question::Mlst(path), Outcome::Entries { entries, now, .. }) => {
                 mlst_reply(&path, entries, self.settings.facts, now)
@@ -138,11 +140,11 @@ impl Session {
     }
 }
 
-fn stat_reply(listing: &Listing, entries: &[Entry], now: Timestamp, offset_s: i32) -> Reply {
+fn stat_reply(listing: &Listing, entries: &[Entry], now: Timestamp, zone: &TimeZone) -> Reply {
     let more =
         (entries.len() > STAT_LINES_MAX).then(|| format!("(more than {STAT_LINES_MAX} lines: the rest is left out)"));
     let shown = entries.iter().take(STAT_LINES_MAX);
-    let lines = shown.map(|entry| listing.line(entry, now, offset_s)).chain(more);
+    let lines = shown.map(|entry| listing.line(entry, now, zone)).chain(more);
     Reply::list(Code::FileStatus, &format!("Status of {}:", listing.path), lines, "End")
 }
 
@@ -151,7 +153,7 @@ fn mlst_reply(path: &VirtualPath, entries: Vec<Entry>, facts: Facts, now: Timest
         return Reply::new(Code::FileUnavailable, "There is no such file or folder.");
     };
     let entry = Entry { name: path.to_string(), ..entry };
-    let told = line(&entry, Format::Machine, facts, now, 0);
+    let told = line(&entry, Format::Machine, facts, now, &TimeZone::UTC);
     Reply::list(Code::FileOk, &format!("About {path}:"), [told], "End")
 }
 

@@ -2,6 +2,8 @@
 
 use std::net::SocketAddr;
 
+use jiff::tz::TimeZone;
+
 use crate::base::clock::Timestamp;
 use crate::base::path::{Name, VirtualPath};
 use crate::base::secret::Secret;
@@ -274,8 +276,8 @@ impl Listing {
     }
 
     /// The line of an entry of the folder, without its line end.
-    pub fn line(&self, entry: &Entry, now: Timestamp, offset_s: i32) -> String {
-        let line = listing::line(entry, self.format, self.facts, now, offset_s);
+    pub fn line(&self, entry: &Entry, now: Timestamp, zone: &TimeZone) -> String {
+        let line = listing::line(entry, self.format, self.facts, now, zone);
         match self.format {
             Format::Names if self.written.is_empty() => line,
             Format::Names => self.within(&line),
@@ -284,10 +286,10 @@ impl Listing {
     }
 
     /// The line if `path` turned out to be a file, without its line end.
-    pub fn line_of_file(&self, entry: &Entry, now: Timestamp, offset_s: i32) -> String {
+    pub fn line_of_file(&self, entry: &Entry, now: Timestamp, zone: &TimeZone) -> String {
         match self.format {
             Format::Names if !self.written.is_empty() => self.written.clone(),
-            _ => listing::line(entry, self.format, self.facts, now, offset_s),
+            _ => listing::line(entry, self.format, self.facts, now, zone),
         }
     }
 }
@@ -390,8 +392,8 @@ pub enum Outcome {
         entries: Vec<Entry>,
         /// When they were read: STAT's dates, like those of LIST, depend on what is recent then.
         now: Timestamp,
-        /// The time zone offset of STAT's times, in seconds (0: UTC).
-        list_offset_s: i32,
+        /// The time zone of STAT's times.
+        list_zone: TimeZone,
     },
     /// A size in bytes.
     Size(u64),

@@ -27,9 +27,12 @@ use crate::web::form::Problem;
 use crate::web::notes::Note;
 use crate::web::shell::{Nav, Shell, html};
 use crate::web::view::{PAGE_SIZE, Time};
+use crate::workspace::listing::NotListed;
 
 /// A file that nobody has collected for this long is marked.
 const FORGOTTEN_AFTER: Duration = Duration::from_hours(72);
+/// Things that are never shown to the partner, listed by name.
+const UNLISTED_SHOWN_MAX: usize = 20;
 /// Files in one form; a browser that sends more is told so.
 pub const FILES_MAX: usize = 1_000;
 
@@ -64,6 +67,9 @@ struct SendPage {
     rows: Vec<Row>,
     count: String,
     unreadable: String,
+    unlisted: Vec<(String, &'static str)>,
+    /// How many there are; empty if none.
+    unlisted_count: String,
     before: String,
     after: String,
     problems: Vec<Problem>,
@@ -98,6 +104,8 @@ async fn page(context: &Context, id: &str, skip: usize) -> Result<SendPage, WebE
         Err(error @ TransferError::NotRecorded(_)) => return Err(WebError::internal(error)),
         Err(error) => (WaitingFiles::default(), error.to_string()),
     };
+    // Where Send cannot be read, that was said.
+    let unlisted = offer::unlisted(&context.state.depot, owner, UNLISTED_SHOWN_MAX).await.unwrap_or_default();
     let size = usize::try_from(PAGE_SIZE).unwrap_or(usize::MAX);
     let total = waiting.files.len();
     let skip = if skip < total { skip - skip % size } else { 0 };
@@ -113,6 +121,8 @@ async fn page(context: &Context, id: &str, skip: usize) -> Result<SendPage, WebE
         rows: waiting.files.iter().skip(skip).take(size).map(|file| row(file, now)).collect(),
         count,
         unreadable,
+        unlisted_count: unlisted_words(unlisted.count),
+        unlisted: unlisted.first.into_iter().map(|one| (one.below, remedy(one.why))).collect(),
         before: if skip > 0 { format!("{base}?skip={}", skip - size) } else { String::new() },
         after: if skip + size < total { format!("{base}?skip={}", skip + size) } else { String::new() },
         problems: Vec::new(),
@@ -121,6 +131,29 @@ async fn page(context: &Context, id: &str, skip: usize) -> Result<SendPage, WebE
         may_edit: context.may(Role::Editor),
         removes: connector.settings.remove_file_after_send,
     })
+}
+
+/// How many things the partner is never shown, in words; empty if there are none.
+fn unlisted_words(count: usize) -> String {
+    match count {
+        0 => String::new(),
+        1 => "1 thing that lies in Send is never shown to the partner".to_owned(),
+        many => format!("{} things that lie in Send are never shown to the partner", human::thousands(many as u64)),
+    }
+}
+
+/// Why it is not shown, and what to do about that.
+const fn remedy(why: NotListed) -> &'static str {
+    match why {
+        NotListed::Encoding => {
+            "its name is not UTF-8. Rename it, and let the program that puts it there write names in UTF-8"
+        }
+        NotListed::ControlCharacter => {
+            "its name has a control character, such as a tab or a line end. Rename it without"
+        }
+        NotListed::Link => "it is a symbolic link, and none is followed. Put the file itself there",
+        NotListed::Special => "it is a pipe, a socket or a device. Put a regular file there",
+    }
 }
 
 fn row(file: &WaitingFile, now: Timestamp) -> Row {

@@ -7,6 +7,7 @@ use axum::response::{IntoResponse, Redirect, Response};
 
 use super::settings::shut_out;
 use super::users::ask_again;
+use crate::access::lacking::{Lacking, lacking};
 use crate::access::reading_in;
 use crate::base::human;
 use crate::domain::setting::Texts;
@@ -22,6 +23,8 @@ use crate::web::notes::Note;
 use crate::web::shell::{Nav, Shell, html};
 
 const PATH: &str = "/settings/export";
+/// Lines about what has no password or secret.
+const LACKING_SHOWN_MAX: usize = 100;
 
 #[derive(Template)]
 #[template(path = "settings_text.html")]
@@ -34,6 +37,10 @@ struct SettingsTextPage {
     /// What it would leave waiting, which needs confirmation.
     waits: Vec<String>,
     problems: Vec<Problem>,
+    /// What has no password or secret, at most [`LACKING_SHOWN_MAX`].
+    lacking: Vec<Lacking>,
+    /// How many more there are.
+    lacking_more: usize,
 }
 
 impl SettingsTextPage {
@@ -63,7 +70,11 @@ async fn page(
     let (title, status) = Problem::title(&problems, "Export and import");
     let shell = Shell::new(context, title, Nav::Settings).await?;
     let (preview, waits) = preview.map(|preview| (preview.changes, preview.waits)).unzip();
-    let page = SettingsTextPage { shell, text, preview, waits: waits.unwrap_or_default(), problems };
+    let mut lacking: Vec<_> = lacking(&context.state.db, context.now()).await?.into_iter().collect();
+    let lacking_more = lacking.len().saturating_sub(LACKING_SHOWN_MAX);
+    lacking.truncate(LACKING_SHOWN_MAX);
+    let waits = waits.unwrap_or_default();
+    let page = SettingsTextPage { shell, text, preview, waits, problems, lacking, lacking_more };
     Ok((status, html(&page)?).into_response())
 }
 
@@ -115,12 +126,19 @@ pub async fn import(context: Context, uploaded: Uploaded) -> Result<Response, We
     if !problems.is_empty() {
         return page(&context, text, Some(preview), problems).await;
     }
+    let lacked = lacking(&context.state.db, context.now()).await?;
     let changes = match run(&context, &file, Mode::Do).await? {
         Ok(changes) => human::count(changes.len() as u64, "change", "changes"),
         Err(problems) => return page(&context, text, None, problems).await,
     };
     context.state.live.refresh().await?;
-    context.leave(PATH, Note::done(format!("{changes} made. In force now.")));
+    let lack = lacking(&context.state.db, context.now()).await?.difference(&lacked).count();
+    let still = match lack {
+        0 => String::new(),
+        1 => " 1 of what was added has no password or secret yet; it is below.".to_owned(),
+        many => format!(" {many} of what was added have no password or secret yet; they are below."),
+    };
+    context.leave(PATH, Note::done(format!("{changes} made. In force now.{still}")));
     Ok(Redirect::to(PATH).into_response())
 }
 
